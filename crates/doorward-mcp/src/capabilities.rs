@@ -1,0 +1,187 @@
+//! Capabilities, said in the words of each revision.
+//!
+//! Both sets are open: what is unknown here passes through. Only what a revision gave another
+//! meaning, or does not know and would mislead its readers, is changed.
+
+use bytes::Bytes;
+
+use crate::json::{Object, Value};
+use crate::method;
+use crate::revision::Revision;
+
+pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
+
+/// A handshake-era client's capabilities as a modern request declares them: no announcement of
+/// root changes, and no tasks of 2025-11-25, both of which ended with that era.
+pub fn client_to_modern(capabilities: &Object) -> Object {
+    let mut modern = capabilities.clone();
+    if modern.contains("roots") {
+        modern.set("roots", Value::Object(Object::new()));
+    }
+    modern.remove("tasks");
+    modern
+}
+
+/// A modern client's capabilities as `initialize` of `revision` declares them.
+pub fn client_to_handshake(capabilities: &Object, revision: Revision) -> Object {
+    let mut legacy = capabilities.clone();
+    if legacy.contains("roots") {
+        legacy.set("roots", Value::Object(Object::new()));
+    }
+    drop_tasks_extension(&mut legacy);
+    if revision < Revision::V2025_06_18 {
+        legacy.remove("elicitation");
+    } else if revision < Revision::V2025_11_25 {
+        // One mode only, without a name: the form.
+        if elicits(capabilities, "form") {
+            legacy.set("elicitation", Value::Object(Object::new()));
+        } else {
+            legacy.remove("elicitation");
+        }
+    }
+    if revision < Revision::V2025_11_25 && legacy.contains("sampling") {
+        legacy.set("sampling", Value::Object(Object::new()));
+    }
+    legacy
+}
+
+/// A handshake-era server's capabilities as `server/discover` tells them.
+pub fn server_to_modern(capabilities: &Object) -> Object {
+    let mut modern = capabilities.clone();
+    modern.remove("tasks");
+    modern
+}
+
+/// A modern server's capabilities as the answer to `initialize` tells them.
+pub fn server_to_handshake(capabilities: &Object) -> Object {
+    let mut legacy = capabilities.clone();
+    drop_tasks_extension(&mut legacy);
+    legacy
+}
+
+fn drop_tasks_extension(capabilities: &mut Object) {
+    if !capabilities.object("extensions").is_some_and(|all| all.contains(TASKS_EXTENSION)) {
+        return;
+    }
+    if let Some(extensions) = capabilities.object_mut("extensions") {
+        extensions.remove(TASKS_EXTENSION);
+        if extensions.is_empty() {
+            capabilities.remove("extensions");
+        }
+    }
+}
+
+/// Whether a client declared the tasks extension.
+pub fn has_tasks(capabilities: &Object) -> bool {
+    capabilities.object("extensions").is_some_and(|all| all.contains(TASKS_EXTENSION))
+}
+
+/// Whether a client can be asked in a mode of elicitation; an empty object means the form alone.
+pub fn elicits(capabilities: &Object, mode: &str) -> bool {
+    capabilities.object("elicitation").is_some_and(|elicitation| {
+        elicitation.contains(mode) || (mode == "form" && !elicitation.contains("url"))
+    })
+}
+
+/// The capability a server's request needs and the client has not declared; `None` when it may be
+/// asked.
+pub fn missing_for(capabilities: &Object, asked: &str, params: &Object) -> Option<&'static str> {
+    match asked {
+        method::ELICIT => {
+            let mode = params.string("mode");
+            let mode = mode.as_deref().unwrap_or("form");
+            (!elicits(capabilities, mode)).then_some("elicitation")
+        }
+        method::SAMPLE => (!capabilities.contains("sampling")).then_some("sampling"),
+        method::ROOTS_LIST => (!capabilities.contains("roots")).then_some("roots"),
+        _ => Some("unknown"),
+    }
+}
+
+/// Whether a server may ask this client anything at all.
+pub fn is_interactive(capabilities: &Object) -> bool {
+    ["elicitation", "sampling", "roots"].iter().any(|name| capabilities.contains(name))
+}
+
+/// Capabilities of several servers as one: a flag is set when any server sets it.
+pub fn merge(all: impl IntoIterator<Item = Object>) -> Object {
+    let mut merged = serde_json::Map::new();
+    for capabilities in all {
+        if let serde_json::Value::Object(capabilities) = capabilities.to_serde() {
+            merge_maps(&mut merged, capabilities);
+        }
+    }
+    Object::from_serde(&merged).unwrap_or_default()
+}
+
+fn merge_maps(
+    into: &mut serde_json::Map<String, serde_json::Value>,
+    from: serde_json::Map<String, serde_json::Value>,
+) {
+    for (name, value) in from {
+        match (into.get_mut(&name), value) {
+            (Some(serde_json::Value::Object(into)), serde_json::Value::Object(from)) => {
+                merge_maps(into, from);
+            }
+            (Some(serde_json::Value::Bool(flag)), serde_json::Value::Bool(more)) => *flag |= more,
+            (Some(_), _) => {}
+            (None, value) => {
+                into.insert(name, value);
+            }
+        }
+    }
+}
+
+/// A key under which sessions that declared the same capabilities can be shared: the capabilities
+/// with their members in order.
+pub fn canonical(capabilities: &Object) -> Bytes {
+    // serde_json sorts members by name.
+    Bytes::from(capabilities.to_serde().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(text: &'static str) -> Object {
+        Object::parse(&Bytes::from_static(text.as_bytes())).unwrap()
+    }
+
+    #[test]
+    fn a_client_is_declared_in_the_words_of_the_revision() {
+        let modern = r#"{"roots":{},"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}},"extensions":{"io.modelcontextprotocol/tasks":{}},"experimental":{"x":{}}}"#;
+        for (revision, expected) in [
+            (
+                Revision::V2025_11_25,
+                r#"{"roots":{},"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}},"experimental":{"x":{}}}"#,
+            ),
+            (
+                Revision::V2025_06_18,
+                r#"{"roots":{},"sampling":{},"elicitation":{},"experimental":{"x":{}}}"#,
+            ),
+            (Revision::V2025_03_26, r#"{"roots":{},"sampling":{},"experimental":{"x":{}}}"#),
+        ] {
+            assert_eq!(client_to_handshake(&object(modern), revision).to_bytes(), expected);
+        }
+    }
+
+    #[test]
+    fn url_mode_is_asked_only_of_those_who_declare_it() {
+        assert!(elicits(&object(r#"{"elicitation":{}}"#), "form"));
+        assert!(!elicits(&object(r#"{"elicitation":{}}"#), "url"));
+        assert!(elicits(&object(r#"{"elicitation":{"url":{}}}"#), "url"));
+        assert!(!elicits(&object(r#"{"elicitation":{"url":{}}}"#), "form"));
+    }
+
+    #[test]
+    fn merging_keeps_every_capability() {
+        let merged = merge([
+            object(r#"{"tools":{"listChanged":false},"logging":{}}"#),
+            object(r#"{"tools":{"listChanged":true},"resources":{"subscribe":true}}"#),
+        ]);
+        assert_eq!(
+            merged.to_serde(),
+            serde_json::json!({"tools": {"listChanged": true}, "logging": {}, "resources": {"subscribe": true}})
+        );
+    }
+}

@@ -1,0 +1,229 @@
+//! JSON-RPC errors: the specification's codes, and the gateway's own.
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::json::{Object, Value, quote_into};
+use crate::revision::Revision;
+
+/// Codes of JSON-RPC 2.0 and of the specification (spec 2026-07-28 basic/index). -32020 to -32099
+/// belong to the specification: none is invented here.
+pub mod code {
+    pub const PARSE: i64 = -32700;
+    pub const INVALID_REQUEST: i64 = -32600;
+    pub const METHOD_NOT_FOUND: i64 = -32601;
+    pub const INVALID_PARAMS: i64 = -32602;
+    pub const INTERNAL: i64 = -32603;
+    pub const HEADER_MISMATCH: i64 = -32020;
+    pub const MISSING_CLIENT_CAPABILITY: i64 = -32021;
+    pub const UNSUPPORTED_PROTOCOL_VERSION: i64 = -32022;
+    /// Handshake era only.
+    pub const RESOURCE_NOT_FOUND: i64 = -32002;
+    /// 2025-11-25 only.
+    pub const URL_ELICITATION_REQUIRED: i64 = -32042;
+}
+
+/// What went wrong between the gateway and a server, or in the gateway itself: the gateway's own
+/// errors, each with a stable code outside the range JSON-RPC reserves (-32768 to -32000).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// The server could not be reached: name, connection or TLS failed, or its process did not start.
+    Unreachable,
+    /// The server answered with an HTTP status that is no answer.
+    HttpStatus,
+    /// The deadline of the call passed.
+    Timeout,
+    /// The server's answer is not JSON.
+    InvalidJson,
+    /// The server's answer is JSON, but no JSON-RPC answer.
+    InvalidMessage,
+    /// The server answered a request that was not asked.
+    WrongId,
+    /// The server's stream or process ended before the answer.
+    StreamEnded,
+    /// A message of the server's is larger than the limit.
+    TooLarge,
+    /// The server lost the session, and repeating the call could act twice.
+    SessionLost,
+    /// A bound of the gateway is reached: sessions, parked exchanges, processes, streams, queues.
+    Overloaded,
+    /// The client reads too slowly, and its queue is full.
+    SlowReader,
+    /// The server wants an answer that this client cannot give.
+    Interaction,
+    /// The server demands a login or refuses the gateway's credential.
+    Unauthorized,
+    /// The gateway is shutting down, or the server was taken out of its configuration.
+    Closing,
+}
+
+impl Kind {
+    pub const ALL: [Self; 14] = [
+        Self::Unreachable,
+        Self::HttpStatus,
+        Self::Timeout,
+        Self::InvalidJson,
+        Self::InvalidMessage,
+        Self::WrongId,
+        Self::StreamEnded,
+        Self::TooLarge,
+        Self::SessionLost,
+        Self::Overloaded,
+        Self::SlowReader,
+        Self::Interaction,
+        Self::Unauthorized,
+        Self::Closing,
+    ];
+
+    /// The code on the wire; never changes once released.
+    pub const fn code(self) -> i64 {
+        match self {
+            Self::Unreachable => -31001,
+            Self::HttpStatus => -31002,
+            Self::Timeout => -31003,
+            Self::InvalidJson => -31004,
+            Self::InvalidMessage => -31005,
+            Self::WrongId => -31006,
+            Self::StreamEnded => -31007,
+            Self::TooLarge => -31008,
+            Self::SessionLost => -31009,
+            Self::Overloaded => -31010,
+            Self::SlowReader => -31011,
+            Self::Interaction => -31012,
+            Self::Unauthorized => -31013,
+            Self::Closing => -31014,
+        }
+    }
+
+    /// The word in `data.kind`, in metrics and in the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::HttpStatus => "http_status",
+            Self::Timeout => "timeout",
+            Self::InvalidJson => "invalid_json",
+            Self::InvalidMessage => "invalid_message",
+            Self::WrongId => "wrong_id",
+            Self::StreamEnded => "stream_ended",
+            Self::TooLarge => "too_large",
+            Self::SessionLost => "session_lost",
+            Self::Overloaded => "overloaded",
+            Self::SlowReader => "slow_reader",
+            Self::Interaction => "interaction",
+            Self::Unauthorized => "unauthorized",
+            Self::Closing => "closing",
+        }
+    }
+}
+
+/// The error member of a JSON-RPC response. `data` is raw JSON, passed on as it came.
+#[derive(Debug, Clone)]
+pub struct RpcError {
+    pub code: i64,
+    pub message: String,
+    pub data: Option<Value>,
+}
+
+impl RpcError {
+    pub fn new(code: i64, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), data: None }
+    }
+
+    pub fn with_data(mut self, data: &impl serde::Serialize) -> Self {
+        self.data = Some(Value::from_serde(data));
+        self
+    }
+
+    pub fn invalid_request(message: impl Into<String>) -> Self {
+        Self::new(code::INVALID_REQUEST, message)
+    }
+
+    pub fn invalid_params(message: impl Into<String>) -> Self {
+        Self::new(code::INVALID_PARAMS, message)
+    }
+
+    pub fn method_not_found(method: &str) -> Self {
+        Self::new(code::METHOD_NOT_FOUND, format!("Method not found: {method}"))
+    }
+
+    pub fn header_mismatch(message: impl Into<String>) -> Self {
+        Self::new(code::HEADER_MISMATCH, message)
+    }
+
+    /// `data: {supported, requested}` (spec 2026-07-28 basic/versioning).
+    pub fn unsupported_version(requested: &str, supported: &[Revision]) -> Self {
+        let supported: Vec<_> = supported.iter().map(|revision| revision.as_str()).collect();
+        Self::new(code::UNSUPPORTED_PROTOCOL_VERSION, "Unsupported protocol version")
+            .with_data(&serde_json::json!({ "supported": supported, "requested": requested }))
+    }
+
+    /// `data: {requiredCapabilities}` (spec 2026-07-28 basic/index).
+    pub fn missing_capability(name: &str) -> Self {
+        Self::new(
+            code::MISSING_CLIENT_CAPABILITY,
+            format!("This request needs the client capability '{name}', which it did not declare"),
+        )
+        .with_data(&serde_json::json!({ "requiredCapabilities": { name: {} } }))
+    }
+
+    /// The gateway's own form: `data: {kind, server, retryable, call}`.
+    pub fn gateway(kind: Kind, message: &str, server: &str, retryable: bool, call: &str) -> Self {
+        Self::new(kind.code(), message).with_data(&serde_json::json!({
+            "kind": kind.as_str(), "server": server, "retryable": retryable, "call": call,
+        }))
+    }
+
+    /// Reads the error member of a response. `None` when it is none.
+    pub fn read(error: &Object) -> Option<Self> {
+        let code = error.get("code")?.to_bytes();
+        Some(Self {
+            code: std::str::from_utf8(&code).ok()?.parse().ok()?,
+            message: error.string("message")?.into_owned(),
+            data: error.get("data").cloned(),
+        })
+    }
+
+    pub fn write(&self, out: &mut BytesMut) {
+        out.put_slice(b"{\"code\":");
+        out.put_slice(self.code.to_string().as_bytes());
+        out.put_slice(b",\"message\":");
+        quote_into(out, &self.message);
+        if let Some(data) = &self.data {
+            out.put_slice(b",\"data\":");
+            out.put_slice(&data.to_bytes());
+        }
+        out.put_u8(b'}');
+    }
+
+    pub fn to_bytes(&self) -> Bytes {
+        let mut out = BytesMut::new();
+        self.write(&mut out);
+        out.freeze()
+    }
+
+    /// The status of an HTTP answer that carries this error to a modern client
+    /// (spec 2026-07-28 basic/transports/streamable-http).
+    pub fn modern_status(&self) -> u16 {
+        match self.code {
+            code::PARSE
+            | code::INVALID_REQUEST
+            | code::HEADER_MISMATCH
+            | code::MISSING_CLIENT_CAPABILITY
+            | code::UNSUPPORTED_PROTOCOL_VERSION => 400,
+            code::METHOD_NOT_FOUND => 404,
+            _ => 200,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_codes_are_distinct_and_outside_the_reserved_range() {
+        let mut codes: Vec<_> = Kind::ALL.iter().map(|kind| kind.code()).collect();
+        assert!(codes.iter().all(|code| !(-32768..=-32000).contains(code)));
+        codes.dedup();
+        assert_eq!(codes.len(), Kind::ALL.len());
+    }
+}

@@ -1,0 +1,104 @@
+//! HTTP headers that mirror the body (spec 2026-07-28 basic/transports/streamable-http).
+//!
+//! The gateway authorises on the body; a header that disagrees is refused, and towards a server
+//! every header is computed anew from what is sent.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::error::RpcError;
+
+pub const PROTOCOL_VERSION: &str = "mcp-protocol-version";
+pub const METHOD: &str = "mcp-method";
+pub const NAME: &str = "mcp-name";
+pub const PARAM_PREFIX: &str = "mcp-param-";
+pub const SESSION_ID: &str = "mcp-session-id";
+pub const LAST_EVENT_ID: &str = "last-event-id";
+
+const OPEN: &str = "=?base64?";
+const CLOSE: &str = "?=";
+
+/// The value of a mirrored header: as it is when it is plain visible ASCII, else
+/// `=?base64?…?=` around the base64 of its UTF-8.
+pub fn encode(value: &str) -> Cow<'_, str> {
+    let plain = value.bytes().all(|byte| matches!(byte, 0x20..=0x7e))
+        && !value.starts_with(' ')
+        && !value.ends_with(' ')
+        && !(value.starts_with(OPEN) && value.ends_with(CLOSE));
+    if plain {
+        Cow::Borrowed(value)
+    } else {
+        Cow::Owned(format!("{OPEN}{}{CLOSE}", STANDARD.encode(value)))
+    }
+}
+
+/// The meaning of a mirrored header's value. `None` when it is malformed: bytes that are not
+/// visible ASCII, or a sentinel around what is no base64 of UTF-8.
+pub fn decode(value: &[u8]) -> Option<Cow<'_, str>> {
+    let text = std::str::from_utf8(value).ok()?;
+    if !text.bytes().all(|byte| matches!(byte, 0x20..=0x7e | b'\t')) {
+        return None;
+    }
+    let text = text.trim_matches([' ', '\t']);
+    let Some(inner) = text.strip_prefix(OPEN).and_then(|rest| rest.strip_suffix(CLOSE)) else {
+        return Some(Cow::Borrowed(text));
+    };
+    String::from_utf8(STANDARD.decode(inner).ok()?).ok().map(Cow::Owned)
+}
+
+/// Checks that a header stands exactly once and says what the body says.
+pub fn check<'a>(
+    header: &str,
+    values: impl IntoIterator<Item = &'a [u8]>,
+    body: &str,
+) -> Result<(), RpcError> {
+    let mut values = values.into_iter();
+    let Some(value) = values.next() else {
+        return Err(RpcError::header_mismatch(format!("The header '{header}' is missing")));
+    };
+    if values.next().is_some() {
+        return Err(RpcError::header_mismatch(format!("The header '{header}' stands twice")));
+    }
+    match decode(value) {
+        None => Err(RpcError::header_mismatch(format!("The header '{header}' is malformed"))),
+        Some(said) if said == body => Ok(()),
+        Some(_) => Err(RpcError::header_mismatch(format!(
+            "The header '{header}' does not say what the body says"
+        ))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(value in any::<String>()) {
+            let encoded = encode(&value).into_owned();
+            prop_assert!(encoded.bytes().all(|b| matches!(b, 0x20..=0x7e)));
+            prop_assert_eq!(decode(encoded.as_bytes()).unwrap(), value);
+        }
+    }
+
+    #[test]
+    fn malformed_values_are_refused() {
+        for value in [&b"=?base64?***?="[..], b"=?base64?/w==?=", b"caf\xc3\xa9", b"a\x01"] {
+            assert!(decode(value).is_none(), "{value:?}");
+        }
+        // The marker is case-sensitive: anything else is an ordinary value.
+        assert_eq!(decode(b"=?BASE64?YQ==?=").unwrap(), "=?BASE64?YQ==?=");
+    }
+
+    #[test]
+    fn a_header_must_stand_once_and_agree() {
+        assert!(check("mcp-name", [&b" echo "[..]], "echo").is_ok());
+        assert!(check("mcp-name", [&b"=?base64?ZWNobw==?="[..]], "echo").is_ok());
+        assert!(check("mcp-name", [&b"Echo"[..]], "echo").is_err());
+        assert!(check("mcp-name", [], "echo").is_err());
+        assert!(check("mcp-name", [&b"echo"[..], b"echo"], "echo").is_err());
+    }
+}

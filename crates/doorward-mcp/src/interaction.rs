@@ -1,0 +1,151 @@
+//! `input_required` results and the answers to them (spec 2026-07-28 basic/patterns/mrtr).
+
+use crate::json::{Object, Value};
+
+pub const INPUT_RESPONSES: &str = "inputResponses";
+pub const REQUEST_STATE: &str = "requestState";
+const INPUT_REQUESTS: &str = "inputRequests";
+
+/// One question of a server's: an `elicitation/create`, `sampling/createMessage` or `roots/list`.
+#[derive(Debug, Clone)]
+pub struct InputRequest {
+    pub key: String,
+    pub method: String,
+    pub params: Object,
+}
+
+/// What a server needs before it can go on.
+#[derive(Debug, Clone, Default)]
+pub struct InputRequired {
+    pub requests: Vec<InputRequest>,
+    /// Echoed by the client to the letter; absent when the server gave none.
+    pub state: Option<String>,
+}
+
+/// Whether a result is complete, wants input, or is an extension's.
+pub fn result_type(result: &Object) -> std::borrow::Cow<'_, str> {
+    result.string("resultType").unwrap_or("complete".into())
+}
+
+impl InputRequired {
+    /// Reads a result whose `resultType` is `input_required`. Fails when it asks nothing and has no
+    /// state, or when a request has no method.
+    pub fn read(result: &Object) -> Result<Self, &'static str> {
+        let state = match result.get(REQUEST_STATE) {
+            None => None,
+            Some(state) => {
+                Some(state.as_str().ok_or("'requestState' must be a string")?.into_owned())
+            }
+        };
+        let mut requests = Vec::new();
+        if let Some(asked) = result.get(INPUT_REQUESTS) {
+            let asked = asked.as_object().ok_or("'inputRequests' must be an object")?;
+            for member in asked.members() {
+                let request =
+                    member.value.as_object().ok_or("an input request must be an object")?;
+                let method = request.string("method").ok_or("an input request has no method")?;
+                requests.push(InputRequest {
+                    key: String::from_utf8_lossy(&member.name).into_owned(),
+                    method: method.into_owned(),
+                    params: request
+                        .object("params")
+                        .map(std::borrow::Cow::into_owned)
+                        .unwrap_or_default(),
+                });
+            }
+        }
+        if requests.is_empty() && state.is_none() {
+            return Err("neither 'inputRequests' nor 'requestState'");
+        }
+        Ok(Self { requests, state })
+    }
+
+    pub fn to_result(&self) -> Object {
+        let mut result = Object::new();
+        result.set("resultType", "input_required");
+        if !self.requests.is_empty() {
+            let mut asked = Object::new();
+            for request in &self.requests {
+                let mut entry = Object::new();
+                entry.set("method", request.method.as_str());
+                entry.set("params", request.params.clone());
+                asked.set(&request.key, entry);
+            }
+            result.set(INPUT_REQUESTS, asked);
+        }
+        if let Some(state) = &self.state {
+            result.set(REQUEST_STATE, state.as_str());
+        }
+        result
+    }
+}
+
+/// What a client brings when it asks again.
+#[derive(Debug, Default)]
+pub struct Retry {
+    /// Bare results by key.
+    pub responses: Object,
+    pub state: Option<String>,
+}
+
+impl Retry {
+    /// Takes `inputResponses` and `requestState` out of a request; `None` when it has neither.
+    pub fn take(params: &mut Object) -> Result<Option<Self>, &'static str> {
+        let responses = params.remove(INPUT_RESPONSES);
+        let state = params.remove(REQUEST_STATE);
+        if responses.is_none() && state.is_none() {
+            return Ok(None);
+        }
+        let responses = match responses {
+            None => Object::new(),
+            Some(value) => {
+                value.as_object().ok_or("'inputResponses' must be an object")?.into_owned()
+            }
+        };
+        let state = match state {
+            None => None,
+            Some(value) => {
+                Some(value.as_str().ok_or("'requestState' must be a string")?.into_owned())
+            }
+        };
+        Ok(Some(Self { responses, state }))
+    }
+
+    /// Puts the answers back, with the state the server expects.
+    pub fn put(&self, params: &mut Object) {
+        params.set(INPUT_RESPONSES, self.responses.clone());
+        match &self.state {
+            Some(state) => params.set(REQUEST_STATE, state.as_str()),
+            None => {
+                params.remove(REQUEST_STATE);
+            }
+        }
+    }
+}
+
+/// The answer of a client that declines a question, in the question's own form, where it has one.
+pub fn decline(method: &str) -> Option<Value> {
+    (method == crate::method::ELICIT)
+        .then(|| Value::Raw(bytes::Bytes::from_static(br#"{"action":"decline"}"#)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn reads_what_it_writes() {
+        let text = r#"{"resultType":"input_required","inputRequests":{"k":{"method":"roots/list","params":{}}},"requestState":"s"}"#;
+        let result = Object::parse(&Bytes::from_static(text.as_bytes())).unwrap();
+        let read = InputRequired::read(&result).unwrap();
+        assert_eq!(read.requests[0].method, "roots/list");
+        assert_eq!(read.to_result().to_bytes(), text);
+    }
+
+    #[test]
+    fn a_result_that_asks_nothing_is_refused() {
+        let result = Object::parse(&Bytes::from_static(b"{\"resultType\":\"input_required\"}"));
+        assert!(InputRequired::read(&result.unwrap()).is_err());
+    }
+}

@@ -1,0 +1,596 @@
+//! The strict scan: validates a whole text in one pass and notes where the members of the outer
+//! objects stand.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::object::{Member, Object, Value};
+use super::text::unquote;
+
+/// Why a text was refused. `at` is the offset in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{why} at byte {at}")]
+pub struct Fault {
+    pub at: usize,
+    pub why: &'static str,
+    /// The text is JSON by RFC 8259, but of a kind that is refused here (duplicate names, depth).
+    pub well_formed: bool,
+}
+
+/// Bounds of a scan.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How deep arrays and objects may nest.
+    pub depth: usize,
+    /// Where names that differ only in case are refused.
+    pub names: Names,
+}
+
+/// Where two member names of one object that differ only in case are refused. Exact duplicates are
+/// refused everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Names {
+    /// In every object: for what a client asks and a policy decides about.
+    StrictEverywhere,
+    /// In the envelope and the objects right below it: for what a server answers, whose data may
+    /// well hold `etag` beside `ETag`.
+    StrictEnvelope,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { depth: 128, names: Names::StrictEverywhere }
+    }
+}
+
+/// Members whose look-alikes (`Name`, `METHOD`) are refused in the outer objects even when they
+/// stand alone: a parser that ignores case would read them as the real ones.
+const KNOWN: &[&str] = &[
+    "jsonrpc",
+    "id",
+    "method",
+    "params",
+    "result",
+    "error",
+    "name",
+    "arguments",
+    "uri",
+    "_meta",
+    "cursor",
+    "ref",
+    "inputResponses",
+    "requestState",
+    "notifications",
+    "taskId",
+    "level",
+    "resultType",
+    "inputRequests",
+    "protocolVersion",
+    "capabilities",
+    "requestId",
+];
+
+/// Reads one JSON object, strictly, to its very end.
+///
+/// The members of the object itself, of its `params`, `result` and `error`, and of the `_meta` in
+/// those are returned parsed ([`Value::Object`]); all else stays raw.
+pub fn scan_object(text: &Bytes, limits: Limits) -> Result<Object, Fault> {
+    if let Err(error) = std::str::from_utf8(text) {
+        return Err(Fault { at: error.valid_up_to(), why: "invalid UTF-8", well_formed: false });
+    }
+    let mut scan = Scan { text, bytes: text, at: 0, limits };
+    scan.space();
+    if scan.peek() != Some(b'{') {
+        return Err(scan.fault("expected an object"));
+    }
+    let object = scan.recorded_object(Level::Envelope, 1)?;
+    scan.space();
+    if scan.at != text.len() {
+        return Err(scan.fault("trailing characters"));
+    }
+    Ok(object)
+}
+
+/// Opens an object that stands inside a text already scanned: one level, any names but repeated ones.
+pub(super) fn open_object(text: &Bytes) -> Option<Object> {
+    let limits = Limits { depth: usize::MAX, names: Names::StrictEnvelope };
+    let mut scan = Scan { text, bytes: text, at: 0, limits };
+    scan.space();
+    if scan.peek() != Some(b'{') {
+        return None;
+    }
+    let object = scan.recorded_object(Level::Plain, 1).ok()?;
+    scan.space();
+    (scan.at == text.len()).then_some(object)
+}
+
+/// Splits a JSON array into its items, strictly: each item is validated, none is parsed.
+pub fn items(text: &Bytes, limits: Limits) -> Result<Vec<Bytes>, Fault> {
+    if let Err(error) = std::str::from_utf8(text) {
+        return Err(Fault { at: error.valid_up_to(), why: "invalid UTF-8", well_formed: false });
+    }
+    let mut scan = Scan { text, bytes: text, at: 0, limits };
+    scan.space();
+    if scan.peek() != Some(b'[') {
+        return Err(scan.fault("expected an array"));
+    }
+    scan.at += 1;
+    let mut items = Vec::new();
+    scan.space();
+    if scan.peek() == Some(b']') {
+        scan.at += 1;
+    } else {
+        loop {
+            scan.space();
+            let start = scan.at;
+            scan.value(2)?;
+            items.push(text.slice(start..scan.at));
+            scan.space();
+            match scan.next() {
+                Some(b',') => {}
+                Some(b']') => break,
+                _ => return Err(scan.fault_before("expected ',' or ']'")),
+            }
+        }
+    }
+    scan.space();
+    if scan.at != text.len() {
+        return Err(scan.fault("trailing characters"));
+    }
+    Ok(items)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Level {
+    Envelope,
+    Body,
+    Meta,
+    Plain,
+}
+
+struct Scan<'a> {
+    text: &'a Bytes,
+    bytes: &'a [u8],
+    at: usize,
+    limits: Limits,
+}
+
+type Keys<'a> = SmallVec<[Cow<'a, [u8]>; 16]>;
+
+impl<'a> Scan<'a> {
+    fn fault(&self, why: &'static str) -> Fault {
+        Fault { at: self.at, why, well_formed: false }
+    }
+
+    fn fault_before(&self, why: &'static str) -> Fault {
+        Fault { at: self.at.saturating_sub(1), why, well_formed: false }
+    }
+
+    fn refusal(&self, why: &'static str) -> Fault {
+        Fault { at: self.at, why, well_formed: true }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.peek();
+        self.at += 1;
+        byte
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\n' | b'\r' | b'\t')) {
+            self.at += 1;
+        }
+    }
+
+    fn recorded_object(&mut self, level: Level, depth: usize) -> Result<Object, Fault> {
+        let start = self.at;
+        self.at += 1;
+        let mut members = Vec::with_capacity(8);
+        let mut keys = Keys::new();
+        let mut large = None;
+        self.space();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(Object::scanned(self.text.slice(start..self.at), members));
+        }
+        loop {
+            let (key_start, key_end) = self.key()?;
+            let key =
+                self.check_key(key_start, key_end, &mut keys, &mut large, level != Level::Plain)?;
+            let name = match key {
+                Cow::Borrowed(_) => self.text.slice(key_start..key_end),
+                Cow::Owned(unescaped) => Bytes::from(unescaped),
+            };
+            if matches!(level, Level::Envelope | Level::Body) {
+                self.check_known(&name)?;
+            }
+            let inner = match level {
+                Level::Envelope => {
+                    matches!(&name[..], b"params" | b"result" | b"error").then_some(Level::Body)
+                }
+                Level::Body => (&name[..] == b"_meta").then_some(Level::Meta),
+                Level::Meta | Level::Plain => None,
+            };
+            let value_start = self.at;
+            let value = match inner {
+                Some(inner) if self.peek() == Some(b'{') => {
+                    Value::Object(self.recorded_object(inner, depth + 1)?)
+                }
+                _ => {
+                    self.value(depth + 1)?;
+                    Value::Raw(self.text.slice(value_start..self.at))
+                }
+            };
+            members.push(Member { name, value });
+            if !self.another_member()? {
+                return Ok(Object::scanned(self.text.slice(start..self.at), members));
+            }
+        }
+    }
+
+    fn object(&mut self, depth: usize) -> Result<(), Fault> {
+        self.at += 1;
+        let strict = self.limits.names == Names::StrictEverywhere;
+        let mut keys = Keys::new();
+        let mut large = None;
+        self.space();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            let (start, end) = self.key()?;
+            self.check_key(start, end, &mut keys, &mut large, strict)?;
+            self.value(depth + 1)?;
+            if !self.another_member()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Reads a member's name and the colon, leaving the cursor on the value. The range is that of
+    /// the name between its quotes.
+    fn key(&mut self) -> Result<(usize, usize), Fault> {
+        self.space();
+        if self.peek() != Some(b'"') {
+            return Err(self.fault("expected a member name"));
+        }
+        let start = self.at + 1;
+        self.string()?;
+        let end = self.at - 1;
+        self.space();
+        if self.next() != Some(b':') {
+            return Err(self.fault_before("expected ':'"));
+        }
+        self.space();
+        Ok((start, end))
+    }
+
+    fn another_member(&mut self) -> Result<bool, Fault> {
+        self.space();
+        match self.next() {
+            Some(b',') => Ok(true),
+            Some(b'}') => Ok(false),
+            _ => Err(self.fault_before("expected ',' or '}'")),
+        }
+    }
+
+    /// Refuses a name that this object already has, and with `strict` one that differs from an
+    /// earlier one only in case. Returns the name without its escapes.
+    fn check_key(
+        &self,
+        start: usize,
+        end: usize,
+        keys: &mut Keys<'a>,
+        large: &mut Option<HashSet<Vec<u8>>>,
+        strict: bool,
+    ) -> Result<Cow<'a, [u8]>, Fault> {
+        let raw = &self.bytes[start..end];
+        let key: Cow<'a, [u8]> = if raw.contains(&b'\\') {
+            Cow::Owned(unquote(raw).into_bytes())
+        } else {
+            Cow::Borrowed(raw)
+        };
+        let compared = if strict { fold(key.clone()) } else { key.clone() };
+        let seen = if let Some(set) = large {
+            !set.insert(compared.into_owned())
+        } else if keys.iter().any(|earlier| *earlier == compared) {
+            true
+        } else if keys.len() < 24 {
+            keys.push(compared);
+            false
+        } else {
+            let mut set: HashSet<Vec<u8>> = keys.drain(..).map(Cow::into_owned).collect();
+            let seen = !set.insert(compared.into_owned());
+            *large = Some(set);
+            seen
+        };
+        if seen {
+            let why = if strict {
+                "member name repeated (names are compared without case)"
+            } else {
+                "member name repeated"
+            };
+            return Err(Fault { at: start, why, well_formed: true });
+        }
+        Ok(key)
+    }
+
+    fn check_known(&self, name: &[u8]) -> Result<(), Fault> {
+        let look_alike = |known: &&str| {
+            name != known.as_bytes()
+                && (name.eq_ignore_ascii_case(known.as_bytes())
+                    || (!name.is_ascii() && *fold(name.into()) == *fold(known.as_bytes().into())))
+        };
+        if KNOWN.iter().any(look_alike) {
+            return Err(self.refusal("member name differs from a known one only in case"));
+        }
+        Ok(())
+    }
+
+    fn value(&mut self, depth: usize) -> Result<(), Fault> {
+        match self.peek() {
+            Some(b'{') => {
+                self.check_depth(depth)?;
+                self.object(depth)
+            }
+            Some(b'[') => {
+                self.check_depth(depth)?;
+                self.array(depth)
+            }
+            Some(b'"') => self.string(),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.literal(b"true"),
+            Some(b'f') => self.literal(b"false"),
+            Some(b'n') => self.literal(b"null"),
+            Some(_) => Err(self.fault("expected a value")),
+            None => Err(self.fault("unexpected end")),
+        }
+    }
+
+    fn check_depth(&self, depth: usize) -> Result<(), Fault> {
+        if depth > self.limits.depth {
+            return Err(self.refusal("nested too deep"));
+        }
+        Ok(())
+    }
+
+    fn array(&mut self, depth: usize) -> Result<(), Fault> {
+        self.at += 1;
+        self.space();
+        if self.peek() == Some(b']') {
+            self.at += 1;
+            return Ok(());
+        }
+        loop {
+            self.space();
+            self.value(depth + 1)?;
+            self.space();
+            match self.next() {
+                Some(b',') => {}
+                Some(b']') => return Ok(()),
+                _ => return Err(self.fault_before("expected ',' or ']'")),
+            }
+        }
+    }
+
+    fn literal(&mut self, word: &'static [u8]) -> Result<(), Fault> {
+        if self.bytes[self.at..].starts_with(word) {
+            self.at += word.len();
+            Ok(())
+        } else {
+            Err(self.fault("expected a value"))
+        }
+    }
+
+    fn number(&mut self) -> Result<(), Fault> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        match self.next() {
+            Some(b'0') => {}
+            Some(b'1'..=b'9') => self.digits(),
+            _ => return Err(self.fault_before("invalid number")),
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.some_digits()?;
+        }
+        if matches!(self.peek(), Some(b'e' | b'E')) {
+            self.at += 1;
+            if matches!(self.peek(), Some(b'+' | b'-')) {
+                self.at += 1;
+            }
+            self.some_digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) {
+        while matches!(self.peek(), Some(b'0'..=b'9')) {
+            self.at += 1;
+        }
+    }
+
+    fn some_digits(&mut self) -> Result<(), Fault> {
+        let start = self.at;
+        self.digits();
+        if self.at == start { Err(self.fault("invalid number")) } else { Ok(()) }
+    }
+
+    fn string(&mut self) -> Result<(), Fault> {
+        self.at += 1;
+        loop {
+            self.at += plain_run(&self.bytes[self.at.min(self.bytes.len())..]);
+            match self.next() {
+                Some(b'"') => return Ok(()),
+                Some(b'\\') => self.escape()?,
+                Some(_) => return Err(self.fault_before("control character in a string")),
+                None => return Err(self.fault_before("unterminated string")),
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), Fault> {
+        match self.next() {
+            Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => Ok(()),
+            Some(b'u') => match self.hex4()? {
+                0xDC00..=0xDFFF => Err(self.fault_before("lone surrogate")),
+                0xD800..=0xDBFF => {
+                    if self.next() != Some(b'\\') || self.next() != Some(b'u') {
+                        return Err(self.fault_before("lone surrogate"));
+                    }
+                    match self.hex4()? {
+                        0xDC00..=0xDFFF => Ok(()),
+                        _ => Err(self.fault_before("lone surrogate")),
+                    }
+                }
+                _ => Ok(()),
+            },
+            _ => Err(self.fault_before("invalid escape")),
+        }
+    }
+
+    fn hex4(&mut self) -> Result<u16, Fault> {
+        let mut unit = 0;
+        for _ in 0..4 {
+            let digit = self.next().and_then(|byte| char::from(byte).to_digit(16));
+            let Some(digit) = digit else {
+                return Err(self.fault_before("invalid \\u escape"));
+            };
+            unit = unit << 4 | digit as u16;
+        }
+        Ok(unit)
+    }
+}
+
+/// How many bytes from the start are neither `"`, `\` nor a control character, eight at a time.
+fn plain_run(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let zero_byte = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let mut run = 0;
+    for chunk in bytes.chunks_exact(8) {
+        let word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
+        let quote = zero_byte(word ^ (ONES * u64::from(b'"')));
+        let backslash = zero_byte(word ^ (ONES * u64::from(b'\\')));
+        let control = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        let stop = quote | backslash | control;
+        if stop != 0 {
+            return run + (stop.trailing_zeros() / 8) as usize;
+        }
+        run += 8;
+    }
+    run + bytes[run..].iter().take_while(|byte| !matches!(byte, b'"' | b'\\' | ..0x20)).count()
+}
+
+/// A name as a case-insensitive parser sees it: simple folding, as Go's `encoding/json` does it,
+/// which also takes the Kelvin sign for `k` and the long s for `s`.
+fn fold(name: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
+    if name.is_ascii() {
+        if name.iter().any(u8::is_ascii_uppercase) {
+            return Cow::Owned(name.to_ascii_lowercase());
+        }
+        return name;
+    }
+    let simple = |c| match c {
+        'ſ' => 's',
+        '\u{212a}' => 'k',
+        other => other,
+    };
+    let folded: String =
+        String::from_utf8_lossy(&name).chars().map(simple).flat_map(char::to_lowercase).collect();
+    Cow::Owned(folded.into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn read(text: &str) -> Result<Object, Fault> {
+        scan_object(&Bytes::copy_from_slice(text.as_bytes()), Limits::default())
+    }
+
+    #[test]
+    fn refuses_what_two_parsers_could_read_differently() {
+        for (text, why) in [
+            (r#"{"a":1,"a":2}"#, "repeated"),
+            (r#"{"a":1,"\u0061":2}"#, "repeated"),
+            (r#"{"params":{"name":"a","Name":"b"}}"#, "repeated"),
+            (r#"{"Method":"x"}"#, "differs from a known one"),
+            (r#"{"params":{"arguments":{"id":1,"ID":2}}}"#, "repeated"),
+            ("{\"params\":{\"ta\u{17f}kId\":1}}", "differs from a known one"),
+            ("{\"params\":{\"tas\u{212a}Id\":1}}", "differs from a known one"),
+            (r#"{"a":"\ud800"}"#, "lone surrogate"),
+            (r#"{"a":"\udc00"}"#, "lone surrogate"),
+            (r#"{"a":NaN}"#, "expected a value"),
+            (r#"{"a":01}"#, "expected ','"),
+            (r#"{"a":1.}"#, "invalid number"),
+            ("\u{feff}{}", "expected an object"),
+            (r#"{} {}"#, "trailing"),
+            ("{\"a\":\"\u{1}\"}", "control character"),
+            (r#"{"a":"\x"}"#, "invalid escape"),
+            (r#"{"a":tru}"#, "expected a value"),
+            (r#"{"a""#, "expected ':'"),
+            (r#"{"a":"#, "unexpected end"),
+            (r#"{"a":"b"#, "unterminated"),
+        ] {
+            let fault = read(text).expect_err(text);
+            assert!(fault.why.contains(why), "{text}: {fault}");
+        }
+        let fault = scan_object(&Bytes::from_static(b"{\"a\":\"\xff\"}"), Limits::default());
+        assert_eq!(fault.unwrap_err().why, "invalid UTF-8");
+    }
+
+    #[test]
+    fn refuses_depth_beyond_the_limit_without_recursing_further() {
+        let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
+        assert_eq!(read(&deep).unwrap_err().why, "nested too deep");
+        let fits = format!("{{\"a\":{}{}}}", "[".repeat(127), "]".repeat(127));
+        assert!(read(&fits).is_ok());
+    }
+
+    #[test]
+    fn a_servers_data_may_hold_names_that_differ_in_case() {
+        let text = Bytes::from_static(br#"{"result":{"headers":{"etag":1,"ETag":2}}}"#);
+        let limits = Limits { names: Names::StrictEnvelope, ..Limits::default() };
+        assert!(scan_object(&text, limits).is_ok());
+        assert!(scan_object(&text, Limits::default()).is_err());
+    }
+
+    #[test]
+    fn many_members_are_checked_too() {
+        let members: Vec<_> = (0..1000).map(|n| format!("\"k{n}\":{n}")).collect();
+        assert!(read(&format!("{{{}}}", members.join(","))).is_ok());
+        assert!(read(&format!("{{{},\"k500\":0}}", members.join(","))).is_err());
+        assert!(read(&format!("{{{},\"K500\":0}}", members.join(","))).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn accepts_what_serde_json_accepts_and_nothing_more(text in ".{0,60}|\\{[ -~]{0,40}\\}") {
+            let ours = read(&text).is_ok();
+            let theirs = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text);
+            // serde_json takes repeated names; all else must agree.
+            if ours {
+                prop_assert!(theirs.is_ok());
+            } else if theirs.is_ok() {
+                prop_assert!(read(&text).unwrap_err().well_formed);
+            }
+        }
+
+        #[test]
+        fn a_plain_run_ends_where_it_should(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let expected = bytes.iter().take_while(|b| !matches!(b, b'"' | b'\\' | ..0x20)).count();
+            prop_assert_eq!(plain_run(&bytes), expected);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! The Model Context Protocol on the wire.
+//!
+//! Everything here is a pure function or a state machine: no sockets, no tasks, no clock, no log.
+//! The gateway feeds bytes in and takes decisions and bytes out, so every rule of the protocol can
+//! be tested by table and fuzzed.
+//!
+//! | module | what it knows |
+//! |---|---|
+//! | [`json`] | the one strict reading of a JSON text, and raw members that are carried, not rebuilt |
+//! | [`message`] | JSON-RPC envelopes: requests, notifications, responses, batches |
+//! | [`error`] | error codes of the specification and of this gateway |
+//! | [`revision`] | the five revisions and the two eras |
+//! | [`method`](mod@method) | the methods, which header names them, which may ask for input |
+//! | [`meta`] | what every modern request says of its client in `_meta` |
+//! | [`headers`], [`param_headers`] | HTTP headers that mirror the body |
+//! | [`sse`] | framing of server-sent events |
+//! | [`names`] | names and URIs in a merged catalogue |
+//! | [`capabilities`] | what each side can do, said in the words of a revision |
+//! | [`interaction`] | `input_required` results and their answers |
+//! | [`filter`] | what a listener listens to |
+//! | [`translate`] | results and errors from one era to the other |
+
+pub mod capabilities;
+pub mod error;
+pub mod filter;
+pub mod headers;
+pub mod interaction;
+pub mod json;
+pub mod message;
+pub mod meta;
+pub mod method;
+pub mod names;
+pub mod param_headers;
+pub mod revision;
+pub mod sse;
+pub mod translate;
+
+pub use error::RpcError;
+pub use json::{Object, Value};
+pub use message::{Id, Message};
+pub use revision::{Era, Revision};

@@ -1,0 +1,301 @@
+//! JSON-RPC envelopes (spec 2026-07-28 basic/index).
+
+use std::fmt;
+
+use bytes::{BufMut, Bytes, BytesMut};
+
+use crate::error::{RpcError, code};
+use crate::json::{Limits, Object, Value, items, quote_into, scan_object};
+
+/// The id of a request: a string or an integer, never null. `1` and `"1"` are different ids.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Id {
+    Number(i64),
+    Text(Box<str>),
+}
+
+impl Id {
+    pub fn read(value: &Value) -> Option<Self> {
+        if let Some(text) = value.as_str() {
+            return Some(Self::Text(text.into()));
+        }
+        let Value::Raw(raw) = value else { return None };
+        std::str::from_utf8(raw).ok()?.parse().ok().map(Self::Number)
+    }
+
+    pub fn write(&self, out: &mut BytesMut) {
+        match self {
+            Self::Number(number) => out.put_slice(number.to_string().as_bytes()),
+            Self::Text(text) => quote_into(out, text),
+        }
+    }
+
+    pub fn to_value(&self) -> Value {
+        match self {
+            Self::Number(number) => Value::number(*number),
+            Self::Text(text) => Value::text(text),
+        }
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+/// One JSON-RPC message, its payload raw.
+#[derive(Debug, Clone)]
+pub enum Message {
+    Request {
+        id: Id,
+        method: Box<str>,
+        params: Object,
+    },
+    Notification {
+        method: Box<str>,
+        params: Object,
+    },
+    Response {
+        id: Id,
+        result: Object,
+    },
+    /// An error response; without an id when the other side could not read it.
+    Error {
+        id: Option<Id>,
+        error: RpcError,
+    },
+}
+
+/// Why a text is no message. The answer to a client is [`Invalid::error`].
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum Invalid {
+    /// Not JSON at all: -32700.
+    #[error("Parse error: {0}")]
+    Json(String),
+    /// JSON, but no JSON-RPC message, or one that could be read in two ways: -32600.
+    #[error("Invalid request: {why}")]
+    Message { id: Option<Id>, why: String },
+}
+
+impl Invalid {
+    fn message(id: Option<Id>, why: &str) -> Self {
+        Self::Message { id, why: why.to_owned() }
+    }
+
+    pub fn id(&self) -> Option<Id> {
+        match self {
+            Self::Json(_) => None,
+            Self::Message { id, .. } => id.clone(),
+        }
+    }
+
+    pub fn error(&self) -> RpcError {
+        let code = match self {
+            Self::Json(_) => code::PARSE,
+            Self::Message { .. } => code::INVALID_REQUEST,
+        };
+        RpcError::new(code, self.to_string())
+    }
+}
+
+impl Message {
+    /// Reads one message, strictly. Fails on what is no JSON, and on JSON that is no message.
+    pub fn parse(text: &Bytes, limits: Limits) -> Result<Self, Invalid> {
+        let envelope = scan_object(text, limits).map_err(|fault| {
+            if fault.well_formed || text.trim_ascii_start().first() == Some(&b'[') {
+                Invalid::message(None, &fault.to_string())
+            } else {
+                Invalid::Json(fault.to_string())
+            }
+        })?;
+        Self::from_envelope(envelope)
+    }
+
+    fn from_envelope(mut envelope: Object) -> Result<Self, Invalid> {
+        let id = match envelope.get("id") {
+            None => None,
+            Some(value) if value.is_null() => {
+                if envelope.contains("error") {
+                    None
+                } else {
+                    return Err(Invalid::message(None, "'id' must not be null"));
+                }
+            }
+            Some(value) => Some(
+                Id::read(value)
+                    .ok_or_else(|| Invalid::message(None, "'id' must be a string or an integer"))?,
+            ),
+        };
+        if envelope.string("jsonrpc").as_deref() != Some("2.0") {
+            return Err(Invalid::message(id, "'jsonrpc' must be \"2.0\""));
+        }
+        if let Some(method) = envelope.get("method") {
+            let Some(method) = method.as_str().map(|method| Box::from(method.as_ref())) else {
+                return Err(Invalid::message(id, "'method' must be a string"));
+            };
+            if envelope.contains("result") || envelope.contains("error") {
+                return Err(Invalid::message(id, "both a request and a response"));
+            }
+            let params = match envelope.remove("params") {
+                None => Object::new(),
+                Some(Value::Object(params)) => params,
+                Some(Value::Raw(_)) => {
+                    return Err(Invalid::message(id, "'params' must be an object"));
+                }
+            };
+            return Ok(match id {
+                Some(id) => Self::Request { id, method, params },
+                None => Self::Notification { method, params },
+            });
+        }
+        match (envelope.remove("result"), envelope.remove("error")) {
+            (Some(Value::Object(result)), None) => match id {
+                Some(id) => Ok(Self::Response { id, result }),
+                None => Err(Invalid::message(None, "a response without 'id'")),
+            },
+            (None, Some(Value::Object(error))) => match RpcError::read(&error) {
+                Some(error) => Ok(Self::Error { id, error }),
+                None => {
+                    Err(Invalid::message(id, "'error' needs an integer 'code' and a 'message'"))
+                }
+            },
+            (Some(_), Some(_)) => Err(Invalid::message(id, "both 'result' and 'error'")),
+            (None, None) => Err(Invalid::message(id, "'method', 'result' or 'error' is missing")),
+            (Some(_), None) => Err(Invalid::message(id, "'result' must be an object")),
+            (None, Some(_)) => Err(Invalid::message(id, "'error' must be an object")),
+        }
+    }
+
+    pub fn to_bytes(&self) -> Bytes {
+        match self {
+            Self::Request { id, method, params } => request(id, method, params),
+            Self::Notification { method, params } => notification(method, params),
+            Self::Response { id, result } => response(id, result),
+            Self::Error { id, error } => error_response(id.as_ref(), error),
+        }
+    }
+}
+
+/// Whether a body is a batch: an array of messages.
+pub fn is_batch(text: &[u8]) -> bool {
+    text.trim_ascii_start().first() == Some(&b'[')
+}
+
+/// Splits a batch into the texts of its messages.
+pub fn split_batch(text: &Bytes, limits: Limits) -> Result<Vec<Bytes>, Invalid> {
+    items(text, limits).map_err(|fault| {
+        if fault.well_formed {
+            Invalid::message(None, &fault.to_string())
+        } else {
+            Invalid::Json(fault.to_string())
+        }
+    })
+}
+
+pub fn request(id: &Id, method: &str, params: &Object) -> Bytes {
+    let mut out = envelope(params.size_hint() + method.len());
+    out.put_slice(b",\"id\":");
+    id.write(&mut out);
+    call(out, method, params)
+}
+
+pub fn notification(method: &str, params: &Object) -> Bytes {
+    call(envelope(params.size_hint() + method.len()), method, params)
+}
+
+fn call(mut out: BytesMut, method: &str, params: &Object) -> Bytes {
+    out.put_slice(b",\"method\":");
+    quote_into(&mut out, method);
+    if !params.is_empty() {
+        out.put_slice(b",\"params\":");
+        params.write(&mut out);
+    }
+    out.put_u8(b'}');
+    out.freeze()
+}
+
+pub fn response(id: &Id, result: &Object) -> Bytes {
+    let mut out = envelope(result.size_hint());
+    out.put_slice(b",\"id\":");
+    id.write(&mut out);
+    out.put_slice(b",\"result\":");
+    result.write(&mut out);
+    out.put_u8(b'}');
+    out.freeze()
+}
+
+/// An error response; `id` is left out when it could not be read.
+pub fn error_response(id: Option<&Id>, error: &RpcError) -> Bytes {
+    let mut out = envelope(64 + error.message.len());
+    if let Some(id) = id {
+        out.put_slice(b",\"id\":");
+        id.write(&mut out);
+    }
+    out.put_slice(b",\"error\":");
+    error.write(&mut out);
+    out.put_u8(b'}');
+    out.freeze()
+}
+
+fn envelope(payload: usize) -> BytesMut {
+    let mut out = BytesMut::with_capacity(payload + 80);
+    out.put_slice(b"{\"jsonrpc\":\"2.0\"");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Message, Invalid> {
+        Message::parse(&Bytes::copy_from_slice(text.as_bytes()), Limits::default())
+    }
+
+    #[test]
+    fn what_is_no_message_is_named() {
+        for (text, code, why) in [
+            ("", code::PARSE, "expected an object"),
+            ("{", code::PARSE, "expected a member name"),
+            ("7", code::PARSE, "expected an object"),
+            ("[]", code::INVALID_REQUEST, "expected an object"),
+            ("{}", code::INVALID_REQUEST, "'jsonrpc'"),
+            (r#"{"jsonrpc":"1.0","id":1,"method":"a"}"#, code::INVALID_REQUEST, "'jsonrpc'"),
+            (r#"{"jsonrpc":"2.0","id":null,"method":"a"}"#, code::INVALID_REQUEST, "null"),
+            (r#"{"jsonrpc":"2.0","id":1.5,"method":"a"}"#, code::INVALID_REQUEST, "integer"),
+            (r#"{"jsonrpc":"2.0","id":{},"method":"a"}"#, code::INVALID_REQUEST, "integer"),
+            (r#"{"jsonrpc":"2.0","id":1,"method":2}"#, code::INVALID_REQUEST, "'method'"),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"a","params":[]}"#,
+                code::INVALID_REQUEST,
+                "params",
+            ),
+            (r#"{"jsonrpc":"2.0","id":1}"#, code::INVALID_REQUEST, "missing"),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{}}"#, code::INVALID_REQUEST, "both"),
+            (r#"{"jsonrpc":"2.0","id":1,"result":3}"#, code::INVALID_REQUEST, "'result'"),
+            (r#"{"jsonrpc":"2.0","result":{}}"#, code::INVALID_REQUEST, "without 'id'"),
+            (r#"{"jsonrpc":"2.0","id":1,"error":{"code":"x"}}"#, code::INVALID_REQUEST, "'error'"),
+        ] {
+            let error = parse(text).expect_err(text).error();
+            assert_eq!(error.code, code, "{text}");
+            assert!(error.message.contains(why), "{text}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn ids_keep_their_type() {
+        let text = r#"{"jsonrpc":"2.0","id":"1","method":"ping"}"#;
+        assert_eq!(parse(text).unwrap().to_bytes(), text);
+        let Message::Request { id, .. } = parse(text).unwrap() else { panic!() };
+        assert_ne!(id, Id::Number(1));
+    }
+
+    #[test]
+    fn an_error_may_come_without_an_id() {
+        let text = r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32700,"message":"m"}}"#;
+        assert!(matches!(parse(text), Ok(Message::Error { id: None, .. })));
+    }
+}

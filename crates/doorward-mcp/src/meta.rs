@@ -1,0 +1,145 @@
+//! What a modern request says of itself in `params._meta` (spec 2026-07-28 basic/index).
+
+use std::borrow::Cow;
+
+use crate::error::RpcError;
+use crate::json::{Object, Value};
+use crate::revision::Revision;
+
+pub const PROTOCOL_VERSION: &str = "io.modelcontextprotocol/protocolVersion";
+pub const CLIENT_CAPABILITIES: &str = "io.modelcontextprotocol/clientCapabilities";
+pub const CLIENT_INFO: &str = "io.modelcontextprotocol/clientInfo";
+pub const LOG_LEVEL: &str = "io.modelcontextprotocol/logLevel";
+pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
+pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
+pub const PROGRESS_TOKEN: &str = "progressToken";
+
+/// Severity of log messages, least first (RFC 5424).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Notice,
+    Warning,
+    Error,
+    Critical,
+    Alert,
+    Emergency,
+}
+
+impl LogLevel {
+    const ALL: [(Self, &'static str); 8] = [
+        (Self::Debug, "debug"),
+        (Self::Info, "info"),
+        (Self::Notice, "notice"),
+        (Self::Warning, "warning"),
+        (Self::Error, "error"),
+        (Self::Critical, "critical"),
+        (Self::Alert, "alert"),
+        (Self::Emergency, "emergency"),
+    ];
+
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|(_, name)| *name == text).map(|(level, _)| level)
+    }
+
+    pub fn as_str(self) -> &'static str {
+        Self::ALL.into_iter().find(|(level, _)| *level == self).map_or("info", |(_, name)| name)
+    }
+}
+
+/// Who asks, as it says itself: for translation and display, never for a decision about access.
+#[derive(Debug, Clone, Default)]
+pub struct Client {
+    /// `{name, version, …}`, raw.
+    pub info: Option<Value>,
+    /// The client's capabilities in the words of 2026-07-28.
+    pub capabilities: Object,
+    pub log_level: Option<LogLevel>,
+}
+
+/// The protocol version that `_meta` names; `None` when it names none, so that the request is not
+/// of the modern era.
+pub fn protocol_version(params: &Object) -> Option<String> {
+    Some(params.object("_meta")?.string(PROTOCOL_VERSION)?.into_owned())
+}
+
+/// Takes what the gateway owns out of a modern request's `_meta` and leaves the rest: progress
+/// token, trace context and foreign keys.
+pub fn take_client(params: &mut Object) -> Result<Client, RpcError> {
+    let meta = params
+        .object_mut("_meta")
+        .ok_or_else(|| RpcError::invalid_params("'_meta' must be an object"))?;
+    meta.remove(PROTOCOL_VERSION);
+    let capabilities = match meta.remove(CLIENT_CAPABILITIES) {
+        None => {
+            return Err(RpcError::invalid_params(format!("'_meta' lacks '{CLIENT_CAPABILITIES}'")));
+        }
+        Some(value) => value.as_object().map(Cow::into_owned).ok_or_else(|| {
+            RpcError::invalid_params(format!("'{CLIENT_CAPABILITIES}' must be an object"))
+        })?,
+    };
+    let info = meta.remove(CLIENT_INFO);
+    let log_level = match meta.remove(LOG_LEVEL) {
+        None => None,
+        Some(value) => {
+            Some(value.as_str().and_then(|text| LogLevel::parse(&text)).ok_or_else(|| {
+                RpcError::invalid_params(format!("'{LOG_LEVEL}' names no log level"))
+            })?)
+        }
+    };
+    drop_empty(params);
+    Ok(Client { info, capabilities, log_level })
+}
+
+/// Writes what a modern server must be told of the client into `_meta`.
+pub fn put_client(params: &mut Object, client: &Client, revision: Revision) {
+    let Some(meta) = params.object_mut("_meta") else { return };
+    meta.set(PROTOCOL_VERSION, revision.as_str());
+    meta.set(CLIENT_CAPABILITIES, client.capabilities.clone());
+    if let Some(info) = &client.info {
+        meta.set(CLIENT_INFO, info.clone());
+    }
+    if let Some(level) = client.log_level {
+        meta.set(LOG_LEVEL, level.as_str());
+    }
+}
+
+/// Drops an `_meta` that holds nothing.
+pub fn drop_empty(object: &mut Object) {
+    if object.object("_meta").is_some_and(|meta| meta.is_empty()) {
+        object.remove("_meta");
+    }
+}
+
+/// The progress token of a request, raw, so that a string stays a string.
+pub fn progress_token(params: &Object) -> Option<Value> {
+    params.object("_meta")?.get(PROGRESS_TOKEN).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn what_is_not_the_gateways_stays() {
+        let text = Bytes::from_static(
+            br#"{"name":"n","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"sampling":{}},"io.modelcontextprotocol/logLevel":"error","progressToken":"7","vendor/x":{"a":1.0}}}"#,
+        );
+        let mut params = Object::parse(&text).unwrap();
+        let client = take_client(&mut params).unwrap();
+        assert_eq!(client.log_level, Some(LogLevel::Error));
+        assert!(client.capabilities.contains("sampling"));
+        assert_eq!(
+            params.to_bytes(),
+            r#"{"name":"n","_meta":{"progressToken":"7","vendor/x":{"a":1.0}}}"#
+        );
+    }
+
+    #[test]
+    fn required_keys_are_missed() {
+        let mut params = Object::parse(&Bytes::from_static(br#"{"_meta":{}}"#)).unwrap();
+        assert_eq!(take_client(&mut params).unwrap_err().code, crate::error::code::INVALID_PARAMS);
+    }
+}
