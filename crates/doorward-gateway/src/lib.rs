@@ -1,1 +1,23 @@
+//! The gateway: one pipeline between every client and every server.
+//!
+//! A [`facade`] takes requests in and makes calls of them, the [`pipeline`] decides, an
+//! [`upstream`] brings the answer. Inside there is one protocol only, the stateless form of
+//! revision 2026-07-28; whatever speaks another form is adapted at the edge.
 
+pub mod admin;
+pub mod call;
+pub mod catalog;
+pub mod facade;
+pub mod gateway;
+pub mod identity;
+pub mod listener;
+pub mod metrics;
+pub mod pipeline;
+pub mod sample;
+pub mod seal;
+pub mod settings;
+pub mod switchboard;
+pub mod upstream;
+
+pub use gateway::Gateway;
+pub use settings::Settings;

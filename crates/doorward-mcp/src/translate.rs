@@ -11,7 +11,7 @@ use crate::method;
 use crate::revision::Revision;
 
 /// How long, and by whom, a result may be kept (spec 2026-07-28 server/utilities/caching).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CacheHints {
     pub ttl_ms: u64,
     pub public: bool,

@@ -1,0 +1,194 @@
+//! A call on its way through the gateway, always in the modern form: who asks, by which door, for
+//! what, and where the events of its run go.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use bytes::Bytes;
+use doorward_mcp::error::Kind;
+use doorward_mcp::interaction::Retry;
+use doorward_mcp::meta::Client;
+use doorward_mcp::{Object, Revision, RpcError, message};
+use tokio::sync::mpsc;
+
+use crate::catalog::ToolEntry;
+use crate::switchboard::Listener;
+use crate::upstream::{Asked, Server};
+
+/// Names one call in every log line and every error of the gateway's own. Unique to the process,
+/// and unlike those of earlier runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CallId(u64);
+
+impl CallId {
+    pub fn next() -> Self {
+        static RUN: OnceLock<u64> = OnceLock::new();
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        // The upper half tells runs apart; without randomness they are not, and calls still are.
+        let run = RUN.get_or_init(|| u64::from(getrandom::u32().unwrap_or_default()) << 32);
+        Self(run.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)))
+    }
+}
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// Who is calling.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct Principal {
+    /// Stable and unique; sessions, parked calls and streams belong to it.
+    pub id: Box<str>,
+}
+
+/// What a caller sees: all servers under qualified names, or one server as if the gateway were
+/// not there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Portal {
+    Merged,
+    Server(Arc<str>),
+}
+
+/// One request, in the words of 2026-07-28 whatever the client speaks.
+#[derive(Debug)]
+pub struct Call {
+    pub id: CallId,
+    pub principal: Arc<Principal>,
+    pub portal: Portal,
+    /// What the client speaks.
+    pub revision: Revision,
+    pub client: Arc<Client>,
+    /// The client's session, where it has one.
+    pub session: Option<Arc<str>>,
+    pub method: Box<str>,
+    /// Without what `client` and `retry` hold.
+    pub params: Object,
+    pub retry: Option<Retry>,
+    /// Questions that a handshake-era client answered with an error, by key.
+    pub refused: Vec<(String, RpcError)>,
+    /// The `Mcp-Param-*` headers that came with the request; `None` when it did not come over
+    /// modern HTTP, where none are expected.
+    pub param_headers: Option<http::HeaderMap>,
+    pub started: Instant,
+    /// Set by routing.
+    pub route: Option<Route>,
+}
+
+impl Call {
+    /// The call as a server is asked it.
+    pub fn asked<'a>(&'a self, server: &Server) -> Asked<'a> {
+        Asked {
+            method: &self.method,
+            params: self.params.clone(),
+            client: &self.client,
+            principal: &self.principal.id,
+            session: self.session.clone(),
+            retry: self.retry.as_ref(),
+            refused: &self.refused,
+            deadline: server.deadline(&self.method, &self.params),
+            tool: self.route.as_ref().and_then(|route| route.tool.clone()),
+            param_headers: self.param_headers.as_ref(),
+        }
+    }
+}
+
+/// Where a call goes.
+#[derive(Debug, Clone)]
+pub struct Route {
+    pub server: Arc<Server>,
+    /// For `tools/call`: what the catalogue knows of the tool.
+    pub tool: Option<Arc<ToolEntry>>,
+}
+
+/// What a call comes to.
+#[derive(Debug)]
+pub enum Reply {
+    /// A complete result, or one that asks for input.
+    Result(Object),
+    /// `subscriptions/listen`: goes on until one side ends it.
+    Listening(Listener),
+}
+
+/// Why a call ended without a result.
+#[derive(Debug, Clone)]
+pub enum CallError {
+    /// An error in the words of the specification: the server's own, or for bad input.
+    Rpc(RpcError),
+    /// The gateway's own: between it and a server something failed.
+    Gateway(Failure),
+    /// Too much of something, with the HTTP status that says so.
+    Refused { failure: Failure, status: u16 },
+}
+
+/// A failure between the gateway and a server.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    pub kind: Kind,
+    /// For the caller: says what happened, not where the server is or what it holds.
+    pub message: String,
+    /// Asking again, unchanged, may help and cannot act twice.
+    pub retryable: bool,
+    /// The cause, for the operator's log alone.
+    pub cause: Option<String>,
+    /// The server seems to speak another era than remembered; nothing was done.
+    pub era_in_doubt: bool,
+}
+
+impl Failure {
+    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
+        let retryable = matches!(kind, Kind::Unreachable | Kind::Overloaded | Kind::Closing);
+        Self { kind, message: message.into(), retryable, cause: None, era_in_doubt: false }
+    }
+
+    pub fn because(mut self, cause: impl fmt::Display) -> Self {
+        self.cause = Some(cause.to_string());
+        self
+    }
+}
+
+impl From<Failure> for CallError {
+    fn from(failure: Failure) -> Self {
+        Self::Gateway(failure)
+    }
+}
+
+impl From<RpcError> for CallError {
+    fn from(error: RpcError) -> Self {
+        Self::Rpc(error)
+    }
+}
+
+/// Where a call's notifications go: to the client's stream, with its back-pressure.
+#[derive(Debug, Clone)]
+pub struct Events(mpsc::Sender<Bytes>);
+
+/// The client is gone.
+#[derive(Debug, Clone, Copy)]
+pub struct Gone;
+
+impl Events {
+    pub fn channel(capacity: usize) -> (Self, mpsc::Receiver<Bytes>) {
+        let (sender, receiver) = mpsc::channel(capacity.max(1));
+        (Self(sender), receiver)
+    }
+
+    /// For calls that nobody watches.
+    pub fn ignored() -> Self {
+        Self(mpsc::channel(1).0)
+    }
+
+    /// Sends a message as it is; waits like [`notify`](Self::notify).
+    pub async fn send(&self, message: Bytes) -> Result<(), Gone> {
+        self.0.send(message).await.map_err(|_| Gone)
+    }
+
+    /// Waits until the stream has room. Fails when nobody reads it any more.
+    pub async fn notify(&self, method: &str, params: &Object) -> Result<(), Gone> {
+        self.0.send(message::notification(method, params)).await.map_err(|_| Gone)
+    }
+}

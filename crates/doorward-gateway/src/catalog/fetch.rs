@@ -1,0 +1,178 @@
+//! Fetches one list of a server, page by page, within bounds.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use doorward_mcp::error::{Kind as FailureKind, code};
+use doorward_mcp::translate::CacheHints;
+use doorward_mcp::{Era, Value, method, param_headers};
+
+use super::{Item, Kind, List, ToolEntry};
+use crate::call::{CallError, Events, Failure};
+use crate::upstream::exchange::Deadline;
+use crate::upstream::{Asked, Contact, Server};
+
+/// How long a list is served when the server announces changes: only in case it forgets one.
+const WATCHED: Duration = Duration::from_secs(15 * 60);
+/// How long when nothing at all is known.
+const UNKNOWN: Duration = Duration::from_secs(60);
+/// Never longer, whatever a server says.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub async fn list(
+    server: &Server,
+    contact: &Contact,
+    kind: &Kind,
+    caller: &Asked<'_>,
+) -> Result<List, CallError> {
+    let limits = &server.shared.limits;
+    let mut items = Vec::new();
+    let mut hints: Option<CacheHints> = None;
+    let mut cursor: Option<Value> = None;
+    let mut cursors = HashSet::new();
+    let offered = contact.about.has(kind.group);
+    for page in 0.. {
+        if !offered {
+            break;
+        }
+        if page >= limits.list_pages {
+            return Err(bound(kind, "pages", limits.list_pages));
+        }
+        let mut asked = Asked {
+            method: kind.method,
+            retry: None,
+            refused: &[],
+            deadline: Deadline::new(server.shared.timeouts.call.0, server.shared.timeouts.call.0),
+            ..caller.clone()
+        };
+        asked.params = doorward_mcp::Object::new();
+        if let Some(cursor) = cursor.take() {
+            asked.params.set("cursor", cursor);
+        }
+        let result = match Box::pin(server.ask(&asked, &Events::ignored())).await {
+            Ok(result) => result,
+            // Some servers announce a group and know only some of its methods.
+            Err(CallError::Rpc(error)) if error.code == code::METHOD_NOT_FOUND && page == 0 => {
+                break;
+            }
+            Err(error) => return Err(error),
+        };
+        let told = CacheHints::read(&result).unwrap_or(CacheHints::NONE);
+        hints = Some(match hints {
+            None => told,
+            Some(first) => CacheHints {
+                ttl_ms: first.ttl_ms.min(told.ttl_ms),
+                public: first.public && told.public,
+            },
+        });
+        let page_items = result.get(kind.member).and_then(Value::as_array).ok_or_else(|| {
+            Failure::new(FailureKind::InvalidMessage, "The server's list has no items")
+                .because(format!("{} without an array '{}'", kind.method, kind.member))
+        })?;
+        if items.len() + page_items.len() > limits.list_items {
+            return Err(bound(kind, "items", limits.list_items));
+        }
+        items.extend(page_items.iter().filter_map(|item| read(server, kind, item)));
+        match result.get("nextCursor").filter(|next| !next.is_null()) {
+            None => break,
+            Some(next) => {
+                if !cursors.insert(next.to_bytes()) {
+                    return Err(Failure::new(
+                        FailureKind::InvalidMessage,
+                        "The server's list goes round in circles",
+                    )
+                    .into());
+                }
+                cursor = Some(next.clone());
+            }
+        }
+    }
+    let mut seen = HashSet::new();
+    items.retain(|item| {
+        let first = seen.insert(item.key.clone());
+        if !first {
+            tracing::warn!(
+                server = &*server.name,
+                name = &*item.key,
+                "left out an item listed twice"
+            );
+        }
+        first
+    });
+    let hints = hints.unwrap_or(CacheHints::NONE);
+    let now = Instant::now();
+    Ok(List {
+        items: Arc::new(items),
+        hints,
+        fresh_until: now + lifetime(server, contact, kind, hints),
+        fetched: now,
+    })
+}
+
+/// How long a list may be served from memory.
+fn lifetime(server: &Server, contact: &Contact, kind: &Kind, hints: CacheHints) -> Duration {
+    if !contact.about.has(kind.group) {
+        return LONGEST;
+    }
+    let told = Duration::from_millis(hints.ttl_ms);
+    let otherwise = if contact.about.announces(kind.group) {
+        WATCHED
+    } else if let Some(ttl) = server.settings.list_ttl {
+        ttl.0
+    } else if contact.era == Era::Modern {
+        // Zero means: ask every time (spec 2026-07-28 server/utilities/caching).
+        Duration::ZERO
+    } else {
+        UNKNOWN
+    };
+    told.max(otherwise).min(LONGEST)
+}
+
+fn bound(kind: &Kind, what: &str, limit: usize) -> CallError {
+    let message = format!("The server's list has more than {limit} {what}");
+    Failure::new(FailureKind::TooLarge, message).because(kind.method).into()
+}
+
+fn read(server: &Server, kind: &Kind, item: &Value) -> Option<Item> {
+    let left_out = |why: &str, name: &str| {
+        tracing::warn!(server = &*server.name, list = kind.method, name, "left out an item: {why}");
+    };
+    let Some(definition) = item.as_object().map(std::borrow::Cow::into_owned) else {
+        left_out("it is no object", "");
+        return None;
+    };
+    let Some(key) = definition.string(kind.key).map(Box::<str>::from) else {
+        left_out("it has no name", "");
+        return None;
+    };
+    if kind.method == method::TOOLS_LIST
+        && let Err(bad) = headers_of(&definition)
+    {
+        left_out(&bad.to_string(), &key);
+        return None;
+    }
+    Some(Item { key, definition })
+}
+
+fn headers_of(
+    tool: &doorward_mcp::Object,
+) -> Result<Vec<param_headers::ParamHeader>, param_headers::BadAnnotation> {
+    let Some(schema) = tool.get("inputSchema") else { return Ok(Vec::new()) };
+    let text = schema.to_bytes();
+    // Most tools have none: one look at the bytes saves building the schema.
+    if !text.windows(12).any(|window| window == b"x-mcp-header") {
+        return Ok(Vec::new());
+    }
+    serde_json::from_slice(&text)
+        .map_or_else(|_| Ok(Vec::new()), |schema| param_headers::read(&schema))
+}
+
+/// Tools by name.
+pub fn index(tools: &[Item]) -> HashMap<Box<str>, Arc<ToolEntry>> {
+    let entry = |item: &Item| ToolEntry {
+        name: item.key.clone(),
+        param_headers: headers_of(&item.definition).unwrap_or_default(),
+    };
+    tools.iter().map(|item| (item.key.clone(), Arc::new(entry(item)))).collect()
+}

@@ -1,0 +1,255 @@
+//! What one server offers: its four lists, fetched page by page with bounds, kept in memory,
+//! fetched again when the server announces a change or their time is over.
+
+mod fetch;
+mod snapshot;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use doorward_mcp::param_headers::ParamHeader;
+use doorward_mcp::translate::CacheHints;
+use doorward_mcp::{Era, Object, method};
+use parking_lot::Mutex;
+
+use crate::call::CallError;
+use crate::upstream::{Asked, Contact, Server, declared};
+
+pub use snapshot::{Snapshot, Snapshots, Viewer};
+
+/// Views of one server that are kept: one per set of declared capabilities.
+const MAX_VIEWS: usize = 16;
+
+/// One of the four lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    pub method: &'static str,
+    /// The member of the result that holds the items.
+    pub member: &'static str,
+    /// The member that names an item.
+    pub key: &'static str,
+    /// The capability that announces the list.
+    pub group: &'static str,
+    /// The notification of a change.
+    pub changed: &'static str,
+}
+
+pub const KINDS: [Kind; 4] = [
+    Kind {
+        method: method::TOOLS_LIST,
+        member: "tools",
+        key: "name",
+        group: "tools",
+        changed: method::TOOLS_CHANGED,
+    },
+    Kind {
+        method: method::PROMPTS_LIST,
+        member: "prompts",
+        key: "name",
+        group: "prompts",
+        changed: method::PROMPTS_CHANGED,
+    },
+    Kind {
+        method: method::RESOURCES_LIST,
+        member: "resources",
+        key: "uri",
+        group: "resources",
+        changed: method::RESOURCES_CHANGED,
+    },
+    Kind {
+        method: method::TEMPLATES_LIST,
+        member: "resourceTemplates",
+        key: "uriTemplate",
+        group: "resources",
+        changed: method::RESOURCES_CHANGED,
+    },
+];
+
+/// The place of a list among the four, by the method that fetches it.
+pub fn kind_of(list: &str) -> Option<usize> {
+    KINDS.iter().position(|kind| kind.method == list)
+}
+
+/// What the gateway must know of a tool, beyond its definition.
+#[derive(Debug)]
+pub struct ToolEntry {
+    pub name: Box<str>,
+    pub param_headers: Vec<ParamHeader>,
+}
+
+#[derive(Debug, Clone)]
+pub struct Item {
+    pub key: Box<str>,
+    pub definition: Object,
+}
+
+/// One list, as it was fetched.
+#[derive(Debug, Clone)]
+pub struct List {
+    pub items: Arc<Vec<Item>>,
+    pub hints: CacheHints,
+    fresh_until: Instant,
+    fetched: Instant,
+}
+
+/// The four lists that callers with the same capabilities see.
+#[derive(Debug)]
+pub struct View {
+    pub lists: [List; 4],
+    tools: Arc<HashMap<Box<str>, Arc<ToolEntry>>>,
+}
+
+impl View {
+    pub fn tool(&self, name: &str) -> Option<&Arc<ToolEntry>> {
+        self.tools.get(name)
+    }
+
+    /// When the first of the lists must be fetched again.
+    pub fn fresh_until(&self) -> Instant {
+        self.lists.iter().map(|list| list.fresh_until).min().unwrap_or_else(Instant::now)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Cell {
+    fetching: tokio::sync::Mutex<()>,
+    view: ArcSwapOption<View>,
+    stale: [AtomicBool; 4],
+}
+
+impl Cell {
+    fn is_stale(&self, view: &View, kind: usize) -> bool {
+        self.stale[kind].load(Ordering::Acquire) || Instant::now() >= view.lists[kind].fresh_until
+    }
+
+    fn current(&self) -> Option<Arc<View>> {
+        let view = self.view.load_full()?;
+        (0..KINDS.len()).all(|kind| !self.is_stale(&view, kind)).then_some(view)
+    }
+}
+
+/// A server's lists, by what the caller declares: a handshake-era server may show other tools to
+/// other clients. A modern one shows the same to all (spec 2026-07-28 server/tools).
+#[derive(Debug, Default)]
+pub struct Catalog {
+    cells: Mutex<HashMap<Bytes, Arc<Cell>>>,
+}
+
+impl Catalog {
+    fn cell(&self, contact: Option<&Contact>, asked: &Asked<'_>) -> Arc<Cell> {
+        let key = match contact {
+            Some(contact) if contact.era == Era::Handshake => declared(&asked.client.capabilities),
+            _ => Bytes::new(),
+        };
+        let mut cells = self.cells.lock();
+        if let Some(cell) = cells.get(&key) {
+            return cell.clone();
+        }
+        if cells.len() >= MAX_VIEWS {
+            let oldest = cells
+                .iter()
+                .min_by_key(|(_, cell)| cell.view.load().as_ref().map(|view| view.lists[0].fetched))
+                .map(|(key, _)| key.clone());
+            if let Some(oldest) = oldest {
+                cells.remove(&oldest);
+            }
+        }
+        cells.entry(key).or_default().clone()
+    }
+
+    /// The lists, fetched if they are not at hand or not fresh. Callers who come together wait for
+    /// one fetch. When it fails, lists that were there stay.
+    pub async fn view(&self, server: &Server, asked: &Asked<'_>) -> Result<Arc<View>, CallError> {
+        let contact = server.contact().await?;
+        let cell = self.cell(Some(&contact), asked);
+        if let Some(view) = cell.current() {
+            return Ok(view);
+        }
+        let _fetching = cell.fetching.lock().await;
+        if let Some(view) = cell.current() {
+            return Ok(view);
+        }
+        let old = cell.view.load_full();
+        let mut lists = Vec::with_capacity(KINDS.len());
+        for (at, kind) in KINDS.iter().enumerate() {
+            let kept = old.as_ref().filter(|view| !cell.is_stale(view, at));
+            if let Some(view) = kept {
+                lists.push(view.lists[at].clone());
+                continue;
+            }
+            cell.stale[at].store(false, Ordering::Release);
+            match fetch::list(server, &contact, kind, asked).await {
+                Ok(list) => lists.push(list),
+                Err(error) => {
+                    cell.stale[at].store(true, Ordering::Release);
+                    let Some(old) = &old else { return Err(error) };
+                    tracing::warn!(
+                        server = &*server.name,
+                        list = kind.method,
+                        ?error,
+                        "kept the old list"
+                    );
+                    let mut list = old.lists[at].clone();
+                    list.fresh_until = Instant::now() + Duration::from_secs(5);
+                    cell.stale[at].store(false, Ordering::Release);
+                    lists.push(list);
+                }
+            }
+        }
+        let Ok(lists) = <[List; 4]>::try_from(lists) else { unreachable!("there are four kinds") };
+        let changed = old.as_ref().is_none_or(|old| {
+            old.lists.iter().zip(&lists).any(|(old, new)| !Arc::ptr_eq(&old.items, &new.items))
+        });
+        let tools = match &old {
+            Some(old) if Arc::ptr_eq(&old.lists[0].items, &lists[0].items) => old.tools.clone(),
+            _ => Arc::new(fetch::index(&lists[0].items)),
+        };
+        let view = Arc::new(View { lists, tools });
+        cell.view.store(Some(view.clone()));
+        if changed {
+            server.bump();
+        }
+        Ok(view)
+    }
+
+    /// What is known of a tool now, without fetching anything.
+    pub fn known(&self, server: &Server, asked: &Asked<'_>) -> Option<Arc<View>> {
+        self.cell(server.known().as_deref(), asked).view.load_full()
+    }
+
+    /// Marks lists for fetching: those that a notification names, or all.
+    pub fn invalidate(&self, notification: Option<&str>) {
+        for cell in self.cells.lock().values() {
+            for (at, kind) in KINDS.iter().enumerate() {
+                if notification.is_none_or(|changed| changed == kind.changed) {
+                    cell.stale[at].store(true, Ordering::Release);
+                }
+            }
+        }
+    }
+
+    /// Marks a view for fetching when it is older than a moment: for a caller who asks for what it
+    /// does not show.
+    pub fn doubt(&self, server: &Server, asked: &Asked<'_>) {
+        let cell = self.cell(server.known().as_deref(), asked);
+        let old = cell
+            .view
+            .load_full()
+            .is_some_and(|view| view.lists[0].fetched.elapsed() > Duration::from_secs(1));
+        if old {
+            cell.stale[0].store(true, Ordering::Release);
+        }
+    }
+
+    /// Items per list of the view that was fetched last.
+    pub fn counts(&self) -> Option<[usize; 4]> {
+        let cells = self.cells.lock();
+        let views = cells.values().filter_map(|cell| cell.view.load_full());
+        let latest = views.max_by_key(|view| view.lists[0].fetched)?;
+        Some([0, 1, 2, 3].map(|at| latest.lists[at].items.len()))
+    }
+}

@@ -1,0 +1,104 @@
+//! Bodies in both directions: a client's is read within bounds of size and time, the gateway's is
+//! one text or a stream of them.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use doorward_mcp::RpcError;
+use futures_util::Stream;
+use http::StatusCode;
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+
+use crate::upstream::Shared;
+
+/// The body of an answer.
+pub enum Body {
+    Full(Option<Bytes>),
+    Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+}
+
+impl Body {
+    pub fn empty() -> Self {
+        Self::Full(None)
+    }
+
+    pub fn full(text: Bytes) -> Self {
+        Self::Full(Some(text))
+    }
+
+    pub fn stream(stream: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        Self::Stream(Box::pin(stream))
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut *self {
+            Self::Full(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Self::Stream(stream) => stream
+                .as_mut()
+                .poll_next(context)
+                .map(|item| item.map(|text| Ok(Frame::data(text)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Full(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Full(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Stream(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Reads a request's body. One that came in one piece is not copied.
+pub async fn read(mut body: Incoming, shared: &Shared) -> Result<Bytes, (StatusCode, RpcError)> {
+    let limit = shared.limits.body.0;
+    let too_large = || {
+        let why = format!("The body is larger than the limit of {} bytes", limit);
+        (StatusCode::PAYLOAD_TOO_LARGE, RpcError::invalid_request(why))
+    };
+    if http_body::Body::size_hint(&body).lower() > limit as u64 {
+        return Err(too_large());
+    }
+    let reading = async {
+        let mut first = Bytes::new();
+        let mut all = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|_| {
+                let why = "The body ended early or is broken";
+                (StatusCode::BAD_REQUEST, RpcError::invalid_request(why))
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            if first.len().max(all.len()) + data.len() > limit {
+                return Err(too_large());
+            }
+            if first.is_empty() {
+                first = data;
+            } else {
+                if all.is_empty() {
+                    all.extend_from_slice(&first);
+                }
+                all.extend_from_slice(&data);
+            }
+        }
+        Ok(if all.is_empty() { first } else { all.freeze() })
+    };
+    tokio::time::timeout(shared.timeouts.body.0, reading).await.unwrap_or_else(|_| {
+        let why = "The body did not come in time";
+        Err((StatusCode::REQUEST_TIMEOUT, RpcError::invalid_request(why)))
+    })
+}

@@ -1,0 +1,258 @@
+//! A handshake-era client's request, answered in the modern form inside: when the server needs
+//! input, the client is asked by requests of the old kind, and the call is made again with its
+//! answers (`wire.md`, legacy client to modern server).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use doorward_mcp::error::{Kind, code};
+use doorward_mcp::interaction::{self, InputRequired, Retry};
+use doorward_mcp::meta::LogLevel;
+use doorward_mcp::translate;
+use doorward_mcp::{Id, Object, RpcError, Value, message, method};
+
+use super::sessions::Session;
+use crate::call::{Call, CallId, Events, Failure, Reply};
+use crate::gateway::Gateway;
+use crate::pipeline::{self, Refusal};
+
+/// Between two rounds in which the server asks nothing.
+const EMPTY_ROUND: Duration = Duration::from_millis(250);
+
+/// Answers one request of a session's. What must reach the client before the answer goes to
+/// `events`: notifications and questions.
+pub async fn answer(
+    gateway: &Arc<Gateway>,
+    session: &Arc<Session>,
+    id: &Id,
+    method: &str,
+    params: Object,
+    events: &Events,
+) -> Bytes {
+    match respond(gateway, session, method, params, events).await {
+        Ok(result) => message::response(id, &result),
+        Err(error) => message::error_response(Some(id), &error),
+    }
+}
+
+async fn respond(
+    gateway: &Arc<Gateway>,
+    session: &Arc<Session>,
+    method: &str,
+    params: Object,
+    events: &Events,
+) -> Result<Object, RpcError> {
+    let uri = || {
+        params
+            .string("uri")
+            .map(std::borrow::Cow::into_owned)
+            .ok_or_else(|| RpcError::invalid_params("'uri' must be a string"))
+    };
+    let plain = |error| to_rpc(error, CallId::next());
+    match method {
+        method::PING => Ok(Object::new()),
+        method::INITIALIZE => Err(RpcError::invalid_request("The session is already initialized")),
+        method::SET_LEVEL => {
+            let level = params.string("level").and_then(|text| LogLevel::parse(&text));
+            session.set_level(
+                level.ok_or_else(|| RpcError::invalid_params("'level' names no log level"))?,
+            );
+            Ok(Object::new())
+        }
+        method::RESOURCES_SUBSCRIBE => {
+            session.subscribe(gateway, &uri()?).await.map_err(plain)?;
+            Ok(Object::new())
+        }
+        method::RESOURCES_UNSUBSCRIBE => {
+            session.unsubscribe(gateway, &uri()?).await.map_err(plain)?;
+            Ok(Object::new())
+        }
+        // Of the modern era alone; a client that has shaken hands does not know them.
+        method::DISCOVER | method::LISTEN => Err(RpcError::method_not_found(method)),
+        _ => call(gateway, session, method, params, events).await,
+    }
+}
+
+fn to_rpc(error: crate::call::CallError, call: CallId) -> RpcError {
+    use crate::call::CallError;
+    match error {
+        CallError::Rpc(error) => error,
+        CallError::Gateway(failure) | CallError::Refused { failure, .. } => RpcError::gateway(
+            failure.kind,
+            &failure.message,
+            "",
+            failure.retryable,
+            &call.to_string(),
+        ),
+    }
+}
+
+async fn call(
+    gateway: &Arc<Gateway>,
+    session: &Arc<Session>,
+    method: &str,
+    mut params: Object,
+    events: &Events,
+) -> Result<Object, RpcError> {
+    let revision = session.revision();
+    // The gateway does not announce the tasks of 2025-11-25; then they are ignored
+    // (spec 2025-11-25 basic/utilities/tasks).
+    params.remove("task");
+    let asked_uri = (method == method::RESOURCES_READ)
+        .then(|| params.string("uri").map(std::borrow::Cow::into_owned))
+        .flatten();
+    let mut retry = None;
+    let mut refused = Vec::new();
+    for _ in 0..=gateway.shared.limits.rounds {
+        let call = Call {
+            id: CallId::next(),
+            principal: session.principal.clone(),
+            portal: session.portal.clone(),
+            revision,
+            client: session.client(),
+            session: Some(session.id.clone()),
+            method: method.into(),
+            params: params.clone(),
+            retry: retry.take(),
+            refused: std::mem::take(&mut refused),
+            param_headers: None,
+            started: Instant::now(),
+            route: None,
+        };
+        let id = call.id;
+        let mut result = match pipeline::run(gateway.clone(), call, events.clone()).await {
+            Ok(Reply::Result(result)) => result,
+            Ok(Reply::Listening(_)) => return Err(RpcError::method_not_found(method)),
+            Err(Refusal { error, .. }) => {
+                return translated_error(method, error, asked_uri.as_deref());
+            }
+        };
+        if interaction::result_type(&result) != "input_required" {
+            translate::result_to_handshake(method, &mut result, revision);
+            return Ok(result);
+        }
+        let required = InputRequired::read(&result).map_err(|why| {
+            let message = format!("The server asks for input, but not in a valid form: {why}");
+            RpcError::gateway(Kind::InvalidMessage, &message, "", false, &id.to_string())
+        })?;
+        if required.requests.is_empty() {
+            tokio::time::sleep(EMPTY_ROUND).await;
+        }
+        let answers = ask(gateway, session, &required, events).await.map_err(|failure| {
+            let retryable = failure.retryable;
+            RpcError::gateway(failure.kind, &failure.message, "", retryable, &id.to_string())
+        })?;
+        refused = answers.refused;
+        retry = Some(Retry { responses: answers.responses, state: required.state });
+    }
+    let message = format!("The server asked more than {} times", gateway.shared.limits.rounds);
+    Err(RpcError::gateway(Kind::Interaction, &message, "", false, ""))
+}
+
+/// A modern error as this client understands it.
+fn translated_error(method: &str, error: RpcError, uri: Option<&str>) -> Result<Object, RpcError> {
+    if error.code == code::MISSING_CLIENT_CAPABILITY && method == method::TOOLS_CALL {
+        // The model can do something about it; a code unknown to this revision says nothing to it.
+        let mut block = Object::new();
+        block.set("type", "text");
+        block.set("text", error.message.as_str());
+        let mut result = Object::new();
+        result.set("content", Value::array(&[Value::Object(block)]));
+        result.set("isError", Value::bool(true));
+        return Ok(result);
+    }
+    Err(translate::error_to_handshake(method, error, uri))
+}
+
+struct Answers {
+    responses: Object,
+    refused: Vec<(String, RpcError)>,
+}
+
+/// Sends all questions of a round on the call's stream and waits for all answers.
+async fn ask(
+    gateway: &Gateway,
+    session: &Session,
+    required: &InputRequired,
+    events: &Events,
+) -> Result<Answers, Failure> {
+    let mut waiting = Vec::with_capacity(required.requests.len());
+    for request in &required.requests {
+        let (id, answer) = session.question();
+        let params = translate::question_to_handshake(request, &format!("{}-{id}", session.id));
+        let text = message::request(&Id::Number(id), &request.method, &params);
+        let asked = Asked { session, id };
+        events
+            .send(text)
+            .await
+            .map_err(|_| Failure::new(Kind::Closing, "The client does not wait any more"))?;
+        waiting.push((request, asked, answer));
+    }
+    let end = tokio::time::Instant::now() + gateway.shared.timeouts.interaction.0;
+    let mut answers = Answers { responses: Object::new(), refused: Vec::new() };
+    for (request, _asked, answer) in waiting {
+        let answer = tokio::time::timeout_at(end, answer).await.map_err(|_| {
+            Failure::new(
+                Kind::Interaction,
+                "The client did not answer the server's question in time",
+            )
+        })?;
+        match answer {
+            Ok(Ok(result)) => answers.responses.set(&request.key, result),
+            Ok(Err(error)) => answers.refused.push((request.key.clone(), error)),
+            Err(_) => return Err(Failure::new(Kind::Closing, "The client's session ended")),
+        }
+    }
+    Ok(answers)
+}
+
+/// A question that is open; forgotten when nobody waits for its answer any more.
+struct Asked<'a> {
+    session: &'a Session,
+    id: i64,
+}
+
+impl Drop for Asked<'_> {
+    fn drop(&mut self) {
+        self.session.forget_question(self.id);
+    }
+}
+
+/// The result of `initialize`: what the portal offers, in the words of the client's revision.
+pub async fn introduce(gateway: &Arc<Gateway>, session: &Arc<Session>) -> Result<Object, Refusal> {
+    let call = Call {
+        id: CallId::next(),
+        principal: session.principal.clone(),
+        portal: session.portal.clone(),
+        revision: session.revision(),
+        client: session.client(),
+        session: Some(session.id.clone()),
+        method: method::DISCOVER.into(),
+        params: Object::new(),
+        retry: None,
+        refused: Vec::new(),
+        param_headers: None,
+        started: Instant::now(),
+        route: None,
+    };
+    let reply = pipeline::run(gateway.clone(), call, Events::ignored()).await?;
+    let Reply::Result(about) = reply else { return Ok(Object::new()) };
+    Ok(initialize_result(gateway, session, &about))
+}
+
+fn initialize_result(gateway: &Gateway, session: &Session, about: &Object) -> Object {
+    let declared = about.object("capabilities").unwrap_or_default();
+    let info = about
+        .object("_meta")
+        .and_then(|meta| meta.get(doorward_mcp::meta::SERVER_INFO).cloned())
+        .unwrap_or_else(|| gateway.shared.info.clone());
+    let mut result = Object::new();
+    result.set("protocolVersion", session.revision().as_str());
+    result.set("capabilities", doorward_mcp::capabilities::server_to_handshake(&declared));
+    result.set("serverInfo", info);
+    if let Some(instructions) = about.get("instructions") {
+        result.set("instructions", instructions.clone());
+    }
+    result
+}

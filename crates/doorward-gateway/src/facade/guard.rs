@@ -1,0 +1,138 @@
+//! Who may address the gateway from a browser: `Origin` and `Host` are checked on every request, on
+//! every listener, before anything else (attack T10, DNS rebinding).
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HOST, ORIGIN, VARY,
+};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use url::{Host, Url};
+
+use super::Body;
+use crate::settings::Settings;
+
+/// Refuses a foreign origin, and on a loopback listener a foreign host. Returns the origin to
+/// allow, where there is one.
+pub fn check(
+    settings: &Settings,
+    local: SocketAddr,
+    headers: &HeaderMap,
+) -> Result<Option<HeaderValue>, &'static str> {
+    let mut hosts = headers.get_all(HOST).iter();
+    if let Some(host) = hosts.next() {
+        if hosts.next().is_some() {
+            return Err("'Host' stands twice");
+        }
+        let host = host.to_str().ok().map(host_name);
+        let known = host.is_some_and(|host| {
+            is_loopback(&host) || settings.allowed_hosts.iter().any(|allowed| *allowed == host)
+        });
+        if local.ip().is_loopback() && !known {
+            return Err("This host name is not allowed; see 'allowed_hosts'");
+        }
+    }
+    let mut origins = headers.get_all(ORIGIN).iter();
+    let Some(origin) = origins.next() else { return Ok(None) };
+    if origins.next().is_some() {
+        return Err("'Origin' stands twice");
+    }
+    let allowed = origin.to_str().is_ok_and(|text| {
+        settings.allowed_origins.iter().any(|allowed| allowed == text)
+            || Url::parse(text).is_ok_and(|url| match url.host() {
+                Some(Host::Domain(name)) => is_loopback(name),
+                Some(Host::Ipv4(address)) => address.is_loopback(),
+                Some(Host::Ipv6(address)) => address.is_loopback(),
+                None => false,
+            })
+    });
+    if allowed {
+        Ok(Some(origin.clone()))
+    } else {
+        Err("This origin is not allowed; see 'allowed_origins'")
+    }
+}
+
+/// The name in a `Host` header, without its port.
+fn host_name(host: &str) -> String {
+    let name = match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    };
+    name.trim_end_matches('.').to_ascii_lowercase()
+}
+
+fn is_loopback(name: &str) -> bool {
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// The answer to a browser that asks what it may send.
+pub fn preflight(origin: Option<&HeaderValue>) -> Response<Body> {
+    let mut response = super::empty(StatusCode::NO_CONTENT);
+    if origin.is_some() {
+        let headers = response.headers_mut();
+        headers.insert(
+            ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("GET, POST, DELETE, OPTIONS"),
+        );
+        // Argument headers have names of their own, so that no list could hold them.
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("*, authorization"));
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
+    }
+    response
+}
+
+pub fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(
+        ACCESS_CONTROL_EXPOSE_HEADERS,
+        HeaderValue::from_static("mcp-session-id, mcp-protocol-version, www-authenticate"),
+    );
+    headers.append(VARY, HeaderValue::from_static("Origin"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_hosts_and_origins_pass() {
+        let settings = Settings {
+            allowed_hosts: vec!["gw.example".into()],
+            allowed_origins: vec!["https://app.example".into()],
+            ..Settings::default()
+        };
+        let loopback: SocketAddr = "127.0.0.1:7300".parse().unwrap();
+        for (host, origin, passes) in [
+            ("127.0.0.1:7300", None, true),
+            ("localhost:7300", None, true),
+            ("LOCALHOST", None, true),
+            ("[::1]:7300", None, true),
+            ("127.1.2.3", None, true),
+            ("gw.example", None, true),
+            ("evil.example:7300", None, false),
+            ("127.0.0.1.evil.example", None, false),
+            ("localhost.evil.example", None, false),
+            ("localhost", Some("http://localhost:3000"), true),
+            ("localhost", Some("http://[::1]:3000"), true),
+            ("localhost", Some("https://app.example"), true),
+            ("localhost", Some("https://evil.example"), false),
+            ("localhost", Some("http://localhost.evil.example"), false),
+            ("localhost", Some("null"), false),
+            ("localhost", Some("file://"), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_static(host));
+            if let Some(origin) = origin {
+                headers.insert(ORIGIN, HeaderValue::from_static(origin));
+            }
+            assert_eq!(check(&settings, loopback, &headers).is_ok(), passes, "{host} {origin:?}");
+        }
+        let mut twice = HeaderMap::new();
+        twice.append(ORIGIN, HeaderValue::from_static("http://localhost"));
+        twice.append(ORIGIN, HeaderValue::from_static("https://evil.example"));
+        assert!(check(&settings, loopback, &twice).is_err());
+    }
+}

@@ -1,0 +1,405 @@
+//! The door for clients that shake hands: Streamable HTTP of 2025-03-26 to 2025-11-25
+//! (spec 2025-11-25 basic/transports).
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use doorward_mcp::meta::Client;
+use doorward_mcp::{
+    Id, Message, Object, Revision, RpcError, capabilities, headers, message, method,
+};
+use futures_util::future::join_all;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use tokio::sync::{mpsc, oneshot};
+
+use super::sessions::{Begun, Session};
+use super::streams::OutStream;
+use super::{Body, converse, empty, error_response, events, json};
+use crate::call::{CallError, Events, Portal};
+use crate::gateway::Gateway;
+use crate::identity;
+
+/// Opens a session and answers `initialize`.
+pub fn initialize(
+    gateway: &Arc<Gateway>,
+    portal: Portal,
+    id: &Id,
+    params: &Object,
+) -> Response<Body> {
+    let asked = match read_initialize(params) {
+        Ok(asked) => asked,
+        Err(error) => return error_response(StatusCode::BAD_REQUEST, Some(id), &error),
+    };
+    let (revision, client) = asked;
+    let opened = gateway.sessions.open(identity::local(), portal, revision, client, true);
+    let session = match opened {
+        Ok(session) => session,
+        Err(error) => return refused(id, error),
+    };
+    let (gateway, id) = (gateway.clone(), id.clone());
+    // What the servers offer may have to be found out first; the client waits on its stream.
+    let header = HeaderValue::try_from(&*session.id).ok();
+    let introducing = introduce(gateway, session, id);
+    let mut response = json_later(introducing);
+    if let Some(header) = header {
+        response.headers_mut().insert(headers::SESSION_ID, header);
+    }
+    response
+}
+
+/// The asked revision and the client, from the params of `initialize`.
+pub fn read_initialize(params: &Object) -> Result<(Revision, Client), RpcError> {
+    let version = params
+        .string("protocolVersion")
+        .ok_or_else(|| RpcError::invalid_params("'protocolVersion' must be a string"))?;
+    let declared = params
+        .object("capabilities")
+        .ok_or_else(|| RpcError::invalid_params("'capabilities' must be an object"))?;
+    let info = params
+        .object("clientInfo")
+        .ok_or_else(|| RpcError::invalid_params("'clientInfo' must be an object"))?;
+    let client = Client {
+        info: Some(info.to_bytes().into()),
+        capabilities: capabilities::client_to_modern(&declared),
+        log_level: None,
+    };
+    Ok((Revision::negotiate(&version), client))
+}
+
+async fn introduce(gateway: Arc<Gateway>, session: Arc<Session>, id: Id) -> Bytes {
+    match converse::introduce(&gateway, &session).await {
+        Ok(result) => message::response(&id, &result),
+        Err(refusal) => {
+            gateway.sessions.end(&session);
+            message::error_response(Some(&id), &refusal.error)
+        }
+    }
+}
+
+/// A JSON body that is not there yet.
+fn json_later(text: impl Future<Output = Bytes> + Send + 'static) -> Response<Body> {
+    let mut response = json(Bytes::new());
+    *response.body_mut() = Body::stream(futures_util::stream::once(text));
+    response
+}
+
+fn refused(id: &Id, error: CallError) -> Response<Body> {
+    let (error, status) = match error {
+        CallError::Rpc(error) => (error, 200),
+        CallError::Gateway(failure) => {
+            (RpcError::gateway(failure.kind, &failure.message, "", failure.retryable, ""), 200)
+        }
+        CallError::Refused { failure, status } => {
+            (RpcError::gateway(failure.kind, &failure.message, "", failure.retryable, ""), status)
+        }
+    };
+    error_response(StatusCode::from_u16(status).unwrap_or(StatusCode::OK), Some(id), &error)
+}
+
+/// The session that a request names, and whether it may be spoken to in this revision.
+fn session(
+    gateway: &Gateway,
+    portal: &Portal,
+    sent: &HeaderMap,
+) -> Result<Arc<Session>, (StatusCode, RpcError)> {
+    let Some(id) = sent.get(headers::SESSION_ID) else {
+        let error = RpcError::invalid_request("The 'Mcp-Session-Id' header is missing");
+        return Err((StatusCode::BAD_REQUEST, error));
+    };
+    let id = id.to_str().unwrap_or_default();
+    let found = gateway.sessions.find(id, &identity::local(), Some(portal));
+    let session = found.ok_or_else(|| {
+        let why = "There is no such session: open a new one with 'initialize'";
+        (StatusCode::NOT_FOUND, RpcError::invalid_request(why))
+    })?;
+    if let Some(version) = sent.get(headers::PROTOCOL_VERSION) {
+        let said = version.to_str().ok().and_then(|text| text.parse::<Revision>().ok());
+        if said.is_none_or(Revision::is_modern) {
+            let why = format!("'MCP-Protocol-Version' must be {}", session.revision());
+            return Err((StatusCode::BAD_REQUEST, RpcError::invalid_request(why)));
+        }
+    }
+    Ok(session)
+}
+
+/// One message in a session.
+pub async fn post(
+    gateway: Arc<Gateway>,
+    portal: Portal,
+    sent: &HeaderMap,
+    message: Message,
+) -> Response<Body> {
+    let session = match session(&gateway, &portal, sent) {
+        Ok(session) => session,
+        Err((status, error)) => return error_response(status, id_of(&message), &error),
+    };
+    match message {
+        Message::Request { id, method, params } => {
+            let Some(begun) = session.begin(&id) else {
+                let error =
+                    RpcError::invalid_request(format!("A request with id {id} is in progress"));
+                return error_response(StatusCode::BAD_REQUEST, Some(&id), &error);
+            };
+            run(gateway, session, vec![Request { id, method, params, begun }], false).await
+        }
+        other => {
+            take(&session, other);
+            empty(StatusCode::ACCEPTED)
+        }
+    }
+}
+
+fn id_of(message: &Message) -> Option<&Id> {
+    match message {
+        Message::Request { id, .. } => Some(id),
+        _ => None,
+    }
+}
+
+/// A notification or an answer of the client's.
+pub fn take(session: &Session, message: Message) {
+    match message {
+        Message::Notification { method, params } if *method == *method::CANCELLED => {
+            if let Some(id) = params.get("requestId").and_then(Id::read) {
+                session.cancel(&id);
+            }
+        }
+        Message::Response { id, result } => session.answer(&id, Ok(result)),
+        Message::Error { id: Some(id), error } => session.answer(&id, Err(error)),
+        // `initialized` needs nothing; a change of roots has no counterpart: roots are asked anew.
+        Message::Notification { .. }
+        | Message::Error { id: None, .. }
+        | Message::Request { .. } => {}
+    }
+}
+
+/// A batch: in revision 2025-03-26 alone (spec 2025-03-26 basic/index; attack T16).
+pub async fn post_batch(
+    gateway: Arc<Gateway>,
+    portal: Portal,
+    sent: &HeaderMap,
+    text: &Bytes,
+) -> Response<Body> {
+    let bad = |error: RpcError| error_response(StatusCode::BAD_REQUEST, None, &error);
+    let no_batches = || RpcError::invalid_request("Batches exist in revision 2025-03-26 only");
+    if !sent.contains_key(headers::SESSION_ID) {
+        return bad(no_batches());
+    }
+    let session = match session(&gateway, &portal, sent) {
+        Ok(session) => session,
+        Err((status, error)) => return error_response(status, None, &error),
+    };
+    if !session.revision().has_batches() {
+        return bad(no_batches());
+    }
+    let limits = doorward_mcp::json::Limits {
+        depth: gateway.shared.limits.json_depth,
+        ..doorward_mcp::json::Limits::default()
+    };
+    let items = match message::split_batch(text, limits) {
+        Ok(items) => items,
+        Err(invalid) => return bad(invalid.error()),
+    };
+    if items.is_empty() {
+        return bad(RpcError::invalid_request("The batch is empty"));
+    }
+    if items.len() > gateway.shared.limits.batch {
+        let limit = gateway.shared.limits.batch;
+        let error = RpcError::invalid_request(format!("The batch has more than {limit} messages"));
+        return bad(error);
+    }
+    let mut requests = Vec::new();
+    let mut others = Vec::new();
+    for item in &items {
+        match Message::parse(item, limits) {
+            Ok(Message::Request { id, method, params }) => {
+                if *method == *method::INITIALIZE {
+                    return bad(RpcError::invalid_request("'initialize' must not be in a batch"));
+                }
+                let Some(begun) = session.begin(&id) else {
+                    return bad(RpcError::invalid_request(format!(
+                        "A request with id {id} is in progress"
+                    )));
+                };
+                requests.push(Request { id, method, params, begun });
+            }
+            Ok(other) => others.push(other),
+            Err(invalid) => return bad(invalid.error()),
+        }
+    }
+    others.into_iter().for_each(|other| take(&session, other));
+    if requests.is_empty() {
+        return empty(StatusCode::ACCEPTED);
+    }
+    run(gateway, session, requests, true).await
+}
+
+struct Request {
+    id: Id,
+    method: Box<str>,
+    params: Object,
+    begun: Begun,
+}
+
+/// What the client gets: a text if the answer comes first, a stream as soon as anything else does.
+enum First {
+    Text(Option<Bytes>),
+    Stream(Body),
+}
+
+/// Runs requests apart from the connection, for a client that loses it has not cancelled anything.
+async fn run(
+    gateway: Arc<Gateway>,
+    session: Arc<Session>,
+    requests: Vec<Request>,
+    batch: bool,
+) -> Response<Body> {
+    let (decided, first) = oneshot::channel();
+    let tasks = gateway.shared.tasks.clone();
+    tasks.spawn(async move {
+        let (sender, receiver) = Events::channel(32);
+        let answering = answer_all(gateway.clone(), session.clone(), requests, batch, sender);
+        follow(&gateway, &session, answering, receiver, decided).await;
+    });
+    match first.await {
+        Ok(First::Text(Some(text))) => json(text),
+        // Cancelled by the client: there is no answer (spec 2025-11-25 basic/utilities/cancellation).
+        Ok(First::Text(None)) | Err(_) => empty(StatusCode::ACCEPTED),
+        Ok(First::Stream(body)) => events(body),
+    }
+}
+
+/// The answers to all requests; `None` when all were cancelled.
+async fn answer_all(
+    gateway: Arc<Gateway>,
+    session: Arc<Session>,
+    requests: Vec<Request>,
+    batch: bool,
+    events: Events,
+) -> Option<Bytes> {
+    let answers = join_all(requests.into_iter().map(|request| {
+        let (gateway, session, events) = (&gateway, &session, &events);
+        async move {
+            let Request { id, method, params, begun } = request;
+            tokio::select! {
+                answer = converse::answer(gateway, session, &id, &method, params, events) => Some(answer),
+                () = begun.cancelled.cancelled() => None,
+            }
+        }
+    }))
+    .await;
+    let mut answers: Vec<Bytes> = answers.into_iter().flatten().collect();
+    if !batch || answers.is_empty() {
+        return answers.pop();
+    }
+    let mut out = BytesMut::from(&b"["[..]);
+    for (at, answer) in answers.iter().enumerate() {
+        if at > 0 {
+            out.put_u8(b',');
+        }
+        out.put_slice(answer);
+    }
+    out.put_u8(b']');
+    Some(out.freeze())
+}
+
+async fn follow(
+    gateway: &Gateway,
+    session: &Arc<Session>,
+    answering: impl Future<Output = Option<Bytes>>,
+    mut receiver: mpsc::Receiver<Bytes>,
+    decided: oneshot::Sender<First>,
+) {
+    tokio::pin!(answering);
+    let event = tokio::select! {
+        biased;
+        Some(event) = receiver.recv() => event,
+        answer = &mut answering => {
+            let _ = decided.send(First::Text(answer));
+            return;
+        }
+    };
+    let stream = session.new_stream();
+    let keep_alive = gateway.shared.timeouts.keep_alive.0;
+    if let Ok(connection) = stream.connect(None, session.revision().primes_streams(), keep_alive) {
+        let _ = decided.send(First::Stream(Body::stream(connection)));
+    }
+    stream.push(&event).await;
+    let answer = loop {
+        tokio::select! {
+            biased;
+            Some(event) = receiver.recv() => stream.push(&event).await,
+            answer = &mut answering => break answer,
+        }
+    };
+    while let Ok(event) = receiver.try_recv() {
+        stream.push(&event).await;
+    }
+    if let Some(answer) = answer {
+        stream.push(&answer).await;
+    }
+    stream.end();
+}
+
+/// The listening stream of a session, or one taken up again.
+pub fn get(gateway: &Arc<Gateway>, portal: &Portal, sent: &HeaderMap) -> Response<Body> {
+    if !super::accepts(sent, "text/event-stream") {
+        let error = RpcError::invalid_request("'Accept' must list text/event-stream");
+        return error_response(StatusCode::NOT_ACCEPTABLE, None, &error);
+    }
+    // The modern era has no GET (spec 2026-07-28 basic/transports/streamable-http).
+    if !sent.contains_key(headers::SESSION_ID) {
+        return super::not_allowed("POST");
+    }
+    let session = match session(gateway, portal, sent) {
+        Ok(session) => session,
+        Err((status, error)) => return error_response(status, None, &error),
+    };
+    let keep_alive = gateway.shared.timeouts.keep_alive.0;
+    let prime = session.revision().primes_streams();
+    let last = sent.get(headers::LAST_EVENT_ID).map(|value| value.to_str().unwrap_or_default());
+    let (stream, after): (Arc<OutStream>, _) = match last.map(OutStream::parse_id) {
+        None => (session.main.clone(), None),
+        Some(Some((stream, number))) => match session.stream(stream) {
+            Some(stream) => (stream, Some(number)),
+            None => return gone(),
+        },
+        Some(None) => {
+            let error = RpcError::invalid_request("'Last-Event-ID' is not one of this session's");
+            return error_response(StatusCode::BAD_REQUEST, None, &error);
+        }
+    };
+    if !session.is_listening() {
+        let (gateway, session) = (gateway.clone(), session.clone());
+        let tasks = gateway.shared.tasks.clone();
+        tasks.spawn(async move {
+            if let Err(error) = session.listen(&gateway).await {
+                tracing::info!(?error, "a session cannot listen");
+                session.main.end();
+            }
+        });
+    }
+    match stream.connect(after, prime, keep_alive) {
+        Ok(connection) => events(Body::stream(connection)),
+        Err(super::streams::Gap) => gone(),
+    }
+}
+
+/// What was missed is not kept any more: the stream says so by ending at once.
+fn gone() -> Response<Body> {
+    events(Body::empty())
+}
+
+/// Ends a session.
+pub fn delete(gateway: &Arc<Gateway>, portal: &Portal, sent: &HeaderMap) -> Response<Body> {
+    if !sent.contains_key(headers::SESSION_ID) {
+        return super::not_allowed("POST");
+    }
+    match session(gateway, portal, sent) {
+        Ok(session) => {
+            gateway.sessions.end(&session);
+            empty(StatusCode::NO_CONTENT)
+        }
+        Err((status, error)) => error_response(status, None, &error),
+    }
+}

@@ -1,0 +1,169 @@
+//! The door of 2024-11-05: a stream that names where to post, and brings every answer
+//! (spec 2024-11-05 basic/transports). The stream is the session: when it ends, so does the other.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use doorward_mcp::meta::Client;
+use doorward_mcp::{Message, Revision, RpcError, message, method, sse};
+use futures_util::Stream;
+use http::{Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::sessions::Session;
+use super::streams::Connection;
+use super::{Body, body, check_types, converse, empty, error_response, events, handshake};
+use crate::call::{CallError, Events, Portal};
+use crate::gateway::Gateway;
+use crate::identity;
+
+/// Opens a stream, and with it a session.
+pub async fn open(gateway: Arc<Gateway>, portal: Portal) -> Response<Body> {
+    let opened = gateway.sessions.open(
+        identity::local(),
+        portal,
+        Revision::V2024_11_05,
+        Client::default(),
+        false,
+    );
+    let session = match opened {
+        Ok(session) => session,
+        Err(error) => return unavailable(error),
+    };
+    if let Err(error) = session.listen(&gateway).await {
+        gateway.sessions.end(&session);
+        return unavailable(error);
+    }
+    let keep_alive = gateway.shared.timeouts.keep_alive.0;
+    let Ok(mut connection) = session.main.connect(None, false, keep_alive) else {
+        return empty(StatusCode::SERVICE_UNAVAILABLE);
+    };
+    let endpoint = format!("/messages?session_id={}", session.id);
+    connection.begin_with(sse::encode_kind("endpoint", endpoint.as_bytes(), None));
+    events(Body::stream(Held { connection, session, gateway }))
+}
+
+fn unavailable(error: CallError) -> Response<Body> {
+    let (message, status) = match error {
+        CallError::Rpc(error) => (error.message, 503),
+        CallError::Gateway(failure) => (failure.message, 503),
+        CallError::Refused { failure, status } => (failure.message, status),
+    };
+    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    error_response(status, None, &RpcError::invalid_request(message))
+}
+
+/// The stream's body: its end is the session's.
+struct Held {
+    connection: Connection,
+    session: Arc<Session>,
+    gateway: Arc<Gateway>,
+}
+
+impl Stream for Held {
+    type Item = Bytes;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        Pin::new(&mut self.connection).poll_next(context)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.gateway.sessions.end(&self.session);
+    }
+}
+
+/// One message of the client's; its answer comes on the stream.
+pub async fn post(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    let id = head.uri.query().and_then(|query| {
+        url::form_urlencoded::parse(query.as_bytes())
+            .find(|(key, _)| matches!(key.as_ref(), "session_id" | "sessionId"))
+            .map(|(_, value)| value.into_owned())
+    });
+    let session = id.and_then(|id| gateway.sessions.find(&id, &identity::local(), None));
+    let Some(session) = session else {
+        let error = RpcError::invalid_request("There is no such session: open the stream first");
+        return error_response(StatusCode::NOT_FOUND, None, &error);
+    };
+    let mut headers = head.headers;
+    // These clients are not asked what they accept: the answer is a bare 202.
+    headers.remove(http::header::ACCEPT);
+    if let Err((status, error)) = check_types(&headers) {
+        return error_response(status, None, &error);
+    }
+    let text = match body::read(body, &gateway.shared).await {
+        Ok(text) => text,
+        Err((status, error)) => return error_response(status, None, &error),
+    };
+    let limits = doorward_mcp::json::Limits {
+        depth: gateway.shared.limits.json_depth,
+        ..doorward_mcp::json::Limits::default()
+    };
+    let message = match Message::parse(&text, limits) {
+        Ok(message) => message,
+        Err(invalid) => {
+            return error_response(
+                StatusCode::BAD_REQUEST,
+                invalid.id().as_ref(),
+                &invalid.error(),
+            );
+        }
+    };
+    match message {
+        Message::Request { id, method, params } => {
+            let Some(begun) = session.begin(&id) else {
+                let error =
+                    RpcError::invalid_request(format!("A request with id {id} is in progress"));
+                return error_response(StatusCode::BAD_REQUEST, Some(&id), &error);
+            };
+            let tasks = gateway.shared.tasks.clone();
+            tasks.spawn(async move {
+                let (sender, mut receiver) = Events::channel(32);
+                let answering = async {
+                    if *method == *method::INITIALIZE {
+                        return initialize(&gateway, &session, &id, &params).await;
+                    }
+                    converse::answer(&gateway, &session, &id, &method, params, &sender).await
+                };
+                tokio::pin!(answering);
+                let answer = loop {
+                    tokio::select! {
+                        biased;
+                        Some(event) = receiver.recv() => session.main.push(&event).await,
+                        answer = &mut answering => break answer,
+                        () = begun.cancelled.cancelled() => return,
+                    }
+                };
+                while let Ok(event) = receiver.try_recv() {
+                    session.main.push(&event).await;
+                }
+                session.main.push(&answer).await;
+            });
+        }
+        other => handshake::take(&session, other),
+    }
+    let mut response = Response::new(Body::full(Bytes::from_static(b"Accepted")));
+    *response.status_mut() = StatusCode::ACCEPTED;
+    response
+}
+
+async fn initialize(
+    gateway: &Arc<Gateway>,
+    session: &Arc<Session>,
+    id: &doorward_mcp::Id,
+    params: &doorward_mcp::Object,
+) -> Bytes {
+    let (revision, client) = match handshake::read_initialize(params) {
+        Ok(read) => read,
+        Err(error) => return message::error_response(Some(id), &error),
+    };
+    session.introduce_client(revision, client);
+    match converse::introduce(gateway, session).await {
+        Ok(result) => message::response(id, &result),
+        Err(refusal) => message::error_response(Some(id), &refusal.error),
+    }
+}

@@ -1,0 +1,253 @@
+//! The MCP doors over HTTP: Streamable HTTP of both eras on `/mcp` and `/mcp/<server>`, HTTP+SSE of
+//! 2024-11-05 on `/sse` and `/sse/<server>`.
+
+mod body;
+mod converse;
+pub mod guard;
+mod handshake;
+mod legacy_sse;
+mod modern;
+pub mod sessions;
+mod streams;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use doorward_mcp::message::{self, is_batch};
+use doorward_mcp::{Id, Message, Revision, RpcError, headers, meta, method};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+pub use body::Body;
+
+use crate::call::Portal;
+use crate::gateway::Gateway;
+
+/// A request that can be answered at once, for it went wrong: status and error.
+pub type Refused = (StatusCode, Option<Id>, RpcError);
+
+/// Answers one HTTP request.
+pub async fn handle(
+    gateway: Arc<Gateway>,
+    local: SocketAddr,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let settings = gateway.settings();
+    let cors = match guard::check(&settings, local, request.headers()) {
+        Ok(cors) => cors,
+        Err(why) => {
+            return error_response(StatusCode::FORBIDDEN, None, &RpcError::invalid_request(why));
+        }
+    };
+    let mut response = if request.method() == Method::OPTIONS {
+        guard::preflight(cors.as_ref())
+    } else {
+        route(gateway, request).await
+    };
+    if let Some(origin) = cors {
+        guard::allow(response.headers_mut(), origin);
+    }
+    response
+}
+
+/// What a path leads to.
+enum Door {
+    Mcp(Portal),
+    /// The stream of HTTP+SSE.
+    Events(Portal),
+    /// Where HTTP+SSE clients post.
+    Messages,
+}
+
+fn door(gateway: &Gateway, path: &str) -> Option<Door> {
+    let portal =
+        |name: &str| gateway.server(name).map(|server| Portal::Server(server.name.clone()));
+    let path = path.strip_suffix('/').unwrap_or(path);
+    match path {
+        "/mcp" => Some(Door::Mcp(Portal::Merged)),
+        "/sse" => Some(Door::Events(Portal::Merged)),
+        "/messages" => Some(Door::Messages),
+        _ => {
+            if let Some(name) = path.strip_prefix("/mcp/") {
+                return portal(name).map(Door::Mcp);
+            }
+            path.strip_prefix("/sse/").and_then(portal).map(Door::Events)
+        }
+    }
+}
+
+async fn route(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Body> {
+    let Some(door) = door(&gateway, request.uri().path()) else {
+        let error = RpcError::invalid_request(
+            "There is nothing here: the endpoints are /mcp, /mcp/<server>, /sse and /sse/<server>",
+        );
+        return error_response(StatusCode::NOT_FOUND, None, &error);
+    };
+    match (door, request.method()) {
+        (Door::Mcp(portal), &Method::POST) => post(gateway, portal, request).await,
+        (Door::Mcp(portal), &Method::GET) => handshake::get(&gateway, &portal, request.headers()),
+        (Door::Mcp(portal), &Method::DELETE) => {
+            handshake::delete(&gateway, &portal, request.headers())
+        }
+        (Door::Mcp(_), _) => not_allowed("GET, POST, DELETE"),
+        (Door::Events(portal), &Method::GET) => legacy_sse::open(gateway, portal).await,
+        (Door::Events(_), _) => not_allowed("GET"),
+        (Door::Messages, &Method::POST) => legacy_sse::post(gateway, request).await,
+        (Door::Messages, _) => not_allowed("POST"),
+    }
+}
+
+/// One POST to an MCP endpoint: which era it is of is told by the body
+/// (spec 2026-07-28 basic/versioning).
+async fn post(gateway: Arc<Gateway>, portal: Portal, request: Request<Incoming>) -> Response<Body> {
+    let (head, body) = request.into_parts();
+    if let Err((status, error)) = check_types(&head.headers) {
+        return error_response(status, None, &error);
+    }
+    let text = match body::read(body, &gateway.shared).await {
+        Ok(text) => text,
+        Err((status, error)) => return error_response(status, None, &error),
+    };
+    if is_batch(&text) {
+        return handshake::post_batch(gateway, portal, &head.headers, &text).await;
+    }
+    let limits = doorward_mcp::json::Limits {
+        depth: gateway.shared.limits.json_depth,
+        ..doorward_mcp::json::Limits::default()
+    };
+    let message = match Message::parse(&text, limits) {
+        Ok(message) => message,
+        Err(invalid) => {
+            return error_response(
+                StatusCode::BAD_REQUEST,
+                invalid.id().as_ref(),
+                &invalid.error(),
+            );
+        }
+    };
+    drop(text);
+    let version = head.headers.get(headers::PROTOCOL_VERSION).map(HeaderValue::as_bytes);
+    let version = version.map(String::from_utf8_lossy);
+    let names_modern = version.as_deref() == Some(Revision::NEWEST.as_str());
+    match message {
+        Message::Request { id, method, params } => {
+            if let Some(said) = meta::protocol_version(&params) {
+                return modern::post(gateway, portal, &head.headers, id, method, params, &said)
+                    .await;
+            }
+            if *method == *method::INITIALIZE {
+                return handshake::initialize(&gateway, portal, &id, &params);
+            }
+            if head.headers.contains_key(headers::SESSION_ID) && !names_modern {
+                let message = Message::Request { id, method, params };
+                return handshake::post(gateway, portal, &head.headers, message).await;
+            }
+            let error = match version.as_deref() {
+                Some(_) if names_modern => RpcError::invalid_params(format!(
+                    "'params._meta' lacks '{}'",
+                    meta::PROTOCOL_VERSION
+                )),
+                Some(version) if version.parse::<Revision>().is_err() => {
+                    RpcError::unsupported_version(version, &[Revision::NEWEST])
+                }
+                _ => RpcError::invalid_request(format!(
+                    "Neither a request of {} (no '{}' in 'params._meta') nor one of a session (no \
+                     '{}' header): open a session with 'initialize' first",
+                    Revision::NEWEST,
+                    meta::PROTOCOL_VERSION,
+                    headers::SESSION_ID
+                )),
+            };
+            error_response(StatusCode::BAD_REQUEST, Some(&id), &error)
+        }
+        message if head.headers.contains_key(headers::SESSION_ID) && !names_modern => {
+            handshake::post(gateway, portal, &head.headers, message).await
+        }
+        // The modern era knows no notification of a client's over HTTP; none is answered.
+        Message::Notification { .. } => empty(StatusCode::ACCEPTED),
+        Message::Response { .. } | Message::Error { .. } => {
+            let error = RpcError::invalid_request("A response can only be posted in a session");
+            error_response(StatusCode::BAD_REQUEST, None, &error)
+        }
+    }
+}
+
+/// A body is JSON, and the client takes both forms of answer.
+fn check_types(headers: &HeaderMap) -> Result<(), (StatusCode, RpcError)> {
+    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_json = content_type.is_some_and(|text| {
+        let kind = text.split(';').next().unwrap_or_default().trim();
+        kind.eq_ignore_ascii_case("application/json")
+    });
+    if !is_json {
+        return Err((
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            RpcError::invalid_request("'Content-Type' must be application/json"),
+        ));
+    }
+    if accepts(headers, "application/json") && accepts(headers, "text/event-stream") {
+        return Ok(());
+    }
+    Err((
+        StatusCode::NOT_ACCEPTABLE,
+        RpcError::invalid_request("'Accept' must list application/json and text/event-stream"),
+    ))
+}
+
+/// Whether the client takes a type: by name, by a range, or because it does not say.
+fn accepts(headers: &HeaderMap, kind: &str) -> bool {
+    let mut said = false;
+    for value in headers.get_all(ACCEPT) {
+        let Ok(text) = value.to_str() else { continue };
+        for range in text.split(',') {
+            said = true;
+            let range = range.split(';').next().unwrap_or_default().trim();
+            let group = kind.split('/').next().unwrap_or_default();
+            let is_group =
+                range.strip_suffix("/*").is_some_and(|of| of.eq_ignore_ascii_case(group));
+            if range == "*/*" || is_group || range.eq_ignore_ascii_case(kind) {
+                return true;
+            }
+        }
+    }
+    !said
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+fn not_allowed(methods: &'static str) -> Response<Body> {
+    let error = RpcError::invalid_request(format!("This endpoint takes {methods}"));
+    let mut response = error_response(StatusCode::METHOD_NOT_ALLOWED, None, &error);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    response
+}
+
+fn error_response(status: StatusCode, id: Option<&Id>, error: &RpcError) -> Response<Body> {
+    let mut response = json(message::error_response(id, error));
+    *response.status_mut() = status;
+    response
+}
+
+fn json(text: Bytes) -> Response<Body> {
+    let mut response = Response::new(Body::full(text));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// A stream of events that no proxy may hold back.
+fn events(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, no-transform"));
+    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+}

@@ -1,0 +1,261 @@
+//! The door for clients of 2026-07-28: one request, one answer, nothing remembered
+//! (spec 2026-07-28 basic/transports/streamable-http).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use doorward_mcp::interaction::Retry;
+use doorward_mcp::{Id, Object, Revision, RpcError, headers, message, meta, method, sse};
+use futures_util::Stream;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use tokio::sync::mpsc;
+use tokio::time::Sleep;
+
+use super::{Body, error_response, events, json};
+use crate::call::{Call, CallId, Events, Portal, Reply};
+use crate::gateway::Gateway;
+use crate::identity;
+use crate::pipeline::{self, Refusal};
+use crate::switchboard::Listener;
+
+type Run = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>;
+
+pub async fn post(
+    gateway: Arc<Gateway>,
+    portal: Portal,
+    sent: &HeaderMap,
+    id: Id,
+    method: Box<str>,
+    params: Object,
+    version: &str,
+) -> Response<Body> {
+    let call = match read(sent, &portal, &method, params, version) {
+        Ok(call) => call,
+        Err((status, error)) => return error_response(status, Some(&id), &error),
+    };
+    let keep_alive = gateway.shared.timeouts.keep_alive.0;
+    let (sender, mut receiver) = Events::channel(gateway.shared.limits.queue.min(32));
+    let mut run: Run = Box::pin(pipeline::run(gateway, call, sender));
+    let first = tokio::select! {
+        biased;
+        Some(event) = receiver.recv() => event,
+        reply = &mut run => return answer(id, reply, keep_alive),
+    };
+    events(Body::stream(CallStream {
+        id,
+        first: Some(first),
+        run: Some(run),
+        receiver,
+        keep_alive: KeepAlive::new(keep_alive),
+        last: None,
+    }))
+}
+
+/// Checks what the headers and `_meta` must say, and makes a call of it.
+fn read(
+    sent: &HeaderMap,
+    portal: &Portal,
+    method: &str,
+    mut params: Object,
+    version: &str,
+) -> Result<Call, (StatusCode, RpcError)> {
+    let bad = |error: RpcError| {
+        let status =
+            if error.code == doorward_mcp::error::code::METHOD_NOT_FOUND { 404 } else { 400 };
+        (StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), error)
+    };
+    let values = |name: &str| sent.get_all(name).into_iter().map(HeaderValue::as_bytes);
+    headers::check(headers::PROTOCOL_VERSION, values(headers::PROTOCOL_VERSION), version)
+        .map_err(bad)?;
+    if version != Revision::NEWEST.as_str() {
+        return Err(bad(RpcError::unsupported_version(version, &[Revision::NEWEST])));
+    }
+    headers::check(headers::METHOD, values(headers::METHOD), method).map_err(bad)?;
+    if let Some(member) = method::name_member(method)
+        && let Some(name) = params.string(member)
+    {
+        headers::check(headers::NAME, values(headers::NAME), &name).map_err(bad)?;
+    }
+    let client = meta::take_client(&mut params).map_err(bad)?;
+    if method::is_handshake_only(method) {
+        return Err(bad(RpcError::method_not_found(method)));
+    }
+    let retry = if method::may_ask_for_input(method) {
+        Retry::take(&mut params).map_err(|why| bad(RpcError::invalid_params(why)))?
+    } else {
+        None
+    };
+    let mut param_headers = HeaderMap::new();
+    if method == method::TOOLS_CALL {
+        let mirrors =
+            sent.iter().filter(|(name, _)| name.as_str().starts_with(headers::PARAM_PREFIX));
+        param_headers.extend(mirrors.map(|(name, value)| (name.clone(), value.clone())));
+    }
+    Ok(Call {
+        id: CallId::next(),
+        principal: identity::local(),
+        portal: portal.clone(),
+        revision: Revision::NEWEST,
+        client: Arc::new(client),
+        session: None,
+        method: method.into(),
+        params,
+        retry,
+        refused: Vec::new(),
+        param_headers: Some(param_headers),
+        started: Instant::now(),
+        route: None,
+    })
+}
+
+/// The answer to a call that had nothing to tell before it.
+fn answer(id: Id, reply: Result<Reply, Refusal>, keep_alive: Duration) -> Response<Body> {
+    match reply {
+        Ok(Reply::Result(result)) => json(message::response(&id, &result)),
+        Ok(Reply::Listening(listener)) => {
+            events(Body::stream(ListenStream::new(id, listener, keep_alive)))
+        }
+        Err(Refusal { error, status }) => {
+            let status = status.unwrap_or_else(|| error.modern_status());
+            let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
+            let mut response = error_response(status, Some(&id), &error);
+            if matches!(status.as_u16(), 429 | 503) {
+                response.headers_mut().insert("retry-after", HeaderValue::from_static("5"));
+            }
+            response
+        }
+    }
+}
+
+/// A comment now and then, so that nobody takes a silent stream for a dead one.
+struct KeepAlive {
+    period: Duration,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl KeepAlive {
+    fn new(period: Duration) -> Self {
+        Self { period, sleep: Box::pin(tokio::time::sleep(period)) }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Bytes> {
+        if self.sleep.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        let next = tokio::time::Instant::now() + self.period;
+        self.sleep.as_mut().reset(next);
+        // The new period must be waited for, too.
+        let _ = self.sleep.as_mut().poll(context);
+        Poll::Ready(sse::KEEP_ALIVE)
+    }
+}
+
+/// The events of a call, then its answer. Dropping it, because the client is gone, ends the call.
+struct CallStream {
+    id: Id,
+    first: Option<Bytes>,
+    run: Option<Run>,
+    receiver: mpsc::Receiver<Bytes>,
+    keep_alive: KeepAlive,
+    last: Option<Bytes>,
+}
+
+impl Stream for CallStream {
+    type Item = Bytes;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let this = &mut *self;
+        if let Some(first) = this.first.take() {
+            return Poll::Ready(Some(sse::encode(&first, None)));
+        }
+        if let Poll::Ready(Some(event)) = this.receiver.poll_recv(context) {
+            return Poll::Ready(Some(sse::encode(&event, None)));
+        }
+        if let Some(run) = &mut this.run
+            && let Poll::Ready(reply) = run.as_mut().poll(context)
+        {
+            this.run = None;
+            this.last = Some(match reply {
+                Ok(Reply::Result(result)) => message::response(&this.id, &result),
+                // Listening tells nothing before it begins, so it never comes here.
+                Ok(Reply::Listening(_)) => message::response(&this.id, &Object::new()),
+                Err(refusal) => message::error_response(Some(&this.id), &refusal.error),
+            });
+            // What it told last comes before its answer.
+            if let Poll::Ready(Some(event)) = this.receiver.poll_recv(context) {
+                return Poll::Ready(Some(sse::encode(&event, None)));
+            }
+        }
+        if this.run.is_none() {
+            return Poll::Ready(this.last.take().map(|last| sse::encode(&last, None)));
+        }
+        // The run may just have told something.
+        if let Poll::Ready(Some(event)) = this.receiver.poll_recv(context) {
+            return Poll::Ready(Some(sse::encode(&event, None)));
+        }
+        this.keep_alive.poll(context).map(Some)
+    }
+}
+
+/// A listener's stream: the acknowledgement, the changes, and at a graceful end the result
+/// (spec 2026-07-28 basic/patterns/subscriptions).
+struct ListenStream {
+    id: Id,
+    listener: Option<Listener>,
+    acknowledged: bool,
+    keep_alive: KeepAlive,
+}
+
+impl ListenStream {
+    fn new(id: Id, listener: Listener, keep_alive: Duration) -> Self {
+        Self {
+            id,
+            listener: Some(listener),
+            acknowledged: false,
+            keep_alive: KeepAlive::new(keep_alive),
+        }
+    }
+
+    fn event(&self, method: &str, mut params: Object) -> Bytes {
+        self.mark(&mut params);
+        sse::encode(&message::notification(method, &params), None)
+    }
+
+    fn mark(&self, object: &mut Object) {
+        if let Some(meta) = object.object_mut("_meta") {
+            meta.set(meta::SUBSCRIPTION_ID, self.id.to_value());
+        }
+    }
+}
+
+impl Stream for ListenStream {
+    type Item = Bytes;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let this = &mut *self;
+        let Some(listener) = &mut this.listener else { return Poll::Ready(None) };
+        if !this.acknowledged {
+            this.acknowledged = true;
+            let mut params = Object::new();
+            params.set("notifications", listener.honoured.to_object());
+            return Poll::Ready(Some(this.event(method::ACKNOWLEDGED, params)));
+        }
+        match listener.poll_next(context) {
+            Poll::Ready(Some(notice)) => {
+                Poll::Ready(Some(this.event(&notice.method, notice.params.clone())))
+            }
+            Poll::Ready(None) => {
+                this.listener = None;
+                let mut result = Object::new();
+                result.set("resultType", "complete");
+                this.mark(&mut result);
+                Poll::Ready(Some(sse::encode(&message::response(&this.id, &result), None)))
+            }
+            Poll::Pending => this.keep_alive.poll(context).map(Some),
+        }
+    }
+}

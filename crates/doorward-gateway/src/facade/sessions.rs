@@ -1,0 +1,343 @@
+//! Sessions of handshake-era clients: what `initialize` said, what is being asked of them, and the
+//! streams they can come back to. A session belongs to one principal and one portal.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use doorward_mcp::error::Kind;
+use doorward_mcp::filter::Filter;
+use doorward_mcp::meta::{Client, LogLevel};
+use doorward_mcp::{Id, Object, Revision, RpcError, message};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::streams::OutStream;
+use crate::call::{CallError, Failure, Portal, Principal};
+use crate::gateway::Gateway;
+use crate::switchboard::Listener;
+use crate::upstream::Shared;
+
+/// Ended streams of calls that are kept for a client that comes back.
+const KEPT_STREAMS: usize = 32;
+/// The stream of what belongs to no call.
+const MAIN: u64 = 0;
+
+/// All client sessions of a gateway.
+#[derive(Debug)]
+pub struct Sessions {
+    shared: Arc<Shared>,
+    open: Mutex<HashMap<Arc<str>, Arc<Session>>>,
+}
+
+/// One client's session.
+#[derive(Debug)]
+pub struct Session {
+    pub id: Arc<str>,
+    pub principal: Arc<Principal>,
+    pub portal: Portal,
+    shared: Arc<Shared>,
+    /// What `initialize` said; over HTTP+SSE the session is there before it.
+    introduced: Mutex<(Revision, Arc<Client>)>,
+    pub main: Arc<OutStream>,
+    streams: Mutex<Vec<Arc<OutStream>>>,
+    next_stream: AtomicU64,
+    next_question: AtomicU64,
+    questions: Mutex<HashMap<i64, oneshot::Sender<Result<Object, RpcError>>>>,
+    calls: Mutex<HashMap<Id, CancellationToken>>,
+    subscribed: Mutex<BTreeSet<String>>,
+    /// Cancelled to renew the listening with other wishes.
+    listening: Mutex<Option<CancellationToken>>,
+    used: Mutex<Instant>,
+    pub closed: CancellationToken,
+}
+
+impl Sessions {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, open: Mutex::default() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.open.lock().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Opens a session; `numbered` when its streams can be taken up again.
+    pub fn open(
+        &self,
+        principal: Arc<Principal>,
+        portal: Portal,
+        revision: Revision,
+        client: Client,
+        numbered: bool,
+    ) -> Result<Arc<Session>, CallError> {
+        let limits = &self.shared.limits;
+        let overloaded = |failure: Failure| CallError::Refused { failure, status: 503 };
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|error| {
+            overloaded(Failure::new(Kind::Overloaded, "No randomness").because(error))
+        })?;
+        let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id: Arc<str> = id.into();
+        let stream = |id| {
+            OutStream::new(id, limits.replay, limits.queue, self.shared.timeouts.write.0, numbered)
+        };
+        let session = Arc::new(Session {
+            id: id.clone(),
+            principal,
+            portal,
+            shared: self.shared.clone(),
+            introduced: Mutex::new((revision, Arc::new(client))),
+            main: Arc::new(stream(MAIN)),
+            streams: Mutex::default(),
+            next_stream: AtomicU64::new(MAIN + 1),
+            next_question: AtomicU64::new(1),
+            questions: Mutex::default(),
+            calls: Mutex::default(),
+            subscribed: Mutex::default(),
+            listening: Mutex::default(),
+            used: Mutex::new(Instant::now()),
+            closed: CancellationToken::new(),
+        });
+        let mut open = self.open.lock();
+        if open.len() >= limits.sessions {
+            let message = format!("The limit of {} sessions is reached", limits.sessions);
+            return Err(overloaded(Failure::new(Kind::Overloaded, message)));
+        }
+        open.insert(id, session.clone());
+        Ok(session)
+    }
+
+    /// A session of this principal's at this portal. Another's is not found, as if it were not
+    /// there (attack T9).
+    pub fn find(
+        &self,
+        id: &str,
+        principal: &Principal,
+        portal: Option<&Portal>,
+    ) -> Option<Arc<Session>> {
+        let session = self.open.lock().get(id).cloned()?;
+        let fits = *session.principal == *principal
+            && portal.is_none_or(|portal| session.portal == *portal)
+            && !session.closed.is_cancelled();
+        fits.then(|| {
+            *session.used.lock() = Instant::now();
+            session
+        })
+    }
+
+    /// Ends a session: its calls, its waiting questions, its streams.
+    pub fn end(&self, session: &Arc<Session>) {
+        self.open.lock().remove(&session.id);
+        session.close();
+        let (shared, id) = (self.shared.clone(), session.id.clone());
+        self.shared.tasks.spawn(async move { shared.parking.end_session(&id).await });
+    }
+
+    /// Ends sessions that nothing used for too long.
+    pub fn sweep(&self) {
+        let patience = self.shared.timeouts.session.0;
+        let idle: Vec<_> = {
+            let open = self.open.lock();
+            open.values().filter(|session| session.is_idle_for(patience)).cloned().collect()
+        };
+        for session in idle {
+            self.end(&session);
+        }
+    }
+
+    pub fn close(&self) {
+        let all: Vec<_> = self.open.lock().drain().map(|(_, session)| session).collect();
+        all.iter().for_each(|session| session.close());
+    }
+}
+
+impl Session {
+    fn is_idle_for(&self, patience: std::time::Duration) -> bool {
+        self.used.lock().elapsed() > patience
+            && self.calls.lock().is_empty()
+            && !self.main.is_connected()
+    }
+
+    fn close(&self) {
+        self.closed.cancel();
+        self.questions.lock().clear();
+        if let Some(listening) = self.listening.lock().take() {
+            listening.cancel();
+        }
+        self.main.end();
+        self.streams.lock().iter().for_each(|stream| stream.end());
+    }
+
+    pub fn client(&self) -> Arc<Client> {
+        self.introduced.lock().1.clone()
+    }
+
+    pub fn revision(&self) -> Revision {
+        self.introduced.lock().0
+    }
+
+    pub fn introduce_client(&self, revision: Revision, client: Client) {
+        *self.introduced.lock() = (revision, Arc::new(client));
+    }
+
+    pub fn set_level(&self, level: LogLevel) {
+        let mut introduced = self.introduced.lock();
+        let client = Client { log_level: Some(level), ..Client::clone(&introduced.1) };
+        introduced.1 = Arc::new(client);
+    }
+
+    /// A stream for the events of one call, kept for a while after its end.
+    pub fn new_stream(&self) -> Arc<OutStream> {
+        let limits = &self.shared.limits;
+        let id = self.next_stream.fetch_add(1, Ordering::Relaxed);
+        let patience = self.shared.timeouts.write.0;
+        let stream = Arc::new(OutStream::new(id, limits.replay, limits.queue, patience, true));
+        let mut streams = self.streams.lock();
+        while streams.len() >= KEPT_STREAMS {
+            // The oldest that has ended; calls in flight keep theirs.
+            let Some(at) = streams.iter().position(|stream| stream.is_ended()) else { break };
+            streams.remove(at);
+        }
+        streams.push(stream.clone());
+        stream
+    }
+
+    pub fn stream(&self, id: u64) -> Option<Arc<OutStream>> {
+        if id == MAIN {
+            return Some(self.main.clone());
+        }
+        self.streams.lock().iter().find(|stream| stream.id == id).cloned()
+    }
+
+    /// Asks the client something: the request to send it, and where the answer will be.
+    pub fn question(&self) -> (i64, oneshot::Receiver<Result<Object, RpcError>>) {
+        let id = self.next_question.fetch_add(1, Ordering::Relaxed).cast_signed();
+        let (sender, receiver) = oneshot::channel();
+        self.questions.lock().insert(id, sender);
+        (id, receiver)
+    }
+
+    pub fn forget_question(&self, id: i64) {
+        self.questions.lock().remove(&id);
+    }
+
+    /// Takes the client's answer to a question. Answers to nothing are dropped.
+    pub fn answer(&self, id: &Id, answer: Result<Object, RpcError>) {
+        let Id::Number(id) = id else { return };
+        if let Some(waiting) = self.questions.lock().remove(id) {
+            let _ = waiting.send(answer);
+        }
+    }
+
+    /// Registers a call for cancellation. `None` when its id is in use.
+    pub fn begin(self: &Arc<Self>, id: &Id) -> Option<Begun> {
+        let mut calls = self.calls.lock();
+        if calls.contains_key(id) {
+            return None;
+        }
+        let token = self.closed.child_token();
+        calls.insert(id.clone(), token.clone());
+        Some(Begun { session: self.clone(), id: id.clone(), cancelled: token })
+    }
+
+    pub fn cancel(&self, id: &Id) {
+        if let Some(token) = self.calls.lock().get(id) {
+            token.cancel();
+        }
+    }
+
+    /// Starts to listen for changes, as the session's capabilities promise them, or renews it after
+    /// the wishes have changed.
+    pub async fn listen(self: &Arc<Self>, gateway: &Gateway) -> Result<(), CallError> {
+        let wanted = Filter { uris: self.subscribed.lock().clone(), ..Filter::lists() };
+        let listener = gateway.listen(&self.portal, &self.principal, wanted).await?;
+        let token = self.closed.child_token();
+        // The new one listens before the old one ends.
+        if let Some(old) = self.listening.lock().replace(token.clone()) {
+            old.cancel();
+        }
+        self.shared.tasks.spawn(self.clone().forward(listener, token));
+        Ok(())
+    }
+
+    pub fn is_listening(&self) -> bool {
+        self.listening.lock().is_some()
+    }
+
+    async fn forward(self: Arc<Self>, mut listener: Listener, ended: CancellationToken) {
+        loop {
+            let notice = tokio::select! {
+                notice = listener.next() => notice,
+                () = ended.cancelled() => return,
+            };
+            let Some(notice) = notice else { break };
+            let text = message::notification(&notice.method, &notice.params);
+            tokio::select! {
+                () = self.main.push(&text) => {}
+                () = ended.cancelled() => return,
+            }
+        }
+        // Cut off, or the gateway closes: the client sees its stream end and comes back.
+        let mut listening = self.listening.lock();
+        if !ended.is_cancelled() {
+            *listening = None;
+        }
+    }
+
+    pub async fn subscribe(
+        self: &Arc<Self>,
+        gateway: &Gateway,
+        uri: &str,
+    ) -> Result<(), CallError> {
+        let limit = self.shared.limits.subscriptions;
+        if self.subscribed.lock().len() >= limit {
+            let message = format!("The limit of {limit} subscriptions is reached");
+            return Err(RpcError::invalid_params(message).into());
+        }
+        let Some((server, own)) = gateway.owner(&self.portal, uri) else {
+            return Err(RpcError::new(
+                doorward_mcp::error::code::RESOURCE_NOT_FOUND,
+                "Resource not found",
+            )
+            .with_data(&serde_json::json!({ "uri": uri }))
+            .into());
+        };
+        // Held twice for a moment, so that the server's refusal can be told.
+        server.subscribe(&own).await?;
+        self.subscribed.lock().insert(uri.to_owned());
+        let listening = self.listen(gateway).await;
+        server.unsubscribe(&own);
+        listening
+    }
+
+    pub async fn unsubscribe(
+        self: &Arc<Self>,
+        gateway: &Gateway,
+        uri: &str,
+    ) -> Result<(), CallError> {
+        if self.subscribed.lock().remove(uri) {
+            self.listen(gateway).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A call in progress in a session; leaves the session's list when dropped.
+#[derive(Debug)]
+pub struct Begun {
+    session: Arc<Session>,
+    id: Id,
+    pub cancelled: CancellationToken,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.session.calls.lock().remove(&self.id);
+    }
+}

@@ -1,0 +1,253 @@
+//! Streams of a session that can be taken up again: every event has an id, and a bounded number of
+//! the last ones is kept (spec 2025-11-25 basic/transports, resumability).
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use doorward_mcp::sse;
+use futures_util::Stream;
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::time::Sleep;
+
+/// Bytes of events kept per stream, beside the bound in number.
+const KEPT_BYTES: usize = 4 << 20;
+
+/// One stream towards a client, connected or not.
+#[derive(Debug)]
+pub struct OutStream {
+    pub id: u64,
+    keep: usize,
+    queue: usize,
+    /// How long a connected client may take nothing.
+    patience: Duration,
+    numbered: bool,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    last: u64,
+    kept: VecDeque<(u64, Bytes)>,
+    kept_bytes: usize,
+    live: Option<mpsc::Sender<Bytes>>,
+    ended: bool,
+}
+
+/// The client missed more than was kept.
+#[derive(Debug, Clone, Copy)]
+pub struct Gap;
+
+impl OutStream {
+    /// `numbered`: events carry ids and are kept. HTTP+SSE has neither.
+    pub fn new(id: u64, keep: usize, queue: usize, patience: Duration, numbered: bool) -> Self {
+        Self { id, keep, queue, patience, numbered, state: Mutex::default() }
+    }
+
+    fn event_id(&self, number: u64) -> String {
+        format!("{:x}-{number:x}", self.id)
+    }
+
+    /// Splits an event's id into stream and number.
+    pub fn parse_id(text: &str) -> Option<(u64, u64)> {
+        let (stream, number) = text.split_once('-')?;
+        Some((u64::from_str_radix(stream, 16).ok()?, u64::from_str_radix(number, 16).ok()?))
+    }
+
+    /// Sends a message: kept for those who come back, and handed to the connected client with its
+    /// back-pressure. A client that takes nothing for too long loses its connection, not the event.
+    pub async fn push(&self, text: &[u8]) {
+        let (frame, live) = {
+            let mut state = self.state.lock();
+            if state.ended {
+                return;
+            }
+            state.last += 1;
+            let id = self.numbered.then(|| self.event_id(state.last));
+            let frame = sse::encode(text, id.as_deref());
+            if self.numbered {
+                state.keep(frame.clone(), self.keep);
+            }
+            (frame, state.live.clone())
+        };
+        let Some(live) = live else { return };
+        if live.send_timeout(frame, self.patience).await.is_err() {
+            let mut state = self.state.lock();
+            if state.live.as_ref().is_some_and(|current| current.same_channel(&live)) {
+                state.live = None;
+            }
+        }
+    }
+
+    /// No event will follow; the connected client is told by the end of its stream.
+    pub fn end(&self) {
+        let mut state = self.state.lock();
+        state.ended = true;
+        state.live = None;
+    }
+
+    pub fn is_ended(&self) -> bool {
+        self.state.lock().ended
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.state.lock().live.as_ref().is_some_and(|live| !live.is_closed())
+    }
+
+    /// Connects a client: what it missed after event `after`, then what comes. An earlier
+    /// connection of the same stream ends. With `prime` the first event only carries an id.
+    pub fn connect(
+        &self,
+        after: Option<u64>,
+        prime: bool,
+        keep_alive: Duration,
+    ) -> Result<Connection, Gap> {
+        let mut state = self.state.lock();
+        let mut first = VecDeque::new();
+        match after {
+            None => {
+                if prime && self.numbered {
+                    first.push_back(sse::encode_priming(&self.event_id(state.last)));
+                }
+            }
+            Some(after) => {
+                let oldest = state.kept.front().map_or(state.last + 1, |(number, _)| *number);
+                if after > state.last || after + 1 < oldest {
+                    return Err(Gap);
+                }
+                let missed = state.kept.iter().filter(|(number, _)| *number > after);
+                first.extend(missed.map(|(_, frame)| frame.clone()));
+            }
+        }
+        let (sender, receiver) = mpsc::channel(self.queue.clamp(1, 64));
+        if !state.ended {
+            state.live = Some(sender);
+        }
+        Ok(Connection {
+            first,
+            receiver,
+            keep_alive,
+            sleep: Box::pin(tokio::time::sleep(keep_alive)),
+        })
+    }
+}
+
+impl State {
+    fn keep(&mut self, frame: Bytes, limit: usize) {
+        self.kept_bytes += frame.len();
+        self.kept.push_back((self.last, frame));
+        while self.kept.len() > limit || (self.kept_bytes > KEPT_BYTES && self.kept.len() > 1) {
+            if let Some((_, dropped)) = self.kept.pop_front() {
+                self.kept_bytes -= dropped.len();
+            }
+        }
+    }
+}
+
+/// A client's connection to a stream: the body of its answer.
+pub struct Connection {
+    first: VecDeque<Bytes>,
+    receiver: mpsc::Receiver<Bytes>,
+    keep_alive: Duration,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl Connection {
+    /// Puts an event before all others.
+    pub fn begin_with(&mut self, frame: Bytes) {
+        self.first.push_front(frame);
+    }
+}
+
+impl Stream for Connection {
+    type Item = Bytes;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let this = &mut *self;
+        if let Some(frame) = this.first.pop_front() {
+            return Poll::Ready(Some(frame));
+        }
+        if let Poll::Ready(frame) = this.receiver.poll_recv(context) {
+            return Poll::Ready(frame);
+        }
+        if this.sleep.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        let next = tokio::time::Instant::now() + this.keep_alive;
+        this.sleep.as_mut().reset(next);
+        let _ = this.sleep.as_mut().poll(context);
+        Poll::Ready(Some(sse::KEEP_ALIVE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::StreamExt;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    fn stream(keep: usize) -> OutStream {
+        OutStream::new(1, keep, 8, MINUTE, true)
+    }
+
+    async fn all(mut connection: Connection) -> Vec<String> {
+        let mut frames = Vec::new();
+        while let Some(frame) = connection.next().await {
+            frames.push(String::from_utf8(frame.to_vec()).unwrap());
+        }
+        frames
+    }
+
+    #[tokio::test]
+    async fn who_comes_back_gets_what_it_missed_once_and_in_order() {
+        let stream = stream(10);
+        let lost = stream.connect(None, false, MINUTE).unwrap();
+        stream.push(b"{\"n\":1}").await;
+        drop(lost);
+        stream.push(b"{\"n\":2}").await;
+        stream.push(b"{\"n\":3}").await;
+        let back = stream.connect(Some(1), false, MINUTE).unwrap();
+        stream.push(b"{\"n\":4}").await;
+        stream.end();
+        let frames = all(back).await;
+        let numbers: Vec<_> = frames.iter().map(|frame| frame.contains("{\"n\":")).collect();
+        assert_eq!(numbers.len(), 3);
+        assert!(frames[0].starts_with("id: 1-2\n") && frames[2].contains("{\"n\":4}"));
+    }
+
+    #[tokio::test]
+    async fn a_gap_is_said_and_not_papered_over() {
+        let stream = stream(2);
+        for _ in 0..5 {
+            stream.push(b"{}").await;
+        }
+        assert!(stream.connect(Some(1), false, MINUTE).is_err());
+        assert!(stream.connect(Some(9), false, MINUTE).is_err());
+        assert!(stream.connect(Some(3), false, MINUTE).is_ok());
+        assert!(stream.connect(Some(5), false, MINUTE).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_nothing_loses_its_connection_only() {
+        let stream = OutStream::new(1, 100, 1, MINUTE, true);
+        let stuck = stream.connect(None, false, MINUTE).unwrap();
+        stream.push(b"{}").await;
+        stream.push(b"{}").await;
+        assert!(!stream.is_connected());
+        drop(stuck);
+        assert!(stream.connect(Some(0), false, MINUTE).is_ok());
+    }
+
+    #[test]
+    fn event_ids_name_their_stream() {
+        let stream = OutStream::new(0xab, 1, 1, MINUTE, true);
+        assert_eq!(OutStream::parse_id(&stream.event_id(17)), Some((0xab, 17)));
+        for rubbish in ["", "-", "x-1", "1", "1-"] {
+            assert_eq!(OutStream::parse_id(rubbish), None);
+        }
+    }
+}

@@ -1,0 +1,470 @@
+//! The gateway: its servers, what they offer together, and how all that changes while it runs.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use doorward_mcp::error::Kind;
+use doorward_mcp::filter::Filter;
+use doorward_mcp::names::split_uri;
+use doorward_mcp::translate::CacheHints;
+use doorward_mcp::{Object, Revision, RpcError, Value, capabilities, meta};
+use futures_util::future::join_all;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::call::{Call, CallError, Failure, Portal, Principal};
+use crate::catalog::{Snapshot, Snapshots, Viewer};
+use crate::facade::sessions::Sessions;
+use crate::metrics::Metrics;
+use crate::seal::Sealer;
+use crate::settings::Settings;
+use crate::switchboard::{Listener, TooMany, Wish};
+use crate::upstream::parking::ParkingLot;
+use crate::upstream::process::ProcessCount;
+use crate::upstream::{Contact, Server, Shared, State, http};
+
+/// How long a list of all servers waits for one of them.
+const SERVER_PATIENCE: Duration = Duration::from_secs(5);
+/// How long what the gateway says of itself may be kept.
+const DISCOVER_TTL_MS: u64 = 60_000;
+
+type Servers = BTreeMap<String, Arc<Server>>;
+
+/// One running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    pub shared: Arc<Shared>,
+    pub sessions: Sessions,
+    /// By name in lower case: the scheme of an URI has no case.
+    servers: ArcSwap<Servers>,
+    snapshots: Snapshots,
+    settings: ArcSwap<Settings>,
+    /// Cancelled when the gateway begins to shut down.
+    pub closing: CancellationToken,
+}
+
+/// What a reload changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    pub added: Vec<String>,
+    pub changed: Vec<String>,
+    pub removed: Vec<String>,
+    /// Keys that take effect at the next start only.
+    pub at_restart: Vec<&'static str>,
+}
+
+impl Gateway {
+    /// Builds a gateway and starts to look for its servers. Fails when the system has no
+    /// randomness.
+    pub fn start(settings: Settings) -> Result<Arc<Self>, getrandom::Error> {
+        let limits = settings.limits.clone();
+        let timeouts = settings.timeouts.clone();
+        let shared = Arc::new(Shared {
+            sealer: Sealer::new(settings.state_key.as_ref())?,
+            parking: ParkingLot::new(limits.parked, timeouts.interaction.0),
+            processes: ProcessCount::new(limits.processes),
+            switchboard: Arc::default(),
+            http: http::client(timeouts.connect.0),
+            metrics: Metrics::default(),
+            info: Value::from_serde(&about_doorward()),
+            tasks: TaskTracker::new(),
+            limits,
+            timeouts,
+        });
+        let gateway = Arc::new(Self {
+            sessions: Sessions::new(shared.clone()),
+            shared,
+            servers: ArcSwap::default(),
+            snapshots: Snapshots::default(),
+            settings: ArcSwap::from_pointee(Settings {
+                servers: BTreeMap::new(),
+                ..settings.clone()
+            }),
+            closing: CancellationToken::new(),
+        });
+        gateway.reload(settings);
+        gateway.shared.tasks.spawn(gateway.clone().maintain());
+        Ok(gateway)
+    }
+
+    pub fn settings(&self) -> Arc<Settings> {
+        self.settings.load_full()
+    }
+
+    /// Takes new settings, which were checked before: servers are added, changed and removed, and
+    /// calls in flight go on with the server they were sent to.
+    pub fn reload(&self, settings: Settings) -> Changes {
+        let old = self.servers.load_full();
+        let mut changes = Changes::default();
+        let mut servers = Servers::new();
+        for (name, wanted) in settings.active() {
+            let key = name.to_ascii_lowercase();
+            match old.get(&key) {
+                Some(server) if server.settings == *wanted && *server.name == **name => {
+                    servers.insert(key, server.clone());
+                    continue;
+                }
+                Some(_) => changes.changed.push(name.clone()),
+                None => changes.added.push(name.clone()),
+            }
+            let generation: Arc<AtomicU64> = self.snapshots.generation.clone();
+            let server = Server::new(name, wanted.clone(), self.shared.clone(), generation);
+            server.keep();
+            servers.insert(key, server);
+        }
+        let current = self.settings.load();
+        for (key, differs) in [
+            ("listen", settings.listen != current.listen),
+            ("admin", settings.admin != current.admin),
+            ("limits", settings.limits != current.limits),
+            ("timeouts", settings.timeouts != current.timeouts),
+            ("state_key", settings.state_key != current.state_key),
+        ] {
+            if differs {
+                changes.at_restart.push(key);
+            }
+        }
+        drop(current);
+        let retired: Vec<_> = old
+            .iter()
+            .filter(|(key, server)| servers.get(*key).is_none_or(|now| !Arc::ptr_eq(now, server)))
+            .map(|(key, server)| (!servers.contains_key(key), server.clone()))
+            .collect();
+        self.servers.store(Arc::new(servers));
+        self.settings.store(Arc::new(settings));
+        self.snapshots.changed();
+        for (removed, server) in retired {
+            if removed {
+                changes.removed.push(server.name.to_string());
+                self.shared.switchboard.close_portal(&server.name);
+            }
+            self.shared.tasks.spawn(retire(server));
+        }
+        if !(changes.added.is_empty() && changes.changed.is_empty() && changes.removed.is_empty()) {
+            self.shared.switchboard.publish_merged();
+        }
+        changes
+    }
+
+    pub fn server(&self, name: &str) -> Option<Arc<Server>> {
+        let servers = self.servers.load();
+        if let Some(server) = servers.get(name) {
+            return Some(server.clone());
+        }
+        servers.get(&name.to_ascii_lowercase()).cloned()
+    }
+
+    /// The servers in the order in which their lists are merged: by name.
+    pub fn servers(&self) -> Vec<Arc<Server>> {
+        self.servers.load().values().cloned().collect()
+    }
+
+    pub fn states(&self) -> Vec<State> {
+        self.servers().iter().map(|server| server.state()).collect()
+    }
+
+    /// Whether every server that should be there was looked for at least once.
+    pub fn is_ready(&self) -> bool {
+        !self.closing.is_cancelled()
+            && self.servers.load().values().all(|server| server.was_tried())
+    }
+
+    /// Waits, for a moment, for servers that are only just being started.
+    async fn settle(&self) {
+        let end = tokio::time::Instant::now() + SERVER_PATIENCE;
+        while !self.is_ready() && !self.closing.is_cancelled() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            if tokio::time::Instant::now() >= end {
+                return;
+            }
+        }
+    }
+
+    fn portal_servers(&self, portal: &Portal) -> Vec<Arc<Server>> {
+        match portal {
+            Portal::Merged => self.servers(),
+            Portal::Server(name) => self.server(name).into_iter().collect(),
+        }
+    }
+
+    /// A snapshot of the caller's lists that still holds.
+    pub fn fresh_snapshot(&self, call: &Call) -> Option<Arc<Snapshot>> {
+        self.snapshots.fresh(&viewer(call))
+    }
+
+    /// The caller's lists, fetched where needed. At the merged portal a server that is down, or
+    /// that takes too long, is left out until it is back.
+    pub async fn snapshot(&self, call: &Call) -> Result<Arc<Snapshot>, CallError> {
+        let merged = call.portal == Portal::Merged;
+        if merged {
+            self.settle().await;
+        }
+        let generation = self.snapshots.generation();
+        let views =
+            join_all(self.portal_servers(&call.portal).into_iter().map(|server| async move {
+                let asked = call.asked(&server);
+                let fetching = server.catalog.view(&server, &asked);
+                let view = if merged {
+                    match tokio::time::timeout(SERVER_PATIENCE, fetching).await {
+                        Ok(view) => view,
+                        Err(_) => server.catalog.known(&server, &asked).ok_or_else(|| {
+                            Failure::new(Kind::Timeout, "The server's lists take too long").into()
+                        }),
+                    }
+                } else {
+                    fetching.await
+                };
+                (server, view)
+            }))
+            .await;
+        let mut found = Vec::with_capacity(views.len());
+        for (server, view) in views {
+            match view {
+                Ok(view) => found.push((server, view)),
+                Err(error) if !merged => return Err(error),
+                Err(error) => {
+                    tracing::debug!(call = %call.id, server = &*server.name, ?error, "left out of the list");
+                }
+            }
+        }
+        Ok(self.snapshots.build(&viewer(call), &found, generation, self.shared.limits.page))
+    }
+
+    /// What the gateway says of itself at a portal, in the form of 2026-07-28. It never fails
+    /// because one of several servers is down.
+    pub async fn discover(&self, call: &Call) -> Result<Object, CallError> {
+        let mut result = match &call.portal {
+            Portal::Server(name) => {
+                let server =
+                    self.server(name).ok_or_else(|| RpcError::invalid_request("Unknown server"))?;
+                about_server(&*server.contact().await?)
+            }
+            Portal::Merged => {
+                self.settle().await;
+                self.about_all()
+            }
+        };
+        result.set("resultType", "complete");
+        result.set("supportedVersions", Value::from_serde(&[Revision::NEWEST.as_str()]));
+        if CacheHints::read(&result).is_none() {
+            CacheHints { ttl_ms: DISCOVER_TTL_MS, public: false }.put(&mut result);
+        }
+        Ok(result)
+    }
+
+    fn about_all(&self) -> Object {
+        let contacts: Vec<_> = self
+            .servers()
+            .into_iter()
+            .filter_map(|server| Some((server.name.clone(), server.known()?)))
+            .collect();
+        let mut declared = capabilities::merge(
+            contacts.iter().map(|(_, contact)| contact.about.capabilities.clone()),
+        );
+        // The gateway itself announces servers that come and go.
+        for group in ["tools", "prompts", "resources"] {
+            if let Some(group) = declared.object_mut(group) {
+                group.set("listChanged", Value::bool(true));
+            }
+        }
+        let instructions: Vec<String> = contacts
+            .iter()
+            .filter_map(|(name, contact)| {
+                let text = contact.about.instructions.as_ref()?.as_str()?.into_owned();
+                (!text.trim().is_empty()).then(|| format!("## {name}\n\n{text}"))
+            })
+            .collect();
+        let mut result = Object::new();
+        result.set("capabilities", declared);
+        if !instructions.is_empty() {
+            result.set("instructions", instructions.join("\n\n").as_str());
+        }
+        let mut about = Object::new();
+        about.set(meta::SERVER_INFO, self.shared.info.clone());
+        result.set("_meta", about);
+        result
+    }
+
+    /// Joins the listeners at a portal.
+    pub async fn listen(
+        &self,
+        portal: &Portal,
+        principal: &Principal,
+        wanted: Filter,
+    ) -> Result<Listener, CallError> {
+        let limits = &self.shared.limits;
+        if wanted.uris.len() + wanted.tasks.len() > limits.subscriptions {
+            let message =
+                format!("The limit of {} subscriptions is exceeded", limits.subscriptions);
+            return Err(RpcError::invalid_params(message).into());
+        }
+        let mut held: Vec<(Arc<Server>, String)> = Vec::new();
+        let mut held_tasks: Vec<(Arc<Server>, String)> = Vec::new();
+        let mut granted = match portal {
+            Portal::Merged => {
+                Filter { uris: Default::default(), tasks: Default::default(), ..wanted.clone() }
+            }
+            Portal::Server(name) => {
+                let server =
+                    self.server(name).ok_or_else(|| RpcError::invalid_request("Unknown server"))?;
+                let contact = server.contact().await?;
+                Filter {
+                    uris: Default::default(),
+                    tasks: Default::default(),
+                    ..wanted.honoured_by(&contact.about.capabilities)
+                }
+            }
+        };
+        for uri in &wanted.uris {
+            let Some((server, own)) = self.owner(portal, uri) else { continue };
+            if can_subscribe(&server).await && server.subscribe(&own).await.is_ok() {
+                granted.uris.insert(uri.clone());
+                held.push((server, own));
+            }
+        }
+        let mut tasks = HashMap::new();
+        for sealed in &wanted.tasks {
+            let (server, own) = match portal {
+                Portal::Server(name) => (self.server(name), sealed.as_str()),
+                Portal::Merged => match sealed.rsplit_once('.') {
+                    Some((server, own)) => (self.server(server), own),
+                    None => continue,
+                },
+            };
+            let Some(server) = server else { continue };
+            let Some(task) = server.open_task(&principal.id, own) else { continue };
+            if server.subscribe_task(&task).await {
+                tasks.insert(task.clone(), sealed.clone());
+                held_tasks.push((server, task));
+            }
+        }
+        let release = Box::new(move |_: &Filter, _: &HashMap<String, String>| {
+            held.iter().for_each(|(server, uri)| server.unsubscribe(uri));
+            held_tasks.iter().for_each(|(server, task)| server.unsubscribe_task(task));
+        });
+        let wish = Wish {
+            portal: portal.clone(),
+            principal: principal.id.clone(),
+            filter: granted,
+            tasks,
+            queue: limits.queue,
+            limit: limits.streams_per_principal,
+            release,
+        };
+        self.shared.switchboard.listen(wish).map_err(|TooMany| CallError::Refused {
+            failure: Failure::new(
+                Kind::Overloaded,
+                format!("The limit of {} open streams is reached", limits.streams_per_principal),
+            ),
+            status: 429,
+        })
+    }
+
+    /// The server of a resource, and the URI by which it knows it.
+    pub fn owner(&self, portal: &Portal, uri: &str) -> Option<(Arc<Server>, String)> {
+        match portal {
+            Portal::Server(name) => Some((self.server(name)?, uri.to_owned())),
+            Portal::Merged => {
+                let (server, own) = split_uri(uri)?;
+                Some((self.server(server)?, own.to_owned()))
+            }
+        }
+    }
+
+    /// Looks after everything that has a time.
+    async fn maintain(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.closing.cancelled() => return,
+            }
+            self.shared.parking.sweep().await;
+            self.sessions.sweep();
+            for server in self.servers() {
+                server.maintain();
+            }
+        }
+    }
+
+    /// The measures, as text in the OpenMetrics form.
+    pub fn metrics(&self) -> String {
+        let metrics = &self.shared.metrics;
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        metrics.sessions.set(count(self.sessions.len()));
+        metrics.listeners.set(count(self.shared.switchboard.listeners()));
+        metrics.parked.set(count(self.shared.parking.len()));
+        metrics.processes.set(count(self.shared.processes.running()));
+        metrics.text()
+    }
+
+    /// Ends the gateway once its doors are closed: streams end gracefully, waiting calls are given
+    /// up, programs are stopped. Returns whether everything ended in time.
+    pub async fn stop(&self, within: Duration) -> bool {
+        self.closing.cancel();
+        self.shared.switchboard.close();
+        self.shared.parking.clear().await;
+        self.sessions.close();
+        for server in self.servers() {
+            server.retire();
+        }
+        self.shared.tasks.close();
+        let ended = async {
+            self.shared.tasks.wait().await;
+            while self.shared.processes.running() > 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(within, ended).await.is_ok()
+    }
+}
+
+/// Lets calls in flight end before a server that was taken out is closed.
+async fn retire(server: Arc<Server>) {
+    let patience = server.shared.timeouts.drain.0;
+    let end = tokio::time::Instant::now() + patience;
+    while server.is_busy() && tokio::time::Instant::now() < end {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    server.retire();
+}
+
+async fn can_subscribe(server: &Server) -> bool {
+    let Ok(contact) = server.contact().await else { return false };
+    let resources = contact.about.capabilities.object("resources");
+    resources.and_then(|group| group.get("subscribe").and_then(Value::as_bool)).unwrap_or(false)
+}
+
+fn viewer(call: &Call) -> Viewer<'_> {
+    Viewer {
+        portal: &call.portal,
+        capabilities: &call.client.capabilities,
+        revision: call.revision,
+    }
+}
+
+fn about_server(contact: &Contact) -> Object {
+    let about = &contact.about;
+    if let Some(extra) = &about.extra {
+        return extra.clone();
+    }
+    let mut result = Object::new();
+    result.set("capabilities", about.capabilities.clone());
+    if let Some(instructions) = &about.instructions {
+        result.set("instructions", instructions.clone());
+    }
+    if let Some(info) = &about.info {
+        let mut meta = Object::new();
+        meta.set(meta::SERVER_INFO, info.clone());
+        result.set("_meta", meta);
+    }
+    result
+}
+
+/// The gateway as it introduces itself to clients and servers.
+pub fn about_doorward() -> serde_json::Value {
+    serde_json::json!({ "name": "doorward", "title": "Doorward", "version": env!("CARGO_PKG_VERSION") })
+}

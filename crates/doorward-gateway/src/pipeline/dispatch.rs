@@ -1,0 +1,24 @@
+//! Stage: the server is asked.
+
+use std::sync::Arc;
+
+use doorward_mcp::RpcError;
+
+use crate::call::{Call, Events, Reply};
+use crate::gateway::Gateway;
+use crate::pipeline::{Stage, Step};
+
+pub struct Dispatch;
+
+impl Stage for Dispatch {
+    fn enter<'a>(&self, _: &'a Arc<Gateway>, call: &'a mut Call, events: &'a Events) -> Step<'a> {
+        let Some(route) = &call.route else {
+            return Step::refuse(RpcError::method_not_found(&call.method));
+        };
+        let server = route.server.clone();
+        Step::Later(Box::pin(async move {
+            let asked = call.asked(&server);
+            Ok(Some(Reply::Result(server.ask(&asked, events).await?)))
+        }))
+    }
+}

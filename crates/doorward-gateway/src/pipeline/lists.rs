@@ -1,0 +1,32 @@
+//! Stage: lists and `server/discover` are answered from memory.
+
+use std::sync::Arc;
+
+use doorward_mcp::method;
+
+use crate::call::{Call, Events, Reply};
+use crate::catalog::kind_of;
+use crate::gateway::Gateway;
+use crate::pipeline::{Stage, Step};
+
+pub struct Lists;
+
+impl Stage for Lists {
+    fn enter<'a>(&self, gateway: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
+        if *call.method == *method::DISCOVER {
+            return Step::Later(Box::pin(async move {
+                Ok(Some(Reply::Result(gateway.discover(call).await?)))
+            }));
+        }
+        let Some(kind) = kind_of(&call.method) else { return Step::CONTINUE };
+        let page = gateway.shared.limits.page;
+        if let Some(snapshot) = gateway.fresh_snapshot(call) {
+            let result = snapshot.page(kind, call.params.get("cursor"), page);
+            return Step::Now(result.map(|result| Some(Reply::Result(result))).map_err(Into::into));
+        }
+        Step::Later(Box::pin(async move {
+            let snapshot = gateway.snapshot(call).await?;
+            Ok(Some(Reply::Result(snapshot.page(kind, call.params.get("cursor"), page)?)))
+        }))
+    }
+}

@@ -1,0 +1,108 @@
+//! The one road of every call, whichever door it came in by.
+//!
+//! [`STAGES`] is the list. A stage sees the call, may refuse it, answer it or change it, and may
+//! look at the reply on its way out. To add one: write its file, and put its line where it belongs.
+
+mod arguments;
+mod dispatch;
+mod listening;
+mod lists;
+mod record;
+mod routing;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use doorward_mcp::RpcError;
+use doorward_mcp::error::Kind;
+
+use crate::call::{Call, CallError, CallId, Events, Failure, Reply};
+use crate::gateway::Gateway;
+
+/// The stages in their order. A reply passes those it has reached in reverse.
+const STAGES: &[&dyn Stage] = &[
+    &record::Record,
+    &routing::Routing,
+    &arguments::Arguments,
+    &lists::Lists,
+    &listening::Listening,
+    &dispatch::Dispatch,
+];
+
+/// What a stage decides: go on (`None`), or the reply.
+pub type Decision = Result<Option<Reply>, CallError>;
+
+/// A decision taken at once, or one that needs waiting. The first kind costs nothing.
+pub enum Step<'a> {
+    Now(Decision),
+    Later(Pin<Box<dyn Future<Output = Decision> + Send + 'a>>),
+}
+
+impl Step<'_> {
+    const CONTINUE: Self = Self::Now(Ok(None));
+
+    fn refuse(error: impl Into<CallError>) -> Self {
+        Self::Now(Err(error.into()))
+    }
+}
+
+pub trait Stage: Sync {
+    fn enter<'a>(
+        &self,
+        gateway: &'a Arc<Gateway>,
+        call: &'a mut Call,
+        events: &'a Events,
+    ) -> Step<'a>;
+
+    fn leave(&self, _gateway: &Gateway, _call: &Call, _reply: &mut Result<Reply, CallError>) {}
+}
+
+/// An error on its way to a client, with the HTTP status of doors that have one.
+#[derive(Debug)]
+pub struct Refusal {
+    pub error: RpcError,
+    pub status: Option<u16>,
+}
+
+/// Takes a call through the stages to its reply.
+pub async fn run(gateway: Arc<Gateway>, mut call: Call, events: Events) -> Result<Reply, Refusal> {
+    let mut reached = 0;
+    let mut reply = Err(Failure::new(Kind::InvalidMessage, "No stage answered the call").into());
+    for stage in STAGES {
+        reached += 1;
+        let decision = match stage.enter(&gateway, &mut call, &events) {
+            Step::Now(decision) => decision,
+            Step::Later(decision) => decision.await,
+        };
+        match decision {
+            Ok(None) => {}
+            Ok(Some(answer)) => {
+                reply = Ok(answer);
+                break;
+            }
+            Err(error) => {
+                reply = Err(error);
+                break;
+            }
+        }
+    }
+    for stage in STAGES[..reached].iter().rev() {
+        stage.leave(&gateway, &call, &mut reply);
+    }
+    reply.map_err(|error| {
+        let server = call.route.as_ref().map_or("", |route| &*route.server.name);
+        refusal(error, server, call.id)
+    })
+}
+
+fn refusal(error: CallError, server: &str, call: CallId) -> Refusal {
+    let (failure, status) = match error {
+        CallError::Rpc(error) => return Refusal { error, status: None },
+        CallError::Gateway(failure) => (failure, None),
+        CallError::Refused { failure, status } => (failure, Some(status)),
+    };
+    let Failure { kind, message, retryable, .. } = failure;
+    let error = RpcError::gateway(kind, &message, server, retryable, &call.to_string());
+    Refusal { error, status }
+}

@@ -1,0 +1,155 @@
+//! Stage: which server is meant, and which of its tools; and back again, the reply's names as the
+//! portal shows them.
+//!
+//! What does not exist and what is not shown get the same answer.
+
+use std::sync::Arc;
+
+use doorward_mcp::error::code;
+use doorward_mcp::names::{Qualifier, split_name, split_uri};
+use doorward_mcp::{Object, RpcError, method};
+
+use crate::call::{Call, CallError, Events, Portal, Reply, Route};
+use crate::catalog::kind_of;
+use crate::gateway::Gateway;
+use crate::pipeline::{Stage, Step};
+use crate::upstream::Server;
+use crate::upstream::state::names_a_task;
+
+pub struct Routing;
+
+impl Stage for Routing {
+    fn enter<'a>(&self, gateway: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
+        let server = match &call.portal {
+            Portal::Server(name) => match gateway.server(name) {
+                Some(server) => server,
+                None => {
+                    return Step::refuse(RpcError::invalid_request(format!(
+                        "Unknown server: {name}"
+                    )));
+                }
+            },
+            Portal::Merged => match merged(gateway, call) {
+                Ok(Some(server)) => server,
+                Ok(None) => return Step::CONTINUE,
+                Err(error) => return Step::refuse(error),
+            },
+        };
+        call.route = Some(Route { server, tool: None });
+        if *call.method != *method::TOOLS_CALL {
+            return Step::CONTINUE;
+        }
+        find_tool(call)
+    }
+
+    fn leave(&self, _: &Gateway, call: &Call, reply: &mut Result<Reply, CallError>) {
+        let (Portal::Merged, Some(route), Ok(Reply::Result(result))) =
+            (&call.portal, &call.route, reply)
+        else {
+            return;
+        };
+        let server = &*route.server.name;
+        Qualifier { server }.result(&call.method, result);
+        if (names_a_task(&call.method) || result.string("resultType").as_deref() == Some("task"))
+            && let Some(task) = result.string("taskId").map(|task| format!("{server}.{task}"))
+        {
+            result.set("taskId", task.as_str());
+        }
+    }
+}
+
+/// The server that a call at the merged portal is for, its own name put in the place of the
+/// qualified one. `None` for what concerns all servers.
+fn merged(gateway: &Gateway, call: &mut Call) -> Result<Option<Arc<Server>>, RpcError> {
+    let find = |name: &str| gateway.server(name);
+    match &*call.method {
+        method::TOOLS_CALL | method::PROMPTS_GET => {
+            let what = if *call.method == *method::TOOLS_CALL { "tool" } else { "prompt" };
+            let name = text(&call.params, "name")?;
+            let found = split_name(&name).and_then(|(server, own)| Some((find(server)?, own)));
+            let Some((server, own)) = found else {
+                return Err(RpcError::invalid_params(format!("Unknown {what}: {name}")));
+            };
+            call.params.set("name", own);
+            Ok(Some(server))
+        }
+        method::RESOURCES_READ => {
+            let uri = text(&call.params, "uri")?;
+            let found = split_uri(&uri).and_then(|(server, own)| Some((find(server)?, own)));
+            let Some((server, own)) = found else {
+                return Err(unknown_resource(&uri));
+            };
+            call.params.set("uri", own);
+            Ok(Some(server))
+        }
+        method::COMPLETE => complete(gateway, &mut call.params).map(Some),
+        of if names_a_task(of) => {
+            let id = text(&call.params, "taskId")?;
+            let found = id.rsplit_once('.').and_then(|(server, own)| Some((find(server)?, own)));
+            let Some((server, own)) = found else {
+                return Err(RpcError::invalid_params("Unknown task"));
+            };
+            call.params.set("taskId", own);
+            Ok(Some(server))
+        }
+        method::DISCOVER | method::LISTEN => Ok(None),
+        of if kind_of(of).is_some() => Ok(None),
+        // Whose extension this is cannot be told here; at the server's own portal it can.
+        of => Err(RpcError::method_not_found(of)),
+    }
+}
+
+fn complete(gateway: &Gateway, params: &mut Object) -> Result<Arc<Server>, RpcError> {
+    let unknown = || RpcError::invalid_params("'ref' names nothing that is known here");
+    let reference = params.object_mut("ref").ok_or_else(unknown)?;
+    let member = if reference.contains("uri") { "uri" } else { "name" };
+    let named = reference.string(member).ok_or_else(unknown)?.into_owned();
+    let split = if member == "uri" { split_uri(&named) } else { split_name(&named) };
+    let (server, own) = split.ok_or_else(unknown)?;
+    let server = gateway.server(server).ok_or_else(unknown)?;
+    reference.set(member, own);
+    Ok(server)
+}
+
+fn text(params: &Object, member: &str) -> Result<String, RpcError> {
+    params
+        .string(member)
+        .map(std::borrow::Cow::into_owned)
+        .ok_or_else(|| RpcError::invalid_params(format!("'{member}' must be a string")))
+}
+
+fn unknown_resource(uri: &str) -> RpcError {
+    RpcError::new(code::INVALID_PARAMS, format!("Resource not found: {uri}"))
+        .with_data(&serde_json::json!({ "uri": uri }))
+}
+
+/// Only what is listed can be called: one look-up, and one fresh fetch before a tool is unknown.
+fn find_tool(call: &mut Call) -> Step<'_> {
+    let Some(server) = call.route.as_ref().map(|route| route.server.clone()) else {
+        return Step::CONTINUE;
+    };
+    let Ok(name) = text(&call.params, "name") else {
+        return Step::refuse(RpcError::invalid_params("'name' must be a string"));
+    };
+    let known = {
+        let asked = call.asked(&server);
+        server.catalog.known(&server, &asked).and_then(|view| view.tool(&name).cloned())
+    };
+    if let Some(tool) = known {
+        call.route = Some(Route { server, tool: Some(tool) });
+        return Step::CONTINUE;
+    }
+    Step::Later(Box::pin(async move {
+        let tool = {
+            let asked = call.asked(&server);
+            server.catalog.doubt(&server, &asked);
+            let view = server.catalog.view(&server, &asked).await?;
+            view.tool(&name).cloned()
+        };
+        if tool.is_none() {
+            return Err(RpcError::invalid_params(format!("Unknown tool: {name}")).into());
+        }
+        call.route = Some(Route { server, tool });
+        Ok(None)
+    }))
+}

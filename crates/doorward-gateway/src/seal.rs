@@ -1,0 +1,163 @@
+//! Seals what the gateway lets clients carry: `requestState` and task ids.
+//!
+//! A client can neither read nor change a sealed text (AES-256-GCM), and opening it checks that it
+//! was sealed for this principal, this purpose, and not too long ago.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
+use aws_lc_rs::digest;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::settings::Secret;
+
+/// Seals and opens with one key.
+pub struct Sealer {
+    key: RandomizedNonceKey,
+}
+
+/// The text was not sealed here, was changed, belongs to somebody else, or is too old. Which of
+/// these is not told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not valid here, or expired")]
+pub struct NotValid;
+
+#[derive(Serialize, Deserialize)]
+struct Sealed<T> {
+    /// Seconds since 1970; never when absent.
+    #[serde(rename = "e", skip_serializing_if = "Option::is_none")]
+    expires: Option<u64>,
+    #[serde(rename = "t")]
+    content: T,
+}
+
+impl Sealer {
+    /// With the operator's key, or a new one that lives as long as the process.
+    pub fn new(key: Option<&Secret>) -> Result<Self, getrandom::Error> {
+        let mut bytes = [0; 32];
+        match key {
+            Some(secret) => bytes.copy_from_slice(
+                digest::digest(
+                    &digest::SHA256,
+                    format!("doorward seal v1\n{}", secret.expose()).as_bytes(),
+                )
+                .as_ref(),
+            ),
+            None => getrandom::fill(&mut bytes)?,
+        }
+        // The only failure is a key of the wrong length.
+        #[allow(clippy::expect_used)]
+        let key = RandomizedNonceKey::new(&AES_256_GCM, &bytes).expect("32 bytes are a key");
+        Ok(Self { key })
+    }
+
+    /// Seals `content` for a principal and a purpose.
+    pub fn seal<T: Serialize>(
+        &self,
+        content: &T,
+        principal: &str,
+        purpose: &str,
+        lifetime: Option<Duration>,
+    ) -> String {
+        let expires = lifetime.map(|lifetime| now() + lifetime.as_secs());
+        let mut bytes = serde_json::to_vec(&Sealed { expires, content }).unwrap_or_default();
+        let nonce = self.key.seal_in_place_append_tag(associated(principal, purpose), &mut bytes);
+        match nonce {
+            Ok(nonce) => {
+                let mut out = nonce.as_ref().to_vec();
+                out.extend_from_slice(&bytes);
+                URL_SAFE_NO_PAD.encode(out)
+            }
+            // Sealing fails only without randomness; an empty text opens for nobody.
+            Err(_) => String::new(),
+        }
+    }
+
+    pub fn open<T: DeserializeOwned>(
+        &self,
+        text: &str,
+        principal: &str,
+        purpose: &str,
+    ) -> Result<T, NotValid> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| NotValid)?;
+        let (nonce, sealed) = bytes.split_at_checked(12).ok_or(NotValid)?;
+        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| NotValid)?;
+        let mut sealed = sealed.to_vec();
+        let plain = self
+            .key
+            .open_in_place(nonce, associated(principal, purpose), &mut sealed)
+            .map_err(|_| NotValid)?;
+        let sealed: Sealed<T> = serde_json::from_slice(plain).map_err(|_| NotValid)?;
+        if sealed.expires.is_some_and(|expires| expires < now()) {
+            return Err(NotValid);
+        }
+        Ok(sealed.content)
+    }
+}
+
+fn associated(principal: &str, purpose: &str) -> Aad<Vec<u8>> {
+    // Lengths first, so that no other pair gives the same bytes.
+    Aad::from(format!("{}:{principal}{}:{purpose}", principal.len(), purpose.len()).into_bytes())
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// SHA-256 in hexadecimal, of parts that cannot run into each other.
+pub fn fingerprint(parts: &[&[u8]]) -> String {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Option<Duration> = Some(Duration::from_secs(3600));
+
+    #[test]
+    fn only_the_one_it_was_sealed_for_opens_it() {
+        let sealer = Sealer::new(None).unwrap();
+        let text = sealer.seal(&"state", "alice", "call-x", HOUR);
+        assert_eq!(sealer.open::<String>(&text, "alice", "call-x").unwrap(), "state");
+        assert_eq!(sealer.open::<String>(&text, "mallory", "call-x"), Err(NotValid));
+        assert_eq!(sealer.open::<String>(&text, "alice", "call-y"), Err(NotValid));
+        let other = Sealer::new(None).unwrap();
+        assert_eq!(other.open::<String>(&text, "alice", "call-x"), Err(NotValid));
+    }
+
+    #[test]
+    fn a_changed_or_expired_text_does_not_open() {
+        let sealer = Sealer::new(None).unwrap();
+        let text = sealer.seal(&1u8, "a", "p", HOUR);
+        for at in 0..text.len() {
+            let mut changed = text.clone().into_bytes();
+            changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
+            let changed = String::from_utf8(changed).unwrap();
+            if changed != text {
+                // The last character may hold unused bits only, which base64 refuses by itself.
+                assert_eq!(sealer.open::<u8>(&changed, "a", "p"), Err(NotValid));
+            }
+        }
+        for rubbish in ["", "AAAA", "===", "é"] {
+            assert_eq!(sealer.open::<u8>(rubbish, "a", "p"), Err(NotValid));
+        }
+        let sealed = Sealed { expires: Some(now() - 1), content: 1u8 };
+        assert!(serde_json::to_string(&sealed).unwrap().contains("\"e\""));
+    }
+
+    #[test]
+    fn the_same_key_opens_after_a_restart() {
+        let key = Secret("k".repeat(32));
+        let text = Sealer::new(Some(&key)).unwrap().seal(&7u8, "a", "p", HOUR);
+        assert_eq!(Sealer::new(Some(&key)).unwrap().open::<u8>(&text, "a", "p"), Ok(7));
+    }
+}

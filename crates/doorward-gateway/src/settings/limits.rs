@@ -1,0 +1,125 @@
+//! Every bound, its key and its default. Nothing that a peer can grow is without one.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{ByteSize, Period};
+
+/// How much there may be of anything that a peer can grow.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// The body of a client's request. Beyond: 413.
+    pub body: ByteSize,
+    /// The headers of a client's request, all together. Beyond: 431.
+    pub headers: ByteSize,
+    /// One message of a server's: a body, an event of a stream, a line of a pipe.
+    pub message: ByteSize,
+    /// How deep JSON may nest.
+    pub json_depth: usize,
+    /// Messages in a batch (revision 2025-03-26 only).
+    pub batch: usize,
+    /// Client connections. Beyond: new ones wait to be accepted.
+    pub connections: usize,
+    /// Client sessions of the handshake era. Beyond: 503.
+    pub sessions: usize,
+    /// Open streams of one principal: listeners and sessions' streams. Beyond: 429.
+    pub streams_per_principal: usize,
+    /// Resources one listener may subscribe to.
+    pub subscriptions: usize,
+    /// Calls that wait for an answer of their client's.
+    pub parked: usize,
+    /// Rounds of questions a call may take.
+    pub rounds: usize,
+    /// Events that wait for a client that reads slowly, per stream.
+    pub queue: usize,
+    /// Events kept per stream of a session, to be sent again to a client that lost its connection.
+    pub replay: usize,
+    /// Pages fetched of one list of a server's.
+    pub list_pages: usize,
+    /// Items of one list of a server's.
+    pub list_items: usize,
+    /// Items on one page of a list told to a client.
+    pub page: usize,
+    /// Sessions held with one server of the handshake era; for a program each is a process.
+    pub server_sessions: usize,
+    /// Processes of all servers.
+    pub processes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: ByteSize(4 << 20),
+            headers: ByteSize(32 << 10),
+            message: ByteSize(16 << 20),
+            json_depth: 128,
+            batch: 64,
+            connections: 16_384,
+            sessions: 10_000,
+            streams_per_principal: 4_096,
+            subscriptions: 1_000,
+            parked: 1_024,
+            rounds: 16,
+            queue: 256,
+            replay: 256,
+            list_pages: 100,
+            list_items: 10_000,
+            page: 1_000,
+            server_sessions: 64,
+            processes: 64,
+        }
+    }
+}
+
+/// How long anything may take.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// Until a client has sent its headers.
+    pub headers: Period,
+    /// Until a client has sent its body.
+    pub body: Period,
+    /// How long a client may take nothing of what is sent to it.
+    pub write: Period,
+    /// Until a server is connected to.
+    pub connect: Period,
+    /// How long a server may leave the question of its era unanswered.
+    pub probe: Period,
+    /// A call, without progress; `timeout` of a server or of a tool comes first.
+    pub call: Period,
+    /// A call, however much it progresses.
+    pub call_with_progress: Period,
+    /// How long a call waits for an answer of its client's.
+    pub interaction: Period,
+    /// Until a client session that nothing uses is forgotten.
+    pub session: Period,
+    /// Until a session with a server that nothing uses is closed.
+    pub server_session: Period,
+    /// Between two signs of life on an idle stream.
+    pub keep_alive: Period,
+    /// How long calls may go on after a shutdown was asked for.
+    pub drain: Period,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        let seconds = |seconds| Period(Duration::from_secs(seconds));
+        Self {
+            headers: seconds(10),
+            body: seconds(30),
+            write: seconds(60),
+            connect: seconds(10),
+            probe: seconds(5),
+            call: seconds(60),
+            call_with_progress: seconds(15 * 60),
+            interaction: seconds(10 * 60),
+            session: seconds(60 * 60),
+            server_session: seconds(10 * 60),
+            keep_alive: seconds(20),
+            drain: seconds(20),
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! What an operator can set: every key, its default and its bounds.
+//!
+//! The binary reads files into these types; the gateway only ever sees values that were checked.
+
+mod limits;
+mod quantity;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use doorward_mcp::names;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use limits::{Limits, Timeouts};
+pub use quantity::{ByteSize, Period};
+
+/// The configuration of a gateway: `doorward.yaml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where clients connect. Only loopback addresses are accepted as long as nobody has to
+    /// authenticate.
+    pub listen: SocketAddr,
+    /// Where health, metrics and the state of the servers are told; `null` switches it off.
+    pub admin: Option<SocketAddr>,
+    /// Host names, beside loopback ones, under which clients may address the gateway.
+    pub allowed_hosts: Vec<String>,
+    /// Web origins, beside loopback ones, whose pages may call the gateway, such as
+    /// `https://app.example.com`.
+    pub allowed_origins: Vec<String>,
+    /// The servers behind the gateway, by name. A name is made of letters, digits, `-` and `.`,
+    /// a letter first.
+    pub servers: BTreeMap<String, ServerSettings>,
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    /// A secret of at least 32 characters that seals `requestState`, so that a call can be carried
+    /// on after a restart. Without it a new one is made at each start.
+    pub state_key: Option<Secret>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7300)),
+            admin: Some(SocketAddr::from(([127, 0, 0, 1], 7301))),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            servers: BTreeMap::new(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            state_key: None,
+        }
+    }
+}
+
+/// One server: an URL or a command, never both.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ServerSettings {
+    /// The server's endpoint: Streamable HTTP or HTTP+SSE, found out at the first contact.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<url::Url>,
+    /// Headers sent with every request, such as a static credential. Write secrets as
+    /// `${env:NAME}` or `${file:PATH}`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, Secret>,
+    /// The program to start, speaking over its standard input and output.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub command: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub args: Vec<String>,
+    /// The program's environment. Of the gateway's own it gets nothing but HOME, LANG, LOGNAME,
+    /// PATH, SHELL, TERM, TMPDIR and USER.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, Secret>,
+    /// The program's working directory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<PathBuf>,
+    /// The built-in sample server.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub sample: bool,
+    /// Keeps the entry but does not use the server.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub disabled: bool,
+    /// When to connect, or start the program.
+    #[serde(skip_serializing_if = "is_default")]
+    pub start: Start,
+    /// Who may share a session of a server that keeps sessions.
+    #[serde(skip_serializing_if = "is_default")]
+    pub affinity: Affinity,
+    /// How long a call may take without progress; the gateway's `timeouts.call` when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Period>,
+    /// Deadlines of single tools, by the server's own name for them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tool_timeouts: BTreeMap<String, Period>,
+    /// How long lists are served from memory when the server neither says so nor announces
+    /// changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list_ttl: Option<Period>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Start {
+    /// Ahead, when the gateway starts.
+    #[default]
+    Eager,
+    /// At the first use.
+    Lazy,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Affinity {
+    /// All callers share sessions: for servers that keep nothing in them.
+    Shared,
+    /// Callers of one principal share sessions.
+    #[default]
+    Principal,
+    /// Every client session has sessions of its own; modern clients, which have none, share by
+    /// principal.
+    Session,
+}
+
+/// A value that is never shown: not in the log, not in an error, not in a dump.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct Secret(pub String);
+
+impl Secret {
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// What is wrong with a value that has the right type: the path of the key, and what was expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {problem}", path.join("."))]
+pub struct Problem {
+    pub path: Vec<String>,
+    pub problem: String,
+}
+
+impl Settings {
+    /// Checks what types cannot say. An empty list means the settings can be used.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut wrong = |path: &[&str], problem: String| {
+            let path = path.iter().map(|part| (*part).to_owned()).collect();
+            problems.push(Problem { path, problem });
+        };
+        for (key, address) in [("listen", Some(self.listen)), ("admin", self.admin)] {
+            if let Some(address) = address.filter(|address| !address.ip().is_loopback()) {
+                wrong(
+                    &[key],
+                    format!("{address} is no loopback address, and nobody has to authenticate yet"),
+                );
+            }
+        }
+        if self.admin.is_some_and(|admin| admin == self.listen && admin.port() != 0) {
+            wrong(&["admin"], "must not be the address of 'listen'".into());
+        }
+        if self.state_key.as_ref().is_some_and(|key| key.expose().len() < 32) {
+            wrong(&["state_key"], "must have at least 32 characters".into());
+        }
+        for origin in &self.allowed_origins {
+            let valid = url::Url::parse(origin)
+                .is_ok_and(|url| url.origin().ascii_serialization() == *origin);
+            if !valid {
+                wrong(
+                    &["allowed_origins"],
+                    format!("'{origin}' is no origin; write it as https://host[:port]"),
+                );
+            }
+        }
+        let mut seen = BTreeMap::new();
+        for (name, server) in &self.servers {
+            let path = ["servers", name.as_str()];
+            if !names::is_server_name(name) {
+                wrong(
+                    &path,
+                    format!(
+                        "a server's name is 1 to 64 letters, digits, '-' and '.', a letter first; \
+                         try '{}'",
+                        names::server_name_from(name)
+                    ),
+                );
+            }
+            if let Some(other) = seen.insert(name.to_ascii_lowercase(), name) {
+                wrong(&path, format!("differs from '{other}' only in case"));
+            }
+            for (key, problem) in server.problems() {
+                wrong(&["servers", name, key], problem);
+            }
+        }
+        problems
+    }
+
+    /// The servers in use.
+    pub fn active(&self) -> impl Iterator<Item = (&String, &ServerSettings)> {
+        self.servers.iter().filter(|(_, server)| !server.disabled)
+    }
+}
+
+impl ServerSettings {
+    pub fn sample() -> Self {
+        Self { sample: true, ..Self::default() }
+    }
+
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        let kinds = [self.url.is_some(), self.command.is_some(), self.sample];
+        match kinds.iter().filter(|set| **set).count() {
+            1 => {}
+            0 => problems.push(("url", "expected 'url' or 'command'".into())),
+            _ => problems.push(("url", "expected one of 'url' and 'command', not both".into())),
+        }
+        if let Some(url) = &self.url {
+            if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+                problems.push(("url", "expected an http:// or https:// URL".into()));
+            }
+            if !url.username().is_empty() || url.password().is_some() {
+                problems.push(("url", "put credentials into 'headers', not into the URL".into()));
+            }
+        }
+        if self.command.as_ref().is_some_and(|command| command.trim().is_empty()) {
+            problems.push(("command", "must not be empty".into()));
+        }
+        for (name, value) in &self.headers {
+            if http::HeaderName::try_from(name).is_err() {
+                problems.push(("headers", format!("'{name}' is no header name")));
+            } else if is_owned_header(name) {
+                problems.push(("headers", format!("'{name}' is set by the gateway itself")));
+            }
+            if http::HeaderValue::try_from(value.expose()).is_err() {
+                problems.push(("headers", format!("the value of '{name}' is no header value")));
+            }
+        }
+        if self.url.is_none() && !self.headers.is_empty() {
+            problems.push(("headers", "only servers with 'url' take headers".into()));
+        }
+        problems
+    }
+}
+
+fn is_owned_header(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.starts_with("mcp-")
+        || matches!(
+            name.as_str(),
+            "host"
+                | "content-length"
+                | "content-type"
+                | "accept"
+                | "connection"
+                | "transfer-encoding"
+                | "last-event-id"
+                | "upgrade"
+                | "te"
+                | "trailer"
+                | "accept-encoding"
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_an_url_or_a_command() {
+        let url = Some("http://127.0.0.1:1/mcp".parse().unwrap());
+        for (server, good) in [
+            (ServerSettings { url: url.clone(), ..Default::default() }, true),
+            (ServerSettings { command: Some("x".into()), ..Default::default() }, true),
+            (ServerSettings::default(), false),
+            (ServerSettings { url, command: Some("x".into()), ..Default::default() }, false),
+            (
+                ServerSettings { url: Some("ftp://a/b".parse().unwrap()), ..Default::default() },
+                false,
+            ),
+        ] {
+            assert_eq!(server.problems().is_empty(), good, "{server:?}");
+        }
+    }
+
+    #[test]
+    fn no_address_but_loopback_is_taken_without_authentication() {
+        let settings = Settings { listen: "0.0.0.0:7300".parse().unwrap(), ..Default::default() };
+        assert_eq!(settings.problems()[0].path, ["listen"]);
+    }
+
+    #[test]
+    fn secrets_are_never_shown() {
+        assert_eq!(format!("{:?}", Secret("hunter2".into())), "[secret]");
+    }
+}

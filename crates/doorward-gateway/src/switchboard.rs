@@ -1,0 +1,320 @@
+//! Who listens to what: change notifications of all servers, handed to those who asked for them.
+//!
+//! A listener that does not keep up is cut off rather than waited for: it connects again and looks
+//! anew, and nobody else is held up.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use doorward_mcp::filter::Filter;
+use doorward_mcp::names::{Qualifier, qualified_uri};
+use doorward_mcp::{Object, method};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use crate::call::Portal;
+
+/// One change, as the listener's portal names it.
+#[derive(Debug)]
+pub struct Notice {
+    pub method: Box<str>,
+    pub params: Object,
+}
+
+#[derive(Debug, Default)]
+pub struct Switchboard {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    next: u64,
+    listeners: HashMap<u64, Entry>,
+    per_principal: HashMap<Box<str>, usize>,
+}
+
+struct Entry {
+    portal: Portal,
+    principal: Box<str>,
+    filter: Filter,
+    /// The client's sealed ids of tasks, by the server's own.
+    tasks: HashMap<String, String>,
+    inbox: mpsc::Sender<Arc<Notice>>,
+    release: Release,
+}
+
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Entry").field("portal", &self.portal).finish_non_exhaustive()
+    }
+}
+
+/// Gives up what a listener held at the servers.
+pub type Release = Box<dyn FnOnce(&Filter, &HashMap<String, String>) + Send>;
+
+/// One who listens. Dropping it ends the listening.
+#[derive(Debug)]
+pub struct Listener {
+    id: u64,
+    board: Weak<Switchboard>,
+    inbox: mpsc::Receiver<Arc<Notice>>,
+    /// What was granted, as the client named it.
+    pub honoured: Filter,
+}
+
+/// The principal has as many streams as it may.
+#[derive(Debug, Clone, Copy)]
+pub struct TooMany;
+
+/// What a listener asks for.
+pub struct Wish {
+    pub portal: Portal,
+    pub principal: Box<str>,
+    pub filter: Filter,
+    /// The client's sealed ids of tasks, by the server's own.
+    pub tasks: HashMap<String, String>,
+    pub queue: usize,
+    /// Streams this principal may have.
+    pub limit: usize,
+    pub release: Release,
+}
+
+impl Switchboard {
+    /// Counts a stream of a principal's, up to the limit.
+    pub fn listen(self: &Arc<Self>, wish: Wish) -> Result<Listener, TooMany> {
+        let (sender, inbox) = mpsc::channel(wish.queue.max(1));
+        let mut state = self.state.lock();
+        let count = state.per_principal.entry(wish.principal.clone()).or_default();
+        if *count >= wish.limit {
+            drop(state);
+            (wish.release)(&wish.filter, &wish.tasks);
+            return Err(TooMany);
+        }
+        *count += 1;
+        state.next += 1;
+        let id = state.next;
+        let honoured =
+            Filter { tasks: wish.tasks.values().cloned().collect(), ..wish.filter.clone() };
+        state.listeners.insert(
+            id,
+            Entry {
+                portal: wish.portal,
+                principal: wish.principal,
+                filter: wish.filter,
+                tasks: wish.tasks,
+                inbox: sender,
+                release: wish.release,
+            },
+        );
+        Ok(Listener { id, board: Arc::downgrade(self), inbox, honoured })
+    }
+
+    /// Hands a change of one server's to all who asked for it.
+    pub fn publish(&self, server: &str, name: &str, params: &Object) {
+        let mut plain: Option<Arc<Notice>> = None;
+        let mut qualified: Option<Arc<Notice>> = None;
+        let mut lagging = Vec::new();
+        let mut state = self.state.lock();
+        for (id, entry) in &state.listeners {
+            let merged = match &entry.portal {
+                Portal::Merged => true,
+                Portal::Server(only) if **only == *server => false,
+                Portal::Server(_) => continue,
+            };
+            if !entry.wants(server, merged, name, params) {
+                continue;
+            }
+            let notice = if let Some(own) = entry.task_notice(name, params) {
+                own
+            } else if merged {
+                qualified
+                    .get_or_insert_with(|| {
+                        let mut params = params.clone();
+                        Qualifier { server }.notification(name, &mut params);
+                        Arc::new(Notice { method: name.into(), params })
+                    })
+                    .clone()
+            } else {
+                plain
+                    .get_or_insert_with(|| {
+                        Arc::new(Notice { method: name.into(), params: params.clone() })
+                    })
+                    .clone()
+            };
+            if entry.inbox.try_send(notice).is_err() {
+                lagging.push(*id);
+            }
+        }
+        let cut: Vec<Entry> = lagging.iter().filter_map(|id| state.remove(*id)).collect();
+        drop(state);
+        for entry in cut {
+            tracing::info!("cut off a listener that does not keep up");
+            entry.let_go();
+        }
+    }
+
+    /// Tells listeners at the merged portal that servers came or went.
+    pub fn publish_merged(&self) {
+        for change in [method::TOOLS_CHANGED, method::PROMPTS_CHANGED, method::RESOURCES_CHANGED] {
+            // No server has the empty name, so that only the merged portal hears it.
+            self.publish("", change, &Object::new());
+        }
+    }
+
+    /// Ends the listening of those at a portal that is gone.
+    pub fn close_portal(&self, server: &str) {
+        let is_at =
+            |entry: &Entry| matches!(&entry.portal, Portal::Server(only) if **only == *server);
+        self.cut(is_at);
+    }
+
+    /// Ends all listening: the gateway shuts down.
+    pub fn close(&self) {
+        self.cut(|_| true);
+    }
+
+    fn cut(&self, which: impl Fn(&Entry) -> bool) {
+        let cut: Vec<Entry> = {
+            let mut state = self.state.lock();
+            let ids: Vec<u64> = state
+                .listeners
+                .iter()
+                .filter(|(_, entry)| which(entry))
+                .map(|(id, _)| *id)
+                .collect();
+            ids.into_iter().filter_map(|id| state.remove(id)).collect()
+        };
+        cut.into_iter().for_each(Entry::let_go);
+    }
+
+    pub fn listeners(&self) -> usize {
+        self.state.lock().listeners.len()
+    }
+}
+
+impl State {
+    fn remove(&mut self, id: u64) -> Option<Entry> {
+        let entry = self.listeners.remove(&id)?;
+        if let Some(count) = self.per_principal.get_mut(&entry.principal) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_principal.remove(&entry.principal);
+            }
+        }
+        Some(entry)
+    }
+}
+
+impl Entry {
+    fn wants(&self, server: &str, merged: bool, name: &str, params: &Object) -> bool {
+        if merged && name == method::RESOURCE_UPDATED {
+            let Some(uri) = params.string("uri") else { return false };
+            let mut named = Object::new();
+            named.set("uri", qualified_uri(server, &uri).as_str());
+            return self.filter.wants(name, &named);
+        }
+        if name == method::TASK_CHANGED {
+            return params.string("taskId").is_some_and(|id| self.tasks.contains_key(id.as_ref()));
+        }
+        self.filter.wants(name, params)
+    }
+
+    /// A task is told under the id by which its owner knows it.
+    fn task_notice(&self, name: &str, params: &Object) -> Option<Arc<Notice>> {
+        if name != method::TASK_CHANGED {
+            return None;
+        }
+        let sealed = self.tasks.get(params.string("taskId")?.as_ref())?;
+        let mut params = params.clone();
+        params.set("taskId", sealed.as_str());
+        Some(Arc::new(Notice { method: name.into(), params }))
+    }
+
+    fn let_go(self) {
+        (self.release)(&self.filter, &self.tasks);
+    }
+}
+
+impl Listener {
+    /// The next change; `None` when the gateway ends the listening. Safe to cancel.
+    pub async fn next(&mut self) -> Option<Arc<Notice>> {
+        self.inbox.recv().await
+    }
+
+    pub fn poll_next(
+        &mut self,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Arc<Notice>>> {
+        self.inbox.poll_recv(context)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        let Some(board) = self.board.upgrade() else { return };
+        let entry = board.state.lock().remove(self.id);
+        if let Some(entry) = entry {
+            entry.let_go();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wish(portal: Portal, filter: Filter) -> Wish {
+        Wish {
+            portal,
+            principal: "p".into(),
+            filter,
+            tasks: HashMap::new(),
+            queue: 2,
+            limit: 2,
+            release: Box::new(|_, _| {}),
+        }
+    }
+
+    fn updated(uri: &str) -> Object {
+        let mut params = Object::new();
+        params.set("uri", uri);
+        params
+    }
+
+    #[tokio::test]
+    async fn a_change_reaches_those_who_asked_under_their_own_names() {
+        let board = Arc::new(Switchboard::default());
+        let uris = |uri: &str| Filter { uris: [uri.to_owned()].into(), ..Filter::default() };
+        let mut merged = board.listen(wish(Portal::Merged, uris("fs+a:b"))).unwrap();
+        let mut single = board.listen(wish(Portal::Server("fs".into()), uris("a:b"))).unwrap();
+        board.publish("fs", method::RESOURCE_UPDATED, &updated("a:b"));
+        board.publish("other", method::RESOURCE_UPDATED, &updated("a:b"));
+        board.publish("fs", method::TOOLS_CHANGED, &Object::new());
+        assert_eq!(merged.next().await.unwrap().params.string("uri").unwrap(), "fs+a:b");
+        assert_eq!(single.next().await.unwrap().params.string("uri").unwrap(), "a:b");
+        assert!(merged.inbox.try_recv().is_err() && single.inbox.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn a_listener_that_lags_is_cut_off() {
+        let board = Arc::new(Switchboard::default());
+        let mut listener = board.listen(wish(Portal::Merged, Filter::lists())).unwrap();
+        for _ in 0..5 {
+            board.publish("fs", method::TOOLS_CHANGED, &Object::new());
+        }
+        assert!(listener.next().await.is_some());
+        assert!(listener.next().await.is_some());
+        assert!(listener.next().await.is_none());
+        assert_eq!(board.listeners(), 0);
+    }
+
+    #[tokio::test]
+    async fn streams_are_counted_per_principal() {
+        let board = Arc::new(Switchboard::default());
+        let first = board.listen(wish(Portal::Merged, Filter::lists())).unwrap();
+        let _second = board.listen(wish(Portal::Merged, Filter::lists())).unwrap();
+        assert!(board.listen(wish(Portal::Merged, Filter::lists())).is_err());
+        drop(first);
+        assert!(board.listen(wish(Portal::Merged, Filter::lists())).is_ok());
+    }
+}

@@ -1,0 +1,173 @@
+//! Calls in flight on a channel that several share: who waits for which answer.
+//!
+//! Ids are the gateway's own, so two clients' ids never meet (attack T18); what answers nothing
+//! that was asked is counted and dropped.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use doorward_mcp::{Id, Message, Object};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+/// How long the shared channel waits for one reader that is slow, before that reader is cut off.
+const SLOW_READER_GRACE: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Default)]
+pub struct Calls {
+    waiting: Mutex<HashMap<i64, Waiting>>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    inbox: mpsc::Sender<Message>,
+    /// The call may be asked for input.
+    interactive: bool,
+    /// The call wants log messages.
+    logs: bool,
+    slow: Arc<AtomicBool>,
+}
+
+/// One call's place among those in flight; leaves it when dropped.
+#[derive(Debug)]
+pub struct Place {
+    calls: Arc<Calls>,
+    pub id: i64,
+    pub inbox: mpsc::Receiver<Message>,
+    slow: Arc<AtomicBool>,
+}
+
+impl Place {
+    /// The call was cut off, for its client reads too slowly.
+    pub fn was_slow(&self) -> bool {
+        self.slow.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.calls.waiting.lock().remove(&self.id);
+    }
+}
+
+/// To whom a server's own request belongs.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Attributed {
+    To(i64),
+    /// No call, or several calls, could have caused it.
+    Unclear {
+        candidates: usize,
+    },
+}
+
+impl Calls {
+    pub fn join(self: &Arc<Self>, id: i64, interactive: bool, logs: bool, queue: usize) -> Place {
+        let (sender, inbox) = mpsc::channel(queue.max(1));
+        let slow = Arc::new(AtomicBool::new(false));
+        let waiting = Waiting { inbox: sender, interactive, logs, slow: slow.clone() };
+        self.waiting.lock().insert(id, waiting);
+        Place { calls: self.clone(), id, inbox, slow }
+    }
+
+    /// Ends every wait: the channel is gone.
+    pub fn close(&self) {
+        self.waiting.lock().clear();
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.waiting.lock().is_empty()
+    }
+
+    /// The one call that a server's request can belong to.
+    pub fn attribute(&self) -> Attributed {
+        let waiting = self.waiting.lock();
+        let mut candidates = waiting.iter().filter(|(_, call)| call.interactive);
+        match (candidates.next(), candidates.next()) {
+            (Some((id, _)), None) => Attributed::To(*id),
+            (None, _) => Attributed::Unclear { candidates: 0 },
+            _ => Attributed::Unclear {
+                candidates: waiting.values().filter(|c| c.interactive).count(),
+            },
+        }
+    }
+
+    /// The first of the calls that want log messages. All calls of a channel belong to callers who
+    /// may share it, so none learns what it should not.
+    pub fn log_reader(&self) -> Option<i64> {
+        self.waiting.lock().iter().filter(|(_, call)| call.logs).map(|(id, _)| *id).min()
+    }
+
+    /// Hands a message to a call. Returns whether there is such a call.
+    pub async fn deliver(&self, id: i64, message: Message) -> bool {
+        let inbox = match self.waiting.lock().get(&id) {
+            Some(call) => call.inbox.clone(),
+            None => return false,
+        };
+        let message = match inbox.try_send(message) {
+            Ok(()) => return true,
+            Err(mpsc::error::TrySendError::Closed(_)) => return false,
+            Err(mpsc::error::TrySendError::Full(message)) => message,
+        };
+        if inbox.send_timeout(message, SLOW_READER_GRACE).await.is_err()
+            && let Some(call) = self.waiting.lock().remove(&id)
+        {
+            call.slow.store(true, Ordering::Relaxed);
+        }
+        true
+    }
+}
+
+/// The call that a progress notification names: its token is the call's own id.
+pub fn of_progress(params: &Object) -> Option<i64> {
+    match Id::read(params.get("progressToken")?)? {
+        Id::Number(id) => Some(id),
+        Id::Text(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message() -> Message {
+        Message::Notification { method: "n".into(), params: Object::new() }
+    }
+
+    #[tokio::test]
+    async fn a_message_reaches_its_call_and_no_other() {
+        let calls = Arc::new(Calls::default());
+        let mut first = calls.join(1, false, false, 4);
+        let mut second = calls.join(2, false, false, 4);
+        assert!(calls.deliver(2, message()).await);
+        assert!(!calls.deliver(3, message()).await);
+        assert!(second.inbox.try_recv().is_ok());
+        assert!(first.inbox.try_recv().is_err());
+        drop(second);
+        assert!(!calls.deliver(2, message()).await);
+    }
+
+    #[tokio::test]
+    async fn a_request_of_the_servers_belongs_to_the_only_call_it_can() {
+        let calls = Arc::new(Calls::default());
+        let _plain = calls.join(1, false, false, 4);
+        assert_eq!(calls.attribute(), Attributed::Unclear { candidates: 0 });
+        let _one = calls.join(2, true, false, 4);
+        assert_eq!(calls.attribute(), Attributed::To(2));
+        let _two = calls.join(3, true, false, 4);
+        assert_eq!(calls.attribute(), Attributed::Unclear { candidates: 2 });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_slow_reader_is_cut_off_and_others_go_on() {
+        let calls = Arc::new(Calls::default());
+        let slow = calls.join(1, false, false, 1);
+        let mut quick = calls.join(2, false, false, 1);
+        calls.deliver(1, message()).await;
+        calls.deliver(1, message()).await;
+        assert!(slow.was_slow());
+        calls.deliver(2, message()).await;
+        assert!(quick.inbox.recv().await.is_some());
+    }
+}

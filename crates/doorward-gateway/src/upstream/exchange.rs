@@ -1,0 +1,183 @@
+//! One request to a server in progress: its messages, its deadline, and its cancellation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_mcp::error::Kind;
+use doorward_mcp::{Id, Message, Object, Value, message, method};
+use tokio::time::Instant;
+
+use super::calls::Place;
+use super::http::Answer;
+use super::pipe::Pipe;
+use super::session::Session;
+use crate::call::Failure;
+
+/// How long a call may go on: every sign of progress moves the deadline, up to a maximum.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline {
+    idle: Duration,
+    at: Instant,
+    last: Instant,
+}
+
+impl Deadline {
+    pub fn new(idle: Duration, longest: Duration) -> Self {
+        let now = Instant::now();
+        Self { idle, at: now + idle, last: now + longest.max(idle) }
+    }
+
+    pub fn extend(&mut self) {
+        self.at = (Instant::now() + self.idle).min(self.last);
+    }
+
+    pub fn at(&self) -> Instant {
+        self.at
+    }
+
+    /// The same allowance again, from now: for a call that waited for its client.
+    pub fn restart(&mut self) {
+        let longest = self.last.saturating_duration_since(self.at).max(self.idle);
+        *self = Self::new(self.idle, longest);
+    }
+
+    pub fn passed(&self) -> Failure {
+        let seconds = self.idle.as_secs_f32();
+        Failure::new(Kind::Timeout, format!("The server did not answer within {seconds} s"))
+    }
+}
+
+/// A request that was sent and not yet answered. Dropping it cancels it at the server.
+#[derive(Debug)]
+pub struct Exchange {
+    id: i64,
+    source: Source,
+    answered: bool,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// Modern HTTP: the answer's body is the whole exchange, and dropping it is the cancellation.
+    Own(Box<Answer>),
+    /// A channel shared with other calls.
+    Shared { pipe: Arc<Pipe>, place: Place },
+    /// Handshake-era HTTP: an own stream, and what the session's listening stream brings for it.
+    Session { session: Arc<Session>, answer: Box<Answer>, place: Place },
+}
+
+impl Exchange {
+    pub fn own(id: i64, answer: Answer) -> Self {
+        Self { id, source: Source::Own(Box::new(answer)), answered: false }
+    }
+
+    pub fn shared(pipe: Arc<Pipe>, place: Place) -> Self {
+        Self { id: place.id, source: Source::Shared { pipe, place }, answered: false }
+    }
+
+    pub fn session(session: Arc<Session>, answer: Answer, place: Place) -> Self {
+        let source = Source::Session { session, answer: Box::new(answer), place };
+        Self {
+            id: match &source {
+                Source::Session { place, .. } => place.id,
+                _ => 0,
+            },
+            source,
+            answered: false,
+        }
+    }
+
+    /// The next message of this exchange: notifications and requests as they come, last the answer.
+    /// Safe to cancel.
+    pub async fn next(&mut self, deadline: &Deadline) -> Result<Message, Failure> {
+        let message = tokio::time::timeout_at(deadline.at(), self.receive())
+            .await
+            .map_err(|_| deadline.passed())??;
+        match &message {
+            Message::Response { id, .. } | Message::Error { id: Some(id), .. } => {
+                if *id != Id::Number(self.id) {
+                    return Err(Failure::new(
+                        Kind::WrongId,
+                        "The server answered a request that was not asked",
+                    )
+                    .because(format!("asked {}, answered {id}", self.id)));
+                }
+                self.answered = true;
+            }
+            Message::Error { id: None, .. } => self.answered = true,
+            Message::Request { .. } | Message::Notification { .. } => {}
+        }
+        Ok(message)
+    }
+
+    async fn receive(&mut self) -> Result<Message, Failure> {
+        let ended =
+            || Failure::new(Kind::StreamEnded, "The server's stream ended before it answered");
+        match &mut self.source {
+            Source::Own(answer) => answer.next().await?.ok_or_else(ended),
+            Source::Shared { pipe, place } => match place.inbox.recv().await {
+                Some(message) => Ok(message),
+                None if place.was_slow() => Err(slow_reader()),
+                None => Err(pipe.failure()),
+            },
+            Source::Session { session, answer, place } => loop {
+                tokio::select! {
+                    biased;
+                    Some(message) = place.inbox.recv() => return Ok(message),
+                    message = answer.next() => match message? {
+                        Some(message) => return Ok(message),
+                        None if place.was_slow() => return Err(slow_reader()),
+                        None => **answer = session.resume(answer).await?.ok_or_else(ended)?,
+                    },
+                }
+            },
+        }
+    }
+
+    /// Answers a request that the server made in this exchange.
+    pub async fn respond(
+        &self,
+        id: &Id,
+        answer: Result<Object, doorward_mcp::RpcError>,
+    ) -> Result<(), Failure> {
+        let text = match answer {
+            Ok(result) => message::response(id, &result),
+            Err(error) => message::error_response(Some(id), &error),
+        };
+        match &self.source {
+            Source::Own(_) => Err(Failure::new(
+                Kind::InvalidMessage,
+                "The server sent a request of its own, which its revision does not have",
+            )),
+            Source::Shared { pipe, .. } => pipe.send(text).await,
+            Source::Session { session, .. } => session.post_one_way(text).await,
+        }
+    }
+
+    /// Whether the server may ask something in this exchange.
+    pub fn allows_requests(&self) -> bool {
+        !matches!(self.source, Source::Own(_))
+    }
+}
+
+fn slow_reader() -> Failure {
+    Failure::new(Kind::SlowReader, "The client reads too slowly, and its queue is full")
+}
+
+impl Drop for Exchange {
+    /// Tells the server that nobody waits any more. On modern HTTP the closed connection says it
+    /// (spec 2026-07-28 basic/patterns/cancellation).
+    fn drop(&mut self) {
+        if self.answered {
+            return;
+        }
+        let mut params = Object::new();
+        params.set("requestId", Value::number(self.id));
+        params.set("reason", "The client does not wait any more");
+        let text = message::notification(method::CANCELLED, &params);
+        match &self.source {
+            Source::Own(_) => {}
+            Source::Shared { pipe, .. } => pipe.try_send(text),
+            Source::Session { session, .. } => session.clone().post_in_background(text),
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The adapter for handshake-era servers: a modern call goes in, a session carries it, and what the
+//! server asks in its midst comes out as `input_required`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_mcp::error::{Kind, code};
+use doorward_mcp::interaction::{self, InputRequest, Retry};
+use doorward_mcp::meta::LogLevel;
+use doorward_mcp::translate::{self, ModernError};
+use doorward_mcp::{Id, Message, Object, RpcError, Value, capabilities, meta, method};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::calls::of_progress;
+use super::exchange::{Deadline, Exchange};
+use super::parking::{Parked, Question};
+use super::session::{Ask, SendError, Session};
+use super::state::{State, refused};
+use super::{Asked, Contact, Server};
+use crate::call::{CallError, Events, Failure};
+
+/// Questions that a server asks in one breath go to the client together.
+const BREATH: Duration = Duration::from_millis(5);
+/// Questions one round may hold.
+const MAX_QUESTIONS: usize = 32;
+
+/// One run of a call on an open exchange.
+struct Run<'a> {
+    server: &'a Server,
+    asked: &'a Asked<'a>,
+    events: &'a Events,
+    session: Arc<Session>,
+    lease: Option<OwnedSemaphorePermit>,
+    exchange: Exchange,
+    deadline: Deadline,
+    /// The client's own progress token.
+    token: Option<Value>,
+}
+
+impl Server {
+    pub(super) async fn ask_handshake(
+        &self,
+        contact: &Contact,
+        asked: &Asked<'_>,
+        events: &Events,
+    ) -> Result<Object, CallError> {
+        if let Some(retry) = asked.retry {
+            match self.open_state(asked, retry)? {
+                Some(State::Parked(place)) => {
+                    return self.unpark(place, asked, retry, events).await;
+                }
+                Some(State::Again) => {}
+                Some(State::Wrapped(_)) | None => return Err(refused().into()),
+            }
+        }
+        for attempt in 0..2 {
+            let (session, lease) = self.pool.session(self, contact, asked).await?;
+            match self.begin(session.clone(), asked).await {
+                Ok((exchange, deadline)) => {
+                    let token = meta::progress_token(&asked.params);
+                    let run = Run {
+                        server: self,
+                        asked,
+                        events,
+                        session,
+                        lease,
+                        exchange,
+                        deadline,
+                        token,
+                    };
+                    return run.follow().await;
+                }
+                Err(SendError::Rpc(error)) => return self.error_to_modern(asked, error),
+                Err(SendError::Failed(failure)) => return Err(failure.into()),
+                // The server did not know the session, so it did nothing: once more, in a new one.
+                Err(SendError::Lost) => {
+                    self.pool.forget(&session);
+                    if attempt == 1 {
+                        break;
+                    }
+                    tracing::info!(
+                        server = &*self.name,
+                        "the server lost the session; opening another"
+                    );
+                }
+            }
+        }
+        Err(Failure::new(
+            Kind::SessionLost,
+            "The server loses its sessions as soon as they are open",
+        )
+        .into())
+    }
+
+    async fn begin(
+        &self,
+        session: Arc<Session>,
+        asked: &Asked<'_>,
+    ) -> Result<(Exchange, Deadline), SendError> {
+        let deadline = asked.deadline;
+        let level = asked.client.log_level;
+        if level.is_some() && session.about.has("logging") {
+            self.set_level(&session, level).await?;
+        }
+        let interactive = method::may_ask_for_input(asked.method)
+            && capabilities::is_interactive(&asked.client.capabilities);
+        let ask = Ask {
+            interactive,
+            logs: level.is_some(),
+            progress: meta::progress_token(&asked.params).is_some(),
+        };
+        let exchange = session.send(asked.method, asked.params.clone(), ask, &deadline).await?;
+        Ok((exchange, deadline))
+    }
+
+    /// Sets the session's level where it differs (spec 2025-11-25 server/utilities/logging).
+    async fn set_level(
+        &self,
+        session: &Arc<Session>,
+        level: Option<LogLevel>,
+    ) -> Result<(), SendError> {
+        let Some(level) = level.filter(|_| *session.level.lock() != level) else { return Ok(()) };
+        let mut params = Object::new();
+        params.set("level", level.as_str());
+        match session.ask(method::SET_LEVEL, params, Duration::from_secs(5)).await {
+            Ok(_) => *session.level.lock() = Some(level),
+            Err(SendError::Lost) => return Err(SendError::Lost),
+            Err(error) => {
+                tracing::debug!(server = &*self.name, ?error, "the log level was not set")
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with a parked call: hands the client's answers to the server and reads on.
+    async fn unpark(
+        &self,
+        place: u64,
+        asked: &Asked<'_>,
+        retry: &Retry,
+        events: &Events,
+    ) -> Result<Object, CallError> {
+        let mut parked = self.shared.parking.take(place).ok_or_else(refused)?;
+        let mut open = Vec::new();
+        for question in parked.questions.drain(..) {
+            let key = &question.request.key;
+            let refusal = asked.refused.iter().find(|(refused, _)| refused == key);
+            let answer = match (refusal, retry.responses.object(key)) {
+                (Some((_, error)), _) => Err(error.clone()),
+                (None, Some(result)) => Ok(result.into_owned()),
+                // Not answered: asked again (spec 2026-07-28 basic/patterns/mrtr).
+                (None, None) => {
+                    open.push(question);
+                    continue;
+                }
+            };
+            parked.exchange.respond(&question.id, answer).await?;
+        }
+        if !open.is_empty() {
+            parked.questions = open;
+            return self.park(asked, parked);
+        }
+        parked.deadline.restart();
+        let run = Run {
+            server: self,
+            asked,
+            events,
+            session: parked.session,
+            lease: parked.lease,
+            exchange: parked.exchange,
+            deadline: parked.deadline,
+            token: meta::progress_token(&asked.params),
+        };
+        run.follow().await
+    }
+
+    fn park(&self, asked: &Asked<'_>, parked: Parked) -> Result<Object, CallError> {
+        let mut required = parked.input_required(String::new());
+        let place = self.shared.parking.park(parked)?;
+        required.state = Some(self.seal_state(asked, &State::Parked(place)));
+        Ok(required.to_result())
+    }
+
+    fn error_to_modern(&self, asked: &Asked<'_>, error: RpcError) -> Result<Object, CallError> {
+        let uri = (asked.method == method::RESOURCES_READ)
+            .then(|| asked.params.string("uri").map(std::borrow::Cow::into_owned))
+            .flatten();
+        match translate::error_to_modern(error, uri.as_deref()) {
+            ModernError::Error(error) => Err(error.into()),
+            ModernError::Input(mut required) => {
+                let can = capabilities::elicits(&asked.client.capabilities, "url");
+                if !can || !method::may_ask_for_input(asked.method) {
+                    return Err(RpcError::missing_capability("elicitation").into());
+                }
+                required.state = Some(self.seal_state(asked, &State::Again));
+                Ok(required.to_result())
+            }
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Reads the exchange to its answer, or to the first questions.
+    async fn follow(mut self) -> Result<Object, CallError> {
+        let mut questions: Vec<Question> = Vec::new();
+        let mut breath = None;
+        loop {
+            let message = match breath {
+                None => self.exchange.next(&self.deadline).await?,
+                Some(end) => match self.in_breath(end).await {
+                    Some(message) => message?,
+                    None => return self.park(questions),
+                },
+            };
+            match message {
+                Message::Response { mut result, .. } => {
+                    translate::result_to_modern(self.asked.method, &mut result);
+                    return Ok(result);
+                }
+                Message::Error { error, .. } => {
+                    return self.server.error_to_modern(self.asked, error);
+                }
+                Message::Notification { method, params } => self.notified(&method, params).await?,
+                Message::Request { id, method, params } => {
+                    if let Some(question) = self.question(id, &method, params).await? {
+                        questions.push(question);
+                        breath.get_or_insert_with(|| Instant::now() + BREATH);
+                        if questions.len() >= MAX_QUESTIONS {
+                            return self.park(questions);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    async fn in_breath(&mut self, end: Instant) -> Option<Result<Message, Failure>> {
+        tokio::time::timeout_at(end, self.exchange.next(&self.deadline)).await.ok()
+    }
+
+    fn park(self, questions: Vec<Question>) -> Result<Object, CallError> {
+        let parked = Parked {
+            exchange: self.exchange,
+            session: self.session,
+            lease: self.lease,
+            deadline: self.deadline,
+            questions,
+            client_session: self.asked.session.clone(),
+        };
+        self.server.park(self.asked, parked)
+    }
+
+    /// A request of the server's: answered here when the client cannot be asked, else a question.
+    async fn question(
+        &mut self,
+        id: Id,
+        asked: &str,
+        mut params: Object,
+    ) -> Result<Option<Question>, CallError> {
+        if asked == method::PING {
+            self.exchange.respond(&id, Ok(Object::new())).await?;
+            return Ok(None);
+        }
+        if !matches!(asked, method::ELICIT | method::SAMPLE | method::ROOTS_LIST) {
+            let error = RpcError::method_not_found(asked);
+            self.exchange.respond(&id, Err(error)).await?;
+            return Ok(None);
+        }
+        let missing = capabilities::missing_for(&self.asked.client.capabilities, asked, &params);
+        let refusal = if !method::may_ask_for_input(self.asked.method) {
+            Some("this request cannot be interrupted by a question".to_owned())
+        } else {
+            missing.map(|name| format!("the client does not have the capability '{name}'"))
+        };
+        if let Some(why) = refusal {
+            let answer = match interaction::decline(asked)
+                .and_then(|value| Object::parse(&value.to_bytes()))
+            {
+                Some(declined) => Ok(declined),
+                None => Err(RpcError::new(code::METHOD_NOT_FOUND, format!("Cannot ask: {why}"))),
+            };
+            self.exchange.respond(&id, answer).await?;
+            return Ok(None);
+        }
+        translate::question_to_modern(&mut params);
+        let key = match getrandom::u32() {
+            Ok(random) => format!("q-{random:08x}"),
+            Err(_) => format!("q-{id}"),
+        };
+        let request = InputRequest { key, method: asked.to_owned(), params };
+        Ok(Some(Question { id, request }))
+    }
+
+    /// A notification on the call's own stream.
+    async fn notified(&mut self, name: &str, mut params: Object) -> Result<(), CallError> {
+        match name {
+            method::PROGRESS => {
+                self.deadline.extend();
+                let Some(token) = self.token.clone().filter(|_| of_progress(&params).is_some())
+                else {
+                    return Ok(());
+                };
+                params.set("progressToken", token);
+            }
+            method::LOG => {
+                let level = params.string("level").and_then(|text| LogLevel::parse(&text));
+                let wanted = self.asked.client.log_level;
+                if wanted.is_none() || level.is_some_and(|level| Some(level) < wanted) {
+                    return Ok(());
+                }
+            }
+            method::CANCELLED | method::INITIALIZED => return Ok(()),
+            _ if self.server.unsolicited(name, &params) => return Ok(()),
+            _ => {}
+        }
+        self.events.notify(name, &params).await.map_err(|_| client_gone())
+    }
+}
+
+fn client_gone() -> CallError {
+    Failure::new(Kind::Closing, "The client does not wait any more").into()
+}

@@ -1,0 +1,382 @@
+//! HTTP towards a server: one request, and its answer message by message, be it JSON or a stream
+//! of events.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use doorward_mcp::error::Kind;
+use doorward_mcp::json::Names;
+use doorward_mcp::message::{is_batch, split_batch};
+use doorward_mcp::{Message, sse};
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Method, Request, Response, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use crate::call::Failure;
+use crate::settings::{Limits, ServerSettings};
+
+type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// A server's endpoint and what is sent to it with every request.
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    client: HttpClient,
+    pub uri: Uri,
+    headers: HeaderMap,
+    bounds: Bounds,
+}
+
+/// Bounds of what is read from a server.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    pub message: usize,
+    pub depth: usize,
+}
+
+impl Bounds {
+    pub fn new(limits: &Limits) -> Self {
+        Self { message: limits.message.0, depth: limits.json_depth }
+    }
+
+    /// Reads one message of a server's.
+    pub fn parse(self, text: &Bytes) -> Result<Message, Failure> {
+        let limits = doorward_mcp::json::Limits { depth: self.depth, names: Names::StrictEnvelope };
+        Message::parse(text, limits).map_err(|invalid| {
+            let (kind, message) = match invalid {
+                doorward_mcp::message::Invalid::Json(_) => {
+                    (Kind::InvalidJson, "The server's answer is not valid JSON")
+                }
+                doorward_mcp::message::Invalid::Message { .. } => {
+                    (Kind::InvalidMessage, "The server's answer is not a valid JSON-RPC message")
+                }
+            };
+            Failure::new(kind, message).because(invalid)
+        })
+    }
+
+    /// Reads one message, or several where a peer of 2025-03-26 sends a batch.
+    fn parse_all(self, text: &Bytes, into: &mut VecDeque<Message>) -> Result<(), Failure> {
+        if !is_batch(text) {
+            into.push_back(self.parse(text)?);
+            return Ok(());
+        }
+        let limits = doorward_mcp::json::Limits { depth: self.depth, names: Names::StrictEnvelope };
+        let items = split_batch(text, limits).map_err(|invalid| {
+            Failure::new(Kind::InvalidMessage, "The server's batch cannot be read").because(invalid)
+        })?;
+        for item in items {
+            into.push_back(self.parse(&item)?);
+        }
+        Ok(())
+    }
+}
+
+/// A client for all servers of a gateway: connections are kept warm per server.
+pub fn client(connect_timeout: Duration) -> HttpClient {
+    let mut connector = HttpConnector::new();
+    connector.set_nodelay(true);
+    connector.set_connect_timeout(Some(connect_timeout));
+    connector.enforce_http(false);
+    let tls = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_webpki_roots()
+        .https_or_http()
+        .enable_all_versions()
+        .wrap_connector(connector);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(Duration::from_secs(60))
+        .pool_max_idle_per_host(256)
+        .build(tls)
+}
+
+impl Endpoint {
+    /// `None` when the settings name no URL. What they hold was checked before.
+    pub fn new(client: HttpClient, settings: &ServerSettings, limits: &Limits) -> Option<Self> {
+        let uri = settings.url.as_ref()?.as_str().parse().ok()?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &settings.headers {
+            let mut value = HeaderValue::try_from(value.expose()).ok()?;
+            value.set_sensitive(true);
+            headers.insert(HeaderName::try_from(name).ok()?, value);
+        }
+        Some(Self { client, uri, headers, bounds: Bounds::new(limits) })
+    }
+
+    /// The same server at another path of the same origin (HTTP+SSE names where to post).
+    pub fn at(&self, uri: Uri) -> Self {
+        Self { uri, ..self.clone() }
+    }
+
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    pub async fn post(&self, extra: HeaderMap, body: Bytes) -> Result<Response<Incoming>, Failure> {
+        self.send(Method::POST, "application/json, text/event-stream", extra, body).await
+    }
+
+    /// Opens a stream of events.
+    pub async fn get(&self, extra: HeaderMap) -> Result<Response<Incoming>, Failure> {
+        self.send(Method::GET, "text/event-stream", extra, Bytes::new()).await
+    }
+
+    pub async fn delete(&self, extra: HeaderMap) -> Result<Response<Incoming>, Failure> {
+        self.send(Method::DELETE, "application/json", extra, Bytes::new()).await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        accept: &'static str,
+        extra: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Failure> {
+        let with_body = method == Method::POST;
+        let mut request = Request::new(Full::new(body));
+        *request.method_mut() = method;
+        *request.uri_mut() = self.uri.clone();
+        let headers = request.headers_mut();
+        *headers = extra;
+        for (name, value) in &self.headers {
+            headers.insert(name, value.clone());
+        }
+        headers.insert(ACCEPT, HeaderValue::from_static(accept));
+        if with_body {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        self.client.request(request).await.map_err(|error| {
+            let cause = cause_chain(&error);
+            if error.is_connect() {
+                Failure::new(Kind::Unreachable, "The server cannot be reached").because(cause)
+            } else {
+                Failure::new(
+                    Kind::StreamEnded,
+                    "The server closed the connection before it answered",
+                )
+                .because(cause)
+            }
+        })
+    }
+}
+
+/// An error and what caused it, in one line.
+pub fn cause_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+/// The answer to one request, read message by message.
+#[derive(Debug)]
+pub struct Answer {
+    body: Incoming,
+    form: Form,
+    bounds: Bounds,
+    ready: VecDeque<Message>,
+    /// The id of the last event, to resume after it.
+    pub last_event_id: Option<String>,
+    /// How long the server asks to wait before resuming.
+    pub retry_ms: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// The pieces read so far: one piece is not copied.
+    Json(Whole),
+    Events(sse::Decoder),
+    Ended,
+}
+
+/// An answer that is none: a status, and what little of its body could be read.
+#[derive(Debug)]
+pub struct NoAnswer {
+    pub status: StatusCode,
+    /// The JSON-RPC error in the body, where there is one.
+    pub error: Option<Message>,
+    pub headers: HeaderMap,
+}
+
+impl NoAnswer {
+    pub fn failure(&self) -> Failure {
+        let status = self.status.as_u16();
+        let mut failure = match status {
+            401 | 403 => Failure::new(
+                Kind::Unauthorized,
+                format!("The server refuses the gateway's credential (HTTP {status})"),
+            ),
+            _ => Failure::new(Kind::HttpStatus, format!("The server answered with HTTP {status}")),
+        };
+        failure.retryable = matches!(status, 429 | 503);
+        failure
+    }
+}
+
+impl Answer {
+    /// Looks at the status and the type of an answer. `Err(Ok(_))` is an answer that is none.
+    pub async fn open(
+        response: Response<Incoming>,
+        bounds: Bounds,
+    ) -> Result<Self, Result<NoAnswer, Failure>> {
+        let (head, mut body) = response.into_parts();
+        let is = |kind: &str| {
+            let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            content_type.is_some_and(|text| {
+                text.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(kind)
+            })
+        };
+        if head.headers.get(CONTENT_ENCODING).is_some_and(|value| value != "identity") {
+            return Err(Err(Failure::new(
+                Kind::InvalidMessage,
+                "The server's answer is compressed, which was not asked for",
+            )));
+        }
+        if !head.status.is_success() {
+            let error = if is("application/json") {
+                let limit = bounds.message.min(256 << 10);
+                let text = Whole::default().read(&mut body, limit).await.ok();
+                text.and_then(|text| bounds.parse(&text).ok())
+                    .filter(|message| matches!(message, Message::Error { .. }))
+            } else {
+                None
+            };
+            return Err(Ok(NoAnswer { status: head.status, error, headers: head.headers }));
+        }
+        let form = if is("text/event-stream") {
+            Form::Events(sse::Decoder::new(bounds.message))
+        } else if is("application/json") {
+            Form::Json(Whole::default())
+        } else {
+            return Err(Err(Failure::new(
+                Kind::InvalidMessage,
+                "The server's answer is neither JSON nor a stream of events",
+            )
+            .because(format!("content-type {:?}", head.headers.get(CONTENT_TYPE)))));
+        };
+        Ok(Self { body, form, bounds, ready: VecDeque::new(), last_event_id: None, retry_ms: None })
+    }
+
+    pub fn is_stream(&self) -> bool {
+        matches!(self.form, Form::Events(_))
+    }
+
+    /// The next message; `None` when the answer has ended. Safe to cancel.
+    pub async fn next(&mut self) -> Result<Option<Message>, Failure> {
+        loop {
+            if let Some(message) = self.ready.pop_front() {
+                return Ok(Some(message));
+            }
+            match &mut self.form {
+                Form::Ended => return Ok(None),
+                Form::Json(whole) => {
+                    let text = whole.read(&mut self.body, self.bounds.message).await?;
+                    self.form = Form::Ended;
+                    self.bounds.parse_all(&text, &mut self.ready)?;
+                }
+                Form::Events(decoder) => {
+                    let event = decoder.next().map_err(|error| {
+                        Failure::new(Kind::TooLarge, "A message of the server's is too large")
+                            .because(error)
+                    })?;
+                    if let Some(event) = event {
+                        self.take(event)?;
+                        continue;
+                    }
+                    match self.body.frame().await {
+                        None => self.form = Form::Ended,
+                        Some(Ok(frame)) => {
+                            if let Ok(data) = frame.into_data() {
+                                decoder.push(data);
+                            }
+                        }
+                        Some(Err(error)) => {
+                            self.form = Form::Ended;
+                            tracing::debug!(cause = cause_chain(&error), "a server's stream broke");
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// The next event as it is, for HTTP+SSE, whose first event is no message.
+    pub async fn next_event(&mut self) -> Result<Option<sse::Event>, Failure> {
+        let Form::Events(decoder) = &mut self.form else { return Ok(None) };
+        loop {
+            let event = decoder.next().map_err(|error| {
+                Failure::new(Kind::TooLarge, "A message of the server's is too large")
+                    .because(error)
+            })?;
+            if event.is_some() {
+                return Ok(event);
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        decoder.push(data);
+                    }
+                }
+                None | Some(Err(_)) => return Ok(None),
+            }
+        }
+    }
+
+    fn take(&mut self, event: sse::Event) -> Result<(), Failure> {
+        if event.id.as_ref().is_some_and(|id| !id.is_empty()) {
+            self.last_event_id = event.id;
+        }
+        if event.retry_ms.is_some() {
+            self.retry_ms = event.retry_ms;
+        }
+        // A priming event has no data; events of other kinds are none of the protocol's.
+        if event.data.is_empty() || !matches!(event.kind.as_str(), "" | "message") {
+            return Ok(());
+        }
+        self.bounds.parse_all(&event.data, &mut self.ready)
+    }
+}
+
+/// A body read to its end, within a limit. Reading may be interrupted and taken up again.
+#[derive(Debug, Default)]
+struct Whole {
+    first: Bytes,
+    all: BytesMut,
+}
+
+impl Whole {
+    async fn read(&mut self, body: &mut Incoming, limit: usize) -> Result<Bytes, Failure> {
+        let too_large = || Failure::new(Kind::TooLarge, "The server's answer is too large");
+        if http_body::Body::size_hint(body).lower() > limit as u64 {
+            return Err(too_large());
+        }
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| {
+                Failure::new(Kind::StreamEnded, "The server's answer ended early")
+                    .because(cause_chain(&error))
+            })?;
+            let Ok(data) = frame.into_data() else { continue };
+            if self.first.len().max(self.all.len()) + data.len() > limit {
+                return Err(too_large());
+            }
+            if self.first.is_empty() {
+                self.first = data;
+            } else {
+                if self.all.is_empty() {
+                    self.all.extend_from_slice(&self.first);
+                }
+                self.all.extend_from_slice(&data);
+            }
+        }
+        let first = std::mem::take(&mut self.first);
+        Ok(if self.all.is_empty() { first } else { self.all.split().freeze() })
+    }
+}

@@ -1,0 +1,394 @@
+//! Servers: found, kept in contact, and asked.
+//!
+//! A [`Server`] takes a call in its modern form and brings back a modern result, whatever the
+//! server behind it speaks. Everything that differs between eras and transports stays below here.
+
+pub mod about;
+mod calls;
+mod event_stream;
+pub mod exchange;
+mod handshake;
+pub mod http;
+mod inbound;
+mod keeper;
+mod listening;
+mod modern;
+pub mod parking;
+mod pipe;
+mod pool;
+mod probe;
+pub mod process;
+pub mod session;
+pub mod state;
+
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use doorward_mcp::error::Kind;
+use doorward_mcp::interaction::Retry;
+use doorward_mcp::meta::Client;
+use doorward_mcp::{Era, Object, Revision, RpcError, Value, capabilities, method};
+use parking_lot::Mutex;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use self::about::About;
+use self::exchange::Deadline;
+use self::http::{Bounds, Endpoint};
+use self::inbound::Inbound;
+use self::keeper::Health;
+use self::listening::Interest;
+use self::modern::Way;
+use self::parking::ParkingLot;
+use self::pipe::Pipe;
+use self::pool::Pool;
+use self::process::ProcessCount;
+use self::session::{OpenError, Opening, Session};
+use crate::call::{CallError, Events, Failure};
+use crate::catalog::{Catalog, ToolEntry};
+use crate::metrics::ServerMetrics;
+use crate::seal::Sealer;
+use crate::settings::{Limits, ServerSettings, Timeouts};
+use crate::switchboard::Switchboard;
+
+pub use self::keeper::State;
+pub use self::pool::declared;
+
+/// What all servers of a gateway share.
+pub struct Shared {
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    pub sealer: Sealer,
+    pub parking: ParkingLot,
+    pub processes: Arc<ProcessCount>,
+    pub switchboard: Arc<Switchboard>,
+    pub http: hyper_util::client::legacy::Client<
+        hyper_rustls::HttpsConnector<hyper_util::client::legacy::connect::HttpConnector>,
+        http_body_util::Full<bytes::Bytes>,
+    >,
+    pub metrics: crate::metrics::Metrics,
+    /// The gateway as a client: `{name, version}`.
+    pub info: Value,
+    /// Tasks that outlive a call; waited for at shutdown.
+    pub tasks: TaskTracker,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// How a server is reached, once that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    StreamableHttp,
+    EventStream,
+    Stdio,
+    BuiltIn,
+}
+
+impl Transport {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::StreamableHttp => "http",
+            Self::EventStream => "http+sse",
+            Self::Stdio => "stdio",
+            Self::BuiltIn => "built-in",
+        }
+    }
+}
+
+/// What requests go over.
+#[derive(Debug)]
+pub enum Link {
+    Sample,
+    Modern(Way),
+    /// Handshake era: each session makes its own connection.
+    Http(Endpoint),
+    EventStream(Endpoint),
+    Process,
+}
+
+/// What was found out about a server.
+#[derive(Debug)]
+pub struct Contact {
+    pub era: Era,
+    pub revision: Revision,
+    pub transport: Transport,
+    pub about: About,
+    pub link: Link,
+}
+
+impl Contact {
+    pub fn new(era: Era, transport: Transport, about: About, link: Link) -> Self {
+        Self { era, revision: Revision::NEWEST, transport, about, link }
+    }
+
+    fn is_usable(&self) -> bool {
+        match &self.link {
+            Link::Modern(Way::Pipe(pipe)) => pipe.is_open(),
+            _ => true,
+        }
+    }
+}
+
+/// One request to a server, in the modern form and with the server's own names.
+#[derive(Debug, Clone)]
+pub struct Asked<'a> {
+    pub method: &'a str,
+    pub params: Object,
+    pub client: &'a Client,
+    pub principal: &'a str,
+    /// The client's session, where it has one.
+    pub session: Option<Arc<str>>,
+    pub retry: Option<&'a Retry>,
+    /// Questions a handshake-era client answered with an error.
+    pub refused: &'a [(String, RpcError)],
+    pub deadline: Deadline,
+    /// For `tools/call`: what routing found in the catalogue.
+    pub tool: Option<Arc<ToolEntry>>,
+    /// `Mcp-Param-*` headers the client sent; those that mirror nothing known are passed on.
+    pub param_headers: Option<&'a ::http::HeaderMap>,
+}
+
+/// One server behind the gateway.
+#[derive(Debug)]
+pub struct Server {
+    pub name: Arc<str>,
+    pub settings: ServerSettings,
+    pub shared: Arc<Shared>,
+    pub catalog: Catalog,
+    pub metrics: ServerMetrics,
+    endpoint: Option<Endpoint>,
+    this: Weak<Self>,
+    contact: ArcSwapOption<Contact>,
+    /// Held while the server is being looked for.
+    finding: tokio::sync::Mutex<()>,
+    health: Mutex<Health>,
+    pool: Pool,
+    /// The session that listens, with a handshake-era server.
+    base: Mutex<Option<Arc<Session>>>,
+    interest: Interest,
+    ids: Arc<AtomicI64>,
+    /// The server sends requests of its own that name no call.
+    asks: Arc<AtomicBool>,
+    /// Counts changes of the catalogue, over all servers.
+    generation: Arc<AtomicU64>,
+    /// Woken at the first use of a server that starts lazily.
+    wanted: tokio::sync::Notify,
+    stop: CancellationToken,
+    in_flight: AtomicUsize,
+}
+
+/// Counts a call while it lasts.
+struct InFlight<'a>(&'a AtomicUsize);
+
+impl<'a> InFlight<'a> {
+    fn enter(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Server {
+    pub fn new(
+        name: &str,
+        settings: ServerSettings,
+        shared: Arc<Shared>,
+        generation: Arc<AtomicU64>,
+    ) -> Arc<Self> {
+        Arc::new_cyclic(|this| Self {
+            name: name.into(),
+            endpoint: Endpoint::new(shared.http.clone(), &settings, &shared.limits),
+            metrics: shared.metrics.server(name),
+            settings,
+            shared,
+            catalog: Catalog::default(),
+            this: this.clone(),
+            contact: ArcSwapOption::empty(),
+            finding: tokio::sync::Mutex::default(),
+            health: Mutex::default(),
+            pool: Pool::default(),
+            base: Mutex::default(),
+            interest: Interest::default(),
+            ids: Arc::new(AtomicI64::new(1)),
+            asks: Arc::default(),
+            generation,
+            wanted: tokio::sync::Notify::new(),
+            stop: CancellationToken::new(),
+            in_flight: AtomicUsize::new(0),
+        })
+    }
+
+    /// What is known of the server now, without looking for it.
+    pub fn known(&self) -> Option<Arc<Contact>> {
+        self.contact.load_full()
+    }
+
+    /// How long a request may take; a tool's own timeout comes before the server's.
+    pub fn deadline(&self, method: &str, params: &Object) -> Deadline {
+        let tool = (method == method::TOOLS_CALL && !self.settings.tool_timeouts.is_empty())
+            .then(|| self.settings.tool_timeouts.get(params.string("name")?.as_ref()))
+            .flatten();
+        let idle = tool.or(self.settings.timeout.as_ref()).unwrap_or(&self.shared.timeouts.call);
+        Deadline::new(idle.0, self.shared.timeouts.call_with_progress.0)
+    }
+
+    /// Asks the server. The events of the run go to `events`, with the client's back-pressure;
+    /// dropping the future cancels the request at the server.
+    pub async fn ask(&self, asked: &Asked<'_>, events: &Events) -> Result<Object, CallError> {
+        let _in_flight = InFlight::enter(&self.in_flight);
+        for attempt in 0..2 {
+            let contact = self.contact().await?;
+            let outcome = match &contact.link {
+                Link::Sample => crate::sample::ask(self, asked, events).await,
+                Link::Modern(way) => self.ask_modern(way, asked, events).await,
+                Link::Http(_) | Link::EventStream(_) | Link::Process => {
+                    self.ask_handshake(&contact, asked, events).await
+                }
+            };
+            match outcome {
+                // What is remembered of the server proved wrong, and nothing was done.
+                Err(CallError::Gateway(failure)) if failure.era_in_doubt && attempt == 0 => {
+                    tracing::info!(
+                        server = &*self.name,
+                        "the server changed its era; asking again"
+                    );
+                    self.forget(&contact);
+                }
+                other => return other,
+            }
+        }
+        Err(Failure::new(
+            Kind::InvalidMessage,
+            "The server does not speak the protocol it announces",
+        )
+        .into())
+    }
+
+    /// Whether calls are in flight.
+    pub fn is_busy(&self) -> bool {
+        self.in_flight.load(Ordering::Acquire) > 0
+    }
+
+    pub(crate) fn next_id(&self) -> i64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether the server's own requests were seen to name no call, so that calls which can be
+    /// interrupted must come one at a time.
+    fn needs_lease(&self) -> bool {
+        self.asks.load(Ordering::Relaxed)
+    }
+
+    fn start_process(&self) -> Result<Arc<Pipe>, Failure> {
+        let bounds = Bounds::new(&self.shared.limits);
+        let count = &self.shared.processes;
+        process::start(&self.name, &self.settings, bounds, count, self.inbound())
+    }
+
+    /// Opens a session that declares what the client declared.
+    async fn open_session(
+        &self,
+        contact: &Contact,
+        client_capabilities: &Object,
+        client: &Client,
+    ) -> Result<Arc<Session>, Failure> {
+        self.health.lock().check()?;
+        let opened = async {
+            let over = self.connect(&contact.link).await?;
+            self.open_over(over, client_capabilities, client).await
+        };
+        match opened.await {
+            Ok(session) => {
+                // Servers may ask outside any request's stream; then somebody must listen.
+                if capabilities::is_interactive(client_capabilities) {
+                    self.shared.tasks.spawn(session.clone().listen());
+                }
+                Ok(session)
+            }
+            Err(error) => {
+                let doubt = matches!(error, OpenError::NotSpoken(_) | OpenError::Rpc(_));
+                let failure = Failure { era_in_doubt: doubt, ..probe::open_failure(error) };
+                self.health.lock().failed(&failure);
+                Err(failure)
+            }
+        }
+    }
+
+    async fn open_over(
+        &self,
+        link: session::Link,
+        client_capabilities: &Object,
+        client: &Client,
+    ) -> Result<Arc<Session>, OpenError> {
+        let declared =
+            capabilities::client_to_handshake(client_capabilities, Revision::NEWEST_HANDSHAKE);
+        let info = client.info.clone().unwrap_or_else(|| self.shared.info.clone());
+        Session::open(Opening {
+            link,
+            capabilities: &declared,
+            client_info: info,
+            ids: self.ids.clone(),
+            queue: self.shared.limits.queue,
+            within: self.shared.timeouts.connect.0 + self.shared.timeouts.probe.0 * 4,
+        })
+        .await
+    }
+
+    /// Takes a notification that belongs to no call. `false` when it is none of those known.
+    pub(crate) fn unsolicited(&self, name: &str, params: &Object) -> bool {
+        match name {
+            method::TOOLS_CHANGED | method::PROMPTS_CHANGED | method::RESOURCES_CHANGED => {
+                self.catalog.invalidate(Some(name));
+                self.generation.fetch_add(1, Ordering::AcqRel);
+            }
+            method::RESOURCE_UPDATED | method::TASK_CHANGED => {}
+            // The outcome of an URL elicitation is learnt by asking again.
+            "notifications/elicitation/complete" | "notifications/tasks/status" => return true,
+            method::ACKNOWLEDGED => return true,
+            _ => return false,
+        }
+        self.shared.switchboard.publish(&self.name, name, params);
+        true
+    }
+
+    /// The hands for a channel that several calls share.
+    fn inbound(&self) -> Inbound {
+        let this = self.this.clone();
+        let unsolicited = Arc::new(move |name: &str, params: Object| {
+            if let Some(server) = this.upgrade() {
+                server.unsolicited(name, &params);
+            }
+        });
+        Inbound::new(unsolicited, self.asks.clone())
+    }
+
+    /// Everything about the server's lists may have changed.
+    fn announce(&self) {
+        self.catalog.invalidate(None);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        for change in [method::TOOLS_CHANGED, method::PROMPTS_CHANGED, method::RESOURCES_CHANGED] {
+            self.shared.switchboard.publish(&self.name, change, &Object::new());
+        }
+    }
+
+    pub(crate) fn bump(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// Half to three halves of a pause, so that many who wait do not come back together.
+pub fn jittered(pause: Duration) -> Duration {
+    let random = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
+    pause.mul_f64(0.5 + random)
+}

@@ -1,0 +1,331 @@
+//! The adapter for modern servers: almost nothing to translate. `_meta`, the mirrored headers and
+//! the ids are written anew, `requestState` and task ids are sealed, all else passes.
+
+use doorward_mcp::error::{Kind, code};
+use doorward_mcp::interaction::{self, InputRequired};
+use doorward_mcp::meta::LogLevel;
+use doorward_mcp::{
+    Id, Message, Object, Revision, RpcError, Value, capabilities, headers, message, meta, method,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::calls::of_progress;
+use super::exchange::{Deadline, Exchange};
+use super::http::{Answer, Endpoint};
+use super::pipe::Pipe;
+use super::state::{State, names_a_task, refused};
+use super::{Asked, Server};
+use crate::call::{CallError, Events, Failure};
+use std::sync::Arc;
+
+/// How a modern server is spoken to.
+#[derive(Debug, Clone)]
+pub enum Way {
+    Http(Endpoint),
+    Pipe(Arc<Pipe>),
+}
+
+/// Why a modern request got no exchange.
+#[derive(Debug)]
+pub enum Refused {
+    Rpc(RpcError),
+    Failed(Failure),
+    /// The answer does not look like one of a modern server's at all.
+    NotModern(Failure),
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Refused> for CallError {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::Rpc(error) => Self::Rpc(error),
+            Refused::Failed(failure) => Self::Gateway(failure),
+            Refused::NotModern(failure) => Self::Gateway(Failure { era_in_doubt: true, ..failure }),
+        }
+    }
+}
+
+impl Server {
+    pub(super) async fn ask_modern(
+        &self,
+        way: &Way,
+        asked: &Asked<'_>,
+        events: &Events,
+    ) -> Result<Object, CallError> {
+        let mut params = asked.params.clone();
+        let task = self.uncover_task(asked, &mut params)?;
+        if let Some(retry) = asked.retry {
+            let state = match self.open_state(asked, retry)? {
+                Some(State::Wrapped(state)) => Some(state),
+                None => None,
+                Some(State::Parked(_) | State::Again) => return Err(refused().into()),
+            };
+            if let Some((_, error)) = asked.refused.first() {
+                return Err(cannot_answer(error));
+            }
+            interaction::Retry { responses: retry.responses.clone(), state }.put(&mut params);
+        }
+        let mut param_headers = self.param_headers(asked);
+        for attempt in 0..2 {
+            let outcome = self.once(way, asked, params.clone(), param_headers, events).await;
+            match outcome {
+                // The headers did not fit: the tool has changed. Nothing was done; once more with
+                // what it says now (spec 2026-07-28 basic/transports/streamable-http).
+                Err(CallError::Rpc(error))
+                    if error.code == code::HEADER_MISMATCH
+                        && attempt == 0
+                        && asked.method == method::TOOLS_CALL =>
+                {
+                    self.catalog.invalidate(Some(method::TOOLS_CHANGED));
+                    let view = Box::pin(self.catalog.view(self, asked)).await?;
+                    let name = asked.params.string("name").unwrap_or_default();
+                    let tool = view.tool(&name).cloned();
+                    param_headers = self.param_headers(&Asked { tool, ..asked.clone() });
+                }
+                Ok(result) => return self.finish(asked, result, task),
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Failure::new(
+            Kind::InvalidMessage,
+            "The server refuses the headers its own schema asks for",
+        )
+        .into())
+    }
+
+    async fn once(
+        &self,
+        way: &Way,
+        asked: &Asked<'_>,
+        params: Object,
+        param_headers: Vec<(HeaderName, HeaderValue)>,
+        events: &Events,
+    ) -> Result<Object, CallError> {
+        let mut deadline = asked.deadline;
+        let mut exchange = self.open_modern(way, asked, params, param_headers, &deadline).await?;
+        let token = match way {
+            Way::Http(_) => None,
+            Way::Pipe(_) => meta::progress_token(&asked.params),
+        };
+        loop {
+            match exchange.next(&deadline).await? {
+                Message::Response { result, .. } => return Ok(result),
+                Message::Error { error, .. } => return Err(error.into()),
+                Message::Notification { method, mut params } => {
+                    match &*method {
+                        method::PROGRESS => {
+                            deadline.extend();
+                            if let Some(token) = &token {
+                                if of_progress(&params).is_none() {
+                                    continue;
+                                }
+                                params.set("progressToken", token.clone());
+                            }
+                        }
+                        method::LOG => {
+                            let level =
+                                params.string("level").and_then(|text| LogLevel::parse(&text));
+                            let wanted = asked.client.log_level;
+                            if wanted.is_none() || level.is_some_and(|level| Some(level) < wanted) {
+                                continue;
+                            }
+                        }
+                        _ if self.unsolicited(&method, &params) => continue,
+                        _ => {}
+                    }
+                    if events.notify(&method, &params).await.is_err() {
+                        return Err(Failure::new(
+                            Kind::Closing,
+                            "The client does not wait any more",
+                        )
+                        .into());
+                    }
+                }
+                Message::Request { id, .. } => {
+                    let failure = exchange.respond(&id, Ok(Object::new())).await.err();
+                    return Err(failure
+                        .unwrap_or_else(|| {
+                            Failure::new(Kind::InvalidMessage, "A modern server sent a request")
+                        })
+                        .into());
+                }
+            }
+        }
+    }
+
+    /// Sends one modern request, with its headers where there are headers.
+    pub(super) async fn open_modern(
+        &self,
+        way: &Way,
+        asked: &Asked<'_>,
+        mut params: Object,
+        param_headers: Vec<(HeaderName, HeaderValue)>,
+        deadline: &Deadline,
+    ) -> Result<Exchange, Refused> {
+        let id = self.next_id();
+        meta::put_client(&mut params, asked.client, Revision::NEWEST);
+        match way {
+            Way::Pipe(pipe) => {
+                if let Some(meta) = params.object_mut("_meta")
+                    && meta.contains("progressToken")
+                {
+                    meta.set("progressToken", Value::number(id));
+                }
+                let text = message::request(&Id::Number(id), asked.method, &params);
+                let logs = asked.client.log_level.is_some();
+                let place = pipe.inbound.calls.join(id, false, logs, self.shared.limits.queue);
+                tokio::time::timeout_at(deadline.at(), pipe.send(text))
+                    .await
+                    .map_err(|_| deadline.passed())??;
+                Ok(Exchange::shared(pipe.clone(), place))
+            }
+            Way::Http(endpoint) => {
+                let headers = self.request_headers(asked, &params, param_headers);
+                let text = message::request(&Id::Number(id), asked.method, &params);
+                let response = tokio::time::timeout_at(deadline.at(), endpoint.post(headers, text))
+                    .await
+                    .map_err(|_| deadline.passed())??;
+                match Answer::open(response, endpoint.bounds()).await {
+                    Ok(answer) => Ok(Exchange::own(id, answer)),
+                    Err(Err(failure)) => Err(failure.into()),
+                    Err(Ok(refusal)) => match &refusal.error {
+                        Some(Message::Error { error, .. })
+                            if !matches!(refusal.status.as_u16(), 401 | 403) =>
+                        {
+                            Err(Refused::Rpc(error.clone()))
+                        }
+                        _ if matches!(refusal.status.as_u16(), 400 | 404 | 405) => {
+                            Err(Refused::NotModern(refusal.failure()))
+                        }
+                        _ => Err(Refused::Failed(refusal.failure())),
+                    },
+                }
+            }
+        }
+    }
+
+    /// The headers that mirror the body, computed from what is sent.
+    fn request_headers(
+        &self,
+        asked: &Asked<'_>,
+        params: &Object,
+        param_headers: Vec<(HeaderName, HeaderValue)>,
+    ) -> HeaderMap {
+        let mut map = HeaderMap::with_capacity(8);
+        map.insert(headers::PROTOCOL_VERSION, HeaderValue::from_static(Revision::NEWEST.as_str()));
+        if let Ok(value) = HeaderValue::try_from(headers::encode(asked.method).as_ref()) {
+            map.insert(headers::METHOD, value);
+        }
+        if let Some(name) =
+            method::name_member(asked.method).and_then(|member| params.string(member))
+            && let Ok(value) = HeaderValue::try_from(headers::encode(&name).as_ref())
+        {
+            map.insert(headers::NAME, value);
+        }
+        map.extend(param_headers);
+        map
+    }
+
+    fn param_headers(&self, asked: &Asked<'_>) -> Vec<(HeaderName, HeaderValue)> {
+        if asked.method != method::TOOLS_CALL {
+            return Vec::new();
+        }
+        let name = asked.params.string("name").unwrap_or_default();
+        let known = || self.catalog.known(self, asked).and_then(|view| view.tool(&name).cloned());
+        let tool = asked.tool.clone().or_else(known);
+        let annotated = tool.as_deref().map_or(&[][..], |tool| &tool.param_headers);
+        let arguments = if annotated.is_empty() { None } else { asked.params.object("arguments") };
+        let computed = annotated.iter().filter_map(|header| {
+            let value = header.value(arguments.as_deref()).ok().flatten()?;
+            Some((HeaderName::try_from(&header.header).ok()?, HeaderValue::try_from(value).ok()?))
+        });
+        // Headers that mirror nothing known here are for the server to judge.
+        let unknown = asked
+            .param_headers
+            .into_iter()
+            .flatten()
+            .filter(|(name, _)| annotated.iter().all(|header| header.header != name.as_str()));
+        computed.chain(unknown.map(|(name, value)| (name.clone(), value.clone()))).collect()
+    }
+
+    /// Puts the server's own task id in the place of the sealed one. Returns the sealed one.
+    fn uncover_task(
+        &self,
+        asked: &Asked<'_>,
+        params: &mut Object,
+    ) -> Result<Option<String>, CallError> {
+        if !names_a_task(asked.method) {
+            return Ok(None);
+        }
+        let sealed = params.string("taskId").map(std::borrow::Cow::into_owned).unwrap_or_default();
+        let task = self
+            .open_task(asked.principal, &sealed)
+            .ok_or_else(|| RpcError::invalid_params("Unknown task"))?;
+        params.set("taskId", task.as_str());
+        Ok(Some(sealed))
+    }
+
+    fn finish(
+        &self,
+        asked: &Asked<'_>,
+        mut result: Object,
+        task: Option<String>,
+    ) -> Result<Object, CallError> {
+        if let Some(sealed) = task {
+            if result.contains("taskId") {
+                result.set("taskId", sealed.as_str());
+            }
+            return Ok(result);
+        }
+        match interaction::result_type(&result).as_ref() {
+            "complete" => {}
+            "input_required" => {
+                if !method::may_ask_for_input(asked.method) {
+                    return Err(invalid("this request cannot be answered by a question"));
+                }
+                let required = InputRequired::read(&result).map_err(invalid)?;
+                for request in &required.requests {
+                    let missing = capabilities::missing_for(
+                        &asked.client.capabilities,
+                        &request.method,
+                        &request.params,
+                    );
+                    if let Some(name) = missing {
+                        return Err(RpcError::missing_capability(name).into());
+                    }
+                }
+                if let Some(state) = required.state {
+                    let sealed = self.seal_state(asked, &State::Wrapped(state));
+                    result.set(interaction::REQUEST_STATE, sealed.as_str());
+                }
+            }
+            "task" => {
+                if !capabilities::has_tasks(&asked.client.capabilities) {
+                    return Err(invalid("a task was not asked for"));
+                }
+                self.cover_task(asked.principal, &mut result);
+            }
+            // An extension's: whoever declared it knows what it means.
+            _ => {}
+        }
+        Ok(result)
+    }
+}
+
+fn invalid(why: &str) -> CallError {
+    Failure::new(Kind::InvalidMessage, "The server's result is not valid").because(why).into()
+}
+
+/// A handshake-era client answered a question with an error, for which the modern era has no form.
+fn cannot_answer(error: &RpcError) -> CallError {
+    Failure::new(
+        Kind::Interaction,
+        format!("The client could not answer the server: {}", error.message),
+    )
+    .into()
+}

@@ -1,0 +1,133 @@
+//! Calls that wait for their client: the exchange with the server stays open, its place is sealed
+//! into `requestState`, and whoever brings that state back with the answers goes on from there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_mcp::error::Kind;
+use doorward_mcp::interaction::{InputRequest, InputRequired};
+use doorward_mcp::{Id, RpcError};
+use parking_lot::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::exchange::{Deadline, Exchange};
+use super::session::Session;
+use crate::call::Failure;
+
+/// A server's question, and the id under which it waits for the answer.
+#[derive(Debug)]
+pub struct Question {
+    pub id: Id,
+    pub request: InputRequest,
+}
+
+/// A call that waits.
+#[derive(Debug)]
+pub struct Parked {
+    pub exchange: Exchange,
+    pub session: Arc<Session>,
+    pub lease: Option<OwnedSemaphorePermit>,
+    pub deadline: Deadline,
+    pub questions: Vec<Question>,
+    /// Whose session it belongs to, to end with it.
+    pub client_session: Option<Arc<str>>,
+}
+
+impl Parked {
+    /// What the client is asked.
+    pub fn input_required(&self, state: String) -> InputRequired {
+        InputRequired {
+            requests: self.questions.iter().map(|question| question.request.clone()).collect(),
+            state: Some(state),
+        }
+    }
+
+    /// Nobody came back: the server is told, and the exchange cancelled.
+    async fn abandon(self) {
+        for question in &self.questions {
+            let error = RpcError::new(-1, "The client did not answer");
+            let answering = self.exchange.respond(&question.id, Err(error));
+            let _ = tokio::time::timeout(Duration::from_secs(1), answering).await;
+        }
+    }
+}
+
+/// All waiting calls of a gateway, bounded in number and time.
+#[derive(Debug)]
+pub struct ParkingLot {
+    places: Mutex<HashMap<u64, (Instant, Parked)>>,
+    limit: usize,
+    patience: Duration,
+}
+
+impl ParkingLot {
+    pub fn new(limit: usize, patience: Duration) -> Self {
+        Self { places: Mutex::default(), limit, patience }
+    }
+
+    pub fn len(&self) -> usize {
+        self.places.lock().len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How long a place is kept.
+    pub fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Parks a call. The number names its place.
+    pub fn park(&self, parked: Parked) -> Result<u64, Failure> {
+        let place = getrandom::u64()
+            .map_err(|error| Failure::new(Kind::Overloaded, "No randomness").because(error))?;
+        let mut places = self.places.lock();
+        if places.len() >= self.limit {
+            return Err(Failure::new(
+                Kind::Overloaded,
+                format!("The limit of {} calls that wait for their clients is reached", self.limit),
+            ));
+        }
+        places.insert(place, (Instant::now() + self.patience, parked));
+        Ok(place)
+    }
+
+    /// Takes a call out of its place: once.
+    pub fn take(&self, place: u64) -> Option<Parked> {
+        self.places.lock().remove(&place).map(|(_, parked)| parked)
+    }
+
+    /// Gives up calls whose time is over.
+    pub async fn sweep(&self) {
+        let now = Instant::now();
+        self.abandon(|expires, _| expires <= now).await;
+    }
+
+    /// Gives up the calls of a client session that ended.
+    pub async fn end_session(&self, session: &str) {
+        self.abandon(|_, parked| parked.client_session.as_deref() == Some(session)).await;
+    }
+
+    /// Gives up all.
+    pub async fn clear(&self) {
+        self.abandon(|_, _| true).await;
+    }
+
+    async fn abandon(&self, which: impl Fn(Instant, &Parked) -> bool) {
+        let given_up: Vec<Parked> = {
+            let mut places = self.places.lock();
+            let ids: Vec<u64> = places
+                .iter()
+                .filter(|(_, (expires, parked))| which(*expires, parked))
+                .map(|(id, _)| *id)
+                .collect();
+            ids.iter().filter_map(|id| places.remove(id)).map(|(_, parked)| parked).collect()
+        };
+        for parked in given_up {
+            parked.abandon().await;
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Finds out which era and transport a server speaks, by asking it once
+//! (spec 2026-07-28 basic/versioning, basic/transports).
+
+use std::sync::Arc;
+
+use doorward_mcp::error::{Kind, code};
+use doorward_mcp::meta::Client;
+use doorward_mcp::{Era, Message, Object, Revision, RpcError, method};
+
+use super::about::About;
+use super::exchange::Deadline;
+use super::http::Endpoint;
+use super::modern::{Refused, Way};
+use super::pipe::Pipe;
+use super::session::{OpenError, Session};
+use super::{Asked, Contact, Link, Server, Transport, event_stream};
+use crate::call::Failure;
+
+/// What the question came to.
+enum Verdict {
+    Modern(About),
+    Handshake,
+}
+
+impl Server {
+    /// Finds the server and returns how to speak to it; with a session, where it keeps sessions.
+    pub(super) async fn find(&self) -> Result<(Contact, Option<Arc<Session>>), Failure> {
+        if self.settings.sample {
+            return Ok((crate::sample::contact(), None));
+        }
+        match &self.endpoint {
+            Some(endpoint) => self.find_http(endpoint).await,
+            None => self.find_process().await,
+        }
+    }
+
+    async fn find_http(
+        &self,
+        endpoint: &Endpoint,
+    ) -> Result<(Contact, Option<Arc<Session>>), Failure> {
+        let way = Way::Http(endpoint.clone());
+        if let Verdict::Modern(about) = self.discover(&way).await? {
+            let link = Link::Modern(way);
+            return Ok((Contact::new(Era::Modern, Transport::StreamableHttp, about, link), None));
+        }
+        let link = Link::Http(endpoint.clone());
+        match self.shake_hands(&link).await {
+            Ok(session) => Ok(handshake(Transport::StreamableHttp, link, session)),
+            Err(OpenError::NotSpoken(refusal))
+                if matches!(refusal.status.as_u16(), 400 | 404 | 405 | 406 | 415) =>
+            {
+                // Neither: perhaps the two endpoints of 2024-11-05.
+                let failure = refusal.failure();
+                let link = Link::EventStream(endpoint.clone());
+                match self.shake_hands(&link).await {
+                    Ok(session) => Ok(handshake(Transport::EventStream, link, session)),
+                    Err(_) => Err(failure),
+                }
+            }
+            Err(error) => Err(open_failure(error)),
+        }
+    }
+
+    async fn find_process(&self) -> Result<(Contact, Option<Arc<Session>>), Failure> {
+        let pipe = self.start_process()?;
+        let verdict = self.discover(&Way::Pipe(pipe.clone())).await;
+        match verdict {
+            Ok(Verdict::Modern(about)) => {
+                let link = Link::Modern(Way::Pipe(pipe));
+                Ok((Contact::new(Era::Modern, Transport::Stdio, about, link), None))
+            }
+            Ok(Verdict::Handshake) => {
+                // Some servers do not survive an unknown first message: then a new process.
+                let session = if pipe.is_open() {
+                    self.shake_hands_over(pipe).await
+                } else {
+                    self.shake_hands(&Link::Process).await
+                };
+                let session = session.map_err(open_failure)?;
+                Ok(handshake(Transport::Stdio, Link::Process, session))
+            }
+            Err(failure) => {
+                pipe.end(failure.clone());
+                Err(failure)
+            }
+        }
+    }
+
+    async fn shake_hands_over(&self, pipe: Arc<Pipe>) -> Result<Arc<Session>, OpenError> {
+        let client = Client::default();
+        self.open_over(super::session::Link::Pipe(pipe), &Object::new(), &client).await
+    }
+
+    async fn shake_hands(&self, link: &Link) -> Result<Arc<Session>, OpenError> {
+        let client = Client::default();
+        let over = self.connect(link).await?;
+        self.open_over(over, &Object::new(), &client).await
+    }
+
+    /// Asks `server/discover`, which has no side effect.
+    async fn discover(&self, way: &Way) -> Result<Verdict, Failure> {
+        let client = Client { info: Some(self.shared.info.clone()), ..Client::default() };
+        let probe = self.shared.timeouts.probe.0;
+        let asked = Asked {
+            method: method::DISCOVER,
+            params: Object::new(),
+            client: &client,
+            principal: "",
+            session: None,
+            retry: None,
+            refused: &[],
+            tool: None,
+            param_headers: None,
+            deadline: Deadline::new(probe, probe),
+        };
+        let is_pipe = matches!(way, Way::Pipe(_));
+        let deadline = asked.deadline;
+        let opened = self.open_modern(way, &asked, Object::new(), Vec::new(), &deadline).await;
+        let answer = match opened {
+            Ok(mut exchange) => loop {
+                match exchange.next(&deadline).await {
+                    Ok(Message::Response { result, .. }) => break Ok(result),
+                    Ok(Message::Error { error, .. }) => break Err(Refused::Rpc(error)),
+                    Ok(Message::Notification { .. } | Message::Request { .. }) => {}
+                    Err(failure) => break Err(Refused::Failed(failure)),
+                }
+            },
+            Err(refused) => Err(refused),
+        };
+        match answer {
+            Ok(result) => verdict_of(&result),
+            Err(Refused::Rpc(error)) => verdict_of_error(&error),
+            Err(Refused::NotModern(_)) => Ok(Verdict::Handshake),
+            // On a pipe, silence or an early end mean a server that knows only the handshake.
+            Err(Refused::Failed(failure))
+                if is_pipe && matches!(failure.kind, Kind::Timeout | Kind::StreamEnded) =>
+            {
+                Ok(Verdict::Handshake)
+            }
+            // An answer that cannot be read is no modern one; only an outage gives no verdict.
+            Err(Refused::Failed(failure))
+                if matches!(
+                    failure.kind,
+                    Kind::InvalidMessage | Kind::InvalidJson | Kind::WrongId
+                ) =>
+            {
+                Ok(Verdict::Handshake)
+            }
+            Err(Refused::Failed(failure))
+                if failure.kind == Kind::HttpStatus
+                    && !["HTTP 5", "HTTP 429"]
+                        .iter()
+                        .any(|status| failure.message.contains(status)) =>
+            {
+                Ok(Verdict::Handshake)
+            }
+            Err(Refused::Failed(failure)) => Err(failure),
+        }
+    }
+}
+
+fn verdict_of(result: &Object) -> Result<Verdict, Failure> {
+    let versions = result.get("supportedVersions").and_then(doorward_mcp::Value::as_array);
+    let speaks = |revision: Revision| {
+        versions.as_ref().is_some_and(|all| {
+            all.iter().any(|version| version.as_str().as_deref() == Some(revision.as_str()))
+        })
+    };
+    if speaks(Revision::NEWEST) {
+        return Ok(Verdict::Modern(About::from_discover(result)));
+    }
+    if Revision::ALL.into_iter().any(speaks) {
+        return Ok(Verdict::Handshake);
+    }
+    Err(Failure::new(Kind::InvalidMessage, "The server speaks no revision that is known here"))
+}
+
+fn verdict_of_error(error: &RpcError) -> Result<Verdict, Failure> {
+    if error.code != code::UNSUPPORTED_PROTOCOL_VERSION {
+        return Ok(Verdict::Handshake);
+    }
+    let supported = error
+        .data
+        .as_ref()
+        .and_then(doorward_mcp::Value::as_object)
+        .and_then(|data| data.get("supported").and_then(doorward_mcp::Value::as_array))
+        .unwrap_or_default();
+    let modern_only = !supported.is_empty()
+        && supported
+            .iter()
+            .filter_map(|version| version.as_str())
+            .all(|version| *version > *Revision::NEWEST_HANDSHAKE.as_str());
+    if modern_only {
+        return Err(Failure::new(
+            Kind::InvalidMessage,
+            "The server speaks only revisions newer than those known here",
+        ));
+    }
+    Ok(Verdict::Handshake)
+}
+
+fn handshake(
+    transport: Transport,
+    link: Link,
+    session: Arc<Session>,
+) -> (Contact, Option<Arc<Session>>) {
+    let mut contact = Contact::new(Era::Handshake, transport, session.about.clone(), link);
+    contact.revision = session.revision;
+    (contact, Some(session))
+}
+
+pub(super) fn open_failure(error: OpenError) -> Failure {
+    match error {
+        OpenError::NotSpoken(refusal) => refusal.failure(),
+        OpenError::Rpc(error) => {
+            Failure::new(Kind::InvalidMessage, "The server refused to open a session")
+                .because(format!("{}: {}", error.code, error.message))
+        }
+        OpenError::Failed(failure) => failure,
+    }
+}
+
+impl Server {
+    /// Makes the connection that a new session goes over.
+    pub(super) async fn connect(&self, link: &Link) -> Result<super::session::Link, Failure> {
+        let inbound = self.inbound();
+        match link {
+            Link::Http(endpoint) => {
+                Ok(super::session::Link::Http { endpoint: endpoint.clone(), inbound })
+            }
+            Link::EventStream(endpoint) => {
+                let within = self.shared.timeouts.connect.0;
+                event_stream::open(endpoint, within, inbound).await.map(super::session::Link::Pipe)
+            }
+            Link::Process => self.start_process().map(super::session::Link::Pipe),
+            Link::Sample | Link::Modern(_) => {
+                Err(Failure::new(Kind::InvalidMessage, "This server keeps no sessions"))
+            }
+        }
+    }
+}

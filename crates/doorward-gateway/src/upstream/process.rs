@@ -1,0 +1,330 @@
+//! Servers that are programs: started in a process group of their own, with an explicit
+//! environment, spoken to by lines, and killed with all their children.
+
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use doorward_mcp::error::Kind;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
+use tokio::sync::mpsc;
+
+use super::http::Bounds;
+use super::inbound::Inbound;
+use super::pipe::Pipe;
+use crate::call::Failure;
+use crate::settings::ServerSettings;
+
+/// What a program is given of the gateway's own environment: what it needs to run at all.
+const INHERITED: [&str; 8] = ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER"];
+/// Longest line of a program's stderr that is logged whole.
+const LOG_LINE: usize = 4 << 10;
+/// How long a program may take to end by itself, and again after SIGTERM.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Counts the processes of all servers, up to the limit.
+#[derive(Debug)]
+pub struct ProcessCount {
+    running: AtomicUsize,
+    limit: usize,
+}
+
+impl ProcessCount {
+    pub fn new(limit: usize) -> Arc<Self> {
+        Arc::new(Self { running: AtomicUsize::new(0), limit })
+    }
+
+    pub fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    fn take(self: &Arc<Self>) -> Result<Slot, Failure> {
+        let taken = self.running.fetch_update(Ordering::AcqRel, Ordering::Acquire, |running| {
+            (running < self.limit).then_some(running + 1)
+        });
+        match taken {
+            Ok(_) => Ok(Slot(self.clone())),
+            Err(_) => Err(Failure::new(
+                Kind::Overloaded,
+                format!("The limit of {} server processes is reached", self.limit),
+            )),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Slot(Arc<ProcessCount>);
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.running.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Starts a server's program. The pipe ends when the program does, and stopping the pipe ends the
+/// program and all its children.
+pub fn start(
+    server: &str,
+    settings: &ServerSettings,
+    bounds: Bounds,
+    count: &Arc<ProcessCount>,
+    inbound: Inbound,
+) -> Result<Arc<Pipe>, Failure> {
+    let slot = count.take()?;
+    let program = settings.command.as_deref().unwrap_or_default();
+    let mut command = CommandWrap::with_new(program, |command| {
+        command.args(&settings.args).env_clear();
+        command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
+        command.envs(settings.env.iter().map(|(name, value)| (name, value.expose())));
+        if let Some(directory) = &settings.cwd {
+            command.current_dir(directory);
+        }
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    });
+    command.wrap(ProcessGroup::leader()).wrap(KillOnDrop);
+    let mut child = command.spawn().map_err(|error| {
+        Failure::new(Kind::Unreachable, "The server's program cannot be started")
+            .because(format!("{program}: {error}"))
+    })?;
+    let (stdin, stdout, stderr) =
+        (child.stdin().take(), child.stdout().take(), child.stderr().take());
+    let (Some(stdin), Some(stdout), Some(stderr)) = (stdin, stdout, stderr) else {
+        return Err(Failure::new(
+            Kind::Unreachable,
+            "The server's program has no standard streams",
+        ));
+    };
+    let (pipe, queue) = Pipe::new(inbound);
+    let name: Arc<str> = server.into();
+    tracing::info!(server, program, pid = child.id(), "started the server's program");
+    let run = Run { server: name, pipe: pipe.clone(), _slot: slot };
+    tokio::spawn(run.attend(child, stdin, stdout, stderr, queue, bounds));
+    Ok(pipe)
+}
+
+struct Run {
+    server: Arc<str>,
+    pipe: Arc<Pipe>,
+    _slot: Slot,
+}
+
+impl Run {
+    /// Serves the program's streams until it ends or the pipe is stopped, then makes sure that
+    /// nothing of it is left.
+    async fn attend(
+        self,
+        mut child: Box<dyn ChildWrapper>,
+        stdin: ChildStdin,
+        stdout: ChildStdout,
+        stderr: ChildStderr,
+        queue: mpsc::Receiver<Bytes>,
+        bounds: Bounds,
+    ) {
+        let group = child.id();
+        let stop = self.pipe.stop.clone();
+        let writing = tokio::spawn(write_lines(stdin, queue, stop.clone()));
+        let logging = tokio::spawn(log_lines(self.server.clone(), stderr));
+        let failure = tokio::select! {
+            failure = read_lines(&self.server, &self.pipe, stdout, bounds) => failure,
+            () = stop.cancelled() => Failure::new(Kind::Closing, "The server is being stopped"),
+        };
+        self.pipe.end(failure);
+        // Its end closes the program's stdin, which asks the program to end.
+        let _ = writing.await;
+        let status = end(&mut *child, group).await;
+        let _ = tokio::time::timeout(PATIENCE, logging).await;
+        tracing::info!(server = &*self.server, pid = group, status, "the server's program ended");
+    }
+}
+
+/// Waits for the program to end; asks it to (SIGTERM), then makes it (SIGKILL), its whole group.
+async fn end(child: &mut dyn ChildWrapper, group: Option<u32>) -> String {
+    let signal = |signal| {
+        if let Some(group) = group.and_then(|id| i32::try_from(id).ok()) {
+            let _ = killpg(Pid::from_raw(group), signal);
+        }
+    };
+    let mut status = None;
+    for next in [None, Some(Signal::SIGTERM), Some(Signal::SIGKILL)] {
+        if let Some(next) = next {
+            signal(next);
+        }
+        if let Ok(ended) = tokio::time::timeout(PATIENCE, child.inner_mut().wait()).await {
+            status = ended.ok();
+            break;
+        }
+    }
+    // The program may be gone while children of its live on.
+    signal(Signal::SIGKILL);
+    status.map_or_else(|| "unknown".into(), |status| status.to_string())
+}
+
+async fn write_lines(
+    mut stdin: ChildStdin,
+    mut queue: mpsc::Receiver<Bytes>,
+    stop: tokio_util::sync::CancellationToken,
+) {
+    loop {
+        let text = tokio::select! {
+            biased;
+            text = queue.recv() => text,
+            () = stop.cancelled() => return,
+        };
+        let Some(text) = text else { return };
+        let line = one_line(text);
+        let written = tokio::select! {
+            written = async {
+                stdin.write_all(&line).await?;
+                stdin.flush().await
+            } => written,
+            () = stop.cancelled() => return,
+        };
+        if written.is_err() {
+            return;
+        }
+    }
+}
+
+/// A message as one line: line ends between its tokens become spaces; within strings JSON has none.
+fn one_line(text: Bytes) -> Bytes {
+    let mut line = BytesMut::with_capacity(text.len() + 1);
+    line.extend_from_slice(&text);
+    for byte in line.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
+        *byte = b' ';
+    }
+    line.extend_from_slice(b"\n");
+    line.freeze()
+}
+
+async fn read_lines(
+    server: &str,
+    pipe: &Pipe,
+    stdout: impl AsyncRead + Unpin,
+    bounds: Bounds,
+) -> Failure {
+    let mut lines = Lines::new(stdout);
+    loop {
+        let line = match lines.next(bounds.message).await {
+            Ok(Some(line)) => line,
+            Ok(None) => {
+                return Failure::new(
+                    Kind::StreamEnded,
+                    "The server's program ended before it answered",
+                );
+            }
+            Err(TooLong) => {
+                return Failure::new(Kind::TooLarge, "A message of the server's is too large");
+            }
+        };
+        if line.trim_ascii().is_empty() {
+            continue;
+        }
+        match bounds.parse(&line) {
+            Ok(message) => pipe.receive(message).await,
+            // A program that greets on its standard output is forgiven; one that sends broken
+            // messages cannot be understood any more.
+            Err(failure) if line.trim_ascii_start().first() == Some(&b'{') => return failure,
+            Err(_) => tracing::warn!(
+                server,
+                line = %String::from_utf8_lossy(&line[..line.len().min(LOG_LINE)]).escape_debug(),
+                "the server's program wrote something that is no message"
+            ),
+        }
+    }
+}
+
+async fn log_lines(server: Arc<str>, stderr: ChildStderr) {
+    let mut lines = Lines::new(stderr);
+    loop {
+        match lines.next(LOG_LINE).await {
+            Ok(Some(line)) => tracing::info!(
+                server = &*server,
+                stderr = %String::from_utf8_lossy(&line).escape_debug(),
+            ),
+            Ok(None) => return,
+            Err(TooLong) => {
+                tracing::info!(
+                    server = &*server,
+                    "a line of the server's stderr is too long to log"
+                );
+                lines.skip_line = true;
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct TooLong;
+
+/// Lines of a stream, in bounded memory.
+struct Lines<R> {
+    stream: R,
+    buffer: BytesMut,
+    searched: usize,
+    skip_line: bool,
+}
+
+impl<R: AsyncRead + Unpin> Lines<R> {
+    fn new(stream: R) -> Self {
+        Self { stream, buffer: BytesMut::new(), searched: 0, skip_line: false }
+    }
+
+    /// The next line without its end; `None` at the end of the stream.
+    async fn next(&mut self, limit: usize) -> Result<Option<Bytes>, TooLong> {
+        loop {
+            let found = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
+            if let Some(end) = found {
+                let mut line = self.buffer.split_to(self.searched + end + 1);
+                self.searched = 0;
+                line.truncate(line.len() - 1);
+                if std::mem::take(&mut self.skip_line) {
+                    continue;
+                }
+                return Ok(Some(line.freeze()));
+            }
+            self.searched = self.buffer.len();
+            if self.buffer.len() > limit {
+                self.buffer.advance(self.buffer.len());
+                self.searched = 0;
+                if !self.skip_line {
+                    return Err(TooLong);
+                }
+            }
+            self.buffer.reserve(8 << 10);
+            match self.stream.read_buf(&mut self.buffer).await {
+                Ok(0) | Err(_) => return Ok(None),
+                Ok(_) => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn lines_come_whole_and_within_the_limit() {
+        let mut lines = Lines::new(&b"a\n\nbb\nlonger than that\nc\ncut"[..]);
+        assert_eq!(lines.next(8).await.unwrap().unwrap(), "a");
+        assert_eq!(lines.next(8).await.unwrap().unwrap(), "");
+        assert_eq!(lines.next(8).await.unwrap().unwrap(), "bb");
+        // One read brought the whole text, so this line is there whole before the limit is seen.
+        assert_eq!(lines.next(8).await.unwrap().unwrap(), "longer than that");
+        assert_eq!(lines.next(8).await.unwrap().unwrap(), "c");
+        assert!(lines.next(8).await.unwrap().is_none());
+        let endless = tokio::io::repeat(b'x').take(1 << 20);
+        assert!(Lines::new(endless).next(1000).await.is_err());
+    }
+
+    #[test]
+    fn a_message_is_one_line() {
+        assert_eq!(one_line(Bytes::from_static(b"{\n\"a\":\r\n1}")), "{ \"a\":  1}\n");
+    }
+}

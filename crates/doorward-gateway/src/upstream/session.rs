@@ -1,0 +1,406 @@
+//! A session with a handshake-era server: opened by `initialize`, over HTTP or over a pipe.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use doorward_mcp::error::Kind;
+use doorward_mcp::meta::LogLevel;
+use doorward_mcp::{Id, Message, Object, Revision, RpcError, Value, headers, message, method};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::about::About;
+use super::exchange::{Deadline, Exchange};
+use super::http::{Answer, Endpoint, NoAnswer};
+use super::inbound::Inbound;
+use super::pipe::Pipe;
+use crate::call::Failure;
+
+/// What carries a session.
+#[derive(Debug)]
+pub enum Link {
+    Http { endpoint: Endpoint, inbound: Inbound },
+    Pipe(Arc<Pipe>),
+}
+
+/// An open session.
+#[derive(Debug)]
+pub struct Session {
+    link: Link,
+    pub revision: Revision,
+    pub about: About,
+    /// Sent with every HTTP request: the session's id, and the revision from 2025-06-18 on.
+    headers: HeaderMap,
+    has_id: bool,
+    pub level: Mutex<Option<LogLevel>>,
+    /// One interactive call at a time, where the server's requests name no call.
+    pub lease: Arc<Semaphore>,
+    pub used: Mutex<Instant>,
+    lost: AtomicBool,
+    ids: Arc<AtomicI64>,
+    queue: usize,
+    stop: CancellationToken,
+}
+
+/// Why a request could not be sent in a session.
+#[derive(Debug)]
+pub enum SendError {
+    /// The server does not know the session any more, and so has not acted on the request.
+    Lost,
+    Rpc(RpcError),
+    Failed(Failure),
+}
+
+impl From<Failure> for SendError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+/// How a session is opened.
+pub struct Opening<'a> {
+    pub link: Link,
+    pub capabilities: &'a Object,
+    pub client_info: Value,
+    pub ids: Arc<AtomicI64>,
+    pub queue: usize,
+    pub within: Duration,
+}
+
+/// Why a session could not be opened.
+#[derive(Debug)]
+pub enum OpenError {
+    /// The server answered, but not as one that knows this handshake over this transport.
+    NotSpoken(NoAnswer),
+    /// The server answered `initialize` with an error.
+    Rpc(RpcError),
+    Failed(Failure),
+}
+
+impl From<Failure> for OpenError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl Session {
+    /// Shakes hands (spec 2025-11-25 basic/lifecycle).
+    pub async fn open(opening: Opening<'_>) -> Result<Arc<Self>, OpenError> {
+        let deadline = Deadline::new(opening.within, opening.within);
+        let mut params = Object::new();
+        params.set("protocolVersion", Revision::NEWEST_HANDSHAKE.as_str());
+        params.set("capabilities", opening.capabilities.clone());
+        params.set("clientInfo", opening.client_info.clone());
+        let id = opening.ids.fetch_add(1, Ordering::Relaxed);
+        let text = message::request(&Id::Number(id), method::INITIALIZE, &params);
+        let mut headers = HeaderMap::new();
+        let mut exchange = match &opening.link {
+            Link::Pipe(pipe) => {
+                let place = pipe.inbound.calls.join(id, false, false, opening.queue);
+                pipe.send(text).await?;
+                Exchange::shared(pipe.clone(), place)
+            }
+            Link::Http { endpoint, .. } => {
+                let posting = endpoint.post(HeaderMap::new(), text);
+                let response = tokio::time::timeout_at(deadline.at(), posting)
+                    .await
+                    .map_err(|_| deadline.passed())??;
+                if let Some(session) = response.headers().get(headers::SESSION_ID) {
+                    headers.insert(headers::SESSION_ID, session.clone());
+                }
+                match Answer::open(response, endpoint.bounds()).await {
+                    Ok(answer) => Exchange::own(id, answer),
+                    Err(Ok(refusal)) => return Err(OpenError::NotSpoken(refusal)),
+                    Err(Err(failure)) => return Err(failure.into()),
+                }
+            }
+        };
+        let result = loop {
+            match exchange.next(&deadline).await? {
+                Message::Response { result, .. } => break result,
+                Message::Error { error, .. } => return Err(OpenError::Rpc(error)),
+                Message::Notification { .. } | Message::Request { .. } => {}
+            }
+        };
+        drop(exchange);
+        let spoken = result.string("protocolVersion").unwrap_or_default();
+        let revision: Revision = spoken.parse().map_err(|_| {
+            Failure::new(Kind::InvalidMessage, "The server speaks a revision unknown here")
+                .because(format!("protocolVersion '{spoken}'"))
+        })?;
+        if revision >= Revision::V2025_06_18 {
+            headers.insert(headers::PROTOCOL_VERSION, HeaderValue::from_static(revision.as_str()));
+        }
+        let session = Arc::new(Self {
+            about: About::from_initialize(&result),
+            revision,
+            has_id: headers.contains_key(headers::SESSION_ID),
+            headers,
+            link: opening.link,
+            level: Mutex::new(None),
+            lease: Arc::new(Semaphore::new(1)),
+            used: Mutex::new(Instant::now()),
+            lost: AtomicBool::new(false),
+            ids: opening.ids,
+            queue: opening.queue,
+            stop: CancellationToken::new(),
+        });
+        let initialized = message::notification(method::INITIALIZED, &Object::new());
+        let ready = session.post_one_way(initialized);
+        tokio::time::timeout_at(deadline.at(), ready).await.map_err(|_| deadline.passed())??;
+        Ok(session)
+    }
+
+    pub fn inbound(&self) -> &Inbound {
+        match &self.link {
+            Link::Http { inbound, .. } => inbound,
+            Link::Pipe(pipe) => &pipe.inbound,
+        }
+    }
+
+    /// Whether requests can still be sent.
+    pub fn is_open(&self) -> bool {
+        !self.lost.load(Ordering::Relaxed)
+            && !self.stop.is_cancelled()
+            && match &self.link {
+                Link::Http { .. } => true,
+                Link::Pipe(pipe) => pipe.is_open(),
+            }
+    }
+
+    /// Ends when the session does: at once for HTTP, whose sessions end only when told so.
+    pub async fn closed(&self) {
+        match &self.link {
+            Link::Http { .. } => self.stop.cancelled().await,
+            Link::Pipe(pipe) => tokio::select! {
+                () = pipe.stop.cancelled() => {}
+                () = self.stop.cancelled() => {}
+            },
+        }
+    }
+
+    pub fn is_idle_since(&self, idle: Duration) -> bool {
+        self.inbound().calls.is_empty() && self.used.lock().elapsed() > idle
+    }
+
+    /// Sends a request and returns the exchange that will bring its answer. The progress token, if
+    /// the client wants progress, is the request's own id.
+    pub async fn send(
+        self: &Arc<Self>,
+        method: &str,
+        mut params: Object,
+        ask: Ask,
+        deadline: &Deadline,
+    ) -> Result<Exchange, SendError> {
+        *self.used.lock() = Instant::now();
+        let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        if ask.progress
+            && let Some(meta) = params.object_mut("_meta")
+        {
+            meta.set("progressToken", Value::number(id));
+        }
+        let text = message::request(&Id::Number(id), method, &params);
+        let place = self.inbound().calls.join(id, ask.interactive, ask.logs, self.queue);
+        match &self.link {
+            Link::Pipe(pipe) => {
+                if !pipe.is_open() {
+                    return Err(SendError::Lost);
+                }
+                tokio::time::timeout_at(deadline.at(), pipe.send(text))
+                    .await
+                    .map_err(|_| deadline.passed())??;
+                Ok(Exchange::shared(pipe.clone(), place))
+            }
+            Link::Http { endpoint, .. } => {
+                let posting = endpoint.post(self.headers.clone(), text);
+                let response = tokio::time::timeout_at(deadline.at(), posting)
+                    .await
+                    .map_err(|_| deadline.passed())??;
+                match Answer::open(response, endpoint.bounds()).await {
+                    Ok(answer) => Ok(Exchange::session(self.clone(), answer, place)),
+                    Err(Ok(refusal)) => Err(self.refused(refusal)),
+                    Err(Err(failure)) => Err(failure.into()),
+                }
+            }
+        }
+    }
+
+    fn refused(&self, refusal: NoAnswer) -> SendError {
+        // Servers say 404 for a session they do not know; some older ones say 400.
+        let unknown_session = self.has_id
+            && (refusal.status == StatusCode::NOT_FOUND
+                || (refusal.status == StatusCode::BAD_REQUEST
+                    && matches!(&refusal.error, Some(Message::Error { error, .. })
+                        if error.message.to_ascii_lowercase().contains("session"))));
+        if unknown_session {
+            self.lost.store(true, Ordering::Relaxed);
+            return SendError::Lost;
+        }
+        match refusal.error {
+            Some(Message::Error { error, .. }) if !matches!(refusal.status.as_u16(), 401 | 403) => {
+                SendError::Rpc(error)
+            }
+            _ => SendError::Failed(refusal.failure()),
+        }
+    }
+
+    /// Asks and waits for the answer, for requests of the gateway's own.
+    pub async fn ask(
+        self: &Arc<Self>,
+        method: &str,
+        params: Object,
+        within: Duration,
+    ) -> Result<Object, SendError> {
+        let deadline = Deadline::new(within, within);
+        let mut exchange = self.send(method, params, Ask::default(), &deadline).await?;
+        loop {
+            match exchange.next(&deadline).await? {
+                Message::Response { result, .. } => return Ok(result),
+                Message::Error { error, .. } => return Err(SendError::Rpc(error)),
+                Message::Notification { method, params } => {
+                    self.inbound().receive(Message::Notification { method, params }).await;
+                }
+                Message::Request { id, .. } => {
+                    let error = RpcError::invalid_params("Nothing can be asked in this request");
+                    exchange.respond(&id, Err(error)).await?;
+                }
+            }
+        }
+    }
+
+    /// Posts a notification or a response.
+    pub async fn post_one_way(&self, text: Bytes) -> Result<(), Failure> {
+        match &self.link {
+            Link::Pipe(pipe) => pipe.send(text).await,
+            Link::Http { endpoint, .. } => {
+                let response = endpoint.post(self.headers.clone(), text).await?;
+                if response.status().is_success() {
+                    return Ok(());
+                }
+                let status = response.status().as_u16();
+                let message = format!("The server refused a message with HTTP {status}");
+                Err(Failure::new(Kind::HttpStatus, message))
+            }
+        }
+    }
+
+    pub fn post_in_background(self: Arc<Self>, text: Bytes) {
+        if let Link::Pipe(pipe) = &self.link {
+            return pipe.try_send(text);
+        }
+        // One short request, bounded by the timeout.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                let _ = tokio::time::timeout(Duration::from_secs(5), self.post_one_way(text)).await;
+            });
+        }
+    }
+
+    /// Takes up a stream that broke before the answer, where the server numbers its events
+    /// (spec 2025-11-25 basic/transports). `None` when it cannot be resumed.
+    pub async fn resume(&self, broken: &Answer) -> Result<Option<Answer>, Failure> {
+        let (Link::Http { endpoint, .. }, Some(last)) = (&self.link, &broken.last_event_id) else {
+            return Ok(None);
+        };
+        let Ok(last_id) = HeaderValue::try_from(last.as_str()) else { return Ok(None) };
+        tokio::time::sleep(Duration::from_millis(broken.retry_ms.unwrap_or(100).clamp(50, 30_000)))
+            .await;
+        let mut headers = self.headers.clone();
+        headers.insert(headers::LAST_EVENT_ID, last_id);
+        match Answer::open(endpoint.get(headers).await?, endpoint.bounds()).await {
+            Ok(mut answer) => {
+                answer.last_event_id = Some(last.clone());
+                answer.retry_ms = broken.retry_ms;
+                Ok(Some(answer))
+            }
+            Err(Ok(_)) => Ok(None),
+            Err(Err(failure)) => Err(failure),
+        }
+    }
+
+    /// Reads the session's listening stream for as long as the session lives (HTTP only). Servers
+    /// that have none say 405.
+    pub async fn listen(self: Arc<Self>) {
+        let Link::Http { endpoint, inbound } = &self.link else { return };
+        let mut last: Option<String> = None;
+        let mut pause = Duration::from_millis(200);
+        while self.is_open() {
+            let mut headers = self.headers.clone();
+            if let Some(id) = last.as_deref().and_then(|id| HeaderValue::try_from(id).ok()) {
+                headers.insert(headers::LAST_EVENT_ID, id);
+            }
+            let opened = tokio::select! {
+                opened = endpoint.get(headers) => opened,
+                () = self.stop.cancelled() => return,
+            };
+            match opened {
+                Ok(response) => match Answer::open(response, endpoint.bounds()).await {
+                    Ok(mut stream) => {
+                        pause = Duration::from_millis(200);
+                        loop {
+                            let message = tokio::select! {
+                                message = stream.next() => message,
+                                () = self.stop.cancelled() => return,
+                            };
+                            let Ok(Some(message)) = message else { break };
+                            if let Some(reply) = inbound.receive(message).await {
+                                self.clone().post_in_background(reply);
+                            }
+                        }
+                        if stream.last_event_id.is_some() {
+                            last = stream.last_event_id;
+                        }
+                        if let Some(retry) = stream.retry_ms {
+                            pause = Duration::from_millis(retry.clamp(50, 30_000));
+                        }
+                    }
+                    Err(Ok(refusal)) if refusal.status.is_client_error() => return,
+                    Err(_) => {}
+                },
+                Err(failure) => tracing::debug!(cause = ?failure.cause, "no listening stream"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(super::jittered(pause)) => {}
+                () = self.stop.cancelled() => return,
+            }
+            pause = (pause * 2).min(Duration::from_secs(30));
+        }
+    }
+
+    /// Ends the session: the program is stopped, the HTTP session deleted.
+    pub fn close(self: &Arc<Self>) {
+        if self.stop.is_cancelled() {
+            return;
+        }
+        self.stop.cancel();
+        match &self.link {
+            Link::Pipe(pipe) => {
+                pipe.end(Failure::new(Kind::Closing, "The server's session is being closed"));
+            }
+            Link::Http { endpoint, .. } => {
+                let (endpoint, headers) = (endpoint.clone(), self.headers.clone());
+                if self.has_id
+                    && let Ok(runtime) = tokio::runtime::Handle::try_current()
+                {
+                    runtime.spawn(async move {
+                        let deleting = endpoint.delete(headers);
+                        let _ = tokio::time::timeout(Duration::from_secs(5), deleting).await;
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// What a request's sender can take beside the answer.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ask {
+    pub interactive: bool,
+    pub logs: bool,
+    pub progress: bool,
+}

@@ -1,0 +1,81 @@
+//! What the gateway seals into `requestState`: bound to the principal, the server and the request,
+//! and good for a while (attack T23).
+
+use doorward_mcp::interaction::Retry;
+use doorward_mcp::{Object, RpcError, method};
+use serde::{Deserialize, Serialize};
+
+use super::{Asked, Server};
+use crate::seal::fingerprint;
+
+#[derive(Debug, Serialize, Deserialize)]
+pub enum State {
+    /// The place of a parked exchange with a handshake-era server.
+    #[serde(rename = "p")]
+    Parked(u64),
+    /// A modern server's own state, to the letter.
+    #[serde(rename = "w")]
+    Wrapped(String),
+    /// Nothing but the wish to ask again (error -32042 of 2025-11-25).
+    #[serde(rename = "a")]
+    Again,
+}
+
+/// What the sealed state is good for: this server, method and parameters, and no other. Members
+/// that may differ from round to round are left out; their order does not matter.
+fn purpose(server: &str, asked: &Asked<'_>) -> String {
+    let mut params = asked.params.clone();
+    params.remove("_meta");
+    let canonical = params.to_serde().to_string();
+    fingerprint(&[server.as_bytes(), asked.method.as_bytes(), canonical.as_bytes()])
+}
+
+impl Server {
+    pub(super) fn seal_state(&self, asked: &Asked<'_>, state: &State) -> String {
+        let lifetime = self.shared.parking.patience();
+        let purpose = purpose(&self.name, asked);
+        self.shared.sealer.seal(state, asked.principal, &purpose, Some(lifetime))
+    }
+
+    pub(super) fn open_state(
+        &self,
+        asked: &Asked<'_>,
+        retry: &Retry,
+    ) -> Result<Option<State>, RpcError> {
+        let Some(sealed) = &retry.state else { return Ok(None) };
+        let purpose = purpose(&self.name, asked);
+        self.shared.sealer.open(sealed, asked.principal, &purpose).map(Some).map_err(|_| refused())
+    }
+}
+
+/// The one answer to any `requestState` that does not fit: which check failed is not told.
+pub fn refused() -> RpcError {
+    RpcError::invalid_params("'requestState' is not valid for this request, or has expired")
+}
+
+/// Task ids name their server and owner, so that they find both again.
+impl Server {
+    pub fn seal_task(&self, principal: &str, task: &str) -> String {
+        self.shared.sealer.seal(&task, principal, &task_purpose(&self.name), None)
+    }
+
+    pub fn open_task(&self, principal: &str, sealed: &str) -> Option<String> {
+        self.shared.sealer.open(sealed, principal, &task_purpose(&self.name)).ok()
+    }
+
+    /// Replaces the server's task id in a result or notification by the sealed one.
+    pub(super) fn cover_task(&self, principal: &str, result: &mut Object) {
+        if let Some(task) = result.string("taskId").map(std::borrow::Cow::into_owned) {
+            result.set("taskId", self.seal_task(principal, &task).as_str());
+        }
+    }
+}
+
+fn task_purpose(server: &str) -> String {
+    format!("task:{server}")
+}
+
+/// Whether a request names a task.
+pub fn names_a_task(of: &str) -> bool {
+    matches!(of, method::TASKS_GET | method::TASKS_UPDATE | method::TASKS_CANCEL)
+}
