@@ -1,6 +1,5 @@
 //! What is counted and measured, in the OpenMetrics form.
 
-
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
