@@ -36,6 +36,7 @@ pub fn contact() -> Contact {
     Contact::new(Era::Modern, Transport::BuiltIn, about, Link::Sample)
 }
 
+#[allow(clippy::needless_pass_by_value)] // Reads better where it is called.
 fn object(value: serde_json::Value) -> Object {
     Object::from_serde(&value).unwrap_or_default()
 }

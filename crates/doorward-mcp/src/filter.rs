@@ -40,7 +40,10 @@ impl Filter {
             Some(value) => value
                 .as_array()
                 .and_then(|items| {
-                    items.iter().map(|item| item.as_str().map(|text| text.into_owned())).collect()
+                    items
+                        .iter()
+                        .map(|item| item.as_str().map(std::borrow::Cow::into_owned))
+                        .collect()
                 })
                 .ok_or_else(|| wrong(&format!("'{name}' must be an array of strings"))),
         };

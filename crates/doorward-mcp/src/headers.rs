@@ -23,11 +23,10 @@ const CLOSE: &str = "?=";
 /// The value of a mirrored header: as it is when it is plain visible ASCII, else
 /// `=?base64?…?=` around the base64 of its UTF-8.
 pub fn encode(value: &str) -> Cow<'_, str> {
-    let plain = value.bytes().all(|byte| matches!(byte, 0x20..=0x7e))
-        && !value.starts_with(' ')
-        && !value.ends_with(' ')
-        && !(value.starts_with(OPEN) && value.ends_with(CLOSE));
-    if plain {
+    let visible = value.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
+    let padded = value.starts_with(' ') || value.ends_with(' ');
+    let looks_encoded = value.starts_with(OPEN) && value.ends_with(CLOSE);
+    if visible && !padded && !looks_encoded {
         Cow::Borrowed(value)
     } else {
         Cow::Owned(format!("{OPEN}{}{CLOSE}", STANDARD.encode(value)))

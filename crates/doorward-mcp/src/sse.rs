@@ -337,7 +337,7 @@ mod tests {
             }
             let cut = decode(&chunks, 1 << 16).unwrap();
             prop_assert_eq!(&whole, &cut);
-            let expected: Vec<_> = payloads.iter().map(|p| p.as_bytes()).collect();
+            let expected: Vec<_> = payloads.iter().map(std::string::String::as_bytes).collect();
             prop_assert_eq!(data(&cut), expected);
         }
 

@@ -68,7 +68,7 @@ impl http_body::Body for Body {
 pub async fn read(mut body: Incoming, shared: &Shared) -> Result<Bytes, (StatusCode, RpcError)> {
     let limit = shared.limits.body.0;
     let too_large = || {
-        let why = format!("The body is larger than the limit of {} bytes", limit);
+        let why = format!("The body is larger than the limit of {limit} bytes");
         (StatusCode::PAYLOAD_TOO_LARGE, RpcError::invalid_request(why))
     };
     if http_body::Body::size_hint(&body).lower() > limit as u64 {

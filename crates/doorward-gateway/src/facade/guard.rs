@@ -26,9 +26,8 @@ pub fn check(
             return Err("'Host' stands twice");
         }
         let host = host.to_str().ok().map(host_name);
-        let known = host.is_some_and(|host| {
-            is_loopback(&host) || settings.allowed_hosts.iter().any(|allowed| *allowed == host)
-        });
+        let known =
+            host.is_some_and(|host| is_loopback(&host) || settings.allowed_hosts.contains(&host));
         if local.ip().is_loopback() && !known {
             return Err("This host name is not allowed; see 'allowed_hosts'");
         }

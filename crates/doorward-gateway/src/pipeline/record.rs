@@ -42,7 +42,7 @@ impl Stage for Record {
                     kind = failure.kind.as_str(),
                     cause = failure.cause.as_deref().unwrap_or_default(),
                     "the call failed: {failure}"
-                )
+                );
             }
         }
     }

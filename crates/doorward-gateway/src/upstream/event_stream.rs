@@ -34,7 +34,7 @@ pub async fn open(
     let (stream, path) = tokio::time::timeout(within, opening)
         .await
         .map_err(|_| Failure::new(Kind::Timeout, "The server did not open its stream in time"))??;
-    let post_to = endpoint.at(resolve(&endpoint.uri, &path)?);
+    let post_to = endpoint.at(resolve(endpoint.uri(), &path)?);
     let (pipe, queue) = Pipe::new(inbound);
     tokio::spawn(read(stream, pipe.clone()));
     tokio::spawn(write(post_to, queue, pipe.clone()));

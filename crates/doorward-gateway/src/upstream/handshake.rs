@@ -127,7 +127,7 @@ impl Server {
             Ok(_) => *session.level.lock() = Some(level),
             Err(SendError::Lost) => return Err(SendError::Lost),
             Err(error) => {
-                tracing::debug!(server = &*self.name, ?error, "the log level was not set")
+                tracing::debug!(server = &*self.name, ?error, "the log level was not set");
             }
         }
         Ok(())

@@ -2,6 +2,7 @@
 //! of events.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -26,8 +27,13 @@ type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 /// A server's endpoint and what is sent to it with every request.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
+    uri: Uri,
+    target: Arc<Target>,
+}
+
+#[derive(Debug)]
+struct Target {
     client: HttpClient,
-    pub uri: Uri,
     headers: HeaderMap,
     bounds: Bounds,
 }
@@ -105,16 +111,21 @@ impl Endpoint {
             value.set_sensitive(true);
             headers.insert(HeaderName::try_from(name).ok()?, value);
         }
-        Some(Self { client, uri, headers, bounds: Bounds::new(limits) })
+        let target = Target { client, headers, bounds: Bounds::new(limits) };
+        Some(Self { uri, target: Arc::new(target) })
     }
 
     /// The same server at another path of the same origin (HTTP+SSE names where to post).
     pub fn at(&self, uri: Uri) -> Self {
-        Self { uri, ..self.clone() }
+        Self { uri, target: self.target.clone() }
+    }
+
+    pub fn uri(&self) -> &Uri {
+        &self.uri
     }
 
     pub fn bounds(&self) -> Bounds {
-        self.bounds
+        self.target.bounds
     }
 
     pub async fn post(&self, extra: HeaderMap, body: Bytes) -> Result<Response<Incoming>, Failure> {
@@ -143,14 +154,14 @@ impl Endpoint {
         *request.uri_mut() = self.uri.clone();
         let headers = request.headers_mut();
         *headers = extra;
-        for (name, value) in &self.headers {
+        for (name, value) in &self.target.headers {
             headers.insert(name, value.clone());
         }
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
         if with_body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        self.client.request(request).await.map_err(|error| {
+        self.target.client.request(request).await.map_err(|error| {
             let cause = cause_chain(&error);
             if error.is_connect() {
                 Failure::new(Kind::Unreachable, "The server cannot be reached").because(cause)

@@ -354,8 +354,9 @@ impl Server {
             }
             method::RESOURCE_UPDATED | method::TASK_CHANGED => {}
             // The outcome of an URL elicitation is learnt by asking again.
-            "notifications/elicitation/complete" | "notifications/tasks/status" => return true,
-            method::ACKNOWLEDGED => return true,
+            "notifications/elicitation/complete"
+            | "notifications/tasks/status"
+            | method::ACKNOWLEDGED => return true,
             _ => return false,
         }
         self.shared.switchboard.publish(&self.name, name, params);

@@ -310,8 +310,9 @@ impl Server {
                 }
                 self.cover_task(asked.principal, &mut result);
             }
-            // An extension's: whoever declared it knows what it means.
-            _ => {}
+            // An extension's: whoever declared one knows what it means.
+            _ if asked.client.capabilities.contains("extensions") => {}
+            unknown => return Err(invalid(&format!("its type '{unknown}' is not known"))),
         }
         Ok(result)
     }

@@ -18,7 +18,7 @@ use crate::call::Failure;
 
 /// What the question came to.
 enum Verdict {
-    Modern(About),
+    Modern(Box<About>),
     Handshake,
 }
 
@@ -41,7 +41,7 @@ impl Server {
         let way = Way::Http(endpoint.clone());
         if let Verdict::Modern(about) = self.discover(&way).await? {
             let link = Link::Modern(way);
-            return Ok((Contact::new(Era::Modern, Transport::StreamableHttp, about, link), None));
+            return Ok((Contact::new(Era::Modern, Transport::StreamableHttp, *about, link), None));
         }
         let link = Link::Http(endpoint.clone());
         match self.shake_hands(&link).await {
@@ -67,7 +67,7 @@ impl Server {
         match verdict {
             Ok(Verdict::Modern(about)) => {
                 let link = Link::Modern(Way::Pipe(pipe));
-                Ok((Contact::new(Era::Modern, Transport::Stdio, about, link), None))
+                Ok((Contact::new(Era::Modern, Transport::Stdio, *about, link), None))
             }
             Ok(Verdict::Handshake) => {
                 // Some servers do not survive an unknown first message: then a new process.
@@ -167,7 +167,7 @@ fn verdict_of(result: &Object) -> Result<Verdict, Failure> {
         })
     };
     if speaks(Revision::NEWEST) {
-        return Ok(Verdict::Modern(About::from_discover(result)));
+        return Ok(Verdict::Modern(Box::new(About::from_discover(result))));
     }
     if Revision::ALL.into_iter().any(speaks) {
         return Ok(Verdict::Handshake);
@@ -188,7 +188,7 @@ fn verdict_of_error(error: &RpcError) -> Result<Verdict, Failure> {
     let modern_only = !supported.is_empty()
         && supported
             .iter()
-            .filter_map(|version| version.as_str())
+            .filter_map(doorward_mcp::Value::as_str)
             .all(|version| *version > *Revision::NEWEST_HANDSHAKE.as_str());
     if modern_only {
         return Err(Failure::new(

@@ -177,7 +177,7 @@ async fn write_lines(
             () = stop.cancelled() => return,
         };
         let Some(text) = text else { return };
-        let line = one_line(text);
+        let line = one_line(&text);
         let written = tokio::select! {
             written = async {
                 stdin.write_all(&line).await?;
@@ -192,9 +192,9 @@ async fn write_lines(
 }
 
 /// A message as one line: line ends between its tokens become spaces; within strings JSON has none.
-fn one_line(text: Bytes) -> Bytes {
+fn one_line(text: &[u8]) -> Bytes {
     let mut line = BytesMut::with_capacity(text.len() + 1);
-    line.extend_from_slice(&text);
+    line.extend_from_slice(text);
     for byte in line.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
         *byte = b' ';
     }
@@ -325,6 +325,6 @@ mod tests {
 
     #[test]
     fn a_message_is_one_line() {
-        assert_eq!(one_line(Bytes::from_static(b"{\n\"a\":\r\n1}")), "{ \"a\":  1}\n");
+        assert_eq!(one_line(b"{\n\"a\":\r\n1}"), "{ \"a\":  1}\n");
     }
 }

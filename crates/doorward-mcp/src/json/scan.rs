@@ -301,7 +301,7 @@ impl<'a> Scan<'a> {
         let compared = if strict { fold(key.clone()) } else { key.clone() };
         let seen = if let Some(set) = large {
             !set.insert(compared.into_owned())
-        } else if keys.iter().any(|earlier| *earlier == compared) {
+        } else if keys.contains(&compared) {
             true
         } else if keys.len() < 24 {
             keys.push(compared);
