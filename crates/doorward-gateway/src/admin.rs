@@ -10,6 +10,8 @@ use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
+use hyper::body::Incoming;
+use tower::ServiceExt;
 
 use crate::facade::guard;
 use crate::gateway::Gateway;
@@ -23,11 +25,18 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .with_state(gateway)
 }
 
-/// Refuses foreign hosts and origins, as the other doors do (attack T10).
-pub fn refusal<B>(gateway: &Gateway, local: SocketAddr, request: &Request<B>) -> Option<Response> {
-    let checked = guard::check(&gateway.settings(), local, request.headers());
-    let why = checked.err()?;
-    Some((StatusCode::FORBIDDEN, format!("{why}\n")).into_response())
+/// Answers one request. Foreign hosts and origins are refused, as at the other doors (attack T10).
+pub async fn answer(
+    gateway: Arc<Gateway>,
+    router: Router,
+    local: SocketAddr,
+    request: Request<Incoming>,
+) -> Response {
+    if let Err(why) = guard::check(&gateway.settings(), local, request.headers()) {
+        return (StatusCode::FORBIDDEN, format!("{why}\n")).into_response();
+    }
+    let Ok(response) = router.oneshot(request).await;
+    response
 }
 
 async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {

@@ -401,6 +401,14 @@ impl Gateway {
         metrics.text()
     }
 
+    /// Ends the streams on which clients only listen, gracefully, so that they go elsewhere; calls
+    /// go on. To be repeated while calls end: a stream that also carries answers ends with the last.
+    pub fn close_streams(&self) {
+        self.closing.cancel();
+        self.shared.switchboard.close();
+        self.sessions.close_streams();
+    }
+
     /// Ends the gateway once its doors are closed: streams end gracefully, waiting calls are given
     /// up, programs are stopped. Returns whether everything ended in time.
     pub async fn stop(&self, within: Duration) -> bool {

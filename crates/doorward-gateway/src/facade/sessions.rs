@@ -151,6 +151,17 @@ impl Sessions {
         }
     }
 
+    /// Ends the streams on which nothing but changes is told: the gateway shuts down.
+    pub fn close_streams(&self) {
+        let all: Vec<_> = self.open.lock().values().cloned().collect();
+        for session in all {
+            // The one stream of HTTP+SSE carries the answers, too.
+            if session.main.is_numbered() || session.calls.lock().is_empty() {
+                session.main.end();
+            }
+        }
+    }
+
     pub fn close(&self) {
         let all: Vec<_> = self.open.lock().drain().map(|(_, session)| session).collect();
         all.iter().for_each(|session| session.close());

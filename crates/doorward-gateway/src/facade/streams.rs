@@ -47,6 +47,10 @@ impl OutStream {
         Self { id, keep, queue, patience, numbered, state: Mutex::default() }
     }
 
+    pub fn is_numbered(&self) -> bool {
+        self.numbered
+    }
+
     fn event_id(&self, number: u64) -> String {
         format!("{:x}-{number:x}", self.id)
     }

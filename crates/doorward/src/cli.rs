@@ -1,0 +1,225 @@
+//! The command line as it is typed.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use url::Url;
+
+/// The door between AI agents and the MCP servers they use.
+#[derive(Debug, Parser)]
+#[command(name = "doorward", version, about, propagate_version = true, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  something failed that has no code of its own
+  2  the command line is wrong
+  3  the configuration is wrong
+  4  the gateway cannot be reached
+  5  the call was refused, or answered with an error
+  6  the tool ran and reported an error of its own";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the gateway
+    Serve(Serve),
+    /// Check a configuration file and say what is wrong with it, where, and what was expected
+    Check(Check),
+    /// Merge configuration files of agents and editors into one doorward.yaml
+    Import(Import),
+    /// Print the JSON Schema of doorward.yaml, with which editors complete it
+    Schema,
+    /// Speak MCP over standard input and output, for clients that can only start a command
+    Connect(Connect),
+    /// Show the servers behind a running gateway: state, era, transport, latency, tools
+    Servers(Servers),
+    /// List the tools that a running gateway offers
+    Tools(Tools),
+    /// Call a tool through a running gateway
+    Call(Call),
+    /// Print a completion script for a shell
+    Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Serve {
+    /// Configuration: a doorward.yaml, or the JSON file of Claude, Cursor, Windsurf, VS Code.
+    /// Without it a built-in sample server is served
+    #[arg(short, long, value_name = "FILE", env = "DOORWARD_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Where clients connect [default: what the configuration says, else 127.0.0.1:7300]
+    #[arg(long, value_name = "ADDRESS", env = "DOORWARD_LISTEN")]
+    pub listen: Option<SocketAddr>,
+    /// Where health, metrics and state are told, or `off` [default: what the configuration says,
+    /// else 127.0.0.1:7301]
+    #[arg(long, value_name = "ADDRESS", env = "DOORWARD_ADMIN", value_parser = parse_admin)]
+    pub admin: Option<Admin>,
+    /// What to log: a level, or directives such as `info,doorward_gateway=debug`
+    #[arg(long, value_name = "LEVEL", env = "DOORWARD_LOG", default_value = "info")]
+    pub log: String,
+    /// How to write the log, on standard error
+    #[arg(long, value_name = "FORMAT", env = "DOORWARD_LOG_FORMAT", default_value = "auto")]
+    pub log_format: LogFormat,
+    /// Do not watch the configuration file; it is read again at SIGHUP only
+    #[arg(long, requires = "config")]
+    pub no_watch: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admin {
+    Off,
+    At(SocketAddr),
+}
+
+fn parse_admin(text: &str) -> Result<Admin, String> {
+    if text == "off" {
+        return Ok(Admin::Off);
+    }
+    text.parse().map(Admin::At).map_err(|_| "expected an address such as 127.0.0.1:7301, or off".into())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Pretty on a terminal, JSON otherwise
+    Auto,
+    Pretty,
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub struct Check {
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Tell the findings as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Import {
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Where to write the result, `-` for standard output
+    #[arg(short, long, value_name = "FILE", default_value = "doorward.yaml")]
+    pub output: PathBuf,
+    /// Write over an output file that exists
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// How a client command reaches the gateway.
+#[derive(Debug, Clone, Args)]
+pub struct Target {
+    /// The endpoint: all servers at /mcp, one at /mcp/<server>
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "DOORWARD_URL",
+        default_value = "http://127.0.0.1:7300/mcp"
+    )]
+    pub url: Url,
+    /// A header to send along, `Name: value`; may be given several times
+    #[arg(long = "header", value_name = "HEADER", value_parser = parse_header)]
+    pub headers: Vec<(String, String)>,
+}
+
+fn parse_header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("expected 'Name: value'")?;
+    let (name, value) = (name.trim(), value.trim());
+    if http::HeaderName::try_from(name).is_err() || http::HeaderValue::try_from(value).is_err() {
+        return Err("expected 'Name: value'".into());
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+#[derive(Debug, Args)]
+pub struct Connect {
+    /// The endpoint to speak to: all servers at /mcp, one at /mcp/<server>
+    #[arg(value_name = "URL", env = "DOORWARD_URL", default_value = "http://127.0.0.1:7300/mcp")]
+    pub url: Url,
+    /// A header to send along, `Name: value`; may be given several times
+    #[arg(long = "header", value_name = "HEADER", value_parser = parse_header)]
+    pub headers: Vec<(String, String)>,
+    /// What to log on standard error: a level, or directives
+    #[arg(long, value_name = "LEVEL", env = "DOORWARD_LOG", default_value = "warn")]
+    pub log: String,
+}
+
+#[derive(Debug, Args)]
+pub struct Servers {
+    /// The gateway's admin listener
+    #[arg(
+        long,
+        value_name = "URL",
+        env = "DOORWARD_ADMIN_URL",
+        default_value = "http://127.0.0.1:7301"
+    )]
+    pub admin_url: Url,
+    /// Tell the states as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Tools {
+    #[command(flatten)]
+    pub target: Target,
+    /// Print the whole definitions as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Call {
+    /// The tool's name, as `doorward tools` lists it
+    pub name: String,
+    /// Arguments: `name=value` pairs, each read as the tool's schema says, or one JSON object
+    #[arg(value_name = "ARGUMENT")]
+    pub arguments: Vec<String>,
+    #[command(flatten)]
+    pub target: Target,
+    /// Print the whole result as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Whether the server's questions are asked on the terminal
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub ask: Ask,
+    /// A folder the server may be told of as a root; may be given several times
+    #[arg(long = "root", value_name = "FOLDER")]
+    pub roots: Vec<PathBuf>,
+    /// Show the server's log messages from this level on
+    #[arg(long, value_name = "LEVEL", value_parser = parse_level)]
+    pub log_level: Option<doorward_mcp::meta::LogLevel>,
+}
+
+fn parse_level(text: &str) -> Result<doorward_mcp::meta::LogLevel, String> {
+    doorward_mcp::meta::LogLevel::parse(text).ok_or_else(|| {
+        "expected debug, info, notice, warning, error, critical, alert or emergency".into()
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Ask {
+    /// When standard input is a terminal
+    Auto,
+    /// Always; answers are read from standard input, a line each
+    Always,
+    /// Never; the server is told that nobody can be asked
+    Never,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,208 @@
+//! A client of the gateway's, in the stateless form of 2026-07-28: for the commands that list and
+//! call tools.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use doorward_gateway::call::Failure;
+use doorward_gateway::settings::{Limits, Secret, ServerSettings};
+use doorward_gateway::upstream::http::{self as wire, Answer, Endpoint};
+use doorward_mcp::error::Kind;
+use doorward_mcp::meta::{self, Client as Identity};
+use doorward_mcp::param_headers::{self, ParamHeader};
+use doorward_mcp::{
+    Id, Message, Object, Revision, RpcError, Value, headers, message, method,
+};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use url::Url;
+
+use crate::commands::{Exit, Failed};
+
+/// Pages that are fetched of one list.
+const MAX_PAGES: usize = 1_000;
+
+/// Why a request has no result.
+#[derive(Debug)]
+pub enum Error {
+    /// The gateway cannot be reached, or does not answer as one.
+    Unreachable(Failure),
+    Rpc(RpcError),
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        Self::Unreachable(failure)
+    }
+}
+
+impl From<Error> for Failed {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Unreachable(failure) => {
+                let cause = failure.cause.as_ref().map(|cause| format!(": {cause}"));
+                let hint = match failure.kind {
+                    Kind::Unreachable => "; is it running? Start it with 'doorward serve'",
+                    _ => "",
+                };
+                let message = failure.message.replace("The server", "the gateway");
+                Self::new(
+                    Exit::Unreachable,
+                    format!("{message}{}{hint}", cause.unwrap_or_default()),
+                )
+            }
+            Error::Rpc(error) => Self::new(Exit::Refused, describe(&error)),
+        }
+    }
+}
+
+/// An error's words, code and data.
+fn describe(error: &RpcError) -> String {
+    let data = error.data.as_ref().map(|data| format!("\n  {}", String::from_utf8_lossy(&data.to_bytes())));
+    format!("{} (code {}){}", error.message, error.code, data.unwrap_or_default())
+}
+
+/// An endpoint to send to, with the headers that the user asked for.
+pub fn endpoint(url: &Url, headers: &[(String, String)]) -> Result<Endpoint, Failed> {
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(Failed::new(Exit::Usage, format!("{url} is no http:// or https:// URL")));
+    }
+    let settings = ServerSettings {
+        url: Some(url.clone()),
+        headers: headers
+            .iter()
+            .map(|(name, value)| (name.clone(), Secret(value.clone())))
+            .collect(),
+        ..ServerSettings::default()
+    };
+    let limits = Limits::default();
+    Endpoint::new(wire::client(std::time::Duration::from_secs(5)), &settings, &limits)
+        .ok_or_else(|| Failed::new(Exit::Usage, format!("{url} cannot be used")))
+}
+
+/// The headers that a request of 2026-07-28 needs.
+pub fn modern_headers(method: &str, params: &Object) -> HeaderMap {
+    let mut sent = HeaderMap::new();
+    let mut set = |name: &'static str, value: &str| {
+        if let Ok(value) = HeaderValue::try_from(&*headers::encode(value)) {
+            sent.insert(HeaderName::from_static(name), value);
+        }
+    };
+    set(headers::PROTOCOL_VERSION, Revision::NEWEST.as_str());
+    set(headers::METHOD, method);
+    if let Some(name) = method::name_member(method).and_then(|member| params.string(member)) {
+        set(headers::NAME, &name);
+    }
+    sent
+}
+
+/// The arguments that each tool wants mirrored in headers.
+#[derive(Debug, Default)]
+pub struct Mirrors(HashMap<String, Vec<ParamHeader>>);
+
+impl Mirrors {
+    /// Learns from the tools of a page of `tools/list`.
+    pub fn learn(&mut self, result: &Object) {
+        let tools = result.get("tools").and_then(Value::as_array).unwrap_or_default();
+        for tool in tools.iter().filter_map(Value::as_object) {
+            let (Some(name), Some(schema)) = (tool.string("name"), tool.get("inputSchema")) else {
+                continue;
+            };
+            let schema = serde_json::from_slice(&schema.to_bytes()).unwrap_or_default();
+            if let Ok(mirrors) = param_headers::read(&schema) {
+                self.0.insert(name.into_owned(), mirrors);
+            }
+        }
+    }
+
+    /// Adds the headers of a call to a tool that is known.
+    pub fn add(&self, params: &Object, sent: &mut HeaderMap) {
+        let Some(mirrors) = params.string("name").and_then(|name| self.0.get(name.as_ref())) else {
+            return;
+        };
+        let arguments = params.object("arguments");
+        for mirror in mirrors {
+            let Ok(Some(value)) = mirror.value(arguments.as_deref()) else { continue };
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::try_from(&mirror.header), HeaderValue::try_from(value))
+            {
+                sent.append(name, value);
+            }
+        }
+    }
+}
+
+/// A client that knows who it is.
+#[derive(Debug)]
+pub struct Client {
+    endpoint: Endpoint,
+    identity: Identity,
+    next_id: i64,
+    pub mirrors: Mirrors,
+}
+
+impl Client {
+    pub fn new(endpoint: Endpoint, capabilities: Object, log_level: Option<meta::LogLevel>) -> Self {
+        let info = serde_json::json!({ "name": "doorward-cli", "version": env!("CARGO_PKG_VERSION") });
+        let identity =
+            Identity { info: Some(Value::from_serde(&info)), capabilities, log_level };
+        Self { endpoint, identity, next_id: 0, mirrors: Mirrors::default() }
+    }
+
+    /// Sends a request; what is told before its answer goes to `notice`.
+    pub async fn request(
+        &mut self,
+        method: &str,
+        mut params: Object,
+        notice: &mut dyn FnMut(&str, &Object),
+    ) -> Result<Object, Error> {
+        self.next_id += 1;
+        let id = Id::Number(self.next_id);
+        meta::put_client(&mut params, &self.identity, Revision::NEWEST);
+        let mut sent = modern_headers(method, &params);
+        if method == method::TOOLS_CALL {
+            self.mirrors.add(&params, &mut sent);
+        }
+        let body: Bytes = message::request(&id, method, &params);
+        let response = self.endpoint.post(sent, body).await?;
+        let mut answer = match Answer::open(response, self.endpoint.bounds()).await {
+            Ok(answer) => answer,
+            Err(Err(failure)) => return Err(failure.into()),
+            Err(Ok(none)) => {
+                return Err(match none.error {
+                    Some(Message::Error { error, .. }) => Error::Rpc(error),
+                    _ => Error::Unreachable(none.failure()),
+                });
+            }
+        };
+        while let Some(message) = answer.next().await? {
+            match message {
+                Message::Response { id: of, result } if of == id => return Ok(result),
+                Message::Error { error, .. } => return Err(Error::Rpc(error)),
+                Message::Notification { method, params } => notice(&method, &params),
+                Message::Response { .. } | Message::Request { .. } => {}
+            }
+        }
+        Err(Failure::new(Kind::StreamEnded, "The server ended the answer before it was complete").into())
+    }
+
+    /// All tools, page by page.
+    pub async fn tools(&mut self) -> Result<Vec<Object>, Error> {
+        let mut tools = Vec::new();
+        let mut cursor: Option<Value> = None;
+        for _ in 0..MAX_PAGES {
+            let mut params = Object::new();
+            if let Some(cursor) = cursor.take() {
+                params.set("cursor", cursor);
+            }
+            let page = self.request(method::TOOLS_LIST, params, &mut |_, _| {}).await?;
+            self.mirrors.learn(&page);
+            let items = page.get("tools").and_then(Value::as_array).unwrap_or_default();
+            tools.extend(items.iter().filter_map(|tool| tool.as_object().map(std::borrow::Cow::into_owned)));
+            cursor = page.get("nextCursor").filter(|cursor| !cursor.is_null()).cloned();
+            if cursor.is_none() {
+                break;
+            }
+        }
+        Ok(tools)
+    }
+}

@@ -1,0 +1,109 @@
+//! Progress, log messages and results, as people read them. Whatever a server wrote is shown so
+//! that it cannot act on the terminal.
+
+use std::io::{IsTerminal, Write, stderr};
+
+use doorward_mcp::{Object, Value};
+
+use crate::commands::Failed;
+use crate::terminal::{self, harmless, one_line};
+
+const BAR: usize = 24;
+
+/// The progress of a call: one line that is written over on a terminal, a line each elsewhere.
+#[derive(Debug, Default)]
+pub struct Progress {
+    shown: bool,
+}
+
+impl Progress {
+    pub fn show(&mut self, params: &Object) {
+        let number = |name: &str| {
+            let text = params.get(name)?.to_bytes();
+            std::str::from_utf8(&text).ok()?.parse::<f64>().ok()
+        };
+        let done = number("progress").unwrap_or(0.0);
+        let message = params.string("message").map(|text| one_line(&text)).unwrap_or_default();
+        let line = match number("total").filter(|total| *total > 0.0) {
+            Some(total) => {
+                let full = ((done / total).clamp(0.0, 1.0) * BAR as f64) as usize;
+                format!("[{}{}] {done}/{total} {message}", "#".repeat(full), " ".repeat(BAR - full))
+            }
+            None => format!("[{done}] {message}"),
+        };
+        if stderr().is_terminal() {
+            eprint!("\r\x1b[K{}", line.trim_end());
+            self.shown = true;
+        } else {
+            eprintln!("{}", line.trim_end());
+        }
+    }
+
+    pub fn clear(&mut self) {
+        if std::mem::take(&mut self.shown) {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
+
+pub fn log(params: &Object) {
+    let level = params.string("level").unwrap_or_default();
+    let text = match params.get("data") {
+        Some(data) => data.as_str().map_or_else(
+            || String::from_utf8_lossy(&data.to_bytes()).into_owned(),
+            std::borrow::Cow::into_owned,
+        ),
+        None => String::new(),
+    };
+    eprintln!("{}: {}", one_line(&level), harmless(&text));
+}
+
+/// The result on standard output; a tool's own error on standard error.
+pub fn result(result: &Object, json: bool) -> Result<(), Failed> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{:#}", result.to_serde())?;
+        return Ok(());
+    }
+    let mut text = String::new();
+    let content = result.get("content").and_then(Value::as_array).unwrap_or_default();
+    for block in content.iter().filter_map(Value::as_object) {
+        text.push_str(&one(&block));
+        if !text.ends_with('\n') {
+            text.push('\n');
+        }
+    }
+    if text.is_empty()
+        && let Some(structured) = result.get("structuredContent")
+    {
+        let value: serde_json::Value = serde_json::from_slice(&structured.to_bytes()).unwrap_or_default();
+        text = format!("{value:#}\n");
+    }
+    if result.get("isError").and_then(Value::as_bool) == Some(true) {
+        terminal::complain(text.trim_end());
+    } else {
+        out.write_all(harmless(&text).as_bytes())?;
+    }
+    Ok(())
+}
+
+/// One block of content.
+fn one(block: &Object) -> String {
+    let said = |name: &str| block.string(name).map(std::borrow::Cow::into_owned).unwrap_or_default();
+    match said("type").as_str() {
+        "text" => said("text"),
+        kind @ ("image" | "audio") => {
+            let bytes = said("data").len() / 4 * 3;
+            format!("[{kind} {}, about {bytes} bytes; --json shows it]", said("mimeType"))
+        }
+        "resource_link" => format!("[resource {} {}]", said("uri"), said("name")),
+        "resource" => match block.object("resource") {
+            Some(resource) => match resource.string("text") {
+                Some(text) => text.into_owned(),
+                None => format!("[resource {}]", resource.string("uri").unwrap_or_default()),
+            },
+            None => "[resource]".into(),
+        },
+        other => format!("[{other}; --json shows it]"),
+    }
+}

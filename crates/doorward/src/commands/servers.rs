@@ -1,0 +1,82 @@
+//! `doorward servers`: how the servers behind a running gateway are doing.
+
+use std::io::Write;
+
+use http_body_util::BodyExt;
+use serde::Deserialize;
+
+use super::{Exit, Failed};
+use crate::cli::Servers;
+use crate::terminal::{self, one_line};
+use crate::client;
+
+/// What the admin listener tells of a server, as far as the table shows it.
+#[derive(Debug, Deserialize)]
+struct State {
+    name: String,
+    state: String,
+    era: Option<String>,
+    revision: Option<String>,
+    transport: Option<String>,
+    latency_ms: Option<f64>,
+    tools: Option<usize>,
+    problem: Option<String>,
+}
+
+pub async fn run(options: Servers) -> Result<(), Failed> {
+    let url = options.admin_url.join("/servers");
+    let url = url.map_err(|error| Failed::new(Exit::Usage, error.to_string()))?;
+    let endpoint = client::endpoint(&url, &[])?;
+    let response = endpoint.get(http::HeaderMap::new()).await.map_err(client::Error::from)?;
+    let status = response.status();
+    let body = response.into_body().collect().await.map_err(|error| {
+        Failed::new(Exit::Unreachable, format!("the gateway's answer broke off: {error}"))
+    })?;
+    let body = body.to_bytes();
+    if !status.is_success() {
+        let why = format!("the gateway answered with HTTP {status}: {}", String::from_utf8_lossy(&body));
+        return Err(Failed::new(Exit::Refused, why));
+    }
+    let mut out = std::io::stdout().lock();
+    let not_ours = |error| Failed::new(Exit::Unreachable, format!("{url} is no gateway's admin listener: {error}"));
+    if options.json {
+        let states: serde_json::Value = serde_json::from_slice(&body).map_err(not_ours)?;
+        writeln!(out, "{states:#}")?;
+        return Ok(());
+    }
+    let states: Vec<State> = serde_json::from_slice(&body).map_err(not_ours)?;
+    let mut rows = vec![["NAME", "STATE", "ERA", "REVISION", "TRANSPORT", "LATENCY", "TOOLS"].map(str::to_owned)];
+    for state in &states {
+        let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+        rows.push([
+            one_line(&state.name),
+            state.state.clone(),
+            or_dash(&state.era),
+            or_dash(&state.revision),
+            or_dash(&state.transport),
+            state.latency_ms.map_or_else(|| "-".into(), |ms| format!("{ms:.1} ms")),
+            state.tools.map_or_else(|| "-".into(), |count| count.to_string()),
+        ]);
+    }
+    let color = terminal::color();
+    for (at, row) in rows.iter().enumerate() {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let width = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+            let padded = format!("{cell:width$}");
+            let code = match cell.as_str() {
+                _ if at == 0 => "1",
+                "up" => "32",
+                "down" => "31",
+                _ => "0",
+            };
+            line.push_str(&terminal::paint(&padded, code, color));
+            line.push_str("  ");
+        }
+        writeln!(out, "{}", line.trim_end())?;
+        if let Some(problem) = at.checked_sub(1).and_then(|at| states[at].problem.as_ref()) {
+            writeln!(out, "    {}", one_line(problem))?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,169 @@
+//! Reads configuration files: the gateway's own `doorward.yaml`, and the JSON files of agents and
+//! editors as they are. Everything wrong is found in one go and told with its place.
+
+mod expand;
+mod foreign;
+mod report;
+mod tree;
+
+use std::path::{Path, PathBuf};
+
+use doorward_gateway::Settings;
+pub use doorward_gateway::settings::Problem;
+
+use self::expand::{Dialect, Surroundings};
+use self::tree::{Node, Place};
+pub use report::{Color, Finding, Report};
+
+/// Largest file that is read as a configuration.
+const MAX_FILE: u64 = 4 << 20;
+/// Type errors that are looked for in one file.
+const MAX_PROBLEMS: usize = 50;
+
+/// A configuration that can be used, and what was noticed while it was read.
+#[derive(Debug)]
+pub struct Loaded {
+    pub settings: Settings,
+    /// Keys of a foreign file that have no meaning here, and names that were changed.
+    pub notices: Vec<String>,
+}
+
+/// Reads and checks a file.
+pub fn load(path: &Path) -> Result<Loaded, Report> {
+    let source = Source::read(path)?;
+    let env = |name: &str| std::env::var(name).ok();
+    source.settings(&env)
+}
+
+/// Reads a file for import: its references stay references, in the gateway's own form.
+pub fn load_for_import(path: &Path) -> Result<Loaded, Report> {
+    let mut source = Source::read(path)?;
+    let mut notices = Vec::new();
+    if source.is_foreign() {
+        let around = Surroundings::of(path);
+        let problems = expand::rewrite(&mut source.tree, &around);
+        if !problems.is_empty() {
+            return Err(source.report(problems));
+        }
+        notices = source.translate()?;
+    }
+    source.typed().map(|settings| Loaded { settings, notices })
+}
+
+/// A file that was read, and what it says.
+struct Source {
+    path: PathBuf,
+    text: String,
+    tree: Node,
+}
+
+impl Source {
+    fn read(path: &Path) -> Result<Self, Report> {
+        let unreadable = |why: String| Report::unreadable(path, why);
+        let metadata = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
+        if metadata.len() > MAX_FILE {
+            return Err(unreadable(format!("it is larger than {MAX_FILE} bytes")));
+        }
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
+        match tree::parse(&text) {
+            Ok(tree) => Ok(Self { path: path.to_owned(), text, tree }),
+            Err((place, problem)) => {
+                let finding = Finding { key: String::new(), problem, place };
+                Err(Report::new(path, &text, vec![finding]))
+            }
+        }
+    }
+
+    fn is_foreign(&self) -> bool {
+        foreign::is_foreign(&self.tree)
+    }
+
+    fn settings(mut self, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Report> {
+        let around = Surroundings::of(&self.path);
+        let dialect = if self.is_foreign() { Dialect::Foreign } else { Dialect::Own };
+        let notices = match dialect {
+            // What is not taken over need not be expanded.
+            Dialect::Foreign => self.translate()?,
+            Dialect::Own => Vec::new(),
+        };
+        let mut problems = expand::expand(&mut self.tree, dialect, &around, env);
+        for problem in &problems {
+            // Left as it is it would be found wrong again, less clearly.
+            self.tree.remove(&problem.path);
+        }
+        match self.typed() {
+            Ok(settings) if problems.is_empty() => Ok(Loaded { settings, notices }),
+            Ok(_) => Err(self.report(problems)),
+            Err(report) => {
+                let earlier = self.report(std::mem::take(&mut problems));
+                Err(earlier.and(report))
+            }
+        }
+    }
+
+    /// Replaces a foreign file's tree by one of the gateway's own form.
+    fn translate(&mut self) -> Result<Vec<String>, Report> {
+        let around = Surroundings::of(&self.path);
+        match foreign::translate(&self.tree, &around) {
+            Ok((tree, notices)) => {
+                self.tree = tree;
+                Ok(notices)
+            }
+            Err(findings) => Err(Report::new(&self.path, &self.text, findings)),
+        }
+    }
+
+    /// The tree as settings, checked.
+    fn typed(&self) -> Result<Settings, Report> {
+        let mut tree = self.tree.clone();
+        let mut problems = Vec::new();
+        let settings = loop {
+            match serde_path_to_error::deserialize::<_, Settings>(tree.to_json()) {
+                Ok(settings) => break settings,
+                Err(error) => {
+                    let path = path_of(error.path());
+                    let problem = report::explain(&error.into_inner().to_string());
+                    let removed = tree.remove(&path);
+                    problems.push(Problem { path, problem });
+                    if !removed || problems.len() >= MAX_PROBLEMS {
+                        return Err(self.report(problems));
+                    }
+                }
+            }
+        };
+        if problems.is_empty() {
+            problems = settings.problems();
+        }
+        if problems.is_empty() { Ok(settings) } else { Err(self.report(problems)) }
+    }
+
+    fn report(&self, problems: Vec<Problem>) -> Report {
+        let findings = problems
+            .into_iter()
+            .map(|Problem { path, problem }| Finding {
+                place: self.tree.locate(&path),
+                key: path.join("."),
+                problem,
+            })
+            .collect();
+        Report::new(&self.path, &self.text, findings)
+    }
+}
+
+fn path_of(path: &serde_path_to_error::Path) -> Vec<String> {
+    use serde_path_to_error::Segment;
+    path.iter()
+        .filter_map(|segment| match segment {
+            Segment::Seq { index } => Some(index.to_string()),
+            Segment::Map { key } => Some(key.clone()),
+            Segment::Enum { variant } => Some(variant.clone()),
+            Segment::Unknown => None,
+        })
+        .collect()
+}
+
+impl Place {
+    fn is_known(self) -> bool {
+        self.line > 0
+    }
+}

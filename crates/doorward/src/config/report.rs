@@ -1,0 +1,187 @@
+//! What is wrong with a configuration, told as people and as machines like it: file, line, key, and
+//! what was expected.
+
+use std::fmt::Write;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use serde::Serialize;
+
+use super::tree::Place;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone)]
+pub struct Finding {
+    /// The path of the key, such as `servers.tickets.url`; empty for the file as a whole.
+    pub key: String,
+    pub problem: String,
+    pub place: Place,
+}
+
+/// All that is wrong with one file.
+#[derive(Debug)]
+pub struct Report {
+    path: PathBuf,
+    text: String,
+    pub findings: Vec<Finding>,
+}
+
+/// Whether to use colours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Color {
+    Yes,
+    No,
+}
+
+#[derive(Serialize)]
+struct JsonFinding<'a> {
+    file: &'a Path,
+    line: Option<usize>,
+    column: Option<usize>,
+    key: &'a str,
+    problem: &'a str,
+}
+
+impl Report {
+    pub fn new(path: &Path, text: &str, mut findings: Vec<Finding>) -> Self {
+        findings.sort_by_key(|finding| (finding.place.line, finding.place.column));
+        Self { path: path.to_owned(), text: text.to_owned(), findings }
+    }
+
+    pub fn unreadable(path: &Path, why: String) -> Self {
+        let finding = Finding { key: String::new(), problem: why, place: Place::default() };
+        Self::new(path, "", vec![finding])
+    }
+
+    pub fn and(mut self, other: Self) -> Self {
+        self.findings.extend(other.findings);
+        Self::new(&self.path, &self.text, self.findings)
+    }
+
+    /// One line per finding, for the log.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.findings.iter().map(|finding| {
+            let mut line = self.path.display().to_string();
+            if finding.place.is_known() {
+                let _ = write!(line, ":{}:{}", finding.place.line, finding.place.column);
+            }
+            let _ = write!(line, ": {}", title(finding));
+            line
+        })
+    }
+
+    /// With the lines of the file that are meant.
+    pub fn render(&self, color: Color) -> String {
+        let renderer = match color {
+            Color::Yes => Renderer::styled(),
+            Color::No => Renderer::plain(),
+        };
+        let path = self.path.display().to_string();
+        let mut out = String::new();
+        for finding in &self.findings {
+            let title = title(finding);
+            let primary = Level::ERROR.primary_title(title.as_str());
+            let group = match self.span(finding.place) {
+                Some(span) => primary.element(
+                    Snippet::source(self.text.as_str())
+                        .path(path.as_str())
+                        .annotation(AnnotationKind::Primary.span(span)),
+                ),
+                None => primary.element(annotate_snippets::Origin::path(path.as_str())),
+            };
+            out.push_str(&renderer.render(&[group]));
+            out.push_str("\n\n");
+        }
+        out
+    }
+
+    pub fn to_json(&self) -> serde_json::Value {
+        let known = |finding: &Finding, number| finding.place.is_known().then_some(number);
+        let findings = self.findings.iter().map(|finding| JsonFinding {
+            file: &self.path,
+            line: known(finding, finding.place.line),
+            column: known(finding, finding.place.column),
+            key: &finding.key,
+            problem: &finding.problem,
+        });
+        serde_json::json!(findings.collect::<Vec<_>>())
+    }
+
+    /// The word at a place, in bytes.
+    fn span(&self, place: Place) -> Option<Range<usize>> {
+        if !place.is_known() {
+            return None;
+        }
+        let before: usize = self.text.split_inclusive('\n').take(place.line - 1).map(str::len).sum();
+        let line = self.text.get(before..)?.lines().next()?;
+        let start = line.char_indices().nth(place.column.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
+        let word = line[start..].find([':', ',', '}', ']', ' ']).unwrap_or(line.len() - start);
+        Some(before + start..before + start + word.max(usize::from(start < line.len())))
+    }
+}
+
+fn title(finding: &Finding) -> String {
+    match finding.key.as_str() {
+        "" => finding.problem.clone(),
+        key => format!("{key}: {}", finding.problem),
+    }
+}
+
+/// A deserializer's message in words for people, with a guess at a misspelt key.
+pub fn explain(message: &str) -> String {
+    let Some(rest) = message.strip_prefix("unknown field `") else {
+        return message
+            .replace("invalid type: ", "wrong type: ")
+            .replace("invalid value: ", "wrong value: ");
+    };
+    let Some((key, expected)) = rest.split_once("`, expected ") else { return message.to_owned() };
+    let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+    let closest = known.iter().min_by_key(|name| distance(key, name));
+    match closest.filter(|name| distance(key, name) <= 2) {
+        Some(name) => format!("there is no such key; did you mean '{name}'?"),
+        None => format!("there is no such key; expected one of {}", known.join(", ")),
+    }
+}
+
+/// How many letters must be changed, added or left out to make one word of another.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let changed = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_key_is_guessed() {
+        let message = "unknown field `comand`, expected one of `url`, `command`, `args`";
+        assert_eq!(explain(message), "there is no such key; did you mean 'command'?");
+        let message = "unknown field `zzzzzz`, expected one of `url`, `args`";
+        assert_eq!(explain(message), "there is no such key; expected one of url, args");
+    }
+
+    #[test]
+    fn a_report_shows_the_line_that_is_meant() {
+        let place = Place { line: 3, column: 5 };
+        let finding = Finding { key: "servers.x.ulr".into(), problem: "no such key".into(), place };
+        let text = "servers:\n  x:\n    ulr: http://a/\n";
+        let report = Report::new(Path::new("doorward.yaml"), text, vec![finding]);
+        insta::assert_snapshot!(report.render(Color::No));
+        assert_eq!(
+            report.lines().collect::<Vec<_>>(),
+            ["doorward.yaml:3:5: servers.x.ulr: no such key"]
+        );
+    }
+}

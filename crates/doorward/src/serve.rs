@@ -1,0 +1,228 @@
+//! `doorward serve`: starts the gateway, keeps it up to date with its configuration, and ends it
+//! gracefully.
+
+mod reload;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_gateway::listener::{self, Door};
+use doorward_gateway::settings::ServerSettings;
+use doorward_gateway::{Gateway, Settings, admin, facade};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::cli::{Admin, Serve};
+use crate::commands::{Exit, Failed};
+use crate::{config, logging, terminal};
+
+/// How long connections and streams may take to end once calls have ended.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+pub fn run(options: Serve) -> Result<(), Failed> {
+    logging::start(&options.log, options.log_format)?;
+    let settings = settings(&options)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let done = runtime.block_on(serve(options, settings));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    done
+}
+
+/// What the file says, or the sample server, with what the command line says on top.
+fn settings(options: &Serve) -> Result<Settings, Failed> {
+    let settings = match &options.config {
+        None => Settings {
+            servers: [("sample".to_owned(), ServerSettings::sample())].into(),
+            ..Settings::default()
+        },
+        Some(path) => {
+            let loaded = config::load(path).map_err(|report| Failed::report(&report))?;
+            for notice in &loaded.notices {
+                tracing::warn!(file = %path.display(), "{notice}");
+            }
+            loaded.settings
+        }
+    };
+    let settings = overridden(settings, options);
+    if let Some(problem) = settings.problems().first() {
+        return Err(Failed::new(Exit::Config, problem.to_string()));
+    }
+    Ok(settings)
+}
+
+fn overridden(mut settings: Settings, options: &Serve) -> Settings {
+    if let Some(listen) = options.listen {
+        settings.listen = listen;
+    }
+    match options.admin {
+        None => {}
+        Some(Admin::Off) => settings.admin = None,
+        Some(Admin::At(address)) => settings.admin = Some(address),
+    }
+    settings
+}
+
+async fn serve(options: Serve, settings: Settings) -> Result<(), Failed> {
+    let signals = Signals::new()?;
+    let main = bind(settings.listen, "--listen").await?;
+    let admin = match settings.admin {
+        Some(address) => Some(bind(address, "--admin").await?),
+        None => None,
+    };
+    let gateway = Gateway::start(settings)
+        .map_err(|error| Failed::new(Exit::Failure, format!("no randomness: {error}")))?;
+    let doors = Doors::open(&gateway, main, admin)?;
+    welcome(&doors, options.config.is_none());
+    let watched = reload::Watch::start(&gateway, &options);
+    signals.wait(&watched).await;
+    drop(watched);
+    shut_down(&gateway, doors).await;
+    Ok(())
+}
+
+async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failed> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let why = format!("cannot listen on {address}: {error}; choose another address with {flag}");
+        Failed::new(Exit::Failure, why)
+    })
+}
+
+/// The open doors, and what closes them.
+struct Doors {
+    main: SocketAddr,
+    admin: Option<SocketAddr>,
+    closing: CancellationToken,
+    admin_closing: CancellationToken,
+    clients: TaskTracker,
+    operators: TaskTracker,
+    accepting: TaskTracker,
+}
+
+impl Doors {
+    fn open(
+        gateway: &Arc<Gateway>,
+        main: TcpListener,
+        admin: Option<TcpListener>,
+    ) -> Result<Self, Failed> {
+        let doors = Self {
+            main: main.local_addr()?,
+            admin: admin.as_ref().map(TcpListener::local_addr).transpose()?,
+            closing: CancellationToken::new(),
+            admin_closing: CancellationToken::new(),
+            clients: TaskTracker::new(),
+            operators: TaskTracker::new(),
+            accepting: TaskTracker::new(),
+        };
+        let settings = gateway.settings();
+        let door = |closing: &CancellationToken, connections: &TaskTracker| Door {
+            limits: settings.limits.clone(),
+            timeouts: settings.timeouts.clone(),
+            closing: closing.clone(),
+            connections: connections.clone(),
+        };
+        let handler = {
+            let gateway = gateway.clone();
+            move |local, request| facade::handle(gateway.clone(), local, request)
+        };
+        let clients = door(&doors.closing, &doors.clients);
+        doors.accepting.spawn(listener::serve(main, clients, handler));
+        if let Some(admin) = admin {
+            let router = admin::router(gateway.clone());
+            let gateway = gateway.clone();
+            let handler = move |local, request| {
+                admin::answer(gateway.clone(), router.clone(), local, request)
+            };
+            let operators = door(&doors.admin_closing, &doors.operators);
+            doors.accepting.spawn(listener::serve(admin, operators, handler));
+        }
+        Ok(doors)
+    }
+}
+
+/// Where the gateway is and how to use it, on standard output.
+fn welcome(doors: &Doors, sample: bool) {
+    let color = terminal::color();
+    let bold = |text: String| terminal::paint(&text, "1", color).into_owned();
+    let url = format!("http://{}/mcp", doors.main);
+    println!("Doorward {}\n", env!("CARGO_PKG_VERSION"));
+    println!("  MCP endpoint  {}", bold(url.clone()));
+    println!("  HTTP+SSE      http://{}/sse", doors.main);
+    if let Some(admin) = doors.admin {
+        println!("  Admin         http://{admin}  (/healthz /readyz /metrics)");
+    }
+    println!("\nPaste this into the configuration of an MCP client:\n");
+    println!("  {{ \"mcpServers\": {{ \"doorward\": {{ \"type\": \"http\", \"url\": \"{url}\" }} }} }}\n");
+    if sample {
+        println!("No configuration was given: a built-in sample server is served. Try");
+        println!("  doorward call sample__add a=2 b=3\n");
+    }
+    println!("Everyone on this machine may use it: nobody has to authenticate.");
+    tracing::info!(listen = %doors.main, admin = ?doors.admin, "ready");
+}
+
+/// The signals a gateway minds.
+struct Signals {
+    hang_up: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failed> {
+        Ok(Self {
+            hang_up: signal(SignalKind::hangup())?,
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    /// Returns when the gateway shall end; reads the configuration again when told to.
+    async fn wait(mut self, watched: &reload::Watch) {
+        loop {
+            tokio::select! {
+                _ = self.hang_up.recv() => watched.reload_now(),
+                _ = self.terminate.recv() => break,
+                _ = self.interrupt.recv() => break,
+            }
+        }
+        tracing::info!("shutting down");
+        // Who asks again does not want to wait.
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+            tracing::warn!("asked again: ending at once");
+            std::process::exit(Exit::Failure as i32);
+        });
+    }
+}
+
+/// Accepts nothing new, lets calls end, ends streams, stops programs; each for a bounded time.
+async fn shut_down(gateway: &Arc<Gateway>, doors: Doors) {
+    let drain = gateway.settings().timeouts.drain.0;
+    doors.closing.cancel();
+    doors.clients.close();
+    doors.accepting.close();
+    let ending = async {
+        while !doors.clients.is_empty() {
+            gateway.close_streams();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    gateway.close_streams();
+    if tokio::time::timeout(drain, ending).await.is_err() {
+        tracing::warn!(open = doors.clients.len(), "some calls did not end in time and are given up");
+    }
+    let stopped = gateway.stop(LAST_WORDS).await;
+    if !stopped {
+        tracing::warn!("some servers did not end in time");
+    }
+    doors.admin_closing.cancel();
+    doors.operators.close();
+    let _ = tokio::time::timeout(Duration::from_secs(1), doors.operators.wait()).await;
+    tracing::info!("ended");
+}

@@ -1,0 +1,84 @@
+//! What people see: colours where they are wanted, and nothing that a server wrote can act on the
+//! terminal.
+
+use std::borrow::Cow;
+use std::io::{IsTerminal, stderr, stdout};
+
+use crate::config::Color;
+
+/// Whether colours are wanted at all (https://no-color.org).
+pub fn wants_color() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+        && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Whether standard output takes colours.
+pub fn color() -> Color {
+    if stdout().is_terminal() && wants_color() { Color::Yes } else { Color::No }
+}
+
+pub fn error_color() -> Color {
+    if stderr().is_terminal() && wants_color() { Color::Yes } else { Color::No }
+}
+
+/// Paints a text by an ANSI code such as `1` (bold) or `32` (green).
+pub fn paint<'a>(text: &'a str, code: &str, color: Color) -> Cow<'a, str> {
+    match color {
+        Color::Yes => format!("\x1b[{code}m{text}\x1b[0m").into(),
+        Color::No => text.into(),
+    }
+}
+
+/// Says on standard error what went wrong.
+pub fn complain(message: &str) {
+    eprintln!("{}: {}", paint("error", "1;31", error_color()), harmless(message));
+}
+
+/// A text of a server's as it may be shown: what could move the cursor, hide or reorder text is
+/// written as an escape (attack T15).
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_harmful) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_harmful(c) {
+            out.extend(c.escape_unicode());
+        } else {
+            out.push(c);
+        }
+    }
+    out.into()
+}
+
+/// As [`harmless`], in one line.
+pub fn one_line(text: &str) -> String {
+    harmless(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+fn is_harmful(c: char) -> bool {
+    matches!(c,
+        '\0'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{7f}'..='\u{9f}' // controls but tab and line feed
+        | '\u{ad}' | '\u{61c}' | '\u{180e}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{fe00}'..='\u{fe0e}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_shown_can_act_on_the_terminal() {
+        for (text, shown) in [
+            ("plain\ttext\n", "plain\ttext\n"),
+            ("a\x1b[2Jb", "a\\u{1b}[2Jb"),
+            ("x\u{202e}y\u{e0041}z\u{200b}", "x\\u{202e}y\\u{e0041}z\\u{200b}"),
+            ("\r\u{9b}31m", "\\u{d}\\u{9b}31m"),
+            ("naïve 日本 ❤️", "naïve 日本 ❤️"),
+        ] {
+            assert_eq!(harmless(text), shown);
+        }
+    }
+}
