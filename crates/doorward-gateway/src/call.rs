@@ -4,14 +4,14 @@
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Revision, RpcError, message};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use crate::catalog::ToolEntry;
 use crate::switchboard::Listener;
@@ -165,7 +165,26 @@ impl From<RpcError> for CallError {
 
 /// Where a call's notifications go: to the client's stream, with its back-pressure.
 #[derive(Debug, Clone)]
-pub struct Events(mpsc::Sender<Bytes>);
+pub struct Events {
+    messages: mpsc::Sender<Bytes>,
+    poll: Option<Poll>,
+}
+
+/// How a client that polls is sent away, and says that it is back.
+#[derive(Debug, Clone)]
+struct Poll {
+    away: mpsc::Sender<Duration>,
+    back: Arc<Notify>,
+}
+
+/// The client's side of [`Events::pause`].
+#[derive(Debug)]
+pub struct Pauses {
+    /// For how long the client shall go away.
+    pub away: mpsc::Receiver<Duration>,
+    /// To be told when it is back, be it early.
+    pub back: Arc<Notify>,
+}
 
 /// The client is gone.
 #[derive(Debug, Clone, Copy)]
@@ -173,22 +192,43 @@ pub struct Gone;
 
 impl Events {
     pub fn channel(capacity: usize) -> (Self, mpsc::Receiver<Bytes>) {
-        let (sender, receiver) = mpsc::channel(capacity.max(1));
-        (Self(sender), receiver)
+        let (messages, receiver) = mpsc::channel(capacity.max(1));
+        (Self { messages, poll: None }, receiver)
+    }
+
+    /// For a client that can be sent away to come back later.
+    pub fn with_pauses(capacity: usize) -> (Self, mpsc::Receiver<Bytes>, Pauses) {
+        let (events, receiver) = Self::channel(capacity);
+        let (sender, away) = mpsc::channel(1);
+        let back = Arc::new(Notify::new());
+        let poll = Poll { away: sender, back: back.clone() };
+        (Self { poll: Some(poll), ..events }, receiver, Pauses { away, back })
     }
 
     /// For calls that nobody watches.
     pub fn ignored() -> Self {
-        Self(mpsc::channel(1).0)
+        Self::channel(1).0
+    }
+
+    /// The server has closed the call's stream, to be asked again after a while: the client is sent
+    /// away for as long. Returns when the time is over, or the client is back before
+    /// (spec 2025-11-25 basic/transports, polling).
+    pub async fn pause(&self, retry: Duration) {
+        let Some(poll) = &self.poll else { return tokio::time::sleep(retry).await };
+        let _ = poll.away.try_send(retry);
+        tokio::select! {
+            () = tokio::time::sleep(retry) => {}
+            () = poll.back.notified() => {}
+        }
     }
 
     /// Sends a message as it is; waits like [`notify`](Self::notify).
     pub async fn send(&self, message: Bytes) -> Result<(), Gone> {
-        self.0.send(message).await.map_err(|_| Gone)
+        self.messages.send(message).await.map_err(|_| Gone)
     }
 
     /// Waits until the stream has room. Fails when nobody reads it any more.
     pub async fn notify(&self, method: &str, params: &Object) -> Result<(), Gone> {
-        self.0.send(message::notification(method, params)).await.map_err(|_| Gone)
+        self.messages.send(message::notification(method, params)).await.map_err(|_| Gone)
     }
 }

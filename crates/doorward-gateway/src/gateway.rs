@@ -10,7 +10,7 @@ use doorward_mcp::error::Kind;
 use doorward_mcp::filter::Filter;
 use doorward_mcp::names::split_uri;
 use doorward_mcp::translate::CacheHints;
-use doorward_mcp::{Object, Revision, RpcError, Value, capabilities, meta};
+use doorward_mcp::{Era, Object, Revision, RpcError, Value, capabilities, meta};
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -203,8 +203,10 @@ impl Gateway {
             self.settle().await;
         }
         let generation = self.snapshots.generation();
+        let era = call.revision.era();
         let views =
             join_all(self.portal_servers(&call.portal).into_iter().map(|server| async move {
+                let server = server.spoken_in(era).await;
                 let asked = call.asked(&server);
                 let fetching = server.catalog.view(&server, &asked);
                 let view = if merged {
@@ -240,11 +242,12 @@ impl Gateway {
             Portal::Server(name) => {
                 let server =
                     self.server(name).ok_or_else(|| RpcError::invalid_request("Unknown server"))?;
+                let server = server.spoken_in(call.revision.era()).await;
                 about_server(&*server.contact().await?)
             }
             Portal::Merged => {
                 self.settle().await;
-                self.about_all()
+                self.about_all(call.revision.era()).await
             }
         };
         result.set("resultType", "complete");
@@ -255,9 +258,13 @@ impl Gateway {
         Ok(result)
     }
 
-    fn about_all(&self) -> Object {
-        let contacts: Vec<_> = self
-            .servers()
+    async fn about_all(&self, era: Era) -> Object {
+        let servers = join_all(self.servers().into_iter().map(|server| async move {
+            let found = tokio::time::timeout(SERVER_PATIENCE, server.spoken_in(era)).await;
+            found.unwrap_or(server)
+        }))
+        .await;
+        let contacts: Vec<_> = servers
             .into_iter()
             .filter_map(|server| Some((server.name.clone(), server.known()?)))
             .collect();
@@ -293,6 +300,7 @@ impl Gateway {
         &self,
         portal: &Portal,
         principal: &Principal,
+        era: Era,
         wanted: Filter,
     ) -> Result<Listener, CallError> {
         let limits = &self.shared.limits;
@@ -310,7 +318,7 @@ impl Gateway {
             Portal::Server(name) => {
                 let server =
                     self.server(name).ok_or_else(|| RpcError::invalid_request("Unknown server"))?;
-                let contact = server.contact().await?;
+                let contact = server.spoken_in(era).await.contact().await?;
                 Filter {
                     uris: Default::default(),
                     tasks: Default::default(),
@@ -320,6 +328,7 @@ impl Gateway {
         };
         for uri in &wanted.uris {
             let Some((server, own)) = self.owner(portal, uri) else { continue };
+            let server = server.spoken_in(era).await;
             if can_subscribe(&server).await && server.subscribe(&own).await.is_ok() {
                 granted.uris.insert(uri.clone());
                 held.push((server, own));
@@ -347,6 +356,7 @@ impl Gateway {
         });
         let wish = Wish {
             portal: portal.clone(),
+            era,
             principal: principal.id.clone(),
             filter: granted,
             tasks,

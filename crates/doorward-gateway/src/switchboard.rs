@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 
 use doorward_mcp::filter::Filter;
 use doorward_mcp::names::{Qualifier, qualified_uri};
-use doorward_mcp::{Object, method};
+use doorward_mcp::{Era, Object, method};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -35,6 +35,7 @@ struct State {
 
 struct Entry {
     portal: Portal,
+    era: Era,
     principal: Box<str>,
     filter: Filter,
     /// The client's sealed ids of tasks, by the server's own.
@@ -69,6 +70,8 @@ pub struct TooMany;
 /// What a listener asks for.
 pub struct Wish {
     pub portal: Portal,
+    /// What the listener speaks.
+    pub era: Era,
     pub principal: Box<str>,
     pub filter: Filter,
     /// The client's sealed ids of tasks, by the server's own.
@@ -99,6 +102,7 @@ impl Switchboard {
             id,
             Entry {
                 portal: wish.portal,
+                era: wish.era,
                 principal: wish.principal,
                 filter: wish.filter,
                 tasks: wish.tasks,
@@ -109,8 +113,9 @@ impl Switchboard {
         Ok(Listener { id, board: Arc::downgrade(self), inbox, honoured })
     }
 
-    /// Hands a change of one server's to all who asked for it.
-    pub fn publish(&self, server: &str, name: &str, params: &Object) {
+    /// Hands a change of one server's to all who asked for it; `audience` where it is for the
+    /// listeners of one era only.
+    pub fn publish(&self, server: &str, audience: Option<Era>, name: &str, params: &Object) {
         let mut plain: Option<Arc<Notice>> = None;
         let mut qualified: Option<Arc<Notice>> = None;
         let mut lagging = Vec::new();
@@ -121,7 +126,9 @@ impl Switchboard {
                 Portal::Server(only) if **only == *server => false,
                 Portal::Server(_) => continue,
             };
-            if !entry.wants(server, merged, name, params) {
+            if audience.is_some_and(|era| era != entry.era)
+                || !entry.wants(server, merged, name, params)
+            {
                 continue;
             }
             let notice = if let Some(own) = entry.task_notice(name, params) {
@@ -157,7 +164,7 @@ impl Switchboard {
     pub fn publish_merged(&self) {
         for change in [method::TOOLS_CHANGED, method::PROMPTS_CHANGED, method::RESOURCES_CHANGED] {
             // No server has the empty name, so that only the merged portal hears it.
-            self.publish("", change, &Object::new());
+            self.publish("", None, change, &Object::new());
         }
     }
 
@@ -266,6 +273,7 @@ mod tests {
     fn wish(portal: Portal, filter: Filter) -> Wish {
         Wish {
             portal,
+            era: Era::Modern,
             principal: "p".into(),
             filter,
             tasks: HashMap::new(),
@@ -287,9 +295,9 @@ mod tests {
         let uris = |uri: &str| Filter { uris: [uri.to_owned()].into(), ..Filter::default() };
         let mut merged = board.listen(wish(Portal::Merged, uris("fs+a:b"))).unwrap();
         let mut single = board.listen(wish(Portal::Server("fs".into()), uris("a:b"))).unwrap();
-        board.publish("fs", method::RESOURCE_UPDATED, &updated("a:b"));
-        board.publish("other", method::RESOURCE_UPDATED, &updated("a:b"));
-        board.publish("fs", method::TOOLS_CHANGED, &Object::new());
+        board.publish("fs", None, method::RESOURCE_UPDATED, &updated("a:b"));
+        board.publish("other", None, method::RESOURCE_UPDATED, &updated("a:b"));
+        board.publish("fs", None, method::TOOLS_CHANGED, &Object::new());
         assert_eq!(merged.next().await.unwrap().params.string("uri").unwrap(), "fs+a:b");
         assert_eq!(single.next().await.unwrap().params.string("uri").unwrap(), "a:b");
         assert!(merged.inbox.try_recv().is_err() && single.inbox.try_recv().is_err());
@@ -300,7 +308,7 @@ mod tests {
         let board = Arc::new(Switchboard::default());
         let mut listener = board.listen(wish(Portal::Merged, Filter::lists())).unwrap();
         for _ in 0..5 {
-            board.publish("fs", method::TOOLS_CHANGED, &Object::new());
+            board.publish("fs", None, method::TOOLS_CHANGED, &Object::new());
         }
         assert!(listener.next().await.is_some());
         assert!(listener.next().await.is_some());

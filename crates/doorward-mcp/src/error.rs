@@ -165,6 +165,14 @@ impl RpcError {
         .with_data(&serde_json::json!({ "requiredCapabilities": { name: {} } }))
     }
 
+    /// The same for an extension, by its identifier.
+    pub fn missing_extension(name: &str) -> Self {
+        let needed = serde_json::json!({ "requiredCapabilities": { "extensions": { name: {} } } });
+        let message =
+            format!("This request needs the extension '{name}', which the client did not declare");
+        Self::new(code::MISSING_CLIENT_CAPABILITY, message).with_data(&needed)
+    }
+
     /// The gateway's own form: `data: {kind, server, retryable, call}`.
     pub fn gateway(kind: Kind, message: &str, server: &str, retryable: bool, call: &str) -> Self {
         Self::new(kind.code(), message).with_data(&serde_json::json!({

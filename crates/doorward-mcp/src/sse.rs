@@ -235,10 +235,15 @@ pub fn encode_kind(kind: &str, data: &[u8], id: Option<&str>) -> Bytes {
     }
 }
 
-/// The first event of a stream that can be resumed: an id and empty data
-/// (spec 2025-11-25 basic/transports).
-pub fn encode_priming(id: &str) -> Bytes {
-    Bytes::from(format!("id: {id}\ndata:\n\n"))
+/// The first event of a stream that can be resumed: an id, how long to wait before coming back, and
+/// empty data (spec 2025-11-25 basic/transports).
+pub fn encode_priming(id: &str, retry_ms: u64) -> Bytes {
+    Bytes::from(format!("id: {id}\nretry: {retry_ms}\ndata:\n\n"))
+}
+
+/// How long a client shall wait before it comes back, and nothing else.
+pub fn encode_retry(retry_ms: u64) -> Bytes {
+    Bytes::from(format!("retry: {retry_ms}\n\n"))
 }
 
 #[cfg(test)]

@@ -80,7 +80,9 @@ fn parse_admin(text: &str) -> Result<Admin, String> {
     if text == "off" {
         return Ok(Admin::Off);
     }
-    text.parse().map(Admin::At).map_err(|_| "expected an address such as 127.0.0.1:7301, or off".into())
+    text.parse()
+        .map(Admin::At)
+        .map_err(|_| "expected an address such as 127.0.0.1:7301, or off".into())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -10,9 +10,7 @@ use doorward_gateway::upstream::http::{self as wire, Answer, Endpoint};
 use doorward_mcp::error::Kind;
 use doorward_mcp::meta::{self, Client as Identity};
 use doorward_mcp::param_headers::{self, ParamHeader};
-use doorward_mcp::{
-    Id, Message, Object, Revision, RpcError, Value, headers, message, method,
-};
+use doorward_mcp::{Id, Message, Object, Revision, RpcError, Value, headers, message, method};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
@@ -57,7 +55,10 @@ impl From<Error> for Failed {
 
 /// An error's words, code and data.
 fn describe(error: &RpcError) -> String {
-    let data = error.data.as_ref().map(|data| format!("\n  {}", String::from_utf8_lossy(&data.to_bytes())));
+    let data = error
+        .data
+        .as_ref()
+        .map(|data| format!("\n  {}", String::from_utf8_lossy(&data.to_bytes())));
     format!("{} (code {}){}", error.message, error.code, data.unwrap_or_default())
 }
 
@@ -141,10 +142,14 @@ pub struct Client {
 }
 
 impl Client {
-    pub fn new(endpoint: Endpoint, capabilities: Object, log_level: Option<meta::LogLevel>) -> Self {
-        let info = serde_json::json!({ "name": "doorward-cli", "version": env!("CARGO_PKG_VERSION") });
-        let identity =
-            Identity { info: Some(Value::from_serde(&info)), capabilities, log_level };
+    pub fn new(
+        endpoint: Endpoint,
+        capabilities: Object,
+        log_level: Option<meta::LogLevel>,
+    ) -> Self {
+        let info =
+            serde_json::json!({ "name": "doorward-cli", "version": env!("CARGO_PKG_VERSION") });
+        let identity = Identity { info: Some(Value::from_serde(&info)), capabilities, log_level };
         Self { endpoint, identity, next_id: 0, mirrors: Mirrors::default() }
     }
 
@@ -182,7 +187,8 @@ impl Client {
                 Message::Response { .. } | Message::Request { .. } => {}
             }
         }
-        Err(Failure::new(Kind::StreamEnded, "The server ended the answer before it was complete").into())
+        Err(Failure::new(Kind::StreamEnded, "The server ended the answer before it was complete")
+            .into())
     }
 
     /// All tools, page by page.
@@ -197,7 +203,9 @@ impl Client {
             let page = self.request(method::TOOLS_LIST, params, &mut |_, _| {}).await?;
             self.mirrors.learn(&page);
             let items = page.get("tools").and_then(Value::as_array).unwrap_or_default();
-            tools.extend(items.iter().filter_map(|tool| tool.as_object().map(std::borrow::Cow::into_owned)));
+            tools.extend(
+                items.iter().filter_map(|tool| tool.as_object().map(std::borrow::Cow::into_owned)),
+            );
             cursor = page.get("nextCursor").filter(|cursor| !cursor.is_null()).cloned();
             if cursor.is_none() {
                 break;

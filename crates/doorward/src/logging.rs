@@ -10,7 +10,10 @@ use crate::commands::{Exit, Failed};
 /// Starts logging. Fails when the directives cannot be read.
 pub fn start(directives: &str, format: LogFormat) -> Result<(), Failed> {
     let filter = EnvFilter::try_new(directives).map_err(|error| {
-        Failed::new(Exit::Usage, format!("'{directives}' is no log level and no directive: {error}"))
+        Failed::new(
+            Exit::Usage,
+            format!("'{directives}' is no log level and no directive: {error}"),
+        )
     })?;
     let terminal = stderr().is_terminal();
     let pretty = match format {
@@ -25,5 +28,6 @@ pub fn start(directives: &str, format: LogFormat) -> Result<(), Failed> {
     } else {
         builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
     };
-    started.map_err(|error| Failed::new(Exit::Failure, format!("the log cannot be started: {error}")))
+    started
+        .map_err(|error| Failed::new(Exit::Failure, format!("the log cannot be started: {error}")))
 }

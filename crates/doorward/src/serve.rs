@@ -85,7 +85,8 @@ async fn serve(options: Serve, settings: Settings) -> Result<(), Failed> {
 
 async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failed> {
     TcpListener::bind(address).await.map_err(|error| {
-        let why = format!("cannot listen on {address}: {error}; choose another address with {flag}");
+        let why =
+            format!("cannot listen on {address}: {error}; choose another address with {flag}");
         Failed::new(Exit::Failure, why)
     })
 }
@@ -154,7 +155,9 @@ fn welcome(doors: &Doors, sample: bool) {
         println!("  Admin         http://{admin}  (/healthz /readyz /metrics)");
     }
     println!("\nPaste this into the configuration of an MCP client:\n");
-    println!("  {{ \"mcpServers\": {{ \"doorward\": {{ \"type\": \"http\", \"url\": \"{url}\" }} }} }}\n");
+    println!(
+        "  {{ \"mcpServers\": {{ \"doorward\": {{ \"type\": \"http\", \"url\": \"{url}\" }} }} }}\n"
+    );
     if sample {
         println!("No configuration was given: a built-in sample server is served. Try");
         println!("  doorward call sample__add a=2 b=3\n");
@@ -215,7 +218,10 @@ async fn shut_down(gateway: &Arc<Gateway>, doors: Doors) {
     };
     gateway.close_streams();
     if tokio::time::timeout(drain, ending).await.is_err() {
-        tracing::warn!(open = doors.clients.len(), "some calls did not end in time and are given up");
+        tracing::warn!(
+            open = doors.clients.len(),
+            "some calls did not end in time and are given up"
+        );
     }
     let stopped = gateway.stop(LAST_WORDS).await;
     if !stopped {

@@ -28,6 +28,7 @@ pub async fn list(
 ) -> Result<List, CallError> {
     let limits = &server.shared.limits;
     let mut items = Vec::new();
+    let mut left_out = HashSet::new();
     let mut hints: Option<CacheHints> = None;
     let mut cursor: Option<Value> = None;
     let mut cursors = HashSet::new();
@@ -73,7 +74,7 @@ pub async fn list(
         if items.len() + page_items.len() > limits.list_items {
             return Err(bound(kind, "items", limits.list_items));
         }
-        items.extend(page_items.iter().filter_map(|item| read(server, kind, item)));
+        items.extend(page_items.iter().filter_map(|item| read(server, kind, item, &mut left_out)));
         match result.get("nextCursor").filter(|next| !next.is_null()) {
             None => break,
             Some(next) => {
@@ -105,6 +106,7 @@ pub async fn list(
     Ok(List {
         items: Arc::new(items),
         hints,
+        left_out: Arc::new(left_out),
         fresh_until: now + lifetime(server, contact, kind, hints),
         fetched: now,
     })
@@ -134,7 +136,12 @@ fn bound(kind: &Kind, what: &str, limit: usize) -> CallError {
     Failure::new(FailureKind::TooLarge, message).because(kind.method).into()
 }
 
-fn read(server: &Server, kind: &Kind, item: &Value) -> Option<Item> {
+fn read(
+    server: &Server,
+    kind: &Kind,
+    item: &Value,
+    left_out_names: &mut HashSet<Box<str>>,
+) -> Option<Item> {
     let left_out = |why: &str, name: &str| {
         tracing::warn!(server = &*server.name, list = kind.method, name, "left out an item: {why}");
     };
@@ -150,6 +157,7 @@ fn read(server: &Server, kind: &Kind, item: &Value) -> Option<Item> {
         && let Err(bad) = headers_of(&definition)
     {
         left_out(&bad.to_string(), &key);
+        left_out_names.insert(key);
         return None;
     }
     Some(Item { key, definition })

@@ -4,7 +4,7 @@
 mod fetch;
 mod snapshot;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -92,6 +92,8 @@ pub struct Item {
 pub struct List {
     pub items: Arc<Vec<Item>>,
     pub hints: CacheHints,
+    /// Names of items that are not shown, for what they say is not valid.
+    left_out: Arc<HashSet<Box<str>>>,
     fresh_until: Instant,
     fetched: Instant,
 }
@@ -106,6 +108,11 @@ pub struct View {
 impl View {
     pub fn tool(&self, name: &str) -> Option<&Arc<ToolEntry>> {
         self.tools.get(name)
+    }
+
+    /// Whether the server lists a tool that is not shown.
+    pub fn left_out(&self, tool: &str) -> bool {
+        self.lists[0].left_out.contains(tool)
     }
 
     /// When the first of the lists must be fetched again.

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::sessions::{Begun, Session};
 use super::streams::OutStream;
 use super::{Body, converse, empty, error_response, events, json};
-use crate::call::{CallError, Events, Portal};
+use crate::call::{CallError, Events, Pauses, Portal};
 use crate::gateway::Gateway;
 use crate::identity;
 
@@ -140,7 +140,9 @@ pub async fn post(
                     RpcError::invalid_request(format!("A request with id {id} is in progress"));
                 return error_response(StatusCode::BAD_REQUEST, Some(&id), &error);
             };
-            run(gateway, session, vec![Request { id, method, params, begun }], false).await
+            let streamed = super::prefers_stream(sent);
+            let requests = vec![Request { id, method, params, begun }];
+            run(gateway, session, requests, false, streamed).await
         }
         other => {
             take(&session, other);
@@ -231,7 +233,7 @@ pub async fn post_batch(
     if requests.is_empty() {
         return empty(StatusCode::ACCEPTED);
     }
-    run(gateway, session, requests, true).await
+    run(gateway, session, requests, true, super::prefers_stream(sent)).await
 }
 
 struct Request {
@@ -253,13 +255,15 @@ async fn run(
     session: Arc<Session>,
     requests: Vec<Request>,
     batch: bool,
+    streamed: bool,
 ) -> Response<Body> {
     let (decided, first) = oneshot::channel();
     let tasks = gateway.shared.tasks.clone();
     tasks.spawn(async move {
-        let (sender, receiver) = Events::channel(32);
+        let (sender, messages, pauses) = Events::with_pauses(32);
         let answering = answer_all(gateway.clone(), session.clone(), requests, batch, sender);
-        follow(&gateway, &session, answering, receiver, decided).await;
+        let told = Told { messages, pauses };
+        follow(&gateway, &session, answering, told, decided, streamed).await;
     });
     match first.await {
         Ok(First::Text(Some(text))) => json(text),
@@ -303,20 +307,33 @@ async fn answer_all(
     Some(out.freeze())
 }
 
+/// What is told in the course of requests.
+struct Told {
+    messages: mpsc::Receiver<Bytes>,
+    /// The server sends the gateway away for a while.
+    pauses: Pauses,
+}
+
 async fn follow(
     gateway: &Gateway,
     session: &Arc<Session>,
     answering: impl Future<Output = Option<Bytes>>,
-    mut receiver: mpsc::Receiver<Bytes>,
+    told: Told,
     decided: oneshot::Sender<First>,
+    streamed: bool,
 ) {
     tokio::pin!(answering);
-    let event = tokio::select! {
-        biased;
-        Some(event) = receiver.recv() => event,
-        answer = &mut answering => {
-            let _ = decided.send(First::Text(answer));
-            return;
+    let Told { messages: mut receiver, mut pauses } = told;
+    let event = if streamed {
+        None
+    } else {
+        tokio::select! {
+            biased;
+            Some(event) = receiver.recv() => Some(event),
+            answer = &mut answering => {
+                let _ = decided.send(First::Text(answer));
+                return;
+            }
         }
     };
     let stream = session.new_stream();
@@ -324,11 +341,16 @@ async fn follow(
     if let Ok(connection) = stream.connect(None, session.revision().primes_streams(), keep_alive) {
         let _ = decided.send(First::Stream(Body::stream(connection)));
     }
-    stream.push(&event).await;
+    if let Some(event) = event {
+        stream.push(&event).await;
+    }
+    let can_pause = session.revision().primes_streams();
     let answer = loop {
         tokio::select! {
             biased;
             Some(event) = receiver.recv() => stream.push(&event).await,
+            Some(retry) = pauses.away.recv(), if can_pause => stream.pause(retry).await,
+            () = stream.returned() => pauses.back.notify_one(),
             answer = &mut answering => break answer,
         }
     };

@@ -215,6 +215,30 @@ fn accepts(headers: &HeaderMap, kind: &str) -> bool {
     !said
 }
 
+/// Whether the client would rather have a stream of events than JSON: it says so by a higher
+/// quality, or by naming it first (RFC 9110 section 12.5.1).
+fn prefers_stream(headers: &HeaderMap) -> bool {
+    let Some(accept) = headers.get(ACCEPT).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let rank = |kind: &str| {
+        let mut ranges = accept.split(',').enumerate();
+        let (at, range) = ranges.find(|(_, range)| {
+            let name = range.split(';').next().unwrap_or_default();
+            name.trim().eq_ignore_ascii_case(kind)
+        })?;
+        let quality = range.split(';').skip(1).find_map(|part| part.trim().strip_prefix("q="));
+        let quality = quality.and_then(|text| text.parse::<f32>().ok()).unwrap_or(1.0);
+        Some((quality, at))
+    };
+    match (rank("text/event-stream"), rank("application/json")) {
+        (Some((stream, first)), Some((json, second))) => {
+            stream > json || (stream == json && first < second)
+        }
+        _ => false,
+    }
+}
+
 fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;

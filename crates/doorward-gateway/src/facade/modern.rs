@@ -38,12 +38,13 @@ pub async fn post(
         Err((status, error)) => return error_response(status, Some(&id), &error),
     };
     let keep_alive = gateway.shared.timeouts.keep_alive.0;
+    let streamed = super::prefers_stream(sent);
     let (sender, mut receiver) = Events::channel(gateway.shared.limits.queue.min(32));
     let mut run: Run = Box::pin(pipeline::run(gateway, call, sender));
     let first = tokio::select! {
         biased;
         Some(event) = receiver.recv() => event,
-        reply = &mut run => return answer(id, reply, keep_alive),
+        reply = &mut run => return answer(id, reply, keep_alive, streamed),
     };
     events(Body::stream(CallStream {
         id,
@@ -113,8 +114,16 @@ fn read(
 }
 
 /// The answer to a call that had nothing to tell before it.
-fn answer(id: Id, reply: Result<Reply, Refusal>, keep_alive: Duration) -> Response<Body> {
+fn answer(
+    id: Id,
+    reply: Result<Reply, Refusal>,
+    keep_alive: Duration,
+    streamed: bool,
+) -> Response<Body> {
     match reply {
+        Ok(Reply::Result(result)) if streamed => {
+            events(Body::full(sse::encode(&message::response(&id, &result), None)))
+        }
         Ok(Reply::Result(result)) => json(message::response(&id, &result)),
         Ok(Reply::Listening(listener)) => {
             events(Body::stream(ListenStream::new(id, listener, keep_alive)))

@@ -9,7 +9,7 @@ use std::time::Instant;
 use doorward_mcp::error::Kind;
 use doorward_mcp::filter::Filter;
 use doorward_mcp::meta::{Client, LogLevel};
-use doorward_mcp::{Id, Object, Revision, RpcError, message};
+use doorward_mcp::{Era, Id, Object, Revision, RpcError, message};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -267,7 +267,8 @@ impl Session {
     /// the wishes have changed.
     pub async fn listen(self: &Arc<Self>, gateway: &Gateway) -> Result<(), CallError> {
         let wanted = Filter { uris: self.subscribed.lock().clone(), ..Filter::lists() };
-        let listener = gateway.listen(&self.portal, &self.principal, wanted).await?;
+        let listener =
+            gateway.listen(&self.portal, &self.principal, Era::Handshake, wanted).await?;
         let token = self.closed.child_token();
         // The new one listens before the old one ends.
         if let Some(old) = self.listening.lock().replace(token.clone()) {
@@ -319,6 +320,7 @@ impl Session {
             .with_data(&serde_json::json!({ "uri": uri }))
             .into());
         };
+        let server = server.spoken_in(Era::Handshake).await;
         // Held twice for a moment, so that the server's refusal can be told.
         server.subscribe(&own).await?;
         self.subscribed.lock().insert(uri.to_owned());

@@ -10,9 +10,11 @@ use bytes::Bytes;
 use doorward_mcp::sse;
 use futures_util::Stream;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::Sleep;
 
+/// How long a client that lost its connection shall wait before it comes back.
+const RETRY_MS: u64 = 1_000;
 /// Bytes of events kept per stream, beside the bound in number.
 const KEPT_BYTES: usize = 4 << 20;
 
@@ -26,6 +28,7 @@ pub struct OutStream {
     patience: Duration,
     numbered: bool,
     state: Mutex<State>,
+    returned: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -44,7 +47,15 @@ pub struct Gap;
 impl OutStream {
     /// `numbered`: events carry ids and are kept. HTTP+SSE has neither.
     pub fn new(id: u64, keep: usize, queue: usize, patience: Duration, numbered: bool) -> Self {
-        Self { id, keep, queue, patience, numbered, state: Mutex::default() }
+        Self {
+            id,
+            keep,
+            queue,
+            patience,
+            numbered,
+            state: Mutex::default(),
+            returned: Notify::new(),
+        }
     }
 
     pub fn is_numbered(&self) -> bool {
@@ -86,6 +97,20 @@ impl OutStream {
         }
     }
 
+    /// Sends the connected client away, to come back after a while; its events are kept meanwhile.
+    pub async fn pause(&self, retry: Duration) {
+        let live = self.state.lock().live.take();
+        if let Some(live) = live {
+            let retry = sse::encode_retry(retry.as_millis() as u64);
+            let _ = live.send_timeout(retry, self.patience).await;
+        }
+    }
+
+    /// A client has taken up the stream again.
+    pub async fn returned(&self) {
+        self.returned.notified().await;
+    }
+
     /// No event will follow; the connected client is told by the end of its stream.
     pub fn end(&self) {
         let mut state = self.state.lock();
@@ -114,7 +139,8 @@ impl OutStream {
         match after {
             None => {
                 if prime && self.numbered {
-                    first.push_back(sse::encode_priming(&self.event_id(state.last)));
+                    let id = self.event_id(state.last);
+                    first.push_back(sse::encode_priming(&id, RETRY_MS));
                 }
             }
             Some(after) => {
@@ -124,6 +150,7 @@ impl OutStream {
                 }
                 let missed = state.kept.iter().filter(|(number, _)| *number > after);
                 first.extend(missed.map(|(_, frame)| frame.clone()));
+                self.returned.notify_one();
             }
         }
         let (sender, receiver) = mpsc::channel(self.queue.clamp(1, 64));

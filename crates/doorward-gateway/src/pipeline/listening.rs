@@ -18,7 +18,8 @@ impl Stage for Listening {
         }
         Step::Later(Box::pin(async move {
             let filter = doorward_mcp::filter::Filter::read(&call.params)?;
-            let listener = gateway.listen(&call.portal, &call.principal, filter).await?;
+            let era = call.revision.era();
+            let listener = gateway.listen(&call.portal, &call.principal, era, filter).await?;
             Ok(Some(Reply::Listening(listener)))
         }))
     }

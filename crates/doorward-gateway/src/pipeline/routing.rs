@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use doorward_mcp::error::code;
 use doorward_mcp::names::{Qualifier, split_name, split_uri};
-use doorward_mcp::{Object, RpcError, method};
+use doorward_mcp::{Era, Object, RpcError, capabilities, method};
 
 use crate::call::{Call, CallError, Events, Portal, Reply, Route};
 use crate::catalog::kind_of;
@@ -20,6 +20,12 @@ pub struct Routing;
 
 impl Stage for Routing {
     fn enter<'a>(&self, gateway: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
+        if names_a_task(&call.method) && !capabilities::has_tasks(&call.client.capabilities) {
+            return Step::refuse(match call.revision.era() {
+                Era::Modern => RpcError::missing_extension(capabilities::TASKS_EXTENSION),
+                Era::Handshake => RpcError::method_not_found(&call.method),
+            });
+        }
         let server = match &call.portal {
             Portal::Server(name) => match gateway.server(name) {
                 Some(server) => server,
@@ -35,11 +41,26 @@ impl Stage for Routing {
                 Err(error) => return Step::refuse(error),
             },
         };
-        call.route = Some(Route { server, tool: None });
-        if *call.method != *method::TOOLS_CALL {
-            return Step::CONTINUE;
+        let era = call.revision.era();
+        if let Some(server) = server.known_in(era) {
+            call.route = Some(Route { server, tool: None });
+            return if *call.method == *method::TOOLS_CALL {
+                find_tool(call)
+            } else {
+                Step::CONTINUE
+            };
         }
-        find_tool(call)
+        Step::Later(Box::pin(async move {
+            let server = server.spoken_in(era).await;
+            call.route = Some(Route { server, tool: None });
+            if *call.method != *method::TOOLS_CALL {
+                return Ok(None);
+            }
+            match find_tool(call) {
+                Step::Now(decision) => decision,
+                Step::Later(decision) => decision.await,
+            }
+        }))
     }
 
     fn leave(&self, _: &Gateway, call: &Call, reply: &mut Result<Reply, CallError>) {
@@ -123,7 +144,8 @@ fn unknown_resource(uri: &str) -> RpcError {
         .with_data(&serde_json::json!({ "uri": uri }))
 }
 
-/// Only what is listed can be called: one look-up, and one fresh fetch before a tool is unknown.
+/// What is known of the tool: one look-up, and one fresh fetch for a name that is not known. A tool
+/// the server does not list is the server's to refuse; one that was left out of the list is refused.
 fn find_tool(call: &mut Call) -> Step<'_> {
     let Some(server) = call.route.as_ref().map(|route| route.server.clone()) else {
         return Step::CONTINUE;
@@ -140,13 +162,13 @@ fn find_tool(call: &mut Call) -> Step<'_> {
         return Step::CONTINUE;
     }
     Step::Later(Box::pin(async move {
-        let tool = {
+        let (tool, left_out) = {
             let asked = call.asked(&server);
             server.catalog.doubt(&server, &asked);
             let view = server.catalog.view(&server, &asked).await?;
-            view.tool(&name).cloned()
+            (view.tool(&name).cloned(), view.left_out(&name))
         };
-        if tool.is_none() {
+        if left_out {
             return Err(RpcError::invalid_params(format!("Unknown tool: {name}")).into());
         }
         call.route = Some(Route { server, tool });

@@ -11,7 +11,13 @@ use super::calls::Place;
 use super::http::Answer;
 use super::pipe::Pipe;
 use super::session::Session;
-use crate::call::Failure;
+use crate::call::{Events, Failure};
+
+/// How long a stream that broke is left alone when the server does not say, and the bounds of what
+/// it may say.
+const UNASKED: Duration = Duration::from_millis(100);
+const SHORTEST: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_secs(30);
 
 /// How long a call may go on: every sign of progress moves the deadline, up to a maximum.
 #[derive(Debug, Clone, Copy)]
@@ -53,6 +59,8 @@ pub struct Exchange {
     id: i64,
     source: Source,
     answered: bool,
+    /// Told when the server closes the stream for a while.
+    watcher: Option<Events>,
 }
 
 #[derive(Debug)]
@@ -67,11 +75,16 @@ enum Source {
 
 impl Exchange {
     pub fn own(id: i64, answer: Answer) -> Self {
-        Self { id, source: Source::Own(Box::new(answer)), answered: false }
+        Self { id, source: Source::Own(Box::new(answer)), answered: false, watcher: None }
     }
 
     pub fn shared(pipe: Arc<Pipe>, place: Place) -> Self {
-        Self { id: place.id, source: Source::Shared { pipe, place }, answered: false }
+        Self {
+            id: place.id,
+            source: Source::Shared { pipe, place },
+            answered: false,
+            watcher: None,
+        }
     }
 
     pub fn session(session: Arc<Session>, answer: Answer, place: Place) -> Self {
@@ -83,7 +96,13 @@ impl Exchange {
             },
             source,
             answered: false,
+            watcher: None,
         }
+    }
+
+    /// Tells a client's stream when the server closes its own for a while.
+    pub fn tell_pauses(&mut self, events: &Events) {
+        self.watcher = Some(events.clone());
     }
 
     /// The next message of this exchange: notifications and requests as they come, last the answer.
@@ -126,7 +145,15 @@ impl Exchange {
                     message = answer.next() => match message? {
                         Some(message) => return Ok(message),
                         None if place.was_slow() => return Err(slow_reader()),
-                        None => **answer = session.resume(answer).await?.ok_or_else(ended)?,
+                        None => {
+                            let retry = answer.retry_ms.map(Duration::from_millis);
+                            let pause = retry.unwrap_or(UNASKED).clamp(SHORTEST, LONGEST);
+                            match &self.watcher {
+                                Some(events) if retry.is_some() => events.pause(pause).await,
+                                _ => tokio::time::sleep(pause).await,
+                            }
+                            **answer = session.resume(answer).await?.ok_or_else(ended)?;
+                        }
                     },
                 }
             },

@@ -203,6 +203,7 @@ impl Server {
 impl Run<'_> {
     /// Reads the exchange to its answer, or to the first questions.
     async fn follow(mut self) -> Result<Object, CallError> {
+        self.exchange.tell_pauses(self.events);
         let mut questions: Vec<Question> = Vec::new();
         let mut breath = None;
         loop {

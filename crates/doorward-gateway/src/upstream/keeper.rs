@@ -60,6 +60,7 @@ pub struct State {
     pub name: String,
     /// `up`, `down`, `starting` or `idle` (not used yet).
     pub state: &'static str,
+    /// `modern`, `handshake`, or `both`: each client is answered in its own.
     pub era: Option<String>,
     pub revision: Option<String>,
     pub transport: Option<&'static str>,
@@ -229,6 +230,9 @@ impl Server {
         let current = self.contact.load_full();
         if current.is_some_and(|current| Arc::ptr_eq(&current, contact)) {
             self.contact.store(None);
+            if let Some(twin) = contact.known_twin() {
+                twin.retire();
+            }
             if let Some(base) = self.base.lock().take() {
                 self.pool.forget(&base);
             }
@@ -253,6 +257,9 @@ impl Server {
     /// Closes sessions that nobody uses any more.
     pub fn maintain(&self) {
         self.pool.sweep(self.shared.timeouts.server_session.0, self.base.lock().as_ref());
+        if let Some(twin) = self.known_twin() {
+            twin.maintain();
+        }
     }
 
     /// Takes the server out of service. Calls in flight go on; new ones are refused.
@@ -261,10 +268,13 @@ impl Server {
     }
 
     fn close(&self) {
-        if let Some(contact) = self.contact.swap(None)
-            && let Link::Modern(super::Way::Pipe(pipe)) = &contact.link
-        {
-            pipe.end(Failure::new(Kind::Closing, "The server is being stopped"));
+        if let Some(contact) = self.contact.swap(None) {
+            if let Some(twin) = contact.known_twin() {
+                twin.retire();
+            }
+            if let Link::Modern(super::Way::Pipe(pipe)) = &contact.link {
+                pipe.end(Failure::new(Kind::Closing, "The server is being stopped"));
+            }
         }
         self.base.lock().take();
         self.pool.close();
@@ -272,6 +282,7 @@ impl Server {
 
     pub fn state(&self) -> State {
         let contact = self.known();
+        let twin = self.known_twin();
         let health = self.health.lock();
         let counts = self.catalog.counts();
         State {
@@ -282,14 +293,17 @@ impl Server {
                 (None, None) if self.settings.start == Start::Lazy => "idle",
                 (None, None) => "starting",
             },
-            era: contact.as_ref().map(|contact| contact.era.to_string()),
+            era: contact.as_ref().map(|contact| match &twin {
+                Some(_) => "both".into(),
+                None => contact.era.to_string(),
+            }),
             revision: contact.as_ref().map(|contact| contact.revision.to_string()),
             transport: contact.as_ref().map(|contact| contact.transport.as_str()),
             latency_ms: health.latency.map(|latency| latency.as_secs_f64() * 1e3),
             tools: counts.map(|counts| counts[0]),
             prompts: counts.map(|counts| counts[1]),
             resources: counts.map(|counts| counts[2]),
-            sessions: self.pool.len(),
+            sessions: self.pool.len() + twin.map_or(0, |twin| twin.pool.len()),
             problem: health.last.as_ref().map(|failure| match &failure.cause {
                 Some(cause) => format!("{failure} ({cause})"),
                 None => failure.to_string(),

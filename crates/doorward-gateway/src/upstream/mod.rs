@@ -20,6 +20,7 @@ mod probe;
 pub mod process;
 pub mod session;
 pub mod state;
+mod twin;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -46,6 +47,7 @@ use self::pipe::Pipe;
 use self::pool::Pool;
 use self::process::ProcessCount;
 use self::session::{OpenError, Opening, Session};
+use self::twin::Twin;
 use crate::call::{CallError, Events, Failure};
 use crate::catalog::{Catalog, ToolEntry};
 use crate::metrics::ServerMetrics;
@@ -120,11 +122,12 @@ pub struct Contact {
     pub transport: Transport,
     pub about: About,
     pub link: Link,
+    twin: Twin,
 }
 
 impl Contact {
     pub fn new(era: Era, transport: Transport, about: About, link: Link) -> Self {
-        Self { era, revision: Revision::NEWEST, transport, about, link }
+        Self { era, revision: Revision::NEWEST, transport, about, link, twin: Twin::default() }
     }
 
     fn is_usable(&self) -> bool {
@@ -163,6 +166,8 @@ pub struct Server {
     pub catalog: Catalog,
     pub metrics: ServerMetrics,
     endpoint: Option<Endpoint>,
+    /// The server is spoken to in the handshake era's words only, for clients of that era.
+    handshake_only: bool,
     this: Weak<Self>,
     contact: ArcSwapOption<Contact>,
     /// Held while the server is being looked for.
@@ -206,7 +211,18 @@ impl Server {
         shared: Arc<Shared>,
         generation: Arc<AtomicU64>,
     ) -> Arc<Self> {
+        Self::build(name, settings, shared, generation, false)
+    }
+
+    fn build(
+        name: &str,
+        settings: ServerSettings,
+        shared: Arc<Shared>,
+        generation: Arc<AtomicU64>,
+        handshake_only: bool,
+    ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
+            handshake_only,
             name: name.into(),
             endpoint: Endpoint::new(shared.http.clone(), &settings, &shared.limits),
             metrics: shared.metrics.server(name),
@@ -278,6 +294,7 @@ impl Server {
     /// Whether calls are in flight.
     pub fn is_busy(&self) -> bool {
         self.in_flight.load(Ordering::Acquire) > 0
+            || self.known_twin().is_some_and(|twin| twin.is_busy())
     }
 
     pub(crate) fn next_id(&self) -> i64 {
@@ -359,7 +376,7 @@ impl Server {
             | method::ACKNOWLEDGED => return true,
             _ => return false,
         }
-        self.shared.switchboard.publish(&self.name, name, params);
+        self.publish(name, params);
         true
     }
 
@@ -379,8 +396,12 @@ impl Server {
         self.catalog.invalidate(None);
         self.generation.fetch_add(1, Ordering::AcqRel);
         for change in [method::TOOLS_CHANGED, method::PROMPTS_CHANGED, method::RESOURCES_CHANGED] {
-            self.shared.switchboard.publish(&self.name, change, &Object::new());
+            self.publish(change, &Object::new());
         }
+    }
+
+    fn publish(&self, change: &str, params: &Object) {
+        self.shared.switchboard.publish(&self.name, self.audience(), change, params);
     }
 
     pub(crate) fn bump(&self) {

@@ -39,7 +39,9 @@ impl Server {
         endpoint: &Endpoint,
     ) -> Result<(Contact, Option<Arc<Session>>), Failure> {
         let way = Way::Http(endpoint.clone());
-        if let Verdict::Modern(about) = self.discover(&way).await? {
+        if !self.handshake_only
+            && let Verdict::Modern(about) = self.discover(&way).await?
+        {
             let link = Link::Modern(way);
             return Ok((Contact::new(Era::Modern, Transport::StreamableHttp, *about, link), None));
         }
@@ -63,7 +65,11 @@ impl Server {
 
     async fn find_process(&self) -> Result<(Contact, Option<Arc<Session>>), Failure> {
         let pipe = self.start_process()?;
-        let verdict = self.discover(&Way::Pipe(pipe.clone())).await;
+        let verdict = if self.handshake_only {
+            Ok(Verdict::Handshake)
+        } else {
+            self.discover(&Way::Pipe(pipe.clone())).await
+        };
         match verdict {
             Ok(Verdict::Modern(about)) => {
                 let link = Link::Modern(Way::Pipe(pipe));

@@ -308,8 +308,6 @@ impl Session {
             return Ok(None);
         };
         let Ok(last_id) = HeaderValue::try_from(last.as_str()) else { return Ok(None) };
-        tokio::time::sleep(Duration::from_millis(broken.retry_ms.unwrap_or(100).clamp(50, 30_000)))
-            .await;
         let mut headers = self.headers.clone();
         headers.insert(headers::LAST_EVENT_ID, last_id);
         match Answer::open(endpoint.get(headers).await?, endpoint.bounds()).await {

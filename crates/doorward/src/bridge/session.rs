@@ -126,7 +126,8 @@ impl Bridge {
     /// A request in the session.
     pub(super) async fn ask_in_session(&self, id: &Id, method: &str, params: Object) {
         if !self.session.is_open() {
-            let why = "Neither a request of 2026-07-28 nor one of a session: begin with 'initialize'";
+            let why =
+                "Neither a request of 2026-07-28 nor one of a session: begin with 'initialize'";
             let error = RpcError::invalid_request(why);
             return self.say(message::error_response(Some(id), &error)).await;
         }

@@ -28,11 +28,12 @@ pub async fn run(options: Call) -> Result<(), Failed> {
     };
     let roots = ask::roots(&options.roots)?;
     let endpoint = client::endpoint(&options.target.url, &options.target.headers)?;
-    let mut client = Client::new(endpoint, capabilities(asks, !roots.is_empty()), options.log_level);
+    let mut client =
+        Client::new(endpoint, capabilities(asks, !roots.is_empty()), options.log_level);
     let tools = client.tools().await?;
     let tool = tools.iter().find(|tool| tool.string("name").as_deref() == Some(&*options.name));
     let tool = tool.ok_or_else(|| unknown(&options.name, &tools))?;
-    let schema = tool.get("inputSchema").map(|schema| schema.to_bytes()).unwrap_or_default();
+    let schema = tool.get("inputSchema").map(doorward_mcp::Value::to_bytes).unwrap_or_default();
     let schema = serde_json::from_slice(&schema).unwrap_or_default();
     let arguments = arguments::read(&options.arguments, &schema)
         .map_err(|problem| Failed::new(Exit::Usage, problem))?;
@@ -108,9 +109,9 @@ async fn converse(
 
 fn unknown(name: &str, tools: &[Object]) -> Failed {
     let names: Vec<_> = tools.iter().filter_map(|tool| tool.string("name")).collect();
-    let similar = names.iter().find(|other| {
-        other.ends_with(&format!("__{name}")) || other.eq_ignore_ascii_case(name)
-    });
+    let similar = names
+        .iter()
+        .find(|other| other.ends_with(&format!("__{name}")) || other.eq_ignore_ascii_case(name));
     let hint = match similar {
         Some(similar) => format!("did you mean '{similar}'?"),
         None => "'doorward tools' lists what there is".into(),

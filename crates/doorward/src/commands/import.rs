@@ -66,7 +66,10 @@ fn merge(
         count += 1;
     }
     let new = format!("{name}-{count}");
-    eprintln!("{}: note: the server '{name}' is called '{new}' here, for there is another", path.display());
+    eprintln!(
+        "{}: note: the server '{name}' is called '{new}' here, for there is another",
+        path.display()
+    );
     servers.insert(new, server);
 }
 
@@ -85,7 +88,8 @@ fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let new = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
     let written = file.write_all(text.as_bytes()).and_then(|()| std::fs::rename(&new, path));
     if written.is_err() {
         let _ = std::fs::remove_file(&new);

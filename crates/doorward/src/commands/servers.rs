@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::{Exit, Failed};
 use crate::cli::Servers;
-use crate::terminal::{self, one_line};
 use crate::client;
+use crate::terminal::{self, one_line};
 
 /// What the admin listener tells of a server, as far as the table shows it.
 #[derive(Debug, Deserialize)]
@@ -34,18 +34,23 @@ pub async fn run(options: Servers) -> Result<(), Failed> {
     })?;
     let body = body.to_bytes();
     if !status.is_success() {
-        let why = format!("the gateway answered with HTTP {status}: {}", String::from_utf8_lossy(&body));
+        let why =
+            format!("the gateway answered with HTTP {status}: {}", String::from_utf8_lossy(&body));
         return Err(Failed::new(Exit::Refused, why));
     }
     let mut out = std::io::stdout().lock();
-    let not_ours = |error| Failed::new(Exit::Unreachable, format!("{url} is no gateway's admin listener: {error}"));
+    let not_ours = |error| {
+        Failed::new(Exit::Unreachable, format!("{url} is no gateway's admin listener: {error}"))
+    };
     if options.json {
         let states: serde_json::Value = serde_json::from_slice(&body).map_err(not_ours)?;
         writeln!(out, "{states:#}")?;
         return Ok(());
     }
     let states: Vec<State> = serde_json::from_slice(&body).map_err(not_ours)?;
-    let mut rows = vec![["NAME", "STATE", "ERA", "REVISION", "TRANSPORT", "LATENCY", "TOOLS"].map(str::to_owned)];
+    let mut rows = vec![
+        ["NAME", "STATE", "ERA", "REVISION", "TRANSPORT", "LATENCY", "TOOLS"].map(str::to_owned),
+    ];
     for state in &states {
         let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
         rows.push([

@@ -37,7 +37,7 @@ pub async fn run(options: Tools) -> Result<(), Failed> {
 
 /// The arguments as they would be typed; optional ones in brackets.
 fn arguments(tool: &Object) -> String {
-    let schema = tool.get("inputSchema").map(|schema| schema.to_bytes()).unwrap_or_default();
+    let schema = tool.get("inputSchema").map(doorward_mcp::Value::to_bytes).unwrap_or_default();
     let schema: serde_json::Value = serde_json::from_slice(&schema).unwrap_or_default();
     let required: Vec<&str> = schema["required"]
         .as_array()

@@ -162,9 +162,7 @@ fn unknown(reference: &str, dialect: Dialect) -> Result<String, String> {
         Dialect::Own => "${env:NAME}, ${env:NAME:-default} or ${file:PATH}",
         Dialect::Foreign => "${env:NAME}, ${NAME}, ${workspaceFolder} or ${userHome}",
     };
-    Err(format!(
-        "'${{{reference}}}' is not known; expected {forms}, or '$${{' for the text itself"
-    ))
+    Err(format!("'${{{reference}}}' is not known; expected {forms}, or '$${{' for the text itself"))
 }
 
 fn is_variable(text: &str) -> bool {

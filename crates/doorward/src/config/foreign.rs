@@ -121,8 +121,14 @@ impl Entry<'_> {
                 // Streamable HTTP and HTTP+SSE are told apart by asking.
                 "type" | "transport" | "transportType" => {
                     let kind = node.as_text().unwrap_or_default();
-                    let known =
-                        ["stdio", "http", "sse", "streamable-http", "streamableHttp", "streamable_http"];
+                    let known = [
+                        "stdio",
+                        "http",
+                        "sse",
+                        "streamable-http",
+                        "streamableHttp",
+                        "streamable_http",
+                    ];
                     if !known.contains(&kind) {
                         let problem =
                             format!("'{kind}' is not supported; expected stdio, http or sse");
@@ -141,7 +147,9 @@ impl Entry<'_> {
 
     /// What `env` says comes before what its file says.
     fn merge_env_file(&mut self) {
-        let Some(at) = self.fields.iter().position(|(key, _)| key.name == "envFile") else { return };
+        let Some(at) = self.fields.iter().position(|(key, _)| key.name == "envFile") else {
+            return;
+        };
         let (key, file) = self.fields.remove(at);
         let mut all = file.entries().to_vec();
         if let Some(at) = self.fields.iter().position(|(key, _)| key.name == "env") {
@@ -251,7 +259,8 @@ mod tests {
     #[test]
     fn an_unknown_transport_is_refused_in_its_place() {
         let findings =
-            translated("{\"mcpServers\": {\"a\":\n {\"type\": \"ws\", \"url\": \"u\"}}}").unwrap_err();
+            translated("{\"mcpServers\": {\"a\":\n {\"type\": \"ws\", \"url\": \"u\"}}}")
+                .unwrap_err();
         assert_eq!((findings[0].key.as_str(), findings[0].place.line), ("a.type", 2));
     }
 }

@@ -113,9 +113,13 @@ impl Report {
         if !place.is_known() {
             return None;
         }
-        let before: usize = self.text.split_inclusive('\n').take(place.line - 1).map(str::len).sum();
+        let before: usize =
+            self.text.split_inclusive('\n').take(place.line - 1).map(str::len).sum();
         let line = self.text.get(before..)?.lines().next()?;
-        let start = line.char_indices().nth(place.column.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
+        let start = line
+            .char_indices()
+            .nth(place.column.saturating_sub(1))
+            .map_or(line.len(), |(at, _)| at);
         let word = line[start..].find([':', ',', '}', ']', ' ']).unwrap_or(line.len() - start);
         Some(before + start..before + start + word.max(usize::from(start < line.len())))
     }

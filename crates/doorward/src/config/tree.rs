@@ -68,26 +68,24 @@ impl Node {
 
     /// Where the key at the end of a path stands, or the last of its parents that is there.
     pub fn locate(&self, path: &[String]) -> Place {
-        let Some((first, rest)) = path.split_first() else { return self.place };
-        match &self.content {
+        let known = (1..=path.len()).rev().find_map(|end| self.find(&path[..end]));
+        known.unwrap_or(self.place)
+    }
+
+    fn find(&self, path: &[String]) -> Option<Place> {
+        let (first, rest) = path.split_first()?;
+        let (place, node) = match &self.content {
             Content::Map(entries) => {
-                match entries.iter().find(|(key, _)| key.name == *first) {
-                    Some((key, _)) if rest.is_empty() => key.place,
-                    // A parent that is there, but not what was looked for in it.
-                    Some((key, node)) => match node.locate(rest) {
-                        place if place == node.place => key.place,
-                        place => place,
-                    },
-                    None => self.place,
-                }
+                let (key, node) = entries.iter().find(|(key, _)| key.name == *first)?;
+                (key.place, node)
             }
-            Content::List(items) => first
-                .parse::<usize>()
-                .ok()
-                .and_then(|at| items.get(at))
-                .map_or(self.place, |node| node.locate(rest)),
-            _ => self.place,
-        }
+            Content::List(items) => {
+                let node = items.get(first.parse::<usize>().ok()?)?;
+                (node.place, node)
+            }
+            _ => return None,
+        };
+        if rest.is_empty() { Some(place) } else { node.find(rest) }
     }
 
     /// Takes out what stands at a path.
@@ -317,12 +315,10 @@ mod tests {
 
     #[test]
     fn json_with_comments_tabs_and_trailing_commas_is_read() {
-        let text = "// top\n{\n\t\"a\": \"x // y\", /* b\n c */\n\t\"n\": [1, 2.5, null, true,],\n}\n";
+        let text =
+            "// top\n{\n\t\"a\": \"x // y\", /* b\n c */\n\t\"n\": [1, 2.5, null, true,],\n}\n";
         let tree = parse(text).unwrap();
-        assert_eq!(
-            tree.to_json(),
-            serde_json::json!({ "a": "x // y", "n": [1, 2.5, null, true] })
-        );
+        assert_eq!(tree.to_json(), serde_json::json!({ "a": "x // y", "n": [1, 2.5, null, true] }));
         assert_eq!(tree.locate(&["n".into()]), Place { line: 5, column: 2 });
     }
 

@@ -74,7 +74,10 @@ mod tests {
             "n": {"type": "integer"}, "s": {"type": "string"}, "b": {"type": "boolean"},
             "l": {"type": "array"}, "m": {"type": ["null", "string"]},
         }});
-        let read = read(&words(&["n=3", "s=3", "b=true", "l=[1]", "m=null", "x={\"a\":1}", "y=z=1"]), &schema);
+        let read = read(
+            &words(&["n=3", "s=3", "b=true", "l=[1]", "m=null", "x={\"a\":1}", "y=z=1"]),
+            &schema,
+        );
         assert_eq!(
             read.unwrap(),
             json!({"n": 3, "s": "3", "b": true, "l": [1], "m": null, "x": {"a": 1}, "y": "z=1"})

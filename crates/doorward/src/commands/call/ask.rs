@@ -37,8 +37,9 @@ pub fn roots(folders: &[PathBuf]) -> Result<Vec<Value>, Failed> {
             let whole = std::fs::canonicalize(folder).map_err(|error| {
                 Failed::new(Exit::Usage, format!("{}: {error}", folder.display()))
             })?;
-            let uri = url::Url::from_file_path(&whole)
-                .map_err(|()| Failed::new(Exit::Usage, format!("{} is no root", folder.display())))?;
+            let uri = url::Url::from_file_path(&whole).map_err(|()| {
+                Failed::new(Exit::Usage, format!("{} is no root", folder.display()))
+            })?;
             let name = whole.file_name().map(|name| name.to_string_lossy().into_owned());
             Ok(json!({ "uri": uri.as_str(), "name": name }))
         })
@@ -79,7 +80,9 @@ impl Asker {
             tell(&format!("  {}\n", one_line(url)));
             return Ok(match self.question("Done? [Y/n]").await? {
                 None => json!({ "action": "cancel" }),
-                Some(line) if line.to_lowercase().starts_with('n') => json!({ "action": "decline" }),
+                Some(line) if line.to_lowercase().starts_with('n') => {
+                    json!({ "action": "decline" })
+                }
                 Some(_) => json!({ "action": "accept" }),
             });
         }
@@ -151,7 +154,8 @@ impl Asker {
             };
             for block in blocks {
                 let kind = block["type"].as_str().unwrap_or("unknown");
-                let text = block["text"].as_str().map_or_else(|| format!("[{kind}]"), str::to_owned);
+                let text =
+                    block["text"].as_str().map_or_else(|| format!("[{kind}]"), str::to_owned);
                 tell(&format!("  {}: {}\n", one_line(role), harmless(&text)));
             }
         }

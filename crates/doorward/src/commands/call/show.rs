@@ -76,7 +76,8 @@ pub fn result(result: &Object, json: bool) -> Result<(), Failed> {
     if text.is_empty()
         && let Some(structured) = result.get("structuredContent")
     {
-        let value: serde_json::Value = serde_json::from_slice(&structured.to_bytes()).unwrap_or_default();
+        let value: serde_json::Value =
+            serde_json::from_slice(&structured.to_bytes()).unwrap_or_default();
         text = format!("{value:#}\n");
     }
     if result.get("isError").and_then(Value::as_bool) == Some(true) {
@@ -89,7 +90,8 @@ pub fn result(result: &Object, json: bool) -> Result<(), Failed> {
 
 /// One block of content.
 fn one(block: &Object) -> String {
-    let said = |name: &str| block.string(name).map(std::borrow::Cow::into_owned).unwrap_or_default();
+    let said =
+        |name: &str| block.string(name).map(std::borrow::Cow::into_owned).unwrap_or_default();
     match said("type").as_str() {
         "text" => said("text"),
         kind @ ("image" | "audio") => {

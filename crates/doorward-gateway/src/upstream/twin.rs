@@ -1,0 +1,96 @@
+//! Servers that speak both eras: a client is answered in its own, so that nothing is translated that
+//! need not be. For clients of the handshake era such a server is there a second time, as one that
+//! knows only the handshake.
+
+use std::sync::Arc;
+
+use doorward_mcp::Era;
+use doorward_mcp::error::Kind;
+use tokio::sync::OnceCell;
+
+use super::{Contact, Link, Server};
+use crate::call::Failure;
+
+/// What is known of the other era of a modern server: found out when the first client of that era
+/// comes.
+#[derive(Debug, Default)]
+pub struct Twin(OnceCell<Option<Arc<Server>>>);
+
+impl Contact {
+    fn may_have_twin(&self) -> bool {
+        self.era == Era::Modern && !matches!(self.link, Link::Sample)
+    }
+
+    pub(super) fn known_twin(&self) -> Option<&Arc<Server>> {
+        self.twin.0.get()?.as_ref()
+    }
+}
+
+impl Server {
+    /// The server as clients of an era are to be answered by it, if that is known already.
+    pub fn known_in(self: &Arc<Self>, era: Era) -> Option<Arc<Self>> {
+        if era == Era::Modern || self.handshake_only {
+            return Some(self.clone());
+        }
+        let contact = self.known()?;
+        if !contact.may_have_twin() {
+            return Some(self.clone());
+        }
+        let twin = contact.twin.0.get()?;
+        Some(twin.as_ref().unwrap_or(self).clone())
+    }
+
+    /// The same, found out where it is not known. A server that cannot be reached is itself.
+    pub async fn spoken_in(self: &Arc<Self>, era: Era) -> Arc<Self> {
+        if let Some(known) = self.known_in(era) {
+            return known;
+        }
+        let Ok(contact) = self.contact().await else { return self.clone() };
+        if !contact.may_have_twin() {
+            return self.clone();
+        }
+        let twin = contact.twin.0.get_or_try_init(|| self.find_twin()).await;
+        match twin {
+            Ok(Some(twin)) => twin.clone(),
+            Ok(None) | Err(_) => self.clone(),
+        }
+    }
+
+    /// Asks a modern server to shake hands. Fails when that cannot be found out now.
+    async fn find_twin(&self) -> Result<Option<Arc<Self>>, Failure> {
+        let twin = Self::build(
+            &self.name,
+            self.settings.clone(),
+            self.shared.clone(),
+            self.generation.clone(),
+            true,
+        );
+        match twin.contact().await {
+            Ok(_) => {
+                twin.keep();
+                Ok(Some(twin))
+            }
+            Err(failure)
+                if matches!(
+                    failure.kind,
+                    Kind::Unreachable | Kind::Overloaded | Kind::Closing | Kind::Unauthorized
+                ) =>
+            {
+                Err(failure)
+            }
+            Err(_) => Ok(None),
+        }
+    }
+
+    pub(super) fn known_twin(&self) -> Option<Arc<Self>> {
+        self.known()?.known_twin().cloned()
+    }
+
+    /// Whose listeners are told of this server's changes: those who are answered by it.
+    pub(super) fn audience(&self) -> Option<Era> {
+        if self.handshake_only {
+            return Some(Era::Handshake);
+        }
+        self.known_twin().map(|_| Era::Modern)
+    }
+}
