@@ -55,6 +55,8 @@ struct Source {
     path: PathBuf,
     text: String,
     tree: Node,
+    /// The tree as it was before anything was taken out of it, for the places.
+    whole: Node,
 }
 
 impl Source {
@@ -66,7 +68,7 @@ impl Source {
         }
         let text = std::fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))?;
         match tree::parse(&text) {
-            Ok(tree) => Ok(Self { path: path.to_owned(), text, tree }),
+            Ok(tree) => Ok(Self { path: path.to_owned(), text, whole: tree.clone(), tree }),
             Err((place, problem)) => {
                 let finding = Finding { key: String::new(), problem, place };
                 Err(Report::new(path, &text, vec![finding]))
@@ -106,6 +108,7 @@ impl Source {
         let around = Surroundings::of(&self.path);
         match foreign::translate(&self.tree, &around) {
             Ok((tree, notices)) => {
+                self.whole = tree.clone();
                 self.tree = tree;
                 Ok(notices)
             }
@@ -131,9 +134,12 @@ impl Source {
                 }
             }
         };
-        if problems.is_empty() {
-            problems = settings.problems();
-        }
+        // What was found wrong already is not found wrong again for lack of what was taken out.
+        let found: Vec<Vec<String>> = problems.iter().map(|problem| problem.path.clone()).collect();
+        problems.extend(settings.problems().into_iter().filter(|problem| {
+            let entry = &problem.path[..problem.path.len().min(2)];
+            !found.iter().any(|path| path.starts_with(entry))
+        }));
         if problems.is_empty() { Ok(settings) } else { Err(self.report(problems)) }
     }
 
@@ -141,7 +147,7 @@ impl Source {
         let findings = problems
             .into_iter()
             .map(|Problem { path, problem }| Finding {
-                place: self.tree.locate(&path),
+                place: self.whole.locate(&path),
                 key: path.join("."),
                 problem,
             })

@@ -137,7 +137,11 @@ pub fn explain(message: &str) -> String {
     let Some(rest) = message.strip_prefix("unknown field `") else {
         return message
             .replace("invalid type: ", "wrong type: ")
-            .replace("invalid value: ", "wrong value: ");
+            .replace("invalid value: ", "wrong value: ")
+            .replace(
+                "invalid socket address syntax",
+                "expected an address and a port, such as 127.0.0.1:7300",
+            );
     };
     let Some((key, expected)) = rest.split_once("`, expected ") else { return message.to_owned() };
     let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
