@@ -90,7 +90,7 @@ pub fn client(connect_timeout: Duration) -> HttpClient {
     connector.set_connect_timeout(Some(connect_timeout));
     connector.enforce_http(false);
     let tls = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_webpki_roots()
+        .with_tls_config(trust())
         .https_or_http()
         .enable_all_versions()
         .wrap_connector(connector);
@@ -99,6 +99,20 @@ pub fn client(connect_timeout: Duration) -> HttpClient {
         .pool_idle_timeout(Duration::from_secs(60))
         .pool_max_idle_per_host(256)
         .build(tls)
+}
+
+/// Trusts whom the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` say otherwise.
+fn trust() -> rustls::ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "a certificate of the system's trust store cannot be read");
+    }
+    let (trusted, _) = roots.add_parsable_certificates(found.certs);
+    if trusted == 0 {
+        tracing::warn!("the system trusts no certificate: no https:// server can be reached");
+    }
+    rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
 }
 
 impl Endpoint {

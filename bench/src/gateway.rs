@@ -1,0 +1,90 @@
+//! The gateway as a process of its own, and what it uses.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+/// A running gateway; ended when dropped.
+#[derive(Debug)]
+pub struct Gateway {
+    child: Child,
+    /// Where clients connect, without a path.
+    pub address: String,
+    config: PathBuf,
+}
+
+/// What a process has used so far.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Usage {
+    pub cpu: Duration,
+    pub resident_kib: u64,
+}
+
+impl Gateway {
+    /// Starts a gateway with a configuration, on ports of the system's choice.
+    pub fn start(program: &Path, config: &str) -> Result<Self, String> {
+        let file = std::env::temp_dir().join(format!("doorward-bench-{}.yaml", std::process::id()));
+        std::fs::write(&file, config).map_err(|error| error.to_string())?;
+        let mut child = Command::new(program)
+            .args([
+                "serve",
+                "--listen",
+                "127.0.0.1:0",
+                "--admin",
+                "off",
+                "--log",
+                "warn",
+                "--config",
+            ])
+            .arg(&file)
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| format!("{}: {error}", program.display()))?;
+        let out = child.stdout.take().ok_or("no output")?;
+        let mut address = None;
+        for line in BufReader::new(out).lines() {
+            let line = line.map_err(|error| error.to_string())?;
+            if let Some((_, rest)) = line.split_once("MCP endpoint") {
+                address = rest
+                    .trim()
+                    .strip_prefix("http://")
+                    .map(|rest| rest.trim_end_matches("/mcp").to_owned());
+                break;
+            }
+        }
+        let address = address.ok_or("the gateway did not say where it is")?;
+        Ok(Self { child, address, config: file })
+    }
+
+    pub fn usage(&self) -> Usage {
+        usage(self.child.id())
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        let _ = std::fs::remove_file(&self.config);
+    }
+}
+
+/// From `/proc` (proc_pid_stat(5)); zeros when the process is gone.
+pub fn usage(pid: u32) -> Usage {
+    let ticks =
+        nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let fields: Vec<&str> = stat.rsplit(") ").next().unwrap_or_default().split(' ').collect();
+    let field = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    Usage {
+        cpu: Duration::from_secs_f64((field(11) + field(12)) as f64 / ticks as f64),
+        resident_kib: resident
+            .split_whitespace()
+            .next()
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0),
+    }
+}

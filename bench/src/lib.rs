@@ -1,0 +1,9 @@
+//! A fast MCP server of both eras, and what measures a gateway in front of it.
+//!
+//! The server shares no code with the gateway, so that what both misunderstand alike shows
+//! elsewhere: with the official SDKs and the conformance suite.
+
+pub mod backend;
+pub mod gateway;
+pub mod load;
+pub mod stats;

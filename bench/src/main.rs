@@ -1,0 +1,263 @@
+//! `cargo run --release -p doorward-bench`: measures the gateway against its own backend, direct and
+//! through the gateway in one run, in all four pairings of eras.
+
+use std::path::PathBuf;
+use std::process::{Command, ExitCode};
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use doorward_bench::backend::{self, Backend, Era};
+use doorward_bench::gateway::Gateway;
+use doorward_bench::load::{Ask, Connection, Target, closed_loop, open_loop};
+use doorward_bench::stats::{Run, median};
+use serde_json::json;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures the gateway: throughput, latency, CPU and memory, direct and through it.
+#[derive(Debug, Parser)]
+struct Options {
+    /// A short run, to see that everything works
+    #[arg(long)]
+    quick: bool,
+    /// The gateway to measure; built in release mode when absent
+    #[arg(long)]
+    gateway: Option<PathBuf>,
+    /// Runs of each measurement, of which the median counts
+    #[arg(long, default_value_t = 3)]
+    runs: usize,
+    /// Seconds of each measurement
+    #[arg(long, default_value_t = 4)]
+    seconds: u64,
+    /// Connections of the closed loop
+    #[arg(long, default_value_t = 32)]
+    connections: usize,
+    /// Calls a second of the open loop
+    #[arg(long, default_value_t = 2_000)]
+    rate: u64,
+    /// Idle listening streams
+    #[arg(long, default_value_t = 1_000)]
+    streams: usize,
+}
+
+const PAIRS: [(Era, Era); 4] = [
+    (Era::Modern, Era::Modern),
+    (Era::Modern, Era::Handshake),
+    (Era::Handshake, Era::Modern),
+    (Era::Handshake, Era::Handshake),
+];
+
+fn main() -> ExitCode {
+    let mut options = Options::parse();
+    if options.quick {
+        (options.runs, options.seconds, options.streams) = (1, 1, 100);
+    }
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    match runtime
+        .map_err(|error| error.to_string())
+        .and_then(|runtime| runtime.block_on(run(&options)))
+    {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("error: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(options: &Options) -> Result<(), String> {
+    let program = match &options.gateway {
+        Some(program) => program.clone(),
+        None => build()?,
+    };
+    let modern = backend::start(Era::Modern, 1_000).await.map_err(text)?;
+    let handshake = backend::start(Era::Handshake, 1_000).await.map_err(text)?;
+    let config = format!(
+        "servers:\n  modern: {{ url: {} }}\n  handshake: {{ url: {} }}\n",
+        modern.url(),
+        handshake.url()
+    );
+    let gateway = Gateway::start(&program, &config)?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let rest = gateway.usage().resident_kib as f64 / 1024.0;
+    println!("gateway at rest: {rest:.1} MB resident\n");
+    println!(
+        "{:<10} {:<10} {:<12} {:>9} {:>9} {:>6} {:>8} {:>8} {:>8} {:>8} {:>9} {:>9} {:>7} {:>8}",
+        "client",
+        "server",
+        "load",
+        "direct/s",
+        "gateway/s",
+        "ratio",
+        "p50 ms",
+        "p90 ms",
+        "p99 ms",
+        "p99.9",
+        "+p50 ms",
+        "+p99 ms",
+        "µs CPU",
+        "MB"
+    );
+    let small = Ask::tool("echo", &json!({ "text": "hello" }));
+    let large = Ask::tool("big", &json!({ "bytes": 100_000 }));
+    let list = Ask { method: "tools/list", params: json!({}) };
+    for (client, server) in PAIRS {
+        let upstream = if server == Era::Modern { &modern } else { &handshake };
+        let bench = Bench { options, gateway: &gateway, client, server, upstream };
+        bench.closed("call", &small).await?;
+        bench.open("call", &small).await?;
+        bench.closed("call 100 KB", &large).await?;
+        bench.closed("list 1000", &list).await?;
+    }
+    streams(options, &gateway, &modern).await
+}
+
+struct Bench<'a> {
+    options: &'a Options,
+    gateway: &'a Gateway,
+    client: Era,
+    server: Era,
+    upstream: &'a Backend,
+}
+
+impl Bench<'_> {
+    /// The direct client speaks what the server speaks; nothing else can be done without a gateway.
+    fn direct(&self) -> Target {
+        let address = self.upstream.address.to_string();
+        Target { address, path: "/mcp".into(), era: self.server }
+    }
+
+    fn through(&self) -> Target {
+        Target {
+            address: self.gateway.address.clone(),
+            path: format!("/mcp/{}", name(self.server)),
+            era: self.client,
+        }
+    }
+
+    async fn closed(&self, what: &str, ask: &Ask) -> Result<(), String> {
+        let time = Duration::from_secs(self.options.seconds);
+        let connections = self.options.connections;
+        self.compare(&format!("{what} x{connections}"), async |target: Target| {
+            closed_loop(&target, ask, connections, time).await
+        })
+        .await
+    }
+
+    async fn open(&self, what: &str, ask: &Ask) -> Result<(), String> {
+        let time = Duration::from_secs(self.options.seconds);
+        let rate = self.options.rate;
+        self.compare(&format!("{what} {rate}/s"), async |target: Target| {
+            open_loop(&target, ask, 32, rate, time).await
+        })
+        .await
+    }
+
+    /// Runs a load direct and through the gateway in turn, and prints the medians.
+    async fn compare(
+        &self,
+        what: &str,
+        load: impl AsyncFn(Target) -> std::io::Result<Run>,
+    ) -> Result<(), String> {
+        let mut rows: Vec<[f64; 10]> = Vec::new();
+        for _ in 0..self.options.runs {
+            let mut direct = load(self.direct()).await.map_err(text)?;
+            let before = self.gateway.usage();
+            let mut through = load(self.through()).await.map_err(text)?;
+            let after = self.gateway.usage();
+            if direct.errors + through.errors > 0 {
+                return Err(format!(
+                    "{what}: {} errors direct, {} through",
+                    direct.errors, through.errors
+                ));
+            }
+            let cpu = (after.cpu - before.cpu).as_secs_f64() * 1e6 / through.calls() as f64;
+            rows.push([
+                direct.per_second(),
+                through.per_second(),
+                through.per_second() / direct.per_second(),
+                through.quantile(0.5),
+                through.quantile(0.9),
+                through.quantile(0.99),
+                through.quantile(0.999),
+                through.quantile(0.5) - direct.quantile(0.5),
+                through.quantile(0.99) - direct.quantile(0.99),
+                cpu,
+            ]);
+        }
+        let middle = |at: usize| median(rows.iter().map(|row| row[at]).collect());
+        let resident = self.gateway.usage().resident_kib as f64 / 1024.0;
+        println!(
+            "{:<10} {:<10} {:<12} {:>9.0} {:>9.0} {:>6.2} {:>8.3} {:>8.3} {:>8.3} {:>8.3} {:>9.3} {:>9.3} {:>7.1} {:>8.1}",
+            name(self.client),
+            name(self.server),
+            what,
+            middle(0),
+            middle(1),
+            middle(2),
+            middle(3),
+            middle(4),
+            middle(5),
+            middle(6),
+            middle(7),
+            middle(8),
+            middle(9),
+            resident,
+        );
+        Ok(())
+    }
+}
+
+/// Streams that only listen: what they cost, and how fast a change reaches them all.
+async fn streams(options: &Options, gateway: &Gateway, upstream: &Backend) -> Result<(), String> {
+    let target =
+        Target { address: gateway.address.clone(), path: "/mcp/modern".into(), era: Era::Modern };
+    let before = gateway.usage();
+    let mut open = Vec::new();
+    for _ in 0..options.streams {
+        let mut connection = Connection::open(&target).await.map_err(text)?;
+        let params = json!({ "notifications": { "toolsListChanged": true } });
+        let request = connection.written("subscriptions/listen", &params);
+        connection.open_stream(&request).await.map_err(text)?;
+        open.push(connection);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let after = gateway.usage();
+    let each =
+        (after.resident_kib.saturating_sub(before.resident_kib)) as f64 / options.streams as f64;
+    let begun = Instant::now();
+    upstream.touch().await;
+    for connection in &mut open {
+        connection.next_event().await.map_err(text)?;
+    }
+    println!(
+        "\n{} idle listening streams: {each:.1} KB each; a change reached all in {:.0} ms",
+        options.streams,
+        begun.elapsed().as_secs_f64() * 1e3
+    );
+    Ok(())
+}
+
+fn name(era: Era) -> &'static str {
+    match era {
+        Era::Modern => "modern",
+        Era::Handshake => "handshake",
+    }
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+/// Builds the gateway as it is measured, and says where it is.
+fn build() -> Result<PathBuf, String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
+    let status = Command::new(cargo).args(["build", "--release", "-p", "doorward"]).status();
+    if !status.map_err(text)?.success() {
+        return Err("the gateway could not be built".into());
+    }
+    let own = std::env::current_exe().map_err(text)?;
+    Ok(own.with_file_name("doorward"))
+}
