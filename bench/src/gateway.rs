@@ -43,7 +43,8 @@ impl Gateway {
             .map_err(|error| format!("{}: {error}", program.display()))?;
         let out = child.stdout.take().ok_or("no output")?;
         let mut address = None;
-        for line in BufReader::new(out).lines() {
+        let mut lines = BufReader::new(out).lines();
+        for line in lines.by_ref() {
             let line = line.map_err(|error| error.to_string())?;
             if let Some((_, rest)) = line.split_once("MCP endpoint") {
                 address = rest
@@ -53,6 +54,8 @@ impl Gateway {
                 break;
             }
         }
+        // Read on, so that the gateway never writes to a pipe that nobody empties.
+        std::thread::spawn(move || lines.for_each(drop));
         let address = address.ok_or("the gateway did not say where it is")?;
         Ok(Self { child, address, config: file })
     }

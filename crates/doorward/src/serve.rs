@@ -3,6 +3,7 @@
 
 mod reload;
 
+use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -143,27 +144,32 @@ impl Doors {
     }
 }
 
-/// Where the gateway is and how to use it, on standard output.
+/// Where the gateway is and how to use it, on standard output. Nobody need be reading it.
 fn welcome(doors: &Doors, sample: bool) {
-    let color = terminal::color();
-    let bold = |text: String| terminal::paint(&text, "1", color).into_owned();
-    let url = format!("http://{}/mcp", doors.main);
-    println!("Doorward {}\n", env!("CARGO_PKG_VERSION"));
-    println!("  MCP endpoint  {}", bold(url.clone()));
-    println!("  HTTP+SSE      http://{}/sse", doors.main);
-    if let Some(admin) = doors.admin {
-        println!("  Admin         http://{admin}  (/healthz /readyz /metrics)");
-    }
-    println!("\nPaste this into the configuration of an MCP client:\n");
-    println!(
-        "  {{ \"mcpServers\": {{ \"doorward\": {{ \"type\": \"http\", \"url\": \"{url}\" }} }} }}\n"
+    let bold = |text: &str| terminal::paint(text, "1", terminal::color()).into_owned();
+    let Doors { main, admin, .. } = doors;
+    let url = format!("http://{main}/mcp");
+    let mut text = format!(
+        "Doorward {}\n\n  MCP endpoint  {}\n  HTTP+SSE      http://{main}/sse\n",
+        env!("CARGO_PKG_VERSION"),
+        bold(&url)
     );
-    if sample {
-        println!("No configuration was given: a built-in sample server is served. Try");
-        println!("  doorward call sample__add a=2 b=3\n");
+    if let Some(admin) = admin {
+        text.push_str(&format!("  Admin         http://{admin}  (/healthz /readyz /metrics)\n"));
     }
-    println!("Everyone on this machine may use it: nobody has to authenticate.");
-    tracing::info!(listen = %doors.main, admin = ?doors.admin, "ready");
+    text.push_str(&format!(
+        "\nPaste this into the configuration of an MCP client:\n\n  {{ \"mcpServers\": {{ \"doorward\": \
+         {{ \"type\": \"http\", \"url\": \"{url}\" }} }} }}\n\n"
+    ));
+    if sample {
+        text.push_str(
+            "No configuration was given: a built-in sample server is served. Try\n  \
+             doorward call sample__add a=2 b=3\n\n",
+        );
+    }
+    text.push_str("Everyone on this machine may use it: nobody has to authenticate.\n");
+    let _ = std::io::stdout().write_all(text.as_bytes());
+    tracing::info!(listen = %main, admin = ?admin, "ready");
 }
 
 /// The signals a gateway minds.

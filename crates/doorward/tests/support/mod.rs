@@ -1,0 +1,162 @@
+//! Starts the real binary and speaks to it over real sockets.
+#![allow(dead_code)] // Each test file uses what it needs.
+
+pub mod client;
+pub mod hostile;
+
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The binary under test.
+pub fn doorward() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_doorward"));
+    for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DOORWARD_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// A running gateway with a configuration of its own; ended when dropped.
+pub struct Gateway {
+    child: Child,
+    pub folder: tempfile::TempDir,
+    pub config: PathBuf,
+    /// `127.0.0.1:port`.
+    pub address: String,
+    pub admin: String,
+    log: Arc<Mutex<Vec<String>>>,
+}
+
+impl Gateway {
+    /// Starts a gateway and waits until it has looked for its servers.
+    pub fn start(config: &str) -> Self {
+        let gateway = Self::start_unready(config);
+        wait_for("the gateway is ready", || gateway.get_admin("/readyz").0 == 200);
+        gateway
+    }
+
+    pub fn start_unready(config: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("doorward.yaml");
+        std::fs::write(&file, config).unwrap();
+        let mut child = doorward()
+            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log", "debug"])
+            .args(["--log-format", "json", "--config"])
+            .arg(&file)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stderr = child.stderr.take().unwrap();
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let lines = log.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                lines.lock().unwrap().push(line);
+            }
+        });
+        let ready = || {
+            let lines = log.lock().unwrap();
+            lines.iter().find(|line| line.contains("\"message\":\"ready\"")).cloned()
+        };
+        wait_for("the gateway listens", || ready().is_some());
+        let said: serde_json::Value = serde_json::from_str(&ready().unwrap()).unwrap();
+        let address = said["listen"].as_str().unwrap().to_owned();
+        let admin = said["admin"].as_str().unwrap();
+        let admin = admin.trim_start_matches("Some(").trim_end_matches(')').to_owned();
+        Self { child, folder, config: file, address, admin, log }
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.pid()).unwrap());
+        nix::sys::signal::kill(pid, signal).unwrap();
+    }
+
+    pub fn wait(&mut self) -> ExitStatus {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "the gateway did not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Asks the admin listener, by hand: one request, one connection.
+    pub fn get_admin(&self, path: &str) -> (u16, String) {
+        client::get(&self.admin, path)
+    }
+
+    /// A measure, by its name without labels.
+    pub fn metric(&self, name: &str) -> f64 {
+        let (_, text) = self.get_admin("/metrics");
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
+        line.and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or(0.0)
+    }
+
+    pub fn states(&self) -> serde_json::Value {
+        serde_json::from_str(&self.get_admin("/servers").1).unwrap()
+    }
+
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
+    }
+
+    pub fn logged(&self, what: &str) -> bool {
+        self.log.lock().unwrap().iter().any(|line| line.contains(what))
+    }
+
+    /// Open files, and resident memory in KiB.
+    pub fn usage(&self) -> (usize, u64) {
+        let files = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count();
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        (files, resident.split_whitespace().next().unwrap().parse().unwrap())
+    }
+
+    /// Nobody waits for anything: no call, listener, parked call or session is left.
+    pub fn is_idle(&self) -> bool {
+        ["doorward_client_sessions", "doorward_listeners", "doorward_parked_calls"]
+            .iter()
+            .all(|name| self.metric(name) == 0.0)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            for line in self.log().iter().rev().take(30).rev() {
+                eprintln!("gateway: {line}");
+            }
+        }
+    }
+}
+
+/// Waits for a condition, with a deadline.
+pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
