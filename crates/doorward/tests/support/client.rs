@@ -67,35 +67,45 @@ pub struct Stream {
     /// What is left of the current chunk.
     chunk: usize,
     chunked: bool,
+    ended: bool,
     pub last_id: Option<String>,
 }
 
 impl Stream {
     fn line(&mut self) -> Option<String> {
         let mut line = Vec::new();
-        loop {
-            if self.chunked && self.chunk == 0 {
-                let mut size = String::new();
-                self.reader.read_line(&mut size).ok().filter(|read| *read > 0)?;
-                self.chunk = usize::from_str_radix(size.trim(), 16).ok()?;
-                if self.chunk == 0 {
-                    return None;
-                }
-            }
-            let mut byte = [0];
-            self.reader.read_exact(&mut byte).ok()?;
-            if self.chunked {
-                self.chunk -= 1;
-                if self.chunk == 0 {
-                    let mut end = [0; 2];
-                    self.reader.read_exact(&mut end).ok()?;
-                }
-            }
-            if byte[0] == b'\n' {
+        while let Some(byte) = self.byte() {
+            if byte == b'\n' {
                 return String::from_utf8(line).ok();
             }
-            line.push(byte[0]);
+            line.push(byte);
         }
+        String::from_utf8(line).ok().filter(|line| !line.is_empty())
+    }
+
+    fn byte(&mut self) -> Option<u8> {
+        if self.ended {
+            return None;
+        }
+        if self.chunked && self.chunk == 0 {
+            let mut size = String::new();
+            self.reader.read_line(&mut size).ok().filter(|read| *read > 0)?;
+            self.chunk = usize::from_str_radix(size.trim(), 16).ok()?;
+            if self.chunk == 0 {
+                self.ended = true;
+                return None;
+            }
+        }
+        let mut byte = [0];
+        self.reader.read_exact(&mut byte).ok()?;
+        if self.chunked {
+            self.chunk -= 1;
+            if self.chunk == 0 {
+                let mut end = [0; 2];
+                self.reader.read_exact(&mut end).ok()?;
+            }
+        }
+        Some(byte[0])
     }
 
     /// The data of the next event that has any; `None` when the stream has ended.
@@ -155,7 +165,9 @@ pub fn open(
     head.push_str("\r\n");
     stream.write_all(head.as_bytes())?;
     // A server that refuses early may not read the rest.
-    let _ = stream.write_all(body);
+    if method == "POST" {
+        let _ = stream.write_all(body);
+    }
     read_head(stream)
 }
 
@@ -172,8 +184,9 @@ pub fn read_head(stream: TcpStream) -> std::io::Result<Stream> {
         let Some((name, value)) = line.trim_end().split_once(": ") else { break };
         headers.push((name.to_ascii_lowercase(), value.to_owned()));
     }
-    let chunked = headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked");
-    Ok(Stream { status, headers, reader, chunk: 0, chunked, last_id: None })
+    let chunked =
+        headers.iter().any(|(name, value)| name == "transfer-encoding" && value == "chunked");
+    Ok(Stream { status, headers, reader, chunk: 0, chunked, ended: false, last_id: None })
 }
 
 /// Sends a request and reads its whole answer.
@@ -320,7 +333,12 @@ impl Handshake {
         client
     }
 
-    pub fn initialize(gateway: &Gateway, path: &str, revision: &str, capabilities: Value) -> Answer {
+    pub fn initialize(
+        gateway: &Gateway,
+        path: &str,
+        revision: &str,
+        capabilities: Value,
+    ) -> Answer {
         let body = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
             "protocolVersion": revision, "capabilities": capabilities,
             "clientInfo": { "name": "test", "version": "1" } } });
@@ -336,7 +354,8 @@ impl Handshake {
 
     /// Sends whatever, in the session.
     pub fn send(&self, body: &Value) -> Answer {
-        send(&self.address, "POST", &self.path, &self.headers(), body.to_string().as_bytes()).unwrap()
+        send(&self.address, "POST", &self.path, &self.headers(), body.to_string().as_bytes())
+            .unwrap()
     }
 
     pub fn tell(&self, body: &Value) {
@@ -344,7 +363,8 @@ impl Handshake {
     }
 
     pub fn open_stream(&self, body: &Value) -> Stream {
-        open(&self.address, "POST", &self.path, &self.headers(), body.to_string().as_bytes()).unwrap()
+        open(&self.address, "POST", &self.path, &self.headers(), body.to_string().as_bytes())
+            .unwrap()
     }
 
     pub fn ask(&self, id: i64, method: &str, params: Value) -> Answer {

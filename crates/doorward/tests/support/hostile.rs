@@ -115,8 +115,10 @@ fn proper(era: Era, asked: &Asked, method: &str) -> Result<Value, u16> {
     if asked.message["id"].is_null() {
         return Err(202);
     }
-    let tools: Vec<Value> =
-        TOOLS.iter().map(|name| json!({ "name": name, "inputSchema": { "type": "object" } })).collect();
+    let tools: Vec<Value> = TOOLS
+        .iter()
+        .map(|name| json!({ "name": name, "inputSchema": { "type": "object" } }))
+        .collect();
     let mut result = match (era, method) {
         (Era::Modern, "server/discover") => json!({
             "supportedVersions": ["2026-07-28"], "capabilities": { "tools": {} } }),
@@ -161,7 +163,8 @@ fn respond(stream: &mut TcpStream, text: &str, era: Era, method: &str) {
 }
 
 fn write_status(stream: &mut TcpStream, status: u16) {
-    let _ = stream.write_all(format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n").as_bytes());
+    let _ =
+        stream.write_all(format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n").as_bytes());
 }
 
 /// A whole answer with any status, type and body.
