@@ -42,6 +42,8 @@ pub struct Connection {
     buffer: Vec<u8>,
     session: Option<String>,
     target: Target,
+    keep: bool,
+    kept: Vec<u8>,
 }
 
 impl Connection {
@@ -54,6 +56,8 @@ impl Connection {
             buffer: Vec::with_capacity(64 << 10),
             session: None,
             target: target.clone(),
+            keep: false,
+            kept: Vec::new(),
         };
         if target.era == Era::Handshake {
             connection.shake_hands().await?;
@@ -114,6 +118,15 @@ impl Connection {
         .into_bytes()
     }
 
+    /// Sends a request and reads the whole answer, head and body.
+    pub async fn exchange_text(&mut self, request: &[u8]) -> io::Result<String> {
+        self.kept.clear();
+        self.keep = true;
+        let done = self.exchange(request).await;
+        self.keep = false;
+        done.map(|_| String::from_utf8_lossy(&self.kept).into_owned())
+    }
+
     /// Sends a request and reads the whole answer. Returns its head; fails unless it is a success.
     pub async fn exchange(&mut self, request: &[u8]) -> io::Result<String> {
         self.stream.write_all(request).await?;
@@ -137,6 +150,9 @@ impl Connection {
         }
         let failed = !lower.starts_with("http/1.1 2")
             || self.buffer[end..].windows(9).any(|window| window == b"\"error\":{");
+        if self.keep {
+            self.kept.extend_from_slice(&self.buffer);
+        }
         self.buffer.clear();
         if failed { Err(io::Error::other(head)) } else { Ok(head) }
     }

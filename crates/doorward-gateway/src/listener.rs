@@ -88,7 +88,6 @@ where
         .timer(TokioTimer::new())
         .header_read_timeout(door.timeouts.headers.0)
         .max_buf_size(door.limits.headers.0.max(8 << 10))
-        .pipeline_flush(true)
         .serve_connection(io, service);
     tokio::pin!(connection);
     let ended = tokio::select! {
