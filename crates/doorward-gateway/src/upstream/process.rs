@@ -28,6 +28,9 @@ const LOG_LINE: usize = 4 << 10;
 /// How long a program may take to end by itself, and again after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long is read on from a program that has ended.
+const LAST_WORDS: Duration = Duration::from_millis(200);
+
 /// Counts the processes of all servers, up to the limit.
 #[derive(Debug)]
 pub struct ProcessCount {
@@ -130,9 +133,17 @@ impl Run {
         let stop = self.pipe.stop.clone();
         let writing = tokio::spawn(write_lines(stdin, queue, stop.clone()));
         let logging = tokio::spawn(log_lines(self.server.clone(), stderr));
+        let reading = read_lines(&self.server, &self.pipe, stdout, bounds);
+        tokio::pin!(reading);
         let failure = tokio::select! {
-            failure = read_lines(&self.server, &self.pipe, stdout, bounds) => failure,
+            failure = &mut reading => failure,
             () = stop.cancelled() => Failure::new(Kind::Closing, "The server is being stopped"),
+            // A child of the program's may hold its output open; what it has said is still read.
+            _ = child.inner_mut().wait() => {
+                tokio::time::timeout(LAST_WORDS, reading).await.unwrap_or_else(|_| {
+                    Failure::new(Kind::StreamEnded, "The server's program ended before it answered")
+                })
+            }
         };
         self.pipe.end(failure);
         // Its end closes the program's stdin, which asks the program to end.

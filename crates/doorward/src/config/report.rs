@@ -135,6 +135,13 @@ fn title(finding: &Finding) -> String {
 /// A deserializer's message in words for people, with a guess at a misspelt key.
 pub fn explain(message: &str) -> String {
     let Some(rest) = message.strip_prefix("unknown field `") else {
+        let number_for_text = ["integer `", "floating point `", "boolean `"]
+            .iter()
+            .any(|kind| message.contains(kind) && message.ends_with("expected a string"));
+        if number_for_text {
+            return format!("{message}; write it in quotes")
+                .replace("invalid type: ", "wrong type: ");
+        }
         return message
             .replace("invalid type: ", "wrong type: ")
             .replace("invalid value: ", "wrong value: ")

@@ -240,15 +240,22 @@ pub fn parse(text: &str) -> Result<Node, (Place, String)> {
         text
     };
     if text.trim().is_empty() {
-        return Ok(Node { content: Content::Map(Vec::new()), place: Place::default() });
+        return Err((
+            Place::default(),
+            "the file is empty; at least 'servers: {}' is expected".into(),
+        ));
     }
-    serde_saphyr::from_str::<Spanned<Content>>(text).map(node).map_err(|error| {
-        let error = error.without_snippet();
-        let place = error.location().map(Place::from).unwrap_or_default();
-        let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or(&message);
-        (place, message.trim_end_matches([' ', ',']).to_owned())
-    })
+    // Only `true` and `false` are booleans: `SAID: yes` is a text.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    serde_saphyr::from_str_with_options::<Spanned<Content>>(text, options).map(node).map_err(
+        |error| {
+            let error = error.without_snippet();
+            let place = error.location().map(Place::from).unwrap_or_default();
+            let message = error.to_string();
+            let message = message.split(" at line ").next().unwrap_or(&message);
+            (place, message.trim_end_matches([' ', ',']).to_owned())
+        },
+    )
 }
 
 fn is_json(text: &str) -> bool {

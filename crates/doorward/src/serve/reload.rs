@@ -13,7 +13,7 @@ use crate::cli::Serve;
 use crate::config;
 
 /// Editors write a file in several steps; what they do within this time is one change.
-const SETTLE: Duration = Duration::from_millis(100);
+const SETTLE: Duration = Duration::from_millis(50);
 
 /// Watches a configuration file while it lives.
 pub struct Watch {
@@ -81,19 +81,28 @@ async fn follow(
 ) {
     let mut seen = tokio::fs::read(&path).await.ok();
     while let Some(cause) = causes.recv().await {
-        if cause == Cause::Changed {
-            tokio::time::sleep(SETTLE).await;
-            let now = tokio::fs::read(&path).await.ok();
-            // Another file of the folder, or this one is being replaced.
-            if now.is_none() || now == seen {
-                continue;
-            }
-            seen = now;
-        } else {
-            seen = tokio::fs::read(&path).await.ok();
+        let now = settled(&path).await;
+        // Another file of the folder has changed, or this one is being replaced.
+        if cause == Cause::Changed && (now.is_none() || now == seen) {
+            continue;
         }
+        seen = now;
         reload(&gateway, &path, &options);
     }
+}
+
+/// The file's text once nobody writes to it any more: half a file may look like a good one.
+async fn settled(path: &Path) -> Option<Vec<u8>> {
+    let mut last = tokio::fs::read(path).await.ok();
+    for _ in 0..20 {
+        tokio::time::sleep(SETTLE).await;
+        let now = tokio::fs::read(path).await.ok();
+        if now == last {
+            break;
+        }
+        last = now;
+    }
+    last
 }
 
 fn reload(gateway: &Gateway, path: &Path, options: &Serve) {

@@ -1,0 +1,155 @@
+//! Servers that are programs: what they are given, how they are watched, and that nothing of them
+//! is left.
+
+mod support;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use support::client::Modern;
+use support::{Gateway, wait_for};
+
+/// A server in a few lines of Python, of the handshake era: a real program with children.
+const PROGRAM: &str = r#"
+import json, os, subprocess, sys
+child = subprocess.Popen(["sleep", "600"])
+open(os.environ["MARK"], "a").write(f"{os.getpid()} {child.pid}\n")
+print("a line for the log \x1b[31m", file=sys.stderr, flush=True)
+for line in sys.stdin:
+    asked = json.loads(line)
+    if "id" not in asked:
+        continue
+    method, params = asked["method"], asked.get("params", {})
+    answer = {"jsonrpc": "2.0", "id": asked["id"]}
+    if method == "initialize":
+        answer["result"] = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "py", "version": "1"}}
+    elif method == "tools/list":
+        answer["result"] = {"tools": [{"name": n, "inputSchema": {"type": "object"}} for n in ("env", "die", "echo")]}
+    elif method == "tools/call" and params["name"] == "die":
+        os._exit(3)
+    elif method == "tools/call" and params["name"] == "env":
+        answer["result"] = {"content": [{"type": "text", "text": json.dumps(dict(os.environ))}]}
+    elif method == "tools/call":
+        answer["result"] = {"content": [{"type": "text", "text": "echo"}]}
+    else:
+        answer["error"] = {"code": -32601, "message": "no"}
+    print(json.dumps(answer), flush=True)
+"#;
+
+struct Program {
+    folder: tempfile::TempDir,
+}
+
+impl Program {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("server.py");
+        std::fs::write(&file, PROGRAM).unwrap();
+        std::fs::set_permissions(&file, PermissionsExt::from_mode(0o755)).unwrap();
+        Self { folder }
+    }
+
+    fn mark(&self) -> PathBuf {
+        self.folder.path().join("mark")
+    }
+
+    fn config(&self, more: &str) -> String {
+        // The interpreter itself: what stands in the path may be a shell script around it.
+        let found = std::process::Command::new("python3")
+            .args(["-c", "import sys; print(sys.executable)"])
+            .output();
+        let python = String::from_utf8(found.unwrap().stdout).unwrap();
+        let python = python.trim();
+        format!(
+            "servers: {{py: {{command: {python}, args: [\"{}\"], env: {{MARK: \"{}\", SAID: yes}}{more}}}}}",
+            self.folder.path().join("server.py").display(),
+            self.mark().display()
+        )
+    }
+
+    /// The processes started so far: program and child of each start.
+    fn started(&self) -> Vec<(u32, u32)> {
+        let text = std::fs::read_to_string(self.mark()).unwrap_or_default();
+        text.lines()
+            .map(|line| {
+                let (program, child) = line.split_once(' ').unwrap();
+                (program.parse().unwrap(), child.parse().unwrap())
+            })
+            .collect()
+    }
+}
+
+fn is_running(pid: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    Path::new(&format!("/proc/{pid}")).exists() && !stat.contains(") Z ")
+}
+
+#[test]
+fn a_program_gets_its_own_environment_only() {
+    let program = Program::new();
+    let gateway = Gateway::start(&program.config(""));
+    let text = Modern::new(&gateway, "/mcp/py").call("env", json!({})).text();
+    let env: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
+    assert_eq!(env["SAID"], "yes");
+    let own = ["MARK", "SAID"];
+    let inherited = ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER"];
+    // What Python itself adds under the C locale.
+    for name in env.keys().filter(|name| *name != "LC_CTYPE") {
+        assert!(
+            own.contains(&name.as_str()) || inherited.contains(&name.as_str()),
+            "{name} leaked"
+        );
+    }
+    wait_for("its stderr is logged, harmless", || gateway.logged("a line for the log"));
+    assert!(!gateway.log().iter().any(|line| line.contains('\x1b')));
+}
+
+#[test]
+fn a_program_that_dies_is_started_again() {
+    let program = Program::new();
+    let gateway = Gateway::start(&program.config(""));
+    let client = Modern::new(&gateway, "/mcp/py");
+    let died = client.call("die", json!({}));
+    assert_eq!(died.kind(), "stream_ended", "{}", died.body);
+    wait_for("it is up again", || {
+        let answer = client.call("echo", json!({}));
+        answer.json().get("result").is_some()
+    });
+    let started = program.started();
+    wait_for("the dead one's child is gone", || !is_running(started[0].1));
+}
+
+#[test]
+fn nothing_is_left_of_a_program_at_shutdown() {
+    let program = Program::new();
+    let mut gateway = Gateway::start(&program.config(""));
+    assert_eq!(Modern::new(&gateway, "/mcp/py").call("echo", json!({})).text(), "echo");
+    let (parent, child) = *program.started().last().unwrap();
+    assert!(is_running(parent) && is_running(child));
+    gateway.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(gateway.wait().code(), Some(0));
+    assert!(!is_running(parent) && !is_running(child));
+}
+
+#[test]
+fn a_lazy_program_is_started_at_its_first_use() {
+    let program = Program::new();
+    let gateway = Gateway::start(&program.config(", start: lazy"));
+    assert_eq!(gateway.states()[0]["state"], "idle");
+    assert!(program.started().is_empty());
+    assert_eq!(Modern::new(&gateway, "/mcp/py").call("echo", json!({})).text(), "echo");
+    assert_eq!(gateway.states()[0]["state"], "up");
+}
+
+#[test]
+fn a_program_that_cannot_be_started_is_reported() {
+    let gateway =
+        Gateway::start("servers: {gone: {command: /nowhere/at-all}, sample: {sample: true}}");
+    let states = gateway.states();
+    assert_eq!(states[0]["state"], "down");
+    assert!(states[0]["problem"].as_str().unwrap().contains("/nowhere/at-all"), "{states}");
+    let answer = Modern::new(&gateway, "/mcp/gone").call("x", json!({}));
+    assert_eq!(answer.kind(), "unreachable");
+    assert!(!answer.body.contains("nowhere"), "a path is told to a client: {}", answer.body);
+}
