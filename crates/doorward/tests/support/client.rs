@@ -393,3 +393,9 @@ impl Handshake {
 pub fn moment() {
     std::thread::sleep(Duration::from_millis(150));
 }
+
+/// The status of a page, if there is somebody to answer.
+pub fn try_get(address: &str, path: &str) -> Option<u16> {
+    TcpStream::connect(address).ok()?;
+    Some(get(address, path).0)
+}
