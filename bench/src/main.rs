@@ -24,6 +24,9 @@ struct Options {
     /// The gateway to measure; built in release mode when absent
     #[arg(long)]
     gateway: Option<PathBuf>,
+    /// Only measurements whose row begins with these words, such as "modern handshake call"
+    #[arg(long, default_value = "")]
+    only: String,
     /// Runs of each measurement, of which the median counts
     #[arg(long, default_value_t = 3)]
     runs: usize,
@@ -161,6 +164,10 @@ impl Bench<'_> {
         what: &str,
         load: impl AsyncFn(Target) -> std::io::Result<Run>,
     ) -> Result<(), String> {
+        let row = format!("{} {} {what}", name(self.client), name(self.server));
+        if !row.starts_with(&self.options.only) {
+            return Ok(());
+        }
         let mut rows: Vec<[f64; 10]> = Vec::new();
         for _ in 0..self.options.runs {
             let mut direct = load(self.direct()).await.map_err(text)?;

@@ -1,4 +1,5 @@
 //! The command line as people and scripts use it: what it prints, and how it exits.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 mod support;
 

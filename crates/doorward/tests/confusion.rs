@@ -1,4 +1,5 @@
 //! Many clients at once: no answer, notification or question of one ever reaches another (R8, T18).
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 mod support;
 

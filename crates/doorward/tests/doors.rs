@@ -1,4 +1,5 @@
 //! What clients of each era meet at the door: what is asked of them, and what bad input gets.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Every bound is exceeded once, and refused clearly (row A8).
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 mod support;
 

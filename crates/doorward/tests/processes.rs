@@ -1,5 +1,6 @@
 //! Servers that are programs: what they are given, how they are watched, and that nothing of them
 //! is left.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 mod support;
 

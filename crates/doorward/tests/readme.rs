@@ -1,4 +1,5 @@
 //! Every command of the README, in its order, as a newcomer would type them.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 mod support;
 

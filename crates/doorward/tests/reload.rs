@@ -1,5 +1,6 @@
 //! The configuration changes while the gateway runs, and the gateway ends while it is used: no call
 //! is lost by either (experiment 8).
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 mod support;
 

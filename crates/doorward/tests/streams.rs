@@ -1,4 +1,5 @@
 //! Streams: one by one, in order, unchanged, in constant memory (proof 3).
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 mod support;
 

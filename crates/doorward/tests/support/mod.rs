@@ -1,5 +1,5 @@
 //! Starts the real binary and speaks to it over real sockets.
-#![allow(dead_code)] // Each test file uses what it needs.
+#![allow(dead_code, clippy::unwrap_used, clippy::needless_pass_by_value)] // Each test file uses what it needs.
 
 pub mod client;
 pub mod hostile;
