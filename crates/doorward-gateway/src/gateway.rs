@@ -67,7 +67,7 @@ impl Gateway {
             parking: ParkingLot::new(limits.parked, timeouts.interaction.0),
             processes: ProcessCount::new(limits.processes),
             switchboard: Arc::default(),
-            http: http::client(timeouts.connect.0),
+            http: http::Clients::new(timeouts.connect.0),
             metrics: Metrics::default(),
             info: Value::from_serde(&about_doorward()),
             tasks: TaskTracker::new(),

@@ -14,6 +14,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +31,8 @@ pub struct Door {
     pub closing: CancellationToken,
     /// Open connections.
     pub connections: TaskTracker,
+    /// Who serves the connections, in turn: each from its first byte to its last.
+    pub workers: Arc<[Handle]>,
 }
 
 /// Accepts connections until the door closes, and answers their requests.
@@ -42,6 +45,7 @@ where
         + 'static,
 {
     let places = Arc::new(Semaphore::new(door.limits.connections));
+    let mut turns = (0..door.workers.len()).cycle();
     loop {
         let place = tokio::select! {
             place = places.clone().acquire_owned() => place,
@@ -62,10 +66,19 @@ where
         };
         let (door, handler) = (door.clone(), handler.clone());
         let connections = door.connections.clone();
-        connections.spawn(async move {
-            connection(stream, door, handler).await;
+        let worker = turns.next().map(|turn| door.workers[turn].clone());
+        let Ok(stream) = stream.into_std() else { continue };
+        let serving = async move {
+            // Registered anew, with the worker's own reactor.
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                connection(stream, door, handler).await;
+            }
             drop(place);
-        });
+        };
+        match worker {
+            Some(worker) => connections.spawn_on(serving, &worker),
+            None => connections.spawn(serving),
+        };
     }
 }
 

@@ -76,7 +76,7 @@ pub fn endpoint(url: &Url, headers: &[(String, String)]) -> Result<Endpoint, Fai
         ..ServerSettings::default()
     };
     let limits = Limits::default();
-    Endpoint::new(wire::client(std::time::Duration::from_secs(5)), &settings, &limits)
+    Endpoint::new(wire::Clients::new(std::time::Duration::from_secs(5)), &settings, &limits)
         .ok_or_else(|| Failed::new(Exit::Usage, format!("{url} cannot be used")))
 }
 

@@ -12,6 +12,7 @@ use doorward_gateway::listener::{self, Door};
 use doorward_gateway::settings::ServerSettings;
 use doorward_gateway::{Gateway, Settings, admin, facade};
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -26,10 +27,49 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub fn run(options: Serve) -> Result<(), Failed> {
     logging::start(&options.log, options.log_format)?;
     let settings = settings(&options)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let done = runtime.block_on(serve(options, settings));
+    let workers = Workers::start()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let done = runtime.block_on(serve(options, settings, workers.handles.clone()));
+    workers.end();
     runtime.shutdown_timeout(Duration::from_secs(1));
     done
+}
+
+/// A thread per core, each with a runtime of its own. A connection stays with one of them, and so do
+/// its calls and the connections to servers that they use: no call is handed from thread to thread.
+/// What belongs to no call runs on the main runtime.
+struct Workers {
+    handles: Arc<[Handle]>,
+    stop: CancellationToken,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Workers {
+    fn start() -> Result<Self, Failed> {
+        let count = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let stop = CancellationToken::new();
+        let mut handles = Vec::with_capacity(count);
+        let mut threads = Vec::with_capacity(count);
+        for number in 0..count {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            handles.push(runtime.handle().clone());
+            let stop = stop.clone();
+            let thread = std::thread::Builder::new().name(format!("worker-{number}"));
+            threads.push(thread.spawn(move || {
+                runtime.block_on(stop.cancelled());
+                runtime.shutdown_background();
+            })?);
+        }
+        Ok(Self { handles: handles.into(), stop, threads })
+    }
+
+    fn end(self) {
+        self.stop.cancel();
+        for thread in self.threads {
+            let _ = thread.join();
+        }
+    }
 }
 
 /// What the file says, or the sample server, with what the command line says on top.
@@ -66,7 +106,7 @@ fn overridden(mut settings: Settings, options: &Serve) -> Settings {
     settings
 }
 
-async fn serve(options: Serve, settings: Settings) -> Result<(), Failed> {
+async fn serve(options: Serve, settings: Settings, workers: Arc<[Handle]>) -> Result<(), Failed> {
     let signals = Signals::new()?;
     let main = bind(settings.listen, "--listen").await?;
     let admin = match settings.admin {
@@ -75,7 +115,7 @@ async fn serve(options: Serve, settings: Settings) -> Result<(), Failed> {
     };
     let gateway = Gateway::start(settings)
         .map_err(|error| Failed::new(Exit::Failure, format!("no randomness: {error}")))?;
-    let doors = Doors::open(&gateway, main, admin)?;
+    let doors = Doors::open(&gateway, main, admin, &workers)?;
     welcome(&doors, options.config.is_none());
     let watched = reload::Watch::start(&gateway, &options);
     signals.wait(&watched).await;
@@ -108,6 +148,7 @@ impl Doors {
         gateway: &Arc<Gateway>,
         main: TcpListener,
         admin: Option<TcpListener>,
+        workers: &Arc<[Handle]>,
     ) -> Result<Self, Failed> {
         let doors = Self {
             main: main.local_addr()?,
@@ -124,6 +165,7 @@ impl Doors {
             timeouts: settings.timeouts.clone(),
             closing: closing.clone(),
             connections: connections.clone(),
+            workers: workers.clone(),
         };
         let handler = {
             let gateway = gateway.clone();

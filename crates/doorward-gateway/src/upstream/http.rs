@@ -1,8 +1,10 @@
 //! HTTP towards a server: one request, and its answer message by message, be it JSON or a stream
 //! of events.
 
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -33,7 +35,7 @@ pub struct Endpoint {
 
 #[derive(Debug)]
 struct Target {
-    client: HttpClient,
+    clients: Arc<Clients>,
     headers: HeaderMap,
     bounds: Bounds,
 }
@@ -83,22 +85,53 @@ impl Bounds {
     }
 }
 
-/// A client for all servers of a gateway: connections are kept warm per server.
-pub fn client(connect_timeout: Duration) -> HttpClient {
-    let mut connector = HttpConnector::new();
-    connector.set_nodelay(true);
-    connector.set_connect_timeout(Some(connect_timeout));
-    connector.enforce_http(false);
-    let tls = hyper_rustls::HttpsConnectorBuilder::new()
-        .with_tls_config(trust())
-        .https_or_http()
-        .enable_all_versions()
-        .wrap_connector(connector);
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(Duration::from_secs(60))
-        .pool_max_idle_per_host(256)
-        .build(tls)
+/// The HTTP clients of a gateway: one per thread, so that a request and the connection it goes over
+/// are served by the same thread. Connections are kept warm per server.
+#[derive(Debug)]
+pub struct Clients {
+    id: usize,
+    tls: rustls::ClientConfig,
+    connect_timeout: Duration,
+}
+
+impl Clients {
+    pub fn new(connect_timeout: Duration) -> Arc<Self> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Self { id, tls: trust(), connect_timeout })
+    }
+
+    /// This thread's client.
+    fn here(&self) -> HttpClient {
+        thread_local! {
+            static CLIENTS: RefCell<Vec<(usize, HttpClient)>> = const { RefCell::new(Vec::new()) };
+        }
+        CLIENTS.with_borrow_mut(|clients| {
+            if let Some((_, client)) = clients.iter().find(|(id, _)| *id == self.id) {
+                return client.clone();
+            }
+            let client = self.build();
+            clients.push((self.id, client.clone()));
+            client
+        })
+    }
+
+    fn build(&self) -> HttpClient {
+        let mut connector = HttpConnector::new();
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(self.connect_timeout));
+        connector.enforce_http(false);
+        let tls = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config(self.tls.clone())
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(connector);
+        Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_max_idle_per_host(256)
+            .build(tls)
+    }
 }
 
 /// Trusts whom the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` say otherwise.
@@ -117,7 +150,7 @@ fn trust() -> rustls::ClientConfig {
 
 impl Endpoint {
     /// `None` when the settings name no URL. What they hold was checked before.
-    pub fn new(client: HttpClient, settings: &ServerSettings, limits: &Limits) -> Option<Self> {
+    pub fn new(clients: Arc<Clients>, settings: &ServerSettings, limits: &Limits) -> Option<Self> {
         let uri = settings.url.as_ref()?.as_str().parse().ok()?;
         let mut headers = HeaderMap::new();
         for (name, value) in &settings.headers {
@@ -125,7 +158,7 @@ impl Endpoint {
             value.set_sensitive(true);
             headers.insert(HeaderName::try_from(name).ok()?, value);
         }
-        let target = Target { client, headers, bounds: Bounds::new(limits) };
+        let target = Target { clients, headers, bounds: Bounds::new(limits) };
         Some(Self { uri, target: Arc::new(target) })
     }
 
@@ -175,7 +208,7 @@ impl Endpoint {
         if with_body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        self.target.client.request(request).await.map_err(|error| {
+        self.target.clients.here().request(request).await.map_err(|error| {
             let cause = cause_chain(&error);
             if error.is_connect() {
                 Failure::new(Kind::Unreachable, "The server cannot be reached").because(cause)

@@ -66,10 +66,7 @@ pub struct Shared {
     pub parking: ParkingLot,
     pub processes: Arc<ProcessCount>,
     pub switchboard: Arc<Switchboard>,
-    pub http: hyper_util::client::legacy::Client<
-        hyper_rustls::HttpsConnector<hyper_util::client::legacy::connect::HttpConnector>,
-        http_body_util::Full<bytes::Bytes>,
-    >,
+    pub http: Arc<http::Clients>,
     pub metrics: crate::metrics::Metrics,
     /// The gateway as a client: `{name, version}`.
     pub info: Value,
