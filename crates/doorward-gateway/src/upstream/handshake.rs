@@ -50,8 +50,10 @@ impl Server {
                 Some(State::Parked(place)) => {
                     return self.unpark(place, asked, retry, events).await;
                 }
-                Some(State::Again) => {}
-                Some(State::Wrapped(_)) | None => return Err(refused().into()),
+                // Answers without a state belong to no call that waits: the server is asked anew, and
+                // asks again for what it misses (spec 2026-07-28 basic/patterns/mrtr).
+                Some(State::Again) | None => {}
+                Some(State::Wrapped(_)) => return Err(refused().into()),
             }
         }
         for attempt in 0..2 {

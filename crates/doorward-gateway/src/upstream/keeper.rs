@@ -212,6 +212,14 @@ impl Server {
             Err(failure) => {
                 let mut health = self.health.lock();
                 health.failed(&failure);
+                if self.handshake_only {
+                    // Most modern servers know no handshake; nothing is wrong with that.
+                    tracing::debug!(
+                        server = &*self.name,
+                        "the server knows no handshake: {failure}"
+                    );
+                    return Err(failure);
+                }
                 tracing::warn!(
                     server = &*self.name,
                     kind = failure.kind.as_str(),
