@@ -152,3 +152,28 @@ fn who_leaves_cancels_at_the_server() {
         assert!(left.elapsed() < Duration::from_secs(1), "{server}: {:?}", left.elapsed());
     }
 }
+
+/// A server that tells something and answers in one breath: nothing of it is lost.
+#[test]
+fn what_is_told_just_before_the_answer_is_not_lost() {
+    use support::hostile::{self, begin_stream, result_text, said};
+    for era in [hostile::Era::Modern, hostile::Era::Handshake] {
+        let server = hostile::start(era, |asked, out| {
+            begin_stream(out);
+            let told = r#"{"jsonrpc":"2.0","method":"notifications/vendor/told"}"#;
+            let text = format!("data: {told}\n\ndata: {}\n\n", result_text(asked, &said("done")));
+            let _ = std::io::Write::write_all(out, text.as_bytes());
+        });
+        let gateway = Gateway::start(&format!("servers: {{s: {{url: \"{}\"}}}}", server.url()));
+        let modern = Modern::new(&gateway, "/mcp/s");
+        let old = Handshake::open(&gateway, "/mcp/s", "2025-06-18", json!({}));
+        for round in 0..20 {
+            for answer in [modern.call("bad", json!({})), old.call(round, "bad", json!({}))] {
+                let messages = answer.messages();
+                assert_eq!(messages.len(), 2, "{}", answer.body);
+                assert_eq!(messages[0]["method"], "notifications/vendor/told");
+                assert_eq!(messages[1]["result"]["content"][0]["text"], "done");
+            }
+        }
+    }
+}

@@ -324,15 +324,23 @@ async fn follow(
 ) {
     tokio::pin!(answering);
     let Told { messages: mut receiver, mut pauses } = told;
+    let mut answered = None;
     let event = if streamed {
         None
     } else {
         tokio::select! {
             biased;
             Some(event) = receiver.recv() => Some(event),
-            answer = &mut answering => {
-                let _ = decided.send(First::Text(answer));
-                return;
+            answer = &mut answering => match receiver.try_recv() {
+                // It told something and ended in one go: what it told comes first.
+                Ok(event) => {
+                    answered = Some(answer);
+                    Some(event)
+                }
+                Err(_) => {
+                    let _ = decided.send(First::Text(answer));
+                    return;
+                }
             }
         }
     };
@@ -346,6 +354,9 @@ async fn follow(
     }
     let can_pause = session.revision().primes_streams();
     let answer = loop {
+        if let Some(answer) = answered.take() {
+            break answer;
+        }
         tokio::select! {
             biased;
             Some(event) = receiver.recv() => stream.push(&event).await,

@@ -41,19 +41,33 @@ pub async fn post(
     let streamed = super::prefers_stream(sent);
     let (sender, mut receiver) = Events::channel(gateway.shared.limits.queue.min(32));
     let mut run: Run = Box::pin(pipeline::run(gateway, call, sender));
-    let first = tokio::select! {
+    let (first, run, last) = tokio::select! {
         biased;
-        Some(event) = receiver.recv() => event,
-        reply = &mut run => return answer(id, reply, keep_alive, streamed),
+        Some(event) = receiver.recv() => (event, Some(run), None),
+        reply = &mut run => match receiver.try_recv() {
+            // The run told something and ended in one go: what it told comes first.
+            Ok(event) => (event, None, Some(last_message(&id, reply))),
+            Err(_) => return answer(id, reply, keep_alive, streamed),
+        },
     };
     events(Body::stream(CallStream {
         id,
         first: Some(first),
-        run: Some(run),
+        run,
         receiver,
         keep_alive: KeepAlive::new(keep_alive),
-        last: None,
+        last,
     }))
+}
+
+/// A call's answer as the last message of its stream.
+fn last_message(id: &Id, reply: Result<Reply, Refusal>) -> Bytes {
+    match reply {
+        Ok(Reply::Result(result)) => message::response(id, &result),
+        // Listening tells nothing before it begins, so it never comes here.
+        Ok(Reply::Listening(_)) => message::response(id, &Object::new()),
+        Err(refusal) => message::error_response(Some(id), &refusal.error),
+    }
 }
 
 /// Checks what the headers and `_meta` must say, and makes a call of it.
@@ -188,12 +202,7 @@ impl Stream for CallStream {
             && let Poll::Ready(reply) = run.as_mut().poll(context)
         {
             this.run = None;
-            this.last = Some(match reply {
-                Ok(Reply::Result(result)) => message::response(&this.id, &result),
-                // Listening tells nothing before it begins, so it never comes here.
-                Ok(Reply::Listening(_)) => message::response(&this.id, &Object::new()),
-                Err(refusal) => message::error_response(Some(&this.id), &refusal.error),
-            });
+            this.last = Some(last_message(&this.id, reply));
             // What it told last comes before its answer.
             if let Poll::Ready(Some(event)) = this.receiver.poll_recv(context) {
                 return Poll::Ready(Some(sse::encode(&event, None)));

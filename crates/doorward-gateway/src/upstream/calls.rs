@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use doorward_mcp::{Id, Message, Object};
+use doorward_mcp::{Id, Message, Object, meta};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
@@ -122,6 +122,14 @@ impl Calls {
 /// The call that a progress notification names: its token is the call's own id.
 pub fn of_progress(params: &Object) -> Option<i64> {
     match Id::read(params.get("progressToken")?)? {
+        Id::Number(id) => Some(id),
+        Id::Text(_) => None,
+    }
+}
+
+/// The listening request that a notification names (spec 2026-07-28 basic/patterns/subscriptions).
+pub fn of_subscription(params: &Object) -> Option<i64> {
+    match Id::read(params.object("_meta")?.get(meta::SUBSCRIPTION_ID)?)? {
         Id::Number(id) => Some(id),
         Id::Text(_) => None,
     }

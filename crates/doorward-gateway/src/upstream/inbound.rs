@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use doorward_mcp::{Id, Message, Object, RpcError, message, method};
 
-use super::calls::{Attributed, Calls, of_progress};
+use super::calls::{Attributed, Calls, of_progress, of_subscription};
 
 /// Told of notifications that belong to no call: list changes, resource updates.
 pub type Unsolicited = Arc<dyn Fn(&str, Object) + Send + Sync>;
@@ -85,7 +85,10 @@ impl Inbound {
         let call = match method {
             method::PROGRESS => of_progress(&params),
             method::LOG => self.calls.log_reader(),
-            _ => return (self.unsolicited)(method, params),
+            _ => match of_subscription(&params) {
+                Some(listening) => Some(listening),
+                None => return (self.unsolicited)(method, params),
+            },
         };
         if let Some(call) = call {
             let notification = Message::Notification { method: method.into(), params };
