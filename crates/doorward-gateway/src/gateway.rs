@@ -319,11 +319,13 @@ impl Gateway {
                 let server =
                     self.server(name).ok_or_else(|| RpcError::invalid_request("Unknown server"))?;
                 let contact = server.spoken_in(era).await.contact().await?;
-                Filter {
-                    uris: Default::default(),
-                    tasks: Default::default(),
-                    ..wanted.honoured_by(&contact.about.capabilities)
-                }
+                // Sessions are told whatever the server tells, declared or not; a modern listener
+                // what it was promised.
+                let lists = match era {
+                    Era::Handshake => wanted.clone(),
+                    Era::Modern => wanted.honoured_by(&contact.about.capabilities),
+                };
+                Filter { uris: Default::default(), tasks: Default::default(), ..lists }
             }
         };
         for uri in &wanted.uris {
