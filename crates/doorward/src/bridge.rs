@@ -36,6 +36,8 @@ use crate::logging;
 const MAX_REQUESTS: usize = 256;
 /// Messages that wait to be read by the client.
 const QUEUE: usize = 64;
+/// How long answers are waited for when the client has said all it has to say.
+const LAST_ANSWERS: Duration = Duration::from_secs(30);
 /// How long a gateway that is just being started is waited for.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -74,11 +76,18 @@ struct Bridge {
     out: mpsc::Sender<Bytes>,
     mirrors: Mutex<Mirrors>,
     /// Modern requests in progress, to be cancelled.
-    running: Mutex<HashMap<Id, CancellationToken>>,
+    running: Mutex<HashMap<Id, Running>>,
     session: Session,
     places: Arc<Semaphore>,
     tasks: TaskTracker,
     stop: CancellationToken,
+}
+
+/// A modern request in progress.
+struct Running {
+    cancel: CancellationToken,
+    /// It goes on until somebody ends it.
+    listens: bool,
 }
 
 impl Bridge {
@@ -97,14 +106,11 @@ impl Bridge {
                 }
             }
         }
-        // What was asked before the end is still answered.
+        // What was asked before the end is still answered; nobody listens any more.
         self.tasks.close();
-        self.listen_no_more();
-        self.tasks.wait().await;
-    }
-
-    fn listen_no_more(&self) {
         self.session.stop_listening();
+        self.running.lock().values().filter(|one| one.listens).for_each(|one| one.cancel.cancel());
+        let _ = tokio::time::timeout(LAST_ANSWERS, self.tasks.wait()).await;
     }
 
     async fn take(self: &Arc<Self>, line: Bytes) {
@@ -123,7 +129,7 @@ impl Bridge {
                 let running = id.and_then(|id| self.running.lock().remove(&id));
                 match running {
                     // Closing the stream is how a modern request is cancelled.
-                    Some(running) => running.cancel(),
+                    Some(running) => running.cancel.cancel(),
                     None => self.post_in_session(&line).await,
                 }
             }
@@ -145,7 +151,9 @@ impl Bridge {
         let bridge = self.clone();
         if meta::protocol_version(&params).is_some() {
             let cancelled = CancellationToken::new();
-            self.running.lock().insert(id.clone(), cancelled.clone());
+            let running =
+                Running { cancel: cancelled.clone(), listens: *method == *method::LISTEN };
+            self.running.lock().insert(id.clone(), running);
             let work = async move {
                 tokio::select! {
                     () = bridge.ask_modern(&id, &method, params) => {}

@@ -302,6 +302,15 @@ fn connect_carries_a_client_of_either_era() {
     assert_eq!(modern.hear()["method"], "notifications/resources/updated");
     modern.say(&json!({ "jsonrpc": "2.0", "method": "notifications/cancelled", "params": { "requestId": "l" } }));
     support::wait_for("nobody listens", || gateway.metric("doorward_listeners") == 0.0);
+    let mut listening = Piped::start(&gateway.url("/mcp"));
+    listening
+        .say(&json!({ "jsonrpc": "2.0", "id": "l", "method": "subscriptions/listen", "params": {
+        "notifications": { "toolsListChanged": true }, "_meta": meta(&json!({})) } }));
+    listening.hear();
+    drop(listening.input.take());
+    let ended = std::time::Instant::now();
+    assert_eq!(listening.child.wait().unwrap().code(), Some(0));
+    assert!(ended.elapsed() < std::time::Duration::from_secs(3), "a listener holds up the end");
     for (line, code) in
         [("{", -32700), ("{\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"ping\"}", -32600)]
     {

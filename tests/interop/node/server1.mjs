@@ -34,7 +34,7 @@ function build() {
     const progressToken = extra._meta?.progressToken;
     for (let progress = 1; progress <= 3 && progressToken !== undefined; progress++) {
       await extra.sendNotification({ method: "notifications/progress", params: { progressToken, progress, total: 3 } });
-      await pause(10);
+      await pause(50);
     }
     return text("done");
   });

@@ -38,7 +38,7 @@ function build() {
     const progressToken = ctx.mcpReq._meta?.progressToken;
     for (let progress = 1; progress <= 3 && progressToken !== undefined; progress++) {
       await ctx.mcpReq.notify({ method: "notifications/progress", params: { progressToken, progress, total: 3 } });
-      await pause(10);
+      await pause(50);
     }
     return text("done");
   });

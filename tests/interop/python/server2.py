@@ -69,7 +69,7 @@ def fail() -> CallToolResult:
 async def progress(ctx: Context) -> str:
     for step in (1, 2, 3):
         await ctx.report_progress(step, 3)
-        await anyio.sleep(0.01)
+        await anyio.sleep(0.05)
     return "done"
 
 
