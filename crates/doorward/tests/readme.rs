@@ -115,3 +115,27 @@ fn the_snippets_of_the_readme_can_be_used() {
         support::doorward().arg("check").arg(&file).env("TICKETS_TOKEN", "t").output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }
+
+/// What `docs/configuration.md` says is what the gateway takes: its example, and every bound.
+#[test]
+fn the_configuration_page_is_complete() {
+    let page = include_str!("../../../docs/configuration.md");
+    let yaml = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("doorward.yaml");
+    std::fs::write(&file, yaml).unwrap();
+    let checked = support::doorward().arg("check").arg(&file).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    let schema = support::doorward().arg("schema").output().unwrap();
+    let schema: serde_json::Value = serde_json::from_slice(&schema.stdout).unwrap();
+    let definitions = &schema["$defs"];
+    for kind in ["Limits", "Timeouts", "ServerSettings"] {
+        for (key, property) in definitions[kind]["properties"].as_object().unwrap() {
+            assert!(page.contains(&format!("`{key}`")), "{kind}.{key} is not explained");
+            let default = &property["default"];
+            let said = default.as_str().map_or_else(|| default.to_string(), str::to_owned);
+            let told = matches!(kind, "ServerSettings") || page.contains(&said);
+            assert!(told, "the default of {key}, {said}, is not told");
+        }
+    }
+}
