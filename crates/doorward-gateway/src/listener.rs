@@ -93,7 +93,9 @@ where
     let Ok(local) = stream.local_addr() else { return };
     let _ = stream.set_nodelay(true);
     let service = service_fn(move |request| {
-        let answer = handler(local, request);
+        // Boxed, so that what answering needs is given back before a stream begins: a connection
+        // keeps room for its service's future as long as it lives.
+        let answer = Box::pin(handler(local, request));
         async move { Ok::<_, std::convert::Infallible>(answer.await) }
     });
     let io = TokioIo::new(Unstuck::new(stream, door.timeouts.write.0));
