@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use doorward_bench::backend::{self, Backend, Era};
 use serde_json::json;
 use support::client::{Handshake, JSON, Modern, connect, open, read_head, send};
-use support::{Gateway, wait_for};
+use support::{Gateway, PROMPT, wait_for};
 
 fn with(limits: &str) -> Gateway {
     Gateway::start(&format!("{limits}\nservers: {{sample: {{sample: true}}}}"))
@@ -188,7 +188,7 @@ fn lists_of_a_server_are_bounded_and_told_page_by_page() {
 /// Slow senders lose their connections, and the honest are answered meanwhile (experiment 4, T20).
 #[test]
 fn slow_senders_are_cut_off_and_starve_nobody() {
-    let gateway = with("timeouts: {headers: 4s, body: 4s}");
+    let gateway = with("timeouts: {headers: 8s, body: 8s}");
     let client = Modern::new(&gateway, "/mcp");
     let half = |text: &str| {
         let mut stream = connect(&gateway.address);
@@ -209,7 +209,7 @@ fn slow_senders_are_cut_off_and_starve_nobody() {
     for _ in 0..50 {
         let began = Instant::now();
         assert_eq!(client.call("sample__add", json!({ "a": 1, "b": 2 })).text(), "3");
-        assert!(began.elapsed() < Duration::from_millis(500));
+        assert!(began.elapsed() < PROMPT);
     }
     wait_for("they are cut off", || gateway.usage().0 < before.0 + 20);
     let mut last = slow.into_iter().next_back().unwrap();
@@ -291,9 +291,5 @@ fn a_long_uri_costs_nothing() {
     client.ask("resources/read", json!({ "uri": uri }));
     let began = Instant::now();
     let answer = client.ask("resources/read", json!({ "uri": uri }));
-    assert!(
-        answer.status == 200 && began.elapsed() < Duration::from_millis(50),
-        "{:?}",
-        began.elapsed()
-    );
+    assert!(answer.status == 200 && began.elapsed() < PROMPT, "{:?}", began.elapsed());
 }

@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
+/// What is not held up by anything takes less, on however busy a machine; what is, takes longer.
+pub const PROMPT: Duration = Duration::from_secs(5);
 
 /// The binary under test.
 pub fn doorward() -> Command {
