@@ -155,14 +155,13 @@ impl Decoder {
     fn line(&mut self) -> Result<Option<Bytes>, TooLarge> {
         loop {
             let Some(chunk) = self.chunks.front_mut() else { return Ok(None) };
-            if self.after_cr {
-                self.after_cr = false;
-                if chunk.first() == Some(&b'\n') {
-                    chunk.advance(1);
-                }
-            }
             if chunk.is_empty() {
                 self.chunks.pop_front();
+                continue;
+            }
+            // The LF of a CRLF may come with a later chunk.
+            if std::mem::take(&mut self.after_cr) && chunk.first() == Some(&b'\n') {
+                chunk.advance(1);
                 continue;
             }
             let Some(end) = memchr::memchr2(b'\n', b'\r', chunk) else {
@@ -357,6 +356,18 @@ mod tests {
         fn rubbish_never_panics(chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..20)) {
             let chunks: Vec<_> = chunks.iter().map(Vec::as_slice).collect();
             let _ = decode(&chunks, 50);
+        }
+    }
+
+    /// Found by fuzzing: a chunk that ended between CR and LF cut the event in two.
+    #[test]
+    fn a_crlf_may_be_cut_anywhere() {
+        let stream = b"data: one\r\ndata: two\r\n\r\n: comment\r\n\r\ndata: three\r\n\r\n";
+        let whole = decode(&[stream], 100).unwrap();
+        assert_eq!(whole.len(), 2);
+        for size in 1..stream.len() {
+            let chunks: Vec<&[u8]> = stream.chunks(size).collect();
+            assert_eq!(decode(&chunks, 100).unwrap(), whole, "chunks of {size}");
         }
     }
 }

@@ -26,11 +26,11 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 pub fn run(options: Serve) -> Result<(), Failed> {
     logging::start(&options.log, options.log_format)?;
-    let settings = settings(&options)?;
+    let (settings, text) = settings(&options)?;
     let workers = Workers::start()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let done = runtime.block_on(serve(options, settings, workers.handles.clone()));
+    let done = runtime.block_on(serve(options, settings, text, workers.handles.clone()));
     workers.end();
     runtime.shutdown_timeout(Duration::from_secs(1));
     done
@@ -72,26 +72,27 @@ impl Workers {
     }
 }
 
-/// What the file says, or the sample server, with what the command line says on top.
-fn settings(options: &Serve) -> Result<Settings, Failed> {
-    let settings = match &options.config {
-        None => Settings {
-            servers: [("sample".to_owned(), ServerSettings::sample())].into(),
-            ..Settings::default()
-        },
+/// What the file says, or the sample server, with what the command line says on top; and the file's
+/// text.
+fn settings(options: &Serve) -> Result<(Settings, String), Failed> {
+    let (settings, text) = match &options.config {
+        None => {
+            let servers = [("sample".to_owned(), ServerSettings::sample())].into();
+            (Settings { servers, ..Settings::default() }, String::new())
+        }
         Some(path) => {
             let loaded = config::load(path).map_err(|report| Failed::report(&report))?;
             for notice in &loaded.notices {
                 tracing::warn!(file = %path.display(), "{notice}");
             }
-            loaded.settings
+            (loaded.settings, loaded.text)
         }
     };
     let settings = overridden(settings, options);
     if let Some(problem) = settings.problems().first() {
         return Err(Failed::new(Exit::Config, problem.to_string()));
     }
-    Ok(settings)
+    Ok((settings, text))
 }
 
 fn overridden(mut settings: Settings, options: &Serve) -> Settings {
@@ -106,7 +107,12 @@ fn overridden(mut settings: Settings, options: &Serve) -> Settings {
     settings
 }
 
-async fn serve(options: Serve, settings: Settings, workers: Arc<[Handle]>) -> Result<(), Failed> {
+async fn serve(
+    options: Serve,
+    settings: Settings,
+    text: String,
+    workers: Arc<[Handle]>,
+) -> Result<(), Failed> {
     let signals = Signals::new()?;
     let main = bind(settings.listen, "--listen").await?;
     let admin = match settings.admin {
@@ -117,7 +123,7 @@ async fn serve(options: Serve, settings: Settings, workers: Arc<[Handle]>) -> Re
         .map_err(|error| Failed::new(Exit::Failure, format!("no randomness: {error}")))?;
     let doors = Doors::open(&gateway, main, admin, &workers)?;
     welcome(&doors, options.config.is_none());
-    let watched = reload::Watch::start(&gateway, &options);
+    let watched = reload::Watch::start(&gateway, &options, text);
     signals.wait(&watched).await;
     drop(watched);
     shut_down(&gateway, doors).await;

@@ -20,6 +20,9 @@ pub struct Fault {
     pub well_formed: bool,
 }
 
+/// A number of so many digits and no exponent is within the range of a double.
+const MAX_PLAIN_DIGITS: usize = 300;
+
 /// Bounds of a scan.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -391,6 +394,7 @@ impl<'a> Scan<'a> {
     }
 
     fn number(&mut self) -> Result<(), Fault> {
+        let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
         }
@@ -409,8 +413,21 @@ impl<'a> Scan<'a> {
                 self.at += 1;
             }
             self.some_digits()?;
+            return self.check_range(start);
+        }
+        if self.at - start > MAX_PLAIN_DIGITS {
+            return self.check_range(start);
         }
         Ok(())
+    }
+
+    /// A number beyond a double is infinity to one parser and a mistake to another (attack T17).
+    fn check_range(&self, start: usize) -> Result<(), Fault> {
+        let text = std::str::from_utf8(&self.bytes[start..self.at]).unwrap_or_default();
+        match text.parse::<f64>() {
+            Ok(number) if number.is_finite() => Ok(()),
+            _ => Err(self.refusal("number out of range")),
+        }
     }
 
     fn digits(&mut self) {
@@ -591,6 +608,24 @@ mod tests {
         fn a_plain_run_ends_where_it_should(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
             let expected = bytes.iter().take_while(|b| !matches!(b, b'"' | b'\\' | ..0x20)).count();
             prop_assert_eq!(plain_run(&bytes), expected);
+        }
+    }
+
+    /// Found by fuzzing: what another parser calls out of range is refused here, too.
+    #[test]
+    fn a_number_beyond_a_double_is_refused() {
+        let digits = "9".repeat(400);
+        for (number, good) in [
+            ("1e308", true),
+            ("2.5e388", false),
+            ("-1E999", false),
+            ("1e-999", true),
+            (&digits, false),
+            (&digits[..300], true),
+        ] {
+            let text = format!("{{\"a\":{number}}}");
+            let scanned = scan_object(&Bytes::from(text), Limits::default());
+            assert_eq!(scanned.is_ok(), good, "{number}");
         }
     }
 }

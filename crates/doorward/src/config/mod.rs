@@ -26,6 +26,8 @@ pub struct Loaded {
     pub settings: Settings,
     /// Keys of a foreign file that have no meaning here, and names that were changed.
     pub notices: Vec<String>,
+    /// The file as it was read.
+    pub text: String,
 }
 
 /// Reads and checks a file.
@@ -47,7 +49,7 @@ pub fn load_for_import(path: &Path) -> Result<Loaded, Report> {
         }
         notices = source.translate()?;
     }
-    source.typed().map(|settings| Loaded { settings, notices })
+    source.typed().map(|settings| Loaded { settings, notices, text: source.text })
 }
 
 /// A file that was read, and what it says.
@@ -94,7 +96,9 @@ impl Source {
             self.tree.remove(&problem.path);
         }
         match self.typed() {
-            Ok(settings) if problems.is_empty() => Ok(Loaded { settings, notices }),
+            Ok(settings) if problems.is_empty() => {
+                Ok(Loaded { settings, notices, text: self.text })
+            }
             Ok(_) => Err(self.report(problems)),
             Err(report) => {
                 let earlier = self.report(std::mem::take(&mut problems));

@@ -3,11 +3,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use doorward_gateway::Gateway;
 use notify::{RecursiveMode, Watcher};
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
+use tokio_util::task::AbortOnDropHandle;
 
 use crate::cli::Serve;
 use crate::config;
@@ -17,49 +19,58 @@ const SETTLE: Duration = Duration::from_millis(50);
 
 /// Watches a configuration file while it lives.
 pub struct Watch {
-    wake: mpsc::Sender<Cause>,
-    /// Stops watching when dropped.
+    wake: Arc<Notify>,
+    /// Told to by a signal: then the file is read even if it seems unchanged.
+    asked: Arc<AtomicBool>,
+    /// Both end when dropped.
     _watcher: Option<notify::RecommendedWatcher>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Cause {
-    Asked,
-    Changed,
+    _following: AbortOnDropHandle<()>,
 }
 
 impl Watch {
-    pub fn start(gateway: &Arc<Gateway>, options: &Serve) -> Self {
-        let (wake, causes) = mpsc::channel(1);
+    /// `text` is what the running configuration was read from.
+    pub fn start(gateway: &Arc<Gateway>, options: &Serve, text: String) -> Self {
+        let wake = Arc::new(Notify::new());
+        let asked = Arc::new(AtomicBool::new(false));
         let Some(path) = options.config.clone() else {
-            tokio::spawn(nothing_to_read(causes));
-            return Self { wake, _watcher: None };
+            let following = AbortOnDropHandle::new(tokio::spawn(nothing_to_read(wake.clone())));
+            return Self { wake, asked, _watcher: None, _following: following };
         };
         let watcher = if options.no_watch { None } else { watch(&path, wake.clone()) };
-        tokio::spawn(follow(gateway.clone(), path, options.clone(), causes));
-        Self { wake, _watcher: watcher }
+        // It may have changed before it was watched.
+        wake.notify_one();
+        let follow = Follow {
+            gateway: gateway.clone(),
+            path,
+            options: options.clone(),
+            wake: wake.clone(),
+            asked: asked.clone(),
+        };
+        let following = AbortOnDropHandle::new(tokio::spawn(follow.run(text)));
+        Self { wake, asked, _watcher: watcher, _following: following }
     }
 
     pub fn reload_now(&self) {
-        // One that waits already does for both.
-        let _ = self.wake.try_send(Cause::Asked);
+        self.asked.store(true, Ordering::Release);
+        self.wake.notify_one();
     }
 }
 
-async fn nothing_to_read(mut causes: mpsc::Receiver<Cause>) {
-    while causes.recv().await.is_some() {
+async fn nothing_to_read(wake: Arc<Notify>) {
+    loop {
+        wake.notified().await;
         tracing::warn!("asked to read the configuration again, but none was given at the start");
     }
 }
 
 /// Watches the folder: editors and configuration maps replace the file rather than write into it.
-fn watch(path: &Path, wake: mpsc::Sender<Cause>) -> Option<notify::RecommendedWatcher> {
+fn watch(path: &Path, wake: Arc<Notify>) -> Option<notify::RecommendedWatcher> {
     let path = std::path::absolute(path).ok()?;
     let folder = path.parent()?;
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // What changed is found out by reading: the file may be a link to one elsewhere.
         if event.is_ok_and(|event| !event.kind.is_access()) {
-            let _ = wake.try_send(Cause::Changed);
+            wake.notify_one();
         }
     });
     let watched = watcher.and_then(|mut watcher| {
@@ -73,21 +84,28 @@ fn watch(path: &Path, wake: mpsc::Sender<Cause>) -> Option<notify::RecommendedWa
         .ok()
 }
 
-async fn follow(
+struct Follow {
     gateway: Arc<Gateway>,
     path: PathBuf,
     options: Serve,
-    mut causes: mpsc::Receiver<Cause>,
-) {
-    let mut seen = tokio::fs::read(&path).await.ok();
-    while let Some(cause) = causes.recv().await {
-        let now = settled(&path).await;
-        // Another file of the folder has changed, or this one is being replaced.
-        if cause == Cause::Changed && (now.is_none() || now == seen) {
-            continue;
+    wake: Arc<Notify>,
+    asked: Arc<AtomicBool>,
+}
+
+impl Follow {
+    async fn run(self, text: String) {
+        let mut seen = Some(text.into_bytes());
+        loop {
+            self.wake.notified().await;
+            let now = settled(&self.path).await;
+            let asked = self.asked.swap(false, Ordering::AcqRel);
+            // Another file of the folder has changed, or this one is being replaced.
+            if !asked && (now.is_none() || now == seen) {
+                continue;
+            }
+            seen = now;
+            reload(&self.gateway, &self.path, &self.options);
         }
-        seen = now;
-        reload(&gateway, &path, &options);
     }
 }
 
