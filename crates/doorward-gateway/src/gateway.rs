@@ -228,7 +228,7 @@ impl Gateway {
                 Ok(view) => found.push((server, view)),
                 Err(error) if !merged => return Err(error),
                 Err(error) => {
-                    tracing::debug!(call = %call.id, server = &*server.name, ?error, "left out of the list");
+                    tracing::debug!(server = &*server.name, ?error, "left out of the list");
                 }
             }
         }

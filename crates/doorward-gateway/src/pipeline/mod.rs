@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use doorward_mcp::RpcError;
 use doorward_mcp::error::Kind;
+use tracing::Instrument;
 
 use crate::call::{Call, CallError, CallId, Events, Failure, Reply};
 use crate::gateway::Gateway;
@@ -65,8 +66,17 @@ pub struct Refusal {
     pub status: Option<u16>,
 }
 
-/// Takes a call through the stages to its reply.
-pub async fn run(gateway: Arc<Gateway>, mut call: Call, events: Events) -> Result<Reply, Refusal> {
+/// Takes a call through the stages to its reply. Every line that is logged meanwhile carries its id.
+pub async fn run(gateway: Arc<Gateway>, call: Call, events: Events) -> Result<Reply, Refusal> {
+    let span = tracing::info_span!("call", call = %call.id);
+    through_stages(gateway, call, events).instrument(span).await
+}
+
+async fn through_stages(
+    gateway: Arc<Gateway>,
+    mut call: Call,
+    events: Events,
+) -> Result<Reply, Refusal> {
     let mut reached = 0;
     let mut reply = Err(Failure::new(Kind::InvalidMessage, "No stage answered the call").into());
     for stage in STAGES {

@@ -11,7 +11,7 @@ pub struct Record;
 
 impl Stage for Record {
     fn enter<'a>(&self, _: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
-        tracing::debug!(call = %call.id, method = &*call.method, revision = %call.revision, "call");
+        tracing::debug!(method = &*call.method, revision = %call.revision, "call");
         Step::CONTINUE
     }
 
@@ -29,13 +29,12 @@ impl Stage for Record {
         let server = server.map_or("", |server| &*server.name);
         let ms = elapsed.as_secs_f64() * 1e3;
         match reply {
-            Ok(_) => tracing::debug!(call = %call.id, server, ms, "answered"),
+            Ok(_) => tracing::debug!(server, ms, "answered"),
             Err(CallError::Rpc(error)) => {
-                tracing::debug!(call = %call.id, server, ms, code = error.code, "answered with an error");
+                tracing::debug!(server, ms, code = error.code, "answered with an error");
             }
             Err(CallError::Gateway(failure) | CallError::Refused { failure, .. }) => {
                 tracing::warn!(
-                    call = %call.id,
                     method = &*call.method,
                     server,
                     ms,
