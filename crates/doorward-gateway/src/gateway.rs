@@ -212,9 +212,13 @@ impl Gateway {
                 let view = if merged {
                     match tokio::time::timeout(SERVER_PATIENCE, fetching).await {
                         Ok(view) => view,
-                        Err(_) => server.catalog.known(&server, &asked).ok_or_else(|| {
-                            Failure::new(Kind::Timeout, "The server's lists take too long").into()
-                        }),
+                        Err(_) => server
+                            .catalog
+                            .known(&server, &asked.client.capabilities)
+                            .ok_or_else(|| {
+                                Failure::new(Kind::Timeout, "The server's lists take too long")
+                                    .into()
+                            }),
                     }
                 } else {
                     fetching.await
@@ -410,6 +414,8 @@ impl Gateway {
         metrics.listeners.set(count(self.shared.switchboard.listeners()));
         metrics.parked.set(count(self.shared.parking.len()));
         metrics.processes.set(count(self.shared.processes.running()));
+        let busy = self.servers().iter().map(|server| server.in_flight()).sum();
+        metrics.in_flight.set(count(busy));
         metrics.text()
     }
 

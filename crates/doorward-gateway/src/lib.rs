@@ -9,6 +9,7 @@ pub mod call;
 pub mod catalog;
 pub mod facade;
 pub mod gateway;
+mod gather;
 pub mod identity;
 pub mod listener;
 pub mod metrics;

@@ -40,7 +40,6 @@ pub struct Metrics {
     pub listeners: Gauge,
     pub parked: Gauge,
     pub processes: Gauge,
-    pub connections: Gauge,
     pub in_flight: Gauge,
 }
 
@@ -66,7 +65,6 @@ impl Default for Metrics {
             listeners: Gauge::default(),
             parked: Gauge::default(),
             processes: Gauge::default(),
-            connections: Gauge::default(),
             in_flight: Gauge::default(),
         };
         let registry = &mut metrics.registry;
@@ -77,7 +75,6 @@ impl Default for Metrics {
             ("listeners", "Open listening streams", &metrics.listeners),
             ("parked_calls", "Calls that wait for their clients", &metrics.parked),
             ("server_processes", "Running server programs", &metrics.processes),
-            ("client_connections", "Open client connections", &metrics.connections),
             ("calls_in_flight", "Calls being answered", &metrics.in_flight),
         ] {
             registry.register(name, help, gauge.clone());

@@ -6,11 +6,11 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use doorward_gateway::call::Failure;
 use doorward_gateway::settings::{Limits, Secret, ServerSettings};
-use doorward_gateway::upstream::http::{self as wire, Answer, Endpoint};
+use doorward_gateway::upstream::http::{self as wire, Answer, Endpoint, mirrored_headers};
 use doorward_mcp::error::Kind;
 use doorward_mcp::meta::{self, Client as Identity};
 use doorward_mcp::param_headers::{self, ParamHeader};
-use doorward_mcp::{Id, Message, Object, Revision, RpcError, Value, headers, message, method};
+use doorward_mcp::{Id, Message, Object, Revision, RpcError, Value, message, method};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
@@ -80,22 +80,6 @@ pub fn endpoint(url: &Url, headers: &[(String, String)]) -> Result<Endpoint, Fai
         .ok_or_else(|| Failed::new(Exit::Usage, format!("{url} cannot be used")))
 }
 
-/// The headers that a request of 2026-07-28 needs.
-pub fn modern_headers(method: &str, params: &Object) -> HeaderMap {
-    let mut sent = HeaderMap::new();
-    let mut set = |name: &'static str, value: &str| {
-        if let Ok(value) = HeaderValue::try_from(&*headers::encode(value)) {
-            sent.insert(HeaderName::from_static(name), value);
-        }
-    };
-    set(headers::PROTOCOL_VERSION, Revision::NEWEST.as_str());
-    set(headers::METHOD, method);
-    if let Some(name) = method::name_member(method).and_then(|member| params.string(member)) {
-        set(headers::NAME, &name);
-    }
-    sent
-}
-
 /// The arguments that each tool wants mirrored in headers.
 #[derive(Debug, Default)]
 pub struct Mirrors(HashMap<String, Vec<ParamHeader>>);
@@ -163,7 +147,7 @@ impl Client {
         self.next_id += 1;
         let id = Id::Number(self.next_id);
         meta::put_client(&mut params, &self.identity, Revision::NEWEST);
-        let mut sent = modern_headers(method, &params);
+        let mut sent = mirrored_headers(method, &params);
         if method == method::TOOLS_CALL {
             self.mirrors.add(&params, &mut sent);
         }

@@ -147,9 +147,9 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    fn cell(&self, contact: Option<&Contact>, asked: &Asked<'_>) -> Arc<Cell> {
+    fn cell(&self, contact: Option<&Contact>, capabilities: &Object) -> Arc<Cell> {
         let key = match contact {
-            Some(contact) if contact.era == Era::Handshake => declared(&asked.client.capabilities),
+            Some(contact) if contact.era == Era::Handshake => declared(capabilities),
             _ => Bytes::new(),
         };
         let mut cells = self.cells.lock();
@@ -172,7 +172,7 @@ impl Catalog {
     /// one fetch. When it fails, lists that were there stay.
     pub async fn view(&self, server: &Server, asked: &Asked<'_>) -> Result<Arc<View>, CallError> {
         let contact = server.contact().await?;
-        let cell = self.cell(Some(&contact), asked);
+        let cell = self.cell(Some(&contact), &asked.client.capabilities);
         if let Some(view) = cell.current() {
             return Ok(view);
         }
@@ -224,8 +224,8 @@ impl Catalog {
     }
 
     /// What is known of a tool now, without fetching anything.
-    pub fn known(&self, server: &Server, asked: &Asked<'_>) -> Option<Arc<View>> {
-        self.cell(server.known().as_deref(), asked).view.load_full()
+    pub fn known(&self, server: &Server, capabilities: &Object) -> Option<Arc<View>> {
+        self.cell(server.known().as_deref(), capabilities).view.load_full()
     }
 
     /// Marks lists for fetching: those that a notification names, or all.
@@ -241,8 +241,8 @@ impl Catalog {
 
     /// Marks a view for fetching when it is older than a moment: for a caller who asks for what it
     /// does not show.
-    pub fn doubt(&self, server: &Server, asked: &Asked<'_>) {
-        let cell = self.cell(server.known().as_deref(), asked);
+    pub fn doubt(&self, server: &Server, capabilities: &Object) {
+        let cell = self.cell(server.known().as_deref(), capabilities);
         let old = cell
             .view
             .load_full()

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use doorward_mcp::RpcError;
 use futures_util::Stream;
 use http::StatusCode;
@@ -13,6 +13,7 @@ use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
+use crate::gather::Gathered;
 use crate::upstream::Shared;
 
 /// The body of an answer.
@@ -75,27 +76,16 @@ pub async fn read(mut body: Incoming, shared: &Shared) -> Result<Bytes, (StatusC
         return Err(too_large());
     }
     let reading = async {
-        let mut first = Bytes::new();
-        let mut all = BytesMut::new();
+        let mut gathered = Gathered::default();
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| {
                 let why = "The body ended early or is broken";
                 (StatusCode::BAD_REQUEST, RpcError::invalid_request(why))
             })?;
             let Ok(data) = frame.into_data() else { continue };
-            if first.len().max(all.len()) + data.len() > limit {
-                return Err(too_large());
-            }
-            if first.is_empty() {
-                first = data;
-            } else {
-                if all.is_empty() {
-                    all.extend_from_slice(&first);
-                }
-                all.extend_from_slice(&data);
-            }
+            gathered.add(data, limit).map_err(|_| too_large())?;
         }
-        Ok(if all.is_empty() { first } else { all.freeze() })
+        Ok(gathered.take())
     };
     tokio::time::timeout(shared.timeouts.body.0, reading).await.unwrap_or_else(|_| {
         let why = "The body did not come in time";

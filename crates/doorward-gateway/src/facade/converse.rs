@@ -49,7 +49,7 @@ async fn respond(
             .map(std::borrow::Cow::into_owned)
             .ok_or_else(|| RpcError::invalid_params("'uri' must be a string"))
     };
-    let plain = |error| to_rpc(error, CallId::next());
+    let plain = |error| pipeline::refusal(error, "", &CallId::next().to_string()).error;
     match method {
         method::PING => Ok(Object::new()),
         method::INITIALIZE => Err(RpcError::invalid_request("The session is already initialized")),
@@ -74,17 +74,22 @@ async fn respond(
     }
 }
 
-fn to_rpc(error: crate::call::CallError, call: CallId) -> RpcError {
-    use crate::call::CallError;
-    match error {
-        CallError::Rpc(error) => error,
-        CallError::Gateway(failure) | CallError::Refused { failure, .. } => RpcError::gateway(
-            failure.kind,
-            &failure.message,
-            "",
-            failure.retryable,
-            &call.to_string(),
-        ),
+/// A call of a session's, on its first round.
+fn new_call(session: &Session, method: &str, params: Object) -> Call {
+    Call {
+        id: CallId::next(),
+        principal: session.principal.clone(),
+        portal: session.portal.clone(),
+        revision: session.revision(),
+        client: session.client(),
+        session: Some(session.id.clone()),
+        method: method.into(),
+        params,
+        retry: None,
+        refused: Vec::new(),
+        param_headers: None,
+        started: Instant::now(),
+        route: None,
     }
 }
 
@@ -106,19 +111,9 @@ async fn call(
     let mut refused = Vec::new();
     for _ in 0..=gateway.shared.limits.rounds {
         let call = Call {
-            id: CallId::next(),
-            principal: session.principal.clone(),
-            portal: session.portal.clone(),
-            revision,
-            client: session.client(),
-            session: Some(session.id.clone()),
-            method: method.into(),
-            params: params.clone(),
             retry: retry.take(),
             refused: std::mem::take(&mut refused),
-            param_headers: None,
-            started: Instant::now(),
-            route: None,
+            ..new_call(session, method, params.clone())
         };
         let id = call.id;
         let mut result = match pipeline::run(gateway.clone(), call, events.clone()).await {
@@ -221,21 +216,7 @@ impl Drop for Asked<'_> {
 
 /// The result of `initialize`: what the portal offers, in the words of the client's revision.
 pub async fn introduce(gateway: &Arc<Gateway>, session: &Arc<Session>) -> Result<Object, Refusal> {
-    let call = Call {
-        id: CallId::next(),
-        principal: session.principal.clone(),
-        portal: session.portal.clone(),
-        revision: session.revision(),
-        client: session.client(),
-        session: Some(session.id.clone()),
-        method: method::DISCOVER.into(),
-        params: Object::new(),
-        retry: None,
-        refused: Vec::new(),
-        param_headers: None,
-        started: Instant::now(),
-        route: None,
-    };
+    let call = new_call(session, method::DISCOVER, Object::new());
     let reply = pipeline::run(gateway.clone(), call, Events::ignored()).await?;
     let Reply::Result(about) = reply else { return Ok(Object::new()) };
     Ok(initialize_result(gateway, session, &about))

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{
-    Id, Message, Object, Revision, RpcError, capabilities, headers, message, method,
+    Id, Message, Object, Revision, RpcError, Value, capabilities, headers, message, method,
 };
 use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
@@ -18,6 +18,7 @@ use super::{Body, converse, empty, error_response, events, json};
 use crate::call::{CallError, Events, Pauses, Portal};
 use crate::gateway::Gateway;
 use crate::identity;
+use crate::pipeline::{Refusal, refusal};
 
 /// Opens a session and answers `initialize`.
 pub fn initialize(
@@ -84,16 +85,9 @@ fn json_later(text: impl Future<Output = Bytes> + Send + 'static) -> Response<Bo
 }
 
 fn refused(id: &Id, error: CallError) -> Response<Body> {
-    let (error, status) = match error {
-        CallError::Rpc(error) => (error, 200),
-        CallError::Gateway(failure) => {
-            (RpcError::gateway(failure.kind, &failure.message, "", failure.retryable, ""), 200)
-        }
-        CallError::Refused { failure, status } => {
-            (RpcError::gateway(failure.kind, &failure.message, "", failure.retryable, ""), status)
-        }
-    };
-    error_response(StatusCode::from_u16(status).unwrap_or(StatusCode::OK), Some(id), &error)
+    let Refusal { error, status } = refusal(error, "", "");
+    let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+    error_response(status.unwrap_or(StatusCode::OK), Some(id), &error)
 }
 
 /// The session that a request names, and whether it may be spoken to in this revision.
@@ -135,10 +129,9 @@ pub async fn post(
     };
     match message {
         Message::Request { id, method, params } => {
-            let Some(begun) = session.begin(&id) else {
-                let error =
-                    RpcError::invalid_request(format!("A request with id {id} is in progress"));
-                return error_response(StatusCode::BAD_REQUEST, Some(&id), &error);
+            let begun = match session.begin(&id) {
+                Ok(begun) => begun,
+                Err(error) => return error_response(StatusCode::BAD_REQUEST, Some(&id), &error),
             };
             let streamed = super::prefers_stream(sent);
             let requests = vec![Request { id, method, params, begun }];
@@ -194,10 +187,7 @@ pub async fn post_batch(
     if !session.revision().has_batches() {
         return bad(no_batches());
     }
-    let limits = doorward_mcp::json::Limits {
-        depth: gateway.shared.limits.json_depth,
-        ..doorward_mcp::json::Limits::default()
-    };
+    let limits = gateway.shared.limits.json();
     let items = match message::split_batch(text, limits) {
         Ok(items) => items,
         Err(invalid) => return bad(invalid.error()),
@@ -218,10 +208,9 @@ pub async fn post_batch(
                 if *method == *method::INITIALIZE {
                     return bad(RpcError::invalid_request("'initialize' must not be in a batch"));
                 }
-                let Some(begun) = session.begin(&id) else {
-                    return bad(RpcError::invalid_request(format!(
-                        "A request with id {id} is in progress"
-                    )));
+                let begun = match session.begin(&id) {
+                    Ok(begun) => begun,
+                    Err(error) => return bad(error),
                 };
                 requests.push(Request { id, method, params, begun });
             }
@@ -296,15 +285,7 @@ async fn answer_all(
     if !batch || answers.is_empty() {
         return answers.pop();
     }
-    let mut out = BytesMut::from(&b"["[..]);
-    for (at, answer) in answers.iter().enumerate() {
-        if at > 0 {
-            out.put_u8(b',');
-        }
-        out.put_slice(answer);
-    }
-    out.put_u8(b']');
-    Some(out.freeze())
+    Some(Value::array(&answers.into_iter().map(Value::Raw).collect::<Vec<_>>()).to_bytes())
 }
 
 /// What is told in the course of requests.

@@ -14,10 +14,11 @@ use hyper::body::Incoming;
 
 use super::sessions::Session;
 use super::streams::Connection;
-use super::{Body, body, check_types, converse, empty, error_response, events, handshake};
+use super::{Body, body, check_types, converse, empty, error_response, events, handshake, parse};
 use crate::call::{CallError, Events, Portal};
 use crate::gateway::Gateway;
 use crate::identity;
+use crate::pipeline::{Refusal, refusal};
 
 /// Opens a stream, and with it a session.
 pub async fn open(gateway: Arc<Gateway>, portal: Portal) -> Response<Body> {
@@ -46,13 +47,10 @@ pub async fn open(gateway: Arc<Gateway>, portal: Portal) -> Response<Body> {
 }
 
 fn unavailable(error: CallError) -> Response<Body> {
-    let (message, status) = match error {
-        CallError::Rpc(error) => (error.message, 503),
-        CallError::Gateway(failure) => (failure.message, 503),
-        CallError::Refused { failure, status } => (failure.message, status),
-    };
-    let status = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-    error_response(status, None, &RpcError::invalid_request(message))
+    let Refusal { error, status } = refusal(error, "", "");
+    let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+    let status = status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
+    error_response(status, None, &RpcError::invalid_request(error.message))
 }
 
 /// The stream's body: its end is the session's.
@@ -99,26 +97,15 @@ pub async fn post(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response
         Ok(text) => text,
         Err((status, error)) => return error_response(status, None, &error),
     };
-    let limits = doorward_mcp::json::Limits {
-        depth: gateway.shared.limits.json_depth,
-        ..doorward_mcp::json::Limits::default()
-    };
-    let message = match Message::parse(&text, limits) {
+    let message = match parse(&gateway, &text) {
         Ok(message) => message,
-        Err(invalid) => {
-            return error_response(
-                StatusCode::BAD_REQUEST,
-                invalid.id().as_ref(),
-                &invalid.error(),
-            );
-        }
+        Err(refused) => return *refused,
     };
     match message {
         Message::Request { id, method, params } => {
-            let Some(begun) = session.begin(&id) else {
-                let error =
-                    RpcError::invalid_request(format!("A request with id {id} is in progress"));
-                return error_response(StatusCode::BAD_REQUEST, Some(&id), &error);
+            let begun = match session.begin(&id) {
+                Ok(begun) => begun,
+                Err(error) => return error_response(StatusCode::BAD_REQUEST, Some(&id), &error),
             };
             let tasks = gateway.shared.tasks.clone();
             tasks.spawn(async move {

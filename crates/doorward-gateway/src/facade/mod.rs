@@ -113,19 +113,9 @@ async fn post(gateway: Arc<Gateway>, portal: Portal, request: Request<Incoming>)
     if is_batch(&text) {
         return handshake::post_batch(gateway, portal, &head.headers, &text).await;
     }
-    let limits = doorward_mcp::json::Limits {
-        depth: gateway.shared.limits.json_depth,
-        ..doorward_mcp::json::Limits::default()
-    };
-    let message = match Message::parse(&text, limits) {
+    let message = match parse(&gateway, &text) {
         Ok(message) => message,
-        Err(invalid) => {
-            return error_response(
-                StatusCode::BAD_REQUEST,
-                invalid.id().as_ref(),
-                &invalid.error(),
-            );
-        }
+        Err(refused) => return *refused,
     };
     drop(text);
     let version = head.headers.get(headers::PROTOCOL_VERSION).map(HeaderValue::as_bytes);
@@ -172,6 +162,14 @@ async fn post(gateway: Arc<Gateway>, portal: Portal, request: Request<Incoming>)
             error_response(StatusCode::BAD_REQUEST, None, &error)
         }
     }
+}
+
+/// The one message of a body, or what a client is told of one that cannot be read.
+fn parse(gateway: &Gateway, text: &Bytes) -> Result<Message, Box<Response<Body>>> {
+    Message::parse(text, gateway.shared.limits.json()).map_err(|invalid| {
+        let (id, error) = (invalid.id(), invalid.error());
+        Box::new(error_response(StatusCode::BAD_REQUEST, id.as_ref(), &error))
+    })
 }
 
 /// A body is JSON, and the client takes both forms of answer.

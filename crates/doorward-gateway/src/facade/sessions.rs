@@ -246,15 +246,16 @@ impl Session {
         }
     }
 
-    /// Registers a call for cancellation. `None` when its id is in use.
-    pub fn begin(self: &Arc<Self>, id: &Id) -> Option<Begun> {
+    /// Registers a call for cancellation. Fails when its id is in use.
+    pub fn begin(self: &Arc<Self>, id: &Id) -> Result<Begun, RpcError> {
         let mut calls = self.calls.lock();
         if calls.contains_key(id) {
-            return None;
+            let why = format!("A request with id {id} is in progress");
+            return Err(RpcError::invalid_request(why));
         }
         let token = self.closed.child_token();
         calls.insert(id.clone(), token.clone());
-        Some(Begun { session: self.clone(), id: id.clone(), cancelled: token })
+        Ok(Begun { session: self.clone(), id: id.clone(), cancelled: token })
     }
 
     pub fn cancel(&self, id: &Id) {

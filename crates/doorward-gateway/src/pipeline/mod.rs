@@ -18,7 +18,7 @@ use doorward_mcp::RpcError;
 use doorward_mcp::error::Kind;
 use tracing::Instrument;
 
-use crate::call::{Call, CallError, CallId, Events, Failure, Reply};
+use crate::call::{Call, CallError, Events, Failure, Reply};
 use crate::gateway::Gateway;
 
 /// The stages in their order. A reply passes those it has reached in reverse.
@@ -102,17 +102,18 @@ async fn through_stages(
     }
     reply.map_err(|error| {
         let server = call.route.as_ref().map_or("", |route| &*route.server.name);
-        refusal(error, server, call.id)
+        refusal(error, server, &call.id.to_string())
     })
 }
 
-fn refusal(error: CallError, server: &str, call: CallId) -> Refusal {
+/// An error in the form that clients are told; `server` and `call` are empty where there is none.
+pub fn refusal(error: CallError, server: &str, call: &str) -> Refusal {
     let (failure, status) = match error {
         CallError::Rpc(error) => return Refusal { error, status: None },
         CallError::Gateway(failure) => (failure, None),
         CallError::Refused { failure, status } => (failure, Some(status)),
     };
     let Failure { kind, message, retryable, .. } = failure;
-    let error = RpcError::gateway(kind, &message, server, retryable, &call.to_string());
+    let error = RpcError::gateway(kind, &message, server, retryable, call);
     Refusal { error, status }
 }

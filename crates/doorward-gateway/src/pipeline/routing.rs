@@ -153,10 +153,8 @@ fn find_tool(call: &mut Call) -> Step<'_> {
     let Ok(name) = text(&call.params, "name") else {
         return Step::refuse(RpcError::invalid_params("'name' must be a string"));
     };
-    let known = {
-        let asked = call.asked(&server);
-        server.catalog.known(&server, &asked).and_then(|view| view.tool(&name).cloned())
-    };
+    let known = server.catalog.known(&server, &call.client.capabilities);
+    let known = known.and_then(|view| view.tool(&name).cloned());
     if let Some(tool) = known {
         call.route = Some(Route { server, tool: Some(tool) });
         return Step::CONTINUE;
@@ -164,7 +162,7 @@ fn find_tool(call: &mut Call) -> Step<'_> {
     Step::Later(Box::pin(async move {
         let (tool, left_out) = {
             let asked = call.asked(&server);
-            server.catalog.doubt(&server, &asked);
+            server.catalog.doubt(&server, &call.client.capabilities);
             let view = server.catalog.view(&server, &asked).await?;
             (view.tool(&name).cloned(), view.left_out(&name))
         };

@@ -49,6 +49,16 @@ pub struct Limits {
     pub processes: usize,
 }
 
+impl Limits {
+    /// Within which a client's JSON is read.
+    pub fn json(&self) -> doorward_mcp::json::Limits {
+        doorward_mcp::json::Limits {
+            depth: self.json_depth,
+            ..doorward_mcp::json::Limits::default()
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -179,11 +179,6 @@ impl Exchange {
             Source::Session { session, .. } => session.post_one_way(text).await,
         }
     }
-
-    /// Whether the server may ask something in this exchange.
-    pub fn allows_requests(&self) -> bool {
-        !matches!(self.source, Source::Own(_))
-    }
 }
 
 fn slow_reader() -> Failure {

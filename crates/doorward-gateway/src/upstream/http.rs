@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use doorward_mcp::error::Kind;
 use doorward_mcp::json::Names;
 use doorward_mcp::message::{is_batch, split_batch};
-use doorward_mcp::{Message, sse};
+use doorward_mcp::{Message, Object, Revision, headers, method, sse};
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::{BodyExt, Full};
@@ -22,6 +22,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::call::Failure;
+use crate::gather::Gathered;
 use crate::settings::{Limits, ServerSettings};
 
 type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
@@ -223,6 +224,22 @@ impl Endpoint {
     }
 }
 
+/// The headers that mirror a request of 2026-07-28, computed from what is sent
+/// (spec 2026-07-28 basic/transports/streamable-http).
+pub fn mirrored_headers(method: &str, params: &Object) -> HeaderMap {
+    let mut map = HeaderMap::with_capacity(8);
+    map.insert(headers::PROTOCOL_VERSION, HeaderValue::from_static(Revision::NEWEST.as_str()));
+    if let Ok(value) = HeaderValue::try_from(headers::encode(method).as_ref()) {
+        map.insert(headers::METHOD, value);
+    }
+    if let Some(name) = method::name_member(method).and_then(|member| params.string(member))
+        && let Ok(value) = HeaderValue::try_from(headers::encode(&name).as_ref())
+    {
+        map.insert(headers::NAME, value);
+    }
+    map
+}
+
 /// An error and what caused it, in one line.
 pub fn cause_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -250,7 +267,7 @@ pub struct Answer {
 #[derive(Debug)]
 enum Form {
     /// The pieces read so far: one piece is not copied.
-    Json(Whole),
+    Json(Gathered),
     Events(sse::Decoder),
     Ended,
 }
@@ -301,7 +318,7 @@ impl Answer {
         if !head.status.is_success() {
             let error = if is("application/json") {
                 let limit = bounds.message.min(256 << 10);
-                let text = Whole::default().read(&mut body, limit).await.ok();
+                let text = read_whole(&mut Gathered::default(), &mut body, limit).await.ok();
                 text.and_then(|text| bounds.parse(&text).ok())
                     .filter(|message| matches!(message, Message::Error { .. }))
             } else {
@@ -312,7 +329,7 @@ impl Answer {
         let form = if is("text/event-stream") {
             Form::Events(sse::Decoder::new(bounds.message))
         } else if is("application/json") {
-            Form::Json(Whole::default())
+            Form::Json(Gathered::default())
         } else {
             return Err(Err(Failure::new(
                 Kind::InvalidMessage,
@@ -323,10 +340,6 @@ impl Answer {
         Ok(Self { body, form, bounds, ready: VecDeque::new(), last_event_id: None, retry_ms: None })
     }
 
-    pub fn is_stream(&self) -> bool {
-        matches!(self.form, Form::Events(_))
-    }
-
     /// The next message; `None` when the answer has ended. Safe to cancel.
     pub async fn next(&mut self) -> Result<Option<Message>, Failure> {
         loop {
@@ -335,33 +348,15 @@ impl Answer {
             }
             match &mut self.form {
                 Form::Ended => return Ok(None),
-                Form::Json(whole) => {
-                    let text = whole.read(&mut self.body, self.bounds.message).await?;
+                Form::Json(gathered) => {
+                    let text = read_whole(gathered, &mut self.body, self.bounds.message).await?;
                     self.form = Form::Ended;
                     self.bounds.parse_all(&text, &mut self.ready)?;
                 }
-                Form::Events(decoder) => {
-                    let event = decoder.next().map_err(|error| {
-                        Failure::new(Kind::TooLarge, "A message of the server's is too large")
-                            .because(error)
-                    })?;
-                    if let Some(event) = event {
-                        self.take(event)?;
-                        continue;
-                    }
-                    match self.body.frame().await {
-                        None => self.form = Form::Ended,
-                        Some(Ok(frame)) => {
-                            if let Ok(data) = frame.into_data() {
-                                decoder.push(data);
-                            }
-                        }
-                        Some(Err(error)) => {
-                            self.form = Form::Ended;
-                            tracing::debug!(cause = cause_chain(&error), "a server's stream broke");
-                        }
-                    }
-                }
+                Form::Events(_) => match self.next_event().await? {
+                    Some(event) => self.take(event)?,
+                    None => self.form = Form::Ended,
+                },
             }
         }
     }
@@ -383,7 +378,11 @@ impl Answer {
                         decoder.push(data);
                     }
                 }
-                None | Some(Err(_)) => return Ok(None),
+                None => return Ok(None),
+                Some(Err(error)) => {
+                    tracing::debug!(cause = cause_chain(&error), "a server's stream broke");
+                    return Ok(None);
+                }
             }
         }
     }
@@ -403,38 +402,23 @@ impl Answer {
     }
 }
 
-/// A body read to its end, within a limit. Reading may be interrupted and taken up again.
-#[derive(Debug, Default)]
-struct Whole {
-    first: Bytes,
-    all: BytesMut,
-}
-
-impl Whole {
-    async fn read(&mut self, body: &mut Incoming, limit: usize) -> Result<Bytes, Failure> {
-        let too_large = || Failure::new(Kind::TooLarge, "The server's answer is too large");
-        if http_body::Body::size_hint(body).lower() > limit as u64 {
-            return Err(too_large());
-        }
-        while let Some(frame) = body.frame().await {
-            let frame = frame.map_err(|error| {
-                Failure::new(Kind::StreamEnded, "The server's answer ended early")
-                    .because(cause_chain(&error))
-            })?;
-            let Ok(data) = frame.into_data() else { continue };
-            if self.first.len().max(self.all.len()) + data.len() > limit {
-                return Err(too_large());
-            }
-            if self.first.is_empty() {
-                self.first = data;
-            } else {
-                if self.all.is_empty() {
-                    self.all.extend_from_slice(&self.first);
-                }
-                self.all.extend_from_slice(&data);
-            }
-        }
-        let first = std::mem::take(&mut self.first);
-        Ok(if self.all.is_empty() { first } else { self.all.split().freeze() })
+/// Reads a body to its end, within a limit. May be interrupted and taken up again.
+async fn read_whole(
+    gathered: &mut Gathered,
+    body: &mut Incoming,
+    limit: usize,
+) -> Result<Bytes, Failure> {
+    let too_large = || Failure::new(Kind::TooLarge, "The server's answer is too large");
+    if http_body::Body::size_hint(body).lower() > limit as u64 {
+        return Err(too_large());
     }
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            Failure::new(Kind::StreamEnded, "The server's answer ended early")
+                .because(cause_chain(&error))
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        gathered.add(data, limit).map_err(|_| too_large())?;
+    }
+    Ok(gathered.take())
 }

@@ -288,10 +288,14 @@ impl Server {
         .into())
     }
 
-    /// Whether calls are in flight.
+    /// Calls in flight, in either era.
+    pub fn in_flight(&self) -> usize {
+        let twin = self.known_twin().map_or(0, |twin| twin.in_flight());
+        self.in_flight.load(Ordering::Acquire) + twin
+    }
+
     pub fn is_busy(&self) -> bool {
-        self.in_flight.load(Ordering::Acquire) > 0
-            || self.known_twin().is_some_and(|twin| twin.is_busy())
+        self.in_flight() > 0
     }
 
     pub(crate) fn next_id(&self) -> i64 {

@@ -5,13 +5,13 @@ use doorward_mcp::error::{Kind, code};
 use doorward_mcp::interaction::{self, InputRequired};
 use doorward_mcp::meta::LogLevel;
 use doorward_mcp::{
-    Id, Message, Object, Revision, RpcError, Value, capabilities, headers, message, meta, method,
+    Id, Message, Object, Revision, RpcError, Value, capabilities, message, meta, method,
 };
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 use super::calls::of_progress;
 use super::exchange::{Deadline, Exchange};
-use super::http::{Answer, Endpoint};
+use super::http::{Answer, Endpoint, mirrored_headers};
 use super::pipe::Pipe;
 use super::state::{State, names_a_task, refused};
 use super::{Asked, Server};
@@ -185,7 +185,8 @@ impl Server {
                 Ok(Exchange::shared(pipe.clone(), place))
             }
             Way::Http(endpoint) => {
-                let headers = self.request_headers(asked, &params, param_headers);
+                let mut headers = mirrored_headers(asked.method, &params);
+                headers.extend(param_headers);
                 let text = message::request(&Id::Number(id), asked.method, &params);
                 let response = tokio::time::timeout_at(deadline.at(), endpoint.post(headers, text))
                     .await
@@ -209,34 +210,16 @@ impl Server {
         }
     }
 
-    /// The headers that mirror the body, computed from what is sent.
-    fn request_headers(
-        &self,
-        asked: &Asked<'_>,
-        params: &Object,
-        param_headers: Vec<(HeaderName, HeaderValue)>,
-    ) -> HeaderMap {
-        let mut map = HeaderMap::with_capacity(8);
-        map.insert(headers::PROTOCOL_VERSION, HeaderValue::from_static(Revision::NEWEST.as_str()));
-        if let Ok(value) = HeaderValue::try_from(headers::encode(asked.method).as_ref()) {
-            map.insert(headers::METHOD, value);
-        }
-        if let Some(name) =
-            method::name_member(asked.method).and_then(|member| params.string(member))
-            && let Ok(value) = HeaderValue::try_from(headers::encode(&name).as_ref())
-        {
-            map.insert(headers::NAME, value);
-        }
-        map.extend(param_headers);
-        map
-    }
-
     fn param_headers(&self, asked: &Asked<'_>) -> Vec<(HeaderName, HeaderValue)> {
         if asked.method != method::TOOLS_CALL {
             return Vec::new();
         }
         let name = asked.params.string("name").unwrap_or_default();
-        let known = || self.catalog.known(self, asked).and_then(|view| view.tool(&name).cloned());
+        let known = || {
+            self.catalog
+                .known(self, &asked.client.capabilities)
+                .and_then(|view| view.tool(&name).cloned())
+        };
         let tool = asked.tool.clone().or_else(known);
         let annotated = tool.as_deref().map_or(&[][..], |tool| &tool.param_headers);
         let arguments = if annotated.is_empty() { None } else { asked.params.object("arguments") };

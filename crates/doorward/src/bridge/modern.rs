@@ -1,12 +1,11 @@
 //! A request of 2026-07-28: the headers that HTTP wants are made of its body.
 
 use bytes::Bytes;
-use doorward_gateway::upstream::http::Answer;
+use doorward_gateway::upstream::http::{Answer, mirrored_headers};
 use doorward_mcp::error::{Kind, code};
 use doorward_mcp::{Id, Message, Object, RpcError, Value, message, meta, method};
 
 use super::Bridge;
-use crate::client::modern_headers;
 use doorward_gateway::call::Failure;
 
 /// Pages of tools that are looked through for the arguments that headers mirror.
@@ -17,7 +16,7 @@ impl Bridge {
         let body = message::request(id, method, &params);
         let mut asked_again = false;
         loop {
-            let mut headers = modern_headers(method, &params);
+            let mut headers = mirrored_headers(method, &params);
             if method == method::TOOLS_CALL {
                 self.mirrors.lock().add(&params, &mut headers);
             }
@@ -69,7 +68,7 @@ impl Bridge {
             }
             let id = Id::Number(0);
             let body: Bytes = message::request(&id, method::TOOLS_LIST, &params);
-            let response = self.post(&modern_headers(method::TOOLS_LIST, &params), &body).await?;
+            let response = self.post(&mirrored_headers(method::TOOLS_LIST, &params), &body).await?;
             let mut answer = match Answer::open(response, self.endpoint.bounds()).await {
                 Ok(answer) => answer,
                 Err(Err(failure)) => return Err(failure),

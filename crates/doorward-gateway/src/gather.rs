@@ -1,0 +1,36 @@
+//! A body put together from its pieces, within a limit. One that came in one piece is not copied.
+
+use bytes::{Bytes, BytesMut};
+
+/// The pieces so far. Gathering may be interrupted and taken up again.
+#[derive(Debug, Default)]
+pub struct Gathered {
+    first: Bytes,
+    all: BytesMut,
+}
+
+/// The body is larger than the limit.
+#[derive(Debug, Clone, Copy)]
+pub struct TooLarge;
+
+impl Gathered {
+    pub fn add(&mut self, piece: Bytes, limit: usize) -> Result<(), TooLarge> {
+        if self.first.len().max(self.all.len()) + piece.len() > limit {
+            return Err(TooLarge);
+        }
+        if self.first.is_empty() {
+            self.first = piece;
+            return Ok(());
+        }
+        if self.all.is_empty() {
+            self.all.extend_from_slice(&self.first);
+        }
+        self.all.extend_from_slice(&piece);
+        Ok(())
+    }
+
+    pub fn take(&mut self) -> Bytes {
+        let first = std::mem::take(&mut self.first);
+        if self.all.is_empty() { first } else { self.all.split().freeze() }
+    }
+}
