@@ -189,13 +189,12 @@ impl Connection {
     }
 }
 
-/// Every connection sends its next request as soon as it has its answer.
-pub async fn closed_loop(
+/// Connections, each with its request as it sends it.
+async fn prepare(
     target: &Target,
     ask: &Ask,
     connections: usize,
-    time: Duration,
-) -> io::Result<Run> {
+) -> io::Result<Vec<(Connection, Vec<u8>)>> {
     let mut tasks = Vec::new();
     for _ in 0..connections {
         let mut connection = Connection::open(target).await?;
@@ -204,6 +203,17 @@ pub async fn closed_loop(
         connection.exchange(&request).await?;
         tasks.push((connection, request));
     }
+    Ok(tasks)
+}
+
+/// Every connection sends its next request as soon as it has its answer.
+pub async fn closed_loop(
+    target: &Target,
+    ask: &Ask,
+    connections: usize,
+    time: Duration,
+) -> io::Result<Run> {
+    let tasks = prepare(target, ask, connections).await?;
     let begun = Instant::now();
     let running = tasks.into_iter().map(|(mut connection, request)| {
         tokio::spawn(async move {
@@ -234,13 +244,7 @@ pub async fn open_loop(
     time: Duration,
 ) -> io::Result<Run> {
     let total = (time.as_secs_f64() * per_second as f64) as u32;
-    let mut tasks = Vec::new();
-    for _ in 0..connections {
-        let mut connection = Connection::open(target).await?;
-        let request = connection.written(ask.method, &ask.params);
-        connection.exchange(&request).await?;
-        tasks.push((connection, request));
-    }
+    let tasks = prepare(target, ask, connections).await?;
     let begun = Instant::now() + Duration::from_millis(5);
     let gap = Duration::from_secs_f64(1.0 / per_second as f64);
     let mut queues = Vec::new();

@@ -18,15 +18,20 @@ fn backends(runtime: &tokio::runtime::Runtime) -> (Backend, Backend) {
     })
 }
 
+/// A gateway whose callers share sessions with the one of the two servers that keeps them.
+fn gateway(modern: &Backend, old: &Backend) -> Gateway {
+    Gateway::start(&format!(
+        "servers: {{modern: {{url: \"{}\"}}, old: {{url: \"{}\", affinity: shared}}}}",
+        modern.url(),
+        old.url()
+    ))
+}
+
 #[test]
 fn a_thousand_calls_with_one_id_each_get_their_own_answer() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (modern, old) = backends(&runtime);
-    let gateway = Gateway::start(&format!(
-        "servers: {{modern: {{url: \"{}\"}}, old: {{url: \"{}\", affinity: shared}}}}",
-        modern.url(),
-        old.url()
-    ));
+    let gateway = gateway(&modern, &old);
     runtime.block_on(async {
         let mut clients = Vec::new();
         for number in 0..40 {
@@ -58,11 +63,7 @@ fn a_thousand_calls_with_one_id_each_get_their_own_answer() {
 fn questions_of_concurrent_calls_find_their_own_clients() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (modern, old) = backends(&runtime);
-    let gateway = Gateway::start(&format!(
-        "servers: {{modern: {{url: \"{}\"}}, old: {{url: \"{}\", affinity: shared}}}}",
-        modern.url(),
-        old.url()
-    ));
+    let gateway = gateway(&modern, &old);
     let gateway = &gateway;
     std::thread::scope(|scope| {
         for number in 0..12 {

@@ -11,6 +11,7 @@ mod handshake;
 pub mod http;
 mod inbound;
 mod keeper;
+pub mod lines;
 mod listening;
 mod modern;
 pub mod parking;

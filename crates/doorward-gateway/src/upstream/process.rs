@@ -6,17 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::Bytes;
 use doorward_mcp::error::Kind;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::mpsc;
 
 use super::http::Bounds;
 use super::inbound::Inbound;
+use super::lines::{Broken, Lines, one_line};
 use super::pipe::Pipe;
 use crate::call::Failure;
 use crate::settings::ServerSettings;
@@ -202,17 +203,6 @@ async fn write_lines(
     }
 }
 
-/// A message as one line: line ends between its tokens become spaces; within strings JSON has none.
-fn one_line(text: &[u8]) -> Bytes {
-    let mut line = BytesMut::with_capacity(text.len() + 1);
-    line.extend_from_slice(text);
-    for byte in line.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
-        *byte = b' ';
-    }
-    line.extend_from_slice(b"\n");
-    line.freeze()
-}
-
 async fn read_lines(
     server: &str,
     pipe: &Pipe,
@@ -223,13 +213,13 @@ async fn read_lines(
     loop {
         let line = match lines.next(bounds.message).await {
             Ok(Some(line)) => line,
-            Ok(None) => {
+            Ok(None) | Err(Broken::Io(_)) => {
                 return Failure::new(
                     Kind::StreamEnded,
                     "The server's program ended before it answered",
                 );
             }
-            Err(TooLong) => {
+            Err(Broken::TooLong) => {
                 return Failure::new(Kind::TooLarge, "A message of the server's is too large");
             }
         };
@@ -258,84 +248,14 @@ async fn log_lines(server: Arc<str>, stderr: ChildStderr) {
                 server = &*server,
                 stderr = %String::from_utf8_lossy(&line).escape_debug(),
             ),
-            Ok(None) => return,
-            Err(TooLong) => {
+            Ok(None) | Err(Broken::Io(_)) => return,
+            Err(Broken::TooLong) => {
                 tracing::info!(
                     server = &*server,
                     "a line of the server's stderr is too long to log"
                 );
-                lines.skip_line = true;
+                lines.skip_line();
             }
         }
-    }
-}
-
-#[derive(Debug)]
-struct TooLong;
-
-/// Lines of a stream, in bounded memory.
-struct Lines<R> {
-    stream: R,
-    buffer: BytesMut,
-    searched: usize,
-    skip_line: bool,
-}
-
-impl<R: AsyncRead + Unpin> Lines<R> {
-    fn new(stream: R) -> Self {
-        Self { stream, buffer: BytesMut::new(), searched: 0, skip_line: false }
-    }
-
-    /// The next line without its end; `None` at the end of the stream.
-    async fn next(&mut self, limit: usize) -> Result<Option<Bytes>, TooLong> {
-        loop {
-            let found = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
-            if let Some(end) = found {
-                let mut line = self.buffer.split_to(self.searched + end + 1);
-                self.searched = 0;
-                line.truncate(line.len() - 1);
-                if std::mem::take(&mut self.skip_line) {
-                    continue;
-                }
-                return Ok(Some(line.freeze()));
-            }
-            self.searched = self.buffer.len();
-            if self.buffer.len() > limit {
-                self.buffer.advance(self.buffer.len());
-                self.searched = 0;
-                if !self.skip_line {
-                    return Err(TooLong);
-                }
-            }
-            self.buffer.reserve(8 << 10);
-            match self.stream.read_buf(&mut self.buffer).await {
-                Ok(0) | Err(_) => return Ok(None),
-                Ok(_) => {}
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn lines_come_whole_and_within_the_limit() {
-        let mut lines = Lines::new(&b"a\n\nbb\nlonger than that\nc\ncut"[..]);
-        assert_eq!(lines.next(8).await.unwrap().unwrap(), "a");
-        assert_eq!(lines.next(8).await.unwrap().unwrap(), "");
-        assert_eq!(lines.next(8).await.unwrap().unwrap(), "bb");
-        // One read brought the whole text, so this line is there whole before the limit is seen.
-        assert_eq!(lines.next(8).await.unwrap().unwrap(), "longer than that");
-        assert_eq!(lines.next(8).await.unwrap().unwrap(), "c");
-        assert!(lines.next(8).await.unwrap().is_none());
-        let endless = tokio::io::repeat(b'x').take(1 << 20);
-        assert!(Lines::new(endless).next(1000).await.is_err());
-    }
-
-    #[test]
-    fn a_message_is_one_line() {
-        assert_eq!(one_line(b"{\n\"a\":\r\n1}"), "{ \"a\":  1}\n");
     }
 }

@@ -1,46 +1,38 @@
-//! Messages as lines: how MCP goes over standard input and output.
+//! The client's side: its messages from standard input, and those for it to standard output.
 
 use std::io;
 
-use bytes::{Buf, Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use bytes::Bytes;
+use doorward_gateway::upstream::lines::{self, Broken, one_line};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-/// Reads lines up to a length.
-pub struct Lines<R> {
-    from: R,
-    buffer: BytesMut,
-    /// How much of the buffer is known to hold no line end.
-    searched: usize,
-}
+/// Reads messages up to a size.
+pub struct Lines<R>(lines::Lines<R>);
 
 impl<R: AsyncRead + Unpin> Lines<R> {
     pub fn new(from: R) -> Self {
-        Self { from, buffer: BytesMut::new(), searched: 0 }
+        Self(lines::Lines::new(from))
     }
 
-    /// The next line that is not blank, without its end; `None` at the end of the input.
+    /// The next line that is not blank, without its end; `None` at the end of the input, whose last
+    /// line needs none.
     pub async fn next(&mut self, limit: usize) -> io::Result<Option<Bytes>> {
         loop {
-            if let Some(at) = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n') {
-                let line = self.buffer.split_to(self.searched + at).freeze();
-                self.buffer.advance(1);
-                self.searched = 0;
-                if !line.trim_ascii().is_empty() {
-                    return Ok(Some(line));
+            let (line, ended) = match self.0.next(limit).await {
+                Ok(Some(line)) => (line, false),
+                Ok(None) => (self.0.rest(), true),
+                Err(Broken::Io(error)) => return Err(error),
+                Err(Broken::TooLong) => {
+                    let why = format!("a message is larger than the limit of {limit} bytes");
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, why));
                 }
-                continue;
+            };
+            if !line.trim_ascii().is_empty() {
+                return Ok(Some(line));
             }
-            self.searched = self.buffer.len();
-            if self.searched > limit {
-                let why = format!("a message is larger than the limit of {limit} bytes");
-                return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-            }
-            self.buffer.reserve(8 << 10);
-            if self.from.read_buf(&mut self.buffer).await? == 0 {
-                self.searched = 0;
-                let rest = self.buffer.split().freeze();
-                return Ok((!rest.trim_ascii().is_empty()).then_some(rest));
+            if ended {
+                return Ok(None);
             }
         }
     }
@@ -49,12 +41,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
 /// Writes each message as one line.
 pub async fn write_lines(mut to: impl AsyncWrite + Unpin, mut queue: mpsc::Receiver<Bytes>) {
     while let Some(text) = queue.recv().await {
-        let mut line = BytesMut::from(&text[..]);
-        // Line ends stand between tokens only: within strings JSON has none.
-        for byte in line.iter_mut().filter(|byte| matches!(byte, b'\n' | b'\r')) {
-            *byte = b' ';
-        }
-        line.extend_from_slice(b"\n");
+        let line = one_line(&text);
         if to.write_all(&line).await.is_err() || to.flush().await.is_err() {
             return;
         }
