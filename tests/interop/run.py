@@ -8,10 +8,8 @@ and fails if a cell is neither `ok` nor marked as impossible with its reason.
 
 import argparse
 import json
-import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,94 +18,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
-PEERS = TARGET / "peers"
+sys.path.insert(0, str(HERE.parent))
+
+from peers import Missing, Processes, free_port, gateway_binary, install_node, install_python, install_rust, run, wait_for_port
 
 # What the specifications, or the SDKs themselves, make impossible: (client, server, feature) as
 # patterns, and the sentence that says so.
-IMPOSSIBLE = []
-
-
-class Missing(Exception):
-    """Something that the matrix needs is not on this machine."""
-
-
-def need(program, why):
-    found = shutil.which(program)
-    if not found:
-        raise Missing(f"{program} is missing: {why}")
-    return found
-
-
-def run(*command, **options):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)
-    if done.returncode:
-        raise Missing(f"{' '.join(map(str, command))} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    return done.stdout
-
-
-def up_to_date(folder, *locks):
-    """Whether a folder was installed from these very lock files; remembers it if not."""
-    stamp, now = folder / ".locks", "".join(lock.read_text() for lock in locks)
-    if stamp.exists() and stamp.read_text() == now:
-        return True, lambda: None
-    return False, lambda: stamp.write_text(now)
-
-
-def install_node():
-    need("node", "the TypeScript SDKs run on Node 20 or newer")
-    npm = need("npm", "the TypeScript SDKs come from the npm registry")
-    folder = PEERS / "node"
-    folder.mkdir(parents=True, exist_ok=True)
-    locks = [HERE / "node/package.json", HERE / "node/package-lock.json"]
-    fresh, remember = up_to_date(folder, *locks)
-    for file in (HERE / "node").glob("*.*"):
-        if file.is_file():
-            shutil.copy(file, folder)
-    if not fresh:
-        run(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)
-        remember()
-    return folder
-
-
-def install_python(major):
-    folder = PEERS / f"python{major}"
-    lock = HERE / f"python/requirements-{major}.txt"
-    folder.mkdir(parents=True, exist_ok=True)
-    fresh, remember = up_to_date(folder, lock)
-    python = folder / "bin/python"
-    if not fresh:
-        run(sys.executable, "-m", "venv", "--clear", folder)
-        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", lock)
-        remember()
-    return python
-
-
-def gateway_binary(given):
-    if given:
-        return Path(given)
-    run(os.environ.get("CARGO", "cargo"), "build", "--locked", "-p", "doorward", cwd=ROOT)
-    return TARGET / "debug/doorward"
-
-
-def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
-def wait_for_port(port, process, what):
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            raise Missing(f"{what} ended: {process.returncode}")
-        try:
-            socket.create_connection(("127.0.0.1", port), 0.2).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    raise Missing(f"{what} does not listen")
+IMPOSSIBLE = [
+    ("rmcp 2024-11-05 .*", ".*", "audio", "audio content came with 2025-03-26 (changelog): it is a text that says so"),
+]
 
 
 class Matrix:
@@ -115,9 +34,10 @@ class Matrix:
         self.options = options
         self.node = install_node()
         self.python = {1: install_python(1), 2: install_python(2)}
+        self.rmcp = install_rust()
         self.gateway = gateway_binary(options.gateway)
-        self.processes = []
         self.folder = Path(tempfile.mkdtemp(prefix="doorward-interop-"))
+        self.processes = Processes(self.folder)
 
     # Name, era, how it is started; `{port}` where it listens, or a program.
     def servers(self):
@@ -136,6 +56,12 @@ class Matrix:
             "py2-http": [two, py / "server2.py", "http", "{port}"],
             "py2-sse": [two, py / "server2.py", "sse", "{port}"],
             "py2-stdio": [two, py / "server2.py", "stdio"],
+            "rmcp-both": [self.rmcp / "server", "both", "http", "{port}"],
+            "rmcp-modern": [self.rmcp / "server", "modern", "http", "{port}"],
+            "rmcp-2506": [self.rmcp / "server", "2025-06-18", "http", "{port}"],
+            "rmcp-2503": [self.rmcp / "server", "2025-03-26", "http", "{port}"],
+            "rmcp-stdio": [self.rmcp / "server", "both", "stdio"],
+            "rmcp-2411": [self.rmcp / "server", "2024-11-05", "stdio"],
         }
 
     def clients(self):
@@ -150,13 +76,11 @@ class Matrix:
             if transport != "sse":  # HTTP+SSE is a transport of 2024-11-05 alone
                 clients[f"ts2 modern {transport}"] = ["node", node / "client2.mjs", "modern", transport]
                 clients[f"py2 modern {transport}"] = [two, py / "client2.py", "modern", transport]
+        for revision in ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"):
+            if revision != "2024-11-05":  # which has no Streamable HTTP
+                clients[f"rmcp {revision} http"] = [self.rmcp / "client", revision, "http"]
+            clients[f"rmcp {revision} stdio"] = [self.rmcp / "client", revision, "stdio"]
         return clients
-
-    def start(self, command, log):
-        with open(self.folder / log, "w") as out:
-            process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=out, stdin=subprocess.DEVNULL)
-        self.processes.append(process)
-        return process
 
     def start_servers(self):
         config = {}
@@ -166,7 +90,7 @@ class Matrix:
                 config[name] = {"command": str(command[0]), "args": [str(part) for part in command[1:]]}
                 continue
             port = free_port()
-            process = self.start([str(port) if part == "{port}" else part for part in command], f"{name}.log")
+            process = self.processes.start([str(port) if part == "{port}" else part for part in command], f"{name}.log")
             waiting.append((port, process, name))
             config[name] = {"url": f"http://127.0.0.1:{port}/{'sse' if name.endswith('sse') else 'mcp'}"}
         for port, process, name in waiting:
@@ -174,7 +98,7 @@ class Matrix:
         file = self.folder / "doorward.json"
         file.write_text(json.dumps({"servers": config}))
         self.port, self.admin = free_port(), free_port()
-        process = self.start(
+        process = self.processes.start(
             [self.gateway, "serve", "--config", file, "--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{self.admin}"],
             "gateway.log",
         )
@@ -262,13 +186,7 @@ class Matrix:
         return not wrong and total > 0
 
     def stop(self, good):
-        for process in self.processes:
-            process.terminate()
-        for process in self.processes:
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        self.processes.stop()
         if good:
             shutil.rmtree(self.folder, ignore_errors=True)
         else:

@@ -1,24 +1,14 @@
 // A server on @modelcontextprotocol/server 2.x: `node server2.mjs both|modern|stdio [PORT]`.
 import { randomUUID } from "node:crypto";
-import express from "express";
 import * as z from "zod/v4";
-import { NodeStreamableHTTPServerTransport, toNodeHandler } from "@modelcontextprotocol/node";
-import {
-  McpServer,
-  ResourceTemplate,
-  acceptedContent,
-  classifyInboundRequest,
-  completable,
-  createMcpHandler,
-  inputRequired,
-  isInitializeRequest,
-} from "@modelcontextprotocol/server";
+import { McpServer, ResourceTemplate, acceptedContent, completable, inputRequired } from "@modelcontextprotocol/server";
 import { serveStdio } from "@modelcontextprotocol/server/stdio";
 import { AUDIO, IMAGE, NAMES, QUESTION, SAMPLING, cancelled, pause, text, untilCancelled } from "./fixture.mjs";
+import { serveHttp } from "./serve2.mjs";
 
 const grown = [];
 const [transport, port] = process.argv.slice(2);
-let handler;
+let notify;
 
 function build() {
   const server = new McpServer(
@@ -64,13 +54,13 @@ function build() {
     return text(answer.roots.map((root) => root.uri).join(" "));
   });
   tool("touch", {}, async () => {
-    handler?.notify.resourceUpdated("test://watched");
+    notify?.resourceUpdated("test://watched");
     for (const session of live) await session.server.sendResourceUpdated({ uri: "test://watched" }).catch(() => {});
     return text("touched");
   });
   tool("grow", {}, async () => {
     grown.push(`grown-${randomUUID()}`);
-    handler?.notify.toolsChanged();
+    notify?.toolsChanged();
     for (const session of live) session.registerTool(grown.at(-1), { inputSchema: z.object({}) }, async () => text("grown"));
     return text("grew");
   });
@@ -103,45 +93,5 @@ if (transport === "stdio") {
     return server;
   });
 } else {
-  handler = createMcpHandler(build);
-  const modern = toNodeHandler(handler);
-  const sessions = new Map();
-  const app = express();
-  app.use(express.json({ limit: "20mb" }));
-  app.all("/mcp", async (request, response) => {
-    const inbound = classifyInboundRequest({
-      httpMethod: request.method,
-      protocolVersionHeader: request.headers["mcp-protocol-version"],
-      mcpMethodHeader: request.headers["mcp-method"],
-      body: request.body,
-    });
-    if (inbound.kind !== "legacy") return modern(request, response, request.body);
-    if (transport === "modern") {
-      return response.status(400).json({
-        jsonrpc: "2.0",
-        id: request.body?.id ?? null,
-        error: { code: -32022, message: "Unsupported protocol version", data: { supported: ["2026-07-28"], requested: "" } },
-      });
-    }
-    const id = request.headers["mcp-session-id"];
-    let session = id && sessions.get(id);
-    if (!session && !id && isInitializeRequest(request.body)) {
-      const server = build();
-      session = new NodeStreamableHTTPServerTransport({
-        sessionIdGenerator: randomUUID,
-        onsessioninitialized: (id) => sessions.set(id, session),
-      });
-      session.onclose = () => {
-        sessions.delete(session.sessionId);
-        live.delete(server);
-      };
-      live.add(server);
-      await server.connect(session);
-    }
-    if (!session) {
-      return response.status(id ? 404 : 400).json({ jsonrpc: "2.0", id: null, error: { code: -32000, message: "no session" } });
-    }
-    await session.handleRequest(request, response, request.body);
-  });
-  app.listen(Number(port), "127.0.0.1");
+  notify = serveHttp({ build, eras: transport, live, port });
 }

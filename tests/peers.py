@@ -1,0 +1,136 @@
+"""What the tests against independent peers share: where the peers come from, and how they are started.
+
+The peers are pinned by lock files beside the tests that use them, and installed into `target/peers`.
+"""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+TESTS = Path(__file__).resolve().parent
+ROOT = TESTS.parent
+INTEROP = TESTS / "interop"
+TARGET = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target"))
+PEERS = TARGET / "peers"
+
+
+class Missing(Exception):
+    """Something that the matrix needs is not on this machine."""
+
+
+def need(program, why):
+    found = shutil.which(program)
+    if not found:
+        raise Missing(f"{program} is missing: {why}")
+    return found
+
+
+def run(*command, **options):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)
+    if done.returncode:
+        raise Missing(f"{' '.join(map(str, command))} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def up_to_date(folder, *locks):
+    """Whether a folder was installed from these very lock files; remembers it if not."""
+    stamp, now = folder / ".locks", "".join(lock.read_text() for lock in locks)
+    if stamp.exists() and stamp.read_text() == now:
+        return True, lambda: None
+    return False, lambda: stamp.write_text(now)
+
+
+def install_node():
+    need("node", "the TypeScript SDKs run on Node 20 or newer")
+    npm = need("npm", "the TypeScript SDKs come from the npm registry")
+    folder = PEERS / "node"
+    folder.mkdir(parents=True, exist_ok=True)
+    locks = [INTEROP / "node/package.json", INTEROP / "node/package-lock.json"]
+    fresh, remember = up_to_date(folder, *locks)
+    for file in (INTEROP / "node").glob("*.*"):
+        if file.is_file():
+            shutil.copy(file, folder)
+    if not fresh:
+        run(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)
+        remember()
+    return folder
+
+
+def install_python(major):
+    folder = PEERS / f"python{major}"
+    lock = INTEROP / f"python/requirements-{major}.txt"
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh, remember = up_to_date(folder, lock)
+    python = folder / "bin/python"
+    if not fresh:
+        run(sys.executable, "-m", "venv", "--clear", folder)
+        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", lock)
+        remember()
+    return python
+
+
+def install_rust():
+    cargo = need(os.environ.get("CARGO", "cargo"), "the Rust SDK is built with it")
+    run(cargo, "build", "--locked", "--quiet", "--target-dir", PEERS / "rmcp", cwd=ROOT / "tests/rmcp")
+    return PEERS / "rmcp/debug"
+
+
+def gateway_binary(given):
+    if given:
+        return Path(given)
+    run(os.environ.get("CARGO", "cargo"), "build", "--locked", "-p", "doorward", cwd=ROOT)
+    return TARGET / "debug/doorward"
+
+
+def free_port():
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def wait_for_port(port, process, what):
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise Missing(f"{what} ended: {process.returncode}")
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.2).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise Missing(f"{what} does not listen")
+
+
+class Processes:
+    """Processes that live as long as a run, with what they print in files of one folder."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.started = []
+
+    def start(self, command, log):
+        with open(self.folder / log, "w") as out:
+            command = [str(part) for part in command]
+            process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+        self.started.append(process)
+        return process
+
+    def listening(self, command, log):
+        """Starts a command in which `{port}` stands for a free port; returns the port when it listens."""
+        port = free_port()
+        process = self.start([str(port) if part == "{port}" else part for part in command], log)
+        wait_for_port(port, process, log)
+        return port
+
+    def stop(self):
+        for process in self.started:
+            process.terminate()
+        for process in self.started:
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
