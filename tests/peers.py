@@ -122,7 +122,7 @@ class Processes:
     def listening(self, command, log):
         """Starts a command in which `{port}` stands for a free port; returns the port when it listens."""
         port = free_port()
-        process = self.start([str(port) if part == "{port}" else part for part in command], log)
+        process = self.start([str(part).replace("{port}", str(port)) for part in command], log)
         wait_for_port(port, process, log)
         return port
 

@@ -108,26 +108,18 @@ fn questions(
     asked
 }
 
-/// Sends the requests to a client of the handshake era.
-async fn request(
-    asked: &Map<String, Value>,
-    cx: &RequestContext<RoleServer>,
-) -> Result<Value, ErrorData> {
-    let mut answers = Map::new();
-    for (key, request) in asked {
+/// Sends the requests to a client of the handshake era, all at once.
+async fn request(asked: &Map<String, Value>, cx: &RequestContext<RoleServer>) -> Result<Value, ErrorData> {
+    let answers = asked.iter().map(async |(key, request)| {
         let request = match super::decoded::<InputRequest>(request.clone())? {
             InputRequest::CreateMessage(request) => ServerRequest::CreateMessageRequest(request),
             InputRequest::Elicitation(request) => ServerRequest::ElicitRequest(request),
             InputRequest::ListRoots(request) => ServerRequest::ListRootsRequest(request),
-            other => {
-                return Err(ErrorData::internal_error(format!("cannot ask for {other:?}"), None));
-            }
+            other => return Err(ErrorData::internal_error(format!("cannot ask for {other:?}"), None)),
         };
         let answer = cx.peer.send_request(request).await;
-        answers.insert(
-            key.clone(),
-            json!(answer.map_err(|error| ErrorData::internal_error(error.to_string(), None))?),
-        );
-    }
-    Ok(answers.into())
+        let answer = answer.map_err(|error| ErrorData::internal_error(error.to_string(), None))?;
+        Ok((key.clone(), json!(answer)))
+    });
+    Ok(futures::future::try_join_all(answers).await?.into_iter().collect::<Map<_, _>>().into())
 }

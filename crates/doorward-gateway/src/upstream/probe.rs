@@ -165,17 +165,18 @@ impl Server {
     }
 }
 
+/// What an answer to `server/discover` says. One that names no versions at all comes from a server
+/// that answers anything with something, and is no verdict for the modern era.
 fn verdict_of(result: &Object) -> Result<Verdict, Failure> {
-    let versions = result.get("supportedVersions").and_then(doorward_mcp::Value::as_array);
-    let speaks = |revision: Revision| {
-        versions.as_ref().is_some_and(|all| {
-            all.iter().any(|version| version.as_str().as_deref() == Some(revision.as_str()))
-        })
-    };
-    if speaks(Revision::NEWEST) {
+    let versions =
+        result.get("supportedVersions").and_then(doorward_mcp::Value::as_array).unwrap_or_default();
+    let mut named = versions.iter().filter_map(doorward_mcp::Value::as_str);
+    if named.any(|version| version == Revision::NEWEST.as_str()) {
         return Ok(Verdict::Modern(Box::new(About::from_discover(result))));
     }
-    if Revision::ALL.into_iter().any(speaks) {
+    let known = |version: &str| Revision::ALL.iter().any(|known| known.as_str() == version);
+    let mut named = versions.iter().filter_map(doorward_mcp::Value::as_str).peekable();
+    if named.peek().is_none() || named.any(|version| known(&version)) {
         return Ok(Verdict::Handshake);
     }
     Err(Failure::new(Kind::InvalidMessage, "The server speaks no revision that is known here"))
@@ -242,6 +243,35 @@ impl Server {
             Link::Sample | Link::Modern(_) => {
                 Err(Failure::new(Kind::InvalidMessage, "This server keeps no sessions"))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(result: &'static str) -> &'static str {
+        match verdict_of(&Object::parse(&bytes::Bytes::from_static(result.as_bytes())).unwrap()) {
+            Ok(Verdict::Modern(_)) => "modern",
+            Ok(Verdict::Handshake) => "handshake",
+            Err(_) => "none",
+        }
+    }
+
+    #[test]
+    fn an_answer_to_discover_tells_the_era() {
+        for (result, expected) in [
+            (r#"{"supportedVersions":["2025-11-25","2026-07-28"],"capabilities":{}}"#, "modern"),
+            (r#"{"supportedVersions":["2025-11-25"]}"#, "handshake"),
+            (r#"{"supportedVersions":["2099-01-01"]}"#, "none"),
+            (r#"{"supportedVersions":["2099-01-01","2025-11-25"]}"#, "handshake"),
+            // From servers that answer anything with something.
+            (r"{}", "handshake"),
+            (r#"{"supportedVersions":[]}"#, "handshake"),
+            (r#"{"supportedVersions":"2026-07-28"}"#, "handshake"),
+        ] {
+            assert_eq!(verdict(result), expected, "{result}");
         }
     }
 }

