@@ -36,12 +36,21 @@ MODERN, HANDSHAKE = "2026-07-28", "2025-11-25"
 NAMED = "a handshake server's request has no name that could become the key of inputRequests"
 UNDECLARED = "a handshake server says in a result's text what it misses, not by -32021"
 TASKLESS = "the SDK has no tasks: the server fails this direct, too"
+WAITED = "for a client that does not know tasks, the gateway waits for the task's result"
 # Across the eras: (fixture, scenario and check as patterns, why it cannot pass).
 IMPOSSIBLE = [
     ("ts2|rmcp", "input-required-result-basic-elicitation sep-2322-elicitation-incomplete", NAMED),
     ("ts2|rmcp", "input-required-result-ignore-extra-params sep-2322-ignore-unexpected-params", NAMED),
     ("ts2", "server-stateless sep-2575-(server-rejects-undeclared-capability|missing-capability-http-400)", UNDECLARED),
     ("ts2|rmcp", "tasks-.*", TASKLESS),
+    ("ts1-tasks", "tasks-required-task-error sep-2663-server-returns-missing-capability-when-required", WAITED),
+]
+
+# The tasks extension before a server with the tasks of 2025-11-25.
+TASK_SCENARIOS = [
+    "tasks-capability-negotiation", "tasks-dispatch-and-envelope", "tasks-lifecycle", "tasks-mrtr-composition",
+    "tasks-mrtr-input", "tasks-request-headers", "tasks-request-state-removal", "tasks-required-task-error",
+    "tasks-wire-fields",
 ]
 
 # What the client leg examines: all but authorization, which is between the gateway and the server.
@@ -123,9 +132,8 @@ def same(suite, name, direct_url, through_url, requirements):
     return good
 
 
-def across(suite, fixture, url, requirements):
+def across(fixture, found, requirements):
     """Whether all that can pass does, with a server of the other era."""
-    found = suite.checks("server", "--url", url, "--requirements", requirements)
     good, wrong = True, failed(found)
     reasons = Counter()
     for key, said in wrong.items():
@@ -154,6 +162,7 @@ def server_leg(suite, processes, gateway):
         "ts2": typescript("both"),
         "ts2-modern": typescript("modern"),
         "ts2-handshake": typescript("legacy"),
+        "ts1-tasks": ["node", node / "tasks1.mjs", "http", "{port}"],
     }
     urls = {name: f"http://127.0.0.1:{processes.listening(command, f'{name}.log')}/mcp" for name, command in commands.items()}
     base = start_gateway(processes, gateway, urls)
@@ -164,9 +173,13 @@ def server_leg(suite, processes, gateway):
             good &= same(suite, name, urls[name], f"{base}/mcp/{name}", requirements)
     print("across the eras")
     for name in ("rmcp", "ts2"):
-        good &= across(suite, name, f"{base}/mcp/{name}-modern", HANDSHAKE)
-        good &= across(suite, name, f"{base}/mcp/{name}-handshake", MODERN)
-    return good
+        for era, requirements in (("modern", HANDSHAKE), ("handshake", MODERN)):
+            found = suite.checks("server", "--url", f"{base}/mcp/{name}-{era}", "--requirements", requirements)
+            good &= across(name, found, requirements)
+    found = {}
+    for scenario in TASK_SCENARIOS:
+        found |= suite.checks("server", "--url", f"{base}/mcp/ts1-tasks", "--scenario", scenario)
+    return good & across("ts1-tasks", found, MODERN)
 
 
 def client_leg(suite, gateway):

@@ -87,6 +87,7 @@ impl Call {
             client: &self.client,
             principal: &self.principal.id,
             session: self.session.clone(),
+            handshake_client: !self.revision.is_modern(),
             retry: self.retry.as_ref(),
             refused: &self.refused,
             deadline: server.deadline(&self.method, &self.params),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::json::{Object, Value};
 use crate::method;
 use crate::revision::Revision;
+use crate::tasks;
 
 pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
@@ -48,8 +49,18 @@ pub fn client_to_handshake(capabilities: &Object, revision: Revision) -> Object 
 /// A handshake-era server's capabilities as `server/discover` tells them.
 pub fn server_to_modern(capabilities: &Object) -> Object {
     let mut modern = capabilities.clone();
+    if tasks::runs_tools(capabilities) {
+        put_tasks(&mut modern);
+    }
     modern.remove("tasks");
     modern
+}
+
+/// Declares the tasks extension.
+pub fn put_tasks(capabilities: &mut Object) {
+    if let Some(extensions) = capabilities.object_mut("extensions") {
+        extensions.set(TASKS_EXTENSION, Object::new());
+    }
 }
 
 /// A modern server's capabilities as the answer to `initialize` tells them.
@@ -71,7 +82,7 @@ fn drop_tasks_extension(capabilities: &mut Object) {
     }
 }
 
-/// Whether a client declared the tasks extension.
+/// Whether a client, or a server, declared the tasks extension.
 pub fn has_tasks(capabilities: &Object) -> bool {
     capabilities.object("extensions").is_some_and(|all| all.contains(TASKS_EXTENSION))
 }

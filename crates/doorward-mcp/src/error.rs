@@ -173,6 +173,16 @@ impl RpcError {
         Self::new(code::MISSING_CLIENT_CAPABILITY, message).with_data(&needed)
     }
 
+    /// Whether a request was refused because its client did not declare an extension.
+    pub fn wants_extension(&self, name: &str) -> bool {
+        let data = self.data.as_ref().and_then(Value::as_object);
+        let needed = data.as_ref().and_then(|data| data.object("requiredCapabilities"));
+        self.code == code::MISSING_CLIENT_CAPABILITY
+            && needed.is_some_and(|all| {
+                all.object("extensions").is_some_and(|extensions| extensions.contains(name))
+            })
+    }
+
     /// The gateway's own form: `data: {kind, server, retryable, call}`.
     pub fn gateway(kind: Kind, message: &str, server: &str, retryable: bool, call: &str) -> Self {
         Self::new(kind.code(), message).with_data(&serde_json::json!({

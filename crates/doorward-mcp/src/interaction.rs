@@ -4,7 +4,7 @@ use crate::json::{Object, Value};
 
 pub const INPUT_RESPONSES: &str = "inputResponses";
 pub const REQUEST_STATE: &str = "requestState";
-const INPUT_REQUESTS: &str = "inputRequests";
+pub const INPUT_REQUESTS: &str = "inputRequests";
 
 /// One question of a server's: an `elicitation/create`, `sampling/createMessage` or `roots/list`.
 #[derive(Debug, Clone)]
@@ -64,20 +64,25 @@ impl InputRequired {
         let mut result = Object::new();
         result.set("resultType", "input_required");
         if !self.requests.is_empty() {
-            let mut asked = Object::new();
-            for request in &self.requests {
-                let mut entry = Object::new();
-                entry.set("method", request.method.as_str());
-                entry.set("params", request.params.clone());
-                asked.set(&request.key, entry);
-            }
-            result.set(INPUT_REQUESTS, asked);
+            result.set(INPUT_REQUESTS, requests(self.requests.iter().cloned()));
         }
         if let Some(state) = &self.state {
             result.set(REQUEST_STATE, state.as_str());
         }
         result
     }
+}
+
+/// Questions as the object `inputRequests` that holds them.
+pub fn requests(questions: impl IntoIterator<Item = InputRequest>) -> Object {
+    let mut asked = Object::new();
+    for request in questions {
+        let mut entry = Object::new();
+        entry.set("method", request.method.as_str());
+        entry.set("params", request.params);
+        asked.set(&request.key, entry);
+    }
+    asked
 }
 
 /// What a client brings when it asks again.

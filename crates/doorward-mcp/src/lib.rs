@@ -18,6 +18,7 @@
 //! | [`capabilities`] | what each side can do, said in the words of a revision |
 //! | [`interaction`] | `input_required` results and their answers |
 //! | [`filter`] | what a listener listens to |
+//! | [`tasks`] | tasks of 2025-11-25 in the words of the extension |
 //! | [`translate`] | results and errors from one era to the other |
 
 pub mod capabilities;
@@ -33,6 +34,7 @@ pub mod names;
 pub mod param_headers;
 pub mod revision;
 pub mod sse;
+pub mod tasks;
 pub mod translate;
 
 pub use error::RpcError;

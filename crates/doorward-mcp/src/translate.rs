@@ -9,6 +9,7 @@ use crate::json::{Object, Value};
 use crate::meta;
 use crate::method;
 use crate::revision::Revision;
+use crate::tasks;
 
 /// How long, and by whom, a result may be kept (spec 2026-07-28 server/utilities/caching).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -229,6 +230,12 @@ pub fn question_to_handshake(request: &InputRequest, id: &str) -> Object {
 /// A question of a handshake-era server as the modern client gets it.
 pub fn question_to_modern(params: &mut Object) {
     params.remove("elicitationId");
+    // What it says is for this one hop: nobody can tell the server of progress, and of which task
+    // the question is, is said by where it stands.
+    if let Some(own) = params.contains("_meta").then(|| params.object_mut("_meta")).flatten() {
+        own.remove(meta::PROGRESS_TOKEN);
+        own.remove(tasks::RELATED_TASK);
+    }
     meta::drop_empty(params);
 }
 

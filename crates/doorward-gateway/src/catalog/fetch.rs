@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use doorward_mcp::error::{Kind as FailureKind, code};
 use doorward_mcp::translate::CacheHints;
-use doorward_mcp::{Era, Value, method, param_headers};
+use doorward_mcp::{Era, Value, method, param_headers, tasks};
 
 use super::{Item, Kind, List, ToolEntry};
 use crate::call::{CallError, Events, Failure};
@@ -181,6 +181,7 @@ pub fn index(tools: &[Item]) -> HashMap<Box<str>, Arc<ToolEntry>> {
     let entry = |item: &Item| ToolEntry {
         name: item.key.clone(),
         param_headers: headers_of(&item.definition).unwrap_or_default(),
+        task: tasks::Support::of(&item.definition),
     };
     tools.iter().map(|item| (item.key.clone(), Arc::new(entry(item)))).collect()
 }

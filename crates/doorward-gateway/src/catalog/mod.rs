@@ -13,7 +13,7 @@ use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use doorward_mcp::param_headers::ParamHeader;
 use doorward_mcp::translate::CacheHints;
-use doorward_mcp::{Era, Object, method};
+use doorward_mcp::{Era, Object, method, tasks};
 use parking_lot::Mutex;
 
 use crate::call::CallError;
@@ -79,6 +79,8 @@ pub fn kind_of(list: &str) -> Option<usize> {
 pub struct ToolEntry {
     pub name: Box<str>,
     pub param_headers: Vec<ParamHeader>,
+    /// Whether a server of 2025-11-25 runs it as a task.
+    pub task: tasks::Support,
 }
 
 #[derive(Debug, Clone)]

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::{BufMut, Bytes, BytesMut};
 use doorward_mcp::names::Qualifier;
 use doorward_mcp::translate::{self, CacheHints};
-use doorward_mcp::{Object, Revision, RpcError, Value, method};
+use doorward_mcp::{Era, Object, Revision, RpcError, Value, method, tasks};
 use parking_lot::Mutex;
 
 use super::{KINDS, View};
@@ -130,6 +130,7 @@ fn listing(
     let mut hints: Option<CacheHints> = None;
     for (server, view) in views {
         let source = &view.lists[kind];
+        let of_handshake = server.known().is_some_and(|contact| contact.era == Era::Handshake);
         hints = Some(match hints {
             None => source.hints,
             Some(all) => CacheHints {
@@ -142,8 +143,13 @@ fn listing(
             if *viewer.portal == Portal::Merged {
                 Qualifier { server: &server.name }.item(list, &mut definition);
             }
-            if list == method::TOOLS_LIST && !viewer.revision.is_modern() {
-                translate::tool_to_handshake(&mut definition, viewer.revision);
+            if list == method::TOOLS_LIST {
+                if of_handshake {
+                    tasks::Support::hide(&mut definition);
+                }
+                if !viewer.revision.is_modern() {
+                    translate::tool_to_handshake(&mut definition, viewer.revision);
+                }
             }
             let key = definition.string(KINDS[kind].key).map(Box::from).unwrap_or_default();
             listing.items.push((key, definition.to_bytes()));

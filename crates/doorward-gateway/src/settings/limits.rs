@@ -45,6 +45,8 @@ pub struct Limits {
     pub page: usize,
     /// Sessions held with one server of the handshake era; for a program each is a process.
     pub server_sessions: usize,
+    /// Tasks kept of one server of the handshake era, until their time is over.
+    pub tasks: usize,
     /// Processes of all servers.
     pub processes: usize,
 }
@@ -79,6 +81,7 @@ impl Default for Limits {
             list_items: 10_000,
             page: 1_000,
             server_sessions: 64,
+            tasks: 1000,
             processes: 64,
         }
     }

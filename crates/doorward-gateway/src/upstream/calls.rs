@@ -23,11 +23,22 @@ pub struct Calls {
 #[derive(Debug)]
 struct Waiting {
     inbox: mpsc::Sender<Message>,
-    /// The call may be asked for input.
-    interactive: bool,
-    /// The call wants log messages.
-    logs: bool,
+    takes: Takes,
     slow: Arc<AtomicBool>,
+}
+
+/// What a call takes beside its answer.
+#[derive(Debug, Clone, Default)]
+pub struct Takes {
+    /// The call may be asked for input.
+    pub interactive: bool,
+    /// The call wants log messages.
+    pub logs: bool,
+    /// The call wants progress.
+    pub progress: bool,
+    /// The server's id of the task whose result the call waits for: requests that name it are the
+    /// call's.
+    pub task: Option<Arc<str>>,
 }
 
 /// One call's place among those in flight; leaves it when dropped.
@@ -63,10 +74,10 @@ pub enum Attributed {
 }
 
 impl Calls {
-    pub fn join(self: &Arc<Self>, id: i64, interactive: bool, logs: bool, queue: usize) -> Place {
+    pub fn join(self: &Arc<Self>, id: i64, takes: Takes, queue: usize) -> Place {
         let (sender, inbox) = mpsc::channel(queue.max(1));
         let slow = Arc::new(AtomicBool::new(false));
-        let waiting = Waiting { inbox: sender, interactive, logs, slow: slow.clone() };
+        let waiting = Waiting { inbox: sender, takes, slow: slow.clone() };
         self.waiting.lock().insert(id, waiting);
         Place { calls: self.clone(), id, inbox, slow }
     }
@@ -80,15 +91,22 @@ impl Calls {
         self.waiting.lock().is_empty()
     }
 
+    /// The call that waits for the result of a task.
+    pub fn of_task(&self, task: &str) -> Option<i64> {
+        let waiting = self.waiting.lock();
+        let mut calls = waiting.iter();
+        calls.find(|(_, call)| call.takes.task.as_deref() == Some(task)).map(|(id, _)| *id)
+    }
+
     /// The one call that a server's request can belong to.
     pub fn attribute(&self) -> Attributed {
         let waiting = self.waiting.lock();
-        let mut candidates = waiting.iter().filter(|(_, call)| call.interactive);
+        let mut candidates = waiting.iter().filter(|(_, call)| call.takes.interactive);
         match (candidates.next(), candidates.next()) {
             (Some((id, _)), None) => Attributed::To(*id),
             (None, _) => Attributed::Unclear { candidates: 0 },
             _ => Attributed::Unclear {
-                candidates: waiting.values().filter(|c| c.interactive).count(),
+                candidates: waiting.values().filter(|call| call.takes.interactive).count(),
             },
         }
     }
@@ -96,7 +114,7 @@ impl Calls {
     /// The first of the calls that want log messages. All calls of a channel belong to callers who
     /// may share it, so none learns what it should not.
     pub fn log_reader(&self) -> Option<i64> {
-        self.waiting.lock().iter().filter(|(_, call)| call.logs).map(|(id, _)| *id).min()
+        self.waiting.lock().iter().filter(|(_, call)| call.takes.logs).map(|(id, _)| *id).min()
     }
 
     /// Hands a message to a call. Returns whether there is such a call.
@@ -139,6 +157,10 @@ pub fn of_subscription(params: &Object) -> Option<i64> {
 mod tests {
     use super::*;
 
+    fn interactive() -> Takes {
+        Takes { interactive: true, ..Takes::default() }
+    }
+
     fn message() -> Message {
         Message::Notification { method: "n".into(), params: Object::new() }
     }
@@ -146,8 +168,8 @@ mod tests {
     #[tokio::test]
     async fn a_message_reaches_its_call_and_no_other() {
         let calls = Arc::new(Calls::default());
-        let mut first = calls.join(1, false, false, 4);
-        let mut second = calls.join(2, false, false, 4);
+        let mut first = calls.join(1, Takes::default(), 4);
+        let mut second = calls.join(2, Takes::default(), 4);
         assert!(calls.deliver(2, message()).await);
         assert!(!calls.deliver(3, message()).await);
         assert!(second.inbox.try_recv().is_ok());
@@ -159,19 +181,21 @@ mod tests {
     #[tokio::test]
     async fn a_request_of_the_servers_belongs_to_the_only_call_it_can() {
         let calls = Arc::new(Calls::default());
-        let _plain = calls.join(1, false, false, 4);
+        let _plain = calls.join(1, Takes::default(), 4);
         assert_eq!(calls.attribute(), Attributed::Unclear { candidates: 0 });
-        let _one = calls.join(2, true, false, 4);
+        let _one = calls.join(2, interactive(), 4);
         assert_eq!(calls.attribute(), Attributed::To(2));
-        let _two = calls.join(3, true, false, 4);
+        let _two = calls.join(3, Takes { task: Some("t".into()), ..interactive() }, 4);
         assert_eq!(calls.attribute(), Attributed::Unclear { candidates: 2 });
+        assert_eq!(calls.of_task("t"), Some(3));
+        assert_eq!(calls.of_task("u"), None);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_slow_reader_is_cut_off_and_others_go_on() {
         let calls = Arc::new(Calls::default());
-        let slow = calls.join(1, false, false, 1);
-        let mut quick = calls.join(2, false, false, 1);
+        let slow = calls.join(1, Takes::default(), 1);
+        let mut quick = calls.join(2, Takes::default(), 1);
         calls.deliver(1, message()).await;
         calls.deliver(1, message()).await;
         assert!(slow.was_slow());

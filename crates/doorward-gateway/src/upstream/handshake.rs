@@ -1,5 +1,5 @@
 //! The adapter for handshake-era servers: a modern call goes in, a session carries it, and what the
-//! server asks in its midst comes out as `input_required`.
+//! server asks in its midst comes out as `input_required`. Tasks are the business of [`super::tasks`].
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,22 +8,23 @@ use doorward_mcp::error::{Kind, code};
 use doorward_mcp::interaction::{self, InputRequest, Retry};
 use doorward_mcp::meta::LogLevel;
 use doorward_mcp::translate::{self, ModernError};
-use doorward_mcp::{Id, Message, Object, RpcError, Value, capabilities, meta, method};
+use doorward_mcp::{Id, Message, Object, RpcError, Value, capabilities, meta, method, tasks};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::calls::of_progress;
+use super::calls::{Takes, of_progress};
 use super::exchange::{Deadline, Exchange};
 use super::parking::{Parked, Question};
-use super::session::{Ask, SendError, Session};
-use super::state::{State, refused};
+use super::session::{SendError, Session};
+use super::state::{State, names_a_task, refused};
+use super::tasks::{AsTask, Errand};
 use super::{Asked, Contact, Server};
 use crate::call::{CallError, Events, Failure};
 
 /// Questions that a server asks in one breath go to the client together.
-const BREATH: Duration = Duration::from_millis(5);
+pub(super) const BREATH: Duration = Duration::from_millis(5);
 /// Questions one round may hold.
-const MAX_QUESTIONS: usize = 32;
+pub(super) const MAX_QUESTIONS: usize = 32;
 
 /// One run of a call on an open exchange.
 struct Run<'a> {
@@ -36,6 +37,9 @@ struct Run<'a> {
     deadline: Deadline,
     /// The client's own progress token.
     token: Option<Value>,
+    as_task: AsTask,
+    /// The task that the call has become, where the client waits for its result.
+    errand: Option<Errand>,
 }
 
 impl Server {
@@ -45,6 +49,9 @@ impl Server {
         asked: &Asked<'_>,
         events: &Events,
     ) -> Result<Object, CallError> {
+        if names_a_task(asked.method) {
+            return self.ask_about_task(contact, asked).await;
+        }
         if let Some(retry) = asked.retry {
             match self.open_state(asked, retry)? {
                 Some(State::Parked(place)) => {
@@ -53,12 +60,13 @@ impl Server {
                 // Answers without a state belong to no call that waits: the server is asked anew, and
                 // asks again for what it misses (spec 2026-07-28 basic/patterns/mrtr).
                 Some(State::Again) | None => {}
-                Some(State::Wrapped(_)) => return Err(refused().into()),
+                Some(State::Wrapped(_) | State::Task { .. }) => return Err(refused().into()),
             }
         }
+        let as_task = AsTask::of(contact, asked);
         for attempt in 0..2 {
             let (session, lease) = self.pool.session(self, contact, asked).await?;
-            match self.begin(session.clone(), asked).await {
+            match self.begin(session.clone(), asked, as_task).await {
                 Ok((exchange, deadline)) => {
                     let token = meta::progress_token(&asked.params);
                     let run = Run {
@@ -70,6 +78,8 @@ impl Server {
                         exchange,
                         deadline,
                         token,
+                        as_task,
+                        errand: None,
                     };
                     return run.follow().await;
                 }
@@ -99,20 +109,20 @@ impl Server {
         &self,
         session: Arc<Session>,
         asked: &Asked<'_>,
+        as_task: AsTask,
     ) -> Result<(Exchange, Deadline), SendError> {
         let deadline = asked.deadline;
         let level = asked.client.log_level;
         if level.is_some() && session.about.has("logging") {
             self.set_level(&session, level).await?;
         }
-        let interactive = method::may_ask_for_input(asked.method)
-            && capabilities::is_interactive(&asked.client.capabilities);
-        let ask = Ask {
-            interactive,
-            logs: level.is_some(),
-            progress: meta::progress_token(&asked.params).is_some(),
-        };
-        let exchange = session.send(asked.method, asked.params.clone(), ask, &deadline).await?;
+        let mut params = asked.params.clone();
+        // Of the handshake era, and the gateway's to say: a modern client's means nothing.
+        params.remove("task");
+        if as_task != AsTask::Never {
+            params.set("task", Object::new());
+        }
+        let exchange = session.send(asked.method, params, takes(asked), &deadline).await?;
         Ok((exchange, deadline))
     }
 
@@ -173,6 +183,8 @@ impl Server {
             exchange: parked.exchange,
             deadline: parked.deadline,
             token: meta::progress_token(&asked.params),
+            as_task: parked.as_task,
+            errand: parked.errand,
         };
         run.follow().await
     }
@@ -218,15 +230,33 @@ impl Run<'_> {
             };
             match message {
                 Message::Response { mut result, .. } => {
+                    if self.as_task != AsTask::Never
+                        && let Some(task) = tasks::created_to_modern(&result)
+                    {
+                        if self.as_task == AsTask::Told {
+                            return self.server.hold(self.asked, &self.session, task).await;
+                        }
+                        self.wait_for(&task).await?;
+                        continue;
+                    }
+                    if let Some(errand) = self.errand.take() {
+                        errand.done();
+                        tasks::drop_related(&mut result);
+                    }
                     translate::result_to_modern(self.asked.method, &mut result);
                     return Ok(result);
                 }
                 Message::Error { error, .. } => {
+                    if let Some(errand) = self.errand.take() {
+                        errand.done();
+                    }
                     return self.server.error_to_modern(self.asked, error);
                 }
                 Message::Notification { method, params } => self.notified(&method, params).await?,
                 Message::Request { id, method, params } => {
-                    if let Some(question) = self.question(id, &method, params).await? {
+                    let question =
+                        question(&self.exchange, self.asked, id, &method, params).await?;
+                    if let Some(question) = question {
                         questions.push(question);
                         breath.get_or_insert_with(|| Instant::now() + BREATH);
                         if questions.len() >= MAX_QUESTIONS {
@@ -236,6 +266,22 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    /// The call has become a task that the client cannot know of: it waits for the task's result.
+    async fn wait_for(&mut self, task: &Object) -> Result<(), CallError> {
+        let errand = Errand::new(&self.session, task)?;
+        let takes = Takes { task: Some(errand.task().into()), ..takes(self.asked) };
+        let asking = self.session.send(
+            method::TASKS_RESULT,
+            tasks::named(errand.task()),
+            takes,
+            &self.deadline,
+        );
+        self.exchange = asking.await.map_err(of_send)?;
+        self.errand = Some(errand);
+        self.as_task = AsTask::Never;
+        Ok(())
     }
 
     async fn in_breath(&mut self, end: Instant) -> Option<Result<Message, Failure>> {
@@ -249,50 +295,11 @@ impl Run<'_> {
             lease: self.lease,
             deadline: self.deadline,
             questions,
+            as_task: self.as_task,
+            errand: self.errand,
             client_session: self.asked.session.clone(),
         };
         self.server.park(self.asked, parked)
-    }
-
-    /// A request of the server's: answered here when the client cannot be asked, else a question.
-    async fn question(
-        &mut self,
-        id: Id,
-        asked: &str,
-        mut params: Object,
-    ) -> Result<Option<Question>, CallError> {
-        if asked == method::PING {
-            self.exchange.respond(&id, Ok(Object::new())).await?;
-            return Ok(None);
-        }
-        if !matches!(asked, method::ELICIT | method::SAMPLE | method::ROOTS_LIST) {
-            let error = RpcError::method_not_found(asked);
-            self.exchange.respond(&id, Err(error)).await?;
-            return Ok(None);
-        }
-        let missing = capabilities::missing_for(&self.asked.client.capabilities, asked, &params);
-        let refusal = if !method::may_ask_for_input(self.asked.method) {
-            Some("this request cannot be interrupted by a question".to_owned())
-        } else {
-            missing.map(|name| format!("the client does not have the capability '{name}'"))
-        };
-        if let Some(why) = refusal {
-            let answer = match interaction::decline(asked)
-                .and_then(|value| Object::parse(&value.to_bytes()))
-            {
-                Some(declined) => Ok(declined),
-                None => Err(RpcError::new(code::METHOD_NOT_FOUND, format!("Cannot ask: {why}"))),
-            };
-            self.exchange.respond(&id, answer).await?;
-            return Ok(None);
-        }
-        translate::question_to_modern(&mut params);
-        let key = match getrandom::u32() {
-            Ok(random) => format!("q-{random:08x}"),
-            Err(_) => format!("q-{id}"),
-        };
-        let request = InputRequest { key, method: asked.to_owned(), params };
-        Ok(Some(Question { id, request }))
     }
 
     /// A notification on the call's own stream.
@@ -318,6 +325,70 @@ impl Run<'_> {
             _ => {}
         }
         self.events.notify(name, &params).await.map_err(|_| client_gone())
+    }
+}
+
+/// A request of the server's: answered here when the client cannot be asked, else a question.
+pub(super) async fn question(
+    exchange: &Exchange,
+    asked: &Asked<'_>,
+    id: Id,
+    wanted: &str,
+    mut params: Object,
+) -> Result<Option<Question>, Failure> {
+    if wanted == method::PING {
+        exchange.respond(&id, Ok(Object::new())).await?;
+        return Ok(None);
+    }
+    if !matches!(wanted, method::ELICIT | method::SAMPLE | method::ROOTS_LIST) {
+        exchange.respond(&id, Err(RpcError::method_not_found(wanted))).await?;
+        return Ok(None);
+    }
+    let missing = capabilities::missing_for(&asked.client.capabilities, wanted, &params);
+    let refusal = if !method::may_ask_for_input(asked.method) && !names_a_task(asked.method) {
+        Some("this request cannot be interrupted by a question".to_owned())
+    } else {
+        missing.map(|name| format!("the client does not have the capability '{name}'"))
+    };
+    if let Some(why) = refusal {
+        let declined = interaction::decline(wanted);
+        let answer = match declined.and_then(|value| Object::parse(&value.to_bytes())) {
+            Some(declined) => Ok(declined),
+            None => Err(RpcError::new(code::METHOD_NOT_FOUND, format!("Cannot ask: {why}"))),
+        };
+        exchange.respond(&id, answer).await?;
+        return Ok(None);
+    }
+    translate::question_to_modern(&mut params);
+    let key = match getrandom::u32() {
+        Ok(random) => format!("q-{random:08x}"),
+        Err(_) => format!("q-{id}"),
+    };
+    let request = InputRequest { key, method: wanted.to_owned(), params };
+    Ok(Some(Question { id, request }))
+}
+
+/// What a call can take beside its answer.
+pub(super) fn takes(asked: &Asked<'_>) -> Takes {
+    Takes {
+        interactive: method::may_ask_for_input(asked.method)
+            && capabilities::is_interactive(&asked.client.capabilities),
+        logs: asked.client.log_level.is_some(),
+        progress: meta::progress_token(&asked.params).is_some(),
+        task: None,
+    }
+}
+
+/// Why a request in a session that was at hand a moment ago could not be sent.
+pub(super) fn of_send(error: SendError) -> CallError {
+    match error {
+        SendError::Rpc(error) => error.into(),
+        SendError::Failed(failure) => failure.into(),
+        SendError::Lost => Failure::new(
+            Kind::SessionLost,
+            "The server lost the session that this task lives in",
+        )
+        .into(),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use doorward_mcp::{Id, Message, Object, RpcError, message, method};
+use doorward_mcp::{Id, Message, Object, RpcError, message, method, tasks};
 
 use super::calls::{Attributed, Calls, of_progress, of_subscription};
 
@@ -65,8 +65,11 @@ impl Inbound {
         if method == method::PING {
             return Some(message::response(&id, &Object::new()));
         }
-        self.asks.store(true, Ordering::Relaxed);
-        match self.calls.attribute() {
+        let named = tasks::related(&params).and_then(|task| self.calls.of_task(&task));
+        if named.is_none() {
+            self.asks.store(true, Ordering::Relaxed);
+        }
+        match named.map_or_else(|| self.calls.attribute(), Attributed::To) {
             Attributed::To(call) => {
                 let request = Message::Request { id: id.clone(), method: method.into(), params };
                 if self.calls.deliver(call, request).await {

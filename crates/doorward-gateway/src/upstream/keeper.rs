@@ -157,6 +157,7 @@ impl Server {
             client,
             principal: crate::identity::LOCAL,
             session: None,
+            handshake_client: false,
             retry: None,
             refused: &[],
             tool: None,
@@ -262,8 +263,9 @@ impl Server {
         self.settings.start == Start::Lazy || self.health.lock().tried
     }
 
-    /// Closes sessions that nobody uses any more.
+    /// Closes sessions that nobody uses any more, and forgets tasks whose time is over.
     pub fn maintain(&self) {
+        self.held.sweep();
         self.pool.sweep(self.shared.timeouts.server_session.0, self.base.lock().as_ref());
         if let Some(twin) = self.known_twin() {
             twin.maintain();
@@ -285,6 +287,7 @@ impl Server {
             }
         }
         self.base.lock().take();
+        self.held.clear();
         self.pool.close();
     }
 

@@ -4,6 +4,7 @@
 //! server behind it speaks. Everything that differs between eras and transports stays below here.
 
 pub mod about;
+mod awaited;
 mod calls;
 mod event_stream;
 pub mod exchange;
@@ -21,6 +22,7 @@ mod probe;
 pub mod process;
 pub mod session;
 pub mod state;
+mod tasks;
 mod twin;
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
@@ -48,6 +50,7 @@ use self::pipe::Pipe;
 use self::pool::Pool;
 use self::process::ProcessCount;
 use self::session::{OpenError, Opening, Session};
+use self::tasks::Held;
 use self::twin::Twin;
 use crate::call::{CallError, Events, Failure};
 use crate::catalog::{Catalog, ToolEntry};
@@ -145,6 +148,8 @@ pub struct Asked<'a> {
     pub principal: &'a str,
     /// The client's session, where it has one.
     pub session: Option<Arc<str>>,
+    /// The client is of the handshake era, which does not know the tasks extension.
+    pub handshake_client: bool,
     pub retry: Option<&'a Retry>,
     /// Questions a handshake-era client answered with an error.
     pub refused: &'a [(String, RpcError)],
@@ -172,6 +177,8 @@ pub struct Server {
     finding: tokio::sync::Mutex<()>,
     health: Mutex<Health>,
     pool: Pool,
+    /// Tasks of a handshake-era server.
+    held: Held,
     /// The session that listens, with a handshake-era server.
     base: Mutex<Option<Arc<Session>>>,
     interest: Interest,
@@ -232,6 +239,7 @@ impl Server {
             finding: tokio::sync::Mutex::default(),
             health: Mutex::default(),
             pool: Pool::default(),
+            held: Held::default(),
             base: Mutex::default(),
             interest: Interest::default(),
             ids: Arc::new(AtomicI64::new(1)),

@@ -9,7 +9,7 @@ use doorward_mcp::{
 };
 use http::{HeaderName, HeaderValue};
 
-use super::calls::of_progress;
+use super::calls::{Takes, of_progress};
 use super::exchange::{Deadline, Exchange};
 use super::http::{Answer, Endpoint, mirrored_headers};
 use super::pipe::Pipe;
@@ -62,6 +62,9 @@ impl Server {
         if let Some(retry) = asked.retry {
             let state = match self.open_state(asked, retry)? {
                 Some(State::Wrapped(state)) => Some(state),
+                Some(State::Task { id, answered }) => {
+                    return self.answer_task(way, asked, id, answered, events).await;
+                }
                 None => None,
                 Some(State::Parked(_) | State::Again) => return Err(refused().into()),
             };
@@ -86,6 +89,12 @@ impl Server {
                     let name = asked.params.string("name").unwrap_or_default();
                     let tool = view.tool(&name).cloned();
                     param_headers = self.param_headers(&Asked { tool, ..asked.clone() });
+                }
+                Err(CallError::Rpc(error))
+                    if asked.handshake_client
+                        && error.wants_extension(capabilities::TASKS_EXTENSION) =>
+                {
+                    return self.ask_as_task(way, asked, events).await;
                 }
                 Ok(result) => return self.finish(asked, result, task),
                 Err(error) => return Err(error),
@@ -177,8 +186,9 @@ impl Server {
                     meta.set("progressToken", Value::number(id));
                 }
                 let text = message::request(&Id::Number(id), asked.method, &params);
-                let logs = asked.client.log_level.is_some();
-                let place = pipe.inbound.calls.join(id, false, logs, self.shared.limits.queue);
+                let takes =
+                    Takes { logs: asked.client.log_level.is_some(), ..Takes::default() };
+                let place = pipe.inbound.calls.join(id, takes, self.shared.limits.queue);
                 tokio::time::timeout_at(deadline.at(), pipe.send(text))
                     .await
                     .map_err(|_| deadline.passed())??;
@@ -272,16 +282,7 @@ impl Server {
                     return Err(invalid("this request cannot be answered by a question"));
                 }
                 let required = InputRequired::read(&result).map_err(invalid)?;
-                for request in &required.requests {
-                    let missing = capabilities::missing_for(
-                        &asked.client.capabilities,
-                        &request.method,
-                        &request.params,
-                    );
-                    if let Some(name) = missing {
-                        return Err(RpcError::missing_capability(name).into());
-                    }
-                }
+                check_questions(asked, &required)?;
                 if let Some(state) = required.state {
                     let sealed = self.seal_state(asked, &State::Wrapped(state));
                     result.set(interaction::REQUEST_STATE, sealed.as_str());
@@ -301,12 +302,24 @@ impl Server {
     }
 }
 
-fn invalid(why: &str) -> CallError {
+/// A client is asked nothing that it did not declare.
+pub(super) fn check_questions(
+    asked: &Asked<'_>,
+    required: &InputRequired,
+) -> Result<(), RpcError> {
+    let declared = &asked.client.capabilities;
+    let mut requests = required.requests.iter();
+    let missing =
+        requests.find_map(|asks| capabilities::missing_for(declared, &asks.method, &asks.params));
+    missing.map_or(Ok(()), |name| Err(RpcError::missing_capability(name)))
+}
+
+pub(super) fn invalid(why: &str) -> CallError {
     Failure::new(Kind::InvalidMessage, "The server's result is not valid").because(why).into()
 }
 
 /// A handshake-era client answered a question with an error, for which the modern era has no form.
-fn cannot_answer(error: &RpcError) -> CallError {
+pub(super) fn cannot_answer(error: &RpcError) -> CallError {
     Failure::new(
         Kind::Interaction,
         format!("The client could not answer the server: {}", error.message),

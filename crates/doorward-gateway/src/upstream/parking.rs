@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::exchange::{Deadline, Exchange};
 use super::session::Session;
+use super::tasks::{AsTask, Errand};
 use crate::call::Failure;
 
 /// A server's question, and the id under which it waits for the answer.
@@ -31,6 +32,10 @@ pub struct Parked {
     pub lease: Option<OwnedSemaphorePermit>,
     pub deadline: Deadline,
     pub questions: Vec<Question>,
+    /// What becomes of a task that the call may still turn into.
+    pub as_task: AsTask,
+    /// The task whose result the exchange waits for.
+    pub errand: Option<Errand>,
     /// Whose session it belongs to, to end with it.
     pub client_session: Option<Arc<str>>,
 }

@@ -113,6 +113,7 @@ impl Server {
             client: &client,
             principal: "",
             session: None,
+            handshake_client: false,
             retry: None,
             refused: &[],
             tool: None,

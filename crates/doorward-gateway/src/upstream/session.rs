@@ -1,7 +1,7 @@
 //! A session with a handshake-era server: opened by `initialize`, over HTTP or over a pipe.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::about::About;
+use super::calls::Takes;
 use super::exchange::{Deadline, Exchange};
 use super::http::{Answer, Endpoint, NoAnswer};
 use super::inbound::Inbound;
@@ -41,6 +42,8 @@ pub struct Session {
     /// One interactive call at a time, where the server's requests name no call.
     pub lease: Arc<Semaphore>,
     pub used: Mutex<Instant>,
+    /// Tasks that live in the session, for as long as they are kept.
+    pub tasks: AtomicUsize,
     lost: AtomicBool,
     ids: Arc<AtomicI64>,
     queue: usize,
@@ -101,7 +104,7 @@ impl Session {
         let mut headers = HeaderMap::new();
         let mut exchange = match &opening.link {
             Link::Pipe(pipe) => {
-                let place = pipe.inbound.calls.join(id, false, false, opening.queue);
+                let place = pipe.inbound.calls.join(id, Takes::default(), opening.queue);
                 pipe.send(text).await?;
                 Exchange::shared(pipe.clone(), place)
             }
@@ -145,6 +148,7 @@ impl Session {
             level: Mutex::new(None),
             lease: Arc::new(Semaphore::new(1)),
             used: Mutex::new(Instant::now()),
+            tasks: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
             ids: opening.ids,
             queue: opening.queue,
@@ -154,6 +158,10 @@ impl Session {
         let ready = session.post_one_way(initialized);
         tokio::time::timeout_at(deadline.at(), ready).await.map_err(|_| deadline.passed())??;
         Ok(session)
+    }
+
+    pub fn next_id(&self) -> i64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
     }
 
     pub fn inbound(&self) -> &Inbound {
@@ -185,7 +193,9 @@ impl Session {
     }
 
     pub fn is_idle_since(&self, idle: Duration) -> bool {
-        self.inbound().calls.is_empty() && self.used.lock().elapsed() > idle
+        self.tasks.load(Ordering::Relaxed) == 0
+            && self.inbound().calls.is_empty()
+            && self.used.lock().elapsed() > idle
     }
 
     /// Sends a request and returns the exchange that will bring its answer. The progress token, if
@@ -194,18 +204,18 @@ impl Session {
         self: &Arc<Self>,
         method: &str,
         mut params: Object,
-        ask: Ask,
+        takes: Takes,
         deadline: &Deadline,
     ) -> Result<Exchange, SendError> {
         *self.used.lock() = Instant::now();
-        let id = self.ids.fetch_add(1, Ordering::Relaxed);
-        if ask.progress
+        let id = self.next_id();
+        if takes.progress
             && let Some(meta) = params.object_mut("_meta")
         {
             meta.set("progressToken", Value::number(id));
         }
         let text = message::request(&Id::Number(id), method, &params);
-        let place = self.inbound().calls.join(id, ask.interactive, ask.logs, self.queue);
+        let place = self.inbound().calls.join(id, takes, self.queue);
         match &self.link {
             Link::Pipe(pipe) => {
                 if !pipe.is_open() {
@@ -257,7 +267,7 @@ impl Session {
         within: Duration,
     ) -> Result<Object, SendError> {
         let deadline = Deadline::new(within, within);
-        let mut exchange = self.send(method, params, Ask::default(), &deadline).await?;
+        let mut exchange = self.send(method, params, Takes::default(), &deadline).await?;
         loop {
             match exchange.next(&deadline).await? {
                 Message::Response { result, .. } => return Ok(result),
@@ -393,12 +403,4 @@ impl Session {
             }
         }
     }
-}
-
-/// What a request's sender can take beside the answer.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Ask {
-    pub interactive: bool,
-    pub logs: bool,
-    pub progress: bool,
 }

@@ -16,6 +16,9 @@ pub enum State {
     /// A modern server's own state, to the letter.
     #[serde(rename = "w")]
     Wrapped(String),
+    /// A task of a modern server's that is waited for, and the questions of its that are answered.
+    #[serde(rename = "t")]
+    Task { id: String, answered: Vec<String> },
     /// Nothing but the wish to ask again (error -32042 of 2025-11-25).
     #[serde(rename = "a")]
     Again,
@@ -55,6 +58,7 @@ pub fn refused() -> RpcError {
 
 /// Task ids name their server and owner, so that they find both again.
 impl Server {
+    /// `task` is the server's own id, or with a handshake-era server the place where it is kept.
     pub fn seal_task(&self, principal: &str, task: &str) -> String {
         self.shared.sealer.seal(&task, principal, &task_purpose(&self.name), None)
     }

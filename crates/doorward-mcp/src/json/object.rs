@@ -172,6 +172,10 @@ impl Value {
         Self::Raw(quote(text))
     }
 
+    pub fn null() -> Self {
+        Self::Raw(Bytes::from_static(b"null"))
+    }
+
     pub fn bool(value: bool) -> Self {
         Self::Raw(Bytes::from_static(if value { b"true" } else { b"false" }))
     }

@@ -1,0 +1,229 @@
+//! Tasks of modern servers, waited for on behalf of clients of the handshake era, which do not know
+//! the tasks extension: where a server cannot do without, the call is made once more as one who knows
+//! it, and goes on until the task is over.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_mcp::error::Kind;
+use doorward_mcp::interaction::{self, InputRequired, Retry};
+use doorward_mcp::meta::Client;
+use doorward_mcp::{Object, RpcError, Value, capabilities, meta, method, tasks};
+
+use super::exchange::Deadline;
+use super::modern::{Way, cannot_answer, check_questions, invalid};
+use super::state::State;
+use super::{Asked, Server};
+use crate::call::{CallError, Events, Failure};
+
+/// Between two looks at a task when the server does not say, and the bounds of what it may say.
+const UNASKED: Duration = Duration::from_secs(1);
+const SHORTEST: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_secs(10);
+
+/// A task that somebody waits for. Dropping it cancels the task.
+struct Awaited {
+    server: Arc<Server>,
+    way: Way,
+    client: Arc<Client>,
+    principal: Box<str>,
+    /// Sealed, as a client would name it.
+    task: String,
+    open: bool,
+}
+
+impl Awaited {
+    fn asked<'a>(&'a self, about: &'a str, params: Object, deadline: Deadline) -> Asked<'a> {
+        let base = self.server.own_request(about, &self.client);
+        Asked { params, principal: &self.principal, deadline, ..base }
+    }
+
+    async fn ask(&self, about: &str, mut params: Object) -> Result<Object, CallError> {
+        params.set("taskId", self.task.as_str());
+        let timeout = self.server.shared.timeouts.call.0;
+        let asked = self.asked(about, params, Deadline::new(timeout, timeout));
+        Box::pin(self.server.ask_modern(&self.way, &asked, &Events::ignored())).await
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        if !self.open {
+            return;
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let again = Self {
+            server: self.server.clone(),
+            way: self.way.clone(),
+            client: self.client.clone(),
+            principal: self.principal.clone(),
+            task: self.task.clone(),
+            open: false,
+        };
+        // One short request, bounded by the call's timeout.
+        runtime.spawn(async move {
+            let _ = again.ask(method::TASKS_CANCEL, Object::new()).await;
+        });
+    }
+}
+
+impl Server {
+    /// Makes a call once more, as one who knows tasks, and stays until it is done.
+    pub(super) async fn ask_as_task(
+        &self,
+        way: &Way,
+        asked: &Asked<'_>,
+        events: &Events,
+    ) -> Result<Object, CallError> {
+        let client = knowing(asked.client);
+        let again = Asked { client: &client, handshake_client: false, ..asked.clone() };
+        let result = Box::pin(self.ask_modern(way, &again, events)).await?;
+        if interaction::result_type(&result) != "task" {
+            return Ok(result);
+        }
+        let task = result.string("taskId").unwrap_or_default().into_owned();
+        self.follow_task(way, asked, task, Vec::new(), events).await
+    }
+
+    /// Goes on with a task whose questions the client has answered.
+    pub(super) async fn answer_task(
+        &self,
+        way: &Way,
+        asked: &Asked<'_>,
+        task: String,
+        mut answered: Vec<String>,
+        events: &Events,
+    ) -> Result<Object, CallError> {
+        let awaited = self.awaited(way, asked, task.clone())?;
+        if let Some((_, error)) = asked.refused.first() {
+            return Err(cannot_answer(error));
+        }
+        let responses = asked.retry.map(|retry: &Retry| retry.responses.clone()).unwrap_or_default();
+        answered.extend(responses.members().iter().map(|m| String::from_utf8_lossy(&m.name).into()));
+        let mut params = Object::new();
+        params.set(interaction::INPUT_RESPONSES, responses);
+        awaited.ask(method::TASKS_UPDATE, params).await?;
+        self.follow(awaited, asked, answered, events).await
+    }
+
+    async fn follow_task(
+        &self,
+        way: &Way,
+        asked: &Asked<'_>,
+        task: String,
+        answered: Vec<String>,
+        events: &Events,
+    ) -> Result<Object, CallError> {
+        let awaited = self.awaited(way, asked, task)?;
+        self.follow(awaited, asked, answered, events).await
+    }
+
+    fn awaited(&self, way: &Way, asked: &Asked<'_>, task: String) -> Result<Awaited, Failure> {
+        let gone = || Failure::new(Kind::Closing, "The server is being taken out of service");
+        Ok(Awaited {
+            server: self.this.upgrade().ok_or_else(gone)?,
+            way: way.clone(),
+            client: Arc::new(knowing(asked.client)),
+            principal: asked.principal.into(),
+            task,
+            open: true,
+        })
+    }
+
+    /// Looks at the task until it is over, or asks something that was not answered yet.
+    async fn follow(
+        &self,
+        mut awaited: Awaited,
+        asked: &Asked<'_>,
+        answered: Vec<String>,
+        events: &Events,
+    ) -> Result<Object, CallError> {
+        let mut deadline = asked.deadline;
+        let mut told = Told::default();
+        loop {
+            let mut state = awaited.ask(method::TASKS_GET, Object::new()).await?;
+            let status = state.string("status").unwrap_or_default().into_owned();
+            if tasks::is_over(&status) {
+                awaited.open = false;
+                return ended(&status, &mut state);
+            }
+            deadline.extend();
+            told.tell(&state, asked, events).await?;
+            if status == "input_required"
+                && let Some(mut required) = open_questions(&state, &answered)?
+            {
+                check_questions(asked, &required)?;
+                awaited.open = false;
+                let state = State::Task { id: awaited.task.clone(), answered };
+                required.state = Some(self.seal_state(asked, &state));
+                return Ok(required.to_result());
+            }
+            let pause = state.get("pollIntervalMs").and_then(Value::as_u64);
+            let pause = pause.map_or(UNASKED, Duration::from_millis).clamp(SHORTEST, LONGEST);
+            let sleeping = tokio::time::timeout_at(deadline.at(), tokio::time::sleep(pause));
+            sleeping.await.map_err(|_| deadline.passed())?;
+        }
+    }
+}
+
+/// The client, as one who knows tasks.
+fn knowing(client: &Client) -> Client {
+    let mut client = client.clone();
+    capabilities::put_tasks(&mut client.capabilities);
+    client
+}
+
+/// What became of a task.
+fn ended(status: &str, state: &mut Object) -> Result<Object, CallError> {
+    match status {
+        "completed" => {
+            let result = state.object("result").map(std::borrow::Cow::into_owned);
+            result.ok_or_else(|| invalid("a completed task has no result"))
+        }
+        "failed" => {
+            let error = state.object("error").as_deref().and_then(RpcError::read);
+            Err(error.map_or_else(|| invalid("a failed task has no error"), CallError::from))
+        }
+        _ => Err(Failure::new(Kind::Closing, "The server has cancelled the task").into()),
+    }
+}
+
+/// The questions of a task that were not answered yet; `None` when there are none.
+fn open_questions(
+    state: &Object,
+    answered: &[String],
+) -> Result<Option<InputRequired>, CallError> {
+    let mut required = InputRequired::read(state).map_err(invalid)?;
+    required.requests.retain(|request| !answered.contains(&request.key));
+    Ok((!required.requests.is_empty()).then_some(required))
+}
+
+/// What a task says of itself, told as progress where the client wants progress.
+#[derive(Default)]
+struct Told {
+    last: Option<String>,
+    count: i64,
+}
+
+impl Told {
+    async fn tell(
+        &mut self,
+        state: &Object,
+        asked: &Asked<'_>,
+        events: &Events,
+    ) -> Result<(), CallError> {
+        let message = state.string("statusMessage").map(std::borrow::Cow::into_owned);
+        let Some(token) = meta::progress_token(&asked.params) else { return Ok(()) };
+        let Some(text) = message.filter(|message| self.last.as_ref() != Some(message)) else {
+            return Ok(());
+        };
+        self.count += 1;
+        let mut params = Object::new();
+        params.set("progressToken", token);
+        params.set("progress", Value::number(self.count));
+        params.set("message", text.as_str());
+        self.last = Some(text);
+        let gone = || Failure::new(Kind::Closing, "The client does not wait any more");
+        events.notify(method::PROGRESS, &params).await.map_err(|_| gone().into())
+    }
+}

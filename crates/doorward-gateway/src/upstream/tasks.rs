@@ -1,0 +1,369 @@
+//! Tasks of handshake-era servers (spec 2025-11-25 basic/utilities/tasks), told as the tasks extension
+//! tells them: the state is fetched when the client asks for it, with the result in it once there is
+//! one, and the server's questions while there are any.
+//!
+//! Such a task lives in the session it was made in, so the session is kept for as long as the task.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use doorward_mcp::error::{Kind, code};
+use doorward_mcp::interaction;
+use doorward_mcp::tasks::{self, Support};
+use doorward_mcp::{Id, Message, Object, RpcError, Value, capabilities, message, method, translate};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::exchange::{Deadline, Exchange};
+use super::handshake::{BREATH, MAX_QUESTIONS, of_send, question, takes};
+use super::parking::Question;
+use super::session::{SendError, Session};
+use super::{Asked, Contact, Server};
+use crate::call::{CallError, Failure};
+use super::calls::Takes;
+
+/// How long a task is kept that has no end of its own, and the bounds of what a server may say.
+const ENDLESS: Duration = Duration::from_secs(24 * 60 * 60);
+const SHORTEST: Duration = Duration::from_secs(60);
+/// How long a server that says it needs input may take to say which.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether a call is made as a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsTask {
+    Never,
+    /// The client knows tasks, and is told of it.
+    Told,
+    /// The tool runs in no other way, and the client, who does not know tasks, waits for the result.
+    WaitedFor,
+}
+
+impl AsTask {
+    pub fn of(contact: &Contact, asked: &Asked<'_>) -> Self {
+        let support = asked.tool.as_ref().map_or(Support::Forbidden, |tool| tool.task);
+        if asked.method != method::TOOLS_CALL || !capabilities::has_tasks(&contact.about.capabilities)
+        {
+            return Self::Never;
+        }
+        match support {
+            Support::Forbidden => Self::Never,
+            _ if capabilities::has_tasks(&asked.client.capabilities) => Self::Told,
+            Support::Required => Self::WaitedFor,
+            Support::Optional => Self::Never,
+        }
+    }
+}
+
+/// A task whose result somebody waits for. Dropping it cancels the task at the server.
+#[derive(Debug)]
+pub struct Errand {
+    session: Arc<Session>,
+    task: Box<str>,
+    open: bool,
+}
+
+impl Errand {
+    pub fn new(session: &Arc<Session>, task: &Object) -> Result<Self, Failure> {
+        let task = id_of(task)?;
+        Ok(Self { session: session.clone(), task, open: true })
+    }
+
+    pub fn task(&self) -> &str {
+        &self.task
+    }
+
+    pub fn done(mut self) {
+        self.open = false;
+    }
+}
+
+impl Drop for Errand {
+    fn drop(&mut self) {
+        if self.open {
+            let id = Id::Number(self.session.next_id());
+            let text = message::request(&id, method::TASKS_CANCEL, &tasks::named(&self.task));
+            self.session.clone().post_in_background(text);
+        }
+    }
+}
+
+fn id_of(task: &Object) -> Result<Box<str>, Failure> {
+    task.string("taskId").map(Box::from).ok_or_else(|| {
+        Failure::new(Kind::InvalidMessage, "The server announced a task without an id")
+    })
+}
+
+/// All tasks of a server that are kept.
+#[derive(Debug, Default)]
+pub struct Held(Mutex<HashMap<u64, Arc<Task>>>);
+
+#[derive(Debug)]
+struct Task {
+    id: Box<str>,
+    session: Arc<Session>,
+    until: Instant,
+    /// The open request for the result, which brings the server's questions.
+    result: tokio::sync::Mutex<Option<Open>>,
+}
+
+#[derive(Debug)]
+struct Open {
+    exchange: Exchange,
+    questions: Vec<Question>,
+    outcome: Option<Result<Object, RpcError>>,
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.session.tasks.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Held {
+    /// Forgets tasks whose time is over, or whose session is.
+    pub fn sweep(&self) {
+        let now = Instant::now();
+        self.0.lock().retain(|_, task| task.until > now && task.session.is_open());
+    }
+
+    pub fn clear(&self) {
+        self.0.lock().clear();
+    }
+
+    fn add(&self, task: Task, limit: usize) -> Result<u64, Failure> {
+        self.sweep();
+        let place = getrandom::u64()
+            .map_err(|error| Failure::new(Kind::Overloaded, "No randomness").because(error))?;
+        let mut held = self.0.lock();
+        if held.len() >= limit {
+            let message = format!("The limit of {limit} tasks of this server is reached");
+            return Err(Failure::new(Kind::Overloaded, message));
+        }
+        held.insert(place, Arc::new(task));
+        Ok(place)
+    }
+}
+
+impl Server {
+    /// Keeps a task that a call has become, and tells the client of it under a name of its own.
+    pub(super) async fn hold(
+        &self,
+        asked: &Asked<'_>,
+        session: &Arc<Session>,
+        mut task: Object,
+    ) -> Result<Object, CallError> {
+        // Until it is kept, nobody but this call knows of it.
+        let errand = Errand::new(session, &task)?;
+        let told = task.get("ttlMs").and_then(Value::as_u64).map(Duration::from_millis);
+        session.tasks.fetch_add(1, Ordering::Relaxed);
+        let kept = Task {
+            id: errand.task.clone(),
+            session: session.clone(),
+            until: Instant::now() + told.unwrap_or(ENDLESS).clamp(SHORTEST, ENDLESS),
+            result: tokio::sync::Mutex::default(),
+        };
+        let place = self.held.add(kept, self.shared.limits.tasks)?;
+        errand.done();
+        task.set("taskId", self.seal_task(asked.principal, &format!("{place:x}")).as_str());
+        Ok(task)
+    }
+
+    /// Answers `tasks/get`, `tasks/update` and `tasks/cancel`.
+    pub(super) async fn ask_about_task(
+        &self,
+        contact: &Contact,
+        asked: &Asked<'_>,
+    ) -> Result<Object, CallError> {
+        if !capabilities::has_tasks(&contact.about.capabilities) {
+            return Err(RpcError::method_not_found(asked.method).into());
+        }
+        let sealed = asked.params.string("taskId").unwrap_or_default();
+        let place = self.open_task(asked.principal, &sealed);
+        let place = place.and_then(|place| u64::from_str_radix(&place, 16).ok());
+        let task = place.and_then(|place| self.held.0.lock().get(&place).cloned());
+        let task = task.ok_or_else(unknown)?;
+        match asked.method {
+            method::TASKS_GET => {
+                let mut state = self.state_of(&task, asked).await?;
+                state.set("taskId", &*sealed);
+                Ok(state)
+            }
+            method::TASKS_UPDATE => self.update(&task, asked).await,
+            _ => self.cancel(&task, asked).await,
+        }
+    }
+
+    /// The task as it is now.
+    async fn state_of(&self, task: &Task, asked: &Asked<'_>) -> Result<Object, CallError> {
+        let mut state = fetch(task, asked.deadline).await?;
+        let status = state.string("status").unwrap_or_default().into_owned();
+        tasks::to_modern(&mut state);
+        tasks::drop_related(&mut state);
+        state.set("resultType", "complete");
+        let mut open = task.result.lock().await;
+        match status.as_str() {
+            // Which of the two it is, the result tells: in the extension a tool that fails with a
+            // result is completed.
+            "completed" | "failed" => match self.result_of(task, asked, &mut open).await? {
+                Ok(mut result) => {
+                    tasks::drop_related(&mut result);
+                    translate::result_to_modern(method::TOOLS_CALL, &mut result);
+                    state.set("status", "completed");
+                    state.set("result", result);
+                }
+                Err(error) => {
+                    state.set("status", "failed");
+                    state.set("error", Value::Raw(error.to_bytes()));
+                }
+            },
+            "cancelled" => {}
+            // What a server says of its state may lag behind what it asks: an open question counts,
+            // and where none is open yet, or any more, there is nothing to do but to wait.
+            of if of == "input_required" || open.is_some() => {
+                let open = self.ask_for_questions(task, asked, &mut open).await?;
+                if open.questions.is_empty() {
+                    state.set("status", "working");
+                } else {
+                    let requests = open.questions.iter().map(|question| question.request.clone());
+                    state.set("status", "input_required");
+                    state.set("inputRequests", interaction::requests(requests));
+                }
+            }
+            _ => {}
+        }
+        Ok(state)
+    }
+
+    /// The result of a task that is over.
+    async fn result_of(
+        &self,
+        task: &Task,
+        asked: &Asked<'_>,
+        open: &mut Option<Open>,
+    ) -> Result<Result<Object, RpcError>, CallError> {
+        for attempt in 0..2 {
+            match self.read_on(task, asked, open, asked.deadline.at()).await {
+                Ok(Open { outcome: Some(outcome), .. }) => return Ok(outcome.clone()),
+                Ok(_) => return Err(asked.deadline.passed().into()),
+                // The stream that was open since the questions may have ended meanwhile.
+                Err(error) if attempt == 1 => return Err(error),
+                Err(_) => *open = None,
+            }
+        }
+        Err(unknown().into())
+    }
+
+    /// Reads up to the questions of a task that needs input.
+    async fn ask_for_questions<'a>(
+        &self,
+        task: &Task,
+        asked: &Asked<'_>,
+        open: &'a mut Option<Open>,
+    ) -> Result<&'a Open, CallError> {
+        // One who has listened for a while already hears of more as it comes.
+        let patience = if open.is_some() { BREATH } else { PATIENCE };
+        self.read_on(task, asked, open, Instant::now() + patience).await
+    }
+
+    /// Reads the open request for the result, opened if it is not, up to the result or for a while;
+    /// when a question comes, no longer than a breath.
+    async fn read_on<'a>(
+        &self,
+        task: &Task,
+        asked: &Asked<'_>,
+        slot: &'a mut Option<Open>,
+        mut until: Instant,
+    ) -> Result<&'a Open, CallError> {
+        if slot.is_none() {
+            let takes = Takes { interactive: false, task: Some((*task.id).into()), ..takes(asked) };
+            let params = tasks::named(&task.id);
+            let sending = task.session.send(method::TASKS_RESULT, params, takes, &asked.deadline);
+            let exchange = sending.await.map_err(of_send)?;
+            *slot = Some(Open { exchange, questions: Vec::new(), outcome: None });
+        }
+        let failed = loop {
+            let Some(open) = slot.as_mut().filter(|open| open.outcome.is_none()) else { break None };
+            let endless = Deadline::new(ENDLESS, ENDLESS);
+            match tokio::time::timeout_at(until, open.exchange.next(&endless)).await {
+                Err(_) => break None,
+                Ok(Err(failure)) => break Some(failure),
+                Ok(Ok(Message::Response { result, .. })) => open.outcome = Some(Ok(result)),
+                Ok(Ok(Message::Error { error, .. })) => open.outcome = Some(Err(error)),
+                Ok(Ok(Message::Notification { method, params })) => {
+                    self.unsolicited(&method, &params);
+                }
+                Ok(Ok(Message::Request { id, .. })) if open.questions.len() >= MAX_QUESTIONS => {
+                    let error = RpcError::invalid_params("Too many questions at a time");
+                    open.exchange.respond(&id, Err(error)).await?;
+                }
+                Ok(Ok(Message::Request { id, method, params })) => {
+                    let asking = question(&open.exchange, asked, id, &method, params);
+                    if let Some(question) = asking.await? {
+                        open.questions.push(question);
+                        until = until.min(Instant::now() + BREATH);
+                    }
+                }
+            }
+        };
+        if let Some(failure) = failed {
+            *slot = None;
+            return Err(failure.into());
+        }
+        slot.as_ref().ok_or_else(|| unknown().into())
+    }
+
+    /// Hands the client's answers to the server; answers to nothing that is asked are ignored.
+    async fn update(&self, task: &Task, asked: &Asked<'_>) -> Result<Object, CallError> {
+        let answers = asked.params.object(interaction::INPUT_RESPONSES);
+        let answers = answers.ok_or_else(|| {
+            RpcError::invalid_params("'inputResponses' must be an object")
+        })?;
+        let mut open = task.result.lock().await;
+        if let Some(open) = open.as_mut() {
+            let mut at = 0;
+            while let Some(question) = open.questions.get(at) {
+                match answers.object(&question.request.key) {
+                    Some(answer) => {
+                        let answer = Ok(answer.into_owned());
+                        open.exchange.respond(&question.id, answer).await?;
+                        open.questions.remove(at);
+                    }
+                    None => at += 1,
+                }
+            }
+        }
+        Ok(acknowledged())
+    }
+
+    /// Cancels a task. One that is over already stays as it is.
+    async fn cancel(&self, task: &Task, asked: &Asked<'_>) -> Result<Object, CallError> {
+        let within = asked.deadline.at().saturating_duration_since(Instant::now());
+        match task.session.ask(method::TASKS_CANCEL, tasks::named(&task.id), within).await {
+            Ok(_) => Ok(acknowledged()),
+            Err(SendError::Rpc(_)) => fetch(task, asked.deadline).await.map(|_| acknowledged()),
+            Err(error) => Err(of_send(error)),
+        }
+    }
+}
+
+/// The task as the server tells it.
+async fn fetch(task: &Task, deadline: Deadline) -> Result<Object, CallError> {
+    let within = deadline.at().saturating_duration_since(Instant::now());
+    match task.session.ask(method::TASKS_GET, tasks::named(&task.id), within).await {
+        Ok(state) => Ok(state),
+        Err(SendError::Rpc(error)) if error.code == code::INVALID_PARAMS => Err(unknown().into()),
+        Err(error) => Err(of_send(error)),
+    }
+}
+
+fn acknowledged() -> Object {
+    let mut result = Object::new();
+    result.set("resultType", "complete");
+    result
+}
+
+fn unknown() -> RpcError {
+    RpcError::invalid_params("Unknown task")
+}
