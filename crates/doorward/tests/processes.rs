@@ -56,14 +56,9 @@ impl Program {
     }
 
     fn config(&self, more: &str) -> String {
-        // The interpreter itself: what stands in the path may be a shell script around it.
-        let found = std::process::Command::new("python3")
-            .args(["-c", "import sys; print(sys.executable)"])
-            .output();
-        let python = String::from_utf8(found.unwrap().stdout).unwrap();
-        let python = python.trim();
         format!(
-            "servers: {{py: {{command: {python}, args: [\"{}\"], env: {{MARK: \"{}\", SAID: yes}}{more}}}}}",
+            "servers: {{py: {{command: {}, args: [\"{}\"], env: {{MARK: \"{}\", SAID: yes}}{more}}}}}",
+            support::python(),
             self.folder.path().join("server.py").display(),
             self.mark().display()
         )

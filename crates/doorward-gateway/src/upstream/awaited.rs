@@ -98,8 +98,10 @@ impl Server {
         if let Some((_, error)) = asked.refused.first() {
             return Err(cannot_answer(error));
         }
-        let responses = asked.retry.map(|retry: &Retry| retry.responses.clone()).unwrap_or_default();
-        answered.extend(responses.members().iter().map(|m| String::from_utf8_lossy(&m.name).into()));
+        let responses =
+            asked.retry.map(|retry: &Retry| retry.responses.clone()).unwrap_or_default();
+        answered
+            .extend(responses.members().iter().map(|m| String::from_utf8_lossy(&m.name).into()));
         let mut params = Object::new();
         params.set(interaction::INPUT_RESPONSES, responses);
         awaited.ask(method::TASKS_UPDATE, params).await?;
@@ -189,10 +191,7 @@ fn ended(status: &str, state: &mut Object) -> Result<Object, CallError> {
 }
 
 /// The questions of a task that were not answered yet; `None` when there are none.
-fn open_questions(
-    state: &Object,
-    answered: &[String],
-) -> Result<Option<InputRequired>, CallError> {
+fn open_questions(state: &Object, answered: &[String]) -> Result<Option<InputRequired>, CallError> {
     let mut required = InputRequired::read(state).map_err(invalid)?;
     required.requests.retain(|request| !answered.contains(&request.key));
     Ok((!required.requests.is_empty()).then_some(required))

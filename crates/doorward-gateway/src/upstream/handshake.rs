@@ -384,11 +384,10 @@ pub(super) fn of_send(error: SendError) -> CallError {
     match error {
         SendError::Rpc(error) => error.into(),
         SendError::Failed(failure) => failure.into(),
-        SendError::Lost => Failure::new(
-            Kind::SessionLost,
-            "The server lost the session that this task lives in",
-        )
-        .into(),
+        SendError::Lost => {
+            Failure::new(Kind::SessionLost, "The server lost the session that this task lives in")
+                .into()
+        }
     }
 }
 

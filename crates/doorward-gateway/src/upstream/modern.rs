@@ -186,8 +186,7 @@ impl Server {
                     meta.set("progressToken", Value::number(id));
                 }
                 let text = message::request(&Id::Number(id), asked.method, &params);
-                let takes =
-                    Takes { logs: asked.client.log_level.is_some(), ..Takes::default() };
+                let takes = Takes { logs: asked.client.log_level.is_some(), ..Takes::default() };
                 let place = pipe.inbound.calls.join(id, takes, self.shared.limits.queue);
                 tokio::time::timeout_at(deadline.at(), pipe.send(text))
                     .await
@@ -303,10 +302,7 @@ impl Server {
 }
 
 /// A client is asked nothing that it did not declare.
-pub(super) fn check_questions(
-    asked: &Asked<'_>,
-    required: &InputRequired,
-) -> Result<(), RpcError> {
+pub(super) fn check_questions(asked: &Asked<'_>, required: &InputRequired) -> Result<(), RpcError> {
     let declared = &asked.client.capabilities;
     let mut requests = required.requests.iter();
     let missing =

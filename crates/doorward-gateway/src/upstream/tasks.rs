@@ -12,17 +12,19 @@ use std::time::Duration;
 use doorward_mcp::error::{Kind, code};
 use doorward_mcp::interaction;
 use doorward_mcp::tasks::{self, Support};
-use doorward_mcp::{Id, Message, Object, RpcError, Value, capabilities, message, method, translate};
+use doorward_mcp::{
+    Id, Message, Object, RpcError, Value, capabilities, message, method, translate,
+};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::calls::Takes;
 use super::exchange::{Deadline, Exchange};
 use super::handshake::{BREATH, MAX_QUESTIONS, of_send, question, takes};
 use super::parking::Question;
 use super::session::{SendError, Session};
 use super::{Asked, Contact, Server};
 use crate::call::{CallError, Failure};
-use super::calls::Takes;
 
 /// How long a task is kept that has no end of its own, and the bounds of what a server may say.
 const ENDLESS: Duration = Duration::from_secs(24 * 60 * 60);
@@ -43,7 +45,8 @@ pub enum AsTask {
 impl AsTask {
     pub fn of(contact: &Contact, asked: &Asked<'_>) -> Self {
         let support = asked.tool.as_ref().map_or(Support::Forbidden, |tool| tool.task);
-        if asked.method != method::TOOLS_CALL || !capabilities::has_tasks(&contact.about.capabilities)
+        if asked.method != method::TOOLS_CALL
+            || !capabilities::has_tasks(&contact.about.capabilities)
         {
             return Self::Never;
         }
@@ -284,7 +287,9 @@ impl Server {
             *slot = Some(Open { exchange, questions: Vec::new(), outcome: None });
         }
         let failed = loop {
-            let Some(open) = slot.as_mut().filter(|open| open.outcome.is_none()) else { break None };
+            let Some(open) = slot.as_mut().filter(|open| open.outcome.is_none()) else {
+                break None;
+            };
             let endless = Deadline::new(ENDLESS, ENDLESS);
             match tokio::time::timeout_at(until, open.exchange.next(&endless)).await {
                 Err(_) => break None,
@@ -317,9 +322,8 @@ impl Server {
     /// Hands the client's answers to the server; answers to nothing that is asked are ignored.
     async fn update(&self, task: &Task, asked: &Asked<'_>) -> Result<Object, CallError> {
         let answers = asked.params.object(interaction::INPUT_RESPONSES);
-        let answers = answers.ok_or_else(|| {
-            RpcError::invalid_params("'inputResponses' must be an object")
-        })?;
+        let answers = answers
+            .ok_or_else(|| RpcError::invalid_params("'inputResponses' must be an object"))?;
         let mut open = task.result.lock().await;
         if let Some(open) = open.as_mut() {
             let mut at = 0;

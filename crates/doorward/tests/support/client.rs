@@ -151,6 +151,17 @@ pub fn open(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> std::io::Result<Stream> {
+    read_head(begin(address, method, path, headers, body)?)
+}
+
+/// Sends a request, and reads nothing.
+pub fn begin(
+    address: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> std::io::Result<TcpStream> {
     let mut stream = connect(address);
     let mut head = format!("{method} {path} HTTP/1.1\r\n");
     if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
@@ -168,7 +179,7 @@ pub fn open(
     if method == "POST" {
         let _ = stream.write_all(body);
     }
-    read_head(stream)
+    Ok(stream)
 }
 
 pub fn read_head(stream: TcpStream) -> std::io::Result<Stream> {
@@ -280,6 +291,14 @@ impl Modern {
         open(&self.address, "POST", &self.path, &all, body.to_string().as_bytes()).unwrap()
     }
 
+    /// Sends a request, and reads nothing.
+    pub fn begin(&self, body: &Value) -> TcpStream {
+        let headers = Self::headers(body);
+        let mut all: Vec<(&str, &str)> = JSON.to_vec();
+        all.extend(headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        begin(&self.address, "POST", &self.path, &all, body.to_string().as_bytes()).unwrap()
+    }
+
     pub fn send(&self, body: &Value, extra: &[(&str, &str)]) -> Answer {
         let headers = Self::headers(body);
         let mut all: Vec<(&str, &str)> = JSON.to_vec();
@@ -360,6 +379,12 @@ impl Handshake {
 
     pub fn tell(&self, body: &Value) {
         assert_eq!(self.send(body).status, 202);
+    }
+
+    /// Sends a request, and reads nothing.
+    pub fn begin(&self, body: &Value) -> TcpStream {
+        begin(&self.address, "POST", &self.path, &self.headers(), body.to_string().as_bytes())
+            .unwrap()
     }
 
     pub fn open_stream(&self, body: &Value) -> Stream {

@@ -154,6 +154,13 @@ impl Drop for Gateway {
     }
 }
 
+/// The Python interpreter itself: what stands in the path may be a shell script around it.
+pub fn python() -> String {
+    let asking = ["-c", "import sys; print(sys.executable)"];
+    let found = Command::new("python3").args(asking).output();
+    String::from_utf8(found.unwrap().stdout).unwrap().trim().to_owned()
+}
+
 /// Waits for a condition, with a deadline.
 pub fn wait_for(what: &str, mut holds: impl FnMut() -> bool) {
     let end = Instant::now() + PATIENCE;
