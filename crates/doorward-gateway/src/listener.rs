@@ -1,25 +1,34 @@
 //! Listeners: connections accepted up to a bound, slow ones cut off, all of them ended gracefully.
 
+mod endless;
+
+use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::endless::{Answering, Endless};
+
+use self::endless::{Framing, relay};
 use crate::settings::{Limits, Timeouts};
 
 /// What a listener needs to know.
@@ -40,7 +49,7 @@ pub async fn serve<H, A, B>(listener: TcpListener, door: Door, handler: H)
 where
     H: Fn(SocketAddr, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
-    B: http_body::Body<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+    B: Answering<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
         + 'static,
 {
@@ -48,7 +57,7 @@ where
     let mut turns = (0..door.workers.len()).cycle();
     loop {
         let place = tokio::select! {
-            place = places.clone().acquire_owned() => place,
+            Ok(place) = places.clone().acquire_owned() => place,
             () = door.closing.cancelled() => return,
         };
         let accepted = tokio::select! {
@@ -71,9 +80,8 @@ where
         let serving = async move {
             // Registered anew, with the worker's own reactor.
             if let Ok(stream) = TcpStream::from_std(stream) {
-                connection(stream, door, handler).await;
+                connection(stream, door, handler, place).await;
             }
-            drop(place);
         };
         match worker {
             Some(worker) => connections.spawn_on(serving, &worker),
@@ -82,38 +90,101 @@ where
     }
 }
 
-async fn connection<H, A, B>(stream: TcpStream, door: Door, handler: H)
+async fn connection<H, A, B>(stream: TcpStream, door: Door, handler: H, place: OwnedSemaphorePermit)
 where
     H: Fn(SocketAddr, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
-    B: http_body::Body<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+    B: Answering<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
         + 'static,
 {
     let Ok(local) = stream.local_addr() else { return };
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request| {
+    let written = Arc::new(Written::default());
+    let leaving: Arc<Mutex<Option<Leaving>>> = Arc::default();
+    let (watched, left) = (written.clone(), leaving.clone());
+    let service = service_fn(move |request: Request<Incoming>| {
+        let version = request.version();
         // Boxed, so that what answering needs is given back before a stream begins: a connection
         // keeps room for its service's future as long as it lives.
         let answer = Box::pin(handler(local, request));
-        async move { Ok::<_, std::convert::Infallible>(answer.await) }
+        let (written, leaving) = (watched.clone(), left.clone());
+        async move {
+            let mut answer = answer.await;
+            if let Some(events) = answer.body_mut().take_endless() {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                let framing =
+                    if version == Version::HTTP_11 { Framing::Chunked } else { Framing::Close };
+                *leaving.lock() = Some(Leaving { events, framing, before: written.count() });
+            }
+            Ok::<_, std::convert::Infallible>(answer)
+        }
     });
-    let io = TokioIo::new(Unstuck::new(stream, door.timeouts.write.0));
-    let connection = http1::Builder::new()
+    let io = TokioIo::new(Unstuck::new(stream, door.timeouts.write.0, written.clone()));
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(door.timeouts.headers.0)
         .max_buf_size(door.limits.headers.0.max(8 << 10))
         .serve_connection(io, service);
-    tokio::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = door.closing.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let mut closing = Box::pin(door.closing.cancelled());
+    let mut closes = false;
+    let ended = poll_fn(|context| {
+        if !closes && closing.as_mut().poll(context).is_ready() {
+            closes = true;
+            Pin::new(&mut connection).graceful_shutdown();
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a client's connection ended");
+        match Pin::new(&mut connection).poll(context) {
+            Poll::Ready(ended) => Poll::Ready(Some(ended)),
+            Poll::Pending if is_written(&leaving, &written) => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    });
+    match ended.await {
+        Some(Ok(())) => {}
+        Some(Err(error)) => tracing::debug!(%error, "a client's connection ended"),
+        None => {
+            let Some(Leaving { events, framing, .. }) = leaving.lock().take() else { return };
+            let socket = connection.into_parts().io.into_inner().stream;
+            let patience = door.timeouts.write.0;
+            // A task of its own, which is smaller than the one of a connection that is served.
+            door.connections.spawn(async move {
+                if let Err(error) = relay(socket, events, framing, patience).await {
+                    tracing::debug!(%error, "a client's stream ended");
+                }
+                drop(place);
+            });
+        }
+    }
+}
+
+/// A stream that leaves the HTTP library as soon as its head is written.
+struct Leaving {
+    events: Endless,
+    framing: Framing,
+    /// What had been written before the head.
+    before: usize,
+}
+
+fn is_written(leaving: &Mutex<Option<Leaving>>, written: &Written) -> bool {
+    let before = leaving.lock().as_ref().map(|leaving| leaving.before);
+    before.is_some_and(|before| written.count() > before && !written.is_blocked())
+}
+
+/// How far a connection has been written.
+#[derive(Debug, Default)]
+struct Written {
+    count: AtomicUsize,
+    blocked: AtomicBool,
+}
+
+impl Written {
+    fn count(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// The last attempt found no room, so something waits to be written.
+    fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Relaxed)
     }
 }
 
@@ -122,12 +193,13 @@ where
 struct Unstuck<S> {
     stream: S,
     patience: Duration,
+    written: Arc<Written>,
     stuck: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Unstuck<S> {
-    fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, stuck: None }
+    fn new(stream: S, patience: Duration, written: Arc<Written>) -> Self {
+        Self { stream, patience, written, stuck: None }
     }
 
     fn watch<T>(
@@ -135,7 +207,9 @@ impl<S> Unstuck<S> {
         context: &mut Context<'_>,
         written: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
+        self.written.blocked.store(written.is_pending(), Ordering::Relaxed);
         if written.is_ready() {
+            self.written.count.fetch_add(1, Ordering::Relaxed);
             self.stuck = None;
             return written;
         }

@@ -14,12 +14,15 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use crate::gather::Gathered;
+use crate::listener::{Answering, Endless};
 use crate::upstream::Shared;
 
 /// The body of an answer.
 pub enum Body {
     Full(Option<Bytes>),
     Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+    /// A stream without an end in sight; `None` once it was taken out.
+    Endless(Option<Endless>),
 }
 
 impl Body {
@@ -34,6 +37,11 @@ impl Body {
     pub fn stream(stream: impl Stream<Item = Bytes> + Send + 'static) -> Self {
         Self::Stream(Box::pin(stream))
     }
+
+    /// For streams that are silent most of the time.
+    pub fn endless(stream: impl Stream<Item = Bytes> + Send + 'static) -> Self {
+        Self::Endless(Some(Box::pin(stream)))
+    }
 }
 
 impl http_body::Body for Body {
@@ -46,10 +54,11 @@ impl http_body::Body for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut *self {
             Self::Full(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
-            Self::Stream(stream) => stream
+            Self::Stream(stream) | Self::Endless(Some(stream)) => stream
                 .as_mut()
                 .poll_next(context)
                 .map(|item| item.map(|text| Ok(Frame::data(text)))),
+            Self::Endless(None) => Poll::Pending,
         }
     }
 
@@ -60,7 +69,16 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Full(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Stream(_) => SizeHint::default(),
+            Self::Stream(_) | Self::Endless(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl Answering for Body {
+    fn take_endless(&mut self) -> Option<Endless> {
+        match self {
+            Self::Endless(stream) => stream.take(),
+            Self::Full(_) | Self::Stream(_) => None,
         }
     }
 }

@@ -394,7 +394,7 @@ pub fn get(gateway: &Arc<Gateway>, portal: &Portal, sent: &HeaderMap) -> Respons
         });
     }
     match stream.connect(after, prime, keep_alive) {
-        Ok(connection) => events(Body::stream(connection)),
+        Ok(connection) => events(Body::endless(connection)),
         Err(super::streams::Gap) => gone(),
     }
 }

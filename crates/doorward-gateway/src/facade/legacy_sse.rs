@@ -43,7 +43,7 @@ pub async fn open(gateway: Arc<Gateway>, portal: Portal) -> Response<Body> {
     };
     let endpoint = format!("/messages?session_id={}", session.id);
     connection.begin_with(sse::encode_kind("endpoint", endpoint.as_bytes(), None));
-    events(Body::stream(Held { connection, session, gateway }))
+    events(Body::endless(Held { connection, session, gateway }))
 }
 
 fn unavailable(error: CallError) -> Response<Body> {

@@ -140,7 +140,7 @@ fn answer(
         }
         Ok(Reply::Result(result)) => json(message::response(&id, &result)),
         Ok(Reply::Listening(listener)) => {
-            events(Body::stream(ListenStream::new(id, listener, keep_alive)))
+            events(Body::endless(ListenStream::new(id, listener, keep_alive)))
         }
         Err(Refusal { error, status }) => {
             let status = status.unwrap_or_else(|| error.modern_status());
