@@ -42,12 +42,15 @@ pub async fn answer(
 async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
     let states = gateway.states();
     let waiting: Vec<_> = states.iter().filter(|state| state.state == "starting").collect();
-    if gateway.is_ready() {
+    let short = gateway.shared.memory.is_short();
+    if gateway.is_ready() && !short {
         return "ready\n".into_response();
     }
     let names: Vec<_> = waiting.iter().map(|state| state.name.as_str()).collect();
     let text = if gateway.closing.is_cancelled() {
         "shutting down\n".to_owned()
+    } else if short {
+        "short of memory\n".to_owned()
     } else {
         format!("starting: {}\n", names.join(", "))
     };

@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use crate::call::{Call, CallError, Failure, Portal, Principal};
 use crate::catalog::{Snapshot, Snapshots, Viewer};
 use crate::facade::sessions::Sessions;
+use crate::memory::{self, Memory};
 use crate::metrics::Metrics;
 use crate::seal::Sealer;
 use crate::settings::Settings;
@@ -66,6 +67,7 @@ impl Gateway {
             sealer: Sealer::new(settings.state_key.as_ref())?,
             parking: ParkingLot::new(limits.parked, timeouts.interaction.0),
             processes: ProcessCount::new(limits.processes),
+            memory: Memory::new(limits.memory.map(|memory| memory.0 as u64)),
             switchboard: Arc::default(),
             http: http::Clients::new(timeouts.connect.0),
             metrics: Metrics::default(),
@@ -87,6 +89,9 @@ impl Gateway {
         });
         gateway.reload(settings);
         gateway.shared.tasks.spawn(gateway.clone().maintain());
+        if gateway.shared.memory.limit().is_some() {
+            gateway.shared.tasks.spawn(gateway.clone().watch_memory());
+        }
         Ok(gateway)
     }
 
@@ -391,6 +396,17 @@ impl Gateway {
     }
 
     /// Looks after everything that has a time.
+    async fn watch_memory(self: Arc<Self>) {
+        let mut looks = tokio::time::interval(memory::EVERY);
+        looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = looks.tick() => self.shared.memory.look(),
+                () = self.closing.cancelled() => return,
+            }
+        }
+    }
+
     async fn maintain(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         loop {

@@ -12,6 +12,7 @@ pub mod gateway;
 mod gather;
 pub mod identity;
 pub mod listener;
+pub mod memory;
 pub mod metrics;
 pub mod pipeline;
 pub mod sample;

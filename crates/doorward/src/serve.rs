@@ -114,6 +114,7 @@ async fn serve(
     workers: Arc<[Handle]>,
 ) -> Result<(), Failed> {
     let signals = Signals::new()?;
+    raise_file_limit();
     let main = bind(settings.listen, "--listen").await?;
     let admin = match settings.admin {
         Some(address) => Some(bind(address, "--admin").await?),
@@ -128,6 +129,17 @@ async fn serve(
     drop(watched);
     shut_down(&gateway, doors).await;
     Ok(())
+}
+
+/// Connections are files: as many as the system allows, not as many as it suggests. Server programs
+/// are given the same, as by any other parent.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        tracing::debug!(%error, "the limit of open files was not raised");
+    }
 }
 
 async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failed> {

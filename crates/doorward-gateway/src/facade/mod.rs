@@ -14,16 +14,18 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use doorward_mcp::error::Kind;
 use doorward_mcp::message::{self, is_batch};
 use doorward_mcp::{Id, Message, Revision, RpcError, headers, meta, method};
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 pub use body::Body;
 
-use crate::call::Portal;
+use crate::call::{CallId, Failure, Portal};
 use crate::gateway::Gateway;
+use crate::pipeline::{Refusal, refusal};
 
 /// A request that can be answered at once, for it went wrong: status and error.
 pub type Refused = (StatusCode, Option<Id>, RpcError);
@@ -85,6 +87,13 @@ async fn route(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Bo
         );
         return error_response(StatusCode::NOT_FOUND, None, &error);
     };
+    // What is small may be a client's answer or cancellation, and is read before it is judged.
+    if gateway.shared.memory.is_short()
+        && request.method() != Method::DELETE
+        && !(request.method() == Method::POST && is_small(request.headers()))
+    {
+        return short_of_memory(None);
+    }
     match (door, request.method()) {
         (Door::Mcp(portal), &Method::POST) => post(gateway, portal, request).await,
         (Door::Mcp(portal), &Method::GET) => handshake::get(&gateway, &portal, request.headers()),
@@ -110,6 +119,13 @@ async fn post(gateway: Arc<Gateway>, portal: Portal, request: Request<Incoming>)
         Ok(text) => text,
         Err((status, error)) => return error_response(status, None, &error),
     };
+    if gateway.shared.memory.is_short() {
+        match Message::parse(&text, gateway.shared.limits.json()) {
+            Ok(Message::Request { id, .. }) => return short_of_memory(Some(&id)),
+            Err(_) if is_batch(&text) => return short_of_memory(None),
+            _ => {}
+        }
+    }
     if is_batch(&text) {
         return handshake::post_batch(gateway, portal, &head.headers, &text).await;
     }
@@ -162,6 +178,21 @@ async fn post(gateway: Arc<Gateway>, portal: Portal, request: Request<Incoming>)
             error_response(StatusCode::BAD_REQUEST, None, &error)
         }
     }
+}
+
+const SMALL: u64 = 64 << 10;
+
+fn is_small(headers: &HeaderMap) -> bool {
+    let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
+    length.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length <= SMALL)
+}
+
+fn short_of_memory(id: Option<&Id>) -> Response<Body> {
+    let failure = Failure::new(Kind::Overloaded, "The gateway is short of memory");
+    let Refusal { error, .. } = refusal(failure.into(), "", &CallId::next().to_string());
+    let mut response = error_response(StatusCode::SERVICE_UNAVAILABLE, id, &error);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    response
 }
 
 /// The one message of a body, or what a client is told of one that cannot be read.

@@ -49,6 +49,9 @@ pub struct Limits {
     pub tasks: usize,
     /// Processes of all servers.
     pub processes: usize,
+    /// Resident memory of the gateway; when absent, five sixths of what its control group allows, if
+    /// it is in one. Beyond: 503 for what is new, until there is room again.
+    pub memory: Option<ByteSize>,
 }
 
 impl Limits {
@@ -83,6 +86,7 @@ impl Default for Limits {
             server_sessions: 64,
             tasks: 1000,
             processes: 64,
+            memory: None,
         }
     }
 }

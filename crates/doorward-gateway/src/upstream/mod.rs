@@ -54,6 +54,7 @@ use self::tasks::Held;
 use self::twin::Twin;
 use crate::call::{CallError, Events, Failure};
 use crate::catalog::{Catalog, ToolEntry};
+use crate::memory::Memory;
 use crate::metrics::ServerMetrics;
 use crate::seal::Sealer;
 use crate::settings::{Limits, ServerSettings, Timeouts};
@@ -69,6 +70,7 @@ pub struct Shared {
     pub sealer: Sealer,
     pub parking: ParkingLot,
     pub processes: Arc<ProcessCount>,
+    pub memory: Memory,
     pub switchboard: Arc<Switchboard>,
     pub http: Arc<http::Clients>,
     pub metrics: crate::metrics::Metrics,
