@@ -7,6 +7,8 @@ use bytes::{Bytes, BytesMut};
 pub struct Gathered {
     first: Bytes,
     all: BytesMut,
+    /// What is to come in all, as far as that is known.
+    expected: usize,
 }
 
 /// The body is larger than the limit.
@@ -14,6 +16,13 @@ pub struct Gathered {
 pub struct TooLarge;
 
 impl Gathered {
+    /// `expected`: the length that was announced. Room is made for it once there is more than one
+    /// piece, so that the body does not have to move as it grows.
+    pub fn expecting(expected: u64) -> Self {
+        let expected = usize::try_from(expected).unwrap_or(usize::MAX);
+        Self { expected, ..Self::default() }
+    }
+
     pub fn add(&mut self, piece: Bytes, limit: usize) -> Result<(), TooLarge> {
         if self.first.len().max(self.all.len()) + piece.len() > limit {
             return Err(TooLarge);
@@ -23,6 +32,7 @@ impl Gathered {
             return Ok(());
         }
         if self.all.is_empty() {
+            self.all.reserve(self.expected.min(limit));
             self.all.extend_from_slice(&self.first);
         }
         self.all.extend_from_slice(&piece);

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use doorward_gateway::call::Failure;
 use doorward_gateway::settings::Limits;
-use doorward_gateway::upstream::http::{Answer, Endpoint};
+use doorward_gateway::upstream::http::{Answer, Endpoint, Incoming};
 use doorward_mcp::error::Kind;
 use doorward_mcp::message::{Invalid, is_batch};
 use doorward_mcp::{Id, Message, Object, RpcError, message, meta, method};
@@ -199,7 +199,7 @@ impl Bridge {
         &self,
         headers: &HeaderMap,
         body: &Bytes,
-    ) -> Result<http::Response<hyper::body::Incoming>, Failure> {
+    ) -> Result<http::Response<Incoming>, Failure> {
         let end = tokio::time::Instant::now() + PATIENCE;
         loop {
             match self.endpoint.post(headers.clone(), body.clone()).await {

@@ -77,7 +77,7 @@ fn a_gateway_short_of_memory_sheds_load_and_recovers() {
         )
     };
     let slow = |client: &Modern| {
-        let arguments = json!({ "seconds": 60, "ballast": "x".repeat(8 << 20) });
+        let arguments = json!({ "steps": 100, "pause_ms": 1000, "ballast": "x".repeat(8 << 20) });
         client.begin(
             &client.body("tools/call", json!({ "name": "sample__slow", "arguments": arguments })),
         )

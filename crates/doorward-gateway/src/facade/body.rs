@@ -94,7 +94,7 @@ pub async fn read(mut body: Incoming, shared: &Shared) -> Result<Bytes, (StatusC
         return Err(too_large());
     }
     let reading = async {
-        let mut gathered = Gathered::default();
+        let mut gathered = Gathered::expecting(http_body::Body::size_hint(&body).lower());
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| {
                 let why = "The body ended early or is broken";

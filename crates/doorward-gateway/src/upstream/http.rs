@@ -3,8 +3,10 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,14 +15,16 @@ use doorward_mcp::json::Names;
 use doorward_mcp::message::{is_batch, split_batch};
 use doorward_mcp::{Message, Object, Revision, headers, method, sse};
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::uri::Scheme;
 use http::{Method, Request, Response, StatusCode, Uri};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use super::connections;
 use crate::call::Failure;
 use crate::gather::Gathered;
 use crate::settings::{Limits, ServerSettings};
@@ -86,45 +90,70 @@ impl Bounds {
     }
 }
 
-/// The HTTP clients of a gateway: one per thread, so that a request and the connection it goes over
-/// are served by the same thread. Connections are kept warm per server.
+/// How a gateway connects to servers: without TLS by [`connections`](super::connections), with TLS by
+/// one client per thread, made when it is first needed. Connections are kept warm per server.
 #[derive(Debug)]
 pub struct Clients {
     id: usize,
-    tls: rustls::ClientConfig,
-    connect_timeout: Duration,
+    plain: HttpConnector,
 }
 
 impl Clients {
     pub fn new(connect_timeout: Duration) -> Arc<Self> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { id, tls: trust(), connect_timeout })
+        let mut plain = HttpConnector::new();
+        plain.set_nodelay(true);
+        plain.set_connect_timeout(Some(connect_timeout));
+        Arc::new(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), plain })
     }
 
-    /// This thread's client.
-    fn here(&self) -> HttpClient {
+    async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
+        let sent = if request.uri().scheme() == Some(&Scheme::HTTPS) {
+            let sending = self.over_tls(request);
+            sending.await.map(|response| response.map(Incoming::Shared)).map_err(|error| {
+                let reached = !error.is_connect();
+                (reached, cause_chain(&error))
+            })
+        } else {
+            let sending = connections::send(self.id, &self.plain, request).await;
+            sending.map(|response| response.map(Incoming::Driven)).map_err(|error| match error {
+                connections::Error::Connect(error) => (false, cause_chain(&*error)),
+                connections::Error::Http(error) => (true, cause_chain(&error)),
+            })
+        };
+        sent.map_err(|(reached, cause)| {
+            let (kind, message) = if reached {
+                (Kind::StreamEnded, "The server closed the connection before it answered")
+            } else {
+                (Kind::Unreachable, "The server cannot be reached")
+            };
+            Failure::new(kind, message).because(cause)
+        })
+    }
+
+    /// Sends a request by this thread's client.
+    fn over_tls(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
         thread_local! {
             static CLIENTS: RefCell<Vec<(usize, HttpClient)>> = const { RefCell::new(Vec::new()) };
         }
         CLIENTS.with_borrow_mut(|clients| {
             if let Some((_, client)) = clients.iter().find(|(id, _)| *id == self.id) {
-                return client.clone();
+                return client.request(request);
             }
             let client = self.build();
-            clients.push((self.id, client.clone()));
-            client
+            let sent = client.request(request);
+            clients.push((self.id, client));
+            sent
         })
     }
 
     fn build(&self) -> HttpClient {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(self.connect_timeout));
+        static TRUST: LazyLock<rustls::ClientConfig> = LazyLock::new(trust);
+        let mut connector = self.plain.clone();
         connector.enforce_http(false);
         let tls = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(self.tls.clone())
-            .https_or_http()
+            .with_tls_config(TRUST.clone())
+            .https_only()
             .enable_all_versions()
             .wrap_connector(connector);
         Client::builder(TokioExecutor::new())
@@ -132,6 +161,44 @@ impl Clients {
             .pool_idle_timeout(Duration::from_secs(60))
             .pool_max_idle_per_host(256)
             .build(tls)
+    }
+}
+
+/// The body of a server's answer.
+#[derive(Debug)]
+pub enum Incoming {
+    /// Of a connection that the call drives itself.
+    Driven(connections::Driven),
+    /// Of one that others may use, too.
+    Shared(hyper::body::Incoming),
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut *self {
+            Self::Driven(body) => Pin::new(body).poll_frame(context),
+            Self::Shared(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Driven(body) => body.is_end_stream(),
+            Self::Shared(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Driven(body) => body.size_hint(),
+            Self::Shared(body) => body.size_hint(),
+        }
     }
 }
 
@@ -209,18 +276,7 @@ impl Endpoint {
         if with_body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        self.target.clients.here().request(request).await.map_err(|error| {
-            let cause = cause_chain(&error);
-            if error.is_connect() {
-                Failure::new(Kind::Unreachable, "The server cannot be reached").because(cause)
-            } else {
-                Failure::new(
-                    Kind::StreamEnded,
-                    "The server closed the connection before it answered",
-                )
-                .because(cause)
-            }
-        })
+        self.target.clients.send(request).await
     }
 }
 
@@ -329,7 +385,7 @@ impl Answer {
         let form = if is("text/event-stream") {
             Form::Events(sse::Decoder::new(bounds.message))
         } else if is("application/json") {
-            Form::Json(Gathered::default())
+            Form::Json(Gathered::expecting(body.size_hint().lower()))
         } else {
             return Err(Err(Failure::new(
                 Kind::InvalidMessage,
@@ -409,7 +465,7 @@ async fn read_whole(
     limit: usize,
 ) -> Result<Bytes, Failure> {
     let too_large = || Failure::new(Kind::TooLarge, "The server's answer is too large");
-    if http_body::Body::size_hint(body).lower() > limit as u64 {
+    if body.size_hint().lower() > limit as u64 {
         return Err(too_large());
     }
     while let Some(frame) = body.frame().await {

@@ -1,6 +1,7 @@
 //! Sessions with one handshake-era server, shared by those who may share them: same owner (by the
 //! server's affinity) and same declared capabilities.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -146,10 +147,28 @@ impl Pool {
     }
 }
 
-/// The key of what a session declares.
+/// The key of what a session declares. Clients say the same again and again, so what was made of the
+/// latest is kept.
 pub fn declared(client: &Object) -> Bytes {
+    const MOST: usize = 64;
+    thread_local! {
+        static MADE: RefCell<HashMap<Bytes, Bytes>> = RefCell::default();
+    }
     if client.is_empty() {
         return Bytes::from_static(b"{}");
     }
-    capabilities::canonical(&capabilities::client_to_handshake(client, Revision::NEWEST_HANDSHAKE))
+    let said = client.to_bytes();
+    MADE.with_borrow_mut(|made| {
+        if let Some(key) = made.get(&said) {
+            return key.clone();
+        }
+        let declared = capabilities::client_to_handshake(client, Revision::NEWEST_HANDSHAKE);
+        let key = capabilities::canonical(&declared);
+        if made.len() >= MOST {
+            made.clear();
+        }
+        // A copy, which does not hold the request that it came with.
+        made.insert(Bytes::copy_from_slice(&said), key.clone());
+        key
+    })
 }

@@ -1,0 +1,233 @@
+//! Connections to servers without TLS, kept warm per thread, and driven by the call that uses them: no
+//! task stands between a call and its socket, which would cost two switches for each message.
+//!
+//! A connection that is in use belongs to its answer's body; dropping the body before its end closes
+//! the connection, which is how a modern call is cancelled.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::uri::{Authority, Uri};
+use http::{HeaderValue, Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{Connection, SendRequest, handshake};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tower::Service;
+
+/// How long a connection is kept that nobody uses, and how many of one thread's to one server.
+const IDLE: Duration = Duration::from_secs(60);
+const MOST: usize = 256;
+
+/// Why a request got no answer.
+#[derive(Debug)]
+pub enum Error {
+    /// The server cannot be reached: nothing was sent.
+    Connect(Box<dyn std::error::Error + Send + Sync>),
+    Http(hyper::Error),
+}
+
+impl From<hyper::Error> for Error {
+    fn from(error: hyper::Error) -> Self {
+        Self::Http(error)
+    }
+}
+
+/// Where a connection is kept while nobody uses it: whose it is, and where it leads.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Home {
+    owner: usize,
+    authority: Authority,
+}
+
+#[derive(Debug)]
+struct Link {
+    sender: SendRequest<Full<Bytes>>,
+    connection: Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>,
+}
+
+impl Link {
+    /// Lets the connection do what can be done now. Whether it is still there.
+    fn drive(&mut self, context: &mut Context<'_>) -> bool {
+        Pin::new(&mut *self.connection).poll(context).is_pending()
+    }
+
+    /// Whether another request can be sent.
+    fn is_idle(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(Waker::noop())) && self.sender.is_ready()
+    }
+}
+
+/// This thread's connections that nobody uses, the latest used last.
+#[derive(Default)]
+struct Warm {
+    kept: HashMap<Home, Vec<(Instant, Link)>>,
+    /// Somebody closes those that stay unused.
+    swept: bool,
+}
+
+thread_local! {
+    static WARM: RefCell<Warm> = RefCell::default();
+}
+
+impl Warm {
+    fn take(home: &Home) -> Option<Link> {
+        WARM.with_borrow_mut(|warm| {
+            let kept = warm.kept.get_mut(home)?;
+            while let Some((_, mut link)) = kept.pop() {
+                // The server may have closed it meanwhile.
+                if link.is_idle() {
+                    return Some(link);
+                }
+            }
+            None
+        })
+    }
+
+    fn keep(home: Home, link: Link) {
+        let sweeper = WARM.with_borrow_mut(|warm| {
+            let kept = warm.kept.entry(home).or_default();
+            if kept.len() < MOST {
+                kept.push((Instant::now(), link));
+            }
+            !std::mem::replace(&mut warm.swept, true)
+        });
+        if sweeper && let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(sweep());
+        }
+    }
+}
+
+/// Closes this thread's connections that stay unused, until there are none.
+async fn sweep() {
+    loop {
+        tokio::time::sleep(IDLE / 4).await;
+        let left = WARM.with_borrow_mut(|warm| {
+            warm.kept.retain(|_, kept| {
+                kept.retain(|(since, _)| since.elapsed() < IDLE);
+                !kept.is_empty()
+            });
+            warm.swept = !warm.kept.is_empty();
+            warm.swept
+        });
+        if !left {
+            return;
+        }
+    }
+}
+
+/// Sends a request over a connection that is warm, or a new one. `owner` tells apart who may share.
+pub async fn send(
+    owner: usize,
+    connector: &HttpConnector,
+    mut request: Request<Full<Bytes>>,
+) -> Result<Response<Driven>, Error> {
+    let uri = std::mem::take(request.uri_mut());
+    let Some(authority) = uri.authority().cloned() else {
+        return Err(Error::Connect("the URL names no host".into()));
+    };
+    if let Ok(host) = HeaderValue::try_from(authority.as_str()) {
+        request.headers_mut().insert(HOST, host);
+    }
+    // The form of a request to a server rather than a proxy (RFC 9112 section 3.2.1).
+    let path = uri.path_and_query().cloned();
+    *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+    let home = Home { owner, authority };
+    let mut link = match Warm::take(&home) {
+        Some(link) => link,
+        None => connect(connector, uri).await?,
+    };
+    let response = link.sender.send_request(request);
+    tokio::pin!(response);
+    let response = poll_fn(|context| {
+        // The answer may be the last that the connection did.
+        let _ = link.drive(context);
+        response.as_mut().poll(context)
+    });
+    let (head, body) = response.await?.into_parts();
+    Ok(Response::from_parts(head, Driven { body, link: Some((home, link)) }))
+}
+
+async fn connect(connector: &HttpConnector, uri: Uri) -> Result<Link, Error> {
+    let mut connector = connector.clone();
+    let stream = connector.call(uri).await.map_err(|error| Error::Connect(error.into()))?;
+    let (sender, connection) = handshake(stream).await?;
+    let mut link = Link { sender, connection: Box::new(connection) };
+    poll_fn(|context| {
+        let _ = link.drive(context);
+        link.sender.poll_ready(context)
+    })
+    .await?;
+    Ok(link)
+}
+
+/// A body that drives its connection, and gives it back at its end.
+#[derive(Debug)]
+pub struct Driven {
+    body: Incoming,
+    link: Option<(Home, Link)>,
+}
+
+impl Driven {
+    fn give_back(&mut self) {
+        if let Some((home, mut link)) = self.link.take()
+            && link.is_idle()
+        {
+            Warm::keep(home, link);
+        }
+    }
+}
+
+impl Body for Driven {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        // What the body asks of the connection is at hand at the second look, if it is at all.
+        for _ in 0..2 {
+            if let Some((_, link)) = &mut this.link
+                && !link.drive(context)
+            {
+                this.link = None;
+            }
+            match Pin::new(&mut this.body).poll_frame(context) {
+                Poll::Pending => {}
+                Poll::Ready(None) => {
+                    this.give_back();
+                    return Poll::Ready(None);
+                }
+                frame => return frame,
+            }
+        }
+        Poll::Pending
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        if self.body.is_end_stream() {
+            self.give_back();
+        }
+    }
+}
