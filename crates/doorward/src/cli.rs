@@ -48,7 +48,8 @@ pub enum Command {
 
 #[derive(Debug, Clone, Args)]
 pub struct Serve {
-    /// Configuration: a doorward.yaml, or the JSON file of Claude, Cursor, Windsurf, VS Code.
+    /// Configuration: a doorward.yaml, or the JSON file of Claude, Cursor, Windsurf, VS Code,
+    /// or a server.json of the registry.
     /// Without it a built-in sample server is served
     #[arg(short, long, value_name = "FILE", env = "DOORWARD_CONFIG")]
     pub config: Option<PathBuf>,

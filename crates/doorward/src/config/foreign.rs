@@ -1,14 +1,15 @@
 //! The configuration files that users already have: `mcpServers` (Claude Desktop, Claude Code,
-//! Cursor, Windsurf and most others) and `servers` (VS Code), translated into the gateway's own.
+//! Cursor, Windsurf and most others) and `servers` (VS Code), translated into the gateway's own; and
+//! the registry's `server.json`, by [`registry`].
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use doorward_mcp::names;
 
-use super::Finding;
 use super::expand::Surroundings;
 use super::tree::{Content, Key, Node};
+use super::{Finding, registry};
 
 /// Keys of a server's entry that only the agent or editor itself acts upon.
 const WITHOUT_MEANING: [&str; 13] = [
@@ -27,9 +28,9 @@ const WITHOUT_MEANING: [&str; 13] = [
     "fromGalleryId",
 ];
 
-/// Whether a file is one of those: `mcpServers`, or `servers` as VS Code writes them.
+/// Whether a file is one of those: `mcpServers`, `servers` as VS Code writes them, or a `server.json`.
 pub fn is_foreign(tree: &Node) -> bool {
-    servers(tree).is_some()
+    servers(tree).is_some() || registry::is_server(tree)
 }
 
 fn servers(tree: &Node) -> Option<&Node> {
@@ -48,7 +49,7 @@ fn servers(tree: &Node) -> Option<&Node> {
 
 /// A tree of the gateway's own form, and what was noticed.
 pub fn translate(tree: &Node, around: &Surroundings) -> Result<(Node, Vec<String>), Vec<Finding>> {
-    let Some(servers) = servers(tree) else { return Ok((tree.clone(), Vec::new())) };
+    let Some(servers) = servers(tree) else { return registry::translate(tree) };
     let mut notices = Vec::new();
     let mut findings = Vec::new();
     let mut names = BTreeSet::new();

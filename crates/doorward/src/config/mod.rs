@@ -3,6 +3,7 @@
 
 mod expand;
 mod foreign;
+mod registry;
 mod report;
 mod tree;
 
