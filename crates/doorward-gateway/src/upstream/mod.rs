@@ -6,6 +6,7 @@
 pub mod about;
 mod awaited;
 mod calls;
+mod clients;
 mod connections;
 mod event_stream;
 pub mod exchange;

@@ -1,0 +1,155 @@
+//! How a gateway connects to servers: without TLS by [`connections`], with TLS by one client per thread.
+
+use std::cell::RefCell;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use doorward_mcp::error::Kind;
+use http::uri::Scheme;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{Client, ResponseFuture};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use super::connections;
+use super::http::cause_chain;
+use crate::call::Failure;
+
+type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+
+/// How a gateway connects to servers: without TLS by [`connections`](super::connections), with TLS by
+/// one client per thread, made when it is first needed. Connections are kept warm per server.
+#[derive(Debug)]
+pub struct Clients {
+    id: usize,
+    plain: HttpConnector,
+}
+
+impl Clients {
+    pub fn new(connect_timeout: Duration) -> Arc<Self> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let mut plain = HttpConnector::new();
+        plain.set_nodelay(true);
+        plain.set_connect_timeout(Some(connect_timeout));
+        Arc::new(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), plain })
+    }
+
+    /// Sends a request, and brings the head of its answer.
+    pub(super) async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+    ) -> Result<Response<Incoming>, Failure> {
+        let sent = if request.uri().scheme() == Some(&Scheme::HTTPS) {
+            let sending = self.over_tls(request);
+            sending.await.map(|response| response.map(Incoming::Shared)).map_err(|error| {
+                let reached = !error.is_connect();
+                (reached, cause_chain(&error))
+            })
+        } else {
+            let sending = connections::send(self.id, &self.plain, request).await;
+            sending.map(|response| response.map(Incoming::Driven)).map_err(|error| match error {
+                connections::Error::Connect(error) => (false, cause_chain(&*error)),
+                connections::Error::Http(error) => (true, cause_chain(&error)),
+            })
+        };
+        sent.map_err(|(reached, cause)| {
+            let (kind, message) = if reached {
+                (Kind::StreamEnded, "The server closed the connection before it answered")
+            } else {
+                (Kind::Unreachable, "The server cannot be reached")
+            };
+            Failure::new(kind, message).because(cause)
+        })
+    }
+
+    /// Sends a request by this thread's client.
+    fn over_tls(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
+        thread_local! {
+            static CLIENTS: RefCell<Vec<(usize, HttpClient)>> = const { RefCell::new(Vec::new()) };
+        }
+        CLIENTS.with_borrow_mut(|clients| {
+            if let Some((_, client)) = clients.iter().find(|(id, _)| *id == self.id) {
+                return client.request(request);
+            }
+            let client = self.build();
+            let sent = client.request(request);
+            clients.push((self.id, client));
+            sent
+        })
+    }
+
+    fn build(&self) -> HttpClient {
+        static TRUST: LazyLock<rustls::ClientConfig> = LazyLock::new(trust);
+        let mut connector = self.plain.clone();
+        connector.enforce_http(false);
+        let tls = hyper_rustls::HttpsConnectorBuilder::new()
+            .with_tls_config(TRUST.clone())
+            .https_only()
+            .enable_all_versions()
+            .wrap_connector(connector);
+        Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(60))
+            .pool_max_idle_per_host(256)
+            .build(tls)
+    }
+}
+
+/// The body of a server's answer.
+#[derive(Debug)]
+pub enum Incoming {
+    /// Of a connection that the call drives itself.
+    Driven(connections::Driven),
+    /// Of one that others may use, too.
+    Shared(hyper::body::Incoming),
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        match &mut *self {
+            Self::Driven(body) => Pin::new(body).poll_frame(context),
+            Self::Shared(body) => Pin::new(body).poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Driven(body) => body.is_end_stream(),
+            Self::Shared(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Driven(body) => body.size_hint(),
+            Self::Shared(body) => body.size_hint(),
+        }
+    }
+}
+
+/// Trusts whom the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` say otherwise.
+fn trust() -> rustls::ClientConfig {
+    let mut roots = rustls::RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "a certificate of the system's trust store cannot be read");
+    }
+    let (trusted, _) = roots.add_parsable_certificates(found.certs);
+    if trusted == 0 {
+        tracing::warn!("the system trusts no certificate: no https:// server can be reached");
+    }
+    rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
+}
