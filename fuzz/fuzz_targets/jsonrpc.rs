@@ -20,7 +20,8 @@ fuzz_target!(|data: &[u8]| {
     let theirs: serde_json::Value = serde_json::from_slice(data).expect("it was JSON");
     for member in ["id", "method", "params", "result"] {
         let (ours, theirs) = (&ours[member], &theirs[member]);
-        let nothing = |value: &serde_json::Value| value.is_null() || *value == serde_json::json!({});
+        let nothing =
+            |value: &serde_json::Value| value.is_null() || *value == serde_json::json!({});
         assert!(ours == theirs || (nothing(ours) && nothing(theirs)), "{member}: {ours} {theirs}");
     }
 });

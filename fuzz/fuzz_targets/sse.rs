@@ -29,7 +29,8 @@ fuzz_target!(|data: &[u8]| {
     let (cut, cut_too_large) = decode(stream.chunks(usize::from(*size).max(1)));
     assert_eq!(too_large, cut_too_large);
     assert_eq!(whole, cut);
-    let text: Vec<u8> = stream.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)).collect();
+    let text: Vec<u8> =
+        stream.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)).collect();
     if !text.is_empty() && text.len() < LIMIT / 2 {
         let (events, _) = decode(std::iter::once(&encode(&text, Some("1-2"))[..]));
         assert_eq!(events.len(), 1);

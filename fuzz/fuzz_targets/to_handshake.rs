@@ -7,8 +7,13 @@ use doorward_mcp::json::{Limits, scan_object};
 use doorward_mcp::{Object, Revision, RpcError, capabilities, method, translate};
 use libfuzzer_sys::fuzz_target;
 
-const METHODS: [&str; 5] =
-    [method::TOOLS_CALL, method::TOOLS_LIST, method::PROMPTS_GET, method::RESOURCES_READ, method::COMPLETE];
+const METHODS: [&str; 5] = [
+    method::TOOLS_CALL,
+    method::TOOLS_LIST,
+    method::PROMPTS_GET,
+    method::RESOURCES_READ,
+    method::COMPLETE,
+];
 
 fn is_json(object: &Object) {
     serde_json::from_slice::<serde_json::Value>(&object.to_bytes()).expect("it is JSON");

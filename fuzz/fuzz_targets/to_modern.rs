@@ -6,7 +6,7 @@ use bytes::Bytes;
 use doorward_mcp::json::{Limits, scan_object};
 use doorward_mcp::names::{Qualifier, qualified_name, split_name};
 use doorward_mcp::translate::ModernError;
-use doorward_mcp::{Object, RpcError, capabilities, meta, method, translate};
+use doorward_mcp::{Object, RpcError, capabilities, meta, method, tasks, translate};
 use libfuzzer_sys::fuzz_target;
 
 const METHODS: [&str; 6] = [
@@ -43,6 +43,15 @@ fuzz_target!(|data: &[u8]| {
     is_json(&params);
     is_json(&capabilities::client_to_modern(&object));
     is_json(&capabilities::server_to_modern(&object));
+    if let Some(created) = tasks::created_to_modern(&object) {
+        is_json(&created);
+    }
+    let mut task = object.clone();
+    tasks::to_modern(&mut task);
+    tasks::Support::hide(&mut task);
+    tasks::drop_related(&mut task);
+    is_json(&task);
+    assert_eq!(tasks::related(&task), None);
     let _ = meta::take_client(&mut object.clone());
     if let Some(error) = RpcError::read(&object)
         && let ModernError::Input(required) = translate::error_to_modern(error, Some("a:b"))

@@ -1,5 +1,5 @@
 //! Servers that lie, hang, break off, flood, and answer what was not asked: each becomes one clear
-//! error, the others go on undisturbed, and nothing is left behind (experiments 2 and 3).
+//! error, the others go on undisturbed, and nothing is left behind (experiment 3, attacks T18 and T19).
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 mod support;
