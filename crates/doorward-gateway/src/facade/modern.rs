@@ -203,13 +203,12 @@ impl Stream for CallStream {
         {
             this.run = None;
             this.last = Some(last_message(&this.id, reply));
-            // What it told last comes before its answer.
-            if let Poll::Ready(Some(event)) = this.receiver.poll_recv(context) {
-                return Poll::Ready(Some(sse::encode(&event, None)));
-            }
         }
         if this.run.is_none() {
-            return Poll::Ready(this.last.take().map(|last| sse::encode(&last, None)));
+            // What it told last comes before its answer. Asked without waiting, for a task that has
+            // done much already is told to wait though there is something at hand (tokio's coop).
+            let told = this.receiver.try_recv().ok().or_else(|| this.last.take());
+            return Poll::Ready(told.map(|text| sse::encode(&text, None)));
         }
         // The run may just have told something.
         if let Poll::Ready(Some(event)) = this.receiver.poll_recv(context) {
@@ -275,5 +274,36 @@ impl Stream for ListenStream {
             }
             Poll::Pending => this.keep_alive.poll(context).map(Some),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::StreamExt;
+
+    /// More than a task may do in one go.
+    const MANY: usize = 500;
+
+    #[tokio::test]
+    async fn the_answer_comes_after_all_that_was_told() {
+        let (sender, receiver) = mpsc::channel(MANY);
+        for number in 0..MANY {
+            sender.try_send(Bytes::from(number.to_string())).unwrap();
+        }
+        let run: Run = Box::pin(async { Ok(Reply::Result(Object::new())) });
+        let stream = CallStream {
+            id: Id::Number(1),
+            first: None,
+            run: Some(run),
+            receiver,
+            keep_alive: KeepAlive::new(Duration::from_secs(60)),
+            last: None,
+        };
+        let told: Vec<Bytes> = stream.collect().await;
+        let numbers: Vec<Bytes> =
+            (0..MANY).map(|n| Bytes::from(format!("data: {n}\n\n"))).collect();
+        assert_eq!(told[..MANY], numbers[..]);
+        assert_eq!(told.len(), MANY + 1);
     }
 }

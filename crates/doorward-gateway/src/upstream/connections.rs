@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::HOST;
 use http::uri::{Authority, Uri};
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -51,6 +51,8 @@ struct Home {
 
 #[derive(Debug)]
 struct Link {
+    /// How long it may stay unused: less than the server says that it keeps it.
+    idle: Duration,
     sender: SendRequest<Full<Bytes>>,
     connection: Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>,
 }
@@ -83,9 +85,9 @@ impl Warm {
     fn take(home: &Home) -> Option<Link> {
         WARM.with_borrow_mut(|warm| {
             let kept = warm.kept.get_mut(home)?;
-            while let Some((_, mut link)) = kept.pop() {
-                // The server may have closed it meanwhile.
-                if link.is_idle() {
+            while let Some((since, mut link)) = kept.pop() {
+                // The server may have closed it meanwhile, or be about to.
+                if since.elapsed() < link.idle && link.is_idle() {
                     return Some(link);
                 }
             }
@@ -113,7 +115,7 @@ async fn sweep() {
         tokio::time::sleep(IDLE / 4).await;
         let left = WARM.with_borrow_mut(|warm| {
             warm.kept.retain(|_, kept| {
-                kept.retain(|(since, _)| since.elapsed() < IDLE);
+                kept.retain(|(since, link)| since.elapsed() < link.idle);
                 !kept.is_empty()
             });
             warm.swept = !warm.kept.is_empty();
@@ -154,14 +156,24 @@ pub async fn send(
         response.as_mut().poll(context)
     });
     let (head, body) = response.await?.into_parts();
+    link.idle = kept_for(&head.headers).map_or(IDLE, |told| told.min(IDLE));
     Ok(Response::from_parts(head, Driven { body, link: Some((home, link)) }))
+}
+
+/// How long a server keeps a connection that nobody uses, less a second for the way, where it says so
+/// (`Keep-Alive: timeout=5`, RFC 2068 section 19.7.1.1).
+fn kept_for(headers: &HeaderMap) -> Option<Duration> {
+    let said = headers.get("keep-alive")?.to_str().ok()?;
+    let mut parts = said.split(',').filter_map(|part| part.trim().strip_prefix("timeout="));
+    let seconds: u64 = parts.next()?.parse().ok()?;
+    Some(Duration::from_secs(seconds.saturating_sub(1)))
 }
 
 async fn connect(connector: &HttpConnector, uri: Uri) -> Result<Link, Error> {
     let mut connector = connector.clone();
     let stream = connector.call(uri).await.map_err(|error| Error::Connect(error.into()))?;
     let (sender, connection) = handshake(stream).await?;
-    let mut link = Link { sender, connection: Box::new(connection) };
+    let mut link = Link { idle: IDLE, sender, connection: Box::new(connection) };
     poll_fn(|context| {
         let _ = link.drive(context);
         link.sender.poll_ready(context)
@@ -228,6 +240,28 @@ impl Drop for Driven {
     fn drop(&mut self) {
         if self.body.is_end_stream() {
             self.give_back();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_is_given_up_before_the_server_does() {
+        for (said, kept) in [
+            (Some("timeout=5"), Some(4)),
+            (Some("max=100, timeout=30"), Some(29)),
+            (Some("timeout=0"), Some(0)),
+            (Some("timeout=soon"), None),
+            (None, None),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(said) = said {
+                headers.insert("keep-alive", HeaderValue::from_static(said));
+            }
+            assert_eq!(kept_for(&headers), kept.map(Duration::from_secs), "{said:?}");
         }
     }
 }

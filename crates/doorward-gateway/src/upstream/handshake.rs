@@ -234,7 +234,7 @@ impl Run<'_> {
                         && let Some(task) = tasks::created_to_modern(&result)
                     {
                         if self.as_task == AsTask::Told {
-                            return self.server.hold(self.asked, &self.session, task).await;
+                            return self.server.hold(self.asked, &self.session, task);
                         }
                         self.wait_for(&task).await?;
                         continue;

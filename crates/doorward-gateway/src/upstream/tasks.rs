@@ -151,7 +151,7 @@ impl Held {
 
 impl Server {
     /// Keeps a task that a call has become, and tells the client of it under a name of its own.
-    pub(super) async fn hold(
+    pub(super) fn hold(
         &self,
         asked: &Asked<'_>,
         session: &Arc<Session>,
