@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use doorward_mcp::{Id, Message, Object, meta};
@@ -18,6 +18,46 @@ const SLOW_READER_GRACE: Duration = Duration::from_secs(2);
 #[derive(Debug, Default)]
 pub struct Calls {
     waiting: Mutex<HashMap<i64, Waiting>>,
+    pub logs: LogPath,
+}
+
+/// Which way a server's log messages come: on the stream of the call that caused them, or beside it on
+/// the channel that all calls share, where the call's answer may overtake them.
+#[derive(Debug, Default)]
+pub struct LogPath {
+    /// The shared channel is open beside the calls' own streams.
+    beside: AtomicBool,
+    seen_own: AtomicBool,
+    seen_beside: AtomicBool,
+    /// Calls that were answered while nothing had been seen yet.
+    unsure: AtomicUsize,
+}
+
+impl LogPath {
+    /// How many calls are waited for, before a server is taken for one that logs nothing.
+    const UNSURE: usize = 20;
+
+    pub fn open_beside(&self, open: bool) {
+        self.beside.store(open, Ordering::Relaxed);
+    }
+
+    /// A log message came on a call's own stream.
+    pub fn came_own(&self) {
+        self.seen_own.store(true, Ordering::Relaxed);
+    }
+
+    /// One came on the shared channel.
+    fn came_beside(&self) {
+        self.seen_beside.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether log messages of a call that was just answered may still be on their way.
+    fn may_lag(&self) -> bool {
+        self.beside.load(Ordering::Relaxed)
+            && (self.seen_beside.load(Ordering::Relaxed)
+                || (!self.seen_own.load(Ordering::Relaxed)
+                    && self.unsure.fetch_add(1, Ordering::Relaxed) < Self::UNSURE))
+    }
 }
 
 #[derive(Debug)]
@@ -36,6 +76,8 @@ pub struct Takes {
     pub logs: bool,
     /// The call wants progress.
     pub progress: bool,
+    /// Whose call it is; empty for the gateway's own, which tell nobody's secrets.
+    pub owner: Box<str>,
     /// The server's id of the task whose result the call waits for: requests that name it are the
     /// call's.
     pub task: Option<Arc<str>>,
@@ -47,10 +89,21 @@ pub struct Place {
     calls: Arc<Calls>,
     pub id: i64,
     pub inbox: mpsc::Receiver<Message>,
+    logs: bool,
     slow: Arc<AtomicBool>,
 }
 
 impl Place {
+    /// Whether log messages that the call wants may come after its answer.
+    pub fn may_lag(&self) -> bool {
+        self.logs && self.calls.logs.may_lag()
+    }
+
+    /// A log message came on the call's own stream.
+    pub fn logged(&self) {
+        self.calls.logs.came_own();
+    }
+
     /// The call was cut off, for its client reads too slowly.
     pub fn was_slow(&self) -> bool {
         self.slow.load(Ordering::Relaxed)
@@ -77,9 +130,10 @@ impl Calls {
     pub fn join(self: &Arc<Self>, id: i64, takes: Takes, queue: usize) -> Place {
         let (sender, inbox) = mpsc::channel(queue.max(1));
         let slow = Arc::new(AtomicBool::new(false));
+        let logs = takes.logs;
         let waiting = Waiting { inbox: sender, takes, slow: slow.clone() };
         self.waiting.lock().insert(id, waiting);
-        Place { calls: self.clone(), id, inbox, slow }
+        Place { calls: self.clone(), id, inbox, logs, slow }
     }
 
     /// Ends every wait: the channel is gone.
@@ -111,10 +165,19 @@ impl Calls {
         }
     }
 
-    /// The first of the calls that want log messages. All calls of a channel belong to callers who
-    /// may share it, so none learns what it should not.
-    pub fn log_reader(&self) -> Option<i64> {
-        self.waiting.lock().iter().filter(|(_, call)| call.takes.logs).map(|(id, _)| *id).min()
+    /// The calls that are told of a log message which names none, as on the shared channel: all that
+    /// want any, for it may be any one's. None, if calls of several callers are in flight: none may
+    /// learn what another's did (attack T18).
+    pub fn log_readers(&self) -> Vec<i64> {
+        self.logs.came_beside();
+        let waiting = self.waiting.lock();
+        let mut owners =
+            waiting.values().map(|call| &call.takes.owner).filter(|owner| !owner.is_empty());
+        let first = owners.next();
+        if owners.any(|owner| Some(owner) != first) {
+            return Vec::new();
+        }
+        waiting.iter().filter(|(_, call)| call.takes.logs).map(|(id, _)| *id).collect()
     }
 
     /// Hands a message to a call. Returns whether there is such a call.
@@ -176,6 +239,34 @@ mod tests {
         assert!(first.inbox.try_recv().is_err());
         drop(second);
         assert!(!calls.deliver(2, message()).await);
+    }
+
+    #[test]
+    fn a_server_is_waited_for_until_it_shows_where_it_logs() {
+        let path = LogPath::default();
+        assert!(!path.may_lag(), "nothing can come beside");
+        path.open_beside(true);
+        assert_eq!((0..100).filter(|_| path.may_lag()).count(), LogPath::UNSURE);
+        path.came_beside();
+        assert!(path.may_lag());
+        let path = LogPath::default();
+        path.open_beside(true);
+        path.came_own();
+        assert!(!path.may_lag());
+    }
+
+    #[test]
+    fn what_names_no_call_is_told_to_one_caller_only() {
+        let calls = Arc::new(Calls::default());
+        let of = |owner: &str, logs| Takes { owner: owner.into(), logs, ..Takes::default() };
+        let _own = calls.join(1, of("", false), 4);
+        let _first = calls.join(2, of("alice", true), 4);
+        let _second = calls.join(3, of("alice", true), 4);
+        let mut told = calls.log_readers();
+        told.sort_unstable();
+        assert_eq!(told, [2, 3]);
+        let _other = calls.join(4, of("bob", false), 4);
+        assert!(calls.log_readers().is_empty());
     }
 
     #[tokio::test]

@@ -18,6 +18,8 @@ use crate::call::{Events, Failure};
 const UNASKED: Duration = Duration::from_millis(100);
 const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(30);
+/// How long an answer waits for log messages that it may have overtaken.
+const LAG: Duration = Duration::from_millis(25);
 
 /// How long a call may go on: every sign of progress moves the deadline, up to a maximum.
 #[derive(Debug, Clone, Copy)]
@@ -70,7 +72,13 @@ enum Source {
     /// A channel shared with other calls.
     Shared { pipe: Arc<Pipe>, place: Place },
     /// Handshake-era HTTP: an own stream, and what the session's listening stream brings for it.
-    Session { session: Arc<Session>, answer: Box<Answer>, place: Place },
+    Session {
+        session: Arc<Session>,
+        answer: Box<Answer>,
+        place: Place,
+        /// The answer, while what it may have overtaken is waited for, and until when.
+        held: Option<(Box<Message>, Instant)>,
+    },
 }
 
 impl Exchange {
@@ -88,7 +96,7 @@ impl Exchange {
     }
 
     pub fn session(session: Arc<Session>, answer: Answer, place: Place) -> Self {
-        let source = Source::Session { session, answer: Box::new(answer), place };
+        let source = Source::Session { session, answer: Box::new(answer), place, held: None };
         Self {
             id: match &source {
                 Source::Session { place, .. } => place.id,
@@ -138,12 +146,33 @@ impl Exchange {
                 None if place.was_slow() => Err(slow_reader()),
                 None => Err(pipe.failure()),
             },
-            Source::Session { session, answer, place } => loop {
+            Source::Session { session, answer, place, held } => loop {
+                if let Some((_, until)) = held {
+                    let late = tokio::time::timeout_at(*until, place.inbox.recv()).await;
+                    if let Ok(Some(message)) = late {
+                        return Ok(message);
+                    }
+                }
+                if let Some((answer, _)) = held.take() {
+                    return Ok(*answer);
+                }
                 tokio::select! {
                     biased;
                     Some(message) = place.inbox.recv() => return Ok(message),
                     message = answer.next() => match message? {
-                        Some(message) => return Ok(message),
+                        Some(message @ (Message::Response { .. } | Message::Error { .. }))
+                            if place.may_lag() =>
+                        {
+                            *held = Some((Box::new(message), Instant::now() + LAG));
+                        }
+                        Some(message) => {
+                            if matches!(&message, Message::Notification { method, .. }
+                                if **method == *method::LOG)
+                            {
+                                place.logged();
+                            }
+                            return Ok(message);
+                        }
                         None if place.was_slow() => return Err(slow_reader()),
                         None => {
                             let retry = answer.retry_ms.map(Duration::from_millis);

@@ -375,6 +375,7 @@ pub(super) fn takes(asked: &Asked<'_>) -> Takes {
             && capabilities::is_interactive(&asked.client.capabilities),
         logs: asked.client.log_level.is_some(),
         progress: meta::progress_token(&asked.params).is_some(),
+        owner: asked.principal.into(),
         task: None,
     }
 }

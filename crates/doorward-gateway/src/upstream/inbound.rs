@@ -85,16 +85,17 @@ impl Inbound {
     }
 
     async fn notification(&self, method: &str, params: Object) {
-        let call = match method {
-            method::PROGRESS => of_progress(&params),
-            method::LOG => self.calls.log_reader(),
+        let calls = match method {
+            method::PROGRESS => of_progress(&params).into_iter().collect(),
+            method::LOG => self.calls.log_readers(),
             _ => match of_subscription(&params) {
-                Some(listening) => Some(listening),
+                Some(listening) => vec![listening],
                 None => return (self.unsolicited)(method, params),
             },
         };
-        if let Some(call) = call {
-            let notification = Message::Notification { method: method.into(), params };
+        for call in calls {
+            let notification =
+                Message::Notification { method: method.into(), params: params.clone() };
             self.calls.deliver(call, notification).await;
         }
     }

@@ -186,7 +186,11 @@ impl Server {
                     meta.set("progressToken", Value::number(id));
                 }
                 let text = message::request(&Id::Number(id), asked.method, &params);
-                let takes = Takes { logs: asked.client.log_level.is_some(), ..Takes::default() };
+                let takes = Takes {
+                    logs: asked.client.log_level.is_some(),
+                    owner: asked.principal.into(),
+                    ..Takes::default()
+                };
                 let place = pipe.inbound.calls.join(id, takes, self.shared.limits.queue);
                 tokio::time::timeout_at(deadline.at(), pipe.send(text))
                     .await

@@ -350,6 +350,7 @@ impl Session {
                 Ok(response) => match Answer::open(response, endpoint.bounds()).await {
                     Ok(mut stream) => {
                         pause = Duration::from_millis(200);
+                        inbound.calls.logs.open_beside(true);
                         loop {
                             let message = tokio::select! {
                                 message = stream.next() => message,
