@@ -29,6 +29,12 @@ IMPOSSIBLE = [
 ]
 
 
+def impossible(client, server, feature):
+    """The sentence that says why a feature cannot work between two, if there is one."""
+    parts = (client, server, feature)
+    return next((why for *patterns, why in IMPOSSIBLE if all(map(re.fullmatch, patterns, parts))), None)
+
+
 class Matrix:
     def __init__(self, options):
         self.options = options
@@ -143,9 +149,9 @@ class Matrix:
         # notification that is dropped when its answer is at hand already: what failed is tried once
         # more, alone, and said.
         for pair, features in results.items():
-            if all(outcome == "ok" for outcome in features.values()):
+            failed = {name: said for name, said in features.items() if said != "ok" and not impossible(*pair, name)}
+            if not failed:
                 continue
-            failed = ", ".join(f"{name}: {outcome}" for name, outcome in features.items() if outcome != "ok")
             print(f"second try of {' > '.join(pair)}, for {failed}")
             results[pair] = self.cell(pair[0], clients[pair[0]], pair[1])
         return self.report(results, servers, list(clients))
@@ -163,16 +169,12 @@ class Matrix:
                     continue
                 good, marked = 0, 0
                 for feature, outcome in features.items():
-                    why = next(
-                        (why for c, s, f, why in IMPOSSIBLE
-                         if re.fullmatch(c, client) and re.fullmatch(s, server) and re.fullmatch(f, feature)),
-                        None,
-                    )
+                    why = impossible(client, server, feature)
                     if outcome == "ok":
                         good += 1
                     elif why:
                         marked += 1
-                        noted.add(f"{client} > {server}, {feature}: {why}")
+                        noted.add(f"{client}, {feature}: {why}")
                     else:
                         wrong.append(f"{client} > {server}, {feature}: {outcome}")
                 total += good

@@ -219,6 +219,20 @@ fn the_json_of_agents_and_editors_is_served_unchanged() {
 }
 
 #[test]
+fn output_that_nobody_reads_to_its_end_is_no_error() {
+    let gateway = Gateway::start("servers: {sample: {sample: true}}");
+    let url = gateway.url("/mcp");
+    for arguments in [&["schema"][..], &["tools", "--url", &url]] {
+        let mut command = support::doorward();
+        command.args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(err(&output), "", "{arguments:?}");
+    }
+}
+
+#[test]
 fn completions_and_schema_are_printed() {
     for shell in ["bash", "zsh", "fish"] {
         assert!(out(&run(&["completions", shell], "")).contains("doorward"));

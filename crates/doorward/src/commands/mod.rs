@@ -49,6 +49,8 @@ impl Failed {
 
 impl From<std::io::Error> for Failed {
     fn from(error: std::io::Error) -> Self {
-        Self::new(Exit::Failure, error.to_string())
+        // Whoever read the output has read enough: nothing to complain of.
+        let enough = error.kind() == std::io::ErrorKind::BrokenPipe;
+        Self::new(Exit::Failure, if enough { String::new() } else { error.to_string() })
     }
 }
