@@ -92,8 +92,8 @@ fn a_server_that_hangs_and_one_that_drips_harm_nobody_else() {
         "{ended} calls timed out; p99 of the good server's {alone:?} alone, {beside:?} beside them"
     );
     assert!(ended >= 8);
-    // Machines are noisy: what is a matter of milliseconds in either case is no harm.
-    assert!(beside < alone * 2 + Duration::from_millis(25), "{alone:?}, then {beside:?}");
+    // Machines are noisy: harm would be a wait for one of the deadlines, not some milliseconds.
+    assert!(beside < alone * 2 + Duration::from_millis(100), "{alone:?}, then {beside:?}");
     wait_for("nothing is left of them", || {
         gateway.metric("doorward_calls_in_flight") == 0.0 && gateway.usage().0 <= files + 8
     });
