@@ -123,6 +123,7 @@ impl Gateway {
         let current = self.settings.load();
         for (key, differs) in [
             ("listen", settings.listen != current.listen),
+            ("tls", settings.tls != current.tls),
             ("admin", settings.admin != current.admin),
             ("limits", settings.limits != current.limits),
             ("timeouts", settings.timeouts != current.timeouts),

@@ -23,6 +23,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -40,6 +41,8 @@ pub struct Door {
     pub closing: CancellationToken,
     /// Open connections.
     pub connections: TaskTracker,
+    /// Spoken with clients, where it is.
+    pub tls: Option<Arc<rustls::ServerConfig>>,
     /// Who serves the connections, in turn: each from its first byte to its last.
     pub workers: Arc<[Handle]>,
 }
@@ -79,8 +82,17 @@ where
         let Ok(stream) = stream.into_std() else { continue };
         let serving = async move {
             // Registered anew, with the worker's own reactor.
-            if let Ok(stream) = TcpStream::from_std(stream) {
-                connection(stream, door, handler, place).await;
+            let Ok(stream) = TcpStream::from_std(stream) else { return };
+            let Ok(local) = stream.local_addr() else { return };
+            let _ = stream.set_nodelay(true);
+            let Some(tls) = door.tls.clone() else {
+                return connection(stream, local, door, handler, place).await;
+            };
+            let accepting = TlsAcceptor::from(tls).accept(stream);
+            match tokio::time::timeout(door.timeouts.headers.0, accepting).await {
+                Ok(Ok(stream)) => connection(stream, local, door, handler, place).await,
+                Ok(Err(error)) => tracing::debug!(%error, "a client's TLS handshake failed"),
+                Err(_) => tracing::debug!("a client's TLS handshake took too long"),
             }
         };
         match worker {
@@ -90,16 +102,20 @@ where
     }
 }
 
-async fn connection<H, A, B>(stream: TcpStream, door: Door, handler: H, place: OwnedSemaphorePermit)
-where
+async fn connection<S, H, A, B>(
+    stream: S,
+    local: SocketAddr,
+    door: Door,
+    handler: H,
+    place: OwnedSemaphorePermit,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(SocketAddr, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
     B: Answering<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
         + 'static,
 {
-    let Ok(local) = stream.local_addr() else { return };
-    let _ = stream.set_nodelay(true);
     let written = Arc::new(Written::default());
     let leaving: Arc<Mutex<Option<Leaving>>> = Arc::default();
     let (watched, left) = (written.clone(), leaving.clone());

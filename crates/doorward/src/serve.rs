@@ -2,9 +2,11 @@
 //! gracefully.
 
 mod reload;
+mod tls;
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::tls::Tls;
 use crate::cli::{Admin, Serve};
 use crate::commands::{Exit, Failed};
 use crate::{config, logging, terminal};
@@ -104,6 +107,12 @@ fn overridden(mut settings: Settings, options: &Serve) -> Settings {
         Some(Admin::Off) => settings.admin = None,
         Some(Admin::At(address)) => settings.admin = Some(address),
     }
+    // What the file names stands beside it.
+    let folder = options.config.as_deref().and_then(Path::parent);
+    if let (Some(tls), Some(folder)) = (&mut settings.tls, folder) {
+        tls.cert = folder.join(&tls.cert);
+        tls.key = folder.join(&tls.key);
+    }
     settings
 }
 
@@ -120,9 +129,11 @@ async fn serve(
         Some(address) => Some(bind(address, "--admin").await?),
         None => None,
     };
+    let tls = settings.tls.as_ref().map(Tls::start).transpose();
+    let tls = tls.map_err(|why| Failed::new(Exit::Config, format!("tls: {why}")))?;
     let gateway = Gateway::start(settings)
         .map_err(|error| Failed::new(Exit::Failure, format!("no randomness: {error}")))?;
-    let doors = Doors::open(&gateway, main, admin, &workers)?;
+    let doors = Doors::open(&gateway, main, admin, tls, &workers)?;
     welcome(&doors, options.config.is_none());
     let watched = reload::Watch::start(&gateway, &options, text);
     signals.wait(&watched).await;
@@ -154,6 +165,7 @@ async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failed> {
 struct Doors {
     main: SocketAddr,
     admin: Option<SocketAddr>,
+    tls: Option<Tls>,
     closing: CancellationToken,
     admin_closing: CancellationToken,
     clients: TaskTracker,
@@ -166,11 +178,13 @@ impl Doors {
         gateway: &Arc<Gateway>,
         main: TcpListener,
         admin: Option<TcpListener>,
+        tls: Option<Tls>,
         workers: &Arc<[Handle]>,
     ) -> Result<Self, Failed> {
         let doors = Self {
             main: main.local_addr()?,
             admin: admin.as_ref().map(TcpListener::local_addr).transpose()?,
+            tls,
             closing: CancellationToken::new(),
             admin_closing: CancellationToken::new(),
             clients: TaskTracker::new(),
@@ -183,13 +197,15 @@ impl Doors {
             timeouts: settings.timeouts.clone(),
             closing: closing.clone(),
             connections: connections.clone(),
+            tls: None,
             workers: workers.clone(),
         };
         let handler = {
             let gateway = gateway.clone();
             move |local, request| facade::handle(gateway.clone(), local, request)
         };
-        let clients = door(&doors.closing, &doors.clients);
+        let spoken = doors.tls.as_ref().map(|tls| tls.config.clone());
+        let clients = Door { tls: spoken, ..door(&doors.closing, &doors.clients) };
         doors.accepting.spawn(listener::serve(main, clients, handler));
         if let Some(admin) = admin {
             let router = admin::router(gateway.clone());
@@ -208,9 +224,10 @@ impl Doors {
 fn welcome(doors: &Doors, sample: bool) {
     let bold = |text: &str| terminal::paint(text, "1", terminal::color()).into_owned();
     let Doors { main, admin, .. } = doors;
-    let url = format!("http://{main}/mcp");
+    let scheme = if doors.tls.is_some() { "https" } else { "http" };
+    let url = format!("{scheme}://{main}/mcp");
     let mut text = format!(
-        "Doorward {}\n\n  MCP endpoint  {}\n  HTTP+SSE      http://{main}/sse\n",
+        "Doorward {}\n\n  MCP endpoint  {}\n  HTTP+SSE      {scheme}://{main}/sse\n",
         env!("CARGO_PKG_VERSION"),
         bold(&url)
     );

@@ -26,6 +26,8 @@ pub struct Settings {
     pub listen: SocketAddr,
     /// Where health, metrics and the state of the servers are told; `null` switches it off.
     pub admin: Option<SocketAddr>,
+    /// Clients connect by TLS. When absent, without.
+    pub tls: Option<TlsFiles>,
     /// Host names, beside loopback ones, under which clients may address the gateway.
     pub allowed_hosts: Vec<String>,
     /// Web origins, beside loopback ones, whose pages may call the gateway, such as
@@ -46,6 +48,7 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7300)),
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 7301))),
+            tls: None,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             servers: BTreeMap::new(),
@@ -54,6 +57,17 @@ impl Default for Settings {
             state_key: None,
         }
     }
+}
+
+/// The gateway's certificate and its key, in PEM form. The files are read again when they change; a
+/// relative path is relative to the configuration file's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The certificate, and those that lead from it to one that clients trust.
+    pub cert: PathBuf,
+    /// The private key: PKCS #8, PKCS #1 or SEC 1.
+    pub key: PathBuf,
 }
 
 /// One server: an URL or a command, never both.

@@ -1,0 +1,180 @@
+//! Clients that connect by TLS, and a certificate that is replaced while they do.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
+
+mod support;
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use serde_json::{Value, json};
+use support::client::Modern;
+use support::{Gateway, PATIENCE, doorward, wait_for};
+
+type Tls = StreamOwned<ClientConnection, TcpStream>;
+
+/// A folder with a certificate and its key, and a gateway that shows it.
+struct World {
+    gateway: Gateway,
+    folder: tempfile::TempDir,
+}
+
+fn made(file: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/tls").join(file)
+}
+
+/// Puts one of the certificates in place, as a whole.
+fn put(folder: &Path, name: &str) {
+    for kind in ["key", "pem"] {
+        let new = folder.join(format!("new.{kind}"));
+        std::fs::copy(made(&format!("{name}.{kind}")), &new).unwrap();
+        std::fs::rename(new, folder.join(format!("server.{kind}"))).unwrap();
+    }
+}
+
+impl World {
+    fn new(more: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        put(folder.path(), "first");
+        let at = folder.path().display();
+        let gateway = Gateway::start(&format!(
+            "tls: {{cert: {at}/server.pem, key: {at}/server.key}}\n{more}\nservers: {{sample: {{sample: true}}}}"
+        ));
+        Self { gateway, folder }
+    }
+
+    fn connect(&self) -> Tls {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(made("ca.pem")).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("localhost").unwrap();
+        let client = ClientConnection::new(Arc::new(config), name).unwrap();
+        let socket = TcpStream::connect(&self.gateway.address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut tls = StreamOwned::new(client, socket);
+        while tls.conn.is_handshaking() {
+            tls.conn.complete_io(&mut tls.sock).unwrap();
+        }
+        tls
+    }
+
+    /// Whose certificate is shown to who connects now.
+    fn shows(&self, name: &str) -> bool {
+        let expected = CertificateDer::from_pem_file(made(&format!("{name}.pem"))).unwrap();
+        self.connect().conn.peer_certificates().unwrap()[0] == expected
+    }
+
+    fn send(&self, tls: &mut Tls, method: &str, params: Value) {
+        let body = Modern::new(&self.gateway, "/mcp").body(method, params);
+        let headers: String = Modern::headers(&body)
+            .into_iter()
+            .map(|(name, value)| format!("{name}: {value}\r\n"))
+            .collect();
+        let body = body.to_string();
+        let head = format!(
+            "POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+             accept: application/json, text/event-stream\r\n{headers}content-length: {}\r\n\r\n",
+            body.len()
+        );
+        tls.write_all(format!("{head}{body}").as_bytes()).unwrap();
+    }
+}
+
+/// Reads until a text has come.
+fn until(tls: &mut Tls, wanted: &str) {
+    let (mut text, mut piece) = (String::new(), [0; 4096]);
+    while !text.contains(wanted) {
+        let read = tls.read(&mut piece).unwrap();
+        assert!(read > 0, "ended before '{wanted}': {text}");
+        text.push_str(&String::from_utf8_lossy(&piece[..read]));
+    }
+}
+
+fn call(world: &World, tls: &mut Tls) {
+    world.send(
+        tls,
+        "tools/call",
+        json!({ "name": "sample__add", "arguments": { "a": 20, "b": 3 } }),
+    );
+    until(tls, "\"23\"");
+}
+
+#[test]
+fn calls_and_streams_go_over_tls_and_not_without() {
+    let world = World::new("");
+    let mut tls = world.connect();
+    call(&world, &mut tls);
+    call(&world, &mut tls);
+    let filter = json!({ "notifications": { "resourceSubscriptions": ["sample+sample://clock"] } });
+    world.send(&mut tls, "subscriptions/listen", filter);
+    until(&mut tls, "notifications/subscriptions/acknowledged");
+    until(&mut tls, "notifications/resources/updated");
+    let mut plain = TcpStream::connect(&world.gateway.address).unwrap();
+    plain.write_all(b"GET /mcp HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    let _ = plain.read_to_end(&mut answer);
+    assert!(!answer.starts_with(b"HTTP"), "{}", String::from_utf8_lossy(&answer));
+}
+
+#[test]
+fn a_new_certificate_is_shown_without_a_restart_and_a_bad_one_is_not() {
+    let world = World::new("");
+    let mut open = world.connect();
+    assert!(world.shows("first"));
+    put(world.folder.path(), "second");
+    wait_for("the new certificate is shown", || world.shows("second"));
+    call(&world, &mut open);
+    std::fs::write(world.folder.path().join("server.pem"), "no certificate").unwrap();
+    wait_for("it is refused", || world.gateway.logged("the new certificate is refused"));
+    assert!(world.shows("second"));
+    put(world.folder.path(), "first");
+    wait_for("a good one is taken again", || world.shows("first"));
+}
+
+#[test]
+fn who_does_not_shake_hands_is_cut_off_and_holds_up_nobody() {
+    let world = World::new("timeouts: {headers: 1s}");
+    let mut silent: Vec<TcpStream> =
+        (0..50).map(|_| TcpStream::connect(&world.gateway.address).unwrap()).collect();
+    call(&world, &mut world.connect());
+    let began = Instant::now();
+    for socket in &mut silent {
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        match socket.read(&mut [0; 16]) {
+            Ok(0) => {}
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
+}
+
+#[test]
+fn files_that_hold_no_certificate_are_said_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "first");
+    let config = folder.path().join("doorward.yaml");
+    // The key of another certificate, named relative to the configuration file.
+    std::fs::copy(made("second.key"), folder.path().join("other.key")).unwrap();
+    for (key, said) in
+        [("other.key", "other.key"), ("none.key", "none.key"), ("server.pem", "server.pem")]
+    {
+        let text =
+            format!("listen: 127.0.0.1:0\nadmin: null\ntls: {{cert: server.pem, key: {key}}}\n");
+        std::fs::write(&config, text).unwrap();
+        let output = doorward().args(["serve", "--config"]).arg(&config).output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(3), "{error}");
+        assert!(error.contains("tls: ") && error.contains(said), "{error}");
+    }
+}
