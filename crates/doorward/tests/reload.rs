@@ -34,6 +34,35 @@ fn servers_come_and_go_and_who_listens_is_told() {
 }
 
 #[test]
+fn a_file_may_be_replaced_and_be_a_link_through_another() {
+    let gateway = Gateway::start("servers: {sample: {sample: true}}");
+    let folder = gateway.folder.path();
+    let client = Modern::new(&gateway, "/mcp");
+    let offers = |tool: &str| client.call(tool, json!({ "a": 1, "b": 1 })).code() == 0;
+    let version = |name: &str| {
+        let inner = folder.join(name);
+        std::fs::create_dir(&inner).unwrap();
+        let text = format!("servers: {{{}: {{sample: true}}}}", name.trim_start_matches('.'));
+        std::fs::write(inner.join("doorward.yaml"), text).unwrap();
+        let link = folder.join("new");
+        std::os::unix::fs::symlink(name, &link).unwrap();
+        std::fs::rename(link, folder.join("..data")).unwrap();
+    };
+    // As a configuration map is mounted.
+    version("..one");
+    let link = folder.join("new");
+    std::os::unix::fs::symlink("..data/doorward.yaml", &link).unwrap();
+    std::fs::rename(link, &gateway.config).unwrap();
+    wait_for("the link is followed", || offers("one__add"));
+    version("..two");
+    wait_for("the new version is taken", || offers("two__add"));
+    // As editors save.
+    std::fs::write(folder.join("saved~"), "servers: {three: {sample: true}}").unwrap();
+    std::fs::rename(folder.join("saved~"), &gateway.config).unwrap();
+    wait_for("the saved file is taken", || offers("three__add"));
+}
+
+#[test]
 fn a_bad_file_is_refused_with_its_reasons() {
     let gateway = Gateway::start("servers: {sample: {sample: true}}");
     let client = Modern::new(&gateway, "/mcp");

@@ -66,15 +66,22 @@ async fn nothing_to_read(wake: Arc<Notify>) {
 /// Watches the folder: editors and configuration maps replace the file rather than write into it.
 fn watch(path: &Path, wake: Arc<Notify>) -> Option<notify::RecommendedWatcher> {
     let path = std::path::absolute(path).ok()?;
-    let folder = path.parent()?;
+    let folder = path.parent()?.to_owned();
+    let name = path.file_name()?.to_owned();
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // What changed is found out by reading: the file may be a link to one elsewhere.
-        if event.is_ok_and(|event| !event.kind.is_access()) {
+        // Others may write into the folder all the time. Configuration maps change the link `..data`,
+        // which the file is a link through; what has changed is found out by reading.
+        let concerns = |path: &PathBuf| {
+            path.file_name().is_none_or(|it| it == name || it.as_encoded_bytes().starts_with(b".."))
+        };
+        if event.is_ok_and(|event| {
+            !event.kind.is_access() && (event.paths.is_empty() || event.paths.iter().any(concerns))
+        }) {
             wake.notify_one();
         }
     });
     let watched = watcher.and_then(|mut watcher| {
-        watcher.watch(folder, RecursiveMode::NonRecursive)?;
+        watcher.watch(&folder, RecursiveMode::NonRecursive)?;
         Ok(watcher)
     });
     watched
