@@ -119,14 +119,10 @@ async fn post(gateway: Arc<Gateway>, portal: Portal, request: Request<Incoming>)
         Ok(text) => text,
         Err((status, error)) => return error_response(status, None, &error),
     };
-    if gateway.shared.memory.is_short() {
-        match Message::parse(&text, gateway.shared.limits.json()) {
-            Ok(Message::Request { id, .. }) => return short_of_memory(Some(&id)),
-            Err(_) if is_batch(&text) => return short_of_memory(None),
-            _ => {}
-        }
-    }
     if is_batch(&text) {
+        if gateway.shared.memory.is_short() {
+            return short_of_memory(None);
+        }
         return handshake::post_batch(gateway, portal, &head.headers, &text).await;
     }
     let message = match parse(&gateway, &text) {
@@ -191,16 +187,28 @@ fn short_of_memory(id: Option<&Id>) -> Response<Body> {
     let failure = Failure::new(Kind::Overloaded, "The gateway is short of memory");
     let Refusal { error, .. } = refusal(failure.into(), "", &CallId::next().to_string());
     let mut response = error_response(StatusCode::SERVICE_UNAVAILABLE, id, &error);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+    ask_to_come_back(&mut response);
     response
 }
 
-/// The one message of a body, or what a client is told of one that cannot be read.
+/// Says when what is too much now may be tried again, in seconds.
+fn ask_to_come_back(response: &mut Response<Body>) {
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
+}
+
+/// The one message of a body, or what a client is told of one that cannot be read, or of a request
+/// that cannot be taken while memory is short.
 fn parse(gateway: &Gateway, text: &Bytes) -> Result<Message, Box<Response<Body>>> {
-    Message::parse(text, gateway.shared.limits.json()).map_err(|invalid| {
-        let (id, error) = (invalid.id(), invalid.error());
-        Box::new(error_response(StatusCode::BAD_REQUEST, id.as_ref(), &error))
-    })
+    match Message::parse(text, gateway.shared.limits.json()) {
+        Ok(Message::Request { id, .. }) if gateway.shared.memory.is_short() => {
+            Err(Box::new(short_of_memory(Some(&id))))
+        }
+        Ok(message) => Ok(message),
+        Err(invalid) => {
+            let (id, error) = (invalid.id(), invalid.error());
+            Err(Box::new(error_response(StatusCode::BAD_REQUEST, id.as_ref(), &error)))
+        }
+    }
 }
 
 /// A body is JSON, and the client takes both forms of answer.

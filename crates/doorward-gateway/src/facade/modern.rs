@@ -147,7 +147,7 @@ fn answer(
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
             let mut response = error_response(status, Some(&id), &error);
             if matches!(status.as_u16(), 429 | 503) {
-                response.headers_mut().insert("retry-after", HeaderValue::from_static("5"));
+                super::ask_to_come_back(&mut response);
             }
             response
         }

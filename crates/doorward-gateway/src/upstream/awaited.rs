@@ -11,6 +11,7 @@ use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, RpcError, Value, capabilities, meta, method, tasks};
 
 use super::exchange::Deadline;
+use super::handshake::client_gone;
 use super::modern::{Way, cannot_answer, check_questions, invalid};
 use super::state::State;
 use super::{Asked, Server};
@@ -82,7 +83,7 @@ impl Server {
             return Ok(result);
         }
         let task = result.string("taskId").unwrap_or_default().into_owned();
-        self.follow_task(way, asked, task, Vec::new(), events).await
+        self.follow(self.awaited(way, asked, task)?, asked, Vec::new(), events).await
     }
 
     /// Goes on with a task whose questions the client has answered.
@@ -94,7 +95,7 @@ impl Server {
         mut answered: Vec<String>,
         events: &Events,
     ) -> Result<Object, CallError> {
-        let awaited = self.awaited(way, asked, task.clone())?;
+        let awaited = self.awaited(way, asked, task)?;
         if let Some((_, error)) = asked.refused.first() {
             return Err(cannot_answer(error));
         }
@@ -105,18 +106,6 @@ impl Server {
         let mut params = Object::new();
         params.set(interaction::INPUT_RESPONSES, responses);
         awaited.ask(method::TASKS_UPDATE, params).await?;
-        self.follow(awaited, asked, answered, events).await
-    }
-
-    async fn follow_task(
-        &self,
-        way: &Way,
-        asked: &Asked<'_>,
-        task: String,
-        answered: Vec<String>,
-        events: &Events,
-    ) -> Result<Object, CallError> {
-        let awaited = self.awaited(way, asked, task)?;
         self.follow(awaited, asked, answered, events).await
     }
 
@@ -143,11 +132,11 @@ impl Server {
         let mut deadline = asked.deadline;
         let mut told = Told::default();
         loop {
-            let mut state = awaited.ask(method::TASKS_GET, Object::new()).await?;
+            let state = awaited.ask(method::TASKS_GET, Object::new()).await?;
             let status = state.string("status").unwrap_or_default().into_owned();
             if tasks::is_over(&status) {
                 awaited.open = false;
-                return ended(&status, &mut state);
+                return ended(&status, &state);
             }
             deadline.extend();
             told.tell(&state, asked, events).await?;
@@ -176,7 +165,7 @@ fn knowing(client: &Client) -> Client {
 }
 
 /// What became of a task.
-fn ended(status: &str, state: &mut Object) -> Result<Object, CallError> {
+fn ended(status: &str, state: &Object) -> Result<Object, CallError> {
     match status {
         "completed" => {
             let result = state.object("result").map(std::borrow::Cow::into_owned);
@@ -222,7 +211,6 @@ impl Told {
         params.set("progress", Value::number(self.count));
         params.set("message", text.as_str());
         self.last = Some(text);
-        let gone = || Failure::new(Kind::Closing, "The client does not wait any more");
-        events.notify(method::PROGRESS, &params).await.map_err(|_| gone().into())
+        events.notify(method::PROGRESS, &params).await.map_err(|_| client_gone())
     }
 }

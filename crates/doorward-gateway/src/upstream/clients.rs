@@ -96,8 +96,8 @@ impl Clients {
             .wrap_connector(connector);
         Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(60))
-            .pool_max_idle_per_host(256)
+            .pool_idle_timeout(connections::IDLE)
+            .pool_max_idle_per_host(connections::MOST)
             .build(tls)
     }
 }

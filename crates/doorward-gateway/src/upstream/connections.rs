@@ -25,8 +25,8 @@ use tokio::net::TcpStream;
 use tower::Service;
 
 /// How long a connection is kept that nobody uses, and how many of one thread's to one server.
-const IDLE: Duration = Duration::from_secs(60);
-const MOST: usize = 256;
+pub const IDLE: Duration = Duration::from_secs(60);
+pub const MOST: usize = 256;
 
 /// Why a request got no answer.
 #[derive(Debug)]

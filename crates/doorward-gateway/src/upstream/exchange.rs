@@ -43,6 +43,11 @@ impl Deadline {
         self.at
     }
 
+    /// What is left of it.
+    pub fn left(&self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+
     /// The same allowance again, from now: for a call that waited for its client.
     pub fn restart(&mut self) {
         let longest = self.last.saturating_duration_since(self.at).max(self.idle);

@@ -392,6 +392,6 @@ pub(super) fn of_send(error: SendError) -> CallError {
     }
 }
 
-fn client_gone() -> CallError {
+pub(super) fn client_gone() -> CallError {
     Failure::new(Kind::Closing, "The client does not wait any more").into()
 }

@@ -11,6 +11,7 @@ use http::{HeaderName, HeaderValue};
 
 use super::calls::{Takes, of_progress};
 use super::exchange::{Deadline, Exchange};
+use super::handshake::client_gone;
 use super::http::{Answer, Endpoint, mirrored_headers};
 use super::pipe::Pipe;
 use super::state::{State, names_a_task, refused};
@@ -148,11 +149,7 @@ impl Server {
                         _ => {}
                     }
                     if events.notify(&method, &params).await.is_err() {
-                        return Err(Failure::new(
-                            Kind::Closing,
-                            "The client does not wait any more",
-                        )
-                        .into());
+                        return Err(client_gone());
                     }
                 }
                 Message::Request { id, .. } => {

@@ -343,8 +343,8 @@ impl Server {
 
     /// Cancels a task. One that is over already stays as it is.
     async fn cancel(&self, task: &Task, asked: &Asked<'_>) -> Result<Object, CallError> {
-        let within = asked.deadline.at().saturating_duration_since(Instant::now());
-        match task.session.ask(method::TASKS_CANCEL, tasks::named(&task.id), within).await {
+        let params = tasks::named(&task.id);
+        match task.session.ask(method::TASKS_CANCEL, params, asked.deadline.left()).await {
             Ok(_) => Ok(acknowledged()),
             Err(SendError::Rpc(_)) => fetch(task, asked.deadline).await.map(|_| acknowledged()),
             Err(error) => Err(of_send(error)),
@@ -354,8 +354,7 @@ impl Server {
 
 /// The task as the server tells it.
 async fn fetch(task: &Task, deadline: Deadline) -> Result<Object, CallError> {
-    let within = deadline.at().saturating_duration_since(Instant::now());
-    match task.session.ask(method::TASKS_GET, tasks::named(&task.id), within).await {
+    match task.session.ask(method::TASKS_GET, tasks::named(&task.id), deadline.left()).await {
         Ok(state) => Ok(state),
         Err(SendError::Rpc(error)) if error.code == code::INVALID_PARAMS => Err(unknown().into()),
         Err(error) => Err(of_send(error)),

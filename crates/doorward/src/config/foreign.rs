@@ -73,7 +73,7 @@ pub fn translate(tree: &Node, around: &Surroundings) -> Result<(Node, Vec<String
 }
 
 /// A name the gateway can take that no other server of the file has.
-fn unused_name(wanted: &str, taken: &mut BTreeSet<String>) -> String {
+pub fn unused_name(wanted: &str, taken: &mut BTreeSet<String>) -> String {
     let base =
         if names::is_server_name(wanted) { wanted.into() } else { names::server_name_from(wanted) };
     let mut name = base.clone();

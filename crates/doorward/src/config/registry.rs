@@ -1,9 +1,10 @@
 //! The `server.json` of the MCP registry: how its author says a server is reached or run, translated
 //! into the gateway's own form. What the user must still say comes from the environment.
 
-use doorward_mcp::names;
+use std::collections::BTreeSet;
 
 use super::Finding;
+use super::foreign::unused_name;
 use super::tree::{Content, Key, Node, Place};
 
 /// Whether a file describes one server as the registry does.
@@ -15,12 +16,7 @@ pub fn is_server(tree: &Node) -> bool {
 /// first package that a program at hand can run.
 pub fn translate(tree: &Node) -> Result<(Node, Vec<String>), Vec<Finding>> {
     let full = text(tree, "name").unwrap_or_default();
-    let short = full.rsplit('/').next().unwrap_or(full);
-    let name = if names::is_server_name(short) {
-        short.to_owned()
-    } else {
-        names::server_name_from(short)
-    };
+    let name = unused_name(full.rsplit('/').next().unwrap_or(full), &mut BTreeSet::new());
     let (remotes, packages) = (items(tree, "remotes"), items(tree, "packages"));
     let mut entry = Entry { fields: Vec::new(), notices: Vec::new() };
     let chosen = if let Some(remote) = remotes.first() {

@@ -285,10 +285,7 @@ impl Modern {
     }
 
     pub fn open(&self, body: &Value) -> Stream {
-        let headers = Self::headers(body);
-        let mut all: Vec<(&str, &str)> = JSON.to_vec();
-        all.extend(headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
-        open(&self.address, "POST", &self.path, &all, body.to_string().as_bytes()).unwrap()
+        read_head(self.begin(body)).unwrap()
     }
 
     /// Sends a request, and reads nothing.
@@ -388,8 +385,7 @@ impl Handshake {
     }
 
     pub fn open_stream(&self, body: &Value) -> Stream {
-        open(&self.address, "POST", &self.path, &self.headers(), body.to_string().as_bytes())
-            .unwrap()
+        read_head(self.begin(body)).unwrap()
     }
 
     pub fn ask(&self, id: i64, method: &str, params: Value) -> Answer {
