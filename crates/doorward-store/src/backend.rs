@@ -1,0 +1,235 @@
+//! Where things are kept: opening a database, and bringing it up to date.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Row, Transaction};
+
+use crate::{Error, Result};
+
+static MIGRATIONS: Migrator = sqlx::migrate!();
+
+/// How long a connection is waited for, and a lock of SQLite's.
+const PATIENCE: Duration = Duration::from_secs(5);
+const CONNECTIONS: u32 = 4;
+/// Two that start together may both want to bring the same file up to date.
+const ATTEMPTS: usize = 5;
+
+/// A database: `sqlite:PATH` or `postgres://…`.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Location {
+    Sqlite(PathBuf),
+    /// The URL may hold a password, and is never shown.
+    Postgres(String),
+}
+
+impl FromStr for Location {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        if let Some(path) = text.strip_prefix("sqlite:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            if path.is_empty() {
+                return Err("'sqlite:' needs the path of a file".into());
+            }
+            return Ok(Self::Sqlite(path.into()));
+        }
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self::Postgres(text.into()));
+        }
+        Err("expected sqlite:PATH or postgres://USER@HOST/DATABASE".into())
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(url) => {
+                let host = url.rsplit_once('@').map_or(url.as_str(), |(_, host)| host);
+                write!(f, "postgres://{}", host.split('?').next().unwrap_or_default())
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Why a database cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{location}: {cause}")]
+    Unreachable { location: Location, cause: String },
+    #[error(
+        "{location} was written by a newer doorward (its migration {found} is unknown here): \
+         use that version, or restore a copy from before"
+    )]
+    Newer { location: Location, found: i64 },
+    #[error("{location} cannot be brought up to date: {cause}")]
+    Migration { location: Location, cause: String },
+}
+
+/// An open database, up to date.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(crate) pool: AnyPool,
+    location: Location,
+}
+
+impl Store {
+    /// Opens a database, makes it where it is a file that is not there, and brings it up to date.
+    pub async fn open(location: &Location) -> std::result::Result<Self, OpenError> {
+        sqlx::any::install_default_drivers();
+        let unreachable = |cause: &dyn fmt::Display| OpenError::Unreachable {
+            location: location.clone(),
+            cause: cause.to_string(),
+        };
+        let (url, is_sqlite) = match location {
+            Location::Sqlite(path) => {
+                prepare(path).map_err(|error| unreachable(&error))?;
+                (sqlite_url(path), true)
+            }
+            Location::Postgres(url) => (url.clone(), false),
+        };
+        let options =
+            AnyConnectOptions::from_str(&url).map_err(|error| unreachable(&Plain(&error)))?;
+        // By itself first, for a pool tries again and again and then knows no reason.
+        let first = async {
+            let mut connection = AnyConnection::connect_with(&options).await?;
+            settle(&mut connection, is_sqlite).await?;
+            connection.close().await
+        };
+        match tokio::time::timeout(PATIENCE, first).await {
+            Ok(connected) => connected.map_err(|error| unreachable(&Plain(&error)))?,
+            Err(_) => return Err(unreachable(&"no answer within 5 s")),
+        }
+        let pool = AnyPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .min_connections(0)
+            .acquire_timeout(PATIENCE)
+            .idle_timeout(Duration::from_secs(60))
+            .after_connect(move |connection, _| Box::pin(settle(connection, is_sqlite)))
+            .connect_with(options)
+            .await
+            .map_err(|error| unreachable(&Plain(&error)))?;
+        let store = Self { pool, location: location.clone() };
+        store.bring_up_to_date().await?;
+        Ok(store)
+    }
+
+    async fn bring_up_to_date(&self) -> std::result::Result<(), OpenError> {
+        let mut attempt = 1;
+        loop {
+            let location = self.location.clone();
+            match MIGRATIONS.run(&self.pool).await {
+                Ok(()) => return Ok(()),
+                Err(MigrateError::VersionMissing(found)) => {
+                    return Err(OpenError::Newer { location, found });
+                }
+                Err(error) if attempt == ATTEMPTS => {
+                    return Err(OpenError::Migration { location, cause: error.to_string() });
+                }
+                Err(_) => tokio::time::sleep(Duration::from_millis(100 * attempt as u64)).await,
+            }
+            attempt += 1;
+        }
+    }
+
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// Counts the changes of everything that is kept here.
+    pub async fn revision(&self) -> Result<i64> {
+        let row = sqlx::query("SELECT n FROM revision").fetch_one(&self.pool).await?;
+        Ok(row.try_get(0)?)
+    }
+
+    /// Begins a change; it counts once it is committed. Changes come one after the other.
+    pub(crate) async fn change(&self) -> Result<Transaction<'static, Any>> {
+        let begin = match self.location {
+            // Else two that have both read fail when both want to write.
+            Location::Sqlite(_) => "BEGIN IMMEDIATE",
+            Location::Postgres(_) => "BEGIN",
+        };
+        let mut change = self.pool.begin_with(begin).await?;
+        sqlx::query("UPDATE revision SET n = n + 1").execute(&mut *change).await?;
+        Ok(change)
+    }
+
+    pub async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// What every connection begins with.
+async fn settle(connection: &mut AnyConnection, is_sqlite: bool) -> sqlx::Result<()> {
+    if is_sqlite {
+        let pragmas = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
+                       PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
+        connection.execute(pragmas).await?;
+    }
+    Ok(())
+}
+
+/// A database's error without the URL that some of them repeat.
+struct Plain<'a>(&'a sqlx::Error);
+
+impl fmt::Display for Plain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            sqlx::Error::Configuration(_) => f.write_str("the URL cannot be read"),
+            sqlx::Error::PoolTimedOut => f.write_str("no answer within 5 s"),
+            error => error.fmt(f),
+        }
+    }
+}
+
+/// The file is its owner's alone, from the first byte on.
+fn prepare(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
+}
+
+fn sqlite_url(path: &Path) -> String {
+    let mut url = String::from("sqlite://");
+    for byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'/' | b'.' | b'-' | b'_' | b'~' => url.push(char::from(*byte)),
+            byte if byte.is_ascii_alphanumeric() => url.push(char::from(*byte)),
+            byte => url.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    url
+}
+
+impl Error {
+    pub(crate) fn absent(what: &'static str, name: &str) -> Self {
+        Self::Absent { what, name: name.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_location_never_shows_its_password() {
+        let location: Location =
+            "postgres://me:hunter2@db.example/doorward?x=hunter2".parse().unwrap();
+        assert_eq!(format!("{location:?}"), "postgres://db.example/doorward");
+        assert!("mysql://a".parse::<Location>().is_err());
+        assert!("sqlite:".parse::<Location>().is_err());
+    }
+}

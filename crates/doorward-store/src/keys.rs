@@ -1,0 +1,295 @@
+//! API keys: `dwk_<id>_<secret>`. The id finds the key; of the secret only a hash is kept.
+
+use std::fmt;
+
+use aws_lc_rs::{constant_time, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use crate::{Entry, Error, Kind, NotAName, Result, Store, now};
+
+/// What a key begins with, so that scanners of secrets find it.
+const PREFIX: &str = "dwk_";
+/// Characters of an id, and bytes of a secret.
+const ID: usize = 12;
+const SECRET: usize = 32;
+
+/// Finds a key; says nothing of its secret.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyId(pub String);
+
+impl fmt::Display for KeyId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a key may be used for. An empty list does not restrict.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scopes {
+    /// Names of portals.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub portals: Vec<String>,
+    /// Names of servers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<String>,
+    /// Tools as `server/tool`; `*` stands for any run of characters.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tools: Vec<String>,
+    /// Nothing that can change something: only tools that are known to read.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
+    /// The admin listener, too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub admin: bool,
+}
+
+/// A key as it is presented.
+#[derive(Debug)]
+pub struct Presented<'a> {
+    pub id: &'a str,
+    hash: [u8; 32],
+}
+
+impl<'a> Presented<'a> {
+    /// Reads a text that has the form of a key. Whether there is such a key is another question.
+    pub fn read(text: &'a str) -> Option<Self> {
+        let (id, secret) = text.strip_prefix(PREFIX)?.split_at_checked(ID)?;
+        let secret = secret.strip_prefix('_')?;
+        let long = URL_SAFE_NO_PAD.encode([0; SECRET]).len();
+        let fits = secret.len() == long && id.bytes().all(|byte| byte.is_ascii_alphanumeric());
+        fits.then(|| Self { id, hash: hash(secret) })
+    }
+}
+
+fn hash(secret: &str) -> [u8; 32] {
+    let mut hash = [0; 32];
+    // The secret has 256 random bits: there is nothing to guess that a slow hash would protect.
+    hash.copy_from_slice(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref());
+    hash
+}
+
+/// A key as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Key {
+    pub id: KeyId,
+    #[serde(skip)]
+    hash: Vec<u8>,
+    pub label: String,
+    pub owner_kind: Kind,
+    pub owner: String,
+    pub scopes: Scopes,
+    pub created: i64,
+    pub expires: Option<i64>,
+    pub revoked: Option<i64>,
+    pub replaced_by: Option<KeyId>,
+}
+
+impl Key {
+    /// Whether a presented key is this one; takes as long whichever byte differs.
+    pub fn is(&self, presented: &Presented<'_>) -> bool {
+        constant_time::verify_slices_are_equal(&self.hash, &presented.hash).is_ok()
+    }
+
+    /// Whether it may be used at a time, in seconds since 1970.
+    pub fn is_valid_at(&self, now: i64) -> bool {
+        self.revoked.is_none() && self.expires.is_none_or(|expires| now < expires)
+    }
+
+    fn read(row: &AnyRow) -> Result<Self> {
+        let hash: String = row.try_get("hash")?;
+        let owner_kind: String = row.try_get("owner_kind")?;
+        let scopes: String = row.try_get("scopes")?;
+        Ok(Self {
+            id: KeyId(row.try_get("id")?),
+            hash: URL_SAFE_NO_PAD
+                .decode(hash)
+                .map_err(|_| Error::Refused("a key's hash cannot be read".into()))?,
+            label: row.try_get("label")?,
+            owner_kind: owner_kind.parse().map_err(Error::Refused)?,
+            owner: row.try_get("owner")?,
+            scopes: serde_json::from_str(&scopes)?,
+            created: row.try_get("created")?,
+            expires: row.try_get("expires")?,
+            revoked: row.try_get("revoked")?,
+            replaced_by: row.try_get::<Option<String>, _>("replaced_by")?.map(KeyId),
+        })
+    }
+}
+
+/// A key that is to be made.
+#[derive(Debug, Clone)]
+pub struct NewKey {
+    pub label: String,
+    /// Who it stands for; entered in the directory where it is not yet there.
+    pub owner: Entry,
+    pub scopes: Scopes,
+    /// Seconds since 1970.
+    pub expires: Option<i64>,
+}
+
+/// A fresh key: what is kept of it, and what is shown once.
+struct Fresh {
+    id: KeyId,
+    hash: String,
+    text: String,
+}
+
+fn fresh() -> Result<Fresh> {
+    const LETTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let (mut id, mut secret) = ([0; ID], [0; SECRET]);
+    getrandom::fill(&mut id)?;
+    getrandom::fill(&mut secret)?;
+    let id: String = id.iter().map(|byte| char::from(LETTERS[usize::from(byte % 32)])).collect();
+    let secret = URL_SAFE_NO_PAD.encode(secret);
+    let text = format!("{PREFIX}{id}_{secret}");
+    Ok(Fresh { id: KeyId(id), hash: URL_SAFE_NO_PAD.encode(hash(&secret)), text })
+}
+
+const COLUMNS: &str =
+    "id, hash, label, owner_kind, owner, scopes, created, expires, revoked, replaced_by";
+
+impl Store {
+    /// Makes a key. Its text is returned and kept nowhere.
+    pub async fn create_key(&self, new: &NewKey) -> Result<(Key, String)> {
+        NotAName::check(&new.owner.name)
+            .map_err(|error| Error::Refused(format!("the owner's name: {error}")))?;
+        let fresh = fresh()?;
+        let mut change = self.change().await?;
+        sqlx::query(
+            "INSERT INTO principals (kind, name, tenant, teams, roles, disabled, created) \
+             VALUES ($1, $2, $3, $4, $5, 0, $6) ON CONFLICT (kind, name) DO NOTHING",
+        )
+        .bind(new.owner.kind.as_str())
+        .bind(&new.owner.name)
+        .bind(new.owner.tenant.as_deref())
+        .bind(serde_json::to_string(&new.owner.teams)?)
+        .bind(serde_json::to_string(&new.owner.roles)?)
+        .bind(now())
+        .execute(&mut *change)
+        .await?;
+        insert(&mut change, &fresh, new).await?;
+        change.commit().await?;
+        Ok((self.key(&fresh.id).await?, fresh.text))
+    }
+
+    pub async fn key(&self, id: &KeyId) -> Result<Key> {
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "SELECT {COLUMNS} FROM api_keys WHERE id = $1"
+        )))
+        .bind(&id.0)
+        .fetch_optional(&self.pool)
+        .await?;
+        row.as_ref().map_or_else(|| Err(Error::absent("key", &id.0)), Key::read)
+    }
+
+    /// All keys, the newest first.
+    pub async fn keys(&self) -> Result<Vec<Key>> {
+        let all = format!("SELECT {COLUMNS} FROM api_keys ORDER BY created DESC, id");
+        let rows = sqlx::query(sqlx::AssertSqlSafe(all)).fetch_all(&self.pool).await?;
+        rows.iter().map(Key::read).collect()
+    }
+
+    /// Makes a key that takes the place of another, which stays good for `overlap` seconds.
+    pub async fn rotate_key(&self, id: &KeyId, overlap: i64) -> Result<(Key, String)> {
+        let old = self.key(id).await?;
+        if !old.is_valid_at(now()) || old.replaced_by.is_some() {
+            let why = "is revoked, expired or replaced; create a new one instead";
+            return Err(Error::Refused(format!("the key '{id}' {why}")));
+        }
+        // A key that lived for a month is followed by one that lives for a month.
+        let lifetime = old.expires.map(|expires| expires - old.created);
+        let new = NewKey {
+            label: old.label.clone(),
+            owner: Entry::new(old.owner_kind, &old.owner),
+            scopes: old.scopes.clone(),
+            expires: lifetime.map(|lifetime| now() + lifetime),
+        };
+        let fresh = fresh()?;
+        let until = now().saturating_add(overlap);
+        let until = old.expires.map_or(until, |expires| expires.min(until));
+        let mut change = self.change().await?;
+        let replaced = sqlx::query(
+            "UPDATE api_keys SET expires = $1, replaced_by = $2 \
+             WHERE id = $3 AND revoked IS NULL AND replaced_by IS NULL",
+        )
+        .bind(until)
+        .bind(&fresh.id.0)
+        .bind(&id.0)
+        .execute(&mut *change)
+        .await?;
+        if replaced.rows_affected() == 0 {
+            return Err(Error::Refused(format!("the key '{id}' was replaced or revoked just now")));
+        }
+        insert(&mut change, &fresh, &new).await?;
+        change.commit().await?;
+        Ok((self.key(&fresh.id).await?, fresh.text))
+    }
+
+    /// Ends a key. Doing it twice changes nothing.
+    pub async fn revoke_key(&self, id: &KeyId) -> Result<Key> {
+        let mut change = self.change().await?;
+        let revoked =
+            sqlx::query("UPDATE api_keys SET revoked = COALESCE(revoked, $1) WHERE id = $2")
+                .bind(now())
+                .bind(&id.0)
+                .execute(&mut *change)
+                .await?;
+        if revoked.rows_affected() == 0 {
+            return Err(Error::absent("key", &id.0));
+        }
+        change.commit().await?;
+        self.key(id).await
+    }
+}
+
+async fn insert(
+    change: &mut sqlx::Transaction<'static, sqlx::Any>,
+    fresh: &Fresh,
+    new: &NewKey,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO api_keys (id, hash, label, owner_kind, owner, scopes, created, expires) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(&fresh.id.0)
+    .bind(&fresh.hash)
+    .bind(&new.label)
+    .bind(new.owner.kind.as_str())
+    .bind(&new.owner.name)
+    .bind(serde_json::to_string(&new.scopes)?)
+    .bind(now())
+    .bind(new.expires)
+    .execute(&mut **change)
+    .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_texts_of_the_right_form_are_looked_up() {
+        let made = fresh().unwrap();
+        let read = Presented::read(&made.text).unwrap();
+        assert_eq!(read.id, made.id.0);
+        for wrong in [
+            "",
+            "dwk_",
+            "dwk_abcdefghijkm",
+            "dwk_abcdefghijkm_",
+            &made.text[1..],
+            &made.text[..made.text.len() - 1],
+            &format!("{}x", made.text),
+            "dwk_äbcdefghijk_aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        ] {
+            assert!(Presented::read(wrong).is_none(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! What is kept: principals, API keys, policies and portals, in one SQLite file or in PostgreSQL.
+//!
+//! Whoever changes something counts up one number in the same transaction; whoever holds a copy in
+//! memory looks at that number ([`Store::revision`]) and reads again when it has changed.
+
+mod backend;
+mod keys;
+mod policies;
+mod portals;
+mod principals;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use backend::{Location, OpenError, Store};
+pub use keys::{Key, KeyId, NewKey, Presented, Scopes};
+pub use policies::{Activation, PolicyVersion};
+pub use portals::StoredPortal;
+pub use principals::{Entry, Kind, NotAName};
+
+/// Why something could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the database: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("a row of the database cannot be read: {0}")]
+    Row(#[from] serde_json::Error),
+    #[error("no randomness: {0}")]
+    Randomness(#[from] getrandom::Error),
+    /// What was named does not exist.
+    #[error("there is no {what} '{name}'")]
+    Absent { what: &'static str, name: String },
+    /// What was asked for cannot be done to it.
+    #[error("{0}")]
+    Refused(String),
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// Seconds since 1970, as everything with a time is kept.
+pub fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,249 @@
+//! The same stories on SQLite and on PostgreSQL.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use doorward_store::{
+    Entry, Error, Kind, Location, NewKey, OpenError, Presented, Scopes, Store, now,
+};
+use support::World;
+
+fn key_for(owner: &str) -> NewKey {
+    NewKey {
+        label: "laptop".into(),
+        owner: Entry { tenant: Some("acme".into()), ..Entry::new(Kind::User, owner) },
+        scopes: Scopes { servers: vec!["tickets".into()], read_only: true, ..Scopes::default() },
+        expires: None,
+    }
+}
+
+#[tokio::test]
+async fn what_was_written_is_there_after_a_restart() {
+    for world in World::all() {
+        let store = world.open().await;
+        let (made, text) = store.create_key(&key_for("alice")).await.unwrap();
+        store.close().await;
+        let store = world.open().await;
+        let kept = store.keys().await.unwrap();
+        assert_eq!(kept, [made]);
+        assert!(kept[0].is(&Presented::read(&text).unwrap()));
+        assert_eq!(kept[0].scopes, key_for("alice").scopes);
+        let people = store.principals().await.unwrap();
+        assert_eq!(people.len(), 1);
+        assert_eq!(people[0].tenant.as_deref(), Some("acme"));
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_rotated_key_overlaps_and_a_revoked_one_does_not() {
+    for world in World::all() {
+        let store = world.open().await;
+        let expires = Some(now() + 1000);
+        let (old, old_text) =
+            store.create_key(&NewKey { expires, ..key_for("alice") }).await.unwrap();
+        let (new, new_text) = store.rotate_key(&old.id, 60).await.unwrap();
+        let old = store.key(&old.id).await.unwrap();
+        assert_eq!(old.replaced_by.as_ref(), Some(&new.id));
+        assert!(old.is_valid_at(now()) && !old.is_valid_at(now() + 61));
+        assert_eq!((&new.owner, &new.scopes), (&old.owner, &old.scopes));
+        assert!((new.expires.unwrap() - now() - 1000).abs() <= 2);
+        assert!(!new.is(&Presented::read(&old_text).unwrap()));
+        assert!(new.is(&Presented::read(&new_text).unwrap()));
+        assert!(matches!(store.rotate_key(&old.id, 60).await, Err(Error::Refused(_))));
+        let revoked = store.revoke_key(&new.id).await.unwrap();
+        assert!(!revoked.is_valid_at(now()));
+        assert_eq!(store.revoke_key(&new.id).await.unwrap(), revoked);
+        assert!(matches!(store.rotate_key(&new.id, 60).await, Err(Error::Refused(_))));
+        let nobody = doorward_store::KeyId("nobody".into());
+        assert!(matches!(store.revoke_key(&nobody).await, Err(Error::Absent { .. })));
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn every_change_counts() {
+    for world in World::all() {
+        let store = world.open().await;
+        let other = world.open().await;
+        let before = other.revision().await.unwrap();
+        store.put_principal(&Entry::new(Kind::Team, "support")).await.unwrap();
+        assert_eq!(other.revision().await.unwrap(), before + 1);
+        let refused = store.remove_principal(Kind::Team, "nobody").await;
+        assert!(matches!(refused, Err(Error::Absent { .. })));
+        assert_eq!(other.revision().await.unwrap(), before + 1);
+        store.remove_principal(Kind::Team, "support").await.unwrap();
+        assert_eq!(store.principals().await.unwrap(), []);
+        store.close().await;
+        other.close().await;
+    }
+}
+
+#[tokio::test]
+async fn changes_of_several_replicas_do_not_get_lost() {
+    for world in World::all() {
+        let stores = [world.open().await, world.open().await];
+        let before = stores[0].revision().await.unwrap();
+        let writing = (0..20).map(|number| {
+            let store = stores[number % 2].clone();
+            async move { store.create_key(&key_for(&format!("user-{number}"))).await }
+        });
+        for made in futures(writing).await {
+            made.unwrap();
+        }
+        assert_eq!(stores[0].keys().await.unwrap().len(), 20);
+        assert_eq!(stores[1].revision().await.unwrap(), before + 20);
+        for store in stores {
+            store.close().await;
+        }
+    }
+}
+
+async fn futures<F: Future + Send + 'static>(all: impl Iterator<Item = F>) -> Vec<F::Output>
+where
+    F::Output: Send,
+{
+    let tasks: Vec<_> = all.map(tokio::spawn).collect();
+    let mut done = Vec::new();
+    for task in tasks {
+        done.push(task.await.unwrap());
+    }
+    done
+}
+
+#[tokio::test]
+async fn policies_are_numbered_and_rolled_back() {
+    for world in World::all() {
+        let store = world.open().await;
+        assert_eq!(store.active_policies().await.unwrap(), None);
+        let refused = store.roll_back_policies(None).await;
+        assert!(matches!(refused, Err(Error::Refused(_))));
+        let set = |text: &str| BTreeMap::from([("main.cedar".to_owned(), text.to_owned())]);
+        assert_eq!(store.apply_policies(&set("one"), "the first").await.unwrap(), 1);
+        assert_eq!(store.apply_policies(&set("two"), "").await.unwrap(), 2);
+        assert_eq!(store.active_policies().await.unwrap().unwrap().files, set("two"));
+        assert_eq!(store.roll_back_policies(None).await.unwrap(), 1);
+        let active = store.active_policies().await.unwrap().unwrap();
+        assert_eq!((active.version, active.note.as_str()), (1, "the first"));
+        assert_eq!(store.roll_back_policies(Some(2)).await.unwrap(), 2);
+        let absent = store.roll_back_policies(Some(9)).await;
+        assert!(matches!(absent, Err(Error::Absent { .. })));
+        let history = store.policy_activations().await.unwrap();
+        let history: Vec<i64> = history.iter().map(|one| one.version).collect();
+        assert_eq!(history, [2, 1, 2, 1]);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_file_from_the_future_is_refused() {
+    for world in World::all() {
+        let store = world.open().await;
+        store.close().await;
+        sqlx::any::install_default_drivers();
+        let url = match &world.location {
+            Location::Sqlite(path) => format!(
+                "sqlite://{}",
+                path.display().to_string().replace('?', "%3F").replace(' ', "%20")
+            ),
+            Location::Postgres(url) => url.clone(),
+        };
+        let pool = sqlx::AnyPool::connect(&url).await.unwrap();
+        let newer = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+                     SELECT 9999, 'later', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1";
+        sqlx::query(newer).execute(&pool).await.unwrap();
+        pool.close().await;
+        let refused = Store::open(&world.location).await.unwrap_err();
+        assert!(matches!(refused, OpenError::Newer { found: 9999, .. }), "{refused}");
+        assert!(refused.to_string().contains("newer doorward"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_cannot_be_used_is_told_with_its_reason() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("no.db");
+    std::fs::write(&file, "this is no database, however long it is made to be ......").unwrap();
+    let refused = Store::open(&Location::Sqlite(file.clone())).await.unwrap_err().to_string();
+    assert!(refused.contains("no.db") && refused.contains("not a database"), "{refused}");
+    let nowhere: Location = "postgres://me:hunter2@127.0.0.1:9/none".parse().unwrap();
+    let refused = Store::open(&nowhere).await.unwrap_err().to_string();
+    assert!(refused.contains("127.0.0.1:9") && !refused.contains("hunter2"), "{refused}");
+}
+
+#[tokio::test]
+async fn the_file_is_its_owners_alone_and_holds_no_key() {
+    use std::os::unix::fs::PermissionsExt;
+    let world = World::sqlite();
+    let store = world.open().await;
+    let (_, text) = store.create_key(&key_for("alice")).await.unwrap();
+    let Location::Sqlite(path) = &world.location else { unreachable!() };
+    assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
+    store.close().await;
+    let secret = text.rsplit_once('_').unwrap().1;
+    for file in std::fs::read_dir(path.parent().unwrap()).unwrap().flatten() {
+        let bytes = std::fs::read(file.path()).unwrap();
+        assert!(!bytes.windows(secret.len()).any(|part| part == secret.as_bytes()));
+    }
+}
+
+/// No sequence of operations leaves a revoked or replaced key working.
+mod sequences {
+    use super::*;
+    use doorward_store::KeyId;
+    use proptest::prelude::*;
+
+    #[derive(Debug, Clone, Copy)]
+    enum Step {
+        Create,
+        Rotate(usize),
+        Revoke(usize),
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let step = prop_oneof![
+            Just(Step::Create),
+            (0..8usize).prop_map(Step::Rotate),
+            (0..8usize).prop_map(Step::Revoke),
+        ];
+        proptest::collection::vec(step, 1..16)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn no_sequence_leaves_a_revoked_key_working(steps in steps()) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let world = World::sqlite();
+                let store = world.open().await;
+                let mut made: Vec<KeyId> = Vec::new();
+                let mut ended: Vec<KeyId> = Vec::new();
+                for step in steps {
+                    match step {
+                        Step::Create => made.push(store.create_key(&key_for("a")).await.unwrap().0.id),
+                        Step::Rotate(at) => {
+                            let Some(old) = made.get(at).cloned() else { continue };
+                            // Without overlap, so that the old one must be over at once.
+                            if let Ok((new, _)) = store.rotate_key(&old, 0).await {
+                                made.push(new.id);
+                                ended.push(old);
+                            }
+                        }
+                        Step::Revoke(at) => {
+                            let Some(old) = made.get(at).cloned() else { continue };
+                            store.revoke_key(&old).await.unwrap();
+                            ended.push(old);
+                        }
+                    }
+                    for key in store.keys().await.unwrap() {
+                        assert_eq!(key.is_valid_at(now()), !ended.contains(&key.id));
+                    }
+                }
+                store.close().await;
+            });
+        }
+    }
+}
