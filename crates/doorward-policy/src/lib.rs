@@ -1,1 +1,27 @@
-//! x
+//! Policies: one pure function from a request to a decision with its reasons.
+//!
+//! Policies are written in [Cedar](https://docs.cedarpolicy.com) against the schema of this crate
+//! ([`SCHEMA`]). A [`PolicySet`] is made of texts, all of which must fit the schema; asking it is
+//! [`PolicySet::decide`]. Nothing here reads a clock, a file or the network, so that a decision can
+//! be made again later from the request alone.
+
+mod arguments;
+mod case;
+mod compile;
+mod decide;
+mod entities;
+mod findings;
+pub mod ready_made;
+mod request;
+mod slices;
+
+pub use case::{Case, Expected, Failed};
+pub use compile::PolicySet;
+pub use decide::{Code, Deciding, Decision, Effect, Verdict};
+pub use findings::Finding;
+pub use request::{
+    Action, Arguments, Client, Context, Principal, PrincipalKind, Request, Target, TargetKind, Time,
+};
+
+/// The schema without the arguments that policies name for themselves.
+pub const SCHEMA: &str = include_str!("schema.cedarschema");

@@ -1,0 +1,324 @@
+//! The arguments that policies speak of. A policy names those it looks at, and their types:
+//! `@arguments("amount?: decimal, to?: Set<String>")`. An argument of another type than the policy
+//! expects is refused rather than overlooked.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use cedar_policy::RestrictedExpression;
+use serde_json::{Map, Value};
+
+/// How deep types may nest.
+const MAX_DEPTH: usize = 8;
+
+/// The type of an argument.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Type {
+    String,
+    Long,
+    Bool,
+    Decimal,
+    Set(Box<Type>),
+    Record(Members),
+}
+
+/// Arguments, or the members of one, by name. None of them must be there.
+pub type Members = BTreeMap<String, Type>;
+
+impl fmt::Display for Type {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::String => f.write_str("String"),
+            Self::Long => f.write_str("Long"),
+            Self::Bool => f.write_str("Bool"),
+            Self::Decimal => f.write_str("decimal"),
+            Self::Set(of) => write!(f, "Set<{of}>"),
+            Self::Record(members) => write!(f, "{{{}}}", Declared(members)),
+        }
+    }
+}
+
+/// Members as the schema declares them.
+pub struct Declared<'a>(pub &'a Members);
+
+impl fmt::Display for Declared<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (name, kind)) in self.0.iter().enumerate() {
+            let comma = if at > 0 { ", " } else { "" };
+            write!(f, "{comma}\"{name}\"?: {kind}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads the text of an annotation.
+pub fn read(text: &str) -> Result<Members, String> {
+    let mut reader = Reader { rest: text };
+    let members = reader.members(0)?;
+    reader.skip();
+    if reader.rest.is_empty() { Ok(members) } else { Err(reader.expected("',' or the end")) }
+}
+
+struct Reader<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Reader<'a> {
+    fn skip(&mut self) {
+        self.rest = self.rest.trim_start();
+    }
+
+    fn take(&mut self, token: &str) -> bool {
+        self.skip();
+        let Some(rest) = self.rest.strip_prefix(token) else { return false };
+        self.rest = rest;
+        true
+    }
+
+    fn word(&mut self) -> Option<&'a str> {
+        self.skip();
+        if let Some(quoted) = self.rest.strip_prefix('"') {
+            let (word, rest) = quoted.split_once('"')?;
+            self.rest = rest;
+            let plain = word.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\');
+            return (plain && !word.is_empty()).then_some(word);
+        }
+        let end = self.rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        let (word, rest) = self.rest.split_at(end.unwrap_or(self.rest.len()));
+        self.rest = rest;
+        (!word.is_empty()).then_some(word)
+    }
+
+    fn expected(&self, what: &str) -> String {
+        let found: String = self.rest.chars().take(20).collect();
+        let found = if found.is_empty() { "the end".into() } else { format!("'{found}'") };
+        format!("expected {what}, not {found}; such as \"amount?: decimal, to?: Set<String>\"")
+    }
+
+    fn members(&mut self, depth: usize) -> Result<Members, String> {
+        let mut members = Members::new();
+        loop {
+            let name = self.word().ok_or_else(|| self.expected("the name of an argument"))?;
+            // With or without a question mark: whether a caller sends it is not the policy's to say.
+            self.take("?");
+            if !self.take(":") {
+                return Err(self.expected("':' and a type"));
+            }
+            let kind = self.kind(depth)?;
+            if members.insert(name.to_owned(), kind).is_some() {
+                return Err(format!("'{name}' stands twice"));
+            }
+            if !self.take(",") {
+                return Ok(members);
+            }
+        }
+    }
+
+    fn kind(&mut self, depth: usize) -> Result<Type, String> {
+        if depth > MAX_DEPTH {
+            return Err(format!("types nest deeper than {MAX_DEPTH}"));
+        }
+        if self.take("{") {
+            let members = self.members(depth + 1)?;
+            return if self.take("}") {
+                Ok(Type::Record(members))
+            } else {
+                Err(self.expected("'}'"))
+            };
+        }
+        let types = "String, Long, Bool, decimal, Set<…> or {…}";
+        match self.word() {
+            Some("String") => Ok(Type::String),
+            Some("Long") => Ok(Type::Long),
+            Some("Bool") => Ok(Type::Bool),
+            Some("decimal") => Ok(Type::Decimal),
+            Some("Set") if self.take("<") => {
+                let of = self.kind(depth + 1)?;
+                if self.take(">") { Ok(Type::Set(Box::new(of))) } else { Err(self.expected("'>'")) }
+            }
+            _ => Err(self.expected(types)),
+        }
+    }
+}
+
+/// Joins what several policies declare; fails with the name that has two types.
+pub fn join(all: &mut Members, more: &Members) -> Result<(), String> {
+    for (name, kind) in more {
+        match (all.get_mut(name), kind) {
+            (None, _) => {
+                all.insert(name.clone(), kind.clone());
+            }
+            (Some(Type::Record(known)), Type::Record(more)) => {
+                join(known, more).map_err(|inner| format!("{name}.{inner}"))?;
+            }
+            (Some(known), kind) if known == kind => {}
+            (Some(_), _) => return Err(name.clone()),
+        }
+    }
+    Ok(())
+}
+
+/// An argument that is not what policies take it for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mismatch {
+    /// Such as `address.city`.
+    pub path: String,
+    pub expected: String,
+}
+
+/// The arguments that are declared, as values of policies.
+pub fn values(
+    declared: &Members,
+    arguments: &Map<String, Value>,
+) -> Result<RestrictedExpression, Mismatch> {
+    let mut fields = Vec::with_capacity(declared.len());
+    if !declared.is_empty() {
+        // A server may not mind the case of a name; a policy does.
+        let variant = arguments.keys().find_map(|name| {
+            let meant = declared.keys().find(|known| known.eq_ignore_ascii_case(name))?;
+            (!declared.contains_key(name)).then_some((name, meant))
+        });
+        if let Some((name, meant)) = variant {
+            return Err(Mismatch { path: name.clone(), expected: format!("the name '{meant}'") });
+        }
+    }
+    for (name, kind) in declared {
+        match arguments.get(name) {
+            None | Some(Value::Null) => {}
+            Some(given) => {
+                let value = value(kind, given).map_err(|inner| Mismatch {
+                    path: if inner.path.is_empty() {
+                        name.clone()
+                    } else {
+                        format!("{name}.{}", inner.path)
+                    },
+                    ..inner
+                })?;
+                fields.push((name.clone(), value));
+            }
+        }
+    }
+    RestrictedExpression::new_record(fields)
+        .map_err(|_| Mismatch { path: String::new(), expected: "names that differ".into() })
+}
+
+fn value(kind: &Type, given: &Value) -> Result<RestrictedExpression, Mismatch> {
+    let mismatch = || Mismatch { path: String::new(), expected: kind.to_string() };
+    match (kind, given) {
+        (Type::String, Value::String(text)) => Ok(RestrictedExpression::new_string(text.clone())),
+        (Type::Bool, Value::Bool(value)) => Ok(RestrictedExpression::new_bool(*value)),
+        (Type::Long, Value::Number(number)) => {
+            number.as_i64().map(RestrictedExpression::new_long).ok_or_else(mismatch)
+        }
+        (Type::Decimal, given) => {
+            let text = match given {
+                Value::Number(number) => number.to_string(),
+                Value::String(text) => text.clone(),
+                _ => return Err(mismatch()),
+            };
+            let text = decimal(&text).ok_or_else(mismatch)?;
+            Ok(RestrictedExpression::new_decimal(text))
+        }
+        (Type::Set(of), Value::Array(items)) => {
+            let items: Result<Vec<_>, _> = items.iter().map(|item| value(of, item)).collect();
+            items.map(RestrictedExpression::new_set).map_err(|_| mismatch())
+        }
+        (Type::Record(members), Value::Object(given)) => values(members, given),
+        _ => Err(mismatch()),
+    }
+}
+
+/// A number as Cedar's decimals are written: four digits after the point at most, and no loss.
+fn decimal(text: &str) -> Option<String> {
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |digits| ("-", digits));
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, "0"));
+    let part = part.trim_end_matches('0');
+    let plain = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit());
+    let fits = !whole.is_empty() && plain(whole) && plain(part) && part.len() <= 4;
+    if !fits {
+        return None;
+    }
+    let number: i128 = format!("{whole}{part:0<4}").parse().ok()?;
+    let number = if sign.is_empty() { number } else { -number };
+    i64::try_from(number).ok()?;
+    let part = if part.is_empty() { "0" } else { part };
+    Some(format!("{sign}{whole}.{part}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn declarations_are_read_and_written() {
+        for (text, written) in [
+            ("amount: decimal", "\"amount\"?: decimal"),
+            ("b?: Bool , a: Set< Set<Long> >", "\"a\"?: Set<Set<Long>>, \"b\"?: Bool"),
+            (
+                "to: { city?: String, \"post-code\": Long }",
+                "\"to\"?: {\"city\"?: String, \"post-code\"?: Long}",
+            ),
+        ] {
+            assert_eq!(Declared(&read(text).unwrap()).to_string(), written);
+        }
+        for wrong in [
+            "",
+            "a",
+            "a:",
+            "a: Int",
+            "a: Long,",
+            "a: Long b: Long",
+            "a: Set<Long",
+            "a: {b: Long",
+            "a: Long, a: Bool",
+            "\"a\\\": Long",
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        assert!(read(&format!("a: {}Long{}", "Set<".repeat(50), ">".repeat(50))).is_err());
+    }
+
+    #[test]
+    fn an_argument_of_another_type_is_not_overlooked() {
+        let declared = read("n: Long, d: decimal, s: Set<String>, r: {x: Bool}").unwrap();
+        for (good, given) in [
+            (true, json!({})),
+            (true, json!({ "other": [1] })),
+            (true, json!({ "n": null })),
+            (true, json!({ "n": -5, "d": 99.5, "s": ["a"], "r": { "x": true, "y": 1 } })),
+            (true, json!({ "d": "100.0000" })),
+            (true, json!({ "d": 922337203685477.5_f64 })),
+            (false, json!({ "n": "5" })),
+            (false, json!({ "n": 5.0 })),
+            (false, json!({ "n": 18446744073709551615_u64 })),
+            (false, json!({ "N": 5 })),
+            (false, json!({ "d": 0.00001 })),
+            (false, json!({ "d": 1e300 })),
+            (false, json!({ "d": "0x10" })),
+            (false, json!({ "d": "9999999999999999" })),
+            (false, json!({ "d": true })),
+            (false, json!({ "s": "a" })),
+            (false, json!({ "s": ["a", 1] })),
+            (false, json!({ "r": { "x": 1 } })),
+            (false, json!({ "r": { "X": true } })),
+        ] {
+            let Value::Object(map) = &given else { unreachable!() };
+            assert_eq!(values(&declared, map).is_ok(), good, "{given}");
+        }
+        let Value::Object(map) = json!({ "r": { "x": 1 } }) else { unreachable!() };
+        let mismatch = values(&declared, &map).unwrap_err();
+        assert_eq!((mismatch.path.as_str(), mismatch.expected.as_str()), ("r.x", "Bool"));
+    }
+
+    #[test]
+    fn types_of_several_policies_must_agree() {
+        let mut all = read("a: Long, r: {x: Bool}").unwrap();
+        assert_eq!(join(&mut all, &read("r: {y: Bool}, b: Long").unwrap()), Ok(()));
+        assert_eq!(
+            Declared(&all).to_string(),
+            "\"a\"?: Long, \"b\"?: Long, \"r\"?: {\"x\"?: Bool, \"y\"?: Bool}"
+        );
+        assert_eq!(join(&mut all, &read("r: {y: Long}").unwrap()), Err("r.y".into()));
+    }
+}

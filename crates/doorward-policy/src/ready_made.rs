@@ -1,0 +1,37 @@
+//! Sets of policies that are ready to be used, or to be begun with.
+
+/// A set: its name, its policies, and the tests of them.
+#[derive(Debug, Clone, Copy)]
+pub struct ReadyMade {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub policies: &'static str,
+    pub tests: &'static str,
+    /// Forbids only, and needs others that permit.
+    pub only_forbids: bool,
+}
+
+macro_rules! set {
+    ($name:literal, $only_forbids:literal, $about:literal) => {
+        ReadyMade {
+            name: $name,
+            about: $about,
+            policies: include_str!(concat!("../sets/", $name, ".cedar")),
+            tests: include_str!(concat!("../sets/", $name, ".test.yaml")),
+            only_forbids: $only_forbids,
+        }
+    };
+}
+
+pub const ALL: [ReadyMade; 6] = [
+    set!("open", false, "everybody who is known may use everything"),
+    set!("read-only-agents", false, "people use everything, agents what only reads"),
+    set!("read-write", false, "the roles reader and writer are apart"),
+    set!("office-hours", true, "nothing is changed outside office hours"),
+    set!("argument-limits", true, "limits on the values of arguments"),
+    set!("team-portals", false, "each team uses its own portal"),
+];
+
+pub fn find(name: &str) -> Option<&'static ReadyMade> {
+    ALL.iter().find(|set| set.name == name)
+}

@@ -1,0 +1,137 @@
+//! Policies by what they are about, so that a decision looks at those alone that can bear on it, and
+//! does not take longer for policies about other tools.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use cedar_policy::{ActionConstraint, EntityUid, PolicyId, PolicySet as Cedar, ResourceConstraint};
+use parking_lot::RwLock;
+
+use crate::arguments::{self, Members};
+use crate::compile::Compiled;
+use crate::decide::{Deciding, Effect};
+use crate::entities::{action_uid, group_of, server_uid, target_uid};
+use crate::request::{Action, Target};
+
+/// Slices that are kept once they were made.
+const MOST: usize = 4096;
+
+/// All policies, and slices of them.
+#[derive(Debug)]
+pub(crate) struct Slices {
+    all: Vec<Compiled>,
+    /// Places in `all`, by action and by what they are about.
+    about: HashMap<Action, Places>,
+    made: RwLock<HashMap<Key, Arc<Slice>>>,
+}
+
+#[derive(Debug, Default)]
+struct Places {
+    anything: Vec<usize>,
+    /// About one tool, prompt, resource, portal or server.
+    one: HashMap<EntityUid, Vec<usize>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    action: Action,
+    /// What is asked for, and its server, where policies are about them.
+    target: Option<EntityUid>,
+    server: Option<EntityUid>,
+}
+
+/// The policies that can bear on a request.
+#[derive(Debug)]
+pub(crate) struct Slice {
+    pub policies: Cedar,
+    /// The arguments these look at.
+    pub arguments: Members,
+    /// What is told of each when it decides.
+    deciding: HashMap<PolicyId, Deciding>,
+}
+
+impl Slice {
+    /// Those of the policies that decided, in the order of their ids.
+    pub fn told<'a>(&self, ids: impl Iterator<Item = &'a PolicyId>) -> Vec<Deciding> {
+        let mut told: Vec<_> = ids.filter_map(|id| self.deciding.get(id)).cloned().collect();
+        told.sort_by(|a, b| a.id.cmp(&b.id));
+        told
+    }
+
+    pub fn forbids(&self, id: &PolicyId) -> bool {
+        self.deciding.get(id).is_none_or(|policy| policy.effect == Effect::Forbid)
+    }
+}
+
+impl Slices {
+    pub fn new(all: Vec<Compiled>) -> Self {
+        let mut about: HashMap<Action, Places> = HashMap::new();
+        for (at, one) in all.iter().enumerate() {
+            for action in Action::ALL.into_iter().filter(|action| concerns(one, *action)) {
+                let places = about.entry(action).or_default();
+                match one.policy.resource_constraint() {
+                    ResourceConstraint::Any | ResourceConstraint::Is(_) => places.anything.push(at),
+                    ResourceConstraint::Eq(uid)
+                    | ResourceConstraint::In(uid)
+                    | ResourceConstraint::IsIn(_, uid) => {
+                        places.one.entry(uid).or_default().push(at);
+                    }
+                }
+            }
+        }
+        Self { all, about, made: RwLock::default() }
+    }
+
+    /// The policies for an action on a target.
+    pub fn find(&self, action: Action, target: &Target) -> Arc<Slice> {
+        let places = self.about.get(&action);
+        let known = |uid: EntityUid| {
+            places.is_some_and(|places| places.one.contains_key(&uid)).then_some(uid)
+        };
+        let key = Key {
+            action,
+            target: known(target_uid(target)),
+            server: server_uid(target).and_then(known),
+        };
+        if let Some(slice) = self.made.read().get(&key) {
+            return slice.clone();
+        }
+        let slice = Arc::new(self.make(&key));
+        let mut made = self.made.write();
+        if made.len() >= MOST {
+            made.clear();
+        }
+        made.insert(key, slice.clone());
+        slice
+    }
+
+    fn make(&self, key: &Key) -> Slice {
+        let mut slice =
+            Slice { policies: Cedar::new(), arguments: Members::new(), deciding: HashMap::new() };
+        let Some(places) = self.about.get(&key.action) else { return slice };
+        let of = |uid: &Option<EntityUid>| uid.as_ref().and_then(|uid| places.one.get(uid));
+        let both = if key.server == key.target { None } else { of(&key.server) };
+        let chosen = places
+            .anything
+            .iter()
+            .chain(of(&key.target).into_iter().flatten())
+            .chain(both.into_iter().flatten());
+        for at in chosen {
+            let one = &self.all[*at];
+            // Ids are unique and types agree: both were checked when the set was made.
+            let _ = slice.policies.add(one.policy.clone());
+            let _ = arguments::join(&mut slice.arguments, &one.arguments);
+            slice.deciding.insert(one.policy.id().clone(), one.deciding.clone());
+        }
+        slice
+    }
+}
+
+fn concerns(one: &Compiled, action: Action) -> bool {
+    let (uid, group) = (action_uid(action), group_of(action));
+    match one.policy.action_constraint() {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(named) => named == uid,
+        ActionConstraint::In(named) => named.contains(&uid) || named.contains(&group),
+    }
+}
