@@ -35,6 +35,8 @@ impl Gateway {
                 "off",
                 "--log",
                 "warn",
+                "--store",
+                "none",
                 "--config",
             ])
             .arg(&file)

@@ -113,7 +113,7 @@ def start_gateway(processes, binary, servers):
     """A gateway before these servers, by name and URL; returns its address."""
     config = processes.folder / f"{'-'.join(servers)}.json"
     config.write_text(json.dumps({"servers": {name: {"url": url} for name, url in servers.items()}}))
-    port = processes.listening([binary, "serve", "--config", config, "--listen", "127.0.0.1:{port}", "--admin", "off"], f"{config.stem}.log")
+    port = processes.listening([binary, "serve", "--config", config, "--listen", "127.0.0.1:{port}", "--admin", "off", "--store", "none"], f"{config.stem}.log")
     return f"http://127.0.0.1:{port}"
 
 

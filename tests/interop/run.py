@@ -105,7 +105,7 @@ class Matrix:
         file.write_text(json.dumps({"servers": config}))
         self.port, self.admin = free_port(), free_port()
         process = self.processes.start(
-            [self.gateway, "serve", "--config", file, "--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{self.admin}"],
+            [self.gateway, "serve", "--config", file, "--listen", f"127.0.0.1:{self.port}", "--admin", f"127.0.0.1:{self.admin}", "--store", "none"],
             "gateway.log",
         )
         wait_for_port(self.admin, process, "the gateway")

@@ -11,9 +11,11 @@ use doorward_mcp::error::Kind;
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Revision, RpcError, message};
+use doorward_policy::Decision;
 use tokio::sync::{Notify, mpsc};
 
 use crate::catalog::ToolEntry;
+use crate::identity::Caller;
 use crate::switchboard::Listener;
 use crate::upstream::{Asked, Server};
 
@@ -38,13 +40,6 @@ impl fmt::Display for CallId {
     }
 }
 
-/// Who is calling.
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub struct Principal {
-    /// Stable and unique; sessions, parked calls and streams belong to it.
-    pub id: Box<str>,
-}
-
 /// What a caller sees: all servers under qualified names, or one server as if the gateway were
 /// not there.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -53,11 +48,43 @@ pub enum Portal {
     Server(Arc<str>),
 }
 
+impl Portal {
+    /// As policies name it.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Merged => "",
+            Self::Server(name) => name,
+        }
+    }
+}
+
+/// By which door a request came in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Streamable HTTP, of whatever revision.
+    Mcp,
+    /// HTTP+SSE.
+    Sse,
+    /// The operator's listener.
+    Admin,
+}
+
+impl Door {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Mcp => "mcp",
+            Self::Sse => "sse",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 /// One request, in the words of 2026-07-28 whatever the client speaks.
 #[derive(Debug)]
 pub struct Call {
     pub id: CallId,
-    pub principal: Arc<Principal>,
+    pub caller: Caller,
+    pub door: Door,
     pub portal: Portal,
     /// What the client speaks.
     pub revision: Revision,
@@ -85,7 +112,7 @@ impl Call {
             method: &self.method,
             params: self.params.clone(),
             client: &self.client,
-            principal: &self.principal.id,
+            principal: &self.caller.principal.id,
             session: self.session.clone(),
             handshake_client: !self.revision.is_modern(),
             retry: self.retry.as_ref(),
@@ -123,6 +150,8 @@ pub enum CallError {
     Gateway(Failure),
     /// Too much of something, with the HTTP status that says so.
     Refused { failure: Failure, status: u16 },
+    /// A policy does not let this caller do this, though it may know that it is there.
+    Denied(Box<Decision>),
 }
 
 /// A failure between the gateway and a server.

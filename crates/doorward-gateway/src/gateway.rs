@@ -1,6 +1,6 @@
 //! The gateway: its servers, what they offer together, and how all that changes while it runs.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -8,29 +8,38 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use doorward_mcp::error::Kind;
 use doorward_mcp::filter::Filter;
-use doorward_mcp::names::split_uri;
+use doorward_mcp::names::{split_name, split_uri};
 use doorward_mcp::translate::CacheHints;
 use doorward_mcp::{Era, Object, Revision, RpcError, Value, capabilities, meta};
+use doorward_policy::{Action, TargetKind};
+use doorward_store::Store;
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::call::{Call, CallError, Failure, Portal, Principal};
+use crate::access::{self, Asking, Policies};
+use crate::call::{Call, CallError, Failure, Portal};
 use crate::catalog::{Snapshot, Snapshots, Viewer};
 use crate::facade::sessions::Sessions;
+use crate::identity::Identity;
+use crate::kept::Kept;
 use crate::memory::{self, Memory};
 use crate::metrics::Metrics;
 use crate::seal::Sealer;
-use crate::settings::Settings;
+use crate::settings::{Explain, Settings};
 use crate::switchboard::{Listener, TooMany, Wish};
 use crate::upstream::parking::ParkingLot;
 use crate::upstream::process::ProcessCount;
-use crate::upstream::{Contact, Server, Shared, State, http};
+use crate::upstream::{Contact, Server, Shared, State, declared, http};
 
 /// How long a list of all servers waits for one of them.
 const SERVER_PATIENCE: Duration = Duration::from_secs(5);
 /// How long what the gateway says of itself may be kept.
 const DISCOVER_TTL_MS: u64 = 60_000;
+
+/// What the items of the four lists are.
+const TARGETS: [TargetKind; 4] =
+    [TargetKind::Tool, TargetKind::Prompt, TargetKind::Resource, TargetKind::Resource];
 
 type Servers = BTreeMap<String, Arc<Server>>;
 
@@ -43,6 +52,9 @@ pub struct Gateway {
     servers: ArcSwap<Servers>,
     snapshots: Snapshots,
     settings: ArcSwap<Settings>,
+    pub identity: Identity,
+    pub kept: Kept,
+    policies: ArcSwap<Policies>,
     /// Cancelled when the gateway begins to shut down.
     pub closing: CancellationToken,
 }
@@ -60,7 +72,7 @@ pub struct Changes {
 impl Gateway {
     /// Builds a gateway and starts to look for its servers. Fails when the system has no
     /// randomness.
-    pub fn start(settings: Settings) -> Result<Arc<Self>, getrandom::Error> {
+    pub fn start(settings: Settings, store: Option<Store>) -> Result<Arc<Self>, getrandom::Error> {
         let limits = settings.limits.clone();
         let timeouts = settings.timeouts.clone();
         let shared = Arc::new(Shared {
@@ -81,6 +93,9 @@ impl Gateway {
             shared,
             servers: ArcSwap::default(),
             snapshots: Snapshots::default(),
+            identity: Identity::default(),
+            kept: Kept::new(store),
+            policies: ArcSwap::from_pointee(Policies::new(None, String::new(), &settings)),
             settings: ArcSwap::from_pointee(Settings {
                 servers: BTreeMap::new(),
                 ..settings.clone()
@@ -89,6 +104,9 @@ impl Gateway {
         });
         gateway.reload(settings);
         gateway.shared.tasks.spawn(gateway.clone().maintain());
+        if gateway.kept.store().is_some() {
+            gateway.shared.tasks.spawn(gateway.clone().follow_store());
+        }
         if gateway.shared.memory.limit().is_some() {
             gateway.shared.tasks.spawn(gateway.clone().watch_memory());
         }
@@ -97,6 +115,22 @@ impl Gateway {
 
     pub fn settings(&self) -> Arc<Settings> {
         self.settings.load_full()
+    }
+
+    pub fn policies(&self) -> arc_swap::Guard<Arc<Policies>> {
+        self.policies.load()
+    }
+
+    /// How much callers are told of a refusal.
+    pub fn explains(&self) -> Explain {
+        self.policies().explain
+    }
+
+    /// Puts other policies in force. Whoever listens to single resources asks again, and all others
+    /// are told that lists may have changed.
+    pub fn set_policies(&self, policies: Policies) {
+        self.policies.store(Arc::new(policies));
+        self.shared.switchboard.renew();
     }
 
     /// Takes new settings, which were checked before: servers are added, changed and removed, and
@@ -128,6 +162,8 @@ impl Gateway {
             ("limits", settings.limits != current.limits),
             ("timeouts", settings.timeouts != current.timeouts),
             ("state_key", settings.state_key != current.state_key),
+            ("store", settings.store != current.store),
+            ("public_url", settings.public_url != current.public_url),
         ] {
             if differs {
                 changes.at_restart.push(key);
@@ -141,6 +177,7 @@ impl Gateway {
             .collect();
         self.servers.store(Arc::new(servers));
         self.settings.store(Arc::new(settings));
+        self.settings_changed();
         self.snapshots.changed();
         for (removed, server) in retired {
             if removed {
@@ -198,7 +235,10 @@ impl Gateway {
 
     /// A snapshot of the caller's lists that still holds.
     pub fn fresh_snapshot(&self, call: &Call) -> Option<Arc<Snapshot>> {
-        self.snapshots.fresh(&viewer(call))
+        let whole = self.snapshots.fresh(&viewer(call))?;
+        let Some(mut key) = self.view_key(&call.asking()) else { return Some(whole) };
+        key.extend_from_slice(&declared(&call.client.capabilities));
+        self.snapshots.seen(&key, &whole)
     }
 
     /// The caller's lists, fetched where needed. At the merged portal a server that is down, or
@@ -207,6 +247,9 @@ impl Gateway {
         let merged = call.portal == Portal::Merged;
         if merged {
             self.settle().await;
+        }
+        if let Some(whole) = self.snapshots.fresh(&viewer(call)) {
+            return Ok(self.seen(call, whole).await);
         }
         let generation = self.snapshots.generation();
         let era = call.revision.era();
@@ -242,7 +285,66 @@ impl Gateway {
                 }
             }
         }
-        Ok(self.snapshots.build(&viewer(call), &found, generation, self.shared.limits.page))
+        let page = self.shared.limits.page;
+        let whole = self.snapshots.build(&viewer(call), found, generation, page);
+        Ok(self.seen(call, whole).await)
+    }
+
+    /// What a caller sees of a portal's lists: what there is a call for that would be permitted.
+    async fn seen(&self, call: &Call, whole: Arc<Snapshot>) -> Arc<Snapshot> {
+        let asking = call.asking();
+        let Some(mut key) = self.view_key(&asking) else { return whole };
+        key.extend_from_slice(&declared(&call.client.capabilities));
+        if let Some(seen) = self.snapshots.seen(&key, &whole) {
+            return seen;
+        }
+        let mut marked: [Vec<bool>; 4] = Default::default();
+        for (kind, of) in TARGETS.into_iter().enumerate() {
+            for (number, ((server, view), name)) in whole.origins(kind).enumerate() {
+                let tool = if of == TargetKind::Tool { view.tool(name) } else { None };
+                let target = access::target(server, of, name, tool.map(|tool| &**tool));
+                marked[kind].push(self.may(&asking, access::action_on(of), &target));
+                // Others wait meanwhile.
+                if number % 32 == 31 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        let seen = Arc::new(whole.only(&marked, self.shared.limits.page));
+        self.snapshots.keep_seen(key, &whole, &seen);
+        seen
+    }
+
+    /// Whether a server is there for a caller: it is permitted to be listed, or something of its is
+    /// permitted to be used. Without what is fetched, for that would tell what is there from what is
+    /// not.
+    pub async fn sees(&self, call: &Call, server: &Arc<Server>) -> bool {
+        let asking = call.asking();
+        let whole = access::target(server, TargetKind::Server, "", None);
+        if self.may(&asking, Action::List, &whole) {
+            return true;
+        }
+        let Ok(snapshot) = self.snapshot(call).await else { return false };
+        (0..TARGETS.len())
+            .any(|kind| snapshot.origins(kind).any(|((source, _), _)| source.name == server.name))
+    }
+
+    /// The server that a name or URI at a portal is about, and its own name for it. For a server's
+    /// portal, the server whatever the name.
+    pub fn named(
+        &self,
+        portal: &Portal,
+        is_uri: bool,
+        name: &str,
+    ) -> Option<(Arc<Server>, String)> {
+        match portal {
+            Portal::Server(server) => Some((self.server(server)?, name.to_owned())),
+            Portal::Merged => {
+                let split = if is_uri { split_uri(name) } else { split_name(name) };
+                let (server, own) = split?;
+                Some((self.server(server)?, own.to_owned()))
+            }
+        }
     }
 
     /// What the gateway says of itself at a portal, in the form of 2026-07-28. It never fails
@@ -257,7 +359,8 @@ impl Gateway {
             }
             Portal::Merged => {
                 self.settle().await;
-                self.about_all(call.revision.era()).await
+                let seen = self.seen_servers(call).await;
+                self.about_all(call.revision.era(), seen.as_ref()).await
             }
         };
         result.set("resultType", "complete");
@@ -268,8 +371,24 @@ impl Gateway {
         Ok(result)
     }
 
-    async fn about_all(&self, era: Era) -> Object {
-        let servers = join_all(self.servers().into_iter().map(|server| async move {
+    /// The servers that a caller sees; `None` for all.
+    async fn seen_servers(&self, call: &Call) -> Option<HashSet<Arc<str>>> {
+        if self.is_unrestricted(&call.caller.principal) {
+            return None;
+        }
+        let mut seen = HashSet::new();
+        for server in self.servers() {
+            if self.sees(call, &server).await {
+                seen.insert(server.name.clone());
+            }
+        }
+        Some(seen)
+    }
+
+    async fn about_all(&self, era: Era, seen: Option<&HashSet<Arc<str>>>) -> Object {
+        let servers = self.servers().into_iter();
+        let servers = servers.filter(|server| seen.is_none_or(|seen| seen.contains(&server.name)));
+        let servers = join_all(servers.map(|server| async move {
             let found = tokio::time::timeout(SERVER_PATIENCE, server.spoken_in(era)).await;
             found.unwrap_or(server)
         }))
@@ -306,13 +425,9 @@ impl Gateway {
     }
 
     /// Joins the listeners at a portal.
-    pub async fn listen(
-        &self,
-        portal: &Portal,
-        principal: &Principal,
-        era: Era,
-        wanted: Filter,
-    ) -> Result<Listener, CallError> {
+    pub async fn listen(&self, asking: &Asking<'_>, wanted: Filter) -> Result<Listener, CallError> {
+        let (portal, principal) = (asking.portal, &asking.caller.principal);
+        let era = asking.revision.era();
         let limits = &self.shared.limits;
         if wanted.uris.len() + wanted.tasks.len() > limits.subscriptions {
             let message =
@@ -339,7 +454,11 @@ impl Gateway {
             }
         };
         for uri in &wanted.uris {
-            let Some((server, own)) = self.owner(portal, uri) else { continue };
+            let Some((server, own)) = self.named(portal, true, uri) else { continue };
+            let target = access::target(&server, TargetKind::Resource, &own, None);
+            if !self.may(asking, Action::Subscribe, &target) {
+                continue;
+            }
             let server = server.spoken_in(era).await;
             if can_subscribe(&server).await && server.subscribe(&own).await.is_ok() {
                 granted.uris.insert(uri.clone());
@@ -385,17 +504,6 @@ impl Gateway {
         })
     }
 
-    /// The server of a resource, and the URI by which it knows it.
-    pub fn owner(&self, portal: &Portal, uri: &str) -> Option<(Arc<Server>, String)> {
-        match portal {
-            Portal::Server(name) => Some((self.server(name)?, uri.to_owned())),
-            Portal::Merged => {
-                let (server, own) = split_uri(uri)?;
-                Some((self.server(server)?, own.to_owned()))
-            }
-        }
-    }
-
     /// Looks after everything that has a time.
     async fn watch_memory(self: Arc<Self>) {
         let mut looks = tokio::time::interval(memory::EVERY);
@@ -415,6 +523,7 @@ impl Gateway {
                 _ = ticks.tick() => {}
                 () = self.closing.cancelled() => return,
             }
+            self.identity.sweep();
             self.shared.parking.sweep().await;
             self.sessions.sweep();
             for server in self.servers() {

@@ -4,6 +4,7 @@
 //! [`upstream`] brings the answer. Inside there is one protocol only, the stateless form of
 //! revision 2026-07-28; whatever speaks another form is adapted at the edge.
 
+pub mod access;
 pub mod admin;
 pub mod call;
 pub mod catalog;
@@ -11,9 +12,12 @@ pub mod facade;
 pub mod gateway;
 mod gather;
 pub mod identity;
+pub mod kept;
 pub mod listener;
 pub mod memory;
 pub mod metrics;
+pub mod outbound;
+pub mod pattern;
 pub mod pipeline;
 pub mod sample;
 pub mod seal;

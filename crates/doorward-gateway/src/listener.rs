@@ -4,7 +4,6 @@ mod endless;
 
 use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -30,6 +29,7 @@ use tokio_util::task::TaskTracker;
 pub use self::endless::{Answering, Endless};
 
 use self::endless::{Framing, relay};
+use crate::identity::Peer;
 use crate::settings::{Limits, Timeouts};
 
 /// What a listener needs to know.
@@ -41,16 +41,29 @@ pub struct Door {
     pub closing: CancellationToken,
     /// Open connections.
     pub connections: TaskTracker,
-    /// Spoken with clients, where it is.
-    pub tls: Option<Arc<rustls::ServerConfig>>,
+    pub tls: Option<Spoken>,
     /// Who serves the connections, in turn: each from its first byte to its last.
     pub workers: Arc<[Handle]>,
+}
+
+/// TLS as it is spoken with clients.
+#[derive(Clone)]
+pub struct Spoken {
+    pub config: Arc<rustls::ServerConfig>,
+    /// Reads the names in a client's certificate.
+    pub names: fn(&rustls::pki_types::CertificateDer<'_>) -> Vec<String>,
+}
+
+impl std::fmt::Debug for Spoken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Spoken").finish_non_exhaustive()
+    }
 }
 
 /// Accepts connections until the door closes, and answers their requests.
 pub async fn serve<H, A, B>(listener: TcpListener, door: Door, handler: H)
 where
-    H: Fn(SocketAddr, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+    H: Fn(Peer, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
     B: Answering<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
@@ -67,8 +80,8 @@ where
             accepted = listener.accept() => accepted,
             () = door.closing.cancelled() => return,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, address) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 // Such as too many open files: others must end before it gets better.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -84,13 +97,20 @@ where
             // Registered anew, with the worker's own reactor.
             let Ok(stream) = TcpStream::from_std(stream) else { return };
             let Ok(local) = stream.local_addr() else { return };
+            let peer = Peer { local, address: address.ip().to_canonical(), certificate: None };
             let _ = stream.set_nodelay(true);
-            let Some(tls) = door.tls.clone() else {
-                return connection(stream, local, door, handler, place).await;
+            let Some(Spoken { config, names }) = door.tls.clone() else {
+                return connection(stream, peer, door, handler, place).await;
             };
-            let accepting = TlsAcceptor::from(tls).accept(stream);
+            let accepting = TlsAcceptor::from(config).accept(stream);
             match tokio::time::timeout(door.timeouts.headers.0, accepting).await {
-                Ok(Ok(stream)) => connection(stream, local, door, handler, place).await,
+                Ok(Ok(stream)) => {
+                    let shown = stream.get_ref().1.peer_certificates();
+                    // Checked during the handshake; here it is only read.
+                    let certificate = shown.and_then(<[_]>::first).map(|shown| names(shown).into());
+                    let peer = Peer { certificate, ..peer };
+                    connection(stream, peer, door, handler, place).await;
+                }
                 Ok(Err(error)) => tracing::debug!(%error, "a client's TLS handshake failed"),
                 Err(_) => tracing::debug!("a client's TLS handshake took too long"),
             }
@@ -104,13 +124,13 @@ where
 
 async fn connection<S, H, A, B>(
     stream: S,
-    local: SocketAddr,
+    peer: Peer,
     door: Door,
     handler: H,
     place: OwnedSemaphorePermit,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    H: Fn(SocketAddr, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+    H: Fn(Peer, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
     B: Answering<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
         + Send
@@ -123,7 +143,7 @@ async fn connection<S, H, A, B>(
         let version = request.version();
         // Boxed, so that what answering needs is given back before a stream begins: a connection
         // keeps room for its service's future as long as it lives.
-        let answer = Box::pin(handler(local, request));
+        let answer = Box::pin(handler(peer.clone(), request));
         let (written, leaving) = (watched.clone(), left.clone());
         async move {
             let mut answer = answer.await;

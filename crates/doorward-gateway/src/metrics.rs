@@ -26,6 +26,8 @@ pub enum Outcome {
     ok,
     /// The server's own error, or bad input.
     error,
+    /// A policy refused it.
+    denied,
     /// The gateway's own: the server could not be reached, understood or waited for.
     failure,
 }
@@ -46,7 +48,7 @@ pub struct Metrics {
 /// The measures of one server, looked up once.
 #[derive(Debug)]
 pub struct ServerMetrics {
-    outcomes: [Counter; 3],
+    outcomes: [Counter; 4],
     seconds: Histogram,
 }
 
@@ -85,7 +87,8 @@ impl Default for Metrics {
 
 impl Metrics {
     pub fn server(&self, name: &str) -> ServerMetrics {
-        let outcomes = [Outcome::ok, Outcome::error, Outcome::failure].map(|outcome| {
+        let all = [Outcome::ok, Outcome::error, Outcome::denied, Outcome::failure];
+        let outcomes = all.map(|outcome| {
             self.calls.get_or_create(&CallLabels { server: name.to_owned(), outcome }).clone()
         });
         let label = ServerLabel { server: name.to_owned() };

@@ -168,6 +168,31 @@ impl Switchboard {
         }
     }
 
+    /// What anybody may see has changed: whoever was promised something in particular asks again, and
+    /// all others look again.
+    pub fn renew(&self) {
+        self.cut(|entry| !entry.filter.uris.is_empty() || !entry.tasks.is_empty());
+        let mut state = self.state.lock();
+        let mut lagging = Vec::new();
+        for (id, entry) in &state.listeners {
+            for change in
+                [method::TOOLS_CHANGED, method::PROMPTS_CHANGED, method::RESOURCES_CHANGED]
+            {
+                let params = Object::new();
+                let notice = Notice { method: change.into(), params: params.clone() };
+                if entry.filter.wants(change, &params)
+                    && entry.inbox.try_send(Arc::new(notice)).is_err()
+                {
+                    lagging.push(*id);
+                    break;
+                }
+            }
+        }
+        let cut: Vec<Entry> = lagging.iter().filter_map(|id| state.remove(*id)).collect();
+        drop(state);
+        cut.into_iter().for_each(Entry::let_go);
+    }
+
     /// Ends the listening of those at a portal that is gone.
     pub fn close_portal(&self, server: &str) {
         let is_at =

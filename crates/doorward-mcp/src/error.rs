@@ -54,10 +54,12 @@ pub enum Kind {
     Unauthorized,
     /// The gateway is shutting down, or the server was taken out of its configuration.
     Closing,
+    /// A policy of the gateway's does not let this caller do this.
+    Denied,
 }
 
 impl Kind {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Unreachable,
         Self::HttpStatus,
         Self::Timeout,
@@ -72,6 +74,7 @@ impl Kind {
         Self::Interaction,
         Self::Unauthorized,
         Self::Closing,
+        Self::Denied,
     ];
 
     /// The code on the wire; never changes once released.
@@ -91,6 +94,7 @@ impl Kind {
             Self::Interaction => -31012,
             Self::Unauthorized => -31013,
             Self::Closing => -31014,
+            Self::Denied => -31015,
         }
     }
 
@@ -111,6 +115,7 @@ impl Kind {
             Self::Interaction => "interaction",
             Self::Unauthorized => "unauthorized",
             Self::Closing => "closing",
+            Self::Denied => "denied",
         }
     }
 }

@@ -32,6 +32,8 @@ pub enum Code {
     NotPermitted,
     /// An argument is not what policies take it for.
     ArgumentType,
+    /// The API key is not good for it.
+    KeyScope,
     /// A policy could not be evaluated, and might have forbidden it.
     PolicyError,
     /// It depends on the arguments.
@@ -45,6 +47,7 @@ impl Code {
             Self::Forbidden => "forbidden",
             Self::NotPermitted => "not_permitted",
             Self::ArgumentType => "argument_type",
+            Self::KeyScope => "key_scope",
             Self::PolicyError => "policy_error",
             Self::Depends => "depends",
         }
@@ -81,7 +84,17 @@ pub struct Decision {
 
 impl Decision {
     fn without_policies(code: Code, error: String) -> Self {
-        Self { verdict: Verdict::Deny, code, policies: Vec::new(), errors: vec![error] }
+        Self { errors: vec![error], ..Self::denied(code) }
+    }
+
+    /// For what is decided before policies are asked.
+    pub fn denied(code: Code) -> Self {
+        Self { verdict: Verdict::Deny, code, policies: Vec::new(), errors: Vec::new() }
+    }
+
+    pub fn allowed() -> Self {
+        let code = Code::Permitted;
+        Self { verdict: Verdict::Allow, code, policies: Vec::new(), errors: Vec::new() }
     }
 
     /// Whether the call goes on.
@@ -109,6 +122,7 @@ impl Decision {
                 Some(error) => format!("An argument is not what policies expect: {error}"),
                 None => "An argument is not what policies expect".into(),
             },
+            Code::KeyScope => "The key is not good for it".into(),
             Code::PolicyError => "A policy could not be evaluated".into(),
             Code::Depends => "It depends on the arguments".into(),
         }

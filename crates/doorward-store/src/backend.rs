@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Row, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Executor, Row, Transaction};
 
 use crate::{Error, Result};
 
@@ -99,8 +99,10 @@ impl Store {
             }
             Location::Postgres(url) => (url.clone(), false),
         };
-        let options =
-            AnyConnectOptions::from_str(&url).map_err(|error| unreachable(&Plain(&error)))?;
+        // Statements are looked at a few times a second, and would drown what is worth reading.
+        let options = AnyConnectOptions::from_str(&url)
+            .map_err(|error| unreachable(&Plain(&error)))?
+            .disable_statement_logging();
         // By itself first, for a pool tries again and again and then knows no reason.
         let first = async {
             let mut connection = AnyConnection::connect_with(&options).await?;

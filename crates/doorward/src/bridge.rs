@@ -43,7 +43,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub async fn run(options: Connect) -> Result<(), Failed> {
     logging::start(&options.log, LogFormat::Auto)?;
-    let endpoint = client::endpoint(&options.url, &options.headers)?;
+    let endpoint = client::endpoint(&options.url, &options.headers, &options.credential)?;
     let (out, queue) = mpsc::channel(QUEUE);
     let writing = tokio::spawn(write_lines(stdout(), queue));
     let bridge = Arc::new(Bridge {

@@ -42,6 +42,17 @@ pub enum Command {
     Tools(Tools),
     /// Call a tool through a running gateway
     Call(Call),
+    /// Make, list, rotate and revoke API keys
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Say who there is: users, agents, service accounts, teams and tenants
+    #[command(subcommand)]
+    Principals(Principals),
+    /// Check, test, explain, compare and apply policies
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Write what was made at run time as configuration
+    Export(Export),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
 }
@@ -69,6 +80,297 @@ pub struct Serve {
     /// Do not watch the configuration file; it is read again at SIGHUP only
     #[arg(long, requires = "config")]
     pub no_watch: bool,
+    /// The database of what is made at run time: sqlite:PATH, postgres://…, or none [default: what the
+    /// configuration says, else a file in the data folder of whoever runs the gateway]
+    #[arg(long, value_name = "URL", env = "DOORWARD_STORE", hide_env_values = true)]
+    pub store: Option<String>,
+    /// Listen on addresses that others can reach, though nobody has to authenticate
+    #[arg(long)]
+    pub dangerously_let_everybody_in: bool,
+}
+
+/// Which database a command is about.
+#[derive(Debug, Clone, Args)]
+pub struct Kept {
+    /// The database: sqlite:PATH or postgres://… [default: what the configuration says, else a file in
+    /// the data folder of whoever runs the gateway]
+    #[arg(long, value_name = "URL", env = "DOORWARD_STORE", hide_env_values = true)]
+    pub store: Option<String>,
+    /// The gateway's configuration
+    #[arg(short, long, value_name = "FILE", env = "DOORWARD_CONFIG")]
+    pub config: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Keys {
+    /// Make a key. It is shown once, on standard output
+    Create(Box<CreateKey>),
+    /// List the keys, without their secrets
+    List {
+        #[command(flatten)]
+        kept: Kept,
+        /// Those that are revoked or expired, too
+        #[arg(long)]
+        all: bool,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a key that takes the place of another, which stays good for a while
+    Rotate {
+        #[command(flatten)]
+        kept: Kept,
+        #[arg(value_name = "ID")]
+        id: String,
+        /// How long the old key stays good
+        #[arg(long, value_name = "TIME", default_value = "1d", value_parser = parse_period)]
+        overlap: std::time::Duration,
+    },
+    /// End a key, at once
+    Revoke {
+        #[command(flatten)]
+        kept: Kept,
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct CreateKey {
+    #[command(flatten)]
+    pub kept: Kept,
+    #[command(flatten)]
+    pub owner: Owner,
+    /// What it is for, in words
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub label: String,
+    /// The tenant of an owner that is new
+    #[arg(long, value_name = "TENANT")]
+    pub in_tenant: Option<String>,
+    /// A team of an owner that is new; may be given several times
+    #[arg(long = "in-team", value_name = "TEAM")]
+    pub in_teams: Vec<String>,
+    /// A role of an owner that is new; may be given several times
+    #[arg(long = "role", value_name = "ROLE")]
+    pub roles: Vec<String>,
+    /// Good at this portal only; may be given several times
+    #[arg(long = "portal", value_name = "PORTAL")]
+    pub portals: Vec<String>,
+    /// Good for this server only; may be given several times
+    #[arg(long = "server", value_name = "SERVER")]
+    pub servers: Vec<String>,
+    /// Good for these tools only, as server/tool with * for any run of characters; may be given
+    /// several times
+    #[arg(long = "tool", value_name = "PATTERN")]
+    pub tools: Vec<String>,
+    /// Good for tools only that are known to change nothing
+    #[arg(long)]
+    pub read_only: bool,
+    /// Good for the admin listener, too
+    #[arg(long)]
+    pub admin: bool,
+    /// For how long it is good, such as 30d
+    #[arg(long, value_name = "TIME", value_parser = parse_period)]
+    pub expires: Option<std::time::Duration>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Whom a key stands for.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Owner {
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    #[arg(long, value_name = "NAME")]
+    pub service_account: Option<String>,
+    #[arg(long, value_name = "NAME")]
+    pub team: Option<String>,
+    #[arg(long, value_name = "NAME")]
+    pub tenant: Option<String>,
+}
+
+fn parse_period(text: &str) -> Result<std::time::Duration, String> {
+    text.parse::<doorward_gateway::settings::Period>().map(|period| period.0)
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Principals {
+    /// Enter somebody, or say anew what they belong to
+    Set {
+        #[command(flatten)]
+        kept: Kept,
+        /// user, agent, service-account, team or tenant
+        #[arg(value_name = "KIND")]
+        kind: doorward_store::Kind,
+        #[arg(value_name = "NAME")]
+        name: String,
+        #[arg(long, value_name = "TENANT")]
+        tenant: Option<String>,
+        /// May be given several times
+        #[arg(long = "team", value_name = "TEAM")]
+        teams: Vec<String>,
+        /// May be given several times
+        #[arg(long = "role", value_name = "ROLE")]
+        roles: Vec<String>,
+        /// Nothing of theirs, or of their members', is accepted any more
+        #[arg(long)]
+        disabled: bool,
+    },
+    /// List everybody who was entered at run time
+    List {
+        #[command(flatten)]
+        kept: Kept,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Strike somebody out
+    Remove {
+        #[command(flatten)]
+        kept: Kept,
+        #[arg(value_name = "KIND")]
+        kind: doorward_store::Kind,
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// Say what is wrong with policies: file, line, and what was expected
+    Check {
+        /// Files of policies, or folders with *.cedar files
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run the tests that stand beside policies, in *.test.yaml files
+    Test {
+        /// Files of policies and tests, or folders with *.cedar and *.test.yaml files
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+    },
+    /// Show which policies decide one request, and why
+    Explain(Box<Explain>),
+    /// Show what would change if policies were applied
+    Diff {
+        #[command(flatten)]
+        kept: Kept,
+        /// Files of policies, or folders with *.cedar files
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+    },
+    /// Put policies in force, after checking them
+    Apply {
+        #[command(flatten)]
+        kept: Kept,
+        /// Files of policies, or folders with *.cedar files
+        #[arg(required = true, value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        /// Why, in words
+        #[arg(long, value_name = "TEXT", default_value = "")]
+        note: String,
+    },
+    /// Put an earlier version in force again
+    Rollback {
+        #[command(flatten)]
+        kept: Kept,
+        /// The version; when absent, the one that was in force before
+        #[arg(long, value_name = "VERSION")]
+        to: Option<i64>,
+    },
+    /// List the versions, and which of them is in force
+    Versions {
+        #[command(flatten)]
+        kept: Kept,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the policies in force, or those of a version
+    Show {
+        #[command(flatten)]
+        kept: Kept,
+        #[arg(value_name = "VERSION")]
+        number: Option<i64>,
+    },
+    /// Write a ready-made set and its tests into a folder, or list the sets
+    Example {
+        #[arg(value_name = "NAME")]
+        name: Option<String>,
+        #[arg(short, long, value_name = "FOLDER", default_value = "policies")]
+        output: PathBuf,
+    },
+    /// Print the schema that policies are checked against
+    Schema,
+}
+
+#[derive(Debug, Args)]
+pub struct Explain {
+    #[command(flatten)]
+    pub kept: Kept,
+    /// Files of policies, or folders with *.cedar files [default: the policies in force]
+    #[arg(long = "policies", value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    #[arg(long, value_name = "NAME")]
+    pub service_account: Option<String>,
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: Option<String>,
+    #[arg(long = "team", value_name = "TEAM")]
+    pub teams: Vec<String>,
+    #[arg(long = "role", value_name = "ROLE")]
+    pub roles: Vec<String>,
+    /// As server/tool
+    #[arg(long, value_name = "TOOL")]
+    pub tool: Option<String>,
+    /// As server/prompt
+    #[arg(long, value_name = "PROMPT")]
+    pub prompt: Option<String>,
+    /// As server/uri
+    #[arg(long, value_name = "RESOURCE")]
+    pub resource: Option<String>,
+    #[arg(long, value_name = "SERVER")]
+    pub server: Option<String>,
+    /// The tool changes nothing
+    #[arg(long)]
+    pub reads_only: bool,
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+    #[arg(long, value_name = "RISK")]
+    pub risk: Option<String>,
+    /// The portal it comes through
+    #[arg(long, value_name = "PORTAL")]
+    pub through: Option<String>,
+    /// When, as `mon 09:30` [default: now, in the configured zone]
+    #[arg(long, value_name = "TIME")]
+    pub time: Option<String>,
+    /// Arguments: name=value, the value as JSON where it is JSON
+    #[arg(value_name = "ARGUMENT")]
+    pub arguments: Vec<String>,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Export {
+    #[command(flatten)]
+    pub kept: Kept,
+    /// A folder into which the policies in force are written, too
+    #[arg(long, value_name = "FOLDER")]
+    pub policies: Option<PathBuf>,
+}
+
+/// What a client command shows of itself.
+#[derive(Debug, Clone, Args)]
+pub struct Credential {
+    /// An API key, or a token
+    #[arg(long, value_name = "KEY", env = "DOORWARD_KEY", hide_env_values = true)]
+    pub key: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,6 +431,8 @@ pub struct Target {
     /// A header to send along, `Name: value`; may be given several times
     #[arg(long = "header", value_name = "HEADER", value_parser = parse_header)]
     pub headers: Vec<(String, String)>,
+    #[command(flatten)]
+    pub credential: Credential,
 }
 
 fn parse_header(text: &str) -> Result<(String, String), String> {
@@ -148,6 +452,8 @@ pub struct Connect {
     /// A header to send along, `Name: value`; may be given several times
     #[arg(long = "header", value_name = "HEADER", value_parser = parse_header)]
     pub headers: Vec<(String, String)>,
+    #[command(flatten)]
+    pub credential: Credential,
     /// What to log on standard error: a level, or directives
     #[arg(long, value_name = "LEVEL", env = "DOORWARD_LOG", default_value = "warn")]
     pub log: String,
@@ -163,6 +469,8 @@ pub struct Servers {
         default_value = "http://127.0.0.1:7301"
     )]
     pub admin_url: Url,
+    #[command(flatten)]
+    pub credential: Credential,
     /// Tell the states as JSON
     #[arg(long)]
     pub json: bool,

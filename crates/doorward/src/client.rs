@@ -14,6 +14,7 @@ use doorward_mcp::{Id, Message, Object, Revision, RpcError, Value, message, meth
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use crate::cli::Credential;
 use crate::commands::{Exit, Failed};
 
 /// Pages that are fetched of one list.
@@ -63,7 +64,11 @@ fn describe(error: &RpcError) -> String {
 }
 
 /// An endpoint to send to, with the headers that the user asked for.
-pub fn endpoint(url: &Url, headers: &[(String, String)]) -> Result<Endpoint, Failed> {
+pub fn endpoint(
+    url: &Url,
+    headers: &[(String, String)],
+    credential: &Credential,
+) -> Result<Endpoint, Failed> {
     if !matches!(url.scheme(), "http" | "https") {
         return Err(Failed::new(Exit::Usage, format!("{url} is no http:// or https:// URL")));
     }
@@ -71,7 +76,11 @@ pub fn endpoint(url: &Url, headers: &[(String, String)]) -> Result<Endpoint, Fai
         url: Some(url.clone()),
         headers: headers
             .iter()
-            .map(|(name, value)| (name.clone(), Secret(value.clone())))
+            .cloned()
+            .chain(
+                credential.key.iter().map(|key| ("authorization".into(), format!("Bearer {key}"))),
+            )
+            .map(|(name, value)| (name, Secret(value)))
             .collect(),
         ..ServerSettings::default()
     };
@@ -158,7 +167,12 @@ impl Client {
             Err(Err(failure)) => return Err(failure.into()),
             Err(Ok(none)) => {
                 return Err(match none.error {
-                    Some(Message::Error { error, .. }) => Error::Rpc(error),
+                    Some(Message::Error { mut error, .. }) => {
+                        if none.status == http::StatusCode::UNAUTHORIZED {
+                            error.message.push_str("; show one with --key, or in DOORWARD_KEY");
+                        }
+                        Error::Rpc(error)
+                    }
                     _ => Error::Unreachable(none.failure()),
                 });
             }

@@ -1,6 +1,7 @@
 //! `doorward serve`: starts the gateway, keeps it up to date with its configuration, and ends it
 //! gracefully.
 
+mod policies;
 mod reload;
 mod tls;
 
@@ -11,8 +12,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_gateway::listener::{self, Door};
-use doorward_gateway::settings::ServerSettings;
+use doorward_gateway::settings::{Secret, ServerSettings};
 use doorward_gateway::{Gateway, Settings, admin, facade};
+use doorward_store::Store;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -22,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use self::tls::Tls;
 use crate::cli::{Admin, Serve};
 use crate::commands::{Exit, Failed};
-use crate::{config, logging, terminal};
+use crate::{commands, config, logging, terminal};
 
 /// How long connections and streams may take to end once calls have ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -109,9 +111,17 @@ fn overridden(mut settings: Settings, options: &Serve) -> Settings {
     }
     // What the file names stands beside it.
     let folder = options.config.as_deref().and_then(Path::parent);
-    if let (Some(tls), Some(folder)) = (&mut settings.tls, folder) {
-        tls.cert = folder.join(&tls.cert);
-        tls.key = folder.join(&tls.key);
+    if let Some(folder) = folder {
+        let tls = settings.tls.iter_mut();
+        let files = tls.flat_map(|tls| {
+            [Some(&mut tls.cert), Some(&mut tls.key), tls.client_ca.as_mut()].into_iter().flatten()
+        });
+        for path in files.chain(&mut settings.policy.files) {
+            *path = folder.join(&*path);
+        }
+    }
+    if let Some(store) = &options.store {
+        settings.store = Some(Secret(store.clone()));
     }
     settings
 }
@@ -131,15 +141,55 @@ async fn serve(
     };
     let tls = settings.tls.as_ref().map(Tls::start).transpose();
     let tls = tls.map_err(|why| Failed::new(Exit::Config, format!("tls: {why}")))?;
-    let gateway = Gateway::start(settings)
-        .map_err(|error| Failed::new(Exit::Failure, format!("no randomness: {error}")))?;
+    let gateway = guarded(&options, settings, main.local_addr()?).await?;
     let doors = Doors::open(&gateway, main, admin, tls, &workers)?;
-    welcome(&doors, options.config.is_none());
+    welcome(&gateway, &doors, options.config.is_none());
+    let _policies = policies::follow(&gateway);
     let watched = reload::Watch::start(&gateway, &options, text);
     signals.wait(&watched).await;
     drop(watched);
     shut_down(&gateway, doors).await;
     Ok(())
+}
+
+/// A gateway that knows whom to let in, before any door opens.
+async fn guarded(
+    options: &Serve,
+    settings: Settings,
+    listens: SocketAddr,
+) -> Result<Arc<Gateway>, Failed> {
+    let said = settings.store.as_ref().map(Secret::expose);
+    let store = match commands::location(said)? {
+        Some(location) => Some(Store::open(&location).await?),
+        None => None,
+    };
+    let declared = policies::declared(&settings).map_err(|why| Failed::new(Exit::Config, why))?;
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    let own = settings.public_url.clone();
+    let own = own.or_else(|| format!("{scheme}://{listens}").parse().ok());
+    let exposed = settings.exposed();
+    let gateway = Gateway::start(settings, store)
+        .map_err(|error| Failed::new(Exit::Failure, format!("no randomness: {error}")))?;
+    if let Some(own) = &own {
+        gateway.identity.resources.set_origin(own);
+    }
+    if let Err(findings) = gateway.declare_policies(declared).await {
+        for finding in &findings {
+            terminal::complain(&format!("policy: {finding}"));
+        }
+        return Err(Failed::silent(Exit::Config));
+    }
+    gateway.look_at_store(true).await?;
+    if options.dangerously_let_everybody_in {
+        gateway.identity.let_everybody_in();
+    } else if let (Some(address), true) = (exposed, gateway.identity.is_open()) {
+        let why = format!(
+            "{address} is no loopback address, and nobody has to authenticate: make a key with \
+             'doorward keys create', or name an issuer under 'identity' in the configuration"
+        );
+        return Err(Failed::new(Exit::Config, why));
+    }
+    Ok(gateway)
 }
 
 /// Connections are files: as many as the system allows, not as many as it suggests. Server programs
@@ -202,17 +252,16 @@ impl Doors {
         };
         let handler = {
             let gateway = gateway.clone();
-            move |local, request| facade::handle(gateway.clone(), local, request)
+            move |peer, request| facade::handle(gateway.clone(), peer, request)
         };
-        let spoken = doors.tls.as_ref().map(|tls| tls.config.clone());
+        let spoken = doors.tls.as_ref().map(|tls| tls.spoken.clone());
         let clients = Door { tls: spoken, ..door(&doors.closing, &doors.clients) };
         doors.accepting.spawn(listener::serve(main, clients, handler));
         if let Some(admin) = admin {
             let router = admin::router(gateway.clone());
             let gateway = gateway.clone();
-            let handler = move |local, request| {
-                admin::answer(gateway.clone(), router.clone(), local, request)
-            };
+            let handler =
+                move |peer, request| admin::answer(gateway.clone(), router.clone(), peer, request);
             let operators = door(&doors.admin_closing, &doors.operators);
             doors.accepting.spawn(listener::serve(admin, operators, handler));
         }
@@ -221,7 +270,7 @@ impl Doors {
 }
 
 /// Where the gateway is and how to use it, on standard output. Nobody need be reading it.
-fn welcome(doors: &Doors, sample: bool) {
+fn welcome(gateway: &Gateway, doors: &Doors, sample: bool) {
     let bold = |text: &str| terminal::paint(text, "1", terminal::color()).into_owned();
     let Doors { main, admin, .. } = doors;
     let scheme = if doors.tls.is_some() { "https" } else { "http" };
@@ -244,7 +293,12 @@ fn welcome(doors: &Doors, sample: bool) {
              doorward call sample__add a=2 b=3\n\n",
         );
     }
-    text.push_str("Everyone on this machine may use it: nobody has to authenticate.\n");
+    text.push_str(if gateway.identity.is_open() {
+        "Everyone on this machine may use it: nobody has to authenticate. The first key closes it:\n  \
+         doorward keys create --user me\n"
+    } else {
+        "Callers authenticate: send a key or token as 'Authorization: Bearer …'.\n"
+    });
     let _ = std::io::stdout().write_all(text.as_bytes());
     tracing::info!(listen = %main, admin = ?admin, "ready");
 }

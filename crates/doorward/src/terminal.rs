@@ -2,7 +2,7 @@
 //! terminal.
 
 use std::borrow::Cow;
-use std::io::{IsTerminal, stderr, stdout};
+use std::io::{IsTerminal, Write, stderr, stdout};
 
 use crate::config::Color;
 
@@ -54,6 +54,32 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
 /// As [`harmless`], in one line.
 pub fn one_line(text: &str) -> String {
     harmless(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Writes rows in columns, the first as a heading.
+pub fn table<const N: usize>(out: &mut impl Write, rows: &[[String; N]]) -> std::io::Result<()> {
+    for at in 0..rows.len() {
+        writeln!(out, "{}", row(rows, at))?;
+    }
+    Ok(())
+}
+
+/// One row of a table; states are coloured.
+pub fn row<const N: usize>(rows: &[[String; N]], at: usize) -> String {
+    let mut line = String::new();
+    for (column, cell) in rows[at].iter().enumerate() {
+        let width = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+        let padded = format!("{cell:width$}");
+        let code = match cell.as_str() {
+            _ if at == 0 && rows.len() > 1 => "1",
+            "up" | "good" => "32",
+            "down" | "revoked" | "expired" => "31",
+            _ => "0",
+        };
+        line.push_str(&paint(&padded, code, color()));
+        line.push_str("  ");
+    }
+    line.trim_end().to_owned()
 }
 
 fn is_harmful(c: char) -> bool {

@@ -182,6 +182,9 @@ pub fn index(tools: &[Item]) -> HashMap<Box<str>, Arc<ToolEntry>> {
         name: item.key.clone(),
         param_headers: headers_of(&item.definition).unwrap_or_default(),
         task: tasks::Support::of(&item.definition),
+        reads_only: item.definition.object("annotations").is_some_and(|annotations| {
+            annotations.get("readOnlyHint").and_then(Value::as_bool) == Some(true)
+        }),
     };
     tools.iter().map(|item| (item.key.clone(), Arc::new(entry(item)))).collect()
 }

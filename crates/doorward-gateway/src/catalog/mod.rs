@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use crate::call::CallError;
 use crate::upstream::{Asked, Contact, Server, declared};
 
-pub use snapshot::{Snapshot, Snapshots, Viewer};
+pub use snapshot::{Snapshot, Snapshots, Source, Viewer};
 
 /// Views of one server that are kept: one per set of declared capabilities.
 const MAX_VIEWS: usize = 16;
@@ -81,6 +81,8 @@ pub struct ToolEntry {
     pub param_headers: Vec<ParamHeader>,
     /// Whether a server of 2025-11-25 runs it as a task.
     pub task: tasks::Support,
+    /// It says of itself that it changes nothing.
+    pub reads_only: bool,
 }
 
 #[derive(Debug, Clone)]

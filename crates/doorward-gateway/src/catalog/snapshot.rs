@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -20,6 +20,9 @@ use crate::upstream::{Server, declared};
 
 /// Snapshots that are kept: by portal, declared capabilities and era of the client.
 const MAX_SNAPSHOTS: usize = 128;
+/// The same as single callers see them, and how long they are kept.
+const MAX_FILTERED: usize = 1024;
+const FILTERED: Duration = Duration::from_secs(60);
 
 /// The four lists of a portal.
 #[derive(Debug)]
@@ -27,16 +30,28 @@ pub struct Snapshot {
     generation: u64,
     fresh_until: Instant,
     lists: [Listing; 4],
+    sources: Vec<Source>,
 }
 
 #[derive(Debug, Default)]
 struct Listing {
-    /// Name and definition of each item, as it is told.
-    items: Vec<(Box<str>, Bytes)>,
+    items: Vec<Told>,
     hints: CacheHints,
     /// The first page, written.
     first: Bytes,
 }
+
+/// An item as it is told.
+#[derive(Debug, Clone)]
+struct Told {
+    name: Box<str>,
+    definition: Bytes,
+    /// Where it comes from: the place of its server among the sources, and its own in the list.
+    place: (usize, usize),
+}
+
+/// A server and what it offers.
+pub type Source = (Arc<Server>, Arc<View>);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
@@ -48,8 +63,17 @@ struct Key {
 #[derive(Debug, Default)]
 pub struct Snapshots {
     kept: Mutex<HashMap<Key, Arc<Snapshot>>>,
+    /// What single callers see of them, by who they are in full; the whole it was made of, and when.
+    filtered: Mutex<HashMap<Vec<u8>, Filtered>>,
     /// Counts changes of any server's lists.
     pub generation: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+struct Filtered {
+    whole: Arc<Snapshot>,
+    seen: Arc<Snapshot>,
+    made: Instant,
 }
 
 /// Who looks at the lists.
@@ -93,17 +117,17 @@ impl Snapshots {
     pub fn build(
         &self,
         viewer: &Viewer<'_>,
-        views: &[(Arc<Server>, Arc<View>)],
+        sources: Vec<Source>,
         generation: u64,
         page: usize,
     ) -> Arc<Snapshot> {
-        let fresh_until = views.iter().map(|(_, view)| view.fresh_until()).min();
-        let lists = [0, 1, 2, 3].map(|kind| listing(viewer, views, kind, page));
+        let fresh_until = sources.iter().map(|(_, view)| view.fresh_until()).min();
+        let lists = [0, 1, 2, 3].map(|kind| listing(viewer, &sources, kind, page));
         let snapshot = Arc::new(Snapshot {
             generation,
-            fresh_until: fresh_until
-                .unwrap_or_else(|| Instant::now() + super::Duration::from_secs(1)),
+            fresh_until: fresh_until.unwrap_or_else(|| Instant::now() + Duration::from_secs(1)),
             lists,
+            sources,
         });
         let mut kept = self.kept.lock();
         if kept.len() >= MAX_SNAPSHOTS {
@@ -117,18 +141,33 @@ impl Snapshots {
         kept.insert(viewer.key(), snapshot.clone());
         snapshot
     }
+
+    /// What a caller was seen to see of a snapshot.
+    pub fn seen(&self, caller: &[u8], whole: &Arc<Snapshot>) -> Option<Arc<Snapshot>> {
+        let filtered = self.filtered.lock();
+        let kept = filtered.get(caller)?;
+        (Arc::ptr_eq(&kept.whole, whole) && kept.made.elapsed() < FILTERED)
+            .then(|| kept.seen.clone())
+    }
+
+    pub fn keep_seen(&self, caller: Vec<u8>, whole: &Arc<Snapshot>, seen: &Arc<Snapshot>) {
+        let mut filtered = self.filtered.lock();
+        if filtered.len() >= MAX_FILTERED {
+            filtered.retain(|_, kept| kept.made.elapsed() < FILTERED);
+            if filtered.len() >= MAX_FILTERED {
+                filtered.clear();
+            }
+        }
+        let (whole, seen) = (whole.clone(), seen.clone());
+        filtered.insert(caller, Filtered { whole, seen, made: Instant::now() });
+    }
 }
 
-fn listing(
-    viewer: &Viewer<'_>,
-    views: &[(Arc<Server>, Arc<View>)],
-    kind: usize,
-    page: usize,
-) -> Listing {
+fn listing(viewer: &Viewer<'_>, sources: &[Source], kind: usize, page: usize) -> Listing {
     let list = KINDS[kind].method;
     let mut listing = Listing::default();
     let mut hints: Option<CacheHints> = None;
-    for (server, view) in views {
+    for (at, (server, view)) in sources.iter().enumerate() {
         let source = &view.lists[kind];
         let of_handshake = server.known().is_some_and(|contact| contact.era == Era::Handshake);
         hints = Some(match hints {
@@ -138,7 +177,7 @@ fn listing(
                 public: all.public && source.hints.public,
             },
         });
-        for item in source.items.iter() {
+        for (number, item) in source.items.iter().enumerate() {
             let mut definition = item.definition.clone();
             if *viewer.portal == Portal::Merged {
                 Qualifier { server: &server.name }.item(list, &mut definition);
@@ -151,8 +190,9 @@ fn listing(
                     translate::tool_to_handshake(&mut definition, viewer.revision);
                 }
             }
-            let key = definition.string(KINDS[kind].key).map(Box::from).unwrap_or_default();
-            listing.items.push((key, definition.to_bytes()));
+            let name = definition.string(KINDS[kind].key).map(Box::from).unwrap_or_default();
+            let definition = definition.to_bytes();
+            listing.items.push(Told { name, definition, place: (at, number) });
         }
     }
     // What several servers say together is nobody's to share.
@@ -163,15 +203,15 @@ fn listing(
     listing
 }
 
-fn write(items: &[(Box<str>, Bytes)]) -> Bytes {
-    let size: usize = items.iter().map(|(_, item)| item.len() + 1).sum();
+fn write(items: &[Told]) -> Bytes {
+    let size: usize = items.iter().map(|item| item.definition.len() + 1).sum();
     let mut out = BytesMut::with_capacity(size + 2);
     out.put_u8(b'[');
-    for (at, (_, item)) in items.iter().enumerate() {
+    for (at, item) in items.iter().enumerate() {
         if at > 0 {
             out.put_u8(b',');
         }
-        out.put_slice(item);
+        out.put_slice(&item.definition);
     }
     out.put_u8(b']');
     out.freeze()
@@ -198,7 +238,7 @@ impl Snapshot {
                 let start = listing
                     .items
                     .iter()
-                    .position(|(key, _)| key.as_bytes() == last)
+                    .position(|item| item.name.as_bytes() == last)
                     .ok_or_else(invalid)?
                     + 1;
                 let end = listing.items.len().min(start + size);
@@ -208,7 +248,7 @@ impl Snapshot {
         let mut result = Object::new();
         result.set(KINDS[kind].member, Value::Raw(items));
         if end < listing.items.len() && end > 0 {
-            let cursor = URL_SAFE_NO_PAD.encode(listing.items[end - 1].0.as_bytes());
+            let cursor = URL_SAFE_NO_PAD.encode(listing.items[end - 1].name.as_bytes());
             result.set("nextCursor", cursor.as_str());
         }
         result.set("resultType", "complete");
@@ -216,8 +256,39 @@ impl Snapshot {
         Ok(result)
     }
 
+    /// The servers whose items these are.
+    pub fn sources(&self) -> &[Source] {
+        &self.sources
+    }
+
+    /// Where each item of a list comes from: the server, its view, and the server's own name for it.
+    pub fn origins(&self, kind: usize) -> impl Iterator<Item = (&Source, &str)> {
+        self.lists[kind].items.iter().map(move |told| {
+            let (source, number) = told.place;
+            let source = &self.sources[source];
+            (source, &*source.1.lists[kind].items[number].key)
+        })
+    }
+
+    /// The same with those items alone that are marked, for one caller.
+    pub fn only(&self, marked: &[Vec<bool>; 4], page: usize) -> Self {
+        let lists = [0, 1, 2, 3].map(|kind| {
+            let whole = &self.lists[kind];
+            let kept = whole.items.iter().zip(&marked[kind]).filter(|(_, marked)| **marked);
+            let items: Vec<Told> = kept.map(|(item, _)| item.clone()).collect();
+            let first = write(&items[..items.len().min(page)]);
+            Listing { items, hints: CacheHints { public: false, ..whole.hints }, first }
+        });
+        Self {
+            generation: self.generation,
+            fresh_until: self.fresh_until,
+            lists,
+            sources: self.sources.clone(),
+        }
+    }
+
     /// The names of a list's items.
     pub fn names(&self, kind: usize) -> impl Iterator<Item = &str> {
-        self.lists[kind].items.iter().map(|(name, _)| &**name)
+        self.lists[kind].items.iter().map(|item| &*item.name)
     }
 }

@@ -12,8 +12,10 @@ use http::StatusCode;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use crate::gather::Gathered;
+use crate::identity::Lease;
 use crate::listener::{Answering, Endless};
 use crate::upstream::Shared;
 
@@ -38,9 +40,48 @@ impl Body {
         Self::Stream(Box::pin(stream))
     }
 
+    /// What is there of it already.
+    pub fn into_bytes(self) -> Bytes {
+        match self {
+            Self::Full(text) => text.unwrap_or_default(),
+            Self::Stream(_) | Self::Endless(_) => Bytes::new(),
+        }
+    }
+
     /// For streams that are silent most of the time.
     pub fn endless(stream: impl Stream<Item = Bytes> + Send + 'static) -> Self {
         Self::Endless(Some(Box::pin(stream)))
+    }
+}
+
+impl Body {
+    /// The same, ended as soon as what its caller showed is not good any more.
+    pub fn leased(self, lease: &Lease) -> Self {
+        let leased =
+            |stream| Leased { stream, over: Box::pin(lease.token().clone().cancelled_owned()) };
+        match self {
+            Self::Full(text) => Self::Full(text),
+            Self::Stream(stream) => Self::stream(leased(stream)),
+            Self::Endless(Some(stream)) => Self::endless(leased(stream)),
+            Self::Endless(None) => Self::Endless(None),
+        }
+    }
+}
+
+/// A stream that ends with its caller's lease.
+struct Leased {
+    stream: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
+    over: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl Stream for Leased {
+    type Item = Bytes;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if self.over.as_mut().poll(context).is_ready() {
+            return Poll::Ready(None);
+        }
+        self.stream.as_mut().poll_next(context)
     }
 }
 

@@ -15,6 +15,7 @@ use doorward_mcp::{Id, Object, RpcError, Value, message, method};
 use super::sessions::Session;
 use crate::call::{Call, CallId, Events, Failure, Reply};
 use crate::gateway::Gateway;
+use crate::identity::Caller;
 use crate::pipeline::{self, Refusal};
 
 /// Between two rounds in which the server asks nothing.
@@ -25,12 +26,13 @@ const EMPTY_ROUND: Duration = Duration::from_millis(250);
 pub async fn answer(
     gateway: &Arc<Gateway>,
     session: &Arc<Session>,
+    caller: &Caller,
     id: &Id,
     method: &str,
     params: Object,
     events: &Events,
 ) -> Bytes {
-    match respond(gateway, session, method, params, events).await {
+    match respond(gateway, session, caller, method, params, events).await {
         Ok(result) => message::response(id, &result),
         Err(error) => message::error_response(Some(id), &error),
     }
@@ -39,6 +41,7 @@ pub async fn answer(
 async fn respond(
     gateway: &Arc<Gateway>,
     session: &Arc<Session>,
+    caller: &Caller,
     method: &str,
     params: Object,
     events: &Events,
@@ -61,7 +64,7 @@ async fn respond(
             Ok(Object::new())
         }
         method::RESOURCES_SUBSCRIBE => {
-            session.subscribe(gateway, &uri()?).await.map_err(plain)?;
+            session.subscribe(gateway, caller, &uri()?).await.map_err(plain)?;
             Ok(Object::new())
         }
         method::RESOURCES_UNSUBSCRIBE => {
@@ -70,15 +73,16 @@ async fn respond(
         }
         // Of the modern era alone; a client that has shaken hands does not know them.
         method::DISCOVER | method::LISTEN => Err(RpcError::method_not_found(method)),
-        _ => call(gateway, session, method, params, events).await,
+        _ => call(gateway, session, caller, method, params, events).await,
     }
 }
 
 /// A call of a session's, on its first round.
-fn new_call(session: &Session, method: &str, params: Object) -> Call {
+pub fn new_call(session: &Session, caller: &Caller, method: &str, params: Object) -> Call {
     Call {
         id: CallId::next(),
-        principal: session.principal.clone(),
+        caller: caller.clone(),
+        door: session.door,
         portal: session.portal.clone(),
         revision: session.revision(),
         client: session.client(),
@@ -96,6 +100,7 @@ fn new_call(session: &Session, method: &str, params: Object) -> Call {
 async fn call(
     gateway: &Arc<Gateway>,
     session: &Arc<Session>,
+    caller: &Caller,
     method: &str,
     mut params: Object,
     events: &Events,
@@ -113,7 +118,7 @@ async fn call(
         let call = Call {
             retry: retry.take(),
             refused: std::mem::take(&mut refused),
-            ..new_call(session, method, params.clone())
+            ..new_call(session, caller, method, params.clone())
         };
         let id = call.id;
         let mut result = match pipeline::run(gateway.clone(), call, events.clone()).await {
@@ -216,7 +221,7 @@ impl Drop for Asked<'_> {
 
 /// The result of `initialize`: what the portal offers, in the words of the client's revision.
 pub async fn introduce(gateway: &Arc<Gateway>, session: &Arc<Session>) -> Result<Object, Refusal> {
-    let call = new_call(session, method::DISCOVER, Object::new());
+    let call = new_call(session, &session.opener, method::DISCOVER, Object::new());
     let reply = pipeline::run(gateway.clone(), call, Events::ignored()).await?;
     let Reply::Result(about) = reply else { return Ok(Object::new()) };
     Ok(initialize_result(gateway, session, &about))

@@ -15,14 +15,15 @@ use tokio::sync::{mpsc, oneshot};
 use super::sessions::{Begun, Session};
 use super::streams::OutStream;
 use super::{Body, converse, empty, error_response, events, json};
-use crate::call::{CallError, Events, Pauses, Portal};
+use crate::call::{CallError, Door, Events, Pauses, Portal};
 use crate::gateway::Gateway;
-use crate::identity;
+use crate::identity::Caller;
 use crate::pipeline::{Refusal, refusal};
 
 /// Opens a session and answers `initialize`.
-pub fn initialize(
+pub async fn initialize(
     gateway: &Arc<Gateway>,
+    caller: Caller,
     portal: Portal,
     id: &Id,
     params: &Object,
@@ -32,11 +33,16 @@ pub fn initialize(
         Err(error) => return error_response(StatusCode::BAD_REQUEST, Some(id), &error),
     };
     let (revision, client) = asked;
-    let opened = gateway.sessions.open(identity::local(), portal, revision, client, true);
+    let opened = gateway.sessions.open(caller, portal, revision, client, Door::Mcp);
     let session = match opened {
         Ok(session) => session,
         Err(error) => return refused(id, error),
     };
+    let discover = converse::new_call(&session, &session.opener, method::DISCOVER, Object::new());
+    if let Err(refused) = super::admit(gateway, &discover).await {
+        gateway.sessions.end(&session);
+        return *refused;
+    }
     let (gateway, id) = (gateway.clone(), id.clone());
     // What the servers offer may have to be found out first; the client waits on its stream.
     let header = HeaderValue::try_from(&*session.id).ok();
@@ -93,6 +99,7 @@ fn refused(id: &Id, error: CallError) -> Response<Body> {
 /// The session that a request names, and whether it may be spoken to in this revision.
 fn session(
     gateway: &Gateway,
+    caller: &Caller,
     portal: &Portal,
     sent: &HeaderMap,
 ) -> Result<Arc<Session>, (StatusCode, RpcError)> {
@@ -101,7 +108,7 @@ fn session(
         return Err((StatusCode::BAD_REQUEST, error));
     };
     let id = id.to_str().unwrap_or_default();
-    let found = gateway.sessions.find(id, &identity::local(), Some(portal));
+    let found = gateway.sessions.find(id, &caller.principal, Some(portal));
     let session = found.ok_or_else(|| {
         let why = "There is no such session: open a new one with 'initialize'";
         (StatusCode::NOT_FOUND, RpcError::invalid_request(why))
@@ -119,11 +126,12 @@ fn session(
 /// One message in a session.
 pub async fn post(
     gateway: Arc<Gateway>,
+    caller: Caller,
     portal: Portal,
     sent: &HeaderMap,
     message: Message,
 ) -> Response<Body> {
-    let session = match session(&gateway, &portal, sent) {
+    let session = match session(&gateway, &caller, &portal, sent) {
         Ok(session) => session,
         Err((status, error)) => return error_response(status, id_of(&message), &error),
     };
@@ -135,7 +143,10 @@ pub async fn post(
             };
             let streamed = super::prefers_stream(sent);
             let requests = vec![Request { id, method, params, begun }];
-            run(gateway, session, requests, false, streamed).await
+            if let Err(refused) = admit(&gateway, &session, &caller, &requests).await {
+                return *refused;
+            }
+            run(gateway, session, caller, requests, false, streamed).await
         }
         other => {
             take(&session, other);
@@ -171,6 +182,7 @@ pub fn take(session: &Session, message: Message) {
 /// A batch: in revision 2025-03-26 alone (spec 2025-03-26 basic/index; attack T16).
 pub async fn post_batch(
     gateway: Arc<Gateway>,
+    caller: Caller,
     portal: Portal,
     sent: &HeaderMap,
     text: &Bytes,
@@ -180,7 +192,7 @@ pub async fn post_batch(
     if !sent.contains_key(headers::SESSION_ID) {
         return bad(no_batches());
     }
-    let session = match session(&gateway, &portal, sent) {
+    let session = match session(&gateway, &caller, &portal, sent) {
         Ok(session) => session,
         Err((status, error)) => return error_response(status, None, &error),
     };
@@ -222,7 +234,27 @@ pub async fn post_batch(
     if requests.is_empty() {
         return empty(StatusCode::ACCEPTED);
     }
-    run(gateway, session, requests, true, super::prefers_stream(sent)).await
+    if let Err(refused) = admit(&gateway, &session, &caller, &requests).await {
+        return *refused;
+    }
+    run(gateway, session, caller, requests, true, super::prefers_stream(sent)).await
+}
+
+/// Whether the caller's token is enough for each of the requests, so far as that is told by a status.
+async fn admit(
+    gateway: &Arc<Gateway>,
+    session: &Session,
+    caller: &Caller,
+    requests: &[Request],
+) -> Result<(), Box<Response<Body>>> {
+    for request in requests {
+        if gateway.is_unrestricted(&caller.principal) {
+            break;
+        }
+        let call = converse::new_call(session, caller, &request.method, request.params.clone());
+        super::admit(gateway, &call).await?;
+    }
+    Ok(())
 }
 
 struct Request {
@@ -242,6 +274,7 @@ enum First {
 async fn run(
     gateway: Arc<Gateway>,
     session: Arc<Session>,
+    caller: Caller,
     requests: Vec<Request>,
     batch: bool,
     streamed: bool,
@@ -250,7 +283,8 @@ async fn run(
     let tasks = gateway.shared.tasks.clone();
     tasks.spawn(async move {
         let (sender, messages, pauses) = Events::with_pauses(32);
-        let answering = answer_all(gateway.clone(), session.clone(), requests, batch, sender);
+        let answering =
+            answer_all(gateway.clone(), session.clone(), caller, requests, batch, sender);
         let told = Told { messages, pauses };
         follow(&gateway, &session, answering, told, decided, streamed).await;
     });
@@ -266,16 +300,17 @@ async fn run(
 async fn answer_all(
     gateway: Arc<Gateway>,
     session: Arc<Session>,
+    caller: Caller,
     requests: Vec<Request>,
     batch: bool,
     events: Events,
 ) -> Option<Bytes> {
     let answers = join_all(requests.into_iter().map(|request| {
-        let (gateway, session, events) = (&gateway, &session, &events);
+        let (gateway, session, caller, events) = (&gateway, &session, &caller, &events);
         async move {
             let Request { id, method, params, begun } = request;
             tokio::select! {
-                answer = converse::answer(gateway, session, &id, &method, params, events) => Some(answer),
+                answer = converse::answer(gateway, session, caller, &id, &method, params, events) => Some(answer),
                 () = begun.cancelled.cancelled() => None,
             }
         }
@@ -356,7 +391,12 @@ async fn follow(
 }
 
 /// The listening stream of a session, or one taken up again.
-pub fn get(gateway: &Arc<Gateway>, portal: &Portal, sent: &HeaderMap) -> Response<Body> {
+pub fn get(
+    gateway: &Arc<Gateway>,
+    caller: &Caller,
+    portal: &Portal,
+    sent: &HeaderMap,
+) -> Response<Body> {
     if !super::accepts(sent, "text/event-stream") {
         let error = RpcError::invalid_request("'Accept' must list text/event-stream");
         return error_response(StatusCode::NOT_ACCEPTABLE, None, &error);
@@ -365,7 +405,7 @@ pub fn get(gateway: &Arc<Gateway>, portal: &Portal, sent: &HeaderMap) -> Respons
     if !sent.contains_key(headers::SESSION_ID) {
         return super::not_allowed("POST");
     }
-    let session = match session(gateway, portal, sent) {
+    let session = match session(gateway, caller, portal, sent) {
         Ok(session) => session,
         Err((status, error)) => return error_response(status, None, &error),
     };
@@ -405,11 +445,16 @@ fn gone() -> Response<Body> {
 }
 
 /// Ends a session.
-pub fn delete(gateway: &Arc<Gateway>, portal: &Portal, sent: &HeaderMap) -> Response<Body> {
+pub fn delete(
+    gateway: &Arc<Gateway>,
+    caller: &Caller,
+    portal: &Portal,
+    sent: &HeaderMap,
+) -> Response<Body> {
     if !sent.contains_key(headers::SESSION_ID) {
         return super::not_allowed("POST");
     }
-    match session(gateway, portal, sent) {
+    match session(gateway, caller, portal, sent) {
         Ok(session) => {
             gateway.sessions.end(&session);
             empty(StatusCode::NO_CONTENT)

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use doorward_mcp::meta::Client;
-use doorward_mcp::{Message, Revision, RpcError, message, method, sse};
+use doorward_mcp::{Message, Object, Revision, RpcError, message, method, sse};
 use futures_util::Stream;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -15,24 +15,24 @@ use hyper::body::Incoming;
 use super::sessions::Session;
 use super::streams::Connection;
 use super::{Body, body, check_types, converse, empty, error_response, events, handshake, parse};
-use crate::call::{CallError, Events, Portal};
+use crate::call::{CallError, Door, Events, Portal};
 use crate::gateway::Gateway;
-use crate::identity;
+use crate::identity::Caller;
 use crate::pipeline::{Refusal, refusal};
 
 /// Opens a stream, and with it a session.
-pub async fn open(gateway: Arc<Gateway>, portal: Portal) -> Response<Body> {
-    let opened = gateway.sessions.open(
-        identity::local(),
-        portal,
-        Revision::V2024_11_05,
-        Client::default(),
-        false,
-    );
+pub async fn open(gateway: Arc<Gateway>, caller: Caller, portal: Portal) -> Response<Body> {
+    let (revision, client) = (Revision::V2024_11_05, Client::default());
+    let opened = gateway.sessions.open(caller, portal, revision, client, Door::Sse);
     let session = match opened {
         Ok(session) => session,
         Err(error) => return unavailable(error),
     };
+    let discover = converse::new_call(&session, &session.opener, method::DISCOVER, Object::new());
+    if let Err(refused) = super::admit(&gateway, &discover).await {
+        gateway.sessions.end(&session);
+        return *refused;
+    }
     if let Err(error) = session.listen(&gateway).await {
         gateway.sessions.end(&session);
         return unavailable(error);
@@ -75,14 +75,18 @@ impl Drop for Held {
 }
 
 /// One message of the client's; its answer comes on the stream.
-pub async fn post(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Body> {
+pub async fn post(
+    gateway: Arc<Gateway>,
+    caller: Caller,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let (head, body) = request.into_parts();
     let id = head.uri.query().and_then(|query| {
         url::form_urlencoded::parse(query.as_bytes())
             .find(|(key, _)| matches!(key.as_ref(), "session_id" | "sessionId"))
             .map(|(_, value)| value.into_owned())
     });
-    let session = id.and_then(|id| gateway.sessions.find(&id, &identity::local(), None));
+    let session = id.and_then(|id| gateway.sessions.find(&id, &caller.principal, None));
     let Some(session) = session else {
         let error = RpcError::invalid_request("There is no such session: open the stream first");
         return error_response(StatusCode::NOT_FOUND, None, &error);
@@ -107,6 +111,12 @@ pub async fn post(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response
                 Ok(begun) => begun,
                 Err(error) => return error_response(StatusCode::BAD_REQUEST, Some(&id), &error),
             };
+            if *method != *method::INITIALIZE && !gateway.is_unrestricted(&caller.principal) {
+                let call = converse::new_call(&session, &caller, &method, params.clone());
+                if let Err(refused) = super::admit(&gateway, &call).await {
+                    return *refused;
+                }
+            }
             let tasks = gateway.shared.tasks.clone();
             tasks.spawn(async move {
                 let (sender, mut receiver) = Events::channel(32);
@@ -114,7 +124,8 @@ pub async fn post(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response
                     if *method == *method::INITIALIZE {
                         return initialize(&gateway, &session, &id, &params).await;
                     }
-                    converse::answer(&gateway, &session, &id, &method, params, &sender).await
+                    converse::answer(&gateway, &session, &caller, &id, &method, params, &sender)
+                        .await
                 };
                 tokio::pin!(answering);
                 let answer = loop {

@@ -10,34 +10,36 @@ mod modern;
 pub mod sessions;
 mod streams;
 
-use std::net::SocketAddr;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
 use doorward_mcp::message::{self, is_batch};
-use doorward_mcp::{Id, Message, Revision, RpcError, headers, meta, method};
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use doorward_mcp::{Id, Message, Revision, RpcError, headers, meta, method, names};
+use http::header::{
+    ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE,
+    RETRY_AFTER,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 pub use body::Body;
 
-use crate::call::{CallId, Failure, Portal};
+use crate::access;
+use crate::call::{Call, CallId, Failure, Portal};
 use crate::gateway::Gateway;
+use crate::identity::{Caller, Grant, Peer, Refused, WELL_KNOWN};
 use crate::pipeline::{Refusal, refusal};
-
-/// A request that can be answered at once, for it went wrong: status and error.
-pub type Refused = (StatusCode, Option<Id>, RpcError);
 
 /// Answers one HTTP request.
 pub async fn handle(
     gateway: Arc<Gateway>,
-    local: SocketAddr,
+    peer: Peer,
     request: Request<Incoming>,
 ) -> Response<Body> {
     let settings = gateway.settings();
-    let cors = match guard::check(&settings, local, request.headers()) {
+    let cors = match guard::check(&settings, peer.local, request.headers()) {
         Ok(cors) => cors,
         Err(why) => {
             return error_response(StatusCode::FORBIDDEN, None, &RpcError::invalid_request(why));
@@ -45,13 +47,21 @@ pub async fn handle(
     };
     let mut response = if request.method() == Method::OPTIONS {
         guard::preflight(cors.as_ref())
+    } else if let Some(path) = request.uri().path().strip_prefix(WELL_KNOWN) {
+        metadata(&gateway, request.method(), path)
     } else {
-        route(gateway, request).await
+        enter(gateway, &peer, request).await
     };
     if let Some(origin) = cors {
         guard::allow(response.headers_mut(), origin);
     }
     response
+}
+
+/// Who has come where.
+struct Visit {
+    caller: Caller,
+    portal: Portal,
 }
 
 /// What a path leads to.
@@ -64,8 +74,12 @@ enum Door {
 }
 
 fn door(gateway: &Gateway, path: &str) -> Option<Door> {
-    let portal =
-        |name: &str| gateway.server(name).map(|server| Portal::Server(server.name.clone()));
+    // Whether there is such a server is not told before it is known who asks.
+    let portal = |name: &str| {
+        let server = gateway.server(name).map(|server| server.name.clone());
+        let plain = names::is_server_name(name);
+        server.or_else(|| plain.then(|| name.into())).map(Portal::Server)
+    };
     let path = path.strip_suffix('/').unwrap_or(path);
     match path {
         "/mcp" => Some(Door::Mcp(Portal::Merged)),
@@ -80,13 +94,100 @@ fn door(gateway: &Gateway, path: &str) -> Option<Door> {
     }
 }
 
-async fn route(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Body> {
-    let Some(door) = door(&gateway, request.uri().path()) else {
-        let error = RpcError::invalid_request(
-            "There is nothing here: the endpoints are /mcp, /mcp/<server>, /sse and /sse/<server>",
-        );
-        return error_response(StatusCode::NOT_FOUND, None, &error);
+/// Finds out who asks, and lets them in.
+async fn enter(gateway: Arc<Gateway>, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+    let found = gateway.identity.identify(peer, request.headers(), request.uri()).await;
+    let caller = match found {
+        Ok(caller) => caller,
+        Err(refused) => {
+            let path = request.uri().path();
+            let scopes = match door(&gateway, path) {
+                Some(Door::Mcp(portal) | Door::Events(portal)) => gateway.first_scopes(&portal),
+                _ => BTreeSet::new(),
+            };
+            return refused.response(&gateway.identity.hints(path, scopes));
+        }
     };
+    let lease = (caller.principal.grant != Grant::Open).then(|| caller.lease.clone());
+    let response = route(gateway, caller, request).await;
+    match lease {
+        Some(lease) => response.map(|body| body.leased(&lease)),
+        None => response,
+    }
+}
+
+fn nothing_here() -> Response<Body> {
+    let error = RpcError::invalid_request(
+        "There is nothing here: the endpoints are /mcp, /mcp/<server>, /sse and /sse/<server>",
+    );
+    error_response(StatusCode::NOT_FOUND, None, &error)
+}
+
+/// The metadata of an endpoint, by which clients find out where to log in (RFC 9728).
+fn metadata(gateway: &Gateway, method: &Method, path: &str) -> Response<Body> {
+    if method != Method::GET {
+        return not_allowed("GET");
+    }
+    let portal = match door(gateway, path) {
+        Some(Door::Mcp(portal) | Door::Events(portal)) => Some(portal),
+        _ if path.is_empty() || path == "/" => None,
+        _ => return nothing_here(),
+    };
+    let scopes = portal.as_ref().map(|portal| gateway.first_scopes(portal)).unwrap_or_default();
+    match gateway.identity.metadata(path.trim_end_matches('/'), &scopes) {
+        Some(metadata) => {
+            let mut response = json(metadata.to_string().into());
+            let headers = response.headers_mut();
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            response
+        }
+        None => nothing_here(),
+    }
+}
+
+/// Whether a call's portal is there for its caller, and its token has the scopes that are needed.
+async fn admit(gateway: &Gateway, call: &Call) -> Result<(), Box<Response<Body>>> {
+    let principal = &call.caller.principal;
+    if gateway.is_unrestricted(principal) {
+        return Ok(());
+    }
+    if let Portal::Server(name) = &call.portal {
+        let there = match gateway.server(name) {
+            Some(server) => gateway.sees(call, &server).await,
+            None => false,
+        };
+        if !there {
+            return Err(Box::new(nothing_here()));
+        }
+    }
+    let Grant::Token { scopes, .. } = &principal.grant else { return Ok(()) };
+    let needed = gateway.needed_scopes(call).await;
+    if access::has_scopes(scopes, &needed) {
+        return Ok(());
+    }
+    tracing::info!(principal = &*principal.id, ?needed, "the token lacks a scope");
+    let path = match &call.portal {
+        Portal::Merged => format!("/{}", call.door.as_str()),
+        Portal::Server(name) => format!("/{}/{name}", call.door.as_str()),
+    };
+    let hints = gateway.identity.hints(&path, BTreeSet::new());
+    Err(Box::new(Refused::Scope(needed).response(&hints)))
+}
+
+async fn route(
+    gateway: Arc<Gateway>,
+    caller: Caller,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let Some(door) = door(&gateway, request.uri().path()) else { return nothing_here() };
+    // Who may see everything is told at once; all others as if it were there and not for them.
+    if let Door::Mcp(Portal::Server(name)) | Door::Events(Portal::Server(name)) = &door
+        && gateway.is_unrestricted(&caller.principal)
+        && gateway.server(name).is_none()
+    {
+        return nothing_here();
+    }
     // What is small may be a client's answer or cancellation, and is read before it is judged.
     if gateway.shared.memory.is_short()
         && request.method() != Method::DELETE
@@ -95,22 +196,29 @@ async fn route(gateway: Arc<Gateway>, request: Request<Incoming>) -> Response<Bo
         return short_of_memory(None);
     }
     match (door, request.method()) {
-        (Door::Mcp(portal), &Method::POST) => post(gateway, portal, request).await,
-        (Door::Mcp(portal), &Method::GET) => handshake::get(&gateway, &portal, request.headers()),
+        (Door::Mcp(portal), &Method::POST) => post(gateway, caller, portal, request).await,
+        (Door::Mcp(portal), &Method::GET) => {
+            handshake::get(&gateway, &caller, &portal, request.headers())
+        }
         (Door::Mcp(portal), &Method::DELETE) => {
-            handshake::delete(&gateway, &portal, request.headers())
+            handshake::delete(&gateway, &caller, &portal, request.headers())
         }
         (Door::Mcp(_), _) => not_allowed("GET, POST, DELETE"),
-        (Door::Events(portal), &Method::GET) => legacy_sse::open(gateway, portal).await,
+        (Door::Events(portal), &Method::GET) => legacy_sse::open(gateway, caller, portal).await,
         (Door::Events(_), _) => not_allowed("GET"),
-        (Door::Messages, &Method::POST) => legacy_sse::post(gateway, request).await,
+        (Door::Messages, &Method::POST) => legacy_sse::post(gateway, caller, request).await,
         (Door::Messages, _) => not_allowed("POST"),
     }
 }
 
 /// One POST to an MCP endpoint: which era it is of is told by the body
 /// (spec 2026-07-28 basic/versioning).
-async fn post(gateway: Arc<Gateway>, portal: Portal, request: Request<Incoming>) -> Response<Body> {
+async fn post(
+    gateway: Arc<Gateway>,
+    caller: Caller,
+    portal: Portal,
+    request: Request<Incoming>,
+) -> Response<Body> {
     let (head, body) = request.into_parts();
     if let Err((status, error)) = check_types(&head.headers) {
         return error_response(status, None, &error);
@@ -123,7 +231,7 @@ async fn post(gateway: Arc<Gateway>, portal: Portal, request: Request<Incoming>)
         if gateway.shared.memory.is_short() {
             return short_of_memory(None);
         }
-        return handshake::post_batch(gateway, portal, &head.headers, &text).await;
+        return handshake::post_batch(gateway, caller, portal, &head.headers, &text).await;
     }
     let message = match parse(&gateway, &text) {
         Ok(message) => message,
@@ -136,15 +244,16 @@ async fn post(gateway: Arc<Gateway>, portal: Portal, request: Request<Incoming>)
     match message {
         Message::Request { id, method, params } => {
             if let Some(said) = meta::protocol_version(&params) {
-                return modern::post(gateway, portal, &head.headers, id, method, params, &said)
-                    .await;
+                let sent = &head.headers;
+                let visit = Visit { caller, portal };
+                return modern::post(gateway, visit, sent, id, method, params, &said).await;
             }
             if *method == *method::INITIALIZE {
-                return handshake::initialize(&gateway, portal, &id, &params);
+                return handshake::initialize(&gateway, caller, portal, &id, &params).await;
             }
             if head.headers.contains_key(headers::SESSION_ID) && !names_modern {
                 let message = Message::Request { id, method, params };
-                return handshake::post(gateway, portal, &head.headers, message).await;
+                return handshake::post(gateway, caller, portal, &head.headers, message).await;
             }
             let error = match version.as_deref() {
                 Some(_) if names_modern => RpcError::invalid_params(format!(
@@ -165,7 +274,7 @@ async fn post(gateway: Arc<Gateway>, portal: Portal, request: Request<Incoming>)
             error_response(StatusCode::BAD_REQUEST, Some(&id), &error)
         }
         message if head.headers.contains_key(headers::SESSION_ID) && !names_modern => {
-            handshake::post(gateway, portal, &head.headers, message).await
+            handshake::post(gateway, caller, portal, &head.headers, message).await
         }
         // The modern era knows no notification of a client's over HTTP; none is answered.
         Message::Notification { .. } => empty(StatusCode::ACCEPTED),
@@ -289,7 +398,7 @@ fn not_allowed(methods: &'static str) -> Response<Body> {
     response
 }
 
-fn error_response(status: StatusCode, id: Option<&Id>, error: &RpcError) -> Response<Body> {
+pub fn error_response(status: StatusCode, id: Option<&Id>, error: &RpcError) -> Response<Body> {
     let mut response = json(message::error_response(id, error));
     *response.status_mut() = status;
     response

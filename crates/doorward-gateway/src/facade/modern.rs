@@ -15,10 +15,9 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
-use super::{Body, error_response, events, json};
-use crate::call::{Call, CallId, Events, Portal, Reply};
+use super::{Body, Visit, error_response, events, json};
+use crate::call::{Call, CallId, Door, Events, Reply};
 use crate::gateway::Gateway;
-use crate::identity;
 use crate::pipeline::{self, Refusal};
 use crate::switchboard::Listener;
 
@@ -26,17 +25,20 @@ type Run = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>;
 
 pub async fn post(
     gateway: Arc<Gateway>,
-    portal: Portal,
+    visit: Visit,
     sent: &HeaderMap,
     id: Id,
     method: Box<str>,
     params: Object,
     version: &str,
 ) -> Response<Body> {
-    let call = match read(sent, &portal, &method, params, version) {
+    let call = match read(sent, visit, &method, params, version) {
         Ok(call) => call,
         Err((status, error)) => return error_response(status, Some(&id), &error),
     };
+    if let Err(refused) = super::admit(&gateway, &call).await {
+        return *refused;
+    }
     let keep_alive = gateway.shared.timeouts.keep_alive.0;
     let streamed = super::prefers_stream(sent);
     let (sender, mut receiver) = Events::channel(gateway.shared.limits.queue.min(32));
@@ -73,7 +75,7 @@ fn last_message(id: &Id, reply: Result<Reply, Refusal>) -> Bytes {
 /// Checks what the headers and `_meta` must say, and makes a call of it.
 fn read(
     sent: &HeaderMap,
-    portal: &Portal,
+    visit: Visit,
     method: &str,
     mut params: Object,
     version: &str,
@@ -112,8 +114,9 @@ fn read(
     }
     Ok(Call {
         id: CallId::next(),
-        principal: identity::local(),
-        portal: portal.clone(),
+        caller: visit.caller,
+        door: Door::Mcp,
+        portal: visit.portal,
         revision: Revision::NEWEST,
         client: Arc::new(client),
         session: None,

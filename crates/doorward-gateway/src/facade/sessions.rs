@@ -10,13 +10,16 @@ use doorward_mcp::error::Kind;
 use doorward_mcp::filter::Filter;
 use doorward_mcp::meta::{Client, LogLevel};
 use doorward_mcp::{Era, Id, Object, Revision, RpcError, message};
+use doorward_policy::{Action, TargetKind};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::streams::OutStream;
-use crate::call::{CallError, Failure, Portal, Principal};
+use crate::access::{self, Asking};
+use crate::call::{CallError, Door, Failure, Portal};
 use crate::gateway::Gateway;
+use crate::identity::{Caller, Principal};
 use crate::switchboard::Listener;
 use crate::upstream::Shared;
 
@@ -36,7 +39,9 @@ pub struct Sessions {
 #[derive(Debug)]
 pub struct Session {
     pub id: Arc<str>,
-    pub principal: Arc<Principal>,
+    /// Who opened it. Whatever is sent in it is judged by what is shown with it.
+    pub opener: Caller,
+    pub door: Door,
     pub portal: Portal,
     shared: Arc<Shared>,
     /// What `initialize` said; over HTTP+SSE the session is there before it.
@@ -67,14 +72,14 @@ impl Sessions {
         self.len() == 0
     }
 
-    /// Opens a session; `numbered` when its streams can be taken up again.
+    /// Opens a session. The streams of HTTP+SSE cannot be taken up again; all others can.
     pub fn open(
         &self,
-        principal: Arc<Principal>,
+        opener: Caller,
         portal: Portal,
         revision: Revision,
         client: Client,
-        numbered: bool,
+        door: Door,
     ) -> Result<Arc<Session>, CallError> {
         let limits = &self.shared.limits;
         let overloaded = |failure: Failure| CallError::Refused { failure, status: 503 };
@@ -84,12 +89,14 @@ impl Sessions {
         })?;
         let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
         let id: Arc<str> = id.into();
+        let numbered = door == Door::Mcp;
         let stream = |id| {
             OutStream::new(id, limits.replay, limits.queue, self.shared.timeouts.write.0, numbered)
         };
         let session = Arc::new(Session {
             id: id.clone(),
-            principal,
+            opener,
+            door,
             portal,
             shared: self.shared.clone(),
             introduced: Mutex::new((revision, Arc::new(client))),
@@ -122,7 +129,7 @@ impl Sessions {
         portal: Option<&Portal>,
     ) -> Option<Arc<Session>> {
         let session = self.open.lock().get(id).cloned()?;
-        let fits = *session.principal == *principal
+        let fits = *session.opener.principal == *principal
             && portal.is_none_or(|portal| session.portal == *portal)
             && !session.closed.is_cancelled();
         fits.then(|| {
@@ -268,8 +275,9 @@ impl Session {
     /// the wishes have changed.
     pub async fn listen(self: &Arc<Self>, gateway: &Gateway) -> Result<(), CallError> {
         let wanted = Filter { uris: self.subscribed.lock().clone(), ..Filter::lists() };
-        let listener =
-            gateway.listen(&self.portal, &self.principal, Era::Handshake, wanted).await?;
+        let client = self.client();
+        let asking = self.asking(&self.opener, &client);
+        let listener = gateway.listen(&asking, wanted).await?;
         let token = self.closed.child_token();
         // The new one listens before the old one ends.
         if let Some(old) = self.listening.lock().replace(token.clone()) {
@@ -277,6 +285,11 @@ impl Session {
         }
         self.shared.tasks.spawn(self.clone().forward(listener, token));
         Ok(())
+    }
+
+    fn asking<'a>(&'a self, caller: &'a Caller, client: &'a Client) -> Asking<'a> {
+        let (revision, door, portal) = (self.revision(), self.door, &self.portal);
+        Asking { caller, client, revision, door, portal }
     }
 
     pub fn is_listening(&self) -> bool {
@@ -300,12 +313,14 @@ impl Session {
         let mut listening = self.listening.lock();
         if !ended.is_cancelled() {
             *listening = None;
+            self.main.hang_up();
         }
     }
 
     pub async fn subscribe(
         self: &Arc<Self>,
         gateway: &Gateway,
+        caller: &Caller,
         uri: &str,
     ) -> Result<(), CallError> {
         let limit = self.shared.limits.subscriptions;
@@ -313,14 +328,16 @@ impl Session {
             let message = format!("The limit of {limit} subscriptions is reached");
             return Err(RpcError::invalid_params(message).into());
         }
-        let Some((server, own)) = gateway.owner(&self.portal, uri) else {
-            return Err(RpcError::new(
-                doorward_mcp::error::code::RESOURCE_NOT_FOUND,
-                "Resource not found",
-            )
-            .with_data(&serde_json::json!({ "uri": uri }))
-            .into());
+        let absent = || {
+            RpcError::new(doorward_mcp::error::code::RESOURCE_NOT_FOUND, "Resource not found")
+                .with_data(&serde_json::json!({ "uri": uri }))
         };
+        let (server, own) = gateway.named(&self.portal, true, uri).ok_or_else(absent)?;
+        let client = self.client();
+        let target = access::target(&server, TargetKind::Resource, &own, None);
+        if !gateway.may(&self.asking(caller, &client), Action::Subscribe, &target) {
+            return Err(absent().into());
+        }
         let server = server.spoken_in(Era::Handshake).await;
         // Held twice for a moment, so that the server's refusal can be told.
         server.subscribe(&own).await?;

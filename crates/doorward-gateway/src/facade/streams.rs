@@ -118,6 +118,11 @@ impl OutStream {
         state.live = None;
     }
 
+    /// Ends the connection, not the stream: the client comes back.
+    pub fn hang_up(&self) {
+        self.state.lock().live = None;
+    }
+
     pub fn is_ended(&self) -> bool {
         self.state.lock().ended
     }

@@ -18,8 +18,7 @@ impl Stage for Listening {
         }
         Step::Later(Box::pin(async move {
             let filter = doorward_mcp::filter::Filter::read(&call.params)?;
-            let era = call.revision.era();
-            let listener = gateway.listen(&call.portal, &call.principal, era, filter).await?;
+            let listener = gateway.listen(&call.asking(), filter).await?;
             Ok(Some(Reply::Listening(listener)))
         }))
     }

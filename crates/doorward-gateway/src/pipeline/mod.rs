@@ -7,6 +7,7 @@ mod arguments;
 mod dispatch;
 mod listening;
 mod lists;
+mod policy;
 mod record;
 mod routing;
 
@@ -20,11 +21,13 @@ use tracing::Instrument;
 
 use crate::call::{Call, CallError, Events, Failure, Reply};
 use crate::gateway::Gateway;
+use crate::settings::Explain;
 
 /// The stages in their order. A reply passes those it has reached in reverse.
 const STAGES: &[&dyn Stage] = &[
     &record::Record,
     &routing::Routing,
+    &policy::Policy,
     &arguments::Arguments,
     &lists::Lists,
     &listening::Listening,
@@ -101,6 +104,10 @@ async fn through_stages(
         stage.leave(&gateway, &call, &mut reply);
     }
     reply.map_err(|error| {
+        if let CallError::Denied(decision) = &error {
+            let (call, explain) = (call.id.to_string(), gateway.explains());
+            return Refusal { error: policy::denial(decision, explain, &call), status: None };
+        }
         let server = call.route.as_ref().map_or("", |route| &*route.server.name);
         refusal(error, server, &call.id.to_string())
     })
@@ -112,6 +119,10 @@ pub fn refusal(error: CallError, server: &str, call: &str) -> Refusal {
         CallError::Rpc(error) => return Refusal { error, status: None },
         CallError::Gateway(failure) => (failure, None),
         CallError::Refused { failure, status } => (failure, Some(status)),
+        CallError::Denied(decision) => {
+            let error = policy::denial(&decision, Explain::Nothing, call);
+            return Refusal { error, status: None };
+        }
     };
     let Failure { kind, message, retryable, .. } = failure;
     let error = RpcError::gateway(kind, &message, server, retryable, call);

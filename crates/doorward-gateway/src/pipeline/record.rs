@@ -20,6 +20,7 @@ impl Stage for Record {
         let outcome = match reply {
             Ok(_) => Outcome::ok,
             Err(CallError::Rpc(_)) => Outcome::error,
+            Err(CallError::Denied(_)) => Outcome::denied,
             Err(CallError::Gateway(_) | CallError::Refused { .. }) => Outcome::failure,
         };
         let server = call.route.as_ref().map(|route| &route.server);
@@ -33,6 +34,8 @@ impl Stage for Record {
             Err(CallError::Rpc(error)) => {
                 tracing::debug!(server, ms, code = error.code, "answered with an error");
             }
+            // Told by the stage that denied it.
+            Err(CallError::Denied(_)) => {}
             Err(CallError::Gateway(failure) | CallError::Refused { failure, .. }) => {
                 tracing::warn!(
                     method = &*call.method,

@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use doorward_mcp::error::code;
 use doorward_mcp::names::{Qualifier, split_name, split_uri};
 use doorward_mcp::{Era, Object, RpcError, capabilities, method};
 
 use crate::call::{Call, CallError, Events, Portal, Reply, Route};
 use crate::catalog::kind_of;
 use crate::gateway::Gateway;
+use crate::pipeline::policy::{absent, unknown_resource};
 use crate::pipeline::{Stage, Step};
 use crate::upstream::Server;
 use crate::upstream::state::names_a_task;
@@ -45,7 +45,7 @@ impl Stage for Routing {
         if let Some(server) = server.known_in(era) {
             call.route = Some(Route { server, tool: None });
             return if *call.method == *method::TOOLS_CALL {
-                find_tool(call)
+                find_tool(gateway, call)
             } else {
                 Step::CONTINUE
             };
@@ -56,7 +56,7 @@ impl Stage for Routing {
             if *call.method != *method::TOOLS_CALL {
                 return Ok(None);
             }
-            match find_tool(call) {
+            match find_tool(gateway, call) {
                 Step::Now(decision) => decision,
                 Step::Later(decision) => decision.await,
             }
@@ -139,14 +139,9 @@ fn text(params: &Object, member: &str) -> Result<String, RpcError> {
         .ok_or_else(|| RpcError::invalid_params(format!("'{member}' must be a string")))
 }
 
-fn unknown_resource(uri: &str) -> RpcError {
-    RpcError::new(code::INVALID_PARAMS, format!("Resource not found: {uri}"))
-        .with_data(&serde_json::json!({ "uri": uri }))
-}
-
 /// What is known of the tool: one look-up, and one fresh fetch for a name that is not known. A tool
 /// the server does not list is the server's to refuse; one that was left out of the list is refused.
-fn find_tool(call: &mut Call) -> Step<'_> {
+fn find_tool<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
     let Some(server) = call.route.as_ref().map(|route| route.server.clone()) else {
         return Step::CONTINUE;
     };
@@ -159,15 +154,25 @@ fn find_tool(call: &mut Call) -> Step<'_> {
         call.route = Some(Route { server, tool: Some(tool) });
         return Step::CONTINUE;
     }
+    let restricted = !gateway.is_unrestricted(&call.caller.principal);
+    if restricted && server.catalog.known(&server, &call.client.capabilities).is_some() {
+        // As fast as the answer for a tool that is there and not for this caller.
+        server.catalog.doubt(&server, &call.client.capabilities);
+        return Step::refuse(absent(call, "tool", &name));
+    }
     Step::Later(Box::pin(async move {
         let (tool, left_out) = {
             let asked = call.asked(&server);
             server.catalog.doubt(&server, &call.client.capabilities);
-            let view = server.catalog.view(&server, &asked).await?;
-            (view.tool(&name).cloned(), view.left_out(&name))
+            match server.catalog.view(&server, &asked).await {
+                Ok(view) => (view.tool(&name).cloned(), view.left_out(&name)),
+                // That it is down says that it is there.
+                Err(_) if restricted && !gateway.sees(call, &server).await => (None, true),
+                Err(error) => return Err(error),
+            }
         };
-        if left_out {
-            return Err(RpcError::invalid_params(format!("Unknown tool: {name}")).into());
+        if left_out || (restricted && tool.is_none()) {
+            return Err(absent(call, "tool", &name));
         }
         call.route = Some(Route { server, tool });
         Ok(None)

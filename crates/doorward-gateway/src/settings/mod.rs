@@ -2,10 +2,12 @@
 //!
 //! The binary reads files into these types; the gateway only ever sees values that were checked.
 
+mod identity;
 mod limits;
+mod policy;
 mod quantity;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,8 +16,15 @@ use doorward_mcp::names;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use identity::{
+    Algorithm, Claims, Directory, Group, IdentitySettings, Introspection, IssuerSettings, Member,
+    is_trustworthy,
+};
 pub use limits::{Limits, Timeouts};
+pub use policy::{Explain, PolicySettings};
 pub use quantity::{ByteSize, Period};
+
+use crate::pattern::Pattern;
 
 /// The configuration of a gateway: `doorward.yaml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -24,6 +33,9 @@ pub struct Settings {
     /// Where clients connect. Only loopback addresses are accepted as long as nobody has to
     /// authenticate.
     pub listen: SocketAddr,
+    /// The URL under which clients reach the gateway, without a path: what tokens are for, and what
+    /// clients are told. When absent, the address of `listen`.
+    pub public_url: Option<url::Url>,
     /// Where health, metrics and the state of the servers are told; `null` switches it off.
     pub admin: Option<SocketAddr>,
     /// Clients connect by TLS. When absent, without.
@@ -33,6 +45,12 @@ pub struct Settings {
     /// Web origins, beside loopback ones, whose pages may call the gateway, such as
     /// `https://app.example.com`.
     pub allowed_origins: Vec<String>,
+    /// The database of what is made at run time: `sqlite:PATH`, `postgres://…`, or `none`. When
+    /// absent, a file in the data folder of whoever runs the gateway.
+    pub store: Option<Secret>,
+    pub identity: IdentitySettings,
+    pub directory: Directory,
+    pub policy: PolicySettings,
     /// The servers behind the gateway, by name. A name is made of letters, digits, `-` and `.`,
     /// a letter first.
     pub servers: BTreeMap<String, ServerSettings>,
@@ -48,9 +66,14 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7300)),
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 7301))),
+            public_url: None,
             tls: None,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
+            store: None,
+            identity: IdentitySettings::default(),
+            directory: Directory::default(),
+            policy: PolicySettings::default(),
             servers: BTreeMap::new(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
@@ -68,6 +91,10 @@ pub struct TlsFiles {
     pub cert: PathBuf,
     /// The private key: PKCS #8, PKCS #1 or SEC 1.
     pub key: PathBuf,
+    /// Certificates of those who vouch for clients: a client may then show a certificate instead of
+    /// a key or token, and its first alternative name says who it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<PathBuf>,
 }
 
 /// One server: an URL or a command, never both.
@@ -115,6 +142,40 @@ pub struct ServerSettings {
     /// changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub list_ttl: Option<Period>,
+    /// What policies may ask of the server: where it runs, whose it is, how much harm it can do.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub risk: Option<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
+    /// OAuth scopes without which no token may use the server.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub scopes: BTreeSet<String>,
+    /// What is known of tools, prompts and resources, by patterns of the server's own names for
+    /// them. Where several fit, the longest pattern comes first.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tools: BTreeMap<Pattern, ToolSettings>,
+}
+
+/// What the operator knows of tools better than they do.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ToolSettings {
+    /// Whether the tool may change something. When absent, what its annotations say; a tool that
+    /// does not say may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub risk: Option<String>,
+    /// Beside those of the server.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
+    /// OAuth scopes without which no token may use the tool, beside those of the server.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub scopes: BTreeSet<String>,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -177,13 +238,26 @@ impl Settings {
             let path = path.iter().map(|part| (*part).to_owned()).collect();
             problems.push(Problem { path, problem });
         };
-        for (key, address) in [("listen", Some(self.listen)), ("admin", self.admin)] {
-            if let Some(address) = address.filter(|address| !address.ip().is_loopback()) {
-                wrong(
-                    &[key],
-                    format!("{address} is no loopback address, and nobody has to authenticate yet"),
-                );
+        if let Some(url) = &self.public_url {
+            let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+            if !is_trustworthy(url) || !bare {
+                let why = "expected an https:// URL without a path (http:// on loopback only)";
+                wrong(&["public_url"], why.into());
             }
+        }
+        if let Some(store) = &self.store
+            && store.expose() != "none"
+            && let Err(why) = store.expose().parse::<doorward_store::Location>()
+        {
+            wrong(&["store"], format!("{why}, or none"));
+        }
+        for (path, problem) in self.identity.problems() {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            wrong(&[&["identity"], &path[..]].concat(), problem);
+        }
+        if jiff::tz::TimeZone::get(&self.policy.zone).is_err() {
+            let why = format!("'{}' is no time zone; write it as Europe/Berlin", self.policy.zone);
+            wrong(&["policy", "zone"], why);
         }
         if self.admin.is_some_and(|admin| admin == self.listen && admin.port() != 0) {
             wrong(&["admin"], "must not be the address of 'listen'".into());
@@ -222,6 +296,12 @@ impl Settings {
             }
         }
         problems
+    }
+
+    /// Addresses that others than this machine can reach.
+    pub fn exposed(&self) -> Option<SocketAddr> {
+        let addresses = [Some(self.listen), self.admin];
+        addresses.into_iter().flatten().find(|address| !address.ip().is_loopback())
     }
 
     /// The servers in use.
@@ -309,12 +389,6 @@ mod tests {
         ] {
             assert_eq!(server.problems().is_empty(), good, "{server:?}");
         }
-    }
-
-    #[test]
-    fn no_address_but_loopback_is_taken_without_authentication() {
-        let settings = Settings { listen: "0.0.0.0:7300".parse().unwrap(), ..Default::default() };
-        assert_eq!(settings.problems()[0].path, ["listen"]);
     }
 
     #[test]

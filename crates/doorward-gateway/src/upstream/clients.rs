@@ -86,11 +86,10 @@ impl Clients {
     }
 
     fn build(&self) -> HttpClient {
-        static TRUST: LazyLock<rustls::ClientConfig> = LazyLock::new(trust);
         let mut connector = self.plain.clone();
         connector.enforce_http(false);
         let tls = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(TRUST.clone())
+            .with_tls_config(trusted().clone())
             .https_only()
             .enable_all_versions()
             .wrap_connector(connector);
@@ -138,6 +137,12 @@ impl Body for Incoming {
             Self::Shared(body) => body.size_hint(),
         }
     }
+}
+
+/// TLS towards others, read when it is first needed.
+pub fn trusted() -> &'static rustls::ClientConfig {
+    static TRUST: LazyLock<rustls::ClientConfig> = LazyLock::new(trust);
+    &TRUST
 }
 
 /// Trusts whom the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` say otherwise.

@@ -14,7 +14,7 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 
-pub use super::clients::{Clients, Incoming};
+pub use super::clients::{Clients, Incoming, trusted};
 use crate::call::Failure;
 use crate::gather::Gathered;
 use crate::settings::{Limits, ServerSettings};

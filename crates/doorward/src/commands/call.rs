@@ -27,7 +27,8 @@ pub async fn run(options: Call) -> Result<(), Failed> {
         Ask::Never => false,
     };
     let roots = ask::roots(&options.roots)?;
-    let endpoint = client::endpoint(&options.target.url, &options.target.headers)?;
+    let endpoint =
+        client::endpoint(&options.target.url, &options.target.headers, &options.target.credential)?;
     let mut client =
         Client::new(endpoint, capabilities(asks, !roots.is_empty()), options.log_level);
     let tools = client.tools().await?;

@@ -2,12 +2,19 @@
 
 pub mod call;
 pub mod check;
+pub mod export;
 pub mod import;
+pub mod keys;
+pub mod policy;
+pub mod principals;
 pub mod schema;
 pub mod servers;
 pub mod tools;
 
-use crate::config::Report;
+use doorward_store::{Location, Store};
+
+use crate::cli::Kept;
+use crate::config::{self, Report};
 use crate::terminal;
 
 /// Exit codes, as `doorward --help` tells them.
@@ -45,6 +52,54 @@ impl Failed {
         eprint!("{}", report.render(terminal::error_color()));
         Self::silent(Exit::Config)
     }
+}
+
+impl From<doorward_store::Error> for Failed {
+    fn from(error: doorward_store::Error) -> Self {
+        Self::new(Exit::Failure, error.to_string())
+    }
+}
+
+impl From<doorward_store::OpenError> for Failed {
+    fn from(error: doorward_store::OpenError) -> Self {
+        Self::new(Exit::Failure, error.to_string())
+    }
+}
+
+/// Where things are kept: as the command line says, or the configuration, or in a file of the user's.
+/// `None` for nowhere.
+pub fn location(said: Option<&str>) -> Result<Option<Location>, Failed> {
+    match said {
+        Some("none") => Ok(None),
+        Some(text) => {
+            let wrong = |why| Failed::new(Exit::Config, format!("store: {why}, or none"));
+            text.parse().map(Some).map_err(wrong)
+        }
+        None => {
+            let data = std::env::var_os("XDG_DATA_HOME").filter(|path| !path.is_empty());
+            let data = data.map(std::path::PathBuf::from).or_else(|| {
+                Some(std::path::PathBuf::from(std::env::var_os("HOME")?).join(".local/share"))
+            });
+            let data = data.ok_or_else(|| {
+                let why = "there is no HOME to keep doorward.db in; say where with --store, or that \
+                           nothing is kept with --store none";
+                Failed::new(Exit::Config, why)
+            })?;
+            Ok(Some(Location::Sqlite(data.join("doorward").join("doorward.db"))))
+        }
+    }
+}
+
+/// Opens the database that a command is about.
+pub async fn open(kept: &Kept) -> Result<Store, Failed> {
+    let mut said = kept.store.clone();
+    if let (None, Some(path)) = (&said, &kept.config) {
+        let loaded = config::load(path).map_err(|report| Failed::report(&report))?;
+        said = loaded.settings.store.map(|store| store.expose().to_owned());
+    }
+    let location = location(said.as_deref())?;
+    let none = || Failed::new(Exit::Usage, "there is no store: the configuration says 'none'");
+    Ok(Store::open(&location.ok_or_else(none)?).await?)
 }
 
 impl From<std::io::Error> for Failed {

@@ -26,7 +26,7 @@ struct State {
 pub async fn run(options: Servers) -> Result<(), Failed> {
     let url = options.admin_url.join("/servers");
     let url = url.map_err(|error| Failed::new(Exit::Usage, error.to_string()))?;
-    let endpoint = client::endpoint(&url, &[])?;
+    let endpoint = client::endpoint(&url, &[], &options.credential)?;
     let response = endpoint.get(http::HeaderMap::new()).await.map_err(client::Error::from)?;
     let status = response.status();
     let body = response.into_body().collect().await.map_err(|error| {
@@ -63,22 +63,8 @@ pub async fn run(options: Servers) -> Result<(), Failed> {
             state.tools.map_or_else(|| "-".into(), |count| count.to_string()),
         ]);
     }
-    let color = terminal::color();
-    for (at, row) in rows.iter().enumerate() {
-        let mut line = String::new();
-        for (column, cell) in row.iter().enumerate() {
-            let width = rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-            let padded = format!("{cell:width$}");
-            let code = match cell.as_str() {
-                _ if at == 0 => "1",
-                "up" => "32",
-                "down" => "31",
-                _ => "0",
-            };
-            line.push_str(&terminal::paint(&padded, code, color));
-            line.push_str("  ");
-        }
-        writeln!(out, "{}", line.trim_end())?;
+    for at in 0..rows.len() {
+        writeln!(out, "{}", terminal::row(&rows, at))?;
         if let Some(problem) = at.checked_sub(1).and_then(|at| states[at].problem.as_ref()) {
             writeln!(out, "    {}", one_line(problem))?;
         }

@@ -10,7 +10,8 @@ use crate::client::{self, Client};
 use crate::terminal::{self, one_line};
 
 pub async fn run(options: Tools) -> Result<(), Failed> {
-    let endpoint = client::endpoint(&options.target.url, &options.target.headers)?;
+    let endpoint =
+        client::endpoint(&options.target.url, &options.target.headers, &options.target.credential)?;
     let mut client = Client::new(endpoint, Object::new(), None);
     let tools = client.tools().await?;
     let mut out = std::io::stdout().lock();

@@ -1,16 +1,18 @@
 //! TLS for clients, with a certificate from files that may be replaced while the gateway runs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use doorward_gateway::listener::Spoken;
 use doorward_gateway::settings::TlsFiles;
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, ResolvesServerCert, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
+use rustls::{RootCertStore, ServerConfig};
 use tokio_util::task::AbortOnDropHandle;
 
 /// How often the files are looked at. They are often links that are changed as a whole, which no
@@ -29,7 +31,7 @@ impl ResolvesServerCert for Shown {
 
 /// TLS as it is spoken, and what keeps its certificate fresh for as long as it lives.
 pub struct Tls {
-    pub config: Arc<ServerConfig>,
+    pub spoken: Spoken,
     _following: AbortOnDropHandle<()>,
 }
 
@@ -38,12 +40,40 @@ impl Tls {
     pub fn start(files: &TlsFiles) -> Result<Self, String> {
         let stamp = stamp(files);
         let shown = Arc::new(Shown(ArcSwap::from_pointee(read(files)?)));
-        let mut config =
-            ServerConfig::builder().with_no_client_auth().with_cert_resolver(shown.clone());
+        let builder = ServerConfig::builder();
+        let builder = match &files.client_ca {
+            None => builder.with_no_client_auth(),
+            Some(path) => builder.with_client_cert_verifier(verifier(path)?),
+        };
+        let mut config = builder.with_cert_resolver(shown.clone());
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let following = tokio::spawn(follow(shown, files.clone(), stamp));
-        Ok(Self { config: Arc::new(config), _following: AbortOnDropHandle::new(following) })
+        let spoken = Spoken { config: Arc::new(config), names };
+        Ok(Self { spoken, _following: AbortOnDropHandle::new(following) })
     }
+}
+
+/// Checks certificates of clients, who may well show none and authenticate otherwise.
+fn verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, String> {
+    let unreadable = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
+    let mut roots = RootCertStore::empty();
+    let all = CertificateDer::pem_file_iter(path).map_err(|error| unreadable(&error))?;
+    for one in all {
+        let one = one.map_err(|error| unreadable(&error))?;
+        roots.add(one).map_err(|error| unreadable(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(unreadable(&"it holds no certificate in PEM form"));
+    }
+    let builder = WebPkiClientVerifier::builder(Arc::new(roots)).allow_unauthenticated();
+    builder.build().map(|verifier| verifier as _).map_err(|error| unreadable(&error))
+}
+
+/// The alternative names in a client's certificate: URIs, such as SPIFFE ids, before host names.
+fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let Ok(certificate) = webpki::EndEntityCert::try_from(certificate) else { return Vec::new() };
+    let all = certificate.valid_uri_names().chain(certificate.valid_dns_names());
+    all.map(str::to_owned).collect()
 }
 
 async fn follow(shown: Arc<Shown>, files: TlsFiles, mut seen: Stamp) {

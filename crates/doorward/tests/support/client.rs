@@ -246,11 +246,24 @@ pub struct Modern {
     pub address: String,
     pub path: String,
     pub capabilities: Value,
+    /// What is sent as `Authorization`.
+    pub authorization: Option<String>,
 }
 
 impl Modern {
     pub fn new(gateway: &Gateway, path: &str) -> Self {
-        Self { address: gateway.address.clone(), path: path.into(), capabilities: json!({}) }
+        Self {
+            address: gateway.address.clone(),
+            path: path.into(),
+            capabilities: json!({}),
+            authorization: None,
+        }
+    }
+
+    /// The same with a key or token.
+    pub fn bearing(mut self, token: &str) -> Self {
+        self.authorization = Some(format!("Bearer {token}"));
+        self
     }
 
     pub fn with(mut self, capabilities: Value) -> Self {
@@ -292,6 +305,7 @@ impl Modern {
     pub fn begin(&self, body: &Value) -> TcpStream {
         let headers = Self::headers(body);
         let mut all: Vec<(&str, &str)> = JSON.to_vec();
+        all.extend(self.authorization.as_deref().map(|text| ("authorization", text)));
         all.extend(headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         begin(&self.address, "POST", &self.path, &all, body.to_string().as_bytes()).unwrap()
     }
@@ -299,6 +313,7 @@ impl Modern {
     pub fn send(&self, body: &Value, extra: &[(&str, &str)]) -> Answer {
         let headers = Self::headers(body);
         let mut all: Vec<(&str, &str)> = JSON.to_vec();
+        all.extend(self.authorization.as_deref().map(|text| ("authorization", text)));
         all.extend(headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
         all.extend(extra);
         send(&self.address, "POST", &self.path, &all, body.to_string().as_bytes()).unwrap()
@@ -332,13 +347,26 @@ pub struct Handshake {
     pub revision: String,
     /// What `initialize` was answered with.
     pub about: Value,
+    /// What is sent as `Authorization`.
+    pub authorization: Option<String>,
 }
 
 impl Handshake {
     pub fn open(gateway: &Gateway, path: &str, revision: &str, capabilities: Value) -> Self {
-        let answer = Self::initialize(gateway, path, revision, capabilities);
+        Self::open_bearing(gateway, path, revision, capabilities, None)
+    }
+
+    pub fn open_bearing(
+        gateway: &Gateway,
+        path: &str,
+        revision: &str,
+        capabilities: Value,
+        token: Option<&str>,
+    ) -> Self {
+        let answer = Self::initialize_bearing(gateway, path, revision, capabilities, token);
         assert_eq!(answer.status, 200, "{}", answer.body);
         let client = Self {
+            authorization: token.map(|token| format!("Bearer {token}")),
             address: gateway.address.clone(),
             path: path.into(),
             session: answer.header("mcp-session-id").unwrap().to_owned(),
@@ -355,14 +383,28 @@ impl Handshake {
         revision: &str,
         capabilities: Value,
     ) -> Answer {
+        Self::initialize_bearing(gateway, path, revision, capabilities, None)
+    }
+
+    pub fn initialize_bearing(
+        gateway: &Gateway,
+        path: &str,
+        revision: &str,
+        capabilities: Value,
+        token: Option<&str>,
+    ) -> Answer {
         let body = json!({ "jsonrpc": "2.0", "id": 0, "method": "initialize", "params": {
             "protocolVersion": revision, "capabilities": capabilities,
             "clientInfo": { "name": "test", "version": "1" } } });
-        send(&gateway.address, "POST", path, &JSON, body.to_string().as_bytes()).unwrap()
+        let authorization = token.map(|token| format!("Bearer {token}"));
+        let mut headers = JSON.to_vec();
+        headers.extend(authorization.as_deref().map(|text| ("authorization", text)));
+        send(&gateway.address, "POST", path, &headers, body.to_string().as_bytes()).unwrap()
     }
 
     fn headers(&self) -> Vec<(&str, &str)> {
         let mut headers = JSON.to_vec();
+        headers.extend(self.authorization.as_deref().map(|text| ("authorization", text)));
         headers.push(("mcp-session-id", self.session.as_str()));
         headers.push(("mcp-protocol-version", self.revision.as_str()));
         headers

@@ -3,6 +3,7 @@
 
 pub mod client;
 pub mod hostile;
+pub mod issuer;
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
@@ -20,7 +21,14 @@ pub fn doorward() -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DOORWARD_")) {
         command.env_remove(name);
     }
+    // Not what whoever runs the tests keeps.
+    command.env("XDG_DATA_HOME", env!("CARGO_TARGET_TMPDIR"));
     command
+}
+
+/// The store of a gateway whose files are in a folder.
+pub fn store_in(folder: &std::path::Path) -> String {
+    format!("sqlite:{}", folder.join("doorward.db").display())
 }
 
 /// A running gateway with a configuration of its own; ended when dropped.
@@ -50,6 +58,7 @@ impl Gateway {
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log", "debug"])
             .args(["--log-format", "json", "--config"])
             .arg(&file)
+            .env("DOORWARD_STORE", store_in(folder.path()))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -105,6 +114,33 @@ impl Gateway {
     /// Asks the admin listener, by hand: one request, one connection.
     pub fn get_admin(&self, path: &str) -> (u16, String) {
         client::get(&self.admin, path)
+    }
+
+    /// Runs a command on the gateway's own store.
+    pub fn run(&self, arguments: &[&str]) -> std::process::Output {
+        let store = store_in(self.folder.path());
+        doorward().args(arguments).env("DOORWARD_STORE", store).output().unwrap()
+    }
+
+    /// The same, for what it writes.
+    pub fn told(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {error}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// A new API key, once the gateway knows it.
+    pub fn key(&self, arguments: &[&str]) -> String {
+        let key = self.told(&[&["keys", "create"], arguments].concat());
+        let known = || {
+            let bearer = format!("Bearer {key}");
+            let asked =
+                client::send(&self.address, "PUT", "/mcp", &[("authorization", &bearer)], b"");
+            asked.is_ok_and(|answer| answer.status == 405)
+        };
+        wait_for("the key is known", known);
+        key
     }
 
     /// A measure, by its name without labels.

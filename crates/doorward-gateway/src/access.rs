@@ -1,0 +1,476 @@
+//! What a caller may do: what their credential is good for, and what policies say. Lists, calls,
+//! subscriptions and endpoints all ask here, so that they cannot disagree (attack T27).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use doorward_mcp::meta::Client;
+use doorward_mcp::{Object, Revision, method};
+use doorward_policy::{
+    Action, Arguments, Code, Context, Decision, PolicySet, Request, Target, TargetKind, Time,
+};
+use doorward_store::Scopes;
+use jiff::Timestamp;
+use jiff::civil::Weekday;
+use jiff::tz::TimeZone;
+
+use crate::call::{Call, Door, Portal};
+use crate::catalog::ToolEntry;
+use crate::gateway::Gateway;
+use crate::identity::{Caller, Grant, Principal};
+use crate::pattern::matches;
+use crate::settings::{Explain, Settings};
+use crate::upstream::Server;
+
+/// The policies in force, and how they are asked.
+#[derive(Debug)]
+pub struct Policies {
+    /// `None` as long as there are none.
+    pub set: Option<Arc<PolicySet>>,
+    /// Names the set in logs and records.
+    pub version: String,
+    zone: TimeZone,
+    pub zone_name: String,
+    pub explain: Explain,
+}
+
+impl Policies {
+    pub fn new(set: Option<Arc<PolicySet>>, version: String, settings: &Settings) -> Self {
+        // The zone was checked with the settings.
+        let zone = TimeZone::get(&settings.policy.zone).unwrap_or(TimeZone::UTC);
+        let zone_name = settings.policy.zone.clone();
+        Self { set, version, zone, zone_name, explain: settings.policy.explain }
+    }
+
+    /// Whether nothing but the set would be another with these settings.
+    pub fn are_asked_as(&self, settings: &Settings) -> bool {
+        self.zone_name == settings.policy.zone && self.explain == settings.policy.explain
+    }
+
+    fn now(&self) -> Time {
+        let now = Timestamp::now();
+        let local = now.to_zoned(self.zone.clone());
+        let weekday = match local.weekday() {
+            Weekday::Monday => "mon",
+            Weekday::Tuesday => "tue",
+            Weekday::Wednesday => "wed",
+            Weekday::Thursday => "thu",
+            Weekday::Friday => "fri",
+            Weekday::Saturday => "sat",
+            Weekday::Sunday => "sun",
+        };
+        Time {
+            weekday: weekday.into(),
+            hour: local.hour().unsigned_abs(),
+            minute: local.minute().unsigned_abs(),
+            date: local.date().to_string(),
+            unix: now.as_second(),
+        }
+    }
+}
+
+/// Who asks, and how: all of a decision but what is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    pub caller: &'a Caller,
+    pub client: &'a Client,
+    pub revision: Revision,
+    pub door: Door,
+    pub portal: &'a Portal,
+}
+
+impl Call {
+    pub fn asking(&self) -> Asking<'_> {
+        Asking {
+            caller: &self.caller,
+            client: &self.client,
+            revision: self.revision,
+            door: self.door,
+            portal: &self.portal,
+        }
+    }
+}
+
+impl Asking<'_> {
+    fn context(&self, policies: &Policies, arguments: Arguments) -> Context {
+        let principal = &self.caller.principal;
+        let info = self.client.info.as_ref().and_then(doorward_mcp::Value::as_object);
+        let said = |member: &str| {
+            let info = info.as_ref()?;
+            info.string(member).map(std::borrow::Cow::into_owned)
+        };
+        Context {
+            arguments,
+            time: policies.now(),
+            agent: principal.agent.clone(),
+            chain: principal.chain.clone(),
+            address: self.caller.address,
+            client: doorward_policy::Client {
+                name: said("name").unwrap_or_default(),
+                version: said("version").unwrap_or_default(),
+            },
+            revision: self.revision.as_str().into(),
+            door: self.door.as_str().into(),
+            portal: self.portal.name().into(),
+            authentication: principal.grant.authentication().into(),
+            credential: "static".into(),
+        }
+    }
+}
+
+impl Gateway {
+    /// Whether this caller may do whatever there is, so that nothing need be asked.
+    pub fn is_unrestricted(&self, principal: &Principal) -> bool {
+        self.policies().set.is_none()
+            && match &principal.grant {
+                Grant::Open => true,
+                Grant::Key { scopes, .. } => {
+                    *scopes == Scopes { admin: scopes.admin, ..Scopes::default() }
+                }
+                Grant::Token { .. } | Grant::Certificate => false,
+            }
+    }
+
+    /// Decides. A pure function of the request that it makes, the key's scopes and the policies.
+    pub fn decide(
+        &self,
+        asking: &Asking<'_>,
+        action: Action,
+        target: &Target,
+        arguments: Arguments,
+    ) -> Decision {
+        if let Grant::Key { scopes, .. } = &asking.caller.principal.grant
+            && !in_scope(scopes, asking.portal, action, target)
+        {
+            return Decision::denied(Code::KeyScope);
+        }
+        let policies = self.policies();
+        let Some(set) = &policies.set else {
+            // Without any policy the operator's word is the key; whoever logs in elsewhere has none.
+            return match asking.caller.principal.grant {
+                Grant::Open | Grant::Key { .. } => Decision::allowed(),
+                Grant::Token { .. } | Grant::Certificate => Decision::denied(Code::NotPermitted),
+            };
+        };
+        set.decide(&Request {
+            principal: asking.caller.principal.who.clone(),
+            action,
+            target: target.clone(),
+            context: asking.context(&policies, arguments),
+        })
+    }
+
+    /// Whether there is a way in which this caller may do this.
+    pub fn may(&self, asking: &Asking<'_>, action: Action, target: &Target) -> bool {
+        self.is_unrestricted(&asking.caller.principal)
+            || self.decide(asking, action, target, Arguments::Any).is_possible()
+    }
+
+    /// Whether a caller may look at the gateway itself, or change it. A key that was made for operators
+    /// is enough where no policy forbids it.
+    pub fn is_operator(&self, caller: &Caller, action: Action) -> bool {
+        let client = Client::default();
+        let asking = Asking {
+            caller,
+            client: &client,
+            revision: Revision::NEWEST,
+            door: Door::Admin,
+            portal: &Portal::Merged,
+        };
+        let gateway = Target::new(TargetKind::Gateway, "", "");
+        let decision = self.decide(&asking, action, &gateway, Arguments::default());
+        let by_key = matches!(&caller.principal.grant, Grant::Key { scopes, .. } if scopes.admin);
+        decision.is_allowed() || (by_key && decision.code == Code::NotPermitted)
+    }
+
+    /// The arguments of a call, as far as policies look at them.
+    pub fn arguments(&self, params: &Object) -> Arguments {
+        let policies = self.policies();
+        let mut known = serde_json::Map::new();
+        if let (Some(set), Some(arguments)) = (&policies.set, params.object("arguments")) {
+            for member in arguments.members() {
+                // Names that differ in case alone are told, too: policies refuse them.
+                let name = String::from_utf8_lossy(&member.name);
+                if set.arguments().iter().any(|wanted| wanted.eq_ignore_ascii_case(&name)) {
+                    let text = member.value.to_bytes();
+                    // A number too large to be one is no absent argument.
+                    let value = serde_json::from_slice(&text)
+                        .unwrap_or_else(|_| String::from_utf8_lossy(&text).into_owned().into());
+                    known.insert(name.into_owned(), value);
+                }
+            }
+        }
+        Arguments::Known(known)
+    }
+
+    /// What identifies everything that a list depends on beside the servers: `None` where it depends
+    /// on nothing.
+    pub fn view_key(&self, asking: &Asking<'_>) -> Option<Vec<u8>> {
+        let principal = &asking.caller.principal;
+        if self.is_unrestricted(principal) {
+            return None;
+        }
+        let policies = self.policies();
+        let mut context = asking.context(&policies, Arguments::Any);
+        if !policies.set.as_ref().is_some_and(|set| set.looks_at_time()) {
+            context.time = Time::default();
+        }
+        let scopes = match &principal.grant {
+            Grant::Key { scopes, .. } => Some(scopes),
+            _ => None,
+        };
+        serde_json::to_vec(&(&principal.who, context, scopes, &policies.version)).ok()
+    }
+}
+
+/// What a server offers, as policies see it.
+pub fn target(server: &Server, kind: TargetKind, name: &str, tool: Option<&ToolEntry>) -> Target {
+    let settings = &server.settings;
+    let mut target = Target {
+        environment: settings.environment.clone(),
+        owner: settings.owner.clone(),
+        risk: settings.risk.clone(),
+        tags: settings.tags.clone(),
+        ..Target::new(kind, &server.name, name)
+    };
+    target.write = kind == TargetKind::Tool && !tool.is_some_and(|tool| tool.reads_only);
+    let mut fitting: Vec<_> =
+        settings.tools.iter().filter(|(pattern, _)| pattern.matches(name)).collect();
+    // The longest comes last, and has the last word.
+    fitting.sort_by_key(|(pattern, _)| pattern.0.len());
+    for (_, known) in fitting {
+        target.write = known.write.unwrap_or(target.write);
+        target.risk = known.risk.clone().or(target.risk);
+        target.tags.extend(known.tags.iter().cloned());
+    }
+    target
+}
+
+/// What one does with something of a kind.
+pub fn action_on(kind: TargetKind) -> Action {
+    match kind {
+        TargetKind::Tool => Action::Call,
+        TargetKind::Prompt => Action::Get,
+        TargetKind::Resource => Action::Read,
+        TargetKind::Server | TargetKind::Portal => Action::List,
+        TargetKind::Gateway => Action::View,
+    }
+}
+
+/// Whether a key is good for this.
+fn in_scope(scopes: &Scopes, portal: &Portal, action: Action, target: &Target) -> bool {
+    let listed = |list: &[String], name: &str| {
+        list.is_empty() || list.iter().any(|pattern| matches(pattern, name))
+    };
+    if matches!(action, Action::View | Action::Change) {
+        return scopes.admin;
+    }
+    if !scopes.portals.is_empty() && !scopes.portals.iter().any(|one| *one == portal.name()) {
+        return false;
+    }
+    let server = if target.kind == TargetKind::Portal { None } else { Some(&target.server) };
+    if server.is_some_and(|server| !listed(&scopes.servers, server)) {
+        return false;
+    }
+    if target.kind == TargetKind::Tool {
+        let good = !(scopes.read_only && target.write);
+        return good && listed(&scopes.tools, &target.id());
+    }
+    // A key for certain tools is a key for nothing else, but for seeing that their server is there.
+    scopes.tools.is_empty()
+        || (target.kind == TargetKind::Server
+            && scopes.tools.iter().any(|tool| {
+                tool.split('/').next().is_some_and(|server| matches(server, &target.server))
+            }))
+        || target.kind == TargetKind::Portal
+}
+
+impl Gateway {
+    /// The OAuth scopes that a call needs, which its token must have. Of what its caller does not see,
+    /// nothing is said.
+    pub async fn needed_scopes(&self, call: &Call) -> BTreeSet<String> {
+        let mut needed = self.first_scopes(&call.portal);
+        let member = match &*call.method {
+            method::TOOLS_CALL | method::PROMPTS_GET => "name",
+            method::RESOURCES_READ | method::RESOURCES_SUBSCRIBE => "uri",
+            _ => return needed,
+        };
+        let Some(name) = call.params.string(member) else { return needed };
+        let Some((server, own)) = self.named(&call.portal, member == "uri", &name) else {
+            return needed;
+        };
+        if !self.sees(call, &server).await {
+            return needed;
+        }
+        needed.extend(server.settings.scopes.iter().cloned());
+        for (pattern, known) in &server.settings.tools {
+            if pattern.matches(&own) {
+                needed.extend(known.scopes.iter().cloned());
+            }
+        }
+        needed
+    }
+
+    /// The scopes without which nothing can be done at a portal.
+    pub fn first_scopes(&self, portal: &Portal) -> BTreeSet<String> {
+        match portal {
+            Portal::Merged => BTreeSet::new(),
+            Portal::Server(name) => {
+                self.server(name).map(|server| server.settings.scopes.clone()).unwrap_or_default()
+            }
+        }
+    }
+}
+
+/// Whether a token's scopes have what is needed. A scope implies those below it: `files` is enough
+/// where `files:read` is needed (spec 2026-07-28 basic/authorization, scope hierarchies).
+pub fn has_scopes(granted: &BTreeSet<String>, needed: &BTreeSet<String>) -> bool {
+    needed.iter().all(|needed| {
+        let mut scope = needed.as_str();
+        loop {
+            if granted.contains(scope) {
+                return true;
+            }
+            match scope.rsplit_once(':') {
+                Some((above, _)) if !above.is_empty() => scope = above,
+                _ => return false,
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scopes(list: &[&str]) -> BTreeSet<String> {
+        list.iter().map(|one| (*one).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_scope_implies_those_below_it_and_no_other() {
+        for (granted, needed, enough) in [
+            (&["files:read"][..], &["files:read"][..], true),
+            (&["files"], &["files:read"], true),
+            (&["files"], &["files:read:own"], true),
+            (&["files:read"], &["files"], false),
+            (&["files:readwrite-not"], &["files:read"], false),
+            (&["Files"], &["files:read"], false),
+            (&["file"], &["files"], false),
+            (&[""], &[":x"], false),
+            (&["a", "b"], &["a:x", "b"], true),
+            (&["a"], &["a", "b"], false),
+            (&[], &[], true),
+        ] {
+            assert_eq!(
+                has_scopes(&scopes(granted), &scopes(needed)),
+                enough,
+                "{granted:?} {needed:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_is_good_for_what_its_scopes_say() {
+        let key = |json: serde_json::Value| -> Scopes { serde_json::from_value(json).unwrap() };
+        let tool =
+            |server, name, write| Target { write, ..Target::new(TargetKind::Tool, server, name) };
+        let server = Portal::Server("tickets".into());
+        for (scopes, portal, action, target, good) in [
+            (key(serde_json::json!({})), &Portal::Merged, Action::Call, tool("a", "b", true), true),
+            (
+                key(serde_json::json!({})),
+                &Portal::Merged,
+                Action::View,
+                Target::new(TargetKind::Gateway, "", ""),
+                false,
+            ),
+            (
+                key(serde_json::json!({ "admin": true })),
+                &Portal::Merged,
+                Action::View,
+                Target::new(TargetKind::Gateway, "", ""),
+                true,
+            ),
+            (
+                key(serde_json::json!({ "read_only": true })),
+                &Portal::Merged,
+                Action::Call,
+                tool("a", "b", true),
+                false,
+            ),
+            (
+                key(serde_json::json!({ "read_only": true })),
+                &Portal::Merged,
+                Action::Call,
+                tool("a", "b", false),
+                true,
+            ),
+            (
+                key(serde_json::json!({ "servers": ["tickets"] })),
+                &Portal::Merged,
+                Action::Call,
+                tool("tickets2", "b", false),
+                false,
+            ),
+            (
+                key(serde_json::json!({ "servers": ["tickets"] })),
+                &Portal::Merged,
+                Action::Read,
+                Target::new(TargetKind::Resource, "tickets", "x:y"),
+                true,
+            ),
+            (
+                key(serde_json::json!({ "portals": ["tickets"] })),
+                &Portal::Merged,
+                Action::Call,
+                tool("tickets", "b", false),
+                false,
+            ),
+            (
+                key(serde_json::json!({ "portals": ["tickets"] })),
+                &server,
+                Action::Call,
+                tool("tickets", "b", false),
+                true,
+            ),
+            (
+                key(serde_json::json!({ "tools": ["tickets/get_*"] })),
+                &server,
+                Action::Call,
+                tool("tickets", "get_one", false),
+                true,
+            ),
+            (
+                key(serde_json::json!({ "tools": ["tickets/get_*"] })),
+                &server,
+                Action::Call,
+                tool("tickets", "close", false),
+                false,
+            ),
+            (
+                key(serde_json::json!({ "tools": ["tickets/get_*"] })),
+                &server,
+                Action::Read,
+                Target::new(TargetKind::Resource, "tickets", "x:y"),
+                false,
+            ),
+            (
+                key(serde_json::json!({ "tools": ["tickets/get_*"] })),
+                &server,
+                Action::List,
+                Target::new(TargetKind::Server, "tickets", ""),
+                true,
+            ),
+            (
+                key(serde_json::json!({ "tools": ["tickets/get_*"] })),
+                &server,
+                Action::List,
+                Target::new(TargetKind::Server, "mail", ""),
+                false,
+            ),
+        ] {
+            assert_eq!(in_scope(&scopes, portal, action, &target), good, "{scopes:?} {target:?}");
+        }
+    }
+}

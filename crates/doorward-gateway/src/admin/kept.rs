@@ -1,0 +1,191 @@
+//! What is made at run time, for operators' programs: the same as `doorward keys` and `doorward
+//! principals`, over HTTP.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use doorward_store::{Entry, Error, KeyId, Kind, NewKey, Scopes, Store, now};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::gateway::Gateway;
+use crate::identity::directory::declared_entries;
+
+type At = State<Arc<Gateway>>;
+
+/// A key to be made, in seconds from now where it has a time.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wanted {
+    owner: Entry,
+    #[serde(default)]
+    label: String,
+    #[serde(default)]
+    scopes: Scopes,
+    expires_in: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rotation {
+    /// Seconds for which the old key stays good.
+    #[serde(default = "a_day")]
+    overlap: i64,
+}
+
+fn a_day() -> i64 {
+    24 * 60 * 60
+}
+
+/// Why something was not done, as an answer.
+pub struct Refused(StatusCode, String);
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        (self.0, Json(json!({ "error": self.1 }))).into_response()
+    }
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        let status = match &error {
+            Error::Absent { .. } => StatusCode::NOT_FOUND,
+            Error::Refused(_) => StatusCode::CONFLICT,
+            Error::Database(_) | Error::Row(_) | Error::Randomness(_) => {
+                tracing::error!(%error, "the store failed");
+                return Self(StatusCode::SERVICE_UNAVAILABLE, "the store cannot be used".into());
+            }
+        };
+        Self(status, error.to_string())
+    }
+}
+
+fn store(gateway: &Gateway) -> Result<&Store, Refused> {
+    let none = || Refused(StatusCode::CONFLICT, "there is no store ('store: none')".into());
+    gateway.kept.store().ok_or_else(none)
+}
+
+/// Reads a body, and says what is wrong with it.
+fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Refused> {
+    serde_json::from_slice(body)
+        .map_err(|error| Refused(StatusCode::BAD_REQUEST, format!("the body: {error}")))
+}
+
+/// What was changed holds before it is told that it was.
+async fn done(gateway: &Gateway) -> Result<(), Refused> {
+    Ok(gateway.look_at_store(false).await?)
+}
+
+pub async fn keys(State(gateway): At) -> Result<Json<Value>, Refused> {
+    let keys = match gateway.kept.store() {
+        Some(store) => store.keys().await?,
+        None => Vec::new(),
+    };
+    Ok(Json(json!(keys)))
+}
+
+pub async fn create_key(State(gateway): At, body: axum::body::Bytes) -> Result<Response, Refused> {
+    let wanted: Wanted = read(&body)?;
+    let new = NewKey {
+        label: wanted.label,
+        owner: wanted.owner,
+        scopes: wanted.scopes,
+        expires: wanted.expires_in.map(|seconds| now().saturating_add(seconds)),
+    };
+    let (key, text) = store(&gateway)?.create_key(&new).await?;
+    done(&gateway).await?;
+    Ok(shown_once(&key, &text))
+}
+
+pub async fn rotate_key(
+    State(gateway): At,
+    Path(id): Path<String>,
+    body: axum::body::Bytes,
+) -> Result<Response, Refused> {
+    let rotation: Rotation =
+        if body.is_empty() { Rotation { overlap: a_day() } } else { read(&body)? };
+    if rotation.overlap < 0 {
+        return Err(Refused(StatusCode::BAD_REQUEST, "'overlap' must not be negative".into()));
+    }
+    let (key, text) = store(&gateway)?.rotate_key(&KeyId(id), rotation.overlap).await?;
+    done(&gateway).await?;
+    Ok(shown_once(&key, &text))
+}
+
+fn shown_once(key: &doorward_store::Key, text: &str) -> Response {
+    let mut told = json!(key);
+    told["key"] = text.into();
+    let no_store = [(axum::http::header::CACHE_CONTROL, "no-store")];
+    (StatusCode::CREATED, no_store, Json(told)).into_response()
+}
+
+pub async fn revoke_key(
+    State(gateway): At,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Refused> {
+    let key = store(&gateway)?.revoke_key(&KeyId(id)).await?;
+    done(&gateway).await?;
+    Ok(Json(json!(key)))
+}
+
+/// Everybody, those of the configuration marked so: they cannot be changed here.
+pub async fn principals(State(gateway): At) -> Result<Json<Value>, Refused> {
+    let declared = declared_entries(&gateway.settings().directory);
+    let kept = match gateway.kept.store() {
+        Some(store) => store.principals().await?,
+        None => Vec::new(),
+    };
+    let marked = |entry: &Entry, from: &str| {
+        let mut told = json!(entry);
+        told["source"] = from.into();
+        told
+    };
+    let is_declared =
+        |entry: &Entry| declared.iter().any(|it| it.kind == entry.kind && it.name == entry.name);
+    let mut all: Vec<Value> = declared.iter().map(|entry| marked(entry, "configuration")).collect();
+    all.extend(kept.iter().filter(|entry| !is_declared(entry)).map(|entry| marked(entry, "store")));
+    Ok(Json(json!(all)))
+}
+
+pub async fn put_principal(
+    State(gateway): At,
+    body: axum::body::Bytes,
+) -> Result<Json<Value>, Refused> {
+    let entry: Entry = read(&body)?;
+    refuse_declared(&gateway, entry.kind, &entry.name)?;
+    store(&gateway)?.put_principal(&entry).await?;
+    done(&gateway).await?;
+    Ok(Json(json!(entry)))
+}
+
+pub async fn remove_principal(
+    State(gateway): At,
+    Path((kind, name)): Path<(String, String)>,
+) -> Result<StatusCode, Refused> {
+    let kind: Kind = kind.parse().map_err(|why| Refused(StatusCode::BAD_REQUEST, why))?;
+    refuse_declared(&gateway, kind, &name)?;
+    store(&gateway)?.remove_principal(kind, &name).await?;
+    done(&gateway).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn refuse_declared(gateway: &Gateway, kind: Kind, name: &str) -> Result<(), Refused> {
+    let declared = declared_entries(&gateway.settings().directory);
+    if declared.iter().any(|entry| entry.kind == kind && entry.name == name) {
+        let why = format!("{kind} '{name}' stands in the configuration: change it there");
+        return Err(Refused(StatusCode::CONFLICT, why));
+    }
+    Ok(())
+}
+
+/// The policies in force: where they come from, and each with its text.
+pub async fn policies(State(gateway): At) -> Json<Value> {
+    let policies = gateway.policies();
+    let all: Vec<Value> = policies.set.iter().flat_map(|set| set.policies()).map(|(id, about)| {
+        json!({ "id": id, "file": about.file, "line": about.line, "reason": about.reason, "text": about.text })
+    }).collect();
+    Json(json!({ "version": policies.version, "zone": policies.zone_name, "policies": all }))
+}

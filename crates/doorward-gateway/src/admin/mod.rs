@@ -1,0 +1,101 @@
+//! The operator's listener: health, measures, and the state of the servers. On loopback only, and
+//! guarded like the other doors.
+
+mod kept;
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post};
+use axum::{Json, Router};
+use doorward_policy::Action;
+use hyper::body::Incoming;
+use tower::ServiceExt;
+
+use crate::facade::guard;
+use crate::gateway::Gateway;
+use crate::identity::Peer;
+
+/// Longest body of a request to the operator's listener.
+const MOST: usize = 256 << 10;
+
+pub fn router(gateway: Arc<Gateway>) -> Router {
+    Router::new()
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .route("/servers", get(async |State(gateway): State<Arc<Gateway>>| Json(gateway.states())))
+        .route("/keys", get(kept::keys).post(kept::create_key))
+        .route("/keys/{id}", delete(kept::revoke_key))
+        .route("/keys/{id}/rotate", post(kept::rotate_key))
+        .route("/principals", get(kept::principals).put(kept::put_principal))
+        .route("/principals/{kind}/{name}", delete(kept::remove_principal))
+        .route("/policies", get(kept::policies))
+        .layer(DefaultBodyLimit::max(MOST))
+        .with_state(gateway)
+}
+
+/// What may be asked without showing anything: whether the gateway lives.
+const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+
+/// Answers one request. Foreign hosts and origins are refused, as at the other doors (attack T10), and
+/// so is everybody who is no operator once callers have to authenticate.
+pub async fn answer(
+    gateway: Arc<Gateway>,
+    router: Router,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> Response {
+    if let Err(why) = guard::check(&gateway.settings(), peer.local, request.headers()) {
+        return (StatusCode::FORBIDDEN, format!("{why}\n")).into_response();
+    }
+    let shown = request.headers().contains_key(header::AUTHORIZATION);
+    if shown || !OPEN.contains(&request.uri().path()) {
+        match gateway.identity.identify(&peer, request.headers(), request.uri()).await {
+            Ok(caller) => {
+                let action = if request.method().is_safe() { Action::View } else { Action::Change };
+                if !OPEN.contains(&request.uri().path()) && !gateway.is_operator(&caller, action) {
+                    let why = "The key or token is not one of an operator's\n";
+                    return (StatusCode::FORBIDDEN, why).into_response();
+                }
+            }
+            Err(refused) => {
+                let hints = gateway.identity.hints("", Default::default());
+                return refused.response(&hints).map(|body| Body::from(body.into_bytes()));
+            }
+        }
+    }
+    let Ok(response) = router.oneshot(request).await;
+    response
+}
+
+async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
+    let states = gateway.states();
+    let waiting: Vec<_> = states.iter().filter(|state| state.state == "starting").collect();
+    let short = gateway.shared.memory.is_short();
+    let unreadable = gateway.kept.is_unreadable();
+    if gateway.is_ready() && !short && !unreadable {
+        return "ready\n".into_response();
+    }
+    let names: Vec<_> = waiting.iter().map(|state| state.name.as_str()).collect();
+    let text = if gateway.closing.is_cancelled() {
+        "shutting down\n".to_owned()
+    } else if short {
+        "short of memory\n".to_owned()
+    } else if unreadable {
+        "the store cannot be read\n".to_owned()
+    } else {
+        format!("starting: {}\n", names.join(", "))
+    };
+    (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+}
+
+async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
+    let mut response = Response::new(Body::from(gateway.metrics()));
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}

@@ -1,0 +1,383 @@
+//! Stage: who is calling? Everything a request can show for itself is looked at here, before its body
+//! is read: API keys, tokens, certificates. Nothing else makes a [`Principal`].
+
+mod challenge;
+pub mod directory;
+mod issuer;
+mod keys;
+mod lease;
+mod metadata;
+mod principal;
+mod token;
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use arc_swap::ArcSwap;
+use aws_lc_rs::digest;
+use doorward_policy::PrincipalKind;
+use doorward_store::{Entry, Key, Presented, now};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Uri};
+use parking_lot::Mutex;
+use serde_json::{Map, Value};
+
+pub use challenge::{Hints, Refused, Unavailable};
+pub use lease::Lease;
+pub use metadata::{Resources, WELL_KNOWN};
+pub use principal::{Grant, LOCAL, Principal};
+
+use self::directory::{People, Said};
+use self::issuer::Issuer;
+use self::keys::KeyRing;
+use self::lease::Leases;
+use self::token::{Checked, Resource, claim, scopes, texts};
+use crate::settings::{IssuerSettings, Settings};
+
+/// Tokens that were checked and are remembered until they expire.
+const MOST_TOKENS: usize = 10_000;
+/// Actors that are followed in a token (RFC 8693 section 4.1).
+const MOST_ACTORS: usize = 8;
+
+/// Who sends a request, and for how long what they showed is good.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    pub principal: Arc<Principal>,
+    pub lease: Arc<Lease>,
+    pub address: Option<IpAddr>,
+}
+
+/// What there is of a connection, beside what is sent over it.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// The gateway's end.
+    pub local: std::net::SocketAddr,
+    pub address: IpAddr,
+    /// The names in the client's certificate, if it showed one that was checked.
+    pub certificate: Option<Arc<[String]>>,
+}
+
+/// Everything by which callers are told apart.
+#[derive(Debug, Default)]
+pub struct Identity {
+    keys: KeyRing,
+    issuers: ArcSwap<Vec<Arc<Issuer>>>,
+    people: ArcSwap<People>,
+    leases: Leases,
+    tokens: Mutex<HashMap<[u8; 32], Remembered>>,
+    /// Counted up when somebody's memberships may have changed.
+    generation: AtomicU64,
+    /// Callers have to authenticate, now and as long as the gateway runs.
+    closed: AtomicBool,
+    /// The operator has said that everybody may come in, from wherever.
+    careless: AtomicBool,
+    pub resources: Resources,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    caller: (Arc<Principal>, Arc<Lease>),
+    issuer: Arc<Issuer>,
+    keys: Option<Arc<issuer::KeySet>>,
+    /// The audiences that it was checked for.
+    accepted: String,
+    generation: u64,
+    expires: i64,
+}
+
+impl Identity {
+    /// Takes the issuers and the directory of the configuration, and what the store holds.
+    pub fn take(&self, settings: &Settings, kept: &[Entry], keys: Option<Vec<Key>>, closed: bool) {
+        let old = self.issuers.load_full();
+        let kept_as_it_is = |name: &str, settings: &IssuerSettings| {
+            old.iter().find(|issuer| issuer.name == name && issuer.settings == *settings).cloned()
+        };
+        let issuers: Vec<_> = settings
+            .identity
+            .issuers
+            .iter()
+            .map(|(name, settings)| {
+                kept_as_it_is(name, settings).unwrap_or_else(|| Issuer::new(name, settings))
+            })
+            .collect();
+        let gone = old.iter().any(|old| !issuers.iter().any(|new| Arc::ptr_eq(old, new)));
+        self.issuers.store(Arc::new(issuers));
+        let people = Arc::new(People::new(&settings.directory, kept));
+        self.people.store(people.clone());
+        if let Some(keys) = keys {
+            self.keys.take(keys, &people, &self.leases);
+        }
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        let by_certificate = settings.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        // What was closed once is not opened by a mistake in the next configuration.
+        let closed = closed || by_certificate || !self.is_open();
+        self.closed.fetch_or(closed, Ordering::AcqRel);
+        self.forget(gone);
+    }
+
+    /// Ends what hangs on tokens whose bearers are not let in any more.
+    fn forget(&self, all: bool) {
+        let people = self.people.load();
+        self.tokens.lock().retain(|_, token| {
+            let principal = &token.caller.0;
+            let disabled = people.find(
+                principal.who.kind,
+                &principal.who.id,
+                Said {
+                    tenant: principal.who.tenant.clone(),
+                    teams: principal.who.teams.clone(),
+                    roles: BTreeSet::new(),
+                },
+            );
+            let agent = principal.agent.as_deref();
+            let out = all
+                || disabled.is_none()
+                || agent.is_some_and(|agent| people.is_agent_disabled(agent));
+            if out {
+                token.caller.1.end();
+            }
+            !out
+        });
+    }
+
+    /// Nobody has to authenticate: nothing is there by which anybody could.
+    pub fn is_open(&self) -> bool {
+        !self.closed.load(Ordering::Acquire)
+            && self.keys.is_empty()
+            && self.issuers.load().is_empty()
+    }
+
+    /// Lets everybody in, from wherever, as long as nobody has to authenticate.
+    pub fn let_everybody_in(&self) {
+        self.careless.store(true, Ordering::Release);
+    }
+
+    /// Ends what is over by now, and forgets it.
+    pub fn sweep(&self) {
+        let now = now();
+        self.leases.sweep(now);
+        self.tokens.lock().retain(|_, token| token.expires > now);
+    }
+
+    /// Who sends a request to one of the gateway's endpoints (spec 2026-07-28 basic/authorization;
+    /// RFC 6750).
+    pub async fn identify(
+        &self,
+        peer: &Peer,
+        headers: &HeaderMap,
+        uri: &Uri,
+    ) -> Result<Caller, Refused> {
+        let found = self.find(peer, headers, uri).await;
+        match found {
+            Ok((principal, lease)) => Ok(Caller { principal, lease, address: Some(peer.address) }),
+            Err(refused) => {
+                if let Refused::Token(why) | Refused::Malformed(why) = &refused {
+                    tracing::info!(address = %peer.address, path = uri.path(), why, "refused a caller");
+                }
+                Err(refused)
+            }
+        }
+    }
+
+    async fn find(
+        &self,
+        peer: &Peer,
+        headers: &HeaderMap,
+        uri: &Uri,
+    ) -> Result<(Arc<Principal>, Arc<Lease>), Refused> {
+        let shown = bearer(headers)?;
+        let in_query = uri.query().is_some_and(|query| {
+            url::form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token")
+        });
+        let Some(token) = shown else {
+            if let Some(names) = &peer.certificate {
+                return self.by_certificate(names);
+            }
+            let near = peer.local.ip().is_loopback() || self.careless.load(Ordering::Acquire);
+            if self.is_open() && near {
+                return Ok((Principal::local(), Lease::forever()));
+            }
+            return Err(Refused::Missing);
+        };
+        if in_query {
+            return Err(Refused::Malformed("A token stands in the query, too"));
+        }
+        if token.starts_with("dwk_") {
+            let found = Presented::read(token).and_then(|presented| self.keys.find(&presented));
+            return found.ok_or_else(|| Refused::token("no such key, or not any more"));
+        }
+        let issuers = self.issuers.load_full();
+        if issuers.is_empty() {
+            return Err(Refused::token("there is no issuer of tokens"));
+        }
+        self.by_token(token, &issuers, uri.path()).await
+    }
+
+    async fn by_token(
+        &self,
+        token: &str,
+        issuers: &[Arc<Issuer>],
+        path: &str,
+    ) -> Result<(Arc<Principal>, Arc<Lease>), Refused> {
+        let accepted = self.resources.accepted(path);
+        let accepted: Vec<&str> = accepted.iter().map(String::as_str).collect();
+        let resource = Resource { accepted: &accepted };
+        let mut hash = [0; 32];
+        hash.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+        let generation = self.generation.load(Ordering::Acquire);
+        if let Some(remembered) = self.tokens.lock().get(&hash)
+            && remembered.still_holds(generation, &accepted.join(" "))
+        {
+            return Ok(remembered.caller.clone());
+        }
+        let checked = token::check(token, issuers, &resource).await?;
+        let principal = self.principal(&checked)?;
+        let lease = Lease::until(Some(checked.expires));
+        self.leases.watch(&lease);
+        let caller = (principal, lease);
+        let mut tokens = self.tokens.lock();
+        if tokens.len() >= MOST_TOKENS {
+            // Those with open streams are kept, so that they can be ended.
+            tokens.retain(|_, token| Arc::strong_count(&token.caller.1) > 1);
+        }
+        tokens.insert(
+            hash,
+            Remembered {
+                caller: caller.clone(),
+                issuer: checked.issuer,
+                keys: checked.keys,
+                accepted: accepted.join(" "),
+                generation,
+                expires: checked.expires,
+            },
+        );
+        Ok(caller)
+    }
+
+    /// Who a token speaks of, by the claims that the operator named.
+    fn principal(&self, checked: &Checked) -> Result<Arc<Principal>, Refused> {
+        let settings = &checked.issuer.settings;
+        let (claims, name) = (&checked.claims, &checked.issuer.name);
+        let text =
+            |path: &str| claim(claims, path).and_then(Value::as_str).filter(|it| !it.is_empty());
+        let user = text(&settings.claims.user);
+        let chain: Vec<String> =
+            actors(claims).into_iter().map(|actor| format!("{name}:{actor}")).collect();
+        let agent = settings.claims.agent.iter().find_map(|path| text(path));
+        let agent = chain.first().cloned().or_else(|| agent.map(|agent| format!("{name}:{agent}")));
+        // A client that speaks for itself is no user, whatever its subject is called.
+        let itself = agent.is_some()
+            && chain.is_empty()
+            && user.is_none_or(|user| agent.as_deref() == Some(&*format!("{name}:{user}")));
+        let said = Said {
+            tenant: settings
+                .tenant
+                .clone()
+                .or_else(|| settings.claims.tenant.as_deref().and_then(text).map(str::to_owned)),
+            teams: texts(claim(claims, &settings.claims.teams)),
+            roles: texts(claim(claims, &settings.claims.roles)),
+        };
+        let grant = Grant::Token {
+            issuer: name.clone(),
+            scopes: settings
+                .claims
+                .scopes
+                .iter()
+                .map(|path| scopes(claim(claims, path)))
+                .find(|scopes| !scopes.is_empty())
+                .unwrap_or_default(),
+        };
+        let people = self.people.load();
+        let disabled = || Refused::token("its bearer is disabled");
+        if agent.as_deref().is_some_and(|agent| people.is_agent_disabled(agent)) {
+            return Err(disabled());
+        }
+        if let (true, Some(agent)) = (itself, &agent) {
+            let who = people.find(PrincipalKind::Agent, agent, said).ok_or_else(disabled)?;
+            return Ok(Principal::new(who, None, chain, grant));
+        }
+        let user = user.ok_or_else(|| Refused::token("it names nobody"))?;
+        let who = people.find(PrincipalKind::User, &format!("{name}:{user}"), said);
+        Ok(Principal::new(who.ok_or_else(disabled)?, agent, chain, grant))
+    }
+
+    /// Who a certificate speaks of: its first name, which the authority vouches for.
+    fn by_certificate(&self, names: &[String]) -> Result<(Arc<Principal>, Arc<Lease>), Refused> {
+        let name = names.first().ok_or(Refused::Token("the certificate names nobody"))?;
+        let kind = PrincipalKind::ServiceAccount;
+        let who = self.people.load().find(kind, &format!("certificate:{name}"), Said::default());
+        let who = who.ok_or(Refused::Token("the certificate's owner is disabled"))?;
+        Ok((Principal::new(who, None, Vec::new(), Grant::Certificate), Lease::forever()))
+    }
+
+    /// What a caller who is not let in is told of how to get in.
+    pub fn hints(&self, path: &str, scopes: BTreeSet<String>) -> Hints {
+        let known = !self.issuers.load().is_empty();
+        Hints { metadata: known.then(|| self.resources.metadata_url(path)), scopes }
+    }
+
+    /// The metadata of a protected resource, where there are issuers (RFC 9728).
+    pub fn metadata(&self, path: &str, scopes: &BTreeSet<String>) -> Option<Value> {
+        let issuers = self.issuers.load();
+        if issuers.is_empty() {
+            return None;
+        }
+        let issuers: Vec<&str> =
+            issuers.iter().map(|issuer| issuer.settings.issuer.as_str()).collect();
+        Some(self.resources.metadata(path, &issuers, scopes))
+    }
+}
+
+impl Remembered {
+    /// Whether checking again would come to the same.
+    fn still_holds(&self, generation: u64, accepted: &str) -> bool {
+        let keys = match &self.keys {
+            None => true,
+            Some(keys) => self.issuer.known_keys().is_some_and(|known| Arc::ptr_eq(&known, keys)),
+        };
+        keys && self.generation == generation
+            && self.accepted == accepted
+            && self.expires > now()
+            && !self.caller.1.is_over()
+    }
+}
+
+/// The one token of a request.
+fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refused> {
+    let mut all = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = all.next() else { return Ok(None) };
+    if all.next().is_some() {
+        return Err(Refused::Malformed("'Authorization' stands twice"));
+    }
+    let text = value.to_str().map_err(|_| Refused::Malformed("'Authorization' cannot be read"))?;
+    let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        // Of a kind that is not spoken here: as if nothing had been shown.
+        return Ok(None);
+    }
+    let token = token.trim_matches(' ');
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/=".contains(&byte);
+    if token.is_empty() || !token.bytes().all(plain) {
+        return Err(Refused::Malformed("'Authorization' must be 'Bearer' and one token"));
+    }
+    Ok(Some(token))
+}
+
+/// Everybody who acts for the subject, the nearest first.
+fn actors(claims: &Map<String, Value>) -> Vec<String> {
+    let mut actors = Vec::new();
+    let mut next = claims.get("act");
+    while let Some(Value::Object(actor)) = next {
+        let Some(name) = ["sub", "client_id"].iter().find_map(|of| actor.get(*of)?.as_str()) else {
+            break;
+        };
+        actors.push(name.to_owned());
+        if actors.len() >= MOST_ACTORS {
+            break;
+        }
+        next = actor.get("act");
+    }
+    actors
+}

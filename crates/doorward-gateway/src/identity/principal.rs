@@ -1,0 +1,109 @@
+//! Who is calling, told apart from everybody else, and what their credential may be used for.
+
+use std::collections::BTreeSet;
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, LazyLock};
+
+use doorward_policy::{Principal as Who, PrincipalKind};
+use doorward_store::{KeyId, Scopes};
+
+/// Who is calling. There is no default: one comes from [`super::Identity`] or not at all (attack
+/// T28).
+#[derive(Debug)]
+pub struct Principal {
+    /// Stable and unique; sessions, parked calls and streams belong to it.
+    pub id: Box<str>,
+    /// As policies see it.
+    pub who: Who,
+    /// Who acts for it, where the credential tells them apart.
+    pub agent: Option<String>,
+    /// Everybody who acts for somebody, the nearest first.
+    pub chain: Vec<String>,
+    pub grant: Grant,
+}
+
+/// What a credential may be used for, before policies are asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grant {
+    /// Nobody has to authenticate: everything.
+    Open,
+    /// The operator made the key for it: what its scopes say.
+    Key { id: KeyId, scopes: Scopes },
+    /// Nothing by itself; tools that demand OAuth scopes demand them of the token.
+    Token { issuer: String, scopes: BTreeSet<String> },
+    /// Nothing by itself.
+    Certificate,
+}
+
+/// The id of the one principal of an open gateway; nobody who authenticates has it.
+pub const LOCAL: &str = "local";
+
+impl Grant {
+    pub fn authentication(&self) -> &'static str {
+        match self {
+            Self::Open => "none",
+            Self::Key { .. } => "key",
+            Self::Token { .. } => "token",
+            Self::Certificate => "certificate",
+        }
+    }
+}
+
+impl PartialEq for Principal {
+    /// The same caller, be it with another credential.
+    fn eq(&self, other: &Self) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Principal {}
+
+impl Hash for Principal {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.id.hash(state);
+    }
+}
+
+impl Principal {
+    pub(super) fn new(
+        who: Who,
+        agent: Option<String>,
+        chain: Vec<String>,
+        grant: Grant,
+    ) -> Arc<Self> {
+        // Quoted, so that no name can look like two.
+        let kind = match who.kind {
+            PrincipalKind::User => "user",
+            PrincipalKind::Agent => "agent",
+            PrincipalKind::ServiceAccount => "service_account",
+        };
+        let mut id = format!("{kind} {:?}", who.id);
+        if let Some(tenant) = &who.tenant {
+            id.push_str(&format!(" of {tenant:?}"));
+        }
+        if let Some(agent) = &agent {
+            id.push_str(&format!(" by {agent:?}"));
+        }
+        Arc::new(Self { id: id.into(), who, agent, chain, grant })
+    }
+
+    /// The one principal of a gateway that asks for no credentials. It listens on loopback only.
+    pub(super) fn local() -> Arc<Self> {
+        static PRINCIPAL: LazyLock<Arc<Principal>> = LazyLock::new(|| {
+            Arc::new(Principal {
+                id: LOCAL.into(),
+                who: Who {
+                    kind: PrincipalKind::User,
+                    id: LOCAL.into(),
+                    tenant: None,
+                    teams: BTreeSet::new(),
+                    roles: BTreeSet::new(),
+                },
+                agent: None,
+                chain: Vec::new(),
+                grant: Grant::Open,
+            })
+        });
+        PRINCIPAL.clone()
+    }
+}

@@ -1,0 +1,321 @@
+//! Access tokens: JWTs whose signature and every claim is checked (RFC 9068, RFC 8725), and opaque
+//! ones that their issuer is asked about (RFC 7662).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use doorward_mcp::json::scan_object;
+use doorward_store::now;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use serde_json::{Map, Value};
+
+use super::issuer::{Issuer, KeySet, candidates};
+use super::{Refused, Unavailable};
+use crate::outbound;
+use crate::settings::{Algorithm, IssuerSettings};
+
+/// A token may be as long as headers may, and its parts no longer than this.
+const MOST: usize = 16 << 10;
+const MOST_ID: usize = 256;
+
+/// What a token says, of which nothing is doubted any more.
+#[derive(Debug)]
+pub struct Checked {
+    pub issuer: Arc<Issuer>,
+    pub claims: Map<String, Value>,
+    /// Seconds since 1970, the leeway included.
+    pub expires: i64,
+    /// The keys that were current when it was checked; `None` for one that was asked about.
+    pub keys: Option<Arc<KeySet>>,
+}
+
+/// Checks a token against the issuers that are known.
+pub async fn check(
+    token: &str,
+    issuers: &[Arc<Issuer>],
+    resource: &Resource<'_>,
+) -> Result<Checked, Refused> {
+    if token.len() > MOST {
+        return Err(Refused::token("it is too long"));
+    }
+    if token.bytes().filter(|byte| *byte == b'.').count() == 2 {
+        return check_jwt(token, issuers, resource).await;
+    }
+    match issuers.iter().find(|issuer| issuer.settings.introspection.is_some()) {
+        Some(issuer) => introspect(token, issuer, resource).await,
+        None => Err(Refused::token("it is neither a key nor a JWT")),
+    }
+}
+
+/// What a token must be for.
+#[derive(Debug, Clone, Copy)]
+pub struct Resource<'a> {
+    /// The gateway's own URL, for all its endpoints; and the endpoint's.
+    pub accepted: &'a [&'a str],
+}
+
+async fn check_jwt(
+    token: &str,
+    issuers: &[Arc<Issuer>],
+    resource: &Resource<'_>,
+) -> Result<Checked, Refused> {
+    let malformed = || Refused::token("it cannot be read");
+    let (message, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
+    let (header, claims) = message.split_once('.').ok_or_else(malformed)?;
+    let header = object(header).ok_or_else(malformed)?;
+    let claims = object(claims).ok_or_else(malformed)?;
+    if signature.is_empty() {
+        return Err(Refused::token("it is not signed"));
+    }
+    // Whatever it is that must be understood, it is not understood here (RFC 7515 section 4.1.11).
+    if header.contains_key("crit") || header.contains_key("b64") {
+        return Err(Refused::token("its header demands extensions"));
+    }
+    // Keys that a token brings along (`jwk`, `jku`, `x5u`, `x5c`) are not looked at.
+    let algorithm = header.get("alg").and_then(Value::as_str).unwrap_or_default();
+    let Some(algorithm) = read_algorithm(algorithm) else {
+        return Err(Refused::token("its algorithm is none that is ever accepted"));
+    };
+    let id = match header.get("kid") {
+        None => None,
+        Some(Value::String(id)) if id.len() <= MOST_ID => Some(id.as_str()),
+        Some(_) => return Err(Refused::token("its key's id cannot be read")),
+    };
+    let said = claims.get("iss").and_then(Value::as_str).unwrap_or_default();
+    let issuer = issuers.iter().find(|issuer| issuer.settings.issuer == said);
+    let issuer = issuer.ok_or_else(|| Refused::token("its issuer is not one of ours"))?;
+    if !issuer.settings.algorithms.contains(&algorithm) {
+        return Err(Refused::token("its algorithm is not one of the issuer's"));
+    }
+    let keys = issuer.keys(id, algorithm).await?;
+    let signed = candidates(&keys, id, algorithm).into_iter().any(|key| {
+        let verified =
+            jsonwebtoken::crypto::verify(signature, message.as_bytes(), key.key(), name(algorithm));
+        verified.unwrap_or(false)
+    });
+    if !signed {
+        return Err(Refused::token("no key of its issuer's has signed it"));
+    }
+    check_type(&header, &claims, &issuer.settings)?;
+    let expires = check_claims(&claims, &issuer.settings, resource)?;
+    Ok(Checked { issuer: issuer.clone(), claims, expires, keys: Some(keys) })
+}
+
+fn object(part: &str) -> Option<Map<String, Value>> {
+    let bytes = URL_SAFE_NO_PAD.decode(part).ok()?;
+    // The one strict scan refuses what two readers might read in two ways: members that stand twice.
+    scan_object(&bytes.clone().into(), doorward_mcp::json::Limits::default()).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+fn read_algorithm(text: &str) -> Option<Algorithm> {
+    serde_json::from_value(Value::String(text.to_owned())).ok()
+}
+
+fn name(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
+    use jsonwebtoken::Algorithm as Name;
+    match algorithm {
+        Algorithm::RS256 => Name::RS256,
+        Algorithm::RS384 => Name::RS384,
+        Algorithm::RS512 => Name::RS512,
+        Algorithm::PS256 => Name::PS256,
+        Algorithm::PS384 => Name::PS384,
+        Algorithm::PS512 => Name::PS512,
+        Algorithm::ES256 => Name::ES256,
+        Algorithm::ES384 => Name::ES384,
+        Algorithm::EdDSA => Name::EdDSA,
+    }
+}
+
+/// An ID token or a refresh token is no access token, however well it is signed.
+fn check_type(
+    header: &Map<String, Value>,
+    claims: &Map<String, Value>,
+    settings: &IssuerSettings,
+) -> Result<(), Refused> {
+    let kind = header.get("typ").and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
+    let kind = kind.strip_prefix("application/").unwrap_or(&kind);
+    let fits = match kind {
+        "at+jwt" => true,
+        "" | "jwt" => !settings.require_at_jwt,
+        _ => false,
+    };
+    if !fits {
+        return Err(Refused::token("its type is not that of an access token"));
+    }
+    if kind != "at+jwt" && ["nonce", "at_hash", "c_hash"].iter().any(|of| claims.contains_key(*of))
+    {
+        return Err(Refused::token("it is an ID token"));
+    }
+    if claims.contains_key("cnf") {
+        return Err(Refused::token("it is bound to a key or certificate that was not shown"));
+    }
+    Ok(())
+}
+
+/// Checks times and audience. Returns when the token ends, the leeway included.
+fn check_claims(
+    claims: &Map<String, Value>,
+    settings: &IssuerSettings,
+    resource: &Resource<'_>,
+) -> Result<i64, Refused> {
+    let leeway = i64::try_from(settings.leeway.0.as_secs()).unwrap_or(0);
+    let now = now();
+    let expires = seconds(claims.get("exp")).ok_or_else(|| Refused::token("it never expires"))?;
+    let expires = expires.saturating_add(leeway);
+    if expires <= now {
+        return Err(Refused::token("it is expired"));
+    }
+    for (claim, why) in [("nbf", "it is not valid yet"), ("iat", "it was issued in the future")] {
+        match claims.get(claim) {
+            None => {}
+            Some(value) => match seconds(Some(value)) {
+                Some(time) if time.saturating_sub(leeway) <= now => {}
+                _ => return Err(Refused::token(why)),
+            },
+        }
+    }
+    let audiences: Vec<&str> = match claims.get("aud") {
+        Some(Value::String(one)) => vec![one],
+        Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    let ours = audiences.iter().any(|audience| {
+        settings.audiences.iter().any(|known| known == audience)
+            || resource.accepted.iter().any(|known| is_same_resource(known, audience))
+    });
+    if ours { Ok(expires) } else { Err(Refused::token("it is for somebody else (aud)")) }
+}
+
+/// A time in whole seconds, or with a fraction, which is dropped.
+fn seconds(value: Option<&Value>) -> Option<i64> {
+    let number = value?.as_number()?;
+    number.as_i64().or_else(|| {
+        let time = number.as_f64()?;
+        // Within what a clock can show.
+        (0.0..1e12).contains(&time).then_some(time as i64)
+    })
+}
+
+/// Whether two URLs name the same resource: scheme and host in whatever case, all else to the letter
+/// (RFC 8707; RFC 3986 section 6.2.2.1).
+fn is_same_resource(known: &str, said: &str) -> bool {
+    let split = |text: &str| {
+        let (scheme, rest) = text.split_once("://")?;
+        let at = rest.find('/').unwrap_or(rest.len());
+        let (host, path) = rest.split_at(at);
+        Some((scheme.to_ascii_lowercase(), host.to_ascii_lowercase(), path.to_owned()))
+    };
+    known == said || split(known).is_some_and(|known| split(said) == Some(known))
+}
+
+/// Asks the issuer about a token.
+async fn introspect(
+    token: &str,
+    issuer: &Arc<Issuer>,
+    resource: &Resource<'_>,
+) -> Result<Checked, Refused> {
+    let settings = issuer.settings.introspection.as_ref().ok_or(Unavailable)?;
+    let (endpoint, author) = issuer.introspection_endpoint().await?;
+    // RFC 6749 section 2.3.1: both are encoded before they are joined.
+    let encode =
+        |text: &str| -> String { url::form_urlencoded::byte_serialize(text.as_bytes()).collect() };
+    let basic =
+        format!("{}:{}", encode(&settings.client_id), encode(settings.client_secret.expose()));
+    let mut headers = HeaderMap::new();
+    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(basic)))
+        .map_err(|_| Unavailable)?;
+    value.set_sensitive(true);
+    headers.insert(AUTHORIZATION, value);
+    let fields = [("token", token), ("token_type_hint", "access_token")];
+    let answer = outbound::post_form(&endpoint, author, headers, &fields).await;
+    let claims = answer.and_then(|answer| answer.object()).map_err(|error| {
+        tracing::warn!(issuer = issuer.name, "a token cannot be asked about: {error}");
+        Unavailable
+    })?;
+    if claims.get("active") != Some(&Value::Bool(true)) {
+        return Err(Refused::token("its issuer says that it is not active"));
+    }
+    if claims.get("iss").is_some_and(|said| said.as_str() != Some(&issuer.settings.issuer)) {
+        return Err(Refused::token("its issuer is another"));
+    }
+    if claims.contains_key("cnf") {
+        return Err(Refused::token("it is bound to a key or certificate that was not shown"));
+    }
+    let expires = check_claims(&claims, &issuer.settings, resource)?;
+    let cached = now().saturating_add(i64::try_from(settings.cache.0.as_secs()).unwrap_or(0));
+    Ok(Checked { issuer: issuer.clone(), claims, expires: expires.min(cached), keys: None })
+}
+
+/// A claim, by its name or a path with dots.
+pub fn claim<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
+    // Some providers use URLs as names, which have dots of their own.
+    if let Some(value) = claims.get(path) {
+        return Some(value);
+    }
+    let mut parts = path.split('.');
+    let mut value = claims.get(parts.next()?)?;
+    for part in parts {
+        value = value.as_object()?.get(part)?;
+    }
+    Some(value)
+}
+
+/// A claim that is a list of texts, or one text.
+pub fn texts(value: Option<&Value>) -> BTreeSet<String> {
+    match value {
+        Some(Value::String(one)) => [one.clone()].into(),
+        Some(Value::Array(all)) => {
+            all.iter().filter_map(Value::as_str).map(str::to_owned).collect()
+        }
+        _ => BTreeSet::new(),
+    }
+}
+
+/// Scopes: a text with spaces between them, or a list.
+pub fn scopes(value: Option<&Value>) -> BTreeSet<String> {
+    match value {
+        Some(Value::String(text)) => {
+            text.split(' ').filter(|one| !one.is_empty()).map(str::to_owned).collect()
+        }
+        other => texts(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resource_is_named_to_the_letter() {
+        let known = "https://gw.example/mcp";
+        for (said, same) in [
+            ("https://gw.example/mcp", true),
+            ("HTTPS://GW.example/mcp", true),
+            ("https://gw.example/mcp/", false),
+            ("https://gw.example/MCP", false),
+            ("https://gw.example:443/mcp", false),
+            ("http://gw.example/mcp", false),
+            ("https://gw.example/mcp.evil", false),
+            ("https://gw.example", false),
+            ("", false),
+        ] {
+            assert_eq!(is_same_resource(known, said), same, "{said}");
+        }
+    }
+
+    #[test]
+    fn times_are_numbers() {
+        for (value, time) in [
+            (serde_json::json!(5), Some(5)),
+            (serde_json::json!(5.9), Some(5)),
+            (serde_json::json!("5"), None),
+            (serde_json::json!(1e300), None),
+            (serde_json::json!(null), None),
+        ] {
+            assert_eq!(seconds(Some(&value)), time, "{value}");
+        }
+    }
+}

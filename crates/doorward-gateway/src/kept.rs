@@ -1,0 +1,163 @@
+//! What is kept in the store, as far as the gateway needs it at hand: keys, people, policies. Looked
+//! at again as soon as anybody has changed anything, be it another replica.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
+
+use doorward_policy::{Finding, PolicySet};
+use doorward_store::{Entry, Error, Key, Store};
+use parking_lot::Mutex;
+
+use crate::access::Policies;
+use crate::gateway::Gateway;
+
+/// How often the store is looked at: a revoked key fails within a second.
+const EVERY: Duration = Duration::from_millis(250);
+
+/// A copy of what is in the store.
+#[derive(Debug, Default)]
+pub struct Kept {
+    store: Option<Store>,
+    revision: AtomicI64,
+    people: Mutex<Vec<Entry>>,
+    /// The store could not be read the last time.
+    unreadable: AtomicBool,
+    /// Policies of the configuration's, which come before those of the store.
+    declared: Mutex<Option<BTreeMap<String, String>>>,
+}
+
+impl Kept {
+    pub fn new(store: Option<Store>) -> Self {
+        Self { store, revision: AtomicI64::new(-1), ..Self::default() }
+    }
+
+    pub fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
+    pub fn is_unreadable(&self) -> bool {
+        self.unreadable.load(Ordering::Acquire)
+    }
+}
+
+impl Gateway {
+    /// Puts the configuration's policies in force; `None` for those of the store. Policies that do not
+    /// fit are refused, and those in force stay.
+    pub async fn declare_policies(
+        &self,
+        declared: Option<BTreeMap<String, String>>,
+    ) -> Result<(), Vec<Finding>> {
+        let changed = *self.kept.declared.lock() != declared;
+        if let Some(files) = &declared {
+            let settings = self.settings();
+            if changed || !self.policies().are_asked_as(&settings) {
+                let set = PolicySet::compile(files)?;
+                let version = format!("files {}", doorward_store::PolicyVersion::digest_of(files));
+                tracing::info!(policies = set.len(), version, "policies are in force");
+                self.set_policies(Policies::new(Some(Arc::new(set)), version, &settings));
+            }
+        }
+        let none = declared.is_none();
+        *self.kept.declared.lock() = declared;
+        if changed {
+            self.settings_changed();
+            if none && let Err(error) = self.look_at_store(true).await {
+                tracing::error!(%error, "the store cannot be read: the policies stay");
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the store, if it has changed. The first time it must be readable.
+    pub async fn look_at_store(&self, anew: bool) -> Result<(), Error> {
+        let Some(store) = &self.kept.store else {
+            if anew {
+                self.take_identity(None);
+                self.take_policies(None).await;
+            }
+            return Ok(());
+        };
+        let revision = store.revision().await?;
+        if !anew && revision == self.kept.revision.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let people = store.principals().await?;
+        let keys = store.keys().await?;
+        let policies = store.active_policies().await?;
+        *self.kept.people.lock() = people;
+        self.take_policies(policies).await;
+        self.take_identity(Some(keys));
+        self.kept.revision.store(revision, Ordering::Release);
+        Ok(())
+    }
+
+    async fn take_policies(&self, kept: Option<doorward_store::PolicyVersion>) {
+        if self.kept.declared.lock().is_some() {
+            return;
+        }
+        let settings = self.settings();
+        let Some(kept) = kept else {
+            if self.policies().set.is_some() {
+                self.set_policies(Policies::new(None, String::new(), &settings));
+            }
+            return;
+        };
+        let version = format!("{} {}", kept.version, kept.digest);
+        let current = self.policies();
+        if current.version == version && current.are_asked_as(&settings) {
+            return;
+        }
+        match PolicySet::compile(&kept.files) {
+            Ok(set) => {
+                tracing::info!(policies = set.len(), version, "policies are in force");
+                self.set_policies(Policies::new(Some(Arc::new(set)), version, &settings));
+            }
+            // They were checked before they were kept, by a doorward with another schema.
+            Err(findings) => {
+                for finding in &findings {
+                    tracing::error!(version, "the policies are refused: {finding}");
+                }
+                if current.set.is_none() {
+                    let none = PolicySet::compile(&BTreeMap::new())
+                        .unwrap_or_else(|_| unreachable!("no policies are wrong"));
+                    tracing::error!("nothing is permitted until there are policies that fit");
+                    self.set_policies(Policies::new(Some(Arc::new(none)), version, &settings));
+                }
+            }
+        }
+    }
+
+    fn take_identity(&self, keys: Option<Vec<Key>>) {
+        let people = self.kept.people.lock();
+        let closed = self.policies().set.is_some();
+        self.identity.take(&self.settings(), &people, keys, closed);
+    }
+
+    /// Takes the identity part of new settings.
+    pub(crate) fn settings_changed(&self) {
+        self.take_identity(None);
+    }
+
+    /// Looks at the store again and again, until the gateway closes.
+    pub(crate) async fn follow_store(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.closing.cancelled() => return,
+            }
+            let failed = self.look_at_store(false).await.err();
+            let before = self.kept.unreadable.swap(failed.is_some(), Ordering::AcqRel);
+            match (failed, before) {
+                (Some(error), false) => {
+                    tracing::error!(%error, "the store cannot be read: what was read last holds on");
+                }
+                (None, true) => tracing::info!("the store can be read again"),
+                _ => {}
+            }
+        }
+    }
+}

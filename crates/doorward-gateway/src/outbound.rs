@@ -1,0 +1,297 @@
+//! Small requests to other parties' services, such as an identity provider's: one answer within
+//! bounds of size and time, no redirect followed, and no address that only this machine or network
+//! can reach unless the operator wrote it (attacks T11, T12).
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::LazyLock;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_rustls::HttpsConnector;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::dns::Name;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tower::Service;
+use url::{Host, Url};
+
+use crate::gather::Gathered;
+use crate::settings::is_trustworthy;
+use crate::upstream::http::{cause_chain, trusted};
+
+/// How long an answer may take, all in all, and how long it may be.
+const PATIENCE: Duration = Duration::from_secs(5);
+const MOST: usize = 512 << 10;
+
+/// Who wrote the URL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Author {
+    /// The operator: any address.
+    Operator,
+    /// Somebody else: public addresses alone.
+    Stranger,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("{0} is no https:// URL, nor http:// on loopback")]
+    Insecure(String),
+    #[error("{0} is no public address")]
+    Forbidden(String),
+    #[error("no answer within {} s", PATIENCE.as_secs())]
+    Timeout,
+    #[error("the answer is larger than {MOST} bytes")]
+    TooLarge,
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// An answer, whatever its status.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// A JSON object of a successful answer.
+    pub fn object(&self) -> Result<serde_json::Map<String, serde_json::Value>, Error> {
+        if !self.status.is_success() {
+            return Err(Error::Failed(format!("HTTP {}", self.status.as_u16())));
+        }
+        serde_json::from_slice(&self.body)
+            .map_err(|error| Error::Failed(format!("no JSON object: {error}")))
+    }
+}
+
+pub async fn get(url: &Url, author: Author) -> Result<Answer, Error> {
+    send(Method::GET, url, author, HeaderMap::new(), Bytes::new()).await
+}
+
+/// Posts a form.
+pub async fn post_form(
+    url: &Url,
+    author: Author,
+    mut headers: HeaderMap,
+    fields: &[(&str, &str)],
+) -> Result<Answer, Error> {
+    let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
+    send(Method::POST, url, author, headers, form.into()).await
+}
+
+async fn send(
+    method: Method,
+    url: &Url,
+    author: Author,
+    mut headers: HeaderMap,
+    body: Bytes,
+) -> Result<Answer, Error> {
+    check(url, author)?;
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    let mut request = Request::new(Full::new(body));
+    *request.method_mut() = method;
+    *request.uri_mut() = url.as_str().parse().map_err(|_| Error::Failed("no URL".into()))?;
+    *request.headers_mut() = headers;
+    let client = match author {
+        Author::Operator => &*ANYWHERE,
+        Author::Stranger => &*PUBLIC,
+    };
+    let answering = async {
+        let response = client.request(request).await;
+        let response = response.map_err(|error| Error::Failed(cause_chain(&error)))?;
+        let (head, mut body) = response.into_parts();
+        let mut gathered = Gathered::default();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| Error::Failed(cause_chain(&error)))?;
+            let Ok(data) = frame.into_data() else { continue };
+            gathered.add(data, MOST).map_err(|_| Error::TooLarge)?;
+        }
+        Ok(Answer { status: head.status, headers: head.headers, body: gathered.take() })
+    };
+    tokio::time::timeout(PATIENCE, answering).await.unwrap_or(Err(Error::Timeout))
+}
+
+/// What can be told from the URL alone. Names are judged when they are looked up.
+fn check(url: &Url, author: Author) -> Result<(), Error> {
+    if !is_trustworthy(url) {
+        return Err(Error::Insecure(url.as_str().into()));
+    }
+    let address = match url.host() {
+        Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
+        Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
+        _ => None,
+    };
+    match (author, address) {
+        (Author::Stranger, _) if url.scheme() != "https" => {
+            Err(Error::Insecure(url.as_str().into()))
+        }
+        (Author::Stranger, Some(address)) if !is_public(address) => {
+            Err(Error::Forbidden(address.to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+type Outbound = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
+
+static ANYWHERE: LazyLock<Outbound> = LazyLock::new(|| client(Resolver { public_only: false }));
+static PUBLIC: LazyLock<Outbound> = LazyLock::new(|| client(Resolver { public_only: true }));
+
+fn client(resolver: Resolver) -> Outbound {
+    let mut plain = HttpConnector::new_with_resolver(resolver);
+    plain.set_connect_timeout(Some(PATIENCE));
+    plain.enforce_http(false);
+    let tls = hyper_rustls::HttpsConnectorBuilder::new()
+        .with_tls_config(trusted().clone())
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(plain);
+    // Asked now and then, from any thread: a connection belongs to the runtime it was made on, which
+    // may be another one the next time.
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_max_idle_per_host(0)
+        .build(tls)
+}
+
+/// Looks names up, and gives back those addresses only that may be connected to: what was judged is
+/// what is dialled.
+#[derive(Debug, Clone)]
+struct Resolver {
+    public_only: bool,
+}
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let public_only = self.public_only;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let allowed: Vec<_> =
+                found.filter(|address| !public_only || is_public(address.ip())).collect();
+            if allowed.is_empty() {
+                let why = format!("{} has no public address", Shown(name.as_str()));
+                return Err(std::io::Error::other(why));
+            }
+            Ok(allowed.into_iter())
+        })
+    }
+}
+
+struct Shown<'a>(&'a str);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "'{}'", self.0.escape_debug())
+    }
+}
+
+/// Whether an address is one of the public internet's (the special-purpose registries of IANA).
+/// IPv4 addresses inside IPv6 ones are judged, too.
+pub fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    !(address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_broadcast()
+        || address.is_documentation()
+        || address.is_multicast()
+        || a == 0
+        || a >= 240
+        || (a == 100 && (64..128).contains(&b))
+        || (a == 192 && b == 0 && c == 0)
+        || (a == 192 && b == 88 && c == 99)
+        || (a == 198 && (18..20).contains(&b)))
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let segments = address.segments();
+    let v4 = |high: u16, low: u16| {
+        Ipv4Addr::new((high >> 8) as u8, high as u8, (low >> 8) as u8, low as u8)
+    };
+    match segments {
+        // Mapped, compatible, translated, and 6to4.
+        [0, 0, 0, 0, 0, 0xffff | 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => is_public_v4(v4(high, low)),
+        // Teredo, ORCHID, benchmarking, documentation, and what is reserved for protocols.
+        [0x2001, second, ..] if second < 0x200 || second == 0xdb8 => false,
+        // Of global unicast addresses alone: no unique local, site local, link local, multicast;
+        // and no documentation.
+        [first, ..] => (0x2000..0x4000).contains(&first) && first != 0x3fff,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_reach_public_addresses_only() {
+        for (url, allowed) in [
+            ("https://example.com/x", true),
+            ("https://93.184.216.34/", true),
+            ("https://[2606:2800:220:1:248:1893:25c8:1946]/", true),
+            ("http://example.com/", false),
+            ("http://127.0.0.1/", false),
+            ("https://127.0.0.1/", false),
+            ("https://localhost./", true), // Judged when it is looked up.
+            ("https://169.254.169.254/latest", false),
+            ("https://0x7f.1/", false),
+            ("https://2130706433/", false),
+            ("https://10.0.0.1/", false),
+            ("https://100.64.0.1/", false),
+            ("https://0.0.0.0/", false),
+            ("https://[::1]/", false),
+            ("https://[::]/", false),
+            ("https://[::ffff:169.254.169.254]/", false),
+            ("https://[2002:a9fe:a9fe::]/", false),
+            ("https://[64:ff9b::a9fe:a9fe]/", false),
+            ("https://[64:ff9b:1::1]/", false),
+            ("https://[fec0::1]/", false),
+            ("https://[fd00::1]/", false),
+            ("https://[fe80::1]/", false),
+            ("https://user@example.com/", false),
+            ("ftp://example.com/", false),
+            ("file:///etc/passwd", false),
+        ] {
+            let parsed = Url::parse(url).unwrap();
+            assert_eq!(check(&parsed, Author::Stranger).is_ok(), allowed, "{url}");
+        }
+        assert!(check(&Url::parse("https://10.0.0.1/").unwrap(), Author::Operator).is_ok());
+        assert!(check(&Url::parse("http://127.0.0.1:1/").unwrap(), Author::Operator).is_ok());
+        assert!(check(&Url::parse("http://10.0.0.1/").unwrap(), Author::Operator).is_err());
+    }
+
+    #[tokio::test]
+    async fn a_name_of_this_machine_is_refused_when_it_is_looked_up() {
+        let url = Url::parse("https://localhost:9/").unwrap();
+        let refused = get(&url, Author::Stranger).await.unwrap_err().to_string();
+        assert!(refused.contains("no public address"), "{refused}");
+        let reached = get(&url, Author::Operator).await.unwrap_err().to_string();
+        assert!(!reached.contains("no public address"), "{reached}");
+    }
+}

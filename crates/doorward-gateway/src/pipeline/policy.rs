@@ -1,0 +1,152 @@
+//! Stage: may this caller do this, with these arguments, now? What they may not see is answered as if
+//! it were not there; what they may see and not do, with the reason.
+
+use std::sync::Arc;
+
+use doorward_mcp::error::{Kind, code};
+use doorward_mcp::{RpcError, method};
+use doorward_policy::{Action, Arguments, Decision, Target, TargetKind};
+
+use crate::access::target;
+use crate::call::{Call, CallError, Events, Portal, Route};
+use crate::catalog::kind_of;
+use crate::gateway::Gateway;
+use crate::pipeline::{Stage, Step};
+use crate::settings::Explain;
+use crate::upstream::state::names_a_task;
+
+pub struct Policy;
+
+impl Stage for Policy {
+    fn enter<'a>(&self, gateway: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
+        if gateway.is_unrestricted(&call.caller.principal) {
+            return Step::CONTINUE;
+        }
+        let Some(route) = &call.route else { return Step::CONTINUE };
+        match judge(gateway, call, route) {
+            Ok(()) => Step::CONTINUE,
+            Err(error) => Step::refuse(error),
+        }
+    }
+}
+
+fn judge(gateway: &Gateway, call: &Call, route: &Route) -> Result<(), CallError> {
+    let server = &route.server;
+    let name = |member: &str| {
+        call.params.string(member).map(std::borrow::Cow::into_owned).unwrap_or_default()
+    };
+    match &*call.method {
+        method::TOOLS_CALL => {
+            let name = name("name");
+            let Some(tool) = &route.tool else { return Err(absent(call, "tool", &name)) };
+            let target = target(server, TargetKind::Tool, &name, Some(tool));
+            let arguments = gateway.arguments(&call.params);
+            ask(gateway, call, Action::Call, &target, arguments, || absent(call, "tool", &name))
+        }
+        method::PROMPTS_GET => {
+            let name = name("name");
+            let target = target(server, TargetKind::Prompt, &name, None);
+            let arguments = gateway.arguments(&call.params);
+            ask(gateway, call, Action::Get, &target, arguments, || absent(call, "prompt", &name))
+        }
+        method::RESOURCES_READ => {
+            let uri = name("uri");
+            let target = target(server, TargetKind::Resource, &uri, None);
+            let nothing = Arguments::default();
+            ask(gateway, call, Action::Read, &target, nothing, || absent(call, "resource", &uri))
+        }
+        method::COMPLETE => {
+            let reference = call.params.object("ref").unwrap_or_default();
+            let uri = reference.string("uri");
+            let kind = if uri.is_some() { TargetKind::Resource } else { TargetKind::Prompt };
+            let name = uri.or_else(|| reference.string("name")).unwrap_or_default();
+            let target = target(server, kind, &name, None);
+            let unknown = || RpcError::invalid_params("'ref' names nothing that is known here");
+            ask(gateway, call, Action::Complete, &target, Arguments::default(), || unknown().into())
+        }
+        // A task belongs to who started it, which its sealed id shows.
+        of if names_a_task(of) => Ok(()),
+        // What is told in lists is filtered there.
+        method::DISCOVER | method::LISTEN => Ok(()),
+        of if kind_of(of).is_some() => Ok(()),
+        // What an extension's method does, no policy can say.
+        of => Err(RpcError::method_not_found(of).into()),
+    }
+}
+
+/// Asks with the arguments, and if these are refused, whether any would do.
+fn ask(
+    gateway: &Gateway,
+    call: &Call,
+    action: Action,
+    target: &Target,
+    arguments: Arguments,
+    absent: impl FnOnce() -> CallError,
+) -> Result<(), CallError> {
+    let asking = call.asking();
+    let decision = gateway.decide(&asking, action, target, arguments);
+    if decision.is_allowed() {
+        return Ok(());
+    }
+    tell(call, action, target, &decision);
+    if gateway.decide(&asking, action, target, Arguments::Any).is_possible() {
+        return Err(CallError::Denied(Box::new(decision)));
+    }
+    Err(absent())
+}
+
+/// All of a refusal, for the operator.
+fn tell(call: &Call, action: Action, target: &Target, decision: &Decision) {
+    let policies: Vec<&str> = decision.policies.iter().map(|policy| policy.id.as_str()).collect();
+    tracing::info!(
+        principal = &*call.caller.principal.id,
+        action = action.as_str(),
+        target = target.id(),
+        code = decision.code.as_str(),
+        policies = ?policies,
+        errors = ?decision.errors,
+        reason = decision.reason(),
+        "denied"
+    );
+}
+
+/// The answer for what is not there, and for what must seem so.
+pub fn absent(call: &Call, what: &str, name: &str) -> CallError {
+    let name = match (&call.portal, &call.route) {
+        (Portal::Merged, Some(route)) if what == "resource" => {
+            doorward_mcp::names::qualified_uri(&route.server.name, name)
+        }
+        (Portal::Merged, Some(route)) => {
+            doorward_mcp::names::qualified_name(&route.server.name, name)
+        }
+        _ => name.to_owned(),
+    };
+    if what == "resource" {
+        return unknown_resource(&name).into();
+    }
+    RpcError::invalid_params(format!("Unknown {what}: {name}")).into()
+}
+
+pub fn unknown_resource(uri: &str) -> RpcError {
+    RpcError::new(code::INVALID_PARAMS, format!("Resource not found: {uri}"))
+        .with_data(&serde_json::json!({ "uri": uri }))
+}
+
+/// A refusal in the words that the caller may read.
+pub fn denial(decision: &Decision, explain: Explain, call: &str) -> RpcError {
+    let message = match explain {
+        Explain::Nothing => "A policy does not permit this".to_owned(),
+        Explain::Reason | Explain::Full => decision.reason(),
+    };
+    let mut data = serde_json::json!({
+        "kind": Kind::Denied.as_str(),
+        "code": decision.code.as_str(),
+        "retryable": false,
+        "call": call,
+    });
+    if explain == Explain::Full {
+        let ids: Vec<&str> = decision.policies.iter().map(|policy| policy.id.as_str()).collect();
+        data["policies"] = serde_json::json!(ids);
+    }
+    RpcError::new(Kind::Denied.code(), message).with_data(&data)
+}

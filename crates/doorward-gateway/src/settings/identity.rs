@@ -1,0 +1,219 @@
+//! Who may come in, and who they are: issuers of tokens, and the directory.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use url::{Host, Url};
+
+use super::{Period, Secret};
+
+/// How callers show who they are, beside API keys, which need no configuration.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct IdentitySettings {
+    /// Issuers of tokens, by a name of one's own. A user of an issuer is `<name>:<subject>`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub issuers: BTreeMap<String, IssuerSettings>,
+}
+
+/// An OpenID provider or OAuth authorization server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerSettings {
+    /// Its identifier: what tokens say in `iss`, to the letter.
+    pub issuer: String,
+    /// Where its keys are; found by its metadata when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<Url>,
+    /// What tokens may say in `aud`, beside the gateway's URLs: for providers that cannot name them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub audiences: Vec<String>,
+    /// Signatures that are accepted.
+    #[serde(default = "algorithms")]
+    pub algorithms: BTreeSet<Algorithm>,
+    /// How far clocks may differ; a minute at most.
+    #[serde(default = "leeway")]
+    pub leeway: Period,
+    /// Demands the type `at+jwt` (RFC 9068), so that no other token of the issuer's can be used.
+    #[serde(default)]
+    pub require_at_jwt: bool,
+    /// Which claims say what.
+    #[serde(default)]
+    pub claims: Claims,
+    /// The tenant of everybody who comes from here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// Where tokens that are no JWT are asked about (RFC 7662).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub introspection: Option<Introspection>,
+}
+
+fn algorithms() -> BTreeSet<Algorithm> {
+    use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+    [RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA].into()
+}
+
+fn leeway() -> Period {
+    Period(std::time::Duration::from_secs(30))
+}
+
+/// Signatures with a public key; those with a shared secret are never accepted.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+pub enum Algorithm {
+    RS256,
+    RS384,
+    RS512,
+    PS256,
+    PS384,
+    PS512,
+    ES256,
+    ES384,
+    EdDSA,
+}
+
+/// The claims of a token that say who it is for. A dot goes into an object: `realm_access.roles`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Claims {
+    pub user: String,
+    /// The first that is there; `act` (RFC 8693) comes before all of them.
+    pub agent: Vec<String>,
+    pub teams: String,
+    pub roles: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// A text with spaces, or a list.
+    pub scopes: Vec<String>,
+}
+
+impl Default for Claims {
+    fn default() -> Self {
+        Self {
+            user: "sub".into(),
+            agent: vec!["azp".into(), "client_id".into()],
+            teams: "groups".into(),
+            roles: "roles".into(),
+            tenant: None,
+            scopes: vec!["scope".into(), "scp".into()],
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Introspection {
+    /// Found by the issuer's metadata when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<Url>,
+    pub client_id: String,
+    pub client_secret: Secret,
+    /// How long an answer may be used again; a token that is revoked stays good for as long.
+    #[serde(default = "introspected")]
+    pub cache: Period,
+}
+
+fn introspected() -> Period {
+    Period(std::time::Duration::from_secs(30))
+}
+
+/// Who there is, and what they belong to.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Directory {
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub users: BTreeMap<String, Member>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub agents: BTreeMap<String, Member>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub service_accounts: BTreeMap<String, Member>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub teams: BTreeMap<String, Group>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub tenants: BTreeMap<String, Group>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Member {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub teams: BTreeSet<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub roles: BTreeSet<String>,
+    /// Nothing of theirs is accepted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub disabled: bool,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Group {
+    /// Nothing of its members' is accepted.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub disabled: bool,
+}
+
+impl IdentitySettings {
+    /// What is wrong, with the path below `identity`.
+    pub(super) fn problems(&self) -> Vec<(Vec<String>, String)> {
+        let mut problems = Vec::new();
+        let mut issuers: BTreeMap<&str, &str> = BTreeMap::new();
+        for (name, issuer) in &self.issuers {
+            let mut wrong = |key: &str, problem: String| {
+                let path = ["issuers", name, key].map(str::to_owned);
+                problems
+                    .push((path.into_iter().filter(|part| !part.is_empty()).collect(), problem));
+            };
+            if name.is_empty()
+                || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            {
+                wrong("", "an issuer's name is letters, digits and '-'".into());
+            }
+            match Url::parse(&issuer.issuer) {
+                Ok(url) if is_trustworthy(&url) && url.query().is_none() && url.fragment().is_none() => {}
+                _ => wrong("issuer", "expected an https:// URL (http:// on loopback only), as the provider writes it in 'iss'".into()),
+            }
+            if let Some(other) = issuers.insert(&issuer.issuer, name) {
+                wrong("issuer", format!("is the issuer of '{other}', too"));
+            }
+            let introspection = issuer.introspection.as_ref().and_then(|it| it.endpoint.as_ref());
+            for (key, url) in
+                [("jwks_uri", issuer.jwks_uri.as_ref()), ("introspection", introspection)]
+            {
+                if url.is_some_and(|url| !is_trustworthy(url)) {
+                    wrong(key, "expected an https:// URL (http:// on loopback only)".into());
+                }
+            }
+            if issuer.algorithms.is_empty() {
+                wrong("algorithms", "must name one at least".into());
+            }
+            if issuer.leeway.0 > std::time::Duration::from_secs(60) {
+                wrong("leeway", "must be a minute at most".into());
+            }
+            if issuer.audiences.iter().any(|audience| audience.trim().is_empty()) {
+                wrong("audiences", "must not be empty".into());
+            }
+            if issuer.claims.user.is_empty() {
+                wrong("claims", "'user' must name a claim".into());
+            }
+        }
+        problems
+    }
+}
+
+/// Whether nobody on the way can read or change what is sent to a URL.
+pub fn is_trustworthy(url: &Url) -> bool {
+    let loopback = match url.host() {
+        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => return false,
+    };
+    url.username().is_empty()
+        && url.password().is_none()
+        && (url.scheme() == "https" || (url.scheme() == "http" && loopback))
+}

@@ -1,0 +1,54 @@
+//! `doorward export`: what was made at run time, in the form of a configuration.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use doorward_gateway::settings::{Directory, Group, Member};
+use doorward_store::Kind;
+
+use super::{Exit, Failed, open};
+use crate::cli::Export;
+
+pub async fn run(options: Export) -> Result<(), Failed> {
+    let store = open(&options.kept).await?;
+    let mut directory = Directory::default();
+    for entry in store.principals().await? {
+        let member = Member {
+            tenant: entry.tenant,
+            teams: entry.teams,
+            roles: entry.roles,
+            disabled: entry.disabled,
+        };
+        let group = Group { disabled: entry.disabled };
+        match entry.kind {
+            Kind::User => drop(directory.users.insert(entry.name, member)),
+            Kind::Agent => drop(directory.agents.insert(entry.name, member)),
+            Kind::ServiceAccount => drop(directory.service_accounts.insert(entry.name, member)),
+            Kind::Team => drop(directory.teams.insert(entry.name, group)),
+            Kind::Tenant => drop(directory.tenants.insert(entry.name, group)),
+        }
+    }
+    let mut all: BTreeMap<&str, serde_json::Value> = BTreeMap::new();
+    all.insert("directory", serde_json::to_value(&directory).unwrap_or_default());
+    if let (Some(folder), Some(active)) = (&options.policies, store.active_policies().await?) {
+        std::fs::create_dir_all(folder)?;
+        for (name, text) in &active.files {
+            // Names were those of files; what they were beside is not made here.
+            let name = std::path::Path::new(name).file_name().unwrap_or_default();
+            std::fs::write(folder.join(name), text)?;
+        }
+        all.insert("policy", serde_json::json!({ "files": [folder] }));
+    }
+    let text = serde_saphyr::to_string(&all)
+        .map_err(|error| Failed::new(Exit::Failure, error.to_string()))?;
+    let mut out = std::io::stdout().lock();
+    write!(out, "{text}")?;
+    let keys = store.keys().await?.into_iter().filter(|key| key.revoked.is_none()).count();
+    if keys > 0 {
+        eprintln!(
+            "note: {keys} API keys stay in {}: they are kept as hashes only",
+            store.location()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,157 @@
+//! `doorward keys`: API keys, made, listed, rotated and ended.
+
+use std::io::Write;
+use std::time::Duration;
+
+use doorward_store::{Entry, Key, KeyId, Kind, NewKey, Scopes, now};
+
+use super::{Exit, Failed, open};
+use crate::cli::{CreateKey, Keys, Owner};
+use crate::terminal::{self, one_line};
+
+pub async fn run(options: Keys) -> Result<(), Failed> {
+    match options {
+        Keys::Create(options) => create(*options).await,
+        Keys::List { kept, all, json } => {
+            let store = open(&kept).await?;
+            let keys = store.keys().await?;
+            let keys: Vec<_> =
+                keys.into_iter().filter(|key| all || key.is_valid_at(now())).collect();
+            list(&keys, json)
+        }
+        Keys::Rotate { kept, id, overlap } => {
+            let store = open(&kept).await?;
+            let (key, text) = store.rotate_key(&KeyId(id.clone()), seconds(overlap)).await?;
+            let until = store.key(&KeyId(id.clone())).await?.expires.unwrap_or_default();
+            eprintln!("{} takes the place of {id}, which is good until {}", key.id, date(until));
+            writeln!(std::io::stdout().lock(), "{text}")?;
+            Ok(())
+        }
+        Keys::Revoke { kept, id } => {
+            let key = open(&kept).await?.revoke_key(&KeyId(id)).await?;
+            writeln!(std::io::stdout().lock(), "{} of {} is revoked", key.id, owner(&key))?;
+            Ok(())
+        }
+    }
+}
+
+async fn create(options: CreateKey) -> Result<(), Failed> {
+    let (kind, name) = whom(&options.owner)?;
+    let scopes = Scopes {
+        portals: options.portals,
+        servers: options.servers,
+        tools: options.tools,
+        read_only: options.read_only,
+        admin: options.admin,
+    };
+    if let Some(tool) = scopes.tools.iter().find(|tool| !tool.contains('/')) {
+        let why = format!("--tool '{tool}': expected the server, '/' and the tool");
+        return Err(Failed::new(Exit::Usage, why));
+    }
+    let owner = Entry {
+        tenant: options.in_tenant,
+        teams: options.in_teams.into_iter().collect(),
+        roles: options.roles.into_iter().collect(),
+        ..Entry::new(kind, &name)
+    };
+    let new = NewKey {
+        label: options.label,
+        owner: owner.clone(),
+        scopes,
+        expires: options.expires.map(|lifetime| now() + seconds(lifetime)),
+    };
+    let store = open(&options.kept).await?;
+    let (key, text) = store.create_key(&new).await?;
+    let known = store.principals().await?;
+    let known = known.iter().find(|entry| entry.kind == kind && entry.name == name);
+    let asks = owner.tenant.is_some() || !owner.teams.is_empty() || !owner.roles.is_empty();
+    if asks && known.is_some_and(|known| *known != owner) {
+        eprintln!(
+            "note: {kind} {name} is known already and stays as it is; change it with 'doorward \
+             principals set'"
+        );
+    }
+    let mut out = std::io::stdout().lock();
+    if options.json {
+        let mut told = serde_json::to_value(&key).unwrap_or_default();
+        told["key"] = text.into();
+        writeln!(out, "{told:#}")?;
+        return Ok(());
+    }
+    eprintln!("{} of {}; the key is shown this once:", key.id, self::owner(&key));
+    writeln!(out, "{text}")?;
+    Ok(())
+}
+
+fn whom(owner: &Owner) -> Result<(Kind, String), Failed> {
+    let all = [
+        (Kind::User, &owner.user),
+        (Kind::Agent, &owner.agent),
+        (Kind::ServiceAccount, &owner.service_account),
+        (Kind::Team, &owner.team),
+        (Kind::Tenant, &owner.tenant),
+    ];
+    let named = all.into_iter().find_map(|(kind, name)| Some((kind, name.clone()?)));
+    named.ok_or_else(|| Failed::new(Exit::Usage, "say whose key it is, such as --user alice"))
+}
+
+fn seconds(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX / 2)
+}
+
+fn owner(key: &Key) -> String {
+    one_line(&format!("{} {}", key.owner_kind, key.owner))
+}
+
+/// A time as a day and an hour, in UTC.
+pub fn date(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds)
+        .map_or_else(|_| "never".into(), |time| time.strftime("%Y-%m-%d %H:%M").to_string())
+}
+
+fn list(keys: &[Key], json: bool) -> Result<(), Failed> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        writeln!(out, "{:#}", serde_json::to_value(keys).unwrap_or_default())?;
+        return Ok(());
+    }
+    let mut rows =
+        vec![["ID", "OWNER", "STATE", "EXPIRES", "GOOD FOR", "LABEL"].map(str::to_owned)];
+    for key in keys {
+        let state = match (key.revoked, key.is_valid_at(now()), &key.replaced_by) {
+            (Some(_), _, _) => "revoked",
+            (None, false, _) => "expired",
+            (None, true, Some(_)) => "replaced",
+            (None, true, None) => "good",
+        };
+        rows.push([
+            key.id.to_string(),
+            owner(key),
+            state.into(),
+            key.expires.map_or_else(|| "never".into(), date),
+            good_for(&key.scopes),
+            one_line(&key.label),
+        ]);
+    }
+    terminal::table(&mut out, &rows)?;
+    Ok(())
+}
+
+fn good_for(scopes: &Scopes) -> String {
+    let mut parts = Vec::new();
+    for (what, list) in
+        [("portal", &scopes.portals), ("server", &scopes.servers), ("tool", &scopes.tools)]
+    {
+        parts.extend(list.iter().map(|one| format!("{what} {}", one_line(one))));
+    }
+    if scopes.read_only {
+        parts.push("reading".into());
+    }
+    if parts.is_empty() {
+        parts.push("everything".into());
+    }
+    if scopes.admin {
+        parts.push("administration".into());
+    }
+    parts.join(", ")
+}

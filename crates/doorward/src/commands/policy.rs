@@ -1,0 +1,202 @@
+//! `doorward policy`: policies checked, tested, explained, compared, and put in force.
+
+mod explain;
+mod files;
+
+use std::io::Write;
+use std::path::Path;
+
+use doorward_policy::{Finding, PolicySet, ready_made};
+use doorward_store::Store;
+
+pub use self::files::{Files, read, try_read};
+
+use super::keys::date;
+use super::{Exit, Failed, open};
+use crate::cli::Policy;
+use crate::terminal::{self, one_line};
+
+pub async fn run(options: Policy) -> Result<(), Failed> {
+    match options {
+        Policy::Check { paths, json } => check(&read(&paths)?, json),
+        Policy::Test { paths } => test(&read(&paths)?),
+        Policy::Explain(options) => explain::run(*options).await,
+        Policy::Diff { kept, paths } => diff(&open(&kept).await?, &read(&paths)?).await,
+        Policy::Apply { kept, paths, note } => {
+            let files = read(&paths)?;
+            compile(&files)?;
+            test(&files)?;
+            let store = open(&kept).await?;
+            let version = store.apply_policies(&files.policies, &note).await?;
+            writeln!(std::io::stdout().lock(), "version {version} is in force")?;
+            Ok(())
+        }
+        Policy::Rollback { kept, to } => {
+            let version = open(&kept).await?.roll_back_policies(to).await?;
+            writeln!(std::io::stdout().lock(), "version {version} is in force")?;
+            Ok(())
+        }
+        Policy::Versions { kept, json } => versions(&open(&kept).await?, json).await,
+        Policy::Show { kept, number } => {
+            let store = open(&kept).await?;
+            let shown = match number {
+                Some(version) => Some(store.policy_version(version).await?),
+                None => store.active_policies().await?,
+            };
+            let none = || Failed::new(Exit::Failure, "no policies were ever put in force");
+            let mut out = std::io::stdout().lock();
+            for (name, text) in &shown.ok_or_else(none)?.files {
+                writeln!(out, "// {}\n{}", one_line(name), terminal::harmless(text))?;
+            }
+            Ok(())
+        }
+        Policy::Example { name: None, .. } => {
+            let rows = ready_made::ALL.map(|set| [set.name.to_owned(), set.about.to_owned()]);
+            terminal::table(&mut std::io::stdout().lock(), &rows)?;
+            Ok(())
+        }
+        Policy::Example { name: Some(name), output } => example(&name, &output),
+        Policy::Schema => {
+            write!(std::io::stdout().lock(), "{}", doorward_policy::SCHEMA)?;
+            Ok(())
+        }
+    }
+}
+
+/// Compiles, or says all that is wrong.
+fn compile(files: &Files) -> Result<PolicySet, Failed> {
+    PolicySet::compile(&files.policies).map_err(|findings| {
+        for finding in &findings {
+            terminal::complain(&terminal::harmless(&finding.to_string()));
+        }
+        Failed::silent(Exit::Config)
+    })
+}
+
+fn check(files: &Files, json: bool) -> Result<(), Failed> {
+    let mut out = std::io::stdout().lock();
+    if json {
+        let findings: Vec<Finding> = PolicySet::compile(&files.policies).err().unwrap_or_default();
+        writeln!(out, "{:#}", serde_json::to_value(&findings).unwrap_or_default())?;
+        return if findings.is_empty() { Ok(()) } else { Err(Failed::silent(Exit::Config)) };
+    }
+    let set = compile(files)?;
+    let count =
+        |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    writeln!(
+        out,
+        "good: {} in {}",
+        if set.len() == 1 { "1 policy".into() } else { format!("{} policies", set.len()) },
+        count(files.policies.len(), "file")
+    )?;
+    Ok(())
+}
+
+fn test(files: &Files) -> Result<(), Failed> {
+    let set = compile(files)?;
+    let mut failed = 0;
+    let mut ran = 0;
+    let mut out = std::io::stdout().lock();
+    for (file, cases) in files.cases()? {
+        for case in cases {
+            ran += 1;
+            let Err(wrong) = case.run(&set) else { continue };
+            failed += 1;
+            writeln!(out, "{}: {}: {}", one_line(&file), one_line(&case.name), wrong.why)?;
+            if let Some(decision) = wrong.decision {
+                explain::show(&mut out, &decision)?;
+            }
+        }
+    }
+    match (failed, ran) {
+        (_, 0) => writeln!(out, "no tests were found (*.test.yaml)")?,
+        (0, ran) => writeln!(out, "{ran} tests passed")?,
+        (failed, ran) => {
+            writeln!(out, "{failed} of {ran} tests failed")?;
+            return Err(Failed::silent(Exit::Failure));
+        }
+    }
+    Ok(())
+}
+
+/// What differs between the policies in force and others, policy by policy.
+async fn diff(store: &Store, files: &Files) -> Result<(), Failed> {
+    let new = compile(files)?;
+    let active = store.active_policies().await?;
+    let in_force = active.as_ref().map(|active| active.files.clone()).unwrap_or_default();
+    let old = PolicySet::compile(&in_force).unwrap_or_else(|_| {
+        eprintln!("note: the policies in force do not fit the schema any more");
+        PolicySet::compile(&Default::default()).unwrap_or_else(|_| unreachable!("no policies fit"))
+    });
+    let mut out = std::io::stdout().lock();
+    let color = terminal::color();
+    let mut same = true;
+    let mut ids: Vec<&str> = old.policies().chain(new.policies()).map(|(id, _)| id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    for id in ids {
+        let (before, after) = (old.policy(id), new.policy(id));
+        if before.map(|it| &it.text) == after.map(|it| &it.text) {
+            continue;
+        }
+        same = false;
+        writeln!(out, "{}", terminal::paint(&one_line(id), "1", color))?;
+        for (sign, code, about) in [("-", "31", before), ("+", "32", after)] {
+            for line in about.iter().flat_map(|about| about.text.lines()) {
+                let line = format!("{sign} {}", terminal::harmless(line));
+                writeln!(out, "{}", terminal::paint(&line, code, color))?;
+            }
+        }
+    }
+    if same {
+        writeln!(out, "nothing would change")?;
+    }
+    Ok(())
+}
+
+async fn versions(store: &Store, json: bool) -> Result<(), Failed> {
+    let versions = store.policy_versions().await?;
+    let activations = store.policy_activations().await?;
+    let mut out = std::io::stdout().lock();
+    if json {
+        let told = serde_json::json!({ "versions": versions, "activations": activations });
+        writeln!(out, "{told:#}")?;
+        return Ok(());
+    }
+    let in_force = activations.first().map(|latest| latest.version);
+    let mut rows = vec![["VERSION", "MADE", "IN FORCE", "NOTE"].map(str::to_owned)];
+    for version in &versions {
+        let since = activations.iter().find(|one| one.version == version.version);
+        let since = since.filter(|_| in_force == Some(version.version));
+        rows.push([
+            version.version.to_string(),
+            date(version.created),
+            since.map_or_else(|| "-".into(), |since| format!("since {}", date(since.since))),
+            one_line(&version.note),
+        ]);
+    }
+    terminal::table(&mut out, &rows)?;
+    Ok(())
+}
+
+fn example(name: &str, folder: &Path) -> Result<(), Failed> {
+    let unknown = || {
+        let names = ready_made::ALL.map(|set| set.name).join(", ");
+        Failed::new(Exit::Usage, format!("there is no set '{name}'; there are {names}"))
+    };
+    let set = ready_made::find(name).ok_or_else(unknown)?;
+    std::fs::create_dir_all(folder)?;
+    let mut out = std::io::stdout().lock();
+    for (ending, text) in [("cedar", set.policies), ("test.yaml", set.tests)] {
+        let path = folder.join(format!("{name}.{ending}"));
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.write(true).create_new(true).open(&path);
+        let there = |error| Failed::new(Exit::Failure, format!("{}: {error}", path.display()));
+        file.map_err(there)?.write_all(text.as_bytes())?;
+        writeln!(out, "{}", path.display())?;
+    }
+    if set.only_forbids {
+        eprintln!("note: it only forbids; others must permit, such as 'open'");
+    }
+    Ok(())
+}

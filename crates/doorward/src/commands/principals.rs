@@ -1,0 +1,54 @@
+//! `doorward principals`: who there is, and what they belong to.
+
+use std::io::Write;
+
+use doorward_store::Entry;
+
+use super::{Failed, open};
+use crate::cli::Principals;
+use crate::terminal::{self, one_line};
+
+pub async fn run(options: Principals) -> Result<(), Failed> {
+    let mut out = std::io::stdout().lock();
+    match options {
+        Principals::Set { kept, kind, name, tenant, teams, roles, disabled } => {
+            let entry = Entry {
+                tenant,
+                teams: teams.into_iter().collect(),
+                roles: roles.into_iter().collect(),
+                disabled,
+                ..Entry::new(kind, &name)
+            };
+            open(&kept).await?.put_principal(&entry).await?;
+            writeln!(out, "{kind} {}: {}", one_line(&name), belongings(&entry))?;
+        }
+        Principals::Remove { kept, kind, name } => {
+            open(&kept).await?.remove_principal(kind, &name).await?;
+            writeln!(out, "{kind} {} is struck out", one_line(&name))?;
+        }
+        Principals::List { kept, json } => {
+            let all = open(&kept).await?.principals().await?;
+            if json {
+                writeln!(out, "{:#}", serde_json::to_value(&all).unwrap_or_default())?;
+                return Ok(());
+            }
+            let mut rows = vec![["KIND", "NAME", "BELONGS TO"].map(str::to_owned)];
+            for entry in &all {
+                rows.push([entry.kind.to_string(), one_line(&entry.name), belongings(entry)]);
+            }
+            terminal::table(&mut out, &rows)?;
+        }
+    }
+    Ok(())
+}
+
+fn belongings(entry: &Entry) -> String {
+    let mut parts = Vec::new();
+    parts.extend(entry.tenant.iter().map(|tenant| format!("tenant {tenant}")));
+    parts.extend(entry.teams.iter().map(|team| format!("team {team}")));
+    parts.extend(entry.roles.iter().map(|role| format!("role {role}")));
+    if entry.disabled {
+        parts.push("disabled".into());
+    }
+    if parts.is_empty() { "-".into() } else { one_line(&parts.join(", ")) }
+}
