@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 use support::client::Modern;
@@ -49,23 +49,35 @@ impl World {
     }
 
     fn connect(&self) -> Tls {
+        self.connect_as(None).unwrap()
+    }
+
+    /// With a client's certificate, if that is named.
+    fn connect_as(&self, client: Option<&str>) -> std::io::Result<Tls> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(made("ca.pem")).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let config = match client {
+            None => config.with_no_client_auth(),
+            Some(name) => {
+                let certificate = CertificateDer::from_pem_file(made(&format!("{name}.pem")));
+                let key = PrivateKeyDer::from_pem_file(made(&format!("{name}.key")));
+                config.with_client_auth_cert(vec![certificate.unwrap()], key.unwrap()).unwrap()
+            }
+        };
         let name = ServerName::try_from("localhost").unwrap();
         let client = ClientConnection::new(Arc::new(config), name).unwrap();
         let socket = TcpStream::connect(&self.gateway.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let mut tls = StreamOwned::new(client, socket);
         while tls.conn.is_handshaking() {
-            tls.conn.complete_io(&mut tls.sock).unwrap();
+            tls.conn.complete_io(&mut tls.sock)?;
         }
-        tls
+        Ok(tls)
     }
 
     /// Whose certificate is shown to who connects now.
@@ -139,6 +151,41 @@ fn a_new_certificate_is_shown_without_a_restart_and_a_bad_one_is_not() {
     assert!(world.shows("second"));
     put(world.folder.path(), "first");
     wait_for("a good one is taken again", || world.shows("first"));
+}
+
+#[test]
+fn a_certificate_says_who_its_bearer_is() {
+    let folder = tempfile::tempdir().unwrap();
+    put(folder.path(), "first");
+    let at = folder.path().display();
+    let gateway = Gateway::start(&format!(
+        "tls: {{cert: {at}/server.pem, key: {at}/server.key, client_ca: {}}}\npolicy: {{files: \
+         [open.cedar]}}\nservers: {{sample: {{sample: true}}}}",
+        made("clients-ca.pem").display()
+    ));
+    let robot = "permit (principal == ServiceAccount::\"certificate:spiffe://acme/robot\", action, \
+                 resource) when { context.authentication == \"certificate\" };";
+    std::fs::write(gateway.folder.path().join("open.cedar"), robot).unwrap();
+    wait_for("the policies are in force", || {
+        gateway.log().iter().filter(|line| line.contains("policies are in force")).count() > 1
+    });
+    let world = World { gateway, folder };
+    call(&world, &mut world.connect_as(Some("client")).unwrap());
+    // Who shows none must show something else, and who shows another's is not let in at all.
+    let mut none = world.connect();
+    world.send(&mut none, "tools/list", json!({}));
+    until(&mut none, "HTTP/1.1 401");
+    let refused = world.connect_as(Some("stranger")).and_then(|mut tls| {
+        world.send(&mut tls, "tools/list", json!({}));
+        tls.read(&mut [0; 16])
+    });
+    assert!(!matches!(refused, Ok(1..)), "{refused:?}");
+    // A key that is shown comes before the certificate.
+    let mut wrong = world.connect_as(Some("client")).unwrap();
+    wrong
+        .write_all(b"GET /mcp HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer x\r\n\r\n")
+        .unwrap();
+    until(&mut wrong, "HTTP/1.1 401");
 }
 
 #[test]
