@@ -119,8 +119,13 @@ impl Asking<'_> {
 }
 
 impl Gateway {
-    /// Whether this caller may do whatever there is, so that nothing need be asked.
-    pub fn is_unrestricted(&self, principal: &Principal) -> bool {
+    /// Whether this caller may do whatever there is at a portal, so that nothing need be asked.
+    pub fn is_unrestricted(&self, principal: &Principal, portal: &Portal) -> bool {
+        !matches!(portal, Portal::Named(_)) && self.is_trusted(principal)
+    }
+
+    /// Whether neither a policy nor a key's scopes restrict this caller.
+    pub fn is_trusted(&self, principal: &Principal) -> bool {
         self.policies().set.is_none()
             && match &principal.grant {
                 Grant::Open => true,
@@ -139,6 +144,11 @@ impl Gateway {
         target: &Target,
         arguments: Arguments,
     ) -> Decision {
+        if let Portal::Named(name) = asking.portal
+            && !self.portal(name).is_some_and(|portal| portal.offers(target))
+        {
+            return Decision::denied(Code::NotPermitted);
+        }
         if let Grant::Key { scopes, .. } = &asking.caller.principal.grant
             && !in_scope(scopes, asking.portal, action, target)
         {
@@ -162,7 +172,7 @@ impl Gateway {
 
     /// Whether there is a way in which this caller may do this.
     pub fn may(&self, asking: &Asking<'_>, action: Action, target: &Target) -> bool {
-        self.is_unrestricted(&asking.caller.principal)
+        self.is_unrestricted(&asking.caller.principal, asking.portal)
             || self.decide(asking, action, target, Arguments::Any).is_possible()
     }
 
@@ -207,8 +217,12 @@ impl Gateway {
     /// on nothing.
     pub fn view_key(&self, asking: &Asking<'_>) -> Option<Vec<u8>> {
         let principal = &asking.caller.principal;
-        if self.is_unrestricted(principal) {
+        if self.is_unrestricted(principal, asking.portal) {
             return None;
+        }
+        if self.is_trusted(principal) {
+            // Whoever they are, they see all of the portal.
+            return Some(asking.portal.name().as_bytes().to_vec());
         }
         let policies = self.policies();
         let mut context = asking.context(&policies, Arguments::Any);
@@ -315,6 +329,9 @@ impl Gateway {
     pub fn first_scopes(&self, portal: &Portal) -> BTreeSet<String> {
         match portal {
             Portal::Merged => BTreeSet::new(),
+            Portal::Named(name) => {
+                self.portal(name).map(|portal| portal.settings.scopes.clone()).unwrap_or_default()
+            }
             Portal::Server(name) => {
                 self.server(name).map(|server| server.settings.scopes.clone()).unwrap_or_default()
             }

@@ -45,6 +45,8 @@ impl fmt::Display for CallId {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Portal {
     Merged,
+    /// What was chosen of several servers, by the portal's name.
+    Named(Arc<str>),
     Server(Arc<str>),
 }
 
@@ -53,8 +55,13 @@ impl Portal {
     pub fn name(&self) -> &str {
         match self {
             Self::Merged => "",
-            Self::Server(name) => name,
+            Self::Named(name) | Self::Server(name) => name,
         }
+    }
+
+    /// Whether several servers are there, each name with its server's.
+    pub fn is_merged(&self) -> bool {
+        !matches!(self, Self::Server(_))
     }
 }
 
@@ -103,6 +110,8 @@ pub struct Call {
     pub started: Instant,
     /// Set by routing.
     pub route: Option<Route>,
+    /// What the client called it, where routing has put the server's own name in its place.
+    pub shown_name: Option<Box<str>>,
 }
 
 impl Call {

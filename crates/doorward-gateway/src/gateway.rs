@@ -11,7 +11,7 @@ use doorward_mcp::filter::Filter;
 use doorward_mcp::names::{split_name, split_uri};
 use doorward_mcp::translate::CacheHints;
 use doorward_mcp::{Era, Object, Revision, RpcError, Value, capabilities, meta};
-use doorward_policy::{Action, TargetKind};
+use doorward_policy::{Action, Target, TargetKind};
 use doorward_store::Store;
 use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
@@ -25,6 +25,7 @@ use crate::identity::Identity;
 use crate::kept::Kept;
 use crate::memory::{self, Memory};
 use crate::metrics::Metrics;
+use crate::portals::{Selection, Selections};
 use crate::seal::Sealer;
 use crate::settings::{Explain, Settings};
 use crate::switchboard::{Listener, TooMany, Wish};
@@ -52,6 +53,7 @@ pub struct Gateway {
     servers: ArcSwap<Servers>,
     snapshots: Snapshots,
     settings: ArcSwap<Settings>,
+    portals: ArcSwap<Selections>,
     pub identity: Identity,
     pub kept: Kept,
     policies: ArcSwap<Policies>,
@@ -93,6 +95,7 @@ impl Gateway {
             shared,
             servers: ArcSwap::default(),
             snapshots: Snapshots::default(),
+            portals: ArcSwap::default(),
             identity: Identity::default(),
             kept: Kept::new(store),
             policies: ArcSwap::from_pointee(Policies::new(None, String::new(), &settings)),
@@ -229,13 +232,20 @@ impl Gateway {
     fn portal_servers(&self, portal: &Portal) -> Vec<Arc<Server>> {
         match portal {
             Portal::Merged => self.servers(),
+            Portal::Named(name) => {
+                let portal = self.portal(name);
+                let chosen = |server: &Arc<Server>| {
+                    portal.as_ref().is_some_and(|portal| portal.may_use(&server.name))
+                };
+                self.servers().into_iter().filter(chosen).collect()
+            }
             Portal::Server(name) => self.server(name).into_iter().collect(),
         }
     }
 
     /// A snapshot of the caller's lists that still holds.
     pub fn fresh_snapshot(&self, call: &Call) -> Option<Arc<Snapshot>> {
-        let whole = self.snapshots.fresh(&viewer(call))?;
+        let whole = self.snapshots.fresh(&viewer(call, None))?;
         let Some(mut key) = self.view_key(&call.asking()) else { return Some(whole) };
         key.extend_from_slice(&declared(&call.client.capabilities));
         self.snapshots.seen(&key, &whole)
@@ -244,11 +254,11 @@ impl Gateway {
     /// The caller's lists, fetched where needed. At the merged portal a server that is down, or
     /// that takes too long, is left out until it is back.
     pub async fn snapshot(&self, call: &Call) -> Result<Arc<Snapshot>, CallError> {
-        let merged = call.portal == Portal::Merged;
+        let merged = call.portal.is_merged();
         if merged {
             self.settle().await;
         }
-        if let Some(whole) = self.snapshots.fresh(&viewer(call)) {
+        if let Some(whole) = self.snapshots.fresh(&viewer(call, None)) {
             return Ok(self.seen(call, whole).await);
         }
         let generation = self.snapshots.generation();
@@ -286,7 +296,12 @@ impl Gateway {
             }
         }
         let page = self.shared.limits.page;
-        let whole = self.snapshots.build(&viewer(call), found, generation, page);
+        let selection = match &call.portal {
+            Portal::Named(name) => self.portal(name),
+            Portal::Merged | Portal::Server(_) => None,
+        };
+        let viewer = viewer(call, selection.as_deref());
+        let whole = self.snapshots.build(&viewer, found, generation, page);
         Ok(self.seen(call, whole).await)
     }
 
@@ -315,6 +330,28 @@ impl Gateway {
         seen
     }
 
+    /// Whether a portal is there for a caller.
+    pub async fn sees_portal(&self, call: &Call) -> bool {
+        match &call.portal {
+            Portal::Merged => true,
+            Portal::Server(name) => match self.server(name) {
+                Some(server) => self.sees(call, &server).await,
+                None => false,
+            },
+            Portal::Named(name) => {
+                if self.portal(name).is_none() {
+                    return false;
+                }
+                let portal = Target::new(TargetKind::Portal, "", name);
+                if self.may(&call.asking(), Action::List, &portal) {
+                    return true;
+                }
+                let Ok(snapshot) = self.snapshot(call).await else { return false };
+                (0..TARGETS.len()).any(|kind| snapshot.origins(kind).next().is_some())
+            }
+        }
+    }
+
     /// Whether a server is there for a caller: it is permitted to be listed, or something of its is
     /// permitted to be used. Without what is fetched, for that would tell what is there from what is
     /// not.
@@ -339,12 +376,53 @@ impl Gateway {
     ) -> Option<(Arc<Server>, String)> {
         match portal {
             Portal::Server(server) => Some((self.server(server)?, name.to_owned())),
-            Portal::Merged => {
+            Portal::Named(portal) if !is_uri => {
+                let portal = self.portal(portal)?;
+                let (server, own) = portal.split(name)?;
+                Some((self.server(server)?, own.to_owned()))
+            }
+            Portal::Merged | Portal::Named(_) => {
                 let split = if is_uri { split_uri(name) } else { split_name(name) };
                 let (server, own) = split?;
                 Some((self.server(server)?, own.to_owned()))
             }
         }
+    }
+
+    /// A portal that was made of a selection.
+    pub fn portal(&self, name: &str) -> Option<Arc<Selection>> {
+        self.portals.load().get(&name.to_ascii_lowercase()).map(|(_, portal)| portal.clone())
+    }
+
+    /// All of them, with their names.
+    pub fn portals(&self) -> Arc<Selections> {
+        self.portals.load_full()
+    }
+
+    /// Takes portals anew; listeners at those that are gone are sent away, and all others look again.
+    pub(crate) fn set_portals(&self, portals: Selections) {
+        let old = self.portals.swap(Arc::new(portals));
+        let now = self.portals.load();
+        let same = |name: &String, before: &Arc<Selection>| {
+            now.get(name).is_some_and(|(_, after)| after.settings == before.settings)
+        };
+        if old.len() == now.len() && old.iter().all(|(name, (_, before))| same(name, before)) {
+            return;
+        }
+        for (name, (shown, before)) in old.iter() {
+            if !same(name, before) {
+                self.shared.switchboard.close_portal(shown);
+            }
+        }
+        self.snapshots.changed();
+    }
+
+    /// What a path names: a portal or server, by its own spelling.
+    pub fn portal_named(&self, name: &str) -> Option<Portal> {
+        if let Some((shown, _)) = self.portals.load().get(&name.to_ascii_lowercase()) {
+            return Some(Portal::Named(shown.clone()));
+        }
+        self.server(name).map(|server| Portal::Server(server.name.clone()))
     }
 
     /// What the gateway says of itself at a portal, in the form of 2026-07-28. It never fails
@@ -357,10 +435,15 @@ impl Gateway {
                 let server = server.spoken_in(call.revision.era()).await;
                 about_server(&*server.contact().await?)
             }
-            Portal::Merged => {
+            Portal::Merged | Portal::Named(_) => {
                 self.settle().await;
                 let seen = self.seen_servers(call).await;
-                self.about_all(call.revision.era(), seen.as_ref()).await
+                let mut about = self.about_all(call.revision.era(), seen.as_ref()).await;
+                let portal = self.portal(call.portal.name());
+                if let Some(text) = portal.and_then(|portal| portal.settings.instructions.clone()) {
+                    about.set("instructions", text.as_str());
+                }
+                about
             }
         };
         result.set("resultType", "complete");
@@ -373,11 +456,11 @@ impl Gateway {
 
     /// The servers that a caller sees; `None` for all.
     async fn seen_servers(&self, call: &Call) -> Option<HashSet<Arc<str>>> {
-        if self.is_unrestricted(&call.caller.principal) {
+        if self.is_unrestricted(&call.caller.principal, &call.portal) {
             return None;
         }
         let mut seen = HashSet::new();
-        for server in self.servers() {
+        for server in self.portal_servers(&call.portal) {
             if self.sees(call, &server).await {
                 seen.insert(server.name.clone());
             }
@@ -437,7 +520,7 @@ impl Gateway {
         let mut held: Vec<(Arc<Server>, String)> = Vec::new();
         let mut held_tasks: Vec<(Arc<Server>, String)> = Vec::new();
         let mut granted = match portal {
-            Portal::Merged => {
+            Portal::Merged | Portal::Named(_) => {
                 Filter { uris: Default::default(), tasks: Default::default(), ..wanted.clone() }
             }
             Portal::Server(name) => {
@@ -469,7 +552,7 @@ impl Gateway {
         for sealed in &wanted.tasks {
             let (server, own) = match portal {
                 Portal::Server(name) => (self.server(name), sealed.as_str()),
-                Portal::Merged => match sealed.rsplit_once('.') {
+                Portal::Merged | Portal::Named(_) => match sealed.rsplit_once('.') {
                     Some((server, own)) => (self.server(server), own),
                     None => continue,
                 },
@@ -485,8 +568,15 @@ impl Gateway {
             held.iter().for_each(|(server, uri)| server.unsubscribe(uri));
             held_tasks.iter().for_each(|(server, task)| server.unsubscribe_task(task));
         });
+        let servers = match portal {
+            Portal::Named(_) => {
+                Some(self.portal_servers(portal).iter().map(|server| server.name.clone()).collect())
+            }
+            Portal::Merged | Portal::Server(_) => None,
+        };
         let wish = Wish {
             portal: portal.clone(),
+            servers,
             era,
             principal: principal.id.clone(),
             filter: granted,
@@ -590,9 +680,10 @@ async fn can_subscribe(server: &Server) -> bool {
     resources.and_then(|group| group.get("subscribe").and_then(Value::as_bool)).unwrap_or(false)
 }
 
-fn viewer(call: &Call) -> Viewer<'_> {
+fn viewer<'a>(call: &'a Call, selection: Option<&'a Selection>) -> Viewer<'a> {
     Viewer {
         portal: &call.portal,
+        selection,
         capabilities: &call.client.capabilities,
         revision: call.revision,
     }

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use doorward_policy::{Finding, PolicySet};
-use doorward_store::{Entry, Error, Key, Store};
+use doorward_store::{Entry, Error, Key, Store, StoredPortal};
 use parking_lot::Mutex;
 
 use crate::access::Policies;
 use crate::gateway::Gateway;
+use crate::portals::{Selection, Selections};
 
 /// How often the store is looked at: a revoked key fails within a second.
 const EVERY: Duration = Duration::from_millis(250);
@@ -22,6 +23,7 @@ pub struct Kept {
     store: Option<Store>,
     revision: AtomicI64,
     people: Mutex<Vec<Entry>>,
+    portals: Mutex<Vec<StoredPortal>>,
     /// The store could not be read the last time.
     unreadable: AtomicBool,
     /// Policies of the configuration's, which come before those of the store.
@@ -86,6 +88,8 @@ impl Gateway {
         let people = store.principals().await?;
         let keys = store.keys().await?;
         let policies = store.active_policies().await?;
+        *self.kept.portals.lock() = store.portals().await?;
+        self.take_portals();
         *self.kept.people.lock() = people;
         self.take_policies(policies).await;
         self.take_identity(Some(keys));
@@ -135,8 +139,31 @@ impl Gateway {
         self.identity.take(&self.settings(), &people, keys, closed);
     }
 
+    /// The portals of the store, and before them those of the configuration.
+    fn take_portals(&self) {
+        let settings = self.settings();
+        let mut all = Selections::new();
+        for kept in self.kept.portals.lock().iter() {
+            match serde_json::from_str(&kept.definition) {
+                Ok(portal) => {
+                    let portal = Selection::new(portal, false);
+                    all.insert(kept.name.to_ascii_lowercase(), (kept.name.as_str().into(), portal));
+                }
+                Err(error) => tracing::error!(portal = kept.name, %error, "cannot be read"),
+            }
+        }
+        for (name, portal) in &settings.portals {
+            let portal = Selection::new(portal.clone(), true);
+            all.insert(name.to_ascii_lowercase(), (name.as_str().into(), portal));
+        }
+        // Where a server has come by the same name, it is the server that is meant.
+        all.retain(|name, _| self.server(name).is_none());
+        self.set_portals(all);
+    }
+
     /// Takes the identity part of new settings.
     pub(crate) fn settings_changed(&self) {
+        self.take_portals();
         self.take_identity(None);
     }
 

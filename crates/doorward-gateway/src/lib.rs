@@ -19,6 +19,7 @@ pub mod metrics;
 pub mod outbound;
 pub mod pattern;
 pub mod pipeline;
+pub mod portals;
 pub mod sample;
 pub mod seal;
 pub mod settings;

@@ -3,7 +3,7 @@
 //! A listener that does not keep up is cut off rather than waited for: it connects again and looks
 //! anew, and nobody else is held up.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Weak};
 
 use doorward_mcp::filter::Filter;
@@ -35,6 +35,7 @@ struct State {
 
 struct Entry {
     portal: Portal,
+    servers: Option<HashSet<Arc<str>>>,
     era: Era,
     principal: Box<str>,
     filter: Filter,
@@ -70,6 +71,8 @@ pub struct TooMany;
 /// What a listener asks for.
 pub struct Wish {
     pub portal: Portal,
+    /// The servers that may have something at the portal; all when absent.
+    pub servers: Option<HashSet<Arc<str>>>,
     /// What the listener speaks.
     pub era: Era,
     pub principal: Box<str>,
@@ -102,6 +105,7 @@ impl Switchboard {
             id,
             Entry {
                 portal: wish.portal,
+                servers: wish.servers,
                 era: wish.era,
                 principal: wish.principal,
                 filter: wish.filter,
@@ -122,10 +126,16 @@ impl Switchboard {
         let mut state = self.state.lock();
         for (id, entry) in &state.listeners {
             let merged = match &entry.portal {
-                Portal::Merged => true,
+                Portal::Merged | Portal::Named(_) => true,
                 Portal::Server(only) if **only == *server => false,
                 Portal::Server(_) => continue,
             };
+            // What concerns all servers concerns every portal.
+            let elsewhere =
+                |servers: &HashSet<Arc<str>>| !server.is_empty() && !servers.contains(server);
+            if entry.servers.as_ref().is_some_and(elsewhere) {
+                continue;
+            }
             if audience.is_some_and(|era| era != entry.era)
                 || !entry.wants(server, merged, name, params)
             {
@@ -194,10 +204,10 @@ impl Switchboard {
     }
 
     /// Ends the listening of those at a portal that is gone.
-    pub fn close_portal(&self, server: &str) {
-        let is_at =
-            |entry: &Entry| matches!(&entry.portal, Portal::Server(only) if **only == *server);
-        self.cut(is_at);
+    pub fn close_portal(&self, name: &str) {
+        self.cut(|entry| {
+            matches!(&entry.portal, Portal::Server(only) | Portal::Named(only) if **only == *name)
+        });
     }
 
     /// Ends all listening: the gateway shuts down.
@@ -298,6 +308,7 @@ mod tests {
     fn wish(portal: Portal, filter: Filter) -> Wish {
         Wish {
             portal,
+            servers: None,
             era: Era::Modern,
             principal: "p".into(),
             filter,

@@ -38,6 +38,8 @@ pub enum Command {
     Connect(Connect),
     /// Show the servers behind a running gateway: state, era, transport, latency, tools
     Servers(Servers),
+    /// List the portals of a running gateway, and say how each client connects to one
+    Portals(Portals),
     /// List the tools that a running gateway offers
     Tools(Tools),
     /// Call a tool through a running gateway
@@ -459,8 +461,9 @@ pub struct Connect {
     pub log: String,
 }
 
-#[derive(Debug, Args)]
-pub struct Servers {
+/// How an operator's command reaches the gateway.
+#[derive(Debug, Clone, Args)]
+pub struct Operator {
     /// The gateway's admin listener
     #[arg(
         long,
@@ -471,6 +474,23 @@ pub struct Servers {
     pub admin_url: Url,
     #[command(flatten)]
     pub credential: Credential,
+}
+
+#[derive(Debug, Args)]
+pub struct Portals {
+    /// The one to connect to
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    #[command(flatten)]
+    pub operator: Operator,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Servers {
+    #[command(flatten)]
+    pub operator: Operator,
     /// Tell the states as JSON
     #[arg(long)]
     pub json: bool,

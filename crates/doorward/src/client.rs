@@ -12,9 +12,10 @@ use doorward_mcp::meta::{self, Client as Identity};
 use doorward_mcp::param_headers::{self, ParamHeader};
 use doorward_mcp::{Id, Message, Object, Revision, RpcError, Value, message, method};
 use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body_util::BodyExt;
 use url::Url;
 
-use crate::cli::Credential;
+use crate::cli::{Credential, Operator};
 use crate::commands::{Exit, Failed};
 
 /// Pages that are fetched of one list.
@@ -87,6 +88,32 @@ pub fn endpoint(
     let limits = Limits::default();
     Endpoint::new(wire::Clients::new(std::time::Duration::from_secs(5)), &settings, &limits)
         .ok_or_else(|| Failed::new(Exit::Usage, format!("{url} cannot be used")))
+}
+
+/// Asks a gateway's admin listener.
+pub async fn operate(operator: &Operator, path: &str) -> Result<serde_json::Value, Failed> {
+    let url = operator.admin_url.join(path);
+    let url = url.map_err(|error| Failed::new(Exit::Usage, error.to_string()))?;
+    let endpoint = endpoint(&url, &[], &operator.credential)?;
+    let response = endpoint.get(HeaderMap::new()).await.map_err(Error::from)?;
+    let status = response.status();
+    let body = response.into_body().collect().await.map_err(|error| {
+        Failed::new(Exit::Unreachable, format!("the gateway's answer broke off: {error}"))
+    })?;
+    let body = body.to_bytes();
+    if !status.is_success() {
+        let hint = match status {
+            http::StatusCode::UNAUTHORIZED => "; show an operator's key with --key or DOORWARD_KEY",
+            _ => "",
+        };
+        let said = String::from_utf8_lossy(&body);
+        let why = format!("the gateway answered with HTTP {status}: {}{hint}", said.trim());
+        return Err(Failed::new(Exit::Refused, why));
+    }
+    serde_json::from_slice(&body).map_err(|error| {
+        let why = format!("{url} is no gateway's admin listener: {error}");
+        Failed::new(Exit::Unreachable, why)
+    })
 }
 
 /// The arguments that each tool wants mirrored in headers.

@@ -47,6 +47,7 @@ fn run(cli: Cli) -> Result<(), Failed> {
         Command::Servers(options) => wait_for(commands::servers::run(options)),
         Command::Tools(options) => wait_for(commands::tools::run(options)),
         Command::Call(options) => wait_for(commands::call::run(options)),
+        Command::Portals(options) => wait_for(commands::portals::run(options)),
         Command::Keys(options) => wait_for(commands::keys::run(options)),
         Command::Principals(options) => wait_for(commands::principals::run(options)),
         Command::Policy(options) => wait_for(commands::policy::run(options)),

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use crate::gateway::Gateway;
 use crate::identity::directory::declared_entries;
+use crate::settings::PortalSettings;
 
 type At = State<Arc<Gateway>>;
 
@@ -188,4 +189,52 @@ pub async fn policies(State(gateway): At) -> Json<Value> {
         json!({ "id": id, "file": about.file, "line": about.line, "reason": about.reason, "text": about.text })
     }).collect();
     Json(json!({ "version": policies.version, "zone": policies.zone_name, "policies": all }))
+}
+
+/// All portals, those of the configuration marked so, and the servers, which are portals, too.
+pub async fn portals(State(gateway): At) -> Json<Value> {
+    let made = gateway.portals();
+    let made = made.values().map(|(name, portal)| {
+        let source = if portal.declared { "configuration" } else { "store" };
+        json!({ "name": name, "url": url(&gateway, name), "source": source, "portal": portal.settings })
+    });
+    let servers = gateway.servers();
+    let servers = servers.iter().map(|server| {
+        json!({ "name": server.name, "url": url(&gateway, &server.name), "source": "server" })
+    });
+    Json(made.chain(servers).collect())
+}
+
+fn url(gateway: &Gateway, name: &str) -> String {
+    format!("{}/mcp/{name}", gateway.identity.resources.origin())
+}
+
+pub async fn put_portal(
+    State(gateway): At,
+    Path(name): Path<String>,
+    body: axum::body::Bytes,
+) -> Result<Json<Value>, Refused> {
+    let portal: PortalSettings = read(&body)?;
+    if let Some((key, problem)) = portal.problems(&name).first() {
+        return Err(Refused(StatusCode::BAD_REQUEST, format!("{key}: {problem}")));
+    }
+    let taken = gateway.server(&name).is_some()
+        || gateway.portal(&name).is_some_and(|portal| portal.declared);
+    if taken {
+        let why = format!("'{name}' stands in the configuration: change it there");
+        return Err(Refused(StatusCode::CONFLICT, why));
+    }
+    let text = serde_json::to_string(&portal).unwrap_or_default();
+    store(&gateway)?.put_portal(&name, &text).await?;
+    done(&gateway).await?;
+    Ok(Json(json!(portal)))
+}
+
+pub async fn remove_portal(
+    State(gateway): At,
+    Path(name): Path<String>,
+) -> Result<StatusCode, Refused> {
+    store(&gateway)?.remove_portal(&name).await?;
+    done(&gateway).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use doorward_policy::Action;
 use hyper::body::Incoming;
@@ -34,6 +34,8 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/principals", get(kept::principals).put(kept::put_principal))
         .route("/principals/{kind}/{name}", delete(kept::remove_principal))
         .route("/policies", get(kept::policies))
+        .route("/portals", get(kept::portals))
+        .route("/portals/{name}", put(kept::put_portal).delete(kept::remove_portal))
         .layer(DefaultBodyLimit::max(MOST))
         .with_state(gateway)
 }

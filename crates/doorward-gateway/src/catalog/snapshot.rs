@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 
 use super::{KINDS, View};
 use crate::call::Portal;
+use crate::portals::Selection;
 use crate::upstream::{Server, declared};
 
 /// Snapshots that are kept: by portal, declared capabilities and era of the client.
@@ -80,6 +81,8 @@ struct Filtered {
 #[derive(Debug, Clone, Copy)]
 pub struct Viewer<'a> {
     pub portal: &'a Portal,
+    /// For a portal whose items were chosen.
+    pub selection: Option<&'a Selection>,
     pub capabilities: &'a Object,
     pub revision: Revision,
 }
@@ -179,8 +182,13 @@ fn listing(viewer: &Viewer<'_>, sources: &[Source], kind: usize, page: usize) ->
         });
         for (number, item) in source.items.iter().enumerate() {
             let mut definition = item.definition.clone();
-            if *viewer.portal == Portal::Merged {
+            if viewer.portal.is_merged() {
                 Qualifier { server: &server.name }.item(list, &mut definition);
+            }
+            if let Some(selection) = viewer.selection
+                && matches!(list, method::TOOLS_LIST | method::PROMPTS_LIST)
+            {
+                selection.dress(&server.name, &item.key, &mut definition);
             }
             if list == method::TOOLS_LIST {
                 if of_handshake {

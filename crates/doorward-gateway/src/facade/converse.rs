@@ -94,6 +94,7 @@ pub fn new_call(session: &Session, caller: &Caller, method: &str, params: Object
         param_headers: None,
         started: Instant::now(),
         route: None,
+        shown_name: None,
     }
 }
 

@@ -248,7 +248,7 @@ async fn admit(
     requests: &[Request],
 ) -> Result<(), Box<Response<Body>>> {
     for request in requests {
-        if gateway.is_unrestricted(&caller.principal) {
+        if gateway.is_unrestricted(&caller.principal, &session.portal) {
             break;
         }
         let call = converse::new_call(session, caller, &request.method, request.params.clone());

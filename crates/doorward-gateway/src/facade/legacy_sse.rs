@@ -111,7 +111,9 @@ pub async fn post(
                 Ok(begun) => begun,
                 Err(error) => return error_response(StatusCode::BAD_REQUEST, Some(&id), &error),
             };
-            if *method != *method::INITIALIZE && !gateway.is_unrestricted(&caller.principal) {
+            if *method != *method::INITIALIZE
+                && !gateway.is_unrestricted(&caller.principal, &session.portal)
+            {
                 let call = converse::new_call(&session, &caller, &method, params.clone());
                 if let Err(refused) = super::admit(&gateway, &call).await {
                     return *refused;

@@ -74,11 +74,10 @@ enum Door {
 }
 
 fn door(gateway: &Gateway, path: &str) -> Option<Door> {
-    // Whether there is such a server is not told before it is known who asks.
+    // Whether there is such a portal is not told before it is known who asks.
     let portal = |name: &str| {
-        let server = gateway.server(name).map(|server| server.name.clone());
-        let plain = names::is_server_name(name);
-        server.or_else(|| plain.then(|| name.into())).map(Portal::Server)
+        let plain = || names::is_server_name(name).then(|| Portal::Server(name.into()));
+        gateway.portal_named(name).or_else(plain)
     };
     let path = path.strip_suffix('/').unwrap_or(path);
     match path {
@@ -118,7 +117,7 @@ async fn enter(gateway: Arc<Gateway>, peer: &Peer, request: Request<Incoming>) -
 
 fn nothing_here() -> Response<Body> {
     let error = RpcError::invalid_request(
-        "There is nothing here: the endpoints are /mcp, /mcp/<server>, /sse and /sse/<server>",
+        "There is nothing here: the endpoints are /mcp, /mcp/<portal>, /sse and /sse/<portal>",
     );
     error_response(StatusCode::NOT_FOUND, None, &error)
 }
@@ -149,17 +148,11 @@ fn metadata(gateway: &Gateway, method: &Method, path: &str) -> Response<Body> {
 /// Whether a call's portal is there for its caller, and its token has the scopes that are needed.
 async fn admit(gateway: &Gateway, call: &Call) -> Result<(), Box<Response<Body>>> {
     let principal = &call.caller.principal;
-    if gateway.is_unrestricted(principal) {
+    if gateway.is_unrestricted(principal, &call.portal) {
         return Ok(());
     }
-    if let Portal::Server(name) = &call.portal {
-        let there = match gateway.server(name) {
-            Some(server) => gateway.sees(call, &server).await,
-            None => false,
-        };
-        if !there {
-            return Err(Box::new(nothing_here()));
-        }
+    if !gateway.sees_portal(call).await {
+        return Err(Box::new(nothing_here()));
     }
     let Grant::Token { scopes, .. } = &principal.grant else { return Ok(()) };
     let needed = gateway.needed_scopes(call).await;
@@ -169,7 +162,7 @@ async fn admit(gateway: &Gateway, call: &Call) -> Result<(), Box<Response<Body>>
     tracing::info!(principal = &*principal.id, ?needed, "the token lacks a scope");
     let path = match &call.portal {
         Portal::Merged => format!("/{}", call.door.as_str()),
-        Portal::Server(name) => format!("/{}/{name}", call.door.as_str()),
+        Portal::Named(name) | Portal::Server(name) => format!("/{}/{name}", call.door.as_str()),
     };
     let hints = gateway.identity.hints(&path, BTreeSet::new());
     Err(Box::new(Refused::Scope(needed).response(&hints)))
@@ -183,7 +176,7 @@ async fn route(
     let Some(door) = door(&gateway, request.uri().path()) else { return nothing_here() };
     // Who may see everything is told at once; all others as if it were there and not for them.
     if let Door::Mcp(Portal::Server(name)) | Door::Events(Portal::Server(name)) = &door
-        && gateway.is_unrestricted(&caller.principal)
+        && gateway.is_trusted(&caller.principal)
         && gateway.server(name).is_none()
     {
         return nothing_here();

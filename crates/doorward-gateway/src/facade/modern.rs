@@ -127,6 +127,7 @@ fn read(
         param_headers: Some(param_headers),
         started: Instant::now(),
         route: None,
+        shown_name: None,
     })
 }
 

@@ -4,11 +4,12 @@
 use std::sync::Arc;
 
 use doorward_mcp::error::{Kind, code};
+use doorward_mcp::names::qualified_uri;
 use doorward_mcp::{RpcError, method};
 use doorward_policy::{Action, Arguments, Decision, Target, TargetKind};
 
 use crate::access::target;
-use crate::call::{Call, CallError, Events, Portal, Route};
+use crate::call::{Call, CallError, Events, Route};
 use crate::catalog::kind_of;
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
@@ -19,7 +20,7 @@ pub struct Policy;
 
 impl Stage for Policy {
     fn enter<'a>(&self, gateway: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
-        if gateway.is_unrestricted(&call.caller.principal) {
+        if gateway.is_unrestricted(&call.caller.principal, &call.portal) {
             return Step::CONTINUE;
         }
         let Some(route) = &call.route else { return Step::CONTINUE };
@@ -112,12 +113,11 @@ fn tell(call: &Call, action: Action, target: &Target, decision: &Decision) {
 
 /// The answer for what is not there, and for what must seem so.
 pub fn absent(call: &Call, what: &str, name: &str) -> CallError {
-    let name = match (&call.portal, &call.route) {
-        (Portal::Merged, Some(route)) if what == "resource" => {
-            doorward_mcp::names::qualified_uri(&route.server.name, name)
-        }
-        (Portal::Merged, Some(route)) => {
-            doorward_mcp::names::qualified_name(&route.server.name, name)
+    // As the client wrote it: a portal may have other names.
+    let name = match (&call.shown_name, &call.route) {
+        (Some(shown), _) => shown.to_string(),
+        (None, Some(route)) if call.portal.is_merged() && what == "resource" => {
+            qualified_uri(&route.server.name, name)
         }
         _ => name.to_owned(),
     };

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use doorward_mcp::names::{Qualifier, split_name, split_uri};
+use doorward_mcp::names::{Qualifier, split_uri};
 use doorward_mcp::{Era, Object, RpcError, capabilities, method};
 
 use crate::call::{Call, CallError, Events, Portal, Reply, Route};
@@ -35,7 +35,7 @@ impl Stage for Routing {
                     )));
                 }
             },
-            Portal::Merged => match merged(gateway, call) {
+            Portal::Merged | Portal::Named(_) => match merged(gateway, call) {
                 Ok(Some(server)) => server,
                 Ok(None) => return Step::CONTINUE,
                 Err(error) => return Step::refuse(error),
@@ -64,8 +64,8 @@ impl Stage for Routing {
     }
 
     fn leave(&self, _: &Gateway, call: &Call, reply: &mut Result<Reply, CallError>) {
-        let (Portal::Merged, Some(route), Ok(Reply::Result(result))) =
-            (&call.portal, &call.route, reply)
+        let (true, Some(route), Ok(Reply::Result(result))) =
+            (call.portal.is_merged(), &call.route, reply)
         else {
             return;
         };
@@ -87,11 +87,11 @@ fn merged(gateway: &Gateway, call: &mut Call) -> Result<Option<Arc<Server>>, Rpc
         method::TOOLS_CALL | method::PROMPTS_GET => {
             let what = if *call.method == *method::TOOLS_CALL { "tool" } else { "prompt" };
             let name = text(&call.params, "name")?;
-            let found = split_name(&name).and_then(|(server, own)| Some((find(server)?, own)));
-            let Some((server, own)) = found else {
+            let Some((server, own)) = gateway.named(&call.portal, false, &name) else {
                 return Err(RpcError::invalid_params(format!("Unknown {what}: {name}")));
             };
-            call.params.set("name", own);
+            call.params.set("name", own.as_str());
+            call.shown_name = Some(name.into());
             Ok(Some(server))
         }
         method::RESOURCES_READ => {
@@ -103,7 +103,7 @@ fn merged(gateway: &Gateway, call: &mut Call) -> Result<Option<Arc<Server>>, Rpc
             call.params.set("uri", own);
             Ok(Some(server))
         }
-        method::COMPLETE => complete(gateway, &mut call.params).map(Some),
+        method::COMPLETE => complete(gateway, &call.portal, &mut call.params).map(Some),
         of if names_a_task(of) => {
             let id = text(&call.params, "taskId")?;
             let found = id.rsplit_once('.').and_then(|(server, own)| Some((find(server)?, own)));
@@ -120,15 +120,18 @@ fn merged(gateway: &Gateway, call: &mut Call) -> Result<Option<Arc<Server>>, Rpc
     }
 }
 
-fn complete(gateway: &Gateway, params: &mut Object) -> Result<Arc<Server>, RpcError> {
+fn complete(
+    gateway: &Gateway,
+    portal: &Portal,
+    params: &mut Object,
+) -> Result<Arc<Server>, RpcError> {
     let unknown = || RpcError::invalid_params("'ref' names nothing that is known here");
     let reference = params.object_mut("ref").ok_or_else(unknown)?;
     let member = if reference.contains("uri") { "uri" } else { "name" };
     let named = reference.string(member).ok_or_else(unknown)?.into_owned();
-    let split = if member == "uri" { split_uri(&named) } else { split_name(&named) };
-    let (server, own) = split.ok_or_else(unknown)?;
-    let server = gateway.server(server).ok_or_else(unknown)?;
-    reference.set(member, own);
+    let found = gateway.named(portal, member == "uri", &named);
+    let (server, own) = found.ok_or_else(unknown)?;
+    reference.set(member, own.as_str());
     Ok(server)
 }
 
@@ -154,7 +157,7 @@ fn find_tool<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
         call.route = Some(Route { server, tool: Some(tool) });
         return Step::CONTINUE;
     }
-    let restricted = !gateway.is_unrestricted(&call.caller.principal);
+    let restricted = !gateway.is_unrestricted(&call.caller.principal, &call.portal);
     if restricted && server.catalog.known(&server, &call.client.capabilities).is_some() {
         // As fast as the answer for a tool that is there and not for this caller.
         server.catalog.doubt(&server, &call.client.capabilities);

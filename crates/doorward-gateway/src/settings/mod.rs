@@ -5,6 +5,7 @@
 mod identity;
 mod limits;
 mod policy;
+mod portal;
 mod quantity;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ pub use identity::{
 };
 pub use limits::{Limits, Timeouts};
 pub use policy::{Explain, PolicySettings};
+pub use portal::PortalSettings;
 pub use quantity::{ByteSize, Period};
 
 use crate::pattern::Pattern;
@@ -54,6 +56,8 @@ pub struct Settings {
     /// The servers behind the gateway, by name. A name is made of letters, digits, `-` and `.`,
     /// a letter first.
     pub servers: BTreeMap<String, ServerSettings>,
+    /// Portals, by name. Every server is a portal of its own name, too.
+    pub portals: BTreeMap<String, PortalSettings>,
     pub limits: Limits,
     pub timeouts: Timeouts,
     /// A secret of at least 32 characters that seals `requestState`, so that a call can be carried
@@ -75,6 +79,7 @@ impl Default for Settings {
             directory: Directory::default(),
             policy: PolicySettings::default(),
             servers: BTreeMap::new(),
+            portals: BTreeMap::new(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             state_key: None,
@@ -293,6 +298,21 @@ impl Settings {
             }
             for (key, problem) in server.problems() {
                 wrong(&["servers", name, key], problem);
+            }
+        }
+        for (name, portal) in &self.portals {
+            let path = ["portals", name.as_str()];
+            if let Some(other) = seen.insert(name.to_ascii_lowercase(), name) {
+                wrong(&path, format!("'{other}' is the name of a server or portal already"));
+            }
+            for (key, problem) in portal.problems(name) {
+                let whole = ["portals", name, key];
+                wrong(if key.is_empty() { &path } else { &whole }, problem);
+            }
+            if let Some(unknown) =
+                portal.servers.iter().find(|name| !self.servers.contains_key(*name))
+            {
+                wrong(&["portals", name, "servers"], format!("there is no server '{unknown}'"));
             }
         }
         problems

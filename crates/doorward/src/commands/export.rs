@@ -30,6 +30,15 @@ pub async fn run(options: Export) -> Result<(), Failed> {
     }
     let mut all: BTreeMap<&str, serde_json::Value> = BTreeMap::new();
     all.insert("directory", serde_json::to_value(&directory).unwrap_or_default());
+    let mut portals = BTreeMap::new();
+    for portal in store.portals().await? {
+        let definition: serde_json::Value = serde_json::from_str(&portal.definition)
+            .map_err(|error| Failed::new(Exit::Failure, format!("{}: {error}", portal.name)))?;
+        portals.insert(portal.name, definition);
+    }
+    if !portals.is_empty() {
+        all.insert("portals", serde_json::to_value(&portals).unwrap_or_default());
+    }
     if let (Some(folder), Some(active)) = (&options.policies, store.active_policies().await?) {
         std::fs::create_dir_all(folder)?;
         for (name, text) in &active.files {

@@ -6,6 +6,7 @@ pub mod export;
 pub mod import;
 pub mod keys;
 pub mod policy;
+pub mod portals;
 pub mod principals;
 pub mod schema;
 pub mod servers;

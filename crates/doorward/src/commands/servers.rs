@@ -2,7 +2,6 @@
 
 use std::io::Write;
 
-use http_body_util::BodyExt;
 use serde::Deserialize;
 
 use super::{Exit, Failed};
@@ -24,30 +23,14 @@ struct State {
 }
 
 pub async fn run(options: Servers) -> Result<(), Failed> {
-    let url = options.admin_url.join("/servers");
-    let url = url.map_err(|error| Failed::new(Exit::Usage, error.to_string()))?;
-    let endpoint = client::endpoint(&url, &[], &options.credential)?;
-    let response = endpoint.get(http::HeaderMap::new()).await.map_err(client::Error::from)?;
-    let status = response.status();
-    let body = response.into_body().collect().await.map_err(|error| {
-        Failed::new(Exit::Unreachable, format!("the gateway's answer broke off: {error}"))
-    })?;
-    let body = body.to_bytes();
-    if !status.is_success() {
-        let why =
-            format!("the gateway answered with HTTP {status}: {}", String::from_utf8_lossy(&body));
-        return Err(Failed::new(Exit::Refused, why));
-    }
+    let states = client::operate(&options.operator, "/servers").await?;
     let mut out = std::io::stdout().lock();
-    let not_ours = |error| {
-        Failed::new(Exit::Unreachable, format!("{url} is no gateway's admin listener: {error}"))
-    };
     if options.json {
-        let states: serde_json::Value = serde_json::from_slice(&body).map_err(not_ours)?;
         writeln!(out, "{states:#}")?;
         return Ok(());
     }
-    let states: Vec<State> = serde_json::from_slice(&body).map_err(not_ours)?;
+    let states: Vec<State> = serde_json::from_value(states)
+        .map_err(|error| Failed::new(Exit::Unreachable, format!("no servers are told: {error}")))?;
     let mut rows = vec![
         ["NAME", "STATE", "ERA", "REVISION", "TRANSPORT", "LATENCY", "TOOLS"].map(str::to_owned),
     ];

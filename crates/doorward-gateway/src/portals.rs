@@ -1,0 +1,141 @@
+//! Portals as the configuration and the store define them: what is in one, and under which name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use doorward_mcp::Object;
+use doorward_mcp::names::{qualified_name, split_name};
+use doorward_policy::{Target, TargetKind};
+
+use crate::settings::PortalSettings;
+
+/// A portal, with its names the other way round, too.
+#[derive(Debug)]
+pub struct Selection {
+    pub settings: PortalSettings,
+    /// From the configuration rather than from the store.
+    pub declared: bool,
+    /// Server and own name, by the name that is shown.
+    renamed: BTreeMap<String, (String, String)>,
+}
+
+/// All portals by name, in lower case.
+pub type Selections = BTreeMap<String, (Arc<str>, Arc<Selection>)>;
+
+impl Selection {
+    pub fn new(settings: PortalSettings, declared: bool) -> Arc<Self> {
+        let renamed = settings.rename.iter().filter_map(|(of, new)| {
+            let (server, own) = of.split_once('/')?;
+            Some((new.clone(), (server.to_owned(), own.to_owned())))
+        });
+        let renamed = renamed.collect();
+        Arc::new(Self { settings, declared, renamed })
+    }
+
+    /// Whether something is in the portal.
+    pub fn has(&self, target: &Target) -> bool {
+        let settings = &self.settings;
+        let id = target.id();
+        let listed = match target.kind {
+            TargetKind::Tool => &settings.tools,
+            TargetKind::Prompt => &settings.prompts,
+            TargetKind::Resource => &settings.resources,
+            TargetKind::Server | TargetKind::Portal | TargetKind::Gateway => return false,
+        };
+        let server = |name: &String| name.eq_ignore_ascii_case(&target.server);
+        let chosen = settings.servers.iter().any(server)
+            || listed.iter().any(|pattern| pattern.matches(&id))
+            || target.tags.iter().any(|tag| settings.tags.contains(tag));
+        chosen && !settings.except.iter().any(|pattern| pattern.matches(&id))
+    }
+
+    /// Whether a target is there at all, for those who may use it.
+    pub fn offers(&self, target: &Target) -> bool {
+        match target.kind {
+            TargetKind::Server => self.may_use(&target.server),
+            TargetKind::Portal | TargetKind::Gateway => true,
+            TargetKind::Tool | TargetKind::Prompt | TargetKind::Resource => self.has(target),
+        }
+    }
+
+    /// Whether a server may have something in the portal.
+    pub fn may_use(&self, server: &str) -> bool {
+        let settings = &self.settings;
+        let of = |pattern: &crate::pattern::Pattern| {
+            let part = pattern.0.split('/').next().unwrap_or_default();
+            crate::pattern::matches(part, server) || part.contains('*')
+        };
+        !settings.tags.is_empty()
+            || settings.servers.iter().any(|name| name.eq_ignore_ascii_case(server))
+            || [&settings.tools, &settings.prompts, &settings.resources]
+                .into_iter()
+                .any(|patterns| patterns.iter().any(of))
+    }
+
+    /// Server and own name of a tool or prompt, by the name that is shown. One that was renamed is not
+    /// there under its old name.
+    pub fn split<'a>(&'a self, shown: &'a str) -> Option<(&'a str, &'a str)> {
+        if let Some((server, own)) = self.renamed.get(shown) {
+            return Some((server, own));
+        }
+        let (server, own) = split_name(shown)?;
+        let was_renamed = self.settings.rename.contains_key(&format!("{server}/{own}"));
+        (!was_renamed).then_some((server, own))
+    }
+
+    /// Puts the portal's words into an item of a list.
+    pub fn dress(&self, server: &str, own: &str, item: &mut Object) {
+        let id = format!("{server}/{own}");
+        let settings = &self.settings;
+        match settings.rename.get(&id) {
+            Some(new) => item.set("name", new.as_str()),
+            None => item.set("name", qualified_name(server, own).as_str()),
+        }
+        if let Some(text) = settings.describe.get(&id) {
+            item.set("description", text.as_str());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selection(json: serde_json::Value) -> Arc<Selection> {
+        Selection::new(serde_json::from_value(json).unwrap(), true)
+    }
+
+    #[test]
+    fn a_portal_has_what_is_named_and_not_excepted() {
+        let portal = selection(serde_json::json!({
+            "servers": ["files"], "tools": ["tickets/get_*", "mail/send"], "tags": ["safe"],
+            "except": ["files/delete*"], "resources": ["tickets/*"]
+        }));
+        let tool = |server, name| Target::new(TargetKind::Tool, server, name);
+        let safe = Target { tags: ["safe".to_owned()].into(), ..tool("x", "y") };
+        for (target, has) in [
+            (tool("files", "read"), true),
+            (tool("files", "delete_all"), false),
+            (tool("tickets", "get_one"), true),
+            (tool("tickets", "close"), false),
+            (tool("mail", "send"), true),
+            (safe, true),
+            (Target::new(TargetKind::Resource, "tickets", "a:b"), true),
+            (Target::new(TargetKind::Prompt, "tickets", "get_one"), false),
+            (Target::new(TargetKind::Prompt, "files", "p"), true),
+        ] {
+            assert_eq!(portal.has(&target), has, "{target:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_leads_to_one_thing() {
+        let portal = selection(serde_json::json!({
+            "servers": ["tickets"], "rename": { "tickets/search": "find" }
+        }));
+        assert_eq!(portal.split("find"), Some(("tickets", "search")));
+        assert_eq!(portal.split("tickets__search"), None);
+        assert_eq!(portal.split("tickets__close"), Some(("tickets", "close")));
+        assert_eq!(portal.split("close"), None);
+    }
+}

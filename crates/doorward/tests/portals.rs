@@ -1,0 +1,207 @@
+//! Portals: what is chosen is there, under its new names, and nothing else.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::client::{Answer, Handshake, JSON, Modern, send};
+use support::{Gateway, doorward};
+
+const CONFIG: &str = "
+servers:
+  sample: { sample: true, tools: { echo: { tags: [small] } } }
+  other: { sample: true, tags: [foreign] }
+portals:
+  support:
+    description: For the support team
+    instructions: Add first, then echo.
+    tools: [sample/add, 'sample/ec*', other/slow]
+    resources: ['sample/*']
+    rename: { sample/add: sum, other/slow: wait }
+    describe: { sample/add: Adds what is to be added }
+  small: { tags: [small] }
+  whole: { servers: [sample], except: [sample/slow] }
+";
+
+fn names(answer: &Answer, list: &str) -> Vec<String> {
+    let key = if list == "resources" { "uri" } else { "name" };
+    let items = answer.result()[list].as_array().unwrap().clone();
+    items.iter().map(|item| item[key].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn a_portal_lists_exactly_its_selection() {
+    let gateway = Gateway::start(CONFIG);
+    let tools =
+        |path: &str| names(&Modern::new(&gateway, path).ask("tools/list", json!({})), "tools");
+    assert_eq!(tools("/mcp/support"), ["wait", "sample__echo", "sum"]);
+    assert_eq!(tools("/mcp/small"), ["sample__echo"]);
+    let whole = tools("/mcp/whole");
+    assert!(
+        whole.len() > 2
+            && whole.iter().all(|name| name.starts_with("sample__") && name != "sample__slow")
+    );
+    let client = Modern::new(&gateway, "/mcp/support");
+    let listed = client.ask("tools/list", json!({})).result();
+    assert_eq!(listed["tools"][2]["description"], "Adds what is to be added");
+    assert_eq!(client.call("sum", json!({ "a": 1, "b": 2 })).text(), "3");
+    assert_eq!(client.call("wait", json!({ "steps": 1, "pause_ms": 1 })).status, 200);
+    // What is not in it is not there, by whatever name.
+    for name in
+        ["sample__add", "add", "other__slow", "other__add", "sample__slow", "none__x", "sample/add"]
+    {
+        let answer = client.call(name, json!({ "a": 1, "b": 2 }));
+        assert_eq!((answer.status, answer.code()), (200, -32602), "{name}: {}", answer.body);
+        assert_eq!(answer.json()["error"]["message"], format!("Unknown tool: {name}"));
+    }
+    let resources = names(&client.ask("resources/list", json!({})), "resources");
+    assert!(!resources.is_empty() && resources.iter().all(|uri| uri.starts_with("sample+")));
+    assert!(
+        client.ask("resources/read", json!({ "uri": "sample+sample://clock" })).result()["contents"]
+            [0]["uri"]
+            == "sample+sample://clock"
+    );
+    assert_eq!(
+        client.ask("resources/read", json!({ "uri": "other+sample://clock" })).code(),
+        -32602
+    );
+    assert_eq!(
+        client.ask("server/discover", json!({})).result()["instructions"],
+        "Add first, then echo."
+    );
+    assert!(client.ask("prompts/list", json!({})).result()["prompts"] == json!([]));
+}
+
+#[test]
+fn a_portal_is_the_same_in_a_session() {
+    let gateway = Gateway::start(CONFIG);
+    for revision in ["2025-03-26", "2025-11-25"] {
+        let client = Handshake::open(&gateway, "/mcp/Support", revision, json!({}));
+        assert_eq!(client.about["instructions"], "Add first, then echo.");
+        assert_eq!(
+            names(&client.ask(1, "tools/list", json!({})), "tools"),
+            ["wait", "sample__echo", "sum"]
+        );
+        assert_eq!(client.call(2, "sum", json!({ "a": 1, "b": 2 })).text(), "3");
+        assert_eq!(client.call(3, "sample__slow", json!({})).code(), -32602);
+        assert!(
+            client
+                .ask(4, "resources/subscribe", json!({ "uri": "sample+sample://clock" }))
+                .json()
+                .get("result")
+                .is_some()
+        );
+        assert_eq!(
+            client.ask(5, "resources/subscribe", json!({ "uri": "other+sample://clock" })).code(),
+            -32002
+        );
+        let mut stream = client.listen(None);
+        let told = stream.message().unwrap();
+        assert_eq!(
+            (&told["method"], &told["params"]["uri"]),
+            (&json!("notifications/resources/updated"), &json!("sample+sample://clock"))
+        );
+    }
+}
+
+#[test]
+fn portals_are_made_and_taken_away_while_the_gateway_runs() {
+    let gateway = Gateway::start(CONFIG);
+    let admin = |method: &str, path: &str, body: Value| {
+        send(&gateway.admin, method, path, &JSON, body.to_string().as_bytes()).unwrap()
+    };
+    let at = || Modern::new(&gateway, "/mcp/fresh").ask("tools/list", json!({}));
+    assert_eq!(at().status, 404);
+    let put = |body: Value| {
+        let text = body.to_string();
+        let length = text.len().to_string();
+        let mut stream = support::client::connect(&gateway.admin);
+        use std::io::Write;
+        write!(stream, "PUT /portals/fresh HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{text}").unwrap();
+        support::client::read_head(stream).unwrap().status
+    };
+    assert_eq!(put(json!({ "tools": ["sample/add"] })), 200);
+    assert_eq!(names(&at(), "tools"), ["sample__add"]);
+    let mut listening =
+        Modern::new(&gateway, "/mcp/fresh").listen(json!({ "toolsListChanged": true }));
+    assert_eq!(put(json!({ "tools": ["sample/echo"], "rename": { "sample/echo": "say" } })), 200);
+    while listening.event().is_some() {}
+    assert_eq!(names(&at(), "tools"), ["say"]);
+    for wrong in [
+        json!({}),
+        json!({ "tools": ["add"] }),
+        json!({ "tool": [] }),
+        json!({ "servers": ["sample"], "rename": { "sample/add": "a b" } }),
+    ] {
+        assert_eq!(put(wrong.clone()), 400, "{wrong}");
+    }
+    let exported = gateway.told(&["export"]);
+    assert!(exported.contains("fresh") && exported.contains("say"), "{exported}");
+    assert_eq!(admin("DELETE", "/portals/fresh", Value::Null).status, 204);
+    assert_eq!(at().status, 404);
+    // What the configuration says is changed there.
+    assert_eq!(admin("DELETE", "/portals/support", Value::Null).status, 404);
+    std::fs::write(
+        &gateway.config,
+        CONFIG.replace("[sample/add, ", "[sample/introduce, sample/add, "),
+    )
+    .unwrap();
+    support::wait_for("the portal has more", || {
+        names(&Modern::new(&gateway, "/mcp/support").ask("tools/list", json!({})), "tools").len()
+            == 4
+    });
+}
+
+#[test]
+fn the_command_says_how_to_connect() {
+    let gateway = Gateway::start(CONFIG);
+    let run = |arguments: &[&str]| {
+        let output = doorward()
+            .arg("portals")
+            .args(arguments)
+            .env("DOORWARD_ADMIN_URL", format!("http://{}", gateway.admin))
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let table = run(&[]);
+    assert!(
+        table.contains("For the support team")
+            && table.contains(&gateway.url("/mcp/support"))
+            && table.contains("sample")
+    );
+    let how = run(&["support"]);
+    for client in ["claude mcp add", "Cursor", "VS Code", "Windsurf", "claude_desktop_config.json"]
+    {
+        assert!(how.contains(client), "{client}");
+    }
+    let snippets: Value = serde_json::from_str(&run(&["support", "--json"])).unwrap();
+    assert_eq!(
+        snippets["clients"][1]["snippet"]["mcpServers"]["support"]["url"],
+        gateway.url("/mcp/support")
+    );
+}
+
+#[test]
+fn wrong_portals_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("doorward.yaml");
+    for (portal, said) in [
+        ("sample: {tools: [a/b]}", "'sample' is the name"),
+        ("p: {}", "selects nothing"),
+        ("p: {servers: [nobody]}", "there is no server 'nobody'"),
+        ("p: {tools: [add]}", "expected server/name"),
+        ("p: {tools: [a/b], rename: {a/b: c, a/c: c}}", "the name of two"),
+        ("'p q': {tools: [a/b]}", "a portal's name"),
+    ] {
+        std::fs::write(
+            &file,
+            format!("servers: {{sample: {{sample: true}}}}\nportals: {{{portal}}}\n"),
+        )
+        .unwrap();
+        let checked = doorward().arg("check").arg(&file).output().unwrap();
+        let error = String::from_utf8_lossy(&checked.stderr).into_owned();
+        assert!(checked.status.code() == Some(3) && error.contains(said), "{portal}: {error}");
+    }
+}
