@@ -1,0 +1,151 @@
+//! Every command of the task pages, in its order, as somebody would type them who reads the page; and
+//! every example that is a configuration, a policy or a test of one.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
+
+mod support;
+
+use std::path::Path;
+use std::process::Command;
+
+use support::client::Modern;
+use support::issuer::Issuer;
+use support::{Gateway, doorward, store_in, wait_for};
+
+const KEYS: &str = include_str!("../../../docs/keys.md");
+const OPENID: &str = include_str!("../../../docs/openid.md");
+const POLICIES: &str = include_str!("../../../docs/policies.md");
+const PORTALS: &str = include_str!("../../../docs/portals.md");
+const SERVERS: &str = "servers: {tickets: {sample: true}, mail: {sample: true}}";
+
+/// The blocks of a page in one language.
+fn blocks(page: &'static str, language: &str) -> Vec<&'static str> {
+    let fence = format!("```{language}\n");
+    page.split(fence.as_str()).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+}
+
+/// A reader of a page, with a gateway.
+struct Reader {
+    gateway: Gateway,
+    key: String,
+    id: String,
+}
+
+impl Reader {
+    fn new(config: &str) -> Self {
+        Self { gateway: Gateway::start(config), key: String::new(), id: String::new() }
+    }
+
+    fn run(&mut self, line: &str) -> String {
+        let binary = Path::new(env!("CARGO_BIN_EXE_doorward"));
+        let path =
+            format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
+        let mut shell = Command::new("bash");
+        shell
+            .args(["-c", &format!("set -e; {line}")])
+            .current_dir(self.gateway.folder.path())
+            .env("PATH", path)
+            .env("DOORWARD_STORE", store_in(self.gateway.folder.path()))
+            .env("DOORWARD_URL", self.gateway.url("/mcp"))
+            .env("DOORWARD_ORIGIN", self.gateway.url(""))
+            .env("DOORWARD_ADMIN_URL", format!("http://{}", self.gateway.admin))
+            .env("ID", &self.id);
+        if !self.key.is_empty() {
+            shell.env("DOORWARD_KEY", &self.key);
+        }
+        let output = shell.output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{line}: {error}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Waits until the gateway knows a key, as the next command takes for granted.
+    fn show(&self, key: &str) {
+        let client = Modern::new(&self.gateway, "/mcp").bearing(key);
+        wait_for("the key is known", || {
+            client.ask("tools/list", serde_json::json!({})).status == 200
+        });
+    }
+
+    /// Types all commands of a page.
+    fn read(&mut self, page: &'static str) -> usize {
+        let mut ran = 0;
+        for line in blocks(page, "sh").into_iter().flat_map(str::lines) {
+            ran += 1;
+            // What asks the gateway for the key it was just made must wait for it to be known.
+            if let Some((_, rest)) = line.split_once("DOORWARD_KEY=$(") {
+                let (make, then) = rest.split_once(") ").unwrap();
+                let key = self.run(make);
+                self.show(&key);
+                self.run(&format!("DOORWARD_KEY={key} {then}"));
+                continue;
+            }
+            let told = self.run(line);
+            if line.starts_with("doorward keys create") {
+                self.id = told[4..16].to_owned();
+                if line.contains("--admin") {
+                    self.show(&told);
+                    self.key = told;
+                }
+            }
+        }
+        ran
+    }
+}
+
+#[test]
+fn the_page_on_keys_works() {
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(KEYS), 13);
+}
+
+#[test]
+fn the_page_on_openid_providers_works() {
+    let issuer = Issuer::start();
+    let config =
+        format!("identity: {{issuers: {{test: {{issuer: '{}'}}}}}}\n{SERVERS}", issuer.url);
+    let mut reader = Reader::new(&config);
+    assert_eq!(reader.read(OPENID), 2);
+}
+
+#[test]
+fn the_page_on_policies_works() {
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(POLICIES), 12);
+}
+
+#[test]
+fn the_page_on_portals_works() {
+    let mut reader =
+        Reader::new(&format!("{SERVERS}\nportals: {{support: {{servers: [tickets]}}}}"));
+    reader.key = reader.gateway.key(&["--user", "root", "--admin"]);
+    assert_eq!(reader.read(PORTALS), 3);
+}
+
+#[test]
+fn the_examples_are_what_they_seem() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("doorward.yaml");
+    let mut configurations = 0;
+    for page in [KEYS, OPENID, POLICIES, PORTALS] {
+        for block in blocks(page, "yaml") {
+            if block.starts_with("- name") {
+                let cases: Vec<doorward_policy::Case> = serde_saphyr::from_str(block).unwrap();
+                assert!(!cases.is_empty());
+                continue;
+            }
+            configurations += 1;
+            std::fs::write(&file, block).unwrap();
+            let checked = doorward().arg("check").arg(&file).output().unwrap();
+            let error = String::from_utf8_lossy(&checked.stderr);
+            assert!(checked.status.success(), "{block}\n{error}");
+        }
+        for block in blocks(page, "cedar") {
+            let files = [("page.cedar".to_owned(), block.to_owned())].into();
+            doorward_policy::PolicySet::compile(&files).unwrap();
+        }
+        for block in blocks(page, "json") {
+            serde_json::from_str::<serde_json::Value>(block).unwrap();
+        }
+    }
+    assert!(configurations >= 9, "{configurations}");
+}
