@@ -325,6 +325,13 @@ impl Gateway {
         needed
     }
 
+    /// The scopes that a client is told to ask for when it logs in.
+    pub fn asked_scopes(&self, portal: Option<&Portal>) -> BTreeSet<String> {
+        let mut scopes = self.settings().identity.scopes.clone();
+        scopes.extend(portal.map(|portal| self.first_scopes(portal)).unwrap_or_default());
+        scopes
+    }
+
     /// The scopes without which nothing can be done at a portal.
     pub fn first_scopes(&self, portal: &Portal) -> BTreeSet<String> {
         match portal {

@@ -73,6 +73,15 @@ enum Door {
     Messages,
 }
 
+impl Door {
+    fn portal(self) -> Option<Portal> {
+        match self {
+            Self::Mcp(portal) | Self::Events(portal) => Some(portal),
+            Self::Messages => None,
+        }
+    }
+}
+
 fn door(gateway: &Gateway, path: &str) -> Option<Door> {
     // Whether there is such a portal is not told before it is known who asks.
     let portal = |name: &str| {
@@ -100,10 +109,7 @@ async fn enter(gateway: Arc<Gateway>, peer: &Peer, request: Request<Incoming>) -
         Ok(caller) => caller,
         Err(refused) => {
             let path = request.uri().path();
-            let scopes = match door(&gateway, path) {
-                Some(Door::Mcp(portal) | Door::Events(portal)) => gateway.first_scopes(&portal),
-                _ => BTreeSet::new(),
-            };
+            let scopes = gateway.asked_scopes(door(&gateway, path).and_then(Door::portal).as_ref());
             return refused.response(&gateway.identity.hints(path, scopes));
         }
     };
@@ -128,11 +134,11 @@ fn metadata(gateway: &Gateway, method: &Method, path: &str) -> Response<Body> {
         return not_allowed("GET");
     }
     let portal = match door(gateway, path) {
-        Some(Door::Mcp(portal) | Door::Events(portal)) => Some(portal),
+        Some(door @ (Door::Mcp(_) | Door::Events(_))) => door.portal(),
         _ if path.is_empty() || path == "/" => None,
         _ => return nothing_here(),
     };
-    let scopes = portal.as_ref().map(|portal| gateway.first_scopes(portal)).unwrap_or_default();
+    let scopes = gateway.asked_scopes(portal.as_ref());
     match gateway.identity.metadata(path.trim_end_matches('/'), &scopes) {
         Some(metadata) => {
             let mut response = json(metadata.to_string().into());

@@ -15,6 +15,10 @@ pub struct IdentitySettings {
     /// Issuers of tokens, by a name of one's own. A user of an issuer is `<name>:<subject>`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub issuers: BTreeMap<String, IssuerSettings>,
+    /// OAuth scopes that clients are told to ask for when they log in, beside those that servers,
+    /// tools and portals need. Some providers give no access without any.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub scopes: BTreeSet<String>,
 }
 
 /// An OpenID provider or OAuth authorization server.
@@ -162,6 +166,13 @@ impl IdentitySettings {
     pub(super) fn problems(&self) -> Vec<(Vec<String>, String)> {
         let mut problems = Vec::new();
         let mut issuers: BTreeMap<&str, &str> = BTreeMap::new();
+        let introspecting =
+            self.issuers.iter().filter(|(_, issuer)| issuer.introspection.is_some());
+        if let Some((name, _)) = introspecting.skip(1).last() {
+            let path = ["issuers", name, "introspection"].map(str::to_owned).to_vec();
+            let why = "another issuer has it already: a token must not be shown to two";
+            problems.push((path, why.into()));
+        }
         for (name, issuer) in &self.issuers {
             let mut wrong = |key: &str, problem: String| {
                 let path = ["issuers", name, key].map(str::to_owned);

@@ -1,0 +1,101 @@
+"""A client that knows nothing but an URL, and logs in by itself: `python login.py 1|2 URL`. What it does is the SDK's
+own doing; only the browser is made here. Prints what it learnt, as JSON."""
+
+import asyncio
+import http.cookiejar
+import json
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+
+from mcp.client.auth import OAuthClientProvider
+from mcp.shared.auth import OAuthClientMetadata
+
+major, target = sys.argv[1:]
+REDIRECT = "http://127.0.0.1:7399/callback"
+told, landed = {"redirects": []}, {}
+
+
+class Kept:
+    tokens = client = None
+
+    async def get_tokens(self):
+        return self.tokens
+
+    async def set_tokens(self, tokens):
+        self.tokens = tokens
+
+    async def get_client_info(self):
+        return self.client
+
+    async def set_client_info(self, client):
+        self.client = client
+
+
+class Stop(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_):
+        return None
+
+
+def visit(url):
+    browser = urllib.request.build_opener(Stop, urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
+    for _ in range(20):
+        if url.startswith(REDIRECT):
+            return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
+        try:
+            raise SystemExit(f"{url}: no redirect: {browser.open(url).read()[:500]}")
+        except urllib.error.HTTPError as answer:
+            location = answer.headers.get("location")
+            if not location:
+                raise SystemExit(f"{url}: {answer.code} {answer.read()[:500]}") from None
+            url = urllib.parse.urljoin(url, location)
+    raise SystemExit("too many redirects")
+
+
+async def go(url):
+    told["redirects"].append(dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query)))
+    landed.update(await asyncio.to_thread(visit, url))
+
+
+async def come_back():
+    if major == "1":
+        return landed["code"], landed.get("state")
+    from mcp.shared.auth import AuthorizationCodeResult
+
+    return AuthorizationCodeResult(code=landed["code"], state=landed.get("state"), iss=landed.get("iss"))
+
+
+async def main():
+    metadata = OAuthClientMetadata(
+        client_name="tester", redirect_uris=[REDIRECT], token_endpoint_auth_method="none",
+        grant_types=["authorization_code", "refresh_token"], response_types=["code"],
+    )
+    kept = Kept()
+    auth = OAuthClientProvider(target, metadata, kept, go, come_back)
+    if major == "1":
+        from mcp import ClientSession
+        from mcp.client.streamable_http import streamablehttp_client
+
+        async with streamablehttp_client(target, auth=auth) as (read, write, _), ClientSession(read, write) as client:
+            await client.initialize()
+            await use(client)
+    else:
+        from mcp import Client
+        from mcp.client.streamable_http import streamable_http_client
+        from mcp.shared._httpx_utils import create_mcp_http_client
+
+        async with create_mcp_http_client(auth=auth) as http:
+            async with Client(streamable_http_client(target, http_client=http)) as client:
+                await use(client)
+    told["scope"] = kept.tokens.scope
+    print(json.dumps(told))
+
+
+async def use(client):
+    told["tools"] = [tool.name for tool in (await client.list_tools()).tools]
+    result = await client.call_tool("sample__add", {"a": 20, "b": 3})
+    told["sum"] = result.content[0].text
+
+
+asyncio.run(main())
