@@ -5,5 +5,6 @@
 
 pub mod backend;
 pub mod gateway;
+pub mod issuer;
 pub mod load;
 pub mod stats;

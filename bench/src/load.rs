@@ -18,6 +18,8 @@ pub struct Target {
     pub address: String,
     pub path: String,
     pub era: Era,
+    /// A token to show.
+    pub token: Option<String>,
 }
 
 /// One request, without what each connection adds.
@@ -108,9 +110,12 @@ impl Connection {
             }
             None => String::new(),
         };
+        let token = self.target.token.as_ref();
+        let token = token.map(|token| format!("authorization: Bearer {token}\r\n"));
+        let token = token.unwrap_or_default();
         format!(
             "POST {} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\naccept: application/json, \
-             text/event-stream\r\ncontent-length: {}\r\n{headers}{session}\r\n{body}",
+             text/event-stream\r\ncontent-length: {}\r\n{headers}{session}{token}\r\n{body}",
             self.target.path,
             self.target.address,
             body.len()

@@ -1,13 +1,14 @@
 //! `cargo run --release -p doorward-bench`: measures the gateway against its own backend, direct and
 //! through the gateway in one run, in all four pairings of eras.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use clap::Parser;
 use doorward_bench::backend::{self, Backend, Era};
 use doorward_bench::gateway::Gateway;
+use doorward_bench::issuer::Issuer;
 use doorward_bench::load::{Ask, Connection, Target, closed_loop, open_loop};
 use doorward_bench::stats::{Run, median};
 use serde_json::json;
@@ -108,13 +109,41 @@ async fn run(options: &Options) -> Result<(), String> {
     let list = Ask { method: "tools/list", params: json!({}) };
     for (client, server) in PAIRS {
         let upstream = if server == Era::Modern { &modern } else { &handshake };
-        let bench = Bench { options, gateway: &gateway, client, server, upstream };
+        let bench = Bench { options, gateway: &gateway, client, server, upstream, token: None };
         bench.closed("call", &small).await?;
         bench.open("call", &small).await?;
         bench.closed("call 100 KB", &large).await?;
         bench.closed("list 1000", &list).await?;
     }
+    governed(options, &program, &modern).await?;
     streams(options, &gateway, &modern).await
+}
+
+/// The same calls with a token to be checked and a hundred policies to be asked.
+async fn governed(options: &Options, program: &Path, modern: &Backend) -> Result<(), String> {
+    let issuer = Issuer::start().map_err(text)?;
+    let file = std::env::temp_dir().join(format!("doorward-bench-{}.cedar", std::process::id()));
+    std::fs::write(&file, doorward_bench::issuer::policies()).map_err(text)?;
+    let config = format!(
+        "public_url: https://bench.example\nidentity: {{ issuers: {{ bench: {{ issuer: '{}' }} }} }}\n\
+         policy: {{ files: ['{}'] }}\nservers: {{ modern: {{ url: {} }} }}\n",
+        issuer.url,
+        file.display(),
+        modern.url()
+    );
+    let gateway = Gateway::start(program, &config)?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let token = Some(issuer.token("https://bench.example")?);
+    let (client, server) = (Era::Modern, Era::Modern);
+    let bench = Bench { options, gateway: &gateway, client, server, upstream: modern, token };
+    let small = Ask::tool("echo", &json!({ "text": "hello" }));
+    let done = async {
+        bench.closed("call+JWT", &small).await?;
+        bench.open("call+JWT", &small).await
+    };
+    let done = done.await;
+    let _ = std::fs::remove_file(&file);
+    done
 }
 
 struct Bench<'a> {
@@ -123,13 +152,14 @@ struct Bench<'a> {
     client: Era,
     server: Era,
     upstream: &'a Backend,
+    token: Option<String>,
 }
 
 impl Bench<'_> {
     /// The direct client speaks what the server speaks; nothing else can be done without a gateway.
     fn direct(&self) -> Target {
         let address = self.upstream.address.to_string();
-        Target { address, path: "/mcp".into(), era: self.server }
+        Target { address, path: "/mcp".into(), era: self.server, token: None }
     }
 
     fn through(&self) -> Target {
@@ -137,6 +167,7 @@ impl Bench<'_> {
             address: self.gateway.address.clone(),
             path: format!("/mcp/{}", name(self.server)),
             era: self.client,
+            token: self.token.clone(),
         }
     }
 
@@ -219,8 +250,8 @@ impl Bench<'_> {
 
 /// Streams that only listen: what they cost, and how fast a change reaches them all.
 async fn streams(options: &Options, gateway: &Gateway, upstream: &Backend) -> Result<(), String> {
-    let target =
-        Target { address: gateway.address.clone(), path: "/mcp/modern".into(), era: Era::Modern };
+    let (address, path) = (gateway.address.clone(), "/mcp/modern".into());
+    let target = Target { address, path, era: Era::Modern, token: None };
     let before = gateway.usage();
     let mut open = Vec::new();
     for _ in 0..options.streams {

@@ -19,7 +19,7 @@ use crate::catalog::ToolEntry;
 use crate::gateway::Gateway;
 use crate::identity::{Caller, Grant, Principal};
 use crate::pattern::matches;
-use crate::settings::{Explain, Settings};
+use crate::settings::{CredentialSettings, Explain, Settings};
 use crate::upstream::Server;
 
 /// The policies in force, and how they are asked.
@@ -113,7 +113,7 @@ impl Asking<'_> {
             door: self.door.as_str().into(),
             portal: self.portal.name().into(),
             authentication: principal.grant.authentication().into(),
-            credential: "static".into(),
+            credential: String::new(),
         }
     }
 }
@@ -162,12 +162,28 @@ impl Gateway {
                 Grant::Token { .. } | Grant::Certificate => Decision::denied(Code::NotPermitted),
             };
         };
+        let mut context = asking.context(&policies, arguments);
+        context.credential = self.credential_mode(&target.server).into();
         set.decide(&Request {
             principal: asking.caller.principal.who.clone(),
             action,
             target: target.clone(),
-            context: asking.context(&policies, arguments),
+            context,
         })
+    }
+
+    /// What a server is shown, in a word.
+    fn credential_mode(&self, server: &str) -> &'static str {
+        let server = self.server(server);
+        match server.as_ref().map(|server| &server.settings) {
+            Some(settings) => match &settings.credential {
+                Some(CredentialSettings::Basic(_)) => "static",
+                Some(CredentialSettings::Client(_)) => "client",
+                None if settings.headers.is_empty() => "none",
+                None => "static",
+            },
+            None => "none",
+        }
     }
 
     /// Whether there is a way in which this caller may do this.

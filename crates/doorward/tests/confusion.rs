@@ -37,8 +37,12 @@ fn a_thousand_calls_with_one_id_each_get_their_own_answer() {
         for number in 0..40 {
             let era = if number % 2 == 0 { Era::Modern } else { Era::Handshake };
             let server = if number % 4 < 2 { "modern" } else { "old" };
-            let target =
-                Target { address: gateway.address.clone(), path: format!("/mcp/{server}"), era };
+            let target = Target {
+                address: gateway.address.clone(),
+                path: format!("/mcp/{server}"),
+                era,
+                token: None,
+            };
             clients.push(tokio::spawn(async move {
                 let mut connection = Connection::open(&target).await.unwrap();
                 for round in 0..25 {

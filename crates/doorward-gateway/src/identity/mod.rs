@@ -24,6 +24,8 @@ use http::{HeaderMap, Uri};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
+pub use issuer::metadata_urls;
+
 pub use challenge::{Hints, Refused, Unavailable};
 pub use lease::Lease;
 pub use metadata::{Resources, WELL_KNOWN};

@@ -2,6 +2,7 @@
 //!
 //! The binary reads files into these types; the gateway only ever sees values that were checked.
 
+mod credential;
 mod identity;
 mod limits;
 mod policy;
@@ -17,6 +18,7 @@ use doorward_mcp::names;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use credential::{Basic, ClientCredentials, CredentialSettings};
 pub use identity::{
     Algorithm, Claims, Directory, Group, IdentitySettings, Introspection, IssuerSettings, Member,
     is_trustworthy,
@@ -113,6 +115,9 @@ pub struct ServerSettings {
     /// `${env:NAME}` or `${file:PATH}`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Secret>,
+    /// How the gateway shows the server who it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub credential: Option<CredentialSettings>,
     /// The program to start, speaking over its standard input and output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
@@ -362,6 +367,15 @@ impl ServerSettings {
             }
             if http::HeaderValue::try_from(value.expose()).is_err() {
                 problems.push(("headers", format!("the value of '{name}' is no header value")));
+            }
+        }
+        if let Some(credential) = &self.credential {
+            problems.extend(credential.problems().into_iter().map(|why| ("credential", why)));
+            if self.url.is_none() {
+                problems.push(("credential", "only servers with 'url' take a credential".into()));
+            }
+            if self.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization")) {
+                problems.push(("credential", "'headers' has an Authorization already".into()));
             }
         }
         if self.url.is_none() && !self.headers.is_empty() {

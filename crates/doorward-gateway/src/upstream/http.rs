@@ -9,12 +9,15 @@ use doorward_mcp::error::Kind;
 use doorward_mcp::json::Names;
 use doorward_mcp::message::{is_batch, split_batch};
 use doorward_mcp::{Message, Object, Revision, headers, method, sse};
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+};
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 
 pub use super::clients::{Clients, Incoming, trusted};
+use super::credential::Credential;
 use crate::call::Failure;
 use crate::gather::Gathered;
 use crate::settings::{Limits, ServerSettings};
@@ -30,6 +33,7 @@ pub struct Endpoint {
 struct Target {
     clients: Arc<Clients>,
     headers: HeaderMap,
+    credential: Option<Credential>,
     bounds: Bounds,
 }
 
@@ -88,7 +92,11 @@ impl Endpoint {
             value.set_sensitive(true);
             headers.insert(HeaderName::try_from(name).ok()?, value);
         }
-        let target = Target { clients, headers, bounds: Bounds::new(limits) };
+        let credential = match &settings.credential {
+            Some(credential) => Some(Credential::new(credential, settings.url.as_ref()?)?),
+            None => None,
+        };
+        let target = Target { clients, headers, credential, bounds: Bounds::new(limits) };
         Some(Self { uri, target: Arc::new(target) })
     }
 
@@ -125,6 +133,32 @@ impl Endpoint {
         extra: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, Failure> {
+        let Some(credential) = &self.target.credential else {
+            let request = self.request(method, accept, extra, body);
+            return self.target.clients.send(request).await;
+        };
+        let shown = credential.show().await?;
+        let again = extra.clone();
+        let mut request = self.request(method.clone(), accept, extra, body.clone());
+        request.headers_mut().insert(AUTHORIZATION, shown.clone());
+        let response = self.target.clients.send(request).await?;
+        // What was refused for its credential was not done: it may be asked again with another.
+        if response.status() != StatusCode::UNAUTHORIZED || !credential.refused(&shown) {
+            return Ok(response);
+        }
+        let shown = credential.show().await?;
+        let mut request = self.request(method, accept, again, body);
+        request.headers_mut().insert(AUTHORIZATION, shown);
+        self.target.clients.send(request).await
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        accept: &'static str,
+        extra: HeaderMap,
+        body: Bytes,
+    ) -> Request<Full<Bytes>> {
         let with_body = method == Method::POST;
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
@@ -138,7 +172,7 @@ impl Endpoint {
         if with_body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
-        self.target.clients.send(request).await
+        request
     }
 }
 

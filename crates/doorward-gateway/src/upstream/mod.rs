@@ -8,6 +8,7 @@ mod awaited;
 mod calls;
 mod clients;
 mod connections;
+mod credential;
 mod event_stream;
 pub mod exchange;
 mod handshake;
@@ -220,7 +221,8 @@ impl Server {
         shared: Arc<Shared>,
         generation: Arc<AtomicU64>,
     ) -> Arc<Self> {
-        Self::build(name, settings, shared, generation, false)
+        let endpoint = Endpoint::new(shared.http.clone(), &settings, &shared.limits);
+        Self::build(name, settings, shared, generation, endpoint, false)
     }
 
     fn build(
@@ -228,12 +230,13 @@ impl Server {
         settings: ServerSettings,
         shared: Arc<Shared>,
         generation: Arc<AtomicU64>,
+        endpoint: Option<Endpoint>,
         handshake_only: bool,
     ) -> Arc<Self> {
         Arc::new_cyclic(|this| Self {
             handshake_only,
             name: name.into(),
-            endpoint: Endpoint::new(shared.http.clone(), &settings, &shared.limits),
+            endpoint,
             metrics: shared.metrics.server(name),
             settings,
             shared,

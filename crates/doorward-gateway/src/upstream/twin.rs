@@ -63,6 +63,8 @@ impl Server {
             self.settings.clone(),
             self.shared.clone(),
             self.generation.clone(),
+            // The same, with the same credential.
+            self.endpoint.clone(),
             true,
         );
         match twin.contact().await {

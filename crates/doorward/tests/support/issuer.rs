@@ -142,6 +142,9 @@ struct State {
     opaque: Mutex<Value>,
     fetches: AtomicUsize,
     introspections: AtomicUsize,
+    /// What the token endpoint was asked: `Authorization` and form; and what it answers.
+    asked: Mutex<Vec<(String, String)>>,
+    granted: Mutex<Value>,
     /// Whatever is asked for outside the known paths.
     strange: Mutex<Vec<String>>,
 }
@@ -163,6 +166,8 @@ impl Issuer {
             opaque: Mutex::new(json!({ "active": false })),
             fetches: AtomicUsize::new(0),
             introspections: AtomicUsize::new(0),
+            asked: Mutex::default(),
+            granted: Mutex::new(json!({ "error": "invalid_client" })),
             strange: Mutex::default(),
         });
         let (served, own) = (state.clone(), url.clone());
@@ -185,6 +190,16 @@ impl Issuer {
 
     pub fn says(&self, answer: Value) {
         *self.state.opaque.lock().unwrap() = answer;
+    }
+
+    /// What the token endpoint answers from now on.
+    pub fn grants(&self, answer: Value) {
+        *self.state.granted.lock().unwrap() = answer;
+    }
+
+    /// What the token endpoint was asked: `Authorization` and form.
+    pub fn asked(&self) -> Vec<(String, String)> {
+        self.state.asked.lock().unwrap().clone()
     }
 
     /// How often the keys were fetched.
@@ -238,11 +253,16 @@ fn answer(mut stream: TcpStream, state: &State, url: &str) {
         return;
     }
     let path = line.split(' ').nth(1).unwrap_or_default().to_owned();
-    let mut length = 0;
+    let (mut length, mut authorization) = (0, String::new());
     loop {
         let mut header = String::new();
         if reader.read_line(&mut header).is_err() || header.trim().is_empty() {
             break;
+        }
+        if let Some((name, value)) = header.split_once(':')
+            && name.eq_ignore_ascii_case("authorization")
+        {
+            authorization = value.trim().to_owned();
         }
         let header = header.to_ascii_lowercase();
         if let Some(value) = header.strip_prefix("content-length:") {
@@ -255,6 +275,7 @@ fn answer(mut stream: TcpStream, state: &State, url: &str) {
         "/.well-known/openid-configuration" => Some(json!({
             "issuer": url, "jwks_uri": format!("{url}/jwks"),
             "introspection_endpoint": format!("{url}/introspect"),
+            "token_endpoint": format!("{url}/token"),
         })),
         "/jwks" => {
             state.fetches.fetch_add(1, Ordering::SeqCst);
@@ -263,6 +284,11 @@ fn answer(mut stream: TcpStream, state: &State, url: &str) {
         "/introspect" => {
             state.introspections.fetch_add(1, Ordering::SeqCst);
             Some(state.opaque.lock().unwrap().clone())
+        }
+        "/token" => {
+            let form = String::from_utf8_lossy(&body).into_owned();
+            state.asked.lock().unwrap().push((authorization, form));
+            Some(state.granted.lock().unwrap().clone())
         }
         other => {
             state.strange.lock().unwrap().push(other.to_owned());
