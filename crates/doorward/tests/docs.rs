@@ -12,6 +12,7 @@ use support::issuer::Issuer;
 use support::{Gateway, doorward, store_in, wait_for};
 
 const KEYS: &str = include_str!("../../../docs/keys.md");
+const CREDENTIALS: &str = include_str!("../../../docs/credentials.md");
 const OPENID: &str = include_str!("../../../docs/openid.md");
 const POLICIES: &str = include_str!("../../../docs/policies.md");
 const PORTALS: &str = include_str!("../../../docs/portals.md");
@@ -122,11 +123,17 @@ fn the_page_on_portals_works() {
 }
 
 #[test]
+fn the_page_on_credentials_works() {
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(CREDENTIALS), 2);
+}
+
+#[test]
 fn the_examples_are_what_they_seem() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("doorward.yaml");
     let mut configurations = 0;
-    for page in [KEYS, OPENID, POLICIES, PORTALS] {
+    for page in [KEYS, OPENID, POLICIES, PORTALS, CREDENTIALS] {
         for block in blocks(page, "yaml") {
             if block.starts_with("- name") {
                 let cases: Vec<doorward_policy::Case> = serde_saphyr::from_str(block).unwrap();
