@@ -1,6 +1,7 @@
 //! Listeners: connections accepted up to a bound, slow ones cut off, all of them ended gracefully.
 
 mod endless;
+mod http2;
 
 use std::future::poll_fn;
 use std::io;
@@ -109,7 +110,11 @@ where
                     // Checked during the handshake; here it is only read.
                     let certificate = shown.and_then(<[_]>::first).map(|shown| names(shown).into());
                     let peer = Peer { certificate, ..peer };
-                    connection(stream, peer, door, handler, place).await;
+                    if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
+                        http2::connection(stream, peer, door, handler, place).await;
+                    } else {
+                        connection(stream, peer, door, handler, place).await;
+                    }
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "a client's TLS handshake failed"),
                 Err(_) => tracing::debug!("a client's TLS handshake took too long"),

@@ -46,7 +46,7 @@ impl Tls {
             Some(path) => builder.with_client_cert_verifier(verifier(path)?),
         };
         let mut config = builder.with_cert_resolver(shown.clone());
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let following = tokio::spawn(follow(shown, files.clone(), stamp));
         let spoken = Spoken { config: Arc::new(config), names };
         Ok(Self { spoken, _following: AbortOnDropHandle::new(following) })

@@ -1,0 +1,74 @@
+//! HTTP/2, for clients that choose it during the TLS handshake (RFC 9113): many requests over one
+//! connection.
+
+use std::time::Duration;
+
+use http::header::HOST;
+use http::{HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Answering, Door, Unstuck, Written};
+use crate::identity::Peer;
+
+/// Requests of one connection that are answered at the same time.
+const STREAMS: u32 = 256;
+/// How long a client may leave a sign of life unanswered.
+const ALIVE: Duration = Duration::from_secs(20);
+
+pub async fn connection<S, H, A, B>(
+    stream: S,
+    peer: Peer,
+    door: Door,
+    handler: H,
+    place: OwnedSemaphorePermit,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    H: Fn(Peer, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Response<B>> + Send + 'static,
+    B: Answering<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
+        + Send
+        + 'static,
+{
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        name_host(&mut request);
+        let answer = handler(peer.clone(), request);
+        async move { Ok::<_, std::convert::Infallible>(answer.await) }
+    });
+    let written = std::sync::Arc::new(Written::default());
+    let io = TokioIo::new(Unstuck::new(stream, door.timeouts.write.0, written));
+    let limit = u32::try_from(door.limits.headers.0).unwrap_or(u32::MAX);
+    let connection = http2::Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .max_header_list_size(limit)
+        .keep_alive_interval(door.timeouts.keep_alive.0)
+        .keep_alive_timeout(ALIVE)
+        .serve_connection(io, service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = &mut connection => ended,
+        () = door.closing.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a client's connection ended");
+    }
+    drop(place);
+}
+
+/// What HTTP/1.1 says in `Host`, HTTP/2 says elsewhere; all that follows looks at `Host`. Where both are
+/// there and differ, both stay, and the request is refused.
+fn name_host(request: &mut Request<Incoming>) {
+    let Some(authority) = request.uri().authority() else { return };
+    let Ok(named) = HeaderValue::try_from(authority.as_str()) else { return };
+    if request.headers().get(HOST) != Some(&named) {
+        request.headers_mut().append(HOST, named);
+    }
+}

@@ -1,0 +1,200 @@
+//! HTTP/2: calls, streams and refusals are what they are over HTTP/1.1.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
+
+mod support;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::{Value, json};
+use support::Gateway;
+use support::client::Modern;
+use support::issuer::{Issuer, now, unsigned};
+use tokio::time::timeout;
+
+fn made(file: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/tls").join(file)
+}
+
+fn start(more: &str) -> Gateway {
+    let (cert, key) = (made("first.pem"), made("first.key"));
+    Gateway::start(&format!(
+        "tls: {{cert: {}, key: {}}}\nservers: {{sample: {{sample: true}}}}\n{more}",
+        cert.display(),
+        key.display()
+    ))
+}
+
+/// One connection, over which all of a test goes.
+struct Client {
+    sender: SendRequest<Full<Bytes>>,
+    modern: Modern,
+}
+
+impl Client {
+    async fn connect(gateway: &Gateway) -> Self {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_file(made("ca.pem")).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        let socket = tokio::net::TcpStream::connect(&gateway.address).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        let name = ServerName::try_from("localhost").unwrap();
+        let tls = connector.connect(name, socket).await.unwrap();
+        assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+        let (sender, connection) =
+            handshake(TokioExecutor::new(), TokioIo::new(tls)).await.unwrap();
+        tokio::spawn(connection);
+        Self { sender, modern: Modern::new(gateway, "/mcp") }
+    }
+
+    async fn send(&self, host: &str, body: &Value, more: &[(&str, &str)]) -> Response<Incoming> {
+        let mut request = Request::post(format!("https://{host}/mcp"))
+            .header("content-type", "application/json")
+            .header("accept", "application/json, text/event-stream");
+        for (name, value) in Modern::headers(body) {
+            request = request.header(name, value);
+        }
+        for (name, value) in more {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.to_string().into())).unwrap();
+        self.sender.clone().send_request(request).await.unwrap()
+    }
+
+    async fn ask(&self, body: &Value, more: &[(&str, &str)]) -> (StatusCode, HeaderMap, Value) {
+        let (head, body) = self.send("localhost", body, more).await.into_parts();
+        let text = body.collect().await.unwrap().to_bytes();
+        (head.status, head.headers, serde_json::from_slice(&text).unwrap_or_default())
+    }
+
+    fn add(&self) -> Value {
+        let params = json!({ "name": "sample__add", "arguments": { "a": 20, "b": 3 } });
+        self.modern.body("tools/call", params)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_calls_and_a_stream_share_a_connection() {
+    let gateway = start("");
+    let client = Arc::new(Client::connect(&gateway).await);
+    let listen = client.modern.body(
+        "subscriptions/listen",
+        json!({ "notifications": { "resourceSubscriptions": ["sample+sample://clock"] } }),
+    );
+    let mut stream = client.send("localhost", &listen, &[]).await.into_body();
+    let all: Vec<_> = (0..100)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.ask(&client.add(), &[]).await.2 })
+        })
+        .collect();
+    for one in all {
+        assert_eq!(one.await.unwrap()["result"]["content"][0]["text"], "23");
+    }
+    let mut told = String::new();
+    while !told.contains("notifications/resources/updated") {
+        let frame = timeout(support::PATIENCE, stream.frame()).await.unwrap().unwrap().unwrap();
+        told.push_str(&String::from_utf8_lossy(frame.data_ref().unwrap()));
+    }
+    assert!(told.contains("notifications/subscriptions/acknowledged"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosts_and_origins_are_checked() {
+    let gateway = start("");
+    let client = Client::connect(&gateway).await;
+    let add = client.add();
+    for (host, more, status) in [
+        ("localhost", vec![], 200),
+        ("evil.example", vec![], 403),
+        ("localhost", vec![("host", "evil.example")], 403),
+        ("evil.example", vec![("host", "localhost")], 403),
+        ("localhost", vec![("origin", "https://evil.example")], 403),
+    ] {
+        assert_eq!(client.send(host, &add, &more).await.status(), status, "{host} {more:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_refused_as_over_http_1() {
+    let issuer = Issuer::start();
+    let gateway = start(&format!(
+        "public_url: https://gw.example\nidentity: {{issuers: {{test: {{issuer: '{}', leeway: 0s}}}}}}\npolicy: {{files: [open.cedar]}}",
+        issuer.url
+    ));
+    let client = Client::connect(&gateway).await;
+    let add = client.add();
+    let resource = "https://gw.example/mcp";
+    let metadata =
+        "resource_metadata=\"https://gw.example/.well-known/oauth-protected-resource/mcp\"";
+    let bearer = |token: String| format!("Bearer {token}");
+    let good = bearer(issuer.token(resource));
+    assert_eq!(
+        client.ask(&add, &[("authorization", &good)]).await.2["result"]["content"][0]["text"],
+        "23"
+    );
+    let with = |changes: Value| bearer(issuer.token_with(resource, changes));
+    for (what, shown, status, error) in [
+        ("nothing", None, 401, ""),
+        ("another scheme", Some("Basic YTpi".to_owned()), 401, ""),
+        ("rubbish", Some("Bearer x y".to_owned()), 400, "error=\"invalid_request\", "),
+        ("expired", Some(with(json!({ "exp": now() - 60 }))), 401, "error=\"invalid_token\", "),
+        (
+            "for another",
+            Some(with(json!({ "aud": "https://gw.example/mcp/sample" }))),
+            401,
+            "error=\"invalid_token\", ",
+        ),
+        (
+            "of another",
+            Some(with(json!({ "iss": "https://evil.example" }))),
+            401,
+            "error=\"invalid_token\", ",
+        ),
+        (
+            "unsigned",
+            Some(bearer(unsigned(&json!({ "alg": "none" }), &issuer.claims(resource)))),
+            401,
+            "error=\"invalid_token\", ",
+        ),
+    ] {
+        let headers: Vec<_> = shown.iter().map(|shown| ("authorization", shown.as_str())).collect();
+        let (came, head, _) = client.ask(&add, &headers).await;
+        let challenge = head.get("www-authenticate").unwrap().to_str().unwrap();
+        assert_eq!(
+            (came.as_u16(), challenge),
+            (status, format!("Bearer {error}{metadata}").as_str()),
+            "{what}"
+        );
+    }
+    // Twice, in one request.
+    let (came, ..) = client.ask(&add, &[("authorization", &good), ("authorization", &good)]).await;
+    assert_eq!(came, 400);
+    // A stream ends with its token, and the connection goes on.
+    let short = with(json!({ "exp": now() + 2 }));
+    let listen = client
+        .modern
+        .body("subscriptions/listen", json!({ "notifications": { "toolsListChanged": true } }));
+    let mut stream =
+        client.send("localhost", &listen, &[("authorization", &short)]).await.into_body();
+    let ended = async { while let Some(Ok(_)) = stream.frame().await {} };
+    timeout(Duration::from_secs(8), ended).await.unwrap();
+    assert_eq!(client.ask(&add, &[("authorization", &short)]).await.0, 401);
+    assert_eq!(client.ask(&add, &[("authorization", &good)]).await.0, 200);
+}
