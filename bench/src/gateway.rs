@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// A running gateway; ended when dropped.
@@ -24,7 +25,10 @@ pub struct Usage {
 impl Gateway {
     /// Starts a gateway with a configuration, on ports of the system's choice.
     pub fn start(program: &Path, config: &str) -> Result<Self, String> {
-        let file = std::env::temp_dir().join(format!("doorward-bench-{}.yaml", std::process::id()));
+        static COUNT: AtomicUsize = AtomicUsize::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("doorward-bench-{}-{number}.yaml", std::process::id());
+        let file = std::env::temp_dir().join(name);
         std::fs::write(&file, config).map_err(|error| error.to_string())?;
         let mut child = Command::new(program)
             .args([

@@ -142,6 +142,7 @@ async fn governed(options: &Options, program: &Path, modern: &Backend) -> Result
         bench.open("call+JWT", &small).await
     };
     let done = done.await;
+    drop(gateway);
     let _ = std::fs::remove_file(&file);
     done
 }

@@ -329,14 +329,14 @@ impl Gateway {
         let Some((server, own)) = self.named(&call.portal, member == "uri", &name) else {
             return needed;
         };
-        if !self.sees(call, &server).await {
-            return needed;
-        }
-        needed.extend(server.settings.scopes.iter().cloned());
+        let mut more = server.settings.scopes.clone();
         for (pattern, known) in &server.settings.tools {
             if pattern.matches(&own) {
-                needed.extend(known.scopes.iter().cloned());
+                more.extend(known.scopes.iter().cloned());
             }
+        }
+        if !more.is_subset(&needed) && self.sees(call, &server).await {
+            needed.extend(more);
         }
         needed
     }

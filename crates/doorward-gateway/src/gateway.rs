@@ -14,6 +14,7 @@ use doorward_mcp::{Era, Object, Revision, RpcError, Value, capabilities, meta};
 use doorward_policy::{Action, Target, TargetKind};
 use doorward_store::Store;
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -38,6 +39,9 @@ const SERVER_PATIENCE: Duration = Duration::from_secs(5);
 /// How long what the gateway says of itself may be kept.
 const DISCOVER_TTL_MS: u64 = 60_000;
 
+/// Who sees which portal: so many are remembered.
+const MOST_SEEN: usize = 4096;
+
 /// What the items of the four lists are.
 const TARGETS: [TargetKind; 4] =
     [TargetKind::Tool, TargetKind::Prompt, TargetKind::Resource, TargetKind::Resource];
@@ -54,6 +58,8 @@ pub struct Gateway {
     snapshots: Snapshots,
     settings: ArcSwap<Settings>,
     portals: ArcSwap<Selections>,
+    /// Who sees which portal, by all that it depends on but the catalogue, whose count it has.
+    seen_portals: Mutex<HashMap<Vec<u8>, (bool, u64)>>,
     pub identity: Identity,
     pub kept: Kept,
     policies: ArcSwap<Policies>,
@@ -96,6 +102,7 @@ impl Gateway {
             servers: ArcSwap::default(),
             snapshots: Snapshots::default(),
             portals: ArcSwap::default(),
+            seen_portals: Mutex::default(),
             identity: Identity::default(),
             kept: Kept::new(store),
             policies: ArcSwap::from_pointee(Policies::new(None, String::new(), &settings)),
@@ -330,8 +337,29 @@ impl Gateway {
         seen
     }
 
-    /// Whether a portal is there for a caller.
+    /// Whether a portal is there for a caller. Asked for each of their calls, and remembered as long as
+    /// nothing changes that it depends on.
     pub async fn sees_portal(&self, call: &Call) -> bool {
+        let generation = self.snapshots.generation();
+        let Some(mut key) = self.view_key(&call.asking()) else {
+            return self.find_portal(call).await;
+        };
+        key.push(b' ');
+        key.extend_from_slice(call.portal.name().as_bytes());
+        let remembered = self.seen_portals.lock().get(&key).copied();
+        if let Some((sees, _)) = remembered.filter(|(_, of)| *of == generation) {
+            return sees;
+        }
+        let sees = self.find_portal(call).await;
+        let mut seen = self.seen_portals.lock();
+        if seen.len() >= MOST_SEEN {
+            seen.clear();
+        }
+        seen.insert(key, (sees, generation));
+        sees
+    }
+
+    async fn find_portal(&self, call: &Call) -> bool {
         match &call.portal {
             Portal::Merged => true,
             Portal::Server(name) => match self.server(name) {

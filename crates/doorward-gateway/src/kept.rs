@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 
 use crate::access::Policies;
 use crate::gateway::Gateway;
+use crate::identity::LOCAL;
 use crate::portals::{Selection, Selections};
 
 /// How often the store is looked at: a revoked key fails within a second.
@@ -23,6 +24,7 @@ pub struct Kept {
     store: Option<Store>,
     revision: AtomicI64,
     people: Mutex<Vec<Entry>>,
+    keys: Mutex<Vec<Key>>,
     portals: Mutex<Vec<StoredPortal>>,
     /// The store could not be read the last time.
     unreadable: AtomicBool,
@@ -76,8 +78,8 @@ impl Gateway {
     pub async fn look_at_store(&self, anew: bool) -> Result<(), Error> {
         let Some(store) = &self.kept.store else {
             if anew {
-                self.take_identity(None);
                 self.take_policies(None).await;
+                self.take_identity();
             }
             return Ok(());
         };
@@ -92,7 +94,8 @@ impl Gateway {
         self.take_portals();
         *self.kept.people.lock() = people;
         self.take_policies(policies).await;
-        self.take_identity(Some(keys));
+        *self.kept.keys.lock() = keys;
+        self.take_identity();
         self.kept.revision.store(revision, Ordering::Release);
         Ok(())
     }
@@ -133,10 +136,14 @@ impl Gateway {
         }
     }
 
-    fn take_identity(&self, keys: Option<Vec<Key>>) {
-        let people = self.kept.people.lock();
+    fn take_identity(&self) {
         let closed = self.policies().set.is_some();
-        self.identity.take(&self.settings(), &people, keys, closed);
+        let (people, keys) = (self.kept.people.lock(), self.kept.keys.lock());
+        if self.identity.take(&self.settings(), &people, &keys, closed) {
+            // What was opened while nobody had to authenticate does not stay open.
+            self.sessions.end_all_of(LOCAL);
+            self.shared.switchboard.close_principal(LOCAL);
+        }
     }
 
     /// The portals of the store, and before them those of the configuration.
@@ -164,7 +171,7 @@ impl Gateway {
     /// Takes the identity part of new settings.
     pub(crate) fn settings_changed(&self) {
         self.take_portals();
-        self.take_identity(None);
+        self.take_identity();
     }
 
     /// Looks at the store again and again, until the gateway closes.

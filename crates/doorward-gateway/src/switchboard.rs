@@ -210,6 +210,11 @@ impl Switchboard {
         });
     }
 
+    /// Ends the listening of a principal.
+    pub fn close_principal(&self, principal: &str) {
+        self.cut(|entry| *entry.principal == *principal);
+    }
+
     /// Ends all listening: the gateway shuts down.
     pub fn close(&self) {
         self.cut(|_| true);

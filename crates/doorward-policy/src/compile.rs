@@ -44,6 +44,7 @@ pub(crate) struct Compiled {
     pub policy: Policy,
     pub arguments: Members,
     pub deciding: Deciding,
+    pub looks_at_address: bool,
 }
 
 impl PolicySet {
@@ -169,13 +170,12 @@ fn read(
         let reason = policy.annotation(REASON).filter(|text| !text.is_empty());
         let reason = reason.map(str::to_owned);
         let text = policy.to_string();
-        about.insert(
-            id.clone(),
-            About { file: file.into(), line, effect, reason: reason.clone(), text },
-        );
+        let looks_at_address = text.contains("address");
         let deciding = Deciding { id: id.clone(), effect, reason };
-        let policy = policy.new_id(PolicyId::new(id));
-        compiled.push(Compiled { policy, arguments, deciding });
+        let policy = policy.new_id(PolicyId::new(id.clone()));
+        let reason = deciding.reason.clone();
+        compiled.push(Compiled { policy, arguments, deciding, looks_at_address });
+        about.insert(id, About { file: file.into(), line, effect, reason, text });
     }
 }
 

@@ -149,7 +149,8 @@ impl PolicySet {
                 return Decision::without_policies(Code::ArgumentType, why);
             }
         };
-        let parts = self.known.entities(request).zip(context(&request.context, given));
+        let context = context(&request.context, given, slice.looks_at_address);
+        let parts = self.known.entities(request).zip(context);
         let Some((made, context)) = parts else {
             return Decision::without_policies(
                 Code::PolicyError,

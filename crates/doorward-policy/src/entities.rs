@@ -217,7 +217,11 @@ fn target(target: &Target, all: &mut Vec<Entity>) -> Option<()> {
 }
 
 /// The context, with the arguments as they were made of the call's, or unknown.
-pub(crate) fn context(context: &Context, arguments: Value) -> Option<cedar_policy::Context> {
+pub(crate) fn context(
+    context: &Context,
+    arguments: Value,
+    with_address: bool,
+) -> Option<cedar_policy::Context> {
     let text = |text: &str| Value::new_string(text.to_owned());
     let time = &context.time;
     let time = Value::new_record([
@@ -245,7 +249,7 @@ pub(crate) fn context(context: &Context, arguments: Value) -> Option<cedar_polic
     if let Some(agent) = &context.agent {
         pairs.push(("agent".to_owned(), Value::new_entity_uid(uid(&AGENT, agent))));
     }
-    if let Some(address) = &context.address {
+    if let Some(address) = context.address.as_ref().filter(|_| with_address) {
         pairs.push(("address".to_owned(), Value::new_ip(address.to_string())));
     }
     cedar_policy::Context::from_pairs(pairs).ok()

@@ -46,6 +46,8 @@ pub(crate) struct Slice {
     pub policies: Cedar,
     /// The arguments these look at.
     pub arguments: Members,
+    /// Whether any looks at the address, which takes longer to make than to look at.
+    pub looks_at_address: bool,
     /// What is told of each when it decides.
     deciding: HashMap<PolicyId, Deciding>,
 }
@@ -106,8 +108,12 @@ impl Slices {
     }
 
     fn make(&self, key: &Key) -> Slice {
-        let mut slice =
-            Slice { policies: Cedar::new(), arguments: Members::new(), deciding: HashMap::new() };
+        let mut slice = Slice {
+            policies: Cedar::new(),
+            arguments: Members::new(),
+            deciding: HashMap::new(),
+            looks_at_address: false,
+        };
         let Some(places) = self.about.get(&key.action) else { return slice };
         let of = |uid: &Option<EntityUid>| uid.as_ref().and_then(|uid| places.one.get(uid));
         let both = if key.server == key.target { None } else { of(&key.server) };
@@ -121,6 +127,7 @@ impl Slices {
             // Ids are unique and types agree: both were checked when the set was made.
             let _ = slice.policies.add(one.policy.clone());
             let _ = arguments::join(&mut slice.arguments, &one.arguments);
+            slice.looks_at_address |= one.looks_at_address;
             slice.deciding.insert(one.policy.id().clone(), one.deciding.clone());
         }
         slice

@@ -348,7 +348,7 @@ pub struct Explain {
     /// The portal it comes through
     #[arg(long, value_name = "PORTAL")]
     pub through: Option<String>,
-    /// When, as `mon 09:30` [default: now, in the configured zone]
+    /// When, as `mon 09:30` [default: now]
     #[arg(long, value_name = "TIME")]
     pub time: Option<String>,
     /// Arguments: name=value, the value as JSON where it is JSON

@@ -22,8 +22,15 @@ fn the_first_key_closes_every_door() {
     let open_client = Modern::new(&gateway, "/mcp");
     assert_eq!(open_client.call("sample__add", json!({ "a": 1, "b": 2 })).text(), "3");
     assert_eq!(gateway.get_admin("/servers").0, 200);
+    let mut listening = open_client.listen(json!({ "toolsListChanged": true }));
+    let session = Handshake::open(&gateway, "/mcp", "2025-11-25", json!({}));
+    let mut main = session.listen(None);
     let key = gateway.key(&["--user", "alice"]);
     assert!(key.starts_with("dwk_"));
+    // What was opened before does not stay open.
+    while listening.event().is_some() {}
+    while main.event().is_some() {}
+    assert_eq!(session.call(1, "sample__add", json!({ "a": 1, "b": 2 })).status, 401);
     let body = open_client.body("tools/list", json!({}));
     let wrong = format!("Bearer {}x", &key[..key.len() - 1]);
     for (authorization, status) in [
@@ -226,6 +233,20 @@ fn keys_are_rotated_with_overlap_listed_without_secrets_and_expire() {
     for key in [&old, &rotated, &short] {
         assert!(!shown.contains(&key[17..]), "a secret is shown");
     }
+}
+
+#[test]
+fn the_directory_of_the_configuration_holds_for_keys_and_is_read_again() {
+    let config = |who: &str| format!("{SAMPLE}\ndirectory: {{users: {{alice: {{{who}}}}}}}");
+    let gateway = Gateway::start(&config("teams: [support]"));
+    let key = gateway.key(&["--user", "alice"]);
+    let works =
+        || Modern::new(&gateway, "/mcp").bearing(&key).ask("tools/list", json!({})).status == 200;
+    assert!(works());
+    std::fs::write(&gateway.config, config("disabled: true")).unwrap();
+    wait_for("alice is out", || !works());
+    std::fs::write(&gateway.config, config("roles: [lead]")).unwrap();
+    wait_for("alice is back", works);
 }
 
 #[test]

@@ -146,6 +146,20 @@ impl Sessions {
         self.shared.tasks.spawn(async move { shared.parking.end_session(&id).await });
     }
 
+    /// Ends all sessions of a principal.
+    pub fn end_all_of(&self, principal: &str) {
+        let all: Vec<_> = {
+            let open = self.open.lock();
+            open.values()
+                .filter(|session| *session.opener.principal.id == *principal)
+                .cloned()
+                .collect()
+        };
+        for session in all {
+            self.end(&session);
+        }
+    }
+
     /// Ends sessions that nothing used for too long.
     pub fn sweep(&self) {
         let patience = self.shared.timeouts.session.0;

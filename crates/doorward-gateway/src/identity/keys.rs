@@ -29,11 +29,11 @@ impl KeyRing {
     }
 
     /// Takes what the store holds now. Streams of keys that are not good any more end.
-    pub fn take(&self, keys: Vec<Key>, people: &People, leases: &Leases) {
+    pub fn take(&self, keys: &[Key], people: &People, leases: &Leases) {
         let old = self.0.load_full();
         let mut held = HashMap::with_capacity(keys.len());
         for key in keys {
-            let principal = principal(&key, people);
+            let principal = principal(key, people);
             let good = principal.is_some() && key.is_valid_at(now());
             let before = old.get(&key.id.0);
             let same = before.filter(|before| {
@@ -56,7 +56,7 @@ impl KeyRing {
             if !good {
                 lease.end();
             }
-            held.insert(key.id.0.clone(), Held { key: Arc::new(key), principal, lease });
+            held.insert(key.id.0.clone(), Held { key: Arc::new(key.clone()), principal, lease });
         }
         for (id, before) in old.iter() {
             if !held.contains_key(id) {

@@ -91,7 +91,8 @@ struct Remembered {
 
 impl Identity {
     /// Takes the issuers and the directory of the configuration, and what the store holds.
-    pub fn take(&self, settings: &Settings, kept: &[Entry], keys: Option<Vec<Key>>, closed: bool) {
+    /// Returns whether it has closed just now.
+    pub fn take(&self, settings: &Settings, kept: &[Entry], keys: &[Key], closed: bool) -> bool {
         let old = self.issuers.load_full();
         let kept_as_it_is = |name: &str, settings: &IssuerSettings| {
             old.iter().find(|issuer| issuer.name == name && issuer.settings == *settings).cloned()
@@ -108,15 +109,14 @@ impl Identity {
         self.issuers.store(Arc::new(issuers));
         let people = Arc::new(People::new(&settings.directory, kept));
         self.people.store(people.clone());
-        if let Some(keys) = keys {
-            self.keys.take(keys, &people, &self.leases);
-        }
+        self.keys.take(keys, &people, &self.leases);
         self.generation.fetch_add(1, Ordering::AcqRel);
         let by_certificate = settings.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         // What was closed once is not opened by a mistake in the next configuration.
         let closed = closed || by_certificate || !self.is_open();
-        self.closed.fetch_or(closed, Ordering::AcqRel);
+        let before = self.closed.fetch_or(closed, Ordering::AcqRel);
         self.forget(gone);
+        closed && !before
     }
 
     /// Ends what hangs on tokens whose bearers are not let in any more.
