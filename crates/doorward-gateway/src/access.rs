@@ -1,6 +1,8 @@
 //! What a caller may do: what their credential is good for, and what policies say. Lists, calls,
 //! subscriptions and endpoints all ask here, so that they cannot disagree (attack T27).
 
+mod scopes;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -14,11 +16,13 @@ use jiff::Timestamp;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
+pub use self::scopes::has_scopes;
+
+use self::scopes::in_scope;
 use crate::call::{Call, Door, Portal};
 use crate::catalog::ToolEntry;
 use crate::gateway::Gateway;
 use crate::identity::{Caller, Grant, Principal};
-use crate::pattern::matches;
 use crate::settings::{CredentialSettings, Explain, Settings};
 use crate::upstream::Server;
 
@@ -177,10 +181,9 @@ impl Gateway {
         let server = self.server(server);
         match server.as_ref().map(|server| &server.settings) {
             Some(settings) => match &settings.credential {
-                Some(CredentialSettings::Basic(_)) => "static",
                 Some(CredentialSettings::Client(_)) => "client",
                 None if settings.headers.is_empty() => "none",
-                None => "static",
+                Some(CredentialSettings::Basic(_)) | None => "static",
             },
             None => "none",
         }
@@ -287,34 +290,6 @@ pub fn action_on(kind: TargetKind) -> Action {
     }
 }
 
-/// Whether a key is good for this.
-fn in_scope(scopes: &Scopes, portal: &Portal, action: Action, target: &Target) -> bool {
-    let listed = |list: &[String], name: &str| {
-        list.is_empty() || list.iter().any(|pattern| matches(pattern, name))
-    };
-    if matches!(action, Action::View | Action::Change) {
-        return scopes.admin;
-    }
-    if !scopes.portals.is_empty() && !scopes.portals.iter().any(|one| *one == portal.name()) {
-        return false;
-    }
-    let server = if target.kind == TargetKind::Portal { None } else { Some(&target.server) };
-    if server.is_some_and(|server| !listed(&scopes.servers, server)) {
-        return false;
-    }
-    if target.kind == TargetKind::Tool {
-        let good = !(scopes.read_only && target.write);
-        return good && listed(&scopes.tools, &target.id());
-    }
-    // A key for certain tools is a key for nothing else, but for seeing that their server is there.
-    scopes.tools.is_empty()
-        || (target.kind == TargetKind::Server
-            && scopes.tools.iter().any(|tool| {
-                tool.split('/').next().is_some_and(|server| matches(server, &target.server))
-            }))
-        || target.kind == TargetKind::Portal
-}
-
 impl Gateway {
     /// The OAuth scopes that a call needs, which its token must have. Of what its caller does not see,
     /// nothing is said.
@@ -358,159 +333,6 @@ impl Gateway {
             Portal::Server(name) => {
                 self.server(name).map(|server| server.settings.scopes.clone()).unwrap_or_default()
             }
-        }
-    }
-}
-
-/// Whether a token's scopes have what is needed. A scope implies those below it: `files` is enough
-/// where `files:read` is needed (spec 2026-07-28 basic/authorization, scope hierarchies).
-pub fn has_scopes(granted: &BTreeSet<String>, needed: &BTreeSet<String>) -> bool {
-    needed.iter().all(|needed| {
-        let mut scope = needed.as_str();
-        loop {
-            if granted.contains(scope) {
-                return true;
-            }
-            match scope.rsplit_once(':') {
-                Some((above, _)) if !above.is_empty() => scope = above,
-                _ => return false,
-            }
-        }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn scopes(list: &[&str]) -> BTreeSet<String> {
-        list.iter().map(|one| (*one).to_owned()).collect()
-    }
-
-    #[test]
-    fn a_scope_implies_those_below_it_and_no_other() {
-        for (granted, needed, enough) in [
-            (&["files:read"][..], &["files:read"][..], true),
-            (&["files"], &["files:read"], true),
-            (&["files"], &["files:read:own"], true),
-            (&["files:read"], &["files"], false),
-            (&["files:readwrite-not"], &["files:read"], false),
-            (&["Files"], &["files:read"], false),
-            (&["file"], &["files"], false),
-            (&[""], &[":x"], false),
-            (&["a", "b"], &["a:x", "b"], true),
-            (&["a"], &["a", "b"], false),
-            (&[], &[], true),
-        ] {
-            assert_eq!(
-                has_scopes(&scopes(granted), &scopes(needed)),
-                enough,
-                "{granted:?} {needed:?}"
-            );
-        }
-    }
-
-    #[test]
-    fn a_key_is_good_for_what_its_scopes_say() {
-        let key = |json: serde_json::Value| -> Scopes { serde_json::from_value(json).unwrap() };
-        let tool =
-            |server, name, write| Target { write, ..Target::new(TargetKind::Tool, server, name) };
-        let server = Portal::Server("tickets".into());
-        for (scopes, portal, action, target, good) in [
-            (key(serde_json::json!({})), &Portal::Merged, Action::Call, tool("a", "b", true), true),
-            (
-                key(serde_json::json!({})),
-                &Portal::Merged,
-                Action::View,
-                Target::new(TargetKind::Gateway, "", ""),
-                false,
-            ),
-            (
-                key(serde_json::json!({ "admin": true })),
-                &Portal::Merged,
-                Action::View,
-                Target::new(TargetKind::Gateway, "", ""),
-                true,
-            ),
-            (
-                key(serde_json::json!({ "read_only": true })),
-                &Portal::Merged,
-                Action::Call,
-                tool("a", "b", true),
-                false,
-            ),
-            (
-                key(serde_json::json!({ "read_only": true })),
-                &Portal::Merged,
-                Action::Call,
-                tool("a", "b", false),
-                true,
-            ),
-            (
-                key(serde_json::json!({ "servers": ["tickets"] })),
-                &Portal::Merged,
-                Action::Call,
-                tool("tickets2", "b", false),
-                false,
-            ),
-            (
-                key(serde_json::json!({ "servers": ["tickets"] })),
-                &Portal::Merged,
-                Action::Read,
-                Target::new(TargetKind::Resource, "tickets", "x:y"),
-                true,
-            ),
-            (
-                key(serde_json::json!({ "portals": ["tickets"] })),
-                &Portal::Merged,
-                Action::Call,
-                tool("tickets", "b", false),
-                false,
-            ),
-            (
-                key(serde_json::json!({ "portals": ["tickets"] })),
-                &server,
-                Action::Call,
-                tool("tickets", "b", false),
-                true,
-            ),
-            (
-                key(serde_json::json!({ "tools": ["tickets/get_*"] })),
-                &server,
-                Action::Call,
-                tool("tickets", "get_one", false),
-                true,
-            ),
-            (
-                key(serde_json::json!({ "tools": ["tickets/get_*"] })),
-                &server,
-                Action::Call,
-                tool("tickets", "close", false),
-                false,
-            ),
-            (
-                key(serde_json::json!({ "tools": ["tickets/get_*"] })),
-                &server,
-                Action::Read,
-                Target::new(TargetKind::Resource, "tickets", "x:y"),
-                false,
-            ),
-            (
-                key(serde_json::json!({ "tools": ["tickets/get_*"] })),
-                &server,
-                Action::List,
-                Target::new(TargetKind::Server, "tickets", ""),
-                true,
-            ),
-            (
-                key(serde_json::json!({ "tools": ["tickets/get_*"] })),
-                &server,
-                Action::List,
-                Target::new(TargetKind::Server, "mail", ""),
-                false,
-            ),
-        ] {
-            assert_eq!(in_scope(&scopes, portal, action, &target), good, "{scopes:?} {target:?}");
         }
     }
 }

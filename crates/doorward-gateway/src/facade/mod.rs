@@ -3,6 +3,7 @@
 
 mod body;
 mod converse;
+mod entry;
 pub mod guard;
 mod handshake;
 mod legacy_sse;
@@ -10,26 +11,23 @@ mod modern;
 pub mod sessions;
 mod streams;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
 use doorward_mcp::message::{self, is_batch};
-use doorward_mcp::{Id, Message, Revision, RpcError, headers, meta, method, names};
-use http::header::{
-    ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE,
-    RETRY_AFTER,
-};
+use doorward_mcp::{Id, Message, Revision, RpcError, headers, meta, method};
+use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 pub use body::Body;
 
-use crate::access;
-use crate::call::{Call, CallId, Failure, Portal};
+use self::entry::{Door, Visit, admit, door, enter, metadata, nothing_here};
+
+use crate::call::{CallId, Failure, Portal};
 use crate::gateway::Gateway;
-use crate::identity::{Caller, Grant, Peer, Refused, WELL_KNOWN};
+use crate::identity::{Caller, Peer, WELL_KNOWN};
 use crate::pipeline::{Refusal, refusal};
 
 /// Answers one HTTP request.
@@ -56,122 +54,6 @@ pub async fn handle(
         guard::allow(response.headers_mut(), origin);
     }
     response
-}
-
-/// Who has come where.
-struct Visit {
-    caller: Caller,
-    portal: Portal,
-}
-
-/// What a path leads to.
-enum Door {
-    Mcp(Portal),
-    /// The stream of HTTP+SSE.
-    Events(Portal),
-    /// Where HTTP+SSE clients post.
-    Messages,
-}
-
-impl Door {
-    fn portal(self) -> Option<Portal> {
-        match self {
-            Self::Mcp(portal) | Self::Events(portal) => Some(portal),
-            Self::Messages => None,
-        }
-    }
-}
-
-fn door(gateway: &Gateway, path: &str) -> Option<Door> {
-    // Whether there is such a portal is not told before it is known who asks.
-    let portal = |name: &str| {
-        let plain = || names::is_server_name(name).then(|| Portal::Server(name.into()));
-        gateway.portal_named(name).or_else(plain)
-    };
-    let path = path.strip_suffix('/').unwrap_or(path);
-    match path {
-        "/mcp" => Some(Door::Mcp(Portal::Merged)),
-        "/sse" => Some(Door::Events(Portal::Merged)),
-        "/messages" => Some(Door::Messages),
-        _ => {
-            if let Some(name) = path.strip_prefix("/mcp/") {
-                return portal(name).map(Door::Mcp);
-            }
-            path.strip_prefix("/sse/").and_then(portal).map(Door::Events)
-        }
-    }
-}
-
-/// Finds out who asks, and lets them in.
-async fn enter(gateway: Arc<Gateway>, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
-    let found = gateway.identity.identify(peer, request.headers(), request.uri()).await;
-    let caller = match found {
-        Ok(caller) => caller,
-        Err(refused) => {
-            let path = request.uri().path();
-            let scopes = gateway.asked_scopes(door(&gateway, path).and_then(Door::portal).as_ref());
-            return refused.response(&gateway.identity.hints(path, scopes));
-        }
-    };
-    let lease = (caller.principal.grant != Grant::Open).then(|| caller.lease.clone());
-    let response = route(gateway, caller, request).await;
-    match lease {
-        Some(lease) => response.map(|body| body.leased(&lease)),
-        None => response,
-    }
-}
-
-fn nothing_here() -> Response<Body> {
-    let error = RpcError::invalid_request(
-        "There is nothing here: the endpoints are /mcp, /mcp/<portal>, /sse and /sse/<portal>",
-    );
-    error_response(StatusCode::NOT_FOUND, None, &error)
-}
-
-/// The metadata of an endpoint, by which clients find out where to log in (RFC 9728).
-fn metadata(gateway: &Gateway, method: &Method, path: &str) -> Response<Body> {
-    if method != Method::GET {
-        return not_allowed("GET");
-    }
-    let portal = match door(gateway, path) {
-        Some(door @ (Door::Mcp(_) | Door::Events(_))) => door.portal(),
-        _ if path.is_empty() || path == "/" => None,
-        _ => return nothing_here(),
-    };
-    let scopes = gateway.asked_scopes(portal.as_ref());
-    match gateway.identity.metadata(path.trim_end_matches('/'), &scopes) {
-        Some(metadata) => {
-            let mut response = json(metadata.to_string().into());
-            let headers = response.headers_mut();
-            headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
-            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-            response
-        }
-        None => nothing_here(),
-    }
-}
-
-/// Whether a call's portal is there for its caller, and its token has the scopes that are needed.
-async fn admit(gateway: &Gateway, call: &Call) -> Result<(), Box<Response<Body>>> {
-    let principal = &call.caller.principal;
-    if gateway.is_unrestricted(principal, &call.portal) {
-        return Ok(());
-    }
-    if !gateway.sees_portal(call).await {
-        return Err(Box::new(nothing_here()));
-    }
-    let Grant::Token { scopes, .. } = &principal.grant else { return Ok(()) };
-    let needed = gateway.needed_scopes(call).await;
-    if access::has_scopes(scopes, &needed) {
-        return Ok(());
-    }
-    tracing::info!(principal = &*principal.id, ?needed, "the token lacks a scope");
-    let path = match &call.portal {
-        Portal::Merged => format!("/{}", call.door.as_str()),
-        Portal::Named(name) | Portal::Server(name) => format!("/{}/{name}", call.door.as_str()),
-    };
-    let hints = gateway.identity.hints(&path, BTreeSet::new());
-    Err(Box::new(Refused::Scope(needed).response(&hints)))
 }
 
 async fn route(

@@ -36,9 +36,8 @@ impl Resources {
         vec![origin.to_owned(), format!("{origin}/"), format!("{origin}{path}")]
     }
 
+    /// Where the metadata of an endpoint is.
     pub fn metadata_url(&self, path: &str) -> String {
-        let path = path.strip_suffix('/').unwrap_or(path);
-        let path = if path == "/messages" { "/sse" } else { path };
         format!("{}{WELL_KNOWN}{path}", self.origin())
     }
 

@@ -1,0 +1,151 @@
+//! Who comes in, and where to: a path leads to a door, what is shown to a caller, and both together to
+//! what may be entered. All of it before anything of a body is acted upon.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use doorward_mcp::{RpcError, names};
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+
+use super::{Body, error_response, json, not_allowed, route};
+use crate::access;
+use crate::call::{Call, Portal};
+use crate::gateway::Gateway;
+use crate::identity::{Caller, Grant, Peer, Refused};
+
+/// Who has come where.
+pub struct Visit {
+    pub caller: Caller,
+    pub portal: Portal,
+}
+
+/// What a path leads to.
+pub enum Door {
+    Mcp(Portal),
+    /// The stream of HTTP+SSE.
+    Events(Portal),
+    /// Where HTTP+SSE clients post.
+    Messages,
+}
+
+impl Door {
+    /// Its address: where a stream begins, for what is posted to it, too.
+    fn path(&self) -> String {
+        let at = |door: &str, portal: &Portal| match portal {
+            Portal::Merged => format!("/{door}"),
+            Portal::Named(name) | Portal::Server(name) => format!("/{door}/{name}"),
+        };
+        match self {
+            Self::Mcp(portal) => at("mcp", portal),
+            Self::Events(portal) => at("sse", portal),
+            Self::Messages => "/sse".into(),
+        }
+    }
+
+    fn portal(self) -> Option<Portal> {
+        match self {
+            Self::Mcp(portal) | Self::Events(portal) => Some(portal),
+            Self::Messages => None,
+        }
+    }
+}
+
+pub fn door(gateway: &Gateway, path: &str) -> Option<Door> {
+    // Whether there is such a portal is not told before it is known who asks.
+    let portal = |name: &str| {
+        let plain = || names::is_server_name(name).then(|| Portal::Server(name.into()));
+        gateway.portal_named(name).or_else(plain)
+    };
+    let path = path.strip_suffix('/').unwrap_or(path);
+    match path {
+        "/mcp" => Some(Door::Mcp(Portal::Merged)),
+        "/sse" => Some(Door::Events(Portal::Merged)),
+        "/messages" => Some(Door::Messages),
+        _ => {
+            if let Some(name) = path.strip_prefix("/mcp/") {
+                return portal(name).map(Door::Mcp);
+            }
+            path.strip_prefix("/sse/").and_then(portal).map(Door::Events)
+        }
+    }
+}
+
+/// Finds out who asks, and lets them in.
+pub async fn enter(
+    gateway: Arc<Gateway>,
+    peer: &Peer,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let found = gateway.identity.identify(peer, request.headers(), request.uri()).await;
+    let caller = match found {
+        Ok(caller) => caller,
+        Err(refused) => {
+            // Where there is no endpoint, the gateway as a whole is named; never what was sent.
+            let door = door(&gateway, request.uri().path());
+            let path = door.as_ref().map(Door::path).unwrap_or_default();
+            let scopes = gateway.asked_scopes(door.and_then(Door::portal).as_ref());
+            return refused.response(&gateway.identity.hints(&path, scopes));
+        }
+    };
+    let lease = (caller.principal.grant != Grant::Open).then(|| caller.lease.clone());
+    let response = route(gateway, caller, request).await;
+    match lease {
+        Some(lease) => response.map(|body| body.leased(&lease)),
+        None => response,
+    }
+}
+
+pub fn nothing_here() -> Response<Body> {
+    let error = RpcError::invalid_request(
+        "There is nothing here: the endpoints are /mcp, /mcp/<portal>, /sse and /sse/<portal>",
+    );
+    error_response(StatusCode::NOT_FOUND, None, &error)
+}
+
+/// The metadata of an endpoint, by which clients find out where to log in (RFC 9728).
+pub fn metadata(gateway: &Gateway, method: &Method, path: &str) -> Response<Body> {
+    if method != Method::GET {
+        return not_allowed("GET");
+    }
+    let portal = match door(gateway, path) {
+        Some(door @ (Door::Mcp(_) | Door::Events(_))) => door.portal(),
+        _ if path.is_empty() || path == "/" => None,
+        _ => return nothing_here(),
+    };
+    let scopes = gateway.asked_scopes(portal.as_ref());
+    match gateway.identity.metadata(path.trim_end_matches('/'), &scopes) {
+        Some(metadata) => {
+            let mut response = json(metadata.to_string().into());
+            let headers = response.headers_mut();
+            headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+            headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+            response
+        }
+        None => nothing_here(),
+    }
+}
+
+/// Whether a call's portal is there for its caller, and its token has the scopes that are needed.
+pub async fn admit(gateway: &Gateway, call: &Call) -> Result<(), Box<Response<Body>>> {
+    let principal = &call.caller.principal;
+    if gateway.is_unrestricted(principal, &call.portal) {
+        return Ok(());
+    }
+    if !gateway.sees_portal(call).await {
+        return Err(Box::new(nothing_here()));
+    }
+    let Grant::Token { scopes, .. } = &principal.grant else { return Ok(()) };
+    let needed = gateway.needed_scopes(call).await;
+    if access::has_scopes(scopes, &needed) {
+        return Ok(());
+    }
+    tracing::info!(principal = &*principal.id, ?needed, "the token lacks a scope");
+    let door = match call.door {
+        crate::call::Door::Sse => Door::Events(call.portal.clone()),
+        crate::call::Door::Mcp | crate::call::Door::Admin => Door::Mcp(call.portal.clone()),
+    };
+    let hints = gateway.identity.hints(&door.path(), BTreeSet::new());
+    Err(Box::new(Refused::Scope(needed).response(&hints)))
+}

@@ -1,0 +1,108 @@
+//! What the gateway says of itself at a portal.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use doorward_mcp::translate::CacheHints;
+use doorward_mcp::{Era, Object, Revision, RpcError, Value, capabilities, meta};
+use futures_util::future::join_all;
+
+use super::{Gateway, SERVER_PATIENCE};
+use crate::call::{Call, CallError, Portal};
+use crate::upstream::Contact;
+
+/// How long what the gateway says of itself may be kept.
+const DISCOVER_TTL_MS: u64 = 60_000;
+
+impl Gateway {
+    /// What the gateway says of itself at a portal, in the form of 2026-07-28. It never fails
+    /// because one of several servers is down.
+    pub async fn discover(&self, call: &Call) -> Result<Object, CallError> {
+        let mut result = match &call.portal {
+            Portal::Server(name) => {
+                let server =
+                    self.server(name).ok_or_else(|| RpcError::invalid_request("Unknown server"))?;
+                let server = server.spoken_in(call.revision.era()).await;
+                about_server(&*server.contact().await?)
+            }
+            Portal::Merged | Portal::Named(_) => {
+                self.settle().await;
+                let seen = self.seen_servers(call).await;
+                let mut about = self.about_all(call.revision.era(), seen.as_ref()).await;
+                let portal = self.portal(call.portal.name());
+                if let Some(text) = portal.and_then(|portal| portal.settings.instructions.clone()) {
+                    about.set("instructions", text.as_str());
+                }
+                about
+            }
+        };
+        result.set("resultType", "complete");
+        result.set("supportedVersions", Value::from_serde(&[Revision::NEWEST.as_str()]));
+        if CacheHints::read(&result).is_none() {
+            CacheHints { ttl_ms: DISCOVER_TTL_MS, public: false }.put(&mut result);
+        }
+        Ok(result)
+    }
+
+    async fn about_all(&self, era: Era, seen: Option<&HashSet<Arc<str>>>) -> Object {
+        let servers = self.servers().into_iter();
+        let servers = servers.filter(|server| seen.is_none_or(|seen| seen.contains(&server.name)));
+        let servers = join_all(servers.map(|server| async move {
+            let found = tokio::time::timeout(SERVER_PATIENCE, server.spoken_in(era)).await;
+            found.unwrap_or(server)
+        }))
+        .await;
+        let contacts: Vec<_> = servers
+            .into_iter()
+            .filter_map(|server| Some((server.name.clone(), server.known()?)))
+            .collect();
+        let mut declared = capabilities::merge(
+            contacts.iter().map(|(_, contact)| contact.about.capabilities.clone()),
+        );
+        // The gateway itself announces servers that come and go.
+        for group in ["tools", "prompts", "resources"] {
+            if let Some(group) = declared.object_mut(group) {
+                group.set("listChanged", Value::bool(true));
+            }
+        }
+        let instructions: Vec<String> = contacts
+            .iter()
+            .filter_map(|(name, contact)| {
+                let text = contact.about.instructions.as_ref()?.as_str()?.into_owned();
+                (!text.trim().is_empty()).then(|| format!("## {name}\n\n{text}"))
+            })
+            .collect();
+        let mut result = Object::new();
+        result.set("capabilities", declared);
+        if !instructions.is_empty() {
+            result.set("instructions", instructions.join("\n\n").as_str());
+        }
+        let mut about = Object::new();
+        about.set(meta::SERVER_INFO, self.shared.info.clone());
+        result.set("_meta", about);
+        result
+    }
+}
+
+fn about_server(contact: &Contact) -> Object {
+    let about = &contact.about;
+    if let Some(extra) = &about.extra {
+        return extra.clone();
+    }
+    let mut result = Object::new();
+    result.set("capabilities", about.capabilities.clone());
+    if let Some(instructions) = &about.instructions {
+        result.set("instructions", instructions.clone());
+    }
+    if let Some(info) = &about.info {
+        let mut meta = Object::new();
+        meta.set(meta::SERVER_INFO, info.clone());
+        result.set("_meta", meta);
+    }
+    result
+}
+
+/// The gateway as it introduces itself to clients and servers.
+pub fn about_doorward() -> serde_json::Value {
+    serde_json::json!({ "name": "doorward", "title": "Doorward", "version": env!("CARGO_PKG_VERSION") })
+}

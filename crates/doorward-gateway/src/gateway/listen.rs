@@ -1,0 +1,110 @@
+//! Joining the listeners at a portal, for as much of a wish as can be honoured.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use doorward_mcp::error::Kind;
+use doorward_mcp::filter::Filter;
+use doorward_mcp::{Era, RpcError, Value};
+use doorward_policy::{Action, TargetKind};
+
+use super::Gateway;
+use crate::access::{self, Asking};
+use crate::call::{CallError, Failure, Portal};
+use crate::switchboard::{Listener, TooMany, Wish};
+use crate::upstream::Server;
+
+impl Gateway {
+    /// Joins the listeners at a portal.
+    pub async fn listen(&self, asking: &Asking<'_>, wanted: Filter) -> Result<Listener, CallError> {
+        let (portal, principal) = (asking.portal, &asking.caller.principal);
+        let era = asking.revision.era();
+        let limits = &self.shared.limits;
+        if wanted.uris.len() + wanted.tasks.len() > limits.subscriptions {
+            let message =
+                format!("The limit of {} subscriptions is exceeded", limits.subscriptions);
+            return Err(RpcError::invalid_params(message).into());
+        }
+        let mut held: Vec<(Arc<Server>, String)> = Vec::new();
+        let mut held_tasks: Vec<(Arc<Server>, String)> = Vec::new();
+        let mut granted = match portal {
+            Portal::Merged | Portal::Named(_) => {
+                Filter { uris: Default::default(), tasks: Default::default(), ..wanted.clone() }
+            }
+            Portal::Server(name) => {
+                let server =
+                    self.server(name).ok_or_else(|| RpcError::invalid_request("Unknown server"))?;
+                let contact = server.spoken_in(era).await.contact().await?;
+                // Sessions are told whatever the server tells, declared or not; a modern listener
+                // what it was promised.
+                let lists = match era {
+                    Era::Handshake => wanted.clone(),
+                    Era::Modern => wanted.honoured_by(&contact.about.capabilities),
+                };
+                Filter { uris: Default::default(), tasks: Default::default(), ..lists }
+            }
+        };
+        for uri in &wanted.uris {
+            let Some((server, own)) = self.named(portal, true, uri) else { continue };
+            let target = access::target(&server, TargetKind::Resource, &own, None);
+            if !self.may(asking, Action::Subscribe, &target) {
+                continue;
+            }
+            let server = server.spoken_in(era).await;
+            if can_subscribe(&server).await && server.subscribe(&own).await.is_ok() {
+                granted.uris.insert(uri.clone());
+                held.push((server, own));
+            }
+        }
+        let mut tasks = HashMap::new();
+        for sealed in &wanted.tasks {
+            let (server, own) = match portal {
+                Portal::Server(name) => (self.server(name), sealed.as_str()),
+                Portal::Merged | Portal::Named(_) => match sealed.rsplit_once('.') {
+                    Some((server, own)) => (self.server(server), own),
+                    None => continue,
+                },
+            };
+            let Some(server) = server else { continue };
+            let Some(task) = server.open_task(&principal.id, own) else { continue };
+            if server.subscribe_task(&task).await {
+                tasks.insert(task.clone(), sealed.clone());
+                held_tasks.push((server, task));
+            }
+        }
+        let release = Box::new(move |_: &Filter, _: &HashMap<String, String>| {
+            held.iter().for_each(|(server, uri)| server.unsubscribe(uri));
+            held_tasks.iter().for_each(|(server, task)| server.unsubscribe_task(task));
+        });
+        let servers = match portal {
+            Portal::Named(_) => {
+                Some(self.portal_servers(portal).iter().map(|server| server.name.clone()).collect())
+            }
+            Portal::Merged | Portal::Server(_) => None,
+        };
+        let wish = Wish {
+            portal: portal.clone(),
+            servers,
+            era,
+            principal: principal.id.clone(),
+            filter: granted,
+            tasks,
+            queue: limits.queue,
+            limit: limits.streams_per_principal,
+            release,
+        };
+        self.shared.switchboard.listen(wish).map_err(|TooMany| CallError::Refused {
+            failure: Failure::new(
+                Kind::Overloaded,
+                format!("The limit of {} open streams is reached", limits.streams_per_principal),
+            ),
+            status: 429,
+        })
+    }
+}
+
+async fn can_subscribe(server: &Server) -> bool {
+    let Ok(contact) = server.contact().await else { return false };
+    let resources = contact.about.capabilities.object("resources");
+    resources.and_then(|group| group.get("subscribe").and_then(Value::as_bool)).unwrap_or(false)
+}
