@@ -260,6 +260,8 @@ fn wrong_credentials_are_told_before_anything_starts() {
         ),
         ("{basic: {user: 'a:b', password: c}}".to_owned(), "no ':'"),
         ("{magic: {}}".to_owned(), "magic"),
+        ("{basic: {user: a, password: changeme}}".to_owned(), "is a placeholder"),
+        ("{client: {issuer: 'https://id.example', client_id: a, client_secret: '<your secret>'}}".to_owned(), "is a placeholder"),
     ] {
         std::fs::write(
             &file,

@@ -5,6 +5,7 @@ mod support;
 
 use std::time::Instant;
 
+use doorward_bench::backend::{self, Era};
 use serde_json::{Value, json};
 use support::client::{Handshake, JSON, Modern, get, open, send};
 use support::{Gateway, PROMPT, doorward, wait_for};
@@ -247,6 +248,46 @@ fn the_directory_of_the_configuration_holds_for_keys_and_is_read_again() {
     wait_for("alice is out", || !works());
     std::fs::write(&gateway.config, config("roles: [lead]")).unwrap();
     wait_for("alice is back", works);
+}
+
+#[test]
+fn a_key_is_revoked_on_every_replica() {
+    let first = Gateway::start(SAMPLE);
+    let shared = support::store_in(first.folder.path());
+    let second = Gateway::start(&format!("store: {shared}\n{SAMPLE}"));
+    let key = first.key(&["--user", "alice"]);
+    let status = |gateway: &Gateway| {
+        Modern::new(gateway, "/mcp").bearing(&key).ask("tools/list", json!({})).status
+    };
+    wait_for("the other knows it, too", || status(&second) == 200);
+    let mut stream =
+        Modern::new(&second, "/mcp").bearing(&key).listen(json!({ "toolsListChanged": true }));
+    first.told(&["keys", "revoke", &key[4..16]]);
+    let revoked = Instant::now();
+    wait_for("both refuse it", || status(&first) == 401 && status(&second) == 401);
+    assert!(revoked.elapsed().as_millis() < 1000, "{:?}", revoked.elapsed());
+    while stream.event().is_some() {}
+}
+
+#[test]
+fn what_one_caller_carries_is_of_no_use_to_another() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let backend = runtime.block_on(backend::start(Era::Handshake, 5)).unwrap();
+    let gateway = Gateway::start(&format!("servers: {{ask: {{url: '{}'}}}}", backend.url()));
+    let (alice, bob) = (gateway.key(&["--user", "alice"]), gateway.key(&["--user", "bob"]));
+    let capabilities = json!({ "elicitation": { "form": {} } });
+    let at = |key: &str| Modern::new(&gateway, "/mcp").bearing(key).with(capabilities.clone());
+    let asked = at(&alice).call("ask__ask", json!({})).result();
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    let name = asked["inputRequests"].as_object().unwrap().keys().next().unwrap().clone();
+    let answer = json!({ name: { "action": "accept", "content": { "name": "Ada" } } });
+    let state = &asked["requestState"];
+    let retry = |key: &str| {
+        at(key).ask("tools/call", json!({ "name": "ask__ask", "arguments": {}, "inputResponses": answer, "requestState": state }))
+    };
+    // 39; and the exchange goes on waiting for its own caller.
+    assert_eq!(retry(&bob).code(), -32602);
+    assert!(retry(&alice).json().get("result").is_some());
 }
 
 #[test]

@@ -5,13 +5,15 @@ use std::sync::Arc;
 
 use doorward_mcp::error::{Kind, code};
 use doorward_mcp::names::qualified_uri;
+use doorward_mcp::translate::CacheHints;
 use doorward_mcp::{RpcError, method};
 use doorward_policy::{Action, Arguments, Decision, Target, TargetKind};
 
 use crate::access::target;
-use crate::call::{Call, CallError, Events, Route};
+use crate::call::{Call, CallError, Events, Reply, Route};
 use crate::catalog::kind_of;
 use crate::gateway::Gateway;
+use crate::identity::Grant;
 use crate::pipeline::{Stage, Step};
 use crate::settings::Explain;
 use crate::upstream::state::names_a_task;
@@ -27,6 +29,18 @@ impl Stage for Policy {
         match judge(gateway, call, route) {
             Ok(()) => Step::CONTINUE,
             Err(error) => Step::refuse(error),
+        }
+    }
+
+    /// What was answered to somebody who had to say who they are is nobody else's (attack T22).
+    fn leave(&self, _: &Gateway, call: &Call, reply: &mut Result<Reply, CallError>) {
+        if call.caller.principal.grant == Grant::Open {
+            return;
+        }
+        if let Ok(Reply::Result(result)) = reply
+            && let Some(hints) = CacheHints::read(result).filter(|hints| hints.public)
+        {
+            CacheHints { public: false, ..hints }.put(result);
         }
     }
 }

@@ -226,6 +226,29 @@ impl Secret {
     }
 }
 
+/// Values that examples and templates put where a secret belongs.
+const PLACEHOLDERS: [&str; 10] = [
+    "changeme",
+    "change-me",
+    "change_me",
+    "secret",
+    "password",
+    "placeholder",
+    "todo",
+    "xxx",
+    "example",
+    "your-secret",
+];
+
+impl Secret {
+    /// Whether it is no secret but what stands in its place until somebody puts one there.
+    pub fn is_placeholder(&self) -> bool {
+        let plain = self.0.trim().to_ascii_lowercase();
+        let bracketed = plain.starts_with('<') && plain.ends_with('>');
+        bracketed || PLACEHOLDERS.contains(&plain.as_str()) || plain.starts_with("your-")
+    }
+}
+
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("[secret]")
@@ -275,6 +298,12 @@ impl Settings {
         if self.state_key.as_ref().is_some_and(|key| key.expose().len() < 32) {
             wrong(&["state_key"], "must have at least 32 characters".into());
         }
+        for (path, secret) in self.secrets() {
+            if secret.is_placeholder() {
+                let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                wrong(&path, "is a placeholder, not a secret".into());
+            }
+        }
         for origin in &self.allowed_origins {
             let valid = url::Url::parse(origin)
                 .is_ok_and(|url| url.origin().ascii_serialization() == *origin);
@@ -321,6 +350,28 @@ impl Settings {
             }
         }
         problems
+    }
+
+    /// Every secret that others must not guess, with its path.
+    fn secrets(&self) -> Vec<(Vec<String>, &Secret)> {
+        let path = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect();
+        let mut all: Vec<(Vec<String>, &Secret)> =
+            self.state_key.iter().map(|key| (path(&["state_key"]), key)).collect();
+        for (name, issuer) in &self.identity.issuers {
+            if let Some(it) = &issuer.introspection {
+                let at = ["identity", "issuers", name, "introspection", "client_secret"];
+                all.push((path(&at), &it.client_secret));
+            }
+        }
+        for (name, server) in &self.servers {
+            let secret = match &server.credential {
+                Some(CredentialSettings::Basic(basic)) => Some(&basic.password),
+                Some(CredentialSettings::Client(client)) => client.client_secret.as_ref(),
+                None => None,
+            };
+            all.extend(secret.map(|secret| (path(&["servers", name, "credential"]), secret)));
+        }
+        all
     }
 
     /// Addresses that others than this machine can reach.

@@ -57,11 +57,13 @@ impl Gateway {
         // For those who name it: everybody who is known may use everything.
         let open = "permit (principal, action in Action::\"use\", resource);";
         std::fs::write(folder.path().join("open.cedar"), open).unwrap();
+        let own = store_in(folder.path());
+        let named = config.lines().find_map(|line| line.strip_prefix("store: "));
         let mut child = doorward()
             .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log", "debug"])
             .args(["--log-format", "json", "--config"])
             .arg(&file)
-            .env("DOORWARD_STORE", store_in(folder.path()))
+            .env("DOORWARD_STORE", named.unwrap_or(&own))
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
