@@ -180,6 +180,7 @@ impl Gateway {
     fn credential_mode(&self, server: &str) -> &'static str {
         let server = self.server(server);
         match server.as_ref().map(|server| &server.settings) {
+            Some(settings) if settings.personal.is_some() => "personal",
             Some(settings) => match &settings.credential {
                 Some(CredentialSettings::Client(_)) => "client",
                 None if settings.headers.is_empty() => "none",

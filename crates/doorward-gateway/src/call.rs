@@ -122,6 +122,8 @@ impl Call {
             params: self.params.clone(),
             client: &self.client,
             principal: &self.caller.principal.id,
+            // Set where the server is asked on the caller's behalf; lists are the gateway's own to fetch.
+            own: None,
             session: self.session.clone(),
             handshake_client: !self.revision.is_modern(),
             retry: self.retry.as_ref(),

@@ -163,6 +163,7 @@ impl Gateway {
             ("timeouts", settings.timeouts != current.timeouts),
             ("state_key", settings.state_key != current.state_key),
             ("store", settings.store != current.store),
+            ("store_key", settings.store_key != current.store_key),
             ("public_url", settings.public_url != current.public_url),
         ] {
             if differs {

@@ -1,22 +1,30 @@
 //! What is kept in the store, as far as the gateway needs it at hand: keys, people, policies. Looked
 //! at again as soon as anybody has changed anything, be it another replica.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
-use doorward_policy::{Finding, PolicySet};
-use doorward_store::{Entry, Error, Key, Store, StoredPortal};
+use arc_swap::ArcSwap;
+use doorward_mcp::error::Kind::Unauthorized;
+use doorward_policy::{Finding, PolicySet, PrincipalKind};
+use doorward_store::{Credential, Entry, Error, Key, Kind, MasterKey, Store, StoredPortal};
+use http::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
 
 use crate::access::Policies;
+use crate::call::Failure;
 use crate::gateway::Gateway;
-use crate::identity::LOCAL;
+use crate::identity::{LOCAL, Principal};
 use crate::portals::{Selection, Selections};
+use crate::upstream::Server;
+use crate::upstream::http::Own;
 
 /// How often the store is looked at: a revoked key fails within a second.
 const EVERY: Duration = Duration::from_millis(250);
+
+type Given = HashMap<(String, Kind, String), HeaderValue>;
 
 /// A copy of what is in the store.
 #[derive(Debug, Default)]
@@ -26,6 +34,8 @@ pub struct Kept {
     people: Mutex<Vec<Entry>>,
     keys: Mutex<Vec<Key>>,
     portals: Mutex<Vec<StoredPortal>>,
+    /// What callers have given for servers, by server in lower case and owner.
+    given: ArcSwap<Given>,
     /// The store could not be read the last time.
     unreadable: AtomicBool,
     /// Policies of the configuration's, which come before those of the store.
@@ -90,6 +100,7 @@ impl Gateway {
         let people = store.principals().await?;
         let keys = store.keys().await?;
         let policies = store.active_policies().await?;
+        self.take_given(&store.credentials().await?);
         *self.kept.portals.lock() = store.portals().await?;
         self.take_portals();
         *self.kept.people.lock() = people;
@@ -144,6 +155,79 @@ impl Gateway {
             self.sessions.end_all_of(LOCAL);
             self.shared.switchboard.close_principal(LOCAL);
         }
+    }
+
+    /// Opens what callers have given. What cannot be opened is as if it had not been given, and told.
+    fn take_given(&self, kept: &[Credential]) {
+        let settings = self.settings();
+        let key = settings.store_key.as_ref().map(|key| MasterKey::new(key.expose()));
+        let mut given = Given::new();
+        for one in kept {
+            let opened = match &key {
+                Some(Ok(key)) => one.open(key).map_err(|error| error.to_string()),
+                Some(Err(error)) => Err(error.to_string()),
+                None => Err("there is no 'store_key'".into()),
+            };
+            let opened = opened.and_then(|secret| {
+                let mut value = HeaderValue::try_from(secret.as_str())
+                    .map_err(|_| "it is no header's value".to_owned())?;
+                value.set_sensitive(true);
+                Ok(value)
+            });
+            match opened {
+                Ok(value) => {
+                    let server = one.server.to_ascii_lowercase();
+                    given.insert((server, one.owner_kind, one.owner.clone()), value);
+                }
+                Err(why) => tracing::error!(
+                    server = one.server,
+                    owner = %format_args!("{} {}", one.owner_kind, one.owner),
+                    "a credential cannot be used: {why}"
+                ),
+            }
+        }
+        self.kept.given.store(Arc::new(given));
+    }
+
+    /// What a caller, or their agent, team or tenant, has given for a server: the nearest to them.
+    pub fn given_for(
+        &self,
+        server: &Server,
+        principal: &Principal,
+    ) -> Result<Option<Own>, Failure> {
+        let Some(personal) = &server.settings.personal else { return Ok(None) };
+        let given = self.kept.given.load();
+        let name = server.name.to_ascii_lowercase();
+        let find = |kind, owner: &str| given.get(&(name.clone(), kind, owner.to_owned()));
+        let who = &principal.who;
+        let own = match who.kind {
+            PrincipalKind::User => Kind::User,
+            PrincipalKind::Agent => Kind::Agent,
+            PrincipalKind::ServiceAccount => Kind::ServiceAccount,
+        };
+        let found = find(own, &who.id)
+            .or_else(|| who.teams.iter().find_map(|team| find(Kind::Team, team)))
+            .or_else(|| find(Kind::Tenant, who.tenant.as_ref()?));
+        let Some(found) = found else {
+            if personal.required {
+                let why = format!("You have given no credential for '{}'", server.name);
+                return Err(Failure { retryable: false, ..Failure::new(Unauthorized, why) });
+            }
+            return Ok(None);
+        };
+        let value = match &personal.scheme {
+            Some(scheme) => {
+                let joined = [scheme.as_bytes(), b" ", found.as_bytes()].concat();
+                HeaderValue::from_bytes(&joined).ok()
+            }
+            None => Some(found.clone()),
+        };
+        // Both halves were checked; a name that is none was refused with the settings.
+        let (Some(mut value), Ok(name)) = (value, HeaderName::try_from(&personal.header)) else {
+            return Err(Failure::new(Unauthorized, "The credential cannot be shown"));
+        };
+        value.set_sensitive(true);
+        Ok(Some(Own { name, value }))
     }
 
     /// The portals of the store, and before them those of the configuration.

@@ -4,18 +4,22 @@
 //! memory looks at that number ([`Store::revision`]) and reads again when it has changed.
 
 mod backend;
+mod credentials;
 mod keys;
 mod policies;
 mod portals;
 mod principals;
+mod seal;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use backend::{Location, OpenError, Store};
+pub use credentials::Credential;
 pub use keys::{Key, KeyId, NewKey, Presented, Scopes};
 pub use policies::{Activation, PolicyVersion};
 pub use portals::StoredPortal;
 pub use principals::{Entry, Kind, NotAName};
+pub use seal::{MasterKey, SealError};
 
 /// Why something could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +30,8 @@ pub enum Error {
     Row(#[from] serde_json::Error),
     #[error("no randomness: {0}")]
     Randomness(#[from] getrandom::Error),
+    #[error("a secret: {0}")]
+    Sealed(#[from] SealError),
     /// What was named does not exist.
     #[error("there is no {what} '{name}'")]
     Absent { what: &'static str, name: String },

@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeMap;
 
 use doorward_store::{
-    Entry, Error, Kind, Location, NewKey, OpenError, Presented, Scopes, Store, now,
+    Entry, Error, Kind, Location, MasterKey, NewKey, OpenError, Presented, Scopes, Store, now,
 };
 use support::World;
 
@@ -134,6 +134,36 @@ async fn policies_are_numbered_and_rolled_back() {
         let history: Vec<i64> = history.iter().map(|one| one.version).collect();
         assert_eq!(history, [2, 1, 2, 1]);
         store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn credentials_are_sealed_and_sealed_anew() {
+    for world in World::all() {
+        let store = world.open().await;
+        let (old, new) =
+            (MasterKey::new(&"a".repeat(32)).unwrap(), MasterKey::new(&"b".repeat(32)).unwrap());
+        store.put_credential(&old, "tickets", (Kind::User, "alice"), "planted-1").await.unwrap();
+        store.put_credential(&old, "tickets", (Kind::Team, "support"), "planted-2").await.unwrap();
+        store.put_credential(&old, "tickets", (Kind::User, "alice"), "planted-3").await.unwrap();
+        let all = store.credentials().await.unwrap();
+        assert_eq!(all.len(), 2);
+        assert_eq!(&**all[1].open(&old).unwrap(), "planted-3");
+        assert!(all[1].open(&new).is_err());
+        assert!(store.rekey(&new, &old).await.is_err(), "with the wrong key nothing is done");
+        assert_eq!(store.rekey(&old, &new).await.unwrap(), 2);
+        let all = store.credentials().await.unwrap();
+        assert_eq!(&**all[0].open(&new).unwrap(), "planted-2");
+        store.remove_credential("tickets", Kind::Team, "support").await.unwrap();
+        let again = store.remove_credential("tickets", Kind::Team, "support").await;
+        assert!(matches!(again, Err(Error::Absent { .. })));
+        store.close().await;
+        if let Location::Sqlite(path) = &world.location {
+            for file in std::fs::read_dir(path.parent().unwrap()).unwrap().flatten() {
+                let bytes = std::fs::read(file.path()).unwrap();
+                assert!(!bytes.windows(7).any(|part| part == b"planted"));
+            }
+        }
     }
 }
 

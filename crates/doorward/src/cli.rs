@@ -53,6 +53,9 @@ pub enum Command {
     /// Check, test, explain, compare and apply policies
     #[command(subcommand)]
     Policy(Policy),
+    /// Keep credentials of users, agents, teams and tenants for servers
+    #[command(subcommand)]
+    Credentials(Credentials),
     /// Write what was made at run time as configuration
     Export(Export),
     /// Print a completion script for a shell
@@ -195,6 +198,55 @@ pub struct Owner {
 
 fn parse_period(text: &str) -> Result<std::time::Duration, String> {
     text.parse::<doorward_gateway::settings::Period>().map(|period| period.0)
+}
+
+/// What seals secrets in the database.
+#[derive(Debug, Clone, Args)]
+pub struct Sealing {
+    /// The master key [default: `store_key` of the configuration]
+    #[arg(long, value_name = "KEY", env = "DOORWARD_STORE_KEY", hide_env_values = true)]
+    pub store_key: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Credentials {
+    /// Keep a credential, which is read from standard input
+    Set {
+        #[command(flatten)]
+        kept: Kept,
+        #[command(flatten)]
+        sealing: Sealing,
+        #[arg(value_name = "SERVER")]
+        server: String,
+        #[command(flatten)]
+        owner: Owner,
+    },
+    /// List whose credentials there are, and for which servers
+    List {
+        #[command(flatten)]
+        kept: Kept,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Forget a credential
+    Remove {
+        #[command(flatten)]
+        kept: Kept,
+        #[arg(value_name = "SERVER")]
+        server: String,
+        #[command(flatten)]
+        owner: Owner,
+    },
+    /// Seal all of them under another master key
+    Rekey {
+        #[command(flatten)]
+        kept: Kept,
+        #[command(flatten)]
+        sealing: Sealing,
+        /// The master key that takes over
+        #[arg(long, value_name = "KEY", env = "DOORWARD_STORE_KEY_NEW", hide_env_values = true)]
+        new_key: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]

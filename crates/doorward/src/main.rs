@@ -50,6 +50,7 @@ fn run(cli: Cli) -> Result<(), Failed> {
         Command::Portals(options) => wait_for(commands::portals::run(options)),
         Command::Keys(options) => wait_for(commands::keys::run(options)),
         Command::Principals(options) => wait_for(commands::principals::run(options)),
+        Command::Credentials(options) => wait_for(commands::credentials::run(options)),
         Command::Policy(options) => wait_for(commands::policy::run(options)),
         Command::Export(options) => wait_for(commands::export::run(options)),
         Command::Completions { shell } => {

@@ -273,3 +273,135 @@ fn wrong_credentials_are_told_before_anything_starts() {
         assert!(checked.status.code() == Some(3) && error.contains(said), "{credential}: {error}");
     }
 }
+
+const KEY: &str = "a master key of more than 32 characters";
+
+/// Runs a command on a gateway's store, with a secret on standard input.
+fn keep(gateway: &Gateway, arguments: &[&str], secret: &str) -> std::process::Output {
+    let mut child = doorward()
+        .args(arguments)
+        .env("DOORWARD_STORE", support::store_in(gateway.folder.path()))
+        .env("DOORWARD_STORE_KEY", KEY)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(secret.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+#[test]
+fn callers_bring_credentials_of_their_own_and_see_nobody_elses() {
+    // The server is a gateway with policies by which its callers are told apart.
+    let server = Gateway::start("policy: {files: [open.cedar]}\nservers: {sample: {sample: true}}");
+    let own = server.told(&["keys", "create", "--service-account", "gateway"]);
+    let alices = server.told(&["keys", "create", "--user", "alice-there"]);
+    let teams = server.told(&["keys", "create", "--user", "team-there"]);
+    std::fs::write(
+        server.folder.path().join("open.cedar"),
+        "permit (principal, action in [Action::\"list\", Action::\"read\"], resource);
+         permit (principal == ServiceAccount::\"gateway\", action, resource) unless { resource == Tool::\"sample/none\" };
+         permit (principal, action == Action::\"call\", resource);
+         forbid (principal == ServiceAccount::\"gateway\", action == Action::\"call\", resource) when { context.arguments has text };"
+            .replace("permit (principal == Serv", "@arguments(\"text?: String\") permit (principal == Serv").replace("forbid (", "@arguments(\"text?: String\") forbid ("),
+    )
+    .unwrap();
+    wait_for("the server's policies are in force", || {
+        server.log().iter().filter(|line| line.contains("policies are in force")).count() > 1
+    });
+    let url = server.url("/mcp/sample");
+    let gateway = Gateway::start(&format!(
+        "store_key: {KEY}\nservers: {{tools: {{url: '{url}', headers: {{Authorization: 'Bearer {own}'}}, personal: {{}}}}}}"
+    ));
+    let alice = gateway.key(&["--user", "alice"]);
+    let bob = gateway.key(&["--user", "bob", "--in-team", "support"]);
+    let eve = gateway.key(&["--user", "eve"]);
+    for (arguments, secret) in [
+        (["credentials", "set", "tools", "--user", "alice"], alices.as_str()),
+        (["credentials", "set", "tools", "--team", "support"], teams.as_str()),
+    ] {
+        let done = keep(&gateway, &arguments, &format!("{secret}\n"));
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    let echo = |key: &str| {
+        Modern::new(&gateway, "/mcp").bearing(key).call("tools__echo", json!({ "text": "hi" }))
+    };
+    wait_for("alice's is used", || echo(&alice).json().get("result").is_some());
+    assert_eq!(echo(&bob).text(), "hi", "a team's is its members'");
+    let none = echo(&eve);
+    assert_eq!(
+        (none.kind().as_str(), none.json()["error"]["data"]["retryable"].clone()),
+        ("unauthorized", json!(false)),
+        "{}",
+        none.body
+    );
+    // Lists are the gateway's own to fetch, for all.
+    assert!(
+        Modern::new(&gateway, "/mcp").bearing(&eve).ask("tools/list", json!({})).result()["tools"]
+            .as_array()
+            .unwrap()
+            .len()
+            > 2
+    );
+    // In a session with the server, too, and nobody shares one.
+    for key in [&alice, &bob] {
+        let session = Handshake::open_bearing(&gateway, "/mcp", "2025-06-18", json!({}), Some(key));
+        assert_eq!(session.call(1, "tools__echo", json!({ "text": "hi" })).text(), "hi");
+    }
+    let session = Handshake::open_bearing(&gateway, "/mcp", "2025-06-18", json!({}), Some(&eve));
+    assert_eq!(session.call(1, "tools__echo", json!({ "text": "hi" })).kind(), "unauthorized");
+    // One that the server refuses harms nobody but its owner.
+    assert!(
+        keep(&gateway, &["credentials", "set", "tools", "--user", "alice"], "dwk_wrong")
+            .status
+            .success()
+    );
+    wait_for("alice's is refused", || echo(&alice).kind() == "unauthorized");
+    assert_eq!(echo(&bob).text(), "hi");
+    // Forgotten, listed without secrets, and sealed anew.
+    assert!(
+        keep(&gateway, &["credentials", "remove", "tools", "--user", "alice"], "").status.success()
+    );
+    let listed =
+        String::from_utf8(keep(&gateway, &["credentials", "list", "--json"], "").stdout).unwrap();
+    assert!(
+        listed.contains("support") && !listed.contains("alice") && !listed.contains("v1."),
+        "{listed}"
+    );
+    let new = "another master key of 32 characters!";
+    let rekeyed = keep(&gateway, &["credentials", "rekey", "--new-key", new], "");
+    assert!(rekeyed.status.success(), "{}", String::from_utf8_lossy(&rekeyed.stderr));
+    wait_for("the old key opens nothing", || echo(&bob).kind() == "unauthorized");
+    assert!(gateway.logged("sealed with another master key"));
+    let again = Gateway::start(&format!(
+        "store: {}\nstore_key: {new}\nservers: {{tools: {{url: '{url}', headers: {{Authorization: 'Bearer {own}'}}, personal: {{}}}}}}",
+        support::store_in(gateway.folder.path())
+    ));
+    assert_eq!(
+        Modern::new(&again, "/mcp")
+            .bearing(&bob)
+            .call("tools__echo", json!({ "text": "hi" }))
+            .text(),
+        "hi"
+    );
+    // No secret stands in the log, nor in the files.
+    let mut seen = gateway.log().join("");
+    for file in std::fs::read_dir(gateway.folder.path()).unwrap().flatten() {
+        if file.path().to_string_lossy().contains(".db") {
+            seen.push_str(&String::from_utf8_lossy(&std::fs::read(file.path()).unwrap()));
+        }
+    }
+    for secret in [&alices[17..], &teams[17..], KEY, new] {
+        assert!(!seen.contains(secret));
+    }
+    for (arguments, input, said) in [
+        (["credentials", "set", "tools", "--user", "x"], "", "one credential"),
+        (["credentials", "set", "tools", "--user", "x"], "two\nlines", "one credential"),
+    ] {
+        let wrong = keep(&gateway, &arguments, input);
+        assert!(
+            wrong.status.code() == Some(2) && String::from_utf8_lossy(&wrong.stderr).contains(said)
+        );
+    }
+}

@@ -49,7 +49,11 @@ impl Reader {
             .env("DOORWARD_URL", self.gateway.url("/mcp"))
             .env("DOORWARD_ORIGIN", self.gateway.url(""))
             .env("DOORWARD_ADMIN_URL", format!("http://{}", self.gateway.admin))
-            .env("ID", &self.id);
+            .env("ID", &self.id)
+            .env("DOORWARD_STORE_KEY", "the master key of somebody who reads")
+            .env("DOORWARD_STORE_KEY_NEW", "the next master key of somebody who reads")
+            .env("TICKETS_KEY_OF_ALICE", "one")
+            .env("TICKETS_KEY_OF_SUPPORT", "two");
         if !self.key.is_empty() {
             shell.env("DOORWARD_KEY", &self.key);
         }
@@ -125,7 +129,7 @@ fn the_page_on_portals_works() {
 #[test]
 fn the_page_on_credentials_works() {
     let mut reader = Reader::new(SERVERS);
-    assert_eq!(reader.read(CREDENTIALS), 2);
+    assert_eq!(reader.read(CREDENTIALS), 7);
 }
 
 #[test]

@@ -55,7 +55,7 @@ impl From<Error> for Refused {
         let status = match &error {
             Error::Absent { .. } => StatusCode::NOT_FOUND,
             Error::Refused(_) => StatusCode::CONFLICT,
-            Error::Database(_) | Error::Row(_) | Error::Randomness(_) => {
+            Error::Database(_) | Error::Row(_) | Error::Randomness(_) | Error::Sealed(_) => {
                 tracing::error!(%error, "the store failed");
                 return Self(StatusCode::SERVICE_UNAVAILABLE, "the store cannot be used".into());
             }

@@ -11,13 +11,19 @@ use crate::pipeline::{Stage, Step};
 pub struct Dispatch;
 
 impl Stage for Dispatch {
-    fn enter<'a>(&self, _: &'a Arc<Gateway>, call: &'a mut Call, events: &'a Events) -> Step<'a> {
+    fn enter<'a>(
+        &self,
+        gateway: &'a Arc<Gateway>,
+        call: &'a mut Call,
+        events: &'a Events,
+    ) -> Step<'a> {
         let Some(route) = &call.route else {
             return Step::refuse(RpcError::method_not_found(&call.method));
         };
         let server = route.server.clone();
         Step::Later(Box::pin(async move {
-            let asked = call.asked(&server);
+            let mut asked = call.asked(&server);
+            asked.own = gateway.given_for(&server, &call.caller.principal)?;
             Ok(Some(Reply::Result(server.ask(&asked, events).await?)))
         }))
     }

@@ -52,6 +52,26 @@ pub struct ClientCredentials {
     pub resource: Option<String>,
 }
 
+/// Callers bring credentials of their own for a server: each user, agent, team or tenant one, kept
+/// sealed in the store (`doorward credentials`). The gateway's own credential is then for finding out
+/// what the server offers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Personal {
+    /// The header that carries it.
+    pub header: String,
+    /// What stands before it in the header; `null` for nothing.
+    pub scheme: Option<String>,
+    /// Callers who have given none are refused, rather than served with the gateway's own.
+    pub required: bool,
+}
+
+impl Default for Personal {
+    fn default() -> Self {
+        Self { header: "authorization".into(), scheme: Some("Bearer".into()), required: true }
+    }
+}
+
 impl ClientCredentials {
     /// The private key, and the algorithm it signs with.
     pub fn signing_key(&self) -> Option<(EncodingKey, jsonwebtoken::Algorithm)> {

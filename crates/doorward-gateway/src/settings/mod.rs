@@ -18,7 +18,7 @@ use doorward_mcp::names;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use credential::{Basic, ClientCredentials, CredentialSettings};
+pub use credential::{Basic, ClientCredentials, CredentialSettings, Personal};
 pub use identity::{
     Algorithm, Claims, Directory, Group, IdentitySettings, Introspection, IssuerSettings, Member,
     is_trustworthy,
@@ -52,6 +52,8 @@ pub struct Settings {
     /// The database of what is made at run time: `sqlite:PATH`, `postgres://…`, or `none`. When
     /// absent, a file in the data folder of whoever runs the gateway.
     pub store: Option<Secret>,
+    /// A secret of at least 32 characters that seals what is secret in the store.
+    pub store_key: Option<Secret>,
     pub identity: IdentitySettings,
     pub directory: Directory,
     pub policy: PolicySettings,
@@ -77,6 +79,7 @@ impl Default for Settings {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             store: None,
+            store_key: None,
             identity: IdentitySettings::default(),
             directory: Directory::default(),
             policy: PolicySettings::default(),
@@ -118,6 +121,9 @@ pub struct ServerSettings {
     /// How the gateway shows the server who it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<CredentialSettings>,
+    /// Callers bring credentials of their own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub personal: Option<Personal>,
     /// The program to start, speaking over its standard input and output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
@@ -295,8 +301,10 @@ impl Settings {
         if self.admin.is_some_and(|admin| admin == self.listen && admin.port() != 0) {
             wrong(&["admin"], "must not be the address of 'listen'".into());
         }
-        if self.state_key.as_ref().is_some_and(|key| key.expose().len() < 32) {
-            wrong(&["state_key"], "must have at least 32 characters".into());
+        for (name, key) in [("state_key", &self.state_key), ("store_key", &self.store_key)] {
+            if key.as_ref().is_some_and(|key| key.expose().len() < 32) {
+                wrong(&[name], "must have at least 32 characters".into());
+            }
         }
         for (path, secret) in self.secrets() {
             if secret.is_placeholder() {
@@ -427,6 +435,16 @@ impl ServerSettings {
             }
             if self.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization")) {
                 problems.push(("credential", "'headers' has an Authorization already".into()));
+            }
+        }
+        if let Some(personal) = &self.personal {
+            if http::HeaderName::try_from(&personal.header).is_err()
+                || is_owned_header(&personal.header)
+            {
+                problems.push(("personal", format!("'{}' is no header to use", personal.header)));
+            }
+            if self.url.is_none() {
+                problems.push(("personal", "only servers with 'url' take credentials".into()));
             }
         }
         if self.url.is_none() && !self.headers.is_empty() {

@@ -27,6 +27,15 @@ use crate::settings::{Limits, ServerSettings};
 pub struct Endpoint {
     uri: Uri,
     target: Arc<Target>,
+    /// What one caller has given for it.
+    own: Option<Own>,
+}
+
+/// A credential of a caller's own, as a header of one server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Own {
+    pub name: HeaderName,
+    pub value: HeaderValue,
 }
 
 #[derive(Debug)]
@@ -97,12 +106,17 @@ impl Endpoint {
             None => None,
         };
         let target = Target { clients, headers, credential, bounds: Bounds::new(limits) };
-        Some(Self { uri, target: Arc::new(target) })
+        Some(Self { uri, target: Arc::new(target), own: None })
     }
 
     /// The same server at another path of the same origin (HTTP+SSE names where to post).
     pub fn at(&self, uri: Uri) -> Self {
-        Self { uri, target: self.target.clone() }
+        Self { uri, target: self.target.clone(), own: self.own.clone() }
+    }
+
+    /// The same server, shown what a caller has given for it in the place of the gateway's own.
+    pub fn with(&self, own: Option<&Own>) -> Self {
+        Self { own: own.cloned(), ..self.clone() }
     }
 
     pub fn uri(&self) -> &Uri {
@@ -133,7 +147,8 @@ impl Endpoint {
         extra: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, Failure> {
-        let Some(credential) = &self.target.credential else {
+        let Some(credential) = self.target.credential.as_ref().filter(|_| self.own.is_none())
+        else {
             let request = self.request(method, accept, extra, body);
             return self.target.clients.send(request).await;
         };
@@ -166,6 +181,9 @@ impl Endpoint {
         let headers = request.headers_mut();
         *headers = extra;
         for (name, value) in &self.target.headers {
+            headers.insert(name, value.clone());
+        }
+        if let Some(Own { name, value }) = &self.own {
             headers.insert(name, value.clone());
         }
         headers.insert(ACCEPT, HeaderValue::from_static(accept));

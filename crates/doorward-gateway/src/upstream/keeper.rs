@@ -156,6 +156,7 @@ impl Server {
             params: Object::new(),
             client,
             principal: crate::identity::LOCAL,
+            own: None,
             session: None,
             handshake_client: false,
             retry: None,

@@ -43,7 +43,7 @@ use tokio_util::task::TaskTracker;
 
 use self::about::About;
 use self::exchange::Deadline;
-use self::http::{Bounds, Endpoint};
+use self::http::{Bounds, Endpoint, Own};
 use self::inbound::Inbound;
 use self::keeper::Health;
 use self::listening::Interest;
@@ -151,6 +151,8 @@ pub struct Asked<'a> {
     pub params: Object,
     pub client: &'a Client,
     pub principal: &'a str,
+    /// What the caller has given for this server.
+    pub own: Option<Own>,
     /// The client's session, where it has one.
     pub session: Option<Arc<str>>,
     /// The client is of the handshake era, which does not know the tasks extension.
@@ -280,7 +282,9 @@ impl Server {
             let contact = self.contact().await?;
             let outcome = match &contact.link {
                 Link::Sample => crate::sample::ask(self, asked, events).await,
-                Link::Modern(way) => self.ask_modern(way, asked, events).await,
+                Link::Modern(way) => {
+                    self.ask_modern(&way.shown(asked.own.as_ref()), asked, events).await
+                }
                 Link::Http(_) | Link::EventStream(_) | Link::Process => {
                     self.ask_handshake(&contact, asked, events).await
                 }
@@ -336,10 +340,11 @@ impl Server {
         contact: &Contact,
         client_capabilities: &Object,
         client: &Client,
+        own: Option<&Own>,
     ) -> Result<Arc<Session>, Failure> {
         self.health.lock().check()?;
         let opened = async {
-            let over = self.connect(&contact.link).await?;
+            let over = self.connect(&contact.link, own).await?;
             self.open_over(over, client_capabilities, client).await
         };
         match opened.await {
@@ -353,7 +358,10 @@ impl Server {
             Err(error) => {
                 let doubt = matches!(error, OpenError::NotSpoken(_) | OpenError::Rpc(_));
                 let failure = Failure { era_in_doubt: doubt, ..probe::open_failure(error) };
-                self.health.lock().failed(&failure);
+                // A caller's own credential that is refused says nothing of the server.
+                if own.is_none() || failure.kind != Kind::Unauthorized {
+                    self.health.lock().failed(&failure);
+                }
                 Err(failure)
             }
         }

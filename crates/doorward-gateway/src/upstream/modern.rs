@@ -12,11 +12,12 @@ use http::{HeaderName, HeaderValue};
 use super::calls::{Takes, of_progress};
 use super::exchange::{Deadline, Exchange};
 use super::handshake::client_gone;
-use super::http::{Answer, Endpoint, mirrored_headers};
+use super::http::{Answer, Endpoint, Own, mirrored_headers};
 use super::pipe::Pipe;
 use super::state::{State, names_a_task, refused};
 use super::{Asked, Server};
 use crate::call::{CallError, Events, Failure};
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// How a modern server is spoken to.
@@ -24,6 +25,16 @@ use std::sync::Arc;
 pub enum Way {
     Http(Endpoint),
     Pipe(Arc<Pipe>),
+}
+
+impl Way {
+    /// The same, shown what a caller has given for it.
+    pub fn shown(&self, own: Option<&Own>) -> Cow<'_, Self> {
+        match (self, own) {
+            (Self::Http(endpoint), Some(own)) => Cow::Owned(Self::Http(endpoint.with(Some(own)))),
+            _ => Cow::Borrowed(self),
+        }
+    }
 }
 
 /// Why a modern request got no exchange.

@@ -14,6 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::session::Session;
 use super::{Asked, Contact, Server};
 use crate::call::Failure;
+use crate::seal::fingerprint;
 use crate::settings::Affinity;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -81,8 +82,9 @@ impl Pool {
                 let permit = session.lease.clone().acquire_owned().await;
                 return Ok((session, permit.ok()));
             }
-            let session =
-                server.open_session(contact, &asked.client.capabilities, asked.client).await?;
+            let session = server
+                .open_session(contact, &asked.client.capabilities, asked.client, asked.own.as_ref())
+                .await?;
             slot.sessions.lock().push(session.clone());
             let permit = if leased { session.lease.clone().try_acquire_owned().ok() } else { None };
             Ok((session, permit))
@@ -96,10 +98,18 @@ impl Pool {
     }
 
     fn slot(&self, server: &Server, asked: &Asked<'_>) -> Arc<Slot> {
-        let owner = match (server.settings.affinity, &asked.session) {
+        let owner: Box<str> = match (server.settings.affinity, &asked.session) {
             (Affinity::Shared, _) => Box::default(),
             (Affinity::Session, Some(session)) => format!("{}\n{session}", asked.principal).into(),
             (Affinity::Principal | Affinity::Session, _) => asked.principal.into(),
+        };
+        // What a caller has given is shown in a session of theirs alone, and another in another.
+        let owner = match &asked.own {
+            Some(own) => {
+                let mark = fingerprint(&[own.value.as_bytes()]);
+                format!("{owner}\n{}\n{mark}", asked.principal).into()
+            }
+            None => owner,
         };
         let key = Key { owner, capabilities: declared(&asked.client.capabilities) };
         self.slots.lock().entry(key).or_default().clone()

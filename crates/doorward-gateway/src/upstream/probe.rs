@@ -9,7 +9,7 @@ use doorward_mcp::{Era, Message, Object, Revision, RpcError, method};
 
 use super::about::About;
 use super::exchange::Deadline;
-use super::http::Endpoint;
+use super::http::{Endpoint, Own};
 use super::modern::{Refused, Way};
 use super::pipe::Pipe;
 use super::session::{OpenError, Session};
@@ -99,7 +99,7 @@ impl Server {
 
     async fn shake_hands(&self, link: &Link) -> Result<Arc<Session>, OpenError> {
         let client = Client::default();
-        let over = self.connect(link).await?;
+        let over = self.connect(link, None).await?;
         self.open_over(over, &Object::new(), &client).await
     }
 
@@ -112,6 +112,7 @@ impl Server {
             params: Object::new(),
             client: &client,
             principal: "",
+            own: None,
             session: None,
             handshake_client: false,
             retry: None,
@@ -230,15 +231,21 @@ pub(super) fn open_failure(error: OpenError) -> Failure {
 
 impl Server {
     /// Makes the connection that a new session goes over.
-    pub(super) async fn connect(&self, link: &Link) -> Result<super::session::Link, Failure> {
+    pub(super) async fn connect(
+        &self,
+        link: &Link,
+        own: Option<&Own>,
+    ) -> Result<super::session::Link, Failure> {
         let inbound = self.inbound();
         match link {
             Link::Http(endpoint) => {
-                Ok(super::session::Link::Http { endpoint: endpoint.clone(), inbound })
+                Ok(super::session::Link::Http { endpoint: endpoint.with(own), inbound })
             }
             Link::EventStream(endpoint) => {
                 let within = self.shared.timeouts.connect.0;
-                event_stream::open(endpoint, within, inbound).await.map(super::session::Link::Pipe)
+                event_stream::open(&endpoint.with(own), within, inbound)
+                    .await
+                    .map(super::session::Link::Pipe)
             }
             Link::Process => self.start_process().map(super::session::Link::Pipe),
             Link::Sample | Link::Modern(_) => {

@@ -83,7 +83,7 @@ async fn create(options: CreateKey) -> Result<(), Failed> {
     Ok(())
 }
 
-fn whom(owner: &Owner) -> Result<(Kind, String), Failed> {
+pub fn whom(owner: &Owner) -> Result<(Kind, String), Failed> {
     let all = [
         (Kind::User, &owner.user),
         (Kind::Agent, &owner.agent),

@@ -2,6 +2,7 @@
 
 pub mod call;
 pub mod check;
+pub mod credentials;
 pub mod export;
 pub mod import;
 pub mod keys;

@@ -1,0 +1,91 @@
+//! `doorward credentials`: what users, agents, teams and tenants have given for servers.
+
+use std::io::{IsTerminal, Read, Write};
+
+use doorward_store::MasterKey;
+use zeroize::Zeroizing;
+
+use super::keys::{date, whom};
+use super::{Exit, Failed, open};
+use crate::cli::{Credentials, Kept, Sealing};
+use crate::config;
+use crate::terminal::{self, one_line};
+
+/// Longest credential that is kept.
+const MOST: u64 = 16 << 10;
+
+pub async fn run(options: Credentials) -> Result<(), Failed> {
+    let mut out = std::io::stdout().lock();
+    match options {
+        Credentials::Set { kept, sealing, server, owner } => {
+            let key = master_key(&kept, &sealing)?;
+            let (kind, name) = whom(&owner)?;
+            let secret = read_secret()?;
+            let store = open(&kept).await?;
+            store.put_credential(&key, &server, (kind, &name), &secret).await?;
+            writeln!(out, "kept for {}: {kind} {}", one_line(&server), one_line(&name))?;
+        }
+        Credentials::List { kept, json } => {
+            let all = open(&kept).await?.credentials().await?;
+            if json {
+                writeln!(out, "{:#}", serde_json::to_value(&all).unwrap_or_default())?;
+                return Ok(());
+            }
+            let mut rows = vec![["SERVER", "OWNER", "CHANGED"].map(str::to_owned)];
+            for one in &all {
+                let owner = one_line(&format!("{} {}", one.owner_kind, one.owner));
+                rows.push([one_line(&one.server), owner, date(one.changed)]);
+            }
+            terminal::table(&mut out, &rows)?;
+        }
+        Credentials::Remove { kept, server, owner } => {
+            let (kind, name) = whom(&owner)?;
+            open(&kept).await?.remove_credential(&server, kind, &name).await?;
+            writeln!(out, "forgotten for {}: {kind} {}", one_line(&server), one_line(&name))?;
+        }
+        Credentials::Rekey { kept, sealing, new_key } => {
+            let old = master_key(&kept, &sealing)?;
+            let new = checked(&new_key)?;
+            let count = open(&kept).await?.rekey(&old, &new).await?;
+            writeln!(out, "{count} sealed anew: start the gateway with the new key")?;
+        }
+    }
+    Ok(())
+}
+
+fn master_key(kept: &Kept, sealing: &Sealing) -> Result<MasterKey, Failed> {
+    if let Some(key) = &sealing.store_key {
+        return checked(key);
+    }
+    let none = || {
+        let why = "there is no master key: name it with DOORWARD_STORE_KEY, or as 'store_key' in the \
+                   configuration";
+        Failed::new(Exit::Usage, why)
+    };
+    let path = kept.config.as_ref().ok_or_else(none)?;
+    let loaded = config::load(path).map_err(|report| Failed::report(&report))?;
+    checked(loaded.settings.store_key.as_ref().ok_or_else(none)?.expose())
+}
+
+fn checked(key: &str) -> Result<MasterKey, Failed> {
+    if key.len() < 32 {
+        return Err(Failed::new(Exit::Usage, "a master key has 32 characters at least"));
+    }
+    MasterKey::new(key).map_err(|error| Failed::new(Exit::Failure, error.to_string()))
+}
+
+/// One line of standard input: what is on the command line, others can see.
+fn read_secret() -> Result<Zeroizing<String>, Failed> {
+    if std::io::stdin().is_terminal() {
+        eprintln!("the credential, then Ctrl-D:");
+    }
+    let mut text = Zeroizing::new(String::new());
+    std::io::stdin().take(MOST + 1).read_to_string(&mut text)?;
+    let secret = text.trim();
+    let plain = http::HeaderValue::try_from(secret).is_ok();
+    if secret.is_empty() || text.len() as u64 > MOST || !plain {
+        let why = "standard input must hold one credential, as it goes into a header";
+        return Err(Failed::new(Exit::Usage, why));
+    }
+    Ok(Zeroizing::new(secret.to_owned()))
+}
