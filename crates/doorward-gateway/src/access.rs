@@ -294,7 +294,7 @@ pub fn action_on(kind: TargetKind) -> Action {
 impl Gateway {
     /// The OAuth scopes that a call needs, which its token must have. Of what its caller does not see,
     /// nothing is said.
-    pub async fn needed_scopes(&self, call: &Call) -> BTreeSet<String> {
+    pub fn needed_scopes(&self, call: &Call) -> BTreeSet<String> {
         let mut needed = self.first_scopes(&call.portal);
         let member = match &*call.method {
             method::TOOLS_CALL | method::PROMPTS_GET => "name",
@@ -311,7 +311,7 @@ impl Gateway {
                 more.extend(known.scopes.iter().cloned());
             }
         }
-        if !more.is_subset(&needed) && self.sees(call, &server).await {
+        if !more.is_subset(&needed) && self.sees(call, &server) {
             needed.extend(more);
         }
         needed

@@ -48,8 +48,8 @@ pub struct Gateway {
     snapshots: Snapshots,
     settings: ArcSwap<Settings>,
     portals: ArcSwap<Selections>,
-    /// Who sees which portal, by all that it depends on but the catalogue, whose count it has.
-    seen_portals: Mutex<HashMap<Vec<u8>, (bool, u64)>>,
+    /// Who sees which server, by all that it depends on but the catalogue, whose count it has.
+    seen_servers: Mutex<HashMap<Vec<u8>, (bool, u64)>>,
     pub identity: Identity,
     pub kept: Kept,
     policies: ArcSwap<Policies>,
@@ -92,7 +92,7 @@ impl Gateway {
             servers: ArcSwap::default(),
             snapshots: Snapshots::default(),
             portals: ArcSwap::default(),
-            seen_portals: Mutex::default(),
+            seen_servers: Mutex::default(),
             identity: Identity::default(),
             kept: Kept::new(store),
             policies: ArcSwap::from_pointee(Policies::new(None, String::new(), &settings)),

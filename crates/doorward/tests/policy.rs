@@ -147,6 +147,32 @@ fn what_is_hidden_cannot_be_told_from_what_is_absent() {
     }
 }
 
+/// A server that hangs is behind the gateway, and a caller who may not see it learns nothing by waiting.
+#[test]
+fn a_hidden_server_costs_no_time() {
+    let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/mcp", hanging.local_addr().unwrap());
+    let gateway = Gateway::start_unready(&format!(
+        "policy: {{files: [open.cedar]}}\nservers: {{sample: {{sample: true}}, hanging: {{url: '{url}'}}}}"
+    ));
+    write(&gateway, "permit (principal, action, resource in Server::\"sample\");");
+    let key = key(&gateway, &["--user", "alice"]);
+    let client = |path: &str| Modern::new(&gateway, path).bearing(&key);
+    wait_for("the key is known", || client("/mcp").call("none__x", json!({})).status != 401);
+    let timed = |path: &str, name: &str| {
+        let began = std::time::Instant::now();
+        let answer = client(path).call(name, json!({}));
+        (answer.status, began.elapsed())
+    };
+    for (path, hidden, absent) in [("/mcp", "hanging__x", "nobody__x"), ("/mcp/hanging", "x", "x")]
+    {
+        let (status, took) = timed(path, hidden);
+        let (of_absent, _) = timed(&path.replace("hanging", "nobody"), absent);
+        assert_eq!(status, of_absent);
+        assert!(took.as_millis() < 500, "{path}: {took:?}");
+    }
+}
+
 #[test]
 fn arguments_decide_and_the_reason_is_told() {
     let gateway = start(

@@ -256,11 +256,16 @@ impl Catalog {
         }
     }
 
-    /// Items per list of the view that was fetched last.
-    pub fn counts(&self) -> Option<[usize; 4]> {
+    /// The view that was fetched last, for whomever.
+    pub fn latest(&self) -> Option<Arc<View>> {
         let cells = self.cells.lock();
         let views = cells.values().filter_map(|cell| cell.view.load_full());
-        let latest = views.max_by_key(|view| view.lists[0].fetched)?;
+        views.max_by_key(|view| view.lists[0].fetched)
+    }
+
+    /// Items per list of the view that was fetched last.
+    pub fn counts(&self) -> Option<[usize; 4]> {
+        let latest = self.latest()?;
         Some([0, 1, 2, 3].map(|at| latest.lists[at].items.len()))
     }
 }

@@ -128,16 +128,16 @@ pub fn metadata(gateway: &Gateway, method: &Method, path: &str) -> Response<Body
 }
 
 /// Whether a call's portal is there for its caller, and its token has the scopes that are needed.
-pub async fn admit(gateway: &Gateway, call: &Call) -> Result<(), Box<Response<Body>>> {
+pub fn admit(gateway: &Gateway, call: &Call) -> Result<(), Box<Response<Body>>> {
     let principal = &call.caller.principal;
     if gateway.is_unrestricted(principal, &call.portal) {
         return Ok(());
     }
-    if !gateway.sees_portal(call).await {
+    if !gateway.sees_portal(call) {
         return Err(Box::new(nothing_here()));
     }
     let Grant::Token { scopes, .. } = &principal.grant else { return Ok(()) };
-    let needed = gateway.needed_scopes(call).await;
+    let needed = gateway.needed_scopes(call);
     if access::has_scopes(scopes, &needed) {
         return Ok(());
     }

@@ -21,7 +21,7 @@ use crate::identity::Caller;
 use crate::pipeline::{Refusal, refusal};
 
 /// Opens a session and answers `initialize`.
-pub async fn initialize(
+pub fn initialize(
     gateway: &Arc<Gateway>,
     caller: Caller,
     portal: Portal,
@@ -39,7 +39,7 @@ pub async fn initialize(
         Err(error) => return refused(id, error),
     };
     let discover = converse::new_call(&session, &session.opener, method::DISCOVER, Object::new());
-    if let Err(refused) = super::admit(gateway, &discover).await {
+    if let Err(refused) = super::admit(gateway, &discover) {
         gateway.sessions.end(&session);
         return *refused;
     }
@@ -143,7 +143,7 @@ pub async fn post(
             };
             let streamed = super::prefers_stream(sent);
             let requests = vec![Request { id, method, params, begun }];
-            if let Err(refused) = admit(&gateway, &session, &caller, &requests).await {
+            if let Err(refused) = admit(&gateway, &session, &caller, &requests) {
                 return *refused;
             }
             run(gateway, session, caller, requests, false, streamed).await
@@ -234,14 +234,14 @@ pub async fn post_batch(
     if requests.is_empty() {
         return empty(StatusCode::ACCEPTED);
     }
-    if let Err(refused) = admit(&gateway, &session, &caller, &requests).await {
+    if let Err(refused) = admit(&gateway, &session, &caller, &requests) {
         return *refused;
     }
     run(gateway, session, caller, requests, true, super::prefers_stream(sent)).await
 }
 
 /// Whether the caller's token is enough for each of the requests, so far as that is told by a status.
-async fn admit(
+fn admit(
     gateway: &Arc<Gateway>,
     session: &Session,
     caller: &Caller,
@@ -252,7 +252,7 @@ async fn admit(
             break;
         }
         let call = converse::new_call(session, caller, &request.method, request.params.clone());
-        super::admit(gateway, &call).await?;
+        super::admit(gateway, &call)?;
     }
     Ok(())
 }

@@ -29,7 +29,7 @@ pub async fn open(gateway: Arc<Gateway>, caller: Caller, portal: Portal) -> Resp
         Err(error) => return unavailable(error),
     };
     let discover = converse::new_call(&session, &session.opener, method::DISCOVER, Object::new());
-    if let Err(refused) = super::admit(&gateway, &discover).await {
+    if let Err(refused) = super::admit(&gateway, &discover) {
         gateway.sessions.end(&session);
         return *refused;
     }
@@ -115,7 +115,7 @@ pub async fn post(
                 && !gateway.is_unrestricted(&caller.principal, &session.portal)
             {
                 let call = converse::new_call(&session, &caller, &method, params.clone());
-                if let Err(refused) = super::admit(&gateway, &call).await {
+                if let Err(refused) = super::admit(&gateway, &call) {
                     return *refused;
                 }
             }

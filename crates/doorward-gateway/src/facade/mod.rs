@@ -130,7 +130,7 @@ async fn post(
                 return modern::post(gateway, visit, sent, id, method, params, &said).await;
             }
             if *method == *method::INITIALIZE {
-                return handshake::initialize(&gateway, caller, portal, &id, &params).await;
+                return handshake::initialize(&gateway, caller, portal, &id, &params);
             }
             if head.headers.contains_key(headers::SESSION_ID) && !names_modern {
                 let message = Message::Request { id, method, params };

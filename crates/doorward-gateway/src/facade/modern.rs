@@ -36,7 +36,7 @@ pub async fn post(
         Ok(call) => call,
         Err((status, error)) => return error_response(status, Some(&id), &error),
     };
-    if let Err(refused) = super::admit(&gateway, &call).await {
+    if let Err(refused) = super::admit(&gateway, &call) {
         return *refused;
     }
     let keep_alive = gateway.shared.timeouts.keep_alive.0;

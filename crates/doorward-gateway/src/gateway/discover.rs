@@ -27,7 +27,7 @@ impl Gateway {
             }
             Portal::Merged | Portal::Named(_) => {
                 self.settle().await;
-                let seen = self.seen_servers(call).await;
+                let seen = self.servers_seen_by(call);
                 let mut about = self.about_all(call.revision.era(), seen.as_ref()).await;
                 let portal = self.portal(call.portal.name());
                 if let Some(text) = portal.and_then(|portal| portal.settings.instructions.clone()) {

@@ -8,13 +8,13 @@ use doorward_policy::{Action, Target, TargetKind};
 use futures_util::future::join_all;
 
 use super::{Gateway, SERVER_PATIENCE};
-use crate::access;
+use crate::access::{self, Asking};
 use crate::call::{Call, CallError, Failure, Portal};
-use crate::catalog::{Snapshot, Viewer};
+use crate::catalog::{Snapshot, View, Viewer};
 use crate::portals::Selection;
 use crate::upstream::{Server, declared};
 
-/// Who sees which portal: so many are remembered.
+/// Who sees which server: so many are remembered.
 const MOST_SEEN: usize = 4096;
 
 /// What the items of the four lists are.
@@ -123,75 +123,69 @@ impl Gateway {
         seen
     }
 
-    /// Whether a portal is there for a caller. Asked for each of their calls, and remembered as long as
-    /// nothing changes that it depends on.
-    pub async fn sees_portal(&self, call: &Call) -> bool {
-        let generation = self.snapshots.generation();
-        let Some(mut key) = self.view_key(&call.asking()) else {
-            return self.find_portal(call).await;
-        };
+    /// Whether a portal is there for a caller.
+    pub fn sees_portal(&self, call: &Call) -> bool {
+        match &call.portal {
+            Portal::Merged => true,
+            Portal::Server(name) => {
+                self.server(name).is_some_and(|server| self.sees(call, &server))
+            }
+            Portal::Named(name) => {
+                let portal = Target::new(TargetKind::Portal, "", name);
+                self.portal(name).is_some()
+                    && (self.may(&call.asking(), Action::List, &portal)
+                        || self.portal_servers(&call.portal).iter().any(|it| self.sees(call, it)))
+            }
+        }
+    }
+
+    /// Whether a server is there for a caller: it is permitted to be listed, or something that it is
+    /// known to offer is permitted to be used. Nothing is fetched to find out, for the time that takes
+    /// would tell what is there from what is not.
+    pub fn sees(&self, call: &Call, server: &Arc<Server>) -> bool {
+        let asking = call.asking();
+        let Some(mut key) = self.view_key(&asking) else { return true };
         key.push(b' ');
-        key.extend_from_slice(call.portal.name().as_bytes());
-        let remembered = self.seen_portals.lock().get(&key).copied();
+        key.extend_from_slice(server.name.as_bytes());
+        let generation = self.snapshots.generation();
+        let remembered = self.seen_servers.lock().get(&key).copied();
         if let Some((sees, _)) = remembered.filter(|(_, of)| *of == generation) {
             return sees;
         }
-        let sees = self.find_portal(call).await;
-        let mut seen = self.seen_portals.lock();
-        if seen.len() >= MOST_SEEN {
-            seen.clear();
+        let whole = access::target(server, TargetKind::Server, "", None);
+        let known = server.catalog.latest();
+        if known.is_none() {
+            server.wake();
         }
-        seen.insert(key, (sees, generation));
+        let sees = self.may(&asking, Action::List, &whole)
+            || known.as_ref().is_some_and(|view| self.may_use_any(&asking, server, view));
+        if sees || known.is_some() {
+            let mut seen = self.seen_servers.lock();
+            if seen.len() >= MOST_SEEN {
+                seen.clear();
+            }
+            seen.insert(key, (sees, generation));
+        }
         sees
     }
 
-    async fn find_portal(&self, call: &Call) -> bool {
-        match &call.portal {
-            Portal::Merged => true,
-            Portal::Server(name) => match self.server(name) {
-                Some(server) => self.sees(call, &server).await,
-                None => false,
-            },
-            Portal::Named(name) => {
-                if self.portal(name).is_none() {
-                    return false;
-                }
-                let portal = Target::new(TargetKind::Portal, "", name);
-                if self.may(&call.asking(), Action::List, &portal) {
-                    return true;
-                }
-                let Ok(snapshot) = self.snapshot(call).await else { return false };
-                (0..TARGETS.len()).any(|kind| snapshot.origins(kind).next().is_some())
-            }
-        }
-    }
-
-    /// Whether a server is there for a caller: it is permitted to be listed, or something of its is
-    /// permitted to be used. Without what is fetched, for that would tell what is there from what is
-    /// not.
-    pub async fn sees(&self, call: &Call, server: &Arc<Server>) -> bool {
-        let asking = call.asking();
-        let whole = access::target(server, TargetKind::Server, "", None);
-        if self.may(&asking, Action::List, &whole) {
-            return true;
-        }
-        let Ok(snapshot) = self.snapshot(call).await else { return false };
-        (0..TARGETS.len())
-            .any(|kind| snapshot.origins(kind).any(|((source, _), _)| source.name == server.name))
+    fn may_use_any(&self, asking: &Asking<'_>, server: &Server, view: &View) -> bool {
+        TARGETS.into_iter().zip(&view.lists).any(|(kind, list)| {
+            list.items.iter().any(|item| {
+                let tool = if kind == TargetKind::Tool { view.tool(&item.key) } else { None };
+                let target = access::target(server, kind, &item.key, tool.map(|tool| &**tool));
+                self.may(asking, access::action_on(kind), &target)
+            })
+        })
     }
 
     /// The servers that a caller sees; `None` for all.
-    pub(super) async fn seen_servers(&self, call: &Call) -> Option<HashSet<Arc<str>>> {
+    pub(super) fn servers_seen_by(&self, call: &Call) -> Option<HashSet<Arc<str>>> {
         if self.is_unrestricted(&call.caller.principal, &call.portal) {
             return None;
         }
-        let mut seen = HashSet::new();
-        for server in self.portal_servers(&call.portal) {
-            if self.sees(call, &server).await {
-                seen.insert(server.name.clone());
-            }
-        }
-        Some(seen)
+        let servers = self.portal_servers(&call.portal).into_iter();
+        Some(servers.filter(|it| self.sees(call, it)).map(|it| it.name.clone()).collect())
     }
 }
 

@@ -158,7 +158,8 @@ fn find_tool<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
         return Step::CONTINUE;
     }
     let restricted = !gateway.is_unrestricted(&call.caller.principal, &call.portal);
-    if restricted && server.catalog.known(&server, &call.client.capabilities).is_some() {
+    let fetched = server.catalog.known(&server, &call.client.capabilities).is_some();
+    if restricted && (fetched || !gateway.sees(call, &server)) {
         // As fast as the answer for a tool that is there and not for this caller.
         server.catalog.doubt(&server, &call.client.capabilities);
         return Step::refuse(absent(call, "tool", &name));
@@ -167,12 +168,8 @@ fn find_tool<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
         let (tool, left_out) = {
             let asked = call.asked(&server);
             server.catalog.doubt(&server, &call.client.capabilities);
-            match server.catalog.view(&server, &asked).await {
-                Ok(view) => (view.tool(&name).cloned(), view.left_out(&name)),
-                // That it is down says that it is there.
-                Err(_) if restricted && !gateway.sees(call, &server).await => (None, true),
-                Err(error) => return Err(error),
-            }
+            let view = server.catalog.view(&server, &asked).await?;
+            (view.tool(&name).cloned(), view.left_out(&name))
         };
         if left_out || (restricted && tool.is_none()) {
             return Err(absent(call, "tool", &name));

@@ -265,6 +265,11 @@ impl Server {
         self.contact.load_full()
     }
 
+    /// Lets a server that starts at its first use start now, and waits for nothing.
+    pub fn wake(&self) {
+        self.wanted.notify_one();
+    }
+
     /// How long a request may take; a tool's own timeout comes before the server's.
     pub fn deadline(&self, method: &str, params: &Object) -> Deadline {
         let tool = (method == method::TOOLS_CALL && !self.settings.tool_timeouts.is_empty())
