@@ -6,6 +6,7 @@ mod scopes;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Revision, method};
 use doorward_policy::{
@@ -81,6 +82,23 @@ pub struct Asking<'a> {
     pub revision: Revision,
     pub door: Door,
     pub portal: &'a Portal,
+}
+
+/// Identifies all that a view depends on, in a few bytes however much a caller says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ViewKey([u8; 32]);
+
+impl ViewKey {
+    fn of(all: &[u8]) -> Self {
+        let mut key = [0; 32];
+        key.copy_from_slice(digest::digest(&digest::SHA256, all).as_ref());
+        Self(key)
+    }
+
+    /// With something more that it depends on.
+    pub fn and(&self, more: &[u8]) -> Self {
+        Self::of(&[&self.0, more].concat())
+    }
 }
 
 impl Call {
@@ -235,14 +253,14 @@ impl Gateway {
 
     /// What identifies everything that a list depends on beside the servers: `None` where it depends
     /// on nothing.
-    pub fn view_key(&self, asking: &Asking<'_>) -> Option<Vec<u8>> {
+    pub fn view_key(&self, asking: &Asking<'_>) -> Option<ViewKey> {
         let principal = &asking.caller.principal;
         if self.is_unrestricted(principal, asking.portal) {
             return None;
         }
         if self.is_trusted(principal) {
             // Whoever they are, they see all of the portal.
-            return Some(asking.portal.name().as_bytes().to_vec());
+            return Some(ViewKey::of(asking.portal.name().as_bytes()));
         }
         let policies = self.policies();
         let mut context = asking.context(&policies, Arguments::Any);
@@ -253,7 +271,8 @@ impl Gateway {
             Grant::Key { scopes, .. } => Some(scopes),
             _ => None,
         };
-        serde_json::to_vec(&(&principal.who, context, scopes, &policies.version)).ok()
+        let all = serde_json::to_vec(&(&principal.who, context, scopes, &policies.version));
+        all.ok().map(|all| ViewKey::of(&all))
     }
 }
 

@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::discover::about_doorward;
 
-use crate::access::Policies;
+use crate::access::{Policies, ViewKey};
 use crate::catalog::Snapshots;
 use crate::facade::sessions::Sessions;
 use crate::identity::Identity;
@@ -49,7 +49,7 @@ pub struct Gateway {
     settings: ArcSwap<Settings>,
     portals: ArcSwap<Selections>,
     /// Who sees which server, by all that it depends on but the catalogue, whose count it has.
-    seen_servers: Mutex<HashMap<Vec<u8>, (bool, u64)>>,
+    seen_servers: Mutex<HashMap<ViewKey, (bool, u64)>>,
     pub identity: Identity,
     pub kept: Kept,
     policies: ArcSwap<Policies>,

@@ -104,8 +104,9 @@ pub(crate) struct Made {
     pub entities: Entities,
 }
 
-/// What is kept of it.
+/// What is kept of it, and how long a name may be for it.
 const MOST: usize = 4096;
+const LONGEST: usize = 512;
 
 impl Made {
     fn is_for(&self, request: &Request) -> bool {
@@ -133,7 +134,8 @@ impl Known {
             entities: entities(request)?,
         });
         // Lists ask for everything once, and would leave no room for what is asked again and again.
-        if request.context.arguments != Arguments::Any {
+        let long = request.target.name.len() > LONGEST;
+        if request.context.arguments != Arguments::Any && !long {
             let mut kept = self.made.write();
             if kept.len() >= MOST {
                 kept.clear();

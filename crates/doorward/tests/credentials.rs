@@ -8,6 +8,10 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex};
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use support::client::{Handshake, Modern};
 use support::issuer::{Issuer, Signer};
@@ -53,8 +57,7 @@ fn tokens_are_fetched_with_a_secret_used_again_and_renewed_by_one_for_all() {
     assert_eq!(session.call(1, "tools__add", json!({ "a": 1, "b": 2 })).text(), "3");
     let asked = issuer.asked();
     assert_eq!(asked.len(), 1, "one token is enough");
-    use base64::Engine;
-    let basic = base64::engine::general_purpose::STANDARD.encode("gate+way:s3%3Acret");
+    let basic = STANDARD.encode("gate+way:s3%3Acret");
     assert_eq!(asked[0].0, format!("Basic {basic}"));
     let form: std::collections::BTreeMap<_, _> =
         url::form_urlencoded::parse(asked[0].1.as_bytes()).into_owned().collect();
@@ -112,19 +115,11 @@ fn a_key_signs_in_the_place_of_a_secret() {
     let server = server(&issuer);
     grant(&issuer, &server, 300);
     let folder = tempfile::tempdir().unwrap();
-    let made = std::process::Command::new("openssl")
-        .args(["ecparam", "-name", "prime256v1", "-genkey", "-noout"])
-        .output()
-        .unwrap();
-    let mut pkcs8 = std::process::Command::new("openssl")
-        .args(["pkcs8", "-topk8", "-nocrypt"])
-        .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    pkcs8.stdin.take().unwrap().write_all(&made.stdout).unwrap();
+    let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+    let text = STANDARD.encode(made.unwrap().as_ref());
     let key = folder.path().join("key.pem");
-    std::fs::write(&key, pkcs8.wait_with_output().unwrap().stdout).unwrap();
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
+    std::fs::write(&key, pem).unwrap();
     let credential = format!(
         "{{client: {{issuer: '{}', client_id: g, key_id: k1, private_key: '${{file:{}}}'}}}}",
         issuer.url,
@@ -141,12 +136,8 @@ fn a_key_signs_in_the_place_of_a_secret() {
         "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
     );
     let part = |at: usize| -> Value {
-        use base64::Engine;
         let part = form["client_assertion"].split('.').nth(at).unwrap();
-        serde_json::from_slice(
-            &base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).unwrap(),
-        )
-        .unwrap()
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap()
     };
     assert_eq!((&part(0)["alg"], &part(0)["kid"]), (&json!("ES256"), &json!("k1")));
     let claims = part(1);
@@ -201,8 +192,7 @@ fn no_server_sees_a_callers_key_or_token_and_no_log_a_secret() {
             Handshake::initialize_bearing(&gateway, path, "2025-06-18", json!({}), Some(bearer));
         }
     }
-    use base64::Engine;
-    let shown = base64::engine::general_purpose::STANDARD.encode("me:planted-password");
+    let shown = STANDARD.encode("me:planted-password");
     wait_for("the servers were asked", || {
         heard.lock().unwrap().contains("x-api-key: planted-header")
             && basic_heard.lock().unwrap().contains(&format!("authorization: Basic {shown}"))

@@ -15,6 +15,7 @@ use doorward_mcp::{Era, Object, Revision, RpcError, Value, method, tasks};
 use parking_lot::Mutex;
 
 use super::{KINDS, View};
+use crate::access::ViewKey;
 use crate::call::Portal;
 use crate::portals::Selection;
 use crate::upstream::{Server, declared};
@@ -65,7 +66,7 @@ struct Key {
 pub struct Snapshots {
     kept: Mutex<HashMap<Key, Arc<Snapshot>>>,
     /// What single callers see of them, by who they are in full; the whole it was made of, and when.
-    filtered: Mutex<HashMap<Vec<u8>, Filtered>>,
+    filtered: Mutex<HashMap<ViewKey, Filtered>>,
     /// Counts changes of any server's lists.
     pub generation: Arc<AtomicU64>,
 }
@@ -146,14 +147,14 @@ impl Snapshots {
     }
 
     /// What a caller was seen to see of a snapshot.
-    pub fn seen(&self, caller: &[u8], whole: &Arc<Snapshot>) -> Option<Arc<Snapshot>> {
+    pub fn seen(&self, caller: &ViewKey, whole: &Arc<Snapshot>) -> Option<Arc<Snapshot>> {
         let filtered = self.filtered.lock();
         let kept = filtered.get(caller)?;
         (Arc::ptr_eq(&kept.whole, whole) && kept.made.elapsed() < FILTERED)
             .then(|| kept.seen.clone())
     }
 
-    pub fn keep_seen(&self, caller: Vec<u8>, whole: &Arc<Snapshot>, seen: &Arc<Snapshot>) {
+    pub fn keep_seen(&self, caller: ViewKey, whole: &Arc<Snapshot>, seen: &Arc<Snapshot>) {
         let mut filtered = self.filtered.lock();
         if filtered.len() >= MAX_FILTERED {
             filtered.retain(|_, kept| kept.made.elapsed() < FILTERED);

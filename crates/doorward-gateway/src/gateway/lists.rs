@@ -39,8 +39,8 @@ impl Gateway {
     /// A snapshot of the caller's lists that still holds.
     pub fn fresh_snapshot(&self, call: &Call) -> Option<Arc<Snapshot>> {
         let whole = self.snapshots.fresh(&viewer(call, None))?;
-        let Some(mut key) = self.view_key(&call.asking()) else { return Some(whole) };
-        key.extend_from_slice(&declared(&call.client.capabilities));
+        let Some(key) = self.view_key(&call.asking()) else { return Some(whole) };
+        let key = key.and(&declared(&call.client.capabilities));
         self.snapshots.seen(&key, &whole)
     }
 
@@ -101,8 +101,8 @@ impl Gateway {
     /// What a caller sees of a portal's lists: what there is a call for that would be permitted.
     async fn seen(&self, call: &Call, whole: Arc<Snapshot>) -> Arc<Snapshot> {
         let asking = call.asking();
-        let Some(mut key) = self.view_key(&asking) else { return whole };
-        key.extend_from_slice(&declared(&call.client.capabilities));
+        let Some(key) = self.view_key(&asking) else { return whole };
+        let key = key.and(&declared(&call.client.capabilities));
         if let Some(seen) = self.snapshots.seen(&key, &whole) {
             return seen;
         }
@@ -144,9 +144,8 @@ impl Gateway {
     /// would tell what is there from what is not.
     pub fn sees(&self, call: &Call, server: &Arc<Server>) -> bool {
         let asking = call.asking();
-        let Some(mut key) = self.view_key(&asking) else { return true };
-        key.push(b' ');
-        key.extend_from_slice(server.name.as_bytes());
+        let Some(key) = self.view_key(&asking) else { return true };
+        let key = key.and(server.name.as_bytes());
         let generation = self.snapshots.generation();
         let remembered = self.seen_servers.lock().get(&key).copied();
         if let Some((sees, _)) = remembered.filter(|(_, of)| *of == generation) {

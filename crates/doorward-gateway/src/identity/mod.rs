@@ -83,8 +83,6 @@ struct Remembered {
     caller: (Arc<Principal>, Arc<Lease>),
     issuer: Arc<Issuer>,
     keys: Option<Arc<issuer::KeySet>>,
-    /// The audiences that it was checked for.
-    accepted: String,
     generation: u64,
     expires: i64,
 }
@@ -226,11 +224,13 @@ impl Identity {
         let accepted = self.resources.accepted(path);
         let accepted: Vec<&str> = accepted.iter().map(String::as_str).collect();
         let resource = Resource { accepted: &accepted };
+        // By what it was checked for, too: a token may be good at one endpoint and not at another.
+        let both = format!("{token} {}", accepted.join(" "));
         let mut hash = [0; 32];
-        hash.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+        hash.copy_from_slice(digest::digest(&digest::SHA256, both.as_bytes()).as_ref());
         let generation = self.generation.load(Ordering::Acquire);
         if let Some(remembered) = self.tokens.lock().get(&hash)
-            && remembered.still_holds(generation, &accepted.join(" "))
+            && remembered.still_holds(generation)
         {
             return Ok(remembered.caller.clone());
         }
@@ -250,7 +250,6 @@ impl Identity {
                 caller: caller.clone(),
                 issuer: checked.issuer,
                 keys: checked.keys,
-                accepted: accepted.join(" "),
                 generation,
                 expires: checked.expires,
             },
@@ -334,15 +333,12 @@ impl Identity {
 
 impl Remembered {
     /// Whether checking again would come to the same.
-    fn still_holds(&self, generation: u64, accepted: &str) -> bool {
+    fn still_holds(&self, generation: u64) -> bool {
         let keys = match &self.keys {
             None => true,
             Some(keys) => self.issuer.known_keys().is_some_and(|known| Arc::ptr_eq(&known, keys)),
         };
-        keys && self.generation == generation
-            && self.accepted == accepted
-            && self.expires > now()
-            && !self.caller.1.is_over()
+        keys && self.generation == generation && self.expires > now() && !self.caller.1.is_over()
     }
 }
 
