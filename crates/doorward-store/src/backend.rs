@@ -15,7 +15,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!();
 
 /// How long a connection is waited for, and a lock of SQLite's.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Connections to PostgreSQL; of SQLite's, each of which is a thread with buffers of its own, two are enough.
 const CONNECTIONS: u32 = 4;
+const FILE_CONNECTIONS: u32 = 2;
 /// Two that start together may both want to bring the same file up to date.
 const ATTEMPTS: usize = 5;
 
@@ -114,7 +116,7 @@ impl Store {
             Err(_) => return Err(unreachable(&"no answer within 5 s")),
         }
         let pool = AnyPoolOptions::new()
-            .max_connections(CONNECTIONS)
+            .max_connections(if is_sqlite { FILE_CONNECTIONS } else { CONNECTIONS })
             .min_connections(0)
             .acquire_timeout(PATIENCE)
             .idle_timeout(Duration::from_secs(60))
@@ -176,7 +178,7 @@ impl Store {
 async fn settle(connection: &mut AnyConnection, is_sqlite: bool) -> sqlx::Result<()> {
     if is_sqlite {
         let pragmas = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
-                       PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON;";
+                       PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cache_size = -256;";
         connection.execute(pragmas).await?;
     }
     Ok(())
