@@ -44,7 +44,7 @@ pub struct Case {
     pub arguments: Map<String, Value>,
     /// Only whether it is listed.
     pub listed: bool,
-    /// `mon 09:30`.
+    /// Such as `mon 09:30`; Monday at noon when absent.
     pub time: Option<String>,
     pub address: Option<IpAddr>,
     pub client: Option<String>,
@@ -192,7 +192,7 @@ impl Case {
     }
 
     fn moment(&self) -> Result<Time, String> {
-        let Some(text) = &self.time else { return Ok(Time::default()) };
+        let text = self.time.as_deref().unwrap_or("mon 12:00");
         let read = || {
             let (day, clock) = text.split_once(' ')?;
             let (hour, minute) = clock.split_once(':')?;

@@ -106,7 +106,10 @@ pub async fn operate(operator: &Operator, path: &str) -> Result<serde_json::Valu
             http::StatusCode::UNAUTHORIZED => "; show an operator's key with --key or DOORWARD_KEY",
             _ => "",
         };
-        let said = String::from_utf8_lossy(&body);
+        // In its own words, where they are JSON-RPC's or the admin listener's own.
+        let said: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+        let said = said["error"]["message"].as_str().or_else(|| said["error"].as_str());
+        let said = said.map_or_else(|| String::from_utf8_lossy(&body).into_owned(), str::to_owned);
         let why = format!("the gateway answered with HTTP {status}: {}{hint}", said.trim());
         return Err(Failed::new(Exit::Refused, why));
     }

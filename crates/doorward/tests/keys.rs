@@ -365,7 +365,9 @@ fn the_admin_listener_is_for_operators() {
         .args(["servers", "--admin-url", &format!("http://{}", gateway.admin)])
         .output()
         .unwrap();
-    assert_eq!(refused.status.code(), Some(5), "{}", String::from_utf8_lossy(&refused.stderr));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(5), "{said}");
+    assert!(said.contains("Authentication is needed; show an operator's key"), "{said}");
 }
 
 #[test]
