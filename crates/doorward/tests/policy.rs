@@ -346,6 +346,61 @@ fn policies_of_the_store_are_applied_and_rolled_back_by_commands() {
 }
 
 #[test]
+fn policies_are_applied_and_rolled_back_over_http() {
+    let gateway = Gateway::start(SERVERS);
+    let admin = key(&gateway, &["--user", "root", "--admin"]);
+    let client = at(&gateway, "/mcp", &admin);
+    let ask = |method: &str, path: &str, body: Value| {
+        let text = body.to_string();
+        let mut stream = support::client::connect(&gateway.admin);
+        use std::io::Write;
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {admin}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            text.len()
+        );
+        stream.write_all(format!("{head}{text}").as_bytes()).unwrap();
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (
+            head[9..12].parse::<u16>().unwrap(),
+            serde_json::from_str::<Value>(body).unwrap_or_default(),
+        )
+    };
+    let put =
+        |text: &str| ask("PUT", "/policies", json!({ "files": { "a.cedar": text }, "note": "n" }));
+    let listed = || names(&client.ask("tools/list", json!({}))).len();
+    let all = listed();
+    let (status, refused) = put("permit (principal, action, resource) when { x };");
+    assert_eq!((status, &refused["findings"][0]["line"]), (400, &json!(1)));
+    assert_eq!(listed(), all);
+    assert_eq!(
+        put("permit (principal, action, resource in Server::\"other\");"),
+        (200, json!({ "version": 1 }))
+    );
+    assert_eq!(listed() * 2, all, "in force as soon as it is told");
+    // An operator's key is enough, though no policy speaks of operators.
+    assert_eq!(put("permit (principal, action, resource);").1["version"], 2);
+    assert_eq!(listed(), all);
+    assert_eq!(ask("POST", "/policies/rollback", json!({})).1["version"], 1);
+    assert_eq!(listed() * 2, all);
+    assert_eq!(ask("POST", "/policies/rollback", json!({ "to": 9 })).0, 404);
+    let declared = start("permit (principal, action, resource);", "");
+    let root = key(&declared, &["--user", "root", "--admin"]);
+    at(&declared, "/mcp", &root);
+    let bearer = format!("Bearer {root}");
+    let refused = support::client::send(
+        &declared.admin,
+        "POST",
+        "/policies/rollback",
+        &[("authorization", bearer.as_str())],
+        b"",
+    )
+    .unwrap();
+    assert_eq!(refused.status, 409, "{}", refused.body);
+}
+
+#[test]
 fn wrong_policies_at_the_start_are_told_and_nothing_starts() {
     let folder = tempfile::tempdir().unwrap();
     let config = folder.path().join("doorward.yaml");

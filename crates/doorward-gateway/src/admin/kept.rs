@@ -1,12 +1,14 @@
 //! What is made at run time, for operators' programs: the same as `doorward keys` and `doorward
 //! principals`, over HTTP.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
+use doorward_policy::PolicySet;
 use doorward_store::{Entry, Error, KeyId, Kind, NewKey, Scopes, Store, now};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -189,6 +191,58 @@ pub async fn policies(State(gateway): At) -> Json<Value> {
         json!({ "id": id, "file": about.file, "line": about.line, "reason": about.reason, "text": about.text })
     }).collect();
     Json(json!({ "version": policies.version, "zone": policies.zone_name, "policies": all }))
+}
+
+/// Policies to be put in force.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Applied {
+    /// Names and texts.
+    files: BTreeMap<String, String>,
+    #[serde(default)]
+    note: String,
+}
+
+/// Puts policies in force; those that do not fit are told with file and line, and change nothing.
+pub async fn apply_policies(
+    State(gateway): At,
+    body: axum::body::Bytes,
+) -> Result<Response, Refused> {
+    let applied: Applied = read(&body)?;
+    refuse_declared_policies(&gateway)?;
+    if let Err(findings) = PolicySet::compile(&applied.files) {
+        let told = json!({ "error": "the policies do not fit", "findings": findings });
+        return Ok((StatusCode::BAD_REQUEST, Json(told)).into_response());
+    }
+    let version = store(&gateway)?.apply_policies(&applied.files, &applied.note).await?;
+    done(&gateway).await?;
+    Ok(Json(json!({ "version": version })).into_response())
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Rollback {
+    to: Option<i64>,
+}
+
+/// Puts an earlier version in force again.
+pub async fn roll_back_policies(
+    State(gateway): At,
+    body: axum::body::Bytes,
+) -> Result<Json<Value>, Refused> {
+    let rollback: Rollback = if body.is_empty() { Rollback::default() } else { read(&body)? };
+    refuse_declared_policies(&gateway)?;
+    let version = store(&gateway)?.roll_back_policies(rollback.to).await?;
+    done(&gateway).await?;
+    Ok(Json(json!({ "version": version })))
+}
+
+fn refuse_declared_policies(gateway: &Gateway) -> Result<(), Refused> {
+    if gateway.settings().policy.files.is_empty() {
+        return Ok(());
+    }
+    let why = "the configuration names files of policies: change them there";
+    Err(Refused(StatusCode::CONFLICT, why.into()))
 }
 
 /// All portals, those of the configuration marked so, and the servers, which are portals, too.
