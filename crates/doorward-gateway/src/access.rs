@@ -6,7 +6,6 @@ mod scopes;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use aws_lc_rs::digest;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Revision, method};
 use doorward_policy::{
@@ -24,6 +23,7 @@ use crate::call::{Call, Door, Portal};
 use crate::catalog::ToolEntry;
 use crate::gateway::Gateway;
 use crate::identity::{Caller, Grant, Principal};
+use crate::seal;
 use crate::settings::{CredentialSettings, Explain, Settings};
 use crate::upstream::Server;
 
@@ -90,9 +90,7 @@ pub struct ViewKey([u8; 32]);
 
 impl ViewKey {
     fn of(all: &[u8]) -> Self {
-        let mut key = [0; 32];
-        key.copy_from_slice(digest::digest(&digest::SHA256, all).as_ref());
-        Self(key)
+        Self(seal::sha256(all))
     }
 
     /// With something more that it depends on.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use doorward_mcp::error::Kind::Unauthorized;
-use doorward_policy::{Finding, PolicySet, PrincipalKind};
+use doorward_policy::{Finding, PolicySet};
 use doorward_store::{Credential, Entry, Error, Key, Kind, MasterKey, Store, StoredPortal};
 use http::{HeaderName, HeaderValue};
 use parking_lot::Mutex;
@@ -16,8 +16,10 @@ use parking_lot::Mutex;
 use crate::access::Policies;
 use crate::call::Failure;
 use crate::gateway::Gateway;
+use crate::identity::directory::kind_of;
 use crate::identity::{LOCAL, Principal};
 use crate::portals::{Selection, Selections};
+use crate::settings::Settings;
 use crate::upstream::Server;
 use crate::upstream::http::Own;
 
@@ -69,8 +71,7 @@ impl Gateway {
             if changed || !self.policies().are_asked_as(&settings) {
                 let set = PolicySet::compile(files)?;
                 let version = format!("files {}", doorward_store::PolicyVersion::digest_of(files));
-                tracing::info!(policies = set.len(), version, "policies are in force");
-                self.set_policies(Policies::new(Some(Arc::new(set)), version, &settings));
+                self.put_in_force(set, version, &settings);
             }
         }
         let none = declared.is_none();
@@ -88,7 +89,7 @@ impl Gateway {
     pub async fn look_at_store(&self, anew: bool) -> Result<(), Error> {
         let Some(store) = &self.kept.store else {
             if anew {
-                self.take_policies(None).await;
+                self.take_policies(None);
                 self.take_identity();
             }
             return Ok(());
@@ -104,14 +105,14 @@ impl Gateway {
         *self.kept.portals.lock() = store.portals().await?;
         self.take_portals();
         *self.kept.people.lock() = people;
-        self.take_policies(policies).await;
+        self.take_policies(policies);
         *self.kept.keys.lock() = keys;
         self.take_identity();
         self.kept.revision.store(revision, Ordering::Release);
         Ok(())
     }
 
-    async fn take_policies(&self, kept: Option<doorward_store::PolicyVersion>) {
+    fn take_policies(&self, kept: Option<doorward_store::PolicyVersion>) {
         if self.kept.declared.lock().is_some() {
             return;
         }
@@ -128,10 +129,7 @@ impl Gateway {
             return;
         }
         match PolicySet::compile(&kept.files) {
-            Ok(set) => {
-                tracing::info!(policies = set.len(), version, "policies are in force");
-                self.set_policies(Policies::new(Some(Arc::new(set)), version, &settings));
-            }
+            Ok(set) => self.put_in_force(set, version, &settings),
             // They were checked before they were kept, by a doorward with another schema.
             Err(findings) => {
                 for finding in &findings {
@@ -145,6 +143,11 @@ impl Gateway {
                 }
             }
         }
+    }
+
+    fn put_in_force(&self, set: PolicySet, version: String, settings: &Settings) {
+        tracing::info!(policies = set.len(), version, "policies are in force");
+        self.set_policies(Policies::new(Some(Arc::new(set)), version, settings));
     }
 
     fn take_identity(&self) {
@@ -200,12 +203,7 @@ impl Gateway {
         let name = server.name.to_ascii_lowercase();
         let find = |kind, owner: &str| given.get(&(name.clone(), kind, owner.to_owned()));
         let who = &principal.who;
-        let own = match who.kind {
-            PrincipalKind::User => Kind::User,
-            PrincipalKind::Agent => Kind::Agent,
-            PrincipalKind::ServiceAccount => Kind::ServiceAccount,
-        };
-        let found = find(own, &who.id)
+        let found = find(kind_of(who.kind), &who.id)
             .or_else(|| who.teams.iter().find_map(|team| find(Kind::Team, team)))
             .or_else(|| find(Kind::Tenant, who.tenant.as_ref()?));
         let Some(found) = found else {

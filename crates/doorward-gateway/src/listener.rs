@@ -66,9 +66,7 @@ pub async fn serve<H, A, B>(listener: TcpListener, door: Door, handler: H)
 where
     H: Fn(Peer, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
-    B: Answering<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
-        + Send
-        + 'static,
+    B: Answering,
 {
     let places = Arc::new(Semaphore::new(door.limits.connections));
     let mut turns = (0..door.workers.len()).cycle();
@@ -137,9 +135,7 @@ async fn connection<S, H, A, B>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Peer, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
-    B: Answering<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
-        + Send
-        + 'static,
+    B: Answering,
 {
     let written = Arc::new(Written::default());
     let leaving: Arc<Mutex<Option<Leaving>>> = Arc::default();

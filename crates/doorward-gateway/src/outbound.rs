@@ -2,13 +2,14 @@
 //! bounds of size and time, no redirect followed, and no address that only this machine or network
 //! can reach unless the operator wrote it (attacks T11, T12).
 
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::LazyLock;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use http::{Method, Request, StatusCode};
@@ -22,7 +23,7 @@ use tower::Service;
 use url::{Host, Url};
 
 use crate::gather::Gathered;
-use crate::settings::is_trustworthy;
+use crate::settings::{Secret, is_trustworthy};
 use crate::upstream::http::{cause_chain, trusted};
 
 /// How long an answer may take, all in all, and how long it may be.
@@ -70,6 +71,22 @@ impl Answer {
         serde_json::from_slice(&self.body)
             .map_err(|error| Error::Failed(format!("no JSON object: {error}")))
     }
+}
+
+/// The header that shows a user and password (RFC 7617). `None` if that is no header's value.
+pub fn basic(user: &str, password: &str) -> Option<HeaderValue> {
+    let both = STANDARD.encode(format!("{user}:{password}"));
+    let mut value = HeaderValue::try_from(format!("Basic {both}")).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+/// The same for a client of an authorization server's: both are encoded before they are joined
+/// (RFC 6749 section 2.3.1).
+pub fn client_basic(id: &str, secret: &Secret) -> Option<HeaderValue> {
+    let encode =
+        |text: &str| -> String { url::form_urlencoded::byte_serialize(text.as_bytes()).collect() };
+    basic(&encode(id), &encode(secret.expose()))
 }
 
 pub async fn get(url: &Url, author: Author) -> Result<Answer, Error> {
@@ -186,19 +203,11 @@ impl Service<Name> for Resolver {
             let allowed: Vec<_> =
                 found.filter(|address| !public_only || is_public(address.ip())).collect();
             if allowed.is_empty() {
-                let why = format!("{} has no public address", Shown(name.as_str()));
+                let why = format!("'{}' has no public address", name.as_str().escape_debug());
                 return Err(std::io::Error::other(why));
             }
             Ok(allowed.into_iter())
         })
-    }
-}
-
-struct Shown<'a>(&'a str);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "'{}'", self.0.escape_debug())
     }
 }
 

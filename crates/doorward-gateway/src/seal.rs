@@ -34,20 +34,30 @@ struct Sealed<T> {
     content: T,
 }
 
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    hash
+}
+
+/// A name that nobody can guess: 128 random bits, in hexadecimal.
+pub fn random_id() -> Result<String, getrandom::Error> {
+    let mut random = [0; 16];
+    getrandom::fill(&mut random)?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 impl Sealer {
     /// With the operator's key, or a new one that lives as long as the process.
     pub fn new(key: Option<&Secret>) -> Result<Self, getrandom::Error> {
-        let mut bytes = [0; 32];
-        match key {
-            Some(secret) => bytes.copy_from_slice(
-                digest::digest(
-                    &digest::SHA256,
-                    format!("doorward seal v1\n{}", secret.expose()).as_bytes(),
-                )
-                .as_ref(),
-            ),
-            None => getrandom::fill(&mut bytes)?,
-        }
+        let bytes = match key {
+            Some(secret) => sha256(format!("doorward seal v1\n{}", secret.expose()).as_bytes()),
+            None => {
+                let mut random = [0; 32];
+                getrandom::fill(&mut random)?;
+                random
+            }
+        };
         // The only failure is a key of the wrong length.
         #[allow(clippy::expect_used)]
         let key = RandomizedNonceKey::new(&AES_256_GCM, &bytes).expect("32 bytes are a key");

@@ -23,7 +23,6 @@ pub struct PolicySet {
     pub(crate) slices: Slices,
     pub(crate) known: Known,
     policies: BTreeMap<String, About>,
-    schema: String,
     arguments: BTreeSet<String>,
     looks_at_time: bool,
 }
@@ -33,7 +32,6 @@ pub struct PolicySet {
 pub struct About {
     pub file: String,
     pub line: usize,
-    pub effect: Effect,
     pub reason: Option<String>,
     pub text: String,
 }
@@ -56,15 +54,9 @@ impl PolicySet {
         for (file, text) in files {
             match text.parse::<Cedar>() {
                 Ok(parsed) => read(file, text, &parsed, &mut compiled, &mut about, &mut findings),
-                Err(errors) => {
-                    for error in errors.iter() {
-                        let mut problem = error.to_string();
-                        if let Some(help) = error.help() {
-                            problem.push_str(&format!(" ({help})"));
-                        }
-                        findings.push(Finding::at(file, text, offset(error), problem));
-                    }
-                }
+                Err(errors) => findings.extend(
+                    errors.iter().map(|it| Finding::at(file, text, offset(it), problem(it))),
+                ),
             }
         }
         let mut declared = Members::new();
@@ -84,11 +76,10 @@ impl PolicySet {
             return Err(findings);
         }
         Ok(Self {
-            looks_at_time: compiled.iter().any(|one| one.policy.to_string().contains("time")),
+            looks_at_time: about.values().any(|about| about.text.contains("time")),
             slices: Slices::new(compiled),
             known: Known::default(),
             policies: about,
-            schema,
             arguments: declared.into_keys().collect(),
         })
     }
@@ -119,11 +110,6 @@ impl PolicySet {
     /// Whether a decision may be another one a minute later.
     pub fn looks_at_time(&self) -> bool {
         self.looks_at_time
-    }
-
-    /// The schema with the arguments that these policies name.
-    pub fn schema(&self) -> &str {
-        &self.schema
     }
 }
 
@@ -171,11 +157,10 @@ fn read(
         let reason = reason.map(str::to_owned);
         let text = policy.to_string();
         let looks_at_address = text.contains("address");
-        let deciding = Deciding { id: id.clone(), effect, reason };
+        let deciding = Deciding { id: id.clone(), effect, reason: reason.clone() };
         let policy = policy.new_id(PolicyId::new(id.clone()));
-        let reason = deciding.reason.clone();
         compiled.push(Compiled { policy, arguments, deciding, looks_at_address });
-        about.insert(id, About { file: file.into(), line, effect, reason, text });
+        about.insert(id, About { file: file.into(), line, reason, text });
     }
 }
 
@@ -230,6 +215,14 @@ fn offset(error: &dyn Diagnostic) -> usize {
     error.labels().and_then(|mut labels| labels.next()).map_or(0, |label| label.offset())
 }
 
+/// An error with the parser's advice.
+fn problem(error: &dyn Diagnostic) -> String {
+    match error.help() {
+        Some(help) => format!("{error} ({help})"),
+        None => error.to_string(),
+    }
+}
+
 fn validate(
     schema: &str,
     files: &BTreeMap<String, String>,
@@ -249,10 +242,7 @@ fn validate(
     let result = Validator::new(schema).validate(&all, ValidationMode::Strict);
     let findings = result.validation_errors().map(|error| {
         let id = error.policy_id().to_string();
-        let mut problem = error.to_string();
-        if let Some(help) = error.help() {
-            problem.push_str(&format!(" ({help})"));
-        }
+        let problem = problem(error);
         match about.get(&id) {
             Some(about) => match (offset(error), files.get(&about.file)) {
                 (0, _) | (_, None) => Finding::new(&about.file, about.line, problem),

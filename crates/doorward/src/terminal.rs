@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write, stderr, stdout};
 
+use serde::Serialize;
+
 use crate::config::Color;
 
 /// Whether colours are wanted at all (https://no-color.org).
@@ -54,6 +56,12 @@ pub fn harmless(text: &str) -> Cow<'_, str> {
 /// As [`harmless`], in one line.
 pub fn one_line(text: &str) -> String {
     harmless(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Writes a value as JSON, for programs.
+pub fn json(out: &mut impl Write, value: &impl Serialize) -> std::io::Result<()> {
+    // As a value first: its members are in order then.
+    writeln!(out, "{:#}", serde_json::to_value(value).unwrap_or_default())
 }
 
 /// Writes rows in columns, the first as a heading.

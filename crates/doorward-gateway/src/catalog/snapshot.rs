@@ -265,11 +265,6 @@ impl Snapshot {
         Ok(result)
     }
 
-    /// The servers whose items these are.
-    pub fn sources(&self) -> &[Source] {
-        &self.sources
-    }
-
     /// Where each item of a list comes from: the server, its view, and the server's own name for it.
     pub fn origins(&self, kind: usize) -> impl Iterator<Item = (&Source, &str)> {
         self.lists[kind].items.iter().map(move |told| {
@@ -294,10 +289,5 @@ impl Snapshot {
             lists,
             sources: self.sources.clone(),
         }
-    }
-
-    /// The names of a list's items.
-    pub fn names(&self, kind: usize) -> impl Iterator<Item = &str> {
-        self.lists[kind].items.iter().map(|item| &*item.name)
     }
 }

@@ -20,6 +20,7 @@ use crate::access::{self, Asking};
 use crate::call::{CallError, Door, Failure, Portal};
 use crate::gateway::Gateway;
 use crate::identity::{Caller, Principal};
+use crate::seal;
 use crate::switchboard::Listener;
 use crate::upstream::Shared;
 
@@ -83,12 +84,13 @@ impl Sessions {
     ) -> Result<Arc<Session>, CallError> {
         let limits = &self.shared.limits;
         let overloaded = |failure: Failure| CallError::Refused { failure, status: 503 };
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|error| {
-            overloaded(Failure::new(Kind::Overloaded, "No randomness").because(error))
-        })?;
-        let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
-        let id: Arc<str> = id.into();
+        let id: Arc<str> = match seal::random_id() {
+            Ok(id) => id.into(),
+            Err(error) => {
+                let failure = Failure::new(Kind::Overloaded, "No randomness").because(error);
+                return Err(overloaded(failure));
+            }
+        };
         let numbered = door == Door::Mcp;
         let stream = |id| {
             OutStream::new(id, limits.replay, limits.queue, self.shared.timeouts.write.0, numbered)

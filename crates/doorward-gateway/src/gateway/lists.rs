@@ -8,7 +8,7 @@ use doorward_policy::{Action, Target, TargetKind};
 use futures_util::future::join_all;
 
 use super::{Gateway, SERVER_PATIENCE};
-use crate::access::{self, Asking};
+use crate::access::{self, Asking, ViewKey};
 use crate::call::{Call, CallError, Failure, Portal};
 use crate::catalog::{Snapshot, View, Viewer};
 use crate::portals::Selection;
@@ -39,9 +39,10 @@ impl Gateway {
     /// A snapshot of the caller's lists that still holds.
     pub fn fresh_snapshot(&self, call: &Call) -> Option<Arc<Snapshot>> {
         let whole = self.snapshots.fresh(&viewer(call, None))?;
-        let Some(key) = self.view_key(&call.asking()) else { return Some(whole) };
-        let key = key.and(&declared(&call.client.capabilities));
-        self.snapshots.seen(&key, &whole)
+        match self.lists_key(call) {
+            Some(key) => self.snapshots.seen(&key, &whole),
+            None => Some(whole),
+        }
     }
 
     /// The caller's lists, fetched where needed. At the merged portal a server that is down, or
@@ -100,18 +101,15 @@ impl Gateway {
 
     /// What a caller sees of a portal's lists: what there is a call for that would be permitted.
     async fn seen(&self, call: &Call, whole: Arc<Snapshot>) -> Arc<Snapshot> {
+        let Some(key) = self.lists_key(call) else { return whole };
         let asking = call.asking();
-        let Some(key) = self.view_key(&asking) else { return whole };
-        let key = key.and(&declared(&call.client.capabilities));
         if let Some(seen) = self.snapshots.seen(&key, &whole) {
             return seen;
         }
         let mut marked: [Vec<bool>; 4] = Default::default();
         for (kind, of) in TARGETS.into_iter().enumerate() {
             for (number, ((server, view), name)) in whole.origins(kind).enumerate() {
-                let tool = if of == TargetKind::Tool { view.tool(name) } else { None };
-                let target = access::target(server, of, name, tool.map(|tool| &**tool));
-                marked[kind].push(self.may(&asking, access::action_on(of), &target));
+                marked[kind].push(self.may_use(&asking, server, view, of, name));
                 // Others wait meanwhile.
                 if number % 32 == 31 {
                     tokio::task::yield_now().await;
@@ -170,12 +168,27 @@ impl Gateway {
 
     fn may_use_any(&self, asking: &Asking<'_>, server: &Server, view: &View) -> bool {
         TARGETS.into_iter().zip(&view.lists).any(|(kind, list)| {
-            list.items.iter().any(|item| {
-                let tool = if kind == TargetKind::Tool { view.tool(&item.key) } else { None };
-                let target = access::target(server, kind, &item.key, tool.map(|tool| &**tool));
-                self.may(asking, access::action_on(kind), &target)
-            })
+            list.items.iter().any(|item| self.may_use(asking, server, view, kind, &item.key))
         })
+    }
+
+    fn may_use(
+        &self,
+        asking: &Asking<'_>,
+        server: &Server,
+        view: &View,
+        kind: TargetKind,
+        name: &str,
+    ) -> bool {
+        let tool = if kind == TargetKind::Tool { view.tool(name) } else { None };
+        let target = access::target(server, kind, name, tool.map(|tool| &**tool));
+        self.may(asking, access::action_on(kind), &target)
+    }
+
+    /// What a caller's lists depend on; `None` for somebody who sees all of them.
+    fn lists_key(&self, call: &Call) -> Option<ViewKey> {
+        let key = self.view_key(&call.asking())?;
+        Some(key.and(&declared(&call.client.capabilities)))
     }
 
     /// The servers that a caller sees; `None` for all.

@@ -24,12 +24,6 @@ pub enum Refused {
     Scope(BTreeSet<String>),
 }
 
-impl Refused {
-    pub fn token(why: &'static str) -> Self {
-        Self::Token(why)
-    }
-}
-
 /// An issuer cannot be asked.
 #[derive(Debug, Clone, Copy)]
 pub struct Unavailable;

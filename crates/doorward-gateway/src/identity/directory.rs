@@ -41,11 +41,6 @@ impl People {
 
     /// A principal with all it belongs to; `None` if it, its tenant or one of its teams is disabled.
     pub fn find(&self, kind: PrincipalKind, name: &str, said: Said) -> Option<Who> {
-        let of = match kind {
-            PrincipalKind::User => Kind::User,
-            PrincipalKind::Agent => Kind::Agent,
-            PrincipalKind::ServiceAccount => Kind::ServiceAccount,
-        };
         let mut who = Who {
             kind,
             id: name.to_owned(),
@@ -53,7 +48,7 @@ impl People {
             teams: said.teams,
             roles: said.roles,
         };
-        if let Some(entry) = self.0.get(&(of, name.to_owned())) {
+        if let Some(entry) = self.0.get(&(kind_of(kind), name.to_owned())) {
             if entry.disabled {
                 return None;
             }
@@ -84,6 +79,15 @@ impl People {
         let out = who.tenant.iter().any(|tenant| self.is_disabled(Kind::Tenant, tenant))
             || who.teams.iter().any(|team| self.is_disabled(Kind::Team, team));
         (!out).then_some(who)
+    }
+}
+
+/// The kind of a principal's entry.
+pub fn kind_of(kind: PrincipalKind) -> Kind {
+    match kind {
+        PrincipalKind::User => Kind::User,
+        PrincipalKind::Agent => Kind::Agent,
+        PrincipalKind::ServiceAccount => Kind::ServiceAccount,
     }
 }
 

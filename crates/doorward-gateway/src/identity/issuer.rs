@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use jsonwebtoken::DecodingKey;
 use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, PublicKeyUse};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use url::Url;
 
 use super::Unavailable;
@@ -65,7 +65,7 @@ impl IssuerKey {
 
 impl KeySet {
     /// The keys that a token may mean: the one it names, or all that could be.
-    fn meant(&self, id: Option<&str>, algorithm: Algorithm) -> Vec<&IssuerKey> {
+    pub fn meant(&self, id: Option<&str>, algorithm: Algorithm) -> Vec<&IssuerKey> {
         let named = |key: &&IssuerKey| match id {
             Some(id) => key.id.as_deref() == Some(id),
             None => true,
@@ -170,35 +170,13 @@ impl Issuer {
         Ok(keys)
     }
 
-    /// Reads the issuer's metadata (OpenID Connect Discovery 1.0; RFC 8414), and says where its keys
-    /// are.
+    /// Reads the issuer's metadata, and says where its keys are.
     async fn metadata(&self) -> Result<Url, String> {
-        let mut last = String::new();
-        for url in metadata_urls(&self.settings.issuer) {
-            let object = match outbound::get(&url, Author::Operator).await {
-                Ok(answer) => match answer.object() {
-                    Ok(object) => object,
-                    Err(error) => {
-                        last = format!("{url}: {error}");
-                        continue;
-                    }
-                },
-                Err(error) => return Err(format!("{url}: {error}")),
-            };
-            let said = object.get("issuer").and_then(Value::as_str).unwrap_or_default();
-            if said != self.settings.issuer {
-                return Err(format!("{url}: it is the metadata of '{}'", said.escape_debug()));
-            }
-            let at = |member: &str| object.get(member).and_then(Value::as_str).map(Url::parse);
-            if let Some(Ok(endpoint)) = at("introspection_endpoint") {
-                self.introspection.store(Some(Arc::new(endpoint)));
-            }
-            return match at("jwks_uri") {
-                Some(Ok(keys)) => Ok(keys),
-                _ => Err(format!("{url}: there is no 'jwks_uri'")),
-            };
+        let metadata = Metadata::fetch(&self.settings.issuer).await?;
+        if let Ok(endpoint) = metadata.url("introspection_endpoint") {
+            self.introspection.store(Some(Arc::new(endpoint)));
         }
-        Err(last)
+        metadata.url("jwks_uri")
     }
 
     /// Where tokens are asked about.
@@ -223,8 +201,45 @@ impl Issuer {
     }
 }
 
+/// What an issuer publishes about itself (OpenID Connect Discovery 1.0; RFC 8414).
+pub struct Metadata {
+    from: Url,
+    members: Map<String, Value>,
+}
+
+impl Metadata {
+    /// Fetches the metadata of an issuer that the operator named. The error says where and why.
+    pub async fn fetch(issuer: &str) -> Result<Self, String> {
+        let mut last = format!("'{}' is no URL", issuer.escape_debug());
+        for from in metadata_urls(issuer) {
+            // All of them are on one host: if that cannot be reached, the others cannot either.
+            let answer = outbound::get(&from, Author::Operator).await;
+            let answer = answer.map_err(|error| format!("{from}: {error}"))?;
+            let members = match answer.object() {
+                Ok(members) => members,
+                Err(error) => {
+                    last = format!("{from}: {error}");
+                    continue;
+                }
+            };
+            let said = members.get("issuer").and_then(Value::as_str).unwrap_or_default();
+            if said != issuer {
+                return Err(format!("{from}: it is the metadata of '{}'", said.escape_debug()));
+            }
+            return Ok(Self { from, members });
+        }
+        Err(last)
+    }
+
+    pub fn url(&self, member: &str) -> Result<Url, String> {
+        let text = self.members.get(member).and_then(Value::as_str);
+        let url = text.and_then(|text| Url::parse(text).ok());
+        url.ok_or_else(|| format!("{}: there is no '{member}'", self.from))
+    }
+}
+
 /// Where metadata is looked for (spec 2026-07-28 basic/authorization, discovery).
-pub fn metadata_urls(issuer: &str) -> Vec<Url> {
+fn metadata_urls(issuer: &str) -> Vec<Url> {
     let Ok(base) = Url::parse(issuer) else { return Vec::new() };
     let path = base.path().trim_end_matches('/').to_owned();
     let at = |path: String| {
@@ -264,15 +279,6 @@ fn read_key(value: &Value) -> Option<IssuerKey> {
     let key = DecodingKey::from_jwk(&jwk).ok()?;
     let id = jwk.common.key_id;
     (!algorithms.is_empty()).then_some(IssuerKey { id, key, algorithms })
-}
-
-/// The keys of a set that a token may be signed with.
-pub fn candidates<'a>(
-    set: &'a KeySet,
-    id: Option<&str>,
-    algorithm: Algorithm,
-) -> Vec<&'a IssuerKey> {
-    set.meant(id, algorithm)
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use aws_lc_rs::digest;
 use doorward_policy::PrincipalKind;
 use doorward_store::{Entry, Key, Presented, now};
 use http::header::AUTHORIZATION;
@@ -24,9 +23,8 @@ use http::{HeaderMap, Uri};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
-pub use issuer::metadata_urls;
-
 pub use challenge::{Hints, Refused, Unavailable};
+pub use issuer::Metadata;
 pub use lease::Lease;
 pub use metadata::{Resources, WELL_KNOWN};
 pub use principal::{Grant, LOCAL, Principal};
@@ -36,6 +34,7 @@ use self::issuer::Issuer;
 use self::keys::KeyRing;
 use self::lease::Leases;
 use self::token::{Checked, Resource, claim, scopes, texts};
+use crate::seal;
 use crate::settings::{IssuerSettings, Settings};
 
 /// Tokens that were checked and are remembered until they expire.
@@ -206,11 +205,11 @@ impl Identity {
         }
         if token.starts_with("dwk_") {
             let found = Presented::read(token).and_then(|presented| self.keys.find(&presented));
-            return found.ok_or_else(|| Refused::token("no such key, or not any more"));
+            return found.ok_or(Refused::Token("no such key, or not any more"));
         }
         let issuers = self.issuers.load_full();
         if issuers.is_empty() {
-            return Err(Refused::token("there is no issuer of tokens"));
+            return Err(Refused::Token("there is no issuer of tokens"));
         }
         self.by_token(token, &issuers, uri.path()).await
     }
@@ -226,8 +225,7 @@ impl Identity {
         let resource = Resource { accepted: &accepted };
         // By what it was checked for, too: a token may be good at one endpoint and not at another.
         let both = format!("{token} {}", accepted.join(" "));
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest::digest(&digest::SHA256, both.as_bytes()).as_ref());
+        let hash = seal::sha256(both.as_bytes());
         let generation = self.generation.load(Ordering::Acquire);
         if let Some(remembered) = self.tokens.lock().get(&hash)
             && remembered.still_holds(generation)
@@ -291,7 +289,7 @@ impl Identity {
                 .unwrap_or_default(),
         };
         let people = self.people.load();
-        let disabled = || Refused::token("its bearer is disabled");
+        let disabled = || Refused::Token("its bearer is disabled");
         if agent.as_deref().is_some_and(|agent| people.is_agent_disabled(agent)) {
             return Err(disabled());
         }
@@ -299,7 +297,7 @@ impl Identity {
             let who = people.find(PrincipalKind::Agent, agent, said).ok_or_else(disabled)?;
             return Ok(Principal::new(who, None, chain, grant));
         }
-        let user = user.ok_or_else(|| Refused::token("it names nobody"))?;
+        let user = user.ok_or(Refused::Token("it names nobody"))?;
         let who = people.find(PrincipalKind::User, &format!("{name}:{user}"), said);
         Ok(Principal::new(who.ok_or_else(disabled)?, agent, chain, grant))
     }

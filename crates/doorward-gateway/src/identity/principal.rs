@@ -7,6 +7,8 @@ use std::sync::{Arc, LazyLock};
 use doorward_policy::{Principal as Who, PrincipalKind};
 use doorward_store::{KeyId, Scopes};
 
+use super::directory::kind_of;
+
 /// Who is calling. There is no default: one comes from [`super::Identity`] or not at all (attack
 /// T28).
 #[derive(Debug)]
@@ -72,12 +74,7 @@ impl Principal {
         grant: Grant,
     ) -> Arc<Self> {
         // Quoted, so that no name can look like two.
-        let kind = match who.kind {
-            PrincipalKind::User => "user",
-            PrincipalKind::Agent => "agent",
-            PrincipalKind::ServiceAccount => "service_account",
-        };
-        let mut id = format!("{kind} {:?}", who.id);
+        let mut id = format!("{} {:?}", kind_of(who.kind), who.id);
         if let Some(tenant) = &who.tenant {
             id.push_str(&format!(" of {tenant:?}"));
         }

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use doorward_mcp::json::scan_object;
 use doorward_store::now;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use http::header::{AUTHORIZATION, HeaderMap};
 use serde_json::{Map, Value};
 
-use super::issuer::{Issuer, KeySet, candidates};
+use super::issuer::{Issuer, KeySet};
 use super::{Refused, Unavailable};
 use crate::outbound;
 use crate::settings::{Algorithm, IssuerSettings};
@@ -38,14 +38,14 @@ pub async fn check(
     resource: &Resource<'_>,
 ) -> Result<Checked, Refused> {
     if token.len() > MOST {
-        return Err(Refused::token("it is too long"));
+        return Err(Refused::Token("it is too long"));
     }
     if token.bytes().filter(|byte| *byte == b'.').count() == 2 {
         return check_jwt(token, issuers, resource).await;
     }
     match issuers.iter().find(|issuer| issuer.settings.introspection.is_some()) {
         Some(issuer) => introspect(token, issuer, resource).await,
-        None => Err(Refused::token("it is neither a key nor a JWT")),
+        None => Err(Refused::Token("it is neither a key nor a JWT")),
     }
 }
 
@@ -61,42 +61,42 @@ async fn check_jwt(
     issuers: &[Arc<Issuer>],
     resource: &Resource<'_>,
 ) -> Result<Checked, Refused> {
-    let malformed = || Refused::token("it cannot be read");
+    let malformed = || Refused::Token("it cannot be read");
     let (message, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
     let (header, claims) = message.split_once('.').ok_or_else(malformed)?;
     let header = object(header).ok_or_else(malformed)?;
     let claims = object(claims).ok_or_else(malformed)?;
     if signature.is_empty() {
-        return Err(Refused::token("it is not signed"));
+        return Err(Refused::Token("it is not signed"));
     }
     // Whatever it is that must be understood, it is not understood here (RFC 7515 section 4.1.11).
     if header.contains_key("crit") || header.contains_key("b64") {
-        return Err(Refused::token("its header demands extensions"));
+        return Err(Refused::Token("its header demands extensions"));
     }
     // Keys that a token brings along (`jwk`, `jku`, `x5u`, `x5c`) are not looked at.
     let algorithm = header.get("alg").and_then(Value::as_str).unwrap_or_default();
     let Some(algorithm) = read_algorithm(algorithm) else {
-        return Err(Refused::token("its algorithm is none that is ever accepted"));
+        return Err(Refused::Token("its algorithm is none that is ever accepted"));
     };
     let id = match header.get("kid") {
         None => None,
         Some(Value::String(id)) if id.len() <= MOST_ID => Some(id.as_str()),
-        Some(_) => return Err(Refused::token("its key's id cannot be read")),
+        Some(_) => return Err(Refused::Token("its key's id cannot be read")),
     };
     let said = claims.get("iss").and_then(Value::as_str).unwrap_or_default();
     let issuer = issuers.iter().find(|issuer| issuer.settings.issuer == said);
-    let issuer = issuer.ok_or_else(|| Refused::token("its issuer is not one of ours"))?;
+    let issuer = issuer.ok_or(Refused::Token("its issuer is not one of ours"))?;
     if !issuer.settings.algorithms.contains(&algorithm) {
-        return Err(Refused::token("its algorithm is not one of the issuer's"));
+        return Err(Refused::Token("its algorithm is not one of the issuer's"));
     }
     let keys = issuer.keys(id, algorithm).await?;
-    let signed = candidates(&keys, id, algorithm).into_iter().any(|key| {
+    let signed = keys.meant(id, algorithm).into_iter().any(|key| {
         let verified =
             jsonwebtoken::crypto::verify(signature, message.as_bytes(), key.key(), name(algorithm));
         verified.unwrap_or(false)
     });
     if !signed {
-        return Err(Refused::token("no key of its issuer's has signed it"));
+        return Err(Refused::Token("no key of its issuer's has signed it"));
     }
     check_type(&header, &claims, &issuer.settings)?;
     let expires = check_claims(&claims, &issuer.settings, resource)?;
@@ -143,14 +143,14 @@ fn check_type(
         _ => false,
     };
     if !fits {
-        return Err(Refused::token("its type is not that of an access token"));
+        return Err(Refused::Token("its type is not that of an access token"));
     }
     if kind != "at+jwt" && ["nonce", "at_hash", "c_hash"].iter().any(|of| claims.contains_key(*of))
     {
-        return Err(Refused::token("it is an ID token"));
+        return Err(Refused::Token("it is an ID token"));
     }
     if claims.contains_key("cnf") {
-        return Err(Refused::token("it is bound to a key or certificate that was not shown"));
+        return Err(Refused::Token("it is bound to a key or certificate that was not shown"));
     }
     Ok(())
 }
@@ -163,17 +163,17 @@ fn check_claims(
 ) -> Result<i64, Refused> {
     let leeway = i64::try_from(settings.leeway.0.as_secs()).unwrap_or(0);
     let now = now();
-    let expires = seconds(claims.get("exp")).ok_or_else(|| Refused::token("it never expires"))?;
+    let expires = seconds(claims.get("exp")).ok_or(Refused::Token("it never expires"))?;
     let expires = expires.saturating_add(leeway);
     if expires <= now {
-        return Err(Refused::token("it is expired"));
+        return Err(Refused::Token("it is expired"));
     }
     for (claim, why) in [("nbf", "it is not valid yet"), ("iat", "it was issued in the future")] {
         match claims.get(claim) {
             None => {}
             Some(value) => match seconds(Some(value)) {
                 Some(time) if time.saturating_sub(leeway) <= now => {}
-                _ => return Err(Refused::token(why)),
+                _ => return Err(Refused::Token(why)),
             },
         }
     }
@@ -186,7 +186,7 @@ fn check_claims(
         settings.audiences.iter().any(|known| known == audience)
             || resource.accepted.iter().any(|known| is_same_resource(known, audience))
     });
-    if ours { Ok(expires) } else { Err(Refused::token("it is for somebody else (aud)")) }
+    if ours { Ok(expires) } else { Err(Refused::Token("it is for somebody else (aud)")) }
 }
 
 /// A time in whole seconds, or with a fraction, which is dropped.
@@ -219,16 +219,8 @@ async fn introspect(
 ) -> Result<Checked, Refused> {
     let settings = issuer.settings.introspection.as_ref().ok_or(Unavailable)?;
     let (endpoint, author) = issuer.introspection_endpoint().await?;
-    // RFC 6749 section 2.3.1: both are encoded before they are joined.
-    let encode =
-        |text: &str| -> String { url::form_urlencoded::byte_serialize(text.as_bytes()).collect() };
-    let basic =
-        format!("{}:{}", encode(&settings.client_id), encode(settings.client_secret.expose()));
-    let mut headers = HeaderMap::new();
-    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(basic)))
-        .map_err(|_| Unavailable)?;
-    value.set_sensitive(true);
-    headers.insert(AUTHORIZATION, value);
+    let shown = outbound::client_basic(&settings.client_id, &settings.client_secret);
+    let headers = HeaderMap::from_iter([(AUTHORIZATION, shown.ok_or(Unavailable)?)]);
     let fields = [("token", token), ("token_type_hint", "access_token")];
     let answer = outbound::post_form(&endpoint, author, headers, &fields).await;
     let claims = answer.and_then(|answer| answer.object()).map_err(|error| {
@@ -236,13 +228,13 @@ async fn introspect(
         Unavailable
     })?;
     if claims.get("active") != Some(&Value::Bool(true)) {
-        return Err(Refused::token("its issuer says that it is not active"));
+        return Err(Refused::Token("its issuer says that it is not active"));
     }
     if claims.get("iss").is_some_and(|said| said.as_str() != Some(&issuer.settings.issuer)) {
-        return Err(Refused::token("its issuer is another"));
+        return Err(Refused::Token("its issuer is another"));
     }
     if claims.contains_key("cnf") {
-        return Err(Refused::token("it is bound to a key or certificate that was not shown"));
+        return Err(Refused::Token("it is bound to a key or certificate that was not shown"));
     }
     let expires = check_claims(&claims, &issuer.settings, resource)?;
     let cached = now().saturating_add(i64::try_from(settings.cache.0.as_secs()).unwrap_or(0));

@@ -1,6 +1,7 @@
 //! Streams without an end in sight, taken over from the HTTP library once their head is written: it
 //! keeps 16 KiB of buffers for each connection, of which a stream that is silent for hours needs none.
 
+use std::error::Error;
 use std::io;
 use std::pin::Pin;
 use std::time::Duration;
@@ -17,7 +18,9 @@ pub type Endless = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 const MOST_NOISE: usize = 16 << 10;
 
 /// A body that may be a stream without an end in sight.
-pub trait Answering: http_body::Body {
+pub trait Answering:
+    http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static
+{
     /// Takes the stream out; what stays yields nothing, and does not end.
     fn take_endless(&mut self) -> Option<Endless>;
 }

@@ -30,9 +30,7 @@ pub async fn connection<S, H, A, B>(
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Peer, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
-    B: Answering<Data = bytes::Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>>
-        + Send
-        + 'static,
+    B: Answering,
 {
     let service = service_fn(move |mut request: Request<Incoming>| {
         name_host(&mut request);

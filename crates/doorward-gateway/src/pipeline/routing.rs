@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use doorward_mcp::names::{Qualifier, split_uri};
+use doorward_mcp::names::Qualifier;
 use doorward_mcp::{Era, Object, RpcError, capabilities, method};
 
 use crate::call::{Call, CallError, Events, Portal, Reply, Route};
@@ -82,7 +82,6 @@ impl Stage for Routing {
 /// The server that a call at the merged portal is for, its own name put in the place of the
 /// qualified one. `None` for what concerns all servers.
 fn merged(gateway: &Gateway, call: &mut Call) -> Result<Option<Arc<Server>>, RpcError> {
-    let find = |name: &str| gateway.server(name);
     match &*call.method {
         method::TOOLS_CALL | method::PROMPTS_GET => {
             let what = if *call.method == *method::TOOLS_CALL { "tool" } else { "prompt" };
@@ -96,17 +95,17 @@ fn merged(gateway: &Gateway, call: &mut Call) -> Result<Option<Arc<Server>>, Rpc
         }
         method::RESOURCES_READ => {
             let uri = text(&call.params, "uri")?;
-            let found = split_uri(&uri).and_then(|(server, own)| Some((find(server)?, own)));
-            let Some((server, own)) = found else {
+            let Some((server, own)) = gateway.named(&call.portal, true, &uri) else {
                 return Err(unknown_resource(&uri));
             };
-            call.params.set("uri", own);
+            call.params.set("uri", own.as_str());
             Ok(Some(server))
         }
         method::COMPLETE => complete(gateway, &call.portal, &mut call.params).map(Some),
         of if names_a_task(of) => {
             let id = text(&call.params, "taskId")?;
-            let found = id.rsplit_once('.').and_then(|(server, own)| Some((find(server)?, own)));
+            let found = id.rsplit_once('.');
+            let found = found.and_then(|(server, own)| Some((gateway.server(server)?, own)));
             let Some((server, own)) = found else {
                 return Err(RpcError::invalid_params("Unknown task"));
             };
@@ -151,15 +150,13 @@ fn find_tool<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
     let Ok(name) = text(&call.params, "name") else {
         return Step::refuse(RpcError::invalid_params("'name' must be a string"));
     };
-    let known = server.catalog.known(&server, &call.client.capabilities);
-    let known = known.and_then(|view| view.tool(&name).cloned());
-    if let Some(tool) = known {
+    let view = server.catalog.known(&server, &call.client.capabilities);
+    if let Some(tool) = view.as_ref().and_then(|view| view.tool(&name).cloned()) {
         call.route = Some(Route { server, tool: Some(tool) });
         return Step::CONTINUE;
     }
     let restricted = !gateway.is_unrestricted(&call.caller.principal, &call.portal);
-    let fetched = server.catalog.known(&server, &call.client.capabilities).is_some();
-    if restricted && (fetched || !gateway.sees(call, &server)) {
+    if restricted && (view.is_some() || !gateway.sees(call, &server)) {
         // As fast as the answer for a tool that is there and not for this caller.
         server.catalog.doubt(&server, &call.client.capabilities);
         return Step::refuse(absent(call, "tool", &name));

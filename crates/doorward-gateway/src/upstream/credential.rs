@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use doorward_mcp::error::Kind;
 use doorward_store::now;
 use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
@@ -16,8 +14,9 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use crate::call::Failure;
-use crate::identity::metadata_urls;
+use crate::identity::Metadata;
 use crate::outbound::{self, Author};
+use crate::seal;
 use crate::settings::{ClientCredentials, CredentialSettings};
 
 /// How long a token is used that does not say when it expires.
@@ -40,9 +39,7 @@ impl Credential {
     pub fn new(settings: &CredentialSettings, server: &Url) -> Option<Self> {
         match settings {
             CredentialSettings::Basic(basic) => {
-                let both = format!("{}:{}", basic.user, basic.password.expose());
-                let value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(both)));
-                Some(Self::Fixed(sensitive(value.ok()?)))
+                Some(Self::Fixed(outbound::basic(&basic.user, basic.password.expose())?))
             }
             CredentialSettings::Client(client) => {
                 Some(Self::Client(Arc::new(Tokens::new(client, server))))
@@ -54,7 +51,7 @@ impl Credential {
     pub async fn show(&self) -> Result<HeaderValue, Failure> {
         match self {
             Self::Fixed(value) => Ok(value.clone()),
-            Self::Client(tokens) => Ok(tokens.current().await?),
+            Self::Client(tokens) => tokens.current().await,
         }
     }
 
@@ -65,11 +62,6 @@ impl Credential {
             Self::Client(tokens) => tokens.forget(shown),
         }
     }
-}
-
-fn sensitive(mut value: HeaderValue) -> HeaderValue {
-    value.set_sensitive(true);
-    value
 }
 
 /// A token, and until when.
@@ -164,9 +156,8 @@ impl Tokens {
         let mut headers = HeaderMap::new();
         let assertion;
         if let Some(secret) = &self.settings.client_secret {
-            let both = format!("{}:{}", encode(&self.settings.client_id), encode(secret.expose()));
-            let value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(both)));
-            headers.insert(AUTHORIZATION, sensitive(value.map_err(|error| error.to_string())?));
+            let shown = outbound::client_basic(&self.settings.client_id, secret);
+            headers.insert(AUTHORIZATION, shown.ok_or("the secret is no header's")?);
         } else {
             assertion = self.assertion(&endpoint)?;
             fields.push(("client_id", &self.settings.client_id));
@@ -198,32 +189,15 @@ impl Tokens {
             return Ok((*url).clone());
         }
         let issuer = self.settings.issuer.as_deref().unwrap_or_default();
-        let mut last = format!("{issuer} is no URL");
-        for url in metadata_urls(issuer) {
-            let answer = outbound::get(&url, Author::Operator).await;
-            match answer.and_then(|answer| answer.object()) {
-                Ok(metadata) => {
-                    let text = |member: &str| metadata.get(member).and_then(Value::as_str);
-                    if text("issuer") != Some(issuer) {
-                        return Err(format!("{url}: it is the metadata of another issuer"));
-                    }
-                    let endpoint = text("token_endpoint").and_then(|text| Url::parse(text).ok());
-                    let endpoint = endpoint.ok_or(format!("{url}: there is no token_endpoint"))?;
-                    self.endpoint.store(Some(Arc::new(endpoint.clone())));
-                    return Ok(endpoint);
-                }
-                Err(error) => last = format!("{url}: {error}"),
-            }
-        }
-        Err(last)
+        let endpoint = Metadata::fetch(issuer).await?.url("token_endpoint")?;
+        self.endpoint.store(Some(Arc::new(endpoint.clone())));
+        Ok(endpoint)
     }
 
     /// Says who the gateway is, signed with its key (RFC 7523 section 2.2).
     fn assertion(&self, endpoint: &Url) -> Result<String, String> {
         let (key, algorithm) = self.key.as_ref().ok_or("there is no key")?;
-        let mut random = [0; 16];
-        getrandom::fill(&mut random).map_err(|error| error.to_string())?;
-        let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = seal::random_id().map_err(|error| error.to_string())?;
         let client = &self.settings.client_id;
         // The issuer where it is known: no other party can use the assertion then.
         let audience = self.settings.issuer.as_deref().unwrap_or(endpoint.as_str());
@@ -236,21 +210,17 @@ impl Tokens {
     }
 }
 
-/// RFC 6749 section 2.3.1.
-fn encode(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
-}
-
 fn read(answer: &Map<String, Value>) -> Option<Token> {
     let text = |member: &str| answer.get(member).and_then(Value::as_str);
     if !text("token_type")?.eq_ignore_ascii_case("bearer") {
         return None;
     }
-    let shown = HeaderValue::try_from(format!("Bearer {}", text("access_token")?)).ok()?;
+    let mut shown = HeaderValue::try_from(format!("Bearer {}", text("access_token")?)).ok()?;
+    shown.set_sensitive(true);
     let lifetime = answer.get("expires_in").and_then(Value::as_u64).map(Duration::from_secs);
     let lifetime = lifetime.unwrap_or(UNSAID).min(Duration::from_secs(24 * 60 * 60));
     let now = Instant::now();
     // In good time, so that nobody waits; and never one that expires on its way.
     let (refresh, expires) = (lifetime.mul_f64(0.75), lifetime.mul_f64(0.95));
-    Some(Token { shown: sensitive(shown), refresh: now + refresh, expires: now + expires })
+    Some(Token { shown, refresh: now + refresh, expires: now + expires })
 }

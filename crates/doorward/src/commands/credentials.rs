@@ -28,7 +28,7 @@ pub async fn run(options: Credentials) -> Result<(), Failed> {
         Credentials::List { kept, json } => {
             let all = open(&kept).await?.credentials().await?;
             if json {
-                writeln!(out, "{:#}", serde_json::to_value(&all).unwrap_or_default())?;
+                terminal::json(&mut out, &all)?;
                 return Ok(());
             }
             let mut rows = vec![["SERVER", "OWNER", "CHANGED"].map(str::to_owned)];

@@ -112,7 +112,7 @@ pub fn date(seconds: i64) -> String {
 fn list(keys: &[Key], json: bool) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     if json {
-        writeln!(out, "{:#}", serde_json::to_value(keys).unwrap_or_default())?;
+        terminal::json(&mut out, &keys)?;
         return Ok(());
     }
     let mut rows =

@@ -77,7 +77,7 @@ fn check(files: &Files, json: bool) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     if json {
         let findings: Vec<Finding> = PolicySet::compile(&files.policies).err().unwrap_or_default();
-        writeln!(out, "{:#}", serde_json::to_value(&findings).unwrap_or_default())?;
+        terminal::json(&mut out, &findings)?;
         return if findings.is_empty() { Ok(()) } else { Err(Failed::silent(Exit::Config)) };
     }
     let set = compile(files)?;

@@ -29,7 +29,7 @@ pub async fn run(options: Principals) -> Result<(), Failed> {
         Principals::List { kept, json } => {
             let all = open(&kept).await?.principals().await?;
             if json {
-                writeln!(out, "{:#}", serde_json::to_value(&all).unwrap_or_default())?;
+                terminal::json(&mut out, &all)?;
                 return Ok(());
             }
             let mut rows = vec![["KIND", "NAME", "BELONGS TO"].map(str::to_owned)];
