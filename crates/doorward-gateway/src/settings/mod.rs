@@ -8,8 +8,9 @@ mod limits;
 mod policy;
 mod portal;
 mod quantity;
+mod server;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -27,8 +28,7 @@ pub use limits::{Limits, Timeouts};
 pub use policy::{Explain, PolicySettings};
 pub use portal::PortalSettings;
 pub use quantity::{ByteSize, Period};
-
-use crate::pattern::Pattern;
+pub use server::{Affinity, ServerSettings, Start, ToolSettings};
 
 /// The configuration of a gateway: `doorward.yaml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -105,120 +105,6 @@ pub struct TlsFiles {
     /// a key or token, and its first alternative name says who it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<PathBuf>,
-}
-
-/// One server: an URL or a command, never both.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ServerSettings {
-    /// The server's endpoint: Streamable HTTP or HTTP+SSE, found out at the first contact.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub url: Option<url::Url>,
-    /// Headers sent with every request, such as a static credential. Write secrets as
-    /// `${env:NAME}` or `${file:PATH}`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub headers: BTreeMap<String, Secret>,
-    /// How the gateway shows the server who it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub credential: Option<CredentialSettings>,
-    /// Callers bring credentials of their own.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub personal: Option<Personal>,
-    /// The program to start, speaking over its standard input and output.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub command: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub args: Vec<String>,
-    /// The program's environment. Of the gateway's own it gets nothing but HOME, LANG, LOGNAME,
-    /// PATH, SHELL, TERM, TMPDIR and USER.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub env: BTreeMap<String, Secret>,
-    /// The program's working directory.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cwd: Option<PathBuf>,
-    /// The built-in sample server.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub sample: bool,
-    /// Keeps the entry but does not use the server.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub disabled: bool,
-    /// When to connect, or start the program.
-    #[serde(skip_serializing_if = "is_default")]
-    pub start: Start,
-    /// Who may share a session of a server that keeps sessions.
-    #[serde(skip_serializing_if = "is_default")]
-    pub affinity: Affinity,
-    /// How long a call may take without progress; the gateway's `timeouts.call` when absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeout: Option<Period>,
-    /// Deadlines of single tools, by the server's own name for them.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub tool_timeouts: BTreeMap<String, Period>,
-    /// How long lists are served from memory when the server neither says so nor announces
-    /// changes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub list_ttl: Option<Period>,
-    /// What policies may ask of the server: where it runs, whose it is, how much harm it can do.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub environment: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub owner: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub risk: Option<String>,
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub tags: BTreeSet<String>,
-    /// OAuth scopes without which no token may use the server.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub scopes: BTreeSet<String>,
-    /// What is known of tools, prompts and resources, by patterns of the server's own names for
-    /// them. Where several fit, the longest pattern comes first.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub tools: BTreeMap<Pattern, ToolSettings>,
-}
-
-/// What the operator knows of tools better than they do.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ToolSettings {
-    /// Whether the tool may change something. When absent, what its annotations say; a tool that
-    /// does not say may.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub write: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub risk: Option<String>,
-    /// Beside those of the server.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub tags: BTreeSet<String>,
-    /// OAuth scopes without which no token may use the tool, beside those of the server.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub scopes: BTreeSet<String>,
-}
-
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Start {
-    /// Ahead, when the gateway starts.
-    #[default]
-    Eager,
-    /// At the first use.
-    Lazy,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Affinity {
-    /// All callers share sessions: for servers that keep nothing in them.
-    Shared,
-    /// Callers of one principal share sessions.
-    #[default]
-    Principal,
-    /// Every client session has sessions of its own; modern clients, which have none, share by
-    /// principal.
-    Session,
 }
 
 /// A value that is never shown: not in the log, not in an error, not in a dump.
@@ -394,105 +280,9 @@ impl Settings {
     }
 }
 
-impl ServerSettings {
-    pub fn sample() -> Self {
-        Self { sample: true, ..Self::default() }
-    }
-
-    fn problems(&self) -> Vec<(&'static str, String)> {
-        let mut problems = Vec::new();
-        let kinds = [self.url.is_some(), self.command.is_some(), self.sample];
-        match kinds.iter().filter(|set| **set).count() {
-            1 => {}
-            0 => problems.push(("url", "expected 'url' or 'command'".into())),
-            _ => problems.push(("url", "expected one of 'url' and 'command', not both".into())),
-        }
-        if let Some(url) = &self.url {
-            if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-                problems.push(("url", "expected an http:// or https:// URL".into()));
-            }
-            if !url.username().is_empty() || url.password().is_some() {
-                problems.push(("url", "put credentials into 'headers', not into the URL".into()));
-            }
-        }
-        if self.command.as_ref().is_some_and(|command| command.trim().is_empty()) {
-            problems.push(("command", "must not be empty".into()));
-        }
-        for (name, value) in &self.headers {
-            if http::HeaderName::try_from(name).is_err() {
-                problems.push(("headers", format!("'{name}' is no header name")));
-            } else if is_owned_header(name) {
-                problems.push(("headers", format!("'{name}' is set by the gateway itself")));
-            }
-            if http::HeaderValue::try_from(value.expose()).is_err() {
-                problems.push(("headers", format!("the value of '{name}' is no header value")));
-            }
-        }
-        if let Some(credential) = &self.credential {
-            problems.extend(credential.problems().into_iter().map(|why| ("credential", why)));
-            if self.url.is_none() {
-                problems.push(("credential", "only servers with 'url' take a credential".into()));
-            }
-            if self.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization")) {
-                problems.push(("credential", "'headers' has an Authorization already".into()));
-            }
-        }
-        if let Some(personal) = &self.personal {
-            if http::HeaderName::try_from(&personal.header).is_err()
-                || is_owned_header(&personal.header)
-            {
-                problems.push(("personal", format!("'{}' is no header to use", personal.header)));
-            }
-            if self.url.is_none() {
-                problems.push(("personal", "only servers with 'url' take credentials".into()));
-            }
-        }
-        if self.url.is_none() && !self.headers.is_empty() {
-            problems.push(("headers", "only servers with 'url' take headers".into()));
-        }
-        problems
-    }
-}
-
-fn is_owned_header(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name.starts_with("mcp-")
-        || matches!(
-            name.as_str(),
-            "host"
-                | "content-length"
-                | "content-type"
-                | "accept"
-                | "connection"
-                | "transfer-encoding"
-                | "last-event-id"
-                | "upgrade"
-                | "te"
-                | "trailer"
-                | "accept-encoding"
-        )
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_server_is_an_url_or_a_command() {
-        let url = Some("http://127.0.0.1:1/mcp".parse().unwrap());
-        for (server, good) in [
-            (ServerSettings { url: url.clone(), ..Default::default() }, true),
-            (ServerSettings { command: Some("x".into()), ..Default::default() }, true),
-            (ServerSettings::default(), false),
-            (ServerSettings { url, command: Some("x".into()), ..Default::default() }, false),
-            (
-                ServerSettings { url: Some("ftp://a/b".parse().unwrap()), ..Default::default() },
-                false,
-            ),
-        ] {
-            assert_eq!(server.problems().is_empty(), good, "{server:?}");
-        }
-    }
 
     #[test]
     fn secrets_are_never_shown() {
