@@ -341,6 +341,19 @@ impl Gateway {
         scopes
     }
 
+    /// Every scope that is of any use here.
+    pub fn all_scopes(&self) -> BTreeSet<String> {
+        let settings = self.settings();
+        let mut scopes = settings.identity.scopes.clone();
+        for server in settings.servers.values() {
+            scopes.extend(server.scopes.iter().cloned());
+            scopes.extend(server.tools.values().flat_map(|tool| tool.scopes.iter().cloned()));
+        }
+        let portals = self.portals();
+        scopes.extend(portals.values().flat_map(|(_, one)| one.settings.scopes.iter().cloned()));
+        scopes
+    }
+
     /// The scopes without which nothing can be done at a portal.
     pub fn first_scopes(&self, portal: &Portal) -> BTreeSet<String> {
         match portal {

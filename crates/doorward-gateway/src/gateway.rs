@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 pub use self::discover::about_doorward;
 
 use crate::access::{Policies, ViewKey};
+use crate::authorization::Authorization;
 use crate::catalog::Snapshots;
 use crate::facade::sessions::Sessions;
 use crate::identity::Identity;
@@ -35,6 +36,8 @@ use crate::upstream::{Server, Shared, State, http};
 
 /// How long a list of all servers waits for one of them.
 const SERVER_PATIENCE: Duration = Duration::from_secs(5);
+/// How often logins and signing keys are looked after.
+const SELDOM: Duration = Duration::from_secs(10 * 60);
 
 type Servers = BTreeMap<String, Arc<Server>>;
 
@@ -51,6 +54,7 @@ pub struct Gateway {
     /// Who sees which server, by all that it depends on but the catalogue, whose count it has.
     seen_servers: Mutex<HashMap<ViewKey, (bool, u64)>>,
     pub identity: Identity,
+    pub authorization: Authorization,
     pub kept: Kept,
     policies: ArcSwap<Policies>,
     /// Cancelled when the gateway begins to shut down.
@@ -94,6 +98,7 @@ impl Gateway {
             portals: ArcSwap::default(),
             seen_servers: Mutex::default(),
             identity: Identity::default(),
+            authorization: Authorization::default(),
             kept: Kept::new(store),
             policies: ArcSwap::from_pointee(Policies::new(None, String::new(), &settings)),
             settings: ArcSwap::from_pointee(Settings {
@@ -241,9 +246,16 @@ impl Gateway {
 
     async fn maintain(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
+        let mut seldom = tokio::time::interval(SELDOM);
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}
+                _ = seldom.tick() => {
+                    if let Some(store) = self.kept.store() {
+                        self.authorization.maintain(store).await;
+                    }
+                    continue;
+                }
                 () = self.closing.cancelled() => return,
             }
             self.identity.sweep();

@@ -95,7 +95,8 @@ impl Gateway {
             return Ok(());
         };
         let revision = store.revision().await?;
-        if !anew && revision == self.kept.revision.load(Ordering::Acquire) {
+        let seen = revision == self.kept.revision.load(Ordering::Acquire);
+        if !anew && seen && !self.authorization.lacks_keys() {
             return Ok(());
         }
         let people = store.principals().await?;
@@ -108,6 +109,8 @@ impl Gateway {
         self.take_policies(policies);
         *self.kept.keys.lock() = keys;
         self.take_identity();
+        self.authorization.take_keys(store).await?;
+        self.identity.revoke(self.authorization.revoked(store).await?);
         self.kept.revision.store(revision, Ordering::Release);
         Ok(())
     }
@@ -151,9 +154,11 @@ impl Gateway {
     }
 
     fn take_identity(&self) {
-        let closed = self.policies().set.is_some();
+        let (settings, closed) = (self.settings(), self.policies().set.is_some());
+        self.authorization.take(&settings, self.identity.resources.origin());
+        let own = self.authorization.issuer();
         let (people, keys) = (self.kept.people.lock(), self.kept.keys.lock());
-        if self.identity.take(&self.settings(), &people, &keys, closed) {
+        if self.identity.take(&settings, own, &people, &keys, closed) {
             // What was opened while nobody had to authenticate does not stay open.
             self.sessions.end_all_of(LOCAL);
             self.shared.switchboard.close_principal(LOCAL);

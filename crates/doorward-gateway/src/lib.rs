@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod authorization;
 pub mod call;
 pub mod catalog;
 pub mod facade;
@@ -16,6 +17,7 @@ pub mod kept;
 pub mod listener;
 pub mod memory;
 pub mod metrics;
+mod oauth;
 pub mod outbound;
 pub mod pattern;
 pub mod pipeline;

@@ -90,7 +90,11 @@ pub fn client_basic(id: &str, secret: &Secret) -> Option<HeaderValue> {
 }
 
 pub async fn get(url: &Url, author: Author) -> Result<Answer, Error> {
-    send(Method::GET, url, author, HeaderMap::new(), Bytes::new()).await
+    get_with(url, author, HeaderMap::new()).await
+}
+
+pub async fn get_with(url: &Url, author: Author, headers: HeaderMap) -> Result<Answer, Error> {
+    send(Method::GET, url, author, headers, Bytes::new()).await
 }
 
 /// Posts a form.

@@ -47,6 +47,13 @@ pub fn random_id() -> Result<String, getrandom::Error> {
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
+/// A secret that nobody can guess: 256 random bits, in base64url.
+pub fn random_secret() -> Result<String, getrandom::Error> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random)?;
+    Ok(URL_SAFE_NO_PAD.encode(random))
+}
+
 impl Sealer {
     /// With the operator's key, or a new one that lives as long as the process.
     pub fn new(key: Option<&Secret>) -> Result<Self, getrandom::Error> {

@@ -157,14 +157,19 @@ impl Store {
         Ok(row.try_get(0)?)
     }
 
-    /// Begins a change; it counts once it is committed. Changes come one after the other.
-    pub(crate) async fn change(&self) -> Result<Transaction<'static, Any>> {
+    /// Begins a change of which no replica holds a copy: it is not counted.
+    pub(crate) async fn write(&self) -> Result<Transaction<'static, Any>> {
         let begin = match self.location {
             // Else two that have both read fail when both want to write.
             Location::Sqlite(_) => "BEGIN IMMEDIATE",
             Location::Postgres(_) => "BEGIN",
         };
-        let mut change = self.pool.begin_with(begin).await?;
+        Ok(self.pool.begin_with(begin).await?)
+    }
+
+    /// Begins a change; it counts once it is committed. Changes come one after the other.
+    pub(crate) async fn change(&self) -> Result<Transaction<'static, Any>> {
+        let mut change = self.write().await?;
         sqlx::query("UPDATE revision SET n = n + 1").execute(&mut *change).await?;
         Ok(change)
     }

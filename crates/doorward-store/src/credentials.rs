@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 use zeroize::Zeroizing;
 
 use crate::seal::{MasterKey, SealError};
-use crate::{Error, Kind, NotAName, Result, Store, now};
+use crate::{Error, Kind, NotAName, Result, Store, grants, now, signing};
 
 /// A credential as it is kept: whose it is, and for which server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -101,7 +101,8 @@ impl Store {
         rows.iter().map(Credential::read).collect()
     }
 
-    /// Seals all of them under another master key, or none. Returns how many there were.
+    /// Seals everything that is sealed under another master key, or nothing. Returns how many secrets
+    /// there were.
     pub async fn rekey(&self, from: &MasterKey, to: &MasterKey) -> Result<usize> {
         let mut change = self.change().await?;
         let rows = sqlx::query(
@@ -109,6 +110,7 @@ impl Store {
         )
         .fetch_all(&mut *change)
         .await?;
+        let mut count = rows.len();
         for row in &rows {
             let one = Credential::read(row)?;
             let at = place(&one.server, one.owner_kind, &one.owner);
@@ -130,7 +132,25 @@ impl Store {
             .execute(&mut *change)
             .await?;
         }
+        for table in ["oauth_grants", "signing_keys"] {
+            let place = if table == "oauth_grants" { grants::place } else { signing::place };
+            let all = format!("SELECT id, sealed FROM {table} WHERE sealed IS NOT NULL");
+            let rows = sqlx::query(sqlx::AssertSqlSafe(all)).fetch_all(&mut *change).await?;
+            count += rows.len();
+            for row in &rows {
+                let (id, sealed): (String, String) = (row.try_get("id")?, row.try_get("sealed")?);
+                let sealed = from.hand_over(to, &sealed, &place(&id));
+                let sealed =
+                    sealed.map_err(|error| Error::Refused(format!("{}: {error}", place(&id))))?;
+                let update = format!("UPDATE {table} SET sealed = $1 WHERE id = $2");
+                sqlx::query(sqlx::AssertSqlSafe(update))
+                    .bind(sealed)
+                    .bind(id)
+                    .execute(&mut *change)
+                    .await?;
+            }
+        }
         change.commit().await?;
-        Ok(rows.len())
+        Ok(count)
     }
 }

@@ -1,25 +1,32 @@
-//! What is kept: principals, API keys, policies and portals, in one SQLite file or in PostgreSQL.
+//! What is kept: principals, API keys, policies, portals, credentials and logins, in one SQLite file or in
+//! PostgreSQL.
 //!
 //! Whoever changes something counts up one number in the same transaction; whoever holds a copy in
 //! memory looks at that number ([`Store::revision`]) and reads again when it has changed.
 
 mod backend;
+mod clients;
 mod credentials;
+mod grants;
 mod keys;
 mod policies;
 mod portals;
 mod principals;
 mod seal;
+mod signing;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use backend::{Location, OpenError, Store};
+pub use clients::StoredClient;
 pub use credentials::Credential;
+pub use grants::{NewGrant, NewTicket, OAuthGrant, Ticket, TicketKind, hash_of};
 pub use keys::{Key, KeyId, NewKey, Presented, Scopes};
 pub use policies::{Activation, PolicyVersion};
 pub use portals::StoredPortal;
 pub use principals::{Entry, Kind, NotAName};
 pub use seal::{MasterKey, SealError};
+pub use signing::SigningKey;
 
 /// Why something could not be read or written.
 #[derive(Debug, thiserror::Error)]

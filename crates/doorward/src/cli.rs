@@ -9,7 +9,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
-pub use self::kept::{CreateKey, Credentials, Export, Kept, Keys, Owner, Principals, Sealing};
+pub use self::kept::{
+    Clients, CreateKey, Credentials, Export, Grants, Kept, Keys, Owner, Principals, Sealing,
+};
 pub use self::policy::{Explain, Policy};
 
 /// The door between AI agents and the MCP servers they use.
@@ -62,6 +64,12 @@ pub enum Command {
     /// Keep credentials of users, agents, teams and tenants for servers
     #[command(subcommand)]
     Credentials(Credentials),
+    /// List and end what users have consented to
+    #[command(subcommand)]
+    Grants(Grants),
+    /// List and remove clients that have registered themselves
+    #[command(subcommand)]
+    Clients(Clients),
     /// Write what was made at run time as configuration
     Export(Export),
     /// Print a completion script for a shell

@@ -52,6 +52,8 @@ fn run(cli: Cli) -> Result<(), Failed> {
         Command::Principals(options) => wait_for(commands::principals::run(options)),
         Command::Credentials(options) => wait_for(commands::credentials::run(options)),
         Command::Policy(options) => wait_for(commands::policy::run(options)),
+        Command::Grants(options) => wait_for(commands::grants::run(options)),
+        Command::Clients(options) => wait_for(commands::grants::run_clients(options)),
         Command::Export(options) => wait_for(commands::export::run(options)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "doorward", &mut std::io::stdout());

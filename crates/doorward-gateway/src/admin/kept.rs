@@ -134,6 +134,42 @@ pub async fn revoke_key(
     Ok(Json(json!(key)))
 }
 
+/// Who has let which client act for them.
+pub async fn grants(State(gateway): At) -> Result<Json<Value>, Refused> {
+    let grants = match gateway.kept.store() {
+        Some(store) => store.grants(true).await?,
+        None => Vec::new(),
+    };
+    Ok(Json(json!(grants)))
+}
+
+pub async fn revoke_grant(
+    State(gateway): At,
+    Path(id): Path<String>,
+) -> Result<Json<Value>, Refused> {
+    let grant = store(&gateway)?.revoke_grant(&id).await?;
+    done(&gateway).await?;
+    Ok(Json(json!(grant)))
+}
+
+/// Clients that have registered themselves.
+pub async fn clients(State(gateway): At) -> Result<Json<Value>, Refused> {
+    let clients = match gateway.kept.store() {
+        Some(store) => store.clients().await?,
+        None => Vec::new(),
+    };
+    Ok(Json(json!(clients)))
+}
+
+pub async fn remove_client(
+    State(gateway): At,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refused> {
+    store(&gateway)?.remove_client(&id).await?;
+    done(&gateway).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// Everybody, those of the configuration marked so: they cannot be changed here.
 pub async fn principals(State(gateway): At) -> Result<Json<Value>, Refused> {
     let declared = declared_entries(&gateway.settings().directory);

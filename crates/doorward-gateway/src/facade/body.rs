@@ -125,11 +125,20 @@ impl Answering for Body {
 }
 
 /// Reads a request's body. One that came in one piece is not copied.
-pub async fn read(mut body: Incoming, shared: &Shared) -> Result<Bytes, (StatusCode, RpcError)> {
-    let limit = shared.limits.body.0;
+pub async fn read(body: Incoming, shared: &Shared) -> Result<Bytes, (StatusCode, RpcError)> {
+    let read = read_within(body, shared, shared.limits.body.0).await;
+    read.map_err(|(status, why)| (status, RpcError::invalid_request(why)))
+}
+
+/// The same with a limit of one's own, in bytes.
+pub async fn read_within(
+    mut body: Incoming,
+    shared: &Shared,
+    limit: usize,
+) -> Result<Bytes, (StatusCode, String)> {
     let too_large = || {
         let why = format!("The body is larger than the limit of {limit} bytes");
-        (StatusCode::PAYLOAD_TOO_LARGE, RpcError::invalid_request(why))
+        (StatusCode::PAYLOAD_TOO_LARGE, why)
     };
     if http_body::Body::size_hint(&body).lower() > limit as u64 {
         return Err(too_large());
@@ -138,8 +147,7 @@ pub async fn read(mut body: Incoming, shared: &Shared) -> Result<Bytes, (StatusC
         let mut gathered = Gathered::expecting(http_body::Body::size_hint(&body).lower());
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| {
-                let why = "The body ended early or is broken";
-                (StatusCode::BAD_REQUEST, RpcError::invalid_request(why))
+                (StatusCode::BAD_REQUEST, "The body ended early or is broken".to_owned())
             })?;
             let Ok(data) = frame.into_data() else { continue };
             gathered.add(data, limit).map_err(|_| too_large())?;
@@ -147,7 +155,6 @@ pub async fn read(mut body: Incoming, shared: &Shared) -> Result<Bytes, (StatusC
         Ok(gathered.take())
     };
     tokio::time::timeout(shared.timeouts.body.0, reading).await.unwrap_or_else(|_| {
-        let why = "The body did not come in time";
-        Err((StatusCode::REQUEST_TIMEOUT, RpcError::invalid_request(why)))
+        Err((StatusCode::REQUEST_TIMEOUT, "The body did not come in time".to_owned()))
     })
 }

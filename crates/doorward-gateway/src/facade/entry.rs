@@ -72,6 +72,11 @@ pub fn door(gateway: &Gateway, path: &str) -> Option<Door> {
     }
 }
 
+/// Whether a path is that of an endpoint, as clients name it: without a slash behind.
+pub fn is_endpoint(gateway: &Gateway, path: &str) -> bool {
+    !path.ends_with('/') && matches!(door(gateway, path), Some(Door::Mcp(_) | Door::Events(_)))
+}
+
 /// Finds out who asks, and lets them in.
 pub async fn enter(
     gateway: Arc<Gateway>,

@@ -13,7 +13,8 @@ use url::{Host, Url};
 use super::Body;
 use crate::settings::Settings;
 
-/// Refuses a foreign origin, and on a loopback listener a foreign host. Returns the origin to
+/// Refuses a foreign origin, and on a loopback listener a foreign host; the gateway's own, which are those
+/// of `public_url`, are none. Returns the origin to
 /// allow, where there is one.
 pub fn check(
     settings: &Settings,
@@ -26,8 +27,12 @@ pub fn check(
             return Err("'Host' stands twice");
         }
         let host = host.to_str().ok().map(host_name);
-        let known =
-            host.is_some_and(|host| is_loopback(&host) || settings.allowed_hosts.contains(&host));
+        let own = settings.public_url.as_ref().and_then(Url::host_str);
+        let known = host.is_some_and(|host| {
+            is_loopback(&host)
+                || settings.allowed_hosts.contains(&host)
+                || own.is_some_and(|own| own == host)
+        });
         if local.ip().is_loopback() && !known {
             return Err("This host name is not allowed; see 'allowed_hosts'");
         }
@@ -37,8 +42,10 @@ pub fn check(
     if origins.next().is_some() {
         return Err("'Origin' stands twice");
     }
+    let own = settings.public_url.as_ref().map(|url| url.origin().ascii_serialization());
     let allowed = origin.to_str().is_ok_and(|text| {
         settings.allowed_origins.iter().any(|allowed| allowed == text)
+            || own.as_deref() == Some(text)
             || Url::parse(text).is_ok_and(|url| match url.host() {
                 Some(Host::Domain(name)) => is_loopback(name),
                 Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -101,6 +108,7 @@ mod tests {
         let settings = Settings {
             allowed_hosts: vec!["gw.example".into()],
             allowed_origins: vec!["https://app.example".into()],
+            public_url: Some("https://public.example".parse().unwrap()),
             ..Settings::default()
         };
         let loopback: SocketAddr = "127.0.0.1:7300".parse().unwrap();
@@ -111,6 +119,8 @@ mod tests {
             ("[::1]:7300", None, true),
             ("127.1.2.3", None, true),
             ("gw.example", None, true),
+            ("public.example", Some("https://public.example"), true),
+            ("public.example", Some("http://public.example"), false),
             ("evil.example:7300", None, false),
             ("127.0.0.1.evil.example", None, false),
             ("localhost.evil.example", None, false),

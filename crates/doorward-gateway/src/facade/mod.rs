@@ -21,10 +21,12 @@ use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, R
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-pub use body::Body;
+pub use body::{Body, read_within as read_body};
+pub use entry::is_endpoint;
 
 use self::entry::{Door, Visit, admit, door, enter, metadata, nothing_here};
 
+use crate::authorization;
 use crate::call::{CallId, Failure, Portal};
 use crate::gateway::Gateway;
 use crate::identity::{Caller, Peer, WELL_KNOWN};
@@ -48,7 +50,12 @@ pub async fn handle(
     } else if let Some(path) = request.uri().path().strip_prefix(WELL_KNOWN) {
         metadata(&gateway, request.method(), path)
     } else {
-        enter(gateway, &peer, request).await
+        let mut request = Some(request);
+        let answered = authorization::answer(&gateway, &peer, &mut request).await;
+        match (answered, request) {
+            (None, Some(request)) => enter(gateway, &peer, request).await,
+            (answered, _) => answered.unwrap_or_else(nothing_here),
+        }
     };
     if let Some(origin) = cors {
         guard::allow(response.headers_mut(), origin);
@@ -272,7 +279,7 @@ fn empty(status: StatusCode) -> Response<Body> {
     response
 }
 
-fn not_allowed(methods: &'static str) -> Response<Body> {
+pub fn not_allowed(methods: &'static str) -> Response<Body> {
     let error = RpcError::invalid_request(format!("This endpoint takes {methods}"));
     let mut response = error_response(StatusCode::METHOD_NOT_ALLOWED, None, &error);
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::Unavailable;
+use crate::oauth::Metadata;
 use crate::outbound::{self, Author};
 use crate::settings::{Algorithm, IssuerSettings};
 
@@ -30,7 +31,9 @@ pub struct Issuer {
     keys: ArcSwapOption<KeySet>,
     /// Held while they are fetched: the last attempt, and whether it failed.
     attempt: tokio::sync::Mutex<Option<(Instant, bool)>>,
-    introspection: ArcSwapOption<Url>,
+    introspection: ArcSwapOption<(Url, Author)>,
+    /// The gateway itself, whose keys are put here rather than fetched.
+    own: bool,
 }
 
 /// The keys as they were published together.
@@ -64,6 +67,10 @@ impl IssuerKey {
 }
 
 impl KeySet {
+    pub fn new(keys: Vec<IssuerKey>) -> Self {
+        Self { keys, fetched: Instant::now() }
+    }
+
     /// The keys that a token may mean: the one it names, or all that could be.
     pub fn meant(&self, id: Option<&str>, algorithm: Algorithm) -> Vec<&IssuerKey> {
         let named = |key: &&IssuerKey| match id {
@@ -90,7 +97,28 @@ impl Issuer {
             keys: ArcSwapOption::empty(),
             attempt: tokio::sync::Mutex::default(),
             introspection: ArcSwapOption::empty(),
+            own: false,
         })
+    }
+
+    /// The gateway's own authorization server. Its keys are given by [`Self::set_keys`].
+    pub fn own(name: &str, settings: &IssuerSettings) -> Self {
+        Self {
+            name: name.into(),
+            settings: settings.clone(),
+            keys: ArcSwapOption::empty(),
+            attempt: tokio::sync::Mutex::default(),
+            introspection: ArcSwapOption::empty(),
+            own: true,
+        }
+    }
+
+    pub fn is_own(&self) -> bool {
+        self.own
+    }
+
+    pub fn set_keys(&self, keys: Arc<KeySet>) {
+        self.keys.store(Some(keys));
     }
 
     /// The keys that were fetched last.
@@ -104,6 +132,9 @@ impl Issuer {
         id: Option<&str>,
         algorithm: Algorithm,
     ) -> Result<Arc<KeySet>, Unavailable> {
+        if self.own {
+            return self.keys.load_full().ok_or(Unavailable);
+        }
         if let Some(set) = self.keys.load_full() {
             let age = set.fetched.elapsed();
             if age < STALE && set.knows(id, algorithm) {
@@ -140,7 +171,7 @@ impl Issuer {
         let fetched = self.fetch().await;
         let failed = fetched.is_err();
         match fetched {
-            Ok(keys) => self.keys.store(Some(Arc::new(KeySet { keys, fetched: Instant::now() }))),
+            Ok(keys) => self.keys.store(Some(Arc::new(KeySet::new(keys)))),
             Err(why) => {
                 tracing::warn!(issuer = self.name, "the issuer's keys cannot be fetched: {why}");
             }
@@ -153,30 +184,23 @@ impl Issuer {
     }
 
     async fn fetch(&self) -> Result<Vec<IssuerKey>, String> {
-        let from = match &self.settings.jwks_uri {
-            Some(url) => url.clone(),
+        let (from, author) = match &self.settings.jwks_uri {
+            Some(url) => (url.clone(), Author::Operator),
             None => self.metadata().await?,
         };
-        let author = self.author(&from, self.settings.jwks_uri.is_some());
         let answer = outbound::get(&from, author).await;
         let object = answer.and_then(|answer| answer.object());
         let object = object.map_err(|error| format!("{from}: {error}"))?;
-        let all = object.get("keys").and_then(Value::as_array);
-        let all = all.ok_or_else(|| format!("{from}: there is no list 'keys'"))?;
-        let keys: Vec<_> = all.iter().take(MOST_KEYS).filter_map(read_key).collect();
-        if keys.is_empty() {
-            return Err(format!("{from}: there is no key that can be used"));
-        }
-        Ok(keys)
+        read_keys(&object).map_err(|why| format!("{from}: {why}"))
     }
 
     /// Reads the issuer's metadata, and says where its keys are.
-    async fn metadata(&self) -> Result<Url, String> {
-        let metadata = Metadata::fetch(&self.settings.issuer).await?;
-        if let Ok(endpoint) = metadata.url("introspection_endpoint") {
+    async fn metadata(&self) -> Result<(Url, Author), String> {
+        let metadata = Metadata::fetch(&self.settings.issuer, Author::Operator).await?;
+        if let Ok(endpoint) = metadata.endpoint("introspection_endpoint") {
             self.introspection.store(Some(Arc::new(endpoint)));
         }
-        metadata.url("jwks_uri")
+        metadata.endpoint("jwks_uri")
     }
 
     /// Where tokens are asked about.
@@ -189,70 +213,16 @@ impl Issuer {
             // Within the cool-down of the keys, which are read with it.
             self.refresh(Instant::now()).await;
         }
-        let url = self.introspection.load_full().ok_or(Unavailable)?;
-        let author = self.author(&url, false);
-        Ok(((*url).clone(), author))
-    }
-
-    /// An issuer's document may name its own host, wherever that is, and public ones.
-    fn author(&self, url: &Url, written: bool) -> Author {
-        let own = Url::parse(&self.settings.issuer).is_ok_and(|own| own.host() == url.host());
-        if written || own { Author::Operator } else { Author::Stranger }
+        let endpoint = self.introspection.load_full().ok_or(Unavailable)?;
+        Ok((*endpoint).clone())
     }
 }
 
-/// What an issuer publishes about itself (OpenID Connect Discovery 1.0; RFC 8414).
-pub struct Metadata {
-    from: Url,
-    members: Map<String, Value>,
-}
-
-impl Metadata {
-    /// Fetches the metadata of an issuer that the operator named. The error says where and why.
-    pub async fn fetch(issuer: &str) -> Result<Self, String> {
-        let mut last = format!("'{}' is no URL", issuer.escape_debug());
-        for from in metadata_urls(issuer) {
-            // All of them are on one host: if that cannot be reached, the others cannot either.
-            let answer = outbound::get(&from, Author::Operator).await;
-            let answer = answer.map_err(|error| format!("{from}: {error}"))?;
-            let members = match answer.object() {
-                Ok(members) => members,
-                Err(error) => {
-                    last = format!("{from}: {error}");
-                    continue;
-                }
-            };
-            let said = members.get("issuer").and_then(Value::as_str).unwrap_or_default();
-            if said != issuer {
-                return Err(format!("{from}: it is the metadata of '{}'", said.escape_debug()));
-            }
-            return Ok(Self { from, members });
-        }
-        Err(last)
-    }
-
-    pub fn url(&self, member: &str) -> Result<Url, String> {
-        let text = self.members.get(member).and_then(Value::as_str);
-        let url = text.and_then(|text| Url::parse(text).ok());
-        url.ok_or_else(|| format!("{}: there is no '{member}'", self.from))
-    }
-}
-
-/// Where metadata is looked for (spec 2026-07-28 basic/authorization, discovery).
-fn metadata_urls(issuer: &str) -> Vec<Url> {
-    let Ok(base) = Url::parse(issuer) else { return Vec::new() };
-    let path = base.path().trim_end_matches('/').to_owned();
-    let at = |path: String| {
-        let mut url = base.clone();
-        url.set_path(&path);
-        url
-    };
-    let mut all = vec![at(format!("{path}/.well-known/openid-configuration"))];
-    if !path.is_empty() {
-        all.push(at(format!("/.well-known/openid-configuration{path}")));
-    }
-    all.push(at(format!("/.well-known/oauth-authorization-server{path}")));
-    all
+/// The keys of a published set (RFC 7517 section 5) that tokens may be signed with.
+pub fn read_keys(set: &Map<String, Value>) -> Result<Vec<IssuerKey>, &'static str> {
+    let all = set.get("keys").and_then(Value::as_array).ok_or("there is no list 'keys'")?;
+    let keys: Vec<_> = all.iter().take(MOST_KEYS).filter_map(read_key).collect();
+    if keys.is_empty() { Err("there is no key that can be used") } else { Ok(keys) }
 }
 
 /// A published key, if it is one that tokens may be signed with.
@@ -285,26 +255,6 @@ fn read_key(value: &Value) -> Option<IssuerKey> {
 mod tests {
     use super::*;
     use serde_json::json;
-
-    #[test]
-    fn metadata_is_looked_for_where_the_specifications_say() {
-        let urls = |issuer| metadata_urls(issuer).iter().map(Url::to_string).collect::<Vec<_>>();
-        assert_eq!(
-            urls("https://id.example"),
-            [
-                "https://id.example/.well-known/openid-configuration",
-                "https://id.example/.well-known/oauth-authorization-server"
-            ]
-        );
-        assert_eq!(
-            urls("https://id.example/realms/a/"),
-            [
-                "https://id.example/realms/a/.well-known/openid-configuration",
-                "https://id.example/.well-known/openid-configuration/realms/a",
-                "https://id.example/.well-known/oauth-authorization-server/realms/a"
-            ]
-        );
-    }
 
     #[test]
     fn a_key_signs_what_its_type_allows() {

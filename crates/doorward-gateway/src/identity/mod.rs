@@ -3,14 +3,15 @@
 
 mod challenge;
 pub mod directory;
-mod issuer;
+pub(crate) mod issuer;
+pub(crate) mod jwt;
 mod keys;
 mod lease;
 mod metadata;
 mod principal;
-mod token;
+pub(crate) mod token;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,7 +25,6 @@ use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
 pub use challenge::{Hints, Refused, Unavailable};
-pub use issuer::Metadata;
 pub use lease::Lease;
 pub use metadata::{Resources, WELL_KNOWN};
 pub use principal::{Grant, LOCAL, Principal};
@@ -65,6 +65,8 @@ pub struct Peer {
 pub struct Identity {
     keys: KeyRing,
     issuers: ArcSwap<Vec<Arc<Issuer>>>,
+    /// The gateway's own grants that were revoked, and for which tokens may still be about.
+    revoked: ArcSwap<HashSet<String>>,
     people: ArcSwap<People>,
     leases: Leases,
     tokens: Mutex<HashMap<[u8; 32], Remembered>>,
@@ -81,6 +83,8 @@ pub struct Identity {
 struct Remembered {
     caller: (Arc<Principal>, Arc<Lease>),
     issuer: Arc<Issuer>,
+    /// The gateway's own, that it was issued for.
+    grant: Option<String>,
     keys: Option<Arc<issuer::KeySet>>,
     generation: u64,
     expires: i64,
@@ -89,19 +93,25 @@ struct Remembered {
 impl Identity {
     /// Takes the issuers and the directory of the configuration, and what the store holds.
     /// Returns whether it has closed just now.
-    pub fn take(&self, settings: &Settings, kept: &[Entry], keys: &[Key], closed: bool) -> bool {
+    pub fn take(
+        &self,
+        settings: &Settings,
+        own: Option<Arc<Issuer>>,
+        kept: &[Entry],
+        keys: &[Key],
+        closed: bool,
+    ) -> bool {
         let old = self.issuers.load_full();
         let kept_as_it_is = |name: &str, settings: &IssuerSettings| {
-            old.iter().find(|issuer| issuer.name == name && issuer.settings == *settings).cloned()
+            let same = |issuer: &&Arc<Issuer>| {
+                issuer.name == name && issuer.settings == *settings && !issuer.is_own()
+            };
+            old.iter().find(same).cloned()
         };
-        let issuers: Vec<_> = settings
-            .identity
-            .issuers
-            .iter()
-            .map(|(name, settings)| {
-                kept_as_it_is(name, settings).unwrap_or_else(|| Issuer::new(name, settings))
-            })
-            .collect();
+        let others = settings.identity.issuers.iter().map(|(name, settings)| {
+            kept_as_it_is(name, settings).unwrap_or_else(|| Issuer::new(name, settings))
+        });
+        let issuers: Vec<_> = own.into_iter().chain(others).collect();
         let gone = old.iter().any(|old| !issuers.iter().any(|new| Arc::ptr_eq(old, new)));
         self.issuers.store(Arc::new(issuers));
         let people = Arc::new(People::new(&settings.directory, kept));
@@ -116,9 +126,18 @@ impl Identity {
         closed && !before
     }
 
+    /// Takes note of the gateway's own grants that were revoked: what was issued for them ends.
+    pub fn revoke(&self, grants: HashSet<String>) {
+        let news = !grants.is_subset(&self.revoked.load());
+        self.revoked.store(Arc::new(grants));
+        if news {
+            self.forget(false);
+        }
+    }
+
     /// Ends what hangs on tokens whose bearers are not let in any more.
     fn forget(&self, all: bool) {
-        let people = self.people.load();
+        let (people, revoked) = (self.people.load(), self.revoked.load());
         self.tokens.lock().retain(|_, token| {
             let principal = &token.caller.0;
             let disabled = people.find(
@@ -133,6 +152,7 @@ impl Identity {
             let agent = principal.agent.as_deref();
             let out = all
                 || disabled.is_none()
+                || token.grant.as_ref().is_some_and(|grant| revoked.contains(grant))
                 || agent.is_some_and(|agent| people.is_agent_disabled(agent));
             if out {
                 token.caller.1.end();
@@ -233,11 +253,23 @@ impl Identity {
             return Ok(remembered.caller.clone());
         }
         let checked = token::check(token, issuers, &resource).await?;
+        let grant = claim(&checked.claims, "grant").and_then(Value::as_str).map(str::to_owned);
+        let grant = grant.filter(|_| checked.issuer.is_own());
         let principal = self.principal(&checked)?;
-        let lease = Lease::until(Some(checked.expires));
-        self.leases.watch(&lease);
-        let caller = (principal, lease);
         let mut tokens = self.tokens.lock();
+        // What was opened before goes on with the same lease, so that it ends with it.
+        let before = tokens.get(&hash).map(|known| known.caller.1.clone());
+        let lease = before.filter(|lease| !lease.is_over()).unwrap_or_else(|| {
+            let lease = Lease::until(Some(checked.expires));
+            self.leases.watch(&lease);
+            lease
+        });
+        let caller = (principal, lease);
+        // Under the lock, so that a revocation comes before it or finds it.
+        if grant.as_ref().is_some_and(|grant| self.revoked.load().contains(grant)) {
+            caller.1.end();
+            return Err(Refused::Token("its grant is revoked"));
+        }
         if tokens.len() >= MOST_TOKENS {
             // Those with open streams are kept, so that they can be ended.
             tokens.retain(|_, token| Arc::strong_count(&token.caller.1) > 1);
@@ -247,6 +279,7 @@ impl Identity {
             Remembered {
                 caller: caller.clone(),
                 issuer: checked.issuer,
+                grant,
                 keys: checked.keys,
                 generation,
                 expires: checked.expires,

@@ -4,21 +4,18 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use doorward_mcp::json::scan_object;
 use doorward_store::now;
 use http::header::{AUTHORIZATION, HeaderMap};
 use serde_json::{Map, Value};
 
 use super::issuer::{Issuer, KeySet};
+use super::jwt::{Jwt, audiences, seconds};
 use super::{Refused, Unavailable};
 use crate::outbound;
-use crate::settings::{Algorithm, IssuerSettings};
+use crate::settings::IssuerSettings;
 
-/// A token may be as long as headers may, and its parts no longer than this.
+/// A token may be as long as headers may.
 const MOST: usize = 16 << 10;
-const MOST_ID: usize = 256;
 
 /// What a token says, of which nothing is doubted any more.
 #[derive(Debug)]
@@ -61,72 +58,20 @@ async fn check_jwt(
     issuers: &[Arc<Issuer>],
     resource: &Resource<'_>,
 ) -> Result<Checked, Refused> {
-    let malformed = || Refused::Token("it cannot be read");
-    let (message, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
-    let (header, claims) = message.split_once('.').ok_or_else(malformed)?;
-    let header = object(header).ok_or_else(malformed)?;
-    let claims = object(claims).ok_or_else(malformed)?;
-    if signature.is_empty() {
-        return Err(Refused::Token("it is not signed"));
-    }
-    // Whatever it is that must be understood, it is not understood here (RFC 7515 section 4.1.11).
-    if header.contains_key("crit") || header.contains_key("b64") {
-        return Err(Refused::Token("its header demands extensions"));
-    }
-    // Keys that a token brings along (`jwk`, `jku`, `x5u`, `x5c`) are not looked at.
-    let algorithm = header.get("alg").and_then(Value::as_str).unwrap_or_default();
-    let Some(algorithm) = read_algorithm(algorithm) else {
-        return Err(Refused::Token("its algorithm is none that is ever accepted"));
-    };
-    let id = match header.get("kid") {
-        None => None,
-        Some(Value::String(id)) if id.len() <= MOST_ID => Some(id.as_str()),
-        Some(_) => return Err(Refused::Token("its key's id cannot be read")),
-    };
-    let said = claims.get("iss").and_then(Value::as_str).unwrap_or_default();
+    let jwt = Jwt::read(token).map_err(Refused::Token)?;
+    let said = jwt.text("iss").unwrap_or_default();
     let issuer = issuers.iter().find(|issuer| issuer.settings.issuer == said);
     let issuer = issuer.ok_or(Refused::Token("its issuer is not one of ours"))?;
-    if !issuer.settings.algorithms.contains(&algorithm) {
+    if !issuer.settings.algorithms.contains(&jwt.algorithm) {
         return Err(Refused::Token("its algorithm is not one of the issuer's"));
     }
-    let keys = issuer.keys(id, algorithm).await?;
-    let signed = keys.meant(id, algorithm).into_iter().any(|key| {
-        let verified =
-            jsonwebtoken::crypto::verify(signature, message.as_bytes(), key.key(), name(algorithm));
-        verified.unwrap_or(false)
-    });
-    if !signed {
+    let keys = issuer.keys(jwt.key_id(), jwt.algorithm).await?;
+    if !jwt.is_signed_by(&keys) {
         return Err(Refused::Token("no key of its issuer's has signed it"));
     }
-    check_type(&header, &claims, &issuer.settings)?;
-    let expires = check_claims(&claims, &issuer.settings, resource)?;
-    Ok(Checked { issuer: issuer.clone(), claims, expires, keys: Some(keys) })
-}
-
-fn object(part: &str) -> Option<Map<String, Value>> {
-    let bytes = URL_SAFE_NO_PAD.decode(part).ok()?;
-    // The one strict scan refuses what two readers might read in two ways: members that stand twice.
-    scan_object(&bytes.clone().into(), doorward_mcp::json::Limits::default()).ok()?;
-    serde_json::from_slice(&bytes).ok()
-}
-
-fn read_algorithm(text: &str) -> Option<Algorithm> {
-    serde_json::from_value(Value::String(text.to_owned())).ok()
-}
-
-fn name(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
-    use jsonwebtoken::Algorithm as Name;
-    match algorithm {
-        Algorithm::RS256 => Name::RS256,
-        Algorithm::RS384 => Name::RS384,
-        Algorithm::RS512 => Name::RS512,
-        Algorithm::PS256 => Name::PS256,
-        Algorithm::PS384 => Name::PS384,
-        Algorithm::PS512 => Name::PS512,
-        Algorithm::ES256 => Name::ES256,
-        Algorithm::ES384 => Name::ES384,
-        Algorithm::EdDSA => Name::EdDSA,
-    }
+    check_type(&jwt.header, &jwt.claims, &issuer.settings)?;
+    let expires = check_claims(&jwt.claims, &issuer.settings, resource)?;
+    Ok(Checked { issuer: issuer.clone(), claims: jwt.claims, expires, keys: Some(keys) })
 }
 
 /// An ID token or a refresh token is no access token, however well it is signed.
@@ -177,11 +122,7 @@ fn check_claims(
             },
         }
     }
-    let audiences: Vec<&str> = match claims.get("aud") {
-        Some(Value::String(one)) => vec![one],
-        Some(Value::Array(all)) => all.iter().filter_map(Value::as_str).collect(),
-        _ => Vec::new(),
-    };
+    let audiences = audiences(claims);
     let ours = audiences.iter().any(|audience| {
         settings.audiences.iter().any(|known| known == audience)
             || resource.accepted.iter().any(|known| is_same_resource(known, audience))
@@ -189,19 +130,9 @@ fn check_claims(
     if ours { Ok(expires) } else { Err(Refused::Token("it is for somebody else (aud)")) }
 }
 
-/// A time in whole seconds, or with a fraction, which is dropped.
-fn seconds(value: Option<&Value>) -> Option<i64> {
-    let number = value?.as_number()?;
-    number.as_i64().or_else(|| {
-        let time = number.as_f64()?;
-        // Within what a clock can show.
-        (0.0..1e12).contains(&time).then_some(time as i64)
-    })
-}
-
 /// Whether two URLs name the same resource: scheme and host in whatever case, all else to the letter
 /// (RFC 8707; RFC 3986 section 6.2.2.1).
-fn is_same_resource(known: &str, said: &str) -> bool {
+pub fn is_same_resource(known: &str, said: &str) -> bool {
     let split = |text: &str| {
         let (scheme, rest) = text.split_once("://")?;
         let at = rest.find('/').unwrap_or(rest.len());
@@ -295,19 +226,6 @@ mod tests {
             ("", false),
         ] {
             assert_eq!(is_same_resource(known, said), same, "{said}");
-        }
-    }
-
-    #[test]
-    fn times_are_numbers() {
-        for (value, time) in [
-            (serde_json::json!(5), Some(5)),
-            (serde_json::json!(5.9), Some(5)),
-            (serde_json::json!("5"), None),
-            (serde_json::json!(1e300), None),
-            (serde_json::json!(null), None),
-        ] {
-            assert_eq!(seconds(Some(&value)), time, "{value}");
         }
     }
 }

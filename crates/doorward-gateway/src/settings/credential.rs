@@ -72,20 +72,30 @@ impl Default for Personal {
     }
 }
 
-impl ClientCredentials {
-    /// The private key, and the algorithm it signs with.
-    pub fn signing_key(&self) -> Option<(EncodingKey, jsonwebtoken::Algorithm)> {
-        use jsonwebtoken::Algorithm;
-        let pem = self.private_key.as_ref()?.expose().as_bytes();
-        let rsa = EncodingKey::from_rsa_pem(pem).map(|key| (key, Algorithm::RS256));
-        let ec = || EncodingKey::from_ec_pem(pem).map(|key| (key, Algorithm::ES256));
-        let ed = || EncodingKey::from_ed_pem(pem).map(|key| (key, Algorithm::EdDSA));
-        let found = rsa.or_else(|_| ec()).or_else(|_| ed()).ok()?;
-        // A public key looks like a private one until it is to sign.
-        jsonwebtoken::crypto::sign(b"a trial", &found.0, found.1).ok()?;
-        Some(found)
-    }
+/// A private key in PEM form, and the algorithm it signs with.
+pub fn signing_key(pem: &Secret) -> Option<(EncodingKey, jsonwebtoken::Algorithm)> {
+    use jsonwebtoken::Algorithm;
+    let pem = pem.expose().as_bytes();
+    let rsa = EncodingKey::from_rsa_pem(pem).map(|key| (key, Algorithm::RS256));
+    let ec = || EncodingKey::from_ec_pem(pem).map(|key| (key, Algorithm::ES256));
+    let ed = || EncodingKey::from_ed_pem(pem).map(|key| (key, Algorithm::EdDSA));
+    let found = rsa.or_else(|_| ec()).or_else(|_| ed()).ok()?;
+    // A public key looks like a private one until it is to sign.
+    jsonwebtoken::crypto::sign(b"a trial", &found.0, found.1).ok()?;
+    Some(found)
+}
 
+/// What is wrong with how a client shows who it is: by one secret, or one key.
+pub(super) fn client_problem(secret: Option<&Secret>, key: Option<&Secret>) -> Option<String> {
+    match (secret, key) {
+        (Some(_), None) => None,
+        (None, Some(key)) if signing_key(key).is_some() => None,
+        (None, Some(_)) => Some("'private_key' is no RSA, P-256 or Ed25519 key in PEM form".into()),
+        _ => Some("expected one of 'client_secret' and 'private_key'".into()),
+    }
+}
+
+impl ClientCredentials {
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.issuer.is_none() && self.token_endpoint.is_none() {
@@ -97,14 +107,7 @@ impl ClientCredentials {
         if issuer_wrong || self.token_endpoint.as_ref().is_some_and(|url| !trusted(url)) {
             problems.push("expected an https:// URL (http:// on loopback only)".into());
         }
-        match (&self.client_secret, &self.private_key) {
-            (Some(_), None) => {}
-            (None, Some(_)) if self.signing_key().is_some() => {}
-            (None, Some(_)) => {
-                problems.push("'private_key' is no RSA, P-256 or Ed25519 key in PEM form".into());
-            }
-            _ => problems.push("expected one of 'client_secret' and 'private_key'".into()),
-        }
+        problems.extend(client_problem(self.client_secret.as_ref(), self.private_key.as_ref()));
         problems
     }
 }

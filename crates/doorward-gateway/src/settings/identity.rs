@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-use super::{Period, Secret};
+use super::{AuthorizationServerSettings, Period, Secret};
 
 /// How callers show who they are, beside API keys, which need no configuration.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +19,9 @@ pub struct IdentitySettings {
     /// tools and portals need. Some providers give no access without any.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub scopes: BTreeSet<String>,
+    /// The gateway's own authorization server; none when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization_server: Option<Box<AuthorizationServerSettings>>,
 }
 
 /// An OpenID provider or OAuth authorization server.
@@ -51,6 +54,23 @@ pub struct IssuerSettings {
     /// Where tokens that are no JWT are asked about (RFC 7662).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub introspection: Option<Introspection>,
+}
+
+impl IssuerSettings {
+    /// An issuer of which nothing is said but its identifier.
+    pub fn new(issuer: &str) -> Self {
+        Self {
+            issuer: issuer.to_owned(),
+            jwks_uri: None,
+            audiences: Vec::new(),
+            algorithms: algorithms(),
+            leeway: leeway(),
+            require_at_jwt: false,
+            claims: Claims::default(),
+            tenant: None,
+            introspection: None,
+        }
+    }
 }
 
 fn algorithms() -> BTreeSet<Algorithm> {
@@ -165,12 +185,25 @@ impl IdentitySettings {
     /// What is wrong, with the path below `identity`.
     pub(super) fn problems(&self) -> Vec<(Vec<String>, String)> {
         let mut problems = Vec::new();
+        if let Some(own) = &self.authorization_server {
+            let below =
+                |path: Vec<String>| [vec!["authorization_server".to_owned()], path].concat();
+            problems.extend(own.problems().into_iter().map(|(path, why)| (below(path), why)));
+        }
         let mut issuers: BTreeMap<&str, &str> = BTreeMap::new();
         let introspecting =
             self.issuers.iter().filter(|(_, issuer)| issuer.introspection.is_some());
         if let Some((name, _)) = introspecting.skip(1).last() {
             let path = ["issuers", name, "introspection"].map(str::to_owned).to_vec();
             let why = "another issuer has it already: a token must not be shown to two";
+            problems.push((path, why.into()));
+        }
+        if let Some(own) = &self.authorization_server
+            && let Some(other) = self.issuers.get(&own.name)
+            && other.issuer != own.provider.issuer
+        {
+            let path = ["authorization_server", "name"].map(str::to_owned).to_vec();
+            let why = "is the name of an issuer with other users, who could not be told apart";
             problems.push((path, why.into()));
         }
         for (name, issuer) in &self.issuers {

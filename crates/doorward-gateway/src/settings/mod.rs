@@ -2,6 +2,7 @@
 //!
 //! The binary reads files into these types; the gateway only ever sees values that were checked.
 
+mod authorization;
 mod credential;
 mod identity;
 mod limits;
@@ -19,7 +20,10 @@ use doorward_mcp::names;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use credential::{Basic, ClientCredentials, CredentialSettings, Personal};
+pub use authorization::{
+    AuthorizationServerSettings, ClientSettings, LoginProvider, ProviderClaims,
+};
+pub use credential::{Basic, ClientCredentials, CredentialSettings, Personal, signing_key};
 pub use identity::{
     Algorithm, Claims, Directory, Group, IdentitySettings, Introspection, IssuerSettings, Member,
     is_trustworthy,
@@ -176,6 +180,18 @@ impl Settings {
         {
             wrong(&["store"], format!("{why}, or none"));
         }
+        if self.identity.authorization_server.is_some() {
+            let at = ["identity", "authorization_server"];
+            if self.store.as_ref().is_some_and(|store| store.expose() == "none") {
+                wrong(&at, "needs a 'store', where logins are kept".into());
+            }
+            if self.store_key.is_none() {
+                wrong(&at, "needs a 'store_key', which seals its keys".into());
+            }
+            if self.public_url.is_none() && !self.listen.ip().is_loopback() {
+                wrong(&at, "needs the 'public_url', which is its name".into());
+            }
+        }
         for (path, problem) in self.identity.problems() {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             wrong(&[&["identity"], &path[..]].concat(), problem);
@@ -255,6 +271,14 @@ impl Settings {
             if let Some(it) = &issuer.introspection {
                 let at = ["identity", "issuers", name, "introspection", "client_secret"];
                 all.push((path(&at), &it.client_secret));
+            }
+        }
+        if let Some(own) = &self.identity.authorization_server {
+            let at = ["identity", "authorization_server", "provider", "client_secret"];
+            all.extend(own.provider.client_secret.iter().map(|secret| (path(&at), secret)));
+            for (id, client) in &own.clients {
+                let at = ["identity", "authorization_server", "clients", id, "secret"];
+                all.extend(client.secret.iter().map(|secret| (path(&at), secret)));
             }
         }
         for (name, server) in &self.servers {

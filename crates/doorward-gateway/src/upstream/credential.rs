@@ -7,22 +7,16 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use doorward_mcp::error::Kind;
-use doorward_store::now;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use jsonwebtoken::{EncodingKey, Header};
-use serde_json::{Map, Value, json};
+use http::header::HeaderValue;
 use url::Url;
 
 use crate::call::Failure;
-use crate::identity::Metadata;
+use crate::oauth::{Client, Fetched, Metadata};
 use crate::outbound::{self, Author};
-use crate::seal;
 use crate::settings::{ClientCredentials, CredentialSettings};
 
 /// How long a token is used that does not say when it expires.
 const UNSAID: Duration = Duration::from_secs(5 * 60);
-/// How long an assertion of the gateway's is good (RFC 7523).
-const ASSERTION: i64 = 60;
 
 /// The gateway's credential for one server.
 #[derive(Debug)]
@@ -42,7 +36,7 @@ impl Credential {
                 Some(Self::Fixed(outbound::basic(&basic.user, basic.password.expose())?))
             }
             CredentialSettings::Client(client) => {
-                Some(Self::Client(Arc::new(Tokens::new(client, server))))
+                Some(Self::Client(Arc::new(Tokens::new(client, server)?)))
             }
         }
     }
@@ -74,33 +68,33 @@ struct Token {
 }
 
 /// The tokens of a client of an authorization server's.
+#[derive(Debug)]
 pub struct Tokens {
     settings: ClientCredentials,
+    client: Client,
     resource: String,
-    key: Option<(EncodingKey, jsonwebtoken::Algorithm)>,
     token: ArcSwapOption<Token>,
-    endpoint: ArcSwapOption<Url>,
+    endpoint: ArcSwapOption<(Url, Author)>,
     /// Held while one is fetched, for all who wait.
     fetching: tokio::sync::Mutex<()>,
 }
 
-impl std::fmt::Debug for Tokens {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tokens").field("resource", &self.resource).finish_non_exhaustive()
-    }
-}
-
 impl Tokens {
-    fn new(settings: &ClientCredentials, server: &Url) -> Self {
+    fn new(settings: &ClientCredentials, server: &Url) -> Option<Self> {
         let resource = settings.resource.clone();
-        Self {
-            key: settings.signing_key(),
+        Some(Self {
+            client: Client::new(
+                &settings.client_id,
+                settings.client_secret.as_ref(),
+                settings.private_key.as_ref(),
+                settings.key_id.as_deref(),
+            )?,
             resource: resource.unwrap_or_else(|| server.as_str().trim_end_matches('/').to_owned()),
             settings: settings.clone(),
             token: ArcSwapOption::empty(),
             endpoint: ArcSwapOption::empty(),
             fetching: tokio::sync::Mutex::default(),
-        }
+        })
     }
 
     async fn current(self: &Arc<Self>) -> Result<HeaderValue, Failure> {
@@ -146,81 +140,42 @@ impl Tokens {
     }
 
     async fn ask(&self) -> Result<Token, String> {
-        let endpoint = self.endpoint().await?;
+        let (endpoint, author) = self.endpoint().await?;
         let scopes: Vec<&str> = self.settings.scopes.iter().map(String::as_str).collect();
         let scopes = scopes.join(" ");
         let mut fields = vec![("grant_type", "client_credentials"), ("resource", &self.resource)];
         if !scopes.is_empty() {
             fields.push(("scope", &scopes));
         }
-        let mut headers = HeaderMap::new();
-        let assertion;
-        if let Some(secret) = &self.settings.client_secret {
-            let shown = outbound::client_basic(&self.settings.client_id, secret);
-            headers.insert(AUTHORIZATION, shown.ok_or("the secret is no header's")?);
-        } else {
-            assertion = self.assertion(&endpoint)?;
-            fields.push(("client_id", &self.settings.client_id));
-            fields.push((
-                "client_assertion_type",
-                "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
-            ));
-            fields.push(("client_assertion", &assertion));
-        }
-        let answer = outbound::post_form(&endpoint, Author::Operator, headers, &fields).await;
-        let answer = answer.map_err(|error| format!("{endpoint}: {error}"))?;
-        if !answer.status.is_success() {
-            // What went wrong is told by a word (RFC 6749 section 5.2); the rest is not repeated.
-            let said: Map<String, Value> = serde_json::from_slice(&answer.body).unwrap_or_default();
-            let word = said.get("error").and_then(Value::as_str).unwrap_or("no reason");
-            let status = answer.status.as_u16();
-            return Err(format!("{endpoint}: HTTP {status}, {}", word.escape_debug()));
-        }
-        let answer = answer.object().map_err(|error| format!("{endpoint}: {error}"))?;
-        read(&answer).ok_or_else(|| format!("{endpoint}: the answer holds no bearer token"))
+        let audience = self.settings.issuer.as_deref().unwrap_or(endpoint.as_str());
+        let fetched = self.client.fetch(&endpoint, author, audience, &fields).await;
+        let fetched = fetched.map_err(|error| error.to_string())?;
+        Token::read(&fetched).ok_or_else(|| format!("{endpoint}: the answer holds no bearer token"))
     }
 
     /// Where tokens are fetched, by the settings or the issuer's metadata.
-    async fn endpoint(&self) -> Result<Url, String> {
+    async fn endpoint(&self) -> Result<(Url, Author), String> {
         if let Some(url) = &self.settings.token_endpoint {
-            return Ok(url.clone());
+            return Ok((url.clone(), Author::Operator));
         }
-        if let Some(url) = self.endpoint.load_full() {
-            return Ok((*url).clone());
+        if let Some(endpoint) = self.endpoint.load_full() {
+            return Ok((*endpoint).clone());
         }
         let issuer = self.settings.issuer.as_deref().unwrap_or_default();
-        let endpoint = Metadata::fetch(issuer).await?.url("token_endpoint")?;
+        let metadata = Metadata::fetch(issuer, Author::Operator).await?;
+        let endpoint = metadata.endpoint("token_endpoint")?;
         self.endpoint.store(Some(Arc::new(endpoint.clone())));
         Ok(endpoint)
     }
-
-    /// Says who the gateway is, signed with its key (RFC 7523 section 2.2).
-    fn assertion(&self, endpoint: &Url) -> Result<String, String> {
-        let (key, algorithm) = self.key.as_ref().ok_or("there is no key")?;
-        let id = seal::random_id().map_err(|error| error.to_string())?;
-        let client = &self.settings.client_id;
-        // The issuer where it is known: no other party can use the assertion then.
-        let audience = self.settings.issuer.as_deref().unwrap_or(endpoint.as_str());
-        let claims = json!({
-            "iss": client, "sub": client, "aud": audience, "jti": id,
-            "iat": now(), "exp": now() + ASSERTION,
-        });
-        let header = Header { kid: self.settings.key_id.clone(), ..Header::new(*algorithm) };
-        jsonwebtoken::encode(&header, &claims, key).map_err(|error| error.to_string())
-    }
 }
 
-fn read(answer: &Map<String, Value>) -> Option<Token> {
-    let text = |member: &str| answer.get(member).and_then(Value::as_str);
-    if !text("token_type")?.eq_ignore_ascii_case("bearer") {
-        return None;
+impl Token {
+    fn read(fetched: &Fetched) -> Option<Self> {
+        let mut shown = HeaderValue::try_from(format!("Bearer {}", fetched.bearer()?)).ok()?;
+        shown.set_sensitive(true);
+        let (now, lifetime) = (Instant::now(), fetched.lifetime(UNSAID));
+        // In good time, so that nobody waits; and never one that expires on its way.
+        let (refresh, expires) = (lifetime.mul_f64(0.75), lifetime.mul_f64(0.95));
+        Some(Self { shown, refresh: now + refresh, expires: now + expires })
     }
-    let mut shown = HeaderValue::try_from(format!("Bearer {}", text("access_token")?)).ok()?;
-    shown.set_sensitive(true);
-    let lifetime = answer.get("expires_in").and_then(Value::as_u64).map(Duration::from_secs);
-    let lifetime = lifetime.unwrap_or(UNSAID).min(Duration::from_secs(24 * 60 * 60));
-    let now = Instant::now();
-    // In good time, so that nobody waits; and never one that expires on its way.
-    let (refresh, expires) = (lifetime.mul_f64(0.75), lifetime.mul_f64(0.95));
-    Some(Token { shown, refresh: now + refresh, expires: now + expires })
 }

@@ -1,4 +1,4 @@
-//! Commands about what is kept in the database: keys, principals, credentials.
+//! Commands about what is kept in the database: keys, principals, credentials, grants.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -43,6 +43,45 @@ pub enum Keys {
     },
     /// End a key, at once
     Revoke {
+        #[command(flatten)]
+        kept: Kept,
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Grants {
+    /// List who has let which client act for them
+    List {
+        #[command(flatten)]
+        kept: Kept,
+        /// Those that are revoked, too
+        #[arg(long)]
+        all: bool,
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a grant, and every token that came of it, at once
+    Revoke {
+        #[command(flatten)]
+        kept: Kept,
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Clients {
+    /// List the clients
+    List {
+        #[command(flatten)]
+        kept: Kept,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Forget a client, and end what users have consented to with it
+    Remove {
         #[command(flatten)]
         kept: Kept,
         #[arg(value_name = "ID")]

@@ -4,6 +4,7 @@ pub mod call;
 pub mod check;
 pub mod credentials;
 pub mod export;
+pub mod grants;
 pub mod import;
 pub mod keys;
 pub mod policy;

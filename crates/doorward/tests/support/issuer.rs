@@ -145,6 +145,9 @@ struct State {
     /// What the token endpoint was asked: `Authorization` and form; and what it answers.
     asked: Mutex<Vec<(String, String)>>,
     granted: Mutex<Value>,
+    /// What it says of the user, and of itself beside what is true.
+    person: Mutex<Value>,
+    metadata: Mutex<Value>,
     /// Whatever is asked for outside the known paths.
     strange: Mutex<Vec<String>>,
 }
@@ -168,6 +171,8 @@ impl Issuer {
             introspections: AtomicUsize::new(0),
             asked: Mutex::default(),
             granted: Mutex::new(json!({ "error": "invalid_client" })),
+            person: Mutex::new(json!({ "sub": "alice" })),
+            metadata: Mutex::new(json!({})),
             strange: Mutex::default(),
         });
         let (served, own) = (state.clone(), url.clone());
@@ -192,9 +197,24 @@ impl Issuer {
         *self.state.opaque.lock().unwrap() = answer;
     }
 
+    /// What it says of the user from now on.
+    pub fn knows(&self, person: Value) {
+        *self.state.person.lock().unwrap() = person;
+    }
+
+    /// Other members of its metadata.
+    pub fn describes(&self, members: Value) {
+        *self.state.metadata.lock().unwrap() = members;
+    }
+
     /// What the token endpoint answers from now on.
     pub fn grants(&self, answer: Value) {
         *self.state.granted.lock().unwrap() = answer;
+    }
+
+    /// The token endpoint refuses from now on, with a word.
+    pub fn refuses(&self, word: &str) {
+        self.grants(json!({ "error": word }));
     }
 
     /// What the token endpoint was asked: `Authorization` and form.
@@ -272,11 +292,20 @@ fn answer(mut stream: TcpStream, state: &State, url: &str) {
     let mut body = vec![0; length];
     let _ = reader.read_exact(&mut body);
     let known = match path.as_str() {
-        "/.well-known/openid-configuration" => Some(json!({
-            "issuer": url, "jwks_uri": format!("{url}/jwks"),
-            "introspection_endpoint": format!("{url}/introspect"),
-            "token_endpoint": format!("{url}/token"),
-        })),
+        "/.well-known/openid-configuration" => {
+            let mut metadata = json!({
+                "issuer": url, "jwks_uri": format!("{url}/jwks"),
+                "introspection_endpoint": format!("{url}/introspect"),
+                "authorization_endpoint": format!("{url}/authorize"),
+                "token_endpoint": format!("{url}/token"),
+                "userinfo_endpoint": format!("{url}/me"),
+            });
+            for (name, value) in state.metadata.lock().unwrap().as_object().unwrap() {
+                metadata[name] = value.clone();
+            }
+            Some(metadata)
+        }
+        "/me" => Some(state.person.lock().unwrap().clone()),
         "/jwks" => {
             state.fetches.fetch_add(1, Ordering::SeqCst);
             Some(json!({ "keys": *state.keys.lock().unwrap() }))
@@ -288,8 +317,16 @@ fn answer(mut stream: TcpStream, state: &State, url: &str) {
         "/token" => {
             let form = String::from_utf8_lossy(&body).into_owned();
             state.asked.lock().unwrap().push((authorization, form));
-            Some(state.granted.lock().unwrap().clone())
+            let granted = state.granted.lock().unwrap().clone();
+            if granted.get("error").is_some() {
+                let text = granted.to_string();
+                let head = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: application/json";
+                let _ = write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{text}", text.len());
+                return;
+            }
+            Some(granted)
         }
+        "/.well-known/oauth-authorization-server" => None,
         other => {
             state.strange.lock().unwrap().push(other.to_owned());
             None

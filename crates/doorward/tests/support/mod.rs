@@ -4,6 +4,7 @@
 pub mod client;
 pub mod hostile;
 pub mod issuer;
+pub mod login;
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;

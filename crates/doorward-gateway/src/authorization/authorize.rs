@@ -1,0 +1,354 @@
+//! The authorization endpoint: a client's request is checked, and its user asked (OAuth 2.1 section 4.1.1).
+//! Only then does a browser go to the provider, with a cookie that binds it to what was consented to
+//! (attack T7).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{COOKIE, LOCATION, ORIGIN, SET_COOKIE};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::clients::{Client, Unknown};
+use super::form::Form;
+use super::page::{self, Question};
+use super::redirect::is_loopback;
+use super::{At, Server};
+use crate::facade::Body;
+use crate::oauth::Pkce;
+use crate::seal;
+
+/// How long somebody may take to consent, and then to sign in.
+const PATIENCE: Duration = Duration::from_secs(10 * 60);
+/// Tells one browser from another.
+const BROWSER: &str = "__Host-doorward-browser";
+/// Carries a login from the consent to the callback; the first letters of its state come behind.
+const LOGIN: &str = "__Host-doorward-login-";
+const LETTERS: usize = 8;
+/// What a cookie can carry of a request; and of a client's state alone.
+const MOST_SEALED: usize = 3800;
+const MOST_STATE: usize = 1024;
+
+/// What a client asks for, checked.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Wanted {
+    #[serde(rename = "c")]
+    pub client: String,
+    #[serde(rename = "n")]
+    pub client_name: String,
+    #[serde(rename = "u")]
+    pub redirect_uri: String,
+    #[serde(rename = "s", skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    #[serde(rename = "o")]
+    pub scopes: BTreeSet<String>,
+    #[serde(rename = "r")]
+    pub resource: String,
+    #[serde(rename = "p")]
+    pub challenge: String,
+}
+
+/// A login on its way: what was consented to, and what the provider's answer is checked with.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Login {
+    #[serde(rename = "w")]
+    pub wanted: Wanted,
+    #[serde(rename = "n")]
+    pub nonce: String,
+    #[serde(rename = "v")]
+    pub verifier: String,
+}
+
+/// An error that the client is told of, by way of the browser.
+struct Told(&'static str, String);
+
+impl At<'_> {
+    pub async fn authorize(&self, headers: &HeaderMap, query: &Form) -> Response<Body> {
+        // Until it is known where the browser may be sent, it stays here.
+        let stays = |why: &str| page::problem(StatusCode::BAD_REQUEST, why, START_AGAIN);
+        if let Some(name @ ("client_id" | "redirect_uri")) = query.twice() {
+            return stays(&format!("'{name}' stands twice"));
+        }
+        let Some(id) = query.get("client_id") else { return stays("'client_id' is missing") };
+        let client = match self.server.clients.find(id, self.store).await {
+            Ok(client) => client,
+            Err(Unknown::Wrong(why)) => return stays(&why),
+            Err(Unknown::Unavailable(why)) => {
+                return page::problem(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    &why,
+                    "Try again in a while.",
+                );
+            }
+        };
+        let Some(uri) = query.get("redirect_uri") else {
+            return stays("'redirect_uri' is missing");
+        };
+        if !client.has_redirect_uri(uri) {
+            tracing::info!(client = client.id, uri, "a redirect URI was refused");
+            return stays("The program wants to send you where it may not ('redirect_uri')");
+        }
+        let state = query.get("state").filter(|state| state.len() <= MOST_STATE);
+        let wanted = match self.check(&client, uri, state, query) {
+            Ok(wanted) => wanted,
+            Err(Told(word, why)) => {
+                let state = state.filter(|_| query.twice() != Some("state"));
+                return back(self.server, uri, state, word, &why);
+            }
+        };
+        self.ask(headers, &client, &wanted)
+    }
+
+    /// Checks everything that a client may be told of.
+    fn check(
+        &self,
+        client: &Arc<Client>,
+        uri: &str,
+        state: Option<&str>,
+        query: &Form,
+    ) -> Result<Wanted, Told> {
+        let invalid = |why: &str| Told("invalid_request", why.into());
+        match query.twice() {
+            Some("resource") => {
+                return Err(Told("invalid_target", "one 'resource' at a time".into()));
+            }
+            Some(name) => return Err(invalid(&format!("'{}' stands twice", name.escape_debug()))),
+            None => {}
+        }
+        if query.get("state") != state {
+            return Err(invalid("'state' is too long"));
+        }
+        match query.get("response_type") {
+            Some("code") => {}
+            None => return Err(invalid("'response_type' is missing")),
+            Some(_) => {
+                let why = "'response_type' must be 'code'";
+                return Err(Told("unsupported_response_type", why.into()));
+            }
+        }
+        for (name, word) in
+            [("request", "request_not_supported"), ("request_uri", "request_uri_not_supported")]
+        {
+            if query.get(name).is_some() {
+                return Err(Told(word, format!("'{name}' is not taken")));
+            }
+        }
+        if query.get("response_mode").is_some_and(|mode| mode != "query") {
+            return Err(invalid("'response_mode' must be 'query'"));
+        }
+        if query.get("prompt") == Some("none") {
+            return Err(Told("interaction_required", "users are always asked".into()));
+        }
+        let challenge = query.get("code_challenge");
+        let challenge = challenge.ok_or_else(|| invalid("'code_challenge' is missing (PKCE)"))?;
+        if query.get("code_challenge_method") != Some("S256") {
+            return Err(invalid("'code_challenge_method' must be 'S256'"));
+        }
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+        if challenge.len() != 43 || !challenge.bytes().all(plain) {
+            return Err(invalid("'code_challenge' is no SHA-256 in base64url"));
+        }
+        let resource = self.resource(query.get("resource"));
+        let resource = resource.ok_or_else(|| {
+            let why = "'resource' is not the URL of one of this gateway's endpoints";
+            Told("invalid_target", why.into())
+        })?;
+        // What is not known here is not granted; the token's answer says what is.
+        let known = self.gateway.all_scopes();
+        let asked = query.get("scope").unwrap_or_default().split(' ');
+        let scopes = asked.filter(|scope| known.contains(*scope)).map(str::to_owned).collect();
+        Ok(Wanted {
+            client: client.id.clone(),
+            client_name: client.name.clone(),
+            redirect_uri: uri.to_owned(),
+            state: state.map(str::to_owned),
+            scopes,
+            resource,
+            challenge: challenge.to_owned(),
+        })
+    }
+
+    /// What a token is to be for: the gateway as a whole, unless it is said (RFC 8707).
+    pub fn resource(&self, asked: Option<&str>) -> Option<String> {
+        let own = &self.server.issuer;
+        let Some(asked) = asked else { return Some(own.clone()) };
+        let path = asked.strip_prefix(own.as_str())?;
+        let whole = path.is_empty() || path == "/";
+        (whole || crate::facade::is_endpoint(self.gateway, path)).then(|| asked.to_owned())
+    }
+
+    /// Asks the user.
+    fn ask(&self, headers: &HeaderMap, client: &Client, wanted: &Wanted) -> Response<Body> {
+        let known = cookie(headers, BROWSER).filter(|id| id.len() == 32).map(str::to_owned);
+        let Ok(browser) = known.clone().map_or_else(seal::random_id, Ok) else {
+            return page::problem(StatusCode::SERVICE_UNAVAILABLE, "There is no randomness", "");
+        };
+        let sealed = self.server.sealer.seal(wanted, &browser, CONSENT, Some(PATIENCE));
+        if sealed.len() > MOST_SEALED {
+            let why = "the request is too long";
+            let state = wanted.state.as_deref();
+            return back(self.server, &wanted.redirect_uri, state, "invalid_request", why);
+        }
+        let destination = Url::parse(&wanted.redirect_uri).ok();
+        let local = destination.as_ref().is_some_and(is_loopback);
+        let destination = destination.map(|url| match url.host_str() {
+            Some(host) if matches!(url.scheme(), "http" | "https") => host.to_owned(),
+            _ => format!("{}: (a program on this device)", url.scheme()),
+        });
+        let question = Question {
+            client: &client.name,
+            vouched: client.host.as_deref(),
+            is_declared: client.is_declared,
+            destination: &destination.unwrap_or_default(),
+            local,
+            scopes: &wanted.scopes,
+            resource: &wanted.resource,
+            sealed: &sealed,
+        };
+        let mut response = question.page();
+        if known.is_none() {
+            set_cookie(&mut response, BROWSER, &browser, None);
+        }
+        response
+    }
+
+    /// What the user has said.
+    pub async fn consent(&self, headers: &HeaderMap, form: &Form) -> Response<Body> {
+        let stays = |why: &str| page::problem(StatusCode::BAD_REQUEST, why, START_AGAIN);
+        // Other origins that may call the gateway may not consent for its users.
+        let foreign = headers.get(ORIGIN).is_some_and(|origin| *origin != *self.server.issuer);
+        let elsewhere = headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin");
+        if foreign || elsewhere {
+            return page::problem(
+                StatusCode::FORBIDDEN,
+                "This comes from another site",
+                START_AGAIN,
+            );
+        }
+        let opened = cookie(headers, BROWSER).and_then(|browser| {
+            let sealed = form.get("request").unwrap_or_default();
+            self.server.sealer.open::<Wanted>(sealed, browser, CONSENT).ok()
+        });
+        let Some(wanted) = opened else {
+            return stays("This page is too old, or was opened in another browser");
+        };
+        let (uri, state) = (wanted.redirect_uri.clone(), wanted.state.clone());
+        match form.get("decision") {
+            Some("allow") => {}
+            Some("deny") => {
+                let why = "the user has not consented";
+                return back(self.server, &uri, state.as_deref(), "access_denied", why);
+            }
+            _ => return stays("Neither 'Allow' nor 'Cancel' was chosen"),
+        }
+        match self.send_to_provider(wanted).await {
+            Ok(response) => response,
+            Err(why) => {
+                tracing::error!("users cannot sign in: {why}");
+                let why = "the identity provider cannot be reached";
+                back(self.server, &uri, state.as_deref(), "temporarily_unavailable", why)
+            }
+        }
+    }
+
+    async fn send_to_provider(&self, wanted: Wanted) -> Result<Response<Body>, String> {
+        let random = || seal::random_id().map_err(|error| error.to_string());
+        let pkce = Pkce::new().map_err(|error| error.to_string())?;
+        let (state, nonce) = (random()?, random()?);
+        let redirect_uri = self.server.endpoint("callback");
+        let url =
+            self.server.provider.login_url(&redirect_uri, &state, &nonce, &pkce.challenge).await?;
+        let login = Login { wanted, nonce, verifier: pkce.verifier };
+        let sealed = self.server.sealer.seal(&login, &state, SIGN_IN, Some(PATIENCE));
+        let mut response = redirect(url.as_str());
+        set_cookie(&mut response, &login_cookie(&state), &sealed, Some(PATIENCE));
+        Ok(response)
+    }
+
+    /// The login that a state belongs to, if this browser has begun it, and not too long ago.
+    pub fn login(&self, headers: &HeaderMap, state: &str) -> Option<Login> {
+        let sealed = cookie(headers, &login_cookie(state))?;
+        self.server.sealer.open(sealed, state, SIGN_IN).ok()
+    }
+}
+
+const CONSENT: &str = "oauth consent";
+const SIGN_IN: &str = "oauth sign-in";
+pub const START_AGAIN: &str = "Close this page, and start again from the program.";
+
+/// The cookie of a login.
+pub fn login_cookie(state: &str) -> String {
+    let letters: String = state.chars().filter(char::is_ascii_alphanumeric).take(LETTERS).collect();
+    format!("{LOGIN}{letters}")
+}
+
+/// One cookie. If it stands twice, none: somebody else may have set one of them.
+fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let mut found = all.flat_map(|text| text.split(';')).filter_map(|pair| {
+        let (this, value) = pair.trim().split_once('=')?;
+        (this == name).then_some(value)
+    });
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
+}
+
+/// Sets a cookie for this host alone, over TLS alone, out of reach of scripts; for as long as the browser
+/// is open where no time is said.
+pub fn set_cookie(response: &mut Response<Body>, name: &str, value: &str, time: Option<Duration>) {
+    let mut text = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax");
+    if let Some(time) = time {
+        text.push_str(&format!("; Max-Age={}", time.as_secs()));
+    }
+    if let Ok(value) = HeaderValue::try_from(text) {
+        response.headers_mut().append(SET_COOKIE, value);
+    }
+}
+
+/// Sends a browser on.
+pub fn redirect(to: &str) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    if let Ok(to) = HeaderValue::try_from(to) {
+        response.headers_mut().insert(LOCATION, to);
+    }
+    page::protect(&mut response);
+    response
+}
+
+/// Sends a browser back to a client, with what the client is told (RFC 6749 section 4.1.2, RFC 9207).
+pub fn back_with(
+    server: &Server,
+    uri: &str,
+    state: Option<&str>,
+    told: &[(&str, &str)],
+) -> Response<Body> {
+    let Ok(mut url) = Url::parse(uri) else {
+        return page::problem(
+            StatusCode::BAD_REQUEST,
+            "The program cannot be reached",
+            START_AGAIN,
+        );
+    };
+    {
+        let mut query = url.query_pairs_mut();
+        query.extend_pairs(told);
+        if let Some(state) = state {
+            query.append_pair("state", state);
+        }
+        query.append_pair("iss", &server.issuer);
+    }
+    redirect(url.as_str())
+}
+
+pub fn back(
+    server: &Server,
+    uri: &str,
+    state: Option<&str>,
+    word: &str,
+    why: &str,
+) -> Response<Body> {
+    back_with(server, uri, state, &[("error", word), ("error_description", why)])
+}

@@ -1,0 +1,103 @@
+//! Where the provider sends a browser back to: who has signed in, and the code that the client gets for it.
+
+use std::time::Duration;
+
+use doorward_store::{Error, NewGrant, NewTicket, TicketKind, now};
+use http::{HeaderMap, Response, StatusCode};
+
+use super::At;
+use super::authorize::{Login, START_AGAIN, back, back_with, login_cookie, set_cookie};
+use super::form::Form;
+use super::page;
+use crate::facade::Body;
+use crate::seal;
+
+/// How long a code is good, in seconds.
+const CODE: i64 = 60;
+
+impl At<'_> {
+    pub async fn callback(&self, headers: &HeaderMap, query: &Form) -> Response<Body> {
+        let stays = |why: &str| page::problem(StatusCode::BAD_REQUEST, why, START_AGAIN);
+        if query.twice().is_some() {
+            return stays("The identity provider's answer cannot be read");
+        }
+        let state = query.get("state").unwrap_or_default();
+        let Some(login) = self.login(headers, state) else {
+            return stays("This sign-in is too old, is finished, or was begun in another browser");
+        };
+        // Before anything else that the answer says: it may be another's (RFC 9207 section 2.4).
+        if !self.server.provider.has_answered(query.get("iss")).await {
+            tracing::warn!("a sign-in was answered by another issuer");
+            return stays("The answer does not come from the identity provider");
+        }
+        let mut response = self.finish(state, &login, query).await;
+        set_cookie(&mut response, &login_cookie(state), "", Some(Duration::ZERO));
+        response
+    }
+
+    async fn finish(&self, state: &str, login: &Login, query: &Form) -> Response<Body> {
+        let wanted = &login.wanted;
+        let back = |word: &str, why: &str| {
+            back(self.server, &wanted.redirect_uri, wanted.state.as_deref(), word, why)
+        };
+        let Some(code) = query.get("code") else {
+            let word = query.get("error").unwrap_or("no error, and no code");
+            tracing::info!(client = wanted.client, "nobody signed in: {}", word.escape_debug());
+            return back("access_denied", "the user has not signed in");
+        };
+        let redirect_uri = self.server.endpoint("callback");
+        let provider = &self.server.provider;
+        let signed_in = provider.redeem(code, &login.verifier, &redirect_uri, &login.nonce).await;
+        let person = match signed_in {
+            Ok(person) => person,
+            Err(error) => {
+                tracing::error!(client = wanted.client, "a sign-in failed: {error}");
+                return back("server_error", "the identity provider's answer cannot be used");
+            }
+        };
+        let (Ok(id), Ok(code)) = (seal::random_id(), seal::random_secret()) else {
+            return back("server_error", "there is no randomness");
+        };
+        let secret = serde_json::to_string(&person.secret).map(zeroize::Zeroizing::new).ok();
+        let claims = serde_json::Value::Object(person.claims).to_string();
+        let sessions = i64::try_from(self.server.settings.sessions.0.as_secs()).unwrap_or(0);
+        let grant = NewGrant {
+            id: &id,
+            client: &wanted.client,
+            client_name: &wanted.client_name,
+            subject: &person.subject,
+            claims: &claims,
+            resource: &wanted.resource,
+            scopes: &wanted.scopes,
+            secret: secret.as_ref().map(|secret| secret.as_str()),
+            expires: now() + sessions,
+        };
+        let ticket = NewTicket {
+            kind: TicketKind::Code,
+            secret: &code,
+            redirect_uri: Some(&wanted.redirect_uri),
+            challenge: Some(&wanted.challenge),
+            expires: now() + CODE,
+        };
+        match self.store.put_grant(&self.server.master, state, &grant, &ticket).await {
+            Ok(()) => {}
+            Err(Error::Refused(_)) => {
+                let why = "This sign-in was finished before";
+                return page::problem(StatusCode::BAD_REQUEST, why, START_AGAIN);
+            }
+            Err(error) => {
+                tracing::error!(%error, "the store failed");
+                return back("server_error", "the store cannot be used");
+            }
+        }
+        tracing::info!(
+            grant = id,
+            client = wanted.client,
+            user = person.subject,
+            resource = wanted.resource,
+            "a user has consented and signed in"
+        );
+        let told = [("code", &*code)];
+        back_with(self.server, &wanted.redirect_uri, wanted.state.as_deref(), &told)
+    }
+}

@@ -1,0 +1,331 @@
+//! Clients: those the operator knows, those that have registered themselves (RFC 7591), and those that are
+//! known by the URL of a document (draft-ietf-oauth-client-id-metadata-document-00).
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use doorward_store::{Store, hash_of};
+use http::header::CACHE_CONTROL;
+use parking_lot::Mutex;
+use serde_json::{Map, Value};
+use tokio::sync::Semaphore;
+use url::Url;
+
+use super::redirect::{check_redirect_uri, is_registered};
+use crate::identity::issuer::{KeySet, read_keys};
+use crate::outbound::{self, Answer, Author};
+use crate::settings::AuthorizationServerSettings;
+
+/// Longest client id.
+pub const MOST_ID: usize = 512;
+/// Longest name, and most redirect URIs.
+const MOST_NAME: usize = 100;
+const MOST_URIS: usize = 32;
+/// Longest document.
+const MOST_DOCUMENT: usize = 64 << 10;
+/// Documents that are remembered, and fetched at a time.
+const MOST_DOCUMENTS: usize = 1000;
+const AT_ONCE: usize = 8;
+/// For how long, at least and at most; what could not be read, as short as possible.
+const BRIEF: Duration = Duration::from_secs(60);
+const USUAL: Duration = Duration::from_secs(5 * 60);
+const LONG: Duration = Duration::from_secs(60 * 60);
+
+/// A client.
+#[derive(Debug, Clone)]
+pub struct Client {
+    pub id: String,
+    pub name: String,
+    /// The host of its document, which vouches for it.
+    pub host: Option<String>,
+    /// The operator has named it.
+    pub is_declared: bool,
+    redirect_uris: Vec<String>,
+    pub shows: Shows,
+}
+
+/// How it shows who it is.
+#[derive(Debug, Clone)]
+pub enum Shows {
+    /// Nothing: a public client, told apart by its codes alone.
+    Nothing,
+    /// A secret, of which this is the hash.
+    Secret(String),
+    /// An assertion, signed with one of its keys.
+    Key(Arc<KeySet>),
+}
+
+/// Why a client is not known.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unknown {
+    #[error("{0}")]
+    Wrong(String),
+    /// It cannot be found out now.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl Client {
+    /// Whether users may be sent there.
+    pub fn has_redirect_uri(&self, asked: &str) -> bool {
+        self.redirect_uris.iter().any(|known| is_registered(known, asked))
+    }
+
+    /// Reads the metadata of a client that nobody has checked. `Err` says which member is wrong, in the
+    /// words of RFC 7591 section 3.2.2, and why.
+    pub fn read(
+        id: &str,
+        metadata: &Map<String, Value>,
+        settings: &AuthorizationServerSettings,
+        all_uris: bool,
+    ) -> Result<Self, (&'static str, String)> {
+        let name = match metadata.get("client_name") {
+            None => String::new(),
+            Some(Value::String(name)) => name.trim().chars().take(MOST_NAME).collect(),
+            Some(_) => {
+                return Err(("invalid_client_metadata", "'client_name' must be a text".into()));
+            }
+        };
+        let uris = metadata.get("redirect_uris").and_then(Value::as_array);
+        let uris = uris.filter(|uris| (1..=MOST_URIS).contains(&uris.len())).ok_or_else(|| {
+            let why = format!("'redirect_uris' must be a list of 1 to {MOST_URIS}");
+            ("invalid_redirect_uri", why)
+        })?;
+        let mut redirect_uris = Vec::new();
+        for uri in uris {
+            let checked = uri.as_str().ok_or("it is no text").and_then(|uri| {
+                check_redirect_uri(uri, Some(&settings.redirect_schemes)).map(|()| uri.to_owned())
+            });
+            match checked {
+                Ok(uri) => redirect_uris.push(uri),
+                // A document may speak to other gateways, too.
+                Err(why) if all_uris => {
+                    return Err(("invalid_redirect_uri", format!("{uri}: {why}")));
+                }
+                Err(_) => {}
+            }
+        }
+        if redirect_uris.is_empty() {
+            let why = "none of its redirect URIs can be used here";
+            return Err(("invalid_redirect_uri", why.into()));
+        }
+        let name = if name.is_empty() { id.to_owned() } else { name };
+        let (id, shows) = (id.to_owned(), Shows::Nothing);
+        Ok(Self { id, name, host: None, is_declared: false, redirect_uris, shows })
+    }
+}
+
+/// What was found at a URL, and until when it holds.
+type Documents = HashMap<String, (Instant, Result<Arc<Client>, Unknown>)>;
+
+/// All clients.
+#[derive(Debug)]
+pub struct Clients {
+    settings: AuthorizationServerSettings,
+    documents: Mutex<Documents>,
+    fetching: Semaphore,
+}
+
+impl Clients {
+    pub fn new(settings: &AuthorizationServerSettings) -> Self {
+        Self {
+            settings: settings.clone(),
+            documents: Mutex::default(),
+            fetching: Semaphore::new(AT_ONCE),
+        }
+    }
+
+    pub async fn find(&self, id: &str, store: &Store) -> Result<Arc<Client>, Unknown> {
+        let wrong = || Unknown::Wrong("There is no such client".into());
+        if id.len() > MOST_ID {
+            return Err(wrong());
+        }
+        if id.contains("://") {
+            return self.by_document(id).await;
+        }
+        if let Some(known) = self.settings.clients.get(id) {
+            return Ok(Arc::new(Client {
+                id: id.to_owned(),
+                name: known.name.clone(),
+                host: None,
+                is_declared: true,
+                redirect_uris: known.redirect_uris.clone(),
+                shows: match &known.secret {
+                    Some(secret) => Shows::Secret(hash_of(secret.expose())),
+                    None => Shows::Nothing,
+                },
+            }));
+        }
+        let kept = store.client(id).await.map_err(|error| {
+            tracing::error!(%error, "the store failed");
+            Unknown::Unavailable("The store cannot be read".into())
+        })?;
+        let kept = kept.ok_or_else(wrong)?;
+        let metadata = serde_json::from_str(&kept.registration).map_err(|_| wrong())?;
+        let client = Client::read(id, &metadata, &self.settings, false);
+        let mut client = client.map_err(|(_, why)| Unknown::Wrong(why))?;
+        if let Some(hash) = kept.secret_hash {
+            client.shows = Shows::Secret(hash);
+        } else if let Some(keys) = metadata.get("jwks").and_then(Value::as_object) {
+            let keys = read_keys(keys).map_err(|why| Unknown::Wrong(why.into()))?;
+            client.shows = Shows::Key(Arc::new(KeySet::new(keys)));
+        }
+        Ok(Arc::new(client))
+    }
+
+    /// A client by its document, which is fetched now and then.
+    async fn by_document(&self, id: &str) -> Result<Arc<Client>, Unknown> {
+        if !self.settings.metadata_documents {
+            return Err(Unknown::Wrong("Clients are not known by documents here".into()));
+        }
+        let url =
+            document_url(id).map_err(|why| Unknown::Wrong(format!("The client id: {why}")))?;
+        let host = url.host_str().unwrap_or_default().to_owned();
+        let author = match &self.settings.document_hosts[..] {
+            [] => Author::Stranger,
+            hosts if hosts.contains(&host) => Author::Operator,
+            _ => {
+                return Err(Unknown::Wrong("Documents of this host are not accepted".into()));
+            }
+        };
+        let known = |documents: &Documents| {
+            let (until, client) = documents.get(id)?;
+            (*until > Instant::now()).then(|| client.clone())
+        };
+        if let Some(client) = known(&self.documents.lock()) {
+            return client;
+        }
+        let Ok(_fetching) = self.fetching.try_acquire() else {
+            return Err(Unknown::Unavailable("Too many clients are looked up at once".into()));
+        };
+        let fetched = self.fetch(id, &url, author).await;
+        let (client, time) = match fetched {
+            Ok((client, time)) => (Ok(Arc::new(client)), time),
+            Err(why) => {
+                tracing::info!(client = id, "a client's document cannot be used: {why}");
+                (Err(Unknown::Wrong(format!("The client's document cannot be used: {why}"))), BRIEF)
+            }
+        };
+        let mut documents = self.documents.lock();
+        if documents.len() >= MOST_DOCUMENTS {
+            let now = Instant::now();
+            documents.retain(|_, (until, _)| *until > now);
+            if documents.len() >= MOST_DOCUMENTS {
+                documents.clear();
+            }
+        }
+        documents.insert(id.to_owned(), (Instant::now() + time, client.clone()));
+        client
+    }
+
+    async fn fetch(
+        &self,
+        id: &str,
+        url: &Url,
+        author: Author,
+    ) -> Result<(Client, Duration), String> {
+        let answer = outbound::get(url, author).await.map_err(|error| error.to_string())?;
+        let time = kept_for(&answer);
+        if answer.body.len() > MOST_DOCUMENT {
+            return Err(format!("it is larger than {MOST_DOCUMENT} bytes"));
+        }
+        let document = answer.object().map_err(|error| error.to_string())?;
+        let text = |member: &str| document.get(member).and_then(Value::as_str);
+        if text("client_id") != Some(id) {
+            return Err("its 'client_id' is not its URL".into());
+        }
+        if text("client_name").is_none_or(|name| name.trim().is_empty()) {
+            return Err("it has no 'client_name'".into());
+        }
+        if document.contains_key("client_secret") {
+            return Err("it holds a secret".into());
+        }
+        let client = Client::read(id, &document, &self.settings, false);
+        let mut client = client.map_err(|(_, why)| why)?;
+        client.host = url.host_str().map(str::to_owned);
+        client.shows = match text("token_endpoint_auth_method").unwrap_or("none") {
+            "none" => Shows::Nothing,
+            "private_key_jwt" => Shows::Key(Arc::new(keys(&document, author).await?)),
+            other => {
+                let other = other.escape_debug();
+                return Err(format!("'{other}' is no way to authenticate without a shared secret"));
+            }
+        };
+        Ok((client, time))
+    }
+}
+
+/// The keys of a document: in it, or where it says.
+async fn keys(document: &Map<String, Value>, author: Author) -> Result<KeySet, String> {
+    let fetched;
+    let set = match (document.get("jwks"), document.get("jwks_uri")) {
+        (Some(Value::Object(set)), None) => set,
+        (None, Some(Value::String(uri))) => {
+            let uri = Url::parse(uri).map_err(|_| "its 'jwks_uri' is no URL")?;
+            let answer = outbound::get(&uri, author).await.map_err(|error| error.to_string())?;
+            fetched = answer.object().map_err(|error| format!("its keys: {error}"))?;
+            &fetched
+        }
+        _ => return Err("it must have one of 'jwks' and 'jwks_uri'".into()),
+    };
+    Ok(KeySet::new(read_keys(set)?))
+}
+
+/// The URL of a document: https, with a path, and in normal form.
+fn document_url(id: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(id).map_err(|_| "it is no URL")?;
+    if url.scheme() != "https" {
+        return Err("it is no https:// URL");
+    }
+    if url.as_str() != id || url.fragment().is_some() {
+        return Err("it is not in the normal form of a URL, without a fragment");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("it names a user");
+    }
+    if url.path() == "/" {
+        return Err("it has no path");
+    }
+    Ok(url)
+}
+
+/// How long an answer may be used again, as it says itself, within reason (RFC 9111 section 5.2).
+fn kept_for(answer: &Answer) -> Duration {
+    let directives: BTreeSet<String> = answer
+        .headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(|directive| directive.trim().to_ascii_lowercase())
+        .collect();
+    if directives.contains("no-store") || directives.contains("no-cache") {
+        return BRIEF;
+    }
+    let said = directives.iter().find_map(|one| one.strip_prefix("max-age=")?.parse().ok());
+    said.map_or(USUAL, Duration::from_secs).clamp(BRIEF, LONG)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_documents_url_is_plain() {
+        for (id, good) in [
+            ("https://app.example/client.json", true),
+            ("https://app.example:8443/client.json", true),
+            ("http://app.example/client.json", false),
+            ("https://app.example", false),
+            ("https://app.example/", false),
+            ("https://app.example/a/../b", false),
+            ("https://app.example/x#y", false),
+            ("https://user@app.example/x", false),
+            ("https://APP.example/x", false),
+            ("ftp://app.example/x", false),
+        ] {
+            assert_eq!(document_url(id).is_ok(), good, "{id}");
+        }
+    }
+}

@@ -1,0 +1,348 @@
+//! The gateway as an authorization server (OAuth 2.1; spec 2026-07-28 basic/authorization), in front of an
+//! OpenID provider that knows neither client id metadata documents nor dynamic registration. Clients get
+//! the gateway's own tokens; users sign in at the provider, whose tokens stay here.
+
+mod answer;
+mod authenticate;
+mod authorize;
+mod callback;
+mod clients;
+mod form;
+mod page;
+mod provider;
+mod redirect;
+mod register;
+mod signing;
+mod token;
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use doorward_store::{Error, MasterKey, SigningKey, Store, now};
+use http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+
+pub use redirect::{check_redirect_uri, is_dangerous_scheme};
+
+use self::answer::{OAuthError, json_answer};
+use self::clients::Clients;
+use self::form::Form;
+use self::provider::Provider;
+use self::register::Registrations;
+use self::signing::Signers;
+use crate::facade::{Body, not_allowed, read_body};
+use crate::gateway::Gateway;
+use crate::identity::Peer;
+use crate::identity::issuer::Issuer;
+use crate::seal::Sealer;
+use crate::settings::{
+    Algorithm, AuthorizationServerSettings, Claims, IssuerSettings, Period, Secret, Settings,
+};
+
+/// Where all of it is.
+const ROOM: &str = "/oauth/";
+/// Where its metadata is (RFC 8414, OpenID Connect Discovery 1.0).
+const METADATA: [&str; 2] =
+    ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
+/// Longest body, and longest query.
+const MOST: usize = 16 << 10;
+const MOST_QUERY: usize = 8 << 10;
+/// How long access tokens live at most: for so long, a revoked grant is remembered.
+const LONGEST_TOKEN: i64 = 60 * 60;
+
+/// The authorization server, if the configuration wants one.
+#[derive(Debug, Default)]
+pub struct Authorization {
+    server: ArcSwapOption<Server>,
+    registrations: Arc<Registrations>,
+}
+
+/// The authorization server as it is configured.
+#[derive(Debug)]
+pub struct Server {
+    settings: AuthorizationServerSettings,
+    /// Its identifier: the gateway's URL, without a path.
+    issuer: String,
+    provider: Provider,
+    clients: Clients,
+    master: MasterKey,
+    sealer: Sealer,
+    signers: ArcSwapOption<Signers>,
+    /// What checks the tokens that are signed here.
+    identity: Arc<Issuer>,
+    registrations: Arc<Registrations>,
+}
+
+impl std::fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sealer")
+    }
+}
+
+/// What answering a request needs.
+struct At<'a> {
+    gateway: &'a Gateway,
+    server: &'a Server,
+    store: &'a Store,
+}
+
+impl Authorization {
+    /// Takes the configuration's word. What has not changed goes on as it is.
+    pub fn take(&self, settings: &Settings, origin: &str) {
+        let Some(wanted) = &settings.identity.authorization_server else {
+            return self.server.store(None);
+        };
+        let current = self.server.load_full();
+        if current.is_some_and(|now| now.settings == **wanted && now.issuer == origin) {
+            return;
+        }
+        let registrations = self.registrations.clone();
+        let key = settings.store_key.as_ref();
+        let made = key.and_then(|key| Server::new(wanted, origin, key, registrations));
+        if made.is_none() {
+            // The settings' check excludes it.
+            tracing::error!(
+                "the authorization server cannot start: see 'store_key' and its provider"
+            );
+        }
+        self.server.store(made.map(Arc::new));
+    }
+
+    /// What checks the tokens of the authorization server.
+    pub fn issuer(&self) -> Option<Arc<Issuer>> {
+        self.server.load().as_ref().map(|server| server.identity.clone())
+    }
+
+    /// Takes the signing keys of the store, and makes a new one when it is time.
+    pub async fn take_keys(&self, store: &Store) -> Result<(), Error> {
+        let Some(server) = self.server.load_full() else { return Ok(()) };
+        let mut kept = store.signing_keys().await?;
+        match signing::rotate(store, &server.master, &kept).await {
+            Ok(true) => kept = store.signing_keys().await?,
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "no new signing key can be kept"),
+        }
+        server.take_keys(&kept);
+        Ok(())
+    }
+
+    /// Whether it waits for keys to sign with.
+    pub fn lacks_keys(&self) -> bool {
+        self.server.load().as_ref().is_some_and(|server| server.signers.load().is_none())
+    }
+
+    /// Grants that were revoked while tokens that were issued for them may still be about.
+    pub async fn revoked(&self, store: &Store) -> Result<HashSet<String>, Error> {
+        if self.server.load().is_none() {
+            return Ok(HashSet::new());
+        }
+        Ok(store.revoked_grants(now() - 2 * LONGEST_TOKEN).await?.into_iter().collect())
+    }
+
+    /// Looks after what has a time.
+    pub async fn maintain(&self, store: &Store) {
+        self.registrations.sweep();
+        if self.server.load().is_none() {
+            return;
+        }
+        let done = async {
+            store.prune_grants().await?;
+            self.take_keys(store).await
+        };
+        if let Err(error) = done.await {
+            tracing::warn!(%error, "grants and signing keys were not looked after");
+        }
+    }
+}
+
+impl Server {
+    fn new(
+        settings: &AuthorizationServerSettings,
+        origin: &str,
+        key: &Secret,
+        registrations: Arc<Registrations>,
+    ) -> Option<Self> {
+        // The gateway checks its own tokens as strictly as it can.
+        let own = IssuerSettings {
+            algorithms: [Algorithm::ES256].into(),
+            leeway: Period(Duration::ZERO),
+            require_at_jwt: true,
+            claims: Claims {
+                agent: vec!["client_id".into()],
+                tenant: Some("tenant".into()),
+                scopes: vec!["scope".into()],
+                ..Claims::default()
+            },
+            tenant: settings.provider.tenant.clone(),
+            ..IssuerSettings::new(origin)
+        };
+        Some(Self {
+            provider: Provider::new(&settings.name, &settings.provider)?,
+            clients: Clients::new(settings),
+            master: MasterKey::new(key.expose()).ok()?,
+            sealer: Sealer::new(Some(key)).ok()?,
+            signers: ArcSwapOption::empty(),
+            identity: Arc::new(Issuer::own(&settings.name, &own)),
+            issuer: origin.to_owned(),
+            settings: settings.clone(),
+            registrations,
+        })
+    }
+
+    fn take_keys(&self, kept: &[SigningKey]) {
+        match Signers::open(kept, &self.master) {
+            Ok(signers) => {
+                let same = |old: &Arc<Signers>| old.published == signers.published;
+                if !self.signers.load().as_ref().is_some_and(same) {
+                    self.identity.set_keys(signers.set.clone());
+                    self.signers.store(Some(Arc::new(signers)));
+                }
+            }
+            Err(why) => tracing::error!("a signing key cannot be used: {why}"),
+        }
+    }
+
+    /// The URL of one of its endpoints.
+    fn endpoint(&self, name: &str) -> String {
+        format!("{}{ROOM}{name}", self.issuer)
+    }
+
+    /// What clients find out about it (RFC 8414 section 2).
+    fn metadata(&self, scopes: &BTreeSet<String>) -> Value {
+        let ways = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
+        let algorithms = IssuerSettings::new("").algorithms;
+        let mut metadata = json!({
+            "issuer": self.issuer,
+            "authorization_endpoint": self.endpoint("authorize"),
+            "token_endpoint": self.endpoint("token"),
+            "revocation_endpoint": self.endpoint("revoke"),
+            "introspection_endpoint": self.endpoint("introspect"),
+            "jwks_uri": self.endpoint("jwks"),
+            "response_types_supported": ["code"],
+            "response_modes_supported": ["query"],
+            "grant_types_supported": ["authorization_code", "refresh_token"],
+            "code_challenge_methods_supported": ["S256"],
+            "authorization_response_iss_parameter_supported": true,
+            "client_id_metadata_document_supported": self.settings.metadata_documents,
+            "scopes_supported": scopes,
+            // What the OpenID form demands beside; there are no ID tokens to be had.
+            "subject_types_supported": ["public"],
+            "id_token_signing_alg_values_supported": ["ES256"],
+        });
+        for endpoint in ["token", "revocation", "introspection"] {
+            // Nobody asks about tokens without showing who they are.
+            let known = &ways[usize::from(endpoint == "introspection")..];
+            metadata[format!("{endpoint}_endpoint_auth_methods_supported")] = json!(known);
+            metadata[format!("{endpoint}_endpoint_auth_signing_alg_values_supported")] =
+                json!(algorithms);
+        }
+        if self.settings.dynamic_registration {
+            metadata["registration_endpoint"] = self.endpoint("register").into();
+        }
+        metadata
+    }
+}
+
+/// Answers a request to the authorization server; `None` if it is not for it.
+pub async fn answer(
+    gateway: &Gateway,
+    peer: &Peer,
+    request: &mut Option<Request<Incoming>>,
+) -> Option<Response<Body>> {
+    let path = request.as_ref()?.uri().path();
+    if !path.starts_with(ROOM) && !METADATA.contains(&path) {
+        return None;
+    }
+    let (server, store) = (gateway.authorization.server.load_full()?, gateway.kept.store()?);
+    let at = At { gateway, server: &server, store };
+    Some(at.answer(peer, request.take()?).await)
+}
+
+impl At<'_> {
+    async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+        let (head, body) = request.into_parts();
+        let (path, method) = (head.uri.path(), &head.method);
+        let query = head.uri.query().unwrap_or_default();
+        if query.len() > MOST_QUERY {
+            let why = "The request is too long";
+            return page::problem(StatusCode::URI_TOO_LONG, why, "Start again from the program.");
+        }
+        let query = || Form::read(query.as_bytes());
+        let wanted = match path {
+            "/oauth/token" | "/oauth/revoke" | "/oauth/introspect" | "/oauth/register"
+            | "/oauth/consent" => Method::POST,
+            _ => Method::GET,
+        };
+        if *method != wanted {
+            return not_allowed(if wanted == Method::POST { "POST" } else { "GET" });
+        }
+        let room = path.strip_prefix(ROOM).unwrap_or_default();
+        match room {
+            "" if METADATA.contains(&path) => {
+                public(&self.server.metadata(&self.gateway.asked_scopes(None)))
+            }
+            "jwks" => match &*self.server.signers.load() {
+                Some(signers) => public(&signers.published),
+                None => OAuthError::unavailable().response(),
+            },
+            "authorize" => self.authorize(&head.headers, &query()).await,
+            "callback" => self.callback(&head.headers, &query()).await,
+            _ => {
+                let text = match read_body(body, &self.gateway.shared, MOST).await {
+                    Ok(text) => text,
+                    Err((status, why)) => {
+                        let word = "invalid_request";
+                        return OAuthError::with_status(status, word, why).response();
+                    }
+                };
+                if room == "register" {
+                    let done = self.register(peer, &head.headers, &text).await;
+                    return done.unwrap_or_else(|error| error.response());
+                }
+                if let Err(error) = is_form(&head.headers) {
+                    return error.response();
+                }
+                let form = Form::read(&text);
+                match room {
+                    "consent" => self.consent(&head.headers, &form).await,
+                    "token" => ok(self.token(&head.headers, &form).await),
+                    "revoke" => ok(self.revoke(&head.headers, &form).await),
+                    "introspect" => ok(self.introspect(&head.headers, &form).await),
+                    _ => page::problem(StatusCode::NOT_FOUND, "There is nothing here", ""),
+                }
+            }
+        }
+    }
+}
+
+fn ok(done: Result<Value, OAuthError>) -> Response<Body> {
+    match done {
+        Ok(value) => json_answer(StatusCode::OK, &value),
+        Err(error) => error.response(),
+    }
+}
+
+/// What everybody may read, pages of other origins included.
+fn public(value: &Value) -> Response<Body> {
+    let mut response = json_answer(StatusCode::OK, value);
+    let headers = response.headers_mut();
+    let public = HeaderValue::from_static("public, max-age=300");
+    headers.insert(http::header::CACHE_CONTROL, public);
+    headers.remove(http::header::PRAGMA);
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
+    response
+}
+
+fn is_form(headers: &HeaderMap) -> Result<(), OAuthError> {
+    let kind = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
+    if kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return Ok(());
+    }
+    let why = "'Content-Type' must be application/x-www-form-urlencoded";
+    Err(OAuthError::new("invalid_request", why))
+}

@@ -1,0 +1,184 @@
+//! What people see: the question whether a program may act for them, and what went wrong. Every word that
+//! comes from outside is escaped, and no page can be framed, scripted or cached.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::facade::Body;
+use crate::seal;
+
+const STYLE: &str = "\
+:root{color-scheme:light dark}\
+body{font:16px/1.5 system-ui,sans-serif;max-width:34rem;margin:10vh auto;padding:0 1.25rem}\
+h1{font-size:1.35rem;line-height:1.3}\
+dl{display:grid;grid-template-columns:max-content 1fr;gap:.35rem 1rem;margin:1.5rem 0}\
+dt{opacity:.7}dd{margin:0;overflow-wrap:anywhere;font-weight:600}\
+p.warn{border-left:.25rem solid #c60;padding-left:.75rem}\
+form{display:flex;gap:.75rem;margin-top:1.75rem}\
+button{font:inherit;padding:.5rem 1.4rem;border:1px solid currentColor;border-radius:.4rem;\
+background:none;color:inherit;cursor:pointer}\
+button.yes{background:#1557c0;border-color:#1557c0;color:#fff}\
+small{opacity:.7}";
+
+static POLICY: LazyLock<String> = LazyLock::new(|| {
+    let style = STANDARD.encode(seal::sha256(STYLE.as_bytes()));
+    // No word of forms: some browsers hold it against the redirects that follow, whose end is not ours.
+    format!(
+        "default-src 'none'; style-src 'sha256-{style}'; frame-ancestors 'none'; base-uri 'none'"
+    )
+});
+
+/// What a user is asked.
+pub struct Question<'a> {
+    pub client: &'a str,
+    /// The host that vouches for the client's name; `None` where nobody does.
+    pub vouched: Option<&'a str>,
+    /// The operator has named it.
+    pub is_declared: bool,
+    /// Where the user is sent afterwards: a host, or what stands for one.
+    pub destination: &'a str,
+    /// It is on the user's own machine, where any program may wait.
+    pub local: bool,
+    pub scopes: &'a BTreeSet<String>,
+    pub resource: &'a str,
+    /// The request, sealed.
+    pub sealed: &'a str,
+}
+
+impl Question<'_> {
+    pub fn page(&self) -> Response<Body> {
+        let mut rows = vec![
+            ("Program", escaped(self.client)),
+            ("Sends you to", escaped(self.destination)),
+            ("Access to", escaped(self.resource)),
+        ];
+        if let Some(host) = self.vouched {
+            rows.insert(1, ("Published at", escaped(host)));
+        }
+        if !self.scopes.is_empty() {
+            let scopes: Vec<String> = self.scopes.iter().map(|scope| escaped(scope)).collect();
+            rows.push(("Scopes", scopes.join(", ")));
+        }
+        let rows: String =
+            rows.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{value}</dd>")).collect();
+        let mut notes = String::new();
+        if self.vouched.is_none() && !self.is_declared {
+            notes.push_str(
+                "<p class=\"warn\">The program has given its name itself: nobody has checked it.</p>",
+            );
+        }
+        if self.local {
+            notes.push_str(
+                "<p class=\"warn\">It waits for you on this computer. Go on only if you have just \
+                 started it yourself.</p>",
+            );
+        }
+        let body = format!(
+            "<h1>May {} act for you?</h1><dl>{rows}</dl>{notes}\
+             <p>If you go on, you sign in, and it can use the tools that you may use until you or an \
+             administrator end it.</p>\
+             <form method=\"post\" action=\"/oauth/consent\">\
+             <input type=\"hidden\" name=\"request\" value=\"{}\">\
+             <button class=\"yes\" name=\"decision\" value=\"allow\">Allow</button>\
+             <button name=\"decision\" value=\"deny\">Cancel</button></form>",
+            escaped(self.client),
+            escaped(self.sealed)
+        );
+        page(StatusCode::OK, "Allow access", &body)
+    }
+}
+
+/// Why it cannot go on.
+pub fn problem(status: StatusCode, what: &str, then: &str) -> Response<Body> {
+    let body = format!("<h1>{}</h1><p>{}</p>", escaped(what), escaped(then));
+    page(status, "Cannot go on", &body)
+}
+
+fn page(status: StatusCode, title: &str, body: &str) -> Response<Body> {
+    let text = format!(
+        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
+         <meta name=\"viewport\" content=\"width=device-width\"><title>{title} · Doorward</title>\
+         <style>{STYLE}</style></head><body><main>{body}</main><p><small>Doorward</small></p></body></html>"
+    );
+    let mut response = Response::new(Body::full(text.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    if let Ok(policy) = HeaderValue::try_from(POLICY.as_str()) {
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+    }
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    protect(&mut response);
+    response
+}
+
+/// What holds for every answer to a browser: it is not kept, and tells nobody where it came from. The
+/// gateway itself is told: browsers send no origin with a form otherwise.
+pub fn protect(response: &mut Response<Body>) {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+}
+
+/// A text as it stands in HTML. What cannot be seen, or turns the direction of reading, is left out, so
+/// that nothing looks like something else.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        match letter {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            letter if letter.is_control() || is_invisible(letter) => {}
+            letter => out.push(letter),
+        }
+    }
+    out
+}
+
+fn is_invisible(letter: char) -> bool {
+    matches!(letter,
+        '\u{00ad}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_from_outside_stay_words() {
+        assert_eq!(
+            escaped("<b onclick='x'>\"&\u{202e}a\u{200b}\n"),
+            "&lt;b onclick=&#39;x&#39;&gt;&quot;&amp;a"
+        );
+        let question = Question {
+            client: "<script>alert(1)</script>",
+            vouched: None,
+            is_declared: false,
+            destination: "localhost",
+            local: true,
+            scopes: &["read".to_owned()].into(),
+            resource: "https://gw.example/mcp",
+            sealed: "abc",
+        };
+        let page = question.page();
+        assert_eq!(page.headers()[X_FRAME_OPTIONS], "DENY");
+        let policy = page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.contains("frame-ancestors 'none'") && policy.contains("default-src 'none'"));
+        let text = String::from_utf8(page.into_body().into_bytes().to_vec()).unwrap();
+        assert!(!text.contains("<script>") && text.contains("&lt;script&gt;"));
+    }
+}

@@ -1,0 +1,289 @@
+//! The OpenID provider where users sign in, and the gateway as its client (OpenID Connect Core 1.0). What
+//! the provider gives for a user stays here.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use doorward_store::now;
+use http::HeaderValue;
+use http::header::{AUTHORIZATION, HeaderMap};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::identity::issuer::Issuer;
+use crate::identity::jwt::{Jwt, audiences, seconds};
+use crate::identity::token::{claim, texts};
+use crate::oauth::{Client, Fetched, Metadata, TokenError};
+use crate::outbound::{self, Author};
+use crate::settings::{IssuerSettings, LoginProvider};
+
+/// For how long metadata is used again.
+const FRESH: Duration = Duration::from_secs(60 * 60);
+/// How far clocks may differ, in seconds.
+const LEEWAY: i64 = 30;
+/// Longest name of a user.
+const MOST_SUBJECT: usize = 256;
+
+#[derive(Debug)]
+pub struct Provider {
+    settings: LoginProvider,
+    client: Client,
+    keys: Arc<Issuer>,
+    metadata: ArcSwapOption<(Instant, Metadata)>,
+}
+
+/// Who has signed in.
+#[derive(Debug)]
+pub struct Person {
+    pub subject: String,
+    /// What the gateway's tokens say of them: `groups`, `roles`, `tenant`.
+    pub claims: Map<String, Value>,
+    pub secret: Secrets,
+}
+
+/// What the provider gave, to be sealed.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Secrets {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_token: Option<String>,
+}
+
+/// Why nobody has signed in; for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// The provider does not know the code or token, or not any more.
+    #[error("{0}")]
+    Refused(String),
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl From<TokenError> for ProviderError {
+    fn from(error: TokenError) -> Self {
+        if error.is_final() {
+            Self::Refused(error.to_string())
+        } else {
+            Self::Failed(error.to_string())
+        }
+    }
+}
+
+impl From<String> for ProviderError {
+    fn from(why: String) -> Self {
+        Self::Failed(why)
+    }
+}
+
+impl Provider {
+    /// `None` for a key that is none, which the settings' check excludes.
+    pub fn new(name: &str, settings: &LoginProvider) -> Option<Self> {
+        let client = Client::new(
+            &settings.client_id,
+            settings.client_secret.as_ref(),
+            settings.private_key.as_ref(),
+            settings.key_id.as_deref(),
+        )?;
+        let keys = Issuer::new(name, &IssuerSettings::new(&settings.issuer));
+        Some(Self { settings: settings.clone(), client, keys, metadata: ArcSwapOption::empty() })
+    }
+
+    async fn metadata(&self) -> Result<Arc<(Instant, Metadata)>, String> {
+        if let Some(known) = self.metadata.load_full().filter(|known| known.0.elapsed() < FRESH) {
+            return Ok(known);
+        }
+        let fetched = Metadata::fetch(&self.settings.issuer, Author::Operator).await?;
+        let known = Arc::new((Instant::now(), fetched));
+        self.metadata.store(Some(known.clone()));
+        Ok(known)
+    }
+
+    /// Where a browser goes to sign in.
+    pub async fn login_url(
+        &self,
+        redirect_uri: &str,
+        state: &str,
+        nonce: &str,
+        challenge: &str,
+    ) -> Result<Url, String> {
+        let metadata = self.metadata().await?;
+        let (mut url, _) = metadata.1.endpoint("authorization_endpoint")?;
+        let scopes: Vec<&str> = self.settings.scopes.iter().map(String::as_str).collect();
+        url.query_pairs_mut()
+            .append_pair("response_type", "code")
+            .append_pair("client_id", &self.settings.client_id)
+            .append_pair("redirect_uri", redirect_uri)
+            .append_pair("scope", &scopes.join(" "))
+            .append_pair("state", state)
+            .append_pair("nonce", nonce)
+            .append_pair("code_challenge", challenge)
+            .append_pair("code_challenge_method", "S256");
+        if self.settings.scopes.contains("offline_access") {
+            // Without it, a provider may pass over the scope (OpenID Connect Core 1.0 section 11).
+            url.query_pairs_mut().append_pair("prompt", "consent");
+        }
+        Ok(url)
+    }
+
+    /// Whether an answer comes from here (RFC 9207 section 2.4).
+    pub async fn has_answered(&self, issuer: Option<&str>) -> bool {
+        match issuer {
+            Some(issuer) => issuer == self.settings.issuer,
+            None => self
+                .metadata()
+                .await
+                .is_ok_and(|known| !known.1.says("authorization_response_iss_parameter_supported")),
+        }
+    }
+
+    /// Redeems a code.
+    pub async fn redeem(
+        &self,
+        code: &str,
+        verifier: &str,
+        redirect_uri: &str,
+        nonce: &str,
+    ) -> Result<Person, ProviderError> {
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", redirect_uri),
+            ("code_verifier", verifier),
+        ];
+        let fetched = self.fetch(&fields).await?;
+        let id_token = fetched.text("id_token");
+        let id_token = id_token.ok_or_else(|| "there is no ID token".to_owned())?;
+        let claims = self.check(id_token, Some(nonce)).await?;
+        self.person(claims, &fetched, Some(id_token.to_owned()), None).await
+    }
+
+    /// Asks whether a user is still welcome, and what they belong to now. `None` where the provider has
+    /// nothing new to say.
+    pub async fn renew(
+        &self,
+        subject: &str,
+        secret: Secrets,
+    ) -> Result<Option<Person>, ProviderError> {
+        let Some(refresh_token) = secret.refresh_token else { return Ok(None) };
+        let fields = [("grant_type", "refresh_token"), ("refresh_token", &*refresh_token)];
+        let fetched = self.fetch(&fields).await?;
+        let id_token = fetched.text("id_token").map(str::to_owned).or(secret.id_token);
+        let id_token = id_token.ok_or_else(|| "there is no ID token".to_owned())?;
+        let claims = match fetched.text("id_token") {
+            Some(fresh) => self.check(fresh, None).await?,
+            // It was checked when it came.
+            None => Jwt::read(&id_token).map_err(str::to_owned)?.claims,
+        };
+        let person = self.person(claims, &fetched, Some(id_token), Some(refresh_token)).await?;
+        if person.subject != subject {
+            return Err(ProviderError::Refused("the provider speaks of somebody else".into()));
+        }
+        Ok(Some(person))
+    }
+
+    async fn fetch(&self, fields: &[(&str, &str)]) -> Result<Fetched, ProviderError> {
+        let metadata = self.metadata().await?;
+        let (endpoint, author) = metadata.1.endpoint("token_endpoint")?;
+        let client = self.client.as_supported(&metadata.1);
+        Ok(client.fetch(&endpoint, author, &self.settings.issuer, fields).await?)
+    }
+
+    /// Checks an ID token (OpenID Connect Core 1.0 section 3.1.3.7), and gives its claims.
+    async fn check(&self, token: &str, nonce: Option<&str>) -> Result<Map<String, Value>, String> {
+        let wrong = |why: &str| format!("the ID token: {why}");
+        let jwt = Jwt::read(token).map_err(wrong)?;
+        let keys = self.keys.keys(jwt.key_id(), jwt.algorithm).await;
+        let keys = keys.map_err(|_| wrong("the provider's keys cannot be fetched"))?;
+        if !jwt.is_signed_by(&keys) {
+            return Err(wrong("no key of the provider's has signed it"));
+        }
+        if jwt.text("iss") != Some(&self.settings.issuer) {
+            return Err(wrong("its issuer is another"));
+        }
+        let own = &*self.settings.client_id;
+        let audiences = audiences(&jwt.claims);
+        let party = jwt.claims.get("azp");
+        let for_another = party.is_some_and(|party| party.as_str() != Some(own));
+        if !audiences.contains(&own) || for_another || (audiences.len() > 1 && party.is_none()) {
+            return Err(wrong("it is for another client"));
+        }
+        let now = now();
+        if seconds(jwt.claims.get("exp")).is_none_or(|expires| expires <= now - LEEWAY) {
+            return Err(wrong("it is expired"));
+        }
+        if seconds(jwt.claims.get("iat")).is_none_or(|issued| issued > now + LEEWAY) {
+            return Err(wrong("it was issued in the future"));
+        }
+        if nonce.is_some_and(|nonce| jwt.text("nonce") != Some(nonce)) {
+            return Err(wrong("it is of another login"));
+        }
+        Ok(jwt.claims)
+    }
+
+    /// A user by their ID token, and by what the provider says beside it.
+    async fn person(
+        &self,
+        mut claims: Map<String, Value>,
+        fetched: &Fetched,
+        id_token: Option<String>,
+        refresh_token: Option<String>,
+    ) -> Result<Person, ProviderError> {
+        for (name, value) in self.user_info(&claims, fetched).await? {
+            claims.entry(name).or_insert(value);
+        }
+        let said = &self.settings.claims;
+        let subject = claim(&claims, &said.user).and_then(Value::as_str).unwrap_or_default();
+        if subject.is_empty() || subject.len() > MOST_SUBJECT {
+            return Err(ProviderError::Failed(format!("no claim '{}' names the user", said.user)));
+        }
+        let mut own = Map::new();
+        for (name, path) in [("groups", &said.teams), ("roles", &said.roles)] {
+            let all = texts(claim(&claims, path));
+            if !all.is_empty() {
+                own.insert(name.into(), all.into_iter().collect());
+            }
+        }
+        let tenant = said.tenant.as_deref().and_then(|path| claim(&claims, path)?.as_str());
+        if let Some(tenant) = tenant {
+            own.insert("tenant".into(), tenant.into());
+        }
+        Ok(Person {
+            subject: subject.to_owned(),
+            claims: own,
+            secret: Secrets {
+                refresh_token: fetched.text("refresh_token").map(str::to_owned).or(refresh_token),
+                id_token,
+            },
+        })
+    }
+
+    /// What the provider says of a user apart from the ID token (section 5.3), which for many providers is
+    /// the only place for groups.
+    async fn user_info(
+        &self,
+        claims: &Map<String, Value>,
+        fetched: &Fetched,
+    ) -> Result<Map<String, Value>, String> {
+        let metadata = self.metadata().await?;
+        if !self.settings.user_info || metadata.1.text("userinfo_endpoint").is_none() {
+            return Ok(Map::new());
+        }
+        let (endpoint, author) = metadata.1.endpoint("userinfo_endpoint")?;
+        let token = fetched.bearer().ok_or("the provider has given no access token")?;
+        let mut shown = HeaderValue::try_from(format!("Bearer {token}"))
+            .map_err(|_| "the access token is no header's value")?;
+        shown.set_sensitive(true);
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, shown)]);
+        let answer = outbound::get_with(&endpoint, author, headers).await;
+        let said = answer.and_then(|answer| answer.object());
+        let said = said.map_err(|error| format!("{endpoint}: {error}"))?;
+        // Else another's answer could be taken for this user's.
+        if said.get("sub") != claims.get("sub") {
+            return Err(format!("{endpoint}: it speaks of somebody else"));
+        }
+        Ok(said)
+    }
+}

@@ -1,0 +1,110 @@
+//! The keys that sign access tokens: ES256, made by the gateway, kept sealed, published, and followed by
+//! new ones.
+
+use std::sync::Arc;
+
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use doorward_store::{Error, MasterKey, SigningKey, Store, now};
+use jsonwebtoken::{Algorithm, EncodingKey, Header};
+use serde_json::{Map, Value, json};
+
+use crate::identity::issuer::{KeySet, read_keys};
+use crate::seal;
+
+/// How long a key signs, and how long after that it is published: longer than any token lives.
+const SIGNS: i64 = 30 * 24 * 60 * 60;
+const LINGERS: i64 = 24 * 60 * 60;
+/// A new key is published this long before it signs, so that everybody has seen it.
+const LEAD: i64 = 60;
+
+/// The keys as they are now.
+pub struct Signers {
+    all: Vec<Signer>,
+    /// What is published (RFC 7517).
+    pub published: Value,
+    pub set: Arc<KeySet>,
+}
+
+struct Signer {
+    id: String,
+    created: i64,
+    key: EncodingKey,
+}
+
+impl std::fmt::Debug for Signers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Signers").field("published", &self.published).finish_non_exhaustive()
+    }
+}
+
+impl Signers {
+    /// Opens the keys of the store, the newest first. The error says which cannot be opened.
+    pub fn open(kept: &[SigningKey], master: &MasterKey) -> Result<Self, String> {
+        let (mut all, mut published) = (Vec::new(), Vec::new());
+        for one in kept {
+            let text = one.open(master).map_err(|error| format!("{}: {error}", one.id))?;
+            let broken = || format!("{}: it is no key", one.id);
+            let der = zeroize::Zeroizing::new(
+                URL_SAFE_NO_PAD.decode(text.as_bytes()).map_err(|_| broken())?,
+            );
+            let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &der);
+            let pair = pair.map_err(|_| broken())?;
+            // Uncompressed: 4, and the two coordinates.
+            let public = pair.public_key().as_ref();
+            let (x, y) =
+                public.get(1..).unwrap_or_default().split_at_checked(32).ok_or_else(broken)?;
+            published.push(json!({
+                "kty": "EC", "crv": "P-256", "alg": "ES256", "use": "sig", "kid": one.id,
+                "x": URL_SAFE_NO_PAD.encode(x), "y": URL_SAFE_NO_PAD.encode(y),
+            }));
+            let key = EncodingKey::from_ec_der(&der);
+            all.push(Signer { id: one.id.clone(), created: one.created, key });
+        }
+        let published = json!({ "keys": published });
+        let keys = published.as_object().map(read_keys).and_then(Result::ok).unwrap_or_default();
+        Ok(Self { all, published, set: Arc::new(KeySet::new(keys)) })
+    }
+
+    /// Signs claims as an access token (RFC 9068).
+    pub fn sign(&self, claims: &Map<String, Value>) -> Option<String> {
+        let known = now() - LEAD;
+        let signer =
+            self.all.iter().find(|one| one.created <= known).or_else(|| self.all.last())?;
+        let header = Header {
+            typ: Some("at+jwt".into()),
+            kid: Some(signer.id.clone()),
+            ..Header::new(Algorithm::ES256)
+        };
+        jsonwebtoken::encode(&header, claims, &signer.key).ok()
+    }
+}
+
+/// Makes a key where there is none, or the newest has signed for long enough, and takes away those whose
+/// last token is long over. `kept` are the store's keys, the newest first. Returns whether anything
+/// has changed.
+pub async fn rotate(store: &Store, master: &MasterKey, kept: &[SigningKey]) -> Result<bool, Error> {
+    let now = now();
+    let mut changed = false;
+    if kept.first().is_none_or(|newest| newest.created <= now - SIGNS) {
+        let broken = || Error::Refused("no key can be made".into());
+        let made =
+            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
+        let made = made.map_err(|_| broken())?;
+        let private = zeroize::Zeroizing::new(URL_SAFE_NO_PAD.encode(made.as_ref()));
+        let id = seal::random_id()?;
+        changed |= store.put_signing_key(master, &id, &private, now - SIGNS).await?;
+    }
+    // A key is of use until the one after it has signed alone for a while.
+    for pair in kept.windows(2) {
+        if let [newer, older] = pair
+            && newer.created <= now - LINGERS
+        {
+            store.remove_signing_key(&older.id).await?;
+            changed = true;
+        }
+    }
+    Ok(changed)
+}

@@ -1,0 +1,326 @@
+//! The token endpoint, and what ends and tells of tokens (OAuth 2.1 section 4.1.3 and 4.3; RFC 7009, RFC 7662).
+//! Whatever is used twice ends everything that came of it.
+
+use std::collections::BTreeSet;
+
+use aws_lc_rs::constant_time;
+use doorward_store::{NewTicket, OAuthGrant, Ticket, TicketKind, now};
+use http::HeaderMap;
+use serde_json::{Map, Value, json};
+
+use super::At;
+use super::answer::OAuthError;
+use super::authenticate::authenticate;
+use super::clients::{Client, Shows};
+use super::form::Form;
+use super::provider::{ProviderError, Secrets};
+use crate::identity::jwt::{Jwt, seconds};
+use crate::identity::token::is_same_resource;
+use crate::oauth::challenge_of;
+use crate::seal;
+
+/// Two that refresh at the same time are no thieves: of a token that was used this many seconds ago at
+/// most, the second use is refused, and nothing else happens.
+const RACE: i64 = 2;
+
+impl At<'_> {
+    pub async fn token(&self, headers: &HeaderMap, form: &Form) -> Result<Value, OAuthError> {
+        let client = self.asking(headers, form).await?;
+        match form.get("grant_type") {
+            Some("authorization_code") => self.redeem(&client, form).await,
+            Some("refresh_token") => self.refresh(&client, form).await,
+            None => Err(OAuthError::new("invalid_request", "'grant_type' is missing")),
+            Some(_) => {
+                let why = "'grant_type' must be authorization_code or refresh_token";
+                Err(OAuthError::new("unsupported_grant_type", why))
+            }
+        }
+    }
+
+    async fn asking(
+        &self,
+        headers: &HeaderMap,
+        form: &Form,
+    ) -> Result<std::sync::Arc<Client>, OAuthError> {
+        match form.twice() {
+            Some("resource") => Err(OAuthError::new("invalid_target", "one 'resource' at a time")),
+            Some(name) => {
+                let why = format!("'{}' stands twice", name.escape_debug());
+                Err(OAuthError::new("invalid_request", why))
+            }
+            None => authenticate(self, headers, form).await,
+        }
+    }
+
+    async fn redeem(&self, client: &Client, form: &Form) -> Result<Value, OAuthError> {
+        let missing = |name| OAuthError::new("invalid_request", format!("'{name}' is missing"));
+        let code = form.get("code").ok_or_else(|| missing("code"))?;
+        let ticket = self.ticket(TicketKind::Code, code).await?.ok_or_else(OAuthError::grant)?;
+        let Ticket { grant, .. } = &ticket;
+        if ticket.used.is_some() {
+            return Err(self.end(grant, "a code was used twice").await);
+        }
+        if !self.store.use_ticket(code).await.map_err(|error| failed(&error))? {
+            return Err(self.end(grant, "a code was used twice").await);
+        }
+        // From here on it is burnt, whatever comes.
+        let verifier = form.get("code_verifier").unwrap_or_default();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+        let proven = (43..=128).contains(&verifier.len())
+            && verifier.bytes().all(plain)
+            && ticket.challenge.as_deref().is_some_and(|challenge| {
+                let shown = challenge_of(verifier);
+                let (known, shown) = (challenge.as_bytes(), shown.as_bytes());
+                constant_time::verify_slices_are_equal(known, shown).is_ok()
+            });
+        // OAuth 2.1 has done away with it; who sends it means it (RFC 6749 section 4.1.3).
+        let uri = form.get("redirect_uri");
+        let uri_fits = uri.is_none_or(|uri| ticket.redirect_uri.as_deref() == Some(uri));
+        if !proven || !uri_fits || grant.client != client.id {
+            return Err(self.end(grant, "a code was shown by somebody else").await);
+        }
+        if ticket.expires <= now() || !grant.is_good_at(now()) {
+            return Err(OAuthError::grant());
+        }
+        self.fits_resource(grant, form)?;
+        self.issue(grant, &grant.scopes).await
+    }
+
+    async fn refresh(&self, client: &Client, form: &Form) -> Result<Value, OAuthError> {
+        let Some(shown) = form.get("refresh_token") else {
+            return Err(OAuthError::new("invalid_request", "'refresh_token' is missing"));
+        };
+        let ticket =
+            self.ticket(TicketKind::Refresh, shown).await?.ok_or_else(OAuthError::grant)?;
+        let grant = &ticket.grant;
+        if grant.client != client.id {
+            return Err(self.end(grant, "a refresh token was shown by another client").await);
+        }
+        if let Some(used) = ticket.used {
+            return Err(self.used_before(grant, used).await);
+        }
+        if ticket.expires <= now() || !grant.is_good_at(now()) {
+            return Err(OAuthError::grant());
+        }
+        self.fits_resource(grant, form)?;
+        let scopes = match form.get("scope") {
+            None => grant.scopes.clone(),
+            Some(scopes) => {
+                let asked: BTreeSet<String> = scopes.split(' ').map(str::to_owned).collect();
+                if !asked.is_subset(&grant.scopes) {
+                    let why = "more scopes than the user has consented to";
+                    return Err(OAuthError::new("invalid_scope", why));
+                }
+                asked
+            }
+        };
+        if !self.store.use_ticket(shown).await.map_err(|error| failed(&error))? {
+            return Err(self.used_before(grant, now()).await);
+        }
+        self.ask_provider(grant).await?;
+        let current = self.store.grant(&grant.id).await.map_err(|error| failed(&error))?;
+        let current = current.filter(|grant| grant.is_good_at(now()));
+        self.issue(&current.ok_or_else(OAuthError::grant)?, &scopes).await
+    }
+
+    /// Whether the user is still welcome at the provider, where it can be asked.
+    async fn ask_provider(&self, grant: &OAuthGrant) -> Result<(), OAuthError> {
+        let master = &self.server.master;
+        let kept = match grant.secret(master) {
+            Ok(Some(kept)) => serde_json::from_str::<Secrets>(&kept).ok(),
+            Ok(None) => None,
+            Err(error) => {
+                tracing::error!(
+                    grant = grant.id,
+                    "what the provider gave cannot be opened: {error}"
+                );
+                return Err(OAuthError::unavailable());
+            }
+        };
+        let Some(kept) = kept else { return Ok(()) };
+        match self.server.provider.renew(&grant.subject, kept).await {
+            Ok(None) => Ok(()),
+            Ok(Some(person)) => {
+                let claims = Value::Object(person.claims).to_string();
+                let secret =
+                    serde_json::to_string(&person.secret).map(zeroize::Zeroizing::new).ok();
+                let secret = secret.as_ref().map(|secret| secret.as_str());
+                self.store
+                    .renew_grant(master, &grant.id, &claims, secret)
+                    .await
+                    .map_err(|error| failed(&error))
+            }
+            Err(ProviderError::Refused(why)) => {
+                tracing::info!(grant = grant.id, "the provider: {why}");
+                Err(self.end(grant, "the user is not welcome at the provider any more").await)
+            }
+            // Nobody is logged out because the provider cannot be reached.
+            Err(ProviderError::Failed(why)) => {
+                tracing::warn!(
+                    grant = grant.id,
+                    "the provider cannot be asked about a user: {why}"
+                );
+                Ok(())
+            }
+        }
+    }
+
+    async fn used_before(&self, grant: &OAuthGrant, used: i64) -> OAuthError {
+        if now() - used <= RACE {
+            return OAuthError::grant();
+        }
+        self.end(grant, "a refresh token was used twice").await
+    }
+
+    /// Ends a grant with all that came of it.
+    async fn end(&self, grant: &OAuthGrant, why: &str) -> OAuthError {
+        tracing::warn!(
+            grant = grant.id,
+            client = grant.client,
+            user = grant.subject,
+            "revoked: {why}"
+        );
+        match self.store.revoke_grant(&grant.id).await {
+            Ok(_) => OAuthError::grant(),
+            Err(error) => failed(&error),
+        }
+    }
+
+    async fn ticket(&self, kind: TicketKind, secret: &str) -> Result<Option<Ticket>, OAuthError> {
+        self.store.ticket(kind, secret).await.map_err(|error| failed(&error))
+    }
+
+    fn fits_resource(&self, grant: &OAuthGrant, form: &Form) -> Result<(), OAuthError> {
+        let asked = form.get("resource");
+        if asked.is_none_or(|asked| is_same_resource(&grant.resource, asked)) {
+            return Ok(());
+        }
+        Err(OAuthError::new("invalid_target", "'resource' is not what the user has consented to"))
+    }
+
+    /// An access token, and the refresh token that follows.
+    async fn issue(
+        &self,
+        grant: &OAuthGrant,
+        scopes: &BTreeSet<String>,
+    ) -> Result<Value, OAuthError> {
+        let settings = &self.server.settings;
+        let lifetime = i64::try_from(settings.access_tokens.0.as_secs()).unwrap_or(0);
+        let now = now();
+        let lifetime = lifetime.min(grant.expires - now);
+        let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+        let scopes = scopes.join(" ");
+        let random = |_| OAuthError::unavailable();
+        let mut claims: Map<String, Value> =
+            serde_json::from_str(&grant.claims).map_err(|_| OAuthError::unavailable())?;
+        for (name, value) in [
+            ("iss", json!(self.server.issuer)),
+            ("sub", json!(grant.subject)),
+            ("aud", json!(grant.resource)),
+            ("client_id", json!(grant.client)),
+            ("scope", json!(scopes)),
+            ("iat", json!(now)),
+            ("exp", json!(now + lifetime)),
+            ("jti", json!(seal::random_id().map_err(random)?)),
+            ("grant", json!(grant.id)),
+        ] {
+            claims.insert(name.into(), value);
+        }
+        let signed = self.server.signers.load().as_ref().and_then(|signers| signers.sign(&claims));
+        let access_token = signed.ok_or_else(|| {
+            tracing::error!("there is no key to sign tokens with");
+            OAuthError::unavailable()
+        })?;
+        let refresh_token = seal::random_secret().map_err(random)?;
+        let ticket = NewTicket {
+            kind: TicketKind::Refresh,
+            secret: &refresh_token,
+            redirect_uri: None,
+            challenge: None,
+            expires: grant.expires,
+        };
+        self.store.put_ticket(&grant.id, &ticket).await.map_err(|error| failed(&error))?;
+        Ok(json!({
+            "access_token": access_token,
+            "token_type": "Bearer",
+            "expires_in": lifetime,
+            "refresh_token": refresh_token,
+            "scope": scopes,
+        }))
+    }
+
+    pub async fn revoke(&self, headers: &HeaderMap, form: &Form) -> Result<Value, OAuthError> {
+        let client = self.asking(headers, form).await?;
+        let Some(token) = form.get("token") else {
+            return Err(OAuthError::new("invalid_request", "'token' is missing"));
+        };
+        // What is not known needs no revoking (RFC 7009 section 2.2).
+        let Some((grant, _)) = self.stands_for(token).await? else { return Ok(json!({})) };
+        if grant.client != client.id {
+            let why = "the token is another client's";
+            return Err(OAuthError::new("unauthorized_client", why));
+        }
+        tracing::info!(grant = grant.id, client = client.id, "a client has revoked its grant");
+        self.store.revoke_grant(&grant.id).await.map_err(|error| failed(&error))?;
+        // What was acknowledged holds here and now.
+        self.gateway.look_at_store(false).await.map_err(|error| failed(&error))?;
+        Ok(json!({}))
+    }
+
+    pub async fn introspect(&self, headers: &HeaderMap, form: &Form) -> Result<Value, OAuthError> {
+        let client = self.asking(headers, form).await?;
+        if matches!(client.shows, Shows::Nothing) {
+            return Err(OAuthError::client("Only who authenticates may ask about tokens", false));
+        }
+        let Some(token) = form.get("token") else {
+            return Err(OAuthError::new("invalid_request", "'token' is missing"));
+        };
+        let found = self.stands_for(token).await?;
+        // Clients that the operator knows may ask about all tokens, others about their own.
+        let found = found.filter(|(grant, _)| {
+            grant.is_good_at(now()) && (client.is_declared || grant.client == client.id)
+        });
+        let Some((grant, claims)) = found else { return Ok(json!({ "active": false })) };
+        let mut told = claims.unwrap_or_default();
+        told.entry("exp").or_insert(json!(grant.expires));
+        for (name, value) in [
+            ("active", json!(true)),
+            ("iss", json!(self.server.issuer)),
+            ("sub", json!(grant.subject)),
+            ("aud", json!(grant.resource)),
+            ("client_id", json!(grant.client)),
+        ] {
+            told.insert(name.into(), value);
+        }
+        told.entry("scope").or_insert_with(|| {
+            grant.scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ").into()
+        });
+        Ok(Value::Object(told))
+    }
+
+    /// The grant that a token of either kind came of, and what an access token says. `None` for one that
+    /// is not known, or over.
+    async fn stands_for(
+        &self,
+        token: &str,
+    ) -> Result<Option<(OAuthGrant, Option<Map<String, Value>>)>, OAuthError> {
+        if let Ok(jwt) = Jwt::read(token) {
+            let keys = self.server.signers.load_full().ok_or_else(OAuthError::unavailable)?;
+            let expires = seconds(jwt.claims.get("exp")).unwrap_or(0);
+            let id = jwt.text("grant").unwrap_or_default();
+            if !jwt.is_signed_by(&keys.set) || expires <= now() {
+                return Ok(None);
+            }
+            let grant = self.store.grant(id).await.map_err(|error| failed(&error))?;
+            return Ok(grant.map(|grant| (grant, Some(jwt.claims))));
+        }
+        let ticket = self.ticket(TicketKind::Refresh, token).await?;
+        let ticket = ticket.filter(|ticket| ticket.used.is_none() && ticket.expires > now());
+        Ok(ticket.map(|ticket| (ticket.grant, None)))
+    }
+}
+
+fn failed(error: &doorward_store::Error) -> OAuthError {
+    tracing::error!(%error, "the store failed");
+    OAuthError::unavailable()
+}

@@ -1,0 +1,179 @@
+//! A client of an authorization server's, and the tokens it is given (RFC 6749, RFC 7523).
+
+use std::time::Duration;
+
+use doorward_store::now;
+use http::header::{AUTHORIZATION, HeaderMap};
+use jsonwebtoken::{EncodingKey, Header};
+use serde_json::{Map, Value, json};
+use url::Url;
+
+use super::Metadata;
+use crate::outbound::{self, Author};
+use crate::seal;
+use crate::settings::{Secret, signing_key};
+
+/// How long an assertion of the gateway's is good (RFC 7523).
+const ASSERTION: i64 = 60;
+/// The longest time a token is believed to be good for.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How a client shows who it is.
+#[derive(Clone)]
+pub enum Shows {
+    /// Nothing: a public client.
+    Nothing,
+    /// A secret in the header (`client_secret_basic`).
+    Basic(Secret),
+    /// A secret in the form (`client_secret_post`).
+    Post(Secret),
+    /// An assertion that it signs (`private_key_jwt`).
+    Key { key: EncodingKey, algorithm: jsonwebtoken::Algorithm, id: Option<String> },
+}
+
+/// A client as an authorization server knows it.
+pub struct Client {
+    pub id: String,
+    pub shows: Shows,
+}
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// The authorization server says so, by a word (RFC 6749 section 5.2).
+    #[error("{endpoint}: HTTP {status}, {}", word.escape_debug())]
+    Said { endpoint: Url, status: u16, word: String },
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl TokenError {
+    /// Whether what was shown is not good, or not any more, so that asking again is of no use.
+    pub fn is_final(&self) -> bool {
+        matches!(self, Self::Said { word, .. } if word == "invalid_grant")
+    }
+}
+
+/// What an authorization server has given.
+pub struct Fetched(Map<String, Value>);
+
+impl Fetched {
+    pub fn text(&self, member: &str) -> Option<&str> {
+        self.0.get(member).and_then(Value::as_str).filter(|text| !text.is_empty())
+    }
+
+    /// The access token, if it is one that is shown as it is (RFC 6750).
+    pub fn bearer(&self) -> Option<&str> {
+        let bearer = self.text("token_type")?.eq_ignore_ascii_case("bearer");
+        bearer.then(|| self.text("access_token")).flatten()
+    }
+
+    /// For how long it is good.
+    pub fn lifetime(&self, unsaid: Duration) -> Duration {
+        let said = self.0.get("expires_in").and_then(Value::as_u64).map(Duration::from_secs);
+        said.unwrap_or(unsaid).min(LONGEST)
+    }
+}
+
+impl Client {
+    /// A client with a secret, which goes into the header, or a key. `None` for a key that is none.
+    pub fn new(
+        id: &str,
+        secret: Option<&Secret>,
+        private_key: Option<&Secret>,
+        key_id: Option<&str>,
+    ) -> Option<Self> {
+        let shows = match (secret, private_key) {
+            (Some(secret), _) => Shows::Basic(secret.clone()),
+            (None, Some(pem)) => {
+                let (key, algorithm) = signing_key(pem)?;
+                Shows::Key { key, algorithm, id: key_id.map(str::to_owned) }
+            }
+            (None, None) => Shows::Nothing,
+        };
+        Some(Self { id: id.to_owned(), shows })
+    }
+
+    /// The same client, showing its secret where the authorization server looks for it (RFC 8414
+    /// section 2): in the header, unless it takes it in the form alone.
+    pub fn as_supported(&self, metadata: &Metadata) -> Self {
+        let takes = |method| metadata.lists("token_endpoint_auth_methods_supported", method);
+        let in_form = takes("client_secret_basic") == Some(false)
+            && takes("client_secret_post") == Some(true);
+        let shows = match &self.shows {
+            Shows::Basic(secret) if in_form => Shows::Post(secret.clone()),
+            shows => shows.clone(),
+        };
+        Self { id: self.id.clone(), shows }
+    }
+
+    /// Asks a token endpoint. `audience` is whom an assertion is for: the issuer where it is known, so
+    /// that no other party can use it.
+    pub async fn fetch(
+        &self,
+        endpoint: &Url,
+        author: Author,
+        audience: &str,
+        fields: &[(&str, &str)],
+    ) -> Result<Fetched, TokenError> {
+        let failed = |why: String| TokenError::Failed(format!("{endpoint}: {why}"));
+        let mut fields = fields.to_vec();
+        let mut headers = HeaderMap::new();
+        let assertion;
+        if !matches!(self.shows, Shows::Basic(_)) {
+            fields.push(("client_id", &self.id));
+        }
+        match &self.shows {
+            Shows::Nothing => {}
+            Shows::Basic(secret) => {
+                let shown = outbound::client_basic(&self.id, secret);
+                let shown = shown.ok_or_else(|| failed("the secret is no header's".into()))?;
+                headers.insert(AUTHORIZATION, shown);
+            }
+            Shows::Post(secret) => fields.push(("client_secret", secret.expose())),
+            Shows::Key { key, algorithm, id } => {
+                let signed = self.assertion(key, *algorithm, id.as_ref(), audience);
+                assertion = signed.map_err(failed)?;
+                fields.push((
+                    "client_assertion_type",
+                    "urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+                ));
+                fields.push(("client_assertion", &assertion));
+            }
+        }
+        let answer = outbound::post_form(endpoint, author, headers, &fields).await;
+        let answer = answer.map_err(|error| failed(error.to_string()))?;
+        if !answer.status.is_success() {
+            // What went wrong is told by a word; the rest is not repeated.
+            let said: Map<String, Value> = serde_json::from_slice(&answer.body).unwrap_or_default();
+            let word = said.get("error").and_then(Value::as_str).unwrap_or("no reason");
+            let word = word.chars().take(64).collect();
+            let (endpoint, status) = (endpoint.clone(), answer.status.as_u16());
+            return Err(TokenError::Said { endpoint, status, word });
+        }
+        answer.object().map(Fetched).map_err(|error| failed(error.to_string()))
+    }
+
+    /// Says who the gateway is, signed with its key (RFC 7523 section 2.2).
+    fn assertion(
+        &self,
+        key: &EncodingKey,
+        algorithm: jsonwebtoken::Algorithm,
+        key_id: Option<&String>,
+        audience: &str,
+    ) -> Result<String, String> {
+        let id = seal::random_id().map_err(|error| error.to_string())?;
+        let claims = json!({
+            "iss": self.id, "sub": self.id, "aud": audience, "jti": id,
+            "iat": now(), "exp": now() + ASSERTION,
+        });
+        let header = Header { kid: key_id.cloned(), ..Header::new(algorithm) };
+        jsonwebtoken::encode(&header, &claims, key).map_err(|error| error.to_string())
+    }
+}

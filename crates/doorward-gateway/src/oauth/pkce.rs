@@ -1,0 +1,38 @@
+//! Proof that who redeems a code is who asked for it (RFC 7636), by SHA-256 alone.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::seal;
+
+/// The challenge of a verifier.
+pub fn challenge_of(verifier: &str) -> String {
+    URL_SAFE_NO_PAD.encode(seal::sha256(verifier.as_bytes()))
+}
+
+/// A verifier nobody can guess, and its challenge.
+#[derive(Debug)]
+pub struct Pkce {
+    pub verifier: String,
+    pub challenge: String,
+}
+
+impl Pkce {
+    pub fn new() -> Result<Self, getrandom::Error> {
+        let verifier = seal::random_secret()?;
+        Ok(Self { challenge: challenge_of(&verifier), verifier })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_challenge_is_that_of_the_standard() {
+        // RFC 7636 appendix B.
+        let verifier = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+        assert_eq!(challenge_of(verifier), "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM");
+        assert_eq!(Pkce::new().unwrap().verifier.len(), 43);
+    }
+}
