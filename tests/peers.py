@@ -112,10 +112,10 @@ class Processes:
         self.folder = folder
         self.started = []
 
-    def start(self, command, log):
+    def start(self, command, log, env=None):
         with open(self.folder / log, "w") as out:
             command = [str(part) for part in command]
-            process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL)
+            process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=env)
         self.started.append(process)
         return process
 

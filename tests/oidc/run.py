@@ -1,20 +1,28 @@
 #!/usr/bin/env python3
 """A real OpenID provider, the gateway as its resource server, and the official SDKs' clients, which know nothing but
-the gateway's URL and log in by themselves. Needs Node and Python; installs everything else."""
+the gateway's URL and log in by themselves. Then the same clients before a provider that knows neither registration nor
+resources, behind the gateway's own authorization server: registered, known by a document, and once with Chromium; and
+what the official suite has for authorization servers. Needs Node, Python, openssl and Chromium; installs all else."""
 
 import argparse
+import http.server
 import json
+import os
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent))
+sys.path[:0] = [str(HERE.parent), str(HERE / "python"), str(HERE.parent / "conformance")]
+from browser import visit  # noqa: E402
 from peers import PEERS, Missing, Processes, free_port, gateway_binary, install_python, need, run, up_to_date, wait_for_port  # noqa: E402
+from suite import Suite  # noqa: E402
 
 POLICIES = """
 @id("staff")
@@ -39,17 +47,23 @@ def install_node():
     return folder
 
 
+def start_provider(processes, node, form, callback=""):
+    port = free_port()
+    provider = processes.start(["node", node / "provider.mjs", port, form, callback], f"provider-{form}.log")
+    wait_for_port(port, provider, "the provider")
+    return f"http://127.0.0.1:{port}"
+
+
 class World:
     """A provider of one form, and a gateway that trusts it."""
 
     def __init__(self, processes, folder, binary, node, form):
-        port, self.port = free_port(), free_port()
-        provider = processes.start(["node", node / "provider.mjs", port, form], f"provider-{form}.log")
-        wait_for_port(port, provider, "the provider")
+        self.port = free_port()
+        provider = start_provider(processes, node, form)
         here = folder / form
         here.mkdir()
         (here / "staff.cedar").write_text(POLICIES)
-        issuer = {"issuer": f"http://127.0.0.1:{port}"}
+        issuer = {"issuer": provider}
         if form != "jwt":
             issuer["introspection"] = {"client_id": "gateway", "client_secret": "gateway-secret"}
         config = {
@@ -64,6 +78,93 @@ class World:
         self.url = f"http://127.0.0.1:{self.port}/mcp"
 
 
+class Front:
+    """A provider that knows one client, and a gateway that is an authorization server in front of it."""
+
+    def __init__(self, processes, folder, binary, node):
+        self.port, documents = free_port(), free_port()
+        self.origin = f"http://127.0.0.1:{self.port}"
+        provider = start_provider(processes, node, "plain", f"{self.origin}/oauth/callback")
+        self.document = f"https://localhost:{documents}/client.json"
+        authority = serve_document(folder, documents, self.document)
+        (folder / "staff.cedar").write_text(POLICIES)
+        own = {
+            "name": "real",
+            "provider": {
+                "issuer": provider, "client_id": "doorward", "client_secret": "doorward-secret-of-the-provider",
+                "scopes": ["openid", "offline_access", "groups"],
+            },
+            "document_hosts": ["localhost"],
+            "clients": {"suite": {"name": "The suite", "redirect_uris": ["http://127.0.0.1/callback"]}},
+        }
+        config = {
+            "identity": {"authorization_server": own, "scopes": ["read"]},
+            "store": f"sqlite:{folder}/front.db",
+            "store_key": "a master key of thirty-two characters",
+            "policy": {"files": ["staff.cedar"]},
+            "servers": {"sample": {"sample": True}},
+        }
+        (folder / "front.yaml").write_text(json.dumps(config))
+        command = [binary, "serve", "--config", folder / "front.yaml", "--listen", f"127.0.0.1:{self.port}"]
+        environment = {**os.environ, "SSL_CERT_FILE": str(authority)}
+        gateway = processes.start([*command, "--admin", "off"], "gateway-front.log", env=environment)
+        wait_for_port(self.port, gateway, "the gateway")
+        self.url = f"{self.origin}/mcp"
+
+    def examine(self, suite):
+        """What the official suite finds of the authorization server, while a browser goes where it says."""
+        port = free_port()
+        with tempfile.TemporaryDirectory() as out:
+            command = [suite.node, suite.cli, "authorization", "--url", self.origin, "--client-id", "suite", "-p", port, "-o", out]
+            running = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            said = []
+            for line in running.stdout:
+                said.append(line)
+                if line.startswith(f"{self.origin}/oauth/authorize?"):
+                    arrived = visit(line.strip(), f"http://127.0.0.1:{port}/callback")
+                    urllib.request.urlopen(arrived, timeout=10).read()
+            running.wait(timeout=60)
+            checks = [check for file in sorted(Path(out).rglob("checks.json")) for check in json.loads(file.read_text())]
+        good = {check["id"]: check["status"] for check in checks}
+        fine = running.returncode == 0 and len(good) >= 3 and set(good.values()) == {"SUCCESS"}
+        print(f"{'the official suite':36} {'ok' if fine else good}")
+        if not fine:
+            print("".join(said)[-3000:])
+        return fine
+
+
+def serve_document(folder, port, url):
+    """Serves a client's metadata document over TLS; returns the certificate of who vouches for it."""
+    key, authority = folder / "documents.key", folder / "documents.pem"
+    run(
+        "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=critical,CA:false",
+        "-keyout", key, "-out", authority,
+    )
+    document = json.dumps({
+        "client_id": url, "client_name": "tester", "redirect_uris": ["http://127.0.0.1/callback", "http://127.0.0.1:7399/callback"],
+        "grant_types": ["authorization_code", "refresh_token"], "response_types": ["code"], "token_endpoint_auth_method": "none",
+    }).encode()
+
+    class Document(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(document)))
+            self.end_headers()
+            self.wfile.write(document)
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Document)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    return authority
+
+
 def bare_challenge(url):
     request = urllib.request.Request(url, b"{}", {"content-type": "application/json"})
     try:
@@ -73,19 +174,28 @@ def bare_challenge(url):
     raise SystemExit("the gateway lets everybody in")
 
 
-def check(name, told, resource):
-    """What every login must have come to."""
+def log_in(name, command, url, more=None, client=None):
+    """Lets a client log in and use a tool; says what was wrong."""
+    environment = {**os.environ, **(more or {})}
+    command = [str(part) for part in [*command, url]]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, env=environment)
+    if done.returncode:
+        print(f"{name:36} failed\n{done.stdout[-1500:]}{done.stderr[-3000:]}")
+        return False
+    told = json.loads(done.stdout.splitlines()[-1])
     problems = []
     first = told["redirects"][0] if told["redirects"] else {}
     if len(told["redirects"]) != 1:
         problems.append(f"{len(told['redirects'])} logins")
     if first.get("code_challenge_method") != "S256":
         problems.append("no PKCE")
-    if first.get("resource") != resource:
+    if first.get("resource") != url:
         problems.append(f"resource {first.get('resource')}")
+    if client and first.get("client_id") != client:
+        problems.append(f"client {first.get('client_id')}")
     if told["sum"] != "23" or "sample__add" not in told["tools"] or "sample__slow" in told["tools"]:
         problems.append(f"tools {told['tools']}, sum {told['sum']}")
-    print(f"{name:28} {'ok' if not problems else '; '.join(problems)}")
+    print(f"{name:36} {'ok' if not problems else '; '.join(problems)}")
     return not problems
 
 
@@ -93,6 +203,7 @@ def main():
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--gateway", help="the binary to test (default: built from this checkout)")
     options = options.parse_args()
+    chromium = shutil.which("chromium") or shutil.which("google-chrome") or need("chromium", "a person's browser")
     binary, node = gateway_binary(options.gateway), install_node()
     clients = {"typescript 1": ["node", node / "login.mjs", "1"], "typescript 2": ["node", node / "login.mjs", "2"]}
     for major in (1, 2):
@@ -109,18 +220,21 @@ def main():
                 print(f"a bare request: {status} {challenge}")
                 good = False
             for name, command in clients.items():
-                done = subprocess.run([str(part) for part in [*command, world.url]], capture_output=True, text=True, timeout=60)
-                if form == "nobody":
-                    # A token that is for nobody is not for the gateway, however well the login went.
-                    refused = "it is for somebody else" in (folder / f"gateway-{form}.log").read_text()
-                    print(f"{f'{name}, {form}':28} {'ok' if done.returncode and refused else 'let in'}")
-                    good &= bool(done.returncode and refused)
+                if form != "nobody":
+                    good &= log_in(f"{name}, {form}", command, world.url)
                     continue
-                if done.returncode:
-                    print(f"{name}, {form}: failed\n{done.stdout[-1500:]}{done.stderr[-3000:]}")
-                    good = False
-                    continue
-                good &= check(f"{name}, {form}", json.loads(done.stdout.splitlines()[-1]), world.url)
+                # A token that is for nobody is not for the gateway, however well the login went.
+                done = subprocess.run([str(part) for part in [*command, world.url]], capture_output=True, timeout=60)
+                refused = "it is for somebody else" in (folder / f"gateway-{form}.log").read_text()
+                print(f"{f'{name}, {form}':36} {'ok' if done.returncode and refused else 'let in'}")
+                good &= bool(done.returncode and refused)
+        front = Front(processes, folder, binary, node)
+        for name, command in clients.items():
+            good &= log_in(f"{name}, registered", command, front.url)
+            document = {"CLIENT_DOCUMENT": front.document}
+            good &= log_in(f"{name}, by its document", command, front.url, document, front.document)
+        good &= log_in("typescript 2, Chromium", clients["typescript 2"], front.url, {"CHROMIUM": chromium})
+        good &= front.examine(Suite())
     finally:
         processes.stop()
     if good:

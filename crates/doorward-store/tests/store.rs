@@ -6,7 +6,8 @@ mod support;
 use std::collections::BTreeMap;
 
 use doorward_store::{
-    Entry, Error, Kind, Location, MasterKey, NewKey, OpenError, Presented, Scopes, Store, now,
+    Entry, Error, Kind, Location, MasterKey, NewGrant, NewKey, NewTicket, OpenError, Presented,
+    Scopes, Store, TicketKind, now,
 };
 use support::World;
 
@@ -219,7 +220,98 @@ async fn the_file_is_its_owners_alone_and_holds_no_key() {
     }
 }
 
-/// No sequence of operations leaves a revoked or replaced key working.
+fn ticket(kind: TicketKind, secret: &str) -> NewTicket<'_> {
+    let (redirect_uri, challenge) = (Some("http://127.0.0.1/"), Some("challenge"));
+    NewTicket { kind, secret, redirect_uri, challenge, expires: now() + 60 }
+}
+
+async fn put_grant(store: &Store, master: &MasterKey, id: &str) -> doorward_store::Result<()> {
+    let scopes = ["read".to_owned()].into();
+    let grant = NewGrant {
+        id,
+        client: "desk",
+        client_name: "Desk",
+        subject: "alice",
+        claims: "{}",
+        resource: "https://gw.example",
+        scopes: &scopes,
+        secret: Some("what the provider gave"),
+        expires: now() + 3600,
+    };
+    let code = format!("code of {id}");
+    store
+        .put_grant(master, &format!("login of {id}"), &grant, &ticket(TicketKind::Code, &code))
+        .await
+}
+
+#[tokio::test]
+async fn a_code_and_a_refresh_token_are_used_once_whoever_else_tries() {
+    for world in World::all() {
+        let stores = [world.open().await, world.open().await];
+        let master = MasterKey::new(&"k".repeat(32)).unwrap();
+        put_grant(&stores[0], &master, "one").await.unwrap();
+        let again = put_grant(&stores[1], &master, "one").await;
+        assert!(matches!(again, Err(Error::Refused(_))), "a login is finished once");
+        let found = stores[1].ticket(TicketKind::Code, "code of one").await.unwrap().unwrap();
+        assert_eq!((&*found.grant.subject, found.used), ("alice", None));
+        assert_eq!(&**found.grant.secret(&master).unwrap().unwrap(), "what the provider gave");
+        assert!(stores[1].ticket(TicketKind::Refresh, "code of one").await.unwrap().is_none());
+        let before = stores[0].revision().await.unwrap();
+        let using = (0..20).map(|number| {
+            let store = stores[number % 2].clone();
+            async move { store.use_ticket("code of one").await.unwrap() }
+        });
+        assert_eq!(futures(using).await.into_iter().filter(|first| *first).count(), 1);
+        assert!(
+            stores[0]
+                .ticket(TicketKind::Code, "code of one")
+                .await
+                .unwrap()
+                .unwrap()
+                .used
+                .is_some()
+        );
+        assert_eq!(stores[0].revision().await.unwrap(), before, "nobody need read anything again");
+        assert!(stores[0].is_first("x", now() + 60).await.unwrap());
+        assert!(!stores[1].is_first("x", now() + 60).await.unwrap());
+        // A new master key takes all of it over.
+        let next = MasterKey::new(&"n".repeat(32)).unwrap();
+        assert!(stores[0].put_signing_key(&master, "key", "private", 0).await.unwrap());
+        assert!(!stores[1].put_signing_key(&master, "other", "private", 0).await.unwrap());
+        assert_eq!(stores[0].rekey(&master, &next).await.unwrap(), 2);
+        let grant = stores[1].grant("one").await.unwrap().unwrap();
+        assert!(grant.secret(&master).is_err() && grant.secret(&next).unwrap().is_some());
+        assert_eq!(&**stores[1].signing_keys().await.unwrap()[0].open(&next).unwrap(), "private");
+        for store in stores {
+            store.close().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn clients_are_bounded_and_take_their_grants_with_them() {
+    for world in World::all() {
+        let store = world.open().await;
+        let master = MasterKey::new(&"k".repeat(32)).unwrap();
+        assert!(store.put_client("desk", "{}", Some("secret"), 1).await.unwrap());
+        assert!(!store.put_client("more", "{}", None, 1).await.unwrap());
+        put_grant(&store, &master, "one").await.unwrap();
+        assert!(store.clients().await.unwrap()[0].used.is_some());
+        store.prune_grants().await.unwrap();
+        assert!(store.client("desk").await.unwrap().is_some());
+        store.remove_client("desk").await.unwrap();
+        assert!(!store.grant("one").await.unwrap().unwrap().is_good_at(now()));
+        assert_eq!(store.revoked_grants(now() - 60).await.unwrap(), ["one"]);
+        assert_eq!(
+            (store.grants(false).await.unwrap().len(), store.grants(true).await.unwrap().len()),
+            (0, 1)
+        );
+        assert!(matches!(store.remove_client("desk").await, Err(Error::Absent { .. })));
+        store.close().await;
+    }
+}
+
+/// No sequence of operations leaves a revoked or replaced key, or a used or revoked token, working.
 mod sequences {
     use super::*;
     use doorward_store::KeyId;
@@ -270,6 +362,50 @@ mod sequences {
                     }
                     for key in store.keys().await.unwrap() {
                         assert_eq!(key.is_valid_at(now()), !ended.contains(&key.id));
+                    }
+                }
+                store.close().await;
+            });
+        }
+
+        #[test]
+        fn no_sequence_leaves_a_revoked_grant_working(steps in steps()) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let world = World::sqlite();
+                let store = world.open().await;
+                let master = MasterKey::new(&"k".repeat(32)).unwrap();
+                // Of each grant: its last token, those that were used, and whether it is revoked.
+                let mut made: Vec<(String, Vec<String>, bool)> = Vec::new();
+                for (number, step) in steps.into_iter().enumerate() {
+                    match step {
+                        Step::Create => {
+                            let id = format!("g{number}");
+                            put_grant(&store, &master, &id).await.unwrap();
+                            store.put_ticket(&id, &ticket(TicketKind::Refresh, &id)).await.unwrap();
+                            made.push((id, Vec::new(), false));
+                        }
+                        Step::Rotate(at) => {
+                            let Some((last, used, _)) = made.get_mut(at) else { continue };
+                            assert!(store.use_ticket(last).await.unwrap());
+                            let next = format!("{last}+");
+                            let id = last.split('+').next().unwrap().to_owned();
+                            store.put_ticket(&id, &ticket(TicketKind::Refresh, &next)).await.unwrap();
+                            used.push(std::mem::replace(last, next));
+                        }
+                        Step::Revoke(at) => {
+                            let Some((last, _, revoked)) = made.get_mut(at) else { continue };
+                            store.revoke_grant(last.split('+').next().unwrap()).await.unwrap();
+                            *revoked = true;
+                        }
+                    }
+                    for (last, used, revoked) in &made {
+                        for token in used {
+                            let found = store.ticket(TicketKind::Refresh, token).await.unwrap().unwrap();
+                            assert!(found.used.is_some() && !store.use_ticket(token).await.unwrap());
+                        }
+                        let found = store.ticket(TicketKind::Refresh, last).await.unwrap().unwrap();
+                        assert_eq!(found.grant.is_good_at(now()) && found.used.is_none(), !revoked);
                     }
                 }
                 store.close().await;

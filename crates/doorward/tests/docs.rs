@@ -7,12 +7,14 @@ mod support;
 use std::path::Path;
 use std::process::Command;
 
-use support::client::Modern;
+use support::client::{Modern, send};
 use support::issuer::Issuer;
+use support::login::World;
 use support::{Gateway, doorward, store_in, wait_for};
 
 const KEYS: &str = include_str!("../../../docs/keys.md");
 const CREDENTIALS: &str = include_str!("../../../docs/credentials.md");
+const LOGIN: &str = include_str!("../../../docs/login.md");
 const OPENID: &str = include_str!("../../../docs/openid.md");
 const POLICIES: &str = include_str!("../../../docs/policies.md");
 const PORTALS: &str = include_str!("../../../docs/portals.md");
@@ -29,11 +31,13 @@ struct Reader {
     gateway: Gateway,
     key: String,
     id: String,
+    client: String,
 }
 
 impl Reader {
     fn new(config: &str) -> Self {
-        Self { gateway: Gateway::start(config), key: String::new(), id: String::new() }
+        let (key, id, client) = Default::default();
+        Self { gateway: Gateway::start(config), key, id, client }
     }
 
     fn run(&mut self, line: &str) -> String {
@@ -50,6 +54,7 @@ impl Reader {
             .env("DOORWARD_ORIGIN", self.gateway.url(""))
             .env("DOORWARD_ADMIN_URL", format!("http://{}", self.gateway.admin))
             .env("ID", &self.id)
+            .env("CLIENT", &self.client)
             .env("DOORWARD_STORE_KEY", "the master key of somebody who reads")
             .env("DOORWARD_STORE_KEY_NEW", "the next master key of somebody who reads")
             .env("TICKETS_KEY_OF_ALICE", "one")
@@ -113,6 +118,27 @@ fn the_page_on_openid_providers_works() {
 }
 
 #[test]
+fn the_page_on_logging_in_works() {
+    let world = World::new();
+    let metadata = r#"{"redirect_uris": ["http://127.0.0.1:1/"], "client_name": "One"}"#;
+    let json = [("content-type", "application/json")];
+    let made = send(&world.gateway.address, "POST", "/oauth/register", &json, metadata.as_bytes());
+    let client = made.unwrap().json()["client_id"].as_str().unwrap().to_owned();
+    world.tokens();
+    let grants = world.gateway.told(&["grants", "list", "--json"]);
+    let grants: serde_json::Value = serde_json::from_str(&grants).unwrap();
+    let mut reader =
+        Reader { gateway: world.gateway, key: String::new(), id: String::new(), client };
+    reader.id = grants[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(reader.read(LOGIN), 5);
+    let left = reader.gateway.told(&["grants", "list", "--json"]);
+    assert_eq!(
+        (left.as_str(), reader.gateway.told(&["clients", "list", "--json"]).as_str()),
+        ("[]", "[]")
+    );
+}
+
+#[test]
 fn the_page_on_policies_works() {
     let mut reader = Reader::new(SERVERS);
     assert_eq!(reader.read(POLICIES), 12);
@@ -137,7 +163,7 @@ fn the_examples_are_what_they_seem() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("doorward.yaml");
     let mut configurations = 0;
-    for page in [KEYS, OPENID, POLICIES, PORTALS, CREDENTIALS] {
+    for page in [KEYS, OPENID, LOGIN, POLICIES, PORTALS, CREDENTIALS] {
         for block in blocks(page, "yaml") {
             if block.starts_with("- name") {
                 let cases: Vec<doorward_policy::Case> = serde_saphyr::from_str(block).unwrap();
@@ -158,5 +184,5 @@ fn the_examples_are_what_they_seem() {
             serde_json::from_str::<serde_json::Value>(block).unwrap();
         }
     }
-    assert!(configurations >= 9, "{configurations}");
+    assert!(configurations >= 11, "{configurations}");
 }

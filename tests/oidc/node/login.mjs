@@ -1,6 +1,6 @@
 // A client that knows nothing but an URL, and logs in by itself: `node login.mjs 1|2 URL`. What it does is the SDK's
 // own doing; only the browser is made here. Prints what it learnt, as JSON.
-import { visit } from "./browser.mjs";
+const { visit } = await import(process.env.CHROMIUM ? "./chromium.mjs" : "./browser.mjs");
 
 const [major, target] = process.argv.slice(2);
 const redirect = "http://127.0.0.1:7399/callback";
@@ -20,6 +20,7 @@ const authProvider = {
       token_endpoint_auth_method: "none",
     };
   },
+  clientMetadataUrl: process.env.CLIENT_DOCUMENT,
   state: () => "a-state",
   clientInformation: () => kept.client,
   saveClientInformation: (client) => void (kept.client = client),

@@ -1,10 +1,13 @@
-// An OpenID provider on npm's oidc-provider: `node provider.mjs PORT jwt|opaque|nobody`. Whoever comes is alice, and
-// consents: what a person would click is clicked here. With `jwt` and `opaque` it knows resource indicators (RFC 8707)
-// and issues such tokens for the resource that was asked for; with `nobody` it issues tokens that are for nobody.
+// An OpenID provider on npm's oidc-provider: `node provider.mjs PORT jwt|opaque|nobody|plain [CALLBACK]`. Whoever comes
+// is alice, and consents: what a person would click is clicked here. With `jwt` and `opaque` it knows resource indicators
+// (RFC 8707) and issues such tokens for the resource that was asked for; with `nobody` it issues tokens that are for
+// nobody. With `plain` it knows one client, the gateway, and neither registration nor resources; and it tells groups in
+// its UserInfo alone, as the standard has it.
 import { createServer } from "node:http";
 import Provider from "oidc-provider";
 
-const [port, form] = process.argv.slice(2);
+const [port, form, callback] = process.argv.slice(2);
+const plain = form === "plain";
 const issuer = `http://127.0.0.1:${port}`;
 const gateway = {
   client_id: "gateway",
@@ -14,20 +17,29 @@ const gateway = {
   grant_types: [],
   token_endpoint_auth_method: "client_secret_basic",
 };
+const doorward = {
+  client_id: "doorward",
+  client_secret: "doorward-secret-of-the-provider",
+  redirect_uris: [callback],
+  response_types: ["code"],
+  grant_types: ["authorization_code", "refresh_token"],
+  token_endpoint_auth_method: "client_secret_basic",
+};
 const provider = new Provider(issuer, {
-  clients: [gateway],
+  clients: [plain ? doorward : gateway],
+  claims: { openid: ["sub"], groups: ["groups"] },
   cookies: { keys: ["not a secret"] },
   pkce: { required: () => true },
-  scopes: ["openid", "offline_access", "read", "write"],
+  scopes: ["openid", "offline_access", "groups", "read", "write"],
   findAccount: async (_, id) => ({ accountId: id, claims: async () => ({ sub: id, groups: ["staff"] }) }),
   extraTokenClaims: async () => ({ groups: ["staff"] }),
   features: {
     devInteractions: { enabled: false },
-    registration: { enabled: true },
+    registration: { enabled: !plain },
     revocation: { enabled: true },
-    introspection: { enabled: true, allowedPolicy: async () => true },
+    introspection: { enabled: !plain, allowedPolicy: async () => true },
     resourceIndicators: {
-      enabled: form !== "nobody",
+      enabled: form !== "nobody" && !plain,
       useGrantedResource: async () => true,
       getResourceServerInfo: async (_, resource) => ({
         scope: "read write",
@@ -51,7 +63,7 @@ async function interact(request, response) {
   const grant = grantId
     ? await provider.Grant.find(grantId)
     : new provider.Grant({ accountId: session.accountId, clientId: params.client_id });
-  grant.addOIDCScope("openid offline_access read write");
+  grant.addOIDCScope("openid offline_access groups read write");
   for (const [resource, scopes] of Object.entries(prompt.details.missingResourceScopes ?? {})) {
     grant.addResourceScope(resource, scopes.join(" "));
   }

@@ -2,13 +2,12 @@
 own doing; only the browser is made here. Prints what it learnt, as JSON."""
 
 import asyncio
-import http.cookiejar
 import json
+import os
 import sys
-import urllib.error
 import urllib.parse
-import urllib.request
 
+from browser import visit
 from mcp.client.auth import OAuthClientProvider
 from mcp.shared.auth import OAuthClientMetadata
 
@@ -33,29 +32,10 @@ class Kept:
         self.client = client
 
 
-class Stop(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_):
-        return None
-
-
-def visit(url):
-    browser = urllib.request.build_opener(Stop, urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()))
-    for _ in range(20):
-        if url.startswith(REDIRECT):
-            return dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query))
-        try:
-            raise SystemExit(f"{url}: no redirect: {browser.open(url).read()[:500]}")
-        except urllib.error.HTTPError as answer:
-            location = answer.headers.get("location")
-            if not location:
-                raise SystemExit(f"{url}: {answer.code} {answer.read()[:500]}") from None
-            url = urllib.parse.urljoin(url, location)
-    raise SystemExit("too many redirects")
-
-
 async def go(url):
     told["redirects"].append(dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(url).query)))
-    landed.update(await asyncio.to_thread(visit, url))
+    arrived = await asyncio.to_thread(visit, url, REDIRECT)
+    landed.update(urllib.parse.parse_qsl(urllib.parse.urlsplit(arrived).query))
 
 
 async def come_back():
@@ -72,7 +52,8 @@ async def main():
         grant_types=["authorization_code", "refresh_token"], response_types=["code"],
     )
     kept = Kept()
-    auth = OAuthClientProvider(target, metadata, kept, go, come_back)
+    document = os.environ.get("CLIENT_DOCUMENT")
+    auth = OAuthClientProvider(target, metadata, kept, go, come_back, client_metadata_url=document)
     if major == "1":
         from mcp import ClientSession
         from mcp.client.streamable_http import streamablehttp_client

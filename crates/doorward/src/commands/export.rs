@@ -53,11 +53,16 @@ pub async fn run(options: Export) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     write!(out, "{text}")?;
     let keys = store.keys().await?.into_iter().filter(|key| key.revoked.is_none()).count();
-    if keys > 0 {
-        eprintln!(
-            "note: {keys} API keys stay in {}: they are kept as hashes only",
-            store.location()
-        );
+    let (grants, clients) = (store.grants(false).await?.len(), store.clients().await?.len());
+    for (count, what, why) in [
+        (keys, "API keys", "they are kept as hashes only"),
+        (store.credentials().await?.len(), "credentials", "they are sealed"),
+        (grants, "grants of users", "nobody but the user gives them"),
+        (clients, "registered clients", "they register again where they are not known"),
+    ] {
+        if count > 0 {
+            eprintln!("note: {count} {what} stay in {}: {why}", store.location());
+        }
     }
     Ok(())
 }
