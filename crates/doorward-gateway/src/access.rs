@@ -197,6 +197,7 @@ impl Gateway {
         let server = self.server(server);
         match server.as_ref().map(|server| &server.settings) {
             Some(settings) if settings.personal.is_some() => "personal",
+            Some(settings) if settings.delegated.is_some() => "delegated",
             Some(settings) => match &settings.credential {
                 Some(CredentialSettings::Client(_)) => "client",
                 None if settings.headers.is_empty() => "none",

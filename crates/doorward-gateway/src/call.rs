@@ -1,6 +1,7 @@
 //! A call on its way through the gateway, always in the modern form: who asks, by which door, for
 //! what, and where the events of its run go.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -178,12 +179,24 @@ pub struct Failure {
     pub cause: Option<String>,
     /// The server seems to speak another era than remembered; nothing was done.
     pub era_in_doubt: bool,
+    /// The server did nothing, for it wants something else to be shown.
+    pub challenge: Option<Challenge>,
+}
+
+/// What a server wants to be shown (RFC 6750 section 3.1).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Challenge {
+    /// Another token: this one is not good, or not any more.
+    Token,
+    /// A token with these scopes.
+    Scopes(BTreeSet<String>),
 }
 
 impl Failure {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         let retryable = matches!(kind, Kind::Unreachable | Kind::Overloaded | Kind::Closing);
-        Self { kind, message: message.into(), retryable, cause: None, era_in_doubt: false }
+        let message = message.into();
+        Self { kind, message, retryable, cause: None, era_in_doubt: false, challenge: None }
     }
 
     pub fn because(mut self, cause: impl fmt::Display) -> Self {

@@ -22,6 +22,7 @@ pub use self::discover::about_doorward;
 use crate::access::{Policies, ViewKey};
 use crate::authorization::Authorization;
 use crate::catalog::Snapshots;
+use crate::delegated::Delegations;
 use crate::facade::sessions::Sessions;
 use crate::identity::Identity;
 use crate::kept::Kept;
@@ -84,6 +85,7 @@ impl Gateway {
             memory: Memory::new(limits.memory.map(|memory| memory.0 as u64)),
             switchboard: Arc::default(),
             http: http::Clients::new(timeouts.connect.0),
+            delegations: Arc::new(Delegations::new(store.clone(), settings.store_key.as_ref())),
             metrics: Metrics::default(),
             info: Value::from_serde(&about_doorward()),
             tasks: TaskTracker::new(),

@@ -103,6 +103,7 @@ impl Gateway {
         let keys = store.keys().await?;
         let policies = store.active_policies().await?;
         self.take_given(&store.credentials().await?);
+        self.shared.delegations.forget();
         *self.kept.portals.lock() = store.portals().await?;
         self.take_portals();
         *self.kept.people.lock() = people;

@@ -9,6 +9,7 @@ pub mod admin;
 pub mod authorization;
 pub mod call;
 pub mod catalog;
+pub mod delegated;
 pub mod facade;
 pub mod gateway;
 mod gather;

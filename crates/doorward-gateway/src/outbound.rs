@@ -19,6 +19,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde_json::Value;
 use tower::Service;
 use url::{Host, Url};
 
@@ -64,7 +65,7 @@ pub struct Answer {
 
 impl Answer {
     /// A JSON object of a successful answer.
-    pub fn object(&self) -> Result<serde_json::Map<String, serde_json::Value>, Error> {
+    pub fn object(&self) -> Result<serde_json::Map<String, Value>, Error> {
         if !self.status.is_success() {
             return Err(Error::Failed(format!("HTTP {}", self.status.as_u16())));
         }
@@ -109,6 +110,12 @@ pub async fn post_form(
     send(Method::POST, url, author, headers, form.into()).await
 }
 
+pub async fn post_json(url: &Url, author: Author, body: &Value) -> Result<Answer, Error> {
+    let json = HeaderValue::from_static("application/json");
+    let headers = HeaderMap::from_iter([(CONTENT_TYPE, json)]);
+    send(Method::POST, url, author, headers, body.to_string().into()).await
+}
+
 async fn send(
     method: Method,
     url: &Url,
@@ -117,7 +124,7 @@ async fn send(
     body: Bytes,
 ) -> Result<Answer, Error> {
     check(url, author)?;
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+    headers.insert(ACCEPT, HeaderValue::from_static("application/json, */*;q=0.5"));
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = method;
     *request.uri_mut() = url.as_str().parse().map_err(|_| Error::Failed("no URL".into()))?;

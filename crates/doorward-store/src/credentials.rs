@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 use zeroize::Zeroizing;
 
 use crate::seal::{MasterKey, SealError};
-use crate::{Error, Kind, NotAName, Result, Store, grants, now, signing};
+use crate::{Error, Kind, NotAName, Result, Store, delegated, grants, now, signing};
 
 /// A credential as it is kept: whose it is, and for which server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -132,8 +132,13 @@ impl Store {
             .execute(&mut *change)
             .await?;
         }
-        for table in ["oauth_grants", "signing_keys"] {
-            let place = if table == "oauth_grants" { grants::place } else { signing::place };
+        for table in ["oauth_grants", "signing_keys", "delegated", "upstream_clients"] {
+            let place = match table {
+                "oauth_grants" => grants::place,
+                "signing_keys" => signing::place,
+                "delegated" => delegated::place,
+                _ => delegated::client_place,
+            };
             let all = format!("SELECT id, sealed FROM {table} WHERE sealed IS NOT NULL");
             let rows = sqlx::query(sqlx::AssertSqlSafe(all)).fetch_all(&mut *change).await?;
             count += rows.len();

@@ -7,6 +7,7 @@
 mod backend;
 mod clients;
 mod credentials;
+mod delegated;
 mod grants;
 mod keys;
 mod policies;
@@ -20,6 +21,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub use backend::{Location, OpenError, Store};
 pub use clients::StoredClient;
 pub use credentials::Credential;
+pub use delegated::Delegated;
 pub use grants::{NewGrant, NewTicket, OAuthGrant, Ticket, TicketKind, hash_of};
 pub use keys::{Key, KeyId, NewKey, Presented, Scopes};
 pub use policies::{Activation, PolicyVersion};

@@ -92,10 +92,23 @@ pub fn endpoint(
 
 /// Asks a gateway's admin listener.
 pub async fn operate(operator: &Operator, path: &str) -> Result<serde_json::Value, Failed> {
+    ask(operator, path, false).await
+}
+
+/// Has a gateway's admin listener do something.
+pub async fn order(operator: &Operator, path: &str) -> Result<serde_json::Value, Failed> {
+    ask(operator, path, true).await
+}
+
+async fn ask(operator: &Operator, path: &str, post: bool) -> Result<serde_json::Value, Failed> {
     let url = operator.admin_url.join(path);
     let url = url.map_err(|error| Failed::new(Exit::Usage, error.to_string()))?;
     let endpoint = endpoint(&url, &[], &operator.credential)?;
-    let response = endpoint.get(HeaderMap::new()).await.map_err(Error::from)?;
+    let response = match post {
+        true => endpoint.post(HeaderMap::new(), bytes::Bytes::new()).await,
+        false => endpoint.get(HeaderMap::new()).await,
+    };
+    let response = response.map_err(Error::from)?;
     let status = response.status();
     let body = response.into_body().collect().await.map_err(|error| {
         Failed::new(Exit::Unreachable, format!("the gateway's answer broke off: {error}"))

@@ -1,7 +1,7 @@
 //! What is made at run time, for operators' programs: the same as `doorward keys` and `doorward
 //! principals`, over HTTP.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Json;
@@ -13,6 +13,7 @@ use doorward_store::{Entry, Error, KeyId, Kind, NewKey, Scopes, Store, now};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::delegated;
 use crate::gateway::Gateway;
 use crate::identity::directory::declared_entries;
 use crate::settings::PortalSettings;
@@ -132,6 +133,23 @@ pub async fn revoke_key(
     let key = store(&gateway)?.revoke_key(&KeyId(id)).await?;
     done(&gateway).await?;
     Ok(Json(json!(key)))
+}
+
+/// A link under which somebody lets the gateway itself use a server.
+pub async fn connect(State(gateway): At, Path(name): Path<String>) -> Result<Json<Value>, Refused> {
+    store(&gateway)?;
+    let server = gateway.server(&name).ok_or_else(|| {
+        Refused(StatusCode::NOT_FOUND, format!("there is no server '{}'", name.escape_debug()))
+    })?;
+    if server.settings.delegated.is_none() {
+        let why = format!("'{}' takes no grants: it is not 'delegated'", server.name);
+        return Err(Refused(StatusCode::CONFLICT, why));
+    }
+    let (server, owner) = (server.name.to_string(), delegated::GATEWAY.to_owned());
+    let wanted = delegated::Wanted { server, owner, more: BTreeSet::new() };
+    let link = gateway.shared.delegations.link(gateway.identity.resources.origin(), &wanted);
+    let link = link.map_err(|error| Refused(StatusCode::CONFLICT, error.to_string()))?;
+    Ok(Json(json!({ "url": link })))
 }
 
 /// Who has let which client act for them.

@@ -28,6 +28,7 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .route("/servers", get(async |State(gateway): State<Arc<Gateway>>| Json(gateway.states())))
+        .route("/servers/{name}/connect", post(kept::connect))
         .route("/keys", get(kept::keys).post(kept::create_key))
         .route("/keys/{id}", delete(kept::revoke_key))
         .route("/keys/{id}/rotate", post(kept::rotate_key))

@@ -6,11 +6,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{COOKIE, LOCATION, ORIGIN, SET_COOKIE};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::browser::{self, Browser, START_AGAIN};
 use super::clients::{Client, Unknown};
 use super::form::Form;
 use super::page::{self, Question};
@@ -22,11 +22,6 @@ use crate::seal;
 
 /// How long somebody may take to consent, and then to sign in.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
-/// Tells one browser from another.
-const BROWSER: &str = "__Host-doorward-browser";
-/// Carries a login from the consent to the callback; the first letters of its state come behind.
-const LOGIN: &str = "__Host-doorward-login-";
-const LETTERS: usize = 8;
 /// What a cookie can carry of a request; and of a client's state alone.
 const MOST_SEALED: usize = 3800;
 const MOST_STATE: usize = 1024;
@@ -181,11 +176,10 @@ impl At<'_> {
 
     /// Asks the user.
     fn ask(&self, headers: &HeaderMap, client: &Client, wanted: &Wanted) -> Response<Body> {
-        let known = cookie(headers, BROWSER).filter(|id| id.len() == 32).map(str::to_owned);
-        let Ok(browser) = known.clone().map_or_else(seal::random_id, Ok) else {
+        let Ok(browser) = Browser::of(headers) else {
             return page::problem(StatusCode::SERVICE_UNAVAILABLE, "There is no randomness", "");
         };
-        let sealed = self.server.sealer.seal(wanted, &browser, CONSENT, Some(PATIENCE));
+        let sealed = self.server.sealer.seal(wanted, &browser.id, CONSENT, Some(PATIENCE));
         if sealed.len() > MOST_SEALED {
             let why = "the request is too long";
             let state = wanted.state.as_deref();
@@ -207,27 +201,16 @@ impl At<'_> {
             resource: &wanted.resource,
             sealed: &sealed,
         };
-        let mut response = question.page();
-        if known.is_none() {
-            set_cookie(&mut response, BROWSER, &browser, None);
-        }
-        response
+        browser.remembered(question.page())
     }
 
     /// What the user has said.
     pub async fn consent(&self, headers: &HeaderMap, form: &Form) -> Response<Body> {
         let stays = |why: &str| page::problem(StatusCode::BAD_REQUEST, why, START_AGAIN);
-        // Other origins that may call the gateway may not consent for its users.
-        let foreign = headers.get(ORIGIN).is_some_and(|origin| *origin != *self.server.issuer);
-        let elsewhere = headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin");
-        if foreign || elsewhere {
-            return page::problem(
-                StatusCode::FORBIDDEN,
-                "This comes from another site",
-                START_AGAIN,
-            );
+        if browser::is_foreign(headers, &self.server.issuer) {
+            return browser::from_elsewhere();
         }
-        let opened = cookie(headers, BROWSER).and_then(|browser| {
+        let opened = browser::known(headers).and_then(|browser| {
             let sealed = form.get("request").unwrap_or_default();
             self.server.sealer.open::<Wanted>(sealed, browser, CONSENT).ok()
         });
@@ -262,61 +245,18 @@ impl At<'_> {
             self.server.provider.login_url(&redirect_uri, &state, &nonce, &pkce.challenge).await?;
         let login = Login { wanted, nonce, verifier: pkce.verifier };
         let sealed = self.server.sealer.seal(&login, &state, SIGN_IN, Some(PATIENCE));
-        let mut response = redirect(url.as_str());
-        set_cookie(&mut response, &login_cookie(&state), &sealed, Some(PATIENCE));
-        Ok(response)
+        Ok(browser::sent_away(url.as_str(), &state, &sealed, PATIENCE))
     }
 
     /// The login that a state belongs to, if this browser has begun it, and not too long ago.
     pub fn login(&self, headers: &HeaderMap, state: &str) -> Option<Login> {
-        let sealed = cookie(headers, &login_cookie(state))?;
+        let sealed = browser::login(headers, state)?;
         self.server.sealer.open(sealed, state, SIGN_IN).ok()
     }
 }
 
 const CONSENT: &str = "oauth consent";
 const SIGN_IN: &str = "oauth sign-in";
-pub const START_AGAIN: &str = "Close this page, and start again from the program.";
-
-/// The cookie of a login.
-pub fn login_cookie(state: &str) -> String {
-    let letters: String = state.chars().filter(char::is_ascii_alphanumeric).take(LETTERS).collect();
-    format!("{LOGIN}{letters}")
-}
-
-/// One cookie. If it stands twice, none: somebody else may have set one of them.
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
-    let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut found = all.flat_map(|text| text.split(';')).filter_map(|pair| {
-        let (this, value) = pair.trim().split_once('=')?;
-        (this == name).then_some(value)
-    });
-    let first = found.next()?;
-    found.next().is_none().then_some(first)
-}
-
-/// Sets a cookie for this host alone, over TLS alone, out of reach of scripts; for as long as the browser
-/// is open where no time is said.
-pub fn set_cookie(response: &mut Response<Body>, name: &str, value: &str, time: Option<Duration>) {
-    let mut text = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax");
-    if let Some(time) = time {
-        text.push_str(&format!("; Max-Age={}", time.as_secs()));
-    }
-    if let Ok(value) = HeaderValue::try_from(text) {
-        response.headers_mut().append(SET_COOKIE, value);
-    }
-}
-
-/// Sends a browser on.
-pub fn redirect(to: &str) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = StatusCode::SEE_OTHER;
-    if let Ok(to) = HeaderValue::try_from(to) {
-        response.headers_mut().insert(LOCATION, to);
-    }
-    page::protect(&mut response);
-    response
-}
 
 /// Sends a browser back to a client, with what the client is told (RFC 6749 section 4.1.2, RFC 9207).
 pub fn back_with(
@@ -340,7 +280,7 @@ pub fn back_with(
         }
         query.append_pair("iss", &server.issuer);
     }
-    redirect(url.as_str())
+    browser::redirect(url.as_str())
 }
 
 pub fn back(

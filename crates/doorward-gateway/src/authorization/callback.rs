@@ -1,12 +1,11 @@
 //! Where the provider sends a browser back to: who has signed in, and the code that the client gets for it.
 
-use std::time::Duration;
-
 use doorward_store::{Error, NewGrant, NewTicket, TicketKind, now};
 use http::{HeaderMap, Response, StatusCode};
 
 use super::At;
-use super::authorize::{Login, START_AGAIN, back, back_with, login_cookie, set_cookie};
+use super::authorize::{Login, back, back_with};
+use super::browser::{self, START_AGAIN};
 use super::form::Form;
 use super::page;
 use crate::facade::Body;
@@ -30,9 +29,7 @@ impl At<'_> {
             tracing::warn!("a sign-in was answered by another issuer");
             return stays("The answer does not come from the identity provider");
         }
-        let mut response = self.finish(state, &login, query).await;
-        set_cookie(&mut response, &login_cookie(state), "", Some(Duration::ZERO));
-        response
+        browser::came_back(self.finish(state, &login, query).await, state)
     }
 
     async fn finish(&self, state: &str, login: &Login, query: &Form) -> Response<Body> {

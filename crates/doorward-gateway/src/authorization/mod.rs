@@ -5,10 +5,11 @@
 mod answer;
 mod authenticate;
 mod authorize;
+pub(crate) mod browser;
 mod callback;
 mod clients;
-mod form;
-mod page;
+pub(crate) mod form;
+pub(crate) mod page;
 mod provider;
 mod redirect;
 mod register;
@@ -327,7 +328,7 @@ fn ok(done: Result<Value, OAuthError>) -> Response<Body> {
 }
 
 /// What everybody may read, pages of other origins included.
-fn public(value: &Value) -> Response<Body> {
+pub(crate) fn public(value: &Value) -> Response<Body> {
     let mut response = json_answer(StatusCode::OK, value);
     let headers = response.headers_mut();
     let public = HeaderValue::from_static("public, max-age=300");

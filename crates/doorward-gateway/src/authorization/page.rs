@@ -96,10 +96,49 @@ impl Question<'_> {
     }
 }
 
-/// Why it cannot go on.
+/// What a user is asked who is to let the gateway act for them at a server.
+pub struct Connecting<'a> {
+    pub server: &'a str,
+    pub host: &'a str,
+    /// Whose calls will be made in the user's name.
+    pub owner: &'a str,
+    /// Scopes beyond what was given before.
+    pub more: &'a str,
+    /// The request, sealed.
+    pub sealed: &'a str,
+}
+
+impl Connecting<'_> {
+    pub fn page(&self) -> Response<Body> {
+        let mut rows = vec![
+            ("Server", escaped(self.server)),
+            ("At", escaped(self.host)),
+            ("Calls of", escaped(self.owner)),
+        ];
+        if !self.more.is_empty() {
+            rows.push(("For more", escaped(self.more)));
+        }
+        let rows: String =
+            rows.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{value}</dd>")).collect();
+        let body = format!(
+            "<h1>Connect your account at {}?</h1><dl>{rows}</dl>\
+             <p class=\"warn\">From then on, what <b>{}</b> calls there is done in your name. Go on only if \
+             that is you, and if you have just been asked for it.</p>\
+             <form method=\"post\" action=\"/oauth/connect\">\
+             <input type=\"hidden\" name=\"request\" value=\"{}\">\
+             <button class=\"yes\" name=\"decision\" value=\"allow\">Go on</button></form>",
+            escaped(self.server),
+            escaped(self.owner),
+            escaped(self.sealed)
+        );
+        page(StatusCode::OK, "Connect an account", &body)
+    }
+}
+
+/// How it ends: what is the case, and what to do.
 pub fn problem(status: StatusCode, what: &str, then: &str) -> Response<Body> {
     let body = format!("<h1>{}</h1><p>{}</p>", escaped(what), escaped(then));
-    page(status, "Cannot go on", &body)
+    page(status, if status.is_success() { "Done" } else { "Cannot go on" }, &body)
 }
 
 fn page(status: StatusCode, title: &str, body: &str) -> Response<Body> {

@@ -28,6 +28,7 @@ use self::entry::{Door, Visit, admit, door, enter, metadata, nothing_here};
 
 use crate::authorization;
 use crate::call::{CallId, Failure, Portal};
+use crate::delegated;
 use crate::gateway::Gateway;
 use crate::identity::{Caller, Peer, WELL_KNOWN};
 use crate::pipeline::{Refusal, refusal};
@@ -51,7 +52,10 @@ pub async fn handle(
         metadata(&gateway, request.method(), path)
     } else {
         let mut request = Some(request);
-        let answered = authorization::answer(&gateway, &peer, &mut request).await;
+        let mut answered = delegated::answer(&gateway, &mut request).await;
+        if answered.is_none() {
+            answered = authorization::answer(&gateway, &peer, &mut request).await;
+        }
         match (answered, request) {
             (None, Some(request)) => enter(gateway, &peer, request).await,
             (answered, _) => answered.unwrap_or_else(nothing_here),

@@ -1,10 +1,12 @@
 //! The gateway as a client of authorization servers: what they publish, how it shows them who it is, and
 //! how it fetches tokens. Identity providers and servers' logins have this in common.
 
+mod challenge;
 mod client;
 mod metadata;
 mod pkce;
 
-pub use client::{Client, Fetched, TokenError};
+pub use challenge::parse_challenge;
+pub use client::{Client, Fetched, Shows, TokenError};
 pub use metadata::Metadata;
 pub use pkce::{Pkce, challenge_of};

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use doorward_mcp::RpcError;
 
 use crate::call::{Call, Events, Reply};
+use crate::delegated;
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
 
@@ -22,6 +23,9 @@ impl Stage for Dispatch {
         };
         let server = route.server.clone();
         Step::Later(Box::pin(async move {
+            if server.settings.delegated.is_some() {
+                return delegated::ask(gateway, call, &server, events).await;
+            }
             let mut asked = call.asked(&server);
             asked.own = gateway.given_for(&server, &call.caller.principal)?;
             Ok(Some(Reply::Result(server.ask(&asked, events).await?)))

@@ -66,6 +66,56 @@ pub struct Personal {
     pub required: bool,
 }
 
+/// Users let the gateway act for them at the server: each consents once, in a browser, at the server's own
+/// authorization server. Needs a store and a `store_key`. The gateway's own credential, or a grant that
+/// was given to the gateway itself (`doorward credentials connect`), is for finding out what the
+/// server offers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Delegation {
+    /// What users are asked for; when empty, what the server says that it needs.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub scopes: BTreeSet<String>,
+    /// The authorization server; found by the server's metadata when absent (RFC 9728).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// The gateway's client id there, and its secret, where it was registered by hand. When absent, the
+    /// gateway is known by its metadata document, or registers itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<Secret>,
+    /// A private key in PEM form, in the place of a secret (`private_key_jwt`, RFC 7523).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_key: Option<Secret>,
+    /// The key's id, as the authorization server knows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+}
+
+impl Delegation {
+    pub(super) fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let issuer = self.issuer.as_ref().map(|issuer| Url::parse(issuer));
+        if issuer.is_some_and(|url| !url.is_ok_and(|url| is_trustworthy(&url))) {
+            problems.push("expected an https:// URL (http:// on loopback only) as 'issuer'".into());
+        }
+        // A client id belongs to one authorization server, and a hostile server must not choose another.
+        if self.client_id.is_some() && self.issuer.is_none() {
+            problems.push("'client_id' needs the 'issuer' that it was given by".into());
+        }
+        let shows = self.client_secret.is_some() || self.private_key.is_some();
+        if shows && self.client_id.is_none() {
+            problems.push("a secret or key needs its 'client_id'".into());
+        }
+        if shows {
+            let (secret, key) = (self.client_secret.as_ref(), self.private_key.as_ref());
+            problems.extend(client_problem(secret, key));
+        }
+        problems
+    }
+}
+
 impl Default for Personal {
     fn default() -> Self {
         Self { header: "authorization".into(), scheme: Some("Bearer".into()), required: true }

@@ -23,7 +23,9 @@ use serde::{Deserialize, Serialize};
 pub use authorization::{
     AuthorizationServerSettings, ClientSettings, LoginProvider, ProviderClaims,
 };
-pub use credential::{Basic, ClientCredentials, CredentialSettings, Personal, signing_key};
+pub use credential::{
+    Basic, ClientCredentials, CredentialSettings, Delegation, Personal, signing_key,
+};
 pub use identity::{
     Algorithm, Claims, Directory, Group, IdentitySettings, Introspection, IssuerSettings, Member,
     is_trustworthy,
@@ -111,7 +113,7 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
 }
 
-/// A value that is never shown: not in the log, not in an error, not in a dump.
+/// A value that is never shown: not in the log, not in an error, not in a dump; and not left in memory.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Secret(pub String);
@@ -142,6 +144,12 @@ impl Secret {
         let plain = self.0.trim().to_ascii_lowercase();
         let bracketed = plain.starts_with('<') && plain.ends_with('>');
         bracketed || PLACEHOLDERS.contains(&plain.as_str()) || plain.starts_with("your-")
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.0);
     }
 }
 
@@ -190,6 +198,15 @@ impl Settings {
             }
             if self.public_url.is_none() && !self.listen.ip().is_loopback() {
                 wrong(&at, "needs the 'public_url', which is its name".into());
+            }
+        }
+        for (name, _) in self.servers.iter().filter(|(_, server)| server.delegated.is_some()) {
+            let at = ["servers", name, "delegated"];
+            if self.store.as_ref().is_some_and(|store| store.expose() == "none") {
+                wrong(&at, "needs a 'store', where grants are kept".into());
+            }
+            if self.store_key.is_none() {
+                wrong(&at, "needs a 'store_key', which seals grants".into());
             }
         }
         for (path, problem) in self.identity.problems() {

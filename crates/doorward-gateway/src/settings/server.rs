@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CredentialSettings, Period, Personal, Secret};
+use super::{CredentialSettings, Delegation, Period, Personal, Secret};
 use crate::pattern::Pattern;
 
 /// One server: an URL or a command, never both.
@@ -26,6 +26,9 @@ pub struct ServerSettings {
     /// Callers bring credentials of their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub personal: Option<Personal>,
+    /// Users let the gateway act for them there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub delegated: Option<Box<Delegation>>,
     /// The program to start, speaking over its standard input and output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
@@ -165,6 +168,15 @@ impl ServerSettings {
             if self.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization")) {
                 problems.push(("credential", "'headers' has an Authorization already".into()));
             }
+        }
+        if let Some(delegated) = &self.delegated {
+            if self.url.is_none() {
+                problems.push(("delegated", "only servers with 'url' take tokens".into()));
+            }
+            if self.personal.is_some() {
+                problems.push(("delegated", "not together with 'personal'".into()));
+            }
+            problems.extend(delegated.problems().into_iter().map(|why| ("delegated", why)));
         }
         if let Some(personal) = &self.personal {
             if http::HeaderName::try_from(&personal.header).is_err()

@@ -11,9 +11,10 @@ use http::header::HeaderValue;
 use url::Url;
 
 use crate::call::Failure;
+use crate::delegated::{Delegations, GATEWAY};
 use crate::oauth::{Client, Fetched, Metadata};
 use crate::outbound::{self, Author};
-use crate::settings::{ClientCredentials, CredentialSettings};
+use crate::settings::{ClientCredentials, CredentialSettings, ServerSettings};
 
 /// How long a token is used that does not say when it expires.
 const UNSAID: Duration = Duration::from_secs(5 * 60);
@@ -25,6 +26,16 @@ pub enum Credential {
     Fixed(HeaderValue),
     /// Tokens that are fetched, kept, and fetched again before they expire.
     Client(Arc<Tokens>),
+    /// What somebody has given to the gateway itself, if they have.
+    Delegated(Arc<Given>),
+}
+
+/// Where what was given for a server is found.
+#[derive(Debug)]
+pub struct Given {
+    server: String,
+    settings: ServerSettings,
+    delegations: Arc<Delegations>,
 }
 
 impl Credential {
@@ -41,11 +52,28 @@ impl Credential {
         }
     }
 
-    /// The header to send, and a mark by which it can be said that it was refused.
-    pub async fn show(&self) -> Result<HeaderValue, Failure> {
+    pub fn delegated(
+        server: &str,
+        settings: &ServerSettings,
+        delegations: &Arc<Delegations>,
+    ) -> Self {
+        let (settings, delegations) = (settings.clone(), delegations.clone());
+        Self::Delegated(Arc::new(Given { server: server.to_owned(), settings, delegations }))
+    }
+
+    /// The header to send, by which it can also be said that it was refused; none where nothing has been
+    /// given yet.
+    pub async fn show(&self) -> Result<Option<HeaderValue>, Failure> {
         match self {
-            Self::Fixed(value) => Ok(value.clone()),
-            Self::Client(tokens) => tokens.current().await,
+            Self::Fixed(value) => Ok(Some(value.clone())),
+            Self::Client(tokens) => tokens.current().await.map(Some),
+            Self::Delegated(given) => {
+                let token = given.delegations.token(&given.server, &given.settings, GATEWAY).await;
+                token.map_err(|error| {
+                    let why = "What was given to the gateway for the server cannot be used";
+                    Failure::new(Kind::Unauthorized, why).because(error)
+                })
+            }
         }
     }
 
@@ -54,6 +82,10 @@ impl Credential {
         match self {
             Self::Fixed(_) => false,
             Self::Client(tokens) => tokens.forget(shown),
+            Self::Delegated(given) => {
+                given.delegations.refused(&given.server, GATEWAY, shown);
+                true
+            }
         }
     }
 }

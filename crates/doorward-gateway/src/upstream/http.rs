@@ -11,16 +11,22 @@ use doorward_mcp::message::{is_batch, split_batch};
 use doorward_mcp::{Message, Object, Revision, headers, method, sse};
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
+    WWW_AUTHENTICATE,
 };
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 
+use super::Shared;
 pub use super::clients::{Clients, Incoming, trusted};
 use super::credential::Credential;
-use crate::call::Failure;
+use crate::call::{Challenge, Failure};
 use crate::gather::Gathered;
+use crate::oauth;
 use crate::settings::{Limits, ServerSettings};
+
+/// Longest list of scopes that a server may want.
+const MOST_SCOPES: usize = 2000;
 
 /// A server's endpoint and what is sent to it with every request.
 #[derive(Debug, Clone)]
@@ -94,6 +100,25 @@ impl Bounds {
 impl Endpoint {
     /// `None` when the settings name no URL. What they hold was checked before.
     pub fn new(clients: Arc<Clients>, settings: &ServerSettings, limits: &Limits) -> Option<Self> {
+        Self::build(clients, settings, limits, None)
+    }
+
+    /// The endpoint of a server behind the gateway.
+    pub fn of(name: &str, shared: &Shared, settings: &ServerSettings) -> Option<Self> {
+        let given = settings.delegated.is_some()
+            && settings.credential.is_none()
+            && !settings.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"));
+        // What was given to the gateway itself.
+        let given = given.then(|| Credential::delegated(name, settings, &shared.delegations));
+        Self::build(shared.http.clone(), settings, &shared.limits, given)
+    }
+
+    fn build(
+        clients: Arc<Clients>,
+        settings: &ServerSettings,
+        limits: &Limits,
+        given: Option<Credential>,
+    ) -> Option<Self> {
         let uri = settings.url.as_ref()?.as_str().parse().ok()?;
         let mut headers = HeaderMap::new();
         for (name, value) in &settings.headers {
@@ -103,7 +128,7 @@ impl Endpoint {
         }
         let credential = match &settings.credential {
             Some(credential) => Some(Credential::new(credential, settings.url.as_ref()?)?),
-            None => None,
+            None => given,
         };
         let target = Target { clients, headers, credential, bounds: Bounds::new(limits) };
         Some(Self { uri, target: Arc::new(target), own: None })
@@ -152,7 +177,10 @@ impl Endpoint {
             let request = self.request(method, accept, extra, body);
             return self.target.clients.send(request).await;
         };
-        let shown = credential.show().await?;
+        let Some(shown) = credential.show().await? else {
+            let request = self.request(method, accept, extra, body);
+            return self.target.clients.send(request).await;
+        };
         let again = extra.clone();
         let mut request = self.request(method.clone(), accept, extra, body.clone());
         request.headers_mut().insert(AUTHORIZATION, shown.clone());
@@ -163,7 +191,9 @@ impl Endpoint {
         }
         let shown = credential.show().await?;
         let mut request = self.request(method, accept, again, body);
-        request.headers_mut().insert(AUTHORIZATION, shown);
+        if let Some(shown) = shown {
+            request.headers_mut().insert(AUTHORIZATION, shown);
+        }
         self.target.clients.send(request).await
     }
 
@@ -262,7 +292,23 @@ impl NoAnswer {
             _ => Failure::new(Kind::HttpStatus, format!("The server answered with HTTP {status}")),
         };
         failure.retryable = matches!(status, 429 | 503);
+        failure.challenge = self.challenge();
         failure
+    }
+
+    /// What the server wants to be shown. Of its own words nothing goes on to clients.
+    fn challenge(&self) -> Option<Challenge> {
+        match self.status {
+            StatusCode::UNAUTHORIZED => Some(Challenge::Token),
+            StatusCode::FORBIDDEN => {
+                let said = self.headers.get(WWW_AUTHENTICATE)?.to_str().ok()?;
+                let asked = oauth::parse_challenge(said);
+                let scopes = asked.get("scope").filter(|scopes| scopes.len() <= MOST_SCOPES)?;
+                let lacks = asked.get("error").is_some_and(|error| error == "insufficient_scope");
+                lacks.then(|| Challenge::Scopes(scopes.split(' ').map(str::to_owned).collect()))
+            }
+            _ => None,
+        }
     }
 }
 

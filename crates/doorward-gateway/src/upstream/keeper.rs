@@ -49,6 +49,11 @@ impl Health {
         self.last = Some(failure.clone());
     }
 
+    /// Something has changed: it is worth looking again at once.
+    fn renewed(&mut self) {
+        (self.failures, self.retry_at) = (0, None);
+    }
+
     fn succeeded(&mut self, latency: Duration) {
         *self = Self { tried: true, latency: Some(latency), ..Self::default() };
     }
@@ -102,10 +107,18 @@ impl Server {
             };
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
+                () = self.wanted.notified() => {}
                 () = self.stop.cancelled() => break,
             }
         }
         self.close();
+    }
+
+    /// Looks for the server now, for there is something new to show it.
+    pub fn look_now(&self) {
+        self.health.lock().renewed();
+        self.wanted.notify_one();
+        self.announce();
     }
 
     fn pause(&self) -> Duration {

@@ -57,6 +57,7 @@ use self::tasks::Held;
 use self::twin::Twin;
 use crate::call::{CallError, Events, Failure};
 use crate::catalog::{Catalog, ToolEntry};
+use crate::delegated::Delegations;
 use crate::memory::Memory;
 use crate::metrics::ServerMetrics;
 use crate::seal::Sealer;
@@ -76,6 +77,8 @@ pub struct Shared {
     pub memory: Memory,
     pub switchboard: Arc<Switchboard>,
     pub http: Arc<http::Clients>,
+    /// What users have let the gateway do for them.
+    pub delegations: Arc<Delegations>,
     pub metrics: crate::metrics::Metrics,
     /// The gateway as a client: `{name, version}`.
     pub info: Value,
@@ -223,7 +226,7 @@ impl Server {
         shared: Arc<Shared>,
         generation: Arc<AtomicU64>,
     ) -> Arc<Self> {
-        let endpoint = Endpoint::new(shared.http.clone(), &settings, &shared.limits);
+        let endpoint = Endpoint::of(name, &shared, &settings);
         Self::build(name, settings, shared, generation, endpoint, false)
     }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
+use super::Operator;
+
 /// Which database a command is about.
 #[derive(Debug, Clone, Args)]
 pub struct Kept {
@@ -178,7 +180,7 @@ pub enum Credentials {
         #[arg(long)]
         json: bool,
     },
-    /// Forget a credential
+    /// Forget a credential, or what somebody has let the gateway do for them
     Remove {
         #[command(flatten)]
         kept: Kept,
@@ -186,6 +188,20 @@ pub enum Credentials {
         server: String,
         #[command(flatten)]
         owner: Owner,
+    },
+    /// Ask a running gateway for a link, under which somebody lets the gateway itself use a server
+    Connect {
+        #[arg(value_name = "SERVER")]
+        server: String,
+        #[command(flatten)]
+        operator: Operator,
+    },
+    /// Forget what was given to the gateway itself
+    Disconnect {
+        #[command(flatten)]
+        kept: Kept,
+        #[arg(value_name = "SERVER")]
+        server: String,
     },
     /// Seal all of them under another master key
     Rekey {

@@ -2,14 +2,15 @@
 
 use std::io::{IsTerminal, Read, Write};
 
-use doorward_store::MasterKey;
+use doorward_gateway::delegated::GATEWAY;
+use doorward_store::{Error, MasterKey};
 use zeroize::Zeroizing;
 
 use super::keys::{date, whom};
 use super::{Exit, Failed, open};
 use crate::cli::{Credentials, Kept, Sealing};
-use crate::config;
 use crate::terminal::{self, one_line};
+use crate::{client, config};
 
 /// Longest credential that is kept.
 const MOST: u64 = 16 << 10;
@@ -26,22 +27,50 @@ pub async fn run(options: Credentials) -> Result<(), Failed> {
             writeln!(out, "kept for {}: {kind} {}", one_line(&server), one_line(&name))?;
         }
         Credentials::List { kept, json } => {
-            let all = open(&kept).await?.credentials().await?;
+            let store = open(&kept).await?;
+            let (given, delegated) = (store.credentials().await?, store.all_delegated().await?);
             if json {
-                terminal::json(&mut out, &all)?;
+                let marked = |mut one: serde_json::Value, kind: &str| {
+                    one["kind"] = kind.into();
+                    one
+                };
+                let given = given.iter().map(|one| marked(serde_json::json!(one), "credential"));
+                let grants = delegated.iter().map(|one| marked(serde_json::json!(one), "grant"));
+                terminal::json(&mut out, &given.chain(grants).collect::<Vec<_>>())?;
                 return Ok(());
             }
-            let mut rows = vec![["SERVER", "OWNER", "CHANGED"].map(str::to_owned)];
-            for one in &all {
+            let mut rows = vec![["SERVER", "OWNER", "KIND", "CHANGED"].map(str::to_owned)];
+            for one in &given {
                 let owner = one_line(&format!("{} {}", one.owner_kind, one.owner));
-                rows.push([one_line(&one.server), owner, date(one.changed)]);
+                rows.push([one_line(&one.server), owner, "credential".into(), date(one.changed)]);
+            }
+            for one in &delegated {
+                let (server, owner) = (one_line(&one.server), one_line(&one.owner));
+                rows.push([server, owner, "grant".into(), date(one.changed)]);
             }
             terminal::table(&mut out, &rows)?;
         }
         Credentials::Remove { kept, server, owner } => {
             let (kind, name) = whom(&owner)?;
-            open(&kept).await?.remove_credential(&server, kind, &name).await?;
+            let store = open(&kept).await?;
+            let owner = format!("{kind} {name:?}");
+            match store.remove_credential(&server, kind, &name).await {
+                Err(Error::Absent { .. }) => store.remove_delegated(&server, &owner).await?,
+                removed => removed?,
+            }
             writeln!(out, "forgotten for {}: {kind} {}", one_line(&server), one_line(&name))?;
+        }
+        Credentials::Connect { server, operator } => {
+            let path = format!("/servers/{}/connect", one_line(&server));
+            let told = client::order(&operator, &path).await?;
+            eprintln!(
+                "open this within a quarter of an hour, and consent as whom the gateway shall be:"
+            );
+            writeln!(out, "{}", told["url"].as_str().unwrap_or_default())?;
+        }
+        Credentials::Disconnect { kept, server } => {
+            open(&kept).await?.remove_delegated(&server, GATEWAY).await?;
+            writeln!(out, "forgotten for {}: what was given to the gateway", one_line(&server))?;
         }
         Credentials::Rekey { kept, sealing, new_key } => {
             let old = master_key(&kept, &sealing)?;

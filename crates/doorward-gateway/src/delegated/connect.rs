@@ -1,0 +1,315 @@
+//! The browser's way: the user is told who wants to act for them and where, goes to the server's authorization
+//! server, and comes back with a code. Nothing is sent anywhere before they have said yes.
+
+use std::sync::Arc;
+
+use doorward_store::now;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::consent::{LINK, PURPOSE, Wanted};
+use super::discover::{Destination, callback_url, document};
+use super::{Delegations, Error, GATEWAY, Known, Tokens, UNSAID, by_hand};
+use crate::authorization::browser::{self, Browser};
+use crate::authorization::form::Form;
+use crate::authorization::page::{self, Connecting};
+use crate::facade::{Body, not_allowed, read_body};
+use crate::gateway::Gateway;
+use crate::oauth::{Client, Pkce, TokenError};
+use crate::outbound::Author;
+use crate::seal::{self, Sealer};
+use crate::settings::Secret;
+use crate::upstream::Server;
+
+const HERE: &str = "connect here";
+const AWAY: &str = "connect away";
+const AGAIN: &str = "Close this page, and call the tool again for another link.";
+/// Longest form.
+const MOST: usize = 8 << 10;
+
+/// What a browser carries while its user is away.
+#[derive(Serialize, Deserialize)]
+struct Trip {
+    wanted: Wanted,
+    verifier: String,
+    issuer: String,
+    /// Its answers name it (RFC 9207).
+    names_itself: bool,
+    token_endpoint: Url,
+    stranger: bool,
+    scopes: String,
+    resource: String,
+    known: bool,
+}
+
+/// Answers a request of a browser's that connects a server; `None` if it is not for here.
+pub async fn answer(
+    gateway: &Arc<Gateway>,
+    request: &mut Option<Request<Incoming>>,
+) -> Option<Response<Body>> {
+    let path = request.as_ref()?.uri().path();
+    if !["/oauth/connect", "/oauth/connected", "/oauth/client.json"].contains(&path) {
+        return None;
+    }
+    let delegations = gateway.shared.delegations.clone();
+    // Where no server is to be connected, there is nothing here.
+    let sealer = delegations.sealer.as_ref()?;
+    let settings = gateway.settings();
+    if !settings.servers.values().any(|server| server.delegated.is_some()) {
+        return None;
+    }
+    let desk = Desk { gateway, delegations: &delegations, sealer };
+    let (head, body) = request.take()?.into_parts();
+    let query = || Form::read(head.uri.query().unwrap_or_default().as_bytes());
+    Some(match (head.uri.path(), &head.method) {
+        ("/oauth/client.json", &Method::GET) => {
+            crate::authorization::public(&document(gateway.identity.resources.origin()))
+        }
+        ("/oauth/connect", &Method::GET) => desk.ask(&head.headers, &query()),
+        ("/oauth/connect", &Method::POST) => {
+            let Ok(text) = read_body(body, &gateway.shared, MOST).await else {
+                return Some(stays("The form cannot be read"));
+            };
+            desk.send_away(&head.headers, &Form::read(&text)).await
+        }
+        ("/oauth/connected", &Method::GET) => desk.welcome(&head.headers, &query()).await,
+        ("/oauth/connect", _) => not_allowed("GET, POST"),
+        _ => not_allowed("GET"),
+    })
+}
+
+fn stays(why: &str) -> Response<Body> {
+    page::problem(StatusCode::BAD_REQUEST, why, AGAIN)
+}
+
+struct Desk<'a> {
+    gateway: &'a Arc<Gateway>,
+    delegations: &'a Arc<Delegations>,
+    sealer: &'a Sealer,
+}
+
+impl Desk<'_> {
+    fn origin(&self) -> &str {
+        self.gateway.identity.resources.origin()
+    }
+
+    fn server(&self, wanted: &Wanted) -> Option<(Arc<Server>, Url)> {
+        let server = self.gateway.server(&wanted.server)?;
+        let url = server.settings.url.clone()?;
+        server.settings.delegated.is_some().then_some((server, url))
+    }
+
+    /// Tells the user who wants what.
+    fn ask(&self, headers: &http::HeaderMap, query: &Form) -> Response<Body> {
+        let sealed = query.get("request").unwrap_or_default();
+        let Ok(wanted) = self.sealer.open::<Wanted>(sealed, "", PURPOSE) else {
+            return stays("This link is too old, or not complete");
+        };
+        let Some((server, url)) = self.server(&wanted) else {
+            return stays("The server is not there any more");
+        };
+        let Ok(browser) = Browser::of(headers) else {
+            return page::problem(StatusCode::SERVICE_UNAVAILABLE, "There is no randomness", "");
+        };
+        let sealed = self.sealer.seal(&wanted, &browser.id, HERE, Some(LINK));
+        let scopes = wanted.more.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        let question = Connecting {
+            server: &server.name,
+            host: url.host_str().unwrap_or_default(),
+            owner: &wanted.owner,
+            more: &scopes,
+            sealed: &sealed,
+        };
+        browser.remembered(question.page())
+    }
+
+    /// The user has said yes.
+    async fn send_away(&self, headers: &http::HeaderMap, form: &Form) -> Response<Body> {
+        if browser::is_foreign(headers, self.origin()) {
+            return browser::from_elsewhere();
+        }
+        let opened = browser::known(headers).and_then(|browser| {
+            let sealed = form.get("request").unwrap_or_default();
+            self.sealer.open::<Wanted>(sealed, browser, HERE).ok()
+        });
+        let Some(wanted) = opened.filter(|_| form.get("decision") == Some("allow")) else {
+            return stays("This page is too old, or was opened in another browser");
+        };
+        let Some((server, url)) = self.server(&wanted) else {
+            return stays("The server is not there any more");
+        };
+        let name = server.name.clone();
+        match self.depart(&server, &url, wanted).await {
+            Ok(response) => response,
+            Err(error) => {
+                tracing::error!(server = &*name, "nobody can consent: {error}");
+                let why = "The server's authorization server cannot be used";
+                page::problem(
+                    StatusCode::BAD_GATEWAY,
+                    why,
+                    "The gateway's operator finds the reason in its log.",
+                )
+            }
+        }
+    }
+
+    async fn depart(
+        &self,
+        server: &Server,
+        url: &Url,
+        wanted: Wanted,
+    ) -> Result<Response<Body>, Error> {
+        let settings = server.settings.delegated.as_deref().ok_or("it takes no grants")?;
+        let mut more = wanted.more.clone();
+        // What was given before is asked for again: else it would be lost.
+        more.extend(self.delegations.scopes(&server.name, &wanted.owner).unwrap_or_default());
+        let found = self.delegations.discover(url, settings, self.origin(), &more).await?;
+        let Destination { issuer, metadata, author, client, known, scopes, resource } = found;
+        let (mut to, _) = metadata.endpoint("authorization_endpoint")?;
+        let (token_endpoint, token_author) = metadata.endpoint("token_endpoint")?;
+        let random = || seal::random_id().map_err(|error| error.to_string());
+        let pkce = Pkce::new().map_err(|error| error.to_string())?;
+        let state = random()?;
+        {
+            let mut query = to.query_pairs_mut();
+            query
+                .append_pair("response_type", "code")
+                .append_pair("client_id", &client.id)
+                .append_pair("redirect_uri", &callback_url(self.origin()))
+                .append_pair("state", &state)
+                .append_pair("code_challenge", &pkce.challenge)
+                .append_pair("code_challenge_method", "S256")
+                .append_pair("resource", &resource);
+            if !scopes.is_empty() {
+                query.append_pair("scope", &scopes);
+            }
+        }
+        let stranger = author == Author::Stranger || token_author == Author::Stranger;
+        let trip = Trip {
+            wanted,
+            verifier: pkce.verifier,
+            issuer,
+            names_itself: metadata.says("authorization_response_iss_parameter_supported"),
+            token_endpoint,
+            stranger,
+            scopes,
+            resource,
+            known: known.is_some(),
+        };
+        let sealed = self.sealer.seal(&trip, &state, AWAY, Some(LINK));
+        Ok(browser::sent_away(to.as_str(), &state, &sealed, LINK))
+    }
+
+    /// The user comes back.
+    async fn welcome(&self, headers: &http::HeaderMap, query: &Form) -> Response<Body> {
+        if query.twice().is_some() {
+            return stays("The authorization server's answer cannot be read");
+        }
+        let state = query.get("state").unwrap_or_default();
+        let opened = browser::login(headers, state)
+            .and_then(|sealed| self.sealer.open::<Trip>(sealed, state, AWAY).ok());
+        let Some(trip) = opened else {
+            return stays("This is too old, is finished, or was begun in another browser");
+        };
+        // Before anything else that the answer says: it may be another's (RFC 9207 section 2.4).
+        let right = match query.get("iss") {
+            Some(said) => said == trip.issuer,
+            None => !trip.names_itself,
+        };
+        if !right {
+            tracing::warn!(server = trip.wanted.server, "an answer came from another issuer");
+            return stays("The answer does not come from the server's authorization server");
+        }
+        let server = trip.wanted.server.clone();
+        let response = match query.get("code") {
+            None => {
+                let word = query.get("error").unwrap_or("no error, and no code");
+                tracing::info!(server, "nobody has consented: {}", word.escape_debug());
+                page::problem(StatusCode::OK, "You have not consented", "You may close this page.")
+            }
+            Some(code) => match self.redeem(&trip, code).await {
+                Ok(()) => {
+                    let done = format!("{server} is connected");
+                    page::problem(
+                        StatusCode::OK,
+                        &done,
+                        "You may close this page, and go back to your program.",
+                    )
+                }
+                Err(error) => {
+                    tracing::error!(server, "a consent came to nothing: {error}");
+                    stays("The authorization server's answer cannot be used")
+                }
+            },
+        };
+        browser::came_back(response, state)
+    }
+
+    async fn redeem(&self, trip: &Trip, code: &str) -> Result<(), Error> {
+        let (server, _) = self.server(&trip.wanted).ok_or("the server is not there any more")?;
+        let settings = server.settings.delegated.as_deref().ok_or("it takes no grants")?;
+        let (store, master) = self.delegations.kept()?;
+        let place = format!("{} {}", trip.issuer, self.origin());
+        let known: Option<Known> = if trip.known {
+            match store.upstream_client(master, &place).await? {
+                Some(kept) => Some(serde_json::from_str(&kept).map_err(|error| error.to_string())?),
+                // It is known by its document.
+                None => {
+                    let id = super::discover::document_url(self.origin());
+                    Some(Known { id, secret: None, post: false })
+                }
+            }
+        } else {
+            None
+        };
+        let client: Option<Client> =
+            known.as_ref().map(Known::client).or_else(|| by_hand(settings));
+        let client = client.ok_or("the gateway's client id there is not known any more")?;
+        let redirect_uri = callback_url(self.origin());
+        let fields = [
+            ("grant_type", "authorization_code"),
+            ("code", code),
+            ("redirect_uri", &redirect_uri),
+            ("code_verifier", &trip.verifier),
+            ("resource", &trip.resource),
+        ];
+        let author = if trip.stranger { Author::Stranger } else { Author::Operator };
+        let fetched = client.fetch(&trip.token_endpoint, author, &trip.issuer, &fields).await;
+        let fetched = match fetched {
+            Ok(fetched) => fetched,
+            Err(error) => {
+                let gone =
+                    matches!(&error, TokenError::Said { word, .. } if word == "invalid_client");
+                if gone && trip.known {
+                    self.delegations.forget_client(&trip.issuer, self.origin()).await?;
+                }
+                return Err(error.to_string().into());
+            }
+        };
+        let bearer = fetched.bearer().ok_or("the answer holds no bearer token")?;
+        let lifetime = i64::try_from(fetched.lifetime(UNSAID).as_secs()).unwrap_or(0);
+        let tokens = Tokens {
+            issuer: trip.issuer.clone(),
+            token_endpoint: trip.token_endpoint.clone(),
+            stranger: trip.stranger,
+            access_token: Secret(bearer.to_owned()),
+            refresh_token: fetched.text("refresh_token").map(|token| Secret(token.to_owned())),
+            issued: now(),
+            expires: now() + lifetime,
+            scopes: fetched.text("scope").unwrap_or(&trip.scopes).to_owned(),
+            resource: trip.resource.clone(),
+            client: known,
+        };
+        let text = serde_json::to_string(&tokens).map_err(|error| error.to_string())?;
+        let owner = &trip.wanted.owner;
+        store.put_delegated(master, &server.name, owner, &zeroize::Zeroizing::new(text)).await?;
+        tracing::info!(server = &*server.name, owner, "the gateway may act for somebody");
+        self.delegations.arrived(&server.name, owner);
+        if owner == GATEWAY {
+            server.look_now();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,178 @@
+//! A call to a server for which its caller has given nothing yet: they are told where to consent, in the way their
+//! client understands, and the call goes on when they have (spec 2026-07-28 client/elicitation, URL mode).
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_mcp::error::{Kind, code};
+use doorward_mcp::interaction::{InputRequest, InputRequired};
+use doorward_mcp::{Object, Revision, RpcError, capabilities, method};
+use http::header::AUTHORIZATION;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use super::{Delegations, Error, owner};
+use crate::call::{Call, CallError, Challenge, Events, Failure, Reply};
+use crate::gateway::Gateway;
+use crate::seal::fingerprint;
+use crate::upstream::http::Own;
+use crate::upstream::{Server, state};
+
+/// How long a link is good.
+pub const LINK: Duration = Duration::from_secs(15 * 60);
+/// How long a call waits for somebody who has opened the link; shorter than clients wait for a call.
+const WAIT: Duration = Duration::from_secs(45);
+/// What the question is called.
+const KEY: &str = "consent";
+pub const PURPOSE: &str = "connect";
+
+/// What a link is for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Wanted {
+    #[serde(rename = "s")]
+    pub server: String,
+    #[serde(rename = "o")]
+    pub owner: String,
+    /// Scopes that turned out to be needed.
+    #[serde(rename = "m", default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub more: BTreeSet<String>,
+}
+
+impl Delegations {
+    /// A link under which an owner consents.
+    pub fn link(&self, origin: &str, wanted: &Wanted) -> Result<String, Error> {
+        let sealer = self.sealer.as_ref().ok_or("there is no 'store_key'")?;
+        let sealed = sealer.seal(wanted, "", PURPOSE, Some(LINK));
+        Ok(format!("{origin}/oauth/connect?request={sealed}"))
+    }
+}
+
+/// Asks a server on behalf of somebody who lets the gateway act for them there.
+pub async fn ask(
+    gateway: &Arc<Gateway>,
+    call: &mut Call,
+    server: &Arc<Server>,
+    events: &Events,
+) -> Result<Option<Reply>, CallError> {
+    let delegations = &gateway.shared.delegations;
+    let owner = owner(&call.caller.principal);
+    let consented = take_consent(gateway, call, server)?;
+    let end = tokio::time::Instant::now() + WAIT;
+    let mut tried = false;
+    loop {
+        let token = delegations.token(&server.name, &server.settings, &owner).await;
+        let token = token.map_err(|error| {
+            let why = "What you have given for the server cannot be used at the moment";
+            Failure { retryable: true, ..Failure::new(Kind::Unauthorized, why) }.because(error)
+        })?;
+        let Some(shown) = token else {
+            if consented && tokio::time::Instant::now() < end {
+                delegations.news().await;
+                continue;
+            }
+            return wants_consent(gateway, call, server, owner, BTreeSet::new());
+        };
+        let mut asked = call.asked(server);
+        asked.own = Some(Own { name: AUTHORIZATION, value: shown.clone() });
+        match server.ask(&asked, events).await {
+            Ok(result) => return Ok(Some(Reply::Result(result))),
+            Err(CallError::Gateway(failure)) if !tried => {
+                tried = true;
+                match &failure.challenge {
+                    // Nothing was done: it is asked again with another token, or consent.
+                    Some(Challenge::Token) => delegations.refused(&server.name, &owner, &shown),
+                    Some(Challenge::Scopes(scopes)) => {
+                        let known = delegations.scopes(&server.name, &owner);
+                        // Who has all of it and is refused will not get in by asking again.
+                        if known.is_some_and(|known| scopes.is_subset(&known)) {
+                            return Err(failure.into());
+                        }
+                        return wants_consent(gateway, call, server, owner, scopes.clone());
+                    }
+                    None => return Err(failure.into()),
+                }
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// What a question's answer is good for: this call, and no other.
+fn purpose(server: &Server, call: &Call) -> String {
+    let mut params = call.params.clone();
+    params.remove("_meta");
+    let params = params.to_serde().to_string();
+    fingerprint(&[b"consent", server.name.as_bytes(), call.method.as_bytes(), params.as_bytes()])
+}
+
+/// Takes the answer to the gateway's question out of a call. Returns whether the caller has opened the link.
+fn take_consent(gateway: &Gateway, call: &mut Call, server: &Server) -> Result<bool, CallError> {
+    let Some(retry) = &call.retry else { return Ok(false) };
+    let Some(state) = &retry.state else { return Ok(false) };
+    let principal = &call.caller.principal.id;
+    let opened = gateway.shared.sealer.open::<()>(state, principal, &purpose(server, call));
+    // Any other is the server's own.
+    if opened.is_err() {
+        return Ok(false);
+    }
+    let action = retry
+        .responses
+        .object(KEY)
+        .and_then(|answer| answer.string("action").map(std::borrow::Cow::into_owned));
+    call.retry = None;
+    if action.as_deref() == Some("accept") {
+        return Ok(true);
+    }
+    let why = format!("You have not let the gateway act for you at '{}'", server.name);
+    Err(Failure { retryable: false, ..Failure::new(Kind::Unauthorized, why) }.into())
+}
+
+fn wants_consent(
+    gateway: &Gateway,
+    call: &Call,
+    server: &Server,
+    owner: String,
+    more: BTreeSet<String>,
+) -> Result<Option<Reply>, CallError> {
+    // An answer to somebody else's question, or to one of a call that was let in before.
+    if call.retry.as_ref().is_some_and(|retry| retry.state.is_some()) {
+        return Err(state::refused().into());
+    }
+    let wanted = Wanted { server: server.name.to_string(), owner, more };
+    let origin = gateway.identity.resources.origin();
+    let link = gateway.shared.delegations.link(origin, &wanted).map_err(|error| {
+        let why = "The server wants your consent, and the gateway cannot ask you for it";
+        Failure::new(Kind::Unauthorized, why).because(error)
+    })?;
+    tracing::info!(
+        server = &*server.name,
+        owner = wanted.owner,
+        "a caller is asked for their consent"
+    );
+    let message = format!("Let the gateway act for you at '{}'", server.name);
+    if !capabilities::elicits(&call.client.capabilities, "url") {
+        let why = format!("{message}: open {link} in your browser, and try again");
+        return Err(Failure { retryable: true, ..Failure::new(Kind::Unauthorized, why) }.into());
+    }
+    if call.revision.is_modern() {
+        let mut params = Object::new();
+        for (name, value) in [("mode", "url"), ("message", &*message), ("url", &*link)] {
+            params.set(name, value);
+        }
+        let request = InputRequest { key: KEY.into(), method: method::ELICIT.into(), params };
+        let principal = &call.caller.principal.id;
+        let state = gateway.shared.sealer.seal(&(), principal, &purpose(server, call), Some(LINK));
+        let required = InputRequired { requests: vec![request], state: Some(state) };
+        return Ok(Some(Reply::Result(required.to_result())));
+    }
+    if call.revision < Revision::V2025_11_25 {
+        let why = format!("{message}: open {link} in your browser, and try again");
+        return Err(Failure { retryable: true, ..Failure::new(Kind::Unauthorized, why) }.into());
+    }
+    let id = fingerprint(&[link.as_bytes()]);
+    let elicitation =
+        json!({ "mode": "url", "elicitationId": id, "url": link, "message": message });
+    let error = RpcError::new(code::URL_ELICITATION_REQUIRED, &message);
+    Err(error.with_data(&json!({ "elicitations": [elicitation] })).into())
+}

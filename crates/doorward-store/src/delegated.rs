@@ -1,0 +1,168 @@
+//! What users have let the gateway do for them at servers' own authorization servers, and what it is known as
+//! there.
+
+use serde::Serialize;
+use sqlx::Row;
+use sqlx::any::AnyRow;
+use zeroize::Zeroizing;
+
+use crate::seal::{MasterKey, SealError};
+use crate::{Error, Result, Store, now};
+
+/// For so long, in seconds, others leave it to one replica to renew a token.
+const RENEWING: i64 = 20;
+
+/// Tokens of one owner for one server, as they are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Delegated {
+    pub server: String,
+    /// Whose they are, in words: a kind and a quoted name, or the gateway itself.
+    pub owner: String,
+    pub changed: i64,
+    #[serde(skip)]
+    sealed: String,
+}
+
+impl Delegated {
+    pub fn open(&self, key: &MasterKey) -> std::result::Result<Zeroizing<String>, SealError> {
+        key.open(&self.sealed, &place(&id(&self.server, &self.owner)))
+    }
+
+    fn read(row: &AnyRow) -> Result<Self> {
+        Ok(Self {
+            server: row.try_get("server")?,
+            owner: row.try_get("owner")?,
+            changed: row.try_get("changed")?,
+            sealed: row.try_get("sealed")?,
+        })
+    }
+}
+
+/// Quoted, so that no two places are written alike; servers' names differ in more than case.
+fn id(server: &str, owner: &str) -> String {
+    format!("{:?} {owner:?}", server.to_ascii_lowercase())
+}
+
+pub(crate) fn place(id: &str) -> String {
+    format!("delegated {id}")
+}
+
+pub(crate) fn client_place(id: &str) -> String {
+    format!("upstream client {id:?}")
+}
+
+impl Store {
+    /// Keeps tokens, in the place of those that were there. Replicas that hold them go on with them.
+    pub async fn put_delegated(
+        &self,
+        key: &MasterKey,
+        server: &str,
+        owner: &str,
+        secret: &str,
+    ) -> Result<()> {
+        let id = id(server, owner);
+        let sealed = key.seal(secret, &place(&id))?;
+        let mut change = self.write().await?;
+        sqlx::query(
+            "INSERT INTO delegated (id, server, owner, sealed, changed) VALUES ($1, $2, $3, $4, $5) \
+             ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, changed = excluded.changed, \
+             renewing = NULL",
+        )
+        .bind(id)
+        .bind(server)
+        .bind(owner)
+        .bind(sealed)
+        .bind(now())
+        .execute(&mut *change)
+        .await?;
+        change.commit().await?;
+        Ok(())
+    }
+
+    pub async fn delegated(&self, server: &str, owner: &str) -> Result<Option<Delegated>> {
+        let row = sqlx::query("SELECT server, owner, sealed, changed FROM delegated WHERE id = $1")
+            .bind(id(server, owner))
+            .fetch_optional(&self.pool)
+            .await?;
+        row.as_ref().map(Delegated::read).transpose()
+    }
+
+    pub async fn all_delegated(&self) -> Result<Vec<Delegated>> {
+        let rows = sqlx::query("SELECT server, owner, sealed, changed FROM delegated ORDER BY id")
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(Delegated::read).collect()
+    }
+
+    /// Whether it is this replica's turn to renew tokens that have not changed since.
+    pub async fn may_renew(&self, known: &Delegated) -> Result<bool> {
+        let mut change = self.write().await?;
+        let claimed = sqlx::query(
+            "UPDATE delegated SET renewing = $1 WHERE id = $2 AND sealed = $3 \
+             AND (renewing IS NULL OR renewing < $4)",
+        )
+        .bind(now())
+        .bind(id(&known.server, &known.owner))
+        .bind(&known.sealed)
+        .bind(now() - RENEWING)
+        .execute(&mut *change)
+        .await?;
+        change.commit().await?;
+        Ok(claimed.rows_affected() == 1)
+    }
+
+    /// Forgets tokens, on every replica.
+    pub async fn remove_delegated(&self, server: &str, owner: &str) -> Result<()> {
+        let mut change = self.change().await?;
+        let removed = sqlx::query("DELETE FROM delegated WHERE id = $1")
+            .bind(id(server, owner))
+            .execute(&mut *change)
+            .await?;
+        if removed.rows_affected() == 0 {
+            return Err(Error::absent("grant", &format!("{server} {owner}")));
+        }
+        change.commit().await?;
+        Ok(())
+    }
+
+    /// Keeps what the gateway is known as at an authorization server.
+    pub async fn put_upstream_client(&self, key: &MasterKey, id: &str, secret: &str) -> Result<()> {
+        let sealed = key.seal(secret, &client_place(id))?;
+        let mut change = self.write().await?;
+        sqlx::query(
+            "INSERT INTO upstream_clients (id, sealed, created) VALUES ($1, $2, $3) \
+             ON CONFLICT (id) DO UPDATE SET sealed = excluded.sealed, created = excluded.created",
+        )
+        .bind(id)
+        .bind(sealed)
+        .bind(now())
+        .execute(&mut *change)
+        .await?;
+        change.commit().await?;
+        Ok(())
+    }
+
+    pub async fn upstream_client(
+        &self,
+        key: &MasterKey,
+        id: &str,
+    ) -> Result<Option<Zeroizing<String>>> {
+        let row = sqlx::query("SELECT sealed FROM upstream_clients WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await?;
+        let Some(row) = row else { return Ok(None) };
+        let sealed: String = row.try_get("sealed")?;
+        Ok(Some(key.open(&sealed, &client_place(id))?))
+    }
+
+    pub async fn remove_upstream_client(&self, id: &str) -> Result<()> {
+        let mut change = self.write().await?;
+        sqlx::query("DELETE FROM upstream_clients WHERE id = $1")
+            .bind(id)
+            .execute(&mut *change)
+            .await?;
+        change.commit().await?;
+        Ok(())
+    }
+}
