@@ -22,14 +22,20 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.parse
+import urllib.request
 from collections import Counter
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from peers import Missing, Processes, gateway_binary, install_node, install_rust
+from peers import PEERS, Missing, Processes, free_port, gateway_binary, install_node, install_rust
 from suite import Suite
+
+sys.path.insert(0, str(HERE.parent / "oidc/python"))
+
+from browser import visit
 
 CATALOGUE = HERE / "catalogue.json"
 MODERN, HANDSHAKE = "2026-07-28", "2025-11-25"
@@ -54,7 +60,14 @@ TASK_SCENARIOS = [
     "tasks-wire-fields",
 ]
 
-# What the client leg examines: all but authorization, which is between the gateway and the server.
+# The same for the client leg.
+CLIENT_IMPOSSIBLE = [
+    ("basic-cimd cimd-client-id-used", "the gateway's document is at its own URL, which is not public here"),
+    ("scope-step-up scope-step-up-escalation", "the second request is another user's first, for the gateway has consented before"),
+]
+
+# What the client leg examines: what a client sends through the gateway, and how the gateway gets into servers that let
+# nobody in without a token.
 CLIENT_SCENARIOS = {
     HANDSHAKE: ["initialize", "tools_call", "elicitation-sep1034-client-defaults", "sse-retry", "json-schema-2020-12-preservation"],
     MODERN: [
@@ -62,6 +75,15 @@ CLIENT_SCENARIOS = {
         "http-invalid-tool-headers", "json-schema-ref-no-deref", "json-schema-2020-12-preservation",
     ],
 }
+AUTHORIZATION = [
+    "metadata-default", "metadata-var1", "metadata-var2", "metadata-var3", "metadata-issuer-mismatch", "basic-cimd",
+    "iss-normalized", "iss-not-advertised", "iss-supported", "iss-supported-missing", "iss-unexpected", "iss-wrong-issuer",
+    "resource-mismatch", "pre-registration", "authorization-server-migration", "offline-access-scope",
+    "offline-access-not-supported", "scope-from-www-authenticate", "scope-from-scopes-supported",
+    "scope-omitted-when-undefined", "scope-retry-limit", "scope-step-up", "token-endpoint-auth-basic",
+    "token-endpoint-auth-none", "token-endpoint-auth-post",
+]
+CLIENT_SCENARIOS[MODERN] += [f"auth/{name}" for name in AUTHORIZATION]
 
 
 def passed(found):
@@ -156,15 +178,94 @@ def client_leg(suite, gateway):
         for scenario in scenarios:
             found = suite.checks("client", "--command", command, "--scenario", scenario, "--spec-version", revision)
             total += passed(found)
-            for key, said in failed(found).items():
-                good = False
-                print(f"    WRONG: {revision} {key}: {said[:300]}")
+            wrong = failed(found)
+            for key, said in wrong.items():
+                reason = next((why for what, why in CLIENT_IMPOSSIBLE if what == key), None)
+                good &= reason is not None
+                print(f"    cannot: {key}: {reason}" if reason else f"    WRONG: {revision} {key}: {said[:300]}")
+            for key, reason in CLIENT_IMPOSSIBLE:
+                if key in found and key not in wrong:
+                    good = False
+                    print(f"    WRONG: {key} passes, and stands in the list: {reason}")
         print(f"  {revision}: {total} checks of {len(scenarios)} scenarios pass")
     return good
 
 
+def protected_client(processes, gateway, url):
+    """Uses the suite's server, which lets nobody in without a token, through a gateway whose users consent."""
+    known = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}"))
+    delegated = {}
+    if "client_id" in known:
+        # By hand, at the authorization server that the operator knows.
+        issuer = resource_metadata(url)["authorization_servers"][0]
+        delegated = {"issuer": issuer, "client_id": known["client_id"], "client_secret": known["client_secret"]}
+    config = processes.folder / "protected.json"
+    store = f"sqlite:{processes.folder}/protected.db"
+    config.write_text(json.dumps({
+        "servers": {"suite": {"url": url, "delegated": delegated}},
+        "store": store, "store_key": "a master key of thirty-two characters",
+    }))
+    admin = free_port()
+    key = subprocess.run([gateway, "keys", "create", "--user", "tester", "--admin", "--store", store], capture_output=True, text=True, check=True)
+    key = key.stdout.strip()
+    command = [gateway, "serve", "--config", config, "--listen", "127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}"]
+    base = f"http://127.0.0.1:{processes.listening(command, 'protected.log')}"
+    # The gateway itself, to learn what there is; then a user.
+    connect = [gateway, "credentials", "connect", "suite", "--admin-url", f"http://127.0.0.1:{admin}", "--key", key]
+    let_in = lambda: consent(subprocess.run(connect, capture_output=True, text=True, check=True).stdout.strip(), base)
+    let_in()
+    request = {
+        "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+        "params": {"name": "suite__test-tool", "arguments": {}, "_meta": {
+            "io.modelcontextprotocol/protocolVersion": MODERN,
+            "io.modelcontextprotocol/clientInfo": {"name": "tester", "version": "1"},
+            "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"url": {}}},
+        }},
+    }
+    gone = False
+    for _ in range(6):
+        answer = post(f"{base}/mcp", request, key)
+        if "error" in answer and not gone:
+            # What the gateway was given is over, too: its operator consents anew, once.
+            gone = True
+            let_in()
+            time.sleep(0.5)
+            continue
+        result = answer.get("result", {})
+        if result.get("resultType") != "input_required":
+            print(json.dumps(answer))
+            return 0 if "content" in result else 1
+        consent(result["inputRequests"]["consent"]["params"]["url"], base)
+        request["params"] |= {"requestState": result["requestState"], "inputResponses": {"consent": {"action": "accept"}}}
+    return 1
+
+
+def consent(link, base):
+    page = visit(link, f"{base}/oauth/connected", arrive=True)
+    if "is connected" not in page:
+        raise SystemExit(page)
+
+
+def post(url, message, key):
+    headers = {
+        "content-type": "application/json", "accept": "application/json, text/event-stream", "authorization": f"Bearer {key}",
+        "mcp-protocol-version": MODERN, "mcp-method": message["method"], "mcp-name": message["params"]["name"],
+    }
+    text = urllib.request.urlopen(urllib.request.Request(url, json.dumps(message).encode(), headers), timeout=60).read().decode()
+    lines = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
+    return json.loads(lines[-1] if lines else text)
+
+
+def resource_metadata(url):
+    place = urllib.parse.urlsplit(url)
+    where = f"{place.scheme}://{place.netloc}/.well-known/oauth-protected-resource{place.path}"
+    return json.loads(urllib.request.urlopen(where, timeout=10).read())
+
+
 def client(processes, gateway, url):
     """Runs the suite's client before a gateway that stands before the suite's server."""
+    if os.environ.get("MCP_CONFORMANCE_SCENARIO", "").startswith("auth/"):
+        return protected_client(processes, gateway, url)
     base = start_gateway(processes, gateway, {"suite": url})
     time.sleep(0.5)
     return subprocess.run(["node", str(PEERS / "node/suite-client2.mjs"), f"{base}/mcp/suite"], env=os.environ).returncode

@@ -20,13 +20,14 @@ class Jar(http.cookiejar.DefaultCookiePolicy):
         return True
 
 
-def visit(url, until):
+def visit(url, until, arrive=False):
+    """Returns where the browser is sent in the end; with `arrive`, what it is shown there."""
     cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar(Jar()))
     browser = urllib.request.build_opener(Stop, cookies)
     request = urllib.request.Request(url)
     for _ in range(20):
         if request.full_url.startswith(until):
-            return request.full_url
+            return browser.open(request, timeout=20).read().decode() if arrive else request.full_url
         try:
             page = browser.open(request, timeout=20).read().decode()
         except urllib.error.HTTPError as answer:
@@ -35,7 +36,7 @@ def visit(url, until):
                 raise SystemExit(f"{request.full_url}: {answer.code} {answer.read()[:500]}") from None
             request = urllib.request.Request(urllib.parse.urljoin(request.full_url, location))
             continue
-        form = re.search(r'action="(/oauth/consent)">.*name="request" value="([^"]+)"', page)
+        form = re.search(r'action="(/oauth/con(?:sent|nect))">.*name="request" value="([^"]+)"', page)
         if not form:
             raise SystemExit(f"{request.full_url}: no redirect: {page[:500]}")
         fields = urllib.parse.urlencode({"request": form[2], "decision": "allow"}).encode()
