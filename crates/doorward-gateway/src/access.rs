@@ -198,6 +198,8 @@ impl Gateway {
         match server.as_ref().map(|server| &server.settings) {
             Some(settings) if settings.personal.is_some() => "personal",
             Some(settings) if settings.delegated.is_some() => "delegated",
+            Some(settings) if settings.exchange.is_some() => "exchange",
+            Some(settings) if settings.assertion.is_some() => "assertion",
             Some(settings) => match &settings.credential {
                 Some(CredentialSettings::Client(_)) => "client",
                 None if settings.headers.is_empty() => "none",

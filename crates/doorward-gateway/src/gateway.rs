@@ -21,6 +21,7 @@ pub use self::discover::about_doorward;
 
 use crate::access::{Policies, ViewKey};
 use crate::authorization::Authorization;
+use crate::behalf::Behalf;
 use crate::catalog::Snapshots;
 use crate::delegated::Delegations;
 use crate::facade::sessions::Sessions;
@@ -31,6 +32,7 @@ use crate::metrics::Metrics;
 use crate::portals::Selections;
 use crate::seal::Sealer;
 use crate::settings::{Explain, Settings};
+use crate::signing::Signing;
 use crate::upstream::parking::ParkingLot;
 use crate::upstream::process::ProcessCount;
 use crate::upstream::{Server, Shared, State, http};
@@ -56,6 +58,8 @@ pub struct Gateway {
     seen_servers: Mutex<HashMap<ViewKey, (bool, u64)>>,
     pub identity: Identity,
     pub authorization: Authorization,
+    pub signing: Signing,
+    pub behalf: Behalf,
     pub kept: Kept,
     policies: ArcSwap<Policies>,
     /// Cancelled when the gateway begins to shut down.
@@ -101,6 +105,8 @@ impl Gateway {
             seen_servers: Mutex::default(),
             identity: Identity::default(),
             authorization: Authorization::default(),
+            signing: Signing::new(settings.store_key.as_ref()),
+            behalf: Behalf::default(),
             kept: Kept::new(store),
             policies: ArcSwap::from_pointee(Policies::new(None, String::new(), &settings)),
             settings: ArcSwap::from_pointee(Settings {
@@ -255,12 +261,17 @@ impl Gateway {
                 _ = seldom.tick() => {
                     if let Some(store) = self.kept.store() {
                         self.authorization.maintain(store).await;
+                        if let Err(error) = self.signing.take_keys(store).await {
+                            tracing::warn!(%error, "signing keys were not looked after");
+                        }
+                        self.authorization.take_keys(&self.signing);
                     }
                     continue;
                 }
                 () = self.closing.cancelled() => return,
             }
             self.identity.sweep();
+            self.behalf.sweep();
             self.shared.parking.sweep().await;
             self.sessions.sweep();
             for server in self.servers() {

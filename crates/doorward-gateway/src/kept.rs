@@ -96,7 +96,7 @@ impl Gateway {
         };
         let revision = store.revision().await?;
         let seen = revision == self.kept.revision.load(Ordering::Acquire);
-        if !anew && seen && !self.authorization.lacks_keys() {
+        if !anew && seen && !self.signing.lacks_keys() {
             return Ok(());
         }
         let people = store.principals().await?;
@@ -110,7 +110,8 @@ impl Gateway {
         self.take_policies(policies);
         *self.kept.keys.lock() = keys;
         self.take_identity();
-        self.authorization.take_keys(store).await?;
+        self.signing.take_keys(store).await?;
+        self.authorization.take_keys(&self.signing);
         self.identity.revoke(self.authorization.revoked(store).await?);
         self.kept.revision.store(revision, Ordering::Release);
         Ok(())
@@ -156,7 +157,9 @@ impl Gateway {
 
     fn take_identity(&self) {
         let (settings, closed) = (self.settings(), self.policies().set.is_some());
+        self.signing.take(&settings);
         self.authorization.take(&settings, self.identity.resources.origin());
+        self.authorization.take_keys(&self.signing);
         let own = self.authorization.issuer();
         let (people, keys) = (self.kept.people.lock(), self.kept.keys.lock());
         if self.identity.take(&settings, own, &people, &keys, closed) {

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod admin;
 pub mod authorization;
+pub mod behalf;
 pub mod call;
 pub mod catalog;
 pub mod delegated;
@@ -26,6 +27,7 @@ pub mod portals;
 pub mod sample;
 pub mod seal;
 pub mod settings;
+pub mod signing;
 pub mod switchboard;
 pub mod upstream;
 

@@ -13,7 +13,6 @@ pub(crate) mod page;
 mod provider;
 mod redirect;
 mod register;
-mod signing;
 mod token;
 
 use std::collections::{BTreeSet, HashSet};
@@ -21,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use doorward_store::{Error, MasterKey, SigningKey, Store, now};
+use doorward_store::{Error, MasterKey, Store, now};
 use http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -32,17 +31,17 @@ pub use redirect::{check_redirect_uri, is_dangerous_scheme};
 use self::answer::{OAuthError, json_answer};
 use self::clients::Clients;
 use self::form::Form;
-use self::provider::Provider;
+use self::provider::{Provider, Secrets};
 use self::register::Registrations;
-use self::signing::Signers;
 use crate::facade::{Body, not_allowed, read_body};
 use crate::gateway::Gateway;
-use crate::identity::Peer;
 use crate::identity::issuer::Issuer;
+use crate::identity::{Peer, Shown};
 use crate::seal::Sealer;
 use crate::settings::{
     Algorithm, AuthorizationServerSettings, Claims, IssuerSettings, Period, Secret, Settings,
 };
+use crate::signing::Signing;
 
 /// Where all of it is.
 const ROOM: &str = "/oauth/";
@@ -72,7 +71,6 @@ pub struct Server {
     clients: Clients,
     master: MasterKey,
     sealer: Sealer,
-    signers: ArcSwapOption<Signers>,
     /// What checks the tokens that are signed here.
     identity: Arc<Issuer>,
     registrations: Arc<Registrations>,
@@ -118,22 +116,11 @@ impl Authorization {
         self.server.load().as_ref().map(|server| server.identity.clone())
     }
 
-    /// Takes the signing keys of the store, and makes a new one when it is time.
-    pub async fn take_keys(&self, store: &Store) -> Result<(), Error> {
-        let Some(server) = self.server.load_full() else { return Ok(()) };
-        let mut kept = store.signing_keys().await?;
-        match signing::rotate(store, &server.master, &kept).await {
-            Ok(true) => kept = store.signing_keys().await?,
-            Ok(false) => {}
-            Err(error) => tracing::error!(%error, "no new signing key can be kept"),
+    /// Takes note of the keys that tokens are signed with.
+    pub fn take_keys(&self, signing: &Signing) {
+        if let (Some(server), Some(keys)) = (&*self.server.load(), signing.keys()) {
+            server.identity.set_keys(keys.set.clone());
         }
-        server.take_keys(&kept);
-        Ok(())
-    }
-
-    /// Whether it waits for keys to sign with.
-    pub fn lacks_keys(&self) -> bool {
-        self.server.load().as_ref().is_some_and(|server| server.signers.load().is_none())
     }
 
     /// Grants that were revoked while tokens that were issued for them may still be about.
@@ -144,18 +131,23 @@ impl Authorization {
         Ok(store.revoked_grants(now() - 2 * LONGEST_TOKEN).await?.into_iter().collect())
     }
 
+    /// The provider's word for who has signed in, of a grant that is good.
+    pub async fn signed_in(&self, store: &Store, grant: &str) -> Option<Shown> {
+        let server = self.server.load_full()?;
+        let grant = store.grant(grant).await.ok()?.filter(|grant| grant.is_good_at(now()))?;
+        let kept = grant.secret(&server.master).ok()??;
+        let kept: Secrets = serde_json::from_str(&kept).ok()?;
+        kept.id_token.map(Shown::signed_in)
+    }
+
     /// Looks after what has a time.
     pub async fn maintain(&self, store: &Store) {
         self.registrations.sweep();
         if self.server.load().is_none() {
             return;
         }
-        let done = async {
-            store.prune_grants().await?;
-            self.take_keys(store).await
-        };
-        if let Err(error) = done.await {
-            tracing::warn!(%error, "grants and signing keys were not looked after");
+        if let Err(error) = store.prune_grants().await {
+            tracing::warn!(%error, "grants were not looked after");
         }
     }
 }
@@ -186,25 +178,11 @@ impl Server {
             clients: Clients::new(settings),
             master: MasterKey::new(key.expose()).ok()?,
             sealer: Sealer::new(Some(key)).ok()?,
-            signers: ArcSwapOption::empty(),
             identity: Arc::new(Issuer::own(&settings.name, &own)),
             issuer: origin.to_owned(),
             settings: settings.clone(),
             registrations,
         })
-    }
-
-    fn take_keys(&self, kept: &[SigningKey]) {
-        match Signers::open(kept, &self.master) {
-            Ok(signers) => {
-                let same = |old: &Arc<Signers>| old.published == signers.published;
-                if !self.signers.load().as_ref().is_some_and(same) {
-                    self.identity.set_keys(signers.set.clone());
-                    self.signers.store(Some(Arc::new(signers)));
-                }
-            }
-            Err(why) => tracing::error!("a signing key cannot be used: {why}"),
-        }
     }
 
     /// The URL of one of its endpoints.
@@ -248,6 +226,15 @@ impl Server {
     }
 }
 
+/// The keys that the gateway signs with, for everybody who checks (RFC 7517); `None` where it signs nothing.
+fn published_keys(gateway: &Gateway) -> Option<Response<Body>> {
+    Some(match gateway.signing.keys() {
+        Some(keys) => public(&keys.published),
+        None if gateway.signing.lacks_keys() => OAuthError::unavailable().response(),
+        None => return None,
+    })
+}
+
 /// Answers a request to the authorization server; `None` if it is not for it.
 pub async fn answer(
     gateway: &Gateway,
@@ -257,6 +244,9 @@ pub async fn answer(
     let path = request.as_ref()?.uri().path();
     if !path.starts_with(ROOM) && !METADATA.contains(&path) {
         return None;
+    }
+    if path == "/oauth/jwks" && request.as_ref()?.method() == Method::GET {
+        return published_keys(gateway);
     }
     let (server, store) = (gateway.authorization.server.load_full()?, gateway.kept.store()?);
     let at = At { gateway, server: &server, store };
@@ -286,10 +276,6 @@ impl At<'_> {
             "" if METADATA.contains(&path) => {
                 public(&self.server.metadata(&self.gateway.asked_scopes(None)))
             }
-            "jwks" => match &*self.server.signers.load() {
-                Some(signers) => public(&signers.published),
-                None => OAuthError::unavailable().response(),
-            },
             "authorize" => self.authorize(&head.headers, &query()).await,
             "callback" => self.callback(&head.headers, &query()).await,
             _ => {

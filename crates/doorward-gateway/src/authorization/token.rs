@@ -226,7 +226,7 @@ impl At<'_> {
         ] {
             claims.insert(name.into(), value);
         }
-        let signed = self.server.signers.load().as_ref().and_then(|signers| signers.sign(&claims));
+        let signed = self.gateway.signing.keys().and_then(|keys| keys.sign("at+jwt", &claims));
         let access_token = signed.ok_or_else(|| {
             tracing::error!("there is no key to sign tokens with");
             OAuthError::unavailable()
@@ -305,7 +305,7 @@ impl At<'_> {
         token: &str,
     ) -> Result<Option<(OAuthGrant, Option<Map<String, Value>>)>, OAuthError> {
         if let Ok(jwt) = Jwt::read(token) {
-            let keys = self.server.signers.load_full().ok_or_else(OAuthError::unavailable)?;
+            let keys = self.gateway.signing.keys().ok_or_else(OAuthError::unavailable)?;
             let expires = seconds(jwt.claims.get("exp")).unwrap_or(0);
             let id = jwt.text("grant").unwrap_or_default();
             if !jwt.is_signed_by(&keys.set) || expires <= now() {

@@ -9,6 +9,7 @@ mod keys;
 mod lease;
 mod metadata;
 mod principal;
+mod shown;
 pub(crate) mod token;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -28,6 +29,7 @@ pub use challenge::{Hints, Refused, Unavailable};
 pub use lease::Lease;
 pub use metadata::{Resources, WELL_KNOWN};
 pub use principal::{Grant, LOCAL, Principal};
+pub use shown::Shown;
 
 use self::directory::{People, Said};
 use self::issuer::Issuer;
@@ -48,6 +50,25 @@ pub struct Caller {
     pub principal: Arc<Principal>,
     pub lease: Arc<Lease>,
     pub address: Option<IpAddr>,
+    /// What they have shown, where it may have to be exchanged for something else.
+    pub shown: Option<Arc<Shown>>,
+    /// The grant of the gateway's own authorization server that it came of.
+    pub grant: Option<Arc<str>>,
+}
+
+/// What is found out about a caller.
+#[derive(Debug, Clone)]
+struct Known {
+    principal: Arc<Principal>,
+    lease: Arc<Lease>,
+    shown: Option<Arc<Shown>>,
+    grant: Option<Arc<str>>,
+}
+
+impl Known {
+    fn new(principal: Arc<Principal>, lease: Arc<Lease>) -> Self {
+        Self { principal, lease, shown: None, grant: None }
+    }
 }
 
 /// What there is of a connection, beside what is sent over it.
@@ -76,15 +97,15 @@ pub struct Identity {
     closed: AtomicBool,
     /// The operator has said that everybody may come in, from wherever.
     careless: AtomicBool,
+    /// What callers show may have to be exchanged for something else.
+    keeps: AtomicBool,
     pub resources: Resources,
 }
 
 #[derive(Debug)]
 struct Remembered {
-    caller: (Arc<Principal>, Arc<Lease>),
+    caller: Known,
     issuer: Arc<Issuer>,
-    /// The gateway's own, that it was issued for.
-    grant: Option<String>,
     keys: Option<Arc<issuer::KeySet>>,
     generation: u64,
     expires: i64,
@@ -112,6 +133,8 @@ impl Identity {
             kept_as_it_is(name, settings).unwrap_or_else(|| Issuer::new(name, settings))
         });
         let issuers: Vec<_> = own.into_iter().chain(others).collect();
+        let exchanges = settings.servers.values().any(|server| server.exchange.is_some());
+        self.keeps.store(exchanges, Ordering::Release);
         let gone = old.iter().any(|old| !issuers.iter().any(|new| Arc::ptr_eq(old, new)));
         self.issuers.store(Arc::new(issuers));
         let people = Arc::new(People::new(&settings.directory, kept));
@@ -139,7 +162,7 @@ impl Identity {
     fn forget(&self, all: bool) {
         let (people, revoked) = (self.people.load(), self.revoked.load());
         self.tokens.lock().retain(|_, token| {
-            let principal = &token.caller.0;
+            let principal = &token.caller.principal;
             let disabled = people.find(
                 principal.who.kind,
                 &principal.who.id,
@@ -152,10 +175,10 @@ impl Identity {
             let agent = principal.agent.as_deref();
             let out = all
                 || disabled.is_none()
-                || token.grant.as_ref().is_some_and(|grant| revoked.contains(grant))
+                || token.caller.grant.as_ref().is_some_and(|grant| revoked.contains(&**grant))
                 || agent.is_some_and(|agent| people.is_agent_disabled(agent));
             if out {
-                token.caller.1.end();
+                token.caller.lease.end();
             }
             !out
         });
@@ -190,7 +213,9 @@ impl Identity {
     ) -> Result<Caller, Refused> {
         let found = self.find(peer, headers, uri).await;
         match found {
-            Ok((principal, lease)) => Ok(Caller { principal, lease, address: Some(peer.address) }),
+            Ok(Known { principal, lease, shown, grant }) => {
+                Ok(Caller { principal, lease, address: Some(peer.address), shown, grant })
+            }
             Err(refused) => {
                 if let Refused::Token(why) | Refused::Malformed(why) = &refused {
                     tracing::info!(address = %peer.address, path = uri.path(), why, "refused a caller");
@@ -200,23 +225,18 @@ impl Identity {
         }
     }
 
-    async fn find(
-        &self,
-        peer: &Peer,
-        headers: &HeaderMap,
-        uri: &Uri,
-    ) -> Result<(Arc<Principal>, Arc<Lease>), Refused> {
+    async fn find(&self, peer: &Peer, headers: &HeaderMap, uri: &Uri) -> Result<Known, Refused> {
         let shown = bearer(headers)?;
         let in_query = uri.query().is_some_and(|query| {
             url::form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token")
         });
         let Some(token) = shown else {
             if let Some(names) = &peer.certificate {
-                return self.by_certificate(names);
+                return self.by_certificate(names).map(|(who, lease)| Known::new(who, lease));
             }
             let near = peer.local.ip().is_loopback() || self.careless.load(Ordering::Acquire);
             if self.is_open() && near {
-                return Ok((Principal::local(), Lease::forever()));
+                return Ok(Known::new(Principal::local(), Lease::forever()));
             }
             return Err(Refused::Missing);
         };
@@ -225,7 +245,8 @@ impl Identity {
         }
         if token.starts_with("dwk_") {
             let found = Presented::read(token).and_then(|presented| self.keys.find(&presented));
-            return found.ok_or(Refused::Token("no such key, or not any more"));
+            let found = found.ok_or(Refused::Token("no such key, or not any more"));
+            return found.map(|(who, lease)| Known::new(who, lease));
         }
         let issuers = self.issuers.load_full();
         if issuers.is_empty() {
@@ -239,7 +260,7 @@ impl Identity {
         token: &str,
         issuers: &[Arc<Issuer>],
         path: &str,
-    ) -> Result<(Arc<Principal>, Arc<Lease>), Refused> {
+    ) -> Result<Known, Refused> {
         let accepted = self.resources.accepted(path);
         let accepted: Vec<&str> = accepted.iter().map(String::as_str).collect();
         let resource = Resource { accepted: &accepted };
@@ -254,32 +275,34 @@ impl Identity {
         }
         let checked = token::check(token, issuers, &resource).await?;
         let grant = claim(&checked.claims, "grant").and_then(Value::as_str).map(str::to_owned);
-        let grant = grant.filter(|_| checked.issuer.is_own());
+        let grant = grant.filter(|_| checked.issuer.is_own()).map(Arc::<str>::from);
         let principal = self.principal(&checked)?;
         let mut tokens = self.tokens.lock();
         // What was opened before goes on with the same lease, so that it ends with it.
-        let before = tokens.get(&hash).map(|known| known.caller.1.clone());
+        let before = tokens.get(&hash).map(|known| known.caller.lease.clone());
         let lease = before.filter(|lease| !lease.is_over()).unwrap_or_else(|| {
             let lease = Lease::until(Some(checked.expires));
             self.leases.watch(&lease);
             lease
         });
-        let caller = (principal, lease);
+        // Nobody else's business where nothing is exchanged.
+        let keeps = self.keeps.load(Ordering::Acquire) && grant.is_none();
+        let shown = keeps.then(|| Arc::new(Shown::token(token)));
+        let caller = Known { principal, lease, shown, grant };
         // Under the lock, so that a revocation comes before it or finds it.
-        if grant.as_ref().is_some_and(|grant| self.revoked.load().contains(grant)) {
-            caller.1.end();
+        if caller.grant.as_ref().is_some_and(|grant| self.revoked.load().contains(&**grant)) {
+            caller.lease.end();
             return Err(Refused::Token("its grant is revoked"));
         }
         if tokens.len() >= MOST_TOKENS {
             // Those with open streams are kept, so that they can be ended.
-            tokens.retain(|_, token| Arc::strong_count(&token.caller.1) > 1);
+            tokens.retain(|_, token| Arc::strong_count(&token.caller.lease) > 1);
         }
         tokens.insert(
             hash,
             Remembered {
                 caller: caller.clone(),
                 issuer: checked.issuer,
-                grant,
                 keys: checked.keys,
                 generation,
                 expires: checked.expires,
@@ -369,7 +392,9 @@ impl Remembered {
             None => true,
             Some(keys) => self.issuer.known_keys().is_some_and(|known| Arc::ptr_eq(&known, keys)),
         };
-        keys && self.generation == generation && self.expires > now() && !self.caller.1.is_over()
+        keys && self.generation == generation
+            && self.expires > now()
+            && !self.caller.lease.is_over()
     }
 }
 

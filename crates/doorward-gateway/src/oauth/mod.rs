@@ -3,10 +3,12 @@
 
 mod challenge;
 mod client;
+mod endpoint;
 mod metadata;
 mod pkce;
 
 pub use challenge::parse_challenge;
 pub use client::{Client, Fetched, Shows, TokenError};
+pub use endpoint::TokenEndpoint;
 pub use metadata::Metadata;
 pub use pkce::{Pkce, challenge_of};

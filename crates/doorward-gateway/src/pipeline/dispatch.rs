@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use doorward_mcp::RpcError;
 
-use crate::call::{Call, Events, Reply};
+use crate::call::{Call, CallError, Challenge, Events, Reply};
 use crate::delegated;
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
@@ -26,9 +26,19 @@ impl Stage for Dispatch {
             if server.settings.delegated.is_some() {
                 return delegated::ask(gateway, call, &server, events).await;
             }
-            let mut asked = call.asked(&server);
-            asked.own = gateway.given_for(&server, &call.caller.principal)?;
-            Ok(Some(Reply::Result(server.ask(&asked, events).await?)))
+            for first in [true, false] {
+                let mut asked = call.asked(&server);
+                asked.own = gateway.behalf(call, &server).await?;
+                match server.ask(&asked, events).await {
+                    // Nothing was done: it is asked once more, if something else can be shown.
+                    Err(CallError::Gateway(failure))
+                        if first
+                            && failure.challenge == Some(Challenge::Token)
+                            && gateway.behalf_refused(call, &server).await => {}
+                    outcome => return Ok(Some(Reply::Result(outcome?))),
+                }
+            }
+            Ok(None)
         }))
     }
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{Secret, is_trustworthy};
+use super::{Period, Secret, is_trustworthy};
 
 /// The gateway's credential for a server; one of these.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -91,6 +91,118 @@ pub struct Delegation {
     /// The key's id, as the authorization server knows it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
+}
+
+/// An authorization server, and the gateway as its client.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TokenClient {
+    /// The authorization server, by whose metadata the endpoint is found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    /// Where tokens are fetched, where the issuer publishes no metadata.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_endpoint: Option<Url>,
+    pub client_id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<Secret>,
+    /// A private key in PEM form, in the place of a secret (`private_key_jwt`, RFC 7523).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub private_key: Option<Secret>,
+    /// The key's id, as the authorization server knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_id: Option<String>,
+}
+
+/// A caller's token is exchanged for one that is for the server (RFC 8693), at an authorization server that
+/// the operator names: the identity provider, as a rule. Callers without a token, such as those with
+/// keys, are refused.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exchange {
+    pub at: TokenClient,
+    /// What the provider calls the server; nothing when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// What the tokens are for (RFC 8707); the server's URL when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub scopes: BTreeSet<String>,
+    /// The server has an authorization server of its own, which takes the provider's word for who the user
+    /// is (an identity assertion, ID-JAG): what is exchanged there for a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grant: Option<TokenClient>,
+}
+
+/// The server is told who calls, in a token that the gateway signs and publishes its keys for. Needs a store
+/// and a `store_key`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Assertion {
+    /// The header that carries it.
+    pub header: String,
+    /// What stands before it in the header; `null` for nothing.
+    pub scheme: Option<String>,
+    /// Whom it is for; the server's URL when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// How long one is good; ten minutes at most.
+    pub lifetime: Period,
+}
+
+impl Default for Assertion {
+    fn default() -> Self {
+        Self {
+            header: "authorization".into(),
+            scheme: Some("Bearer".into()),
+            audience: None,
+            lifetime: Period(std::time::Duration::from_secs(60)),
+        }
+    }
+}
+
+/// The certificate that the gateway shows a server, and whom it trusts there; in PEM form, written as
+/// `${file:PATH}`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ServerTls {
+    /// The certificate, and those that lead from it to one that the server trusts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cert: Option<Secret>,
+    /// Its private key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<Secret>,
+    /// Who vouches for the server; those whom the system trusts when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<Secret>,
+}
+
+impl TokenClient {
+    fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if self.issuer.is_none() && self.token_endpoint.is_none() {
+            problems.push("name the 'issuer', or the 'token_endpoint'".into());
+        }
+        let issuer = self.issuer.as_ref().map(|issuer| Url::parse(issuer));
+        let issuer_wrong = issuer.is_some_and(|url| !url.is_ok_and(|url| is_trustworthy(&url)));
+        if issuer_wrong || self.token_endpoint.as_ref().is_some_and(|url| !is_trustworthy(url)) {
+            problems.push("expected an https:// URL (http:// on loopback only)".into());
+        }
+        problems.extend(client_problem(self.client_secret.as_ref(), self.private_key.as_ref()));
+        problems
+    }
+}
+
+impl Exchange {
+    pub(super) fn problems(&self) -> Vec<String> {
+        let mut problems = self.at.problems();
+        problems.extend(self.grant.iter().flat_map(TokenClient::problems));
+        if self.grant.as_ref().is_some_and(|grant| grant.issuer.is_none()) {
+            problems.push("'grant' needs the 'issuer', whom the assertion is for".into());
+        }
+        problems
+    }
 }
 
 impl Delegation {

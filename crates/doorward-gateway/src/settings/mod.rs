@@ -24,7 +24,8 @@ pub use authorization::{
     AuthorizationServerSettings, ClientSettings, LoginProvider, ProviderClaims,
 };
 pub use credential::{
-    Basic, ClientCredentials, CredentialSettings, Delegation, Personal, signing_key,
+    Assertion, Basic, ClientCredentials, CredentialSettings, Delegation, Exchange, Personal,
+    ServerTls, TokenClient, signing_key,
 };
 pub use identity::{
     Algorithm, Claims, Directory, Group, IdentitySettings, Introspection, IssuerSettings, Member,
@@ -200,13 +201,18 @@ impl Settings {
                 wrong(&at, "needs the 'public_url', which is its name".into());
             }
         }
-        for (name, _) in self.servers.iter().filter(|(_, server)| server.delegated.is_some()) {
-            let at = ["servers", name, "delegated"];
+        for (name, server) in &self.servers {
+            let key = match server {
+                server if server.delegated.is_some() => "delegated",
+                server if server.assertion.is_some() => "assertion",
+                _ => continue,
+            };
+            let at = ["servers", name, key];
             if self.store.as_ref().is_some_and(|store| store.expose() == "none") {
-                wrong(&at, "needs a 'store', where grants are kept".into());
+                wrong(&at, "needs a 'store'".into());
             }
             if self.store_key.is_none() {
-                wrong(&at, "needs a 'store_key', which seals grants".into());
+                wrong(&at, "needs a 'store_key', which seals what is kept for it".into());
             }
         }
         for (path, problem) in self.identity.problems() {

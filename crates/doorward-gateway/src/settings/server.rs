@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{CredentialSettings, Delegation, Period, Personal, Secret};
+use super::{
+    Assertion, CredentialSettings, Delegation, Exchange, Period, Personal, Secret, ServerTls,
+};
 use crate::pattern::Pattern;
 
 /// One server: an URL or a command, never both.
@@ -29,6 +31,15 @@ pub struct ServerSettings {
     /// Users let the gateway act for them there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delegated: Option<Box<Delegation>>,
+    /// Callers' tokens are exchanged for such that are for the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Box<Exchange>>,
+    /// The server is told who calls, in a token that the gateway signs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assertion: Option<Assertion>,
+    /// The certificate that the gateway shows the server, and whom it trusts there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<ServerTls>,
     /// The program to start, speaking over its standard input and output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
@@ -169,12 +180,46 @@ impl ServerSettings {
                 problems.push(("credential", "'headers' has an Authorization already".into()));
             }
         }
+        let behalf = [
+            ("personal", self.personal.is_some()),
+            ("delegated", self.delegated.is_some()),
+            ("exchange", self.exchange.is_some()),
+            ("assertion", self.assertion.is_some()),
+        ];
+        let mut behalf = behalf.into_iter().filter(|(_, set)| *set);
+        if let (Some((first, _)), Some((second, _))) = (behalf.next(), behalf.next()) {
+            problems.push((second, format!("not together with '{first}'")));
+        }
+        if let Some(exchange) = &self.exchange {
+            if self.url.is_none() {
+                problems.push(("exchange", "only servers with 'url' take tokens".into()));
+            }
+            problems.extend(exchange.problems().into_iter().map(|why| ("exchange", why)));
+        }
+        if let Some(assertion) = &self.assertion {
+            let header = &assertion.header;
+            if http::HeaderName::try_from(header).is_err() || is_owned_header(header) {
+                problems.push(("assertion", format!("'{header}' is no header to use")));
+            }
+            if self.url.is_none() {
+                problems.push(("assertion", "only servers with 'url' take headers".into()));
+            }
+            let most = std::time::Duration::from_secs(600);
+            if assertion.lifetime.0 > most || assertion.lifetime.0.is_zero() {
+                problems.push(("assertion", "'lifetime' must be ten minutes at most".into()));
+            }
+        }
+        if let Some(tls) = &self.tls {
+            if self.url.as_ref().is_none_or(|url| url.scheme() != "https") {
+                problems.push(("tls", "only servers with an https:// URL have TLS".into()));
+            }
+            if let Err(why) = crate::upstream::http::tls_config(tls) {
+                problems.push(("tls", why));
+            }
+        }
         if let Some(delegated) = &self.delegated {
             if self.url.is_none() {
                 problems.push(("delegated", "only servers with 'url' take tokens".into()));
-            }
-            if self.personal.is_some() {
-                problems.push(("delegated", "not together with 'personal'".into()));
             }
             problems.extend(delegated.problems().into_iter().map(|why| ("delegated", why)));
         }

@@ -17,10 +17,16 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::connections;
 use super::http::cause_chain;
 use crate::call::Failure;
+use crate::settings::{Secret, ServerTls};
+
+/// Tells the connections of one from those of another.
+static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 
@@ -30,15 +36,21 @@ type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
 pub struct Clients {
     id: usize,
     plain: HttpConnector,
+    tls: Option<rustls::ClientConfig>,
 }
 
 impl Clients {
     pub fn new(connect_timeout: Duration) -> Arc<Self> {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
         let mut plain = HttpConnector::new();
         plain.set_nodelay(true);
         plain.set_connect_timeout(Some(connect_timeout));
-        Arc::new(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), plain })
+        Arc::new(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), plain, tls: None })
+    }
+
+    /// Connections of their own, with another idea of whom to trust and of who one is.
+    pub fn with_tls(&self, tls: rustls::ClientConfig) -> Arc<Self> {
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Arc::new(Self { id, plain: self.plain.clone(), tls: Some(tls) })
     }
 
     /// Sends a request, and brings the head of its answer.
@@ -89,7 +101,7 @@ impl Clients {
         let mut connector = self.plain.clone();
         connector.enforce_http(false);
         let tls = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_tls_config(trusted().clone())
+            .with_tls_config(self.tls.as_ref().unwrap_or_else(|| trusted()).clone())
             .https_only()
             .enable_all_versions()
             .wrap_connector(connector);
@@ -145,8 +157,48 @@ pub fn trusted() -> &'static rustls::ClientConfig {
     &TRUST
 }
 
+/// TLS towards one server, as the operator has it. The error says what is wrong with it.
+pub fn tls_config(settings: &ServerTls) -> Result<rustls::ClientConfig, String> {
+    let roots = match &settings.ca {
+        None => None,
+        Some(ca) => {
+            let mut roots = rustls::RootCertStore::empty();
+            for one in certificates("ca", ca)? {
+                roots.add(one).map_err(|error| format!("'ca': {error}"))?;
+            }
+            Some(roots)
+        }
+    };
+    let builder = rustls::ClientConfig::builder();
+    let builder = match roots {
+        Some(roots) => builder.with_root_certificates(roots),
+        None => builder.with_root_certificates(system_roots()),
+    };
+    match (&settings.cert, &settings.key) {
+        (None, None) => Ok(builder.with_no_client_auth()),
+        (Some(cert), Some(key)) => {
+            let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
+                .map_err(|_| "'key' is no private key in PEM form".to_owned())?;
+            builder
+                .with_client_auth_cert(certificates("cert", cert)?, key)
+                .map_err(|error| format!("'cert' and 'key': {error}"))
+        }
+        _ => Err("'cert' and 'key' come together".into()),
+    }
+}
+
+fn certificates(of: &str, pem: &Secret) -> Result<Vec<CertificateDer<'static>>, String> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.expose().as_bytes()).collect();
+    let all = all.ok().filter(|all: &Vec<_>| !all.is_empty());
+    all.ok_or_else(|| format!("'{of}' is no certificate in PEM form"))
+}
+
 /// Trusts whom the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` say otherwise.
 fn trust() -> rustls::ClientConfig {
+    rustls::ClientConfig::builder().with_root_certificates(system_roots()).with_no_client_auth()
+}
+
+fn system_roots() -> rustls::RootCertStore {
     let mut roots = rustls::RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
@@ -156,5 +208,5 @@ fn trust() -> rustls::ClientConfig {
     if trusted == 0 {
         tracing::warn!("the system trusts no certificate: no https:// server can be reached");
     }
-    rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth()
+    roots
 }

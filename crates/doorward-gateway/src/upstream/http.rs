@@ -18,7 +18,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 
 use super::Shared;
-pub use super::clients::{Clients, Incoming, trusted};
+pub use super::clients::{Clients, Incoming, tls_config, trusted};
 use super::credential::Credential;
 use crate::call::{Challenge, Failure};
 use crate::gather::Gathered;
@@ -110,7 +110,11 @@ impl Endpoint {
             && !settings.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"));
         // What was given to the gateway itself.
         let given = given.then(|| Credential::delegated(name, settings, &shared.delegations));
-        Self::build(shared.http.clone(), settings, &shared.limits, given)
+        let clients = match &settings.tls {
+            None => shared.http.clone(),
+            Some(tls) => shared.http.with_tls(tls_config(tls).ok()?),
+        };
+        Self::build(clients, settings, &shared.limits, given)
     }
 
     fn build(

@@ -1,8 +1,10 @@
-//! The keys that sign access tokens: ES256, made by the gateway, kept sealed, published, and followed by
-//! new ones.
+//! The keys with which the gateway signs tokens and assertions: ES256, made by the gateway, kept sealed,
+//! published, and followed by new ones.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use arc_swap::ArcSwapOption;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
@@ -13,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::identity::issuer::{KeySet, read_keys};
 use crate::seal;
+use crate::settings::{Secret, Settings};
 
 /// How long a key signs, and how long after that it is published: longer than any token lives.
 const SIGNS: i64 = 30 * 24 * 60 * 60;
@@ -20,12 +23,68 @@ const LINGERS: i64 = 24 * 60 * 60;
 /// A new key is published this long before it signs, so that everybody has seen it.
 const LEAD: i64 = 60;
 
+/// The gateway's signature, where the configuration needs one.
+#[derive(Debug, Default)]
+pub struct Signing {
+    master: Option<MasterKey>,
+    wanted: AtomicBool,
+    signers: ArcSwapOption<Signers>,
+}
+
 /// The keys as they are now.
 pub struct Signers {
     all: Vec<Signer>,
     /// What is published (RFC 7517).
     pub published: Value,
     pub set: Arc<KeySet>,
+}
+
+impl Signing {
+    pub fn new(key: Option<&Secret>) -> Self {
+        let master = key.and_then(|key| MasterKey::new(key.expose()).ok());
+        Self { master, ..Self::default() }
+    }
+
+    /// Takes the configuration's word on whether anything is signed.
+    pub fn take(&self, settings: &Settings) {
+        let wanted = settings.identity.authorization_server.is_some()
+            || settings.servers.values().any(|server| server.assertion.is_some());
+        self.wanted.store(wanted, Ordering::Release);
+    }
+
+    /// The keys, if there are any.
+    pub fn keys(&self) -> Option<Arc<Signers>> {
+        self.signers.load_full()
+    }
+
+    /// Whether it waits for keys.
+    pub fn lacks_keys(&self) -> bool {
+        self.wanted.load(Ordering::Acquire) && self.signers.load().is_none()
+    }
+
+    /// Takes the keys of the store, and makes a new one when it is time.
+    pub async fn take_keys(&self, store: &Store) -> Result<(), Error> {
+        let Some(master) = self.master.as_ref().filter(|_| self.wanted.load(Ordering::Acquire))
+        else {
+            return Ok(());
+        };
+        let mut kept = store.signing_keys().await?;
+        match rotate(store, master, &kept).await {
+            Ok(true) => kept = store.signing_keys().await?,
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "no new signing key can be kept"),
+        }
+        match Signers::open(&kept, master) {
+            Ok(signers) => {
+                let same = |old: &Arc<Signers>| old.published == signers.published;
+                if !self.signers.load().as_ref().is_some_and(same) {
+                    self.signers.store(Some(Arc::new(signers)));
+                }
+            }
+            Err(why) => tracing::error!("a signing key cannot be used: {why}"),
+        }
+        Ok(())
+    }
 }
 
 struct Signer {
@@ -42,7 +101,7 @@ impl std::fmt::Debug for Signers {
 
 impl Signers {
     /// Opens the keys of the store, the newest first. The error says which cannot be opened.
-    pub fn open(kept: &[SigningKey], master: &MasterKey) -> Result<Self, String> {
+    fn open(kept: &[SigningKey], master: &MasterKey) -> Result<Self, String> {
         let (mut all, mut published) = (Vec::new(), Vec::new());
         for one in kept {
             let text = one.open(master).map_err(|error| format!("{}: {error}", one.id))?;
@@ -68,13 +127,13 @@ impl Signers {
         Ok(Self { all, published, set: Arc::new(KeySet::new(keys)) })
     }
 
-    /// Signs claims as an access token (RFC 9068).
-    pub fn sign(&self, claims: &Map<String, Value>) -> Option<String> {
+    /// Signs claims as a token of a type, such as `at+jwt` (RFC 9068).
+    pub fn sign(&self, kind: &str, claims: &Map<String, Value>) -> Option<String> {
         let known = now() - LEAD;
         let signer =
             self.all.iter().find(|one| one.created <= known).or_else(|| self.all.last())?;
         let header = Header {
-            typ: Some("at+jwt".into()),
+            typ: Some(kind.into()),
             kid: Some(signer.id.clone()),
             ..Header::new(Algorithm::ES256)
         };
@@ -85,7 +144,7 @@ impl Signers {
 /// Makes a key where there is none, or the newest has signed for long enough, and takes away those whose
 /// last token is long over. `kept` are the store's keys, the newest first. Returns whether anything
 /// has changed.
-pub async fn rotate(store: &Store, master: &MasterKey, kept: &[SigningKey]) -> Result<bool, Error> {
+async fn rotate(store: &Store, master: &MasterKey, kept: &[SigningKey]) -> Result<bool, Error> {
     let now = now();
     let mut changed = false;
     if kept.first().is_none_or(|newest| newest.created <= now - SIGNS) {

@@ -1,0 +1,60 @@
+//! What a caller has shown, kept for the one thing that may be done with it: it is exchanged, by an
+//! authorization server that the operator names, for a token that is for another server (RFC 8693). There is
+//! no way from here into a request to a server (attack T8): the text can be had from this file alone.
+
+use crate::oauth::{Fetched, TokenEndpoint, TokenError};
+use crate::seal;
+use crate::settings::Secret;
+
+/// What a caller has shown.
+#[derive(Debug)]
+pub struct Shown(Kind);
+
+#[derive(Debug)]
+enum Kind {
+    /// An access token of an issuer's.
+    Token(Secret),
+    /// The provider's word for who has signed in at the gateway's own authorization server.
+    SignedIn(Secret),
+}
+
+const TYPES: &str = "urn:ietf:params:oauth:token-type:";
+
+impl Shown {
+    pub(super) fn token(text: &str) -> Self {
+        Self(Kind::Token(Secret(text.to_owned())))
+    }
+
+    /// An ID token of the provider's.
+    pub(crate) fn signed_in(id_token: String) -> Self {
+        Self(Kind::SignedIn(Secret(id_token)))
+    }
+
+    /// Tells it from others, and says nothing of it.
+    pub fn mark(&self) -> [u8; 32] {
+        let (Kind::Token(text) | Kind::SignedIn(text)) = &self.0;
+        seal::sha256(text.expose().as_bytes())
+    }
+
+    /// Has it exchanged for a token of the type that is wanted.
+    pub async fn exchange(
+        &self,
+        at: &TokenEndpoint,
+        wanted: &str,
+        more: &[(&str, &str)],
+    ) -> Result<Fetched, TokenError> {
+        let (text, kind) = match &self.0 {
+            Kind::Token(text) => (text, "access_token"),
+            Kind::SignedIn(text) => (text, "id_token"),
+        };
+        let (kind, wanted) = (format!("{TYPES}{kind}"), format!("{TYPES}{wanted}"));
+        let mut fields = vec![
+            ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange"),
+            ("subject_token", text.expose()),
+            ("subject_token_type", &kind),
+            ("requested_token_type", &wanted),
+        ];
+        fields.extend_from_slice(more);
+        at.fetch(&fields).await
+    }
+}
