@@ -75,6 +75,7 @@ impl Signing {
             Err(error) => tracing::error!(%error, "no new signing key can be kept"),
         }
         match Signers::open(&kept, master) {
+            Ok(signers) if signers.all.is_empty() => tracing::error!("there is no signing key"),
             Ok(signers) => {
                 let same = |old: &Arc<Signers>| old.published == signers.published;
                 if !self.signers.load().as_ref().is_some_and(same) {
@@ -154,7 +155,9 @@ async fn rotate(store: &Store, master: &MasterKey, kept: &[SigningKey]) -> Resul
         let made = made.map_err(|_| broken())?;
         let private = zeroize::Zeroizing::new(URL_SAFE_NO_PAD.encode(made.as_ref()));
         let id = seal::random_id()?;
-        changed |= store.put_signing_key(master, &id, &private, now - SIGNS).await?;
+        // If it was not kept, somebody else has made one at the same time.
+        store.put_signing_key(master, &id, &private, now - SIGNS).await?;
+        changed = true;
     }
     // A key is of use until the one after it has signed alone for a while.
     for pair in kept.windows(2) {

@@ -249,6 +249,62 @@ fn a_consent_is_for_the_browser_that_was_sent_and_from_the_issuer_that_was_asked
     assert_eq!(foreign.status, 403);
 }
 
+#[test]
+fn who_opens_a_link_must_be_whom_it_was_made_for() {
+    let behind = World::new();
+    let provider = Issuer::start();
+    let more = format!(
+        "servers: {{b: {{url: '{}', delegated: {{}}}}}}\n",
+        behind.gateway.url("/mcp/sample")
+    );
+    let config =
+        World::config(&provider, "", "").replace("servers: {sample: {sample: true}}\n", &more);
+    let front = World { provider, gateway: Gateway::start_unready(&config) };
+    // The gateway itself is let in by an operator, who is nobody's user.
+    let pair = Pair { behind, front: front.gateway };
+    let key = pair.front.key(&["--user", "root", "--admin"]);
+    let admin = format!("http://{}", pair.front.admin);
+    let link =
+        pair.front.told(&["credentials", "connect", "b", "--admin-url", &admin, "--key", &key]);
+    pair.connect(&link, "alice");
+    wait_for("the server is up", || {
+        let told = pair.front.told(&["servers", "--admin-url", &admin, "--key", &key, "--json"]);
+        told.contains("\"up\"")
+    });
+    let front = World { provider: front.provider, gateway: pair.front };
+    let (access, _) = front.tokens();
+    let alice = Modern::new(&front.gateway, "/mcp").bearing(&access);
+    let alice = alice.with(json!({ "elicitation": { "url": {} } }));
+    let (link, _) = asked(&alice.call("b__add", sum()));
+    let pair = Pair { behind: pair.behind, front: front.gateway };
+    let front_provider = front.provider;
+    let open = |user: &str| {
+        let mut browser = Browser::default();
+        let login = leave(&pair.front, &mut browser, &link);
+        assert!(login.starts_with(&format!("{}/authorize?", front_provider.url)), "{login}");
+        let claims = json!({
+            "iss": front_provider.url, "aud": "doorward", "sub": user, "iat": support::issuer::now(),
+            "exp": support::issuer::now() + 60, "nonce": query(&login)["nonce"],
+        });
+        let header = json!({ "alg": "RS256", "kid": "one", "typ": "JWT" });
+        let id_token = support::issuer::token(&header, &claims.to_string(), &front_provider.signer);
+        front_provider.knows(json!({ "sub": user }));
+        front_provider
+            .grants(json!({ "access_token": "x", "token_type": "Bearer", "id_token": id_token }));
+        let path = format!("/oauth/callback?code=x&state={}", query(&login)["state"]);
+        (browser.get(&pair.front, &path), browser)
+    };
+    // Somebody else, to whom the link was sent: nothing of theirs is connected.
+    let (refused, _) = open("mallory");
+    assert_eq!((refused.status, refused.header("location")), (403, None), "{}", refused.body);
+    assert!(pair.front.logged("somebody else opened a link"));
+    let (answer, mut browser) = open("alice");
+    let away = answer.header("location").unwrap().to_owned();
+    let back = pair.consent(&away, "alice");
+    assert!(browser.get(&pair.front, &back).body.contains("b is connected"));
+    assert_eq!(alice.call("b__add", sum()).text(), "23");
+}
+
 /// A server behind an authorization server that can be made to do wrong.
 struct Wrong {
     issuer: Issuer,

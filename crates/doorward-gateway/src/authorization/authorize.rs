@@ -16,6 +16,7 @@ use super::form::Form;
 use super::page::{self, Question};
 use super::redirect::is_loopback;
 use super::{At, Server};
+use crate::delegated;
 use crate::facade::Body;
 use crate::oauth::Pkce;
 use crate::seal;
@@ -45,11 +46,22 @@ pub struct Wanted {
     pub challenge: String,
 }
 
+/// What somebody signs in for.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Purpose {
+    /// A client is to act for them.
+    #[serde(rename = "c")]
+    Client(Wanted),
+    /// The gateway is to act for them at a server: it must be they who open the link.
+    #[serde(rename = "s")]
+    Connect(delegated::Wanted),
+}
+
 /// A login on its way: what was consented to, and what the provider's answer is checked with.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Login {
     #[serde(rename = "w")]
-    pub wanted: Wanted,
+    pub purpose: Purpose,
     #[serde(rename = "n")]
     pub nonce: String,
     #[serde(rename = "v")]
@@ -226,7 +238,7 @@ impl At<'_> {
             }
             _ => return stays("Neither 'Allow' nor 'Cancel' was chosen"),
         }
-        match self.send_to_provider(wanted).await {
+        match self.send_to_provider(Purpose::Client(wanted)).await {
             Ok(response) => response,
             Err(why) => {
                 tracing::error!("users cannot sign in: {why}");
@@ -236,14 +248,14 @@ impl At<'_> {
         }
     }
 
-    async fn send_to_provider(&self, wanted: Wanted) -> Result<Response<Body>, String> {
+    pub async fn send_to_provider(&self, purpose: Purpose) -> Result<Response<Body>, String> {
         let random = || seal::random_id().map_err(|error| error.to_string());
         let pkce = Pkce::new().map_err(|error| error.to_string())?;
         let (state, nonce) = (random()?, random()?);
         let redirect_uri = self.server.endpoint("callback");
         let url =
             self.server.provider.login_url(&redirect_uri, &state, &nonce, &pkce.challenge).await?;
-        let login = Login { wanted, nonce, verifier: pkce.verifier };
+        let login = Login { purpose, nonce, verifier: pkce.verifier };
         let sealed = self.server.sealer.seal(&login, &state, SIGN_IN, Some(PATIENCE));
         Ok(browser::sent_away(url.as_str(), &state, &sealed, PATIENCE))
     }

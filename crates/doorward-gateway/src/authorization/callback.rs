@@ -4,10 +4,12 @@ use doorward_store::{Error, NewGrant, NewTicket, TicketKind, now};
 use http::{HeaderMap, Response, StatusCode};
 
 use super::At;
-use super::authorize::{Login, back, back_with};
+use super::authorize::{Login, Purpose, Wanted, back, back_with};
 use super::browser::{self, START_AGAIN};
 use super::form::Form;
 use super::page;
+use super::provider::{Person, ProviderError};
+use crate::delegated;
 use crate::facade::Body;
 use crate::seal;
 
@@ -29,11 +31,54 @@ impl At<'_> {
             tracing::warn!("a sign-in was answered by another issuer");
             return stays("The answer does not come from the identity provider");
         }
-        browser::came_back(self.finish(state, &login, query).await, state)
+        let response = match &login.purpose {
+            Purpose::Client(wanted) => self.finish(state, wanted, &login, query).await,
+            Purpose::Connect(wanted) => self.go_on(wanted, &login, query).await,
+        };
+        browser::came_back(response, state)
     }
 
-    async fn finish(&self, state: &str, login: &Login, query: &Form) -> Response<Body> {
-        let wanted = &login.wanted;
+    /// Whoever opened a link has said who they are: they go on if it was made for them.
+    async fn go_on(
+        &self,
+        wanted: &delegated::Wanted,
+        login: &Login,
+        query: &Form,
+    ) -> Response<Body> {
+        let Some(code) = query.get("code") else {
+            let why = "You have not signed in";
+            return page::problem(StatusCode::BAD_REQUEST, why, "You may close this page.");
+        };
+        let person = match self.signed_in(login, code).await {
+            Ok(person) => person,
+            Err(error) => {
+                tracing::error!(server = wanted.server, "a sign-in failed: {error}");
+                let why = "The identity provider's answer cannot be used";
+                return page::problem(StatusCode::BAD_GATEWAY, why, START_AGAIN);
+            }
+        };
+        if self.server.owner_of(&person.subject) != wanted.owner {
+            let (user, owner) = (&person.subject, &wanted.owner);
+            tracing::warn!(server = wanted.server, user, owner, "somebody else opened a link");
+            let why = "This link was made for somebody else";
+            return page::problem(StatusCode::FORBIDDEN, why, "Nothing was connected.");
+        }
+        delegated::depart(self.gateway, wanted.clone()).await
+    }
+
+    async fn signed_in(&self, login: &Login, code: &str) -> Result<Person, ProviderError> {
+        let redirect_uri = self.server.endpoint("callback");
+        let provider = &self.server.provider;
+        provider.redeem(code, &login.verifier, &redirect_uri, &login.nonce).await
+    }
+
+    async fn finish(
+        &self,
+        state: &str,
+        wanted: &Wanted,
+        login: &Login,
+        query: &Form,
+    ) -> Response<Body> {
         let back = |word: &str, why: &str| {
             back(self.server, &wanted.redirect_uri, wanted.state.as_deref(), word, why)
         };
@@ -42,10 +87,7 @@ impl At<'_> {
             tracing::info!(client = wanted.client, "nobody signed in: {}", word.escape_debug());
             return back("access_denied", "the user has not signed in");
         };
-        let redirect_uri = self.server.endpoint("callback");
-        let provider = &self.server.provider;
-        let signed_in = provider.redeem(code, &login.verifier, &redirect_uri, &login.nonce).await;
-        let person = match signed_in {
+        let person = match self.signed_in(login, code).await {
             Ok(person) => person,
             Err(error) => {
                 tracing::error!(client = wanted.client, "a sign-in failed: {error}");

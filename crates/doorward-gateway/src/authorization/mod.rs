@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use doorward_store::{Error, MasterKey, Store, now};
+use doorward_store::{Error, Kind, MasterKey, Store, now};
 use http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -33,6 +33,7 @@ use self::clients::Clients;
 use self::form::Form;
 use self::provider::{Provider, Secrets};
 use self::register::Registrations;
+use crate::delegated;
 use crate::facade::{Body, not_allowed, read_body};
 use crate::gateway::Gateway;
 use crate::identity::issuer::Issuer;
@@ -185,6 +186,12 @@ impl Server {
         })
     }
 
+    /// Somebody who has signed in, as the owner of what they give.
+    fn owner_of(&self, subject: &str) -> String {
+        let user = format!("{}:{subject}", self.settings.name);
+        format!("{} {user:?}", Kind::User)
+    }
+
     /// The URL of one of its endpoints.
     fn endpoint(&self, name: &str) -> String {
         format!("{}{ROOM}{name}", self.issuer)
@@ -224,6 +231,22 @@ impl Server {
         }
         metadata
     }
+}
+
+/// Sends somebody to sign in who is to give the gateway access to a server; `None` if they are none who could.
+pub async fn sign_in_for(gateway: &Gateway, wanted: &delegated::Wanted) -> Option<Response<Body>> {
+    let (server, store) = (gateway.authorization.server.load_full()?, gateway.kept.store()?);
+    let ours = server.owner_of("");
+    if !wanted.owner.starts_with(ours.trim_end_matches('"')) {
+        return None;
+    }
+    let at = At { gateway, server: &server, store };
+    let sent = at.send_to_provider(authorize::Purpose::Connect(wanted.clone())).await;
+    Some(sent.unwrap_or_else(|why| {
+        tracing::error!("users cannot sign in: {why}");
+        let why = "The identity provider cannot be reached";
+        page::problem(StatusCode::BAD_GATEWAY, why, browser::START_AGAIN)
+    }))
 }
 
 /// The keys that the gateway signs with, for everybody who checks (RFC 7517); `None` where it signs nothing.

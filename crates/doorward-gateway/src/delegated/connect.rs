@@ -80,12 +80,21 @@ pub async fn answer(
     })
 }
 
+/// Sends a browser to a server's authorization server, once it is known whose it is.
+pub async fn depart(gateway: &Gateway, wanted: Wanted) -> Response<Body> {
+    let delegations = gateway.shared.delegations.clone();
+    match delegations.sealer.as_ref() {
+        Some(sealer) => Desk { gateway, delegations: &delegations, sealer }.away(wanted).await,
+        None => stays("There is nothing to connect any more"),
+    }
+}
+
 fn stays(why: &str) -> Response<Body> {
     page::problem(StatusCode::BAD_REQUEST, why, AGAIN)
 }
 
 struct Desk<'a> {
-    gateway: &'a Arc<Gateway>,
+    gateway: &'a Gateway,
     delegations: &'a Arc<Delegations>,
     sealer: &'a Sealer,
 }
@@ -137,6 +146,14 @@ impl Desk<'_> {
         let Some(wanted) = opened.filter(|_| form.get("decision") == Some("allow")) else {
             return stays("This page is too old, or was opened in another browser");
         };
+        // Where it can be found out, it must be they for whom the link was made.
+        match crate::authorization::sign_in_for(self.gateway, &wanted).await {
+            Some(response) => response,
+            None => self.away(wanted).await,
+        }
+    }
+
+    async fn away(&self, wanted: Wanted) -> Response<Body> {
         let Some((server, url)) = self.server(&wanted) else {
             return stays("The server is not there any more");
         };

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 use url::Url;
 
-pub use connect::answer;
+pub use connect::{answer, depart};
 pub use consent::{Wanted, ask};
 
 use crate::identity::Principal;
