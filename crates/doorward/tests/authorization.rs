@@ -239,7 +239,7 @@ fn a_refresh_token_used_twice_ends_its_family() {
     wait_for("the token is refused", || !world.is_good(&access));
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!(word(&world.refresh(&second, &[])), "invalid_grant");
-    assert!(world.gateway.logged("a refresh token was used twice"));
+    wait_for("it is logged", || world.gateway.logged("a refresh token was used twice"));
 
     // Two at once: one gets it, and its family lives.
     let (_, token) = world.tokens();
@@ -716,6 +716,6 @@ fn a_provider_that_misleads_is_not_followed() {
         let fields = [("request", &*sealed(&page.body)), ("decision", "allow")];
         let answer = browser.post(&world.gateway, "/oauth/consent", &fields, &[]);
         assert_eq!(word_back(&answer), "temporarily_unavailable", "{members}");
-        assert!(world.gateway.logged(why), "{members}");
+        wait_for("it is logged", || world.gateway.logged(why));
     }
 }

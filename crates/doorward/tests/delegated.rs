@@ -166,7 +166,7 @@ fn a_grant_that_is_over_at_the_server_is_asked_for_again() {
         let answer = alice.call("b__add", sum());
         answer.json()["result"]["resultType"] == "input_required"
     });
-    assert!(pair.front.logged("a grant is over"));
+    wait_for("it is logged", || pair.front.logged("a grant is over"));
 }
 
 #[test]
@@ -297,7 +297,7 @@ fn who_opens_a_link_must_be_whom_it_was_made_for() {
     // Somebody else, to whom the link was sent: nothing of theirs is connected.
     let (refused, _) = open("mallory");
     assert_eq!((refused.status, refused.header("location")), (403, None), "{}", refused.body);
-    assert!(pair.front.logged("somebody else opened a link"));
+    wait_for("it is logged", || pair.front.logged("somebody else opened a link"));
     let (answer, mut browser) = open("alice");
     let away = answer.header("location").unwrap().to_owned();
     let back = pair.consent(&away, "alice");
@@ -401,7 +401,7 @@ fn an_authorization_server_that_misleads_is_not_followed() {
         let fields = [("request", &*sealed(&page.body)), ("decision", "allow")];
         let answer = browser.post(&wrong.front, "/oauth/connect", &fields, &[]);
         assert_eq!((answer.status, answer.header("location")), (502, None), "{members}");
-        assert!(wrong.front.logged(why), "{members}");
+        wait_for("it is logged", || wrong.front.logged(why));
     }
     // Where it does not take documents or registrations, the operator is told what to do.
     let wrong = Wrong::new("scopes: [a]");
@@ -411,7 +411,7 @@ fn an_authorization_server_that_misleads_is_not_followed() {
     let page = browser.get(&wrong.front, &link[wrong.front.url("").len()..]);
     let fields = [("request", &*sealed(&page.body)), ("decision", "allow")];
     assert_eq!(browser.post(&wrong.front, "/oauth/connect", &fields, &[]).status, 502);
-    assert!(wrong.front.logged("register the gateway there"));
+    wait_for("it is logged", || wrong.front.logged("register the gateway there"));
     // A server whose metadata is another's.
     let other = World::new();
     let front = Gateway::start(&format!(
