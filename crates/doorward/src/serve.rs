@@ -31,11 +31,11 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 pub fn run(options: Serve) -> Result<(), Failed> {
     logging::start(&options.log, options.log_format)?;
-    let (settings, text) = settings(&options)?;
+    let read = settings(&options)?;
     let workers = Workers::start()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    let done = runtime.block_on(serve(options, settings, text, workers.handles.clone()));
+    let done = runtime.block_on(serve(options, read, workers.handles.clone()));
     workers.end();
     runtime.shutdown_timeout(Duration::from_secs(1));
     done
@@ -77,27 +77,34 @@ impl Workers {
     }
 }
 
-/// What the file says, or the sample server, with what the command line says on top; and the file's
-/// text.
-fn settings(options: &Serve) -> Result<(Settings, String), Failed> {
-    let (settings, text) = match &options.config {
+/// What the gateway starts with.
+struct Read {
+    settings: Settings,
+    /// The file's text, and whether it refers to what may change.
+    text: String,
+    changeable: bool,
+}
+
+/// What the file says, or the sample server, with what the command line says on top.
+fn settings(options: &Serve) -> Result<Read, Failed> {
+    let (settings, text, changeable) = match &options.config {
         None => {
             let servers = [("sample".to_owned(), ServerSettings::sample())].into();
-            (Settings { servers, ..Settings::default() }, String::new())
+            (Settings { servers, ..Settings::default() }, String::new(), false)
         }
         Some(path) => {
             let loaded = config::load(path).map_err(|report| Failed::report(&report))?;
             for notice in &loaded.notices {
                 tracing::warn!(file = %path.display(), "{notice}");
             }
-            (loaded.settings, loaded.text)
+            (loaded.settings, loaded.text, loaded.changeable)
         }
     };
     let settings = overridden(settings, options);
     if let Some(problem) = settings.problems().first() {
         return Err(Failed::new(Exit::Config, problem.to_string()));
     }
-    Ok((settings, text))
+    Ok(Read { settings, text, changeable })
 }
 
 fn overridden(mut settings: Settings, options: &Serve) -> Settings {
@@ -126,12 +133,8 @@ fn overridden(mut settings: Settings, options: &Serve) -> Settings {
     settings
 }
 
-async fn serve(
-    options: Serve,
-    settings: Settings,
-    text: String,
-    workers: Arc<[Handle]>,
-) -> Result<(), Failed> {
+async fn serve(options: Serve, read: Read, workers: Arc<[Handle]>) -> Result<(), Failed> {
+    let Read { settings, text, changeable } = read;
     let signals = Signals::new()?;
     raise_file_limit();
     let main = bind(settings.listen, "--listen").await?;
@@ -145,7 +148,7 @@ async fn serve(
     let doors = Doors::open(&gateway, main, admin, tls, &workers)?;
     welcome(&gateway, &doors, options.config.is_none());
     let _policies = policies::follow(&gateway);
-    let watched = reload::Watch::start(&gateway, &options, text);
+    let watched = reload::Watch::start(&gateway, &options, text, changeable);
     signals.wait(&watched).await;
     drop(watched);
     shut_down(&gateway, doors).await;

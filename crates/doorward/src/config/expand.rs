@@ -1,6 +1,7 @@
-//! References in texts: `${env:NAME}`, `${env:NAME:-default}` and `${file:PATH}`, and what editors
-//! and agents write in their own files for the same.
+//! References in texts: `${env:NAME}`, `${env:NAME:-default}`, `${file:PATH}` and `${vault:PATH#FIELD}`, and
+//! what editors and agents write in their own files for the same.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use super::Problem;
@@ -41,16 +42,24 @@ impl Surroundings {
     }
 }
 
+/// Where references lead.
+pub struct Sources<'a> {
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+    pub vault: &'a dyn Fn(&str) -> Result<String, String>,
+    /// Whether any was used that may change while the gateway runs.
+    pub changeable: Cell<bool>,
+}
+
 /// Replaces the references in all texts of a tree.
 pub fn expand(
     tree: &mut Node,
     dialect: Dialect,
     around: &Surroundings,
-    env: &dyn Fn(&str) -> Option<String>,
+    sources: &Sources<'_>,
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
     tree.each_text(&mut Vec::new(), &mut |path, text| {
-        let mut resolve = |reference: &str| value(reference, dialect, around, env);
+        let mut resolve = |reference: &str| value(reference, dialect, around, sources);
         match replace(text, &mut resolve) {
             Ok(Some(expanded)) => *text = expanded,
             Ok(None) => {}
@@ -124,14 +133,14 @@ fn value(
     reference: &str,
     dialect: Dialect,
     around: &Surroundings,
-    env: &dyn Fn(&str) -> Option<String>,
+    sources: &Sources<'_>,
 ) -> Result<String, String> {
     let variable = |text: &str| {
         let (name, default) = match text.split_once(":-") {
             Some((name, default)) => (name, Some(default)),
             None => (text, None),
         };
-        env(name).or_else(|| default.map(str::to_owned)).ok_or_else(|| {
+        (sources.env)(name).or_else(|| default.map(str::to_owned)).ok_or_else(|| {
             format!("the environment variable {name} is not set, or is no valid text")
         })
     };
@@ -139,9 +148,16 @@ fn value(
         return variable(name);
     }
     match dialect {
-        Dialect::Own => match reference.strip_prefix("file:") {
-            Some(path) => read(&around.folder.join(path)),
-            None => unknown(reference, dialect),
+        Dialect::Own => match reference.split_once(':') {
+            Some(("file", path)) => {
+                sources.changeable.set(true);
+                read(&around.folder.join(path))
+            }
+            Some(("vault", path)) => {
+                sources.changeable.set(true);
+                (sources.vault)(path)
+            }
+            _ => unknown(reference, dialect),
         },
         Dialect::Foreign => match folder(reference, around) {
             Some(folder) => Ok(folder),
@@ -159,7 +175,7 @@ fn unknown(reference: &str, dialect: Dialect) -> Result<String, String> {
         ));
     }
     let forms = match dialect {
-        Dialect::Own => "${env:NAME}, ${env:NAME:-default} or ${file:PATH}",
+        Dialect::Own => "${env:NAME}, ${env:NAME:-default}, ${file:PATH} or ${vault:PATH#FIELD}",
         Dialect::Foreign => "${env:NAME}, ${NAME}, ${workspaceFolder} or ${userHome}",
     };
     Err(format!("'${{{reference}}}' is not known; expected {forms}, or '$${{' for the text itself"))
@@ -200,8 +216,12 @@ mod tests {
 
     fn expanded(text: &str, dialect: Dialect) -> Result<String, String> {
         let around = Surroundings::of(Path::new("/work/.vscode/mcp.json"));
-        let env = |name: &str| (name == "TOKEN").then(|| "t0k".to_owned());
-        let mut resolve = |reference: &str| value(reference, dialect, &around, &env);
+        let sources = Sources {
+            env: &|name| (name == "TOKEN").then(|| "t0k".to_owned()),
+            vault: &|path| Ok(format!("<{path}>")),
+            changeable: Cell::new(false),
+        };
+        let mut resolve = |reference: &str| value(reference, dialect, &around, &sources);
         replace(text, &mut resolve).map(|out| out.unwrap_or_else(|| text.to_owned()))
     }
 
@@ -214,6 +234,7 @@ mod tests {
             ("${TOKEN}${NONE:-}", Dialect::Foreign, "t0k"),
             ("${workspaceFolder}${/}x", Dialect::Foreign, "/work/x"),
             ("no reference", Dialect::Own, "no reference"),
+            ("${vault:secret/x#key}", Dialect::Own, "<secret/x#key>"),
         ] {
             assert_eq!(expanded(text, dialect).as_deref(), Ok(want), "{text}");
         }

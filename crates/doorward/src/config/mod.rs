@@ -6,14 +6,17 @@ mod foreign;
 mod registry;
 mod report;
 mod tree;
+mod vault;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use doorward_gateway::Settings;
 pub use doorward_gateway::settings::Problem;
 
-use self::expand::{Dialect, Surroundings};
+use self::expand::{Dialect, Sources, Surroundings};
 use self::tree::{Node, Place};
+use self::vault::Vault;
 pub use report::{Color, Finding, Report};
 
 /// Largest file that is read as a configuration.
@@ -29,13 +32,20 @@ pub struct Loaded {
     pub notices: Vec<String>,
     /// The file as it was read.
     pub text: String,
+    /// It refers to what may change while the gateway runs: files, or secrets in a vault.
+    pub changeable: bool,
 }
 
 /// Reads and checks a file.
 pub fn load(path: &Path) -> Result<Loaded, Report> {
     let source = Source::read(path)?;
-    let env = |name: &str| std::env::var(name).ok();
-    source.settings(&env)
+    let vault = Vault::default();
+    let sources = Sources {
+        env: &|name| std::env::var(name).ok(),
+        vault: &|reference| vault.read(reference),
+        changeable: Cell::new(false),
+    };
+    source.settings(&sources)
 }
 
 /// Reads a file for import: its references stay references, in the gateway's own form.
@@ -50,7 +60,8 @@ pub fn load_for_import(path: &Path) -> Result<Loaded, Report> {
         }
         notices = source.translate()?;
     }
-    source.typed().map(|settings| Loaded { settings, notices, text: source.text })
+    let settings = source.typed()?;
+    Ok(Loaded { settings, notices, text: source.text, changeable: false })
 }
 
 /// A file that was read, and what it says.
@@ -83,7 +94,7 @@ impl Source {
         foreign::is_foreign(&self.tree)
     }
 
-    fn settings(mut self, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, Report> {
+    fn settings(mut self, sources: &Sources<'_>) -> Result<Loaded, Report> {
         let around = Surroundings::of(&self.path);
         let dialect = if self.is_foreign() { Dialect::Foreign } else { Dialect::Own };
         let notices = match dialect {
@@ -91,14 +102,15 @@ impl Source {
             Dialect::Foreign => self.translate()?,
             Dialect::Own => Vec::new(),
         };
-        let mut problems = expand::expand(&mut self.tree, dialect, &around, env);
+        let mut problems = expand::expand(&mut self.tree, dialect, &around, sources);
         for problem in &problems {
             // Left as it is it would be found wrong again, less clearly.
             self.tree.remove(&problem.path);
         }
         match self.typed() {
             Ok(settings) if problems.is_empty() => {
-                Ok(Loaded { settings, notices, text: self.text })
+                let changeable = sources.changeable.get();
+                Ok(Loaded { settings, notices, text: self.text, changeable })
             }
             Ok(_) => Err(self.report(problems)),
             Err(report) => {

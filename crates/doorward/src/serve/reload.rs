@@ -16,6 +16,8 @@ use crate::config;
 
 /// Editors write a file in several steps; what they do within this time is one change.
 const SETTLE: Duration = Duration::from_millis(50);
+/// How often it is looked whether something that the file refers to has changed: other files, or secrets in a vault.
+const LOOK: Duration = Duration::from_secs(10);
 
 /// Watches a configuration file while it lives.
 pub struct Watch {
@@ -28,8 +30,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// `text` is what the running configuration was read from.
-    pub fn start(gateway: &Arc<Gateway>, options: &Serve, text: String) -> Self {
+    /// `text` is what the running configuration was read from; `changeable` says whether it refers to what may change.
+    pub fn start(gateway: &Arc<Gateway>, options: &Serve, text: String, changeable: bool) -> Self {
         let wake = Arc::new(Notify::new());
         let asked = Arc::new(AtomicBool::new(false));
         let Some(path) = options.config.clone() else {
@@ -43,6 +45,7 @@ impl Watch {
             gateway: gateway.clone(),
             path,
             options: options.clone(),
+            changeable,
             wake: wake.clone(),
             asked: asked.clone(),
         };
@@ -95,6 +98,7 @@ struct Follow {
     gateway: Arc<Gateway>,
     path: PathBuf,
     options: Serve,
+    changeable: bool,
     wake: Arc<Notify>,
     asked: Arc<AtomicBool>,
 }
@@ -102,8 +106,16 @@ struct Follow {
 impl Follow {
     async fn run(self, text: String) {
         let mut seen = Some(text.into_bytes());
+        let mut changeable = self.changeable;
         loop {
-            self.wake.notified().await;
+            let looks = changeable && !self.options.no_watch;
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(LOOK), if looks => {
+                    self.look().await;
+                    continue;
+                }
+            }
             let now = settled(&self.path).await;
             let asked = self.asked.swap(false, Ordering::AcqRel);
             // Another file of the folder has changed, or this one is being replaced.
@@ -111,9 +123,35 @@ impl Follow {
                 continue;
             }
             seen = now;
-            reload(&self.gateway, &self.path, &self.options);
+            if let Some(now) = reload(&self.gateway, &self.path, &self.options).await {
+                changeable = now;
+            }
         }
     }
+
+    /// Takes the configuration again if what it refers to is something else by now.
+    async fn look(&self) {
+        let loaded = match load(&self.path).await {
+            Ok(loaded) => loaded,
+            Err(report) => {
+                for line in report.lines() {
+                    tracing::error!("what the configuration refers to cannot be read: {line}");
+                }
+                return;
+            }
+        };
+        if super::overridden(loaded.settings, &self.options) != *self.gateway.settings() {
+            tracing::info!("what the configuration refers to has changed");
+            reload(&self.gateway, &self.path, &self.options).await;
+        }
+    }
+}
+
+/// Reads a configuration, apart from all that waits for other things: a vault may take its time.
+async fn load(path: &Path) -> Result<config::Loaded, config::Report> {
+    let own = path.to_owned();
+    let loaded = tokio::task::spawn_blocking(move || config::load(&own)).await;
+    loaded.unwrap_or_else(|error| Err(config::Report::unreadable(path, error.to_string())))
 }
 
 /// The file's text once nobody writes to it any more: half a file may look like a good one.
@@ -130,15 +168,16 @@ async fn settled(path: &Path) -> Option<Vec<u8>> {
     last
 }
 
-fn reload(gateway: &Gateway, path: &Path, options: &Serve) {
+/// Returns whether the new configuration refers to what may change; `None` if it was refused.
+async fn reload(gateway: &Gateway, path: &Path, options: &Serve) -> Option<bool> {
     let file = path.display().to_string();
-    let loaded = match config::load(path) {
+    let loaded = match load(path).await {
         Ok(loaded) => loaded,
         Err(report) => {
             for line in report.lines() {
                 tracing::error!(file, "the new configuration is refused: {line}");
             }
-            return;
+            return None;
         }
     };
     for notice in &loaded.notices {
@@ -155,4 +194,5 @@ fn reload(gateway: &Gateway, path: &Path, options: &Serve) {
         removed = ?changes.removed,
         "took the new configuration"
     );
+    Some(loaded.changeable)
 }

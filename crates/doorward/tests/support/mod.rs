@@ -52,6 +52,11 @@ impl Gateway {
     }
 
     pub fn start_unready(config: &str) -> Self {
+        Self::start_in(config, &[])
+    }
+
+    /// With variables of the environment.
+    pub fn start_in(config: &str, environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("doorward.yaml");
         std::fs::write(&file, config).unwrap();
@@ -65,6 +70,7 @@ impl Gateway {
             .args(["--log-format", "json", "--config"])
             .arg(&file)
             .env("DOORWARD_STORE", named.unwrap_or(&own))
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
