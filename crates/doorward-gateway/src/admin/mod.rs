@@ -9,7 +9,7 @@ use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, State};
 use axum::http::{HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post, put};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Json, Router};
 use doorward_policy::Action;
 use hyper::body::Incoming;
@@ -22,28 +22,40 @@ use crate::identity::Peer;
 /// Longest body of a request to the operator's listener.
 const MOST: usize = 256 << 10;
 
+/// Every route: what serves a path is also what is told of it.
+fn routes() -> Vec<(&'static str, MethodRouter<Arc<Gateway>>)> {
+    vec![
+        ("/healthz", get(async || "ok\n")),
+        ("/readyz", get(ready)),
+        ("/metrics", get(metrics)),
+        ("/servers", get(async |State(gateway): State<Arc<Gateway>>| Json(gateway.states()))),
+        ("/servers/{name}/connect", post(kept::connect)),
+        ("/keys", get(kept::keys).post(kept::create_key)),
+        ("/keys/{id}", delete(kept::revoke_key)),
+        ("/keys/{id}/rotate", post(kept::rotate_key)),
+        ("/principals", get(kept::principals).put(kept::put_principal)),
+        ("/principals/{kind}/{name}", delete(kept::remove_principal)),
+        ("/grants", get(kept::grants)),
+        ("/grants/{id}", delete(kept::revoke_grant)),
+        ("/clients", get(kept::clients)),
+        ("/clients/{id}", delete(kept::remove_client)),
+        ("/policies", get(kept::policies).put(kept::apply_policies)),
+        ("/policies/rollback", post(kept::roll_back_policies)),
+        ("/portals", get(kept::portals)),
+        ("/portals/{name}", put(kept::put_portal).delete(kept::remove_portal)),
+    ]
+}
+
+/// The paths of the operator's listener.
+pub fn paths() -> Vec<&'static str> {
+    routes().into_iter().map(|(path, _)| path).collect()
+}
+
 pub fn router(gateway: Arc<Gateway>) -> Router {
-    Router::new()
-        .route("/healthz", get(async || "ok\n"))
-        .route("/readyz", get(ready))
-        .route("/metrics", get(metrics))
-        .route("/servers", get(async |State(gateway): State<Arc<Gateway>>| Json(gateway.states())))
-        .route("/servers/{name}/connect", post(kept::connect))
-        .route("/keys", get(kept::keys).post(kept::create_key))
-        .route("/keys/{id}", delete(kept::revoke_key))
-        .route("/keys/{id}/rotate", post(kept::rotate_key))
-        .route("/principals", get(kept::principals).put(kept::put_principal))
-        .route("/principals/{kind}/{name}", delete(kept::remove_principal))
-        .route("/grants", get(kept::grants))
-        .route("/grants/{id}", delete(kept::revoke_grant))
-        .route("/clients", get(kept::clients))
-        .route("/clients/{id}", delete(kept::remove_client))
-        .route("/policies", get(kept::policies).put(kept::apply_policies))
-        .route("/policies/rollback", post(kept::roll_back_policies))
-        .route("/portals", get(kept::portals))
-        .route("/portals/{name}", put(kept::put_portal).delete(kept::remove_portal))
-        .layer(DefaultBodyLimit::max(MOST))
-        .with_state(gateway)
+    let router = routes()
+        .into_iter()
+        .fold(Router::new(), |router, (path, serves)| router.route(path, serves));
+    router.layer(DefaultBodyLimit::max(MOST)).with_state(gateway)
 }
 
 /// What may be asked without showing anything: whether the gateway lives.

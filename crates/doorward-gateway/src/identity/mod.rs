@@ -9,6 +9,7 @@ mod keys;
 mod lease;
 mod metadata;
 mod principal;
+mod refusals;
 mod shown;
 pub(crate) mod token;
 
@@ -35,6 +36,7 @@ use self::directory::{People, Said};
 use self::issuer::Issuer;
 use self::keys::KeyRing;
 use self::lease::Leases;
+use self::refusals::Refusals;
 use self::token::{Checked, Resource, claim, scopes, texts};
 use crate::seal;
 use crate::settings::{IssuerSettings, Settings};
@@ -97,6 +99,7 @@ pub struct Identity {
     closed: AtomicBool,
     /// The operator has said that everybody may come in, from wherever.
     careless: AtomicBool,
+    refusals: Refusals,
     /// What callers show may have to be exchanged for something else.
     keeps: AtomicBool,
     pub resources: Resources,
@@ -218,7 +221,7 @@ impl Identity {
             }
             Err(refused) => {
                 if let Refused::Token(why) | Refused::Malformed(why) = &refused {
-                    tracing::info!(address = %peer.address, path = uri.path(), why, "refused a caller");
+                    self.refusals.tell(peer.address, uri.path(), why);
                 }
                 Err(refused)
             }

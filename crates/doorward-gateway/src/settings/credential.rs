@@ -258,19 +258,16 @@ pub(super) fn client_problem(secret: Option<&Secret>, key: Option<&Secret>) -> O
 }
 
 impl ClientCredentials {
-    fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        if self.issuer.is_none() && self.token_endpoint.is_none() {
-            problems.push("name the 'issuer', or the 'token_endpoint'".into());
+    /// Where tokens are fetched, and as whom.
+    pub fn at(&self) -> TokenClient {
+        TokenClient {
+            issuer: self.issuer.clone(),
+            token_endpoint: self.token_endpoint.clone(),
+            client_id: self.client_id.clone(),
+            client_secret: self.client_secret.clone(),
+            private_key: self.private_key.clone(),
+            key_id: self.key_id.clone(),
         }
-        let issuer = self.issuer.as_ref().map(|issuer| Url::parse(issuer));
-        let trusted = |url: &Url| is_trustworthy(url);
-        let issuer_wrong = issuer.is_some_and(|url| !url.as_ref().is_ok_and(trusted));
-        if issuer_wrong || self.token_endpoint.as_ref().is_some_and(|url| !trusted(url)) {
-            problems.push("expected an https:// URL (http:// on loopback only)".into());
-        }
-        problems.extend(client_problem(self.client_secret.as_ref(), self.private_key.as_ref()));
-        problems
     }
 }
 
@@ -281,7 +278,7 @@ impl CredentialSettings {
                 vec!["a user's name has no ':' (RFC 7617)".into()]
             }
             Self::Basic(_) => Vec::new(),
-            Self::Client(client) => client.problems(),
+            Self::Client(client) => client.at().problems(),
         }
     }
 }

@@ -12,8 +12,8 @@ use url::Url;
 
 use crate::call::Failure;
 use crate::delegated::{Delegations, GATEWAY};
-use crate::oauth::{Client, Fetched, Metadata};
-use crate::outbound::{self, Author};
+use crate::oauth::{Fetched, TokenEndpoint};
+use crate::outbound;
 use crate::settings::{ClientCredentials, CredentialSettings, ServerSettings};
 
 /// How long a token is used that does not say when it expires.
@@ -103,10 +103,9 @@ struct Token {
 #[derive(Debug)]
 pub struct Tokens {
     settings: ClientCredentials,
-    client: Client,
+    at: TokenEndpoint,
     resource: String,
     token: ArcSwapOption<Token>,
-    endpoint: ArcSwapOption<(Url, Author)>,
     /// Held while one is fetched, for all who wait.
     fetching: tokio::sync::Mutex<()>,
 }
@@ -115,16 +114,10 @@ impl Tokens {
     fn new(settings: &ClientCredentials, server: &Url) -> Option<Self> {
         let resource = settings.resource.clone();
         Some(Self {
-            client: Client::new(
-                &settings.client_id,
-                settings.client_secret.as_ref(),
-                settings.private_key.as_ref(),
-                settings.key_id.as_deref(),
-            )?,
+            at: TokenEndpoint::new(&settings.at())?,
             resource: resource.unwrap_or_else(|| server.as_str().trim_end_matches('/').to_owned()),
             settings: settings.clone(),
             token: ArcSwapOption::empty(),
-            endpoint: ArcSwapOption::empty(),
             fetching: tokio::sync::Mutex::default(),
         })
     }
@@ -172,32 +165,15 @@ impl Tokens {
     }
 
     async fn ask(&self) -> Result<Token, String> {
-        let (endpoint, author) = self.endpoint().await?;
         let scopes: Vec<&str> = self.settings.scopes.iter().map(String::as_str).collect();
         let scopes = scopes.join(" ");
         let mut fields = vec![("grant_type", "client_credentials"), ("resource", &self.resource)];
         if !scopes.is_empty() {
             fields.push(("scope", &scopes));
         }
-        let audience = self.settings.issuer.as_deref().unwrap_or(endpoint.as_str());
-        let fetched = self.client.fetch(&endpoint, author, audience, &fields).await;
-        let fetched = fetched.map_err(|error| error.to_string())?;
-        Token::read(&fetched).ok_or_else(|| format!("{endpoint}: the answer holds no bearer token"))
-    }
-
-    /// Where tokens are fetched, by the settings or the issuer's metadata.
-    async fn endpoint(&self) -> Result<(Url, Author), String> {
-        if let Some(url) = &self.settings.token_endpoint {
-            return Ok((url.clone(), Author::Operator));
-        }
-        if let Some(endpoint) = self.endpoint.load_full() {
-            return Ok((*endpoint).clone());
-        }
-        let issuer = self.settings.issuer.as_deref().unwrap_or_default();
-        let metadata = Metadata::fetch(issuer, Author::Operator).await?;
-        let endpoint = metadata.endpoint("token_endpoint")?;
-        self.endpoint.store(Some(Arc::new(endpoint.clone())));
-        Ok(endpoint)
+        let fetched = self.at.fetch(&fields).await.map_err(|error| error.to_string())?;
+        let issuer = self.at.issuer();
+        Token::read(&fetched).ok_or_else(|| format!("{issuer}: the answer holds no bearer token"))
     }
 }
 
