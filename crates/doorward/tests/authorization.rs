@@ -445,6 +445,14 @@ fn clients_register_themselves_within_bounds() {
     let mut browser = Browser::default();
     let page = browser.get(&world.gateway, &world.path(&[("client_id", &id)]));
     assert!(page.body.contains("&lt;b&gt;Mine&lt;/b&gt;") && !page.body.contains("<b>"));
+    // A client that anybody may have made is no way to send somebody anywhere without being asked.
+    let wrong = world.path(&[("client_id", &id), ("response_type", "token")]);
+    let page = browser.get(&world.gateway, &wrong);
+    assert_eq!((page.status, page.header("location")), (400, None), "{}", page.body);
+    assert!(
+        page.body.contains("Go back to 127.0.0.1")
+            && page.body.contains("error=unsupported_response_type")
+    );
     let code = world.code(&[("client_id", &id)]);
     assert_eq!(word(&world.redeem(&code, &[("client_id", &id)])), "invalid_client");
     let answer = world.redeem(&code, &[("client_id", &id), ("client_secret", &secret)]);

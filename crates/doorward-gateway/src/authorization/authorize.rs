@@ -102,10 +102,28 @@ impl At<'_> {
             Ok(wanted) => wanted,
             Err(Told(word, why)) => {
                 let state = state.filter(|_| query.twice() != Some("state"));
-                return back(self.server, uri, state, word, &why);
+                return self.tell(&client, uri, state, word, &why);
             }
         };
         self.ask(headers, &client, &wanted)
+    }
+
+    /// Tells a client what is wrong. Of those that nobody knows, the user decides whether to go there: else
+    /// anybody could make of the gateway a link to anywhere (OAuth 2.1 section 7.12.2).
+    fn tell(
+        &self,
+        client: &Client,
+        uri: &str,
+        state: Option<&str>,
+        word: &str,
+        why: &str,
+    ) -> Response<Body> {
+        let back = back(self.server, uri, state, word, why);
+        let to = back.headers().get(http::header::LOCATION).and_then(|to| to.to_str().ok());
+        match to {
+            Some(to) if !client.is_declared => page::way_back(why, to, &destination(uri)),
+            _ => back,
+        }
     }
 
     /// Checks everything that a client may be told of.
@@ -193,22 +211,16 @@ impl At<'_> {
         };
         let sealed = self.server.sealer.seal(wanted, &browser.id, CONSENT, Some(PATIENCE));
         if sealed.len() > MOST_SEALED {
-            let why = "the request is too long";
-            let state = wanted.state.as_deref();
-            return back(self.server, &wanted.redirect_uri, state, "invalid_request", why);
+            let (uri, state) = (&wanted.redirect_uri, wanted.state.as_deref());
+            return self.tell(client, uri, state, "invalid_request", "the request is too long");
         }
-        let destination = Url::parse(&wanted.redirect_uri).ok();
-        let local = destination.as_ref().is_some_and(is_loopback);
-        let destination = destination.map(|url| match url.host_str() {
-            Some(host) if matches!(url.scheme(), "http" | "https") => host.to_owned(),
-            _ => format!("{}: (a program on this device)", url.scheme()),
-        });
+        let uri = &wanted.redirect_uri;
         let question = Question {
             client: &client.name,
             vouched: client.host.as_deref(),
             is_declared: client.is_declared,
-            destination: &destination.unwrap_or_default(),
-            local,
+            destination: &destination(uri),
+            local: Url::parse(uri).is_ok_and(|url| is_loopback(&url)),
             scopes: &wanted.scopes,
             resource: &wanted.resource,
             sealed: &sealed,
@@ -264,6 +276,15 @@ impl At<'_> {
     pub fn login(&self, headers: &HeaderMap, state: &str) -> Option<Login> {
         let sealed = browser::login(headers, state)?;
         self.server.sealer.open(sealed, state, SIGN_IN).ok()
+    }
+}
+
+/// What users are told of where they are sent.
+fn destination(uri: &str) -> String {
+    let Ok(url) = Url::parse(uri) else { return String::new() };
+    match url.host_str() {
+        Some(host) if matches!(url.scheme(), "http" | "https") => host.to_owned(),
+        _ => format!("{}: (a program on this device)", url.scheme()),
     }
 }
 

@@ -135,6 +135,18 @@ impl Connecting<'_> {
     }
 }
 
+/// What is wrong with a program's request, and the way back to it, for those who want to go there.
+pub fn way_back(why: &str, to: &str, destination: &str) -> Response<Body> {
+    let body = format!(
+        "<h1>The program's request cannot be granted</h1><p>{}</p>\
+         <p><a href=\"{}\" rel=\"noreferrer\">Go back to {}</a></p>",
+        escaped(why),
+        escaped(to),
+        escaped(destination)
+    );
+    page(StatusCode::BAD_REQUEST, "Cannot go on", &body)
+}
+
 /// How it ends: what is the case, and what to do.
 pub fn problem(status: StatusCode, what: &str, then: &str) -> Response<Body> {
     let body = format!("<h1>{}</h1><p>{}</p>", escaped(what), escaped(then));
