@@ -83,7 +83,8 @@ AUTHORIZATION = [
     "scope-omitted-when-undefined", "scope-retry-limit", "scope-step-up", "token-endpoint-auth-basic",
     "token-endpoint-auth-none", "token-endpoint-auth-post",
 ]
-CLIENT_SCENARIOS[MODERN] += [f"auth/{name}" for name in AUTHORIZATION]
+EXTENSIONS = ["auth/client-credentials-basic", "auth/client-credentials-jwt"]
+CLIENT_SCENARIOS[MODERN] += [f"auth/{name}" for name in AUTHORIZATION] + EXTENSIONS
 
 
 def passed(found):
@@ -176,7 +177,9 @@ def client_leg(suite, gateway):
     for revision, scenarios in CLIENT_SCENARIOS.items():
         total = 0
         for scenario in scenarios:
-            found = suite.checks("client", "--command", command, "--scenario", scenario, "--spec-version", revision)
+            # Extensions are of no revision.
+            of = [] if scenario in EXTENSIONS else ["--spec-version", revision]
+            found = suite.checks("client", "--command", command, "--scenario", scenario, *of)
             total += passed(found)
             wrong = failed(found)
             for key, said in wrong.items():
@@ -191,14 +194,31 @@ def client_leg(suite, gateway):
     return good
 
 
+CALL = {
+    "jsonrpc": "2.0", "id": 1, "method": "tools/call",
+    "params": {"name": "suite__test-tool", "arguments": {}, "_meta": {
+        "io.modelcontextprotocol/protocolVersion": MODERN,
+        "io.modelcontextprotocol/clientInfo": {"name": "tester", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"url": {}}},
+    }},
+}
+
+
 def protected_client(processes, gateway, url):
     """Uses the suite's server, which lets nobody in without a token, through a gateway whose users consent."""
     known = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}"))
-    delegated = {}
-    if "client_id" in known:
+    known = {{"private_key_pem": "private_key"}.get(name, name): known[name] for name in known if name in ("client_id", "client_secret", "private_key_pem")}
+    if known:
         # By hand, at the authorization server that the operator knows.
-        issuer = resource_metadata(url)["authorization_servers"][0]
-        delegated = {"issuer": issuer, "client_id": known["client_id"], "client_secret": known["client_secret"]}
+        known["issuer"] = resource_metadata(url)["authorization_servers"][0]
+    if "client-credentials" in os.environ["MCP_CONFORMANCE_SCENARIO"]:
+        # For the gateway itself, whoever calls.
+        config = processes.folder / "own.json"
+        config.write_text(json.dumps({"servers": {"suite": {"url": url, "credential": {"client": known}}}}))
+        command = [gateway, "serve", "--config", config, "--listen", "127.0.0.1:{port}", "--admin", "off", "--store", "none"]
+        base = f"http://127.0.0.1:{processes.listening(command, 'own.log')}"
+        return 0 if "content" in post(f"{base}/mcp", CALL, None).get("result", {}) else 1
+    delegated = known
     config = processes.folder / "protected.json"
     store = f"sqlite:{processes.folder}/protected.db"
     config.write_text(json.dumps({
@@ -214,14 +234,7 @@ def protected_client(processes, gateway, url):
     connect = [gateway, "credentials", "connect", "suite", "--admin-url", f"http://127.0.0.1:{admin}", "--key", key]
     let_in = lambda: consent(subprocess.run(connect, capture_output=True, text=True, check=True).stdout.strip(), base)
     let_in()
-    request = {
-        "jsonrpc": "2.0", "id": 1, "method": "tools/call",
-        "params": {"name": "suite__test-tool", "arguments": {}, "_meta": {
-            "io.modelcontextprotocol/protocolVersion": MODERN,
-            "io.modelcontextprotocol/clientInfo": {"name": "tester", "version": "1"},
-            "io.modelcontextprotocol/clientCapabilities": {"elicitation": {"url": {}}},
-        }},
-    }
+    request = json.loads(json.dumps(CALL))
     gone = False
     for _ in range(6):
         answer = post(f"{base}/mcp", request, key)
@@ -248,9 +261,11 @@ def consent(link, base):
 
 def post(url, message, key):
     headers = {
-        "content-type": "application/json", "accept": "application/json, text/event-stream", "authorization": f"Bearer {key}",
+        "content-type": "application/json", "accept": "application/json, text/event-stream",
         "mcp-protocol-version": MODERN, "mcp-method": message["method"], "mcp-name": message["params"]["name"],
     }
+    if key:
+        headers["authorization"] = f"Bearer {key}"
     text = urllib.request.urlopen(urllib.request.Request(url, json.dumps(message).encode(), headers), timeout=60).read().decode()
     lines = [line.removeprefix("data: ") for line in text.splitlines() if line.startswith("data: ")]
     return json.loads(lines[-1] if lines else text)
