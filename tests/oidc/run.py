@@ -14,7 +14,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from pathlib import Path
 
@@ -111,6 +113,24 @@ class Front:
         wait_for_port(self.port, gateway, "the gateway")
         self.url = f"{self.origin}/mcp"
 
+    def refuses_documents(self):
+        """None of these is a client; whoever asks is told so in good time, and sent nowhere."""
+        bad = []
+        for path in [*WRONG_DOCUMENTS, *NO_DOCUMENTS]:
+            query = urllib.parse.urlencode({
+                "client_id": self.document.replace("/client.json", path), "redirect_uri": "http://127.0.0.1:7399/callback",
+                "response_type": "code", "code_challenge": "x" * 43, "code_challenge_method": "S256",
+            })
+            began = time.monotonic()
+            try:
+                told = urllib.request.urlopen(f"{self.origin}/oauth/authorize?{query}", timeout=20).status
+            except urllib.error.HTTPError as answer:
+                told = answer.code
+            if told != 400 or time.monotonic() - began > 10:
+                bad.append(f"{path}: {told}")
+        print(f"{'documents that are none':36} {'ok' if not bad else '; '.join(bad)}")
+        return not bad
+
     def examine(self, suite):
         """What the official suite finds of the authorization server, while a browser goes where it says."""
         port = free_port()
@@ -133,6 +153,19 @@ class Front:
         return fine
 
 
+# Documents that differ in this from one that is good; and others that are none.
+WRONG_DOCUMENTS = {
+    "/other.json": {"client_id": "https://localhost/other.json"},
+    "/nameless.json": {"client_name": ""},
+    "/secret.json": {"client_secret": "x"},
+    "/shared.json": {"token_endpoint_auth_method": "client_secret_basic"},
+    "/nowhere.json": {"redirect_uris": []},
+    "/script.json": {"redirect_uris": ["javascript:alert(1)"]},
+    "/inside.json": {"token_endpoint_auth_method": "private_key_jwt", "jwks_uri": "http://169.254.169.254/keys"},
+}
+NO_DOCUMENTS = ["/elsewhere.json", "/slow.json", "/text.json", "/huge.json"]
+
+
 def serve_document(folder, port, url):
     """Serves a client's metadata document over TLS; returns the certificate of who vouches for it."""
     key, authority = folder / "documents.key", folder / "documents.pem"
@@ -148,11 +181,24 @@ def serve_document(folder, port, url):
 
     class Document(http.server.BaseHTTPRequestHandler):
         def do_GET(self):
+            good = json.loads(document) | {"client_id": url.replace("/client.json", self.path)}
+            body = json.dumps(good | WRONG_DOCUMENTS.get(self.path, {})).encode()
+            if self.path == "/elsewhere.json":
+                self.send_response(302)
+                self.send_header("location", url)
+                self.end_headers()
+                return
+            if self.path == "/slow.json":
+                time.sleep(30)
+            body = {"/text.json": b"<html>", "/huge.json": b" " * (10 << 20) + body}.get(self.path, body)
             self.send_response(200)
             self.send_header("content-type", "application/json")
-            self.send_header("content-length", str(len(document)))
+            self.send_header("content-length", str(len(body)))
             self.end_headers()
-            self.wfile.write(document)
+            try:
+                self.wfile.write(body)
+            except OSError:
+                pass
 
         def log_message(self, *_):
             pass
@@ -234,6 +280,7 @@ def main():
             document = {"CLIENT_DOCUMENT": front.document}
             good &= log_in(f"{name}, by its document", command, front.url, document, front.document)
         good &= log_in("typescript 2, Chromium", clients["typescript 2"], front.url, {"CHROMIUM": chromium})
+        good &= front.refuses_documents()
         good &= front.examine(Suite())
     finally:
         processes.stop()

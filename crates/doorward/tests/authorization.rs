@@ -727,3 +727,59 @@ fn a_provider_that_misleads_is_not_followed() {
         wait_for("it is logged", || world.gateway.logged(why));
     }
 }
+
+/// Turns the clock for what is in the database: waiting would take a month.
+fn alter(gateway: &Gateway, statements: &str) {
+    let script = "import sqlite3, sys\nwith sqlite3.connect(sys.argv[1], timeout=10) as db:\n    db.executescript(sys.argv[2])\n";
+    let file = gateway.folder.path().join("doorward.db");
+    let statements = format!("{statements}; UPDATE revision SET n = n + 1;");
+    let done = std::process::Command::new(support::python())
+        .args(["-c", script])
+        .arg(file)
+        .arg(statements)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
+fn signing_keys_are_followed_by_others_and_old_codes_are_over() {
+    let world = World::new();
+    let published = || {
+        let (_, text) = get(&world.gateway.address, "/oauth/jwks");
+        let keys: Value = serde_json::from_str(&text).unwrap();
+        let keys = keys["keys"].as_array().unwrap().clone();
+        keys.iter().map(|key| key["kid"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let (old, _) = world.tokens();
+    let first = published();
+    assert_eq!(first.len(), 1);
+    // A month later there is another, and what the old one has signed is good.
+    alter(&world.gateway, "UPDATE signing_keys SET created = created - 2700000");
+    wait_for("there is another key", || published().len() == 2);
+    assert!(published().contains(&first[0]) && world.is_good(&old));
+    // It signs once everybody has seen it, and alone once the last token of the old one is over.
+    alter(
+        &world.gateway,
+        &format!("UPDATE signing_keys SET created = created - 90000 WHERE id != '{}'", first[0]),
+    );
+    wait_for("the old key is gone", || published().len() == 1);
+    assert_ne!(published(), first);
+    wait_for("what it has signed is over", || !world.is_good(&old));
+    let (new, _) = world.tokens();
+    assert!(world.is_good(&new));
+
+    let code = world.code(&[]);
+    alter(&world.gateway, "UPDATE oauth_tickets SET expires = expires - 120 WHERE kind = 'code'");
+    let answer = world.redeem(&code, &[]);
+    assert_eq!(
+        (answer.status, &*word(&answer)),
+        (400, "invalid_grant"),
+        "a code of two minutes ago"
+    );
+    // A login that has lasted as long as it may.
+    let (access, refresh) = world.tokens();
+    alter(&world.gateway, "UPDATE oauth_grants SET expires = 1");
+    assert_eq!(word(&world.refresh(&refresh, &[])), "invalid_grant");
+    assert!(world.is_good(&access), "its last token lives out its minutes");
+}

@@ -141,6 +141,10 @@ fn a_call_waits_until_its_user_has_consented_and_goes_on() {
     let all = [&database[..], &wal, pair.front.log().join("\n").as_bytes()].concat();
     // Tokens of the server's are JWTs.
     assert!(!String::from_utf8_lossy(&all).contains("eyJ"));
+    assert_eq!(
+        pair.front.told(&["credentials", "disconnect", "b"]),
+        "forgotten for b: what was given to the gateway"
+    );
     // Taken away, it is asked for again.
     pair.front.told(&["credentials", "remove", "b", "--user", "alice"]);
     let began = Instant::now();

@@ -100,8 +100,8 @@ impl Question<'_> {
 pub struct Connecting<'a> {
     pub server: &'a str,
     pub host: &'a str,
-    /// Whose calls will be made in the user's name.
-    pub owner: &'a str,
+    /// Whose calls will be made in the user's name; `None` for the gateway itself, which finds out what there is.
+    pub owner: Option<&'a str>,
     /// Scopes beyond what was given before.
     pub more: &'a str,
     /// The request, sealed.
@@ -110,25 +110,30 @@ pub struct Connecting<'a> {
 
 impl Connecting<'_> {
     pub fn page(&self) -> Response<Body> {
-        let mut rows = vec![
-            ("Server", escaped(self.server)),
-            ("At", escaped(self.host)),
-            ("Calls of", escaped(self.owner)),
-        ];
+        let mut rows = vec![("Server", escaped(self.server)), ("At", escaped(self.host))];
+        rows.extend(self.owner.map(|owner| ("Calls of", escaped(owner))));
         if !self.more.is_empty() {
             rows.push(("For more", escaped(self.more)));
         }
         let rows: String =
             rows.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{value}</dd>")).collect();
+        let what = match self.owner {
+            Some(owner) => {
+                let owner = escaped(owner);
+                format!("From then on, what <b>{owner}</b> calls there is done in your name, so that must be you.")
+            }
+            None => {
+                "From then on, the gateway finds out in your name what the server offers, for all who use it."
+                    .to_owned()
+            }
+        };
         let body = format!(
             "<h1>Connect your account at {}?</h1><dl>{rows}</dl>\
-             <p class=\"warn\">From then on, what <b>{}</b> calls there is done in your name. Go on only if \
-             that is you, and if you have just been asked for it.</p>\
+             <p class=\"warn\">{what} Go on only if you have just been asked for it.</p>\
              <form method=\"post\" action=\"/oauth/connect\">\
              <input type=\"hidden\" name=\"request\" value=\"{}\">\
              <button class=\"yes\" name=\"decision\" value=\"allow\">Go on</button></form>",
             escaped(self.server),
-            escaped(self.owner),
             escaped(self.sealed)
         );
         page(StatusCode::OK, "Connect an account", &body)

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::consent::{LINK, PURPOSE, Wanted};
-use super::discover::{Destination, callback_url, document};
+use super::discover::{Destination, callback_url, document, document_url};
 use super::{Delegations, Error, GATEWAY, Known, Tokens, UNSAID, by_hand};
 use crate::authorization::browser::{self, Browser};
 use crate::authorization::form::Form;
@@ -41,7 +41,8 @@ struct Trip {
     stranger: bool,
     scopes: String,
     resource: String,
-    known: bool,
+    /// What the gateway is known as there, unless the operator has written it.
+    client: Option<String>,
 }
 
 /// Answers a request of a browser's that connects a server; `None` if it is not for here.
@@ -127,7 +128,7 @@ impl Desk<'_> {
         let question = Connecting {
             server: &server.name,
             host: url.host_str().unwrap_or_default(),
-            owner: &wanted.owner,
+            owner: Some(&*wanted.owner).filter(|owner| *owner != GATEWAY),
             more: &scopes,
             sealed: &sealed,
         };
@@ -179,10 +180,7 @@ impl Desk<'_> {
         wanted: Wanted,
     ) -> Result<Response<Body>, Error> {
         let settings = server.settings.delegated.as_deref().ok_or("it takes no grants")?;
-        let mut more = wanted.more.clone();
-        // What was given before is asked for again: else it would be lost.
-        more.extend(self.delegations.scopes(&server.name, &wanted.owner).unwrap_or_default());
-        let found = self.delegations.discover(url, settings, self.origin(), &more).await?;
+        let found = self.delegations.discover(url, settings, self.origin(), &wanted.more).await?;
         let Destination { issuer, metadata, author, client, known, scopes, resource } = found;
         let (mut to, _) = metadata.endpoint("authorization_endpoint")?;
         let (token_endpoint, token_author) = metadata.endpoint("token_endpoint")?;
@@ -213,7 +211,7 @@ impl Desk<'_> {
             stranger,
             scopes,
             resource,
-            known: known.is_some(),
+            client: known.map(|known| known.id),
         };
         let sealed = self.sealer.seal(&trip, &state, AWAY, Some(LINK));
         Ok(browser::sent_away(to.as_str(), &state, &sealed, LINK))
@@ -269,20 +267,21 @@ impl Desk<'_> {
         let settings = server.settings.delegated.as_deref().ok_or("it takes no grants")?;
         let (store, master) = self.delegations.kept()?;
         let place = format!("{} {}", trip.issuer, self.origin());
-        let known: Option<Known> = if trip.known {
-            match store.upstream_client(master, &place).await? {
-                Some(kept) => Some(serde_json::from_str(&kept).map_err(|error| error.to_string())?),
-                // It is known by its document.
-                None => {
-                    let id = super::discover::document_url(self.origin());
-                    Some(Known { id, secret: None, post: false })
-                }
+        let known: Option<Known> = match &trip.client {
+            None => None,
+            Some(id) if *id == document_url(self.origin()) => Some(Known::by_document(id)),
+            Some(id) => {
+                let kept = store.upstream_client(master, &place).await?;
+                let kept = kept.ok_or("the gateway's registration there is not known any more")?;
+                let known: Known =
+                    serde_json::from_str(&kept).map_err(|error| error.to_string())?;
+                Some(known).filter(|known| known.id == *id)
             }
-        } else {
-            None
         };
-        let client: Option<Client> =
-            known.as_ref().map(Known::client).or_else(|| by_hand(settings));
+        let client: Option<Client> = match &trip.client {
+            None => by_hand(settings),
+            Some(_) => known.as_ref().map(Known::client),
+        };
         let client = client.ok_or("the gateway's client id there is not known any more")?;
         let redirect_uri = callback_url(self.origin());
         let fields = [
@@ -299,7 +298,7 @@ impl Desk<'_> {
             Err(error) => {
                 let gone =
                     matches!(&error, TokenError::Said { word, .. } if word == "invalid_client");
-                if gone && trip.known {
+                if gone && trip.client.is_some() {
                     self.delegations.forget_client(&trip.issuer, self.origin()).await?;
                 }
                 return Err(error.to_string().into());

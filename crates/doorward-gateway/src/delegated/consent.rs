@@ -83,12 +83,14 @@ pub async fn ask(
                     // Nothing was done: it is asked again with another token, or consent.
                     Some(Challenge::Token) => delegations.refused(&server.name, &owner, &shown),
                     Some(Challenge::Scopes(scopes)) => {
-                        let known = delegations.scopes(&server.name, &owner);
+                        let known = delegations.scopes(&server.name, &owner).unwrap_or_default();
                         // Who has all of it and is refused will not get in by asking again.
-                        if known.is_some_and(|known| scopes.is_subset(&known)) {
+                        if scopes.is_subset(&known) {
                             return Err(failure.into());
                         }
-                        return wants_consent(gateway, call, server, owner, scopes.clone());
+                        // With what was given before: else it would be lost.
+                        let more = scopes.union(&known).cloned().collect();
+                        return wants_consent(gateway, call, server, owner, more);
                     }
                     None => return Err(failure.into()),
                 }
@@ -151,11 +153,15 @@ fn wants_consent(
         "a caller is asked for their consent"
     );
     let message = format!("Let the gateway act for you at '{}'", server.name);
-    if !capabilities::elicits(&call.client.capabilities, "url") {
+    let modern = call.revision.is_modern();
+    if !capabilities::elicits(&call.client.capabilities, "url")
+        || (modern && !method::may_ask_for_input(&call.method))
+        || call.revision < Revision::V2025_11_25
+    {
         let why = format!("{message}: open {link} in your browser, and try again");
         return Err(Failure { retryable: true, ..Failure::new(Kind::Unauthorized, why) }.into());
     }
-    if call.revision.is_modern() {
+    if modern {
         let mut params = Object::new();
         for (name, value) in [("mode", "url"), ("message", &*message), ("url", &*link)] {
             params.set(name, value);
@@ -165,10 +171,6 @@ fn wants_consent(
         let state = gateway.shared.sealer.seal(&(), principal, &purpose(server, call), Some(LINK));
         let required = InputRequired { requests: vec![request], state: Some(state) };
         return Ok(Some(Reply::Result(required.to_result())));
-    }
-    if call.revision < Revision::V2025_11_25 {
-        let why = format!("{message}: open {link} in your browser, and try again");
-        return Err(Failure { retryable: true, ..Failure::new(Kind::Unauthorized, why) }.into());
     }
     let id = fingerprint(&[link.as_bytes()]);
     let elicitation =

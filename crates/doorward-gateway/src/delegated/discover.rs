@@ -85,7 +85,7 @@ impl Delegations {
         }
         if metadata.says("client_id_metadata_document_supported") && origin.starts_with("https://")
         {
-            let known = Known { id: document_url(origin), secret: None, post: false };
+            let known = Known::by_document(&document_url(origin));
             return Ok((known.client(), Some(known)));
         }
         let (store, master) = self.kept()?;

@@ -101,6 +101,10 @@ pub struct Known {
 }
 
 impl Known {
+    fn by_document(url: &str) -> Self {
+        Self { id: url.to_owned(), secret: None, post: false }
+    }
+
     fn client(&self) -> Client {
         let shows = match &self.secret {
             None => Shows::Nothing,
