@@ -610,3 +610,21 @@ fn user_and_agent_and_who_acts_for_whom_are_told_apart() {
     assert_eq!(names(json!({ "email": "gone@x" })), ["401"]);
     assert_eq!(names(json!({ "email": "alice@x", "client_id": "blocked" })), ["401"]);
 }
+
+/// What was opened with a token ends with it, however often it was checked again since.
+#[test]
+fn a_stream_ends_with_its_bearer_though_the_token_was_checked_again() {
+    let world = World::new();
+    let token = world.good();
+    let client = Modern::new(&world.gateway, "/mcp").bearing(&token);
+    let mut stream = client.listen(json!({ "toolsListChanged": true }));
+    // Something else changes, upon which the token is looked at anew.
+    world.gateway.told(&["principals", "set", "user", "somebody", "--team", "else"]);
+    std::thread::sleep(Duration::from_millis(600));
+    assert!(world.accepts(&token));
+    world.gateway.told(&["principals", "set", "user", "test:alice", "--disabled"]);
+    let began = Instant::now();
+    while stream.event().is_some() {}
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert_eq!(world.ask(&token).status, 401);
+}

@@ -25,6 +25,7 @@ use http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 pub use redirect::{check_redirect_uri, is_dangerous_scheme};
 
@@ -52,6 +53,9 @@ const METADATA: [&str; 2] =
 /// Longest body, and longest query.
 const MOST: usize = 16 << 10;
 const MOST_QUERY: usize = 8 << 10;
+/// Requests that are worked on at a time: who knocks without end must not use up the store's connections, by which keys
+/// and revocations are learnt.
+static BUSY: Semaphore = Semaphore::const_new(64);
 /// How long access tokens live at most: for so long, a revoked grant is remembered.
 const LONGEST_TOKEN: i64 = 60 * 60;
 
@@ -299,8 +303,15 @@ impl At<'_> {
             "" if METADATA.contains(&path) => {
                 public(&self.server.metadata(&self.gateway.asked_scopes(None)))
             }
-            "authorize" => self.authorize(&head.headers, &query()).await,
-            "callback" => self.callback(&head.headers, &query()).await,
+            "authorize" | "callback" => {
+                let Ok(_place) = BUSY.try_acquire() else {
+                    return OAuthError::unavailable().response();
+                };
+                match room {
+                    "authorize" => self.authorize(&head.headers, &query()).await,
+                    _ => self.callback(&head.headers, &query()).await,
+                }
+            }
             _ => {
                 let text = match read_body(body, &self.gateway.shared, MOST).await {
                     Ok(text) => text,
@@ -308,6 +319,10 @@ impl At<'_> {
                         let word = "invalid_request";
                         return OAuthError::with_status(status, word, why).response();
                     }
+                };
+                // Once it is there: nobody keeps a place by sending slowly.
+                let Ok(_place) = BUSY.try_acquire() else {
+                    return OAuthError::unavailable().response();
                 };
                 if room == "register" {
                     let done = self.register(peer, &head.headers, &text).await;
