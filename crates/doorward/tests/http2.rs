@@ -198,3 +198,75 @@ async fn tokens_are_refused_as_over_http_1() {
     assert_eq!(client.ask(&add, &[("authorization", &short)]).await.0, 401);
     assert_eq!(client.ask(&add, &[("authorization", &good)]).await.0, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_authorization_server_says_the_same() {
+    let provider = Issuer::start();
+    let gateway = start(&format!(
+        "store_key: 'a master key of thirty-two characters'\nidentity:\n  scopes: [read]\n  authorization_server:\n    \
+         provider: {{issuer: '{}', client_id: doorward, client_secret: 'as the provider gave it'}}\n    clients: {{desk: \
+         {{name: Desk, redirect_uris: ['https://app.example/callback']}}}}\n",
+        provider.url
+    ));
+    let client = Client::connect(&gateway).await;
+    let fetch = async |method: &str, path: &str, headers: &[(&str, &str)], body: String| {
+        let mut request = Request::builder().method(method).uri(format!("https://localhost{path}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(body.into())).unwrap();
+        let (head, body) = client.sender.clone().send_request(request).await.unwrap().into_parts();
+        let text = body.collect().await.unwrap().to_bytes();
+        (head.status.as_u16(), head.headers, String::from_utf8(text.to_vec()).unwrap())
+    };
+    let origin = format!("https://{}", gateway.address);
+    let (status, _, text) =
+        fetch("GET", "/.well-known/oauth-authorization-server", &[], String::new()).await;
+    let metadata: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((status, &metadata["issuer"]), (200, &json!(origin)));
+    let wanted = |uri: &str, method: &str| {
+        support::login::form(&[
+            ("response_type", "code"),
+            ("client_id", "desk"),
+            ("redirect_uri", uri),
+            ("code_challenge", &support::login::challenge()),
+            ("code_challenge_method", method),
+        ])
+    };
+    let authorize = |query: String| format!("/oauth/authorize?{query}");
+    let path = authorize(wanted("https://app.example/callback/", "S256"));
+    let (status, headers, _) = fetch("GET", &path, &[], String::new()).await;
+    assert_eq!((status, headers.get("location")), (400, None));
+    let path = authorize(wanted("https://app.example/callback", "plain"));
+    let (status, headers, _) = fetch("GET", &path, &[], String::new()).await;
+    let to = headers["location"].to_str().unwrap();
+    assert!(status == 303 && to.contains("error=invalid_request") && to.contains("iss="), "{to}");
+    let path = authorize(wanted("https://app.example/callback", "S256"));
+    let (status, headers, page) = fetch("GET", &path, &[], String::new()).await;
+    assert_eq!((status, headers["x-frame-options"].to_str().unwrap()), (200, "DENY"));
+    let cookie = headers["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let fields =
+        support::login::form(&[("request", &support::login::sealed(&page)), ("decision", "allow")]);
+    // In HTTP/2 each cookie may come in a field of its own (RFC 9113 section 8.2.3).
+    let cookies = [form[0], ("cookie", "another=one"), ("cookie", &*cookie), ("origin", &*origin)];
+    let (status, headers, _) = fetch("POST", "/oauth/consent", &cookies, fields.clone()).await;
+    assert!(status == 303 && headers["location"].to_str().unwrap().starts_with(&provider.url));
+    let (status, headers, _) = fetch("POST", "/oauth/consent", &form, fields).await;
+    assert_eq!((status, headers.get("location")), (400, None));
+    for (body, status, word) in [
+        ("grant_type=password&client_id=desk", 400, "unsupported_grant_type"),
+        ("grant_type=authorization_code&client_id=desk&code=x", 400, "invalid_grant"),
+        ("grant_type=refresh_token&client_id=desk&refresh_token=x", 400, "invalid_grant"),
+        ("grant_type=refresh_token&client_id=nobody&refresh_token=x", 401, "invalid_client"),
+        ("grant_type=a&grant_type=b&client_id=desk", 400, "invalid_request"),
+    ] {
+        let (told, headers, text) = fetch("POST", "/oauth/token", &form, body.into()).await;
+        let answer: Value = serde_json::from_str(&text).unwrap();
+        assert_eq!((told, answer["error"].as_str().unwrap()), (status, word), "{body}");
+        assert_eq!(headers["cache-control"], "no-store");
+    }
+    assert_eq!(fetch("GET", "/oauth/token", &[], String::new()).await.0, 405);
+    let (status, _, _) = fetch("GET", "/oauth/callback?code=x&state=y", &[], String::new()).await;
+    assert_eq!(status, 400);
+}
