@@ -181,11 +181,13 @@ fn every_client_is_told_in_its_own_words() {
         Handshake::open_bearing(&pair.front, "/mcp", revision, capabilities, Some(&key))
     };
     let url = json!({ "elicitation": { "url": {}, "form": {} } });
-    let answer = open("2025-11-25", url.clone()).call(1, "b__add", sum());
+    let session = open("2025-11-25", url.clone());
+    let mut main = session.listen(None);
+    let answer = session.call(1, "b__add", sum());
     assert_eq!(answer.code(), -32042, "{}", answer.body);
     let elicitation = &answer.json()["error"]["data"]["elicitations"][0];
     assert_eq!(elicitation["mode"], "url");
-    assert!(elicitation["elicitationId"].is_string());
+    let id = elicitation["elicitationId"].as_str().unwrap().to_owned();
     let link = elicitation["url"].as_str().unwrap().to_owned();
     // Who cannot be asked gets the link in words.
     let modern = Modern::new(&pair.front, "/mcp").bearing(&key);
@@ -200,6 +202,15 @@ fn every_client_is_told_in_its_own_words() {
         assert!(message.contains(&pair.front.url("/oauth/connect?request=")), "{message}");
     }
     pair.connect(&link, "alice");
+    // Its client hears that it is done, and may call again.
+    let done = loop {
+        let message = main.message().unwrap();
+        if message["method"] == "notifications/elicitation/complete" {
+            break message;
+        }
+    };
+    assert_eq!(done["params"]["elicitationId"], json!(id));
+    assert_eq!(session.call(2, "b__add", sum()).text(), "23");
     assert_eq!(open("2025-11-25", url).call(2, "b__add", sum()).text(), "23");
     assert_eq!(open("2025-06-18", json!({})).call(1, "b__add", sum()).text(), "23");
 }

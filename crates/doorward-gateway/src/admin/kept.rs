@@ -146,7 +146,7 @@ pub async fn connect(State(gateway): At, Path(name): Path<String>) -> Result<Jso
         return Err(Refused(StatusCode::CONFLICT, why));
     }
     let (server, owner) = (server.name.to_string(), delegated::GATEWAY.to_owned());
-    let wanted = delegated::Wanted { server, owner, more: BTreeSet::new() };
+    let wanted = delegated::Wanted { server, owner, more: BTreeSet::new(), told: None };
     let link = gateway.shared.delegations.link(gateway.identity.resources.origin(), &wanted);
     let link = link.map_err(|error| Refused(StatusCode::CONFLICT, error.to_string()))?;
     Ok(Json(json!({ "url": link })))

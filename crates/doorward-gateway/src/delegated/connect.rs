@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use doorward_mcp::Object;
 use doorward_store::now;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -325,6 +326,11 @@ impl Desk<'_> {
         self.delegations.arrived(&server.name, owner);
         if owner == GATEWAY {
             server.look_now();
+        }
+        if let Some((session, id)) = &trip.wanted.told {
+            let mut params = Object::new();
+            params.set("elicitationId", id.as_str());
+            self.gateway.sessions.tell(session, "notifications/elicitation/complete", &params);
         }
         Ok(())
     }

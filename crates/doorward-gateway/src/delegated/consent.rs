@@ -15,7 +15,7 @@ use serde_json::json;
 use super::{Delegations, Error, owner};
 use crate::call::{Call, CallError, Challenge, Events, Failure, Reply};
 use crate::gateway::Gateway;
-use crate::seal::fingerprint;
+use crate::seal::{self, fingerprint};
 use crate::upstream::http::Own;
 use crate::upstream::{Server, state};
 
@@ -37,6 +37,9 @@ pub struct Wanted {
     /// Scopes that turned out to be needed.
     #[serde(rename = "m", default, skip_serializing_if = "BTreeSet::is_empty")]
     pub more: BTreeSet<String>,
+    /// A session that is told when it is done, and by which name (spec 2025-11-25 client/elicitation).
+    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<(Arc<str>, String)>,
 }
 
 impl Delegations {
@@ -141,7 +144,17 @@ fn wants_consent(
     if call.retry.as_ref().is_some_and(|retry| retry.state.is_some()) {
         return Err(state::refused().into());
     }
-    let wanted = Wanted { server: server.name.to_string(), owner, more };
+    let id = seal::random_id().map_err(|error| {
+        let why = "The server wants your consent, and the gateway cannot ask you for it";
+        Failure::new(Kind::Unauthorized, why).because(error)
+    })?;
+    let modern = call.revision.is_modern();
+    let can_be_asked = capabilities::elicits(&call.client.capabilities, "url")
+        && call.revision >= Revision::V2025_11_25
+        && (!modern || method::may_ask_for_input(&call.method));
+    let session = call.session.clone().filter(|_| can_be_asked);
+    let told = session.map(|session| (session, id.clone()));
+    let wanted = Wanted { server: server.name.to_string(), owner, more, told };
     let origin = gateway.identity.resources.origin();
     let link = gateway.shared.delegations.link(origin, &wanted).map_err(|error| {
         let why = "The server wants your consent, and the gateway cannot ask you for it";
@@ -153,11 +166,7 @@ fn wants_consent(
         "a caller is asked for their consent"
     );
     let message = format!("Let the gateway act for you at '{}'", server.name);
-    let modern = call.revision.is_modern();
-    if !capabilities::elicits(&call.client.capabilities, "url")
-        || (modern && !method::may_ask_for_input(&call.method))
-        || call.revision < Revision::V2025_11_25
-    {
+    if !can_be_asked {
         let why = format!("{message}: open {link} in your browser, and try again");
         return Err(Failure { retryable: true, ..Failure::new(Kind::Unauthorized, why) }.into());
     }
@@ -172,7 +181,6 @@ fn wants_consent(
         let required = InputRequired { requests: vec![request], state: Some(state) };
         return Ok(Some(Reply::Result(required.to_result())));
     }
-    let id = fingerprint(&[link.as_bytes()]);
     let elicitation =
         json!({ "mode": "url", "elicitationId": id, "url": link, "message": message });
     let error = RpcError::new(code::URL_ELICITATION_REQUIRED, &message);

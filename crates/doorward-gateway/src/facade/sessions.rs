@@ -140,6 +140,18 @@ impl Sessions {
         })
     }
 
+    /// Tells a session something on the stream on which it only listens, if it is open here.
+    pub fn tell(&self, id: &str, method: &str, params: &Object) {
+        let Some(session) = self.open.lock().get(id).cloned() else { return };
+        let text = message::notification(method, params);
+        self.shared.tasks.spawn(async move {
+            tokio::select! {
+                () = session.main.push(&text) => {}
+                () = session.closed.cancelled() => {}
+            }
+        });
+    }
+
     /// Ends a session: its calls, its waiting questions, its streams.
     pub fn end(&self, session: &Arc<Session>) {
         self.open.lock().remove(&session.id);
