@@ -4,13 +4,11 @@
 
 mod support;
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 use support::client::{Answer, Modern};
 use support::issuer::Issuer;
 use support::login::query;
-use support::{Gateway, wait_for};
+use support::{Gateway, made, wait_for};
 
 const KEY: &str = "store_key: 'another master key of some characters'\n";
 
@@ -202,8 +200,6 @@ fn a_server_is_told_who_calls_by_the_gateways_own_signature() {
 
 #[test]
 fn a_server_is_shown_the_gateways_certificate() {
-    let made =
-        |file: &str| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/tls").join(file);
     let at = |file: &str| made(file).display().to_string();
     let server = Gateway::start(&format!(
         "tls: {{cert: '{}', key: '{}', client_ca: '{}'}}\npolicy: {{files: [open.cedar]}}\n\

@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,14 +16,10 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
-use support::Gateway;
 use support::client::Modern;
 use support::issuer::{Issuer, now, unsigned};
+use support::{Gateway, made};
 use tokio::time::timeout;
-
-fn made(file: &str) -> std::path::PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/tls").join(file)
-}
 
 fn start(more: &str) -> Gateway {
     let (cert, key) = (made("first.pem"), made("first.key"));

@@ -5,7 +5,7 @@ mod support;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use serde_json::{Value, json};
 use support::client::Modern;
-use support::{Gateway, PATIENCE, doorward, wait_for};
+use support::{Gateway, PATIENCE, doorward, made, wait_for};
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;
 
@@ -22,10 +22,6 @@ type Tls = StreamOwned<ClientConnection, TcpStream>;
 struct World {
     gateway: Gateway,
     folder: tempfile::TempDir,
-}
-
-fn made(file: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/tls").join(file)
 }
 
 /// Puts one of the certificates in place, as a whole.

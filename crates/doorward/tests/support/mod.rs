@@ -32,6 +32,11 @@ pub fn store_in(folder: &std::path::Path) -> String {
     format!("sqlite:{}", folder.join("doorward.db").display())
 }
 
+/// A certificate or key that was made for tests.
+pub fn made(file: &str) -> PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/tls").join(file)
+}
+
 /// A running gateway with a configuration of its own; ended when dropped.
 pub struct Gateway {
     child: Child,
