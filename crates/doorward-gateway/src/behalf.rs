@@ -125,14 +125,21 @@ impl Behalf {
         Some(made)
     }
 
-    fn slot(&self, server: &Server, caller: &Caller, shown: &Shown) -> Result<Arc<Slot>, Failure> {
+    /// Where a caller's token for a server is; `None` for a caller who has none that could be exchanged.
+    fn slot(&self, server: &Server, caller: &Caller) -> Result<Option<Arc<Slot>>, Failure> {
+        let mark = match (&caller.grant, &caller.shown) {
+            // By the login, whatever the provider has said of it last.
+            (Some(grant), _) => seal::sha256(grant.as_bytes()),
+            (None, Some(shown)) => shown.mark(),
+            (None, None) => return Ok(None),
+        };
         let mut slots = self.slots.lock();
-        let place = (server.name.clone(), caller.principal.id.clone(), shown.mark());
+        let place = (server.name.clone(), caller.principal.id.clone(), mark);
         if slots.len() >= MOST && !slots.contains_key(&place) {
             let why = "Too many tokens are in use at once";
             return Err(Failure::new(Kind::Overloaded, why));
         }
-        Ok(slots.entry(place).or_default().clone())
+        Ok(Some(slots.entry(place).or_default().clone()))
     }
 }
 
@@ -150,13 +157,12 @@ impl Gateway {
 
     /// The server does not take what it was shown: it is made anew the next time.
     pub async fn behalf_refused(&self, call: &Call, server: &Server) -> bool {
-        let (Some(_), Some(shown)) = (&server.settings.exchange, self.shown(&call.caller).await)
-        else {
+        if server.settings.exchange.is_none() {
             return false;
-        };
-        match self.behalf.slot(server, &call.caller, &shown) {
-            Ok(slot) => slot.lock().await.take().is_some(),
-            Err(_) => false,
+        }
+        match self.behalf.slot(server, &call.caller) {
+            Ok(Some(slot)) => slot.lock().await.take().is_some(),
+            _ => false,
         }
     }
 
@@ -177,18 +183,18 @@ impl Gateway {
     ) -> Result<Own, Failure> {
         let refused =
             |why: &str| Failure { retryable: false, ..Failure::new(Kind::Unauthorized, why) };
-        let shown = self.shown(caller).await.ok_or_else(|| {
-            refused("The server is used with tokens of its callers, and you have shown none")
-        })?;
-        let cannot = "Your token cannot be exchanged for one that is for the server";
-        let exchanger = self.behalf.exchanger(server, settings);
-        let exchanger = exchanger.ok_or_else(|| refused(cannot))?;
-        let slot = self.behalf.slot(server, caller, &shown)?;
+        let none =
+            || refused("The server is used with tokens of its callers, and you have shown none");
+        let slot = self.behalf.slot(server, caller)?.ok_or_else(none)?;
         let mut held = slot.lock().await;
         let name = http::header::AUTHORIZATION;
         if let Some((value, _)) = held.as_ref().filter(|(_, until)| Instant::now() < *until) {
             return Ok(Own { name, value: value.clone() });
         }
+        let cannot = "Your token cannot be exchanged for one that is for the server";
+        let exchanger = self.behalf.exchanger(server, settings);
+        let exchanger = exchanger.ok_or_else(|| refused(cannot))?;
+        let shown = self.shown(caller).await.ok_or_else(none)?;
         let url = server.settings.url.as_ref().map(|url| url.as_str().trim_end_matches('/'));
         let resource = settings.resource.as_deref().or(url).unwrap_or_default();
         let exchanged = exchanger.exchange(&shown, resource).await;

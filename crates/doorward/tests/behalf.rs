@@ -7,7 +7,7 @@ mod support;
 use serde_json::{Value, json};
 use support::client::{Answer, Modern};
 use support::issuer::Issuer;
-use support::login::query;
+use support::login::{self, query};
 use support::{Gateway, made, wait_for};
 
 const KEY: &str = "store_key: 'another master key of some characters'\n";
@@ -225,4 +225,47 @@ fn a_server_is_shown_the_gateways_certificate() {
     let nobody = front("");
     wait_for("the server is down", || nobody.states()[0]["state"] == "down");
     assert!(nobody.states()[0]["problem"].as_str().unwrap().contains("401"), "{}", nobody.states());
+}
+
+#[test]
+fn of_who_signed_in_at_the_gateway_the_providers_word_is_exchanged() {
+    let server = Gateway::start("servers: {sample: {sample: true}}\n");
+    let provider = Issuer::start();
+    let entry = format!(
+        "servers: {{b: {{url: '{}', headers: {{authorization: 'Bearer {}'}}, exchange: {{at: {{issuer: '{}', \
+         client_id: doorward, client_secret: 'hunter2 of the gateway'}}}}}}}}\n",
+        server.url("/mcp/sample"),
+        server.key(&["--user", "gateway"]),
+        provider.url
+    );
+    let config = login::World::config(&provider, "", "");
+    let config = config.replace("servers: {sample: {sample: true}}\n", &entry);
+    let world = login::World { provider, gateway: Gateway::start(&config) };
+    let (access, refresh) = world.tokens();
+    let key = server.key(&["--user", "alice"]);
+    world
+        .provider
+        .grants(json!({ "access_token": key, "token_type": "Bearer", "expires_in": 300 }));
+    let call =
+        |token: &str| Modern::new(&world.gateway, "/mcp").bearing(token).call("b__add", sum());
+    assert_eq!(call(&access).text(), "23");
+    let form = fields(&world.provider.asked().pop().unwrap().1);
+    assert_eq!(form["subject_token_type"], "urn:ietf:params:oauth:token-type:id_token");
+    // What was exchanged is what the provider has said of them: the gateway's own token goes nowhere.
+    assert_ne!(form["subject_token"], access);
+    let claims = form["subject_token"].split('.').nth(1).unwrap();
+    let claims = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, claims);
+    let claims: Value = serde_json::from_slice(&claims.unwrap()).unwrap();
+    assert_eq!((&claims["sub"], &claims["aud"]), (&json!("alice"), &json!("doorward")));
+    // Once for the login, whichever of its tokens is shown.
+    let asked = world.provider.asked().len();
+    world.provider.behave(support::issuer::Mood::Down);
+    let (next, _) = login::pair(&world.refresh(&refresh, &[]));
+    assert_eq!(call(&next).text(), "23");
+    assert_eq!(world.provider.asked().len() - asked, 1, "the refresh alone");
+    // With the login, all of it ends.
+    let grants: Value =
+        serde_json::from_str(&world.gateway.told(&["grants", "list", "--json"])).unwrap();
+    world.gateway.told(&["grants", "revoke", grants[0]["id"].as_str().unwrap()]);
+    wait_for("the login is over", || call(&next).status == 401);
 }
