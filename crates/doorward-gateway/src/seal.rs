@@ -19,6 +19,12 @@ pub struct Sealer {
     key: RandomizedNonceKey,
 }
 
+impl std::fmt::Debug for Sealer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Sealer")
+    }
+}
+
 /// The text was not sealed here, was changed, belongs to somebody else, or is too old. Which of
 /// these is not told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -20,8 +20,9 @@ use crate::settings::{Secret, Settings};
 /// How long a key signs, and how long after that it is published: longer than any token lives.
 const SIGNS: i64 = 30 * 24 * 60 * 60;
 const LINGERS: i64 = 24 * 60 * 60;
-/// A new key is published this long before it signs, so that everybody has seen it.
-const LEAD: i64 = 60;
+/// A new key is published this long before it signs, so that everybody has seen it: longer than anybody may keep what
+/// was published.
+const LEAD: i64 = 10 * 60;
 
 /// The gateway's signature, where the configuration needs one.
 #[derive(Debug, Default)]

@@ -22,7 +22,10 @@ struct Pair {
 
 impl Pair {
     fn new() -> Self {
-        let behind = World::new();
+        Self::before(World::new())
+    }
+
+    fn before(behind: World) -> Self {
         let front = Gateway::start(&format!(
             "{KEY}servers: {{b: {{url: '{}', delegated: {{}}}}}}\n",
             behind.gateway.url("/mcp/sample")
@@ -317,6 +320,37 @@ fn who_opens_a_link_must_be_whom_it_was_made_for() {
     let away = answer.header("location").unwrap().to_owned();
     let back = pair.consent(&away, "alice");
     assert!(browser.get(&pair.front, &back).body.contains("b is connected"));
+    assert_eq!(alice.call("b__add", sum()).text(), "23");
+}
+
+#[test]
+fn a_tool_that_needs_more_is_asked_for_beside_what_was_given() {
+    let provider = Issuer::start();
+    let config = World::config(&provider, "", "")
+        .replace("scopes: [read, write]", "scopes: [read]")
+        .replace(
+            "sample: {sample: true}",
+            "sample: {sample: true, tools: {add: {scopes: [write]}}}",
+        );
+    let gateway = Gateway::start(&config);
+    let pair = Pair::before(World { provider, gateway });
+    let alice = pair.client("alice");
+    let (link, _) = asked(&alice.call("b__add", sum()));
+    pair.connect(&link, "alice");
+    // It is asked for at once, and the call waits until that, too, is given.
+    let (link, state) = asked(&alice.call("b__add", sum()));
+    let answer = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| retry(&alice, &state, "accept"));
+        std::thread::sleep(Duration::from_millis(1200));
+        assert!(!waiting.is_finished(), "it does not wait");
+        let mut browser = Browser::default();
+        let away = leave(&pair.front, &mut browser, &link);
+        assert_eq!(query(&away)["scope"], "read write");
+        let back = pair.consent(&away, "alice");
+        assert!(browser.get(&pair.front, &back).body.contains("b is connected"));
+        waiting.join().unwrap()
+    });
+    assert_eq!(answer.text(), "23");
     assert_eq!(alice.call("b__add", sum()).text(), "23");
 }
 

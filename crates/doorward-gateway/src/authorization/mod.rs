@@ -81,12 +81,6 @@ pub struct Server {
     registrations: Arc<Registrations>,
 }
 
-impl std::fmt::Debug for Sealer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Sealer")
-    }
-}
-
 /// What answering a request needs.
 struct At<'a> {
     gateway: &'a Gateway,

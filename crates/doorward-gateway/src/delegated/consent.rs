@@ -60,7 +60,7 @@ pub async fn ask(
 ) -> Result<Option<Reply>, CallError> {
     let delegations = &gateway.shared.delegations;
     let owner = owner(&call.caller.principal);
-    let consented = take_consent(gateway, call, server)?;
+    let awaited = take_consent(gateway, call, server)?;
     let end = tokio::time::Instant::now() + WAIT;
     let mut tried = false;
     loop {
@@ -70,12 +70,20 @@ pub async fn ask(
             Failure { retryable: true, ..Failure::new(Kind::Unauthorized, why) }.because(error)
         })?;
         let Some(shown) = token else {
-            if consented && tokio::time::Instant::now() < end {
+            if awaited.is_some() && tokio::time::Instant::now() < end {
                 delegations.news().await;
                 continue;
             }
             return wants_consent(gateway, call, server, owner, BTreeSet::new());
         };
+        let known = delegations.scopes(&server.name, &owner).unwrap_or_default();
+        // They are away to give more than they had given before.
+        let waits = awaited.as_ref().is_some_and(|awaited| !awaited.is_subset(&known));
+        if waits && tokio::time::Instant::now() < end {
+            delegations.news().await;
+            delegations.reread(&server.name, &owner);
+            continue;
+        }
         let mut asked = call.asked(server);
         asked.own = Some(Own { name: AUTHORIZATION, value: shown.clone() });
         match server.ask(&asked, events).await {
@@ -85,14 +93,20 @@ pub async fn ask(
                 match &failure.challenge {
                     // Nothing was done: it is asked again with another token, or consent.
                     Some(Challenge::Token) => delegations.refused(&server.name, &owner, &shown),
+                    // Who has all of it and is refused will not get in by asking again.
+                    Some(Challenge::Scopes(scopes)) if scopes.is_subset(&known) => {
+                        return Err(failure.into());
+                    }
                     Some(Challenge::Scopes(scopes)) => {
-                        let known = delegations.scopes(&server.name, &owner).unwrap_or_default();
-                        // Who has all of it and is refused will not get in by asking again.
-                        if scopes.is_subset(&known) {
-                            return Err(failure.into());
+                        // It may have been given on another replica, meanwhile.
+                        delegations.reread(&server.name, &owner);
+                        let _ = delegations.token(&server.name, &server.settings, &owner).await;
+                        let now = delegations.scopes(&server.name, &owner).unwrap_or_default();
+                        if scopes.is_subset(&now) {
+                            continue;
                         }
                         // With what was given before: else it would be lost.
-                        let more = scopes.union(&known).cloned().collect();
+                        let more = scopes.union(&now).cloned().collect();
                         return wants_consent(gateway, call, server, owner, more);
                     }
                     None => return Err(failure.into()),
@@ -111,23 +125,26 @@ fn purpose(server: &Server, call: &Call) -> String {
     fingerprint(&[b"consent", server.name.as_bytes(), call.method.as_bytes(), params.as_bytes()])
 }
 
-/// Takes the answer to the gateway's question out of a call. Returns whether the caller has opened the link.
-fn take_consent(gateway: &Gateway, call: &mut Call, server: &Server) -> Result<bool, CallError> {
-    let Some(retry) = &call.retry else { return Ok(false) };
-    let Some(state) = &retry.state else { return Ok(false) };
+/// Takes the answer to the gateway's question out of a call. If the caller has opened the link, returns the
+/// scopes that they were asked for.
+fn take_consent(
+    gateway: &Gateway,
+    call: &mut Call,
+    server: &Server,
+) -> Result<Option<BTreeSet<String>>, CallError> {
+    let Some(retry) = &call.retry else { return Ok(None) };
+    let Some(state) = &retry.state else { return Ok(None) };
     let principal = &call.caller.principal.id;
-    let opened = gateway.shared.sealer.open::<()>(state, principal, &purpose(server, call));
+    let opened = gateway.shared.sealer.open(state, principal, &purpose(server, call));
     // Any other is the server's own.
-    if opened.is_err() {
-        return Ok(false);
-    }
+    let Ok(asked) = opened else { return Ok(None) };
     let action = retry
         .responses
         .object(KEY)
         .and_then(|answer| answer.string("action").map(std::borrow::Cow::into_owned));
     call.retry = None;
     if action.as_deref() == Some("accept") {
-        return Ok(true);
+        return Ok(Some(asked));
     }
     let why = format!("You have not let the gateway act for you at '{}'", server.name);
     Err(Failure { retryable: false, ..Failure::new(Kind::Unauthorized, why) }.into())
@@ -177,7 +194,8 @@ fn wants_consent(
         }
         let request = InputRequest { key: KEY.into(), method: method::ELICIT.into(), params };
         let principal = &call.caller.principal.id;
-        let state = gateway.shared.sealer.seal(&(), principal, &purpose(server, call), Some(LINK));
+        let purpose = purpose(server, call);
+        let state = gateway.shared.sealer.seal(&wanted.more, principal, &purpose, Some(LINK));
         let required = InputRequired { requests: vec![request], state: Some(state) };
         return Ok(Some(Reply::Result(required.to_result())));
     }

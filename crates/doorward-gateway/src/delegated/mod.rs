@@ -226,8 +226,13 @@ impl Delegations {
 
     /// Somebody has given something.
     fn arrived(&self, server: &str, owner: &str) {
-        self.holder(server, owner).held.store(None);
+        self.reread(server, owner);
         self.arrived.notify_waiters();
+    }
+
+    /// What is at hand of an owner's is read again the next time.
+    fn reread(&self, server: &str, owner: &str) {
+        self.holder(server, owner).held.store(None);
     }
 
     /// What an owner's token is good for, as far as it is at hand.
