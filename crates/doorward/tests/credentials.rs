@@ -316,8 +316,10 @@ fn callers_bring_credentials_of_their_own_and_see_nobody_elses() {
     let echo = |key: &str| {
         Modern::new(&gateway, "/mcp").bearing(key).call("tools__echo", json!({ "text": "hi" }))
     };
-    wait_for("alice's is used", || echo(&alice).json().get("result").is_some());
-    assert_eq!(echo(&bob).text(), "hi", "a team's is its members'");
+    for (what, key) in [("alice's is used", &alice), ("a team's is its members'", &bob)] {
+        wait_for(what, || echo(key).json().get("result").is_some());
+        assert_eq!(echo(key).text(), "hi", "{what}");
+    }
     let none = echo(&eve);
     assert_eq!(
         (none.kind().as_str(), none.json()["error"]["data"]["retryable"].clone()),
