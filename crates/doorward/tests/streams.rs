@@ -119,7 +119,12 @@ fn a_slow_reader_costs_constant_memory_and_holds_up_nobody() {
     assert!(grown < 48 << 10, "grew by {grown} KiB");
     drop(slow);
     let open = || modern.seen.open.load(std::sync::atomic::Ordering::SeqCst);
-    support::wait_for("the modern server was told that nobody reads", || open() == 0);
+    // A handshake-era client's call goes on for a while without it: it may come back.
+    let end = Instant::now() + 3 * support::PATIENCE;
+    while open() > 0 {
+        assert!(Instant::now() < end, "the modern server was not told that nobody reads");
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 /// A client that leaves is told on to the server, at once.
