@@ -14,7 +14,8 @@ use serde_json::{Map, Value, json};
 use crate::call::{Call, Failure};
 use crate::gateway::Gateway;
 use crate::identity::{Caller, Shown};
-use crate::oauth::TokenEndpoint;
+use crate::oauth::{self, TokenEndpoint};
+use crate::outbound;
 use crate::seal;
 use crate::settings::{Assertion, Exchange};
 use crate::upstream::Server;
@@ -63,8 +64,7 @@ impl Exchanger {
         shown: &Shown,
         resource: &str,
     ) -> Result<(HeaderValue, Duration), String> {
-        let scopes: Vec<&str> = self.settings.scopes.iter().map(String::as_str).collect();
-        let scopes = scopes.join(" ");
+        let scopes = oauth::joined(&self.settings.scopes);
         let mut fields = vec![("resource", resource)];
         if !scopes.is_empty() {
             fields.push(("scope", &scopes));
@@ -95,10 +95,7 @@ impl Exchanger {
         };
         let fetched = fetched.map_err(|error| error.to_string())?;
         let bearer = fetched.bearer().ok_or("the answer holds no bearer token")?;
-        let text = zeroize::Zeroizing::new(format!("Bearer {bearer}"));
-        let mut value =
-            HeaderValue::try_from(&**text).map_err(|_| "the token is no header's value")?;
-        value.set_sensitive(true);
+        let value = outbound::bearer(bearer).ok_or("the token is no header's value")?;
         Ok((value, fetched.lifetime(UNSAID).mul_f64(0.9)))
     }
 }
@@ -195,8 +192,8 @@ impl Gateway {
         let exchanger = self.behalf.exchanger(server, settings);
         let exchanger = exchanger.ok_or_else(|| refused(cannot))?;
         let shown = self.shown(caller).await.ok_or_else(none)?;
-        let url = server.settings.url.as_ref().map(|url| url.as_str().trim_end_matches('/'));
-        let resource = settings.resource.as_deref().or(url).unwrap_or_default();
+        let own = server.settings.resource();
+        let resource = settings.resource.as_deref().or(own).unwrap_or_default();
         let exchanged = exchanger.exchange(&shown, resource).await;
         let (value, lifetime) = exchanged.map_err(|cause| refused(cannot).because(cause))?;
         *held = Some((value.clone(), Instant::now() + lifetime));
@@ -214,7 +211,6 @@ impl Gateway {
             Failure::new(Kind::Unauthorized, "The gateway cannot say who you are").because(why)
         };
         let principal = &caller.principal;
-        let url = server.settings.url.as_ref().map(|url| url.as_str().trim_end_matches('/'));
         let id = seal::random_id().map_err(|_| failed("there is no randomness"))?;
         let lifetime = i64::try_from(settings.lifetime.0.as_secs()).unwrap_or(0);
         let mut claims: Map<String, Value> = Map::new();
@@ -222,7 +218,7 @@ impl Gateway {
             ("iss", json!(self.identity.resources.origin())),
             ("sub", json!(principal.who.id)),
             ("sub_kind", json!(crate::identity::directory::kind_of(principal.who.kind).as_str())),
-            ("aud", json!(settings.audience.as_deref().or(url))),
+            ("aud", json!(settings.audience.as_deref().or(server.settings.resource()))),
             ("iat", json!(now())),
             ("exp", json!(now() + lifetime)),
             ("jti", json!(id)),

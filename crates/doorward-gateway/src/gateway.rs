@@ -254,7 +254,8 @@ impl Gateway {
 
     async fn maintain(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
-        let mut seldom = tokio::time::interval(SELDOM);
+        // At the start the store is read anyway.
+        let mut seldom = tokio::time::interval_at(tokio::time::Instant::now() + SELDOM, SELDOM);
         loop {
             tokio::select! {
                 _ = ticks.tick() => {}

@@ -90,6 +90,14 @@ pub fn client_basic(id: &str, secret: &Secret) -> Option<HeaderValue> {
     basic(&encode(id), &encode(secret.expose()))
 }
 
+/// The header that shows a token (RFC 6750 section 2.1). `None` if that is no header's value.
+pub fn bearer(token: &str) -> Option<HeaderValue> {
+    let text = zeroize::Zeroizing::new(format!("Bearer {token}"));
+    let mut value = HeaderValue::try_from(&**text).ok()?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
 pub async fn get(url: &Url, author: Author) -> Result<Answer, Error> {
     get_with(url, author, HeaderMap::new()).await
 }

@@ -44,6 +44,17 @@ fn place(server: &str, kind: Kind, owner: &str) -> String {
     format!("credential {server:?} {kind} {owner:?}")
 }
 
+/// Says what a row's secret is bound to.
+type Place = fn(&str) -> String;
+
+/// What else is sealed: tables, and the places of their rows by their ids.
+const SEALED: [(&str, Place); 4] = [
+    ("oauth_grants", grants::place),
+    ("signing_keys", signing::place),
+    ("delegated", delegated::place),
+    ("upstream_clients", delegated::client_place),
+];
+
 impl Store {
     /// Keeps a credential, in the place of one that was there.
     pub async fn put_credential(
@@ -132,13 +143,7 @@ impl Store {
             .execute(&mut *change)
             .await?;
         }
-        for table in ["oauth_grants", "signing_keys", "delegated", "upstream_clients"] {
-            let place = match table {
-                "oauth_grants" => grants::place,
-                "signing_keys" => signing::place,
-                "delegated" => delegated::place,
-                _ => delegated::client_place,
-            };
+        for (table, place) in SEALED {
             let all = format!("SELECT id, sealed FROM {table} WHERE sealed IS NOT NULL");
             let rows = sqlx::query(sqlx::AssertSqlSafe(all)).fetch_all(&mut *change).await?;
             count += rows.len();

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 use doorward_store::now;
-use http::HeaderValue;
 use http::header::{AUTHORIZATION, HeaderMap};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -15,7 +14,7 @@ use url::Url;
 use crate::identity::issuer::Issuer;
 use crate::identity::jwt::{Jwt, audiences, seconds};
 use crate::identity::token::{claim, texts};
-use crate::oauth::{Client, Fetched, Metadata, TokenError};
+use crate::oauth::{self, Client, Fetched, Metadata, TokenError};
 use crate::outbound::{self, Author};
 use crate::settings::{IssuerSettings, LoginProvider};
 
@@ -111,12 +110,11 @@ impl Provider {
     ) -> Result<Url, String> {
         let metadata = self.metadata().await?;
         let (mut url, _) = metadata.1.endpoint("authorization_endpoint")?;
-        let scopes: Vec<&str> = self.settings.scopes.iter().map(String::as_str).collect();
         url.query_pairs_mut()
             .append_pair("response_type", "code")
             .append_pair("client_id", &self.settings.client_id)
             .append_pair("redirect_uri", redirect_uri)
-            .append_pair("scope", &scopes.join(" "))
+            .append_pair("scope", &oauth::joined(&self.settings.scopes))
             .append_pair("state", state)
             .append_pair("nonce", nonce)
             .append_pair("code_challenge", challenge)
@@ -273,9 +271,7 @@ impl Provider {
         }
         let (endpoint, author) = metadata.1.endpoint("userinfo_endpoint")?;
         let token = fetched.bearer().ok_or("the provider has given no access token")?;
-        let mut shown = HeaderValue::try_from(format!("Bearer {token}"))
-            .map_err(|_| "the access token is no header's value")?;
-        shown.set_sensitive(true);
+        let shown = outbound::bearer(token).ok_or("the access token is no header's value")?;
         let headers = HeaderMap::from_iter([(AUTHORIZATION, shown)]);
         let answer = outbound::get_with(&endpoint, author, headers).await;
         let said = answer.and_then(|answer| answer.object());

@@ -16,7 +16,7 @@ use super::form::Form;
 use super::provider::{ProviderError, Secrets};
 use crate::identity::jwt::{Jwt, seconds};
 use crate::identity::token::is_same_resource;
-use crate::oauth::challenge_of;
+use crate::oauth::{self, challenge_of};
 use crate::seal;
 
 /// Two that refresh at the same time are no thieves: of a token that was used this many seconds ago at
@@ -208,8 +208,7 @@ impl At<'_> {
         let lifetime = i64::try_from(settings.access_tokens.0.as_secs()).unwrap_or(0);
         let now = now();
         let lifetime = lifetime.min(grant.expires - now);
-        let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
-        let scopes = scopes.join(" ");
+        let scopes = oauth::joined(scopes);
         let random = |_| OAuthError::unavailable();
         let mut claims: Map<String, Value> =
             serde_json::from_str(&grant.claims).map_err(|_| OAuthError::unavailable())?;
@@ -292,9 +291,7 @@ impl At<'_> {
         ] {
             told.insert(name.into(), value);
         }
-        told.entry("scope").or_insert_with(|| {
-            grant.scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ").into()
-        });
+        told.entry("scope").or_insert_with(|| oauth::joined(&grant.scopes).into());
         Ok(Value::Object(told))
     }
 

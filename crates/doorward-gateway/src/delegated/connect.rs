@@ -18,7 +18,7 @@ use crate::authorization::form::Form;
 use crate::authorization::page::{self, Connecting};
 use crate::facade::{Body, not_allowed, read_body};
 use crate::gateway::Gateway;
-use crate::oauth::{Client, Pkce, TokenError};
+use crate::oauth::{self, Client, Pkce, TokenError};
 use crate::outbound::Author;
 use crate::seal::{self, Sealer};
 use crate::settings::Secret;
@@ -125,7 +125,7 @@ impl Desk<'_> {
             return page::problem(StatusCode::SERVICE_UNAVAILABLE, "There is no randomness", "");
         };
         let sealed = self.sealer.seal(&wanted, &browser.id, HERE, Some(LINK));
-        let scopes = wanted.more.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        let scopes = oauth::joined(&wanted.more);
         let question = Connecting {
             server: &server.name,
             host: url.host_str().unwrap_or_default(),

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::{Delegations, Error, Known, by_hand};
-use crate::oauth::{Client, Metadata, parse_challenge};
+use crate::oauth::{self, Client, Metadata, parse_challenge};
 use crate::outbound::{self, Author};
 use crate::settings::{Delegation, Secret};
 
@@ -62,8 +62,7 @@ impl Delegations {
         if metadata.lists("scopes_supported", "offline_access") == Some(true) {
             scopes.insert("offline_access".into());
         }
-        let scopes: Vec<String> = scopes.into_iter().collect();
-        let mut scopes = scopes.join(" ");
+        let mut scopes = oauth::joined(&scopes);
         if scopes.len() > MOST_SCOPES {
             scopes.clear();
         }

@@ -26,6 +26,7 @@ pub use consent::{Wanted, ask};
 use crate::identity::Principal;
 use crate::identity::directory::kind_of;
 use crate::oauth::{Client, Shows};
+use crate::outbound;
 use crate::seal::Sealer;
 use crate::settings::{Delegation, Secret, ServerSettings};
 
@@ -253,10 +254,8 @@ impl Held {
         let text = row.open(master).map_err(|error| error.to_string())?;
         let tokens: Tokens =
             serde_json::from_str(&text).map_err(|error| format!("cannot be read: {error}"))?;
-        let bearer = zeroize::Zeroizing::new(format!("Bearer {}", tokens.access_token.expose()));
-        let mut shown =
-            HeaderValue::try_from(&**bearer).map_err(|_| "the token is no header's value")?;
-        shown.set_sensitive(true);
+        let shown = outbound::bearer(tokens.access_token.expose());
+        let shown = shown.ok_or("the token is no header's value")?;
         Ok(Arc::new(Self { row, tokens, shown, refused: AtomicBool::new(false) }))
     }
 

@@ -8,6 +8,7 @@ use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::facade::{Body, error_response};
+use crate::oauth;
 
 /// Why nobody is let in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,8 +92,7 @@ fn challenge(error: Option<&str>, metadata: Option<&str>, scopes: &BTreeSet<Stri
         parts.push("realm=\"doorward\"".into());
     }
     if !scopes.is_empty() {
-        let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
-        parts.push(format!("scope=\"{}\"", scopes.join(" ")));
+        parts.push(format!("scope=\"{}\"", oauth::joined(scopes)));
     }
     format!("Bearer {}", parts.join(", "))
 }

@@ -7,8 +7,15 @@ mod endpoint;
 mod metadata;
 mod pkce;
 
+use std::collections::BTreeSet;
+
 pub use challenge::parse_challenge;
 pub use client::{Client, Fetched, Shows, TokenError};
 pub use endpoint::TokenEndpoint;
 pub use metadata::Metadata;
 pub use pkce::{Pkce, challenge_of};
+
+/// Scopes as they are written: with spaces between them (RFC 6749 section 3.3).
+pub fn joined(scopes: &BTreeSet<String>) -> String {
+    scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
+}

@@ -26,19 +26,22 @@ impl Stage for Dispatch {
             if server.settings.delegated.is_some() {
                 return delegated::ask(gateway, call, &server, events).await;
             }
-            for first in [true, false] {
+            let mut tried = false;
+            loop {
                 let mut asked = call.asked(&server);
                 asked.own = gateway.behalf(call, &server).await?;
                 match server.ask(&asked, events).await {
                     // Nothing was done: it is asked once more, if something else can be shown.
                     Err(CallError::Gateway(failure))
-                        if first
+                        if !tried
                             && failure.challenge == Some(Challenge::Token)
-                            && gateway.behalf_refused(call, &server).await => {}
+                            && gateway.behalf_refused(call, &server).await =>
+                    {
+                        tried = true;
+                    }
                     outcome => return Ok(Some(Reply::Result(outcome?))),
                 }
             }
-            Ok(None)
         }))
     }
 }

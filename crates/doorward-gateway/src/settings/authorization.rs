@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use url::Url;
 
 use super::credential::client_problem;
-use super::{Period, Secret, is_trustworthy};
+use super::identity::issuer_problem;
+use super::{Period, Secret};
 
 /// Clients log in at the gateway, and their users at the provider: for providers that know neither
 /// client id metadata documents nor dynamic registration. Needs a store and a `store_key`.
@@ -142,13 +142,8 @@ impl AuthorizationServerSettings {
             wrong(&["name"], "is letters, digits and '-'");
         }
         let provider = &self.provider;
-        match Url::parse(&provider.issuer) {
-            Ok(url)
-                if is_trustworthy(&url) && url.query().is_none() && url.fragment().is_none() => {}
-            _ => wrong(
-                &["provider", "issuer"],
-                "expected an https:// URL (http:// on loopback only), as the provider writes it in 'iss'",
-            ),
+        if let Some(why) = issuer_problem(&provider.issuer) {
+            wrong(&["provider", "issuer"], why);
         }
         if let Some(why) =
             client_problem(provider.client_secret.as_ref(), provider.private_key.as_ref())

@@ -217,9 +217,8 @@ impl IdentitySettings {
             {
                 wrong("", "an issuer's name is letters, digits and '-'".into());
             }
-            match Url::parse(&issuer.issuer) {
-                Ok(url) if is_trustworthy(&url) && url.query().is_none() && url.fragment().is_none() => {}
-                _ => wrong("issuer", "expected an https:// URL (http:// on loopback only), as the provider writes it in 'iss'".into()),
+            if let Some(why) = issuer_problem(&issuer.issuer) {
+                wrong("issuer", why.into());
             }
             if let Some(other) = issuers.insert(&issuer.issuer, name) {
                 wrong("issuer", format!("is the issuer of '{other}', too"));
@@ -247,6 +246,14 @@ impl IdentitySettings {
         }
         problems
     }
+}
+
+/// What is wrong with the identifier of an OpenID provider.
+pub(super) fn issuer_problem(issuer: &str) -> Option<&'static str> {
+    let good = |url: &Url| is_trustworthy(url) && url.query().is_none() && url.fragment().is_none();
+    let why =
+        "expected an https:// URL (http:// on loopback only), as the provider writes it in 'iss'";
+    (!Url::parse(issuer).is_ok_and(|url| good(&url))).then_some(why)
 }
 
 /// Whether nobody on the way can read or change what is sent to a URL.

@@ -142,6 +142,11 @@ impl ServerSettings {
         Self { sample: true, ..Self::default() }
     }
 
+    /// What tokens for the server are for, where nothing else is said: its URL (RFC 8707).
+    pub fn resource(&self) -> Option<&str> {
+        self.url.as_ref().map(|url| url.as_str().trim_end_matches('/'))
+    }
+
     pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         let kinds = [self.url.is_some(), self.command.is_some(), self.sample];

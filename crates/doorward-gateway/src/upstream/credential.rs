@@ -12,7 +12,7 @@ use url::Url;
 
 use crate::call::Failure;
 use crate::delegated::{Delegations, GATEWAY};
-use crate::oauth::{Fetched, TokenEndpoint};
+use crate::oauth::{self, Fetched, TokenEndpoint};
 use crate::outbound;
 use crate::settings::{ClientCredentials, CredentialSettings, ServerSettings};
 
@@ -165,8 +165,7 @@ impl Tokens {
     }
 
     async fn ask(&self) -> Result<Token, String> {
-        let scopes: Vec<&str> = self.settings.scopes.iter().map(String::as_str).collect();
-        let scopes = scopes.join(" ");
+        let scopes = oauth::joined(&self.settings.scopes);
         let mut fields = vec![("grant_type", "client_credentials"), ("resource", &self.resource)];
         if !scopes.is_empty() {
             fields.push(("scope", &scopes));
@@ -179,8 +178,7 @@ impl Tokens {
 
 impl Token {
     fn read(fetched: &Fetched) -> Option<Self> {
-        let mut shown = HeaderValue::try_from(format!("Bearer {}", fetched.bearer()?)).ok()?;
-        shown.set_sensitive(true);
+        let shown = outbound::bearer(fetched.bearer()?)?;
         let (now, lifetime) = (Instant::now(), fetched.lifetime(UNSAID));
         // In good time, so that nobody waits; and never one that expires on its way.
         let (refresh, expires) = (lifetime.mul_f64(0.75), lifetime.mul_f64(0.95));
