@@ -1,13 +1,17 @@
 //! Where things are kept: opening a database, and bringing it up to date.
 
 use std::fmt;
+use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Executor, Row, Transaction};
+
+use crate::audit::{Act, Actor};
 
 use crate::{Error, Result};
 
@@ -84,6 +88,9 @@ pub enum OpenError {
 pub struct Store {
     pub(crate) pool: AnyPool,
     location: Location,
+    options: Arc<AnyConnectOptions>,
+    /// Who does what is done by this handle.
+    actor: Arc<Actor>,
 }
 
 impl Store {
@@ -121,10 +128,11 @@ impl Store {
             .acquire_timeout(PATIENCE)
             .idle_timeout(Duration::from_secs(60))
             .after_connect(move |connection, _| Box::pin(settle(connection, is_sqlite)))
-            .connect_with(options)
+            .connect_with(options.clone())
             .await
             .map_err(|error| unreachable(&Plain(&error)))?;
-        let store = Self { pool, location: location.clone() };
+        let (options, actor) = (Arc::new(options), Arc::new(Actor::gateway()));
+        let store = Self { pool, location: location.clone(), options, actor };
         store.bring_up_to_date().await?;
         Ok(store)
     }
@@ -158,24 +166,71 @@ impl Store {
     }
 
     /// Begins a change of which no replica holds a copy: it is not counted.
-    pub(crate) async fn write(&self) -> Result<Transaction<'static, Any>> {
+    pub(crate) async fn write(&self) -> Result<Change> {
         let begin = match self.location {
             // Else two that have both read fail when both want to write.
             Location::Sqlite(_) => "BEGIN IMMEDIATE",
             Location::Postgres(_) => "BEGIN",
         };
-        Ok(self.pool.begin_with(begin).await?)
+        let transaction = self.pool.begin_with(begin).await?;
+        Ok(Change { transaction, actor: self.actor.clone() })
     }
 
     /// Begins a change; it counts once it is committed. Changes come one after the other.
-    pub(crate) async fn change(&self) -> Result<Transaction<'static, Any>> {
+    pub(crate) async fn change(&self) -> Result<Change> {
         let mut change = self.write().await?;
         sqlx::query("UPDATE revision SET n = n + 1").execute(&mut *change).await?;
         Ok(change)
     }
 
+    /// The same store in somebody's hands: what is changed by it is recorded as done by them.
+    pub fn acting(&self, actor: Actor) -> Self {
+        Self { actor: Arc::new(actor), ..self.clone() }
+    }
+
+    /// A connection that belongs to nobody else.
+    pub(crate) async fn connect_apart(&self) -> Result<AnyConnection> {
+        let mut connection = AnyConnection::connect_with(&self.options).await?;
+        settle(&mut connection, matches!(self.location, Location::Sqlite(_))).await?;
+        Ok(connection)
+    }
+
     pub async fn close(&self) {
         self.pool.close().await;
+    }
+}
+
+/// A change on its way. It ends with the word on what was done, which is recorded with it, or with
+/// nothing at all.
+pub struct Change {
+    transaction: Transaction<'static, Any>,
+    actor: Arc<Actor>,
+}
+
+impl Change {
+    /// Records what was done, and makes both true.
+    pub(crate) async fn commit(mut self, act: &Act) -> Result<()> {
+        act.record(&self.actor, &mut self.transaction).await?;
+        Ok(self.transaction.commit().await?)
+    }
+
+    /// For what is no act of anybody's: tickets that are used, what is over and forgotten.
+    pub(crate) async fn commit_bookkeeping(self) -> Result<()> {
+        Ok(self.transaction.commit().await?)
+    }
+}
+
+impl Deref for Change {
+    type Target = AnyConnection;
+
+    fn deref(&self) -> &AnyConnection {
+        &self.transaction
+    }
+}
+
+impl DerefMut for Change {
+    fn deref_mut(&mut self) -> &mut AnyConnection {
+        &mut self.transaction
     }
 }
 

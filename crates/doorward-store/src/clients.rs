@@ -4,7 +4,7 @@ use serde::Serialize;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use crate::{Error, Result, Store, hash_of, now};
+use crate::{Act, Error, Result, Store, hash_of, now};
 
 /// A client as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -55,7 +55,7 @@ impl Store {
         .bind(now())
         .execute(&mut *change)
         .await?;
-        change.commit().await?;
+        change.commit(&Act::new("client.register", id)).await?;
         Ok(true)
     }
 
@@ -88,7 +88,7 @@ impl Store {
             .bind(id)
             .execute(&mut *change)
             .await?;
-        change.commit().await?;
+        change.commit(&Act::new("client.remove", id)).await?;
         Ok(())
     }
 }

@@ -5,6 +5,8 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 use zeroize::Zeroizing;
 
+use crate::audit::{self, Act};
+use crate::principals::subject;
 use crate::seal::{MasterKey, SealError};
 use crate::{Error, Kind, NotAName, Result, Store, delegated, grants, now, signing};
 
@@ -48,7 +50,8 @@ fn place(server: &str, kind: Kind, owner: &str) -> String {
 type Place = fn(&str) -> String;
 
 /// What else is sealed: tables, and the places of their rows by their ids.
-const SEALED: [(&str, Place); 4] = [
+const SEALED: [(&str, Place); 5] = [
+    ("audit_keys", audit::key_place),
     ("oauth_grants", grants::place),
     ("signing_keys", signing::place),
     ("delegated", delegated::place),
@@ -81,7 +84,9 @@ impl Store {
         .bind(now())
         .execute(&mut *change)
         .await?;
-        change.commit().await?;
+        change
+            .commit(&Act::new("credential.put", server).with("owner", subject(kind, name)))
+            .await?;
         Ok(())
     }
 
@@ -98,7 +103,9 @@ impl Store {
         if removed.rows_affected() == 0 {
             return Err(Error::absent("credential", &format!("{server} {kind} {owner}")));
         }
-        change.commit().await?;
+        change
+            .commit(&Act::new("credential.remove", server).with("owner", subject(kind, owner)))
+            .await?;
         Ok(())
     }
 
@@ -160,7 +167,7 @@ impl Store {
                     .await?;
             }
         }
-        change.commit().await?;
+        change.commit(&Act::new("secrets.rekey", "store").with("count", count)).await?;
         Ok(count)
     }
 }

@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 use zeroize::Zeroizing;
 
 use crate::seal::{MasterKey, SealError};
-use crate::{Error, Result, Store, now};
+use crate::{Act, Change, Error, Result, Store, now};
 
 /// For so long, in seconds, others leave it to one replica to renew a token.
 const RENEWING: i64 = 20;
@@ -52,7 +52,8 @@ pub(crate) fn client_place(id: &str) -> String {
 }
 
 impl Store {
-    /// Keeps tokens, in the place of those that were there. Replicas that hold them go on with them.
+    /// Keeps the tokens that somebody has consented to, in the place of those that were there. Replicas
+    /// that hold them go on with them.
     pub async fn put_delegated(
         &self,
         key: &MasterKey,
@@ -60,6 +61,29 @@ impl Store {
         owner: &str,
         secret: &str,
     ) -> Result<()> {
+        let change = self.keep_delegated(key, server, owner, secret).await?;
+        let act = Act::new("delegation.put", server).with("owner", owner);
+        change.commit(&act).await
+    }
+
+    /// Keeps the tokens that were given for those that were there.
+    pub async fn renew_delegated(
+        &self,
+        key: &MasterKey,
+        server: &str,
+        owner: &str,
+        secret: &str,
+    ) -> Result<()> {
+        self.keep_delegated(key, server, owner, secret).await?.commit_bookkeeping().await
+    }
+
+    async fn keep_delegated(
+        &self,
+        key: &MasterKey,
+        server: &str,
+        owner: &str,
+        secret: &str,
+    ) -> Result<Change> {
         let id = id(server, owner);
         let sealed = key.seal(secret, &place(&id))?;
         let mut change = self.write().await?;
@@ -75,8 +99,7 @@ impl Store {
         .bind(now())
         .execute(&mut *change)
         .await?;
-        change.commit().await?;
-        Ok(())
+        Ok(change)
     }
 
     pub async fn delegated(&self, server: &str, owner: &str) -> Result<Option<Delegated>> {
@@ -107,7 +130,7 @@ impl Store {
         .bind(now() - RENEWING)
         .execute(&mut *change)
         .await?;
-        change.commit().await?;
+        change.commit_bookkeeping().await?;
         Ok(claimed.rows_affected() == 1)
     }
 
@@ -121,7 +144,7 @@ impl Store {
         if removed.rows_affected() == 0 {
             return Err(Error::absent("grant", &format!("{server} {owner}")));
         }
-        change.commit().await?;
+        change.commit(&Act::new("delegation.remove", server).with("owner", owner)).await?;
         Ok(())
     }
 
@@ -138,7 +161,7 @@ impl Store {
         .bind(now())
         .execute(&mut *change)
         .await?;
-        change.commit().await?;
+        change.commit(&Act::new("upstream_client.put", id)).await?;
         Ok(())
     }
 
@@ -162,7 +185,7 @@ impl Store {
             .bind(id)
             .execute(&mut *change)
             .await?;
-        change.commit().await?;
+        change.commit(&Act::new("upstream_client.remove", id)).await?;
         Ok(())
     }
 }

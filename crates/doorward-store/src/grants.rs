@@ -10,7 +10,7 @@ use sqlx::any::AnyRow;
 use zeroize::Zeroizing;
 
 use crate::seal::{MasterKey, SealError};
-use crate::{Error, Result, Store, now};
+use crate::{Act, Change, Error, Result, Store, now};
 
 /// Grants that are over are remembered so long, so that what was issued last is over, too.
 const AFTERLIFE: i64 = 24 * 60 * 60;
@@ -126,6 +126,16 @@ pub(crate) fn place(id: &str) -> String {
     format!("grant {id:?}")
 }
 
+/// What is recorded of a grant.
+fn granted(grant: &NewGrant<'_>) -> Act {
+    Act::new("grant.create", grant.id)
+        .with("client", grant.client)
+        .with("subject", grant.subject)
+        .with("resource", grant.resource)
+        .with("scopes", grant.scopes)
+        .with("expires", grant.expires)
+}
+
 /// How a secret with enough randomness of its own is kept.
 pub fn hash_of(secret: &str) -> String {
     let hash = digest::digest(&digest::SHA256, secret.as_bytes());
@@ -168,14 +178,14 @@ impl Store {
             .bind(grant.client)
             .execute(&mut *change)
             .await?;
-        change.commit().await?;
+        change.commit(&granted(grant)).await?;
         Ok(())
     }
 
     pub async fn put_ticket(&self, grant: &str, ticket: &NewTicket<'_>) -> Result<()> {
         let mut change = self.write().await?;
         insert(&mut change, grant, ticket).await?;
-        change.commit().await?;
+        change.commit_bookkeeping().await?;
         Ok(())
     }
 
@@ -210,7 +220,7 @@ impl Store {
                 .bind(hash_of(secret))
                 .execute(&mut *change)
                 .await?;
-        change.commit().await?;
+        change.commit_bookkeeping().await?;
         Ok(used.rows_affected() == 1)
     }
 
@@ -245,7 +255,7 @@ impl Store {
         if revoked.rows_affected() == 0 {
             return Err(Error::absent("grant", id));
         }
-        change.commit().await?;
+        change.commit(&Act::new("grant.revoke", id)).await?;
         self.grant(id).await?.ok_or_else(|| Error::absent("grant", id))
     }
 
@@ -274,7 +284,7 @@ impl Store {
             .bind(id)
             .execute(&mut *change)
             .await?;
-        change.commit().await?;
+        change.commit_bookkeeping().await?;
         Ok(())
     }
 
@@ -282,7 +292,7 @@ impl Store {
     pub async fn is_first(&self, id: &str, until: i64) -> Result<bool> {
         let mut change = self.write().await?;
         let first = once(&mut change, id, until).await?;
-        change.commit().await?;
+        change.commit_bookkeeping().await?;
         Ok(first)
     }
 
@@ -296,16 +306,12 @@ impl Store {
         ] {
             sqlx::query(query).bind(before).execute(&mut *change).await?;
         }
-        change.commit().await?;
+        change.commit_bookkeeping().await?;
         Ok(())
     }
 }
 
-async fn insert(
-    change: &mut sqlx::Transaction<'static, sqlx::Any>,
-    grant: &str,
-    ticket: &NewTicket<'_>,
-) -> Result<()> {
+async fn insert(change: &mut Change, grant: &str, ticket: &NewTicket<'_>) -> Result<()> {
     sqlx::query(
         "INSERT INTO oauth_tickets (hash, kind, grant_id, redirect_uri, challenge, expires) \
          VALUES ($1, $2, $3, $4, $5, $6)",
@@ -321,11 +327,7 @@ async fn insert(
     Ok(())
 }
 
-async fn once(
-    change: &mut sqlx::Transaction<'static, sqlx::Any>,
-    id: &str,
-    until: i64,
-) -> Result<bool> {
+async fn once(change: &mut Change, id: &str, until: i64) -> Result<bool> {
     let put = sqlx::query(
         "INSERT INTO oauth_once (id, expires) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING",
     )

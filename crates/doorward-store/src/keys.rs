@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use crate::{Entry, Error, Kind, NotAName, Result, Store, now};
+use crate::principals::subject;
+use crate::{Act, Change, Entry, Error, Kind, NotAName, Result, Store, now};
 
 /// What a key begins with, so that scanners of secrets find it.
 const PREFIX: &str = "dwk_";
@@ -174,7 +175,7 @@ impl Store {
         .execute(&mut *change)
         .await?;
         insert(&mut change, &fresh, new).await?;
-        change.commit().await?;
+        change.commit(&created(&fresh.id, new)).await?;
         Ok((self.key(&fresh.id).await?, fresh.text))
     }
 
@@ -227,7 +228,11 @@ impl Store {
             return Err(Error::Refused(format!("the key '{id}' was replaced or revoked just now")));
         }
         insert(&mut change, &fresh, &new).await?;
-        change.commit().await?;
+        change
+            .commit(
+                &Act::new("key.rotate", &id.0).with("replaced_by", &fresh.id).with("until", until),
+            )
+            .await?;
         Ok((self.key(&fresh.id).await?, fresh.text))
     }
 
@@ -243,16 +248,21 @@ impl Store {
         if revoked.rows_affected() == 0 {
             return Err(Error::absent("key", &id.0));
         }
-        change.commit().await?;
+        change.commit(&Act::new("key.revoke", &id.0)).await?;
         self.key(id).await
     }
 }
 
-async fn insert(
-    change: &mut sqlx::Transaction<'static, sqlx::Any>,
-    fresh: &Fresh,
-    new: &NewKey,
-) -> Result<()> {
+/// What is recorded of a key that was made.
+fn created(id: &KeyId, new: &NewKey) -> Act {
+    Act::new("key.create", &id.0)
+        .with("owner", subject(new.owner.kind, &new.owner.name))
+        .with("label", &new.label)
+        .with("scopes", &new.scopes)
+        .with("expires", new.expires)
+}
+
+async fn insert(change: &mut Change, fresh: &Fresh, new: &NewKey) -> Result<()> {
     sqlx::query(
         "INSERT INTO api_keys (id, hash, label, owner_kind, owner, scopes, created, expires) \
          VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",

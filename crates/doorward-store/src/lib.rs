@@ -4,6 +4,7 @@
 //! Whoever changes something counts up one number in the same transaction; whoever holds a copy in
 //! memory looks at that number ([`Store::revision`]) and reads again when it has changed.
 
+mod audit;
 mod backend;
 mod clients;
 mod credentials;
@@ -18,6 +19,8 @@ mod signing;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use audit::*;
+pub(crate) use backend::Change;
 pub use backend::{Location, OpenError, Store};
 pub use clients::StoredClient;
 pub use credentials::Credential;

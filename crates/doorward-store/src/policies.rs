@@ -7,7 +7,7 @@ use serde::Serialize;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use crate::{Error, Result, Store, now};
+use crate::{Act, Change, Error, Result, Store, now};
 
 /// A set of policies as it was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -71,7 +71,13 @@ impl Store {
         .execute(&mut *change)
         .await?;
         activate(&mut change, version).await?;
-        change.commit().await?;
+        change
+            .commit(
+                &Act::new("policy.apply", version.to_string())
+                    .with("digest", PolicyVersion::digest_of(files))
+                    .with("note", note),
+            )
+            .await?;
         Ok(version)
     }
 
@@ -100,7 +106,7 @@ impl Store {
             return Err(Error::absent("version of the policies", &version.to_string()));
         }
         activate(&mut change, version).await?;
-        change.commit().await?;
+        change.commit(&Act::new("policy.rollback", version.to_string())).await?;
         Ok(version)
     }
 
@@ -149,7 +155,7 @@ impl Store {
     }
 }
 
-async fn activate(change: &mut sqlx::Transaction<'static, sqlx::Any>, version: i64) -> Result<()> {
+async fn activate(change: &mut Change, version: i64) -> Result<()> {
     sqlx::query(
         "INSERT INTO policy_activations (n, version, since) \
          SELECT COALESCE(MAX(n), 0) + 1, $1, $2 FROM policy_activations",

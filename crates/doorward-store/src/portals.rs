@@ -4,7 +4,7 @@ use serde::Serialize;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use crate::{Error, Result, Store, now};
+use crate::{Act, Error, Result, Store, now};
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct StoredPortal {
@@ -29,7 +29,7 @@ impl Store {
         .bind(now())
         .execute(&mut *change)
         .await?;
-        change.commit().await?;
+        change.commit(&Act::new("portal.put", name).with("definition", definition)).await?;
         Ok(())
     }
 
@@ -42,7 +42,7 @@ impl Store {
         if removed.rows_affected() == 0 {
             return Err(Error::absent("portal", name));
         }
-        change.commit().await?;
+        change.commit(&Act::new("portal.remove", name)).await?;
         Ok(())
     }
 

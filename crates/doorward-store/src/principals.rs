@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use crate::{Error, Result, Store, now};
+use crate::{Act, Error, Result, Store, now};
 
 /// Longest name of anybody or anything.
 const MAX_NAME: usize = 256;
@@ -68,6 +68,11 @@ impl NotAName {
             && name.chars().all(|c| !c.is_control() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'));
         if name.is_empty() || name.len() > MAX_NAME || !visible { Err(Self) } else { Ok(()) }
     }
+}
+
+/// Who something is about, as records name them: `user alice`.
+pub(crate) fn subject(kind: Kind, name: &str) -> String {
+    format!("{kind} {name}")
 }
 
 /// One of the directory.
@@ -137,7 +142,11 @@ impl Store {
         .bind(now())
         .execute(&mut *change)
         .await?;
-        change.commit().await?;
+        change
+            .commit(
+                &Act::new("principal.put", subject(entry.kind, &entry.name)).with("entry", entry),
+            )
+            .await?;
         Ok(())
     }
 
@@ -151,7 +160,7 @@ impl Store {
         if removed.rows_affected() == 0 {
             return Err(Error::absent(kind.as_str(), name));
         }
-        change.commit().await?;
+        change.commit(&Act::new("principal.remove", subject(kind, name))).await?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use sqlx::Row;
 use zeroize::Zeroizing;
 
 use crate::seal::{MasterKey, SealError};
-use crate::{Result, Store, now};
+use crate::{Act, Result, Store, now};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SigningKey {
@@ -49,7 +49,7 @@ impl Store {
             .bind(now())
             .execute(&mut *change)
             .await?;
-        change.commit().await?;
+        change.commit(&Act::new("signing_key.create", id)).await?;
         Ok(true)
     }
 
@@ -75,7 +75,7 @@ impl Store {
             .bind(id)
             .execute(&mut *change)
             .await?;
-        change.commit().await?;
+        change.commit(&Act::new("signing_key.remove", id)).await?;
         Ok(())
     }
 }

@@ -86,7 +86,7 @@ impl Delegations {
                 let renewed = tokens.renewed(&fetched).ok_or("the answer holds no bearer token")?;
                 let secret = serde_json::to_string(&renewed).map_err(|error| error.to_string())?;
                 let secret = zeroize::Zeroizing::new(secret);
-                store.put_delegated(master, server, owner, &secret).await?;
+                store.renew_delegated(master, server, owner, &secret).await?;
                 let row = store.delegated(server, owner).await?.ok_or("it was taken away")?;
                 let held = Held::new(row, master)?;
                 holder.held.store(Some(held.clone()));

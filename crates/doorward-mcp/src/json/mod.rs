@@ -6,10 +6,12 @@
 //! accepted is carried as raw slices of the received bytes ([`Value`], [`Object`]) and written
 //! again without being rebuilt: number spelling, member order and unknown members survive.
 
+mod canonical;
 mod object;
 mod scan;
 mod text;
 
+pub use canonical::{NotCanonical, canonical};
 pub use object::{Member, Object, Value};
 pub use scan::{Fault, Limits, Names, items, scan_object};
 pub use text::{quote, quote_into, unquote};

@@ -2,23 +2,26 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use doorward_store::{Location, Store};
+use sqlx::{AnyConnection, Connection};
 
 /// One database, gone when dropped.
 pub struct World {
     pub location: Location,
     /// Ended before its folder goes.
-    _server: Option<Postgres>,
-    _folder: tempfile::TempDir,
+    _server: Option<Arc<Postgres>>,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl World {
     pub fn sqlite() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let location = Location::Sqlite(folder.path().join("in here").join("doorward?.db"));
-        Self { location, _server: None, _folder: folder }
+        Self { location, _server: None, _folder: Some(folder) }
     }
 
     /// `None` where there is no PostgreSQL and none is demanded.
@@ -33,11 +36,37 @@ impl World {
         let server = Postgres::start(&programs, folder.path());
         let host = folder.path().display().to_string().replace('/', "%2F");
         let location = format!("postgres://doorward@{host}/postgres").parse().unwrap();
-        Some(Self { location, _server: Some(server), _folder: folder })
+        Some(Self { location, _server: Some(Arc::new(server)), _folder: Some(folder) })
     }
 
     pub fn all() -> Vec<Self> {
         [Some(Self::sqlite()), Self::postgres()].into_iter().flatten().collect()
+    }
+
+    /// Another database of the same kind, which lives no longer than this one.
+    #[allow(dead_code)] // Not every suite needs one.
+    pub async fn fresh(&self) -> Self {
+        let Location::Postgres(url) = &self.location else { return Self::sqlite() };
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("fresh{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let mut connection = AnyConnection::connect(&self.url()).await.unwrap();
+        let create = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
+        sqlx::query(create).execute(&mut connection).await.unwrap();
+        let location = url.replace("/postgres", &format!("/{name}")).parse().unwrap();
+        Self { location, _server: self._server.clone(), _folder: None }
+    }
+
+    /// As others connect to it.
+    #[allow(dead_code)]
+    pub fn url(&self) -> String {
+        sqlx::any::install_default_drivers();
+        match &self.location {
+            Location::Sqlite(path) => format!(
+                "sqlite://{}",
+                path.display().to_string().replace('?', "%3F").replace(' ', "%20")
+            ),
+            Location::Postgres(url) => url.clone(),
+        }
     }
 
     pub async fn open(&self) -> Store {

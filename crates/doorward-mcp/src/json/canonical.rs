@@ -1,0 +1,396 @@
+//! The canonical form of a JSON text (RFC 8785), so that two texts of one meaning have one hash.
+
+use super::object::{Object, Value};
+use super::text::unquote;
+
+/// How deep a text may nest: what was scanned before nests less.
+const DEPTH: usize = 512;
+
+/// Why a text has no canonical form: it is no JSON, nests too deep, or holds a number that no IEEE 754
+/// double can.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the text has no canonical form (RFC 8785)")]
+pub struct NotCanonical;
+
+/// The canonical form of a text.
+pub fn canonical(text: &[u8]) -> Result<Vec<u8>, NotCanonical> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut reader = Reader { text, at: 0 };
+    reader.value(&mut out, 0)?;
+    reader.space();
+    if reader.at == text.len() { Ok(out) } else { Err(NotCanonical) }
+}
+
+impl Object {
+    /// The canonical form of the object.
+    pub fn canonical(&self) -> Result<Vec<u8>, NotCanonical> {
+        canonical(&self.to_bytes())
+    }
+}
+
+impl Value {
+    /// The canonical form of the value.
+    pub fn canonical(&self) -> Result<Vec<u8>, NotCanonical> {
+        canonical(&self.to_bytes())
+    }
+}
+
+struct Reader<'a> {
+    text: &'a [u8],
+    at: usize,
+}
+
+/// A member as it stands in the output: its name, and from where to where.
+struct Placed {
+    name: String,
+    from: usize,
+    to: usize,
+}
+
+impl Reader<'_> {
+    fn space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.text.get(self.at) {
+            self.at += 1;
+        }
+    }
+
+    fn take(&mut self, byte: u8) -> bool {
+        self.space();
+        let found = self.text.get(self.at) == Some(&byte);
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, byte: u8) -> Result<(), NotCanonical> {
+        if self.take(byte) { Ok(()) } else { Err(NotCanonical) }
+    }
+
+    fn value(&mut self, out: &mut Vec<u8>, depth: usize) -> Result<(), NotCanonical> {
+        if depth > DEPTH {
+            return Err(NotCanonical);
+        }
+        self.space();
+        match self.text.get(self.at) {
+            Some(b'{') => self.object(out, depth),
+            Some(b'[') => self.array(out, depth),
+            Some(b'"') => {
+                let raw = self.string()?;
+                write_string(out, raw);
+                Ok(())
+            }
+            Some(b't') => self.word(out, b"true"),
+            Some(b'f') => self.word(out, b"false"),
+            Some(b'n') => self.word(out, b"null"),
+            Some(_) => self.number(out),
+            None => Err(NotCanonical),
+        }
+    }
+
+    fn word(&mut self, out: &mut Vec<u8>, word: &[u8]) -> Result<(), NotCanonical> {
+        if !self.text[self.at..].starts_with(word) {
+            return Err(NotCanonical);
+        }
+        self.at += word.len();
+        out.extend_from_slice(word);
+        Ok(())
+    }
+
+    fn array(&mut self, out: &mut Vec<u8>, depth: usize) -> Result<(), NotCanonical> {
+        self.expect(b'[')?;
+        out.push(b'[');
+        if self.take(b']') {
+            out.push(b']');
+            return Ok(());
+        }
+        loop {
+            self.value(out, depth + 1)?;
+            if self.take(b']') {
+                out.push(b']');
+                return Ok(());
+            }
+            self.expect(b',')?;
+            out.push(b',');
+        }
+    }
+
+    fn object(&mut self, out: &mut Vec<u8>, depth: usize) -> Result<(), NotCanonical> {
+        self.expect(b'{')?;
+        out.push(b'{');
+        if self.take(b'}') {
+            out.push(b'}');
+            return Ok(());
+        }
+        let began = out.len();
+        let mut members: Vec<Placed> = Vec::new();
+        let mut sorted = true;
+        loop {
+            let from = out.len();
+            self.space();
+            let raw = self.string()?;
+            write_string(out, raw);
+            let name = unquote(raw);
+            self.expect(b':')?;
+            out.push(b':');
+            self.value(out, depth + 1)?;
+            sorted &= members.last().is_none_or(|last| before(&last.name, &name));
+            members.push(Placed { name, from, to: out.len() });
+            if self.take(b'}') {
+                break;
+            }
+            self.expect(b',')?;
+            out.push(b',');
+        }
+        if !sorted {
+            members.sort_by(|one, other| one.name.encode_utf16().cmp(other.name.encode_utf16()));
+            let written = out.split_off(began);
+            for (at, member) in members.iter().enumerate() {
+                if at > 0 {
+                    out.push(b',');
+                }
+                out.extend_from_slice(&written[member.from - began..member.to - began]);
+            }
+        }
+        out.push(b'}');
+        Ok(())
+    }
+
+    /// What stands between the quotes.
+    fn string(&mut self) -> Result<&[u8], NotCanonical> {
+        self.expect(b'"')?;
+        let from = self.at;
+        loop {
+            match self.text.get(self.at) {
+                Some(b'"') => break,
+                Some(b'\\') => self.at += 2,
+                Some(_) => self.at += 1,
+                None => return Err(NotCanonical),
+            }
+        }
+        self.at += 1;
+        Ok(&self.text[from..self.at - 1])
+    }
+
+    fn number(&mut self, out: &mut Vec<u8>) -> Result<(), NotCanonical> {
+        let rest = &self.text[self.at..];
+        let is_number = |byte: &u8| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E');
+        let length = rest.iter().take_while(|byte| is_number(byte)).count();
+        let number = &rest[..length];
+        self.at += length;
+        // Most are small integers, which stand as they are.
+        let digits = number.strip_prefix(b"-").unwrap_or(number);
+        let plain = digits.len() < 16 && digits.iter().all(u8::is_ascii_digit);
+        if plain && (digits.len() == 1 || digits.first() != Some(&b'0')) && number != b"-0" {
+            if digits.is_empty() {
+                return Err(NotCanonical);
+            }
+            out.extend_from_slice(number);
+            return Ok(());
+        }
+        let text = std::str::from_utf8(number).map_err(|_| NotCanonical)?;
+        let value: f64 = text.parse().map_err(|_| NotCanonical)?;
+        write_number(out, value)
+    }
+}
+
+/// Whether a name comes before another, by UTF-16 code units (RFC 8785 section 3.2.3).
+fn before(one: &str, other: &str) -> bool {
+    if one.is_ascii() && other.is_ascii() {
+        return one < other;
+    }
+    one.encode_utf16().lt(other.encode_utf16())
+}
+
+/// Writes a string, of which the escapes are given, with as few as can be (RFC 8785 section 3.2.2.2).
+fn write_string(out: &mut Vec<u8>, raw: &[u8]) {
+    out.push(b'"');
+    if !raw.contains(&b'\\') {
+        out.extend_from_slice(raw);
+        out.push(b'"');
+        return;
+    }
+    for c in unquote(raw).chars() {
+        let escape = match c {
+            '"' => "\\\"",
+            '\\' => "\\\\",
+            '\u{8}' => "\\b",
+            '\t' => "\\t",
+            '\n' => "\\n",
+            '\u{c}' => "\\f",
+            '\r' => "\\r",
+            c if c < ' ' => {
+                out.extend_from_slice(format!("\\u{:04x}", u32::from(c)).as_bytes());
+                continue;
+            }
+            c => {
+                out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                continue;
+            }
+        };
+        out.extend_from_slice(escape.as_bytes());
+    }
+    out.push(b'"');
+}
+
+/// Writes a double as ECMAScript does (RFC 8785 section 3.2.2.3).
+fn write_number(out: &mut Vec<u8>, value: f64) -> Result<(), NotCanonical> {
+    if !value.is_finite() {
+        return Err(NotCanonical);
+    }
+    if value == 0.0 {
+        out.push(b'0');
+        return Ok(());
+    }
+    if value < 0.0 {
+        out.push(b'-');
+    }
+    // The shortest digits that mean the number, as `d.ddde-7`.
+    let text = format!("{:e}", value.abs());
+    let (mantissa, exponent) = text.split_once('e').ok_or(NotCanonical)?;
+    let mut digits: Vec<u8> = mantissa.bytes().filter(u8::is_ascii_digit).collect();
+    round_half_to_even(&mut digits, value);
+    let point = exponent.parse::<i32>().map_err(|_| NotCanonical)? + 1;
+    let count = i32::try_from(digits.len()).map_err(|_| NotCanonical)?;
+    let zeros = |count: i32| std::iter::repeat_n(b'0', usize::try_from(count).unwrap_or_default());
+    if (1..=21).contains(&point) {
+        if count <= point {
+            out.extend_from_slice(&digits);
+            out.extend(zeros(point - count));
+        } else {
+            let (whole, part) = digits.split_at(usize::try_from(point).unwrap_or_default());
+            out.extend_from_slice(whole);
+            out.push(b'.');
+            out.extend_from_slice(part);
+        }
+    } else if (-5..=0).contains(&point) {
+        out.extend_from_slice(b"0.");
+        out.extend(zeros(-point));
+        out.extend_from_slice(&digits);
+    } else {
+        out.push(digits[0]);
+        if count > 1 {
+            out.push(b'.');
+            out.extend_from_slice(&digits[1..]);
+        }
+        let sign = if point > 0 { '+' } else { '-' };
+        out.extend_from_slice(format!("e{sign}{}", (point - 1).abs()).as_bytes());
+    }
+    Ok(())
+}
+
+/// Of two shortest forms that are equally near, the one that ends with an even digit is meant.
+fn round_half_to_even(digits: &mut [u8], value: f64) {
+    // Nothing shorter lies halfway between two others.
+    if digits.len() < 15 || digits.last().is_none_or(|last| last % 2 == 0) {
+        return;
+    }
+    let exact = format!("{:.40e}", value.abs());
+    let exact: Vec<u8> =
+        exact.bytes().take_while(|byte| *byte != b'e').filter(u8::is_ascii_digit).collect();
+    let (same, rest) = exact.split_at(digits.len());
+    let halfway = rest.first() == Some(&b'5') && rest[1..].iter().all(|digit| *digit == b'0');
+    if halfway && same[..same.len() - 1] == digits[..same.len() - 1] {
+        digits.copy_from_slice(same);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn form(text: &str) -> String {
+        String::from_utf8(canonical(text.as_bytes()).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn the_examples_of_the_rfc() {
+        // RFC 8785 sections 3.2.2 and 3.2.3.
+        assert_eq!(
+            form(
+                r#"{
+                "numbers": [333333333.33333329, 1E30, 4.50, 2e-3, 0.000000000000000000000000001],
+                "string": "\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/",
+                "literals": [null, true, false]
+                }"#
+            ),
+            "{\"literals\":[null,true,false],\"numbers\":[333333333.3333333,1e+30,4.5,0.002,1e-27],\
+             \"string\":\"€$\\u000f\\nA'B\\\"\\\\\\\\\\\"/\"}"
+        );
+        assert_eq!(
+            form(
+                r#"{"\u20ac":"Euro Sign","\r":"Carriage Return","\ufb33":"Hebrew Letter Dalet With Dagesh","1":"One","\ud83d\ude00":"Emoji: Grinning Face","\u0080":"Control","\u00f6":"Latin Small Letter O With Diaeresis"}"#
+            ),
+            "{\"\\r\":\"Carriage Return\",\"1\":\"One\",\"\u{80}\":\"Control\",\"ö\":\"Latin Small Letter O With \
+             Diaeresis\",\"€\":\"Euro Sign\",\"😀\":\"Emoji: Grinning Face\",\"\u{fb33}\":\"Hebrew Letter Dalet With \
+             Dagesh\"}"
+        );
+    }
+
+    #[test]
+    fn numbers_are_written_as_ecmascript_writes_them() {
+        // RFC 8785 appendix B, by bits.
+        for (bits, expected) in [
+            (0x0000_0000_0000_0000_u64, "0"),
+            (0x8000_0000_0000_0000, "0"),
+            (0x0000_0000_0000_0001, "5e-324"),
+            (0x8000_0000_0000_0001, "-5e-324"),
+            (0x7fef_ffff_ffff_ffff, "1.7976931348623157e+308"),
+            (0x4340_0000_0000_0000, "9007199254740992"),
+            (0xc340_0000_0000_0000, "-9007199254740992"),
+            (0x4430_0000_0000_0000, "295147905179352830000"),
+            (0x44b5_2d02_c7e1_4af5, "9.999999999999997e+22"),
+            (0x44b5_2d02_c7e1_4af6, "1e+23"),
+            (0x444b_1ae4_d6e2_ef4e, "999999999999999700000"),
+            (0x444b_1ae4_d6e2_ef50, "1e+21"),
+            (0x3eb0_c6f7_a0b5_ed8c, "9.999999999999997e-7"),
+            (0x3eb0_c6f7_a0b5_ed8d, "0.000001"),
+            (0x41b3_de43_5555_5553, "333333333.3333332"),
+            (0x41b3_de43_5555_5557, "333333333.33333343"),
+            (0xbecb_f647_612f_3696, "-0.0000033333333333333333"),
+            (0x4314_3ff3_c1cb_0959, "1424953923781206.2"),
+        ] {
+            let mut out = Vec::new();
+            write_number(&mut out, f64::from_bits(bits)).unwrap();
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
+        assert_eq!(
+            form("[-0, -1, 0.5e1, 1.0, 12345678901234567890]"),
+            "[0,-1,5,1,12345678901234567000]"
+        );
+        for wrong in ["1e999", "", "[", "{\"a\"}", "nul", "-", "[1,]", "1 2", "\"", "\"\\"] {
+            assert_eq!(canonical(wrong.as_bytes()), Err(NotCanonical), "{wrong}");
+        }
+    }
+
+    fn value() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i32>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 64, 8, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+                prop::collection::vec((any::<String>(), inner), 0..6)
+                    .prop_map(|all| serde_json::Value::Object(all.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn spelling_and_order_change_nothing(value in value()) {
+            let plain = canonical(&serde_json::to_vec(&value).unwrap()).unwrap();
+            let pretty = canonical(&serde_json::to_vec_pretty(&value).unwrap()).unwrap();
+            prop_assert_eq!(&plain, &pretty);
+            prop_assert_eq!(&canonical(&plain).unwrap(), &plain);
+        }
+
+        #[test]
+        fn nothing_is_too_wild(text in any::<Vec<u8>>()) {
+            let _ = canonical(&text);
+        }
+    }
+}

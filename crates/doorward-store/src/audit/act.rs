@@ -1,0 +1,108 @@
+//! What administrators do, in one chain that all processes share: each act stands in the transaction of
+//! the change itself, so that there is neither a change without its record nor a record without its change.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+use sqlx::{AnyConnection, Row};
+
+use super::block::Block;
+use super::line::{Chain, Head};
+use super::writer::{now_ms, written_at};
+use crate::Result;
+
+/// The chain of acts.
+pub const ACTS: &str = "acts";
+
+/// Who does something to what is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Actor {
+    /// By which door: `command`, `admin`, `gateway`.
+    pub door: &'static str,
+    /// The principal, or the user of the operating system.
+    pub name: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+}
+
+impl Actor {
+    /// The gateway itself, such as when it makes a signing key.
+    pub fn gateway() -> Self {
+        Self { door: "gateway", name: "doorward".into(), address: None }
+    }
+}
+
+/// One thing that was done, in words that stay the same: `key.create`.
+#[derive(Debug, Clone)]
+pub struct Act {
+    name: &'static str,
+    /// What it was done to.
+    subject: String,
+    details: Map<String, Value>,
+}
+
+impl Act {
+    pub fn new(name: &'static str, subject: impl Into<String>) -> Self {
+        Self { name, subject: subject.into(), details: Map::new() }
+    }
+
+    /// Adds something to know about it; never a secret.
+    pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
+        let value = serde_json::to_value(value).unwrap_or_default();
+        self.details.insert(name.into(), value);
+        self
+    }
+
+    /// Writes the act as the next record of its chain.
+    pub(crate) async fn record(&self, actor: &Actor, connection: &mut AnyConnection) -> Result<()> {
+        // Whoever comes next waits here until this transaction has ended.
+        sqlx::query("UPDATE audit_writers SET beats = beats + 1 WHERE id = $1")
+            .bind(ACTS)
+            .execute(&mut *connection)
+            .await?;
+        let row = sqlx::query("SELECT seq, hash FROM audit_writers WHERE id = $1")
+            .bind(ACTS)
+            .fetch_one(&mut *connection)
+            .await?;
+        let head = Head { seq: row.try_get("seq")?, hash: row.try_get("hash")? };
+        let mut chain = Chain::new(ACTS, head);
+        let at = now_ms();
+        let mut body = String::new();
+        chain.append(&self.members(actor, at)?, &mut body);
+        let Head { seq, hash } = chain.head();
+        sqlx::query("UPDATE audit_writers SET seq = $1, hash = $2 WHERE id = $3")
+            .bind(seq)
+            .bind(hash)
+            .bind(ACTS)
+            .execute(&mut *connection)
+            .await?;
+        let block =
+            Block { writer: ACTS.into(), first: *seq, last: *seq, first_at: at, last_at: at, body };
+        block.insert(connection).await?;
+        Ok(())
+    }
+
+    fn members(&self, actor: &Actor, at: i64) -> Result<String> {
+        #[derive(Serialize)]
+        struct Members<'a> {
+            kind: &'static str,
+            class: &'static str,
+            at: String,
+            act: &'a str,
+            subject: &'a str,
+            actor: &'a Actor,
+            #[serde(skip_serializing_if = "Map::is_empty")]
+            details: &'a Map<String, Value>,
+        }
+        let members = Members {
+            kind: "act",
+            class: "acts",
+            at: written_at(at * 1_000),
+            act: self.name,
+            subject: &self.subject,
+            actor,
+            details: &self.details,
+        };
+        let text = serde_json::to_string(&members)?;
+        Ok(text[1..text.len() - 1].to_owned())
+    }
+}

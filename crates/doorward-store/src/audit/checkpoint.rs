@@ -1,0 +1,249 @@
+//! Checkpoints: signed words (Ed25519) on how far the chains have come. Whoever cuts a chain short, or
+//! writes it anew, contradicts one.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserialize;
+use sqlx::Row;
+use zeroize::Zeroizing;
+
+use super::act::Act;
+use super::line::Chain;
+use crate::seal::{MasterKey, SealError};
+use crate::{Error, Result, Store, now};
+
+/// What stands before the signature in a checkpoint's line.
+const BEFORE: &str = ",\"signature\":\"";
+
+/// The last records of other chains: their numbers and hashes.
+pub type Heads = BTreeMap<String, (i64, String)>;
+
+/// Keys by their ids.
+pub type PublicKeys = BTreeMap<String, Vec<u8>>;
+
+/// The key with which this gateway signs.
+#[derive(Debug)]
+pub struct AuditKey {
+    pub id: String,
+    pair: Ed25519KeyPair,
+}
+
+/// Where the private half of the key is.
+#[derive(Debug)]
+pub enum KeyPlace<'a> {
+    /// In the store, sealed.
+    Sealed(&'a MasterKey),
+    /// In a file that its owner alone can read.
+    File(PathBuf),
+}
+
+/// What a sealed key is bound to.
+pub(crate) fn place(id: &str) -> String {
+    format!("audit key {id:?}")
+}
+
+impl AuditKey {
+    fn read(pkcs8: &[u8]) -> Result<Self> {
+        let pair = Ed25519KeyPair::from_pkcs8(pkcs8);
+        let pair = pair.map_err(|_| Error::Refused("the audit key is no Ed25519 key".into()))?;
+        let id = id_of(pair.public_key().as_ref());
+        Ok(Self { id, pair })
+    }
+
+    /// The public half, in base64url.
+    pub fn public(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.pair.public_key())
+    }
+
+    pub fn public_bytes(&self) -> Vec<u8> {
+        self.pair.public_key().as_ref().to_vec()
+    }
+}
+
+/// Names a public key.
+pub fn id_of(public: &[u8]) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, public);
+    URL_SAFE_NO_PAD.encode(&digest.as_ref()[..9])
+}
+
+/// Writes a signed checkpoint as the next record of a chain. `open` is the number of its first record
+/// that is not closed yet.
+pub fn checkpoint(
+    chain: &mut Chain,
+    key: &AuditKey,
+    at: &str,
+    open: i64,
+    heads: &Heads,
+    out: &mut String,
+) {
+    let begin = chain.begin(out);
+    let heads = serde_json::to_string(heads).unwrap_or_default();
+    out.push_str(&format!(
+        "\"kind\":\"checkpoint\",\"class\":\"checkpoints\",\"at\":\"{at}\",\"open\":{open},\"heads\":{heads},\
+         \"key\":\"{}\"",
+        key.id
+    ));
+    let signature = URL_SAFE_NO_PAD.encode(key.pair.sign(out[begin..].as_bytes()));
+    out.push_str(BEFORE);
+    out.push_str(&signature);
+    out.push('"');
+    chain.end(begin, out);
+}
+
+/// What a checkpoint says.
+#[derive(Debug, Deserialize)]
+pub(super) struct Said {
+    pub writer: String,
+    pub seq: i64,
+    pub prev: String,
+    pub key: String,
+    pub signature: String,
+    pub heads: Heads,
+}
+
+impl Said {
+    /// Reads a checkpoint; the error is in words.
+    pub fn read(line: &str, keys: &PublicKeys) -> std::result::Result<Self, String> {
+        let said: Self = serde_json::from_str(line).map_err(|error| error.to_string())?;
+        let key = keys.get(&said.key).ok_or_else(|| {
+            format!(
+                "it is signed with the key {}, which is none of those that are trusted",
+                said.key
+            )
+        })?;
+        let signed = line.rsplit_once(BEFORE).map(|(signed, _)| signed).unwrap_or_default();
+        let signature = URL_SAFE_NO_PAD.decode(&said.signature).unwrap_or_default();
+        UnparsedPublicKey::new(&ED25519, key)
+            .verify(signed.as_bytes(), &signature)
+            .map_err(|_| "its signature is not valid".to_owned())?;
+        Ok(said)
+    }
+}
+
+impl Store {
+    /// The key that signs: the one that is there, or a new one.
+    pub async fn audit_key(&self, place: &KeyPlace<'_>) -> Result<AuditKey> {
+        let key = match place {
+            KeyPlace::File(path) => from_file(path)?,
+            KeyPlace::Sealed(master) => return self.sealed_key(master).await,
+        };
+        self.publish_key(&key, None).await?;
+        Ok(key)
+    }
+
+    async fn sealed_key(&self, master: &MasterKey) -> Result<AuditKey> {
+        if let Some(key) = self.open_audit_keys(master).await?.pop() {
+            return Ok(key);
+        }
+        let pkcs8 = made()?;
+        let key = AuditKey::read(&pkcs8)?;
+        let sealed = master.seal(&URL_SAFE_NO_PAD.encode(&*pkcs8), &self::place(&key.id))?;
+        self.publish_key(&key, Some(sealed)).await?;
+        // Another replica may have made one at the same time; the oldest is everybody's.
+        let mut all = self.open_audit_keys(master).await?;
+        all.pop().ok_or_else(|| Error::Refused("the audit key was not kept".into()))
+    }
+
+    /// All sealed keys that the master key opens, the oldest last.
+    pub async fn open_audit_keys(&self, master: &MasterKey) -> Result<Vec<AuditKey>> {
+        let rows = sqlx::query(
+            "SELECT id, sealed FROM audit_keys WHERE sealed IS NOT NULL ORDER BY created DESC, id DESC",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut keys = Vec::new();
+        for row in &rows {
+            let (id, sealed): (String, String) = (row.try_get("id")?, row.try_get("sealed")?);
+            let text = match master.open(&sealed, &self::place(&id)) {
+                Ok(text) => text,
+                Err(SealError::OtherKey { .. }) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let pkcs8 = Zeroizing::new(URL_SAFE_NO_PAD.decode(text.as_bytes()).unwrap_or_default());
+            keys.push(AuditKey::read(&pkcs8)?);
+        }
+        Ok(keys)
+    }
+
+    async fn publish_key(&self, key: &AuditKey, sealed: Option<String>) -> Result<()> {
+        if self.audit_public_keys().await?.contains_key(&key.id) {
+            return Ok(());
+        }
+        let mut change = self.write().await?;
+        sqlx::query(
+            "INSERT INTO audit_keys (id, public, sealed, created) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(&key.id)
+        .bind(key.public())
+        .bind(sealed)
+        .bind(now())
+        .execute(&mut *change)
+        .await?;
+        change.commit(&Act::new("audit_key.create", &key.id).with("public", key.public())).await
+    }
+
+    /// The keys as the database has them: who can change records can change these, too.
+    pub async fn audit_public_keys(&self) -> Result<PublicKeys> {
+        let rows = sqlx::query("SELECT public FROM audit_keys").fetch_all(&self.pool).await?;
+        let mut keys = PublicKeys::new();
+        for row in &rows {
+            let public: String = row.try_get(0)?;
+            let public = URL_SAFE_NO_PAD.decode(public).unwrap_or_default();
+            keys.insert(id_of(&public), public);
+        }
+        Ok(keys)
+    }
+}
+
+/// A new private key (PKCS #8).
+fn made() -> Result<Zeroizing<Vec<u8>>> {
+    let no_randomness = |_| Error::Refused("no key can be made: there is no randomness".into());
+    let pair = Ed25519KeyPair::generate().map_err(no_randomness)?;
+    let document = pair.to_pkcs8v1().map_err(no_randomness)?;
+    Ok(Zeroizing::new(document.as_ref().to_vec()))
+}
+
+/// The key of a file, which is made if it is not there.
+fn from_file(path: &std::path::Path) -> Result<AuditKey> {
+    use std::io::Write;
+    use std::os::unix::fs::OpenOptionsExt;
+    let failed = |error: std::io::Error| Error::Refused(format!("{}: {error}", path.display()));
+    for _ in 0..2 {
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                let text = Zeroizing::new(text);
+                let pkcs8 = Zeroizing::new(URL_SAFE_NO_PAD.decode(text.trim()).unwrap_or_default());
+                return AuditKey::read(&pkcs8)
+                    .map_err(|error| Error::Refused(format!("{}: {error}", path.display())));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(error)),
+        }
+        let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(&*made()?));
+        // Whole under its name or not there at all, and never in the place of another's.
+        let fresh = path.with_extension(format!("new-{}", std::process::id()));
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&fresh)
+            .map_err(failed)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        let linked = std::fs::hard_link(&fresh, path);
+        let _ = std::fs::remove_file(&fresh);
+        match linked {
+            Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(failed(error));
+            }
+            _ => {}
+        }
+    }
+    Err(Error::Refused(format!("{}: cannot be kept", path.display())))
+}

@@ -1,0 +1,26 @@
+//! The record of everything that was done, in chains of hashes: who changes, removes, inserts or reorders
+//! a record breaks a chain, and who cuts one short contradicts a signed checkpoint.
+//!
+//! Each process writes a chain of its own, so that none waits for another; what administrators do is
+//! one chain that all share, written in the very transaction of the change. Records that are written
+//! together are one row, a *block*.
+
+mod act;
+mod block;
+mod checkpoint;
+mod hold;
+mod line;
+mod position;
+mod retention;
+mod verify;
+mod writer;
+
+pub use act::{ACTS, Act, Actor};
+pub use block::{Block, Scan, Span};
+pub(crate) use checkpoint::place as key_place;
+pub use checkpoint::{AuditKey, Heads, KeyPlace, PublicKeys, checkpoint};
+pub use hold::Hold;
+pub use line::{Chain, Head, Line, Removed};
+pub use retention::{Retained, Retention, Rule};
+pub use verify::{Fault, Finding, Found, Report, Verifier};
+pub use writer::{AuditLog, Commit, Committed, Place, WriterId, WriterRow};

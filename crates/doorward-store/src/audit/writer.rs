@@ -1,0 +1,393 @@
+//! One process's chain: opened, written block by block, ended; and what is left of a process that died.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, Connection, Row};
+
+use super::act::ACTS;
+use super::block::Block;
+use super::checkpoint::Heads;
+use super::line::{Chain, Head};
+use crate::{Error, Location, Result, Store, now};
+
+/// Names a process that writes, and its chain.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WriterId(pub String);
+
+impl fmt::Display for WriterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl WriterId {
+    /// For a process whose calls begin with `run`.
+    pub fn new(run: u32) -> Self {
+        Self(format!("{:08x}-{run:08x}", now()))
+    }
+
+    /// The part of the ids of its calls that they share.
+    pub fn run(&self) -> &str {
+        self.0.rsplit('-').next().unwrap_or_default()
+    }
+}
+
+/// Where a process runs, so that another on the same machine can tell whether it still does.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Place {
+    pub host: String,
+    boot: String,
+    namespace: String,
+    pid: u32,
+    /// When the process began, in ticks since the machine did.
+    began: u64,
+    pub version: String,
+}
+
+impl Place {
+    pub fn here(version: &str) -> Self {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+        let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
+        let pid = std::process::id();
+        Self {
+            host: read("/proc/sys/kernel/hostname"),
+            boot: read("/proc/sys/kernel/random/boot_id"),
+            namespace: link.display().to_string(),
+            pid,
+            began: began(pid).unwrap_or_default(),
+            version: version.to_owned(),
+        }
+    }
+
+    /// Whether a process is certainly gone, as far as that can be told from here.
+    fn knows_gone(&self, other: &Self) -> bool {
+        !self.boot.is_empty()
+            && (&self.boot, &self.namespace) == (&other.boot, &other.namespace)
+            && began(other.pid) != Some(other.began)
+    }
+}
+
+/// When a process began (`/proc/PID/stat`, field 22).
+fn began(pid: u32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
+}
+
+/// A process as it stands in the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WriterRow {
+    pub id: String,
+    pub place: Place,
+    pub started: i64,
+    pub beats: i64,
+    pub ended: Option<i64>,
+    pub head: Head,
+}
+
+impl WriterRow {
+    fn read(row: &AnyRow) -> Result<Self> {
+        let place: String = row.try_get("place")?;
+        Ok(Self {
+            id: row.try_get("id")?,
+            place: serde_json::from_str(&place).unwrap_or_default(),
+            started: row.try_get("started")?,
+            beats: row.try_get("beats")?,
+            ended: row.try_get("ended")?,
+            head: Head { seq: row.try_get("seq")?, hash: row.try_get("hash")? },
+        })
+    }
+}
+
+impl Store {
+    /// Everybody who ever wrote a chain that is still there, the oldest first.
+    pub async fn audit_writers(&self) -> Result<Vec<WriterRow>> {
+        let rows = sqlx::query(
+            "SELECT id, place, started, beats, ended, seq, hash FROM audit_writers ORDER BY started, id",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(WriterRow::read).collect()
+    }
+}
+
+/// Records that are to be written together, with what they bring about.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    pub block: Block,
+    /// The chain's last record then.
+    pub head: Head,
+    /// The dead process whose open calls the records close.
+    pub ends: Option<WriterId>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Committed {
+    Written,
+    /// Nothing was written: another process has ended the dead one before.
+    TooLate,
+    /// Nothing was written, nor will be: another process took this one for dead.
+    Fenced,
+}
+
+/// The chain of this process. It has a connection of its own, that nothing else waits for.
+#[derive(Debug)]
+pub struct AuditLog {
+    store: Store,
+    id: WriterId,
+    place: Place,
+    chain: Chain,
+    connection: Option<AnyConnection>,
+}
+
+impl AuditLog {
+    /// Enters a new writer. Its chain is empty.
+    pub async fn open(store: &Store, id: WriterId, place: Place) -> Result<Self> {
+        let chain = Chain::new(&id.0, Head::default());
+        let mut log = Self { store: store.clone(), id, place, chain, connection: None };
+        let place = serde_json::to_string(&log.place)?;
+        sqlx::query(
+            "INSERT INTO audit_writers (id, place, started, beats, seq, hash) \
+             VALUES ($1, $2, $3, 1, 0, '')",
+        )
+        .bind(log.id.0.clone())
+        .bind(place)
+        .bind(now())
+        .execute(log.connect().await?)
+        .await?;
+        Ok(log)
+    }
+
+    pub fn id(&self) -> &WriterId {
+        &self.id
+    }
+
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// The chain as it is once a commit is written.
+    pub fn advance(&mut self, chain: Chain) {
+        self.chain = chain;
+    }
+
+    async fn connect(&mut self) -> Result<&mut AnyConnection> {
+        if self.connection.is_none() {
+            self.connection = Some(self.store.connect_apart().await?);
+        }
+        self.connection.as_mut().ok_or_else(|| Error::Refused("there is no connection".into()))
+    }
+
+    /// Writes a commit, whole or not at all. To be tried again after an error or when it was given up:
+    /// it is written once, however often.
+    pub async fn write(&mut self, commit: &Commit) -> Result<Committed> {
+        let id = self.id.0.clone();
+        let begin = match self.store.location() {
+            Location::Sqlite(_) => "BEGIN IMMEDIATE",
+            Location::Postgres(_) => "BEGIN",
+        };
+        // Given back once all has gone well: what was given up in the middle is not used again.
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.store.connect_apart().await?,
+        };
+        let mut change = connection.begin_with(begin).await?;
+        let alive = sqlx::query(
+            "UPDATE audit_writers SET beats = beats + 1, seq = $1, hash = $2 \
+             WHERE id = $3 AND ended IS NULL",
+        )
+        .bind(commit.head.seq)
+        .bind(&commit.head.hash)
+        .bind(&id)
+        .execute(&mut *change)
+        .await?;
+        let mut outcome = Committed::Written;
+        if alive.rows_affected() == 0 {
+            outcome = Committed::Fenced;
+        } else if commit.block.insert(&mut change).await? {
+            if let Some(dead) = &commit.ends {
+                let ended = sqlx::query(
+                    "UPDATE audit_writers SET ended = $1 WHERE id = $2 AND ended IS NULL",
+                )
+                .bind(now())
+                .bind(&dead.0)
+                .execute(&mut *change)
+                .await?;
+                if ended.rows_affected() == 0 {
+                    outcome = Committed::TooLate;
+                }
+            }
+        } else {
+            // It was written when it was tried before; what else it brings about was, too.
+            let row =
+                sqlx::query("SELECT body FROM audit_blocks WHERE writer = $1 AND first_seq = $2")
+                    .bind(&id)
+                    .bind(commit.block.first)
+                    .fetch_one(&mut *change)
+                    .await?;
+            if row.try_get::<String, _>(0)? != commit.block.body {
+                let why =
+                    format!("record {} of {id} is another than was written", commit.block.first);
+                return Err(Error::Refused(why));
+            }
+        }
+        match outcome {
+            Committed::Written => change.commit().await?,
+            Committed::TooLate | Committed::Fenced => change.rollback().await?,
+        }
+        self.connection = Some(connection);
+        Ok(outcome)
+    }
+
+    /// Gives up the connection: it may hang.
+    pub fn disconnect(&mut self) {
+        self.connection = None;
+    }
+
+    /// Shows that the process lives. `false` if another has taken it for dead.
+    pub async fn beat(&mut self) -> Result<bool> {
+        let id = self.id.0.clone();
+        let beat = sqlx::query(
+            "UPDATE audit_writers SET beats = beats + 1 WHERE id = $1 AND ended IS NULL",
+        );
+        let done = beat.bind(id).execute(self.connect().await?).await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Says that nothing more will come.
+    pub async fn end(&mut self) -> Result<()> {
+        let id = self.id.0.clone();
+        sqlx::query("UPDATE audit_writers SET ended = $1 WHERE id = $2 AND ended IS NULL")
+            .bind(now())
+            .bind(id)
+            .execute(self.connect().await?)
+            .await?;
+        Ok(())
+    }
+
+    /// The last records of all other chains that have grown since they were looked at last.
+    pub async fn heads(&mut self, known: &Heads) -> Result<Heads> {
+        let id = self.id.0.clone();
+        let rows =
+            sqlx::query("SELECT id, seq, hash FROM audit_writers WHERE id <> $1 AND seq > 0")
+                .bind(id)
+                .fetch_all(self.connect().await?)
+                .await?;
+        let mut heads = Heads::new();
+        for row in &rows {
+            let id: String = row.try_get("id")?;
+            let head = (row.try_get::<i64, _>("seq")?, row.try_get::<String, _>("hash")?);
+            if known.get(&id) != Some(&head) {
+                heads.insert(id, head);
+            }
+        }
+        Ok(heads)
+    }
+
+    /// Processes that have died without ending their chains: those of this machine at once, others when
+    /// they have not moved for `patience`, by `seen` of the looks before.
+    pub async fn dead(
+        &mut self,
+        seen: &mut BTreeMap<String, (i64, std::time::Instant)>,
+        patience: Duration,
+    ) -> Result<Vec<WriterRow>> {
+        let id = self.id.0.clone();
+        let rows = sqlx::query(
+            "SELECT id, place, started, beats, ended, seq, hash FROM audit_writers \
+             WHERE ended IS NULL AND id <> $1 AND id <> $2",
+        )
+        .bind(id)
+        .bind(ACTS)
+        .fetch_all(self.connect().await?)
+        .await?;
+        let open: Vec<WriterRow> = rows.iter().map(WriterRow::read).collect::<Result<_>>()?;
+        seen.retain(|id, _| open.iter().any(|row| row.id == *id));
+        let now = std::time::Instant::now();
+        let mut dead = Vec::new();
+        for row in open {
+            let (beats, since) = seen.entry(row.id.clone()).or_insert((row.beats, now));
+            if *beats != row.beats {
+                (*beats, *since) = (row.beats, now);
+            }
+            if self.place.knows_gone(&row.place) || since.elapsed() >= patience {
+                dead.push(row);
+            }
+        }
+        Ok(dead)
+    }
+
+    /// What a dead process has begun and not ended, as its records say it.
+    pub async fn left_open(&mut self, dead: &str) -> Result<Vec<Opened>> {
+        let connection = self.connect().await?;
+        let mut open: BTreeMap<String, Opened> = BTreeMap::new();
+        let mut closed = std::collections::BTreeSet::new();
+        let mut before = i64::MAX;
+        // Backwards, as far as the last checkpoint says that something was open.
+        let mut until = None;
+        loop {
+            let query = format!(
+                "SELECT {} FROM audit_blocks WHERE writer = $1 AND first_seq < $2 \
+                 ORDER BY first_seq DESC LIMIT 16",
+                Block::COLUMNS
+            );
+            let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+                .bind(dead)
+                .bind(before)
+                .fetch_all(&mut *connection)
+                .await?;
+            if rows.is_empty() {
+                break;
+            }
+            for row in &rows {
+                let block = Block::read(row)?;
+                before = block.first;
+                for line in block.lines().rev() {
+                    let Ok(record) = serde_json::from_str::<Opened>(line) else { continue };
+                    match record.kind.as_str() {
+                        "closed" => _ = closed.insert(record.id),
+                        "opened" if !closed.remove(&record.id) => {
+                            open.insert(record.id.clone(), record);
+                        }
+                        "checkpoint" if until.is_none() => until = record.open,
+                        _ => {}
+                    }
+                }
+            }
+            if until.is_some_and(|until| before <= until) {
+                break;
+            }
+        }
+        Ok(open.into_values().collect())
+    }
+}
+
+/// As much of an opening record as is needed to close it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Opened {
+    kind: String,
+    pub id: String,
+    pub class: String,
+    pub tenant: Option<String>,
+    pub server: Option<String>,
+    pub target: Option<String>,
+    /// Of a checkpoint: the first record that was still open.
+    open: Option<i64>,
+}
+
+/// Milliseconds since 1970.
+pub fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A time as records have it (RFC 3339), from microseconds since 1970.
+pub fn written_at(micros: i64) -> String {
+    let time = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    format!("{time:.6}")
+}

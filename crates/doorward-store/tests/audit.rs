@@ -1,0 +1,450 @@
+//! Records, on real databases: what is done to them unseen is found.
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use doorward_store::{
+    Act, Actor, AuditKey, AuditLog, Block, Commit, Committed, Entry, Fault, Heads, KeyPlace, Kind,
+    MasterKey, NewKey, Place, Report, Retention, Rule, Scopes, Store, Verifier, WriterId,
+    checkpoint,
+};
+use sqlx::{AnyConnection, Connection};
+use support::World;
+
+fn master() -> MasterKey {
+    MasterKey::new(&"k".repeat(32)).unwrap()
+}
+
+async fn signing(store: &Store) -> AuditKey {
+    store.audit_key(&KeyPlace::Sealed(&master())).await.unwrap()
+}
+
+async fn verify(store: &Store) -> Report {
+    let key = signing(store).await;
+    let keys = [(key.id.clone(), key.public_bytes())].into();
+    store.verify_audit(Verifier::new(keys, true)).await.unwrap()
+}
+
+/// A chain that a test writes.
+struct Writer {
+    log: AuditLog,
+    key: AuditKey,
+    heads: Heads,
+}
+
+impl Writer {
+    async fn open(store: &Store, run: u32) -> Self {
+        let id = WriterId::new(run);
+        let log = AuditLog::open(store, id, Place::here("test")).await.unwrap();
+        Self { log, key: signing(store).await, heads: Heads::new() }
+    }
+
+    fn commit(&self, records: &[String]) -> (Commit, doorward_store::Chain) {
+        let mut chain = self.log.chain().clone();
+        let first = chain.head().seq + 1;
+        let mut body = String::new();
+        for (at, record) in records.iter().enumerate() {
+            if at > 0 {
+                body.push('\n');
+            }
+            chain.append(record, &mut body);
+        }
+        let head = chain.head().clone();
+        let (writer, last) = (chain.writer().to_owned(), head.seq);
+        let block = Block { writer, first, last, first_at: 1_000, last_at: 1_000, body };
+        (Commit { block, head, ends: None }, chain)
+    }
+
+    async fn write(&mut self, records: &[String]) {
+        let (commit, chain) = self.commit(records);
+        assert_eq!(self.log.write(&commit).await.unwrap(), Committed::Written);
+        self.log.advance(chain);
+    }
+
+    async fn checkpoint(&mut self) {
+        let mut chain = self.log.chain().clone();
+        let heads = self.log.heads(&self.heads).await.unwrap();
+        let mut body = String::new();
+        let at = "2026-11-21T00:00:00.000000Z";
+        let open = chain.head().seq;
+        checkpoint(&mut chain, &self.key, at, open, &heads, &mut body);
+        let head = chain.head().clone();
+        let (writer, last) = (chain.writer().to_owned(), head.seq);
+        let block = Block { writer, first: last, last, first_at: 1_000, last_at: 1_000, body };
+        let commit = Commit { block, head, ends: None };
+        assert_eq!(self.log.write(&commit).await.unwrap(), Committed::Written);
+        self.log.advance(chain);
+        self.heads.extend(heads);
+    }
+}
+
+fn call(number: u32, class: &str, tenant: &str) -> String {
+    format!(
+        "\"kind\":\"call\",\"class\":\"{class}\",\"at\":\"2026-11-21T00:00:00.000000Z\",\"id\":\"{number}\",\
+         \"tenant\":\"{tenant}\""
+    )
+}
+
+fn calls(numbers: std::ops::Range<u32>) -> Vec<String> {
+    numbers.map(|number| call(number, "reads", "acme")).collect()
+}
+
+fn scopes() -> Scopes {
+    Scopes::default()
+}
+
+/// Two processes that write, and an administrator who acts.
+async fn written(store: &Store) -> (Writer, Writer) {
+    let owner = Entry::new(Kind::User, "alice");
+    let new = NewKey { label: "laptop".into(), owner, scopes: scopes(), expires: None };
+    let admin = store.acting(Actor { door: "command", name: "root".into(), address: None });
+    let (mut one, mut two) = (Writer::open(store, 1).await, Writer::open(store, 2).await);
+    for round in 0..4 {
+        one.write(&calls(round * 10..round * 10 + 3)).await;
+        two.write(&calls(round * 10..round * 10 + 2)).await;
+        admin.create_key(&new).await.unwrap();
+        one.checkpoint().await;
+    }
+    (one, two)
+}
+
+/// The database as somebody sees it who can do anything to it.
+async fn intruder(world: &World) -> AnyConnection {
+    AnyConnection::connect(&world.url()).await.unwrap()
+}
+
+async fn run(connection: &mut AnyConnection, sql: &str) -> u64 {
+    let done = sqlx::query(sqlx::AssertSqlSafe(sql.to_owned())).execute(connection).await;
+    done.unwrap().rows_affected()
+}
+
+#[tokio::test]
+async fn what_is_written_verifies() {
+    for world in World::all() {
+        let store = world.open().await;
+        let (one, two) = written(&store).await;
+        let report = verify(&store).await;
+        assert_eq!(report.findings, [], "{}", store.location());
+        assert_eq!(report.checkpoints, 4);
+        assert_eq!(report.chains[&one.log.id().0].last, 16);
+        assert_eq!(report.chains[&two.log.id().0].last, 8);
+        // The key and four keys of alice's.
+        assert_eq!(report.chains["acts"].last, 5);
+        assert_eq!(report.chains["acts"].checkpointed, 5);
+    }
+}
+
+#[tokio::test]
+async fn tampering_is_found_and_the_first_bad_record_named() {
+    /// What is done, to whom, and what must be found.
+    type Attack =
+        (&'static str, fn(&str, &str) -> Vec<String>, fn(&str, &str) -> (String, i64, Fault));
+    let attacks: [Attack; 11] = [
+        (
+            "a record is changed",
+            |one, _| {
+                vec![format!(
+                    "UPDATE audit_blocks SET body = REPLACE(body, '\"id\":\"11\"', '\"id\":\"99\"') WHERE writer = '{one}'"
+                )]
+            },
+            |one, _| (one.into(), 6, Fault::Changed),
+        ),
+        (
+            "an act is changed",
+            |_, _| {
+                vec!["UPDATE audit_blocks SET body = REPLACE(body, 'root', 'somebody') WHERE writer = 'acts' AND first_seq = 3".into()]
+            },
+            |_, _| ("acts".into(), 3, Fault::Changed),
+        ),
+        (
+            "a block is removed",
+            |_, two| {
+                vec![format!("DELETE FROM audit_blocks WHERE writer = '{two}' AND first_seq = 3")]
+            },
+            |_, two| (two.into(), 3, Fault::Missing),
+        ),
+        (
+            "the end is cut off, and with it the word on where it was",
+            |_, two| {
+                vec![
+                    format!("DELETE FROM audit_blocks WHERE writer = '{two}' AND first_seq >= 5"),
+                    format!("UPDATE audit_writers SET seq = 4 WHERE id = '{two}'"),
+                ]
+            },
+            |_, two| (two.into(), 5, Fault::CutOff),
+        ),
+        (
+            "the end is cut off",
+            |one, _| {
+                vec![format!("DELETE FROM audit_blocks WHERE writer = '{one}' AND first_seq >= 13")]
+            },
+            |one, _| (one.into(), 13, Fault::CutOff),
+        ),
+        (
+            "a whole chain is taken away",
+            |_, two| {
+                vec![
+                    format!("DELETE FROM audit_blocks WHERE writer = '{two}'"),
+                    format!("DELETE FROM audit_writers WHERE id = '{two}'"),
+                ]
+            },
+            |_, two| (two.into(), 1, Fault::CutOff),
+        ),
+        (
+            "the beginning is taken away",
+            |_, two| {
+                vec![format!("DELETE FROM audit_blocks WHERE writer = '{two}' AND first_seq = 1")]
+            },
+            |_, two| (two.into(), 1, Fault::Missing),
+        ),
+        (
+            "two blocks change places",
+            |one, _| {
+                vec![
+                    format!(
+                        "UPDATE audit_blocks SET first_seq = 1000 WHERE writer = '{one}' AND first_seq = 1"
+                    ),
+                    format!(
+                        "UPDATE audit_blocks SET first_seq = 1 WHERE writer = '{one}' AND first_seq = 5"
+                    ),
+                    format!(
+                        "UPDATE audit_blocks SET first_seq = 5 WHERE writer = '{one}' AND first_seq = 1000"
+                    ),
+                ]
+            },
+            |one, _| (one.into(), 1, Fault::Missing),
+        ),
+        (
+            "a block is repeated",
+            |one, _| {
+                vec![format!(
+                    "INSERT INTO audit_blocks SELECT writer, 7000, last_seq, first_at, last_at, body FROM audit_blocks WHERE writer = '{one}' AND first_seq = 5"
+                )]
+            },
+            |one, _| (one.into(), 5, Fault::Misplaced),
+        ),
+        (
+            "records are taken away as if their time were over",
+            |_, two| {
+                vec![format!(
+                    "UPDATE audit_blocks SET body = '{{\"writer\":\"{two}\",\"seq\":3,\"to\":4,\"removed\":\"x\",\"hash\":\"' || SUBSTR(body, LENGTH(body) - 44, 43) || '\"}}' WHERE writer = '{two}' AND first_seq = 3"
+                )]
+            },
+            |_, two| (two.into(), 3, Fault::Unjustified),
+        ),
+        (
+            "the keys are replaced",
+            |one, _| {
+                vec![format!(
+                    "UPDATE audit_blocks SET body = REPLACE(body, '\"key\":\"', '\"key\":\"x') WHERE writer = '{one}' AND first_seq = 4"
+                )]
+            },
+            |one, _| (one.into(), 4, Fault::Changed),
+        ),
+    ];
+    for world in World::all() {
+        for (what, attack, expected) in &attacks {
+            let world = world.fresh().await;
+            let store = world.open().await;
+            let (one, two) = written(&store).await;
+            let (one, two) = (one.log.id().0.clone(), two.log.id().0.clone());
+            let mut intruder = intruder(&world).await;
+            for sql in attack(&one, &two) {
+                assert!(run(&mut intruder, &sql).await > 0, "{what}: {sql}");
+            }
+            let report = verify(&store).await;
+            let (writer, seq, fault) = expected(&one, &two);
+            let first = report.findings.first();
+            let found = first.map(|it| (it.writer.clone(), it.seq, it.fault));
+            assert_eq!(found, Some((writer, seq, fault)), "{what}: {:?}", report.findings);
+        }
+    }
+}
+
+/// Who can write may write a chain anew, hashes and all; what a checkpoint has seen it was not.
+#[tokio::test]
+async fn a_chain_that_was_written_anew_contradicts_its_checkpoints() {
+    for world in World::all() {
+        let store = world.open().await;
+        let (one, two) = written(&store).await;
+        let mut intruder = intruder(&world).await;
+        let id = two.log.id().0.clone();
+        run(&mut intruder, &format!("DELETE FROM audit_blocks WHERE writer = '{id}'")).await;
+        let mut chain = doorward_store::Chain::new(&id, Default::default());
+        let mut body = String::new();
+        for (at, record) in calls(100..108).iter().enumerate() {
+            if at > 0 {
+                body.push('\n');
+            }
+            chain.append(record, &mut body);
+        }
+        let sql = format!("INSERT INTO audit_blocks VALUES ('{id}', 1, 8, 1000, 1000, '{body}')");
+        run(&mut intruder, &sql).await;
+        let hash = &chain.head().hash;
+        run(&mut intruder, &format!("UPDATE audit_writers SET hash = '{hash}' WHERE id = '{id}'"))
+            .await;
+        let report = verify(&store).await;
+        let first = report.findings.first().unwrap();
+        assert_eq!((first.writer.as_str(), first.fault), (id.as_str(), Fault::Replaced));
+
+        // A checkpoint of the intruder's own making is none.
+        let own = AuditLog::open(&store, WriterId::new(9), Place::here("test")).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let foreign = store.audit_key(&KeyPlace::File(folder.path().join("key"))).await.unwrap();
+        let mut chain = own.chain().clone();
+        let mut body = String::new();
+        checkpoint(
+            &mut chain,
+            &foreign,
+            "2026-11-21T00:00:00.000000Z",
+            0,
+            &Heads::new(),
+            &mut body,
+        );
+        let sql =
+            format!("INSERT INTO audit_blocks VALUES ('{}', 1, 1, 1000, 1000, '{body}')", own.id());
+        run(&mut intruder, &sql).await;
+        let report = verify(&store).await;
+        let bad = report.findings.iter().find(|it| it.writer == own.id().0).unwrap();
+        assert_eq!((bad.seq, bad.fault), (1, Fault::BadCheckpoint));
+        drop(one);
+    }
+}
+
+#[tokio::test]
+async fn a_commit_is_written_once_however_often_it_is_tried() {
+    for world in World::all() {
+        let store = world.open().await;
+        let mut writer = Writer::open(&store, 1).await;
+        let (commit, chain) = writer.commit(&calls(0..3));
+        for _ in 0..3 {
+            assert_eq!(writer.log.write(&commit).await.unwrap(), Committed::Written);
+            writer.log.disconnect();
+        }
+        writer.log.advance(chain);
+        writer.write(&calls(3..5)).await;
+        // Another's record in the place of its own is not taken for it.
+        let (other, _) = writer.commit(&calls(7..8));
+        let id = writer.log.id().0.clone();
+        let sql = format!("INSERT INTO audit_blocks VALUES ('{id}', 6, 6, 1000, 1000, 'x')");
+        run(&mut intruder(&world).await, &sql).await;
+        assert!(writer.log.write(&other).await.is_err());
+    }
+}
+
+#[tokio::test]
+async fn retention_leaves_a_chain_that_verifies_and_holds_what_is_held() {
+    for world in World::all() {
+        let store = world.open().await;
+        let mut writer = Writer::open(&store, 1).await;
+        for round in 0..6 {
+            writer.write(&calls(round * 10..round * 10 + 4)).await;
+            writer.write(&[call(round, "writes", "acme"), call(round, "reads", "globex")]).await;
+        }
+        writer.checkpoint().await;
+        let rule = |class: Option<&str>, tenant: Option<&str>, before| Rule {
+            class: class.map(Into::into),
+            tenant: tenant.map(Into::into),
+            before,
+        };
+        let late = i64::MAX / 2;
+        let hold = store.hold_audit(Some("globex"), None, "case 17").await.unwrap();
+        // Reads go, writes and what globex is owed stay.
+        let retention =
+            Retention { rules: vec![rule(Some("reads"), None, late), rule(None, None, 0)] };
+        let done = store.retain_audit(&retention).await.unwrap();
+        assert_eq!((done.removed, done.held), (24, 6));
+        let report = verify(&store).await;
+        assert_eq!(report.findings, []);
+        assert_eq!(report.removed, 24);
+        // Nothing is taken away twice.
+        assert_eq!(store.retain_audit(&retention).await.unwrap().removed, 0);
+        store.release_audit(&hold.id).await.unwrap();
+        assert_eq!(store.retain_audit(&retention).await.unwrap().removed, 6);
+        // A tenant's own word comes before that on the class.
+        let all = Retention { rules: vec![rule(None, None, late), rule(None, Some("acme"), 0)] };
+        store.retain_audit(&all).await.unwrap();
+        let report = verify(&store).await;
+        assert_eq!(report.findings, []);
+        let kept: BTreeMap<_, _> = report.chains.into_iter().collect();
+        assert_eq!(kept[&writer.log.id().0].last, 37);
+        writer.write(&calls(90..92)).await;
+        assert_eq!(verify(&store).await.findings, []);
+    }
+}
+
+#[tokio::test]
+async fn what_a_dead_process_left_open_is_known_and_it_is_ended_once() {
+    for world in World::all() {
+        let store = world.open().await;
+        let mut dead = Writer::open(&store, 1).await;
+        let opened = |id: u32| {
+            let class = "\"class\":\"writes\",\"at\":\"2026-11-21T00:00:00.000000Z\"";
+            format!("\"kind\":\"opened\",\"id\":\"{id}\",{class},\"tenant\":\"acme\"")
+        };
+        let closed = |id: u32| format!("\"kind\":\"closed\",\"id\":\"{id}\"");
+        dead.write(&[opened(1), opened(2), closed(1)]).await;
+        dead.checkpoint().await;
+        dead.write(&[opened(3), closed(2), opened(4)]).await;
+        dead.write(&[closed(4), opened(5)]).await;
+        let mut heir = Writer::open(&store, 2).await;
+        let open = heir.log.left_open(&dead.log.id().0).await.unwrap();
+        let ids: Vec<&str> = open.iter().map(|one| one.id.as_str()).collect();
+        assert_eq!(ids, ["3", "5"]);
+        assert_eq!(open[0].tenant.as_deref(), Some("acme"));
+
+        let mut seen = BTreeMap::new();
+        // It is this very process, which lives; by its heart alone it would be dead.
+        let patience = std::time::Duration::from_secs(60);
+        assert!(heir.log.dead(&mut seen, patience).await.unwrap().is_empty());
+        let dead_by_heart = heir.log.dead(&mut seen, std::time::Duration::ZERO).await.unwrap();
+        assert_eq!(dead_by_heart.len(), 1);
+
+        let ends = Some(dead.log.id().clone());
+        let (commit, chain) = heir.commit(&[closed(3), closed(5)]);
+        let commit = Commit { ends: ends.clone(), ..commit };
+        assert_eq!(heir.log.write(&commit).await.unwrap(), Committed::Written);
+        heir.log.advance(chain);
+        // The second heir comes too late, and the dead one is told.
+        let mut late = Writer::open(&store, 3).await;
+        let (commit, _) = late.commit(&[closed(3), closed(5)]);
+        let commit = Commit { ends, ..commit };
+        assert_eq!(late.log.write(&commit).await.unwrap(), Committed::TooLate);
+        let (commit, _) = dead.commit(&[closed(3)]);
+        assert_eq!(dead.log.write(&commit).await.unwrap(), Committed::Fenced);
+        assert!(!dead.log.beat().await.unwrap());
+        assert_eq!(verify(&store).await.findings, []);
+    }
+}
+
+#[tokio::test]
+async fn acts_stand_in_the_transaction_of_the_change_and_name_who_acted() {
+    for world in World::all() {
+        let store = world.open().await;
+        let admin = Actor { door: "admin", name: "user \"eve\"".into(), address: None };
+        let acting = store.acting(admin);
+        acting.put_principal(&Entry::new(Kind::Team, "support")).await.unwrap();
+        assert!(acting.remove_principal(Kind::Team, "nobody").await.is_err());
+        acting.put_portal("desk", "{}").await.unwrap();
+        // Many at once: one after the other, none lost.
+        let many = (0..20).map(|number| {
+            let acting = acting.clone();
+            tokio::spawn(async move {
+                acting.put_principal(&Entry::new(Kind::User, &format!("u{number}"))).await
+            })
+        });
+        for one in many.collect::<Vec<_>>() {
+            one.await.unwrap().unwrap();
+        }
+        let mut scan = store.audit_chain(doorward_store::ACTS, 0);
+        let blocks = scan.next().await.unwrap();
+        assert_eq!(blocks.len(), 22);
+        let first: serde_json::Value = serde_json::from_str(&blocks[0].body).unwrap();
+        assert_eq!(first["act"], "principal.put");
+        assert_eq!(first["subject"], "team support");
+        assert_eq!(first["actor"]["name"], "user \"eve\"");
+        assert_eq!(verify(&store).await.findings, []);
+        let _ = Act::new("x", "y");
+    }
+}
