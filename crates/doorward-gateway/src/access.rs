@@ -24,7 +24,7 @@ use crate::catalog::ToolEntry;
 use crate::gateway::Gateway;
 use crate::identity::{Caller, Grant, Principal};
 use crate::seal;
-use crate::settings::{CredentialSettings, Explain, Settings};
+use crate::settings::{CredentialSettings, Explain, ServerSettings, Settings};
 use crate::upstream::Server;
 
 /// The policies in force, and how they are asked.
@@ -183,30 +183,15 @@ impl Gateway {
             };
         };
         let mut context = asking.context(&policies, arguments);
-        context.credential = self.credential_mode(&target.server).into();
+        let server = self.server(&target.server);
+        context.credential =
+            server.map_or("none", |server| credential_mode(&server.settings)).into();
         set.decide(&Request {
             principal: asking.caller.principal.who.clone(),
             action,
             target: target.clone(),
             context,
         })
-    }
-
-    /// What a server is shown, in a word.
-    fn credential_mode(&self, server: &str) -> &'static str {
-        let server = self.server(server);
-        match server.as_ref().map(|server| &server.settings) {
-            Some(settings) if settings.personal.is_some() => "personal",
-            Some(settings) if settings.delegated.is_some() => "delegated",
-            Some(settings) if settings.exchange.is_some() => "exchange",
-            Some(settings) if settings.assertion.is_some() => "assertion",
-            Some(settings) => match &settings.credential {
-                Some(CredentialSettings::Client(_)) => "client",
-                None if settings.headers.is_empty() => "none",
-                Some(CredentialSettings::Basic(_)) | None => "static",
-            },
-            None => "none",
-        }
     }
 
     /// Whether there is a way in which this caller may do this.
@@ -275,6 +260,35 @@ impl Gateway {
         let all = serde_json::to_vec(&(&principal.who, context, scopes, &policies.version));
         all.ok().map(|all| ViewKey::of(&all))
     }
+}
+
+/// What a server is shown, in a word.
+pub fn credential_mode(settings: &ServerSettings) -> &'static str {
+    if settings.personal.is_some() {
+        return "personal";
+    }
+    if settings.delegated.is_some() {
+        return "delegated";
+    }
+    if settings.exchange.is_some() {
+        return "exchange";
+    }
+    if settings.assertion.is_some() {
+        return "assertion";
+    }
+    match &settings.credential {
+        Some(CredentialSettings::Client(_)) => "client",
+        None if settings.headers.is_empty() => "none",
+        Some(CredentialSettings::Basic(_)) | None => "static",
+    }
+}
+
+/// Whether a tool may change something: by the operator's word, or its own.
+pub fn is_write(server: &Server, name: &str, tool: Option<&ToolEntry>) -> bool {
+    let settings = server.settings.tools.iter().filter(|(pattern, _)| pattern.matches(name));
+    let said = settings.filter_map(|(pattern, known)| Some((pattern.0.len(), known.write?)));
+    let said = said.max_by_key(|(length, _)| *length).map(|(_, write)| write);
+    said.unwrap_or_else(|| !tool.is_some_and(|tool| tool.reads_only))
 }
 
 /// What a server offers, as policies see it.

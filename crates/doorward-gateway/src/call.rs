@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
@@ -15,6 +15,7 @@ use doorward_mcp::{Object, Revision, RpcError, message};
 use doorward_policy::Decision;
 use tokio::sync::{Notify, mpsc};
 
+use crate::audit::Opened;
 use crate::catalog::ToolEntry;
 use crate::identity::Caller;
 use crate::switchboard::Listener;
@@ -27,11 +28,20 @@ pub struct CallId(u64);
 
 impl CallId {
     pub fn next() -> Self {
-        static RUN: OnceLock<u64> = OnceLock::new();
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        // The upper half tells runs apart; without randomness they are not, and calls still are.
-        let run = RUN.get_or_init(|| u64::from(getrandom::u32().unwrap_or_default()) << 32);
+        let run = u64::from(Self::run()) << 32;
         Self(run.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)))
+    }
+
+    /// What the ids of a process's calls begin with. It tells runs apart; without randomness they are
+    /// not, and calls still are.
+    pub fn run() -> u32 {
+        static RUN: OnceLock<u32> = OnceLock::new();
+        *RUN.get_or_init(|| getrandom::u32().unwrap_or_default())
+    }
+
+    pub fn number(self) -> u64 {
+        self.0
     }
 }
 
@@ -113,9 +123,63 @@ pub struct Call {
     pub route: Option<Route>,
     /// What the client called it, where routing has put the server's own name in its place.
     pub shown_name: Option<Box<str>>,
+    /// When it came, in microseconds since 1970.
+    pub began: i64,
+    pub notes: Notes,
+}
+
+/// What the stages have learnt of a call, for its record.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// Where policies were asked.
+    pub decision: Option<Box<Decision>>,
+    /// The record, as long as it is open.
+    pub opened: Option<Opened>,
+    /// How long the server took.
+    pub upstream: Duration,
+    /// How often the server was asked again.
+    pub retries: u32,
+}
+
+/// What a door knows of a call.
+#[derive(Debug)]
+pub struct Asks {
+    pub caller: Caller,
+    pub door: Door,
+    pub portal: Portal,
+    pub revision: Revision,
+    pub client: Arc<Client>,
+    pub session: Option<Arc<str>>,
+    pub retry: Option<Retry>,
+    pub param_headers: Option<http::HeaderMap>,
 }
 
 impl Call {
+    /// A call that has just come.
+    pub fn new(asks: Asks, method: &str, params: Object) -> Self {
+        let Asks { caller, door, portal, revision, client, session, retry, param_headers } = asks;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            id: CallId::next(),
+            caller,
+            door,
+            portal,
+            revision,
+            client,
+            session,
+            method: method.into(),
+            params,
+            retry,
+            refused: Vec::new(),
+            param_headers,
+            started: Instant::now(),
+            route: None,
+            shown_name: None,
+            began: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
+            notes: Notes::default(),
+        }
+    }
+
     /// The call as a server is asked it.
     pub fn asked<'a>(&'a self, server: &Server) -> Asked<'a> {
         Asked {

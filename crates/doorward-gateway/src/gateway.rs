@@ -20,6 +20,7 @@ use tokio_util::task::TaskTracker;
 pub use self::discover::about_doorward;
 
 use crate::access::{Policies, ViewKey};
+use crate::audit::Audit;
 use crate::authorization::Authorization;
 use crate::behalf::Behalf;
 use crate::catalog::Snapshots;
@@ -89,6 +90,7 @@ impl Gateway {
             memory: Memory::new(limits.memory.map(|memory| memory.0 as u64)),
             switchboard: Arc::default(),
             http: http::Clients::new(timeouts.connect.0),
+            audit: Arc::new(Audit::new(&settings.audit, store.is_some())),
             delegations: Arc::new(Delegations::new(store.clone(), settings.store_key.as_ref())),
             metrics: Metrics::default(),
             info: Value::from_serde(&about_doorward()),
@@ -172,6 +174,7 @@ impl Gateway {
             ("listen", settings.listen != current.listen),
             ("tls", settings.tls != current.tls),
             ("admin", settings.admin != current.admin),
+            ("audit", !settings.audit.is_taken_over(&current.audit)),
             ("limits", settings.limits != current.limits),
             ("timeouts", settings.timeouts != current.timeouts),
             ("state_key", settings.state_key != current.state_key),
@@ -189,6 +192,7 @@ impl Gateway {
             .filter(|(key, server)| servers.get(*key).is_none_or(|now| !Arc::ptr_eq(now, server)))
             .map(|(key, server)| (!servers.contains_key(key), server.clone()))
             .collect();
+        self.shared.audit.take(&settings.audit);
         self.servers.store(Arc::new(servers));
         self.settings.store(Arc::new(settings));
         self.settings_changed();
@@ -203,6 +207,11 @@ impl Gateway {
         if !(changes.added.is_empty() && changes.changed.is_empty() && changes.removed.is_empty()) {
             self.shared.switchboard.publish_merged();
         }
+        self.shared.audit.event("configuration.taken", |members| {
+            members.texts("added", changes.added.iter().map(String::as_str));
+            members.texts("changed", changes.changed.iter().map(String::as_str));
+            members.texts("removed", changes.removed.iter().map(String::as_str));
+        });
         changes
     }
 

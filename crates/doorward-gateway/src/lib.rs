@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod admin;
+pub mod audit;
 pub mod authorization;
 pub mod behalf;
 pub mod call;
@@ -29,6 +30,7 @@ pub mod seal;
 pub mod settings;
 pub mod signing;
 pub mod switchboard;
+pub mod telemetry;
 pub mod upstream;
 
 pub use gateway::Gateway;

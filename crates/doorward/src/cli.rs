@@ -1,5 +1,6 @@
 //! The command line as it is typed.
 
+mod audit;
 mod kept;
 mod policy;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
+pub use self::audit::{Audit, ExportForm, Filter, Span};
 pub use self::kept::{
     Clients, CreateKey, Credentials, Export, Grants, Kept, Keys, Owner, Principals, Sealing,
 };
@@ -61,6 +63,9 @@ pub enum Command {
     /// Check, test, explain, compare and apply policies
     #[command(subcommand)]
     Policy(Policy),
+    /// Read, search, check, export and keep the record of what was done
+    #[command(subcommand)]
+    Audit(Audit),
     /// Keep credentials of users, agents, teams and tenants for servers
     #[command(subcommand)]
     Credentials(Credentials),

@@ -123,7 +123,13 @@ fn overridden(mut settings: Settings, options: &Serve) -> Settings {
         let files = tls.flat_map(|tls| {
             [Some(&mut tls.cert), Some(&mut tls.key), tls.client_ca.as_mut()].into_iter().flatten()
         });
-        for path in files.chain(&mut settings.policy.files) {
+        let audit = &mut settings.audit;
+        let exports = audit.exports.values_mut().flat_map(|export| {
+            let file = export.file.as_mut().map(|file| &mut file.path);
+            file.into_iter().chain(export.syslog.as_mut().and_then(|syslog| syslog.ca.as_mut()))
+        });
+        let audit = audit.key_file.iter_mut().chain(&mut audit.anchor).chain(exports);
+        for path in files.chain(&mut settings.policy.files).chain(audit) {
             *path = folder.join(&*path);
         }
     }
@@ -183,6 +189,12 @@ async fn guarded(
         return Err(Failed::silent(Exit::Config));
     }
     gateway.look_at_store(true).await?;
+    if let Some(store) = gateway.kept.store() {
+        let settings = gateway.settings();
+        gateway.shared.audit.start(store, &settings).await.map_err(|error| {
+            Failed::new(Exit::Failure, format!("the record cannot be written: {error}"))
+        })?;
+    }
     if options.dangerously_let_everybody_in {
         gateway.identity.let_everybody_in();
     } else if let (Some(address), true) = (exposed, gateway.identity.is_open()) {
@@ -367,6 +379,7 @@ async fn shut_down(gateway: &Arc<Gateway>, doors: Doors) {
     if !stopped {
         tracing::warn!("some servers did not end in time");
     }
+    gateway.shared.audit.finish(LAST_WORDS).await;
     doors.admin_closing.cancel();
     doors.operators.close();
     let _ = tokio::time::timeout(Duration::from_secs(1), doors.operators.wait()).await;

@@ -5,11 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::http::StatusCode;
+use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use doorward_policy::PolicySet;
-use doorward_store::{Entry, Error, KeyId, Kind, NewKey, Scopes, Store, now};
+use doorward_store::{Actor, Entry, Error, KeyId, Kind, NewKey, Scopes, Store, now};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -67,9 +68,23 @@ impl From<Error> for Refused {
     }
 }
 
-fn store(gateway: &Gateway) -> Result<&Store, Refused> {
-    let none = || Refused(StatusCode::CONFLICT, "there is no store ('store: none')".into());
-    gateway.kept.store().ok_or_else(none)
+/// The store in the hands of whoever asks: what they change is recorded as done by them.
+pub struct Hands(Store);
+
+impl FromRequestParts<Arc<Gateway>> for Hands {
+    type Rejection = Refused;
+
+    async fn from_request_parts(
+        parts: &mut Parts,
+        gateway: &Arc<Gateway>,
+    ) -> Result<Self, Refused> {
+        let none = || Refused(StatusCode::CONFLICT, "there is no store ('store: none')".into());
+        let store = gateway.kept.store().ok_or_else(none)?;
+        // Put there before any route is looked for.
+        let nobody = || Refused(StatusCode::FORBIDDEN, "nobody is asking".into());
+        let actor = parts.extensions.get::<Actor>().cloned().ok_or_else(nobody)?;
+        Ok(Self(store.acting(actor)))
+    }
 }
 
 /// Reads a body, and says what is wrong with it.
@@ -91,7 +106,11 @@ pub async fn keys(State(gateway): At) -> Result<Json<Value>, Refused> {
     Ok(Json(json!(keys)))
 }
 
-pub async fn create_key(State(gateway): At, body: axum::body::Bytes) -> Result<Response, Refused> {
+pub async fn create_key(
+    State(gateway): At,
+    hands: Hands,
+    body: axum::body::Bytes,
+) -> Result<Response, Refused> {
     let wanted: Wanted = read(&body)?;
     let new = NewKey {
         label: wanted.label,
@@ -99,13 +118,14 @@ pub async fn create_key(State(gateway): At, body: axum::body::Bytes) -> Result<R
         scopes: wanted.scopes,
         expires: wanted.expires_in.map(|seconds| now().saturating_add(seconds)),
     };
-    let (key, text) = store(&gateway)?.create_key(&new).await?;
+    let (key, text) = hands.0.create_key(&new).await?;
     done(&gateway).await?;
     Ok(shown_once(&key, &text))
 }
 
 pub async fn rotate_key(
     State(gateway): At,
+    hands: Hands,
     Path(id): Path<String>,
     body: axum::body::Bytes,
 ) -> Result<Response, Refused> {
@@ -114,7 +134,7 @@ pub async fn rotate_key(
     if rotation.overlap < 0 {
         return Err(Refused(StatusCode::BAD_REQUEST, "'overlap' must not be negative".into()));
     }
-    let (key, text) = store(&gateway)?.rotate_key(&KeyId(id), rotation.overlap).await?;
+    let (key, text) = hands.0.rotate_key(&KeyId(id), rotation.overlap).await?;
     done(&gateway).await?;
     Ok(shown_once(&key, &text))
 }
@@ -128,16 +148,20 @@ fn shown_once(key: &doorward_store::Key, text: &str) -> Response {
 
 pub async fn revoke_key(
     State(gateway): At,
+    hands: Hands,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Refused> {
-    let key = store(&gateway)?.revoke_key(&KeyId(id)).await?;
+    let key = hands.0.revoke_key(&KeyId(id)).await?;
     done(&gateway).await?;
     Ok(Json(json!(key)))
 }
 
 /// A link under which somebody lets the gateway itself use a server.
-pub async fn connect(State(gateway): At, Path(name): Path<String>) -> Result<Json<Value>, Refused> {
-    store(&gateway)?;
+pub async fn connect(
+    State(gateway): At,
+    _: Hands,
+    Path(name): Path<String>,
+) -> Result<Json<Value>, Refused> {
     let server = gateway.server(&name).ok_or_else(|| {
         Refused(StatusCode::NOT_FOUND, format!("there is no server '{}'", name.escape_debug()))
     })?;
@@ -163,9 +187,10 @@ pub async fn grants(State(gateway): At) -> Result<Json<Value>, Refused> {
 
 pub async fn revoke_grant(
     State(gateway): At,
+    hands: Hands,
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Refused> {
-    let grant = store(&gateway)?.revoke_grant(&id).await?;
+    let grant = hands.0.revoke_grant(&id).await?;
     done(&gateway).await?;
     Ok(Json(json!(grant)))
 }
@@ -181,9 +206,10 @@ pub async fn clients(State(gateway): At) -> Result<Json<Value>, Refused> {
 
 pub async fn remove_client(
     State(gateway): At,
+    hands: Hands,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refused> {
-    store(&gateway)?.remove_client(&id).await?;
+    hands.0.remove_client(&id).await?;
     done(&gateway).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -209,22 +235,24 @@ pub async fn principals(State(gateway): At) -> Result<Json<Value>, Refused> {
 
 pub async fn put_principal(
     State(gateway): At,
+    hands: Hands,
     body: axum::body::Bytes,
 ) -> Result<Json<Value>, Refused> {
     let entry: Entry = read(&body)?;
     refuse_declared(&gateway, entry.kind, &entry.name)?;
-    store(&gateway)?.put_principal(&entry).await?;
+    hands.0.put_principal(&entry).await?;
     done(&gateway).await?;
     Ok(Json(json!(entry)))
 }
 
 pub async fn remove_principal(
     State(gateway): At,
+    hands: Hands,
     Path((kind, name)): Path<(String, String)>,
 ) -> Result<StatusCode, Refused> {
     let kind: Kind = kind.parse().map_err(|why| Refused(StatusCode::BAD_REQUEST, why))?;
     refuse_declared(&gateway, kind, &name)?;
-    store(&gateway)?.remove_principal(kind, &name).await?;
+    hands.0.remove_principal(kind, &name).await?;
     done(&gateway).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -260,6 +288,7 @@ pub struct Applied {
 /// Puts policies in force; those that do not fit are told with file and line, and change nothing.
 pub async fn apply_policies(
     State(gateway): At,
+    hands: Hands,
     body: axum::body::Bytes,
 ) -> Result<Response, Refused> {
     let applied: Applied = read(&body)?;
@@ -268,7 +297,7 @@ pub async fn apply_policies(
         let told = json!({ "error": "the policies do not fit", "findings": findings });
         return Ok((StatusCode::BAD_REQUEST, Json(told)).into_response());
     }
-    let version = store(&gateway)?.apply_policies(&applied.files, &applied.note).await?;
+    let version = hands.0.apply_policies(&applied.files, &applied.note).await?;
     done(&gateway).await?;
     Ok(Json(json!({ "version": version })).into_response())
 }
@@ -282,11 +311,12 @@ pub struct Rollback {
 /// Puts an earlier version in force again.
 pub async fn roll_back_policies(
     State(gateway): At,
+    hands: Hands,
     body: axum::body::Bytes,
 ) -> Result<Json<Value>, Refused> {
     let rollback: Rollback = if body.is_empty() { Rollback::default() } else { read(&body)? };
     refuse_declared_policies(&gateway)?;
-    let version = store(&gateway)?.roll_back_policies(rollback.to).await?;
+    let version = hands.0.roll_back_policies(rollback.to).await?;
     done(&gateway).await?;
     Ok(Json(json!({ "version": version })))
 }
@@ -319,6 +349,7 @@ fn url(gateway: &Gateway, name: &str) -> String {
 
 pub async fn put_portal(
     State(gateway): At,
+    hands: Hands,
     Path(name): Path<String>,
     body: axum::body::Bytes,
 ) -> Result<Json<Value>, Refused> {
@@ -333,16 +364,17 @@ pub async fn put_portal(
         return Err(Refused(StatusCode::CONFLICT, why));
     }
     let text = serde_json::to_string(&portal).unwrap_or_default();
-    store(&gateway)?.put_portal(&name, &text).await?;
+    hands.0.put_portal(&name, &text).await?;
     done(&gateway).await?;
     Ok(Json(json!(portal)))
 }
 
 pub async fn remove_portal(
     State(gateway): At,
+    hands: Hands,
     Path(name): Path<String>,
 ) -> Result<StatusCode, Refused> {
-    store(&gateway)?.remove_portal(&name).await?;
+    hands.0.remove_portal(&name).await?;
     done(&gateway).await?;
     Ok(StatusCode::NO_CONTENT)
 }

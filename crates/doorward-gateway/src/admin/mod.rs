@@ -12,9 +12,11 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Json, Router};
 use doorward_policy::Action;
+use doorward_store::Actor;
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
+use crate::audit::record;
 use crate::facade::guard;
 use crate::gateway::Gateway;
 use crate::identity::Peer;
@@ -72,6 +74,7 @@ pub async fn answer(
     if let Err(why) = guard::check(&gateway.settings(), peer.local, request.headers()) {
         return (StatusCode::FORBIDDEN, format!("{why}\n")).into_response();
     }
+    let mut request = request;
     let shown = request.headers().contains_key(header::AUTHORIZATION);
     if shown || !OPEN.contains(&request.uri().path()) {
         match gateway.identity.identify(&peer, request.headers(), request.uri()).await {
@@ -79,10 +82,24 @@ pub async fn answer(
                 let action = if request.method().is_safe() { Action::View } else { Action::Change };
                 if !OPEN.contains(&request.uri().path()) && !gateway.is_operator(&caller, action) {
                     let why = "The key or token is not one of an operator's\n";
+                    gateway.shared.audit.refused(|members| {
+                        record::caller(members, &caller);
+                        members.text("door", "admin").text("path", request.uri().path());
+                        members.text("error", "no_operator");
+                    });
                     return (StatusCode::FORBIDDEN, why).into_response();
                 }
+                request.extensions_mut().insert(Actor {
+                    door: "admin",
+                    name: caller.principal.id.to_string(),
+                    address: caller.address.map(|address| address.to_string()),
+                });
             }
             Err(refused) => {
+                gateway.shared.audit.refused(|members| {
+                    members.text("address", &peer.address.to_string()).text("door", "admin");
+                    members.text("path", request.uri().path()).text("error", refused.reason());
+                });
                 let hints = gateway.identity.hints("", Default::default());
                 return refused.response(&hints).map(|body| Body::from(body.into_bytes()));
             }
@@ -97,7 +114,8 @@ async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
     let waiting: Vec<_> = states.iter().filter(|state| state.state == "starting").collect();
     let short = gateway.shared.memory.is_short();
     let unreadable = gateway.kept.is_unreadable();
-    if gateway.is_ready() && !short && !unreadable {
+    let unrecorded = gateway.shared.audit.trouble();
+    if gateway.is_ready() && !short && !unreadable && unrecorded.is_none() {
         return "ready\n".into_response();
     }
     let names: Vec<_> = waiting.iter().map(|state| state.name.as_str()).collect();
@@ -107,6 +125,9 @@ async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
         "short of memory\n".to_owned()
     } else if unreadable {
         "the store cannot be read\n".to_owned()
+    } else if unrecorded.is_some() {
+        // Why, the log says: anybody may ask.
+        "the record cannot be written\n".to_owned()
     } else {
         format!("starting: {}\n", names.join(", "))
     };

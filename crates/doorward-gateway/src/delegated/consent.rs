@@ -86,10 +86,14 @@ pub async fn ask(
         }
         let mut asked = call.asked(server);
         asked.own = Some(Own { name: AUTHORIZATION, value: shown.clone() });
-        match server.ask(&asked, events).await {
+        let began = std::time::Instant::now();
+        let outcome = server.ask(&asked, events).await;
+        call.notes.upstream += began.elapsed();
+        match outcome {
             Ok(result) => return Ok(Some(Reply::Result(result))),
             Err(CallError::Gateway(failure)) if !tried => {
                 tried = true;
+                call.notes.retries += 1;
                 match &failure.challenge {
                     // Nothing was done: it is asked again with another token, or consent.
                     Some(Challenge::Token) => delegations.refused(&server.name, &owner, &shown),

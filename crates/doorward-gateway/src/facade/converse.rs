@@ -3,7 +3,7 @@
 //! answers (`wire.md`, legacy client to modern server).
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_mcp::error::{Kind, code};
@@ -13,7 +13,7 @@ use doorward_mcp::translate;
 use doorward_mcp::{Id, Object, RpcError, Value, message, method};
 
 use super::sessions::Session;
-use crate::call::{Call, CallId, Events, Failure, Reply};
+use crate::call::{Asks, Call, CallId, Events, Failure, Reply};
 use crate::gateway::Gateway;
 use crate::identity::Caller;
 use crate::pipeline::{self, Refusal};
@@ -79,23 +79,17 @@ async fn respond(
 
 /// A call of a session's, on its first round.
 pub fn new_call(session: &Session, caller: &Caller, method: &str, params: Object) -> Call {
-    Call {
-        id: CallId::next(),
+    let asks = Asks {
         caller: caller.clone(),
         door: session.door,
         portal: session.portal.clone(),
         revision: session.revision(),
         client: session.client(),
         session: Some(session.id.clone()),
-        method: method.into(),
-        params,
         retry: None,
-        refused: Vec::new(),
         param_headers: None,
-        started: Instant::now(),
-        route: None,
-        shown_name: None,
-    }
+    };
+    Call::new(asks, method, params)
 }
 
 async fn call(

@@ -11,6 +11,7 @@ use hyper::body::Incoming;
 
 use super::{Body, error_response, json, not_allowed, route};
 use crate::access;
+use crate::audit::record;
 use crate::call::{Call, Portal};
 use crate::gateway::Gateway;
 use crate::identity::{Caller, Grant, Peer, Refused};
@@ -90,6 +91,10 @@ pub async fn enter(
             // Where there is no endpoint, the gateway as a whole is named; never what was sent.
             let door = door(&gateway, request.uri().path());
             let path = door.as_ref().map(Door::path).unwrap_or_default();
+            gateway.shared.audit.refused(|members| {
+                members.text("address", &peer.address.to_string()).text("door", "mcp");
+                members.text("path", &path).text("error", refused.reason());
+            });
             let scopes = gateway.asked_scopes(door.and_then(Door::portal).as_ref());
             return refused.response(&gateway.identity.hints(&path, scopes));
         }
@@ -147,6 +152,14 @@ pub fn admit(gateway: &Gateway, call: &Call) -> Result<(), Box<Response<Body>>> 
         return Ok(());
     }
     tracing::info!(principal = &*principal.id, ?needed, "the token lacks a scope");
+    gateway.shared.audit.refused(|members| {
+        record::caller(members, &call.caller);
+        members.text("door", call.door.as_str()).maybe("portal", Some(call.portal.name()));
+        members.text("method", &call.method).maybe("target", record::target(call).as_deref());
+        members
+            .text("error", "insufficient_scope")
+            .texts("needed", needed.iter().map(String::as_str));
+    });
     let door = match call.door {
         crate::call::Door::Sse => Door::Events(call.portal.clone()),
         crate::call::Door::Mcp | crate::call::Door::Admin => Door::Mcp(call.portal.clone()),

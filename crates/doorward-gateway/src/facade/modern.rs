@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_mcp::interaction::Retry;
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use super::{Body, Visit, error_response, events, json};
-use crate::call::{Call, CallId, Door, Events, Reply};
+use crate::call::{Asks, Call, Door, Events, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::{self, Refusal};
 use crate::switchboard::Listener;
@@ -112,23 +112,17 @@ fn read(
             sent.iter().filter(|(name, _)| name.as_str().starts_with(headers::PARAM_PREFIX));
         param_headers.extend(mirrors.map(|(name, value)| (name.clone(), value.clone())));
     }
-    Ok(Call {
-        id: CallId::next(),
+    let asks = Asks {
         caller: visit.caller,
         door: Door::Mcp,
         portal: visit.portal,
         revision: Revision::NEWEST,
         client: Arc::new(client),
         session: None,
-        method: method.into(),
-        params,
         retry,
-        refused: Vec::new(),
         param_headers: Some(param_headers),
-        started: Instant::now(),
-        route: None,
-        shown_name: None,
-    })
+    };
+    Ok(Call::new(asks, method, params))
 }
 
 /// The answer to a call that had nothing to tell before it.

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::streams::OutStream;
 use crate::access::{self, Asking};
+use crate::audit::record;
 use crate::call::{CallError, Door, Failure, Portal};
 use crate::gateway::Gateway;
 use crate::identity::{Caller, Principal};
@@ -119,7 +120,20 @@ impl Sessions {
             return Err(overloaded(Failure::new(Kind::Overloaded, message)));
         }
         open.insert(id, session.clone());
+        drop(open);
+        self.tell_audit("session.open", &session);
         Ok(session)
+    }
+
+    fn tell_audit(&self, event: &str, session: &Session) {
+        self.shared.audit.event(event, |members| {
+            record::caller(members, &session.opener);
+            members.text("session", &record::session_name(&session.id));
+            members
+                .text("door", session.door.as_str())
+                .maybe("portal", Some(session.portal.name()));
+            members.text("revision", session.revision().as_str());
+        });
     }
 
     /// A session of this principal's at this portal. Another's is not found, as if it were not
@@ -154,7 +168,9 @@ impl Sessions {
 
     /// Ends a session: its calls, its waiting questions, its streams.
     pub fn end(&self, session: &Arc<Session>) {
-        self.open.lock().remove(&session.id);
+        if self.open.lock().remove(&session.id).is_some() {
+            self.tell_audit("session.end", session);
+        }
         session.close();
         let (shared, id) = (self.shared.clone(), session.id.clone());
         self.shared.tasks.spawn(async move { shared.parking.end_session(&id).await });
@@ -199,7 +215,10 @@ impl Sessions {
 
     pub fn close(&self) {
         let all: Vec<_> = self.open.lock().drain().map(|(_, session)| session).collect();
-        all.iter().for_each(|session| session.close());
+        for session in &all {
+            self.tell_audit("session.end", session);
+            session.close();
+        }
     }
 }
 

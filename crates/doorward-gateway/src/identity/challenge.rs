@@ -45,6 +45,16 @@ pub struct Hints {
 }
 
 impl Refused {
+    /// For the operator, in words that stay the same.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Missing => "nothing_shown",
+            Self::Malformed(why) | Self::Token(why) => why,
+            Self::Unavailable => "issuer_unavailable",
+            Self::Scope(_) => "insufficient_scope",
+        }
+    }
+
     /// The answer.
     pub fn response(&self, hints: &Hints) -> Response<Body> {
         let (status, error, words) = match self {

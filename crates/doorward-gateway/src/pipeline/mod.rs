@@ -3,6 +3,7 @@
 //! [`STAGES`] is the list. A stage sees the call, may refuse it, answer it or change it, and may
 //! look at the reply on its way out. To add one: write its file, and put its line where it belongs.
 
+mod accounting;
 mod arguments;
 mod dispatch;
 mod listening;
@@ -31,6 +32,7 @@ const STAGES: &[&dyn Stage] = &[
     &arguments::Arguments,
     &lists::Lists,
     &listening::Listening,
+    &accounting::Accounting,
     &dispatch::Dispatch,
 ];
 
@@ -59,7 +61,7 @@ pub trait Stage: Sync {
         events: &'a Events,
     ) -> Step<'a>;
 
-    fn leave(&self, _gateway: &Gateway, _call: &Call, _reply: &mut Result<Reply, CallError>) {}
+    fn leave(&self, _gateway: &Gateway, _call: &mut Call, _reply: &mut Result<Reply, CallError>) {}
 }
 
 /// An error on its way to a client, with the HTTP status of doors that have one.
@@ -101,7 +103,7 @@ async fn through_stages(
         }
     }
     for stage in STAGES[..reached].iter().rev() {
-        stage.leave(&gateway, &call, &mut reply);
+        stage.leave(&gateway, &mut call, &mut reply);
     }
     reply.map_err(|error| {
         if let CallError::Denied(decision) = &error {

@@ -26,14 +26,16 @@ impl Stage for Policy {
             return Step::CONTINUE;
         }
         let Some(route) = &call.route else { return Step::CONTINUE };
-        match judge(gateway, call, route) {
+        let (decision, judged) = judge(gateway, call, route);
+        call.notes.decision = decision;
+        match judged {
             Ok(()) => Step::CONTINUE,
             Err(error) => Step::refuse(error),
         }
     }
 
     /// What was answered to somebody who had to say who they are is nobody else's (attack T22).
-    fn leave(&self, _: &Gateway, call: &Call, reply: &mut Result<Reply, CallError>) {
+    fn leave(&self, _: &Gateway, call: &mut Call, reply: &mut Result<Reply, CallError>) {
         if call.caller.principal.grant == Grant::Open {
             return;
         }
@@ -45,7 +47,10 @@ impl Stage for Policy {
     }
 }
 
-fn judge(gateway: &Gateway, call: &Call, route: &Route) -> Result<(), CallError> {
+/// A decision, where one had to be taken, and what comes of it.
+type Judged = (Option<Box<Decision>>, Result<(), CallError>);
+
+fn judge(gateway: &Gateway, call: &Call, route: &Route) -> Judged {
     let server = &route.server;
     let name = |member: &str| {
         call.params.string(member).map(std::borrow::Cow::into_owned).unwrap_or_default()
@@ -53,7 +58,7 @@ fn judge(gateway: &Gateway, call: &Call, route: &Route) -> Result<(), CallError>
     match &*call.method {
         method::TOOLS_CALL => {
             let name = name("name");
-            let Some(tool) = &route.tool else { return Err(absent(call, "tool", &name)) };
+            let Some(tool) = &route.tool else { return (None, Err(absent(call, "tool", &name))) };
             let target = target(server, TargetKind::Tool, &name, Some(tool));
             let arguments = gateway.arguments(&call.params);
             ask(gateway, call, Action::Call, &target, arguments, || absent(call, "tool", &name))
@@ -80,12 +85,12 @@ fn judge(gateway: &Gateway, call: &Call, route: &Route) -> Result<(), CallError>
             ask(gateway, call, Action::Complete, &target, Arguments::default(), || unknown().into())
         }
         // A task belongs to who started it, which its sealed id shows.
-        of if names_a_task(of) => Ok(()),
+        of if names_a_task(of) => (None, Ok(())),
         // What is told in lists is filtered there.
-        method::DISCOVER | method::LISTEN => Ok(()),
-        of if kind_of(of).is_some() => Ok(()),
+        method::DISCOVER | method::LISTEN => (None, Ok(())),
+        of if kind_of(of).is_some() => (None, Ok(())),
         // What an extension's method does, no policy can say.
-        of => Err(RpcError::method_not_found(of).into()),
+        of => (None, Err(RpcError::method_not_found(of).into())),
     }
 }
 
@@ -97,17 +102,16 @@ fn ask(
     target: &Target,
     arguments: Arguments,
     absent: impl FnOnce() -> CallError,
-) -> Result<(), CallError> {
+) -> Judged {
     let asking = call.asking();
-    let decision = gateway.decide(&asking, action, target, arguments);
+    let decision = Box::new(gateway.decide(&asking, action, target, arguments));
     if decision.is_allowed() {
-        return Ok(());
+        return (Some(decision), Ok(()));
     }
     tell(call, action, target, &decision);
-    if gateway.decide(&asking, action, target, Arguments::Any).is_possible() {
-        return Err(CallError::Denied(Box::new(decision)));
-    }
-    Err(absent())
+    let visible = gateway.decide(&asking, action, target, Arguments::Any).is_possible();
+    let error = if visible { CallError::Denied(decision.clone()) } else { absent() };
+    (Some(decision), Err(error))
 }
 
 /// All of a refusal, for the operator.

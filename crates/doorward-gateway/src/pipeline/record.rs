@@ -1,4 +1,5 @@
-//! Stage: what happened is counted, measured and logged, each line with the call's id.
+//! Stage: what happened is counted, measured and logged, each line with the call's id; and the record is
+//! closed, or written, where the call came to its end before one was opened.
 
 use std::sync::Arc;
 
@@ -15,8 +16,9 @@ impl Stage for Record {
         Step::CONTINUE
     }
 
-    fn leave(&self, _: &Gateway, call: &Call, reply: &mut Result<Reply, CallError>) {
+    fn leave(&self, gateway: &Gateway, call: &mut Call, reply: &mut Result<Reply, CallError>) {
         let elapsed = call.started.elapsed();
+        gateway.shared.audit.ended(gateway, call, reply);
         let outcome = match reply {
             Ok(_) => Outcome::ok,
             Err(CallError::Rpc(_)) => Outcome::error,

@@ -63,7 +63,7 @@ impl Stage for Routing {
         }))
     }
 
-    fn leave(&self, _: &Gateway, call: &Call, reply: &mut Result<Reply, CallError>) {
+    fn leave(&self, _: &Gateway, call: &mut Call, reply: &mut Result<Reply, CallError>) {
         let (true, Some(route), Ok(Reply::Result(result))) =
             (call.portal.is_merged(), &call.route, reply)
         else {

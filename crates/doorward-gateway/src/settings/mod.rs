@@ -2,8 +2,10 @@
 //!
 //! The binary reads files into these types; the gateway only ever sees values that were checked.
 
+mod audit;
 mod authorization;
 mod credential;
+mod export;
 mod identity;
 mod limits;
 mod policy;
@@ -20,12 +22,19 @@ use doorward_mcp::names;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use audit::{
+    AuditSettings, CheckpointSettings, Durability, PayloadSettings, RecordClass, RetentionSettings,
+    TenantRetention,
+};
 pub use authorization::{
     AuthorizationServerSettings, ClientSettings, LoginProvider, ProviderClaims,
 };
 pub use credential::{
     Assertion, Basic, ClientCredentials, CredentialSettings, Delegation, Exchange, Personal,
     ServerTls, TokenClient, signing_key,
+};
+pub use export::{
+    ExportSettings, FileExport, Form, HttpExport, HttpFlavour, OtlpExport, SyslogExport,
 };
 pub use identity::{
     Algorithm, Claims, Directory, Group, IdentitySettings, Introspection, IssuerSettings, Member,
@@ -64,6 +73,7 @@ pub struct Settings {
     pub identity: IdentitySettings,
     pub directory: Directory,
     pub policy: PolicySettings,
+    pub audit: AuditSettings,
     /// The servers behind the gateway, by name. A name is made of letters, digits, `-` and `.`,
     /// a letter first.
     pub servers: BTreeMap<String, ServerSettings>,
@@ -90,6 +100,7 @@ impl Default for Settings {
             identity: IdentitySettings::default(),
             directory: Directory::default(),
             policy: PolicySettings::default(),
+            audit: AuditSettings::default(),
             servers: BTreeMap::new(),
             portals: BTreeMap::new(),
             limits: Limits::default(),
@@ -188,6 +199,10 @@ impl Settings {
             && let Err(why) = store.expose().parse::<doorward_store::Location>()
         {
             wrong(&["store"], format!("{why}, or none"));
+        }
+        let has_store = self.store.as_ref().is_none_or(|store| store.expose() != "none");
+        for (key, problem) in self.audit.problems(has_store) {
+            wrong(&[&["audit"], key.as_slice()].concat(), problem);
         }
         if self.identity.authorization_server.is_some() {
             let at = ["identity", "authorization_server"];
@@ -303,6 +318,11 @@ impl Settings {
                 let at = ["identity", "authorization_server", "clients", id, "secret"];
                 all.extend(client.secret.iter().map(|secret| (path(&at), secret)));
             }
+        }
+        for (name, export) in &self.audit.exports {
+            let at = ["audit", "exports", name, "http", "token"];
+            let token = export.http.as_ref().and_then(|http| http.token.as_ref());
+            all.extend(token.map(|token| (path(&at), token)));
         }
         for (name, server) in &self.servers {
             let secret = match &server.credential {

@@ -95,7 +95,7 @@ macro_rules! as_text {
     };
 }
 
-as_text!(Period, "Period", "^[0-9]+ ?(ms|s|m|h)$", "A length of time, such as 30s, 500ms or 5m.");
+as_text!(Period, "Period", "^[0-9]+ ?(ms|s|m|h|d)$", "A length of time, such as 30s, 500ms or 5m.");
 as_text!(ByteSize, "ByteSize", "^[0-9]+ ?(B|KiB|MiB|GiB)$", "A number of bytes, such as 4MiB.");
 
 #[cfg(test)]

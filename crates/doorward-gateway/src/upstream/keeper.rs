@@ -210,6 +210,10 @@ impl Server {
                     latency_ms = start.elapsed().as_secs_f64() * 1e3,
                     "the server is up"
                 );
+                self.shared.audit.event("server.up", |members| {
+                    members.text("server", &self.name).text("revision", contact.revision.as_str());
+                    members.text("transport", contact.transport.as_str());
+                });
                 if let Some(session) = session {
                     let client = Client::default();
                     self.pool.adopt(
@@ -243,6 +247,12 @@ impl Server {
                         health.retry_at.map(|at| (at - Instant::now()).as_millis() as u64),
                     "the server is down: {failure}"
                 );
+                // Once, however often it is looked for.
+                if health.failures == 1 {
+                    self.shared.audit.event("server.down", |members| {
+                        members.text("server", &self.name).text("error", failure.kind.as_str());
+                    });
+                }
                 Err(failure)
             }
         }

@@ -55,6 +55,7 @@ use self::process::ProcessCount;
 use self::session::{OpenError, Opening, Session};
 use self::tasks::Held;
 use self::twin::Twin;
+use crate::audit::Audit;
 use crate::call::{CallError, Events, Failure};
 use crate::catalog::{Catalog, ToolEntry};
 use crate::delegated::Delegations;
@@ -76,6 +77,7 @@ pub struct Shared {
     pub processes: Arc<ProcessCount>,
     pub memory: Memory,
     pub switchboard: Arc<Switchboard>,
+    pub audit: Arc<Audit>,
     pub http: Arc<http::Clients>,
     /// What users have let the gateway do for them.
     pub delegations: Arc<Delegations>,

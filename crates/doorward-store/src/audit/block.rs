@@ -88,6 +88,14 @@ impl Store {
         Scan { store: self.clone(), span, writer: None, after }
     }
 
+    /// When the latest record was written, in milliseconds since 1970.
+    pub async fn audit_latest(&self) -> Result<i64> {
+        let row = sqlx::query("SELECT COALESCE(MAX(last_at), 0) FROM audit_blocks")
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(row.try_get(0)?)
+    }
+
     /// The blocks of one chain after a record, in their order.
     pub fn audit_chain(&self, writer: &str, after: i64) -> Scan {
         let after = (0, String::new(), after);

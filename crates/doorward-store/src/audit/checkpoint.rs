@@ -87,7 +87,7 @@ pub fn checkpoint(
          \"key\":\"{}\"",
         key.id
     ));
-    let signature = URL_SAFE_NO_PAD.encode(key.pair.sign(out[begin..].as_bytes()));
+    let signature = URL_SAFE_NO_PAD.encode(key.pair.sign(&out.as_bytes()[begin..]));
     out.push_str(BEFORE);
     out.push_str(&signature);
     out.push('"');

@@ -17,10 +17,13 @@ mod writer;
 
 pub use act::{ACTS, Act, Actor};
 pub use block::{Block, Scan, Span};
+pub use checkpoint::id_of as key_id;
 pub(crate) use checkpoint::place as key_place;
 pub use checkpoint::{AuditKey, Heads, KeyPlace, PublicKeys, checkpoint};
 pub use hold::Hold;
 pub use line::{Chain, Head, Line, Removed};
 pub use retention::{Retained, Retention, Rule};
 pub use verify::{Fault, Finding, Found, Report, Verifier};
-pub use writer::{AuditLog, Commit, Committed, Place, WriterId, WriterRow};
+pub use writer::{
+    AuditLog, Commit, Committed, Opened, Place, WriterId, WriterRow, now_ms, written_at,
+};

@@ -207,7 +207,7 @@ fn thin(
         let last = record.to.unwrap_or(record.seq);
         match lines.last_mut() {
             Some(Thinned::Gone(_, to, hash)) if *to + 1 == record.seq => {
-                (*to, *hash) = (last, record.hash)
+                (*to, *hash) = (last, record.hash);
             }
             _ => lines.push(Thinned::Gone(record.seq, last, record.hash)),
         }
@@ -246,7 +246,7 @@ async fn join_empty(
         let _ = body;
         match runs.last_mut() {
             Some(run) if run.last().is_some_and(|last| last.last + 1 == block.first) => {
-                run.push(block)
+                run.push(block);
             }
             _ => runs.push(vec![block]),
         }

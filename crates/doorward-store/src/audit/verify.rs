@@ -256,13 +256,12 @@ impl Verifier {
                     let detail = format!("record {seq} was seen by a checkpoint");
                     self.found(&writer, last + 1, Fault::CutOff, detail);
                 }
-                // Before what is looked at, or in a gap that was told of.
-                Some(_) => {}
                 None if self.whole || writer == ACTS => {
                     let detail = format!("all of its {seq} records");
                     self.found(&writer, 1, Fault::CutOff, detail);
                 }
-                None => {}
+                // Before what is looked at, or in a gap that was told of.
+                Some(_) | None => {}
             }
         }
         self.report

@@ -148,7 +148,7 @@ pub struct Owner {
     pub tenant: Option<String>,
 }
 
-fn parse_period(text: &str) -> Result<Duration, String> {
+pub fn parse_period(text: &str) -> Result<Duration, String> {
     text.parse::<doorward_gateway::settings::Period>().map(|period| period.0)
 }
 

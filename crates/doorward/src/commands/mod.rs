@@ -1,5 +1,6 @@
 //! The commands, a file each, and how they fail.
 
+pub mod audit;
 pub mod call;
 pub mod check;
 pub mod credentials;
@@ -14,7 +15,7 @@ pub mod schema;
 pub mod servers;
 pub mod tools;
 
-use doorward_store::{Location, Store};
+use doorward_store::{Actor, Location, Store};
 
 use crate::cli::Kept;
 use crate::config::{self, Report};
@@ -102,7 +103,15 @@ pub async fn open(kept: &Kept) -> Result<Store, Failed> {
     }
     let location = location(said.as_deref())?;
     let none = || Failed::new(Exit::Usage, "there is no store: the configuration says 'none'");
-    Ok(Store::open(&location.ok_or_else(none)?).await?)
+    let store = Store::open(&location.ok_or_else(none)?).await?;
+    Ok(store.acting(Actor { door: "command", name: whoever(), address: None }))
+}
+
+/// The user who types the command, by the system's word.
+fn whoever() -> String {
+    let uid = nix::unistd::getuid();
+    let user = nix::unistd::User::from_uid(uid).ok().flatten();
+    user.map_or_else(|| format!("uid {uid}"), |user| user.name)
 }
 
 impl From<std::io::Error> for Failed {

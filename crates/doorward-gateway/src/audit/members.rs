@@ -1,0 +1,144 @@
+//! Members of a record's object, written one after the other.
+
+/// What stands between a record's number and its hash: `"kind":"call","at":…`.
+#[derive(Debug, Clone, Default)]
+pub struct Members(String);
+
+impl Members {
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self(String::with_capacity(bytes))
+    }
+
+    pub fn into_text(self) -> String {
+        self.0
+    }
+
+    fn name(&mut self, name: &str) {
+        if !self.0.is_empty() {
+            self.0.push(',');
+        }
+        self.0.push('"');
+        self.0.push_str(name);
+        self.0.push_str("\":");
+    }
+
+    pub fn text(&mut self, name: &str, value: &str) -> &mut Self {
+        self.name(name);
+        quote(&mut self.0, value);
+        self
+    }
+
+    /// Left out where there is nothing.
+    pub fn maybe(&mut self, name: &str, value: Option<&str>) -> &mut Self {
+        match value {
+            Some(value) if !value.is_empty() => self.text(name, value),
+            _ => self,
+        }
+    }
+
+    pub fn number(&mut self, name: &str, value: impl Into<i128>) -> &mut Self {
+        use std::fmt::Write;
+        self.name(name);
+        let value: i128 = value.into();
+        let _ = write!(self.0, "{value}");
+        self
+    }
+
+    pub fn flag(&mut self, name: &str, value: bool) -> &mut Self {
+        self.raw(name, if value { "true" } else { "false" })
+    }
+
+    /// A value that is JSON already.
+    pub fn raw(&mut self, name: &str, value: &str) -> &mut Self {
+        self.name(name);
+        self.0.push_str(value);
+        self
+    }
+
+    /// Left out where there are none.
+    pub fn texts<'a>(
+        &mut self,
+        name: &str,
+        values: impl IntoIterator<Item = &'a str>,
+    ) -> &mut Self {
+        let mut values = values.into_iter().peekable();
+        if values.peek().is_none() {
+            return self;
+        }
+        self.name(name);
+        self.0.push('[');
+        for (at, value) in values.enumerate() {
+            if at > 0 {
+                self.0.push(',');
+            }
+            quote(&mut self.0, value);
+        }
+        self.0.push(']');
+        self
+    }
+
+    /// An object, left out where it has no members.
+    pub fn object(&mut self, name: &str, members: &Self) -> &mut Self {
+        if members.0.is_empty() {
+            return self;
+        }
+        self.name(name);
+        self.0.push('{');
+        self.0.push_str(&members.0);
+        self.0.push('}');
+        self
+    }
+
+    /// The members of another.
+    pub fn and(&mut self, members: &str) -> &mut Self {
+        if !self.0.is_empty() && !members.is_empty() {
+            self.0.push(',');
+        }
+        self.0.push_str(members);
+        self
+    }
+}
+
+/// Writes a JSON string.
+fn quote(out: &mut String, text: &str) {
+    out.push('"');
+    let mut plain = 0;
+    for (at, byte) in text.bytes().enumerate() {
+        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+            continue;
+        }
+        out.push_str(&text[plain..at]);
+        plain = at + 1;
+        match byte {
+            b'"' => out.push_str("\\\""),
+            b'\\' => out.push_str("\\\\"),
+            b'\n' => out.push_str("\\n"),
+            other => out.push_str(&format!("\\u{other:04x}")),
+        }
+    }
+    out.push_str(&text[plain..]);
+    out.push('"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn whatever_is_written_is_read_again(texts in prop::collection::vec(any::<String>(), 0..4), number in any::<i64>()) {
+            let mut inner = Members::default();
+            inner.number("n", number);
+            let mut members = Members::default();
+            members.texts("all", texts.iter().map(String::as_str)).object("in", &inner).flag("f", true);
+            members.maybe("first", texts.first().map(String::as_str));
+            let read: serde_json::Value =
+                serde_json::from_str(&format!("{{{}}}", members.into_text())).unwrap();
+            prop_assert_eq!(read["in"]["n"].as_i64(), Some(number));
+            if !texts.is_empty() {
+                prop_assert_eq!(&read["all"], &serde_json::json!(texts));
+            }
+        }
+    }
+}

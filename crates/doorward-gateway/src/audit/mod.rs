@@ -1,0 +1,292 @@
+//! The record of what is done here: opened before a server is asked, closed after, and never written by
+//! whoever answers a call. What must be on disk first is waited for, together with all others that wait.
+
+mod export;
+mod mask;
+pub mod members;
+pub mod ocsf;
+mod opened;
+mod queue;
+pub mod record;
+mod recorder;
+mod retain;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use doorward_mcp::error::Kind;
+use doorward_store::{
+    AuditKey, Error, KeyPlace, Location, MasterKey, Store, WriterId, now_ms, written_at,
+};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub use opened::Opened;
+pub use retain::retention;
+
+use self::members::Members;
+use self::queue::{Entry, Mark, Queue, Record, Waiting};
+use self::recorder::{Recorder, Terms};
+use crate::call::{Call, CallError, Failure, Reply};
+use crate::gateway::Gateway;
+use crate::settings::{AuditSettings, Durability, RecordClass, Settings};
+
+/// Refused callers that are recorded within a second, each by itself; the others are counted.
+const REFUSALS: u32 = 100;
+/// So many records are written without waiting for more.
+const MUCH: usize = 500;
+
+/// The record, as the gateway uses it.
+#[derive(Debug)]
+pub struct Audit {
+    queue: Queue,
+    settings: ArcSwap<AuditSettings>,
+    /// Whether anything is recorded at all: there is a store.
+    on: bool,
+    trouble: ArcSwapOption<Trouble>,
+    hurry: AtomicBool,
+    /// Records for which there was no room.
+    lost: AtomicU64,
+    refusals: Mutex<(Instant, u32)>,
+    writer: ArcSwapOption<WriterId>,
+    ending: CancellationToken,
+    /// Cancelled when the last record is written.
+    written: CancellationToken,
+    /// Exports that do not work.
+    exports: Mutex<export::Broken>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// Why nothing can be written at the moment.
+#[derive(Debug)]
+struct Trouble {
+    why: String,
+}
+
+impl Audit {
+    pub fn new(settings: &AuditSettings, has_store: bool) -> Self {
+        Self {
+            queue: Queue::new(settings.queue, MUCH),
+            settings: ArcSwap::from_pointee(settings.clone()),
+            on: has_store,
+            trouble: ArcSwapOption::empty(),
+            hurry: AtomicBool::new(false),
+            lost: AtomicU64::new(0),
+            refusals: Mutex::new((Instant::now(), 0)),
+            writer: ArcSwapOption::empty(),
+            ending: CancellationToken::new(),
+            written: CancellationToken::new(),
+            exports: Mutex::default(),
+            tasks: Mutex::default(),
+        }
+    }
+
+    /// Begins to write. Until then nothing that must be on disk first can be done.
+    pub async fn start(self: &Arc<Self>, store: &Store, settings: &Settings) -> Result<(), Error> {
+        let own = &settings.audit;
+        let key = open_key(store, settings).await?;
+        if key.is_none() {
+            tracing::warn!("checkpoints are not signed: set 'store_key' or 'audit.key_file'");
+        }
+        let terms = Terms {
+            deadline: own.deadline.0,
+            linger: own.linger.0,
+            checkpoint_records: own.checkpoints.records,
+            checkpoint_every: own.checkpoints.every.0,
+            anchor: own.anchor.clone(),
+        };
+        let recorder = Recorder::start(self.clone(), store.clone(), key, terms).await?;
+        self.wrote_as(recorder.writer());
+        let mut tasks = self.tasks.lock();
+        tasks.push(tokio::spawn(recorder.run()));
+        tasks.push(tokio::spawn(retain::run(self.clone(), store.clone())));
+        tasks.push(tokio::spawn(export::run(self.clone(), store.clone())));
+        Ok(())
+    }
+
+    fn wrote_as(&self, writer: &WriterId) {
+        self.writer.store(Some(Arc::new(writer.clone())));
+    }
+
+    /// The chain that is written now.
+    pub fn writer(&self) -> Option<Arc<WriterId>> {
+        self.writer.load_full()
+    }
+
+    /// Takes new settings. Where the key and the anchor are holds from the next start on.
+    pub fn take(&self, settings: &AuditSettings) {
+        self.settings.store(Arc::new(settings.clone()));
+    }
+
+    /// Writes what waits, and ends.
+    pub async fn finish(&self, within: Duration) {
+        self.ending.cancel();
+        self.queue.some.notify_one();
+        let tasks: Vec<_> = std::mem::take(&mut *self.tasks.lock());
+        let ended = async {
+            for task in tasks {
+                let _ = task.await;
+            }
+        };
+        if tokio::time::timeout(within, ended).await.is_err() {
+            tracing::error!(waiting = self.queue.len(), "not all records were written");
+        }
+    }
+
+    /// Why the record cannot be written; `None` if it can.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.load().as_ref().map(|trouble| trouble.why.clone())
+    }
+
+    fn has_trouble(&self) -> bool {
+        self.trouble.load().is_some()
+    }
+
+    /// Exports that do not work, and why.
+    pub fn broken_exports(&self) -> std::collections::BTreeMap<String, String> {
+        self.exports.lock().clone()
+    }
+
+    /// Records that wait to be written.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
+    fn is_in_a_hurry(&self) -> bool {
+        self.hurry.load(Ordering::Acquire)
+    }
+
+    fn hurried(&self) {
+        self.hurry.store(false, Ordering::Release);
+    }
+
+    fn take_lost(&self) -> i64 {
+        i64::try_from(self.lost.swap(0, Ordering::AcqRel)).unwrap_or(i64::MAX)
+    }
+
+    /// When records of a class are on disk.
+    pub fn durability(&self, class: RecordClass) -> Durability {
+        if self.on { self.settings.load().durability(class) } else { Durability::Off }
+    }
+
+    /// Opens the record of a call whose record may come a moment later.
+    pub fn open_soon(self: &Arc<Self>, call: &Call, members: String) -> Result<Opened, CallError> {
+        let waiting = Waiting::new(call.id.number(), now_ms(), members);
+        if self.queue.push(Entry::Open(waiting.clone())).is_err() {
+            return Err(unavailable());
+        }
+        Ok(Opened::soon(self.clone(), call, waiting))
+    }
+
+    /// Opens the record of a call, on disk.
+    pub async fn open_now(
+        self: &Arc<Self>,
+        call: &Call,
+        members: String,
+    ) -> Result<Opened, CallError> {
+        if self.has_trouble() {
+            return Err(unavailable());
+        }
+        let (sender, written) = oneshot::channel();
+        let mark = Mark::Opens(call.id.number());
+        let record = Record { members, at: now_ms(), mark };
+        self.hurry.store(true, Ordering::Release);
+        if self.queue.push(Entry::Urgent(record, sender)).is_err() {
+            return Err(unavailable());
+        }
+        // From here on, whatever happens, what was opened is closed.
+        let opened = Opened::now(self.clone(), call);
+        let deadline = self.settings.load().deadline.0;
+        match tokio::time::timeout(deadline, written).await {
+            Ok(Ok(())) => Ok(opened),
+            Ok(Err(_)) | Err(_) => {
+                opened.never_sent();
+                Err(unavailable())
+            }
+        }
+    }
+
+    /// Closes the record of a call, or writes the whole of one that no server was sent.
+    pub fn ended(&self, gateway: &Gateway, call: &mut Call, reply: &Result<Reply, CallError>) {
+        if let Some(opened) = call.notes.opened.take() {
+            return opened.close(&record::outcome(gateway, call, reply));
+        }
+        if self.durability(record::class_of(call)) != Durability::Off {
+            let outcome = record::outcome(gateway, call, reply);
+            self.record(record::at_once(gateway, call, &outcome));
+        }
+    }
+
+    /// Records something that nobody waits for. Where there is no room, it is counted.
+    fn record(&self, members: String) {
+        let record = Record { members, at: now_ms(), mark: Mark::None };
+        if self.queue.push(Entry::Ready(record)).is_err() {
+            self.lost.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Records something that is no call: `session.open`, `server.lost`.
+    pub fn event(&self, name: &str, tell: impl FnOnce(&mut Members)) {
+        if self.durability(RecordClass::Events) == Durability::Off {
+            return;
+        }
+        let mut members = Members::default();
+        members.text("kind", "event").text("class", RecordClass::Events.as_str());
+        members.text("at", &written_at(now_ms() * 1_000)).text("event", name);
+        tell(&mut members);
+        self.record(members.into_text());
+    }
+
+    /// Records a caller who was refused before they made a call. Those of a flood are counted.
+    pub fn refused(&self, tell: impl FnOnce(&mut Members)) {
+        let before = {
+            let mut state = self.refusals.lock();
+            let (since, count) = &mut *state;
+            let mut before = 0;
+            if since.elapsed() >= Duration::from_secs(1) {
+                before = count.saturating_sub(REFUSALS);
+                (*since, *count) = (Instant::now(), 0);
+            }
+            *count += 1;
+            if *count > REFUSALS {
+                return;
+            }
+            before
+        };
+        if before > 0 {
+            self.event("callers.refused", |members| _ = members.number("count", before));
+        }
+        self.event("caller.refused", tell);
+    }
+}
+
+/// What a caller is told when nothing can be recorded.
+fn unavailable() -> CallError {
+    let failure = Failure::new(
+        Kind::Overloaded,
+        "The call cannot be recorded, and is not made without a record",
+    );
+    CallError::Refused { failure, status: 503 }
+}
+
+async fn open_key(store: &Store, settings: &Settings) -> Result<Option<AuditKey>, Error> {
+    if let Some(path) = &settings.audit.key_file {
+        return store.audit_key(&KeyPlace::File(path.clone())).await.map(Some);
+    }
+    if let Some(secret) = &settings.store_key {
+        let master = MasterKey::new(secret.expose())?;
+        return store.audit_key(&KeyPlace::Sealed(&master)).await.map(Some);
+    }
+    match store.location() {
+        Location::Sqlite(path) => {
+            let mut name = path.as_os_str().to_owned();
+            name.push(".audit-key");
+            store.audit_key(&KeyPlace::File(name.into())).await.map(Some)
+        }
+        Location::Postgres(_) => Ok(None),
+    }
+}

@@ -1,0 +1,337 @@
+//! What the record of a call says: who asked for what, what was decided, and what came of it. Of
+//! arguments and results it says their hashes (SHA-256 of the canonical form, RFC 8785), and no more
+//! unless the operator wants it.
+
+use doorward_mcp::{Object, interaction, method};
+use doorward_policy::PrincipalKind;
+use doorward_store::written_at;
+
+use super::mask::mask;
+use super::members::Members;
+use crate::access;
+use crate::call::{Call, CallError, Reply};
+use crate::catalog::kind_of;
+use crate::gateway::Gateway;
+use crate::identity::{Caller, Grant, Principal};
+use crate::seal;
+use crate::settings::{AuditSettings, PayloadSettings, RecordClass};
+use crate::upstream::state::names_a_task;
+
+const OPENED: &str = "\"kind\":\"opened\"";
+const WHOLE: &str = "\"kind\":\"call\"";
+
+/// By which rules a call is recorded.
+pub fn class_of(call: &Call) -> RecordClass {
+    match &*call.method {
+        method::TOOLS_CALL if !is_write(call) => RecordClass::Reads,
+        method::PROMPTS_GET | method::RESOURCES_READ | method::COMPLETE | "tasks/get" => {
+            RecordClass::Reads
+        }
+        method::DISCOVER | method::LISTEN => RecordClass::Lists,
+        of if kind_of(of).is_some() => RecordClass::Lists,
+        // What is not known may change something.
+        _ => RecordClass::Writes,
+    }
+}
+
+/// Whether a call may change something.
+pub fn is_write(call: &Call) -> bool {
+    match (&*call.method, &call.route) {
+        (method::TOOLS_CALL, Some(route)) => {
+            let name = call.params.string("name").unwrap_or_default();
+            access::is_write(&route.server, &name, route.tool.as_deref())
+        }
+        // It names no tool there is.
+        (method::TOOLS_CALL, None) => false,
+        (method::PROMPTS_GET | method::RESOURCES_READ | method::COMPLETE | "tasks/get", _) => false,
+        (method::DISCOVER | method::LISTEN, _) => false,
+        (of, _) => kind_of(of).is_none(),
+    }
+}
+
+/// The tool, prompt or resource, by the server's own name for it.
+pub fn target(call: &Call) -> Option<std::borrow::Cow<'_, str>> {
+    match &*call.method {
+        method::TOOLS_CALL | method::PROMPTS_GET => call.params.string("name"),
+        method::RESOURCES_READ => call.params.string("uri"),
+        of if names_a_task(of) => call.params.string("taskId").map(|_| "task".into()),
+        _ => None,
+    }
+}
+
+/// What both records of a call say.
+pub fn common(call: &Call) -> String {
+    let mut members = Members::with_capacity(160);
+    members.text("class", class_of(call).as_str());
+    whose(&mut members, &call.caller.principal);
+    members.maybe("server", call.route.as_ref().map(|route| &*route.server.name));
+    members.maybe("target", target(call).as_deref());
+    members.into_text()
+}
+
+/// Who somebody is, and where they are.
+pub fn caller(members: &mut Members, caller: &Caller) {
+    whose(members, &caller.principal);
+    credential(members, caller);
+    if let Some(address) = caller.address {
+        members.text("address", &address.to_string());
+    }
+}
+
+/// What somebody has shown.
+fn credential(members: &mut Members, caller: &Caller) {
+    match &caller.principal.grant {
+        Grant::Key { id, .. } => _ = members.text("key", &id.0),
+        Grant::Token { issuer, .. } => _ = members.text("issuer", issuer),
+        Grant::Open | Grant::Certificate => {}
+    }
+    members.text("authentication", caller.principal.grant.authentication());
+    members.maybe("grant", caller.grant.as_deref());
+}
+
+fn whose(members: &mut Members, principal: &Principal) {
+    let who = &principal.who;
+    members.maybe("tenant", who.tenant.as_deref());
+    let kind = match who.kind {
+        PrincipalKind::User => "user",
+        PrincipalKind::Agent => "agent",
+        PrincipalKind::ServiceAccount => "service_account",
+    };
+    members.text(kind, &who.id);
+    if who.kind != PrincipalKind::Agent {
+        members.maybe("agent", principal.agent.as_deref());
+    }
+}
+
+/// The record of a call that begins.
+pub fn opened(gateway: &Gateway, call: &Call) -> String {
+    let mut members = Members::with_capacity(900);
+    members.and(OPENED);
+    describe(&mut members, gateway, call);
+    members.into_text()
+}
+
+/// The record of a call that was not sent to a server: it is denied, refused, or answered from memory.
+pub fn at_once(gateway: &Gateway, call: &Call, outcome: &str) -> String {
+    let mut members = Members::with_capacity(900);
+    members.and(WHOLE);
+    describe(&mut members, gateway, call);
+    members.and(outcome);
+    members.into_text()
+}
+
+/// An opening record with what has come of the call.
+pub fn whole(opened: &str, outcome: &str) -> String {
+    let rest = opened.strip_prefix(OPENED).unwrap_or(opened);
+    [WHOLE, rest, ",", outcome].concat()
+}
+
+fn describe(members: &mut Members, gateway: &Gateway, call: &Call) {
+    let principal = &call.caller.principal;
+    members.text("id", &call.id.to_string()).text("at", &written_at(call.began));
+    members.and(&common(call));
+    members.texts("teams", principal.who.teams.iter().map(String::as_str));
+    members.texts("roles", principal.who.roles.iter().map(String::as_str));
+    credential(members, &call.caller);
+    members.texts("chain", principal.chain.iter().map(String::as_str));
+    if let Some(address) = call.caller.address {
+        members.text("address", &address.to_string());
+    }
+    if let Some(session) = &call.session {
+        // Who reads the record shall not be able to go on with the session.
+        members.text("session", &session_name(session));
+    }
+    members.text("door", call.door.as_str());
+    members.maybe("portal", Some(call.portal.name()));
+    client(members, call);
+    members.text("revision", call.revision.as_str()).text("method", &call.method);
+    if let Some(route) = &call.route {
+        let settings = &route.server.settings;
+        members.maybe("environment", settings.environment.as_deref());
+        members.maybe("owner", settings.owner.as_deref());
+        members.text("credential", access::credential_mode(settings));
+    }
+    if *call.method == *method::TOOLS_CALL {
+        members.flag("write", is_write(call));
+        risk(members, call);
+    }
+    decision(members, gateway, call);
+    arguments(members, gateway, call);
+}
+
+/// A session, so that its calls can be found together.
+pub fn session_name(session: &str) -> String {
+    hex(&seal::sha256(session.as_bytes())[..8])
+}
+
+fn client(members: &mut Members, call: &Call) {
+    let info = call.client.info.as_ref().and_then(doorward_mcp::Value::as_object);
+    let Some(info) = info else { return };
+    let mut about = Members::default();
+    for name in ["name", "version"] {
+        about.maybe(name, info.string(name).as_deref());
+    }
+    members.object("client", &about);
+}
+
+/// What else of a tool policies look at.
+fn risk(members: &mut Members, call: &Call) {
+    let Some(route) = &call.route else { return };
+    let settings = &route.server.settings;
+    if settings.tools.is_empty() && settings.risk.is_none() && settings.tags.is_empty() {
+        return;
+    }
+    let name = call.params.string("name").unwrap_or_default();
+    let kind = doorward_policy::TargetKind::Tool;
+    let target = access::target(&route.server, kind, &name, route.tool.as_deref());
+    members.maybe("risk", target.risk.as_deref());
+    members.texts("tags", target.tags.iter().map(String::as_str));
+}
+
+fn decision(members: &mut Members, gateway: &Gateway, call: &Call) {
+    let Some(decision) = &call.notes.decision else {
+        // Nothing restricts the caller, or the call did not come as far.
+        return;
+    };
+    members.text("decision", if decision.is_allowed() { "allow" } else { "deny" });
+    members.text("code", decision.code.as_str());
+    let policies = gateway.policies();
+    if policies.set.is_some() {
+        // The number of the version, and enough of its hash.
+        let version: String = policies.version.chars().take(24).collect();
+        members.text("policy_version", &version);
+    }
+    members.texts("policies", decision.policies.iter().map(|policy| policy.id.as_str()));
+}
+
+fn arguments(members: &mut Members, gateway: &Gateway, call: &Call) {
+    let of_arguments = matches!(&*call.method, method::TOOLS_CALL | method::PROMPTS_GET);
+    let nothing;
+    let given;
+    let object = if of_arguments {
+        given = call.params.object("arguments");
+        match &given {
+            Some(given) => &**given,
+            None => {
+                nothing = Object::new();
+                &nothing
+            }
+        }
+    } else {
+        &call.params
+    };
+    let settings = gateway.shared.audit.settings.load();
+    let mut about = Members::default();
+    digest(&mut about, object);
+    if payload_of(&settings, call).is_some_and(|payload| payload.arguments) {
+        payload(&mut about, &settings, object);
+    }
+    if settings.policy_arguments
+        && let doorward_policy::Arguments::Known(known) = gateway.arguments(&call.params)
+        && !known.is_empty()
+    {
+        let mut known = serde_json::Value::Object(known);
+        mask(&mut known, &settings.mask);
+        about.raw("policy", &known.to_string());
+    }
+    members.object("arguments", &about);
+}
+
+/// Hash and size of a value.
+fn digest(members: &mut Members, object: &Object) {
+    let text = object.to_bytes();
+    match doorward_mcp::json::canonical(&text) {
+        Ok(canonical) => _ = members.text("sha256", &hex(&seal::sha256(&canonical))),
+        // Such as a number that no other would read alike.
+        Err(_) => {
+            members.text("sha256", &hex(&seal::sha256(&text))).flag("canonical", false);
+        }
+    }
+    members.number("bytes", text.len() as i64);
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
+}
+
+/// What of this call is recorded as it is.
+fn payload_of(settings: &AuditSettings, call: &Call) -> Option<PayloadSettings> {
+    if settings.payloads.is_empty() {
+        return None;
+    }
+    let server = &call.route.as_ref()?.server.name;
+    let name = format!("{server}/{}", target(call)?);
+    let fitting = settings.payloads.iter().filter(|(pattern, _)| pattern.matches(&name));
+    fitting.max_by_key(|(pattern, _)| pattern.0.len()).map(|(_, payload)| *payload)
+}
+
+fn payload(members: &mut Members, settings: &AuditSettings, object: &Object) {
+    if object.size_hint() > settings.payload_limit.0 {
+        members.flag("too_long", true);
+        return;
+    }
+    let mut value = object.to_serde();
+    mask(&mut value, &settings.mask);
+    members.raw("payload", &value.to_string());
+}
+
+/// What has come of a call.
+pub fn outcome(gateway: &Gateway, call: &Call, reply: &Result<Reply, CallError>) -> String {
+    let mut members = Members::with_capacity(240);
+    let mut told = None;
+    match reply {
+        Ok(Reply::Result(result)) => {
+            let tool_error =
+                result.get("isError").and_then(doorward_mcp::Value::as_bool) == Some(true);
+            let outcome = match interaction::result_type(result) {
+                kind if kind != "complete" => kind,
+                _ if tool_error => "tool_error".into(),
+                _ => "ok".into(),
+            };
+            members.text("outcome", &outcome);
+            // Lists are the gateway's own words.
+            if call.route.is_some() {
+                told = Some(result);
+            }
+        }
+        Ok(Reply::Listening(_)) => _ = members.text("outcome", "listening"),
+        Err(CallError::Rpc(error)) => {
+            members.text("outcome", "error").number("error_code", error.code);
+        }
+        Err(CallError::Denied(_)) => _ = members.text("outcome", "denied"),
+        Err(CallError::Gateway(failure)) => {
+            members.text("outcome", "failed").text("error", failure.kind.as_str());
+            members.text("message", &failure.message);
+        }
+        Err(CallError::Refused { failure, .. }) => {
+            members.text("outcome", "refused").text("error", failure.kind.as_str());
+            members.text("message", &failure.message);
+        }
+    }
+    if let Some(result) = told {
+        let settings = gateway.shared.audit.settings.load();
+        let mut about = Members::default();
+        digest(&mut about, result);
+        if payload_of(&settings, call).is_some_and(|payload| payload.result) {
+            payload(&mut about, &settings, result);
+        }
+        members.object("result", &about);
+    }
+    let micros =
+        |duration: std::time::Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+    let (all, upstream) = (call.started.elapsed(), call.notes.upstream);
+    members.number("gateway_us", micros(all.saturating_sub(upstream)));
+    if upstream > std::time::Duration::ZERO {
+        members.number("upstream_us", micros(upstream));
+    }
+    if call.notes.retries > 0 {
+        members.number("retries", i64::from(call.notes.retries));
+    }
+    members.into_text()
+}

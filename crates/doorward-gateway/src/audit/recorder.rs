@@ -1,0 +1,478 @@
+//! The one task that writes this process's chain: what waits is written together, and tried again until
+//! it is written.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use doorward_store::{
+    AuditKey, AuditLog, Block, Chain, Commit, Committed, Error, Heads, Place, Store, WriterId,
+    checkpoint, now_ms, written_at,
+};
+use tokio::sync::oneshot;
+
+use super::members::Members;
+use super::queue::{Entry, Mark, Record};
+use super::{Audit, Trouble};
+
+/// Most records, and about most bytes, that are written together.
+const MOST: usize = 1_000;
+const MOST_BYTES: usize = 4 << 20;
+/// How often a process shows that it lives, and looks whether others do.
+const BEAT: Duration = Duration::from_secs(5);
+/// How long another process may not have moved before it is taken for dead.
+const PATIENCE: Duration = Duration::from_secs(45);
+/// Between two attempts to write.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+
+/// What the recorder is told at its start.
+#[derive(Debug)]
+pub struct Terms {
+    pub deadline: Duration,
+    pub linger: Duration,
+    pub checkpoint_records: u64,
+    pub checkpoint_every: Duration,
+    pub anchor: Option<PathBuf>,
+}
+
+#[derive(Debug)]
+pub struct Recorder {
+    audit: Arc<Audit>,
+    store: Store,
+    log: AuditLog,
+    key: Option<AuditKey>,
+    terms: Terms,
+    /// Calls that are open on disk, by the numbers of their records.
+    open: HashMap<u64, i64>,
+    heads: Heads,
+    since_checkpoint: u64,
+    last_checkpoint: Instant,
+    /// Other processes, as they were seen.
+    seen: BTreeMap<String, (i64, Instant)>,
+}
+
+/// Records on their way, with those who wait for them.
+struct Batch {
+    records: Vec<Record>,
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl Recorder {
+    /// Enters the process, and closes what dead ones have left open.
+    pub async fn start(
+        audit: Arc<Audit>,
+        store: Store,
+        key: Option<AuditKey>,
+        terms: Terms,
+    ) -> Result<Self, Error> {
+        let log = AuditLog::open(&store, fresh_id(), here()).await?;
+        let mut recorder = Self {
+            audit,
+            store,
+            log,
+            key,
+            terms,
+            open: HashMap::new(),
+            heads: Heads::new(),
+            since_checkpoint: 0,
+            last_checkpoint: Instant::now(),
+            seen: BTreeMap::new(),
+        };
+        recorder.begin_chain().await?;
+        recorder.bury_the_dead().await?;
+        Ok(recorder)
+    }
+
+    pub fn writer(&self) -> &WriterId {
+        self.log.id()
+    }
+
+    async fn begin_chain(&mut self) -> Result<(), Error> {
+        let mut members = Members::default();
+        members.text("kind", "start").text("class", "events").text("at", &now());
+        members.text("version", env!("CARGO_PKG_VERSION")).text("host", &here().host);
+        self.write_now(
+            vec![Record { members: members.into_text(), at: now_ms(), mark: Mark::None }],
+            None,
+        )
+        .await
+        .map(drop)
+    }
+
+    /// Writes until there is nothing left and the gateway has ended.
+    pub async fn run(mut self) {
+        let mut beats = tokio::time::interval(BEAT);
+        beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            let ending = self.audit.ending.is_cancelled();
+            if self.audit.queue.len() == 0 {
+                if ending {
+                    break;
+                }
+                tokio::select! {
+                    () = self.audit.queue.some.notified() => {}
+                    () = self.audit.queue.hurry.notified() => {}
+                    () = self.audit.ending.cancelled() => continue,
+                    _ = beats.tick() => {
+                        self.beat().await;
+                        continue;
+                    }
+                }
+            }
+            if !ending && !self.audit.is_in_a_hurry() {
+                tokio::select! {
+                    () = tokio::time::sleep(self.terms.linger) => {}
+                    () = self.audit.queue.hurry.notified() => {}
+                    () = self.audit.ending.cancelled() => {}
+                }
+            }
+            self.audit.hurried();
+            let batch = self.next_batch();
+            self.write_batch(batch).await;
+            if self.is_checkpoint_due() {
+                self.checkpoint().await;
+            }
+        }
+        self.end().await;
+    }
+
+    fn next_batch(&mut self) -> Batch {
+        let mut batch = Batch { records: Vec::new(), waiting: Vec::new() };
+        let mut bytes = 0;
+        let lost = self.audit.take_lost();
+        if lost > 0 {
+            let mut members = Members::default();
+            members.text("kind", "lost").text("class", "events").text("at", &now());
+            members.number("count", lost);
+            let members = members.into_text();
+            batch.records.push(Record { members, at: now_ms(), mark: Mark::None });
+        }
+        while batch.records.len() < MOST && bytes < MOST_BYTES {
+            let entries = self.audit.queue.take(64);
+            if entries.is_empty() {
+                break;
+            }
+            for entry in entries {
+                let record = match entry {
+                    Entry::Ready(record) => record,
+                    Entry::Urgent(record, waiting) => {
+                        batch.waiting.push(waiting);
+                        record
+                    }
+                    Entry::Open(waiting) => match waiting.take() {
+                        Some(record) => record,
+                        None => continue,
+                    },
+                };
+                bytes += record.members.len();
+                batch.records.push(record);
+            }
+        }
+        batch
+    }
+
+    async fn write_batch(&mut self, batch: Batch) {
+        if batch.records.is_empty() {
+            return;
+        }
+        let count = batch.records.len() as u64;
+        self.until_written(batch.records).await;
+        self.since_checkpoint += count;
+        for waiting in batch.waiting {
+            // Who does not wait any more has been refused.
+            let _ = waiting.send(());
+        }
+    }
+
+    /// Tries until the records are written, with nothing lost and nothing twice.
+    async fn until_written(&mut self, records: Vec<Record>) {
+        let (mut pause, longest) = PAUSES;
+        let mut records = Some(records);
+        while let Some(waiting) = records.take() {
+            let (commit, chain, marks) = self.commit_of(&waiting, None);
+            loop {
+                match self.attempt(&commit).await {
+                    Ok(Committed::Written | Committed::TooLate) => {
+                        self.advance(chain, &marks);
+                        self.audit.works();
+                        break;
+                    }
+                    // Somebody has closed what was open here; what follows is another chain.
+                    Ok(Committed::Fenced) => {
+                        tracing::warn!(writer = %self.log.id(), "taken for dead; the record goes on in another chain");
+                        if self.open_another_chain().await {
+                            records = Some(waiting);
+                            break;
+                        }
+                    }
+                    Err(why) => self.audit.fails(&why),
+                }
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(longest);
+            }
+        }
+    }
+
+    async fn open_another_chain(&mut self) -> bool {
+        match AuditLog::open(&self.store, fresh_id(), here()).await {
+            Ok(log) => {
+                self.log = log;
+                self.open.clear();
+                self.audit.wrote_as(self.log.id());
+                true
+            }
+            Err(error) => {
+                self.audit.fails(&error.to_string());
+                false
+            }
+        }
+    }
+
+    async fn attempt(&mut self, commit: &Commit) -> Result<Committed, String> {
+        match tokio::time::timeout(self.terms.deadline, self.log.write(commit)).await {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(error)) => {
+                self.log.disconnect();
+                Err(error.to_string())
+            }
+            Err(_) => {
+                self.log.disconnect();
+                Err(format!("the database did not write within {:?}", self.terms.deadline))
+            }
+        }
+    }
+
+    /// Records as they will stand in the chain.
+    fn commit_of(
+        &self,
+        records: &[Record],
+        ends: Option<WriterId>,
+    ) -> (Commit, Chain, Vec<(Mark, i64)>) {
+        let mut chain = self.log.chain().clone();
+        let first = chain.head().seq + 1;
+        let bytes: usize = records.iter().map(|record| record.members.len() + 200).sum();
+        let mut body = String::with_capacity(bytes);
+        let (mut first_at, mut last_at) = (i64::MAX, i64::MIN);
+        let mut marks = Vec::new();
+        for (at, record) in records.iter().enumerate() {
+            if at > 0 {
+                body.push('\n');
+            }
+            chain.append(&record.members, &mut body);
+            (first_at, last_at) = (first_at.min(record.at), last_at.max(record.at));
+            if record.mark != Mark::None {
+                marks.push((record.mark, chain.head().seq));
+            }
+        }
+        (self.commit(&chain, first, (first_at, last_at), body, ends), chain, marks)
+    }
+
+    fn commit(
+        &self,
+        chain: &Chain,
+        first: i64,
+        (first_at, last_at): (i64, i64),
+        body: String,
+        ends: Option<WriterId>,
+    ) -> Commit {
+        let head = chain.head().clone();
+        let (writer, last) = (chain.writer().to_owned(), head.seq);
+        Commit { block: Block { writer, first, last, first_at, last_at, body }, head, ends }
+    }
+
+    fn advance(&mut self, chain: Chain, marks: &[(Mark, i64)]) {
+        self.log.advance(chain);
+        for (mark, seq) in marks {
+            match mark {
+                Mark::Opens(call) => _ = self.open.insert(*call, *seq),
+                Mark::Closes(call) => _ = self.open.remove(call),
+                Mark::None => {}
+            }
+        }
+    }
+
+    /// Writes at once, or says why not.
+    async fn write_now(
+        &mut self,
+        records: Vec<Record>,
+        ends: Option<WriterId>,
+    ) -> Result<Committed, Error> {
+        let (commit, chain, marks) = self.commit_of(&records, ends);
+        let outcome = self.attempt(&commit).await.map_err(Error::Refused)?;
+        if outcome == Committed::Written {
+            self.advance(chain, &marks);
+        }
+        Ok(outcome)
+    }
+
+    fn is_checkpoint_due(&self) -> bool {
+        self.key.is_some()
+            && (self.since_checkpoint >= self.terms.checkpoint_records
+                || (self.since_checkpoint > 0
+                    && self.last_checkpoint.elapsed() >= self.terms.checkpoint_every))
+    }
+
+    /// Signs how far this chain has come, and all others.
+    async fn checkpoint(&mut self) {
+        if self.key.is_none() {
+            return;
+        }
+        let heads = tokio::time::timeout(self.terms.deadline, self.log.heads(&self.heads)).await;
+        let heads = match heads {
+            Ok(Ok(heads)) => heads,
+            Ok(Err(error)) => return self.failed(&error.to_string()),
+            Err(_) => return self.failed("the database does not answer"),
+        };
+        let Some(key) = &self.key else { return };
+        let mut chain = self.log.chain().clone();
+        let next = chain.head().seq + 1;
+        let open = self.open.values().min().copied().unwrap_or(next);
+        let mut body = String::new();
+        checkpoint(&mut chain, key, &now(), open, &heads, &mut body);
+        let at = now_ms();
+        let commit = self.commit(&chain, next, (at, at), body, None);
+        match self.attempt(&commit).await {
+            Ok(Committed::Written) => {
+                self.advance(chain, &[]);
+                self.heads.extend(heads);
+                self.since_checkpoint = 0;
+                self.last_checkpoint = Instant::now();
+                self.anchor(&commit.block.body);
+            }
+            // What is written next finds it out, too.
+            Ok(_) => {}
+            Err(why) => self.audit.fails(&why),
+        }
+    }
+
+    /// Appends a checkpoint to the operator's own file.
+    fn anchor(&self, line: &str) {
+        use std::io::Write;
+        let Some(path) = &self.terms.anchor else { return };
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.create(true).append(true).open(path);
+        let written = file.and_then(|mut file| {
+            file.write_all(format!("{line}\n").as_bytes())?;
+            file.sync_data()
+        });
+        if let Err(error) = written {
+            tracing::error!(path = %path.display(), %error, "a checkpoint was not appended to the anchor");
+        }
+    }
+
+    /// Shows that this process lives, looks whether others do, and signs what has come to rest.
+    async fn beat(&mut self) {
+        let deadline = self.terms.deadline;
+        match tokio::time::timeout(deadline, self.look_around()).await {
+            Ok(Ok(true)) => self.audit.works(),
+            Ok(Ok(false)) => _ = self.open_another_chain().await,
+            Ok(Err(error)) => return self.failed(&error.to_string()),
+            Err(_) => return self.failed("the database does not answer"),
+        }
+        let rests = self.last_checkpoint.elapsed() >= self.terms.checkpoint_every;
+        if self.key.is_some()
+            && rests
+            && (self.since_checkpoint > 0 || self.have_others_moved().await)
+        {
+            self.checkpoint().await;
+        }
+    }
+
+    /// `false` if this process was taken for dead.
+    async fn look_around(&mut self) -> Result<bool, Error> {
+        let alive = self.log.beat().await?;
+        if alive {
+            self.bury_the_dead().await?;
+        }
+        Ok(alive)
+    }
+
+    async fn have_others_moved(&mut self) -> bool {
+        let deadline = self.terms.deadline;
+        let heads = tokio::time::timeout(deadline, self.log.heads(&self.heads)).await;
+        matches!(heads, Ok(Ok(heads)) if !heads.is_empty())
+    }
+
+    fn failed(&mut self, why: &str) {
+        self.log.disconnect();
+        self.audit.fails(why);
+    }
+
+    /// Closes what processes that have died left open: how it ended is not known.
+    async fn bury_the_dead(&mut self) -> Result<(), Error> {
+        for dead in self.log.dead(&mut self.seen, PATIENCE).await? {
+            let left = self.log.left_open(&dead.id).await?;
+            let mut records: Vec<Record> = left
+                .iter()
+                .map(|opened| {
+                    let mut members = Members::default();
+                    members.text("kind", "closed").text("id", &opened.id);
+                    members.text("class", &opened.class).text("at", &now());
+                    members.maybe("tenant", opened.tenant.as_deref());
+                    members.maybe("server", opened.server.as_deref());
+                    members.maybe("target", opened.target.as_deref());
+                    members.text("outcome", "unknown").text("writer_died", &dead.id);
+                    Record { members: members.into_text(), at: now_ms(), mark: Mark::None }
+                })
+                .collect();
+            let mut members = Members::default();
+            members.text("kind", "event").text("class", "events").text("at", &now());
+            members.text("event", "writer.died").text("died", &dead.id);
+            members.text("host", &dead.place.host).number("open", left.len() as i64);
+            records.push(Record { members: members.into_text(), at: now_ms(), mark: Mark::None });
+            let ends = Some(WriterId(dead.id.clone()));
+            if self.write_now(records, ends).await? == Committed::Written {
+                tracing::warn!(
+                    writer = dead.id,
+                    calls = left.len(),
+                    "a gateway has died; how these calls ended is not known"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    async fn end(&mut self) {
+        let mut members = Members::default();
+        members.text("kind", "end").text("class", "events").text("at", &now());
+        let record = Record { members: members.into_text(), at: now_ms(), mark: Mark::None };
+        if let Err(error) = self.write_last(record).await {
+            tracing::error!(%error, "the end was not recorded");
+        }
+        self.audit.written.cancel();
+    }
+
+    async fn write_last(&mut self, record: Record) -> Result<(), Error> {
+        self.write_now(vec![record], None).await?;
+        self.checkpoint().await;
+        self.log.end().await
+    }
+}
+
+fn now() -> String {
+    written_at(now_ms() * 1_000)
+}
+
+fn here() -> Place {
+    Place::here(env!("CARGO_PKG_VERSION"))
+}
+
+fn fresh_id() -> WriterId {
+    WriterId::new(crate::call::CallId::run())
+}
+
+impl Audit {
+    fn works(&self) {
+        if self.trouble.swap(None).is_some() {
+            tracing::info!("the record is written again");
+        }
+    }
+
+    fn fails(&self, why: &str) {
+        let trouble = Trouble { why: why.to_owned() };
+        if self.trouble.swap(Some(Arc::new(trouble))).is_none() {
+            tracing::error!("the record cannot be written: {why}");
+        }
+    }
+}

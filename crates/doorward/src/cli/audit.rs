@@ -1,0 +1,192 @@
+//! Commands about the record.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::Kept;
+use super::kept::parse_period;
+
+#[derive(Debug, Subcommand)]
+pub enum Audit {
+    /// Show the latest records
+    Tail {
+        #[command(flatten)]
+        kept: Kept,
+        #[command(flatten)]
+        filter: Box<Filter>,
+        /// How many
+        #[arg(short, long, value_name = "COUNT", default_value_t = 20)]
+        number: usize,
+        /// Go on with what comes
+        #[arg(short, long)]
+        follow: bool,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Find records
+    Search {
+        #[command(flatten)]
+        kept: Kept,
+        #[command(flatten)]
+        span: Span,
+        #[command(flatten)]
+        filter: Box<Filter>,
+        /// How many at most
+        #[arg(short, long, value_name = "COUNT", default_value_t = 1_000)]
+        limit: usize,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show all that is recorded of one call, or one record
+    Show {
+        #[command(flatten)]
+        kept: Kept,
+        /// A call's id, or a record as WRITER/NUMBER
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Check that nothing was changed, removed or cut off: in the database, or in files that were exported
+    Verify {
+        #[command(flatten)]
+        kept: Kept,
+        /// Files of native records; when absent, the database
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Keys whose checkpoints are trusted, as `doorward audit key` prints them
+        #[arg(long = "public-key", value_name = "KEY")]
+        keys: Vec<String>,
+        /// Files to which checkpoints were appended
+        #[arg(long = "anchor", value_name = "FILE")]
+        anchors: Vec<PathBuf>,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write records to a file or to standard output
+    Export {
+        #[command(flatten)]
+        kept: Kept,
+        #[command(flatten)]
+        span: Span,
+        #[arg(long, value_name = "FORM", default_value = "native")]
+        form: ExportForm,
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Keep what retention would take away
+    Hold {
+        #[command(flatten)]
+        kept: Kept,
+        /// All records of a tenant
+        #[arg(long, value_name = "TENANT")]
+        tenant: Option<String>,
+        /// All records of a user, agent or service account
+        #[arg(long, value_name = "NAME")]
+        principal: Option<String>,
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// List what is held
+    Holds {
+        #[command(flatten)]
+        kept: Kept,
+        /// Those that were released, too
+        #[arg(long)]
+        all: bool,
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a hold
+    Release {
+        #[command(flatten)]
+        kept: Kept,
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Take away what the configuration keeps no longer, now
+    Retain {
+        #[command(flatten)]
+        kept: Kept,
+    },
+    /// Print the public keys that sign checkpoints
+    Key {
+        #[command(flatten)]
+        kept: Kept,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ExportForm {
+    /// As they are kept: they can be verified
+    Native,
+    /// The Open Cybersecurity Schema Framework
+    Ocsf,
+}
+
+/// From when to when.
+#[derive(Debug, Clone, Args)]
+pub struct Span {
+    /// From when: a time such as 2026-11-21T10:00:00Z or 2026-11-21, or how long ago, such as 7d
+    #[arg(long, value_name = "WHEN", value_parser = parse_when)]
+    pub since: Option<When>,
+    /// Until when
+    #[arg(long, value_name = "WHEN", value_parser = parse_when)]
+    pub until: Option<When>,
+}
+
+/// A time, in milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct When(pub i64);
+
+impl Span {
+    pub fn read(&self) -> doorward_store::Span {
+        let all = doorward_store::Span::default();
+        doorward_store::Span {
+            from: self.since.map_or(all.from, |when| when.0),
+            to: self.until.map_or(all.to, |when| when.0),
+        }
+    }
+}
+
+pub fn parse_when(text: &str) -> Result<When, String> {
+    if let Ok(ago) = parse_period(text) {
+        let ago: Duration = ago;
+        return Ok(When(doorward_store::now_ms() - i64::try_from(ago.as_millis()).unwrap_or(0)));
+    }
+    if let Ok(time) = text.parse::<jiff::Timestamp>() {
+        return Ok(When(time.as_millisecond()));
+    }
+    let date = text.parse::<jiff::civil::Date>().ok();
+    let day = date.and_then(|date| date.to_zoned(jiff::tz::TimeZone::UTC).ok());
+    let wrong = "expected a time such as 2026-11-21T10:00:00Z, a date, or how long ago, such as 7d";
+    day.map(|day| When(day.timestamp().as_millisecond())).ok_or_else(|| wrong.into())
+}
+
+/// Which records are wanted: all that fit everything that is said.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Filter {
+    #[arg(long, value_name = "TENANT")]
+    pub tenant: Option<String>,
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    #[arg(long, value_name = "NAME")]
+    pub agent: Option<String>,
+    /// A key's id
+    #[arg(long, value_name = "ID")]
+    pub key: Option<String>,
+    #[arg(long, value_name = "SERVER")]
+    pub server: Option<String>,
+    /// A tool, prompt or resource; `*` stands for any run of characters
+    #[arg(long, value_name = "NAME")]
+    pub tool: Option<String>,
+    /// Such as ok, tool_error, error, denied, failed, refused, cancelled, unknown
+    #[arg(long, value_name = "OUTCOME")]
+    pub outcome: Option<String>,
+    /// writes, reads, lists, events, acts
+    #[arg(long, value_name = "CLASS")]
+    pub class: Option<String>,
+    /// Anything that stands in the record
+    #[arg(long, value_name = "TEXT")]
+    pub text: Option<String>,
+}

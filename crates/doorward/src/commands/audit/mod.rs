@@ -1,0 +1,327 @@
+//! `doorward audit`: the record read, searched, checked, exported and kept.
+
+pub mod records;
+mod verify;
+
+use std::io::Write;
+use std::path::Path;
+use std::time::Duration;
+
+use doorward_gateway::audit::{ocsf, retention};
+use doorward_store::{Scan, Store, now_ms};
+use serde_json::Value;
+
+use self::records::{Joining, Record, each, text};
+use super::keys::date;
+use super::{Exit, Failed, open};
+use crate::cli::{Audit, ExportForm, Filter, Kept, Span};
+use crate::config;
+use crate::terminal::{self, one_line};
+
+/// How far back the latest records are looked for first, in milliseconds.
+const FIRST_LOOK: i64 = 10 * 60 * 1_000;
+/// How often it is looked for new records.
+const LOOK: Duration = Duration::from_millis(300);
+
+pub async fn run(options: Audit) -> Result<(), Failed> {
+    let mut out = std::io::stdout().lock();
+    match options {
+        Audit::Tail { kept, filter, number, follow, json } => {
+            tail(&open(&kept).await?, &filter, number, follow, json).await
+        }
+        Audit::Search { kept, span, filter, limit, json } => {
+            let mut found = 0;
+            let mut failed = Ok(());
+            each(&open(&kept).await?, span.read(), |record| {
+                if filter.fits(&record) {
+                    found += 1;
+                    failed = show(&mut out, &record, json);
+                }
+                failed.is_ok() && found < limit
+            })
+            .await?;
+            if found == limit {
+                eprintln!("note: there may be more; see --limit");
+            }
+            Ok(failed?)
+        }
+        Audit::Show { kept, id } => show_one(&open(&kept).await?, &id).await,
+        Audit::Verify { kept, files, keys, anchors, json } => {
+            verify::run(&kept, &files, &keys, &anchors, json).await
+        }
+        Audit::Export { kept, span, form, output } => {
+            export(&open(&kept).await?, &span, form, output.as_deref()).await
+        }
+        Audit::Hold { kept, tenant, principal, reason } => {
+            let store = open(&kept).await?;
+            let hold = store.hold_audit(tenant.as_deref(), principal.as_deref(), &reason).await?;
+            writeln!(out, "{}", hold.id)?;
+            Ok(())
+        }
+        Audit::Holds { kept, all, json } => {
+            let mut holds = open(&kept).await?.audit_holds().await?;
+            holds.retain(|hold| all || hold.released.is_none());
+            if json {
+                return Ok(terminal::json(&mut out, &holds)?);
+            }
+            let mut rows = vec![
+                ["ID", "TENANT", "PRINCIPAL", "SINCE", "RELEASED", "REASON"].map(str::to_owned),
+            ];
+            rows.extend(holds.iter().map(|hold| {
+                let any =
+                    |name: &Option<String>| name.as_deref().map_or_else(|| "*".into(), one_line);
+                [
+                    hold.id.clone(),
+                    any(&hold.tenant),
+                    any(&hold.principal),
+                    date(hold.created),
+                    hold.released.map_or_else(|| "-".into(), date),
+                    one_line(&hold.reason),
+                ]
+            }));
+            Ok(terminal::table(&mut out, &rows)?)
+        }
+        Audit::Release { kept, id } => {
+            open(&kept).await?.release_audit(&id).await?;
+            writeln!(out, "released: {}", one_line(&id))?;
+            Ok(())
+        }
+        Audit::Retain { kept } => retain(&kept).await,
+        Audit::Key { kept } => {
+            for (id, public) in verify::own_keys(&kept, &open(&kept).await?).await? {
+                writeln!(out, "{id} {}", verify::encode(&public))?;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// One record, in one line or as JSON.
+fn show(out: &mut impl Write, record: &Record, json: bool) -> std::io::Result<()> {
+    if json {
+        return writeln!(out, "{}", Value::Object(record.clone()));
+    }
+    let at: String = text(record, "at").chars().take(23).collect();
+    let what = match text(record, "kind") {
+        "call" | "opened" | "closed" => {
+            let of = ["server", "target"].map(|name| text(record, name));
+            let of: Vec<&str> = of.into_iter().filter(|part| !part.is_empty()).collect();
+            format!("{} {}", text(record, "method"), of.join("/"))
+        }
+        "event" => text(record, "event").to_owned(),
+        "act" => format!("{} {}", text(record, "act"), text(record, "subject")),
+        other => other.to_owned(),
+    };
+    let outcome = match (text(record, "outcome"), text(record, "kind")) {
+        ("", "opened") => "open",
+        ("", _) => "-",
+        (outcome, _) => outcome,
+    };
+    let error = ["error", "code"].map(|name| text(record, name));
+    let denied = matches!(outcome, "denied" | "failed" | "refused");
+    let why = error.into_iter().find(|why| denied && !why.is_empty()).unwrap_or_default();
+    let took = ["gateway_us", "upstream_us"].map(|name| record.get(name).and_then(Value::as_u64));
+    let took = match took {
+        [None, None] => String::new(),
+        [gateway, upstream] => {
+            let ms = (gateway.unwrap_or(0) + upstream.unwrap_or(0)) as f64 / 1e3;
+            format!("{ms:.1} ms")
+        }
+    };
+    let line = format!(
+        "{at}  {:<16}  {:<10}  {:<24}  {} {why} {took}",
+        text(record, "id"),
+        outcome,
+        who(record),
+        what.trim()
+    );
+    writeln!(out, "{}", terminal::harmless(line.trim_end()))
+}
+
+/// Who did it, in a word.
+pub fn who(record: &Record) -> String {
+    if let Some(actor) = record.get("actor") {
+        return one_line(actor["name"].as_str().unwrap_or_default());
+    }
+    let principal = ["user", "service_account"].map(|name| text(record, name));
+    let principal = principal.into_iter().find(|name| !name.is_empty());
+    let name = match (principal, text(record, "agent")) {
+        (Some(principal), "") => principal.to_owned(),
+        (Some(principal), agent) => format!("{principal} by {agent}"),
+        (None, agent) => agent.to_owned(),
+    };
+    match text(record, "tenant") {
+        "" => name,
+        tenant => format!("{name} ({tenant})"),
+    }
+}
+
+async fn tail(
+    store: &Store,
+    filter: &Filter,
+    number: usize,
+    follow: bool,
+    json: bool,
+) -> Result<(), Failed> {
+    let mut out = std::io::stdout().lock();
+    let newest = store.audit_latest().await?;
+    let (mut scan, mut joining, mut came);
+    // Not all there is, if the last minutes have as many.
+    let mut back = FIRST_LOOK;
+    loop {
+        let from = newest.saturating_sub(back).max(0);
+        let span = doorward_store::Span { from, ..doorward_store::Span::default() };
+        (scan, joining) = (store.audit_between(span), Joining::default());
+        came = drain(&mut scan, &mut joining, filter).await?;
+        if came.len() >= number || from == 0 {
+            break;
+        }
+        back = back.saturating_mul(16);
+    }
+    if !follow {
+        came.extend(joining.rest().into_iter().filter(|record| filter.fits(record)));
+        joining = Joining::default();
+    }
+    came.drain(..came.len().saturating_sub(number));
+    loop {
+        for record in came {
+            show(&mut out, &record, json)?;
+        }
+        if !follow {
+            return Ok(());
+        }
+        out.flush()?;
+        tokio::time::sleep(LOOK).await;
+        came = drain(&mut scan, &mut joining, filter).await?;
+    }
+}
+
+/// Everything that has come since.
+async fn drain(
+    scan: &mut Scan,
+    joining: &mut Joining,
+    filter: &Filter,
+) -> Result<Vec<Record>, Failed> {
+    let mut came = Vec::new();
+    loop {
+        let blocks = scan.next().await?;
+        if blocks.is_empty() {
+            return Ok(came);
+        }
+        for line in blocks.iter().flat_map(doorward_store::Block::lines) {
+            came.extend(joining.take(line).filter(|record| filter.fits(record)));
+        }
+    }
+}
+
+async fn show_one(store: &Store, id: &str) -> Result<(), Failed> {
+    let mut found = Vec::new();
+    if let Some((writer, seq)) = id.split_once('/') {
+        let seq: i64 = seq
+            .parse()
+            .map_err(|_| Failed::new(Exit::Usage, "expected a call's id, or WRITER/NUMBER"))?;
+        // The block that has it may begin before.
+        let wanted = format!("\"seq\":{seq},");
+        found = lines_with(store, &[writer.to_owned()], &wanted).await?;
+    } else {
+        let wanted = format!("\"id\":\"{id}\"");
+        let run = id.get(..8).unwrap_or(id);
+        let (own, others): (Vec<_>, Vec<_>) = store
+            .audit_writers()
+            .await?
+            .into_iter()
+            .map(|writer| writer.id)
+            .partition(|writer| writer.rsplit('-').next() == Some(run));
+        for writers in [own, others] {
+            // Who closed it, if its writer has died, is another.
+            found.extend(lines_with(store, &writers, &wanted).await?);
+            let done = found.iter().any(|line| !line.contains("\"kind\":\"opened\""));
+            if done {
+                break;
+            }
+        }
+    }
+    if found.is_empty() {
+        return Err(Failed::new(Exit::Failure, format!("there is no record of '{id}'")));
+    }
+    let mut out = std::io::stdout().lock();
+    for line in found {
+        let value: Value = serde_json::from_str(&line).unwrap_or_default();
+        writeln!(out, "{}", terminal::harmless(&format!("{value:#}")))?;
+    }
+    Ok(())
+}
+
+async fn lines_with(
+    store: &Store,
+    writers: &[String],
+    wanted: &str,
+) -> Result<Vec<String>, Failed> {
+    let mut found = Vec::new();
+    for writer in writers {
+        let mut scan = store.audit_chain(writer, i64::MIN);
+        loop {
+            let blocks = scan.next().await?;
+            if blocks.is_empty() {
+                break;
+            }
+            let lines = blocks.iter().filter(|block| block.body.contains(wanted));
+            let lines = lines.flat_map(doorward_store::Block::lines);
+            found.extend(lines.filter(|line| line.contains(wanted)).map(str::to_owned));
+        }
+    }
+    Ok(found)
+}
+
+async fn export(
+    store: &Store,
+    span: &Span,
+    form: ExportForm,
+    output: Option<&Path>,
+) -> Result<(), Failed> {
+    let mut out: Box<dyn Write> = match output {
+        Some(path) => {
+            let failed = |error| Failed::new(Exit::Failure, format!("{}: {error}", path.display()));
+            Box::new(std::io::BufWriter::new(std::fs::File::create(path).map_err(failed)?))
+        }
+        None => Box::new(std::io::BufWriter::new(std::io::stdout())),
+    };
+    let span = span.read();
+    // Chain by chain, whole blocks: what is verified must have no gaps.
+    for writer in store.audit_writers().await? {
+        let mut scan = store.audit_chain(&writer.id, i64::MIN);
+        loop {
+            let blocks = scan.next().await?;
+            if blocks.is_empty() {
+                break;
+            }
+            let within =
+                blocks.iter().filter(|it| it.last_at >= span.from && it.first_at < span.to);
+            for line in within.flat_map(doorward_store::Block::lines) {
+                match form {
+                    ExportForm::Native => writeln!(out, "{line}")?,
+                    ExportForm::Ocsf => {
+                        if let Some(event) = ocsf::event(line) {
+                            writeln!(out, "{event}")?;
+                        }
+                    }
+                }
+            }
+        }
+    }
+    out.flush()?;
+    Ok(())
+}
+
+async fn retain(kept: &Kept) -> Result<(), Failed> {
+    let Some(path) = &kept.config else {
+        let why = "say with --config which configuration's 'audit.retention' is meant";
+        return Err(Failed::new(Exit::Usage, why));
+    };
+    let loaded = config::load(path).map_err(|report| Failed::report(&report))?;
+    let rules = retention(&loaded.settings.audit.retention, now_ms());
+    let done = open(kept).await?.retain_audit(&rules).await?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{} records were taken away, {} are held", done.removed, done.held)?;
+    Ok(())
+}
