@@ -18,6 +18,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::audit::Opened;
 use crate::catalog::ToolEntry;
 use crate::identity::Caller;
+use crate::rates::{Limited, Taken};
 use crate::switchboard::Listener;
 use crate::upstream::{Asked, Server};
 
@@ -139,6 +140,8 @@ pub struct Notes {
     pub upstream: Duration,
     /// How often the server was asked again.
     pub retries: u32,
+    /// What it counts for, as long as it lasts.
+    pub taken: Taken,
 }
 
 /// What a door knows of a call.
@@ -228,6 +231,8 @@ pub enum CallError {
     Refused { failure: Failure, status: u16 },
     /// A policy does not let this caller do this, though it may know that it is there.
     Denied(Box<Decision>),
+    /// A limit is used up.
+    Limited(Box<Limited>),
 }
 
 /// A failure between the gateway and a server.
@@ -258,7 +263,10 @@ pub enum Challenge {
 
 impl Failure {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        let retryable = matches!(kind, Kind::Unreachable | Kind::Overloaded | Kind::Closing);
+        let retryable = matches!(
+            kind,
+            Kind::Unreachable | Kind::Overloaded | Kind::Closing | Kind::Limited | Kind::Unrecorded
+        );
         let message = message.into();
         Self { kind, message, retryable, cause: None, era_in_doubt: false, challenge: None }
     }

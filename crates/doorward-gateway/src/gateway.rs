@@ -31,6 +31,7 @@ use crate::kept::Kept;
 use crate::memory::{self, Memory};
 use crate::metrics::Metrics;
 use crate::portals::Selections;
+use crate::rates::Limiter;
 use crate::seal::Sealer;
 use crate::settings::{Explain, Settings};
 use crate::signing::Signing;
@@ -61,6 +62,7 @@ pub struct Gateway {
     pub authorization: Authorization,
     pub signing: Signing,
     pub behalf: Behalf,
+    pub limiter: Limiter,
     pub kept: Kept,
     policies: ArcSwap<Policies>,
     /// Cancelled when the gateway begins to shut down.
@@ -109,6 +111,7 @@ impl Gateway {
             authorization: Authorization::default(),
             signing: Signing::new(settings.store_key.as_ref()),
             behalf: Behalf::default(),
+            limiter: Limiter::new(&settings),
             kept: Kept::new(store),
             policies: ArcSwap::from_pointee(Policies::new(None, String::new(), &settings)),
             settings: ArcSwap::from_pointee(Settings {
@@ -119,6 +122,7 @@ impl Gateway {
         });
         gateway.reload(settings);
         gateway.shared.tasks.spawn(gateway.clone().maintain());
+        gateway.shared.tasks.spawn(gateway.clone().free_places());
         if gateway.kept.store().is_some() {
             gateway.shared.tasks.spawn(gateway.clone().follow_store());
         }
@@ -193,6 +197,7 @@ impl Gateway {
             .map(|(key, server)| (!servers.contains_key(key), server.clone()))
             .collect();
         self.shared.audit.take(&settings.audit);
+        self.limiter.take(&settings);
         self.servers.store(Arc::new(servers));
         self.settings.store(Arc::new(settings));
         self.settings_changed();
@@ -261,6 +266,15 @@ impl Gateway {
         }
     }
 
+    async fn free_places(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.limiter.give_back_places() => {}
+                () = self.closing.cancelled() => return,
+            }
+        }
+    }
+
     async fn maintain(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         // At the start the store is read anyway.
@@ -282,6 +296,7 @@ impl Gateway {
             }
             self.identity.sweep();
             self.behalf.sweep();
+            self.limiter.maintain().await;
             self.shared.parking.sweep().await;
             self.sessions.sweep();
             for server in self.servers() {

@@ -25,6 +25,7 @@ pub mod outbound;
 pub mod pattern;
 pub mod pipeline;
 pub mod portals;
+pub mod rates;
 pub mod sample;
 pub mod seal;
 pub mod settings;

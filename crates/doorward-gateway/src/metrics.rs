@@ -19,6 +19,12 @@ struct CallLabels {
     outcome: Outcome,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct LimitLabels {
+    limit: String,
+    dry_run: &'static str,
+}
+
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[allow(non_camel_case_types)] // The labels' own spelling.
@@ -28,6 +34,8 @@ pub enum Outcome {
     error,
     /// A policy refused it.
     denied,
+    /// A limit was used up.
+    limited,
     /// The gateway's own: the server could not be reached, understood or waited for.
     failure,
 }
@@ -38,6 +46,7 @@ pub struct Metrics {
     registry: Registry,
     calls: Family<CallLabels, Counter>,
     seconds: Family<ServerLabel, Histogram, fn() -> Histogram>,
+    limited: Family<LimitLabels, Counter>,
     pub sessions: Gauge,
     pub listeners: Gauge,
     pub parked: Gauge,
@@ -48,7 +57,7 @@ pub struct Metrics {
 /// The measures of one server, looked up once.
 #[derive(Debug)]
 pub struct ServerMetrics {
-    outcomes: [Counter; 4],
+    outcomes: [Counter; 5],
     seconds: Histogram,
 }
 
@@ -63,6 +72,7 @@ impl Default for Metrics {
             registry: Registry::with_prefix("doorward"),
             calls: Family::default(),
             seconds: Family::new_with_constructor(buckets),
+            limited: Family::default(),
             sessions: Gauge::default(),
             listeners: Gauge::default(),
             parked: Gauge::default(),
@@ -71,6 +81,8 @@ impl Default for Metrics {
         };
         let registry = &mut metrics.registry;
         registry.register("calls", "Calls by server and outcome", metrics.calls.clone());
+        let about = "Calls beyond a limit";
+        registry.register("limited_calls", about, metrics.limited.clone());
         registry.register("call_seconds", "Duration of calls", metrics.seconds.clone());
         for (name, help, gauge) in [
             ("client_sessions", "Open sessions of handshake-era clients", &metrics.sessions),
@@ -87,13 +99,21 @@ impl Default for Metrics {
 
 impl Metrics {
     pub fn server(&self, name: &str) -> ServerMetrics {
-        let all = [Outcome::ok, Outcome::error, Outcome::denied, Outcome::failure];
+        let all =
+            [Outcome::ok, Outcome::error, Outcome::denied, Outcome::limited, Outcome::failure];
         let outcomes = all.map(|outcome| {
             self.calls.get_or_create(&CallLabels { server: name.to_owned(), outcome }).clone()
         });
         let label = ServerLabel { server: name.to_owned() };
         let seconds = self.seconds.get_or_create(&label).clone();
         ServerMetrics { outcomes, seconds }
+    }
+
+    /// Counts a call that a limit refused, or would have.
+    pub fn limited(&self, limit: &str, dry: bool) {
+        let dry_run = if dry { "true" } else { "false" };
+        let labels = LimitLabels { limit: limit.to_owned(), dry_run };
+        self.limited.get_or_create(&labels).inc();
     }
 
     pub fn text(&self) -> String {

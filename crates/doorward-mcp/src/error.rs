@@ -56,10 +56,16 @@ pub enum Kind {
     Closing,
     /// A policy of the gateway's does not let this caller do this.
     Denied,
+    /// A rate, a quota or a number of calls at a time is used up.
+    Limited,
+    /// The call cannot be recorded, and must be.
+    Unrecorded,
+    /// There is no credit left for it.
+    OutOfCredit,
 }
 
 impl Kind {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Unreachable,
         Self::HttpStatus,
         Self::Timeout,
@@ -75,6 +81,9 @@ impl Kind {
         Self::Unauthorized,
         Self::Closing,
         Self::Denied,
+        Self::Limited,
+        Self::Unrecorded,
+        Self::OutOfCredit,
     ];
 
     /// The code on the wire; never changes once released.
@@ -95,6 +104,9 @@ impl Kind {
             Self::Unauthorized => -31013,
             Self::Closing => -31014,
             Self::Denied => -31015,
+            Self::Limited => -31016,
+            Self::Unrecorded => -31017,
+            Self::OutOfCredit => -31018,
         }
     }
 
@@ -116,6 +128,9 @@ impl Kind {
             Self::Unauthorized => "unauthorized",
             Self::Closing => "closing",
             Self::Denied => "denied",
+            Self::Limited => "limited",
+            Self::Unrecorded => "unrecorded",
+            Self::OutOfCredit => "out_of_credit",
         }
     }
 }

@@ -7,6 +7,7 @@
 mod audit;
 mod backend;
 mod clients;
+mod counters;
 mod credentials;
 mod delegated;
 mod grants;
@@ -23,6 +24,7 @@ pub use audit::*;
 pub(crate) use backend::Change;
 pub use backend::{Location, OpenError, Store};
 pub use clients::StoredClient;
+pub use counters::{Back, CountKind, Counters, Given, Want};
 pub use credentials::Credential;
 pub use delegated::Delegated;
 pub use grants::{NewGrant, NewTicket, OAuthGrant, Ticket, TicketKind, hash_of};

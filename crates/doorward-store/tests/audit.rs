@@ -1,5 +1,7 @@
 //! Records, on real databases: what is done to them unseen is found.
 
+#![allow(clippy::unwrap_used)]
+
 mod support;
 
 use std::collections::BTreeMap;

@@ -267,7 +267,7 @@ impl Audit {
 /// What a caller is told when nothing can be recorded.
 fn unavailable() -> CallError {
     let failure = Failure::new(
-        Kind::Overloaded,
+        Kind::Unrecorded,
         "The call cannot be recorded, and is not made without a record",
     );
     CallError::Refused { failure, status: 503 }

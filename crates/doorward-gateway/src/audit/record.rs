@@ -2,6 +2,7 @@
 //! arguments and results it says their hashes (SHA-256 of the canonical form, RFC 8785), and no more
 //! unless the operator wants it.
 
+use doorward_mcp::error::Kind;
 use doorward_mcp::{Object, interaction, method};
 use doorward_policy::PrincipalKind;
 use doorward_store::written_at;
@@ -305,6 +306,10 @@ pub fn outcome(gateway: &Gateway, call: &Call, reply: &Result<Reply, CallError>)
             members.text("outcome", "error").number("error_code", error.code);
         }
         Err(CallError::Denied(_)) => _ = members.text("outcome", "denied"),
+        Err(CallError::Limited(limited)) => {
+            members.text("outcome", "refused").text("error", Kind::Limited.as_str());
+            members.text("limit", &limited.rule);
+        }
         Err(CallError::Gateway(failure)) => {
             members.text("outcome", "failed").text("error", failure.kind.as_str());
             members.text("message", &failure.message);

@@ -91,7 +91,7 @@ fn json_later(text: impl Future<Output = Bytes> + Send + 'static) -> Response<Bo
 }
 
 fn refused(id: &Id, error: CallError) -> Response<Body> {
-    let Refusal { error, status } = refusal(error, "", "");
+    let Refusal { error, status, .. } = refusal(error, "", "");
     let status = status.and_then(|status| StatusCode::from_u16(status).ok());
     error_response(status.unwrap_or(StatusCode::OK), Some(id), &error)
 }

@@ -47,7 +47,7 @@ pub async fn open(gateway: Arc<Gateway>, caller: Caller, portal: Portal) -> Resp
 }
 
 fn unavailable(error: CallError) -> Response<Body> {
-    let Refusal { error, status } = refusal(error, "", "");
+    let Refusal { error, status, .. } = refusal(error, "", "");
     let status = status.and_then(|status| StatusCode::from_u16(status).ok());
     let status = status.unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
     error_response(status, None, &RpcError::invalid_request(error.message))

@@ -140,12 +140,16 @@ fn answer(
         Ok(Reply::Listening(listener)) => {
             events(Body::endless(ListenStream::new(id, listener, keep_alive)))
         }
-        Err(Refusal { error, status }) => {
+        Err(Refusal { error, status, limited }) => {
             let status = status.unwrap_or_else(|| error.modern_status());
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
             let mut response = error_response(status, Some(&id), &error);
-            if matches!(status.as_u16(), 429 | 503) {
-                super::ask_to_come_back(&mut response);
+            match limited {
+                Some(limited) => limited.tell(response.headers_mut()),
+                None if matches!(status.as_u16(), 429 | 503) => {
+                    super::ask_to_come_back(&mut response);
+                }
+                None => {}
             }
             response
         }

@@ -6,6 +6,7 @@
 mod accounting;
 mod arguments;
 mod dispatch;
+mod limits;
 mod listening;
 mod lists;
 mod policy;
@@ -22,6 +23,7 @@ use tracing::Instrument;
 
 use crate::call::{Call, CallError, Events, Failure, Reply};
 use crate::gateway::Gateway;
+use crate::rates::Limited;
 use crate::settings::Explain;
 
 /// The stages in their order. A reply passes those it has reached in reverse.
@@ -29,6 +31,7 @@ const STAGES: &[&dyn Stage] = &[
     &record::Record,
     &routing::Routing,
     &policy::Policy,
+    &limits::Limits,
     &arguments::Arguments,
     &lists::Lists,
     &listening::Listening,
@@ -69,6 +72,14 @@ pub trait Stage: Sync {
 pub struct Refusal {
     pub error: RpcError,
     pub status: Option<u16>,
+    /// The limit that was hit.
+    pub limited: Option<Box<Limited>>,
+}
+
+impl Refusal {
+    fn plain(error: RpcError) -> Self {
+        Self { error, status: None, limited: None }
+    }
 }
 
 /// Takes a call through the stages to its reply. Every line that is logged meanwhile carries its id.
@@ -108,7 +119,7 @@ async fn through_stages(
     reply.map_err(|error| {
         if let CallError::Denied(decision) = &error {
             let (call, explain) = (call.id.to_string(), gateway.explains());
-            return Refusal { error: policy::denial(decision, explain, &call), status: None };
+            return Refusal::plain(policy::denial(decision, explain, &call));
         }
         let server = call.route.as_ref().map_or("", |route| &*route.server.name);
         refusal(error, server, &call.id.to_string())
@@ -118,15 +129,19 @@ async fn through_stages(
 /// An error in the form that clients are told; `server` and `call` are empty where there is none.
 pub fn refusal(error: CallError, server: &str, call: &str) -> Refusal {
     let (failure, status) = match error {
-        CallError::Rpc(error) => return Refusal { error, status: None },
+        CallError::Rpc(error) => return Refusal::plain(error),
         CallError::Gateway(failure) => (failure, None),
         CallError::Refused { failure, status } => (failure, Some(status)),
         CallError::Denied(decision) => {
             let error = policy::denial(&decision, Explain::Nothing, call);
-            return Refusal { error, status: None };
+            return Refusal::plain(error);
+        }
+        CallError::Limited(limited) => {
+            let error = limited.error(call);
+            return Refusal { error, status: Some(429), limited: Some(limited) };
         }
     };
     let Failure { kind, message, retryable, .. } = failure;
     let error = RpcError::gateway(kind, &message, server, retryable, call);
-    Refusal { error, status }
+    Refusal { error, status, limited: None }
 }

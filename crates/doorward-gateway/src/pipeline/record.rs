@@ -23,6 +23,7 @@ impl Stage for Record {
             Ok(_) => Outcome::ok,
             Err(CallError::Rpc(_)) => Outcome::error,
             Err(CallError::Denied(_)) => Outcome::denied,
+            Err(CallError::Limited(_)) => Outcome::limited,
             Err(CallError::Gateway(_) | CallError::Refused { .. }) => Outcome::failure,
         };
         let server = call.route.as_ref().map(|route| &route.server);
@@ -38,6 +39,10 @@ impl Stage for Record {
             }
             // Told by the stage that denied it.
             Err(CallError::Denied(_)) => {}
+            Err(CallError::Limited(limited)) => {
+                let principal = &*call.caller.principal.id;
+                tracing::debug!(server, principal, limit = &*limited.rule, "limited");
+            }
             Err(CallError::Gateway(failure) | CallError::Refused { failure, .. }) => {
                 tracing::warn!(
                     method = &*call.method,

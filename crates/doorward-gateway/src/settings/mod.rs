@@ -11,6 +11,7 @@ mod limits;
 mod policy;
 mod portal;
 mod quantity;
+mod rates;
 mod server;
 
 use std::collections::BTreeMap;
@@ -44,6 +45,7 @@ pub use limits::{Limits, Timeouts};
 pub use policy::{Explain, PolicySettings};
 pub use portal::PortalSettings;
 pub use quantity::{ByteSize, Period};
+pub use rates::{Dimension, Measures, Only, Rate, RateSettings, RuleSettings, StoreAway};
 pub use server::{Affinity, ServerSettings, Start, ToolSettings};
 
 /// The configuration of a gateway: `doorward.yaml`.
@@ -74,6 +76,7 @@ pub struct Settings {
     pub directory: Directory,
     pub policy: PolicySettings,
     pub audit: AuditSettings,
+    pub rate_limits: RateSettings,
     /// The servers behind the gateway, by name. A name is made of letters, digits, `-` and `.`,
     /// a letter first.
     pub servers: BTreeMap<String, ServerSettings>,
@@ -101,6 +104,7 @@ impl Default for Settings {
             directory: Directory::default(),
             policy: PolicySettings::default(),
             audit: AuditSettings::default(),
+            rate_limits: RateSettings::default(),
             servers: BTreeMap::new(),
             portals: BTreeMap::new(),
             limits: Limits::default(),
@@ -203,6 +207,10 @@ impl Settings {
         let has_store = self.store.as_ref().is_none_or(|store| store.expose() != "none");
         for (key, problem) in self.audit.problems(has_store) {
             wrong(&[&["audit"], key.as_slice()].concat(), problem);
+        }
+        for (key, problem) in self.rate_limits.problems() {
+            let key = key.into_iter().filter(|part| !part.is_empty());
+            wrong(&["rate_limits"].into_iter().chain(key).collect::<Vec<_>>(), problem);
         }
         if self.identity.authorization_server.is_some() {
             let at = ["identity", "authorization_server"];

@@ -5,6 +5,7 @@ pub mod client;
 pub mod hostile;
 pub mod issuer;
 pub mod login;
+pub mod services;
 
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;

@@ -1,0 +1,63 @@
+//! Stage: is the caller within the limits that concern this call? It comes after the policies, so that a
+//! limit tells nothing of what is hidden, and what is denied uses nothing up.
+
+use std::sync::Arc;
+
+use doorward_policy::PrincipalKind;
+
+use crate::audit::record;
+use crate::call::{Call, CallError, Events};
+use crate::gateway::Gateway;
+use crate::identity::Grant;
+use crate::pipeline::{Stage, Step};
+use crate::rates::{Outcome, Subject};
+
+pub struct Limits;
+
+impl Stage for Limits {
+    fn enter<'a>(&self, gateway: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
+        if gateway.limiter.is_empty() {
+            return Step::CONTINUE;
+        }
+        let outcome = {
+            let target = record::target(call);
+            let subject = subject(call, target.as_deref());
+            gateway.limiter.count(&subject, &gateway.shared.metrics)
+        };
+        match outcome {
+            Outcome::Taken(taken) => {
+                call.notes.taken = taken;
+                Step::CONTINUE
+            }
+            Outcome::Refused(limited) => Step::refuse(CallError::Limited(limited)),
+            Outcome::Ask(asked) => Step::Later(Box::pin(async move {
+                let taken = gateway.limiter.ask(asked, &gateway.shared.metrics).await;
+                call.notes.taken = taken.map_err(CallError::Limited)?;
+                Ok(None)
+            })),
+        }
+    }
+}
+
+/// What a call is counted by.
+fn subject<'a>(call: &'a Call, target: Option<&'a str>) -> Subject<'a> {
+    let principal = &call.caller.principal;
+    let who = &principal.who;
+    Subject {
+        tenant: who.tenant.as_deref(),
+        teams: &who.teams,
+        user: &who.id,
+        agent: match who.kind {
+            PrincipalKind::Agent => Some(&who.id),
+            PrincipalKind::User | PrincipalKind::ServiceAccount => principal.agent.as_deref(),
+        },
+        key: match &principal.grant {
+            Grant::Key { id, .. } => Some(&id.0),
+            Grant::Open | Grant::Token { .. } | Grant::Certificate => None,
+        },
+        server: call.route.as_ref().map(|route| &*route.server.name),
+        tool: target,
+        address: call.caller.address,
+        write: record::is_write(call),
+    }
+}

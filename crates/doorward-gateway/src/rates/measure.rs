@@ -1,0 +1,363 @@
+//! What is counted, and whether one more is allowed: pure functions of what was counted and the time.
+
+use std::time::Duration;
+
+/// Now: a clock that never goes back, and the calendar.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moment {
+    /// Nanoseconds since some beginning.
+    pub nanos: u64,
+    /// Days since 1970, in the zone of quotas.
+    pub day: u32,
+    /// Months since 1970.
+    pub month: u32,
+    /// Until the day and the month are over.
+    pub day_ends: Duration,
+    pub month_ends: Duration,
+}
+
+/// One measure of a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Measure {
+    /// `count` in `per`, and `burst` at once (GCRA).
+    Bucket {
+        count: u64,
+        per: u64,
+        burst: u64,
+    },
+    Fixed {
+        count: u64,
+        per: u64,
+    },
+    Sliding {
+        count: u64,
+        per: u64,
+    },
+    Daily {
+        count: u64,
+    },
+    Monthly {
+        count: u64,
+    },
+    Concurrent {
+        count: u64,
+    },
+}
+
+impl Measure {
+    /// The most that can be there.
+    pub fn limit(self) -> u64 {
+        match self {
+            Self::Bucket { burst, .. } => burst,
+            Self::Fixed { count, .. }
+            | Self::Sliding { count, .. }
+            | Self::Daily { count }
+            | Self::Monthly { count }
+            | Self::Concurrent { count } => count,
+        }
+    }
+
+    /// The length of its window, in seconds.
+    pub fn seconds(self) -> u64 {
+        match self {
+            Self::Bucket { per, count, burst } => {
+                (per / count.max(1)).saturating_mul(burst) / NANOS
+            }
+            Self::Fixed { per, .. } | Self::Sliding { per, .. } => per / NANOS,
+            Self::Daily { .. } => 24 * 60 * 60,
+            Self::Monthly { .. } => 30 * 24 * 60 * 60,
+            Self::Concurrent { .. } => 0,
+        }
+        .max(1)
+    }
+
+    /// In a word, for names of what is kept.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Bucket { .. } => "rate",
+            Self::Fixed { .. } => "window",
+            Self::Sliding { .. } => "sliding",
+            Self::Daily { .. } => "daily",
+            Self::Monthly { .. } => "monthly",
+            Self::Concurrent { .. } => "concurrency",
+        }
+    }
+
+    pub fn is_concurrent(self) -> bool {
+        matches!(self, Self::Concurrent { .. })
+    }
+}
+
+const NANOS: u64 = 1_000_000_000;
+
+/// What was counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Count {
+    /// A bucket: when it will be full again. Windows: which one. Else unused.
+    at: u64,
+    used: u64,
+    before: u64,
+}
+
+/// What is left, and until when it stays so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    pub remaining: u64,
+    pub reset: Duration,
+}
+
+impl Count {
+    /// For what was kept of a day or a month.
+    pub fn kept(window: u64, used: u64) -> Self {
+        Self { at: window, used, before: 0 }
+    }
+
+    /// What is to be kept of a day or a month: which, and how many.
+    pub fn to_keep(self) -> (u64, u64) {
+        (self.at, self.used)
+    }
+
+    /// Counts `weight`, if it is allowed; else says how long it is not. What can never be allowed takes
+    /// for ever.
+    pub fn take(&mut self, measure: Measure, weight: u64, now: Moment) -> Result<Left, Duration> {
+        if weight > measure.limit() {
+            return Err(Duration::MAX);
+        }
+        match measure {
+            Measure::Bucket { count, per, burst } => {
+                let each = (per / count).max(1);
+                let full = now.nanos.max(self.at);
+                let then = full.saturating_add(each.saturating_mul(weight));
+                let room = each.saturating_mul(burst);
+                let behind = then - now.nanos;
+                if behind > room {
+                    return Err(Duration::from_nanos(behind - room));
+                }
+                self.at = then;
+                Ok(Left { remaining: (room - behind) / each, reset: Duration::from_nanos(behind) })
+            }
+            Measure::Fixed { count, per } => {
+                let (window, rest) = (now.nanos / per, per - now.nanos % per);
+                self.turn(window);
+                self.add(count, weight, Duration::from_nanos(rest))
+            }
+            Measure::Sliding { count, per } => self.slide(count, per, weight, now),
+            Measure::Daily { count } => {
+                self.turn(u64::from(now.day));
+                self.add(count, weight, now.day_ends)
+            }
+            Measure::Monthly { count } => {
+                self.turn(u64::from(now.month));
+                self.add(count, weight, now.month_ends)
+            }
+            // How long a call takes nobody knows.
+            Measure::Concurrent { count } => self.add(count, weight, Duration::from_secs(1)),
+        }
+    }
+
+    /// A new window begins. When the clock is set back, the one that was begun goes on.
+    fn turn(&mut self, window: u64) {
+        if window > self.at {
+            self.before = if window == self.at + 1 { self.used } else { 0 };
+            (self.at, self.used) = (window, 0);
+        }
+    }
+
+    fn add(&mut self, count: u64, weight: u64, rest: Duration) -> Result<Left, Duration> {
+        let used = self.used.saturating_add(weight);
+        if used > count {
+            return Err(rest);
+        }
+        self.used = used;
+        Ok(Left { remaining: count - used, reset: rest })
+    }
+
+    /// Of the window before, as much counts as still lies within one length back from now, as if its
+    /// calls had come evenly.
+    fn slide(&mut self, count: u64, per: u64, weight: u64, now: Moment) -> Result<Left, Duration> {
+        let (window, into) = (now.nanos / per, now.nanos % per);
+        self.turn(window);
+        let rest = per - into;
+        let within =
+            |rest: u64| (u128::from(self.before) * u128::from(rest)).div_ceil(u128::from(per));
+        let used = within(rest) + u128::from(self.used) + u128::from(weight);
+        let Some(over) = used.checked_sub(u128::from(count)).filter(|over| *over > 0) else {
+            self.used += weight;
+            let remaining = u64::try_from(u128::from(count) - used).unwrap_or(0);
+            return Ok(Left { remaining, reset: Duration::from_nanos(rest) });
+        };
+        // Until enough of the window before has passed out of sight, or this one has ended.
+        let wait = if over < within(rest) && self.before > 0 {
+            let passed = over * u128::from(per) / u128::from(self.before);
+            u64::try_from(passed).unwrap_or(rest).min(rest)
+        } else {
+            rest
+        };
+        Err(Duration::from_nanos(wait.max(1)))
+    }
+
+    /// Gives back what was counted: the call was not made after all, or has ended.
+    pub fn give_back(&mut self, measure: Measure, weight: u64) {
+        match measure {
+            Measure::Bucket { count, per, .. } => {
+                let each = (per / count).max(1);
+                self.at = self.at.saturating_sub(each.saturating_mul(weight));
+            }
+            _ => self.used = self.used.saturating_sub(weight),
+        }
+    }
+
+    /// Whether nothing would be another without it.
+    pub fn is_idle(self, measure: Measure, now: Moment) -> bool {
+        match measure {
+            Measure::Bucket { .. } => self.at <= now.nanos,
+            Measure::Fixed { per, .. } => now.nanos / per > self.at,
+            Measure::Sliding { per, .. } => now.nanos / per > self.at + 1,
+            Measure::Daily { .. } => u64::from(now.day) > self.at,
+            Measure::Monthly { .. } => u64::from(now.month) > self.at,
+            Measure::Concurrent { .. } => self.used == 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(ms: u64) -> Moment {
+        let nanos = ms * 1_000_000;
+        let day = u32::try_from(ms / 86_400_000).unwrap();
+        let day_ends = Duration::from_millis(86_400_000 - ms % 86_400_000);
+        Moment { nanos, day, month: day / 30, day_ends, month_ends: day_ends }
+    }
+
+    #[test]
+    fn a_bucket_fills_again_at_its_rate() {
+        let measure = Measure::Bucket { count: 10, per: NANOS, burst: 3 };
+        let mut count = Count::default();
+        let taken: Vec<bool> = [0, 0, 0, 0, 99, 100, 150, 200, 1_000, 1_000, 1_000, 1_000]
+            .map(|ms| count.take(measure, 1, at(ms)).is_ok())
+            .into();
+        assert_eq!(
+            taken,
+            [true, true, true, false, false, true, false, true, true, true, true, false]
+        );
+        assert_eq!(count.take(measure, 1, at(1_000)), Err(Duration::from_millis(100)));
+        assert_eq!(count.take(measure, 4, at(9_000)), Err(Duration::MAX));
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_brings_no_new_day() {
+        let measure = Measure::Daily { count: 2 };
+        let mut count = Count::default();
+        let days = [3, 3, 3, 4, 2, 3, 4];
+        let taken =
+            days.map(|day| count.take(measure, 1, Moment { day, ..Moment::default() }).is_ok());
+        assert_eq!(taken, [true, true, false, true, true, false, false]);
+    }
+
+    fn measures() -> impl Strategy<Value = Measure> {
+        let numbers = (1_u64..20, 1_u64..50, 1_u64..20);
+        (0..5_u8, numbers).prop_map(|(kind, (count, per, burst))| {
+            let per = per * 100_000_000;
+            match kind {
+                0 => Measure::Bucket { count, per, burst },
+                1 => Measure::Fixed { count, per },
+                2 => Measure::Sliding { count, per },
+                3 => Measure::Daily { count },
+                _ => Measure::Concurrent { count },
+            }
+        })
+    }
+
+    /// All that was taken, and when: what a limiter would keep that forgets nothing.
+    fn model_allows(measure: Measure, taken: &[(u64, u64)], weight: u64, ms: u64) -> bool {
+        let since = |from: u64| -> u64 {
+            taken.iter().filter(|(at, _)| *at >= from).map(|(_, weight)| weight).sum()
+        };
+        match measure {
+            Measure::Bucket { count, per, burst } => {
+                // A bucket with `burst` in it that is filled at its rate, in fractions.
+                let (each, mut level, mut last) =
+                    (per / count, u128::from(burst) * u128::from(per / count), 0);
+                let room = level;
+                for (at, weight) in taken.iter().copied().chain([(ms, 0)]) {
+                    level = (level + u128::from((at - last) * 1_000_000)).min(room);
+                    level -= u128::from(weight * each);
+                    last = at;
+                }
+                level >= u128::from(weight * each)
+            }
+            Measure::Fixed { count, per } => {
+                let window = ms * 1_000_000 / per;
+                let within = taken.iter().filter(|(at, _)| at * 1_000_000 / per == window);
+                within.map(|(_, weight)| weight).sum::<u64>() + weight <= count
+            }
+            Measure::Daily { count } => since(ms / 86_400_000 * 86_400_000) + weight <= count,
+            // No count of a sliding window may ever be exceeded; it may be a little too strict.
+            Measure::Sliding { .. } | Measure::Monthly { .. } | Measure::Concurrent { .. } => true,
+        }
+    }
+
+    proptest! {
+        /// Beside a model that keeps every call there ever was.
+        #[test]
+        fn what_is_counted_agrees_with_a_simple_model(
+            measure in measures(),
+            steps in prop::collection::vec((0_u64..400, 1_u64..4), 1..120),
+        ) {
+            let (mut count, mut taken, mut now) = (Count::default(), Vec::new(), 1_000_u64);
+            for (wait, weight) in steps {
+                now += wait;
+                if measure.is_concurrent() {
+                    continue;
+                }
+                let allowed = count.take(measure, weight, at(now));
+                let expected = weight <= measure.limit() && model_allows(measure, &taken, weight, now);
+                match measure {
+                    Measure::Sliding { count, per } => {
+                        if allowed.is_ok() {
+                            taken.push((now, weight));
+                        }
+                        // What two windows count at most is twice the limit; within one length the
+                        // even spread may be wrong by as much as the window before had.
+                        let from = now.saturating_sub(per / 1_000_000);
+                        let within: u64 = taken.iter().filter(|(at, _)| *at > from).map(|(_, w)| w).sum();
+                        prop_assert!(within <= count * 2);
+                    }
+                    _ => {
+                        prop_assert_eq!(allowed.is_ok(), expected, "{:?} at {} after {:?}", measure, now, taken);
+                        if allowed.is_ok() {
+                            taken.push((now, weight));
+                        }
+                    }
+                }
+                // Who waits as long as was said gets in, if nobody else comes.
+                if let Err(wait) = allowed
+                    && wait < Duration::MAX
+                {
+                    let later = Moment { nanos: at(now).nanos + wait.as_nanos() as u64, ..at(now + wait.as_millis() as u64 + 1) };
+                    prop_assert!(count.clone().take(measure, weight, later).is_ok() || matches!(measure, Measure::Sliding { .. }), "{measure:?}");
+                }
+            }
+        }
+
+        #[test]
+        fn what_is_given_back_can_be_taken_again(measure in measures(), weight in 1_u64..4) {
+            let mut count = Count::default();
+            let now = at(1_000);
+            let mut taken = 0;
+            while count.take(measure, weight, now).is_ok() {
+                taken += 1;
+                prop_assert!(taken < 100);
+            }
+            for _ in 0..taken {
+                count.give_back(measure, weight);
+            }
+            let again = (0..taken).filter(|_| count.take(measure, weight, now).is_ok()).count();
+            prop_assert_eq!(again, taken);
+            prop_assert!(count.take(measure, weight, now).is_err());
+        }
+    }
+}

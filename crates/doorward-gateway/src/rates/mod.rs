@@ -1,0 +1,371 @@
+//! Limits: rates, windows, quotas and calls at a time. A call must be within all that concern it, and
+//! counts for all or for none.
+//!
+//! One gateway counts in memory. Several count together in a shared store, from which each takes a few
+//! ahead (a *lease*, a fiftieth of the limit at most), so that few calls have to ask there.
+
+pub mod measure;
+mod rule;
+mod shared;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use doorward_mcp::RpcError;
+use doorward_mcp::error::Kind;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tokio::sync::Notify;
+
+pub use self::rule::Subject;
+
+use self::measure::{Left, Measure, Moment};
+use self::rule::{Rule, renewed};
+use self::shared::{Asked, SharedCounts};
+use crate::metrics::Metrics;
+use crate::settings::{RateSettings, Settings};
+
+/// Places that are given back within this time are given back together.
+const TOGETHER: Duration = Duration::from_millis(20);
+
+#[derive(Debug)]
+pub struct Limiter {
+    rules: ArcSwap<Vec<Arc<Rule>>>,
+    zone: ArcSwap<TimeZone>,
+    shared: ArcSwapOption<SharedCounts>,
+    settings: ArcSwap<RateSettings>,
+    freed: Arc<Notify>,
+    began: Instant,
+}
+
+/// A limit that was hit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limited {
+    pub rule: Arc<str>,
+    pub measure: Measure,
+    /// `None` if it will never be allowed.
+    pub retry: Option<Duration>,
+    /// The shared store cannot be asked, and the limit says that nothing goes on then.
+    pub away: bool,
+}
+
+impl Limited {
+    /// What the caller is told: which limit, and when it may be tried again.
+    pub fn error(&self, call: &str) -> RpcError {
+        let (rule, word) = (&self.rule, self.measure.word());
+        let message = match self.retry {
+            _ if self.away => format!("The limit '{rule}' cannot be checked at the moment"),
+            None => {
+                format!("The call counts for more than the limit '{rule}' ({word}) ever allows")
+            }
+            Some(_) => format!("The limit '{rule}' ({word}) is used up"),
+        };
+        let retry =
+            self.retry.map(|retry| u64::try_from(retry.as_millis()).unwrap_or(u64::MAX).max(1));
+        RpcError::new(Kind::Limited.code(), message).with_data(&serde_json::json!({
+            "kind": Kind::Limited.as_str(),
+            "limit": &**rule,
+            "measure": word,
+            "retryable": retry.is_some(),
+            "retryAfterMs": retry,
+            "call": call,
+        }))
+    }
+
+    /// The same in headers: `Retry-After` (RFC 9110), `RateLimit-Policy` and `RateLimit`
+    /// (draft-ietf-httpapi-ratelimit-headers).
+    pub fn tell(&self, headers: &mut HeaderMap) {
+        let Some(retry) = self.retry else { return };
+        // In whole seconds, none too early.
+        let seconds = retry.as_millis().div_ceil(1_000).max(1);
+        headers.insert(RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
+        if self.away || self.measure.is_concurrent() {
+            return;
+        }
+        let (quota, window) = (self.measure.limit(), self.measure.seconds());
+        let policy = format!("\"{}\";q={quota};w={window}", self.rule);
+        let left = format!("\"{}\";r=0;t={seconds}", self.rule);
+        for (name, value) in [("ratelimit-policy", policy), ("ratelimit", left)] {
+            if let Ok(value) = HeaderValue::try_from(value) {
+                headers.insert(name, value);
+            }
+        }
+    }
+}
+
+/// What a call was counted for. Calls at a time are counted until it is dropped.
+#[derive(Debug, Default)]
+pub struct Taken {
+    held: Vec<Held>,
+    /// Of the limit that is nearest: its name, how much there may be, and what is left of it.
+    pub nearest: Option<(Arc<str>, Measure, Left)>,
+}
+
+#[derive(Debug)]
+struct Held {
+    rule: Arc<Rule>,
+    key: String,
+    weight: u64,
+    /// Where it was counted: by this process alone, or by a lease; by measure.
+    leased: Vec<bool>,
+}
+
+impl Held {
+    /// Gives back what it counts for, or only the place among those that run.
+    fn undo(&self, all: bool) {
+        self.rule.with(&self.key, |entry| {
+            for (at, measure) in entry.measures.clone().iter().enumerate() {
+                if !all && !measure.is_concurrent() {
+                    continue;
+                }
+                match (self.leased.get(at).copied().unwrap_or(false), measure.is_concurrent()) {
+                    (true, true) => {
+                        let lease = &mut entry.leases[at];
+                        lease.running = lease.running.saturating_sub(self.weight);
+                        self.rule.freed.notify_one();
+                    }
+                    (true, false) => entry.leases[at].left += self.weight,
+                    (false, _) => entry.counts[at].give_back(*measure, self.weight),
+                }
+            }
+        });
+    }
+}
+
+impl Taken {
+    fn undo(&mut self) {
+        for held in self.held.drain(..) {
+            held.undo(true);
+        }
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        for held in self.held.drain(..) {
+            held.undo(false);
+        }
+    }
+}
+
+/// What counting comes to.
+pub enum Outcome {
+    Taken(Taken),
+    Refused(Box<Limited>),
+    /// The shared store must be asked.
+    Ask(Asked),
+}
+
+impl Limiter {
+    pub fn new(settings: &Settings) -> Self {
+        let limiter = Self {
+            rules: ArcSwap::default(),
+            zone: ArcSwap::from_pointee(TimeZone::UTC),
+            shared: ArcSwapOption::empty(),
+            settings: ArcSwap::default(),
+            freed: Arc::default(),
+            began: Instant::now(),
+        };
+        limiter.take(settings);
+        limiter
+    }
+
+    /// Takes new settings. Limits that are the same go on with what they have counted.
+    pub fn take(&self, settings: &Settings) {
+        let own = &settings.rate_limits;
+        // Rules that cannot be read were refused with the settings.
+        let wanted =
+            own.rules.keys().filter_map(|name| Some((name.clone(), own.whole(name).ok()?)));
+        let rules = renewed(&self.rules.load(), wanted.collect(), &self.freed);
+        self.zone.store(Arc::new(TimeZone::get(&settings.policy.zone).unwrap_or(TimeZone::UTC)));
+        let before = self.settings.swap(Arc::new(own.clone()));
+        if before.shared != own.shared || before.namespace != own.namespace {
+            let counts =
+                own.shared.as_ref().map(|url| SharedCounts::open(url, own.namespace.as_deref()));
+            self.shared.store(match counts {
+                Some(Ok(counts)) => Some(Arc::new(counts)),
+                Some(Err(why)) => {
+                    tracing::error!("limits are not shared: {why}");
+                    None
+                }
+                None => None,
+            });
+        }
+        self.rules.store(Arc::new(rules));
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rules.load().is_empty()
+    }
+
+    /// What the shared store has to complain of.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.load().as_ref().and_then(|shared| shared.trouble())
+    }
+
+    fn now(&self) -> Moment {
+        let nanos = u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX / 4);
+        let rules = self.rules.load();
+        if rules.iter().all(|rule| {
+            rule.settings.daily.is_none()
+                && rule.settings.monthly.is_none()
+                && rule.settings.overrides.is_empty()
+        }) {
+            return Moment { nanos, ..Moment::default() };
+        }
+        calendar(nanos, Timestamp::now(), &self.zone.load())
+    }
+
+    /// Counts a call.
+    pub fn count(&self, subject: &Subject<'_>, metrics: &Metrics) -> Outcome {
+        let rules = self.rules.load();
+        let now = self.now();
+        let shared = self.shared.load_full();
+        let mut taken = Taken::default();
+        let mut asked = Asked::new(now);
+        for rule in rules.iter() {
+            let weight = rule.weight(subject);
+            for key in rule.keys(subject) {
+                if let Some(shared) = &shared {
+                    shared.prepare(rule, key, weight, now, &mut taken, &mut asked);
+                    continue;
+                }
+                match local(rule, &key, weight, now) {
+                    Ok(left) => {
+                        nearer(&mut taken, rule, left);
+                        let leased = Vec::new();
+                        taken.held.push(Held { rule: rule.clone(), key, weight, leased });
+                    }
+                    Err((measure, retry)) => {
+                        metrics.limited(&rule.name, rule.dry);
+                        if rule.dry {
+                            tracing::info!(limit = &*rule.name, key, "would be refused");
+                            continue;
+                        }
+                        taken.undo();
+                        return Outcome::Refused(Box::new(limited(rule, measure, retry)));
+                    }
+                }
+            }
+        }
+        if asked.is_empty() { Outcome::Taken(taken) } else { Outcome::Ask(asked.with(taken)) }
+    }
+
+    /// Asks the shared store for what a call needs.
+    pub async fn ask(&self, asked: Asked, metrics: &Metrics) -> Result<Taken, Box<Limited>> {
+        match self.shared.load_full() {
+            Some(shared) => shared.ask(asked, metrics).await,
+            // It was taken out of the configuration just now.
+            None => Ok(Taken::default()),
+        }
+    }
+
+    /// Gives back places among calls at a time as soon as calls end: other gateways wait for them.
+    pub async fn give_back_places(&self) {
+        self.freed.notified().await;
+        tokio::time::sleep(TOGETHER).await;
+        if let Some(shared) = self.shared.load_full() {
+            let rules = self.rules.load_full();
+            let rules = rules.iter().filter(|rule| rule.is_of_calls_at_a_time());
+            shared.settle(&rules.cloned().collect::<Vec<_>>(), self.now()).await;
+        }
+    }
+
+    /// Forgets what is over; gives back what was taken ahead and is not needed.
+    pub async fn maintain(&self) {
+        let now = self.now();
+        let rules = self.rules.load_full();
+        match self.shared.load_full() {
+            Some(shared) => shared.settle(&rules, now).await,
+            None => rules.iter().for_each(|rule| rule.sweep(now, |_, _| {})),
+        }
+    }
+}
+
+/// Counts by this process alone: all measures of a rule, or none.
+fn local(
+    rule: &Rule,
+    key: &str,
+    weight: u64,
+    now: Moment,
+) -> Result<Vec<(Measure, Left)>, (Measure, Duration)> {
+    rule.with(key, |entry| {
+        let mut left = Vec::with_capacity(entry.measures.len());
+        for at in 0..entry.measures.len() {
+            let measure = entry.measures[at];
+            match entry.counts[at].take(measure, weight, now) {
+                Ok(rest) => left.push((measure, rest)),
+                Err(retry) => {
+                    for back in 0..at {
+                        entry.counts[back].give_back(entry.measures[back], weight);
+                    }
+                    return Err((measure, retry));
+                }
+            }
+        }
+        Ok(left)
+    })
+}
+
+/// Remembers which limit will be hit first.
+fn nearer(taken: &mut Taken, rule: &Rule, left: Vec<(Measure, Left)>) {
+    for (measure, left) in left {
+        let share =
+            |measure: Measure, left: Left| left.remaining as f64 / measure.limit().max(1) as f64;
+        let nearer = taken
+            .nearest
+            .as_ref()
+            .is_none_or(|(_, other, rest)| share(measure, left) < share(*other, *rest));
+        if nearer && !measure.is_concurrent() {
+            taken.nearest = Some((rule.name.clone(), measure, left));
+        }
+    }
+}
+
+fn limited(rule: &Rule, measure: Measure, retry: Duration) -> Limited {
+    let retry = (retry < Duration::MAX).then_some(retry);
+    Limited { rule: rule.name.clone(), measure, retry, away: false }
+}
+
+/// A moment as the calendar of a zone has it.
+fn calendar(nanos: u64, now: Timestamp, zone: &TimeZone) -> Moment {
+    let local = now.to_zoned(zone.clone());
+    let date = local.date();
+    let first = date.first_of_month();
+    let until = |date: Option<jiff::civil::Date>| {
+        let begins = date.and_then(|date| date.to_zoned(zone.clone()).ok());
+        let millis = begins.map_or(0, |it| it.timestamp().as_millisecond() - now.as_millisecond());
+        Duration::from_millis(u64::try_from(millis).unwrap_or(0).max(1))
+    };
+    let epoch = jiff::civil::date(1970, 1, 1);
+    let days = date.since((jiff::Unit::Day, epoch)).map_or(0, |span| span.get_days());
+    let months = i32::from(date.year() - 1970) * 12 + i32::from(date.month()) - 1;
+    let next_month = first.checked_add(jiff::Span::new().months(1)).ok();
+    Moment {
+        nanos,
+        day: u32::try_from(days).unwrap_or(0),
+        month: u32::try_from(months).unwrap_or(0),
+        day_ends: until(date.tomorrow().ok()),
+        month_ends: until(next_month),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_months_are_those_of_the_zone() {
+        let zone = TimeZone::get("Europe/Berlin").unwrap();
+        let at = |text: &str| calendar(0, text.parse().unwrap(), &zone);
+        let (before, after) = (at("2026-10-31T22:59:59Z"), at("2026-10-31T23:00:00Z"));
+        assert_eq!((before.day + 1, before.month + 1), (after.day, after.month));
+        assert_eq!(before.day_ends, Duration::from_secs(1));
+        assert_eq!(before.month_ends, Duration::from_secs(1));
+        // The night the clocks are set back has an hour more.
+        assert_eq!(at("2026-10-24T22:00:00Z").day_ends, Duration::from_secs(25 * 3600));
+    }
+}

@@ -1,0 +1,238 @@
+//! One limit: whom it concerns, and what was counted of each.
+
+use std::collections::hash_map::RandomState;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::BuildHasher;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::measure::{Count, Measure, Moment};
+use crate::settings::{Dimension, Measures, Only, RuleSettings, StoreAway};
+
+/// Places where counts are looked for, so that callers do not wait for one another.
+const SHARDS: usize = 16;
+/// Most counts in one of them; beyond, all others count as one.
+const MOST: usize = 20_000;
+const OTHERS: &str = "*";
+
+/// What a call is counted by.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    pub tenant: Option<&'a str>,
+    pub teams: &'a BTreeSet<String>,
+    pub user: &'a str,
+    pub agent: Option<&'a str>,
+    pub key: Option<&'a str>,
+    pub server: Option<&'a str>,
+    pub tool: Option<&'a str>,
+    pub address: Option<IpAddr>,
+    pub write: bool,
+}
+
+#[derive(Debug)]
+pub struct Rule {
+    pub name: Arc<str>,
+    pub settings: RuleSettings,
+    per: Vec<Dimension>,
+    measures: Arc<[Measure]>,
+    overrides: HashMap<String, Arc<[Measure]>>,
+    pub dry: bool,
+    pub closed_when_away: bool,
+    /// Woken when a call has ended that others may wait for.
+    pub freed: Arc<Notify>,
+    hasher: RandomState,
+    shards: [Mutex<HashMap<String, Entry>>; SHARDS],
+}
+
+/// What was counted of one of those that a rule counts apart.
+#[derive(Debug)]
+pub struct Entry {
+    pub measures: Arc<[Measure]>,
+    pub counts: Vec<Count>,
+    pub leases: Vec<Lease>,
+}
+
+/// What was taken from the shared store ahead.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Lease {
+    /// Not used yet. Of calls at a time: how many may run.
+    pub left: u64,
+    /// Of calls at a time: how many do.
+    pub running: u64,
+    /// Until when it is good, in nanoseconds since the beginning.
+    pub until: u64,
+    /// How many are taken along the next time.
+    pub more: u64,
+    pub asked: u64,
+    /// The day or month that it is for.
+    pub window: u64,
+}
+
+impl Rule {
+    pub fn new(name: &str, settings: RuleSettings, freed: &Arc<Notify>) -> Self {
+        let measures = compile(&settings.measures());
+        let overrides = settings
+            .overrides
+            .iter()
+            .map(|(key, other)| (key.clone(), compile(&other.or(&settings.measures()))));
+        Self {
+            name: name.into(),
+            per: settings.per.clone().unwrap_or_default(),
+            overrides: overrides.collect(),
+            measures,
+            dry: settings.dry_run.unwrap_or(false),
+            closed_when_away: settings.store_away == Some(StoreAway::Closed),
+            freed: freed.clone(),
+            hasher: RandomState::new(),
+            shards: Default::default(),
+            settings,
+        }
+    }
+
+    /// Under which names a call is counted; none if it is not.
+    pub fn keys(&self, subject: &Subject<'_>) -> Vec<String> {
+        if self.settings.only.as_ref().is_some_and(|only| !only.fits(subject)) {
+            return Vec::new();
+        }
+        let mut keys = vec![String::new()];
+        for dimension in &self.per {
+            let one = |value: Option<&str>| value.map(plain).into_iter().collect::<Vec<_>>();
+            let values = match dimension {
+                Dimension::Tenant => one(subject.tenant),
+                Dimension::Team => subject.teams.iter().map(|team| plain(team)).collect(),
+                Dimension::User => one(Some(subject.user)),
+                Dimension::Agent => one(subject.agent),
+                Dimension::Key => one(subject.key),
+                Dimension::Server => one(subject.server),
+                Dimension::Tool => match (subject.server, subject.tool) {
+                    (Some(server), Some(tool)) => {
+                        vec![format!("{}/{}", plain(server), plain(tool))]
+                    }
+                    _ => Vec::new(),
+                },
+                Dimension::Address => {
+                    subject.address.map(|it| it.to_string()).into_iter().collect()
+                }
+            };
+            let joined = keys.iter().flat_map(|key| {
+                values.iter().map(move |value| {
+                    if key.is_empty() { value.clone() } else { format!("{key}/{value}") }
+                })
+            });
+            keys = joined.collect();
+        }
+        keys
+    }
+
+    /// Whether any measure of it is of calls at a time.
+    pub fn is_of_calls_at_a_time(&self) -> bool {
+        let all = self.overrides.values().chain([&self.measures]);
+        all.into_iter().any(|measures| measures.iter().any(|measure| measure.is_concurrent()))
+    }
+
+    /// How much a call counts.
+    pub fn weight(&self, subject: &Subject<'_>) -> u64 {
+        if self.settings.weights.is_empty() {
+            return 1;
+        }
+        let Some(tool) = tool_name(subject) else { return 1 };
+        let fitting = self.settings.weights.iter().filter(|(pattern, _)| pattern.matches(&tool));
+        fitting.max_by_key(|(pattern, _)| pattern.0.len()).map_or(1, |(_, weight)| *weight)
+    }
+
+    /// Looks at what was counted under a name, alone.
+    pub fn with<T>(&self, key: &str, look: impl FnOnce(&mut Entry) -> T) -> T {
+        let at = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0);
+        let mut shard = self.shards[at].lock();
+        if let Some(entry) = shard.get_mut(key) {
+            return look(entry);
+        }
+        let key = if shard.len() >= MOST { OTHERS } else { key };
+        let entry = shard.entry(key.to_owned()).or_insert_with(|| {
+            let measures = self.overrides.get(key).unwrap_or(&self.measures).clone();
+            let (counts, leases) =
+                (vec![Count::default(); measures.len()], vec![Lease::default(); measures.len()]);
+            Entry { measures, counts, leases }
+        });
+        look(entry)
+    }
+
+    /// Forgets what makes no difference, and looks at the rest.
+    pub fn sweep(&self, now: Moment, mut look: impl FnMut(&str, &mut Entry)) {
+        for shard in &self.shards {
+            shard.lock().retain(|key, entry| {
+                look(key, entry);
+                let counts = entry.counts.iter().zip(entry.measures.iter());
+                let idle = counts.into_iter().all(|(count, measure)| count.is_idle(*measure, now));
+                let leased = entry.leases.iter().any(|it| it.running > 0 || it.until > now.nanos);
+                !idle || leased
+            });
+        }
+    }
+
+    /// Takes over what another rule of the same settings has counted.
+    pub fn is_same(&self, name: &str, settings: &RuleSettings) -> bool {
+        *self.name == *name && self.settings == *settings
+    }
+}
+
+/// Names may have a slash of their own.
+fn plain(name: &str) -> String {
+    if name.contains('/') { name.replace('%', "%25").replace('/', "%2F") } else { name.to_owned() }
+}
+
+fn tool_name(subject: &Subject<'_>) -> Option<String> {
+    Some(format!("{}/{}", subject.server?, subject.tool?))
+}
+
+impl Only {
+    fn fits(&self, subject: &Subject<'_>) -> bool {
+        let is = |wanted: &BTreeSet<String>, said: Option<&str>| {
+            wanted.is_empty() || said.is_some_and(|said| wanted.contains(said))
+        };
+        is(&self.tenants, subject.tenant)
+            && (self.teams.is_empty() || !self.teams.is_disjoint(subject.teams))
+            && is(&self.users, Some(subject.user))
+            && is(&self.agents, subject.agent)
+            && is(&self.keys, subject.key)
+            && is(&self.servers, subject.server)
+            && (self.tools.is_empty()
+                || tool_name(subject)
+                    .is_some_and(|tool| self.tools.iter().any(|it| it.matches(&tool))))
+            && self.write.is_none_or(|write| write == subject.write)
+    }
+}
+
+fn compile(measures: &Measures) -> Arc<[Measure]> {
+    let nanos =
+        |rate: &crate::settings::Rate| u64::try_from(rate.per.0.as_nanos()).unwrap_or(u64::MAX / 4);
+    let Measures { rate, burst, window, sliding, daily, monthly, concurrency } = measures;
+    let mut all = Vec::new();
+    all.extend(concurrency.map(|count| Measure::Concurrent { count }));
+    all.extend(rate.map(|rate| Measure::Bucket {
+        count: rate.count,
+        per: nanos(&rate),
+        burst: burst.unwrap_or(rate.count),
+    }));
+    all.extend(window.map(|rate| Measure::Fixed { count: rate.count, per: nanos(&rate) }));
+    all.extend(sliding.map(|rate| Measure::Sliding { count: rate.count, per: nanos(&rate) }));
+    all.extend(daily.map(|count| Measure::Daily { count }));
+    all.extend(monthly.map(|count| Measure::Monthly { count }));
+    all.into()
+}
+
+/// Rules by their names, those that have not changed with all they have counted.
+pub fn renewed(
+    old: &[Arc<Rule>],
+    wanted: BTreeMap<String, RuleSettings>,
+    freed: &Arc<Notify>,
+) -> Vec<Arc<Rule>> {
+    let rules = wanted.into_iter().map(|(name, settings)| {
+        let kept = old.iter().find(|rule| rule.is_same(&name, &settings));
+        kept.cloned().unwrap_or_else(|| Arc::new(Rule::new(&name, settings, freed)))
+    });
+    rules.collect()
+}

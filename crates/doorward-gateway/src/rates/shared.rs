@@ -1,0 +1,332 @@
+//! Counting together with other gateways.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use doorward_store::{Back, CountKind, Counters, Given, Want};
+
+use super::measure::{Left, Measure, Moment};
+use super::rule::{Entry, Rule};
+use super::{Held, Limited, Taken, limited, local, nearer};
+use crate::metrics::Metrics;
+use crate::settings::Secret;
+
+/// Of a limit, so much is taken ahead at most: two gateways leave a fiftieth each unused.
+const PART: u64 = 50;
+/// Who asks again within this time takes more along.
+const SOON: u64 = 100_000_000;
+/// How long the store is left alone after it did not answer.
+const AWAY: u64 = 1_000_000_000;
+/// What was taken ahead of a day's quota and not used for so long is given back.
+const IDLE: u64 = 5_000_000_000;
+
+#[derive(Debug)]
+pub struct SharedCounts {
+    counters: Counters,
+    /// When it may be asked again, in nanoseconds since the limiter's beginning.
+    away_until: AtomicU64,
+    trouble: ArcSwapOption<String>,
+}
+
+/// What has to be asked for a call.
+pub struct Asked {
+    now: Moment,
+    wants: Vec<Want>,
+    /// To which of the rules below a want belongs, and to which of its measures.
+    places: Vec<(usize, usize)>,
+    rules: Vec<(Arc<Rule>, String, u64)>,
+    taken: Taken,
+}
+
+impl Asked {
+    pub fn new(now: Moment) -> Self {
+        let (wants, places, rules, taken) = Default::default();
+        Self { now, wants, places, rules, taken }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    pub fn with(self, taken: Taken) -> Self {
+        Self { taken, ..self }
+    }
+}
+
+impl SharedCounts {
+    pub fn open(url: &Secret, namespace: Option<&str>) -> Result<Self, String> {
+        let instance = format!("{:08x}-{}", crate::call::CallId::run(), std::process::id());
+        let counters = Counters::open(url.expose(), namespace.unwrap_or("doorward"), &instance)?;
+        let (away_until, trouble) = Default::default();
+        Ok(Self { counters, away_until, trouble })
+    }
+
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.load().as_ref().map(|why| why.to_string())
+    }
+
+    /// Counts by what was taken ahead; what that is not enough for has to be asked.
+    pub fn prepare(
+        &self,
+        rule: &Arc<Rule>,
+        key: String,
+        weight: u64,
+        now: Moment,
+        taken: &mut Taken,
+        asked: &mut Asked,
+    ) {
+        let wants = rule.with(&key, |entry| {
+            let enough = (0..entry.measures.len()).all(|at| has(entry, at, weight, now));
+            if enough {
+                for at in 0..entry.measures.len() {
+                    spend(entry, at, weight);
+                }
+                return None;
+            }
+            // Of those that are enough, nothing is spent yet: it is spent with the rest.
+            let mut wants = Vec::new();
+            for at in 0..entry.measures.len() {
+                if !has(entry, at, weight, now) {
+                    wants.push((at, want(rule, &key, entry, at, weight, now)));
+                }
+            }
+            Some(wants)
+        });
+        match wants {
+            None => {
+                let leased = rule.with(&key, |entry| vec![true; entry.measures.len()]);
+                taken.held.push(Held { rule: rule.clone(), key, weight, leased });
+            }
+            Some(wants) => {
+                let place = asked.rules.len();
+                asked.rules.push((rule.clone(), key, weight));
+                for (at, want) in wants {
+                    asked.places.push((place, at));
+                    asked.wants.push(want);
+                }
+            }
+        }
+    }
+
+    pub async fn ask(&self, asked: Asked, metrics: &Metrics) -> Result<Taken, Box<Limited>> {
+        let Asked { now, wants, places, rules, mut taken } = asked;
+        if now.nanos < self.away_until.load(Ordering::Acquire) {
+            return without_store(rules, taken, now, metrics);
+        }
+        let given = match self.counters.take(&wants).await {
+            Ok(given) if given.len() == wants.len() => given,
+            Ok(_) => return without_store(rules, taken, now, metrics),
+            Err(why) => {
+                self.away_until.store(now.nanos + AWAY, Ordering::Release);
+                if self.trouble.swap(Some(Arc::new(why.clone()))).is_none() {
+                    tracing::error!("limits are not shared, each is counted as it says: {why}");
+                }
+                return without_store(rules, taken, now, metrics);
+            }
+        };
+        if self.trouble.swap(None).is_some() {
+            tracing::info!("limits are shared again");
+        }
+        let refused = places.iter().zip(&given).find_map(|((place, at), given)| match given {
+            Given::Refused { retry } if !rules[*place].0.dry => Some((*place, *at, *retry)),
+            _ => None,
+        });
+        for ((place, at), given) in places.iter().zip(&given) {
+            let (rule, key, weight) = &rules[*place];
+            match given {
+                // What one refuses, none has given.
+                Given::Taken { count, left, good_for } if refused.is_none() => {
+                    rule.with(key, |entry| credit(entry, *at, *count, *good_for, now));
+                    let measure = rule.with(key, |entry| entry.measures[*at]);
+                    let left = Left { remaining: left + count - weight, reset: *good_for };
+                    nearer(&mut taken, rule, vec![(measure, left)]);
+                }
+                Given::Refused { .. } => {
+                    metrics.limited(&rule.name, rule.dry);
+                    if rule.dry {
+                        tracing::info!(limit = &*rule.name, key, "would be refused");
+                    }
+                }
+                Given::Taken { .. } => {}
+            }
+        }
+        if let Some((place, at, retry)) = refused {
+            taken.undo();
+            let (rule, key, _) = &rules[place];
+            let measure = rule.with(key, |entry| entry.measures[at]);
+            return Err(Box::new(limited(rule, measure, retry)));
+        }
+        for (rule, key, weight) in rules {
+            // What another call has spent meanwhile was given for this one all the same.
+            let leased = rule.with(&key, |entry| {
+                for at in 0..entry.measures.len() {
+                    spend(entry, at, weight);
+                }
+                vec![true; entry.measures.len()]
+            });
+            taken.held.push(Held { rule, key, weight, leased });
+        }
+        Ok(taken)
+    }
+
+    /// Gives back what is not needed, and shows that this process lives.
+    pub async fn settle(&self, rules: &[Arc<Rule>], now: Moment) {
+        let mut back = Vec::new();
+        for rule in rules {
+            rule.sweep(now, |key, entry| {
+                for at in 0..entry.measures.len() {
+                    back.extend(surplus(rule, key, entry, at, now));
+                }
+            });
+        }
+        // A few at a time: others want to be answered, too.
+        for some in back.chunks(100) {
+            if let Err(why) = self.counters.give(some).await {
+                tracing::debug!("what was taken ahead was not given back: {why}");
+                return;
+            }
+        }
+    }
+}
+
+fn has(entry: &Entry, at: usize, weight: u64, now: Moment) -> bool {
+    let (measure, lease) = (entry.measures[at], entry.leases[at]);
+    if measure.is_concurrent() {
+        return lease.running + weight <= lease.left;
+    }
+    let same_window = window(measure, now).is_none_or(|window| window == lease.window);
+    lease.left >= weight && lease.until > now.nanos && same_window
+}
+
+/// The day or month, where the store's key names it.
+fn window(measure: Measure, now: Moment) -> Option<u64> {
+    match measure {
+        Measure::Daily { .. } => Some(now.day.into()),
+        Measure::Monthly { .. } => Some(now.month.into()),
+        _ => None,
+    }
+}
+
+/// Spends what was taken ahead.
+fn spend(entry: &mut Entry, at: usize, weight: u64) {
+    let lease = &mut entry.leases[at];
+    if entry.measures[at].is_concurrent() {
+        lease.running += weight;
+    } else {
+        lease.left = lease.left.saturating_sub(weight);
+    }
+}
+
+fn credit(entry: &mut Entry, at: usize, count: u64, good_for: Duration, now: Moment) {
+    let measure = entry.measures[at];
+    let lease = &mut entry.leases[at];
+    let window = window(measure, now).unwrap_or(0);
+    let good = lease.until > now.nanos && lease.window == window;
+    lease.left = if good || measure.is_concurrent() { lease.left + count } else { count };
+    lease.until = now.nanos + u64::try_from(good_for.as_nanos()).unwrap_or(u64::MAX / 4);
+    lease.window = window;
+}
+
+fn store_key(rule: &Rule, key: &str, measure: Measure, window: Option<u64>) -> String {
+    match window {
+        Some(window) => format!("{}:{}:{window}:{key}", rule.name, measure.word()),
+        None => format!("{}:{}:{key}", rule.name, measure.word()),
+    }
+}
+
+fn kind(measure: Measure, now: Moment) -> CountKind {
+    let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX / 4);
+    match measure {
+        Measure::Bucket { count, per, .. } => CountKind::Bucket { per: per / 1_000, count },
+        Measure::Fixed { per, .. } => CountKind::Fixed { per: per / 1_000 },
+        Measure::Sliding { per, .. } => CountKind::Sliding { per: per / 1_000 },
+        Measure::Daily { .. } => CountKind::Quota { ends: micros(now.day_ends) },
+        Measure::Monthly { .. } => CountKind::Quota { ends: micros(now.month_ends) },
+        Measure::Concurrent { .. } => CountKind::Concurrent,
+    }
+}
+
+/// What the store is asked for one measure: more is taken along the more often it is asked.
+fn want(rule: &Rule, key: &str, entry: &mut Entry, at: usize, weight: u64, now: Moment) -> Want {
+    let measure = entry.measures[at];
+    let limit = measure.limit();
+    let lease = &mut entry.leases[at];
+    let most = limit / PART;
+    let soon = now.nanos.saturating_sub(lease.asked) < SOON;
+    lease.more = if soon { (lease.more * 2).max(1) } else { lease.more / 2 }.min(most);
+    lease.asked = now.nanos;
+    Want {
+        key: store_key(rule, key, measure, window(measure, now)),
+        kind: kind(measure, now),
+        limit,
+        weight,
+        more: lease.more,
+        dry: rule.dry,
+    }
+}
+
+/// What one measure gives back.
+fn surplus(rule: &Rule, key: &str, entry: &mut Entry, at: usize, now: Moment) -> Option<Back> {
+    let measure = entry.measures[at];
+    let lease = &mut entry.leases[at];
+    let back = |count| Back {
+        key: store_key(rule, key, measure, window(measure, now)),
+        kind: kind(measure, now),
+        count,
+    };
+    if measure.is_concurrent() {
+        if lease.left == 0 {
+            return None;
+        }
+        let count = lease.left.saturating_sub(lease.running);
+        lease.left -= count;
+        lease.until = if lease.left > 0 { now.nanos + IDLE } else { 0 };
+        // None to give back is a sign of life for those that run.
+        return Some(back(count));
+    }
+    let idle = now.nanos.saturating_sub(lease.asked) > IDLE;
+    let window = window(measure, now)?;
+    if !idle || lease.left == 0 || lease.window != window {
+        return None;
+    }
+    let count = std::mem::take(&mut lease.left);
+    lease.until = 0;
+    Some(back(count))
+}
+
+/// The store cannot be asked: each rule says what happens then.
+fn without_store(
+    rules: Vec<(Arc<Rule>, String, u64)>,
+    mut taken: Taken,
+    now: Moment,
+    metrics: &Metrics,
+) -> Result<Taken, Box<Limited>> {
+    for (rule, key, weight) in rules {
+        let refused = if rule.closed_when_away {
+            let measure = rule.with(&key, |entry| entry.measures.first().copied());
+            measure.map(|measure| Limited {
+                away: true,
+                ..limited(&rule, measure, Duration::from_secs(1))
+            })
+        } else {
+            match local(&rule, &key, weight, now) {
+                Ok(left) => {
+                    nearer(&mut taken, &rule, left);
+                    let held = Held { rule: rule.clone(), key, weight, leased: Vec::new() };
+                    taken.held.push(held);
+                    continue;
+                }
+                Err((measure, retry)) => Some(limited(&rule, measure, retry)),
+            }
+        };
+        let Some(refused) = refused else { continue };
+        metrics.limited(&rule.name, rule.dry);
+        if !rule.dry {
+            taken.undo();
+            return Err(Box::new(refused));
+        }
+    }
+    Ok(taken)
+}

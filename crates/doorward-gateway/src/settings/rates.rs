@@ -1,0 +1,369 @@
+//! How many calls there may be: rates, windows, quotas, and calls at a time.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::{Period, Secret};
+use crate::pattern::Pattern;
+
+/// Longest chain of rules that are like others.
+const MOST_LIKE: usize = 8;
+
+/// So many in a time: `20/s`, `100/5m`, `1000/d`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    pub count: u64,
+    pub per: Period,
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("expected a number and a time, such as 20/s or 100/5m, not '{text}'");
+        let (count, per) = text.split_once('/').ok_or_else(wrong)?;
+        let count = count.trim().parse().map_err(|_| wrong())?;
+        let per = per.trim();
+        let per = if per.starts_with(|c: char| c.is_ascii_digit()) {
+            per.to_owned()
+        } else {
+            format!("1{per}")
+        };
+        let per: Period = per.parse().map_err(|_| wrong())?;
+        if count == 0 || per.0.is_zero() {
+            return Err(wrong());
+        }
+        Ok(Self { count, per })
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let per = self.per.to_string();
+        let per =
+            per.strip_prefix('1').filter(|unit| !unit.starts_with(|c: char| c.is_ascii_digit()));
+        match per {
+            Some(unit) => write!(f, "{}/{unit}", self.count),
+            None => write!(f, "{}/{}", self.count, self.per),
+        }
+    }
+}
+
+impl Serialize for Rate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Rate {
+    fn schema_name() -> Cow<'static, str> {
+        "Rate".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "string",
+            "pattern": "^[0-9]+ ?/ ?[0-9]*(ms|s|m|h|d)$",
+            "description": "So many in a time, such as 20/s or 100/5m."
+        })
+    }
+}
+
+/// What a rule counts apart.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Dimension {
+    Tenant,
+    /// Each team that the caller belongs to.
+    Team,
+    /// The user, or the agent or service account that acts for nobody else.
+    User,
+    /// The agent, where one acts.
+    Agent,
+    Key,
+    Server,
+    /// The tool, prompt or resource of a server.
+    Tool,
+    Address,
+}
+
+/// What happens to calls while the shared store cannot be asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StoreAway {
+    /// Each gateway counts for itself.
+    #[default]
+    Open,
+    /// They are refused.
+    Closed,
+}
+
+/// All limits.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RateSettings {
+    /// Where several gateways count together: `redis://HOST:PORT`, `rediss://…` with TLS; Valkey or
+    /// Redis. When absent, each counts for itself.
+    pub shared: Option<Secret>,
+    /// What the shared store's keys begin with.
+    pub namespace: Option<String>,
+    /// The limits, by name: a call must be within all that concern it.
+    pub rules: BTreeMap<String, RuleSettings>,
+}
+
+/// One limit. It has one measure at least: `rate`, `window`, `sliding`, `daily`, `monthly`, `concurrency`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RuleSettings {
+    /// Another rule, whose word holds where this one is silent.
+    pub like: Option<String>,
+    /// What is counted apart; together where it is empty. A call that lacks one of these is not counted.
+    pub per: Option<Vec<Dimension>>,
+    /// Which calls are counted; when absent, all.
+    pub only: Option<Only>,
+    /// A steady rate.
+    pub rate: Option<Rate>,
+    /// How many may come at once after a pause; when absent, as many as the rate allows in its time.
+    pub burst: Option<u64>,
+    /// So many within each window of a length.
+    pub window: Option<Rate>,
+    /// So many within any window of a length.
+    pub sliding: Option<Rate>,
+    /// So many a day, of the zone that policies use.
+    pub daily: Option<u64>,
+    /// So many a month.
+    pub monthly: Option<u64>,
+    /// So many at a time.
+    pub concurrency: Option<u64>,
+    /// Tools, as `server/tool`, that count more than once; `*` stands for any run of characters.
+    pub weights: BTreeMap<Pattern, u64>,
+    /// Other measures for some, by what is counted apart: a tenant's name, or `acme/alice` where two
+    /// things are.
+    pub overrides: BTreeMap<String, Measures>,
+    /// Only say in the log and in the metrics what would be refused.
+    pub dry_run: Option<bool>,
+    /// While the shared store cannot be asked. When absent, `open`.
+    pub store_away: Option<StoreAway>,
+}
+
+/// What is measured, and how much of it is allowed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Measures {
+    pub rate: Option<Rate>,
+    pub burst: Option<u64>,
+    pub window: Option<Rate>,
+    pub sliding: Option<Rate>,
+    pub daily: Option<u64>,
+    pub monthly: Option<u64>,
+    pub concurrency: Option<u64>,
+}
+
+impl Measures {
+    /// These, and where they are silent, others.
+    pub fn or(&self, others: &Self) -> Self {
+        Self {
+            rate: self.rate.or(others.rate),
+            // A burst belongs to its rate.
+            burst: self.burst.or(if self.rate.is_some() { None } else { others.burst }),
+            window: self.window.or(others.window),
+            sliding: self.sliding.or(others.sliding),
+            daily: self.daily.or(others.daily),
+            monthly: self.monthly.or(others.monthly),
+            concurrency: self.concurrency.or(others.concurrency),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        *self == Self { burst: self.burst, ..Self::default() }
+    }
+}
+
+/// Which calls a rule is about: those that fit everything that is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Only {
+    pub tenants: BTreeSet<String>,
+    pub teams: BTreeSet<String>,
+    pub users: BTreeSet<String>,
+    pub agents: BTreeSet<String>,
+    /// Keys' ids.
+    pub keys: BTreeSet<String>,
+    pub servers: BTreeSet<String>,
+    /// As `server/tool`; `*` stands for any run of characters.
+    pub tools: BTreeSet<Pattern>,
+    /// Calls that may change something, or those that only read.
+    pub write: Option<bool>,
+}
+
+impl RuleSettings {
+    pub fn measures(&self) -> Measures {
+        Measures {
+            rate: self.rate,
+            burst: self.burst,
+            window: self.window,
+            sliding: self.sliding,
+            daily: self.daily,
+            monthly: self.monthly,
+            concurrency: self.concurrency,
+        }
+    }
+
+    /// This rule, and where it is silent, another.
+    fn or(&self, other: &Self) -> Self {
+        let Measures { rate, burst, window, sliding, daily, monthly, concurrency } =
+            self.measures().or(&other.measures());
+        let weights = other.weights.clone().into_iter().chain(self.weights.clone());
+        let overrides = other.overrides.clone().into_iter().chain(self.overrides.clone());
+        Self {
+            like: other.like.clone(),
+            per: self.per.clone().or_else(|| other.per.clone()),
+            only: self.only.clone().or_else(|| other.only.clone()),
+            rate,
+            burst,
+            window,
+            sliding,
+            daily,
+            monthly,
+            concurrency,
+            weights: weights.collect(),
+            overrides: overrides.collect(),
+            dry_run: self.dry_run.or(other.dry_run),
+            store_away: self.store_away.or(other.store_away),
+        }
+    }
+}
+
+impl RateSettings {
+    /// A rule with all that it takes from others. The error says what is wrong.
+    pub fn whole(&self, name: &str) -> Result<RuleSettings, String> {
+        let mut whole = self.rules.get(name).cloned().unwrap_or_default();
+        let mut seen = vec![name.to_owned()];
+        while let Some(like) = whole.like.take() {
+            let other =
+                self.rules.get(&like).ok_or_else(|| format!("there is no rule '{like}'"))?;
+            if seen.contains(&like) || seen.len() == MOST_LIKE {
+                return Err(format!("'{like}' is like itself, or like too many others"));
+            }
+            whole = whole.or(other);
+            seen.push(like);
+        }
+        Ok(whole)
+    }
+
+    /// Keys below `rate_limits`, and what is wrong with them.
+    pub fn problems(&self) -> Vec<(Vec<&str>, String)> {
+        let mut problems: Vec<(Vec<&str>, String)> = Vec::new();
+        if let Some(shared) = &self.shared {
+            let url = url::Url::parse(shared.expose());
+            if !url.is_ok_and(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host()) {
+                let why = "expected redis://HOST:PORT or rediss://HOST:PORT";
+                problems.push((vec!["shared"], why.into()));
+            }
+        }
+        for name in self.rules.keys() {
+            let whole = match self.whole(name) {
+                Ok(whole) => whole,
+                Err(why) => {
+                    problems.push((vec!["rules", name, "like"], why));
+                    continue;
+                }
+            };
+            let mut wrong = |key: &'static str, why: &str| {
+                problems.push((vec!["rules", name, key], why.into()));
+            };
+            let fits = |name: &str| {
+                !name.is_empty()
+                    && name.len() <= 64
+                    && name
+                        .bytes()
+                        .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            };
+            if !fits(name) {
+                wrong("", "a limit's name is 1 to 64 letters, digits, '-', '_' and '.'");
+            }
+            let measures = whole.measures();
+            if measures.is_empty() && whole.overrides.is_empty() {
+                wrong(
+                    "",
+                    "limits nothing: give it a 'rate', 'window', 'sliding', 'daily', 'monthly' or 'concurrency'",
+                );
+            }
+            if measures.burst.is_some() && measures.rate.is_none() {
+                wrong("burst", "is of no use without a 'rate'");
+            }
+            let zero = [measures.burst, measures.daily, measures.monthly, measures.concurrency];
+            if zero.contains(&Some(0)) {
+                wrong("", "a limit of 0 permits nothing: say so in a policy");
+            }
+            let longest = Duration::from_secs(31 * 24 * 60 * 60);
+            let rates = [measures.rate, measures.window, measures.sliding];
+            if rates.iter().flatten().any(|rate| rate.per.0 > longest) {
+                wrong("", "a window is 31 days at most");
+            }
+            if whole.weights.values().any(|weight| *weight == 0) {
+                wrong("weights", "a weight is 1 at least");
+            }
+            if !whole.overrides.is_empty() && whole.per.as_ref().is_none_or(Vec::is_empty) {
+                wrong(
+                    "overrides",
+                    "needs 'per': overrides are for some of those that are counted apart",
+                );
+            }
+        }
+        problems
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_read_and_shown_as_people_write_them() {
+        for text in ["20/s", "100/5m", "1/d", "7/250ms"] {
+            assert_eq!(text.parse::<Rate>().unwrap().to_string(), text);
+        }
+        for text in ["", "20", "/s", "0/s", "20/", "20/0s", "x/s", "20/y"] {
+            assert!(text.parse::<Rate>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rule_takes_from_another_what_it_does_not_say() {
+        let rule = |like: Option<&str>, rate: Option<&str>, daily| RuleSettings {
+            like: like.map(Into::into),
+            rate: rate.map(|rate| rate.parse().unwrap()),
+            daily,
+            ..RuleSettings::default()
+        };
+        let settings = RateSettings {
+            rules: [
+                ("base".to_owned(), rule(None, Some("10/s"), Some(5))),
+                ("more".to_owned(), rule(Some("base"), Some("20/s"), None)),
+                ("round".to_owned(), rule(Some("about"), None, None)),
+                ("about".to_owned(), rule(Some("round"), None, None)),
+            ]
+            .into(),
+            ..RateSettings::default()
+        };
+        let more = settings.whole("more").unwrap();
+        assert_eq!((more.rate.unwrap().count, more.daily), (20, Some(5)));
+        assert!(settings.whole("round").is_err());
+    }
+}
