@@ -34,7 +34,7 @@ pub struct Policies {
     pub set: Option<Arc<PolicySet>>,
     /// Names the set in logs and records.
     pub version: String,
-    zone: TimeZone,
+    pub(crate) zone: TimeZone,
     pub zone_name: String,
     pub explain: Explain,
 }

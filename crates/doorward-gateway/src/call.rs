@@ -16,6 +16,7 @@ use doorward_policy::Decision;
 use tokio::sync::{Notify, mpsc};
 
 use crate::audit::Opened;
+use crate::billing::Reserved;
 use crate::catalog::ToolEntry;
 use crate::identity::Caller;
 use crate::rates::{Limited, Taken};
@@ -140,6 +141,8 @@ pub struct Notes {
     pub upstream: Duration,
     /// How often the server was asked again.
     pub retries: u32,
+    /// What is set aside for it.
+    pub reserved: Option<Reserved>,
     /// What it counts for, as long as it lasts.
     pub taken: Taken,
 }

@@ -23,6 +23,7 @@ use crate::access::{Policies, ViewKey};
 use crate::audit::Audit;
 use crate::authorization::Authorization;
 use crate::behalf::Behalf;
+use crate::billing::Ledger;
 use crate::catalog::Snapshots;
 use crate::delegated::Delegations;
 use crate::facade::sessions::Sessions;
@@ -63,6 +64,7 @@ pub struct Gateway {
     pub signing: Signing,
     pub behalf: Behalf,
     pub limiter: Limiter,
+    pub ledger: Ledger,
     pub kept: Kept,
     policies: ArcSwap<Policies>,
     /// Cancelled when the gateway begins to shut down.
@@ -112,6 +114,7 @@ impl Gateway {
             signing: Signing::new(settings.store_key.as_ref()),
             behalf: Behalf::default(),
             limiter: Limiter::new(&settings),
+            ledger: Ledger::default(),
             kept: Kept::new(store),
             policies: ArcSwap::from_pointee(Policies::new(None, String::new(), &settings)),
             settings: ArcSwap::from_pointee(Settings {
@@ -125,6 +128,7 @@ impl Gateway {
         gateway.shared.tasks.spawn(gateway.clone().free_places());
         if gateway.kept.store().is_some() {
             gateway.shared.tasks.spawn(gateway.clone().follow_store());
+            gateway.shared.tasks.spawn(gateway.clone().watch_credit());
         }
         if gateway.shared.memory.limit().is_some() {
             gateway.shared.tasks.spawn(gateway.clone().watch_memory());
@@ -196,7 +200,7 @@ impl Gateway {
             .filter(|(key, server)| servers.get(*key).is_none_or(|now| !Arc::ptr_eq(now, server)))
             .map(|(key, server)| (!servers.contains_key(key), server.clone()))
             .collect();
-        self.shared.audit.take(&settings.audit);
+        self.shared.audit.take(&settings);
         self.limiter.take(&settings);
         self.servers.store(Arc::new(servers));
         self.settings.store(Arc::new(settings));

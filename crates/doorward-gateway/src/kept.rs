@@ -104,6 +104,7 @@ impl Gateway {
         let policies = store.active_policies().await?;
         self.take_given(&store.credentials().await?);
         self.shared.delegations.forget();
+        self.ledger.take(&store.credit_accounts().await?);
         *self.kept.portals.lock() = store.portals().await?;
         self.take_portals();
         *self.kept.people.lock() = people;

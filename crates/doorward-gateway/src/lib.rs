@@ -9,6 +9,7 @@ pub mod admin;
 pub mod audit;
 pub mod authorization;
 pub mod behalf;
+pub mod billing;
 pub mod call;
 pub mod catalog;
 pub mod delegated;

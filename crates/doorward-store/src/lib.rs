@@ -4,11 +4,13 @@
 //! Whoever changes something counts up one number in the same transaction; whoever holds a copy in
 //! memory looks at that number ([`Store::revision`]) and reads again when it has changed.
 
+mod amount;
 mod audit;
 mod backend;
 mod clients;
 mod counters;
 mod credentials;
+mod credits;
 mod delegated;
 mod grants;
 mod keys;
@@ -17,15 +19,18 @@ mod portals;
 mod principals;
 mod seal;
 mod signing;
+mod usage;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use amount::Amount;
 pub use audit::*;
 pub(crate) use backend::Change;
 pub use backend::{Location, OpenError, Store};
 pub use clients::StoredClient;
 pub use counters::{Back, CountKind, Counters, Given, Want};
 pub use credentials::Credential;
+pub use credits::{Account, Books, BudgetPeriod, Entry as CreditEntry};
 pub use delegated::Delegated;
 pub use grants::{NewGrant, NewTicket, OAuthGrant, Ticket, TicketKind, hash_of};
 pub use keys::{Key, KeyId, NewKey, Presented, Scopes};
@@ -34,6 +39,7 @@ pub use portals::StoredPortal;
 pub use principals::{Entry, Kind, NotAName};
 pub use seal::{MasterKey, SealError};
 pub use signing::SigningKey;
+pub use usage::{Tally, Usage, UsageKey};
 
 /// Why something could not be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -55,7 +55,7 @@ impl Writer {
         let head = chain.head().clone();
         let (writer, last) = (chain.writer().to_owned(), head.seq);
         let block = Block { writer, first, last, first_at: 1_000, last_at: 1_000, body };
-        (Commit { block, head, ends: None }, chain)
+        (Commit { block, head, charges: BTreeMap::new(), usage: None, ends: None }, chain)
     }
 
     async fn write(&mut self, records: &[String]) {
@@ -74,7 +74,7 @@ impl Writer {
         let head = chain.head().clone();
         let (writer, last) = (chain.writer().to_owned(), head.seq);
         let block = Block { writer, first: last, last, first_at: 1_000, last_at: 1_000, body };
-        let commit = Commit { block, head, ends: None };
+        let commit = Commit { block, head, charges: BTreeMap::new(), usage: None, ends: None };
         assert_eq!(self.log.write(&commit).await.unwrap(), Committed::Written);
         self.log.advance(chain);
         self.heads.extend(heads);
@@ -403,7 +403,12 @@ async fn what_a_dead_process_left_open_is_known_and_it_is_ended_once() {
         let dead_by_heart = heir.log.dead(&mut seen, std::time::Duration::ZERO).await.unwrap();
         assert_eq!(dead_by_heart.len(), 1);
 
-        let ends = Some(dead.log.id().clone());
+        let ended = doorward_store::Ended {
+            writer: dead.log.id().clone(),
+            charges: BTreeMap::new(),
+            usage: doorward_store::Tally::default(),
+        };
+        let ends = Some(ended);
         let (commit, chain) = heir.commit(&[closed(3), closed(5)]);
         let commit = Commit { ends: ends.clone(), ..commit };
         assert_eq!(heir.log.write(&commit).await.unwrap(), Committed::Written);

@@ -1,6 +1,7 @@
 //! The command line as it is typed.
 
 mod audit;
+mod credits;
 mod kept;
 mod policy;
 
@@ -11,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
 pub use self::audit::{Audit, ExportForm, Filter, Span};
+pub use self::credits::{By, Credits, Each, Usage, UsageForm, Whose};
 pub use self::kept::{
     Clients, CreateKey, Credentials, Export, Grants, Kept, Keys, Owner, Principals, Sealing,
 };
@@ -66,6 +68,11 @@ pub enum Command {
     /// Read, search, check, export and keep the record of what was done
     #[command(subcommand)]
     Audit(Audit),
+    /// Grant credit, give budgets, look at accounts and check the books
+    #[command(subcommand)]
+    Credits(Credits),
+    /// Show what was used, by tenant, user, agent, server or tool, and what it costs
+    Usage(Usage),
     /// Keep credentials of users, agents, teams and tenants for servers
     #[command(subcommand)]
     Credentials(Credentials),

@@ -52,6 +52,8 @@ fn run(cli: Cli) -> Result<(), Failed> {
         Command::Principals(options) => wait_for(commands::principals::run(options)),
         Command::Credentials(options) => wait_for(commands::credentials::run(options)),
         Command::Audit(options) => wait_for(commands::audit::run(options)),
+        Command::Credits(options) => wait_for(commands::credits::run(options)),
+        Command::Usage(options) => wait_for(commands::usage::run(options)),
         Command::Policy(options) => wait_for(commands::policy::run(options)),
         Command::Grants(options) => wait_for(commands::grants::run(options)),
         Command::Clients(options) => wait_for(commands::grants::run_clients(options)),

@@ -379,6 +379,9 @@ async fn shut_down(gateway: &Arc<Gateway>, doors: Doors) {
     if !stopped {
         tracing::warn!("some servers did not end in time");
     }
+    if let Some(store) = gateway.kept.store() {
+        gateway.ledger.give_back(store, true).await;
+    }
     gateway.shared.audit.finish(LAST_WORDS).await;
     doors.admin_closing.cancel();
     doors.operators.close();

@@ -17,9 +17,8 @@ impl Members {
         if !self.0.is_empty() {
             self.0.push(',');
         }
-        self.0.push('"');
-        self.0.push_str(name);
-        self.0.push_str("\":");
+        quote(&mut self.0, name);
+        self.0.push(':');
     }
 
     pub fn text(&mut self, name: &str, value: &str) -> &mut Self {

@@ -33,7 +33,7 @@ use self::queue::{Entry, Mark, Queue, Record, Waiting};
 use self::recorder::{Recorder, Terms};
 use crate::call::{Call, CallError, Failure, Reply};
 use crate::gateway::Gateway;
-use crate::settings::{AuditSettings, Durability, RecordClass, Settings};
+use crate::settings::{AuditSettings, Durability, RecordClass, Settings, Unknown};
 
 /// Refused callers that are recorded within a second, each by itself; the others are counted.
 const REFUSALS: u32 = 100;
@@ -49,6 +49,7 @@ pub struct Audit {
     on: bool,
     trouble: ArcSwapOption<Trouble>,
     hurry: AtomicBool,
+    charges_unknown: AtomicBool,
     /// Records for which there was no room.
     lost: AtomicU64,
     refusals: Mutex<(Instant, u32)>,
@@ -75,6 +76,7 @@ impl Audit {
             on: has_store,
             trouble: ArcSwapOption::empty(),
             hurry: AtomicBool::new(false),
+            charges_unknown: AtomicBool::new(true),
             lost: AtomicU64::new(0),
             refusals: Mutex::new((Instant::now(), 0)),
             writer: ArcSwapOption::empty(),
@@ -118,8 +120,15 @@ impl Audit {
     }
 
     /// Takes new settings. Where the key and the anchor are holds from the next start on.
-    pub fn take(&self, settings: &AuditSettings) {
-        self.settings.store(Arc::new(settings.clone()));
+    pub fn take(&self, settings: &Settings) {
+        let charges = settings.billing.unknown == Unknown::Charge;
+        self.charges_unknown.store(charges, Ordering::Release);
+        self.settings.store(Arc::new(settings.audit.clone()));
+    }
+
+    /// Whether a call of which it is not known how it ended is charged.
+    fn charges_unknown(&self) -> bool {
+        self.charges_unknown.load(Ordering::Acquire)
     }
 
     /// Writes what waits, and ends.
@@ -193,7 +202,7 @@ impl Audit {
         }
         let (sender, written) = oneshot::channel();
         let mark = Mark::Opens(call.id.number());
-        let record = Record { members, at: now_ms(), mark };
+        let record = Record { members, at: now_ms(), charges: Vec::new(), mark };
         self.hurry.store(true, Ordering::Release);
         if self.queue.push(Entry::Urgent(record, sender)).is_err() {
             return Err(unavailable());
@@ -212,8 +221,17 @@ impl Audit {
 
     /// Closes the record of a call, or writes the whole of one that no server was sent.
     pub fn ended(&self, gateway: &Gateway, call: &mut Call, reply: &Result<Reply, CallError>) {
+        let reserved = call.notes.reserved.take();
+        let own_key = reserved.as_ref().is_some_and(|reserved| reserved.own_key);
+        let settled = reserved.map(|reserved| {
+            let cost = gateway.cost(&reserved, call, reply);
+            reserved.settle(cost)
+        });
         if let Some(opened) = call.notes.opened.take() {
-            return opened.close(&record::outcome(gateway, call, reply));
+            let mut outcome = record::outcome(gateway, call, reply);
+            let (price, charges) = settled.unwrap_or_default();
+            record::priced(&mut outcome, price, &charges, own_key);
+            return opened.close(&outcome, charges);
         }
         if self.durability(record::class_of(call)) != Durability::Off {
             let outcome = record::outcome(gateway, call, reply);
@@ -223,7 +241,7 @@ impl Audit {
 
     /// Records something that nobody waits for. Where there is no room, it is counted.
     fn record(&self, members: String) {
-        let record = Record { members, at: now_ms(), mark: Mark::None };
+        let record = Record { members, at: now_ms(), charges: Vec::new(), mark: Mark::None };
         if self.queue.push(Entry::Ready(record)).is_err() {
             self.lost.fetch_add(1, Ordering::AcqRel);
         }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use doorward_store::{now_ms, written_at};
+use doorward_store::{Amount, now_ms, written_at};
 
 use super::Audit;
 use super::members::Members;
@@ -36,23 +36,23 @@ impl Opened {
     }
 
     /// Closes the record with what has come of the call.
-    pub fn close(mut self, outcome: &str) {
-        self.end(outcome);
+    pub fn close(mut self, outcome: &str, charges: Vec<(String, Amount)>) {
+        self.end(outcome, charges);
     }
 
     /// Closes the record of a call that no server was sent.
     pub(super) fn never_sent(mut self) {
         let mut members = Members::default();
         members.text("outcome", "refused").text("error", "audit_unavailable");
-        self.end(&members.into_text());
+        self.end(&members.into_text(), Vec::new());
     }
 
-    fn end(&mut self, outcome: &str) {
+    fn end(&mut self, outcome: &str, mut charges: Vec<(String, Amount)>) {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
         if let Some(waiting) = &self.waiting
-            && waiting.complete(|opened| record::whole(opened, outcome))
+            && waiting.complete(&mut charges, |opened| record::whole(opened, outcome))
         {
             return;
         }
@@ -60,7 +60,7 @@ impl Opened {
         members.text("kind", "closed").text("id", &self.call.to_string());
         members.text("at", &written_at(now_ms() * 1_000)).and(&self.common).and(outcome);
         let mark = Mark::Closes(self.call.number());
-        let record = Record { members: members.into_text(), at: now_ms(), mark };
+        let record = Record { members: members.into_text(), at: now_ms(), charges, mark };
         self.audit.queue.push_ending(Entry::Ready(record));
     }
 }
@@ -68,7 +68,7 @@ impl Opened {
 impl Drop for Opened {
     fn drop(&mut self) {
         if !self.closed {
-            self.end("\"outcome\":\"cancelled\"");
+            self.end("\"outcome\":\"cancelled\"", Vec::new());
         }
     }
 }

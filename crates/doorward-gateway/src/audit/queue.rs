@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use doorward_store::Amount;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
@@ -11,6 +12,8 @@ use tokio::sync::{Notify, oneshot};
 pub struct Record {
     pub members: String,
     pub at: i64,
+    /// What the call that it closes has cost, by account.
+    pub charges: Vec<(String, Amount)>,
     /// Calls that are opened or closed by it: what is open is known by these.
     pub mark: Mark,
 }
@@ -33,25 +36,32 @@ pub enum Entry {
     Open(Arc<Waiting>),
 }
 
+/// What is written of a call now, whether it has ended, and what it has cost then.
+type Content = (String, bool, Vec<(String, Amount)>);
+
 /// The opening of a call, as long as it is not written.
 #[derive(Debug)]
 pub struct Waiting {
     pub call: u64,
     pub at: i64,
-    /// What is written of it now, and whether the call has ended.
-    members: Mutex<Option<(String, bool)>>,
+    members: Mutex<Option<Content>>,
 }
 
 impl Waiting {
     pub fn new(call: u64, at: i64, members: String) -> Arc<Self> {
-        Arc::new(Self { call, at, members: Mutex::new(Some((members, false))) })
+        Arc::new(Self { call, at, members: Mutex::new(Some((members, false, Vec::new()))) })
     }
 
     /// Puts a whole record in its place, if it is not written yet.
-    pub fn complete(&self, whole: impl FnOnce(&str) -> String) -> bool {
+    pub fn complete(
+        &self,
+        charges: &mut Vec<(String, Amount)>,
+        whole: impl FnOnce(&str) -> String,
+    ) -> bool {
         let mut members = self.members.lock();
         match &mut *members {
-            Some((opened, ended)) => {
+            Some((opened, ended, charged)) => {
+                *charged = std::mem::take(charges);
                 *opened = whole(opened);
                 *ended = true;
                 true
@@ -62,9 +72,9 @@ impl Waiting {
 
     /// What is to be written.
     pub fn take(&self) -> Option<Record> {
-        let (members, ended) = self.members.lock().take()?;
+        let (members, ended, charges) = self.members.lock().take()?;
         let mark = if ended { Mark::None } else { Mark::Opens(self.call) };
-        Some(Record { members, at: self.at, mark })
+        Some(Record { members, at: self.at, charges, mark })
     }
 }
 

@@ -5,7 +5,7 @@
 use doorward_mcp::error::Kind;
 use doorward_mcp::{Object, interaction, method};
 use doorward_policy::PrincipalKind;
-use doorward_store::written_at;
+use doorward_store::{Amount, written_at};
 
 use super::mask::mask;
 use super::members::Members;
@@ -65,6 +65,9 @@ pub fn common(call: &Call) -> String {
     let mut members = Members::with_capacity(160);
     members.text("class", class_of(call).as_str());
     whose(&mut members, &call.caller.principal);
+    if let Grant::Key { id, .. } = &call.caller.principal.grant {
+        members.text("key", &id.0);
+    }
     members.maybe("server", call.route.as_ref().map(|route| &*route.server.name));
     members.maybe("target", target(call).as_deref());
     members.into_text()
@@ -81,10 +84,15 @@ pub fn caller(members: &mut Members, caller: &Caller) {
 
 /// What somebody has shown.
 fn credential(members: &mut Members, caller: &Caller) {
-    match &caller.principal.grant {
-        Grant::Key { id, .. } => _ = members.text("key", &id.0),
-        Grant::Token { issuer, .. } => _ = members.text("issuer", issuer),
-        Grant::Open | Grant::Certificate => {}
+    if let Grant::Key { id, .. } = &caller.principal.grant {
+        members.text("key", &id.0);
+    }
+    authentication(members, caller);
+}
+
+fn authentication(members: &mut Members, caller: &Caller) {
+    if let Grant::Token { issuer, .. } = &caller.principal.grant {
+        members.text("issuer", issuer);
     }
     members.text("authentication", caller.principal.grant.authentication());
     members.maybe("grant", caller.grant.as_deref());
@@ -133,7 +141,7 @@ fn describe(members: &mut Members, gateway: &Gateway, call: &Call) {
     members.and(&common(call));
     members.texts("teams", principal.who.teams.iter().map(String::as_str));
     members.texts("roles", principal.who.roles.iter().map(String::as_str));
-    credential(members, &call.caller);
+    authentication(members, &call.caller);
     members.texts("chain", principal.chain.iter().map(String::as_str));
     if let Some(address) = call.caller.address {
         members.text("address", &address.to_string());
@@ -155,6 +163,13 @@ fn describe(members: &mut Members, gateway: &Gateway, call: &Call) {
     if *call.method == *method::TOOLS_CALL {
         members.flag("write", is_write(call));
         risk(members, call);
+    }
+    if let Some(reserved) = &call.notes.reserved {
+        let mut amounts = Members::default();
+        for (account, amount) in reserved.accounts() {
+            amounts.number(account, amount.0);
+        }
+        members.object("reserved", &amounts);
     }
     decision(members, gateway, call);
     arguments(members, gateway, call);
@@ -280,6 +295,21 @@ fn payload(members: &mut Members, settings: &AuditSettings, object: &Object) {
     let mut value = object.to_serde();
     mask(&mut value, &settings.mask);
     members.raw("payload", &value.to_string());
+}
+
+/// Adds what a call has cost, in millionths of a credit, and who pays.
+pub fn priced(outcome: &mut String, price: Amount, charges: &[(String, Amount)], own_key: bool) {
+    if price == Amount::ZERO && !own_key {
+        return;
+    }
+    let mut members = Members::default();
+    members.number("price", price.0);
+    members.texts("charged", charges.iter().map(|(account, _)| account.as_str()));
+    if own_key {
+        members.flag("own_key", true);
+    }
+    outcome.push(',');
+    outcome.push_str(&members.into_text());
 }
 
 /// What has come of a call.

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use doorward_store::{
-    AuditKey, AuditLog, Block, Chain, Commit, Committed, Error, Heads, Place, Store, WriterId,
-    checkpoint, now_ms, written_at,
+    Amount, AuditKey, AuditLog, Block, Chain, Commit, Committed, Ended, Error, Heads, Place, Store,
+    Tally, WriterId, checkpoint, now_ms, written_at,
 };
 use tokio::sync::oneshot;
 
@@ -23,6 +23,8 @@ const MOST_BYTES: usize = 4 << 20;
 const BEAT: Duration = Duration::from_secs(5);
 /// How long another process may not have moved before it is taken for dead.
 const PATIENCE: Duration = Duration::from_secs(45);
+/// How often usage is added up.
+const COUNT: Duration = Duration::from_secs(1);
 /// Between two attempts to write.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
@@ -46,10 +48,21 @@ pub struct Recorder {
     /// Calls that are open on disk, by the numbers of their records.
     open: HashMap<u64, i64>,
     heads: Heads,
+    /// What was used, by records that are written and not counted yet.
+    tally: Tally,
+    last_count: Instant,
     since_checkpoint: u64,
     last_checkpoint: Instant,
     /// Other processes, as they were seen.
     seen: BTreeMap<String, (i64, Instant)>,
+}
+
+/// Records as they will stand in the chain, and what will be remembered of them.
+struct Prepared {
+    commit: Commit,
+    chain: Chain,
+    marks: Vec<(Mark, i64)>,
+    tally: Tally,
 }
 
 /// Records on their way, with those who wait for them.
@@ -75,6 +88,8 @@ impl Recorder {
             terms,
             open: HashMap::new(),
             heads: Heads::new(),
+            tally: Tally::default(),
+            last_count: Instant::now(),
             since_checkpoint: 0,
             last_checkpoint: Instant::now(),
             seen: BTreeMap::new(),
@@ -93,7 +108,12 @@ impl Recorder {
         members.text("kind", "start").text("class", "events").text("at", &now());
         members.text("version", env!("CARGO_PKG_VERSION")).text("host", &here().host);
         self.write_now(
-            vec![Record { members: members.into_text(), at: now_ms(), mark: Mark::None }],
+            vec![Record {
+                members: members.into_text(),
+                at: now_ms(),
+                charges: Vec::new(),
+                mark: Mark::None,
+            }],
             None,
         )
         .await
@@ -146,7 +166,12 @@ impl Recorder {
             members.text("kind", "lost").text("class", "events").text("at", &now());
             members.number("count", lost);
             let members = members.into_text();
-            batch.records.push(Record { members, at: now_ms(), mark: Mark::None });
+            batch.records.push(Record {
+                members,
+                at: now_ms(),
+                charges: Vec::new(),
+                mark: Mark::None,
+            });
         }
         while batch.records.len() < MOST && bytes < MOST_BYTES {
             let entries = self.audit.queue.take(64);
@@ -190,11 +215,11 @@ impl Recorder {
         let (mut pause, longest) = PAUSES;
         let mut records = Some(records);
         while let Some(waiting) = records.take() {
-            let (commit, chain, marks) = self.commit_of(&waiting, None);
+            let prepared = self.prepare(&waiting, None);
             loop {
-                match self.attempt(&commit).await {
+                match self.attempt(&prepared.commit).await {
                     Ok(Committed::Written | Committed::TooLate) => {
-                        self.advance(chain, &marks);
+                        self.advance(prepared);
                         self.audit.works();
                         break;
                     }
@@ -219,6 +244,8 @@ impl Recorder {
             Ok(log) => {
                 self.log = log;
                 self.open.clear();
+                // What was not counted yet, whoever closed the other chain has counted.
+                self.tally = Tally::default();
                 self.audit.wrote_as(self.log.id());
                 true
             }
@@ -244,28 +271,34 @@ impl Recorder {
     }
 
     /// Records as they will stand in the chain.
-    fn commit_of(
-        &self,
-        records: &[Record],
-        ends: Option<WriterId>,
-    ) -> (Commit, Chain, Vec<(Mark, i64)>) {
+    fn prepare(&self, records: &[Record], ends: Option<Ended>) -> Prepared {
         let mut chain = self.log.chain().clone();
         let first = chain.head().seq + 1;
         let bytes: usize = records.iter().map(|record| record.members.len() + 200).sum();
         let mut body = String::with_capacity(bytes);
         let (mut first_at, mut last_at) = (i64::MAX, i64::MIN);
-        let mut marks = Vec::new();
+        let (mut marks, mut charges) = (Vec::new(), BTreeMap::new());
         for (at, record) in records.iter().enumerate() {
             if at > 0 {
                 body.push('\n');
             }
             chain.append(&record.members, &mut body);
             (first_at, last_at) = (first_at.min(record.at), last_at.max(record.at));
+            for (account, amount) in &record.charges {
+                let all: &mut Amount = charges.entry(account.clone()).or_default();
+                *all = all.plus(*amount);
+            }
             if record.mark != Mark::None {
                 marks.push((record.mark, chain.head().seq));
             }
         }
-        (self.commit(&chain, first, (first_at, last_at), body, ends), chain, marks)
+        let mut tally = self.tally.clone();
+        body.lines().for_each(|line| tally.add(line));
+        let commit = self.commit(&chain, first, (first_at, last_at), body);
+        let due = self.last_count.elapsed() >= COUNT && !tally.is_empty();
+        let usage = due.then(|| tally.clone());
+        let commit = Commit { charges, usage, ends, ..commit };
+        Prepared { commit, chain, marks, tally }
     }
 
     fn commit(
@@ -274,19 +307,26 @@ impl Recorder {
         first: i64,
         (first_at, last_at): (i64, i64),
         body: String,
-        ends: Option<WriterId>,
     ) -> Commit {
         let head = chain.head().clone();
         let (writer, last) = (chain.writer().to_owned(), head.seq);
-        Commit { block: Block { writer, first, last, first_at, last_at, body }, head, ends }
+        let block = Block { writer, first, last, first_at, last_at, body };
+        Commit { block, head, charges: BTreeMap::new(), usage: None, ends: None }
     }
 
-    fn advance(&mut self, chain: Chain, marks: &[(Mark, i64)]) {
+    /// What was prepared is written.
+    fn advance(&mut self, prepared: Prepared) {
+        let Prepared { commit, chain, marks, tally } = prepared;
         self.log.advance(chain);
+        if commit.usage.is_some() {
+            (self.tally, self.last_count) = (Tally::default(), Instant::now());
+        } else {
+            self.tally = tally;
+        }
         for (mark, seq) in marks {
             match mark {
-                Mark::Opens(call) => _ = self.open.insert(*call, *seq),
-                Mark::Closes(call) => _ = self.open.remove(call),
+                Mark::Opens(call) => _ = self.open.insert(call, seq),
+                Mark::Closes(call) => _ = self.open.remove(&call),
                 Mark::None => {}
             }
         }
@@ -296,12 +336,12 @@ impl Recorder {
     async fn write_now(
         &mut self,
         records: Vec<Record>,
-        ends: Option<WriterId>,
+        ends: Option<Ended>,
     ) -> Result<Committed, Error> {
-        let (commit, chain, marks) = self.commit_of(&records, ends);
-        let outcome = self.attempt(&commit).await.map_err(Error::Refused)?;
+        let prepared = self.prepare(&records, ends);
+        let outcome = self.attempt(&prepared.commit).await.map_err(Error::Refused)?;
         if outcome == Committed::Written {
-            self.advance(chain, &marks);
+            self.advance(prepared);
         }
         Ok(outcome)
     }
@@ -331,10 +371,10 @@ impl Recorder {
         let mut body = String::new();
         checkpoint(&mut chain, key, &now(), open, &heads, &mut body);
         let at = now_ms();
-        let commit = self.commit(&chain, next, (at, at), body, None);
+        let commit = self.commit(&chain, next, (at, at), body);
         match self.attempt(&commit).await {
             Ok(Committed::Written) => {
-                self.advance(chain, &[]);
+                self.log.advance(chain);
                 self.heads.extend(heads);
                 self.since_checkpoint = 0;
                 self.last_checkpoint = Instant::now();
@@ -403,6 +443,8 @@ impl Recorder {
     async fn bury_the_dead(&mut self) -> Result<(), Error> {
         for dead in self.log.dead(&mut self.seen, PATIENCE).await? {
             let left = self.log.left_open(&dead.id).await?;
+            let mut charges: BTreeMap<String, Amount> = BTreeMap::new();
+            let charged = self.audit.charges_unknown();
             let mut records: Vec<Record> = left
                 .iter()
                 .map(|opened| {
@@ -412,16 +454,40 @@ impl Recorder {
                     members.maybe("tenant", opened.tenant.as_deref());
                     members.maybe("server", opened.server.as_deref());
                     members.maybe("target", opened.target.as_deref());
+                    members.maybe("user", opened.user.as_deref());
+                    members.maybe("service_account", opened.service_account.as_deref());
+                    members.maybe("agent", opened.agent.as_deref());
+                    members.maybe("key", opened.key.as_deref());
                     members.text("outcome", "unknown").text("writer_died", &dead.id);
-                    Record { members: members.into_text(), at: now_ms(), mark: Mark::None }
+                    let price = opened.reserved.values().max().copied().unwrap_or(0);
+                    if charged && price > 0 {
+                        members.number("price", price);
+                        members.texts("charged", opened.reserved.keys().map(String::as_str));
+                        for (account, amount) in &opened.reserved {
+                            let all = charges.entry(account.clone()).or_default();
+                            *all = all.plus(Amount(*amount));
+                        }
+                    }
+                    Record {
+                        members: members.into_text(),
+                        at: now_ms(),
+                        charges: Vec::new(),
+                        mark: Mark::None,
+                    }
                 })
                 .collect();
             let mut members = Members::default();
             members.text("kind", "event").text("class", "events").text("at", &now());
             members.text("event", "writer.died").text("died", &dead.id);
             members.text("host", &dead.place.host).number("open", left.len() as i64);
-            records.push(Record { members: members.into_text(), at: now_ms(), mark: Mark::None });
-            let ends = Some(WriterId(dead.id.clone()));
+            records.push(Record {
+                members: members.into_text(),
+                at: now_ms(),
+                charges: Vec::new(),
+                mark: Mark::None,
+            });
+            let usage = self.log.uncounted(&dead.id).await?;
+            let ends = Some(Ended { writer: WriterId(dead.id.clone()), charges, usage });
             if self.write_now(records, ends).await? == Committed::Written {
                 tracing::warn!(
                     writer = dead.id,
@@ -436,7 +502,12 @@ impl Recorder {
     async fn end(&mut self) {
         let mut members = Members::default();
         members.text("kind", "end").text("class", "events").text("at", &now());
-        let record = Record { members: members.into_text(), at: now_ms(), mark: Mark::None };
+        let record = Record {
+            members: members.into_text(),
+            at: now_ms(),
+            charges: Vec::new(),
+            mark: Mark::None,
+        };
         if let Err(error) = self.write_last(record).await {
             tracing::error!(%error, "the end was not recorded");
         }
@@ -444,6 +515,8 @@ impl Recorder {
     }
 
     async fn write_last(&mut self, record: Record) -> Result<(), Error> {
+        // All that was used is counted with it.
+        self.last_count = Instant::now().checked_sub(COUNT).unwrap_or(self.last_count);
         self.write_now(vec![record], None).await?;
         self.checkpoint().await;
         self.log.end().await

@@ -1,38 +1,53 @@
-//! Stage: the record of the call is opened, on disk first where the call can change something; its
-//! price is reserved. What cannot be recorded as it must be is refused.
+//! Stage: what the call may cost is set aside, and its record is opened, on disk first where the call can
+//! change something. What cannot be recorded as it must be, or paid for, is refused.
 
 use std::sync::Arc;
 
 use crate::audit::record;
 use crate::call::{Call, Events};
 use crate::gateway::Gateway;
-use crate::pipeline::{Stage, Step};
+use crate::pipeline::{Decision, Stage, Step};
 use crate::settings::Durability;
 
 pub struct Accounting;
 
 impl Stage for Accounting {
     fn enter<'a>(&self, gateway: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
-        let audit = &gateway.shared.audit;
-        match audit.durability(record::class_of(call)) {
-            Durability::Off => Step::CONTINUE,
-            Durability::Background => {
-                let members = record::opened(gateway, call);
-                match audit.open_soon(call, members) {
-                    Ok(opened) => {
-                        call.notes.opened = Some(opened);
-                        Step::CONTINUE
-                    }
-                    Err(refused) => Step::refuse(refused),
+        if gateway.has_prices() {
+            return Step::Later(Box::pin(async move {
+                call.notes.reserved = gateway.reserve(call).await?;
+                match open(gateway, call) {
+                    Step::Now(decision) => decision,
+                    Step::Later(decision) => decision.await,
                 }
-            }
-            Durability::Before => {
-                let members = record::opened(gateway, call);
-                Step::Later(Box::pin(async move {
-                    call.notes.opened = Some(audit.open_now(call, members).await?);
-                    Ok(None)
-                }))
-            }
+            }));
+        }
+        open(gateway, call)
+    }
+}
+
+fn open<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
+    let audit = &gateway.shared.audit;
+    let durability = match audit.durability(record::class_of(call)) {
+        // What is charged is charged with its record.
+        Durability::Off if call.notes.reserved.is_some() => Durability::Background,
+        durability => durability,
+    };
+    match durability {
+        Durability::Off => Step::CONTINUE,
+        Durability::Background => {
+            let members = record::opened(gateway, call);
+            Step::Now(audit.open_soon(call, members).map(|opened| {
+                call.notes.opened = Some(opened);
+                None
+            }))
+        }
+        Durability::Before => {
+            let members = record::opened(gateway, call);
+            Step::Later(Box::pin(async move {
+                call.notes.opened = Some(audit.open_now(call, members).await?);
+                Decision::Ok(None)
+            }))
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod audit;
 mod authorization;
+mod billing;
 mod credential;
 mod export;
 mod identity;
@@ -30,6 +31,7 @@ pub use audit::{
 pub use authorization::{
     AuthorizationServerSettings, ClientSettings, LoginProvider, ProviderClaims,
 };
+pub use billing::{AlertSettings, BillingSettings, PriceSettings, UnitPrice, Unknown};
 pub use credential::{
     Assertion, Basic, ClientCredentials, CredentialSettings, Delegation, Exchange, Personal,
     ServerTls, TokenClient, signing_key,
@@ -77,6 +79,7 @@ pub struct Settings {
     pub policy: PolicySettings,
     pub audit: AuditSettings,
     pub rate_limits: RateSettings,
+    pub billing: BillingSettings,
     /// The servers behind the gateway, by name. A name is made of letters, digits, `-` and `.`,
     /// a letter first.
     pub servers: BTreeMap<String, ServerSettings>,
@@ -105,6 +108,7 @@ impl Default for Settings {
             policy: PolicySettings::default(),
             audit: AuditSettings::default(),
             rate_limits: RateSettings::default(),
+            billing: BillingSettings::default(),
             servers: BTreeMap::new(),
             portals: BTreeMap::new(),
             limits: Limits::default(),
@@ -207,6 +211,9 @@ impl Settings {
         let has_store = self.store.as_ref().is_none_or(|store| store.expose() != "none");
         for (key, problem) in self.audit.problems(has_store) {
             wrong(&[&["audit"], key.as_slice()].concat(), problem);
+        }
+        for (key, problem) in self.billing.problems(has_store) {
+            wrong(&[&["billing"], key.as_slice()].concat(), problem);
         }
         for (key, problem) in self.rate_limits.problems() {
             let key = key.into_iter().filter(|part| !part.is_empty());
@@ -327,6 +334,8 @@ impl Settings {
                 all.extend(client.secret.iter().map(|secret| (path(&at), secret)));
             }
         }
+        let alerts = &self.billing.alerts;
+        all.extend(alerts.token.iter().map(|token| (path(&["billing", "alerts", "token"]), token)));
         for (name, export) in &self.audit.exports {
             let at = ["audit", "exports", name, "http", "token"];
             let token = export.http.as_ref().and_then(|http| http.token.as_ref());

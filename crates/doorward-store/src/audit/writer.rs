@@ -12,7 +12,7 @@ use super::act::ACTS;
 use super::block::Block;
 use super::checkpoint::Heads;
 use super::line::{Chain, Head};
-use crate::{Error, Location, Result, Store, now};
+use crate::{Amount, Error, Location, Result, Store, Tally, credits, now};
 
 /// Names a process that writes, and its chain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -122,8 +122,22 @@ pub struct Commit {
     pub block: Block,
     /// The chain's last record then.
     pub head: Head,
-    /// The dead process whose open calls the records close.
-    pub ends: Option<WriterId>,
+    /// What the calls that they close have cost, by account.
+    pub charges: BTreeMap<String, Amount>,
+    /// What was used, of all records that were not counted before.
+    pub usage: Option<Tally>,
+    /// The dead process whose open calls the records close, and which pays for them.
+    pub ends: Option<Ended>,
+}
+
+/// What a dead process leaves.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    pub writer: WriterId,
+    /// What its open calls cost, by account.
+    pub charges: BTreeMap<String, Amount>,
+    /// What was used, of its records that were not counted yet.
+    pub usage: Tally,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,12 +229,25 @@ impl AuditLog {
                     "UPDATE audit_writers SET ended = $1 WHERE id = $2 AND ended IS NULL",
                 )
                 .bind(now())
-                .bind(&dead.0)
+                .bind(&dead.writer.0)
                 .execute(&mut *change)
                 .await?;
                 if ended.rows_affected() == 0 {
                     outcome = Committed::TooLate;
+                } else {
+                    credits::bury(&mut change, &dead.writer.0, &dead.charges).await?;
+                    dead.usage.write(&mut change).await?;
                 }
+            }
+            let records = format!("{id}/{}", commit.block.first);
+            credits::settle(&mut change, &id, &records, &commit.charges).await?;
+            if let Some(usage) = &commit.usage {
+                usage.write(&mut change).await?;
+                sqlx::query("UPDATE audit_writers SET counted = $1 WHERE id = $2")
+                    .bind(commit.head.seq)
+                    .bind(&id)
+                    .execute(&mut *change)
+                    .await?;
             }
         } else {
             // It was written when it was tried before; what else it brings about was, too.
@@ -321,6 +348,37 @@ impl AuditLog {
         Ok(dead)
     }
 
+    /// What was used, by the records of a process that were not counted yet.
+    pub async fn uncounted(&mut self, writer: &str) -> Result<Tally> {
+        let connection = self.connect().await?;
+        let mut tally = Tally::default();
+        let row = sqlx::query("SELECT counted FROM audit_writers WHERE id = $1")
+            .bind(writer)
+            .fetch_one(&mut *connection)
+            .await?;
+        let mut after: i64 = row.try_get(0)?;
+        loop {
+            let query = format!(
+                "SELECT {} FROM audit_blocks WHERE writer = $1 AND first_seq > $2 \
+                 ORDER BY first_seq LIMIT 16",
+                Block::COLUMNS
+            );
+            let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+                .bind(writer)
+                .bind(after)
+                .fetch_all(&mut *connection)
+                .await?;
+            if rows.is_empty() {
+                return Ok(tally);
+            }
+            for row in &rows {
+                let block = Block::read(row)?;
+                after = block.first;
+                block.lines().for_each(|line| tally.add(line));
+            }
+        }
+    }
+
     /// What a dead process has begun and not ended, as its records say it.
     pub async fn left_open(&mut self, dead: &str) -> Result<Vec<Opened>> {
         let connection = self.connect().await?;
@@ -374,8 +432,14 @@ pub struct Opened {
     pub id: String,
     pub class: String,
     pub tenant: Option<String>,
+    pub user: Option<String>,
+    pub service_account: Option<String>,
+    pub agent: Option<String>,
+    pub key: Option<String>,
     pub server: Option<String>,
     pub target: Option<String>,
+    /// What it may cost, in millionths, by account.
+    pub reserved: BTreeMap<String, i64>,
     /// Of a checkpoint: the first record that was still open.
     open: Option<i64>,
 }

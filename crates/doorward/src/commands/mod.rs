@@ -4,6 +4,7 @@ pub mod audit;
 pub mod call;
 pub mod check;
 pub mod credentials;
+pub mod credits;
 pub mod export;
 pub mod grants;
 pub mod import;
@@ -14,6 +15,7 @@ pub mod principals;
 pub mod schema;
 pub mod servers;
 pub mod tools;
+pub mod usage;
 
 use doorward_store::{Actor, Location, Store};
 

@@ -1,0 +1,101 @@
+//! Tells that credit is running out: each account at each percentage once, until there is new credit.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_store::{Account, Amount, Error, Store};
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use serde_json::json;
+
+use crate::gateway::Gateway;
+use crate::outbound::{self, Author};
+use crate::settings::AlertSettings;
+
+const EVERY: Duration = Duration::from_secs(2);
+
+/// How much of an account is used, of how much, and in which round.
+struct Level {
+    used: Amount,
+    of: Amount,
+    round: String,
+}
+
+fn level(account: &Account) -> Level {
+    match (account.allowance, &account.current) {
+        (Some(of), Some(current)) => {
+            let left = account.balance.plus(account.held);
+            Level { used: Amount(of.0 - left.0), of, round: current.clone() }
+        }
+        _ => {
+            let of = account.balance.plus(account.held).plus(account.spent);
+            Level { used: account.spent, of, round: of.to_string() }
+        }
+    }
+}
+
+impl Gateway {
+    /// Looks at the accounts now and then, until the gateway closes; gives back credit that is not used.
+    pub(crate) async fn watch_credit(self: Arc<Self>) {
+        let Some(store) = self.kept.store() else { return };
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                () = self.closing.cancelled() => return,
+            }
+            if !self.has_prices() {
+                continue;
+            }
+            self.ledger.give_back(store, false).await;
+            let settings = self.settings();
+            let alerts = &settings.billing.alerts;
+            if let Err(error) = alert(store, alerts).await {
+                tracing::debug!(%error, "the accounts cannot be looked at");
+            }
+        }
+    }
+}
+
+async fn alert(store: &Store, settings: &AlertSettings) -> Result<(), Error> {
+    for account in store.credit_accounts().await? {
+        let Level { used, of, round } = level(&account);
+        if of.0 <= 0 {
+            continue;
+        }
+        let percent = i128::from(used.0) * 100 / i128::from(of.0);
+        for at in settings.at.iter().copied().filter(|at| percent >= i128::from(*at)) {
+            if store.note_alert(&account.id, &round, i64::from(at)).await? {
+                tracing::warn!(account = account.id, percent = at, %used, %of, "credit is running out");
+            }
+        }
+    }
+    for (account, round, percent, at) in store.unsent_alerts().await? {
+        if let Some(url) = &settings.webhook {
+            let body = json!({
+                "event": "credit.alert", "account": account, "percent": percent, "round": round, "at": at,
+            });
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            let token = settings.token.as_ref().and_then(|token| outbound::bearer(token.expose()));
+            headers.extend(token.map(|token| (AUTHORIZATION, token)));
+            let posted =
+                outbound::post(url, Author::OperatorsNetwork, headers, body.to_string().into())
+                    .await;
+            match posted {
+                Ok(answer) if answer.status.is_success() => {}
+                Ok(answer) => {
+                    tracing::warn!(status = answer.status.as_u16(), "an alert was not taken");
+                    return Ok(());
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "an alert was not delivered");
+                    return Ok(());
+                }
+            }
+        }
+        store.alert_sent(&account, &round, percent).await?;
+    }
+    Ok(())
+}

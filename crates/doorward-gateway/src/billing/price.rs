@@ -1,0 +1,127 @@
+//! What a call costs: pure functions of the price list, the day, and what came back.
+
+use std::time::Duration;
+
+use doorward_mcp::{Object, Value};
+use doorward_store::Amount;
+use jiff::civil::Date;
+
+use crate::settings::{BillingSettings, PriceSettings};
+
+/// The price that holds for a tool, as `server/tool`, on a day.
+pub fn price_of<'a>(
+    settings: &'a BillingSettings,
+    tool: &str,
+    today: Date,
+) -> Option<&'a PriceSettings> {
+    let fitting = settings.prices.values().filter(|price| {
+        price.tools.matches(tool) && price.begins().is_none_or(|from| from <= today)
+    });
+    fitting.max_by_key(|price| (price.tools.0.len(), price.begins()))
+}
+
+impl PriceSettings {
+    /// What is set aside before it is known what a call costs.
+    pub fn estimate(&self) -> Amount {
+        let unit = self.unit.as_ref().map_or(Amount::ZERO, |unit| unit.price);
+        self.reserve.unwrap_or_else(|| self.call.unwrap_or_default().plus(unit))
+    }
+
+    /// What a call has cost.
+    pub fn of(&self, result: &Object, took: Duration) -> Amount {
+        let mut all = self.call.unwrap_or_default();
+        if let Some(unit) = &self.unit {
+            all = all.plus(unit.price.times(units(result, &unit.field), 1));
+        }
+        if let Some(second) = self.second {
+            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            all = all.plus(second.times(micros, 1_000_000));
+        }
+        if let Some(kb) = self.kb {
+            all = all.plus(kb.times(result.size_hint() as u64, 1_024));
+        }
+        all
+    }
+}
+
+/// The number in a result, or the length of the list; 0 where there is none.
+fn units(result: &Object, field: &str) -> u64 {
+    let mut names = field.split('.');
+    let Some(first) = names.next() else { return 0 };
+    let mut value: Option<Value> = result.get(first).cloned();
+    for name in names {
+        value = value.and_then(|value| value.as_object()?.get(name).cloned());
+    }
+    let Some(value) = value else { return 0 };
+    if let Some(items) = value.as_array() {
+        return items.len() as u64;
+    }
+    let text = value.to_bytes();
+    let number = std::str::from_utf8(&text).ok().and_then(|text| text.parse::<f64>().ok());
+    // A begun unit is one; what is no number, or less than none, is none.
+    number.filter(|number| *number > 0.0).map_or(0, |number| number.ceil() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::UnitPrice;
+
+    fn price(tools: &str, from: Option<&str>, call: &str) -> PriceSettings {
+        PriceSettings {
+            tools: crate::pattern::Pattern(tools.into()),
+            from: from.map(Into::into),
+            call: Some(call.parse().unwrap()),
+            ..PriceSettings::default()
+        }
+    }
+
+    #[test]
+    fn the_nearest_price_in_effect_holds() {
+        let settings = BillingSettings {
+            prices: [
+                ("all".to_owned(), price("*", None, "1")),
+                ("search".to_owned(), price("search/*", None, "2")),
+                ("later".to_owned(), price("search/*", Some("2026-07-01"), "3")),
+                ("future".to_owned(), price("search/*", Some("2027-01-01"), "4")),
+            ]
+            .into(),
+            ..BillingSettings::default()
+        };
+        let on = |tool: &str, day: &str| {
+            price_of(&settings, tool, day.parse().unwrap()).unwrap().call.unwrap().to_string()
+        };
+        assert_eq!(on("mail/send", "2026-11-21"), "1");
+        assert_eq!(on("search/web", "2026-06-30"), "2");
+        assert_eq!(on("search/web", "2026-07-01"), "3");
+    }
+
+    #[test]
+    fn units_seconds_and_bytes_add_up() {
+        let result =
+            |text: &str| Object::parse(&bytes::Bytes::copy_from_slice(text.as_bytes())).unwrap();
+        let unit = |field: &str| PriceSettings {
+            unit: Some(UnitPrice { field: field.into(), price: "0.5".parse().unwrap() }),
+            ..PriceSettings::default()
+        };
+        let rows = result(
+            r#"{"structuredContent":{"rows":3,"list":[1,{"a":2}],"part":0.1,"text":"x","less":-3}}"#,
+        );
+        for (field, expected) in [
+            ("rows", "1.5"),
+            ("list", "1"),
+            ("part", "0.5"),
+            ("text", "0"),
+            ("less", "0"),
+            ("none", "0"),
+        ] {
+            let field = format!("structuredContent.{field}");
+            assert_eq!(unit(&field).of(&rows, Duration::ZERO).to_string(), expected, "{field}");
+        }
+        let timed =
+            PriceSettings { second: Some("2".parse().unwrap()), ..PriceSettings::default() };
+        assert_eq!(timed.of(&rows, Duration::from_millis(250)).to_string(), "0.5");
+        let sized = PriceSettings { kb: Some("1024".parse().unwrap()), ..PriceSettings::default() };
+        assert_eq!(sized.of(&result("{}"), Duration::ZERO).to_string(), "2");
+    }
+}

@@ -1,0 +1,523 @@
+//! Credit, by double entry: every movement takes from one account what it gives to another, so that the sum
+//! of all entries is zero at any time. Nothing is ever edited: what was wrong is set right by another
+//! movement.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sqlx::{AnyConnection, Row};
+
+use crate::amount::Amount;
+use crate::{Act, Error, Result, Store, WriterId, now};
+
+/// Where granted credit, and budgets, come from.
+const GRANTED: &str = "granted";
+const ALLOWANCE: &str = "allowance";
+
+/// How often a budget is filled again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetPeriod {
+    Day,
+    Month,
+}
+
+impl BudgetPeriod {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Month => "month",
+        }
+    }
+
+    fn read(text: &str) -> Self {
+        if text == "day" { Self::Day } else { Self::Month }
+    }
+
+    /// The day or month of a date such as `2026-11-21`.
+    pub fn of(self, date: &str) -> String {
+        date.get(..if self == Self::Day { 10 } else { 7 }).unwrap_or(date).to_owned()
+    }
+}
+
+/// An account as it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Account {
+    pub id: String,
+    /// What is free: neither spent nor held by a gateway.
+    pub balance: Amount,
+    /// What gateways have taken ahead.
+    pub held: Amount,
+    pub spent: Amount,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowance: Option<Amount>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub period: Option<BudgetPeriod>,
+    /// The day or month that its balance is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub current: Option<String>,
+}
+
+/// One side of a movement.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Entry {
+    pub movement: String,
+    pub account: String,
+    pub amount: Amount,
+    pub kind: String,
+    pub note: String,
+    pub at: i64,
+}
+
+/// What checking the books has shown.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Books {
+    pub entries: i64,
+    /// Of all entries: zero.
+    pub sum: Amount,
+    /// Movements that give something else than they take.
+    pub unbalanced: Vec<String>,
+    /// Accounts whose balance is not the sum of their entries.
+    pub wrong: Vec<String>,
+    pub spent: Amount,
+    pub held: Amount,
+}
+
+impl Books {
+    pub fn are_good(&self) -> bool {
+        self.sum == Amount::ZERO && self.unbalanced.is_empty() && self.wrong.is_empty()
+    }
+}
+
+/// One movement on its way into a transaction.
+struct Movement<'a> {
+    id: String,
+    kind: &'static str,
+    note: &'a str,
+}
+
+impl Movement<'_> {
+    /// Moves an amount from one account to another. Returns whether the first had it; with `overdraw`
+    /// it need not.
+    async fn move_credit(
+        &self,
+        connection: &mut AnyConnection,
+        from: &str,
+        to: &str,
+        amount: Amount,
+        overdraw: bool,
+    ) -> Result<bool> {
+        if amount == Amount::ZERO {
+            return Ok(true);
+        }
+        // In the order of their names, so that two movements never wait for each other.
+        let mut sides = [(from, -amount.0), (to, amount.0)];
+        sides.sort();
+        for (account, amount) in sides {
+            sqlx::query(
+                "INSERT INTO credit_accounts (id, balance, created) VALUES ($1, 0, $2) \
+                 ON CONFLICT (id) DO NOTHING",
+            )
+            .bind(account)
+            .bind(now())
+            .execute(&mut *connection)
+            .await?;
+            let least = if account == from && !overdraw { -amount } else { i64::MIN };
+            let moved = sqlx::query(
+                "UPDATE credit_accounts SET balance = balance + $1 WHERE id = $2 AND balance >= $3",
+            )
+            .bind(amount)
+            .bind(account)
+            .bind(least)
+            .execute(&mut *connection)
+            .await?;
+            if moved.rows_affected() == 0 {
+                return Ok(false);
+            }
+            sqlx::query(
+                "INSERT INTO credit_entries (movement, account, amount, kind, note, at) \
+                 VALUES ($1, $2, $3, $4, $5, $6)",
+            )
+            .bind(&self.id)
+            .bind(account)
+            .bind(amount)
+            .bind(self.kind)
+            .bind(self.note)
+            .bind(now())
+            .execute(&mut *connection)
+            .await?;
+        }
+        Ok(true)
+    }
+}
+
+fn fresh() -> Result<String> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random)?;
+    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn held(writer: &str, account: &str) -> String {
+    format!("held/{writer}/{account}")
+}
+
+fn spent(account: &str) -> String {
+    format!("spent/{account}")
+}
+
+/// Settles what calls have cost out of what a gateway holds. `id` names the records it is for.
+pub(crate) async fn settle(
+    connection: &mut AnyConnection,
+    writer: &str,
+    id: &str,
+    charges: &BTreeMap<String, Amount>,
+) -> Result<()> {
+    for (account, amount) in charges {
+        let movement = Movement { id: format!("{id}/{account}"), kind: "settle", note: "" };
+        let from = held(writer, account);
+        // What cost more than was expected is owed.
+        movement.move_credit(connection, &from, &spent(account), *amount, true).await?;
+    }
+    Ok(())
+}
+
+/// Settles what a dead gateway's calls have cost, and frees the rest of what it held.
+pub(crate) async fn bury(
+    connection: &mut AnyConnection,
+    dead: &str,
+    charges: &BTreeMap<String, Amount>,
+) -> Result<()> {
+    settle(connection, dead, &format!("died/{dead}"), charges).await?;
+    let prefix = held(dead, "");
+    let rows = sqlx::query(
+        "SELECT id, balance FROM credit_accounts WHERE id >= $1 AND id < $2 ORDER BY id",
+    )
+    .bind(&prefix)
+    .bind(format!("{}0", prefix.trim_end_matches('/')))
+    .fetch_all(&mut *connection)
+    .await?;
+    for row in &rows {
+        let (id, balance): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
+        let Some(account) = id.strip_prefix(&prefix) else { continue };
+        let movement =
+            Movement { id: format!("died/{dead}/free/{account}"), kind: "free", note: "" };
+        free(&movement, connection, &id, account, balance).await?;
+    }
+    Ok(())
+}
+
+/// Gives back what is held, or takes what is owed.
+async fn free(
+    movement: &Movement<'_>,
+    connection: &mut AnyConnection,
+    from: &str,
+    to: &str,
+    balance: i64,
+) -> Result<()> {
+    let (from, to) = if balance < 0 { (to, from) } else { (from, to) };
+    movement.move_credit(connection, from, to, Amount(balance.abs()), true).await?;
+    Ok(())
+}
+
+impl Store {
+    /// Grants credit, or takes some back where the amount is negative. The account is made where there is
+    /// none.
+    pub async fn grant_credit(&self, account: &str, amount: Amount, note: &str) -> Result<Account> {
+        let mut change = self.change().await?;
+        let kind = if amount.0 < 0 { "adjust" } else { "grant" };
+        let movement = Movement { id: fresh()?, kind, note };
+        let (from, to) = if amount.0 < 0 { (account, GRANTED) } else { (GRANTED, account) };
+        sqlx::query(
+            "INSERT INTO credit_accounts (id, balance, created) VALUES ($1, 0, $2) \
+             ON CONFLICT (id) DO NOTHING",
+        )
+        .bind(account)
+        .bind(now())
+        .execute(&mut *change)
+        .await?;
+        // What is taken back may be spent already: then it is owed.
+        movement.move_credit(&mut change, from, to, Amount(amount.0.abs()), true).await?;
+        let act = Act::new("credit.grant", account).with("amount", amount).with("note", note);
+        change.commit(&act.with("movement", &movement.id)).await?;
+        self.credit_account(account).await
+    }
+
+    /// Gives somebody a budget that is filled again each day or month; `None` takes it away.
+    pub async fn set_budget(
+        &self,
+        account: &str,
+        budget: Option<(Amount, BudgetPeriod)>,
+    ) -> Result<()> {
+        let mut change = self.change().await?;
+        match budget {
+            Some((allowance, period)) => {
+                sqlx::query(
+                    "INSERT INTO credit_accounts (id, balance, allowance, period, current, created) \
+                     VALUES ($1, 0, $2, $3, '', $4) ON CONFLICT (id) DO UPDATE SET \
+                     allowance = excluded.allowance, period = excluded.period, current = ''",
+                )
+                .bind(account)
+                .bind(allowance.0)
+                .bind(period.as_str())
+                .bind(now())
+                .execute(&mut *change)
+                .await?;
+            }
+            None => {
+                let gone = sqlx::query(
+                    "UPDATE credit_accounts SET allowance = NULL, period = NULL, current = NULL \
+                     WHERE id = $1 AND period IS NOT NULL",
+                )
+                .bind(account)
+                .execute(&mut *change)
+                .await?;
+                if gone.rows_affected() == 0 {
+                    return Err(Error::absent("budget", account));
+                }
+            }
+        }
+        let budget = budget.map(|(amount, period)| format!("{amount} a {}", period.as_str()));
+        change.commit(&Act::new("credit.budget", account).with("budget", budget)).await
+    }
+
+    /// Takes credit ahead for a gateway: what is needed, and more where there is enough. `date` is today's,
+    /// in the zone of budgets. `None` if there is not what is needed; with `overdraw` there always is.
+    pub async fn hold_credit(
+        &self,
+        writer: &WriterId,
+        account: &str,
+        (needed, more): (Amount, Amount),
+        date: &str,
+        overdraw: bool,
+    ) -> Result<Option<Amount>> {
+        let mut change = self.write().await?;
+        let row = sqlx::query(
+            "UPDATE credit_accounts SET balance = balance WHERE id = $1 \
+             RETURNING balance, allowance, period, current",
+        )
+        .bind(account)
+        .fetch_optional(&mut *change)
+        .await?;
+        let Some(row) = row else { return Err(Error::absent("account", account)) };
+        let mut balance: i64 = row.try_get("balance")?;
+        let period: Option<String> = row.try_get("period")?;
+        let allowance: Option<i64> = row.try_get("allowance")?;
+        if let (Some(period), Some(allowance)) = (period, allowance) {
+            let today = BudgetPeriod::read(&period).of(date);
+            let current: Option<String> = row.try_get("current")?;
+            // A clock that is set back brings no new day.
+            if current.as_deref().is_none_or(|current| *current < *today) {
+                let movement =
+                    Movement { id: format!("{account}/{today}"), kind: "renew", note: "" };
+                let again = sqlx::query("SELECT 1 FROM credit_entries WHERE movement = $1")
+                    .bind(&movement.id)
+                    .fetch_optional(&mut *change)
+                    .await?;
+                let movement = match again {
+                    // The budget was changed within the day.
+                    Some(_) => Movement { id: format!("{}/{}", movement.id, fresh()?), ..movement },
+                    None => movement,
+                };
+                let difference = allowance - balance;
+                let (from, to) =
+                    if difference < 0 { (account, ALLOWANCE) } else { (ALLOWANCE, account) };
+                movement.move_credit(&mut change, from, to, Amount(difference.abs()), true).await?;
+                sqlx::query("UPDATE credit_accounts SET current = $1 WHERE id = $2")
+                    .bind(today)
+                    .bind(account)
+                    .execute(&mut *change)
+                    .await?;
+                balance = allowance;
+            }
+        }
+        // Others want some of what is left, too.
+        let more = more.0.min((balance - needed.0) / 8).max(0);
+        let amount = Amount(needed.0 + more);
+        let movement = Movement { id: fresh()?, kind: "hold", note: "" };
+        let to = held(&writer.0, account);
+        if !movement.move_credit(&mut change, account, &to, amount, overdraw).await? {
+            return Ok(None);
+        }
+        change.commit_bookkeeping().await?;
+        Ok(Some(amount))
+    }
+
+    /// Gives back what was taken ahead.
+    pub async fn free_credit(
+        &self,
+        writer: &WriterId,
+        account: &str,
+        amount: Amount,
+    ) -> Result<()> {
+        let mut change = self.write().await?;
+        let movement = Movement { id: fresh()?, kind: "free", note: "" };
+        let from = held(&writer.0, account);
+        movement.move_credit(&mut change, &from, account, amount, true).await?;
+        change.commit_bookkeeping().await
+    }
+
+    /// All accounts of tenants, teams, users and agents.
+    pub async fn credit_accounts(&self) -> Result<Vec<Account>> {
+        let rows = sqlx::query(
+            "SELECT id, balance, allowance, period, current FROM credit_accounts ORDER BY id",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut all: BTreeMap<String, Account> = BTreeMap::new();
+        let mut aside: Vec<(String, i64)> = Vec::new();
+        for row in &rows {
+            let (id, balance): (String, i64) = (row.try_get("id")?, row.try_get("balance")?);
+            if id.starts_with("held/") || id.starts_with("spent/") {
+                aside.push((id, balance));
+                continue;
+            }
+            if !id.contains('/') {
+                continue;
+            }
+            let period: Option<String> = row.try_get("period")?;
+            let account = Account {
+                id: id.clone(),
+                balance: Amount(balance),
+                held: Amount::ZERO,
+                spent: Amount::ZERO,
+                allowance: row.try_get::<Option<i64>, _>("allowance")?.map(Amount),
+                period: period.as_deref().map(BudgetPeriod::read),
+                current: row.try_get("current")?,
+            };
+            all.insert(id, account);
+        }
+        for (id, balance) in aside {
+            let (of, is_spent) = match id.strip_prefix("spent/") {
+                Some(of) => (of, true),
+                // The writer's name has no slash.
+                None => (id.splitn(3, '/').nth(2).unwrap_or_default(), false),
+            };
+            if let Some(account) = all.get_mut(of) {
+                let side = if is_spent { &mut account.spent } else { &mut account.held };
+                *side = side.plus(Amount(balance));
+            }
+        }
+        Ok(all.into_values().collect())
+    }
+
+    pub async fn credit_account(&self, id: &str) -> Result<Account> {
+        let all = self.credit_accounts().await?;
+        all.into_iter().find(|account| account.id == id).ok_or_else(|| Error::absent("account", id))
+    }
+
+    /// The entries of an account, the latest first.
+    pub async fn credit_entries(&self, account: &str, most: i64) -> Result<Vec<Entry>> {
+        let rows = sqlx::query(
+            "SELECT movement, account, amount, kind, note, at FROM credit_entries \
+             WHERE account = $1 OR account = $2 ORDER BY at DESC, movement LIMIT $3",
+        )
+        .bind(account)
+        .bind(spent(account))
+        .bind(most)
+        .fetch_all(&self.pool)
+        .await?;
+        let read = |row: &sqlx::any::AnyRow| {
+            Ok(Entry {
+                movement: row.try_get("movement")?,
+                account: row.try_get("account")?,
+                amount: Amount(row.try_get("amount")?),
+                kind: row.try_get("kind")?,
+                note: row.try_get("note")?,
+                at: row.try_get("at")?,
+            })
+        };
+        rows.iter().map(read).collect()
+    }
+
+    /// Checks the books.
+    pub async fn check_books(&self) -> Result<Books> {
+        // One look at everything, whoever writes meanwhile.
+        let mut change = self.write().await?;
+        if matches!(self.location(), crate::Location::Postgres(_)) {
+            sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+                .execute(&mut *change)
+                .await?;
+        }
+        let total = sqlx::query(
+            "SELECT COUNT(*), CAST(COALESCE(SUM(amount), 0) AS BIGINT) FROM credit_entries",
+        )
+        .fetch_one(&mut *change)
+        .await?;
+        let unbalanced = sqlx::query(
+            "SELECT movement FROM credit_entries GROUP BY movement HAVING SUM(amount) <> 0 LIMIT 20",
+        )
+        .fetch_all(&mut *change)
+        .await?;
+        let wrong = sqlx::query(
+            "SELECT a.id FROM credit_accounts a LEFT JOIN (SELECT account, SUM(amount) AS total \
+             FROM credit_entries GROUP BY account) e ON e.account = a.id \
+             WHERE a.balance <> COALESCE(e.total, 0) LIMIT 20",
+        )
+        .fetch_all(&mut *change)
+        .await?;
+        let part = async |change: &mut AnyConnection, prefix: &str| -> Result<Amount> {
+            let row = sqlx::query(
+                "SELECT CAST(COALESCE(SUM(balance), 0) AS BIGINT) FROM credit_accounts WHERE id LIKE $1",
+            )
+            .bind(format!("{prefix}/%"))
+            .fetch_one(change)
+            .await?;
+            Ok(Amount(row.try_get(0)?))
+        };
+        let (spent, held) = (part(&mut change, "spent").await?, part(&mut change, "held").await?);
+        let names = |rows: &[sqlx::any::AnyRow]| -> Result<Vec<String>> {
+            rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+        };
+        Ok(Books {
+            entries: total.try_get(0)?,
+            sum: Amount(total.try_get(1)?),
+            unbalanced: names(&unbalanced)?,
+            wrong: names(&wrong)?,
+            spent,
+            held,
+        })
+    }
+
+    /// Notes that an account has come to a part of its credit; `false` if that was noted before.
+    pub async fn note_alert(&self, account: &str, round: &str, percent: i64) -> Result<bool> {
+        let mut change = self.write().await?;
+        let noted = sqlx::query(
+            "INSERT INTO credit_alerts (account, round, percent, at) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (account, round, percent) DO NOTHING",
+        )
+        .bind(account)
+        .bind(round)
+        .bind(percent)
+        .bind(now())
+        .execute(&mut *change)
+        .await?;
+        change.commit_bookkeeping().await?;
+        Ok(noted.rows_affected() == 1)
+    }
+
+    /// Alerts that nobody was told of yet: account, round, percent, and when they were noted.
+    pub async fn unsent_alerts(&self) -> Result<Vec<(String, String, i64, i64)>> {
+        let rows = sqlx::query(
+            "SELECT account, round, percent, at FROM credit_alerts WHERE sent IS NULL ORDER BY at LIMIT 100",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?, row.try_get(3)?)))
+            .collect()
+    }
+
+    pub async fn alert_sent(&self, account: &str, round: &str, percent: i64) -> Result<()> {
+        let mut change = self.write().await?;
+        sqlx::query(
+            "UPDATE credit_alerts SET sent = $1 WHERE account = $2 AND round = $3 AND percent = $4",
+        )
+        .bind(now())
+        .bind(account)
+        .bind(round)
+        .bind(percent)
+        .execute(&mut *change)
+        .await?;
+        change.commit_bookkeeping().await
+    }
+}

@@ -1,0 +1,138 @@
+//! `doorward credits`: accounts, what is granted, and whether the books are right.
+
+use std::io::Write;
+
+use doorward_store::BudgetPeriod;
+
+use super::keys::date;
+use super::{Exit, Failed, open};
+use crate::cli::{Credits, Each, Whose};
+use crate::terminal::{self, one_line};
+
+pub async fn run(options: Credits) -> Result<(), Failed> {
+    let mut out = std::io::stdout().lock();
+    match options {
+        Credits::Grant { kept, whose, amount, note } => {
+            if amount.0 <= 0 {
+                let why = "expected more than nothing; to take credit back, use 'adjust'";
+                return Err(Failed::new(Exit::Usage, why));
+            }
+            let account = open(&kept).await?.grant_credit(&account(&whose), amount, &note).await?;
+            writeln!(out, "{}: {} free", one_line(&account.id), account.balance)?;
+        }
+        Credits::Adjust { kept, whose, amount, note } => {
+            let account = open(&kept).await?.grant_credit(&account(&whose), amount, &note).await?;
+            writeln!(out, "{}: {} free", one_line(&account.id), account.balance)?;
+        }
+        Credits::Budget { kept, whose, amount, each } => {
+            if whose.tenant.is_some() {
+                let why = "a tenant's credit is granted; budgets are for teams, users and agents";
+                return Err(Failed::new(Exit::Usage, why));
+            }
+            let period = match each {
+                Each::Day => BudgetPeriod::Day,
+                Each::Month => BudgetPeriod::Month,
+            };
+            let budget = match amount.as_str() {
+                "none" => None,
+                text => {
+                    let amount = text.parse().map_err(|why| Failed::new(Exit::Usage, why))?;
+                    Some((amount, period))
+                }
+            };
+            let id = account(&whose);
+            open(&kept).await?.set_budget(&id, budget).await?;
+            match budget {
+                Some((amount, period)) => {
+                    writeln!(out, "{}: {amount} a {}", one_line(&id), period.as_str())?;
+                }
+                None => writeln!(out, "{}: no budget", one_line(&id))?,
+            }
+        }
+        Credits::List { kept, json } => {
+            let accounts = open(&kept).await?.credit_accounts().await?;
+            if json {
+                return Ok(terminal::json(&mut out, &accounts)?);
+            }
+            let mut rows = vec![["ACCOUNT", "FREE", "HELD", "SPENT", "BUDGET"].map(str::to_owned)];
+            rows.extend(accounts.iter().map(|account| {
+                let budget = account.allowance.zip(account.period);
+                let budget =
+                    budget.map(|(amount, period)| format!("{amount} a {}", period.as_str()));
+                [
+                    one_line(&account.id),
+                    account.balance.to_string(),
+                    account.held.to_string(),
+                    account.spent.to_string(),
+                    budget.unwrap_or_else(|| "-".into()),
+                ]
+            }));
+            terminal::table(&mut out, &rows)?;
+        }
+        Credits::Entries { kept, whose, limit, json } => {
+            let entries = open(&kept).await?.credit_entries(&account(&whose), limit).await?;
+            if json {
+                return Ok(terminal::json(&mut out, &entries)?);
+            }
+            let mut rows =
+                vec![["AT", "ACCOUNT", "AMOUNT", "KIND", "MOVEMENT", "NOTE"].map(str::to_owned)];
+            rows.extend(entries.iter().map(|entry| {
+                [
+                    date(entry.at),
+                    one_line(&entry.account),
+                    entry.amount.to_string(),
+                    entry.kind.clone(),
+                    one_line(&entry.movement),
+                    one_line(&entry.note),
+                ]
+            }));
+            terminal::table(&mut out, &rows)?;
+        }
+        Credits::Check { kept, json } => {
+            let books = open(&kept).await?.check_books().await?;
+            if json {
+                terminal::json(&mut out, &books)?;
+            } else {
+                for movement in &books.unbalanced {
+                    writeln!(
+                        out,
+                        "the movement {} gives something else than it takes",
+                        one_line(movement)
+                    )?;
+                }
+                for account in &books.wrong {
+                    writeln!(
+                        out,
+                        "the balance of {} is not the sum of its entries",
+                        one_line(account)
+                    )?;
+                }
+                let verdict =
+                    if books.are_good() { "the books are right" } else { "THE BOOKS ARE WRONG" };
+                writeln!(
+                    out,
+                    "{} entries, their sum is {}; {} spent, {} held\n{verdict}",
+                    books.entries, books.sum, books.spent, books.held
+                )?;
+            }
+            if !books.are_good() {
+                return Err(Failed::silent(Exit::Failure));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// An account's name, such as `tenant/acme`.
+fn account(whose: &Whose) -> String {
+    let all = [
+        ("tenant", &whose.tenant),
+        ("team", &whose.team),
+        ("user", &whose.user),
+        ("agent", &whose.agent),
+        ("service_account", &whose.service_account),
+    ];
+    let named = all.into_iter().find_map(|(kind, name)| Some(format!("{kind}/{}", name.as_ref()?)));
+    // One of them is demanded.
+    named.unwrap_or_default()
+}
