@@ -21,6 +21,7 @@ use crate::catalog::ToolEntry;
 use crate::identity::Caller;
 use crate::rates::{Limited, Taken};
 use crate::switchboard::Listener;
+use crate::telemetry::trace::Trace;
 use crate::upstream::{Asked, Server};
 
 /// Names one call in every log line and every error of the gateway's own. Unique to the process,
@@ -137,6 +138,9 @@ pub struct Notes {
     pub decision: Option<Box<Decision>>,
     /// The record, as long as it is open.
     pub opened: Option<Opened>,
+    /// The trace that it belongs to, and what is traced of it.
+    pub trace_id: Option<[u8; 16]>,
+    pub trace: Option<Box<Trace>>,
     /// How long the server took.
     pub upstream: Duration,
     /// How often the server was asked again.
@@ -200,6 +204,7 @@ impl Call {
             retry: self.retry.as_ref(),
             refused: &self.refused,
             deadline: server.deadline(&self.method, &self.params),
+            traceparent: self.notes.trace.as_ref().map(|trace| trace.onward().to_string()),
             tool: self.route.as_ref().and_then(|route| route.tool.clone()),
             param_headers: self.param_headers.as_ref(),
         }

@@ -7,7 +7,7 @@ mod named;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -36,6 +36,7 @@ use crate::rates::Limiter;
 use crate::seal::Sealer;
 use crate::settings::{Explain, Settings};
 use crate::signing::Signing;
+use crate::telemetry::Telemetry;
 use crate::upstream::parking::ParkingLot;
 use crate::upstream::process::ProcessCount;
 use crate::upstream::{Server, Shared, State, http};
@@ -65,6 +66,7 @@ pub struct Gateway {
     pub behalf: Behalf,
     pub limiter: Limiter,
     pub ledger: Ledger,
+    pub telemetry: Telemetry,
     pub kept: Kept,
     policies: ArcSwap<Policies>,
     /// Cancelled when the gateway begins to shut down.
@@ -115,6 +117,7 @@ impl Gateway {
             behalf: Behalf::default(),
             limiter: Limiter::new(&settings),
             ledger: Ledger::default(),
+            telemetry: Telemetry::new(&settings.telemetry),
             kept: Kept::new(store),
             policies: ArcSwap::from_pointee(Policies::new(None, String::new(), &settings)),
             settings: ArcSwap::from_pointee(Settings {
@@ -126,6 +129,7 @@ impl Gateway {
         gateway.reload(settings);
         gateway.shared.tasks.spawn(gateway.clone().maintain());
         gateway.shared.tasks.spawn(gateway.clone().free_places());
+        gateway.shared.tasks.spawn(gateway.clone().tell_collector());
         if gateway.kept.store().is_some() {
             gateway.shared.tasks.spawn(gateway.clone().follow_store());
             gateway.shared.tasks.spawn(gateway.clone().watch_credit());
@@ -202,6 +206,7 @@ impl Gateway {
             .collect();
         self.shared.audit.take(&settings);
         self.limiter.take(&settings);
+        self.telemetry.take(&settings.telemetry);
         self.servers.store(Arc::new(servers));
         self.settings.store(Arc::new(settings));
         self.settings_changed();
@@ -319,6 +324,17 @@ impl Gateway {
         metrics.processes.set(count(self.shared.processes.running()));
         let busy = self.servers().iter().map(|server| server.in_flight()).sum();
         metrics.in_flight.set(count(busy));
+        let states = self.states();
+        metrics.servers.set(count(states.len()));
+        metrics.servers_up.set(count(states.iter().filter(|state| state.state == "up").count()));
+        let audit = &self.shared.audit;
+        audit.measure(metrics);
+        metrics.limits_away.set(i64::from(self.limiter.trouble().is_some()));
+        let dropped = self.telemetry.dropped.swap(0, Ordering::Relaxed);
+        metrics.spans_dropped.inc_by(dropped);
+        metrics
+            .resident
+            .set(i64::try_from(memory::resident().unwrap_or_default()).unwrap_or(i64::MAX));
         metrics.text()
     }
 

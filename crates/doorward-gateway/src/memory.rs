@@ -56,7 +56,7 @@ impl Memory {
 }
 
 /// Resident bytes, where the system tells (proc_pid_statm(5)).
-fn resident() -> Option<u64> {
+pub fn resident() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
     // The page size of the systems that tell in this way, but for some whose pages are larger: there

@@ -1,21 +1,43 @@
-//! What is counted and measured, in the OpenMetrics form.
+//! What is counted and measured, in the OpenMetrics form and in that of Prometheus.
+//!
+//! Servers, tools and outcomes are labels; users are not, unless the operator wants them. However many names
+//! a peer makes up, the series are bounded.
 
+use std::collections::HashMap;
+use std::sync::atomic::AtomicU64;
+
+use parking_lot::RwLock;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+/// Tools of one server, and users of all, that are told apart; the others are one.
+const MOST_TOOLS: usize = 2_000;
+const MOST_USERS: usize = 10_000;
+const OTHERS: &str = "other";
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ServerLabel {
+struct OperationLabels {
     server: String,
+    method: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
     server: String,
+    tool: String,
+    outcome: Outcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct UserLabels {
+    tenant: String,
+    user: String,
     outcome: Outcome,
 }
 
@@ -36,60 +58,123 @@ pub enum Outcome {
     denied,
     /// A limit was used up.
     limited,
-    /// The gateway's own: the server could not be reached, understood or waited for.
+    /// The server could not be reached, understood or waited for.
     failure,
 }
+
+impl Outcome {
+    const ALL: [Self; 5] = [Self::ok, Self::error, Self::denied, Self::limited, Self::failure];
+}
+
+type Durations = Family<OperationLabels, Histogram, fn() -> Histogram>;
 
 /// The measures of one gateway.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
     calls: Family<CallLabels, Counter>,
-    seconds: Family<ServerLabel, Histogram, fn() -> Histogram>,
+    users: Family<UserLabels, Counter>,
+    known_users: RwLock<std::collections::HashSet<String>>,
+    durations: Durations,
+    upstream: Durations,
     limited: Family<LimitLabels, Counter>,
+    pub refused: Counter,
+    pub audit_records: Counter,
+    pub audit_lost: Counter,
+    pub audit_waiting: Gauge,
+    pub audit_failing: Gauge,
+    pub exports_failing: Gauge,
+    pub limits_away: Gauge,
+    pub spans_dropped: Counter,
     pub sessions: Gauge,
     pub listeners: Gauge,
     pub parked: Gauge,
     pub processes: Gauge,
     pub in_flight: Gauge,
+    pub servers_up: Gauge,
+    pub servers: Gauge,
+    pub resident: Gauge,
 }
 
 /// The measures of one server, looked up once.
 #[derive(Debug)]
 pub struct ServerMetrics {
-    outcomes: [Counter; 5],
-    seconds: Histogram,
+    server: String,
+    calls: Family<CallLabels, Counter>,
+    durations: Durations,
+    upstream: Durations,
+    /// By tool or prompt.
+    tools: RwLock<HashMap<String, [Counter; 5]>>,
+    /// By method: all of a call, and the server's part.
+    methods: RwLock<HashMap<String, (Histogram, Histogram)>>,
+}
+
+fn durations() -> Histogram {
+    Histogram::new([
+        0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+        60.0,
+    ])
 }
 
 impl Default for Metrics {
     fn default() -> Self {
-        let buckets = || {
-            Histogram::new([
-                0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0, 60.0,
-            ])
-        };
+        let new = || Durations::new_with_constructor(durations as fn() -> Histogram);
         let mut metrics = Self {
             registry: Registry::with_prefix("doorward"),
             calls: Family::default(),
-            seconds: Family::new_with_constructor(buckets),
+            users: Family::default(),
+            known_users: RwLock::default(),
+            durations: new(),
+            upstream: new(),
             limited: Family::default(),
+            refused: Counter::default(),
+            audit_records: Counter::default(),
+            audit_lost: Counter::default(),
+            audit_waiting: Gauge::default(),
+            audit_failing: Gauge::default(),
+            exports_failing: Gauge::default(),
+            limits_away: Gauge::default(),
+            spans_dropped: Counter::default(),
             sessions: Gauge::default(),
             listeners: Gauge::default(),
             parked: Gauge::default(),
             processes: Gauge::default(),
             in_flight: Gauge::default(),
+            servers_up: Gauge::default(),
+            servers: Gauge::default(),
+            resident: Gauge::default(),
         };
         let registry = &mut metrics.registry;
-        registry.register("calls", "Calls by server and outcome", metrics.calls.clone());
-        let about = "Calls beyond a limit";
-        registry.register("limited_calls", about, metrics.limited.clone());
-        registry.register("call_seconds", "Duration of calls", metrics.seconds.clone());
+        let version = vec![("version", env!("CARGO_PKG_VERSION"))];
+        registry.register("build", "The version that runs", Info::new(version));
+        registry.register("calls", "Calls by server, tool and outcome", metrics.calls.clone());
+        registry.register("user_calls", "Calls by tenant, user and outcome", metrics.users.clone());
+        let about = "Duration of calls, from the request to the answer";
+        registry.register("call_duration_seconds", about, metrics.durations.clone());
+        let about = "The part of a call's duration that its server took";
+        registry.register("upstream_duration_seconds", about, metrics.upstream.clone());
+        registry.register("limited_calls", "Calls beyond a limit", metrics.limited.clone());
+        for (name, help, counter) in [
+            ("refused_callers", "Requests of callers who were not let in", &metrics.refused),
+            ("audit_records", "Records that were written", &metrics.audit_records),
+            ("audit_lost_records", "Records for which there was no room", &metrics.audit_lost),
+            ("dropped_spans", "Spans that no collector took", &metrics.spans_dropped),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
         for (name, help, gauge) in [
             ("client_sessions", "Open sessions of handshake-era clients", &metrics.sessions),
             ("listeners", "Open listening streams", &metrics.listeners),
             ("parked_calls", "Calls that wait for their clients", &metrics.parked),
             ("server_processes", "Running server programs", &metrics.processes),
             ("calls_in_flight", "Calls being answered", &metrics.in_flight),
+            ("servers", "Servers in the configuration", &metrics.servers),
+            ("servers_up", "Servers that can be reached", &metrics.servers_up),
+            ("audit_waiting_records", "Records that wait to be written", &metrics.audit_waiting),
+            ("audit_failing", "1 while records cannot be written", &metrics.audit_failing),
+            ("audit_failing_exports", "Exports that do not work", &metrics.exports_failing),
+            ("shared_limits_away", "1 while limits cannot be shared", &metrics.limits_away),
+            ("resident_memory_bytes", "Resident memory", &metrics.resident),
         ] {
             registry.register(name, help, gauge.clone());
         }
@@ -99,23 +184,36 @@ impl Default for Metrics {
 
 impl Metrics {
     pub fn server(&self, name: &str) -> ServerMetrics {
-        let all =
-            [Outcome::ok, Outcome::error, Outcome::denied, Outcome::limited, Outcome::failure];
-        let outcomes = all.map(|outcome| {
-            self.calls.get_or_create(&CallLabels { server: name.to_owned(), outcome }).clone()
-        });
-        let label = ServerLabel { server: name.to_owned() };
-        let seconds = self.seconds.get_or_create(&label).clone();
-        ServerMetrics { outcomes, seconds }
+        ServerMetrics {
+            server: name.to_owned(),
+            calls: self.calls.clone(),
+            durations: self.durations.clone(),
+            upstream: self.upstream.clone(),
+            tools: RwLock::default(),
+            methods: RwLock::default(),
+        }
     }
 
     /// Counts a call that a limit refused, or would have.
     pub fn limited(&self, limit: &str, dry: bool) {
         let dry_run = if dry { "true" } else { "false" };
-        let labels = LimitLabels { limit: limit.to_owned(), dry_run };
-        self.limited.get_or_create(&labels).inc();
+        self.limited.get_or_create(&LimitLabels { limit: limit.to_owned(), dry_run }).inc();
     }
 
+    /// Counts a call by its user, where the operator wants to know.
+    pub fn user(&self, tenant: Option<&str>, user: &str, outcome: Outcome) {
+        let tenant = tenant.unwrap_or_default();
+        let name = format!("{tenant}/{user}");
+        let known = self.known_users.read().contains(&name) || {
+            let mut known = self.known_users.write();
+            known.len() < MOST_USERS && known.insert(name)
+        };
+        let (tenant, user) = if known { (tenant, user) } else { (OTHERS, OTHERS) };
+        let (tenant, user) = (tenant.to_owned(), user.to_owned());
+        self.users.get_or_create(&UserLabels { tenant, user, outcome }).inc();
+    }
+
+    /// In the OpenMetrics form, version 1.0.
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
@@ -124,9 +222,111 @@ impl Metrics {
     }
 }
 
+/// A text of the OpenMetrics form in that of Prometheus, version 0.0.4: counters have the name of their
+/// samples, and what only the former has is left out.
+pub fn prometheus(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 256);
+    let mut help: Option<(&str, &str)> = None;
+    for line in text.lines() {
+        if line == "# EOF" || line.starts_with("# UNIT ") {
+            continue;
+        }
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest.split_once(' ');
+            continue;
+        }
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap_or((rest, "untyped"));
+            let (ending, kind) = match kind {
+                "counter" => ("_total", "counter"),
+                "info" => ("_info", "gauge"),
+                other => ("", other),
+            };
+            if let Some((_, words)) = help.take() {
+                out.push_str(&format!("# HELP {name}{ending} {words}\n"));
+            }
+            out.push_str(&format!("# TYPE {name}{ending} {kind}\n"));
+            continue;
+        }
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
+}
+
 impl ServerMetrics {
-    pub fn record(&self, outcome: Outcome, seconds: f64) {
-        self.outcomes[outcome as usize].inc();
-        self.seconds.observe(seconds);
+    /// Counts a call: of which method and tool, how it ended, how long it took, and the server of that.
+    pub fn record(&self, method: &str, tool: &str, outcome: Outcome, seconds: f64, upstream: f64) {
+        self.count(tool, outcome);
+        if let Some((all, server)) = self.methods.read().get(method) {
+            all.observe(seconds);
+            if upstream > 0.0 {
+                server.observe(upstream);
+            }
+            return;
+        }
+        // Methods are few, but whoever calls may make some up.
+        let method = if self.methods.read().len() < 64 { method } else { OTHERS };
+        let labels = OperationLabels { server: self.server.clone(), method: method.to_owned() };
+        let all = self.durations.get_or_create(&labels).clone();
+        let server = self.upstream.get_or_create(&labels).clone();
+        all.observe(seconds);
+        if upstream > 0.0 {
+            server.observe(upstream);
+        }
+        self.methods.write().insert(method.to_owned(), (all, server));
+    }
+
+    fn count(&self, tool: &str, outcome: Outcome) {
+        if let Some(counters) = self.tools.read().get(tool) {
+            counters[outcome as usize].inc();
+            return;
+        }
+        let tool = if self.tools.read().len() < MOST_TOOLS { tool } else { OTHERS };
+        let counters = Outcome::ALL.map(|outcome| {
+            let labels = CallLabels { server: self.server.clone(), tool: tool.to_owned(), outcome };
+            self.calls.get_or_create(&labels).clone()
+        });
+        counters[outcome as usize].inc();
+        self.tools.write().insert(tool.to_owned(), counters);
+    }
+}
+
+/// Adds to a counter what another has more than was seen of it before.
+pub fn catch_up(counter: &Counter, seen: &AtomicU64, now: u64) {
+    let before = seen.swap(now, std::sync::atomic::Ordering::AcqRel);
+    counter.inc_by(now.saturating_sub(before));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_somebody_makes_up_are_one_series() {
+        let metrics = Metrics::default();
+        let server = metrics.server("s");
+        for number in 0..MOST_TOOLS + 500 {
+            server.record(&format!("m{number}"), &format!("t{number}"), Outcome::ok, 0.1, 0.0);
+        }
+        let text = metrics.text();
+        let series = text.lines().filter(|line| line.starts_with("doorward_calls_total{")).count();
+        assert!(series <= (MOST_TOOLS + 1) * 5, "{series}");
+        assert!(text.contains("tool=\"other\",outcome=\"ok\"} 500"), "{series}");
+        let series =
+            text.lines().filter(|line| line.contains("call_duration_seconds_count{")).count();
+        assert!(series <= 65, "{series}");
+    }
+
+    #[test]
+    fn the_form_of_prometheus_names_counters_as_their_samples() {
+        let metrics = Metrics::default();
+        metrics.refused.inc();
+        let text = prometheus(&metrics.text());
+        assert!(text.contains(
+            "# TYPE doorward_refused_callers_total counter\ndoorward_refused_callers_total 1\n"
+        ));
+        assert!(text.contains("# TYPE doorward_build_info gauge\n"), "{text}");
+        assert!(!text.contains("# EOF"));
     }
 }

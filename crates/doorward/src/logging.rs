@@ -2,7 +2,10 @@
 
 use std::io::{IsTerminal, stderr};
 
-use tracing_subscriber::EnvFilter;
+use doorward_gateway::telemetry::logs::Collecting;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::cli::LogFormat;
 use crate::commands::{Exit, Failed};
@@ -21,13 +24,14 @@ pub fn start(directives: &str, format: LogFormat) -> Result<(), Failed> {
         LogFormat::Pretty => true,
         LogFormat::Json => false,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr);
-    let started = if pretty {
+    let log = tracing_subscriber::fmt::layer().with_writer(stderr);
+    let log = if pretty {
         let colors = terminal && crate::terminal::wants_color();
-        builder.compact().with_target(false).with_ansi(colors).try_init()
+        log.compact().with_target(false).with_ansi(colors).boxed()
     } else {
-        builder.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init()
+        log.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
     };
+    let started = tracing_subscriber::registry().with(filter).with(log).with(Collecting).try_init();
     started
         .map_err(|error| Failed::new(Exit::Failure, format!("the log cannot be started: {error}")))
 }

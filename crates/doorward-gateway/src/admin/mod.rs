@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{HeaderValue, Request, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, delete, get, post, put};
 use axum::{Json, Router};
@@ -20,6 +20,7 @@ use crate::audit::record;
 use crate::facade::guard;
 use crate::gateway::Gateway;
 use crate::identity::Peer;
+use crate::metrics::prometheus;
 
 /// Longest body of a request to the operator's listener.
 const MOST: usize = 256 << 10;
@@ -134,9 +135,16 @@ async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
 }
 
-async fn metrics(State(gateway): State<Arc<Gateway>>) -> Response<Body> {
-    let mut response = Response::new(Body::from(gateway.metrics()));
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+/// In the form that is asked for: OpenMetrics, or that of Prometheus.
+async fn metrics(State(gateway): State<Arc<Gateway>>, sent: HeaderMap) -> Response<Body> {
+    let accepted = sent.get(header::ACCEPT).and_then(|value| value.to_str().ok());
+    let open = accepted.is_some_and(|text| text.contains("application/openmetrics-text"));
+    let (text, kind) = if open {
+        (gateway.metrics(), "application/openmetrics-text; version=1.0.0; charset=utf-8")
+    } else {
+        (prometheus(&gateway.metrics()), "text/plain; version=0.0.4; charset=utf-8")
+    };
+    let mut response = Response::new(Body::from(text));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     response
 }

@@ -33,6 +33,7 @@ use self::queue::{Entry, Mark, Queue, Record, Waiting};
 use self::recorder::{Recorder, Terms};
 use crate::call::{Call, CallError, Failure, Reply};
 use crate::gateway::Gateway;
+use crate::metrics::Metrics;
 use crate::settings::{AuditSettings, Durability, RecordClass, Settings, Unknown};
 
 /// Refused callers that are recorded within a second, each by itself; the others are counted.
@@ -52,6 +53,10 @@ pub struct Audit {
     charges_unknown: AtomicBool,
     /// Records for which there was no room.
     lost: AtomicU64,
+    /// What was not measured yet.
+    recorded: AtomicU64,
+    lost_unmeasured: AtomicU64,
+    refused: AtomicU64,
     refusals: Mutex<(Instant, u32)>,
     writer: ArcSwapOption<WriterId>,
     ending: CancellationToken,
@@ -78,6 +83,9 @@ impl Audit {
             hurry: AtomicBool::new(false),
             charges_unknown: AtomicBool::new(true),
             lost: AtomicU64::new(0),
+            recorded: AtomicU64::new(0),
+            lost_unmeasured: AtomicU64::new(0),
+            refused: AtomicU64::new(0),
             refusals: Mutex::new((Instant::now(), 0)),
             writer: ArcSwapOption::empty(),
             ending: CancellationToken::new(),
@@ -158,6 +166,17 @@ impl Audit {
     /// Exports that do not work, and why.
     pub fn broken_exports(&self) -> std::collections::BTreeMap<String, String> {
         self.exports.lock().clone()
+    }
+
+    /// Tells how the record is doing.
+    pub fn measure(&self, metrics: &Metrics) {
+        let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
+        metrics.audit_waiting.set(count(self.queue.len()));
+        metrics.audit_failing.set(i64::from(self.has_trouble()));
+        metrics.exports_failing.set(count(self.exports.lock().len()));
+        metrics.audit_records.inc_by(self.recorded.swap(0, Ordering::AcqRel));
+        metrics.audit_lost.inc_by(self.lost_unmeasured.swap(0, Ordering::AcqRel));
+        metrics.refused.inc_by(self.refused.swap(0, Ordering::AcqRel));
     }
 
     /// Records that wait to be written.
@@ -244,6 +263,7 @@ impl Audit {
         let record = Record { members, at: now_ms(), charges: Vec::new(), mark: Mark::None };
         if self.queue.push(Entry::Ready(record)).is_err() {
             self.lost.fetch_add(1, Ordering::AcqRel);
+            self.lost_unmeasured.fetch_add(1, Ordering::AcqRel);
         }
     }
 
@@ -261,6 +281,7 @@ impl Audit {
 
     /// Records a caller who was refused before they made a call. Those of a flood are counted.
     pub fn refused(&self, tell: impl FnOnce(&mut Members)) {
+        self.refused.fetch_add(1, Ordering::AcqRel);
         let before = {
             let mut state = self.refusals.lock();
             let (since, count) = &mut *state;

@@ -153,6 +153,9 @@ fn describe(members: &mut Members, gateway: &Gateway, call: &Call) {
     members.text("door", call.door.as_str());
     members.maybe("portal", Some(call.portal.name()));
     client(members, call);
+    if let Some(trace) = call.notes.trace_id {
+        members.text("trace", &hex(&trace));
+    }
     members.text("revision", call.revision.as_str()).text("method", &call.method);
     if let Some(route) = &call.route {
         let settings = &route.server.settings;
@@ -285,6 +288,17 @@ fn payload_of(settings: &AuditSettings, call: &Call) -> Option<PayloadSettings> 
     let name = format!("{server}/{}", target(call)?);
     let fitting = settings.payloads.iter().filter(|(pattern, _)| pattern.matches(&name));
     fitting.max_by_key(|(pattern, _)| pattern.0.len()).map(|(_, payload)| *payload)
+}
+
+/// An object as it may be told, masked; no longer than what is recorded.
+pub fn masked(gateway: &Gateway, object: &Object) -> String {
+    let settings = gateway.shared.audit.settings.load();
+    if object.size_hint() > settings.payload_limit.0 {
+        return "[too long]".into();
+    }
+    let mut value = object.to_serde();
+    mask(&mut value, &settings.mask);
+    value.to_string()
 }
 
 fn payload(members: &mut Members, settings: &AuditSettings, object: &Object) {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use doorward_store::{
@@ -204,6 +205,7 @@ impl Recorder {
         let count = batch.records.len() as u64;
         self.until_written(batch.records).await;
         self.since_checkpoint += count;
+        self.audit.recorded.fetch_add(count, Ordering::AcqRel);
         for waiting in batch.waiting {
             // Who does not wait any more has been refused.
             let _ = waiting.send(());

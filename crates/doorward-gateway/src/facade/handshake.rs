@@ -19,6 +19,7 @@ use crate::call::{CallError, Door, Events, Pauses, Portal};
 use crate::gateway::Gateway;
 use crate::identity::Caller;
 use crate::pipeline::{Refusal, refusal};
+use crate::telemetry::context;
 
 /// Opens a session and answers `initialize`.
 pub fn initialize(
@@ -142,6 +143,8 @@ pub async fn post(
                 Err(error) => return error_response(StatusCode::BAD_REQUEST, Some(&id), &error),
             };
             let streamed = super::prefers_stream(sent);
+            let mut params = params;
+            context::adopt(&mut params, sent);
             let requests = vec![Request { id, method, params, begun }];
             if let Err(refused) = admit(&gateway, &session, &caller, &requests) {
                 return *refused;

@@ -20,6 +20,7 @@ use crate::call::{Asks, Call, Door, Events, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::{self, Refusal};
 use crate::switchboard::Listener;
+use crate::telemetry::context;
 
 type Run = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>;
 
@@ -32,6 +33,8 @@ pub async fn post(
     params: Object,
     version: &str,
 ) -> Response<Body> {
+    let mut params = params;
+    context::adopt(&mut params, sent);
     let call = match read(sent, visit, &method, params, version) {
         Ok(call) => call,
         Err((status, error)) => return error_response(status, Some(&id), &error),

@@ -12,6 +12,10 @@ use crate::settings::Durability;
 pub struct Accounting;
 
 impl Stage for Accounting {
+    fn name(&self) -> &'static str {
+        "accounting"
+    }
+
     fn enter<'a>(&self, gateway: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
         if gateway.has_prices() {
             return Step::Later(Box::pin(async move {

@@ -12,6 +12,10 @@ use crate::pipeline::{Stage, Step};
 pub struct Arguments;
 
 impl Stage for Arguments {
+    fn name(&self) -> &'static str {
+        "arguments"
+    }
+
     fn enter<'a>(&self, _: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
         let tool = call.route.as_ref().and_then(|route| route.tool.as_ref());
         let (Some(tool), Some(sent)) = (tool, &call.param_headers) else { return Step::CONTINUE };

@@ -14,6 +14,10 @@ use crate::upstream::Server;
 pub struct Dispatch;
 
 impl Stage for Dispatch {
+    fn name(&self) -> &'static str {
+        "dispatch"
+    }
+
     fn enter<'a>(
         &self,
         gateway: &'a Arc<Gateway>,

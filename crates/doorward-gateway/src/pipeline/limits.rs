@@ -15,6 +15,10 @@ use crate::rates::{Outcome, Subject};
 pub struct Limits;
 
 impl Stage for Limits {
+    fn name(&self) -> &'static str {
+        "limits"
+    }
+
     fn enter<'a>(&self, gateway: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
         if gateway.limiter.is_empty() {
             return Step::CONTINUE;

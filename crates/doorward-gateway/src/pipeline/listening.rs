@@ -12,6 +12,10 @@ use crate::pipeline::{Stage, Step};
 pub struct Listening;
 
 impl Stage for Listening {
+    fn name(&self) -> &'static str {
+        "listening"
+    }
+
     fn enter<'a>(&self, gateway: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
         if *call.method != *method::LISTEN {
             return Step::CONTINUE;

@@ -12,6 +12,10 @@ use crate::pipeline::{Stage, Step};
 pub struct Lists;
 
 impl Stage for Lists {
+    fn name(&self) -> &'static str {
+        "lists"
+    }
+
     fn enter<'a>(&self, gateway: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
         if *call.method == *method::DISCOVER {
             return Step::Later(Box::pin(async move {

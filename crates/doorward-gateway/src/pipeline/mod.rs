@@ -57,6 +57,9 @@ impl Step<'_> {
 }
 
 pub trait Stage: Sync {
+    /// In a word, for traces.
+    fn name(&self) -> &'static str;
+
     fn enter<'a>(
         &self,
         gateway: &'a Arc<Gateway>,
@@ -93,14 +96,19 @@ async fn through_stages(
     mut call: Call,
     events: Events,
 ) -> Result<Reply, Refusal> {
+    gateway.telemetry.begin(&mut call);
     let mut reached = 0;
     let mut reply = Err(Failure::new(Kind::InvalidMessage, "No stage answered the call").into());
     for stage in STAGES {
         reached += 1;
+        let began = call.notes.trace.is_some().then(std::time::Instant::now);
         let decision = match stage.enter(&gateway, &mut call, &events) {
             Step::Now(decision) => decision,
             Step::Later(decision) => decision.await,
         };
+        if let (Some(began), Some(trace)) = (began, &mut call.notes.trace) {
+            trace.stage(stage.name(), began);
+        }
         match decision {
             Ok(None) => {}
             Ok(Some(answer)) => {
@@ -116,6 +124,7 @@ async fn through_stages(
     for stage in STAGES[..reached].iter().rev() {
         stage.leave(&gateway, &mut call, &mut reply);
     }
+    gateway.telemetry.end(&gateway, &mut call, &reply);
     reply.map_err(|error| {
         if let CallError::Denied(decision) = &error {
             let (call, explain) = (call.id.to_string(), gateway.explains());

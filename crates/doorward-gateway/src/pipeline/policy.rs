@@ -21,6 +21,10 @@ use crate::upstream::state::names_a_task;
 pub struct Policy;
 
 impl Stage for Policy {
+    fn name(&self) -> &'static str {
+        "policy"
+    }
+
     fn enter<'a>(&self, gateway: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
         if gateway.is_unrestricted(&call.caller.principal, &call.portal) {
             return Step::CONTINUE;

@@ -3,6 +3,9 @@
 
 use std::sync::Arc;
 
+use doorward_mcp::method;
+
+use crate::audit::record;
 use crate::call::{Call, CallError, Events, Reply};
 use crate::gateway::Gateway;
 use crate::metrics::Outcome;
@@ -11,6 +14,10 @@ use crate::pipeline::{Stage, Step};
 pub struct Record;
 
 impl Stage for Record {
+    fn name(&self) -> &'static str {
+        "record"
+    }
+
     fn enter<'a>(&self, _: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
         tracing::debug!(method = &*call.method, revision = %call.revision, "call");
         Step::CONTINUE
@@ -28,7 +35,14 @@ impl Stage for Record {
         };
         let server = call.route.as_ref().map(|route| &route.server);
         if let Some(server) = server {
-            server.metrics.record(outcome, elapsed.as_secs_f64());
+            let tool = record::target(call).filter(|_| is_named(call)).unwrap_or_default();
+            let upstream = call.notes.upstream.as_secs_f64();
+            let seconds = elapsed.as_secs_f64();
+            server.metrics.record(&call.method, &tool, outcome, seconds, upstream);
+        }
+        if gateway.telemetry.counts_users() {
+            let who = &call.caller.principal.who;
+            gateway.shared.metrics.user(who.tenant.as_deref(), &who.id, outcome);
         }
         let server = server.map_or("", |server| &*server.name);
         let ms = elapsed.as_secs_f64() * 1e3;
@@ -55,4 +69,9 @@ impl Stage for Record {
             }
         }
     }
+}
+
+/// Whether what a call is about has a name of which there are few: no URI, and no task.
+fn is_named(call: &Call) -> bool {
+    matches!(&*call.method, method::TOOLS_CALL | method::PROMPTS_GET)
 }

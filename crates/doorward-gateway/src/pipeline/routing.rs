@@ -19,6 +19,10 @@ use crate::upstream::state::names_a_task;
 pub struct Routing;
 
 impl Stage for Routing {
+    fn name(&self) -> &'static str {
+        "routing"
+    }
+
     fn enter<'a>(&self, gateway: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
         if names_a_task(&call.method) && !capabilities::has_tasks(&call.client.capabilities) {
             return Step::refuse(match call.revision.era() {

@@ -14,6 +14,7 @@ mod portal;
 mod quantity;
 mod rates;
 mod server;
+mod telemetry;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -49,6 +50,9 @@ pub use portal::PortalSettings;
 pub use quantity::{ByteSize, Period};
 pub use rates::{Dimension, Measures, Only, Rate, RateSettings, RuleSettings, StoreAway};
 pub use server::{Affinity, ServerSettings, Start, ToolSettings};
+pub use telemetry::{
+    LogSettings, MetricSettings, Otlp, OtlpProtocol, TelemetrySettings, TraceSettings,
+};
 
 /// The configuration of a gateway: `doorward.yaml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -80,6 +84,7 @@ pub struct Settings {
     pub audit: AuditSettings,
     pub rate_limits: RateSettings,
     pub billing: BillingSettings,
+    pub telemetry: TelemetrySettings,
     /// The servers behind the gateway, by name. A name is made of letters, digits, `-` and `.`,
     /// a letter first.
     pub servers: BTreeMap<String, ServerSettings>,
@@ -109,6 +114,7 @@ impl Default for Settings {
             audit: AuditSettings::default(),
             rate_limits: RateSettings::default(),
             billing: BillingSettings::default(),
+            telemetry: TelemetrySettings::default(),
             servers: BTreeMap::new(),
             portals: BTreeMap::new(),
             limits: Limits::default(),
@@ -211,6 +217,9 @@ impl Settings {
         let has_store = self.store.as_ref().is_none_or(|store| store.expose() != "none");
         for (key, problem) in self.audit.problems(has_store) {
             wrong(&[&["audit"], key.as_slice()].concat(), problem);
+        }
+        for (key, problem) in self.telemetry.problems() {
+            wrong(&["telemetry", key], problem);
         }
         for (key, problem) in self.billing.problems(has_store) {
             wrong(&[&["billing"], key.as_slice()].concat(), problem);

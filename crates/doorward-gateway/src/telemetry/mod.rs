@@ -1,4 +1,207 @@
-//! What is told to collectors: traces, metrics and logs by OTLP.
+//! What is told to collectors, by OTLP: traces, metrics and logs. What waits to be sent is bounded; what is
+//! too much is dropped and counted, and never holds up a call.
 
+pub mod context;
+pub mod logs;
 pub mod messages;
+mod metrics;
 pub mod sending;
+pub mod trace;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use self::context::Context;
+use self::messages::{
+    LogsRequest, MetricsRequest, ResourceLogs, ResourceSpans, ScopeLogs, ScopeSpans, Span,
+    TracesRequest, resource, scope,
+};
+use self::sending::{Collector, Signal};
+use self::trace::Trace;
+use crate::audit::record;
+use crate::call::{Call, CallError, Reply};
+use crate::gateway::Gateway;
+use crate::settings::{OtlpProtocol, TelemetrySettings};
+
+/// Spans that wait to be sent.
+const MOST_SPANS: usize = 20_000;
+/// So many are sent together.
+const BATCH: usize = 2_000;
+const EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Debug)]
+pub struct Telemetry {
+    settings: ArcSwap<TelemetrySettings>,
+    /// Traces are wanted: somebody takes them.
+    traces: AtomicBool,
+    users: AtomicBool,
+    spans: Mutex<Vec<Span>>,
+    pub dropped: AtomicU64,
+    /// Of 2^64, so many begin a trace.
+    share: AtomicU64,
+    chance: AtomicU64,
+}
+
+impl Telemetry {
+    pub fn new(settings: &TelemetrySettings) -> Self {
+        let telemetry = Self {
+            settings: ArcSwap::default(),
+            traces: AtomicBool::new(false),
+            users: AtomicBool::new(false),
+            spans: Mutex::default(),
+            dropped: AtomicU64::new(0),
+            share: AtomicU64::new(0),
+            chance: AtomicU64::new(getrandom::u64().unwrap_or_default()),
+        };
+        telemetry.take(settings);
+        telemetry
+    }
+
+    /// Takes new settings.
+    pub fn take(&self, settings: &TelemetrySettings) {
+        self.traces.store(settings.otlp.is_some(), Ordering::Release);
+        self.share.store((settings.traces.sample * u64::MAX as f64) as u64, Ordering::Release);
+        self.users.store(settings.metrics.users, Ordering::Release);
+        logs::want(settings.otlp.is_some() && settings.logs.otlp);
+        self.settings.store(Arc::new(settings.clone()));
+    }
+
+    /// Whether calls are counted by user, too.
+    pub fn counts_users(&self) -> bool {
+        self.users.load(Ordering::Acquire)
+    }
+
+    /// Begins to trace a call, if it is one that is traced.
+    pub fn begin(&self, call: &mut Call) {
+        if !self.traces.load(Ordering::Acquire) {
+            return;
+        }
+        let context = Context::of(&call.params);
+        let follows = self.settings.load().traces.follow_clients;
+        let traced = match context.filter(|_| follows) {
+            Some(context) => context.sampled,
+            None => self.is_chosen(),
+        };
+        call.notes.trace_id = context.map(|context| context.trace);
+        if traced {
+            call.notes.trace = Trace::begin(context, &mut call.params);
+            call.notes.trace_id = call.notes.trace.as_ref().map(|trace| trace.id());
+        }
+    }
+
+    /// One of so many, without asking the system for randomness each time (splitmix64).
+    fn is_chosen(&self) -> bool {
+        let mut x = self.chance.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        let share = self.share.load(Ordering::Acquire);
+        (x ^ (x >> 31)) < share || share == u64::MAX
+    }
+
+    /// Takes the spans of a call that has ended.
+    pub fn end(&self, gateway: &Gateway, call: &mut Call, reply: &Result<Reply, CallError>) {
+        let Some(trace) = call.notes.trace.take() else { return };
+        let mask = |object: &doorward_mcp::Object| record::masked(gateway, object);
+        let payloads = self.settings.load().traces.payloads;
+        let tell: Option<&dyn Fn(&doorward_mcp::Object) -> String> =
+            if payloads { Some(&mask) } else { None };
+        let spans = trace.end(call, reply, tell);
+        let mut waiting = self.spans.lock();
+        if waiting.len() + spans.len() > MOST_SPANS {
+            self.dropped.fetch_add(spans.len() as u64, Ordering::Relaxed);
+            return;
+        }
+        waiting.extend(spans);
+    }
+}
+
+impl Gateway {
+    /// Sends what waits, until the gateway has closed.
+    pub(crate) async fn tell_collector(self: Arc<Self>) {
+        let instance = format!("{:08x}", crate::call::CallId::run());
+        let mut current: Option<(TelemetrySettings, Collector)> = None;
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut measured = tokio::time::Instant::now();
+        let mut failing = false;
+        loop {
+            let closing = self.closing.is_cancelled();
+            if !closing {
+                tokio::select! {
+                    _ = ticks.tick() => {}
+                    () = self.closing.cancelled() => {}
+                }
+            }
+            let settings = self.telemetry.settings.load_full();
+            let Some(otlp) = &settings.otlp else {
+                current = None;
+                if closing {
+                    return;
+                }
+                continue;
+            };
+            if current.as_ref().is_none_or(|(before, _)| *before != *settings) {
+                let grpc = otlp.protocol == OtlpProtocol::Grpc;
+                let collector = Collector::new(&otlp.endpoint, &otlp.headers, grpc);
+                current = Some(((*settings).clone(), collector));
+            }
+            let Some((_, collector)) = &current else { continue };
+            let mut told = self.tell_spans(collector, &instance).await;
+            told = told.and(tell_logs(collector, &instance).await);
+            if settings.metrics.otlp && (closing || measured.elapsed() >= settings.metrics.every.0)
+            {
+                measured = tokio::time::Instant::now();
+                let metrics = metrics::of(&self.metrics(), &instance);
+                let request = MetricsRequest { resource_metrics: vec![metrics] };
+                told = told.and(collector.send(Signal::Metrics, &request).await);
+            }
+            match told {
+                Ok(()) if std::mem::take(&mut failing) => {
+                    tracing::info!("the collector takes what it is told")
+                }
+                Err(why) if !std::mem::replace(&mut failing, true) => {
+                    tracing::warn!("the collector takes nothing: {why}");
+                }
+                _ => {}
+            }
+            if closing {
+                return;
+            }
+        }
+    }
+
+    async fn tell_spans(&self, collector: &Collector, instance: &str) -> Result<(), String> {
+        loop {
+            let spans: Vec<Span> = {
+                let mut waiting = self.telemetry.spans.lock();
+                let count = waiting.len().min(BATCH);
+                waiting.drain(..count).collect()
+            };
+            if spans.is_empty() {
+                return Ok(());
+            }
+            let count = spans.len() as u64;
+            let scope_spans = vec![ScopeSpans { scope: Some(scope()), spans }];
+            let all = ResourceSpans { resource: Some(resource(instance)), scope_spans };
+            let request = TracesRequest { resource_spans: vec![all] };
+            if let Err(why) = collector.send(Signal::Traces, &request).await {
+                self.telemetry.dropped.fetch_add(count, Ordering::Relaxed);
+                return Err(why);
+            }
+        }
+    }
+}
+
+async fn tell_logs(collector: &Collector, instance: &str) -> Result<(), String> {
+    let log_records = logs::take();
+    if log_records.is_empty() {
+        return Ok(());
+    }
+    let scope_logs = vec![ScopeLogs { scope: Some(scope()), log_records }];
+    let all = ResourceLogs { resource: Some(resource(instance)), scope_logs };
+    collector.send(Signal::Logs, &LogsRequest { resource_logs: vec![all] }).await
+}

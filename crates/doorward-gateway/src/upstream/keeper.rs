@@ -175,6 +175,7 @@ impl Server {
             retry: None,
             refused: &[],
             tool: None,
+            traceparent: None,
             param_headers: None,
             deadline: Deadline::new(self.shared.timeouts.call.0, self.shared.timeouts.call.0),
         }

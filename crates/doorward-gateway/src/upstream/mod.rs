@@ -166,6 +166,8 @@ pub struct Asked<'a> {
     /// Questions a handshake-era client answered with an error.
     pub refused: &'a [(String, RpcError)],
     pub deadline: Deadline,
+    /// The trace that the call belongs to, for servers over HTTP (W3C Trace Context).
+    pub traceparent: Option<String>,
     /// For `tools/call`: what routing found in the catalogue.
     pub tool: Option<Arc<ToolEntry>>,
     /// `Mcp-Param-*` headers the client sent; those that mirror nothing known are passed on.

@@ -17,6 +17,7 @@ use super::pipe::Pipe;
 use super::state::{State, names_a_task, refused};
 use super::{Asked, Server};
 use crate::call::{CallError, Events, Failure};
+use crate::telemetry::context::TRACEPARENT;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -208,6 +209,9 @@ impl Server {
             Way::Http(endpoint) => {
                 let mut headers = mirrored_headers(asked.method, &params);
                 headers.extend(param_headers);
+                let trace =
+                    asked.traceparent.as_ref().and_then(|it| HeaderValue::try_from(it).ok());
+                headers.extend(trace.map(|trace| (HeaderName::from_static(TRACEPARENT), trace)));
                 let text = message::request(&Id::Number(id), asked.method, &params);
                 let response = tokio::time::timeout_at(deadline.at(), endpoint.post(headers, text))
                     .await

@@ -118,6 +118,7 @@ impl Server {
             retry: None,
             refused: &[],
             tool: None,
+            traceparent: None,
             param_headers: None,
             deadline: Deadline::new(probe, probe),
         };

@@ -1,0 +1,108 @@
+//! The log as log records of OTLP: a layer beside the one that writes it. What waits is bounded.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Subscriber};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+
+use super::messages::{AnyValue, KeyValue, LogRecord};
+
+/// Lines that wait to be sent.
+const MOST: usize = 5_000;
+
+static WANTED: AtomicBool = AtomicBool::new(false);
+static WAITING: Mutex<Vec<LogRecord>> = Mutex::new(Vec::new());
+
+/// Says whether anybody takes the log.
+pub fn want(wanted: bool) {
+    WANTED.store(wanted, Ordering::Release);
+    if !wanted {
+        WAITING.lock().clear();
+    }
+}
+
+/// What waits to be sent.
+pub fn take() -> Vec<LogRecord> {
+    std::mem::take(&mut *WAITING.lock())
+}
+
+/// Keeps what is logged for the collector.
+#[derive(Debug)]
+pub struct Collecting;
+
+impl<S: Subscriber> Layer<S> for Collecting {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        if !WANTED.load(Ordering::Acquire) {
+            return;
+        }
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let nanos = u64::try_from(since.as_nanos()).unwrap_or_default();
+        let (severity_number, severity_text) = match *event.metadata().level() {
+            Level::ERROR => (17, "ERROR"),
+            Level::WARN => (13, "WARN"),
+            Level::INFO => (9, "INFO"),
+            Level::DEBUG => (5, "DEBUG"),
+            Level::TRACE => (1, "TRACE"),
+        };
+        fields.attributes.push(KeyValue::new("code.namespace", event.metadata().target()));
+        let record = LogRecord {
+            time_unix_nano: nanos,
+            observed_time_unix_nano: nanos,
+            severity_number,
+            severity_text: severity_text.into(),
+            body: Some(AnyValue { value: Some(fields.message.into()) }),
+            attributes: fields.attributes,
+            ..LogRecord::default()
+        };
+        let mut waiting = WAITING.lock();
+        if waiting.len() < MOST {
+            waiting.push(record);
+        }
+    }
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    attributes: Vec<KeyValue>,
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = write!(text, "{value:?}");
+        if field.name() == "message" {
+            self.message = text;
+        } else {
+            self.attributes.push(KeyValue::new(field.name(), text));
+        }
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        if field.name() == "message" {
+            self.message = value.to_owned();
+        } else {
+            self.attributes.push(KeyValue::new(field.name(), value));
+        }
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.attributes.push(KeyValue::new(field.name(), value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.attributes.push(KeyValue::new(field.name(), i64::try_from(value).unwrap_or(i64::MAX)));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.attributes.push(KeyValue::new(field.name(), value));
+    }
+}

@@ -1,0 +1,229 @@
+//! The trace of one call: the gateway's own span, one for each stage that took time, and one for the server
+//! that was asked (OpenTelemetry's semantic conventions for MCP and GenAI).
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use doorward_mcp::{Object, method};
+
+use super::context::{Context, TRACEPARENT};
+use super::messages::{KeyValue, Span, Status};
+use crate::audit::record;
+use crate::call::{Call, CallError, Reply};
+use crate::upstream::Transport;
+
+const INTERNAL: i32 = 1;
+const SERVER: i32 = 2;
+const CLIENT: i32 = 3;
+const ERROR: i32 = 2;
+
+/// What is traced of a call while it lasts.
+#[derive(Debug)]
+pub struct Trace {
+    trace: [u8; 16],
+    /// The client's span.
+    parent: Option<[u8; 8]>,
+    /// The gateway's own, and that of the server's call.
+    span: [u8; 8],
+    upstream: [u8; 8],
+    state: String,
+    began: Instant,
+    stages: Vec<(&'static str, Instant, Instant)>,
+}
+
+fn random<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(bytes)
+}
+
+impl Trace {
+    /// Begins a trace, or joins the client's, and tells the server of it.
+    pub fn begin(context: Option<Context>, params: &mut Object) -> Option<Box<Self>> {
+        let state =
+            params.object("_meta").and_then(|meta| Some(meta.string("tracestate")?.into_owned()));
+        let trace = Self {
+            trace: match context {
+                Some(context) => context.trace,
+                None => random()?,
+            },
+            parent: context.map(|context| context.span),
+            span: random()?,
+            upstream: random()?,
+            state: state.unwrap_or_default(),
+            began: Instant::now(),
+            stages: Vec::with_capacity(10),
+        };
+        let onward = trace.onward();
+        if let Some(meta) = params.object_mut("_meta") {
+            meta.set(TRACEPARENT, onward.to_string().as_str());
+        }
+        Some(Box::new(trace))
+    }
+
+    /// Where the server's call stands in the trace.
+    pub fn onward(&self) -> Context {
+        Context { trace: self.trace, span: self.upstream, sampled: true }
+    }
+
+    pub fn id(&self) -> [u8; 16] {
+        self.trace
+    }
+
+    pub fn stage(&mut self, name: &'static str, began: Instant) {
+        self.stages.push((name, began, Instant::now()));
+    }
+
+    /// Its spans, when the call has ended.
+    pub fn end(
+        self,
+        call: &Call,
+        reply: &Result<Reply, CallError>,
+        payloads: Option<&dyn Fn(&Object) -> String>,
+    ) -> Vec<Span> {
+        let now = Instant::now();
+        let base = u64::try_from(call.began).unwrap_or_default().saturating_mul(1_000);
+        let nanos = |at: Instant| {
+            let since = at.saturating_duration_since(self.began).as_nanos();
+            base.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
+        };
+        let target = target(call);
+        let name = match &target {
+            Some((_, target)) => format!("{} {target}", call.method),
+            None => call.method.to_string(),
+        };
+        let (error, status) = outcome(reply);
+        let mut attributes = common(call, target.as_ref(), error.as_deref());
+        if let Some(address) = call.caller.address {
+            attributes.push(KeyValue::new("client.address", address.to_string()));
+        }
+        if let Some(session) = &call.session {
+            attributes.push(KeyValue::new("mcp.session.id", record::session_name(session)));
+        }
+        attributes.push(KeyValue::new("doorward.call.id", call.id.to_string()));
+        attributes.push(KeyValue::new("network.protocol.name", "http"));
+        attributes.push(KeyValue::new("network.transport", "tcp"));
+        attributes.push(KeyValue::new("mcp.protocol.version", call.revision.as_str()));
+        if let Some(decision) = &call.notes.decision {
+            attributes.push(KeyValue::new("doorward.policy.code", decision.code.as_str()));
+        }
+        if let Some(tell) = payloads {
+            if let Some(arguments) = call.params.object("arguments") {
+                attributes.push(KeyValue::new("gen_ai.tool.call.arguments", tell(&arguments)));
+            }
+            if let Ok(Reply::Result(result)) = reply {
+                attributes.push(KeyValue::new("gen_ai.tool.call.result", tell(result)));
+            }
+        }
+        let own = |span: [u8; 8], parent: Option<[u8; 8]>, name: String, kind, from, to| Span {
+            trace_id: self.trace.to_vec(),
+            span_id: span.to_vec(),
+            trace_state: self.state.clone(),
+            parent_span_id: parent.map(|parent| parent.to_vec()).unwrap_or_default(),
+            name,
+            kind,
+            start_time_unix_nano: from,
+            end_time_unix_nano: to,
+            flags: 1,
+            ..Span::default()
+        };
+        let mut spans = vec![Span {
+            attributes,
+            status: status.clone(),
+            ..own(self.span, self.parent, name.clone(), SERVER, base, nanos(now))
+        }];
+        let mut dispatched = None;
+        for (stage, from, to) in &self.stages {
+            let Some(id) = random() else { continue };
+            if *stage == "dispatch" {
+                dispatched = Some((id, *from, *to));
+            }
+            spans.push(own(
+                id,
+                Some(self.span),
+                format!("doorward {stage}"),
+                INTERNAL,
+                nanos(*from),
+                nanos(*to),
+            ));
+        }
+        if let (Some((parent, from, to)), Some(route)) = (dispatched, &call.route) {
+            let mut attributes = common(call, target.as_ref(), error.as_deref());
+            attributes.push(KeyValue::new("doorward.server", &*route.server.name));
+            if let Some(contact) = route.server.known() {
+                attributes.push(KeyValue::new("mcp.protocol.version", contact.revision.as_str()));
+                let transport = match contact.transport {
+                    Transport::Stdio => "pipe",
+                    Transport::BuiltIn => "inproc",
+                    Transport::StreamableHttp | Transport::EventStream => "tcp",
+                };
+                attributes.push(KeyValue::new("network.transport", transport));
+            }
+            let url = route.server.settings.url.as_ref();
+            if let Some(host) = url.and_then(url::Url::host_str) {
+                attributes.push(KeyValue::new("server.address", host));
+            }
+            if let Some(port) = url.and_then(url::Url::port_or_known_default) {
+                attributes.push(KeyValue::new("server.port", i64::from(port)));
+            }
+            let span = own(self.upstream, Some(parent), name, CLIENT, nanos(from), nanos(to));
+            spans.push(Span { attributes, status, ..span });
+        }
+        spans
+    }
+}
+
+/// The tool or prompt a call is about, under its attribute's name.
+fn target(call: &Call) -> Option<(&'static str, Cow<'_, str>)> {
+    let name = match &*call.method {
+        method::TOOLS_CALL => "gen_ai.tool.name",
+        method::PROMPTS_GET => "gen_ai.prompt.name",
+        _ => return None,
+    };
+    Some((name, record::target(call)?))
+}
+
+fn common(
+    call: &Call,
+    target: Option<&(&'static str, Cow<'_, str>)>,
+    error: Option<&str>,
+) -> Vec<KeyValue> {
+    let mut attributes = vec![KeyValue::new("mcp.method.name", &*call.method)];
+    if let Some((name, target)) = target {
+        attributes.push(KeyValue::new(name, target.as_ref()));
+    }
+    if *call.method == *method::TOOLS_CALL {
+        attributes.push(KeyValue::new("gen_ai.operation.name", "execute_tool"));
+    }
+    if *call.method == *method::RESOURCES_READ
+        && let Some(uri) = call.params.string("uri")
+    {
+        attributes.push(KeyValue::new("mcp.resource.uri", uri.as_ref()));
+    }
+    if let Some(error) = error {
+        attributes.push(KeyValue::new("error.type", error));
+    }
+    attributes
+}
+
+/// What went wrong, in a word or a code, and the status of the span.
+fn outcome(reply: &Result<Reply, CallError>) -> (Option<String>, Option<Status>) {
+    let (error, message) = match reply {
+        Ok(Reply::Result(result)) => {
+            let failed = result.get("isError").and_then(doorward_mcp::Value::as_bool) == Some(true);
+            if !failed {
+                return (None, None);
+            }
+            ("tool_error".to_owned(), String::new())
+        }
+        Ok(Reply::Listening(_)) => return (None, None),
+        // The server's words may hold anything.
+        Err(CallError::Rpc(error)) => (error.code.to_string(), String::new()),
+        Err(CallError::Denied(_)) => ("denied".to_owned(), String::new()),
+        Err(CallError::Limited(limited)) => ("limited".to_owned(), limited.rule.to_string()),
+        Err(CallError::Gateway(failure) | CallError::Refused { failure, .. }) => {
+            (failure.kind.as_str().to_owned(), failure.message.clone())
+        }
+    };
+    (Some(error), Some(Status { message, code: ERROR }))
+}

@@ -1,0 +1,419 @@
+#!/usr/bin/env python3
+"""What operators connect to the gateway, for real: an OTLP receiver built from the official protobuf package, over HTTP
+and gRPC; Prometheus with the rules and the dashboard of `deploy/`; rsyslog over TCP and TLS; and what takes records over
+HTTP. Needs Python, openssl, and Debian's prometheus and rsyslog; installs all else."""
+
+import argparse
+import gzip
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from peers import PEERS, ROOT, Missing, Processes, free_port, gateway_binary, need, run, up_to_date, wait_for_port  # noqa: E402
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+def install_python():
+    folder, lock = PEERS / "operations", HERE / "requirements.txt"
+    folder.mkdir(parents=True, exist_ok=True)
+    fresh, remember = up_to_date(folder, lock)
+    python = folder / "bin/python"
+    if not fresh:
+        run(sys.executable, "-m", "venv", "--clear", folder)
+        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", lock)
+        remember()
+    return python
+
+
+def until(what, holds, patience=30):
+    end = time.monotonic() + patience
+    while True:
+        found = holds()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(f"waited in vain until {what}")
+        time.sleep(0.1)
+
+
+class Gateway:
+    """A gateway with a configuration of its own."""
+
+    def __init__(self, binary, processes, folder, name, config):
+        self.binary, self.folder = binary, folder
+        self.port, self.admin = free_port(), free_port()
+        self.file = folder / f"{name}.yaml"
+        self.file.write_text(config)
+        self.store = f"sqlite:{folder / name}.db"
+        command = [binary, "serve", "--config", self.file, "--listen", f"127.0.0.1:{self.port}", "--log-format", "json"]
+        command += ["--admin", f"127.0.0.1:{self.admin}", "--store", self.store]
+        self.process = processes.start(command, f"{name}.log")
+        wait_for_port(self.port, self.process, "the gateway")
+        until("it is ready", lambda: self.get("/readyz")[0] == 200)
+
+    def get(self, path, accept=None):
+        request = urllib.request.Request(f"http://127.0.0.1:{self.admin}{path}")
+        if accept:
+            request.add_header("accept", accept)
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def call(self, tool, arguments, headers=(), meta=None):
+        own = {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+        params = {"name": tool, "arguments": arguments, "_meta": {**own, **(meta or {})}}
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/mcp", data=body)
+        all_headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+        all_headers |= {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": tool}
+        for name, value in (all_headers | dict(headers)).items():
+            request.add_header(name, value)
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.loads(answer.read())
+
+    def told(self, *arguments):
+        return run(self.binary, *arguments, "--store", self.store)
+
+
+def read_lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def spans_of(told):
+    for one in told:
+        for resource in one["request"].get("resourceSpans", []):
+            for scope in resource["scopeSpans"]:
+                for span in scope["spans"]:
+                    yield span
+
+
+def attributes(span):
+    return {it["key"]: next(iter(it["value"].values()), None) for it in span.get("attributes", [])}
+
+
+def check_telemetry(binary, processes, folder, python):
+    """A trace shows client, gateway and server as one; metrics and logs arrive; by both protocols."""
+    import base64
+
+    hexed = lambda text: base64.b64decode(text).hex()
+    for protocol in ["http", "grpc"]:
+        http, grpc = free_port(), free_port()
+        out = folder / f"otlp-{protocol}.jsonl"
+        collector = processes.start([python, HERE / "collector.py", http, grpc, out], f"collector-{protocol}.log")
+        wait_for_port(http, collector, "the collector")
+        wait_for_port(grpc, collector, "the collector")
+        endpoint = f"http://127.0.0.1:{http if protocol == 'http' else grpc}"
+        # The server behind is a gateway, too: it tells of its part of the trace itself.
+        telemetry = f"""
+telemetry:
+  otlp: {{endpoint: '{endpoint}', protocol: {protocol}}}
+  traces: {{sample: 0}}
+  metrics: {{every: 1s}}
+"""
+        inner = Gateway(binary, processes, folder, f"inner-{protocol}", f"servers: {{sample: {{sample: true}}}}{telemetry}")
+        outer = Gateway(
+            binary,
+            processes,
+            folder,
+            f"outer-{protocol}",
+            f"servers: {{behind: {{url: 'http://127.0.0.1:{inner.port}/mcp/sample'}}}}{telemetry}",
+        )
+        outer.call("behind__add", {"a": 1, "b": 2})
+        outer.call("behind__add", {"a": 1, "b": 2}, {"traceparent": f"00-{TRACE}-{SPAN}-01"})
+        other = TRACE.replace("0af", "0bf")
+        outer.call("behind__echo", {"text": "hunter2-secret"}, meta={"traceparent": f"00-{other}-{SPAN}-01"})
+        told = lambda signal: [one for one in read_lines(out) if one["signal"] == signal]
+        spans = lambda trace: [span for span in spans_of(told("traces")) if hexed(span["traceId"]) == trace]
+        mine = lambda trace: until("all spans have come", lambda: len(it := spans(trace)) >= 14 and it)
+        for trace, tool in [(TRACE, "add"), (other, "echo")]:
+            all_spans = mine(trace)
+            by_id = {hexed(span["spanId"]): span for span in all_spans}
+            servers = [span for span in all_spans if span["kind"] == "SPAN_KIND_SERVER"]
+            clients = [span for span in all_spans if span["kind"] == "SPAN_KIND_CLIENT"]
+            assert len(servers) == 2 and len(clients) == 2, [span["name"] for span in all_spans]
+            first = next(span for span in servers if hexed(span["parentSpanId"]) == SPAN)
+            second = next(span for span in servers if span is not first)
+            # Client, gateway, its stages, the call to the server, the server: one line of parents.
+            above = by_id[hexed(second["parentSpanId"])]
+            assert above["kind"] == "SPAN_KIND_CLIENT", above
+            stage = by_id[hexed(above["parentSpanId"])]
+            assert stage["name"] == "doorward dispatch" and by_id[hexed(stage["parentSpanId"])] is first
+            said = attributes(first)
+            assert first["name"] == f"tools/call {tool}", first["name"]
+            assert said["mcp.method.name"] == "tools/call" and said["gen_ai.tool.name"] == tool
+            assert said["gen_ai.operation.name"] == "execute_tool" and said["mcp.protocol.version"] == "2026-07-28"
+            assert attributes(above)["server.port"] == str(inner.port), attributes(above)
+            assert int(first["startTimeUnixNano"]) <= int(above["startTimeUnixNano"]) <= int(above["endTimeUnixNano"])
+        assert "hunter2" not in out.read_text(), "an argument was told"
+        # The record has the trace's id.
+        found = outer.told("audit", "search", "--text", TRACE, "--json")
+        assert found.strip(), "the record does not name the trace"
+        names = lambda: {
+            metric["name"]
+            for one in told("metrics")
+            for resource in one["request"]["resourceMetrics"]
+            for scope in resource["scopeMetrics"]
+            for metric in scope["metrics"]
+        }
+        wanted = {"mcp.server.operation.duration", "mcp.client.operation.duration", "doorward.calls"}
+        until("the metrics have come", lambda: wanted <= names())
+        logs = lambda: [
+            record["body"]["stringValue"]
+            for one in told("logs")
+            for resource in one["request"]["resourceLogs"]
+            for scope in resource["scopeLogs"]
+            for record in scope["logRecords"]
+        ]
+        until("the log has come", lambda: "ready" in logs())
+        assert all(one["over"] == protocol for one in read_lines(out))
+        print(f"OTLP over {protocol}: {len(list(spans_of(told('traces'))))} spans, {len(names())} metrics, {len(logs())} lines")
+        # Without a collector, calls go on.
+        collector.kill()
+        for _ in range(20):
+            outer.call("behind__add", {"a": 1, "b": 2}, {"traceparent": f"00-{TRACE}-{SPAN}-01"})
+
+
+def check_prometheus(binary, processes, folder):
+    """The measures pass promtool's lint, and Prometheus loads and evaluates the rules and the dashboard's queries."""
+    gateway = Gateway(binary, processes, folder, "measured", "servers: {sample: {sample: true}}\nrate_limits: {rules: {few: {window: 5/h}}}")
+    for _ in range(4):
+        gateway.call("sample__add", {"a": 1, "b": 2})
+    promtool = need("promtool", "it comes with Debian's prometheus")
+    text = gateway.get("/metrics")[1]
+    lint = subprocess.run([promtool, "check", "metrics"], input=text, capture_output=True, text=True)
+    assert lint.returncode == 0 and not lint.stderr.strip(), lint.stderr + lint.stdout
+    assert gateway.get("/metrics", "application/openmetrics-text")[1].endswith("# EOF\n")
+    assert 'doorward_calls_total{server="sample",tool="add",outcome="ok"} 4' in text, text
+    assert "local" not in "".join(line for line in text.splitlines() if "doorward_calls_total" in line)
+    rules = ROOT / "deploy/prometheus/alerts.yaml"
+    run(promtool, "check", "rules", rules)
+    config = (ROOT / "deploy/prometheus/prometheus.yaml").read_text()
+    config = config.replace("127.0.0.1:7301", f"127.0.0.1:{gateway.admin}").replace("15s", "500ms")
+    (folder / "prometheus.yaml").write_text(config.replace("alerts.yaml", str(rules)))
+    port = free_port()
+    command = [need("prometheus", "Debian has it"), "--config.file", folder / "prometheus.yaml"]
+    command += ["--storage.tsdb.path", folder / "tsdb", "--web.listen-address", f"127.0.0.1:{port}"]
+    prometheus = processes.start(command, "prometheus.log")
+    wait_for_port(port, prometheus, "Prometheus")
+
+    def ask(query):
+        url = f"http://127.0.0.1:{port}/api/v1/query?query={urllib.parse.quote(query)}"
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            return json.loads(answer.read())["data"]["result"]
+
+    until("it is scraped", lambda: ask("doorward_calls_total"))
+    dashboard = json.loads((ROOT / "deploy/grafana/doorward.json").read_text())
+    queries = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
+    time.sleep(2)
+    for _ in range(3):
+        try:
+            gateway.call("sample__add", {"a": 1, "b": 2})
+        except urllib.error.HTTPError as error:
+            assert error.code == 429
+        time.sleep(1)
+    silent = []
+    for query in queries:
+        query = query.replace("$server", ".*").replace("$__rate_interval", "10s")
+        if not ask(query):
+            silent.append(query)
+    # Nothing was denied here, and no call of the built-in server's is worth a measure of its time.
+    allowed = ("denied", "failure", "dry_run", "upstream")
+    assert all(any(word in query for word in allowed) for query in silent), silent
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/rules", timeout=5) as answer:
+        groups = json.loads(answer.read())["data"]["groups"]
+    states = {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
+    until("the rules are evaluated", lambda: True)
+    assert len(states) == 11 and set(states.values()) <= {"ok", "unknown"}, states
+    print(f"Prometheus: {len(queries)} queries of the dashboard, {len(states)} rules")
+
+
+def certificate(folder):
+    key, cert = folder / "syslog.key", folder / "syslog.crt"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", cert]
+    run(*command, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=CA:TRUE")
+    return key, cert
+
+
+def check_exports(binary, processes, folder):
+    """Records arrive at each kind of place, each once at least, also when the place is away for a while."""
+    tcp, out = free_port(), folder / "syslog.out"
+    # Octet counting and plain TCP, written as it comes.
+    (folder / "rsyslog.conf").write_text(
+        f"""
+global(workDirectory="{folder}" maxMessageSize="64k")
+module(load="imtcp" MaxFrameSize="65536")
+template(name="raw" type="string" string="%pri% %app-name% %msgid% %msg%\\n")
+ruleset(name="take") {{ action(type="omfile" file="{out}" template="raw") }}
+input(type="imtcp" port="{tcp}" address="127.0.0.1" ruleset="take")
+"""
+    )
+    rsyslogd = need("rsyslogd", "it comes with Debian's rsyslog")
+    start = lambda: processes.start([rsyslogd, "-n", "-f", folder / "rsyslog.conf", "-i", folder / "rsyslog.pid"], "rsyslog.log")
+    syslog = start()
+    wait_for_port(tcp, syslog, "rsyslog")
+    received = {"splunk": [], "datadog": [], "plain": []}
+    away = threading.Event()
+
+    class Sink(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = gzip.decompress(self.rfile.read(int(self.headers["content-length"]))).decode()
+            kind = self.path.strip("/")
+            if away.is_set():
+                self.send_response(503)
+                self.send_header("content-length", "0")
+                self.end_headers()
+                return
+            if kind == "splunk":
+                assert self.headers["authorization"] == "Splunk splunk-token-0123456789"
+                events, decoder, at = [], json.JSONDecoder(), 0
+                while at < len(body):
+                    one, at = decoder.raw_decode(body, at)
+                    events.append(one["event"])
+                    at += len(body[at:]) - len(body[at:].lstrip())
+            elif kind == "datadog":
+                assert self.headers["dd-api-key"] == "datadog-key-0123456789"
+                events = [json.loads(one["message"]) for one in json.loads(body)]
+            else:
+                assert self.headers["authorization"] == "Bearer plain-token-0123456789"
+                events = [json.loads(line) for line in body.splitlines()]
+            received[kind].extend(events)
+            self.send_response(200)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    sink = ThreadingHTTPServer(("127.0.0.1", 0), Sink)
+    threading.Thread(target=sink.serve_forever, daemon=True).start()
+    url = f"http://127.0.0.1:{sink.server_port}"
+    tls_port = free_port()
+    key, cert = certificate(folder)
+    tls_out = folder / "syslog-tls.out"
+    with open(tls_out, "w") as taken:
+        # A TLS server that writes down what it is sent: rsyslog's own is another package.
+        command = ["openssl", "s_server", "-quiet", "-accept", tls_port, "-cert", cert, "-key", key]
+        tls = subprocess.Popen([str(part) for part in command], stdout=taken, stdin=subprocess.PIPE)
+    processes.started.append(tls)
+    wait_for_port(tls_port, tls, "the TLS server")
+    http = lambda kind, token: f"{{http: {{url: '{url}/{kind}', flavour: {kind}, token: {token}}}, every: 200ms}}"
+    gateway = Gateway(
+        binary,
+        processes,
+        folder,
+        "exporting",
+        f"""
+servers: {{sample: {{sample: true}}}}
+audit:
+  reads: before
+  exports:
+    file: {{file: {{path: audit.jsonl, rotate_at: 8KiB, keep: 50}}, every: 200ms, batch: 10}}
+    ocsf: {{form: ocsf, file: {{path: ocsf.jsonl}}, every: 200ms}}
+    syslog: {{syslog: {{address: '127.0.0.1:{tcp}'}}, every: 200ms}}
+    secure: {{syslog: {{address: 'localhost:{tls_port}', tls: true, ca: syslog.crt}}, every: 200ms}}
+    splunk: {http("splunk", "splunk-token-0123456789")}
+    datadog: {http("datadog", "datadog-key-0123456789")}
+    plain: {http("plain", "plain-token-0123456789")}
+""",
+    )
+    calls = 0
+    for phase in range(3):
+        if phase == 1:
+            away.set()
+            syslog.kill()
+            syslog.wait()
+        for _ in range(20):
+            gateway.call("sample__add", {"a": 1, "b": 2})
+            calls += 1
+        if phase == 1:
+            until("that is told", lambda: "doorward_audit_failing_exports 0" not in gateway.get("/metrics")[1])
+            away.clear()
+            # A pid that is left behind is not started over.
+            (folder / "rsyslog.pid").unlink(missing_ok=True)
+            syslog = start()
+            wait_for_port(tcp, syslog, "rsyslog")
+    until("the exports work again", lambda: "doorward_audit_failing_exports 0" in gateway.get("/metrics")[1], 60)
+    gateway.process.terminate()
+    gateway.process.wait(20)
+    exported = folder / "all.jsonl"
+    run(binary, "audit", "export", "--store", gateway.store, "-o", exported)
+    wanted = {(one["writer"], one["seq"]) for one in read_lines(exported)}
+    ids = lambda events: [(one["writer"], one["seq"]) for one in events]
+    native = []
+    for packed in sorted(folder.glob("audit.*.jsonl.gz")):
+        native += [json.loads(line) for line in gzip.open(packed, "rt")]
+    native += read_lines(folder / "audit.jsonl")
+    places = {"file": native, **received}
+    syslogged = [json.loads(line[line.index("{") :]) for line in out.read_text().splitlines()]
+    places["syslog"] = syslogged
+    decoder, text, secured = json.JSONDecoder(), tls_out.read_text(), []
+    while (at := text.find("{")) >= 0:
+        one, end = decoder.raw_decode(text, at)
+        secured.append(one)
+        text = text[end:]
+    places["secure"] = secured
+    for name, events in places.items():
+        missing = wanted - set(ids(events))
+        assert not missing, (name, len(missing), sorted(missing)[:3])
+        again = len(events) - len(set(ids(events)))
+        assert name.startswith("sys") or name == "secure" or again == 0 or name in received, (name, again)
+        print(f"{name}: {len(wanted)} records, {len(events)} arrived, none missing, {again} again")
+    classes = {one["class_uid"] for one in read_lines(folder / "ocsf.jsonl")}
+    assert {6003, 6002} <= classes, classes
+    key = run(binary, "audit", "key", "--store", gateway.store).split()[-1]
+    whole = folder / "whole.jsonl"
+    whole.write_text("".join(json.dumps(one) for one in []) + "\n".join(exported.read_text().splitlines()) + "\n")
+    assert "the record is whole" in run(binary, "audit", "verify", "--public-key", key, whole)
+    assert calls == sum(1 for one in native if one.get("target") == "add" and one["kind"] in ("opened", "call")), calls
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--gateway", help="a gateway's binary; when absent, it is built")
+    options.add_argument("--only", choices=["telemetry", "prometheus", "exports"])
+    options = options.parse_args()
+    checks = {
+        "telemetry": lambda *world: check_telemetry(*world, install_python()),
+        "prometheus": check_prometheus,
+        "exports": check_exports,
+    }
+    binary = gateway_binary(options.gateway)
+    # Not what whoever runs the tests keeps.
+    for name in [name for name in os.environ if name.startswith("DOORWARD_")]:
+        del os.environ[name]
+    for name, check in checks.items():
+        if options.only not in (None, name):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            processes = Processes(folder)
+            try:
+                check(binary, processes, folder)
+            except BaseException:
+                for log in sorted(folder.glob("*.log")):
+                    print(f"--- {log.name}", log.read_text()[-1500:], sep="\n")
+                raise
+            finally:
+                processes.stop()
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Missing as missing:
+        sys.exit(f"cannot run: {missing}")
