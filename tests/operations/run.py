@@ -12,6 +12,8 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
+import urllib.parse
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -211,6 +213,14 @@ def check_prometheus(binary, processes, folder):
     prometheus = processes.start(command, "prometheus.log")
     wait_for_port(port, prometheus, "Prometheus")
 
+    def is_ready():
+        try:
+            return urllib.request.urlopen(f"http://127.0.0.1:{port}/-/ready", timeout=5).status == 200
+        except urllib.error.HTTPError:
+            return False
+
+    until("Prometheus is ready", is_ready)
+
     def ask(query):
         url = f"http://127.0.0.1:{port}/api/v1/query?query={urllib.parse.quote(query)}"
         with urllib.request.urlopen(url, timeout=5) as answer:
@@ -243,9 +253,14 @@ def check_prometheus(binary, processes, folder):
 
 
 def certificate(folder):
-    key, cert = folder / "syslog.key", folder / "syslog.crt"
-    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-keyout", key, "-out", cert]
-    run(*command, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-addext", "basicConstraints=CA:TRUE")
+    """A key and certificate for localhost, and the authority that vouches for it."""
+    key, cert, ca_key, ca = (folder / name for name in ["syslog.key", "syslog.crt", "ca.key", "ca.crt"])
+    new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes"]
+    run(*new, "-x509", "-days", "2", "-keyout", ca_key, "-out", ca, "-subj", "/CN=tests")
+    run(*new, "-keyout", key, "-out", folder / "syslog.csr", "-subj", "/CN=localhost")
+    (folder / "names").write_text("subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n")
+    sign = ["openssl", "x509", "-req", "-in", folder / "syslog.csr", "-CA", ca, "-CAkey", ca_key, "-CAcreateserial"]
+    run(*sign, "-days", "2", "-out", cert, "-extfile", folder / "names")
     return key, cert
 
 
@@ -325,7 +340,7 @@ audit:
     file: {{file: {{path: audit.jsonl, rotate_at: 8KiB, keep: 50}}, every: 200ms, batch: 10}}
     ocsf: {{form: ocsf, file: {{path: ocsf.jsonl}}, every: 200ms}}
     syslog: {{syslog: {{address: '127.0.0.1:{tcp}'}}, every: 200ms}}
-    secure: {{syslog: {{address: 'localhost:{tls_port}', tls: true, ca: syslog.crt}}, every: 200ms}}
+    secure: {{syslog: {{address: 'localhost:{tls_port}', tls: true, ca: ca.crt}}, every: 200ms}}
     splunk: {http("splunk", "splunk-token-0123456789")}
     datadog: {http("datadog", "datadog-key-0123456789")}
     plain: {http("plain", "plain-token-0123456789")}

@@ -29,6 +29,7 @@ use crate::delegated::Delegations;
 use crate::facade::sessions::Sessions;
 use crate::identity::Identity;
 use crate::kept::Kept;
+use crate::live::Live;
 use crate::memory::{self, Memory};
 use crate::metrics::Metrics;
 use crate::portals::Selections;
@@ -67,6 +68,7 @@ pub struct Gateway {
     pub limiter: Limiter,
     pub ledger: Ledger,
     pub telemetry: Telemetry,
+    pub live: Live,
     pub kept: Kept,
     policies: ArcSwap<Policies>,
     /// Cancelled when the gateway begins to shut down.
@@ -118,6 +120,7 @@ impl Gateway {
             limiter: Limiter::new(&settings),
             ledger: Ledger::default(),
             telemetry: Telemetry::new(&settings.telemetry),
+            live: Live::default(),
             kept: Kept::new(store),
             policies: ArcSwap::from_pointee(Policies::new(None, String::new(), &settings)),
             settings: ArcSwap::from_pointee(Settings {

@@ -19,6 +19,7 @@ mod gather;
 pub mod identity;
 pub mod kept;
 pub mod listener;
+pub mod live;
 pub mod memory;
 pub mod metrics;
 mod oauth;

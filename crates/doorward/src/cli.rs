@@ -2,6 +2,7 @@
 
 mod audit;
 mod credits;
+mod evidence;
 mod kept;
 mod policy;
 
@@ -13,10 +14,11 @@ use url::Url;
 
 pub use self::audit::{Audit, ExportForm, Filter, Span};
 pub use self::credits::{By, Credits, Each, Usage, UsageForm, Whose};
+pub use self::evidence::Evidence;
 pub use self::kept::{
     Clients, CreateKey, Credentials, Export, Grants, Kept, Keys, Owner, Principals, Sealing,
 };
-pub use self::policy::{Explain, Policy};
+pub use self::policy::{Explain, Policy, Simulate};
 
 /// The door between AI agents and the MCP servers they use.
 #[derive(Debug, Parser)]
@@ -68,6 +70,11 @@ pub enum Command {
     /// Read, search, check, export and keep the record of what was done
     #[command(subcommand)]
     Audit(Audit),
+    /// Write an evidence pack: access reviews, changes, denied calls and the record's verification, by the controls
+    /// of SOC 2 and ISO 27001
+    Evidence(Evidence),
+    /// Show live calls, rates, errors and latency
+    Top(Top),
     /// Grant credit, give budgets, look at accounts and check the books
     #[command(subcommand)]
     Credits(Credits),
@@ -118,6 +125,21 @@ pub struct Serve {
     /// Listen on addresses that others can reach, though nobody has to authenticate
     #[arg(long)]
     pub dangerously_let_everybody_in: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Top {
+    #[command(flatten)]
+    pub operator: Operator,
+    /// How often it looks, in seconds
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 1.0)]
+    pub interval: f64,
+    /// Look so often, then end; without a terminal, once
+    #[arg(short, long, value_name = "COUNT")]
+    pub number: Option<u64>,
+    /// How many tools are shown
+    #[arg(long, value_name = "COUNT", default_value_t = 20)]
+    pub rows: usize,
 }
 
 /// What a client command shows of itself.

@@ -52,6 +52,8 @@ fn run(cli: Cli) -> Result<(), Failed> {
         Command::Principals(options) => wait_for(commands::principals::run(options)),
         Command::Credentials(options) => wait_for(commands::credentials::run(options)),
         Command::Audit(options) => wait_for(commands::audit::run(options)),
+        Command::Evidence(options) => wait_for(commands::evidence::run(options)),
+        Command::Top(options) => wait_for(commands::top::run(options)),
         Command::Credits(options) => wait_for(commands::credits::run(options)),
         Command::Usage(options) => wait_for(commands::usage::run(options)),
         Command::Policy(options) => wait_for(commands::policy::run(options)),

@@ -21,9 +21,13 @@ use crate::facade::guard;
 use crate::gateway::Gateway;
 use crate::identity::Peer;
 use crate::metrics::prometheus;
+use crate::telemetry::metrics::as_json;
 
 /// Longest body of a request to the operator's listener.
 const MOST: usize = 256 << 10;
+
+/// Calls that are told of those being answered.
+const MOST_LIVE: usize = 1_000;
 
 /// Every route: what serves a path is also what is told of it.
 fn routes() -> Vec<(&'static str, MethodRouter<Arc<Gateway>>)> {
@@ -31,6 +35,7 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Gateway>>)> {
         ("/healthz", get(async || "ok\n")),
         ("/readyz", get(ready)),
         ("/metrics", get(metrics)),
+        ("/top", get(top)),
         ("/servers", get(async |State(gateway): State<Arc<Gateway>>| Json(gateway.states()))),
         ("/servers/{name}/connect", post(kept::connect)),
         ("/keys", get(kept::keys).post(kept::create_key)),
@@ -133,6 +138,12 @@ async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
         format!("starting: {}\n", names.join(", "))
     };
     (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
+}
+
+/// What is measured, and the calls that are being answered, for `doorward top`.
+async fn top(State(gateway): State<Arc<Gateway>>) -> Json<serde_json::Value> {
+    let measures = as_json(&gateway.metrics());
+    Json(serde_json::json!({ "measures": measures, "calls": gateway.live.list(MOST_LIVE) }))
 }
 
 /// In the form that is asked for: OpenMetrics, or that of Prometheus.

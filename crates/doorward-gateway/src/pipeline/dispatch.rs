@@ -29,6 +29,7 @@ impl Stage for Dispatch {
         };
         let server = route.server.clone();
         Step::Later(Box::pin(async move {
+            let _lives = gateway.live.enter(call, &server.name);
             if server.settings.delegated.is_some() {
                 return delegated::ask(gateway, call, &server, events).await;
             }

@@ -140,9 +140,23 @@ pub struct TlsFiles {
 }
 
 /// A value that is never shown: not in the log, not in an error, not in a dump; and not left in memory.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Secret(pub String);
+
+thread_local! {
+    static REDACTING: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let shown = if REDACTING.get() { HIDDEN } else { self.expose() };
+        serializer.serialize_str(shown)
+    }
+}
+
+/// What stands in the place of a secret.
+const HIDDEN: &str = "[secret]";
 
 impl Secret {
     pub fn expose(&self) -> &str {
@@ -181,7 +195,7 @@ impl Drop for Secret {
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("[secret]")
+        f.write_str(HIDDEN)
     }
 }
 
@@ -361,6 +375,23 @@ impl Settings {
         all
     }
 
+    /// All settings as JSON, without a secret.
+    pub fn shown(&self) -> serde_json::Value {
+        REDACTING.set(true);
+        let mut shown = serde_json::to_value(self).unwrap_or_default();
+        REDACTING.set(false);
+        // What programs and servers are given may be secret, too.
+        let servers = shown["servers"].as_object_mut().into_iter().flat_map(|all| all.values_mut());
+        for server in servers {
+            for given in ["env", "headers"] {
+                let values =
+                    server[given].as_object_mut().into_iter().flat_map(|all| all.values_mut());
+                values.for_each(|value| *value = HIDDEN.into());
+            }
+        }
+        shown
+    }
+
     /// Addresses that others than this machine can reach.
     pub fn exposed(&self) -> Option<SocketAddr> {
         let addresses = [Some(self.listen), self.admin];
@@ -380,5 +411,12 @@ mod tests {
     #[test]
     fn secrets_are_never_shown() {
         assert_eq!(format!("{:?}", Secret("hunter2".into())), "[secret]");
+        let settings = Settings {
+            store_key: Some(Secret("hunter2".into())),
+            store: Some(Secret("postgres://me:hunter2@db/x".into())),
+            ..Settings::default()
+        };
+        assert!(!settings.shown().to_string().contains("hunter2"));
+        assert!(serde_json::to_string(&settings).unwrap().contains("hunter2"));
     }
 }

@@ -43,6 +43,18 @@ pub fn of(text: &str, instance: &str) -> ResourceMetrics {
     ResourceMetrics { resource: Some(resource(instance)), scope_metrics }
 }
 
+/// The measures of a text as JSON: families, each with its samples.
+pub fn as_json(text: &str) -> serde_json::Value {
+    let families = read(text).into_iter().map(|(name, family)| {
+        let samples = family.samples.iter().map(|(name, own, value)| {
+            let labels: BTreeMap<&str, String> = labels(own).into_iter().collect();
+            serde_json::json!({ "name": name, "labels": labels, "value": value })
+        });
+        (name.to_owned(), samples.collect())
+    });
+    serde_json::Value::Object(families.collect())
+}
+
 fn read(text: &str) -> BTreeMap<&str, Family<'_>> {
     let mut families: BTreeMap<&str, Family<'_>> = BTreeMap::new();
     let mut current = "";

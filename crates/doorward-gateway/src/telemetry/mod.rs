@@ -4,7 +4,7 @@
 pub mod context;
 pub mod logs;
 pub mod messages;
-mod metrics;
+pub mod metrics;
 pub mod sending;
 pub mod trace;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::Kept;
+use super::{Kept, Span};
 
 #[derive(Debug, Subcommand)]
 pub enum Policy {
@@ -32,6 +32,8 @@ pub enum Policy {
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
     },
+    /// Show which recorded calls would turn if policies were applied
+    Simulate(Box<Simulate>),
     /// Put policies in force, after checking them
     Apply {
         #[command(flatten)]
@@ -74,6 +76,22 @@ pub enum Policy {
     },
     /// Print the schema that policies are checked against
     Schema,
+}
+
+#[derive(Debug, Args)]
+pub struct Simulate {
+    #[command(flatten)]
+    pub kept: Kept,
+    #[command(flatten)]
+    pub span: Span,
+    /// Files of policies, or folders with *.cedar files
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// The time zone in which policies see the hour and the day [default: the configuration's]
+    #[arg(long, value_name = "ZONE")]
+    pub zone: Option<String>,
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

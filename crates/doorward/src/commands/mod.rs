@@ -5,6 +5,7 @@ pub mod call;
 pub mod check;
 pub mod credentials;
 pub mod credits;
+pub mod evidence;
 pub mod export;
 pub mod grants;
 pub mod import;
@@ -15,6 +16,7 @@ pub mod principals;
 pub mod schema;
 pub mod servers;
 pub mod tools;
+pub mod top;
 pub mod usage;
 
 use doorward_store::{Actor, Location, Store};

@@ -2,6 +2,7 @@
 
 mod explain;
 mod files;
+mod simulate;
 
 use std::io::Write;
 use std::path::Path;
@@ -21,6 +22,7 @@ pub async fn run(options: Policy) -> Result<(), Failed> {
         Policy::Check { paths, json } => check(&read(&paths)?, json),
         Policy::Test { paths } => test(&read(&paths)?),
         Policy::Explain(options) => explain::run(*options).await,
+        Policy::Simulate(options) => simulate::run(*options).await,
         Policy::Diff { kept, paths } => diff(&open(&kept).await?, &read(&paths)?).await,
         Policy::Apply { kept, paths, note } => {
             let files = read(&paths)?;

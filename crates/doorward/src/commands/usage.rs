@@ -149,7 +149,7 @@ fn value(by: By, key: &UsageKey) -> String {
 }
 
 /// A cell of CSV (RFC 4180). What a spreadsheet would take for a formula is no formula.
-fn quoted(cell: &str) -> String {
+pub fn quoted(cell: &str) -> String {
     let is_number = cell.parse::<f64>().is_ok();
     let cell = match cell.chars().next() {
         Some('=' | '+' | '-' | '@' | '\t' | '\r') if !is_number => format!("'{cell}"),

@@ -1,7 +1,7 @@
 //! `doorward audit`: the record read, searched, checked, exported and kept.
 
 pub mod records;
-mod verify;
+pub mod verify;
 
 use std::io::Write;
 use std::path::Path;

@@ -1,0 +1,23 @@
+//! The command that writes an evidence pack.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Kept;
+use super::audit::{When, parse_when};
+
+#[derive(Debug, Args)]
+pub struct Evidence {
+    #[command(flatten)]
+    pub kept: Kept,
+    /// From when: a date such as 2026-10-01, a time, or how long ago, such as 90d
+    #[arg(long, value_name = "WHEN", value_parser = parse_when)]
+    pub from: When,
+    /// Until when; a day is not part of it [default: now]
+    #[arg(long, value_name = "WHEN", value_parser = parse_when)]
+    pub to: Option<When>,
+    /// The folder that it is written to, which must not be there yet
+    #[arg(short, long, value_name = "FOLDER")]
+    pub output: PathBuf,
+}
