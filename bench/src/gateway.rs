@@ -25,6 +25,11 @@ pub struct Usage {
 impl Gateway {
     /// Starts a gateway with a configuration, on ports of the system's choice.
     pub fn start(program: &Path, config: &str) -> Result<Self, String> {
+        Self::start_with(program, config, "none")
+    }
+
+    /// The same, which keeps what it keeps in a store.
+    pub fn start_with(program: &Path, config: &str, store: &str) -> Result<Self, String> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("doorward-bench-{}-{number}.yaml", std::process::id());
@@ -40,7 +45,7 @@ impl Gateway {
                 "--log",
                 "warn",
                 "--store",
-                "none",
+                store,
                 "--config",
             ])
             .arg(&file)

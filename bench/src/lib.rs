@@ -7,4 +7,5 @@ pub mod backend;
 pub mod gateway;
 pub mod issuer;
 pub mod load;
+pub mod stages;
 pub mod stats;

@@ -10,6 +10,7 @@ use doorward_bench::backend::{self, Backend, Era};
 use doorward_bench::gateway::Gateway;
 use doorward_bench::issuer::Issuer;
 use doorward_bench::load::{Ask, Connection, Target, closed_loop, open_loop};
+use doorward_bench::stages;
 use doorward_bench::stats::{Run, median};
 use serde_json::json;
 
@@ -116,6 +117,7 @@ async fn run(options: &Options) -> Result<(), String> {
         bench.closed("list 1000", &list).await?;
     }
     governed(options, &program, &modern).await?;
+    staged(options, &program, &modern).await?;
     streams(options, &gateway, &modern).await
 }
 
@@ -145,6 +147,88 @@ async fn governed(options: &Options, program: &Path, modern: &Backend) -> Result
     drop(gateway);
     let _ = std::fs::remove_file(&file);
     done
+}
+
+/// What the record, limits, prices and traces cost: the same calls with one of them more each time.
+async fn staged(options: &Options, program: &Path, modern: &Backend) -> Result<(), String> {
+    if !"stages".starts_with(&options.only) {
+        return Ok(());
+    }
+    let folder = std::env::temp_dir().join(format!("doorward-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).map_err(text)?;
+    let done = measure_stages(options, program, modern, &folder).await;
+    let _ = std::fs::remove_dir_all(&folder);
+    done
+}
+
+async fn measure_stages(
+    options: &Options,
+    program: &Path,
+    modern: &Backend,
+    folder: &Path,
+) -> Result<(), String> {
+    let stages = stages::all(program, folder, &modern.url()).await?;
+    let mut gateways = Vec::new();
+    for stage in &stages {
+        let store = match &stage.store {
+            Some(store) => format!("sqlite:{}", store.display()),
+            None => "none".into(),
+        };
+        gateways.push(Gateway::start_with(program, &stage.config, &store)?);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let small = Ask::tool("echo", &json!({ "text": "hello" }));
+    let time = Duration::from_secs(options.seconds);
+    // By stage: calls a second, microseconds of CPU, p50 and p99 at the rate.
+    let mut all: Vec<Vec<[f64; 4]>> = vec![Vec::new(); stages.len()];
+    for _ in 0..options.runs {
+        for (gateway, rows) in gateways.iter().zip(&mut all) {
+            let target = Target {
+                address: gateway.address.clone(),
+                path: "/mcp/modern".into(),
+                era: Era::Modern,
+                token: None,
+            };
+            let before = gateway.usage();
+            let closed =
+                closed_loop(&target, &small, options.connections, time).await.map_err(text)?;
+            let after = gateway.usage();
+            let mut open =
+                open_loop(&target, &small, 32, options.rate, time).await.map_err(text)?;
+            if closed.errors + open.errors > 0 {
+                return Err(format!("stages: {} and {} errors", closed.errors, open.errors));
+            }
+            let cpu = (after.cpu - before.cpu).as_secs_f64() * 1e6 / closed.calls() as f64;
+            rows.push([closed.per_second(), cpu, open.quantile(0.5), open.quantile(0.99)]);
+        }
+    }
+    let rate = format!("p50 ms {}/s", options.rate);
+    println!(
+        "\n{:<14} {:>9} {:>6} {:>8} {:>8} {:>14} {:>9} {:>9} {:>8}",
+        "stages", "calls/s", "ratio", "µs CPU", "+µs", rate, "p99 ms", "+p99 ms", "MB"
+    );
+    let middle = |rows: &[[f64; 4]], at: usize| median(rows.iter().map(|row| row[at]).collect());
+    let mut last_cpu = middle(&all[0], 1);
+    for ((stage, rows), gateway) in stages.iter().zip(&all).zip(&gateways) {
+        // Against what was measured beside it, run by run.
+        let ratio = median(rows.iter().zip(&all[0]).map(|(row, bare)| row[0] / bare[0]).collect());
+        let added = median(rows.iter().zip(&all[0]).map(|(row, bare)| row[3] - bare[3]).collect());
+        let cpu = middle(rows, 1);
+        println!(
+            "{:<14} {:>9.0} {:>6.2} {:>8.1} {:>8.1} {:>14.3} {:>9.3} {:>9.3} {:>8.1}",
+            stage.name,
+            middle(rows, 0),
+            ratio,
+            cpu,
+            cpu - last_cpu,
+            middle(rows, 2),
+            middle(rows, 3),
+            added,
+            gateway.usage().resident_kib as f64 / 1024.0,
+        );
+        last_cpu = cpu;
+    }
+    Ok(())
 }
 
 struct Bench<'a> {
