@@ -12,6 +12,10 @@ use support::issuer::Issuer;
 use support::login::World;
 use support::{Gateway, doorward, store_in, wait_for};
 
+const AUDIT: &str = include_str!("../../../docs/audit.md");
+const CREDITS: &str = include_str!("../../../docs/credits.md");
+const LIMITS: &str = include_str!("../../../docs/limits.md");
+const OBSERVABILITY: &str = include_str!("../../../docs/observability.md");
 const KEYS: &str = include_str!("../../../docs/keys.md");
 const CREDENTIALS: &str = include_str!("../../../docs/credentials.md");
 const LOGIN: &str = include_str!("../../../docs/login.md");
@@ -159,11 +163,37 @@ fn the_page_on_credentials_works() {
 }
 
 #[test]
+fn the_page_on_the_record_works() {
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(AUDIT), 12);
+    let folder = reader.gateway.folder.path().join("evidence");
+    let about = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    for control in ["CC6.1", "CC6.6", "CC7.2", "A.9.", "A.12.4", "A.14.2"] {
+        assert!(about.contains(control), "{control}");
+    }
+    let acts = std::fs::read_to_string(folder.join("administration.jsonl")).unwrap();
+    assert!(acts.contains("\"audit.hold\"") && acts.contains("case 17"), "{acts}");
+}
+
+#[test]
+fn the_page_on_credit_works() {
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(CREDITS), 9);
+}
+
+#[test]
+fn the_page_on_observability_works() {
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(OBSERVABILITY), 2);
+}
+
+#[test]
 fn the_examples_are_what_they_seem() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("doorward.yaml");
     let mut configurations = 0;
-    for page in [KEYS, OPENID, LOGIN, POLICIES, PORTALS, CREDENTIALS] {
+    let pages = [KEYS, OPENID, LOGIN, POLICIES, PORTALS, CREDENTIALS];
+    for page in pages.into_iter().chain([AUDIT, LIMITS, CREDITS, OBSERVABILITY]) {
         for block in blocks(page, "yaml") {
             if block.starts_with("- name") {
                 let cases: Vec<doorward_policy::Case> = serde_saphyr::from_str(block).unwrap();
@@ -184,5 +214,5 @@ fn the_examples_are_what_they_seem() {
             serde_json::from_str::<serde_json::Value>(block).unwrap();
         }
     }
-    assert!(configurations >= 11, "{configurations}");
+    assert!(configurations >= 20, "{configurations}");
 }

@@ -29,7 +29,8 @@ pub use opened::Opened;
 pub use retain::retention;
 
 use self::members::Members;
-use self::queue::{Entry, Mark, Queue, Record, Waiting};
+pub use self::queue::Waiting;
+use self::queue::{Entry, Mark, Queue, Record};
 use self::recorder::{Recorder, Terms};
 use crate::call::{Call, CallError, Failure, Reply};
 use crate::gateway::Gateway;
@@ -202,12 +203,35 @@ impl Audit {
     }
 
     /// Opens the record of a call whose record may come a moment later.
-    pub fn open_soon(self: &Arc<Self>, call: &Call, members: String) -> Result<Opened, CallError> {
+    /// `Err` with what is to be waited for where there is no room at the moment.
+    pub fn open_soon(
+        self: &Arc<Self>,
+        call: &Call,
+        members: String,
+    ) -> Result<Opened, Arc<Waiting>> {
         let waiting = Waiting::new(call.id.number(), now_ms(), members);
-        if self.queue.push(Entry::Open(waiting.clone())).is_err() {
+        match self.queue.push(Entry::Open(waiting.clone())) {
+            Ok(()) => Ok(Opened::soon(self.clone(), call, waiting)),
+            Err(_) => Err(waiting),
+        }
+    }
+
+    /// The same once there is room. Whoever presses harder than can be written is slowed down; what takes
+    /// too long, or cannot be written at all, is refused.
+    pub async fn open_when_there_is_room(
+        self: &Arc<Self>,
+        call: &Call,
+        waiting: Arc<Waiting>,
+    ) -> Result<Opened, CallError> {
+        if self.has_trouble() {
             return Err(unavailable());
         }
-        Ok(Opened::soon(self.clone(), call, waiting))
+        let deadline = self.settings.load().deadline.0;
+        let pushed = self.queue.push_when_there_is_room(|| Entry::Open(waiting.clone()));
+        match tokio::time::timeout(deadline, pushed).await {
+            Ok(()) => Ok(Opened::soon(self.clone(), call, waiting)),
+            Err(_) => Err(unavailable()),
+        }
     }
 
     /// Opens the record of a call, on disk.

@@ -90,13 +90,15 @@ pub struct Queue {
     pub some: Notify,
     /// Something waits for which somebody waits, or there is much.
     pub hurry: Notify,
+    /// There is room again.
+    room: Notify,
     much: usize,
 }
 
 impl Queue {
     pub fn new(most: usize, much: usize) -> Self {
-        let (entries, some, hurry) = Default::default();
-        Self { entries, most, some, hurry, much: much.min(most / 2) }
+        let (entries, some, hurry, room) = Default::default();
+        Self { entries, most, some, hurry, room, much: much.min(most / 2) }
     }
 
     pub fn len(&self) -> usize {
@@ -106,6 +108,17 @@ impl Queue {
     /// Adds an entry if there is room.
     pub fn push(&self, entry: Entry) -> Result<(), Full> {
         self.put(entry, self.most)
+    }
+
+    /// Adds an entry as soon as there is room.
+    pub async fn push_when_there_is_room(&self, entry: impl Fn() -> Entry) {
+        loop {
+            let room = self.room.notified();
+            if self.push(entry()).is_ok() {
+                return;
+            }
+            room.await;
+        }
     }
 
     /// Adds what ends something that was begun: for it there is always room, for as much was begun at most.
@@ -134,8 +147,12 @@ impl Queue {
 
     /// Takes the oldest entries, as many as are wanted.
     pub fn take(&self, most: usize) -> Vec<Entry> {
-        let mut entries = self.entries.lock();
-        let count = entries.len().min(most);
-        entries.drain(..count).collect()
+        let taken = {
+            let mut entries = self.entries.lock();
+            let count = entries.len().min(most);
+            entries.drain(..count).collect()
+        };
+        self.room.notify_waiters();
+        taken
     }
 }

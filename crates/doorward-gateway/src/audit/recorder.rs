@@ -18,7 +18,7 @@ use super::queue::{Entry, Mark, Record};
 use super::{Audit, Trouble};
 
 /// Most records, and about most bytes, that are written together.
-const MOST: usize = 1_000;
+const MOST: usize = 4_000;
 const MOST_BYTES: usize = 4 << 20;
 /// How often a process shows that it lives, and looks whether others do.
 const BEAT: Duration = Duration::from_secs(5);

@@ -41,10 +41,16 @@ fn open<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
         Durability::Off => Step::CONTINUE,
         Durability::Background => {
             let members = record::opened(gateway, call);
-            Step::Now(audit.open_soon(call, members).map(|opened| {
-                call.notes.opened = Some(opened);
-                None
-            }))
+            match audit.open_soon(call, members) {
+                Ok(opened) => {
+                    call.notes.opened = Some(opened);
+                    Step::CONTINUE
+                }
+                Err(waiting) => Step::Later(Box::pin(async move {
+                    call.notes.opened = Some(audit.open_when_there_is_room(call, waiting).await?);
+                    Decision::Ok(None)
+                })),
+            }
         }
         Durability::Before => {
             let members = record::opened(gateway, call);
