@@ -42,10 +42,17 @@ pub fn is_write(call: &Call) -> bool {
             let name = call.params.string("name").unwrap_or_default();
             access::is_write(&route.server, &name, route.tool.as_deref())
         }
-        // It names no tool there is.
-        (method::TOOLS_CALL, None) => false,
-        (method::PROMPTS_GET | method::RESOURCES_READ | method::COMPLETE | "tasks/get", _) => false,
-        (method::DISCOVER | method::LISTEN, _) => false,
+        // A tool's call without a route names no tool there is.
+        (
+            method::TOOLS_CALL
+            | method::PROMPTS_GET
+            | method::RESOURCES_READ
+            | method::COMPLETE
+            | method::DISCOVER
+            | method::LISTEN
+            | "tasks/get",
+            _,
+        ) => false,
         (of, _) => kind_of(of).is_none(),
     }
 }

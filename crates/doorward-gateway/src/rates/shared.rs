@@ -64,7 +64,7 @@ impl SharedCounts {
     }
 
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.load().as_ref().map(|why| why.to_string())
+        self.trouble.load().as_ref().map(ToString::to_string)
     }
 
     /// Counts by what was taken ahead; what that is not enough for has to be asked.

@@ -161,7 +161,7 @@ impl Gateway {
             }
             match told {
                 Ok(()) if std::mem::take(&mut failing) => {
-                    tracing::info!("the collector takes what it is told")
+                    tracing::info!("the collector takes what it is told");
                 }
                 Err(why) if !std::mem::replace(&mut failing, true) => {
                     tracing::warn!("the collector takes nothing: {why}");

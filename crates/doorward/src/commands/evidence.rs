@@ -130,7 +130,7 @@ impl Gathered {
         match text(record, "kind") {
             "act" => self.acts.push(record.clone()),
             "event" if text(record, "event") == "configuration.taken" => {
-                self.taken.push(record.clone())
+                self.taken.push(record.clone());
             }
             "event" if text(record, "event") == "caller.refused" => self.refused.push([
                 part("at"),

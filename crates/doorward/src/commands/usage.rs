@@ -17,11 +17,11 @@ pub async fn run(options: Usage) -> Result<(), Failed> {
     if let Some(month) = &options.invoice {
         let (from, to) = month_of(month)?;
         let by = [By::Tenant, By::Server, By::Tool];
-        return write(&options, &by, store.usage(from, to).await?, UsageForm::Csv);
+        return write(&options, &by, &store.usage(from, to).await?, UsageForm::Csv);
     }
     let span = options.span.read();
     let to = if span.to == i64::MAX { now() + 1 } else { span.to / 1_000 };
-    write(&options, &options.by, store.usage(span.from / 1_000, to).await?, options.format)
+    write(&options, &options.by, &store.usage(span.from / 1_000, to).await?, options.format)
 }
 
 fn month_of(text: &str) -> Result<(i64, i64), Failed> {
@@ -36,12 +36,12 @@ fn month_of(text: &str) -> Result<(i64, i64), Failed> {
 fn write(
     options: &Usage,
     by: &[By],
-    all: Vec<(UsageKey, doorward_store::Usage)>,
+    all: &[(UsageKey, doorward_store::Usage)],
     form: UsageForm,
 ) -> Result<(), Failed> {
     let is = |wanted: &Option<String>, said: &str| wanted.as_deref().is_none_or(|it| it == said);
     let mut sums: BTreeMap<Vec<String>, doorward_store::Usage> = BTreeMap::new();
-    for (key, usage) in &all {
+    for (key, usage) in all {
         let wanted = is(&options.tenant, &key.tenant)
             && is(&options.user, &key.principal)
             && is(&options.agent, &key.agent)

@@ -37,25 +37,25 @@ pub struct Outgoing {
 }
 
 enum Sink {
-    File(FileSink),
+    File(Box<FileSink>),
     Syslog(Box<SyslogSink>),
-    Http(HttpSink),
-    Otlp(OtlpSink),
+    Http(Box<HttpSink>),
+    Otlp(Box<OtlpSink>),
 }
 
 impl Sink {
     fn new(settings: &ExportSettings) -> Option<Self> {
         let ExportSettings { file, syslog, http, otlp, .. } = settings;
         if let Some(file) = file {
-            return Some(Self::File(FileSink::new(file)));
+            return Some(Self::File(Box::new(FileSink::new(file))));
         }
         if let Some(syslog) = syslog {
             return Some(Self::Syslog(Box::new(SyslogSink::new(syslog))));
         }
         if let Some(http) = http {
-            return Some(Self::Http(HttpSink::new(http)));
+            return Some(Self::Http(Box::new(HttpSink::new(http))));
         }
-        otlp.as_ref().map(|otlp| Self::Otlp(OtlpSink::new(otlp)))
+        otlp.as_ref().map(|otlp| Self::Otlp(Box::new(OtlpSink::new(otlp))))
     }
 
     /// Returns once all records are where they should be. The error is in words.
