@@ -191,7 +191,12 @@ impl Store {
     /// A connection that belongs to nobody else.
     pub(crate) async fn connect_apart(&self) -> Result<AnyConnection> {
         let mut connection = AnyConnection::connect_with(&self.options).await?;
-        settle(&mut connection, matches!(self.location, Location::Sqlite(_))).await?;
+        let is_sqlite = matches!(self.location, Location::Sqlite(_));
+        settle(&mut connection, is_sqlite).await?;
+        if is_sqlite {
+            // Who writes much moves it into the database in large steps.
+            connection.execute("PRAGMA wal_autocheckpoint = 4000;").await?;
+        }
         Ok(connection)
     }
 

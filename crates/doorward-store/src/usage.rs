@@ -1,6 +1,6 @@
 //! What was used, by the hour: added up from the records themselves, in the same transaction.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 use sqlx::{AnyConnection, Row};
@@ -47,37 +47,30 @@ impl Usage {
     }
 }
 
-/// Usage that is being added up.
+/// Usage that is being added up, by the part of the records that says whose it is: it is read once for all
+/// that are alike.
 #[derive(Debug, Clone, Default)]
-pub struct Tally(BTreeMap<UsageKey, Usage>);
+pub struct Tally(HashMap<String, Usage>);
 
+/// What a record says of whose call it was.
 #[derive(Deserialize)]
 #[serde(default)]
-struct Record<'a> {
-    kind: &'a str,
-    at: &'a str,
-    class: &'a str,
-    tenant: std::borrow::Cow<'a, str>,
-    user: std::borrow::Cow<'a, str>,
-    service_account: std::borrow::Cow<'a, str>,
-    agent: std::borrow::Cow<'a, str>,
-    key: std::borrow::Cow<'a, str>,
-    server: std::borrow::Cow<'a, str>,
-    target: std::borrow::Cow<'a, str>,
-    outcome: &'a str,
-    result: Option<ResultAbout>,
-    price: Option<i64>,
-    own_key: bool,
-    upstream_us: i64,
+struct Whose {
+    class: String,
+    tenant: String,
+    user: String,
+    service_account: String,
+    agent: String,
+    key: String,
+    server: String,
+    target: String,
 }
 
-impl Default for Record<'_> {
+impl Default for Whose {
     fn default() -> Self {
-        let text = || std::borrow::Cow::Borrowed("");
+        let text = String::new;
         Self {
-            kind: "",
-            at: "",
-            class: "",
+            class: text(),
             tenant: text(),
             user: text(),
             service_account: text(),
@@ -85,19 +78,44 @@ impl Default for Record<'_> {
             key: text(),
             server: text(),
             target: text(),
-            outcome: "",
-            result: None,
-            price: None,
-            own_key: false,
-            upstream_us: 0,
         }
     }
 }
 
+/// What it says of how it ended.
 #[derive(Deserialize)]
+struct Ended<'a> {
+    outcome: &'a str,
+    #[serde(default)]
+    result: ResultAbout,
+    #[serde(default)]
+    price: i64,
+    #[serde(default)]
+    own_key: bool,
+    #[serde(default)]
+    upstream_us: i64,
+}
+
+#[derive(Default, Deserialize)]
 struct ResultAbout {
     #[serde(default)]
     bytes: i64,
+}
+
+/// Where the parts of a line stand: its time up to the hour, whose it is, and how it ended. Names within a
+/// record cannot look like these: their quotes are escaped.
+fn parts(line: &str) -> Option<(&str, &str, &str)> {
+    let at = line.find("\"at\":\"")? + 6;
+    let begins = at + line[at..].find("\"class\":\"")?;
+    // A call without a tool is none that is counted.
+    let target = begins + line[begins..].find("\"target\":\"")? + 10;
+    let mut ends = target;
+    let bytes = line.as_bytes();
+    while *bytes.get(ends)? != b'"' {
+        ends += if bytes[ends] == b'\\' { 2 } else { 1 };
+    }
+    let outcome = line.rfind("\"outcome\":\"")?;
+    Some((line.get(at..at + 13)?, line.get(begins..=ends)?, line.get(outcome..)?))
 }
 
 impl Tally {
@@ -107,35 +125,56 @@ impl Tally {
 
     /// Adds what a record says of a call that has ended; others say nothing.
     pub fn add(&mut self, line: &str) {
-        let Ok(record) = serde_json::from_str::<Record<'_>>(line) else { return };
-        if !matches!(record.kind, "call" | "closed") || !matches!(record.class, "reads" | "writes")
-        {
+        let Some((hour, whose, ended)) = parts(line) else { return };
+        let is_call =
+            whose.starts_with("\"class\":\"reads\"") || whose.starts_with("\"class\":\"writes\"");
+        let kind = line.find("\"kind\":\"").map_or("", |at| &line[at + 8..]);
+        if !is_call || !(kind.starts_with("call\"") || kind.starts_with("closed\"")) {
             return;
         }
-        let seconds = record.at.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_second);
-        let principal = [&record.user, &record.service_account, &record.agent];
-        let principal = principal.into_iter().find(|name| !name.is_empty());
-        let key = UsageKey {
-            hour: seconds - seconds.rem_euclid(HOUR),
-            tenant: record.tenant.to_string(),
-            principal: principal.map(ToString::to_string).unwrap_or_default(),
-            agent: record.agent.to_string(),
-            key: record.key.to_string(),
-            server: record.server.to_string(),
-            tool: record.target.to_string(),
-        };
-        self.0.entry(key).or_default().add(&Usage {
+        let ended = format!("{{{ended}");
+        let Ok(ended) = serde_json::from_str::<Ended<'_>>(&ended) else { return };
+        let usage = Usage {
             calls: 1,
-            failed: i64::from(!matches!(record.outcome, "ok" | "input_required" | "task")),
-            price: Amount(record.price.unwrap_or(0)),
-            own_key: i64::from(record.own_key),
-            bytes: record.result.map_or(0, |result| result.bytes),
-            upstream_us: record.upstream_us,
-        });
+            failed: i64::from(!matches!(ended.outcome, "ok" | "input_required" | "task")),
+            price: Amount(ended.price),
+            own_key: i64::from(ended.own_key),
+            bytes: ended.result.bytes,
+            upstream_us: ended.upstream_us,
+        };
+        let mut key = String::with_capacity(hour.len() + whose.len());
+        key.push_str(hour);
+        key.push_str(whose);
+        self.0.entry(key).or_default().add(&usage);
+    }
+
+    /// By whose it is, as it is kept.
+    pub fn by_key(&self) -> BTreeMap<UsageKey, Usage> {
+        let mut all: BTreeMap<UsageKey, Usage> = BTreeMap::new();
+        for (text, usage) in &self.0 {
+            let Some((hour, whose)) = text.split_at_checked(13) else { continue };
+            let Ok(whose) = serde_json::from_str::<Whose>(&format!("{{{whose}}}")) else {
+                continue;
+            };
+            let hour = format!("{hour}:00:00Z").parse::<jiff::Timestamp>();
+            let principal = [whose.user, whose.service_account, whose.agent.clone()];
+            let principal = principal.into_iter().find(|name| !name.is_empty());
+            let key = UsageKey {
+                hour: hour.map_or(0, jiff::Timestamp::as_second),
+                tenant: whose.tenant,
+                principal: principal.unwrap_or_default(),
+                agent: whose.agent,
+                key: whose.key,
+                server: whose.server,
+                tool: whose.target,
+            };
+            all.entry(key).or_default().add(usage);
+        }
+        all
     }
 
     pub(crate) async fn write(&self, connection: &mut AnyConnection) -> Result<()> {
-        for (key, usage) in &self.0 {
+        for (key, usage) in &self.by_key() {
             sqlx::query(
                 "INSERT INTO usage (hour, tenant, principal, agent, api_key, server, tool, calls, \
                  failed, price, own_key, bytes, upstream_us) \
@@ -199,5 +238,39 @@ impl Store {
             Ok((key, usage))
         };
         rows.iter().map(read).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_that_have_ended_are_added_up_and_names_cannot_pose_as_others() {
+        let call = |kind: &str, tenant: &str, target: &str, rest: &str| {
+            let (tenant, target) = (serde_json::json!(tenant), serde_json::json!(target));
+            format!(
+                "{{\"writer\":\"w\",\"seq\":1,\"prev\":\"\",\"kind\":\"{kind}\",\"id\":\"1\",\"at\":\"2026-11-21T22:41:32.326807Z\",\
+                 \"class\":\"reads\",\"tenant\":{tenant},\"user\":\"alice\",\"server\":\"s\",\"target\":{target},\"method\":\"tools/call\"{rest},\"hash\":\"h\"}}"
+            )
+        };
+        let ok = ",\"outcome\":\"ok\",\"result\":{\"sha256\":\"x\",\"bytes\":7},\"upstream_us\":5,\"price\":3";
+        let failed = ",\"outcome\":\"failed\",\"error\":\"timeout\"";
+        let evil = "x\",\"outcome\":\"ok\",\"price\":999,\"target\":\"y";
+        let mut tally = Tally::default();
+        tally.add(&call("call", "acme", "t", ok));
+        tally.add(&call("closed", "acme", "t", ok));
+        tally.add(&call("call", "acme", "t", failed));
+        tally.add(&call("opened", "acme", "t", ""));
+        tally.add(&call("call", evil, evil, ok));
+        tally.add("{\"kind\":\"act\",\"class\":\"acts\"}");
+        tally.add("no json");
+        let all: Vec<_> = tally.by_key().into_iter().collect();
+        assert_eq!(all.len(), 2);
+        assert_eq!((all[0].0.tool.as_str(), all[0].1.calls, all[0].1.failed), ("t", 3, 1));
+        assert_eq!((all[0].1.price, all[0].1.bytes, all[0].1.upstream_us), (Amount(6), 14, 10));
+        assert_eq!(all[0].0.hour, 1_795_298_400);
+        assert_eq!((all[1].0.tool.as_str(), all[1].0.tenant.as_str()), (evil, evil));
+        assert_eq!(all[1].1.price, Amount(3));
     }
 }

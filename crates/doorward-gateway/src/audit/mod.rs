@@ -207,12 +207,13 @@ impl Audit {
     pub fn open_soon(
         self: &Arc<Self>,
         call: &Call,
+        common: String,
         members: String,
-    ) -> Result<Opened, Arc<Waiting>> {
+    ) -> Result<Opened, (Arc<Waiting>, String)> {
         let waiting = Waiting::new(call.id.number(), now_ms(), members);
         match self.queue.push(Entry::Open(waiting.clone())) {
-            Ok(()) => Ok(Opened::soon(self.clone(), call, waiting)),
-            Err(_) => Err(waiting),
+            Ok(()) => Ok(Opened::soon(self.clone(), call, common, waiting)),
+            Err(_) => Err((waiting, common)),
         }
     }
 
@@ -221,7 +222,7 @@ impl Audit {
     pub async fn open_when_there_is_room(
         self: &Arc<Self>,
         call: &Call,
-        waiting: Arc<Waiting>,
+        (waiting, common): (Arc<Waiting>, String),
     ) -> Result<Opened, CallError> {
         if self.has_trouble() {
             return Err(unavailable());
@@ -229,7 +230,7 @@ impl Audit {
         let deadline = self.settings.load().deadline.0;
         let pushed = self.queue.push_when_there_is_room(|| Entry::Open(waiting.clone()));
         match tokio::time::timeout(deadline, pushed).await {
-            Ok(()) => Ok(Opened::soon(self.clone(), call, waiting)),
+            Ok(()) => Ok(Opened::soon(self.clone(), call, common, waiting)),
             Err(_) => Err(unavailable()),
         }
     }
@@ -238,6 +239,7 @@ impl Audit {
     pub async fn open_now(
         self: &Arc<Self>,
         call: &Call,
+        common: String,
         members: String,
     ) -> Result<Opened, CallError> {
         if self.has_trouble() {
@@ -251,7 +253,7 @@ impl Audit {
             return Err(unavailable());
         }
         // From here on, whatever happens, what was opened is closed.
-        let opened = Opened::now(self.clone(), call);
+        let opened = Opened::now(self.clone(), call, common);
         let deadline = self.settings.load().deadline.0;
         match tokio::time::timeout(deadline, written).await {
             Ok(Ok(())) => Ok(opened),
@@ -276,9 +278,10 @@ impl Audit {
             record::priced(&mut outcome, price, &charges, own_key);
             return opened.close(&outcome, charges);
         }
-        if self.durability(record::class_of(call)) != Durability::Off {
+        let class = record::class_of(call);
+        if self.durability(class) != Durability::Off {
             let outcome = record::outcome(gateway, call, reply);
-            self.record(record::at_once(gateway, call, &outcome));
+            self.record(record::at_once(gateway, call, class, &outcome));
         }
     }
 

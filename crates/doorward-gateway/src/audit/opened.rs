@@ -22,17 +22,21 @@ pub struct Opened {
 }
 
 impl Opened {
-    fn new(audit: Arc<Audit>, call: &Call, waiting: Option<Arc<Waiting>>) -> Self {
-        let common = record::common(call);
+    fn new(audit: Arc<Audit>, call: &Call, common: String, waiting: Option<Arc<Waiting>>) -> Self {
         Self { audit, call: call.id, common, waiting, closed: false }
     }
 
-    pub(super) fn now(audit: Arc<Audit>, call: &Call) -> Self {
-        Self::new(audit, call, None)
+    pub(super) fn now(audit: Arc<Audit>, call: &Call, common: String) -> Self {
+        Self::new(audit, call, common, None)
     }
 
-    pub(super) fn soon(audit: Arc<Audit>, call: &Call, waiting: Arc<Waiting>) -> Self {
-        Self::new(audit, call, Some(waiting))
+    pub(super) fn soon(
+        audit: Arc<Audit>,
+        call: &Call,
+        common: String,
+        waiting: Arc<Waiting>,
+    ) -> Self {
+        Self::new(audit, call, common, Some(waiting))
     }
 
     /// Closes the record with what has come of the call.

@@ -67,10 +67,10 @@ pub fn target(call: &Call) -> Option<std::borrow::Cow<'_, str>> {
     }
 }
 
-/// What both records of a call say.
-pub fn common(call: &Call) -> String {
+/// What both records of a call say: whose it is, and of what.
+pub fn common(call: &Call, class: RecordClass) -> String {
     let mut members = Members::with_capacity(160);
-    members.text("class", class_of(call).as_str());
+    members.text("class", class.as_str());
     whose(&mut members, &call.caller.principal);
     if let Grant::Key { id, .. } = &call.caller.principal.grant {
         members.text("key", &id.0);
@@ -120,18 +120,18 @@ fn whose(members: &mut Members, principal: &Principal) {
 }
 
 /// The record of a call that begins.
-pub fn opened(gateway: &Gateway, call: &Call) -> String {
+pub fn opened(gateway: &Gateway, call: &Call, common: &str) -> String {
     let mut members = Members::with_capacity(900);
     members.and(OPENED);
-    describe(&mut members, gateway, call);
+    describe(&mut members, gateway, call, common);
     members.into_text()
 }
 
 /// The record of a call that was not sent to a server: it is denied, refused, or answered from memory.
-pub fn at_once(gateway: &Gateway, call: &Call, outcome: &str) -> String {
+pub fn at_once(gateway: &Gateway, call: &Call, class: RecordClass, outcome: &str) -> String {
     let mut members = Members::with_capacity(900);
     members.and(WHOLE);
-    describe(&mut members, gateway, call);
+    describe(&mut members, gateway, call, &common(call, class));
     members.and(outcome);
     members.into_text()
 }
@@ -142,10 +142,10 @@ pub fn whole(opened: &str, outcome: &str) -> String {
     [WHOLE, rest, ",", outcome].concat()
 }
 
-fn describe(members: &mut Members, gateway: &Gateway, call: &Call) {
+fn describe(members: &mut Members, gateway: &Gateway, call: &Call, common: &str) {
     let principal = &call.caller.principal;
     members.text("id", &call.id.to_string()).text("at", &written_at(call.began));
-    members.and(&common(call));
+    members.and(common);
     members.texts("teams", principal.who.teams.iter().map(String::as_str));
     members.texts("roles", principal.who.roles.iter().map(String::as_str));
     authentication(members, &call.caller);

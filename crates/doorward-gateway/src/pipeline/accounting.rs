@@ -32,7 +32,8 @@ impl Stage for Accounting {
 
 fn open<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
     let audit = &gateway.shared.audit;
-    let durability = match audit.durability(record::class_of(call)) {
+    let class = record::class_of(call);
+    let durability = match audit.durability(class) {
         // What is charged is charged with its record.
         Durability::Off if call.notes.reserved.is_some() => Durability::Background,
         durability => durability,
@@ -40,8 +41,9 @@ fn open<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
     match durability {
         Durability::Off => Step::CONTINUE,
         Durability::Background => {
-            let members = record::opened(gateway, call);
-            match audit.open_soon(call, members) {
+            let common = record::common(call, class);
+            let members = record::opened(gateway, call, &common);
+            match audit.open_soon(call, common, members) {
                 Ok(opened) => {
                     call.notes.opened = Some(opened);
                     Step::CONTINUE
@@ -53,9 +55,10 @@ fn open<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
             }
         }
         Durability::Before => {
-            let members = record::opened(gateway, call);
+            let common = record::common(call, class);
+            let members = record::opened(gateway, call, &common);
             Step::Later(Box::pin(async move {
-                call.notes.opened = Some(audit.open_now(call, members).await?);
+                call.notes.opened = Some(audit.open_now(call, common, members).await?);
                 Decision::Ok(None)
             }))
         }

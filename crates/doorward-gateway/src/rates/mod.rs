@@ -38,6 +38,8 @@ pub struct Limiter {
     shared: ArcSwapOption<SharedCounts>,
     settings: ArcSwap<RateSettings>,
     freed: Arc<Notify>,
+    /// The calendar as it was in a second since 1970.
+    calendar: ArcSwap<(i64, Moment)>,
     began: Instant,
 }
 
@@ -167,6 +169,7 @@ impl Limiter {
             shared: ArcSwapOption::empty(),
             settings: ArcSwap::default(),
             freed: Arc::default(),
+            calendar: ArcSwap::default(),
             began: Instant::now(),
         };
         limiter.take(settings);
@@ -216,7 +219,15 @@ impl Limiter {
         }) {
             return Moment { nanos, ..Moment::default() };
         }
-        calendar(nanos, Timestamp::now(), &self.zone.load())
+        let now = Timestamp::now();
+        // Days do not change within a second.
+        let (second, kept) = **self.calendar.load();
+        if second == now.as_second() {
+            return Moment { nanos, ..kept };
+        }
+        let fresh = calendar(nanos, now, &self.zone.load());
+        self.calendar.store(Arc::new((now.as_second(), fresh)));
+        fresh
     }
 
     /// Counts a call.

@@ -36,7 +36,14 @@ impl Context {
 
     /// What a request says: in its message, or else in the header that came with it.
     pub fn of(params: &Object) -> Option<Self> {
-        let meta = params.object("_meta")?;
+        let meta = params.get("_meta")?;
+        // Most have none, which is seen without reading them.
+        if let doorward_mcp::Value::Raw(text) = meta
+            && !text.windows(TRACEPARENT.len()).any(|part| part == TRACEPARENT.as_bytes())
+        {
+            return None;
+        }
+        let meta = meta.as_object()?;
         Self::read(&meta.string(TRACEPARENT)?)
     }
 

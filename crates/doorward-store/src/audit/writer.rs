@@ -1,5 +1,6 @@
 //! One process's chain: opened, written block by block, ended; and what is left of a process that died.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -452,6 +453,16 @@ pub fn now_ms() -> i64 {
 
 /// A time as records have it (RFC 3339), from microseconds since 1970.
 pub fn written_at(micros: i64) -> String {
-    let time = jiff::Timestamp::from_microsecond(micros).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    format!("{time:.6}")
+    thread_local! {
+        /// The last second, as it is written: most records are of the same one.
+        static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
+    }
+    let (second, rest) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+    SECOND.with_borrow_mut(|(last, written)| {
+        if *last != second {
+            let time = jiff::Timestamp::from_second(second).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+            (*last, *written) = (second, time.strftime("%Y-%m-%dT%H:%M:%S").to_string());
+        }
+        format!("{written}.{rest:06}Z")
+    })
 }

@@ -39,6 +39,14 @@ impl Service {
     }
 }
 
+impl Service {
+    /// The processes that it has started hang, or go on, with it.
+    pub fn signal_children(&self, signal: nix::sys::signal::Signal) {
+        let flag = format!("-{}", signal.as_str());
+        let _ = Command::new("pkill").args([&flag, "-P", &self.child.id().to_string()]).status();
+    }
+}
+
 impl Drop for Service {
     fn drop(&mut self) {
         let _ = self.child.kill();
