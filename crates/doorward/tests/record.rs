@@ -195,7 +195,7 @@ fn while_the_database_is_away_nothing_is_done_unrecorded() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         String::from_utf8(output.stdout).unwrap()
     };
-    let refusals = told(&["audit", "search", "--json", "--text", "audit_unavailable"]);
+    let refusals = told(&["audit", "search", "--json", "--outcome", "refused"]);
     assert!(
         refusals.lines().count() >= 1,
         "what was refused is on the record once it can be written"

@@ -235,13 +235,14 @@ impl Audit {
         }
     }
 
-    /// Opens the record of a call, on disk.
+    /// Opens the record of a call, on disk. What was opened is to be closed, also where the call is refused
+    /// for it was not on disk in time.
     pub async fn open_now(
         self: &Arc<Self>,
-        call: &Call,
+        call: &mut Call,
         common: String,
         members: String,
-    ) -> Result<Opened, CallError> {
+    ) -> Result<(), CallError> {
         if self.has_trouble() {
             return Err(unavailable());
         }
@@ -253,14 +254,11 @@ impl Audit {
             return Err(unavailable());
         }
         // From here on, whatever happens, what was opened is closed.
-        let opened = Opened::now(self.clone(), call, common);
+        call.notes.opened = Some(Opened::now(self.clone(), call, common));
         let deadline = self.settings.load().deadline.0;
         match tokio::time::timeout(deadline, written).await {
-            Ok(Ok(())) => Ok(opened),
-            Ok(Err(_)) | Err(_) => {
-                opened.never_sent();
-                Err(unavailable())
-            }
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(unavailable()),
         }
     }
 

@@ -44,13 +44,6 @@ impl Opened {
         self.end(outcome, charges);
     }
 
-    /// Closes the record of a call that no server was sent.
-    pub(super) fn never_sent(mut self) {
-        let mut members = Members::default();
-        members.text("outcome", "refused").text("error", "audit_unavailable");
-        self.end(&members.into_text(), Vec::new());
-    }
-
     fn end(&mut self, outcome: &str, mut charges: Vec<(String, Amount)>) {
         if std::mem::replace(&mut self.closed, true) {
             return;

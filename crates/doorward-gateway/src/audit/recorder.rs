@@ -451,15 +451,20 @@ impl Recorder {
                 .iter()
                 .map(|opened| {
                     let mut members = Members::default();
-                    members.text("kind", "closed").text("id", &opened.id);
-                    members.text("class", &opened.class).text("at", &now());
-                    members.maybe("tenant", opened.tenant.as_deref());
-                    members.maybe("server", opened.server.as_deref());
-                    members.maybe("target", opened.target.as_deref());
-                    members.maybe("user", opened.user.as_deref());
-                    members.maybe("service_account", opened.service_account.as_deref());
-                    members.maybe("agent", opened.agent.as_deref());
-                    members.maybe("key", opened.key.as_deref());
+                    members.text("kind", "closed").text("id", &opened.id).text("at", &now());
+                    // In the order of all others.
+                    members.text("class", &opened.class);
+                    for (name, value) in [
+                        ("tenant", &opened.tenant),
+                        ("user", &opened.user),
+                        ("service_account", &opened.service_account),
+                        ("agent", &opened.agent),
+                        ("key", &opened.key),
+                        ("server", &opened.server),
+                        ("target", &opened.target),
+                    ] {
+                        members.maybe(name, value.as_deref());
+                    }
                     members.text("outcome", "unknown").text("writer_died", &dead.id);
                     let price = opened.reserved.values().max().copied().unwrap_or(0);
                     if charged && price > 0 {

@@ -58,8 +58,7 @@ fn open<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
             let common = record::common(call, class);
             let members = record::opened(gateway, call, &common);
             Step::Later(Box::pin(async move {
-                call.notes.opened = Some(audit.open_now(call, common, members).await?);
-                Decision::Ok(None)
+                audit.open_now(call, common, members).await.map(|()| None)
             }))
         }
     }

@@ -1,0 +1,441 @@
+#!/usr/bin/env python3
+"""What breaks, broken on purpose: the gateway is killed in the middle of its work, its disk is full, its database and its
+shared counts stop and come back, its clock is set back and forth. Each experiment prints what was sent, acknowledged,
+recorded and charged, and fails if anything was lost, or doubled that must not be.
+
+    tests/experiments/run.py                    # as CI runs it, briefly
+    tests/experiments/run.py --rounds 50        # the real thing
+    tests/experiments/run.py --only kill
+"""
+
+import argparse
+import http.client
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent)]
+from peers import Missing, free_port, gateway_binary, need, run, wait_for_port  # noqa: E402
+
+KEY = "0123456789abcdef0123456789abcdef"
+PERMIT = "permit (principal, action, resource);"
+
+
+def until(what, holds, patience=60):
+    end = time.monotonic() + patience
+    while not holds():
+        if time.monotonic() > end:
+            raise AssertionError(f"waited in vain until {what}")
+        time.sleep(0.05)
+
+
+class Postgres:
+    """A server of the experiment's own."""
+
+    def __init__(self, folder):
+        self.folder, self.port, self.process = folder, free_port(), None
+        programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+        if not programs:
+            raise Missing("PostgreSQL is missing: Debian has it")
+        self.bin = programs[-1]
+        self.as_user = []
+        if os.getuid() == 0:
+            run("chown", "postgres", folder)
+            self.as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--"]
+        run(*self.as_user, self.bin / "initdb", "-A", "trust", "-U", "doorward", "--no-sync", "-D", folder / "data")
+        self.start()
+
+    @property
+    def url(self):
+        return f"postgres://doorward@127.0.0.1:{self.port}/postgres"
+
+    def start(self):
+        command = [*self.as_user, self.bin / "postgres", "-D", self.folder / "data", "-p", self.port]
+        command += ["-c", "listen_addresses=127.0.0.1", "-k", self.folder]
+        command = [str(part) for part in command]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        wait_for_port(self.port, self.process, "PostgreSQL")
+        ready = [str(self.bin / "pg_isready"), "-h", "127.0.0.1", "-p", str(self.port)]
+        until("the database answers", lambda: subprocess.run(ready, capture_output=True).returncode == 0)
+
+    def stop(self):
+        # At once, whoever is connected.
+        self.process.send_signal(signal.SIGQUIT)
+        self.process.wait(20)
+
+
+class Gateway:
+    def __init__(self, binary, folder, config, store, env=None):
+        self.binary, self.store = binary, store
+        self.port, self.admin = free_port(), free_port()
+        file = folder / f"gateway-{self.port}.yaml"
+        file.write_text(config)
+        self.log = open(folder / f"gateway-{self.port}.log", "w")
+        command = [binary, "serve", "--config", file, "--listen", f"127.0.0.1:{self.port}", "--log-format", "json"]
+        command += ["--admin", f"127.0.0.1:{self.admin}", "--store", store, "--no-watch"]
+        environment = {**os.environ, "DOORWARD_STORE_KEY": KEY, **(env or {})}
+        self.began = time.monotonic()
+        self.process = subprocess.Popen([str(part) for part in command], stdout=self.log, stderr=self.log, env=environment)
+        wait_for_port(self.port, self.process, "the gateway")
+        until("it is ready", lambda: self.ready() == 200)
+        self.took = time.monotonic() - self.began
+
+    def ready(self):
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=5)
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status
+        except OSError:
+            return 0
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait(30)
+
+
+class Load:
+    """Callers that call as fast as they are answered, and count what they are told."""
+
+    def __init__(self, gateways, key, tool="sample__add", callers=3):
+        self.sent = self.ok = self.refused = self.other = 0
+        self.statuses = {}
+        self.lock, self.ended = threading.Lock(), threading.Event()
+        self.threads = [
+            threading.Thread(target=self.call, args=(gateway, key, tool)) for gateway in gateways for _ in range(callers)
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def call(self, gateway, key, tool):
+        connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+        meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+        params = {"name": tool, "arguments": {"a": 1, "b": 2, "text": "x"}, "_meta": meta}
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+        headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+        headers |= {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": tool}
+        if key:
+            headers["authorization"] = f"Bearer {key}"
+        while not self.ended.is_set():
+            with self.lock:
+                self.sent += 1
+            try:
+                connection.request("POST", "/mcp", body, headers)
+                answer = connection.getresponse()
+                text = answer.read()
+            except (OSError, http.client.HTTPException):
+                if gateway.process.poll() is not None:
+                    return
+                connection.close()
+                continue
+            with self.lock:
+                self.statuses[answer.status] = self.statuses.get(answer.status, 0) + 1
+                if answer.status == 200 and b'"result"' in text:
+                    self.ok += 1
+                elif answer.status in (402, 429, 503):
+                    self.refused += 1
+                else:
+                    self.other += 1
+            if answer.status != 200:
+                time.sleep(0.005)
+
+    def end(self):
+        self.ended.set()
+        for thread in self.threads:
+            thread.join()
+        return self
+
+
+class Books:
+    """What the store says, by the gateway's own commands."""
+
+    def __init__(self, binary, store):
+        self.binary, self.store = binary, store
+
+    def told(self, *arguments):
+        return run(self.binary, *arguments, "--store", self.store)
+
+    def records(self, *arguments):
+        text = self.told("audit", "search", "--json", "--limit", 10_000_000, *arguments)
+        return [json.loads(line) for line in text.splitlines()]
+
+    def verify(self):
+        report = json.loads(self.told("audit", "verify", "--json"))
+        assert report["findings"] == [], report["findings"]
+        return report
+
+    def check(self, load, priced):
+        """Nothing that was acknowledged is unrecorded or uncharged; nothing was recorded or charged twice."""
+        records = self.records("--tool", "add")
+        count = lambda outcome: sum(1 for one in records if one.get("outcome") == outcome)
+        ids = {one["id"] for one in records}
+        ok, unknown = count("ok"), count("unknown")
+        report, used = self.verify(), json.loads(self.told("usage", "--by", "tool", "--format", "json"))
+        said = {"sent": load.sent, "acknowledged": load.ok, "recorded": len(records), "ok": ok, "unknown": unknown}
+        said |= {"cancelled": count("cancelled"), "records in all": report["records"], "chains": len(report["chains"])}
+        if priced:
+            books = json.loads(self.told("credits", "check", "--json"))
+            charged = sum(one.get("price", 0) for one in records)
+            said |= {"charged": charged // 1_000_000, "spent": books["spent"], "held": books["held"]}
+            assert books["sum"] == "0" and not books["wrong"] and not books["unbalanced"], books
+            assert charged == (ok + unknown) * 1_000_000 == int(float(books["spent"]) * 1_000_000), said
+        print("   ", ", ".join(f"{name} {value}" for name, value in said.items()))
+        assert len(ids) == len(records) <= load.sent, said
+        assert ok + unknown >= load.ok, said
+        calls = sum(row["calls"] for row in used if row["tool"] == "add")
+        assert calls == len(records), (calls, said)
+
+
+def merged(loads):
+    total = loads[0]
+    for load in loads[1:]:
+        total.sent, total.ok = total.sent + load.sent, total.ok + load.ok
+    return total
+
+
+CONFIG = """
+store_key: ${env:DOORWARD_STORE_KEY}
+servers: {sample: {sample: true, tools: {add: {write: true}}}}
+policy: {files: [open.cedar]}
+audit: {deadline: 1s}
+billing: {prices: {add: {tools: sample/add, call: 1}}}
+"""
+
+
+def prepared(binary, folder, store):
+    (folder / "open.cedar").write_text(PERMIT)
+    books = Books(binary, store)
+    key = books.told("keys", "create", "--user", "alice", "--in-tenant", "acme").strip()
+    books.told("credits", "grant", "--tenant", "acme", "1000000")
+    return books, key
+
+
+def kill(binary, folder, rounds):
+    """kill -9 under load: two gateways on one PostgreSQL, one of them killed at a random moment, again and again; while
+    keys are made, of which every one that was acknowledged is there."""
+    database = Postgres(folder)
+    try:
+        books, key = prepared(binary, folder, database.url)
+        steady = Gateway(binary, folder, CONFIG, database.url)
+        loads, slowest, made = [], 0, []
+        for number in range(rounds):
+            mortal = Gateway(binary, folder, CONFIG, database.url)
+            slowest = max(slowest, mortal.took)
+            load = Load([steady, mortal], key, callers=2)
+            end = time.monotonic() + random.uniform(0.005, 0.5)
+            while time.monotonic() < end and number % 5 == 0:
+                made.append(books.told("keys", "create", "--user", f"user-{len(made)}").strip().split("_")[1])
+            time.sleep(max(0, end - time.monotonic()))
+            mortal.kill()
+            time.sleep(0.02)
+            loads.append(load.end())
+        steady.kill()
+        heir = Gateway(binary, folder, CONFIG, database.url)
+        died = lambda: len([one for one in books.records("--class", "events") if one.get("event") == "writer.died"])
+        until("all are buried", lambda: died() == rounds + 1)
+        heir.end()
+        print(f"    {rounds} kills, slowest start {slowest:.2f} s, {len(made)} keys made")
+        assert slowest < 5, slowest
+        known = {one["id"] for one in json.loads(books.told("keys", "list", "--all", "--json"))}
+        assert set(made) <= known, "a key that was acknowledged is gone"
+        books.check(merged(loads), True)
+    finally:
+        database.stop()
+
+
+def disk(binary, folder, rounds):
+    """A disk of a few megabytes fills up under load, and is given room again: what must be recorded is refused then."""
+    place = folder / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", place], capture_output=True).returncode:
+        print("    not run: no disk can be mounted here")
+        return
+    try:
+        store = f"sqlite:{place}/doorward.db"
+        books, key = prepared(binary, folder, store)
+        gateway = Gateway(binary, folder, CONFIG, store)
+        load = Load([gateway], key)
+        for _ in range(max(1, rounds // 3)):
+            time.sleep(0.3)
+            with open(place / "ballast", "wb") as ballast:
+                try:
+                    ballast.write(bytes(32 << 20))
+                except OSError:
+                    pass
+            until("calls are refused", lambda: gateway.ready() == 503)
+            before = load.ok
+            time.sleep(0.5)
+            assert load.ok - before <= 6, "calls went on without a record"
+            (place / "ballast").unlink()
+            until("it is written again", lambda: gateway.ready() == 200)
+        time.sleep(0.3)
+        load.end()
+        gateway.end()
+        print(f"    refused {load.refused}, statuses {load.statuses}")
+        assert load.refused > 0
+        books.check(load, True)
+    finally:
+        subprocess.run(["umount", "-l", place], capture_output=True)
+
+
+def database(binary, folder, rounds):
+    """The database stops and starts under load: what must be recorded is refused meanwhile, and all is well after."""
+    server = Postgres(folder)
+    try:
+        books, key = prepared(binary, folder, server.url)
+        gateways = [Gateway(binary, folder, CONFIG, server.url) for _ in range(2)]
+        load = Load(gateways, key)
+        for _ in range(max(1, rounds // 3)):
+            time.sleep(0.5)
+            server.stop()
+            until("readiness turns red", lambda: gateways[0].ready() == 503)
+            before = load.ok
+            time.sleep(1)
+            assert load.ok == before, "calls went on without a record"
+            server.start()
+            until("all is well again", lambda: all(gateway.ready() == 200 for gateway in gateways))
+        time.sleep(0.5)
+        load.end()
+        for gateway in gateways:
+            gateway.end()
+        print(f"    refused {load.refused}, statuses {load.statuses}")
+        assert load.refused > 0 and set(load.statuses) <= {200, 503}, load.statuses
+        books.check(load, True)
+    finally:
+        server.stop()
+
+
+def valkey(binary, folder, rounds):
+    """The store of shared counts stops and starts: what is closed then is refused, what is open goes on by itself."""
+    port = free_port()
+    program = need("redis-server", "Debian has it")
+    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    start = lambda: subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    server = start()
+    wait_for_port(port, server, "Redis")
+    try:
+        rules = f"""
+servers: {{sample: {{sample: true}}}}
+rate_limits:
+  shared: redis://127.0.0.1:{port}
+  rules:
+    closed: {{only: {{tools: [sample/add]}}, rate: 100000/s, store_away: closed}}
+    open: {{only: {{tools: [sample/echo]}}, rate: 100000/s}}
+"""
+        gateway = Gateway(binary, folder, rules, f"sqlite:{folder}/valkey.db")
+        closed = Load([gateway], None)
+        opened = Load([gateway], None, "sample__echo")
+        for number in range(max(2, rounds // 3)):
+            time.sleep(0.3)
+            if number % 2:
+                server.send_signal(signal.SIGSTOP)
+            else:
+                server.kill()
+                server.wait()
+            refused = closed.refused
+            until("the closed one is refused", lambda: closed.refused > refused + 10)
+            before = opened.ok
+            time.sleep(0.5)
+            assert opened.ok > before, "the open one does not go on"
+            if number % 2:
+                server.send_signal(signal.SIGCONT)
+            else:
+                server = start()
+                wait_for_port(port, server, "Redis")
+            passed = closed.ok
+            until("it is asked again", lambda: closed.ok > passed + 10)
+        closed.end(), opened.end()
+        gateway.end()
+        print(f"    closed: {closed.ok} answered, {closed.refused} refused; open: {opened.ok} answered, {opened.refused} refused")
+        assert opened.refused == 0 and opened.other == closed.other == 0
+    finally:
+        server.kill()
+
+
+def clock(binary, folder, rounds):
+    """The clock is set forth and back under load: no key lives longer, no quota is doubled, no time runs out at once, and
+    the record keeps its order."""
+    library = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
+    if not library:
+        raise Missing("faketime is missing: Debian has it")
+    offset = folder / "offset"
+    offset.write_text("+0s")
+    env = {"LD_PRELOAD": str(library), "FAKETIME_TIMESTAMP_FILE": str(offset), "FAKETIME_NO_CACHE": "1"}
+    env["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
+    store = f"sqlite:{folder}/clock.db"
+    books, key = prepared(binary, folder, store)
+    short = books.told("keys", "create", "--user", "bob", "--expires", "1h").strip()
+    quota = "rate_limits: {rules: {day: {per: [user], only: {users: [alice], tools: [sample/echo]}, daily: 100}}}\n"
+    gateway = Gateway(binary, folder, CONFIG + quota, store, env)
+
+    def once(key, tool):
+        load = Load([gateway], key, tool, callers=1)
+        until("one was answered", lambda: load.ok + load.refused + load.other >= 1)
+        return load.end()
+
+    until("the key is known", lambda: once(short, "sample__add").ok)
+    load, drawn, loads = Load([gateway], key), 0, []
+    for jump in ["+3600s", "-3600s", "+7300s", "-10s", "+0s", "+1d", "+0s", "+1d"][: max(4, rounds)]:
+        offset.write_text(jump)
+        time.sleep(0.4)
+        before = load.ok
+        echo = Load([gateway], key, "sample__echo", callers=1)
+        time.sleep(0.4)
+        drawn += echo.end().ok
+        assert load.ok > before + 10, f"calls stand still after {jump}"
+        answered = once(short, "sample__add")
+        loads.append(answered)
+        if jump == "+7300s":
+            assert not answered.ok and 401 in answered.statuses, "a key that has expired was let in"
+    load.end()
+    gateway.end()
+    # Two days were seen at most, and the one before today is no new one.
+    days = 2 if "+1d" in offset.read_text() or rounds >= 6 else 1
+    print(f"    {drawn} drawn of a quota of 100 a day, over {days} or so days; statuses {load.statuses}")
+    assert drawn <= 100 * (days + 1) and set(load.statuses) == {200}, load.statuses
+    report = books.verify()
+    print(f"    {report['records']} records in their order, {len(report['chains'])} chains")
+
+
+EXPERIMENTS = {"kill": kill, "disk": disk, "database": database, "valkey": valkey, "clock": clock}
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--gateway", help="a gateway's binary; when absent, it is built")
+    options.add_argument("--only", choices=EXPERIMENTS)
+    options.add_argument("--rounds", type=int, default=6, help="how often what breaks is broken")
+    options = options.parse_args()
+    binary = gateway_binary(options.gateway)
+    for name in [name for name in os.environ if name.startswith("DOORWARD_")]:
+        del os.environ[name]
+    for name, experiment in EXPERIMENTS.items():
+        if options.only in (None, name):
+            print(name, flush=True)
+            with tempfile.TemporaryDirectory() as folder:
+                # PostgreSQL runs as somebody else.
+                os.chmod(folder, 0o755)
+                try:
+                    experiment(binary, Path(folder), options.rounds)
+                except BaseException:
+                    for log in sorted(Path(folder).glob("*.log"))[-2:]:
+                        print(f"--- {log.name}", log.read_text()[-1500:], sep="\n")
+                    raise
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Missing as missing:
+        sys.exit(f"cannot run: {missing}")
