@@ -308,6 +308,9 @@ impl Gateway {
             }
             self.identity.sweep();
             self.behalf.sweep();
+            if let Some(store) = self.kept.store() {
+                self.limiter.keep(store).await;
+            }
             self.limiter.maintain().await;
             self.shared.parking.sweep().await;
             self.sessions.sweep();

@@ -153,6 +153,10 @@ impl Gateway {
 
     fn put_in_force(&self, set: PolicySet, version: String, settings: &Settings) {
         tracing::info!(policies = set.len(), version, "policies are in force");
+        self.shared.audit.event("policies.in_force", |members| {
+            let count = i64::try_from(set.len()).unwrap_or(i64::MAX);
+            members.text("version", &version).number("policies", count);
+        });
         self.set_policies(Policies::new(Some(Arc::new(set)), version, settings));
     }
 

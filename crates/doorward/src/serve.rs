@@ -191,6 +191,7 @@ async fn guarded(
     gateway.look_at_store(true).await?;
     if let Some(store) = gateway.kept.store() {
         let settings = gateway.settings();
+        gateway.limiter.resume(store).await?;
         gateway.shared.audit.start(store, &settings).await.map_err(|error| {
             Failed::new(Exit::Failure, format!("the record cannot be written: {error}"))
         })?;
@@ -381,6 +382,7 @@ async fn shut_down(gateway: &Arc<Gateway>, doors: Doors) {
     }
     if let Some(store) = gateway.kept.store() {
         gateway.ledger.give_back(store, true).await;
+        gateway.limiter.keep(store).await;
     }
     gateway.shared.audit.finish(LAST_WORDS).await;
     doors.admin_closing.cancel();

@@ -228,3 +228,21 @@ fn when_the_store_is_away_each_limit_says_what_happens() {
     wait_for("the store is used again", || echo().status == 200);
     wait_for("that is told", || gateway.logged("limits are shared again"));
 }
+
+#[test]
+fn a_restart_gives_nobody_a_new_quota() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = support::store_in(folder.path());
+    let config = format!(
+        "store: {store}\nservers: {{sample: {{sample: true}}}}\nrate_limits: {{rules: {{day: {{per: [user], daily: 10}}}}}}"
+    );
+    let mut passed = 0;
+    for _ in 0..3 {
+        let mut gateway = Gateway::start(&config);
+        let client = Modern::new(&gateway, "/mcp");
+        passed += (0..6).filter(|_| add(&client).status == 200).count();
+        gateway.signal(nix::sys::signal::Signal::SIGTERM);
+        gateway.wait();
+    }
+    assert_eq!(passed, 10);
+}

@@ -83,6 +83,11 @@ impl Measure {
         }
     }
 
+    /// Whether it lasts longer than a process may.
+    pub fn is_quota(self) -> bool {
+        matches!(self, Self::Daily { .. } | Self::Monthly { .. })
+    }
+
     pub fn is_concurrent(self) -> bool {
         matches!(self, Self::Concurrent { .. })
     }

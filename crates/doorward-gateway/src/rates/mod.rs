@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use doorward_mcp::RpcError;
 use doorward_mcp::error::Kind;
+use doorward_store::Store;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
@@ -30,6 +31,8 @@ use crate::settings::{RateSettings, Settings};
 
 /// Places that are given back within this time are given back together.
 const TOGETHER: Duration = Duration::from_millis(20);
+/// How long the database may take to keep quotas.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub struct Limiter {
@@ -285,6 +288,34 @@ impl Limiter {
         }
     }
 
+    /// Goes on with the quotas that were kept.
+    pub async fn resume(&self, store: &Store) -> Result<(), doorward_store::Error> {
+        let rules = self.rules.load_full();
+        for kept in store.quota_counts().await? {
+            if let Some(rule) = rules.iter().find(|rule| *rule.name == *kept.rule) {
+                rule.resume(&kept);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps the quotas that were used, where they are not in a shared store.
+    pub async fn keep(&self, store: &Store) {
+        if self.shared.load().is_some() {
+            return;
+        }
+        let unsaved: Vec<_> =
+            self.rules.load_full().iter().flat_map(|rule| rule.unsaved()).collect();
+        if !unsaved.is_empty()
+            && !matches!(
+                tokio::time::timeout(PATIENCE, store.put_quota_counts(&unsaved)).await,
+                Ok(Ok(()))
+            )
+        {
+            tracing::debug!("quotas were not kept");
+        }
+    }
+
     /// Forgets what is over; gives back what was taken ahead and is not needed.
     pub async fn maintain(&self) {
         let now = self.now();
@@ -378,5 +409,69 @@ mod tests {
         assert_eq!(before.month_ends, Duration::from_secs(1));
         // The night the clocks are set back has an hour more.
         assert_eq!(at("2026-10-24T22:00:00Z").day_ends, Duration::from_secs(25 * 3600));
+    }
+
+    /// Many at once, by several rules, some of which give back: never more than allowed, and in the end all
+    /// that is allowed.
+    #[test]
+    fn histories_of_many_at_once_keep_every_limit() {
+        use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+        let rule = |text: &str| serde_json::from_str(text).unwrap();
+        let settings = Settings {
+            rate_limits: RateSettings {
+                rules: [
+                    ("few".to_owned(), rule(r#"{"concurrency": 3}"#)),
+                    ("all".to_owned(), rule(r#"{"window": "500/1h"}"#)),
+                    ("each".to_owned(), rule(r#"{"per": ["user"], "daily": 150}"#)),
+                ]
+                .into(),
+                ..RateSettings::default()
+            },
+            ..Settings::default()
+        };
+        let (limiter, metrics) = (Limiter::new(&settings), Metrics::default());
+        let teams = Default::default();
+        let (running, most) = (AtomicI64::new(0), AtomicI64::new(0));
+        let passed: Vec<AtomicU64> = (0..4).map(|_| AtomicU64::new(0)).collect();
+        std::thread::scope(|scope| {
+            for thread in 0..8_usize {
+                let (limiter, metrics, teams) = (&limiter, &metrics, &teams);
+                let (running, most, passed) = (&running, &most, &passed);
+                scope.spawn(move || {
+                    let user = format!("u{}", thread % 4);
+                    let subject = Subject {
+                        tenant: None,
+                        teams,
+                        user: &user,
+                        agent: None,
+                        key: None,
+                        server: None,
+                        tool: None,
+                        address: None,
+                        write: false,
+                    };
+                    for _ in 0..4_000 {
+                        if let Outcome::Taken(taken) = limiter.count(&subject, metrics) {
+                            most.fetch_max(
+                                running.fetch_add(1, Ordering::SeqCst) + 1,
+                                Ordering::SeqCst,
+                            );
+                            passed[thread % 4].fetch_add(1, Ordering::SeqCst);
+                            std::thread::yield_now();
+                            running.fetch_sub(1, Ordering::SeqCst);
+                            drop(taken);
+                        } else {
+                            std::thread::yield_now();
+                        }
+                    }
+                });
+            }
+        });
+        assert!(most.into_inner() <= 3);
+        let passed: Vec<u64> = passed.into_iter().map(AtomicU64::into_inner).collect();
+        assert!(passed.iter().all(|each| *each <= 150), "{passed:?}");
+        // Whoever was refused had used nothing up.
+        assert_eq!(passed.iter().sum::<u64>(), 500, "{passed:?}");
     }
 }

@@ -6,6 +6,7 @@ use std::hash::BuildHasher;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use doorward_store::QuotaCount;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
@@ -52,6 +53,8 @@ pub struct Rule {
 pub struct Entry {
     pub measures: Arc<[Measure]>,
     pub counts: Vec<Count>,
+    /// Of quotas, what was kept last.
+    pub saved: Vec<(u64, u64)>,
     pub leases: Vec<Lease>,
 }
 
@@ -155,9 +158,48 @@ impl Rule {
             let measures = self.overrides.get(key).unwrap_or(&self.measures).clone();
             let (counts, leases) =
                 (vec![Count::default(); measures.len()], vec![Lease::default(); measures.len()]);
-            Entry { measures, counts, leases }
+            Entry { saved: vec![(0, 0); measures.len()], measures, counts, leases }
         });
         look(entry)
+    }
+
+    /// Quotas that have been used since they were kept last.
+    pub fn unsaved(&self) -> Vec<QuotaCount> {
+        let mut all = Vec::new();
+        for shard in &self.shards {
+            for (key, entry) in shard.lock().iter_mut() {
+                for at in 0..entry.measures.len() {
+                    let (measure, now) = (entry.measures[at], entry.counts[at].to_keep());
+                    if measure.is_quota() && entry.saved[at] != now {
+                        entry.saved[at] = now;
+                        let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+                        all.push(QuotaCount {
+                            rule: self.name.to_string(),
+                            measure: measure.word().to_owned(),
+                            subject: key.clone(),
+                            period: number(now.0),
+                            used: number(now.1),
+                        });
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// Goes on with what was kept of a quota.
+    pub fn resume(&self, kept: &QuotaCount) {
+        let number = |number: i64| u64::try_from(number).unwrap_or(0);
+        let (period, used) = (number(kept.period), number(kept.used));
+        self.with(&kept.subject, |entry| {
+            for at in 0..entry.measures.len() {
+                let measure = entry.measures[at];
+                if measure.is_quota() && measure.word() == kept.measure {
+                    entry.counts[at] = Count::kept(period, used);
+                    entry.saved[at] = (period, used);
+                }
+            }
+        });
     }
 
     /// Forgets what makes no difference, and looks at the rest.
