@@ -24,7 +24,7 @@ CREATE TABLE audit_blocks (
     body TEXT NOT NULL,
     PRIMARY KEY (writer, first_seq)
 );
-CREATE INDEX audit_blocks_at ON audit_blocks (last_at);
+CREATE INDEX audit_blocks_at ON audit_blocks (last_at, writer, first_seq);
 
 -- The keys that sign checkpoints. The private half is sealed, or in a file and not here.
 CREATE TABLE audit_keys (

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use sqlx::{AnyConnection, Row};
 
@@ -105,16 +106,19 @@ struct ResultAbout {
 /// Where the parts of a line stand: its time up to the hour, whose it is, and how it ended. Names within a
 /// record cannot look like these: their quotes are escaped.
 fn parts(line: &str) -> Option<(&str, &str, &str)> {
-    let at = line.find("\"at\":\"")? + 6;
-    let begins = at + line[at..].find("\"class\":\"")?;
+    let find = |from: usize, what: &str| {
+        Some(from + memmem::find(&line.as_bytes()[from..], what.as_bytes())?)
+    };
+    let at = find(0, "\"at\":\"")? + 6;
+    let begins = find(at, "\"class\":\"")?;
     // A call without a tool is none that is counted.
-    let target = begins + line[begins..].find("\"target\":\"")? + 10;
+    let target = find(begins, "\"target\":\"")? + 10;
     let mut ends = target;
     let bytes = line.as_bytes();
     while *bytes.get(ends)? != b'"' {
         ends += if bytes[ends] == b'\\' { 2 } else { 1 };
     }
-    let outcome = line.rfind("\"outcome\":\"")?;
+    let outcome = memmem::rfind(line.as_bytes(), b"\"outcome\":\"")?;
     Some((line.get(at..at + 13)?, line.get(begins..=ends)?, line.get(outcome..)?))
 }
 

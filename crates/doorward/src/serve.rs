@@ -195,6 +195,8 @@ async fn guarded(
         gateway.shared.audit.start(store, &settings).await.map_err(|error| {
             Failed::new(Exit::Failure, format!("the record cannot be written: {error}"))
         })?;
+    } else {
+        tracing::warn!("nothing is recorded: there is no store");
     }
     if options.dangerously_let_everybody_in {
         gateway.identity.let_everybody_in();

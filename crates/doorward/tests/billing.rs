@@ -76,7 +76,9 @@ fn what_is_used_is_charged_and_what_is_used_up_is_refused() {
     });
     let books = gateway.told(&["credits", "check"]);
     assert!(books.contains("their sum is 0;") && books.contains("the books are right"), "{books}");
-    let usage = gateway.told(&["usage", "--by", "tenant,user,tool", "--format", "csv"]);
+    let usage = || gateway.told(&["usage", "--by", "tenant,user,tool", "--format", "csv"]);
+    wait_for("all is counted", || usage().contains("acme,alice,add,10,"));
+    let usage = usage();
     let line = usage.lines().find(|line| line.starts_with("acme,alice,add,")).unwrap();
     assert!(line.starts_with("acme,alice,add,10,4,0,6,"), "{usage}");
     let month = jiff::Timestamp::now().strftime("%Y-%m").to_string();

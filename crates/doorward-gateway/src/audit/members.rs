@@ -100,10 +100,17 @@ impl Members {
 
 /// Writes a JSON string.
 fn quote(out: &mut String, text: &str) {
+    let is_plain = |byte: &u8| *byte >= 0x20 && *byte != b'"' && *byte != b'\\';
     out.push('"');
+    // Looked at all at once: next to no text has anything to escape.
+    if text.as_bytes().iter().fold(true, |plain, byte| plain & is_plain(byte)) {
+        out.push_str(text);
+        out.push('"');
+        return;
+    }
     let mut plain = 0;
     for (at, byte) in text.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+        if is_plain(&byte) {
             continue;
         }
         out.push_str(&text[plain..at]);

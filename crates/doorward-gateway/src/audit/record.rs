@@ -69,15 +69,33 @@ pub fn target(call: &Call) -> Option<std::borrow::Cow<'_, str>> {
 
 /// What both records of a call say: whose it is, and of what.
 pub fn common(call: &Call, class: RecordClass) -> String {
-    let mut members = Members::with_capacity(160);
+    let mut members = Members::with_capacity(200);
     members.text("class", class.as_str());
-    whose(&mut members, &call.caller.principal);
-    if let Grant::Key { id, .. } = &call.caller.principal.grant {
-        members.text("key", &id.0);
-    }
+    let principal = &call.caller.principal;
+    let whose = principal.told.whose.get_or_init(|| {
+        let mut members = Members::default();
+        whose(&mut members, principal);
+        if let Grant::Key { id, .. } = &principal.grant {
+            members.text("key", &id.0);
+        }
+        members.into_text()
+    });
+    members.and(whose);
     members.maybe("server", call.route.as_ref().map(|route| &*route.server.name));
     members.maybe("target", target(call).as_deref());
     members.into_text()
+}
+
+/// What else is known of a principal.
+fn more_of(principal: &Principal) -> &str {
+    principal.told.more.get_or_init(|| {
+        let mut members = Members::default();
+        members.texts("teams", principal.who.teams.iter().map(String::as_str));
+        members.texts("roles", principal.who.roles.iter().map(String::as_str));
+        authentication(&mut members, principal);
+        members.texts("chain", principal.chain.iter().map(String::as_str));
+        members.into_text()
+    })
 }
 
 /// Who somebody is, and where they are.
@@ -94,15 +112,15 @@ fn credential(members: &mut Members, caller: &Caller) {
     if let Grant::Key { id, .. } = &caller.principal.grant {
         members.text("key", &id.0);
     }
-    authentication(members, caller);
+    authentication(members, &caller.principal);
+    members.maybe("grant", caller.grant.as_deref());
 }
 
-fn authentication(members: &mut Members, caller: &Caller) {
-    if let Grant::Token { issuer, .. } = &caller.principal.grant {
+fn authentication(members: &mut Members, principal: &Principal) {
+    if let Grant::Token { issuer, .. } = &principal.grant {
         members.text("issuer", issuer);
     }
-    members.text("authentication", caller.principal.grant.authentication());
-    members.maybe("grant", caller.grant.as_deref());
+    members.text("authentication", principal.grant.authentication());
 }
 
 fn whose(members: &mut Members, principal: &Principal) {
@@ -146,10 +164,7 @@ fn describe(members: &mut Members, gateway: &Gateway, call: &Call, common: &str)
     let principal = &call.caller.principal;
     members.text("id", &call.id.to_string()).text("at", &written_at(call.began));
     members.and(common);
-    members.texts("teams", principal.who.teams.iter().map(String::as_str));
-    members.texts("roles", principal.who.roles.iter().map(String::as_str));
-    authentication(members, &call.caller);
-    members.texts("chain", principal.chain.iter().map(String::as_str));
+    members.and(more_of(principal)).maybe("grant", call.caller.grant.as_deref());
     if let Some(address) = call.caller.address {
         members.text("address", &address.to_string());
     }

@@ -19,7 +19,7 @@ use super::{Audit, Trouble};
 
 /// Most records, and about most bytes, that are written together.
 const MOST: usize = 4_000;
-const MOST_BYTES: usize = 4 << 20;
+const MOST_BYTES: usize = 1 << 20;
 /// How often a process shows that it lives, and looks whether others do.
 const BEAT: Duration = Duration::from_secs(5);
 /// How long another process may not have moved before it is taken for dead.
@@ -373,10 +373,12 @@ impl Recorder {
         let mut body = String::new();
         checkpoint(&mut chain, key, &now(), open, &heads, &mut body);
         let at = now_ms();
-        let commit = self.commit(&chain, next, (at, at), body);
+        let usage = (!self.tally.is_empty()).then(|| self.tally.clone());
+        let commit = Commit { usage, ..self.commit(&chain, next, (at, at), body) };
         match self.attempt(&commit).await {
             Ok(Committed::Written) => {
                 self.log.advance(chain);
+                (self.tally, self.last_count) = (Tally::default(), Instant::now());
                 self.heads.extend(heads);
                 self.since_checkpoint = 0;
                 self.last_checkpoint = Instant::now();
@@ -411,6 +413,10 @@ impl Recorder {
             Ok(Ok(false)) => _ = self.open_another_chain().await,
             Ok(Err(error)) => return self.failed(&error.to_string()),
             Err(_) => return self.failed("the database does not answer"),
+        }
+        // What was used is counted with a record; when none comes, with one that says so.
+        if !self.tally.is_empty() && self.key.is_some() {
+            return self.checkpoint().await;
         }
         let rests = self.last_checkpoint.elapsed() >= self.terms.checkpoint_every;
         if self.key.is_some()

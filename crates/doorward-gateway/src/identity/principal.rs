@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use doorward_policy::{Principal as Who, PrincipalKind};
 use doorward_store::{KeyId, Scopes};
@@ -22,6 +22,15 @@ pub struct Principal {
     /// Everybody who acts for somebody, the nearest first.
     pub chain: Vec<String>,
     pub grant: Grant,
+    /// What records say of it, written once.
+    pub told: Told,
+}
+
+/// Members of a record's object: who it is, and what else is known of it.
+#[derive(Debug, Default)]
+pub struct Told {
+    pub whose: OnceLock<String>,
+    pub more: OnceLock<String>,
 }
 
 /// What a credential may be used for, before policies are asked.
@@ -81,7 +90,7 @@ impl Principal {
         if let Some(agent) = &agent {
             id.push_str(&format!(" by {agent:?}"));
         }
-        Arc::new(Self { id: id.into(), who, agent, chain, grant })
+        Arc::new(Self { id: id.into(), who, agent, chain, grant, told: Told::default() })
     }
 
     /// The one principal of a gateway that asks for no credentials. It listens on loopback only.
@@ -99,6 +108,7 @@ impl Principal {
                 agent: None,
                 chain: Vec::new(),
                 grant: Grant::Open,
+                told: Told::default(),
             })
         });
         PRINCIPAL.clone()

@@ -39,7 +39,7 @@ impl Context {
         let meta = params.get("_meta")?;
         // Most have none, which is seen without reading them.
         if let doorward_mcp::Value::Raw(text) = meta
-            && !text.windows(TRACEPARENT.len()).any(|part| part == TRACEPARENT.as_bytes())
+            && memchr::memmem::find(text, TRACEPARENT.as_bytes()).is_none()
         {
             return None;
         }

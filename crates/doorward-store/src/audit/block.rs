@@ -1,12 +1,18 @@
-//! Records that were written together, and reading through them.
+//! Records that were written together, and reading through them. What is long is kept compressed (LZ4, in base64):
+//! records are much alike, and a third of the bytes costs a third of the time to write.
 
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::{Result, Store};
 
-/// Blocks that are read in one go.
-const PAGE: i64 = 64;
+/// Blocks that are read in one go: as many as hold about as much as is wanted.
+const PAGES: (i64, i64) = (8, 1_024);
+const WANTED_BYTES: usize = 2 << 20;
 
 /// Some records of one chain, in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +27,35 @@ pub struct Block {
     pub body: String,
 }
 
+/// What is shorter is kept as it is, for whoever looks into the database.
+const PACKED: usize = 8 << 10;
+const PACKED_FORM: &str = "lz4:";
+/// Longest text that is unpacked: what is written is shorter.
+const MOST_UNPACKED: usize = 64 << 20;
+
+/// A body as it is kept. The same body always makes the same text.
+pub(super) fn pack(body: &str) -> Cow<'_, str> {
+    if body.len() < PACKED {
+        return body.into();
+    }
+    let packed = lz4_flex::block::compress_prepend_size(body.as_bytes());
+    format!("{PACKED_FORM}{}", STANDARD_NO_PAD.encode(packed)).into()
+}
+
+/// A body as it was written. What cannot be unpacked is a line that is no record.
+pub(super) fn unpack(kept: String) -> String {
+    let Some(packed) = kept.strip_prefix(PACKED_FORM) else { return kept };
+    let unpacked = STANDARD_NO_PAD.decode(packed).ok().and_then(|packed| {
+        // The length stands first.
+        let length: [u8; 4] = packed.get(..4)?.try_into().ok()?;
+        if u32::from_le_bytes(length) as usize > MOST_UNPACKED {
+            return None;
+        }
+        String::from_utf8(lz4_flex::block::decompress_size_prepended(&packed).ok()?).ok()
+    });
+    unpacked.unwrap_or_else(|| "these records cannot be unpacked".into())
+}
+
 impl Block {
     pub(super) const COLUMNS: &str = "writer, first_seq, last_seq, first_at, last_at, body";
 
@@ -31,7 +66,7 @@ impl Block {
             last: row.try_get("last_seq")?,
             first_at: row.try_get("first_at")?,
             last_at: row.try_get("last_at")?,
-            body: row.try_get("body")?,
+            body: unpack(row.try_get("body")?),
         })
     }
 
@@ -46,7 +81,7 @@ impl Block {
         .bind(self.last)
         .bind(self.first_at)
         .bind(self.last_at)
-        .bind(&self.body)
+        .bind(pack(&self.body).into_owned())
         .execute(connection)
         .await?;
         Ok(put.rows_affected() == 1)
@@ -79,13 +114,14 @@ pub struct Scan {
     writer: Option<String>,
     /// What was read last: by time, or within one chain by number.
     after: (i64, String, i64),
+    page: i64,
 }
 
 impl Store {
     /// All blocks with records of a time, in the order in which they were written.
     pub fn audit_between(&self, span: Span) -> Scan {
         let after = (span.from - 1, "~".to_owned(), i64::MAX);
-        Scan { store: self.clone(), span, writer: None, after }
+        Scan { store: self.clone(), span, writer: None, after, page: PAGES.0 }
     }
 
     /// When the latest record was written, in milliseconds since 1970.
@@ -99,19 +135,25 @@ impl Store {
     /// The blocks of one chain after a record, in their order.
     pub fn audit_chain(&self, writer: &str, after: i64) -> Scan {
         let after = (0, String::new(), after);
-        Scan { store: self.clone(), span: Span::default(), writer: Some(writer.to_owned()), after }
+        Scan {
+            store: self.clone(),
+            span: Span::default(),
+            writer: Some(writer.to_owned()),
+            after,
+            page: PAGES.0,
+        }
     }
 }
 
 impl Scan {
     /// The next blocks; none at the end. Asked again then, it brings what has come since.
     pub async fn next(&mut self) -> Result<Vec<Block>> {
-        let columns = Block::COLUMNS;
+        let (columns, page) = (Block::COLUMNS, self.page);
         let rows = match &self.writer {
             Some(writer) => {
                 let query = format!(
                     "SELECT {columns} FROM audit_blocks WHERE writer = $1 AND first_seq > $2 \
-                     ORDER BY first_seq LIMIT {PAGE}"
+                     ORDER BY first_seq LIMIT {page}"
                 );
                 sqlx::query(sqlx::AssertSqlSafe(query))
                     .bind(writer)
@@ -122,23 +164,45 @@ impl Scan {
             None => {
                 let (at, writer, seq) = &self.after;
                 let query = format!(
-                    "SELECT {columns} FROM audit_blocks WHERE first_at < $1 AND (last_at > $2 OR \
-                     (last_at = $2 AND (writer > $3 OR (writer = $3 AND first_seq > $4)))) \
-                     ORDER BY last_at, writer, first_seq LIMIT {PAGE}"
+                    "SELECT {columns} FROM audit_blocks WHERE (last_at, writer, first_seq) > ($1, $2, $3) \
+                     AND first_at < $4 ORDER BY last_at, writer, first_seq LIMIT {page}"
                 );
                 sqlx::query(sqlx::AssertSqlSafe(query))
-                    .bind(self.span.to)
                     .bind(at)
                     .bind(writer)
                     .bind(seq)
+                    .bind(self.span.to)
                     .fetch_all(&self.store.pool)
                     .await?
             }
         };
         let blocks: Vec<Block> = rows.iter().map(Block::read).collect::<Result<_>>()?;
+        let bytes: usize = blocks.iter().map(|block| block.body.len()).sum();
+        let wanted = if bytes < WANTED_BYTES { page * 2 } else { page / 2 };
+        self.page = wanted.clamp(PAGES.0, PAGES.1);
         if let Some(last) = blocks.last() {
             self.after = (last.last_at, last.writer.clone(), last.first);
         }
         Ok(blocks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_long_is_kept_shorter_and_comes_back_as_it_was() {
+        let line = |number: u32| {
+            format!("{{\"writer\":\"w\",\"seq\":{number},\"kind\":\"call\",\"user\":\"alice\"}}")
+        };
+        let long = (0..1_000).map(line).collect::<Vec<_>>().join("\n");
+        let packed = pack(&long).into_owned();
+        assert!(packed.len() * 2 < long.len(), "{} of {}", packed.len(), long.len());
+        assert_eq!(unpack(packed.clone()), long);
+        assert_eq!(pack(&line(1)), line(1));
+        for wrong in ["lz4:", "lz4:AAAA", "lz4://///w", "lz4:?", &packed[..packed.len() - 9]] {
+            assert!(!unpack(wrong.to_owned()).contains("seq\":999"), "{wrong}");
+        }
     }
 }

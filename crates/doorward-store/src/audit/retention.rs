@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::act::Act;
-use super::block::Block;
+use super::block::{Block, pack};
 use super::hold::Hold;
 use super::line::Removed;
 use crate::{Result, Store};
@@ -14,7 +14,7 @@ use crate::{Result, Store};
 /// The act's name.
 pub(super) const RETENTION: &str = "audit.retention";
 /// Blocks that are looked at in one transaction.
-const BATCH: i64 = 200;
+const BATCH: i64 = 64;
 
 /// Until when records are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -147,10 +147,10 @@ impl Store {
             let put = sqlx::query(
                 "UPDATE audit_blocks SET body = $1 WHERE writer = $2 AND first_seq = $3 AND body = $4",
             )
-            .bind(body)
+            .bind(pack(body).into_owned())
             .bind(writer)
             .bind(block.first)
-            .bind(&block.body)
+            .bind(pack(&block.body).into_owned())
             .execute(&mut *change)
             .await?;
             if put.rows_affected() == 0 {

@@ -10,7 +10,7 @@ use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Connection, Row};
 
 use super::act::ACTS;
-use super::block::Block;
+use super::block::{Block, unpack};
 use super::checkpoint::Heads;
 use super::line::{Chain, Head};
 use crate::{Amount, Error, Location, Result, Store, Tally, credits, now};
@@ -258,7 +258,7 @@ impl AuditLog {
                     .bind(commit.block.first)
                     .fetch_one(&mut *change)
                     .await?;
-            if row.try_get::<String, _>(0)? != commit.block.body {
+            if unpack(row.try_get(0)?) != commit.block.body {
                 let why =
                     format!("record {} of {id} is another than was written", commit.block.first);
                 return Err(Error::Refused(why));
