@@ -258,7 +258,9 @@ def disk(binary, folder, rounds):
     """A disk of a few megabytes fills up under load, and is given room again: what must be recorded is refused then."""
     place = folder / "disk"
     place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", place], capture_output=True).returncode:
+    # What is recorded in all stays there.
+    size = f"size={24 + rounds * 4}m"
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", place], capture_output=True).returncode:
         print("    not run: no disk can be mounted here")
         return
     try:
@@ -270,7 +272,8 @@ def disk(binary, folder, rounds):
             time.sleep(0.3)
             with open(place / "ballast", "wb") as ballast:
                 try:
-                    ballast.write(bytes(32 << 20))
+                    while True:
+                        ballast.write(bytes(1 << 20))
                 except OSError:
                     pass
             until("calls are refused", lambda: gateway.ready() == 503)

@@ -13,6 +13,7 @@ use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Revision, RpcError, message};
 use doorward_policy::Decision;
+use doorward_store::hex;
 use tokio::sync::{Notify, mpsc};
 
 use crate::audit::Opened;
@@ -50,7 +51,7 @@ impl CallId {
 
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        f.write_str(&hex(&self.0.to_be_bytes()))
     }
 }
 
@@ -217,6 +218,14 @@ pub struct Route {
     pub server: Arc<Server>,
     /// For `tools/call`: what the catalogue knows of the tool.
     pub tool: Option<Arc<ToolEntry>>,
+    /// For `tools/call`: whether the tool may change something, once somebody has asked.
+    pub(crate) writes: OnceLock<bool>,
+}
+
+impl Route {
+    pub fn new(server: Arc<Server>, tool: Option<Arc<ToolEntry>>) -> Self {
+        Self { server, tool, writes: OnceLock::new() }
+    }
 }
 
 /// What a call comes to.

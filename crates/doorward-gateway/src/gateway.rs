@@ -143,8 +143,8 @@ impl Gateway {
         Ok(gateway)
     }
 
-    pub fn settings(&self) -> Arc<Settings> {
-        self.settings.load_full()
+    pub fn settings(&self) -> arc_swap::Guard<Arc<Settings>> {
+        self.settings.load()
     }
 
     pub fn policies(&self) -> arc_swap::Guard<Arc<Policies>> {

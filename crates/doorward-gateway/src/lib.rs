@@ -14,6 +14,7 @@ pub mod call;
 pub mod catalog;
 pub mod delegated;
 pub mod facade;
+mod flood;
 pub mod gateway;
 mod gather;
 pub mod identity;

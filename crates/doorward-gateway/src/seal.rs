@@ -9,6 +9,7 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use doorward_store::hex;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -48,9 +49,7 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
 
 /// A name that nobody can guess: 128 random bits, in hexadecimal.
 pub fn random_id() -> Result<String, getrandom::Error> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random)?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+    doorward_store::random_id::<16>()
 }
 
 /// A secret that nobody can guess: 256 random bits, in base64url.
@@ -137,7 +136,7 @@ pub fn fingerprint(parts: &[&[u8]]) -> String {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
     }
-    context.finish().as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(context.finish().as_ref())
 }
 
 #[cfg(test)]

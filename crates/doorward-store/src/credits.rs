@@ -8,7 +8,7 @@ use serde::Serialize;
 use sqlx::{AnyConnection, Row};
 
 use crate::amount::Amount;
-use crate::{Act, Error, Result, Store, WriterId, now};
+use crate::{Act, Error, Result, Store, WriterId, now, random_id};
 
 /// Where granted credit, and budgets, come from.
 const GRANTED: &str = "granted";
@@ -151,12 +151,6 @@ impl Movement<'_> {
     }
 }
 
-fn fresh() -> Result<String> {
-    let mut random = [0; 8];
-    getrandom::fill(&mut random)?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
 fn held(writer: &str, account: &str) -> String {
     format!("held/{writer}/{account}")
 }
@@ -225,7 +219,7 @@ impl Store {
     pub async fn grant_credit(&self, account: &str, amount: Amount, note: &str) -> Result<Account> {
         let mut change = self.change().await?;
         let kind = if amount.0 < 0 { "adjust" } else { "grant" };
-        let movement = Movement { id: fresh()?, kind, note };
+        let movement = Movement { id: random_id::<8>()?, kind, note };
         let (from, to) = if amount.0 < 0 { (account, GRANTED) } else { (GRANTED, account) };
         sqlx::query(
             "INSERT INTO credit_accounts (id, balance, created) VALUES ($1, 0, $2) \
@@ -315,7 +309,10 @@ impl Store {
                     .await?;
                 let movement = match again {
                     // The budget was changed within the day.
-                    Some(_) => Movement { id: format!("{}/{}", movement.id, fresh()?), ..movement },
+                    Some(_) => Movement {
+                        id: format!("{}/{}", movement.id, random_id::<8>()?),
+                        ..movement
+                    },
                     None => movement,
                 };
                 let difference = allowance - balance;
@@ -333,7 +330,7 @@ impl Store {
         // Others want some of what is left, too.
         let more = more.0.min((balance - needed.0) / 8).max(0);
         let amount = Amount(needed.0 + more);
-        let movement = Movement { id: fresh()?, kind: "hold", note: "" };
+        let movement = Movement { id: random_id::<8>()?, kind: "hold", note: "" };
         let to = held(&writer.0, account);
         if !movement.move_credit(&mut change, account, &to, amount, overdraw).await? {
             return Ok(None);
@@ -350,7 +347,7 @@ impl Store {
         amount: Amount,
     ) -> Result<()> {
         let mut change = self.write().await?;
-        let movement = Movement { id: fresh()?, kind: "free", note: "" };
+        let movement = Movement { id: random_id::<8>()?, kind: "free", note: "" };
         let from = held(&writer.0, account);
         movement.move_credit(&mut change, &from, account, amount, true).await?;
         change.commit_bookkeeping().await

@@ -10,7 +10,7 @@ use sqlx::any::AnyRow;
 use zeroize::Zeroizing;
 
 use crate::seal::{MasterKey, SealError};
-use crate::{Act, Change, Error, Result, Store, now};
+use crate::{Act, Change, Error, Result, Store, hex, now};
 
 /// Grants that are over are remembered so long, so that what was issued last is over, too.
 const AFTERLIFE: i64 = 24 * 60 * 60;
@@ -138,8 +138,7 @@ fn granted(grant: &NewGrant<'_>) -> Act {
 
 /// How a secret with enough randomness of its own is kept.
 pub fn hash_of(secret: &str) -> String {
-    let hash = digest::digest(&digest::SHA256, secret.as_bytes());
-    hash.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref())
 }
 
 impl Store {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use crate::{Act, Change, Error, Result, Store, now};
+use crate::{Act, Change, Error, Result, Store, hex, now};
 
 /// A set of policies as it was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,8 +31,7 @@ pub struct Activation {
 impl PolicyVersion {
     pub fn digest_of(files: &BTreeMap<String, String>) -> String {
         let text = serde_json::to_string(files).unwrap_or_default();
-        let digest = digest::digest(&digest::SHA256, text.as_bytes());
-        digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
     }
 
     fn read(row: &AnyRow) -> Result<Self> {

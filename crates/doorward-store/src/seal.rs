@@ -10,6 +10,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
+use crate::hex;
+
 /// The first word of everything that is sealed in this way.
 const FORM: &str = "v1";
 const NONCE: usize = 12;
@@ -46,8 +48,7 @@ impl MasterKey {
             digest::digest(&digest::SHA256, text.as_bytes())
         };
         let key = derive("master key v1");
-        let id =
-            derive("master key id v1").as_ref()[..4].iter().map(|b| format!("{b:02x}")).collect();
+        let id = hex(&derive("master key id v1").as_ref()[..4]);
         let key = RandomizedNonceKey::new(&AES_256_GCM, key.as_ref());
         Ok(Self { key: key.map_err(|_| SealError::NoRandomness)?, id })
     }

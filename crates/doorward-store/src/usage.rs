@@ -38,6 +38,11 @@ pub struct Usage {
 }
 
 impl Usage {
+    /// How many have failed of one call with this outcome.
+    pub fn failed(outcome: &str) -> i64 {
+        i64::from(!matches!(outcome, "ok" | "input_required" | "task"))
+    }
+
     pub fn add(&mut self, other: &Self) {
         self.calls += other.calls;
         self.failed += other.failed;
@@ -48,10 +53,10 @@ impl Usage {
     }
 }
 
-/// Usage that is being added up, by the part of the records that says whose it is: it is read once for all
-/// that are alike.
+/// Usage that is being added up, by the hour and by the part of the records that says whose it is: it is read
+/// once for all that are alike.
 #[derive(Debug, Clone, Default)]
-pub struct Tally(HashMap<String, Usage>);
+pub struct Tally(BTreeMap<i64, HashMap<Box<str>, Usage>>);
 
 /// What a record says of whose call it was.
 #[derive(Deserialize)]
@@ -138,33 +143,47 @@ impl Tally {
         }
         let ended = format!("{{{ended}");
         let Ok(ended) = serde_json::from_str::<Ended<'_>>(&ended) else { return };
+        let Ok(hour) = format!("{hour}:00:00Z").parse::<jiff::Timestamp>() else { return };
         let usage = Usage {
             calls: 1,
-            failed: i64::from(!matches!(ended.outcome, "ok" | "input_required" | "task")),
+            failed: Usage::failed(ended.outcome),
             price: Amount(ended.price),
             own_key: i64::from(ended.own_key),
             bytes: ended.result.bytes,
             upstream_us: ended.upstream_us,
         };
-        let mut key = String::with_capacity(hour.len() + whose.len());
-        key.push_str(hour);
-        key.push_str(whose);
-        self.0.entry(key).or_default().add(&usage);
+        self.count(hour.as_second(), whose, &usage);
+    }
+
+    /// Adds what is known of a call that has ended: when, in seconds since 1970, and whose it was, in the words
+    /// of its record from the class to the target.
+    pub fn count(&mut self, at: i64, whose: &str, usage: &Usage) {
+        let hour = self.0.entry(at - at.rem_euclid(HOUR)).or_default();
+        match hour.get_mut(whose) {
+            Some(all) => all.add(usage),
+            None => _ = hour.insert(whose.into(), *usage),
+        }
+    }
+
+    /// Adds what another has.
+    pub fn merge(&mut self, other: &Self) {
+        for (hour, all) in &other.0 {
+            all.iter().for_each(|(whose, usage)| self.count(*hour, whose, usage));
+        }
     }
 
     /// By whose it is, as it is kept.
     pub fn by_key(&self) -> BTreeMap<UsageKey, Usage> {
         let mut all: BTreeMap<UsageKey, Usage> = BTreeMap::new();
-        for (text, usage) in &self.0 {
-            let Some((hour, whose)) = text.split_at_checked(13) else { continue };
+        let each = self.0.iter().flat_map(|(hour, all)| all.iter().map(move |one| (*hour, one)));
+        for (hour, (whose, usage)) in each {
             let Ok(whose) = serde_json::from_str::<Whose>(&format!("{{{whose}}}")) else {
                 continue;
             };
-            let hour = format!("{hour}:00:00Z").parse::<jiff::Timestamp>();
             let principal = [whose.user, whose.service_account, whose.agent.clone()];
             let principal = principal.into_iter().find(|name| !name.is_empty());
             let key = UsageKey {
-                hour: hour.map_or(0, jiff::Timestamp::as_second),
+                hour,
                 tenant: whose.tenant,
                 principal: principal.unwrap_or_default(),
                 agent: whose.agent,

@@ -50,7 +50,7 @@ impl Writer {
             if at > 0 {
                 body.push('\n');
             }
-            chain.append(record, &mut body);
+            chain.append(&[record], &mut body);
         }
         let head = chain.head().clone();
         let (writer, last) = (chain.writer().to_owned(), head.seq);
@@ -279,7 +279,7 @@ async fn a_chain_that_was_written_anew_contradicts_its_checkpoints() {
             if at > 0 {
                 body.push('\n');
             }
-            chain.append(record, &mut body);
+            chain.append(&[record], &mut body);
         }
         let sql = format!("INSERT INTO audit_blocks VALUES ('{id}', 1, 8, 1000, 1000, '{body}')");
         run(&mut intruder, &sql).await;

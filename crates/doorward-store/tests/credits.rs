@@ -59,7 +59,7 @@ impl Gateway {
         let mut chain = self.log.chain().clone();
         let first = chain.head().seq + 1;
         let mut body = String::new();
-        chain.append("\"kind\":\"call\"", &mut body);
+        chain.append(&["\"kind\":\"call\""], &mut body);
         let writer = chain.writer().to_owned();
         let block = Block { writer, first, last: first, first_at: 1, last_at: 1, body };
         let charges: BTreeMap<String, Amount> = [(TENANT.to_owned(), Amount(amount))].into();
@@ -146,7 +146,7 @@ fn no_history_loses_or_makes_credit() {
                     };
                     let mut chain = heir.log.chain().clone();
                     let mut body = String::new();
-                    chain.append("\"kind\":\"event\"", &mut body);
+                    chain.append(&["\"kind\":\"event\""], &mut body);
                     let writer = chain.writer().to_owned();
                     let block = Block { writer, first: 1, last: 1, first_at: 1, last_at: 1, body };
                     let head = chain.head().clone();

@@ -17,8 +17,10 @@ impl Members {
         if !self.0.is_empty() {
             self.0.push(',');
         }
-        quote(&mut self.0, name);
-        self.0.push(':');
+        // The gateway's own names have nothing to escape.
+        self.0.push('"');
+        self.0.push_str(name);
+        self.0.push_str("\":");
     }
 
     pub fn text(&mut self, name: &str, value: &str) -> &mut Self {
@@ -35,11 +37,9 @@ impl Members {
         }
     }
 
-    pub fn number(&mut self, name: &str, value: impl Into<i128>) -> &mut Self {
-        use std::fmt::Write;
+    pub fn number(&mut self, name: &str, value: impl Into<i64>) -> &mut Self {
         self.name(name);
-        let value: i128 = value.into();
-        let _ = write!(self.0, "{value}");
+        self.0.push_str(itoa::Buffer::new().format(value.into()));
         self
     }
 

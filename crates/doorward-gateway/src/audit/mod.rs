@@ -1,6 +1,7 @@
 //! The record of what is done here: opened before a server is asked, closed after, and never written by
 //! whoever answers a call. What must be on disk first is waited for, together with all others that wait.
 
+mod dead;
 mod export;
 mod mask;
 pub mod members;
@@ -30,17 +31,19 @@ pub use retain::retention;
 
 use self::members::Members;
 pub use self::queue::Waiting;
-use self::queue::{Entry, Mark, Queue, Record};
+use self::queue::{Entry, Queue, Record};
+use self::record::Common;
 use self::recorder::{Recorder, Terms};
 use crate::call::{Call, CallError, Failure, Reply};
+use crate::flood::Flood;
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
 use crate::settings::{AuditSettings, Durability, RecordClass, Settings, Unknown};
 
 /// Refused callers that are recorded within a second, each by itself; the others are counted.
-const REFUSALS: u32 = 100;
+const REFUSALS: usize = 100;
 /// So many records are written without waiting for more.
-const MUCH: usize = 500;
+const MUCH: usize = 2_000;
 
 /// The record, as the gateway uses it.
 #[derive(Debug)]
@@ -49,7 +52,8 @@ pub struct Audit {
     settings: ArcSwap<AuditSettings>,
     /// Whether anything is recorded at all: there is a store.
     on: bool,
-    trouble: ArcSwapOption<Trouble>,
+    /// Why nothing can be written at the moment.
+    trouble: ArcSwapOption<String>,
     hurry: AtomicBool,
     charges_unknown: AtomicBool,
     /// Records for which there was no room.
@@ -58,7 +62,7 @@ pub struct Audit {
     recorded: AtomicU64,
     lost_unmeasured: AtomicU64,
     refused: AtomicU64,
-    refusals: Mutex<(Instant, u32)>,
+    refusals: Flood<REFUSALS>,
     writer: ArcSwapOption<WriterId>,
     ending: CancellationToken,
     /// Cancelled when the last record is written.
@@ -66,12 +70,6 @@ pub struct Audit {
     /// Exports that do not work.
     exports: Mutex<export::Broken>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
-}
-
-/// Why nothing can be written at the moment.
-#[derive(Debug)]
-struct Trouble {
-    why: String,
 }
 
 impl Audit {
@@ -87,7 +85,7 @@ impl Audit {
             recorded: AtomicU64::new(0),
             lost_unmeasured: AtomicU64::new(0),
             refused: AtomicU64::new(0),
-            refusals: Mutex::new((Instant::now(), 0)),
+            refusals: Flood::default(),
             writer: ArcSwapOption::empty(),
             ending: CancellationToken::new(),
             written: CancellationToken::new(),
@@ -157,16 +155,11 @@ impl Audit {
 
     /// Why the record cannot be written; `None` if it can.
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.load().as_ref().map(|trouble| trouble.why.clone())
+        self.trouble.load().as_ref().map(ToString::to_string)
     }
 
     fn has_trouble(&self) -> bool {
         self.trouble.load().is_some()
-    }
-
-    /// Exports that do not work, and why.
-    pub fn broken_exports(&self) -> std::collections::BTreeMap<String, String> {
-        self.exports.lock().clone()
     }
 
     /// Tells how the record is doing.
@@ -178,11 +171,6 @@ impl Audit {
         metrics.audit_records.inc_by(self.recorded.swap(0, Ordering::AcqRel));
         metrics.audit_lost.inc_by(self.lost_unmeasured.swap(0, Ordering::AcqRel));
         metrics.refused.inc_by(self.refused.swap(0, Ordering::AcqRel));
-    }
-
-    /// Records that wait to be written.
-    pub fn waiting(&self) -> usize {
-        self.queue.len()
     }
 
     fn is_in_a_hurry(&self) -> bool {
@@ -207,10 +195,10 @@ impl Audit {
     pub fn open_soon(
         self: &Arc<Self>,
         call: &Call,
-        common: String,
-        members: String,
-    ) -> Result<Opened, (Arc<Waiting>, String)> {
-        let waiting = Waiting::new(call.id.number(), now_ms(), members);
+        common: Common,
+        record: Record,
+    ) -> Result<Opened, (Arc<Waiting>, Common)> {
+        let waiting = Waiting::new(record);
         match self.queue.push(Entry::Open(waiting.clone())) {
             Ok(()) => Ok(Opened::soon(self.clone(), call, common, waiting)),
             Err(_) => Err((waiting, common)),
@@ -222,7 +210,7 @@ impl Audit {
     pub async fn open_when_there_is_room(
         self: &Arc<Self>,
         call: &Call,
-        (waiting, common): (Arc<Waiting>, String),
+        (waiting, common): (Arc<Waiting>, Common),
     ) -> Result<Opened, CallError> {
         if self.has_trouble() {
             return Err(unavailable());
@@ -240,17 +228,15 @@ impl Audit {
     pub async fn open_now(
         self: &Arc<Self>,
         call: &mut Call,
-        common: String,
-        members: String,
+        common: Common,
+        record: Record,
     ) -> Result<(), CallError> {
         if self.has_trouble() {
             return Err(unavailable());
         }
         let (sender, written) = oneshot::channel();
-        let mark = Mark::Opens(call.id.number());
-        let record = Record { members, at: now_ms(), charges: Vec::new(), mark };
         self.hurry.store(true, Ordering::Release);
-        if self.queue.push(Entry::Urgent(record, sender)).is_err() {
+        if self.queue.push(Entry::Urgent(Box::new(record), sender)).is_err() {
             return Err(unavailable());
         }
         // From here on, whatever happens, what was opened is closed.
@@ -264,29 +250,24 @@ impl Audit {
 
     /// Closes the record of a call, or writes the whole of one that no server was sent.
     pub fn ended(&self, gateway: &Gateway, call: &mut Call, reply: &Result<Reply, CallError>) {
-        let reserved = call.notes.reserved.take();
-        let own_key = reserved.as_ref().is_some_and(|reserved| reserved.own_key);
-        let settled = reserved.map(|reserved| {
+        let settled = call.notes.reserved.take().map(|reserved| {
             let cost = gateway.cost(&reserved, call, reply);
             reserved.settle(cost)
         });
+        let settled = settled.unwrap_or_default();
         if let Some(opened) = call.notes.opened.take() {
-            let mut outcome = record::outcome(gateway, call, reply);
-            let (price, charges) = settled.unwrap_or_default();
-            record::priced(&mut outcome, price, &charges, own_key);
-            return opened.close(&outcome, charges);
+            return opened.close(record::outcome(gateway, call, reply, settled));
         }
         let class = record::class_of(call);
         if self.durability(class) != Durability::Off {
-            let outcome = record::outcome(gateway, call, reply);
-            self.record(record::at_once(gateway, call, class, &outcome));
+            let outcome = record::outcome(gateway, call, reply, settled);
+            self.record(record::at_once(gateway, call, class, outcome));
         }
     }
 
     /// Records something that nobody waits for. Where there is no room, it is counted.
-    fn record(&self, members: String) {
-        let record = Record { members, at: now_ms(), charges: Vec::new(), mark: Mark::None };
-        if self.queue.push(Entry::Ready(record)).is_err() {
+    fn record(&self, record: Record) {
+        if self.queue.push(Entry::Ready(Box::new(record))).is_err() {
             self.lost.fetch_add(1, Ordering::AcqRel);
             self.lost_unmeasured.fetch_add(1, Ordering::AcqRel);
         }
@@ -298,33 +279,23 @@ impl Audit {
             return;
         }
         let mut members = Members::default();
-        members.text("kind", "event").text("class", RecordClass::Events.as_str());
+        members.text("class", RecordClass::Events.as_str());
         members.text("at", &written_at(now_ms() * 1_000)).text("event", name);
         tell(&mut members);
-        self.record(members.into_text());
+        self.record(Record::new("event", members));
     }
 
     /// Records a caller who was refused before they made a call. Those of a flood are counted.
     pub fn refused(&self, tell: impl FnOnce(&mut Members)) {
         self.refused.fetch_add(1, Ordering::AcqRel);
-        let before = {
-            let mut state = self.refusals.lock();
-            let (since, count) = &mut *state;
-            let mut before = 0;
-            if since.elapsed() >= Duration::from_secs(1) {
-                before = count.saturating_sub(REFUSALS);
-                (*since, *count) = (Instant::now(), 0);
-            }
-            *count += 1;
-            if *count > REFUSALS {
-                return;
-            }
-            before
-        };
-        if before > 0 {
-            self.event("callers.refused", |members| _ = members.number("count", before));
+        let (is_told, untold) = self.refusals.count(Instant::now());
+        if untold > 0 {
+            let untold = i64::try_from(untold).unwrap_or(i64::MAX);
+            self.event("callers.refused", |members| _ = members.number("count", untold));
         }
-        self.event("caller.refused", tell);
+        if is_told {
+            self.event("caller.refused", tell);
+        }
     }
 }
 

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use doorward_store::{Amount, now_ms, written_at};
+use doorward_store::{Usage, now_ms, written_at};
 
 use super::Audit;
 use super::members::Members;
-use super::queue::{Entry, Mark, Record, Waiting};
-use super::record;
+use super::queue::{Ended, Entry, Mark, Record, Waiting};
+use super::record::{Common, Outcome};
 use crate::call::{Call, CallId};
 
 #[derive(Debug)]
@@ -16,56 +16,63 @@ pub struct Opened {
     audit: Arc<Audit>,
     call: CallId,
     /// What both records of a call say, so that the second can be judged by itself.
-    common: String,
+    common: Common,
     waiting: Option<Arc<Waiting>>,
     closed: bool,
 }
 
 impl Opened {
-    fn new(audit: Arc<Audit>, call: &Call, common: String, waiting: Option<Arc<Waiting>>) -> Self {
-        Self { audit, call: call.id, common, waiting, closed: false }
+    /// One that is on disk, or on its way there.
+    pub(super) fn now(audit: Arc<Audit>, call: &Call, common: Common) -> Self {
+        let (call, waiting, closed) = (call.id, None, false);
+        Self { audit, call, common, waiting, closed }
     }
 
-    pub(super) fn now(audit: Arc<Audit>, call: &Call, common: String) -> Self {
-        Self::new(audit, call, common, None)
-    }
-
+    /// One that is written a moment later.
     pub(super) fn soon(
         audit: Arc<Audit>,
         call: &Call,
-        common: String,
+        common: Common,
         waiting: Arc<Waiting>,
     ) -> Self {
-        Self::new(audit, call, common, Some(waiting))
+        let (call, waiting, closed) = (call.id, Some(waiting), false);
+        Self { audit, call, common, waiting, closed }
     }
 
     /// Closes the record with what has come of the call.
-    pub fn close(mut self, outcome: &str, charges: Vec<(String, Amount)>) {
-        self.end(outcome, charges);
+    pub fn close(mut self, outcome: Outcome) {
+        self.end(outcome);
     }
 
-    fn end(&mut self, outcome: &str, mut charges: Vec<(String, Amount)>) {
+    fn end(&mut self, outcome: Outcome) {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        if let Some(waiting) = &self.waiting
-            && waiting.complete(&mut charges, |opened| record::whole(opened, outcome))
-        {
-            return;
+        let Outcome { text, usage, charges } = outcome;
+        let mut ended = Ended { common: std::mem::take(&mut self.common), usage, charges };
+        if let Some(waiting) = &self.waiting {
+            match waiting.complete(&text, ended) {
+                Ok(()) => return,
+                Err(back) => ended = back,
+            }
         }
-        let mut members = Members::with_capacity(self.common.len() + outcome.len() + 120);
-        members.text("kind", "closed").text("id", &self.call.to_string());
-        members.text("at", &written_at(now_ms() * 1_000)).and(&self.common).and(outcome);
-        let mark = Mark::Closes(self.call.number());
-        let record = Record { members: members.into_text(), at: now_ms(), charges, mark };
-        self.audit.queue.push_ending(Entry::Ready(record));
+        let at = now_ms();
+        let common = &ended.common.text;
+        let mut members = Members::with_capacity(common.len() + text.len() + 80);
+        members.text("id", &self.call.to_string()).text("at", &written_at(at * 1_000));
+        members.and(common).and(&text);
+        let (members, mark) = (members.into_text(), Mark::Closes(self.call.number()));
+        let record = Record { kind: "closed", members, at, mark, ended: Some(ended) };
+        self.audit.queue.push_ending(Entry::Ready(Box::new(record)));
     }
 }
 
 impl Drop for Opened {
     fn drop(&mut self) {
         if !self.closed {
-            self.end("\"outcome\":\"cancelled\"", Vec::new());
+            let usage = Usage { calls: 1, failed: 1, ..Usage::default() };
+            let text = "\"outcome\":\"cancelled\"".into();
+            self.end(Outcome { text, usage, charges: Vec::new() });
         }
     }
 }

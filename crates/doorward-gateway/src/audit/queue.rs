@@ -3,19 +3,41 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use doorward_store::Amount;
+use doorward_store::{Amount, Usage, now_ms};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
-/// A record with a time, in milliseconds since 1970.
+use super::members::Members;
+use super::record::Common;
+
+/// A record, as far as it does not depend on its place in the chain.
 #[derive(Debug)]
 pub struct Record {
+    /// `opened`, `call`, `closed`, `event` …
+    pub kind: &'static str,
+    /// The members that follow.
     pub members: String,
+    /// When, in milliseconds since 1970.
     pub at: i64,
-    /// What the call that it closes has cost, by account.
-    pub charges: Vec<(String, Amount)>,
     /// Calls that are opened or closed by it: what is open is known by these.
     pub mark: Mark,
+    /// What the call has come to that ends with it.
+    pub ended: Option<Ended>,
+}
+
+impl Record {
+    /// Of something that happens now, and is no call.
+    pub fn new(kind: &'static str, members: Members) -> Self {
+        Self { kind, members: members.into_text(), at: now_ms(), mark: Mark::None, ended: None }
+    }
+}
+
+/// What is added up of a call that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    pub common: Common,
+    pub usage: Usage,
+    pub charges: Vec<(Arc<str>, Amount)>,
 }
 
 /// What a record does to the list of open calls.
@@ -29,52 +51,35 @@ pub enum Mark {
 /// One that waits.
 #[derive(Debug)]
 pub enum Entry {
-    Ready(Record),
+    Ready(Box<Record>),
     /// Somebody waits until it is on disk.
-    Urgent(Record, oneshot::Sender<()>),
+    Urgent(Box<Record>, oneshot::Sender<()>),
     /// A call that goes on; if it ends before it is written, both are one record.
     Open(Arc<Waiting>),
 }
 
-/// What is written of a call now, whether it has ended, and what it has cost then.
-type Content = (String, bool, Vec<(String, Amount)>);
-
 /// The opening of a call, as long as it is not written.
 #[derive(Debug)]
-pub struct Waiting {
-    pub call: u64,
-    pub at: i64,
-    members: Mutex<Option<Content>>,
-}
+pub struct Waiting(Mutex<Option<Record>>);
 
 impl Waiting {
-    pub fn new(call: u64, at: i64, members: String) -> Arc<Self> {
-        Arc::new(Self { call, at, members: Mutex::new(Some((members, false, Vec::new()))) })
+    pub fn new(record: Record) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Some(record))))
     }
 
-    /// Puts a whole record in its place, if it is not written yet.
-    pub fn complete(
-        &self,
-        charges: &mut Vec<(String, Amount)>,
-        whole: impl FnOnce(&str) -> String,
-    ) -> bool {
-        let mut members = self.members.lock();
-        match &mut *members {
-            Some((opened, ended, charged)) => {
-                *charged = std::mem::take(charges);
-                *opened = whole(opened);
-                *ended = true;
-                true
-            }
-            None => false,
-        }
+    /// Makes it the record of a whole call, if it is not written yet; else gives back what has come of it.
+    pub fn complete(&self, outcome: &str, ended: Ended) -> Result<(), Ended> {
+        let mut record = self.0.lock();
+        let Some(record) = &mut *record else { return Err(ended) };
+        (record.kind, record.mark, record.ended) = ("call", Mark::None, Some(ended));
+        record.members.push(',');
+        record.members.push_str(outcome);
+        Ok(())
     }
 
     /// What is to be written.
     pub fn take(&self) -> Option<Record> {
-        let (members, ended, charges) = self.members.lock().take()?;
-        let mark = if ended { Mark::None } else { Mark::Opens(self.call) };
-        Some(Record { members, at: self.at, charges, mark })
+        self.0.lock().take()
     }
 }
 

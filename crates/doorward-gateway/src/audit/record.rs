@@ -2,14 +2,21 @@
 //! arguments and results it says their hashes (SHA-256 of the canonical form, RFC 8785), and no more
 //! unless the operator wants it.
 
+use std::cell::RefCell;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
 use doorward_mcp::error::Kind;
 use doorward_mcp::{Object, interaction, method};
 use doorward_policy::PrincipalKind;
-use doorward_store::{Amount, written_at};
+use doorward_store::{Amount, Usage, hex, written_at};
 
 use super::mask::mask;
 use super::members::Members;
+use super::queue::{Ended, Mark, Record};
 use crate::access;
+use crate::billing::Settled;
 use crate::call::{Call, CallError, Reply};
 use crate::catalog::kind_of;
 use crate::gateway::Gateway;
@@ -18,8 +25,8 @@ use crate::seal;
 use crate::settings::{AuditSettings, PayloadSettings, RecordClass};
 use crate::upstream::state::names_a_task;
 
-const OPENED: &str = "\"kind\":\"opened\"";
-const WHOLE: &str = "\"kind\":\"call\"";
+/// About as long as the record of a call is.
+const USUAL: usize = 1_100;
 
 /// By which rules a call is recorded.
 pub fn class_of(call: &Call) -> RecordClass {
@@ -38,10 +45,10 @@ pub fn class_of(call: &Call) -> RecordClass {
 /// Whether a call may change something.
 pub fn is_write(call: &Call) -> bool {
     match (&*call.method, &call.route) {
-        (method::TOOLS_CALL, Some(route)) => {
+        (method::TOOLS_CALL, Some(route)) => *route.writes.get_or_init(|| {
             let name = call.params.string("name").unwrap_or_default();
             access::is_write(&route.server, &name, route.tool.as_deref())
-        }
+        }),
         // A tool's call without a route names no tool there is.
         (
             method::TOOLS_CALL
@@ -68,7 +75,22 @@ pub fn target(call: &Call) -> Option<std::borrow::Cow<'_, str>> {
 }
 
 /// What both records of a call say: whose it is, and of what.
-pub fn common(call: &Call, class: RecordClass) -> String {
+#[derive(Debug, Default)]
+pub struct Common {
+    pub text: String,
+    /// Whether it is added up: it uses something of a server's.
+    pub counted: bool,
+}
+
+/// What has come of a call: members of its record, and what is added up.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub text: String,
+    pub usage: Usage,
+    pub charges: Vec<(Arc<str>, Amount)>,
+}
+
+pub fn common(call: &Call, class: RecordClass) -> Common {
     let mut members = Members::with_capacity(200);
     members.text("class", class.as_str());
     let principal = &call.caller.principal;
@@ -82,8 +104,10 @@ pub fn common(call: &Call, class: RecordClass) -> String {
     });
     members.and(whose);
     members.maybe("server", call.route.as_ref().map(|route| &*route.server.name));
-    members.maybe("target", target(call).as_deref());
-    members.into_text()
+    let target = target(call).filter(|target| !target.is_empty());
+    members.maybe("target", target.as_deref());
+    let counted = target.is_some() && matches!(class, RecordClass::Reads | RecordClass::Writes);
+    Common { text: members.into_text(), counted }
 }
 
 /// What else is known of a principal.
@@ -103,7 +127,7 @@ pub fn caller(members: &mut Members, caller: &Caller) {
     whose(members, &caller.principal);
     credential(members, caller);
     if let Some(address) = caller.address {
-        members.text("address", &address.to_string());
+        write_address(members, address);
     }
 }
 
@@ -138,26 +162,22 @@ fn whose(members: &mut Members, principal: &Principal) {
 }
 
 /// The record of a call that begins.
-pub fn opened(gateway: &Gateway, call: &Call, common: &str) -> String {
-    let mut members = Members::with_capacity(900);
-    members.and(OPENED);
-    describe(&mut members, gateway, call, common);
-    members.into_text()
+pub fn opened(gateway: &Gateway, call: &Call, common: &Common) -> Record {
+    let mut members = Members::with_capacity(USUAL);
+    describe(&mut members, gateway, call, &common.text);
+    let (members, at) = (members.into_text(), call.began / 1_000);
+    Record { kind: "opened", members, at, mark: Mark::Opens(call.id.number()), ended: None }
 }
 
 /// The record of a call that was not sent to a server: it is denied, refused, or answered from memory.
-pub fn at_once(gateway: &Gateway, call: &Call, class: RecordClass, outcome: &str) -> String {
-    let mut members = Members::with_capacity(900);
-    members.and(WHOLE);
-    describe(&mut members, gateway, call, &common(call, class));
-    members.and(outcome);
-    members.into_text()
-}
-
-/// An opening record with what has come of the call.
-pub fn whole(opened: &str, outcome: &str) -> String {
-    let rest = opened.strip_prefix(OPENED).unwrap_or(opened);
-    [WHOLE, rest, ",", outcome].concat()
+pub fn at_once(gateway: &Gateway, call: &Call, class: RecordClass, outcome: Outcome) -> Record {
+    let Outcome { text, usage, charges } = outcome;
+    let ended = Ended { common: common(call, class), usage, charges };
+    let mut members = Members::with_capacity(USUAL);
+    describe(&mut members, gateway, call, &ended.common.text);
+    members.and(&text);
+    let (members, at) = (members.into_text(), call.began / 1_000);
+    Record { kind: "call", members, at, mark: Mark::None, ended: Some(ended) }
 }
 
 fn describe(members: &mut Members, gateway: &Gateway, call: &Call, common: &str) {
@@ -166,7 +186,7 @@ fn describe(members: &mut Members, gateway: &Gateway, call: &Call, common: &str)
     members.and(common);
     members.and(more_of(principal)).maybe("grant", call.caller.grant.as_deref());
     if let Some(address) = call.caller.address {
-        members.text("address", &address.to_string());
+        write_address(members, address);
     }
     if let Some(session) = &call.session {
         // Who reads the record shall not be able to go on with the session.
@@ -198,6 +218,19 @@ fn describe(members: &mut Members, gateway: &Gateway, call: &Call, common: &str)
     }
     decision(members, gateway, call);
     arguments(members, gateway, call);
+}
+
+fn write_address(members: &mut Members, address: IpAddr) {
+    thread_local! {
+        /// The last one, as it is written: most calls of a connection follow each other.
+        static LAST: RefCell<Option<(IpAddr, String)>> = const { RefCell::new(None) };
+    }
+    LAST.with_borrow_mut(|last| {
+        if last.as_ref().is_none_or(|(known, _)| *known != address) {
+            *last = Some((address, address.to_string()));
+        }
+        members.maybe("address", last.as_ref().map(|(_, text)| text.as_str()));
+    });
 }
 
 /// A session, so that its calls can be found together.
@@ -278,8 +311,8 @@ fn arguments(members: &mut Members, gateway: &Gateway, call: &Call) {
     members.object("arguments", &about);
 }
 
-/// Hash and size of a value.
-fn digest(members: &mut Members, object: &Object) {
+/// Hash and size of a value; returns the size.
+fn digest(members: &mut Members, object: &Object) -> i64 {
     let text = object.to_bytes();
     match doorward_mcp::json::canonical(&text) {
         Ok(canonical) => _ = members.text("sha256", &hex(&seal::sha256(&canonical))),
@@ -288,17 +321,9 @@ fn digest(members: &mut Members, object: &Object) {
             members.text("sha256", &hex(&seal::sha256(&text))).flag("canonical", false);
         }
     }
-    members.number("bytes", text.len() as i64);
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    text
+    let bytes = i64::try_from(text.len()).unwrap_or(i64::MAX);
+    members.number("bytes", bytes);
+    bytes
 }
 
 /// What of this call is recorded as it is.
@@ -334,24 +359,30 @@ fn payload(members: &mut Members, settings: &AuditSettings, object: &Object) {
 }
 
 /// Adds what a call has cost, in millionths of a credit, and who pays.
-pub fn priced(outcome: &mut String, price: Amount, charges: &[(String, Amount)], own_key: bool) {
-    if price == Amount::ZERO && !own_key {
+fn priced(members: &mut Members, settled: &Settled) {
+    let Settled { price, charges, own_key } = settled;
+    if *price == Amount::ZERO && !own_key {
         return;
     }
-    let mut members = Members::default();
     members.number("price", price.0);
-    members.texts("charged", charges.iter().map(|(account, _)| account.as_str()));
-    if own_key {
+    members.texts("charged", charges.iter().map(|(account, _)| &**account));
+    if *own_key {
         members.flag("own_key", true);
     }
-    outcome.push(',');
-    outcome.push_str(&members.into_text());
 }
 
 /// What has come of a call.
-pub fn outcome(gateway: &Gateway, call: &Call, reply: &Result<Reply, CallError>) -> String {
-    let mut members = Members::with_capacity(240);
+pub fn outcome(
+    gateway: &Gateway,
+    call: &Call,
+    reply: &Result<Reply, CallError>,
+    settled: Settled,
+) -> Outcome {
+    let mut members = Members::with_capacity(320);
     let mut told = None;
+    // More than these have failed.
+    let mut failed = 1;
+    let mut bytes = 0;
     match reply {
         Ok(Reply::Result(result)) => {
             let tool_error =
@@ -361,6 +392,7 @@ pub fn outcome(gateway: &Gateway, call: &Call, reply: &Result<Reply, CallError>)
                 _ if tool_error => "tool_error".into(),
                 _ => "ok".into(),
             };
+            failed = Usage::failed(&outcome);
             members.text("outcome", &outcome);
             // Lists are the gateway's own words.
             if call.route.is_some() {
@@ -388,21 +420,25 @@ pub fn outcome(gateway: &Gateway, call: &Call, reply: &Result<Reply, CallError>)
     if let Some(result) = told {
         let settings = gateway.shared.audit.settings.load();
         let mut about = Members::default();
-        digest(&mut about, result);
+        bytes = digest(&mut about, result);
         if payload_of(&settings, call).is_some_and(|payload| payload.result) {
             payload(&mut about, &settings, result);
         }
         members.object("result", &about);
     }
-    let micros =
-        |duration: std::time::Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+    let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
     let (all, upstream) = (call.started.elapsed(), call.notes.upstream);
     members.number("gateway_us", micros(all.saturating_sub(upstream)));
-    if upstream > std::time::Duration::ZERO {
-        members.number("upstream_us", micros(upstream));
+    let upstream_us = micros(upstream);
+    if upstream_us > 0 {
+        members.number("upstream_us", upstream_us);
     }
     if call.notes.retries > 0 {
-        members.number("retries", i64::from(call.notes.retries));
+        members.number("retries", call.notes.retries);
     }
-    members.into_text()
+    priced(&mut members, &settled);
+    let Settled { price, charges, own_key } = settled;
+    let own_key = i64::from(own_key);
+    let usage = Usage { calls: 1, failed, price, own_key, bytes, upstream_us };
+    Outcome { text: members.into_text(), usage, charges }
 }

@@ -13,17 +13,16 @@ use doorward_store::{
 };
 use tokio::sync::oneshot;
 
+use super::Audit;
 use super::members::Members;
 use super::queue::{Entry, Mark, Record};
-use super::{Audit, Trouble};
+use crate::settings::RecordClass;
 
 /// Most records, and about most bytes, that are written together.
 const MOST: usize = 4_000;
-const MOST_BYTES: usize = 1 << 20;
+const MOST_BYTES: usize = 2 << 20;
 /// How often a process shows that it lives, and looks whether others do.
 const BEAT: Duration = Duration::from_secs(5);
-/// How long another process may not have moved before it is taken for dead.
-const PATIENCE: Duration = Duration::from_secs(45);
 /// How often usage is added up.
 const COUNT: Duration = Duration::from_secs(1);
 /// Between two attempts to write.
@@ -41,9 +40,9 @@ pub struct Terms {
 
 #[derive(Debug)]
 pub struct Recorder {
-    audit: Arc<Audit>,
+    pub(super) audit: Arc<Audit>,
     store: Store,
-    log: AuditLog,
+    pub(super) log: AuditLog,
     key: Option<AuditKey>,
     terms: Terms,
     /// Calls that are open on disk, by the numbers of their records.
@@ -55,7 +54,7 @@ pub struct Recorder {
     since_checkpoint: u64,
     last_checkpoint: Instant,
     /// Other processes, as they were seen.
-    seen: BTreeMap<String, (i64, Instant)>,
+    pub(super) seen: BTreeMap<String, (i64, Instant)>,
 }
 
 /// Records as they will stand in the chain, and what will be remembered of them.
@@ -63,6 +62,7 @@ struct Prepared {
     commit: Commit,
     chain: Chain,
     marks: Vec<(Mark, i64)>,
+    /// What was used, by these records.
     tally: Tally,
 }
 
@@ -105,20 +105,9 @@ impl Recorder {
     }
 
     async fn begin_chain(&mut self) -> Result<(), Error> {
-        let mut members = Members::default();
-        members.text("kind", "start").text("class", "events").text("at", &now());
+        let mut members = happened();
         members.text("version", env!("CARGO_PKG_VERSION")).text("host", &here().host);
-        self.write_now(
-            vec![Record {
-                members: members.into_text(),
-                at: now_ms(),
-                charges: Vec::new(),
-                mark: Mark::None,
-            }],
-            None,
-        )
-        .await
-        .map(drop)
+        self.write_now(vec![Record::new("start", members)], None).await.map(drop)
     }
 
     /// Writes until there is nothing left and the gateway has ended.
@@ -163,16 +152,9 @@ impl Recorder {
         let mut bytes = 0;
         let lost = self.audit.take_lost();
         if lost > 0 {
-            let mut members = Members::default();
-            members.text("kind", "lost").text("class", "events").text("at", &now());
+            let mut members = happened();
             members.number("count", lost);
-            let members = members.into_text();
-            batch.records.push(Record {
-                members,
-                at: now_ms(),
-                charges: Vec::new(),
-                mark: Mark::None,
-            });
+            batch.records.push(Record::new("lost", members));
         }
         while batch.records.len() < MOST && bytes < MOST_BYTES {
             let entries = self.audit.queue.take(64);
@@ -181,10 +163,10 @@ impl Recorder {
             }
             for entry in entries {
                 let record = match entry {
-                    Entry::Ready(record) => record,
+                    Entry::Ready(record) => *record,
                     Entry::Urgent(record, waiting) => {
                         batch.waiting.push(waiting);
-                        record
+                        *record
                     }
                     Entry::Open(waiting) => match waiting.take() {
                         Some(record) => record,
@@ -276,29 +258,40 @@ impl Recorder {
     fn prepare(&self, records: &[Record], ends: Option<Ended>) -> Prepared {
         let mut chain = self.log.chain().clone();
         let first = chain.head().seq + 1;
-        let bytes: usize = records.iter().map(|record| record.members.len() + 200).sum();
+        let bytes: usize = records.iter().map(|record| record.members.len() + 220).sum();
         let mut body = String::with_capacity(bytes);
         let (mut first_at, mut last_at) = (i64::MAX, i64::MIN);
-        let (mut marks, mut charges) = (Vec::new(), BTreeMap::new());
+        let (mut marks, mut charges) = (Vec::new(), BTreeMap::<String, Amount>::new());
+        let mut tally = Tally::default();
         for (at, record) in records.iter().enumerate() {
             if at > 0 {
                 body.push('\n');
             }
-            chain.append(&record.members, &mut body);
+            chain.append(&["\"kind\":\"", record.kind, "\",", &record.members], &mut body);
             (first_at, last_at) = (first_at.min(record.at), last_at.max(record.at));
-            for (account, amount) in &record.charges {
-                let all: &mut Amount = charges.entry(account.clone()).or_default();
-                *all = all.plus(*amount);
+            if let Some(ended) = &record.ended {
+                for (account, amount) in &ended.charges {
+                    match charges.get_mut(&**account) {
+                        Some(all) => *all = all.plus(*amount),
+                        None => _ = charges.insert(account.to_string(), *amount),
+                    }
+                }
+                if ended.common.counted {
+                    tally.count(record.at / 1_000, &ended.common.text, &ended.usage);
+                }
             }
             if record.mark != Mark::None {
                 marks.push((record.mark, chain.head().seq));
             }
         }
-        let mut tally = self.tally.clone();
-        body.lines().for_each(|line| tally.add(line));
         let commit = self.commit(&chain, first, (first_at, last_at), body);
-        let due = self.last_count.elapsed() >= COUNT && !tally.is_empty();
-        let usage = due.then(|| tally.clone());
+        let due =
+            self.last_count.elapsed() >= COUNT && !(tally.is_empty() && self.tally.is_empty());
+        let usage = due.then(|| {
+            let mut all = self.tally.clone();
+            all.merge(&tally);
+            all
+        });
         let commit = Commit { charges, usage, ends, ..commit };
         Prepared { commit, chain, marks, tally }
     }
@@ -323,7 +316,7 @@ impl Recorder {
         if commit.usage.is_some() {
             (self.tally, self.last_count) = (Tally::default(), Instant::now());
         } else {
-            self.tally = tally;
+            self.tally.merge(&tally);
         }
         for (mark, seq) in marks {
             match mark {
@@ -335,7 +328,7 @@ impl Recorder {
     }
 
     /// Writes at once, or says why not.
-    async fn write_now(
+    pub(super) async fn write_now(
         &mut self,
         records: Vec<Record>,
         ends: Option<Ended>,
@@ -447,81 +440,8 @@ impl Recorder {
         self.audit.fails(why);
     }
 
-    /// Closes what processes that have died left open: how it ended is not known.
-    async fn bury_the_dead(&mut self) -> Result<(), Error> {
-        for dead in self.log.dead(&mut self.seen, PATIENCE).await? {
-            let left = self.log.left_open(&dead.id).await?;
-            let mut charges: BTreeMap<String, Amount> = BTreeMap::new();
-            let charged = self.audit.charges_unknown();
-            let mut records: Vec<Record> = left
-                .iter()
-                .map(|opened| {
-                    let mut members = Members::default();
-                    members.text("kind", "closed").text("id", &opened.id).text("at", &now());
-                    // In the order of all others.
-                    members.text("class", &opened.class);
-                    for (name, value) in [
-                        ("tenant", &opened.tenant),
-                        ("user", &opened.user),
-                        ("service_account", &opened.service_account),
-                        ("agent", &opened.agent),
-                        ("key", &opened.key),
-                        ("server", &opened.server),
-                        ("target", &opened.target),
-                    ] {
-                        members.maybe(name, value.as_deref());
-                    }
-                    members.text("outcome", "unknown").text("writer_died", &dead.id);
-                    let price = opened.reserved.values().max().copied().unwrap_or(0);
-                    if charged && price > 0 {
-                        members.number("price", price);
-                        members.texts("charged", opened.reserved.keys().map(String::as_str));
-                        for (account, amount) in &opened.reserved {
-                            let all = charges.entry(account.clone()).or_default();
-                            *all = all.plus(Amount(*amount));
-                        }
-                    }
-                    Record {
-                        members: members.into_text(),
-                        at: now_ms(),
-                        charges: Vec::new(),
-                        mark: Mark::None,
-                    }
-                })
-                .collect();
-            let mut members = Members::default();
-            members.text("kind", "event").text("class", "events").text("at", &now());
-            members.text("event", "writer.died").text("died", &dead.id);
-            members.text("host", &dead.place.host).number("open", left.len() as i64);
-            records.push(Record {
-                members: members.into_text(),
-                at: now_ms(),
-                charges: Vec::new(),
-                mark: Mark::None,
-            });
-            let usage = self.log.uncounted(&dead.id).await?;
-            let ends = Some(Ended { writer: WriterId(dead.id.clone()), charges, usage });
-            if self.write_now(records, ends).await? == Committed::Written {
-                tracing::warn!(
-                    writer = dead.id,
-                    calls = left.len(),
-                    "a gateway has died; how these calls ended is not known"
-                );
-            }
-        }
-        Ok(())
-    }
-
     async fn end(&mut self) {
-        let mut members = Members::default();
-        members.text("kind", "end").text("class", "events").text("at", &now());
-        let record = Record {
-            members: members.into_text(),
-            at: now_ms(),
-            charges: Vec::new(),
-            mark: Mark::None,
-        };
-        if let Err(error) = self.write_last(record).await {
+        if let Err(error) = self.write_last(Record::new("end", happened())).await {
             tracing::error!(%error, "the end was not recorded");
         }
         self.audit.written.cancel();
@@ -536,7 +456,14 @@ impl Recorder {
     }
 }
 
-fn now() -> String {
+/// The members of a record of something that has happened now, and is no call.
+pub(super) fn happened() -> Members {
+    let mut members = Members::default();
+    members.text("class", RecordClass::Events.as_str()).text("at", &now());
+    members
+}
+
+pub(super) fn now() -> String {
     written_at(now_ms() * 1_000)
 }
 
@@ -556,8 +483,7 @@ impl Audit {
     }
 
     fn fails(&self, why: &str) {
-        let trouble = Trouble { why: why.to_owned() };
-        if self.trouble.swap(Some(Arc::new(trouble))).is_none() {
+        if self.trouble.swap(Some(Arc::new(why.to_owned()))).is_none() {
             tracing::error!("the record cannot be written: {why}");
         }
     }

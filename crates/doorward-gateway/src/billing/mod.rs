@@ -44,7 +44,7 @@ pub struct Ledger {
 /// What this gateway holds of one account.
 #[derive(Debug)]
 pub struct Purse {
-    pub id: String,
+    pub id: Arc<str>,
     held: Mutex<Held>,
     /// One asks the database at a time; the others find what it has brought.
     asking: tokio::sync::Mutex<()>,
@@ -115,19 +115,36 @@ pub struct Reserved {
 impl Reserved {
     /// What is set aside, by account.
     pub fn accounts(&self) -> impl Iterator<Item = (&str, Amount)> {
-        self.purses.iter().map(|purse| (purse.id.as_str(), self.amount))
+        self.purses.iter().map(|purse| (&*purse.id, self.amount))
     }
 
-    /// Settles a call: returns its price, and what is charged to whom.
-    pub fn settle(mut self, price: Amount) -> (Amount, Vec<(String, Amount)>) {
-        let charges = self.purses.iter().map(|purse| (purse.id.clone(), price)).collect();
+    /// Settles a call.
+    pub fn settle(mut self, price: Amount) -> Settled {
+        let purses = std::mem::take(&mut self.purses);
         if let Some(writer) = &self.writer {
-            for purse in self.purses.drain(..) {
-                purse.put_back(writer, self.amount.0 - price.0);
-            }
+            purses.iter().for_each(|purse| purse.put_back(writer, self.amount.0 - price.0));
         }
-        (price, if price == Amount::ZERO { Vec::new() } else { charges })
+        let charged = purses.iter().filter(|_| price != Amount::ZERO);
+        let charges = charged.map(|purse| (purse.id.clone(), price)).collect();
+        Settled { price, charges, own_key: self.own_key }
     }
+}
+
+/// What a call has cost, and what is charged to whom.
+#[derive(Debug, Default)]
+pub struct Settled {
+    pub price: Amount,
+    pub charges: Vec<(Arc<str>, Amount)>,
+    pub own_key: bool,
+}
+
+/// What comes of an attempt to set credit aside.
+#[derive(Debug)]
+pub enum Reserving {
+    /// `None` for what has no price.
+    Done(Option<Reserved>),
+    /// The database must be asked for the credit of these.
+    Asks(Reserved, Vec<Arc<Purse>>),
 }
 
 impl Drop for Reserved {
@@ -169,7 +186,7 @@ impl Ledger {
             if !matches!(freed, Ok(Ok(()))) {
                 // It may be freed all the same: then more is held in the books than here, and freed
                 // when this process has ended.
-                tracing::warn!(account = purse.id, "credit that was held was not given back");
+                tracing::warn!(account = &*purse.id, "credit that was held was not given back");
             }
         }
     }
@@ -188,14 +205,13 @@ impl Gateway {
         }
         let settings = self.settings();
         let server = &call.route.as_ref()?.server.name;
-        let tool = format!("{server}/{}", record::target(call)?);
-        price_of(&settings.billing, &tool, self.policies().today()).cloned()
+        let tool = [&**server, "/", &record::target(call)?].concat();
+        price_of(&settings.billing, &tool, || self.policies().today()).cloned()
     }
 
-    /// Sets aside what a call may cost. `None` if it costs nothing.
-    pub async fn reserve(&self, call: &Call) -> Result<Option<Reserved>, CallError> {
-        let Some(price) = self.price_of_call(call) else { return Ok(None) };
-        let settings = self.settings();
+    /// Sets aside what a call may cost, of what is held here.
+    pub fn reserve(&self, call: &Call) -> Result<Reserving, CallError> {
+        let Some(price) = self.price_of_call(call) else { return Ok(Reserving::Done(None)) };
         let own_key = call.route.as_ref().is_some_and(|route| {
             matches!(self.given_for(&route.server, &call.caller.principal), Ok(Some(_)))
         });
@@ -208,25 +224,44 @@ impl Gateway {
             own_key,
         };
         if own_key {
-            return Ok(Some(reserved));
+            return Ok(Reserving::Done(Some(reserved)));
         }
-        let purses = self.purses(call);
-        if settings.billing.require_credit
+        let mut purses = self.purses(call);
+        if self.settings().billing.require_credit
             && !purses.iter().any(|purse| purse.id.starts_with("tenant/"))
         {
             return Err(out_of_credit("There is no credit for this tool"));
         }
-        let (Some(store), Some(writer)) = (self.kept.store(), reserved.writer.clone()) else {
-            return Ok(Some(reserved));
+        let Some(writer) = reserved.writer.clone().filter(|_| self.kept.store().is_some()) else {
+            return Ok(Reserving::Done(Some(reserved)));
         };
-        for purse in purses {
-            if !purse.set_aside(&writer, amount) {
-                let overdraft = settings.billing.overdraft;
-                self.fetch(store, &purse, &writer, amount, overdraft).await?;
+        let enough = purses.iter().take_while(|purse| purse.set_aside(&writer, amount)).count();
+        let asked = purses.split_off(enough);
+        reserved.purses = purses;
+        Ok(if asked.is_empty() {
+            Reserving::Done(Some(reserved))
+        } else {
+            Reserving::Asks(reserved, asked)
+        })
+    }
+
+    /// Sets aside the rest of what a call may cost, with credit from the database.
+    pub async fn reserve_rest(
+        &self,
+        mut reserved: Reserved,
+        asked: Vec<Arc<Purse>>,
+    ) -> Result<Reserved, CallError> {
+        let (Some(store), Some(writer)) = (self.kept.store(), reserved.writer.clone()) else {
+            return Ok(reserved);
+        };
+        for purse in asked {
+            if !purse.set_aside(&writer, reserved.amount) {
+                let overdraft = self.settings().billing.overdraft;
+                self.fetch(store, &purse, &writer, reserved.amount, overdraft).await?;
             }
             reserved.purses.push(purse);
         }
-        Ok(Some(reserved))
+        Ok(reserved)
     }
 
     /// The accounts that pay for a caller: the tenant's, and the budgets of teams, user and agent.
@@ -242,14 +277,17 @@ impl Gateway {
             PrincipalKind::Agent => "agent",
             PrincipalKind::ServiceAccount => "service_account",
         };
-        let mut names: Vec<String> = Vec::new();
-        names.extend(who.tenant.iter().map(|tenant| format!("tenant/{tenant}")));
-        names.extend(who.teams.iter().map(|team| format!("team/{team}")));
-        names.push(format!("{kind}/{}", who.id));
-        if who.kind != PrincipalKind::Agent {
-            names.extend(principal.agent.iter().map(|agent| format!("agent/{agent}")));
-        }
-        names.iter().filter_map(|name| accounts.get(name).cloned()).collect()
+        let agent = principal.agent.iter().filter(|_| who.kind != PrincipalKind::Agent);
+        let names = who.tenant.iter().map(|tenant| ("tenant", tenant));
+        let names = names.chain(who.teams.iter().map(|team| ("team", team)));
+        let names = names.chain([(kind, &who.id)]).chain(agent.map(|agent| ("agent", agent)));
+        let mut account = String::new();
+        let purses = names.filter_map(|(kind, name)| {
+            account.clear();
+            account.extend([kind, "/", name]);
+            accounts.get(&account).cloned()
+        });
+        purses.collect()
     }
 
     /// Takes credit ahead, and sets aside what is needed of it.

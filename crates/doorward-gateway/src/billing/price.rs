@@ -1,5 +1,6 @@
 //! What a call costs: pure functions of the price list, the day, and what came back.
 
+use std::cell::LazyCell;
 use std::time::Duration;
 
 use doorward_mcp::{Object, Value};
@@ -12,10 +13,12 @@ use crate::settings::{BillingSettings, PriceSettings};
 pub fn price_of<'a>(
     settings: &'a BillingSettings,
     tool: &str,
-    today: Date,
+    today: impl FnOnce() -> Date,
 ) -> Option<&'a PriceSettings> {
+    // Most have no date to be compared with.
+    let today = LazyCell::new(today);
     let fitting = settings.prices.values().filter(|price| {
-        price.tools.matches(tool) && price.begins().is_none_or(|from| from <= today)
+        price.tools.matches(tool) && price.begins().is_none_or(|from| from <= *today)
     });
     fitting.max_by_key(|price| (price.tools.0.len(), price.begins()))
 }
@@ -89,7 +92,7 @@ mod tests {
             ..BillingSettings::default()
         };
         let on = |tool: &str, day: &str| {
-            price_of(&settings, tool, day.parse().unwrap()).unwrap().call.unwrap().to_string()
+            price_of(&settings, tool, || day.parse().unwrap()).unwrap().call.unwrap().to_string()
         };
         assert_eq!(on("mail/send", "2026-11-21"), "1");
         assert_eq!(on("search/web", "2026-06-30"), "2");

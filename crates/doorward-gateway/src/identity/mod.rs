@@ -9,7 +9,6 @@ mod keys;
 mod lease;
 mod metadata;
 mod principal;
-mod refusals;
 mod shown;
 pub(crate) mod token;
 
@@ -17,6 +16,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use doorward_policy::PrincipalKind;
@@ -36,11 +36,13 @@ use self::directory::{People, Said};
 use self::issuer::Issuer;
 use self::keys::KeyRing;
 use self::lease::Leases;
-use self::refusals::Refusals;
 use self::token::{Checked, Resource, claim, scopes, texts};
+use crate::flood::Flood;
 use crate::seal;
 use crate::settings::{IssuerSettings, Settings};
 
+/// Refused callers that are logged within a second, each by itself; the others are counted.
+const REFUSALS: usize = 20;
 /// Tokens that were checked and are remembered until they expire.
 const MOST_TOKENS: usize = 10_000;
 /// Actors that are followed in a token (RFC 8693 section 4.1).
@@ -99,7 +101,7 @@ pub struct Identity {
     closed: AtomicBool,
     /// The operator has said that everybody may come in, from wherever.
     careless: AtomicBool,
-    refusals: Refusals,
+    refusals: Flood<REFUSALS>,
     /// What callers show may have to be exchanged for something else.
     keeps: AtomicBool,
     pub resources: Resources,
@@ -221,7 +223,17 @@ impl Identity {
             }
             Err(refused) => {
                 if let Refused::Token(why) | Refused::Malformed(why) = &refused {
-                    self.refusals.tell(peer.address, uri.path(), why);
+                    let (tell, untold) = self.refusals.count(Instant::now());
+                    if untold > 0 {
+                        tracing::warn!(
+                            count = untold,
+                            "so many more callers were refused within a second"
+                        );
+                    }
+                    if tell {
+                        let (address, path) = (peer.address, uri.path());
+                        tracing::info!(%address, path, why, "refused a caller");
+                    }
                 }
                 Err(refused)
             }

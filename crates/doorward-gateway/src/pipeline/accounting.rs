@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::audit::record;
+use crate::billing::Reserving;
 use crate::call::{Call, Events};
 use crate::gateway::Gateway;
 use crate::pipeline::{Decision, Stage, Step};
@@ -17,16 +18,23 @@ impl Stage for Accounting {
     }
 
     fn enter<'a>(&self, gateway: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
-        if gateway.has_prices() {
-            return Step::Later(Box::pin(async move {
-                call.notes.reserved = gateway.reserve(call).await?;
+        if !gateway.has_prices() {
+            return open(gateway, call);
+        }
+        match gateway.reserve(call) {
+            Ok(Reserving::Done(reserved)) => {
+                call.notes.reserved = reserved;
+                open(gateway, call)
+            }
+            Ok(Reserving::Asks(reserved, asked)) => Step::Later(Box::pin(async move {
+                call.notes.reserved = Some(gateway.reserve_rest(reserved, asked).await?);
                 match open(gateway, call) {
                     Step::Now(decision) => decision,
                     Step::Later(decision) => decision.await,
                 }
-            }));
+            })),
+            Err(refused) => Step::refuse(refused),
         }
-        open(gateway, call)
     }
 }
 
@@ -42,8 +50,8 @@ fn open<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
         Durability::Off => Step::CONTINUE,
         Durability::Background => {
             let common = record::common(call, class);
-            let members = record::opened(gateway, call, &common);
-            match audit.open_soon(call, common, members) {
+            let record = record::opened(gateway, call, &common);
+            match audit.open_soon(call, common, record) {
                 Ok(opened) => {
                     call.notes.opened = Some(opened);
                     Step::CONTINUE
@@ -56,9 +64,9 @@ fn open<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
         }
         Durability::Before => {
             let common = record::common(call, class);
-            let members = record::opened(gateway, call, &common);
+            let record = record::opened(gateway, call, &common);
             Step::Later(Box::pin(async move {
-                audit.open_now(call, common, members).await.map(|()| None)
+                audit.open_now(call, common, record).await.map(|()| None)
             }))
         }
     }

@@ -104,13 +104,6 @@ pub struct Count {
     before: u64,
 }
 
-/// What is left, and until when it stays so.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Left {
-    pub remaining: u64,
-    pub reset: Duration,
-}
-
 impl Count {
     /// For what was kept of a day or a month.
     pub fn kept(window: u64, used: u64) -> Self {
@@ -124,7 +117,7 @@ impl Count {
 
     /// Counts `weight`, if it is allowed; else says how long it is not. What can never be allowed takes
     /// for ever.
-    pub fn take(&mut self, measure: Measure, weight: u64, now: Moment) -> Result<Left, Duration> {
+    pub fn take(&mut self, measure: Measure, weight: u64, now: Moment) -> Result<(), Duration> {
         if weight > measure.limit() {
             return Err(Duration::MAX);
         }
@@ -139,7 +132,7 @@ impl Count {
                     return Err(Duration::from_nanos(behind - room));
                 }
                 self.at = then;
-                Ok(Left { remaining: (room - behind) / each, reset: Duration::from_nanos(behind) })
+                Ok(())
             }
             Measure::Fixed { count, per } => {
                 let (window, rest) = (now.nanos / per, per - now.nanos % per);
@@ -168,18 +161,18 @@ impl Count {
         }
     }
 
-    fn add(&mut self, count: u64, weight: u64, rest: Duration) -> Result<Left, Duration> {
+    fn add(&mut self, count: u64, weight: u64, rest: Duration) -> Result<(), Duration> {
         let used = self.used.saturating_add(weight);
         if used > count {
             return Err(rest);
         }
         self.used = used;
-        Ok(Left { remaining: count - used, reset: rest })
+        Ok(())
     }
 
     /// Of the window before, as much counts as still lies within one length back from now, as if its
     /// calls had come evenly.
-    fn slide(&mut self, count: u64, per: u64, weight: u64, now: Moment) -> Result<Left, Duration> {
+    fn slide(&mut self, count: u64, per: u64, weight: u64, now: Moment) -> Result<(), Duration> {
         let (window, into) = (now.nanos / per, now.nanos % per);
         self.turn(window);
         let rest = per - into;
@@ -188,8 +181,7 @@ impl Count {
         let used = within(rest) + u128::from(self.used) + u128::from(weight);
         let Some(over) = used.checked_sub(u128::from(count)).filter(|over| *over > 0) else {
             self.used += weight;
-            let remaining = u64::try_from(u128::from(count) - used).unwrap_or(0);
-            return Ok(Left { remaining, reset: Duration::from_nanos(rest) });
+            return Ok(());
         };
         // Until enough of the window before has passed out of sight, or this one has ended.
         let wait = if over < within(rest) && self.before > 0 {

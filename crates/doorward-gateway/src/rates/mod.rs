@@ -19,11 +19,12 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 pub use self::rule::Subject;
 
-use self::measure::{Left, Measure, Moment};
+use self::measure::{Measure, Moment};
 use self::rule::{Rule, renewed};
 use self::shared::{Asked, SharedCounts};
 use crate::metrics::Metrics;
@@ -103,30 +104,26 @@ impl Limited {
 
 /// What a call was counted for. Calls at a time are counted until it is dropped.
 #[derive(Debug, Default)]
-pub struct Taken {
-    held: Vec<Held>,
-    /// Of the limit that is nearest: its name, how much there may be, and what is left of it.
-    pub nearest: Option<(Arc<str>, Measure, Left)>,
-}
+pub struct Taken(SmallVec<[Held; 2]>);
 
 #[derive(Debug)]
 struct Held {
     rule: Arc<Rule>,
     key: String,
     weight: u64,
-    /// Where it was counted: by this process alone, or by a lease; by measure.
-    leased: Vec<bool>,
+    /// Whether it was counted by a lease, or by this process alone.
+    leased: bool,
 }
 
 impl Held {
     /// Gives back what it counts for, or only the place among those that run.
     fn undo(&self, all: bool) {
         self.rule.with(&self.key, |entry| {
-            for (at, measure) in entry.measures.clone().iter().enumerate() {
+            for (at, measure) in entry.measures.iter().enumerate() {
                 if !all && !measure.is_concurrent() {
                     continue;
                 }
-                match (self.leased.get(at).copied().unwrap_or(false), measure.is_concurrent()) {
+                match (self.leased, measure.is_concurrent()) {
                     (true, true) => {
                         let lease = &mut entry.leases[at];
                         lease.running = lease.running.saturating_sub(self.weight);
@@ -141,18 +138,20 @@ impl Held {
 }
 
 impl Taken {
+    /// Gives back everything.
     fn undo(&mut self) {
-        for held in self.held.drain(..) {
-            held.undo(true);
-        }
+        self.0.drain(..).for_each(|held| held.undo(true));
+    }
+
+    /// The call goes on. Of most limits there is nothing to be given back at its end.
+    fn go_on(&mut self) {
+        self.0.retain(|held| held.rule.of_calls_at_a_time);
     }
 }
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        for held in self.held.drain(..) {
-            held.undo(false);
-        }
+        self.0.drain(..).for_each(|held| held.undo(false));
     }
 }
 
@@ -237,21 +236,20 @@ impl Limiter {
     pub fn count(&self, subject: &Subject<'_>, metrics: &Metrics) -> Outcome {
         let rules = self.rules.load();
         let now = self.now();
-        let shared = self.shared.load_full();
+        let shared = self.shared.load();
         let mut taken = Taken::default();
         let mut asked = Asked::new(now);
         for rule in rules.iter() {
             let weight = rule.weight(subject);
             for key in rule.keys(subject) {
-                if let Some(shared) = &shared {
+                if let Some(shared) = &*shared {
                     shared.prepare(rule, key, weight, now, &mut taken, &mut asked);
                     continue;
                 }
                 match local(rule, &key, weight, now) {
-                    Ok(left) => {
-                        nearer(&mut taken, rule, left);
-                        let leased = Vec::new();
-                        taken.held.push(Held { rule: rule.clone(), key, weight, leased });
+                    Ok(()) => {
+                        let rule = rule.clone();
+                        taken.0.push(Held { rule, key, weight, leased: false });
                     }
                     Err((measure, retry)) => {
                         metrics.limited(&rule.name, rule.dry);
@@ -265,16 +263,21 @@ impl Limiter {
                 }
             }
         }
-        if asked.is_empty() { Outcome::Taken(taken) } else { Outcome::Ask(asked.with(taken)) }
+        if asked.is_empty() {
+            taken.go_on();
+            Outcome::Taken(taken)
+        } else {
+            Outcome::Ask(asked.with(taken))
+        }
     }
 
     /// Asks the shared store for what a call needs.
     pub async fn ask(&self, asked: Asked, metrics: &Metrics) -> Result<Taken, Box<Limited>> {
-        match self.shared.load_full() {
-            Some(shared) => shared.ask(asked, metrics).await,
-            // It was taken out of the configuration just now.
-            None => Ok(Taken::default()),
-        }
+        // It may have been taken out of the configuration just now.
+        let Some(shared) = self.shared.load_full() else { return Ok(Taken::default()) };
+        let mut taken = shared.ask(asked, metrics).await?;
+        taken.go_on();
+        Ok(taken)
     }
 
     /// Gives back places among calls at a time as soon as calls end: other gateways wait for them.
@@ -283,7 +286,7 @@ impl Limiter {
         tokio::time::sleep(TOGETHER).await;
         if let Some(shared) = self.shared.load_full() {
             let rules = self.rules.load_full();
-            let rules = rules.iter().filter(|rule| rule.is_of_calls_at_a_time());
+            let rules = rules.iter().filter(|rule| rule.of_calls_at_a_time);
             shared.settle(&rules.cloned().collect::<Vec<_>>(), self.now()).await;
         }
     }
@@ -328,43 +331,19 @@ impl Limiter {
 }
 
 /// Counts by this process alone: all measures of a rule, or none.
-fn local(
-    rule: &Rule,
-    key: &str,
-    weight: u64,
-    now: Moment,
-) -> Result<Vec<(Measure, Left)>, (Measure, Duration)> {
+fn local(rule: &Rule, key: &str, weight: u64, now: Moment) -> Result<(), (Measure, Duration)> {
     rule.with(key, |entry| {
-        let mut left = Vec::with_capacity(entry.measures.len());
         for at in 0..entry.measures.len() {
             let measure = entry.measures[at];
-            match entry.counts[at].take(measure, weight, now) {
-                Ok(rest) => left.push((measure, rest)),
-                Err(retry) => {
-                    for back in 0..at {
-                        entry.counts[back].give_back(entry.measures[back], weight);
-                    }
-                    return Err((measure, retry));
+            if let Err(retry) = entry.counts[at].take(measure, weight, now) {
+                for back in 0..at {
+                    entry.counts[back].give_back(entry.measures[back], weight);
                 }
+                return Err((measure, retry));
             }
         }
-        Ok(left)
+        Ok(())
     })
-}
-
-/// Remembers which limit will be hit first.
-fn nearer(taken: &mut Taken, rule: &Rule, left: Vec<(Measure, Left)>) {
-    for (measure, left) in left {
-        let share =
-            |measure: Measure, left: Left| left.remaining as f64 / measure.limit().max(1) as f64;
-        let nearer = taken
-            .nearest
-            .as_ref()
-            .is_none_or(|(_, other, rest)| share(measure, left) < share(*other, *rest));
-        if nearer && !measure.is_concurrent() {
-            taken.nearest = Some((rule.name.clone(), measure, left));
-        }
-    }
 }
 
 fn limited(rule: &Rule, measure: Measure, retry: Duration) -> Limited {

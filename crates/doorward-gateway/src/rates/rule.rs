@@ -1,5 +1,6 @@
 //! One limit: whom it concerns, and what was counted of each.
 
+use std::borrow::Cow;
 use std::collections::hash_map::RandomState;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::BuildHasher;
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use doorward_store::QuotaCount;
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use super::measure::{Count, Measure, Moment};
@@ -18,6 +20,9 @@ const SHARDS: usize = 16;
 /// Most counts in one of them; beyond, all others count as one.
 const MOST: usize = 20_000;
 const OTHERS: &str = "*";
+
+/// Names under which a call is counted; one, but where a caller is in several teams.
+pub type Keys = SmallVec<[String; 1]>;
 
 /// What a call is counted by.
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +47,8 @@ pub struct Rule {
     overrides: HashMap<String, Arc<[Measure]>>,
     pub dry: bool,
     pub closed_when_away: bool,
+    /// Whether any measure of it is of calls at a time.
+    pub of_calls_at_a_time: bool,
     /// Woken when a call has ended that others may wait for.
     pub freed: Arc<Notify>,
     hasher: RandomState,
@@ -81,10 +88,14 @@ impl Rule {
             .overrides
             .iter()
             .map(|(key, other)| (key.clone(), compile(&other.or(&settings.measures()))));
+        let overrides: HashMap<_, _> = overrides.collect();
+        let has_concurrent = |all: &Arc<[Measure]>| all.iter().any(|it| it.is_concurrent());
+        let of_calls_at_a_time = overrides.values().chain([&measures]).any(has_concurrent);
         Self {
             name: name.into(),
             per: settings.per.clone().unwrap_or_default(),
-            overrides: overrides.collect(),
+            of_calls_at_a_time,
+            overrides,
             measures,
             dry: settings.dry_run.unwrap_or(false),
             closed_when_away: settings.store_away == Some(StoreAway::Closed),
@@ -96,44 +107,35 @@ impl Rule {
     }
 
     /// Under which names a call is counted; none if it is not.
-    pub fn keys(&self, subject: &Subject<'_>) -> Vec<String> {
+    pub fn keys(&self, subject: &Subject<'_>) -> Keys {
         if self.settings.only.as_ref().is_some_and(|only| !only.fits(subject)) {
-            return Vec::new();
+            return Keys::new();
         }
-        let mut keys = vec![String::new()];
+        let mut keys = Keys::from_iter([String::new()]);
         for dimension in &self.per {
-            let one = |value: Option<&str>| value.map(plain).into_iter().collect::<Vec<_>>();
-            let values = match dimension {
-                Dimension::Tenant => one(subject.tenant),
-                Dimension::Team => subject.teams.iter().map(|team| plain(team)).collect(),
-                Dimension::User => one(Some(subject.user)),
-                Dimension::Agent => one(subject.agent),
-                Dimension::Key => one(subject.key),
-                Dimension::Server => one(subject.server),
-                Dimension::Tool => match (subject.server, subject.tool) {
-                    (Some(server), Some(tool)) => {
-                        vec![format!("{}/{}", plain(server), plain(tool))]
-                    }
-                    _ => Vec::new(),
-                },
-                Dimension::Address => {
-                    subject.address.map(|it| it.to_string()).into_iter().collect()
+            let one = match dimension {
+                Dimension::Team => {
+                    keys = keys.iter().flat_map(|key| with_each(key, subject.teams)).collect();
+                    continue;
                 }
+                Dimension::Tool => {
+                    let (Some(server), Some(tool)) = (subject.server, subject.tool) else {
+                        return Keys::new();
+                    };
+                    keys.iter_mut().for_each(|key| append(key, server));
+                    Some(Cow::Borrowed(tool))
+                }
+                Dimension::Tenant => subject.tenant.map(Cow::Borrowed),
+                Dimension::User => Some(Cow::Borrowed(subject.user)),
+                Dimension::Agent => subject.agent.map(Cow::Borrowed),
+                Dimension::Key => subject.key.map(Cow::Borrowed),
+                Dimension::Server => subject.server.map(Cow::Borrowed),
+                Dimension::Address => subject.address.map(|it| it.to_string().into()),
             };
-            let joined = keys.iter().flat_map(|key| {
-                values.iter().map(move |value| {
-                    if key.is_empty() { value.clone() } else { format!("{key}/{value}") }
-                })
-            });
-            keys = joined.collect();
+            let Some(one) = one else { return Keys::new() };
+            keys.iter_mut().for_each(|key| append(key, &one));
         }
         keys
-    }
-
-    /// Whether any measure of it is of calls at a time.
-    pub fn is_of_calls_at_a_time(&self) -> bool {
-        let all = self.overrides.values().chain([&self.measures]);
-        all.into_iter().any(|measures| measures.iter().any(|measure| measure.is_concurrent()))
     }
 
     /// How much a call counts.
@@ -221,9 +223,25 @@ impl Rule {
     }
 }
 
-/// Names may have a slash of their own.
-fn plain(name: &str) -> String {
-    if name.contains('/') { name.replace('%', "%25").replace('/', "%2F") } else { name.to_owned() }
+/// A name with each of some others.
+fn with_each<'a>(key: &'a str, names: &'a BTreeSet<String>) -> impl Iterator<Item = String> + 'a {
+    names.iter().map(move |name| {
+        let mut key = key.to_owned();
+        append(&mut key, name);
+        key
+    })
+}
+
+/// Adds a name to others, which may have a slash of its own.
+fn append(key: &mut String, name: &str) {
+    if !key.is_empty() {
+        key.push('/');
+    }
+    if name.contains('/') {
+        key.push_str(&name.replace('%', "%25").replace('/', "%2F"));
+    } else {
+        key.push_str(name);
+    }
 }
 
 fn tool_name(subject: &Subject<'_>) -> Option<String> {

@@ -7,9 +7,9 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use doorward_store::{Back, CountKind, Counters, Given, Want};
 
-use super::measure::{Left, Measure, Moment};
+use super::measure::{Measure, Moment};
 use super::rule::{Entry, Rule};
-use super::{Held, Limited, Taken, limited, local, nearer};
+use super::{Held, Limited, Taken, limited, local};
 use crate::metrics::Metrics;
 use crate::settings::Secret;
 
@@ -95,10 +95,7 @@ impl SharedCounts {
             Some(wants)
         });
         match wants {
-            None => {
-                let leased = rule.with(&key, |entry| vec![true; entry.measures.len()]);
-                taken.held.push(Held { rule: rule.clone(), key, weight, leased });
-            }
+            None => taken.0.push(Held { rule: rule.clone(), key, weight, leased: true }),
             Some(wants) => {
                 let place = asked.rules.len();
                 asked.rules.push((rule.clone(), key, weight));
@@ -134,14 +131,11 @@ impl SharedCounts {
             _ => None,
         });
         for ((place, at), given) in places.iter().zip(&given) {
-            let (rule, key, weight) = &rules[*place];
+            let (rule, key, _) = &rules[*place];
             match given {
                 // What one refuses, none has given.
-                Given::Taken { count, left, good_for } if refused.is_none() => {
+                Given::Taken { count, good_for } if refused.is_none() => {
                     rule.with(key, |entry| credit(entry, *at, *count, *good_for, now));
-                    let measure = rule.with(key, |entry| entry.measures[*at]);
-                    let left = Left { remaining: left + count - weight, reset: *good_for };
-                    nearer(&mut taken, rule, vec![(measure, left)]);
                 }
                 Given::Refused { .. } => {
                     metrics.limited(&rule.name, rule.dry);
@@ -160,13 +154,12 @@ impl SharedCounts {
         }
         for (rule, key, weight) in rules {
             // What another call has spent meanwhile was given for this one all the same.
-            let leased = rule.with(&key, |entry| {
+            rule.with(&key, |entry| {
                 for at in 0..entry.measures.len() {
                     spend(entry, at, weight);
                 }
-                vec![true; entry.measures.len()]
             });
-            taken.held.push(Held { rule, key, weight, leased });
+            taken.0.push(Held { rule, key, weight, leased: true });
         }
         Ok(taken)
     }
@@ -312,10 +305,8 @@ fn without_store(
             })
         } else {
             match local(&rule, &key, weight, now) {
-                Ok(left) => {
-                    nearer(&mut taken, &rule, left);
-                    let held = Held { rule: rule.clone(), key, weight, leased: Vec::new() };
-                    taken.held.push(held);
+                Ok(()) => {
+                    taken.0.push(Held { rule, key, weight, leased: false });
                     continue;
                 }
                 Err((measure, retry)) => Some(limited(&rule, measure, retry)),

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use doorward_mcp::Object;
+use doorward_store::hex;
 use http::HeaderMap;
 
 pub const TRACEPARENT: &str = "traceparent";
@@ -46,19 +47,11 @@ impl Context {
         let meta = meta.as_object()?;
         Self::read(&meta.string(TRACEPARENT)?)
     }
-
-    pub fn trace_id(&self) -> String {
-        self.trace.iter().map(|byte| format!("{byte:02x}")).collect()
-    }
 }
 
 impl fmt::Display for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("00-")?;
-        self.trace.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        f.write_str("-")?;
-        self.span.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        write!(f, "-{:02x}", u8::from(self.sampled))
+        write!(f, "00-{}-{}-{:02x}", hex(&self.trace), hex(&self.span), u8::from(self.sampled))
     }
 }
 

@@ -6,6 +6,7 @@ pub mod logs;
 pub mod messages;
 pub mod metrics;
 pub mod sending;
+mod spans;
 pub mod trace;
 
 use std::sync::Arc;
@@ -13,24 +14,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
+use prost::Message;
 
 use self::context::Context;
-use self::messages::{
-    LogsRequest, MetricsRequest, ResourceLogs, ResourceSpans, ScopeLogs, ScopeSpans, Span,
-    TracesRequest, resource, scope,
-};
+use self::messages::{LogsRequest, MetricsRequest, ResourceLogs, ScopeLogs, resource, scope};
 use self::sending::{Collector, Signal};
+use self::spans::Spans;
 use self::trace::Trace;
 use crate::audit::record;
 use crate::call::{Call, CallError, Reply};
 use crate::gateway::Gateway;
 use crate::settings::{OtlpProtocol, TelemetrySettings};
 
-/// Spans that wait to be sent.
-const MOST_SPANS: usize = 20_000;
-/// So many are sent together.
-const BATCH: usize = 2_000;
 const EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
@@ -39,7 +34,7 @@ pub struct Telemetry {
     /// Traces are wanted: somebody takes them.
     traces: AtomicBool,
     users: AtomicBool,
-    spans: Mutex<Vec<Span>>,
+    spans: Spans,
     pub dropped: AtomicU64,
     /// Of 2^64, so many begin a trace.
     share: AtomicU64,
@@ -52,7 +47,7 @@ impl Telemetry {
             settings: ArcSwap::default(),
             traces: AtomicBool::new(false),
             users: AtomicBool::new(false),
-            spans: Mutex::default(),
+            spans: Spans::default(),
             dropped: AtomicU64::new(0),
             share: AtomicU64::new(0),
             chance: AtomicU64::new(getrandom::u64().unwrap_or_default()),
@@ -110,12 +105,9 @@ impl Telemetry {
         let tell: Option<&dyn Fn(&doorward_mcp::Object) -> String> =
             if payloads { Some(&mask) } else { None };
         let spans = trace.end(call, reply, tell);
-        let mut waiting = self.spans.lock();
-        if waiting.len() + spans.len() > MOST_SPANS {
+        if !self.spans.add(&spans) {
             self.dropped.fetch_add(spans.len() as u64, Ordering::Relaxed);
-            return;
         }
-        waiting.extend(spans);
     }
 }
 
@@ -157,7 +149,7 @@ impl Gateway {
                 measured = tokio::time::Instant::now();
                 let metrics = metrics::of(&self.metrics(), &instance);
                 let request = MetricsRequest { resource_metrics: vec![metrics] };
-                told = told.and(collector.send(Signal::Metrics, &request).await);
+                told = told.and(collector.send(Signal::Metrics, request.encode_to_vec()).await);
             }
             match told {
                 Ok(()) if std::mem::take(&mut failing) => {
@@ -175,24 +167,14 @@ impl Gateway {
     }
 
     async fn tell_spans(&self, collector: &Collector, instance: &str) -> Result<(), String> {
-        loop {
-            let spans: Vec<Span> = {
-                let mut waiting = self.telemetry.spans.lock();
-                let count = waiting.len().min(BATCH);
-                waiting.drain(..count).collect()
-            };
-            if spans.is_empty() {
-                return Ok(());
-            }
-            let count = spans.len() as u64;
-            let scope_spans = vec![ScopeSpans { scope: Some(scope()), spans }];
-            let all = ResourceSpans { resource: Some(resource(instance)), scope_spans };
-            let request = TracesRequest { resource_spans: vec![all] };
-            if let Err(why) = collector.send(Signal::Traces, &request).await {
-                self.telemetry.dropped.fetch_add(count, Ordering::Relaxed);
+        while let Some(batch) = self.telemetry.spans.take() {
+            let sent = collector.send(Signal::Traces, batch.request(instance)).await;
+            if let Err(why) = sent {
+                self.telemetry.dropped.fetch_add(batch.count as u64, Ordering::Relaxed);
                 return Err(why);
             }
         }
+        Ok(())
     }
 }
 
@@ -203,5 +185,6 @@ async fn tell_logs(collector: &Collector, instance: &str) -> Result<(), String> 
     }
     let scope_logs = vec![ScopeLogs { scope: Some(scope()), log_records }];
     let all = ResourceLogs { resource: Some(resource(instance)), scope_logs };
-    collector.send(Signal::Logs, &LogsRequest { resource_logs: vec![all] }).await
+    let request = LogsRequest { resource_logs: vec![all] };
+    collector.send(Signal::Logs, request.encode_to_vec()).await
 }

@@ -11,7 +11,6 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use prost::Message;
 use url::Url;
 
 use crate::outbound::{self, Author};
@@ -62,22 +61,21 @@ impl Collector {
         Self { endpoint: endpoint.clone(), headers, grpc: grpc.then(grpc_client) }
     }
 
-    /// Sends a request. The error is in words.
-    pub async fn send(&self, signal: Signal, message: &impl Message) -> Result<(), String> {
+    /// Sends a request, encoded as its message is. The error is in words.
+    pub async fn send(&self, signal: Signal, request: Vec<u8>) -> Result<(), String> {
         match &self.grpc {
-            Some(client) => self.call(client, signal, message).await,
-            None => self.post(signal, message).await,
+            Some(client) => self.call(client, signal, &request).await,
+            None => self.post(signal, request).await,
         }
     }
 
-    async fn post(&self, signal: Signal, message: &impl Message) -> Result<(), String> {
+    async fn post(&self, signal: Signal, request: Vec<u8>) -> Result<(), String> {
         let mut url = self.endpoint.clone();
         let path = format!("{}/{}", url.path().trim_end_matches('/'), signal.path());
         url.set_path(&path);
         let mut headers = self.headers.clone();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
-        let body = Bytes::from(message.encode_to_vec());
-        let answer = outbound::post(&url, Author::OperatorsNetwork, headers, body).await;
+        let answer = outbound::post(&url, Author::OperatorsNetwork, headers, request.into()).await;
         let answer = answer.map_err(|error| error.to_string())?;
         if answer.status.is_success() {
             Ok(())
@@ -87,20 +85,14 @@ impl Collector {
     }
 
     /// A unary call (gRPC over HTTP/2).
-    async fn call(
-        &self,
-        client: &Grpc,
-        signal: Signal,
-        message: &impl Message,
-    ) -> Result<(), String> {
+    async fn call(&self, client: &Grpc, signal: Signal, request: &[u8]) -> Result<(), String> {
         let mut url = self.endpoint.clone();
         url.set_path(signal.service());
-        let mut body = BytesMut::with_capacity(message.encoded_len() + 5);
+        let mut body = BytesMut::with_capacity(request.len() + 5);
         // Not compressed, and as long as it is.
         body.put_u8(0);
-        let length = u32::try_from(message.encoded_len()).map_err(|_| "the message is too long")?;
-        body.put_u32(length);
-        message.encode(&mut body).map_err(|error| error.to_string())?;
+        body.put_u32(u32::try_from(request.len()).map_err(|_| "the message is too long")?);
+        body.put_slice(request);
         let mut request = Request::new(Full::new(body.freeze()));
         *request.method_mut() = Method::POST;
         *request.uri_mut() = url.as_str().parse().map_err(|_| "the endpoint is no URL")?;

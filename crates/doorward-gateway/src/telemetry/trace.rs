@@ -26,15 +26,25 @@ pub struct Trace {
     /// The gateway's own, and that of the server's call.
     span: [u8; 8],
     upstream: [u8; 8],
+    ids: Ids,
     state: String,
     began: Instant,
     stages: Vec<(&'static str, Instant, Instant)>,
 }
 
-fn random<const N: usize>() -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).ok()?;
-    Some(bytes)
+/// Random once; the spans of a call are told apart by what is mixed in.
+#[derive(Debug, Clone, Copy)]
+struct Ids(u64);
+
+impl Ids {
+    /// The next id (splitmix64); none is zero, which would be invalid.
+    fn next(&mut self) -> [u8; 8] {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (x ^ (x >> 31)).max(1).to_be_bytes()
+    }
 }
 
 impl Trace {
@@ -42,14 +52,19 @@ impl Trace {
     pub fn begin(context: Option<Context>, params: &mut Object) -> Option<Box<Self>> {
         let state =
             params.object("_meta").and_then(|meta| Some(meta.string("tracestate")?.into_owned()));
+        let mut random = [0; 24];
+        getrandom::fill(&mut random).ok()?;
+        let (id, seed) = random.split_at(16);
+        let mut ids = Ids(u64::from_be_bytes(seed.try_into().ok()?));
         let trace = Self {
             trace: match context {
                 Some(context) => context.trace,
-                None => random()?,
+                None => id.try_into().ok()?,
             },
             parent: context.map(|context| context.span),
-            span: random()?,
-            upstream: random()?,
+            span: ids.next(),
+            upstream: ids.next(),
+            ids,
             state: state.unwrap_or_default(),
             began: Instant::now(),
             stages: Vec::with_capacity(10),
@@ -132,9 +147,9 @@ impl Trace {
             status: status.clone(),
             ..own(self.span, self.parent, name.clone(), SERVER, base, nanos(now))
         }];
-        let mut dispatched = None;
+        let (mut dispatched, mut ids) = (None, self.ids);
         for (stage, from, to) in &self.stages {
-            let Some(id) = random() else { continue };
+            let id = ids.next();
             if *stage == "dispatch" {
                 dispatched = Some((id, *from, *to));
             }

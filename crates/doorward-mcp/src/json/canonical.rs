@@ -1,5 +1,10 @@
 //! The canonical form of a JSON text (RFC 8785), so that two texts of one meaning have one hash.
 
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use smallvec::SmallVec;
+
 use super::object::{Object, Value};
 use super::text::unquote;
 
@@ -41,13 +46,13 @@ struct Reader<'a> {
 }
 
 /// A member as it stands in the output: its name, and from where to where.
-struct Placed {
-    name: String,
+struct Placed<'a> {
+    name: Cow<'a, [u8]>,
     from: usize,
     to: usize,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     fn space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.text.get(self.at) {
             self.at += 1;
@@ -121,18 +126,22 @@ impl Reader<'_> {
             return Ok(());
         }
         let began = out.len();
-        let mut members: Vec<Placed> = Vec::new();
+        let mut members: SmallVec<[Placed<'a>; 8]> = SmallVec::new();
         let mut sorted = true;
         loop {
             let from = out.len();
             self.space();
             let raw = self.string()?;
             write_string(out, raw);
-            let name = unquote(raw);
+            let name = if raw.contains(&b'\\') {
+                Cow::Owned(unquote(raw).into_bytes())
+            } else {
+                Cow::Borrowed(raw)
+            };
             self.expect(b':')?;
             out.push(b':');
             self.value(out, depth + 1)?;
-            sorted &= members.last().is_none_or(|last| before(&last.name, &name));
+            sorted &= members.last().is_none_or(|last| order(&last.name, &name).is_lt());
             members.push(Placed { name, from, to: out.len() });
             if self.take(b'}') {
                 break;
@@ -141,7 +150,7 @@ impl Reader<'_> {
             out.push(b',');
         }
         if !sorted {
-            members.sort_by(|one, other| one.name.encode_utf16().cmp(other.name.encode_utf16()));
+            members.sort_by(|one, other| order(&one.name, &other.name));
             let written = out.split_off(began);
             for (at, member) in members.iter().enumerate() {
                 if at > 0 {
@@ -155,7 +164,7 @@ impl Reader<'_> {
     }
 
     /// What stands between the quotes.
-    fn string(&mut self) -> Result<&[u8], NotCanonical> {
+    fn string(&mut self) -> Result<&'a [u8], NotCanonical> {
         self.expect(b'"')?;
         let from = self.at;
         loop {
@@ -192,12 +201,13 @@ impl Reader<'_> {
     }
 }
 
-/// Whether a name comes before another, by UTF-16 code units (RFC 8785 section 3.2.3).
-fn before(one: &str, other: &str) -> bool {
+/// The order of names: by UTF-16 code units (RFC 8785 section 3.2.3).
+fn order(one: &[u8], other: &[u8]) -> Ordering {
     if one.is_ascii() && other.is_ascii() {
-        return one < other;
+        return one.cmp(other);
     }
-    one.encode_utf16().lt(other.encode_utf16())
+    let (one, other) = (String::from_utf8_lossy(one), String::from_utf8_lossy(other));
+    one.encode_utf16().cmp(other.encode_utf16())
 }
 
 /// Writes a string, of which the escapes are given, with as few as can be (RFC 8785 section 3.2.2.2).

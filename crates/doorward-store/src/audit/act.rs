@@ -67,7 +67,7 @@ impl Act {
         let mut chain = Chain::new(ACTS, head);
         let at = now_ms();
         let mut body = String::new();
-        chain.append(&self.members(actor, at)?, &mut body);
+        chain.append(&[&self.members(actor, at)?], &mut body);
         let Head { seq, hash } = chain.head();
         sqlx::query("UPDATE audit_writers SET seq = $1, hash = $2 WHERE id = $3")
             .bind(seq)

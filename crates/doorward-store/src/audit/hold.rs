@@ -5,7 +5,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::act::Act;
-use crate::{Error, Result, Store, now};
+use crate::{Error, Result, Store, now, random_id};
 
 /// Keeps all records of a tenant's, of one principal's, or all there are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -52,9 +52,7 @@ impl Store {
         if reason.trim().is_empty() {
             return Err(Error::Refused("a hold needs a reason".into()));
         }
-        let mut random = [0; 6];
-        getrandom::fill(&mut random)?;
-        let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = random_id::<6>()?;
         let mut change = self.write().await?;
         sqlx::query(
             "INSERT INTO audit_holds (id, tenant, principal, reason, created) \

@@ -41,11 +41,11 @@ impl Chain {
         &self.head
     }
 
-    /// Writes the next record to `out`. `members` are the members of the record's object, such as
-    /// `"kind":"start"`.
-    pub fn append(&mut self, members: &str, out: &mut String) {
+    /// Writes the next record to `out`. `parts` are the members of the record's object one after the other,
+    /// such as `"kind":"start"`.
+    pub fn append(&mut self, parts: &[&str], out: &mut String) {
         let begin = self.begin(out);
-        out.push_str(members);
+        parts.iter().for_each(|part| out.push_str(part));
         self.end(begin, out);
     }
 
@@ -137,7 +137,7 @@ mod tests {
     fn a_changed_line_is_not_intact() {
         let mut chain = Chain::new("w-1", Head::default());
         let mut text = String::new();
-        chain.append("\"kind\":\"call\",\"tool\":\"a\\\"b\"", &mut text);
+        chain.append(&["\"kind\":\"call\",\"tool\":\"a\\\"b\""], &mut text);
         let line = Line::read(&text).unwrap();
         assert!(line.is_intact(&text));
         assert_eq!((line.seq, line.prev.as_str(), &line.hash), (1, "", &chain.head().hash));

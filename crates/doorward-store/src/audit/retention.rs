@@ -9,7 +9,7 @@ use super::act::Act;
 use super::block::{Block, pack};
 use super::hold::Hold;
 use super::line::Removed;
-use crate::{Result, Store};
+use crate::{Result, Store, random_id};
 
 /// The act's name.
 pub(super) const RETENTION: &str = "audit.retention";
@@ -120,9 +120,7 @@ impl Store {
             .fetch_all(&self.pool)
             .await?;
         let blocks: Vec<Block> = rows.iter().map(Block::read).collect::<Result<_>>()?;
-        let mut random = [0; 6];
-        getrandom::fill(&mut random)?;
-        let id: String = random.iter().map(|byte| format!("{byte:02x}")).collect();
+        let id = random_id::<6>()?;
         let mut done = Retained::default();
         let mut ranges: Vec<(String, i64, i64)> = Vec::new();
         let mut changed = Vec::new();

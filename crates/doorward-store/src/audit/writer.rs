@@ -381,9 +381,9 @@ impl AuditLog {
     }
 
     /// What a dead process has begun and not ended, as its records say it.
-    pub async fn left_open(&mut self, dead: &str) -> Result<Vec<Opened>> {
+    pub async fn left_open(&mut self, dead: &str) -> Result<Vec<LeftOpen>> {
         let connection = self.connect().await?;
-        let mut open: BTreeMap<String, Opened> = BTreeMap::new();
+        let mut open: BTreeMap<String, LeftOpen> = BTreeMap::new();
         let mut closed = std::collections::BTreeSet::new();
         let mut before = i64::MAX;
         // Backwards, as far as the last checkpoint says that something was open.
@@ -406,7 +406,7 @@ impl AuditLog {
                 let block = Block::read(row)?;
                 before = block.first;
                 for line in block.lines().rev() {
-                    let Ok(record) = serde_json::from_str::<Opened>(line) else { continue };
+                    let Ok(record) = serde_json::from_str::<LeftOpen>(line) else { continue };
                     match record.kind.as_str() {
                         "closed" => _ = closed.insert(record.id),
                         "opened" if !closed.remove(&record.id) => {
@@ -428,7 +428,7 @@ impl AuditLog {
 /// As much of an opening record as is needed to close it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
-pub struct Opened {
+pub struct LeftOpen {
     kind: String,
     pub id: String,
     pub class: String,
@@ -463,6 +463,15 @@ pub fn written_at(micros: i64) -> String {
             let time = jiff::Timestamp::from_second(second).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
             (*last, *written) = (second, time.strftime("%Y-%m-%dT%H:%M:%S").to_string());
         }
-        format!("{written}.{rest:06}Z")
+        let mut digits = *b".000000Z";
+        let mut rest = rest;
+        for digit in digits[1..7].iter_mut().rev() {
+            *digit += (rest % 10) as u8;
+            rest /= 10;
+        }
+        let mut text = String::with_capacity(written.len() + digits.len());
+        text.push_str(written);
+        text.extend(digits.map(char::from));
+        text
     })
 }

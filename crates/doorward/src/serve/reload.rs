@@ -140,7 +140,7 @@ impl Follow {
                 return;
             }
         };
-        if super::overridden(loaded.settings, &self.options) != *self.gateway.settings() {
+        if super::overridden(loaded.settings, &self.options) != **self.gateway.settings() {
             tracing::info!("what the configuration refers to has changed");
             reload(&self.gateway, &self.path, &self.options).await;
         }

@@ -1,6 +1,9 @@
 //! Records as log records of OTLP.
 
+use prost::Message;
+
 use super::Outgoing;
+
 use crate::settings::OtlpExport;
 use crate::telemetry::messages::{
     AnyValue, KeyValue, LogRecord, LogsRequest, ResourceLogs, ScopeLogs, resource, scope,
@@ -35,6 +38,7 @@ impl OtlpSink {
         let scope_logs = ScopeLogs { scope: Some(scope()), log_records: log_records.collect() };
         let resource = resource("audit");
         let logs = ResourceLogs { resource: Some(resource), scope_logs: vec![scope_logs] };
-        self.collector.send(Signal::Logs, &LogsRequest { resource_logs: vec![logs] }).await
+        let request = LogsRequest { resource_logs: vec![logs] };
+        self.collector.send(Signal::Logs, request.encode_to_vec()).await
     }
 }
