@@ -89,6 +89,8 @@ class Gateway:
         self.took = time.monotonic() - self.began
 
     def ready(self):
+        if self.process.poll() is not None:
+            raise Missing(f"the gateway ended: {self.process.returncode}")
         try:
             connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=5)
             connection.request("GET", "/readyz")
@@ -113,7 +115,10 @@ class Load:
         self.statuses = {}
         self.lock, self.ended = threading.Lock(), threading.Event()
         self.threads = [
-            threading.Thread(target=self.call, args=(gateway, key, tool)) for gateway in gateways for _ in range(callers)
+            # Where an experiment fails, nothing goes on.
+            threading.Thread(target=self.call, args=(gateway, key, tool), daemon=True)
+            for gateway in gateways
+            for _ in range(callers)
         ]
         for thread in self.threads:
             thread.start()
@@ -293,6 +298,38 @@ def disk(binary, folder, rounds):
         subprocess.run(["umount", "-l", place], capture_output=True)
 
 
+def writes(binary, folder, rounds):
+    """A bad disk: the k-th write or sync of the database fails, once or for a while, for every k in turn. The gateway may
+    refuse to start, with a reason, or refuse calls; it goes on when the disk does, and nothing is lost or half done."""
+    library = folder / "failing.so"
+    compiler = need("cc", "Debian's gcc has it")
+    run(compiler, "-shared", "-fPIC", "-o", library, HERE / "failing.c", "-ldl")
+    place = folder / "writes"
+    place.mkdir()
+    store = f"sqlite:{place}/doorward.db"
+    books, key = prepared(binary, folder, store)
+    loads, unstarted, refused = [], 0, 0
+    for at in range(1, rounds * 28, 7):
+        times = 1 if at % 2 else 5
+        failing = {"LD_PRELOAD": library, "FAIL_NAME": place / "doorward.db", "FAIL_AT": at, "FAIL_TIMES": times}
+        try:
+            gateway = Gateway(binary, folder, CONFIG, store, {name: str(value) for name, value in failing.items()})
+        except Missing:
+            unstarted += 1
+            continue
+        load = Load([gateway], key, callers=2)
+        time.sleep(0.15)
+        until("it is written again", lambda: gateway.ready() == 200)
+        before = load.ok
+        until("calls are answered again", lambda: load.ok > before)
+        loads.append(load.end())
+        refused += load.refused
+        gateway.end()
+    print(f"    {len(loads) + unstarted} disks, with {unstarted} the gateway did not start, refused {refused}")
+    assert loads
+    books.check(merged(loads), True)
+
+
 def database(binary, folder, rounds):
     """The database stops and starts under load: what must be recorded is refused meanwhile, and all is well after."""
     server = Postgres(folder)
@@ -412,7 +449,7 @@ def clock(binary, folder, rounds):
     print(f"    {report['records']} records in their order, {len(report['chains'])} chains")
 
 
-EXPERIMENTS = {"kill": kill, "disk": disk, "database": database, "valkey": valkey, "clock": clock}
+EXPERIMENTS = {"kill": kill, "disk": disk, "writes": writes, "database": database, "valkey": valkey, "clock": clock}
 
 
 def main():

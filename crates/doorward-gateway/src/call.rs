@@ -16,6 +16,7 @@ use doorward_policy::Decision;
 use doorward_store::hex;
 use tokio::sync::{Notify, mpsc};
 
+use crate::access;
 use crate::audit::Opened;
 use crate::billing::Reserved;
 use crate::catalog::ToolEntry;
@@ -218,13 +219,19 @@ pub struct Route {
     pub server: Arc<Server>,
     /// For `tools/call`: what the catalogue knows of the tool.
     pub tool: Option<Arc<ToolEntry>>,
-    /// For `tools/call`: whether the tool may change something, once somebody has asked.
-    pub(crate) writes: OnceLock<bool>,
+    /// For `tools/call`: whether the tool may change something, once it was looked for.
+    pub writes: Option<bool>,
 }
 
 impl Route {
-    pub fn new(server: Arc<Server>, tool: Option<Arc<ToolEntry>>) -> Self {
-        Self { server, tool, writes: OnceLock::new() }
+    pub fn to(server: Arc<Server>) -> Self {
+        Self { server, tool: None, writes: None }
+    }
+
+    /// To a tool, be it known or not.
+    pub fn to_tool(server: Arc<Server>, name: &str, tool: Option<Arc<ToolEntry>>) -> Self {
+        let writes = Some(access::is_write(&server, name, tool.as_deref()));
+        Self { server, tool, writes }
     }
 }
 

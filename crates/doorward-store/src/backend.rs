@@ -51,6 +51,25 @@ impl FromStr for Location {
     }
 }
 
+impl Location {
+    /// How a transaction begins that writes.
+    pub(crate) fn begin(&self) -> &'static str {
+        match self {
+            // Else two that have both read fail when both want to write.
+            Self::Sqlite(_) => "BEGIN IMMEDIATE",
+            Self::Postgres(_) => "BEGIN",
+        }
+    }
+
+    /// Where the key that signs the record is when nobody says: beside the SQLite file.
+    pub fn audit_key_file(&self) -> Option<PathBuf> {
+        let Self::Sqlite(path) = self else { return None };
+        let mut name = path.clone().into_os_string();
+        name.push(".audit-key");
+        Some(name.into())
+    }
+}
+
 impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -128,6 +147,11 @@ impl Store {
             .acquire_timeout(PATIENCE)
             .idle_timeout(Duration::from_secs(60))
             .after_connect(move |connection, _| Box::pin(settle(connection, is_sqlite)))
+            // One whose transaction could be neither ended nor undone, as on a bad disk, is of no more use.
+            .before_acquire(|connection, _| {
+                let is_usable = !connection.is_in_transaction();
+                Box::pin(async move { Ok(is_usable) })
+            })
             .connect_with(options.clone())
             .await
             .map_err(|error| unreachable(&Plain(&error)))?;
@@ -167,12 +191,7 @@ impl Store {
 
     /// Begins a change of which no replica holds a copy: it is not counted.
     pub(crate) async fn write(&self) -> Result<Change> {
-        let begin = match self.location {
-            // Else two that have both read fail when both want to write.
-            Location::Sqlite(_) => "BEGIN IMMEDIATE",
-            Location::Postgres(_) => "BEGIN",
-        };
-        let transaction = self.pool.begin_with(begin).await?;
+        let transaction = self.pool.begin_with(self.location.begin()).await?;
         Ok(Change { transaction, actor: self.actor.clone() })
     }
 

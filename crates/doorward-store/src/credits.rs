@@ -114,14 +114,7 @@ impl Movement<'_> {
         let mut sides = [(from, -amount.0), (to, amount.0)];
         sides.sort();
         for (account, amount) in sides {
-            sqlx::query(
-                "INSERT INTO credit_accounts (id, balance, created) VALUES ($1, 0, $2) \
-                 ON CONFLICT (id) DO NOTHING",
-            )
-            .bind(account)
-            .bind(now())
-            .execute(&mut *connection)
-            .await?;
+            open_account(connection, account).await?;
             let least = if account == from && !overdraw { -amount } else { i64::MIN };
             let moved = sqlx::query(
                 "UPDATE credit_accounts SET balance = balance + $1 WHERE id = $2 AND balance >= $3",
@@ -159,6 +152,19 @@ fn spent(account: &str) -> String {
     format!("spent/{account}")
 }
 
+/// Makes an account, if there is none.
+async fn open_account(connection: &mut AnyConnection, account: &str) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO credit_accounts (id, balance, created) VALUES ($1, 0, $2) \
+         ON CONFLICT (id) DO NOTHING",
+    )
+    .bind(account)
+    .bind(now())
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
 /// Settles what calls have cost out of what a gateway holds. `id` names the records it is for.
 pub(crate) async fn settle(
     connection: &mut AnyConnection,
@@ -182,7 +188,12 @@ pub(crate) async fn bury(
     charges: &BTreeMap<String, Amount>,
 ) -> Result<()> {
     settle(connection, dead, &format!("died/{dead}"), charges).await?;
-    let prefix = held(dead, "");
+    free_all(connection, dead).await
+}
+
+/// Gives back all that a gateway holds which has ended.
+pub(crate) async fn free_all(connection: &mut AnyConnection, ended: &str) -> Result<()> {
+    let prefix = held(ended, "");
     let rows = sqlx::query(
         "SELECT id, balance FROM credit_accounts WHERE id >= $1 AND id < $2 ORDER BY id",
     )
@@ -194,7 +205,7 @@ pub(crate) async fn bury(
         let (id, balance): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
         let Some(account) = id.strip_prefix(&prefix) else { continue };
         let movement =
-            Movement { id: format!("died/{dead}/free/{account}"), kind: "free", note: "" };
+            Movement { id: format!("ended/{ended}/free/{account}"), kind: "free", note: "" };
         free(&movement, connection, &id, account, balance).await?;
     }
     Ok(())
@@ -221,14 +232,7 @@ impl Store {
         let kind = if amount.0 < 0 { "adjust" } else { "grant" };
         let movement = Movement { id: random_id::<8>()?, kind, note };
         let (from, to) = if amount.0 < 0 { (account, GRANTED) } else { (GRANTED, account) };
-        sqlx::query(
-            "INSERT INTO credit_accounts (id, balance, created) VALUES ($1, 0, $2) \
-             ON CONFLICT (id) DO NOTHING",
-        )
-        .bind(account)
-        .bind(now())
-        .execute(&mut *change)
-        .await?;
+        open_account(&mut change, account).await?;
         // What is taken back may be spent already: then it is owed.
         movement.move_credit(&mut change, from, to, Amount(amount.0.abs()), true).await?;
         let act = Act::new("credit.grant", account).with("amount", amount).with("note", note);

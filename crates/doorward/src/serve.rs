@@ -383,7 +383,6 @@ async fn shut_down(gateway: &Arc<Gateway>, doors: Doors) {
         tracing::warn!("some servers did not end in time");
     }
     if let Some(store) = gateway.kept.store() {
-        gateway.ledger.give_back(store, true).await;
         gateway.limiter.keep(store).await;
     }
     gateway.shared.audit.finish(LAST_WORDS).await;

@@ -18,9 +18,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use doorward_mcp::error::Kind;
-use doorward_store::{
-    AuditKey, Error, KeyPlace, Location, MasterKey, Store, WriterId, now_ms, written_at,
-};
+use doorward_store::{AuditKey, Error, KeyPlace, MasterKey, Store, WriterId, now_ms, written_at};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -43,7 +41,7 @@ use crate::settings::{AuditSettings, Durability, RecordClass, Settings, Unknown}
 /// Refused callers that are recorded within a second, each by itself; the others are counted.
 const REFUSALS: usize = 100;
 /// So many records are written without waiting for more.
-const MUCH: usize = 2_000;
+const MUCH: usize = 1_000;
 
 /// The record, as the gateway uses it.
 #[derive(Debug)]
@@ -316,12 +314,8 @@ async fn open_key(store: &Store, settings: &Settings) -> Result<Option<AuditKey>
         let master = MasterKey::new(secret.expose())?;
         return store.audit_key(&KeyPlace::Sealed(&master)).await.map(Some);
     }
-    match store.location() {
-        Location::Sqlite(path) => {
-            let mut name = path.as_os_str().to_owned();
-            name.push(".audit-key");
-            store.audit_key(&KeyPlace::File(name.into())).await.map(Some)
-        }
-        Location::Postgres(_) => Ok(None),
+    match store.location().audit_key_file() {
+        Some(file) => store.audit_key(&KeyPlace::File(file)).await.map(Some),
+        None => Ok(None),
     }
 }

@@ -22,7 +22,7 @@ use crate::catalog::kind_of;
 use crate::gateway::Gateway;
 use crate::identity::{Caller, Grant, Principal};
 use crate::seal;
-use crate::settings::{AuditSettings, PayloadSettings, RecordClass};
+use crate::settings::{AuditSettings, PayloadSettings, RecordClass, ToolSettings};
 use crate::upstream::state::names_a_task;
 
 /// About as long as the record of a call is.
@@ -45,7 +45,7 @@ pub fn class_of(call: &Call) -> RecordClass {
 /// Whether a call may change something.
 pub fn is_write(call: &Call) -> bool {
     match (&*call.method, &call.route) {
-        (method::TOOLS_CALL, Some(route)) => *route.writes.get_or_init(|| {
+        (method::TOOLS_CALL, Some(route)) => route.writes.unwrap_or_else(|| {
             let name = call.params.string("name").unwrap_or_default();
             access::is_write(&route.server, &name, route.tool.as_deref())
         }),
@@ -252,7 +252,8 @@ fn client(members: &mut Members, call: &Call) {
 fn risk(members: &mut Members, call: &Call) {
     let Some(route) = &call.route else { return };
     let settings = &route.server.settings;
-    if settings.tools.is_empty() && settings.risk.is_none() && settings.tags.is_empty() {
+    let tells = |known: &ToolSettings| known.risk.is_some() || !known.tags.is_empty();
+    if settings.risk.is_none() && settings.tags.is_empty() && !settings.tools.values().any(tells) {
         return;
     }
     let name = call.params.string("name").unwrap_or_default();

@@ -20,7 +20,7 @@ use crate::settings::RecordClass;
 
 /// Most records, and about most bytes, that are written together.
 const MOST: usize = 4_000;
-const MOST_BYTES: usize = 2 << 20;
+const MOST_BYTES: usize = 1 << 20;
 /// How often a process shows that it lives, and looks whether others do.
 const BEAT: Duration = Duration::from_secs(5);
 /// How often usage is added up.
@@ -53,6 +53,8 @@ pub struct Recorder {
     last_count: Instant,
     since_checkpoint: u64,
     last_checkpoint: Instant,
+    /// Where the next block is put together: room for a megabyte is not asked for each time.
+    spare: String,
     /// Other processes, as they were seen.
     pub(super) seen: BTreeMap<String, (i64, Instant)>,
 }
@@ -93,6 +95,7 @@ impl Recorder {
             last_count: Instant::now(),
             since_checkpoint: 0,
             last_checkpoint: Instant::now(),
+            spare: String::new(),
             seen: BTreeMap::new(),
         };
         recorder.begin_chain().await?;
@@ -255,11 +258,12 @@ impl Recorder {
     }
 
     /// Records as they will stand in the chain.
-    fn prepare(&self, records: &[Record], ends: Option<Ended>) -> Prepared {
+    fn prepare(&mut self, records: &[Record], ends: Option<Ended>) -> Prepared {
         let mut chain = self.log.chain().clone();
         let first = chain.head().seq + 1;
-        let bytes: usize = records.iter().map(|record| record.members.len() + 220).sum();
-        let mut body = String::with_capacity(bytes);
+        let mut body = std::mem::take(&mut self.spare);
+        body.clear();
+        body.reserve(records.iter().map(|record| record.members.len() + 220).sum());
         let (mut first_at, mut last_at) = (i64::MAX, i64::MIN);
         let (mut marks, mut charges) = (Vec::new(), BTreeMap::<String, Amount>::new());
         let mut tally = Tally::default();
@@ -313,6 +317,7 @@ impl Recorder {
     fn advance(&mut self, prepared: Prepared) {
         let Prepared { commit, chain, marks, tally } = prepared;
         self.log.advance(chain);
+        self.spare = commit.block.body;
         if commit.usage.is_some() {
             (self.tally, self.last_count) = (Tally::default(), Instant::now());
         } else {

@@ -48,7 +48,7 @@ impl Gateway {
             if !self.has_prices() {
                 continue;
             }
-            self.ledger.give_back(store, false).await;
+            self.ledger.give_back(store).await;
             let settings = self.settings();
             let alerts = &settings.billing.alerts;
             if let Err(error) = alert(store, alerts).await {

@@ -168,12 +168,12 @@ impl Ledger {
         self.accounts.store(Arc::new(accounts.iter().map(kept).collect()));
     }
 
-    /// Gives back what nobody has used for a while, or all.
-    pub async fn give_back(&self, store: &Store, all: bool) {
+    /// Gives back what nobody has used for a while. At the end all is given back with the end of the record.
+    pub async fn give_back(&self, store: &Store) {
         for purse in self.accounts.load_full().values() {
             let (writer, amount) = {
                 let mut held = purse.held.lock();
-                let idle = all || held.used.elapsed() >= IDLE;
+                let idle = held.used.elapsed() >= IDLE;
                 let Some(writer) = held.writer.clone().filter(|_| idle && held.free > 0) else {
                     continue;
                 };

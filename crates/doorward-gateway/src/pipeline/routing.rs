@@ -47,7 +47,7 @@ impl Stage for Routing {
         };
         let era = call.revision.era();
         if let Some(server) = server.known_in(era) {
-            call.route = Some(Route::new(server, None));
+            call.route = Some(Route::to(server));
             return if *call.method == *method::TOOLS_CALL {
                 find_tool(gateway, call)
             } else {
@@ -56,7 +56,7 @@ impl Stage for Routing {
         }
         Step::Later(Box::pin(async move {
             let server = server.spoken_in(era).await;
-            call.route = Some(Route::new(server, None));
+            call.route = Some(Route::to(server));
             if *call.method != *method::TOOLS_CALL {
                 return Ok(None);
             }
@@ -156,7 +156,7 @@ fn find_tool<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
     };
     let view = server.catalog.known(&server, &call.client.capabilities);
     if let Some(tool) = view.as_ref().and_then(|view| view.tool(&name).cloned()) {
-        call.route = Some(Route::new(server, Some(tool)));
+        call.route = Some(Route::to_tool(server, &name, Some(tool)));
         return Step::CONTINUE;
     }
     let restricted = !gateway.is_unrestricted(&call.caller.principal, &call.portal);
@@ -175,7 +175,7 @@ fn find_tool<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
         if left_out || (restricted && tool.is_none()) {
             return Err(absent(call, "tool", &name));
         }
-        call.route = Some(Route::new(server, tool));
+        call.route = Some(Route::to_tool(server, &name, tool));
         Ok(None)
     }))
 }

@@ -25,5 +25,6 @@ pub use line::{Chain, Head, Line, Removed};
 pub use retention::{Retained, Retention, Rule};
 pub use verify::{Fault, Finding, Found, Report, Verifier};
 pub use writer::{
-    AuditLog, Commit, Committed, Ended, LeftOpen, Place, WriterId, WriterRow, now_ms, written_at,
+    AuditLog, Commit, Committed, Ended, LeftOpen, Place, WriterId, WriterRow, hostname, now_ms,
+    written_at,
 };

@@ -13,7 +13,7 @@ use super::act::ACTS;
 use super::block::{Block, unpack};
 use super::checkpoint::Heads;
 use super::line::{Chain, Head};
-use crate::{Amount, Error, Location, Result, Store, Tally, credits, now};
+use crate::{Amount, Error, Result, Store, Tally, credits, now};
 
 /// Names a process that writes, and its chain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ impl Place {
         let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
         let pid = std::process::id();
         Self {
-            host: read("/proc/sys/kernel/hostname"),
+            host: hostname(),
             boot: read("/proc/sys/kernel/random/boot_id"),
             namespace: link.display().to_string(),
             pid,
@@ -72,6 +72,11 @@ impl Place {
             && (&self.boot, &self.namespace) == (&other.boot, &other.namespace)
             && began(other.pid) != Some(other.began)
     }
+}
+
+/// The name of this machine; empty where it has none.
+pub fn hostname() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
 /// When a process began (`/proc/PID/stat`, field 22).
@@ -202,10 +207,7 @@ impl AuditLog {
     /// it is written once, however often.
     pub async fn write(&mut self, commit: &Commit) -> Result<Committed> {
         let id = self.id.0.clone();
-        let begin = match self.store.location() {
-            Location::Sqlite(_) => "BEGIN IMMEDIATE",
-            Location::Postgres(_) => "BEGIN",
-        };
+        let begin = self.store.location().begin();
         // Given back once all has gone well: what was given up in the middle is not used again.
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
@@ -287,15 +289,21 @@ impl AuditLog {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Says that nothing more will come.
+    /// Says that nothing more will come, and gives back the credit that is still held.
     pub async fn end(&mut self) -> Result<()> {
         let id = self.id.0.clone();
-        sqlx::query("UPDATE audit_writers SET ended = $1 WHERE id = $2 AND ended IS NULL")
-            .bind(now())
-            .bind(id)
-            .execute(self.connect().await?)
-            .await?;
-        Ok(())
+        let begin = self.store.location().begin();
+        let mut change = self.connect().await?.begin_with(begin).await?;
+        let ended =
+            sqlx::query("UPDATE audit_writers SET ended = $1 WHERE id = $2 AND ended IS NULL")
+                .bind(now())
+                .bind(&id)
+                .execute(&mut *change)
+                .await?;
+        if ended.rows_affected() == 1 {
+            credits::free_all(&mut change, &id).await?;
+        }
+        Ok(change.commit().await?)
     }
 
     /// The last records of all other chains that have grown since they were looked at last.

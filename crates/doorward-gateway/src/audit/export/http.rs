@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use bytes::Bytes;
+use doorward_store::hostname;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE};
@@ -21,8 +22,7 @@ pub struct HttpSink {
 
 impl HttpSink {
     pub fn new(settings: &HttpExport) -> Self {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        Self { settings: settings.clone(), host: host.trim().to_owned() }
+        Self { settings: settings.clone(), host: hostname() }
     }
 
     pub async fn deliver(&self, records: &[Outgoing]) -> Result<(), String> {

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use doorward_store::hostname;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -32,8 +33,7 @@ pub struct SyslogSink {
 
 impl SyslogSink {
     pub fn new(settings: &SyslogExport) -> Self {
-        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-        let host = host.trim().replace(|c: char| !c.is_ascii_graphic(), "-");
+        let host = hostname().replace(|c: char| !c.is_ascii_graphic(), "-");
         let host = if host.is_empty() { "-".into() } else { host };
         Self { settings: settings.clone(), host, stream: None, last: Vec::new() }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use doorward_store::{KeyPlace, Location, MasterKey, PublicKeys, Report, Store, Verifier, key_id};
+use doorward_store::{KeyPlace, MasterKey, PublicKeys, Report, Store, Verifier, key_id};
 
 use crate::cli::Kept;
 use crate::commands::{Exit, Failed, open};
@@ -122,14 +122,7 @@ pub async fn own_keys(kept: &Kept, store: &Store) -> Result<PublicKeys, Failed> 
         Some(path) => Some(config::load(path).map_err(|report| Failed::report(&report))?.settings),
         None => None,
     };
-    let beside = match store.location() {
-        Location::Sqlite(path) => {
-            let mut name = path.as_os_str().to_owned();
-            name.push(".audit-key");
-            Some(PathBuf::from(name))
-        }
-        Location::Postgres(_) => None,
-    };
+    let beside = store.location().audit_key_file();
     let file = settings.as_ref().and_then(|settings| {
         let folder = kept.config.as_deref().and_then(Path::parent)?;
         Some(folder.join(settings.audit.key_file.as_ref()?))
