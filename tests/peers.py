@@ -60,9 +60,14 @@ def install_node():
     return folder
 
 
-def install_python(major):
-    folder = PEERS / f"python{major}"
-    lock = INTEROP / f"python/requirements-{major}.txt"
+def install_sdk(major):
+    """The official Python SDK."""
+    return install_python(f"python{major}", INTEROP / f"python/requirements-{major}.txt")
+
+
+def install_python(name, lock):
+    """A Python of its own with what a file lists; returns the program."""
+    folder = PEERS / name
     folder.mkdir(parents=True, exist_ok=True)
     fresh, remember = up_to_date(folder, lock)
     python = folder / "bin/python"

@@ -7,5 +7,6 @@ pub mod backend;
 pub mod gateway;
 pub mod issuer;
 pub mod load;
+pub mod simulate;
 pub mod stages;
 pub mod stats;

@@ -10,6 +10,7 @@ use doorward_bench::backend::{self, Backend, Era};
 use doorward_bench::gateway::Gateway;
 use doorward_bench::issuer::Issuer;
 use doorward_bench::load::{Ask, Connection, Target, closed_loop, open_loop};
+use doorward_bench::simulate;
 use doorward_bench::stages;
 use doorward_bench::stats::{Run, median};
 use serde_json::json;
@@ -41,6 +42,9 @@ struct Options {
     /// Calls a second of the open loop
     #[arg(long, default_value_t = 2_000)]
     rate: u64,
+    /// Recorded calls that are decided anew
+    #[arg(long, default_value_t = 1_000_000)]
+    records: usize,
     /// Idle listening streams
     #[arg(long, default_value_t = 1_000)]
     streams: usize,
@@ -56,7 +60,7 @@ const PAIRS: [(Era, Era); 4] = [
 fn main() -> ExitCode {
     let mut options = Options::parse();
     if options.quick {
-        (options.runs, options.seconds, options.streams) = (1, 1, 100);
+        (options.runs, options.seconds, options.streams, options.records) = (1, 1, 100, 20_000);
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -118,6 +122,7 @@ async fn run(options: &Options) -> Result<(), String> {
     }
     governed(options, &program, &modern).await?;
     staged(options, &program, &modern).await?;
+    simulated(options, &program, &modern).await?;
     streams(options, &gateway, &modern).await
 }
 
@@ -331,6 +336,25 @@ impl Bench<'_> {
         );
         Ok(())
     }
+}
+
+/// Recorded calls against other policies.
+async fn simulated(options: &Options, program: &Path, modern: &Backend) -> Result<(), String> {
+    if !"simulate".starts_with(&options.only) {
+        return Ok(());
+    }
+    let folder = std::env::temp_dir().join(format!("doorward-bench-{}-s", std::process::id()));
+    std::fs::create_dir_all(&folder).map_err(text)?;
+    let done = simulate::replay(program, &folder, &modern.url(), options.records).await;
+    let _ = std::fs::remove_dir_all(&folder);
+    let simulate::Replayed { calls, turned, took, bytes } = done?;
+    let seconds = took.as_secs_f64();
+    println!(
+        "\nsimulate         {calls} recorded calls ({:.0} bytes each) decided anew in {seconds:.1} s, {:.0}/s; {turned} would turn",
+        bytes as f64 / calls as f64,
+        calls as f64 / seconds,
+    );
+    Ok(())
 }
 
 /// Streams that only listen: what they cost, and how fast a change reaches them all.

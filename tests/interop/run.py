@@ -20,7 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from peers import Missing, Processes, free_port, gateway_binary, install_node, install_python, install_rust, run, wait_for_port
+from peers import Missing, Processes, free_port, gateway_binary, install_node, install_rust, install_sdk, run, wait_for_port
 
 # What the specifications, or the SDKs themselves, make impossible: (client, server, feature) as
 # patterns, and the sentence that says so.
@@ -39,7 +39,7 @@ class Matrix:
     def __init__(self, options):
         self.options = options
         self.node = install_node()
-        self.python = {1: install_python(1), 2: install_python(2)}
+        self.python = {1: install_sdk(1), 2: install_sdk(2)}
         self.rmcp = install_rust()
         self.gateway = gateway_binary(options.gateway)
         self.folder = Path(tempfile.mkdtemp(prefix="doorward-interop-"))

@@ -23,7 +23,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "python"), str(HERE.parent / "conformance")]
 from browser import visit  # noqa: E402
-from peers import PEERS, Missing, Processes, free_port, gateway_binary, install_python, need, run, up_to_date, wait_for_port  # noqa: E402
+from peers import PEERS, Missing, Processes, free_port, gateway_binary, install_sdk, need, run, up_to_date, wait_for_port  # noqa: E402
 from suite import Suite  # noqa: E402
 
 POLICIES = """
@@ -253,7 +253,7 @@ def main():
     binary, node = gateway_binary(options.gateway), install_node()
     clients = {"typescript 1": ["node", node / "login.mjs", "1"], "typescript 2": ["node", node / "login.mjs", "2"]}
     for major in (1, 2):
-        clients[f"python {major}"] = [install_python(major), HERE / "python/login.py", str(major)]
+        clients[f"python {major}"] = [install_sdk(major), HERE / "python/login.py", str(major)]
     folder = Path(tempfile.mkdtemp(prefix="doorward-oidc-"))
     processes = Processes(folder)
     good = True

@@ -20,21 +20,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from peers import PEERS, ROOT, Missing, Processes, free_port, gateway_binary, need, run, up_to_date, wait_for_port  # noqa: E402
+from peers import ROOT, Missing, Processes, free_port, gateway_binary, install_python, need, run, wait_for_port  # noqa: E402
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-
-
-def install_python():
-    folder, lock = PEERS / "operations", HERE / "requirements.txt"
-    folder.mkdir(parents=True, exist_ok=True)
-    fresh, remember = up_to_date(folder, lock)
-    python = folder / "bin/python"
-    if not fresh:
-        run(sys.executable, "-m", "venv", "--clear", folder)
-        run(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", lock)
-        remember()
-    return python
 
 
 def until(what, holds, patience=30):
@@ -403,7 +391,7 @@ def main():
     options.add_argument("--only", choices=["telemetry", "prometheus", "exports"])
     options = options.parse_args()
     checks = {
-        "telemetry": lambda *world: check_telemetry(*world, install_python()),
+        "telemetry": lambda *world: check_telemetry(*world, install_python("operations", HERE / "requirements.txt")),
         "prometheus": check_prometheus,
         "exports": check_exports,
     }
