@@ -150,14 +150,14 @@ impl Queue {
         Ok(())
     }
 
-    /// Takes the oldest entries, as many as are wanted.
-    pub fn take(&self, most: usize) -> Vec<Entry> {
-        let taken = {
+    /// Takes the oldest entries, as many as `taken` has room for without growing.
+    pub fn take(&self, taken: &mut Vec<Entry>) {
+        let room = taken.capacity() - taken.len();
+        {
             let mut entries = self.entries.lock();
-            let count = entries.len().min(most);
-            entries.drain(..count).collect()
-        };
+            let count = entries.len().min(room);
+            taken.extend(entries.drain(..count));
+        }
         self.room.notify_waiters();
-        taken
     }
 }

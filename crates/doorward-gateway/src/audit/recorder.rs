@@ -21,6 +21,8 @@ use crate::settings::RecordClass;
 /// Most records, and about most bytes, that are written together.
 const MOST: usize = 4_000;
 const MOST_BYTES: usize = 1 << 20;
+/// So many are taken from the queue at once.
+const PART: usize = 128;
 /// How often a process shows that it lives, and looks whether others do.
 const BEAT: Duration = Duration::from_secs(5);
 /// How often usage is added up.
@@ -151,7 +153,9 @@ impl Recorder {
     }
 
     fn next_batch(&mut self) -> Batch {
-        let mut batch = Batch { records: Vec::new(), waiting: Vec::new() };
+        let records = Vec::with_capacity(self.audit.queue.len().min(MOST) + 1);
+        let mut batch = Batch { records, waiting: Vec::new() };
+        let mut entries = Vec::with_capacity(PART);
         let mut bytes = 0;
         let lost = self.audit.take_lost();
         if lost > 0 {
@@ -160,11 +164,11 @@ impl Recorder {
             batch.records.push(Record::new("lost", members));
         }
         while batch.records.len() < MOST && bytes < MOST_BYTES {
-            let entries = self.audit.queue.take(64);
+            self.audit.queue.take(&mut entries);
             if entries.is_empty() {
                 break;
             }
-            for entry in entries {
+            for entry in entries.drain(..) {
                 let record = match entry {
                     Entry::Ready(record) => *record,
                     Entry::Urgent(record, waiting) => {

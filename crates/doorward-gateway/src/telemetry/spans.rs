@@ -15,6 +15,7 @@ const MOST_BYTES: usize = 32 << 20;
 /// So many, or so many bytes of them, are sent together.
 const BATCH: usize = 2_000;
 const BATCH_BYTES: usize = 2 << 20;
+const FIRST_BYTES: usize = 256 << 10;
 
 /// Where spans stand in `ScopeSpans`, it in `ResourceSpans`, and this in the request.
 const SPANS: u32 = 2;
@@ -55,7 +56,11 @@ impl Spans {
                 batch.count += spans.len();
                 batch.encoded.extend_from_slice(&encoded);
             }
-            _ => waiting.batches.push_back(Batch { count: spans.len(), encoded }),
+            // The next ones shall not have to be moved with each that comes.
+            _ => {
+                encoded.reserve(FIRST_BYTES);
+                waiting.batches.push_back(Batch { count: spans.len(), encoded });
+            }
         }
         true
     }
