@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What breaks, broken on purpose: the gateway is killed in the middle of its work, its disk is full, its database and its
+"""What breaks, broken on purpose: the gateway is killed in the middle of its work, its disk is full or bad, its database and its
 shared counts stop and come back, its clock is set back and forth. Each experiment prints what was sent, acknowledged,
 recorded and charged, and fails if anything was lost, or doubled that must not be.
 

@@ -21,7 +21,7 @@ use crate::audit::Opened;
 use crate::billing::Reserved;
 use crate::catalog::ToolEntry;
 use crate::identity::Caller;
-use crate::rates::{Limited, Taken};
+use crate::rates::{Limited, Nearest, Taken};
 use crate::switchboard::Listener;
 use crate::telemetry::trace::Trace;
 use crate::upstream::{Asked, Server};
@@ -151,6 +151,8 @@ pub struct Notes {
     pub reserved: Option<Reserved>,
     /// What it counts for, as long as it lasts.
     pub taken: Taken,
+    /// Where the door wants to be told what is left of the nearest limit.
+    pub nearest: Option<Arc<OnceLock<Nearest>>>,
 }
 
 /// What a door knows of a call.

@@ -49,8 +49,8 @@ pub struct Want {
 /// What was given of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Given {
-    /// So many, what was needed included; what was taken along is good for so long.
-    Taken { count: u64, good_for: Duration },
+    /// So many, what was needed included; so many are left; what was taken along is good for so long.
+    Taken { count: u64, left: u64, good_for: Duration },
     /// Nothing: not before this time has passed.
     Refused { retry: Duration },
 }
@@ -252,6 +252,7 @@ impl Counters {
             ..0 => Given::Refused { retry: Duration::from_micros(number(second)) },
             count => Given::Taken {
                 count: number(count),
+                left: number(second),
                 good_for: Duration::from_micros(number(third)),
             },
         };

@@ -22,6 +22,35 @@ fn add(client: &Modern) -> Answer {
 }
 
 #[test]
+fn who_wants_to_know_is_told_what_is_left() {
+    let rules = "all: {rate: 1000/s}, per-user: {per: [user], rate: 3/h}, slow: {concurrency: 1}, \
+                 trial: {daily: 1, dry_run: true}";
+    let config = format!(
+        "servers: {{sample: {{sample: true}}}}\nrate_limits: {{headers: true, rules: {{{rules}}}}}"
+    );
+    let gateway = Gateway::start(&config);
+    let client = Modern::new(&gateway, "/mcp");
+    for left in [2, 1, 0] {
+        let answer = add(&client);
+        assert_eq!(answer.text(), "2");
+        assert_eq!(answer.header("ratelimit-policy"), Some("\"per-user\";q=3;w=3600"));
+        let told = answer.header("ratelimit").unwrap();
+        let reset = told.strip_prefix(&format!("\"per-user\";r={left};t=")).unwrap_or(told);
+        let reset: u64 = reset.parse().unwrap_or_else(|_| panic!("{told}"));
+        let expected = (3 - left) * 1_200;
+        assert!((expected - 10..=expected).contains(&reset), "{told}");
+        assert_eq!(answer.header("retry-after"), None);
+    }
+    let refused = add(&client);
+    assert_eq!(refused.status, 429);
+    assert!(refused.header("ratelimit").unwrap().starts_with("\"per-user\";r=0;t=1"));
+    // Unless somebody wants it, answers say nothing of limits.
+    let silent = with("per-user: {per: [user], rate: 3/h}");
+    let answer = add(&Modern::new(&silent, "/mcp"));
+    assert_eq!((answer.status, answer.header("ratelimit")), (200, None));
+}
+
+#[test]
 fn what_is_beyond_a_limit_is_429_and_named() {
     let gateway = with("per-user: {per: [user], only: {tools: ['sample/*']}, rate: 3/h}");
     let client = Modern::new(&gateway, "/mcp");
@@ -161,7 +190,7 @@ fn pressed(gateways: &[&Gateway], time: Duration) -> usize {
 fn sharing(port: u16, rules: &str) -> Gateway {
     Gateway::start(&format!(
         "servers: {{sample: {{sample: true}}}}\n\
-         rate_limits: {{shared: 'redis://127.0.0.1:{port}', rules: {{{rules}}}}}"
+         rate_limits: {{shared: 'redis://127.0.0.1:{port}', headers: true, rules: {{{rules}}}}}"
     ))
 }
 
@@ -213,7 +242,10 @@ fn when_the_store_is_away_each_limit_says_what_happens() {
     );
     let client = Modern::new(&gateway, "/mcp");
     let echo = || client.call("sample__echo", json!({ "text": "x" }));
-    assert_eq!((add(&client).status, echo().status), (200, 200));
+    let answer = add(&client);
+    assert_eq!((answer.status, echo().status), (200, 200));
+    // What others have left is known from the store.
+    assert!(answer.header("ratelimit").unwrap().starts_with("\"open\";r=4;t="));
     // It hangs, then it is gone: the gateway waits for neither.
     first.signal(nix::sys::signal::Signal::SIGSTOP);
     let began = Instant::now();

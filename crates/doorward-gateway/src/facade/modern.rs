@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use bytes::Bytes;
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::{Id, Object, Revision, RpcError, headers, message, meta, method, sse};
 use futures_util::Stream;
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tokio::sync::mpsc;
 use tokio::time::Sleep;
@@ -19,6 +20,7 @@ use super::{Body, Visit, error_response, events, json};
 use crate::call::{Asks, Call, Door, Events, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::{self, Refusal};
+use crate::rates::Nearest;
 use crate::switchboard::Listener;
 use crate::telemetry::context;
 
@@ -35,7 +37,7 @@ pub async fn post(
 ) -> Response<Body> {
     let mut params = params;
     context::adopt(&mut params, sent);
-    let call = match read(sent, visit, &method, params, version) {
+    let mut call = match read(sent, visit, &method, params, version) {
         Ok(call) => call,
         Err((status, error)) => return error_response(status, Some(&id), &error),
     };
@@ -44,6 +46,8 @@ pub async fn post(
     }
     let keep_alive = gateway.shared.timeouts.keep_alive.0;
     let streamed = super::prefers_stream(sent);
+    let nearest = gateway.limiter.tells().then(Arc::<OnceLock<Nearest>>::default);
+    call.notes.nearest.clone_from(&nearest);
     let (sender, mut receiver) = Events::channel(gateway.shared.limits.queue.min(32));
     let mut run: Run = Box::pin(pipeline::run(gateway, call, sender));
     let (first, run, last) = tokio::select! {
@@ -52,17 +56,34 @@ pub async fn post(
         reply = &mut run => match receiver.try_recv() {
             // The run told something and ended in one go: what it told comes first.
             Ok(event) => (event, None, Some(last_message(&id, reply))),
-            Err(_) => return answer(id, reply, keep_alive, streamed),
+            Err(_) => {
+                let mut response = answer(id, reply, keep_alive, streamed);
+                let headers = response.headers_mut();
+                tell_nearest(&nearest, headers);
+                return response;
+            }
         },
     };
-    events(Body::stream(CallStream {
+    let mut response = events(Body::stream(CallStream {
         id,
         first: Some(first),
         run,
         receiver,
         keep_alive: KeepAlive::new(keep_alive),
         last,
-    }))
+    }));
+    tell_nearest(&nearest, response.headers_mut());
+    response
+}
+
+/// Tells what is left of the nearest limit, unless it is told already that one was hit.
+fn tell_nearest(nearest: &Option<Arc<OnceLock<Nearest>>>, headers: &mut HeaderMap) {
+    let nearest = nearest.as_ref().and_then(|nearest| nearest.get());
+    if let Some(nearest) = nearest
+        && !headers.contains_key(RETRY_AFTER)
+    {
+        nearest.tell(headers);
+    }
 }
 
 /// A call's answer as the last message of its stream.

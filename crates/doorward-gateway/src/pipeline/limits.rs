@@ -31,14 +31,27 @@ impl Stage for Limits {
         match outcome {
             Outcome::Taken(taken) => {
                 call.notes.taken = taken;
+                tell(gateway, call);
                 Step::CONTINUE
             }
             Outcome::Refused(limited) => Step::refuse(CallError::Limited(limited)),
             Outcome::Ask(asked) => Step::Later(Box::pin(async move {
                 let taken = gateway.limiter.ask(asked, &gateway.shared.metrics).await;
                 call.notes.taken = taken.map_err(CallError::Limited)?;
+                tell(gateway, call);
                 Ok(None)
             })),
+        }
+    }
+}
+
+/// Tells the door, if it wants to know, what is left.
+fn tell(gateway: &Gateway, call: &Call) {
+    if let Some(wanted) = &call.notes.nearest {
+        let target = record::target(call);
+        if let Some(nearest) = gateway.limiter.nearest(&subject(call, target.as_deref())) {
+            // A call is counted once.
+            let _ = wanted.set(nearest);
         }
     }
 }

@@ -104,6 +104,13 @@ pub struct Count {
     before: u64,
 }
 
+/// What is left, and when all of it is there again, or the window ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    pub remaining: u64,
+    pub reset: Duration,
+}
+
 impl Count {
     /// For what was kept of a day or a month.
     pub fn kept(window: u64, used: u64) -> Self {
@@ -153,6 +160,45 @@ impl Count {
         }
     }
 
+    /// What is left of it now, and until when nothing is counted that was before.
+    pub fn left(mut self, measure: Measure, now: Moment) -> Left {
+        let nanos = Duration::from_nanos;
+        let rest = |count: u64, used: u64| count.saturating_sub(used);
+        let (remaining, reset) = match measure {
+            Measure::Bucket { count, per, burst } => {
+                let each = (per / count).max(1);
+                let behind = now.nanos.max(self.at) - now.nanos;
+                (each.saturating_mul(burst).saturating_sub(behind) / each, nanos(behind))
+            }
+            Measure::Fixed { count, per } => {
+                self.turn(now.nanos / per);
+                (rest(count, self.used), nanos(per - now.nanos % per))
+            }
+            Measure::Sliding { count, per } => {
+                self.turn(now.nanos / per);
+                let ends = per - now.nanos % per;
+                (rest(count, self.used.saturating_add(self.within(ends, per))), nanos(ends))
+            }
+            Measure::Daily { count } => {
+                self.turn(u64::from(now.day));
+                (rest(count, self.used), now.day_ends)
+            }
+            Measure::Monthly { count } => {
+                self.turn(u64::from(now.month));
+                (rest(count, self.used), now.month_ends)
+            }
+            Measure::Concurrent { count } => (rest(count, self.used), Duration::ZERO),
+        };
+        Left { remaining, reset }
+    }
+
+    /// Of the window before, how many still count when so much of this one is left: as many as if its calls had come
+    /// evenly.
+    fn within(self, rest: u64, per: u64) -> u64 {
+        let within = (u128::from(self.before) * u128::from(rest)).div_ceil(u128::from(per));
+        u64::try_from(within).unwrap_or(u64::MAX)
+    }
+
     /// A new window begins. When the clock is set back, the one that was begun goes on.
     fn turn(&mut self, window: u64) {
         if window > self.at {
@@ -170,14 +216,12 @@ impl Count {
         Ok(())
     }
 
-    /// Of the window before, as much counts as still lies within one length back from now, as if its
-    /// calls had come evenly.
+    /// Of the window before, as much counts as still lies within one length back from now.
     fn slide(&mut self, count: u64, per: u64, weight: u64, now: Moment) -> Result<(), Duration> {
         let (window, into) = (now.nanos / per, now.nanos % per);
         self.turn(window);
         let rest = per - into;
-        let within =
-            |rest: u64| (u128::from(self.before) * u128::from(rest)).div_ceil(u128::from(per));
+        let within = |rest: u64| u128::from(self.within(rest, per));
         let used = within(rest) + u128::from(self.used) + u128::from(weight);
         let Some(over) = used.checked_sub(u128::from(count)).filter(|over| *over > 0) else {
             self.used += weight;
@@ -310,7 +354,13 @@ mod tests {
                 if measure.is_concurrent() {
                     continue;
                 }
+                let before = count.left(measure, at(now)).remaining;
                 let allowed = count.take(measure, weight, at(now));
+                // What is said to be left is left, and no more.
+                prop_assert_eq!(allowed.is_ok(), weight <= before, "{:?} of {}", measure, before);
+                if allowed.is_ok() {
+                    prop_assert_eq!(count.left(measure, at(now)).remaining, before - weight);
+                }
                 let expected = weight <= measure.limit() && model_allows(measure, &taken, weight, now);
                 match measure {
                     Measure::Sliding { count, per } => {

@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 
 pub use self::rule::Subject;
 
-use self::measure::{Measure, Moment};
+use self::measure::{Left, Measure, Moment};
 use self::rule::{Rule, renewed};
 use self::shared::{Asked, SharedCounts};
 use crate::metrics::Metrics;
@@ -88,16 +88,40 @@ impl Limited {
         // In whole seconds, none too early.
         let seconds = retry.as_millis().div_ceil(1_000).max(1);
         headers.insert(RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
-        if self.away || self.measure.is_concurrent() {
-            return;
+        if !self.away && !self.measure.is_concurrent() {
+            write_headers(headers, &self.rule, self.measure, Left { remaining: 0, reset: retry });
         }
-        let (quota, window) = (self.measure.limit(), self.measure.seconds());
-        let policy = format!("\"{}\";q={quota};w={window}", self.rule);
-        let left = format!("\"{}\";r=0;t={seconds}", self.rule);
-        for (name, value) in [("ratelimit-policy", policy), ("ratelimit", left)] {
-            if let Ok(value) = HeaderValue::try_from(value) {
-                headers.insert(name, value);
-            }
+    }
+}
+
+/// What is left of the limit that will be hit first.
+#[derive(Debug, Clone)]
+pub struct Nearest {
+    rule: Arc<str>,
+    measure: Measure,
+    left: Left,
+}
+
+impl Nearest {
+    /// Tells of it, as [`Limited::tell`] does.
+    pub fn tell(&self, headers: &mut HeaderMap) {
+        write_headers(headers, &self.rule, self.measure, self.left);
+    }
+
+    fn share(&self) -> f64 {
+        self.left.remaining as f64 / self.measure.limit().max(1) as f64
+    }
+}
+
+/// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers); times in whole seconds, none too early.
+fn write_headers(headers: &mut HeaderMap, rule: &str, measure: Measure, left: Left) {
+    let (quota, window) = (measure.limit(), measure.seconds());
+    let (remaining, seconds) = (left.remaining, left.reset.as_millis().div_ceil(1_000).max(1));
+    let policy = format!("\"{rule}\";q={quota};w={window}");
+    let left = format!("\"{rule}\";r={remaining};t={seconds}");
+    for (name, value) in [("ratelimit-policy", policy), ("ratelimit", left)] {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
         }
     }
 }
@@ -269,6 +293,40 @@ impl Limiter {
         } else {
             Outcome::Ask(asked.with(taken))
         }
+    }
+
+    /// Whether callers are told what is left.
+    pub fn tells(&self) -> bool {
+        self.settings.load().headers && !self.is_empty()
+    }
+
+    /// The limit of those that concern a call that will be hit first, after it was counted.
+    pub fn nearest(&self, subject: &Subject<'_>) -> Option<Nearest> {
+        let (rules, now) = (self.rules.load(), self.now());
+        let is_shared = self.shared.load().is_some();
+        let mut nearest: Option<Nearest> = None;
+        for rule in rules.iter().filter(|rule| !rule.dry) {
+            for key in rule.keys(subject) {
+                rule.with(&key, |entry| {
+                    for at in 0..entry.measures.len() {
+                        let measure = entry.measures[at];
+                        if measure.is_concurrent() {
+                            continue;
+                        }
+                        let left = if is_shared {
+                            shared::left(entry, at, now)
+                        } else {
+                            entry.counts[at].left(measure, now)
+                        };
+                        let this = Nearest { rule: rule.name.clone(), measure, left };
+                        if nearest.as_ref().is_none_or(|other| this.share() < other.share()) {
+                            nearest = Some(this);
+                        }
+                    }
+                });
+            }
+        }
+        nearest
     }
 
     /// Asks the shared store for what a call needs.

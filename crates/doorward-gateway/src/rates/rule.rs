@@ -77,6 +77,8 @@ pub struct Lease {
     /// How many are taken along the next time.
     pub more: u64,
     pub asked: u64,
+    /// What the shared store had left when it was asked.
+    pub rest: u64,
     /// The day or month that it is for.
     pub window: u64,
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use doorward_store::{Back, CountKind, Counters, Given, Want};
 
-use super::measure::{Measure, Moment};
+use super::measure::{Left, Measure, Moment};
 use super::rule::{Entry, Rule};
 use super::{Held, Limited, Taken, limited, local};
 use crate::metrics::Metrics;
@@ -134,8 +134,11 @@ impl SharedCounts {
             let (rule, key, _) = &rules[*place];
             match given {
                 // What one refuses, none has given.
-                Given::Taken { count, good_for } if refused.is_none() => {
-                    rule.with(key, |entry| credit(entry, *at, *count, *good_for, now));
+                Given::Taken { count, left, good_for } if refused.is_none() => {
+                    rule.with(key, |entry| {
+                        credit(entry, *at, *count, *good_for, now);
+                        entry.leases[*at].rest = *left;
+                    });
                 }
                 Given::Refused { .. } => {
                     metrics.limited(&rule.name, rule.dry);
@@ -220,6 +223,18 @@ fn credit(entry: &mut Entry, at: usize, count: u64, good_for: Duration, now: Mom
     lease.left = if good || measure.is_concurrent() { lease.left + count } else { count };
     lease.until = now.nanos + u64::try_from(good_for.as_nanos()).unwrap_or(u64::MAX / 4);
     lease.window = window;
+}
+
+/// What is left of a measure, as far as it is known here: what the store had left when it was asked, and what was taken
+/// from it ahead.
+pub fn left(entry: &Entry, at: usize, now: Moment) -> Left {
+    let (measure, lease) = (entry.measures[at], &entry.leases[at]);
+    let reset = match measure {
+        Measure::Daily { .. } => now.day_ends,
+        Measure::Monthly { .. } => now.month_ends,
+        _ => Duration::from_nanos(lease.until.saturating_sub(now.nanos)),
+    };
+    Left { remaining: lease.rest.saturating_add(lease.left).min(measure.limit()), reset }
 }
 
 fn store_key(rule: &Rule, key: &str, measure: Measure, window: Option<u64>) -> String {

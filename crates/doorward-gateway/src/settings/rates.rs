@@ -122,6 +122,9 @@ pub struct RateSettings {
     pub shared: Option<Secret>,
     /// What the shared store's keys begin with.
     pub namespace: Option<String>,
+    /// Tell modern clients with every answer to a call what is left of the limit that is nearest, in the headers
+    /// `RateLimit-Policy` and `RateLimit`; when absent, only those that are refused are told.
+    pub headers: bool,
     /// The limits, by name: a call must be within all that concern it.
     pub rules: BTreeMap<String, RuleSettings>,
 }
