@@ -273,8 +273,10 @@ fn suffers_one_clear_error(era: Era) {
     }
     assert!(gateway.is_alive());
     assert_eq!(old.end(), 204);
-    wait_for("nothing is left behind", || gateway.is_idle() && gateway.usage().0 <= warm.0 + 8);
-    wait_for("the second round has cost no memory", || gateway.usage().1 < warm.1 + (16 << 10));
+    // A connection to each may wait to be used again, for each thread that has called.
+    let files = warm.0 + servers.len();
+    wait_for("nothing is left behind", || gateway.is_idle() && gateway.usage().0 <= files);
+    wait_for("the second round has cost no memory", || gateway.usage().1 < warm.1 + (32 << 10));
 }
 
 #[test]
