@@ -36,6 +36,16 @@ def run(*command, **options):
     return done.stdout
 
 
+def until(what, holds, patience=60):
+    """Waits until something holds, and returns it."""
+    end = time.monotonic() + patience
+    while not (found := holds()):
+        if time.monotonic() > end:
+            raise AssertionError(f"waited in vain until {what}")
+        time.sleep(0.05)
+    return found
+
+
 def up_to_date(folder, *locks):
     """Whether a folder was installed from these very lock files; remembers it if not."""
     stamp, now = folder / ".locks", "".join(lock.read_text() for lock in locks)

@@ -102,3 +102,12 @@ pub fn usage(pid: u32) -> Usage {
             .unwrap_or(0),
     }
 }
+
+/// What a command of the gateway's prints.
+pub fn told(program: &Path, arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new(program).args(arguments).output().map_err(|it| it.to_string())?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    String::from_utf8(output.stdout).map_err(|error| error.to_string())
+}

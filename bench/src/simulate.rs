@@ -2,13 +2,12 @@
 //! replayed against other policies.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::backend::Era;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, told};
 use crate::issuer::policies;
 use crate::load::{Ask, Target, closed_loop};
 
@@ -89,12 +88,4 @@ pub async fn replay(
         return Err(format!("simulate: {calls} of {done} calls, {} groups", groups.len()));
     }
     Ok(Replayed { calls, turned, took, bytes })
-}
-
-fn told(program: &Path, arguments: &[&str]) -> Result<String, String> {
-    let output = Command::new(program).args(arguments).output().map_err(|it| it.to_string())?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
-    }
-    String::from_utf8(output.stdout).map_err(|error| error.to_string())
 }

@@ -1,11 +1,12 @@
 //! What each stage of a governed call costs: the same build with more and more of them on, in turns.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+
+use crate::gateway::told;
 
 /// One configuration, and what it has that the one before has not.
 #[derive(Debug)]
@@ -34,13 +35,8 @@ pub async fn all(program: &Path, folder: &Path, server: &str) -> Result<Vec<Stag
     for (number, (name, part)) in parts.into_iter().enumerate() {
         config.push_str(part);
         let store = folder.join(format!("stage-{number}.db"));
-        let grant = ["credits", "grant", "--user", "local", "1000000", "--store"];
-        let granted =
-            Command::new(program).args(grant).arg(format!("sqlite:{}", store.display())).output();
-        let granted = granted.map_err(|error| error.to_string())?;
-        if !granted.status.success() {
-            return Err(String::from_utf8_lossy(&granted.stderr).into_owned());
-        }
+        let url = format!("sqlite:{}", store.display());
+        told(program, &["credits", "grant", "--user", "local", "1000000", "--store", &url])?;
         stages.push(Stage { name, config: config.clone(), store: Some(store) });
     }
     Ok(stages)

@@ -23,18 +23,10 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent)]
-from peers import Missing, free_port, gateway_binary, need, run, wait_for_port  # noqa: E402
+from peers import Missing, free_port, gateway_binary, need, run, until, wait_for_port  # noqa: E402
 
 KEY = "0123456789abcdef0123456789abcdef"
 PERMIT = "permit (principal, action, resource);"
-
-
-def until(what, holds, patience=60):
-    end = time.monotonic() + patience
-    while not holds():
-        if time.monotonic() > end:
-            raise AssertionError(f"waited in vain until {what}")
-        time.sleep(0.05)
 
 
 class Postgres:

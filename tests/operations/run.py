@@ -20,20 +20,9 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from peers import ROOT, Missing, Processes, free_port, gateway_binary, install_python, need, run, wait_for_port  # noqa: E402
+from peers import ROOT, Missing, Processes, free_port, gateway_binary, install_python, need, run, until, wait_for_port  # noqa: E402
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-
-
-def until(what, holds, patience=30):
-    end = time.monotonic() + patience
-    while True:
-        found = holds()
-        if found:
-            return found
-        if time.monotonic() > end:
-            raise AssertionError(f"waited in vain until {what}")
-        time.sleep(0.1)
 
 
 class Gateway:

@@ -31,18 +31,14 @@ const USUAL: usize = 1_100;
 /// By which rules a call is recorded.
 pub fn class_of(call: &Call) -> RecordClass {
     match &*call.method {
-        method::TOOLS_CALL if !is_write(call) => RecordClass::Reads,
-        method::PROMPTS_GET | method::RESOURCES_READ | method::COMPLETE | "tasks/get" => {
-            RecordClass::Reads
-        }
         method::DISCOVER | method::LISTEN => RecordClass::Lists,
         of if kind_of(of).is_some() => RecordClass::Lists,
-        // What is not known may change something.
-        _ => RecordClass::Writes,
+        _ if is_write(call) => RecordClass::Writes,
+        _ => RecordClass::Reads,
     }
 }
 
-/// Whether a call may change something.
+/// Whether a call may change something; what is not known may.
 pub fn is_write(call: &Call) -> bool {
     match (&*call.method, &call.route) {
         (method::TOOLS_CALL, Some(route)) => route.writes.unwrap_or_else(|| {
@@ -97,9 +93,7 @@ pub fn common(call: &Call, class: RecordClass) -> Common {
     let whose = principal.told.whose.get_or_init(|| {
         let mut members = Members::default();
         whose(&mut members, principal);
-        if let Grant::Key { id, .. } = &principal.grant {
-            members.text("key", &id.0);
-        }
+        key(&mut members, principal);
         members.into_text()
     });
     members.and(whose);
@@ -133,11 +127,15 @@ pub fn caller(members: &mut Members, caller: &Caller) {
 
 /// What somebody has shown.
 fn credential(members: &mut Members, caller: &Caller) {
-    if let Grant::Key { id, .. } = &caller.principal.grant {
-        members.text("key", &id.0);
-    }
+    key(members, &caller.principal);
     authentication(members, &caller.principal);
     members.maybe("grant", caller.grant.as_deref());
+}
+
+fn key(members: &mut Members, principal: &Principal) {
+    if let Grant::Key { id, .. } = &principal.grant {
+        members.text("key", &id.0);
+    }
 }
 
 fn authentication(members: &mut Members, principal: &Principal) {
@@ -341,22 +339,24 @@ fn payload_of(settings: &AuditSettings, call: &Call) -> Option<PayloadSettings> 
 /// An object as it may be told, masked; no longer than what is recorded.
 pub fn masked(gateway: &Gateway, object: &Object) -> String {
     let settings = gateway.shared.audit.settings.load();
-    if object.size_hint() > settings.payload_limit.0 {
-        return "[too long]".into();
-    }
-    let mut value = object.to_serde();
-    mask(&mut value, &settings.mask);
-    value.to_string()
+    masked_by(&settings, object).unwrap_or_else(|| "[too long]".into())
 }
 
 fn payload(members: &mut Members, settings: &AuditSettings, object: &Object) {
+    match masked_by(settings, object) {
+        Some(text) => members.raw("payload", &text),
+        None => members.flag("too_long", true),
+    };
+}
+
+/// `None` if it is too long.
+fn masked_by(settings: &AuditSettings, object: &Object) -> Option<String> {
     if object.size_hint() > settings.payload_limit.0 {
-        members.flag("too_long", true);
-        return;
+        return None;
     }
     let mut value = object.to_serde();
     mask(&mut value, &settings.mask);
-    members.raw("payload", &value.to_string());
+    Some(value.to_string())
 }
 
 /// Adds what a call has cost, in millionths of a credit, and who pays.

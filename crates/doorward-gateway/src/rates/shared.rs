@@ -9,7 +9,7 @@ use doorward_store::{Back, CountKind, Counters, Given, Want};
 
 use super::measure::{Left, Measure, Moment};
 use super::rule::{Entry, Rule};
-use super::{Held, Limited, Taken, limited, local};
+use super::{Held, Limited, Taken, local};
 use crate::metrics::Metrics;
 use crate::settings::Secret;
 
@@ -153,7 +153,7 @@ impl SharedCounts {
             taken.undo();
             let (rule, key, _) = &rules[place];
             let measure = rule.with(key, |entry| entry.measures[at]);
-            return Err(Box::new(limited(rule, measure, retry)));
+            return Err(Box::new(Limited::of(rule, measure, retry)));
         }
         for (rule, key, weight) in rules {
             // What another call has spent meanwhile was given for this one all the same.
@@ -316,7 +316,7 @@ fn without_store(
             let measure = rule.with(&key, |entry| entry.measures.first().copied());
             measure.map(|measure| Limited {
                 away: true,
-                ..limited(&rule, measure, Duration::from_secs(1))
+                ..Limited::of(&rule, measure, Duration::from_secs(1))
             })
         } else {
             match local(&rule, &key, weight, now) {
@@ -324,7 +324,7 @@ fn without_store(
                     taken.0.push(Held { rule, key, weight, leased: false });
                     continue;
                 }
-                Err((measure, retry)) => Some(limited(&rule, measure, retry)),
+                Err((measure, retry)) => Some(Limited::of(&rule, measure, retry)),
             }
         };
         let Some(refused) = refused else { continue };

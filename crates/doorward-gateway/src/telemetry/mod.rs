@@ -41,6 +41,16 @@ pub struct Telemetry {
     chance: AtomicU64,
 }
 
+/// How far apart two numbers are to be [`scattered`].
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// One of the numbers that splitmix64 draws.
+fn scattered(mut x: u64) -> u64 {
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
 impl Telemetry {
     pub fn new(settings: &TelemetrySettings) -> Self {
         let telemetry = Self {
@@ -88,13 +98,10 @@ impl Telemetry {
         }
     }
 
-    /// One of so many, without asking the system for randomness each time (splitmix64).
+    /// One of so many, without asking the system for randomness each time.
     fn is_chosen(&self) -> bool {
-        let mut x = self.chance.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         let share = self.share.load(Ordering::Acquire);
-        (x ^ (x >> 31)) < share || share == u64::MAX
+        scattered(self.chance.fetch_add(STEP, Ordering::Relaxed)) < share || share == u64::MAX
     }
 
     /// Takes the spans of a call that has ended.

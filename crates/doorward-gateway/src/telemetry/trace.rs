@@ -8,6 +8,7 @@ use doorward_mcp::{Object, method};
 
 use super::context::{Context, TRACEPARENT};
 use super::messages::{KeyValue, Span, Status};
+use super::{STEP, scattered};
 use crate::audit::record;
 use crate::call::{Call, CallError, Reply};
 use crate::upstream::Transport;
@@ -37,13 +38,10 @@ pub struct Trace {
 struct Ids(u64);
 
 impl Ids {
-    /// The next id (splitmix64); none is zero, which would be invalid.
+    /// The next id; none is zero, which would be invalid.
     fn next(&mut self) -> [u8; 8] {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut x = self.0;
-        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (x ^ (x >> 31)).max(1).to_be_bytes()
+        self.0 = self.0.wrapping_add(STEP);
+        scattered(self.0).max(1).to_be_bytes()
     }
 }
 
