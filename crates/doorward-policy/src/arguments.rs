@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use cedar_policy::RestrictedExpression;
+use cedar_policy::{Policy, RestrictedExpression};
 use serde_json::{Map, Value};
 
 /// How deep types may nest.
@@ -138,6 +138,53 @@ impl<'a> Reader<'a> {
             }
             _ => Err(self.expected(types)),
         }
+    }
+}
+
+/// An argument that a policy looks at and does not declare.
+pub fn undeclared(policy: &Policy, declared: &Members) -> Option<String> {
+    find_undeclared(&policy.to_json().ok()?, declared)
+}
+
+fn find_undeclared(expression: &Value, declared: &Members) -> Option<String> {
+    let inner: Vec<&Value> = match expression {
+        Value::Object(members) => {
+            let looks = members.get(".").or_else(|| members.get("has"));
+            if let Some(path) = looks.and_then(path_of)
+                && let Some(("arguments", names)) =
+                    path.split_first().map(|(first, rest)| (*first, rest))
+                && !is_declared(names, declared)
+            {
+                return Some(names.join("."));
+            }
+            members.values().collect()
+        }
+        Value::Array(items) => items.iter().collect(),
+        _ => return None,
+    };
+    inner.into_iter().find_map(|inner| find_undeclared(inner, declared))
+}
+
+/// The names that lead from the context to what is looked at, as Cedar's JSON form has them.
+fn path_of(look: &Value) -> Option<Vec<&str>> {
+    let left = look.get("left")?;
+    let mut path = match left.get("Var") {
+        Some(name) => (name == "context").then(Vec::new)?,
+        None => path_of(left.get(".")?)?,
+    };
+    match look.get("attr")? {
+        Value::Array(names) => path.extend(names.iter().filter_map(Value::as_str)),
+        name => path.push(name.as_str()?),
+    }
+    Some(path)
+}
+
+fn is_declared(names: &[&str], declared: &Members) -> bool {
+    let Some((first, rest)) = names.split_first() else { return true };
+    match declared.get(*first) {
+        None => false,
+        Some(Type::Record(members)) => is_declared(rest, members),
+        Some(_) => true,
     }
 }
 

@@ -149,6 +149,14 @@ fn read(
             findings.push(Finding::new(file, line, why));
             continue;
         }
+        // An argument that is not declared is never there, and a rule about it would never hold.
+        if let Some(name) = arguments::undeclared(policy, &arguments) {
+            let why = format!(
+                "'{id}' looks at the argument '{name}' without naming it: add @arguments(\"{name}?: …\")"
+            );
+            findings.push(Finding::new(file, line, why));
+            continue;
+        }
         let effect = match policy.effect() {
             cedar_policy::Effect::Permit => Effect::Permit,
             cedar_policy::Effect::Forbid => Effect::Forbid,

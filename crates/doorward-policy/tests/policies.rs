@@ -51,8 +51,24 @@ fn what_does_not_fit_the_schema_is_refused_with_its_line() {
     for (text, line, said) in [
         (
             "permit (principal, action, resource)\nwhen { context.arguments.amount > 1 };",
-            2,
-            "amount",
+            1,
+            "'amount' without naming it",
+        ),
+        (
+            "forbid (principal, action, resource)\nwhen { context.arguments has amount && context.arguments.amount > 1 };",
+            1,
+            "'amount' without naming it",
+        ),
+        (
+            "@arguments(\"to: {city: String}\") forbid (principal, action, resource)\n\
+             unless { context.arguments has to && context.arguments.to has country };",
+            1,
+            "'to.country' without naming it",
+        ),
+        (
+            "forbid (principal, action, resource) when { context.arguments has to.city };",
+            1,
+            "without naming it",
         ),
         (
             "\n\npermit (principal, action, resource) when { resource.colour == \"red\" };",
