@@ -285,9 +285,7 @@ pub fn credential_mode(settings: &ServerSettings) -> &'static str {
 
 /// Whether a tool may change something: by the operator's word, or its own.
 pub fn is_write(server: &Server, name: &str, tool: Option<&ToolEntry>) -> bool {
-    let settings = server.settings.tools.iter().filter(|(pattern, _)| pattern.matches(name));
-    let said = settings.filter_map(|(pattern, known)| Some((pattern.0.len(), known.write?)));
-    let said = said.max_by_key(|(length, _)| *length).map(|(_, write)| write);
+    let said = server.settings.said_of(name).into_iter().find_map(|said| said.write);
     said.unwrap_or_else(|| !tool.is_some_and(|tool| tool.reads_only))
 }
 
@@ -302,11 +300,8 @@ pub fn target(server: &Server, kind: TargetKind, name: &str, tool: Option<&ToolE
         ..Target::new(kind, &server.name, name)
     };
     target.write = kind == TargetKind::Tool && !tool.is_some_and(|tool| tool.reads_only);
-    let mut fitting: Vec<_> =
-        settings.tools.iter().filter(|(pattern, _)| pattern.matches(name)).collect();
-    // The longest comes last, and has the last word.
-    fitting.sort_by_key(|(pattern, _)| pattern.0.len());
-    for (_, known) in fitting {
+    // What is said most specially has the last word.
+    for known in settings.said_of(name).into_iter().rev() {
         target.write = known.write.unwrap_or(target.write);
         target.risk = known.risk.clone().or(target.risk);
         target.tags.extend(known.tags.iter().cloned());

@@ -22,6 +22,7 @@ use crate::billing::Reserved;
 use crate::catalog::ToolEntry;
 use crate::identity::Caller;
 use crate::rates::{Limited, Nearest, Taken};
+use crate::schema::Unfit;
 use crate::switchboard::Listener;
 use crate::telemetry::trace::Trace;
 use crate::upstream::{Asked, Server};
@@ -147,6 +148,10 @@ pub struct Notes {
     pub upstream: Duration,
     /// How often the server was asked again.
     pub retries: u32,
+    /// Its arguments were put into the tool's form.
+    pub coerced: bool,
+    /// What the tool has answered does not fit its output schema.
+    pub unfit_result: bool,
     /// What is set aside for it.
     pub reserved: Option<Reserved>,
     /// What it counts for, as long as it lasts.
@@ -257,6 +262,8 @@ pub enum CallError {
     Refused { failure: Failure, status: u16 },
     /// A policy does not let this caller do this, though it may know that it is there.
     Denied(Box<Decision>),
+    /// The arguments do not fit the tool.
+    Unfit(Box<Unfit>),
     /// A limit is used up.
     Limited(Box<Limited>),
 }

@@ -171,8 +171,9 @@ impl Gateway {
         let mut servers = Servers::new();
         for (name, wanted) in settings.active() {
             let key = name.to_ascii_lowercase();
+            let wanted = wanted.with_defaults(&settings);
             match old.get(&key) {
-                Some(server) if server.settings == *wanted && *server.name == **name => {
+                Some(server) if server.settings == wanted && *server.name == **name => {
                     servers.insert(key, server.clone());
                     continue;
                 }
@@ -180,7 +181,7 @@ impl Gateway {
                 None => changes.added.push(name.clone()),
             }
             let generation: Arc<AtomicU64> = self.snapshots.generation.clone();
-            let server = Server::new(name, wanted.clone(), self.shared.clone(), generation);
+            let server = Server::new(name, wanted, self.shared.clone(), generation);
             server.keep();
             servers.insert(key, server);
         }

@@ -30,6 +30,7 @@ pub mod pipeline;
 pub mod portals;
 pub mod rates;
 pub mod sample;
+pub mod schema;
 pub mod seal;
 pub mod settings;
 pub mod signing;

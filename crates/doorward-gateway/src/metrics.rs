@@ -28,6 +28,11 @@ struct OperationLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServerLabels {
+    server: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CallLabels {
     server: String,
     tool: String,
@@ -78,6 +83,8 @@ pub struct Metrics {
     durations: Durations,
     upstream: Durations,
     limited: Family<LimitLabels, Counter>,
+    unfit_arguments: Family<ServerLabels, Counter>,
+    unfit_results: Family<ServerLabels, Counter>,
     pub refused: Counter,
     pub audit_records: Counter,
     pub audit_lost: Counter,
@@ -103,6 +110,8 @@ pub struct ServerMetrics {
     calls: Family<CallLabels, Counter>,
     durations: Durations,
     upstream: Durations,
+    pub unfit_arguments: Counter,
+    pub unfit_results: Counter,
     /// By tool or prompt.
     tools: RwLock<HashMap<String, [Counter; 5]>>,
     /// By method: all of a call, and the server's part.
@@ -127,6 +136,8 @@ impl Default for Metrics {
             durations: new(),
             upstream: new(),
             limited: Family::default(),
+            unfit_arguments: Family::default(),
+            unfit_results: Family::default(),
             refused: Counter::default(),
             audit_records: Counter::default(),
             audit_lost: Counter::default(),
@@ -154,6 +165,20 @@ impl Default for Metrics {
         let about = "The part of a call's duration that its server took";
         registry.register("upstream_duration_seconds", about, metrics.upstream.clone());
         registry.register("limited_calls", "Calls beyond a limit", metrics.limited.clone());
+        for (name, help, family) in [
+            (
+                "unfit_arguments",
+                "Calls whose arguments do not fit the tool",
+                &metrics.unfit_arguments,
+            ),
+            (
+                "unfit_results",
+                "Results that do not fit the tool's output schema",
+                &metrics.unfit_results,
+            ),
+        ] {
+            registry.register(name, help, family.clone());
+        }
         for (name, help, counter) in [
             ("refused_callers", "Requests of callers who were not let in", &metrics.refused),
             ("audit_records", "Records that were written", &metrics.audit_records),
@@ -184,7 +209,10 @@ impl Default for Metrics {
 
 impl Metrics {
     pub fn server(&self, name: &str) -> ServerMetrics {
+        let labels = ServerLabels { server: name.to_owned() };
         ServerMetrics {
+            unfit_arguments: self.unfit_arguments.get_or_create(&labels).clone(),
+            unfit_results: self.unfit_results.get_or_create(&labels).clone(),
             server: name.to_owned(),
             calls: self.calls.clone(),
             durations: self.durations.clone(),

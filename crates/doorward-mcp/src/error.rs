@@ -62,10 +62,12 @@ pub enum Kind {
     Unrecorded,
     /// There is no credit left for it.
     OutOfCredit,
+    /// The tool was called, and its result is not of the form that it announces.
+    InvalidResult,
 }
 
 impl Kind {
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::Unreachable,
         Self::HttpStatus,
         Self::Timeout,
@@ -84,6 +86,7 @@ impl Kind {
         Self::Limited,
         Self::Unrecorded,
         Self::OutOfCredit,
+        Self::InvalidResult,
     ];
 
     /// The code on the wire; never changes once released.
@@ -107,6 +110,7 @@ impl Kind {
             Self::Limited => -31016,
             Self::Unrecorded => -31017,
             Self::OutOfCredit => -31018,
+            Self::InvalidResult => -31019,
         }
     }
 
@@ -131,6 +135,7 @@ impl Kind {
             Self::Limited => "limited",
             Self::Unrecorded => "unrecorded",
             Self::OutOfCredit => "out_of_credit",
+            Self::InvalidResult => "invalid_result",
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::call::{Call, CallError, Reply};
 use crate::catalog::kind_of;
 use crate::gateway::Gateway;
 use crate::identity::{Caller, Grant, Principal};
+use crate::pipeline::UNFIT;
 use crate::seal;
 use crate::settings::{AuditSettings, PayloadSettings, RecordClass, ToolSettings};
 use crate::upstream::state::names_a_task;
@@ -296,6 +297,9 @@ fn arguments(members: &mut Members, gateway: &Gateway, call: &Call) {
     let settings = gateway.shared.audit.settings.load();
     let mut about = Members::default();
     digest(&mut about, object);
+    if call.notes.coerced {
+        about.flag("coerced", true);
+    }
     if payload_of(&settings, call).is_some_and(|payload| payload.arguments) {
         payload(&mut about, &settings, object);
     }
@@ -405,6 +409,10 @@ pub fn outcome(
             members.text("outcome", "error").number("error_code", error.code);
         }
         Err(CallError::Denied(_)) => _ = members.text("outcome", "denied"),
+        Err(CallError::Unfit(unfit)) => {
+            members.text("outcome", "refused").text("error", UNFIT);
+            members.texts("unfit", unfit.misfits.iter().map(|misfit| misfit.path.as_str()));
+        }
         Err(CallError::Limited(limited)) => {
             members.text("outcome", "refused").text("error", Kind::Limited.as_str());
             members.text("limit", &limited.rule);
@@ -436,6 +444,9 @@ pub fn outcome(
     }
     if call.notes.retries > 0 {
         members.number("retries", call.notes.retries);
+    }
+    if call.notes.unfit_result {
+        members.flag("unfit_result", true);
     }
     priced(&mut members, &settled);
     let Settled { price, charges, own_key } = settled;

@@ -1,14 +1,14 @@
 //! Fetches one list of a server, page by page, within bounds.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use doorward_mcp::error::{Kind as FailureKind, code};
 use doorward_mcp::translate::CacheHints;
-use doorward_mcp::{Era, Value, method, param_headers, tasks};
+use doorward_mcp::{Era, Value, method};
 
-use super::{Item, Kind, List, ToolEntry};
+use super::{Item, Kind, List, learn};
 use crate::call::{CallError, Events, Failure};
 use crate::upstream::exchange::Deadline;
 use crate::upstream::{Asked, Contact, Server};
@@ -28,7 +28,6 @@ pub async fn list(
 ) -> Result<List, CallError> {
     let limits = &server.shared.limits;
     let mut items = Vec::new();
-    let mut left_out = HashSet::new();
     let mut hints: Option<CacheHints> = None;
     let mut cursor: Option<Value> = None;
     let mut cursors = HashSet::new();
@@ -74,7 +73,7 @@ pub async fn list(
         if items.len() + page_items.len() > limits.list_items {
             return Err(bound(kind, "items", limits.list_items));
         }
-        items.extend(page_items.iter().filter_map(|item| read(server, kind, item, &mut left_out)));
+        items.extend(page_items.iter().filter_map(|item| read(server, kind, item)));
         match result.get("nextCursor").filter(|next| !next.is_null()) {
             None => break,
             Some(next) => {
@@ -102,11 +101,16 @@ pub async fn list(
         first
     });
     let hints = hints.unwrap_or(CacheHints::NONE);
+    let learnt = match kind.method {
+        method::TOOLS_LIST => learn::tools(server, items).await?,
+        _ => learn::Learnt { items, ..learn::Learnt::default() },
+    };
     let now = Instant::now();
     Ok(List {
-        items: Arc::new(items),
+        items: Arc::new(learnt.items),
         hints,
-        left_out: Arc::new(left_out),
+        left_out: Arc::new(learnt.left_out),
+        tools: Arc::new(learnt.tools),
         fresh_until: now + lifetime(server, contact, kind, hints),
         fetched: now,
     })
@@ -136,55 +140,17 @@ fn bound(kind: &Kind, what: &str, limit: usize) -> CallError {
     Failure::new(FailureKind::TooLarge, message).because(kind.method).into()
 }
 
-fn read(
-    server: &Server,
-    kind: &Kind,
-    item: &Value,
-    left_out_names: &mut HashSet<Box<str>>,
-) -> Option<Item> {
-    let left_out = |why: &str, name: &str| {
-        tracing::warn!(server = &*server.name, list = kind.method, name, "left out an item: {why}");
+fn read(server: &Server, kind: &Kind, item: &Value) -> Option<Item> {
+    let left_out = |why: &str| {
+        tracing::warn!(server = &*server.name, list = kind.method, "left out an item: {why}");
     };
     let Some(definition) = item.as_object().map(std::borrow::Cow::into_owned) else {
-        left_out("it is no object", "");
+        left_out("it is no object");
         return None;
     };
     let Some(key) = definition.string(kind.key).map(Box::<str>::from) else {
-        left_out("it has no name", "");
+        left_out("it has no name");
         return None;
     };
-    if kind.method == method::TOOLS_LIST
-        && let Err(bad) = headers_of(&definition)
-    {
-        left_out(&bad.to_string(), &key);
-        left_out_names.insert(key);
-        return None;
-    }
     Some(Item { key, definition })
-}
-
-fn headers_of(
-    tool: &doorward_mcp::Object,
-) -> Result<Vec<param_headers::ParamHeader>, param_headers::BadAnnotation> {
-    let Some(schema) = tool.get("inputSchema") else { return Ok(Vec::new()) };
-    let text = schema.to_bytes();
-    // Most tools have none: one look at the bytes saves building the schema.
-    if !text.windows(12).any(|window| window == b"x-mcp-header") {
-        return Ok(Vec::new());
-    }
-    serde_json::from_slice(&text)
-        .map_or_else(|_| Ok(Vec::new()), |schema| param_headers::read(&schema))
-}
-
-/// Tools by name.
-pub fn index(tools: &[Item]) -> HashMap<Box<str>, Arc<ToolEntry>> {
-    let entry = |item: &Item| ToolEntry {
-        name: item.key.clone(),
-        param_headers: headers_of(&item.definition).unwrap_or_default(),
-        task: tasks::Support::of(&item.definition),
-        reads_only: item.definition.object("annotations").is_some_and(|annotations| {
-            annotations.get("readOnlyHint").and_then(Value::as_bool) == Some(true)
-        }),
-    };
-    tools.iter().map(|item| (item.key.clone(), Arc::new(entry(item)))).collect()
 }

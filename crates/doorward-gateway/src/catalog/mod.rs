@@ -2,9 +2,10 @@
 //! fetched again when the server announces a change or their time is over.
 
 mod fetch;
+mod learn;
 mod snapshot;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -17,8 +18,10 @@ use doorward_mcp::{Era, Object, method, tasks};
 use parking_lot::Mutex;
 
 use crate::call::CallError;
+use crate::settings::{ArgumentSettings, ResultSettings};
 use crate::upstream::{Asked, Contact, Server, declared};
 
+pub use learn::Schemas;
 pub use snapshot::{Snapshot, Snapshots, Source, Viewer};
 
 /// Views of one server that are kept: one per set of declared capabilities.
@@ -78,6 +81,9 @@ pub fn kind_of(list: &str) -> Option<usize> {
 #[derive(Debug)]
 pub struct ToolEntry {
     pub name: Box<str>,
+    pub schemas: Arc<Schemas>,
+    pub arguments: ArgumentSettings,
+    pub results: ResultSettings,
     pub param_headers: Vec<ParamHeader>,
     /// Whether a server of 2025-11-25 runs it as a task.
     pub task: tasks::Support,
@@ -97,7 +103,10 @@ pub struct List {
     pub items: Arc<Vec<Item>>,
     pub hints: CacheHints,
     /// Names of items that are not shown, for what they say is not valid.
-    left_out: Arc<HashSet<Box<str>>>,
+    /// What is not shown, and why.
+    left_out: Arc<BTreeMap<Box<str>, String>>,
+    /// The tools, for those that are.
+    tools: Arc<HashMap<Box<str>, Arc<ToolEntry>>>,
     fresh_until: Instant,
     fetched: Instant,
 }
@@ -106,17 +115,16 @@ pub struct List {
 #[derive(Debug)]
 pub struct View {
     pub lists: [List; 4],
-    tools: Arc<HashMap<Box<str>, Arc<ToolEntry>>>,
 }
 
 impl View {
     pub fn tool(&self, name: &str) -> Option<&Arc<ToolEntry>> {
-        self.tools.get(name)
+        self.lists[0].tools.get(name)
     }
 
     /// Whether the server lists a tool that is not shown.
     pub fn left_out(&self, tool: &str) -> bool {
-        self.lists[0].left_out.contains(tool)
+        self.lists[0].left_out.contains_key(tool)
     }
 
     /// When the first of the lists must be fetched again.
@@ -215,11 +223,7 @@ impl Catalog {
         let changed = old.as_ref().is_none_or(|old| {
             old.lists.iter().zip(&lists).any(|(old, new)| !Arc::ptr_eq(&old.items, &new.items))
         });
-        let tools = match &old {
-            Some(old) if Arc::ptr_eq(&old.lists[0].items, &lists[0].items) => old.tools.clone(),
-            _ => Arc::new(fetch::index(&lists[0].items)),
-        };
-        let view = Arc::new(View { lists, tools });
+        let view = Arc::new(View { lists });
         cell.view.store(Some(view.clone()));
         if changed {
             server.bump();
@@ -261,6 +265,13 @@ impl Catalog {
         let cells = self.cells.lock();
         let views = cells.values().filter_map(|cell| cell.view.load_full());
         views.max_by_key(|view| view.lists[0].fetched)
+    }
+
+    /// The tools of the view that was fetched last that are not shown, and why.
+    pub fn left_out(&self) -> Vec<(String, String)> {
+        let Some(latest) = self.latest() else { return Vec::new() };
+        let left_out = latest.lists[0].left_out.iter();
+        left_out.map(|(name, why)| (name.to_string(), why.clone())).collect()
     }
 
     /// Items per list of the view that was fetched last.

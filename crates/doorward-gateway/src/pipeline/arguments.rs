@@ -1,13 +1,23 @@
-//! Stage: do the headers that mirror arguments say what the arguments say? What was authorised is
-//! the body; a header that disagrees is refused (attack T21).
+//! Stage: do the arguments fit the tool, and what its operator allows? What does not is refused before
+//! anything is sent, with every place that must be mended.
+//!
+//! Headers that mirror arguments must say what the arguments say: what was authorised is the body (attack T21).
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use doorward_mcp::method;
 use http::HeaderValue;
+use serde_json::Value;
 
-use crate::call::{Call, Events};
+use crate::call::{Call, CallError, Events};
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
+use crate::schema::Unfit;
+use crate::settings::{ArgumentSettings, Check};
+
+/// Arguments from this size on are checked away from the threads that calls are on.
+const LARGE: usize = 128 << 10;
 
 pub struct Arguments;
 
@@ -17,18 +27,159 @@ impl Stage for Arguments {
     }
 
     fn enter<'a>(&self, _: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
-        let tool = call.route.as_ref().and_then(|route| route.tool.as_ref());
-        let (Some(tool), Some(sent)) = (tool, &call.param_headers) else { return Step::CONTINUE };
-        if tool.param_headers.is_empty() {
+        if *call.method != *method::TOOLS_CALL {
             return Step::CONTINUE;
         }
-        let arguments = call.params.object("arguments");
-        for header in &tool.param_headers {
-            let values = sent.get_all(header.header.as_str()).iter().map(HeaderValue::as_bytes);
-            if let Err(error) = header.check(values, arguments.as_deref()) {
-                return Step::refuse(error);
-            }
+        if let Err(error) = headers_agree(call) {
+            return Step::refuse(error);
         }
-        Step::CONTINUE
+        let Some(checking) = Checking::of(call) else { return Step::CONTINUE };
+        if checking.text.len() < LARGE {
+            let checked = checking.run();
+            return Step::Now(decide(call, checked).map(|()| None));
+        }
+        Step::Later(Box::pin(async move {
+            let checking = tokio::task::spawn_blocking(move || checking.run());
+            let checked = checking
+                .await
+                .unwrap_or_else(|_| Err(Unfit::one("", "cannot be checked against the schema")));
+            decide(call, checked).map(|()| None)
+        }))
+    }
+}
+
+fn headers_agree(call: &Call) -> Result<(), CallError> {
+    let tool = call.route.as_ref().and_then(|route| route.tool.as_ref());
+    let (Some(tool), Some(sent)) = (tool, &call.param_headers) else { return Ok(()) };
+    if tool.param_headers.is_empty() {
+        return Ok(());
+    }
+    let arguments = call.params.object("arguments");
+    for header in &tool.param_headers {
+        let values = sent.get_all(header.header.as_str()).iter().map(HeaderValue::as_bytes);
+        header.check(values, arguments.as_deref())?;
+    }
+    Ok(())
+}
+
+fn decide(call: &Call, checked: Result<(), Unfit>) -> Result<(), CallError> {
+    let (Err(unfit), Some(route)) = (checked, &call.route) else { return Ok(()) };
+    route.server.metrics.unfit_arguments.inc();
+    let refuses = route.tool.as_ref().is_none_or(|tool| tool.arguments.check() == Check::Refuse);
+    if refuses {
+        return Err(CallError::Unfit(Box::new(unfit)));
+    }
+    tracing::warn!(server = &*route.server.name, "arguments that do not fit: {unfit}");
+    Ok(())
+}
+
+/// All that is needed to check a call's arguments.
+struct Checking {
+    text: Bytes,
+    bounds: ArgumentSettings,
+    tool: Option<Arc<crate::catalog::ToolEntry>>,
+}
+
+impl Checking {
+    /// `None` if there is nothing to be checked.
+    fn of(call: &Call) -> Option<Self> {
+        let route = call.route.as_ref()?;
+        let bounds = match &route.tool {
+            Some(tool) => tool.arguments.clone(),
+            // The server itself refuses what it does not list; its bounds hold all the same.
+            None => route.server.settings.checks_of(&call.params.string("name")?).0,
+        };
+        let has_schema = route.tool.as_ref().is_some_and(|tool| tool.schemas.input.is_some());
+        if !has_schema && bounds.size.is_none() && !bounds.bounds_parts() {
+            return None;
+        }
+        let text = call.params.get("arguments").map(doorward_mcp::Value::to_bytes);
+        let text = text.unwrap_or_else(|| Bytes::from_static(b"{}"));
+        Some(Self { text, bounds, tool: route.tool.clone() })
+    }
+
+    fn run(&self) -> Result<(), Unfit> {
+        if let Some(most) = self.bounds.size.filter(|most| self.text.len() > most.0) {
+            return Err(Unfit::one("", format!("must be {most} long at most")));
+        }
+        let schema = self.tool.as_ref().and_then(|tool| tool.schemas.input.as_ref());
+        if schema.is_none() && !self.bounds.bounds_parts() {
+            return Ok(());
+        }
+        let value: Value = serde_json::from_slice(&self.text)
+            .map_err(|error| Unfit::one("", format!("cannot be checked: {error}")))?;
+        if self.bounds.bounds_parts() {
+            within(&self.bounds, &value, 0, &mut String::new())?;
+        }
+        schema.map_or(Ok(()), |schema| schema.check(&value, self.text.len()))
+    }
+}
+
+/// Whether every part is within the bounds; `depth` is how many values a part lies in.
+fn within(
+    bounds: &ArgumentSettings,
+    value: &Value,
+    depth: usize,
+    path: &mut String,
+) -> Result<(), Unfit> {
+    let refuse = |problem: String| Err(Unfit::one(path.as_str(), problem));
+    let most = bounds.depth.unwrap_or(usize::MAX);
+    match value {
+        Value::String(text) => match bounds.string.filter(|most| text.len() > most.0) {
+            Some(most) => refuse(format!("must be {most} long at most")),
+            None => Ok(()),
+        },
+        Value::Array(_) | Value::Object(_) if depth >= most => {
+            refuse(format!("lies too deep: arguments may nest {most} deep"))
+        }
+        Value::Array(items) => {
+            if let Some(most) = bounds.items.filter(|most| items.len() > *most) {
+                return refuse(format!("must have {most} items at most"));
+            }
+            items.iter().enumerate().try_for_each(|(at, item)| {
+                below(&at.to_string(), path, |path| within(bounds, item, depth + 1, path))
+            })
+        }
+        Value::Object(members) => members.iter().try_for_each(|(name, value)| {
+            below(name, path, |path| within(bounds, value, depth + 1, path))
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Does something with the path of a part.
+fn below<T>(name: &str, path: &mut String, with: impl FnOnce(&mut String) -> T) -> T {
+    let length = path.len();
+    path.push('/');
+    path.push_str(&name.replace('~', "~0").replace('/', "~1"));
+    let done = with(path);
+    path.truncate(length);
+    done
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::ByteSize;
+    use serde_json::json;
+
+    #[test]
+    fn bounds_name_the_part_that_breaks_them() {
+        let bounds = ArgumentSettings {
+            depth: Some(2),
+            string: Some(ByteSize(3)),
+            items: Some(2),
+            ..ArgumentSettings::default()
+        };
+        for (value, path) in [
+            (json!({"a": "abc", "b": [1, 2], "c": {"d": 1}}), None),
+            (json!({"a": {"b/c": "abcd"}}), Some("/a/b~1c")),
+            (json!({"a": [1, 2, 3]}), Some("/a")),
+            (json!({"a": [1, {}]}), Some("/a/1")),
+            (json!({"a": {"b": {}}}), Some("/a/b")),
+        ] {
+            let told = within(&bounds, &value, 0, &mut String::new());
+            assert_eq!(told.err().map(|unfit| unfit.misfits[0].path.clone()).as_deref(), path);
+        }
     }
 }

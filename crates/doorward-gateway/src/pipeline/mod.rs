@@ -5,37 +5,42 @@
 
 mod accounting;
 mod arguments;
+mod coercion;
 mod dispatch;
 mod limits;
 mod listening;
 mod lists;
 mod policy;
 mod record;
+mod results;
 mod routing;
 
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use doorward_mcp::RpcError;
 use doorward_mcp::error::Kind;
+use doorward_mcp::{Object, Revision, RpcError};
 use tracing::Instrument;
 
 use crate::call::{Call, CallError, Events, Failure, Reply};
 use crate::gateway::Gateway;
 use crate::rates::Limited;
+use crate::schema::Unfit;
 use crate::settings::Explain;
 
 /// The stages in their order. A reply passes those it has reached in reverse.
 const STAGES: &[&dyn Stage] = &[
     &record::Record,
     &routing::Routing,
+    &coercion::Coercion,
     &policy::Policy,
     &limits::Limits,
     &arguments::Arguments,
     &lists::Lists,
     &listening::Listening,
     &accounting::Accounting,
+    &results::Results,
     &dispatch::Dispatch,
 ];
 
@@ -125,6 +130,12 @@ async fn through_stages(
         stage.leave(&gateway, &mut call, &mut reply);
     }
     gateway.telemetry.end(&gateway, &mut call, &reply);
+    // A model can mend what its client shows it (spec 2025-11-25 server/tools, error handling).
+    if let Err(CallError::Unfit(unfit)) = &reply
+        && call.revision >= Revision::V2025_11_25
+    {
+        return Ok(Reply::Result(unfit_arguments(&call, unfit)));
+    }
     reply.map_err(|error| {
         if let CallError::Denied(decision) = &error {
             let (call, explain) = (call.id.to_string(), gateway.explains());
@@ -133,6 +144,23 @@ async fn through_stages(
         let server = call.route.as_ref().map_or("", |route| &*route.server.name);
         refusal(error, server, &call.id.to_string())
     })
+}
+
+/// The word for arguments that do not fit, in records and errors.
+pub const UNFIT: &str = "invalid_arguments";
+const DO_NOT_FIT: &str = "The arguments do not fit the tool's input schema";
+
+/// The result of a tool that was not called, for its arguments.
+fn unfit_arguments(call: &Call, unfit: &Unfit) -> Object {
+    let text = format!("{DO_NOT_FIT}; nothing was done. Mend these, and call again:\n{unfit}");
+    let told = serde_json::json!({ "kind": UNFIT, "failures": unfit.misfits, "call": call.id.to_string() });
+    let result = serde_json::json!({
+        "resultType": "complete",
+        "content": [{ "type": "text", "text": text }],
+        "isError": true,
+        "_meta": { "doorward/error": told },
+    });
+    Object::from_serde(&result).unwrap_or_default()
 }
 
 /// An error in the form that clients are told; `server` and `call` are empty where there is none.
@@ -144,6 +172,12 @@ pub fn refusal(error: CallError, server: &str, call: &str) -> Refusal {
         CallError::Denied(decision) => {
             let error = policy::denial(&decision, Explain::Nothing, call);
             return Refusal::plain(error);
+        }
+        CallError::Unfit(unfit) => {
+            let data =
+                serde_json::json!({ "kind": UNFIT, "failures": unfit.misfits, "call": call });
+            let error = RpcError::invalid_params(format!("{DO_NOT_FIT}:\n{unfit}"));
+            return Refusal::plain(error.with_data(&data));
         }
         CallError::Limited(limited) => {
             let error = limited.error(call);

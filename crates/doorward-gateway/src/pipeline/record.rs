@@ -28,7 +28,7 @@ impl Stage for Record {
         gateway.shared.audit.ended(gateway, call, reply);
         let outcome = match reply {
             Ok(_) => Outcome::ok,
-            Err(CallError::Rpc(_)) => Outcome::error,
+            Err(CallError::Rpc(_) | CallError::Unfit(_)) => Outcome::error,
             Err(CallError::Denied(_)) => Outcome::denied,
             Err(CallError::Limited(_)) => Outcome::limited,
             Err(CallError::Gateway(_) | CallError::Refused { .. }) => Outcome::failure,
@@ -50,6 +50,9 @@ impl Stage for Record {
             Ok(_) => tracing::debug!(server, ms, "answered"),
             Err(CallError::Rpc(error)) => {
                 tracing::debug!(server, ms, code = error.code, "answered with an error");
+            }
+            Err(CallError::Unfit(unfit)) => {
+                tracing::debug!(server, ms, "arguments that do not fit: {unfit}");
             }
             // Told by the stage that denied it.
             Err(CallError::Denied(_)) => {}

@@ -5,6 +5,7 @@
 mod audit;
 mod authorization;
 mod billing;
+mod checks;
 mod credential;
 mod export;
 mod identity;
@@ -33,6 +34,7 @@ pub use authorization::{
     AuthorizationServerSettings, ClientSettings, LoginProvider, ProviderClaims,
 };
 pub use billing::{AlertSettings, BillingSettings, PriceSettings, UnitPrice, Unknown};
+pub use checks::{ArgumentSettings, Check, ResultSettings};
 pub use credential::{
     Assertion, Basic, ClientCredentials, CredentialSettings, Delegation, Exchange, Personal,
     ServerTls, TokenClient, signing_key,
@@ -85,6 +87,10 @@ pub struct Settings {
     pub rate_limits: RateSettings,
     pub billing: BillingSettings,
     pub telemetry: TelemetrySettings,
+    /// How arguments are checked, of all servers' tools.
+    pub arguments: ArgumentSettings,
+    /// How results are checked, of all servers' tools.
+    pub results: ResultSettings,
     /// The servers behind the gateway, by name. A name is made of letters, digits, `-` and `.`,
     /// a letter first.
     pub servers: BTreeMap<String, ServerSettings>,
@@ -115,6 +121,8 @@ impl Default for Settings {
             rate_limits: RateSettings::default(),
             billing: BillingSettings::default(),
             telemetry: TelemetrySettings::default(),
+            arguments: ArgumentSettings::default(),
+            results: ResultSettings::default(),
             servers: BTreeMap::new(),
             portals: BTreeMap::new(),
             limits: Limits::default(),

@@ -7,7 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Assertion, CredentialSettings, Delegation, Exchange, Period, Personal, Secret, ServerTls,
+    ArgumentSettings, Assertion, CredentialSettings, Delegation, Exchange, Period, Personal,
+    ResultSettings, Secret, ServerTls, Settings,
 };
 use crate::pattern::Pattern;
 
@@ -74,6 +75,11 @@ pub struct ServerSettings {
     /// changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub list_ttl: Option<Period>,
+    /// How arguments and results are checked, of all tools of the server.
+    #[serde(skip_serializing_if = "is_default")]
+    pub arguments: ArgumentSettings,
+    #[serde(skip_serializing_if = "is_default")]
+    pub results: ResultSettings,
     /// What policies may ask of the server: where it runs, whose it is, how much harm it can do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
@@ -108,6 +114,10 @@ pub struct ToolSettings {
     /// OAuth scopes without which no token may use the tool, beside those of the server.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub scopes: BTreeSet<String>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub arguments: ArgumentSettings,
+    #[serde(skip_serializing_if = "is_default")]
+    pub results: ResultSettings,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -140,6 +150,32 @@ pub enum Affinity {
 impl ServerSettings {
     pub fn sample() -> Self {
         Self { sample: true, ..Self::default() }
+    }
+
+    /// With what is said of all servers where nothing is said of this one.
+    pub fn with_defaults(&self, of_all: &Settings) -> Self {
+        Self {
+            arguments: self.arguments.or(&of_all.arguments),
+            results: self.results.or(&of_all.results),
+            ..self.clone()
+        }
+    }
+
+    /// What is said of a tool, that which is said most specially first.
+    pub fn said_of<'a>(&'a self, tool: &str) -> Vec<&'a ToolSettings> {
+        let mut said: Vec<_> =
+            self.tools.iter().filter(|(pattern, _)| pattern.matches(tool)).collect();
+        said.sort_by_key(|(pattern, _)| std::cmp::Reverse(pattern.0.len()));
+        said.into_iter().map(|(_, settings)| settings).collect()
+    }
+
+    /// How a tool's arguments and results are checked.
+    pub fn checks_of(&self, tool: &str) -> (ArgumentSettings, ResultSettings) {
+        let none = (ArgumentSettings::default(), ResultSettings::default());
+        let said = self.said_of(tool).into_iter().fold(none, |(arguments, results), said| {
+            (arguments.or(&said.arguments), results.or(&said.results))
+        });
+        (said.0.or(&self.arguments), said.1.or(&self.results))
     }
 
     /// What tokens for the server are for, where nothing else is said: its URL (RFC 8707).

@@ -11,6 +11,7 @@ use super::messages::{KeyValue, Span, Status};
 use super::{STEP, scattered};
 use crate::audit::record;
 use crate::call::{Call, CallError, Reply};
+use crate::pipeline::UNFIT;
 use crate::upstream::Transport;
 
 const INTERNAL: i32 = 1;
@@ -233,6 +234,7 @@ fn outcome(reply: &Result<Reply, CallError>) -> (Option<String>, Option<Status>)
         // The server's words may hold anything.
         Err(CallError::Rpc(error)) => (error.code.to_string(), String::new()),
         Err(CallError::Denied(_)) => ("denied".to_owned(), String::new()),
+        Err(CallError::Unfit(_)) => (UNFIT.to_owned(), String::new()),
         Err(CallError::Limited(limited)) => ("limited".to_owned(), limited.rule.to_string()),
         Err(CallError::Gateway(failure) | CallError::Refused { failure, .. }) => {
             (failure.kind.as_str().to_owned(), failure.message.clone())

@@ -17,6 +17,8 @@ use crate::settings::Start;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// Tools that are not shown, of which a state tells.
+const MOST_LEFT_OUT: usize = 100;
 /// A verdict that a server knows only the handshake is asked again after this: the server may have
 /// been renewed.
 const VERDICT_AGE: Duration = Duration::from_secs(60 * 60);
@@ -59,6 +61,13 @@ impl Health {
     }
 }
 
+/// A tool that is not shown.
+#[derive(Debug, Clone, Serialize)]
+pub struct LeftOut {
+    pub tool: String,
+    pub why: String,
+}
+
 /// A server's state as it is told to people and machines.
 #[derive(Debug, Clone, Serialize)]
 pub struct State {
@@ -72,6 +81,9 @@ pub struct State {
     /// How long the last first contact took.
     pub latency_ms: Option<f64>,
     pub tools: Option<usize>,
+    /// Tools that are not shown, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
     pub prompts: Option<usize>,
     pub resources: Option<usize>,
     pub sessions: usize,
@@ -316,6 +328,11 @@ impl Server {
         self.pool.close();
     }
 
+    fn left_out(&self) -> Vec<LeftOut> {
+        let left_out = self.catalog.left_out().into_iter();
+        left_out.take(MOST_LEFT_OUT).map(|(tool, why)| LeftOut { tool, why }).collect()
+    }
+
     pub fn state(&self) -> State {
         let contact = self.known();
         let twin = self.known_twin();
@@ -337,6 +354,7 @@ impl Server {
             transport: contact.as_ref().map(|contact| contact.transport.as_str()),
             latency_ms: health.latency.map(|latency| latency.as_secs_f64() * 1e3),
             tools: counts.map(|counts| counts[0]),
+            left_out: self.left_out(),
             prompts: counts.map(|counts| counts[1]),
             resources: counts.map(|counts| counts[2]),
             sessions: self.pool.len() + twin.map_or(0, |twin| twin.pool.len()),

@@ -19,7 +19,15 @@ struct State {
     transport: Option<String>,
     latency_ms: Option<f64>,
     tools: Option<usize>,
+    #[serde(default)]
+    left_out: Vec<LeftOut>,
     problem: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct LeftOut {
+    tool: String,
+    why: String,
 }
 
 pub async fn run(options: Servers) -> Result<(), Failed> {
@@ -48,8 +56,12 @@ pub async fn run(options: Servers) -> Result<(), Failed> {
     }
     for at in 0..rows.len() {
         writeln!(out, "{}", terminal::row(&rows, at))?;
-        if let Some(problem) = at.checked_sub(1).and_then(|at| states[at].problem.as_ref()) {
+        let Some(state) = at.checked_sub(1).map(|at| &states[at]) else { continue };
+        if let Some(problem) = &state.problem {
             writeln!(out, "    {}", one_line(problem))?;
+        }
+        for LeftOut { tool, why } in &state.left_out {
+            writeln!(out, "    tool '{}' is left out: {}", one_line(tool), one_line(why))?;
         }
     }
     Ok(())

@@ -39,15 +39,30 @@ pub type Behaviour = dyn Fn(&Asked, &mut TcpStream) + Send + Sync;
 /// The tools that every such server lists; `echo` alone is well-behaved.
 const TOOLS: &[&str] = &["echo", "bad"];
 
+/// What a server answers that says something of its own; where nothing, it answers as all others do.
+type Script = dyn Fn(&Asked) -> Option<Value> + Send + Sync;
+
 pub fn start(era: Era, bad: impl Fn(&Asked, &mut TcpStream) + Send + Sync + 'static) -> Hostile {
+    serve_with(era, Arc::new(bad), Arc::new(|_| None))
+}
+
+/// A server with results of its own: well-behaved, but for what it says.
+pub fn scripted(
+    era: Era,
+    script: impl Fn(&Asked) -> Option<Value> + Send + Sync + 'static,
+) -> Hostile {
+    serve_with(era, Arc::new(|_, _| {}), Arc::new(script))
+}
+
+fn serve_with(era: Era, bad: Arc<Behaviour>, script: Arc<Script>) -> Hostile {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
     let calls = Arc::new(AtomicUsize::new(0));
-    let (counted, bad): (_, Arc<Behaviour>) = (calls.clone(), Arc::new(bad));
+    let counted = calls.clone();
     std::thread::spawn(move || {
         for stream in listener.incoming().map_while(Result::ok) {
-            let (bad, calls) = (bad.clone(), counted.clone());
-            std::thread::spawn(move || serve(era, stream, &*bad, &calls));
+            let (bad, script, calls) = (bad.clone(), script.clone(), counted.clone());
+            std::thread::spawn(move || serve(era, stream, &*bad, &*script, &calls));
         }
     });
     Hostile { address, calls }
@@ -69,7 +84,7 @@ impl Hostile {
     }
 }
 
-fn serve(era: Era, stream: TcpStream, bad: &Behaviour, calls: &AtomicUsize) {
+fn serve(era: Era, stream: TcpStream, bad: &Behaviour, script: &Script, calls: &AtomicUsize) {
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     stream.set_nodelay(true).unwrap();
     let mut reader = BufReader::new(stream.try_clone().unwrap());
@@ -82,7 +97,12 @@ fn serve(era: Era, stream: TcpStream, bad: &Behaviour, calls: &AtomicUsize) {
             let _ = stream.shutdown(std::net::Shutdown::Both);
             return;
         }
-        match proper(era, &asked, &method) {
+        let scripted = script(&asked);
+        if scripted.is_some() && method == "tools/call" {
+            calls.fetch_add(1, Ordering::SeqCst);
+        }
+        match scripted.map_or_else(|| proper(era, &asked, &method), |said| Ok(finished(era, said)))
+        {
             Ok(result) => respond(&mut stream, &result_text(&asked, &result), era, &method),
             Err(status) => write_status(&mut stream, status),
         }
@@ -131,12 +151,17 @@ fn proper(era: Era, asked: &Asked, method: &str) -> Result<Value, u16> {
         (Era::Modern, _) => return Err(404),
         (Era::Handshake, _) => return Err(400),
     };
-    if era == Era::Modern {
+    result["ttlMs"] = 60_000.into();
+    result["cacheScope"] = "public".into();
+    Ok(finished(era, result))
+}
+
+/// A result with what its era wants of it.
+fn finished(era: Era, mut result: Value) -> Value {
+    if era == Era::Modern && result.get("resultType").is_none() {
         result["resultType"] = "complete".into();
-        result["ttlMs"] = 60_000.into();
-        result["cacheScope"] = "public".into();
     }
-    Ok(result)
+    result
 }
 
 pub fn result_text(asked: &Asked, result: &Value) -> String {

@@ -1,0 +1,237 @@
+//! What a schema may cost before any value is there: how large it is, how many patterns it has, and how many
+//! ways lead through its references without going deeper into a value.
+
+use std::collections::HashMap;
+
+use jsonschema::Draft;
+use serde_json::{Map, Value};
+
+use super::Unusable;
+
+/// The most bytes of a schema's text.
+pub const TEXT: usize = 1 << 20;
+const SUBSCHEMAS: usize = 50_000;
+const PATTERNS: usize = 200;
+const PATTERN_BYTES: usize = 16 << 10;
+/// Subschemas that one and the same value is held against, by every way that leads there.
+const WAYS: usize = 2_000;
+/// The same, added up over all places.
+const ALL_WAYS: usize = 500_000;
+
+/// Keywords whose subschemas are for the same value.
+const LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
+const SINGLES: [&str; 4] = ["not", "if", "then", "else"];
+const MAPS: [&str; 2] = ["dependentSchemas", "dependencies"];
+const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
+/// Keywords whose values are no schemas.
+const DATA: [&str; 5] = ["enum", "const", "default", "examples", "required"];
+/// Keywords with subschemas by names that are not keywords.
+const NAMED: [&str; 6] =
+    ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"];
+
+const DIALECTS: [(&str, Draft); 5] = [
+    ("json-schema.org/draft/2020-12/schema", Draft::Draft202012),
+    ("json-schema.org/draft/2019-09/schema", Draft::Draft201909),
+    ("json-schema.org/draft-07/schema", Draft::Draft7),
+    ("json-schema.org/draft-06/schema", Draft::Draft6),
+    ("json-schema.org/draft-04/schema", Draft::Draft4),
+];
+
+/// Checks a schema before it is compiled, and says in which dialect it is written.
+pub fn check(schema: &Value) -> Result<Draft, Unusable> {
+    if !(schema.is_object() || schema.is_boolean()) {
+        return Err(Unusable("must be an object or a boolean".into()));
+    }
+    let draft = dialect(schema)?;
+    let mut survey = Survey::new(schema);
+    survey.look(schema, true)?;
+    let places = std::mem::take(&mut survey.places);
+    let mut all = 0_usize;
+    for place in places {
+        all += survey.ways(place)?;
+        if all > ALL_WAYS {
+            return Err(Unusable("has too many ways through its references".into()));
+        }
+    }
+    Ok(draft)
+}
+
+fn dialect(schema: &Value) -> Result<Draft, Unusable> {
+    let Some(named) = schema.get("$schema") else { return Ok(Draft::Draft202012) };
+    let text = named.as_str().unwrap_or_default();
+    let bare = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let bare = bare.map(|bare| bare.strip_suffix('#').unwrap_or(bare));
+    let known = DIALECTS.iter().find(|(name, _)| Some(*name) == bare);
+    known.map(|(_, draft)| *draft).ok_or_else(|| {
+        let shown = super::told::clipped(&named.to_string());
+        Unusable(format!("is written in the dialect {shown}, which is not supported"))
+    })
+}
+
+/// What is known of a schema's parts, each by its address.
+struct Survey<'a> {
+    root: &'a Value,
+    subschemas: usize,
+    patterns: usize,
+    pattern_bytes: usize,
+    /// Subschemas in which something stands.
+    places: Vec<&'a Value>,
+    /// By the names of anchors, and by `$id`s.
+    anchors: HashMap<&'a str, Vec<&'a Value>>,
+    ids: Vec<(&'a str, &'a Value)>,
+    /// `None` while it is being counted.
+    counted: HashMap<*const Value, Option<usize>>,
+}
+
+impl<'a> Survey<'a> {
+    fn new(root: &'a Value) -> Self {
+        Self {
+            root,
+            subschemas: 0,
+            patterns: 0,
+            pattern_bytes: 0,
+            places: Vec::new(),
+            anchors: HashMap::new(),
+            ids: Vec::new(),
+            counted: HashMap::new(),
+        }
+    }
+
+    /// Looks at a value and all below; `is_schema` unless its members are named by the schema's author.
+    fn look(&mut self, value: &'a Value, is_schema: bool) -> Result<(), Unusable> {
+        match value {
+            Value::Object(members) => {
+                self.subschemas += 1;
+                if self.subschemas > SUBSCHEMAS {
+                    return Err(Unusable(format!("has more than {SUBSCHEMAS} parts")));
+                }
+                if is_schema {
+                    self.note(value, members)?;
+                }
+                for (name, inner) in members {
+                    if is_schema && DATA.contains(&name.as_str()) {
+                        continue;
+                    }
+                    self.look(inner, !(is_schema && NAMED.contains(&name.as_str())))?;
+                }
+            }
+            Value::Array(items) => {
+                for item in items {
+                    self.look(item, true)?;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, value: &'a Value, members: &'a Map<String, Value>) -> Result<(), Unusable> {
+        self.places.push(value);
+        let by_name = members.get("patternProperties").and_then(Value::as_object);
+        let patterns = by_name.into_iter().flatten().map(|(pattern, _)| pattern.as_str());
+        for pattern in patterns.chain(members.get("pattern").and_then(Value::as_str)) {
+            self.patterns += 1;
+            self.pattern_bytes += pattern.len();
+        }
+        if self.patterns > PATTERNS || self.pattern_bytes > PATTERN_BYTES {
+            let most = PATTERN_BYTES >> 10;
+            let why = format!("has more than {PATTERNS} patterns, or more than {most} KiB of them");
+            return Err(Unusable(why));
+        }
+        for name in ["$anchor", "$dynamicAnchor"] {
+            if let Some(anchor) = members.get(name).and_then(Value::as_str) {
+                self.anchors.entry(anchor).or_default().push(value);
+            }
+        }
+        for name in ["$id", "id"] {
+            if let Some(id) = members.get(name).and_then(Value::as_str) {
+                self.ids.push((id, value));
+                // How draft-07 writes an anchor.
+                if let Some(anchor) = id.strip_prefix('#') {
+                    self.anchors.entry(anchor).or_default().push(value);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// How many subschemas a value is held against that is held against this one.
+    fn ways(&mut self, schema: &'a Value) -> Result<usize, Unusable> {
+        let Some(members) = schema.as_object() else { return Ok(1) };
+        match self.counted.get(&std::ptr::from_ref(schema)) {
+            Some(Some(known)) => return Ok(*known),
+            Some(None) => {
+                let why = "refers to itself without going deeper into the value";
+                return Err(Unusable(why.into()));
+            }
+            None => {}
+        }
+        self.counted.insert(schema, None);
+        let mut next = Vec::new();
+        for name in LISTS {
+            next.extend(members.get(name).and_then(Value::as_array).into_iter().flatten());
+        }
+        next.extend(SINGLES.iter().filter_map(|name| members.get(*name)));
+        for name in MAPS {
+            let map = members.get(name).and_then(Value::as_object);
+            next.extend(map.into_iter().flatten().map(|(_, schema)| schema));
+        }
+        for name in REFERENCES {
+            if let Some(reference) = members.get(name).and_then(Value::as_str) {
+                next.extend(self.targets(reference)?);
+            }
+        }
+        let mut ways = 1_usize;
+        for schema in next {
+            ways += self.ways(schema)?;
+            if ways > WAYS {
+                return Err(Unusable("has too many ways through its references".into()));
+            }
+        }
+        self.counted.insert(schema, Some(ways));
+        Ok(ways)
+    }
+
+    /// All that a reference may mean: rather too many than too few.
+    fn targets(&self, reference: &str) -> Result<Vec<&'a Value>, Unusable> {
+        let (document, fragment) = reference.split_once('#').unwrap_or((reference, ""));
+        let ids = self.ids.iter();
+        let mut documents: Vec<&Value> = if document.is_empty() {
+            // Where a part has an identifier of its own, its references begin there.
+            ids.map(|(_, value)| *value).chain([self.root]).collect()
+        } else {
+            let same = |id: &str| id.trim_end_matches('#').ends_with(document);
+            ids.filter(|(id, _)| same(id)).map(|(_, value)| *value).collect()
+        };
+        documents.sort_by_key(|value| std::ptr::from_ref(*value));
+        documents.dedup_by_key(|value| std::ptr::from_ref(*value));
+        if documents.is_empty() {
+            // The specification's own are at hand, and do not come back to this one.
+            if reference.contains("://json-schema.org/draft") {
+                return Ok(Vec::new());
+            }
+            let shown = super::told::clipped(reference);
+            let why = format!("has a $ref to '{shown}', which is not part of it; none is fetched");
+            return Err(Unusable(why));
+        }
+        let fragment = percent_decoded(fragment);
+        if fragment.is_empty() || fragment.starts_with('/') {
+            return Ok(documents.iter().filter_map(|value| value.pointer(&fragment)).collect());
+        }
+        Ok(self.anchors.get(fragment.as_str()).cloned().unwrap_or_default())
+    }
+}
+
+fn percent_decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let coded = (bytes[at] == b'%')
+            .then(|| u8::from_str_radix(text.get(at + 1..at + 3)?, 16).ok())
+            .flatten();
+        out.push(coded.unwrap_or(bytes[at]));
+        at += if coded.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}

@@ -1,0 +1,150 @@
+//! Values of the right meaning in the wrong form, as models write them: `"5"` for 5, `"true"` for true, an
+//! object as the text of its JSON.
+//!
+//! What is to be changed is what the check complains of, so that nothing is touched that fits.
+
+use jsonschema::error::{TypeKind, ValidationErrorKind};
+use jsonschema::{JsonType, Validator};
+use serde_json::Value;
+
+use super::metered::{Metered, Node, within};
+use super::{LOOKS, LOOKS_PER_BYTE, TELLING};
+
+/// What was a text may turn out to hold more that must be changed.
+const ROUNDS: usize = 4;
+const MOST: usize = 100;
+
+pub fn coerce(validator: &Validator<Metered>, value: &mut Value, bytes: usize) -> bool {
+    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+    let looks = LOOKS.saturating_add(bytes.saturating_mul(LOOKS_PER_BYTE));
+    let fits = |value: &Value| within(looks, || validator.is_valid(Node(value))) == Some(true);
+    if fits(value) {
+        return true;
+    }
+    let mut changed = value.clone();
+    for _ in 0..ROUNDS {
+        let wanted = wanted(validator, &changed);
+        let mut any = false;
+        for (path, types) in wanted {
+            if let Some(place) = changed.pointer_mut(&path)
+                && let Some(other) = types.iter().find_map(|one| converted(place, *one))
+            {
+                *place = other;
+                any = true;
+            }
+        }
+        if !any {
+            return false;
+        }
+        if fits(&changed) {
+            *value = changed;
+            return true;
+        }
+    }
+    false
+}
+
+/// Where something of another type is wanted, and of which.
+fn wanted(validator: &Validator<Metered>, value: &Value) -> Vec<(String, Vec<JsonType>)> {
+    let mut wanted = Vec::new();
+    // What was found before it took too long is something, too.
+    within(TELLING, || {
+        for error in validator.iter_errors(Node(value)).take(MOST) {
+            let types = match error.kind() {
+                ValidationErrorKind::Type { kind: TypeKind::Single(one) } => vec![*one],
+                ValidationErrorKind::Type { kind: TypeKind::Multiple(several) } => {
+                    several.iter().collect()
+                }
+                // Of forms that are plain types: the first that it can be put into.
+                ValidationErrorKind::AnyOf { context }
+                | ValidationErrorKind::OneOfNotValid { context } => context
+                    .iter()
+                    .filter_map(|errors| match errors.first()?.kind() {
+                        ValidationErrorKind::Type { kind: TypeKind::Single(one) } => Some(*one),
+                        _ => None,
+                    })
+                    .collect(),
+                _ => continue,
+            };
+            wanted.push((error.instance_path().as_str().to_owned(), types));
+        }
+    });
+    wanted
+}
+
+fn converted(value: &Value, wanted: JsonType) -> Option<Value> {
+    match (value, wanted) {
+        (Value::String(text), JsonType::Integer) => {
+            let text = text.trim();
+            match text.parse::<i64>() {
+                Ok(number) => Some(number.into()),
+                Err(_) => text.parse::<u64>().ok().map(Value::from),
+            }
+        }
+        (Value::String(text), JsonType::Number) => {
+            let number: Value = serde_json::from_str(text.trim()).ok()?;
+            number.is_number().then_some(number)
+        }
+        (Value::String(text), JsonType::Boolean) => match text.trim() {
+            "true" | "True" => Some(true.into()),
+            "false" | "False" => Some(false.into()),
+            _ => None,
+        },
+        (Value::String(text), JsonType::Null) => {
+            matches!(text.trim(), "null" | "None").then_some(Value::Null)
+        }
+        (Value::String(text), JsonType::Object) => {
+            serde_json::from_str(text).ok().filter(Value::is_object)
+        }
+        (Value::String(text), JsonType::Array) => {
+            serde_json::from_str(text).ok().filter(Value::is_array)
+        }
+        (Value::Number(number), JsonType::String) => Some(number.to_string().into()),
+        (Value::Bool(bool), JsonType::String) => Some(bool.to_string().into()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::schema::Schema;
+    use serde_json::json;
+
+    #[test]
+    fn what_means_the_same_is_put_into_the_form_that_is_wanted() {
+        let schema = json!({"type": "object", "properties": {
+            "n": {"type": "integer"}, "x": {"type": "number"}, "b": {"type": "boolean"},
+            "s": {"type": "string"}, "o": {"type": "object", "properties": {"n": {"type": "integer"}}},
+            "a": {"type": "array", "items": {"type": "integer"}},
+            "m": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
+        }, "additionalProperties": false});
+        let schema = Schema::of(&schema).unwrap();
+        for (given, becomes) in [
+            (json!({"n": "5"}), json!({"n": 5})),
+            (json!({"n": "-5", "x": "1.5e2"}), json!({"n": -5, "x": 150.0})),
+            (json!({"b": "true"}), json!({"b": true})),
+            (json!({"s": 7}), json!({"s": "7"})),
+            (json!({"o": "{\"n\": \"3\"}"}), json!({"o": {"n": 3}})),
+            (json!({"a": "[1, 2]"}), json!({"a": [1, 2]})),
+            (json!({"a": ["1", 2]}), json!({"a": [1, 2]})),
+            (json!({"m": "12"}), json!({"m": 12})),
+            (json!({"m": "null"}), json!({"m": null})),
+        ] {
+            let mut value = given.clone();
+            assert!(schema.coerce(&mut value, 100), "{given}");
+            assert_eq!(value, becomes);
+        }
+        for given in [
+            json!({"n": "5.5"}),
+            json!({"n": "five"}),
+            json!({"n": "0x10"}),
+            json!({"b": "yes"}),
+            json!({"o": "[]"}),
+            json!({"n": "5", "other": 1}),
+        ] {
+            let mut value = given.clone();
+            assert!(!schema.coerce(&mut value, 100), "{given}");
+            assert_eq!(value, given, "what does not fit is left as it is");
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! JSON Schemas of servers that nobody has to trust: compiled once, within bounds, and checked within bounds,
+//! whatever a schema and a value conspire to.
+//!
+//! What a schema could cost before a value is there is bounded by [`bounds`]: its size, its patterns, and the
+//! ways through its references. What it costs with a value is counted while it is checked ([`metered`]).
+//! Nothing is ever fetched: a `$ref` leads into the schema itself or to one of the specification's own.
+
+mod bounds;
+mod coerce;
+mod metered;
+mod told;
+
+use std::fmt;
+
+use jsonschema::{PatternOptions, Validator};
+use serde_json::Value;
+
+use self::metered::{Metered, Node, within};
+
+pub use self::told::Unfit;
+
+/// Of one compiled pattern, and of what it keeps while it runs, in bytes.
+const PATTERN_SIZE: usize = 1 << 18;
+/// How often a pattern may turn back before it is given up.
+const PATTERN_TURNS: usize = 20_000;
+/// Looks at a value that a check may take, beside those for each byte of the value; and those that telling
+/// what is wrong may take.
+const LOOKS: u32 = 100_000;
+const LOOKS_PER_BYTE: u32 = 8;
+const TELLING: u32 = 30_000;
+/// Failures that are told of one value.
+const MOST: usize = 50;
+
+/// Why a schema cannot be used, in words for an operator.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unusable(pub String);
+
+/// A compiled schema: JSON Schema 2020-12, or an earlier draft where `$schema` says so.
+pub struct Schema {
+    validator: Validator<Metered>,
+}
+
+impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Schema")
+    }
+}
+
+impl Schema {
+    /// Compiles a schema, given as JSON. `format` is an annotation in every dialect, as it is in 2020-12.
+    pub fn compile(text: &[u8]) -> Result<Self, Unusable> {
+        if text.len() > bounds::TEXT {
+            return Err(Unusable(format!("is larger than {} KiB", bounds::TEXT >> 10)));
+        }
+        let schema: Value = serde_json::from_slice(text)
+            .map_err(|error| Unusable(format!("cannot be read: {error}")))?;
+        Self::of(&schema)
+    }
+
+    /// The same of a value.
+    pub fn of(schema: &Value) -> Result<Self, Unusable> {
+        let draft = bounds::check(schema)?;
+        let patterns = PatternOptions::fancy_regex()
+            .backtrack_limit(PATTERN_TURNS)
+            .size_limit(PATTERN_SIZE)
+            .dfa_size_limit(PATTERN_SIZE);
+        let built = jsonschema::options_for::<Metered>()
+            .with_draft(draft)
+            .with_pattern_options(patterns)
+            .should_validate_formats(false)
+            .offline()
+            .build(schema);
+        let validator = built.map_err(|error| {
+            let place = error.instance_path().as_str();
+            let place = if place.is_empty() { String::new() } else { format!(" at {place}") };
+            Unusable(format!("is no JSON Schema{place}: {}", told::clipped(&error.to_string())))
+        })?;
+        Ok(Self { validator })
+    }
+
+    /// Checks a value of so many bytes. Says every place that does not fit, as far as the bounds allow.
+    pub fn check(&self, value: &Value, bytes: usize) -> Result<(), Unfit> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let looks = LOOKS.saturating_add(bytes.saturating_mul(LOOKS_PER_BYTE));
+        match within(looks, || self.validator.is_valid(Node(value))) {
+            Some(true) => Ok(()),
+            Some(false) => Err(self.unfit(value)),
+            None => Err(Unfit::too_costly()),
+        }
+    }
+
+    fn unfit(&self, value: &Value) -> Unfit {
+        let mut unfit = Unfit::default();
+        let all = within(TELLING, || {
+            for error in self.validator.iter_errors(Node(value)) {
+                if !unfit.add(&error, MOST) {
+                    return false;
+                }
+            }
+            true
+        });
+        unfit.more = all != Some(true);
+        unfit.misfits.sort_by(|one, other| one.path.cmp(&other.path));
+        unfit
+    }
+
+    /// Puts what has the right meaning and the wrong form into the schema's form, such as `"5"` where an
+    /// integer is wanted. Returns whether the value fits now; it is changed only then.
+    pub fn coerce(&self, value: &mut Value, bytes: usize) -> bool {
+        coerce::coerce(&self.validator, value, bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check(schema: &Value, value: &Value) -> Result<(), Unfit> {
+        Schema::of(schema).unwrap().check(value, value.to_string().len())
+    }
+
+    /// A chain of definitions, each of which asks for the next in several ways.
+    fn chain(length: usize, link: impl Fn(String) -> Value, end: Value) -> Value {
+        let mut defs: serde_json::Map<_, _> = (0..length)
+            .map(|at| (format!("d{at}"), link(format!("#/$defs/d{}", at + 1))))
+            .collect();
+        defs.insert(format!("d{length}"), end);
+        json!({"$defs": defs, "$ref": "#/$defs/d0"})
+    }
+
+    #[test]
+    fn every_failing_path_is_told_with_what_was_expected() {
+        let schema = json!({
+            "type": "object",
+            "properties": {
+                "title": {"type": "string", "maxLength": 5},
+                "labels": {"type": "array", "items": {"enum": ["a", "b"]}},
+                "when": {"anyOf": [{"type": "null"}, {"type": "string", "pattern": "^[0-9]+$"}]},
+                "count": {"type": "integer", "minimum": 1},
+            },
+            "required": ["title", "owner"],
+            "additionalProperties": false,
+        });
+        let value = json!({
+            "title": "far too long", "labels": ["a", "c"], "when": true, "count": 0, "what": 1,
+        });
+        let unfit = check(&schema, &value).unwrap_err();
+        insta::assert_snapshot!(unfit.to_string(), @r#"
+        /count: must be at least 1
+        /labels/1: must be one of "a", "b"
+        /owner: is missing
+        /title: must be 5 characters long at most
+        /what: is no property that is known here
+        /when: must fit one of 2 forms: must be null, not a boolean; or must be a string, not a boolean
+        "#);
+        assert!(!unfit.more);
+    }
+
+    #[test]
+    fn dialects_are_those_that_are_named_and_no_other() {
+        // In draft-07 what stands beside a `$ref` does not count.
+        let beside = |dialect: Value| {
+            let mut schema = json!({
+                "definitions": {"any": true}, "$ref": "#/definitions/any", "type": "string",
+            });
+            if !dialect.is_null() {
+                schema["$schema"] = dialect;
+            }
+            check(&schema, &json!(1)).is_ok()
+        };
+        for (dialect, ignored) in [
+            (json!(null), false),
+            (json!("https://json-schema.org/draft/2020-12/schema"), false),
+            (json!("https://json-schema.org/draft/2019-09/schema#"), false),
+            (json!("http://json-schema.org/draft-07/schema#"), true),
+            (json!("http://json-schema.org/draft-07/schema"), true),
+        ] {
+            assert_eq!(beside(dialect.clone()), ignored, "{dialect}");
+        }
+        for other in [json!("https://example.com/mine"), json!(7)] {
+            let why = Schema::of(&json!({"$schema": other})).unwrap_err();
+            assert!(why.0.contains("dialect"), "{why}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_fetched_and_nothing_hostile_is_compiled() {
+        let many = |number: usize| {
+            let one = |at| (format!("p{at}"), json!({"type": "string", "pattern": "a+b"}));
+            json!({"properties": (0..number).map(one).collect::<serde_json::Map<_, _>>()})
+        };
+        let twice = |next: String| json!({"allOf": [{"$ref": next}, {"$ref": next}]});
+        let unevaluated = |next: String| json!({"allOf": [{"$ref": next}, {"$ref": next}], "unevaluatedProperties": false});
+        for (schema, why) in [
+            (json!({"$ref": "http://127.0.0.1:1/x.json"}), "$ref"),
+            (json!({"$ref": "file:///etc/passwd"}), "$ref"),
+            (json!({"properties": {"a": {"$ref": "other.json#/a"}}}), "$ref"),
+            (json!({"$ref": "#"}), "itself"),
+            (json!({"allOf": [{"not": {"$ref": "#"}}]}), "itself"),
+            (json!({"$dynamicAnchor": "n", "anyOf": [{"$dynamicRef": "#n"}]}), "itself"),
+            (chain(40, twice, json!(true)), "ways"),
+            (chain(40, unevaluated, json!({})), "ways"),
+            (json!({"pattern": "(((a{1,1000}){1,1000}){1,1000})"}), "regex"),
+            (json!({"pattern": "a".repeat(100_000)}), "patterns"),
+            (many(10_000), "patterns"),
+            (json!({"type": "nonsense"}), "no JSON Schema at /type"),
+            (json!("a string"), "object or a boolean"),
+        ] {
+            let began = std::time::Instant::now();
+            let told = Schema::of(&schema).unwrap_err();
+            assert!(told.0.contains(why), "{told}: {why}");
+            assert!(began.elapsed().as_secs() < 2);
+        }
+        assert!(Schema::compile(&vec![b'['; 1_000]).is_err());
+        assert!(Schema::compile(&vec![b' '; 2 << 20]).unwrap_err().0.contains("larger"));
+    }
+
+    #[test]
+    fn a_check_ends_whatever_the_schema() {
+        let nested =
+            |depth: usize| (0..depth).fold(json!({"leaf": 1}), |inner, _| json!({"x": inner}));
+        let branch = json!({"properties": {"x": {"$ref": "#"}, "leaf": {"type": "string"}}});
+        for keyword in ["anyOf", "oneOf", "allOf"] {
+            let schema = json!({keyword: [branch, branch], "type": "object"});
+            let began = std::time::Instant::now();
+            let unfit = check(&schema, &nested(60));
+            assert!(began.elapsed().as_secs() < 2, "{keyword}");
+            assert!(unfit.is_err() || keyword == "allOf", "{keyword}");
+        }
+        let stubborn = json!({"type": "string", "pattern": "^(?=(a+)+$)(a|aa)+$"});
+        assert!(check(&stubborn, &json!("a".repeat(5_000) + "b")).is_err());
+        // The next one is as well off as the first.
+        assert!(check(&json!({"type": "object"}), &json!({})).is_ok());
+    }
+
+    #[test]
+    fn forms_of_trees_that_refer_to_themselves_below_are_fine() {
+        let schema = json!({
+            "$defs": {"filter": {"anyOf": [
+                {"type": "object", "properties": {"and": {"type": "array", "items": {"$ref": "#/$defs/filter"}}}, "required": ["and"]},
+                {"type": "object", "properties": {"not": {"$ref": "#/$defs/filter"}}, "required": ["not"]},
+                {"type": "object", "properties": {"field": {"type": "string"}}, "required": ["field"]},
+            ]}},
+            "type": "object", "properties": {"filter": {"$ref": "#/$defs/filter"}},
+        });
+        let good = json!({"filter": {"and": [{"not": {"field": "a"}}, {"field": "b"}]}});
+        assert!(check(&schema, &good).is_ok());
+        let bad = json!({"filter": {"and": [{"not": {"field": 1}}, {"field": "b"}]}});
+        assert!(check(&schema, &bad).is_err());
+    }
+}

@@ -1,0 +1,171 @@
+//! What does not fit, in words from which a model can mend its arguments: where, and what was expected. The
+//! value itself is not repeated.
+
+use std::fmt;
+
+use jsonschema::ValidationError;
+use jsonschema::error::{TypeKind, ValidationErrorKind};
+use serde::Serialize;
+use serde_json::Value;
+
+/// The longest text about one place.
+const LONGEST: usize = 300;
+/// Forms and values of which a text tells.
+const FEW: usize = 8;
+
+/// One place in a value, and what is wrong there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Misfit {
+    /// A JSON Pointer (RFC 6901).
+    pub path: String,
+    pub problem: String,
+}
+
+/// Why a value does not fit.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unfit {
+    pub misfits: Vec<Misfit>,
+    /// There may be more than these.
+    pub more: bool,
+}
+
+impl Unfit {
+    pub fn one(path: impl Into<String>, problem: impl Into<String>) -> Self {
+        let misfit = Misfit { path: path.into(), problem: problem.into() };
+        Self { misfits: vec![misfit], more: false }
+    }
+
+    pub(super) fn too_costly() -> Self {
+        Self::one("", "takes too long to be checked against the schema; send less")
+    }
+
+    /// Adds what an error says. `false` when there is no room for more.
+    pub(super) fn add(&mut self, error: &ValidationError<'_>, most: usize) -> bool {
+        let path = error.instance_path().as_str();
+        let below = |name: &str| format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"));
+        let told: Vec<(String, String)> = match error.kind() {
+            ValidationErrorKind::Required { property } => {
+                vec![(below(property.as_str().unwrap_or_default()), "is missing".into())]
+            }
+            ValidationErrorKind::AdditionalProperties { unexpected }
+            | ValidationErrorKind::UnevaluatedProperties { unexpected } => unexpected
+                .iter()
+                .map(|name| (below(name), "is no property that is known here".into()))
+                .collect(),
+            _ => vec![(path.to_owned(), problem(error))],
+        };
+        for (path, problem) in told {
+            if self.misfits.len() >= most {
+                return false;
+            }
+            self.misfits.push(Misfit { path: clipped(&path), problem: clipped(&problem) });
+        }
+        true
+    }
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, misfit) in self.misfits.iter().enumerate() {
+            let path = if misfit.path.is_empty() { "(all of it)" } else { &misfit.path };
+            let end = if at + 1 < self.misfits.len() || self.more { "\n" } else { "" };
+            write!(f, "{path}: {}{end}", misfit.problem)?;
+        }
+        if self.more {
+            f.write_str("and there may be more")?;
+        }
+        Ok(())
+    }
+}
+
+/// A text that is not longer than what is worth reading.
+pub fn clipped(text: &str) -> String {
+    match text.char_indices().nth(LONGEST) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
+fn problem(error: &ValidationError<'_>) -> String {
+    use ValidationErrorKind as Kind;
+    match error.kind() {
+        Kind::Type { kind } => {
+            let wanted: Vec<String> = match kind {
+                TypeKind::Single(one) => vec![noun(&one.to_string()).into()],
+                TypeKind::Multiple(several) => {
+                    several.iter().map(|one| noun(&one.to_string()).into()).collect()
+                }
+            };
+            format!("must be {}, not {}", wanted.join(" or "), type_of(error.instance()))
+        }
+        Kind::Enum { options } => {
+            let options = options.as_array().map(Vec::as_slice).unwrap_or_default();
+            let mut told: Vec<_> = options.iter().take(FEW * 4).map(Value::to_string).collect();
+            if options.len() > told.len() {
+                told.push("…".into());
+            }
+            format!("must be one of {}", told.join(", "))
+        }
+        Kind::Constant { expected_value } => format!("must be {expected_value}"),
+        Kind::Minimum { limit } => format!("must be at least {limit}"),
+        Kind::Maximum { limit } => format!("must be at most {limit}"),
+        Kind::ExclusiveMinimum { limit } => format!("must be more than {limit}"),
+        Kind::ExclusiveMaximum { limit } => format!("must be less than {limit}"),
+        Kind::MinLength { limit } => format!("must be {limit} characters long at least"),
+        Kind::MaxLength { limit } => format!("must be {limit} characters long at most"),
+        Kind::MinItems { limit } => format!("must have {limit} items at least"),
+        Kind::MaxItems { limit } => format!("must have {limit} items at most"),
+        Kind::MinProperties { limit } => format!("must have {limit} properties at least"),
+        Kind::MaxProperties { limit } => format!("must have {limit} properties at most"),
+        Kind::AdditionalItems { limit } => format!("must have {limit} items at most"),
+        Kind::MultipleOf { multiple_of } => format!("must be a multiple of {multiple_of}"),
+        Kind::Pattern { pattern } => format!("must match the pattern {pattern}"),
+        Kind::UniqueItems => "must not have the same item twice".into(),
+        Kind::Contains => "has none of the items that it must have".into(),
+        Kind::FalseSchema => "must not be there".into(),
+        Kind::Not { .. } => "has a form that is not allowed here".into(),
+        Kind::PropertyNames { error } => format!("has a property whose name {}", problem(error)),
+        Kind::OneOfMultipleValid { .. } => "fits several forms of which it must fit one".into(),
+        Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
+            let first = context.iter().take(FEW).filter_map(|errors| errors.first());
+            let told: Vec<_> = first.map(|error| within(error)).collect();
+            format!("must fit one of {} forms: {}", context.len(), told.join("; or "))
+        }
+        Kind::BacktrackLimitExceeded { .. } | Kind::RegexEngineFailure { .. } => {
+            "takes too long to be checked against the pattern".into()
+        }
+        _ => error.masked_with("it").to_string(),
+    }
+}
+
+/// The problem of one form of several, with its place if that lies deeper.
+fn within(error: &ValidationError<'_>) -> String {
+    match error.kind() {
+        ValidationErrorKind::Required { property } => format!("must have {property}"),
+        _ => problem(error),
+    }
+}
+
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a string",
+        Value::Array(_) => "an array",
+        Value::Object(_) => "an object",
+    }
+}
+
+fn noun(word: &str) -> &str {
+    match word {
+        "null" => "null",
+        "boolean" => "a boolean",
+        "number" => "a number",
+        "integer" => "an integer",
+        "string" => "a string",
+        "array" => "an array",
+        "object" => "an object",
+        other => other,
+    }
+}
