@@ -19,8 +19,10 @@ use tokio::sync::{Notify, mpsc};
 use crate::access;
 use crate::audit::Opened;
 use crate::billing::Reserved;
+use crate::cache::Lead;
 use crate::catalog::ToolEntry;
 use crate::identity::Caller;
+use crate::pipeline::cache::Looked;
 use crate::rates::{Limited, Nearest, Taken};
 use crate::schema::Unfit;
 use crate::switchboard::Listener;
@@ -148,6 +150,12 @@ pub struct Notes {
     pub upstream: Duration,
     /// How often the server was asked again.
     pub retries: u32,
+    /// How it was answered from memory, if it was.
+    pub cached: Option<&'static str>,
+    /// What the cache knows of it, while it is being made.
+    pub looked: Option<Box<Looked>>,
+    /// It is made so that there is a fresh answer for others.
+    pub refreshes: Option<Lead>,
     /// Its arguments were put into the tool's form.
     pub coerced: bool,
     /// What the tool has answered does not fit its output schema.

@@ -24,6 +24,7 @@ use crate::audit::Audit;
 use crate::authorization::Authorization;
 use crate::behalf::Behalf;
 use crate::billing::Ledger;
+use crate::cache::Cache;
 use crate::catalog::Snapshots;
 use crate::delegated::Delegations;
 use crate::facade::sessions::Sessions;
@@ -98,6 +99,7 @@ impl Gateway {
             memory: Memory::new(limits.memory.map(|memory| memory.0 as u64)),
             switchboard: Arc::default(),
             http: http::Clients::new(timeouts.connect.0),
+            cache: Cache::new(&settings.cache),
             audit: Arc::new(Audit::new(&settings.audit, store.is_some())),
             delegations: Arc::new(Delegations::new(store.clone(), settings.store_key.as_ref())),
             metrics: Metrics::default(),
@@ -191,6 +193,7 @@ impl Gateway {
             ("tls", settings.tls != current.tls),
             ("admin", settings.admin != current.admin),
             ("audit", !settings.audit.is_taken_over(&current.audit)),
+            ("cache", settings.cache != current.cache),
             ("limits", settings.limits != current.limits),
             ("timeouts", settings.timeouts != current.timeouts),
             ("state_key", settings.state_key != current.state_key),
@@ -334,6 +337,9 @@ impl Gateway {
         let states = self.states();
         metrics.servers.set(count(states.len()));
         metrics.servers_up.set(count(states.iter().filter(|state| state.state == "up").count()));
+        let (entries, bytes) = self.shared.cache.size();
+        metrics.cache_entries.set(i64::try_from(entries).unwrap_or(i64::MAX));
+        metrics.cache_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         let audit = &self.shared.audit;
         audit.measure(metrics);
         metrics.limits_away.set(i64::from(self.limiter.trouble().is_some()));

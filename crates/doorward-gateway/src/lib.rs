@@ -10,6 +10,7 @@ pub mod audit;
 pub mod authorization;
 pub mod behalf;
 pub mod billing;
+mod cache;
 pub mod call;
 pub mod catalog;
 pub mod delegated;

@@ -52,6 +52,37 @@ struct LimitLabels {
     dry_run: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CacheLabels {
+    server: String,
+    outcome: CacheOutcome,
+}
+
+/// What came of looking for an answer in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(non_camel_case_types)] // The labels' own spelling.
+pub enum CacheOutcome {
+    hit,
+    /// The answer was old, and told while another was fetched, or because none could be.
+    stale,
+    /// Somebody else was asking already.
+    joined,
+    miss,
+}
+
+impl CacheOutcome {
+    const ALL: [Self; 4] = [Self::hit, Self::stale, Self::joined, Self::miss];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::hit => "hit",
+            Self::stale => "stale",
+            Self::joined => "joined",
+            Self::miss => "miss",
+        }
+    }
+}
+
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[allow(non_camel_case_types)] // The labels' own spelling.
@@ -84,6 +115,9 @@ pub struct Metrics {
     upstream: Durations,
     limited: Family<LimitLabels, Counter>,
     unfit_arguments: Family<ServerLabels, Counter>,
+    cache: Family<CacheLabels, Counter>,
+    pub cache_entries: Gauge,
+    pub cache_bytes: Gauge,
     unfit_results: Family<ServerLabels, Counter>,
     pub refused: Counter,
     pub audit_records: Counter,
@@ -112,6 +146,7 @@ pub struct ServerMetrics {
     upstream: Durations,
     pub unfit_arguments: Counter,
     pub unfit_results: Counter,
+    cache: [Counter; 4],
     /// By tool or prompt.
     tools: RwLock<HashMap<String, [Counter; 5]>>,
     /// By method: all of a call, and the server's part.
@@ -137,6 +172,9 @@ impl Default for Metrics {
             upstream: new(),
             limited: Family::default(),
             unfit_arguments: Family::default(),
+            cache: Family::default(),
+            cache_entries: Gauge::default(),
+            cache_bytes: Gauge::default(),
             unfit_results: Family::default(),
             refused: Counter::default(),
             audit_records: Counter::default(),
@@ -165,6 +203,8 @@ impl Default for Metrics {
         let about = "The part of a call's duration that its server took";
         registry.register("upstream_duration_seconds", about, metrics.upstream.clone());
         registry.register("limited_calls", "Calls beyond a limit", metrics.limited.clone());
+        let about = "Calls that may be answered from memory, by what was found there";
+        registry.register("cache_lookups", about, metrics.cache.clone());
         for (name, help, family) in [
             (
                 "unfit_arguments",
@@ -199,6 +239,8 @@ impl Default for Metrics {
             ("audit_failing", "1 while records cannot be written", &metrics.audit_failing),
             ("audit_failing_exports", "Exports that do not work", &metrics.exports_failing),
             ("shared_limits_away", "1 while limits cannot be shared", &metrics.limits_away),
+            ("cache_entries", "Results kept in memory", &metrics.cache_entries),
+            ("cache_bytes", "Bytes of results kept in memory", &metrics.cache_bytes),
             ("resident_memory_bytes", "Resident memory", &metrics.resident),
         ] {
             registry.register(name, help, gauge.clone());
@@ -213,6 +255,10 @@ impl Metrics {
         ServerMetrics {
             unfit_arguments: self.unfit_arguments.get_or_create(&labels).clone(),
             unfit_results: self.unfit_results.get_or_create(&labels).clone(),
+            cache: CacheOutcome::ALL.map(|outcome| {
+                let labels = CacheLabels { server: name.to_owned(), outcome };
+                self.cache.get_or_create(&labels).clone()
+            }),
             server: name.to_owned(),
             calls: self.calls.clone(),
             durations: self.durations.clone(),
@@ -303,6 +349,10 @@ impl ServerMetrics {
             server.observe(upstream);
         }
         self.methods.write().insert(method.to_owned(), (all, server));
+    }
+
+    pub fn cache(&self, outcome: CacheOutcome) {
+        self.cache[outcome as usize].inc();
     }
 
     fn count(&self, tool: &str, outcome: Outcome) {

@@ -131,12 +131,19 @@ fn now() -> u64 {
 
 /// SHA-256 in hexadecimal, of parts that cannot run into each other.
 pub fn fingerprint(parts: &[&[u8]]) -> String {
+    hex(&digest_of(parts))
+}
+
+/// The same as bytes.
+pub fn digest_of(parts: &[&[u8]]) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     for part in parts {
         context.update(&(part.len() as u64).to_be_bytes());
         context.update(part);
     }
-    hex(context.finish().as_ref())
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
 }
 
 #[cfg(test)]

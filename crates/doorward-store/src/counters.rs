@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Script};
+use redis::Script;
+use redis::aio::ConnectionManager;
 
-/// How long the store may take.
-const PATIENCE: Duration = Duration::from_millis(250);
+use crate::valkey::{connect, in_time};
+
 /// How long a process's calls are counted as running when it shows no sign of life.
 const ALIVE: Duration = Duration::from_secs(15);
 
@@ -210,16 +210,8 @@ impl Counters {
     /// Prepares to use a store, which need not be there yet. `instance` names this process. Must be
     /// called within the runtime that the connection shall live on.
     pub fn open(url: &str, namespace: &str, instance: &str) -> Result<Self, String> {
-        // What the error says may repeat the URL, and with it the password.
-        let client = Client::open(url).map_err(|_| "the URL cannot be read".to_owned())?;
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(PATIENCE))
-            .set_response_timeout(Some(PATIENCE))
-            .set_number_of_retries(1)
-            .set_max_delay(PATIENCE);
-        let manager = ConnectionManager::new_lazy_with_config(client, config);
         Ok(Self {
-            manager: manager.map_err(|error| error.category().to_owned())?,
+            manager: connect(url)?,
             namespace: namespace.to_owned(),
             instance: instance.to_owned(),
             take: std::sync::Arc::new(Script::new(TAKE)),
@@ -243,10 +235,7 @@ impl Counters {
         }
         let mut connection = self.manager.clone();
         let asked = call.invoke_async::<Vec<(i64, i64, i64)>>(&mut connection);
-        let given = match tokio::time::timeout(PATIENCE, asked).await {
-            Ok(given) => given.map_err(|error| error.category().to_owned())?,
-            Err(_) => return Err("no answer in time".into()),
-        };
+        let given = in_time(asked).await?;
         let number = |value: i64| u64::try_from(value).unwrap_or(0);
         let read = |(count, second, third): (i64, i64, i64)| match count {
             ..0 => Given::Refused { retry: Duration::from_micros(number(second)) },
@@ -268,10 +257,6 @@ impl Counters {
             call.arg(back.kind.letter()).arg(back.count).arg(back.kind.length());
         }
         let mut connection = self.manager.clone();
-        let asked = call.invoke_async::<i64>(&mut connection);
-        match tokio::time::timeout(PATIENCE, asked).await {
-            Ok(done) => done.map(drop).map_err(|error| error.category().to_owned()),
-            Err(_) => Err("no answer in time".into()),
-        }
+        in_time(call.invoke_async::<i64>(&mut connection)).await.map(drop)
     }
 }

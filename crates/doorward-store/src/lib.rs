@@ -22,6 +22,8 @@ mod quotas;
 mod seal;
 mod signing;
 mod usage;
+mod valkey;
+mod values;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -44,6 +46,7 @@ pub use quotas::QuotaCount;
 pub use seal::{MasterKey, SealError};
 pub use signing::SigningKey;
 pub use usage::{Tally, Usage, UsageKey};
+pub use values::SharedValues;
 
 /// Why something could not be read or written.
 #[derive(Debug, thiserror::Error)]

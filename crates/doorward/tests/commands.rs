@@ -60,7 +60,7 @@ fn a_tool_is_called_with_arguments_as_people_type_them() {
         (&["nothing"], 5, "there is no tool 'nothing'"),
         (&["add"], 5, "did you mean 'sample__add'"),
         (&["sample__introduce"], 5, "capability 'elicitation'"),
-        (&["sample__add", "a=1"], 6, "'b'"),
+        (&["sample__add", "a=1"], 6, "/b: is missing"),
     ] {
         let failed = call(arguments, "");
         assert_eq!(failed.status.code(), Some(exit), "{arguments:?}: {}", err(&failed));

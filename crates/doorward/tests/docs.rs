@@ -12,6 +12,8 @@ use support::issuer::Issuer;
 use support::login::World;
 use support::{Gateway, doorward, store_in, wait_for};
 
+const ARGUMENTS: &str = include_str!("../../../docs/arguments.md");
+const CACHING: &str = include_str!("../../../docs/caching.md");
 const AUDIT: &str = include_str!("../../../docs/audit.md");
 const CREDITS: &str = include_str!("../../../docs/credits.md");
 const LIMITS: &str = include_str!("../../../docs/limits.md");
@@ -182,6 +184,17 @@ fn the_page_on_credit_works() {
 }
 
 #[test]
+fn the_pages_on_arguments_and_caching_work() {
+    let mut reader = Reader::new(&format!("{SERVERS}\nresults: {{check: refuse}}"));
+    assert_eq!(reader.read(ARGUMENTS), 2);
+    let config = "servers: {tickets: {sample: true, cache: {ttl: 1m}}, mail: {sample: true}}";
+    let mut reader = Reader::new(config);
+    assert_eq!(reader.read(CACHING), 1);
+    let again = reader.run(blocks(CACHING, "sh")[0]);
+    assert!(again.contains("\"status\": \"hit\""), "{again}");
+}
+
+#[test]
 fn the_page_on_observability_works() {
     let mut reader = Reader::new(SERVERS);
     assert_eq!(reader.read(OBSERVABILITY), 2);
@@ -191,9 +204,11 @@ fn the_page_on_observability_works() {
 fn the_examples_are_what_they_seem() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("doorward.yaml");
+    std::fs::write(folder.path().join("state.key"), "k".repeat(40)).unwrap();
     let mut configurations = 0;
     let pages = [KEYS, OPENID, LOGIN, POLICIES, PORTALS, CREDENTIALS];
-    for page in pages.into_iter().chain([AUDIT, LIMITS, CREDITS, OBSERVABILITY]) {
+    for page in pages.into_iter().chain([AUDIT, LIMITS, CREDITS, OBSERVABILITY, ARGUMENTS, CACHING])
+    {
         for block in blocks(page, "yaml") {
             if block.starts_with("- name") {
                 let cases: Vec<doorward_policy::Case> = serde_saphyr::from_str(block).unwrap();

@@ -445,6 +445,7 @@ pub fn outcome(
     if call.notes.retries > 0 {
         members.number("retries", call.notes.retries);
     }
+    members.maybe("cache", call.notes.cached);
     if call.notes.unfit_result {
         members.flag("unfit_result", true);
     }

@@ -353,7 +353,12 @@ impl Gateway {
         // What is asked again costs when it is answered.
         let charged = interaction::result_type(result) == "complete"
             && (self.settings().billing.charge_errors || !is_tool_error(result));
-        if charged { reserved.price.of(result, call.notes.upstream) } else { Amount::ZERO }
+        match (charged, call.notes.cached, reserved.price.hit) {
+            (false, ..) => Amount::ZERO,
+            // What was asked nobody may cost less.
+            (true, Some(_), Some(hit)) => hit,
+            (true, ..) => reserved.price.of(result, call.notes.upstream),
+        }
     }
 }
 

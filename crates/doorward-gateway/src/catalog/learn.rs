@@ -83,6 +83,7 @@ fn entry(
         schemas,
         arguments,
         results,
+        cache: settings.cache_of(&item.key),
         param_headers: headers_of(tool).map_err(|bad| bad.to_string())?,
         task: tasks::Support::of(tool),
         reads_only: tool.object("annotations").is_some_and(|annotations| {

@@ -18,7 +18,7 @@ use doorward_mcp::{Era, Object, method, tasks};
 use parking_lot::Mutex;
 
 use crate::call::CallError;
-use crate::settings::{ArgumentSettings, ResultSettings};
+use crate::settings::{ArgumentSettings, CacheRule, ResultSettings};
 use crate::upstream::{Asked, Contact, Server, declared};
 
 pub use learn::Schemas;
@@ -84,6 +84,7 @@ pub struct ToolEntry {
     pub schemas: Arc<Schemas>,
     pub arguments: ArgumentSettings,
     pub results: ResultSettings,
+    pub cache: CacheRule,
     pub param_headers: Vec<ParamHeader>,
     /// Whether a server of 2025-11-25 runs it as a task.
     pub task: tasks::Support,

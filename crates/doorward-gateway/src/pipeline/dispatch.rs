@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use doorward_mcp::{Object, RpcError};
 
+use crate::audit::record;
 use crate::call::{Call, CallError, Challenge, Events, Reply};
 use crate::delegated;
 use crate::gateway::Gateway;
@@ -30,11 +31,45 @@ impl Stage for Dispatch {
         let server = route.server.clone();
         Step::Later(Box::pin(async move {
             let _lives = gateway.live.enter(call, &server.name);
-            if server.settings.delegated.is_some() {
-                return delegated::ask(gateway, call, &server, events).await;
+            let change = Change::of(call, &server);
+            let answer = if server.settings.delegated.is_some() {
+                delegated::ask(gateway, call, &server, events).await
+            } else {
+                ask(gateway, call, &server, events).await.map(|result| Some(Reply::Result(result)))
+            };
+            if let Some(change) = change {
+                change.done().await;
             }
-            ask(gateway, call, &server, events).await.map(|result| Some(Reply::Result(result)))
+            answer
         }))
+    }
+}
+
+/// A call that may change something at a server. However it ends, what is kept of the server's results is not
+/// good any more after it.
+struct Change(Option<Arc<Server>>);
+
+impl Change {
+    fn of(call: &Call, server: &Arc<Server>) -> Option<Self> {
+        let name = call.params.string("name").unwrap_or_default();
+        let writes =
+            record::is_write(call) && server.settings.cache_of(&name).keep_on_write != Some(true);
+        writes.then(|| Self(Some(server.clone())))
+    }
+
+    /// Whoever asked reads what they have written.
+    async fn done(mut self) {
+        if let Some(server) = self.0.take() {
+            server.changed().await;
+        }
+    }
+}
+
+impl Drop for Change {
+    fn drop(&mut self) {
+        if let Some(server) = self.0.take() {
+            server.changed_soon();
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod accounting;
 mod arguments;
+pub mod cache;
 mod coercion;
 mod dispatch;
 mod limits;
@@ -40,6 +41,7 @@ const STAGES: &[&dyn Stage] = &[
     &lists::Lists,
     &listening::Listening,
     &accounting::Accounting,
+    &cache::Cache,
     &results::Results,
     &dispatch::Dispatch,
 ];

@@ -103,6 +103,7 @@ fn merged(gateway: &Gateway, call: &mut Call) -> Result<Option<Arc<Server>>, Rpc
                 return Err(unknown_resource(&uri));
             };
             call.params.set("uri", own.as_str());
+            call.shown_name = Some(uri.into());
             Ok(Some(server))
         }
         method::COMPLETE => complete(gateway, &call.portal, &mut call.params).map(Some),

@@ -58,6 +58,9 @@ pub struct PriceSettings {
     /// For each 1,024 bytes of the result, begun ones in parts.
     #[schemars(with = "Option<f64>")]
     pub kb: Option<Amount>,
+    /// All that a call costs which is answered from the cache. When absent, what any other costs.
+    #[schemars(with = "Option<f64>")]
+    pub hit: Option<Amount>,
     /// What is set aside before the call. When absent, the price of a call and of one unit.
     #[schemars(with = "Option<f64>")]
     pub reserve: Option<Amount>,
@@ -66,7 +69,16 @@ pub struct PriceSettings {
 impl Default for PriceSettings {
     fn default() -> Self {
         let tools = Pattern("*".into());
-        Self { tools, from: None, call: None, unit: None, second: None, kb: None, reserve: None }
+        Self {
+            tools,
+            from: None,
+            call: None,
+            unit: None,
+            second: None,
+            kb: None,
+            hit: None,
+            reserve: None,
+        }
     }
 }
 
@@ -127,7 +139,7 @@ impl BillingSettings {
             if all.iter().all(Option::is_none) {
                 wrong("", "costs nothing: give it a price by 'call', 'unit', 'second' or 'kb'");
             }
-            if all.iter().chain([&price.reserve]).flatten().any(|amount| amount.0 < 0) {
+            if all.iter().chain([&price.hit, &price.reserve]).flatten().any(|amount| amount.0 < 0) {
                 wrong("", "a price is not negative");
             }
             if price.unit.as_ref().is_some_and(|unit| unit.field.split('.').any(str::is_empty)) {

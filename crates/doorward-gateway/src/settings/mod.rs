@@ -5,6 +5,7 @@
 mod audit;
 mod authorization;
 mod billing;
+mod cache;
 mod checks;
 mod credential;
 mod export;
@@ -34,6 +35,7 @@ pub use authorization::{
     AuthorizationServerSettings, ClientSettings, LoginProvider, ProviderClaims,
 };
 pub use billing::{AlertSettings, BillingSettings, PriceSettings, UnitPrice, Unknown};
+pub use cache::{CacheRule, CacheSettings};
 pub use checks::{ArgumentSettings, Check, ResultSettings};
 pub use credential::{
     Assertion, Basic, ClientCredentials, CredentialSettings, Delegation, Exchange, Personal,
@@ -91,6 +93,7 @@ pub struct Settings {
     pub arguments: ArgumentSettings,
     /// How results are checked, of all servers' tools.
     pub results: ResultSettings,
+    pub cache: CacheSettings,
     /// The servers behind the gateway, by name. A name is made of letters, digits, `-` and `.`,
     /// a letter first.
     pub servers: BTreeMap<String, ServerSettings>,
@@ -123,6 +126,7 @@ impl Default for Settings {
             telemetry: TelemetrySettings::default(),
             arguments: ArgumentSettings::default(),
             results: ResultSettings::default(),
+            cache: CacheSettings::default(),
             servers: BTreeMap::new(),
             portals: BTreeMap::new(),
             limits: Limits::default(),
@@ -239,6 +243,9 @@ impl Settings {
         let has_store = self.store.as_ref().is_none_or(|store| store.expose() != "none");
         for (key, problem) in self.audit.problems(has_store) {
             wrong(&[&["audit"], key.as_slice()].concat(), problem);
+        }
+        for (key, problem) in self.cache.problems(self.state_key.is_some()) {
+            wrong(&["cache", key], problem);
         }
         for (key, problem) in self.telemetry.problems() {
             wrong(&["telemetry", key], problem);

@@ -272,12 +272,10 @@ impl RateSettings {
     /// Keys below `rate_limits`, and what is wrong with them.
     pub fn problems(&self) -> Vec<(Vec<&str>, String)> {
         let mut problems: Vec<(Vec<&str>, String)> = Vec::new();
-        if let Some(shared) = &self.shared {
-            let url = url::Url::parse(shared.expose());
-            if !url.is_ok_and(|url| matches!(url.scheme(), "redis" | "rediss") && url.has_host()) {
-                let why = "expected redis://HOST:PORT or rediss://HOST:PORT";
-                problems.push((vec!["shared"], why.into()));
-            }
+        if let Some(shared) = &self.shared
+            && let Err(why) = doorward_store::SharedValues::check(shared.expose())
+        {
+            problems.push((vec!["shared"], why));
         }
         for name in self.rules.keys() {
             let whole = match self.whole(name) {

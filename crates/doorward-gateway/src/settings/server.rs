@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArgumentSettings, Assertion, CredentialSettings, Delegation, Exchange, Period, Personal,
-    ResultSettings, Secret, ServerTls, Settings,
+    ArgumentSettings, Assertion, CacheRule, CredentialSettings, Delegation, Exchange, Period,
+    Personal, ResultSettings, Secret, ServerTls, Settings,
 };
 use crate::pattern::Pattern;
 
@@ -80,6 +80,10 @@ pub struct ServerSettings {
     pub arguments: ArgumentSettings,
     #[serde(skip_serializing_if = "is_default")]
     pub results: ResultSettings,
+    /// Whether results are told again, of all tools of the server that change nothing, and of its
+    /// resources.
+    #[serde(skip_serializing_if = "is_default")]
+    pub cache: CacheRule,
     /// What policies may ask of the server: where it runs, whose it is, how much harm it can do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
@@ -118,6 +122,8 @@ pub struct ToolSettings {
     pub arguments: ArgumentSettings,
     #[serde(skip_serializing_if = "is_default")]
     pub results: ResultSettings,
+    #[serde(skip_serializing_if = "is_default")]
+    pub cache: CacheRule,
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -176,6 +182,12 @@ impl ServerSettings {
             (arguments.or(&said.arguments), results.or(&said.results))
         });
         (said.0.or(&self.arguments), said.1.or(&self.results))
+    }
+
+    /// Whether the results of a tool or resource are told again.
+    pub fn cache_of(&self, name: &str) -> CacheRule {
+        let said = self.said_of(name).into_iter();
+        said.fold(CacheRule::default(), |rule, said| rule.or(&said.cache)).or(&self.cache)
     }
 
     /// What tokens for the server are for, where nothing else is said: its URL (RFC 8707).

@@ -56,12 +56,13 @@ use self::session::{OpenError, Opening, Session};
 use self::tasks::Held;
 use self::twin::Twin;
 use crate::audit::Audit;
+use crate::cache::Cache;
 use crate::call::{CallError, Events, Failure};
 use crate::catalog::{Catalog, ToolEntry};
 use crate::delegated::Delegations;
 use crate::memory::Memory;
 use crate::metrics::ServerMetrics;
-use crate::seal::Sealer;
+use crate::seal::{self, Sealer};
 use crate::settings::{Limits, ServerSettings, Timeouts};
 use crate::switchboard::Switchboard;
 
@@ -78,6 +79,7 @@ pub struct Shared {
     pub memory: Memory,
     pub switchboard: Arc<Switchboard>,
     pub audit: Arc<Audit>,
+    pub cache: Cache,
     pub http: Arc<http::Clients>,
     /// What users have let the gateway do for them.
     pub delegations: Arc<Delegations>,
@@ -197,6 +199,12 @@ pub struct Server {
     base: Mutex<Option<Arc<Session>>>,
     interest: Interest,
     ids: Arc<AtomicI64>,
+    /// What it is reached by and shown, in a few bytes.
+    pub fingerprint: [u8; 32],
+    /// Counts what was changed at it.
+    changes: Arc<AtomicU64>,
+    /// Its results say for how long they are good.
+    hints: AtomicBool,
     /// The server sends requests of its own that name no call.
     asks: Arc<AtomicBool>,
     /// Counts changes of the catalogue, over all servers.
@@ -247,6 +255,9 @@ impl Server {
             name: name.into(),
             endpoint,
             metrics: shared.metrics.server(name),
+            fingerprint: seal::sha256(&serde_json::to_vec(&settings).unwrap_or_default()),
+            changes: shared.cache.changes_of(name),
+            hints: AtomicBool::new(false),
             settings,
             shared,
             catalog: Catalog::default(),
@@ -405,8 +416,10 @@ impl Server {
             method::TOOLS_CHANGED | method::PROMPTS_CHANGED | method::RESOURCES_CHANGED => {
                 self.catalog.invalidate(Some(name));
                 self.generation.fetch_add(1, Ordering::AcqRel);
+                self.changed_soon();
             }
-            method::RESOURCE_UPDATED | method::TASK_CHANGED => {}
+            method::RESOURCE_UPDATED => self.changed_soon(),
+            method::TASK_CHANGED => {}
             // The outcome of an URL elicitation is learnt by asking again.
             "notifications/elicitation/complete"
             | "notifications/tasks/status"
@@ -439,6 +452,36 @@ impl Server {
 
     fn publish(&self, change: &str, params: &Object) {
         self.shared.switchboard.publish(&self.name, self.audience(), change, params);
+    }
+
+    /// How much has been changed at the server.
+    pub fn epoch(&self) -> u64 {
+        self.changes.load(Ordering::Acquire)
+    }
+
+    /// Something may have been changed there: what is kept of it is not good any more.
+    pub async fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        if let Some(shared) = self.shared.cache.shared() {
+            shared.changed(&self.name).await;
+        }
+    }
+
+    /// The same, where nobody waits for it.
+    pub fn changed_soon(&self) {
+        self.changes.fetch_add(1, Ordering::AcqRel);
+        if let Some(shared) = self.shared.cache.shared() {
+            let name = self.name.clone();
+            self.shared.tasks.spawn(async move { shared.changed(&name).await });
+        }
+    }
+
+    pub fn gives_hints(&self) {
+        self.hints.store(true, Ordering::Release);
+    }
+
+    pub fn has_given_hints(&self) -> bool {
+        self.hints.load(Ordering::Acquire)
     }
 
     pub(crate) fn bump(&self) {

@@ -46,7 +46,7 @@ pub fn start(era: Era, bad: impl Fn(&Asked, &mut TcpStream) + Send + Sync + 'sta
     serve_with(era, Arc::new(bad), Arc::new(|_| None))
 }
 
-/// A server with results of its own: well-behaved, but for what it says.
+/// A server with results of its own, or an `httpStatus` in their place: well-behaved, but for what it says.
 pub fn scripted(
     era: Era,
     script: impl Fn(&Asked) -> Option<Value> + Send + Sync + 'static,
@@ -100,6 +100,10 @@ fn serve(era: Era, stream: TcpStream, bad: &Behaviour, script: &Script, calls: &
         let scripted = script(&asked);
         if scripted.is_some() && method == "tools/call" {
             calls.fetch_add(1, Ordering::SeqCst);
+        }
+        if let Some(status) = scripted.as_ref().and_then(|said| said["httpStatus"].as_u64()) {
+            write_status(&mut stream, u16::try_from(status).unwrap());
+            continue;
         }
         match scripted.map_or_else(|| proper(era, &asked, &method), |said| Ok(finished(era, said)))
         {

@@ -1,0 +1,110 @@
+//! On what an answer depends: everything that may make it another one.
+
+use std::sync::Arc;
+
+use doorward_mcp::{Object, Revision};
+
+use crate::call::Call;
+use crate::gateway::Gateway;
+use crate::seal;
+use crate::settings::{Affinity, ServerSettings};
+use crate::upstream::{Server, declared};
+
+/// What of a request's `_meta` says how it is transported, and nothing of what is wanted.
+const ASIDE: [&str; 7] = [
+    "progressToken",
+    "traceparent",
+    "tracestate",
+    "baggage",
+    "io.modelcontextprotocol/protocolVersion",
+    "io.modelcontextprotocol/clientInfo",
+    "io.modelcontextprotocol/clientCapabilities",
+];
+
+/// Names one answer. Nobody can make another request that has the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Key(pub [u8; 32]);
+
+/// The keys under which an answer may be.
+#[derive(Debug, Clone)]
+pub struct Keys {
+    /// This caller's own.
+    pub private: Key,
+    /// Everybody's.
+    pub public: Key,
+}
+
+/// The keys of a call; `None` where what it depends on cannot be told.
+pub fn keys_of(gateway: &Gateway, call: &Call, server: &Arc<Server>) -> Option<Keys> {
+    let canonical = wanted(call).canonical().ok()?;
+    let headers = call.param_headers.as_ref().map(|headers| {
+        let lines = headers.iter().map(|(name, value)| {
+            [name.as_str().as_bytes(), b":", value.as_bytes(), b"\n"].concat()
+        });
+        lines.collect::<Vec<_>>().concat()
+    });
+    let era: &[u8] = if call.revision >= Revision::V2026_07_28 { b"modern" } else { b"handshake" };
+    let session = match server.settings.affinity {
+        Affinity::Session => call.session.as_deref().unwrap_or_default(),
+        Affinity::Shared | Affinity::Principal => "",
+    };
+    let public = [
+        server.name.as_bytes(),
+        &server.fingerprint,
+        era,
+        call.method.as_bytes(),
+        &canonical,
+        &declared(&call.client.capabilities),
+        headers.as_deref().unwrap_or_default(),
+        session.as_bytes(),
+    ];
+    let whose = whose(gateway, call, server)?;
+    let policies = gateway.policies();
+    let private = [&public[..], &[&whose, policies.version.as_bytes()]].concat();
+    let key = |parts: &[&[u8]]| Key(seal::digest_of(parts));
+    Some(Keys { public: key(&public), private: key(&private) })
+}
+
+/// The request, but for what only says how it comes.
+fn wanted(call: &Call) -> Object {
+    let mut params = call.params.clone();
+    if let Some(meta) = params.object_mut("_meta") {
+        meta.retain(|name| !ASIDE.iter().any(|aside| aside.as_bytes() == name));
+        if meta.is_empty() {
+            params.remove("_meta");
+        }
+    }
+    params
+}
+
+/// Who asks, as far as the server may tell one from another.
+fn whose(gateway: &Gateway, call: &Call, server: &Server) -> Option<Vec<u8>> {
+    let principal = &call.caller.principal;
+    let mut whose = principal.id.as_bytes().to_vec();
+    whose.push(0);
+    whose.extend(principal.who.tenant.as_deref().unwrap_or_default().as_bytes());
+    whose.push(0);
+    let settings = &server.settings;
+    if settings.personal.is_some() {
+        let given = gateway.given_for(server, principal).ok()?;
+        let given = given.map(|own| seal::sha256(own.value.as_bytes()));
+        whose.extend(given.unwrap_or_default());
+    }
+    if settings.exchange.is_some() {
+        match (&call.caller.grant, &call.caller.shown) {
+            (Some(grant), _) => whose.extend(seal::sha256(grant.as_bytes())),
+            (None, Some(shown)) => whose.extend(shown.mark()),
+            (None, None) => return None,
+        }
+    }
+    if settings.assertion.is_some() {
+        let told = serde_json::to_vec(&(&principal.who, &principal.agent, &principal.chain));
+        whose.extend(seal::sha256(&told.ok()?));
+    }
+    Some(whose)
+}
+
+/// Whether everybody is the same to a server, so that an answer may be everybody's.
+pub fn knows_nobody(settings: &ServerSettings) -> bool {
+    settings.personal.is_none() && settings.exchange.is_none() && settings.assertion.is_none()
+}

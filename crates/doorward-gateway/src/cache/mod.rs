@@ -1,0 +1,136 @@
+//! Results that are told again, to those and for as long as nothing else would be answered.
+//!
+//! What is kept is named by everything that it may depend on ([`key`]), the caller among it, unless the
+//! operator says that all are answered alike. A result that belongs to one caller is under no name that
+//! another's call has.
+
+mod entry;
+mod flight;
+mod key;
+mod shared;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::{Duration, Instant};
+
+use doorward_mcp::Object;
+use doorward_mcp::translate::CacheHints;
+use parking_lot::Mutex;
+
+pub use self::entry::{Age, Entry, Lives};
+pub use self::flight::{Boarding, Flights, Lead, Waited};
+pub use self::key::{Key, Keys, keys_of, knows_nobody};
+pub use self::shared::SharedResults;
+
+use crate::settings::{CacheRule, CacheSettings};
+
+/// Nothing is kept longer, whatever it says.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+pub struct Cache {
+    kept: moka::sync::Cache<Key, Arc<Entry>>,
+    pub flights: Flights,
+    largest: usize,
+    shared: Option<Arc<SharedResults>>,
+    changes: Mutex<HashMap<String, Arc<AtomicU64>>>,
+}
+
+impl std::fmt::Debug for Cache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cache").field("kept", &self.kept.entry_count()).finish_non_exhaustive()
+    }
+}
+
+/// Each for as long as it says.
+struct Expires;
+
+impl moka::Expiry<Key, Arc<Entry>> for Expires {
+    fn expire_after_create(&self, _: &Key, entry: &Arc<Entry>, _: Instant) -> Option<Duration> {
+        Some(entry.lives.longest())
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &Key,
+        entry: &Arc<Entry>,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(entry.lives.longest())
+    }
+}
+
+impl Cache {
+    pub fn new(settings: &CacheSettings) -> Self {
+        let kept = moka::sync::Cache::builder()
+            .weigher(|_: &Key, entry: &Arc<Entry>| entry.weight)
+            .max_capacity(settings.memory.0 as u64)
+            .expire_after(Expires)
+            .build();
+        let shared = settings.shared.as_ref().and_then(|url| {
+            let opened = SharedResults::open(url, settings.namespace.as_deref());
+            opened.map_err(|why| tracing::error!("results are not shared: {why}")).ok()
+        });
+        Self {
+            kept,
+            flights: Flights::default(),
+            largest: settings.largest.0,
+            shared: shared.map(Arc::new),
+            changes: Mutex::default(),
+        }
+    }
+
+    /// Whether results are kept where others find them, too.
+    pub fn shared(&self) -> Option<Arc<SharedResults>> {
+        self.shared.clone()
+    }
+
+    /// A result that is kept, made when so much had been changed at its server.
+    pub fn get(&self, key: &Key, epoch: u64) -> Option<Arc<Entry>> {
+        self.kept.get(key).filter(|entry| entry.epoch == epoch && entry.age() != Age::Over)
+    }
+
+    pub fn put(&self, key: Key, entry: &Arc<Entry>) {
+        if self.is_small_enough(entry) {
+            self.kept.insert(key, entry.clone());
+        }
+    }
+
+    pub fn is_small_enough(&self, entry: &Entry) -> bool {
+        entry.result.size_hint() <= self.largest
+    }
+
+    /// Counts changes of a server, by its name: whatever becomes of its configuration, what was kept before
+    /// a change does not come back.
+    pub fn changes_of(&self, server: &str) -> Arc<AtomicU64> {
+        self.changes.lock().entry(server.to_ascii_lowercase()).or_default().clone()
+    }
+
+    /// How many results are kept, and how many bytes they take.
+    pub fn size(&self) -> (u64, u64) {
+        (self.kept.entry_count(), self.kept.weighted_size())
+    }
+}
+
+/// How long a result is kept by a rule; `None` if not at all.
+pub fn lives(rule: &CacheRule, hints: Option<CacheHints>) -> Option<Lives> {
+    let hinted = hints.filter(|hints| rule.takes_hints() && hints.ttl_ms > 0);
+    let hinted = hinted.map(|hints| Duration::from_millis(hints.ttl_ms));
+    let fresh = rule.ttl.map(|ttl| ttl.0).or(hinted)?.min(LONGEST);
+    let of = |period: Option<crate::settings::Period>| {
+        period.map(|period| period.0).unwrap_or_default().min(LONGEST)
+    };
+    let lives = Lives {
+        fresh,
+        revalidating: of(rule.stale_while_revalidate),
+        failing: of(rule.stale_if_error),
+    };
+    (!fresh.is_zero()).then_some(lives)
+}
+
+/// Whether a result may be told again at all: a question, a task and an error may not.
+pub fn is_final(result: &Object) -> bool {
+    let is_error = result.get("isError").and_then(doorward_mcp::Value::as_bool) == Some(true);
+    !is_error && doorward_mcp::interaction::result_type(result) == "complete"
+}

@@ -1,0 +1,244 @@
+//! Stage: is the answer at hand? What was answered before, to this caller or to all, is told again for as long
+//! as it is good; what many ask at the same time is asked once.
+//!
+//! It comes after the record was opened and the price set aside: what is answered from memory is recorded and
+//! paid for as all else. Errors, questions, tasks and what has written are never told again (attack T22).
+
+use std::sync::Arc;
+
+use doorward_mcp::method;
+use doorward_mcp::translate::CacheHints;
+
+use crate::cache::{
+    Age, Boarding, Entry, Key, Keys, Lead, Waited, is_final, keys_of, knows_nobody, lives,
+};
+use crate::call::{Asks, Call, CallError, Events, Reply};
+use crate::gateway::Gateway;
+use crate::metrics::CacheOutcome;
+use crate::pipeline::{self, Decision, Stage, Step};
+use crate::settings::CacheRule;
+use crate::upstream::Server;
+
+pub struct Cache;
+
+/// What the stage knows of a call while it is being made.
+#[derive(Debug)]
+pub struct Looked {
+    keys: Keys,
+    rule: CacheRule,
+    /// How much had been changed at the server before it was asked.
+    epoch: u64,
+    /// For whom else it is asked.
+    lead: Option<Lead>,
+    /// What can be told where the server fails.
+    stale: Option<Arc<Entry>>,
+}
+
+impl Stage for Cache {
+    fn name(&self) -> &'static str {
+        "cache"
+    }
+
+    fn enter<'a>(&self, gateway: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
+        let Some(rule) = rule_of(call) else { return Step::CONTINUE };
+        let Some(server) = call.route.as_ref().map(|route| route.server.clone()) else {
+            return Step::CONTINUE;
+        };
+        let Some(keys) = keys_of(gateway, call, &server) else { return Step::CONTINUE };
+        let cache = &gateway.shared.cache;
+        if cache.shared().is_none() && call.notes.refreshes.is_none() {
+            // Most of what is at hand is told without waiting for anything.
+            let epoch = server.epoch();
+            let found = names(&rule, &server, &keys).find_map(|key| cache.get(&key, epoch));
+            if let Some(entry) = found.filter(|entry| entry.age() == Age::Fresh) {
+                return Step::Now(tell(call, &server, &entry, CacheOutcome::hit));
+            }
+        }
+        Step::Later(Box::pin(look(gateway, call, server, rule, keys)))
+    }
+
+    fn leave(&self, gateway: &Gateway, call: &mut Call, reply: &mut Result<Reply, CallError>) {
+        let Some(server) = call.route.as_ref().map(|route| route.server.clone()) else { return };
+        if let Ok(Reply::Result(result)) = &*reply
+            && CacheHints::read(result).is_some_and(|hints| hints.ttl_ms > 0)
+        {
+            server.gives_hints();
+        }
+        let Some(looked) = call.notes.looked.take() else { return };
+        let Looked { keys, rule, epoch, lead, stale } = *looked;
+        let entry = match &*reply {
+            Ok(Reply::Result(result)) if is_final(result) => {
+                let hints = CacheHints::read(result);
+                lives(&rule, hints).map(|lives| {
+                    let is_public = is_public(&rule, hints, &server);
+                    let key = if is_public { keys.public } else { keys.private };
+                    (key, Arc::new(Entry::new(result.clone(), lives, epoch)))
+                })
+            }
+            _ => None,
+        };
+        if let Some((key, entry)) = &entry {
+            keep(gateway, *key, entry);
+        }
+        if let Err(CallError::Gateway(failure)) = &*reply
+            && let Some(entry) = stale.filter(|entry| entry.helps())
+        {
+            tracing::debug!(server = &*server.name, "told an old result: {failure}");
+            server.metrics.cache(CacheOutcome::stale);
+            call.notes.cached = Some("stale");
+            *reply = Ok(Reply::Result(entry.told("stale")));
+        }
+        if let Some(lead) = lead {
+            lead.land(entry.map(|(_, entry)| entry));
+        }
+    }
+}
+
+/// By which rule the answer of a call may be told again; `None` if it may not.
+fn rule_of(call: &Call) -> Option<CacheRule> {
+    let route = call.route.as_ref()?;
+    let settings = &route.server.settings;
+    // Whoever answers a question, and whoever may have to consent first, is asked.
+    if call.retry.is_some() || settings.delegated.is_some() {
+        return None;
+    }
+    let hinted = route.server.has_given_hints();
+    let rule = match &*call.method {
+        method::TOOLS_CALL if route.writes == Some(false) => {
+            let rule = &route.tool.as_ref()?.cache;
+            let wanted = rule.ttl.is_some() || (hinted && rule.takes_hints());
+            wanted.then(|| rule.clone())?
+        }
+        method::RESOURCES_READ => settings.cache_of(&call.params.string("uri")?),
+        _ => return None,
+    };
+    (rule.ttl.is_some() || (hinted && rule.takes_hints())).then_some(rule)
+}
+
+/// The names under which an answer may be kept, the caller's own first.
+fn names(rule: &CacheRule, server: &Server, keys: &Keys) -> impl Iterator<Item = Key> {
+    let all = knows_nobody(&server.settings);
+    let (public, trusts) = (rule.public == Some(true), rule.trust_public == Some(true));
+    let private = (!(public && all)).then_some(keys.private);
+    private.into_iter().chain((all && (public || trusts)).then_some(keys.public))
+}
+
+/// Whether an answer is everybody's.
+fn is_public(rule: &CacheRule, hints: Option<CacheHints>, server: &Server) -> bool {
+    let said = rule.trust_public == Some(true) && hints.is_some_and(|hints| hints.public);
+    knows_nobody(&server.settings) && (rule.public == Some(true) || said)
+}
+
+fn tell(call: &mut Call, server: &Server, entry: &Entry, how: CacheOutcome) -> Decision {
+    server.metrics.cache(how);
+    call.notes.cached = Some(how.as_str());
+    Ok(Some(Reply::Result(entry.told(how.as_str()))))
+}
+
+async fn look(
+    gateway: &Arc<Gateway>,
+    call: &mut Call,
+    server: Arc<Server>,
+    rule: CacheRule,
+    keys: Keys,
+) -> Decision {
+    let cache = &gateway.shared.cache;
+    let refreshes = call.notes.refreshes.take();
+    let for_all = rule.public == Some(true) && knows_nobody(&server.settings);
+    let flight = if for_all { keys.public } else { keys.private };
+    let mut lead = refreshes;
+    loop {
+        // While the shared store is away, everybody asks the server.
+        let Some((epoch, found)) = find(gateway, &server, &rule, &keys).await else {
+            return Ok(None);
+        };
+        let stale = match found {
+            Some(entry) if lead.is_none() => match entry.age() {
+                Age::Fresh => return tell(call, &server, &entry, CacheOutcome::hit),
+                Age::Revalidating => {
+                    if let Some(lead) = cache.flights.lead(flight) {
+                        refresh(gateway, call, lead);
+                    }
+                    return tell(call, &server, &entry, CacheOutcome::stale);
+                }
+                Age::Failing | Age::Over => Some(entry),
+            },
+            found => found,
+        };
+        if lead.is_none() {
+            match cache.flights.board(flight) {
+                Boarding::Leads(leads) => lead = Some(leads),
+                Boarding::Waits(waiting) => {
+                    let patience = server.deadline(&call.method, &call.params).left();
+                    match tokio::time::timeout(patience, waiting.end()).await {
+                        Ok(Waited::Shared(entry)) => {
+                            return tell(call, &server, &entry, CacheOutcome::joined);
+                        }
+                        Ok(Waited::Again) => continue,
+                        Ok(Waited::Alone) | Err(_) => {}
+                    }
+                }
+            }
+        }
+        server.metrics.cache(CacheOutcome::miss);
+        call.notes.looked = Some(Box::new(Looked { keys, rule, epoch, lead, stale }));
+        return Ok(None);
+    }
+}
+
+/// How much was changed at the server, and what is kept of it. `None` while that cannot be found out.
+async fn find(
+    gateway: &Gateway,
+    server: &Server,
+    rule: &CacheRule,
+    keys: &Keys,
+) -> Option<(u64, Option<Arc<Entry>>)> {
+    let cache = &gateway.shared.cache;
+    let Some(shared) = cache.shared() else {
+        let epoch = server.epoch();
+        let found = names(rule, server, keys).find_map(|key| cache.get(&key, epoch));
+        return Some((epoch, found));
+    };
+    let names: Vec<Key> = names(rule, server, keys).collect();
+    let (epoch, found) = shared.get(&gateway.shared.sealer, &server.name, &names).await?;
+    Some((epoch, found.filter(|entry| entry.age() != Age::Over).map(Arc::new)))
+}
+
+fn keep(gateway: &Gateway, key: Key, entry: &Arc<Entry>) {
+    let shared = gateway.shared.clone();
+    match shared.cache.shared() {
+        None => shared.cache.put(key, entry),
+        Some(store) if shared.cache.is_small_enough(entry) => {
+            let entry = entry.clone();
+            gateway.shared.tasks.spawn(async move { store.put(&shared.sealer, key, &entry).await });
+        }
+        Some(_) => {}
+    }
+}
+
+/// Asks the server anew, as a call of the same caller's, while the old answer is told.
+fn refresh(gateway: &Arc<Gateway>, call: &Call, lead: Lead) {
+    let mut params = call.params.clone();
+    if let Some(shown) = &call.shown_name {
+        let member = if *call.method == *method::RESOURCES_READ { "uri" } else { "name" };
+        params.set(member, &**shown);
+    }
+    let asks = Asks {
+        caller: call.caller.clone(),
+        door: call.door,
+        portal: call.portal.clone(),
+        revision: call.revision,
+        client: call.client.clone(),
+        session: call.session.clone(),
+        retry: None,
+        param_headers: call.param_headers.clone(),
+    };
+    let mut again = Call::new(asks, &call.method, params);
+    again.notes.refreshes = Some(lead);
+    let run = pipeline::run(gateway.clone(), again, Events::ignored());
+    gateway.shared.tasks.spawn(async move {
+        if let Err(refusal) = run.await {
+            tracing::debug!("no fresh result: {}", refusal.error.message);
+        }
+    });
+}
