@@ -168,7 +168,13 @@ fn definitions(count: usize) -> Vec<Value> {
     for number in 0..count.saturating_sub(tools.len()) {
         tools.push(tool(
             &format!("tool-{number}"),
-            json!({ "query": { "type": "string", "description": "What to look for" }, "limit": { "type": "integer" } }),
+            // No two are the same.
+            json!({
+                "query": { "type": "string", "description": "What to look for", "maxLength": 1_000 + number },
+                "limit": { "type": "integer", "minimum": 1, "maximum": 100 + number },
+                "order": { "enum": ["newest", "oldest"] },
+                "labels": { "type": "array", "items": { "type": "string", "pattern": "^[a-z-]+$" } },
+            }),
         ));
     }
     tools

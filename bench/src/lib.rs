@@ -7,6 +7,7 @@ pub mod backend;
 pub mod gateway;
 pub mod issuer;
 pub mod load;
+pub mod reliable;
 pub mod simulate;
 pub mod stages;
 pub mod stats;

@@ -10,6 +10,7 @@ use doorward_bench::backend::{self, Backend, Era};
 use doorward_bench::gateway::Gateway;
 use doorward_bench::issuer::Issuer;
 use doorward_bench::load::{Ask, Connection, Target, closed_loop, open_loop};
+use doorward_bench::reliable;
 use doorward_bench::simulate;
 use doorward_bench::stages;
 use doorward_bench::stats::{Run, median};
@@ -123,6 +124,7 @@ async fn run(options: &Options) -> Result<(), String> {
     governed(options, &program, &modern).await?;
     staged(options, &program, &modern).await?;
     simulated(options, &program, &modern).await?;
+    reliable(options, &program, &modern).await?;
     streams(options, &gateway, &modern).await
 }
 
@@ -336,6 +338,42 @@ impl Bench<'_> {
         );
         Ok(())
     }
+}
+
+/// What checks cost, and what caching saves.
+async fn reliable(options: &Options, program: &Path, modern: &Backend) -> Result<(), String> {
+    if !"reliable".starts_with(&options.only) {
+        return Ok(());
+    }
+    let saved = reliable::agents(program, modern).await?;
+    println!(
+        "\nreliable         agents that list and call: {} requests, {} reached the server, {:.0}% saved",
+        saved.asked,
+        saved.reached,
+        saved.share() * 100.0
+    );
+    let time = Duration::from_secs(options.seconds);
+    let (mut cached, mut checked) = (Vec::new(), Vec::new());
+    for _ in 0..options.runs {
+        let mut one = reliable::cached(program, modern, time).await?;
+        cached.push([one.with.quantile(0.5), one.without.quantile(0.5), one.ratio()]);
+        let one = reliable::checked(program, modern, time).await?;
+        let grown = one.memory[0] as f64 - one.memory[1] as f64;
+        checked.push([one.ratio(), grown / 1024.0, 0.0]);
+    }
+    let of = |rows: &[[f64; 3]], at: usize| median(rows.iter().map(|row| row[at]).collect());
+    println!(
+        "reliable         a call from the cache: p50 {:.3} ms, {:.3} ms from the server; {:.2} times its throughput",
+        of(&cached, 0),
+        of(&cached, 1),
+        of(&cached, 2),
+    );
+    println!(
+        "reliable         arguments checked, 1,000 schemas: {:.2} of the throughput without, {:+.1} MB",
+        of(&checked, 0),
+        of(&checked, 1),
+    );
+    Ok(())
 }
 
 /// Recorded calls against other policies.
