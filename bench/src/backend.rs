@@ -448,6 +448,7 @@ async fn call(state: Arc<State>, id: &RawValue, params: Params) -> Response<Body
     let arguments = &params.arguments;
     match params.name.as_str() {
         "echo" => json_body(result(id, &state.said(&arguments.text))),
+        other if other.starts_with("tool-") => json_body(result(id, &state.said("found"))),
         "big" => json_body(result(id, &state.said(&"x".repeat(arguments.bytes.min(64 << 20))))),
         "touch" => {
             state.touch().await;
