@@ -291,6 +291,10 @@ pub struct Failure {
     pub era_in_doubt: bool,
     /// The server did nothing, for it wants something else to be shown.
     pub challenge: Option<Challenge>,
+    /// The HTTP status, where there was one.
+    pub status: Option<u16>,
+    /// How long the server wants to be left alone, or will be.
+    pub retry_after: Option<Duration>,
 }
 
 /// What a server wants to be shown (RFC 6750 section 3.1).
@@ -306,10 +310,35 @@ impl Failure {
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
         let retryable = matches!(
             kind,
-            Kind::Unreachable | Kind::Overloaded | Kind::Closing | Kind::Limited | Kind::Unrecorded
+            Kind::Unreachable
+                | Kind::Overloaded
+                | Kind::Closing
+                | Kind::Limited
+                | Kind::Unrecorded
+                | Kind::CircuitOpen
         );
         let message = message.into();
-        Self { kind, message, retryable, cause: None, era_in_doubt: false, challenge: None }
+        Self {
+            kind,
+            message,
+            retryable,
+            cause: None,
+            era_in_doubt: false,
+            challenge: None,
+            status: None,
+            retry_after: None,
+        }
+    }
+
+    /// Whether the server has not seen the call, or has said that it did nothing and when to come again.
+    pub fn is_unseen(&self) -> bool {
+        match self.kind {
+            Kind::Unreachable => true,
+            Kind::HttpStatus => {
+                matches!(self.status, Some(429 | 503)) && self.retry_after.is_some()
+            }
+            _ => false,
+        }
     }
 
     pub fn because(mut self, cause: impl fmt::Display) -> Self {

@@ -30,6 +30,7 @@ pub mod pattern;
 pub mod pipeline;
 pub mod portals;
 pub mod rates;
+mod reliability;
 pub mod sample;
 pub mod schema;
 pub mod seal;

@@ -115,6 +115,8 @@ pub struct Metrics {
     upstream: Durations,
     limited: Family<LimitLabels, Counter>,
     unfit_arguments: Family<ServerLabels, Counter>,
+    retries: Family<ServerLabels, Counter>,
+    shed: Family<ServerLabels, Counter>,
     cache: Family<CacheLabels, Counter>,
     pub cache_entries: Gauge,
     pub cache_bytes: Gauge,
@@ -146,6 +148,8 @@ pub struct ServerMetrics {
     upstream: Durations,
     pub unfit_arguments: Counter,
     pub unfit_results: Counter,
+    pub retries: Counter,
+    pub shed: Counter,
     cache: [Counter; 4],
     /// By tool or prompt.
     tools: RwLock<HashMap<String, [Counter; 5]>>,
@@ -172,6 +176,8 @@ impl Default for Metrics {
             upstream: new(),
             limited: Family::default(),
             unfit_arguments: Family::default(),
+            retries: Family::default(),
+            shed: Family::default(),
             cache: Family::default(),
             cache_entries: Gauge::default(),
             cache_bytes: Gauge::default(),
@@ -206,6 +212,8 @@ impl Default for Metrics {
         let about = "Calls that may be answered from memory, by what was found there";
         registry.register("cache_lookups", about, metrics.cache.clone());
         for (name, help, family) in [
+            ("retries", "Calls that were made again", &metrics.retries),
+            ("shed_calls", "Calls for which a server had no place", &metrics.shed),
             (
                 "unfit_arguments",
                 "Calls whose arguments do not fit the tool",
@@ -255,6 +263,8 @@ impl Metrics {
         ServerMetrics {
             unfit_arguments: self.unfit_arguments.get_or_create(&labels).clone(),
             unfit_results: self.unfit_results.get_or_create(&labels).clone(),
+            retries: self.retries.get_or_create(&labels).clone(),
+            shed: self.shed.get_or_create(&labels).clone(),
             cache: CacheOutcome::ALL.map(|outcome| {
                 let labels = CacheLabels { server: name.to_owned(), outcome };
                 self.cache.get_or_create(&labels).clone()

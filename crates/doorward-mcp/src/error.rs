@@ -64,10 +64,12 @@ pub enum Kind {
     OutOfCredit,
     /// The tool was called, and its result is not of the form that it announces.
     InvalidResult,
+    /// The server has failed too often, and is left alone for a while.
+    CircuitOpen,
 }
 
 impl Kind {
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Unreachable,
         Self::HttpStatus,
         Self::Timeout,
@@ -87,6 +89,7 @@ impl Kind {
         Self::Unrecorded,
         Self::OutOfCredit,
         Self::InvalidResult,
+        Self::CircuitOpen,
     ];
 
     /// The code on the wire; never changes once released.
@@ -111,6 +114,7 @@ impl Kind {
             Self::Unrecorded => -31017,
             Self::OutOfCredit => -31018,
             Self::InvalidResult => -31019,
+            Self::CircuitOpen => -31020,
         }
     }
 
@@ -136,6 +140,7 @@ impl Kind {
             Self::Unrecorded => "unrecorded",
             Self::OutOfCredit => "out_of_credit",
             Self::InvalidResult => "invalid_result",
+            Self::CircuitOpen => "circuit_open",
         }
     }
 }

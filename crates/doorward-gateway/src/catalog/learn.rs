@@ -78,6 +78,11 @@ fn entry(
         Some(known) => known.schemas.clone(),
         None => Arc::new(compiled(texts, end)?),
     };
+    let annotations = tool.object("annotations");
+    let says = |hint: &str| {
+        let said = annotations.as_ref().and_then(|annotations| annotations.get(hint)?.as_bool());
+        said == Some(true)
+    };
     Ok(ToolEntry {
         name: item.key.clone(),
         schemas,
@@ -86,9 +91,8 @@ fn entry(
         cache: settings.cache_of(&item.key),
         param_headers: headers_of(tool).map_err(|bad| bad.to_string())?,
         task: tasks::Support::of(tool),
-        reads_only: tool.object("annotations").is_some_and(|annotations| {
-            annotations.get("readOnlyHint").and_then(Value::as_bool) == Some(true)
-        }),
+        reads_only: says("readOnlyHint"),
+        is_idempotent: says("idempotentHint"),
     })
 }
 

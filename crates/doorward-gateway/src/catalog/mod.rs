@@ -90,6 +90,8 @@ pub struct ToolEntry {
     pub task: tasks::Support,
     /// It says of itself that it changes nothing.
     pub reads_only: bool,
+    /// It says of itself that to be called twice is as once.
+    pub is_idempotent: bool,
 }
 
 #[derive(Debug, Clone)]

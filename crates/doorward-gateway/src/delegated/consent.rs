@@ -15,6 +15,7 @@ use serde_json::json;
 use super::{Delegations, Error, owner};
 use crate::call::{Call, CallError, Challenge, Events, Failure, Reply};
 use crate::gateway::Gateway;
+use crate::reliability::{self, Repeatable};
 use crate::seal::{self, fingerprint};
 use crate::upstream::http::Own;
 use crate::upstream::{Server, state};
@@ -87,8 +88,9 @@ pub async fn ask(
         let mut asked = call.asked(server);
         asked.own = Some(Own { name: AUTHORIZATION, value: shown.clone() });
         let began = std::time::Instant::now();
-        let outcome = server.ask(&asked, events).await;
+        let (outcome, again) = reliability::ask(server, Repeatable::of(call), &asked, events).await;
         call.notes.upstream += began.elapsed();
+        call.notes.retries += again;
         match outcome {
             Ok(result) => return Ok(Some(Reply::Result(result))),
             Err(CallError::Gateway(failure)) if !tried => {

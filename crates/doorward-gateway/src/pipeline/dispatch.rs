@@ -10,6 +10,7 @@ use crate::call::{Call, CallError, Challenge, Events, Reply};
 use crate::delegated;
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
+use crate::reliability::{self, Repeatable};
 use crate::upstream::Server;
 
 pub struct Dispatch;
@@ -84,8 +85,9 @@ async fn ask(
         let mut asked = call.asked(server);
         asked.own = gateway.behalf(call, server).await?;
         let began = Instant::now();
-        let outcome = server.ask(&asked, events).await;
+        let (outcome, again) = reliability::ask(server, Repeatable::of(call), &asked, events).await;
         call.notes.upstream += began.elapsed();
+        call.notes.retries += again;
         match outcome {
             // Nothing was done: it is asked once more, if something else can be shown.
             Err(CallError::Gateway(failure))

@@ -15,6 +15,7 @@ mod policy;
 mod portal;
 mod quantity;
 mod rates;
+mod reliability;
 mod server;
 mod telemetry;
 
@@ -53,6 +54,7 @@ pub use policy::{Explain, PolicySettings};
 pub use portal::PortalSettings;
 pub use quantity::{ByteSize, Period};
 pub use rates::{Dimension, Measures, Only, Rate, RateSettings, RuleSettings, StoreAway};
+pub use reliability::{BreakerSettings, BulkheadSettings, ReliabilitySettings, RetrySettings};
 pub use server::{Affinity, ServerSettings, Start, ToolSettings};
 pub use telemetry::{
     LogSettings, MetricSettings, Otlp, OtlpProtocol, TelemetrySettings, TraceSettings,
@@ -94,6 +96,8 @@ pub struct Settings {
     /// How results are checked, of all servers' tools.
     pub results: ResultSettings,
     pub cache: CacheSettings,
+    /// What is done when a server is slow or fails, of all servers.
+    pub reliability: ReliabilitySettings,
     /// The servers behind the gateway, by name. A name is made of letters, digits, `-` and `.`,
     /// a letter first.
     pub servers: BTreeMap<String, ServerSettings>,
@@ -127,6 +131,7 @@ impl Default for Settings {
             arguments: ArgumentSettings::default(),
             results: ResultSettings::default(),
             cache: CacheSettings::default(),
+            reliability: ReliabilitySettings::default(),
             servers: BTreeMap::new(),
             portals: BTreeMap::new(),
             limits: Limits::default(),
@@ -243,6 +248,9 @@ impl Settings {
         let has_store = self.store.as_ref().is_none_or(|store| store.expose() != "none");
         for (key, problem) in self.audit.problems(has_store) {
             wrong(&[&["audit"], key.as_slice()].concat(), problem);
+        }
+        for (key, problem) in self.reliability.problems() {
+            wrong(&["reliability", key], problem);
         }
         for (key, problem) in self.cache.problems(self.state_key.is_some()) {
             wrong(&["cache", key], problem);

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ArgumentSettings, Assertion, CacheRule, CredentialSettings, Delegation, Exchange, Period,
-    Personal, ResultSettings, Secret, ServerTls, Settings,
+    Personal, ReliabilitySettings, ResultSettings, Secret, ServerTls, Settings,
 };
 use crate::pattern::Pattern;
 
@@ -84,6 +84,9 @@ pub struct ServerSettings {
     /// resources.
     #[serde(skip_serializing_if = "is_default")]
     pub cache: CacheRule,
+    /// What is done when the server is slow or fails.
+    #[serde(skip_serializing_if = "is_default")]
+    pub reliability: ReliabilitySettings,
     /// What policies may ask of the server: where it runs, whose it is, how much harm it can do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
@@ -110,6 +113,9 @@ pub struct ToolSettings {
     /// does not say may.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub write: Option<bool>,
+    /// Whether a call that failed may be sent a second time though the tool writes: twice is as once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotent: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub risk: Option<String>,
     /// Beside those of the server.
@@ -163,6 +169,7 @@ impl ServerSettings {
         Self {
             arguments: self.arguments.or(&of_all.arguments),
             results: self.results.or(&of_all.results),
+            reliability: self.reliability.or(&of_all.reliability),
             ..self.clone()
         }
     }
@@ -285,6 +292,9 @@ impl ServerSettings {
             if self.url.is_none() {
                 problems.push(("personal", "only servers with 'url' take credentials".into()));
             }
+        }
+        for (key, why) in self.reliability.problems() {
+            problems.push(("reliability", format!("{key}: {why}")));
         }
         if self.url.is_none() && !self.headers.is_empty() {
             problems.push(("headers", "only servers with 'url' take headers".into()));

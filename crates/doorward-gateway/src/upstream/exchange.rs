@@ -27,12 +27,30 @@ pub struct Deadline {
     idle: Duration,
     at: Instant,
     last: Instant,
+    /// How long the answer may take to begin.
+    first: Option<Duration>,
 }
 
 impl Deadline {
     pub fn new(idle: Duration, longest: Duration) -> Self {
         let now = Instant::now();
-        Self { idle, at: now + idle, last: now + longest.max(idle) }
+        Self { idle, at: now + idle, last: now + longest.max(idle), first: None }
+    }
+
+    /// With a time in which the answer must begin.
+    pub fn beginning_within(self, first: Option<Duration>) -> Self {
+        Self { first, ..self }
+    }
+
+    /// For one attempt of several, which all end when the first would have.
+    pub fn for_attempt(self, longest: Option<Duration>) -> Self {
+        let at = longest.map_or(self.at, |longest| (Instant::now() + longest).min(self.at));
+        Self { at, ..self }
+    }
+
+    /// Until when the answer must have begun.
+    pub fn begins_by(&self) -> Instant {
+        self.first.map_or(self.at, |first| (Instant::now() + first).min(self.at))
     }
 
     pub fn extend(&mut self) {
@@ -51,7 +69,7 @@ impl Deadline {
     /// The same allowance again, from now: for a call that waited for its client.
     pub fn restart(&mut self) {
         let longest = self.last.saturating_duration_since(self.at).max(self.idle);
-        *self = Self::new(self.idle, longest);
+        *self = Self::new(self.idle, longest).beginning_within(self.first);
     }
 
     pub fn passed(&self) -> Failure {

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
@@ -11,7 +12,7 @@ use doorward_mcp::message::{is_batch, split_batch};
 use doorward_mcp::{Message, Object, Revision, headers, method, sse};
 use http::header::{
     ACCEPT, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue,
-    WWW_AUTHENTICATE,
+    RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
@@ -296,8 +297,21 @@ impl NoAnswer {
             _ => Failure::new(Kind::HttpStatus, format!("The server answered with HTTP {status}")),
         };
         failure.retryable = matches!(status, 429 | 503);
+        failure.status = Some(status);
+        failure.retry_after = self.retry_after();
         failure.challenge = self.challenge();
         failure
+    }
+
+    /// How long the server wants to be left alone (RFC 9110 section 10.2.3).
+    fn retry_after(&self) -> Option<Duration> {
+        let said = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        if let Ok(seconds) = said.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let at = jiff::fmt::rfc2822::parse(said).ok()?.timestamp();
+        let wait = at.duration_since(jiff::Timestamp::now());
+        Some(Duration::try_from(wait).unwrap_or_default())
     }
 
     /// What the server wants to be shown. Of its own words nothing goes on to clients.

@@ -78,6 +78,8 @@ pub struct State {
     pub era: Option<String>,
     pub revision: Option<String>,
     pub transport: Option<&'static str>,
+    /// `closed`; `open` while it is left alone for its failures, `half_open` while it is tried again.
+    pub circuit: &'static str,
     /// How long the last first contact took.
     pub latency_ms: Option<f64>,
     pub tools: Option<usize>,
@@ -352,6 +354,7 @@ impl Server {
             }),
             revision: contact.as_ref().map(|contact| contact.revision.to_string()),
             transport: contact.as_ref().map(|contact| contact.transport.as_str()),
+            circuit: self.guard.circuit(),
             latency_ms: health.latency.map(|latency| latency.as_secs_f64() * 1e3),
             tools: counts.map(|counts| counts[0]),
             left_out: self.left_out(),

@@ -62,6 +62,7 @@ use crate::catalog::{Catalog, ToolEntry};
 use crate::delegated::Delegations;
 use crate::memory::Memory;
 use crate::metrics::ServerMetrics;
+use crate::reliability::Guard;
 use crate::seal::{self, Sealer};
 use crate::settings::{Limits, ServerSettings, Timeouts};
 use crate::switchboard::Switchboard;
@@ -199,6 +200,7 @@ pub struct Server {
     base: Mutex<Option<Arc<Session>>>,
     interest: Interest,
     ids: Arc<AtomicI64>,
+    pub guard: Guard,
     /// What it is reached by and shown, in a few bytes.
     pub fingerprint: [u8; 32],
     /// Counts what was changed at it.
@@ -255,6 +257,7 @@ impl Server {
             name: name.into(),
             endpoint,
             metrics: shared.metrics.server(name),
+            guard: Guard::new(&settings.reliability),
             fingerprint: seal::sha256(&serde_json::to_vec(&settings).unwrap_or_default()),
             changes: shared.cache.changes_of(name),
             hints: AtomicBool::new(false),
@@ -294,7 +297,11 @@ impl Server {
             .then(|| self.settings.tool_timeouts.get(params.string("name")?.as_ref()))
             .flatten();
         let idle = tool.or(self.settings.timeout.as_ref()).unwrap_or(&self.shared.timeouts.call);
-        Deadline::new(idle.0, self.shared.timeouts.call_with_progress.0)
+        let reliability = &self.settings.reliability;
+        let total = reliability.total.map(|total| total.0);
+        let longest = total.unwrap_or(self.shared.timeouts.call_with_progress.0);
+        Deadline::new(total.map_or(idle.0, |total| idle.0.min(total)), longest)
+            .beginning_within(reliability.first_byte.map(|first| first.0))
     }
 
     /// Asks the server. The events of the run go to `events`, with the client's back-pressure;

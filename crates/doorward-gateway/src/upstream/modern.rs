@@ -213,9 +213,10 @@ impl Server {
                     asked.traceparent.as_ref().and_then(|it| HeaderValue::try_from(it).ok());
                 headers.extend(trace.map(|trace| (HeaderName::from_static(TRACEPARENT), trace)));
                 let text = message::request(&Id::Number(id), asked.method, &params);
-                let response = tokio::time::timeout_at(deadline.at(), endpoint.post(headers, text))
-                    .await
-                    .map_err(|_| deadline.passed())??;
+                let response =
+                    tokio::time::timeout_at(deadline.begins_by(), endpoint.post(headers, text))
+                        .await
+                        .map_err(|_| deadline.passed())??;
                 match Answer::open(response, endpoint.bounds()).await {
                     Ok(answer) => Ok(Exchange::own(id, answer)),
                     Err(Err(failure)) => Err(failure.into()),

@@ -46,7 +46,7 @@ pub fn start(era: Era, bad: impl Fn(&Asked, &mut TcpStream) + Send + Sync + 'sta
     serve_with(era, Arc::new(bad), Arc::new(|_| None))
 }
 
-/// A server with results of its own, or an `httpStatus` in their place: well-behaved, but for what it says.
+/// A server with results of its own, or an `httpStatus` (and `retryAfter`) in their place: well-behaved, but for what it says.
 pub fn scripted(
     era: Era,
     script: impl Fn(&Asked) -> Option<Value> + Send + Sync + 'static,
@@ -102,7 +102,8 @@ fn serve(era: Era, stream: TcpStream, bad: &Behaviour, script: &Script, calls: &
             calls.fetch_add(1, Ordering::SeqCst);
         }
         if let Some(status) = scripted.as_ref().and_then(|said| said["httpStatus"].as_u64()) {
-            write_status(&mut stream, u16::try_from(status).unwrap());
+            let after = scripted.as_ref().and_then(|said| said["retryAfter"].as_u64());
+            write_status_after(&mut stream, u16::try_from(status).unwrap(), after);
             continue;
         }
         match scripted.map_or_else(|| proper(era, &asked, &method), |said| Ok(finished(era, said)))
@@ -192,8 +193,13 @@ fn respond(stream: &mut TcpStream, text: &str, era: Era, method: &str) {
 }
 
 fn write_status(stream: &mut TcpStream, status: u16) {
-    let _ =
-        stream.write_all(format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n").as_bytes());
+    write_status_after(stream, status, None);
+}
+
+fn write_status_after(stream: &mut TcpStream, status: u16, after: Option<u64>) {
+    let after = after.map(|after| format!("retry-after: {after}\r\n")).unwrap_or_default();
+    let head = format!("HTTP/1.1 {status} X\r\n{after}content-length: 0\r\n\r\n");
+    let _ = stream.write_all(head.as_bytes());
 }
 
 /// A whole answer with any status, type and body.

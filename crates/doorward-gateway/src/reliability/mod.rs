@@ -1,0 +1,260 @@
+//! What stands between a call and a server that is slow, fails, or has too much to do: a place among so many at a
+//! time, a breaker, and another attempt where that can do no harm.
+
+mod breaker;
+mod budget;
+mod bulkhead;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use doorward_mcp::Object;
+use doorward_mcp::error::Kind;
+use doorward_mcp::method;
+
+use self::breaker::{Breaker, Ended, Turn};
+use self::budget::Budget;
+use self::bulkhead::{Bulkhead, Full, Place};
+use crate::call::{Call, CallError, Events, Failure};
+use crate::settings::{ReliabilitySettings, RetrySettings};
+use crate::upstream::{Asked, Server};
+
+/// Guards one server.
+#[derive(Debug)]
+pub struct Guard {
+    breaker: Arc<Breaker>,
+    bulkhead: Arc<Bulkhead>,
+    budget: Budget,
+    retries: RetrySettings,
+    attempt: Option<Duration>,
+}
+
+/// Whether a call may be sent a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeatable {
+    /// It changes nothing, or the same once or twice.
+    Yes,
+    /// Only if the server cannot have seen it, or has said to come again.
+    Unseen,
+    /// Not at all: it goes on with something that may be gone.
+    No,
+}
+
+impl Repeatable {
+    pub fn of(call: &Call) -> Self {
+        if call.retry.is_some() {
+            return Self::No;
+        }
+        let Some(route) = &call.route else { return Self::Unseen };
+        if *call.method != *method::TOOLS_CALL {
+            return if method::is_read_only(&call.method) { Self::Yes } else { Self::Unseen };
+        }
+        let hinted = route.tool.as_ref().is_some_and(|tool| tool.is_idempotent);
+        let trusts = route.server.guard.retries.trust_idempotent;
+        let said = route.server.settings.said_of(&call.params.string("name").unwrap_or_default());
+        let said = said.into_iter().find_map(|said| said.idempotent);
+        match said.unwrap_or(hinted && trusts) || route.writes == Some(false) {
+            true => Self::Yes,
+            false => Self::Unseen,
+        }
+    }
+
+    /// Whether a call that failed may be made again.
+    fn allows(self, failure: &Failure) -> bool {
+        match self {
+            Self::No => false,
+            Self::Unseen => failure.is_unseen(),
+            Self::Yes => {
+                failure.is_unseen()
+                    || match failure.kind {
+                        Kind::Timeout | Kind::StreamEnded | Kind::Unreachable => true,
+                        Kind::HttpStatus => {
+                            matches!(failure.status, Some(429 | 500 | 502 | 503 | 504))
+                        }
+                        _ => false,
+                    }
+            }
+        }
+    }
+}
+
+/// What failed says of the server.
+fn ended(outcome: &Result<Object, CallError>) -> Ended {
+    let Err(error) = outcome else { return Ended::Well };
+    match error {
+        CallError::Gateway(failure) => match failure.kind {
+            Kind::Unreachable
+            | Kind::Timeout
+            | Kind::InvalidJson
+            | Kind::InvalidMessage
+            | Kind::WrongId
+            | Kind::StreamEnded
+            | Kind::TooLarge => Ended::Failed,
+            Kind::HttpStatus if failure.status.is_none_or(|status| status >= 500) => Ended::Failed,
+            _ => Ended::Unsaid,
+        },
+        // The server's own words.
+        CallError::Rpc(_) => Ended::Well,
+        _ => Ended::Unsaid,
+    }
+}
+
+impl Guard {
+    pub fn new(settings: &ReliabilitySettings) -> Self {
+        let retries = settings.retries.clone().unwrap_or_default();
+        Self {
+            breaker: Breaker::new(settings.breaker.clone().unwrap_or_default()),
+            bulkhead: Bulkhead::new(settings.bulkhead.clone().unwrap_or_default()),
+            budget: Budget::new(retries.budget),
+            retries,
+            attempt: settings.attempt.map(|attempt| attempt.0),
+        }
+    }
+
+    /// `closed`, `open` or `half_open`.
+    pub fn circuit(&self) -> &'static str {
+        self.breaker.phase()
+    }
+
+    async fn place(&self, server: &Server, longest: Duration) -> Result<Place, Failure> {
+        if let Some(place) = self.bulkhead.enter_now() {
+            return Ok(place);
+        }
+        self.bulkhead.enter(longest).await.map_err(|full| {
+            server.metrics.shed.inc();
+            let why = match full {
+                Full::Waited => "The server has too many calls at once, and none has ended in time",
+                Full::Shed => "The server has too many calls at once, and too many wait",
+            };
+            Failure::new(Kind::Overloaded, why)
+        })
+    }
+}
+
+/// Asks a server, as often as it may and has to. Returns how often it was asked again, too.
+pub async fn ask(
+    server: &Server,
+    repeatable: Repeatable,
+    asked: &Asked<'_>,
+    events: &Events,
+) -> (Result<Object, CallError>, u32) {
+    let guard = &server.guard;
+    let mut place = match guard.place(server, asked.deadline.left()).await {
+        Ok(place) => place,
+        Err(failure) => return (Err(failure.into()), 0),
+    };
+    guard.budget.earn();
+    let mut again = 0;
+    loop {
+        let pass = match guard.breaker.enter() {
+            Ok(pass) => pass,
+            Err(wait) => {
+                let why = "The server has failed too often, and is left alone for a while";
+                let retry_after = Some(wait);
+                let failure = Failure { retry_after, ..Failure::new(Kind::CircuitOpen, why) };
+                return (Err(failure.into()), again);
+            }
+        };
+        let began = Instant::now();
+        let may_go_on = again + 1 < guard.retries.attempts;
+        // Whoever may not ask again waits for the answer as long as there is time.
+        let attempt = guard.attempt.filter(|_| repeatable == Repeatable::Yes && may_go_on);
+        let once = Asked { deadline: asked.deadline.for_attempt(attempt), ..asked.clone() };
+        let outcome = server.ask(&once, events).await;
+        let took = began.elapsed();
+        let ended = match ended(&outcome) {
+            Ended::Well if guard.breaker.is_slow(took) => Ended::Slow,
+            ended => ended,
+        };
+        if ended == Ended::Failed {
+            place.failed();
+        }
+        tell(server, pass.leave(ended));
+        let Err(CallError::Gateway(failure)) = &outcome else { return (outcome, again) };
+        if !may_go_on || !repeatable.allows(failure) {
+            return (outcome, again);
+        }
+        let Some(pause) = pause(&guard.retries, again, failure.retry_after) else {
+            return (outcome, again);
+        };
+        if pause >= asked.deadline.left() || !guard.budget.spend() {
+            return (outcome, again);
+        }
+        tracing::debug!(server = &*server.name, ?pause, "asking again: {failure}");
+        server.metrics.retries.inc();
+        again += 1;
+        tokio::time::sleep(pause).await;
+    }
+}
+
+/// How long to wait before the next attempt; `None` if the server wants more time than there is.
+fn pause(settings: &RetrySettings, again: u32, asked: Option<Duration>) -> Option<Duration> {
+    let longest = settings.longest.0;
+    if asked.is_some_and(|asked| asked > longest) {
+        return None;
+    }
+    let most = settings.pause.0.saturating_mul(2_u32.saturating_pow(again)).min(longest);
+    let random = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
+    Some(most.mul_f64(random).max(asked.unwrap_or_default()))
+}
+
+fn tell(server: &Server, turn: Option<Turn>) {
+    let event = match turn {
+        None => return,
+        Some(Turn::Opened) => {
+            tracing::warn!(
+                server = &*server.name,
+                "the server fails; it is left alone for a while"
+            );
+            "server.circuit_opened"
+        }
+        Some(Turn::Closed) => {
+            tracing::info!(server = &*server.name, "the server answers again");
+            "server.circuit_closed"
+        }
+    };
+    server.shared.audit.event(event, |members| _ = members.text("server", &server.name));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_by_chance_and_servers_are_heard() {
+        let settings = RetrySettings::default();
+        for again in 0..6 {
+            let most = Duration::from_millis(100 * 2_u64.pow(again)).min(settings.longest.0);
+            for _ in 0..100 {
+                assert!(pause(&settings, again, None).unwrap() <= most);
+            }
+        }
+        let second = Duration::from_secs(1);
+        assert!(pause(&settings, 0, Some(second)).unwrap() >= second);
+        assert_eq!(pause(&settings, 0, Some(second * 60)), None);
+    }
+
+    #[test]
+    fn what_may_have_written_is_not_sent_again() {
+        let failed =
+            |kind, status, retry_after| Failure { status, retry_after, ..Failure::new(kind, "") };
+        let soon = Some(Duration::from_secs(1));
+        for (failure, unseen, read) in [
+            (failed(Kind::Unreachable, None, None), true, true),
+            (failed(Kind::StreamEnded, None, None), false, true),
+            (failed(Kind::Timeout, None, None), false, true),
+            (failed(Kind::HttpStatus, Some(500), None), false, true),
+            (failed(Kind::HttpStatus, Some(503), None), false, true),
+            (failed(Kind::HttpStatus, Some(503), soon), true, true),
+            (failed(Kind::HttpStatus, Some(429), soon), true, true),
+            (failed(Kind::HttpStatus, Some(404), None), false, false),
+            (failed(Kind::InvalidMessage, None, None), false, false),
+            (failed(Kind::SessionLost, None, None), false, false),
+            (failed(Kind::Unauthorized, Some(401), None), false, false),
+        ] {
+            assert_eq!(Repeatable::Unseen.allows(&failure), unseen, "{failure:?}");
+            assert_eq!(Repeatable::Yes.allows(&failure), read, "{failure:?}");
+            assert!(!Repeatable::No.allows(&failure));
+        }
+    }
+}
