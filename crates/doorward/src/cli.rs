@@ -91,6 +91,15 @@ pub enum Command {
     Clients(Clients),
     /// Write what was made at run time as configuration
     Export(Export),
+    /// Become a program that may do no more than is allowed; the gateway starts confined servers by it
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    Confine {
+        /// What is allowed, as JSON
+        allowed: String,
+        #[arg(last = true, required = true)]
+        program: Vec<std::ffi::OsString>,
+    },
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
 }

@@ -5,6 +5,8 @@ mod cli;
 mod client;
 mod commands;
 mod config;
+#[cfg(target_os = "linux")]
+mod confine;
 mod logging;
 mod serve;
 mod terminal;
@@ -60,6 +62,8 @@ fn run(cli: Cli) -> Result<(), Failed> {
         Command::Grants(options) => wait_for(commands::grants::run(options)),
         Command::Clients(options) => wait_for(commands::grants::run_clients(options)),
         Command::Export(options) => wait_for(commands::export::run(options)),
+        #[cfg(target_os = "linux")]
+        Command::Confine { allowed, program } => confine::run(&allowed, &program),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "doorward", &mut std::io::stdout());
             Ok(())

@@ -14,6 +14,8 @@ use support::{Gateway, doorward, store_in, wait_for};
 
 const ARGUMENTS: &str = include_str!("../../../docs/arguments.md");
 const CACHING: &str = include_str!("../../../docs/caching.md");
+const RELIABILITY: &str = include_str!("../../../docs/reliability.md");
+const CONFINING: &str = include_str!("../../../docs/confining.md");
 const AUDIT: &str = include_str!("../../../docs/audit.md");
 const CREDITS: &str = include_str!("../../../docs/credits.md");
 const LIMITS: &str = include_str!("../../../docs/limits.md");
@@ -184,9 +186,13 @@ fn the_page_on_credit_works() {
 }
 
 #[test]
-fn the_pages_on_arguments_and_caching_work() {
+fn the_pages_on_arguments_caching_reliability_and_confining_work() {
     let mut reader = Reader::new(&format!("{SERVERS}\nresults: {{check: refuse}}"));
     assert_eq!(reader.read(ARGUMENTS), 2);
+    assert_eq!(reader.read(RELIABILITY), 1);
+    assert!(reader.run("doorward servers --json").contains("\"circuit\": \"closed\""));
+    assert_eq!(reader.read(CONFINING), 2);
+    assert_eq!(reader.run(blocks(CONFINING, "sh")[1]), "it may not");
     let config = "servers: {tickets: {sample: true, cache: {ttl: 1m}}, mail: {sample: true}}";
     let mut reader = Reader::new(config);
     assert_eq!(reader.read(CACHING), 1);
@@ -207,8 +213,16 @@ fn the_examples_are_what_they_seem() {
     std::fs::write(folder.path().join("state.key"), "k".repeat(40)).unwrap();
     let mut configurations = 0;
     let pages = [KEYS, OPENID, LOGIN, POLICIES, PORTALS, CREDENTIALS];
-    for page in pages.into_iter().chain([AUDIT, LIMITS, CREDITS, OBSERVABILITY, ARGUMENTS, CACHING])
-    {
+    for page in pages.into_iter().chain([
+        AUDIT,
+        LIMITS,
+        CREDITS,
+        OBSERVABILITY,
+        ARGUMENTS,
+        CACHING,
+        RELIABILITY,
+        CONFINING,
+    ]) {
         for block in blocks(page, "yaml") {
             if block.starts_with("- name") {
                 let cases: Vec<doorward_policy::Case> = serde_saphyr::from_str(block).unwrap();

@@ -270,8 +270,10 @@ fn a_server_that_fails_is_left_alone_and_taken_up_again() {
     assert_eq!(call().text(), "done");
     assert_eq!(call().text(), "done");
     assert_eq!(circuit("s"), "closed");
-    let events = gateway.told(&["audit", "search", "--json", "--class", "events"]);
-    assert!(events.contains("server.circuit_opened") && events.contains("server.circuit_closed"));
+    wait_for("both turns are recorded", || {
+        let events = gateway.told(&["audit", "search", "--json", "--class", "events"]);
+        events.contains("server.circuit_opened") && events.contains("server.circuit_closed")
+    });
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod authorization;
 mod billing;
 mod cache;
 mod checks;
+mod confine;
 mod credential;
 mod export;
 mod identity;
@@ -38,6 +39,7 @@ pub use authorization::{
 pub use billing::{AlertSettings, BillingSettings, PriceSettings, UnitPrice, Unknown};
 pub use cache::{CacheRule, CacheSettings};
 pub use checks::{ArgumentSettings, Check, ResultSettings};
+pub use confine::Confinement;
 pub use credential::{
     Assertion, Basic, ClientCredentials, CredentialSettings, Delegation, Exchange, Personal,
     ServerTls, TokenClient, signing_key,

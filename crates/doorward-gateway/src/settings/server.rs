@@ -7,8 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArgumentSettings, Assertion, CacheRule, CredentialSettings, Delegation, Exchange, Period,
-    Personal, ReliabilitySettings, ResultSettings, Secret, ServerTls, Settings,
+    ArgumentSettings, Assertion, CacheRule, Confinement, CredentialSettings, Delegation, Exchange,
+    Period, Personal, ReliabilitySettings, ResultSettings, Secret, ServerTls, Settings,
 };
 use crate::pattern::Pattern;
 
@@ -53,6 +53,9 @@ pub struct ServerSettings {
     /// The program's working directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<PathBuf>,
+    /// What the program may do on this machine. When absent, all that the gateway may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confine: Option<Confinement>,
     /// The built-in sample server.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub sample: bool,
@@ -292,6 +295,15 @@ impl ServerSettings {
             if self.url.is_none() {
                 problems.push(("personal", "only servers with 'url' take credentials".into()));
             }
+        }
+        if let Some(confine) = &self.confine {
+            if self.command.is_none() {
+                problems.push(("confine", "only servers with 'command' are confined".into()));
+            }
+            if !cfg!(target_os = "linux") {
+                problems.push(("confine", "programs can be confined on Linux only".into()));
+            }
+            problems.extend(confine.problems().into_iter().map(|why| ("confine", why)));
         }
         for (key, why) in self.reliability.problems() {
             problems.push(("reliability", format!("{key}: {why}")));

@@ -361,7 +361,8 @@ impl Server {
     fn start_process(&self) -> Result<Arc<Pipe>, Failure> {
         let bounds = Bounds::new(&self.shared.limits);
         let count = &self.shared.processes;
-        process::start(&self.name, &self.settings, bounds, count, self.inbound())
+        let audit = self.shared.audit.clone();
+        process::start(&self.name, &self.settings, bounds, count, self.inbound(), audit)
     }
 
     /// Opens a session that declares what the client declared.

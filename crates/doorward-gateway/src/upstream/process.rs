@@ -19,6 +19,7 @@ use super::http::Bounds;
 use super::inbound::Inbound;
 use super::lines::{Broken, Lines, one_line};
 use super::pipe::Pipe;
+use crate::audit::Audit;
 use crate::call::Failure;
 use crate::settings::ServerSettings;
 
@@ -29,6 +30,8 @@ const LOG_LINE: usize = 4 << 10;
 /// How long a program may take to end by itself, and again after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// The program that runs.
+const OWN: &str = "/proc/self/exe";
 /// How long is read on from a program that has ended.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
@@ -79,10 +82,17 @@ pub fn start(
     bounds: Bounds,
     count: &Arc<ProcessCount>,
     inbound: Inbound,
+    audit: Arc<Audit>,
 ) -> Result<Arc<Pipe>, Failure> {
     let slot = count.take()?;
     let program = settings.command.as_deref().unwrap_or_default();
-    let mut command = CommandWrap::with_new(program, |command| {
+    // A program that is confined is what the gateway's own turns into.
+    let start = settings.confine.as_ref().map_or(program, |_| OWN);
+    let mut command = CommandWrap::with_new(start, |command| {
+        if let Some(confine) = &settings.confine {
+            let allowed = serde_json::to_string(confine).unwrap_or_default();
+            command.args(["confine", &allowed, "--", program]);
+        }
         command.args(&settings.args).env_clear();
         command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
         command.envs(settings.env.iter().map(|(name, value)| (name, value.expose())));
@@ -107,7 +117,8 @@ pub fn start(
     let (pipe, queue) = Pipe::new(inbound);
     let name: Arc<str> = server.into();
     tracing::info!(server, program, pid = child.id(), "started the server's program");
-    let run = Run { server: name, pipe: pipe.clone(), _slot: slot };
+    let output = settings.confine.as_ref().map(|confine| confine.output.0);
+    let run = Run { server: name, pipe: pipe.clone(), audit, output, _slot: slot };
     tokio::spawn(run.attend(child, stdin, stdout, stderr, queue, bounds));
     Ok(pipe)
 }
@@ -115,6 +126,9 @@ pub fn start(
 struct Run {
     server: Arc<str>,
     pipe: Arc<Pipe>,
+    audit: Arc<Audit>,
+    /// What is read in a second at most.
+    output: Option<usize>,
     _slot: Slot,
 }
 
@@ -133,8 +147,8 @@ impl Run {
         let group = child.id();
         let stop = self.pipe.stop.clone();
         let writing = tokio::spawn(write_lines(stdin, queue, stop.clone()));
-        let logging = tokio::spawn(log_lines(self.server.clone(), stderr));
-        let reading = read_lines(&self.server, &self.pipe, stdout, bounds);
+        let logging = tokio::spawn(log_lines(self.server.clone(), stderr, Flow::new(self.output)));
+        let reading = read_lines(&self.server, &self.pipe, stdout, bounds, Flow::new(self.output));
         tokio::pin!(reading);
         let failure = tokio::select! {
             failure = &mut reading => failure,
@@ -152,6 +166,9 @@ impl Run {
         let status = end(&mut *child, group).await;
         let _ = tokio::time::timeout(PATIENCE, logging).await;
         tracing::info!(server = &*self.server, pid = group, status, "the server's program ended");
+        self.audit.event("server.program_ended", |members| {
+            members.text("server", &self.server).text("status", &status);
+        });
     }
 }
 
@@ -208,6 +225,7 @@ async fn read_lines(
     pipe: &Pipe,
     stdout: impl AsyncRead + Unpin,
     bounds: Bounds,
+    mut flow: Flow,
 ) -> Failure {
     let mut lines = Lines::new(stdout);
     loop {
@@ -223,6 +241,7 @@ async fn read_lines(
                 return Failure::new(Kind::TooLarge, "A message of the server's is too large");
             }
         };
+        flow.passed(line.len()).await;
         if line.trim_ascii().is_empty() {
             continue;
         }
@@ -240,14 +259,45 @@ async fn read_lines(
     }
 }
 
-async fn log_lines(server: Arc<str>, stderr: ChildStderr) {
+/// How fast output is read.
+struct Flow {
+    most: Option<usize>,
+    since: tokio::time::Instant,
+    passed: usize,
+}
+
+impl Flow {
+    fn new(most: Option<usize>) -> Self {
+        Self { most, since: tokio::time::Instant::now(), passed: 0 }
+    }
+
+    /// Waits until more may be read: meanwhile the pipe is full, and the program waits, too.
+    async fn passed(&mut self, bytes: usize) {
+        let Some(most) = self.most else { return };
+        let second = Duration::from_secs(1);
+        if self.since.elapsed() >= second {
+            *self = Self::new(self.most);
+        }
+        self.passed += bytes;
+        if self.passed >= most {
+            let seconds = self.passed as f64 / most as f64;
+            tokio::time::sleep_until(self.since + second.mul_f64(seconds)).await;
+            *self = Self::new(self.most);
+        }
+    }
+}
+
+async fn log_lines(server: Arc<str>, stderr: ChildStderr, mut flow: Flow) {
     let mut lines = Lines::new(stderr);
     loop {
         match lines.next(LOG_LINE).await {
-            Ok(Some(line)) => tracing::info!(
-                server = &*server,
-                stderr = %String::from_utf8_lossy(&line).escape_debug(),
-            ),
+            Ok(Some(line)) => {
+                flow.passed(line.len()).await;
+                tracing::info!(
+                    server = &*server,
+                    stderr = %String::from_utf8_lossy(&line).escape_debug(),
+                );
+            }
             Ok(None) | Err(Broken::Io(_)) => return,
             Err(Broken::TooLong) => {
                 tracing::info!(
