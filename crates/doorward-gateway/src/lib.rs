@@ -31,6 +31,7 @@ pub mod pipeline;
 pub mod portals;
 pub mod rates;
 mod reliability;
+mod resolver;
 pub mod sample;
 pub mod schema;
 pub mod seal;

@@ -2,10 +2,7 @@
 //! bounds of size and time, no redirect followed, and no address that only this machine or network
 //! can reach unless the operator wrote it (attacks T11, T12).
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::pin::Pin;
 use std::sync::LazyLock;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use base64::Engine;
@@ -17,13 +14,12 @@ use http_body_util::{BodyExt, Full};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::dns::Name;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::Value;
-use tower::Service;
-use url::{Host, Url};
+use url::Url;
 
 use crate::gather::Gathered;
+use crate::resolver::{Resolver, address_of, is_public};
 use crate::settings::{Secret, is_trustworthy};
 use crate::upstream::http::{cause_chain, trusted};
 
@@ -174,12 +170,7 @@ fn check(url: &Url, author: Author) -> Result<(), Error> {
     if !is_trustworthy(url) && !plain {
         return Err(Error::Insecure(url.as_str().into()));
     }
-    let address = match url.host() {
-        Some(Host::Ipv4(address)) => Some(IpAddr::V4(address)),
-        Some(Host::Ipv6(address)) => Some(IpAddr::V6(address)),
-        _ => None,
-    };
-    match (author, address) {
+    match (author, address_of(url)) {
         (Author::Stranger, _) if url.scheme() != "https" => {
             Err(Error::Insecure(url.as_str().into()))
         }
@@ -210,80 +201,6 @@ fn client(resolver: Resolver) -> Outbound {
         .pool_timer(TokioTimer::new())
         .pool_max_idle_per_host(0)
         .build(tls)
-}
-
-/// Looks names up, and gives back those addresses only that may be connected to: what was judged is
-/// what is dialled.
-#[derive(Debug, Clone)]
-struct Resolver {
-    public_only: bool,
-}
-
-impl Service<Name> for Resolver {
-    type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = std::io::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, name: Name) -> Self::Future {
-        let public_only = self.public_only;
-        Box::pin(async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
-            let allowed: Vec<_> =
-                found.filter(|address| !public_only || is_public(address.ip())).collect();
-            if allowed.is_empty() {
-                let why = format!("'{}' has no public address", name.as_str().escape_debug());
-                return Err(std::io::Error::other(why));
-            }
-            Ok(allowed.into_iter())
-        })
-    }
-}
-
-/// Whether an address is one of the public internet's (the special-purpose registries of IANA).
-/// IPv4 addresses inside IPv6 ones are judged, too.
-pub fn is_public(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    !(address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_broadcast()
-        || address.is_documentation()
-        || address.is_multicast()
-        || a == 0
-        || a >= 240
-        || (a == 100 && (64..128).contains(&b))
-        || (a == 192 && b == 0 && c == 0)
-        || (a == 192 && b == 88 && c == 99)
-        || (a == 198 && (18..20).contains(&b)))
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let segments = address.segments();
-    let v4 = |high: u16, low: u16| {
-        Ipv4Addr::new((high >> 8) as u8, high as u8, (low >> 8) as u8, low as u8)
-    };
-    match segments {
-        // Mapped, compatible, translated, and 6to4.
-        [0, 0, 0, 0, 0, 0xffff | 0, high, low]
-        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
-        | [0x2002, high, low, ..] => is_public_v4(v4(high, low)),
-        // Teredo, ORCHID, benchmarking, documentation, and what is reserved for protocols.
-        [0x2001, second, ..] if second < 0x200 || second == 0xdb8 => false,
-        // Of global unicast addresses alone: no unique local, site local, link local, multicast;
-        // and no documentation.
-        [first, ..] => (0x2000..0x4000).contains(&first) && first != 0x3fff,
-    }
 }
 
 #[cfg(test)]

@@ -350,3 +350,22 @@ fn each_attempt_has_its_time_and_all_together_have_theirs() {
     assert_eq!(answer.kind(), "timeout");
     assert!(began.elapsed() < Duration::from_secs(2));
 }
+
+/// A name is judged by what it is looked up as, and nobody is sent on to another place (attack T12).
+#[test]
+fn a_server_at_public_addresses_only_is_found_at_no_other() {
+    let server = server(|_| said("done"));
+    let url = format!("http://localhost:{}/mcp", server.address.port());
+    let config =
+        format!("servers: {{s: {{url: \"{url}\", public_only: true}}, t: {{url: \"{url}\"}}}}\n");
+    let gateway = Gateway::start(&config);
+    assert_eq!(Modern::new(&gateway, "/mcp/t").call("get", json!({})).text(), "done");
+    let refused = Modern::new(&gateway, "/mcp/s").call("get", json!({}));
+    assert_eq!(refused.kind(), "unreachable", "{}", refused.body);
+    assert!(gateway.logged("'localhost' has no public address"));
+    let moved = scripted(Era::Modern, |_| Some(json!({ "httpStatus": 302 })));
+    let gateway =
+        Gateway::start_unready(&format!("servers: {{s: {{url: \"{}\"}}}}\n", moved.url()));
+    let refused = Modern::new(&gateway, "/mcp/s").call("get", json!({}));
+    assert_eq!(refused.kind(), "http_status", "{}", refused.body);
+}

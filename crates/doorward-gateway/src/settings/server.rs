@@ -19,6 +19,10 @@ pub struct ServerSettings {
     /// The server's endpoint: Streamable HTTP or HTTP+SSE, found out at the first contact.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<url::Url>,
+    /// The server is reached at public addresses only: none of this machine's, of private networks, or of a
+    /// cloud's metadata, whatever its name is looked up as.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub public_only: bool,
     /// Headers sent with every request, such as a static credential. Write secrets as
     /// `${env:NAME}` or `${file:PATH}`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -221,6 +225,15 @@ impl ServerSettings {
                 problems.push(("url", "put credentials into 'headers', not into the URL".into()));
             }
         }
+        if self.public_only {
+            let address = self.url.as_ref().and_then(crate::resolver::address_of);
+            if address.is_some_and(|address| !crate::resolver::is_public(address)) {
+                problems.push(("public_only", "'url' names an address that is not public".into()));
+            }
+            if self.url.is_none() {
+                problems.push(("public_only", "only servers with 'url' have addresses".into()));
+            }
+        }
         if self.command.as_ref().is_some_and(|command| command.trim().is_empty()) {
             problems.push(("command", "must not be empty".into()));
         }
@@ -336,6 +349,26 @@ fn is_owned_header(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_at_public_addresses_only_is_at_no_other() {
+        for (url, good) in [
+            ("https://93.184.216.34/mcp", true),
+            ("https://example.com/mcp", true),
+            ("http://127.0.0.1/mcp", false),
+            ("http://0x7f.1/mcp", false),
+            ("http://2130706433/mcp", false),
+            ("http://169.254.169.254/latest", false),
+            ("http://[::ffff:a9fe:a9fe]/", false),
+            ("http://[2002:a9fe:a9fe::]/", false),
+            ("http://[64:ff9b::a9fe:a9fe]/", false),
+            ("http://[fec0::1]/", false),
+        ] {
+            let url = Some(url.parse().unwrap());
+            let server = ServerSettings { url, public_only: true, ..Default::default() };
+            assert_eq!(server.problems().is_empty(), good, "{server:?}");
+        }
+    }
 
     #[test]
     fn a_server_is_an_url_or_a_command() {

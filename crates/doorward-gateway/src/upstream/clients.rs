@@ -23,34 +23,51 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::connections;
 use super::http::cause_chain;
 use crate::call::Failure;
+use crate::resolver::Resolver;
 use crate::settings::{Secret, ServerTls};
 
 /// Tells the connections of one from those of another.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
-type HttpClient = Client<HttpsConnector<HttpConnector>, Full<Bytes>>;
+type HttpClient = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
 
 /// How a gateway connects to servers: without TLS by [`connections`](super::connections), with TLS by
 /// one client per thread, made when it is first needed. Connections are kept warm per server.
 #[derive(Debug)]
 pub struct Clients {
     id: usize,
-    plain: HttpConnector,
+    connect_timeout: Duration,
+    plain: HttpConnector<Resolver>,
     tls: Option<rustls::ClientConfig>,
+}
+
+fn next_id() -> usize {
+    NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+fn connector(public_only: bool, connect_timeout: Duration) -> HttpConnector<Resolver> {
+    let mut plain = HttpConnector::new_with_resolver(Resolver { public_only });
+    plain.set_nodelay(true);
+    plain.set_connect_timeout(Some(connect_timeout));
+    plain
 }
 
 impl Clients {
     pub fn new(connect_timeout: Duration) -> Arc<Self> {
-        let mut plain = HttpConnector::new();
-        plain.set_nodelay(true);
-        plain.set_connect_timeout(Some(connect_timeout));
-        Arc::new(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), plain, tls: None })
+        let plain = connector(false, connect_timeout);
+        Arc::new(Self { id: next_id(), connect_timeout, plain, tls: None })
+    }
+
+    /// Connections of their own, to public addresses only.
+    pub fn public_only(&self) -> Self {
+        let plain = connector(true, self.connect_timeout);
+        Self { id: next_id(), connect_timeout: self.connect_timeout, plain, tls: self.tls.clone() }
     }
 
     /// Connections of their own, with another idea of whom to trust and of who one is.
-    pub fn with_tls(&self, tls: rustls::ClientConfig) -> Arc<Self> {
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        Arc::new(Self { id, plain: self.plain.clone(), tls: Some(tls) })
+    pub fn with_tls(&self, tls: rustls::ClientConfig) -> Self {
+        let (plain, connect_timeout) = (self.plain.clone(), self.connect_timeout);
+        Self { id: next_id(), connect_timeout, plain, tls: Some(tls) }
     }
 
     /// Sends a request, and brings the head of its answer.

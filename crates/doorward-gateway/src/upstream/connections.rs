@@ -24,6 +24,8 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower::Service;
 
+use crate::resolver::Resolver;
+
 /// How long a connection is kept that nobody uses, and how many of one thread's to one server.
 pub const IDLE: Duration = Duration::from_secs(60);
 pub const MOST: usize = 256;
@@ -130,7 +132,7 @@ async fn sweep() {
 /// Sends a request over a connection that is warm, or a new one. `owner` tells apart who may share.
 pub async fn send(
     owner: usize,
-    connector: &HttpConnector,
+    connector: &HttpConnector<Resolver>,
     mut request: Request<Full<Bytes>>,
 ) -> Result<Response<Driven>, Error> {
     let uri = std::mem::take(request.uri_mut());
@@ -169,7 +171,7 @@ fn kept_for(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds.saturating_sub(1)))
 }
 
-async fn connect(connector: &HttpConnector, uri: Uri) -> Result<Link, Error> {
+async fn connect(connector: &HttpConnector<Resolver>, uri: Uri) -> Result<Link, Error> {
     let mut connector = connector.clone();
     let stream = connector.call(uri).await.map_err(|error| Error::Connect(error.into()))?;
     let (sender, connection) = handshake(stream).await?;

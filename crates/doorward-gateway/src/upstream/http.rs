@@ -113,7 +113,11 @@ impl Endpoint {
         let given = given.then(|| Credential::delegated(name, settings, &shared.delegations));
         let clients = match &settings.tls {
             None => shared.http.clone(),
-            Some(tls) => shared.http.with_tls(tls_config(tls).ok()?),
+            Some(tls) => Arc::new(shared.http.with_tls(tls_config(tls).ok()?)),
+        };
+        let clients = match settings.public_only {
+            true => Arc::new(clients.public_only()),
+            false => clients,
         };
         Self::build(clients, settings, &shared.limits, given)
     }

@@ -1,0 +1,157 @@
+//! Names of hosts and their addresses: looked up, kept for a while, and judged. What was judged is what is dialled
+//! (attacks T11, T12).
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::LazyLock;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hyper_util::client::legacy::connect::dns::Name;
+use parking_lot::Mutex;
+use tower::Service;
+use url::{Host, Url};
+
+/// How long addresses are used, and how long they still are when the name cannot be looked up again.
+const FRESH: Duration = Duration::from_secs(30);
+const STALE: Duration = Duration::from_secs(10 * 60);
+const MOST: usize = 1_000;
+
+/// Addresses, and when they were found.
+type Found = (Instant, Vec<SocketAddr>);
+
+static KNOWN: LazyLock<Mutex<HashMap<String, Found>>> = LazyLock::new(Mutex::default);
+
+/// Looks names up, and gives back those addresses only that may be connected to.
+#[derive(Debug, Clone)]
+pub struct Resolver {
+    pub public_only: bool,
+}
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
+        let public_only = self.public_only;
+        Box::pin(async move {
+            let mut allowed = look_up(name.as_str()).await?;
+            allowed.retain(|address| !public_only || is_public(address.ip()));
+            if allowed.is_empty() {
+                let why = format!("'{}' has no public address", name.as_str().escape_debug());
+                return Err(std::io::Error::other(why));
+            }
+            Ok(allowed.into_iter())
+        })
+    }
+}
+
+async fn look_up(name: &str) -> std::io::Result<Vec<SocketAddr>> {
+    let known = KNOWN.lock().get(name).cloned();
+    if let Some((since, addresses)) = &known
+        && since.elapsed() < FRESH
+    {
+        return Ok(addresses.clone());
+    }
+    let found = match tokio::net::lookup_host((name, 0)).await {
+        Ok(found) => found.collect::<Vec<_>>(),
+        Err(error) => match known.filter(|(since, _)| since.elapsed() < STALE) {
+            Some((_, addresses)) => {
+                tracing::debug!(name = %name.escape_debug(), %error, "used old addresses");
+                return Ok(addresses);
+            }
+            None => return Err(error),
+        },
+    };
+    let mut all = KNOWN.lock();
+    if all.len() >= MOST {
+        all.retain(|_, (since, _)| since.elapsed() < FRESH);
+    }
+    if all.len() < MOST {
+        all.insert(name.to_owned(), (Instant::now(), found.clone()));
+    }
+    Ok(found)
+}
+
+/// The address that an URL names itself: it is never looked up.
+pub fn address_of(url: &Url) -> Option<IpAddr> {
+    match url.host()? {
+        Host::Ipv4(address) => Some(IpAddr::V4(address)),
+        Host::Ipv6(address) => Some(IpAddr::V6(address)),
+        Host::Domain(_) => None,
+    }
+}
+
+/// Whether an address is one of the public internet's (the special-purpose registries of IANA).
+/// IPv4 addresses inside IPv6 ones are judged, too.
+pub fn is_public(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => is_public_v4(address),
+        IpAddr::V6(address) => is_public_v6(address),
+    }
+}
+
+fn is_public_v4(address: Ipv4Addr) -> bool {
+    let [a, b, c, _] = address.octets();
+    !(address.is_private()
+        || address.is_loopback()
+        || address.is_link_local()
+        || address.is_broadcast()
+        || address.is_documentation()
+        || address.is_multicast()
+        || a == 0
+        || a >= 240
+        || (a == 100 && (64..128).contains(&b))
+        || (a == 192 && b == 0 && c == 0)
+        || (a == 192 && b == 88 && c == 99)
+        || (a == 198 && (18..20).contains(&b)))
+}
+
+fn is_public_v6(address: Ipv6Addr) -> bool {
+    let segments = address.segments();
+    let v4 = |high: u16, low: u16| {
+        Ipv4Addr::new((high >> 8) as u8, high as u8, (low >> 8) as u8, low as u8)
+    };
+    match segments {
+        // Mapped, compatible, translated, and 6to4.
+        [0, 0, 0, 0, 0, 0xffff | 0, high, low]
+        | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
+        | [0x2002, high, low, ..] => is_public_v4(v4(high, low)),
+        // Teredo, ORCHID, benchmarking, documentation, and what is reserved for protocols.
+        [0x2001, second, ..] if second < 0x200 || second == 0xdb8 => false,
+        // Of global unicast addresses alone: no unique local, site local, link local, multicast;
+        // and no documentation.
+        [first, ..] => (0x2000..0x4000).contains(&first) && first != 0x3fff,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn addresses_are_kept_and_judged_each_time() {
+        let look = |public_only| async move {
+            let name: Name = "localhost".parse().unwrap();
+            Resolver { public_only }.call(name).await
+        };
+        assert!(look(false).await.unwrap().next().unwrap().ip().is_loopback());
+        assert!(KNOWN.lock().contains_key("localhost"));
+        assert!(look(true).await.unwrap_err().to_string().contains("no public address"));
+        // Whoever answers for the name now: what is known is used, and judged again.
+        let fake = vec![SocketAddr::from(([93, 184, 216, 34], 0))];
+        KNOWN.lock().insert("flips.example".into(), (Instant::now(), fake));
+        let mut resolver = Resolver { public_only: true };
+        let found = resolver.call("flips.example".parse().unwrap()).await.unwrap();
+        assert_eq!(found.count(), 1);
+        let inner = vec![SocketAddr::from(([169, 254, 169, 254], 0))];
+        KNOWN.lock().insert("flips.example".into(), (Instant::now(), inner));
+        assert!(resolver.call("flips.example".parse().unwrap()).await.is_err());
+    }
+}
