@@ -191,6 +191,33 @@ fn errors_questions_and_writes_are_never_told_again_and_writes_end_what_was() {
 }
 
 #[test]
+fn what_comes_from_memory_has_a_price_of_its_own() {
+    let counting = Counting::start();
+    let prices = "policy: {files: [open.cedar]}\n\
+                  billing: {prices: {all: {tools: 's/*', call: 1, hit: 0.25}}}\n";
+    let gateway = Gateway::start(&counting.config("ttl: 1m", prices));
+    let key = gateway.key(&["--user", "alice"]);
+    gateway.told(&["credits", "grant", "--user", "alice", "10"]);
+    let client = Modern::new(&gateway, "/mcp/s").bearing(&key);
+    let spent = || -> f64 {
+        let all: Value =
+            serde_json::from_str(&gateway.told(&["credits", "list", "--json"])).unwrap();
+        let account = all.as_array().unwrap().iter().find(|one| one["id"] == "user/alice");
+        account.unwrap()["spent"].as_str().unwrap().parse().unwrap()
+    };
+    wait_for("the account is known", || {
+        client.call("write", json!({}));
+        spent() >= 1.0
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    let before = spent();
+    for _ in 0..5 {
+        client.call("get", json!({}));
+    }
+    wait_for("one was asked for, and four were at hand", || spent() - before == 2.0);
+}
+
+#[test]
 fn a_hundred_equal_calls_are_one_and_each_caller_has_their_own() {
     let counting = Counting::start();
     let open = "policy: {files: [open.cedar]}\n";

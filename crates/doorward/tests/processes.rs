@@ -38,6 +38,44 @@ for line in sys.stdin:
     print(json.dumps(answer), flush=True)
 "#;
 
+/// Nothing that comes over the network can name a program to be started (regression R6).
+#[test]
+fn no_request_starts_a_program() {
+    let gateway = Gateway::start("servers: {sample: {sample: true}}");
+    let mark = gateway.folder.path().join("started");
+    let command = json!({
+        "command": "touch", "args": [mark], "transport": "stdio", "name": "x",
+        "servers": { "x": { "command": "touch", "args": [mark] } },
+    });
+    let json = [("content-type", "application/json")];
+    for address in [&gateway.address, &gateway.admin] {
+        for path in [
+            "/",
+            "/servers",
+            "/servers/test",
+            "/servers/sample",
+            "/config",
+            "/reload",
+            "/mcp",
+            "/mcp/x",
+            "/test",
+            "/preview",
+            "/import",
+        ] {
+            for method in ["POST", "PUT", "PATCH"] {
+                let body = command.to_string();
+                let answer =
+                    support::client::send(address, method, path, &json, body.as_bytes()).unwrap();
+                assert!((400..500).contains(&answer.status), "{method} {path}: {}", answer.status);
+            }
+        }
+    }
+    let children = format!("/proc/{0}/task/{0}/children", gateway.pid());
+    assert_eq!(std::fs::read_to_string(children).unwrap(), "");
+    assert!(!mark.exists());
+    assert_eq!(gateway.metric("doorward_server_processes"), 0.0);
+}
+
 struct Program {
     folder: tempfile::TempDir,
 }

@@ -145,10 +145,15 @@ pub async fn ask(
     };
     guard.budget.earn();
     let mut again = 0;
+    // How the attempt before has ended.
+    let mut before: Option<CallError> = None;
     loop {
         let pass = match guard.breaker.enter() {
             Ok(pass) => pass,
             Err(wait) => {
+                if let Some(error) = before {
+                    return (Err(error), again - 1);
+                }
                 let why = "The server has failed too often, and is left alone for a while";
                 let retry_after = Some(wait);
                 let failure = Failure { retry_after, ..Failure::new(Kind::CircuitOpen, why) };
@@ -183,6 +188,7 @@ pub async fn ask(
         tracing::debug!(server = &*server.name, ?pause, "asking again: {failure}");
         server.metrics.retries.inc();
         again += 1;
+        before = outcome.err();
         tokio::time::sleep(pause).await;
     }
 }
