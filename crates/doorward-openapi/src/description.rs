@@ -1,0 +1,122 @@
+//! A description, read and looked into.
+
+use serde_json::{Map, Value};
+
+/// How often a reference may lead to another.
+const MOST_HOPS: usize = 32;
+
+/// Why a description cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Unreadable(pub String);
+
+/// An OpenAPI description, 3.0 or 3.1.
+#[derive(Debug, Clone)]
+pub struct Description {
+    root: Value,
+    /// 3.0, whose schemas are not quite JSON Schema.
+    pub is_3_0: bool,
+}
+
+impl Description {
+    /// Reads a description, JSON or YAML.
+    pub fn parse(text: &str) -> Result<Self, Unreadable> {
+        let is_json = text.trim_start().starts_with('{');
+        let root: Value = if is_json {
+            serde_json::from_str(text).map_err(|error| Unreadable(error.to_string()))?
+        } else {
+            let options = serde_saphyr::options! {
+                strict_booleans: true,
+                budget: serde_saphyr::budget! {
+                    max_reader_input_bytes: Some(64 << 20),
+                    max_events: 5_000_000,
+                    max_nodes: 5_000_000,
+                    max_total_scalar_bytes: 64 << 20,
+                    max_depth: 256,
+                },
+            };
+            serde_saphyr::from_str_with_options(text, options)
+                .map_err(|error| Unreadable(error.to_string()))?
+        };
+        let version = root.get("openapi").and_then(Value::as_str).unwrap_or_default();
+        let is_3_0 = version.starts_with("3.0.") || version == "3.0";
+        if !is_3_0 && !version.starts_with("3.1") {
+            let found = match (version, root.get("swagger").and_then(Value::as_str)) {
+                ("", Some(swagger)) => format!("it is Swagger {swagger}"),
+                ("", None) => "it has no member 'openapi'".into(),
+                (other, _) => format!("it is OpenAPI {other}"),
+            };
+            let why = "only OpenAPI 3.0 and 3.1 can be read; convert it first";
+            return Err(Unreadable(format!("{found}; {why}")));
+        }
+        if root.get("paths").is_some_and(|paths| !paths.is_object()) {
+            return Err(Unreadable("'paths' must be an object".into()));
+        }
+        Ok(Self { root, is_3_0 })
+    }
+
+    pub fn title(&self) -> &str {
+        self.root["info"]["title"].as_str().unwrap_or_default()
+    }
+
+    /// The paths, in the order of the document's names.
+    pub fn paths(&self) -> impl Iterator<Item = (&String, &Value)> {
+        self.root.get("paths").and_then(Value::as_object).into_iter().flatten()
+    }
+
+    /// Where the API is, as the description says: its first server, with the defaults of its variables.
+    pub fn server(&self) -> Option<String> {
+        let server = self.root.get("servers")?.get(0)?;
+        let mut url = server.get("url")?.as_str()?.to_owned();
+        let variables = server.get("variables").and_then(Value::as_object);
+        for (name, variable) in variables.into_iter().flatten() {
+            let default = variable.get("default").and_then(Value::as_str).unwrap_or_default();
+            url = url.replace(&format!("{{{name}}}"), default);
+        }
+        Some(url)
+    }
+
+    /// A part by its reference within the document.
+    pub fn at(&self, reference: &str) -> Option<&Value> {
+        self.root.pointer(&decoded(reference.strip_prefix('#')?))
+    }
+
+    /// What a value means, references followed. `Err` is a reference that leads nowhere within the document.
+    pub fn resolved<'a>(&'a self, value: &'a Value) -> Result<&'a Value, String> {
+        let mut value = value;
+        for _ in 0..MOST_HOPS {
+            let Some(reference) = value.get("$ref").and_then(Value::as_str) else {
+                return Ok(value);
+            };
+            value = self.at(reference).ok_or_else(|| {
+                format!("'{reference}' is not part of the description; none is fetched")
+            })?;
+        }
+        Err("its references go round in circles".into())
+    }
+
+    /// What all operations need to be shown, where they do not say so themselves.
+    pub fn security(&self) -> Option<&Value> {
+        self.root.get("security")
+    }
+
+    /// How credentials are shown, by name.
+    pub fn security_schemes(&self) -> Option<&Map<String, Value>> {
+        self.root.get("components")?.get("securitySchemes")?.as_object()
+    }
+}
+
+/// A fragment as it is meant (RFC 3986 section 2.1).
+fn decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let coded = (bytes[at] == b'%')
+            .then(|| u8::from_str_radix(text.get(at + 1..at + 3)?, 16).ok())
+            .flatten();
+        out.push(coded.unwrap_or(bytes[at]));
+        at += if coded.is_some() { 3 } else { 1 };
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}

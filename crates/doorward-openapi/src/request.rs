@@ -1,0 +1,287 @@
+//! The request that a call becomes: each argument in its place, and in no other (attack T29, regression R5).
+
+use serde_json::{Map, Value};
+
+use crate::tool::{Parameter, Place, Style, Tool};
+
+/// A request, without the server that it goes to and what that is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// In capitals.
+    pub method: &'static str,
+    /// Begins with a slash; written so that it can stand in a request as it is.
+    pub path_and_query: String,
+    pub headers: Vec<(String, String)>,
+    /// Its type, and its bytes.
+    pub body: Option<(String, Vec<u8>)>,
+}
+
+/// Arguments that no request can be made of: where, and why.
+#[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(|(path, why)| format!("{path}: {why}")).collect::<Vec<_>>().join("\n"))]
+pub struct BadArguments(pub Vec<(String, String)>);
+
+impl BadArguments {
+    pub(crate) fn of(argument: &str, why: &str) -> Self {
+        let path = format!("/{}", argument.replace('~', "~0").replace('/', "~1"));
+        Self(vec![(path, why.to_owned())])
+    }
+}
+
+/// Headers that are the gateway's own to write, or say who somebody is.
+const OWN: [&str; 20] = [
+    "accept",
+    "accept-encoding",
+    "authorization",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "expect",
+    "forwarded",
+    "host",
+    "keep-alive",
+    "origin",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "via",
+];
+
+/// Whether a header is none that an argument may set.
+pub fn is_own_header(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    OWN.contains(&name.as_str())
+        || name.starts_with("x-forwarded-")
+        || name.is_empty()
+        || !name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+}
+
+impl Tool {
+    /// The request of a call. `boundary` divides the parts of a body that has parts; it must be chosen so that
+    /// nobody can guess it.
+    pub fn request(
+        &self,
+        arguments: &Map<String, Value>,
+        boundary: &str,
+    ) -> Result<Request, BadArguments> {
+        let mut bad = BadArguments::default();
+        let mut path = self.path.clone();
+        let mut query: Vec<String> = Vec::new();
+        let mut headers: Vec<(String, String)> = Vec::new();
+        let mut cookies: Vec<String> = Vec::new();
+        for parameter in &self.parameters {
+            let Some(value) = arguments.get(&parameter.argument).filter(|value| !value.is_null())
+            else {
+                if parameter.required {
+                    bad.0.extend(BadArguments::of(&parameter.argument, "is missing").0);
+                }
+                continue;
+            };
+            let placed = match parameter.place {
+                Place::Path => in_path(parameter, value).map(|text| {
+                    path = path.replace(&format!("{{{}}}", parameter.name), &text);
+                }),
+                Place::Query => self.in_query(parameter, value).map(|pairs| query.extend(pairs)),
+                Place::Header => in_header(parameter, value)
+                    .map(|text| headers.push((parameter.name.clone(), text))),
+                Place::Cookie => {
+                    let mut pairs = Vec::new();
+                    form_pairs(&parameter.name, value, &mut pairs);
+                    let pairs = pairs
+                        .into_iter()
+                        .map(|(name, value)| format!("{}={}", encoded(&name), encoded(&value)));
+                    cookies.extend(pairs);
+                    Ok(())
+                }
+            };
+            if let Err(why) = placed {
+                bad.0.extend(BadArguments::of(&parameter.argument, &why).0);
+            }
+        }
+        let body = match self.write_body(arguments, boundary) {
+            Ok(body) => body,
+            Err(more) => {
+                bad.0.extend(more.0);
+                None
+            }
+        };
+        // Values may stand side by side; what they come to must not be a step up.
+        if path.split('/').any(|segment| matches!(segment, "." | "..")) {
+            bad.0.push((String::new(), "the path must not have '.' or '..' in it".into()));
+        }
+        if !bad.0.is_empty() {
+            return Err(bad);
+        }
+        if !query.is_empty() {
+            path.push('?');
+            path.push_str(&query.join("&"));
+        }
+        if !cookies.is_empty() {
+            headers.push(("cookie".into(), cookies.join("; ")));
+        }
+        Ok(Request { method: self.method, path_and_query: path, headers, body })
+    }
+
+    fn in_query(&self, parameter: &Parameter, value: &Value) -> Result<Vec<String>, String> {
+        let name = &parameter.name;
+        let encode = |text: &str| encode(text, parameter.allow_reserved);
+        let pair = |name: &str, value: &str| format!("{}={value}", encoded(name));
+        if parameter.json {
+            return Ok(vec![pair(name, &encoded(&value.to_string()))]);
+        }
+        Ok(match (value, parameter.style) {
+            (Value::Object(members), Style::DeepObject) => {
+                let mut pairs = Vec::new();
+                for (key, value) in members {
+                    form_pairs(&format!("{name}[{key}]"), value, &mut pairs);
+                }
+                pairs.iter().map(|(name, value)| pair(name, &encode(value))).collect()
+            }
+            (Value::Array(items), style) => {
+                let items: Vec<String> = items.iter().map(|item| encode(&plain(item))).collect();
+                match (parameter.explode, style) {
+                    (true, _) => items.iter().map(|item| pair(name, item)).collect(),
+                    (false, Style::SpaceDelimited) => vec![pair(name, &items.join("%20"))],
+                    (false, Style::PipeDelimited) => vec![pair(name, &items.join("%7C"))],
+                    (false, _) => vec![pair(name, &items.join(","))],
+                }
+            }
+            (Value::Object(members), _) if parameter.explode => {
+                // Its members stand beside the other parameters; none of them may be set so.
+                let taken = self.parameters.iter().filter(|other| other.place == Place::Query);
+                let taken: Vec<&str> = taken.map(|other| other.name.as_str()).collect();
+                if let Some(key) = members.keys().find(|key| taken.contains(&key.as_str())) {
+                    return Err(format!(
+                        "must not have a member '{key}', which is a parameter of its own"
+                    ));
+                }
+                members.iter().map(|(key, value)| pair(key, &encode(&plain(value)))).collect()
+            }
+            (Value::Object(members), _) => {
+                let all =
+                    members.iter().flat_map(|(key, value)| [encoded(key), encode(&plain(value))]);
+                vec![pair(name, &all.collect::<Vec<_>>().join(","))]
+            }
+            (one, _) => vec![pair(name, &encode(&plain(one)))],
+        })
+    }
+}
+
+fn in_path(parameter: &Parameter, value: &Value) -> Result<String, String> {
+    let name = encoded(&parameter.name);
+    if parameter.json {
+        return Ok(encoded(&value.to_string()));
+    }
+    let style = parameter.style;
+    let (before, between) = match (style, parameter.explode) {
+        (Style::Label, true) => (".", "."),
+        (Style::Label, false) => (".", ","),
+        (Style::Matrix, true) => (";", ";"),
+        (Style::Matrix, false) => (";", ","),
+        _ => ("", ","),
+    };
+    let text = match value {
+        Value::Array(items) => {
+            let items = items.iter().map(|item| encoded(&plain(item)));
+            let items: Vec<String> = match (style, parameter.explode) {
+                (Style::Matrix, true) => items.map(|item| format!("{name}={item}")).collect(),
+                _ => items.collect(),
+            };
+            items.join(between)
+        }
+        Value::Object(members) => {
+            let join = if parameter.explode { "=" } else { "," };
+            let members = members
+                .iter()
+                .map(|(key, value)| format!("{}{join}{}", encoded(key), encoded(&plain(value))));
+            members.collect::<Vec<_>>().join(between)
+        }
+        one => encoded(&plain(one)),
+    };
+    if text.is_empty() {
+        return Err("must not be empty: it stands in the path".into());
+    }
+    let named = match (style, value, parameter.explode) {
+        (Style::Matrix, Value::Array(_) | Value::Object(_), true) => text,
+        (Style::Matrix, ..) => format!("{name}={text}"),
+        _ => text,
+    };
+    Ok(format!("{before}{named}"))
+}
+
+fn in_header(parameter: &Parameter, value: &Value) -> Result<String, String> {
+    let text = match value {
+        _ if parameter.json => value.to_string(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(","),
+        Value::Object(members) => {
+            let join = if parameter.explode { "=" } else { "," };
+            let members = members.iter().map(|(key, value)| format!("{key}{join}{}", plain(value)));
+            members.collect::<Vec<_>>().join(",")
+        }
+        one => plain(one),
+    };
+    let fits = text.bytes().all(|byte| (0x20..0x7f).contains(&byte) || byte == b'\t');
+    if fits {
+        Ok(text)
+    } else {
+        Err("must be plain text of one line: it stands in a header".into())
+    }
+}
+
+/// A value as text.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// Pairs of a form, what lies deeper by names in brackets.
+pub(crate) fn form_pairs(name: &str, value: &Value, pairs: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(members) => {
+            for (key, value) in members {
+                form_pairs(&format!("{name}[{key}]"), value, pairs);
+            }
+        }
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                let name = match item {
+                    Value::Object(_) | Value::Array(_) => format!("{name}[{at}]"),
+                    _ => format!("{name}[]"),
+                };
+                form_pairs(&name, item, pairs);
+            }
+        }
+        one => pairs.push((name.to_owned(), plain(one))),
+    }
+}
+
+/// All but what needs no encoding anywhere (RFC 3986 section 2.3).
+pub(crate) fn encoded(text: &str) -> String {
+    encode(text, false)
+}
+
+fn encode(text: &str, allow_reserved: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        let stays = byte.is_ascii_alphanumeric()
+            || b"-._~".contains(&byte)
+            // Of the reserved those that end or divide nothing in a query.
+            || (allow_reserved && b":/?@!$'()*,;".contains(&byte));
+        if stays {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
