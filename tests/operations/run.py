@@ -118,7 +118,9 @@ telemetry:
         outer.call("behind__echo", {"text": "hunter2-secret"}, meta={"traceparent": f"00-{other}-{SPAN}-01"})
         told = lambda signal: [one for one in read_lines(out) if one["signal"] == signal]
         spans = lambda trace: [span for span in spans_of(told("traces")) if hexed(span["traceId"]) == trace]
-        mine = lambda trace: until("all spans have come", lambda: len(it := spans(trace)) >= 14 and it)
+        ends = ("SPAN_KIND_SERVER", "SPAN_KIND_CLIENT")
+        whole = lambda it: all(sum(span["kind"] == kind for span in it) == 2 for kind in ends)
+        mine = lambda trace: until("all spans have come", lambda: whole(it := spans(trace)) and it)
         for trace, tool in [(TRACE, "add"), (other, "echo")]:
             all_spans = mine(trace)
             by_id = {hexed(span["spanId"]): span for span in all_spans}

@@ -45,10 +45,10 @@ pub enum Error {
     Insecure(String),
     #[error("{0} is no public address")]
     Forbidden(String),
-    #[error("no answer within {} s", PATIENCE.as_secs())]
-    Timeout,
-    #[error("the answer is larger than {MOST} bytes")]
-    TooLarge,
+    #[error("no answer within {0} s")]
+    Timeout(u64),
+    #[error("the answer is larger than {0} bytes")]
+    TooLarge(usize),
     #[error("{0}")]
     Failed(String),
 }
@@ -104,6 +104,17 @@ pub async fn get_with(url: &Url, author: Author, headers: HeaderMap) -> Result<A
     send(Method::GET, url, author, headers, Bytes::new()).await
 }
 
+/// The same for an answer that may be larger, and may take longer.
+pub async fn get_large(
+    url: &Url,
+    author: Author,
+    patience: Duration,
+    most: usize,
+) -> Result<Answer, Error> {
+    let (headers, body) = (HeaderMap::new(), Bytes::new());
+    send_within(Method::GET, url, author, headers, body, (patience, most)).await
+}
+
 /// Posts a form.
 pub async fn post_form(
     url: &Url,
@@ -136,8 +147,19 @@ async fn send(
     method: Method,
     url: &Url,
     author: Author,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Answer, Error> {
+    send_within(method, url, author, headers, body, (PATIENCE, MOST)).await
+}
+
+async fn send_within(
+    method: Method,
+    url: &Url,
+    author: Author,
     mut headers: HeaderMap,
     body: Bytes,
+    (patience, most): (Duration, usize),
 ) -> Result<Answer, Error> {
     check(url, author)?;
     headers.insert(ACCEPT, HeaderValue::from_static("application/json, */*;q=0.5"));
@@ -157,11 +179,12 @@ async fn send(
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|error| Error::Failed(cause_chain(&error)))?;
             let Ok(data) = frame.into_data() else { continue };
-            gathered.add(data, MOST).map_err(|_| Error::TooLarge)?;
+            gathered.add(data, most).map_err(|_| Error::TooLarge(most))?;
         }
         Ok(Answer { status: head.status, headers: head.headers, body: gathered.take() })
     };
-    tokio::time::timeout(PATIENCE, answering).await.unwrap_or(Err(Error::Timeout))
+    let timeout = Err(Error::Timeout(patience.as_secs()));
+    tokio::time::timeout(patience, answering).await.unwrap_or(timeout)
 }
 
 /// What can be told from the URL alone. Names are judged when they are looked up.

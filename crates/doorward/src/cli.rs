@@ -50,6 +50,11 @@ pub enum Command {
     Schema,
     /// Speak MCP over standard input and output, for clients that can only start a command
     Connect(Connect),
+    /// Look at the OpenAPI description of an API, whose operations are to be tools
+    Openapi {
+        #[command(subcommand)]
+        command: OpenApi,
+    },
     /// Show the servers behind a running gateway: state, era, transport, latency, tools
     Servers(Servers),
     /// List the portals of a running gateway, and say how each client connects to one
@@ -258,6 +263,39 @@ pub struct Operator {
     pub admin_url: Url,
     #[command(flatten)]
     pub credential: Credential,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum OpenApi {
+    /// Say which tools its operations would become, and what cannot be one and why; nothing is asked
+    Inspect(Inspect),
+}
+
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// The description, JSON or YAML
+    pub file: PathBuf,
+    /// Only operations with such an id; `*` stands for any run of characters
+    #[arg(long, value_name = "PATTERN")]
+    pub operation: Vec<String>,
+    /// Only operations with such a tag
+    #[arg(long, value_name = "PATTERN")]
+    pub tag: Vec<String>,
+    /// Only operations at such a path
+    #[arg(long, value_name = "PATTERN")]
+    pub path: Vec<String>,
+    /// Only operations of this method
+    #[arg(long)]
+    pub method: Vec<String>,
+    /// No operation with such an id
+    #[arg(long, value_name = "PATTERN")]
+    pub except: Vec<String>,
+    /// Those that are deprecated, too
+    #[arg(long)]
+    pub deprecated: bool,
+    /// Print the tools as JSON, with their schemas
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

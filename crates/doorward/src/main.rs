@@ -46,6 +46,7 @@ fn run(cli: Cli) -> Result<(), Failed> {
         Command::Import(options) => commands::import::run(&options),
         Command::Schema => commands::schema::run(),
         Command::Connect(options) => wait_for(bridge::run(options)),
+        Command::Openapi { command } => commands::openapi::run(command),
         Command::Servers(options) => wait_for(commands::servers::run(options)),
         Command::Tools(options) => wait_for(commands::tools::run(options)),
         Command::Call(options) => wait_for(commands::call::run(options)),

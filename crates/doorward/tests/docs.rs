@@ -16,6 +16,7 @@ const ARGUMENTS: &str = include_str!("../../../docs/arguments.md");
 const CACHING: &str = include_str!("../../../docs/caching.md");
 const RELIABILITY: &str = include_str!("../../../docs/reliability.md");
 const CONFINING: &str = include_str!("../../../docs/confining.md");
+const OPENAPI: &str = include_str!("../../../docs/openapi.md");
 const AUDIT: &str = include_str!("../../../docs/audit.md");
 const CREDITS: &str = include_str!("../../../docs/credits.md");
 const LIMITS: &str = include_str!("../../../docs/limits.md");
@@ -201,6 +202,14 @@ fn the_pages_on_arguments_caching_reliability_and_confining_work() {
 }
 
 #[test]
+fn the_page_on_apis_works() {
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(OPENAPI), 3);
+    let told = reader.run("doorward openapi inspect pets.yaml");
+    assert!(told.contains("getPet") && told.contains("1 tools; 0 operations"), "{told}");
+}
+
+#[test]
 fn the_page_on_observability_works() {
     let mut reader = Reader::new(SERVERS);
     assert_eq!(reader.read(OBSERVABILITY), 2);
@@ -222,6 +231,7 @@ fn the_examples_are_what_they_seem() {
         CACHING,
         RELIABILITY,
         CONFINING,
+        OPENAPI,
     ]) {
         for block in blocks(page, "yaml") {
             if block.starts_with("- name") {

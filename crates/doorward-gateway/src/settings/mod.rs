@@ -12,6 +12,7 @@ mod credential;
 mod export;
 mod identity;
 mod limits;
+mod openapi;
 mod policy;
 mod portal;
 mod quantity;
@@ -52,6 +53,7 @@ pub use identity::{
     is_trustworthy,
 };
 pub use limits::{Limits, Timeouts};
+pub use openapi::OpenApiSettings;
 pub use policy::{Explain, PolicySettings};
 pub use portal::PortalSettings;
 pub use quantity::{ByteSize, Period};

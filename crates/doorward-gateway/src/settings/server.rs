@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ArgumentSettings, Assertion, CacheRule, Confinement, CredentialSettings, Delegation, Exchange,
-    Period, Personal, ReliabilitySettings, ResultSettings, Secret, ServerTls, Settings,
+    OpenApiSettings, Period, Personal, ReliabilitySettings, ResultSettings, Secret, ServerTls,
+    Settings,
 };
 use crate::pattern::Pattern;
 
@@ -60,6 +61,9 @@ pub struct ServerSettings {
     /// What the program may do on this machine. When absent, all that the gateway may.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confine: Option<Confinement>,
+    /// The server is an API, whose operations are tools.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub openapi: Option<OpenApiSettings>,
     /// The built-in sample server.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub sample: bool,
@@ -224,6 +228,10 @@ impl ServerSettings {
             if !url.username().is_empty() || url.password().is_some() {
                 problems.push(("url", "put credentials into 'headers', not into the URL".into()));
             }
+        }
+        if let Some(openapi) = &self.openapi {
+            let whys = openapi.problems(self.url.is_some()).into_iter();
+            problems.extend(whys.map(|why| ("openapi", why)));
         }
         if self.public_only {
             let address = self.url.as_ref().and_then(crate::resolver::address_of);

@@ -169,7 +169,9 @@ impl Trace {
                 let transport = match contact.transport {
                     Transport::Stdio => "pipe",
                     Transport::BuiltIn => "inproc",
-                    Transport::StreamableHttp | Transport::EventStream => "tcp",
+                    Transport::StreamableHttp | Transport::EventStream | Transport::OpenApi => {
+                        "tcp"
+                    }
                 };
                 attributes.push(KeyValue::new("network.transport", transport));
             }

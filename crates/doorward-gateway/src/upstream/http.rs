@@ -174,6 +174,16 @@ impl Endpoint {
         self.send(Method::DELETE, "application/json", extra, Bytes::new()).await
     }
 
+    /// Any other request; of what the headers say, the gateway's own come first.
+    pub async fn call(
+        &self,
+        method: Method,
+        extra: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Failure> {
+        self.send(method, "application/json, */*;q=0.5", extra, body).await
+    }
+
     async fn send(
         &self,
         method: Method,
@@ -213,7 +223,7 @@ impl Endpoint {
         extra: HeaderMap,
         body: Bytes,
     ) -> Request<Full<Bytes>> {
-        let with_body = method == Method::POST;
+        let is_json = !body.is_empty() && !extra.contains_key(CONTENT_TYPE);
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
         *request.uri_mut() = self.uri.clone();
@@ -226,7 +236,7 @@ impl Endpoint {
             headers.insert(name, value.clone());
         }
         headers.insert(ACCEPT, HeaderValue::from_static(accept));
-        if with_body {
+        if is_json {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         }
         request
@@ -441,7 +451,7 @@ impl Answer {
 }
 
 /// Reads a body to its end, within a limit. May be interrupted and taken up again.
-async fn read_whole(
+pub(super) async fn read_whole(
     gathered: &mut Gathered,
     body: &mut Incoming,
     limit: usize,

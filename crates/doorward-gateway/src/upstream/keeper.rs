@@ -147,6 +147,8 @@ impl Server {
         let lost = async {
             match &contact.link {
                 Link::Sample => crate::sample::tick(self).await,
+                // An API says nothing by itself.
+                Link::Api(_) => std::future::pending().await,
                 Link::Modern(way) => self.listen_modern(way, contact).await,
                 Link::Http(_) | Link::EventStream(_) | Link::Process => {
                     self.listen_handshake().await;

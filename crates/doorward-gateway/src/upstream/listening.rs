@@ -83,6 +83,7 @@ impl Server {
         }
         let agreed = match &contact.link {
             Link::Sample => Ok(()),
+            Link::Api(_) => Err(RpcError::method_not_found(method::RESOURCES_SUBSCRIBE).into()),
             Link::Modern(_) => {
                 self.interest.changed.notify_one();
                 if self.is_acknowledged(|filter| filter.uris.contains(uri)).await {
@@ -109,7 +110,7 @@ impl Server {
         }
         match self.known().as_deref() {
             Some(Contact { link: Link::Modern(_), .. }) => self.interest.changed.notify_one(),
-            Some(Contact { link: Link::Sample, .. }) | None => {}
+            Some(Contact { link: Link::Sample | Link::Api(_), .. }) | None => {}
             Some(_) => {
                 let Some(server) = self.this.upgrade() else { return };
                 let uri = uri.to_owned();

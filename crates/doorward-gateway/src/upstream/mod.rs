@@ -4,6 +4,7 @@
 //! server behind it speaks. Everything that differs between eras and transports stays below here.
 
 pub mod about;
+mod api;
 mod awaited;
 mod calls;
 mod clients;
@@ -42,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::about::About;
+use self::api::Api;
 use self::exchange::Deadline;
 use self::http::{Bounds, Endpoint, Own};
 use self::inbound::Inbound;
@@ -104,6 +106,7 @@ pub enum Transport {
     EventStream,
     Stdio,
     BuiltIn,
+    OpenApi,
 }
 
 impl Transport {
@@ -113,6 +116,7 @@ impl Transport {
             Self::EventStream => "http+sse",
             Self::Stdio => "stdio",
             Self::BuiltIn => "built-in",
+            Self::OpenApi => "openapi",
         }
     }
 }
@@ -121,6 +125,7 @@ impl Transport {
 #[derive(Debug)]
 pub enum Link {
     Sample,
+    Api(Arc<Api>),
     Modern(Way),
     /// Handshake era: each session makes its own connection.
     Http(Endpoint),
@@ -312,6 +317,7 @@ impl Server {
             let contact = self.contact().await?;
             let outcome = match &contact.link {
                 Link::Sample => crate::sample::ask(self, asked, events).await,
+                Link::Api(api) => self.ask_api(api, asked).await,
                 Link::Modern(way) => {
                     self.ask_modern(&way.shown(asked.own.as_ref()), asked, events).await
                 }

@@ -29,7 +29,10 @@ impl Server {
             return Ok((crate::sample::contact(), None));
         }
         match &self.endpoint {
-            Some(endpoint) => self.find_http(endpoint).await,
+            Some(endpoint) => match &self.settings.openapi {
+                Some(openapi) => Ok((self.find_api(openapi, endpoint).await?, None)),
+                None => self.find_http(endpoint).await,
+            },
             None => self.find_process().await,
         }
     }
@@ -249,7 +252,7 @@ impl Server {
                     .map(super::session::Link::Pipe)
             }
             Link::Process => self.start_process().map(super::session::Link::Pipe),
-            Link::Sample | Link::Modern(_) => {
+            Link::Sample | Link::Api(_) | Link::Modern(_) => {
                 Err(Failure::new(Kind::InvalidMessage, "This server keeps no sessions"))
             }
         }

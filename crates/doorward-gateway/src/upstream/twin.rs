@@ -18,7 +18,7 @@ pub struct Twin(OnceCell<Option<Arc<Server>>>);
 
 impl Contact {
     fn may_have_twin(&self) -> bool {
-        self.era == Era::Modern && !matches!(self.link, Link::Sample)
+        self.era == Era::Modern && !matches!(self.link, Link::Sample | Link::Api(_))
     }
 
     pub(super) fn known_twin(&self) -> Option<&Arc<Server>> {

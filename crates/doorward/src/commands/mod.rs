@@ -10,6 +10,7 @@ pub mod export;
 pub mod grants;
 pub mod import;
 pub mod keys;
+pub mod openapi;
 pub mod policy;
 pub mod portals;
 pub mod principals;

@@ -1,0 +1,256 @@
+//! APIs as tools: called with what their descriptions ask for, answered in the form of tools.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
+
+mod support;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+use support::client::{Handshake, Modern};
+use support::{Gateway, doorward, wait_for};
+
+/// A request as the API got it.
+#[derive(Debug, Clone, Default)]
+struct Got {
+    line: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+/// An API in a few lines, which keeps what it gets.
+struct Api {
+    address: SocketAddr,
+    got: Arc<Mutex<Vec<Got>>>,
+}
+
+impl Api {
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let got = Arc::<Mutex<Vec<Got>>>::default();
+        let kept = got.clone();
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let kept = kept.clone();
+                std::thread::spawn(move || serve(stream, &kept));
+            }
+        });
+        Self { address, got }
+    }
+
+    fn last(&self) -> Got {
+        self.got.lock().unwrap().last().cloned().unwrap_or_default()
+    }
+}
+
+fn serve(mut stream: TcpStream, kept: &Mutex<Vec<Got>>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    loop {
+        let mut got = Got::default();
+        if reader.read_line(&mut got.line).unwrap_or(0) == 0 {
+            return;
+        }
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+            got.headers.push((name.to_ascii_lowercase(), value.to_owned()));
+        }
+        let length = got.headers.iter().find(|(name, _)| name == "content-length");
+        got.body = vec![0; length.map_or(0, |(_, value)| value.parse().unwrap())];
+        reader.read_exact(&mut got.body).unwrap();
+        let path = got.line.split(' ').nth(1).unwrap_or_default().to_owned();
+        let first = got.line.clone();
+        kept.lock().unwrap().push(got);
+        let json = "application/json";
+        let (status, kind, body): (u16, &str, Vec<u8>) = match path.as_str() {
+            "/v1/openapi.yaml" => (200, "application/yaml", DESCRIPTION.into()),
+            "/v1/pets/404" => (
+                404,
+                "application/problem+json",
+                br#"{"title": "No such pet", "detail": "There is none with the number 404"}"#
+                    .to_vec(),
+            ),
+            "/v1/pets/500" => (500, json, b"{}".to_vec()),
+            "/v1/pets/302" => (302, json, b"{}".to_vec()),
+            "/v1/photo" => (200, "image/png", vec![0x89, b'P', b'N', b'G', 0xff]),
+            _ if path.starts_with("/v1/pets/") && first.starts_with("DELETE") => {
+                (204, "", Vec::new())
+            }
+            _ if path.starts_with("/v1/pets/") => {
+                (200, json, br#"{"id": 7, "name": "Rex"}"#.to_vec())
+            }
+            _ if first.starts_with("GET /v1/pets") => (200, json, br#"[{"id": 7}]"#.to_vec()),
+            _ => (201, json, br#"{"id": 8}"#.to_vec()),
+        };
+        let moved = if status == 302 { "location: http://169.254.169.254/latest\r\n" } else { "" };
+        let head = format!(
+            "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\n{moved}content-length: {}\r\n\r\n",
+            body.len()
+        );
+        let _ = stream.write_all(head.as_bytes());
+        let _ = stream.write_all(&body);
+    }
+}
+
+const DESCRIPTION: &str = r##"
+openapi: 3.0.3
+info: {title: Pets, version: "1"}
+servers: [{url: "http://169.254.169.254/"}]
+paths:
+  /pets:
+    get:
+      operationId: listPets
+      tags: [pets]
+      summary: Lists pets
+      parameters:
+        - {name: tag, in: query, schema: {type: array, items: {type: string}}}
+        - {name: X-Trace, in: header, schema: {type: string}}
+      responses: {"200": {description: ok, content: {application/json: {schema: {type: array, items: {$ref: "#/components/schemas/Pet"}}}}}}
+    post:
+      operationId: addPet
+      requestBody: {required: true, content: {application/json: {schema: {$ref: "#/components/schemas/Pet"}}}}
+      responses: {"201": {description: made, content: {application/json: {schema: {$ref: "#/components/schemas/Pet"}}}}}
+  /pets/{id}:
+    parameters: [{name: id, in: path, required: true, schema: {type: string}}]
+    get: {operationId: getPet, responses: {"200": {description: ok, content: {application/json: {schema: {$ref: "#/components/schemas/Pet"}}}}}}
+    delete: {operationId: removePet, responses: {"204": {description: gone}}}
+  /photo: {get: {operationId: photo, responses: {"200": {description: ok}}}}
+  /broken/{x}: {get: {operationId: broken}}
+components:
+  schemas:
+    Pet:
+      type: object
+      required: [name]
+      properties:
+        id: {type: integer, readOnly: true}
+        name: {type: string}
+        parent: {$ref: "#/components/schemas/Pet"}
+"##;
+
+fn start(api: &Api, more: &str) -> Gateway {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pets.yaml");
+    std::fs::write(&file, DESCRIPTION).unwrap();
+    let gateway = Gateway::start(&format!(
+        "servers:\n  pets:\n    url: http://{}/v1\n    headers: {{Authorization: Bearer of-the-gateway}}\n    openapi: {{description: \"${{file:{}}}\"{more}}}\n",
+        api.address,
+        file.display()
+    ));
+    drop(folder);
+    gateway
+}
+
+#[test]
+fn operations_are_tools_and_calls_are_requests() {
+    let api = Api::start();
+    let gateway = start(&api, "");
+    let client = Modern::new(&gateway, "/mcp");
+    let listed = client.ask("tools/list", json!({})).result();
+    let tools = listed["tools"].as_array().unwrap();
+    let names: Vec<&str> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
+    assert_eq!(
+        names,
+        ["pets__listPets", "pets__addPet", "pets__getPet", "pets__removePet", "pets__photo"]
+    );
+    assert_eq!(tools[0]["annotations"]["readOnlyHint"], true);
+    assert_eq!(tools[3]["annotations"]["destructiveHint"], true);
+    assert!(api.got.lock().unwrap().is_empty(), "the API is asked nothing until somebody calls");
+    let pet = client.call("pets__getPet", json!({ "id": "7" })).result();
+    assert_eq!(pet["structuredContent"], json!({ "id": 7, "name": "Rex" }));
+    assert_eq!(api.last().line, "GET /v1/pets/7 HTTP/1.1\r\n");
+    assert!(api.last().headers.contains(&("authorization".into(), "Bearer of-the-gateway".into())));
+    let list =
+        client.call("pets__listPets", json!({ "tag": ["a&b", "c"], "X-Trace": "t" })).result();
+    assert_eq!(list["structuredContent"], json!({ "result": [{ "id": 7 }] }));
+    assert_eq!(api.last().line, "GET /v1/pets?tag=a%26b&tag=c HTTP/1.1\r\n");
+    assert!(api.last().headers.contains(&("x-trace".into(), "t".into())));
+    let made = client.call("pets__addPet", json!({ "name": "Rex", "parent": { "name": "Max" } }));
+    assert_eq!(made.result()["structuredContent"]["id"], 8);
+    let body: Value = serde_json::from_slice(&api.last().body).unwrap();
+    assert_eq!(body, json!({ "name": "Rex", "parent": { "name": "Max" } }));
+    assert_eq!(client.call("pets__removePet", json!({ "id": "7" })).text(), "done (HTTP 204)");
+    let photo = client.call("pets__photo", json!({})).result();
+    assert_eq!(
+        photo["content"][0],
+        json!({ "type": "image", "data": "iVBOR/8=", "mimeType": "image/png" })
+    );
+    // For clients of the other era the same.
+    let old = Handshake::open(&gateway, "/mcp/pets", "2025-06-18", json!({}));
+    let pet = old.call(1, "getPet", json!({ "id": "7" })).result();
+    assert_eq!(pet["structuredContent"]["name"], "Rex");
+}
+
+#[test]
+fn what_an_api_refuses_is_told_and_nothing_leads_elsewhere() {
+    let api = Api::start();
+    let gateway = start(&api, "");
+    let client = Modern::new(&gateway, "/mcp/pets");
+    let missing = client.call("getPet", json!({ "id": "404" })).result();
+    assert_eq!(missing["isError"], true);
+    assert_eq!(missing["_meta"]["doorward/error"]["status"], 404);
+    let text = missing["content"][0]["text"].as_str().unwrap();
+    assert!(text.contains("No such pet: There is none with the number 404"), "{text}");
+    assert_eq!(client.call("getPet", json!({ "id": "500" })).kind(), "http_status");
+    assert_eq!(client.call("getPet", json!({ "id": "302" })).kind(), "http_status");
+    let before = api.got.lock().unwrap().len();
+    for bad in ["..", "."] {
+        let answer = client.call("getPet", json!({ "id": bad })).result();
+        assert_eq!(answer["isError"], true, "{bad}");
+    }
+    assert_eq!(client.call("getPet", json!({})).result()["isError"], true);
+    assert_eq!(
+        client.call("listPets", json!({ "X-Trace": "a\r\nX: y" })).result()["isError"],
+        true
+    );
+    assert_eq!(api.got.lock().unwrap().len(), before, "nothing was sent");
+    client.call("getPet", json!({ "id": "../admin?x=1#y" })).result();
+    assert_eq!(api.last().line, "GET /v1/pets/..%2Fadmin%3Fx%3D1%23y HTTP/1.1\r\n");
+    wait_for("what was left out is said", || {
+        gateway.logged("nothing says what '{x}' in its path is")
+    });
+}
+
+#[test]
+fn a_description_is_fetched_from_where_the_operator_says() {
+    let api = Api::start();
+    let gateway = Gateway::start(&format!(
+        "servers: {{pets: {{url: 'http://{0}/v1', openapi: {{from: 'http://{0}/v1/openapi.yaml', methods: [get], names: {{getPet: one}}}}}}}}\n",
+        api.address
+    ));
+    let listed = Modern::new(&gateway, "/mcp/pets").ask("tools/list", json!({})).result();
+    let names: Vec<&Value> =
+        listed["tools"].as_array().unwrap().iter().map(|tool| &tool["name"]).collect();
+    assert_eq!(names, ["listPets", "one", "photo"]);
+    assert_eq!(gateway.states()[0]["transport"], "openapi");
+    let wrong = Gateway::start(&format!(
+        "servers: {{pets: {{url: 'http://{0}/v1', openapi: {{description: 'swagger: \"2.0\"'}}}}}}\n",
+        api.address
+    ));
+    let problem = wrong.states()[0]["problem"].as_str().unwrap().to_owned();
+    assert!(problem.contains("it is Swagger 2.0"), "{problem}");
+}
+
+#[test]
+fn a_description_can_be_looked_at_beforehand() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("pets.yaml");
+    std::fs::write(&file, DESCRIPTION).unwrap();
+    let inspect = |more: &[&str]| {
+        let output =
+            doorward().args(["openapi", "inspect"]).arg(&file).args(more).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let told = inspect(&[]);
+    assert!(told.contains("Pets at http://169.254.169.254/"), "{told}");
+    assert!(told.contains("left out: broken: nothing says what '{x}' in its path is"), "{told}");
+    assert!(told.ends_with("5 tools; 1 operations cannot be any, 0 are not selected\n"), "{told}");
+    let tools: Value = serde_json::from_str(&inspect(&["--json", "--tag", "pets"])).unwrap();
+    assert_eq!(tools["tools"].as_array().unwrap().len(), 1);
+    assert_eq!(tools["tools"][0]["inputSchema"]["properties"]["tag"]["type"], "array");
+    let missing = doorward().args(["openapi", "inspect", "/no/such/file"]).output().unwrap();
+    assert_eq!(missing.status.code(), Some(3));
+}
