@@ -200,7 +200,8 @@ fn arguments_are_flat_and_never_collide() {
         &json!({ "/x/{id}": { "put": { "operationId": "x", "parameters": [number, query], "requestBody": body } } }),
         &json!({}),
     );
-    let names: Vec<&String> = tool.input["properties"].as_object().unwrap().keys().collect();
+    let mut names: Vec<&String> = tool.input["properties"].as_object().unwrap().keys().collect();
+    names.sort();
     assert_eq!(names, ["body", "id_path", "id_query"]);
     let given = json!({ "id_path": 1, "id_query": "2", "body": { "id_path": "3" } });
     let request = tool.request(&object(given), "b").unwrap();

@@ -8,7 +8,7 @@ use super::Problem;
 use super::tree::Node;
 
 /// Largest file that `${file:PATH}` reads.
-const MAX_FILE: u64 = 1 << 20;
+const MAX_FILE: u64 = 64 << 20;
 
 /// Which forms of references a file may hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
