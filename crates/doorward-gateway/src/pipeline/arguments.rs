@@ -106,12 +106,12 @@ impl Checking {
         if schema.is_none() && !self.bounds.bounds_parts() {
             return Ok(());
         }
-        let value: Value = serde_json::from_slice(&self.text)
+        let mut value: Value = serde_json::from_slice(&self.text)
             .map_err(|error| Unfit::one("", format!("cannot be checked: {error}")))?;
         if self.bounds.bounds_parts() {
             within(&self.bounds, &value, 0, &mut String::new())?;
         }
-        schema.map_or(Ok(()), |schema| schema.check(&value, self.text.len()))
+        schema.map_or(Ok(()), |schema| schema.check_arguments(&mut value, self.text.len()))
     }
 }
 

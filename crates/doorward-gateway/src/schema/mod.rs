@@ -39,6 +39,8 @@ pub struct Unusable(pub String);
 /// A compiled schema: JSON Schema 2020-12, or an earlier draft where `$schema` says so.
 pub struct Schema {
     validator: Validator<Metered>,
+    /// Members that an object must have.
+    required: Vec<String>,
 }
 
 impl fmt::Debug for Schema {
@@ -76,7 +78,9 @@ impl Schema {
             let place = if place.is_empty() { String::new() } else { format!(" at {place}") };
             Unusable(format!("is no JSON Schema{place}: {}", told::clipped(&error.to_string())))
         })?;
-        Ok(Self { validator })
+        let required = schema.get("required").and_then(Value::as_array);
+        let required = required.into_iter().flatten().filter_map(Value::as_str);
+        Ok(Self { validator, required: required.map(str::to_owned).collect() })
     }
 
     /// Checks a value of so many bytes. Says every place that does not fit, as far as the bounds allow.
@@ -87,6 +91,19 @@ impl Schema {
             Some(true) => Ok(()),
             Some(false) => Err(self.unfit(value)),
             None => Err(Unfit::too_costly()),
+        }
+    }
+
+    /// Checks arguments, of which one that is null and need not be there counts as absent: so do headers that
+    /// mirror it (spec 2026-07-28 basic/transports/streamable-http).
+    pub fn check_arguments(&self, value: &mut Value, bytes: usize) -> Result<(), Unfit> {
+        let checked = self.check(value, bytes);
+        match value {
+            Value::Object(members) if checked.is_err() && members.values().any(Value::is_null) => {
+                members.retain(|name, value| !value.is_null() || self.required.contains(name));
+                self.check(value, bytes)
+            }
+            _ => checked,
         }
     }
 
@@ -156,6 +173,26 @@ mod tests {
         /when: must fit one of 2 forms: must be null, not a boolean; or must be a string, not a boolean
         "#);
         assert!(!unfit.more);
+    }
+
+    #[test]
+    fn an_argument_that_is_null_and_need_not_be_there_counts_as_absent() {
+        let schema = Schema::of(&json!({
+            "properties": { "a": { "type": "string" }, "b": { "type": "string" } },
+            "required": ["a"],
+        }));
+        let schema = schema.unwrap();
+        for (mut value, path) in [
+            (json!({ "a": "x", "b": null }), None),
+            (json!({ "a": "x", "c": null }), None),
+            (json!({ "a": null, "b": null }), Some("/a")),
+            (json!({ "a": 1, "b": null }), Some("/a")),
+        ] {
+            let told = schema.check_arguments(&mut value, 100).err();
+            let paths: Vec<String> =
+                told.into_iter().flat_map(|it| it.misfits).map(|it| it.path).collect();
+            assert_eq!(paths, Vec::from_iter(path.map(str::to_owned)));
+        }
     }
 
     #[test]
