@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+pub use doorward_openapi::fits as matches;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,20 +22,6 @@ impl Pattern {
     pub fn matches(&self, name: &str) -> bool {
         matches(&self.0, name)
     }
-}
-
-/// Whether a name fits a pattern; takes as long as both are long, at worst multiplied.
-pub fn matches(pattern: &str, name: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(rest) = name.strip_prefix(parts.next().unwrap_or_default()) else { return false };
-    let mut rest = rest;
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else { return rest.is_empty() };
-    for part in parts {
-        let Some(at) = rest.find(part) else { return false };
-        rest = &rest[at + part.len()..];
-    }
-    rest.ends_with(last)
 }
 
 #[cfg(test)]

@@ -27,6 +27,11 @@ pub fn result_type(result: &Object) -> std::borrow::Cow<'_, str> {
     result.string("resultType").unwrap_or("complete".into())
 }
 
+/// Whether a tool says that it has failed (spec 2026-07-28 server/tools, error handling).
+pub fn is_tool_error(result: &Object) -> bool {
+    result.get("isError").and_then(Value::as_bool) == Some(true)
+}
+
 impl InputRequired {
     /// Reads a result whose `resultType` is `input_required`. Fails when it asks nothing and has no
     /// state, or when a request has no method.

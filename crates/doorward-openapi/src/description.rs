@@ -1,5 +1,6 @@
 //! A description, read and looked into.
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 /// How often a reference may lead to another.
@@ -78,7 +79,7 @@ impl Description {
 
     /// A part by its reference within the document.
     pub fn at(&self, reference: &str) -> Option<&Value> {
-        self.root.pointer(&decoded(reference.strip_prefix('#')?))
+        self.root.pointer(&percent_decode_str(reference.strip_prefix('#')?).decode_utf8_lossy())
     }
 
     /// What a value means, references followed. `Err` is a reference that leads nowhere within the document.
@@ -104,19 +105,4 @@ impl Description {
     pub fn security_schemes(&self) -> Option<&Map<String, Value>> {
         self.root.get("components")?.get("securitySchemes")?.as_object()
     }
-}
-
-/// A fragment as it is meant (RFC 3986 section 2.1).
-fn decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let coded = (bytes[at] == b'%')
-            .then(|| u8::from_str_radix(text.get(at + 1..at + 3)?, 16).ok())
-            .flatten();
-        out.push(coded.unwrap_or(bytes[at]));
-        at += if coded.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }

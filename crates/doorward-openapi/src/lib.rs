@@ -16,5 +16,5 @@ pub use body::Media;
 pub use build::tools;
 pub use description::{Description, Unreadable};
 pub use request::{BadArguments, Request};
-pub use select::Selection;
+pub use select::{Selection, fits};
 pub use tool::{Annotations, LeftOut, Place, Tool};

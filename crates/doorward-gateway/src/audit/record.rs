@@ -390,11 +390,9 @@ pub fn outcome(
     let mut bytes = 0;
     match reply {
         Ok(Reply::Result(result)) => {
-            let tool_error =
-                result.get("isError").and_then(doorward_mcp::Value::as_bool) == Some(true);
             let outcome = match interaction::result_type(result) {
                 kind if kind != "complete" => kind,
-                _ if tool_error => "tool_error".into(),
+                _ if interaction::is_tool_error(result) => "tool_error".into(),
                 _ => "ok".into(),
             };
             failed = Usage::failed(&outcome);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use doorward_mcp::error::Kind;
-use doorward_mcp::{Object, interaction};
+use doorward_mcp::interaction;
 use doorward_policy::PrincipalKind;
 use doorward_store::{Account, Amount, Store, WriterId};
 use jiff::Timestamp;
@@ -352,7 +352,7 @@ impl Gateway {
         let Ok(Reply::Result(result)) = reply else { return Amount::ZERO };
         // What is asked again costs when it is answered.
         let charged = interaction::result_type(result) == "complete"
-            && (self.settings().billing.charge_errors || !is_tool_error(result));
+            && (self.settings().billing.charge_errors || !interaction::is_tool_error(result));
         match (charged, call.notes.cached, reserved.price.hit) {
             (false, ..) => Amount::ZERO,
             // What was asked nobody may cost less.
@@ -360,10 +360,6 @@ impl Gateway {
             (true, ..) => reserved.price.of(result, call.notes.upstream),
         }
     }
-}
-
-fn is_tool_error(result: &Object) -> bool {
-    result.get("isError").and_then(doorward_mcp::Value::as_bool) == Some(true)
 }
 
 fn out_of_credit(message: &str) -> CallError {

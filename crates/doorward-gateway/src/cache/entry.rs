@@ -46,7 +46,7 @@ pub enum Age {
 
 /// A result as it lies in a shared store.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+pub(super) struct Kept {
     result: String,
     /// Milliseconds since 1970.
     made: i64,
@@ -96,15 +96,14 @@ impl Entry {
         result
     }
 
-    pub fn to_kept(&self) -> impl Serialize {
+    pub(super) fn to_kept(&self) -> Kept {
         let age = i64::try_from(self.made.elapsed().as_millis()).unwrap_or(i64::MAX);
         let result = String::from_utf8_lossy(&self.result.to_bytes()).into_owned();
         Kept { result, made: now().saturating_sub(age), epoch: self.epoch, lives: self.lives }
     }
 
     /// What lay in a shared store, if it is a result.
-    pub fn from_kept(kept: impl FnOnce() -> Option<serde_json::Value>) -> Option<Self> {
-        let kept: Kept = serde_json::from_value(kept()?).ok()?;
+    pub(super) fn from_kept(kept: Kept) -> Option<Self> {
         let text = Bytes::from(kept.result);
         let result = Object::parse(&text)?;
         let age = u64::try_from(now().saturating_sub(kept.made)).unwrap_or(0);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use doorward_mcp::{Object, Revision};
+use doorward_mcp::Object;
 
 use crate::call::Call;
 use crate::gateway::Gateway;
@@ -43,7 +43,7 @@ pub fn keys_of(gateway: &Gateway, call: &Call, server: &Arc<Server>) -> Option<K
         });
         lines.collect::<Vec<_>>().concat()
     });
-    let era: &[u8] = if call.revision >= Revision::V2026_07_28 { b"modern" } else { b"handshake" };
+    let era: &[u8] = if call.revision.is_modern() { b"modern" } else { b"handshake" };
     let session = match server.settings.affinity {
         Affinity::Session => call.session.as_deref().unwrap_or_default(),
         Affinity::Shared | Affinity::Principal => "",

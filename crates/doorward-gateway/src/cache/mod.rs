@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use doorward_mcp::Object;
 use doorward_mcp::translate::CacheHints;
+use doorward_mcp::{Object, interaction};
 use parking_lot::Mutex;
 
 pub use self::entry::{Age, Entry, Lives};
@@ -131,6 +131,5 @@ pub fn lives(rule: &CacheRule, hints: Option<CacheHints>) -> Option<Lives> {
 
 /// Whether a result may be told again at all: a question, a task and an error may not.
 pub fn is_final(result: &Object) -> bool {
-    let is_error = result.get("isError").and_then(doorward_mcp::Value::as_bool) == Some(true);
-    !is_error && doorward_mcp::interaction::result_type(result) == "complete"
+    !interaction::is_tool_error(result) && interaction::result_type(result) == "complete"
 }

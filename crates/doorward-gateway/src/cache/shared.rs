@@ -1,14 +1,13 @@
 //! Results that several gateways share. They are sealed under the name they have: whoever can write to the
 //! store can put none under another, and whoever can read it learns nothing of them.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use doorward_store::{SharedValues, hex};
 use tokio::sync::Semaphore;
 
 use super::Key;
-use super::entry::Entry;
+use super::entry::{Entry, Kept};
 use crate::seal::Sealer;
 use crate::settings::Secret;
 
@@ -19,14 +18,14 @@ const MOST: usize = 256;
 #[derive(Debug)]
 pub struct SharedResults {
     values: SharedValues,
-    putting: Arc<Semaphore>,
+    putting: Semaphore,
     away: AtomicBool,
 }
 
 impl SharedResults {
     pub fn open(url: &Secret, namespace: Option<&str>) -> Result<Self, String> {
         let values = SharedValues::open(url.expose(), namespace.unwrap_or("doorward"))?;
-        let putting = Arc::new(Semaphore::new(MOST));
+        let putting = Semaphore::new(MOST);
         Ok(Self { values, putting, away: AtomicBool::new(false) })
     }
 
@@ -49,7 +48,7 @@ impl SharedResults {
         self.answered();
         let entry = names.iter().zip(found).find_map(|(name, text)| {
             let text = text?;
-            Entry::from_kept(|| sealer.open(&text, name, PURPOSE).ok())
+            Entry::from_kept(sealer.open::<Kept>(&text, name, PURPOSE).ok()?)
         });
         Some((epoch, entry.filter(|entry| entry.epoch == epoch)))
     }

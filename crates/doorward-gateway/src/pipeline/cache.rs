@@ -4,6 +4,7 @@
 //! It comes after the record was opened and the price set aside: what is answered from memory is recorded and
 //! paid for as all else. Errors, questions, tasks and what has written are never told again (attack T22).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use doorward_mcp::method;
@@ -105,14 +106,12 @@ fn rule_of(call: &Call) -> Option<CacheRule> {
     let hinted = route.server.has_given_hints();
     let rule = match &*call.method {
         method::TOOLS_CALL if route.writes == Some(false) => {
-            let rule = &route.tool.as_ref()?.cache;
-            let wanted = rule.ttl.is_some() || (hinted && rule.takes_hints());
-            wanted.then(|| rule.clone())?
+            Cow::Borrowed(&route.tool.as_ref()?.cache)
         }
-        method::RESOURCES_READ => settings.cache_of(&call.params.string("uri")?),
+        method::RESOURCES_READ => Cow::Owned(settings.cache_of(&call.params.string("uri")?)),
         _ => return None,
     };
-    (rule.ttl.is_some() || (hinted && rule.takes_hints())).then_some(rule)
+    (rule.ttl.is_some() || (hinted && rule.takes_hints())).then(|| rule.into_owned())
 }
 
 /// The names under which an answer may be kept, the caller's own first.

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use doorward_mcp::error::Kind;
-use doorward_mcp::{Object, Value, interaction, method};
+use doorward_mcp::{Object, method};
 
+use crate::cache::is_final;
 use crate::call::{Call, CallError, Events, Failure, Reply};
 use crate::catalog::ToolEntry;
 use crate::gateway::Gateway;
@@ -47,8 +48,7 @@ impl Stage for Results {
 
 fn check(tool: &ToolEntry, result: &Object) -> Result<(), Unfit> {
     let Some(schema) = &tool.schemas.output else { return Ok(()) };
-    let is_error = result.get("isError").and_then(Value::as_bool) == Some(true);
-    if is_error || interaction::result_type(result) != "complete" {
+    if !is_final(result) {
         return Ok(());
     }
     let Some(content) = result.get("structuredContent") else {

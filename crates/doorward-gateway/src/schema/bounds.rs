@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use jsonschema::Draft;
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::Unusable;
@@ -214,24 +215,10 @@ impl<'a> Survey<'a> {
             let why = format!("has a $ref to '{shown}', which is not part of it; none is fetched");
             return Err(Unusable(why));
         }
-        let fragment = percent_decoded(fragment);
+        let fragment = percent_decode_str(fragment).decode_utf8_lossy();
         if fragment.is_empty() || fragment.starts_with('/') {
             return Ok(documents.iter().filter_map(|value| value.pointer(&fragment)).collect());
         }
-        Ok(self.anchors.get(fragment.as_str()).cloned().unwrap_or_default())
+        Ok(self.anchors.get(fragment.as_ref()).cloned().unwrap_or_default())
     }
-}
-
-fn percent_decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let coded = (bytes[at] == b'%')
-            .then(|| u8::from_str_radix(text.get(at + 1..at + 3)?, 16).ok())
-            .flatten();
-        out.push(coded.unwrap_or(bytes[at]));
-        at += if coded.is_some() { 3 } else { 1 };
-    }
-    String::from_utf8_lossy(&out).into_owned()
 }

@@ -8,22 +8,20 @@ use jsonschema::{JsonType, Validator};
 use serde_json::Value;
 
 use super::metered::{Metered, Node, within};
-use super::{LOOKS, LOOKS_PER_BYTE, TELLING};
+use super::{Schema, TELLING};
 
 /// What was a text may turn out to hold more that must be changed.
 const ROUNDS: usize = 4;
 const MOST: usize = 100;
 
-pub fn coerce(validator: &Validator<Metered>, value: &mut Value, bytes: usize) -> bool {
-    let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-    let looks = LOOKS.saturating_add(bytes.saturating_mul(LOOKS_PER_BYTE));
-    let fits = |value: &Value| within(looks, || validator.is_valid(Node(value))) == Some(true);
+pub fn coerce(schema: &Schema, value: &mut Value, bytes: usize) -> bool {
+    let fits = |value: &Value| schema.fits(value, bytes) == Some(true);
     if fits(value) {
         return true;
     }
     let mut changed = value.clone();
     for _ in 0..ROUNDS {
-        let wanted = wanted(validator, &changed);
+        let wanted = wanted(&schema.validator, &changed);
         let mut any = false;
         for (path, types) in wanted {
             if let Some(place) = changed.pointer_mut(&path)

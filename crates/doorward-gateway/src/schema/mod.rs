@@ -85,9 +85,7 @@ impl Schema {
 
     /// Checks a value of so many bytes. Says every place that does not fit, as far as the bounds allow.
     pub fn check(&self, value: &Value, bytes: usize) -> Result<(), Unfit> {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let looks = LOOKS.saturating_add(bytes.saturating_mul(LOOKS_PER_BYTE));
-        match within(looks, || self.validator.is_valid(Node(value))) {
+        match self.fits(value, bytes) {
             Some(true) => Ok(()),
             Some(false) => Err(self.unfit(value)),
             None => Err(Unfit::too_costly()),
@@ -105,6 +103,13 @@ impl Schema {
             }
             _ => checked,
         }
+    }
+
+    /// `None` if that takes too long to be found out.
+    fn fits(&self, value: &Value, bytes: usize) -> Option<bool> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let looks = LOOKS.saturating_add(bytes.saturating_mul(LOOKS_PER_BYTE));
+        within(looks, || self.validator.is_valid(Node(value)))
     }
 
     fn unfit(&self, value: &Value) -> Unfit {
@@ -125,7 +130,7 @@ impl Schema {
     /// Puts what has the right meaning and the wrong form into the schema's form, such as `"5"` where an
     /// integer is wanted. Returns whether the value fits now; it is changed only then.
     pub fn coerce(&self, value: &mut Value, bytes: usize) -> bool {
-        coerce::coerce(&self.validator, value, bytes)
+        coerce::coerce(self, value, bytes)
     }
 }
 

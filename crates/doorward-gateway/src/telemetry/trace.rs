@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use doorward_mcp::{Object, method};
+use doorward_mcp::{Object, interaction, method};
 
 use super::context::{Context, TRACEPARENT};
 use super::messages::{KeyValue, Span, Status};
@@ -226,7 +226,7 @@ fn common(
 fn outcome(reply: &Result<Reply, CallError>) -> (Option<String>, Option<Status>) {
     let (error, message) = match reply {
         Ok(Reply::Result(result)) => {
-            let failed = result.get("isError").and_then(doorward_mcp::Value::as_bool) == Some(true);
+            let failed = interaction::is_tool_error(result);
             if !failed {
                 return (None, None);
             }

@@ -44,7 +44,7 @@ pub async fn run(options: Call) -> Result<(), Failed> {
     let mut asker = Asker::new(roots);
     let result = converse(&mut client, params, &mut asker).await?;
     show::result(&result, options.json)?;
-    if result.get("isError").and_then(doorward_mcp::Value::as_bool) == Some(true) {
+    if doorward_mcp::interaction::is_tool_error(&result) {
         return Err(Failed::silent(Exit::ToolError));
     }
     Ok(())

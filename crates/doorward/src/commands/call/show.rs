@@ -80,7 +80,7 @@ pub fn result(result: &Object, json: bool) -> Result<(), Failed> {
             serde_json::from_slice(&structured.to_bytes()).unwrap_or_default();
         text = format!("{value:#}\n");
     }
-    if result.get("isError").and_then(Value::as_bool) == Some(true) {
+    if doorward_mcp::interaction::is_tool_error(result) {
         terminal::complain(text.trim_end());
     } else {
         out.write_all(harmless(&text).as_bytes())?;
