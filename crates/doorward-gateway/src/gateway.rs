@@ -223,7 +223,7 @@ impl Gateway {
                 changes.removed.push(server.name.to_string());
                 self.shared.switchboard.close_portal(&server.name);
             }
-            self.shared.tasks.spawn(retire(server));
+            self.shared.tasks.spawn(server.drain());
         }
         if !(changes.added.is_empty() && changes.changed.is_empty() && changes.removed.is_empty()) {
             self.shared.switchboard.publish_merged();
@@ -335,6 +335,7 @@ impl Gateway {
         let busy = self.servers().iter().map(|server| server.in_flight()).sum();
         metrics.in_flight.set(count(busy));
         let states = self.states();
+        metrics.count_replicas(&states);
         metrics.servers.set(count(states.len()));
         metrics.servers_up.set(count(states.iter().filter(|state| state.state == "up").count()));
         let (entries, bytes) = self.shared.cache.size();
@@ -378,14 +379,4 @@ impl Gateway {
         };
         tokio::time::timeout(within, ended).await.is_ok()
     }
-}
-
-/// Lets calls in flight end before a server that was taken out is closed.
-async fn retire(server: Arc<Server>) {
-    let patience = server.shared.timeouts.drain.0;
-    let end = tokio::time::Instant::now() + patience;
-    while server.is_busy() && tokio::time::Instant::now() < end {
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    server.retire();
 }

@@ -14,6 +14,7 @@ mod cache;
 pub mod call;
 pub mod catalog;
 pub mod delegated;
+mod dial;
 pub mod facade;
 mod flood;
 pub mod gateway;

@@ -16,6 +16,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+use crate::upstream::State;
+
 /// Tools of one server, and users of all, that are told apart; the others are one.
 const MOST_TOOLS: usize = 2_000;
 const MOST_USERS: usize = 10_000;
@@ -50,6 +52,12 @@ struct UserLabels {
 struct LimitLabels {
     limit: String,
     dry_run: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReplicaLabels {
+    server: String,
+    state: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -136,6 +144,7 @@ pub struct Metrics {
     pub in_flight: Gauge,
     pub servers_up: Gauge,
     pub servers: Gauge,
+    replicas: Family<ReplicaLabels, Gauge>,
     pub resident: Gauge,
 }
 
@@ -197,12 +206,15 @@ impl Default for Metrics {
             in_flight: Gauge::default(),
             servers_up: Gauge::default(),
             servers: Gauge::default(),
+            replicas: Family::default(),
             resident: Gauge::default(),
         };
         let registry = &mut metrics.registry;
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The version that runs", Info::new(version));
         registry.register("calls", "Calls by server, tool and outcome", metrics.calls.clone());
+        let about = "Replicas of servers, by how they are doing";
+        registry.register("replicas", about, metrics.replicas.clone());
         registry.register("user_calls", "Calls by tenant, user and outcome", metrics.users.clone());
         let about = "Duration of calls, from the request to the answer";
         registry.register("call_duration_seconds", about, metrics.durations.clone());
@@ -258,6 +270,17 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// How many replicas of which server are doing how; those of servers that are gone are not told any more.
+    pub fn count_replicas(&self, states: &[State]) {
+        self.replicas.clear();
+        for state in states {
+            for replica in &state.replicas {
+                let labels = ReplicaLabels { server: state.name.clone(), state: replica.state };
+                self.replicas.get_or_create(&labels).inc();
+            }
+        }
+    }
+
     pub fn server(&self, name: &str) -> ServerMetrics {
         let labels = ServerLabels { server: name.to_owned() };
         ServerMetrics {

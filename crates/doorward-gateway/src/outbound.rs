@@ -13,11 +13,11 @@ use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde_json::Value;
 use url::Url;
 
+use crate::dial::Dialer;
 use crate::gather::Gathered;
 use crate::resolver::{Resolver, address_of, is_public};
 use crate::settings::{Secret, is_trustworthy};
@@ -83,9 +83,12 @@ pub fn basic(user: &str, password: &str) -> Option<HeaderValue> {
 /// The same for a client of an authorization server's: both are encoded before they are joined
 /// (RFC 6749 section 2.3.1).
 pub fn client_basic(id: &str, secret: &Secret) -> Option<HeaderValue> {
-    let encode =
-        |text: &str| -> String { url::form_urlencoded::byte_serialize(text.as_bytes()).collect() };
-    basic(&encode(id), &encode(secret.expose()))
+    basic(&form_encoded(id), &form_encoded(secret.expose()))
+}
+
+/// A name or a value as it stands in a form, or in a query.
+pub fn form_encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 /// The header that shows a token (RFC 6750 section 2.1). `None` if that is no header's value.
@@ -204,20 +207,19 @@ fn check(url: &Url, author: Author) -> Result<(), Error> {
     }
 }
 
-type Outbound = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
+type Outbound = Client<HttpsConnector<Dialer>, Full<Bytes>>;
 
-static ANYWHERE: LazyLock<Outbound> = LazyLock::new(|| client(Resolver { public_only: false }));
-static PUBLIC: LazyLock<Outbound> = LazyLock::new(|| client(Resolver { public_only: true }));
+static ANYWHERE: LazyLock<Outbound> =
+    LazyLock::new(|| client(Resolver { public_only: false, pinned: None }));
+static PUBLIC: LazyLock<Outbound> =
+    LazyLock::new(|| client(Resolver { public_only: true, pinned: None }));
 
 fn client(resolver: Resolver) -> Outbound {
-    let mut plain = HttpConnector::new_with_resolver(resolver);
-    plain.set_connect_timeout(Some(PATIENCE));
-    plain.enforce_http(false);
     let tls = hyper_rustls::HttpsConnectorBuilder::new()
         .with_tls_config(trusted().clone())
         .https_or_http()
         .enable_http1()
-        .wrap_connector(plain);
+        .wrap_connector(Dialer::by_tunnel(resolver, PATIENCE));
     // Asked now and then, from any thread: a connection belongs to the runtime it was made on, which
     // may be another one the next time.
     Client::builder(TokioExecutor::new())

@@ -27,6 +27,8 @@ static KNOWN: LazyLock<Mutex<HashMap<String, Found>>> = LazyLock::new(Mutex::def
 #[derive(Debug, Clone)]
 pub struct Resolver {
     pub public_only: bool,
+    /// Of all addresses that a name may have, this one.
+    pub pinned: Option<IpAddr>,
 }
 
 impl Service<Name> for Resolver {
@@ -39,9 +41,12 @@ impl Service<Name> for Resolver {
     }
 
     fn call(&mut self, name: Name) -> Self::Future {
-        let public_only = self.public_only;
+        let Self { public_only, pinned } = *self;
         Box::pin(async move {
-            let mut allowed = look_up(name.as_str()).await?;
+            let mut allowed = match pinned {
+                Some(address) => vec![SocketAddr::from((address, 0))],
+                None => look_up(name.as_str()).await?,
+            };
             allowed.retain(|address| !public_only || is_public(address.ip()));
             if allowed.is_empty() {
                 let why = format!("'{}' has no public address", name.as_str().escape_debug());
@@ -50,6 +55,15 @@ impl Service<Name> for Resolver {
             Ok(allowed.into_iter())
         })
     }
+}
+
+/// The addresses that a name has now, in order.
+pub async fn addresses(name: &str) -> std::io::Result<Vec<IpAddr>> {
+    let found = tokio::net::lookup_host((name, 0)).await?;
+    let mut addresses: Vec<_> = found.map(|address| address.ip()).collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    Ok(addresses)
 }
 
 async fn look_up(name: &str) -> std::io::Result<Vec<SocketAddr>> {
@@ -139,7 +153,7 @@ mod tests {
     async fn addresses_are_kept_and_judged_each_time() {
         let look = |public_only| async move {
             let name: Name = "localhost".parse().unwrap();
-            Resolver { public_only }.call(name).await
+            Resolver { public_only, pinned: None }.call(name).await
         };
         assert!(look(false).await.unwrap().next().unwrap().ip().is_loopback());
         assert!(KNOWN.lock().contains_key("localhost"));
@@ -147,7 +161,7 @@ mod tests {
         // Whoever answers for the name now: what is known is used, and judged again.
         let fake = vec![SocketAddr::from(([93, 184, 216, 34], 0))];
         KNOWN.lock().insert("flips.example".into(), (Instant::now(), fake));
-        let mut resolver = Resolver { public_only: true };
+        let mut resolver = Resolver { public_only: true, pinned: None };
         let found = resolver.call("flips.example".parse().unwrap()).await.unwrap();
         assert_eq!(found.count(), 1);
         let inner = vec![SocketAddr::from(([169, 254, 169, 254], 0))];

@@ -47,7 +47,7 @@ impl Description {
                 ("", None) => "it has no member 'openapi'".into(),
                 (other, _) => format!("it is OpenAPI {other}"),
             };
-            let why = "only OpenAPI 3.0 and 3.1 can be read; convert it first";
+            let why = "only OpenAPI 3.0 and 3.1 can be read; `npx swagger2openapi` converts";
             return Err(Unreadable(format!("{found}; {why}")));
         }
         if root.get("paths").is_some_and(|paths| !paths.is_object()) {
@@ -102,7 +102,7 @@ impl Description {
     }
 
     /// How credentials are shown, by name.
-    pub fn security_schemes(&self) -> Option<&Map<String, Value>> {
+    pub(crate) fn security_schemes(&self) -> Option<&Map<String, Value>> {
         self.root.get("components")?.get("securitySchemes")?.as_object()
     }
 }

@@ -9,6 +9,7 @@ mod build;
 mod description;
 mod request;
 mod schema;
+mod security;
 mod select;
 mod tool;
 
@@ -16,5 +17,6 @@ pub use body::Media;
 pub use build::tools;
 pub use description::{Description, Unreadable};
 pub use request::{BadArguments, Request};
+pub use security::{NoScheme, Scheme};
 pub use select::{Selection, fits};
 pub use tool::{Annotations, LeftOut, Place, Tool};

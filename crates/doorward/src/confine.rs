@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use doorward_gateway::settings::Confinement;
+use doorward_gateway::upstream::cgroup;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
     RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope, path_beneath_rules,
@@ -58,6 +59,7 @@ pub fn run(allowed: &str, program: &[OsString]) -> Result<(), Failed> {
     let (name, arguments) = program.split_first().ok_or_else(|| wrong("no program".into()))?;
     let found = find(name).ok_or_else(|| wrong(format!("there is no {}", name.display())))?;
     bound(&allowed).map_err(|error| wrong(format!("its limits: {error}")))?;
+    bound_together(&allowed).map_err(wrong)?;
     become_user(&allowed).map_err(wrong)?;
     close_files(&allowed, &found).map_err(wrong)?;
     close_calls(allowed.network).map_err(|error| wrong(format!("its system calls: {error}")))?;
@@ -91,6 +93,18 @@ fn bound(allowed: &Confinement) -> nix::Result<()> {
         }
     }
     Ok(())
+}
+
+/// What all processes of the program have together, where there are control groups.
+fn bound_together(allowed: &Confinement) -> Result<(), String> {
+    let bounded = cgroup::enter(allowed).map_err(|error| format!("its control group: {error}"))?;
+    match allowed.memory_in_all {
+        Some(_) if !bounded.contains(&"memory") => {
+            Err("'memory_in_all': there are no control groups here that the gateway may make"
+                .into())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn become_user(allowed: &Confinement) -> Result<(), String> {

@@ -129,7 +129,9 @@ fn overridden(mut settings: Settings, options: &Serve) -> Settings {
             file.into_iter().chain(export.syslog.as_mut().and_then(|syslog| syslog.ca.as_mut()))
         });
         let audit = audit.key_file.iter_mut().chain(&mut audit.anchor).chain(exports);
-        for path in files.chain(&mut settings.policy.files).chain(audit) {
+        let replicas = settings.servers.values_mut().flat_map(|server| &mut server.replicas);
+        let replicas = replicas.filter_map(|replica| replica.file.as_mut());
+        for path in files.chain(&mut settings.policy.files).chain(audit).chain(replicas) {
             *path = folder.join(&*path);
         }
     }

@@ -13,7 +13,7 @@ use support::{Gateway, python, wait_for};
 
 /// A server that does what it is told, and says what came of it.
 const PROGRAM: &str = r#"
-import ctypes, json, mmap, os, resource, signal, socket, subprocess, sys, threading
+import ctypes, json, mmap, os, resource, signal, socket, subprocess, sys, threading, time
 
 def read(path):
     return open(path).read()
@@ -102,7 +102,36 @@ def spin():
     while True:
         pass
 
-TOOLS = {f.__name__: f for f in (read, write, link, connect, listen, local, run, fork, threads, memory, big, files, kill, trace, space, spin)}
+def many():
+    children = []
+    try:
+        for _ in range(8):
+            child = os.fork()
+            if child == 0:
+                kept = bytearray(64 << 20)
+                signal.pause()
+            children.append(child)
+        time.sleep(1)
+        dead = [child for child in children if os.waitpid(child, os.WNOHANG)[0]]
+        children = [child for child in children if child not in dead]
+        return len(dead)
+    finally:
+        for child in children:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+
+def leave():
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            for fd in range(3):
+                os.close(fd)
+            time.sleep(600)
+        os._exit(0)
+    os.wait()
+    return "left"
+
+TOOLS = {f.__name__: f for f in (many, leave, read, write, link, connect, listen, local, run, fork, threads, memory, big, files, kill, trace, space, spin)}
 
 for line in sys.stdin:
     asked = json.loads(line)
@@ -162,7 +191,7 @@ impl World {
         }
         // Root's processes are bounded by nothing; others' are.
         let is_root = nix::unistd::Uid::effective().is_root();
-        let user = if is_root { ", user: '65534'" } else { "" };
+        let user = if is_root && !more.contains("user:") { ", user: '65534'" } else { "" };
         let path = folder.path().display();
         let (python, prefix) = interpreter();
         let config = format!(
@@ -273,4 +302,58 @@ fn what_cannot_be_confined_is_not_started() {
     let gateway = Gateway::start(&config);
     wait_for("it says why", || gateway.logged("cannot confine: /there/is/no/such/path"));
     assert_eq!(gateway.states()[0]["state"], "down");
+}
+
+/// Where groups for processes can be made, if they can be made here.
+fn group_of(pid: u32, controller: &str) -> Option<std::path::PathBuf> {
+    let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
+    let path = own.lines().find_map(|line| line.split_once(&format!(":{controller}:")))?.1;
+    let base = Path::new("/sys/fs/cgroup").join(controller).join(path.trim_start_matches('/'));
+    let trial = base.join(format!("trial-{}-{pid}", std::process::id()));
+    std::fs::create_dir(&trial).ok()?;
+    std::fs::remove_dir(&trial).unwrap();
+    Some(base.join(format!("doorward-{pid}")))
+}
+
+/// The process that a confined program is.
+fn program_of(world: &World) -> u32 {
+    let log = world.gateway.log();
+    let line = log.iter().rev().find(|line| line.contains("started the server's program")).unwrap();
+    let line: Value = serde_json::from_str(line).unwrap();
+    let told = line["pid"].as_u64().unwrap_or_else(|| {
+        let text = line["pid"].as_str().unwrap();
+        text.trim_start_matches("Some(").trim_end_matches(')').parse().unwrap()
+    });
+    u32::try_from(told).unwrap()
+}
+
+#[test]
+fn what_a_program_and_its_children_have_together_is_bounded_and_none_of_them_stays() {
+    if group_of(0, "pids").is_none() || group_of(0, "memory").is_none() {
+        let world = World::start("");
+        assert_eq!(world.call("leave", json!([])).0, "left");
+        eprintln!("no control groups of version 1 can be made here: nothing else to see");
+        return;
+    }
+    // Also root's processes are counted.
+    let world = World::start(", user: '0', processes: 40, memory_in_all: 256MiB");
+    let group = group_of(program_of(&world), "pids").unwrap();
+    assert!(group.is_dir(), "{}", group.display());
+    world.fails("fork", json!([]));
+    let (dead, failed) = world.call("many", json!([]));
+    // Of eight that take 64 MiB each, not all can have them; the kernel may choose the program itself.
+    assert!(failed || dead.parse::<u32>().unwrap() > 0, "{dead}");
+    let pid = program_of(&world);
+    assert_eq!(world.call("leave", json!([])).0, "left");
+    let group = group_of(pid, "pids").unwrap();
+    let left: Vec<u32> = std::fs::read_to_string(group.join("cgroup.procs"))
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.parse().ok())
+        .collect();
+    assert!(left.len() >= 2, "{left:?}");
+    world.gateway.signal(nix::sys::signal::Signal::SIGTERM);
+    wait_for("nothing is left", || {
+        !group.exists() && left.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists())
+    });
 }

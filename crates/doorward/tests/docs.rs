@@ -15,6 +15,7 @@ use support::{Gateway, doorward, store_in, wait_for};
 const ARGUMENTS: &str = include_str!("../../../docs/arguments.md");
 const CACHING: &str = include_str!("../../../docs/caching.md");
 const RELIABILITY: &str = include_str!("../../../docs/reliability.md");
+const REPLICAS: &str = include_str!("../../../docs/replicas.md");
 const CONFINING: &str = include_str!("../../../docs/confining.md");
 const OPENAPI: &str = include_str!("../../../docs/openapi.md");
 const AUDIT: &str = include_str!("../../../docs/audit.md");
@@ -192,6 +193,7 @@ fn the_pages_on_arguments_caching_reliability_and_confining_work() {
     assert_eq!(reader.read(ARGUMENTS), 2);
     assert_eq!(reader.read(RELIABILITY), 1);
     assert!(reader.run("doorward servers --json").contains("\"circuit\": \"closed\""));
+    assert_eq!(reader.read(REPLICAS), 1);
     assert_eq!(reader.read(CONFINING), 2);
     assert_eq!(reader.run(blocks(CONFINING, "sh")[1]), "it may not");
     let config = "servers: {tickets: {sample: true, cache: {ttl: 1m}}, mail: {sample: true}}";
@@ -230,6 +232,7 @@ fn the_examples_are_what_they_seem() {
         ARGUMENTS,
         CACHING,
         RELIABILITY,
+        REPLICAS,
         CONFINING,
         OPENAPI,
     ]) {

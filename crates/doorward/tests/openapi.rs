@@ -76,6 +76,8 @@ fn serve(mut stream: TcpStream, kept: &Mutex<Vec<Got>>) {
             "/v1/pets/500" => (500, json, b"{}".to_vec()),
             "/v1/pets/302" => (302, json, b"{}".to_vec()),
             "/v1/photo" => (200, "image/png", vec![0x89, b'P', b'N', b'G', 0xff]),
+            _ if path.starts_with("/v1/cards") => (200, json, br#"[1, 2]"#.to_vec()),
+            _ if path.starts_with("/v1/feed") => (200, json, feed(&path)),
             _ if path.starts_with("/v1/pets/") && first.starts_with("DELETE") => {
                 (204, "", Vec::new())
             }
@@ -85,7 +87,13 @@ fn serve(mut stream: TcpStream, kept: &Mutex<Vec<Got>>) {
             _ if first.starts_with("GET /v1/pets") => (200, json, br#"[{"id": 7}]"#.to_vec()),
             _ => (201, json, br#"{"id": 8}"#.to_vec()),
         };
-        let moved = if status == 302 { "location: http://169.254.169.254/latest\r\n" } else { "" };
+        let moved = match path.as_str() {
+            _ if status == 302 => "location: http://169.254.169.254/latest\r\n",
+            "/v1/cards" => "link: <?page=2>; rel=\"next\", <?page=9>; rel=\"last\"\r\n",
+            "/v1/cards?page=2" => "link: </v1/cards?page=3>; rel=next\r\n",
+            "/v1/cards?page=3" => "link: <http://169.254.169.254/v1/cards>; rel=next\r\n",
+            _ => "",
+        };
         let head = format!(
             "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\n{moved}content-length: {}\r\n\r\n",
             body.len()
@@ -93,6 +101,17 @@ fn serve(mut stream: TcpStream, kept: &Mutex<Vec<Got>>) {
         let _ = stream.write_all(head.as_bytes());
         let _ = stream.write_all(&body);
     }
+}
+
+/// Three pages, each of which names the next.
+fn feed(path: &str) -> Vec<u8> {
+    let page = path.split("cursor=").nth(1).and_then(|rest| rest.chars().next());
+    let (items, next) = match page {
+        None => (json!(["a"]), json!("2")),
+        Some('2') => (json!(["b"]), json!(3)),
+        _ => (json!(["c"]), Value::Null),
+    };
+    json!({ "data": { "items": items }, "next": next }).to_string().into_bytes()
 }
 
 const DESCRIPTION: &str = r##"
@@ -118,8 +137,22 @@ paths:
     get: {operationId: getPet, responses: {"200": {description: ok, content: {application/json: {schema: {$ref: "#/components/schemas/Pet"}}}}}}
     delete: {operationId: removePet, responses: {"204": {description: gone}}}
   /photo: {get: {operationId: photo, responses: {"200": {description: ok}}}}
+  /cards: {get: {operationId: listCards, responses: {"200": {description: ok}}}}
+  /feed:
+    get:
+      operationId: readFeed
+      security: [{unheard: []}, {key: [], session: []}, {token: []}]
+      parameters: [{name: limit, in: query, schema: {type: integer}}]
+      responses: {"200": {description: ok}}
+    put: {operationId: writeFeed, security: [{token: [write]}], responses: {"204": {description: ok}}}
+    delete: {operationId: clearFeed, security: [], responses: {"204": {description: ok}}}
   /broken/{x}: {get: {operationId: broken}}
 components:
+  securitySchemes:
+    token: {type: oauth2, flows: {}}
+    key: {type: apiKey, in: query, name: api_key}
+    session: {type: apiKey, in: cookie, name: sid}
+    unheard: {type: http, scheme: digest}
   schemas:
     Pet:
       type: object
@@ -130,17 +163,26 @@ components:
         parent: {$ref: "#/components/schemas/Pet"}
 "##;
 
-fn start(api: &Api, more: &str) -> Gateway {
+/// The description, kept beside.
+fn described() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("pets.yaml"), DESCRIPTION).unwrap();
+    folder
+}
+
+fn config(api: &Api, folder: &tempfile::TempDir, own: &str, more: &str) -> String {
     let file = folder.path().join("pets.yaml");
-    std::fs::write(&file, DESCRIPTION).unwrap();
-    let gateway = Gateway::start(&format!(
-        "servers:\n  pets:\n    url: http://{}/v1\n    headers: {{Authorization: Bearer of-the-gateway}}\n    openapi: {{description: \"${{file:{}}}\"{more}}}\n",
+    format!(
+        "servers:\n  pets:\n    url: http://{}/v1\n{own}    openapi: {{description: \"${{file:{}}}\"{more}}}\n",
         api.address,
         file.display()
-    ));
-    drop(folder);
-    gateway
+    )
+}
+
+const OWN: &str = "    headers: {Authorization: Bearer of-the-gateway}\n";
+
+fn start(api: &Api, more: &str) -> Gateway {
+    Gateway::start(&config(api, &described(), OWN, more))
 }
 
 #[test]
@@ -152,7 +194,7 @@ fn operations_are_tools_and_calls_are_requests() {
     let tools = listed["tools"].as_array().unwrap();
     let names: Vec<&str> = tools.iter().map(|tool| tool["name"].as_str().unwrap()).collect();
     assert_eq!(
-        names,
+        names[..5],
         ["pets__listPets", "pets__addPet", "pets__getPet", "pets__removePet", "pets__photo"]
     );
     assert_eq!(tools[0]["annotations"]["readOnlyHint"], true);
@@ -223,7 +265,7 @@ fn a_description_is_fetched_from_where_the_operator_says() {
     let listed = Modern::new(&gateway, "/mcp/pets").ask("tools/list", json!({})).result();
     let names: Vec<&Value> =
         listed["tools"].as_array().unwrap().iter().map(|tool| &tool["name"]).collect();
-    assert_eq!(names, ["listPets", "one", "photo"]);
+    assert_eq!(names, ["listPets", "one", "photo", "listCards", "readFeed"]);
     assert_eq!(gateway.states()[0]["transport"], "openapi");
     let wrong = Gateway::start(&format!(
         "servers: {{pets: {{url: 'http://{0}/v1', openapi: {{description: 'swagger: \"2.0\"'}}}}}}\n",
@@ -247,10 +289,94 @@ fn a_description_can_be_looked_at_beforehand() {
     let told = inspect(&[]);
     assert!(told.contains("Pets at http://169.254.169.254/"), "{told}");
     assert!(told.contains("left out: broken: nothing says what '{x}' in its path is"), "{told}");
-    assert!(told.ends_with("5 tools; 1 operations cannot be any, 0 are not selected\n"), "{told}");
+    assert!(told.ends_with("9 tools; 1 operations cannot be any, 0 are not selected\n"), "{told}");
+    assert!(told.contains("security: key: a key in query api_key\n"), "{told}");
+    assert!(told.contains("security: unheard: cannot be shown: 'digest' is no way"), "{told}");
     let tools: Value = serde_json::from_str(&inspect(&["--json", "--tag", "pets"])).unwrap();
     assert_eq!(tools["tools"].as_array().unwrap().len(), 1);
     assert_eq!(tools["tools"][0]["inputSchema"]["properties"]["tag"]["type"], "array");
     let missing = doorward().args(["openapi", "inspect", "/no/such/file"]).output().unwrap();
     assert_eq!(missing.status.code(), Some(3));
+}
+
+#[test]
+fn pages_are_put_together_within_bounds() {
+    let api = Api::start();
+    let asked = |from: usize| {
+        let got = api.got.lock().unwrap();
+        got[from..]
+            .iter()
+            .map(|got| got.line.split(' ').nth(1).unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    // By the header; what leads elsewhere is not followed.
+    let gateway = start(&api, ", pages: {}");
+    let client = Modern::new(&gateway, "/mcp/pets");
+    let before = asked(0).len();
+    let result = client.call("listCards", json!({})).result();
+    assert_eq!(result["structuredContent"]["result"], json!([1, 2, 1, 2, 1, 2]), "{result}");
+    assert_eq!(result["_meta"]["doorward/pages"]["pages"], 3);
+    assert_eq!(result["_meta"]["doorward/pages"]["more"], true);
+    assert_eq!(asked(before), ["/v1/cards", "/v1/cards?page=2", "/v1/cards?page=3"]);
+    // What has no pages is as it is.
+    let result = client.call("getPet", json!({ "id": "7" })).result();
+    assert!(result["_meta"].get("doorward/pages").is_none(), "{result}");
+    let gateway = start(&api, ", pages: {most: 2}");
+    let result = Modern::new(&gateway, "/mcp/pets").call("listCards", json!({})).result();
+    assert_eq!(result["structuredContent"]["result"], json!([1, 2, 1, 2]));
+    assert_eq!(result["_meta"]["doorward/pages"], json!({ "pages": 2, "more": true }));
+    // By what the answer says; what is shown is shown with each.
+    let security = "security: {key: k-7, session: s-8}";
+    let rule = format!(", pages: {{next: /next, query: cursor, items: /data/items}}, {security}");
+    let gateway = start(&api, &rule);
+    let before = asked(0).len();
+    let result =
+        Modern::new(&gateway, "/mcp/pets").call("readFeed", json!({ "limit": 1 })).result();
+    let content = &result["structuredContent"];
+    assert_eq!(content["data"]["items"], json!(["a", "b", "c"]), "{result}");
+    assert_eq!(content["next"], Value::Null);
+    assert_eq!(result["_meta"]["doorward/pages"], json!({ "pages": 3, "more": false }));
+    let lines = asked(before);
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    for line in &lines {
+        assert!(line.contains("limit=1") && line.matches("api_key=k-7").count() == 1, "{line}");
+    }
+}
+
+#[test]
+fn each_operation_is_shown_what_it_asks_for() {
+    let api = Api::start();
+    let rule = ", security: {token: t-9, key: \"k 7\", session: s-8}";
+    let gateway = start(&api, rule);
+    let client = Modern::new(&gateway, "/mcp/pets");
+    client.call("readFeed", json!({}));
+    let got = api.last();
+    assert_eq!(got.line, "GET /v1/feed?api_key=k+7 HTTP/1.1\r\n");
+    assert!(got.headers.contains(&("cookie".into(), "sid=s-8".into())), "{:?}", got.headers);
+    // What is written of the server itself comes first.
+    let shown = |got: &Got| {
+        let shown = got.headers.iter().find(|(name, _)| name == "authorization");
+        shown.map(|(_, value)| value.clone())
+    };
+    client.call("writeFeed", json!({}));
+    assert_eq!(shown(&api.last()).as_deref(), Some("Bearer of-the-gateway"));
+    let gateway = Gateway::start(&config(&api, &described(), "", rule));
+    let client = Modern::new(&gateway, "/mcp/pets");
+    client.call("writeFeed", json!({}));
+    assert_eq!(shown(&api.last()).as_deref(), Some("Bearer t-9"));
+    for nothing in ["clearFeed", "photo"] {
+        client.call(nothing, json!({}));
+        let got = api.last();
+        assert!(shown(&got).is_none() && !got.line.contains("k+7"), "{got:?}");
+        assert!(got.headers.iter().all(|(name, _)| name != "cookie"), "{got:?}");
+    }
+    assert!(gateway.log().iter().all(|line| !line.contains("t-9") && !line.contains("k+7")));
+    // What is no scheme, or cannot be shown, is told.
+    for (rule, why) in [
+        (", security: {other: x}", "no security scheme 'other': the description knows"),
+        (", security: {unheard: x}", "'digest' is no way to show a credential"),
+    ] {
+        let gateway = Gateway::start_unready(&config(&api, &described(), "", rule));
+        wait_for("it is told", || gateway.states()[0]["problem"].to_string().contains(why));
+    }
 }

@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use support::client::Modern;
+use support::client::{Handshake, Modern};
 use support::{Gateway, wait_for};
 
 /// A server in a few lines of Python, of the handshake era: a real program with children.
@@ -26,9 +26,11 @@ for line in sys.stdin:
     if method == "initialize":
         answer["result"] = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "py", "version": "1"}}
     elif method == "tools/list":
-        answer["result"] = {"tools": [{"name": n, "inputSchema": {"type": "object"}} for n in ("env", "die", "echo")]}
+        answer["result"] = {"tools": [{"name": n, "inputSchema": {"type": "object"}} for n in ("env", "die", "echo", "pid")]}
     elif method == "tools/call" and params["name"] == "die":
         os._exit(3)
+    elif method == "tools/call" and params["name"] == "pid":
+        answer["result"] = {"content": [{"type": "text", "text": str(os.getpid())}]}
     elif method == "tools/call" and params["name"] == "env":
         answer["result"] = {"content": [{"type": "text", "text": json.dumps(dict(os.environ))}]}
     elif method == "tools/call":
@@ -117,6 +119,31 @@ impl Program {
 fn is_running(pid: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     Path::new(&format!("/proc/{pid}")).exists() && !stat.contains(") Z ")
+}
+
+#[test]
+fn programs_wait_for_sessions_to_come() {
+    let program = Program::new();
+    let gateway = Gateway::start(&program.config(", spares: 2, affinity: session"));
+    let spares = || gateway.states()[0]["spares"].as_u64().unwrap_or(0);
+    wait_for("two are ready", || spares() == 2 && program.started().len() == 3);
+    let ready: Vec<u32> = program.started()[1..].iter().map(|(program, _)| *program).collect();
+    let client = Handshake::open(&gateway, "/mcp/py", "2025-06-18", json!({}));
+    let serves: u32 = client.call(1, "pid", json!({})).text().parse().unwrap();
+    assert!(ready.contains(&serves), "{serves} {ready:?}");
+    wait_for("there are two again", || spares() == 2 && program.started().len() == 4);
+    // One that ends while it waits is not taken, and not started again at once.
+    let dead = program.started()[3].0;
+    let pid = nix::unistd::Pid::from_raw(i32::try_from(dead).unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
+    wait_for("it is missed", || spares() == 1);
+    let other = Handshake::open(&gateway, "/mcp/py", "2025-06-18", json!({}));
+    let serves: u32 = other.call(1, "pid", json!({})).text().parse().unwrap();
+    assert!(ready.contains(&serves) && serves != dead, "{serves} {ready:?}");
+    let all = program.started();
+    assert_eq!(all.len(), 4);
+    drop(gateway);
+    wait_for("all are gone", || all.iter().all(|(program, _)| !is_running(*program)));
 }
 
 #[test]

@@ -351,6 +351,35 @@ fn each_attempt_has_its_time_and_all_together_have_theirs() {
     assert!(began.elapsed() < Duration::from_secs(2));
 }
 
+#[test]
+fn a_server_is_told_how_much_time_there_is_where_it_wants_to_know() {
+    for era in [Era::Modern, Era::Handshake] {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let heard = told.clone();
+        let server = scripted(era, move |asked| match asked.message["method"].as_str()? {
+            "tools/list" => Some(json!({ "tools": tools() })),
+            "tools/call" => {
+                heard.lock().unwrap().push(asked.header("x-time-left").map(str::to_owned));
+                Some(said("done"))
+            }
+            _ => None,
+        });
+        let rule = ", timeout: 20s, reliability: {deadline_header: X-Time-Left}";
+        for (rule, expected) in [(rule, true), ("", false)] {
+            let gateway = Gateway::start(&config(server.address, rule));
+            assert_eq!(Modern::new(&gateway, "/mcp/s").call("get", json!({})).text(), "done");
+            let left = told.lock().unwrap().pop().unwrap();
+            let left = left.map(|left| left.parse::<u64>().unwrap());
+            assert_eq!(
+                left.is_some_and(|ms| (18_000..=20_000).contains(&ms)),
+                expected,
+                "{left:?}"
+            );
+            assert_eq!(left.is_some(), expected);
+        }
+    }
+}
+
 /// A name is judged by what it is looked up as, and nobody is sent on to another place (attack T12).
 #[test]
 fn a_server_at_public_addresses_only_is_found_at_no_other() {
@@ -368,4 +397,37 @@ fn a_server_at_public_addresses_only_is_found_at_no_other() {
         Gateway::start_unready(&format!("servers: {{s: {{url: \"{}\"}}}}\n", moved.url()));
     let refused = Modern::new(&gateway, "/mcp/s").call("get", json!({}));
     assert_eq!(refused.kind(), "http_status", "{}", refused.body);
+}
+
+/// However long it is gone, and however often it is asked for.
+#[test]
+fn a_server_that_is_gone_costs_next_to_nothing() {
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let urls = format!("[{{url: \"http://{gone}/mcp\"}}, {{url: \"http://{gone}/other\"}}]");
+    let gateway = Gateway::start_unready(&format!(
+        "servers: {{s: {{url: \"http://{gone}/mcp\"}}, p: {{command: \"/no/such/program\"}},\n\
+         lazy: {{url: \"http://{gone}/mcp\", start: lazy}}, many: {{replicas: {urls}}}}}\n"
+    ));
+    for server in ["s", "p", "lazy", "many"] {
+        let client = Modern::new(&gateway, &format!("/mcp/{server}"));
+        for _ in 0..20 {
+            assert!(!client.call("get", json!({})).kind().is_empty());
+        }
+    }
+    let used = || {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", gateway.pid())).unwrap();
+        let fields: Vec<i64> = stat
+            .rsplit(") ")
+            .next()
+            .unwrap()
+            .split(' ')
+            .filter_map(|word| word.parse().ok())
+            .collect();
+        // utime and stime, in hundredths of a second (proc(5)); the state, a letter, is left out.
+        fields[10] + fields[11]
+    };
+    let before = used();
+    std::thread::sleep(Duration::from_secs(3));
+    let hundredths = used() - before;
+    assert!(hundredths < 60, "{hundredths} hundredths of a second in three");
 }

@@ -6,6 +6,9 @@ use bytes::Bytes;
 use doorward_mcp::{Object, Value};
 use serde::{Deserialize, Serialize};
 
+/// What an entry takes beside its text.
+const OVERHEAD: usize = 768;
+
 /// A result, and for how long it is good.
 #[derive(Debug)]
 pub struct Entry {
@@ -56,7 +59,10 @@ pub(super) struct Kept {
 
 impl Entry {
     pub fn new(result: Object, lives: Lives, epoch: u64) -> Self {
-        let weight = u32::try_from(result.size_hint() + 256).unwrap_or(u32::MAX);
+        // A copy, which does not hold the buffer that it was read into: that is larger than most results.
+        let text = Bytes::copy_from_slice(&result.to_bytes());
+        let weight = u32::try_from(text.len() + OVERHEAD).unwrap_or(u32::MAX);
+        let result = Object::parse(&text).unwrap_or(result);
         Self { result, weight, made: Instant::now(), epoch, lives }
     }
 

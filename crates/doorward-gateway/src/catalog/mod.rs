@@ -105,7 +105,6 @@ pub struct Item {
 pub struct List {
     pub items: Arc<Vec<Item>>,
     pub hints: CacheHints,
-    /// Names of items that are not shown, for what they say is not valid.
     /// What is not shown, and why.
     left_out: Arc<BTreeMap<Box<str>, String>>,
     /// The tools, for those that are.
@@ -196,6 +195,8 @@ impl Catalog {
             return Ok(view);
         }
         let old = cell.view.load_full();
+        // All pages come from one of several replicas.
+        let asker = server.asker(asked).await?;
         let mut lists = Vec::with_capacity(KINDS.len());
         for (at, kind) in KINDS.iter().enumerate() {
             let kept = old.as_ref().filter(|view| !cell.is_stale(view, at));
@@ -204,7 +205,7 @@ impl Catalog {
                 continue;
             }
             cell.stale[at].store(false, Ordering::Release);
-            match fetch::list(server, &contact, kind, asked).await {
+            match fetch::list(&asker, &contact, kind, asked).await {
                 Ok(list) => lists.push(list),
                 Err(error) => {
                     cell.stale[at].store(true, Ordering::Release);

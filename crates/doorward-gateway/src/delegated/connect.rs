@@ -108,7 +108,7 @@ impl Desk<'_> {
 
     fn server(&self, wanted: &Wanted) -> Option<(Arc<Server>, Url)> {
         let server = self.gateway.server(&wanted.server)?;
-        let url = server.settings.url.clone()?;
+        let url = server.settings.address()?.clone();
         server.settings.delegated.is_some().then_some((server, url))
     }
 

@@ -67,6 +67,7 @@ impl Gateway {
             };
             let Some(server) = server else { continue };
             let Some(task) = server.open_task(&principal.id, own) else { continue };
+            let server = server.home_of_task(&principal.id, own);
             if server.subscribe_task(&task).await {
                 tasks.insert(task.clone(), sealed.clone());
                 held_tasks.push((server, task));

@@ -12,12 +12,13 @@ use doorward_mcp::Object;
 use doorward_mcp::error::Kind;
 use doorward_mcp::method;
 
-use self::breaker::{Breaker, Ended, Turn};
+use self::breaker::{Breaker, Turn};
+pub use self::breaker::{Ended, Pass};
 use self::budget::Budget;
 use self::bulkhead::{Bulkhead, Full, Place};
 use crate::call::{Call, CallError, Events, Failure};
 use crate::settings::{ReliabilitySettings, RetrySettings};
-use crate::upstream::{Asked, Server};
+use crate::upstream::{Asked, Chosen, End, Server};
 
 /// Guards one server.
 #[derive(Debug)]
@@ -116,6 +117,14 @@ impl Guard {
         self.breaker.phase()
     }
 
+    /// Lets a call through; or says why not.
+    pub fn enter(&self) -> Result<Pass, Failure> {
+        self.breaker.enter().map_err(|wait| {
+            let why = "The server has failed too often, and is left alone for a while";
+            Failure { retry_after: Some(wait), ..Failure::new(Kind::CircuitOpen, why) }
+        })
+    }
+
     async fn place(&self, server: &Server, longest: Duration) -> Result<Place, Failure> {
         if let Some(place) = self.bulkhead.enter_now() {
             return Ok(place);
@@ -145,51 +154,89 @@ pub async fn ask(
     };
     guard.budget.earn();
     let mut again = 0;
-    // How the attempt before has ended.
+    // Attempts that the server may have seen: those beyond are moves from a replica that cannot be reached.
+    let mut attempts = 0;
+    // How the attempt before has ended, and whom it was made of.
     let mut before: Option<CallError> = None;
+    let mut tried: Vec<Arc<Server>> = Vec::new();
     loop {
-        let pass = match guard.breaker.enter() {
-            Ok(pass) => pass,
-            Err(wait) => {
-                if let Some(error) = before {
-                    return (Err(error), again - 1);
-                }
-                let why = "The server has failed too often, and is left alone for a while";
-                let retry_after = Some(wait);
-                let failure = Failure { retry_after, ..Failure::new(Kind::CircuitOpen, why) };
-                return (Err(failure.into()), again);
+        let (member, pass) = match server.choose(asked, &tried).await {
+            Ok(chosen) => chosen,
+            Err(failure) => {
+                let again = again - u32::from(before.is_some());
+                // A session that is gone with its replica is more than that this cannot be reached.
+                before = before.filter(|_| failure.kind != Kind::SessionLost);
+                return (Err(before.unwrap_or_else(|| failure.into())), again);
             }
         };
+        attempts += 1;
         let began = Instant::now();
-        let may_go_on = again + 1 < guard.retries.attempts;
+        let may_go_on = attempts < guard.retries.attempts;
         // Whoever may not ask again waits for the answer as long as there is time.
         let attempt = guard.attempt.filter(|_| repeatable == Repeatable::Yes && may_go_on);
         let once = Asked { deadline: asked.deadline.for_attempt(attempt), ..asked.clone() };
-        let outcome = server.ask(&once, events).await;
+        let outcome = attempt_at(&member, repeatable, &once, events).await;
         let took = began.elapsed();
         let ended = match ended(&outcome) {
-            Ended::Well if guard.breaker.is_slow(took) => Ended::Slow,
+            Ended::Well if member.guard.breaker.is_slow(took) => Ended::Slow,
             ended => ended,
         };
         if ended == Ended::Failed {
             place.failed();
         }
-        tell(server, pass.leave(ended));
+        tell(&member, pass.leave(ended));
+        let unreachable =
+            matches!(&outcome, Err(CallError::Gateway(Failure { kind: Kind::Unreachable, .. })));
+        server.ended(&member, asked, &End { ended, took, unreachable });
         let Err(CallError::Gateway(failure)) = &outcome else { return (outcome, again) };
-        if !may_go_on || !repeatable.allows(failure) {
+        if !repeatable.allows(failure) {
             return (outcome, again);
         }
-        let Some(pause) = pause(&guard.retries, again, failure.retry_after) else {
-            return (outcome, again);
-        };
-        if pause >= asked.deadline.left() || !guard.budget.spend() {
-            return (outcome, again);
+        if let Chosen::Replica(member) = member {
+            tried.push(member);
         }
-        tracing::debug!(server = &*server.name, ?pause, "asking again: {failure}");
+        let elsewhere = server.has_others(&tried);
+        if unreachable && elsewhere {
+            // It costs the server nothing.
+            attempts -= 1;
+        } else {
+            if !may_go_on {
+                return (outcome, again);
+            }
+            let pause = match elsewhere {
+                true => Some(Duration::ZERO),
+                false => pause(&guard.retries, again, failure.retry_after),
+            };
+            let Some(pause) = pause else { return (outcome, again) };
+            if pause >= asked.deadline.left() || !guard.budget.spend() {
+                return (outcome, again);
+            }
+            tokio::time::sleep(pause).await;
+        }
+        tracing::debug!(server = &*server.name, "asking again: {failure}");
         server.metrics.retries.inc();
         again += 1;
         before = outcome.err();
-        tokio::time::sleep(pause).await;
+    }
+}
+
+/// Asks once; of a replica that is found to be gone meanwhile nothing is waited for that may be asked elsewhere.
+async fn attempt_at(
+    member: &Chosen<'_>,
+    repeatable: Repeatable,
+    asked: &Asked<'_>,
+    events: &Events,
+) -> Result<Object, CallError> {
+    let asking = member.ask(asked, events);
+    if repeatable != Repeatable::Yes || !matches!(member, Chosen::Replica(_)) {
+        return asking.await;
+    }
+    tokio::select! {
+        outcome = asking => outcome,
+        () = member.is_lost() => {
+            let why = "The replica of the server that was asked has stopped to answer";
+            Err(Failure::new(Kind::StreamEnded, why).into())
+        }
     }
 }
 
@@ -210,16 +257,21 @@ fn tell(server: &Server, turn: Option<Turn>) {
         Some(Turn::Opened) => {
             tracing::warn!(
                 server = &*server.name,
+                replica = server.place(),
                 "the server fails; it is left alone for a while"
             );
             "server.circuit_opened"
         }
         Some(Turn::Closed) => {
-            tracing::info!(server = &*server.name, "the server answers again");
+            tracing::info!(
+                server = &*server.name,
+                replica = server.place(),
+                "the server answers again"
+            );
             "server.circuit_closed"
         }
     };
-    server.shared.audit.event(event, |members| _ = members.text("server", &server.name));
+    server.event(event, |_| ());
 }
 
 #[cfg(test)]

@@ -21,16 +21,20 @@ pub struct Confinement {
     pub write: Vec<PathBuf>,
     /// Whether it may use the network. Local sockets it never may.
     pub network: bool,
-    /// The user it runs as, by name or number, where the gateway runs as root. A number of processes is
-    /// bounded for other users only.
+    /// The user it runs as, by name or number, where the gateway runs as root.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     /// The most address space of a process.
     pub memory: ByteSize,
+    /// The most memory of all its processes together. Needs control groups that the gateway may make; where there are
+    /// none, the program is not started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_in_all: Option<ByteSize>,
     /// The processor time of a process, all in all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Period>,
-    /// Processes and threads, of all programs of the same user.
+    /// Processes and threads: the program's, where there are control groups that the gateway may make; else those of all
+    /// programs of the same user, where that is not root.
     pub processes: u64,
     /// Open files of a process.
     pub files: u64,
@@ -48,6 +52,7 @@ impl Default for Confinement {
             network: false,
             user: None,
             memory: ByteSize(4 << 30),
+            memory_in_all: None,
             cpu: None,
             processes: 256,
             files: 1_024,

@@ -18,6 +18,7 @@ mod portal;
 mod quantity;
 mod rates;
 mod reliability;
+mod replicas;
 mod server;
 mod telemetry;
 
@@ -53,12 +54,16 @@ pub use identity::{
     is_trustworthy,
 };
 pub use limits::{Limits, Timeouts};
-pub use openapi::OpenApiSettings;
+pub use openapi::{OpenApiSettings, PageSettings};
 pub use policy::{Explain, PolicySettings};
 pub use portal::PortalSettings;
 pub use quantity::{ByteSize, Period};
 pub use rates::{Dimension, Measures, Only, Rate, RateSettings, RuleSettings, StoreAway};
-pub use reliability::{BreakerSettings, BulkheadSettings, ReliabilitySettings, RetrySettings};
+pub use reliability::{
+    BreakerSettings, BulkheadSettings, EjectionSettings, HealthSettings, ReliabilitySettings,
+    RetrySettings,
+};
+pub use replicas::{LostSession, ReplicaGroup, ReplicaSettings, problem_of};
 pub use server::{Affinity, ServerSettings, Start, ToolSettings};
 pub use telemetry::{
     LogSettings, MetricSettings, Otlp, OtlpProtocol, TelemetrySettings, TraceSettings,

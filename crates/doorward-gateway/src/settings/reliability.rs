@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Period;
+use super::server::is_owned_header;
 
 /// What is absent is what is said for all servers, or the default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,12 +21,21 @@ pub struct ReliabilitySettings {
     /// How long the server may take to begin its answer; over HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_byte: Option<Period>,
+    /// The header in which the server is told how much time a call has left, in milliseconds; over HTTP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_header: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retries: Option<RetrySettings>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub breaker: Option<BreakerSettings>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bulkhead: Option<BulkheadSettings>,
+    /// Whether the server is asked now and then how it is; replicas are when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthSettings>,
+    /// When a replica that fails is passed over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ejection: Option<EjectionSettings>,
 }
 
 /// Which calls are made again, and how often. Never one that may have written.
@@ -118,6 +128,50 @@ impl Default for BulkheadSettings {
     }
 }
 
+/// How a server is asked how it is: by `server/discover`, or `ping` in the handshake era.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct HealthSettings {
+    /// It never is.
+    pub off: bool,
+    pub every: Period,
+    /// How long it may take to answer.
+    pub within: Period,
+    /// Taken for down when it did not so many times in a row.
+    pub failures: u32,
+}
+
+impl Default for HealthSettings {
+    fn default() -> Self {
+        Self {
+            off: false,
+            every: Period(Duration::from_secs(5)),
+            within: Period(Duration::from_secs(2)),
+            failures: 2,
+        }
+    }
+}
+
+/// When a replica is passed over though it can be reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EjectionSettings {
+    /// None ever is.
+    pub off: bool,
+    /// After so many calls that failed in a row.
+    pub failures: u32,
+    /// How long the first time; each time longer by as much, up to ten times.
+    pub period: Period,
+    /// At most so many of a hundred replicas at a time.
+    pub most: u8,
+}
+
+impl Default for EjectionSettings {
+    fn default() -> Self {
+        Self { off: false, failures: 5, period: Period(Duration::from_secs(30)), most: 50 }
+    }
+}
+
 impl ReliabilitySettings {
     /// With what is said less specially where nothing is said here.
     pub fn or(&self, other: &Self) -> Self {
@@ -125,9 +179,12 @@ impl ReliabilitySettings {
             total: self.total.or(other.total),
             attempt: self.attempt.or(other.attempt),
             first_byte: self.first_byte.or(other.first_byte),
+            deadline_header: self.deadline_header.clone().or_else(|| other.deadline_header.clone()),
             retries: self.retries.clone().or_else(|| other.retries.clone()),
             breaker: self.breaker.clone().or_else(|| other.breaker.clone()),
             bulkhead: self.bulkhead.clone().or_else(|| other.bulkhead.clone()),
+            health: self.health.clone().or_else(|| other.health.clone()),
+            ejection: self.ejection.clone().or_else(|| other.ejection.clone()),
         }
     }
 
@@ -135,6 +192,10 @@ impl ReliabilitySettings {
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         let mut wrong = |key, why: &str| problems.push((key, why.to_owned()));
+        let header = self.deadline_header.as_ref();
+        if header.is_some_and(|it| http::HeaderName::try_from(it).is_err() || is_owned_header(it)) {
+            wrong("deadline_header", "is no header to use");
+        }
         if let Some(retries) = &self.retries {
             if retries.attempts == 0 || retries.attempts > 10 {
                 wrong("retries", "'attempts' must be 1 to 10");
@@ -157,6 +218,22 @@ impl ReliabilitySettings {
         }
         if self.bulkhead.as_ref().is_some_and(|bulkhead| bulkhead.concurrency == 0) {
             wrong("bulkhead", "'concurrency' must be 1 at least");
+        }
+        if let Some(health) = &self.health {
+            if health.every.0 < Duration::from_millis(100) || health.within.0.is_zero() {
+                wrong("health", "'every' must be 100 ms at least, and 'within' not nothing");
+            }
+            if health.failures == 0 {
+                wrong("health", "'failures' must be 1 at least");
+            }
+        }
+        if let Some(ejection) = &self.ejection {
+            if ejection.failures == 0 || ejection.period.0.is_zero() {
+                wrong("ejection", "'failures' must be 1 at least, and 'period' not nothing");
+            }
+            if ejection.most > 100 {
+                wrong("ejection", "'most' is so many of a hundred replicas");
+            }
         }
         problems
     }

@@ -8,18 +8,27 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     ArgumentSettings, Assertion, CacheRule, Confinement, CredentialSettings, Delegation, Exchange,
-    OpenApiSettings, Period, Personal, ReliabilitySettings, ResultSettings, Secret, ServerTls,
-    Settings,
+    LostSession, OpenApiSettings, Period, Personal, ReliabilitySettings, ReplicaSettings,
+    ResultSettings, Secret, ServerTls, Settings,
 };
 use crate::pattern::Pattern;
 
-/// One server: an URL or a command, never both.
+const MOST_SPARES: usize = 64;
+
+/// One server: an URL, replicas, or a command.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerSettings {
-    /// The server's endpoint: Streamable HTTP or HTTP+SSE, found out at the first contact.
+    /// The server's endpoint: Streamable HTTP or HTTP+SSE, found out at the first contact. With `replicas`, which
+    /// are asked in its place, what tokens for the server are for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<url::Url>,
+    /// Where the same server is several times: each call goes to one of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<ReplicaSettings>,
+    /// What a caller is told whose session with the server is lost.
+    #[serde(skip_serializing_if = "is_default")]
+    pub lost_session: LostSession,
     /// The server is reached at public addresses only: none of this machine's, of private networks, or of a
     /// cloud's metadata, whatever its name is looked up as.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -58,6 +67,9 @@ pub struct ServerSettings {
     /// The program's working directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<PathBuf>,
+    /// Programs that are started ahead, so that sessions to come need not wait for one.
+    #[serde(skip_serializing_if = "is_default")]
+    pub spares: usize,
     /// What the program may do on this machine. When absent, all that the gateway may.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confine: Option<Confinement>,
@@ -143,7 +155,7 @@ pub struct ToolSettings {
     pub cache: CacheRule,
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
 
@@ -208,18 +220,41 @@ impl ServerSettings {
         said.fold(CacheRule::default(), |rule, said| rule.or(&said.cache)).or(&self.cache)
     }
 
+    /// The server's own URL: of one with replicas that has none, the first that is said of these.
+    pub fn address(&self) -> Option<&url::Url> {
+        let of_replica =
+            |replica: &'_ ReplicaSettings| replica.url.is_some() || replica.dns.is_some();
+        let first = self.replicas.iter().find(|replica| of_replica(replica));
+        self.url
+            .as_ref()
+            .or_else(|| first.and_then(|first| first.url.as_ref().or(first.dns.as_ref())))
+    }
+
     /// What tokens for the server are for, where nothing else is said: its URL (RFC 8707).
     pub fn resource(&self) -> Option<&str> {
-        self.url.as_ref().map(|url| url.as_str().trim_end_matches('/'))
+        self.address().map(|url| url.as_str().trim_end_matches('/'))
     }
 
     pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
-        let kinds = [self.url.is_some(), self.command.is_some(), self.sample];
+        let has_replicas = !self.replicas.is_empty();
+        let kinds = [self.url.is_some() || has_replicas, self.command.is_some(), self.sample];
         match kinds.iter().filter(|set| **set).count() {
             1 => {}
-            0 => problems.push(("url", "expected 'url' or 'command'".into())),
+            0 => problems.push(("url", "expected 'url', 'replicas' or 'command'".into())),
+            _ if has_replicas => {
+                problems.push(("replicas", "expected one of 'replicas' and 'command'".into()));
+            }
             _ => problems.push(("url", "expected one of 'url' and 'command', not both".into())),
+        }
+        let whys = self.replicas.iter().filter_map(|replica| replica.problem(self.public_only));
+        problems.extend(whys.map(|why| ("replicas", why)));
+        if has_replicas && self.address().is_none() {
+            let why = "with replicas from files alone, 'url' must say what the server is called";
+            problems.push(("url", why.into()));
+        }
+        if self.lost_session != LostSession::default() && !kinds[0] && self.command.is_none() {
+            problems.push(("lost_session", "the built-in server has no sessions".into()));
         }
         if let Some(url) = &self.url {
             if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
@@ -230,7 +265,7 @@ impl ServerSettings {
             }
         }
         if let Some(openapi) = &self.openapi {
-            let whys = openapi.problems(self.url.is_some()).into_iter();
+            let whys = openapi.problems(self.address().is_some()).into_iter();
             problems.extend(whys.map(|why| ("openapi", why)));
         }
         if self.public_only {
@@ -238,7 +273,7 @@ impl ServerSettings {
             if address.is_some_and(|address| !crate::resolver::is_public(address)) {
                 problems.push(("public_only", "'url' names an address that is not public".into()));
             }
-            if self.url.is_none() {
+            if self.address().is_none() {
                 problems.push(("public_only", "only servers with 'url' have addresses".into()));
             }
         }
@@ -257,7 +292,7 @@ impl ServerSettings {
         }
         if let Some(credential) = &self.credential {
             problems.extend(credential.problems().into_iter().map(|why| ("credential", why)));
-            if self.url.is_none() {
+            if self.address().is_none() {
                 problems.push(("credential", "only servers with 'url' take a credential".into()));
             }
             if self.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization")) {
@@ -275,7 +310,7 @@ impl ServerSettings {
             problems.push((second, format!("not together with '{first}'")));
         }
         if let Some(exchange) = &self.exchange {
-            if self.url.is_none() {
+            if self.address().is_none() {
                 problems.push(("exchange", "only servers with 'url' take tokens".into()));
             }
             problems.extend(exchange.problems().into_iter().map(|why| ("exchange", why)));
@@ -285,7 +320,7 @@ impl ServerSettings {
             if http::HeaderName::try_from(header).is_err() || is_owned_header(header) {
                 problems.push(("assertion", format!("'{header}' is no header to use")));
             }
-            if self.url.is_none() {
+            if self.address().is_none() {
                 problems.push(("assertion", "only servers with 'url' take headers".into()));
             }
             let most = std::time::Duration::from_secs(600);
@@ -294,7 +329,7 @@ impl ServerSettings {
             }
         }
         if let Some(tls) = &self.tls {
-            if self.url.as_ref().is_none_or(|url| url.scheme() != "https") {
+            if self.address().is_none_or(|url| url.scheme() != "https") {
                 problems.push(("tls", "only servers with an https:// URL have TLS".into()));
             }
             if let Err(why) = crate::upstream::http::tls_config(tls) {
@@ -302,7 +337,7 @@ impl ServerSettings {
             }
         }
         if let Some(delegated) = &self.delegated {
-            if self.url.is_none() {
+            if self.address().is_none() {
                 problems.push(("delegated", "only servers with 'url' take tokens".into()));
             }
             problems.extend(delegated.problems().into_iter().map(|why| ("delegated", why)));
@@ -313,7 +348,7 @@ impl ServerSettings {
             {
                 problems.push(("personal", format!("'{}' is no header to use", personal.header)));
             }
-            if self.url.is_none() {
+            if self.address().is_none() {
                 problems.push(("personal", "only servers with 'url' take credentials".into()));
             }
         }
@@ -326,17 +361,23 @@ impl ServerSettings {
             }
             problems.extend(confine.problems().into_iter().map(|why| ("confine", why)));
         }
+        if self.spares > 0 && self.command.is_none() {
+            problems.push(("spares", "only servers with 'command' have programs".into()));
+        }
+        if self.spares > MOST_SPARES {
+            problems.push(("spares", format!("{MOST_SPARES} at most")));
+        }
         for (key, why) in self.reliability.problems() {
             problems.push(("reliability", format!("{key}: {why}")));
         }
-        if self.url.is_none() && !self.headers.is_empty() {
+        if self.address().is_none() && !self.headers.is_empty() {
             problems.push(("headers", "only servers with 'url' take headers".into()));
         }
         problems
     }
 }
 
-fn is_owned_header(name: &str) -> bool {
+pub(super) fn is_owned_header(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     name.starts_with("mcp-")
         || matches!(

@@ -175,7 +175,7 @@ impl Trace {
                 };
                 attributes.push(KeyValue::new("network.transport", transport));
             }
-            let url = route.server.settings.url.as_ref();
+            let url = route.server.settings.address();
             if let Some(host) = url.and_then(url::Url::host_str) {
                 attributes.push(KeyValue::new("server.address", host));
             }

@@ -1,9 +1,10 @@
 //! How a gateway connects to servers: without TLS by [`connections`], with TLS by one client per thread.
 
 use std::cell::RefCell;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,7 +15,6 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper_rustls::HttpsConnector;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::pki_types::pem::PemObject;
@@ -23,13 +23,14 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::connections;
 use super::http::cause_chain;
 use crate::call::Failure;
+use crate::dial::Dialer;
 use crate::resolver::Resolver;
 use crate::settings::{Secret, ServerTls};
 
 /// Tells the connections of one from those of another.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
-type HttpClient = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
+type HttpClient = Client<HttpsConnector<Dialer>, Full<Bytes>>;
 
 /// How a gateway connects to servers: without TLS by [`connections`](super::connections), with TLS by
 /// one client per thread, made when it is first needed. Connections are kept warm per server.
@@ -37,37 +38,44 @@ type HttpClient = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
 pub struct Clients {
     id: usize,
     connect_timeout: Duration,
-    plain: HttpConnector<Resolver>,
+    resolver: Resolver,
+    plain: Dialer,
     tls: Option<rustls::ClientConfig>,
-}
-
-fn next_id() -> usize {
-    NEXT.fetch_add(1, Ordering::Relaxed)
-}
-
-fn connector(public_only: bool, connect_timeout: Duration) -> HttpConnector<Resolver> {
-    let mut plain = HttpConnector::new_with_resolver(Resolver { public_only });
-    plain.set_nodelay(true);
-    plain.set_connect_timeout(Some(connect_timeout));
-    plain
+    /// While it is there, so are its connections.
+    alive: Arc<()>,
 }
 
 impl Clients {
     pub fn new(connect_timeout: Duration) -> Arc<Self> {
-        let plain = connector(false, connect_timeout);
-        Arc::new(Self { id: next_id(), connect_timeout, plain, tls: None })
+        let resolver = Resolver { public_only: false, pinned: None };
+        Arc::new(Self::build(connect_timeout, resolver, None))
+    }
+
+    fn build(
+        connect_timeout: Duration,
+        resolver: Resolver,
+        tls: Option<rustls::ClientConfig>,
+    ) -> Self {
+        let plain = Dialer::new(resolver.clone(), connect_timeout);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self { id, connect_timeout, resolver, plain, tls, alive: Arc::default() }
     }
 
     /// Connections of their own, to public addresses only.
     pub fn public_only(&self) -> Self {
-        let plain = connector(true, self.connect_timeout);
-        Self { id: next_id(), connect_timeout: self.connect_timeout, plain, tls: self.tls.clone() }
+        let resolver = Resolver { public_only: true, ..self.resolver.clone() };
+        Self::build(self.connect_timeout, resolver, self.tls.clone())
+    }
+
+    /// Connections of their own, to one of the addresses that a server's name has.
+    pub fn pinned(&self, address: IpAddr) -> Self {
+        let resolver = Resolver { pinned: Some(address), ..self.resolver.clone() };
+        Self::build(self.connect_timeout, resolver, self.tls.clone())
     }
 
     /// Connections of their own, with another idea of whom to trust and of who one is.
     pub fn with_tls(&self, tls: rustls::ClientConfig) -> Self {
-        let (plain, connect_timeout) = (self.plain.clone(), self.connect_timeout);
-        Self { id: next_id(), connect_timeout, plain, tls: Some(tls) }
+        Self::build(self.connect_timeout, self.resolver.clone(), Some(tls))
     }
 
     /// Sends a request, and brings the head of its answer.
@@ -100,28 +108,29 @@ impl Clients {
 
     /// Sends a request by this thread's client.
     fn over_tls(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
+        type Made = (usize, Weak<()>, HttpClient);
         thread_local! {
-            static CLIENTS: RefCell<Vec<(usize, HttpClient)>> = const { RefCell::new(Vec::new()) };
+            static CLIENTS: RefCell<Vec<Made>> = const { RefCell::new(Vec::new()) };
         }
         CLIENTS.with_borrow_mut(|clients| {
-            if let Some((_, client)) = clients.iter().find(|(id, _)| *id == self.id) {
+            if let Some((_, _, client)) = clients.iter().find(|(id, ..)| *id == self.id) {
                 return client.request(request);
             }
-            let client = self.build();
+            let client = self.client();
             let sent = client.request(request);
-            clients.push((self.id, client));
+            // Those of servers that are gone go, too.
+            clients.retain(|(_, alive, _)| alive.strong_count() > 0);
+            clients.push((self.id, Arc::downgrade(&self.alive), client));
             sent
         })
     }
 
-    fn build(&self) -> HttpClient {
-        let mut connector = self.plain.clone();
-        connector.enforce_http(false);
+    fn client(&self) -> HttpClient {
         let tls = hyper_rustls::HttpsConnectorBuilder::new()
             .with_tls_config(self.tls.as_ref().unwrap_or_else(|| trusted()).clone())
             .https_only()
             .enable_all_versions()
-            .wrap_connector(connector);
+            .wrap_connector(self.plain.clone());
         Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(connections::IDLE)

@@ -12,19 +12,18 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{HOST, PROXY_AUTHORIZATION};
 use http::uri::{Authority, Uri};
 use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{Connection, SendRequest, handshake};
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tower::Service;
 
-use crate::resolver::Resolver;
+use crate::dial::Dialer;
 
 /// How long a connection is kept that nobody uses, and how many of one thread's to one server.
 pub const IDLE: Duration = Duration::from_secs(60);
@@ -132,7 +131,7 @@ async fn sweep() {
 /// Sends a request over a connection that is warm, or a new one. `owner` tells apart who may share.
 pub async fn send(
     owner: usize,
-    connector: &HttpConnector<Resolver>,
+    dialer: &Dialer,
     mut request: Request<Full<Bytes>>,
 ) -> Result<Response<Driven>, Error> {
     let uri = std::mem::take(request.uri_mut());
@@ -142,13 +141,23 @@ pub async fn send(
     if let Ok(host) = HeaderValue::try_from(authority.as_str()) {
         request.headers_mut().insert(HOST, host);
     }
-    // The form of a request to a server rather than a proxy (RFC 9112 section 3.2.1).
-    let path = uri.path_and_query().cloned();
-    *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+    // The forms of a request to a server and to a proxy (RFC 9112 section 3.2).
+    match dialer.proxy_of(&uri) {
+        None => {
+            let path = uri.path_and_query().cloned();
+            *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+        }
+        Some(proxy) => {
+            *request.uri_mut() = uri.clone();
+            if let Some(shown) = proxy.basic_auth() {
+                request.headers_mut().insert(PROXY_AUTHORIZATION, shown.clone());
+            }
+        }
+    }
     let home = Home { owner, authority };
     let mut link = match Warm::take(&home) {
         Some(link) => link,
-        None => connect(connector, uri).await?,
+        None => connect(dialer, uri).await?,
     };
     let response = link.sender.send_request(request);
     tokio::pin!(response);
@@ -171,9 +180,8 @@ fn kept_for(headers: &HeaderMap) -> Option<Duration> {
     Some(Duration::from_secs(seconds.saturating_sub(1)))
 }
 
-async fn connect(connector: &HttpConnector<Resolver>, uri: Uri) -> Result<Link, Error> {
-    let mut connector = connector.clone();
-    let stream = connector.call(uri).await.map_err(|error| Error::Connect(error.into()))?;
+async fn connect(dialer: &Dialer, uri: Uri) -> Result<Link, Error> {
+    let stream = dialer.clone().call(uri).await.map_err(Error::Connect)?;
     let (sender, connection) = handshake(stream).await?;
     let mut link = Link { idle: IDLE, sender, connection: Box::new(connection) };
     poll_fn(|context| {

@@ -15,11 +15,13 @@ use tokio::time::Instant;
 use super::calls::{Takes, of_progress};
 use super::exchange::{Deadline, Exchange};
 use super::parking::{Parked, Question};
+use super::replicas::lost_session;
 use super::session::{SendError, Session};
 use super::state::{State, names_a_task, refused};
 use super::tasks::{AsTask, Errand};
 use super::{Asked, Contact, Server};
 use crate::call::{CallError, Events, Failure};
+use crate::settings::LostSession;
 
 /// Questions that a server asks in one breath go to the client together.
 pub(super) const BREATH: Duration = Duration::from_millis(5);
@@ -88,6 +90,9 @@ impl Server {
                 // The server did not know the session, so it did nothing: once more, in a new one.
                 Err(SendError::Lost) => {
                     self.pool.forget(&session);
+                    if self.settings.lost_session == LostSession::Error {
+                        return Err(lost_session().into());
+                    }
                     if attempt == 1 {
                         break;
                     }

@@ -2,6 +2,7 @@
 //! of events.
 
 use std::collections::VecDeque;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use http_body_util::{BodyExt, Full};
 use super::Shared;
 pub use super::clients::{Clients, Incoming, tls_config, trusted};
 use super::credential::Credential;
+use super::exchange::Deadline;
 use crate::call::{Challenge, Failure};
 use crate::gather::Gathered;
 use crate::oauth;
@@ -49,8 +51,10 @@ pub struct Own {
 struct Target {
     clients: Arc<Clients>,
     headers: HeaderMap,
-    credential: Option<Credential>,
+    credential: Option<Arc<Credential>>,
     bounds: Bounds,
+    /// Where the server is told how much time there is.
+    deadline: Option<HeaderName>,
 }
 
 /// Bounds of what is read from a server.
@@ -128,7 +132,7 @@ impl Endpoint {
         limits: &Limits,
         given: Option<Credential>,
     ) -> Option<Self> {
-        let uri = settings.url.as_ref()?.as_str().parse().ok()?;
+        let uri = settings.address()?.as_str().parse().ok()?;
         let mut headers = HeaderMap::new();
         for (name, value) in &settings.headers {
             let mut value = HeaderValue::try_from(value.expose()).ok()?;
@@ -136,21 +140,45 @@ impl Endpoint {
             headers.insert(HeaderName::try_from(name).ok()?, value);
         }
         let credential = match &settings.credential {
-            Some(credential) => Some(Credential::new(credential, settings.url.as_ref()?)?),
+            Some(credential) => Some(Credential::new(credential, settings.address()?)?),
             None => given,
         };
-        let target = Target { clients, headers, credential, bounds: Bounds::new(limits) };
+        let credential = credential.map(Arc::new);
+        let deadline = settings.reliability.deadline_header.as_ref();
+        let deadline = deadline.and_then(|name| HeaderName::try_from(name).ok());
+        let target = Target { clients, headers, credential, bounds: Bounds::new(limits), deadline };
         Some(Self { uri, target: Arc::new(target), own: None })
     }
 
-    /// The same server at another path of the same origin (HTTP+SSE names where to post).
+    /// The same server at another place: another path of the same origin (HTTP+SSE names where to post).
     pub fn at(&self, uri: Uri) -> Self {
         Self { uri, target: self.target.clone(), own: self.own.clone() }
+    }
+
+    /// One of several that are the same server, shown the same credential.
+    pub fn replica(&self, uri: Uri, address: Option<IpAddr>) -> Self {
+        let Some(address) = address else { return self.at(uri) };
+        let target = Target {
+            clients: Arc::new(self.target.clients.pinned(address)),
+            headers: self.target.headers.clone(),
+            credential: self.target.credential.clone(),
+            bounds: self.target.bounds,
+            deadline: self.target.deadline.clone(),
+        };
+        Self { uri, target: Arc::new(target), own: self.own.clone() }
     }
 
     /// The same server, shown what a caller has given for it in the place of the gateway's own.
     pub fn with(&self, own: Option<&Own>) -> Self {
         Self { own: own.cloned(), ..self.clone() }
+    }
+
+    /// Tells the server how much time there is, where it wants to know.
+    pub fn tell(&self, headers: &mut HeaderMap, deadline: &Deadline) {
+        if let Some(name) = &self.target.deadline {
+            let left = u64::try_from(deadline.left().as_millis()).unwrap_or(u64::MAX);
+            headers.insert(name, left.into());
+        }
     }
 
     pub fn uri(&self) -> &Uri {

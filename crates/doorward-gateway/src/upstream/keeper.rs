@@ -2,12 +2,12 @@
 //! pauses when it is gone.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use doorward_mcp::error::Kind;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, method};
-use serde::Serialize;
 
 use super::exchange::Deadline;
 use super::session::Session;
@@ -17,8 +17,6 @@ use crate::settings::Start;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// Tools that are not shown, of which a state tells.
-const MOST_LEFT_OUT: usize = 100;
 /// A verdict that a server knows only the handshake is asked again after this: the server may have
 /// been renewed.
 const VERDICT_AGE: Duration = Duration::from_secs(60 * 60);
@@ -27,10 +25,10 @@ const VERDICT_AGE: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug, Default)]
 pub struct Health {
     failures: u32,
-    last: Option<Failure>,
-    retry_at: Option<Instant>,
+    pub(super) last: Option<Failure>,
+    pub(super) retry_at: Option<Instant>,
     tried: bool,
-    latency: Option<Duration>,
+    pub(super) latency: Option<Duration>,
 }
 
 impl Health {
@@ -43,11 +41,11 @@ impl Health {
         }
     }
 
-    pub fn failed(&mut self, failure: &Failure) {
+    pub fn failed(&mut self, failure: &Failure, longest: Duration) {
         self.tried = true;
         self.failures = self.failures.saturating_add(1);
         let pause = FIRST_PAUSE * 2u32.saturating_pow((self.failures - 1).min(8));
-        self.retry_at = Some(Instant::now() + jittered(pause.min(LONGEST_PAUSE)));
+        self.retry_at = Some(Instant::now() + jittered(pause.min(longest)));
         self.last = Some(failure.clone());
     }
 
@@ -61,42 +59,12 @@ impl Health {
     }
 }
 
-/// A tool that is not shown.
-#[derive(Debug, Clone, Serialize)]
-pub struct LeftOut {
-    pub tool: String,
-    pub why: String,
-}
-
-/// A server's state as it is told to people and machines.
-#[derive(Debug, Clone, Serialize)]
-pub struct State {
-    pub name: String,
-    /// `up`, `down`, `starting` or `idle` (not used yet).
-    pub state: &'static str,
-    /// `modern`, `handshake`, or `both`: each client is answered in its own.
-    pub era: Option<String>,
-    pub revision: Option<String>,
-    pub transport: Option<&'static str>,
-    /// `closed`; `open` while it is left alone for its failures, `half_open` while it is tried again.
-    pub circuit: &'static str,
-    /// How long the last first contact took.
-    pub latency_ms: Option<f64>,
-    pub tools: Option<usize>,
-    /// Tools that are not shown, and why.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub left_out: Vec<LeftOut>,
-    pub prompts: Option<usize>,
-    pub resources: Option<usize>,
-    pub sessions: usize,
-    /// Why it is down.
-    pub problem: Option<String>,
-    pub retry_in_ms: Option<u64>,
-}
-
 impl Server {
     /// Starts keeping the server in contact.
     pub fn keep(self: &Arc<Self>) {
+        if self.replicas.is_some() {
+            return self.keep_replicas();
+        }
         self.shared.tasks.spawn(self.clone().run());
     }
 
@@ -109,10 +77,13 @@ impl Server {
         }
         while !self.stop.is_cancelled() {
             let pause = tokio::select! {
-                contact = self.contact() => match contact {
+                contact = self.look() => match contact {
                     Ok(contact) => {
-                        self.attend(&contact).await;
+                        let lost = self.attend(&contact).await;
                         self.forget(&contact);
+                        if let Some(failure) = lost {
+                            self.is_down(&failure);
+                        }
                         FIRST_PAUSE
                     }
                     Err(_) => self.pause(),
@@ -130,9 +101,16 @@ impl Server {
 
     /// Looks for the server now, for there is something new to show it.
     pub fn look_now(&self) {
+        self.members().iter().for_each(|member| member.look_now());
         self.health.lock().renewed();
         self.wanted.notify_one();
         self.announce();
+    }
+
+    /// How long a server that is gone is left alone: a replica no longer than until it would be asked how it is.
+    pub(super) fn longest_pause(&self) -> Duration {
+        let settings = self.health_settings().filter(|_| self.replica.is_some());
+        settings.map_or(LONGEST_PAUSE, |settings| settings.every.0.max(FIRST_PAUSE))
     }
 
     fn pause(&self) -> Duration {
@@ -141,8 +119,8 @@ impl Server {
             .max(Duration::from_millis(50))
     }
 
-    /// Stays with a server until the contact is lost.
-    async fn attend(self: &Arc<Self>, contact: &Arc<Contact>) {
+    /// Stays with a server until the contact is lost. Returns why, if the server does not answer.
+    async fn attend(self: &Arc<Self>, contact: &Arc<Contact>) -> Option<Failure> {
         self.prefetch().await;
         let lost = async {
             match &contact.link {
@@ -157,9 +135,43 @@ impl Server {
         };
         tokio::select! {
             () = lost => tracing::info!(server = &*self.name, "lost contact with the server"),
+            failure = self.watch_health(contact) => return Some(failure),
             () = self.stop.cancelled() => {}
             () = self.old_verdict(contact) => {}
         }
+        None
+    }
+
+    /// The server is not there: calls that wait for it and may be made elsewhere are.
+    fn is_down(&self, failure: &Failure) {
+        let (first, pause) = {
+            let mut health = self.health.lock();
+            health.failed(failure, self.longest_pause());
+            let pause = health.retry_at.map(|at| (at - Instant::now()).as_millis() as u64);
+            (health.failures == 1, pause)
+        };
+        self.lost.notify_waiters();
+        let cause = failure.cause.as_deref().unwrap_or_default();
+        // Once, however often it is looked for.
+        if !first {
+            tracing::debug!(
+                server = &*self.name,
+                replica = self.place(),
+                cause,
+                retry_in_ms = pause,
+                "the server is still down: {failure}"
+            );
+            return;
+        }
+        tracing::warn!(
+            server = &*self.name,
+            replica = self.place(),
+            kind = failure.kind.as_str(),
+            cause,
+            retry_in_ms = pause,
+            "the server is down: {failure}"
+        );
+        self.event("server.down", |members| _ = members.text("error", failure.kind.as_str()));
     }
 
     async fn old_verdict(&self, contact: &Contact) {
@@ -199,10 +211,22 @@ impl Server {
 
     /// How to speak to the server: remembered, or found out now.
     pub async fn contact(&self) -> Result<Arc<Contact>, Failure> {
+        if let Some(replicas) = &self.replicas {
+            return match replicas.reachable() {
+                Some(member) => Box::pin(member.contact()).await,
+                None => Box::pin(self.contact_of_any(replicas)).await,
+            };
+        }
         if let Some(contact) = self.contact.load_full().filter(|contact| contact.is_usable()) {
             return Ok(contact);
         }
+        self.health.lock().check()?;
         self.wanted.notify_one();
+        self.look().await
+    }
+
+    /// The same for the keeper itself, which need not be woken.
+    async fn look(&self) -> Result<Arc<Contact>, Failure> {
         let _finding = self.finding.lock().await;
         if let Some(contact) = self.contact.load_full().filter(|contact| contact.is_usable()) {
             return Ok(contact);
@@ -219,19 +243,22 @@ impl Server {
         match found {
             Ok((contact, session)) => {
                 self.health.lock().succeeded(start.elapsed());
+                self.is_back();
                 tracing::info!(
                     server = &*self.name,
                     era = %contact.era,
                     revision = %contact.revision,
                     transport = contact.transport.as_str(),
+                    replica = self.place(),
                     latency_ms = start.elapsed().as_secs_f64() * 1e3,
                     "the server is up"
                 );
-                self.shared.audit.event("server.up", |members| {
-                    members.text("server", &self.name).text("revision", contact.revision.as_str());
+                self.event("server.up", |members| {
+                    members.text("revision", contact.revision.as_str());
                     members.text("transport", contact.transport.as_str());
                 });
                 if let Some(session) = session {
+                    self.stateful.fetch_or(session.is_stateful(), Ordering::AcqRel);
                     let client = Client::default();
                     self.pool.adopt(
                         self,
@@ -246,9 +273,8 @@ impl Server {
                 Ok(contact)
             }
             Err(failure) => {
-                let mut health = self.health.lock();
-                health.failed(&failure);
                 if self.handshake_only {
+                    self.health.lock().failed(&failure, LONGEST_PAUSE);
                     // Most modern servers know no handshake; nothing is wrong with that.
                     tracing::debug!(
                         server = &*self.name,
@@ -256,20 +282,7 @@ impl Server {
                     );
                     return Err(failure);
                 }
-                tracing::warn!(
-                    server = &*self.name,
-                    kind = failure.kind.as_str(),
-                    cause = failure.cause.as_deref().unwrap_or_default(),
-                    retry_in_ms =
-                        health.retry_at.map(|at| (at - Instant::now()).as_millis() as u64),
-                    "the server is down: {failure}"
-                );
-                // Once, however often it is looked for.
-                if health.failures == 1 {
-                    self.shared.audit.event("server.down", |members| {
-                        members.text("server", &self.name).text("error", failure.kind.as_str());
-                    });
-                }
+                self.is_down(&failure);
                 Err(failure)
             }
         }
@@ -301,13 +314,21 @@ impl Server {
 
     /// Whether the first attempt to reach the server has ended, well or not.
     pub fn was_tried(&self) -> bool {
+        if let Some(replicas) = &self.replicas {
+            return replicas.were_tried();
+        }
         self.settings.start == Start::Lazy || self.health.lock().tried
     }
 
     /// Closes sessions that nobody uses any more, and forgets tasks whose time is over.
     pub fn maintain(&self) {
+        let idle = self.shared.timeouts.server_session.0;
+        if let Some(replicas) = &self.replicas {
+            return replicas.maintain(idle);
+        }
         self.held.sweep();
-        self.pool.sweep(self.shared.timeouts.server_session.0, self.base.lock().as_ref());
+        self.fill_spares();
+        self.pool.sweep(idle, self.base.lock().as_ref());
         if let Some(twin) = self.known_twin() {
             twin.maintain();
         }
@@ -316,6 +337,16 @@ impl Server {
     /// Takes the server out of service. Calls in flight go on; new ones are refused.
     pub fn retire(&self) {
         self.stop.cancel();
+        self.members().iter().for_each(|member| member.retire());
+    }
+
+    /// The same once its calls have ended, or have had time to.
+    pub async fn drain(self: Arc<Self>) {
+        let end = tokio::time::Instant::now() + self.shared.timeouts.drain.0;
+        while self.is_busy() && tokio::time::Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.retire();
     }
 
     fn close(&self) {
@@ -329,47 +360,7 @@ impl Server {
         }
         self.base.lock().take();
         self.held.clear();
+        self.spares.close();
         self.pool.close();
-    }
-
-    fn left_out(&self) -> Vec<LeftOut> {
-        let left_out = self.catalog.left_out().into_iter();
-        left_out.take(MOST_LEFT_OUT).map(|(tool, why)| LeftOut { tool, why }).collect()
-    }
-
-    pub fn state(&self) -> State {
-        let contact = self.known();
-        let twin = self.known_twin();
-        let health = self.health.lock();
-        let counts = self.catalog.counts();
-        State {
-            name: self.name.to_string(),
-            state: match (&contact, &health.last) {
-                (Some(_), _) => "up",
-                (None, Some(_)) => "down",
-                (None, None) if self.settings.start == Start::Lazy => "idle",
-                (None, None) => "starting",
-            },
-            era: contact.as_ref().map(|contact| match &twin {
-                Some(_) => "both".into(),
-                None => contact.era.to_string(),
-            }),
-            revision: contact.as_ref().map(|contact| contact.revision.to_string()),
-            transport: contact.as_ref().map(|contact| contact.transport.as_str()),
-            circuit: self.guard.circuit(),
-            latency_ms: health.latency.map(|latency| latency.as_secs_f64() * 1e3),
-            tools: counts.map(|counts| counts[0]),
-            left_out: self.left_out(),
-            prompts: counts.map(|counts| counts[1]),
-            resources: counts.map(|counts| counts[2]),
-            sessions: self.pool.len() + twin.map_or(0, |twin| twin.pool.len()),
-            problem: health.last.as_ref().map(|failure| match &failure.cause {
-                Some(cause) => format!("{failure} ({cause})"),
-                None => failure.to_string(),
-            }),
-            retry_in_ms: health
-                .retry_at
-                .map(|at| at.saturating_duration_since(Instant::now()).as_millis() as u64),
-        }
     }
 }

@@ -5,10 +5,11 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorward_mcp::error::code;
+use doorward_mcp::error::{Kind, code};
 use doorward_mcp::filter::Filter;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Message, Object, RpcError, method};
+use futures_util::future::join_all;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
@@ -16,7 +17,7 @@ use super::exchange::{Deadline, Exchange};
 use super::modern::{Refused, Way};
 use super::session::SendError;
 use super::{Contact, Link, Server, jittered};
-use crate::call::CallError;
+use crate::call::{CallError, Failure};
 
 /// How long a subscription may take until the server has acknowledged it.
 const ACKNOWLEDGE: Duration = Duration::from_secs(5);
@@ -45,6 +46,11 @@ impl Default for Interest {
 }
 
 impl Interest {
+    /// Tells a replica that has come what is wanted of all. It is not being listened to yet.
+    pub fn pass_on(&self, to: &Self) {
+        *to.uris.lock() = self.uris.lock().keys().map(|uri| (uri.clone(), 1)).collect();
+    }
+
     fn filter(&self) -> Filter {
         Filter {
             uris: self.uris.lock().keys().cloned().collect(),
@@ -77,6 +83,9 @@ fn subtract(counts: &Mutex<HashMap<String, usize>>, key: &str) -> bool {
 impl Server {
     /// Wants updates of a resource. Returns when the server has agreed.
     pub async fn subscribe(&self, uri: &str) -> Result<(), CallError> {
+        if self.replicas.is_some() {
+            return self.subscribe_everywhere(uri).await;
+        }
         let contact = self.contact().await?;
         if !add(&self.interest.uris, uri) {
             return Ok(());
@@ -103,10 +112,46 @@ impl Server {
         agreed
     }
 
+    /// Wants updates of all replicas: each may be the one that learns of something. Those that cannot be reached
+    /// now are told when they can.
+    async fn subscribe_everywhere(&self, uri: &str) -> Result<(), CallError> {
+        self.contact().await?;
+        if !add(&self.interest.uris, uri) {
+            return Ok(());
+        }
+        let members = self.members();
+        let asking = members.iter().map(|member| async move {
+            if !member.is_reachable() {
+                add(&member.interest.uris, uri);
+                return None;
+            }
+            let agreed = Box::pin(member.subscribe(uri)).await;
+            if matches!(agreed, Err(CallError::Gateway(_))) {
+                add(&member.interest.uris, uri);
+            }
+            Some(agreed)
+        });
+        let answers: Vec<_> = join_all(asking).await.into_iter().flatten().collect();
+        let mut refused = None;
+        for answer in answers {
+            match answer {
+                Ok(()) => return Ok(()),
+                Err(error) => refused = Some(error),
+            }
+        }
+        self.unsubscribe(uri);
+        Err(refused.unwrap_or_else(|| {
+            Failure::new(Kind::Unreachable, "None of the server's replicas can be asked").into()
+        }))
+    }
+
     /// Wants them no more.
     pub fn unsubscribe(&self, uri: &str) {
         if !subtract(&self.interest.uris, uri) {
             return;
+        }
+        if self.replicas.is_some() {
+            return self.members().iter().for_each(|member| member.unsubscribe(uri));
         }
         match self.known().as_deref() {
             Some(Contact { link: Link::Modern(_), .. }) => self.interest.changed.notify_one(),
@@ -215,6 +260,7 @@ impl Server {
                 Err(Refused::NotModern(_)) => return,
                 Err(refused) => {
                     tracing::debug!(server = &*self.name, ?refused, "cannot listen to the server");
+                    self.doubt();
                     tokio::select! {
                         () = tokio::time::sleep(jittered(pause)) => {}
                         () = closed(way) => return,

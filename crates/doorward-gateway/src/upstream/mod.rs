@@ -7,13 +7,16 @@ pub mod about;
 mod api;
 mod awaited;
 mod calls;
+pub mod cgroup;
 mod changes;
 mod clients;
 mod connections;
+mod contact;
 mod credential;
 mod event_stream;
 pub mod exchange;
 mod handshake;
+mod health;
 pub mod http;
 mod inbound;
 mod keeper;
@@ -25,7 +28,10 @@ mod pipe;
 mod pool;
 mod probe;
 pub mod process;
+mod replicas;
 pub mod session;
+mod spares;
+mod standing;
 pub mod state;
 mod tasks;
 mod twin;
@@ -38,13 +44,11 @@ use arc_swap::ArcSwapOption;
 use doorward_mcp::error::Kind;
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::Client;
-use doorward_mcp::{Era, Object, Revision, RpcError, Value, capabilities, method};
+use doorward_mcp::{Object, Revision, RpcError, Value, capabilities, method};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::about::About;
-use self::api::Api;
 use self::exchange::Deadline;
 use self::http::{Bounds, Endpoint, Own};
 use self::inbound::Inbound;
@@ -55,10 +59,12 @@ use self::parking::ParkingLot;
 use self::pipe::Pipe;
 use self::pool::Pool;
 use self::process::ProcessCount;
+use self::replicas::{Replica, Replicas};
 use self::session::{OpenError, Opening, Session};
+use self::spares::Spares;
 use self::tasks::Held;
-use self::twin::Twin;
 use crate::audit::Audit;
+use crate::audit::members::Members;
 use crate::cache::Cache;
 use crate::call::{CallError, Events, Failure};
 use crate::catalog::{Catalog, ToolEntry};
@@ -70,8 +76,10 @@ use crate::seal::{self, Sealer};
 use crate::settings::{Limits, ServerSettings, Timeouts};
 use crate::switchboard::Switchboard;
 
-pub use self::keeper::State;
+pub use self::contact::{Contact, Link, Transport};
 pub use self::pool::declared;
+pub use self::replicas::{Chosen, End};
+pub use self::standing::State;
 
 /// What all servers of a gateway share.
 pub struct Shared {
@@ -97,64 +105,6 @@ pub struct Shared {
 impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Shared").finish_non_exhaustive()
-    }
-}
-
-/// How a server is reached, once that is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Transport {
-    StreamableHttp,
-    EventStream,
-    Stdio,
-    BuiltIn,
-    OpenApi,
-}
-
-impl Transport {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::StreamableHttp => "http",
-            Self::EventStream => "http+sse",
-            Self::Stdio => "stdio",
-            Self::BuiltIn => "built-in",
-            Self::OpenApi => "openapi",
-        }
-    }
-}
-
-/// What requests go over.
-#[derive(Debug)]
-pub enum Link {
-    Sample,
-    Api(Arc<Api>),
-    Modern(Way),
-    /// Handshake era: each session makes its own connection.
-    Http(Endpoint),
-    EventStream(Endpoint),
-    Process,
-}
-
-/// What was found out about a server.
-#[derive(Debug)]
-pub struct Contact {
-    pub era: Era,
-    pub revision: Revision,
-    pub transport: Transport,
-    pub about: About,
-    pub link: Link,
-    twin: Twin,
-}
-
-impl Contact {
-    pub fn new(era: Era, transport: Transport, about: About, link: Link) -> Self {
-        Self { era, revision: Revision::NEWEST, transport, about, link, twin: Twin::default() }
-    }
-
-    fn is_usable(&self) -> bool {
-        match &self.link {
-            Link::Modern(Way::Pipe(pipe)) => pipe.is_open(),
-            _ => true,
-        }
     }
 }
 
@@ -189,7 +139,7 @@ pub struct Server {
     pub name: Arc<str>,
     pub settings: ServerSettings,
     pub shared: Arc<Shared>,
-    pub catalog: Catalog,
+    pub catalog: Arc<Catalog>,
     pub metrics: ServerMetrics,
     endpoint: Option<Endpoint>,
     /// The server is spoken to in the handshake era's words only, for clients of that era.
@@ -200,6 +150,7 @@ pub struct Server {
     finding: tokio::sync::Mutex<()>,
     health: Mutex<Health>,
     pool: Pool,
+    spares: Spares,
     /// Tasks of a handshake-era server.
     held: Held,
     /// The session that listens, with a handshake-era server.
@@ -212,7 +163,16 @@ pub struct Server {
     /// Counts what was changed at it.
     changes: Arc<AtomicU64>,
     /// Its results say for how long they are good.
-    hints: AtomicBool,
+    hints: Arc<AtomicBool>,
+    /// It keeps something in sessions.
+    stateful: Arc<AtomicBool>,
+    /// It is one of several.
+    replica: Option<Replica>,
+    /// It is several.
+    replicas: Option<Replicas>,
+    /// Woken when it seems to be gone, so that somebody looks; and when it is.
+    doubted: tokio::sync::Notify,
+    lost: tokio::sync::Notify,
     /// The server sends requests of its own that name no call.
     asks: Arc<AtomicBool>,
     /// Counts changes of the catalogue, over all servers.
@@ -221,6 +181,20 @@ pub struct Server {
     wanted: tokio::sync::Notify,
     stop: CancellationToken,
     in_flight: AtomicUsize,
+}
+
+/// What a server is made of.
+struct Parts<'a> {
+    name: &'a str,
+    settings: ServerSettings,
+    shared: Arc<Shared>,
+    generation: Arc<AtomicU64>,
+    endpoint: Option<Endpoint>,
+    handshake_only: bool,
+    catalog: Arc<Catalog>,
+    stateful: Arc<AtomicBool>,
+    hints: Arc<AtomicBool>,
+    replica: Option<Replica>,
 }
 
 /// Counts a call while it lasts.
@@ -247,40 +221,51 @@ impl Server {
         generation: Arc<AtomicU64>,
     ) -> Arc<Self> {
         let endpoint = Endpoint::of(name, &shared, &settings);
-        Self::build(name, settings, shared, generation, endpoint, false)
+        Self::build(Parts {
+            name,
+            settings,
+            shared,
+            generation,
+            endpoint,
+            handshake_only: false,
+            catalog: Arc::default(),
+            stateful: Arc::default(),
+            hints: Arc::default(),
+            replica: None,
+        })
     }
 
-    fn build(
-        name: &str,
-        settings: ServerSettings,
-        shared: Arc<Shared>,
-        generation: Arc<AtomicU64>,
-        endpoint: Option<Endpoint>,
-        handshake_only: bool,
-    ) -> Arc<Self> {
+    fn build(parts: Parts<'_>) -> Arc<Self> {
+        let Parts { name, settings, shared, .. } = parts;
         Arc::new_cyclic(|this| Self {
-            handshake_only,
+            handshake_only: parts.handshake_only,
             name: name.into(),
-            endpoint,
+            endpoint: parts.endpoint,
             metrics: shared.metrics.server(name),
             guard: Guard::new(&settings.reliability),
             fingerprint: seal::sha256(&serde_json::to_vec(&settings).unwrap_or_default()),
             changes: shared.cache.changes_of(name),
-            hints: AtomicBool::new(false),
+            hints: parts.hints,
+            stateful: parts.stateful,
+            replica: parts.replica,
+            replicas: Replicas::of(&settings),
+            doubted: tokio::sync::Notify::new(),
+            lost: tokio::sync::Notify::new(),
             settings,
             shared,
-            catalog: Catalog::default(),
+            catalog: parts.catalog,
             this: this.clone(),
             contact: ArcSwapOption::empty(),
             finding: tokio::sync::Mutex::default(),
             health: Mutex::default(),
             pool: Pool::default(),
+            spares: Spares::default(),
             held: Held::default(),
             base: Mutex::default(),
             interest: Interest::default(),
             ids: Arc::new(AtomicI64::new(1)),
             asks: Arc::default(),
-            generation,
+            generation: parts.generation,
             wanted: tokio::sync::Notify::new(),
             stop: CancellationToken::new(),
             in_flight: AtomicUsize::new(0),
@@ -289,12 +274,21 @@ impl Server {
 
     /// What is known of the server now, without looking for it.
     pub fn known(&self) -> Option<Arc<Contact>> {
-        self.contact.load_full()
+        match &self.replicas {
+            None => self.contact.load_full(),
+            Some(replicas) => replicas.reachable()?.known(),
+        }
     }
 
     /// Lets a server that starts at its first use start now, and waits for nothing.
     pub fn wake(&self) {
         self.wanted.notify_one();
+        self.members().iter().for_each(|member| member.wake());
+    }
+
+    /// Its replicas.
+    fn members(&self) -> Vec<Arc<Self>> {
+        self.replicas.as_ref().map(Replicas::members).unwrap_or_default()
     }
 
     /// How long a request may take; a tool's own timeout comes before the server's.
@@ -313,6 +307,10 @@ impl Server {
     /// Asks the server. The events of the run go to `events`, with the client's back-pressure;
     /// dropping the future cancels the request at the server.
     pub async fn ask(&self, asked: &Asked<'_>, events: &Events) -> Result<Object, CallError> {
+        if self.replicas.is_some() {
+            let member = self.asker(asked).await?;
+            return Box::pin(member.ask(asked, events)).await;
+        }
         let _in_flight = InFlight::enter(&self.in_flight);
         for attempt in 0..2 {
             let contact = self.contact().await?;
@@ -347,8 +345,14 @@ impl Server {
 
     /// Calls in flight, in either era.
     pub fn in_flight(&self) -> usize {
-        let twin = self.known_twin().map_or(0, |twin| twin.in_flight());
-        self.in_flight.load(Ordering::Acquire) + twin
+        let own = self.in_flight.load(Ordering::Acquire);
+        if self.replicas.is_some() {
+            return own + self.members().iter().map(|member| member.in_flight()).sum::<usize>();
+        }
+        if self.replica.is_some() {
+            return own;
+        }
+        own + self.known_twin().map_or(0, |twin| twin.in_flight())
     }
 
     pub fn is_busy(&self) -> bool {
@@ -387,6 +391,7 @@ impl Server {
         };
         match opened.await {
             Ok(session) => {
+                self.stateful.fetch_or(session.is_stateful(), Ordering::AcqRel);
                 // Servers may ask outside any request's stream; then somebody must listen.
                 if capabilities::is_interactive(client_capabilities) {
                     self.shared.tasks.spawn(session.clone().listen());
@@ -398,7 +403,7 @@ impl Server {
                 let failure = Failure { era_in_doubt: doubt, ..probe::open_failure(error) };
                 // A caller's own credential that is refused says nothing of the server.
                 if own.is_none() || failure.kind != Kind::Unauthorized {
-                    self.health.lock().failed(&failure);
+                    self.health.lock().failed(&failure, self.longest_pause());
                 }
                 Err(failure)
             }
@@ -463,6 +468,17 @@ impl Server {
         for change in [method::TOOLS_CHANGED, method::PROMPTS_CHANGED, method::RESOURCES_CHANGED] {
             self.publish(change, &Object::new());
         }
+    }
+
+    /// Records what has happened to the server; of a replica, to which.
+    pub(crate) fn event(&self, name: &str, more: impl FnOnce(&mut Members)) {
+        self.shared.audit.event(name, |members| {
+            members.text("server", &self.name);
+            if let Some(place) = self.place() {
+                members.text("replica", &place);
+            }
+            more(members);
+        });
     }
 
     fn publish(&self, change: &str, params: &Object) {

@@ -209,6 +209,10 @@ impl Server {
             Way::Http(endpoint) => {
                 let mut headers = mirrored_headers(asked.method, &params);
                 headers.extend(param_headers);
+                // A listening stream has no end.
+                if asked.method != method::LISTEN {
+                    endpoint.tell(&mut headers, deadline);
+                }
                 let trace =
                     asked.traceparent.as_ref().and_then(|it| HeaderValue::try_from(it).ok());
                 headers.extend(trace.map(|trace| (HeaderName::from_static(TRACEPARENT), trace)));

@@ -98,19 +98,7 @@ impl Pool {
     }
 
     fn slot(&self, server: &Server, asked: &Asked<'_>) -> Arc<Slot> {
-        let owner: Box<str> = match (server.settings.affinity, &asked.session) {
-            (Affinity::Shared, _) => Box::default(),
-            (Affinity::Session, Some(session)) => format!("{}\n{session}", asked.principal).into(),
-            (Affinity::Principal | Affinity::Session, _) => asked.principal.into(),
-        };
-        // What a caller has given is shown in a session of theirs alone, and another in another.
-        let owner = match &asked.own {
-            Some(own) => {
-                let mark = fingerprint(&[own.value.as_bytes()]);
-                format!("{owner}\n{}\n{mark}", asked.principal).into()
-            }
-            None => owner,
-        };
+        let owner = owner_of(server, asked);
         let key = Key { owner, capabilities: declared(&asked.client.capabilities) };
         self.slots.lock().entry(key).or_default().clone()
     }
@@ -154,6 +142,23 @@ impl Pool {
             // A slot that somebody is about to fill is referred to from there.
             !sessions.is_empty() || Arc::strong_count(slot) > 1
         });
+    }
+}
+
+/// Who shares sessions with the caller of a request.
+pub fn owner_of(server: &Server, asked: &Asked<'_>) -> Box<str> {
+    let owner: Box<str> = match (server.settings.affinity, &asked.session) {
+        (Affinity::Shared, _) => Box::default(),
+        (Affinity::Session, Some(session)) => format!("{}\n{session}", asked.principal).into(),
+        (Affinity::Principal | Affinity::Session, _) => asked.principal.into(),
+    };
+    // What a caller has given is shown in a session of theirs alone, and another in another.
+    match &asked.own {
+        Some(own) => {
+            let mark = fingerprint(&[own.value.as_bytes()]);
+            format!("{owner}\n{}\n{mark}", asked.principal).into()
+        }
+        None => owner,
     }
 }
 

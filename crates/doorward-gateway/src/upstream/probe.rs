@@ -17,7 +17,7 @@ use super::{Asked, Contact, Link, Server, Transport, event_stream};
 use crate::call::Failure;
 
 /// What the question came to.
-enum Verdict {
+pub(super) enum Verdict {
     Modern(Box<About>),
     Handshake,
 }
@@ -67,7 +67,7 @@ impl Server {
     }
 
     async fn find_process(&self) -> Result<(Contact, Option<Arc<Session>>), Failure> {
-        let pipe = self.start_process()?;
+        let pipe = self.program()?;
         let verdict = if self.handshake_only {
             Ok(Verdict::Handshake)
         } else {
@@ -107,7 +107,7 @@ impl Server {
     }
 
     /// Asks `server/discover`, which has no side effect.
-    async fn discover(&self, way: &Way) -> Result<Verdict, Failure> {
+    pub(super) async fn discover(&self, way: &Way) -> Result<Verdict, Failure> {
         let client = Client { info: Some(self.shared.info.clone()), ..Client::default() };
         let probe = self.shared.timeouts.probe.0;
         let asked = Asked {
@@ -251,7 +251,7 @@ impl Server {
                     .await
                     .map(super::session::Link::Pipe)
             }
-            Link::Process => self.start_process().map(super::session::Link::Pipe),
+            Link::Process => self.program().map(super::session::Link::Pipe),
             Link::Sample | Link::Api(_) | Link::Modern(_) => {
                 Err(Failure::new(Kind::InvalidMessage, "This server keeps no sessions"))
             }

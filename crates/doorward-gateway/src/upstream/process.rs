@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::mpsc;
 
+use super::cgroup;
 use super::http::Bounds;
 use super::inbound::Inbound;
 use super::lines::{Broken, Lines, one_line};
@@ -118,7 +119,8 @@ pub fn start(
     let name: Arc<str> = server.into();
     tracing::info!(server, program, pid = child.id(), "started the server's program");
     let output = settings.confine.as_ref().map(|confine| confine.output.0);
-    let run = Run { server: name, pipe: pipe.clone(), audit, output, _slot: slot };
+    let confined = settings.confine.is_some();
+    let run = Run { server: name, pipe: pipe.clone(), audit, output, confined, _slot: slot };
     tokio::spawn(run.attend(child, stdin, stdout, stderr, queue, bounds));
     Ok(pipe)
 }
@@ -129,6 +131,7 @@ struct Run {
     audit: Arc<Audit>,
     /// What is read in a second at most.
     output: Option<usize>,
+    confined: bool,
     _slot: Slot,
 }
 
@@ -164,6 +167,9 @@ impl Run {
         // Its end closes the program's stdin, which asks the program to end.
         let _ = writing.await;
         let status = end(&mut *child, group).await;
+        if let (true, Some(process)) = (self.confined, group) {
+            cgroup::end(process).await;
+        }
         let _ = tokio::time::timeout(PATIENCE, logging).await;
         tracing::info!(server = &*self.server, pid = group, status, "the server's program ended");
         self.audit.event("server.program_ended", |members| {

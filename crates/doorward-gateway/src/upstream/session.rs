@@ -181,6 +181,11 @@ impl Session {
             }
     }
 
+    /// Whether the server can tell the session from others, and so may keep something in it.
+    pub fn is_stateful(&self) -> bool {
+        self.has_id || matches!(self.link, Link::Pipe(_))
+    }
+
     /// Ends when the session does: at once for HTTP, whose sessions end only when told so.
     pub async fn closed(&self) {
         match &self.link {
@@ -227,8 +232,9 @@ impl Session {
                 Ok(Exchange::shared(pipe.clone(), place))
             }
             Link::Http { endpoint, .. } => {
-                let posting = endpoint.post(self.headers.clone(), text);
-                let response = tokio::time::timeout_at(deadline.at(), posting)
+                let mut headers = self.headers.clone();
+                endpoint.tell(&mut headers, deadline);
+                let response = tokio::time::timeout_at(deadline.at(), endpoint.post(headers, text))
                     .await
                     .map_err(|_| deadline.passed())??;
                 match Answer::open(response, endpoint.bounds()).await {

@@ -1,8 +1,11 @@
 //! What the gateway seals into `requestState`: bound to the principal, the server and the request,
 //! and good for a while (attack T23).
 
+use std::sync::Arc;
+
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::{Object, RpcError, method};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::{Asked, Server};
@@ -37,7 +40,7 @@ impl Server {
     pub(super) fn seal_state(&self, asked: &Asked<'_>, state: &State) -> String {
         let lifetime = self.shared.parking.patience();
         let purpose = purpose(&self.name, asked);
-        self.shared.sealer.seal(state, asked.principal, &purpose, Some(lifetime))
+        self.shared.sealer.seal(&(self.tag(), state), asked.principal, &purpose, Some(lifetime))
     }
 
     pub(super) fn open_state(
@@ -47,7 +50,20 @@ impl Server {
     ) -> Result<Option<State>, RpcError> {
         let Some(sealed) = &retry.state else { return Ok(None) };
         let purpose = purpose(&self.name, asked);
-        self.shared.sealer.open(sealed, asked.principal, &purpose).map(Some).map_err(|_| refused())
+        let opened = self.shared.sealer.open(sealed, asked.principal, &purpose);
+        opened.map(|(_, state): (String, State)| Some(state)).map_err(|_| refused())
+    }
+
+    /// The replica that a request goes on with, if it goes on with something: only there is it known.
+    pub(super) fn home_of(&self, asked: &Asked<'_>) -> Option<String> {
+        if names_a_task(asked.method) {
+            let (home, _) = self.opened_task(asked.principal, &asked.params.string("taskId")?)?;
+            return Some(home);
+        }
+        let sealed = asked.retry?.state.as_ref()?;
+        let purpose = purpose(&self.name, asked);
+        let opened = self.shared.sealer.open(sealed, asked.principal, &purpose);
+        opened.map(|(home, _): (String, IgnoredAny)| home).ok()
     }
 }
 
@@ -60,11 +76,24 @@ pub fn refused() -> RpcError {
 impl Server {
     /// `task` is the server's own id, or with a handshake-era server the place where it is kept.
     pub fn seal_task(&self, principal: &str, task: &str) -> String {
-        self.shared.sealer.seal(&task, principal, &task_purpose(&self.name), None)
+        let purpose = task_purpose(&self.name);
+        self.shared.sealer.seal(&(self.tag(), task), principal, &purpose, None)
+    }
+
+    /// The replica that has a task, and its id there.
+    fn opened_task(&self, principal: &str, sealed: &str) -> Option<(String, String)> {
+        self.shared.sealer.open(sealed, principal, &task_purpose(&self.name)).ok()
     }
 
     pub fn open_task(&self, principal: &str, sealed: &str) -> Option<String> {
-        self.shared.sealer.open(sealed, principal, &task_purpose(&self.name)).ok()
+        self.opened_task(principal, sealed).map(|(_, task)| task)
+    }
+
+    /// The replica that has a task; the server itself where it is none, or is gone.
+    pub fn home_of_task(self: &Arc<Self>, principal: &str, sealed: &str) -> Arc<Self> {
+        let home = self.opened_task(principal, sealed).map(|(home, _)| home).unwrap_or_default();
+        let mut members = self.members().into_iter();
+        members.find(|member| *member.tag() == *home).unwrap_or_else(|| self.clone())
     }
 
     /// Replaces the server's task id in a result or notification by the sealed one.

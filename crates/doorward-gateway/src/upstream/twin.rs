@@ -8,7 +8,7 @@ use doorward_mcp::Era;
 use doorward_mcp::error::Kind;
 use tokio::sync::OnceCell;
 
-use super::{Contact, Link, Server};
+use super::{Contact, Link, Parts, Server};
 use crate::call::Failure;
 
 /// What is known of the other era of a modern server: found out when the first client of that era
@@ -29,7 +29,8 @@ impl Contact {
 impl Server {
     /// The server as clients of an era are to be answered by it, if that is known already.
     pub fn known_in(self: &Arc<Self>, era: Era) -> Option<Arc<Self>> {
-        if era == Era::Modern || self.handshake_only {
+        // Replicas may be of either era: each is asked in its own.
+        if era == Era::Modern || self.handshake_only || self.replicas.is_some() {
             return Some(self.clone());
         }
         let contact = self.known()?;
@@ -58,15 +59,19 @@ impl Server {
 
     /// Asks a modern server to shake hands. Fails when that cannot be found out now.
     async fn find_twin(&self) -> Result<Option<Arc<Self>>, Failure> {
-        let twin = Self::build(
-            &self.name,
-            self.settings.clone(),
-            self.shared.clone(),
-            self.generation.clone(),
+        let twin = Self::build(Parts {
+            name: &self.name,
+            settings: self.settings.clone(),
+            shared: self.shared.clone(),
+            generation: self.generation.clone(),
             // The same, with the same credential.
-            self.endpoint.clone(),
-            true,
-        );
+            endpoint: self.endpoint.clone(),
+            handshake_only: true,
+            catalog: Arc::default(),
+            stateful: Arc::default(),
+            hints: Arc::default(),
+            replica: None,
+        });
         match twin.contact().await {
             Ok(_) => {
                 twin.keep();

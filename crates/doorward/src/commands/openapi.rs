@@ -68,6 +68,17 @@ fn show(
     for left in &cannot {
         writeln!(out, "left out: {}: {}", one_line(&left.operation), one_line(&left.why))?;
     }
+    for (name, scheme) in description.schemes() {
+        match scheme {
+            Ok(scheme) => {
+                writeln!(out, "security: {}: {}", one_line(name), one_line(&scheme.to_string()))?;
+            }
+            Err(why) => {
+                let why = one_line(&why.to_string());
+                writeln!(out, "security: {}: cannot be shown: {why}", one_line(name))?;
+            }
+        }
+    }
     writeln!(
         out,
         "{} tools; {} operations cannot be any, {} are not selected",

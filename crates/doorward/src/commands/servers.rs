@@ -21,6 +21,18 @@ struct State {
     tools: Option<usize>,
     #[serde(default)]
     left_out: Vec<LeftOut>,
+    #[serde(default)]
+    replicas: Vec<Replica>,
+    problem: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Replica {
+    replica: String,
+    group: String,
+    state: String,
+    in_flight: usize,
+    latency_ms: Option<f64>,
     problem: Option<String>,
 }
 
@@ -59,6 +71,18 @@ pub async fn run(options: Servers) -> Result<(), Failed> {
         let Some(state) = at.checked_sub(1).map(|at| &states[at]) else { continue };
         if let Some(problem) = &state.problem {
             writeln!(out, "    {}", one_line(problem))?;
+        }
+        for replica in &state.replicas {
+            let Replica { group, in_flight, .. } = replica;
+            let latency = replica.latency_ms.map(|ms| format!(", {ms:.1} ms")).unwrap_or_default();
+            let problem = replica.problem.as_ref().map(|why| format!(": {}", one_line(why)));
+            writeln!(
+                out,
+                "    {group} replica {} is {} ({in_flight} calls{latency}){}",
+                one_line(&replica.replica),
+                replica.state,
+                problem.unwrap_or_default()
+            )?;
         }
         for LeftOut { tool, why } in &state.left_out {
             writeln!(out, "    tool '{}' is left out: {}", one_line(tool), one_line(why))?;

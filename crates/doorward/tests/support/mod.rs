@@ -2,6 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::needless_pass_by_value)] // Each test file uses what it needs.
 
 pub mod client;
+pub mod door;
 pub mod hostile;
 pub mod issuer;
 pub mod login;

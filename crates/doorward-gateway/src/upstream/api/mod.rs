@@ -2,40 +2,50 @@
 //!
 //! Nothing but the operator's URL is ever called: neither what the description names nor what an answer leads to.
 
-use std::collections::HashMap;
+mod answer;
+mod pages;
+mod shown;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
 use doorward_mcp::{Era, Object, RpcError, Value, method};
 use doorward_openapi::{Description, Selection, Tool, tools};
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde_json::json;
 
+use self::answer::{object, refusal, result, wrong};
+use self::pages::{More, Page};
+use self::shown::Shown;
 use super::about::About;
-use super::http::{Endpoint, NoAnswer, read_whole};
+use super::http::Endpoint;
 use super::{Asked, Contact, Link, Server, Transport};
 use crate::call::{CallError, Failure};
-use crate::gather::Gathered;
 use crate::outbound::{self, Author};
-use crate::settings::OpenApiSettings;
+use crate::settings::{OpenApiSettings, PageSettings, Secret};
 
 /// How long a description may take to be fetched, and how large it may be.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LARGEST: usize = 64 << 20;
-/// How much is told of an answer that is an error.
-const MOST_TOLD: usize = 4_000;
 
 /// What is known of an API.
 #[derive(Debug)]
 pub struct Api {
-    tools: HashMap<String, Tool>,
+    tools: HashMap<String, Ready>,
     listing: Object,
     endpoint: Endpoint,
+    pages: Option<PageSettings>,
+}
+
+/// A tool, and what is shown when it is called.
+#[derive(Debug)]
+struct Ready {
+    tool: Tool,
+    shown: Shown,
 }
 
 impl Server {
@@ -65,14 +75,20 @@ impl Server {
             }
             (None, None) => return Err(unusable("there is none".into())),
         };
-        let selection = settings.selection();
-        let read = tokio::task::spawn_blocking(move || read(&text, &selection)).await;
+        let (selection, security) = (settings.selection(), settings.security.clone());
+        let reading = move || read(&text, &selection, &security);
+        let read = tokio::task::spawn_blocking(reading).await;
         let (about, tools) =
             read.map_err(|error| unusable(error.to_string()))?.map_err(unusable)?;
         for (operation, why) in &tools.left_out {
             tracing::warn!(server = &*self.name, operation, "left out an operation: {why}");
         }
-        let api = Api { tools: tools.by_name, listing: tools.listing, endpoint: endpoint.clone() };
+        let api = Api {
+            tools: tools.by_name,
+            listing: tools.listing,
+            endpoint: endpoint.clone(),
+            pages: settings.pages.clone(),
+        };
         let link = Link::Api(Arc::new(api));
         Ok(Contact::new(Era::Modern, Transport::OpenApi, about, link))
     }
@@ -98,13 +114,18 @@ impl Server {
 
 /// The tools of a description.
 struct Read {
-    by_name: HashMap<String, Tool>,
+    by_name: HashMap<String, Ready>,
     listing: Object,
     left_out: Vec<(String, String)>,
 }
 
-fn read(text: &str, selection: &Selection) -> Result<(About, Read), String> {
+fn read(
+    text: &str,
+    selection: &Selection,
+    security: &BTreeMap<String, Secret>,
+) -> Result<(About, Read), String> {
     let description = Description::parse(text).map_err(|error| error.to_string())?;
+    let credentials = shown::credentials(&description, security)?;
     let (tools, left_out) = tools(&description, selection);
     let about = About {
         capabilities: object(json!({ "tools": {} })),
@@ -116,12 +137,17 @@ fn read(text: &str, selection: &Selection) -> Result<(About, Read), String> {
     }));
     let left_out = left_out.into_iter().filter(|left| !left.unselected);
     let left_out = left_out.map(|left| (left.operation, left.why)).collect();
-    let by_name = tools.into_iter().map(|tool| (tool.name.clone(), tool)).collect();
+    let by_name = tools.into_iter().map(|tool| {
+        let shown = Shown::of(&tool, &credentials);
+        (tool.name.clone(), Ready { tool, shown })
+    });
+    let by_name = by_name.collect();
     Ok((about, Read { by_name, listing, left_out }))
 }
 
 impl Api {
-    async fn call(&self, tool: &Tool, asked: &Asked<'_>) -> Result<Object, CallError> {
+    async fn call(&self, ready: &Ready, asked: &Asked<'_>) -> Result<Object, CallError> {
+        let tool = &ready.tool;
         let arguments = match asked.params.get("arguments").map(Value::to_bytes) {
             None => serde_json::Map::new(),
             Some(text) => serde_json::from_slice(&text)
@@ -148,25 +174,26 @@ impl Api {
             }
             Bytes::from(bytes)
         });
-        let endpoint = self.at(&request.path_and_query)?.with(asked.own.as_ref());
+        ready.shown.put(&mut headers);
+        let mut path_and_query = request.path_and_query;
+        ready.shown.put_query(&mut path_and_query);
+        let endpoint = self.at(&path_and_query)?.with(asked.own.as_ref());
+        endpoint.tell(&mut headers, &asked.deadline);
         let method = Method::from_bytes(request.method.as_bytes()).unwrap_or(Method::GET);
-        let response = endpoint.call(method, headers, body.unwrap_or_default()).await?;
-        let (head, mut body) = response.into_parts();
-        let status = head.status;
-        if matches!(status.as_u16(), 401 | 403 | 429)
-            || status.is_server_error()
-            || status.is_redirection()
-        {
-            return Err(NoAnswer { status, error: None, headers: head.headers }.failure().into());
+        let follows = self.pages.as_ref().filter(|_| method == Method::GET);
+        let further = follows.map(|settings| (settings, headers.clone()));
+        let first = Page::fetch(&endpoint, method, headers, body.unwrap_or_default()).await?;
+        if !first.status.is_success() {
+            return Ok(refusal(first.status, &first.body));
         }
-        let limit = endpoint.bounds().message;
-        let body = read_whole(&mut Gathered::default(), &mut body, limit).await?;
-        let kind = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let kind = kind.unwrap_or_default().split(';').next().unwrap_or_default().trim();
-        if !status.is_success() {
-            return Ok(refusal(status, &body));
+        let Some((settings, headers)) = further else { return Ok(result(tool, &first)) };
+        let more = More { settings, base: self.endpoint.uri(), headers, shown: &ready.shown };
+        let (whole, told) = more.follow(&endpoint, first).await?;
+        let mut result = result(tool, &whole);
+        if let Some(told) = told {
+            result.set("_meta", object(json!({ "doorward/pages": told })));
         }
-        Ok(result(tool, status, &kind.to_ascii_lowercase(), &body))
+        Ok(result)
     }
 
     /// A place of the API's.
@@ -179,80 +206,4 @@ impl Api {
             .map_err(|_| Failure::new(Kind::InvalidMessage, "The arguments make no URL"))?;
         Ok(self.endpoint.at(uri))
     }
-}
-
-/// A good answer: its JSON as structured content and as text, else what it is.
-fn result(tool: &Tool, status: StatusCode, kind: &str, body: &[u8]) -> Object {
-    let is_json = kind == "application/json" || kind.ends_with("+json");
-    let mut result = json!({ "resultType": "complete" });
-    let parsed: Option<serde_json::Value> =
-        is_json.then(|| serde_json::from_slice(body).ok()).flatten();
-    if let Some(value) = parsed {
-        result["content"] = json!([{ "type": "text", "text": value.to_string() }]);
-        result["structuredContent"] =
-            if tool.wraps || !value.is_object() { json!({ "result": value }) } else { value };
-    } else if body.is_empty() {
-        let text = format!("done (HTTP {})", status.as_u16());
-        result["content"] = json!([{ "type": "text", "text": text }]);
-    } else if let (true, Ok(text)) = (is_text(kind), std::str::from_utf8(body)) {
-        result["content"] = json!([{ "type": "text", "text": text }]);
-    } else if kind.starts_with("image/") || kind.starts_with("audio/") {
-        let of = kind.split('/').next().unwrap_or("image");
-        let data = STANDARD.encode(body);
-        result["content"] = json!([{ "type": of, "data": data, "mimeType": kind }]);
-    } else {
-        let blob = STANDARD.encode(body);
-        let mime = if kind.is_empty() { "application/octet-stream" } else { kind };
-        let resource =
-            json!({ "uri": format!("api:{}", tool.name), "mimeType": mime, "blob": blob });
-        result["content"] = json!([{ "type": "resource", "resource": resource }]);
-    }
-    object(result)
-}
-
-fn is_text(kind: &str) -> bool {
-    kind.is_empty()
-        || kind.starts_with("text/")
-        || kind.ends_with("json")
-        || kind.ends_with("xml")
-        || kind.ends_with("yaml")
-        || kind == "application/javascript"
-}
-
-/// What the API refuses, in its own words: problem details (RFC 9457), or what its body says.
-fn refusal(status: StatusCode, body: &[u8]) -> Object {
-    let parsed: Option<serde_json::Value> = serde_json::from_slice(body).ok();
-    let said = |name: &str| parsed.as_ref()?.get(name)?.as_str().map(str::to_owned);
-    let words: Vec<String> = ["title", "detail", "message", "error_description", "error"]
-        .into_iter()
-        .filter_map(said)
-        .collect();
-    let mut text = format!("The API refuses this with HTTP {}", status.as_u16());
-    if !words.is_empty() {
-        text.push_str(": ");
-        text.push_str(&words.join(": "));
-    }
-    let whole = String::from_utf8_lossy(body);
-    let whole: String = whole.chars().take(MOST_TOLD).collect();
-    if !whole.trim().is_empty() {
-        text.push('\n');
-        text.push_str(&whole);
-    }
-    wrong(&text, Some(status))
-}
-
-fn wrong(text: &str, status: Option<StatusCode>) -> Object {
-    let mut result = json!({
-        "resultType": "complete", "content": [{ "type": "text", "text": text }], "isError": true,
-    });
-    if let Some(status) = status {
-        let told = json!({ "kind": Kind::HttpStatus.as_str(), "status": status.as_u16() });
-        result["_meta"] = json!({ "doorward/error": told });
-    }
-    object(result)
-}
-
-#[allow(clippy::needless_pass_by_value)] // Reads better where it is called.
-fn object(value: serde_json::Value) -> Object {
-    Object::from_serde(&value).unwrap_or_default()
 }

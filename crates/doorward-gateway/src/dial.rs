@@ -1,0 +1,125 @@
+//! Connections to others: direct, or by the proxy that the environment names (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`,
+//! `NO_PROXY`, as curl reads them).
+//!
+//! What is on this machine is reached directly, and so is what may be at public addresses only: a proxy would look up
+//! the name itself, and what was judged would not be what is dialled (attacks T11, T12).
+
+use std::pin::Pin;
+use std::sync::LazyLock;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Uri;
+use http::uri::Scheme;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::proxy::matcher::{Intercept, Matcher};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tower::Service;
+
+use crate::resolver::Resolver;
+
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+
+static PROXIES: LazyLock<Matcher> = LazyLock::new(Matcher::from_env);
+
+#[derive(Debug, Clone)]
+pub struct Dialer {
+    direct: HttpConnector<Resolver>,
+    resolver: Resolver,
+    patience: Duration,
+    /// Whether requests without TLS are written as a proxy reads them.
+    writes_to_proxies: bool,
+}
+
+impl Dialer {
+    /// `patience` is how long a connection may take.
+    pub fn new(resolver: Resolver, patience: Duration) -> Self {
+        let mut direct = HttpConnector::new_with_resolver(resolver.clone());
+        direct.set_nodelay(true);
+        direct.set_connect_timeout(Some(patience));
+        direct.enforce_http(false);
+        Self { direct, resolver, patience, writes_to_proxies: true }
+    }
+
+    /// The same for who does not write requests as proxies read them: what has no TLS is reached directly.
+    pub fn by_tunnel(resolver: Resolver, patience: Duration) -> Self {
+        Self { writes_to_proxies: false, ..Self::new(resolver, patience) }
+    }
+
+    /// The proxy by which something is reached, if by any.
+    pub fn proxy_of(&self, uri: &Uri) -> Option<Intercept> {
+        if self.resolver.public_only || self.resolver.pinned.is_some() || is_here(uri) {
+            return None;
+        }
+        if !self.writes_to_proxies && uri.scheme() != Some(&Scheme::HTTPS) {
+            return None;
+        }
+        PROXIES.intercept(uri)
+    }
+}
+
+/// Whether an URL names this machine.
+fn is_here(uri: &Uri) -> bool {
+    let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+    let address = host.parse::<std::net::IpAddr>();
+    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
+}
+
+impl Service<Uri> for Dialer {
+    type Response = TokioIo<TcpStream>;
+    type Error = Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, uri: Uri) -> Self::Future {
+        let mut direct = self.direct.clone();
+        let Some(proxy) = self.proxy_of(&uri) else {
+            return Box::pin(async move { Ok(direct.call(uri).await?) });
+        };
+        let patience = self.patience;
+        Box::pin(async move {
+            let at = proxy.uri().clone();
+            if at.scheme() != Some(&Scheme::HTTP) {
+                let kind = at.scheme_str().unwrap_or_default().to_owned();
+                return Err(
+                    format!("the proxy is one of {kind}://, and http:// alone is known").into()
+                );
+            }
+            // Requests without TLS are the proxy's to read; with TLS it only passes bytes on.
+            if uri.scheme() != Some(&Scheme::HTTPS) {
+                return Ok(direct.call(at).await?);
+            }
+            let mut tunnel = Tunnel::new(at, direct);
+            if let Some(shown) = proxy.basic_auth() {
+                tunnel = tunnel.with_auth(shown.clone());
+            }
+            let opening = tokio::time::timeout(patience, tunnel.call(uri));
+            let opened = opening.await.map_err(|_| "the proxy does not answer in time")?;
+            opened.map_err(|error| format!("the proxy: {error}").into())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_machine_is_never_reached_by_a_proxy() {
+        for (uri, here) in [
+            ("http://localhost:1/", true),
+            ("http://LOCALHOST/", true),
+            ("http://127.8.9.1:80/", true),
+            ("https://[::1]/", true),
+            ("http://10.0.0.1/", false),
+            ("https://localhost.example/", false),
+        ] {
+            assert_eq!(is_here(&uri.parse().unwrap()), here, "{uri}");
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Where the replicas of a server are, and what becomes of sessions when one is gone.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+/// Where some of a server's replicas are: one of `url`, `dns` and `file`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReplicaSettings {
+    /// One replica.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Url>,
+    /// Each address of the URL's host is a replica. The name is looked up again every few seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dns: Option<Url>,
+    /// Each line of the file is the URL of a replica; what follows `#` is none. The file is read again when it
+    /// changes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
+    #[serde(skip_serializing_if = "super::server::is_default")]
+    pub group: ReplicaGroup,
+}
+
+/// Who is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ReplicaGroup {
+    #[default]
+    Primary,
+    /// Only while no primary can be.
+    Secondary,
+}
+
+/// What a caller is told whose session with the server is lost, alone or with its replica.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LostSession {
+    /// Nothing: another session is opened.
+    #[default]
+    Renew,
+    /// That it is lost, by an error, once. The next call opens another.
+    Error,
+}
+
+impl ReplicaSettings {
+    pub(super) fn problem(&self, public_only: bool) -> Option<String> {
+        let named = [self.url.is_some(), self.dns.is_some(), self.file.is_some()];
+        if named.iter().filter(|set| **set).count() != 1 {
+            return Some("expected one of 'url', 'dns' and 'file' in each".into());
+        }
+        let url = self.url.as_ref().or(self.dns.as_ref())?;
+        if self.dns.is_some() && crate::resolver::address_of(url).is_some() {
+            return Some(format!("{url} names an address; 'dns' looks up a name"));
+        }
+        problem_of(url, public_only)
+    }
+}
+
+/// Why a replica cannot be at an URL.
+pub fn problem_of(url: &Url, public_only: bool) -> Option<String> {
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Some(format!("'{url}' is no http:// or https:// URL"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Some("put credentials into 'headers', not into an URL".into());
+    }
+    let address = crate::resolver::address_of(url).filter(|_| public_only);
+    if address.is_some_and(|address| !crate::resolver::is_public(address)) {
+        return Some(format!("{url} is at an address that is not public"));
+    }
+    None
+}

@@ -1,0 +1,91 @@
+//! What an API answers, as the result of a tool.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use doorward_mcp::Object;
+use doorward_mcp::error::Kind;
+use doorward_openapi::Tool;
+use http::StatusCode;
+use serde_json::json;
+
+use super::pages::Page;
+
+/// How much is told of an answer that is an error.
+const MOST_TOLD: usize = 4_000;
+
+/// A good answer: its JSON as structured content and as text, else what it is.
+pub(super) fn result(tool: &Tool, page: &Page) -> Object {
+    let Page { status, kind, body, .. } = page;
+    let is_json = kind == "application/json" || kind.ends_with("+json");
+    let mut result = json!({ "resultType": "complete" });
+    let parsed: Option<serde_json::Value> =
+        is_json.then(|| serde_json::from_slice(body).ok()).flatten();
+    if let Some(value) = parsed {
+        result["content"] = json!([{ "type": "text", "text": value.to_string() }]);
+        result["structuredContent"] =
+            if tool.wraps || !value.is_object() { json!({ "result": value }) } else { value };
+    } else if body.is_empty() {
+        let text = format!("done (HTTP {})", status.as_u16());
+        result["content"] = json!([{ "type": "text", "text": text }]);
+    } else if let (true, Ok(text)) = (is_text(kind), std::str::from_utf8(body)) {
+        result["content"] = json!([{ "type": "text", "text": text }]);
+    } else if kind.starts_with("image/") || kind.starts_with("audio/") {
+        let of = kind.split('/').next().unwrap_or("image");
+        let data = STANDARD.encode(body);
+        result["content"] = json!([{ "type": of, "data": data, "mimeType": kind }]);
+    } else {
+        let blob = STANDARD.encode(body);
+        let mime = if kind.is_empty() { "application/octet-stream" } else { kind };
+        let resource =
+            json!({ "uri": format!("api:{}", tool.name), "mimeType": mime, "blob": blob });
+        result["content"] = json!([{ "type": "resource", "resource": resource }]);
+    }
+    object(result)
+}
+
+fn is_text(kind: &str) -> bool {
+    kind.is_empty()
+        || kind.starts_with("text/")
+        || kind.ends_with("json")
+        || kind.ends_with("xml")
+        || kind.ends_with("yaml")
+        || kind == "application/javascript"
+}
+
+/// What the API refuses, in its own words: problem details (RFC 9457), or what its body says.
+pub(super) fn refusal(status: StatusCode, body: &[u8]) -> Object {
+    let parsed: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let said = |name: &str| parsed.as_ref()?.get(name)?.as_str().map(str::to_owned);
+    let words: Vec<String> = ["title", "detail", "message", "error_description", "error"]
+        .into_iter()
+        .filter_map(said)
+        .collect();
+    let mut text = format!("The API refuses this with HTTP {}", status.as_u16());
+    if !words.is_empty() {
+        text.push_str(": ");
+        text.push_str(&words.join(": "));
+    }
+    let whole = String::from_utf8_lossy(body);
+    let whole: String = whole.chars().take(MOST_TOLD).collect();
+    if !whole.trim().is_empty() {
+        text.push('\n');
+        text.push_str(&whole);
+    }
+    wrong(&text, Some(status))
+}
+
+pub(super) fn wrong(text: &str, status: Option<StatusCode>) -> Object {
+    let mut result = json!({
+        "resultType": "complete", "content": [{ "type": "text", "text": text }], "isError": true,
+    });
+    if let Some(status) = status {
+        let told = json!({ "kind": Kind::HttpStatus.as_str(), "status": status.as_u16() });
+        result["_meta"] = json!({ "doorward/error": told });
+    }
+    object(result)
+}
+
+#[allow(clippy::needless_pass_by_value)] // Reads better where it is called.
+pub(super) fn object(value: serde_json::Value) -> Object {
+    Object::from_serde(&value).unwrap_or_default()
+}

@@ -1,0 +1,202 @@
+//! Control groups (cgroups(7)), where there are any that the gateway may make: what a program and all its children
+//! have together is bounded, whoever they run as; and none of them is left when it ends, wherever it has gone.
+//!
+//! A group is named by the process that it was made for, which enters it before it becomes the program, and taken
+//! away by the gateway when the program has ended.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::settings::Confinement;
+
+const MOUNT: &str = "/sys/fs/cgroup";
+const PREFIX: &str = "doorward-";
+/// How often somebody looks whether all processes of a group are gone, and how long in between.
+const LOOKS: usize = 40;
+const PAUSE: Duration = Duration::from_millis(25);
+
+/// A folder that groups can be made in, and what can be bounded there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Base {
+    folder: PathBuf,
+    /// Of the unified hierarchy (version 2), or of one of version 1.
+    unified: bool,
+    controllers: Vec<&'static str>,
+}
+
+/// Where this process may make groups, as `/proc/self/cgroup` says.
+fn bases(mount: &Path, own: &str) -> Vec<Base> {
+    let mut found = Vec::new();
+    for line in own.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (Some(names), Some(path)) = (parts.next(), parts.next()) else { continue };
+        let path = path.trim_start_matches('/');
+        if names.is_empty() {
+            // A group that has processes lends its controllers to no other: then it is made beside this one.
+            let here = mount.join(path);
+            let around = here.parent().filter(|parent| parent.starts_with(mount));
+            let lends = |folder: &Path| {
+                let lent = fs::read_to_string(folder.join("cgroup.subtree_control"));
+                let lent = lent.unwrap_or_default();
+                let has = |name: &&'static str| lent.split_whitespace().any(|it| it == *name);
+                ["pids", "memory"].into_iter().filter(has).collect::<Vec<_>>()
+            };
+            let folders = [Some(here.as_path()), around].into_iter().flatten();
+            for folder in folders.filter(|folder| folder.join("cgroup.controllers").exists()) {
+                let mut controllers = lends(folder);
+                if controllers.len() < 2 {
+                    let _ = fs::write(folder.join("cgroup.subtree_control"), "+pids +memory");
+                    controllers = lends(folder);
+                }
+                if !controllers.is_empty() {
+                    found.push(Base { folder: folder.to_owned(), unified: true, controllers });
+                    break;
+                }
+            }
+        } else {
+            let of_interest = |name: &&'static str| names.split(',').any(|it| it == *name);
+            let controllers: Vec<_> = ["pids", "memory"].into_iter().filter(of_interest).collect();
+            let folder = mount.join(names).join(path);
+            if !controllers.is_empty() && folder.is_dir() {
+                found.push(Base { folder, unified: false, controllers });
+            }
+        }
+    }
+    found
+}
+
+fn own() -> Vec<Base> {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    bases(Path::new(MOUNT), &own)
+}
+
+/// Moves this process into groups of its own, bounded as it is allowed. Returns what is bounded so; where there are no
+/// groups, nothing.
+pub fn enter(allowed: &Confinement) -> io::Result<Vec<&'static str>> {
+    let name = format!("{PREFIX}{}", std::process::id());
+    let mut bounded = Vec::new();
+    for base in own() {
+        sweep(&base.folder);
+        let folder = base.folder.join(&name);
+        let wanted = |controller: &&'static str| match *controller {
+            "memory" => allowed.memory_in_all.is_some(),
+            _ => true,
+        };
+        let controllers: Vec<_> = base.controllers.iter().copied().filter(wanted).collect();
+        if controllers.is_empty() {
+            continue;
+        }
+        match fs::create_dir(&folder) {
+            Ok(()) => {}
+            // It may not, here; what bounds processes one by one holds.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                continue;
+            }
+            Err(error) => return Err(error),
+        }
+        let entering = || {
+            for controller in &controllers {
+                let (file, most) = match (*controller, base.unified) {
+                    ("pids", _) => ("pids.max", allowed.processes),
+                    (_, true) => ("memory.max", in_all(allowed)),
+                    (_, false) => ("memory.limit_in_bytes", in_all(allowed)),
+                };
+                fs::write(folder.join(file), most.to_string())?;
+            }
+            if controllers.contains(&"memory") && base.unified {
+                // Where it may not be swapped out, it is the program that ends.
+                let _ = fs::write(folder.join("memory.swap.max"), "0");
+            }
+            fs::write(folder.join("cgroup.procs"), std::process::id().to_string())
+        };
+        if let Err(error) = entering() {
+            let _ = fs::remove_dir(&folder);
+            return Err(error);
+        }
+        bounded.extend(controllers);
+    }
+    Ok(bounded)
+}
+
+fn in_all(allowed: &Confinement) -> u64 {
+    allowed.memory_in_all.map_or(u64::MAX, |memory| memory.0 as u64)
+}
+
+/// Takes away groups that were left by a gateway that ended before its programs.
+fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX)) {
+            // Fails while there are processes in it.
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+}
+
+/// Ends whatever is left in the groups that were made for a process, and takes the groups away.
+pub async fn end(process: u32) {
+    for base in own() {
+        let folder = base.folder.join(format!("{PREFIX}{process}"));
+        if !folder.is_dir() {
+            continue;
+        }
+        for _ in 0..LOOKS {
+            if base.unified {
+                let _ = fs::write(folder.join("cgroup.kill"), "1");
+            }
+            let left = fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+            for process in left.lines().filter_map(|line| line.parse().ok()) {
+                let _ = kill(Pid::from_raw(process), Signal::SIGKILL);
+            }
+            if fs::remove_dir(&folder).is_ok() {
+                break;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        if folder.is_dir() {
+            tracing::warn!(group = %folder.display(), "a control group cannot be taken away");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_made_where_the_kernel_says() {
+        let mount = tempfile::tempdir().unwrap();
+        let at = |path: &str| mount.path().join(path);
+        for folder in ["pids/a", "memory/b", "unified/c", "slice/unit/gateway"] {
+            fs::create_dir_all(at(folder)).unwrap();
+        }
+        let found = bases(
+            mount.path(),
+            "8:pids:/a\n5:cpu,cpuacct:/\n4:memory:/b\n3:name=systemd:/\n0::/\n",
+        );
+        let one = |folder: &str, controllers: &[&'static str]| Base {
+            folder: at(folder),
+            unified: false,
+            controllers: controllers.to_vec(),
+        };
+        assert_eq!(found, [one("pids/a", &["pids"]), one("memory/b", &["memory"])]);
+        // Version 2: the group itself has the gateway's process in it, the one around it lends controllers.
+        for folder in ["slice/unit", "slice/unit/gateway"] {
+            fs::write(at(folder).join("cgroup.controllers"), "cpu memory pids\n").unwrap();
+        }
+        fs::create_dir(at("slice/unit/gateway/cgroup.subtree_control")).unwrap();
+        fs::write(at("slice/unit/cgroup.subtree_control"), "cpu memory pids\n").unwrap();
+        let found = bases(mount.path(), "0::/slice/unit/gateway\n");
+        let [base] = &found[..] else { panic!("{found:?}") };
+        assert_eq!((&base.folder, base.unified), (&at("slice/unit"), true));
+    }
+}

@@ -1,0 +1,69 @@
+//! What is known of a server once it was found: its era, and how it is spoken to.
+
+use std::sync::Arc;
+
+use doorward_mcp::{Era, Revision};
+
+use super::about::About;
+use super::api::Api;
+use super::http::Endpoint;
+use super::modern::Way;
+use super::twin::Twin;
+
+/// How a server is reached, once that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Transport {
+    StreamableHttp,
+    EventStream,
+    Stdio,
+    BuiltIn,
+    OpenApi,
+}
+
+impl Transport {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::StreamableHttp => "http",
+            Self::EventStream => "http+sse",
+            Self::Stdio => "stdio",
+            Self::BuiltIn => "built-in",
+            Self::OpenApi => "openapi",
+        }
+    }
+}
+
+/// What requests go over.
+#[derive(Debug)]
+pub enum Link {
+    Sample,
+    Api(Arc<Api>),
+    Modern(Way),
+    /// Handshake era: each session makes its own connection.
+    Http(Endpoint),
+    EventStream(Endpoint),
+    Process,
+}
+
+/// What was found out about a server.
+#[derive(Debug)]
+pub struct Contact {
+    pub era: Era,
+    pub revision: Revision,
+    pub transport: Transport,
+    pub about: About,
+    pub link: Link,
+    pub(super) twin: Twin,
+}
+
+impl Contact {
+    pub fn new(era: Era, transport: Transport, about: About, link: Link) -> Self {
+        Self { era, revision: Revision::NEWEST, transport, about, link, twin: Twin::default() }
+    }
+
+    pub(super) fn is_usable(&self) -> bool {
+        match &self.link {
+            Link::Modern(Way::Pipe(pipe)) => pipe.is_open(),
+            _ => true,
+        }
+    }
+}

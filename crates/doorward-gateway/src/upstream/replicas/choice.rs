@@ -1,0 +1,205 @@
+//! Who is asked: where something of the caller's is already, else the less busy of two.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use doorward_mcp::error::Kind;
+
+use super::balance::{Candidate, chance, choose};
+use super::{Chosen, End, Groups, Replicas};
+use crate::call::Failure;
+use crate::reliability::Pass;
+use crate::settings::{Affinity, LostSession};
+use crate::upstream::pool::owner_of;
+use crate::upstream::{Asked, Contact, Server};
+
+/// How long somebody waits for the first look at where replicas are.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Server {
+    /// What tells it from the other replicas of the same server; empty for one that is none.
+    pub fn tag(&self) -> &str {
+        self.replica.as_ref().map_or("", |replica| &replica.tag)
+    }
+
+    /// Where it is, for one that is a replica.
+    pub fn place(&self) -> Option<String> {
+        self.replica.as_ref().map(|replica| replica.place.label())
+    }
+
+    pub(crate) fn is_reachable(&self) -> bool {
+        self.contact.load().as_ref().is_some_and(|contact| contact.is_usable())
+    }
+
+    pub(super) fn is_ejected(&self, now: Duration) -> bool {
+        self.replica.as_ref().is_some_and(|replica| replica.ejection.is_out(now))
+    }
+
+    /// A call has ended at one of the replicas.
+    pub(crate) fn ended(&self, member: &Self, asked: &Asked<'_>, end: &End) {
+        if let Some(replicas) = &self.replicas {
+            if self.sticks() && !end.unreachable {
+                replicas.hold(&owner_of(self, asked));
+            }
+            replicas.ended(self, member, end);
+        }
+    }
+
+    /// It is there anew: nothing of what was learnt of it before holds.
+    pub(in crate::upstream) fn is_back(&self) {
+        if let Some(replica) = &self.replica {
+            replica.speed.forget();
+            replica.ejection.forget();
+        }
+    }
+
+    /// Ends when the server is found to be gone.
+    pub(crate) async fn is_lost(&self) {
+        self.lost.notified().await;
+    }
+
+    /// Whether a call that one replica could not take may go to another.
+    pub(crate) fn has_others(&self, tried: &[Arc<Self>]) -> bool {
+        let Some(replicas) = &self.replicas else { return false };
+        let groups = replicas.groups.load_full();
+        groups.all().any(|member| member.is_reachable() && !is_among(member, tried))
+    }
+
+    /// The server that is asked, and its leave. Those that were `tried` are asked again only if there is no other.
+    pub(crate) async fn choose(
+        &self,
+        asked: &Asked<'_>,
+        tried: &[Arc<Self>],
+    ) -> Result<(Chosen<'_>, Pass), Failure> {
+        let Some(replicas) = &self.replicas else {
+            return Ok((Chosen::Itself(self), self.guard.enter()?));
+        };
+        if replicas.reachable().is_none() {
+            self.contact().await?;
+        }
+        let groups = replicas.groups.load_full();
+        let free = |tag: &str| {
+            let member = groups.tagged(tag).filter(|member| member.is_reachable());
+            member.filter(|member| !is_among(member, tried)).cloned()
+        };
+        let owner = self.sticks().then(|| owner_of(self, asked));
+        if let Some(home) = self.home_of(asked).and_then(|tag| free(&tag)) {
+            if let Ok(pass) = home.guard.enter() {
+                return Ok((Chosen::Replica(home), pass));
+            }
+        } else if let Some(owner) = &owner
+            && let Some((tag, held)) = replicas.bound_to(owner)
+        {
+            if let Some(member) = free(&tag)
+                && let Ok(pass) = member.guard.enter()
+            {
+                return Ok((Chosen::Replica(member), pass));
+            }
+            replicas.bound.lock().remove(owner);
+            if held && self.settings.lost_session == LostSession::Error {
+                return Err(lost_session());
+            }
+        }
+        let (member, pass) = pick(&groups, replicas.now(), tried)?;
+        if let Some(owner) = owner {
+            let most = self.shared.limits.server_sessions.saturating_mul(groups.len());
+            replicas.bind(owner, member.tag(), most);
+        }
+        Ok((Chosen::Replica(member), pass))
+    }
+
+    /// Whether callers' calls must go where their sessions are.
+    fn sticks(&self) -> bool {
+        self.settings.affinity != Affinity::Shared && self.stateful.load(Ordering::Acquire)
+    }
+
+    /// The server itself, or one replica that several requests can go to, one after the other.
+    pub(crate) async fn asker(&self, asked: &Asked<'_>) -> Result<Chosen<'_>, Failure> {
+        match &self.replicas {
+            None => Ok(Chosen::Itself(self)),
+            Some(_) => Ok(self.choose(asked, &[]).await?.0),
+        }
+    }
+
+    /// The contact with one of the replicas, waited for if there is none yet.
+    pub(in crate::upstream) async fn contact_of_any(
+        &self,
+        replicas: &Replicas,
+    ) -> Result<Arc<Contact>, Failure> {
+        let mut looked = replicas.looked.subscribe();
+        let looking = looked.wait_for(|looked| *looked);
+        let _ = tokio::time::timeout(PATIENCE, looking).await;
+        let members = replicas.members();
+        if members.is_empty() {
+            let failure = Failure::new(Kind::Unreachable, "The server has no replicas");
+            return Err(match replicas.trouble.lock().clone() {
+                Some(why) => failure.because(why),
+                None => failure,
+            });
+        }
+        let waiting = members.iter().map(|member| Box::pin(member.contact()));
+        futures_util::future::select_ok(waiting).await.map(|(contact, _)| contact).map_err(
+            |failure| Failure {
+                message: format!(
+                    "None of the server's {} replicas can be asked: {}",
+                    members.len(),
+                    failure.message
+                ),
+                ..failure
+            },
+        )
+    }
+}
+
+fn is_among(member: &Arc<Server>, tried: &[Arc<Server>]) -> bool {
+    tried.iter().any(|tried| Arc::ptr_eq(tried, member))
+}
+
+pub fn lost_session() -> Failure {
+    Failure::new(
+        Kind::SessionLost,
+        "The server has lost the session, and what it held there; the next call begins another",
+    )
+}
+
+/// One of all that can be asked: of the primaries if there is any, and rather one that does not fail.
+fn pick(
+    groups: &Groups,
+    now: Duration,
+    tried: &[Arc<Server>],
+) -> Result<(Arc<Server>, Pass), Failure> {
+    let mut refused: Option<Failure> = None;
+    for strict in [true, false] {
+        for group in [&groups.primary, &groups.secondary] {
+            let mut closed: Vec<usize> = Vec::new();
+            let chosen = loop {
+                let usable = |at: usize| {
+                    let member = &group[at];
+                    let bad = strict && (member.is_ejected(now) || is_among(member, tried));
+                    let replica = member.replica.as_ref()?;
+                    let may = !bad && member.is_reachable() && !closed.contains(&at);
+                    may.then(|| Candidate { speed: &replica.speed, in_flight: member.in_flight() })
+                };
+                let Some(at) = choose(group.len(), chance(), now, usable) else { break None };
+                match group[at].guard.enter() {
+                    Ok(pass) => break Some((group[at].clone(), pass)),
+                    Err(failure) => {
+                        closed.push(at);
+                        let sooner = refused
+                            .as_ref()
+                            .is_none_or(|other| failure.retry_after < other.retry_after);
+                        if sooner {
+                            refused = Some(failure);
+                        }
+                    }
+                }
+            };
+            if let Some(chosen) = chosen {
+                return Ok(chosen);
+            }
+        }
+    }
+    let none = || Failure::new(Kind::Unreachable, "None of the server's replicas can be asked");
+    Err(refused.unwrap_or_else(none))
+}

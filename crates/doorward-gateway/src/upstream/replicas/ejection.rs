@@ -1,0 +1,121 @@
+//! Replicas of which one call after the other fails are passed over for a while (outlier ejection), though they
+//! can be reached: the passive half of health checks.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::settings::EjectionSettings;
+
+/// So many times as long as the first at most.
+const LONGEST: u32 = 10;
+
+/// One replica's. Times are since some beginning.
+#[derive(Debug, Default)]
+pub struct Ejection {
+    state: Mutex<State>,
+    /// Until when, in milliseconds.
+    until: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Calls that failed in a row.
+    row: u32,
+    times: u32,
+}
+
+impl Ejection {
+    pub fn is_out(&self, now: Duration) -> bool {
+        self.until.load(Ordering::Acquire) > now.as_millis() as u64
+    }
+
+    pub fn forget(&self) {
+        *self.state.lock() = State::default();
+        self.until.store(0, Ordering::Release);
+    }
+
+    /// A call has ended. `may` tells whether one more may be passed over. Returns for how long it is, if that
+    /// begins now.
+    pub fn ended(
+        &self,
+        settings: &EjectionSettings,
+        failed: bool,
+        now: Duration,
+        may: impl FnOnce() -> bool,
+    ) -> Option<Duration> {
+        if settings.off || (!failed && self.until.load(Ordering::Acquire) == 0) {
+            if !settings.off {
+                self.state.lock().row = 0;
+            }
+            return None;
+        }
+        let mut state = self.state.lock();
+        if !failed {
+            state.row = 0;
+            let back = Duration::from_millis(self.until.load(Ordering::Acquire));
+            // It has been well for as long as it was out the first time.
+            if now > back + settings.period.0 {
+                state.times = 0;
+                self.until.store(0, Ordering::Release);
+            }
+            return None;
+        }
+        state.row += 1;
+        if state.row < settings.failures || self.is_out(now) || !may() {
+            return None;
+        }
+        (state.row, state.times) = (0, (state.times + 1).min(LONGEST));
+        let period = settings.period.0 * state.times;
+        self.until.store((now + period).as_millis() as u64, Ordering::Release);
+        Some(period)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_fails_in_a_row_is_out_for_longer_each_time() {
+        let settings = EjectionSettings::default();
+        let ejection = Ejection::default();
+        let second = Duration::from_secs(1);
+        let end = |failed, now| ejection.ended(&settings, failed, now, || true);
+        for _ in 0..100 {
+            for _ in 0..4 {
+                assert_eq!(end(true, second), None);
+            }
+            assert_eq!(end(false, second), None);
+        }
+        let mut now = second;
+        for times in [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 10, 10] {
+            for _ in 0..4 {
+                assert_eq!(end(true, now), None);
+            }
+            assert!(!ejection.is_out(now));
+            assert_eq!(end(true, now), Some(second * 30 * times));
+            assert!(ejection.is_out(now + second * 29 * times));
+            now += second * 31 * times;
+            assert!(!ejection.is_out(now));
+        }
+        // Well for a while: it begins with the shortest again.
+        now += second * 31;
+        assert_eq!(end(false, now), None);
+        for _ in 0..4 {
+            assert_eq!(end(true, now), None);
+        }
+        assert_eq!(end(true, now), Some(second * 30));
+    }
+
+    #[test]
+    fn nobody_is_out_when_too_many_are() {
+        let settings = EjectionSettings::default();
+        let ejection = Ejection::default();
+        for _ in 0..100 {
+            assert_eq!(ejection.ended(&settings, true, Duration::ZERO, || false), None);
+        }
+        assert!(!ejection.is_out(Duration::ZERO));
+    }
+}

@@ -1,0 +1,206 @@
+//! One server, several times: who is asked, who is passed over, and how those that come and go are followed.
+//!
+//! The server that callers know stands in front; each replica is a server of its own behind it, of the same name
+//! and with the same catalogue, and each with its own contact, sessions and breaker.
+
+mod balance;
+mod choice;
+mod ejection;
+mod follow;
+mod sources;
+mod told;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use self::balance::Speed;
+pub use self::choice::lost_session;
+use self::ejection::Ejection;
+pub use self::sources::Place;
+pub use self::told::ReplicaState;
+use super::Server;
+use crate::reliability::Ended;
+use crate::settings::ServerSettings;
+
+/// What a server knows of itself that is one of several.
+#[derive(Debug)]
+pub struct Replica {
+    pub tag: Box<str>,
+    pub place: Place,
+    speed: Speed,
+    ejection: Ejection,
+}
+
+/// What stands in front of several.
+#[derive(Debug)]
+pub struct Replicas {
+    groups: ArcSwap<Groups>,
+    /// Whose sessions are where.
+    bound: Mutex<HashMap<Box<str>, Bound>>,
+    /// Whether all sources were looked at, and what was wrong with the last look.
+    looked: watch::Sender<bool>,
+    trouble: Mutex<Option<String>>,
+    began: Instant,
+}
+
+/// Where somebody's sessions are.
+#[derive(Debug)]
+struct Bound {
+    tag: Box<str>,
+    used: Instant,
+    /// A call has reached it: something may be there.
+    held: bool,
+}
+
+/// All replicas there are.
+#[derive(Debug, Default)]
+struct Groups {
+    primary: Vec<Arc<Server>>,
+    secondary: Vec<Arc<Server>>,
+}
+
+impl Groups {
+    fn all(&self) -> impl Iterator<Item = &Arc<Server>> {
+        self.primary.iter().chain(&self.secondary)
+    }
+
+    fn tagged(&self, tag: &str) -> Option<&Arc<Server>> {
+        self.all().find(|member| *member.tag() == *tag)
+    }
+
+    fn len(&self) -> usize {
+        self.primary.len() + self.secondary.len()
+    }
+}
+
+impl Replica {
+    pub fn new(place: Place) -> Self {
+        let (speed, ejection) = (Speed::default(), Ejection::default());
+        Self { tag: place.tag(), place, speed, ejection }
+    }
+}
+
+impl Replicas {
+    /// `None` for a server that is there once.
+    pub fn of(settings: &ServerSettings) -> Option<Self> {
+        (!settings.replicas.is_empty()).then(|| Self {
+            groups: ArcSwap::default(),
+            bound: Mutex::default(),
+            looked: watch::Sender::new(false),
+            trouble: Mutex::default(),
+            began: Instant::now(),
+        })
+    }
+
+    pub fn members(&self) -> Vec<Arc<Server>> {
+        self.groups.load().all().cloned().collect()
+    }
+
+    fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// One that can be asked, primaries first.
+    pub fn reachable(&self) -> Option<Arc<Server>> {
+        self.groups.load().all().find(|member| member.is_reachable()).cloned()
+    }
+
+    /// Whether there was a first attempt to reach each.
+    pub fn were_tried(&self) -> bool {
+        *self.looked.borrow() && self.groups.load().all().all(|member| member.was_tried())
+    }
+
+    /// Forgets whose sessions have ended meanwhile.
+    pub fn maintain(&self, idle: Duration) {
+        self.bound.lock().retain(|_, bound| bound.used.elapsed() <= idle);
+        for member in self.groups.load().all() {
+            member.maintain();
+        }
+    }
+
+    /// A call has ended at a replica.
+    fn ended(&self, front: &Server, member: &Server, end: &End) {
+        let Some(replica) = &member.replica else { return };
+        let (failed, now) = (end.ended == Ended::Failed, self.now());
+        if end.ended == Ended::Unsaid {
+            return;
+        }
+        replica.speed.learn(end.took, failed, now);
+        if failed {
+            member.doubt();
+        }
+        // Whether it is there at all, its health tells better.
+        if end.unreachable && member.health_settings().is_some() {
+            return;
+        }
+        let settings = front.settings.reliability.ejection.clone().unwrap_or_default();
+        let may = || {
+            let groups = self.groups.load();
+            let out = groups.all().filter(|member| member.is_ejected(now)).count();
+            (out + 1) * 100 <= usize::from(settings.most) * groups.len()
+        };
+        let Some(period) = replica.ejection.ended(&settings, failed, now, may) else { return };
+        // When it is back, nothing is held against it.
+        replica.speed.forget();
+        tracing::warn!(
+            server = &*member.name,
+            replica = member.place(),
+            ?period,
+            "calls fail one after the other; the replica is passed over for a while"
+        );
+        member.event("server.replica_ejected", |_| ());
+    }
+
+    /// Where somebody's sessions are, and whether there are any.
+    fn bound_to(&self, owner: &str) -> Option<(Box<str>, bool)> {
+        let mut bound = self.bound.lock();
+        let bound = bound.get_mut(owner)?;
+        bound.used = Instant::now();
+        Some((bound.tag.clone(), bound.held))
+    }
+
+    fn bind(&self, owner: Box<str>, tag: &str, most: usize) {
+        let mut bound = self.bound.lock();
+        if bound.len() < most {
+            bound.insert(owner, Bound { tag: tag.into(), used: Instant::now(), held: false });
+        }
+    }
+
+    /// Something may be there now.
+    fn hold(&self, owner: &str) {
+        if let Some(bound) = self.bound.lock().get_mut(owner) {
+            bound.held = true;
+        }
+    }
+}
+
+/// How a call has ended at a replica.
+#[derive(Debug, Clone, Copy)]
+pub struct End {
+    pub ended: Ended,
+    pub took: Duration,
+    /// Nothing was sent, for nobody was there.
+    pub unreachable: bool,
+}
+
+/// Who answers one attempt.
+pub enum Chosen<'a> {
+    Itself(&'a Server),
+    Replica(Arc<Server>),
+}
+
+impl std::ops::Deref for Chosen<'_> {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        match self {
+            Self::Itself(server) => server,
+            Self::Replica(server) => server,
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! How several replicas are told of: as the one server that they are.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::Replicas;
+use crate::settings::ReplicaGroup;
+use crate::upstream::{Server, State};
+
+/// How one replica is doing.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReplicaState {
+    pub replica: String,
+    pub group: ReplicaGroup,
+    /// As of a server; `ejected` while it is passed over though it can be reached.
+    pub state: &'static str,
+    pub circuit: &'static str,
+    pub in_flight: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+impl Replicas {
+    /// What is told of the server: up while one of them is.
+    pub fn state(&self, front: &Server, own: State) -> State {
+        let now = self.now();
+        let members = self.members();
+        let states: Vec<(Arc<Server>, State)> =
+            members.into_iter().map(|member| (member.clone(), member.state())).collect();
+        let best = states.iter().find(|(_, state)| state.state == "up").or_else(|| states.first());
+        let trouble = self.trouble.lock().clone();
+        let mut whole = match best {
+            Some((_, best)) => best.clone(),
+            None => State { state: "down", ..own },
+        };
+        whole.name = front.name.to_string();
+        if whole.problem.is_none() || states.is_empty() {
+            whole.problem = trouble.map(|why| format!("replicas cannot be found: {why}"));
+        }
+        whole.sessions = states.iter().map(|(_, state)| state.sessions).sum();
+        let circuits = || states.iter().map(|(_, state)| state.circuit);
+        whole.circuit = circuits().find(|circuit| *circuit == "closed").unwrap_or(whole.circuit);
+        let told = states.into_iter().filter_map(|(member, state)| {
+            let replica = member.replica.as_ref()?;
+            Some(ReplicaState {
+                replica: replica.place.label(),
+                group: replica.place.group,
+                state: match state.state {
+                    "up" if member.is_ejected(now) => "ejected",
+                    state => state,
+                },
+                circuit: state.circuit,
+                in_flight: member.in_flight(),
+                latency_ms: replica.speed.average().map(|average| average.as_secs_f64() * 1e3),
+                problem: state.problem,
+            })
+        });
+        whole.replicas = told.collect();
+        whole
+    }
+}

@@ -1,0 +1,89 @@
+//! Programs that run ahead of the sessions they are for: whoever comes first does not wait until one is up.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use doorward_mcp::error::Kind;
+use parking_lot::Mutex;
+
+use super::pipe::Pipe;
+use super::{Contact, Link, Server, Way};
+use crate::call::Failure;
+
+/// A program that ends while nobody uses it is not started again for so long.
+const REST: Duration = Duration::from_secs(30);
+
+#[derive(Debug, Default)]
+pub struct Spares {
+    idle: Mutex<Vec<Arc<Pipe>>>,
+    rests_until: Mutex<Option<Instant>>,
+}
+
+impl Spares {
+    pub fn len(&self) -> usize {
+        self.idle.lock().len()
+    }
+
+    /// One that runs, the oldest first.
+    fn take(&self) -> Option<Arc<Pipe>> {
+        self.drop_ended();
+        let mut idle = self.idle.lock();
+        (!idle.is_empty()).then(|| idle.remove(0))
+    }
+
+    fn drop_ended(&self) {
+        let mut idle = self.idle.lock();
+        let before = idle.len();
+        idle.retain(|pipe| pipe.is_open());
+        if idle.len() < before {
+            *self.rests_until.lock() = Some(Instant::now() + REST);
+        }
+    }
+
+    fn rest(&self) -> bool {
+        self.rests_until.lock().is_some_and(|until| Instant::now() < until)
+    }
+
+    pub fn close(&self) {
+        for pipe in self.idle.lock().drain(..) {
+            pipe.end(Failure::new(Kind::Closing, "The server is being stopped"));
+        }
+    }
+}
+
+impl Server {
+    /// A program for a session: one that runs already, or a new one.
+    pub(super) fn program(&self) -> Result<Arc<Pipe>, Failure> {
+        let taken = self.spares.take();
+        let program = taken.map_or_else(|| self.start_process(), Ok);
+        self.fill_spares();
+        program
+    }
+
+    /// Starts what is missing, once it is known that the program works.
+    pub(super) fn fill_spares(&self) {
+        let wanted = self.settings.spares;
+        if wanted == 0 || self.stop.is_cancelled() {
+            return;
+        }
+        let works = matches!(
+            self.known().as_deref(),
+            Some(Contact { link: Link::Process | Link::Modern(Way::Pipe(_)), .. })
+        );
+        self.spares.drop_ended();
+        if !works || self.spares.rest() {
+            return;
+        }
+        let mut idle = self.spares.idle.lock();
+        while idle.len() < wanted {
+            match self.start_process() {
+                Ok(pipe) => idle.push(pipe),
+                Err(failure) => {
+                    tracing::debug!(server = &*self.name, "no spare program: {failure}");
+                    *self.spares.rests_until.lock() = Some(Instant::now() + REST);
+                    return;
+                }
+            }
+        }
+    }
+}

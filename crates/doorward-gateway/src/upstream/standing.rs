@@ -1,0 +1,108 @@
+//! How a server is doing, as it is told to people and machines.
+
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::Server;
+use super::replicas::ReplicaState;
+use crate::settings::Start;
+
+/// Tools that are not shown, of which a state tells.
+const MOST_LEFT_OUT: usize = 100;
+
+/// A tool that is not shown.
+#[derive(Debug, Clone, Serialize)]
+pub struct LeftOut {
+    pub tool: String,
+    pub why: String,
+}
+
+/// A server's state as it is told to people and machines.
+#[derive(Debug, Clone, Serialize)]
+pub struct State {
+    pub name: String,
+    /// `up`, `down`, `starting` or `idle` (not used yet).
+    pub state: &'static str,
+    /// `modern`, `handshake`, or `both`: each client is answered in its own.
+    pub era: Option<String>,
+    pub revision: Option<String>,
+    pub transport: Option<&'static str>,
+    /// `closed`; `open` while it is left alone for its failures, `half_open` while it is tried again.
+    pub circuit: &'static str,
+    /// How long the last first contact took.
+    pub latency_ms: Option<f64>,
+    pub tools: Option<usize>,
+    /// Tools that are not shown, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOut>,
+    pub prompts: Option<usize>,
+    pub resources: Option<usize>,
+    pub sessions: usize,
+    /// Programs that wait for a session.
+    #[serde(skip_serializing_if = "is_none")]
+    pub spares: usize,
+    /// Why it is down.
+    pub problem: Option<String>,
+    pub retry_in_ms: Option<u64>,
+    /// Where it is several times, each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub replicas: Vec<ReplicaState>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // Serde's shape.
+fn is_none(count: &usize) -> bool {
+    *count == 0
+}
+
+impl Server {
+    fn left_out(&self) -> Vec<LeftOut> {
+        let left_out = self.catalog.left_out().into_iter();
+        left_out.take(MOST_LEFT_OUT).map(|(tool, why)| LeftOut { tool, why }).collect()
+    }
+
+    pub fn state(&self) -> State {
+        match &self.replicas {
+            None => self.own_state(),
+            Some(replicas) => replicas.state(self, self.own_state()),
+        }
+    }
+
+    fn own_state(&self) -> State {
+        let contact = self.known();
+        let twin = self.known_twin();
+        let health = self.health.lock();
+        let counts = self.catalog.counts();
+        State {
+            name: self.name.to_string(),
+            state: match (&contact, &health.last) {
+                (Some(_), _) => "up",
+                (None, Some(_)) => "down",
+                (None, None) if self.settings.start == Start::Lazy => "idle",
+                (None, None) => "starting",
+            },
+            era: contact.as_ref().map(|contact| match &twin {
+                Some(_) => "both".into(),
+                None => contact.era.to_string(),
+            }),
+            revision: contact.as_ref().map(|contact| contact.revision.to_string()),
+            transport: contact.as_ref().map(|contact| contact.transport.as_str()),
+            circuit: self.guard.circuit(),
+            latency_ms: health.latency.map(|latency| latency.as_secs_f64() * 1e3),
+            tools: counts.map(|counts| counts[0]),
+            left_out: self.left_out(),
+            prompts: counts.map(|counts| counts[1]),
+            resources: counts.map(|counts| counts[2]),
+            spares: self.spares.len(),
+            sessions: self.pool.len() + twin.map_or(0, |twin| twin.pool.len()),
+            problem: health.last.as_ref().map(|failure| match &failure.cause {
+                Some(cause) => format!("{failure} ({cause})"),
+                None => failure.to_string(),
+            }),
+            replicas: Vec::new(),
+            retry_in_ms: health
+                .retry_at
+                .map(|at| at.saturating_duration_since(Instant::now()).as_millis() as u64),
+        }
+    }
+}
