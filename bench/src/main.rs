@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use doorward_bench::backend::{self, Backend, Era};
+use doorward_bench::chaos::{Scene, TROUBLES};
 use doorward_bench::gateway::Gateway;
 use doorward_bench::issuer::Issuer;
 use doorward_bench::load::{Ask, Connection, Target, closed_loop, open_loop};
@@ -125,6 +126,7 @@ async fn run(options: &Options) -> Result<(), String> {
     staged(options, &program, &modern).await?;
     simulated(options, &program, &modern).await?;
     reliable(options, &program, &modern).await?;
+    chaos(options, &program).await?;
     streams(options, &gateway, &modern).await
 }
 
@@ -353,27 +355,83 @@ async fn reliable(options: &Options, program: &Path, modern: &Backend) -> Result
         saved.share() * 100.0
     );
     let time = Duration::from_secs(options.seconds);
-    let (mut cached, mut checked) = (Vec::new(), Vec::new());
+    // By measurement: both medians, throughput with of that without, and memory.
+    let mut all: [Vec<[f64; 4]>; 5] = Default::default();
     for _ in 0..options.runs {
-        let mut one = reliable::cached(program, modern, time).await?;
-        cached.push([one.with.quantile(0.5), one.without.quantile(0.5), one.ratio()]);
-        let one = reliable::checked(program, modern, time).await?;
-        let grown = one.memory[0] as f64 - one.memory[1] as f64;
-        checked.push([one.ratio(), grown / 1024.0, 0.0]);
+        let compared = [
+            reliable::cached(program, modern, time).await?,
+            reliable::missed(program, modern, time).await?,
+            reliable::checked(program, modern, time).await?,
+            reliable::guarded(program, modern, time).await?,
+            reliable::replicated(program, modern, time).await?,
+        ];
+        for (rows, mut one) in all.iter_mut().zip(compared) {
+            let grown = (one.memory[0] as f64 - one.memory[1] as f64) / 1024.0;
+            rows.push([one.with.quantile(0.5), one.without.quantile(0.5), one.ratio(), grown]);
+        }
     }
-    let of = |rows: &[[f64; 3]], at: usize| median(rows.iter().map(|row| row[at]).collect());
     println!(
-        "reliable         a call from the cache: p50 {:.3} ms, {:.3} ms from the server; {:.2} times its throughput",
-        of(&cached, 0),
-        of(&cached, 1),
-        of(&cached, 2),
+        "{:<44} {:>11} {:>14} {:>17} {:>7}",
+        "reliable", "p50 ms with", "p50 ms without", "throughput ratio", "+MB"
     );
-    println!(
-        "reliable         arguments checked, 1,000 schemas: {:.2} of the throughput without, {:+.1} MB",
-        of(&checked, 0),
-        of(&checked, 1),
-    );
+    let names = [
+        "told again from the cache",
+        "not found in the cache, one caller",
+        "arguments held against one of 1,000 schemas",
+        "breaker and health checks",
+        "one of ten replicas",
+    ];
+    for (name, rows) in names.into_iter().zip(&all) {
+        let of = |at: usize| median(rows.iter().map(|row| row[at]).collect());
+        println!("{name:<44} {:>11.3} {:>14.3} {:>17.2} {:>+7.1}", of(0), of(1), of(2), of(3));
+    }
     Ok(())
+}
+
+/// Replicas in trouble.
+async fn chaos(options: &Options, program: &Path) -> Result<(), String> {
+    if !"chaos".starts_with(&options.only) {
+        return Ok(());
+    }
+    let time = Duration::from_secs(options.seconds.max(3) * 2);
+    println!(
+        "\n{:<17} {:>8} {:>8} {:>8} {:>10} {:>10} {:>10} {:>8} {:>8} {:>16}",
+        "chaos: 1 of 4 is",
+        "sent",
+        "answered",
+        "repeated",
+        "reads lost",
+        "writes l.",
+        "writes 2x",
+        "p50 ms",
+        "p99 ms",
+        "p99 beside",
+    );
+    let mut doubled = 0;
+    for (name, mood) in TROUBLES {
+        let mut outcome = Scene::set(program).await?.play(mood, time).await?;
+        doubled += outcome.writes_doubled;
+        let errors: usize = outcome.beside.iter().map(|run| run.errors).sum();
+        if errors > 0 {
+            return Err(format!("chaos: {errors} errors of a server that is well"));
+        }
+        let [quiet, troubled] = outcome.beside.each_mut().map(|run| run.quantile(0.99));
+        println!(
+            "{name:<17} {:>8} {:>8} {:>8} {:>10} {:>10} {:>10} {:>8.3} {:>8.3} {quiet:>7.3} {troubled:>8.3}",
+            outcome.sent,
+            outcome.answered,
+            outcome.repeated,
+            outcome.reads_failed,
+            outcome.writes_failed,
+            outcome.writes_doubled,
+            outcome.reads.quantile(0.5),
+            outcome.reads.quantile(0.99),
+        );
+    }
+    match doubled {
+        0 => Ok(()),
+        _ => Err(format!("chaos: {doubled} writes were done twice")),
+    }
 }
 
 /// Recorded calls against other policies.

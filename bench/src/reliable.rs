@@ -1,12 +1,12 @@
 //! What checking arguments costs, and what caching saves.
 
 use std::path::Path;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::backend::{Backend, Era};
+use crate::backend::{self, Backend, Era};
 use crate::gateway::Gateway;
 use crate::load::{Ask, Connection, Target, closed_loop};
 use crate::stats::Run;
@@ -17,6 +17,8 @@ const TURNS: usize = 30;
 /// Of as many calls one changes something; the others ask for one of a few things.
 const WRITES: usize = 10;
 const THINGS: usize = 8;
+/// How often each of two gateways has its turn.
+const TIMES: u32 = 3;
 
 /// What a loop of agents has asked for, and what of it has reached the server.
 #[derive(Debug)]
@@ -40,19 +42,23 @@ fn target(gateway: &Gateway) -> Target {
     Target { address, path: "/mcp/modern".into(), era: Era::Modern, token: None }
 }
 
-/// Starts a gateway in front of the server.
-async fn started(program: &Path, server: &Backend, rule: &str) -> Result<Gateway, String> {
-    let url = server.url();
+/// Starts a gateway in front of a server with these settings.
+async fn started(program: &Path, settings: &str) -> Result<Gateway, String> {
     let tools = "tools: {echo: {write: false}}";
-    let config = format!("servers: {{modern: {{url: {url}, {tools}{rule}}}}}\n");
+    let config = format!("servers: {{modern: {{{settings}, {tools}}}}}\n");
     let gateway = Gateway::start(program, &config)?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     Ok(gateway)
 }
 
+/// The settings of a server, with more.
+fn at(server: &Backend, more: &str) -> String {
+    format!("url: {}{more}", server.url())
+}
+
 /// Agents that list, call, list, call …
 pub async fn agents(program: &Path, server: &Backend) -> Result<Saved, String> {
-    let gateway = started(program, server, ", cache: {ttl: 1m}").await?;
+    let gateway = started(program, &at(server, ", cache: {ttl: 1m}")).await?;
     let before = server.seen.requests.load(Ordering::SeqCst);
     let running = (0..AGENTS).map(|agent| {
         let target = target(&gateway);
@@ -95,21 +101,18 @@ impl Compared {
     }
 }
 
-async fn compare(
+/// Runs a load against two gateways, one after the other.
+async fn in_turns(
     program: &Path,
-    server: &Backend,
-    rules: [&str; 2],
-    ask: &Ask,
-    time: Duration,
+    settings: [String; 2],
+    load: impl AsyncFn(Target) -> std::io::Result<Run>,
 ) -> Result<Compared, String> {
-    let gateways =
-        [started(program, server, rules[0]).await?, started(program, server, rules[1]).await?];
+    let gateways = [started(program, &settings[0]).await?, started(program, &settings[1]).await?];
     let mut runs = [Run::default(), Run::default()];
     // Whatever else the machine does meanwhile, it does to both.
-    for _ in 0..3 {
+    for _ in 0..TIMES {
         for (gateway, run) in gateways.iter().zip(&mut runs) {
-            let done = closed_loop(&target(gateway), ask, 32, time / 3).await.map_err(text)?;
-            run.merge(done);
+            run.merge(load(target(gateway)).await.map_err(text)?);
         }
     }
     let memory = gateways.each_ref().map(|gateway| gateway.usage().resident_kib);
@@ -117,15 +120,74 @@ async fn compare(
     Ok(Compared { with, without, memory })
 }
 
+async fn compare(
+    program: &Path,
+    settings: [String; 2],
+    ask: &Ask,
+    time: Duration,
+) -> Result<Compared, String> {
+    let load = async |target: Target| closed_loop(&target, ask, 32, time / TIMES).await;
+    in_turns(program, settings, load).await
+}
+
 /// A call that is told again, beside one that is not.
 pub async fn cached(program: &Path, server: &Backend, time: Duration) -> Result<Compared, String> {
-    let ask = Ask::tool("echo", &json!({ "text": "hello" }));
-    compare(program, server, [", cache: {ttl: 1m}", ""], &ask, time).await
+    let settings = [at(server, ", cache: {ttl: 1m}"), at(server, "")];
+    compare(program, settings, &hello(), time).await
 }
 
 /// A call whose arguments are checked, beside one whose are not; the server has as many tools, each with a
 /// schema of its own, as it has.
 pub async fn checked(program: &Path, server: &Backend, time: Duration) -> Result<Compared, String> {
     let ask = Ask::tool("tool-500", &json!({ "query": "a text of some words", "limit": 17 }));
-    compare(program, server, ["", ", arguments: {check: off}"], &ask, time).await
+    let settings = [at(server, ""), at(server, ", arguments: {check: off}")];
+    compare(program, settings, &ask, time).await
+}
+
+/// A call past breaker and health checks, beside one without them.
+pub async fn guarded(program: &Path, server: &Backend, time: Duration) -> Result<Compared, String> {
+    let with = at(server, ", reliability: {health: {every: 1s}}");
+    let without = at(server, ", reliability: {breaker: {off: true}}");
+    compare(program, [with, without], &hello(), time).await
+}
+
+/// A call of one of ten replicas, beside one of a server that is there once.
+pub async fn replicated(
+    program: &Path,
+    server: &Backend,
+    time: Duration,
+) -> Result<Compared, String> {
+    let mut replicas = Vec::new();
+    for _ in 0..10 {
+        replicas.push(backend::start(Era::Modern, 1_000).await.map_err(text)?);
+    }
+    let urls: Vec<_> = replicas.iter().map(|one| format!("{{url: {}}}", one.url())).collect();
+    let with = format!("replicas: [{}]", urls.join(", "));
+    compare(program, [with, at(server, "")], &hello(), time).await
+}
+
+/// A call that is looked for in the cache in vain, beside one that is not looked for; of one caller.
+pub async fn missed(program: &Path, server: &Backend, time: Duration) -> Result<Compared, String> {
+    let settings = [at(server, ", cache: {ttl: 1m}"), at(server, "")];
+    let next = AtomicU64::new(0);
+    let load = async |target: Target| {
+        let mut connection = Connection::open(&target).await?;
+        let mut run = Run::default();
+        let begun = Instant::now();
+        while begun.elapsed() < time / TIMES {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            let arguments = json!({ "text": format!("number {number}") });
+            let params = json!({ "name": "echo", "arguments": arguments });
+            let request = connection.written("tools/call", &params);
+            let sent = Instant::now();
+            connection.exchange(&request).await?;
+            run.add(sent.elapsed());
+        }
+        Ok(run)
+    };
+    in_turns(program, settings, load).await
+}
+
+fn hello() -> Ask {
+    Ask::tool("echo", &json!({ "text": "hello" }))
 }

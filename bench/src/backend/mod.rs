@@ -2,20 +2,21 @@
 //!
 //! Tools: `echo` (text back), `big` (a text of `bytes` letters), `slow` (waits `ms`), `notify`
 //! (`count` notifications of mixed kinds and sizes before the result), `touch` (tells listeners that
-//! a resource and the tools have changed), `ask` (elicits a name), and as many `tool-N` as wanted.
+//! a resource and the tools have changed), `ask` (elicits a name), `write` (counts its texts), and as many `tool-N`
+//! as wanted.
+
+mod body;
+mod tools;
+mod trouble;
 
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body::Frame;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -25,7 +26,12 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+
+use self::body::{Body, error, event, json_body, result, status, stream_body};
+use self::tools::{call, definitions};
+pub use self::trouble::Mood;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Era {
@@ -51,6 +57,8 @@ pub struct Seen {
     pub sessions: AtomicUsize,
     pub listeners: AtomicUsize,
     pub cancelled: AtomicU64,
+    /// How often `write` was called with which text.
+    pub writes: Mutex<HashMap<String, u32>>,
 }
 
 #[derive(Debug)]
@@ -63,6 +71,7 @@ struct State {
     /// Answers that are waited for, by the id of the question.
     questions: Mutex<HashMap<i64, oneshot::Sender<Value>>>,
     next_question: AtomicU64,
+    mood: watch::Sender<Mood>,
 }
 
 #[derive(Debug)]
@@ -119,23 +128,51 @@ pub fn serve(listener: TcpListener, era: Era, tools: usize) -> std::io::Result<B
         listeners: Mutex::default(),
         questions: Mutex::default(),
         next_question: AtomicU64::new(1),
+        mood: watch::Sender::new(Mood::Well),
     });
-    let shared = state.clone();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let _ = stream.set_nodelay(true);
-            let state = shared.clone();
-            let service = service_fn(move |request| {
-                let state = state.clone();
-                async move { Ok::<_, Infallible>(answer(state, request).await) }
-            });
-            tokio::spawn(
-                hyper::server::conn::http1::Builder::new()
-                    .serve_connection(TokioIo::new(stream), service),
-            );
-        }
-    });
+    tokio::spawn(keep(listener, state.clone()));
     Ok(Backend { address, seen, state })
+}
+
+/// Takes connections, except while it is dead: then there is nobody, and nothing is left of those there were.
+async fn keep(listener: TcpListener, state: Arc<State>) {
+    let Ok(address) = listener.local_addr() else { return };
+    let mut mood = state.mood.subscribe();
+    let mut listener = Some(listener);
+    let mut connections = JoinSet::new();
+    loop {
+        let Some(open) = &listener else {
+            mood.wait_for(|mood| *mood != Mood::Dead).await.map(drop).unwrap_or_default();
+            listener = TcpListener::bind(address).await.ok();
+            continue;
+        };
+        tokio::select! {
+            taken = open.accept() => {
+                let Ok((stream, _)) = taken else { return };
+                let _ = stream.set_nodelay(true);
+                let state = state.clone();
+                let service = service_fn(move |request| {
+                    let state = state.clone();
+                    async move { Ok::<_, Infallible>(answer(state, request).await) }
+                });
+                connections.spawn(
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service),
+                );
+            }
+            () = until_dead(&mut mood) => {
+                listener = None;
+                connections.shutdown().await;
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn until_dead(mood: &mut watch::Receiver<Mood>) {
+    if mood.wait_for(|mood| *mood == Mood::Dead).await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 impl Backend {
@@ -147,129 +184,18 @@ impl Backend {
     pub async fn touch(&self) {
         self.state.touch().await;
     }
-}
 
-fn definitions(count: usize) -> Vec<Value> {
-    let tool = |name: &str, properties: Value| {
-        json!({
-            "name": name,
-            "description": format!("The tool {name}, described at a length that is not unusual for tools."),
-            "inputSchema": { "type": "object", "properties": properties },
-        })
-    };
-    let mut tools = vec![
-        tool("echo", json!({ "text": { "type": "string" } })),
-        tool("big", json!({ "bytes": { "type": "integer" } })),
-        tool("slow", json!({ "ms": { "type": "integer" } })),
-        tool("notify", json!({ "count": { "type": "integer" }, "bytes": { "type": "integer" } })),
-        tool("touch", json!({})),
-        tool("ask", json!({})),
-    ];
-    for number in 0..count.saturating_sub(tools.len()) {
-        tools.push(tool(
-            &format!("tool-{number}"),
-            // No two are the same.
-            json!({
-                "query": { "type": "string", "description": "What to look for", "maxLength": 1_000 + number },
-                "limit": { "type": "integer", "minimum": 1, "maximum": 100 + number },
-                "order": { "enum": ["newest", "oldest"] },
-                "labels": { "type": "array", "items": { "type": "string", "pattern": "^[a-z-]+$" } },
-            }),
-        ));
-    }
-    tools
-}
-
-/// A body that is whole, or comes bit by bit.
-pub enum Body {
-    Whole(Option<Bytes>),
-    Stream(mpsc::Receiver<Bytes>),
-}
-
-impl http_body::Body for Body {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        match &mut *self {
-            Self::Whole(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
-            Self::Stream(receiver) => {
-                receiver.poll_recv(context).map(|text| text.map(|text| Ok(Frame::data(text))))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Whole(None))
-    }
-
-    fn size_hint(&self) -> http_body::SizeHint {
-        match self {
-            Self::Whole(text) => {
-                http_body::SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64)
-            }
-            Self::Stream(_) => http_body::SizeHint::default(),
-        }
-    }
-}
-
-fn json_body(text: String) -> Response<Body> {
-    let mut response = Response::new(Body::Whole(Some(text.into())));
-    response
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    response
-}
-
-fn stream_body(receiver: mpsc::Receiver<Bytes>) -> Response<Body> {
-    let mut response = Response::new(Body::Stream(receiver));
-    response
-        .headers_mut()
-        .insert(http::header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    response
-}
-
-fn status(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::Whole(None));
-    *response.status_mut() = status;
-    response
-}
-
-fn event(text: &str) -> Bytes {
-    Bytes::from(format!("data: {text}\n\n"))
-}
-
-fn result(id: &RawValue, result: &str) -> String {
-    format!("{{\"jsonrpc\":\"2.0\",\"id\":{id},\"result\":{result}}}")
-}
-
-fn error(id: &RawValue, code: i64, message: &str) -> String {
-    format!(
-        "{{\"jsonrpc\":\"2.0\",\"id\":{id},\"error\":{{\"code\":{code},\"message\":\"{message}\"}}}}"
-    )
-}
-
-/// Counts while it lives.
-struct Counted(Arc<Seen>);
-
-impl Counted {
-    fn new(seen: &Arc<Seen>) -> Self {
-        seen.open.fetch_add(1, Ordering::SeqCst);
-        Self(seen.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.open.fetch_sub(1, Ordering::SeqCst);
+    /// From now on it is well, or not.
+    pub fn is(&self, mood: Mood) {
+        self.state.mood.send_replace(mood);
     }
 }
 
 async fn answer(state: Arc<State>, request: Request<Incoming>) -> Response<Body> {
     state.seen.requests.fetch_add(1, Ordering::Relaxed);
+    if let Some(refusal) = state.suffer().await {
+        return refusal;
+    }
     match *request.method() {
         Method::POST => {}
         Method::GET if state.era == Era::Handshake => return state.listen(None),
@@ -440,111 +366,4 @@ impl State {
         };
         format!("{{\"content\":[{{\"type\":\"text\",\"text\":{text}}}]{kind}}}")
     }
-}
-
-async fn call(state: Arc<State>, id: &RawValue, params: Params) -> Response<Body> {
-    state.seen.calls.fetch_add(1, Ordering::Relaxed);
-    let counted = Counted::new(&state.seen);
-    let arguments = &params.arguments;
-    match params.name.as_str() {
-        "echo" => json_body(result(id, &state.said(&arguments.text))),
-        other if other.starts_with("tool-") => json_body(result(id, &state.said("found"))),
-        "big" => json_body(result(id, &state.said(&"x".repeat(arguments.bytes.min(64 << 20))))),
-        "touch" => {
-            state.touch().await;
-            json_body(result(id, &state.said("touched")))
-        }
-        "slow" => {
-            let (sender, receiver) = mpsc::channel(1);
-            let (id, ms) = (id.to_owned(), arguments.ms);
-            tokio::spawn(async move {
-                let _counted = counted;
-                tokio::select! {
-                    () = tokio::time::sleep(Duration::from_millis(ms)) => {
-                        let _ = sender.send(event(&result(&id, &state.said("slept")))).await;
-                    }
-                    () = sender.closed() => {
-                        state.seen.cancelled.fetch_add(1, Ordering::Relaxed);
-                    }
-                }
-            });
-            stream_body(receiver)
-        }
-        "notify" => {
-            let (sender, receiver) = mpsc::channel(16);
-            tokio::spawn(notify(state, id.to_owned(), params, sender, counted));
-            stream_body(receiver)
-        }
-        "ask" => ask(state, id, &params, counted),
-        _ => json_body(error(id, -32602, "no such tool")),
-    }
-}
-
-/// Notifications of mixed kinds and sizes, each with its number, then the result.
-async fn notify(
-    state: Arc<State>,
-    id: Box<RawValue>,
-    params: Params,
-    sender: mpsc::Sender<Bytes>,
-    _counted: Counted,
-) {
-    let token = params.meta["progressToken"].clone();
-    let Arguments { count, bytes, .. } = params.arguments;
-    for number in 0..count {
-        let text = "n".repeat(bytes * (number % 7) / 6);
-        let notice = if number % 3 == 0 && !token.is_null() {
-            json!({ "method": "notifications/progress", "params": {
-                "progressToken": token, "progress": number, "message": text } })
-        } else {
-            json!({ "method": "notifications/vendor/numbered", "params": {
-                "number": number, "text": text } })
-        };
-        let mut notice = notice;
-        notice["jsonrpc"] = "2.0".into();
-        if sender.send(event(&notice.to_string())).await.is_err() {
-            return;
-        }
-    }
-    let _ = sender.send(event(&result(&id, &state.said("told")))).await;
-}
-
-/// Elicits a name: in the words of the era.
-fn ask(state: Arc<State>, id: &RawValue, params: &Params, counted: Counted) -> Response<Body> {
-    let question = json!({
-        "message": "Your name?",
-        "requestedSchema": { "type": "object", "properties": { "name": { "type": "string" } } },
-    });
-    let greet =
-        |answer: &Value| format!("hello {}", answer["content"]["name"].as_str().unwrap_or("?"));
-    if state.era == Era::Modern {
-        if let Some(answer) = params.responses.get("name") {
-            return json_body(result(id, &state.said(&greet(answer))));
-        }
-        let required = json!({
-            "resultType": "input_required",
-            "inputRequests": { "name": { "method": "elicitation/create", "params": question } },
-            "requestState": "asked",
-        });
-        return json_body(result(id, &required.to_string()));
-    }
-    let (sender, receiver) = mpsc::channel(2);
-    let id = id.to_owned();
-    tokio::spawn(async move {
-        let _counted = counted;
-        let number = state.next_question.fetch_add(1, Ordering::Relaxed).cast_signed();
-        let (answered, answer) = oneshot::channel();
-        state.questions.lock().insert(number, answered);
-        let question = json!({
-            "jsonrpc": "2.0", "id": number, "method": "elicitation/create", "params": question });
-        let _ = sender.send(event(&question.to_string())).await;
-        tokio::select! {
-            answer = answer => {
-                let text = greet(&answer.unwrap_or_default());
-                let _ = sender.send(event(&result(&id, &state.said(&text)))).await;
-            }
-            () = sender.closed() => {}
-        }
-        state.questions.lock().remove(&number);
-    });
-    stream_body(receiver)
 }

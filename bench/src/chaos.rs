@@ -1,0 +1,158 @@
+//! Replicas that are killed, hang, get slow or fail under load: what callers notice, and what is done twice.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::backend::{self, Backend, Era, Mood};
+use crate::gateway::Gateway;
+use crate::load::{Ask, Connection, Target, open_loop};
+use crate::stats::Run;
+
+const REPLICAS: usize = 4;
+const CALLERS: usize = 16;
+/// Between a caller's calls: what is measured is the trouble, not how much the machine can do.
+const PAUSE: Duration = Duration::from_millis(5);
+/// Calls a second of the server that is well all the while.
+const RATE: u64 = 500;
+
+/// How long calls go on after the trouble.
+const AFTER: Duration = Duration::from_secs(1);
+
+/// What is wrong with one replica, for half of the time.
+pub const TROUBLES: [(&str, Mood); 5] = [
+    ("none", Mood::Well),
+    ("killed", Mood::Dead),
+    ("hung", Mood::Hung),
+    ("slowed by 200 ms", Mood::Slow(Duration::from_millis(200))),
+    ("failing", Mood::Failing),
+];
+
+/// What came of one kind of trouble.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub sent: u64,
+    pub answered: u64,
+    /// Calls that read and got no answer; of those that write some must, for nobody knows what became of them.
+    pub reads_failed: u64,
+    pub writes_failed: u64,
+    /// Calls that reached replicas, beyond those that were sent.
+    pub repeated: u64,
+    pub writes_doubled: u64,
+    /// Of those that read.
+    pub reads: Run,
+    /// Of a server beside, which is well: before the trouble, and during it.
+    pub beside: [Run; 2],
+}
+
+/// A gateway before four replicas, and a server beside.
+pub struct Scene {
+    replicas: Vec<Backend>,
+    gateway: Gateway,
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+impl Scene {
+    pub async fn set(program: &Path) -> Result<Self, String> {
+        let mut replicas = Vec::new();
+        for _ in 0..REPLICAS {
+            replicas.push(backend::start(Era::Modern, 0).await.map_err(text)?);
+        }
+        let beside = backend::start(Era::Modern, 0).await.map_err(text)?;
+        let urls: Vec<_> = replicas.iter().map(|one| format!("{{url: {}}}", one.url())).collect();
+        let config = format!(
+            "reliability: {{health: {{every: 1s, within: 500ms}}, ejection: {{period: 2s}}}}\n\
+             servers:\n  many: {{replicas: [{}], tools: {{echo: {{write: false}}}}}}\n  \
+             beside: {{url: {}}}\n",
+            urls.join(", "),
+            beside.url()
+        );
+        let gateway = Gateway::start(program, &config)?;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok(Self { replicas, gateway })
+    }
+
+    fn target(&self, server: &str) -> Target {
+        let address = self.gateway.address.clone();
+        Target { address, path: format!("/mcp/{server}"), era: Era::Modern, token: None }
+    }
+
+    async fn beside(&self, time: Duration) -> Result<Run, String> {
+        let small = Ask::tool("echo", &json!({ "text": "hello" }));
+        open_loop(&self.target("beside"), &small, 8, RATE, time).await.map_err(text)
+    }
+
+    /// Calls for so long, and a moment more; for the second half one replica has trouble.
+    pub async fn play(&self, mood: Mood, time: Duration) -> Result<Outcome, String> {
+        for replica in &self.replicas {
+            replica.seen.writes.lock().clear();
+            replica.seen.calls.store(0, Ordering::SeqCst);
+        }
+        let next = Arc::new(AtomicU64::new(0));
+        let callers: Vec<_> = (0..CALLERS)
+            .map(|_| tokio::spawn(caller(self.target("many"), time + AFTER, next.clone())))
+            .collect();
+        let quiet = self.beside(time / 2).await?;
+        self.replicas[0].is(mood);
+        let troubled = self.beside(time / 2).await?;
+        self.replicas[0].is(Mood::Well);
+        let mut all = Outcome::default();
+        for caller in callers {
+            let one = caller.await.map_err(text)?.map_err(text)?;
+            all.sent += one.sent;
+            all.answered += one.answered;
+            all.reads_failed += one.reads_failed;
+            all.writes_failed += one.writes_failed;
+            all.reads.merge(one.reads);
+        }
+        all.beside = [quiet, troubled];
+        // What hung until now is still on its way.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let mut writes: HashMap<String, u32> = HashMap::new();
+        let mut reached = 0;
+        for replica in &self.replicas {
+            reached += replica.seen.calls.load(Ordering::SeqCst);
+            for (text, times) in &*replica.seen.writes.lock() {
+                *writes.entry(text.clone()).or_default() += times;
+            }
+        }
+        all.repeated = reached.saturating_sub(all.sent);
+        all.writes_doubled = writes.values().filter(|times| **times > 1).count() as u64;
+        Ok(all)
+    }
+}
+
+/// Reads and writes in turn; each call has a text of its own.
+async fn caller(target: Target, time: Duration, next: Arc<AtomicU64>) -> std::io::Result<Outcome> {
+    let mut connection = Connection::open(&target).await?;
+    let mut all = Outcome::default();
+    let begun = Instant::now();
+    while begun.elapsed() < time {
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        let reads = number.is_multiple_of(2);
+        let name = if reads { "echo" } else { "write" };
+        let params = json!({ "name": name, "arguments": { "text": format!("call {number}") } });
+        let request = connection.written("tools/call", &params);
+        let sent = Instant::now();
+        all.sent += 1;
+        match connection.exchange(&request).await {
+            Ok(_) => {
+                all.answered += 1;
+                if reads {
+                    all.reads.add(sent.elapsed());
+                }
+            }
+            Err(_) if reads => all.reads_failed += 1,
+            Err(_) => all.writes_failed += 1,
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(all)
+}
