@@ -108,7 +108,7 @@ def free_port():
 
 
 def wait_for_port(port, process, what):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 90
     while time.monotonic() < end:
         if process.poll() is not None:
             raise Missing(f"{what} ended: {process.returncode}")
