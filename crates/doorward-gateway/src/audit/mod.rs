@@ -11,6 +11,7 @@ mod queue;
 pub mod record;
 mod recorder;
 mod retain;
+mod written;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

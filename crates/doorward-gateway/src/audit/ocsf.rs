@@ -25,7 +25,7 @@ pub fn event(line: &str) -> Option<Value> {
     let record: Map<String, Value> = serde_json::from_str(line).ok()?;
     let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();
     let (class, activity, mut event) = match text("kind") {
-        "call" | "opened" | "closed" => {
+        "call" | "opened" | "closed" | "late" => {
             let writes =
                 record.get("write").and_then(Value::as_bool).unwrap_or(text("class") == "writes");
             let target = [text("server"), text("target")].join("/");

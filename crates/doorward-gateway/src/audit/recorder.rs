@@ -1,21 +1,22 @@
 //! The one task that writes this process's chain: what waits is written together, and tried again until
 //! it is written.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use doorward_store::{
-    Amount, AuditKey, AuditLog, Block, Chain, Commit, Committed, Ended, Error, Heads, Place, Store,
-    Tally, WriterId, checkpoint, now_ms, written_at,
+    AuditKey, AuditLog, Commit, Committed, Error, Heads, Place, Store, Tally, WriterId, checkpoint,
+    now_ms, written_at,
 };
 use tokio::sync::oneshot;
 
 use super::Audit;
 use super::members::Members;
-use super::queue::{Entry, Mark, Record};
+use super::queue::{Entry, Record};
+use super::written::Prepared;
 use crate::settings::RecordClass;
 
 /// Most records, and about most bytes, that are written together.
@@ -26,9 +27,7 @@ const PART: usize = 128;
 /// How often a process shows that it lives, and looks whether others do.
 const BEAT: Duration = Duration::from_secs(5);
 /// How often usage is added up.
-const COUNT: Duration = Duration::from_secs(1);
-/// Between two attempts to write.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
+pub(super) const COUNT: Duration = Duration::from_secs(1);
 
 /// What the recorder is told at its start.
 #[derive(Debug)]
@@ -43,31 +42,26 @@ pub struct Terms {
 #[derive(Debug)]
 pub struct Recorder {
     pub(super) audit: Arc<Audit>,
-    store: Store,
+    pub(super) store: Store,
     pub(super) log: AuditLog,
     key: Option<AuditKey>,
-    terms: Terms,
+    pub(super) terms: Terms,
     /// Calls that are open on disk, by the numbers of their records.
-    open: HashMap<u64, i64>,
+    pub(super) open: HashMap<u64, i64>,
+    /// Calls that another process has closed as `unknown`, for it took this one for dead.
+    pub(super) overtaken: HashSet<u64>,
+    /// What is being written, or was tried and may have been written though nobody said so.
+    pub(super) doubt: Option<Prepared>,
     heads: Heads,
     /// What was used, by records that are written and not counted yet.
-    tally: Tally,
-    last_count: Instant,
+    pub(super) tally: Tally,
+    pub(super) last_count: Instant,
     since_checkpoint: u64,
     last_checkpoint: Instant,
     /// Where the next block is put together: room for a megabyte is not asked for each time.
-    spare: String,
+    pub(super) spare: String,
     /// Other processes, as they were seen.
     pub(super) seen: BTreeMap<String, (i64, Instant)>,
-}
-
-/// Records as they will stand in the chain, and what will be remembered of them.
-struct Prepared {
-    commit: Commit,
-    chain: Chain,
-    marks: Vec<(Mark, i64)>,
-    /// What was used, by these records.
-    tally: Tally,
 }
 
 /// Records on their way, with those who wait for them.
@@ -92,6 +86,8 @@ impl Recorder {
             key,
             terms,
             open: HashMap::new(),
+            overtaken: HashSet::new(),
+            doubt: None,
             heads: Heads::new(),
             tally: Tally::default(),
             last_count: Instant::now(),
@@ -201,155 +197,6 @@ impl Recorder {
         }
     }
 
-    /// Tries until the records are written, with nothing lost and nothing twice.
-    async fn until_written(&mut self, records: Vec<Record>) {
-        let (mut pause, longest) = PAUSES;
-        let mut records = Some(records);
-        while let Some(waiting) = records.take() {
-            let prepared = self.prepare(&waiting, None);
-            loop {
-                match self.attempt(&prepared.commit).await {
-                    Ok(Committed::Written | Committed::TooLate) => {
-                        self.advance(prepared);
-                        self.audit.works();
-                        break;
-                    }
-                    // Somebody has closed what was open here; what follows is another chain.
-                    Ok(Committed::Fenced) => {
-                        tracing::warn!(writer = %self.log.id(), "taken for dead; the record goes on in another chain");
-                        if self.open_another_chain().await {
-                            records = Some(waiting);
-                            break;
-                        }
-                    }
-                    Err(why) => self.audit.fails(&why),
-                }
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(longest);
-            }
-        }
-    }
-
-    async fn open_another_chain(&mut self) -> bool {
-        match AuditLog::open(&self.store, fresh_id(), here()).await {
-            Ok(log) => {
-                self.log = log;
-                self.open.clear();
-                // What was not counted yet, whoever closed the other chain has counted.
-                self.tally = Tally::default();
-                self.audit.wrote_as(self.log.id());
-                true
-            }
-            Err(error) => {
-                self.audit.fails(&error.to_string());
-                false
-            }
-        }
-    }
-
-    async fn attempt(&mut self, commit: &Commit) -> Result<Committed, String> {
-        match tokio::time::timeout(self.terms.deadline, self.log.write(commit)).await {
-            Ok(Ok(outcome)) => Ok(outcome),
-            Ok(Err(error)) => {
-                self.log.disconnect();
-                Err(error.to_string())
-            }
-            Err(_) => {
-                self.log.disconnect();
-                Err(format!("the database did not write within {:?}", self.terms.deadline))
-            }
-        }
-    }
-
-    /// Records as they will stand in the chain.
-    fn prepare(&mut self, records: &[Record], ends: Option<Ended>) -> Prepared {
-        let mut chain = self.log.chain().clone();
-        let first = chain.head().seq + 1;
-        let mut body = std::mem::take(&mut self.spare);
-        body.clear();
-        body.reserve(records.iter().map(|record| record.members.len() + 220).sum());
-        let (mut first_at, mut last_at) = (i64::MAX, i64::MIN);
-        let (mut marks, mut charges) = (Vec::new(), BTreeMap::<String, Amount>::new());
-        let mut tally = Tally::default();
-        for (at, record) in records.iter().enumerate() {
-            if at > 0 {
-                body.push('\n');
-            }
-            chain.append(&["\"kind\":\"", record.kind, "\",", &record.members], &mut body);
-            (first_at, last_at) = (first_at.min(record.at), last_at.max(record.at));
-            if let Some(ended) = &record.ended {
-                for (account, amount) in &ended.charges {
-                    match charges.get_mut(&**account) {
-                        Some(all) => *all = all.plus(*amount),
-                        None => _ = charges.insert(account.to_string(), *amount),
-                    }
-                }
-                if ended.common.counted {
-                    tally.count(record.at / 1_000, &ended.common.text, &ended.usage);
-                }
-            }
-            if record.mark != Mark::None {
-                marks.push((record.mark, chain.head().seq));
-            }
-        }
-        let commit = self.commit(&chain, first, (first_at, last_at), body);
-        let due =
-            self.last_count.elapsed() >= COUNT && !(tally.is_empty() && self.tally.is_empty());
-        let usage = due.then(|| {
-            let mut all = self.tally.clone();
-            all.merge(&tally);
-            all
-        });
-        let commit = Commit { charges, usage, ends, ..commit };
-        Prepared { commit, chain, marks, tally }
-    }
-
-    fn commit(
-        &self,
-        chain: &Chain,
-        first: i64,
-        (first_at, last_at): (i64, i64),
-        body: String,
-    ) -> Commit {
-        let head = chain.head().clone();
-        let (writer, last) = (chain.writer().to_owned(), head.seq);
-        let block = Block { writer, first, last, first_at, last_at, body };
-        Commit { block, head, charges: BTreeMap::new(), usage: None, ends: None }
-    }
-
-    /// What was prepared is written.
-    fn advance(&mut self, prepared: Prepared) {
-        let Prepared { commit, chain, marks, tally } = prepared;
-        self.log.advance(chain);
-        self.spare = commit.block.body;
-        if commit.usage.is_some() {
-            (self.tally, self.last_count) = (Tally::default(), Instant::now());
-        } else {
-            self.tally.merge(&tally);
-        }
-        for (mark, seq) in marks {
-            match mark {
-                Mark::Opens(call) => _ = self.open.insert(call, seq),
-                Mark::Closes(call) => _ = self.open.remove(&call),
-                Mark::None => {}
-            }
-        }
-    }
-
-    /// Writes at once, or says why not.
-    pub(super) async fn write_now(
-        &mut self,
-        records: Vec<Record>,
-        ends: Option<Ended>,
-    ) -> Result<Committed, Error> {
-        let prepared = self.prepare(&records, ends);
-        let outcome = self.attempt(&prepared.commit).await.map_err(Error::Refused)?;
-        if outcome == Committed::Written {
-            self.advance(prepared);
-        }
-        Ok(outcome)
-    }
-
     fn is_checkpoint_due(&self) -> bool {
         self.key.is_some()
             && (self.since_checkpoint >= self.terms.checkpoint_records
@@ -368,6 +215,9 @@ impl Recorder {
             Ok(Err(error)) => return self.failed(&error.to_string()),
             Err(_) => return self.failed("the database does not answer"),
         };
+        if let Err(why) = self.settle_doubt().await {
+            return self.audit.fails(&why);
+        }
         let Some(key) = &self.key else { return };
         let mut chain = self.log.chain().clone();
         let next = chain.head().seq + 1;
@@ -375,16 +225,15 @@ impl Recorder {
         let mut body = String::new();
         checkpoint(&mut chain, key, &now(), open, &heads, &mut body);
         let at = now_ms();
+        let commit = self.commit(&chain, next, (at, at), body);
         let usage = (!self.tally.is_empty()).then(|| self.tally.clone());
-        let commit = Commit { usage, ..self.commit(&chain, next, (at, at), body) };
-        match self.attempt(&commit).await {
+        let (commit, marks, tally) = (Commit { usage, ..commit }, Vec::new(), Tally::default());
+        match self.write(Prepared { commit, chain, marks, tally }).await {
             Ok(Committed::Written) => {
-                self.log.advance(chain);
-                (self.tally, self.last_count) = (Tally::default(), Instant::now());
+                self.anchor(&self.spare);
                 self.heads.extend(heads);
                 self.since_checkpoint = 0;
                 self.last_checkpoint = Instant::now();
-                self.anchor(&commit.block.body);
             }
             // What is written next finds it out, too.
             Ok(_) => {}
@@ -431,6 +280,7 @@ impl Recorder {
 
     /// `false` if this process was taken for dead.
     async fn look_around(&mut self) -> Result<bool, Error> {
+        self.settle_doubt().await.map_err(Error::Refused)?;
         let alive = self.log.beat().await?;
         if alive {
             self.bury_the_dead().await?;
@@ -476,22 +326,22 @@ pub(super) fn now() -> String {
     written_at(now_ms() * 1_000)
 }
 
-fn here() -> Place {
+pub(super) fn here() -> Place {
     Place::here(env!("CARGO_PKG_VERSION"))
 }
 
-fn fresh_id() -> WriterId {
+pub(super) fn fresh_id() -> WriterId {
     WriterId::new(crate::call::CallId::run())
 }
 
 impl Audit {
-    fn works(&self) {
+    pub(super) fn works(&self) {
         if self.trouble.swap(None).is_some() {
             tracing::info!("the record is written again");
         }
     }
 
-    fn fails(&self, why: &str) {
+    pub(super) fn fails(&self, why: &str) {
         if self.trouble.swap(Some(Arc::new(why.to_owned()))).is_none() {
             tracing::error!("the record cannot be written: {why}");
         }

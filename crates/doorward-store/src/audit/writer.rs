@@ -151,7 +151,7 @@ pub enum Committed {
     Written,
     /// Nothing was written: another process has ended the dead one before.
     TooLate,
-    /// Nothing was written, nor will be: another process took this one for dead.
+    /// It was not written, nor will be: another process took this one for dead.
     Fenced,
 }
 
@@ -225,7 +225,10 @@ impl AuditLog {
         .await?;
         let mut outcome = Committed::Written;
         if alive.rows_affected() == 0 {
-            outcome = Committed::Fenced;
+            // It may have been written just before.
+            if !is_written(&mut change, commit).await? {
+                outcome = Committed::Fenced;
+            }
         } else if commit.block.insert(&mut change).await? {
             if let Some(dead) = &commit.ends {
                 let ended = sqlx::query(
@@ -253,18 +256,8 @@ impl AuditLog {
                     .await?;
             }
         } else {
-            // It was written when it was tried before; what else it brings about was, too.
-            let row =
-                sqlx::query("SELECT body FROM audit_blocks WHERE writer = $1 AND first_seq = $2")
-                    .bind(&id)
-                    .bind(commit.block.first)
-                    .fetch_one(&mut *change)
-                    .await?;
-            if unpack(row.try_get(0)?) != commit.block.body {
-                let why =
-                    format!("record {} of {id} is another than was written", commit.block.first);
-                return Err(Error::Refused(why));
-            }
+            // What else it brings about was written with it, when it was tried before.
+            is_written(&mut change, commit).await?;
         }
         match outcome {
             Committed::Written => change.commit().await?,
@@ -431,6 +424,22 @@ impl AuditLog {
         }
         Ok(open.into_values().collect())
     }
+}
+
+/// Whether a block stands in the database. An error if another does at its place.
+async fn is_written(connection: &mut AnyConnection, commit: &Commit) -> Result<bool> {
+    let Block { writer, first, body, .. } = &commit.block;
+    let row = sqlx::query("SELECT body FROM audit_blocks WHERE writer = $1 AND first_seq = $2")
+        .bind(writer)
+        .bind(*first)
+        .fetch_optional(connection)
+        .await?;
+    let Some(row) = row else { return Ok(false) };
+    if unpack(row.try_get(0)?) != *body {
+        let why = format!("record {first} of {writer} is another than was written");
+        return Err(Error::Refused(why));
+    }
+    Ok(true)
 }
 
 /// As much of an opening record as is needed to close it.

@@ -103,10 +103,12 @@ fn show(out: &mut impl Write, record: &Record, json: bool) -> std::io::Result<()
     }
     let at: String = text(record, "at").chars().take(23).collect();
     let what = match text(record, "kind") {
-        "call" | "opened" | "closed" => {
+        kind @ ("call" | "opened" | "closed" | "late") => {
             let of = ["server", "target"].map(|name| text(record, name));
             let of: Vec<&str> = of.into_iter().filter(|part| !part.is_empty()).collect();
-            format!("{} {}", text(record, "method"), of.join("/"))
+            // How it ended in truth, after it had been closed as unknown.
+            let method = if kind == "late" { kind } else { text(record, "method") };
+            format!("{method} {}", of.join("/"))
         }
         "event" => text(record, "event").to_owned(),
         "act" => format!("{} {}", text(record, "act"), text(record, "subject")),

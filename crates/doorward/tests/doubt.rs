@@ -1,0 +1,194 @@
+//! The record where it is not known what was written: answers of the database that never come, and a gateway
+//! that is taken for dead and lives.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use support::client::Modern;
+use support::services::postgres;
+use support::{Gateway, doorward, python, wait_for};
+
+const PRICED: &str = "policy: {files: [open.cedar]}\n\
+                      billing: {prices: {all: {tools: 'sample/*', call: 1}}}\n";
+
+fn told(store: &str, arguments: &[&str]) -> String {
+    let output = doorward().args(arguments).env("DOORWARD_STORE", store).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Stands before a database. What is committed there is committed; but of every so many answers that say
+/// so, one is lost with its connection.
+struct Forgetful {
+    port: u16,
+    loses: Arc<AtomicBool>,
+    lost: Arc<AtomicUsize>,
+}
+
+impl Forgetful {
+    fn before(port: u16, every: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let own = listener.local_addr().unwrap().port();
+        let (loses, lost) = <(Arc<AtomicBool>, Arc<AtomicUsize>)>::default();
+        let (flag, count, commits) = (loses.clone(), lost.clone(), Arc::new(AtomicUsize::new(1)));
+        std::thread::spawn(move || {
+            for client in listener.incoming().map_while(Result::ok) {
+                let server = TcpStream::connect(("127.0.0.1", port)).unwrap();
+                let forgets = Arc::new(AtomicBool::new(false));
+                let (from, to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+                let (flag, count, commits, soon) =
+                    (flag.clone(), count.clone(), commits.clone(), forgets.clone());
+                std::thread::spawn(move || {
+                    pass(from, to, |message| {
+                        let commits_now = message.windows(7).any(|part| part == b"COMMIT\0");
+                        if commits_now
+                            && flag.load(Ordering::SeqCst)
+                            && commits.fetch_add(1, Ordering::SeqCst).is_multiple_of(every)
+                        {
+                            count.fetch_add(1, Ordering::SeqCst);
+                            soon.store(true, Ordering::SeqCst);
+                        }
+                        true
+                    })
+                });
+                std::thread::spawn(move || {
+                    pass(server, client, |_| !forgets.load(Ordering::SeqCst))
+                });
+            }
+        });
+        Self { port: own, loses, lost }
+    }
+}
+
+/// Passes on what comes, until it ends or is not to be passed on.
+fn pass(mut from: TcpStream, mut to: TcpStream, mut passes: impl FnMut(&[u8]) -> bool) {
+    let mut buffer = vec![0; 1 << 16];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if !passes(&buffer[..count]) || to.write_all(&buffer[..count]).is_err() {
+            break;
+        }
+    }
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
+}
+
+#[test]
+fn what_was_written_without_an_answer_is_written_once_and_the_record_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_database, url) = postgres(folder.path());
+    let port: u16 =
+        url.rsplit(':').next().and_then(|rest| rest.split('/').next()).unwrap().parse().unwrap();
+    let forgetful = Forgetful::before(port, 3);
+    let through = url.replace(&format!(":{port}/"), &format!(":{}/", forgetful.port));
+    let config = format!(
+        "store: {through}\nstore_key: 0123456789abcdef0123456789abcdef\n\
+         servers: {{sample: {{sample: true, tools: {{add: {{write: true}}}}}}}}\n{PRICED}\
+         audit: {{deadline: 1s, checkpoints: {{records: 5, every: 1s}}}}\n"
+    );
+    let key = told(&url, &["keys", "create", "--user", "alice", "--in-tenant", "acme"]);
+    told(&url, &["credits", "grant", "--tenant", "acme", "100000"]);
+    let mut gateway = Gateway::start(&config);
+    forgetful.loses.store(true, Ordering::SeqCst);
+    let (mut sent, mut answered) = (0, 0);
+    let client = Modern::new(&gateway, "/mcp").bearing(key.trim());
+    // Longer than between two signs of life, which write, too.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(8) {
+        sent += 1;
+        answered +=
+            usize::from(client.call("sample__add", json!({ "a": 1, "b": 1 })).status == 200);
+    }
+    forgetful.loses.store(false, Ordering::SeqCst);
+    wait_for("it is written again", || gateway.get_admin("/readyz").0 == 200);
+    gateway.signal(nix::sys::signal::Signal::SIGTERM);
+    gateway.wait();
+    let records =
+        lines(&told(&url, &["audit", "search", "--json", "--tool", "add", "--limit", "1000000"]));
+    let ok = records.iter().filter(|record| record["outcome"] == "ok").count();
+    let lost = forgetful.lost.load(Ordering::SeqCst);
+    println!("sent {sent}, answered {answered}, recorded {}, answers lost {lost}", records.len());
+    assert!(lost > 10 && answered > 10, "{lost} answers lost, {answered} calls answered");
+    assert_eq!((records.len(), ok), (sent, answered));
+    // A lost answer alone is no reason to refuse anything; several at once are.
+    assert!(answered * 2 > sent, "{answered} of {sent}");
+    let report: Value = serde_json::from_str(&told(&url, &["audit", "verify", "--json"])).unwrap();
+    assert_eq!(report["findings"], json!([]));
+    // Nobody had to take the gateway for dead for it to go on: there are its chain and that of acts.
+    assert_eq!(report["chains"].as_object().unwrap().len(), 2, "{report}");
+    let books: Value = serde_json::from_str(&told(&url, &["credits", "check", "--json"])).unwrap();
+    assert_eq!(books["spent"], answered.to_string(), "{books}");
+}
+
+/// Another gateway that sees no sign of life closes what is open as `unknown`, and charges it. How it ended in
+/// truth is recorded later, and neither charged nor counted again.
+#[test]
+fn who_is_taken_for_dead_and_lives_says_later_how_its_calls_ended() {
+    let config = format!("servers: {{sample: {{sample: true}}}}\n{PRICED}");
+    let gateway = Gateway::start(&config);
+    let store = support::store_in(gateway.folder.path());
+    let key = gateway.key(&["--user", "alice", "--in-tenant", "acme"]);
+    gateway.told(&["credits", "grant", "--tenant", "acme", "100"]);
+    let client = Modern::new(&gateway, "/mcp").bearing(&key);
+    let books = || -> Value {
+        serde_json::from_str(&gateway.told(&["credits", "check", "--json"])).unwrap()
+    };
+    wait_for("calls are charged", || {
+        client.call("sample__echo", json!({ "text": "x" }));
+        books()["spent"] != "0"
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    let paid: usize = books()["spent"].as_str().unwrap().parse().unwrap();
+    std::thread::scope(|scope| {
+        let slow = Modern::new(&gateway, "/mcp").bearing(&key);
+        let call =
+            scope.spawn(move || slow.call("sample__slow", json!({ "steps": 6, "pause_ms": 1000 })));
+        wait_for("the call is open on disk", || {
+            gateway.told(&["audit", "search", "--tool", "slow"]).contains("open")
+        });
+        // To another it looks as if its process had ended and another had its number now.
+        let script = "import json, sqlite3, sys\n\
+                      db = sqlite3.connect(sys.argv[1], timeout=20)\n\
+                      for id, place in db.execute(\"SELECT id, place FROM audit_writers WHERE ended IS NULL AND id <> 'acts'\").fetchall():\n\
+                      \x20   place = json.dumps(json.loads(place) | {'began': 1})\n\
+                      \x20   db.execute('UPDATE audit_writers SET place = ? WHERE id = ?', (place, id))\n\
+                      db.commit()\n";
+        let file = gateway.folder.path().join("doorward.db");
+        assert!(Command::new(python()).args(["-c", script]).arg(file).status().unwrap().success());
+        let heir = Gateway::start(&format!("store: {store}\n{config}"));
+        assert!(heir.logged("a gateway has died"));
+        assert_eq!(call.join().unwrap().status, 200);
+        wait_for("the record goes on", || gateway.logged("taken for dead"));
+        // It does go on.
+        assert_eq!(client.call("sample__add", json!({ "a": 1, "b": 1 })).text(), "2");
+    });
+    let slow = || lines(&gateway.told(&["audit", "search", "--json", "--tool", "slow"]));
+    wait_for("how it ended is recorded", || slow().len() == 2);
+    let records = slow();
+    let of = |kind: &str| records.iter().find(|record| record["kind"] == kind).unwrap();
+    assert_eq!((&of("call")["outcome"], &of("late")["outcome"]), (&json!("unknown"), &json!("ok")));
+    assert_eq!(of("call")["id"], of("late")["id"]);
+    assert!(gateway.told(&["audit", "search", "--tool", "slow"]).contains("late"));
+    let usage = || -> Value {
+        serde_json::from_str(&gateway.told(&["usage", "--by", "tool", "--format", "json"])).unwrap()
+    };
+    let counted = |tool: &str| {
+        let usage = usage();
+        let row = usage.as_array().unwrap().iter().find(|row| row["tool"] == tool);
+        row.map(|row| row["calls"].clone())
+    };
+    wait_for("usage is counted", || counted("add") == Some(json!(1)));
+    assert_eq!(counted("slow"), Some(json!(1)));
+    assert_eq!(books()["spent"], (paid + 2).to_string(), "{}", books());
+    assert!(gateway.told(&["audit", "verify"]).contains("the record is whole"));
+}
