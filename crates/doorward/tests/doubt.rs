@@ -61,10 +61,10 @@ impl Forgetful {
                             soon.store(true, Ordering::SeqCst);
                         }
                         true
-                    })
+                    });
                 });
                 std::thread::spawn(move || {
-                    pass(server, client, |_| !forgets.load(Ordering::SeqCst))
+                    pass(server, client, |_| !forgets.load(Ordering::SeqCst));
                 });
             }
         });
