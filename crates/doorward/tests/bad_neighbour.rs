@@ -23,8 +23,8 @@ fn length() -> Duration {
     Duration::from_secs(asked.unwrap_or(3))
 }
 
-/// Calls at a fixed rate, each measured from when it should have begun; the 99th percentile.
-fn p99(client: &Modern) -> Duration {
+/// Calls at a fixed rate, each measured from when it should have begun; the median and the 99th percentile.
+fn measure(client: &Modern) -> [Duration; 2] {
     let (began, count) = (Instant::now(), RATE * u32::try_from(length().as_secs()).unwrap());
     let mut times: Vec<Duration> = std::thread::scope(|scope| {
         let lanes: Vec<_> = (0..4)
@@ -44,7 +44,7 @@ fn p99(client: &Modern) -> Duration {
         lanes.into_iter().flat_map(|lane| lane.join().unwrap()).collect()
     });
     times.sort_unstable();
-    times[times.len() * 99 / 100]
+    [50, 99].map(|share| times[times.len() * share / 100])
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_server_that_hangs_and_one_that_drips_harm_nobody_else() {
         good.url()
     ));
     let client = Modern::new(&gateway, "/mcp");
-    let alone = p99(&client);
+    let alone = measure(&client);
     let (files, _) = gateway.usage();
     let ended = Arc::new(AtomicUsize::new(0));
     let beside = std::thread::scope(|scope| {
@@ -85,15 +85,16 @@ fn a_server_that_hangs_and_one_that_drips_harm_nobody_else() {
                 }
             });
         }
-        p99(&client)
+        measure(&client)
     });
     let ended = ended.load(Ordering::Relaxed);
     println!(
-        "{ended} calls timed out; p99 of the good server's {alone:?} alone, {beside:?} beside them"
+        "{ended} calls timed out; median and p99 of the good server's {alone:?} alone, {beside:?} beside them"
     );
     assert!(ended >= 8);
-    // Machines are noisy: harm would be a wait for one of the deadlines, not some milliseconds.
-    assert!(beside < alone * 2 + Duration::from_millis(100), "{alone:?}, then {beside:?}");
+    // Machines are noisy, and stand still for a moment: harm to some would be a wait for one of the deadlines.
+    assert!(beside[0] < alone[0] * 2 + Duration::from_millis(20), "{alone:?}, then {beside:?}");
+    assert!(beside[1] < DEADLINE / 4, "{alone:?}, then {beside:?}");
     wait_for("nothing is left of them", || {
         gateway.metric("doorward_calls_in_flight") == 0.0 && gateway.usage().0 <= files + 8
     });

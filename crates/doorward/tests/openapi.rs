@@ -6,6 +6,7 @@ mod support;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::client::{Handshake, Modern};
@@ -76,7 +77,10 @@ fn serve(mut stream: TcpStream, kept: &Mutex<Vec<Got>>) {
             "/v1/pets/500" => (500, json, b"{}".to_vec()),
             "/v1/pets/302" => (302, json, b"{}".to_vec()),
             "/v1/photo" => (200, "image/png", vec![0x89, b'P', b'N', b'G', 0xff]),
-            _ if path.starts_with("/v1/cards") => (200, json, br#"[1, 2]"#.to_vec()),
+            _ if path.starts_with("/v1/cards") => {
+                std::thread::sleep(Duration::from_millis(5));
+                (200, json, br#"[1, 2]"#.to_vec())
+            }
             _ if path.starts_with("/v1/feed") => (200, json, feed(&path)),
             _ if path.starts_with("/v1/pets/") && first.starts_with("DELETE") => {
                 (204, "", Vec::new())
@@ -310,7 +314,8 @@ fn pages_are_put_together_within_bounds() {
             .collect::<Vec<_>>()
     };
     // By the header; what leads elsewhere is not followed.
-    let gateway = start(&api, ", pages: {}");
+    let told = format!("{OWN}    reliability: {{deadline_header: X-Time-Left}}\n");
+    let gateway = Gateway::start(&config(&api, &described(), &told, ", pages: {}"));
     let client = Modern::new(&gateway, "/mcp/pets");
     let before = asked(0).len();
     let result = client.call("listCards", json!({})).result();
@@ -318,6 +323,13 @@ fn pages_are_put_together_within_bounds() {
     assert_eq!(result["_meta"]["doorward/pages"]["pages"], 3);
     assert_eq!(result["_meta"]["doorward/pages"]["more"], true);
     assert_eq!(asked(before), ["/v1/cards", "/v1/cards?page=2", "/v1/cards?page=3"]);
+    let left: Vec<u64> = api.got.lock().unwrap()[before..]
+        .iter()
+        .flat_map(|got| &got.headers)
+        .filter(|(name, _)| name == "x-time-left")
+        .map(|(_, left)| left.parse().unwrap())
+        .collect();
+    assert!(left.len() == 3 && left.is_sorted_by(|one, next| one > next), "{left:?}");
     // What has no pages is as it is.
     let result = client.call("getPet", json!({ "id": "7" })).result();
     assert!(result["_meta"].get("doorward/pages").is_none(), "{result}");

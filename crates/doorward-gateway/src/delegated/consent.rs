@@ -15,7 +15,7 @@ use serde_json::json;
 use super::{Delegations, Error, owner};
 use crate::call::{Call, CallError, Challenge, Events, Failure, Reply};
 use crate::gateway::Gateway;
-use crate::reliability::{self, Repeatable};
+use crate::reliability;
 use crate::seal::{self, fingerprint};
 use crate::upstream::http::Own;
 use crate::upstream::{Server, state};
@@ -85,17 +85,12 @@ pub async fn ask(
             delegations.reread(&server.name, &owner);
             continue;
         }
-        let mut asked = call.asked(server);
-        asked.own = Some(Own { name: AUTHORIZATION, value: shown.clone() });
-        let began = std::time::Instant::now();
-        let (outcome, again) = reliability::ask(server, Repeatable::of(call), &asked, events).await;
-        call.notes.upstream += began.elapsed();
-        call.notes.retries += again;
-        match outcome {
+        let own = Some(Own { name: AUTHORIZATION, value: shown.clone() });
+        call.notes.retries += u32::from(tried);
+        match reliability::ask_for(call, server, own, events).await {
             Ok(result) => return Ok(Some(Reply::Result(result))),
             Err(CallError::Gateway(failure)) if !tried => {
                 tried = true;
-                call.notes.retries += 1;
                 match &failure.challenge {
                     // Nothing was done: it is asked again with another token, or consent.
                     Some(Challenge::Token) => delegations.refused(&server.name, &owner, &shown),

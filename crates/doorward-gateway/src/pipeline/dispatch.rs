@@ -1,7 +1,6 @@
 //! Stage: the server is asked.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use doorward_mcp::{Object, RpcError};
 
@@ -10,7 +9,7 @@ use crate::call::{Call, CallError, Challenge, Events, Reply};
 use crate::delegated;
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
-use crate::reliability::{self, Repeatable};
+use crate::reliability;
 use crate::upstream::Server;
 
 pub struct Dispatch;
@@ -82,13 +81,8 @@ async fn ask(
 ) -> Result<Object, CallError> {
     let mut tried = false;
     loop {
-        let mut asked = call.asked(server);
-        asked.own = gateway.behalf(call, server).await?;
-        let began = Instant::now();
-        let (outcome, again) = reliability::ask(server, Repeatable::of(call), &asked, events).await;
-        call.notes.upstream += began.elapsed();
-        call.notes.retries += again;
-        match outcome {
+        let own = gateway.behalf(call, server).await?;
+        match reliability::ask_for(call, server, own, events).await {
             // Nothing was done: it is asked once more, if something else can be shown.
             Err(CallError::Gateway(failure))
                 if !tried

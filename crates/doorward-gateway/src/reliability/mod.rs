@@ -18,6 +18,7 @@ use self::budget::Budget;
 use self::bulkhead::{Bulkhead, Full, Place};
 use crate::call::{Call, CallError, Events, Failure};
 use crate::settings::{ReliabilitySettings, RetrySettings};
+use crate::upstream::http::Own;
 use crate::upstream::{Asked, Chosen, End, Server};
 
 /// Guards one server.
@@ -140,8 +141,24 @@ impl Guard {
     }
 }
 
+/// Asks a server for a call, with what is shown for it; notes how long that took, and how often it was asked again.
+pub async fn ask_for(
+    call: &mut Call,
+    server: &Server,
+    own: Option<Own>,
+    events: &Events,
+) -> Result<Object, CallError> {
+    let mut asked = call.asked(server);
+    asked.own = own;
+    let began = Instant::now();
+    let (outcome, again) = ask(server, Repeatable::of(call), &asked, events).await;
+    call.notes.upstream += began.elapsed();
+    call.notes.retries += again;
+    outcome
+}
+
 /// Asks a server, as often as it may and has to. Returns how often it was asked again, too.
-pub async fn ask(
+async fn ask(
     server: &Server,
     repeatable: Repeatable,
     asked: &Asked<'_>,

@@ -178,16 +178,17 @@ impl Api {
         let mut path_and_query = request.path_and_query;
         ready.shown.put_query(&mut path_and_query);
         let endpoint = self.at(&path_and_query)?.with(asked.own.as_ref());
-        endpoint.tell(&mut headers, &asked.deadline);
         let method = Method::from_bytes(request.method.as_bytes()).unwrap_or(Method::GET);
         let follows = self.pages.as_ref().filter(|_| method == Method::GET);
         let further = follows.map(|settings| (settings, headers.clone()));
+        endpoint.tell(&mut headers, &asked.deadline);
         let first = Page::fetch(&endpoint, method, headers, body.unwrap_or_default()).await?;
         if !first.status.is_success() {
             return Ok(refusal(first.status, &first.body));
         }
         let Some((settings, headers)) = further else { return Ok(result(tool, &first)) };
-        let more = More { settings, base: self.endpoint.uri(), headers, shown: &ready.shown };
+        let (base, shown, deadline) = (self.endpoint.uri(), &ready.shown, &asked.deadline);
+        let more = More { settings, base, headers, shown, deadline };
         let (whole, told) = more.follow(&endpoint, first).await?;
         let mut result = result(tool, &whole);
         if let Some(told) = told {

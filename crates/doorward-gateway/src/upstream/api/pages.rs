@@ -12,6 +12,7 @@ use super::shown::Shown;
 use crate::call::Failure;
 use crate::gather::Gathered;
 use crate::settings::PageSettings;
+use crate::upstream::exchange::Deadline;
 use crate::upstream::http::{Endpoint, NoAnswer, read_whole};
 
 /// One answer, whole.
@@ -60,6 +61,7 @@ pub struct More<'a> {
     pub base: &'a Uri,
     pub headers: HeaderMap,
     pub shown: &'a Shown,
+    pub deadline: &'a Deadline,
 }
 
 impl More<'_> {
@@ -92,8 +94,9 @@ impl More<'_> {
             parts.path_and_query = path_and_query.parse().ok();
             let Ok(uri) = Uri::from_parts(parts) else { break };
             let endpoint = first_at.at(uri);
-            let page =
-                Page::fetch(&endpoint, Method::GET, self.headers.clone(), Bytes::new()).await?;
+            let mut headers = self.headers.clone();
+            endpoint.tell(&mut headers, self.deadline);
+            let page = Page::fetch(&endpoint, Method::GET, headers, Bytes::new()).await?;
             let unreadable = || {
                 Failure::new(Kind::InvalidMessage, "A further page of the answer cannot be read")
             };
@@ -202,11 +205,9 @@ fn linked(headers: &HeaderMap) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    fn more<'a>(settings: &'a PageSettings, base: &'a Uri, shown: &'a Shown) -> More<'a> {
-        More { settings, base, headers: HeaderMap::new(), shown }
-    }
+    use super::*;
 
     #[test]
     fn links_are_read() {
@@ -232,7 +233,10 @@ mod tests {
         let at = Url::parse("https://api.example/v1/pets?limit=2").expect("an URL");
         let (settings, shown) =
             (PageSettings { next: Some("/next".into()), ..Default::default() }, Shown::default());
-        let more = more(&settings, &base, &shown);
+        let (headers, deadline) =
+            (HeaderMap::new(), Deadline::new(Duration::from_secs(1), Duration::ZERO));
+        let more =
+            More { settings: &settings, base: &base, headers, shown: &shown, deadline: &deadline };
         let next = |said: &str| more.next(Some(&at), &HeaderMap::new(), &json!({ "next": said }));
         for good in [
             "/v1/pets?page=2",
