@@ -9,7 +9,8 @@ use doorward_mcp::error::Kind;
 use http::{HeaderMap, Uri};
 use tokio::sync::mpsc;
 
-use super::http::{Answer, Endpoint};
+use super::answer::Answer;
+use super::http::Endpoint;
 use super::inbound::Inbound;
 use super::pipe::Pipe;
 use crate::call::Failure;

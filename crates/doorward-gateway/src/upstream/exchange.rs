@@ -7,8 +7,8 @@ use doorward_mcp::error::Kind;
 use doorward_mcp::{Id, Message, Object, Value, message, method};
 use tokio::time::Instant;
 
+use super::answer::Answer;
 use super::calls::Place;
-use super::http::Answer;
 use super::pipe::Pipe;
 use super::session::Session;
 use crate::call::{Events, Failure};

@@ -4,6 +4,7 @@
 //! server behind it speaks. Everything that differs between eras and transports stays below here.
 
 pub mod about;
+pub mod answer;
 mod api;
 mod awaited;
 mod calls;

@@ -9,10 +9,11 @@ use doorward_mcp::{
 };
 use http::{HeaderName, HeaderValue};
 
+use super::answer::Answer;
 use super::calls::{Takes, of_progress};
 use super::exchange::{Deadline, Exchange};
 use super::handshake::client_gone;
-use super::http::{Answer, Endpoint, Own, mirrored_headers};
+use super::http::{Endpoint, Own, mirrored_headers};
 use super::pipe::Pipe;
 use super::state::{State, names_a_task, refused};
 use super::{Asked, Server};

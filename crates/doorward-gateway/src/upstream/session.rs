@@ -15,9 +15,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::about::About;
+use super::answer::{Answer, NoAnswer};
 use super::calls::Takes;
 use super::exchange::{Deadline, Exchange};
-use super::http::{Answer, Endpoint, NoAnswer};
+use super::http::Endpoint;
 use super::inbound::Inbound;
 use super::pipe::Pipe;
 use crate::call::Failure;

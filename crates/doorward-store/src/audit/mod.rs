@@ -8,8 +8,10 @@
 mod act;
 mod block;
 mod checkpoint;
+mod dead;
 mod hold;
 mod line;
+mod place;
 mod position;
 mod retention;
 mod verify;
@@ -20,11 +22,10 @@ pub use block::{Block, Scan, Span};
 pub use checkpoint::id_of as key_id;
 pub(crate) use checkpoint::place as key_place;
 pub use checkpoint::{AuditKey, Heads, KeyPlace, PublicKeys, checkpoint};
+pub use dead::LeftOpen;
 pub use hold::Hold;
 pub use line::{Chain, Head, Line, Removed};
+pub use place::{Place, hostname};
 pub use retention::{Retained, Retention, Rule};
 pub use verify::{Fault, Finding, Found, Report, Verifier};
-pub use writer::{
-    AuditLog, Commit, Committed, Ended, LeftOpen, Place, WriterId, WriterRow, hostname, now_ms,
-    written_at,
-};
+pub use writer::{AuditLog, Commit, Committed, Ended, WriterId, WriterRow, now_ms, written_at};

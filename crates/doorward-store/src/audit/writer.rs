@@ -1,18 +1,18 @@
-//! One process's chain: opened, written block by block, ended; and what is left of a process that died.
+//! One process's chain: opened, written block by block, ended.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Connection, Row};
 
-use super::act::ACTS;
 use super::block::{Block, unpack};
 use super::checkpoint::Heads;
 use super::line::{Chain, Head};
+use super::place::Place;
 use crate::{Amount, Error, Result, Store, Tally, credits, now};
 
 /// Names a process that writes, and its chain.
@@ -38,53 +38,6 @@ impl WriterId {
     }
 }
 
-/// Where a process runs, so that another on the same machine can tell whether it still does.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Place {
-    pub host: String,
-    boot: String,
-    namespace: String,
-    pid: u32,
-    /// When the process began, in ticks since the machine did.
-    began: u64,
-    pub version: String,
-}
-
-impl Place {
-    pub fn here(version: &str) -> Self {
-        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-        let link = std::fs::read_link("/proc/self/ns/pid").unwrap_or_default();
-        let pid = std::process::id();
-        Self {
-            host: hostname(),
-            boot: read("/proc/sys/kernel/random/boot_id"),
-            namespace: link.display().to_string(),
-            pid,
-            began: began(pid).unwrap_or_default(),
-            version: version.to_owned(),
-        }
-    }
-
-    /// Whether a process is certainly gone, as far as that can be told from here.
-    fn knows_gone(&self, other: &Self) -> bool {
-        !self.boot.is_empty()
-            && (&self.boot, &self.namespace) == (&other.boot, &other.namespace)
-            && began(other.pid) != Some(other.began)
-    }
-}
-
-/// The name of this machine; empty where it has none.
-pub fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
-}
-
-/// When a process began (`/proc/PID/stat`, field 22).
-fn began(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
-}
-
 /// A process as it stands in the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriterRow {
@@ -97,7 +50,7 @@ pub struct WriterRow {
 }
 
 impl WriterRow {
-    fn read(row: &AnyRow) -> Result<Self> {
+    pub(super) fn read(row: &AnyRow) -> Result<Self> {
         let place: String = row.try_get("place")?;
         Ok(Self {
             id: row.try_get("id")?,
@@ -160,7 +113,7 @@ pub enum Committed {
 pub struct AuditLog {
     store: Store,
     id: WriterId,
-    place: Place,
+    pub(super) place: Place,
     chain: Chain,
     connection: Option<AnyConnection>,
 }
@@ -196,7 +149,7 @@ impl AuditLog {
         self.chain = chain;
     }
 
-    async fn connect(&mut self) -> Result<&mut AnyConnection> {
+    pub(super) async fn connect(&mut self) -> Result<&mut AnyConnection> {
         if self.connection.is_none() {
             self.connection = Some(self.store.connect_apart().await?);
         }
@@ -317,113 +270,6 @@ impl AuditLog {
         }
         Ok(heads)
     }
-
-    /// Processes that have died without ending their chains: those of this machine at once, others when
-    /// they have not moved for `patience`, by `seen` of the looks before.
-    pub async fn dead(
-        &mut self,
-        seen: &mut BTreeMap<String, (i64, std::time::Instant)>,
-        patience: Duration,
-    ) -> Result<Vec<WriterRow>> {
-        let id = self.id.0.clone();
-        let rows = sqlx::query(
-            "SELECT id, place, started, beats, ended, seq, hash FROM audit_writers \
-             WHERE ended IS NULL AND id <> $1 AND id <> $2",
-        )
-        .bind(id)
-        .bind(ACTS)
-        .fetch_all(self.connect().await?)
-        .await?;
-        let open: Vec<WriterRow> = rows.iter().map(WriterRow::read).collect::<Result<_>>()?;
-        seen.retain(|id, _| open.iter().any(|row| row.id == *id));
-        let now = std::time::Instant::now();
-        let mut dead = Vec::new();
-        for row in open {
-            let (beats, since) = seen.entry(row.id.clone()).or_insert((row.beats, now));
-            if *beats != row.beats {
-                (*beats, *since) = (row.beats, now);
-            }
-            if self.place.knows_gone(&row.place) || since.elapsed() >= patience {
-                dead.push(row);
-            }
-        }
-        Ok(dead)
-    }
-
-    /// What was used, by the records of a process that were not counted yet.
-    pub async fn uncounted(&mut self, writer: &str) -> Result<Tally> {
-        let connection = self.connect().await?;
-        let mut tally = Tally::default();
-        let row = sqlx::query("SELECT counted FROM audit_writers WHERE id = $1")
-            .bind(writer)
-            .fetch_one(&mut *connection)
-            .await?;
-        let mut after: i64 = row.try_get(0)?;
-        loop {
-            let query = format!(
-                "SELECT {} FROM audit_blocks WHERE writer = $1 AND first_seq > $2 \
-                 ORDER BY first_seq LIMIT 16",
-                Block::COLUMNS
-            );
-            let rows = sqlx::query(sqlx::AssertSqlSafe(query))
-                .bind(writer)
-                .bind(after)
-                .fetch_all(&mut *connection)
-                .await?;
-            if rows.is_empty() {
-                return Ok(tally);
-            }
-            for row in &rows {
-                let block = Block::read(row)?;
-                after = block.first;
-                block.lines().for_each(|line| tally.add(line));
-            }
-        }
-    }
-
-    /// What a dead process has begun and not ended, as its records say it.
-    pub async fn left_open(&mut self, dead: &str) -> Result<Vec<LeftOpen>> {
-        let connection = self.connect().await?;
-        let mut open: BTreeMap<String, LeftOpen> = BTreeMap::new();
-        let mut closed = std::collections::BTreeSet::new();
-        let mut before = i64::MAX;
-        // Backwards, as far as the last checkpoint says that something was open.
-        let mut until = None;
-        loop {
-            let query = format!(
-                "SELECT {} FROM audit_blocks WHERE writer = $1 AND first_seq < $2 \
-                 ORDER BY first_seq DESC LIMIT 16",
-                Block::COLUMNS
-            );
-            let rows = sqlx::query(sqlx::AssertSqlSafe(query))
-                .bind(dead)
-                .bind(before)
-                .fetch_all(&mut *connection)
-                .await?;
-            if rows.is_empty() {
-                break;
-            }
-            for row in &rows {
-                let block = Block::read(row)?;
-                before = block.first;
-                for line in block.lines().rev() {
-                    let Ok(record) = serde_json::from_str::<LeftOpen>(line) else { continue };
-                    match record.kind.as_str() {
-                        "closed" => _ = closed.insert(record.id),
-                        "opened" if !closed.remove(&record.id) => {
-                            open.insert(record.id.clone(), record);
-                        }
-                        "checkpoint" if until.is_none() => until = record.open,
-                        _ => {}
-                    }
-                }
-            }
-            if until.is_some_and(|until| before <= until) {
-                break;
-            }
-        }
-        Ok(open.into_values().collect())
-    }
 }
 
 /// Whether a block stands in the database. An error if another does at its place.
@@ -440,26 +286,6 @@ async fn is_written(connection: &mut AnyConnection, commit: &Commit) -> Result<b
         return Err(Error::Refused(why));
     }
     Ok(true)
-}
-
-/// As much of an opening record as is needed to close it.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(default)]
-pub struct LeftOpen {
-    kind: String,
-    pub id: String,
-    pub class: String,
-    pub tenant: Option<String>,
-    pub user: Option<String>,
-    pub service_account: Option<String>,
-    pub agent: Option<String>,
-    pub key: Option<String>,
-    pub server: Option<String>,
-    pub target: Option<String>,
-    /// What it may cost, in millionths, by account.
-    pub reserved: BTreeMap<String, i64>,
-    /// Of a checkpoint: the first record that was still open.
-    open: Option<i64>,
 }
 
 /// Milliseconds since 1970.

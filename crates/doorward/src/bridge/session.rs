@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_gateway::call::Failure;
-use doorward_gateway::upstream::http::{Answer, Endpoint, NoAnswer};
+use doorward_gateway::upstream::answer::{Answer, NoAnswer};
+use doorward_gateway::upstream::http::Endpoint;
 use doorward_mcp::error::Kind;
 use doorward_mcp::{Id, Message, Object, RpcError, headers, message, method};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};

@@ -12,8 +12,9 @@ use super::shown::Shown;
 use crate::call::Failure;
 use crate::gather::Gathered;
 use crate::settings::PageSettings;
+use crate::upstream::answer::{NoAnswer, read_whole};
 use crate::upstream::exchange::Deadline;
-use crate::upstream::http::{Endpoint, NoAnswer, read_whole};
+use crate::upstream::http::Endpoint;
 
 /// One answer, whole.
 #[derive(Debug)]

@@ -1,0 +1,221 @@
+//! What a server answers over HTTP, be it JSON or a stream of events: message by message, or why there is none.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+use doorward_mcp::error::Kind;
+use doorward_mcp::{Message, sse};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{Response, StatusCode};
+use http_body::Body;
+use http_body_util::BodyExt;
+
+use super::http::{Bounds, Incoming, cause_chain};
+use crate::call::{Challenge, Failure};
+use crate::gather::Gathered;
+use crate::oauth;
+
+/// Longest list of scopes that a server may want.
+const MOST_SCOPES: usize = 2000;
+
+/// The answer to one request, read message by message.
+#[derive(Debug)]
+pub struct Answer {
+    body: Incoming,
+    form: Form,
+    bounds: Bounds,
+    ready: VecDeque<Message>,
+    /// The id of the last event, to resume after it.
+    pub last_event_id: Option<String>,
+    /// How long the server asks to wait before resuming.
+    pub retry_ms: Option<u64>,
+}
+
+#[derive(Debug)]
+enum Form {
+    /// The pieces read so far: one piece is not copied.
+    Json(Gathered),
+    Events(sse::Decoder),
+    Ended,
+}
+
+/// An answer that is none: a status, and what little of its body could be read.
+#[derive(Debug)]
+pub struct NoAnswer {
+    pub status: StatusCode,
+    /// The JSON-RPC error in the body, where there is one.
+    pub error: Option<Message>,
+    pub headers: HeaderMap,
+}
+
+impl NoAnswer {
+    pub fn failure(&self) -> Failure {
+        let status = self.status.as_u16();
+        let mut failure = match status {
+            401 | 403 => Failure::new(
+                Kind::Unauthorized,
+                format!("The server refuses the gateway's credential (HTTP {status})"),
+            ),
+            _ => Failure::new(Kind::HttpStatus, format!("The server answered with HTTP {status}")),
+        };
+        failure.retryable = matches!(status, 429 | 503);
+        failure.status = Some(status);
+        failure.retry_after = self.retry_after();
+        failure.challenge = self.challenge();
+        failure
+    }
+
+    /// How long the server wants to be left alone (RFC 9110 section 10.2.3).
+    fn retry_after(&self) -> Option<Duration> {
+        let said = self.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+        if let Ok(seconds) = said.parse() {
+            return Some(Duration::from_secs(seconds));
+        }
+        let at = jiff::fmt::rfc2822::parse(said).ok()?.timestamp();
+        let wait = at.duration_since(jiff::Timestamp::now());
+        Some(Duration::try_from(wait).unwrap_or_default())
+    }
+
+    /// What the server wants to be shown. Of its own words nothing goes on to clients.
+    fn challenge(&self) -> Option<Challenge> {
+        match self.status {
+            StatusCode::UNAUTHORIZED => Some(Challenge::Token),
+            StatusCode::FORBIDDEN => {
+                let said = self.headers.get(WWW_AUTHENTICATE)?.to_str().ok()?;
+                let asked = oauth::parse_challenge(said);
+                let scopes = asked.get("scope").filter(|scopes| scopes.len() <= MOST_SCOPES)?;
+                let lacks = asked.get("error").is_some_and(|error| error == "insufficient_scope");
+                lacks.then(|| Challenge::Scopes(scopes.split(' ').map(str::to_owned).collect()))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Answer {
+    /// Looks at the status and the type of an answer. `Err(Ok(_))` is an answer that is none.
+    pub async fn open(
+        response: Response<Incoming>,
+        bounds: Bounds,
+    ) -> Result<Self, Result<NoAnswer, Failure>> {
+        let (head, mut body) = response.into_parts();
+        let is = |kind: &str| {
+            let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            content_type.is_some_and(|text| {
+                text.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(kind)
+            })
+        };
+        if head.headers.get(CONTENT_ENCODING).is_some_and(|value| value != "identity") {
+            return Err(Err(Failure::new(
+                Kind::InvalidMessage,
+                "The server's answer is compressed, which was not asked for",
+            )));
+        }
+        if !head.status.is_success() {
+            let error = if is("application/json") {
+                let limit = bounds.message.min(256 << 10);
+                let text = read_whole(&mut Gathered::default(), &mut body, limit).await.ok();
+                text.and_then(|text| bounds.parse(&text).ok())
+                    .filter(|message| matches!(message, Message::Error { .. }))
+            } else {
+                None
+            };
+            return Err(Ok(NoAnswer { status: head.status, error, headers: head.headers }));
+        }
+        let form = if is("text/event-stream") {
+            Form::Events(sse::Decoder::new(bounds.message))
+        } else if is("application/json") {
+            Form::Json(Gathered::expecting(body.size_hint().lower()))
+        } else {
+            return Err(Err(Failure::new(
+                Kind::InvalidMessage,
+                "The server's answer is neither JSON nor a stream of events",
+            )
+            .because(format!("content-type {:?}", head.headers.get(CONTENT_TYPE)))));
+        };
+        Ok(Self { body, form, bounds, ready: VecDeque::new(), last_event_id: None, retry_ms: None })
+    }
+
+    /// The next message; `None` when the answer has ended. Safe to cancel.
+    pub async fn next(&mut self) -> Result<Option<Message>, Failure> {
+        loop {
+            if let Some(message) = self.ready.pop_front() {
+                return Ok(Some(message));
+            }
+            match &mut self.form {
+                Form::Ended => return Ok(None),
+                Form::Json(gathered) => {
+                    let text = read_whole(gathered, &mut self.body, self.bounds.message).await?;
+                    self.form = Form::Ended;
+                    self.bounds.parse_all(&text, &mut self.ready)?;
+                }
+                Form::Events(_) => match self.next_event().await? {
+                    Some(event) => self.take(event)?,
+                    None => self.form = Form::Ended,
+                },
+            }
+        }
+    }
+
+    /// The next event as it is, for HTTP+SSE, whose first event is no message.
+    pub async fn next_event(&mut self) -> Result<Option<sse::Event>, Failure> {
+        let Form::Events(decoder) = &mut self.form else { return Ok(None) };
+        loop {
+            let event = decoder.next().map_err(|error| {
+                Failure::new(Kind::TooLarge, "A message of the server's is too large")
+                    .because(error)
+            })?;
+            if event.is_some() {
+                return Ok(event);
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        decoder.push(data);
+                    }
+                }
+                None => return Ok(None),
+                Some(Err(error)) => {
+                    tracing::debug!(cause = cause_chain(&error), "a server's stream broke");
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, event: sse::Event) -> Result<(), Failure> {
+        if event.id.as_ref().is_some_and(|id| !id.is_empty()) {
+            self.last_event_id = event.id;
+        }
+        if event.retry_ms.is_some() {
+            self.retry_ms = event.retry_ms;
+        }
+        // A priming event has no data; events of other kinds are none of the protocol's.
+        if event.data.is_empty() || !matches!(event.kind.as_str(), "" | "message") {
+            return Ok(());
+        }
+        self.bounds.parse_all(&event.data, &mut self.ready)
+    }
+}
+
+/// Reads a body to its end, within a limit. May be interrupted and taken up again.
+pub(super) async fn read_whole(
+    gathered: &mut Gathered,
+    body: &mut Incoming,
+    limit: usize,
+) -> Result<Bytes, Failure> {
+    let too_large = || Failure::new(Kind::TooLarge, "The server's answer is too large");
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large());
+    }
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| {
+            Failure::new(Kind::StreamEnded, "The server's answer ended early")
+                .because(cause_chain(&error))
+        })?;
+        let Ok(data) = frame.into_data() else { continue };
+        gathered.add(data, limit).map_err(|_| too_large())?;
+    }
+    Ok(gathered.take())
+}

@@ -1,0 +1,141 @@
+//! What is left of a process that died: which have, what they had open, and what they had used.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use sqlx::Row;
+
+use super::act::ACTS;
+use super::block::Block;
+use super::writer::{AuditLog, WriterRow};
+use crate::{Result, Tally};
+
+impl AuditLog {
+    /// Processes that have died without ending their chains: those of this machine at once, others when
+    /// they have not moved for `patience`, by `seen` of the looks before.
+    pub async fn dead(
+        &mut self,
+        seen: &mut BTreeMap<String, (i64, Instant)>,
+        patience: Duration,
+    ) -> Result<Vec<WriterRow>> {
+        let id = self.id().0.clone();
+        let rows = sqlx::query(
+            "SELECT id, place, started, beats, ended, seq, hash FROM audit_writers \
+             WHERE ended IS NULL AND id <> $1 AND id <> $2",
+        )
+        .bind(id)
+        .bind(ACTS)
+        .fetch_all(self.connect().await?)
+        .await?;
+        let open: Vec<WriterRow> = rows.iter().map(WriterRow::read).collect::<Result<_>>()?;
+        seen.retain(|id, _| open.iter().any(|row| row.id == *id));
+        let now = Instant::now();
+        let mut dead = Vec::new();
+        for row in open {
+            let (beats, since) = seen.entry(row.id.clone()).or_insert((row.beats, now));
+            if *beats != row.beats {
+                (*beats, *since) = (row.beats, now);
+            }
+            if self.place.knows_gone(&row.place) || since.elapsed() >= patience {
+                dead.push(row);
+            }
+        }
+        Ok(dead)
+    }
+
+    /// What was used, by the records of a process that were not counted yet.
+    pub async fn uncounted(&mut self, writer: &str) -> Result<Tally> {
+        let connection = self.connect().await?;
+        let mut tally = Tally::default();
+        let row = sqlx::query("SELECT counted FROM audit_writers WHERE id = $1")
+            .bind(writer)
+            .fetch_one(&mut *connection)
+            .await?;
+        let mut after: i64 = row.try_get(0)?;
+        loop {
+            let query = format!(
+                "SELECT {} FROM audit_blocks WHERE writer = $1 AND first_seq > $2 \
+                 ORDER BY first_seq LIMIT 16",
+                Block::COLUMNS
+            );
+            let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+                .bind(writer)
+                .bind(after)
+                .fetch_all(&mut *connection)
+                .await?;
+            if rows.is_empty() {
+                return Ok(tally);
+            }
+            for row in &rows {
+                let block = Block::read(row)?;
+                after = block.first;
+                block.lines().for_each(|line| tally.add(line));
+            }
+        }
+    }
+
+    /// What a dead process has begun and not ended, as its records say it.
+    pub async fn left_open(&mut self, dead: &str) -> Result<Vec<LeftOpen>> {
+        let connection = self.connect().await?;
+        let mut open: BTreeMap<String, LeftOpen> = BTreeMap::new();
+        let mut closed = std::collections::BTreeSet::new();
+        let mut before = i64::MAX;
+        // Backwards, as far as the last checkpoint says that something was open.
+        let mut until = None;
+        loop {
+            let query = format!(
+                "SELECT {} FROM audit_blocks WHERE writer = $1 AND first_seq < $2 \
+                 ORDER BY first_seq DESC LIMIT 16",
+                Block::COLUMNS
+            );
+            let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+                .bind(dead)
+                .bind(before)
+                .fetch_all(&mut *connection)
+                .await?;
+            if rows.is_empty() {
+                break;
+            }
+            for row in &rows {
+                let block = Block::read(row)?;
+                before = block.first;
+                for line in block.lines().rev() {
+                    let Ok(record) = serde_json::from_str::<LeftOpen>(line) else { continue };
+                    match record.kind.as_str() {
+                        "closed" => _ = closed.insert(record.id),
+                        "opened" if !closed.remove(&record.id) => {
+                            open.insert(record.id.clone(), record);
+                        }
+                        "checkpoint" if until.is_none() => until = record.open,
+                        _ => {}
+                    }
+                }
+            }
+            if until.is_some_and(|until| before <= until) {
+                break;
+            }
+        }
+        Ok(open.into_values().collect())
+    }
+}
+
+/// As much of an opening record as is needed to close it.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct LeftOpen {
+    kind: String,
+    pub id: String,
+    pub class: String,
+    pub tenant: Option<String>,
+    pub user: Option<String>,
+    pub service_account: Option<String>,
+    pub agent: Option<String>,
+    pub key: Option<String>,
+    pub server: Option<String>,
+    pub target: Option<String>,
+    /// What it may cost, in millionths, by account.
+    pub reserved: BTreeMap<String, i64>,
+    /// Of a checkpoint: the first record that was still open.
+    open: Option<i64>,
+}
