@@ -13,13 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 from arguments import Maker  # noqa: E402
-from peers import PEERS, Missing, Processes, free_port, gateway_binary, need, run, up_to_date, until, wait_for_port  # noqa: E402
+from gateway import Gateway  # noqa: E402
+from peers import PEERS, Missing, Processes, gateway_binary, need, run, up_to_date, until  # noqa: E402
 
 PUBLIC = {
     "GitHub": "@octokit/openapi/generated/api.github.com.json",
@@ -66,22 +66,16 @@ def measured(command):
     return text, seconds, usage.ru_maxrss / 1024
 
 
-class Gateway:
+class Importing(Gateway):
+    """A gateway before one API, which is there once its description is read."""
+
     def __init__(self, binary, processes, folder, name, config):
-        self.port, self.admin = free_port(), free_port()
-        file = folder / f"{name}.yaml"
-        file.write_text(config)
-        command = [binary, "serve", "--config", file, "--listen", f"127.0.0.1:{self.port}", "--log", "warn"]
-        command += ["--admin", f"127.0.0.1:{self.admin}", "--store", "none"]
-        begun = time.monotonic()
-        self.process = processes.start(command, f"{name}.log")
-        wait_for_port(self.port, self.process, "the gateway")
-        self.state = until("the server is up", lambda: self.is_up())
-        self.took = time.monotonic() - begun
+        super().__init__(binary, processes, folder, name, config, "--log", "warn", has_store=False)
+        self.state = until("the server is up", self.is_up)
+        self.took = time.monotonic() - self.began
 
     def is_up(self):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.admin}/servers", timeout=5) as answer:
-            state = json.load(answer)[0]
+        state = json.loads(self.get("/servers")[1])[0]
         if state["state"] == "down":
             raise AssertionError(state["problem"])
         return state if state["state"] == "up" and state["tools"] is not None else None
@@ -91,20 +85,7 @@ class Gateway:
         return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
     def ask(self, method, params):
-        own = {
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientCapabilities": {},
-        }
-        body = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {**params, "_meta": own}}
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/mcp/api", data=json.dumps(body).encode())
-        request.add_header("content-type", "application/json")
-        request.add_header("accept", "application/json, text/event-stream")
-        request.add_header("mcp-protocol-version", "2026-07-28")
-        request.add_header("mcp-method", method)
-        if "name" in params:
-            request.add_header("mcp-name", params["name"])
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            return json.load(answer)
+        return super().ask(method, params, "/mcp/api")
 
 
 def import_public(binary, modules, processes, folder):
@@ -115,7 +96,7 @@ def import_public(binary, modules, processes, folder):
         tools = int(text.rsplit(" tools; ", 1)[0].rsplit("\n", 1)[1])
         left_out = int(text.rsplit(" tools; ", 1)[1].split(" ", 1)[0])
         config = f"servers: {{api: {{url: 'https://api.example.com', openapi: {{description: '${{file:{file}}}'}}}}}}\n"
-        gateway = Gateway(binary, processes, folder, name, config)
+        gateway = Importing(binary, processes, folder, name, config)
         size = file.stat().st_size / 1e6
         print(
             f"{name:<12} {size:>6.1f} {tools:>6} {left_out:>9} {seconds:>10.2f} {peak:>6.0f} {gateway.took:>8.2f} {gateway.resident():>6.0f}",
@@ -161,7 +142,7 @@ def call_generated(binary, modules, processes, folder, seed, count):
         openapi = f"{{description: '${{file:{file}}}', security: {security}}}"
         reliability = "{retries: {attempts: 1}, breaker: {off: true}}"
         config = f"servers: {{api: {{url: 'http://127.0.0.1:{mock}', openapi: {openapi}, reliability: {reliability}}}}}\n"
-        gateway = Gateway(binary, processes, folder, f"generated-{name}", config)
+        gateway = Importing(binary, processes, folder, f"generated-{name}", config)
         tools = listed(gateway)
         sent, excused = 0, collections.Counter()
         for tool in tools:

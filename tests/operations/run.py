@@ -20,53 +20,21 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
+from gateway import Gateway  # noqa: E402
 from peers import ROOT, Missing, Processes, free_port, gateway_binary, install_python, need, run, until, wait_for_port  # noqa: E402
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
-class Gateway:
-    """A gateway with a configuration of its own."""
+class Recording(Gateway):
+    """A gateway that logs for machines, and is ready."""
 
     def __init__(self, binary, processes, folder, name, config):
-        self.binary, self.folder = binary, folder
-        self.port, self.admin = free_port(), free_port()
-        self.file = folder / f"{name}.yaml"
-        self.file.write_text(config)
-        self.store = f"sqlite:{folder / name}.db"
-        command = [binary, "serve", "--config", self.file, "--listen", f"127.0.0.1:{self.port}", "--log-format", "json"]
-        command += ["--admin", f"127.0.0.1:{self.admin}", "--store", self.store]
-        self.process = processes.start(command, f"{name}.log")
-        wait_for_port(self.port, self.process, "the gateway")
+        super().__init__(binary, processes, folder, name, config, "--log-format", "json")
         until("it is ready", lambda: self.get("/readyz")[0] == 200)
 
-    def get(self, path, accept=None):
-        request = urllib.request.Request(f"http://127.0.0.1:{self.admin}{path}")
-        if accept:
-            request.add_header("accept", accept)
-        try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-
     def call(self, tool, arguments, headers=(), meta=None):
-        own = {
-            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
-            "io.modelcontextprotocol/clientCapabilities": {},
-        }
-        params = {"name": tool, "arguments": arguments, "_meta": {**own, **(meta or {})}}
-        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}).encode()
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}/mcp", data=body)
-        all_headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
-        all_headers |= {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/call", "mcp-name": tool}
-        for name, value in (all_headers | dict(headers)).items():
-            request.add_header(name, value)
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            return json.loads(answer.read())
-
-    def told(self, *arguments):
-        return run(self.binary, *arguments, "--store", self.store)
+        return self.ask("tools/call", {"name": tool, "arguments": arguments}, headers=headers, meta=meta, patience=10)
 
 
 def read_lines(path):
@@ -104,8 +72,8 @@ telemetry:
   traces: {{sample: 0}}
   metrics: {{every: 1s}}
 """
-        inner = Gateway(binary, processes, folder, f"inner-{protocol}", f"servers: {{sample: {{sample: true}}}}{telemetry}")
-        outer = Gateway(
+        inner = Recording(binary, processes, folder, f"inner-{protocol}", f"servers: {{sample: {{sample: true}}}}{telemetry}")
+        outer = Recording(
             binary,
             processes,
             folder,
@@ -171,7 +139,7 @@ telemetry:
 
 def check_prometheus(binary, processes, folder):
     """The measures pass promtool's lint, and Prometheus loads and evaluates the rules and the dashboard's queries."""
-    gateway = Gateway(binary, processes, folder, "measured", "servers: {sample: {sample: true}}\nrate_limits: {rules: {few: {window: 5/h}}}")
+    gateway = Recording(binary, processes, folder, "measured", "servers: {sample: {sample: true}}\nrate_limits: {rules: {few: {window: 5/h}}}")
     for _ in range(4):
         gateway.call("sample__add", {"a": 1, "b": 2})
     promtool = need("promtool", "it comes with Debian's prometheus")
@@ -306,7 +274,7 @@ input(type="imtcp" port="{tcp}" address="127.0.0.1" ruleset="take")
     processes.started.append(tls)
     wait_for_port(tls_port, tls, "the TLS server")
     http = lambda kind, token: f"{{http: {{url: '{url}/{kind}', flavour: {kind}, token: {token}}}, every: 200ms}}"
-    gateway = Gateway(
+    gateway = Recording(
         binary,
         processes,
         folder,

@@ -405,10 +405,16 @@ async fn what_a_dead_process_left_open_is_known_and_it_is_ended_once() {
 
         let ended = doorward_store::Ended {
             writer: dead.log.id().clone(),
+            beats: dead_by_heart[0].beats,
             charges: BTreeMap::new(),
             usage: doorward_store::Tally::default(),
         };
-        let ends = Some(ended);
+        // It moves while its death is written down: it is left alone.
+        assert!(dead.log.beat().await.unwrap());
+        let (commit, _) = heir.commit(&[closed(3), closed(5)]);
+        let commit = Commit { ends: Some(ended.clone()), ..commit };
+        assert_eq!(heir.log.write(&commit).await.unwrap(), Committed::TooLate);
+        let ends = Some(doorward_store::Ended { beats: ended.beats + 1, ..ended });
         let (commit, chain) = heir.commit(&[closed(3), closed(5)]);
         let commit = Commit { ends: ends.clone(), ..commit };
         assert_eq!(heir.log.write(&commit).await.unwrap(), Committed::Written);

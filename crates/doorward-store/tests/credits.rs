@@ -143,8 +143,11 @@ fn no_history_loses_or_makes_credit() {
                     // One dies: the other charges what was open, and frees the rest, once.
                     let mut heir = Gateway::open(&store, 3).await;
                     let open = one.model.held.max(0) / 2;
+                    let writers = store.audit_writers().await.unwrap();
+                    let dead = writers.iter().find(|row| row.id == one.log.id().0).unwrap();
                     let ended = Ended {
                         writer: one.log.id().clone(),
+                        beats: dead.beats,
                         charges: [(TENANT.to_owned(), Amount(open))].into(),
                         usage: Tally::default(),
                     };

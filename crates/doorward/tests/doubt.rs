@@ -152,7 +152,7 @@ fn who_is_taken_for_dead_and_lives_says_later_how_its_calls_ended() {
     std::thread::scope(|scope| {
         let slow = Modern::new(&gateway, "/mcp").bearing(&key);
         let call =
-            scope.spawn(move || slow.call("sample__slow", json!({ "steps": 6, "pause_ms": 1000 })));
+            scope.spawn(move || slow.call("sample__slow", json!({ "steps": 8, "pause_ms": 1000 })));
         wait_for("the call is open on disk", || {
             gateway.told(&["audit", "search", "--tool", "slow"]).contains("open")
         });
@@ -166,7 +166,7 @@ fn who_is_taken_for_dead_and_lives_says_later_how_its_calls_ended() {
         let file = gateway.folder.path().join("doorward.db");
         assert!(Command::new(python()).args(["-c", script]).arg(file).status().unwrap().success());
         let heir = Gateway::start(&format!("store: {store}\n{config}"));
-        assert!(heir.logged("a gateway has died"));
+        wait_for("it is taken for dead", || heir.logged("a gateway has died"));
         assert_eq!(call.join().unwrap().status, 200);
         wait_for("the record goes on", || gateway.logged("taken for dead"));
         // It does go on.

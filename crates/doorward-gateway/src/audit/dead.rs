@@ -29,7 +29,8 @@ impl Recorder {
             members.number("open", i64::try_from(left.len()).unwrap_or(i64::MAX));
             records.push(Record::new("event", members));
             let usage = self.log.uncounted(&dead.id).await?;
-            let ends = Some(Buried { writer: WriterId(dead.id.clone()), charges, usage });
+            let (writer, beats) = (WriterId(dead.id.clone()), dead.beats);
+            let ends = Some(Buried { writer, beats, charges, usage });
             if self.write_now(records, ends).await? == Committed::Written {
                 tracing::warn!(
                     writer = dead.id,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use sqlx::Row;
+use sqlx::{AnyConnection, Row};
 
 use super::act::ACTS;
 use super::block::Block;
@@ -54,24 +54,11 @@ impl AuditLog {
             .await?;
         let mut after: i64 = row.try_get(0)?;
         loop {
-            let query = format!(
-                "SELECT {} FROM audit_blocks WHERE writer = $1 AND first_seq > $2 \
-                 ORDER BY first_seq LIMIT 16",
-                Block::COLUMNS
-            );
-            let rows = sqlx::query(sqlx::AssertSqlSafe(query))
-                .bind(writer)
-                .bind(after)
-                .fetch_all(&mut *connection)
-                .await?;
-            if rows.is_empty() {
-                return Ok(tally);
-            }
-            for row in &rows {
-                let block = Block::read(row)?;
-                after = block.first;
-                block.lines().for_each(|line| tally.add(line));
-            }
+            let blocks =
+                some_blocks(connection, writer, "first_seq > $2 ORDER BY first_seq", after).await?;
+            let Some(last) = blocks.last() else { return Ok(tally) };
+            after = last.first;
+            blocks.iter().flat_map(Block::lines).for_each(|line| tally.add(line));
         }
     }
 
@@ -84,21 +71,12 @@ impl AuditLog {
         // Backwards, as far as the last checkpoint says that something was open.
         let mut until = None;
         loop {
-            let query = format!(
-                "SELECT {} FROM audit_blocks WHERE writer = $1 AND first_seq < $2 \
-                 ORDER BY first_seq DESC LIMIT 16",
-                Block::COLUMNS
-            );
-            let rows = sqlx::query(sqlx::AssertSqlSafe(query))
-                .bind(dead)
-                .bind(before)
-                .fetch_all(&mut *connection)
-                .await?;
-            if rows.is_empty() {
+            let backwards = "first_seq < $2 ORDER BY first_seq DESC";
+            let blocks = some_blocks(connection, dead, backwards, before).await?;
+            if blocks.is_empty() {
                 break;
             }
-            for row in &rows {
-                let block = Block::read(row)?;
+            for block in blocks {
                 before = block.first;
                 for line in block.lines().rev() {
                     let Ok(record) = serde_json::from_str::<LeftOpen>(line) else { continue };
@@ -118,6 +96,20 @@ impl AuditLog {
         }
         Ok(open.into_values().collect())
     }
+}
+
+/// The next few blocks of a chain, beyond a place in it and in an order.
+async fn some_blocks(
+    connection: &mut AnyConnection,
+    writer: &str,
+    beyond: &str,
+    place: i64,
+) -> Result<Vec<Block>> {
+    let columns = Block::COLUMNS;
+    let query =
+        format!("SELECT {columns} FROM audit_blocks WHERE writer = $1 AND {beyond} LIMIT 16");
+    let query = sqlx::query(sqlx::AssertSqlSafe(query)).bind(writer).bind(place);
+    query.fetch_all(connection).await?.iter().map(Block::read).collect()
 }
 
 /// As much of an opening record as is needed to close it.

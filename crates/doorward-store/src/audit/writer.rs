@@ -93,6 +93,8 @@ pub struct Commit {
 #[derive(Debug, Clone)]
 pub struct Ended {
     pub writer: WriterId,
+    /// How often it had shown that it lives when it was found dead: once it does so again, it is not.
+    pub beats: i64,
     /// What its open calls cost, by account.
     pub charges: BTreeMap<String, Amount>,
     /// What was used, of its records that were not counted yet.
@@ -102,7 +104,7 @@ pub struct Ended {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Committed {
     Written,
-    /// Nothing was written: another process has ended the dead one before.
+    /// Nothing was written: another process has ended the dead one before, or it lives.
     TooLate,
     /// It was not written, nor will be: another process took this one for dead.
     Fenced,
@@ -185,10 +187,12 @@ impl AuditLog {
         } else if commit.block.insert(&mut change).await? {
             if let Some(dead) = &commit.ends {
                 let ended = sqlx::query(
-                    "UPDATE audit_writers SET ended = $1 WHERE id = $2 AND ended IS NULL",
+                    "UPDATE audit_writers SET ended = $1 \
+                     WHERE id = $2 AND ended IS NULL AND beats = $3",
                 )
                 .bind(now())
                 .bind(&dead.writer.0)
+                .bind(dead.beats)
                 .execute(&mut *change)
                 .await?;
                 if ended.rows_affected() == 0 {
