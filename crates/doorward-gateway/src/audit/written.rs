@@ -30,10 +30,7 @@ impl Recorder {
         let (mut pause, longest) = PAUSES;
         // Whether these records are what is in doubt.
         let mut tried = false;
-        // A connection that has ended meanwhile is replaced at once; what fails on a new one, or hangs, is trouble.
-        let mut forgiven = self.terms.deadline / 2;
         loop {
-            let began = Instant::now();
             let outcome = if tried {
                 self.try_doubt().await
             } else {
@@ -55,7 +52,6 @@ impl Recorder {
                         continue;
                     }
                 }
-                Err(_) if began.elapsed() < std::mem::take(&mut forgiven) => continue,
                 Err(why) => self.audit.fails(&why),
             }
             tokio::time::sleep(pause).await;
@@ -82,7 +78,12 @@ impl Recorder {
     /// Writes a block. Nothing else must be in doubt.
     pub(super) async fn write(&mut self, prepared: Prepared) -> Result<Committed, String> {
         self.doubt = Some(prepared);
-        self.try_doubt().await
+        let began = Instant::now();
+        match self.try_doubt().await {
+            // A connection that has ended meanwhile is replaced at once; what fails on a new one, or hangs, is trouble.
+            Err(_) if began.elapsed() < self.terms.deadline / 2 => self.try_doubt().await,
+            outcome => outcome,
+        }
     }
 
     /// Tries to write what is in doubt. It stays so when this is given up on its way.
