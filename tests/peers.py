@@ -3,11 +3,13 @@
 The peers are pinned by lock files beside the tests that use them, and installed into `target/peers`.
 """
 
+import contextlib
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -105,6 +107,21 @@ def free_port():
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]
+
+
+@contextlib.contextmanager
+def running():
+    """A folder, and processes that end with the block; what they have printed last is told where it fails."""
+    with tempfile.TemporaryDirectory() as folder:
+        processes = Processes(Path(folder))
+        try:
+            yield processes.folder, processes
+        except BaseException:
+            for log in sorted(processes.folder.glob("*.log")):
+                print(f"--- {log.name}", log.read_text()[-1500:], sep="\n")
+            raise
+        finally:
+            processes.stop()
 
 
 def wait_for_port(port, process, what):

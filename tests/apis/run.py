@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
 from arguments import Maker  # noqa: E402
 from gateway import Gateway  # noqa: E402
-from peers import PEERS, Missing, Processes, gateway_binary, need, run, up_to_date, until  # noqa: E402
+from peers import PEERS, Missing, gateway_binary, need, run, running, up_to_date, until  # noqa: E402
 
 PUBLIC = {
     "GitHub": "@octokit/openapi/generated/api.github.com.json",
@@ -173,20 +173,11 @@ def main():
     options = parser.parse_args()
     binary = gateway_binary(options.gateway)
     modules = install_descriptions()
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        processes = Processes(folder)
-        try:
-            if options.only != "generated":
-                import_public(binary, modules, processes, folder)
-            if options.only != "public":
-                call_generated(binary, modules, processes, folder, options.seed, options.count)
-        except AssertionError:
-            for log in folder.glob("*.log"):
-                print(f"--- {log.name}\n{log.read_text()[-1500:]}")
-            raise
-        finally:
-            processes.stop()
+    with running() as (folder, processes):
+        if options.only != "generated":
+            import_public(binary, modules, processes, folder)
+        if options.only != "public":
+            call_generated(binary, modules, processes, folder, options.seed, options.count)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.error
@@ -21,7 +20,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 from gateway import Gateway  # noqa: E402
-from peers import ROOT, Missing, Processes, free_port, gateway_binary, install_python, need, run, until, wait_for_port  # noqa: E402
+from peers import ROOT, Missing, free_port, gateway_binary, install_python, need, run, running, until, wait_for_port  # noqa: E402
 
 TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
@@ -361,17 +360,8 @@ def main():
     for name, check in checks.items():
         if options.only not in (None, name):
             continue
-        with tempfile.TemporaryDirectory() as folder:
-            folder = Path(folder)
-            processes = Processes(folder)
-            try:
-                check(binary, processes, folder)
-            except BaseException:
-                for log in sorted(folder.glob("*.log")):
-                    print(f"--- {log.name}", log.read_text()[-1500:], sep="\n")
-                raise
-            finally:
-                processes.stop()
+        with running() as (folder, processes):
+            check(binary, processes, folder)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use support::client::Modern;
 use support::services::postgres;
-use support::{Gateway, doorward, wait_for};
+use support::{Gateway, wait_for};
 
 const PRICES: &str = "
 servers: {sample: {sample: true}}
@@ -160,11 +160,7 @@ fn no_credit_is_lost_or_made_when_gateways_are_killed() {
     let folder = tempfile::tempdir().unwrap();
     let (_database, url) = postgres(folder.path());
     let config = format!("store: '{url}'\nstore_key: 0123456789abcdef0123456789abcdef\n{PRICES}");
-    let run = |arguments: &[&str]| {
-        let output = doorward().args(arguments).env("DOORWARD_STORE", &url).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
-    };
+    let run = |arguments: &[&str]| support::told(&url, arguments);
     let key = run(&["keys", "create", "--user", "alice", "--in-tenant", "acme"]);
     run(&["credits", "grant", "--tenant", "acme", "100000"]);
     let start = || {

@@ -14,16 +14,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use support::client::Modern;
 use support::services::postgres;
-use support::{Gateway, doorward, python, wait_for};
+use support::{Gateway, python, told, wait_for};
 
 const PRICED: &str = "policy: {files: [open.cedar]}\n\
                       billing: {prices: {all: {tools: 'sample/*', call: 1}}}\n";
-
-fn told(store: &str, arguments: &[&str]) -> String {
-    let output = doorward().args(arguments).env("DOORWARD_STORE", store).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
-}
 
 fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -111,7 +105,7 @@ fn what_was_written_without_an_answer_is_written_once_and_the_record_goes_on() {
     told(&url, &["credits", "grant", "--tenant", "acme", "100000"]);
     let mut gateway = Gateway::start(&config);
     let (mut sent, mut answered) = (0, 0);
-    let client = Modern::new(&gateway, "/mcp").bearing(key.trim());
+    let client = Modern::new(&gateway, "/mcp").bearing(&key);
     let mut add = || {
         let is_done = client.call("sample__add", json!({ "a": 1, "b": 1 })).status == 200;
         (sent, answered) = (sent + 1, answered + usize::from(is_done));

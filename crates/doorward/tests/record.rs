@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use support::client::{Answer, Handshake, Modern, get};
 use support::services::postgres;
-use support::{Gateway, doorward, store_in, wait_for};
+use support::{Gateway, store_in, told, wait_for};
 
 const WRITES: &str = "servers: {sample: {sample: true, tools: {add: {write: true}}}}\n";
 
@@ -136,11 +136,7 @@ fn kill_9_under_load_loses_no_acknowledged_record() {
         });
     }
     let gateway = Gateway::start(&config);
-    let told = |arguments: &[&str]| {
-        let output = doorward().args(arguments).env("DOORWARD_STORE", &store).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let told = |arguments: &[&str]| told(&store, arguments);
     let all = told(&["audit", "search", "--json", "--tool", "echo", "--limit", "10000000"]);
     let count = |outcome: &str| {
         all.lines().filter(|line| line.contains(&format!("\"outcome\":\"{outcome}\""))).count()
@@ -190,11 +186,7 @@ fn while_the_database_is_away_nothing_is_done_unrecorded() {
     database.signal(Signal::SIGCONT);
     wait_for("it is written again", || add(&client).status == 200);
     wait_for("readiness turns green", || readiness(&gateway) == 200);
-    let told = |arguments: &[&str]| {
-        let output = doorward().args(arguments).env("DOORWARD_STORE", &url).output().unwrap();
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let told = |arguments: &[&str]| told(&url, arguments);
     let refusals = told(&["audit", "search", "--json", "--outcome", "refused"]);
     assert!(
         refusals.lines().count() >= 1,
@@ -243,12 +235,7 @@ fn a_full_disk_refuses_what_must_be_recorded_and_room_brings_it_back() {
     std::fs::remove_file(&ballast).unwrap();
     wait_for("there is room again", || add(&client).status == 200);
     wait_for("readiness turns green", || readiness(&gateway) == 200);
-    let output = doorward()
-        .args(["audit", "verify"])
-        .env("DOORWARD_STORE", store_in(&disk))
-        .output()
-        .unwrap();
-    assert!(String::from_utf8_lossy(&output.stdout).contains("the record is whole"));
+    assert!(told(&store_in(&disk), &["audit", "verify"]).contains("the record is whole"));
 }
 
 #[test]

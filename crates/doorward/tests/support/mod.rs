@@ -29,6 +29,14 @@ pub fn doorward() -> Command {
     command
 }
 
+/// Runs a command on a store; it must succeed.
+pub fn told(store: &str, arguments: &[&str]) -> String {
+    let output = doorward().args(arguments).env("DOORWARD_STORE", store).output().unwrap();
+    let error = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{arguments:?}: {error}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
 /// The store of a gateway whose files are in a folder.
 pub fn store_in(folder: &std::path::Path) -> String {
     format!("sqlite:{}", folder.join("doorward.db").display())
@@ -143,10 +151,7 @@ impl Gateway {
 
     /// The same, for what it writes.
     pub fn told(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {error}");
-        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+        told(&store_in(self.folder.path()), arguments)
     }
 
     /// A new API key, once the gateway knows it.
