@@ -193,7 +193,7 @@ fn what_is_meant_is_put_into_form_before_policies_look_if_the_operator_wants_it(
         @arguments(\"number: Long\")
         forbid (principal, action == Action::\"call\", resource)
         when { context.arguments has number && context.arguments.number > 5 };";
-    let files = tempfile::tempdir().unwrap();
+    let files = support::folder();
     let file = files.path().join("p.cedar");
     std::fs::write(&file, policy).unwrap();
     let more = format!("policy: {{files: ['{}']}}\n", file.display());

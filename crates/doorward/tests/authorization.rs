@@ -669,7 +669,7 @@ fn a_client_and_an_operator_end_what_was_given() {
 
 #[test]
 fn tokens_outlive_a_restart_and_hold_on_every_replica() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let provider = Issuer::start();
     let more =
         format!("public_url: 'https://gw.example'\nstore: {}\n", support::store_in(folder.path()));

@@ -157,7 +157,7 @@ fn alerts_come_once_for_each_part_of_the_credit() {
 /// uncharged or unrecorded, the books are right, and the chains whole.
 #[test]
 fn no_credit_is_lost_or_made_when_gateways_are_killed() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let (_database, url) = postgres(folder.path());
     let config = format!("store: '{url}'\nstore_key: 0123456789abcdef0123456789abcdef\n{PRICES}");
     let run = |arguments: &[&str]| support::told(&url, arguments);

@@ -121,7 +121,7 @@ fn lists_are_for_people_and_for_machines() {
 
 #[test]
 fn check_says_what_is_wrong_and_where() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let file = folder.path().join("doorward.yaml");
     std::fs::write(&file, "servers:\n  tickets:\n    ulr: http://x/\n    timeout: soon\n").unwrap();
     let path = file.to_str().unwrap();
@@ -143,7 +143,7 @@ fn check_says_what_is_wrong_and_where() {
 
 #[test]
 fn import_merges_files_and_never_writes_over_one() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let write = |name: &str, text: &str| {
         let path = folder.path().join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -198,7 +198,7 @@ fn the_json_of_agents_and_editors_is_served_unchanged() {
         ),
     ];
     for text in files {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = support::folder();
         let file = folder.path().join("mcp.json");
         std::fs::write(&file, &text).unwrap();
         let checked = doorward()

@@ -114,7 +114,7 @@ fn a_key_signs_in_the_place_of_a_secret() {
     let issuer = Issuer::start();
     let server = server(&issuer);
     grant(&issuer, &server, 300);
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let made = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
     let text = STANDARD.encode(made.unwrap().as_ref());
     let key = folder.path().join("key.pem");
@@ -228,7 +228,7 @@ fn no_server_sees_a_callers_key_or_token_and_no_log_a_secret() {
 
 #[test]
 fn wrong_credentials_are_told_before_anything_starts() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let file = folder.path().join("doorward.yaml");
     let key = Signer::rsa().public_pem().replace('\n', "\\n");
     for (credential, said) in [

@@ -219,7 +219,7 @@ fn the_page_on_observability_works() {
 
 #[test]
 fn the_examples_are_what_they_seem() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let file = folder.path().join("doorward.yaml");
     std::fs::write(folder.path().join("state.key"), "k".repeat(40)).unwrap();
     let mut configurations = 0;

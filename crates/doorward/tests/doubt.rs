@@ -90,7 +90,7 @@ fn pass(mut from: TcpStream, mut to: TcpStream, mut passes: impl FnMut(&[u8]) ->
 
 #[test]
 fn what_was_written_without_an_answer_is_written_once_and_the_record_goes_on() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let (_database, url) = postgres(folder.path());
     let port: u16 =
         url.rsplit(':').next().and_then(|rest| rest.split('/').next()).unwrap().parse().unwrap();

@@ -169,7 +169,7 @@ components:
 
 /// The description, kept beside.
 fn described() -> tempfile::TempDir {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     std::fs::write(folder.path().join("pets.yaml"), DESCRIPTION).unwrap();
     folder
 }
@@ -281,7 +281,7 @@ fn a_description_is_fetched_from_where_the_operator_says() {
 
 #[test]
 fn a_description_can_be_looked_at_beforehand() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let file = folder.path().join("pets.yaml");
     std::fs::write(&file, DESCRIPTION).unwrap();
     let inspect = |more: &[&str]| {

@@ -402,7 +402,7 @@ fn policies_are_applied_and_rolled_back_over_http() {
 
 #[test]
 fn wrong_policies_at_the_start_are_told_and_nothing_starts() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let config = folder.path().join("doorward.yaml");
     std::fs::write(&config, "policy: {files: [p.cedar]}\nservers: {}\n").unwrap();
     for (text, said) in [

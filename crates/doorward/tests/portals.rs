@@ -185,7 +185,7 @@ fn the_command_says_how_to_connect() {
 
 #[test]
 fn wrong_portals_are_told() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let file = folder.path().join("doorward.yaml");
     for (portal, said) in [
         ("sample: {tools: [a/b]}", "'sample' is the name"),

@@ -263,7 +263,7 @@ fn when_the_store_is_away_each_limit_says_what_happens() {
 
 #[test]
 fn a_restart_gives_nobody_a_new_quota() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let store = support::store_in(folder.path());
     let config = format!(
         "store: {store}\nservers: {{sample: {{sample: true}}}}\nrate_limits: {{rules: {{day: {{per: [user], daily: 10}}}}}}"

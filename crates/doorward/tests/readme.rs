@@ -40,7 +40,7 @@ fn free_port() -> u16 {
 #[test]
 fn every_command_of_the_readme_works() {
     let binary = std::path::Path::new(env!("CARGO_BIN_EXE_doorward"));
-    let home = tempfile::tempdir().unwrap();
+    let home = support::folder();
     // What the README takes for granted: the files of editors.
     for file in [".cursor/mcp.json", ".vscode/mcp.json"] {
         let path = home.path().join(file);
@@ -108,7 +108,7 @@ fn the_snippets_of_the_readme_can_be_used() {
         serde_json::from_str::<serde_json::Value>(snippet).unwrap();
     }
     let yaml = README.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let file = folder.path().join("doorward.yaml");
     std::fs::write(&file, yaml).unwrap();
     let checked =
@@ -121,7 +121,7 @@ fn the_snippets_of_the_readme_can_be_used() {
 fn the_configuration_page_is_complete() {
     let page = include_str!("../../../docs/configuration.md");
     let yaml = page.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let file = folder.path().join("doorward.yaml");
     std::fs::write(&file, yaml).unwrap();
     let checked = support::doorward().arg("check").arg(&file).output().unwrap();

@@ -106,7 +106,7 @@ fn kill_9_under_load_loses_no_acknowledged_record() {
         std::env::var("DOORWARD_ROUNDS").map_or(4, |rounds| rounds.parse().unwrap());
     let runtime = tokio_runtime();
     let backend = runtime.block_on(backend::start(Era::Modern, 1)).unwrap();
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let store = store_in(folder.path());
     let config = format!("store: {store}\nservers: {{behind: {{url: '{}'}}}}\n", backend.url());
     let (sent, acknowledged) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -168,7 +168,7 @@ fn readiness(gateway: &Gateway) -> u16 {
 /// long as there is room; and all is well again by itself.
 #[test]
 fn while_the_database_is_away_nothing_is_done_unrecorded() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let (database, url) = postgres(folder.path());
     let gateway = Gateway::start(&format!("store: {url}\n{WRITES}audit: {{deadline: 500ms}}\n"));
     let client = Modern::new(&gateway, "/mcp");
@@ -216,7 +216,7 @@ impl Drop for SmallDisk<'_> {
 
 #[test]
 fn a_full_disk_refuses_what_must_be_recorded_and_room_brings_it_back() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let disk = folder.path().join("disk");
     let Some(_mounted) = SmallDisk::mount(&disk) else {
         eprintln!("not run: no disk can be mounted here");
@@ -240,7 +240,7 @@ fn a_full_disk_refuses_what_must_be_recorded_and_room_brings_it_back() {
 
 #[test]
 fn an_end_that_was_cut_off_while_nobody_wrote_contradicts_the_anchor() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let anchor = folder.path().join("anchor");
     let config =
         format!("{WRITES}audit: {{anchor: '{}', checkpoints: {{records: 5}}}}\n", anchor.display());

@@ -250,7 +250,7 @@ fn replicas_come_and_go_as_a_file_says() {
         None
     });
     let (_b, other) = named(Era::Modern, "b");
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let file = folder.path().join("replicas");
     std::fs::write(&file, format!("# all of them\n{}\n", one.url())).unwrap();
     let gateway = Gateway::start(&format!(
@@ -432,7 +432,7 @@ fn bad_settings_are_told() {
         ("url: \"http://a/\", reliability: {ejection: {failures: 0}}", "must be 1 at least"),
         ("sample: true, lost_session: error", "has no sessions"),
     ] {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = support::folder();
         let file = folder.path().join("c.yaml");
         std::fs::write(&file, format!("servers: {{s: {{{rule}}}}}\n")).unwrap();
         let output = support::doorward().arg("check").arg(&file).output().unwrap();

@@ -16,7 +16,7 @@ struct World {
 
 impl World {
     fn new(era: Era, more: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = support::folder();
         let era = if era == Era::Modern { "modern" } else { "handshake" };
         let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/tasks.py");
         let marks = folder.path().join("marks");

@@ -35,7 +35,7 @@ fn put(folder: &Path, name: &str) {
 
 impl World {
     fn new(more: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = support::folder();
         put(folder.path(), "first");
         let at = folder.path().display();
         let gateway = Gateway::start(&format!(
@@ -151,7 +151,7 @@ fn a_new_certificate_is_shown_without_a_restart_and_a_bad_one_is_not() {
 
 #[test]
 fn a_certificate_says_who_its_bearer_is() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     put(folder.path(), "first");
     let at = folder.path().display();
     let gateway = Gateway::start(&format!(
@@ -204,7 +204,7 @@ fn who_does_not_shake_hands_is_cut_off_and_holds_up_nobody() {
 
 #[test]
 fn files_that_hold_no_certificate_are_said_at_the_start() {
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     put(folder.path(), "first");
     let config = folder.path().join("doorward.yaml");
     // The key of another certificate, named relative to the configuration file.

@@ -89,7 +89,7 @@ fn secrets_are_read_from_a_vault_and_read_again() {
 #[test]
 fn a_file_that_is_referred_to_is_read_again() {
     let server = Gateway::start("servers: {sample: {sample: true}}\n");
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let file = folder.path().join("token");
     std::fs::write(&file, server.key(&["--user", "one"])).unwrap();
     let front = Gateway::start(&format!(
@@ -110,7 +110,7 @@ fn a_file_that_is_referred_to_is_read_again() {
 #[test]
 fn what_is_wrong_with_a_vault_is_said_and_nothing_else() {
     let vault = Vault::start(json!({ "token": "hunter2 of the vault", "list": [1] }));
-    let folder = tempfile::tempdir().unwrap();
+    let folder = support::folder();
     let file = folder.path().join("doorward.yaml");
     let check = |reference: &str, token: &str, address: &str| {
         let text = format!(

@@ -37,6 +37,19 @@ pub fn told(store: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
+/// A folder that is gone when dropped, in memory where there is enough of it: what becomes of calls while a disk stands
+/// still is a test of its own, not everybody's.
+pub fn folder() -> tempfile::TempDir {
+    const ENOUGH: u64 = 2 << 30;
+    let memory = std::path::Path::new("/dev/shm");
+    let free = nix::sys::statvfs::statvfs(memory)
+        .map_or(0, |disk| disk.blocks_available() * disk.fragment_size());
+    match free > ENOUGH {
+        true => tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir()).unwrap(),
+        false => tempfile::tempdir().unwrap(),
+    }
+}
+
 /// The store of a gateway whose files are in a folder.
 pub fn store_in(folder: &std::path::Path) -> String {
     format!("sqlite:{}", folder.join("doorward.db").display())
@@ -72,7 +85,7 @@ impl Gateway {
 
     /// With variables of the environment.
     pub fn start_in(config: &str, environment: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         let file = folder.path().join("doorward.yaml");
         std::fs::write(&file, config).unwrap();
         // For those who name it: everybody who is known may use everything.

@@ -16,6 +16,8 @@ const FAILED: Duration = Duration::from_millis(100);
 
 /// Less is no difference.
 const ALIKE: f64 = 2.0;
+/// Nor is anything below this: it is the noise of a machine, which no caller notices.
+const QUICK: Duration = Duration::from_millis(5);
 /// So many calls tell how quick a replica is.
 const ENOUGH: u64 = 10;
 
@@ -44,8 +46,7 @@ impl Speed {
             0 => took,
             // A call each now and then must count for something, and so must each of many at once.
             known => {
-                let faded = (-self.age(now).as_secs_f64() / MEMORY.as_secs_f64()).exp();
-                let old = faded.min(0.95).min(before as f64 / (before + 1) as f64);
+                let old = faded(self.age(now)).min(0.95).min(before as f64 / (before + 1) as f64);
                 (known as f64 * old + took as f64 * (1.0 - old)) as u64
             }
         };
@@ -70,12 +71,20 @@ impl Speed {
         now.saturating_sub(Duration::from_millis(self.at.load(Ordering::Relaxed)))
     }
 
-    /// What one more call costs there. `None` if too little is known: the first calls open connections; or if it was
-    /// learnt so long ago that somebody should find out.
+    /// What one more call costs there, in seconds. `None` if too little is known: the first calls open connections; or
+    /// if it was learnt so long ago that somebody should find out. Whoever is not asked looks quicker as time goes by,
+    /// so that a little slowness is soon forgiven and much of it lasts longer.
     fn cost(&self, now: Duration) -> Option<f64> {
-        let known = self.calls.load(Ordering::Relaxed) >= ENOUGH && self.age(now) < STALE;
-        self.average().filter(|_| known).map(|average| average.as_nanos() as f64)
+        let age = self.age(now);
+        let known = self.calls.load(Ordering::Relaxed) >= ENOUGH && age < STALE;
+        let average = self.average().filter(|_| known)?;
+        Some((average.as_secs_f64() * faded(age)).max(QUICK.as_secs_f64()))
     }
+}
+
+/// What is left, after this time, of the weight of what was learnt.
+fn faded(age: Duration) -> f64 {
+    (-age.as_secs_f64() / MEMORY.as_secs_f64()).exp()
 }
 
 /// One of those to choose from.
@@ -215,6 +224,22 @@ mod tests {
         });
         let all: Vec<u64> = replicas.iter().map(|one| one.done).collect();
         assert!(all[0] * 2 > all[1], "{all:?}");
+    }
+
+    #[test]
+    fn a_slow_start_costs_nobody_its_share() {
+        // A caller that waits for each answer: there is never more than one call in flight.
+        let speeds = [Speed::default(), Speed::default(), Speed::default()];
+        let mut shares = [0; 3];
+        for at in 0..2_000 {
+            let now = Duration::from_millis(at);
+            let usable = |at: usize| Some(Candidate { speed: &speeds[at], in_flight: 0 });
+            let chosen = choose(3, scattered(at.wrapping_mul(STEP)), now, usable).unwrap();
+            let took = if chosen == 1 && shares[1] < 3 { 40 } else { 1 };
+            speeds[chosen].learn(Duration::from_millis(took), false, now);
+            shares[chosen] += 1;
+        }
+        assert!(shares.iter().all(|share| *share > 400), "{shares:?}");
     }
 
     #[test]
