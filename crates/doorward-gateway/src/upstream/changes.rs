@@ -1,8 +1,12 @@
-//! What is known of a server's changes, by which results that were kept are told or not.
+//! What changes at a server: who listens is told, and results that were kept are told or not.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use doorward_mcp::{Object, method};
+
 use super::Server;
+use super::inbound::Inbound;
 
 impl Server {
     /// How much has been changed at the server.
@@ -33,5 +37,53 @@ impl Server {
 
     pub fn has_given_hints(&self) -> bool {
         self.hints.load(Ordering::Acquire)
+    }
+
+    /// Takes a notification that belongs to no call. `false` when it is none of those known.
+    pub(crate) fn unsolicited(&self, name: &str, params: &Object) -> bool {
+        match name {
+            method::TOOLS_CHANGED | method::PROMPTS_CHANGED | method::RESOURCES_CHANGED => {
+                self.catalog.invalidate(Some(name));
+                self.generation.fetch_add(1, Ordering::AcqRel);
+                self.changed_soon();
+            }
+            method::RESOURCE_UPDATED => self.changed_soon(),
+            method::TASK_CHANGED => {}
+            // The outcome of an URL elicitation is learnt by asking again.
+            "notifications/elicitation/complete"
+            | "notifications/tasks/status"
+            | method::ACKNOWLEDGED => return true,
+            _ => return false,
+        }
+        self.publish(name, params);
+        true
+    }
+
+    /// The hands for a channel that several calls share.
+    pub(super) fn inbound(&self) -> Inbound {
+        let this = self.this.clone();
+        let unsolicited = Arc::new(move |name: &str, params: Object| {
+            if let Some(server) = this.upgrade() {
+                server.unsolicited(name, &params);
+            }
+        });
+        Inbound::new(unsolicited, self.asks.clone())
+    }
+
+    /// Everything about the server's lists may have changed.
+    pub(super) fn announce(&self) {
+        self.catalog.invalidate(None);
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        for change in [method::TOOLS_CHANGED, method::PROMPTS_CHANGED, method::RESOURCES_CHANGED] {
+            self.publish(change, &Object::new());
+        }
+    }
+
+    fn publish(&self, change: &str, params: &Object) {
+        self.shared.switchboard.publish(&self.name, self.audience(), change, params);
+    }
+
+    pub(crate) fn bump(&self) {
+        self.generation.fetch_add(1, Ordering::AcqRel);
     }
 }

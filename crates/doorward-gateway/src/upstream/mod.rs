@@ -24,6 +24,7 @@ mod keeper;
 pub mod lines;
 mod listening;
 mod modern;
+mod opening;
 pub mod parking;
 mod pipe;
 mod pool;
@@ -45,23 +46,21 @@ use arc_swap::ArcSwapOption;
 use doorward_mcp::error::Kind;
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::Client;
-use doorward_mcp::{Object, Revision, RpcError, Value, capabilities, method};
+use doorward_mcp::{Object, RpcError, Value, method};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::exchange::Deadline;
-use self::http::{Bounds, Endpoint, Own};
-use self::inbound::Inbound;
+use self::http::{Endpoint, Own};
 use self::keeper::Health;
 use self::listening::Interest;
 use self::modern::Way;
 use self::parking::ParkingLot;
-use self::pipe::Pipe;
 use self::pool::Pool;
 use self::process::ProcessCount;
 use self::replicas::{Replica, Replicas};
-use self::session::{OpenError, Opening, Session};
+use self::session::Session;
 use self::spares::Spares;
 use self::tasks::Held;
 use crate::audit::Audit;
@@ -370,107 +369,6 @@ impl Server {
         self.asks.load(Ordering::Relaxed)
     }
 
-    fn start_process(&self) -> Result<Arc<Pipe>, Failure> {
-        let bounds = Bounds::new(&self.shared.limits);
-        let count = &self.shared.processes;
-        let audit = self.shared.audit.clone();
-        process::start(&self.name, &self.settings, bounds, count, self.inbound(), audit)
-    }
-
-    /// Opens a session that declares what the client declared.
-    async fn open_session(
-        &self,
-        contact: &Contact,
-        client_capabilities: &Object,
-        client: &Client,
-        own: Option<&Own>,
-    ) -> Result<Arc<Session>, Failure> {
-        self.health.lock().check()?;
-        let opened = async {
-            let over = self.connect(&contact.link, own).await?;
-            self.open_over(over, client_capabilities, client).await
-        };
-        match opened.await {
-            Ok(session) => {
-                self.stateful.fetch_or(session.is_stateful(), Ordering::AcqRel);
-                // Servers may ask outside any request's stream; then somebody must listen.
-                if capabilities::is_interactive(client_capabilities) {
-                    self.shared.tasks.spawn(session.clone().listen());
-                }
-                Ok(session)
-            }
-            Err(error) => {
-                let doubt = matches!(error, OpenError::NotSpoken(_) | OpenError::Rpc(_));
-                let failure = Failure { era_in_doubt: doubt, ..probe::open_failure(error) };
-                // A caller's own credential that is refused says nothing of the server.
-                if own.is_none() || failure.kind != Kind::Unauthorized {
-                    self.health.lock().failed(&failure, self.longest_pause());
-                }
-                Err(failure)
-            }
-        }
-    }
-
-    async fn open_over(
-        &self,
-        link: session::Link,
-        client_capabilities: &Object,
-        client: &Client,
-    ) -> Result<Arc<Session>, OpenError> {
-        let declared =
-            capabilities::client_to_handshake(client_capabilities, Revision::NEWEST_HANDSHAKE);
-        let info = client.info.clone().unwrap_or_else(|| self.shared.info.clone());
-        Session::open(Opening {
-            link,
-            capabilities: &declared,
-            client_info: info,
-            ids: self.ids.clone(),
-            queue: self.shared.limits.queue,
-            within: self.shared.timeouts.connect.0 + self.shared.timeouts.probe.0 * 4,
-        })
-        .await
-    }
-
-    /// Takes a notification that belongs to no call. `false` when it is none of those known.
-    pub(crate) fn unsolicited(&self, name: &str, params: &Object) -> bool {
-        match name {
-            method::TOOLS_CHANGED | method::PROMPTS_CHANGED | method::RESOURCES_CHANGED => {
-                self.catalog.invalidate(Some(name));
-                self.generation.fetch_add(1, Ordering::AcqRel);
-                self.changed_soon();
-            }
-            method::RESOURCE_UPDATED => self.changed_soon(),
-            method::TASK_CHANGED => {}
-            // The outcome of an URL elicitation is learnt by asking again.
-            "notifications/elicitation/complete"
-            | "notifications/tasks/status"
-            | method::ACKNOWLEDGED => return true,
-            _ => return false,
-        }
-        self.publish(name, params);
-        true
-    }
-
-    /// The hands for a channel that several calls share.
-    fn inbound(&self) -> Inbound {
-        let this = self.this.clone();
-        let unsolicited = Arc::new(move |name: &str, params: Object| {
-            if let Some(server) = this.upgrade() {
-                server.unsolicited(name, &params);
-            }
-        });
-        Inbound::new(unsolicited, self.asks.clone())
-    }
-
-    /// Everything about the server's lists may have changed.
-    fn announce(&self) {
-        self.catalog.invalidate(None);
-        self.generation.fetch_add(1, Ordering::AcqRel);
-        for change in [method::TOOLS_CHANGED, method::PROMPTS_CHANGED, method::RESOURCES_CHANGED] {
-            self.publish(change, &Object::new());
-        }
-    }
-
     /// Records what has happened to the server; of a replica, to which.
     pub(crate) fn event(&self, name: &str, more: impl FnOnce(&mut Members)) {
         self.shared.audit.event(name, |members| {
@@ -480,14 +378,6 @@ impl Server {
             }
             more(members);
         });
-    }
-
-    fn publish(&self, change: &str, params: &Object) {
-        self.shared.switchboard.publish(&self.name, self.audience(), change, params);
-    }
-
-    pub(crate) fn bump(&self) {
-        self.generation.fetch_add(1, Ordering::AcqRel);
     }
 }
 
