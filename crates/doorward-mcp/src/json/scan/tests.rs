@@ -1,3 +1,4 @@
+use super::tokens::plain_run;
 use super::*;
 use proptest::prelude::*;
 
