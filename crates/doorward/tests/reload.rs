@@ -69,7 +69,7 @@ fn a_bad_file_is_refused_with_its_reasons() {
     for (bad, said) in [
         ("servers: {sample: {sampel: true}}", "did you mean 'sample'"),
         ("servers: [", "unclosed"),
-        ("servers: {a: {url: 'ftp://x/'}}", "expected an http://"),
+        ("servers: {a: {url: 'ftp://x/'}}", "is no http://"),
     ] {
         std::fs::write(&gateway.config, bad).unwrap();
         gateway.signal(Signal::SIGHUP);

@@ -59,17 +59,17 @@ impl ReplicaSettings {
     }
 }
 
-/// Why a replica cannot be at an URL.
+/// Why nothing can be at an URL. What it has of credentials is not repeated.
 pub fn problem_of(url: &Url, public_only: bool) -> Option<String> {
+    if !url.username().is_empty() || url.password().is_some() {
+        return Some("put credentials into 'headers', not into the URL".into());
+    }
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Some(format!("'{url}' is no http:// or https:// URL"));
     }
-    if !url.username().is_empty() || url.password().is_some() {
-        return Some("put credentials into 'headers', not into an URL".into());
-    }
     let address = crate::resolver::address_of(url).filter(|_| public_only);
     if address.is_some_and(|address| !crate::resolver::is_public(address)) {
-        return Some(format!("{url} is at an address that is not public"));
+        return Some(format!("{url} names an address that is not public"));
     }
     None
 }

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ArgumentSettings, Assertion, CacheRule, Confinement, CredentialSettings, Delegation, Exchange,
     LostSession, OpenApiSettings, Period, Personal, ReliabilitySettings, ReplicaSettings,
-    ResultSettings, Secret, ServerTls, Settings,
+    ResultSettings, Secret, ServerTls, Settings, problem_of,
 };
 use crate::pattern::Pattern;
 
@@ -256,26 +256,14 @@ impl ServerSettings {
         if self.lost_session != LostSession::default() && !kinds[0] && self.command.is_none() {
             problems.push(("lost_session", "the built-in server has no sessions".into()));
         }
-        if let Some(url) = &self.url {
-            if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-                problems.push(("url", "expected an http:// or https:// URL".into()));
-            }
-            if !url.username().is_empty() || url.password().is_some() {
-                problems.push(("url", "put credentials into 'headers', not into the URL".into()));
-            }
-        }
+        let why = self.url.as_ref().and_then(|url| problem_of(url, self.public_only));
+        problems.extend(why.map(|why| ("url", why)));
         if let Some(openapi) = &self.openapi {
             let whys = openapi.problems(self.address().is_some()).into_iter();
             problems.extend(whys.map(|why| ("openapi", why)));
         }
-        if self.public_only {
-            let address = self.url.as_ref().and_then(crate::resolver::address_of);
-            if address.is_some_and(|address| !crate::resolver::is_public(address)) {
-                problems.push(("public_only", "'url' names an address that is not public".into()));
-            }
-            if self.address().is_none() {
-                problems.push(("public_only", "only servers with 'url' have addresses".into()));
-            }
+        if self.public_only && self.address().is_none() {
+            problems.push(("public_only", "only servers with 'url' have addresses".into()));
         }
         if self.command.as_ref().is_some_and(|command| command.trim().is_empty()) {
             problems.push(("command", "must not be empty".into()));

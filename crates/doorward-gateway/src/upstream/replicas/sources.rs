@@ -107,7 +107,7 @@ mod tests {
         for (text, why) in [
             ("http://a/\nnonsense", "line 2: 'nonsense' is no URL: relative URL without a base"),
             ("ftp://a/", "line 1: 'ftp://a/' is no http:// or https:// URL"),
-            ("http://u:p@a/", "line 1: put credentials into 'headers', not into an URL"),
+            ("http://u:p@a/", "line 1: put credentials into 'headers', not into the URL"),
         ] {
             assert_eq!(listed(text, false).unwrap_err(), why);
         }
