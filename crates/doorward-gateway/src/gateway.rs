@@ -335,7 +335,7 @@ impl Gateway {
         let busy = self.servers().iter().map(|server| server.in_flight()).sum();
         metrics.in_flight.set(count(busy));
         let states = self.states();
-        metrics.count_replicas(&states);
+        metrics.note_states(&states);
         metrics.servers.set(count(states.len()));
         metrics.servers_up.set(count(states.iter().filter(|state| state.state == "up").count()));
         let (entries, bytes) = self.shared.cache.size();

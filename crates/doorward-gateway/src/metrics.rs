@@ -145,6 +145,7 @@ pub struct Metrics {
     pub servers_up: Gauge,
     pub servers: Gauge,
     replicas: Family<ReplicaLabels, Gauge>,
+    concurrency: Family<ServerLabels, Gauge>,
     pub resident: Gauge,
 }
 
@@ -207,6 +208,7 @@ impl Default for Metrics {
             servers_up: Gauge::default(),
             servers: Gauge::default(),
             replicas: Family::default(),
+            concurrency: Family::default(),
             resident: Gauge::default(),
         };
         let registry = &mut metrics.registry;
@@ -215,6 +217,8 @@ impl Default for Metrics {
         registry.register("calls", "Calls by server, tool and outcome", metrics.calls.clone());
         let about = "Replicas of servers, by how they are doing";
         registry.register("replicas", about, metrics.replicas.clone());
+        let about = "How many calls at a time a server may have, where that is found out";
+        registry.register("concurrency_limit", about, metrics.concurrency.clone());
         registry.register("user_calls", "Calls by tenant, user and outcome", metrics.users.clone());
         let about = "Duration of calls, from the request to the answer";
         registry.register("call_duration_seconds", about, metrics.durations.clone());
@@ -270,10 +274,15 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// How many replicas of which server are doing how; those of servers that are gone are not told any more.
-    pub fn count_replicas(&self, states: &[State]) {
+    /// How servers and their replicas are doing; those that are gone are not told any more.
+    pub fn note_states(&self, states: &[State]) {
         self.replicas.clear();
+        self.concurrency.clear();
         for state in states {
+            if let Some(limit) = state.concurrency {
+                let labels = ServerLabels { server: state.name.clone() };
+                self.concurrency.get_or_create(&labels).set(limit as i64);
+            }
             for replica in &state.replicas {
                 let labels = ReplicaLabels { server: state.name.clone(), state: replica.state };
                 self.replicas.get_or_create(&labels).inc();

@@ -6,7 +6,7 @@ mod support;
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -306,6 +306,51 @@ fn a_server_has_so_many_calls_at_a_time_and_so_many_wait() {
     assert_eq!((of("done"), of("overloaded")), (4, 2), "{outcomes:?}");
     assert_eq!(most.load(Ordering::SeqCst), 2);
     assert_eq!(gateway.metric("doorward_shed_calls_total{server=\"s\"}"), 2.0);
+}
+
+#[test]
+fn how_many_calls_at_a_time_a_server_bears_is_found_out() {
+    const CALLERS: usize = 48;
+    // It does four at a time; others wait there, and are counted.
+    let free = Arc::new((Mutex::new(4), Condvar::new()));
+    let (here, calls) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (early, late) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (counted, done) = (here.clone(), calls.clone());
+    let most = [early.clone(), late.clone()];
+    let server = server(move |_| {
+        let number = done.fetch_add(1, Ordering::SeqCst);
+        let at_once = counted.fetch_add(1, Ordering::SeqCst) + 1;
+        most[usize::from(number >= 10 * CALLERS)].fetch_max(at_once, Ordering::SeqCst);
+        let (places, given) = &*free;
+        let mut places = given.wait_while(places.lock().unwrap(), |places| *places == 0).unwrap();
+        *places -= 1;
+        drop(places);
+        std::thread::sleep(Duration::from_millis(20));
+        *free.0.lock().unwrap() += 1;
+        free.1.notify_one();
+        counted.fetch_sub(1, Ordering::SeqCst);
+        said("done")
+    });
+    let rule = ", reliability: {bulkhead: {adaptive: true, wait: 20s}}";
+    let gateway = Gateway::start(&config(server.address, rule));
+    let client = Modern::new(&gateway, "/mcp/s");
+    client.ask("tools/list", json!({}));
+    assert_eq!(gateway.states()[0]["concurrency"], 4);
+    std::thread::scope(|scope| {
+        for _ in 0..CALLERS {
+            scope.spawn(|| {
+                for _ in 0..20 {
+                    assert_eq!(client.call("write", json!({})).text(), "done");
+                }
+            });
+        }
+    });
+    // Some more than it does at once, so that it never waits for a call; and not all that would come.
+    let (early, late) = (early.load(Ordering::SeqCst), late.load(Ordering::SeqCst));
+    assert!(early > 4, "{early}");
+    assert!(late < 32, "{late}");
+    let found = gateway.metric("doorward_concurrency_limit{server=\"s\"}");
+    assert!((1.0..32.0).contains(&found), "{found}");
 }
 
 #[test]

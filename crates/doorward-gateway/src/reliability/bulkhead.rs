@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use super::adaptive::{Adaptive, Done};
 use crate::settings::BulkheadSettings;
 
 #[derive(Debug)]
@@ -20,45 +21,17 @@ pub struct Bulkhead {
 struct Inside {
     running: usize,
     queue: VecDeque<oneshot::Sender<Place>>,
-    adapted: Adapted,
-}
-
-/// How many at a time a server seems to bear: one more when all goes well, a tenth less when it gets slower.
-#[derive(Debug)]
-struct Adapted {
-    limit: f64,
-    /// How long calls take when nothing is wrong.
-    usual: Option<Duration>,
-    lessened: Instant,
-}
-
-impl Adapted {
-    fn learn(&mut self, most: usize, took: Duration, is_full: bool, failed: bool) {
-        let usual = match self.usual {
-            // Slowly upwards, for servers change; at once downwards.
-            Some(usual) => usual.min(took).max(usual.mul_f64(0.9)).max(Duration::from_micros(100)),
-            None => took,
-        };
-        let usual = if took > usual { usual.mul_f64(1.001) } else { usual };
-        self.usual = Some(usual);
-        if failed || took > usual * 3 {
-            // Once for all that were under way together.
-            if self.lessened.elapsed() > usual {
-                self.limit = (self.limit * 0.9).max(1.0);
-                self.lessened = Instant::now();
-            }
-        } else if is_full {
-            self.limit = (self.limit + 1.0 / self.limit).min(most as f64);
-        }
-    }
+    adaptive: Option<Adaptive>,
 }
 
 /// A place among those that run; given on when dropped.
 #[derive(Debug)]
 pub struct Place {
     bulkhead: Arc<Bulkhead>,
-    since: Instant,
-    failed: bool,
+    /// There was little beside it when it was taken.
+    is_alone: bool,
+    /// Nobody has it.
+    is_void: bool,
 }
 
 /// There is no place.
@@ -72,31 +45,31 @@ pub enum Full {
 
 impl Bulkhead {
     pub fn new(settings: BulkheadSettings) -> Arc<Self> {
-        let adapted = Adapted {
-            limit: settings.concurrency.min(16) as f64,
-            usual: None,
-            lessened: Instant::now(),
-        };
-        let inside = Inside { running: 0, queue: VecDeque::new(), adapted };
+        let adaptive = settings.adaptive.then(|| Adaptive::new(settings.concurrency));
+        let inside = Inside { running: 0, queue: VecDeque::new(), adaptive };
         Arc::new(Self { settings, inside: Mutex::new(inside) })
     }
 
     fn limit(&self, inside: &Inside) -> usize {
-        let most = self.settings.concurrency;
-        if self.settings.adaptive { (inside.adapted.limit as usize).clamp(1, most) } else { most }
+        inside.adaptive.as_ref().map_or(self.settings.concurrency, Adaptive::limit)
     }
 
-    fn place(self: &Arc<Self>) -> Place {
-        Place { bulkhead: self.clone(), since: Instant::now(), failed: false }
+    /// How many calls at a time there may be now, where that is found out.
+    pub fn found_limit(&self) -> Option<usize> {
+        self.inside.lock().adaptive.as_ref().map(Adaptive::limit)
+    }
+
+    fn take(self: &Arc<Self>, inside: &mut Inside) -> Place {
+        inside.running += 1;
+        let running = inside.running;
+        let is_alone = inside.adaptive.as_ref().is_some_and(|found| found.is_alone(running));
+        Place { bulkhead: self.clone(), is_alone, is_void: false }
     }
 
     /// A place, if there is one now.
     pub fn enter_now(self: &Arc<Self>) -> Option<Place> {
         let mut inside = self.inside.lock();
-        (inside.running < self.limit(&inside)).then(|| {
-            inside.running += 1;
-            self.place()
-        })
+        (inside.running < self.limit(&inside)).then(|| self.take(&mut inside))
     }
 
     /// Waits for a place, for so long at most.
@@ -104,8 +77,7 @@ impl Bulkhead {
         let waiting = {
             let mut inside = self.inside.lock();
             if inside.running < self.limit(&inside) {
-                inside.running += 1;
-                return Ok(self.place());
+                return Ok(self.take(&mut inside));
             }
             // Those who have left do not stand in the way.
             if inside.queue.len() >= self.settings.queue {
@@ -134,28 +106,32 @@ impl Bulkhead {
 }
 
 impl Place {
-    /// The server has failed or not answered in time.
-    pub fn failed(&mut self) {
-        self.failed = true;
+    /// A call of a kind that has this place was answered, or the server has failed to.
+    pub fn tell(&self, kind: &str, began: Instant, took: Duration, failed: bool) {
+        if !self.bulkhead.settings.adaptive {
+            return;
+        }
+        let mut inside = self.bulkhead.inside.lock();
+        let is_full = inside.running >= self.bulkhead.limit(&inside);
+        if let Some(adaptive) = &mut inside.adaptive {
+            let is_alone = self.is_alone;
+            adaptive.learn(Done { kind, began, took, failed, is_alone, is_full });
+        }
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let bulkhead = self.bulkhead.clone();
-        let mut inside = bulkhead.inside.lock();
-        if bulkhead.settings.adaptive {
-            let is_full = inside.running >= bulkhead.limit(&inside);
-            let (took, failed) = (self.since.elapsed(), self.failed);
-            inside.adapted.learn(bulkhead.settings.concurrency, took, is_full, failed);
+        if self.is_void {
+            return;
         }
+        let mut inside = self.bulkhead.inside.lock();
         inside.running -= 1;
-        while inside.running < bulkhead.limit(&inside) {
+        while inside.running < self.bulkhead.limit(&inside) {
             let Some(next) = inside.queue.pop_front() else { return };
-            inside.running += 1;
             // Whoever has left has no use for it.
-            if let Err(unused) = next.send(bulkhead.place()) {
-                std::mem::forget(unused);
+            if let Err(mut unused) = next.send(self.bulkhead.take(&mut inside)) {
+                unused.is_void = true;
                 inside.running -= 1;
             }
         }
@@ -228,20 +204,39 @@ mod tests {
         assert_eq!(bulkhead.counts(), (0, 0));
     }
 
-    #[test]
-    fn a_server_that_gets_slower_has_fewer_at_a_time() {
-        let mut adapted = Adapted { limit: 16.0, usual: None, lessened: Instant::now() };
-        let usual = Duration::from_millis(1);
-        for _ in 0..500 {
-            adapted.learn(1_000, usual, true, false);
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_kept_of_callers_who_have_left() {
+        let bulkhead = bulkhead(1, 50);
+        for _ in 0..100 {
+            let place = bulkhead.enter(LONG).await.unwrap();
+            let left = bulkhead.enter(Duration::from_millis(1));
+            assert_eq!(left.await.unwrap_err(), Full::Waited);
+            drop(place);
         }
-        let many = adapted.limit;
-        assert!(many > 30.0, "{many}");
-        for _ in 0..20 {
-            adapted.lessened = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
-            adapted.learn(1_000, usual * 10, true, false);
-        }
-        assert!(adapted.limit < many / 4.0, "{}", adapted.limit);
-        assert!(adapted.limit >= 1.0);
+        assert_eq!(Arc::strong_count(&bulkhead), 1);
+    }
+
+    #[tokio::test]
+    async fn the_number_that_is_found_out_is_kept_to() {
+        let settings = BulkheadSettings { concurrency: 100, adaptive: true, ..Default::default() };
+        let bulkhead = Bulkhead::new(settings);
+        let first = bulkhead.found_limit().unwrap();
+        let mut places: Vec<_> = std::iter::from_fn(|| bulkhead.enter_now()).collect();
+        assert_eq!(places.len(), first);
+        let waiting = tokio::spawn({
+            let bulkhead = bulkhead.clone();
+            async move { bulkhead.enter(LONG).await.is_ok() }
+        });
+        tokio::task::yield_now().await;
+        let began = Instant::now();
+        places[0].tell("a", began, Duration::from_millis(1), true);
+        let fewer = bulkhead.found_limit().unwrap();
+        assert_eq!(fewer, first - 1);
+        // Whoever waits has to wait for two to end.
+        places.pop();
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        places.pop();
+        assert!(waiting.await.unwrap());
     }
 }

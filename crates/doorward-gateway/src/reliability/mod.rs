@@ -1,6 +1,7 @@
 //! What stands between a call and a server that is slow, fails, or has too much to do: a place among so many at a
 //! time, a breaker, and another attempt where that can do no harm.
 
+mod adaptive;
 mod breaker;
 mod budget;
 mod bulkhead;
@@ -118,6 +119,11 @@ impl Guard {
         self.breaker.phase()
     }
 
+    /// How many calls at a time there may be now, where that is found out.
+    pub fn found_limit(&self) -> Option<usize> {
+        self.bulkhead.found_limit()
+    }
+
     /// Lets a call through; or says why not.
     pub fn enter(&self) -> Result<Pass, Failure> {
         self.breaker.enter().map_err(|wait| {
@@ -165,7 +171,7 @@ async fn ask(
     events: &Events,
 ) -> (Result<Object, CallError>, u32) {
     let guard = &server.guard;
-    let mut place = match guard.place(server, asked.deadline.left()).await {
+    let place = match guard.place(server, asked.deadline.left()).await {
         Ok(place) => place,
         Err(failure) => return (Err(failure.into()), 0),
     };
@@ -198,8 +204,9 @@ async fn ask(
             Ended::Well if member.guard.breaker.is_slow(took) => Ended::Slow,
             ended => ended,
         };
-        if ended == Ended::Failed {
-            place.failed();
+        if ended == Ended::Failed || outcome.is_ok() {
+            let kind = asked.tool.as_ref().map_or(asked.method, |tool| &tool.name);
+            place.tell(kind, began, took, ended == Ended::Failed);
         }
         tell(&member, pass.leave(ended));
         let unreachable =

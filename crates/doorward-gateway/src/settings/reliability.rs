@@ -113,7 +113,8 @@ pub struct BulkheadSettings {
     pub queue: usize,
     /// How long one waits.
     pub wait: Period,
-    /// The number of calls at a time is found out, between 1 and `concurrency`: fewer when the server gets slower.
+    /// The number of calls at a time is found out, up to `concurrency`: fewer when they take longer than with little beside
+    /// them.
     pub adaptive: bool,
 }
 

@@ -30,6 +30,9 @@ pub struct State {
     pub transport: Option<&'static str>,
     /// `closed`; `open` while it is left alone for its failures, `half_open` while it is tried again.
     pub circuit: &'static str,
+    /// How many calls it may have at a time now, where that is found out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub concurrency: Option<usize>,
     /// How long the last first contact took.
     pub latency_ms: Option<f64>,
     pub tools: Option<usize>,
@@ -88,6 +91,7 @@ impl Server {
             revision: contact.as_ref().map(|contact| contact.revision.to_string()),
             transport: contact.as_ref().map(|contact| contact.transport.as_str()),
             circuit: self.guard.circuit(),
+            concurrency: self.guard.found_limit(),
             latency_ms: health.latency.map(|latency| latency.as_secs_f64() * 1e3),
             tools: counts.map(|counts| counts[0]),
             left_out: self.left_out(),

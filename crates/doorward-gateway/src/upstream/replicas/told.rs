@@ -32,11 +32,13 @@ impl Replicas {
             members.into_iter().map(|member| (member.clone(), member.state())).collect();
         let best = states.iter().find(|(_, state)| state.state == "up").or_else(|| states.first());
         let trouble = self.trouble.lock().clone();
+        let concurrency = own.concurrency;
         let mut whole = match best {
             Some((_, best)) => best.clone(),
             None => State { state: "down", ..own },
         };
         whole.name = front.name.to_string();
+        whole.concurrency = concurrency;
         if whole.problem.is_none() || states.is_empty() {
             whole.problem = trouble.map(|why| format!("replicas cannot be found: {why}"));
         }
