@@ -27,6 +27,7 @@ use crate::rates::{Limited, Nearest, Taken};
 use crate::schema::Unfit;
 use crate::switchboard::Listener;
 use crate::telemetry::trace::Trace;
+use crate::upstream::exchange::Deadline;
 use crate::upstream::{Asked, Server};
 
 /// Names one call in every log line and every error of the gateway's own. Unique to the process,
@@ -150,6 +151,8 @@ pub struct Notes {
     pub upstream: Duration,
     /// How often the server was asked again.
     pub retries: u32,
+    /// Until when it is to be answered, if it has waited for another.
+    pub deadline: Option<Deadline>,
     /// How it was answered from memory, if it was.
     pub cached: Option<&'static str>,
     /// What the cache knows of it, while it is being made.
@@ -207,6 +210,11 @@ impl Call {
         }
     }
 
+    /// Until when a server has to answer it, from now.
+    pub fn deadline_at(&self, server: &Server) -> Deadline {
+        server.deadline(&self.method, &self.params)
+    }
+
     /// The call as a server is asked it.
     pub fn asked<'a>(&'a self, server: &Server) -> Asked<'a> {
         Asked {
@@ -220,7 +228,7 @@ impl Call {
             handshake_client: !self.revision.is_modern(),
             retry: self.retry.as_ref(),
             refused: &self.refused,
-            deadline: server.deadline(&self.method, &self.params),
+            deadline: self.notes.deadline.unwrap_or_else(|| self.deadline_at(server)),
             traceparent: self.notes.trace.as_ref().map(|trace| trace.onward().to_string()),
             tool: self.route.as_ref().and_then(|route| route.tool.clone()),
             param_headers: self.param_headers.as_ref(),

@@ -6,7 +6,7 @@ mod support;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -251,6 +251,47 @@ fn a_hundred_equal_calls_are_one_and_each_caller_has_their_own() {
     // What has failed is nobody else's.
     let (calls, _) = ask_together("wrong");
     assert_eq!(calls, 100);
+}
+
+#[test]
+fn nobody_is_told_what_was_asked_for_before_the_last_change() {
+    let counting = Counting::start();
+    let gateway = Gateway::start(&counting.config("ttl: 1m", ""));
+    let client = Modern::new(&gateway, "/mcp/s");
+    client.ask("tools/list", json!({}));
+    std::thread::scope(|scope| {
+        counting.slow.store(1_500, Ordering::SeqCst);
+        let early = scope.spawn(|| client.call("get", json!({})).text());
+        std::thread::sleep(Duration::from_millis(300));
+        counting.slow.store(0, Ordering::SeqCst);
+        client.call("write", json!({}));
+        // The first call is still on its way, and may bring what was there before.
+        let late: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| client.call("get", json!({})).result())).collect();
+        let late: Vec<Value> = late.into_iter().map(|one| one.join().unwrap()).collect();
+        let early = early.join().unwrap();
+        assert!(late.iter().all(|one| one["content"][0]["text"] != *early), "{early}: {late:?}");
+    });
+    assert_eq!(counting.calls(), 3, "they were one again");
+}
+
+#[test]
+fn whoever_waited_for_an_equal_call_has_no_more_time_than_others() {
+    let counting = Counting::start();
+    let config = counting.config("ttl: 1m", "").replace("cache: {ttl", "timeout: 1s, cache: {ttl");
+    let gateway = Gateway::start(&config);
+    let client = Modern::new(&gateway, "/mcp/s");
+    client.ask("tools/list", json!({}));
+    counting.slow.store(4_000, Ordering::SeqCst);
+    std::thread::scope(|scope| {
+        for _ in 0..5 {
+            scope.spawn(|| {
+                let asked = Instant::now();
+                assert_eq!(client.call("get", json!({})).kind(), "timeout");
+                assert!(asked.elapsed() < Duration::from_millis(1_900), "{:?}", asked.elapsed());
+            });
+        }
+    });
 }
 
 #[test]

@@ -146,6 +146,7 @@ async fn look(
     let for_all = rule.public == Some(true) && knows_nobody(&server.settings);
     let flight = if for_all { keys.public } else { keys.private };
     let mut lead = refreshes;
+    let mut came_late = false;
     loop {
         // While the shared store is away, everybody asks the server.
         let Some((epoch, found)) = find(gateway, &server, &rule, &keys).await else {
@@ -168,15 +169,30 @@ async fn look(
             match cache.flights.board(flight) {
                 Boarding::Leads(leads) => lead = Some(leads),
                 Boarding::Waits(waiting) => {
-                    let patience = server.deadline(&call.method, &call.params).left();
-                    match tokio::time::timeout(patience, waiting.end()).await {
-                        Ok(Waited::Shared(entry)) => {
+                    let fresh = call.deadline_at(&server);
+                    let deadline = *call.notes.deadline.get_or_insert(fresh);
+                    let patience = deadline.left_at_most();
+                    let landed = tokio::time::timeout(patience, waiting.end()).await;
+                    match landed.map_err(|_| deadline.passed())? {
+                        // What was asked before something was changed is not told to whoever came after that.
+                        Waited::Shared(entry) if entry.epoch >= epoch => {
                             return tell(call, &server, &entry, CacheOutcome::joined);
                         }
-                        Ok(Waited::Again) => continue,
-                        Ok(Waited::Alone) | Err(_) => {}
+                        Waited::Shared(_) if came_late => {}
+                        Waited::Shared(_) => {
+                            came_late = true;
+                            continue;
+                        }
+                        Waited::Again => continue,
+                        Waited::Alone => {}
                     }
                 }
+            }
+        }
+        if let Some(deadline) = &mut call.notes.deadline {
+            deadline.after_another();
+            if deadline.left().is_zero() {
+                return Err(deadline.passed().into());
             }
         }
         server.metrics.cache(CacheOutcome::miss);

@@ -66,6 +66,19 @@ impl Deadline {
         self.at.saturating_duration_since(Instant::now())
     }
 
+    /// What is left of it, however much progress there is.
+    pub fn left_at_most(&self) -> Duration {
+        self.last.saturating_duration_since(Instant::now())
+    }
+
+    /// For a call that has waited for an equal one, which was asked before: if that took far longer than this may have
+    /// taken, it has progressed.
+    pub fn after_another(&mut self) {
+        if Instant::now() > self.at + Duration::from_secs(1) {
+            self.extend();
+        }
+    }
+
     /// The same allowance again, from now: for a call that waited for its client.
     pub fn restart(&mut self) {
         let longest = self.last.saturating_duration_since(self.at).max(self.idle);
