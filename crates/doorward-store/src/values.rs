@@ -1,5 +1,6 @@
-//! Values that several gateways share for a time, in Valkey or Redis, each with the count of changes after
-//! which it is not good any more.
+//! Values that several gateways share for a time, in Valkey or Redis. Those of a group are good for as long as the
+//! group's mark is what it was; each change gives it another, by chance, so that none comes back when a store that is full
+//! forgets it.
 
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ impl SharedValues {
         format!("{{{}}}:{kind}:{name}", self.namespace)
     }
 
-    /// How much of a group has been changed, and values by their names.
+    /// The mark of a group, and values by their names.
     pub async fn get(
         &self,
         group: &str,
@@ -48,10 +49,16 @@ impl SharedValues {
             command.arg(self.key("value", name));
         }
         let mut connection = self.manager.clone();
-        let asked = command.query_async::<Vec<Option<String>>>(&mut connection);
-        let mut found = in_time(asked).await?.into_iter();
-        let changes = found.next().flatten().and_then(|text| text.parse().ok()).unwrap_or(0);
-        Ok((changes, found.collect()))
+        for _ in 0..2 {
+            let asked = command.query_async::<Vec<Option<String>>>(&mut connection);
+            let mut found = in_time(asked).await?.into_iter();
+            if let Some(mark) = found.next().flatten() {
+                let mark = mark.parse().map_err(|_| "the mark of a group is no number")?;
+                return Ok((mark, found.collect()));
+            }
+            self.mark(group, true).await?;
+        }
+        Err("the store does not keep the mark of a group".into())
     }
 
     pub async fn put(&self, name: &str, value: &str, good_for: Duration) -> Result<(), String> {
@@ -62,11 +69,19 @@ impl SharedValues {
         in_time(command.query_async::<()>(&mut connection)).await
     }
 
-    /// Counts a change of a group.
+    /// Gives a group another mark: no value that was put there before is good any more.
     pub async fn changed(&self, group: &str) -> Result<(), String> {
-        let mut command = redis::cmd("INCR");
-        command.arg(self.key("changes", group));
+        self.mark(group, false).await
+    }
+
+    async fn mark(&self, group: &str, unless_it_has_one: bool) -> Result<(), String> {
+        let mark = getrandom::u64().map_err(|error| error.to_string())?;
+        let mut command = redis::cmd("SET");
+        command.arg(self.key("changes", group)).arg(mark);
+        if unless_it_has_one {
+            command.arg("NX");
+        }
         let mut connection = self.manager.clone();
-        in_time(command.query_async::<i64>(&mut connection)).await.map(drop)
+        in_time(command.query_async::<Option<String>>(&mut connection)).await.map(drop)
     }
 }

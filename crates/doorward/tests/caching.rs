@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use support::client::Modern;
+use support::door::{Door, Mood};
 use support::hostile::{Asked, Era, Hostile, said, scripted};
 use support::services::{free_port, redis};
 use support::{Gateway, wait_for};
@@ -368,6 +369,40 @@ fn gateways_share_results_and_changes_through_a_store_that_can_read_none() {
     let stranger = Gateway::start(&counting.config("ttl: 1m", &more));
     let result = Modern::new(&stranger, "/mcp/s").call("get", json!({})).result();
     assert_eq!(cached(&result), None);
+}
+
+#[test]
+fn what_was_changed_while_the_store_was_away_is_said_when_it_is_back() {
+    let port = free_port();
+    let _valkey = redis(port);
+    let door = Door::before(([127, 0, 0, 1], port).into());
+    let counting = Counting::start();
+    let clients: Vec<(Gateway, Modern)> = [port, door.address.port()]
+        .into_iter()
+        .map(|port| {
+            let shared = format!("cache: {{shared: \"redis://127.0.0.1:{port}\"}}\n");
+            let more = format!("{shared}state_key: {}\n", "k".repeat(40));
+            let gateway = Gateway::start(&counting.config("ttl: 10m", &more));
+            let client = Modern::new(&gateway, "/mcp/s");
+            (gateway, client)
+        })
+        .collect();
+    let [(_, one), (away, other)] = &clients[..] else { unreachable!() };
+    let get = |client: &Modern| client.call("get", json!({})).result();
+    wait_for("both are told the same", || {
+        let first = get(one);
+        let second = get(other);
+        cached(&second) == Some("hit") && first["content"] == second["content"]
+    });
+    let before = get(one);
+    door.is(Mood::Shut);
+    other.call("write", json!({}));
+    assert!(away.logged("results are not shared"));
+    assert_eq!(cached(&get(other)), None, "nothing is told of what cannot be looked up");
+    door.is(Mood::Open);
+    wait_for("the change is known", || get(one)["content"] != before["content"]);
+    let now = get(one);
+    wait_for("both are told the same again", || get(other)["content"] == now["content"]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub struct Entry {
     pub result: Object,
     pub weight: u32,
     made: Instant,
-    /// What was counted of the server's changes before it was asked.
+    /// What marked the server's state before it was asked.
     pub epoch: u64,
     pub lives: Lives,
 }

@@ -27,7 +27,7 @@ pub struct Cache;
 pub struct Looked {
     keys: Keys,
     rule: CacheRule,
-    /// How much had been changed at the server before it was asked.
+    /// What marked the server's state before it was asked: another one after each change.
     epoch: u64,
     /// For whom else it is asked.
     lead: Option<Lead>,
@@ -175,7 +175,7 @@ async fn look(
                     let landed = tokio::time::timeout(patience, waiting.end()).await;
                     match landed.map_err(|_| deadline.passed())? {
                         // What was asked before something was changed is not told to whoever came after that.
-                        Waited::Shared(entry) if entry.epoch >= epoch => {
+                        Waited::Shared(entry) if entry.epoch == epoch => {
                             return tell(call, &server, &entry, CacheOutcome::joined);
                         }
                         Waited::Shared(_) if came_late => {}
@@ -201,7 +201,7 @@ async fn look(
     }
 }
 
-/// How much was changed at the server, and what is kept of it. `None` while that cannot be found out.
+/// What marks the server's state, and what is kept of it. `None` while that cannot be found out.
 async fn find(
     gateway: &Gateway,
     server: &Server,
