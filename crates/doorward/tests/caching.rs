@@ -397,7 +397,7 @@ fn what_was_changed_while_the_store_was_away_is_said_when_it_is_back() {
     let before = get(one);
     door.is(Mood::Shut);
     other.call("write", json!({}));
-    assert!(away.logged("results are not shared"));
+    wait_for("it is said", || away.logged("results are not shared"));
     assert_eq!(cached(&get(other)), None, "nothing is told of what cannot be looked up");
     door.is(Mood::Open);
     wait_for("the change is known", || get(one)["content"] != before["content"]);

@@ -17,6 +17,8 @@ pub enum Mood {
 pub struct Door {
     pub address: SocketAddr,
     mood: Arc<Mutex<Mood>>,
+    /// What it has come to.
+    shown: Arc<Mutex<Mood>>,
 }
 
 impl Door {
@@ -24,14 +26,16 @@ impl Door {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let mood = Arc::new(Mutex::new(Mood::Open));
-        let now = mood.clone();
-        std::thread::spawn(move || keep(listener, server, &now));
-        Self { address, mood }
+        let shown = Arc::new(Mutex::new(Mood::Open));
+        let (wanted, shows) = (mood.clone(), shown.clone());
+        std::thread::spawn(move || keep(listener, server, &wanted, &shows));
+        Self { address, mood, shown }
     }
 
+    /// Returns when it is.
     pub fn is(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
-        std::thread::sleep(Duration::from_millis(50));
+        super::wait_for("the door is as it should be", || *self.shown.lock().unwrap() == mood);
     }
 
     pub fn url(&self) -> String {
@@ -39,12 +43,13 @@ impl Door {
     }
 }
 
-fn keep(listener: TcpListener, server: SocketAddr, mood: &Arc<Mutex<Mood>>) {
+fn keep(listener: TcpListener, server: SocketAddr, mood: &Arc<Mutex<Mood>>, shown: &Mutex<Mood>) {
     let address = listener.local_addr().unwrap();
     let mut listener = Some(listener);
     let mut open: Vec<TcpStream> = Vec::new();
     loop {
-        if *mood.lock().unwrap() == Mood::Shut {
+        let wanted = *mood.lock().unwrap();
+        if wanted == Mood::Shut {
             listener = None;
             for stream in open.drain(..) {
                 let _ = stream.shutdown(Shutdown::Both);
@@ -64,6 +69,9 @@ fn keep(listener: TcpListener, server: SocketAddr, mood: &Arc<Mutex<Mood>>) {
             }
         } else {
             listener = TcpListener::bind(address).ok();
+        }
+        if (wanted == Mood::Shut) == listener.is_none() {
+            *shown.lock().unwrap() = wanted;
         }
         std::thread::sleep(Duration::from_millis(2));
     }
