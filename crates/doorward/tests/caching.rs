@@ -255,6 +255,17 @@ fn a_hundred_equal_calls_are_one_and_each_caller_has_their_own() {
 }
 
 #[test]
+fn numbers_that_differ_by_one_are_not_taken_for_each_other_however_large() {
+    let counting = Counting::start();
+    let gateway = Gateway::start(&counting.config("ttl: 1m", ""));
+    let client = Modern::new(&gateway, "/mcp/s");
+    let get = |id: u64| client.call("get", json!({ "id": id })).text();
+    let one = get(1_234_567_890_123_456_788);
+    assert_ne!(get(1_234_567_890_123_456_789), one);
+    assert_eq!(get(1_234_567_890_123_456_788), one);
+}
+
+#[test]
 fn nobody_is_told_what_was_asked_for_before_the_last_change() {
     let counting = Counting::start();
     let gateway = Gateway::start(&counting.config("ttl: 1m", ""));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use doorward_mcp::Object;
+use doorward_mcp::json::canonical_exact;
 
 use crate::call::Call;
 use crate::gateway::Gateway;
@@ -36,7 +37,7 @@ pub struct Keys {
 
 /// The keys of a call; `None` where what it depends on cannot be told.
 pub fn keys_of(gateway: &Gateway, call: &Call, server: &Arc<Server>) -> Option<Keys> {
-    let canonical = wanted(call).canonical().ok()?;
+    let canonical = canonical_exact(&wanted(call).to_bytes()).ok()?;
     let headers = call.param_headers.as_ref().map(|headers| {
         let lines = headers.iter().map(|(name, value)| {
             [name.as_str().as_bytes(), b":", value.as_bytes(), b"\n"].concat()

@@ -1,11 +1,13 @@
 //! The canonical form of a JSON text (RFC 8785), so that two texts of one meaning have one hash.
+//!
+//! To the RFC, numbers are doubles: 9007199254740993 is 9007199254740992. Where texts that differ must not be alike, the
+//! exact form has a number that a double cannot hold as it is written.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
 use smallvec::SmallVec;
 
-use super::object::{Object, Value};
 use super::text::unquote;
 
 /// How deep a text may nest: what was scanned before nests less.
@@ -19,30 +21,27 @@ pub struct NotCanonical;
 
 /// The canonical form of a text.
 pub fn canonical(text: &[u8]) -> Result<Vec<u8>, NotCanonical> {
+    form(text, false)
+}
+
+/// The canonical form, but for numbers that a double cannot hold: two texts that differ in meaning differ in it.
+pub fn canonical_exact(text: &[u8]) -> Result<Vec<u8>, NotCanonical> {
+    form(text, true)
+}
+
+fn form(text: &[u8], is_exact: bool) -> Result<Vec<u8>, NotCanonical> {
     let mut out = Vec::with_capacity(text.len());
-    let mut reader = Reader { text, at: 0 };
+    let mut reader = Reader { text, at: 0, is_exact };
     reader.value(&mut out, 0)?;
     reader.space();
     if reader.at == text.len() { Ok(out) } else { Err(NotCanonical) }
 }
 
-impl Object {
-    /// The canonical form of the object.
-    pub fn canonical(&self) -> Result<Vec<u8>, NotCanonical> {
-        canonical(&self.to_bytes())
-    }
-}
-
-impl Value {
-    /// The canonical form of the value.
-    pub fn canonical(&self) -> Result<Vec<u8>, NotCanonical> {
-        canonical(&self.to_bytes())
-    }
-}
-
 struct Reader<'a> {
     text: &'a [u8],
     at: usize,
+    /// Numbers that a double cannot hold stay as they are written.
+    is_exact: bool,
 }
 
 /// A member as it stands in the output: its name, and from where to where.
@@ -197,7 +196,43 @@ impl<'a> Reader<'a> {
         }
         let text = std::str::from_utf8(number).map_err(|_| NotCanonical)?;
         let value: f64 = text.parse().map_err(|_| NotCanonical)?;
-        write_number(out, value)
+        let start = out.len();
+        write_number(out, value)?;
+        if self.is_exact && decimal(number) != decimal(&out[start..]) {
+            out.truncate(start);
+            out.extend_from_slice(number);
+        }
+        Ok(())
+    }
+}
+
+/// A number as it is written: whether it is negative, its digits without zeros before and after, and by which power of
+/// ten they count. `None` if that is beyond all measure.
+fn decimal(number: &[u8]) -> Option<(bool, SmallVec<[u8; 32]>, i64)> {
+    let is_negative = number.first() == Some(&b'-');
+    let mut parts =
+        number[usize::from(is_negative)..].splitn(2, |byte| matches!(byte, b'e' | b'E'));
+    let written = parts.next()?;
+    let power: i64 = match parts.next() {
+        Some(power) => std::str::from_utf8(power).ok()?.parse().ok()?,
+        None => 0,
+    };
+    let whole = written.iter().position(|byte| *byte == b'.').unwrap_or(written.len());
+    let behind = written.len().saturating_sub(whole + 1);
+    let mut digits: SmallVec<[u8; 32]> = written
+        .iter()
+        .copied()
+        .filter(|byte| *byte != b'.')
+        .skip_while(|byte| *byte == b'0')
+        .collect();
+    let mut power = power.checked_sub(i64::try_from(behind).ok()?)?;
+    while digits.last() == Some(&b'0') {
+        digits.pop();
+        power = power.checked_add(1)?;
+    }
+    match digits.is_empty() {
+        true => Some((false, digits, 0)),
+        false => Some((is_negative, digits, power)),
     }
 }
 
@@ -312,6 +347,10 @@ mod tests {
         String::from_utf8(canonical(text.as_bytes()).unwrap()).unwrap()
     }
 
+    fn exact_form(text: &str) -> String {
+        String::from_utf8(canonical_exact(text.as_bytes()).unwrap()).unwrap()
+    }
+
     #[test]
     fn the_examples_of_the_rfc() {
         // RFC 8785 sections 3.2.2 and 3.2.3.
@@ -333,6 +372,26 @@ mod tests {
             "{\"\\r\":\"Carriage Return\",\"1\":\"One\",\"\u{80}\":\"Control\",\"ö\":\"Latin Small Letter O With \
              Diaeresis\",\"€\":\"Euro Sign\",\"😀\":\"Emoji: Grinning Face\",\"\u{fb33}\":\"Hebrew Letter Dalet With \
              Dagesh\"}"
+        );
+    }
+
+    #[test]
+    fn numbers_that_differ_are_never_alike_in_the_exact_form() {
+        for (one, other) in [
+            ("9007199254740993", "9007199254740992"),
+            ("1234567890123456789", "1234567890123456788"),
+            ("12345678901234567890", "12345678901234567000"),
+            ("295147905179352825856", "295147905179352830000"),
+            ("0.1000000000000000055511151231257827", "0.1"),
+            ("1e-400", "0"),
+            ("1e-99999999999999999999", "1e-400"),
+            ("-1e-400", "1e-400"),
+        ] {
+            assert_ne!(exact_form(one), exact_form(other));
+        }
+        assert_eq!(
+            exact_form("[-0, -1, 0.5e1, 1.0, 12345678901234567000, 1E21, 0.00e7]"),
+            "[0,-1,5,1,12345678901234567000,1e+21,0]"
         );
     }
 

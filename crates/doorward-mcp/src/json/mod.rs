@@ -11,7 +11,7 @@ mod object;
 mod scan;
 mod text;
 
-pub use canonical::{NotCanonical, canonical};
+pub use canonical::{NotCanonical, canonical, canonical_exact};
 pub use object::{Member, Object, Value};
 pub use scan::{Fault, Limits, Names, items, scan_object};
 pub use text::{quote, quote_into, unquote};
