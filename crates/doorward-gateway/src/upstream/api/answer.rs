@@ -2,8 +2,10 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use doorward_mcp::Object;
+use bytes::Bytes;
 use doorward_mcp::error::Kind;
+use doorward_mcp::json::{Limits, Names, items};
+use doorward_mcp::{Object, Value};
 use doorward_openapi::Tool;
 use http::StatusCode;
 use serde_json::json;
@@ -13,18 +15,28 @@ use super::pages::Page;
 /// How much is told of an answer that is an error.
 const MOST_TOLD: usize = 4_000;
 
-/// A good answer: its JSON as structured content and as text, else what it is.
+/// A good answer: its JSON as structured content and as text, both as it was written, so that no number changes; else
+/// what it is.
 pub(super) fn result(tool: &Tool, page: &Page) -> Object {
     let Page { status, kind, body, .. } = page;
     let is_json = kind == "application/json" || kind.ends_with("+json");
     let mut result = json!({ "resultType": "complete" });
-    let parsed: Option<serde_json::Value> =
-        is_json.then(|| serde_json::from_slice(body).ok()).flatten();
-    if let Some(value) = parsed {
-        result["content"] = json!([{ "type": "text", "text": value.to_string() }]);
-        result["structuredContent"] =
-            if tool.wraps || !value.is_object() { json!({ "result": value }) } else { value };
-    } else if body.is_empty() {
+    if let Some(value) = is_json.then(|| written(body)).flatten() {
+        let text = String::from_utf8_lossy(&value);
+        result["content"] = json!([{ "type": "text", "text": text }]);
+        let is_object = value.starts_with(b"{");
+        let value = Value::Raw(value);
+        let mut result = object(result);
+        if tool.wraps || !is_object {
+            let mut whole = Object::new();
+            whole.set("result", value);
+            result.set("structuredContent", whole);
+        } else {
+            result.set("structuredContent", value);
+        }
+        return result;
+    }
+    if body.is_empty() {
         let text = format!("done (HTTP {})", status.as_u16());
         result["content"] = json!([{ "type": "text", "text": text }]);
     } else if let (true, Ok(text)) = (is_text(kind), std::str::from_utf8(body)) {
@@ -41,6 +53,19 @@ pub(super) fn result(tool: &Tool, page: &Page) -> Object {
         result["content"] = json!([{ "type": "resource", "resource": resource }]);
     }
     object(result)
+}
+
+/// JSON as it was written. What readers may read differently (a name that stands twice) is written anew.
+fn written(body: &Bytes) -> Option<Bytes> {
+    let limits = Limits { names: Names::StrictEnvelope, ..Limits::default() };
+    let alone = Bytes::from([b"[", &body[..], b"]"].concat());
+    match items(&alone, limits) {
+        Ok(mut found) if found.len() == 1 => found.pop(),
+        _ => {
+            let read: serde_json::Value = serde_json::from_slice(body).ok()?;
+            Some(read.to_string().into())
+        }
+    }
 }
 
 fn is_text(kind: &str) -> bool {
@@ -88,4 +113,27 @@ pub(super) fn wrong(text: &str, status: Option<StatusCode>) -> Object {
 #[allow(clippy::needless_pass_by_value)] // Reads better where it is called.
 pub(super) fn object(value: serde_json::Value) -> Object {
     Object::from_serde(&value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_is_told_as_it_was_written() {
+        let told = |text: &'static str| written(&Bytes::from_static(text.as_bytes()));
+        for (text, expected) in [
+            ("{\"amount\": 12345678901234567890.10}\n", "{\"amount\": 12345678901234567890.10}"),
+            (" [1, 1e400]", ""),
+            ("[1, 2]", "[1, 2]"),
+            ("\"text\"", "\"text\""),
+            ("{\"id\": 1, \"ID\": 2}", "{\"id\": 1, \"ID\": 2}"),
+            ("{\"a\": 1, \"a\": 2}", "{\"a\":2}"),
+            ("1, 2", ""),
+            ("{", ""),
+            ("1]", ""),
+        ] {
+            assert_eq!(told(text).unwrap_or_default(), expected, "{text}");
+        }
+    }
 }

@@ -136,6 +136,9 @@ impl More<'_> {
                 "why": "the next page is not a place of this API's, and was not fetched",
             })),
         };
+        if pages == 1 {
+            return Ok((first, told));
+        }
         let body = Bytes::from(whole.to_string());
         Ok((Page { body, ..first }, told))
     }
