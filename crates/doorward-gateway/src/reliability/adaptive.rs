@@ -39,9 +39,9 @@ pub struct Adaptive {
     /// How many times as long as usual calls take at present, and for long.
     strain: f64,
     lasting: f64,
-    /// When the number was lessened, since it began with a few. What began before says nothing of the number since.
-    lessened: Option<Instant>,
-    /// When it began anew.
+    /// There were never too many, since it began with a few.
+    is_starting: bool,
+    /// When it was lessened last, or began anew. What began before says nothing of the number since.
     since: Option<Instant>,
 }
 
@@ -78,7 +78,7 @@ impl Adaptive {
             cautious: 0,
             strain: 1.0,
             lasting: 1.0,
-            lessened: None,
+            is_starting: true,
             since: None,
         }
     }
@@ -94,7 +94,7 @@ impl Adaptive {
     }
 
     pub fn learn(&mut self, done: Done<'_>) {
-        if self.lessened.max(self.since).is_some_and(|since| done.began <= since) {
+        if self.since.is_some_and(|since| done.began <= since) {
             return;
         }
         let end = done.began + done.took;
@@ -114,7 +114,7 @@ impl Adaptive {
         } else if self.lasting < SHORT {
             self.begin_anew(end);
         } else if self.strain < LONG && done.is_full && self.cautious == 0 {
-            let more = if self.lessened.is_none() { 1.0 } else { 1.0 / self.limit };
+            let more = if self.is_starting { 1.0 } else { 1.0 / self.limit };
             self.limit = (self.limit + more).min(self.most);
         }
     }
@@ -146,7 +146,8 @@ impl Adaptive {
     fn lessen(&mut self, now: Instant) {
         self.limit *= LESS;
         self.strain *= LESS;
-        self.lessened = Some(now);
+        self.is_starting = false;
+        self.since = Some(now);
         if self.limit < 1.0 {
             self.begin_anew(now);
             self.limit = 1.0;

@@ -19,40 +19,34 @@ const MOST_TOLD: usize = 4_000;
 /// what it is.
 pub(super) fn result(tool: &Tool, page: &Page) -> Object {
     let Page { status, kind, body, .. } = page;
-    let is_json = kind == "application/json" || kind.ends_with("+json");
-    let mut result = json!({ "resultType": "complete" });
-    if let Some(value) = is_json.then(|| written(body)).flatten() {
-        let text = String::from_utf8_lossy(&value);
-        result["content"] = json!([{ "type": "text", "text": text }]);
-        let is_object = value.starts_with(b"{");
-        let value = Value::Raw(value);
-        let mut result = object(result);
-        if tool.wraps || !is_object {
-            let mut whole = Object::new();
-            whole.set("result", value);
-            result.set("structuredContent", whole);
-        } else {
-            result.set("structuredContent", value);
-        }
-        return result;
-    }
-    if body.is_empty() {
-        let text = format!("done (HTTP {})", status.as_u16());
-        result["content"] = json!([{ "type": "text", "text": text }]);
+    let written = page.is_json().then(|| written(body)).flatten();
+    let content = if let Some(written) = &written {
+        json!({ "type": "text", "text": String::from_utf8_lossy(written) })
+    } else if body.is_empty() {
+        json!({ "type": "text", "text": format!("done (HTTP {})", status.as_u16()) })
     } else if let (true, Ok(text)) = (is_text(kind), std::str::from_utf8(body)) {
-        result["content"] = json!([{ "type": "text", "text": text }]);
+        json!({ "type": "text", "text": text })
     } else if kind.starts_with("image/") || kind.starts_with("audio/") {
         let of = kind.split('/').next().unwrap_or("image");
-        let data = STANDARD.encode(body);
-        result["content"] = json!([{ "type": of, "data": data, "mimeType": kind }]);
+        json!({ "type": of, "data": STANDARD.encode(body), "mimeType": kind })
     } else {
-        let blob = STANDARD.encode(body);
         let mime = if kind.is_empty() { "application/octet-stream" } else { kind };
-        let resource =
-            json!({ "uri": format!("api:{}", tool.name), "mimeType": mime, "blob": blob });
-        result["content"] = json!([{ "type": "resource", "resource": resource }]);
+        let uri = format!("api:{}", tool.name);
+        let resource = json!({ "uri": uri, "mimeType": mime, "blob": STANDARD.encode(body) });
+        json!({ "type": "resource", "resource": resource })
+    };
+    let mut result = object(json!({ "resultType": "complete", "content": [content] }));
+    if let Some(written) = written {
+        let wraps = tool.wraps || !written.starts_with(b"{");
+        let mut structured = Value::Raw(written);
+        if wraps {
+            let mut whole = Object::new();
+            whole.set("result", structured);
+            structured = whole.into();
+        }
+        result.set("structuredContent", structured);
     }
-    object(result)
+    result
 }
 
 /// JSON as it was written. What readers may read differently (a name that stands twice) is written anew.
