@@ -11,7 +11,7 @@ use bytes::Bytes;
 use doorward_mcp::error::Kind;
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::Client;
-use doorward_mcp::{Object, Revision, RpcError, message};
+use doorward_mcp::{Object, Revision, RpcError, Value, message, method};
 use doorward_policy::Decision;
 use doorward_store::hex;
 use tokio::sync::{Notify, mpsc};
@@ -189,6 +189,13 @@ impl Call {
     pub fn new(asks: Asks, method: &str, params: Object) -> Self {
         let Asks { caller, door, portal, revision, client, session, retry, param_headers } = asks;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let mut params = params;
+        // Several SDKs write absent arguments as null, and servers expect an object.
+        if matches!(method, method::TOOLS_CALL | method::PROMPTS_GET)
+            && params.get("arguments").is_some_and(Value::is_null)
+        {
+            params.set("arguments", Object::new());
+        }
         Self {
             id: CallId::next(),
             caller,
@@ -372,6 +379,7 @@ impl From<RpcError> for CallError {
 pub struct Events {
     messages: mpsc::Sender<Bytes>,
     poll: Option<Poll>,
+    one_way: bool,
 }
 
 /// How a client that polls is sent away, and says that it is back.
@@ -397,7 +405,7 @@ pub struct Gone;
 impl Events {
     pub fn channel(capacity: usize) -> (Self, mpsc::Receiver<Bytes>) {
         let (messages, receiver) = mpsc::channel(capacity.max(1));
-        (Self { messages, poll: None }, receiver)
+        (Self { messages, poll: None, one_way: false }, receiver)
     }
 
     /// For a client that can be sent away to come back later.
@@ -407,6 +415,16 @@ impl Events {
         let back = Arc::new(Notify::new());
         let poll = Poll { away: sender, back: back.clone() };
         (Self { poll: Some(poll), ..events }, receiver, Pauses { away, back })
+    }
+
+    /// For a client that cannot be asked anything in the midst of its call, for want of a stream or
+    /// of a session.
+    pub fn one_way(self) -> Self {
+        Self { one_way: true, ..self }
+    }
+
+    pub fn is_one_way(&self) -> bool {
+        self.one_way
     }
 
     /// For calls that nobody watches.

@@ -143,6 +143,8 @@ impl Message {
             let params = match envelope.remove("params") {
                 None => Object::new(),
                 Some(Value::Object(params)) => params,
+                // Several SDKs write absent members as null.
+                Some(value) if value.is_null() => Object::new(),
                 Some(Value::Raw(_)) => {
                     return Err(Invalid::message(id, "'params' must be an object"));
                 }
@@ -283,6 +285,12 @@ mod tests {
             assert_eq!(error.code, code, "{text}");
             assert!(error.message.contains(why), "{text}: {}", error.message);
         }
+    }
+
+    #[test]
+    fn params_that_are_null_are_absent() {
+        let text = r#"{"jsonrpc":"2.0","id":1,"method":"ping","params":null}"#;
+        assert_eq!(parse(text).unwrap().to_bytes(), r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#);
     }
 
     #[test]

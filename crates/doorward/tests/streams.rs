@@ -73,10 +73,13 @@ fn a_large_event_arrives_whole() {
         let client = Modern::new(&gateway, &format!("/mcp/{server}"));
         let answer = client.call("big", json!({ "bytes": SIZE }));
         assert_eq!(answer.text().len(), SIZE);
-        let params = json!({ "name": "notify", "arguments": { "count": 7, "bytes": SIZE } });
+        let params = json!({ "name": "notify", "arguments": { "count": 7, "bytes": SIZE },
+            "_meta": { "progressToken": 1 } });
         let mut stream = client.open(&client.body("tools/call", params));
+        let text =
+            |params: &Value| params["text"].as_str().or(params["message"].as_str()).map(str::len);
         let sizes: Vec<usize> = std::iter::from_fn(|| stream.message())
-            .filter_map(|message: Value| Some(message["params"]["text"].as_str()?.len()))
+            .filter_map(|message: Value| text(&message["params"]))
             .collect();
         assert_eq!(sizes, (0..7).map(|number| SIZE * number / 6).collect::<Vec<_>>());
     }

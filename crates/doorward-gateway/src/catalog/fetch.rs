@@ -43,7 +43,7 @@ pub async fn list(
             method: kind.method,
             retry: None,
             refused: &[],
-            deadline: Deadline::new(server.shared.timeouts.call.0, server.shared.timeouts.call.0),
+            deadline: Deadline::within(server.shared.timeouts.own_request()),
             ..caller.clone()
         };
         asked.params = doorward_mcp::Object::new();

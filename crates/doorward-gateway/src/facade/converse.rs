@@ -172,6 +172,11 @@ async fn ask(
     required: &InputRequired,
     events: &Events,
 ) -> Result<Answers, Failure> {
+    if events.is_one_way() && !required.requests.is_empty() {
+        let why = "The server asks something of the client, which needs a session and a stream: open one \
+                   with 'initialize', and list text/event-stream in 'Accept'";
+        return Err(Failure::new(Kind::Interaction, why));
+    }
     let mut waiting = Vec::with_capacity(required.requests.len());
     for request in &required.requests {
         let (id, answer) = session.question();

@@ -9,6 +9,7 @@ use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
+use super::accept::Form;
 use super::{Body, error_response, json, not_allowed, route};
 use crate::access;
 use crate::audit::record;
@@ -16,10 +17,11 @@ use crate::call::{Call, Portal};
 use crate::gateway::Gateway;
 use crate::identity::{Caller, Grant, Peer, Refused};
 
-/// Who has come where.
+/// Who has come where, and in which form they take an answer.
 pub struct Visit {
     pub caller: Caller,
     pub portal: Portal,
+    pub form: Form,
 }
 
 /// What a path leads to.

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{
-    Id, Message, Object, Revision, RpcError, Value, capabilities, headers, message, method,
+    Id, Message, Object, Revision, RpcError, Value, capabilities, headers, message, method, sse,
 };
 use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use tokio::sync::{mpsc, oneshot};
 
+use super::accept::Form;
+use super::call_stream;
 use super::sessions::{Begun, Session};
 use super::streams::OutStream;
-use super::{Body, converse, empty, error_response, events, json};
+use super::{Body, Visit, converse, empty, error_response, events, json};
 use crate::call::{CallError, Door, Events, Pauses, Portal};
 use crate::gateway::Gateway;
 use crate::identity::Caller;
@@ -24,8 +26,7 @@ use crate::telemetry::context;
 /// Opens a session and answers `initialize`.
 pub fn initialize(
     gateway: &Arc<Gateway>,
-    caller: Caller,
-    portal: Portal,
+    Visit { caller, portal, form }: Visit,
     id: &Id,
     params: &Object,
 ) -> Response<Body> {
@@ -48,7 +49,13 @@ pub fn initialize(
     // What the servers offer may have to be found out first; the client waits on its stream.
     let header = HeaderValue::try_from(&*session.id).ok();
     let introducing = introduce(gateway, session, id);
-    let mut response = json_later(introducing);
+    let mut response = match form {
+        Form::Stream => {
+            let event = async move { sse::encode(&introducing.await, None) };
+            events(Body::stream(futures_util::stream::once(event)))
+        }
+        Form::Json | Form::Either => json_later(introducing),
+    };
     if let Some(header) = header {
         response.headers_mut().insert(headers::SESSION_ID, header);
     }
@@ -127,8 +134,7 @@ fn session(
 /// One message in a session.
 pub async fn post(
     gateway: Arc<Gateway>,
-    caller: Caller,
-    portal: Portal,
+    Visit { caller, portal, form }: Visit,
     sent: &HeaderMap,
     message: Message,
 ) -> Response<Body> {
@@ -142,14 +148,13 @@ pub async fn post(
                 Ok(begun) => begun,
                 Err(error) => return error_response(StatusCode::BAD_REQUEST, Some(&id), &error),
             };
-            let streamed = super::prefers_stream(sent);
             let mut params = params;
             context::adopt(&mut params, sent);
             let requests = vec![Request { id, method, params, begun }];
             if let Err(refused) = admit(&gateway, &session, &caller, &requests) {
                 return *refused;
             }
-            run(gateway, session, caller, requests, false, streamed).await
+            run(gateway, session, caller, requests, false, form).await
         }
         other => {
             take(&session, other);
@@ -185,8 +190,7 @@ pub fn take(session: &Session, message: Message) {
 /// A batch: in revision 2025-03-26 alone (spec 2025-03-26 basic/index; attack T16).
 pub async fn post_batch(
     gateway: Arc<Gateway>,
-    caller: Caller,
-    portal: Portal,
+    Visit { caller, portal, form }: Visit,
     sent: &HeaderMap,
     text: &Bytes,
 ) -> Response<Body> {
@@ -240,7 +244,7 @@ pub async fn post_batch(
     if let Err(refused) = admit(&gateway, &session, &caller, &requests) {
         return *refused;
     }
-    run(gateway, session, caller, requests, true, super::prefers_stream(sent)).await
+    run(gateway, session, caller, requests, true, form).await
 }
 
 /// Whether the caller's token is enough for each of the requests, so far as that is told by a status.
@@ -280,16 +284,17 @@ async fn run(
     caller: Caller,
     requests: Vec<Request>,
     batch: bool,
-    streamed: bool,
+    form: Form,
 ) -> Response<Body> {
     let (decided, first) = oneshot::channel();
     let tasks = gateway.shared.tasks.clone();
     tasks.spawn(async move {
         let (sender, messages, pauses) = Events::with_pauses(32);
+        let sender = if form.may_stream() { sender } else { sender.one_way() };
         let answering =
             answer_all(gateway.clone(), session.clone(), caller, requests, batch, sender);
         let told = Told { messages, pauses };
-        follow(&gateway, &session, answering, told, decided, streamed).await;
+        follow(&gateway, &session, answering, told, decided, form).await;
     });
     match first.await {
         Ok(First::Text(Some(text))) => json(text),
@@ -339,28 +344,29 @@ async fn follow(
     answering: impl Future<Output = Option<Bytes>>,
     told: Told,
     decided: oneshot::Sender<First>,
-    streamed: bool,
+    form: Form,
 ) {
     tokio::pin!(answering);
     let Told { messages: mut receiver, mut pauses } = told;
     let mut answered = None;
-    let event = if streamed {
+    let silence = gateway.shared.timeouts.silence.0;
+    let event = if form == Form::Stream {
         None
     } else {
-        tokio::select! {
-            biased;
-            Some(event) = receiver.recv() => Some(event),
-            answer = &mut answering => match receiver.try_recv() {
+        match call_stream::first(&mut answering, &mut receiver, form, silence).await {
+            call_stream::First::Event(event) => Some(event),
+            call_stream::First::Silence => None,
+            call_stream::First::Answer(answer) => match receiver.try_recv() {
                 // It told something and ended in one go: what it told comes first.
-                Ok(event) => {
+                Ok(event) if form.may_stream() => {
                     answered = Some(answer);
                     Some(event)
                 }
-                Err(_) => {
+                _ => {
                     let _ = decided.send(First::Text(answer));
                     return;
                 }
-            }
+            },
         }
     };
     let stream = session.new_stream();
@@ -400,7 +406,7 @@ pub fn get(
     portal: &Portal,
     sent: &HeaderMap,
 ) -> Response<Body> {
-    if !super::accepts(sent, "text/event-stream") {
+    if !super::accept::accepts(sent, "text/event-stream") {
         let error = RpcError::invalid_request("'Accept' must list text/event-stream");
         return error_response(StatusCode::NOT_ACCEPTABLE, None, &error);
     }

@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 
 use super::sessions::Session;
 use super::streams::Connection;
-use super::{Body, body, check_types, converse, empty, error_response, events, handshake, parse};
+use super::{Body, body, check_type, converse, empty, error_response, events, handshake, parse};
 use crate::call::{CallError, Door, Events, Portal};
 use crate::gateway::Gateway;
 use crate::identity::Caller;
@@ -91,10 +91,8 @@ pub async fn post(
         let error = RpcError::invalid_request("There is no such session: open the stream first");
         return error_response(StatusCode::NOT_FOUND, None, &error);
     };
-    let mut headers = head.headers;
     // These clients are not asked what they accept: the answer is a bare 202.
-    headers.remove(http::header::ACCEPT);
-    if let Err((status, error)) = check_types(&headers) {
+    if let Err((status, error)) = check_type(&head.headers) {
         return error_response(status, None, &error);
     }
     let text = match body::read(body, &gateway.shared).await {

@@ -1,7 +1,10 @@
 //! The MCP doors over HTTP: Streamable HTTP of both eras on `/mcp` and `/mcp/<server>`, HTTP+SSE of
 //! 2024-11-05 on `/sse` and `/sse/<server>`.
 
+mod accept;
+mod alone;
 mod body;
+mod call_stream;
 mod converse;
 mod entry;
 pub mod guard;
@@ -17,13 +20,14 @@ use bytes::Bytes;
 use doorward_mcp::error::Kind;
 use doorward_mcp::message::{self, is_batch};
 use doorward_mcp::{Id, Message, Revision, RpcError, headers, meta, method};
-use http::header::{ACCEPT, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 pub use body::{Body, read_within as read_body};
 pub use entry::is_endpoint;
 
+use self::accept::Form;
 use self::entry::{Door, Visit, admit, door, enter, metadata, nothing_here};
 
 use crate::authorization;
@@ -112,9 +116,10 @@ async fn post(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
-    if let Err((status, error)) = check_types(&head.headers) {
-        return error_response(status, None, &error);
-    }
+    let form = match check_type(&head.headers).and_then(|()| Form::of(&head.headers)) {
+        Ok(form) => form,
+        Err((status, error)) => return error_response(status, None, &error),
+    };
     let text = match body::read(body, &gateway.shared).await {
         Ok(text) => text,
         Err((status, error)) => return error_response(status, None, &error),
@@ -123,7 +128,8 @@ async fn post(
         if gateway.shared.memory.is_short() {
             return short_of_memory(None);
         }
-        return handshake::post_batch(gateway, caller, portal, &head.headers, &text).await;
+        let visit = Visit { caller, portal, form };
+        return handshake::post_batch(gateway, visit, &head.headers, &text).await;
     }
     let message = match parse(&gateway, &text) {
         Ok(message) => message,
@@ -137,15 +143,26 @@ async fn post(
         Message::Request { id, method, params } => {
             if let Some(said) = meta::protocol_version(&params) {
                 let sent = &head.headers;
-                let visit = Visit { caller, portal };
+                let visit = Visit { caller, portal, form };
                 return modern::post(gateway, visit, sent, id, method, params, &said).await;
             }
             if *method == *method::INITIALIZE {
-                return handshake::initialize(&gateway, caller, portal, &id, &params);
+                return handshake::initialize(
+                    &gateway,
+                    Visit { caller, portal, form },
+                    &id,
+                    &params,
+                );
             }
             if head.headers.contains_key(headers::SESSION_ID) && !names_modern {
                 let message = Message::Request { id, method, params };
-                return handshake::post(gateway, caller, portal, &head.headers, message).await;
+                let visit = Visit { caller, portal, form };
+                return handshake::post(gateway, visit, &head.headers, message).await;
+            }
+            if let Some(revision) = alone::revision(&head.headers) {
+                let visit = Visit { caller, portal, form };
+                let request = alone::Request { id, method, params, revision };
+                return alone::post(gateway, visit, &head.headers, request).await;
             }
             let error = match version.as_deref() {
                 Some(_) if names_modern => RpcError::invalid_params(format!(
@@ -166,7 +183,8 @@ async fn post(
             error_response(StatusCode::BAD_REQUEST, Some(&id), &error)
         }
         message if head.headers.contains_key(headers::SESSION_ID) && !names_modern => {
-            handshake::post(gateway, caller, portal, &head.headers, message).await
+            let visit = Visit { caller, portal, form };
+            handshake::post(gateway, visit, &head.headers, message).await
         }
         // The modern era knows no notification of a client's over HTTP; none is answered.
         Message::Notification { .. } => empty(StatusCode::ACCEPTED),
@@ -212,69 +230,18 @@ fn parse(gateway: &Gateway, text: &Bytes) -> Result<Message, Box<Response<Body>>
     }
 }
 
-/// A body is JSON, and the client takes both forms of answer.
-fn check_types(headers: &HeaderMap) -> Result<(), (StatusCode, RpcError)> {
+/// A body is JSON.
+fn check_type(headers: &HeaderMap) -> Result<(), (StatusCode, RpcError)> {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let is_json = content_type.is_some_and(|text| {
         let kind = text.split(';').next().unwrap_or_default().trim();
         kind.eq_ignore_ascii_case("application/json")
     });
-    if !is_json {
-        return Err((
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            RpcError::invalid_request("'Content-Type' must be application/json"),
-        ));
-    }
-    if accepts(headers, "application/json") && accepts(headers, "text/event-stream") {
+    if is_json {
         return Ok(());
     }
-    Err((
-        StatusCode::NOT_ACCEPTABLE,
-        RpcError::invalid_request("'Accept' must list application/json and text/event-stream"),
-    ))
-}
-
-/// Whether the client takes a type: by name, by a range, or because it does not say.
-fn accepts(headers: &HeaderMap, kind: &str) -> bool {
-    let mut said = false;
-    for value in headers.get_all(ACCEPT) {
-        let Ok(text) = value.to_str() else { continue };
-        for range in text.split(',') {
-            said = true;
-            let range = range.split(';').next().unwrap_or_default().trim();
-            let group = kind.split('/').next().unwrap_or_default();
-            let is_group =
-                range.strip_suffix("/*").is_some_and(|of| of.eq_ignore_ascii_case(group));
-            if range == "*/*" || is_group || range.eq_ignore_ascii_case(kind) {
-                return true;
-            }
-        }
-    }
-    !said
-}
-
-/// Whether the client would rather have a stream of events than JSON: it says so by a higher
-/// quality, or by naming it first (RFC 9110 section 12.5.1).
-fn prefers_stream(headers: &HeaderMap) -> bool {
-    let Some(accept) = headers.get(ACCEPT).and_then(|value| value.to_str().ok()) else {
-        return false;
-    };
-    let rank = |kind: &str| {
-        let mut ranges = accept.split(',').enumerate();
-        let (at, range) = ranges.find(|(_, range)| {
-            let name = range.split(';').next().unwrap_or_default();
-            name.trim().eq_ignore_ascii_case(kind)
-        })?;
-        let quality = range.split(';').skip(1).find_map(|part| part.trim().strip_prefix("q="));
-        let quality = quality.and_then(|text| text.parse::<f32>().ok()).unwrap_or(1.0);
-        Some((quality, at))
-    };
-    match (rank("text/event-stream"), rank("application/json")) {
-        (Some((stream, first)), Some((json, second))) => {
-            stream > json || (stream == json && first < second)
-        }
-        _ => false,
-    }
+    let error = RpcError::invalid_request("'Content-Type' must be application/json");
+    Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
 }
 
 fn empty(status: StatusCode) -> Response<Body> {

@@ -1,7 +1,6 @@
 //! The door for clients of 2026-07-28: one request, one answer, nothing remembered
 //! (spec 2026-07-28 basic/transports/streamable-http).
 
-use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -13,9 +12,9 @@ use doorward_mcp::{Id, Object, Revision, RpcError, headers, message, meta, metho
 use futures_util::Stream;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use tokio::sync::mpsc;
-use tokio::time::Sleep;
 
+use super::accept::{Form, needs_stream};
+use super::call_stream::{self, CallStream, First, KeepAlive};
 use super::{Body, Visit, error_response, events, json};
 use crate::call::{Asks, Call, Door, Events, Reply};
 use crate::gateway::Gateway;
@@ -23,8 +22,6 @@ use crate::pipeline::{self, Refusal};
 use crate::rates::Nearest;
 use crate::switchboard::Listener;
 use crate::telemetry::context;
-
-type Run = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send>>;
 
 pub async fn post(
     gateway: Arc<Gateway>,
@@ -35,6 +32,7 @@ pub async fn post(
     params: Object,
     version: &str,
 ) -> Response<Body> {
+    let form = visit.form;
     let mut params = params;
     context::adopt(&mut params, sent);
     let mut call = match read(sent, visit, &method, params, version) {
@@ -44,34 +42,37 @@ pub async fn post(
     if let Err(refused) = super::admit(&gateway, &call) {
         return *refused;
     }
-    let keep_alive = gateway.shared.timeouts.keep_alive.0;
-    let streamed = super::prefers_stream(sent);
+    if !form.may_stream() && call.method.as_ref() == method::LISTEN {
+        let error = needs_stream("Listening for changes");
+        return error_response(StatusCode::NOT_ACCEPTABLE, Some(&id), &error);
+    }
+    let timeouts = &gateway.shared.timeouts;
+    let (keep_alive, silence) = (timeouts.keep_alive.0, timeouts.silence.0);
     let nearest = gateway.limiter.tells().then(Arc::<OnceLock<Nearest>>::default);
     call.notes.nearest.clone_from(&nearest);
     let (sender, mut receiver) = Events::channel(gateway.shared.limits.queue.min(32));
-    let mut run: Run = Box::pin(pipeline::run(gateway, call, sender));
-    let (first, run, last) = tokio::select! {
-        biased;
-        Some(event) = receiver.recv() => (event, Some(run), None),
-        reply = &mut run => match receiver.try_recv() {
-            // The run told something and ended in one go: what it told comes first.
-            Ok(event) => (event, None, Some(last_message(&id, reply))),
-            Err(_) => {
-                let mut response = answer(id, reply, keep_alive, streamed);
-                let headers = response.headers_mut();
-                tell_nearest(&nearest, headers);
-                return response;
-            }
-        },
+    let mut run = Box::pin(pipeline::run(gateway, call, sender));
+    let first = call_stream::first(&mut run, &mut receiver, form, silence).await;
+    let event = match first {
+        First::Answer(reply) => {
+            let told = if form.may_stream() { receiver.try_recv().ok() } else { None };
+            let mut response = match told {
+                // The run told something and ended in one go.
+                Some(event) => {
+                    let last = last_message(&id, reply);
+                    CallStream::ended(&event, last, receiver, keep_alive).response()
+                }
+                None => answer(id, reply, keep_alive, form == Form::Stream),
+            };
+            tell_nearest(&nearest, response.headers_mut());
+            return response;
+        }
+        First::Event(event) => Some(event),
+        First::Silence => None,
     };
-    let mut response = events(Body::stream(CallStream {
-        id,
-        first: Some(first),
-        run,
-        receiver,
-        keep_alive: KeepAlive::new(keep_alive),
-        last,
-    }));
+    let run = async move { last_message(&id, run.await) };
+    let stream = CallStream::new(event, Box::pin(run), receiver, keep_alive);
+    let mut response = stream.response();
     tell_nearest(&nearest, response.headers_mut());
     response
 }
@@ -180,70 +181,6 @@ fn answer(
     }
 }
 
-/// A comment now and then, so that nobody takes a silent stream for a dead one.
-struct KeepAlive {
-    period: Duration,
-    sleep: Pin<Box<Sleep>>,
-}
-
-impl KeepAlive {
-    fn new(period: Duration) -> Self {
-        Self { period, sleep: Box::pin(tokio::time::sleep(period)) }
-    }
-
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Bytes> {
-        if self.sleep.as_mut().poll(context).is_pending() {
-            return Poll::Pending;
-        }
-        let next = tokio::time::Instant::now() + self.period;
-        self.sleep.as_mut().reset(next);
-        // The new period must be waited for, too.
-        let _ = self.sleep.as_mut().poll(context);
-        Poll::Ready(sse::KEEP_ALIVE)
-    }
-}
-
-/// The events of a call, then its answer. Dropping it, because the client is gone, ends the call.
-struct CallStream {
-    id: Id,
-    first: Option<Bytes>,
-    run: Option<Run>,
-    receiver: mpsc::Receiver<Bytes>,
-    keep_alive: KeepAlive,
-    last: Option<Bytes>,
-}
-
-impl Stream for CallStream {
-    type Item = Bytes;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let this = &mut *self;
-        if let Some(first) = this.first.take() {
-            return Poll::Ready(Some(sse::encode(&first, None)));
-        }
-        if let Poll::Ready(Some(event)) = this.receiver.poll_recv(context) {
-            return Poll::Ready(Some(sse::encode(&event, None)));
-        }
-        if let Some(run) = &mut this.run
-            && let Poll::Ready(reply) = run.as_mut().poll(context)
-        {
-            this.run = None;
-            this.last = Some(last_message(&this.id, reply));
-        }
-        if this.run.is_none() {
-            // What it told last comes before its answer. Asked without waiting, for a task that has
-            // done much already is told to wait though there is something at hand (tokio's coop).
-            let told = this.receiver.try_recv().ok().or_else(|| this.last.take());
-            return Poll::Ready(told.map(|text| sse::encode(&text, None)));
-        }
-        // The run may just have told something.
-        if let Poll::Ready(Some(event)) = this.receiver.poll_recv(context) {
-            return Poll::Ready(Some(sse::encode(&event, None)));
-        }
-        this.keep_alive.poll(context).map(Some)
-    }
-}
-
 /// A listener's stream: the acknowledgement, the changes, and at a graceful end the result
 /// (spec 2026-07-28 basic/patterns/subscriptions).
 struct ListenStream {
@@ -300,36 +237,5 @@ impl Stream for ListenStream {
             }
             Poll::Pending => this.keep_alive.poll(context).map(Some),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use futures_util::StreamExt;
-
-    /// More than a task may do in one go.
-    const MANY: usize = 500;
-
-    #[tokio::test]
-    async fn the_answer_comes_after_all_that_was_told() {
-        let (sender, receiver) = mpsc::channel(MANY);
-        for number in 0..MANY {
-            sender.try_send(Bytes::from(number.to_string())).unwrap();
-        }
-        let run: Run = Box::pin(async { Ok(Reply::Result(Object::new())) });
-        let stream = CallStream {
-            id: Id::Number(1),
-            first: None,
-            run: Some(run),
-            receiver,
-            keep_alive: KeepAlive::new(Duration::from_secs(60)),
-            last: None,
-        };
-        let told: Vec<Bytes> = stream.collect().await;
-        let numbers: Vec<Bytes> =
-            (0..MANY).map(|n| Bytes::from(format!("data: {n}\n\n"))).collect();
-        assert_eq!(told[..MANY], numbers[..]);
-        assert_eq!(told.len(), MANY + 1);
     }
 }

@@ -37,6 +37,10 @@ pub struct Sessions {
     open: Mutex<HashMap<Arc<str>, Arc<Session>>>,
 }
 
+fn overloaded(failure: Failure) -> CallError {
+    CallError::Refused { failure, status: 503 }
+}
+
 /// One client's session.
 #[derive(Debug)]
 pub struct Session {
@@ -83,8 +87,40 @@ impl Sessions {
         client: Client,
         door: Door,
     ) -> Result<Arc<Session>, CallError> {
+        let session = self.new_session(opener, portal, revision, client, door)?;
         let limits = &self.shared.limits;
-        let overloaded = |failure: Failure| CallError::Refused { failure, status: 503 };
+        let mut open = self.open.lock();
+        if open.len() >= limits.sessions {
+            let message = format!("The limit of {} sessions is reached", limits.sessions);
+            return Err(overloaded(Failure::new(Kind::Overloaded, message)));
+        }
+        open.insert(session.id.clone(), session.clone());
+        drop(open);
+        self.tell_audit("session.open", &session);
+        Ok(session)
+    }
+
+    /// A session for one request, which nobody can come back to: for clients that send requests of
+    /// the handshake era without one, as scripts for servers without sessions do. To be ended with
+    /// [`end`](Self::end).
+    pub fn open_alone(
+        &self,
+        opener: Caller,
+        portal: Portal,
+        revision: Revision,
+    ) -> Result<Arc<Session>, CallError> {
+        self.new_session(opener, portal, revision, Client::default(), Door::Mcp)
+    }
+
+    fn new_session(
+        &self,
+        opener: Caller,
+        portal: Portal,
+        revision: Revision,
+        client: Client,
+        door: Door,
+    ) -> Result<Arc<Session>, CallError> {
+        let limits = &self.shared.limits;
         let id: Arc<str> = match seal::random_id() {
             Ok(id) => id.into(),
             Err(error) => {
@@ -96,8 +132,8 @@ impl Sessions {
         let stream = |id| {
             OutStream::new(id, limits.replay, limits.queue, self.shared.timeouts.write.0, numbered)
         };
-        let session = Arc::new(Session {
-            id: id.clone(),
+        Ok(Arc::new(Session {
+            id,
             opener,
             door,
             portal,
@@ -113,16 +149,7 @@ impl Sessions {
             listening: Mutex::default(),
             used: Mutex::new(Instant::now()),
             closed: CancellationToken::new(),
-        });
-        let mut open = self.open.lock();
-        if open.len() >= limits.sessions {
-            let message = format!("The limit of {} sessions is reached", limits.sessions);
-            return Err(overloaded(Failure::new(Kind::Overloaded, message)));
-        }
-        open.insert(id, session.clone());
-        drop(open);
-        self.tell_audit("session.open", &session);
-        Ok(session)
+        }))
     }
 
     fn tell_audit(&self, event: &str, session: &Session) {

@@ -107,6 +107,9 @@ pub struct Timeouts {
     pub probe: Period,
     /// A call, without progress; `timeout` of a server or of a tool comes first.
     pub call: Period,
+    /// How long a call may be silent before its answer begins as a stream with signs of life, for
+    /// clients that take one.
+    pub silence: Period,
     /// A call, however much it progresses.
     pub call_with_progress: Period,
     /// How long a call waits for an answer of its client's.
@@ -121,6 +124,14 @@ pub struct Timeouts {
     pub drain: Period,
 }
 
+impl Timeouts {
+    /// How long a server may take to answer what the gateway asks for itself: lists, subscriptions,
+    /// signs of life.
+    pub fn own_request(&self) -> Duration {
+        self.call.0.min(Duration::from_secs(60))
+    }
+}
+
 impl Default for Timeouts {
     fn default() -> Self {
         let seconds = |seconds| Period(Duration::from_secs(seconds));
@@ -130,7 +141,8 @@ impl Default for Timeouts {
             write: seconds(60),
             connect: seconds(10),
             probe: seconds(5),
-            call: seconds(60),
+            call: seconds(5 * 60),
+            silence: seconds(10),
             call_with_progress: seconds(15 * 60),
             interaction: seconds(10 * 60),
             session: seconds(60 * 60),

@@ -41,7 +41,7 @@ impl Awaited {
 
     async fn ask(&self, about: &str, mut params: Object) -> Result<Object, CallError> {
         params.set("taskId", self.task.as_str());
-        let timeout = self.server.shared.timeouts.call.0;
+        let timeout = self.server.shared.timeouts.own_request();
         let asked = self.asked(about, params, Deadline::new(timeout, timeout));
         Box::pin(self.server.ask_modern(&self.way, &asked, &Events::ignored())).await
     }

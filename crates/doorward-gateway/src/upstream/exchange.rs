@@ -27,14 +27,37 @@ pub struct Deadline {
     idle: Duration,
     at: Instant,
     last: Instant,
+    /// From the beginning to `last`.
+    whole: Duration,
     /// How long the answer may take to begin.
     first: Option<Duration>,
+    /// Which settings say so: without progress, and in all.
+    settings: Option<[&'static str; 2]>,
 }
 
 impl Deadline {
     pub fn new(idle: Duration, longest: Duration) -> Self {
         let now = Instant::now();
-        Self { idle, at: now + idle, last: now + longest.max(idle), first: None }
+        let longest = longest.max(idle);
+        Self {
+            idle,
+            at: now + idle,
+            last: now + longest,
+            whole: longest,
+            first: None,
+            settings: None,
+        }
+    }
+
+    /// However much progress there is.
+    pub fn within(time: Duration) -> Self {
+        Self::new(time, time)
+    }
+
+    /// With the settings that it is made of, for whoever has to change them: how long without
+    /// progress, and how long in all.
+    pub fn set_by(self, idle: &'static str, longest: &'static str) -> Self {
+        Self { settings: Some([idle, longest]), ..self }
     }
 
     /// With a time in which the answer must begin.
@@ -82,12 +105,23 @@ impl Deadline {
     /// The same allowance again, from now: for a call that waited for its client.
     pub fn restart(&mut self) {
         let longest = self.last.saturating_duration_since(self.at).max(self.idle);
-        *self = Self::new(self.idle, longest).beginning_within(self.first);
+        let settings = self.settings;
+        *self = Self { settings, ..Self::new(self.idle, longest).beginning_within(self.first) };
     }
 
     pub fn passed(&self) -> Failure {
         let seconds = self.idle.as_secs_f32();
-        Failure::new(Kind::Timeout, format!("The server did not answer within {seconds} s"))
+        let message = match self.settings {
+            None => format!("The server did not answer within {seconds} s"),
+            Some([_, longest]) if self.at >= self.last && self.idle < self.whole => {
+                let seconds = self.whole.as_secs_f32();
+                format!("The server did not answer within {seconds} s in all (setting: {longest})")
+            }
+            Some([idle, _]) => format!(
+                "The server did not answer within {seconds} s, nor report progress (setting: {idle})"
+            ),
+        };
+        Failure::new(Kind::Timeout, message)
     }
 }
 

@@ -379,7 +379,9 @@ pub(super) fn takes(asked: &Asked<'_>) -> Takes {
         interactive: method::may_ask_for_input(asked.method)
             && capabilities::is_interactive(&asked.client.capabilities),
         logs: asked.client.log_level.is_some(),
-        progress: meta::progress_token(&asked.params).is_some(),
+        // Of what may take long, always: a sign of progress is a sign of life (`Run::notified`).
+        progress: method::may_ask_for_input(asked.method)
+            || meta::progress_token(&asked.params).is_some(),
         owner: asked.principal.into(),
         task: None,
     }

@@ -64,7 +64,10 @@ impl Server {
             Link::Modern(way) => self.discover(way).await.map(drop),
             Link::Http(_) | Link::EventStream(_) | Link::Process => {
                 let Some(session) = self.base_session() else { return Ok(()) };
-                match session.ask(method::PING, Object::new(), self.shared.timeouts.call.0).await {
+                match session
+                    .ask(method::PING, Object::new(), self.shared.timeouts.own_request())
+                    .await
+                {
                     Ok(_) | Err(SendError::Rpc(_)) => Ok(()),
                     Err(SendError::Failed(failure)) => Err(failure),
                     Err(SendError::Lost) => Err(Failure::new(

@@ -205,7 +205,7 @@ impl Server {
             tool: None,
             traceparent: None,
             param_headers: None,
-            deadline: Deadline::new(self.shared.timeouts.call.0, self.shared.timeouts.call.0),
+            deadline: Deadline::within(self.shared.timeouts.own_request()),
         }
     }
 

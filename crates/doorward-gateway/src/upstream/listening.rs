@@ -199,7 +199,7 @@ impl Server {
         let Some(session) = self.base_session() else { return Ok(()) };
         let mut params = Object::new();
         params.set("uri", uri);
-        match session.ask(method, params, self.shared.timeouts.call.0).await {
+        match session.ask(method, params, self.shared.timeouts.own_request()).await {
             Ok(_) => Ok(()),
             Err(SendError::Rpc(mut error)) => {
                 if error.code == code::RESOURCE_NOT_FOUND {

@@ -296,12 +296,22 @@ impl Server {
         let tool = (method == method::TOOLS_CALL && !self.settings.tool_timeouts.is_empty())
             .then(|| self.settings.tool_timeouts.get(params.string("name")?.as_ref()))
             .flatten();
-        let idle = tool.or(self.settings.timeout.as_ref()).unwrap_or(&self.shared.timeouts.call);
+        let (idle, idle_setting) = match (tool, &self.settings.timeout) {
+            (Some(tool), _) => (tool, "the server's 'tool_timeouts'"),
+            (None, Some(server)) => (server, "the server's 'timeout'"),
+            (None, None) => (&self.shared.timeouts.call, "'timeouts.call'"),
+        };
         let reliability = &self.settings.reliability;
         let total = reliability.total.map(|total| total.0);
-        let longest = total.unwrap_or(self.shared.timeouts.call_with_progress.0);
+        let (longest, longest_setting) = match total {
+            Some(total) => (total, "'reliability.total'"),
+            None => (self.shared.timeouts.call_with_progress.0, "'timeouts.call_with_progress'"),
+        };
+        let idle_setting =
+            if total.is_some_and(|total| total <= idle.0) { longest_setting } else { idle_setting };
         Deadline::new(total.map_or(idle.0, |total| idle.0.min(total)), longest)
             .beginning_within(reliability.first_byte.map(|first| first.0))
+            .set_by(idle_setting, longest_setting)
     }
 
     /// Asks the server. The events of the run go to `events`, with the client's back-pressure;

@@ -1,0 +1,98 @@
+//! A request of the handshake era without a session: written for servers that keep none, as many
+//! scripts are. It is served as the only request of a session of its own, in the revision that its
+//! header names (spec 2025-06-18 basic/transports: 2025-03-26 where there is none).
+
+use std::sync::Arc;
+
+use doorward_mcp::{Id, Object, Revision, RpcError, headers, method, sse};
+use http::{HeaderMap, Response, StatusCode};
+
+use super::accept::Form;
+use super::call_stream::{self, CallStream, First};
+use super::sessions::Session;
+use super::{Body, Visit, converse, error_response, events, json};
+use crate::call::Events;
+use crate::gateway::Gateway;
+use crate::pipeline::{Refusal, refusal};
+use crate::telemetry::context;
+
+pub struct Request {
+    pub id: Id,
+    pub method: Box<str>,
+    pub params: Object,
+    pub revision: Revision,
+}
+
+/// The revision that a request without a session is of, if its headers are those of the handshake
+/// era. One that mirrors its method in a header is of the modern era, and lacks what that era needs.
+pub fn revision(sent: &HeaderMap) -> Option<Revision> {
+    let Some(version) = sent.get(headers::PROTOCOL_VERSION) else {
+        let modern = sent.contains_key(headers::METHOD) || sent.contains_key(headers::NAME);
+        return (!modern).then_some(Revision::V2025_03_26);
+    };
+    let revision: Revision = version.to_str().ok()?.parse().ok()?;
+    (!revision.is_modern()).then_some(revision)
+}
+
+/// Ends the session with the request, however that ends.
+struct Alone {
+    gateway: Arc<Gateway>,
+    session: Arc<Session>,
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        self.gateway.sessions.end(&self.session);
+    }
+}
+
+pub async fn post(
+    gateway: Arc<Gateway>,
+    Visit { caller, portal, form }: Visit,
+    sent: &HeaderMap,
+    request: Request,
+) -> Response<Body> {
+    let Request { id, method, mut params, revision } = request;
+    if matches!(&*method, method::RESOURCES_SUBSCRIBE | method::RESOURCES_UNSUBSCRIBE) {
+        let why = "Subscriptions live in a session: open one with 'initialize' first";
+        let error = RpcError::invalid_request(why);
+        return error_response(StatusCode::BAD_REQUEST, Some(&id), &error);
+    }
+    let opened = gateway.sessions.open_alone(caller.clone(), portal, revision);
+    let session = match opened {
+        Ok(session) => session,
+        Err(error) => {
+            let Refusal { error, status, .. } = refusal(error, "", "");
+            let status = status.and_then(|status| StatusCode::from_u16(status).ok());
+            return error_response(status.unwrap_or(StatusCode::OK), Some(&id), &error);
+        }
+    };
+    let alone = Alone { gateway: gateway.clone(), session: session.clone() };
+    context::adopt(&mut params, sent);
+    let call = converse::new_call(&session, &caller, &method, params.clone());
+    if let Err(refused) = super::admit(&gateway, &call) {
+        return *refused;
+    }
+    drop(call);
+    let timeouts = &gateway.shared.timeouts;
+    let (keep_alive, silence) = (timeouts.keep_alive.0, timeouts.silence.0);
+    let (sender, mut receiver) = Events::channel(gateway.shared.limits.queue.min(32));
+    // Nothing can be asked of the client: there is no session in which it could answer.
+    let sender = sender.one_way();
+    // Runs with the connection, unlike in a session: nobody can come back for the answer.
+    let mut run = Box::pin(async move {
+        let Alone { gateway, session } = &alone;
+        converse::answer(gateway, session, &caller, &id, &method, params, &sender).await
+    });
+    match call_stream::first(&mut run, &mut receiver, form, silence).await {
+        First::Answer(last) => match receiver.try_recv() {
+            Ok(event) if form.may_stream() => {
+                CallStream::ended(&event, last, receiver, keep_alive).response()
+            }
+            _ if form == Form::Stream => events(Body::full(sse::encode(&last, None))),
+            _ => json(last),
+        },
+        First::Event(event) => CallStream::new(Some(event), run, receiver, keep_alive).response(),
+        First::Silence => CallStream::new(None, run, receiver, keep_alive).response(),
+    }
+}
