@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use doorward_mcp::Object;
-use doorward_mcp::names::{qualified_name, split_name};
 use doorward_policy::{Target, TargetKind};
 
 use crate::settings::PortalSettings;
@@ -72,24 +71,23 @@ impl Selection {
                 .any(|patterns| patterns.iter().any(of))
     }
 
-    /// Server and own name of a tool or prompt, by the name that is shown. One that was renamed is not
-    /// there under its old name.
-    pub fn split<'a>(&'a self, shown: &'a str) -> Option<(&'a str, &'a str)> {
-        if let Some((server, own)) = self.renamed.get(shown) {
-            return Some((server, own));
-        }
-        let (server, own) = split_name(shown)?;
-        let was_renamed = self.settings.rename.contains_key(&format!("{server}/{own}"));
-        (!was_renamed).then_some((server, own))
+    /// Server and own name of a tool or prompt that has a name of the portal's.
+    pub fn renamed(&self, shown: &str) -> Option<(&str, &str)> {
+        self.renamed.get(shown).map(|(server, own)| (&**server, &**own))
+    }
+
+    /// Whether the portal has a name of its own for a tool or prompt, which is not there under its
+    /// other one.
+    pub fn renames(&self, server: &str, own: &str) -> bool {
+        self.settings.rename.contains_key(&format!("{server}/{own}"))
     }
 
     /// Puts the portal's words into an item of a list.
     pub fn dress(&self, server: &str, own: &str, item: &mut Object) {
         let id = format!("{server}/{own}");
         let settings = &self.settings;
-        match settings.rename.get(&id) {
-            Some(new) => item.set("name", new.as_str()),
-            None => item.set("name", qualified_name(server, own).as_str()),
+        if let Some(new) = settings.rename.get(&id) {
+            item.set("name", new.as_str());
         }
         if let Some(text) = settings.describe.get(&id) {
             item.set("description", text.as_str());
@@ -133,9 +131,9 @@ mod tests {
         let portal = selection(serde_json::json!({
             "servers": ["tickets"], "rename": { "tickets/search": "find" }
         }));
-        assert_eq!(portal.split("find"), Some(("tickets", "search")));
-        assert_eq!(portal.split("tickets__search"), None);
-        assert_eq!(portal.split("tickets__close"), Some(("tickets", "close")));
-        assert_eq!(portal.split("close"), None);
+        assert_eq!(portal.renamed("find"), Some(("tickets", "search")));
+        assert_eq!(portal.renamed("tickets__search"), None);
+        assert!(portal.renames("tickets", "search"));
+        assert!(!portal.renames("tickets", "close"));
     }
 }

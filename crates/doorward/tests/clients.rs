@@ -294,3 +294,130 @@ fn a_timeout_names_the_setting_that_says_so() {
         assert!(answer.body.contains(named), "{named}: {}", answer.body);
     }
 }
+
+/// Names that models' APIs refuse, each for another reason.
+const AWKWARD: [&str; 8] = [
+    "search issues",
+    "search.issues",
+    "issues/search",
+    "größe",
+    "read_the_quarterly_report_of_the_finance_department_and_summarise_it_for_me",
+    "read_the_quarterly_report_of_the_finance_department_and_summarise_it_for_us",
+    "7zip",
+    "plain_deadbeef",
+];
+
+/// A server whose tools and prompt have awkward names; it says which one was asked for.
+fn awkward(era: Era) -> Hostile {
+    hostile::scripted(era, move |asked| {
+        let name = asked.message["params"]["name"].clone();
+        let named = |name: &&str| json!({ "name": name, "inputSchema": { "type": "object" } });
+        let mut tools: Vec<Value> = AWKWARD.iter().map(named).collect();
+        tools.push(named(&"echo"));
+        Some(match asked.message["method"].as_str()? {
+            "server/discover" => json!({ "supportedVersions": ["2026-07-28"], "ttlMs": 60_000,
+                "cacheScope": "public", "capabilities": { "tools": {}, "prompts": {}, "completions": {} } }),
+            "tools/list" => json!({ "tools": tools, "ttlMs": 60_000, "cacheScope": "public" }),
+            "prompts/list" => json!({ "prompts": [{ "name": "say hello" }], "ttlMs": 60_000,
+                "cacheScope": "public" }),
+            "tools/call" => said(name.as_str()?),
+            "prompts/get" => json!({ "messages": [], "description": name }),
+            "completion/complete" => json!({ "completion": {
+                "values": [asked.message["params"]["ref"]["name"]] } }),
+            _ => return None,
+        })
+    })
+}
+
+fn names(listed: &Value) -> Vec<String> {
+    let listed = listed.as_array().unwrap().iter();
+    listed.map(|item| item["name"].as_str().unwrap().to_owned()).collect()
+}
+
+/// What OpenAI, Anthropic and Gemini take, with what clients put before it.
+fn is_legal(name: &str) -> bool {
+    let whole = format!("mcp__my-doorward__{name}");
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    whole.len() <= 64 && name.chars().all(plain) && !name.starts_with(|c: char| c.is_ascii_digit())
+}
+
+#[test]
+fn names_are_those_that_models_take_and_lead_back() {
+    for era in BOTH {
+        let server = awkward(era);
+        let config = format!(
+            "servers:\n  an.awkward-server: {{url: \"{}\"}}\nportals:\n  p: {{servers: [an.awkward-server], \
+             rename: {{an.awkward-server/7zip: unpack}}}}\n",
+            server.url()
+        );
+        let gateway = Gateway::start(&config);
+        let mut shown = Vec::new();
+        for path in ["/mcp", "/mcp/p"] {
+            let modern = Modern::new(&gateway, path);
+            let listed = names(&modern.ask("tools/list", json!({})).result()["tools"]);
+            assert_eq!(listed.len(), AWKWARD.len() + 1, "{era:?} {path}: {listed:?}");
+            let old = Handshake::open(&gateway, path, "2025-06-18", json!({}));
+            assert_eq!(names(&old.ask(1, "tools/list", json!({})).result()["tools"]), listed);
+            for (name, own) in listed.iter().zip(AWKWARD.iter().chain(&["echo"])) {
+                assert!(is_legal(name), "{era:?} {path}: {name}");
+                assert_eq!(modern.call(name, json!({})).text(), *own, "{era:?} {path}: {name}");
+                assert_eq!(old.call(2, name, json!({})).text(), *own, "{era:?} {path}: {name}");
+            }
+            assert_eq!(listed.contains(&"unpack".to_owned()), path == "/mcp/p", "{listed:?}");
+            shown.push(listed);
+        }
+        // A tool that the portal has renamed is not there under its other name.
+        let renamed = shown[0].iter().find(|name| !shown[1].contains(name)).unwrap();
+        assert_eq!(Modern::new(&gateway, "/mcp/p").call(renamed, json!({})).code(), -32602);
+        // What a tool would be called if models took it is not its name, nor is a guess.
+        let modern = Modern::new(&gateway, "/mcp");
+        for name in
+            ["an.awkward-server__search issues", "an_awkward-server__search_issues_00000000"]
+        {
+            assert_eq!(modern.call(name, json!({})).code(), -32602, "{name}");
+        }
+        if era == Era::Modern {
+            let prompts = names(&modern.ask("prompts/list", json!({})).result()["prompts"]);
+            assert!(is_legal(&prompts[0]), "{prompts:?}");
+            let got = modern.ask("prompts/get", json!({ "name": prompts[0] })).result();
+            assert_eq!(got["description"], "say hello");
+            let completed = modern.ask(
+                "completion/complete",
+                json!({
+                "ref": { "type": "ref/prompt", "name": prompts[0] },
+                "argument": { "name": "x", "value": "" } }),
+            );
+            assert_eq!(completed.result()["completion"]["values"][0], "say hello");
+        }
+        // At the server's own endpoint nothing is changed.
+        let alone = Modern::new(&gateway, "/mcp/an.awkward-server");
+        assert_eq!(names(&alone.ask("tools/list", json!({})).result()["tools"])[..8], AWKWARD);
+        assert_eq!(alone.call("search issues", json!({})).text(), "search issues");
+        // A client that has learnt a name goes on with it after a restart.
+        drop(gateway);
+        let gateway = Gateway::start(&config);
+        for path in ["/mcp", "/mcp/p"] {
+            let answer = Modern::new(&gateway, path).call(&shown[0][0], json!({}));
+            assert_eq!(answer.text(), "search issues", "{era:?} {path}");
+        }
+    }
+}
+
+#[test]
+fn names_at_a_servers_own_endpoint_are_rewritten_where_that_is_wanted() {
+    let server = awkward(Era::Modern);
+    let gateway = Gateway::start(&format!(
+        "names: {{servers: legal, allowance: 40}}\nservers:\n  a: {{url: \"{}\"}}\n",
+        server.url()
+    ));
+    let modern = Modern::new(&gateway, "/mcp/a");
+    let old = Handshake::open(&gateway, "/mcp/a", "2025-06-18", json!({}));
+    let listed = names(&modern.ask("tools/list", json!({})).result()["tools"]);
+    for (name, own) in listed.iter().zip(AWKWARD) {
+        assert!(is_legal(name) && name.len() <= 24, "{name}");
+        assert_eq!(modern.call(name, json!({})).text(), own);
+        assert_eq!(old.call(1, name, json!({})).text(), own);
+    }
+    assert_eq!(modern.call("echo", json!({})).text(), "echo");
+    assert_ne!(modern.call("search_issues_00000000", json!({})).code(), 0);
+}

@@ -1,11 +1,12 @@
 //! What one server offers: its four lists, fetched page by page with bounds, kept in memory,
 //! fetched again when the server announces a change or their time is over.
 
+pub mod exposed;
 mod fetch;
 mod learn;
 mod snapshot;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use crate::call::CallError;
 use crate::settings::{ArgumentSettings, CacheRule, ResultSettings};
 use crate::upstream::{Asked, Contact, Server, declared};
 
+use exposed::{Digest, Digests};
 pub use learn::Schemas;
 pub use snapshot::{Snapshot, Snapshots, Source, Viewer};
 
@@ -117,9 +119,17 @@ pub struct List {
 #[derive(Debug)]
 pub struct View {
     pub lists: [List; 4],
+    /// By which rewritten names are led back.
+    digests: Digests,
 }
 
 impl View {
+    fn new(server: &str, lists: [List; 4]) -> Self {
+        let view = Self { lists, digests: Digests::default() };
+        let digests = Digests::of(server, &view);
+        Self { digests, ..view }
+    }
+
     pub fn tool(&self, name: &str) -> Option<&Arc<ToolEntry>> {
         self.lists[0].tools.get(name)
     }
@@ -227,7 +237,7 @@ impl Catalog {
         let changed = old.as_ref().is_none_or(|old| {
             old.lists.iter().zip(&lists).any(|(old, new)| !Arc::ptr_eq(&old.items, &new.items))
         });
-        let view = Arc::new(View { lists });
+        let view = Arc::new(View::new(&server.name, lists));
         cell.view.store(Some(view.clone()));
         if changed {
             server.bump();
@@ -262,6 +272,14 @@ impl Catalog {
         if old {
             cell.stale[0].store(true, Ordering::Release);
         }
+    }
+
+    /// The server's own names of tools and prompts that a rewritten name may stand for.
+    pub fn named_by(&self, digest: Digest) -> BTreeSet<String> {
+        let views: Vec<_> =
+            self.cells.lock().values().filter_map(|cell| cell.view.load_full()).collect();
+        let names = views.iter().flat_map(|view| view.digests.find(view, digest));
+        names.map(str::to_owned).collect()
     }
 
     /// The view that was fetched last, for whomever.

@@ -14,10 +14,11 @@ use doorward_mcp::translate::{self, CacheHints};
 use doorward_mcp::{Era, Object, Revision, RpcError, Value, method, tasks};
 use parking_lot::Mutex;
 
-use super::{KINDS, View};
+use super::{KINDS, View, exposed};
 use crate::access::ViewKey;
 use crate::call::Portal;
 use crate::portals::Selection;
+use crate::settings::NameSettings;
 use crate::upstream::{Server, declared};
 
 /// Snapshots that are kept: by portal, declared capabilities and era of the client.
@@ -84,6 +85,7 @@ pub struct Viewer<'a> {
     pub portal: &'a Portal,
     /// For a portal whose items were chosen.
     pub selection: Option<&'a Selection>,
+    pub names: &'a NameSettings,
     pub capabilities: &'a Object,
     pub revision: Revision,
 }
@@ -183,13 +185,21 @@ fn listing(viewer: &Viewer<'_>, sources: &[Source], kind: usize, page: usize) ->
         });
         for (number, item) in source.items.iter().enumerate() {
             let mut definition = item.definition.clone();
-            if viewer.portal.is_merged() {
+            let merged = viewer.portal.is_merged();
+            if merged {
                 Qualifier { server: &server.name }.item(list, &mut definition);
             }
-            if let Some(selection) = viewer.selection
-                && matches!(list, method::TOOLS_LIST | method::PROMPTS_LIST)
-            {
-                selection.dress(&server.name, &item.key, &mut definition);
+            if matches!(list, method::TOOLS_LIST | method::PROMPTS_LIST) {
+                let name = match merged {
+                    true => exposed::merged_name(&server.name, &item.key, viewer.names).into(),
+                    false => exposed::single_name(&server.name, &item.key, viewer.names),
+                };
+                if *name != *item.key {
+                    definition.set("name", &*name);
+                }
+                if let Some(selection) = viewer.selection {
+                    selection.dress(&server.name, &item.key, &mut definition);
+                }
             }
             if list == method::TOOLS_LIST {
                 if of_handshake {

@@ -12,6 +12,7 @@ use crate::access::{self, Asking, ViewKey};
 use crate::call::{Call, CallError, Failure, Portal};
 use crate::catalog::{Snapshot, View, Viewer};
 use crate::portals::Selection;
+use crate::settings::NameSettings;
 use crate::upstream::{Server, declared};
 
 /// Who sees which server: so many are remembered.
@@ -38,7 +39,8 @@ impl Gateway {
 
     /// A snapshot of the caller's lists that still holds.
     pub fn fresh_snapshot(&self, call: &Call) -> Option<Arc<Snapshot>> {
-        let whole = self.snapshots.fresh(&viewer(call, None))?;
+        let names = &self.settings().names;
+        let whole = self.snapshots.fresh(&viewer(call, None, names))?;
         match self.lists_key(call) {
             Some(key) => self.snapshots.seen(&key, &whole),
             None => Some(whole),
@@ -52,7 +54,8 @@ impl Gateway {
         if merged {
             self.settle().await;
         }
-        if let Some(whole) = self.snapshots.fresh(&viewer(call, None)) {
+        let names = self.settings().names.clone();
+        if let Some(whole) = self.snapshots.fresh(&viewer(call, None, &names)) {
             return Ok(self.seen(call, whole).await);
         }
         let generation = self.snapshots.generation();
@@ -94,7 +97,7 @@ impl Gateway {
             Portal::Named(name) => self.portal(name),
             Portal::Merged | Portal::Server(_) => None,
         };
-        let viewer = viewer(call, selection.as_deref());
+        let viewer = viewer(call, selection.as_deref(), &names);
         let whole = self.snapshots.build(&viewer, found, generation, page);
         Ok(self.seen(call, whole).await)
     }
@@ -201,8 +204,13 @@ impl Gateway {
     }
 }
 
-fn viewer<'a>(call: &'a Call, selection: Option<&'a Selection>) -> Viewer<'a> {
+fn viewer<'a>(
+    call: &'a Call,
+    selection: Option<&'a Selection>,
+    names: &'a NameSettings,
+) -> Viewer<'a> {
     Viewer {
+        names,
         portal: &call.portal,
         selection,
         capabilities: &call.client.capabilities,

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use doorward_mcp::names::{split_name, split_uri};
 
-use super::Gateway;
-use crate::call::Portal;
+use super::{Gateway, SERVER_PATIENCE};
+use crate::call::{Call, Portal};
+use crate::catalog::exposed::{self, Digest};
 use crate::portals::{Selection, Selections};
+use crate::settings::is_legal_name;
 use crate::upstream::Server;
 
 impl Gateway {
@@ -19,18 +21,88 @@ impl Gateway {
         name: &str,
     ) -> Option<(Arc<Server>, String)> {
         match portal {
-            Portal::Server(server) => Some((self.server(server)?, name.to_owned())),
-            Portal::Named(portal) if !is_uri => {
-                let portal = self.portal(portal)?;
-                let (server, own) = portal.split(name)?;
+            Portal::Server(server) => {
+                let server = self.server(server)?;
+                let own = if is_uri { None } else { self.rewritten(portal, name) };
+                Some((server, own.map_or_else(|| name.to_owned(), |(_, own)| own)))
+            }
+            Portal::Merged | Portal::Named(_) if is_uri => {
+                let (server, own) = split_uri(name)?;
                 Some((self.server(server)?, own.to_owned()))
             }
-            Portal::Merged | Portal::Named(_) => {
-                let split = if is_uri { split_uri(name) } else { split_name(name) };
-                let (server, own) = split?;
-                Some((self.server(server)?, own.to_owned()))
+            Portal::Named(of) => {
+                let selection = self.portal(of)?;
+                if let Some((server, own)) = selection.renamed(name) {
+                    return Some((self.server(server)?, own.to_owned()));
+                }
+                let (server, own) = self.exposed(portal, name)?;
+                (!selection.renames(&server.name, &own)).then_some((server, own))
+            }
+            Portal::Merged => self.exposed(portal, name),
+        }
+    }
+
+    /// The same for a tool's or prompt's name where several servers are shown. What a tool would be
+    /// called if models' APIs took it is not its name.
+    fn exposed(&self, portal: &Portal, name: &str) -> Option<(Arc<Server>, String)> {
+        if Digest::read(name).is_some() {
+            return self.rewritten(portal, name);
+        }
+        let (server, own) = split_name(name)?;
+        is_legal_name(name, self.settings().names.longest())
+            .then(|| Some((self.server(server)?, own.to_owned())))?
+    }
+
+    /// What a name that was rewritten stands for, so far as it is known. Of what stands for two, neither is
+    /// meant.
+    fn rewritten(&self, portal: &Portal, name: &str) -> Option<(Arc<Server>, String)> {
+        let digest = Digest::read(name)?;
+        let settings = self.settings();
+        let names = &settings.names;
+        let mut found = None;
+        for server in self.candidates(portal, name) {
+            for own in server.named_by(digest) {
+                let shown = match portal {
+                    Portal::Server(_) => exposed::single_name(&server.name, &own, names),
+                    Portal::Merged | Portal::Named(_) => {
+                        exposed::merged_name(&server.name, &own, names).into()
+                    }
+                };
+                if *shown != *name || *shown == *own {
+                    continue;
+                }
+                if found.replace((server.clone(), own)).is_some() {
+                    tracing::warn!(name, "a name stands for two tools: neither is called");
+                    return None;
+                }
             }
         }
+        found
+    }
+
+    /// The servers of a portal that a rewritten name may be of.
+    fn candidates(&self, portal: &Portal, name: &str) -> Vec<Arc<Server>> {
+        let single = matches!(portal, Portal::Server(_));
+        let mut servers = self.portal_servers(portal);
+        servers.retain(|server| single || exposed::may_be_of(name, &server.name));
+        servers
+    }
+
+    /// Fetches what is needed to know what a name stands for: a client may have learnt it before the
+    /// gateway was started anew, or from another gateway.
+    pub async fn look_for_name(&self, call: &Call, name: &str) {
+        if Digest::read(name).is_none() {
+            return;
+        }
+        let looking = self.candidates(&call.portal, name).into_iter();
+        let looking = looking.filter(|server| self.sees(call, server)).map(|server| async move {
+            let server = server.spoken_in(call.revision.era()).await;
+            server.catalog.doubt(&server, &call.client.capabilities);
+            let asked = call.asked(&server);
+            let _ = server.catalog.view(&server, &asked).await;
+        });
+        let looking = futures_util::future::join_all(looking);
+        let _ = tokio::time::timeout(SERVER_PATIENCE, looking).await;
     }
 
     /// A portal that was made of a selection.

@@ -9,10 +9,12 @@ use doorward_mcp::names::Qualifier;
 use doorward_mcp::{Era, Object, RpcError, capabilities, method};
 
 use crate::call::{Call, CallError, Events, Portal, Reply, Route};
+use crate::catalog::exposed::Digest;
 use crate::catalog::kind_of;
 use crate::gateway::Gateway;
 use crate::pipeline::policy::{absent, unknown_resource};
 use crate::pipeline::{Stage, Step};
+use crate::settings::ServerNames;
 use crate::upstream::Server;
 use crate::upstream::state::names_a_task;
 
@@ -30,41 +32,27 @@ impl Stage for Routing {
                 Era::Handshake => RpcError::method_not_found(&call.method),
             });
         }
-        let server = match &call.portal {
-            Portal::Server(name) => match gateway.server(name) {
-                Some(server) => server,
-                None => {
-                    return Step::refuse(RpcError::invalid_request(format!(
-                        "Unknown server: {name}"
-                    )));
+        match server_of(gateway, call) {
+            Ok(found) => route(gateway, call, found),
+            // It may be a name that was rewritten, of lists that were not fetched yet.
+            Err(error) => Step::Later(Box::pin(async move {
+                let named = text(&call.params, "name");
+                let named = named.or_else(|_| {
+                    let reference = call.params.object("ref").unwrap_or_default();
+                    text(&reference, "name")
+                });
+                let Ok(name) = named else { return Err(error.into()) };
+                if Digest::read(&name).is_none() {
+                    return Err(error.into());
                 }
-            },
-            Portal::Merged | Portal::Named(_) => match merged(gateway, call) {
-                Ok(Some(server)) => server,
-                Ok(None) => return Step::CONTINUE,
-                Err(error) => return Step::refuse(error),
-            },
-        };
-        let era = call.revision.era();
-        if let Some(server) = server.known_in(era) {
-            call.route = Some(Route::to(server));
-            return if *call.method == *method::TOOLS_CALL {
-                find_tool(gateway, call)
-            } else {
-                Step::CONTINUE
-            };
+                gateway.look_for_name(call, &name).await;
+                let found = server_of(gateway, call)?;
+                match route(gateway, call, found) {
+                    Step::Now(decision) => decision,
+                    Step::Later(decision) => decision.await,
+                }
+            })),
         }
-        Step::Later(Box::pin(async move {
-            let server = server.spoken_in(era).await;
-            call.route = Some(Route::to(server));
-            if *call.method != *method::TOOLS_CALL {
-                return Ok(None);
-            }
-            match find_tool(gateway, call) {
-                Step::Now(decision) => decision,
-                Step::Later(decision) => decision.await,
-            }
-        }))
     }
 
     fn leave(&self, _: &Gateway, call: &mut Call, reply: &mut Result<Reply, CallError>) {
@@ -81,6 +69,76 @@ impl Stage for Routing {
             result.set("taskId", task.as_str());
         }
     }
+}
+
+/// The server that a call is for; `None` for what concerns all servers of a portal.
+fn server_of(gateway: &Gateway, call: &mut Call) -> Result<Option<Arc<Server>>, RpcError> {
+    let Portal::Server(name) = &call.portal else { return merged(gateway, call) };
+    let Some(server) = gateway.server(name) else {
+        return Err(RpcError::invalid_request(format!("Unknown server: {name}")));
+    };
+    own_name(gateway, call)?;
+    Ok(Some(server))
+}
+
+/// Puts a tool's or prompt's own name in the place of the one that it has at its server's portal,
+/// where names are rewritten there, too.
+fn own_name(gateway: &Gateway, call: &mut Call) -> Result<(), RpcError> {
+    if gateway.settings().names.servers == ServerNames::Own {
+        return Ok(());
+    }
+    let shown = match &*call.method {
+        method::TOOLS_CALL | method::PROMPTS_GET => text(&call.params, "name"),
+        method::COMPLETE => text(&call.params.object("ref").unwrap_or_default(), "name"),
+        _ => return Ok(()),
+    };
+    let Ok(shown) = shown else { return Ok(()) };
+    let own = match gateway.named(&call.portal, false, &shown) {
+        Some((_, own)) if own != shown => own,
+        // What has such an end is a name that was rewritten, or none.
+        _ if Digest::read(&shown).is_some() => {
+            return Err(RpcError::invalid_params(format!("Unknown name: {shown}")));
+        }
+        _ => return Ok(()),
+    };
+    if *call.method == *method::COMPLETE {
+        if let Some(reference) = call.params.object_mut("ref") {
+            reference.set("name", own.as_str());
+        }
+    } else {
+        call.params.set("name", own.as_str());
+        call.shown_name = Some(shown.into());
+    }
+    Ok(())
+}
+
+/// Sends a call on to its server, in the client's era.
+fn route<'a>(
+    gateway: &'a Arc<Gateway>,
+    call: &'a mut Call,
+    server: Option<Arc<Server>>,
+) -> Step<'a> {
+    let Some(server) = server else { return Step::CONTINUE };
+    let era = call.revision.era();
+    if let Some(server) = server.known_in(era) {
+        call.route = Some(Route::to(server));
+        return if *call.method == *method::TOOLS_CALL {
+            find_tool(gateway, call)
+        } else {
+            Step::CONTINUE
+        };
+    }
+    Step::Later(Box::pin(async move {
+        let server = server.spoken_in(era).await;
+        call.route = Some(Route::to(server));
+        if *call.method != *method::TOOLS_CALL {
+            return Ok(None);
+        }
+        match find_tool(gateway, call) {
+            Step::Now(decision) => decision,
+            Step::Later(decision) => decision.await,
+        }
+    }))
 }
 
 /// The server that a call at the merged portal is for, its own name put in the place of the

@@ -12,6 +12,7 @@ mod credential;
 mod export;
 mod identity;
 mod limits;
+mod names;
 mod openapi;
 mod policy;
 mod portal;
@@ -27,7 +28,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use doorward_mcp::names;
+use doorward_mcp::names::{is_server_name, server_name_from};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -54,6 +55,7 @@ pub use identity::{
     is_trustworthy,
 };
 pub use limits::{Limits, Timeouts};
+pub use names::{NameSettings, ServerNames, is_legal_name};
 pub use openapi::{OpenApiSettings, PageSettings};
 pub use policy::{Explain, PolicySettings};
 pub use portal::PortalSettings;
@@ -112,6 +114,7 @@ pub struct Settings {
     pub servers: BTreeMap<String, ServerSettings>,
     /// Portals, by name. Every server is a portal of its own name, too.
     pub portals: BTreeMap<String, PortalSettings>,
+    pub names: NameSettings,
     pub limits: Limits,
     pub timeouts: Timeouts,
     /// A secret of at least 32 characters that seals `requestState`, so that a call can be carried
@@ -143,6 +146,7 @@ impl Default for Settings {
             reliability: ReliabilitySettings::default(),
             servers: BTreeMap::new(),
             portals: BTreeMap::new(),
+            names: NameSettings::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             state_key: None,
@@ -264,6 +268,9 @@ impl Settings {
         for (key, problem) in self.cache.problems(self.state_key.is_some()) {
             wrong(&["cache", key], problem);
         }
+        for (key, problem) in self.names.problems() {
+            wrong(&["names", key], problem);
+        }
         for (key, problem) in self.telemetry.problems() {
             wrong(&["telemetry", key], problem);
         }
@@ -335,13 +342,13 @@ impl Settings {
         let mut seen = BTreeMap::new();
         for (name, server) in &self.servers {
             let path = ["servers", name.as_str()];
-            if !names::is_server_name(name) {
+            if !is_server_name(name) {
                 wrong(
                     &path,
                     format!(
                         "a server's name is 1 to 64 letters, digits, '-' and '.', a letter first; \
                          try '{}'",
-                        names::server_name_from(name)
+                        server_name_from(name)
                     ),
                 );
             }

@@ -6,6 +6,7 @@ use doorward_mcp::names;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::names::{LONGEST_NAME, is_legal_name};
 use crate::pattern::Pattern;
 
 /// What clients find at `/mcp/<name>`. Something is in the portal when any of the lists below names
@@ -72,10 +73,8 @@ impl PortalSettings {
         }
         let mut seen = BTreeSet::new();
         for new in self.rename.values() {
-            // What clients of every era take for a name (spec 2026-07-28 server/tools).
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte);
-            if new.is_empty() || new.len() > 128 || !new.bytes().all(plain) {
-                let why = "a name is 1 to 128 letters, digits, '_', '-' and '.'";
+            if !is_legal_name(new, LONGEST_NAME) {
+                let why = "models take 1 to 64 letters, digits, '_' and '-', a letter or '_' first";
                 problems.push(("rename", format!("'{new}': {why}")));
             } else if new.contains("__") {
                 problems.push(("rename", format!("'{new}': '__' stands between server and name")));

@@ -2,6 +2,7 @@
 //! need not be. For clients of the handshake era such a server is there a second time, as one that
 //! knows only the handshake.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use doorward_mcp::Era;
@@ -10,6 +11,7 @@ use tokio::sync::OnceCell;
 
 use super::{Contact, Link, Parts, Server};
 use crate::call::Failure;
+use crate::catalog::exposed::Digest;
 
 /// What is known of the other era of a modern server: found out when the first client of that era
 /// comes.
@@ -87,6 +89,15 @@ impl Server {
             }
             Err(_) => Ok(None),
         }
+    }
+
+    /// Its own names of tools and prompts, in either era, that a rewritten name may stand for.
+    pub fn named_by(&self, digest: Digest) -> BTreeSet<String> {
+        let mut names = self.catalog.named_by(digest);
+        if let Some(twin) = self.known_twin() {
+            names.extend(twin.catalog.named_by(digest));
+        }
+        names
     }
 
     pub(super) fn known_twin(&self) -> Option<Arc<Self>> {
