@@ -2,6 +2,7 @@
 
 mod endless;
 mod http2;
+mod places;
 
 use std::future::poll_fn;
 use std::io;
@@ -21,7 +22,6 @@ use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -29,9 +29,15 @@ use tokio_util::task::TaskTracker;
 
 pub use self::endless::{Answering, Endless};
 
+pub use self::places::network;
+
 use self::endless::{Framing, relay};
+use self::places::{Held, Place, Places};
 use crate::identity::Peer;
 use crate::settings::{Limits, Timeouts};
+
+/// Longer than anything lives.
+const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What a listener needs to know.
 #[derive(Debug, Clone)]
@@ -68,13 +74,10 @@ where
     A: Future<Output = Response<B>> + Send + 'static,
     B: Answering,
 {
-    let places = Arc::new(Semaphore::new(door.limits.connections));
+    let limits = &door.limits;
+    let places = Places::new(limits.connections, limits.connections_of_one_address());
     let mut turns = (0..door.workers.len()).cycle();
     loop {
-        let place = tokio::select! {
-            Ok(place) = places.clone().acquire_owned() => place,
-            () = door.closing.cancelled() => return,
-        };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = door.closing.cancelled() => return,
@@ -87,6 +90,14 @@ where
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             }
+        };
+        let place = tokio::select! {
+            place = places.take(address.ip()) => place,
+            () = door.closing.cancelled() => return,
+        };
+        let Some(place) = place else {
+            tracing::debug!(%address, "refused a connection: its address has its share");
+            continue;
         };
         let (door, handler) = (door.clone(), handler.clone());
         let connections = door.connections.clone();
@@ -125,13 +136,8 @@ where
     }
 }
 
-async fn connection<S, H, A, B>(
-    stream: S,
-    peer: Peer,
-    door: Door,
-    handler: H,
-    place: OwnedSemaphorePermit,
-) where
+async fn connection<S, H, A, B>(stream: S, peer: Peer, door: Door, handler: H, place: Place)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Peer, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
@@ -140,8 +146,12 @@ async fn connection<S, H, A, B>(
     let written = Arc::new(Written::default());
     let leaving: Arc<Mutex<Option<Leaving>>> = Arc::default();
     let (watched, left) = (written.clone(), leaving.clone());
-    let service = service_fn(move |request: Request<Incoming>| {
+    let place = Arc::new(place);
+    let taken = place.clone();
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let version = request.version();
+        let busy = taken.busy();
+        http2::name_host(&mut request);
         // Boxed, so that what answering needs is given back before a stream begins: a connection
         // keeps room for its service's future as long as it lives.
         let answer = Box::pin(handler(peer.clone(), request));
@@ -154,7 +164,7 @@ async fn connection<S, H, A, B>(
                     if version == Version::HTTP_11 { Framing::Chunked } else { Framing::Close };
                 *leaving.lock() = Some(Leaving { events, framing, before: written.count() });
             }
-            Ok::<_, std::convert::Infallible>(answer)
+            Ok::<_, std::convert::Infallible>(answer.map(|body| Held::new(body, busy)))
         }
     });
     let io = TokioIo::new(Unstuck::new(stream, door.timeouts.write.0, written.clone()));
@@ -165,7 +175,12 @@ async fn connection<S, H, A, B>(
         .serve_connection(io, service);
     let mut closing = Box::pin(door.closing.cancelled());
     let mut closes = false;
+    // The library has a time of its own for headers; what is idle gives way when others need it.
+    let mut over = Box::pin(place.over(FOREVER, FOREVER));
     let ended = poll_fn(|context| {
+        if over.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Some(Ok(())));
+        }
         if !closes && closing.as_mut().poll(context).is_ready() {
             closes = true;
             Pin::new(&mut connection).graceful_shutdown();
@@ -183,12 +198,14 @@ async fn connection<S, H, A, B>(
             let Some(Leaving { events, framing, .. }) = leaving.lock().take() else { return };
             let socket = connection.into_parts().io.into_inner().stream;
             let patience = door.timeouts.write.0;
+            drop(over);
+            let busy = place.busy();
             // A task of its own, which is smaller than the one of a connection that is served.
             door.connections.spawn(async move {
                 if let Err(error) = relay(socket, events, framing, patience).await {
                     tracing::debug!(%error, "a client's stream ended");
                 }
-                drop(place);
+                drop((busy, place));
             });
         }
     }

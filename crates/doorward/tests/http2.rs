@@ -265,3 +265,38 @@ async fn the_authorization_server_says_the_same() {
     let (status, _, _) = fetch("GET", "/oauth/callback?code=x&state=y", &[], String::new()).await;
     assert_eq!(status, 400);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_a_request_ends_in_time() {
+    let (cert, key) = (made("first.pem"), made("first.key"));
+    let gateway = Gateway::start(&format!(
+        "tls: {{cert: {}, key: {}}}\ntimeouts: {{headers: 1s, idle: 2s, keep_alive: 200ms}}\n\
+         servers: {{sample: {{sample: true}}}}\n",
+        cert.display(),
+        key.display()
+    ));
+    // Answers every sign of life, and asks nothing.
+    let silent = Client::connect(&gateway).await;
+    let mut sender = silent.sender.clone();
+    let closed = async {
+        while sender.ready().await.is_ok() && !sender.is_closed() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(support::PATIENCE, closed).await.unwrap();
+    // One that has asked something is idle for longer, and a stream is not idle at all.
+    let asked = Client::connect(&gateway).await;
+    assert_eq!(asked.ask(&asked.add(), &[]).await.0, 200);
+    let listening = Client::connect(&gateway).await;
+    let body = listening.modern.body("subscriptions/listen", json!({ "notifications": {} }));
+    let _stream = listening.send("localhost", &body, &[]).await.into_body();
+    timeout(support::PATIENCE, async {
+        while !asked.sender.is_closed() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await
+    .unwrap();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(!listening.sender.is_closed());
+}

@@ -220,8 +220,16 @@ fn slow_senders_are_cut_off_and_starve_nobody() {
 
 #[test]
 fn connections_are_bounded_and_more_wait_their_turn() {
-    let gateway = with("limits: {connections: 4}");
-    let held: Vec<_> = (0..4).map(|_| connect(&gateway.address)).collect();
+    let gateway = with("limits: {connections: 4, connections_per_address: 8}");
+    let slow = Modern::new(&gateway, "/mcp");
+    let body = slow.body(
+        "tools/call",
+        json!({ "name": "sample__slow",
+        "arguments": { "steps": 10, "pause_ms": 150 } }),
+    );
+    // Busy ones: those that are idle would give way.
+    let held: Vec<_> = (0..4).map(|_| slow.begin(&body)).collect();
+    wait_for("they are busy", || gateway.metric("doorward_calls_in_flight") == 4.0);
     let waiting = std::thread::spawn({
         let client = Modern::new(&gateway, "/mcp");
         move || client.call("sample__add", json!({ "a": 1, "b": 1 })).text()
@@ -292,4 +300,67 @@ fn a_long_uri_costs_nothing() {
     let began = Instant::now();
     let answer = client.ask("resources/read", json!({ "uri": uri }));
     assert!(answer.status == 200 && began.elapsed() < PROMPT, "{:?}", began.elapsed());
+}
+
+/// Whether a connection has been closed by the other side.
+fn is_closed(socket: &mut std::net::TcpStream) -> bool {
+    socket.set_nonblocking(true).unwrap();
+    let closed = matches!(std::io::Read::read(socket, &mut [0; 64]), Ok(0));
+    socket.set_nonblocking(false).unwrap();
+    closed
+}
+
+#[test]
+fn idle_connections_of_one_address_give_way_to_its_next() {
+    let gateway = Gateway::start(
+        "limits: {connections: 40, connections_per_address: 8}\ntimeouts: {headers: 60s}\n\
+         servers: {sample: {sample: true}}\n",
+    );
+    let mut idle: Vec<_> = (0..30).map(|_| connect(&gateway.address)).collect();
+    // All of them idle: the next is served at once, and no more than the share is kept.
+    let answer = Modern::new(&gateway, "/mcp").call("sample__add", json!({ "a": 1, "b": 2 }));
+    assert_eq!(answer.text(), "3");
+    wait_for("the others are closed", || {
+        idle.iter_mut().map(is_closed).filter(|closed| *closed).count() >= 22
+    });
+    // What is busy stays: its call is answered.
+    let slow = Modern::new(&gateway, "/mcp");
+    let arguments = json!({ "steps": 10, "pause_ms": 100 });
+    let busy = std::thread::spawn(move || slow.call("sample__slow", arguments).result());
+    wait_for("it is busy", || gateway.metric("doorward_calls_in_flight") == 1.0);
+    let _more: Vec<_> = (0..30).map(|_| connect(&gateway.address)).collect();
+    assert!(busy.join().unwrap()["content"].is_array());
+}
+
+#[test]
+fn a_request_names_its_host_once_and_its_head_is_bounded_exactly() {
+    let gateway = Gateway::start("limits: {headers: 32KiB}\nservers: {sample: {sample: true}}\n");
+    let status = |head: &str| {
+        let mut socket = connect(&gateway.address);
+        std::io::Write::write_all(&mut socket, head.as_bytes()).unwrap();
+        read_head(socket).map_or(0, |answer| answer.status)
+    };
+    let own = &gateway.address;
+    for (head, expected) in [
+        ("GET /mcp HTTP/1.1\r\n\r\n".to_owned(), 400),
+        (format!("GET /mcp HTTP/1.1\r\nhost: {own}\r\n\r\n"), 405),
+        ("GET http://localhost/mcp HTTP/1.1\r\n\r\n".to_owned(), 400),
+        (format!("GET http://evil.example/mcp HTTP/1.1\r\nhost: {own}\r\n\r\n"), 403),
+        (format!("GET http://{own}/mcp HTTP/1.1\r\nhost: {own}\r\n\r\n"), 405),
+        (format!("GET http://{own}/mcp HTTP/1.1\r\nhost: evil.example\r\n\r\n"), 403),
+    ] {
+        assert_eq!(status(&head), expected, "{head}");
+    }
+    for (length, expected) in [(31 << 10, 405), (33 << 10, 431), (40 << 10, 431), (47 << 10, 431)] {
+        let head =
+            format!("GET /mcp HTTP/1.1\r\nhost: {own}\r\nx-long: {}\r\n\r\n", "x".repeat(length));
+        assert_eq!(status(&head), expected, "{length}");
+        let many: String =
+            (0..length / 100).map(|n| format!("x-{n:04}: {}\r\n", "y".repeat(90))).collect();
+        let head = format!("GET /mcp HTTP/1.1\r\nhost: {own}\r\n{many}\r\n");
+        if length < 32 << 10 {
+            continue;
+        }
+        assert_eq!(status(&head), 431, "{length} in many");
+    }
 }

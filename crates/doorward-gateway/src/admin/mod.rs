@@ -77,8 +77,8 @@ pub async fn answer(
     peer: Peer,
     request: Request<Incoming>,
 ) -> Response {
-    if let Err(why) = guard::check(&gateway.settings(), peer.local, request.headers()) {
-        return (StatusCode::FORBIDDEN, format!("{why}\n")).into_response();
+    if let Err((status, why)) = guard::check(&gateway.settings(), peer.local, &request) {
+        return (status, format!("{why}\n")).into_response();
     }
     let mut request = request;
     let shown = request.headers().contains_key(header::AUTHORIZATION);

@@ -246,7 +246,7 @@ impl Clients {
         client.host = url.host_str().map(str::to_owned);
         client.shows = match text("token_endpoint_auth_method").unwrap_or("none") {
             "none" => Shows::Nothing,
-            "private_key_jwt" => Shows::Key(Arc::new(keys(&document, author).await?)),
+            "private_key_jwt" => Shows::Key(Arc::new(keys(&document, url, author).await?)),
             other => {
                 let other = other.escape_debug();
                 return Err(format!("'{other}' is no way to authenticate without a shared secret"));
@@ -256,13 +256,19 @@ impl Clients {
     }
 }
 
-/// The keys of a document: in it, or where it says.
-async fn keys(document: &Map<String, Value>, author: Author) -> Result<KeySet, String> {
+/// The keys of a document: in it, or where it says. The operator's word is for the document's own place
+/// alone: what the document names elsewhere must be public.
+async fn keys(
+    document: &Map<String, Value>,
+    place: &Url,
+    author: Author,
+) -> Result<KeySet, String> {
     let fetched;
     let set = match (document.get("jwks"), document.get("jwks_uri")) {
         (Some(Value::Object(set)), None) => set,
         (None, Some(Value::String(uri))) => {
             let uri = Url::parse(uri).map_err(|_| "its 'jwks_uri' is no URL")?;
+            let author = if uri.origin() == place.origin() { author } else { Author::Stranger };
             let answer = outbound::get(&uri, author).await.map_err(|error| error.to_string())?;
             fetched = answer.object().map_err(|error| format!("its keys: {error}"))?;
             &fetched

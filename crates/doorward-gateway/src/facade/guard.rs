@@ -7,7 +7,7 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HOST, ORIGIN, VARY,
 };
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
 use url::{Host, Url};
 
 use super::Body;
@@ -16,7 +16,32 @@ use crate::settings::Settings;
 /// Refuses a foreign origin, and on a loopback listener a foreign host; the gateway's own, which are those
 /// of `public_url`, are none. Returns the origin to
 /// allow, where there is one.
-pub fn check(
+pub fn check<B>(
+    settings: &Settings,
+    local: SocketAddr,
+    request: &Request<B>,
+) -> Result<Option<HeaderValue>, (StatusCode, &'static str)> {
+    if is_too_long(request, settings.limits.headers.0) {
+        let why = "The headers are longer than 'limits.headers'";
+        return Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why));
+    }
+    // RFC 9112 section 3.2.
+    if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
+        return Err((StatusCode::BAD_REQUEST, "'Host' is missing"));
+    }
+    check_names(settings, local, request.headers()).map_err(|why| (StatusCode::FORBIDDEN, why))
+}
+
+/// Whether the head of a request is longer than it may be: its target, and all its headers as they are
+/// sent.
+fn is_too_long<B>(request: &Request<B>, most: usize) -> bool {
+    let headers = request.headers().iter();
+    let lengths = headers.map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len());
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    lengths.sum::<usize>() + target > most
+}
+
+fn check_names(
     settings: &Settings,
     local: SocketAddr,
     headers: &HeaderMap,
@@ -137,11 +162,15 @@ mod tests {
             if let Some(origin) = origin {
                 headers.insert(ORIGIN, HeaderValue::from_static(origin));
             }
-            assert_eq!(check(&settings, loopback, &headers).is_ok(), passes, "{host} {origin:?}");
+            assert_eq!(
+                check_names(&settings, loopback, &headers).is_ok(),
+                passes,
+                "{host} {origin:?}"
+            );
         }
         let mut twice = HeaderMap::new();
         twice.append(ORIGIN, HeaderValue::from_static("http://localhost"));
         twice.append(ORIGIN, HeaderValue::from_static("https://evil.example"));
-        assert!(check(&settings, loopback, &twice).is_err());
+        assert!(check_names(&settings, loopback, &twice).is_err());
     }
 }

@@ -44,10 +44,10 @@ pub async fn handle(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let settings = gateway.settings();
-    let cors = match guard::check(&settings, peer.local, request.headers()) {
+    let cors = match guard::check(&settings, peer.local, &request) {
         Ok(cors) => cors,
-        Err(why) => {
-            return error_response(StatusCode::FORBIDDEN, None, &RpcError::invalid_request(why));
+        Err((status, why)) => {
+            return error_response(status, None, &RpcError::invalid_request(why));
         }
     };
     let mut response = if request.method() == Method::OPTIONS {

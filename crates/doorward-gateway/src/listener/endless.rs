@@ -19,7 +19,7 @@ const MOST_NOISE: usize = 16 << 10;
 
 /// A body that may be a stream without an end in sight.
 pub trait Answering:
-    http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static
+    http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static
 {
     /// Takes the stream out; what stays yields nothing, and does not end.
     fn take_endless(&mut self) -> Option<Endless>;

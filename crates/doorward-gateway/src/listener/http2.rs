@@ -1,17 +1,18 @@
 //! HTTP/2, for clients that choose it during the TLS handshake (RFC 9113): many requests over one
 //! connection.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::HOST;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::places::{Held, Place};
 use super::{Answering, Door, Unstuck, Written};
 use crate::identity::Peer;
 
@@ -20,24 +21,25 @@ const STREAMS: u32 = 256;
 /// How long a client may leave a sign of life unanswered.
 const ALIVE: Duration = Duration::from_secs(20);
 
-pub async fn connection<S, H, A, B>(
-    stream: S,
-    peer: Peer,
-    door: Door,
-    handler: H,
-    place: OwnedSemaphorePermit,
-) where
+pub async fn connection<S, H, A, B>(stream: S, peer: Peer, door: Door, handler: H, place: Place)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Peer, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
     B: Answering,
 {
+    let place = Arc::new(place);
+    let taken = place.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         name_host(&mut request);
+        let busy = taken.busy();
         let answer = handler(peer.clone(), request);
-        async move { Ok::<_, std::convert::Infallible>(answer.await) }
+        async move {
+            let answer = answer.await;
+            Ok::<_, std::convert::Infallible>(answer.map(|body| Held::new(body, busy)))
+        }
     });
-    let written = std::sync::Arc::new(Written::default());
+    let written = Arc::new(Written::default());
     let io = TokioIo::new(Unstuck::new(stream, door.timeouts.write.0, written));
     let limit = u32::try_from(door.limits.headers.0).unwrap_or(u32::MAX);
     let connection = http2::Builder::new(TokioExecutor::new())
@@ -48,8 +50,11 @@ pub async fn connection<S, H, A, B>(
         .keep_alive_timeout(ALIVE)
         .serve_connection(io, service);
     tokio::pin!(connection);
+    let timeouts = &door.timeouts;
     let ended = tokio::select! {
         ended = &mut connection => ended,
+        // Nothing is in progress: it ends at once, whatever the client does.
+        () = place.over(timeouts.headers.0, timeouts.idle.0) => Ok(()),
         () = door.closing.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -61,10 +66,14 @@ pub async fn connection<S, H, A, B>(
     drop(place);
 }
 
-/// What HTTP/1.1 says in `Host`, HTTP/2 says elsewhere; all that follows looks at `Host`. Where both are
-/// there and differ, both stay, and the request is refused.
-fn name_host(request: &mut Request<Incoming>) {
+/// What HTTP/1.1 says in `Host`, HTTP/2 says elsewhere, and so does a request with a whole URL for its
+/// target; all that follows looks at `Host`. Where both are there and differ, both stay, and the request
+/// is refused.
+pub fn name_host(request: &mut Request<Incoming>) {
     let Some(authority) = request.uri().authority() else { return };
+    if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
+        return;
+    }
     let Ok(named) = HeaderValue::try_from(authority.as_str()) else { return };
     if request.headers().get(HOST) != Some(&named) {
         request.headers_mut().append(HOST, named);

@@ -21,8 +21,12 @@ pub struct Limits {
     pub json_depth: usize,
     /// Messages in a batch (revision 2025-03-26 only).
     pub batch: usize,
-    /// Client connections. Beyond: new ones wait to be accepted.
+    /// Client connections. Beyond, whoever has most gives way with one that is idle; where none is, new
+    /// ones wait to be accepted.
     pub connections: usize,
+    /// Of these, the connections of one address (of IPv6, of one /64); an eighth when absent. Beyond, the one
+    /// that has been idle longest gives way; where none is idle, new ones are closed.
+    pub connections_per_address: Option<usize>,
     /// Client sessions of the handshake era. Beyond: 503.
     pub sessions: usize,
     /// Open streams of one principal: listeners and sessions' streams. Beyond: 429.
@@ -55,6 +59,10 @@ pub struct Limits {
 }
 
 impl Limits {
+    pub fn connections_of_one_address(&self) -> usize {
+        self.connections_per_address.unwrap_or((self.connections / 8).max(1))
+    }
+
     /// Within which a client's JSON is read.
     pub fn json(&self) -> doorward_mcp::json::Limits {
         doorward_mcp::json::Limits {
@@ -73,6 +81,7 @@ impl Default for Limits {
             json_depth: 128,
             batch: 64,
             connections: 16_384,
+            connections_per_address: None,
             sessions: 10_000,
             streams_per_principal: 4_096,
             subscriptions: 1_000,
@@ -99,6 +108,8 @@ pub struct Timeouts {
     pub headers: Period,
     /// Until a client has sent its body.
     pub body: Period,
+    /// How long a connection over HTTP/2 may have no request; over HTTP/1.1 it is `headers`.
+    pub idle: Period,
     /// How long a client may take nothing of what is sent to it.
     pub write: Period,
     /// Until a server is connected to.
@@ -138,6 +149,7 @@ impl Default for Timeouts {
         Self {
             headers: seconds(10),
             body: seconds(30),
+            idle: seconds(2 * 60),
             write: seconds(60),
             connect: seconds(10),
             probe: seconds(5),

@@ -1,0 +1,291 @@
+//! Places for connections: so many in all, and so many of one address, so that nobody without a
+//! credential can take them all. Who has used theirs up gives way with the connection that has been
+//! idle longest; what is busy is never cut off.
+
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv6Addr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use http_body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// All places of a listener.
+#[derive(Debug)]
+pub struct Places {
+    most: usize,
+    each: usize,
+    taken: Mutex<Taken>,
+    freed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    count: usize,
+    next: u64,
+    addresses: HashMap<IpAddr, HashMap<u64, Arc<Slot>>>,
+}
+
+/// A connection, as its place knows it.
+#[derive(Debug)]
+struct Slot {
+    busy: AtomicUsize,
+    idle_since: Mutex<Instant>,
+    /// It has been asked to give way.
+    leave: CancellationToken,
+}
+
+/// A connection's place; free again when dropped.
+#[derive(Debug)]
+pub struct Place {
+    places: Arc<Places>,
+    address: IpAddr,
+    number: u64,
+    slot: Arc<Slot>,
+}
+
+/// A request in progress: its connection is not idle.
+#[derive(Debug)]
+pub struct Busy {
+    places: Arc<Places>,
+    slot: Arc<Slot>,
+}
+
+impl Places {
+    pub fn new(most: usize, each: usize) -> Arc<Self> {
+        Arc::new(Self { most, each, taken: Mutex::default(), freed: Notify::new() })
+    }
+
+    /// A place for a connection of an address; `None` where the address has used up its share and
+    /// none of its connections is idle. Waits while all places are taken by busy ones.
+    pub async fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let address = network(address);
+        loop {
+            let freed = self.freed.notified();
+            match self.try_take(address) {
+                Ok(place) => return place,
+                Err(Full) => freed.await,
+            }
+        }
+    }
+
+    fn try_take(self: &Arc<Self>, address: IpAddr) -> Result<Option<Place>, Full> {
+        let mut taken = self.taken.lock();
+        if let Some(own) = taken.addresses.get(&address)
+            && own.len() >= self.each
+        {
+            // Those that are leaving are gone in a moment: so many more there may be until then.
+            let leaving = own.values().filter(|slot| slot.is_leaving()).count();
+            if leaving >= self.each {
+                return Err(Full);
+            }
+            if own.len() - leaving >= self.each && !give_way(own) {
+                return Ok(None);
+            }
+        } else if taken.count >= self.most {
+            let most = taken.addresses.values().max_by_key(|of| of.len());
+            if !most.is_some_and(give_way) {
+                return Err(Full);
+            }
+        }
+        let number = taken.next;
+        taken.next += 1;
+        taken.count += 1;
+        let slot = Arc::new(Slot {
+            busy: AtomicUsize::new(0),
+            idle_since: Mutex::new(Instant::now()),
+            leave: CancellationToken::new(),
+        });
+        taken.addresses.entry(address).or_default().insert(number, slot.clone());
+        Ok(Some(Place { places: self.clone(), address, number, slot }))
+    }
+}
+
+/// There is no place now, and there will be one soon: all are taken and busy, or are just being left.
+struct Full;
+
+/// Asks the connection that has been idle longest to leave; returns whether there is one.
+fn give_way(of: &HashMap<u64, Arc<Slot>>) -> bool {
+    let idle = of.values().filter(|slot| !slot.is_leaving() && !slot.is_busy());
+    let oldest = idle.min_by_key(|slot| *slot.idle_since.lock());
+    oldest.inspect(|slot| slot.leave.cancel()).is_some()
+}
+
+impl Slot {
+    fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire) > 0
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.leave.is_cancelled()
+    }
+}
+
+impl Place {
+    /// Marks the connection as busy for as long as a request is in progress.
+    pub fn busy(&self) -> Busy {
+        self.slot.busy.fetch_add(1, Ordering::AcqRel);
+        Busy { places: self.places.clone(), slot: self.slot.clone() }
+    }
+
+    /// Returns when the connection shall give way, or has been idle for longer than it may.
+    pub async fn over(&self, first: Duration, idle: Duration) {
+        let began = *self.slot.idle_since.lock();
+        loop {
+            let since = *self.slot.idle_since.lock();
+            let patience = if since == began { first } else { idle };
+            tokio::select! {
+                () = self.slot.leave.cancelled() => {}
+                () = tokio::time::sleep_until((since + patience).into()) => {}
+            }
+            if self.slot.is_busy() {
+                // It looks again when it may be idle.
+                tokio::time::sleep(idle.min(Duration::from_secs(1))).await;
+                continue;
+            }
+            if self.slot.is_leaving() || *self.slot.idle_since.lock() == since {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut taken = self.places.taken.lock();
+        taken.count -= 1;
+        if let Some(own) = taken.addresses.get_mut(&self.address) {
+            own.remove(&self.number);
+            if own.is_empty() {
+                taken.addresses.remove(&self.address);
+            }
+        }
+        drop(taken);
+        self.places.freed.notify_one();
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        *self.slot.idle_since.lock() = Instant::now();
+        if self.slot.busy.fetch_sub(1, Ordering::AcqRel) == 1 {
+            // Whoever waits may have its place now.
+            self.places.freed.notify_one();
+        }
+    }
+}
+
+/// An answer's body: the connection is busy until it has been sent, or its stream is over.
+#[derive(Debug)]
+pub struct Held<B> {
+    body: B,
+    _busy: Busy,
+}
+
+impl<B> Held<B> {
+    pub fn new(body: B, busy: Busy) -> Self {
+        Self { body, _busy: busy }
+    }
+}
+
+impl<B: Body + Unpin> Body for Held<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Whoever has an address of IPv6 has 2^64 of them.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(address) => match address.to_ipv4_mapped() {
+            Some(address) => IpAddr::V4(address),
+            None => {
+                let [a, b, c, d, ..] = address.segments();
+                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            }
+        },
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
+
+    #[tokio::test]
+    async fn one_address_takes_its_share_and_gives_way_to_itself() {
+        let places = Places::new(8, 2);
+        let first = places.take(address(1)).await.unwrap();
+        let second = places.take(address(1)).await.unwrap();
+        let working = first.busy();
+        // The one that is idle gives way, the other does not.
+        let third = places.take(address(1)).await.unwrap();
+        assert!(second.slot.is_leaving() && !first.slot.is_leaving());
+        let _busy = third.busy();
+        drop(second);
+        assert!(places.take(address(1)).await.is_none());
+        // Others have theirs.
+        assert!(places.take(address(2)).await.is_some());
+        drop(working);
+        assert!(places.take(address(1)).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn where_all_are_taken_whoever_has_most_gives_way() {
+        let places = Places::new(4, 3);
+        let greedy = [
+            places.take(address(1)).await.unwrap(),
+            places.take(address(1)).await.unwrap(),
+            places.take(address(1)).await.unwrap(),
+        ];
+        let _other = places.take(address(2)).await.unwrap();
+        let _third = places.take(address(3)).await.unwrap();
+        assert_eq!(greedy.iter().filter(|place| place.slot.is_leaving()).count(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_comes_in_when_one_leaves() {
+        let places = Places::new(1, 1);
+        let only = places.take(address(1)).await.unwrap();
+        let busy = only.busy();
+        let waiting = tokio::spawn({
+            let places = places.clone();
+            async move { places.take(address(2)).await.is_some() }
+        });
+        tokio::task::yield_now().await;
+        drop(busy);
+        drop(only);
+        assert!(waiting.await.unwrap());
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_address() {
+        let network = |text: &str| network(text.parse().unwrap()).to_string();
+        assert_eq!(network("2001:db8::1"), network("2001:db8::ffff"));
+        assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
+        assert_eq!(network("::ffff:192.0.2.1"), "192.0.2.1");
+    }
+}
