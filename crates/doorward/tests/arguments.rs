@@ -205,3 +205,78 @@ fn what_is_meant_is_put_into_form_before_policies_look_if_the_operator_wants_it(
     assert!(denied.json().get("error").is_some(), "{}", denied.body);
     assert_eq!(sent.lock().unwrap().len(), 1);
 }
+
+/// A pattern that costs an engine that turns back the square of the text, and more.
+const STUBBORN: &str = "(?=(a+)+$)(a|aa)+$";
+
+#[test]
+fn a_servers_pattern_keeps_nobody_waiting() {
+    let text = || "a".repeat(150_000) + "b";
+    let server = scripted(Era::Modern, move |asked: &Asked| {
+        match asked.message["method"].as_str()? {
+            "tools/list" => {
+                let any = json!({ "type": "object" });
+                let pattern = |pattern: &str| json!({ "type": "object", "properties": { "t": { "type": "string", "pattern": pattern } } });
+                // The linear engine's worst: many states at once for each byte.
+                let wide = pattern("^([ab]{0,60}a[ab]{60}){3}c$");
+                let names = json!({ "type": "object", "patternProperties": { STUBBORN: true }, "propertyNames": { "pattern": STUBBORN } });
+                let tools = json!([
+                    { "name": "quick", "inputSchema": any },
+                    { "name": "asks", "inputSchema": pattern(STUBBORN) },
+                    { "name": "names", "inputSchema": names },
+                    { "name": "asks_wide", "inputSchema": wide },
+                    { "name": "answers", "inputSchema": any, "outputSchema": pattern(STUBBORN) },
+                    { "name": "answers_wide", "inputSchema": any, "outputSchema": wide },
+                ]);
+                Some(json!({ "tools": tools, "ttlMs": 60_000, "cacheScope": "private" }))
+            }
+            "tools/call" => Some(match asked.message["params"]["name"].as_str()? {
+                "answers" | "answers_wide" => {
+                    json!({ "content": [], "structuredContent": { "t": text() } })
+                }
+                _ => said("done"),
+            }),
+            _ => None,
+        }
+    });
+    let coerces = ", tools: {'*': {arguments: {coerce: true}}}";
+    let gateway = Gateway::start(&config(&server, coerces));
+    let client = Modern::new(&gateway, "/mcp/s");
+    assert_eq!(client.call("quick", json!({})).text(), "done");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let slowest = std::thread::scope(|scope| {
+        let probing = scope.spawn(|| {
+            let client = Modern::new(&gateway, "/mcp/s");
+            let mut slowest = std::time::Duration::ZERO;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let began = std::time::Instant::now();
+                assert_eq!(client.call("quick", json!({})).text(), "done");
+                assert_eq!(gateway.get_admin("/healthz").0, 200);
+                slowest = slowest.max(began.elapsed());
+            }
+            slowest
+        });
+        let calls: Vec<_> = (0..3)
+            .flat_map(|_| ["asks", "names", "asks_wide", "answers", "answers_wide"])
+            .map(|tool| {
+                let gateway = &gateway;
+                scope.spawn(move || {
+                    let client = Modern::new(gateway, "/mcp/s");
+                    let arguments = match tool {
+                        "names" => json!({ text(): 1 }),
+                        "answers" | "answers_wide" => json!({}),
+                        _ => json!({ "t": text() }),
+                    };
+                    client.call(tool, arguments).result();
+                })
+            })
+            .collect();
+        calls.into_iter().for_each(|call| call.join().unwrap());
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        probing.join().unwrap()
+    });
+    assert!(slowest.as_secs() < 5, "others waited for {slowest:?}");
+    let told = gateway.told(&["servers", "--admin-url", &format!("http://{}", gateway.admin)]);
+    let note = format!("tool 'asks': of its inputSchema, the pattern '{STUBBORN}' is not checked");
+    assert!(told.contains(&note), "{told}");
+}

@@ -26,6 +26,18 @@ pub struct Schemas {
     pub output: Option<Schema>,
 }
 
+impl Schemas {
+    /// What of them is not checked, in words for an operator.
+    pub fn note(&self) -> Option<String> {
+        let of = |name: &str, schema: &Option<Schema>| {
+            schema.as_ref()?.note().map(|note| format!("of its {name}, {note}"))
+        };
+        let notes = [of("inputSchema", &self.input), of("outputSchema", &self.output)];
+        let notes: Vec<String> = notes.into_iter().flatten().collect();
+        (!notes.is_empty()).then(|| notes.join("; "))
+    }
+}
+
 #[derive(Debug, Default)]
 pub struct Learnt {
     pub items: Vec<Item>,

@@ -19,6 +19,7 @@ use doorward_mcp::{Era, Object, method, tasks};
 use parking_lot::Mutex;
 
 use crate::call::CallError;
+use crate::schema::Checks;
 use crate::settings::{ArgumentSettings, CacheRule, ResultSettings};
 use crate::upstream::{Asked, Contact, Server, declared};
 
@@ -167,6 +168,8 @@ impl Cell {
 /// other clients. A modern one shows the same to all (spec 2026-07-28 server/tools).
 #[derive(Debug, Default)]
 pub struct Catalog {
+    /// Where what its schemas are held against is checked, if that takes long.
+    pub checks: Checks,
     cells: Mutex<HashMap<Bytes, Arc<Cell>>>,
 }
 
@@ -294,6 +297,16 @@ impl Catalog {
         let Some(latest) = self.latest() else { return Vec::new() };
         let left_out = latest.lists[0].left_out.iter();
         left_out.map(|(name, why)| (name.to_string(), why.clone())).collect()
+    }
+
+    /// The tools of that view of whose schemas something is not checked, and what.
+    pub fn unchecked(&self) -> Vec<(String, String)> {
+        let Some(latest) = self.latest() else { return Vec::new() };
+        let tools = latest.lists[0].tools.values();
+        let mut notes: Vec<_> =
+            tools.filter_map(|tool| Some((tool.name.to_string(), tool.schemas.note()?))).collect();
+        notes.sort_unstable();
+        notes
     }
 
     /// Items per list of the view that was fetched last.

@@ -13,11 +13,11 @@ use serde_json::Value;
 use crate::call::{Call, CallError, Events};
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
-use crate::schema::Unfit;
+use crate::schema::{Effort, Unfit};
 use crate::settings::{ArgumentSettings, Check};
 
-/// Arguments from this size on are checked away from the threads that calls are on.
-const LARGE: usize = 128 << 10;
+/// Arguments from this size on are read away from the threads that calls are on.
+const LARGE: usize = 64 << 10;
 
 pub struct Arguments;
 
@@ -34,16 +34,18 @@ impl Stage for Arguments {
             return Step::refuse(error);
         }
         let Some(checking) = Checking::of(call) else { return Step::CONTINUE };
-        if checking.text.len() < LARGE {
-            let checked = checking.run();
-            return Step::Now(decide(call, checked).map(|()| None));
+        if checking.is_quick() {
+            let checked = checking.run(Effort::Glance);
+            if !checked.as_ref().is_err_and(|unfit| unfit.late) {
+                return Step::Now(decide(call, checked).map(|()| None));
+            }
         }
+        let Some(server) = call.route.as_ref().map(|route| route.server.clone()) else {
+            return Step::CONTINUE;
+        };
         Step::Later(Box::pin(async move {
-            let checking = tokio::task::spawn_blocking(move || checking.run());
-            let checked = checking
-                .await
-                .unwrap_or_else(|_| Err(Unfit::one("", "cannot be checked against the schema")));
-            decide(call, checked).map(|()| None)
+            let checked = server.catalog.checks.run(move || checking.run(Effort::Full)).await;
+            decide(call, checked.unwrap_or_else(|| Err(Unfit::too_costly()))).map(|()| None)
         }))
     }
 }
@@ -98,7 +100,13 @@ impl Checking {
         Some(Self { text, bounds, tool: route.tool.clone() })
     }
 
-    fn run(&self) -> Result<(), Unfit> {
+    fn is_quick(&self) -> bool {
+        let bytes = self.text.len();
+        let schema = self.tool.as_ref().and_then(|tool| tool.schemas.input.as_ref());
+        bytes < LARGE && schema.is_none_or(|schema| schema.is_quick(bytes))
+    }
+
+    fn run(&self, effort: Effort) -> Result<(), Unfit> {
         if let Some(most) = self.bounds.size.filter(|most| self.text.len() > most.0) {
             return Err(Unfit::one("", format!("must be {most} long at most")));
         }
@@ -111,7 +119,7 @@ impl Checking {
         if self.bounds.bounds_parts() {
             within(&self.bounds, &value, 0, &mut String::new())?;
         }
-        schema.map_or(Ok(()), |schema| schema.check_arguments(&mut value, self.text.len()))
+        schema.map_or(Ok(()), |schema| schema.check_arguments(&mut value, self.text.len(), effort))
     }
 }
 

@@ -3,14 +3,20 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use doorward_mcp::{Value, method};
 
 use crate::call::{Call, Events};
+use crate::catalog::ToolEntry;
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
+use crate::schema::Effort;
+use crate::upstream::Server;
 
 /// Larger arguments are not touched.
 const LARGEST: usize = 128 << 10;
+/// From this size on they are read away from the threads that calls are on.
+const LARGE: usize = 64 << 10;
 
 pub struct Coercion;
 
@@ -20,28 +26,67 @@ impl Stage for Coercion {
     }
 
     fn enter<'a>(&self, _: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
-        if *call.method == *method::TOOLS_CALL {
-            coerce(call);
+        let Some(coercing) = Coercing::of(call) else { return Step::CONTINUE };
+        if coercing.is_quick()
+            && let Some(coerced) = coercing.run(Effort::Glance)
+        {
+            coerced.apply(call);
+            return Step::CONTINUE;
         }
-        Step::CONTINUE
+        Step::Later(Box::pin(async move {
+            let server = coercing.server.clone();
+            let coerced = server.catalog.checks.run(move || coercing.run(Effort::Full)).await;
+            if let Some(Some(coerced)) = coerced {
+                coerced.apply(call);
+            }
+            Ok(None)
+        }))
     }
 }
 
-fn coerce(call: &mut Call) -> Option<()> {
-    let tool = call.route.as_ref()?.tool.as_ref()?;
-    if tool.arguments.coerce != Some(true) {
-        return None;
+/// All that is needed to coerce a call's arguments.
+struct Coercing {
+    text: Bytes,
+    tool: Arc<ToolEntry>,
+    server: Arc<Server>,
+}
+
+/// What the arguments become, if anything else.
+struct Coerced(Option<Value>);
+
+impl Coercing {
+    /// `None` if there is nothing to be coerced.
+    fn of(call: &Call) -> Option<Self> {
+        let route = call.route.as_ref().filter(|_| *call.method == *method::TOOLS_CALL)?;
+        let tool = route.tool.as_ref().filter(|tool| tool.arguments.coerce == Some(true))?;
+        tool.schemas.input.as_ref()?;
+        let text = call.params.get("arguments")?.to_bytes();
+        let (tool, server) = (tool.clone(), route.server.clone());
+        (text.len() <= LARGEST).then_some(Self { text, tool, server })
     }
-    let schema = tool.schemas.input.as_ref()?;
-    let text = call.params.get("arguments")?.to_bytes();
-    if text.len() > LARGEST {
-        return None;
+
+    fn is_quick(&self) -> bool {
+        let bytes = self.text.len();
+        bytes < LARGE && self.tool.schemas.input.as_ref().is_none_or(|it| it.is_quick(bytes))
     }
-    let before: serde_json::Value = serde_json::from_slice(&text).ok()?;
-    let mut after = before.clone();
-    if schema.coerce(&mut after, text.len()) && after != before {
-        call.params.set("arguments", Value::from_serde(&after));
-        call.notes.coerced = true;
+
+    /// `None` if the time was not enough.
+    fn run(&self, effort: Effort) -> Option<Coerced> {
+        let Some(schema) = &self.tool.schemas.input else { return Some(Coerced(None)) };
+        let Ok(before) = serde_json::from_slice::<serde_json::Value>(&self.text) else {
+            return Some(Coerced(None));
+        };
+        let mut after = before.clone();
+        let fits = schema.coerce(&mut after, self.text.len(), effort)?;
+        Some(Coerced((fits && after != before).then(|| Value::from_serde(&after))))
     }
-    Some(())
+}
+
+impl Coerced {
+    fn apply(self, call: &mut Call) {
+        if let Some(arguments) = self.0 {
+            call.params.set("arguments", arguments);
+            call.notes.coerced = true;
+        }
+    }
 }

@@ -63,6 +63,9 @@ impl Step<'_> {
     }
 }
 
+/// What a stage does with a reply that has to wait for something.
+type Settling<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
 pub trait Stage: Sync {
     /// In a word, for traces.
     fn name(&self) -> &'static str;
@@ -73,6 +76,15 @@ pub trait Stage: Sync {
         call: &'a mut Call,
         events: &'a Events,
     ) -> Step<'a>;
+
+    /// Before a reply leaves the stage: what may take longer than a moment.
+    fn settle<'a>(
+        &self,
+        _call: &'a mut Call,
+        _reply: &'a mut Result<Reply, CallError>,
+    ) -> Option<Settling<'a>> {
+        None
+    }
 
     fn leave(&self, _gateway: &Gateway, _call: &mut Call, _reply: &mut Result<Reply, CallError>) {}
 }
@@ -129,6 +141,9 @@ async fn through_stages(
         }
     }
     for stage in STAGES[..reached].iter().rev() {
+        if let Some(settling) = stage.settle(&mut call, &mut reply) {
+            settling.await;
+        }
         stage.leave(&gateway, &mut call, &mut reply);
     }
     gateway.telemetry.end(&gateway, &mut call, &reply);

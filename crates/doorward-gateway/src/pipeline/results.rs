@@ -5,16 +5,20 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use doorward_mcp::error::Kind;
-use doorward_mcp::{Object, method};
+use doorward_mcp::method;
 
 use crate::cache::is_final;
 use crate::call::{Call, CallError, Events, Failure, Reply};
 use crate::catalog::ToolEntry;
 use crate::gateway::Gateway;
-use crate::pipeline::{Stage, Step};
-use crate::schema::Unfit;
+use crate::pipeline::{Settling, Stage, Step};
+use crate::schema::{Effort, Unfit};
 use crate::settings::Check;
+
+/// Content from this size on is read away from the threads that calls are on.
+const LARGE: usize = 64 << 10;
 
 pub struct Results;
 
@@ -27,35 +31,60 @@ impl Stage for Results {
         Step::CONTINUE
     }
 
-    fn leave(&self, _: &Gateway, call: &mut Call, reply: &mut Result<Reply, CallError>) {
-        let (Ok(Reply::Result(result)), Some(route)) = (&*reply, &call.route) else { return };
-        let Some(tool) = route.tool.as_ref().filter(|_| *call.method == *method::TOOLS_CALL) else {
-            return;
-        };
-        let Err(unfit) = check(tool, result) else { return };
-        call.notes.unfit_result = true;
-        route.server.metrics.unfit_results.inc();
-        let (server, tool_name) = (&*route.server.name, &*tool.name);
-        if tool.results.check() == Check::Refuse {
-            let why = "The tool was called, but its result does not fit its output schema";
-            let failure = Failure::new(Kind::InvalidResult, why).because(unfit);
-            *reply = Err(failure.into());
-        } else {
-            tracing::warn!(server, tool = tool_name, "a result that does not fit: {unfit}");
+    fn settle<'a>(
+        &self,
+        call: &'a mut Call,
+        reply: &'a mut Result<Reply, CallError>,
+    ) -> Option<Settling<'a>> {
+        let (Ok(Reply::Result(result)), Some(route)) = (&*reply, &call.route) else { return None };
+        let tool = route.tool.clone().filter(|_| *call.method == *method::TOOLS_CALL)?;
+        if tool.schemas.output.is_none() || !is_final(result) {
+            return None;
         }
+        let Some(content) = result.get("structuredContent") else {
+            decide(call, reply, &tool, Err(Unfit::one("", "there is no 'structuredContent'")));
+            return None;
+        };
+        let text = content.to_bytes();
+        let schema = tool.schemas.output.as_ref();
+        if text.len() < LARGE && schema.is_none_or(|schema| schema.is_quick(text.len())) {
+            let checked = check(&tool, &text, Effort::Glance);
+            if !checked.as_ref().is_err_and(|unfit| unfit.late) {
+                decide(call, reply, &tool, checked);
+                return None;
+            }
+        }
+        let (server, checked) = (route.server.clone(), tool.clone());
+        Some(Box::pin(async move {
+            let checking = move || check(&checked, &text, Effort::Full);
+            let checked = server.catalog.checks.run(checking).await;
+            decide(call, reply, &tool, checked.unwrap_or_else(|| Err(Unfit::too_costly())));
+        }))
     }
 }
 
-fn check(tool: &ToolEntry, result: &Object) -> Result<(), Unfit> {
+fn check(tool: &ToolEntry, text: &Bytes, effort: Effort) -> Result<(), Unfit> {
     let Some(schema) = &tool.schemas.output else { return Ok(()) };
-    if !is_final(result) {
-        return Ok(());
-    }
-    let Some(content) = result.get("structuredContent") else {
-        return Err(Unfit::one("", "there is no 'structuredContent'"));
-    };
-    let text = content.to_bytes();
-    let value = serde_json::from_slice(&text)
+    let value = serde_json::from_slice(text)
         .map_err(|error| Unfit::one("", format!("cannot be checked: {error}")))?;
-    schema.check(&value, text.len())
+    schema.check(&value, text.len(), effort)
+}
+
+fn decide(
+    call: &mut Call,
+    reply: &mut Result<Reply, CallError>,
+    tool: &ToolEntry,
+    checked: Result<(), Unfit>,
+) {
+    let (Err(unfit), Some(route)) = (checked, &call.route) else { return };
+    call.notes.unfit_result = true;
+    route.server.metrics.unfit_results.inc();
+    let (server, tool_name) = (&*route.server.name, &*tool.name);
+    if tool.results.check() == Check::Refuse {
+        let why = "The tool was called, but its result does not fit its output schema";
+        let failure = Failure::new(Kind::InvalidResult, why).because(unfit);
+        *reply = Err(failure.into());
+    } else {
+        tracing::warn!(server, tool = tool_name, "a result that does not fit: {unfit}");
+    }
 }

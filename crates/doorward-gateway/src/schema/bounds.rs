@@ -23,11 +23,11 @@ const ALL_WAYS: usize = 500_000;
 const LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
 const SINGLES: [&str; 4] = ["not", "if", "then", "else"];
 const MAPS: [&str; 2] = ["dependentSchemas", "dependencies"];
-const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
+pub const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
 /// Keywords whose values are no schemas.
-const DATA: [&str; 5] = ["enum", "const", "default", "examples", "required"];
+pub const DATA: [&str; 5] = ["enum", "const", "default", "examples", "required"];
 /// Keywords with subschemas by names that are not keywords.
-const NAMED: [&str; 6] =
+pub const NAMED: [&str; 6] =
     ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"];
 
 const DIALECTS: [(&str, Draft); 5] = [

@@ -3,25 +3,31 @@
 //!
 //! What is to be changed is what the check complains of, so that nothing is touched that fits.
 
+use std::time::Duration;
+
+use jsonschema::JsonType;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
-use jsonschema::{JsonType, Validator};
 use serde_json::Value;
 
-use super::metered::{Metered, Node, within};
+use super::metered::{Node, Spent, within};
 use super::{Schema, TELLING};
 
 /// What was a text may turn out to hold more that must be changed.
 const ROUNDS: usize = 4;
 const MOST: usize = 100;
 
-pub fn coerce(schema: &Schema, value: &mut Value, bytes: usize) -> bool {
-    let fits = |value: &Value| schema.fits(value, bytes) == Some(true);
-    if fits(value) {
-        return true;
+pub fn coerce(schema: &Schema, value: &mut Value, bytes: usize, until: Duration) -> Option<bool> {
+    let fits = |value: &Value| match schema.fits(value, bytes, until) {
+        Ok(fits) => Some(fits),
+        Err(Spent::Looks) => Some(false),
+        Err(Spent::Time) => None,
+    };
+    if fits(value)? {
+        return Some(true);
     }
     let mut changed = value.clone();
     for _ in 0..ROUNDS {
-        let wanted = wanted(&schema.validator, &changed);
+        let wanted = wanted(schema, &changed, until);
         let mut any = false;
         for (path, types) in wanted {
             if let Some(place) = changed.pointer_mut(&path)
@@ -32,22 +38,22 @@ pub fn coerce(schema: &Schema, value: &mut Value, bytes: usize) -> bool {
             }
         }
         if !any {
-            return false;
+            return Some(false);
         }
-        if fits(&changed) {
+        if fits(&changed)? {
             *value = changed;
-            return true;
+            return Some(true);
         }
     }
-    false
+    Some(false)
 }
 
 /// Where something of another type is wanted, and of which.
-fn wanted(validator: &Validator<Metered>, value: &Value) -> Vec<(String, Vec<JsonType>)> {
+fn wanted(schema: &Schema, value: &Value, until: Duration) -> Vec<(String, Vec<JsonType>)> {
     let mut wanted = Vec::new();
     // What was found before it took too long is something, too.
-    within(TELLING, || {
-        for error in validator.iter_errors(Node(value)).take(MOST) {
+    _ = within(schema.allowed(TELLING, until), || {
+        for error in schema.validator.iter_errors(Node(value)).take(MOST) {
             let types = match error.kind() {
                 ValidationErrorKind::Type { kind: TypeKind::Single(one) } => vec![*one],
                 ValidationErrorKind::Type { kind: TypeKind::Multiple(several) } => {
@@ -105,7 +111,7 @@ fn converted(value: &Value, wanted: JsonType) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    use crate::schema::Schema;
+    use crate::schema::{Effort, Schema};
     use serde_json::json;
 
     #[test]
@@ -129,7 +135,7 @@ mod tests {
             (json!({"m": "null"}), json!({"m": null})),
         ] {
             let mut value = given.clone();
-            assert!(schema.coerce(&mut value, 100), "{given}");
+            assert_eq!(schema.coerce(&mut value, 100, Effort::Full), Some(true), "{given}");
             assert_eq!(value, becomes);
         }
         for given in [
@@ -141,7 +147,7 @@ mod tests {
             json!({"n": "5", "other": 1}),
         ] {
             let mut value = given.clone();
-            assert!(!schema.coerce(&mut value, 100), "{given}");
+            assert_eq!(schema.coerce(&mut value, 100, Effort::Full), Some(false), "{given}");
             assert_eq!(value, given, "what does not fit is left as it is");
         }
     }

@@ -1,30 +1,71 @@
 //! A JSON value that counts how often it is looked at, so that a check can be ended when it has cost enough.
 //!
 //! Schemas can be written that take longer than anybody can wait, though they and the value are small. The
-//! library has no way to be stopped, so a look too many unwinds out of it; what it had begun is dropped.
+//! library has no way to be stopped, so a look too many unwinds out of it, and one that comes too late; what
+//! it had begun is dropped.
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::time::{Duration, Instant};
 
 use jsonschema::JsonType;
 use jsonschema::json::{self, Json, NodeIdentity};
+use nix::time::ClockId;
 use serde_json::{Map, Number, Value};
+
+/// Looks between two at the clock.
+const EVERY: u32 = 1_024;
 
 thread_local! {
     static LEFT: Cell<u32> = const { Cell::new(0) };
+    /// The looks that are left when the clock is next looked at.
+    static CLOCK_AT: Cell<u32> = const { Cell::new(0) };
+    static UNTIL: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    static LONGEST: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What unwinds when nothing is left.
-struct Spent;
+/// What a check used up: this unwinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spent {
+    Looks,
+    Time,
+}
 
-/// Runs a check that may look at values so many times. `None` if that was not enough.
-pub fn within<T>(looks: u32, check: impl FnOnce() -> T) -> Option<T> {
-    LEFT.set(looks);
+/// What a check may cost.
+#[derive(Debug, Clone, Copy)]
+pub struct Allowed {
+    pub looks: u32,
+    /// On the clock of [`now`].
+    pub until: Duration,
+    /// Of a text, in bytes.
+    pub longest: usize,
+}
+
+/// What this thread has worked. Other than the time of day it does not pass while other threads have the
+/// processor, so that the same value gets the same answer on a machine with much to do.
+pub fn now() -> Duration {
+    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    ClockId::CLOCK_THREAD_CPUTIME_ID.now().map_or_else(|_| START.elapsed(), Duration::from)
+}
+
+/// Runs a check on this thread within what it may cost.
+pub fn within<T>(allowed: Allowed, check: impl FnOnce() -> T) -> Result<T, Spent> {
+    LEFT.set(allowed.looks);
+    CLOCK_AT.set(allowed.looks.saturating_sub(EVERY));
+    UNTIL.set(allowed.until);
+    LONGEST.set(allowed.longest);
+    if now() >= allowed.until {
+        return Err(Spent::Time);
+    }
     match catch_unwind(AssertUnwindSafe(check)) {
-        Ok(found) => Some(found),
-        Err(spent) if spent.is::<Spent>() => None,
-        Err(other) => resume_unwind(other),
+        Ok(found) => Ok(found),
+        Err(unwound) => match unwound.downcast::<Spent>() {
+            Ok(spent) => Err(*spent),
+            Err(other) => resume_unwind(other),
+        },
     }
 }
 
@@ -32,10 +73,26 @@ pub fn within<T>(looks: u32, check: impl FnOnce() -> T) -> Option<T> {
 fn look(times: usize) {
     let times = u32::try_from(times).unwrap_or(u32::MAX);
     match LEFT.get().checked_sub(times) {
-        Some(left) => LEFT.set(left),
+        Some(left) => {
+            LEFT.set(left);
+            if left <= CLOCK_AT.get() {
+                CLOCK_AT.set(left.saturating_sub(EVERY));
+                if now() >= UNTIL.get() {
+                    resume_unwind(Box::new(Spent::Time));
+                }
+            }
+        }
         // No panic: nothing is wrong, and nothing is to be told.
-        None => resume_unwind(Box::new(Spent)),
+        None => resume_unwind(Box::new(Spent::Looks)),
     }
+}
+
+/// Looks at a text, which whoever wants it will read.
+fn read(text: &str) {
+    if text.len() > LONGEST.get() {
+        resume_unwind(Box::new(Spent::Looks));
+    }
+    look(1 + text.len() / 64);
 }
 
 /// Values of `serde_json`, metered.
@@ -86,8 +143,7 @@ impl<'a> json::Node<'a, Metered> for Node<'a> {
 
     fn as_string(&self) -> Option<Cow<'a, str>> {
         let text = self.0.as_str();
-        // Whoever wants a long text will read it.
-        look(1 + text.map_or(0, |text| text.len() / 64));
+        text.map_or_else(|| look(1), read);
         text.map(Cow::Borrowed)
     }
 
@@ -153,7 +209,11 @@ impl<'a> Iterator for Members<'a> {
 
     fn next(&mut self) -> Option<Self::Item> {
         look(1);
-        self.0.next().map(|(name, value)| (name.as_str(), Node(value)))
+        let (name, value) = self.0.next()?;
+        if name.len() >= 64 {
+            read(name);
+        }
+        Some((name.as_str(), Node(value)))
     }
 }
 
@@ -170,8 +230,7 @@ impl<'a> json::Array<'a, Metered> for Array<'a> {
     }
 
     fn is_unique(&self) -> bool {
-        look(self.0.len());
-        json::unique::is_unique(self.0)
+        is_unique(self.0)
     }
 }
 
@@ -181,5 +240,113 @@ impl<'a> Iterator for Elements<'a> {
     fn next(&mut self) -> Option<Node<'a>> {
         look(1);
         self.0.next().map(Node)
+    }
+}
+
+/// Whether no two items are the same. The library compares them by hashes that are the same for all numbers
+/// that are close to one another, so that a list can be written for which it compares each with all others.
+fn is_unique(items: &[Value]) -> bool {
+    let mut seen = HashSet::with_capacity(items.len());
+    items.iter().all(|item| {
+        let mut name = String::new();
+        write_name(item, &mut name);
+        seen.insert(name)
+    })
+}
+
+/// Writes what is the same text for the same value, and for no other.
+fn write_name(value: &Value, name: &mut String) {
+    look(1);
+    match value {
+        Value::Number(number) => write_number(number, name),
+        Value::String(text) => {
+            look(text.len() / 64);
+            // Its length tells where it ends.
+            _ = write!(name, "\"{}:{text}", text.len());
+        }
+        Value::Array(items) => {
+            name.push('[');
+            for item in items {
+                write_name(item, name);
+                name.push(',');
+            }
+            name.push(']');
+        }
+        Value::Object(members) => {
+            let mut members: Vec<_> = members.iter().collect();
+            members.sort_unstable_by_key(|(name, _)| *name);
+            name.push('{');
+            for (member, value) in members {
+                look(member.len() / 64);
+                _ = write!(name, "{}:{member}", member.len());
+                write_name(value, name);
+            }
+            name.push('}');
+        }
+        Value::Null | Value::Bool(_) => _ = write!(name, "{value}"),
+    }
+}
+
+/// A number is the same however it is written: 1, 1.0 and 1e0.
+fn write_number(number: &Number, name: &mut String) {
+    /// Below, every whole number is one of its own as a double.
+    const WHOLE: f64 = 9_007_199_254_740_992.0;
+    _ = match number.as_f64() {
+        Some(0.0) => write!(name, "0"),
+        // Whole numbers beyond stand for themselves: as doubles, several are one.
+        Some(double) if number.is_f64() || double.abs() < WHOLE => write!(name, "{double}"),
+        _ => write!(name, "{number}"),
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const ALLOWED: Allowed =
+        Allowed { looks: 10_000_000, until: Duration::MAX, longest: usize::MAX };
+
+    #[test]
+    fn items_are_unique_by_what_they_mean() {
+        for (items, unique) in [
+            (json!([]), true),
+            (json!([1, 2, "1", true, null, [1], {"a": 1}, {"1": "a"}]), true),
+            (json!([1, 1.0]), false),
+            (json!([0, -0.0]), false),
+            (json!([1e3, 1000]), false),
+            (json!([9_007_199_254_740_993_u64, 9_007_199_254_740_992_u64]), true),
+            (json!([{"a": 1, "b": 2}, {"b": 2, "a": 1.0}]), false),
+            (json!(["a,b", "a", "b"]), true),
+            (json!([["a", "b"], ["a,b"], ["ab"]]), true),
+        ] {
+            let found = within(ALLOWED, || is_unique(items.as_array().unwrap()));
+            assert_eq!(found, Ok(unique), "{items}");
+        }
+    }
+
+    #[test]
+    fn many_numbers_close_to_one_another_are_compared_once_each() {
+        let items: Vec<Value> = (0..100_000_u64).map(|at| json!((1_u64 << 63) + at)).collect();
+        assert_eq!(within(ALLOWED, || is_unique(&items)), Ok(true));
+    }
+
+    #[test]
+    fn a_check_ends_when_its_time_is_over() {
+        let spent = within(
+            Allowed { until: now() + Duration::from_millis(5), looks: u32::MAX, longest: 0 },
+            || {
+                loop {
+                    look(1);
+                }
+            },
+        );
+        assert_eq!(spent, Err::<(), _>(Spent::Time));
+        assert_eq!(
+            within(ALLOWED, || loop {
+                look(1);
+            }),
+            Err::<(), _>(Spent::Looks)
+        );
     }
 }

@@ -2,27 +2,30 @@
 //! whatever a schema and a value conspire to.
 //!
 //! What a schema could cost before a value is there is bounded by [`bounds`]: its size, its patterns, and the
-//! ways through its references. What it costs with a value is counted while it is checked ([`metered`]).
+//! ways through its references. What it costs with a value is counted and timed while it is checked
+//! ([`metered`]). Patterns are run by an engine whose time grows with the text alone ([`patterns`]). What may
+//! take longer than a moment runs apart from the threads that calls are on ([`Checks`]).
 //! Nothing is ever fetched: a `$ref` leads into the schema itself or to one of the specification's own.
 
 mod bounds;
+mod checks;
 mod coerce;
 mod metered;
+mod patterns;
 mod told;
 
 use std::fmt;
+use std::time::Duration;
 
-use jsonschema::{PatternOptions, Validator};
+use jsonschema::Validator;
 use serde_json::Value;
 
-use self::metered::{Metered, Node, within};
+use self::metered::{Allowed, Metered, Node, Spent, within};
+use self::patterns::Patterns;
 
+pub use self::checks::Checks;
 pub use self::told::Unfit;
 
-/// Of one compiled pattern, and of what it keeps while it runs, in bytes.
-const PATTERN_SIZE: usize = 1 << 18;
-/// How often a pattern may turn back before it is given up.
-const PATTERN_TURNS: usize = 20_000;
 /// Looks at a value that a check may take, beside those for each byte of the value; and those that telling
 /// what is wrong may take.
 const LOOKS: u32 = 100_000;
@@ -30,6 +33,25 @@ const LOOKS_PER_BYTE: u32 = 8;
 const TELLING: u32 = 30_000;
 /// Failures that are told of one value.
 const MOST: usize = 50;
+
+/// How long a check may work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effort {
+    /// On a thread that calls are on: what is not found out then is [`Unfit::late`].
+    Glance,
+    /// Elsewhere.
+    Full,
+}
+
+impl Effort {
+    fn until(self) -> Duration {
+        let time = match self {
+            Self::Glance => Duration::from_millis(20),
+            Self::Full => Duration::from_secs(2),
+        };
+        metered::now() + time
+    }
+}
 
 /// Why a schema cannot be used, in words for an operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +61,7 @@ pub struct Unusable(pub String);
 /// A compiled schema: JSON Schema 2020-12, or an earlier draft where `$schema` says so.
 pub struct Schema {
     validator: Validator<Metered>,
+    patterns: Patterns,
     /// Members that an object must have.
     required: Vec<String>,
 }
@@ -63,16 +86,13 @@ impl Schema {
     /// The same of a value.
     pub fn of(schema: &Value) -> Result<Self, Unusable> {
         let draft = bounds::check(schema)?;
-        let patterns = PatternOptions::fancy_regex()
-            .backtrack_limit(PATTERN_TURNS)
-            .size_limit(PATTERN_SIZE)
-            .dfa_size_limit(PATTERN_SIZE);
+        let (checkable, patterns) = patterns::checkable(schema);
         let built = jsonschema::options_for::<Metered>()
             .with_draft(draft)
-            .with_pattern_options(patterns)
+            .with_pattern_options(patterns::options())
             .should_validate_formats(false)
             .offline()
-            .build(schema);
+            .build(&checkable);
         let validator = built.map_err(|error| {
             let place = error.instance_path().as_str();
             let place = if place.is_empty() { String::new() } else { format!(" at {place}") };
@@ -80,41 +100,64 @@ impl Schema {
         })?;
         let required = schema.get("required").and_then(Value::as_array);
         let required = required.into_iter().flatten().filter_map(Value::as_str);
-        Ok(Self { validator, required: required.map(str::to_owned).collect() })
+        Ok(Self { validator, patterns, required: required.map(str::to_owned).collect() })
+    }
+
+    /// What of it is not checked, in words for an operator.
+    pub fn note(&self) -> Option<String> {
+        self.patterns.note()
+    }
+
+    /// Whether a value of so many bytes may be checked at a glance.
+    pub fn is_quick(&self, bytes: usize) -> bool {
+        bytes <= self.patterns.quick()
     }
 
     /// Checks a value of so many bytes. Says every place that does not fit, as far as the bounds allow.
-    pub fn check(&self, value: &Value, bytes: usize) -> Result<(), Unfit> {
-        match self.fits(value, bytes) {
-            Some(true) => Ok(()),
-            Some(false) => Err(self.unfit(value)),
-            None => Err(Unfit::too_costly()),
+    pub fn check(&self, value: &Value, bytes: usize, effort: Effort) -> Result<(), Unfit> {
+        self.check_until(value, bytes, effort.until())
+    }
+
+    fn check_until(&self, value: &Value, bytes: usize, until: Duration) -> Result<(), Unfit> {
+        match self.fits(value, bytes, until) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(self.unfit(value, until)),
+            Err(spent) => Err(Unfit::spent(spent)),
         }
     }
 
     /// Checks arguments, of which one that is null and need not be there counts as absent: so do headers that
     /// mirror it (spec 2026-07-28 basic/transports/streamable-http).
-    pub fn check_arguments(&self, value: &mut Value, bytes: usize) -> Result<(), Unfit> {
-        let checked = self.check(value, bytes);
+    pub fn check_arguments(
+        &self,
+        value: &mut Value,
+        bytes: usize,
+        effort: Effort,
+    ) -> Result<(), Unfit> {
+        let until = effort.until();
+        let checked = self.check_until(value, bytes, until);
         match value {
             Value::Object(members) if checked.is_err() && members.values().any(Value::is_null) => {
                 members.retain(|name, value| !value.is_null() || self.required.contains(name));
-                self.check(value, bytes)
+                self.check_until(value, bytes, until)
             }
             _ => checked,
         }
     }
 
-    /// `None` if that takes too long to be found out.
-    fn fits(&self, value: &Value, bytes: usize) -> Option<bool> {
-        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let looks = LOOKS.saturating_add(bytes.saturating_mul(LOOKS_PER_BYTE));
-        within(looks, || self.validator.is_valid(Node(value)))
+    fn allowed(&self, looks: u32, until: Duration) -> Allowed {
+        Allowed { looks, until, longest: self.patterns.longest() }
     }
 
-    fn unfit(&self, value: &Value) -> Unfit {
+    fn fits(&self, value: &Value, bytes: usize, until: Duration) -> Result<bool, Spent> {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let looks = LOOKS.saturating_add(bytes.saturating_mul(LOOKS_PER_BYTE));
+        within(self.allowed(looks, until), || self.validator.is_valid(Node(value)))
+    }
+
+    fn unfit(&self, value: &Value, until: Duration) -> Unfit {
         let mut unfit = Unfit::default();
-        let all = within(TELLING, || {
+        let all = within(self.allowed(TELLING, until), || {
             for error in self.validator.iter_errors(Node(value)) {
                 if !unfit.add(&error, MOST) {
                     return false;
@@ -122,15 +165,17 @@ impl Schema {
             }
             true
         });
-        unfit.more = all != Some(true);
+        unfit.more = all != Ok(true);
+        unfit.late = all == Err(Spent::Time);
         unfit.misfits.sort_by(|one, other| one.path.cmp(&other.path));
         unfit
     }
 
     /// Puts what has the right meaning and the wrong form into the schema's form, such as `"5"` where an
-    /// integer is wanted. Returns whether the value fits now; it is changed only then.
-    pub fn coerce(&self, value: &mut Value, bytes: usize) -> bool {
-        coerce::coerce(self, value, bytes)
+    /// integer is wanted. Returns whether the value fits now; it is changed only then. `None` if the time was
+    /// not enough to find out.
+    pub fn coerce(&self, value: &mut Value, bytes: usize, effort: Effort) -> Option<bool> {
+        coerce::coerce(self, value, bytes, effort.until())
     }
 }
 
@@ -140,7 +185,7 @@ mod tests {
     use serde_json::json;
 
     fn check(schema: &Value, value: &Value) -> Result<(), Unfit> {
-        Schema::of(schema).unwrap().check(value, value.to_string().len())
+        Schema::of(schema).unwrap().check(value, value.to_string().len(), Effort::Full)
     }
 
     /// A chain of definitions, each of which asks for the next in several ways.
@@ -193,7 +238,7 @@ mod tests {
             (json!({ "a": null, "b": null }), Some("/a")),
             (json!({ "a": 1, "b": null }), Some("/a")),
         ] {
-            let told = schema.check_arguments(&mut value, 100).err();
+            let told = schema.check_arguments(&mut value, 100, Effort::Full).err();
             let paths: Vec<String> =
                 told.into_iter().flat_map(|it| it.misfits).map(|it| it.path).collect();
             assert_eq!(paths, Vec::from_iter(path.map(str::to_owned)));
@@ -271,8 +316,13 @@ mod tests {
             assert!(began.elapsed().as_secs() < 2, "{keyword}");
             assert!(unfit.is_err() || keyword == "allOf", "{keyword}");
         }
-        let stubborn = json!({"type": "string", "pattern": "^(?=(a+)+$)(a|aa)+$"});
-        assert!(check(&stubborn, &json!("a".repeat(5_000) + "b")).is_err());
+        for (pattern, fits) in [("^(a+)+(a|aa)+$", false), ("^(?=(a+)+$)(a|aa)+$", true)] {
+            let stubborn = json!({"type": "string", "pattern": pattern});
+            let began = std::time::Instant::now();
+            let checked = check(&stubborn, &json!("a".repeat(200_000) + "b"));
+            assert!(began.elapsed().as_secs() < 5, "{pattern}");
+            assert_eq!(checked.is_ok(), fits, "{pattern}: lookaround is not checked");
+        }
         // The next one is as well off as the first.
         assert!(check(&json!({"type": "object"}), &json!({})).is_ok());
     }

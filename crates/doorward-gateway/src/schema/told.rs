@@ -8,6 +8,8 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::metered::Spent;
+
 /// The longest text about one place.
 const LONGEST: usize = 300;
 /// Forms and values of which a text tells.
@@ -27,16 +29,23 @@ pub struct Unfit {
     pub misfits: Vec<Misfit>,
     /// There may be more than these.
     pub more: bool,
+    /// The time that was given was not enough to find out.
+    pub late: bool,
 }
 
 impl Unfit {
     pub fn one(path: impl Into<String>, problem: impl Into<String>) -> Self {
         let misfit = Misfit { path: path.into(), problem: problem.into() };
-        Self { misfits: vec![misfit], more: false }
+        Self { misfits: vec![misfit], more: false, late: false }
     }
 
-    pub(super) fn too_costly() -> Self {
+    /// What takes longer than any check may.
+    pub fn too_costly() -> Self {
         Self::one("", "takes too long to be checked against the schema; send less")
+    }
+
+    pub(super) fn spent(spent: Spent) -> Self {
+        Self { late: spent == Spent::Time, ..Self::too_costly() }
     }
 
     /// Adds what an error says. `false` when there is no room for more.

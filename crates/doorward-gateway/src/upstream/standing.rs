@@ -39,6 +39,9 @@ pub struct State {
     /// Tools that are not shown, and why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
+    /// Tools of whose schemas something is not checked, and what.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unchecked: Vec<LeftOut>,
     pub prompts: Option<usize>,
     pub resources: Option<usize>,
     pub sessions: usize,
@@ -62,6 +65,11 @@ impl Server {
     fn left_out(&self) -> Vec<LeftOut> {
         let left_out = self.catalog.left_out().into_iter();
         left_out.take(MOST_LEFT_OUT).map(|(tool, why)| LeftOut { tool, why }).collect()
+    }
+
+    fn unchecked(&self) -> Vec<LeftOut> {
+        let unchecked = self.catalog.unchecked().into_iter();
+        unchecked.take(MOST_LEFT_OUT).map(|(tool, why)| LeftOut { tool, why }).collect()
     }
 
     pub fn state(&self) -> State {
@@ -95,6 +103,7 @@ impl Server {
             latency_ms: health.latency.map(|latency| latency.as_secs_f64() * 1e3),
             tools: counts.map(|counts| counts[0]),
             left_out: self.left_out(),
+            unchecked: self.unchecked(),
             prompts: counts.map(|counts| counts[1]),
             resources: counts.map(|counts| counts[2]),
             spares: self.spares.len(),

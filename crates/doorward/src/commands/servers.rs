@@ -22,6 +22,8 @@ struct State {
     #[serde(default)]
     left_out: Vec<LeftOut>,
     #[serde(default)]
+    unchecked: Vec<LeftOut>,
+    #[serde(default)]
     replicas: Vec<Replica>,
     problem: Option<String>,
 }
@@ -86,6 +88,9 @@ pub async fn run(options: Servers) -> Result<(), Failed> {
         }
         for LeftOut { tool, why } in &state.left_out {
             writeln!(out, "    tool '{}' is left out: {}", one_line(tool), one_line(why))?;
+        }
+        for LeftOut { tool, why } in &state.unchecked {
+            writeln!(out, "    tool '{}': {}", one_line(tool), one_line(why))?;
         }
     }
     Ok(())

@@ -1,0 +1,270 @@
+//! Patterns of schemas, which are programs of people nobody has to trust: only an engine whose time grows with
+//! the text alone may run them.
+//!
+//! What that engine cannot take though it is a pattern (lookaround, backreferences) is not checked. The schema
+//! is weakened accordingly: whatever fits the original fits what is left of it.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+
+use jsonschema::PatternOptions;
+use serde_json::{Map, Value, json};
+
+use super::bounds::{DATA, NAMED, REFERENCES};
+use super::metered::Metered;
+use super::told::clipped;
+
+/// Of one compiled pattern, and of what it keeps while it runs, in bytes.
+pub const SIZE: usize = 1 << 18;
+/// Sizes by which compiled patterns are told apart.
+const SIZES: [usize; 4] = [4 << 10, 16 << 10, 64 << 10, SIZE];
+/// A step costs as much as its program is large, at worst: what text times program may be at once.
+const AT_ONCE: usize = 1 << 28;
+/// Larger programs see shorter texts.
+const LONG: usize = 1 << 36;
+/// How often the engine that is not used may turn back, where it is asked only whether it knows a pattern.
+const TURNS: usize = 1;
+/// Patterns that are named.
+const NAMES: usize = 3;
+
+/// What is known of a schema's patterns.
+#[derive(Debug)]
+pub struct Patterns {
+    /// The size of the largest compiled one.
+    largest: usize,
+    /// Those that are not checked.
+    unchecked: Vec<String>,
+}
+
+impl Patterns {
+    /// Values up to so many bytes cost little enough to be matched at once.
+    pub fn quick(&self) -> usize {
+        AT_ONCE / self.largest.max(SIZES[0])
+    }
+
+    /// Texts longer than this are not matched at all: a match cannot be stopped.
+    pub fn longest(&self) -> usize {
+        if self.largest <= SIZES[1] { usize::MAX } else { LONG / self.largest }
+    }
+
+    /// What an operator should know.
+    pub fn note(&self) -> Option<String> {
+        let first = self.unchecked.first()?;
+        let named = self.unchecked.iter().take(NAMES).map(|one| format!("'{}'", clipped(one)));
+        let named = if self.unchecked.len() == 1 {
+            format!("the pattern '{}'", clipped(first))
+        } else {
+            let more = if self.unchecked.len() > NAMES { " and others" } else { "" };
+            format!("the patterns {}{more}", named.collect::<Vec<_>>().join(", "))
+        };
+        Some(format!("{named} is not checked: it needs lookaround or backreferences"))
+    }
+}
+
+pub fn options() -> PatternOptions<jsonschema::Regex> {
+    of_size(SIZE)
+}
+
+fn of_size(size: usize) -> PatternOptions<jsonschema::Regex> {
+    PatternOptions::regex().size_limit(size).dfa_size_limit(SIZE)
+}
+
+/// The schema without what cannot be checked.
+pub fn checkable(schema: &Value) -> (Cow<'_, Value>, Patterns) {
+    let mut found = HashSet::new();
+    gather(schema, true, &mut found);
+    let mut sizes: HashMap<&str, Option<usize>> = HashMap::new();
+    for pattern in found {
+        sizes.insert(pattern, SIZES.into_iter().find(|size| is_linear(pattern, *size)));
+    }
+    let largest = sizes.values().copied().flatten().max().unwrap_or_default();
+    // What no engine takes is no pattern, and the schema no schema: that is told where it is compiled.
+    let mut unchecked: Vec<String> = sizes
+        .into_iter()
+        .filter(|(pattern, size)| size.is_none() && is_known(pattern))
+        .map(|(pattern, _)| pattern.to_owned())
+        .collect();
+    unchecked.sort_unstable();
+    let schema = if unchecked.is_empty() {
+        Cow::Borrowed(schema)
+    } else {
+        let mut weaker = schema.clone();
+        let without = unchecked.iter().map(String::as_str).collect();
+        weaken(&mut weaker, true, &without);
+        Cow::Owned(weaker)
+    };
+    (schema, Patterns { largest, unchecked })
+}
+
+fn is_linear(pattern: &str, size: usize) -> bool {
+    jsonschema::options_for::<Metered>()
+        .with_pattern_options(of_size(size))
+        .should_validate_formats(false)
+        .offline()
+        .build(&json!({ "pattern": pattern }))
+        .is_ok()
+}
+
+/// Whether it is a pattern for an engine that turns back.
+fn is_known(pattern: &str) -> bool {
+    let options =
+        PatternOptions::fancy_regex().backtrack_limit(TURNS).size_limit(SIZE).dfa_size_limit(SIZE);
+    jsonschema::options_for::<Metered>()
+        .with_pattern_options(options)
+        .should_validate_formats(false)
+        .offline()
+        .build(&json!({ "pattern": pattern }))
+        .is_ok()
+}
+
+fn patterns_of(members: &Map<String, Value>) -> impl Iterator<Item = &str> {
+    let named = members.get("patternProperties").and_then(Value::as_object);
+    let named = named.into_iter().flatten().map(|(pattern, _)| pattern.as_str());
+    named.chain(members.get("pattern").and_then(Value::as_str))
+}
+
+fn gather<'a>(value: &'a Value, is_schema: bool, found: &mut HashSet<&'a str>) {
+    match value {
+        Value::Object(members) => {
+            if is_schema {
+                found.extend(patterns_of(members));
+            }
+            for (name, inner) in members {
+                if !(is_schema && DATA.contains(&name.as_str())) {
+                    gather(inner, !(is_schema && NAMED.contains(&name.as_str())), found);
+                }
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| gather(item, true, found)),
+        _ => {}
+    }
+}
+
+/// Takes patterns away, and with them what would turn against a value that fits: keywords that refuse what
+/// their parts accept, and those that ask what other keywords have seen.
+fn weaken(value: &mut Value, is_schema: bool, without: &HashSet<&str>) {
+    let members = match value {
+        Value::Object(members) => members,
+        Value::Array(items) => {
+            items.iter_mut().for_each(|item| weaken(item, true, without));
+            return;
+        }
+        _ => return,
+    };
+    if is_schema {
+        let depends = |name: &str, members: &Map<String, Value>| {
+            members.get(name).is_some_and(|part| is_touched(part, without))
+        };
+        if depends("not", members) {
+            members.remove("not");
+        }
+        if depends("if", members) {
+            for name in ["if", "then", "else"] {
+                members.remove(name);
+            }
+        }
+        if depends("contains", members) {
+            members.remove("maxContains");
+        }
+        if depends("oneOf", members)
+            && let Some(forms) = members.remove("oneOf")
+            && !members.contains_key("anyOf")
+        {
+            members.insert("anyOf".into(), forms);
+        }
+        for name in ["unevaluatedProperties", "unevaluatedItems"] {
+            members.remove(name);
+        }
+        if members.get("pattern").and_then(Value::as_str).is_some_and(|it| without.contains(it)) {
+            members.remove("pattern");
+        }
+        if let Some(Value::Object(named)) = members.get_mut("patternProperties") {
+            let before = named.len();
+            named.retain(|pattern, _| !without.contains(pattern.as_str()));
+            if named.len() < before {
+                // Nobody knows which names it would have matched: none is additional.
+                named.insert(String::new(), Value::Bool(true));
+            }
+        }
+    }
+    for (name, inner) in members {
+        if !(is_schema && DATA.contains(&name.as_str())) {
+            weaken(inner, !(is_schema && NAMED.contains(&name.as_str())), without);
+        }
+    }
+}
+
+/// Whether a part may accept more without these patterns than with them.
+fn is_touched(part: &Value, without: &HashSet<&str>) -> bool {
+    match part {
+        Value::Object(members) => {
+            REFERENCES.iter().any(|name| members.contains_key(*name))
+                || patterns_of(members).any(|pattern| without.contains(pattern))
+                || members.values().any(|inner| is_touched(inner, without))
+        }
+        Value::Array(items) => items.iter().any(|item| is_touched(item, without)),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::{Effort, Schema};
+
+    const AHEAD: &str = "^(?!x)[a-z]+$";
+
+    #[test]
+    fn what_the_engine_cannot_take_is_not_checked_and_refuses_nothing() {
+        let ahead = json!({ "type": "string", "pattern": AHEAD });
+        for (schema, value, fits) in [
+            (ahead.clone(), json!("x1"), true),
+            (ahead.clone(), json!(1), false),
+            (json!({ "pattern": "^(a)\\1$" }), json!("b"), true),
+            (json!({ "not": ahead }), json!("abc"), true),
+            (json!({ "if": ahead, "then": false }), json!("abc"), true),
+            (json!({ "oneOf": [ahead, { "type": "string" }] }), json!("x1"), true),
+            (json!({ "oneOf": [ahead, { "type": "null" }] }), json!(1), false),
+            (json!({ "$defs": { "a": ahead }, "not": { "$ref": "#/$defs/a" } }), json!("x1"), true),
+            (json!({ "contains": ahead, "maxContains": 1 }), json!(["a", "x1"]), true),
+            (json!({ "propertyNames": ahead }), json!({ "x1": 1 }), true),
+            (
+                json!({ "patternProperties": { AHEAD: { "type": "string" } }, "additionalProperties": false }),
+                json!({ "abc": "a" }),
+                true,
+            ),
+            (
+                json!({ "patternProperties": { AHEAD: {}, "^n": { "type": "null" } } }),
+                json!({ "n": 1 }),
+                false,
+            ),
+            (
+                json!({ "allOf": [{ "patternProperties": { AHEAD: {} } }], "unevaluatedProperties": false }),
+                json!({ "abc": "a" }),
+                true,
+            ),
+            // Named like keywords, but data.
+            (
+                json!({ "properties": { "pattern": { "const": AHEAD } } }),
+                json!({ "pattern": 1 }),
+                false,
+            ),
+        ] {
+            let compiled = Schema::of(&schema).unwrap();
+            let checked = compiled.check(&value, 100, Effort::Full);
+            assert_eq!(checked.is_ok(), fits, "{schema} {value}");
+        }
+        let note = Schema::of(&ahead).unwrap().note().unwrap();
+        assert!(note.contains(AHEAD) && note.contains("lookaround"), "{note}");
+        assert_eq!(Schema::of(&json!({ "pattern": "^[a-z]+$" })).unwrap().note(), None);
+    }
+
+    #[test]
+    fn larger_programs_see_shorter_texts() {
+        let of = |pattern: &str| checkable(&json!({ "pattern": pattern })).1;
+        let small = of("^[a-z]+$");
+        assert_eq!((small.quick(), small.longest()), (64 << 10, usize::MAX));
+        let large = of("^([a-z]{1,60}[0-9]{1,60}){1,9}$");
+        assert!(large.quick() < 16 << 10 && large.longest() <= 1 << 20, "{large:?}");
+    }
+}
