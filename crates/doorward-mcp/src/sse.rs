@@ -122,6 +122,28 @@ impl Decoder {
         Ok(None)
     }
 
+    /// The event that the stream has ended in, without the empty line that would have ended it. The standard drops
+    /// it; whoever takes it must see that it is whole.
+    pub fn end(&mut self) -> Result<Option<Event>, TooLarge> {
+        if let Some(event) = self.next()? {
+            return Ok(Some(event));
+        }
+        let mut line = self.partial.split().freeze();
+        if !std::mem::replace(&mut self.started, true) && line.starts_with("\u{feff}".as_bytes()) {
+            line.advance(3);
+        }
+        if !line.is_empty() {
+            self.field(&line)?;
+        }
+        let mut event = std::mem::take(&mut self.event);
+        event.data = match std::mem::take(&mut self.data) {
+            Data::None => return Ok(None),
+            Data::One(line) => line,
+            Data::Many(lines) => lines.freeze(),
+        };
+        Ok(Some(event))
+    }
+
     fn field(&mut self, line: &Bytes) -> Result<(), TooLarge> {
         let colon = memchr::memchr(b':', line);
         let (name, mut value) = match colon {
@@ -297,6 +319,31 @@ mod tests {
         );
         // A priming event has an id and empty data.
         assert_eq!(decode(&[b"id: 1\ndata:\n\n"], 100).unwrap()[0].data, "");
+    }
+
+    #[test]
+    fn the_last_event_is_there_without_its_end_where_it_is_asked_for() {
+        for (text, expected) in [
+            ("data: a", Some("a")),
+            ("data: a\n", Some("a")),
+            ("data: a\r", Some("a")),
+            ("data: a\ndata: b", Some("a\nb")),
+            ("\u{feff}data: a", Some("a")),
+            ("data: a\n\n: comment", None),
+            ("event: x\n", None),
+            ("", None),
+        ] {
+            let mut decoder = Decoder::new(100);
+            decoder.push(Bytes::from(text));
+            while decoder.next().unwrap().is_some() {}
+            let event = decoder.end().unwrap();
+            assert_eq!(
+                event.as_ref().map(|it| &it.data[..]),
+                expected.map(str::as_bytes),
+                "{text:?}"
+            );
+            assert!(decoder.end().unwrap().is_none(), "{text:?}");
+        }
     }
 
     #[test]

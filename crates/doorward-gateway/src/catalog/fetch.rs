@@ -74,15 +74,18 @@ pub async fn list(
             return Err(bound(kind, "items", limits.list_items));
         }
         items.extend(page_items.iter().filter_map(|item| read(server, kind, item)));
-        match result.get("nextCursor").filter(|next| !next.is_null()) {
+        match result.get("nextCursor").filter(|next| goes_on(next)) {
             None => break,
             Some(next) => {
+                // What was read is a list, and more of it is never seen.
                 if !cursors.insert(next.to_bytes()) {
-                    return Err(Failure::new(
-                        FailureKind::InvalidMessage,
-                        "The server's list goes round in circles",
-                    )
-                    .into());
+                    tracing::warn!(
+                        server = &*server.name,
+                        list = kind.method,
+                        items = items.len(),
+                        "the list goes round in circles, and ends where its cursor came again"
+                    );
+                    break;
                 }
                 cursor = Some(next.clone());
             }
@@ -114,6 +117,11 @@ pub async fn list(
         fresh_until: now + lifetime(server, contact, kind, hints),
         fetched: now,
     })
+}
+
+/// Whether a cursor leads to another page: servers that leave out no empty member end by an empty one.
+fn goes_on(cursor: &Value) -> bool {
+    !cursor.is_null() && cursor.as_str().is_none_or(|text| !text.is_empty())
 }
 
 /// How long a list may be served from memory.
@@ -148,7 +156,8 @@ fn read(server: &Server, kind: &Kind, item: &Value) -> Option<Item> {
         left_out("it is no object");
         return None;
     };
-    let Some(key) = definition.string(kind.key).map(Box::<str>::from) else {
+    let key = definition.string(kind.key).filter(|key| !key.trim().is_empty());
+    let Some(key) = key.map(Box::<str>::from) else {
         left_out("it has no name");
         return None;
     };

@@ -152,7 +152,7 @@ impl Answer {
                 }
                 Form::Events(_) => match self.next_event().await? {
                     Some(event) => self.take(event)?,
-                    None => self.form = Form::Ended,
+                    None => self.take_last(),
                 },
             }
         }
@@ -181,6 +181,20 @@ impl Answer {
                     return Ok(None);
                 }
             }
+        }
+    }
+
+    /// At the end of the stream: servers that close it behind the last line have answered, if what they have said is
+    /// a whole message.
+    fn take_last(&mut self) {
+        let form = std::mem::replace(&mut self.form, Form::Ended);
+        let Form::Events(mut decoder) = form else { return };
+        let Ok(Some(event)) = decoder.end() else { return };
+        let before = (self.last_event_id.clone(), self.retry_ms);
+        if self.take(event).is_err() {
+            // Cut off in its midst: there was no such event.
+            (self.last_event_id, self.retry_ms) = before;
+            self.ready.clear();
         }
     }
 

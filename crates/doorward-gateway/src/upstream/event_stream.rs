@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
-use http::{HeaderMap, Uri};
+use http::{HeaderMap, Method, Uri};
 use tokio::sync::mpsc;
 
 use super::answer::Answer;
@@ -30,12 +30,14 @@ pub async fn open(
         let first = event.filter(|event| event.kind == "endpoint").ok_or_else(|| {
             Failure::new(Kind::InvalidMessage, "The server's stream does not begin with 'endpoint'")
         })?;
-        Ok((stream, String::from_utf8_lossy(&first.data).trim().to_owned()))
+        // Relative to where the stream was found, which is not where it was looked for if the server redirects.
+        let found_at = endpoint.place(&Method::GET);
+        Ok((stream, found_at, String::from_utf8_lossy(&first.data).trim().to_owned()))
     };
-    let (stream, path) = tokio::time::timeout(within, opening)
+    let (stream, found_at, path) = tokio::time::timeout(within, opening)
         .await
         .map_err(|_| Failure::new(Kind::Timeout, "The server did not open its stream in time"))??;
-    let post_to = endpoint.at(resolve(endpoint.uri(), &path)?);
+    let post_to = endpoint.at(resolve(&found_at, &path)?);
     let (pipe, queue) = Pipe::new(inbound);
     tokio::spawn(read(stream, pipe.clone()));
     tokio::spawn(write(post_to, queue, pipe.clone()));

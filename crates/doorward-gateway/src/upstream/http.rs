@@ -17,6 +17,7 @@ use super::Shared;
 pub use super::clients::{Clients, Incoming, tls_config, trusted};
 use super::credential::Credential;
 use super::exchange::Deadline;
+use super::redirects::{self, Places};
 use crate::call::Failure;
 use crate::settings::{Limits, ServerSettings};
 
@@ -24,6 +25,8 @@ use crate::settings::{Limits, ServerSettings};
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     uri: Uri,
+    /// Where the server has redirected requests to.
+    places: Arc<Places>,
     target: Arc<Target>,
     /// What one caller has given for it.
     own: Option<Own>,
@@ -136,12 +139,13 @@ impl Endpoint {
         let deadline = settings.reliability.deadline_header.as_ref();
         let deadline = deadline.and_then(|name| HeaderName::try_from(name).ok());
         let target = Target { clients, headers, credential, bounds: Bounds::new(limits), deadline };
-        Some(Self { uri, target: Arc::new(target), own: None })
+        Some(Self { uri, places: Arc::default(), target: Arc::new(target), own: None })
     }
 
     /// The same server at another place: another path of the same origin (HTTP+SSE names where to post).
     pub fn at(&self, uri: Uri) -> Self {
-        Self { uri, target: self.target.clone(), own: self.own.clone() }
+        let (target, own) = (self.target.clone(), self.own.clone());
+        Self { uri, places: Arc::default(), target, own }
     }
 
     /// One of several that are the same server, shown the same credential.
@@ -154,7 +158,8 @@ impl Endpoint {
             bounds: self.target.bounds,
             deadline: self.target.deadline.clone(),
         };
-        Self { uri, target: Arc::new(target), own: self.own.clone() }
+        let (target, own) = (Arc::new(target), self.own.clone());
+        Self { uri, places: Arc::default(), target, own }
     }
 
     /// The same server, shown what a caller has given for it in the place of the gateway's own.
@@ -172,6 +177,16 @@ impl Endpoint {
 
     pub fn uri(&self) -> &Uri {
         &self.uri
+    }
+
+    /// Where requests of a method go: the URL of the settings, or where the server has redirected them to.
+    pub fn place(&self, method: &Method) -> Uri {
+        self.places.of(method).unwrap_or_else(|| self.uri.clone())
+    }
+
+    /// Forgets redirects: the server is looked for anew, at the URL of the settings.
+    pub fn forget_places(&self) {
+        self.places.forget();
     }
 
     pub fn bounds(&self) -> Bounds {
@@ -198,9 +213,10 @@ impl Endpoint {
         extra: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, Failure> {
-        self.send(method, "application/json, */*;q=0.5", extra, body).await
+        self.send_to(&self.uri, method, "application/json, */*;q=0.5", extra, body).await
     }
 
+    /// Sends a request, and follows the server's redirects within its own origin.
     async fn send(
         &self,
         method: Method,
@@ -208,17 +224,42 @@ impl Endpoint {
         extra: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, Failure> {
+        let mut at = self.place(&method);
+        for hop in 0..=redirects::MOST {
+            let (extra, body) = (extra.clone(), body.clone());
+            let response = self.send_to(&at, method.clone(), accept, extra, body).await?;
+            if !redirects::is_one(&method, response.status()) {
+                if hop > 0 {
+                    tracing::debug!(from = %self.uri, to = %at, "the server has redirected requests");
+                    self.places.remember(&method, at);
+                }
+                return Ok(response);
+            }
+            at = redirects::target(&at, response.status(), response.headers())?;
+        }
+        self.forget_places();
+        Err(redirects::too_many())
+    }
+
+    async fn send_to(
+        &self,
+        at: &Uri,
+        method: Method,
+        accept: &'static str,
+        extra: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Failure> {
         let Some(credential) = self.target.credential.as_ref().filter(|_| self.own.is_none())
         else {
-            let request = self.request(method, accept, extra, body);
+            let request = self.request(at, method, accept, extra, body);
             return self.target.clients.send(request).await;
         };
         let Some(shown) = credential.show().await? else {
-            let request = self.request(method, accept, extra, body);
+            let request = self.request(at, method, accept, extra, body);
             return self.target.clients.send(request).await;
         };
         let again = extra.clone();
-        let mut request = self.request(method.clone(), accept, extra, body.clone());
+        let mut request = self.request(at, method.clone(), accept, extra, body.clone());
         request.headers_mut().insert(AUTHORIZATION, shown.clone());
         let response = self.target.clients.send(request).await?;
         // What was refused for its credential was not done: it may be asked again with another.
@@ -226,7 +267,7 @@ impl Endpoint {
             return Ok(response);
         }
         let shown = credential.show().await?;
-        let mut request = self.request(method, accept, again, body);
+        let mut request = self.request(at, method, accept, again, body);
         if let Some(shown) = shown {
             request.headers_mut().insert(AUTHORIZATION, shown);
         }
@@ -235,6 +276,7 @@ impl Endpoint {
 
     fn request(
         &self,
+        at: &Uri,
         method: Method,
         accept: &'static str,
         extra: HeaderMap,
@@ -243,7 +285,7 @@ impl Endpoint {
         let is_json = !body.is_empty() && !extra.contains_key(CONTENT_TYPE);
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = method;
-        *request.uri_mut() = self.uri.clone();
+        *request.uri_mut() = at.clone();
         let headers = request.headers_mut();
         *headers = extra;
         for (name, value) in &self.target.headers {

@@ -30,6 +30,7 @@ mod pipe;
 mod pool;
 mod probe;
 pub mod process;
+mod redirects;
 mod replicas;
 pub mod session;
 mod spares;

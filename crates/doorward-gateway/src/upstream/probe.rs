@@ -41,6 +41,7 @@ impl Server {
         &self,
         endpoint: &Endpoint,
     ) -> Result<(Contact, Option<Arc<Session>>), Failure> {
+        endpoint.forget_places();
         let way = Way::Http(endpoint.clone());
         if !self.handshake_only
             && let Verdict::Modern(about) = self.discover(&way).await?

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone)]
 pub struct Asked {
     pub method: String,
+    /// With its query.
+    pub path: String,
     pub headers: Vec<(String, String)>,
     /// The JSON-RPC message; null when there is no body.
     pub message: Value,
@@ -52,6 +54,48 @@ pub fn scripted(
     script: impl Fn(&Asked) -> Option<Value> + Send + Sync + 'static,
 ) -> Hostile {
     serve_with(era, Arc::new(|_, _| {}), Arc::new(script))
+}
+
+/// What a server does in its own way; whether it did.
+pub type Habit = dyn Fn(&Asked, &mut TcpStream) -> bool + Send + Sync;
+
+/// A server with a habit: what it does not answer in its own way is answered properly.
+pub fn with_habit(
+    era: Era,
+    habit: impl Fn(&Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
+) -> Hostile {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let habit: Arc<Habit> = Arc::new(habit);
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let habit = habit.clone();
+            std::thread::spawn(move || serve_habit(era, stream, &*habit));
+        }
+    });
+    Hostile { address, calls: Arc::default() }
+}
+
+fn serve_habit(era: Era, mut stream: TcpStream, habit: &Habit) {
+    stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+    stream.set_nodelay(true).unwrap();
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    while let Some(asked) = read(&mut reader) {
+        let method = asked.message["method"].as_str().unwrap_or_default().to_owned();
+        if habit(&asked, &mut stream) {
+            continue;
+        }
+        match proper(era, &asked, &method) {
+            Ok(result) => respond(&mut stream, &result_text(&asked, &result), era, &method),
+            Err(status) => write_status(&mut stream, status),
+        }
+    }
+}
+
+/// A redirect to another place.
+pub fn redirect(stream: &mut TcpStream, status: u16, location: &str) {
+    let head = format!("HTTP/1.1 {status} X\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
+    let _ = stream.write_all(head.as_bytes());
 }
 
 fn serve_with(era: Era, bad: Arc<Behaviour>, script: Arc<Script>) -> Hostile {
@@ -117,7 +161,8 @@ fn serve(era: Era, stream: TcpStream, bad: &Behaviour, script: &Script, calls: &
 fn read(reader: &mut BufReader<TcpStream>) -> Option<Asked> {
     let mut line = String::new();
     reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
-    let method = line.split(' ').next()?.to_owned();
+    let mut words = line.split(' ').map(str::to_owned);
+    let (method, path) = (words.next()?, words.next()?);
     let mut headers = Vec::new();
     loop {
         let mut line = String::new();
@@ -129,7 +174,7 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Asked> {
     let mut body = vec![0; length.map_or(0, |(_, value)| value.parse().unwrap())];
     reader.read_exact(&mut body).ok()?;
     let message = serde_json::from_slice(&body).unwrap_or_default();
-    Some(Asked { method, headers, message })
+    Some(Asked { method, path, headers, message })
 }
 
 /// The answer of a well-behaved server; or the status of an empty one.

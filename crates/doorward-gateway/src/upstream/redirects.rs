@@ -1,0 +1,154 @@
+//! Redirects of servers. Within the server's own origin they are followed and remembered, for many frameworks answer
+//! `/mcp` by a redirect to `/mcp/`. To another origin they are not: the gateway's credential and the call would go to
+//! whoever the server names (attack T12).
+
+use arc_swap::ArcSwapOption;
+use doorward_mcp::error::Kind;
+use http::header::{HeaderMap, LOCATION};
+use http::{Method, StatusCode, Uri};
+use std::sync::Arc;
+use url::Url;
+
+use crate::call::Failure;
+
+/// Redirects that are followed for one request.
+pub const MOST: usize = 5;
+/// Longest place that is named to the operator.
+const NAMED: usize = 200;
+
+/// Where requests were redirected to, by method: a server may have another place for its stream.
+#[derive(Debug, Default)]
+pub struct Places {
+    post: ArcSwapOption<Uri>,
+    get: ArcSwapOption<Uri>,
+    delete: ArcSwapOption<Uri>,
+}
+
+impl Places {
+    fn slot(&self, method: &Method) -> Option<&ArcSwapOption<Uri>> {
+        match *method {
+            Method::POST => Some(&self.post),
+            Method::GET => Some(&self.get),
+            Method::DELETE => Some(&self.delete),
+            _ => None,
+        }
+    }
+
+    pub fn of(&self, method: &Method) -> Option<Uri> {
+        self.slot(method)?.load().as_deref().cloned()
+    }
+
+    pub fn remember(&self, method: &Method, at: Uri) {
+        if let Some(slot) = self.slot(method) {
+            slot.store(Some(Arc::new(at)));
+        }
+    }
+
+    pub fn forget(&self) {
+        for slot in [&self.post, &self.get, &self.delete] {
+            slot.store(None);
+        }
+    }
+}
+
+/// Whether an answer sends the same request elsewhere: 307 and 308 do (RFC 9110 section 15.4), and for a GET, whose
+/// method does not change, the older ones, too.
+pub fn is_one(method: &Method, status: StatusCode) -> bool {
+    match status.as_u16() {
+        307 | 308 => true,
+        301..=303 => *method == Method::GET,
+        _ => false,
+    }
+}
+
+/// The place that a redirect names, if it is of the same scheme, host and port.
+pub fn target(from: &Uri, status: StatusCode, headers: &HeaderMap) -> Result<Uri, Failure> {
+    let status = status.as_u16();
+    let failed = |message: String, cause: String| {
+        let mut failure = Failure::new(Kind::HttpStatus, message).because(cause);
+        failure.status = Some(status);
+        failure
+    };
+    let location = headers.get(LOCATION).and_then(|place| place.to_str().ok());
+    let found = location.and_then(|place| {
+        let base = Url::parse(&from.to_string()).ok()?;
+        Some((base.join(place).ok()?, base))
+    });
+    let Some((mut place, base)) = found else {
+        let message = format!("The server redirects to no place (HTTP {status})");
+        return Err(failed(message, "there is no location that is a URL".into()));
+    };
+    place.set_fragment(None);
+    let named_user = !place.username().is_empty() || place.password().is_some();
+    if place.origin() != base.origin() || named_user {
+        let message = format!(
+            "The server redirects to another origin (HTTP {status}), which is not followed; \
+             if that is where it is, its URL must say so"
+        );
+        // Not its query: there may be secrets in it.
+        place.set_query(None);
+        let _ = place.set_username("");
+        let _ = place.set_password(None);
+        let named: String = place.as_str().chars().take(NAMED).collect();
+        return Err(failed(message, format!("it redirects to {named}")));
+    }
+    let unusable = || {
+        let message = format!("The server redirects to no place (HTTP {status})");
+        failed(message, "its location is no URL of HTTP".into())
+    };
+    place.as_str().parse().map_err(|_| unusable())
+}
+
+pub fn too_many() -> Failure {
+    Failure::new(Kind::HttpStatus, "The server redirects too many times")
+        .because(format!("more than {MOST} redirects for one request"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_is_followed_within_its_origin_only() {
+        let from: Uri = "https://a.example/mcp".parse().unwrap();
+        for (location, expected) in [
+            ("/mcp/", Some("https://a.example/mcp/")),
+            ("mcp/", Some("https://a.example/mcp/")),
+            ("?x=1", Some("https://a.example/mcp?x=1")),
+            ("https://a.example:443/mcp/#there", Some("https://a.example/mcp/")),
+            ("//a.example/v2", Some("https://a.example/v2")),
+            ("HTTPS://A.EXAMPLE/v2", Some("https://a.example/v2")),
+            ("http://a.example/mcp/", None),
+            ("https://a.example:8443/mcp/", None),
+            ("https://b.example/mcp/", None),
+            ("//b.example/mcp/", None),
+            ("\\\\b.example\\mcp", None),
+            ("https://a.example@b.example/", None),
+            ("https://me:secret@a.example/", None),
+            ("https://a.example.b.example/", None),
+            ("javascript:alert(1)", None),
+            ("file:///etc/passwd", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(LOCATION, location.parse().unwrap());
+            let place = target(&from, StatusCode::TEMPORARY_REDIRECT, &headers);
+            let place = place.map(|place| place.to_string());
+            match expected {
+                Some(expected) => assert_eq!(place.unwrap(), expected, "{location}"),
+                None => assert!(place.is_err(), "{location}"),
+            }
+        }
+        let nowhere = target(&from, StatusCode::TEMPORARY_REDIRECT, &HeaderMap::new());
+        assert!(nowhere.unwrap_err().message.contains("no place"));
+    }
+
+    #[test]
+    fn a_refused_redirect_names_the_place_to_the_operator_without_secrets() {
+        let from: Uri = "https://a.example/mcp".parse().unwrap();
+        let mut headers = HeaderMap::new();
+        headers.insert(LOCATION, "https://u:pw@b.example/x?token=s".parse().unwrap());
+        let failure = target(&from, StatusCode::PERMANENT_REDIRECT, &headers).unwrap_err();
+        assert_eq!(failure.cause.as_deref(), Some("it redirects to https://b.example/x"));
+        assert!(!failure.message.contains("b.example"));
+    }
+}
