@@ -6,6 +6,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::error::{RpcError, code};
 use crate::json::{Limits, Object, Value, items, quote_into, scan_object};
+use crate::meta;
 
 /// The id of a request: a string or an integer, never null. `1` and `"1"` are different ids.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,6 +47,9 @@ impl fmt::Display for Id {
         }
     }
 }
+
+/// The longest id and the longest progress token, in bytes: both are kept and echoed.
+pub const LONGEST_ID: usize = 1024;
 
 /// One JSON-RPC message, its payload raw.
 #[derive(Debug, Clone)]
@@ -130,6 +134,10 @@ impl Message {
                     .ok_or_else(|| Invalid::message(None, "'id' must be a string or an integer"))?,
             ),
         };
+        if matches!(&id, Some(Id::Text(text)) if text.len() > LONGEST_ID) {
+            let why = format!("'id' must have at most {LONGEST_ID} bytes");
+            return Err(Invalid::message(None, &why));
+        }
         if envelope.string("jsonrpc").as_deref() != Some("2.0") {
             return Err(Invalid::message(id, "'jsonrpc' must be \"2.0\""));
         }
@@ -149,6 +157,13 @@ impl Message {
                     return Err(Invalid::message(id, "'params' must be an object"));
                 }
             };
+            if params.size_hint() > LONGEST_ID
+                && meta::progress_token(&params)
+                    .is_some_and(|token| token.to_bytes().len() > LONGEST_ID)
+            {
+                let why = format!("'progressToken' must have at most {LONGEST_ID} bytes");
+                return Err(Invalid::message(id, &why));
+            }
             return Ok(match id {
                 Some(id) => Self::Request { id, method, params },
                 None => Self::Notification { method, params },
@@ -284,6 +299,24 @@ mod tests {
             let error = parse(text).expect_err(text).error();
             assert_eq!(error.code, code, "{text}");
             assert!(error.message.contains(why), "{text}: {}", error.message);
+        }
+    }
+
+    #[test]
+    fn what_is_echoed_is_bounded() {
+        let long = "x".repeat(LONGEST_ID + 1);
+        let fits = &long[1..];
+        for (id, token, good) in
+            [(fits, "t", true), (&*long, "t", false), ("i", &fits[2..], true), ("i", &*long, false)]
+        {
+            let text = format!(
+                r#"{{"jsonrpc":"2.0","id":"{id}","method":"m","params":{{"_meta":{{"progressToken":"{token}"}}}}}}"#
+            );
+            let parsed = parse(&text);
+            assert_eq!(parsed.is_ok(), good, "{} {}", id.len(), token.len());
+            if let Err(invalid) = parsed {
+                assert!(invalid.error().message.len() < 200);
+            }
         }
     }
 

@@ -32,7 +32,8 @@ fn read(row: &AnyRow) -> Result<StoredClient> {
 }
 
 impl Store {
-    /// Keeps a client, unless there are `most` already.
+    /// Keeps a client. Where there are `most` already, the oldest that nobody has consented to makes room;
+    /// returns `false` where there is none.
     pub async fn put_client(
         &self,
         id: &str,
@@ -43,7 +44,14 @@ impl Store {
         let mut change = self.write().await?;
         let row = sqlx::query("SELECT COUNT(*) FROM oauth_clients").fetch_one(&mut *change).await?;
         if row.try_get::<i64, _>(0)? >= most {
-            return Ok(false);
+            let oldest =
+                "SELECT id FROM oauth_clients WHERE used IS NULL ORDER BY created, id LIMIT 1";
+            let oldest = sqlx::query(oldest).fetch_optional(&mut *change).await?;
+            let Some(oldest) = oldest else { return Ok(false) };
+            sqlx::query("DELETE FROM oauth_clients WHERE id = $1")
+                .bind(oldest.try_get::<String, _>("id")?)
+                .execute(&mut *change)
+                .await?;
         }
         sqlx::query(
             "INSERT INTO oauth_clients (id, registration, secret_hash, created) \

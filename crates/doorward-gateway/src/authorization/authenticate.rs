@@ -67,7 +67,7 @@ pub async fn authenticate(
         return Err(refused("The client authenticates in more than one way"));
     }
     let id = id.ok_or_else(|| refused("The client does not say who it is"))?;
-    let client = at.server.clients.find(&id, at.store).await;
+    let client = at.server.clients.find(&id, at.store, at.address).await;
     let client = client.map_err(|unknown| match unknown {
         Unknown::Wrong(_) => refused("The client is not known, or what it shows is not good"),
         Unknown::Unavailable(_) => OAuthError::unavailable(),

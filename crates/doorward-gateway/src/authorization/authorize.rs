@@ -79,7 +79,7 @@ impl At<'_> {
             return stays(&format!("'{name}' stands twice"));
         }
         let Some(id) = query.get("client_id") else { return stays("'client_id' is missing") };
-        let client = match self.server.clients.find(id, self.store).await {
+        let client = match self.server.clients.find(id, self.store, self.address).await {
             Ok(client) => client,
             Err(Unknown::Wrong(why)) => return stays(&why),
             Err(Unknown::Unavailable(why)) => {

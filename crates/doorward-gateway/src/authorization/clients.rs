@@ -2,6 +2,7 @@
 //! known by the URL of a document (draft-ietf-oauth-client-id-metadata-document-00).
 
 use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,11 +10,12 @@ use doorward_store::{Store, hash_of};
 use http::header::CACHE_CONTROL;
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use url::Url;
 
 use super::redirect::{check_redirect_uri, is_registered};
 use crate::identity::issuer::{KeySet, read_keys};
+use crate::listener::network;
 use crate::outbound::{self, Answer, Author};
 use crate::settings::AuthorizationServerSettings;
 
@@ -24,9 +26,14 @@ const MOST_NAME: usize = 100;
 const MOST_URIS: usize = 32;
 /// Longest document.
 const MOST_DOCUMENT: usize = 64 << 10;
-/// Documents that are remembered, and fetched at a time.
+/// Documents that are remembered.
 const MOST_DOCUMENTS: usize = 1000;
-const AT_ONCE: usize = 8;
+/// Documents that are fetched at a time: in all, of one host, and for one address; and how long one waits
+/// for its turn.
+const AT_ONCE: usize = 64;
+const OF_ONE_HOST: usize = 4;
+const FOR_ONE_ADDRESS: usize = 4;
+const TURN: Duration = Duration::from_secs(5);
 /// For how long, at least and at most; what could not be read, as short as possible.
 const BRIEF: Duration = Duration::from_secs(60);
 const USUAL: Duration = Duration::from_secs(5 * 60);
@@ -124,25 +131,90 @@ type Documents = HashMap<String, (Instant, Result<Arc<Client>, Unknown>)>;
 pub struct Clients {
     settings: AuthorizationServerSettings,
     documents: Mutex<Documents>,
-    fetching: Semaphore,
+    fetching: Turns,
+}
+
+/// Fetches in progress, so many of each host and for each address.
+#[derive(Debug)]
+struct Turns {
+    all: Semaphore,
+    some: Mutex<HashMap<Party, Arc<Semaphore>>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Party {
+    Host(String),
+    Address(IpAddr),
+}
+
+/// What is held while a document is fetched.
+#[derive(Debug)]
+struct Turn<'a> {
+    turns: &'a Turns,
+    parties: [Party; 2],
+    own: Vec<OwnedSemaphorePermit>,
+    all: Option<SemaphorePermit<'a>>,
+}
+
+impl Turns {
+    fn new() -> Self {
+        Self { all: Semaphore::new(AT_ONCE), some: Mutex::default() }
+    }
+
+    /// Waits for a turn; `None` where it does not come in time. What is waited for first is one's own
+    /// share, so that nobody waits in the common queue who could not go on.
+    async fn take(&self, host: &str, address: IpAddr) -> Option<Turn<'_>> {
+        let parties = [Party::Address(network(address)), Party::Host(host.to_owned())];
+        let mut turn = Turn { turns: self, parties, own: Vec::new(), all: None };
+        let taking = async {
+            for (at, most) in [FOR_ONE_ADDRESS, OF_ONE_HOST].into_iter().enumerate() {
+                let party = turn.parties[at].clone();
+                let share = self
+                    .some
+                    .lock()
+                    .entry(party)
+                    .or_insert_with(|| Arc::new(Semaphore::new(most)))
+                    .clone();
+                turn.own.push(share.acquire_owned().await.ok()?);
+            }
+            turn.all = Some(self.all.acquire().await.ok()?);
+            Some(())
+        };
+        tokio::time::timeout(TURN, taking).await.ok()??;
+        Some(turn)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.own.clear();
+        self.all = None;
+        let mut some = self.turns.some.lock();
+        for party in &self.parties {
+            if some.get(party).is_some_and(|share| Arc::strong_count(share) == 1) {
+                some.remove(party);
+            }
+        }
+    }
 }
 
 impl Clients {
     pub fn new(settings: &AuthorizationServerSettings) -> Self {
-        Self {
-            settings: settings.clone(),
-            documents: Mutex::default(),
-            fetching: Semaphore::new(AT_ONCE),
-        }
+        Self { settings: settings.clone(), documents: Mutex::default(), fetching: Turns::new() }
     }
 
-    pub async fn find(&self, id: &str, store: &Store) -> Result<Arc<Client>, Unknown> {
+    pub async fn find(
+        &self,
+        id: &str,
+        store: &Store,
+        address: IpAddr,
+    ) -> Result<Arc<Client>, Unknown> {
         let wrong = || Unknown::Wrong("There is no such client".into());
         if id.len() > MOST_ID {
             return Err(wrong());
         }
         if id.contains("://") {
-            return self.by_document(id).await;
+            return self.by_document(id, address).await;
         }
         if let Some(known) = self.settings.clients.get(id) {
             return Ok(Arc::new(Client {
@@ -175,7 +247,7 @@ impl Clients {
     }
 
     /// A client by its document, which is fetched now and then.
-    async fn by_document(&self, id: &str) -> Result<Arc<Client>, Unknown> {
+    async fn by_document(&self, id: &str, address: IpAddr) -> Result<Arc<Client>, Unknown> {
         if !self.settings.metadata_documents {
             return Err(Unknown::Wrong("Clients are not known by documents here".into()));
         }
@@ -196,9 +268,13 @@ impl Clients {
         if let Some(client) = known(&self.documents.lock()) {
             return client;
         }
-        let Ok(_fetching) = self.fetching.try_acquire() else {
+        let Some(_turn) = self.fetching.take(&host, address).await else {
             return Err(Unknown::Unavailable("Too many clients are looked up at once".into()));
         };
+        // Somebody else may have fetched it meanwhile.
+        if let Some(client) = known(&self.documents.lock()) {
+            return client;
+        }
         let fetched = self.fetch(id, &url, author).await;
         let (client, time) = match fetched {
             Ok((client, time)) => (Ok(Arc::new(client)), time),
@@ -316,6 +392,25 @@ fn kept_for(answer: &Answer) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn slow_documents_hold_up_nobody_elses() {
+        let turns = Turns::new();
+        let address = |last| IpAddr::from([192, 0, 2, last]);
+        let mut held = Vec::new();
+        for _ in 0..FOR_ONE_ADDRESS {
+            held.push(turns.take("slow.example", address(1)).await.unwrap());
+        }
+        assert!(
+            turns.take("other.example", address(1)).await.is_none(),
+            "its address has its share"
+        );
+        assert!(turns.take("slow.example", address(2)).await.is_none(), "the host has its share");
+        assert!(turns.take("other.example", address(2)).await.is_some());
+        drop(held);
+        assert!(turns.take("slow.example", address(1)).await.is_some());
+        assert!(turns.some.lock().is_empty());
+    }
 
     #[test]
     fn a_documents_url_is_plain() {

@@ -16,6 +16,7 @@ mod register;
 mod token;
 
 use std::collections::{BTreeSet, HashSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -86,6 +87,8 @@ struct At<'a> {
     gateway: &'a Gateway,
     server: &'a Server,
     store: &'a Store,
+    /// Whose request it is.
+    address: IpAddr,
 }
 
 impl Authorization {
@@ -238,7 +241,9 @@ pub async fn sign_in_for(gateway: &Gateway, wanted: &delegated::Wanted) -> Optio
     if !wanted.owner.starts_with(ours.trim_end_matches('"')) {
         return None;
     }
-    let at = At { gateway, server: &server, store };
+    // No client is looked up for them.
+    let address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let at = At { gateway, server: &server, store, address };
     let sent = at.send_to_provider(authorize::Purpose::Connect(wanted.clone())).await;
     Some(sent.unwrap_or_else(|why| {
         tracing::error!("users cannot sign in: {why}");
@@ -270,7 +275,7 @@ pub async fn answer(
         return published_keys(gateway);
     }
     let (server, store) = (gateway.authorization.server.load_full()?, gateway.kept.store()?);
-    let at = At { gateway, server: &server, store };
+    let at = At { gateway, server: &server, store, address: peer.address };
     Some(at.answer(peer, request.take()?).await)
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::Unavailable;
+use super::asked::Asked;
 use crate::oauth::Metadata;
 use crate::outbound::{self, Author};
 use crate::settings::{Algorithm, IssuerSettings};
@@ -32,6 +33,7 @@ pub struct Issuer {
     /// Held while they are fetched: the last attempt, and whether it failed.
     attempt: tokio::sync::Mutex<Option<(Instant, bool)>>,
     introspection: ArcSwapOption<(Url, Author)>,
+    pub asked: Asked,
     /// The gateway itself, whose keys are put here rather than fetched.
     own: bool,
 }
@@ -97,6 +99,7 @@ impl Issuer {
             keys: ArcSwapOption::empty(),
             attempt: tokio::sync::Mutex::default(),
             introspection: ArcSwapOption::empty(),
+            asked: Asked::default(),
             own: false,
         })
     }
@@ -109,6 +112,7 @@ impl Issuer {
             keys: ArcSwapOption::empty(),
             attempt: tokio::sync::Mutex::default(),
             introspection: ArcSwapOption::empty(),
+            asked: Asked::default(),
             own: true,
         }
     }

@@ -1,6 +1,7 @@
 //! Stage: who is calling? Everything a request can show for itself is looked at here, before its body
 //! is read: API keys, tokens, certificates. Nothing else makes a [`Principal`].
 
+mod asked;
 mod challenge;
 pub mod directory;
 pub(crate) mod issuer;
@@ -41,7 +42,7 @@ use crate::flood::Flood;
 use crate::seal;
 use crate::settings::{IssuerSettings, Settings};
 
-/// Refused callers that are logged within a second, each by itself; the others are counted.
+/// Refused callers that are logged in one go, each by itself; then a few a minute, and the others are counted.
 const REFUSALS: usize = 20;
 /// Tokens that were checked and are remembered until they expire.
 const MOST_TOKENS: usize = 10_000;
@@ -227,7 +228,7 @@ impl Identity {
                     if untold > 0 {
                         tracing::warn!(
                             count = untold,
-                            "so many more callers were refused within a second"
+                            "so many more callers were refused meanwhile"
                         );
                     }
                     if tell {

@@ -12,6 +12,7 @@ use super::issuer::{Issuer, KeySet};
 use super::jwt::{Jwt, audiences, seconds};
 use super::{Refused, Unavailable};
 use crate::outbound;
+use crate::seal;
 use crate::settings::IssuerSettings;
 
 /// A token may be as long as headers may.
@@ -149,15 +150,19 @@ async fn introspect(
     resource: &Resource<'_>,
 ) -> Result<Checked, Refused> {
     let settings = issuer.settings.introspection.as_ref().ok_or(Unavailable)?;
-    let (endpoint, author) = issuer.introspection_endpoint().await?;
-    let shown = outbound::client_basic(&settings.client_id, &settings.client_secret);
-    let headers = HeaderMap::from_iter([(AUTHORIZATION, shown.ok_or(Unavailable)?)]);
-    let fields = [("token", token), ("token_type_hint", "access_token")];
-    let answer = outbound::post_form(&endpoint, author, headers, &fields).await;
-    let claims = answer.and_then(|answer| answer.object()).map_err(|error| {
-        tracing::warn!(issuer = issuer.name, "a token cannot be asked about: {error}");
-        Unavailable
-    })?;
+    let hash = seal::sha256(token.as_bytes());
+    let asking = async {
+        let (endpoint, author) = issuer.introspection_endpoint().await?;
+        let shown = outbound::client_basic(&settings.client_id, &settings.client_secret);
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, shown.ok_or(Unavailable)?)]);
+        let fields = [("token", token), ("token_type_hint", "access_token")];
+        let answer = outbound::post_form(&endpoint, author, headers, &fields).await;
+        answer.and_then(|answer| answer.object()).map_err(|error| {
+            tracing::warn!(issuer = issuer.name, "a token cannot be asked about: {error}");
+            Unavailable
+        })
+    };
+    let claims = issuer.asked.once(hash, asking).await?;
     if claims.get("active") != Some(&Value::Bool(true)) {
         return Err(Refused::Token("its issuer says that it is not active"));
     }
@@ -169,6 +174,7 @@ async fn introspect(
     }
     let expires = check_claims(&claims, &issuer.settings, resource)?;
     let cached = now().saturating_add(i64::try_from(settings.cache.0.as_secs()).unwrap_or(0));
+    let claims = Map::clone(&claims);
     Ok(Checked { issuer: issuer.clone(), claims, expires: expires.min(cached), keys: None })
 }
 
