@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::AtomicU64;
 
+use doorward_mcp::method;
 use parking_lot::RwLock;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
@@ -21,7 +22,8 @@ use crate::upstream::State;
 /// Tools of one server, and users of all, that are told apart; the others are one.
 const MOST_TOOLS: usize = 2_000;
 const MOST_USERS: usize = 10_000;
-const OTHERS: &str = "other";
+/// The label of all that are not told apart.
+pub const OTHERS: &str = "other";
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OperationLabels {
@@ -374,6 +376,8 @@ impl ServerMetrics {
     /// Counts a call: of which method and tool, how it ended, how long it took, and the server of that.
     pub fn record(&self, method: &str, tool: &str, outcome: Outcome, seconds: f64, upstream: f64) {
         self.count(tool, outcome);
+        // Extensions have methods of their own, and callers make names up.
+        let method = if method::is_known(method) { method } else { OTHERS };
         if let Some((all, server)) = self.methods.read().get(method) {
             all.observe(seconds);
             if upstream > 0.0 {
@@ -381,8 +385,6 @@ impl ServerMetrics {
             }
             return;
         }
-        // Methods are few, but whoever calls may make some up.
-        let method = if self.methods.read().len() < 64 { method } else { OTHERS };
         let labels = OperationLabels { server: self.server.clone(), method: method.to_owned() };
         let all = self.durations.get_or_create(&labels).clone();
         let server = self.upstream.get_or_create(&labels).clone();

@@ -1,9 +1,11 @@
 //! Who listens to what: change notifications of all servers, handed to those who asked for them.
 //!
-//! A listener that does not keep up is cut off rather than waited for: it connects again and looks
+//! What waits for a listener already is not told it twice, so that a server that repeats itself holds up
+//! nobody. A listener that does not keep up all the same is cut off rather than waited for: it connects again and looks
 //! anew, and nobody else is held up.
 
 use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Weak};
 
 use doorward_mcp::filter::Filter;
@@ -19,12 +21,19 @@ use crate::call::Portal;
 pub struct Notice {
     pub method: Box<str>,
     pub params: Object,
+    /// The same for notices that say the same.
+    key: u64,
 }
 
 #[derive(Debug, Default)]
 pub struct Switchboard {
     state: Mutex<State>,
+    /// Of a seed of its own, so that nobody makes up two notices that are taken for one.
+    keys: RandomState,
 }
+
+/// Notices that wait for a listener, by their keys.
+type Waiting = Arc<Mutex<HashSet<u64>>>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -42,6 +51,7 @@ struct Entry {
     /// The client's sealed ids of tasks, by the server's own.
     tasks: HashMap<String, String>,
     inbox: mpsc::Sender<Arc<Notice>>,
+    waiting: Waiting,
     release: Release,
 }
 
@@ -60,6 +70,7 @@ pub struct Listener {
     id: u64,
     board: Weak<Switchboard>,
     inbox: mpsc::Receiver<Arc<Notice>>,
+    waiting: Waiting,
     /// What was granted, as the client named it.
     pub honoured: Filter,
 }
@@ -89,6 +100,7 @@ impl Switchboard {
     /// Counts a stream of a principal's, up to the limit.
     pub fn listen(self: &Arc<Self>, wish: Wish) -> Result<Listener, TooMany> {
         let (sender, inbox) = mpsc::channel(wish.queue.max(1));
+        let waiting = Waiting::default();
         let mut state = self.state.lock();
         let count = state.per_principal.entry(wish.principal.clone()).or_default();
         if *count >= wish.limit {
@@ -111,10 +123,16 @@ impl Switchboard {
                 filter: wish.filter,
                 tasks: wish.tasks,
                 inbox: sender,
+                waiting: waiting.clone(),
                 release: wish.release,
             },
         );
-        Ok(Listener { id, board: Arc::downgrade(self), inbox, honoured })
+        Ok(Listener { id, board: Arc::downgrade(self), inbox, waiting, honoured })
+    }
+
+    fn notice(&self, method: &str, params: Object) -> Arc<Notice> {
+        let key = self.keys.hash_one((method, &*params.to_bytes()));
+        Arc::new(Notice { method: method.into(), params, key })
     }
 
     /// Hands a change of one server's to all who asked for it; `audience` where it is for the
@@ -141,24 +159,20 @@ impl Switchboard {
             {
                 continue;
             }
-            let notice = if let Some(own) = entry.task_notice(name, params) {
-                own
+            let notice = if let Some(own) = entry.task_params(name, params) {
+                self.notice(name, own)
             } else if merged {
                 qualified
                     .get_or_insert_with(|| {
                         let mut params = params.clone();
                         Qualifier { server }.notification(name, &mut params);
-                        Arc::new(Notice { method: name.into(), params })
+                        self.notice(name, params)
                     })
                     .clone()
             } else {
-                plain
-                    .get_or_insert_with(|| {
-                        Arc::new(Notice { method: name.into(), params: params.clone() })
-                    })
-                    .clone()
+                plain.get_or_insert_with(|| self.notice(name, params.clone())).clone()
             };
-            if entry.inbox.try_send(notice).is_err() {
+            if !entry.tell(notice) {
                 lagging.push(*id);
             }
         }
@@ -189,9 +203,8 @@ impl Switchboard {
                 [method::TOOLS_CHANGED, method::PROMPTS_CHANGED, method::RESOURCES_CHANGED]
             {
                 let params = Object::new();
-                let notice = Notice { method: change.into(), params: params.clone() };
                 if entry.filter.wants(change, &params)
-                    && entry.inbox.try_send(Arc::new(notice)).is_err()
+                    && !entry.tell(self.notice(change, Object::new()))
                 {
                     lagging.push(*id);
                     break;
@@ -267,14 +280,27 @@ impl Entry {
     }
 
     /// A task is told under the id by which its owner knows it.
-    fn task_notice(&self, name: &str, params: &Object) -> Option<Arc<Notice>> {
+    fn task_params(&self, name: &str, params: &Object) -> Option<Object> {
         if name != method::TASK_CHANGED {
             return None;
         }
         let sealed = self.tasks.get(params.string("taskId")?.as_ref())?;
         let mut params = params.clone();
         params.set("taskId", sealed.as_str());
-        Some(Arc::new(Notice { method: name.into(), params }))
+        Some(params)
+    }
+
+    /// Hands over a notice, unless the same waits already; `false` when there is no room.
+    fn tell(&self, notice: Arc<Notice>) -> bool {
+        let key = notice.key;
+        if !self.waiting.lock().insert(key) {
+            return true;
+        }
+        let told = self.inbox.try_send(notice).is_ok();
+        if !told {
+            self.waiting.lock().remove(&key);
+        }
+        told
     }
 
     fn let_go(self) {
@@ -285,14 +311,20 @@ impl Entry {
 impl Listener {
     /// The next change; `None` when the gateway ends the listening. Safe to cancel.
     pub async fn next(&mut self) -> Option<Arc<Notice>> {
-        self.inbox.recv().await
+        let notice = self.inbox.recv().await;
+        self.taken(notice)
     }
 
     pub fn poll_next(
         &mut self,
         context: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Arc<Notice>>> {
-        self.inbox.poll_recv(context)
+        self.inbox.poll_recv(context).map(|notice| self.taken(notice))
+    }
+
+    /// From now on the same is news again.
+    fn taken(&self, notice: Option<Arc<Notice>>) -> Option<Arc<Notice>> {
+        notice.inspect(|notice| _ = self.waiting.lock().remove(&notice.key))
     }
 }
 
@@ -347,14 +379,32 @@ mod tests {
     #[tokio::test]
     async fn a_listener_that_lags_is_cut_off() {
         let board = Arc::new(Switchboard::default());
-        let mut listener = board.listen(wish(Portal::Merged, Filter::lists())).unwrap();
-        for _ in 0..5 {
-            board.publish("fs", None, method::TOOLS_CHANGED, &Object::new());
+        let uris = (0..5).map(|number| format!("fs+a:{number}")).collect();
+        let filter = Filter { uris, ..Filter::default() };
+        let mut listener = board.listen(wish(Portal::Merged, filter)).unwrap();
+        for number in 0..5 {
+            let updated = updated(&format!("a:{number}"));
+            board.publish("fs", None, method::RESOURCE_UPDATED, &updated);
         }
         assert!(listener.next().await.is_some());
         assert!(listener.next().await.is_some());
         assert!(listener.next().await.is_none());
         assert_eq!(board.listeners(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_a_server_repeats_waits_once() {
+        let board = Arc::new(Switchboard::default());
+        let mut listener = board.listen(wish(Portal::Merged, Filter::lists())).unwrap();
+        for _ in 0..100_000 {
+            board.publish("fs", None, method::TOOLS_CHANGED, &Object::new());
+        }
+        assert!(listener.next().await.is_some());
+        assert!(listener.inbox.try_recv().is_err());
+        // After it was taken the same is news.
+        board.publish("fs", None, method::TOOLS_CHANGED, &Object::new());
+        assert!(listener.next().await.is_some());
+        assert_eq!(board.listeners(), 1);
     }
 
     #[tokio::test]

@@ -38,6 +38,33 @@ pub const ELICIT: &str = "elicitation/create";
 pub const SAMPLE: &str = "sampling/createMessage";
 pub const ROOTS_LIST: &str = "roots/list";
 
+/// Whether a request is one of the protocol's own, of whatever revision.
+pub fn is_known(method: &str) -> bool {
+    matches!(
+        method,
+        INITIALIZE
+            | PING
+            | DISCOVER
+            | TOOLS_LIST
+            | TOOLS_CALL
+            | PROMPTS_LIST
+            | PROMPTS_GET
+            | RESOURCES_LIST
+            | TEMPLATES_LIST
+            | RESOURCES_READ
+            | RESOURCES_SUBSCRIBE
+            | RESOURCES_UNSUBSCRIBE
+            | COMPLETE
+            | SET_LEVEL
+            | LISTEN
+            | TASKS_GET
+            | TASKS_UPDATE
+            | TASKS_CANCEL
+            | TASKS_RESULT
+            | TASKS_LIST
+    )
+}
+
 /// Methods that ended with the handshake era; in the modern one they are unknown
 /// (spec 2026-07-28 changelog).
 pub fn is_handshake_only(method: &str) -> bool {

@@ -295,9 +295,14 @@ async fn clients_are_bounded_and_take_their_grants_with_them() {
         let store = world.open().await;
         let master = MasterKey::new(&"k".repeat(32)).unwrap();
         assert!(store.put_client("desk", "{}", Some("secret"), 1).await.unwrap());
-        assert!(!store.put_client("more", "{}", None, 1).await.unwrap());
         put_grant(&store, &master, "one").await.unwrap();
-        assert!(store.clients().await.unwrap()[0].used.is_some());
+        assert!(store.client("desk").await.unwrap().unwrap().used.is_some());
+        assert!(!store.put_client("more", "{}", None, 1).await.unwrap());
+        // One that nobody has consented to makes room, and no other.
+        assert!(store.put_client("passing", "{}", None, 2).await.unwrap());
+        assert!(store.put_client("next", "{}", None, 2).await.unwrap());
+        assert!(store.client("passing").await.unwrap().is_none());
+        store.remove_client("next").await.unwrap();
         store.prune_grants().await.unwrap();
         assert!(store.client("desk").await.unwrap().is_some());
         store.remove_client("desk").await.unwrap();

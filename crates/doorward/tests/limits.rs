@@ -364,3 +364,19 @@ fn a_request_names_its_host_once_and_its_head_is_bounded_exactly() {
         assert_eq!(status(&head), 431, "{length} in many");
     }
 }
+
+#[test]
+fn names_that_are_made_up_are_one_label() {
+    let gateway = Gateway::start("servers: {sample: {sample: true}}\n");
+    let modern = Modern::new(&gateway, "/mcp/sample");
+    for number in 0..50 {
+        modern.call(&format!("made-up-{number}"), json!({}));
+        modern.ask("prompts/get", json!({ "name": format!("made-up-{number}") }));
+        modern.ask(&format!("made/up-{number}"), json!({}));
+    }
+    assert_eq!(modern.call("add", json!({ "a": 1, "b": 2 })).text(), "3");
+    let (_, text) = gateway.get_admin("/metrics");
+    assert!(!text.contains("made-up") && !text.contains("made/up"), "{text}");
+    assert!(text.contains("tool=\"other\",outcome=\"error\""), "{text}");
+    assert!(text.contains("tool=\"add\",outcome=\"ok\""), "{text}");
+}

@@ -22,7 +22,8 @@ const DIGITS: usize = 8;
 pub struct Digest(u32);
 
 impl Digest {
-    fn of(server: &str, own: &str) -> Self {
+    /// That of a server's tool or prompt.
+    pub fn of(server: &str, own: &str) -> Self {
         let hash = seal::sha256(format!("{server}/{own}").as_bytes());
         Self(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]))
     }

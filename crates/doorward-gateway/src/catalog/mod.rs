@@ -285,6 +285,11 @@ impl Catalog {
         names.map(str::to_owned).collect()
     }
 
+    /// Whether the server lists a tool or prompt of this name.
+    pub fn has(&self, server: &str, name: &str) -> bool {
+        self.named_by(Digest::of(server, name)).contains(name)
+    }
+
     /// The view that was fetched last, for whomever.
     pub fn latest(&self) -> Option<Arc<View>> {
         let cells = self.cells.lock();

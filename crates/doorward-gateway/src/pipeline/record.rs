@@ -8,7 +8,7 @@ use doorward_mcp::method;
 use crate::audit::record;
 use crate::call::{Call, CallError, Events, Reply};
 use crate::gateway::Gateway;
-use crate::metrics::Outcome;
+use crate::metrics::{OTHERS, Outcome};
 use crate::pipeline::{Stage, Step};
 
 pub struct Record;
@@ -35,7 +35,12 @@ impl Stage for Record {
         };
         let server = call.route.as_ref().map(|route| &route.server);
         if let Some(server) = server {
-            let tool = record::target(call).filter(|_| is_named(call)).unwrap_or_default();
+            let tool = match is_named(call) {
+                // Anybody can make names up: what the catalogue does not have is one label.
+                true if !is_known(call) => OTHERS.into(),
+                true => record::target(call).unwrap_or_default(),
+                false => "".into(),
+            };
             let upstream = call.notes.upstream.as_secs_f64();
             let seconds = elapsed.as_secs_f64();
             server.metrics.record(&call.method, &tool, outcome, seconds, upstream);
@@ -72,6 +77,17 @@ impl Stage for Record {
             }
         }
     }
+}
+
+/// Whether the catalogue has the tool or prompt that a call is about.
+fn is_known(call: &Call) -> bool {
+    let Some(route) = &call.route else { return false };
+    if *call.method == *method::TOOLS_CALL {
+        return route.tool.is_some();
+    }
+    call.params
+        .string("name")
+        .is_some_and(|name| route.server.catalog.has(&route.server.name, &name))
 }
 
 /// Whether what a call is about has a name of which there are few: no URI, and no task.
