@@ -355,18 +355,24 @@ async fn retention_leaves_a_chain_that_verifies_and_holds_what_is_held() {
         // Reads go, writes and what globex is owed stay.
         let retention =
             Retention { rules: vec![rule(Some("reads"), None, late), rule(None, None, 0)] };
-        let done = store.retain_audit(&retention).await.unwrap();
+        let done = store.retain_audit(&retention, &signing(&store).await).await.unwrap();
         assert_eq!((done.removed, done.held), (24, 6));
         let report = verify(&store).await;
         assert_eq!(report.findings, []);
         assert_eq!(report.removed, 24);
         // Nothing is taken away twice.
-        assert_eq!(store.retain_audit(&retention).await.unwrap().removed, 0);
+        assert_eq!(
+            store.retain_audit(&retention, &signing(&store).await).await.unwrap().removed,
+            0
+        );
         store.release_audit(&hold.id).await.unwrap();
-        assert_eq!(store.retain_audit(&retention).await.unwrap().removed, 6);
+        assert_eq!(
+            store.retain_audit(&retention, &signing(&store).await).await.unwrap().removed,
+            6
+        );
         // A tenant's own word comes before that on the class.
         let all = Retention { rules: vec![rule(None, None, late), rule(None, Some("acme"), 0)] };
-        store.retain_audit(&all).await.unwrap();
+        store.retain_audit(&all, &signing(&store).await).await.unwrap();
         let report = verify(&store).await;
         assert_eq!(report.findings, []);
         let kept: BTreeMap<_, _> = report.chains.into_iter().collect();
@@ -415,7 +421,14 @@ async fn what_a_dead_process_left_open_is_known_and_it_is_ended_once() {
         let commit = Commit { ends: Some(ended.clone()), ..commit };
         assert_eq!(heir.log.write(&commit).await.unwrap(), Committed::TooLate);
         let ends = Some(doorward_store::Ended { beats: ended.beats + 1, ..ended });
-        let (commit, chain) = heir.commit(&[closed(3), closed(5)]);
+        let head = dead.log.chain().head();
+        let died = format!(
+            "\"kind\":\"event\",\"event\":\"writer.died\",\"died\":\"{}\",\"last\":{},\"last_hash\":\"{}\"",
+            dead.log.id(),
+            head.seq,
+            head.hash
+        );
+        let (commit, chain) = heir.commit(&[closed(3), closed(5), died]);
         let commit = Commit { ends: ends.clone(), ..commit };
         assert_eq!(heir.log.write(&commit).await.unwrap(), Committed::Written);
         heir.log.advance(chain);
@@ -464,5 +477,196 @@ async fn acts_stand_in_the_transaction_of_the_change_and_name_who_acted() {
         assert_eq!(first["actor"]["name"], "user \"eve\"");
         assert_eq!(verify(&store).await.findings, []);
         let _ = Act::new("x", "y");
+    }
+}
+
+/// A chain that was ended as the gateway ends its own.
+async fn ended(store: &Store, run: u32) -> Writer {
+    let mut writer = Writer::open(store, run).await;
+    for round in 0..3 {
+        writer.write(&calls(round * 10..round * 10 + 3)).await;
+        writer.checkpoint().await;
+    }
+    let end = "\"kind\":\"end\",\"class\":\"events\",\"at\":\"2026-11-21T00:00:00.000000Z\"";
+    writer.write(&[end.to_owned()]).await;
+    writer.checkpoint().await;
+    writer.log.end().await.unwrap();
+    writer
+}
+
+async fn insert(intruder: &mut AnyConnection, writer: &str, first: i64, last: i64, body: &str) {
+    let body = body.replace('\'', "''");
+    let sql = format!(
+        "INSERT INTO audit_blocks VALUES ('{writer}', {first}, {last}, 1000, 1000, '{body}')"
+    );
+    run(intruder, &sql).await;
+}
+
+/// The last record of a chain, as the blocks have it.
+async fn head(store: &Store, writer: &str) -> (i64, String) {
+    let report = verify(store).await;
+    let found = &report.chains[writer];
+    (found.last, found.hash.clone())
+}
+
+/// Appends an act to the chain of acts, as whoever can write the database can.
+async fn append_act(store: &Store, intruder: &mut AnyConnection, members: &str) {
+    let (seq, hash) = head(store, "acts").await;
+    let mut chain = doorward_store::Chain::new("acts", doorward_store::Head { seq, hash });
+    let mut body = String::new();
+    chain.append(&[members], &mut body);
+    insert(intruder, "acts", seq + 1, seq + 1, &body).await;
+    let sql = format!(
+        "UPDATE audit_writers SET seq = {}, hash = '{}' WHERE id = 'acts'",
+        seq + 1,
+        chain.head().hash
+    );
+    run(intruder, &sql).await;
+}
+
+/// Takes away the second block of a chain, as retention would, and lets an act say so.
+async fn remove_unsigned(store: &Store, world: &World, writer: &str, with_hashes: bool) {
+    let mut intruder = intruder(world).await;
+    run(
+        &mut intruder,
+        &format!(
+            "UPDATE audit_blocks SET body = '{{\"writer\":\"{writer}\",\"seq\":5,\"to\":7,\"removed\":\"x\",\"hash\":\"' \
+             || SUBSTR(body, LENGTH(body) - 44, 43) || '\"}}' WHERE writer = '{writer}' AND first_seq = 5"
+        ),
+    )
+    .await;
+    let mut scan = store.audit_chain(writer, 4);
+    let body = scan.next().await.unwrap()[0].body.clone();
+    let hash = doorward_store::Line::read(&body).unwrap().hash;
+    let removed = if with_hashes {
+        format!("[[\"{writer}\",5,7,\"{hash}\"]],\"proof\":{{\"key\":\"x\",\"signature\":\"y\"}}")
+    } else {
+        format!("[[\"{writer}\",5,7]]")
+    };
+    let act = format!(
+        "\"kind\":\"act\",\"class\":\"acts\",\"act\":\"audit.retention\",\"subject\":\"x\",\"details\":{{\"removed\":{removed}}}"
+    );
+    append_act(store, &mut intruder, &act).await;
+}
+
+#[tokio::test]
+async fn a_removal_that_nobody_signed_is_found_though_an_act_says_so_and_a_checkpoint_follows() {
+    for world in World::all() {
+        for with_hashes in [false, true] {
+            let world = world.fresh().await;
+            let store = world.open().await;
+            let writer = ended(&store, 1).await;
+            let id = writer.log.id().0.clone();
+            assert_eq!(verify(&store).await.findings, []);
+            remove_unsigned(&store, &world, &id, with_hashes).await;
+            // The next gateway signs what it finds.
+            let mut next = Writer::open(&store, 2).await;
+            next.write(&calls(50..52)).await;
+            next.checkpoint().await;
+            let report = verify(&store).await;
+            let found: Vec<_> =
+                report.findings.iter().map(|it| (&*it.writer, it.seq, it.fault)).collect();
+            assert_eq!(found, [(&*id, 5, Fault::UnsignedRemoval)]);
+            // The database's word is enough where somebody wants that, or has signed it since.
+            let key = signing(&store).await;
+            let keys: doorward_store::PublicKeys = [(key.id.clone(), key.public_bytes())].into();
+            let trusting = Verifier::new(keys.clone(), true).trusting_database(true);
+            assert_eq!(store.verify_audit(trusting).await.unwrap().findings, []);
+            assert_eq!(store.sign_earlier_removals(&key, keys).await.unwrap(), 1);
+            assert_eq!(verify(&store).await.findings, []);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_behind_an_end_or_cut_off_before_it_is_found() {
+    for world in World::all() {
+        for attack in ["behind", "checkpoint", "end", "chain"] {
+            let world = world.fresh().await;
+            let store = world.open().await;
+            let writer = ended(&store, 1).await;
+            let id = writer.log.id().0.clone();
+            assert_eq!(verify(&store).await.findings, []);
+            let mut hand = intruder(&world).await;
+            let (seq, hash) = head(&store, &id).await;
+            assert_eq!(seq, 14);
+            let (last, hash, expected) = match attack {
+                "behind" | "chain" => {
+                    let mut chain =
+                        doorward_store::Chain::new(&id, doorward_store::Head { seq, hash });
+                    let mut body = String::new();
+                    chain.append(&[&call(99, "reads", "acme")], &mut body);
+                    insert(&mut hand, &id, 15, 15, &body).await;
+                    (15, chain.head().hash.clone(), Fault::AfterEnd)
+                }
+                // The last checkpoint, or with it the end and what was not signed before it.
+                "checkpoint" | "end" => {
+                    let from = if attack == "end" { 13 } else { 14 };
+                    let sql = format!(
+                        "DELETE FROM audit_blocks WHERE writer = '{id}' AND first_seq >= {from}"
+                    );
+                    run(&mut hand, &sql).await;
+                    let mut scan = store.audit_chain(&id, from - 3);
+                    let blocks = scan.next().await.unwrap();
+                    let line = blocks.last().unwrap().lines().next_back().unwrap().to_owned();
+                    let hash = doorward_store::Line::read(&line).unwrap().hash;
+                    let fault = if attack == "end" { Fault::NoEnd } else { Fault::Unsigned };
+                    (from - 1, hash, fault)
+                }
+                _ => unreachable!(),
+            };
+            let sql =
+                format!("UPDATE audit_writers SET seq = {last}, hash = '{hash}' WHERE id = '{id}'");
+            run(&mut hand, &sql).await;
+            let faults: Vec<_> = verify(&store).await.findings.iter().map(|it| it.fault).collect();
+            assert!(faults.contains(&expected), "{attack}: {faults:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_key_that_is_trusted_nothing_verifies_but_what_no_gateway_wrote() {
+    for world in World::all() {
+        let store = world.open().await;
+        let admin = store.acting(Actor { door: "command", name: "root".into(), address: None });
+        admin.put_principal(&Entry::new(Kind::Team, "support")).await.unwrap();
+        let nobody = || Verifier::new(BTreeMap::new(), true);
+        assert_eq!(store.verify_audit(nobody()).await.unwrap().findings, []);
+        ended(&store, 1).await;
+        let report = store.verify_audit(nobody()).await.unwrap();
+        assert!(report.findings.iter().any(|it| it.fault == Fault::NoKey), "{report:?}");
+        assert!(report.findings.iter().any(|it| it.fault == Fault::BadCheckpoint), "{report:?}");
+    }
+}
+
+#[tokio::test]
+async fn retention_takes_only_what_a_checkpoint_vouches_for_and_reads_records_not_text() {
+    for world in World::all() {
+        let store = world.open().await;
+        let mut writer = Writer::open(&store, 1).await;
+        let named = call(1, "reads", "acme").replace("\"id\":\"1\"", "\"id\":\"audit.retention\"");
+        writer.write(&[named, call(2, "reads", "acme")]).await;
+        let all =
+            Retention { rules: vec![Rule { class: None, tenant: None, before: i64::MAX / 2 }] };
+        let key = signing(&store).await;
+        let done = store.retain_audit(&all, &key).await.unwrap();
+        assert_eq!((done.removed, done.unvouched > 0), (0, true));
+        writer.checkpoint().await;
+        writer.write(&calls(5..7)).await;
+        // What somebody has changed is not signed as removed: the checkpoint vouches for another.
+        store.retain_audit(&all, &key).await.unwrap();
+        let report = verify(&store).await;
+        assert_eq!(report.findings, []);
+        let left = &report.chains[&writer.log.id().0];
+        assert_eq!((left.last, report.removed >= 2), (5, true));
+        writer.checkpoint().await;
+        let id = writer.log.id().0.clone();
+        let sql = format!(
+            "UPDATE audit_blocks SET body = REPLACE(body, '\"id\":\"5\"', '\"id\":\"6\"') WHERE writer = '{id}' AND first_seq = 4"
+        );
+        assert_eq!(run(&mut intruder(&world).await, &sql).await, 1);
+        store.retain_audit(&all, &key).await.unwrap();
+        let report = verify(&store).await;
+        assert!(report.findings.iter().any(|it| it.fault == Fault::Changed), "{report:?}");
     }
 }

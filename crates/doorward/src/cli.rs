@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use url::Url;
 
-pub use self::audit::{Audit, ExportForm, Filter, Span};
+pub use self::audit::{Audit, ExportForm, Filter, Span, Trust};
 pub use self::credits::{By, Credits, Each, Usage, UsageForm, Whose};
 pub use self::evidence::Evidence;
 pub use self::kept::{

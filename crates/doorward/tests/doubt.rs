@@ -139,7 +139,11 @@ fn what_was_written_without_an_answer_is_written_once_and_the_record_goes_on() {
     println!("sent {sent}, answered {answered}, recorded {}, answers lost {lost}", records.len());
     assert!(lost > 10 && answered > 10, "{lost} answers lost, {answered} calls answered");
     assert_eq!((records.len(), ok), (sent, answered));
-    let report: Value = serde_json::from_str(&told(&url, &["audit", "verify", "--json"])).unwrap();
+    let report: Value = serde_json::from_str(&told(
+        &url,
+        &["audit", "verify", "--json", "--config", gateway.config.to_str().unwrap()],
+    ))
+    .unwrap();
     assert_eq!(report["findings"], json!([]));
     // Nobody had to take the gateway for dead for it to go on: there are its chain and that of acts.
     assert_eq!(report["chains"].as_object().unwrap().len(), 2, "{report}");

@@ -26,6 +26,8 @@ impl Recorder {
                 .text("event", "writer.died")
                 .text("died", &dead.id)
                 .text("host", &dead.place.host);
+            // What comes after it was not written by that gateway.
+            members.number("last", dead.head.seq).text("last_hash", &dead.head.hash);
             members.number("open", i64::try_from(left.len()).unwrap_or(i64::MAX));
             records.push(Record::new("event", members));
             let usage = self.log.uncounted(&dead.id).await?;

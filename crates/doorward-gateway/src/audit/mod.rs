@@ -96,7 +96,7 @@ impl Audit {
     /// Begins to write. Until then nothing that must be on disk first can be done.
     pub async fn start(self: &Arc<Self>, store: &Store, settings: &Settings) -> Result<(), Error> {
         let own = &settings.audit;
-        let key = open_key(store, settings).await?;
+        let key = open_key(store, settings).await?.map(Arc::new);
         if key.is_none() {
             tracing::warn!("checkpoints are not signed: set 'store_key' or 'audit.key_file'");
         }
@@ -107,11 +107,11 @@ impl Audit {
             checkpoint_every: own.checkpoints.every.0,
             anchor: own.anchor.clone(),
         };
-        let recorder = Recorder::start(self.clone(), store.clone(), key, terms).await?;
+        let recorder = Recorder::start(self.clone(), store.clone(), key.clone(), terms).await?;
         self.wrote_as(recorder.writer());
         let mut tasks = self.tasks.lock();
         tasks.push(tokio::spawn(recorder.run()));
-        tasks.push(tokio::spawn(retain::run(self.clone(), store.clone())));
+        tasks.push(tokio::spawn(retain::run(self.clone(), store.clone(), key)));
         tasks.push(tokio::spawn(export::run(self.clone(), store.clone())));
         Ok(())
     }
@@ -307,7 +307,8 @@ fn unavailable() -> CallError {
     CallError::Refused { failure, status: 503 }
 }
 
-async fn open_key(store: &Store, settings: &Settings) -> Result<Option<AuditKey>, Error> {
+/// The key that signs the log, made where there is none yet; `None` where it has no place.
+pub async fn open_key(store: &Store, settings: &Settings) -> Result<Option<AuditKey>, Error> {
     if let Some(path) = &settings.audit.key_file {
         return store.audit_key(&KeyPlace::File(path.clone())).await.map(Some);
     }

@@ -44,7 +44,7 @@ pub struct Recorder {
     pub(super) audit: Arc<Audit>,
     pub(super) store: Store,
     pub(super) log: AuditLog,
-    key: Option<AuditKey>,
+    key: Option<Arc<AuditKey>>,
     pub(super) terms: Terms,
     /// Calls that are open on disk, by the numbers of their records.
     pub(super) open: HashMap<u64, i64>,
@@ -75,7 +75,7 @@ impl Recorder {
     pub async fn start(
         audit: Arc<Audit>,
         store: Store,
-        key: Option<AuditKey>,
+        key: Option<Arc<AuditKey>>,
         terms: Terms,
     ) -> Result<Self, Error> {
         let log = AuditLog::open(&store, fresh_id(), here()).await?;
@@ -309,8 +309,13 @@ impl Recorder {
     async fn write_last(&mut self, record: Record) -> Result<(), Error> {
         // All that was used is counted with it.
         self.last_count = Instant::now().checked_sub(COUNT).unwrap_or(self.last_count);
-        self.write_now(vec![record], None).await?;
+        let last = self.write_now(vec![record], None).await?;
+        self.since_checkpoint += 1;
         self.checkpoint().await;
+        // Where its end could not be signed, who comes next finds it dead, and signs it.
+        if self.key.is_some() && last == Committed::Written && self.since_checkpoint > 0 {
+            return Err(Error::Refused("the last checkpoint was not written".into()));
+        }
         self.log.end().await
     }
 }

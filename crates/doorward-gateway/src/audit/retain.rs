@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorward_store::{Retention, Rule, Store, now_ms};
+use doorward_store::{AuditKey, Retention, Rule, Store, now_ms};
 
 use super::Audit;
 use crate::settings::{Period, RecordClass, RetentionSettings};
@@ -12,7 +12,7 @@ const EVERY: Duration = Duration::from_secs(60 * 60);
 /// After the start, so that a gateway that is started again and again does it, too.
 const FIRST: Duration = Duration::from_secs(60);
 
-pub(super) async fn run(audit: Arc<Audit>, store: Store) {
+pub(super) async fn run(audit: Arc<Audit>, store: Store, key: Option<Arc<AuditKey>>) {
     let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + FIRST, EVERY);
     looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -21,7 +21,18 @@ pub(super) async fn run(audit: Arc<Audit>, store: Store) {
             () = audit.ending.cancelled() => return,
         }
         let retention = retention(&audit.settings.load().retention, now_ms());
-        match store.retain_audit(&retention).await {
+        if retention.rules.is_empty() {
+            continue;
+        }
+        let Some(key) = &key else {
+            // What is removed without a signature looks like what an intruder has removed.
+            tracing::error!(
+                "old records are not removed, for nothing can sign that they were: set 'store_key' or \
+                 'audit.key_file'"
+            );
+            continue;
+        };
+        match store.retain_audit(&retention, key).await {
             Ok(done) if done.removed > 0 => {
                 tracing::info!(removed = done.removed, held = done.held, "took away old records");
             }

@@ -54,6 +54,21 @@ impl AuditKey {
         Ok(Self { id, pair })
     }
 
+    /// The key of a file that is there; nothing is made, and nothing written.
+    pub fn open(path: &std::path::Path) -> Result<Self> {
+        let failed =
+            |error: &dyn std::fmt::Display| Error::Refused(format!("{}: {error}", path.display()));
+        let text = std::fs::read_to_string(path).map_err(|error| failed(&error))?;
+        let text = Zeroizing::new(text);
+        let pkcs8 = Zeroizing::new(URL_SAFE_NO_PAD.decode(text.trim()).unwrap_or_default());
+        Self::read(&pkcs8).map_err(|error| failed(&error))
+    }
+
+    /// Signs a text that begins with what it is for.
+    pub(super) fn sign(&self, text: &str) -> String {
+        URL_SAFE_NO_PAD.encode(self.pair.sign(text.as_bytes()))
+    }
+
     /// The public half, in base64url.
     pub fn public(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.pair.public_key())
@@ -62,6 +77,12 @@ impl AuditKey {
     pub fn public_bytes(&self) -> Vec<u8> {
         self.pair.public_key().as_ref().to_vec()
     }
+}
+
+/// Whether a text was signed by the holder of a key.
+pub(super) fn is_signed(text: &str, signature: &str, key: &[u8]) -> bool {
+    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap_or_default();
+    UnparsedPublicKey::new(&ED25519, key).verify(text.as_bytes(), &signature).is_ok()
 }
 
 /// Names a public key.
@@ -116,11 +137,11 @@ impl Said {
             )
         })?;
         let signed = line.rsplit_once(BEFORE).map(|(signed, _)| signed).unwrap_or_default();
-        let signature = URL_SAFE_NO_PAD.decode(&said.signature).unwrap_or_default();
-        UnparsedPublicKey::new(&ED25519, key)
-            .verify(signed.as_bytes(), &signature)
-            .map_err(|_| "its signature is not valid".to_owned())?;
-        Ok(said)
+        if is_signed(signed, &said.signature, key) {
+            Ok(said)
+        } else {
+            Err("its signature is not valid".to_owned())
+        }
     }
 }
 
@@ -214,14 +235,9 @@ fn from_file(path: &std::path::Path) -> Result<AuditKey> {
     use std::os::unix::fs::OpenOptionsExt;
     let failed = |error: std::io::Error| Error::Refused(format!("{}: {error}", path.display()));
     for _ in 0..2 {
-        match std::fs::read_to_string(path) {
-            Ok(text) => {
-                let text = Zeroizing::new(text);
-                let pkcs8 = Zeroizing::new(URL_SAFE_NO_PAD.decode(text.trim()).unwrap_or_default());
-                return AuditKey::read(&pkcs8)
-                    .map_err(|error| Error::Refused(format!("{}: {error}", path.display())));
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        match path.try_exists() {
+            Ok(true) => return AuditKey::open(path),
+            Ok(false) => {}
             Err(error) => return Err(failed(error)),
         }
         let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(&*made()?));

@@ -125,7 +125,8 @@ impl Line {
 
     /// The number of the last record that it stands for.
     pub fn last(&self) -> i64 {
-        self.to.unwrap_or(self.seq)
+        // Else a record could stand for those that follow it.
+        self.to.filter(|_| self.removed.is_some()).unwrap_or(self.seq)
     }
 }
 

@@ -13,8 +13,10 @@ mod hold;
 mod line;
 mod place;
 mod position;
+mod removal;
 mod retention;
 mod verify;
+mod vouched;
 mod writer;
 
 pub use act::{ACTS, Act, Actor};

@@ -1,18 +1,20 @@
 //! Taking away records whose time is over, provably: of each its number and its hash stay, so that the
-//! chain still holds, and an act says which were taken away and why.
+//! chain still holds, and a signed act says which were taken away and why. Only that goes for which a
+//! checkpoint vouches.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::act::Act;
 use super::block::{Block, pack};
+use super::checkpoint::{AuditKey, Heads, PublicKeys};
 use super::hold::Hold;
-use super::line::Removed;
+use super::line::{Line, Removed};
+use super::removal::{Gone, Proof, RETENTION, gone};
 use crate::{Result, Store, random_id};
 
-/// The act's name.
-pub(super) const RETENTION: &str = "audit.retention";
 /// Blocks that are looked at in one transaction.
 const BATCH: i64 = 64;
 
@@ -38,6 +40,8 @@ pub struct Retention {
 pub struct Retained {
     pub removed: u64,
     pub held: u64,
+    /// Over, but no checkpoint vouches for it yet, or its chain is not whole: it stays.
+    pub unvouched: u64,
 }
 
 #[derive(Deserialize)]
@@ -45,14 +49,31 @@ struct Record<'a> {
     seq: i64,
     hash: String,
     #[serde(borrow, default)]
-    class: &'a str,
+    kind: Cow<'a, str>,
     #[serde(borrow, default)]
-    at: &'a str,
+    act: Cow<'a, str>,
+    #[serde(borrow, default)]
+    event: Cow<'a, str>,
+    #[serde(borrow, default)]
+    class: Cow<'a, str>,
+    #[serde(borrow, default)]
+    at: Cow<'a, str>,
     tenant: Option<String>,
     user: Option<String>,
     agent: Option<String>,
     removed: Option<String>,
-    to: Option<i64>,
+}
+
+impl Record<'_> {
+    /// What says of other records that they were removed, or of a chain that it has ended, stays.
+    fn vouches(&self) -> bool {
+        match &*self.kind {
+            "act" => self.act == RETENTION,
+            "event" => self.event == "writer.died",
+            "end" => true,
+            _ => false,
+        }
+    }
 }
 
 impl Retention {
@@ -77,20 +98,30 @@ impl Retention {
 }
 
 impl Store {
-    /// Takes away what is over, batch by batch.
-    pub async fn retain_audit(&self, retention: &Retention) -> Result<Retained> {
+    /// Takes away what is over, batch by batch, and signs what it took.
+    pub async fn retain_audit(&self, retention: &Retention, key: &AuditKey) -> Result<Retained> {
         let holds: Vec<Hold> = self.audit_holds().await?;
         let holds: Vec<Hold> = holds.into_iter().filter(|hold| hold.released.is_none()).collect();
         let mut all = Retained::default();
         if retention.rules.is_empty() {
             return Ok(all);
         }
+        let mut pass = Pass {
+            retention,
+            holds: &holds,
+            key,
+            keys: [(key.id.clone(), key.public_bytes())].into(),
+            heads: None,
+            vouched: None,
+        };
         for writer in self.audit_writers().await? {
             let mut after = 0;
+            pass.vouched = None;
             loop {
-                let (last, done) = self.retain_batch(&writer.id, after, retention, &holds).await?;
+                let (last, done) = self.retain_batch(&writer.id, after, &mut pass).await?;
                 all.removed += done.removed;
                 all.held += done.held;
+                all.unvouched += done.unvouched;
                 match last {
                     Some(last) => after = last,
                     None => break,
@@ -105,8 +136,7 @@ impl Store {
         &self,
         writer: &str,
         after: i64,
-        retention: &Retention,
-        holds: &[Hold],
+        pass: &mut Pass<'_>,
     ) -> Result<(Option<i64>, Retained)> {
         let query = format!(
             "SELECT {} FROM audit_blocks WHERE writer = $1 AND first_seq > $2 AND first_at < $3 \
@@ -116,25 +146,31 @@ impl Store {
         let rows = sqlx::query(sqlx::AssertSqlSafe(query))
             .bind(writer)
             .bind(after)
-            .bind(retention.earliest())
+            .bind(pass.retention.earliest())
             .fetch_all(&self.pool)
             .await?;
         let blocks: Vec<Block> = rows.iter().map(Block::read).collect::<Result<_>>()?;
         let id = random_id::<6>()?;
         let mut done = Retained::default();
-        let mut ranges: Vec<(String, i64, i64)> = Vec::new();
+        let (retention, holds) = (pass.retention, pass.holds);
         let mut changed = Vec::new();
         for block in &blocks {
-            let thinned = thin(block, &id, retention, holds, &mut done);
-            if let Some((body, removed)) = thinned {
-                for (from, to) in removed {
-                    match ranges.last_mut() {
-                        Some((_, _, last)) if *last + 1 == from => *last = to,
-                        _ => ranges.push((writer.to_owned(), from, to)),
-                    }
-                }
-                changed.push((block, body));
+            // How far checkpoints vouch is looked up once something is over.
+            let mut upto = pass.vouched.unwrap_or(i64::MAX);
+            let mut tried = Retained::default();
+            let mut thinned = thin(block, &id, retention, holds, upto, &mut tried);
+            if thinned.is_some() && pass.vouched.is_none() {
+                let (keys, horizon) = (&pass.keys, retention.earliest());
+                upto =
+                    self.vouched(writer, block.first - 1, horizon, keys, &mut pass.heads).await?;
+                pass.vouched = Some(upto);
+                tried = Retained::default();
+                thinned = thin(block, &id, retention, holds, upto, &mut tried);
             }
+            done.removed += tried.removed;
+            done.held += tried.held;
+            done.unvouched += tried.unvouched;
+            changed.extend(thinned.map(|body| (block, body)));
         }
         let last = blocks.last().map(|block| block.first);
         if changed.is_empty() {
@@ -156,14 +192,43 @@ impl Store {
                 return Ok((last, Retained::default()));
             }
         }
-        join_empty(&mut change, writer, &id, &changed).await?;
+        let runs = join_empty(&mut change, writer, &id, &changed).await?;
+        let removed = removed(&id, &changed, runs);
         let act = Act::new(RETENTION, &id)
             .with("rules", &retention.rules)
             .with("count", done.removed)
-            .with("removed", &ranges);
+            .with("removed", &removed)
+            .with("proof", Proof::of(pass.key, &id, &removed));
         change.commit(&act).await?;
         Ok((last, done))
     }
+}
+
+/// What one pass through all chains goes by.
+struct Pass<'a> {
+    retention: &'a Retention,
+    holds: &'a [Hold],
+    key: &'a AuditKey,
+    keys: PublicKeys,
+    /// What checkpoints have seen of other chains, once that was needed.
+    heads: Option<Heads>,
+    /// Up to where checkpoints vouch for the chain at hand, once that was needed.
+    vouched: Option<i64>,
+}
+
+/// The runs that an act has removed, as they stand in the blocks now.
+fn removed(id: &str, changed: &[(&Block, String)], joined: Vec<Gone>) -> Vec<Gone> {
+    let lines = changed.iter().flat_map(|(_, body)| body.lines()).filter_map(Line::read);
+    let mut removed: Vec<Gone> = lines
+        .filter(|line| line.removed.as_deref() == Some(id))
+        .filter_map(|it| gone(&it))
+        .collect();
+    for run in joined {
+        removed.retain(|(_, first, last, _)| *first < run.1 || *last > run.2);
+        removed.push(run);
+    }
+    removed.sort_by_key(|(_, first, ..)| *first);
+    removed
 }
 
 /// A line of a block as it will be.
@@ -173,70 +238,65 @@ enum Thinned<'a> {
     Gone(i64, i64, String),
 }
 
-/// A block without what is over: its new text, and the numbers of what was taken away.
+/// A block without what is over up to a record: its new text, if anything was taken away.
 fn thin(
     block: &Block,
     id: &str,
     retention: &Retention,
     holds: &[Hold],
+    upto: i64,
     done: &mut Retained,
-) -> Option<(String, Vec<(i64, i64)>)> {
-    let mut removed: Vec<(i64, i64)> = Vec::new();
+) -> Option<String> {
+    let before = done.removed;
     let mut lines: Vec<Thinned<'_>> = Vec::new();
     for line in block.lines() {
         let record = serde_json::from_str::<Record<'_>>(line).ok();
         let over = record.as_ref().is_some_and(|record| {
             let tenant = record.tenant.as_deref();
-            let until = retention.until(record.class, tenant);
+            let until = retention.until(&record.class, tenant);
             let at = record.at.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
             let over = record.removed.is_none()
                 && at.zip(until).is_some_and(|(at, until)| at < until)
-                // The acts say what was taken away elsewhere.
-                && !line.contains(RETENTION);
+                && !record.vouches();
             let whose = [record.user.as_deref(), record.agent.as_deref()];
             let held = over && holds.iter().any(|hold| hold.covers(tenant, &whose));
             done.held += u64::from(held);
-            over && !held
+            let vouched = record.seq <= upto;
+            done.unvouched += u64::from(over && !held && !vouched);
+            over && !held && vouched
         });
         let Some(record) = record.filter(|_| over) else {
             lines.push(Thinned::Kept(line));
             continue;
         };
-        let last = record.to.unwrap_or(record.seq);
+        done.removed += 1;
         match lines.last_mut() {
             Some(Thinned::Gone(_, to, hash)) if *to + 1 == record.seq => {
-                (*to, *hash) = (last, record.hash);
+                (*to, *hash) = (record.seq, record.hash);
             }
-            _ => lines.push(Thinned::Gone(record.seq, last, record.hash)),
-        }
-        match removed.last_mut() {
-            Some((_, to)) if *to + 1 == record.seq => *to = last,
-            _ => removed.push((record.seq, last)),
+            _ => lines.push(Thinned::Gone(record.seq, record.seq, record.hash)),
         }
     }
-    if removed.is_empty() {
+    if done.removed == before {
         return None;
     }
-    done.removed += removed
-        .iter()
-        .map(|(from, to)| u64::try_from(to - from + 1).unwrap_or_default())
-        .sum::<u64>();
     let texts = lines.into_iter().map(|line| match line {
         Thinned::Kept(line) => line.to_owned(),
         Thinned::Gone(first, last, hash) => {
             Removed { writer: &block.writer, first, last, hash: &hash, by: id }.to_line()
         }
     });
-    Some((texts.collect::<Vec<_>>().join("\n"), removed))
+    Some(texts.collect::<Vec<_>>().join("\n"))
 }
 
-/// Makes one block of those that follow one another and have nothing left.
+/// Makes one block of those that follow one another and have nothing left. Returns the runs it made.
 async fn join_empty(
     change: &mut sqlx::AnyConnection,
     writer: &str,
     id: &str,
     changed: &[(&Block, String)],
-) -> Result<()> {
+) -> Result<Vec<Gone>> {
+    let mut joined_runs = Vec::new();
     let by = format!("\"removed\":\"{id}\"");
     let is_empty = |body: &String| !body.contains('\n') && body.contains(&by);
     let mut runs: Vec<Vec<&Block>> = Vec::new();
@@ -255,6 +315,7 @@ async fn join_empty(
         let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
         let hash = bodies.get(&last.first).and_then(|body| super::Line::read(body));
         let Some(hash) = hash.map(|line| line.hash) else { continue };
+        joined_runs.push((writer.to_owned(), first.first, last.last, hash.clone()));
         let joined =
             Removed { writer, first: first.first, last: last.last, hash: &hash, by: id }.to_line();
         sqlx::query(
@@ -277,5 +338,5 @@ async fn join_empty(
         .execute(&mut *change)
         .await?;
     }
-    Ok(())
+    Ok(joined_runs)
 }

@@ -2,20 +2,22 @@
 //! all records, in which those of one chain come in their order: first what is claimed of them is
 //! gathered ([`Verifier::gather`]), then each is checked ([`Verifier::check`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 
-use super::act::ACTS;
-use super::checkpoint::{PublicKeys, Said};
+use super::act::{ACTS, Act};
+use super::checkpoint::{AuditKey, PublicKeys, Said};
 use super::line::{Head, Line};
-use super::retention::RETENTION;
-use crate::{Result, Store};
+use super::removal::{Gone, Proof, RETENTION, Told, gone, told};
+use crate::{Error, Result, Store, random_id};
 
 /// Findings that are kept; the others are counted.
 const MOST: usize = 100;
+/// Runs that one act signs.
+const RUNS: usize = 10_000;
 
 /// What can be wrong with a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -39,6 +41,16 @@ pub enum Fault {
     CutOff,
     /// It was taken away, and no record says that it was to be.
     Unjustified,
+    /// It was taken away, and nobody has signed the record that says so.
+    UnsignedRemoval,
+    /// It comes after the end of its chain.
+    AfterEnd,
+    /// Its chain has ended, and no record says how.
+    NoEnd,
+    /// Its chain has ended, and no checkpoint vouches for it.
+    Unsigned,
+    /// There is no key with which any checkpoint could be trusted.
+    NoKey,
 }
 
 impl fmt::Display for Fault {
@@ -53,6 +65,11 @@ impl fmt::Display for Fault {
             Self::Replaced => "is not the record that a checkpoint has seen",
             Self::CutOff => "is missing: the chain was cut off before it",
             Self::Unjustified => "was taken away without a record of its retention",
+            Self::UnsignedRemoval => "was taken away by a retention that is not signed",
+            Self::AfterEnd => "comes after the end of its chain",
+            Self::NoEnd => "is the last of a chain that has ended, and no record says so",
+            Self::Unsigned => "and those after it are not signed, though their chain has ended",
+            Self::NoKey => "and all others are signed by no key that is trusted",
         })
     }
 }
@@ -109,29 +126,83 @@ pub struct Verifier {
     whole: bool,
     /// What records are said to be, by who says it.
     claims: BTreeMap<String, BTreeMap<i64, String>>,
-    /// What was to be taken away, by the id of the record that says it.
+    /// What nobody can prove is taken on the database's word.
+    trusts_database: bool,
+    /// What was taken away, by a signed record.
+    removed: BTreeSet<Gone>,
+    /// What was to be taken away by records that nobody signed, by their ids.
     retained: BTreeMap<String, Vec<(String, i64, i64)>>,
+    /// What was taken away by the word of such a record.
+    pub(super) unsigned: Vec<Gone>,
+    /// Versions that signed nothing of it have taken records away.
+    removed_earlier: bool,
+    /// Up to where checkpoints and signed retention vouch for each chain.
+    vouched: BTreeMap<String, i64>,
+    /// The last own checkpoint of each chain.
+    signs: BTreeMap<String, i64>,
+    /// The records with which chains have ended themselves.
+    ends: BTreeMap<String, i64>,
+    /// Chains whose processes were found dead.
+    deaths: BTreeMap<String, Death>,
+    /// Chains that have ended, by the database's word.
+    closed: BTreeSet<String>,
     report: Report,
 }
 
-#[derive(Deserialize)]
-struct RetentionAct {
-    act: String,
-    subject: String,
-    details: RetentionDetails,
+/// How it was recorded that a process has died.
+#[derive(Debug)]
+struct Death {
+    /// The chain and the record that say it.
+    heir: String,
+    seq: i64,
+    /// The last record of the dead process, where the version that wrote it said so.
+    last: Option<i64>,
 }
 
 #[derive(Deserialize)]
-struct RetentionDetails {
-    removed: Vec<(String, i64, i64)>,
+struct Died {
+    writer: String,
+    seq: i64,
+    #[serde(default)]
+    event: String,
+    #[serde(default)]
+    died: String,
+    last: Option<i64>,
+    #[serde(default)]
+    last_hash: String,
 }
 
 impl Verifier {
     /// Trusts checkpoints that are signed with these keys. `whole` demands that each chain begins with
     /// its first record.
     pub fn new(keys: PublicKeys, whole: bool) -> Self {
-        let (claims, retained, report) = Default::default();
-        Self { keys, whole, claims, retained, report }
+        Self {
+            keys,
+            whole,
+            trusts_database: false,
+            claims: BTreeMap::new(),
+            removed: BTreeSet::new(),
+            retained: BTreeMap::new(),
+            unsigned: Vec::new(),
+            removed_earlier: false,
+            vouched: BTreeMap::new(),
+            signs: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            deaths: BTreeMap::new(),
+            closed: BTreeSet::new(),
+            report: Report::default(),
+        }
+    }
+
+    /// Takes on the database's word what nobody has signed: who can write it is not found out then.
+    pub fn trusting_database(mut self, trusts: bool) -> Self {
+        self.trusts_database = trusts;
+        self
+    }
+
+    fn vouch(&mut self, writer: &str, seq: i64) {
+        let upto = self.vouched.entry(writer.to_owned()).or_default();
+        *upto = (*upto).max(seq);
     }
 
     /// Takes somebody's word on the last record of a chain.
@@ -147,15 +218,38 @@ impl Verifier {
             // One that is not signed as it should be claims nothing, and is told of in its place.
             let Ok(said) = Said::read(text, &self.keys) else { return };
             for (writer, (seq, hash)) in said.heads {
+                self.vouch(&writer, seq);
                 self.claim(&writer, &Head { seq, hash });
             }
             self.claim(&said.writer, &Head { seq: said.seq - 1, hash: said.prev });
-        } else if text.contains(RETENTION)
-            && let Ok(act) = serde_json::from_str::<RetentionAct>(text)
-            && act.act == RETENTION
-        {
-            self.retained.entry(act.subject).or_default().extend(act.details.removed);
+            return;
         }
+        match told(text, &self.keys) {
+            Some(Told::Signed(runs, earlier)) => {
+                self.removed_earlier |= earlier;
+                for (writer, _, last, hash) in &runs {
+                    self.claim(writer, &Head { seq: *last, hash: hash.clone() });
+                }
+                self.removed.extend(runs);
+            }
+            Some(Told::Unsigned(id, runs)) => self.retained.entry(id).or_default().extend(runs),
+            None => self.gather_death(text),
+        }
+    }
+
+    fn gather_death(&mut self, text: &str) {
+        if !text.contains("\"writer.died\"") {
+            return;
+        }
+        let Ok(told) = serde_json::from_str::<Died>(text) else { return };
+        if told.event != "writer.died" {
+            return;
+        }
+        if let Some(seq) = told.last {
+            self.claim(&told.died, &Head { seq, hash: told.last_hash });
+        }
+        let death = Death { heir: told.writer, seq: told.seq, last: told.last };
+        self.deaths.insert(told.died, death);
     }
 
     /// The second pass: whether a record is what it should be.
@@ -181,8 +275,18 @@ impl Verifier {
             fault = Some((chain.last + 1, Fault::Missing, String::new()));
         }
         if let Some(by) = &line.removed {
-            if !self.is_justified(by, &line.writer, first, last) {
-                fault = fault.or(Some((first, Fault::Unjustified, String::new())));
+            let run = gone(&line).filter(|run| !self.removed.contains(run));
+            if let Some(run) = run {
+                if !self.is_justified(by, &line.writer, first, last) {
+                    fault = fault.or(Some((first, Fault::Unjustified, String::new())));
+                } else if self.trusts_database {
+                    self.unsigned.push(run);
+                    self.removed_earlier = true;
+                } else {
+                    fault = fault.or(Some((first, Fault::UnsignedRemoval, String::new())));
+                }
+            } else {
+                self.vouch(&line.writer, last);
             }
             self.report.removed += u64::try_from(last - first + 1).unwrap_or_default();
         } else {
@@ -193,19 +297,31 @@ impl Verifier {
                 fault = Some((first, Fault::Unlinked, String::new()));
             }
         }
+        let mut is_signed = false;
         if line.kind == "checkpoint" && line.removed.is_none() {
             match Said::read(text, &self.keys) {
                 Ok(said) => {
+                    is_signed = true;
                     self.report.checkpoints += 1;
-                    chain.checkpointed = first;
+                    self.vouch(&line.writer, first);
+                    self.signs.insert(line.writer.clone(), first);
                     for (writer, (seq, _)) in &said.heads {
-                        if let Some(other) = self.report.chains.get_mut(writer) {
-                            other.checkpointed = other.checkpointed.max(*seq);
-                        }
+                        self.vouch(writer, *seq);
                     }
                 }
                 Err(why) => fault = fault.or(Some((first, Fault::BadCheckpoint, why))),
             }
+        }
+        let is_after_end = self
+            .ends
+            .get(&line.writer)
+            .is_some_and(|end| first > *end && !is_signed)
+            || self.deaths.get(&line.writer).is_some_and(|it| it.last.is_some_and(|it| last > it));
+        if is_after_end {
+            fault = fault.or(Some((first, Fault::AfterEnd, String::new())));
+        }
+        if line.kind == "end" && line.removed.is_none() {
+            self.ends.entry(line.writer.clone()).or_insert(first);
         }
         if let Some(claims) = self.claims.get_mut(&line.writer) {
             let mut claimed = claims.split_off(&first);
@@ -246,8 +362,48 @@ impl Verifier {
         self.report.findings.push(Finding { writer: writer.into(), seq, fault, detail });
     }
 
+    /// Where chains that have ended are not what the gateway leaves.
+    fn check_ends(&mut self) {
+        let chains: Vec<(String, i64, i64)> = self
+            .report
+            .chains
+            .iter()
+            .filter(|(writer, chain)| *writer != ACTS && chain.last > 0)
+            .map(|(writer, chain)| (writer.clone(), chain.last, chain.checkpointed))
+            .collect();
+        if self.keys.is_empty() && !self.trusts_database && self.whole {
+            // A gateway that signs has its key before its first record.
+            if let Some((writer, ..)) = chains.first() {
+                self.found(writer, 1, Fault::NoKey, String::new());
+            }
+            return;
+        }
+        for (writer, last, checkpointed) in chains {
+            let (is_closed, has_end) =
+                (self.closed.contains(&writer), self.ends.contains_key(&writer));
+            let death = self.deaths.get(&writer);
+            // The first checkpoint after a death vouches for what the dead have written.
+            let must_be_signed = (is_closed && has_end)
+                || death.is_some_and(|death| {
+                    self.signs.get(&death.heir).is_some_and(|signed| *signed > death.seq)
+                });
+            // Versions that did not sign retention took such records away, too.
+            if is_closed && !has_end && death.is_none() && !self.removed_earlier {
+                self.found(&writer, last, Fault::NoEnd, String::new());
+            }
+            if must_be_signed && last > checkpointed && !self.keys.is_empty() {
+                self.found(&writer, checkpointed + 1, Fault::Unsigned, String::new());
+            }
+        }
+    }
+
     /// What was found. Claims that nothing fulfilled are findings, too.
     pub fn finish(mut self) -> Report {
+        for (writer, chain) in &mut self.report.chains {
+            let vouched = self.vouched.get(writer).copied().unwrap_or_default();
+            chain.checkpointed = vouched.min(chain.last);
+        }
+        self.check_ends();
         let claims = std::mem::take(&mut self.claims);
         for (writer, claimed) in claims {
             let Some(seq) = claimed.keys().next_back().copied() else { continue };
@@ -271,9 +427,38 @@ impl Verifier {
 impl Store {
     /// Checks everything that is kept here. Somebody may go on writing meanwhile.
     pub async fn verify_audit(&self, mut verifier: Verifier) -> Result<Report> {
+        self.go_through(&mut verifier).await?;
+        Ok(verifier.finish())
+    }
+
+    /// Signs what versions that did not sign it have taken away, if nothing else is wrong. Returns how many runs of
+    /// records that were.
+    pub async fn sign_earlier_removals(&self, key: &AuditKey, keys: PublicKeys) -> Result<usize> {
+        let mut verifier = Verifier::new(keys, true).trusting_database(true);
+        self.go_through(&mut verifier).await?;
+        let unsigned = std::mem::take(&mut verifier.unsigned);
+        let report = verifier.finish();
+        if let Some(finding) = report.findings.first() {
+            return Err(Error::Refused(format!("the log is not whole: {finding}")));
+        }
+        for runs in unsigned.chunks(RUNS) {
+            let id = random_id::<6>()?;
+            let act = Act::new(RETENTION, &id)
+                .with("earlier", true)
+                .with("removed", runs)
+                .with("proof", Proof::of(key, &id, runs));
+            self.write().await?.commit(&act).await?;
+        }
+        Ok(unsigned.len())
+    }
+
+    async fn go_through(&self, verifier: &mut Verifier) -> Result<()> {
         let writers = self.audit_writers().await?;
         for writer in &writers {
             verifier.claim(&writer.id, &writer.head);
+            if writer.ended.is_some() {
+                verifier.closed.insert(writer.id.clone());
+            }
         }
         // Chains whose writer is not entered any more are there all the same.
         let mut names: Vec<String> = writers.into_iter().map(|writer| writer.id).collect();
@@ -292,13 +477,13 @@ impl Store {
                     }
                     for block in &blocks {
                         for line in block.lines() {
-                            pass(&mut verifier, line);
+                            pass(verifier, line);
                         }
                     }
                 }
             }
         }
-        Ok(verifier.finish())
+        Ok(())
     }
 
     /// The names of all chains that have records.

@@ -54,9 +54,8 @@ pub enum Audit {
         /// Files of native records; when absent, the database
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
-        /// Keys whose checkpoints are trusted, as `doorward audit key` prints them
-        #[arg(long = "public-key", value_name = "KEY")]
-        keys: Vec<String>,
+        #[command(flatten)]
+        trust: Trust,
         /// Files to which checkpoints were appended
         #[arg(long = "anchor", value_name = "FILE")]
         anchors: Vec<PathBuf>,
@@ -108,12 +107,31 @@ pub enum Audit {
     Retain {
         #[command(flatten)]
         kept: Kept,
+        /// Sign what earlier versions took away without a signature, after checking that nothing else is wrong
+        #[arg(long)]
+        sign_earlier: bool,
     },
     /// Print the public keys that sign checkpoints
     Key {
         #[command(flatten)]
         kept: Kept,
+        /// Those that only the database knows, too
+        #[arg(long)]
+        trust_database: bool,
     },
+}
+
+/// Whose signatures are trusted.
+#[derive(Debug, Clone, Args)]
+pub struct Trust {
+    /// Keys whose signatures are trusted, as `doorward audit key` prints them [default: those of the
+    /// configuration, and of the key file beside the store]
+    #[arg(long = "public-key", value_name = "KEY")]
+    pub keys: Vec<String>,
+    /// Trust keys that only the database knows, and what is not signed: whoever can write the database is
+    /// not found out then
+    #[arg(long)]
+    pub trust_database: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::Kept;
-use super::audit::{When, parse_when};
+use super::audit::{Trust, When, parse_when};
 
 #[derive(Debug, Args)]
 pub struct Evidence {
     #[command(flatten)]
     pub kept: Kept,
+    #[command(flatten)]
+    pub trust: Trust,
     /// From when: a date such as 2026-10-01, a time, or how long ago, such as 90d
     #[arg(long, value_name = "WHEN", value_parser = parse_when)]
     pub from: When,

@@ -286,11 +286,13 @@ async fn policies(
 }
 
 async fn verification(options: &Evidence, store: &Store, folder: &Path) -> Result<bool, Failed> {
-    let keys = verify::own_keys(&options.kept, store).await?;
+    let keys = verify::trusted(&options.trust, &options.kept, store).await?;
     let names: BTreeMap<&String, String> =
         keys.iter().map(|(id, key)| (id, verify::encode(key))).collect();
     let names = json!(names);
-    let report = store.verify_audit(Verifier::new(keys, true)).await?;
+    let report = store
+        .verify_audit(Verifier::new(keys, true).trusting_database(options.trust.trust_database))
+        .await?;
     let told = json!({ "verified_at": written_at(now_ms() * 1_000), "whole": report.is_good(), "keys": names, "report": report });
     std::fs::write(folder.join("record-verification.json"), format!("{told:#}\n"))?;
     Ok(report.is_good())

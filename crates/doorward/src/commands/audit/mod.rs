@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use doorward_gateway::audit::{ocsf, retention};
+use doorward_gateway::audit::{ocsf, open_key, retention};
 use doorward_store::{Scan, Store, now_ms};
 use serde_json::Value;
 
@@ -46,8 +46,8 @@ pub async fn run(options: Audit) -> Result<(), Failed> {
             Ok(failed?)
         }
         Audit::Show { kept, id } => show_one(&open(&kept).await?, &id).await,
-        Audit::Verify { kept, files, keys, anchors, json } => {
-            verify::run(&kept, &files, &keys, &anchors, json).await
+        Audit::Verify { kept, files, trust, anchors, json } => {
+            verify::run(&kept, &files, &trust, &anchors, json).await
         }
         Audit::Export { kept, span, form, output } => {
             export(&open(&kept).await?, &span, form, output.as_deref()).await
@@ -86,10 +86,15 @@ pub async fn run(options: Audit) -> Result<(), Failed> {
             writeln!(out, "released: {}", one_line(&id))?;
             Ok(())
         }
-        Audit::Retain { kept } => retain(&kept).await,
-        Audit::Key { kept } => {
-            for (id, public) in verify::own_keys(&kept, &open(&kept).await?).await? {
-                writeln!(out, "{id} {}", verify::encode(&public))?;
+        Audit::Retain { kept, sign_earlier } => retain(&kept, sign_earlier).await,
+        Audit::Key { kept, trust_database } => {
+            let keys = verify::own_keys(&kept, &open(&kept).await?, trust_database).await?;
+            if keys.is_empty() {
+                let why = "no key is known here but by the database: name the configuration with --config";
+                return Err(Failed::new(Exit::Failure, why));
+            }
+            for (id, public) in keys {
+                writeln!(out, "{} {id}", verify::encode(&public))?;
             }
             Ok(())
         }
@@ -315,15 +320,34 @@ async fn export(
     Ok(())
 }
 
-async fn retain(kept: &Kept) -> Result<(), Failed> {
+async fn retain(kept: &Kept, sign_earlier: bool) -> Result<(), Failed> {
     let Some(path) = &kept.config else {
         let why = "say with --config which configuration's 'audit.retention' is meant";
         return Err(Failed::new(Exit::Usage, why));
     };
-    let loaded = config::load(path).map_err(|report| Failed::report(&report))?;
-    let rules = retention(&loaded.settings.audit.retention, now_ms());
-    let done = open(kept).await?.retain_audit(&rules).await?;
+    let mut settings = config::load(path).map_err(|report| Failed::report(&report))?.settings;
+    if let Some(file) = &mut settings.audit.key_file {
+        *file = path.parent().unwrap_or(Path::new("")).join(&*file);
+    }
+    let rules = retention(&settings.audit.retention, now_ms());
+    let store = open(kept).await?;
+    let key = open_key(&store, &settings).await?.ok_or_else(|| {
+        let why = "nothing can sign that records were removed: set 'store_key' or 'audit.key_file'";
+        Failed::new(Exit::Failure, why)
+    })?;
     let mut out = std::io::stdout().lock();
+    if sign_earlier {
+        let keys = verify::own_keys(kept, &store, false).await?;
+        let runs = store.sign_earlier_removals(&key, keys).await?;
+        writeln!(out, "{runs} runs of removed records were signed")?;
+    }
+    let done = store.retain_audit(&rules, &key).await?;
+    if done.unvouched > 0 {
+        eprintln!(
+            "note: {} records stay until a checkpoint vouches for them; if it stays so, run 'doorward audit verify'",
+            done.unvouched
+        );
+    }
     writeln!(out, "{} records were taken away, {} are held", done.removed, done.held)?;
     Ok(())
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use doorward_store::{KeyPlace, MasterKey, PublicKeys, Report, Store, Verifier, key_id};
+use doorward_store::{AuditKey, MasterKey, PublicKeys, Report, Store, Verifier, key_id};
 
-use crate::cli::Kept;
+use crate::cli::{Kept, Trust};
 use crate::commands::{Exit, Failed, open};
 use crate::config;
 use crate::terminal::{self, one_line};
@@ -15,29 +15,27 @@ use crate::terminal::{self, one_line};
 pub async fn run(
     kept: &Kept,
     files: &[PathBuf],
-    keys: &[String],
+    trust: &Trust,
     anchors: &[PathBuf],
     json: bool,
 ) -> Result<(), Failed> {
-    let mut trusted = read_keys(keys)?;
     let mut anchors = anchors.to_vec();
     let report = if files.is_empty() {
         let store = open(kept).await?;
-        if trusted.is_empty() {
-            trusted = own_keys(kept, &store).await?;
-        }
+        let trusted = trusted(trust, kept, &store).await?;
         anchors.extend(own_anchor(kept)?);
-        let mut verifier = Verifier::new(trusted, true);
+        let mut verifier = Verifier::new(trusted, true).trusting_database(trust.trust_database);
         for anchor in &anchors {
             each_line(anchor, |line| verifier.gather(line))?;
         }
         store.verify_audit(verifier).await?
     } else {
+        let trusted = read_keys(&trust.keys)?;
         if trusted.is_empty() {
             let why = "say with --public-key whose checkpoints are trusted: 'doorward audit key' prints it";
             return Err(Failed::new(Exit::Usage, why));
         }
-        let mut verifier = Verifier::new(trusted, false);
+        let mut verifier = Verifier::new(trusted, false).trusting_database(trust.trust_database);
         for file in anchors.iter().chain(files) {
             each_line(file, |line| verifier.gather(line))?;
         }
@@ -98,15 +96,39 @@ fn tell(report: &Report, json: bool) -> Result<(), Failed> {
     Ok(())
 }
 
+/// What stands before a key: without it one in 64 would begin with a hyphen.
+const KEY_PREFIX: &str = "ed25519:";
+
 pub fn encode(public: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(public)
+    format!("{KEY_PREFIX}{}", URL_SAFE_NO_PAD.encode(public))
+}
+
+/// The keys whose signatures are trusted: those that are named, or else the gateway's own.
+pub async fn trusted(trust: &Trust, kept: &Kept, store: &Store) -> Result<PublicKeys, Failed> {
+    let mut keys = if trust.keys.is_empty() {
+        own_keys(kept, store, false).await?
+    } else {
+        read_keys(&trust.keys)?
+    };
+    let said = store.audit_public_keys().await?;
+    let unproven = said.keys().filter(|id| !keys.contains_key(*id)).count();
+    if unproven > 0 && trust.trust_database {
+        keys.extend(said);
+    } else if unproven > 0 {
+        eprintln!(
+            "note: {unproven} of the keys in the database are not trusted, for whoever can write records can write \
+             keys; name the configuration with --config, further keys with --public-key, or say --trust-database"
+        );
+    }
+    Ok(keys)
 }
 
 fn read_keys(texts: &[String]) -> Result<PublicKeys, Failed> {
     let mut keys = PublicKeys::new();
-    for text in texts {
-        // As it is printed, with or without its id.
-        let text = text.split_whitespace().last().unwrap_or_default();
+    for text in texts.iter().flat_map(|text| text.lines()).filter(|line| !line.trim().is_empty()) {
+        // As it is printed, with or without its id, or as it was before it had a prefix: after its id.
+        let marked = text.split_whitespace().find_map(|part| part.strip_prefix(KEY_PREFIX));
+        let text = marked.or_else(|| text.split_whitespace().last()).unwrap_or_default();
         let key = URL_SAFE_NO_PAD.decode(text).ok().filter(|key| key.len() == 32);
         let wrong = || Failed::new(Exit::Usage, format!("'{text}' is no Ed25519 key in base64url"));
         let key = key.ok_or_else(wrong)?;
@@ -115,9 +137,13 @@ fn read_keys(texts: &[String]) -> Result<PublicKeys, Failed> {
     Ok(keys)
 }
 
-/// The keys of this gateway, by its own word: a file, what it has sealed, or at last what the database
-/// says, which whoever can change records can change, too.
-pub async fn own_keys(kept: &Kept, store: &Store) -> Result<PublicKeys, Failed> {
+/// The keys of this gateway: of its file, and what it has sealed. What the database alone says, whoever can
+/// change records can change, too; it counts only where that is wanted.
+pub async fn own_keys(
+    kept: &Kept,
+    store: &Store,
+    trust_database: bool,
+) -> Result<PublicKeys, Failed> {
     let settings = match &kept.config {
         Some(path) => Some(config::load(path).map_err(|report| Failed::report(&report))?.settings),
         None => None,
@@ -129,7 +155,7 @@ pub async fn own_keys(kept: &Kept, store: &Store) -> Result<PublicKeys, Failed> 
     });
     let mut keys = PublicKeys::new();
     for path in file.into_iter().chain(beside).filter(|path| path.exists()) {
-        let key = store.audit_key(&KeyPlace::File(path)).await?;
+        let key = AuditKey::open(&path)?;
         keys.insert(key.id.clone(), key.public_bytes());
     }
     let sealing = settings.and_then(|settings| settings.store_key);
@@ -138,16 +164,8 @@ pub async fn own_keys(kept: &Kept, store: &Store) -> Result<PublicKeys, Failed> 
             keys.insert(key.id.clone(), key.public_bytes());
         }
     }
-    let said = store.audit_public_keys().await?;
-    let unproven = said.keys().filter(|id| !keys.contains_key(*id)).count();
-    if unproven > 0 {
-        eprintln!(
-            "note: {unproven} of the keys that signed are known from the database alone, whose records they vouch \
-             for; name the configuration with --config, or the key with --public-key"
-        );
-        for (id, key) in said {
-            keys.entry(id).or_insert(key);
-        }
+    if trust_database {
+        keys.extend(store.audit_public_keys().await?);
     }
     Ok(keys)
 }
