@@ -153,6 +153,9 @@ impl Gateway {
 
     fn put_in_force(&self, set: PolicySet, version: String, settings: &Settings) {
         tracing::info!(policies = set.len(), version, "policies are in force");
+        for finding in set.warnings() {
+            tracing::warn!(version, "{finding}");
+        }
         self.shared.audit.event("policies.in_force", |members| {
             let count = i64::try_from(set.len()).unwrap_or(i64::MAX);
             members.text("version", &version).number("policies", count);

@@ -11,6 +11,7 @@ use crate::decide::{Deciding, Effect};
 use crate::entities::Known;
 use crate::findings::Finding;
 use crate::slices::Slices;
+use crate::warnings;
 
 /// Annotations that mean something here; others are kept for whoever reads them.
 const ID: &str = "id";
@@ -25,6 +26,7 @@ pub struct PolicySet {
     policies: BTreeMap<String, About>,
     arguments: BTreeSet<String>,
     looks_at_time: bool,
+    warnings: Vec<Finding>,
 }
 
 /// What a policy says of itself.
@@ -76,12 +78,18 @@ impl PolicySet {
             return Err(findings);
         }
         Ok(Self {
+            warnings: warnings::of(&compiled, &about),
             looks_at_time: about.values().any(|about| about.text.contains("time")),
             slices: Slices::new(compiled),
             known: Known::default(),
             policies: about,
             arguments: declared.into_keys().collect(),
         })
+    }
+
+    /// What is allowed, and hardly meant.
+    pub fn warnings(&self) -> &[Finding] {
+        &self.warnings
     }
 
     /// How many policies there are.

@@ -55,11 +55,15 @@ pub(crate) fn action_uid(action: Action) -> EntityUid {
 
 /// The group of actions that an action is in.
 pub(crate) fn group_of(action: Action) -> EntityUid {
-    let group = match action {
-        Action::View | Action::Change => "administer",
-        _ => "use",
-    };
-    uid(&ACTION, group)
+    match action {
+        Action::View | Action::Change => administer(),
+        _ => uid(&ACTION, "use"),
+    }
+}
+
+/// All that operators do.
+pub(crate) fn administer() -> EntityUid {
+    uid(&ACTION, "administer")
 }
 
 pub(crate) fn principal_uid(principal: &Principal) -> EntityUid {

@@ -11,11 +11,19 @@ pub struct Finding {
     /// From 1; 0 where no line is to blame.
     pub line: usize,
     pub problem: String,
+    /// The policies are taken all the same.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub warning: bool,
 }
 
 impl Finding {
     pub fn new(file: &str, line: usize, problem: impl Into<String>) -> Self {
-        Self { file: file.into(), line, problem: problem.into() }
+        Self { file: file.into(), line, problem: problem.into(), warning: false }
+    }
+
+    /// Something that is allowed, and hardly meant.
+    pub(crate) fn warning(file: &str, line: usize, problem: impl Into<String>) -> Self {
+        Self { warning: true, ..Self::new(file, line, problem) }
     }
 
     /// With the line in which a byte of the text stands.
@@ -28,9 +36,10 @@ impl Finding {
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = if self.warning { "warning: " } else { "" };
         match self.line {
-            0 => write!(f, "{}: {}", self.file, self.problem),
-            line => write!(f, "{}:{line}: {}", self.file, self.problem),
+            0 => write!(f, "{}: {word}{}", self.file, self.problem),
+            line => write!(f, "{}:{line}: {word}{}", self.file, self.problem),
         }
     }
 }

@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use crate::arguments::{self, Members};
 use crate::compile::Compiled;
 use crate::decide::{Deciding, Effect};
-use crate::entities::{action_uid, group_of, server_uid, target_uid};
+use crate::entities::{action_uid, administer, group_of, server_uid, target_uid};
 use crate::request::{Action, Target};
 
 /// Slices that are kept once they were made.
@@ -137,7 +137,8 @@ impl Slices {
 fn concerns(one: &Compiled, action: Action) -> bool {
     let (uid, group) = (action_uid(action), group_of(action));
     match one.policy.action_constraint() {
-        ActionConstraint::Any => true,
+        // Who may do anything is no operator by that: to administer is permitted by its name alone.
+        ActionConstraint::Any => group != administer() || one.deciding.effect == Effect::Forbid,
         ActionConstraint::Eq(named) => named == uid,
         ActionConstraint::In(named) => named.contains(&uid) || named.contains(&group),
     }

@@ -1,7 +1,7 @@
 //! Policies as operators write them: what is refused, what is decided, and how long it takes.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use doorward_policy::{
@@ -335,4 +335,53 @@ fn policies_about_other_tools_cost_nothing() {
     let (few, many) = (median(10), median(10_000));
     eprintln!("a decision among 10 policies: {few:?}, among 10000: {many:?}");
     assert!(many < few * 5, "{few:?} and {many:?}");
+}
+
+#[test]
+fn who_may_do_anything_administers_nothing_and_the_check_says_so() {
+    let kinds = [PrincipalKind::User, PrincipalKind::Agent, PrincipalKind::ServiceAccount];
+    for (policy, views, changes, warned) in [
+        ("permit (principal, action, resource);", false, false, true),
+        ("permit (principal, action, resource is Gateway);", false, false, true),
+        ("permit (principal, action, resource == Gateway::\"doorward\");", false, false, true),
+        ("permit (principal, action in Action::\"use\", resource);", false, false, false),
+        ("permit (principal, action, resource in Server::\"s\");", false, false, false),
+        ("permit (principal, action in Action::\"administer\", resource);", true, true, true),
+        ("permit (principal, action == Action::\"view\", resource);", true, false, true),
+        (
+            "permit (principal, action in [Action::\"change\"], resource) \
+             when { context.door == \"admin\" };",
+            false,
+            true,
+            false,
+        ),
+        (
+            "permit (principal, action in Action::\"administer\", resource);
+             forbid (principal, action, resource);",
+            false,
+            false,
+            true,
+        ),
+    ] {
+        let files = [("p.cedar".to_owned(), policy.to_owned())].into();
+        let set = PolicySet::compile(&files).unwrap();
+        assert_eq!(!set.warnings().is_empty(), warned, "{policy}: {:?}", set.warnings());
+        for kind in kinds {
+            for (action, may) in [(Action::View, views), (Action::Change, changes)] {
+                let request = Request {
+                    principal: Principal {
+                        kind,
+                        id: "somebody".into(),
+                        tenant: None,
+                        teams: BTreeSet::new(),
+                        roles: BTreeSet::new(),
+                    },
+                    action,
+                    target: Target::new(TargetKind::Gateway, "", ""),
+                    context: Context { door: "admin".into(), ..Context::default() },
+                };
+                assert_eq!(set.decide(&request).is_allowed(), may, "{policy}: {kind:?} {action:?}");
+            }
+        }
+    }
 }

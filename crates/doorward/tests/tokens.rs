@@ -628,3 +628,92 @@ fn a_stream_ends_with_its_bearer_though_the_token_was_checked_again() {
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!(world.ask(&token).status, 401);
 }
+
+#[test]
+fn only_what_names_administration_makes_operators() {
+    let open = doorward_policy::ready_made::find("open").unwrap().policies;
+    let root = "permit (principal is User, action in Action::\"administer\", resource);";
+    for (policy, views, changes) in [
+        ("permit (principal, action, resource);", false, false),
+        ("permit (principal, action, resource == Gateway::\"doorward\");", false, false),
+        ("permit (principal, action, resource) when { action == Action::\"view\" };", false, false),
+        ("permit (principal, action, resource) when { context.door == \"admin\" };", false, false),
+        ("permit (principal, action in Action::\"use\", resource);", false, false),
+        (open, false, false),
+        ("permit (principal, action == Action::\"view\", resource);", true, false),
+        (root, true, true),
+        (
+            "permit (principal, action in [Action::\"use\", Action::\"change\"], resource);",
+            false,
+            true,
+        ),
+    ] {
+        let folder = support::folder();
+        let file = folder.path().join("p.cedar");
+        std::fs::write(&file, policy).unwrap();
+        let issuer = Issuer::start();
+        let gateway = start(&format!(
+            "identity: {{issuers: {{test: {{issuer: '{}'}}}}}}\npolicy: {{files: [{}]}}\n\
+             servers: {{sample: {{sample: true}}}}",
+            issuer.url,
+            file.display()
+        ));
+        let whole = gateway.url("");
+        let token = issuer.token(&whole);
+        let plain = gateway.key(&["--user", "plain"]);
+        let admin = gateway.key(&["--user", "root", "--admin"]);
+        let ask = |shown: &str, method: &str, path: &str| {
+            let bearer = format!("Bearer {shown}");
+            let headers = [JSON[0], ("authorization", bearer.as_str())];
+            send(&gateway.admin, method, path, &headers, b"{}").unwrap().status
+        };
+        for (method, path) in [
+            ("GET", "/servers"),
+            ("GET", "/keys"),
+            ("GET", "/metrics"),
+            ("GET", "/top"),
+            ("GET", "/policies"),
+            ("POST", "/keys"),
+            ("PUT", "/policies"),
+            ("PUT", "/principals"),
+            ("DELETE", "/keys/nothing"),
+        ] {
+            let may = if method == "GET" { views } else { changes };
+            let what = format!("{policy}: {method} {path}");
+            assert_eq!(ask(&token, method, path) == 403, !may, "a token, {what}");
+            // A key that was not made for operators is none of theirs, whatever policies say.
+            assert_eq!(ask(&plain, method, path), 403, "a key, {what}");
+            assert_ne!(ask(&admin, method, path), 403, "an operator's key, {what}");
+        }
+        // A token for what is no endpoint of the gateway's is good nowhere.
+        for (aud, path) in [("/keys", "/keys"), ("/servers", "/servers"), ("/mcp", "/servers")] {
+            let token = issuer.token(&gateway.url(aud));
+            assert_eq!(ask(&token, "GET", path), 401, "for {aud}: {policy}");
+        }
+    }
+}
+
+#[test]
+fn a_token_is_for_the_gateway_or_for_one_of_its_endpoints() {
+    let world = World::new();
+    for (audience, path, status) in [
+        ("", "/mcp", 405),
+        ("/", "/mcp", 405),
+        ("/mcp", "/mcp", 405),
+        ("/mcp", "/mcp/", 405),
+        ("/mcp/sample", "/mcp/sample", 405),
+        ("/sse", "/messages", 405),
+        ("/mcp", "/mcp/sample", 401),
+        ("/mcp/sample", "/mcp", 401),
+        ("/messages", "/messages", 401),
+        ("/nothing", "/nothing", 401),
+        ("/mcp/a/b", "/mcp/a/b", 401),
+        ("/keys", "/keys", 401),
+        ("", "/keys", 404),
+    ] {
+        let bearer = format!("Bearer {}", world.issuer.token(&world.gateway.url(audience)));
+        let headers = [("authorization", bearer.as_str())];
+        let answer = send(&world.gateway.address, "PUT", path, &headers, b"").unwrap();
+        assert_eq!(answer.status, status, "for '{audience}', at {path}: {}", answer.body);
+    }
+}

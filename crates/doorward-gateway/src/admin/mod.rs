@@ -83,7 +83,7 @@ pub async fn answer(
     let mut request = request;
     let shown = request.headers().contains_key(header::AUTHORIZATION);
     if shown || !OPEN.contains(&request.uri().path()) {
-        match gateway.identity.identify(&peer, request.headers(), request.uri()).await {
+        match gateway.identity.identify(&peer, request.headers(), request.uri(), None).await {
             Ok(caller) => {
                 let action = if request.method().is_safe() { Action::View } else { Action::Change };
                 if !OPEN.contains(&request.uri().path()) && !gateway.is_operator(&caller, action) {

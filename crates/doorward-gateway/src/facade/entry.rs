@@ -80,13 +80,23 @@ pub fn is_endpoint(gateway: &Gateway, path: &str) -> bool {
     !path.ends_with('/') && matches!(door(gateway, path), Some(Door::Mcp(_) | Door::Events(_)))
 }
 
+/// The endpoint whose tokens are good at a path, as its metadata names it.
+fn endpoint<'a>(gateway: &Gateway, path: &'a str) -> Option<&'a str> {
+    Some(match door(gateway, path)? {
+        Door::Mcp(_) | Door::Events(_) => path.strip_suffix('/').unwrap_or(path),
+        // What is posted for a stream of HTTP+SSE goes elsewhere, with the same token.
+        Door::Messages => "/sse",
+    })
+}
+
 /// Finds out who asks, and lets them in.
 pub async fn enter(
     gateway: Arc<Gateway>,
     peer: &Peer,
     request: Request<Incoming>,
 ) -> Response<Body> {
-    let found = gateway.identity.identify(peer, request.headers(), request.uri()).await;
+    let endpoint = endpoint(&gateway, request.uri().path());
+    let found = gateway.identity.identify(peer, request.headers(), request.uri(), endpoint).await;
     let caller = match found {
         Ok(caller) => caller,
         Err(refused) => {

@@ -27,13 +27,13 @@ impl Resources {
         self.origin.get().map_or("", String::as_str)
     }
 
-    /// What a token may be for that is shown at a path: all of the gateway, or this endpoint.
-    pub fn accepted(&self, path: &str) -> Vec<String> {
+    /// What a token may be for: all of the gateway, or the endpoint at which it is shown. What is no
+    /// endpoint has no name of its own.
+    pub fn accepted(&self, endpoint: Option<&str>) -> Vec<String> {
         let origin = self.origin();
-        let path = path.strip_suffix('/').unwrap_or(path);
-        // What is posted for a stream of HTTP+SSE goes elsewhere, with the same token.
-        let path = if path == "/messages" { "/sse" } else { path };
-        vec![origin.to_owned(), format!("{origin}/"), format!("{origin}{path}")]
+        let mut all = vec![origin.to_owned(), format!("{origin}/")];
+        all.extend(endpoint.map(|path| format!("{origin}{path}")));
+        all
     }
 
     /// Where the metadata of an endpoint is.

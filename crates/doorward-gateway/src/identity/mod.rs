@@ -210,14 +210,16 @@ impl Identity {
     }
 
     /// Who sends a request to one of the gateway's endpoints (spec 2026-07-28 basic/authorization;
-    /// RFC 6750).
+    /// RFC 6750). A token may be for that endpoint alone; where there is none, as at the admin listener,
+    /// it must be for the gateway as a whole.
     pub async fn identify(
         &self,
         peer: &Peer,
         headers: &HeaderMap,
         uri: &Uri,
+        endpoint: Option<&str>,
     ) -> Result<Caller, Refused> {
-        let found = self.find(peer, headers, uri).await;
+        let found = self.find(peer, headers, uri, endpoint).await;
         match found {
             Ok(Known { principal, lease, shown, grant }) => {
                 Ok(Caller { principal, lease, address: Some(peer.address), shown, grant })
@@ -241,7 +243,13 @@ impl Identity {
         }
     }
 
-    async fn find(&self, peer: &Peer, headers: &HeaderMap, uri: &Uri) -> Result<Known, Refused> {
+    async fn find(
+        &self,
+        peer: &Peer,
+        headers: &HeaderMap,
+        uri: &Uri,
+        endpoint: Option<&str>,
+    ) -> Result<Known, Refused> {
         let shown = bearer(headers)?;
         let in_query = uri.query().is_some_and(|query| {
             url::form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token")
@@ -268,16 +276,16 @@ impl Identity {
         if issuers.is_empty() {
             return Err(Refused::Token("there is no issuer of tokens"));
         }
-        self.by_token(token, &issuers, uri.path()).await
+        self.by_token(token, &issuers, endpoint).await
     }
 
     async fn by_token(
         &self,
         token: &str,
         issuers: &[Arc<Issuer>],
-        path: &str,
+        endpoint: Option<&str>,
     ) -> Result<Known, Refused> {
-        let accepted = self.resources.accepted(path);
+        let accepted = self.resources.accepted(endpoint);
         let accepted: Vec<&str> = accepted.iter().map(String::as_str).collect();
         let resource = Resource { accepted: &accepted };
         // By what it was checked for, too: a token may be good at one endpoint and not at another.

@@ -26,7 +26,7 @@ pub async fn run(options: Policy) -> Result<(), Failed> {
         Policy::Diff { kept, paths } => diff(&open(&kept).await?, &read(&paths)?).await,
         Policy::Apply { kept, paths, note } => {
             let files = read(&paths)?;
-            compile(&files)?;
+            warn(&compile(&files)?);
             test(&files)?;
             let store = open(&kept).await?;
             let version = store.apply_policies(&files.policies, &note).await?;
@@ -75,14 +75,26 @@ fn compile(files: &Files) -> Result<PolicySet, Failed> {
     })
 }
 
+/// Says what is allowed, and hardly meant.
+fn warn(set: &PolicySet) {
+    for finding in set.warnings() {
+        eprintln!("{}", terminal::harmless(&finding.to_string()));
+    }
+}
+
 fn check(files: &Files, json: bool) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     if json {
-        let findings: Vec<Finding> = PolicySet::compile(&files.policies).err().unwrap_or_default();
+        let compiled = PolicySet::compile(&files.policies);
+        let findings: &[Finding] = match &compiled {
+            Ok(set) => set.warnings(),
+            Err(findings) => findings,
+        };
         terminal::json(&mut out, &findings)?;
-        return if findings.is_empty() { Ok(()) } else { Err(Failed::silent(Exit::Config)) };
+        return if compiled.is_ok() { Ok(()) } else { Err(Failed::silent(Exit::Config)) };
     }
     let set = compile(files)?;
+    warn(&set);
     let count =
         |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     writeln!(

@@ -1,0 +1,66 @@
+//! Policies that fit the schema, and do not do what somebody may take them to do.
+
+use std::collections::BTreeMap;
+
+use cedar_policy::{ActionConstraint, PrincipalConstraint, ResourceConstraint};
+
+use crate::compile::{About, Compiled};
+use crate::decide::Effect;
+use crate::entities::{action_uid, administer};
+use crate::findings::Finding;
+use crate::request::Action;
+
+/// Looks at each policy by itself.
+pub(crate) fn of(all: &[Compiled], about: &BTreeMap<String, About>) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for one in all.iter().filter(|one| one.deciding.effect == Effect::Permit) {
+        let id = &one.deciding.id;
+        let Some(about) = about.get(id) else { continue };
+        let mut warn = |problem: String| {
+            found.push(Finding::warning(&about.file, about.line, problem));
+        };
+        match one.policy.action_constraint() {
+            ActionConstraint::Any if may_be_about_the_gateway(one) => warn(format!(
+                "'{id}' permits every action, which makes nobody an operator: say \
+                 'action in Action::\"use\"' for all that callers do, and \
+                 'action in Action::\"administer\"' for operators"
+            )),
+            constraint if administers(&constraint) && is_for_everybody(one) => warn(format!(
+                "'{id}' makes everybody who is let in an operator: say for whom it is"
+            )),
+            _ => {}
+        }
+    }
+    found.sort_by(|a, b| (&a.file, a.line).cmp(&(&b.file, b.line)));
+    found
+}
+
+/// Whether somebody may have written it for operators, too.
+fn may_be_about_the_gateway(one: &Compiled) -> bool {
+    match one.policy.resource_constraint() {
+        ResourceConstraint::Any => true,
+        ResourceConstraint::Is(kind) | ResourceConstraint::IsIn(kind, _) => {
+            kind.to_string() == "Gateway"
+        }
+        ResourceConstraint::Eq(uid) | ResourceConstraint::In(uid) => {
+            uid.type_name().to_string() == "Gateway"
+        }
+    }
+}
+
+fn administers(constraint: &ActionConstraint) -> bool {
+    let known = [administer(), action_uid(Action::View), action_uid(Action::Change)];
+    match constraint {
+        ActionConstraint::Any => false,
+        ActionConstraint::Eq(named) => known.contains(named),
+        ActionConstraint::In(named) => named.iter().any(|named| known.contains(named)),
+    }
+}
+
+fn is_for_everybody(one: &Compiled) -> bool {
+    let anybody = matches!(
+        one.policy.principal_constraint(),
+        PrincipalConstraint::Any | PrincipalConstraint::Is(_)
+    );
+    anybody && !one.policy.has_non_scope_constraint()
+}
