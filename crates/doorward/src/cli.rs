@@ -9,7 +9,7 @@ mod policy;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use url::Url;
 
 pub use self::audit::{Audit, ExportForm, Filter, Span, Trust};
@@ -26,6 +26,28 @@ pub use self::policy::{Explain, Policy, Simulate};
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
+}
+
+impl Cli {
+    /// The command line of this process, or the end of the process with what is wrong with it.
+    pub fn read() -> Self {
+        let matches = command().get_matches();
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+/// All commands. What an option takes may begin with a hyphen, for what the product prints may, too.
+pub fn command() -> clap::Command {
+    with_hyphens(Cli::command())
+}
+
+fn with_hyphens(command: clap::Command) -> clap::Command {
+    command
+        .mut_args(|arg| {
+            let takes = arg.get_action().takes_values() && !arg.is_positional();
+            if takes { arg.allow_hyphen_values(true) } else { arg }
+        })
+        .mut_subcommands(with_hyphens)
 }
 
 const EXIT_CODES: &str = "\
@@ -369,10 +391,38 @@ pub enum Ask {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
+
+    /// Every command below one, with the words that lead to it.
+    fn all(command: &clap::Command, words: &[String]) -> Vec<(Vec<String>, clap::Command)> {
+        let mut found = vec![(words.to_vec(), command.clone())];
+        for below in command.get_subcommands() {
+            let words = [words, &[below.get_name().to_owned()]].concat();
+            found.extend(all(below, &words));
+        }
+        found
+    }
 
     #[test]
-    fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+    fn what_an_option_takes_may_begin_with_a_hyphen() {
+        command().debug_assert();
+        let mut options = 0;
+        for (words, below) in all(&command(), &["doorward".to_owned()]) {
+            for arg in below.get_arguments() {
+                let Some(long) = arg.get_long() else { continue };
+                if !arg.get_action().takes_values() {
+                    continue;
+                }
+                options += 1;
+                let value = "-1d5kT72gHJyjyaPrU0GUCt9nXjjKW50aLHjCYTiuHQ";
+                let line = [words.clone(), vec![format!("--{long}"), value.to_owned()]].concat();
+                // Whatever else is missing or wrong, it is not taken for an option.
+                if let Err(error) = command().try_get_matches_from(&line) {
+                    assert_ne!(error.kind(), clap::error::ErrorKind::UnknownArgument, "{line:?}");
+                    let missing = format!("a value is required for '--{long}");
+                    assert!(!error.to_string().contains(&missing), "{line:?}: {error}");
+                }
+            }
+        }
+        assert!(options > 100, "{options}");
     }
 }

@@ -13,8 +13,6 @@ mod terminal;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
-
 use crate::cli::{Cli, Command};
 use crate::commands::Failed;
 
@@ -23,7 +21,7 @@ use crate::commands::Failed;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::read();
     if rustls::crypto::aws_lc_rs::default_provider().install_default().is_err() {
         eprintln!("error: another TLS provider is installed already");
         return ExitCode::FAILURE;
@@ -66,7 +64,7 @@ fn run(cli: Cli) -> Result<(), Failed> {
         #[cfg(target_os = "linux")]
         Command::Confine { allowed, program } => confine::run(&allowed, &program),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "doorward", &mut std::io::stdout());
+            clap_complete::generate(shell, &mut cli::command(), "doorward", &mut std::io::stdout());
             Ok(())
         }
     }

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::act::Act;
 use super::line::Chain;
 use crate::seal::{MasterKey, SealError};
-use crate::{Error, Result, Store, now};
+use crate::{Error, Result, Store, hex, now};
 
 /// What stands before the signature in a checkpoint's line.
 const BEFORE: &str = ",\"signature\":\"";
@@ -88,7 +88,8 @@ pub(super) fn is_signed(text: &str, signature: &str, key: &[u8]) -> bool {
 /// Names a public key.
 pub fn id_of(public: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, public);
-    URL_SAFE_NO_PAD.encode(&digest.as_ref()[..9])
+    // Not in base64url, of which one in 64 would begin with a hyphen.
+    hex(&digest.as_ref()[..9])
 }
 
 /// Writes a signed checkpoint as the next record of a chain. `open` is the number of its first record
