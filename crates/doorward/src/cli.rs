@@ -121,12 +121,7 @@ pub enum Command {
     /// Become a program that may do no more than is allowed; the gateway starts confined servers by it
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
-    Confine {
-        /// What is allowed, as JSON
-        allowed: String,
-        #[arg(last = true, required = true)]
-        program: Vec<std::ffi::OsString>,
-    },
+    Confine(Confine),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
 }
@@ -424,5 +419,40 @@ mod tests {
             }
         }
         assert!(options > 100, "{options}");
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Confine {
+    /// What is allowed, as JSON
+    pub allowed: String,
+    /// The process with which the program ends
+    #[arg(long, hide = true)]
+    pub parent: Option<i32>,
+    #[arg(long, hide = true)]
+    pub step: Option<ConfineStep>,
+    #[arg(last = true, required = true)]
+    pub program: Vec<std::ffi::OsString>,
+}
+
+/// What `confine` starts itself for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ConfineStep {
+    Try,
+    TryUser,
+    TryInside,
+    Inside,
+    Bare,
+}
+
+impl ConfineStep {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Try => "try",
+            Self::TryUser => "try-user",
+            Self::TryInside => "try-inside",
+            Self::Inside => "inside",
+            Self::Bare => "bare",
+        }
     }
 }

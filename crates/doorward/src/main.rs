@@ -62,7 +62,7 @@ fn run(cli: Cli) -> Result<(), Failed> {
         Command::Clients(options) => wait_for(commands::grants::run_clients(options)),
         Command::Export(options) => wait_for(commands::export::run(options)),
         #[cfg(target_os = "linux")]
-        Command::Confine { allowed, program } => confine::run(&allowed, &program),
+        Command::Confine(options) => confine::run(&options),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut cli::command(), "doorward", &mut std::io::stdout());
             Ok(())

@@ -179,6 +179,13 @@ async fn guarded(
     let own = settings.public_url.clone();
     let own = own.or_else(|| format!("{scheme}://{listens}").parse().ok());
     let exposed = settings.exposed();
+    // A file that may not grow is an error of its write, and not the end of the gateway.
+    #[cfg(target_os = "linux")]
+    let _grown = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(
+        nix::sys::signal::Signal::SIGXFSZ as i32,
+    ))?;
+    #[cfg(target_os = "linux")]
+    doorward_gateway::upstream::cgroup::sweep_all();
     let gateway = Gateway::start(settings, store)
         .map_err(|error| Failed::new(Exit::Failure, format!("no randomness: {error}")))?;
     if let Some(own) = &own {

@@ -21,9 +21,12 @@ pub struct Confinement {
     pub write: Vec<PathBuf>,
     /// Whether it may use the network. Local sockets it never may.
     pub network: bool,
-    /// The user it runs as, by name or number, where the gateway runs as root.
+    /// The user it runs as, by name or number, where the gateway runs as root; it must be named then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// Whether it gets name spaces of its own, in which it sees no other process, and all that it may not write is
+    /// read-only to it. Where it gets none, it cannot change modes, owners and times of any file.
+    pub namespaces: Namespaces,
     /// The most address space of a process.
     pub memory: ByteSize,
     /// The most memory of all its processes together. Needs control groups that the gateway may make; where there are
@@ -44,6 +47,17 @@ pub struct Confinement {
     pub output: ByteSize,
 }
 
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Namespaces {
+    /// Where the machine allows them.
+    #[default]
+    Prefer,
+    /// Where the machine does not allow them, the program is not started.
+    Require,
+    Never,
+}
+
 impl Default for Confinement {
     fn default() -> Self {
         Self {
@@ -51,6 +65,7 @@ impl Default for Confinement {
             write: Vec::new(),
             network: false,
             user: None,
+            namespaces: Namespaces::Prefer,
             memory: ByteSize(4 << 30),
             memory_in_all: None,
             cpu: None,

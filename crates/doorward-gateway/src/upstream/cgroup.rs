@@ -132,13 +132,33 @@ fn in_all(allowed: &Confinement) -> u64 {
     allowed.memory_in_all.map_or(u64::MAX, |memory| memory.0 as u64)
 }
 
-/// Takes away groups that were left by a gateway that ended before its programs.
+/// Ends what a gateway that ended before its programs has left, and takes its groups away.
+pub fn sweep_all() {
+    for base in own() {
+        sweep(&base.folder);
+    }
+}
+
 fn sweep(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_str().is_some_and(|name| name.starts_with(PREFIX)) {
-            // Fails while there are processes in it.
-            let _ = fs::remove_dir(entry.path());
+        let name = entry.file_name();
+        let leader = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let Some(leader) = leader.and_then(|pid| pid.parse::<i32>().ok()) else { continue };
+        let inside = fs::read_to_string(entry.path().join("cgroup.procs")).unwrap_or_default();
+        let inside: Vec<i32> = inside.lines().filter_map(|line| line.parse().ok()).collect();
+        // The process that a group is made for stays in it as long as its gateway lives; it may be about to enter it.
+        let is_led = match inside.is_empty() {
+            true => kill(Pid::from_raw(leader), None) != Err(nix::errno::Errno::ESRCH),
+            false => inside.contains(&leader),
+        };
+        if is_led {
+            continue;
         }
+        for process in inside {
+            let _ = kill(Pid::from_raw(process), Signal::SIGKILL);
+        }
+        // Fails while what was ended is still there; the next one takes it away.
+        let _ = fs::remove_dir(entry.path());
     }
 }
 

@@ -92,7 +92,8 @@ pub fn start(
     let mut command = CommandWrap::with_new(start, |command| {
         if let Some(confine) = &settings.confine {
             let allowed = serde_json::to_string(confine).unwrap_or_default();
-            command.args(["confine", &allowed, "--", program]);
+            let own = std::process::id().to_string();
+            command.args(["confine", "--parent", &own, &allowed, "--", program]);
         }
         command.args(&settings.args).env_clear();
         command.envs(INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?))));
