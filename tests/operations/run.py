@@ -336,7 +336,7 @@ audit:
         print(f"{name}: {len(wanted)} records, {len(events)} arrived, none missing, {again} again")
     classes = {one["class_uid"] for one in read_lines(folder / "ocsf.jsonl")}
     assert {6003, 6002} <= classes, classes
-    key = run(binary, "audit", "key", "--store", gateway.store).split()[-1]
+    key = run(binary, "audit", "key", "--store", gateway.store).split()[0]
     whole = folder / "whole.jsonl"
     whole.write_text("".join(json.dumps(one) for one in []) + "\n".join(exported.read_text().splitlines()) + "\n")
     assert "the record is whole" in run(binary, "audit", "verify", "--public-key", key, whole)
