@@ -80,7 +80,8 @@ async fn run(options: &Options) -> Result<(), String> {
     let modern = backend::start(Era::Modern, 1_000).await.map_err(text)?;
     let handshake = backend::start(Era::Handshake, 1_000).await.map_err(text)?;
     let config = format!(
-        "servers:\n  modern: {{ url: {} }}\n  handshake: {{ url: {} }}\n",
+        // All of the load comes from one address.
+        "limits: {{ connections_per_address: 16384 }}\nservers:\n  modern: {{ url: {} }}\n  handshake: {{ url: {} }}\n",
         modern.url(),
         handshake.url()
     );

@@ -29,7 +29,7 @@ fn listen(client: &Modern) -> Stream {
 fn a_crowd_that_listens_costs_little_and_hears_at_once() {
     let count = streams();
     let gateway = Gateway::start(
-        "limits: {streams_per_principal: 100000}\ntimeouts: {keep_alive: 2s}\n\
+        "limits: {streams_per_principal: 100000, connections_per_address: 16384}\ntimeouts: {keep_alive: 2s}\n\
          servers: {sample: {sample: true}}",
     );
     // One at a time first, so that what a first connection costs once is not counted for each.
