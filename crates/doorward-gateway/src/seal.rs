@@ -9,6 +9,8 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
 use aws_lc_rs::digest;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use doorward_mcp::Object;
+use doorward_mcp::json::canonical_exact;
 use doorward_store::hex;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -129,6 +131,15 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
+/// The parameters of a request as what is sealed for it is bound to them: by what they mean, to the last digit, however
+/// they are spelled. Members that may differ from round to round (`_meta`) are left out.
+pub fn meaning(params: &Object) -> Vec<u8> {
+    let mut params = params.clone();
+    params.remove("_meta");
+    let text = params.to_bytes();
+    canonical_exact(&text).unwrap_or_else(|_| text.to_vec())
+}
+
 /// SHA-256 in hexadecimal, of parts that cannot run into each other.
 pub fn fingerprint(parts: &[&[u8]]) -> String {
     hex(&digest_of(parts))
@@ -181,6 +192,16 @@ mod tests {
         }
         let sealed = Sealed { expires: Some(now() - 1), content: 1u8 };
         assert!(serde_json::to_string(&sealed).unwrap().contains("\"e\""));
+    }
+
+    #[test]
+    fn requests_that_differ_in_any_digit_are_not_one() {
+        let of = |text: &str| meaning(&Object::parse(&text.to_owned().into()).unwrap());
+        let one = of(r#"{"amount":10000000000000000000001,"to":"a","_meta":{"x":1}}"#);
+        assert_eq!(one, of(r#"{ "to": "\u0061", "amount": 10000000000000000000001 }"#));
+        for other in ["10000000000000000000002", "1e22", "10000000000000000000001.5"] {
+            assert_ne!(one, of(&format!(r#"{{"amount":{other},"to":"a"}}"#)), "{other}");
+        }
     }
 
     #[test]

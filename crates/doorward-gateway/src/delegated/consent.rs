@@ -16,7 +16,7 @@ use super::{Delegations, Error, owner};
 use crate::call::{Call, CallError, Challenge, Events, Failure, Reply};
 use crate::gateway::Gateway;
 use crate::reliability;
-use crate::seal::{self, fingerprint};
+use crate::seal::{self, fingerprint, meaning};
 use crate::upstream::http::Own;
 use crate::upstream::{Server, state};
 
@@ -120,10 +120,8 @@ pub async fn ask(
 
 /// What a question's answer is good for: this call, and no other.
 fn purpose(server: &Server, call: &Call) -> String {
-    let mut params = call.params.clone();
-    params.remove("_meta");
-    let params = params.to_serde().to_string();
-    fingerprint(&[b"consent", server.name.as_bytes(), call.method.as_bytes(), params.as_bytes()])
+    let params = meaning(&call.params);
+    fingerprint(&[b"consent", server.name.as_bytes(), call.method.as_bytes(), &params])
 }
 
 /// Takes the answer to the gateway's question out of a call. If the caller has opened the link, returns the

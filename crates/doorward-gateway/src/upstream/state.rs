@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::{Asked, Server};
-use crate::seal::fingerprint;
+use crate::seal::{fingerprint, meaning};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum State {
@@ -27,13 +27,9 @@ pub enum State {
     Again,
 }
 
-/// What the sealed state is good for: this server, method and parameters, and no other. Members
-/// that may differ from round to round are left out; their order does not matter.
+/// What the sealed state is good for: this server, method and parameters, and no other.
 fn purpose(server: &str, asked: &Asked<'_>) -> String {
-    let mut params = asked.params.clone();
-    params.remove("_meta");
-    let canonical = params.to_serde().to_string();
-    fingerprint(&[server.as_bytes(), asked.method.as_bytes(), canonical.as_bytes()])
+    fingerprint(&[server.as_bytes(), asked.method.as_bytes(), &meaning(&asked.params)])
 }
 
 impl Server {
