@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use doorward_mcp::json::is_same_name;
 use doorward_openapi::{Description, Place, Scheme, Tool};
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -88,26 +89,73 @@ impl Shown {
         if self.cookies.is_empty() {
             return;
         }
-        let there = headers.get(COOKIE).and_then(|value| value.to_str().ok());
-        let all: Vec<&str> =
-            there.into_iter().chain(self.cookies.iter().map(String::as_str)).collect();
+        let there = headers.get(COOKIE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let own: Vec<String> = self.cookies.iter().map(|pair| name_of(pair)).collect();
+        let theirs = there.split(';').map(str::trim).filter(|pair| !pair.is_empty());
+        let theirs = theirs.filter(|pair| !own.iter().any(|name| is_named(pair, name)));
+        let all: Vec<&str> = theirs.chain(self.cookies.iter().map(String::as_str)).collect();
         if let Ok(mut value) = HeaderValue::try_from(all.join("; ")) {
             value.set_sensitive(true);
             headers.insert(COOKIE, value);
         }
     }
 
-    /// Writes what belongs in the query, where it is not there yet.
+    /// Writes what belongs in the query. What arguments have put under the same name, or one that a server could take
+    /// for it, gives way.
     pub fn put_query(&self, path_and_query: &mut String) {
         for (name, secret) in &self.query {
-            let name = form_encoded(name);
-            let query = path_and_query.split_once('?').map(|(_, query)| query);
-            let mut pairs = query.unwrap_or_default().split('&');
-            if pairs.any(|pair| pair.split('=').next() == Some(&name)) {
-                continue;
-            }
-            path_and_query.push(if query.is_none() { '?' } else { '&' });
-            path_and_query.push_str(&format!("{name}={}", form_encoded(secret.expose())));
+            let (path, query) = match path_and_query.split_once('?') {
+                Some((path, query)) => (path, query),
+                None => (path_and_query.as_str(), ""),
+            };
+            let theirs = query.split('&').filter(|pair| !pair.is_empty() && !is_named(pair, name));
+            let own = format!("{}={}", form_encoded(name), form_encoded(secret.expose()));
+            let all: Vec<&str> = theirs.chain([own.as_str()]).collect();
+            *path_and_query = format!("{path}?{}", all.join("&"));
         }
+    }
+}
+
+/// The name of a pair, without its encoding, and without what stands in brackets behind it.
+fn name_of(pair: &str) -> String {
+    let name = pair.split('=').next().unwrap_or_default().replace('+', " ");
+    let name = percent_encoding::percent_decode_str(&name).decode_utf8_lossy();
+    name.split('[').next().unwrap_or_default().trim().to_owned()
+}
+
+fn is_named(pair: &str, name: &str) -> bool {
+    is_same_name(name_of(pair).as_bytes(), name.as_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_argument_takes_the_place_of_a_credential() {
+        let shown = Shown {
+            headers: Vec::new(),
+            cookies: vec!["session=ours".into()],
+            query: vec![("api_key".into(), Secret("ours".into()))],
+        };
+        for given in [
+            "/a?api_key=mine&x=1",
+            "/a?API_KEY=mine&x=1",
+            "/a?api%5Fkey=mine&x=1",
+            "/a?api_key%5B0%5D=mine&api_key[]=mine&x=1",
+            "/a?api_%E2%84%AAey=mine&x=1",
+            "/a?api_key&x=1",
+        ] {
+            let mut query = given.to_owned();
+            shown.put_query(&mut query);
+            assert_eq!(query, "/a?x=1&api_key=ours", "{given}");
+        }
+        let mut plain = "/a".to_owned();
+        shown.put_query(&mut plain);
+        assert_eq!(plain, "/a?api_key=ours");
+        let mut headers = HeaderMap::new();
+        headers.insert(COOKIE, HeaderValue::from_static("Session=mine; a=1; sess%69on=mine"));
+        shown.put(&mut headers);
+        assert_eq!(headers.get(COOKIE).unwrap(), "a=1; session=ours");
     }
 }
