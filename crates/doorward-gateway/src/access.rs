@@ -6,6 +6,7 @@ mod scopes;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use doorward_mcp::json::is_same_name;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Revision, method};
 use doorward_policy::{
@@ -225,7 +226,11 @@ impl Gateway {
             for member in arguments.members() {
                 // Names that differ in case alone are told, too: policies refuse them.
                 let name = String::from_utf8_lossy(&member.name);
-                if set.arguments().iter().any(|wanted| wanted.eq_ignore_ascii_case(&name)) {
+                if set
+                    .arguments()
+                    .iter()
+                    .any(|wanted| is_same_name(wanted.as_bytes(), &member.name))
+                {
                     let text = member.value.to_bytes();
                     // A number too large to be one is no absent argument.
                     let value = serde_json::from_slice(&text)

@@ -20,6 +20,7 @@
 //! | [`filter`] | what a listener listens to |
 //! | [`tasks`] | tasks of 2025-11-25 in the words of the extension |
 //! | [`translate`] | results and errors from one era to the other |
+//! | [`uri`] | URIs that step out of the place that they name |
 
 pub mod capabilities;
 pub mod error;
@@ -36,6 +37,7 @@ pub mod revision;
 pub mod sse;
 pub mod tasks;
 pub mod translate;
+pub mod uri;
 
 pub use error::RpcError;
 pub use json::{Object, Value};

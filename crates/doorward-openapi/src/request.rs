@@ -1,5 +1,7 @@
 //! The request that a call becomes: each argument in its place, and in no other (attack T29, regression R5).
 
+use doorward_mcp::json::is_same_name;
+use doorward_mcp::uri;
 use serde_json::{Map, Value};
 
 use crate::tool::{Parameter, Place, Style, Tool};
@@ -113,8 +115,8 @@ impl Tool {
             }
         };
         // Values may stand side by side; what they come to must not be a step up.
-        if path.split('/').any(|segment| matches!(segment, "." | "..")) {
-            bad.0.push((String::new(), "the path must not have '.' or '..' in it".into()));
+        if uri::has_dot_segment(&path) {
+            bad.0.push((String::new(), format!("the path {}", uri::WHY)));
         }
         if !bad.0.is_empty() {
             return Err(bad);
@@ -157,7 +159,11 @@ impl Tool {
                 // Its members stand beside the other parameters; none of them may be set so.
                 let taken = self.parameters.iter().filter(|other| other.place == Place::Query);
                 let taken: Vec<&str> = taken.map(|other| other.name.as_str()).collect();
-                if let Some(key) = members.keys().find(|key| taken.contains(&key.as_str())) {
+                let is_taken = |key: &&String| {
+                    let key = key.split_once('[').map_or(key.as_str(), |(key, _)| key);
+                    taken.iter().any(|name| is_same_name(name.as_bytes(), key.as_bytes()))
+                };
+                if let Some(key) = members.keys().find(is_taken) {
                     return Err(format!(
                         "must not have a member '{key}', which is a parameter of its own"
                     ));

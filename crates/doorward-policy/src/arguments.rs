@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use cedar_policy::{Policy, RestrictedExpression};
+use doorward_mcp::json::is_same_name;
 use serde_json::{Map, Value};
 
 /// How deep types may nest.
@@ -222,7 +223,8 @@ pub fn values(
     if !declared.is_empty() {
         // A server may not mind the case of a name; a policy does.
         let variant = arguments.keys().find_map(|name| {
-            let meant = declared.keys().find(|known| known.eq_ignore_ascii_case(name))?;
+            let meant =
+                declared.keys().find(|known| is_same_name(known.as_bytes(), name.as_bytes()))?;
             (!declared.contains_key(name)).then_some((name, meant))
         });
         if let Some((name, meant)) = variant {
@@ -340,6 +342,7 @@ mod tests {
             (false, json!({ "n": 5.0 })),
             (false, json!({ "n": 18446744073709551615_u64 })),
             (false, json!({ "N": 5 })),
+            (false, json!({ "\u{17f}": ["a"] })),
             (false, json!({ "d": 0.00001 })),
             (false, json!({ "d": 1e300 })),
             (false, json!({ "d": "0x10" })),

@@ -242,7 +242,7 @@ fn what_an_api_refuses_is_told_and_nothing_leads_elsewhere() {
     assert_eq!(client.call("getPet", json!({ "id": "500" })).kind(), "http_status");
     assert_eq!(client.call("getPet", json!({ "id": "302" })).kind(), "http_status");
     let before = api.got.lock().unwrap().len();
-    for bad in ["..", "."] {
+    for bad in ["..", ".", "../admin?x=1#y", "%2e%2e/admin"] {
         let answer = client.call("getPet", json!({ "id": bad })).result();
         assert_eq!(answer["isError"], true, "{bad}");
     }
@@ -252,8 +252,8 @@ fn what_an_api_refuses_is_told_and_nothing_leads_elsewhere() {
         true
     );
     assert_eq!(api.got.lock().unwrap().len(), before, "nothing was sent");
-    client.call("getPet", json!({ "id": "../admin?x=1#y" })).result();
-    assert_eq!(api.last().line, "GET /v1/pets/..%2Fadmin%3Fx%3D1%23y HTTP/1.1\r\n");
+    client.call("getPet", json!({ "id": "a/admin?x=1#y" })).result();
+    assert_eq!(api.last().line, "GET /v1/pets/a%2Fadmin%3Fx%3D1%23y HTTP/1.1\r\n");
     wait_for("what was left out is said", || {
         gateway.logged("nothing says what '{x}' in its path is")
     });

@@ -3,8 +3,11 @@
 
 mod support;
 
+use std::sync::{Arc, Mutex};
+
 use serde_json::{Value, json};
 use support::client::{Answer, Handshake, JSON, Modern, send};
+use support::hostile::{Era, answer, result_text, with_habit};
 use support::{Gateway, doorward};
 
 const CONFIG: &str = "
@@ -203,5 +206,96 @@ fn wrong_portals_are_told() {
         let checked = doorward().arg("check").arg(&file).output().unwrap();
         let error = String::from_utf8_lossy(&checked.stderr).into_owned();
         assert!(checked.status.code() == Some(3) && error.contains(said), "{portal}: {error}");
+    }
+}
+
+/// What a portal or a policy names is compared as a text, and a server resolves it: nothing that steps out of it gets
+/// there, by no endpoint, method or spelling.
+#[test]
+fn what_steps_out_of_a_uri_reaches_no_server() {
+    let reached = Arc::new(Mutex::new(Vec::new()));
+    let seen = reached.clone();
+    let server = with_habit(Era::Modern, move |asked, out| {
+        let method = asked.message["method"].as_str().unwrap_or_default();
+        let result = match method {
+            "server/discover" => json!({
+                "supportedVersions": ["2026-07-28"],
+                "capabilities": { "resources": { "subscribe": true }, "completions": {} } }),
+            "resources/list" => json!({ "resources": [
+                { "uri": "file:///srv/pub/a", "name": "a" },
+                { "uri": "file:///srv/pub/../b", "name": "b" }] }),
+            "resources/templates/list" => json!({ "resourceTemplates": [
+                { "uriTemplate": "file:///srv/pub/{path}", "name": "files" }] }),
+            "resources/read" => json!({ "contents": [] }),
+            "completion/complete" => json!({ "completion": { "values": [] } }),
+            _ => return false,
+        };
+        if matches!(method, "resources/read" | "completion/complete" | "subscriptions/listen") {
+            seen.lock().unwrap().push(asked.message["params"].to_string());
+        }
+        let mut result = result;
+        result["resultType"] = "complete".into();
+        result["ttlMs"] = 60_000.into();
+        result["cacheScope"] = "public".into();
+        answer(out, 200, "application/json", result_text(asked, &result).as_bytes());
+        true
+    });
+    let gateway = Gateway::start(&format!(
+        "servers:\n  a: {{url: \"{}\"}}\nportals:\n  pub: {{resources: ['a/file:///srv/pub/*']}}",
+        server.url()
+    ));
+    let reads = |client: &Modern, uri: &str| client.ask("resources/read", json!({ "uri": uri }));
+    for (path, prefix) in [("/mcp", "a+"), ("/mcp/a", ""), ("/mcp/pub", "a+")] {
+        let client = Modern::new(&gateway, path);
+        let session = Handshake::open(&gateway, path, "2025-11-25", json!({}));
+        assert_eq!(reads(&client, &format!("{prefix}file:///srv/pub/a")).status, 200);
+        let listed = client.ask("resources/list", json!({}));
+        assert_eq!(names(&listed, "resources"), [format!("{prefix}file:///srv/pub/a")]);
+        let before = reached.lock().unwrap().len();
+        for step in [
+            "../../etc/passwd",
+            "./a",
+            "%2e%2e/%2e%2e/etc/passwd",
+            "%2E%2E/x",
+            ".%2e/x",
+            "%2e./x",
+            "..%2fx",
+            "..%5cx",
+            "..\\x",
+            "%252e%252e/x",
+            "%252e%252e%252fx",
+            "..%252fx",
+            "..;/x",
+            "..;a=b/x",
+            "..",
+            "a/%2e",
+            "..?x",
+            "%c0%ae%c0%ae/x",
+        ] {
+            let uri = format!("{prefix}file:///srv/pub/{step}");
+            let refused = |what: &str, code: i64| assert_eq!(code, -32602, "{path} {what} {uri}");
+            refused("read", reads(&client, &uri).code());
+            refused("read", session.ask(2, "resources/read", json!({ "uri": uri })).code());
+            refused(
+                "subscribe",
+                session.ask(3, "resources/subscribe", json!({ "uri": uri })).code(),
+            );
+            let listen = json!({ "notifications": { "resourceSubscriptions": [uri] } });
+            refused("listen", client.ask("subscriptions/listen", listen).code());
+            let argument = |value: &str| json!({ "name": "path", "value": value });
+            let of = |uri: &str| json!({ "type": "ref/resource", "uri": uri });
+            let template = format!("{prefix}file:///srv/pub/{{path}}");
+            for params in [
+                json!({ "ref": of(&uri), "argument": argument("") }),
+                json!({ "ref": of(&template), "argument": argument(step) }),
+                json!({ "ref": of(&template), "argument": argument(""),
+                    "context": { "arguments": { "other": step } } }),
+            ] {
+                refused("complete", client.ask("completion/complete", params.clone()).code());
+                refused("complete", session.ask(4, "completion/complete", params).code());
+            }
+        }
+        let all = reached.lock().unwrap();
+        assert_eq!(all.len(), before, "{path}: {all:?}");
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use doorward_mcp::error::{Kind as FailureKind, code};
 use doorward_mcp::translate::CacheHints;
-use doorward_mcp::{Era, Value, method};
+use doorward_mcp::{Era, Value, method, uri};
 
 use super::{Item, Kind, List, learn};
 use crate::call::{CallError, Events, Failure};
@@ -161,5 +161,9 @@ fn read(server: &Server, kind: &Kind, item: &Value) -> Option<Item> {
         left_out("it has no name");
         return None;
     };
+    if matches!(kind.key, "uri" | "uriTemplate") && uri::has_dot_segment(&key) {
+        left_out("its URI has '.' or '..' as a segment");
+        return None;
+    }
     Some(Item { key, definition })
 }

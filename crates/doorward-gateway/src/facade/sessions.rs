@@ -21,6 +21,7 @@ use crate::audit::record;
 use crate::call::{CallError, Door, Failure, Portal};
 use crate::gateway::Gateway;
 use crate::identity::{Caller, Principal};
+use crate::pipeline::check_uri;
 use crate::seal;
 use crate::switchboard::Listener;
 use crate::upstream::Shared;
@@ -61,6 +62,8 @@ pub struct Session {
     subscribed: Mutex<BTreeSet<String>>,
     /// Cancelled to renew the listening with other wishes.
     listening: Mutex<Option<CancellationToken>>,
+    /// Held while the listening is renewed: the later of two renewals knows all wishes.
+    renewing: tokio::sync::Mutex<()>,
     used: Mutex<Instant>,
     pub closed: CancellationToken,
 }
@@ -147,6 +150,7 @@ impl Sessions {
             calls: Mutex::default(),
             subscribed: Mutex::default(),
             listening: Mutex::default(),
+            renewing: tokio::sync::Mutex::default(),
             used: Mutex::new(Instant::now()),
             closed: CancellationToken::new(),
         }))
@@ -348,6 +352,7 @@ impl Session {
     /// Starts to listen for changes, as the session's capabilities promise them, or renews it after
     /// the wishes have changed.
     pub async fn listen(self: &Arc<Self>, gateway: &Gateway) -> Result<(), CallError> {
+        let _renewing = self.renewing.lock().await;
         let wanted = Filter { uris: self.subscribed.lock().clone(), ..Filter::lists() };
         let client = self.client();
         let asking = self.asking(&self.opener, &client);
@@ -397,6 +402,7 @@ impl Session {
         caller: &Caller,
         uri: &str,
     ) -> Result<(), CallError> {
+        check_uri(uri)?;
         let limit = self.shared.limits.subscriptions;
         if self.subscribed.lock().len() >= limit {
             let message = format!("The limit of {limit} subscriptions is reached");

@@ -15,6 +15,9 @@ mod policy;
 mod record;
 mod results;
 mod routing;
+mod uris;
+
+pub use self::uris::check_uri;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -33,6 +36,7 @@ use crate::settings::Explain;
 /// The stages in their order. A reply passes those it has reached in reverse.
 const STAGES: &[&dyn Stage] = &[
     &record::Record,
+    &uris::Uris,
     &routing::Routing,
     &coercion::Coercion,
     &policy::Policy,

@@ -7,11 +7,13 @@
 //! again without being rebuilt: number spelling, member order and unknown members survive.
 
 mod canonical;
+mod fold;
 mod object;
 mod scan;
 mod text;
 
 pub use canonical::{NotCanonical, canonical, canonical_exact};
+pub use fold::{fold, is_same_name};
 pub use object::{Member, Object, Value};
 pub use scan::{Fault, Limits, Names, items, scan_object};
 pub use text::{quote, quote_into, unquote};

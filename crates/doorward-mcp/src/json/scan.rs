@@ -11,6 +11,7 @@ use std::collections::HashSet;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use super::fold::{fold, is_same_name};
 use super::object::{Member, Object, Value};
 use super::text::unquote;
 
@@ -328,11 +329,8 @@ impl<'a> Scan<'a> {
     }
 
     fn check_known(&self, name: &[u8]) -> Result<(), Fault> {
-        let look_alike = |known: &&str| {
-            name != known.as_bytes()
-                && (name.eq_ignore_ascii_case(known.as_bytes())
-                    || (!name.is_ascii() && *fold(name.into()) == *fold(known.as_bytes().into())))
-        };
+        let look_alike =
+            |known: &&str| name != known.as_bytes() && is_same_name(name, known.as_bytes());
         if KNOWN.iter().any(look_alike) {
             return Err(self.refusal("member name differs from a known one only in case"));
         }
@@ -384,23 +382,4 @@ impl<'a> Scan<'a> {
             }
         }
     }
-}
-
-/// A name as a case-insensitive parser sees it: simple folding, as Go's `encoding/json` does it,
-/// which also takes the Kelvin sign for `k` and the long s for `s`.
-fn fold(name: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
-    if name.is_ascii() {
-        if name.iter().any(u8::is_ascii_uppercase) {
-            return Cow::Owned(name.to_ascii_lowercase());
-        }
-        return name;
-    }
-    let simple = |c| match c {
-        'ſ' => 's',
-        '\u{212a}' => 'k',
-        other => other,
-    };
-    let folded: String =
-        String::from_utf8_lossy(&name).chars().map(simple).flat_map(char::to_lowercase).collect();
-    Cow::Owned(folded.into_bytes())
 }
