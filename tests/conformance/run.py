@@ -218,7 +218,8 @@ def protected_client(processes, gateway, url):
         command = [gateway, "serve", "--config", config, "--listen", "127.0.0.1:{port}", "--admin", "off", "--store", "none"]
         base = f"http://127.0.0.1:{processes.listening(command, 'own.log')}"
         return 0 if "content" in post(f"{base}/mcp", CALL, None).get("result", {}) else 1
-    delegated = known
+    # The suite's authorization server is at a port of its own.
+    delegated = {"same_host": True, **known}
     config = processes.folder / "protected.json"
     store = f"sqlite:{processes.folder}/protected.db"
     config.write_text(json.dumps({

@@ -351,11 +351,10 @@ impl Gateway {
         needed
     }
 
-    /// The scopes that a client is told to ask for when it logs in.
-    pub fn asked_scopes(&self, portal: Option<&Portal>) -> BTreeSet<String> {
-        let mut scopes = self.settings().identity.scopes.clone();
-        scopes.extend(portal.map(|portal| self.first_scopes(portal)).unwrap_or_default());
-        scopes
+    /// The scopes that a client is told to ask for when it logs in: the same everywhere, for what a server or portal
+    /// needs beside them would tell that it is there. Who may know it is told with the first refusal.
+    pub fn asked_scopes(&self) -> BTreeSet<String> {
+        self.settings().identity.scopes.clone()
     }
 
     /// Every scope that is of any use here.

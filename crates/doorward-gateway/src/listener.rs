@@ -33,7 +33,7 @@ pub use self::places::network;
 
 use self::endless::{Framing, relay};
 use self::places::{Held, Place, Places};
-use crate::identity::Peer;
+use crate::identity::{Certificate, Peer};
 use crate::settings::{Limits, Timeouts};
 
 /// Longer than anything lives.
@@ -57,8 +57,8 @@ pub struct Door {
 #[derive(Clone)]
 pub struct Spoken {
     pub config: Arc<rustls::ServerConfig>,
-    /// Reads the names in a client's certificate.
-    pub names: fn(&rustls::pki_types::CertificateDer<'_>) -> Vec<String>,
+    /// Reads a client's certificate that was checked; `None` if it cannot be read.
+    pub read: fn(&rustls::pki_types::CertificateDer<'_>) -> Option<Certificate>,
 }
 
 impl std::fmt::Debug for Spoken {
@@ -109,7 +109,7 @@ where
             let Ok(local) = stream.local_addr() else { return };
             let peer = Peer { local, address: address.ip().to_canonical(), certificate: None };
             let _ = stream.set_nodelay(true);
-            let Some(Spoken { config, names }) = door.tls.clone() else {
+            let Some(Spoken { config, read }) = door.tls.clone() else {
                 return connection(stream, peer, door, handler, place).await;
             };
             let accepting = TlsAcceptor::from(config).accept(stream);
@@ -117,7 +117,11 @@ where
                 Ok(Ok(stream)) => {
                     let shown = stream.get_ref().1.peer_certificates();
                     // Checked during the handshake; here it is only read.
-                    let certificate = shown.and_then(<[_]>::first).map(|shown| names(shown).into());
+                    let certificate = shown.and_then(<[_]>::first).map(|shown| {
+                        // One that cannot be read names nobody, and has expired.
+                        let nobody = Certificate { names: Vec::new(), expires: 0 };
+                        Arc::new(read(shown).unwrap_or(nobody))
+                    });
                     let peer = Peer { certificate, ..peer };
                     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
                         http2::connection(stream, peer, door, handler, place).await;

@@ -38,6 +38,16 @@ pub enum Author {
     Stranger,
 }
 
+impl Author {
+    /// With what trust a URL is asked that was read at another, which was asked with this one. At another port of the
+    /// host there may be something else, which trusts whoever is near, so that the trust goes on within the origin
+    /// alone, unless the operator says that the host is one.
+    pub fn of_what_is_named(self, named: &Url, at: &Url, same_host: bool) -> Self {
+        let near = named.origin() == at.origin() || (same_host && named.host() == at.host());
+        if near { self } else { Self::Stranger }
+    }
+}
+
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

@@ -1,13 +1,15 @@
 //! The arguments that policies speak of. A policy names those it looks at, and their types:
-//! `@arguments("amount?: decimal, to?: Set<String>")`. An argument of another type than the policy
-//! expects is refused rather than overlooked.
+//! `@arguments("amount?: decimal, to?: Emails")`. An argument of another type than the policy expects is refused rather
+//! than overlooked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use cedar_policy::{Policy, RestrictedExpression};
 use doorward_mcp::json::is_same_name;
 use serde_json::{Map, Value};
+
+use crate::structured::{self, Address, Emails};
 
 /// How deep types may nest.
 const MAX_DEPTH: usize = 8;
@@ -21,6 +23,10 @@ pub enum Type {
     Decimal,
     Set(Box<Type>),
     Record(Members),
+    /// Addresses of mail: a record of their parts.
+    Emails,
+    /// A URL: a record of its parts.
+    Url,
 }
 
 /// Arguments, or the members of one, by name. None of them must be there.
@@ -35,6 +41,8 @@ impl fmt::Display for Type {
             Self::Decimal => f.write_str("decimal"),
             Self::Set(of) => write!(f, "Set<{of}>"),
             Self::Record(members) => write!(f, "{{{}}}", Declared(members)),
+            Self::Emails => f.write_str(structured::EMAILS),
+            Self::Url => f.write_str(structured::URL),
         }
     }
 }
@@ -46,9 +54,23 @@ impl fmt::Display for Declared<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (at, (name, kind)) in self.0.iter().enumerate() {
             let comma = if at > 0 { ", " } else { "" };
-            write!(f, "{comma}\"{name}\"?: {kind}")?;
+            write!(f, "{comma}\"{name}\"?: {}", Shape(kind))?;
         }
         Ok(())
+    }
+}
+
+/// A type in the schema's own words.
+struct Shape<'a>(&'a Type);
+
+impl fmt::Display for Shape<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Type::Emails => f.write_str(structured::EMAILS_SHAPE),
+            Type::Url => f.write_str(structured::URL_SHAPE),
+            Type::Set(of) => write!(f, "Set<{}>", Shape(of)),
+            other => other.fmt(f),
+        }
     }
 }
 
@@ -127,12 +149,14 @@ impl<'a> Reader<'a> {
                 Err(self.expected("'}'"))
             };
         }
-        let types = "String, Long, Bool, decimal, Set<…> or {…}";
+        let types = "String, Long, Bool, decimal, Emails, Url, Set<…> or {…}";
         match self.word() {
             Some("String") => Ok(Type::String),
             Some("Long") => Ok(Type::Long),
             Some("Bool") => Ok(Type::Bool),
             Some("decimal") => Ok(Type::Decimal),
+            Some(structured::EMAILS) => Ok(Type::Emails),
+            Some(structured::URL) => Ok(Type::Url),
             Some("Set") if self.take("<") => {
                 let of = self.kind(depth + 1)?;
                 if self.take(">") { Ok(Type::Set(Box::new(of))) } else { Err(self.expected("'>'")) }
@@ -142,28 +166,59 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// An argument that a policy looks at and does not declare.
-pub fn undeclared(policy: &Policy, declared: &Members) -> Option<String> {
-    find_undeclared(&policy.to_json().ok()?, declared)
+/// Why what a policy looks at cannot be what its author means.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unseen {
+    /// An argument that is not declared, and so is never there.
+    Undeclared(String),
+    /// The context, its arguments, or a record among them as a whole: what is looked at in it cannot be followed, and
+    /// might not be declared.
+    Whole(String),
 }
 
-fn find_undeclared(expression: &Value, declared: &Members) -> Option<String> {
+/// Whether all that a policy looks at in the arguments is declared. They are looked at by one way alone, name by name:
+/// `context.arguments.to`; any other could pass by what is checked here.
+pub fn check_looks(policy: &Policy, declared: &Members) -> Result<(), Unseen> {
+    policy.to_json().map_or(Ok(()), |policy| check_expression(&policy, declared))
+}
+
+fn check_expression(expression: &Value, declared: &Members) -> Result<(), Unseen> {
     let inner: Vec<&Value> = match expression {
         Value::Object(members) => {
-            let looks = members.get(".").or_else(|| members.get("has"));
-            if let Some(path) = looks.and_then(path_of)
-                && let Some(("arguments", names)) =
-                    path.split_first().map(|(first, rest)| (*first, rest))
-                && !is_declared(names, declared)
-            {
-                return Some(names.join("."));
+            if members.get("Var").is_some_and(|name| name == "context") {
+                return Err(Unseen::Whole("context".into()));
+            }
+            // What is written out holds no look.
+            if members.contains_key("Value") {
+                return Ok(());
+            }
+            for (look, is_value) in [(".", true), ("has", false)] {
+                if let Some(path) = members.get(look).and_then(path_of) {
+                    return check_path(&path, is_value, declared);
+                }
             }
             members.values().collect()
         }
         Value::Array(items) => items.iter().collect(),
-        _ => return None,
+        _ => return Ok(()),
     };
-    inner.into_iter().find_map(|inner| find_undeclared(inner, declared))
+    inner.into_iter().try_for_each(|inner| check_expression(inner, declared))
+}
+
+/// `is_value`: what stands there is used, and not only whether it is there.
+fn check_path(path: &[&str], is_value: bool, declared: &Members) -> Result<(), Unseen> {
+    let Some(("arguments", names)) = path.split_first().map(|(first, rest)| (*first, rest)) else {
+        return Ok(());
+    };
+    if !is_declared(names, declared) {
+        return Err(Unseen::Undeclared(names.join(".")));
+    }
+    if is_value && is_record(names, declared) {
+        return Err(Unseen::Whole(
+            ["context", "arguments"].iter().chain(names).copied().collect::<Vec<_>>().join("."),
+        ));
+    }
+    Ok(())
 }
 
 /// The names that lead from the context to what is looked at, as Cedar's JSON form has them.
@@ -185,7 +240,24 @@ fn is_declared(names: &[&str], declared: &Members) -> bool {
     match declared.get(*first) {
         None => false,
         Some(Type::Record(members)) => is_declared(rest, members),
+        Some(Type::Emails) => {
+            rest.first().is_none_or(|part| ["addresses", "domains"].contains(part))
+        }
+        Some(Type::Url) => {
+            let parts = ["scheme", "host", "port", "path", "query"];
+            rest.first().is_none_or(|part| parts.contains(part))
+        }
         Some(_) => true,
+    }
+}
+
+/// Whether names lead to something that has members.
+fn is_record(names: &[&str], declared: &Members) -> bool {
+    let Some((first, rest)) = names.split_first() else { return true };
+    match declared.get(*first) {
+        Some(Type::Record(members)) => is_record(rest, members),
+        Some(Type::Emails | Type::Url) => rest.is_empty(),
+        _ => false,
     }
 }
 
@@ -273,8 +345,40 @@ fn value(kind: &Type, given: &Value) -> Result<RestrictedExpression, Mismatch> {
             items.map(RestrictedExpression::new_set).map_err(|_| mismatch())
         }
         (Type::Record(members), Value::Object(given)) => values(members, given),
+        (Type::Emails, given) => {
+            let Emails { addresses, domains } = Emails::read(given).ok_or_else(|| Mismatch {
+                path: String::new(),
+                expected: "addresses such as alice@example.com, with commas between them".into(),
+            })?;
+            let set = |all: BTreeSet<String>| {
+                RestrictedExpression::new_set(all.into_iter().map(RestrictedExpression::new_string))
+            };
+            record([("addresses", set(addresses)), ("domains", set(domains))])
+        }
+        (Type::Url, given) => {
+            let url = Address::read(given).ok_or_else(|| Mismatch {
+                path: String::new(),
+                expected: "a plain URL such as https://example.com/path".into(),
+            })?;
+            let text = RestrictedExpression::new_string;
+            record([
+                ("scheme", text(url.scheme)),
+                ("host", text(url.host)),
+                ("port", RestrictedExpression::new_long(i64::from(url.port))),
+                ("path", text(url.path)),
+                ("query", text(url.query)),
+            ])
+        }
         _ => Err(mismatch()),
     }
+}
+
+fn record<const N: usize>(
+    members: [(&str, RestrictedExpression); N],
+) -> Result<RestrictedExpression, Mismatch> {
+    let members = members.map(|(name, value)| (name.to_owned(), value));
+    RestrictedExpression::new_record(members)
+        .map_err(|_| Mismatch { path: String::new(), expected: "names that differ".into() })
 }
 
 /// A number as Cedar's decimals are written: four digits after the point at most, and no loss.
@@ -307,6 +411,11 @@ mod tests {
             (
                 "to: { city?: String, \"post-code\": Long }",
                 "\"to\"?: {\"city\"?: String, \"post-code\"?: Long}",
+            ),
+            (
+                "to: Emails, at: Set<{x: Url}>",
+                "\"at\"?: Set<{\"x\"?: {\"scheme\": String, \"host\": String, \"port\": Long, \"path\": String, \
+                 \"query\": String}}>, \"to\"?: {\"addresses\": Set<String>, \"domains\": Set<String>}",
             ),
         ] {
             assert_eq!(Declared(&read(text).unwrap()).to_string(), written);

@@ -6,7 +6,7 @@ use cedar_policy::{Policy, PolicyId, PolicySet as Cedar, Schema, ValidationMode,
 use miette::Diagnostic;
 
 use crate::SCHEMA;
-use crate::arguments::{self, Declared, Members};
+use crate::arguments::{self, Declared, Members, Unseen};
 use crate::decide::{Deciding, Effect};
 use crate::entities::Known;
 use crate::findings::Finding;
@@ -158,10 +158,16 @@ fn read(
             continue;
         }
         // An argument that is not declared is never there, and a rule about it would never hold.
-        if let Some(name) = arguments::undeclared(policy, &arguments) {
-            let why = format!(
-                "'{id}' looks at the argument '{name}' without naming it: add @arguments(\"{name}?: …\")"
-            );
+        if let Err(unseen) = arguments::check_looks(policy, &arguments) {
+            let why = match unseen {
+                Unseen::Undeclared(name) => format!(
+                    "'{id}' looks at the argument '{name}' without naming it: add @arguments(\"{name}?: …\")"
+                ),
+                Unseen::Whole(what) => format!(
+                    "'{id}' uses '{what}' as a whole, where what it looks at cannot be told: name what is \
+                     meant, such as context.arguments.amount"
+                ),
+            };
             findings.push(Finding::new(file, line, why));
             continue;
         }

@@ -14,6 +14,7 @@ mod findings;
 pub mod ready_made;
 mod request;
 mod slices;
+mod structured;
 mod warnings;
 
 pub use case::{Case, Expected, Failed};

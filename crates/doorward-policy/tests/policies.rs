@@ -71,6 +71,62 @@ fn what_does_not_fit_the_schema_is_refused_with_its_line() {
             "without naming it",
         ),
         (
+            "@arguments(\"n: Long\") forbid (principal, action, resource)\n\
+             when { (if true then context else context).arguments has x };",
+            1,
+            "uses 'context' as a whole",
+        ),
+        (
+            "forbid (principal, action, resource)\n\
+             when { (if true then context.arguments else context.arguments) has x };",
+            1,
+            "uses 'context.arguments' as a whole",
+        ),
+        (
+            "@arguments(\"to: {city: String}\") forbid (principal, action, resource)\n\
+             when { (if true then context.arguments.to else context.arguments.to) has country };",
+            1,
+            "as a whole",
+        ),
+        (
+            "@arguments(\"to: {city: String}\") forbid (principal, action, resource)\n\
+             when { [context.arguments.to].contains(context.arguments.to) };",
+            1,
+            "as a whole",
+        ),
+        (
+            "forbid (principal, action, resource) when { context == context };",
+            1,
+            "uses 'context' as a whole",
+        ),
+        (
+            "forbid (principal, action, resource) when { {a: context}.a.arguments has x };",
+            1,
+            "uses 'context' as a whole",
+        ),
+        (
+            "forbid (principal, action, resource) when { {a: context.arguments}.a has x };",
+            1,
+            "as a whole",
+        ),
+        (
+            "forbid (principal, action, resource) when { context[\"arguments\"][\"x\"] == 1 };",
+            1,
+            "'x' without naming it",
+        ),
+        (
+            "@arguments(\"to: Emails\") forbid (principal, action, resource)\n\
+             when { context.arguments has to && context.arguments.to has domain };",
+            1,
+            "'to.domain' without naming it",
+        ),
+        (
+            "@arguments(\"to: Emails\") permit (principal, action == Action::\"call\", resource)\n\
+             when { context.arguments has to && context.arguments.to == context.arguments.to };",
+            1,
+            "as a whole",
+        ),
+        (
             "\n\npermit (principal, action, resource) when { resource.colour == \"red\" };",
             3,
             "colour",

@@ -42,7 +42,7 @@ impl Credential {
 }
 
 /// What a secret is bound to. Quoted, so that no two places are written alike.
-fn place(server: &str, kind: Kind, owner: &str) -> String {
+pub(crate) fn place(server: &str, kind: Kind, owner: &str) -> String {
     format!("credential {server:?} {kind} {owner:?}")
 }
 

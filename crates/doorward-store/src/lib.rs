@@ -19,6 +19,7 @@ mod policies;
 mod portals;
 mod principals;
 mod quotas;
+mod rename;
 mod seal;
 mod signing;
 mod usage;

@@ -104,7 +104,7 @@ impl Entry {
         }
     }
 
-    fn read(row: &AnyRow) -> Result<Self> {
+    pub(crate) fn read(row: &AnyRow) -> Result<Self> {
         let kind: String = row.try_get("kind")?;
         let teams: String = row.try_get("teams")?;
         let roles: String = row.try_get("roles")?;

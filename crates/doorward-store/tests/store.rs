@@ -169,6 +169,58 @@ async fn credentials_are_sealed_and_sealed_anew() {
 }
 
 #[tokio::test]
+async fn a_group_is_renamed_wherever_it_is_kept_or_nowhere() {
+    for world in World::all() {
+        let store = world.open().await;
+        let master = MasterKey::new(&"a".repeat(32)).unwrap();
+        let member = |name: &str| Entry {
+            teams: ["payments".to_owned(), "support".to_owned()].into(),
+            ..Entry::new(Kind::User, name)
+        };
+        store.put_principal(&member("alice")).await.unwrap();
+        store
+            .put_principal(&Entry { disabled: true, ..Entry::new(Kind::Team, "payments") })
+            .await
+            .unwrap();
+        let team = NewKey { owner: Entry::new(Kind::Team, "payments"), ..key_for("x") };
+        let (key, _) = store.create_key(&team).await.unwrap();
+        let owner = (Kind::Team, "payments");
+        store.put_credential(&master, "bank", owner, "s3cret").await.unwrap();
+        let amount = "5".parse().unwrap();
+        store.grant_credit("team/payments", amount, "").await.unwrap();
+        let rename = |new: &'static str, key| store.rename_group(Kind::Team, "payments", new, key);
+        // All or nothing: without the master key, or where the name is taken, it stays.
+        for (new, key) in
+            [("okta:payments", None), ("payments", Some(&master)), ("", Some(&master))]
+        {
+            assert!(matches!(rename(new, key).await, Err(Error::Refused(_))), "{new}");
+        }
+        store.put_principal(&Entry::new(Kind::Team, "taken")).await.unwrap();
+        assert!(matches!(rename("taken", Some(&master)).await, Err(Error::Refused(_))));
+        assert_eq!(store.key(&key.id).await.unwrap().owner, "payments");
+        let revision = store.revision().await.unwrap();
+        assert!(rename("okta:payments", Some(&master)).await.unwrap() >= 5);
+        assert_eq!(store.revision().await.unwrap(), revision + 1);
+        let people = store.principals().await.unwrap();
+        let alice = people.iter().find(|entry| entry.name == "alice").unwrap();
+        assert!(alice.teams.contains("okta:payments") && alice.teams.contains("support"));
+        assert!(!alice.teams.contains("payments"));
+        assert!(people.iter().any(|entry| entry.name == "okta:payments" && entry.disabled));
+        assert_eq!(store.key(&key.id).await.unwrap().owner, "okta:payments");
+        let kept = &store.credentials().await.unwrap()[0];
+        assert_eq!(
+            (kept.owner.as_str(), &**kept.open(&master).unwrap()),
+            ("okta:payments", "s3cret")
+        );
+        let accounts = store.credit_accounts().await.unwrap();
+        assert!(accounts.iter().any(|account| account.id == "team/okta:payments"));
+        assert!(!accounts.iter().any(|account| account.id == "team/payments"));
+        assert!(matches!(rename("other", Some(&master)).await, Err(Error::Absent { .. })));
+        store.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_file_from_the_future_is_refused() {
     for world in World::all() {
         let store = world.open().await;

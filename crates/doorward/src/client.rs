@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use bytes::Bytes;
 use doorward_gateway::call::Failure;
+use doorward_gateway::facade::guard;
 use doorward_gateway::settings::{Limits, Secret, ServerSettings};
 use doorward_gateway::upstream::answer::Answer;
 use doorward_gateway::upstream::http::{self as wire, Endpoint, mirrored_headers};
@@ -106,7 +107,13 @@ async fn ask(operator: &Operator, path: &str, post: bool) -> Result<serde_json::
     let url = url.map_err(|error| Failed::new(Exit::Usage, error.to_string()))?;
     let endpoint = endpoint(&url, &[], &operator.credential)?;
     let response = match post {
-        true => endpoint.post(HeaderMap::new(), bytes::Bytes::new()).await,
+        true => {
+            let sent = HeaderMap::from_iter([(
+                HeaderName::from_static(guard::OPERATOR),
+                HeaderValue::from_static("1"),
+            )]);
+            endpoint.post(sent, Bytes::from_static(b"{}")).await
+        }
         false => endpoint.get(HeaderMap::new()).await,
     };
     let response = response.map_err(Error::from)?;

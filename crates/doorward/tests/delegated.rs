@@ -4,10 +4,13 @@
 
 mod support;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use support::client::{Answer, Handshake, Modern, send};
+use support::hostile::{Era, answer, with_habit};
 use support::issuer::Issuer;
 use support::login::{Browser, World, query, sealed};
 use support::{Gateway, wait_for};
@@ -470,4 +473,74 @@ fn an_authorization_server_that_misleads_is_not_followed() {
     let _ = send(&front.address, "GET", "/oauth/client.json", &[], b"").unwrap();
     let document = send(&front.address, "GET", "/oauth/client.json", &[], b"").unwrap();
     assert_eq!(document.json()["redirect_uris"], json!([front.url("/oauth/connected")]));
+}
+
+/// At another port of a server's host there may be something that trusts whoever is near, such as the gateway's own
+/// listener for operators: whatever the server names there, nobody asks it.
+#[test]
+fn nothing_at_another_port_of_the_servers_host_is_asked() {
+    for named in
+        ["resource_metadata", "authorization_servers", "registration_endpoint", "token_endpoint"]
+    {
+        for same_host in [false, true] {
+            let asked = Arc::new(AtomicUsize::new(0));
+            let seen = asked.clone();
+            let near = with_habit(Era::Modern, move |_, out| {
+                seen.fetch_add(1, Ordering::SeqCst);
+                answer(out, 404, "application/json", b"{}");
+                true
+            });
+            let elsewhere = format!("http://{}", near.address);
+            let server = with_habit(Era::Modern, move |asked, out| {
+                let own = format!("http://{}", asked.header("host").unwrap());
+                let at = |member: &str, path: &str| {
+                    format!("{}{path}", if member == named { &elsewhere } else { &own })
+                };
+                let body = match asked.path.split('?').next().unwrap_or_default() {
+                    "/mcp" => {
+                        let metadata =
+                            at("resource_metadata", "/.well-known/oauth-protected-resource/mcp");
+                        let head = format!(
+                            "HTTP/1.1 401 X\r\nwww-authenticate: Bearer resource_metadata=\"{metadata}\"\r\ncontent-length: 0\r\n\r\n"
+                        );
+                        let _ = std::io::Write::write_all(out, head.as_bytes());
+                        return true;
+                    }
+                    "/.well-known/oauth-protected-resource/mcp" => json!({
+                        "resource": format!("{own}/mcp"),
+                        "authorization_servers": [at("authorization_servers", "")],
+                    }),
+                    "/.well-known/oauth-authorization-server" => json!({
+                        "issuer": own,
+                        "authorization_endpoint": format!("{own}/authorize"),
+                        "token_endpoint": at("token_endpoint", "/token"),
+                        "registration_endpoint": at("registration_endpoint", "/keys"),
+                        "code_challenge_methods_supported": ["S256"],
+                    }),
+                    "/keys" => json!({ "client_id": "x" }),
+                    _ => json!({}),
+                };
+                answer(out, 200, "application/json", body.to_string().as_bytes());
+                true
+            });
+            let front = Gateway::start_unready(&format!(
+                "{KEY}servers: {{b: {{url: '{}', delegated: {{same_host: {same_host}}}}}}}\n",
+                server.url()
+            ));
+            let admin = format!("http://{}", front.admin);
+            let link = front.told(&["credentials", "connect", "b", "--admin-url", &admin]);
+            let mut browser = Browser::default();
+            let page = browser.get(&front, &link[front.url("").len()..]);
+            let fields = [("request", &*sealed(&page.body)), ("decision", "allow")];
+            let away =
+                browser.post(&front, "/oauth/connect", &fields, &[("origin", &front.url(""))]);
+            if let Some(location) = away.header("location").filter(|_| away.status == 303) {
+                let state = query(location)["state"].clone();
+                browser.get(&front, &format!("/oauth/connected?code=x&state={state}"));
+            }
+            let count = asked.load(Ordering::SeqCst);
+            // Where the operator says that the host is one, the same is asked, so that this test can fail.
+            assert_eq!(count > 0, same_host, "{named}, same_host {same_host}: {count} requests");
+        }
+    }
 }

@@ -404,3 +404,63 @@ fn the_commands_show_a_key() {
     let help = doorward().args(["call", "--help"]).env("DOORWARD_KEY", &key).output().unwrap();
     assert!(!String::from_utf8_lossy(&help.stdout).contains(&key));
 }
+
+/// A page in a browser on this machine can reach the listener; what it can make the browser send changes nothing.
+#[test]
+fn no_web_page_changes_anything_or_makes_the_first_key() {
+    let gateway = Gateway::start(SAMPLE);
+    let key = json!({ "owner": { "kind": "user", "name": "x" }, "scopes": { "admin": true } });
+    let portal = json!({ "tools": ["sample/add"] });
+    let host = gateway.admin.clone();
+    let ask = |method: &str, path: &str, headers: &[(&str, &str)], body: &Value| {
+        send(&gateway.admin, method, path, headers, body.to_string().as_bytes()).unwrap().status
+    };
+    let own = format!("http://{host}");
+    let header = ("doorward-admin", "1");
+    let routes = doorward_gateway::admin::paths();
+    let changes =
+        [("POST", "/keys", &key), ("PUT", "/portals/p", &portal), ("POST", "/policies", &key)];
+    for (method, path, body) in changes {
+        for headers in [
+            // What a form, or a fetch that asks nobody, can send.
+            &[][..],
+            &[("content-type", "text/plain")],
+            &[("content-type", "application/x-www-form-urlencoded")],
+            &[("content-type", "multipart/form-data; boundary=x")],
+            &[("content-type", "text/plain; application/json")],
+            &[("content-type", "text/plain"), ("content-type", "application/json")],
+            &[("content-type", "application/json")],
+            &[("content-type", "text/plain"), header],
+            // Another origin, whatever it sends.
+            &[("content-type", "application/json"), header, ("origin", "http://localhost:3000")],
+            &[("content-type", "application/json"), header, ("origin", "null")],
+            &[("content-type", "application/json"), header, ("origin", "https://evil.example")],
+        ] {
+            let status = ask(method, path, headers, body);
+            assert!(matches!(status, 403 | 405 | 415), "{method} {path} {headers:?}: {status}");
+        }
+    }
+    for path in &routes {
+        let at = path.replace("{id}", "x").replace("{name}", "x").replace("{kind}", "user");
+        for method in ["GET", "POST", "PUT", "DELETE"] {
+            let headers = [("origin", "http://localhost:3000"), JSON[0], header];
+            assert_eq!(ask(method, &at, &headers, &json!({})), 403, "{method} {path}");
+        }
+    }
+    // The first key is made by whoever can write the store, not by whoever can reach the listener.
+    let all = [JSON[0], header, ("origin", own.as_str())];
+    assert_eq!(ask("PUT", "/portals/p", &all, &portal), 200);
+    for (method, path) in [("POST", "/keys"), ("PUT", "/policies"), ("POST", "/policies/rollback")]
+    {
+        let answer = send(&gateway.admin, method, path, &all, key.to_string().as_bytes()).unwrap();
+        assert_eq!(answer.status, 403, "{method} {path}");
+        assert!(answer.body.contains("doorward keys create"), "{}", answer.body);
+    }
+    assert_eq!(Modern::new(&gateway, "/mcp").ask("tools/list", json!({})).status, 200);
+    assert_eq!(gateway.told(&["keys", "list", "--json"]), "[]");
+    let admin = gateway.key(&["--user", "root", "--admin"]);
+    let bearer = format!("Bearer {admin}");
+    let shown = [JSON[0], ("authorization", bearer.as_str())];
+    wait_for("the key is known", || ask("GET", "/keys", &shown, &Value::Null) == 200);
+    assert_eq!(ask("POST", "/keys", &shown, &key), 201);
+}

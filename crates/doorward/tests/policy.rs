@@ -265,7 +265,7 @@ fn policies_of_the_store_are_applied_and_rolled_back_by_commands() {
     assert!(gateway.told(&["policy", "example"]).contains("read-only-agents"));
     gateway.told(&["policy", "example", "team-portals", "--output", folder]);
     assert!(gateway.told(&["policy", "check", folder]).starts_with("good: 2 policies"));
-    assert_eq!(gateway.told(&["policy", "test", folder]), "4 tests passed");
+    assert_eq!(gateway.told(&["policy", "test", folder]), "7 tests passed");
     assert!(gateway.told(&["policy", "diff", folder]).contains("+ permit"));
     assert!(
         gateway
@@ -355,7 +355,7 @@ fn policies_are_applied_and_rolled_back_over_http() {
         let mut stream = support::client::connect(&gateway.admin);
         use std::io::Write;
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {admin}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
+            "{method} {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {admin}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n",
             text.len()
         );
         stream.write_all(format!("{head}{text}").as_bytes()).unwrap();
@@ -393,7 +393,7 @@ fn policies_are_applied_and_rolled_back_over_http() {
         &declared.admin,
         "POST",
         "/policies/rollback",
-        &[("authorization", bearer.as_str())],
+        &[("authorization", bearer.as_str()), support::client::JSON[0]],
         b"",
     )
     .unwrap();

@@ -111,7 +111,8 @@ fn a_portal_is_the_same_in_a_session() {
 fn portals_are_made_and_taken_away_while_the_gateway_runs() {
     let gateway = Gateway::start(CONFIG);
     let admin = |method: &str, path: &str, body: Value| {
-        send(&gateway.admin, method, path, &JSON, body.to_string().as_bytes()).unwrap()
+        let headers = [JSON[0], ("doorward-admin", "1")];
+        send(&gateway.admin, method, path, &headers, body.to_string().as_bytes()).unwrap()
     };
     let at = || Modern::new(&gateway, "/mcp/fresh").ask("tools/list", json!({}));
     assert_eq!(at().status, 404);
@@ -120,7 +121,7 @@ fn portals_are_made_and_taken_away_while_the_gateway_runs() {
         let length = text.len().to_string();
         let mut stream = support::client::connect(&gateway.admin);
         use std::io::Write;
-        write!(stream, "PUT /portals/fresh HTTP/1.1\r\nhost: localhost\r\ncontent-length: {length}\r\n\r\n{text}").unwrap();
+        write!(stream, "PUT /portals/fresh HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ndoorward-admin: 1\r\ncontent-length: {length}\r\n\r\n{text}").unwrap();
         support::client::read_head(stream).unwrap().status
     };
     assert_eq!(put(json!({ "tools": ["sample/add"] })), 200);

@@ -123,6 +123,21 @@ fn weights_overrides_and_dry_runs() {
 }
 
 #[test]
+fn a_user_and_a_service_account_of_one_name_are_two() {
+    let gateway = with(
+        "each: {per: [user], window: 2/h, overrides: {'service_account ci': {window: 3/h}}}, \
+         few: {only: {users: ['service_account ci'], tools: ['sample/echo']}, window: 1/h}",
+    );
+    let at = |kind: &str| Modern::new(&gateway, "/mcp").bearing(&gateway.key(&[kind, "ci"]));
+    let (user, account) = (at("--user"), at("--service-account"));
+    let took = |client: &Modern| (0..5).filter(|_| add(client).status == 200).count();
+    assert_eq!(took(&user), 2);
+    assert_eq!(took(&account), 3, "what the user has used is none of the service account's");
+    let echo = |client: &Modern| client.call("sample__echo", json!({ "text": "x" })).status;
+    assert_eq!(echo(&user), 429, "its own rule still counts");
+}
+
+#[test]
 fn calls_at_a_time_end_with_the_call_however_it_ends() {
     let gateway = with("few: {only: {tools: ['sample/slow']}, concurrency: 2}");
     let slow = |pause: u32| slow(&gateway, pause);

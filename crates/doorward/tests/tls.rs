@@ -48,7 +48,7 @@ impl World {
         self.connect_as(None).unwrap()
     }
 
-    /// With a client's certificate, if that is named.
+    /// With a client's certificate, if that is named: one that was made for tests, or at a path.
     fn connect_as(&self, client: Option<&str>) -> std::io::Result<Tls> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(made("ca.pem")).unwrap()).unwrap();
@@ -117,6 +117,18 @@ fn call(world: &World, tls: &mut Tls) {
     until(tls, "\"23\"");
 }
 
+/// Whether a stream ends before its first sign of life comes, 20 s after the last.
+fn ends(mut tls: Tls) -> bool {
+    tls.get_mut().set_read_timeout(Some(PATIENCE / 2)).unwrap();
+    loop {
+        match tls.read(&mut [0; 4096]) {
+            Ok(0) => return true,
+            Ok(_) => {}
+            Err(error) => return error.kind() != ErrorKind::WouldBlock,
+        }
+    }
+}
+
 #[test]
 fn calls_and_streams_go_over_tls_and_not_without() {
     let world = World::new("");
@@ -176,12 +188,89 @@ fn a_certificate_says_who_its_bearer_is() {
         tls.read(&mut [0; 16])
     });
     assert!(!matches!(refused, Ok(1..)), "{refused:?}");
+    // What was opened ends with its owner, and goes on when they are let in again.
+    let filter = json!({ "notifications": { "toolsListChanged": true } });
+    let mut stream = world.connect_as(Some("client")).unwrap();
+    world.send(&mut stream, "subscriptions/listen", filter.clone());
+    until(&mut stream, "notifications/subscriptions/acknowledged");
+    let owner = "certificate:spiffe://acme/robot";
+    world.gateway.told(&["principals", "set", "service-account", "somebody", "--disabled"]);
+    std::thread::sleep(std::time::Duration::from_millis(600));
+    call(&world, &mut world.connect_as(Some("client")).unwrap());
+    world.gateway.told(&["principals", "set", "service-account", owner, "--disabled"]);
+    assert!(ends(stream), "the stream ends with its owner");
+    let mut refused = world.connect_as(Some("client")).unwrap();
+    world.send(&mut refused, "tools/list", json!({}));
+    until(&mut refused, "HTTP/1.1 401");
+    world.gateway.told(&["principals", "set", "service-account", owner]);
+    wait_for("the owner is let in again", || {
+        let mut again = world.connect_as(Some("client")).unwrap();
+        world.send(&mut again, "tools/list", json!({}));
+        let mut head = [0; 12];
+        again.read_exact(&mut head).unwrap();
+        head == *b"HTTP/1.1 200"
+    });
     // A key that is shown comes before the certificate.
     let mut wrong = world.connect_as(Some("client")).unwrap();
     wrong
         .write_all(b"GET /mcp HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer x\r\n\r\n")
         .unwrap();
     until(&mut wrong, "HTTP/1.1 401");
+}
+
+/// A connection lives longer than what was shown when it began; what is opened over it does not.
+#[test]
+fn a_stream_ends_when_its_certificate_expires() {
+    let folder = support::folder();
+    let at = folder.path();
+    put(at, "first");
+    let openssl = |arguments: &[&str]| {
+        let output = std::process::Command::new("openssl")
+            .args(arguments)
+            .current_dir(at)
+            .output()
+            .expect("openssl makes the certificate");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    std::fs::write(
+        at.join("ca.cnf"),
+        "[ca]\ndefault_ca = own\n[own]\nnew_certs_dir = .\ndatabase = index\nserial = serial\n\
+         default_md = sha256\npolicy = any\nx509_extensions = names\n[any]\ncommonName = supplied\n\
+         [names]\nsubjectAltName = URI:spiffe://acme/brief\nextendedKeyUsage = clientAuth\n",
+    )
+    .unwrap();
+    std::fs::write(at.join("index"), "").unwrap();
+    std::fs::write(at.join("serial"), "01").unwrap();
+    let new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+    let own = ["-keyout", "own.key", "-out", "own.pem", "-subj", "/CN=own", "-days", "2"];
+    openssl(&[&["req", "-x509"], &new[..], &own].concat());
+    let request = ["-keyout", "brief.key", "-out", "brief.csr", "-subj", "/CN=brief"];
+    openssl(&[&["req", "-new"], &new[..], &request].concat());
+    let gateway = Gateway::start(&format!(
+        "tls: {{cert: {0}/server.pem, key: {0}/server.key, client_ca: {0}/own.pem}}\npolicy: {{files: \
+         [open.cedar]}}\nservers: {{sample: {{sample: true}}}}",
+        at.display()
+    ));
+    let end = jiff::Timestamp::now() + std::time::Duration::from_secs(6);
+    let end = end.strftime("%Y%m%d%H%M%SZ").to_string();
+    let sign = ["ca", "-batch", "-config", "ca.cnf", "-cert", "own.pem", "-keyfile", "own.key"];
+    openssl(
+        &[&sign[..], &["-in", "brief.csr", "-out", "brief.pem", "-notext", "-enddate", &end]]
+            .concat(),
+    );
+    let world = World { gateway, folder };
+    let brief = world.folder.path().join("brief");
+    let brief = brief.to_str();
+    let mut stream = world.connect_as(brief).unwrap();
+    let mut idle = world.connect_as(brief).unwrap();
+    let filter = json!({ "notifications": { "toolsListChanged": true } });
+    world.send(&mut stream, "subscriptions/listen", filter);
+    until(&mut stream, "notifications/subscriptions/acknowledged");
+    call(&world, &mut idle);
+    assert!(ends(stream), "the stream ends with its certificate");
+    // Nor is anything new let in over a connection that is still there.
+    world.send(&mut idle, "tools/list", json!({}));
+    until(&mut idle, "HTTP/1.1 401");
 }
 
 #[test]

@@ -523,9 +523,9 @@ fn a_tool_may_need_scopes_that_the_token_lacks() {
         Handshake::open_bearing(&world.gateway, "/mcp", "2025-11-25", json!({}), Some(&token));
     assert_eq!(session.call(1, "other__add", json!({ "a": 1, "b": 2 })).status, 403);
     assert_eq!(session.call(2, "sample__add", json!({ "a": 1, "b": 2 })).status, 200);
-    // The first challenge names what is needed to begin with.
+    // The first challenge tells nobody what is needed, for it would tell what is there.
     let first = Modern::new(&world.gateway, "/mcp/other").ask("tools/list", json!({}));
-    let due = format!("Bearer resource_metadata=\"{}\", scope=\"files\"", metadata("/mcp/other"));
+    let due = format!("Bearer resource_metadata=\"{}\"", metadata("/mcp/other"));
     assert_eq!((first.status, first.header("www-authenticate")), (401, Some(due.as_str())));
 }
 
@@ -533,7 +533,7 @@ fn a_tool_may_need_scopes_that_the_token_lacks() {
 fn metadata_names_the_resource_as_the_configuration_does() {
     let issuer = Issuer::start();
     let gateway = start(&format!(
-        "public_url: https://gw.example\nidentity: {{issuers: {{test: {{issuer: '{}'}}}}}}\nservers: {{sample: {{sample: true, scopes: [a]}}}}",
+        "public_url: https://gw.example\nidentity: {{scopes: [a], issuers: {{test: {{issuer: '{}'}}}}}}\nservers: {{sample: {{sample: true, scopes: [b]}}}}",
         issuer.url
     ));
     let read =
@@ -574,7 +574,7 @@ fn metadata_names_the_resource_as_the_configuration_does() {
 #[test]
 fn user_and_agent_and_who_acts_for_whom_are_told_apart() {
     let world = World::with(
-        ", tenant: acme, claims: {user: email, teams: realm.groups}",
+        ", tenant: acme, trust_email: true, claims: {user: email, teams: realm.groups}",
         "directory: {agents: {'test:blocked': {disabled: true}}, users: {'test:gone@x': {disabled: true}}}",
     );
     std::fs::write(
@@ -582,7 +582,7 @@ fn user_and_agent_and_who_acts_for_whom_are_told_apart() {
         "permit (principal == User::\"test:alice@x\", action, resource == Tool::\"sample/add\")
          when { context.agent == Agent::\"test:agent-2\" && context.chain == [\"test:agent-2\", \"test:agent-1\"] } ;
          permit (principal == Agent::\"test:robot\", action, resource == Tool::\"sample/echo\") unless { context has agent };
-         permit (principal in Team::\"staff\", action, resource == Tool::\"sample/slow\") when { principal in Tenant::\"acme\" };"
+         permit (principal in Team::\"test:staff\", action, resource == Tool::\"sample/slow\") when { principal in Tenant::\"acme\" };"
             .replace("context.agent ==", "context has agent && context.agent ==").replace("context.chain == [\"test:agent-2\", \"test:agent-1\"]", "context.chain.containsAll([\"test:agent-2\", \"test:agent-1\"])"),
     )
     .unwrap();
@@ -716,4 +716,98 @@ fn a_token_is_for_the_gateway_or_for_one_of_its_endpoints() {
         let answer = send(&world.gateway.address, "PUT", path, &headers, b"").unwrap();
         assert_eq!(answer.status, status, "for '{audience}', at {path}: {}", answer.body);
     }
+}
+
+/// What one issuer calls a team is not what another calls so, nor what the operator does.
+#[test]
+fn teams_roles_and_tenants_are_an_issuers_own() {
+    let (ours, partner) = (Issuer::start(), Issuer::start());
+    let gateway = start(&format!(
+        "identity:\n  issuers:\n    \
+         ours: {{issuer: '{}', claims: {{tenant: org}}, vouches_for: {{teams: [payments, 'eng-*'], roles: [lead], tenants: [acme]}}}}\n    \
+         partner: {{issuer: '{}', claims: {{tenant: org}}}}\n\
+         policy: {{files: [open.cedar]}}\nservers: {{sample: {{sample: true}}}}",
+        ours.url, partner.url
+    ));
+    std::fs::write(
+        gateway.folder.path().join("open.cedar"),
+        "permit (principal in Team::\"payments\", action, resource == Tool::\"sample/add\");
+         permit (principal in Role::\"lead\", action, resource == Tool::\"sample/echo\");
+         permit (principal in Tenant::\"acme\", action, resource == Tool::\"sample/slow\");
+         permit (principal in Team::\"eng-a\", action, resource == Tool::\"sample/introduce\");
+         permit (principal in Team::\"partner:payments\", action, resource == Tool::\"sample/ask_model\");",
+    )
+    .unwrap();
+    let names = |issuer: &Issuer, claims: Value| {
+        let token = issuer.token_with(&gateway.url("/mcp"), claims);
+        let listed = Modern::new(&gateway, "/mcp").bearing(&token).ask("tools/list", json!({}));
+        let tools = listed.result()["tools"].as_array().unwrap().clone();
+        let name = |tool: &Value| tool["name"].as_str().unwrap().replace("sample__", "");
+        tools.iter().map(name).collect::<Vec<_>>()
+    };
+    let all = json!({ "groups": ["payments", "eng-a", "ours:payments", "x"], "roles": ["lead"], "org": "acme" });
+    wait_for("the policies are in force", || names(&ours, all.clone()).len() == 4);
+    let mut seen = names(&ours, all.clone());
+    seen.sort();
+    assert!(
+        ["add", "echo", "slow"].iter().all(|tool| seen.contains(&(*tool).to_owned())),
+        "{seen:?}"
+    );
+    assert!(!seen.contains(&"ask_model".to_owned()), "{seen:?}");
+    // The partner's groups of the same names are others.
+    let theirs = names(&partner, all);
+    assert!(theirs == ["ask_model"], "{theirs:?}");
+    // No pattern and no name reaches into another issuer's.
+    for group in ["partner:payments", "eng-b", "ours:eng-a"] {
+        assert_eq!(names(&ours, json!({ "groups": [group] })), Vec::<String>::new(), "{group}");
+    }
+}
+
+#[test]
+fn an_unverified_address_is_nobodys() {
+    let world = World::with(", claims: {user: email}", "");
+    let ask = |claims: Value| world.ask(&world.issuer.token_with(&world.resource(), claims)).status;
+    assert_eq!(ask(json!({ "email": "a@b.example", "email_verified": true })), 200);
+    for said in [json!(false), json!("false"), json!(null), json!(1)] {
+        let claims = json!({ "email": "ceo@b.example", "email_verified": said });
+        assert_eq!(ask(claims), 401, "{said}");
+    }
+    assert_eq!(ask(json!({ "email": "ceo@b.example" })), 401);
+}
+
+/// Who shows nothing is told the same of what is there and of what is not (RFC 9728, RFC 6750).
+#[test]
+fn challenges_and_metadata_tell_nothing_of_what_is_there() {
+    let world = World::with(
+        "",
+        "portals: {support: {tools: ['sample/add'], scopes: [desk]}, plain: {tools: ['sample/add']}}",
+    );
+    let challenge = |path: &str| {
+        let body = Modern::new(&world.gateway, path).body("tools/list", json!({}));
+        let mut answers = Vec::new();
+        for (method, path) in [("POST", path.to_owned()), ("GET", path.replace("/mcp", "/sse"))] {
+            let answer =
+                send(&world.gateway.address, method, &path, &JSON, body.to_string().as_bytes());
+            let answer = answer.unwrap();
+            assert_eq!(answer.status, 401, "{path}");
+            answers.push(answer.header("www-authenticate").unwrap().replace(&path, "PATH"));
+        }
+        let metadata =
+            get(&world.gateway.address, &format!("/.well-known/oauth-protected-resource{path}"));
+        assert_eq!(metadata.0, 200, "{path}");
+        answers.push(metadata.1.replace(path, "PATH"));
+        answers
+    };
+    let nothing = challenge("/mcp/nothing");
+    for path in
+        ["/mcp/other", "/mcp/sample", "/mcp/support", "/mcp/SUPPORT", "/mcp/plain", "/mcp/OtheR"]
+    {
+        assert_eq!(challenge(path), nothing, "{path}");
+    }
+    // Who may know it is told what is needed beside.
+    let token = world.issuer.token(&world.gateway.url("/mcp/support"));
+    let refused =
+        Modern::new(&world.gateway, "/mcp/support").bearing(&token).ask("tools/list", json!({}));
+    assert_eq!(refused.status, 403);
+    assert!(refused.header("www-authenticate").unwrap().contains("scope=\"desk\""));
 }

@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent.parent
 
 POLICIES = """
 @id("staff")
-permit (principal in Team::"staff", action in Action::"use", resource)
+permit (principal in Team::"real:staff", action in Action::"use", resource)
 when { principal == User::"real:alice" && context.authentication == "token" && context has agent };
 @id("no-slow")
 forbid (principal, action, resource == Tool::"sample/slow");

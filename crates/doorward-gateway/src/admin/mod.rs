@@ -19,7 +19,7 @@ use tower::ServiceExt;
 use crate::audit::record;
 use crate::facade::guard;
 use crate::gateway::Gateway;
-use crate::identity::Peer;
+use crate::identity::{Grant, Peer};
 use crate::metrics::prometheus;
 use crate::telemetry::metrics::as_json;
 
@@ -69,15 +69,19 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
 /// What may be asked without showing anything: whether the gateway lives.
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 
-/// Answers one request. Foreign hosts and origins are refused, as at the other doors (attack T10), and
-/// so is everybody who is no operator once callers have to authenticate.
+/// What shuts out everybody who has nothing to show. The first time, it is done where the store can be written, and not
+/// by whoever can reach the listener: a web page in a browser on this machine can (attack T10).
+const CLOSING: [&str; 3] = ["/keys", "/policies", "/policies/rollback"];
+
+/// Answers one request. Foreign hosts and all other origins are refused (attack T10), and so is everybody who is no
+/// operator once callers have to authenticate.
 pub async fn answer(
     gateway: Arc<Gateway>,
     router: Router,
     peer: Peer,
     request: Request<Incoming>,
 ) -> Response {
-    if let Err((status, why)) = guard::check(&gateway.settings(), peer.local, &request) {
+    if let Err((status, why)) = guard::check_operator(&gateway.settings(), peer.local, &request) {
         return (status, format!("{why}\n")).into_response();
     }
     let mut request = request;
@@ -94,6 +98,21 @@ pub async fn answer(
                         members.text("error", "no_operator");
                     });
                     return (StatusCode::FORBIDDEN, why).into_response();
+                }
+                let path = request.uri().path();
+                if action == Action::Change && !guard::has_operators_header(request.headers()) {
+                    let why = "A change must come with a key, or the header 'Doorward-Admin: 1'\n";
+                    return (StatusCode::FORBIDDEN, why).into_response();
+                }
+                if action == Action::Change
+                    && caller.principal.grant == Grant::Open
+                    && CLOSING.contains(&path.trim_end_matches('/'))
+                {
+                    let why = "nobody has to authenticate yet, and this would shut everybody out who has \
+                               no key: make the first one where the gateway runs, by 'doorward keys \
+                               create --admin'";
+                    let told = Json(serde_json::json!({ "error": why }));
+                    return (StatusCode::FORBIDDEN, told).into_response();
                 }
                 request.extensions_mut().insert(Actor {
                     door: "admin",

@@ -173,6 +173,7 @@ impl Server {
                 ..Claims::default()
             },
             tenant: settings.provider.tenant.clone(),
+            vouches_for: settings.provider.vouches_for.clone(),
             ..IssuerSettings::new(origin)
         };
         Some(Self {
@@ -300,7 +301,7 @@ impl At<'_> {
         let room = path.strip_prefix(ROOM).unwrap_or_default();
         match room {
             "" if METADATA.contains(&path) => {
-                public(&self.server.metadata(&self.gateway.asked_scopes(None)))
+                public(&self.server.metadata(&self.gateway.asked_scopes()))
             }
             "authorize" | "callback" => {
                 let Ok(_place) = BUSY.try_acquire() else {

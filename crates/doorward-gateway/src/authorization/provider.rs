@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::identity::issuer::Issuer;
 use crate::identity::jwt::{Jwt, audiences, seconds};
-use crate::identity::token::{claim, texts};
+use crate::identity::token::{self, claim, texts};
 use crate::oauth::{self, Client, Fetched, Metadata, TokenError};
 use crate::outbound::{self, Author};
 use crate::settings::{IssuerSettings, LoginProvider};
@@ -229,11 +229,21 @@ impl Provider {
         id_token: Option<String>,
         refresh_token: Option<String>,
     ) -> Result<Person, ProviderError> {
-        for (name, value) in self.user_info(&claims, fetched).await? {
-            claims.entry(name).or_insert(value);
+        let told = self.user_info(&claims, fetched).await?;
+        // What is said of one address is not said of another.
+        let same_email = claims.get("email").is_none_or(|email| told.get("email") == Some(email));
+        for (name, value) in told {
+            if same_email || name != "email_verified" {
+                claims.entry(name).or_insert(value);
+            }
         }
         let said = &self.settings.claims;
-        let subject = claim(&claims, &said.user).and_then(Value::as_str).unwrap_or_default();
+        let subject = token::user(&claims, &said.user, self.settings.trust_email);
+        let subject = subject.map_err(|_| {
+            let why = "the provider does not say that the user's e-mail address is verified";
+            ProviderError::Refused(why.into())
+        })?;
+        let subject = subject.unwrap_or_default();
         if subject.is_empty() || subject.len() > MOST_SUBJECT {
             return Err(ProviderError::Failed(format!("no claim '{}' names the user", said.user)));
         }

@@ -1,6 +1,6 @@
 //! Where a server's users consent, and what the gateway is known as there (RFC 9728, RFC 8414, RFC 7591). What a
 //! server says of itself is a stranger's word: addresses that only this network can reach are not asked,
-//! unless they are the server's own.
+//! unless they are at the server's own origin.
 
 use std::collections::BTreeSet;
 
@@ -49,6 +49,7 @@ impl Delegations {
     ) -> Result<Destination, Error> {
         let resource = resource(url, settings).await?;
         let metadata = Metadata::fetch(&resource.issuer, resource.author).await?;
+        let metadata = metadata.with_neighbours(settings.same_host);
         if metadata.lists("code_challenge_methods_supported", "S256") != Some(true) {
             return Err(format!("{}: it does not say that it checks PKCE", resource.issuer).into());
         }
@@ -171,7 +172,8 @@ async fn resource(url: &Url, settings: &Delegation) -> Result<Resource, Error> {
     let asked = challenge.as_deref().map(parse_challenge).unwrap_or_default();
     let scopes = asked.get("scope").cloned();
     let written = settings.issuer.clone();
-    let metadata = find(url, asked.get("resource_metadata").map(String::as_str)).await;
+    let said = asked.get("resource_metadata").map(String::as_str);
+    let metadata = find(url, said, settings.same_host).await;
     let (metadata, name) = match (metadata, written.is_some()) {
         (Ok(found), _) => found,
         // What the operator has written needs no server's word.
@@ -189,16 +191,19 @@ async fn resource(url: &Url, settings: &Delegation) -> Result<Resource, Error> {
     let servers = metadata.get("authorization_servers").and_then(Value::as_array);
     let issuer = servers.and_then(|all| all.first()?.as_str()).map(str::to_owned);
     let issuer = issuer.ok_or_else(|| format!("{url}: it names no authorization server"))?;
-    let host =
-        Url::parse(&issuer).ok().and_then(|issuer| issuer.host().map(|host| host.to_owned()));
-    let own = host.is_some() && host == url.host().map(|host| host.to_owned());
-    let author = if own { Author::Operator } else { Author::Stranger };
+    let named =
+        Url::parse(&issuer).map_err(|_| format!("{url}: its authorization server is no URL"))?;
+    let author = Author::Operator.of_what_is_named(&named, url, settings.same_host);
     Ok(Resource { issuer, author, scopes, name })
 }
 
 /// The metadata of a protected resource: where its challenge says, or where it must be (RFC 9728 section 3).
 /// It must be this server's: its name is given with it.
-async fn find(url: &Url, said: Option<&str>) -> Result<(Map<String, Value>, String), Error> {
+async fn find(
+    url: &Url,
+    said: Option<&str>,
+    same_host: bool,
+) -> Result<(Map<String, Value>, String), Error> {
     let well_known = crate::identity::WELL_KNOWN;
     let at = |path: &str| {
         let mut found = url.clone();
@@ -215,7 +220,7 @@ async fn find(url: &Url, said: Option<&str>) -> Result<(Map<String, Value>, Stri
     }
     let mut last = String::new();
     for place in places {
-        let author = if place.host() == url.host() { Author::Operator } else { Author::Stranger };
+        let author = Author::Operator.of_what_is_named(&place, url, same_host);
         let answer = outbound::get(&place, author).await.and_then(|answer| answer.object());
         let metadata = match answer {
             Ok(metadata) => metadata,

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -56,9 +57,12 @@ impl Body {
 
 impl Body {
     /// The same, ended as soon as what its caller showed is not good any more.
-    pub fn leased(self, lease: &Lease) -> Self {
-        let leased =
-            |stream| Leased { stream, over: Box::pin(lease.token().clone().cancelled_owned()) };
+    pub fn leased(self, lease: &Arc<Lease>) -> Self {
+        let leased = |stream| Leased {
+            stream,
+            over: Box::pin(lease.token().clone().cancelled_owned()),
+            _lease: lease.clone(),
+        };
         match self {
             Self::Full(text) => Self::Full(text),
             Self::Stream(stream) => Self::stream(leased(stream)),
@@ -72,6 +76,8 @@ impl Body {
 struct Leased {
     stream: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
     over: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// As long as it is held, it is known and ended in time.
+    _lease: Arc<Lease>,
 }
 
 impl Stream for Leased {

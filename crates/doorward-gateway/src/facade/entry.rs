@@ -46,13 +46,6 @@ impl Door {
             Self::Messages => "/sse".into(),
         }
     }
-
-    fn portal(self) -> Option<Portal> {
-        match self {
-            Self::Mcp(portal) | Self::Events(portal) => Some(portal),
-            Self::Messages => None,
-        }
-    }
 }
 
 pub fn door(gateway: &Gateway, path: &str) -> Option<Door> {
@@ -100,15 +93,14 @@ pub async fn enter(
     let caller = match found {
         Ok(caller) => caller,
         Err(refused) => {
-            // Where there is no endpoint, the gateway as a whole is named; never what was sent.
-            let door = door(&gateway, request.uri().path());
-            let path = door.as_ref().map(Door::path).unwrap_or_default();
+            // Where there can be no endpoint, the gateway as a whole is named. Where there can be one it is named as it
+            // was sent, for another spelling would tell that it is there.
+            let path = endpoint.unwrap_or_default();
             gateway.shared.audit.refused(|members| {
                 members.text("address", &peer.address.to_string()).text("door", "mcp");
-                members.text("path", &path).text("error", refused.reason());
+                members.text("path", path).text("error", refused.reason());
             });
-            let scopes = gateway.asked_scopes(door.and_then(Door::portal).as_ref());
-            return refused.response(&gateway.identity.hints(&path, scopes));
+            return refused.response(&gateway.identity.hints(path, gateway.asked_scopes()));
         }
     };
     let lease = (caller.principal.grant != Grant::Open).then(|| caller.lease.clone());
@@ -131,13 +123,12 @@ pub fn metadata(gateway: &Gateway, method: &Method, path: &str) -> Response<Body
     if method != Method::GET {
         return not_allowed("GET");
     }
-    let portal = match door(gateway, path) {
-        Some(door @ (Door::Mcp(_) | Door::Events(_))) => door.portal(),
-        _ if path.is_empty() || path == "/" => None,
+    let path = match door(gateway, path) {
+        Some(Door::Mcp(_) | Door::Events(_)) => path.strip_suffix('/').unwrap_or(path),
+        _ if path.is_empty() || path == "/" => "",
         _ => return nothing_here(),
     };
-    let scopes = gateway.asked_scopes(portal.as_ref());
-    match gateway.identity.metadata(path.trim_end_matches('/'), &scopes) {
+    match gateway.identity.metadata(path, &gateway.asked_scopes()) {
         Some(metadata) => {
             let mut response = json(metadata.to_string().into());
             let headers = response.headers_mut();

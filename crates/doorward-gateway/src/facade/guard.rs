@@ -5,9 +5,9 @@ use std::net::{IpAddr, SocketAddr};
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HOST, ORIGIN, VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, AUTHORIZATION, HOST, ORIGIN, VARY,
 };
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use url::{Host, Url};
 
 use super::Body;
@@ -30,6 +30,41 @@ pub fn check<B>(
         return Err((StatusCode::BAD_REQUEST, "'Host' is missing"));
     }
     check_names(settings, local, request.headers()).map_err(|why| (StatusCode::FORBIDDEN, why))
+}
+
+/// Beside a bearer token, what no form and no `no-cors` fetch of a web page can send.
+pub const OPERATOR: &str = "doorward-admin";
+
+/// Refuses what a web page could make a browser send to the operator's listener, whose own origin alone may speak to it.
+/// What is sent is JSON, which no form is. Beside it a change must come [with a header](has_operators_header).
+pub fn check_operator<B>(
+    settings: &Settings,
+    local: SocketAddr,
+    request: &Request<B>,
+) -> Result<(), (StatusCode, &'static str)> {
+    check(settings, local, request)?;
+    let headers = request.headers();
+    if let Some(origin) = headers.get(ORIGIN) {
+        let host = headers.get(HOST).map(HeaderValue::as_bytes).unwrap_or_default();
+        let own = ["http://", "https://"].iter().any(|scheme| {
+            origin.as_bytes().strip_prefix(scheme.as_bytes()).is_some_and(|it| it == host)
+        });
+        if !own || host.is_empty() {
+            return Err((StatusCode::FORBIDDEN, "No other origin may speak to this listener"));
+        }
+    }
+    let bare = request.method().is_safe() || request.method() == Method::DELETE;
+    if !bare && !super::is_json(headers) {
+        let why = "'Content-Type' must be application/json";
+        return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
+    }
+    Ok(())
+}
+
+/// Whether there is a header that a browser sends for no page of another origin without having asked: a bearer token,
+/// or [`OPERATOR`] where nothing or a certificate is shown.
+pub fn has_operators_header(headers: &HeaderMap) -> bool {
+    headers.contains_key(AUTHORIZATION) || headers.contains_key(OPERATOR)
 }
 
 /// Whether the head of a request is longer than it may be: its target, and all its headers as they are

@@ -232,16 +232,21 @@ fn parse(gateway: &Gateway, text: &Bytes) -> Result<Message, Box<Response<Body>>
 
 /// A body is JSON.
 fn check_type(headers: &HeaderMap) -> Result<(), (StatusCode, RpcError)> {
-    let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let is_json = content_type.is_some_and(|text| {
-        let kind = text.split(';').next().unwrap_or_default().trim();
-        kind.eq_ignore_ascii_case("application/json")
-    });
-    if is_json {
+    if is_json(headers) {
         return Ok(());
     }
     let error = RpcError::invalid_request("'Content-Type' must be application/json");
     Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
+}
+
+/// Whether the one type that is named is that of JSON.
+fn is_json(headers: &HeaderMap) -> bool {
+    let mut all = headers.get_all(CONTENT_TYPE).iter();
+    let (Some(value), None) = (all.next(), all.next()) else { return false };
+    value.to_str().is_ok_and(|text| {
+        let kind = text.split(';').next().unwrap_or_default().trim();
+        kind.eq_ignore_ascii_case("application/json")
+    })
 }
 
 fn empty(status: StatusCode) -> Response<Body> {

@@ -2,6 +2,7 @@
 //! is read: API keys, tokens, certificates. Nothing else makes a [`Principal`].
 
 mod asked;
+mod certificate;
 mod challenge;
 pub mod directory;
 pub(crate) mod issuer;
@@ -27,12 +28,14 @@ use http::{HeaderMap, Uri};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
+pub use certificate::Certificate;
 pub use challenge::{Hints, Refused, Unavailable};
 pub use lease::Lease;
 pub use metadata::{Resources, WELL_KNOWN};
 pub use principal::{Grant, LOCAL, Principal};
 pub use shown::Shown;
 
+use self::certificate::Certificates;
 use self::directory::{People, Said};
 use self::issuer::Issuer;
 use self::keys::KeyRing;
@@ -40,7 +43,7 @@ use self::lease::Leases;
 use self::token::{Checked, Resource, claim, scopes, texts};
 use crate::flood::Flood;
 use crate::seal;
-use crate::settings::{IssuerSettings, Settings};
+use crate::settings::{IssuerSettings, Settings, is_named};
 
 /// Refused callers that are logged in one go, each by itself; then a few a minute, and the others are counted.
 const REFUSALS: usize = 20;
@@ -82,14 +85,15 @@ pub struct Peer {
     /// The gateway's end.
     pub local: std::net::SocketAddr,
     pub address: IpAddr,
-    /// The names in the client's certificate, if it showed one that was checked.
-    pub certificate: Option<Arc<[String]>>,
+    /// The client's certificate, if it showed one that was checked.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// Everything by which callers are told apart.
 #[derive(Debug, Default)]
 pub struct Identity {
     keys: KeyRing,
+    certificates: Certificates,
     issuers: ArcSwap<Vec<Arc<Issuer>>>,
     /// The gateway's own grants that were revoked, and for which tokens may still be about.
     revoked: ArcSwap<HashSet<String>>,
@@ -146,6 +150,7 @@ impl Identity {
         let people = Arc::new(People::new(&settings.directory, kept));
         self.people.store(people.clone());
         self.keys.take(keys, &people, &self.leases);
+        self.certificates.look_again(&people);
         self.generation.fetch_add(1, Ordering::AcqRel);
         let by_certificate = settings.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         // What was closed once is not opened by a mistake in the next configuration.
@@ -206,6 +211,7 @@ impl Identity {
     pub fn sweep(&self) {
         let now = now();
         self.leases.sweep(now);
+        self.certificates.sweep();
         self.tokens.lock().retain(|_, token| token.expires > now);
     }
 
@@ -255,8 +261,9 @@ impl Identity {
             url::form_urlencoded::parse(query.as_bytes()).any(|(name, _)| name == "access_token")
         });
         let Some(token) = shown else {
-            if let Some(names) = &peer.certificate {
-                return self.by_certificate(names).map(|(who, lease)| Known::new(who, lease));
+            if let Some(shown) = &peer.certificate {
+                let found = self.certificates.find(shown, &self.people, &self.leases);
+                return found.map(|(who, lease)| Known::new(who, lease));
             }
             let near = peer.local.ip().is_loopback() || self.careless.load(Ordering::Acquire);
             if self.is_open() && near {
@@ -341,7 +348,9 @@ impl Identity {
         let (claims, name) = (&checked.claims, &checked.issuer.name);
         let text =
             |path: &str| claim(claims, path).and_then(Value::as_str).filter(|it| !it.is_empty());
-        let user = text(&settings.claims.user);
+        let user = token::user(claims, &settings.claims.user, settings.trust_email);
+        let user = user
+            .map_err(|_| Refused::Token("its user's e-mail address is not said to be verified"))?;
         let chain: Vec<String> =
             actors(claims).into_iter().map(|actor| format!("{name}:{actor}")).collect();
         let agent = settings.claims.agent.iter().find_map(|path| text(path));
@@ -350,13 +359,28 @@ impl Identity {
         let itself = agent.is_some()
             && chain.is_empty()
             && user.is_none_or(|user| agent.as_deref() == Some(&*format!("{name}:{user}")));
+        // What an issuer calls a team is its own, as its users are.
+        let issuers = self.issuers.load();
+        let known_as = |vouched: &BTreeSet<String>, said: &str| {
+            // No pattern reaches into another issuer's names.
+            let foreign = said
+                .split_once(':')
+                .is_some_and(|(before, _)| issuers.iter().any(|issuer| issuer.name == before));
+            match !foreign && vouched.iter().any(|written| is_named(written, said)) {
+                true => said.to_owned(),
+                false => format!("{name}:{said}"),
+            }
+        };
+        let all = |vouched: &BTreeSet<String>, path: &str| {
+            texts(claim(claims, path)).iter().map(|said| known_as(vouched, said)).collect()
+        };
+        let vouched = &settings.vouches_for;
+        let tenant = settings.claims.tenant.as_deref().and_then(text);
+        let tenant = tenant.map(|said| known_as(&vouched.tenants, said));
         let said = Said {
-            tenant: settings
-                .tenant
-                .clone()
-                .or_else(|| settings.claims.tenant.as_deref().and_then(text).map(str::to_owned)),
-            teams: texts(claim(claims, &settings.claims.teams)),
-            roles: texts(claim(claims, &settings.claims.roles)),
+            tenant: settings.tenant.clone().or(tenant),
+            teams: all(&vouched.teams, &settings.claims.teams),
+            roles: all(&vouched.roles, &settings.claims.roles),
         };
         let grant = Grant::Token {
             issuer: name.clone(),
@@ -380,15 +404,6 @@ impl Identity {
         let user = user.ok_or(Refused::Token("it names nobody"))?;
         let who = people.find(PrincipalKind::User, &format!("{name}:{user}"), said);
         Ok(Principal::new(who.ok_or_else(disabled)?, agent, chain, grant))
-    }
-
-    /// Who a certificate speaks of: its first name, which the authority vouches for.
-    fn by_certificate(&self, names: &[String]) -> Result<(Arc<Principal>, Arc<Lease>), Refused> {
-        let name = names.first().ok_or(Refused::Token("the certificate names nobody"))?;
-        let kind = PrincipalKind::ServiceAccount;
-        let who = self.people.load().find(kind, &format!("certificate:{name}"), Said::default());
-        let who = who.ok_or(Refused::Token("the certificate's owner is disabled"))?;
-        Ok((Principal::new(who, None, Vec::new(), Grant::Certificate), Lease::forever()))
     }
 
     /// What a caller who is not let in is told of how to get in.

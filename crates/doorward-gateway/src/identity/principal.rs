@@ -17,6 +17,9 @@ pub struct Principal {
     pub id: Box<str>,
     /// As policies see it.
     pub who: Who,
+    /// By which limits count it and metrics name it: a user's own name, and the kind before that of all others
+    /// (`service_account ci`), so that no two are one.
+    pub counted: Box<str>,
     /// Who acts for it, where the credential tells them apart.
     pub agent: Option<String>,
     /// Everybody who acts for somebody, the nearest first.
@@ -90,7 +93,8 @@ impl Principal {
         if let Some(agent) = &agent {
             id.push_str(&format!(" by {agent:?}"));
         }
-        Arc::new(Self { id: id.into(), who, agent, chain, grant, told: Told::default() })
+        let counted = counted(&who).into();
+        Arc::new(Self { id: id.into(), who, counted, agent, chain, grant, told: Told::default() })
     }
 
     /// The one principal of a gateway that asks for no credentials. It listens on loopback only.
@@ -105,6 +109,7 @@ impl Principal {
                     teams: BTreeSet::new(),
                     roles: BTreeSet::new(),
                 },
+                counted: LOCAL.into(),
                 agent: None,
                 chain: Vec::new(),
                 grant: Grant::Open,
@@ -112,5 +117,42 @@ impl Principal {
             })
         });
         PRINCIPAL.clone()
+    }
+}
+
+fn counted(who: &Who) -> String {
+    let kinds = [PrincipalKind::User, PrincipalKind::Agent, PrincipalKind::ServiceAccount];
+    let has_a_kind = kinds.iter().any(|kind| {
+        let rest = who.id.strip_prefix(kind_of(*kind).as_str());
+        rest.is_some_and(|rest| rest.starts_with(' '))
+    });
+    match who.kind {
+        PrincipalKind::User if !has_a_kind => who.id.clone(),
+        kind => format!("{} {}", kind_of(kind), who.id),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn no_two_are_counted_as_one() {
+        use PrincipalKind::{Agent, ServiceAccount, User};
+        let mut seen = HashSet::new();
+        for kind in [User, Agent, ServiceAccount] {
+            for name in ["ci", "agent ci", "service_account ci", "user ci", "user agent ci"] {
+                let who = Who {
+                    kind,
+                    id: name.into(),
+                    tenant: None,
+                    teams: BTreeSet::new(),
+                    roles: BTreeSet::new(),
+                };
+                assert!(seen.insert(counted(&who)), "{kind:?} {name}");
+            }
+        }
+        assert!(seen.contains("ci") && seen.contains("service_account ci"));
     }
 }

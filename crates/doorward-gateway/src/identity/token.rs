@@ -192,6 +192,28 @@ pub fn claim<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value
     Some(value)
 }
 
+/// Who a token's or provider's claims name as the user, by the claim at a path. An e-mail address is nobody's until it
+/// is said to be verified (OpenID Connect Core 1.0 section 5.7).
+pub fn user<'a>(
+    claims: &'a Map<String, Value>,
+    path: &str,
+    trusts_email: bool,
+) -> Result<Option<&'a str>, NotVerified> {
+    let user = claim(claims, path).and_then(Value::as_str).filter(|it| !it.is_empty());
+    let is_email = path.rsplit(['.', '/', ':']).next() == Some("email");
+    if user.is_some() && is_email && !trusts_email {
+        let said = claim(claims, &format!("{path}_verified"));
+        // Some providers write it as a text.
+        let verified = said.is_some_and(|it| it.as_bool() == Some(true) || it == "true");
+        return if verified { Ok(user) } else { Err(NotVerified) };
+    }
+    Ok(user)
+}
+
+/// An e-mail address that nobody has verified.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotVerified;
+
 /// A claim that is a list of texts, or one text.
 pub fn texts(value: Option<&Value>) -> BTreeSet<String> {
     match value {
@@ -216,6 +238,31 @@ pub fn scopes(value: Option<&Value>) -> BTreeSet<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_that_nobody_has_verified_names_nobody() {
+        let claims = |value: Value| match value {
+            Value::Object(claims) => claims,
+            _ => unreachable!(),
+        };
+        for (said, verified) in [
+            (serde_json::json!({ "email": "a@b.example", "email_verified": true }), true),
+            (serde_json::json!({ "email": "a@b.example", "email_verified": "true" }), true),
+            (serde_json::json!({ "email": "a@b.example", "email_verified": false }), false),
+            (serde_json::json!({ "email": "a@b.example", "email_verified": "false" }), false),
+            (serde_json::json!({ "email": "a@b.example", "email_verified": 1 }), false),
+            (serde_json::json!({ "email": "a@b.example" }), false),
+        ] {
+            let said = claims(said);
+            let (named, nobody) = (Ok(Some("a@b.example")), Err(NotVerified));
+            assert_eq!(user(&said, "email", false), if verified { named } else { nobody });
+            assert_eq!(user(&said, "email", true), named);
+            let nested = claims(serde_json::json!({ "profile": said }));
+            assert_eq!(user(&nested, "profile.email", false).is_ok(), verified);
+        }
+        assert_eq!(user(&claims(serde_json::json!({ "sub": "x" })), "sub", false), Ok(Some("x")));
+        assert_eq!(user(&Map::new(), "email", false), Ok(None));
+    }
 
     #[test]
     fn a_resource_is_named_to_the_letter() {

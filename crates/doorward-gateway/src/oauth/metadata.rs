@@ -11,6 +11,7 @@ use crate::settings::is_trustworthy;
 pub struct Metadata {
     from: Url,
     author: Author,
+    same_host: bool,
     members: Map<String, Value>,
 }
 
@@ -33,20 +34,26 @@ impl Metadata {
             if said != issuer {
                 return Err(format!("{from}: it is the metadata of '{}'", said.escape_debug()));
             }
-            return Ok(Self { from, author, members });
+            return Ok(Self { from, author, same_host: false, members });
         }
         Err(last)
     }
 
-    /// One of its endpoints, and with what trust it is asked: an issuer may name its own host, wherever
-    /// that is, and public ones.
+    /// The same, where what is named may be at any port of the host.
+    pub fn with_neighbours(mut self, same_host: bool) -> Self {
+        self.same_host = same_host;
+        self
+    }
+
+    /// One of its endpoints, and with what trust it is asked: an issuer may name its own origin, wherever
+    /// that is, and public addresses.
     pub fn endpoint(&self, member: &str) -> Result<(Url, Author), String> {
         let url = self.text(member).and_then(|text| Url::parse(text).ok());
         let url = url.ok_or_else(|| format!("{}: there is no '{member}'", self.from))?;
         if !is_trustworthy(&url) {
             return Err(format!("{}: '{member}' is no https:// URL", self.from));
         }
-        let author = if url.host() == self.from.host() { self.author } else { Author::Stranger };
+        let author = self.author.of_what_is_named(&url, &self.from, self.same_host);
         Ok((url, author))
     }
 

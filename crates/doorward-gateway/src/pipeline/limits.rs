@@ -63,7 +63,7 @@ fn subject<'a>(call: &'a Call, target: Option<&'a str>) -> Subject<'a> {
     Subject {
         tenant: who.tenant.as_deref(),
         teams: &who.teams,
-        user: &who.id,
+        user: &principal.counted,
         agent: match who.kind {
             PrincipalKind::Agent => Some(&who.id),
             PrincipalKind::User | PrincipalKind::ServiceAccount => principal.agent.as_deref(),

@@ -46,8 +46,9 @@ impl Stage for Record {
             server.metrics.record(&call.method, &tool, outcome, seconds, upstream);
         }
         if gateway.telemetry.counts_users() {
-            let who = &call.caller.principal.who;
-            gateway.shared.metrics.user(who.tenant.as_deref(), &who.id, outcome);
+            let principal = &call.caller.principal;
+            let tenant = principal.who.tenant.as_deref();
+            gateway.shared.metrics.user(tenant, &principal.counted, outcome);
         }
         let server = server.map_or("", |server| &*server.name);
         let ms = elapsed.as_secs_f64() * 1e3;

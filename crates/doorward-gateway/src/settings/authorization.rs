@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::credential::client_problem;
 use super::identity::issuer_problem;
-use super::{Period, Secret};
+use super::{Period, Secret, VouchesFor};
 
 /// Clients log in at the gateway, and their users at the provider: for providers that know neither
 /// client id metadata documents nor dynamic registration. Needs a store and a `store_key`.
@@ -74,6 +74,14 @@ pub struct LoginProvider {
     /// The tenant of everybody who signs in here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
+    /// For which teams, roles and tenants its word is taken. All others that it names are its own:
+    /// `<name>:<team>`.
+    #[serde(default, skip_serializing_if = "VouchesFor::is_empty")]
+    pub vouches_for: VouchesFor,
+    /// Takes e-mail addresses for users though the provider does not say that they are verified: for
+    /// providers at which nobody chooses their own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trust_email: bool,
 }
 
 /// What in an ID token, or in what the provider says of a user (UserInfo), says who they are. A dot goes
@@ -155,6 +163,9 @@ impl AuthorizationServerSettings {
         }
         if provider.claims.user.is_empty() {
             wrong(&["provider", "claims", "user"], "must name a claim");
+        }
+        for (list, why) in provider.vouches_for.problems() {
+            wrong(&["provider", "vouches_for", list], &why);
         }
         let minute = Duration::from_secs(60);
         if !(minute..=60 * minute).contains(&self.access_tokens.0) {

@@ -79,6 +79,10 @@ pub struct Delegation {
     /// The authorization server; found by the server's metadata when absent (RFC 9728).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
+    /// What the server names may be at any port of its host, be that on this machine or network: for hosts on which
+    /// nothing else trusts the gateway. Else it is at the server's own origin, or at public addresses.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub same_host: bool,
     /// The gateway's client id there, and its secret, where it was registered by hand. When absent, the
     /// gateway is known by its metadata document, or registers itself.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -51,6 +51,14 @@ pub struct IssuerSettings {
     /// The tenant of everybody who comes from here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
+    /// For which teams, roles and tenants its word is taken. All others that its tokens name are its own:
+    /// `<name>:<team>`.
+    #[serde(default, skip_serializing_if = "VouchesFor::is_empty")]
+    pub vouches_for: VouchesFor,
+    /// Takes e-mail addresses for users though the token does not say that they are verified: for issuers at
+    /// which nobody chooses their own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub trust_email: bool,
     /// Where tokens that are no JWT are asked about (RFC 7662).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub introspection: Option<Introspection>,
@@ -68,6 +76,8 @@ impl IssuerSettings {
             require_at_jwt: false,
             claims: Claims::default(),
             tenant: None,
+            vouches_for: VouchesFor::default(),
+            trust_email: false,
             introspection: None,
         }
     }
@@ -123,6 +133,63 @@ impl Default for Claims {
             tenant: None,
             scopes: vec!["scope".into(), "scp".into()],
         }
+    }
+}
+
+/// The gateway's teams, roles and tenants that an issuer may put people into, each by its name, or by how names begin:
+/// `eng-*`, `*`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct VouchesFor {
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub teams: BTreeSet<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub roles: BTreeSet<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub tenants: BTreeSet<String>,
+}
+
+impl VouchesFor {
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    fn lists(&self) -> [(&'static str, &BTreeSet<String>); 3] {
+        [("teams", &self.teams), ("roles", &self.roles), ("tenants", &self.tenants)]
+    }
+
+    /// What is wrong, with the list that it stands in.
+    pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
+        let wrong = |name: &&String| {
+            name.is_empty() || name.strip_suffix('*').unwrap_or(name).contains('*')
+        };
+        let problem = |(list, names): (&'static str, &BTreeSet<String>)| {
+            let name = names.iter().find(wrong)?;
+            let why = "is a name, or how names begin, with '*' at the end";
+            Some((list, format!("'{}': {why}", name.escape_debug())))
+        };
+        self.lists().into_iter().filter_map(problem).collect()
+    }
+
+    /// What both may put people into, in words.
+    fn shared_with(&self, other: &Self) -> Option<String> {
+        let both = self.lists().into_iter().zip(other.lists());
+        both.into_iter().find_map(|((list, ours), (_, theirs))| {
+            let overlaps = |one: &str, other: &str| {
+                is_named(one, other.trim_end_matches('*'))
+                    || is_named(other, one.trim_end_matches('*'))
+            };
+            let one = ours.iter().find(|one| theirs.iter().any(|other| overlaps(one, other)))?;
+            Some(format!("{list} '{one}'"))
+        })
+    }
+}
+
+/// Whether a name is the one that is written, or begins as it says.
+pub fn is_named(written: &str, name: &str) -> bool {
+    match written.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => written == name,
     }
 }
 
@@ -182,6 +249,29 @@ pub struct Group {
 }
 
 impl IdentitySettings {
+    /// What is allowed, and hardly meant: two issuers that put people into the same teams, roles or tenants.
+    pub fn warnings(&self) -> Vec<String> {
+        let own = self.authorization_server.as_ref();
+        let own = own.map(|own| (own.name.as_str(), &own.provider.vouches_for));
+        let others = self.issuers.iter().map(|(name, issuer)| (name.as_str(), &issuer.vouches_for));
+        let all: Vec<(&str, &VouchesFor)> = own.into_iter().chain(others).collect();
+        let mut warnings = Vec::new();
+        for (at, (name, ours)) in all.iter().enumerate() {
+            for (other, theirs) in &all[at + 1..] {
+                // The gateway in front of a provider has the users of that provider.
+                if name != other
+                    && let Some(shared) = ours.shared_with(theirs)
+                {
+                    warnings.push(format!(
+                        "the issuers '{name}' and '{other}' both put people into the {shared}: whoever \
+                         manages groups at one has what was meant for the other"
+                    ));
+                }
+            }
+        }
+        warnings
+    }
+
     /// What is wrong, with the path below `identity`.
     pub(super) fn problems(&self) -> Vec<(Vec<String>, String)> {
         let mut problems = Vec::new();
@@ -242,6 +332,9 @@ impl IdentitySettings {
             }
             if issuer.claims.user.is_empty() {
                 wrong("claims", "'user' must name a claim".into());
+            }
+            for (list, why) in issuer.vouches_for.problems() {
+                wrong("vouches_for", format!("{list}: {why}"));
             }
         }
         problems

@@ -130,7 +130,7 @@ pub struct Asked<'a> {
     pub traceparent: Option<String>,
     /// For `tools/call`: what routing found in the catalogue.
     pub tool: Option<Arc<ToolEntry>>,
-    /// `Mcp-Param-*` headers the client sent; those that mirror nothing known are passed on.
+    /// `Mcp-Param-*` headers the client sent, for a tool of which nothing is known here.
     pub param_headers: Option<&'a ::http::HeaderMap>,
 }
 

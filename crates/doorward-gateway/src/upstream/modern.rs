@@ -258,12 +258,10 @@ impl Server {
             let value = header.value(arguments.as_deref()).ok().flatten()?;
             Some((HeaderName::try_from(&header.header).ok()?, HeaderValue::try_from(value).ok()?))
         });
-        // Headers that mirror nothing known here are for the server to judge.
-        let unknown = asked
-            .param_headers
-            .into_iter()
-            .flatten()
-            .filter(|(name, _)| annotated.iter().all(|header| header.header != name.as_str()));
+        // What mirrors no argument of a tool that is known says nothing that anybody has checked; of other tools the
+        // server may know more than is known here.
+        let is_known = tool.is_some();
+        let unknown = asked.param_headers.into_iter().flatten().filter(|_| !is_known);
         computed.chain(unknown.map(|(name, value)| (name.clone(), value.clone()))).collect()
     }
 

@@ -238,6 +238,20 @@ pub enum Principals {
         #[arg(long)]
         disabled: bool,
     },
+    /// Give a team or tenant another name, wherever it is kept
+    Rename {
+        #[command(flatten)]
+        kept: Kept,
+        #[command(flatten)]
+        sealing: Sealing,
+        /// team or tenant
+        #[arg(value_name = "KIND")]
+        kind: doorward_store::Kind,
+        #[arg(value_name = "OLD")]
+        old: String,
+        #[arg(value_name = "NEW")]
+        new: String,
+    },
     /// List everybody who was entered at run time
     List {
         #[command(flatten)]

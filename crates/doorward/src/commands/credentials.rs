@@ -82,7 +82,7 @@ pub async fn run(options: Credentials) -> Result<(), Failed> {
     Ok(())
 }
 
-fn master_key(kept: &Kept, sealing: &Sealing) -> Result<MasterKey, Failed> {
+pub fn master_key(kept: &Kept, sealing: &Sealing) -> Result<MasterKey, Failed> {
     if let Some(key) = &sealing.store_key {
         return checked(key);
     }

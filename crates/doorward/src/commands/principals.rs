@@ -4,6 +4,7 @@ use std::io::Write;
 
 use doorward_store::Entry;
 
+use super::credentials::master_key;
 use super::{Failed, open};
 use crate::cli::Principals;
 use crate::terminal::{self, one_line};
@@ -25,6 +26,17 @@ pub async fn run(options: Principals) -> Result<(), Failed> {
         Principals::Remove { kept, kind, name } => {
             open(&kept).await?.remove_principal(kind, &name).await?;
             writeln!(out, "{kind} {} is struck out", one_line(&name))?;
+        }
+        Principals::Rename { kept, sealing, kind, old, new } => {
+            // Needed only where there are credentials; the store says so.
+            let key = master_key(&kept, &sealing).ok();
+            let store = open(&kept).await?;
+            let count = store.rename_group(kind, &old, &new, key.as_ref()).await?;
+            let (old, new) = (one_line(&old), one_line(&new));
+            writeln!(out, "{kind} {old} is {new} now, in {count} places")?;
+            eprintln!(
+                "note: policies, limits and the configuration that name {old} stay as they are"
+            );
         }
         Principals::List { kept, json } => {
             let all = open(&kept).await?.principals().await?;

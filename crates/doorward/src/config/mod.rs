@@ -110,6 +110,8 @@ impl Source {
         match self.typed() {
             Ok(settings) if problems.is_empty() => {
                 let changeable = sources.changeable.get();
+                let mut notices = notices;
+                notices.extend(settings.identity.warnings());
                 Ok(Loaded { settings, notices, text: self.text, changeable })
             }
             Ok(_) => Err(self.report(problems)),

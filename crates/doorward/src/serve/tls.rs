@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use doorward_gateway::identity::Certificate;
 use doorward_gateway::listener::Spoken;
 use doorward_gateway::settings::TlsFiles;
 use rustls::pki_types::pem::PemObject;
@@ -48,7 +49,7 @@ impl Tls {
         let mut config = builder.with_cert_resolver(shown.clone());
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         let following = tokio::spawn(follow(shown, files.clone(), stamp));
-        let spoken = Spoken { config: Arc::new(config), names };
+        let spoken = Spoken { config: Arc::new(config), read: certificate };
         Ok(Self { spoken, _following: AbortOnDropHandle::new(following) })
     }
 }
@@ -69,11 +70,64 @@ fn verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, String> {
     builder.build().map(|verifier| verifier as _).map_err(|error| unreadable(&error))
 }
 
-/// The alternative names in a client's certificate: URIs, such as SPIFFE ids, before host names.
-fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
-    let Ok(certificate) = webpki::EndEntityCert::try_from(certificate) else { return Vec::new() };
-    let all = certificate.valid_uri_names().chain(certificate.valid_dns_names());
-    all.map(str::to_owned).collect()
+/// What is read in a client's certificate: its alternative names, URIs, such as SPIFFE ids, before host names; and when it
+/// expires.
+fn certificate(shown: &CertificateDer<'_>) -> Option<Certificate> {
+    let read = webpki::EndEntityCert::try_from(shown).ok()?;
+    let names = read.valid_uri_names().chain(read.valid_dns_names()).map(str::to_owned).collect();
+    Some(Certificate { names, expires: not_after(shown)? })
+}
+
+/// The end of a certificate's validity in seconds since 1970, which the library that checks it does not tell (RFC 5280
+/// sections 4.1 and 4.1.2.5).
+fn not_after(certificate: &[u8]) -> Option<i64> {
+    const SEQUENCE: u8 = 0x30;
+    const VERSION: u8 = 0xa0;
+    const UTC_TIME: u8 = 0x17;
+    const GENERALIZED_TIME: u8 = 0x18;
+    let (_, certificate, _) = element(certificate)?;
+    let (_, mut rest, _) = element(certificate)?;
+    if rest.first() == Some(&VERSION) {
+        rest = element(rest)?.2;
+    }
+    // Its number, algorithm and issuer.
+    for _ in 0..3 {
+        rest = element(rest)?.2;
+    }
+    let (tag, validity, _) = element(rest)?;
+    let (_, _, end) = element(validity)?;
+    let (kind, text, _) = element(end).filter(|_| tag == SEQUENCE)?;
+    let text = std::str::from_utf8(text).ok()?;
+    let text = match kind {
+        // Two digits of the year: from 1950 to 2049.
+        UTC_TIME if text.get(..2)? < "50" => format!("20{text}"),
+        UTC_TIME => format!("19{text}"),
+        GENERALIZED_TIME => text.to_owned(),
+        _ => return None,
+    };
+    let (digits, zulu) = text.split_at_checked(14)?;
+    let exact = digits.bytes().all(|byte| byte.is_ascii_digit()) && zulu == "Z";
+    let text = exact.then_some(text)?;
+    let time = jiff::civil::DateTime::strptime("%Y%m%d%H%M%SZ", &text).ok()?;
+    Some(time.duration_since(jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0)).as_secs())
+}
+
+/// An element of DER: its tag, what it holds, and what stands behind it (X.690 section 8.1).
+fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+    let (tag, rest) = der.split_first()?;
+    let (first, rest) = rest.split_first()?;
+    let (length, rest) = match usize::from(*first) {
+        short @ ..0x80 => (short, rest),
+        long => {
+            let (digits, rest) = rest.split_at_checked(long - 0x80)?;
+            if digits.len() > 4 {
+                return None;
+            }
+            (digits.iter().fold(0, |length, digit| length << 8 | usize::from(*digit)), rest)
+        }
+    };
+    let (content, rest) = rest.split_at_checked(length)?;
+    Some((*tag, content, rest))
 }
 
 async fn follow(shown: Arc<Shown>, files: TlsFiles, mut seen: Stamp) {
@@ -125,4 +179,44 @@ fn read(files: &TlsFiles) -> Result<CertifiedKey, String> {
     let provider = rustls::crypto::aws_lc_rs::default_provider();
     CertifiedKey::from_der(chain, key, &provider)
         .map_err(|error| format!("{} and {}: {error}", files.cert.display(), files.key.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_certificate_is_read() {
+        let made = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/tls/client.pem");
+        let made = CertificateDer::from_pem_file(made).unwrap();
+        assert_eq!(not_after(&made), Some(4_948_878_639));
+        assert!(certificate(&made).unwrap().names[0].starts_with("spiffe://"));
+        // Whatever stands there: never a panic, and never an end that was not read.
+        for end in 0..made.len() {
+            let _ = not_after(&made[..end]);
+        }
+        let dated = |kind: u8, text: &str| {
+            let element = |tag: u8, content: &[u8]| {
+                [&[tag, u8::try_from(content.len()).unwrap()], content].concat()
+            };
+            let validity = element(
+                0x30,
+                &[element(0x17, b"000101000000Z"), element(kind, text.as_bytes())].concat(),
+            );
+            let before = [
+                element(0xa0, &[2, 1, 2]),
+                element(2, &[1]),
+                element(0x30, &[]),
+                element(0x30, &[]),
+            ];
+            let certificate = element(0x30, &[before.concat(), validity].concat());
+            not_after(&element(0x30, &certificate))
+        };
+        assert_eq!(dated(0x17, "500101000000Z"), Some(-631_152_000));
+        assert_eq!(dated(0x17, "491231235959Z"), Some(2_524_607_999));
+        assert_eq!(dated(0x18, "99991231235959Z"), Some(253_402_300_799));
+        for wrong in ["491231235959", "49123123595Z", "x", "", "20491231235959Z"] {
+            assert_eq!(dated(0x17, wrong), None, "{wrong}");
+        }
+    }
 }

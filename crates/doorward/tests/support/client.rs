@@ -170,13 +170,14 @@ pub fn begin(
     for (name, value) in headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    if method == "POST" {
+    let has_body = matches!(method, "POST" | "PUT");
+    if has_body {
         head.push_str(&format!("content-length: {}\r\n", body.len()));
     }
     head.push_str("\r\n");
     stream.write_all(head.as_bytes())?;
     // A server that refuses early may not read the rest.
-    if method == "POST" {
+    if has_body {
         let _ = stream.write_all(body);
     }
     Ok(stream)
