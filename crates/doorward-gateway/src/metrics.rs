@@ -4,8 +4,10 @@
 //! a peer makes up, the series are bounded.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use doorward_mcp::lenient::Habit;
 use doorward_mcp::method;
 use parking_lot::RwLock;
 use prometheus_client::encoding::text::encode;
@@ -48,6 +50,12 @@ struct UserLabels {
     tenant: String,
     user: String,
     outcome: Outcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HabitLabels {
+    server: String,
+    habit: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -125,6 +133,7 @@ pub struct Metrics {
     upstream: Durations,
     limited: Family<LimitLabels, Counter>,
     unfit_arguments: Family<ServerLabels, Counter>,
+    habits: Family<HabitLabels, Counter>,
     retries: Family<ServerLabels, Counter>,
     shed: Family<ServerLabels, Counter>,
     cache: Family<CacheLabels, Counter>,
@@ -169,6 +178,20 @@ pub struct ServerMetrics {
     methods: RwLock<HashMap<String, (Histogram, Histogram)>>,
 }
 
+/// What a server does in its own way, and how often.
+#[derive(Debug)]
+pub struct Habits {
+    server: String,
+    counted: Family<HabitLabels, Counter>,
+}
+
+impl Habits {
+    pub fn note(&self, habit: Habit) {
+        let labels = HabitLabels { server: self.server.clone(), habit: habit.as_str() };
+        self.counted.get_or_create(&labels).inc();
+    }
+}
+
 fn durations() -> Histogram {
     Histogram::new([
         0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -188,6 +211,7 @@ impl Default for Metrics {
             upstream: new(),
             limited: Family::default(),
             unfit_arguments: Family::default(),
+            habits: Family::default(),
             retries: Family::default(),
             shed: Family::default(),
             cache: Family::default(),
@@ -227,6 +251,8 @@ impl Default for Metrics {
         let about = "The part of a call's duration that its server took";
         registry.register("upstream_duration_seconds", about, metrics.upstream.clone());
         registry.register("limited_calls", "Calls beyond a limit", metrics.limited.clone());
+        let about = "What servers write in their own way, and is read all the same";
+        registry.register("server_habits", about, metrics.habits.clone());
         let about = "Calls that may be answered from memory, by what was found there";
         registry.register("cache_lookups", about, metrics.cache.clone());
         for (name, help, family) in [
@@ -310,6 +336,11 @@ impl Metrics {
             tools: RwLock::default(),
             methods: RwLock::default(),
         }
+    }
+
+    /// Where the habits of a server are counted.
+    pub fn habits(&self, server: &str) -> Arc<Habits> {
+        Arc::new(Habits { server: server.to_owned(), counted: self.habits.clone() })
     }
 
     /// Counts a call that a limit refused, or would have.

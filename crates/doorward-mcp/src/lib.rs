@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`json`] | the one strict reading of a JSON text, and raw members that are carried, not rebuilt |
 //! | [`message`] | JSON-RPC envelopes: requests, notifications, responses, batches |
+//! | [`lenient`] | messages of servers that write them almost right |
 //! | [`error`] | error codes of the specification and of this gateway |
 //! | [`revision`] | the five revisions and the two eras |
 //! | [`method`](mod@method) | the methods, which header names them, which may ask for input |
@@ -28,6 +29,7 @@ pub mod filter;
 pub mod headers;
 pub mod interaction;
 pub mod json;
+pub mod lenient;
 pub mod message;
 pub mod meta;
 pub mod method;

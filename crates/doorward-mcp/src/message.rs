@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::error::{RpcError, code};
-use crate::json::{Limits, Object, Value, items, quote_into, scan_object};
+use crate::json::{Fault, Limits, Object, Value, items, quote_into, scan_object};
 use crate::meta;
 
 /// The id of a request: a string or an integer, never null. `1` and `"1"` are different ids.
@@ -90,6 +90,15 @@ impl Invalid {
         Self::Message { id, why: why.to_owned() }
     }
 
+    /// Of a text that the scan has refused.
+    pub(crate) fn of_fault(fault: &Fault, text: &[u8]) -> Self {
+        if fault.well_formed || is_batch(text) {
+            Self::message(None, &fault.to_string())
+        } else {
+            Self::Json(fault.to_string())
+        }
+    }
+
     pub fn id(&self) -> Option<Id> {
         match self {
             Self::Json(_) => None,
@@ -109,17 +118,12 @@ impl Invalid {
 impl Message {
     /// Reads one message, strictly. Fails on what is no JSON, and on JSON that is no message.
     pub fn parse(text: &Bytes, limits: Limits) -> Result<Self, Invalid> {
-        let envelope = scan_object(text, limits).map_err(|fault| {
-            if fault.well_formed || text.trim_ascii_start().first() == Some(&b'[') {
-                Invalid::message(None, &fault.to_string())
-            } else {
-                Invalid::Json(fault.to_string())
-            }
-        })?;
+        let envelope =
+            scan_object(text, limits).map_err(|fault| Invalid::of_fault(&fault, text))?;
         Self::from_envelope(envelope)
     }
 
-    fn from_envelope(mut envelope: Object) -> Result<Self, Invalid> {
+    pub(crate) fn from_envelope(mut envelope: Object) -> Result<Self, Invalid> {
         let id = match envelope.get("id") {
             None => None,
             Some(value) if value.is_null() => {

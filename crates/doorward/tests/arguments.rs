@@ -105,9 +105,9 @@ fn arguments_that_do_not_fit_are_never_sent_and_say_what_to_mend() {
 }
 
 #[test]
-fn a_tool_whose_schema_cannot_be_used_is_left_out_alone_and_says_why() {
+fn a_tool_whose_schema_cannot_be_used_is_hidden_alone_where_wanted_and_says_why() {
     let (server, sent) = server(Era::Modern);
-    let gateway = Gateway::start(&config(&server, ""));
+    let gateway = Gateway::start(&config(&server, ", arguments: {unusable_schema: hide}"));
     let client = Modern::new(&gateway, "/mcp/s");
     let listed = client.ask("tools/list", json!({})).result();
     let names: Vec<_> =
@@ -128,10 +128,81 @@ fn a_tool_whose_schema_cannot_be_used_is_left_out_alone_and_says_why() {
         assert!(told.contains(why), "{why}\n{told}");
     }
     // Who trusts such a tool lets it through unchecked.
-    let unchecked = ", tools: {broken: {arguments: {check: off}}}";
+    let unchecked =
+        ", arguments: {unusable_schema: hide}, tools: {broken: {arguments: {check: off}}}";
     let gateway = Gateway::start(&config(&server, unchecked));
     let client = Modern::new(&gateway, "/mcp/s");
     assert_eq!(client.call("broken", json!({})).text(), "done");
+}
+
+/// A server that works without the gateway works with it: what its schemas plainly mean is meant, and the rest is not
+/// checked.
+#[test]
+fn a_tool_whose_schema_cannot_be_used_is_served_unchecked_and_says_so() {
+    let (server, sent) = server(Era::Modern);
+    let gateway = Gateway::start(&config(&server, ""));
+    let client = Modern::new(&gateway, "/mcp/s");
+    let listed = client.ask("tools/list", json!({})).result();
+    assert_eq!(listed["tools"].as_array().unwrap().len(), 10);
+    for name in ["broken", "foreign", "dialect", "loop", "wide"] {
+        assert_eq!(client.call(name, json!({ "any": [1, "x"] })).text(), "done", "{name}");
+    }
+    assert_eq!(sent.lock().unwrap().len(), 5);
+    let told = gateway.told(&["servers", "--admin-url", &format!("http://{}", gateway.admin)]);
+    for why in [
+        "tool 'broken': it is not checked, for its inputSchema is no JSON Schema at /type",
+        "tool 'foreign': it is not checked, for its inputSchema has a $ref to",
+        "tool 'loop': it is not checked, for its inputSchema refers to itself",
+    ] {
+        assert!(told.contains(why), "{why}\n{told}");
+    }
+}
+
+#[test]
+fn schemas_whose_meaning_is_plain_are_put_right_and_checked() {
+    let tools = json!([
+        { "name": "none", "inputSchema": null },
+        { "name": "absent" },
+        { "name": "empty", "inputSchema": { "type": "object", "properties": null, "required": null } },
+        { "name": "loud", "inputSchema": { "type": "OBJECT", "properties": { "n": { "type": "INTEGER", "required": true } } } },
+        { "name": "python", "inputSchema": { "type": "object", "properties": { "s": { "type": "str" } } }, "outputSchema": null },
+        { "name": "pattern", "inputSchema": { "type": "object", "properties": { "s": { "type": "string", "pattern": "[a-" } } } },
+        { "name": "nowhere", "inputSchema": { "type": "object", "properties": { "s": { "$ref": "#/$defs/none" } } } },
+    ]);
+    for era in [Era::Modern, Era::Handshake] {
+        let tools = tools.clone();
+        let server = scripted(era, move |asked| match asked.message["method"].as_str()? {
+            "tools/list" => {
+                Some(json!({ "tools": tools, "ttlMs": 60_000, "cacheScope": "public" }))
+            }
+            "tools/call" => Some(said("done")),
+            _ => None,
+        });
+        let gateway = Gateway::start(&config(&server, ""));
+        let client = Modern::new(&gateway, "/mcp/s");
+        let listed = client.ask("tools/list", json!({})).result();
+        let all = listed["tools"].as_array().unwrap();
+        assert_eq!(all.len(), 7, "{listed}");
+        for tool in all {
+            assert_eq!(tool["inputSchema"]["type"], "object", "{tool}");
+            assert!(!tool.to_string().contains("null"), "{tool}");
+            let name = tool["name"].as_str().unwrap();
+            let arguments = if name == "loud" { json!({ "n": 1 }) } else { json!({}) };
+            assert_eq!(client.call(name, arguments).text(), "done", "{name}");
+        }
+        assert_eq!(all[3]["inputSchema"]["required"], json!(["n"]));
+        for (name, bad) in
+            [("loud", json!({ "n": "x" })), ("loud", json!({})), ("python", json!({ "s": 1 }))]
+        {
+            assert_eq!(client.call(name, bad.clone()).result()["isError"], true, "{name} {bad}");
+        }
+        let told = gateway.told(&["servers", "--admin-url", &format!("http://{}", gateway.admin)]);
+        for why in
+            ["tool 'none': its inputSchema was put right", "tool 'pattern': it is not checked"]
+        {
+            assert!(told.contains(why), "{why}\n{told}");
+        }
+    }
 }
 
 #[test]
@@ -171,8 +242,8 @@ fn bounds_hold_for_all_tools_of_a_server_and_more_closely_for_one() {
         let answer = client.call("open", arguments);
         assert!(answer.text().contains(told), "{told}: {}", answer.body);
     }
-    // An unknown tool's arguments have bounds, too.
-    assert_eq!(client.call("unlisted", json!({ "a": "x".repeat(21) })).result()["isError"], true);
+    // What is not listed is not there, whatever its arguments.
+    assert_eq!(client.call("unlisted", json!({ "a": "x".repeat(21) })).code(), -32602);
     assert!(sent.lock().unwrap().is_empty());
     assert_eq!(client.call("open", json!({ "a": "fine", "b": [1] })).text(), "done");
 }

@@ -191,3 +191,390 @@ fn half_a_message_at_the_end_of_a_stream_is_no_answer() {
     let failed = Modern::new(&gateway, "/mcp/s").call("echo", json!({}));
     assert_eq!(failed.kind(), "stream_ended", "{}", failed.body);
 }
+
+fn compressed(coding: &str, text: &[u8]) -> Vec<u8> {
+    use flate2::Compression;
+    use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
+    use std::io::Write;
+    let level = Compression::default();
+    match coding {
+        "gzip" | "x-gzip" => {
+            let mut encoder = GzEncoder::new(Vec::new(), level);
+            encoder.write_all(text).unwrap();
+            encoder.finish().unwrap()
+        }
+        "deflate" => {
+            let mut encoder = ZlibEncoder::new(Vec::new(), level);
+            encoder.write_all(text).unwrap();
+            encoder.finish().unwrap()
+        }
+        "bare deflate" => {
+            let mut encoder = DeflateEncoder::new(Vec::new(), level);
+            encoder.write_all(text).unwrap();
+            encoder.finish().unwrap()
+        }
+        // Brotli's form for what is not compressed (RFC 7932 section 9.2): one block as it is, and an empty last one.
+        "br" => {
+            let head = (u32::try_from(text.len()).unwrap() - 1) << 4 | 1 << 20;
+            [&head.to_le_bytes()[..3], text, &[3]].concat()
+        }
+        other => panic!("{other}"),
+    }
+}
+
+fn respond_compressed(out: &mut std::net::TcpStream, coding: &str, kind: &str, body: &[u8]) {
+    use std::io::Write;
+    let named = coding.trim_start_matches("bare ");
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-encoding: {named}\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    let _ = out.write_all(head.as_bytes());
+    let _ = out.write_all(body);
+}
+
+/// As some content delivery networks answer, whatever was asked for.
+#[test]
+fn compressed_answers_are_unpacked() {
+    for era in ERAS {
+        for coding in ["gzip", "x-gzip", "deflate", "bare deflate", "br"] {
+            for kind in ["application/json", "text/event-stream"] {
+                let server = with_habit(era, move |asked, out| {
+                    is_call(asked) && {
+                        let text = result_text(asked, &said(&"packed ".repeat(1000)));
+                        let text = match kind {
+                            "text/event-stream" => format!("data: {text}\n\n"),
+                            _ => text,
+                        };
+                        respond_compressed(out, coding, kind, &compressed(coding, text.as_bytes()));
+                        true
+                    }
+                });
+                let gateway = in_front_of(&server.url());
+                let client = Modern::new(&gateway, "/mcp/s");
+                for _ in 0..2 {
+                    let answered = client.call("echo", json!({}));
+                    assert_eq!(answered.text(), "packed ".repeat(1000), "{era:?} {coding} {kind}");
+                }
+                let counted = "doorward_server_habits_total{server=\"s\",habit=\"compressed\"}";
+                assert_eq!(gateway.metric(counted), 2.0, "{era:?} {coding} {kind}");
+            }
+        }
+    }
+}
+
+/// A few bytes may stand for very many.
+#[test]
+fn what_is_packed_is_bounded_and_what_is_broken_is_no_answer() {
+    let bomb = compressed("gzip", &vec![b' '; 64 << 20]);
+    assert!(bomb.len() < 100 << 10);
+    let server = with_habit(Era::Modern, move |asked, out| {
+        let text = result_text(asked, &said("x"));
+        let packed = compressed("gzip", text.as_bytes());
+        let (coding, body) = match asked.message["params"]["arguments"]["text"].as_str() {
+            Some("bomb") => ("gzip", bomb.clone()),
+            Some("cut") => ("gzip", packed[..packed.len() / 2].to_vec()),
+            Some("lie") => ("gzip", text.into_bytes()),
+            Some("unknown") => ("zstd", packed),
+            _ => return false,
+        };
+        respond_compressed(out, coding, "application/json", &body);
+        true
+    });
+    let gateway = in_front_of(&server.url());
+    let client = Modern::new(&gateway, "/mcp/s");
+    let before = gateway.metric("doorward_resident_memory_bytes");
+    for (text, kind) in [
+        ("bomb", "invalid_message"),
+        ("cut", "invalid_message"),
+        ("lie", "invalid_message"),
+        ("unknown", "invalid_message"),
+    ] {
+        let failed = client.call("echo", json!({ "text": text }));
+        assert_eq!(failed.kind(), kind, "{text}: {}", failed.body);
+    }
+    let grown = gateway.metric("doorward_resident_memory_bytes") - before;
+    assert!(grown < f64::from(32 << 20), "{grown} bytes");
+}
+
+/// What has one plain meaning is read, and counted.
+#[test]
+fn answers_that_are_almost_right_are_read() {
+    for era in ERAS {
+        for (habit, answered) in [
+            ("null_member", r#"{"jsonrpc":"2.0","id":ID,"error":null,"result":RESULT}"#),
+            ("text_id", r#"{"jsonrpc":"2.0","id":"ID","result":RESULT}"#),
+            ("byte_order_mark", "\u{feff}{\"jsonrpc\":\"2.0\",\"id\":ID,\"result\":RESULT}"),
+            (
+                "lone_surrogate",
+                r#"{"jsonrpc":"2.0","id":ID,"result":{"content":[{"type":"text","text":"there"},{"type":"text","text":"cut \ud83d"}],"resultType":"complete"}}"#,
+            ),
+            (
+                "duplicate_member",
+                r#"{"jsonrpc":"2.0","id":ID,"result":{"content":[{"type":"text","text":"there"}],"structuredContent":{"a":{"b":1,"b":2}},"_meta":{"v/x":{"c":1,"c":[3]}},"resultType":"complete"}}"#,
+            ),
+        ] {
+            for streamed in [false, true] {
+                let server = with_habit(era, move |asked, out| {
+                    is_call(asked) && {
+                        let text = answered
+                            .replace("ID", &asked.id())
+                            .replace("RESULT", &said("there").to_string());
+                        if streamed {
+                            begin_stream(out);
+                            event(out, &text);
+                            let _ = out.shutdown(std::net::Shutdown::Both);
+                        } else {
+                            answer(out, 200, "application/json", text.as_bytes());
+                        }
+                        true
+                    }
+                });
+                let gateway = in_front_of(&server.url());
+                let result = Modern::new(&gateway, "/mcp/s").call("echo", json!({}));
+                assert_eq!(result.text(), "there", "{era:?} {habit}: {}", result.body);
+                match habit {
+                    "lone_surrogate" => {
+                        assert_eq!(result.result()["content"][1]["text"], "cut \u{fffd}");
+                    }
+                    "duplicate_member" => {
+                        assert_eq!(
+                            result.result()["structuredContent"],
+                            json!({ "a": { "b": 2 } })
+                        );
+                        assert_eq!(result.result()["_meta"]["v/x"], json!({ "c": [3] }));
+                        assert_eq!(result.body.matches("\"b\"").count(), 1, "{}", result.body);
+                    }
+                    _ => {}
+                }
+                let counted =
+                    format!("doorward_server_habits_total{{server=\"s\",habit=\"{habit}\"}}");
+                assert_eq!(gateway.metric(&counted), 1.0, "{era:?} {habit}");
+            }
+        }
+    }
+    // What two readers could read differently is still no answer.
+    for answered in [
+        r#"{"jsonrpc":"2.0","id":ID,"result":RESULT,"result":RESULT}"#,
+        r#"{"jsonrpc":"2.0","id":ID,"result":{"content":[],"content":[{"type":"text","text":"x"}]}}"#,
+    ] {
+        let server = with_habit(Era::Modern, move |asked, out| {
+            is_call(asked) && {
+                let text =
+                    answered.replace("ID", &asked.id()).replace("RESULT", &said("x").to_string());
+                answer(out, 200, "application/json", text.as_bytes());
+                true
+            }
+        });
+        let gateway = in_front_of(&server.url());
+        let failed = Modern::new(&gateway, "/mcp/s").call("echo", json!({}));
+        assert_eq!(failed.kind(), "invalid_message", "{}", failed.body);
+    }
+}
+
+/// A client is never read so.
+#[test]
+fn requests_stay_strict() {
+    let gateway = Gateway::start("servers: {sample: {sample: true}}");
+    let client = Modern::new(&gateway, "/mcp/sample");
+    let body =
+        client.body("tools/call", json!({ "name": "echo", "arguments": { "text": "TEXT" } }));
+    let headers = Modern::headers(&body);
+    let mut all: Vec<(&str, &str)> = support::client::JSON.to_vec();
+    all.extend(headers.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let good = body.to_string();
+    for (text, status) in [
+        (good.clone(), 200),
+        (good.replace("TEXT", r"\ud83d"), 400),
+        (format!("\u{feff}{good}"), 400),
+        (good.replace(r#""text":"TEXT""#, r#""text":"a","text":"b""#), 400),
+    ] {
+        let answer =
+            support::client::send(&gateway.address, "POST", "/mcp/sample", &all, text.as_bytes());
+        assert_eq!(answer.unwrap().status, status, "{text}");
+    }
+}
+
+#[test]
+fn the_draft_of_the_first_revision_is_spoken() {
+    let server = with_habit(Era::Handshake, |asked, out| {
+        asked.message["method"] == "initialize" && {
+            let result = json!({ "protocolVersion": "2024-10-07", "capabilities": { "tools": {} },
+                "serverInfo": { "name": "old", "version": "1" } });
+            answer(out, 200, "application/json", result_text(asked, &result).as_bytes());
+            true
+        }
+    });
+    let gateway = in_front_of(&server.url());
+    assert_eq!(gateway.states()[0]["revision"], "2024-11-05");
+    let client = Modern::new(&gateway, "/mcp/s");
+    assert_eq!(client.call("echo", json!({ "text": "x" })).text(), "x");
+}
+
+/// What is not listed is not there, be it that the server would answer.
+#[test]
+fn what_a_server_does_not_list_cannot_be_called() {
+    for era in ERAS {
+        let reached = Arc::new(AtomicUsize::new(0));
+        let seen = reached.clone();
+        let server = with_habit(era, move |asked, out| {
+            let about = json!({ "prompts": {} });
+            let result = match asked.message["method"].as_str().unwrap_or_default() {
+                "initialize" => json!({ "protocolVersion": "2025-11-25", "capabilities": about,
+                    "serverInfo": { "name": "s", "version": "1" } }),
+                "server/discover" => json!({ "supportedVersions": ["2026-07-28"],
+                    "capabilities": about, "resultType": "complete", "ttlMs": 1, "cacheScope": "private" }),
+                "prompts/list" => json!({ "prompts": [{ "name": "hello" }],
+                    "resultType": "complete", "ttlMs": 60_000, "cacheScope": "public" }),
+                "tools/call" | "resources/read" | "prompts/get" | "completion/complete" => {
+                    seen.fetch_add(1, Ordering::SeqCst);
+                    json!({ "content": [], "contents": [], "messages": [], "resultType": "complete",
+                        "completion": { "values": [] }, "ttlMs": 1, "cacheScope": "private" })
+                }
+                _ => return false,
+            };
+            if asked.message["method"] == "initialize" {
+                use std::io::Write;
+                let text = result_text(asked, &result);
+                let head = format!(
+                    "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nmcp-session-id: s\r\ncontent-length: {}\r\n\r\n{text}",
+                    text.len()
+                );
+                let _ = out.write_all(head.as_bytes());
+            } else {
+                answer(out, 200, "application/json", result_text(asked, &result).as_bytes());
+            }
+            true
+        });
+        let gateway = in_front_of(&server.url());
+        for (path, prefix) in [("/mcp/s", ""), ("/mcp", "s__")] {
+            let uri = if prefix.is_empty() { "file:///a" } else { "s+file:///a" };
+            let client = Modern::new(&gateway, path);
+            let session = support::client::Handshake::open(&gateway, path, "2025-11-25", json!({}));
+            for (at, (method, params)) in [
+                ("tools/call", json!({ "name": format!("{prefix}echo"), "arguments": {} })),
+                ("prompts/get", json!({ "name": format!("{prefix}other") })),
+                ("resources/read", json!({ "uri": uri })),
+                (
+                    "completion/complete",
+                    json!({ "ref": { "type": "ref/prompt", "name": format!("{prefix}other") },
+                    "argument": { "name": "a", "value": "" } }),
+                ),
+                (
+                    "completion/complete",
+                    json!({ "ref": { "type": "ref/resource", "uri": uri },
+                    "argument": { "name": "a", "value": "" } }),
+                ),
+            ]
+            .into_iter()
+            .enumerate()
+            {
+                for code in [
+                    client.ask(method, params.clone()).code(),
+                    session.ask(at as i64 + 2, method, params.clone()).code(),
+                ] {
+                    assert!(
+                        matches!(code, -32602 | -32601 | -32002),
+                        "{era:?} {path} {method}: {code}"
+                    );
+                }
+            }
+            assert_eq!(reached.swap(0, Ordering::SeqCst), 0, "{era:?} {path}");
+            let listed = client.ask("prompts/get", json!({ "name": format!("{prefix}hello") }));
+            assert_eq!(listed.status, 200, "{}", listed.body);
+            assert_eq!(reached.swap(0, Ordering::SeqCst), 1, "{era:?} {path}");
+        }
+    }
+}
+
+/// A server that has lost its sessions says so in many ways.
+#[test]
+fn a_lost_session_is_recognised_in_each_form_and_opened_anew() {
+    let of = |status: u16, kind: &'static str, body: &'static str, repeats: bool| {
+        (status, kind, body, repeats)
+    };
+    let json = "application/json";
+    for (status, kind, body, repeats) in [
+        of(404, json, "", true),
+        of(404, "text/plain", "Session not found", true),
+        of(
+            400,
+            json,
+            r#"{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"Bad Request: No valid session ID provided"}}"#,
+            true,
+        ),
+        of(
+            200,
+            json,
+            r#"{"jsonrpc":"2.0","id":ID,"error":{"code":-32001,"message":"Session not found"}}"#,
+            true,
+        ),
+        of(
+            503,
+            json,
+            r#"{"jsonrpc":"2.0","id":ID,"error":{"code":-32001,"message":"Session not found"}}"#,
+            true,
+        ),
+        of(401, json, r#"{"error":"session expired, please initialize again"}"#, true),
+        of(401, "text/plain", "Unknown session", true),
+        of(410, "text/plain", "", true),
+        of(500, "text/plain", "Session terminated", true),
+        // It may be something else: what came of it cannot be told, and the next call is well off.
+        of(
+            200,
+            json,
+            r#"{"jsonrpc":"2.0","id":ID,"error":{"code":-32603,"message":"Invalid session"}}"#,
+            false,
+        ),
+    ] {
+        let lost = Arc::new(AtomicBool::new(false));
+        let opened = Arc::new(AtomicUsize::new(0));
+        let (forgets, counted) = (lost.clone(), opened.clone());
+        let server = with_habit(Era::Handshake, move |asked, out| {
+            if asked.message["method"] == "initialize" {
+                forgets.store(false, Ordering::SeqCst);
+                counted.fetch_add(1, Ordering::SeqCst);
+                return false;
+            }
+            is_call(asked) && forgets.load(Ordering::SeqCst) && {
+                answer(out, status, kind, body.replace("ID", &asked.id()).as_bytes());
+                true
+            }
+        });
+        let gateway = in_front_of(&server.url());
+        let client = Modern::new(&gateway, "/mcp/s");
+        let what = format!("{status} {kind} {body}");
+        assert_eq!(client.call("echo", json!({ "text": "a" })).text(), "a", "{what}");
+        let before = opened.load(Ordering::SeqCst);
+        lost.store(true, Ordering::SeqCst);
+        let next = client.call("echo", json!({ "text": "b" }));
+        if repeats {
+            assert_eq!(next.json()["result"]["content"][0]["text"], "b", "{what}: {}", next.body);
+        } else {
+            assert!(next.json().get("error").is_some(), "{what}: {}", next.body);
+        }
+        assert_eq!(client.call("echo", json!({ "text": "c" })).text(), "c", "{what}");
+        // One for the calls, and one where the gateway itself looks after the server.
+        let more = opened.load(Ordering::SeqCst) - before;
+        assert!((1..=2).contains(&more), "{what}: {more}");
+    }
+    // A tool's own error of the same words comes back, and the call was made twice at most.
+    let calls = Arc::new(AtomicUsize::new(0));
+    let counted = calls.clone();
+    let server = with_habit(Era::Handshake, move |asked, out| {
+        is_call(asked)
+            && {
+                counted.fetch_add(1, Ordering::SeqCst);
+                let text = format!(
+                    r#"{{"jsonrpc":"2.0","id":{},"error":{{"code":-32001,"message":"Session not found"}}}}"#,
+                    asked.id()
+                );
+                answer(out, 200, "application/json", text.as_bytes());
+                true
+            }
+    });
+    let gateway = in_front_of(&server.url());
+    let failed = Modern::new(&gateway, "/mcp/s").call("echo", json!({}));
+    assert_eq!(failed.code(), -32001, "{}", failed.body);
+    assert_eq!(calls.load(Ordering::SeqCst), 2);
+}

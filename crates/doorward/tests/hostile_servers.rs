@@ -70,10 +70,10 @@ const CASES: &[(&str, Bad, &str)] = &[
         "wrong_id",
     ),
     (
-        "its id as a string",
+        "an id that is nearly its own",
         |asked, out| {
             let text = format!(
-                "{{\"jsonrpc\":\"2.0\",\"id\":\"{}\",\"result\":{{\"content\":[]}}}}",
+                "{{\"jsonrpc\":\"2.0\",\"id\":\"0{}\",\"result\":{{\"content\":[]}}}}",
                 asked.id()
             );
             answer(out, 200, "application/json", text.as_bytes());

@@ -11,30 +11,117 @@ use doorward_mcp::{Object, Value, param_headers, tasks};
 
 use super::{Item, ToolEntry};
 use crate::call::Failure;
-use crate::schema::Schema;
+use crate::schema::{self, Schema};
 use crate::settings::{Check, ServerSettings};
 use crate::upstream::Server;
 
 /// How long all schemas of a server may take to be compiled. Those that are left then are left out.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A tool's schemas, and the texts they were compiled from.
+/// A tool's schemas, and the texts they were made of.
 #[derive(Debug, Default)]
 pub struct Schemas {
     texts: [Option<Bytes>; 2],
+    checked: [bool; 2],
     pub input: Option<Schema>,
     pub output: Option<Schema>,
+    /// What is shown in the place of the server's own, where that was put right.
+    shown: Shown,
+    /// What was put right, and what cannot be used.
+    notes: Vec<String>,
+    unusable: Option<String>,
+}
+
+#[derive(Debug, Default)]
+struct Shown {
+    input: Option<Value>,
+    /// Nothing if it is left out.
+    output: Option<Option<Value>>,
 }
 
 impl Schemas {
-    /// What of them is not checked, in words for an operator.
+    /// What of them is not as the server has written it, or not checked, in words for an operator.
     pub fn note(&self) -> Option<String> {
         let of = |name: &str, schema: &Option<Schema>| {
             schema.as_ref()?.note().map(|note| format!("of its {name}, {note}"))
         };
         let notes = [of("inputSchema", &self.input), of("outputSchema", &self.output)];
-        let notes: Vec<String> = notes.into_iter().flatten().collect();
+        let notes: Vec<String> =
+            self.notes.iter().cloned().chain(notes.into_iter().flatten()).collect();
         (!notes.is_empty()).then(|| notes.join("; "))
+    }
+
+    fn of(texts: [Option<Bytes>; 2], checked: [bool; 2], end: Instant) -> Self {
+        let mut made = Self { texts: texts.clone(), checked, ..Self::default() };
+        let [input, output] = texts;
+        let parsed = input.as_ref().and_then(|text| schema::read(text).ok());
+        let mended = schema::repair::input(parsed.as_ref());
+        if let Some(mended) = &mended {
+            made.notes.push("its inputSchema was put right".into());
+            made.shown.input = Some(Value::from_serde(mended));
+        }
+        made.input = made.compiled("inputSchema", input.as_ref(), mended, checked[0], end);
+        let Some(output) = output else { return made };
+        let parsed = schema::read(&output).ok();
+        match parsed.as_ref().and_then(schema::repair::output) {
+            Some(None) => {
+                made.notes.push("its outputSchema is none, and left out".into());
+                made.shown.output = Some(None);
+            }
+            mended => {
+                let mended = mended.flatten();
+                if let Some(mended) = &mended {
+                    made.notes.push("its outputSchema was put right".into());
+                    made.shown.output = Some(Some(Value::from_serde(mended)));
+                }
+                made.output = made.compiled("outputSchema", Some(&output), mended, checked[1], end);
+            }
+        }
+        made
+    }
+
+    /// A schema that is checked, if it can be.
+    fn compiled(
+        &mut self,
+        name: &str,
+        text: Option<&Bytes>,
+        mended: Option<serde_json::Value>,
+        is_checked: bool,
+        end: Instant,
+    ) -> Option<Schema> {
+        if !is_checked {
+            return None;
+        }
+        let compiled = if Instant::now() >= end {
+            Err("takes too long to be compiled, with all others of the server's".to_owned())
+        } else {
+            let made = match (&mended, text) {
+                (Some(mended), _) => Schema::of(mended),
+                (None, Some(text)) => Schema::compile(text),
+                (None, None) => return None,
+            };
+            made.map_err(|why| why.to_string())
+        };
+        match compiled {
+            Ok(schema) => Some(schema),
+            Err(why) => {
+                self.notes.push(format!("it is not checked, for its {name} {why}"));
+                self.unusable.get_or_insert_with(|| format!("its {name} {why}"));
+                None
+            }
+        }
+    }
+
+    /// Puts what was put right into a tool's definition.
+    fn put(&self, tool: &mut Object) {
+        if let Some(input) = &self.shown.input {
+            tool.set("inputSchema", input.clone());
+        }
+        match &self.shown.output {
+            None => {}
+            Some(Some(output)) => tool.set("outputSchema", output.clone()),
+            Some(None) => _ = tool.remove("outputSchema"),
+        }
     }
 }
 
@@ -53,10 +140,11 @@ pub async fn tools(server: &Server, items: Vec<Item>) -> Result<Learnt, Failure>
     let learning = tokio::task::spawn_blocking(move || {
         let end = Instant::now() + PATIENCE;
         let mut learnt = Learnt::default();
-        for item in items {
+        for mut item in items {
             let known = known.as_ref().and_then(|view| view.tool(&item.key));
             match entry(&settings, &item, known, end) {
                 Ok(entry) => {
+                    entry.schemas.put(&mut item.definition);
                     learnt.tools.insert(item.key.clone(), Arc::new(entry));
                     learnt.items.push(item);
                 }
@@ -82,14 +170,17 @@ fn entry(
 ) -> Result<ToolEntry, String> {
     let tool = &item.definition;
     let (arguments, results) = settings.checks_of(&item.key);
-    let wanted = |schema: &str, check: Check| {
-        tool.get(schema).filter(|_| check != Check::Off).map(Value::to_bytes)
-    };
-    let texts = [wanted("inputSchema", arguments.check()), wanted("outputSchema", results.check())];
-    let schemas = match known.filter(|known| known.schemas.texts == texts) {
+    let texts = ["inputSchema", "outputSchema"].map(|name| tool.get(name).map(Value::to_bytes));
+    let checked = [arguments.check() != Check::Off, results.check() != Check::Off];
+    let same =
+        |known: &&Arc<ToolEntry>| known.schemas.texts == texts && known.schemas.checked == checked;
+    let schemas = match known.filter(same) {
         Some(known) => known.schemas.clone(),
-        None => Arc::new(compiled(texts, end)?),
+        None => Arc::new(Schemas::of(texts, checked, end)),
     };
+    if let Some(why) = schemas.unusable.as_ref().filter(|_| arguments.hides_unusable()) {
+        return Err(why.clone());
+    }
     let annotations = tool.object("annotations");
     let says = |hint: &str| {
         let said = annotations.as_ref().and_then(|annotations| annotations.get(hint)?.as_bool());
@@ -106,20 +197,6 @@ fn entry(
         reads_only: says("readOnlyHint"),
         is_idempotent: says("idempotentHint"),
     })
-}
-
-fn compiled(texts: [Option<Bytes>; 2], end: Instant) -> Result<Schemas, String> {
-    if Instant::now() >= end {
-        return Err("the server's schemas take too long to be compiled".into());
-    }
-    let [input, output] = &texts;
-    let compile = |name: &str, text: &Option<Bytes>| {
-        let schema = text.as_ref().map(|text| Schema::compile(text)).transpose();
-        schema.map_err(|why| format!("its {name} {why}"))
-    };
-    let input = compile("inputSchema", input)?;
-    let output = compile("outputSchema", output)?;
-    Ok(Schemas { input, output, texts })
 }
 
 fn headers_of(

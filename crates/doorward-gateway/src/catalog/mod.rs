@@ -6,7 +6,7 @@ mod fetch;
 mod learn;
 mod snapshot;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -120,13 +120,15 @@ pub struct List {
 #[derive(Debug)]
 pub struct View {
     pub lists: [List; 4],
+    prompts: HashSet<Box<str>>,
     /// By which rewritten names are led back.
     digests: Digests,
 }
 
 impl View {
     fn new(server: &str, lists: [List; 4]) -> Self {
-        let view = Self { lists, digests: Digests::default() };
+        let prompts = lists[1].items.iter().map(|item| item.key.clone()).collect();
+        let view = Self { lists, prompts, digests: Digests::default() };
         let digests = Digests::of(server, &view);
         Self { digests, ..view }
     }
@@ -135,9 +137,8 @@ impl View {
         self.lists[0].tools.get(name)
     }
 
-    /// Whether the server lists a tool that is not shown.
-    pub fn left_out(&self, tool: &str) -> bool {
-        self.lists[0].left_out.contains_key(tool)
+    pub fn has_prompt(&self, name: &str) -> bool {
+        self.prompts.contains(name)
     }
 
     /// When the first of the lists must be fetched again.
@@ -266,14 +267,14 @@ impl Catalog {
 
     /// Marks a view for fetching when it is older than a moment: for a caller who asks for what it
     /// does not show.
-    pub fn doubt(&self, server: &Server, capabilities: &Object) {
+    pub fn doubt(&self, server: &Server, capabilities: &Object, kind: usize) {
         let cell = self.cell(server.known().as_deref(), capabilities);
         let old = cell
             .view
             .load_full()
-            .is_some_and(|view| view.lists[0].fetched.elapsed() > Duration::from_secs(1));
+            .is_some_and(|view| view.lists[kind].fetched.elapsed() > Duration::from_secs(1));
         if old {
-            cell.stale[0].store(true, Ordering::Release);
+            cell.stale[kind].store(true, Ordering::Release);
         }
     }
 

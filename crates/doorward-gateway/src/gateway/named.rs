@@ -97,7 +97,9 @@ impl Gateway {
         let looking = self.candidates(&call.portal, name).into_iter();
         let looking = looking.filter(|server| self.sees(call, server)).map(|server| async move {
             let server = server.spoken_in(call.revision.era()).await;
-            server.catalog.doubt(&server, &call.client.capabilities);
+            for kind in [0, 1] {
+                server.catalog.doubt(&server, &call.client.capabilities, kind);
+            }
             let asked = call.asked(&server);
             let _ = server.catalog.view(&server, &asked).await;
         });

@@ -20,6 +20,8 @@ use crate::upstream::state::names_a_task;
 
 pub struct Routing;
 
+const UNKNOWN_REFERENCE: &str = "'ref' names nothing that is known here";
+
 impl Stage for Routing {
     fn name(&self) -> &'static str {
         "routing"
@@ -122,23 +124,40 @@ fn route<'a>(
     let era = call.revision.era();
     if let Some(server) = server.known_in(era) {
         call.route = Some(Route::to(server));
-        return if *call.method == *method::TOOLS_CALL {
-            find_tool(gateway, call)
-        } else {
-            Step::CONTINUE
-        };
+        return find_listed(gateway, call);
     }
     Step::Later(Box::pin(async move {
         let server = server.spoken_in(era).await;
         call.route = Some(Route::to(server));
-        if *call.method != *method::TOOLS_CALL {
-            return Ok(None);
-        }
-        match find_tool(gateway, call) {
+        match find_listed(gateway, call) {
             Step::Now(decision) => decision,
             Step::Later(decision) => decision.await,
         }
     }))
+}
+
+/// What a server does not list is not there for anybody, be it that it would answer.
+fn find_listed<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
+    match &*call.method {
+        method::TOOLS_CALL => find_tool(gateway, call),
+        method::PROMPTS_GET => match text(&call.params, "name") {
+            Ok(name) => find_prompt(gateway, call, name),
+            Err(error) => Step::refuse(error),
+        },
+        method::COMPLETE => {
+            let reference = call.params.object("ref").unwrap_or_default();
+            match (text(&reference, "uri"), text(&reference, "name")) {
+                (Ok(uri), _) => find_resources(call, uri),
+                (Err(_), Ok(name)) => find_prompt(gateway, call, name),
+                (Err(error), Err(_)) => Step::refuse(error),
+            }
+        }
+        method::RESOURCES_READ => match text(&call.params, "uri") {
+            Ok(uri) => find_resources(call, uri),
+            Err(error) => Step::refuse(error),
+        },
+        _ => Step::CONTINUE,
+    }
 }
 
 /// The server that a call at the merged portal is for, its own name put in the place of the
@@ -187,7 +206,7 @@ fn complete(
     portal: &Portal,
     params: &mut Object,
 ) -> Result<Arc<Server>, RpcError> {
-    let unknown = || RpcError::invalid_params("'ref' names nothing that is known here");
+    let unknown = || RpcError::invalid_params(UNKNOWN_REFERENCE);
     let reference = params.object_mut("ref").ok_or_else(unknown)?;
     let member = if reference.contains("uri") { "uri" } else { "name" };
     let named = reference.string(member).ok_or_else(unknown)?.into_owned();
@@ -204,8 +223,7 @@ fn text(params: &Object, member: &str) -> Result<String, RpcError> {
         .ok_or_else(|| RpcError::invalid_params(format!("'{member}' must be a string")))
 }
 
-/// What is known of the tool: one look-up, and one fresh fetch for a name that is not known. A tool
-/// the server does not list is the server's to refuse; one that was left out of the list is refused.
+/// What is known of the tool: one look-up, and one fresh fetch for a name that is not known.
 fn find_tool<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
     let Some(server) = call.route.as_ref().map(|route| route.server.clone()) else {
         return Step::CONTINUE;
@@ -218,23 +236,83 @@ fn find_tool<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
         call.route = Some(Route::to_tool(server, &name, Some(tool)));
         return Step::CONTINUE;
     }
-    let restricted = !gateway.is_unrestricted(&call.caller.principal, &call.portal);
-    if restricted && (view.is_some() || !gateway.sees(call, &server)) {
-        // As fast as the answer for a tool that is there and not for this caller.
-        server.catalog.doubt(&server, &call.client.capabilities);
+    if is_hidden(gateway, call, &server, view.is_some(), 0) {
         return Step::refuse(absent(call, "tool", &name));
     }
     Step::Later(Box::pin(async move {
-        let (tool, left_out) = {
+        let tool = {
             let asked = call.asked(&server);
-            server.catalog.doubt(&server, &call.client.capabilities);
-            let view = server.catalog.view(&server, &asked).await?;
-            (view.tool(&name).cloned(), view.left_out(&name))
+            server.catalog.doubt(&server, &call.client.capabilities, 0);
+            server.catalog.view(&server, &asked).await?.tool(&name).cloned()
         };
-        if left_out || (restricted && tool.is_none()) {
-            return Err(absent(call, "tool", &name));
-        }
-        call.route = Some(Route::to_tool(server, &name, tool));
+        let tool = tool.ok_or_else(|| absent(call, "tool", &name))?;
+        call.route = Some(Route::to_tool(server, &name, Some(tool)));
         Ok(None)
     }))
+}
+
+/// The same of a prompt.
+fn find_prompt<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call, name: String) -> Step<'a> {
+    let Some(server) = call.route.as_ref().map(|route| route.server.clone()) else {
+        return Step::CONTINUE;
+    };
+    let view = server.catalog.known(&server, &call.client.capabilities);
+    if view.as_ref().is_some_and(|view| view.has_prompt(&name)) {
+        return Step::CONTINUE;
+    }
+    if is_hidden(gateway, call, &server, view.is_some(), 1) {
+        return Step::refuse(unlisted(call, "prompt", &name));
+    }
+    Step::Later(Box::pin(async move {
+        let asked = call.asked(&server);
+        server.catalog.doubt(&server, &call.client.capabilities, 1);
+        match server.catalog.view(&server, &asked).await?.has_prompt(&name) {
+            true => Ok(None),
+            false => Err(unlisted(call, "prompt", &name)),
+        }
+    }))
+}
+
+/// Whether a name that is not known is answered as fast as one that is there and not for this caller: the lists are
+/// looked at again for whoever comes next.
+fn is_hidden(
+    gateway: &Gateway,
+    call: &Call,
+    server: &Arc<Server>,
+    listed: bool,
+    kind: usize,
+) -> bool {
+    let restricted = !gateway.is_unrestricted(&call.caller.principal, &call.portal);
+    let hidden = restricted && (listed || !gateway.sees(call, server));
+    if hidden {
+        server.catalog.doubt(server, &call.client.capabilities, kind);
+    }
+    hidden
+}
+
+/// Resources may be named that no list has, such as those that a template makes or a result links to; but only of a
+/// server that says that it has some.
+fn find_resources(call: &mut Call, uri: String) -> Step<'_> {
+    let Some(server) = call.route.as_ref().map(|route| route.server.clone()) else {
+        return Step::CONTINUE;
+    };
+    if let Some(contact) = server.known() {
+        return match contact.about.has("resources") {
+            true => Step::CONTINUE,
+            false => Step::refuse(unlisted(call, "resource", &uri)),
+        };
+    }
+    Step::Later(Box::pin(async move {
+        match server.contact().await?.about.has("resources") {
+            true => Ok(None),
+            false => Err(unlisted(call, "resource", &uri)),
+        }
+    }))
+}
+
+fn unlisted(call: &Call, what: &str, name: &str) -> CallError {
+    if *call.method == *method::COMPLETE {
+        return RpcError::invalid_params(UNKNOWN_REFERENCE).into();
+    }
+    absent(call, what, name)
 }

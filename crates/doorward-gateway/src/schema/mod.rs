@@ -12,6 +12,7 @@ mod checks;
 mod coerce;
 mod metered;
 mod patterns;
+pub mod repair;
 mod told;
 
 use std::fmt;
@@ -78,9 +79,7 @@ impl Schema {
         if text.len() > bounds::TEXT {
             return Err(Unusable(format!("is larger than {} KiB", bounds::TEXT >> 10)));
         }
-        let schema: Value = serde_json::from_slice(text)
-            .map_err(|error| Unusable(format!("cannot be read: {error}")))?;
-        Self::of(&schema)
+        Self::of(&read(text)?)
     }
 
     /// The same of a value.
@@ -177,6 +176,11 @@ impl Schema {
     pub fn coerce(&self, value: &mut Value, bytes: usize, effort: Effort) -> Option<bool> {
         coerce::coerce(self, value, bytes, effort.until())
     }
+}
+
+/// A schema's text as JSON.
+pub fn read(text: &[u8]) -> Result<Value, Unusable> {
+    serde_json::from_slice(text).map_err(|error| Unusable(format!("cannot be read: {error}")))
 }
 
 #[cfg(test)]

@@ -17,6 +17,16 @@ pub enum Check {
     Refuse,
 }
 
+/// What becomes of a tool whose schema cannot be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UnusableSchema {
+    /// It is there, and what cannot be used of its schemas is not checked.
+    Serve,
+    /// It is left out.
+    Hide,
+}
+
 /// How the arguments of tools are checked. What is absent is what is said less specially: for all tools
 /// of the server, then for all servers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -41,6 +51,9 @@ pub struct ArgumentSettings {
     /// The most items of an array.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub items: Option<usize>,
+    /// What becomes of a tool whose `inputSchema` or `outputSchema` cannot be used. It is served when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unusable_schema: Option<UnusableSchema>,
 }
 
 /// How the results of tools are checked.
@@ -63,11 +76,16 @@ impl ArgumentSettings {
             depth: self.depth.or(other.depth),
             string: self.string.or(other.string),
             items: self.items.or(other.items),
+            unusable_schema: self.unusable_schema.or(other.unusable_schema),
         }
     }
 
     pub fn check(&self) -> Check {
         self.check.unwrap_or(Check::Refuse)
+    }
+
+    pub fn hides_unusable(&self) -> bool {
+        self.unusable_schema == Some(UnusableSchema::Hide)
     }
 
     /// Whether any part of a value is bounded beside its size.

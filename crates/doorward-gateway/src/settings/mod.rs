@@ -41,7 +41,7 @@ pub use authorization::{
 };
 pub use billing::{AlertSettings, BillingSettings, PriceSettings, UnitPrice, Unknown};
 pub use cache::{CacheRule, CacheSettings};
-pub use checks::{ArgumentSettings, Check, ResultSettings};
+pub use checks::{ArgumentSettings, Check, ResultSettings, UnusableSchema};
 pub use confine::{Confinement, Namespaces};
 pub use credential::{
     Assertion, Basic, ClientCredentials, CredentialSettings, Delegation, Exchange, Personal,

@@ -5,17 +5,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
+use doorward_mcp::lenient::Habit;
 use doorward_mcp::{Message, sse};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
 
+use super::clients::BodyError;
+use super::decoded::WasEncoded;
 use super::http::{Bounds, Incoming, cause_chain};
+use super::lost;
 use crate::call::{Challenge, Failure};
 use crate::gather::Gathered;
 use crate::oauth;
 
+/// How long the body of an error may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Longest list of scopes that a server may want.
 const MOST_SCOPES: usize = 2000;
 
@@ -46,6 +52,8 @@ pub struct NoAnswer {
     pub status: StatusCode,
     /// The JSON-RPC error in the body, where there is one.
     pub error: Option<Message>,
+    /// The body says that a session is not there.
+    pub of_lost_session: bool,
     pub headers: HeaderMap,
 }
 
@@ -109,19 +117,34 @@ impl Answer {
         if head.headers.get(CONTENT_ENCODING).is_some_and(|value| value != "identity") {
             return Err(Err(Failure::new(
                 Kind::InvalidMessage,
-                "The server's answer is compressed, which was not asked for",
+                "The server's answer is compressed in a way that is not known here",
             )));
         }
+        if head.extensions.get::<WasEncoded>().is_some() {
+            bounds.note(Habit::Compressed);
+        }
         if !head.status.is_success() {
-            let error = if is("application/json") {
-                let limit = bounds.message.min(256 << 10);
-                let text = read_whole(&mut Gathered::default(), &mut body, limit).await.ok();
-                text.and_then(|text| bounds.parse(&text).ok())
-                    .filter(|message| matches!(message, Message::Error { .. }))
-            } else {
-                None
+            // What else is of no use is not waited for.
+            let is_text = head.headers.get(CONTENT_TYPE).is_none() || is("text/plain");
+            let limit = match (is("application/json"), is_text) {
+                (true, _) => bounds.message.min(256 << 10),
+                (false, true) => 4 << 10,
+                (false, false) => 0,
             };
-            return Err(Ok(NoAnswer { status: head.status, error, headers: head.headers }));
+            let mut gathered = Gathered::default();
+            let reading = read_whole(&mut gathered, &mut body, limit);
+            let text = match limit {
+                0 => None,
+                _ => tokio::time::timeout(PATIENCE, reading).await.ok().and_then(Result::ok),
+            };
+            let of_lost_session =
+                text.as_ref().is_some_and(|text| lost::in_words(&String::from_utf8_lossy(text)));
+            let error = text
+                .filter(|_| is("application/json"))
+                .and_then(|text| bounds.parse(&text).ok())
+                .filter(|message| matches!(message, Message::Error { .. }));
+            let (status, headers) = (head.status, head.headers);
+            return Err(Ok(NoAnswer { status, error, of_lost_session, headers }));
         }
         let form = if is("text/event-stream") {
             Form::Events(sse::Decoder::new(bounds.message))
@@ -224,9 +247,15 @@ pub(super) async fn read_whole(
         return Err(too_large());
     }
     while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|error| {
-            Failure::new(Kind::StreamEnded, "The server's answer ended early")
-                .because(cause_chain(&error))
+        let frame = frame.map_err(|error| match &error {
+            BodyError::Encoding(why) => {
+                let message = "The server's compressed answer cannot be unpacked";
+                Failure::new(Kind::InvalidMessage, message).because(why)
+            }
+            BodyError::Http(_) => {
+                Failure::new(Kind::StreamEnded, "The server's answer ended early")
+                    .because(cause_chain(&error))
+            }
         })?;
         let Ok(data) = frame.into_data() else { continue };
         gathered.add(data, limit).map_err(|_| too_large())?;

@@ -21,6 +21,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::connections;
+use super::decoded::{self, Decoded};
 use super::http::cause_chain;
 use crate::call::Failure;
 use crate::dial::Dialer;
@@ -96,7 +97,7 @@ impl Clients {
                 connections::Error::Http(error) => (true, cause_chain(&error)),
             })
         };
-        sent.map_err(|(reached, cause)| {
+        sent.map(decoded::decode).map_err(|(reached, cause)| {
             let (kind, message) = if reached {
                 (Kind::StreamEnded, "The server closed the connection before it answered")
             } else {
@@ -139,6 +140,15 @@ impl Clients {
     }
 }
 
+/// Why a body breaks off.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+    #[error("{0}")]
+    Encoding(String),
+}
+
 /// The body of a server's answer.
 #[derive(Debug)]
 pub enum Incoming {
@@ -146,26 +156,31 @@ pub enum Incoming {
     Driven(connections::Driven),
     /// Of one that others may use, too.
     Shared(hyper::body::Incoming),
+    /// Of one that was compressed.
+    Decoded(Box<Decoded>),
 }
 
 impl Body for Incoming {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut *self {
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let frame = match &mut *self {
             Self::Driven(body) => Pin::new(body).poll_frame(context),
             Self::Shared(body) => Pin::new(body).poll_frame(context),
-        }
+            Self::Decoded(body) => return Pin::new(body).poll_frame(context),
+        };
+        frame.map(|frame| frame.map(|frame| frame.map_err(BodyError::Http)))
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Driven(body) => body.is_end_stream(),
             Self::Shared(body) => body.is_end_stream(),
+            Self::Decoded(body) => body.is_end_stream(),
         }
     }
 
@@ -173,6 +188,7 @@ impl Body for Incoming {
         match self {
             Self::Driven(body) => body.size_hint(),
             Self::Shared(body) => body.size_hint(),
+            Self::Decoded(body) => body.size_hint(),
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::calls::{Takes, of_progress};
 use super::exchange::{Deadline, Exchange};
+use super::lost::Told;
 use super::parking::{Parked, Question};
 use super::replicas::lost_session;
 use super::session::{SendError, Session};
@@ -68,14 +69,14 @@ impl Server {
         let as_task = AsTask::of(contact, asked);
         for attempt in 0..2 {
             let (session, lease) = self.pool.session(self, contact, asked).await?;
-            match self.begin(session.clone(), asked, as_task).await {
+            let lost = match self.begin(session.clone(), asked, as_task).await {
                 Ok((exchange, deadline)) => {
                     let token = meta::progress_token(&asked.params);
                     let run = Run {
                         server: self,
                         asked,
                         events,
-                        session,
+                        session: session.clone(),
                         lease,
                         exchange,
                         deadline,
@@ -83,25 +84,29 @@ impl Server {
                         as_task,
                         errand: None,
                     };
-                    return run.follow().await;
+                    match run.follow().await {
+                        Ok(result) => return Ok(result),
+                        Err(Ended::Call(error)) => return Err(error),
+                        Err(Ended::Lost(error)) => Some(error),
+                    }
                 }
                 Err(SendError::Rpc(error)) => return self.error_to_modern(asked, error),
                 Err(SendError::Failed(failure)) => return Err(failure.into()),
-                // The server did not know the session, so it did nothing: once more, in a new one.
-                Err(SendError::Lost) => {
-                    self.pool.forget(&session);
-                    if self.settings.lost_session == LostSession::Error {
-                        return Err(lost_session().into());
-                    }
-                    if attempt == 1 {
-                        break;
-                    }
-                    tracing::info!(
-                        server = &*self.name,
-                        "the server lost the session; opening another"
-                    );
+                Err(SendError::Lost) => None,
+            };
+            // The server did not know the session, so it did nothing: once more, in a new one.
+            self.pool.forget(&session);
+            if self.settings.lost_session == LostSession::Error {
+                return Err(lost_session().into());
+            }
+            if attempt == 1 {
+                match lost {
+                    // In the same words for a session that is new: it is about something else.
+                    Some(error) => return self.error_to_modern(asked, error),
+                    None => break,
                 }
             }
+            tracing::info!(server = &*self.name, "the server lost the session; opening another");
         }
         Err(Failure::new(
             Kind::SessionLost,
@@ -191,7 +196,12 @@ impl Server {
             as_task: parked.as_task,
             errand: parked.errand,
         };
-        run.follow().await
+        match run.follow().await {
+            Ok(result) => Ok(result),
+            Err(Ended::Call(error)) => Err(error),
+            // The rest of the call cannot be done in another.
+            Err(Ended::Lost(error)) => self.error_to_modern(asked, error),
+        }
     }
 
     fn park(&self, asked: &Asked<'_>, parked: Parked) -> Result<Object, CallError> {
@@ -219,10 +229,24 @@ impl Server {
     }
 }
 
+/// How a run ends without a result.
+enum Ended {
+    Call(CallError),
+    /// The server did not know this run's session, and so has done nothing.
+    Lost(RpcError),
+}
+
+impl<E: Into<CallError>> From<E> for Ended {
+    fn from(error: E) -> Self {
+        Self::Call(error.into())
+    }
+}
+
 impl Run<'_> {
     /// Reads the exchange to its answer, or to the first questions.
-    async fn follow(mut self) -> Result<Object, CallError> {
+    async fn follow(mut self) -> Result<Object, Ended> {
         self.exchange.tell_pauses(self.events);
+        let mut heard = false;
         let mut questions: Vec<Question> = Vec::new();
         let mut breath = None;
         loop {
@@ -230,16 +254,17 @@ impl Run<'_> {
                 None => self.exchange.next(&self.deadline).await?,
                 Some(end) => match self.in_breath(end).await {
                     Some(message) => message?,
-                    None => return self.park(questions),
+                    None => return Ok(self.park(questions)?),
                 },
             };
+            let is_first = !std::mem::replace(&mut heard, true);
             match message {
                 Message::Response { mut result, .. } => {
                     if self.as_task != AsTask::Never
                         && let Some(task) = tasks::created_to_modern(&result)
                     {
                         if self.as_task == AsTask::Told {
-                            return self.server.hold(self.asked, &self.session, task);
+                            return Ok(self.server.hold(self.asked, &self.session, task)?);
                         }
                         self.wait_for(&task).await?;
                         continue;
@@ -254,8 +279,10 @@ impl Run<'_> {
                 Message::Error { error, .. } => {
                     if let Some(errand) = self.errand.take() {
                         errand.done();
+                    } else if self.session.is_lost_by(&error) == Some(Told::Plainly) && is_first {
+                        return Err(Ended::Lost(error));
                     }
-                    return self.server.error_to_modern(self.asked, error);
+                    return Ok(self.server.error_to_modern(self.asked, error)?);
                 }
                 Message::Notification { method, params } => self.notified(&method, params).await?,
                 Message::Request { id, method, params } => {
@@ -265,7 +292,7 @@ impl Run<'_> {
                         questions.push(question);
                         breath.get_or_insert_with(|| Instant::now() + BREATH);
                         if questions.len() >= MAX_QUESTIONS {
-                            return self.park(questions);
+                            return Ok(self.park(questions)?);
                         }
                     }
                 }

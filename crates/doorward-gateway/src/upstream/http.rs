@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
 use doorward_mcp::json::Names;
-use doorward_mcp::message::{is_batch, split_batch};
+use doorward_mcp::lenient::{self, Habit};
+use doorward_mcp::message::Invalid;
 use doorward_mcp::{Message, Object, Revision, headers, method};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Request, Response, StatusCode, Uri};
@@ -19,6 +20,7 @@ use super::credential::Credential;
 use super::exchange::Deadline;
 use super::redirects::{self, Places};
 use crate::call::Failure;
+use crate::metrics::Habits;
 use crate::settings::{Limits, ServerSettings};
 
 /// A server's endpoint and what is sent to it with every request.
@@ -49,55 +51,62 @@ struct Target {
     deadline: Option<HeaderName>,
 }
 
-/// Bounds of what is read from a server.
-#[derive(Debug, Clone, Copy)]
+/// Bounds of what is read from a server, and where its habits are counted.
+#[derive(Debug, Clone)]
 pub struct Bounds {
     pub message: usize,
     pub depth: usize,
+    habits: Option<Arc<Habits>>,
 }
 
 impl Bounds {
     pub fn new(limits: &Limits) -> Self {
-        Self { message: limits.message.0, depth: limits.json_depth }
+        Self { message: limits.message.0, depth: limits.json_depth, habits: None }
+    }
+
+    /// The same for a server whose habits are counted.
+    pub fn counting(self, habits: Arc<Habits>) -> Self {
+        Self { habits: Some(habits), ..self }
+    }
+
+    /// Counts something that the server does in its own way.
+    pub fn note(&self, habit: Habit) {
+        if let Some(habits) = &self.habits {
+            habits.note(habit);
+        }
+    }
+
+    fn json(&self) -> doorward_mcp::json::Limits {
+        doorward_mcp::json::Limits { depth: self.depth, names: Names::StrictEnvelope }
     }
 
     /// Reads one message of a server's.
-    pub fn parse(self, text: &Bytes) -> Result<Message, Failure> {
-        let limits = doorward_mcp::json::Limits { depth: self.depth, names: Names::StrictEnvelope };
-        Message::parse(text, limits).map_err(|invalid| {
-            let (kind, message) = match invalid {
-                doorward_mcp::message::Invalid::Json(_) => {
-                    (Kind::InvalidJson, "The server's answer is not valid JSON")
-                }
-                doorward_mcp::message::Invalid::Message { .. } => {
-                    (Kind::InvalidMessage, "The server's answer is not a valid JSON-RPC message")
-                }
-            };
-            Failure::new(kind, message).because(invalid)
-        })
+    pub fn parse(&self, text: &Bytes) -> Result<Message, Failure> {
+        lenient::read(text, self.json(), &mut |habit| self.note(habit)).map_err(unreadable)
     }
 
     /// Reads one message, or several where a peer of 2025-03-26 sends a batch.
-    pub fn parse_all(self, text: &Bytes, into: &mut VecDeque<Message>) -> Result<(), Failure> {
-        if !is_batch(text) {
-            into.push_back(self.parse(text)?);
-            return Ok(());
-        }
-        let limits = doorward_mcp::json::Limits { depth: self.depth, names: Names::StrictEnvelope };
-        let items = split_batch(text, limits).map_err(|invalid| {
-            Failure::new(Kind::InvalidMessage, "The server's batch cannot be read").because(invalid)
-        })?;
-        for item in items {
-            into.push_back(self.parse(&item)?);
-        }
-        Ok(())
+    pub fn parse_all(&self, text: &Bytes, into: &mut VecDeque<Message>) -> Result<(), Failure> {
+        let note = &mut |habit| self.note(habit);
+        lenient::read_all(text, self.json(), note, &mut |message| into.push_back(message))
+            .map_err(unreadable)
     }
+}
+
+fn unreadable(invalid: Invalid) -> Failure {
+    let (kind, message) = match invalid {
+        Invalid::Json(_) => (Kind::InvalidJson, "The server's answer is not valid JSON"),
+        Invalid::Message { .. } => {
+            (Kind::InvalidMessage, "The server's answer is not a valid JSON-RPC message")
+        }
+    };
+    Failure::new(kind, message).because(invalid)
 }
 
 impl Endpoint {
     /// `None` when the settings name no URL. What they hold was checked before.
     pub fn new(clients: Arc<Clients>, settings: &ServerSettings, limits: &Limits) -> Option<Self> {
-        Self::build(clients, settings, limits, None)
+        Self::build(clients, settings, Bounds::new(limits), None)
     }
 
     /// The endpoint of a server behind the gateway.
@@ -115,13 +124,14 @@ impl Endpoint {
             true => Arc::new(clients.public_only()),
             false => clients,
         };
-        Self::build(clients, settings, &shared.limits, given)
+        let bounds = Bounds::new(&shared.limits).counting(shared.metrics.habits(name));
+        Self::build(clients, settings, bounds, given)
     }
 
     fn build(
         clients: Arc<Clients>,
         settings: &ServerSettings,
-        limits: &Limits,
+        bounds: Bounds,
         given: Option<Credential>,
     ) -> Option<Self> {
         let uri = settings.address()?.as_str().parse().ok()?;
@@ -138,7 +148,7 @@ impl Endpoint {
         let credential = credential.map(Arc::new);
         let deadline = settings.reliability.deadline_header.as_ref();
         let deadline = deadline.and_then(|name| HeaderName::try_from(name).ok());
-        let target = Target { clients, headers, credential, bounds: Bounds::new(limits), deadline };
+        let target = Target { clients, headers, credential, bounds, deadline };
         Some(Self { uri, places: Arc::default(), target: Arc::new(target), own: None })
     }
 
@@ -155,7 +165,7 @@ impl Endpoint {
             clients: Arc::new(self.target.clients.pinned(address)),
             headers: self.target.headers.clone(),
             credential: self.target.credential.clone(),
-            bounds: self.target.bounds,
+            bounds: self.target.bounds.clone(),
             deadline: self.target.deadline.clone(),
         };
         let (target, own) = (Arc::new(target), self.own.clone());
@@ -190,7 +200,7 @@ impl Endpoint {
     }
 
     pub fn bounds(&self) -> Bounds {
-        self.target.bounds
+        self.target.bounds.clone()
     }
 
     pub async fn post(&self, extra: HeaderMap, body: Bytes) -> Result<Response<Incoming>, Failure> {

@@ -15,7 +15,8 @@ use crate::call::Failure;
 
 impl Server {
     pub(super) fn start_process(&self) -> Result<Arc<Pipe>, Failure> {
-        let bounds = Bounds::new(&self.shared.limits);
+        let habits = self.shared.metrics.habits(&self.name);
+        let bounds = Bounds::new(&self.shared.limits).counting(habits);
         let count = &self.shared.processes;
         let audit = self.shared.audit.clone();
         process::start(&self.name, &self.settings, bounds, count, self.inbound(), audit)
@@ -71,6 +72,7 @@ impl Server {
             ids: self.ids.clone(),
             queue: self.shared.limits.queue,
             within: self.shared.timeouts.connect.0 + self.shared.timeouts.probe.0 * 4,
+            habits: self.shared.metrics.habits(&self.name),
         })
         .await
     }

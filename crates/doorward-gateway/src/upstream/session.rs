@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
+use doorward_mcp::lenient::Habit;
 use doorward_mcp::meta::LogLevel;
 use doorward_mcp::{Id, Message, Object, Revision, RpcError, Value, headers, message, method};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -20,8 +21,10 @@ use super::calls::Takes;
 use super::exchange::{Deadline, Exchange};
 use super::http::Endpoint;
 use super::inbound::Inbound;
+use super::lost;
 use super::pipe::Pipe;
 use crate::call::Failure;
+use crate::metrics::Habits;
 
 /// What carries a session.
 #[derive(Debug)]
@@ -46,6 +49,7 @@ pub struct Session {
     /// Tasks that live in the session, for as long as they are kept.
     pub tasks: AtomicUsize,
     lost: AtomicBool,
+    habits: Arc<Habits>,
     ids: Arc<AtomicI64>,
     queue: usize,
     stop: CancellationToken,
@@ -74,6 +78,7 @@ pub struct Opening<'a> {
     pub ids: Arc<AtomicI64>,
     pub queue: usize,
     pub within: Duration,
+    pub habits: Arc<Habits>,
 }
 
 /// Why a session could not be opened.
@@ -133,10 +138,17 @@ impl Session {
         };
         drop(exchange);
         let spoken = result.string("protocolVersion").unwrap_or_default();
-        let revision: Revision = spoken.parse().map_err(|_| {
-            Failure::new(Kind::InvalidMessage, "The server speaks a revision unknown here")
-                .because(format!("protocolVersion '{spoken}'"))
-        })?;
+        let revision: Revision = match &*spoken {
+            // The draft of 2024-11-05, which says the same.
+            "2024-10-07" => {
+                opening.habits.note(Habit::DraftRevision);
+                Revision::V2024_11_05
+            }
+            spoken => spoken.parse().map_err(|_| {
+                Failure::new(Kind::InvalidMessage, "The server speaks a revision unknown here")
+                    .because(format!("protocolVersion '{spoken}'"))
+            })?,
+        };
         if revision >= Revision::V2025_06_18 {
             headers.insert(headers::PROTOCOL_VERSION, HeaderValue::from_static(revision.as_str()));
         }
@@ -146,6 +158,7 @@ impl Session {
             has_id: headers.contains_key(headers::SESSION_ID),
             headers,
             link: opening.link,
+            habits: opening.habits,
             level: Mutex::new(None),
             lease: Arc::new(Semaphore::new(1)),
             used: Mutex::new(Instant::now()),
@@ -248,13 +261,17 @@ impl Session {
     }
 
     fn refused(&self, refusal: NoAnswer) -> SendError {
-        // Servers say 404 for a session they do not know; some older ones say 400.
+        // Servers say 404 for a session they do not know; some older ones say 400, and others what they like.
         let unknown_session = self.has_id
-            && (refusal.status == StatusCode::NOT_FOUND
+            && (matches!(refusal.status, StatusCode::NOT_FOUND | StatusCode::GONE)
+                || refusal.of_lost_session
                 || (refusal.status == StatusCode::BAD_REQUEST
                     && matches!(&refusal.error, Some(Message::Error { error, .. })
                         if error.message.to_ascii_lowercase().contains("session"))));
         if unknown_session {
+            if refusal.status != StatusCode::NOT_FOUND {
+                self.habits.note(Habit::LostSession);
+            }
             self.lost.store(true, Ordering::Relaxed);
             return SendError::Lost;
         }
@@ -264,6 +281,14 @@ impl Session {
             }
             _ => SendError::Failed(refusal.failure()),
         }
+    }
+
+    /// Takes note if a server's answer says that it does not know the session any more, and returns how it is told.
+    pub fn is_lost_by(&self, error: &RpcError) -> Option<lost::Told> {
+        let told = lost::told_by(error).filter(|_| self.has_id)?;
+        self.habits.note(Habit::LostSession);
+        self.lost.store(true, Ordering::Relaxed);
+        Some(told)
     }
 
     /// Asks and waits for the answer, for requests of the gateway's own.
@@ -278,7 +303,12 @@ impl Session {
         loop {
             match exchange.next(&deadline).await? {
                 Message::Response { result, .. } => return Ok(result),
-                Message::Error { error, .. } => return Err(SendError::Rpc(error)),
+                Message::Error { error, .. } => {
+                    return Err(match self.is_lost_by(&error) {
+                        Some(lost::Told::Plainly) => SendError::Lost,
+                        _ => SendError::Rpc(error),
+                    });
+                }
                 Message::Notification { method, params } => {
                     self.inbound().receive(Message::Notification { method, params }).await;
                 }

@@ -8,12 +8,14 @@
 
 mod canonical;
 mod fold;
+mod mend;
 mod object;
 mod scan;
 mod text;
 
 pub use canonical::{NotCanonical, canonical, canonical_exact};
 pub use fold::{fold, is_same_name};
+pub use mend::{Mended, mend};
 pub use object::{Member, Object, Value};
 pub use scan::{Fault, Limits, Names, items, scan_object};
 pub use text::{quote, quote_into, unquote};

@@ -41,7 +41,13 @@ impl Page {
             || status.is_server_error()
             || status.is_redirection()
         {
-            return Err(NoAnswer { status, error: None, headers: head.headers }.failure());
+            return Err(NoAnswer {
+                status,
+                error: None,
+                of_lost_session: false,
+                headers: head.headers,
+            }
+            .failure());
         }
         let limit = endpoint.bounds().message;
         let body = read_whole(&mut Gathered::default(), &mut body, limit).await?;

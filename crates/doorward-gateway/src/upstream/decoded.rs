@@ -1,0 +1,219 @@
+//! Answers that are compressed though nobody asked for it, as some proxies between a server and the gateway do: unpacked as
+//! they come, within bounds, for a few bytes may well stand for many.
+
+use std::io::{self, Write};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use brotli_decompressor::DecompressorWriter;
+use bytes::{Buf, Bytes};
+use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use http::Response;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
+use http_body::{Body, Frame};
+
+use super::clients::{BodyError, Incoming};
+
+/// So much may come of anything; beyond, so many times what was received.
+const FREE: u64 = 1 << 20;
+const RATIO: u64 = 100;
+/// So much is unpacked at a time, and may come of it.
+const PIECE: usize = 1 << 10;
+const MOST_OF_A_PIECE: usize = 4 << 20;
+
+/// A response was compressed, and is not any more.
+#[derive(Debug, Clone, Copy)]
+pub struct WasEncoded;
+
+/// Takes an encoding that is known off a response.
+pub fn decode(mut response: Response<Incoming>) -> Response<Incoming> {
+    let mut named = response.headers().get_all(CONTENT_ENCODING).iter();
+    let (Some(name), None) = (named.next(), named.next()) else { return response };
+    let Some(coding) = name.to_str().ok().and_then(Coding::named) else { return response };
+    response.headers_mut().remove(CONTENT_ENCODING);
+    response.headers_mut().remove(CONTENT_LENGTH);
+    let Some(coding) = coding else { return response };
+    response.extensions_mut().insert(WasEncoded);
+    response.map(|body| Incoming::Decoded(Box::new(Decoded::new(body, coding))))
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Coding {
+    Gzip,
+    /// zlib's form (RFC 9110 section 8.4.1.2), or as some servers have it bare.
+    Deflate,
+    Brotli,
+}
+
+impl Coding {
+    /// `None` for what is not known here; nothing for what changes nothing.
+    fn named(name: &str) -> Option<Option<Self>> {
+        match name.trim().to_ascii_lowercase().as_str() {
+            "identity" | "" => Some(None),
+            "gzip" | "x-gzip" => Some(Some(Self::Gzip)),
+            "deflate" => Some(Some(Self::Deflate)),
+            "br" => Some(Some(Self::Brotli)),
+            _ => None,
+        }
+    }
+}
+
+/// A body as it is unpacked.
+#[derive(Debug)]
+pub struct Decoded {
+    inner: Incoming,
+    coding: Coding,
+    decoder: Option<Decoder>,
+    /// Received, and not unpacked yet.
+    packed: Bytes,
+    received: u64,
+    unpacked: u64,
+    ended: bool,
+}
+
+enum Decoder {
+    Gzip(MultiGzDecoder<Out>),
+    Zlib(ZlibDecoder<Out>),
+    Deflate(DeflateDecoder<Out>),
+    Brotli(Box<DecompressorWriter<Out>>),
+}
+
+impl std::fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Decoder")
+    }
+}
+
+/// What comes of one piece.
+#[derive(Debug, Default)]
+struct Out(Vec<u8>);
+
+impl Write for Out {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MOST_OF_A_PIECE {
+            return Err(io::Error::other("too much comes of it"));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Decoder {
+    fn new(coding: Coding, first: &[u8]) -> Self {
+        match coding {
+            Coding::Gzip => Self::Gzip(MultiGzDecoder::new(Out::default())),
+            Coding::Brotli => Self::Brotli(Box::new(DecompressorWriter::new(Out::default(), 4096))),
+            // A header of zlib's (RFC 1950 section 2.2), of which one byte may have come alone.
+            Coding::Deflate
+                if first.first().is_some_and(|byte| byte & 0x0f == 8 && byte >> 4 <= 7) =>
+            {
+                Self::Zlib(ZlibDecoder::new(Out::default()))
+            }
+            Coding::Deflate => Self::Deflate(DeflateDecoder::new(Out::default())),
+        }
+    }
+
+    fn push(&mut self, piece: &[u8]) -> io::Result<Vec<u8>> {
+        let out = match self {
+            Self::Gzip(it) => it.write_all(piece).and_then(|()| it.flush()).map(|()| it.get_mut()),
+            Self::Zlib(it) => it.write_all(piece).and_then(|()| it.flush()).map(|()| it.get_mut()),
+            Self::Deflate(it) => {
+                it.write_all(piece).and_then(|()| it.flush()).map(|()| it.get_mut())
+            }
+            Self::Brotli(it) => {
+                it.write_all(piece).and_then(|()| it.flush()).map(|()| it.get_mut())
+            }
+        };
+        out.map(|out| std::mem::take(&mut out.0))
+    }
+
+    /// Whether all has come that was announced.
+    fn end(&mut self) -> io::Result<Vec<u8>> {
+        let out = match self {
+            Self::Gzip(it) => it.try_finish().map(|()| it.get_mut()),
+            Self::Zlib(it) => it.try_finish().map(|()| it.get_mut()),
+            Self::Deflate(it) => it.try_finish().map(|()| it.get_mut()),
+            Self::Brotli(it) => it.close().map(|()| it.get_mut()),
+        };
+        out.map(|out| std::mem::take(&mut out.0))
+    }
+}
+
+impl Decoded {
+    fn new(inner: Incoming, coding: Coding) -> Self {
+        let packed = Bytes::new();
+        Self { inner, coding, decoder: None, packed, received: 0, unpacked: 0, ended: false }
+    }
+
+    /// What comes of the next piece.
+    fn unpack(&mut self) -> io::Result<Vec<u8>> {
+        let piece = self.packed.split_to(self.packed.len().min(PIECE));
+        let decoder = self.decoder.get_or_insert_with(|| Decoder::new(self.coding, &piece));
+        let out = decoder.push(&piece)?;
+        self.count(piece.len(), out)
+    }
+
+    fn count(&mut self, received: usize, out: Vec<u8>) -> io::Result<Vec<u8>> {
+        self.received += received as u64;
+        self.unpacked += out.len() as u64;
+        if self.unpacked > FREE + self.received.saturating_mul(RATIO) {
+            return Err(io::Error::other("too much comes of it"));
+        }
+        Ok(out)
+    }
+}
+
+fn broken(error: &io::Error) -> BodyError {
+    BodyError::Encoding(error.to_string())
+}
+
+impl Body for Decoded {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        loop {
+            if this.ended {
+                return Poll::Ready(None);
+            }
+            if this.packed.has_remaining() {
+                match this.unpack() {
+                    Ok(out) if out.is_empty() => continue,
+                    Ok(out) => return Poll::Ready(Some(Ok(Frame::data(out.into())))),
+                    Err(error) => {
+                        this.ended = true;
+                        return Poll::Ready(Some(Err(broken(&error))));
+                    }
+                }
+            }
+            match ready!(Pin::new(&mut this.inner).poll_frame(context)) {
+                Some(Ok(frame)) => {
+                    if let Ok(data) = frame.into_data() {
+                        this.packed = data;
+                    }
+                }
+                Some(Err(error)) => {
+                    this.ended = true;
+                    return Poll::Ready(Some(Err(error)));
+                }
+                None => {
+                    this.ended = true;
+                    let ended = this.decoder.as_mut().map_or(Ok(Vec::new()), Decoder::end);
+                    return match ended.and_then(|out| this.count(0, out)) {
+                        Ok(out) if out.is_empty() => Poll::Ready(None),
+                        Ok(out) => Poll::Ready(Some(Ok(Frame::data(out.into())))),
+                        Err(error) => Poll::Ready(Some(Err(broken(&error)))),
+                    };
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Sessions that a server does not know any more. The specification has 404 for it (2025-11-25 basic/transports); servers
+//! say it in other ways, too.
+
+use doorward_mcp::RpcError;
+use doorward_mcp::error::code;
+
+/// What several SDKs answer for a session that they do not know.
+const UNKNOWN_SESSION: i64 = -32001;
+
+/// How a lost session is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Told {
+    /// In so many words: nothing was done.
+    Plainly,
+    /// It may well be: the session is not used any more. What came of the request cannot be told.
+    Perhaps,
+}
+
+/// Whether an error says that a session is lost.
+pub fn told_by(error: &RpcError) -> Option<Told> {
+    // A tool may keep sessions of its own, and be asked about one that it does not know.
+    if error.code == code::INVALID_PARAMS || !in_words(&error.message) {
+        return None;
+    }
+    Some(if error.code == UNKNOWN_SESSION { Told::Plainly } else { Told::Perhaps })
+}
+
+/// Whether a text says that a session is not there.
+pub fn in_words(text: &str) -> bool {
+    const WORDS: [&str; 19] = [
+        "not found",
+        "unknown",
+        "invalid",
+        "expired",
+        "not valid",
+        "no valid",
+        "not exist",
+        "n't exist",
+        "no such",
+        "terminated",
+        "closed",
+        "not initialized",
+        "no longer",
+        "no active",
+        "lost",
+        "gone",
+        "stale",
+        "recognized",
+        "missing",
+    ];
+    let text = text.to_ascii_lowercase();
+    text.contains("session") && WORDS.iter().any(|word| text.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lost_sessions_are_told_in_many_ways() {
+        for (code, message, told) in [
+            (-32001, "Session not found", Some(Told::Plainly)),
+            (-32001, "Request timed out", None),
+            (-32000, "Bad Request: No valid session ID provided", Some(Told::Perhaps)),
+            (-32600, "Session has expired", Some(Told::Perhaps)),
+            (-32603, "session terminated", Some(Told::Perhaps)),
+            (-32602, "Unknown session: browser-7", None),
+            (-32603, "the session could not be saved", None),
+            (-32603, "not found", None),
+        ] {
+            assert_eq!(told_by(&RpcError::new(code, message)), told, "{code} {message}");
+        }
+    }
+}
