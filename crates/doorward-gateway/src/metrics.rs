@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use doorward_mcp::display::harmless_line;
 use doorward_mcp::lenient::Habit;
 use doorward_mcp::method;
 use parking_lot::RwLock;
@@ -178,6 +179,11 @@ pub struct ServerMetrics {
     methods: RwLock<HashMap<String, (Histogram, Histogram)>>,
 }
 
+/// A name as a label: whoever looks at the text does so at a terminal.
+fn label(name: &str) -> String {
+    harmless_line(name).into_owned()
+}
+
 /// What a server does in its own way, and how often.
 #[derive(Debug)]
 pub struct Habits {
@@ -346,7 +352,7 @@ impl Metrics {
     /// Counts a call that a limit refused, or would have.
     pub fn limited(&self, limit: &str, dry: bool) {
         let dry_run = if dry { "true" } else { "false" };
-        self.limited.get_or_create(&LimitLabels { limit: limit.to_owned(), dry_run }).inc();
+        self.limited.get_or_create(&LimitLabels { limit: label(limit), dry_run }).inc();
     }
 
     /// Counts a call by its user, where the operator wants to know.
@@ -358,7 +364,7 @@ impl Metrics {
             known.len() < MOST_USERS && known.insert(name)
         };
         let (tenant, user) = if known { (tenant, user) } else { (OTHERS, OTHERS) };
-        let (tenant, user) = (tenant.to_owned(), user.to_owned());
+        let (tenant, user) = (label(tenant), label(user));
         self.users.get_or_create(&UserLabels { tenant, user, outcome }).inc();
     }
 
@@ -437,7 +443,7 @@ impl ServerMetrics {
         }
         let tool = if self.tools.read().len() < MOST_TOOLS { tool } else { OTHERS };
         let counters = Outcome::ALL.map(|outcome| {
-            let labels = CallLabels { server: self.server.clone(), tool: tool.to_owned(), outcome };
+            let labels = CallLabels { server: self.server.clone(), tool: label(tool), outcome };
             self.calls.get_or_create(&labels).clone()
         });
         counters[outcome as usize].inc();

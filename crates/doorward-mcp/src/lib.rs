@@ -8,6 +8,7 @@
 //! |---|---|
 //! | [`json`] | the one strict reading of a JSON text, and raw members that are carried, not rebuilt |
 //! | [`message`] | JSON-RPC envelopes: requests, notifications, responses, batches |
+//! | [`display`] | texts of others as they may be shown |
 //! | [`lenient`] | messages of servers that write them almost right |
 //! | [`error`] | error codes of the specification and of this gateway |
 //! | [`revision`] | the five revisions and the two eras |
@@ -24,6 +25,7 @@
 //! | [`uri`] | URIs that step out of the place that they name |
 
 pub mod capabilities;
+pub mod display;
 pub mod error;
 pub mod filter;
 pub mod headers;

@@ -13,7 +13,7 @@ use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Executor, Ro
 
 use crate::audit::{Act, Actor};
 
-use crate::{Error, Result};
+use crate::{Error, Result, files};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
@@ -283,11 +283,18 @@ impl fmt::Display for Plain<'_> {
 
 /// The file is its owner's alone, from the first byte on.
 fn prepare(path: &Path) -> std::io::Result<()> {
-    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+    use std::os::unix::fs::DirBuilderExt;
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path).map(drop)
+    files::append(path)?;
+    // What SQLite keeps beside it, which a copy of the folder may have made wider.
+    for behind in ["-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(behind);
+        files::keep_private(Path::new(&name))?;
+    }
+    Ok(())
 }
 
 fn sqlite_url(path: &Path) -> String {

@@ -12,6 +12,7 @@ mod counters;
 mod credentials;
 mod credits;
 mod delegated;
+pub mod files;
 mod grants;
 mod hex;
 mod keys;

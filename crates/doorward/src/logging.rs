@@ -3,12 +3,32 @@
 use std::io::{IsTerminal, stderr};
 
 use doorward_gateway::telemetry::logs::Collecting;
+use doorward_mcp::display::harmless_line;
+use tracing_subscriber::field::MakeExt;
+use tracing_subscriber::fmt::FormatFields;
+use tracing_subscriber::fmt::format::debug_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::cli::LogFormat;
 use crate::commands::{Exit, Failed};
+
+/// Fields as people read them, with nothing in them that somebody else could act on the terminal with.
+fn fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
+    debug_fn(|writer, field, value| {
+        let text = format!("{value:?}");
+        let text = harmless_line(&text);
+        match field.name() {
+            "message" => write!(writer, "{text}"),
+            name if writer.has_ansi_escapes() => {
+                write!(writer, "\x1b[3m{name}\x1b[0m\x1b[2m=\x1b[0m{text}")
+            }
+            name => write!(writer, "{name}={text}"),
+        }
+    })
+    .delimited(" ")
+}
 
 /// Starts logging. Fails when the directives cannot be read.
 pub fn start(directives: &str, format: LogFormat) -> Result<(), Failed> {
@@ -27,7 +47,7 @@ pub fn start(directives: &str, format: LogFormat) -> Result<(), Failed> {
     let log = tracing_subscriber::fmt::layer().with_writer(stderr);
     let log = if pretty {
         let colors = terminal && crate::terminal::wants_color();
-        log.compact().with_target(false).with_ansi(colors).boxed()
+        log.compact().with_target(false).with_ansi(colors).fmt_fields(fields()).boxed()
     } else {
         log.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
     };

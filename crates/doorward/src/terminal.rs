@@ -4,6 +4,8 @@
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write, stderr, stdout};
 
+pub use doorward_mcp::display::harmless;
+use doorward_mcp::display::harmless_json;
 use serde::Serialize;
 
 use crate::config::Color;
@@ -36,23 +38,6 @@ pub fn complain(message: &str) {
     eprintln!("{}: {}", paint("error", "1;31", error_color()), harmless(message));
 }
 
-/// A text of a server's as it may be shown: what could move the cursor, hide or reorder text is
-/// written as an escape (attack T15).
-pub fn harmless(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_harmful) {
-        return text.into();
-    }
-    let mut out = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        if is_harmful(c) {
-            out.extend(c.escape_unicode());
-        } else {
-            out.push(c);
-        }
-    }
-    out.into()
-}
-
 /// As [`harmless`], in one line.
 pub fn one_line(text: &str) -> String {
     harmless(text).split_whitespace().collect::<Vec<_>>().join(" ")
@@ -61,7 +46,8 @@ pub fn one_line(text: &str) -> String {
 /// Writes a value as JSON, for programs.
 pub fn json(out: &mut impl Write, value: &impl Serialize) -> std::io::Result<()> {
     // As a value first: its members are in order then.
-    writeln!(out, "{:#}", serde_json::to_value(value).unwrap_or_default())
+    let text = format!("{:#}", serde_json::to_value(value).unwrap_or_default());
+    writeln!(out, "{}", harmless_json(&text))
 }
 
 /// Writes rows in columns, the first as a heading.
@@ -88,31 +74,4 @@ pub fn row<const N: usize>(rows: &[[String; N]], at: usize) -> String {
         line.push_str("  ");
     }
     line.trim_end().to_owned()
-}
-
-fn is_harmful(c: char) -> bool {
-    matches!(c,
-        '\0'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{7f}'..='\u{9f}' // controls but tab and line feed
-        | '\u{ad}' | '\u{61c}' | '\u{180e}'
-        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-        | '\u{fe00}'..='\u{fe0e}' | '\u{e0000}'..='\u{e0fff}')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn nothing_shown_can_act_on_the_terminal() {
-        for (text, shown) in [
-            ("plain\ttext\n", "plain\ttext\n"),
-            ("a\x1b[2Jb", "a\\u{1b}[2Jb"),
-            ("x\u{202e}y\u{e0041}z\u{200b}", "x\\u{202e}y\\u{e0041}z\\u{200b}"),
-            ("\r\u{9b}31m", "\\u{d}\\u{9b}31m"),
-            ("naïve 日本 ❤️", "naïve 日本 ❤️"),
-        ] {
-            assert_eq!(harmless(text), shown);
-        }
-    }
 }

@@ -244,9 +244,11 @@ impl Recorder {
     /// Appends a checkpoint to the operator's own file.
     fn anchor(&self, line: &str) {
         use std::io::Write;
+        use std::os::unix::fs::OpenOptionsExt;
         let Some(path) = &self.terms.anchor else { return };
+        // Who else may read it is the operator's to say.
         let mut options = std::fs::OpenOptions::new();
-        let file = options.create(true).append(true).open(path);
+        let file = options.create(true).append(true).mode(0o600).open(path);
         let written = file.and_then(|mut file| {
             file.write_all(format!("{line}\n").as_bytes())?;
             file.sync_data()

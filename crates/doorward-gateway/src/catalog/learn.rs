@@ -60,7 +60,7 @@ impl Schemas {
             made.notes.push("its inputSchema was put right".into());
             made.shown.input = Some(Value::from_serde(mended));
         }
-        made.input = made.compiled("inputSchema", input.as_ref(), mended, checked[0], end);
+        made.input = made.compiled("inputSchema", input.as_ref(), mended.as_ref(), checked[0], end);
         let Some(output) = output else { return made };
         let parsed = schema::read(&output).ok();
         match parsed.as_ref().and_then(schema::repair::output) {
@@ -74,7 +74,8 @@ impl Schemas {
                     made.notes.push("its outputSchema was put right".into());
                     made.shown.output = Some(Some(Value::from_serde(mended)));
                 }
-                made.output = made.compiled("outputSchema", Some(&output), mended, checked[1], end);
+                made.output =
+                    made.compiled("outputSchema", Some(&output), mended.as_ref(), checked[1], end);
             }
         }
         made
@@ -85,7 +86,7 @@ impl Schemas {
         &mut self,
         name: &str,
         text: Option<&Bytes>,
-        mended: Option<serde_json::Value>,
+        mended: Option<&serde_json::Value>,
         is_checked: bool,
         end: Instant,
     ) -> Option<Schema> {
@@ -95,7 +96,7 @@ impl Schemas {
         let compiled = if Instant::now() >= end {
             Err("takes too long to be compiled, with all others of the server's".to_owned())
         } else {
-            let made = match (&mended, text) {
+            let made = match (mended, text) {
                 (Some(mended), _) => Schema::of(mended),
                 (None, Some(text)) => Schema::compile(text),
                 (None, None) => return None,

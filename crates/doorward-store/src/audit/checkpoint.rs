@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use super::act::Act;
 use super::line::Chain;
 use crate::seal::{MasterKey, SealError};
-use crate::{Error, Result, Store, hex, now};
+use crate::{Error, Result, Store, files, hex, now};
 
 /// What stands before the signature in a checkpoint's line.
 const BEFORE: &str = ",\"signature\":\"";
@@ -237,7 +237,10 @@ fn from_file(path: &std::path::Path) -> Result<AuditKey> {
     let failed = |error: std::io::Error| Error::Refused(format!("{}: {error}", path.display()));
     for _ in 0..2 {
         match path.try_exists() {
-            Ok(true) => return AuditKey::open(path),
+            Ok(true) => {
+                files::keep_private(path).map_err(failed)?;
+                return AuditKey::open(path);
+            }
             Ok(false) => {}
             Err(error) => return Err(failed(error)),
         }

@@ -33,7 +33,7 @@ pub fn run(options: &Check) -> Result<(), Failed> {
         }
     }
     if options.json {
-        writeln!(out, "{:#}", serde_json::Value::Array(findings))?;
+        terminal::json(&mut out, &serde_json::Value::Array(findings))?;
     }
     if good { Ok(()) } else { Err(Failed::silent(Exit::Config)) }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use doorward_store::{Kind, Span, Store, Verifier, now_ms, written_at};
+use doorward_store::{Kind, Span, Store, Verifier, files, now_ms, written_at};
 use serde_json::{Value, json};
 
 use super::audit::records::{Record, each, text};
@@ -88,7 +88,8 @@ pub async fn run(options: Evidence) -> Result<(), Failed> {
     }
     let store = open(&options.kept).await?;
     let folder = &options.output;
-    std::fs::create_dir(folder)
+    std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
+        .create(folder)
         .map_err(|error| Failed::new(Exit::Failure, format!("{}: {error}", folder.display())))?;
     let mut gathered = Gathered::default();
     each(&store, span, |record| {
@@ -294,7 +295,7 @@ async fn verification(options: &Evidence, store: &Store, folder: &Path) -> Resul
         .verify_audit(Verifier::new(keys, true).trusting_database(options.trust.trust_database))
         .await?;
     let told = json!({ "verified_at": written_at(now_ms() * 1_000), "whole": report.is_good(), "keys": names, "report": report });
-    std::fs::write(folder.join("record-verification.json"), format!("{told:#}\n"))?;
+    files::write(&folder.join("record-verification.json"), format!("{told:#}\n"))?;
     Ok(report.is_good())
 }
 
@@ -310,7 +311,7 @@ fn configuration(options: &Evidence, folder: &Path, gathered: &Gathered) -> Resu
         }
     };
     let told = json!({ "now": settings, "taken": gathered.taken });
-    std::fs::write(folder.join("configuration.json"), format!("{told:#}\n"))?;
+    files::write(&folder.join("configuration.json"), format!("{told:#}\n"))?;
     Ok(())
 }
 
@@ -339,7 +340,7 @@ fn summary(folder: &Path, span: Span, gathered: &Gathered, whole: bool) -> Resul
         }
         out.push('\n');
     }
-    std::fs::write(folder.join("README.md"), out)?;
+    files::write(&folder.join("README.md"), out)?;
     Ok(())
 }
 
@@ -349,7 +350,7 @@ fn lines(path: &Path, records: &[Record]) -> Result<(), Failed> {
         text.push_str(&Value::Object(record.clone()).to_string());
         text.push('\n');
     }
-    std::fs::write(path, text)?;
+    files::write(path, text)?;
     Ok(())
 }
 
@@ -360,6 +361,6 @@ fn csv<const N: usize>(path: &Path, head: &[&str; N], rows: &[[String; N]]) -> R
         text.push_str(&cells.join(","));
         text.push('\n');
     }
-    std::fs::write(path, text)?;
+    files::write(path, text)?;
     Ok(())
 }

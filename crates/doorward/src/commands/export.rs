@@ -44,7 +44,7 @@ pub async fn run(options: Export) -> Result<(), Failed> {
         for (name, text) in &active.files {
             // Names were those of files; what they were beside is not made here.
             let name = std::path::Path::new(name).file_name().unwrap_or_default();
-            std::fs::write(folder.join(name), text)?;
+            doorward_store::files::write(&folder.join(name), text)?;
         }
         all.insert("policy", serde_json::json!({ "files": [folder] }));
     }

@@ -75,7 +75,7 @@ async fn create(options: CreateKey) -> Result<(), Failed> {
     if options.json {
         let mut told = serde_json::to_value(&key).unwrap_or_default();
         told["key"] = text.into();
-        writeln!(out, "{told:#}")?;
+        terminal::json(&mut out, &told)?;
         return Ok(());
     }
     eprintln!("{} of {}; the key is shown this once:", key.id, self::owner(&key));

@@ -24,7 +24,7 @@ pub fn run(options: OpenApi) -> Result<(), Failed> {
             "title": description.title(), "server": description.server(),
             "tools": tools, "leftOut": left_out,
         });
-        writeln!(out, "{told:#}")?;
+        terminal::json(&mut out, &told)?;
         return Ok(());
     }
     show(&mut out, &description, &tools, &left_out)?;

@@ -174,7 +174,7 @@ async fn versions(store: &Store, json: bool) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     if json {
         let told = serde_json::json!({ "versions": versions, "activations": activations });
-        writeln!(out, "{told:#}")?;
+        terminal::json(&mut out, &told)?;
         return Ok(());
     }
     let in_force = activations.first().map(|latest| latest.version);

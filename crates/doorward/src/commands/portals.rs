@@ -15,7 +15,7 @@ pub async fn run(options: Portals) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     let Some(name) = options.name else {
         if options.json {
-            writeln!(out, "{told:#}")?;
+            terminal::json(&mut out, &told)?;
             return Ok(());
         }
         let mut rows = vec![["PORTAL", "URL", "FROM", "DESCRIPTION"].map(str::to_owned)];

@@ -48,7 +48,7 @@ pub async fn run(options: Servers) -> Result<(), Failed> {
     let states = client::operate(&options.operator, "/servers").await?;
     let mut out = std::io::stdout().lock();
     if options.json {
-        writeln!(out, "{states:#}")?;
+        terminal::json(&mut out, &states)?;
         return Ok(());
     }
     let states: Vec<State> = serde_json::from_value(states)

@@ -17,7 +17,7 @@ pub async fn run(options: Tools) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     if options.json {
         let tools: Vec<_> = tools.iter().map(Object::to_serde).collect();
-        writeln!(out, "{:#}", serde_json::Value::Array(tools))?;
+        terminal::json(&mut out, &serde_json::Value::Array(tools))?;
         return Ok(());
     }
     let color = terminal::color();

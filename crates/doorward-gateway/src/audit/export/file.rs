@@ -1,10 +1,11 @@
 //! Records in a file, line by line: rotated when it is large or old, and compressed then.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
+use doorward_store::files;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
@@ -30,8 +31,7 @@ impl FileSink {
 }
 
 fn write(settings: &FileExport, records: &[Outgoing]) -> io::Result<()> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let open = || OpenOptions::new().create(true).append(true).mode(0o600).open(&settings.path);
+    let open = || files::append(&settings.path);
     let mut file = open()?;
     if is_full(&file, settings)? {
         drop(file);
@@ -71,7 +71,7 @@ fn rotate(settings: &FileExport) -> io::Result<()> {
     std::fs::rename(path, &full)?;
     let packed = PathBuf::from(format!("{}.gz", full.display()));
     let fresh = PathBuf::from(format!("{}.part", packed.display()));
-    let mut encoder = GzEncoder::new(File::create(&fresh)?, Compression::default());
+    let mut encoder = GzEncoder::new(files::create(&fresh)?, Compression::default());
     io::copy(&mut File::open(&full)?, &mut encoder)?;
     encoder.finish()?.sync_all()?;
     std::fs::rename(&fresh, &packed)?;

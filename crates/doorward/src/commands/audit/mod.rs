@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use doorward_gateway::audit::{ocsf, open_key, retention};
-use doorward_store::{Scan, Store, now_ms};
+use doorward_store::{Scan, Store, files, now_ms};
 use serde_json::Value;
 
 use self::records::{Joining, Record, each, text};
@@ -254,7 +254,7 @@ async fn show_one(store: &Store, id: &str) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     for line in found {
         let value: Value = serde_json::from_str(&line).unwrap_or_default();
-        writeln!(out, "{}", terminal::harmless(&format!("{value:#}")))?;
+        terminal::json(&mut out, &value)?;
     }
     Ok(())
 }
@@ -289,7 +289,7 @@ async fn export(
     let mut out: Box<dyn Write> = match output {
         Some(path) => {
             let failed = |error| Failed::new(Exit::Failure, format!("{}: {error}", path.display()));
-            Box::new(std::io::BufWriter::new(std::fs::File::create(path).map_err(failed)?))
+            Box::new(std::io::BufWriter::new(files::create(path).map_err(failed)?))
         }
         None => Box::new(std::io::BufWriter::new(std::io::stdout())),
     };

@@ -62,7 +62,7 @@ pub fn log(params: &Object) {
 pub fn result(result: &Object, json: bool) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     if json {
-        writeln!(out, "{:#}", result.to_serde())?;
+        terminal::json(&mut out, &result.to_serde())?;
         return Ok(());
     }
     let mut text = String::new();

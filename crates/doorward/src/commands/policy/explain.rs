@@ -31,7 +31,7 @@ pub async fn run(options: Explain) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     if json {
         let told = serde_json::json!({ "request": request, "decision": decision });
-        writeln!(out, "{told:#}")?;
+        terminal::json(&mut out, &told)?;
     } else {
         show(&mut out, &decision)?;
         for policy in &decision.policies {

@@ -1,0 +1,83 @@
+//! Texts of others on their way to people: nothing that somebody else has written may move a cursor, hide or reorder what
+//! stands beside it, or look like a line of one's own (attack T15). One function for every way out: terminals, logs, metrics.
+
+use std::borrow::Cow;
+
+/// A text as it may be shown: what could act on a terminal, hide or reorder text is written as an escape. Tabs and line
+/// ends stay.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    escaped(text, is_harmful)
+}
+
+/// The same in one line: for logs and labels, where a line end would begin another.
+pub fn harmless_line(text: &str) -> Cow<'_, str> {
+    escaped(text, |c| is_harmful(c) || matches!(c, '\n' | '\t'))
+}
+
+fn escaped(text: &str, is_bad: impl Fn(char) -> bool + Copy) -> Cow<'_, str> {
+    if !text.contains(is_bad) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' if is_bad(c) => out.push_str("\\n"),
+            '\t' if is_bad(c) => out.push_str("\\t"),
+            c if is_bad(c) => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+    }
+    out.into()
+}
+
+/// A JSON text as it may be shown, which is the same JSON: harmful characters, which stand within strings alone, are
+/// written as JSON's own escapes.
+pub fn harmless_json(text: &str) -> Cow<'_, str> {
+    if !text.contains(is_harmful) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if is_harmful(c) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                out.push_str(&format!("\\u{unit:04x}"));
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out.into()
+}
+
+fn is_harmful(c: char) -> bool {
+    matches!(c,
+        '\0'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{7f}'..='\u{9f}' // controls but tab and line feed
+        | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+        | '\u{180b}'..='\u{180f}'
+        | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{fe00}'..='\u{fe0e}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_shown_can_act_on_the_terminal() {
+        for (text, shown) in [
+            ("plain\ttext\n", "plain\ttext\n"),
+            ("a\x1b[2Jb", "a\\u{1b}[2Jb"),
+            ("x\u{202e}y\u{e0041}z\u{200b}", "x\\u{202e}y\\u{e0041}z\\u{200b}"),
+            ("\r\u{9b}31m", "\\u{d}\\u{9b}31m"),
+            ("naïve 日本 ❤️", "naïve 日本 ❤️"),
+        ] {
+            assert_eq!(harmless(text), shown);
+        }
+        assert_eq!(harmless_line("a\nb\tc\x1b"), "a\\nb\\tc\\u{1b}");
+        let json = serde_json::json!({ "a": "x\u{202e}\u{e0041}\x1b", "b": 1 });
+        let shown = harmless_json(&format!("{json:#}")).into_owned();
+        assert!(!shown.contains(is_harmful), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), json);
+    }
+}
