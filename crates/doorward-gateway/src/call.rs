@@ -19,6 +19,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::access;
 use crate::audit::Opened;
 use crate::billing::Reserved;
+use crate::byte_queue;
 use crate::cache::Lead;
 use crate::catalog::ToolEntry;
 use crate::identity::Caller;
@@ -377,7 +378,7 @@ impl From<RpcError> for CallError {
 /// Where a call's notifications go: to the client's stream, with its back-pressure.
 #[derive(Debug, Clone)]
 pub struct Events {
-    messages: mpsc::Sender<Bytes>,
+    messages: byte_queue::Sender<Bytes>,
     poll: Option<Poll>,
     one_way: bool,
 }
@@ -403,13 +404,13 @@ pub struct Pauses {
 pub struct Gone;
 
 impl Events {
-    pub fn channel(capacity: usize) -> (Self, mpsc::Receiver<Bytes>) {
-        let (messages, receiver) = mpsc::channel(capacity.max(1));
+    pub fn channel(capacity: usize) -> (Self, byte_queue::Receiver<Bytes>) {
+        let (messages, receiver) = byte_queue::channel(capacity);
         (Self { messages, poll: None, one_way: false }, receiver)
     }
 
     /// For a client that can be sent away to come back later.
-    pub fn with_pauses(capacity: usize) -> (Self, mpsc::Receiver<Bytes>, Pauses) {
+    pub fn with_pauses(capacity: usize) -> (Self, byte_queue::Receiver<Bytes>, Pauses) {
         let (events, receiver) = Self::channel(capacity);
         let (sender, away) = mpsc::channel(1);
         let back = Arc::new(Notify::new());
@@ -446,11 +447,12 @@ impl Events {
 
     /// Sends a message as it is; waits like [`notify`](Self::notify).
     pub async fn send(&self, message: Bytes) -> Result<(), Gone> {
-        self.messages.send(message).await.map_err(|_| Gone)
+        let bytes = message.len();
+        self.messages.send(message, bytes).await.map_err(|_| Gone)
     }
 
     /// Waits until the stream has room. Fails when nobody reads it any more.
     pub async fn notify(&self, method: &str, params: &Object) -> Result<(), Gone> {
-        self.messages.send(message::notification(method, params)).await.map_err(|_| Gone)
+        self.send(message::notification(method, params)).await
     }
 }

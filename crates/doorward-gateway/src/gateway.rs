@@ -37,6 +37,7 @@ use crate::portals::Selections;
 use crate::rates::Limiter;
 use crate::seal::Sealer;
 use crate::settings::{Explain, Settings};
+use crate::share::Shares;
 use crate::signing::Signing;
 use crate::telemetry::Telemetry;
 use crate::upstream::parking::ParkingLot;
@@ -94,8 +95,9 @@ impl Gateway {
         let timeouts = settings.timeouts.clone();
         let shared = Arc::new(Shared {
             sealer: Sealer::new(settings.state_key.as_ref())?,
-            parking: ParkingLot::new(limits.parked, timeouts.interaction.0),
+            parking: ParkingLot::new(limits.shared(limits.parked), timeouts.interaction.0),
             processes: ProcessCount::new(limits.processes),
+            programs: Shares::new(limits.shared(limits.processes)),
             memory: Memory::new(limits.memory.map(|memory| memory.0 as u64)),
             switchboard: Arc::default(),
             http: http::Clients::new(timeouts.connect.0),

@@ -19,9 +19,11 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// With the operator's limit, or five sixths of what the control group allows.
+    /// With the operator's limit, or five sixths of what the control group allows, or half of what the machine has.
     pub fn new(limit: Option<u64>) -> Self {
-        Self { limit: limit.or_else(|| Some(group_limit()? / 6 * 5)), short: AtomicBool::default() }
+        let group = || group_limit().map(|limit| limit / 6 * 5);
+        let limit = limit.or_else(group).or_else(|| machine().map(|all| all / 2));
+        Self { limit, short: AtomicBool::default() }
     }
 
     pub fn limit(&self) -> Option<u64> {
@@ -62,6 +64,14 @@ pub fn resident() -> Option<u64> {
     // The page size of the systems that tell in this way, but for some whose pages are larger: there
     // less is told than is held, and the system's own bound comes first.
     Some(pages * 4096)
+}
+
+/// What the machine has, where the system tells (proc_meminfo(5)).
+fn machine() -> Option<u64> {
+    let told = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = told.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kilobytes << 10)
 }
 
 /// What the process's control group may hold, of either version.
@@ -106,5 +116,7 @@ mod tests {
     fn the_process_holds_something() {
         assert!(resident().is_none_or(|held| held > 100_000));
         let _ = group_limit();
+        assert!(machine().is_none_or(|all| all > 64 << 20));
+        assert!(cfg!(not(target_os = "linux")) || Memory::new(None).limit().is_some());
     }
 }

@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::call::Portal;
+use crate::share::sharer;
 
 /// One change, as the listener's portal names it.
 #[derive(Debug)]
@@ -102,7 +103,7 @@ impl Switchboard {
         let (sender, inbox) = mpsc::channel(wish.queue.max(1));
         let waiting = Waiting::default();
         let mut state = self.state.lock();
-        let count = state.per_principal.entry(wish.principal.clone()).or_default();
+        let count = state.per_principal.entry(sharer(&wish.principal).into()).or_default();
         if *count >= wish.limit {
             drop(state);
             (wish.release)(&wish.filter, &wish.tasks);
@@ -255,10 +256,11 @@ impl Switchboard {
 impl State {
     fn remove(&mut self, id: u64) -> Option<Entry> {
         let entry = self.listeners.remove(&id)?;
-        if let Some(count) = self.per_principal.get_mut(&entry.principal) {
+        let sharer = sharer(&entry.principal);
+        if let Some(count) = self.per_principal.get_mut(sharer) {
             *count -= 1;
             if *count == 0 {
-                self.per_principal.remove(&entry.principal);
+                self.per_principal.remove(sharer);
             }
         }
         Some(entry)

@@ -191,6 +191,18 @@ impl Message {
         }
     }
 
+    /// How many bytes it has, about.
+    pub fn size_hint(&self) -> usize {
+        64 + match self {
+            Self::Request { params, .. } | Self::Notification { params, .. } => params.size_hint(),
+            Self::Response { result, .. } => result.size_hint(),
+            Self::Error { error, .. } => {
+                let data = error.data.as_ref().map_or(0, |data| data.to_bytes().len());
+                error.message.len() + data
+            }
+        }
+    }
+
     pub fn to_bytes(&self) -> Bytes {
         match self {
             Self::Request { id, method, params } => request(id, method, params),

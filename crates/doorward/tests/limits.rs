@@ -75,13 +75,19 @@ fn json_too_deep_is_refused() {
 fn sessions_are_bounded_and_room_is_made_by_ending_one() {
     let gateway = with("limits: {sessions: 2}");
     let first = Handshake::open(&gateway, "/mcp", "2025-11-25", json!({}));
-    let _second = Handshake::open(&gateway, "/mcp", "2025-11-25", json!({}));
+    let second = Handshake::open(&gateway, "/mcp", "2025-11-25", json!({}));
+    // The one that nothing has used for longest gives way.
+    let third = Handshake::open(&gateway, "/mcp", "2025-11-25", json!({}));
+    assert_eq!(first.ask(1, "ping", json!({})).status, 404);
+    assert_eq!(second.ask(1, "ping", json!({})).status, 200);
+    // What is in use does not.
+    let _streams = [second.listen(None), third.listen(None)];
     let refused = Handshake::initialize(&gateway, "/mcp", "2025-11-25", json!({}));
     assert_eq!((refused.status, refused.kind().as_str()), (503, "overloaded"), "{}", refused.body);
     let stream =
         open(&gateway.address, "GET", "/sse", &[("accept", "text/event-stream")], b"").unwrap();
     assert_eq!(stream.status, 503);
-    first.end();
+    third.end();
     Handshake::open(&gateway, "/mcp", "2025-11-25", json!({}));
 }
 
@@ -127,8 +133,15 @@ fn parked_calls_are_bounded_in_number_and_time() {
     let client = Modern::new(&gateway, "/mcp/s").with(json!({ "elicitation": { "form": {} } }));
     let first = client.call("ask", json!({})).result();
     assert_eq!(first["resultType"], "input_required");
-    let second = client.call("ask", json!({}));
-    assert_eq!(second.kind(), "overloaded", "{}", second.body);
+    // The one that has waited for longest gives way, and cannot be gone on with.
+    let second = client.call("ask", json!({})).result();
+    assert_eq!(second["resultType"], "input_required");
+    let late = client.ask(
+        "tools/call",
+        json!({ "name": "ask", "arguments": {}, "requestState": first["requestState"],
+            "inputResponses": {} }),
+    );
+    assert_eq!(late.code(), -32602, "{}", late.body);
     wait_for("nobody came back, and the place is free", || {
         gateway.metric("doorward_parked_calls") == 0.0
     });

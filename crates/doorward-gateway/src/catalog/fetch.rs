@@ -28,6 +28,7 @@ pub async fn list(
 ) -> Result<List, CallError> {
     let limits = &server.shared.limits;
     let mut items = Vec::new();
+    let mut bytes = 0;
     let mut hints: Option<CacheHints> = None;
     let mut cursor: Option<Value> = None;
     let mut cursors = HashSet::new();
@@ -72,6 +73,12 @@ pub async fn list(
         })?;
         if items.len() + page_items.len() > limits.list_items {
             return Err(bound(kind, "items", limits.list_items));
+        }
+        bytes += result.size_hint();
+        if bytes > limits.list_bytes.0 {
+            let most = limits.list_bytes;
+            let message = format!("The server's list is larger than {most} ('limits.list_bytes')");
+            return Err(Failure::new(FailureKind::TooLarge, message).because(kind.method).into());
         }
         items.extend(page_items.iter().filter_map(|item| read(server, kind, item)));
         match result.get("nextCursor").filter(|next| goes_on(next)) {

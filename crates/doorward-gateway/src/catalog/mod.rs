@@ -116,6 +116,18 @@ pub struct List {
     fetched: Instant,
 }
 
+impl List {
+    /// Whether both tell the same, to the byte.
+    fn is_equal(&self, other: &Self) -> bool {
+        let same = |(one, other): (&Item, &Item)| {
+            one.key == other.key && one.definition.to_bytes() == other.definition.to_bytes()
+        };
+        self.items.len() == other.items.len()
+            && self.left_out == other.left_out
+            && self.items.iter().zip(&*other.items).all(same)
+    }
+}
+
 /// The four lists that callers with the same capabilities see.
 #[derive(Debug)]
 pub struct View {
@@ -135,6 +147,12 @@ impl View {
 
     pub fn tool(&self, name: &str) -> Option<&Arc<ToolEntry>> {
         self.lists[0].tools.get(name)
+    }
+
+    /// Whether both tell the very same, in one place in memory.
+    pub fn shares_lists_with(&self, other: &Self) -> bool {
+        let same = |(one, other): (&List, &List)| Arc::ptr_eq(&one.items, &other.items);
+        self.lists.iter().zip(&other.lists).all(same)
     }
 
     pub fn has_prompt(&self, name: &str) -> bool {
@@ -212,6 +230,7 @@ impl Catalog {
         // All pages come from one of several replicas.
         let asker = server.asker(asked).await?;
         let mut lists = Vec::with_capacity(KINDS.len());
+        let mut all_known = true;
         for (at, kind) in KINDS.iter().enumerate() {
             let kept = old.as_ref().filter(|view| !cell.is_stale(view, at));
             if let Some(view) = kept {
@@ -220,7 +239,11 @@ impl Catalog {
             }
             cell.stale[at].store(false, Ordering::Release);
             match fetch::list(&asker, &contact, kind, asked).await {
-                Ok(list) => lists.push(list),
+                Ok(list) => {
+                    let (list, known) = self.shared(at, list);
+                    all_known &= known;
+                    lists.push(list);
+                }
                 Err(error) => {
                     cell.stale[at].store(true, Ordering::Release);
                     let Some(old) = &old else { return Err(error) };
@@ -238,15 +261,35 @@ impl Catalog {
             }
         }
         let Ok(lists) = <[List; 4]>::try_from(lists) else { unreachable!("there are four kinds") };
-        let changed = old.as_ref().is_none_or(|old| {
-            old.lists.iter().zip(&lists).any(|(old, new)| !Arc::ptr_eq(&old.items, &new.items))
-        });
+        let changed = match &old {
+            // Others were told the same before.
+            None => !all_known,
+            Some(old) => {
+                old.lists.iter().zip(&lists).any(|(old, new)| !Arc::ptr_eq(&old.items, &new.items))
+            }
+        };
         let view = Arc::new(View::new(&server.name, lists));
         cell.view.store(Some(view.clone()));
         if changed {
             server.bump();
         }
         Ok(view)
+    }
+
+    /// The same list in the place of an equal one that is kept for callers with other capabilities, so that it is in memory
+    /// once; and whether there is one.
+    fn shared(&self, kind: usize, list: List) -> (List, bool) {
+        let views: Vec<_> =
+            self.cells.lock().values().filter_map(|cell| cell.view.load_full()).collect();
+        let equal = views.iter().map(|view| &view.lists[kind]).find(|other| other.is_equal(&list));
+        match equal {
+            Some(other) => {
+                let items = other.items.clone();
+                let (left_out, tools) = (other.left_out.clone(), other.tools.clone());
+                (List { items, left_out, tools, ..list }, true)
+            }
+            None => (list, false),
+        }
     }
 
     /// What is known of a tool now, without fetching anything.

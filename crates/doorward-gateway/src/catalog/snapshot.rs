@@ -60,7 +60,7 @@ pub type Source = (Arc<Server>, Arc<View>);
 struct Key {
     portal: Portal,
     capabilities: Bytes,
-    modern: bool,
+    revision: Revision,
 }
 
 #[derive(Debug, Default)]
@@ -95,7 +95,7 @@ impl Viewer<'_> {
         Key {
             portal: self.portal.clone(),
             capabilities: declared(self.capabilities),
-            modern: self.revision.is_modern(),
+            revision: self.revision,
         }
     }
 }
@@ -127,6 +127,10 @@ impl Snapshots {
         generation: u64,
         page: usize,
     ) -> Arc<Snapshot> {
+        if let Some(same) = self.same(viewer, &sources, generation) {
+            self.keep(viewer, same.clone());
+            return same;
+        }
         let fresh_until = sources.iter().map(|(_, view)| view.fresh_until()).min();
         let lists = [0, 1, 2, 3].map(|kind| listing(viewer, &sources, kind, page));
         let snapshot = Arc::new(Snapshot {
@@ -135,17 +139,39 @@ impl Snapshots {
             lists,
             sources,
         });
-        let mut kept = self.kept.lock();
-        if kept.len() >= MAX_SNAPSHOTS {
-            let now = Instant::now();
-            let current = self.generation();
-            kept.retain(|_, old| old.generation == current && now < old.fresh_until);
-            if kept.len() >= MAX_SNAPSHOTS {
-                kept.clear();
-            }
-        }
-        kept.insert(viewer.key(), snapshot.clone());
+        self.keep(viewer, snapshot.clone());
         snapshot
+    }
+
+    /// A snapshot of the same views, that was made for other capabilities.
+    fn same(
+        &self,
+        viewer: &Viewer<'_>,
+        sources: &[Source],
+        generation: u64,
+    ) -> Option<Arc<Snapshot>> {
+        let kept = self.kept.lock();
+        let fits = |(key, old): &(&Key, &Arc<Snapshot>)| {
+            key.portal == *viewer.portal
+                && key.revision == viewer.revision
+                && old.generation == generation
+                && Instant::now() < old.fresh_until
+                && old.sources.len() == sources.len()
+                && old.sources.iter().zip(sources).all(|(one, other)| {
+                    Arc::ptr_eq(&one.0, &other.0) && one.1.shares_lists_with(&other.1)
+                })
+        };
+        kept.iter().find(fits).map(|(_, old)| old.clone())
+    }
+
+    fn keep(&self, viewer: &Viewer<'_>, snapshot: Arc<Snapshot>) {
+        let (now, current) = (Instant::now(), self.generation());
+        let mut kept = self.kept.lock();
+        kept.retain(|_, old| old.generation == current && now < old.fresh_until);
+        if kept.len() >= MAX_SNAPSHOTS {
+            kept.clear();
+        }
+        kept.insert(viewer.key(), snapshot);
     }
 
     /// What a caller was seen to see of a snapshot.

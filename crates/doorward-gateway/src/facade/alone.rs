@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use doorward_mcp::meta::Client;
 use doorward_mcp::{Id, Object, Revision, RpcError, headers, method, sse};
 use http::{HeaderMap, Response, StatusCode};
 
@@ -11,7 +12,7 @@ use super::accept::Form;
 use super::call_stream::{self, CallStream, First};
 use super::sessions::Session;
 use super::{Body, Visit, converse, error_response, events, json};
-use crate::call::Events;
+use crate::call::{Door, Events};
 use crate::gateway::Gateway;
 use crate::pipeline::{Refusal, refusal};
 use crate::telemetry::context;
@@ -58,7 +59,8 @@ pub async fn post(
         let error = RpcError::invalid_request(why);
         return error_response(StatusCode::BAD_REQUEST, Some(&id), &error);
     }
-    let opened = gateway.sessions.open_alone(caller.clone(), portal, revision);
+    let opened =
+        gateway.sessions.prepare(caller.clone(), portal, revision, Client::default(), Door::Mcp);
     let session = match opened {
         Ok(session) => session,
         Err(error) => {

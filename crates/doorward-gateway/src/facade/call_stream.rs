@@ -10,11 +10,11 @@ use bytes::Bytes;
 use doorward_mcp::sse;
 use futures_util::Stream;
 use http::Response;
-use tokio::sync::mpsc;
 use tokio::time::Sleep;
 
 use super::accept::Form;
 use super::{Body, events};
+use crate::byte_queue;
 
 /// What comes of a call: its last message.
 pub type Last = Pin<Box<dyn Future<Output = Bytes> + Send>>;
@@ -33,7 +33,7 @@ pub enum First<T> {
 /// tells meanwhile is dropped.
 pub async fn first<T>(
     run: &mut (impl Future<Output = T> + Unpin),
-    receiver: &mut mpsc::Receiver<Bytes>,
+    receiver: &mut byte_queue::Receiver<Bytes>,
     form: Form,
     silence: Duration,
 ) -> First<T> {
@@ -82,7 +82,7 @@ pub struct CallStream {
     /// A frame, as it is written.
     first: Option<Bytes>,
     run: Option<Last>,
-    receiver: mpsc::Receiver<Bytes>,
+    receiver: byte_queue::Receiver<Bytes>,
     keep_alive: KeepAlive,
     last: Option<Bytes>,
 }
@@ -92,7 +92,7 @@ impl CallStream {
     pub fn new(
         event: Option<Bytes>,
         run: Last,
-        receiver: mpsc::Receiver<Bytes>,
+        receiver: byte_queue::Receiver<Bytes>,
         keep_alive: Duration,
     ) -> Self {
         let first = event.map_or(sse::KEEP_ALIVE, |event| sse::encode(&event, None));
@@ -104,7 +104,7 @@ impl CallStream {
     pub fn ended(
         event: &Bytes,
         last: Bytes,
-        receiver: mpsc::Receiver<Bytes>,
+        receiver: byte_queue::Receiver<Bytes>,
         keep_alive: Duration,
     ) -> Self {
         let (first, keep_alive) = (Some(sse::encode(event, None)), KeepAlive::new(keep_alive));
@@ -158,9 +158,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_answer_comes_after_all_that_was_told() {
-        let (sender, receiver) = mpsc::channel(MANY);
+        let (sender, receiver) = byte_queue::channel(MANY);
         for number in 1..MANY {
-            sender.try_send(Bytes::from(number.to_string())).unwrap();
+            sender.try_send(Bytes::from(number.to_string()), 1).unwrap();
         }
         let run: Last = Box::pin(async { Bytes::from_static(b"answer") });
         let stream = CallStream::new(Some(Bytes::from_static(b"0")), run, receiver, MINUTE);
@@ -173,7 +173,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_silent_call_becomes_a_stream_where_the_client_takes_one() {
-        let (_sender, mut receiver) = mpsc::channel(1);
+        let (_sender, mut receiver) = byte_queue::channel(1);
         let slow = || Box::pin(tokio::time::sleep(MINUTE));
         let silence = Duration::from_secs(10);
         for (form, streamed) in [(Form::Either, true), (Form::Stream, true), (Form::Json, false)] {
@@ -184,10 +184,10 @@ mod tests {
 
     #[tokio::test]
     async fn what_a_call_tells_is_dropped_where_there_is_no_stream() {
-        let (sender, mut receiver) = mpsc::channel(1);
+        let (sender, mut receiver) = byte_queue::channel(1);
         let mut run = Box::pin(async move {
             for number in 0..MANY {
-                sender.send(Bytes::from(number.to_string())).await.unwrap();
+                sender.send(Bytes::from(number.to_string()), 1).await.unwrap();
             }
         });
         let first = first(&mut run, &mut receiver, Form::Json, MINUTE).await;

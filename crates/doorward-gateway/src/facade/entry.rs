@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use doorward_mcp::{RpcError, names};
+use doorward_mcp::{Object, RpcError, method, names};
 use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::accept::Form;
-use super::{Body, error_response, json, not_allowed, route};
+use super::sessions::Session;
+use super::{Body, converse, error_response, json, not_allowed, route};
 use crate::access;
 use crate::audit::record;
 use crate::call::{Call, Portal};
@@ -138,6 +139,18 @@ pub fn metadata(gateway: &Gateway, method: &Method, path: &str) -> Response<Body
         }
         None => nothing_here(),
     }
+}
+
+/// Whether a session may be opened: its portal is there for its opener, and something in it.
+pub fn admit_session(gateway: &Gateway, session: &Arc<Session>) -> Result<(), Box<Response<Body>>> {
+    let discover = converse::new_call(session, &session.opener, method::DISCOVER, Object::new());
+    admit(gateway, &discover)?;
+    if gateway.sees_nothing(&discover.asking()) {
+        let why = "There is nothing here that this key or token may use";
+        let error = RpcError::invalid_request(why);
+        return Err(Box::new(error_response(StatusCode::FORBIDDEN, None, &error)));
+    }
+    Ok(())
 }
 
 /// Whether a call's portal is there for its caller, and its token has the scopes that are needed.

@@ -10,13 +10,14 @@ use doorward_mcp::{
 };
 use futures_util::future::join_all;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use super::accept::Form;
 use super::call_stream;
 use super::sessions::{Begun, Session};
 use super::streams::OutStream;
 use super::{Body, Visit, converse, empty, error_response, events, json};
+use crate::byte_queue;
 use crate::call::{CallError, Door, Events, Pauses, Portal};
 use crate::gateway::Gateway;
 use crate::identity::Caller;
@@ -35,15 +36,15 @@ pub fn initialize(
         Err(error) => return error_response(StatusCode::BAD_REQUEST, Some(id), &error),
     };
     let (revision, client) = asked;
-    let opened = gateway.sessions.open(caller, portal, revision, client, Door::Mcp);
-    let session = match opened {
+    let session = match gateway.sessions.prepare(caller, portal, revision, client, Door::Mcp) {
         Ok(session) => session,
         Err(error) => return refused(id, error),
     };
-    let discover = converse::new_call(&session, &session.opener, method::DISCOVER, Object::new());
-    if let Err(refused) = super::admit(gateway, &discover) {
-        gateway.sessions.end(&session);
+    if let Err(refused) = super::admit_session(gateway, &session) {
         return *refused;
+    }
+    if let Err(error) = gateway.sessions.open(&session) {
+        return refused(id, error);
     }
     let (gateway, id) = (gateway.clone(), id.clone());
     // What the servers offer may have to be found out first; the client waits on its stream.
@@ -333,7 +334,7 @@ async fn answer_all(
 
 /// What is told in the course of requests.
 struct Told {
-    messages: mpsc::Receiver<Bytes>,
+    messages: byte_queue::Receiver<Bytes>,
     /// The server sends the gateway away for a while.
     pauses: Pauses,
 }

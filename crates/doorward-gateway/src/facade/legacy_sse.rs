@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use doorward_mcp::meta::Client;
-use doorward_mcp::{Message, Object, Revision, RpcError, message, method, sse};
+use doorward_mcp::{Message, Revision, RpcError, message, method, sse};
 use futures_util::Stream;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -23,15 +23,15 @@ use crate::pipeline::{Refusal, refusal};
 /// Opens a stream, and with it a session.
 pub async fn open(gateway: Arc<Gateway>, caller: Caller, portal: Portal) -> Response<Body> {
     let (revision, client) = (Revision::V2024_11_05, Client::default());
-    let opened = gateway.sessions.open(caller, portal, revision, client, Door::Sse);
-    let session = match opened {
+    let session = match gateway.sessions.prepare(caller, portal, revision, client, Door::Sse) {
         Ok(session) => session,
         Err(error) => return unavailable(error),
     };
-    let discover = converse::new_call(&session, &session.opener, method::DISCOVER, Object::new());
-    if let Err(refused) = super::admit(&gateway, &discover) {
-        gateway.sessions.end(&session);
+    if let Err(refused) = super::admit_session(&gateway, &session) {
         return *refused;
+    }
+    if let Err(error) = gateway.sessions.open(&session) {
+        return unavailable(error);
     }
     if let Err(error) = session.listen(&gateway).await {
         gateway.sessions.end(&session);

@@ -28,7 +28,7 @@ pub use body::{Body, read_within as read_body};
 pub use entry::is_endpoint;
 
 use self::accept::Form;
-use self::entry::{Door, Visit, admit, door, enter, metadata, nothing_here};
+use self::entry::{Door, Visit, admit, admit_session, door, enter, metadata, nothing_here};
 
 use crate::authorization;
 use crate::call::{CallId, Failure, Portal};

@@ -15,7 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::streams::OutStream;
+use super::streams::{Budget, OutStream};
 use crate::access::{self, Asking};
 use crate::audit::record;
 use crate::call::{CallError, Door, Failure, Portal};
@@ -23,11 +23,14 @@ use crate::gateway::Gateway;
 use crate::identity::{Caller, Principal};
 use crate::pipeline::check_uri;
 use crate::seal;
+use crate::share::{Full, Held, Shares, sharer};
 use crate::switchboard::Listener;
 use crate::upstream::Shared;
 
 /// Ended streams of calls that are kept for a client that comes back.
 const KEPT_STREAMS: usize = 32;
+/// Bytes of their events.
+const KEPT_BYTES: usize = 4 << 20;
 /// The stream of what belongs to no call.
 const MAIN: u64 = 0;
 
@@ -35,6 +38,9 @@ const MAIN: u64 = 0;
 #[derive(Debug)]
 pub struct Sessions {
     shared: Arc<Shared>,
+    places: Arc<Shares>,
+    /// Bytes of events that are kept for clients that come back.
+    kept: Arc<Shares>,
     open: Mutex<HashMap<Arc<str>, Arc<Session>>>,
 }
 
@@ -54,6 +60,7 @@ pub struct Session {
     /// What `initialize` said; over HTTP+SSE the session is there before it.
     introduced: Mutex<(Revision, Arc<Client>)>,
     pub main: Arc<OutStream>,
+    budget: Budget,
     streams: Mutex<Vec<Arc<OutStream>>>,
     next_stream: AtomicU64,
     next_question: AtomicU64,
@@ -66,11 +73,15 @@ pub struct Session {
     renewing: tokio::sync::Mutex<()>,
     used: Mutex<Instant>,
     pub closed: CancellationToken,
+    /// Its place among all sessions, for as long as it is open.
+    place: Mutex<Option<Held>>,
 }
 
 impl Sessions {
     pub fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, open: Mutex::default() }
+        let places = Shares::new(shared.limits.shared(shared.limits.sessions));
+        let kept = Shares::new(shared.limits.shared(shared.limits.replay_bytes.0));
+        Self { shared, places, kept, open: Mutex::default() }
     }
 
     pub fn len(&self) -> usize {
@@ -81,41 +92,59 @@ impl Sessions {
         self.len() == 0
     }
 
-    /// Opens a session. The streams of HTTP+SSE cannot be taken up again; all others can.
-    pub fn open(
-        &self,
-        opener: Caller,
-        portal: Portal,
-        revision: Revision,
-        client: Client,
-        door: Door,
-    ) -> Result<Arc<Session>, CallError> {
-        let session = self.new_session(opener, portal, revision, client, door)?;
+    /// Opens a session that was prepared. Where its opener has their share, or everything is taken and they have most,
+    /// the session gives way that nothing has used for longest.
+    pub fn open(&self, session: &Arc<Session>) -> Result<(), CallError> {
+        let principal = &session.opener.principal.id;
+        let held = match self.places.take(principal, 1) {
+            Ok(held) => Ok(held),
+            Err(full) => {
+                let own = sharer(principal);
+                let largest = self.places.largest().map(|(largest, _)| largest);
+                let whose = if full == Full::Share { Some(own.into()) } else { largest };
+                let idle = whose.and_then(|whose| self.longest_idle(&whose));
+                if let Some(idle) = idle {
+                    self.end(&idle);
+                }
+                self.places.take(principal, 1)
+            }
+        };
+        *session.place.lock() = Some(held.map_err(|full| self.full(full))?);
+        self.open.lock().insert(session.id.clone(), session.clone());
+        self.tell_audit("session.open", session);
+        Ok(())
+    }
+
+    fn full(&self, full: Full) -> CallError {
         let limits = &self.shared.limits;
-        let mut open = self.open.lock();
-        if open.len() >= limits.sessions {
-            let message = format!("The limit of {} sessions is reached", limits.sessions);
-            return Err(overloaded(Failure::new(Kind::Overloaded, message)));
+        let all = limits.sessions;
+        match full {
+            Full::Whole => {
+                let message = format!("The limit of {all} sessions is reached");
+                overloaded(Failure::new(Kind::Overloaded, message))
+            }
+            Full::Share => {
+                let share = limits.shared(all).share;
+                let message =
+                    format!("You have {share} sessions in use, as many as one caller may");
+                let failure = Failure::new(Kind::Overloaded, message);
+                CallError::Refused { failure, status: 429 }
+            }
         }
-        open.insert(session.id.clone(), session.clone());
-        drop(open);
-        self.tell_audit("session.open", &session);
-        Ok(session)
     }
 
-    /// A session for one request, which nobody can come back to: for clients that send requests of
-    /// the handshake era without one, as scripts for servers without sessions do. To be ended with
-    /// [`end`](Self::end).
-    pub fn open_alone(
-        &self,
-        opener: Caller,
-        portal: Portal,
-        revision: Revision,
-    ) -> Result<Arc<Session>, CallError> {
-        self.new_session(opener, portal, revision, Client::default(), Door::Mcp)
+    /// Of somebody's sessions that nothing uses at the moment, the one that has been so for longest.
+    fn longest_idle(&self, whose: &str) -> Option<Arc<Session>> {
+        let open = self.open.lock();
+        let theirs = open.values().filter(|session| sharer(&session.opener.principal.id) == whose);
+        let idle = theirs.filter(|session| session.is_idle_for(std::time::Duration::ZERO));
+        idle.min_by_key(|session| *session.used.lock()).cloned()
     }
 
-    fn new_session(
+    /// A session that nobody can come back to until it is [opened](Self::open): for whoever has to be let in first, and
+    /// for requests of the handshake era without a session, as scripts for servers without sessions send them. The
+    /// streams of HTTP+SSE cannot be taken up again; all others can.
+    pub fn prepare(
         &self,
         opener: Caller,
         portal: Portal,
@@ -132,8 +161,11 @@ impl Sessions {
             }
         };
         let numbered = door == Door::Mcp;
+        let budget = Budget { shares: self.kept.clone(), principal: opener.principal.id.clone() };
         let stream = |id| {
-            OutStream::new(id, limits.replay, limits.queue, self.shared.timeouts.write.0, numbered)
+            let patience = self.shared.timeouts.write.0;
+            let budget = budget.clone();
+            OutStream::new(id, limits.replay, limits.queue, patience, numbered, budget)
         };
         Ok(Arc::new(Session {
             id,
@@ -143,6 +175,7 @@ impl Sessions {
             shared: self.shared.clone(),
             introduced: Mutex::new((revision, Arc::new(client))),
             main: Arc::new(stream(MAIN)),
+            budget: budget.clone(),
             streams: Mutex::default(),
             next_stream: AtomicU64::new(MAIN + 1),
             next_question: AtomicU64::new(1),
@@ -153,6 +186,7 @@ impl Sessions {
             renewing: tokio::sync::Mutex::default(),
             used: Mutex::new(Instant::now()),
             closed: CancellationToken::new(),
+            place: Mutex::default(),
         }))
     }
 
@@ -226,6 +260,7 @@ impl Sessions {
         let patience = self.shared.timeouts.session.0;
         let idle: Vec<_> = {
             let open = self.open.lock();
+            open.values().for_each(|session| session.forget_streams());
             open.values().filter(|session| session.is_idle_for(patience)).cloned().collect()
         };
         for session in idle {
@@ -262,6 +297,7 @@ impl Session {
 
     fn close(&self) {
         self.closed.cancel();
+        *self.place.lock() = None;
         self.questions.lock().clear();
         if let Some(listening) = self.listening.lock().take() {
             listening.cancel();
@@ -293,15 +329,21 @@ impl Session {
         let limits = &self.shared.limits;
         let id = self.next_stream.fetch_add(1, Ordering::Relaxed);
         let patience = self.shared.timeouts.write.0;
-        let stream = Arc::new(OutStream::new(id, limits.replay, limits.queue, patience, true));
+        let budget = self.budget.clone();
+        let stream = OutStream::new(id, limits.replay, limits.queue, patience, true, budget);
+        let stream = Arc::new(stream);
         let mut streams = self.streams.lock();
-        while streams.len() >= KEPT_STREAMS {
+        while streams.len() >= KEPT_STREAMS || kept_bytes(&streams) > KEPT_BYTES {
             // The oldest that has ended; calls in flight keep theirs.
             let Some(at) = streams.iter().position(|stream| stream.is_ended()) else { break };
             streams.remove(at);
         }
         streams.push(stream.clone());
         stream
+    }
+
+    fn forget_streams(&self) {
+        self.streams.lock().retain(|stream| !stream.is_forgotten());
     }
 
     pub fn stream(&self, id: u64) -> Option<Arc<OutStream>> {
@@ -437,6 +479,10 @@ impl Session {
         }
         Ok(())
     }
+}
+
+fn kept_bytes(streams: &[Arc<OutStream>]) -> usize {
+    streams.iter().map(|stream| stream.kept_bytes()).sum()
 }
 
 /// A call in progress in a session; leaves the session's list when dropped.

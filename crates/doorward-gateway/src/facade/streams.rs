@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,13 +11,18 @@ use bytes::Bytes;
 use doorward_mcp::sse;
 use futures_util::Stream;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
-use tokio::time::Sleep;
+use tokio::sync::Notify;
+use tokio::time::{Instant, Sleep};
+
+use crate::byte_queue;
+use crate::share::{Held, Shares};
 
 /// How long a client that lost its connection shall wait before it comes back.
 const RETRY_MS: u64 = 1_000;
 /// Bytes of events kept per stream, beside the bound in number.
 const KEPT_BYTES: usize = 4 << 20;
+/// How long a stream is kept that has ended.
+const REMEMBERED: Duration = Duration::from_secs(5 * 60);
 
 /// One stream towards a client, connected or not.
 #[derive(Debug)]
@@ -27,6 +33,8 @@ pub struct OutStream {
     /// How long a connected client may take nothing.
     patience: Duration,
     numbered: bool,
+    /// Of what all may keep, and for whom.
+    budget: Budget,
     state: Mutex<State>,
     returned: Notify,
 }
@@ -34,10 +42,18 @@ pub struct OutStream {
 #[derive(Debug, Default)]
 struct State {
     last: u64,
-    kept: VecDeque<(u64, Bytes)>,
+    kept: VecDeque<(u64, Bytes, Held)>,
     kept_bytes: usize,
-    live: Option<mpsc::Sender<Bytes>>,
+    live: Option<byte_queue::Sender<Bytes>>,
+    ended_at: Option<Instant>,
     ended: bool,
+}
+
+/// What events that are kept count to.
+#[derive(Debug, Clone)]
+pub struct Budget {
+    pub shares: Arc<Shares>,
+    pub principal: Box<str>,
 }
 
 /// The client missed more than was kept.
@@ -46,13 +62,21 @@ pub struct Gap;
 
 impl OutStream {
     /// `numbered`: events carry ids and are kept. HTTP+SSE has neither.
-    pub fn new(id: u64, keep: usize, queue: usize, patience: Duration, numbered: bool) -> Self {
+    pub fn new(
+        id: u64,
+        keep: usize,
+        queue: usize,
+        patience: Duration,
+        numbered: bool,
+        budget: Budget,
+    ) -> Self {
         Self {
             id,
             keep,
             queue,
             patience,
             numbered,
+            budget,
             state: Mutex::default(),
             returned: Notify::new(),
         }
@@ -84,12 +108,13 @@ impl OutStream {
             let id = self.numbered.then(|| self.event_id(state.last));
             let frame = sse::encode(text, id.as_deref());
             if self.numbered {
-                state.keep(frame.clone(), self.keep);
+                state.keep(frame.clone(), self.keep, &self.budget);
             }
             (frame, state.live.clone())
         };
         let Some(live) = live else { return };
-        if live.send_timeout(frame, self.patience).await.is_err() {
+        let bytes = frame.len();
+        if live.send_timeout(frame, bytes, self.patience).await.is_err() {
             let mut state = self.state.lock();
             if state.live.as_ref().is_some_and(|current| current.same_channel(&live)) {
                 state.live = None;
@@ -102,7 +127,8 @@ impl OutStream {
         let live = self.state.lock().live.take();
         if let Some(live) = live {
             let retry = sse::encode_retry(retry.as_millis() as u64);
-            let _ = live.send_timeout(retry, self.patience).await;
+            let bytes = retry.len();
+            let _ = live.send_timeout(retry, bytes, self.patience).await;
         }
     }
 
@@ -115,7 +141,18 @@ impl OutStream {
     pub fn end(&self) {
         let mut state = self.state.lock();
         state.ended = true;
+        state.ended_at.get_or_insert_with(Instant::now);
         state.live = None;
+    }
+
+    /// Bytes of events that are kept.
+    pub fn kept_bytes(&self) -> usize {
+        self.state.lock().kept_bytes
+    }
+
+    /// Whether it ended so long ago that nobody comes back for it any more.
+    pub fn is_forgotten(&self) -> bool {
+        self.state.lock().ended_at.is_some_and(|ended| ended.elapsed() > REMEMBERED)
     }
 
     /// Ends the connection, not the stream: the client comes back.
@@ -149,16 +186,16 @@ impl OutStream {
                 }
             }
             Some(after) => {
-                let oldest = state.kept.front().map_or(state.last + 1, |(number, _)| *number);
+                let oldest = state.kept.front().map_or(state.last + 1, |(number, ..)| *number);
                 if after > state.last || after + 1 < oldest {
                     return Err(Gap);
                 }
-                let missed = state.kept.iter().filter(|(number, _)| *number > after);
-                first.extend(missed.map(|(_, frame)| frame.clone()));
+                let missed = state.kept.iter().filter(|(number, ..)| *number > after);
+                first.extend(missed.map(|(_, frame, _)| frame.clone()));
                 self.returned.notify_one();
             }
         }
-        let (sender, receiver) = mpsc::channel(self.queue.clamp(1, 64));
+        let (sender, receiver) = byte_queue::channel(self.queue.clamp(1, 64));
         if !state.ended {
             state.live = Some(sender);
         }
@@ -172,13 +209,30 @@ impl OutStream {
 }
 
 impl State {
-    fn keep(&mut self, frame: Bytes, limit: usize) {
-        self.kept_bytes += frame.len();
-        self.kept.push_back((self.last, frame));
-        while self.kept.len() > limit || (self.kept_bytes > KEPT_BYTES && self.kept.len() > 1) {
-            if let Some((_, dropped)) = self.kept.pop_front() {
-                self.kept_bytes -= dropped.len();
+    /// Keeps an event in the place of the oldest, where there is no more room; what there is no room for at all, the
+    /// client is told that it has missed.
+    fn keep(&mut self, frame: Bytes, limit: usize, budget: &Budget) {
+        while self.kept.len() >= limit.max(1)
+            || (self.kept_bytes + frame.len() > KEPT_BYTES && !self.kept.is_empty())
+        {
+            self.drop_oldest();
+        }
+        loop {
+            match budget.shares.take(&budget.principal, frame.len()) {
+                Ok(held) => {
+                    self.kept_bytes += frame.len();
+                    self.kept.push_back((self.last, frame, held));
+                    return;
+                }
+                Err(_) if self.kept.is_empty() => return,
+                Err(_) => self.drop_oldest(),
             }
+        }
+    }
+
+    fn drop_oldest(&mut self) {
+        if let Some((_, dropped, _)) = self.kept.pop_front() {
+            self.kept_bytes -= dropped.len();
         }
     }
 }
@@ -186,7 +240,7 @@ impl State {
 /// A client's connection to a stream: the body of its answer.
 pub struct Connection {
     first: VecDeque<Bytes>,
-    receiver: mpsc::Receiver<Bytes>,
+    receiver: byte_queue::Receiver<Bytes>,
     keep_alive: Duration,
     sleep: Pin<Box<Sleep>>,
 }
@@ -226,8 +280,12 @@ mod tests {
 
     const MINUTE: Duration = Duration::from_secs(60);
 
+    fn budget(bytes: usize) -> Budget {
+        Budget { shares: Shares::new(crate::share::Bounds::new(bytes, 1)), principal: "a".into() }
+    }
+
     fn stream(keep: usize) -> OutStream {
-        OutStream::new(1, keep, 8, MINUTE, true)
+        OutStream::new(1, keep, 8, MINUTE, true, budget(1 << 20))
     }
 
     async fn all(mut connection: Connection) -> Vec<String> {
@@ -267,9 +325,26 @@ mod tests {
         assert!(stream.connect(Some(5), false, MINUTE).is_ok());
     }
 
+    #[tokio::test]
+    async fn what_is_kept_is_bounded_in_bytes_for_all_streams_of_a_caller() {
+        let budget = budget(1000);
+        let streams = [1, 2, 3].map(|id| OutStream::new(id, 100, 8, MINUTE, true, budget.clone()));
+        for stream in &streams {
+            for _ in 0..10 {
+                stream.push(&[b'x'; 200]).await;
+            }
+        }
+        let kept: usize = streams.iter().map(OutStream::kept_bytes).sum();
+        assert!(kept <= 1000 && kept > 500, "{kept}");
+        // What was not kept is a gap, and is told as one.
+        assert!(streams[2].connect(Some(0), false, MINUTE).is_err());
+        drop(streams);
+        assert!(budget.shares.take("a", 1000).is_ok());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_nothing_loses_its_connection_only() {
-        let stream = OutStream::new(1, 100, 1, MINUTE, true);
+        let stream = OutStream::new(1, 100, 1, MINUTE, true, budget(1 << 20));
         let stuck = stream.connect(None, false, MINUTE).unwrap();
         stream.push(b"{}").await;
         stream.push(b"{}").await;
@@ -280,7 +355,7 @@ mod tests {
 
     #[test]
     fn event_ids_name_their_stream() {
-        let stream = OutStream::new(0xab, 1, 1, MINUTE, true);
+        let stream = OutStream::new(0xab, 1, 1, MINUTE, true, budget(1 << 20));
         assert_eq!(OutStream::parse_id(&stream.event_id(17)), Some((0xab, 17)));
         for rubbish in ["", "-", "x-1", "1", "1-"] {
             assert_eq!(OutStream::parse_id(rubbish), None);

@@ -20,6 +20,11 @@ impl Gateway {
         let (portal, principal) = (asking.portal, &asking.caller.principal);
         let era = asking.revision.era();
         let limits = &self.shared.limits;
+        let streams = limits.streams_of(&principal.id);
+        if self.sees_nothing(asking) {
+            let why = "There is nothing here that this key or token may use";
+            return Err(RpcError::invalid_request(why).into());
+        }
         if wanted.uris.len() + wanted.tasks.len() > limits.subscriptions {
             let message =
                 format!("The limit of {} subscriptions is exceeded", limits.subscriptions);
@@ -91,13 +96,13 @@ impl Gateway {
             filter: granted,
             tasks,
             queue: limits.queue,
-            limit: limits.streams_per_principal,
+            limit: streams,
             release,
         };
         self.shared.switchboard.listen(wish).map_err(|TooMany| CallError::Refused {
             failure: Failure::new(
                 Kind::Overloaded,
-                format!("The limit of {} open streams is reached", limits.streams_per_principal),
+                format!("The limit of {streams} open streams is reached"),
             ),
             status: 429,
         })

@@ -144,8 +144,24 @@ impl Gateway {
     /// known to offer is permitted to be used. Nothing is fetched to find out, for the time that takes
     /// would tell what is there from what is not.
     pub fn sees(&self, call: &Call, server: &Arc<Server>) -> bool {
-        let asking = call.asking();
-        let Some(key) = self.view_key(&asking) else { return true };
+        self.is_seen_by(&call.asking(), server)
+    }
+
+    /// Whether nothing at a portal is there for a caller, as far as it is known what there is: nothing is opened for
+    /// them.
+    pub fn sees_nothing(&self, asking: &Asking<'_>) -> bool {
+        if self.is_unrestricted(&asking.caller.principal, asking.portal) {
+            return false;
+        }
+        let servers = self.portal_servers(asking.portal);
+        let hidden = |server: &Arc<Server>| {
+            server.catalog.latest().is_some() && !self.is_seen_by(asking, server)
+        };
+        !servers.is_empty() && servers.iter().all(hidden)
+    }
+
+    fn is_seen_by(&self, asking: &Asking<'_>, server: &Arc<Server>) -> bool {
+        let Some(key) = self.view_key(asking) else { return true };
         let key = key.and(server.name.as_bytes());
         let generation = self.snapshots.generation();
         let remembered = self.seen_servers.lock().get(&key).copied();
@@ -157,8 +173,8 @@ impl Gateway {
         if known.is_none() {
             server.wake();
         }
-        let sees = self.may(&asking, Action::List, &whole)
-            || known.as_ref().is_some_and(|view| self.may_use_any(&asking, server, view));
+        let sees = self.may(asking, Action::List, &whole)
+            || known.as_ref().is_some_and(|view| self.may_use_any(asking, server, view));
         if sees || known.is_some() {
             let mut seen = self.seen_servers.lock();
             if seen.len() >= MOST_SEEN {

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ByteSize, Period};
+use crate::share::{Bounds, sharer};
 
 /// How much there may be of anything that a peer can grow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -29,7 +30,8 @@ pub struct Limits {
     pub connections_per_address: Option<usize>,
     /// Client sessions of the handshake era. Beyond: 503.
     pub sessions: usize,
-    /// Open streams of one principal: listeners and sessions' streams. Beyond: 429.
+    /// Open streams of one principal: listeners and sessions' streams; its share of `connections` at most.
+    /// Beyond: 429.
     pub streams_per_principal: usize,
     /// Resources one listener may subscribe to.
     pub subscriptions: usize,
@@ -53,14 +55,32 @@ pub struct Limits {
     pub tasks: usize,
     /// Processes of all servers.
     pub processes: usize,
-    /// Resident memory of the gateway; when absent, five sixths of what its control group allows, if
-    /// it is in one. Beyond: 503 for what is new, until there is room again.
+    /// One caller may have one part in so many of what is bounded for all: sessions, streams, calls that wait, tasks,
+    /// sessions with a server, processes, bytes that are kept. With 1, one may have everything.
+    pub share: usize,
+    /// Bytes of one list of a server's, all its pages together.
+    pub list_bytes: ByteSize,
+    /// Bytes of events that are kept for clients that lost their connections, of all sessions.
+    pub replay_bytes: ByteSize,
+    /// Resident memory of the gateway; when absent, five sixths of what its control group allows, or half of the
+    /// machine's where it is in none. Beyond: 503 for what is new, until there is room again.
     pub memory: Option<ByteSize>,
 }
 
 impl Limits {
     pub fn connections_of_one_address(&self) -> usize {
         self.connections_per_address.unwrap_or((self.connections / 8).max(1))
+    }
+
+    /// How much there is of something, and one caller's share of it.
+    pub fn shared(&self, whole: usize) -> Bounds {
+        Bounds::new(whole, self.share)
+    }
+
+    /// Streams that one caller may have open.
+    pub fn streams_of(&self, principal: &str) -> usize {
+        let share = self.shared(self.connections).of(sharer(principal));
+        self.streams_per_principal.min(share)
     }
 
     /// Within which a client's JSON is read.
@@ -95,6 +115,9 @@ impl Default for Limits {
             server_sessions: 64,
             tasks: 1000,
             processes: 64,
+            share: 8,
+            list_bytes: ByteSize(32 << 20),
+            replay_bytes: ByteSize(256 << 20),
             memory: None,
         }
     }

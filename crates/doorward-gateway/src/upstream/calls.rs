@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use doorward_mcp::{Id, Message, Object, meta};
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+
+use crate::byte_queue::{self, NotNow};
 
 /// How long the shared channel waits for one reader that is slow, before that reader is cut off.
 const SLOW_READER_GRACE: Duration = Duration::from_secs(2);
@@ -62,7 +63,7 @@ impl LogPath {
 
 #[derive(Debug)]
 struct Waiting {
-    inbox: mpsc::Sender<Message>,
+    inbox: byte_queue::Sender<Message>,
     takes: Takes,
     slow: Arc<AtomicBool>,
 }
@@ -88,7 +89,7 @@ pub struct Takes {
 pub struct Place {
     calls: Arc<Calls>,
     pub id: i64,
-    pub inbox: mpsc::Receiver<Message>,
+    pub inbox: byte_queue::Receiver<Message>,
     logs: bool,
     slow: Arc<AtomicBool>,
 }
@@ -128,7 +129,7 @@ pub enum Attributed {
 
 impl Calls {
     pub fn join(self: &Arc<Self>, id: i64, takes: Takes, queue: usize) -> Place {
-        let (sender, inbox) = mpsc::channel(queue.max(1));
+        let (sender, inbox) = byte_queue::channel(queue);
         let slow = Arc::new(AtomicBool::new(false));
         let logs = takes.logs;
         let waiting = Waiting { inbox: sender, takes, slow: slow.clone() };
@@ -186,12 +187,13 @@ impl Calls {
             Some(call) => call.inbox.clone(),
             None => return false,
         };
-        let message = match inbox.try_send(message) {
+        let bytes = message.size_hint();
+        let message = match inbox.try_send(message, bytes) {
             Ok(()) => return true,
-            Err(mpsc::error::TrySendError::Closed(_)) => return false,
-            Err(mpsc::error::TrySendError::Full(message)) => message,
+            Err(NotNow::Closed) => return false,
+            Err(NotNow::Full(message)) => message,
         };
-        if inbox.send_timeout(message, SLOW_READER_GRACE).await.is_err()
+        if inbox.send_timeout(message, bytes, SLOW_READER_GRACE).await.is_err()
             && let Some(call) = self.waiting.lock().remove(&id)
         {
             call.slow.store(true, Ordering::Relaxed);

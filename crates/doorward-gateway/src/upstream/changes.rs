@@ -2,11 +2,40 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
 use doorward_mcp::{Object, method};
+use parking_lot::Mutex;
 
 use super::Server;
 use super::inbound::Inbound;
+
+/// Between two notices of one list's change.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// When the changes of each list were told last, and whether one waits to be told.
+#[derive(Debug, Default)]
+pub(super) struct Notices(Mutex<[(Option<Instant>, bool); 3]>);
+
+impl Notices {
+    /// How long the notice of a change has to wait; `None` if another waits already.
+    fn wait(&self, list: usize) -> Option<Duration> {
+        let (last, waits) = &mut self.0.lock()[list];
+        if *waits {
+            return None;
+        }
+        let wait = last.map_or(Duration::ZERO, |last| PAUSE.saturating_sub(last.elapsed()));
+        *waits = !wait.is_zero();
+        if !*waits {
+            *last = Some(Instant::now());
+        }
+        Some(wait)
+    }
+
+    fn told(&self, list: usize) {
+        self.0.lock()[list] = (Some(Instant::now()), false);
+    }
+}
 
 impl Server {
     /// How much has been changed at the server.
@@ -42,11 +71,9 @@ impl Server {
     /// Takes a notification that belongs to no call. `false` when it is none of those known.
     pub(crate) fn unsolicited(&self, name: &str, params: &Object) -> bool {
         match name {
-            method::TOOLS_CHANGED | method::PROMPTS_CHANGED | method::RESOURCES_CHANGED => {
-                self.catalog.invalidate(Some(name));
-                self.generation.fetch_add(1, Ordering::AcqRel);
-                self.changed_soon();
-            }
+            method::TOOLS_CHANGED => self.list_changed(0, method::TOOLS_CHANGED),
+            method::PROMPTS_CHANGED => self.list_changed(1, method::PROMPTS_CHANGED),
+            method::RESOURCES_CHANGED => self.list_changed(2, method::RESOURCES_CHANGED),
             method::RESOURCE_UPDATED => self.changed_soon(),
             method::TASK_CHANGED => {}
             // The outcome of an URL elicitation is learnt by asking again.
@@ -55,8 +82,34 @@ impl Server {
             | method::ACKNOWLEDGED => return true,
             _ => return false,
         }
-        self.publish(name, params);
+        if matches!(name, method::RESOURCE_UPDATED | method::TASK_CHANGED) {
+            self.publish(name, params);
+        }
         true
+    }
+
+    /// A list of the server's has changed. However often it says so, everybody hears it a few times a second: what is said
+    /// in between is told together.
+    fn list_changed(&self, list: usize, name: &'static str) {
+        let Some(wait) = self.notices.wait(list) else { return };
+        if wait.is_zero() {
+            return self.tell_list_changed(name);
+        }
+        let this = self.this.clone();
+        self.shared.tasks.spawn(async move {
+            tokio::time::sleep(wait).await;
+            if let Some(server) = this.upgrade() {
+                server.notices.told(list);
+                server.tell_list_changed(name);
+            }
+        });
+    }
+
+    fn tell_list_changed(&self, name: &str) {
+        self.catalog.invalidate(Some(name));
+        self.generation.fetch_add(1, Ordering::AcqRel);
+        self.changed_soon();
+        self.publish(name, &Object::new());
     }
 
     /// The hands for a channel that several calls share.

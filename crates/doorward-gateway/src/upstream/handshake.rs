@@ -181,7 +181,7 @@ impl Server {
         }
         if !open.is_empty() {
             parked.questions = open;
-            return self.park(asked, parked);
+            return self.park(asked, parked).await;
         }
         parked.deadline.restart();
         let run = Run {
@@ -204,9 +204,9 @@ impl Server {
         }
     }
 
-    fn park(&self, asked: &Asked<'_>, parked: Parked) -> Result<Object, CallError> {
+    async fn park(&self, asked: &Asked<'_>, parked: Parked) -> Result<Object, CallError> {
         let mut required = parked.input_required(String::new());
-        let place = self.shared.parking.park(parked)?;
+        let place = self.shared.parking.park(parked, asked.principal).await?;
         required.state = Some(self.seal_state(asked, &State::Parked(place)));
         Ok(required.to_result())
     }
@@ -254,7 +254,7 @@ impl Run<'_> {
                 None => self.exchange.next(&self.deadline).await?,
                 Some(end) => match self.in_breath(end).await {
                     Some(message) => message?,
-                    None => return Ok(self.park(questions)?),
+                    None => return Ok(self.park(questions).await?),
                 },
             };
             let is_first = !std::mem::replace(&mut heard, true);
@@ -292,7 +292,7 @@ impl Run<'_> {
                         questions.push(question);
                         breath.get_or_insert_with(|| Instant::now() + BREATH);
                         if questions.len() >= MAX_QUESTIONS {
-                            return Ok(self.park(questions)?);
+                            return Ok(self.park(questions).await?);
                         }
                     }
                 }
@@ -320,7 +320,7 @@ impl Run<'_> {
         tokio::time::timeout_at(end, self.exchange.next(&self.deadline)).await.ok()
     }
 
-    fn park(self, questions: Vec<Question>) -> Result<Object, CallError> {
+    async fn park(self, questions: Vec<Question>) -> Result<Object, CallError> {
         let parked = Parked {
             exchange: self.exchange,
             session: self.session,
@@ -330,8 +330,9 @@ impl Run<'_> {
             as_task: self.as_task,
             errand: self.errand,
             client_session: self.asked.session.clone(),
+            held: None,
         };
-        self.server.park(self.asked, parked)
+        self.server.park(self.asked, parked).await
     }
 
     /// A notification on the call's own stream.

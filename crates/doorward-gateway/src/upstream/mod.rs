@@ -77,6 +77,7 @@ use crate::metrics::ServerMetrics;
 use crate::reliability::Guard;
 use crate::seal::{self, Sealer};
 use crate::settings::{Limits, ServerSettings, Timeouts};
+use crate::share::Shares;
 use crate::switchboard::Switchboard;
 
 pub use self::contact::{Contact, Link, Transport};
@@ -91,6 +92,8 @@ pub struct Shared {
     pub sealer: Sealer,
     pub parking: ParkingLot,
     pub processes: Arc<ProcessCount>,
+    /// Programs that were started for somebody's sessions.
+    pub programs: Arc<Shares>,
     pub memory: Memory,
     pub switchboard: Arc<Switchboard>,
     pub audit: Arc<Audit>,
@@ -148,6 +151,7 @@ pub struct Server {
     /// The server is spoken to in the handshake era's words only, for clients of that era.
     handshake_only: bool,
     this: Weak<Self>,
+    notices: changes::Notices,
     contact: ArcSwapOption<Contact>,
     /// Held while the server is being looked for.
     finding: tokio::sync::Mutex<()>,
@@ -258,6 +262,7 @@ impl Server {
             shared,
             catalog: parts.catalog,
             this: this.clone(),
+            notices: changes::Notices::default(),
             contact: ArcSwapOption::empty(),
             finding: tokio::sync::Mutex::default(),
             health: Mutex::default(),

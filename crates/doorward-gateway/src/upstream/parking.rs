@@ -16,6 +16,7 @@ use super::exchange::{Deadline, Exchange};
 use super::session::Session;
 use super::tasks::{AsTask, Errand};
 use crate::call::Failure;
+use crate::share::{Bounds, Full, Held, Shares, sharer};
 
 /// A server's question, and the id under which it waits for the answer.
 #[derive(Debug)]
@@ -38,6 +39,8 @@ pub struct Parked {
     pub errand: Option<Errand>,
     /// Whose session it belongs to, to end with it.
     pub client_session: Option<Arc<str>>,
+    /// Its place among all that wait.
+    pub held: Option<Held>,
 }
 
 impl Parked {
@@ -50,7 +53,8 @@ impl Parked {
     }
 
     /// Nobody came back: the server is told, and the exchange cancelled.
-    async fn abandon(self) {
+    async fn abandon(mut self) {
+        self.held = None;
         for question in &self.questions {
             let error = RpcError::new(-1, "The client did not answer");
             let answering = self.exchange.respond(&question.id, Err(error));
@@ -63,13 +67,13 @@ impl Parked {
 #[derive(Debug)]
 pub struct ParkingLot {
     places: Mutex<HashMap<u64, (Instant, Parked)>>,
-    limit: usize,
+    shares: Arc<Shares>,
     patience: Duration,
 }
 
 impl ParkingLot {
-    pub fn new(limit: usize, patience: Duration) -> Self {
-        Self { places: Mutex::default(), limit, patience }
+    pub fn new(bounds: Bounds, patience: Duration) -> Self {
+        Self { places: Mutex::default(), shares: Shares::new(bounds), patience }
     }
 
     pub fn len(&self) -> usize {
@@ -85,19 +89,39 @@ impl ParkingLot {
         self.patience
     }
 
-    /// Parks a call. The number names its place.
-    pub fn park(&self, parked: Parked) -> Result<u64, Failure> {
+    /// Parks a principal's call. The number names its place. Where they have their share, or everything is taken, the
+    /// call gives way that has waited for longest: their own, or of whoever has most.
+    pub async fn park(&self, mut parked: Parked, principal: &str) -> Result<u64, Failure> {
         let place = getrandom::u64()
             .map_err(|error| Failure::new(Kind::Overloaded, "No randomness").because(error))?;
-        let mut places = self.places.lock();
-        if places.len() >= self.limit {
-            return Err(Failure::new(
-                Kind::Overloaded,
-                format!("The limit of {} calls that wait for their clients is reached", self.limit),
-            ));
-        }
-        places.insert(place, (Instant::now() + self.patience, parked));
+        let held = match self.shares.take(principal, 1) {
+            Ok(held) => held,
+            Err(full) => {
+                let largest = self.shares.largest().map(|(largest, _)| largest);
+                let own = sharer(principal).into();
+                let whose = if full == Full::Share { Some(own) } else { largest };
+                if let Some(oldest) = whose.and_then(|whose| self.oldest(&whose)) {
+                    oldest.abandon().await;
+                }
+                self.shares.take(principal, 1).map_err(|_| {
+                    let why = "As many calls wait for their clients as may";
+                    Failure::new(Kind::Overloaded, why)
+                })?
+            }
+        };
+        parked.held = Some(held);
+        self.places.lock().insert(place, (Instant::now() + self.patience, parked));
         Ok(place)
+    }
+
+    /// Takes the call out of its place that somebody has had waiting for longest.
+    fn oldest(&self, whose: &str) -> Option<Parked> {
+        let mut places = self.places.lock();
+        let theirs = places.iter().filter(|(_, (_, parked))| {
+            parked.held.as_ref().is_some_and(|held| held.sharer() == whose)
+        });
+        let oldest = theirs.min_by_key(|(_, (expires, _))| *expires).map(|(place, _)| *place)?;
+        places.remove(&oldest).map(|(_, parked)| parked)
     }
 
     /// Takes a call out of its place: once.

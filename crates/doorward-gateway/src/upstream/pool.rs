@@ -12,10 +12,11 @@ use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::session::Session;
-use super::{Asked, Contact, Server};
+use super::{Asked, Contact, Link, Server};
 use crate::call::Failure;
 use crate::seal::fingerprint;
 use crate::settings::Affinity;
+use crate::share::{Full, Held, sharer};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
@@ -32,18 +33,27 @@ pub struct Pool {
 struct Slot {
     /// Held while a session is opened, so that callers who come together open one.
     opening: tokio::sync::Mutex<()>,
-    sessions: Mutex<Vec<Arc<Session>>>,
+    sessions: Mutex<Vec<Pooled>>,
+}
+
+/// A session, and for whom it was opened.
+#[derive(Debug)]
+struct Pooled {
+    session: Arc<Session>,
+    opener: Box<str>,
+    /// Its program's place among all that were started for somebody.
+    _program: Option<Held>,
 }
 
 impl Slot {
     /// An open session; with `leased` one that nobody else holds.
     fn free(&self, leased: bool) -> Option<(Arc<Session>, Option<OwnedSemaphorePermit>)> {
         let mut sessions = self.sessions.lock();
-        sessions.retain(|session| session.is_open());
+        sessions.retain(|one| one.session.is_open());
         if !leased {
-            return sessions.first().map(|session| (session.clone(), None));
+            return sessions.first().map(|one| (one.session.clone(), None));
         }
-        sessions.iter().find_map(|session| {
+        sessions.iter().find_map(|Pooled { session, .. }| {
             let permit = session.lease.clone().try_acquire_owned().ok()?;
             Some((session.clone(), Some(permit)))
         })
@@ -71,8 +81,8 @@ impl Pool {
             if let Some(found) = slot.free(leased) {
                 return Ok(found);
             }
-            if self.len() >= server.shared.limits.server_sessions {
-                let waiting = slot.sessions.lock().first().cloned();
+            let Ok(program) = self.make_room(server, contact, asked.principal) else {
+                let waiting = slot.sessions.lock().first().map(|one| one.session.clone());
                 let Some(session) = waiting.filter(|_| leased) else {
                     return Err(Failure::new(
                         Kind::Overloaded,
@@ -81,20 +91,90 @@ impl Pool {
                 };
                 let permit = session.lease.clone().acquire_owned().await;
                 return Ok((session, permit.ok()));
-            }
+            };
             let session = server
                 .open_session(contact, &asked.client.capabilities, asked.client, asked.own.as_ref())
                 .await?;
-            slot.sessions.lock().push(session.clone());
+            let opener = sharer(asked.principal).into();
+            let opened = Pooled { session: session.clone(), opener, _program: program };
+            slot.sessions.lock().push(opened);
             let permit = if leased { session.lease.clone().try_acquire_owned().ok() } else { None };
             Ok((session, permit))
         });
         in_time.await.map_err(|_| asked.deadline.passed())?
     }
 
+    /// Makes sure that there is room for another session of a caller's. Where they have their share, or there is no room
+    /// for anybody, the session gives way that has been idle for longest: their own, or of whoever has most.
+    fn make_room(
+        &self,
+        server: &Server,
+        contact: &Contact,
+        principal: &str,
+    ) -> Result<Option<Held>, Full> {
+        let opener = sharer(principal);
+        let limits = &server.shared.limits;
+        let bounds = limits.shared(limits.server_sessions);
+        for last in [false, true] {
+            let opened = self.opened_by();
+            let all: usize = opened.values().sum();
+            let own = opened.get(opener).copied().unwrap_or_default();
+            let full = match (own >= bounds.of(opener), all >= bounds.whole) {
+                (true, _) => Some(Full::Share),
+                (false, true) => Some(Full::Whole),
+                (false, false) => None,
+            };
+            let taken = match full {
+                Some(full) => Err(full),
+                None if !matches!(contact.link, Link::Process) => return Ok(None),
+                None => server.shared.programs.take(principal, 1),
+            };
+            match taken {
+                Ok(held) => return Ok(Some(held)),
+                Err(full) if last => return Err(full),
+                Err(Full::Share) => self.close_idle(opener),
+                Err(Full::Whole) => {
+                    let most = opened.iter().max_by_key(|(_, count)| **count);
+                    if let Some((whose, _)) = most {
+                        self.close_idle(whose);
+                    }
+                }
+            }
+        }
+        Err(Full::Share)
+    }
+
+    /// How many sessions there are, by for whom they were opened.
+    fn opened_by(&self) -> HashMap<Box<str>, usize> {
+        let slots: Vec<_> = self.slots.lock().values().cloned().collect();
+        let mut counts = HashMap::new();
+        for slot in slots {
+            for one in slot.sessions.lock().iter() {
+                *counts.entry(one.opener.clone()).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    /// Closes the session of somebody's that has been idle for longest, if one is.
+    fn close_idle(&self, whose: &str) {
+        let slots: Vec<_> = self.slots.lock().values().cloned().collect();
+        let mut idle: Vec<Arc<Session>> = Vec::new();
+        for slot in slots {
+            let sessions = slot.sessions.lock();
+            let theirs = sessions.iter().filter(|one| *one.opener == *whose);
+            let unused = theirs.filter(|one| one.session.is_idle_since(std::time::Duration::ZERO));
+            idle.extend(unused.map(|one| one.session.clone()));
+        }
+        if let Some(oldest) = idle.iter().min_by_key(|session| *session.used.lock()) {
+            self.forget(oldest);
+        }
+    }
+
     /// Takes in a session that was opened while the server was looked for.
     pub fn adopt(&self, server: &Server, asked: &Asked<'_>, session: Arc<Session>) {
-        self.slot(server, asked).sessions.lock().push(session);
+        let adopted = Pooled { session, opener: Box::default(), _program: None };
+        self.slot(server, asked).sessions.lock().push(adopted);
     }
 
     fn slot(&self, server: &Server, asked: &Asked<'_>) -> Arc<Slot> {
@@ -112,7 +192,7 @@ impl Pool {
     pub fn forget(&self, session: &Arc<Session>) {
         let slots: Vec<_> = self.slots.lock().values().cloned().collect();
         for slot in slots {
-            slot.sessions.lock().retain(|other| !Arc::ptr_eq(other, session));
+            slot.sessions.lock().retain(|other| !Arc::ptr_eq(&other.session, session));
         }
         session.close();
     }
@@ -132,7 +212,7 @@ impl Pool {
         let mut slots = self.slots.lock();
         slots.retain(|_, slot| {
             let mut sessions = slot.sessions.lock();
-            sessions.retain(|session| {
+            sessions.retain(|Pooled { session, .. }| {
                 let kept = session.is_open() && keep(session);
                 if !kept {
                     session.close();

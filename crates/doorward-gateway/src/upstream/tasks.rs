@@ -25,6 +25,7 @@ use super::parking::Question;
 use super::session::{SendError, Session};
 use super::{Asked, Contact, Server};
 use crate::call::{CallError, Failure};
+use crate::share::{Bounds, sharer};
 
 /// How long a task is kept that has no end of its own, and the bounds of what a server may say.
 const ENDLESS: Duration = Duration::from_secs(24 * 60 * 60);
@@ -105,6 +106,7 @@ pub struct Held(Mutex<HashMap<u64, Arc<Task>>>);
 #[derive(Debug)]
 struct Task {
     id: Box<str>,
+    owner: Box<str>,
     session: Arc<Session>,
     until: Instant,
     /// The open request for the result, which brings the server's questions.
@@ -135,13 +137,15 @@ impl Held {
         self.0.lock().clear();
     }
 
-    fn add(&self, task: Task, limit: usize) -> Result<u64, Failure> {
+    fn add(&self, task: Task, limit: Bounds) -> Result<u64, Failure> {
         self.sweep();
         let place = getrandom::u64()
             .map_err(|error| Failure::new(Kind::Overloaded, "No randomness").because(error))?;
         let mut held = self.0.lock();
-        if held.len() >= limit {
-            let message = format!("The limit of {limit} tasks of this server is reached");
+        let own = held.values().filter(|other| other.owner == task.owner).count();
+        if held.len() >= limit.whole || own >= limit.of(&task.owner) {
+            let most = limit.of(&task.owner);
+            let message = format!("The limit of {most} tasks of this server is reached");
             return Err(Failure::new(Kind::Overloaded, message));
         }
         held.insert(place, Arc::new(task));
@@ -163,11 +167,12 @@ impl Server {
         session.tasks.fetch_add(1, Ordering::Relaxed);
         let kept = Task {
             id: errand.task.clone(),
+            owner: sharer(asked.principal).into(),
             session: session.clone(),
             until: Instant::now() + told.unwrap_or(ENDLESS).clamp(SHORTEST, ENDLESS),
             result: tokio::sync::Mutex::default(),
         };
-        let place = self.held.add(kept, self.shared.limits.tasks)?;
+        let place = self.held.add(kept, self.shared.limits.shared(self.shared.limits.tasks))?;
         errand.done();
         task.set("taskId", self.seal_task(asked.principal, &format!("{place:x}")).as_str());
         Ok(task)

@@ -1,0 +1,130 @@
+//! A queue that is bounded in number and in bytes: what waits for somebody who does not read is what one message may be and
+//! a little more, however many there are.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// Bytes that may wait; something larger waits alone.
+const BYTES: usize = 2 << 20;
+
+#[derive(Debug)]
+pub struct Sender<T> {
+    items: mpsc::Sender<(T, OwnedSemaphorePermit)>,
+    room: Arc<Semaphore>,
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Self { items: self.items.clone(), room: self.room.clone() }
+    }
+}
+
+#[derive(Debug)]
+pub struct Receiver<T>(mpsc::Receiver<(T, OwnedSemaphorePermit)>);
+
+/// Nobody takes anything, or not in time.
+#[derive(Debug, Clone, Copy)]
+pub struct Stuck;
+
+/// Nothing waits.
+#[derive(Debug, Clone, Copy)]
+pub struct Empty;
+
+/// Why something cannot be sent at once.
+#[derive(Debug)]
+pub enum NotNow<T> {
+    Full(T),
+    Closed,
+}
+
+pub fn channel<T>(most: usize) -> (Sender<T>, Receiver<T>) {
+    let (items, receiver) = mpsc::channel(most.max(1));
+    (Sender { items, room: Arc::new(Semaphore::new(BYTES)) }, Receiver(receiver))
+}
+
+fn weight(bytes: usize) -> u32 {
+    u32::try_from(bytes.clamp(1, BYTES)).unwrap_or(u32::MAX)
+}
+
+impl<T> Sender<T> {
+    /// Waits until there is room.
+    pub async fn send(&self, item: T, bytes: usize) -> Result<(), Stuck> {
+        let room = self.room.clone().acquire_many_owned(weight(bytes));
+        let room = tokio::select! {
+            biased;
+            room = room => room.map_err(|_| Stuck)?,
+            () = self.items.closed() => return Err(Stuck),
+        };
+        self.items.send((item, room)).await.map_err(|_| Stuck)
+    }
+
+    pub async fn send_timeout(
+        &self,
+        item: T,
+        bytes: usize,
+        patience: Duration,
+    ) -> Result<(), Stuck> {
+        tokio::time::timeout(patience, self.send(item, bytes)).await.unwrap_or(Err(Stuck))
+    }
+
+    pub fn try_send(&self, item: T, bytes: usize) -> Result<(), NotNow<T>> {
+        let Ok(room) = self.room.clone().try_acquire_many_owned(weight(bytes)) else {
+            return Err(if self.is_closed() { NotNow::Closed } else { NotNow::Full(item) });
+        };
+        self.items.try_send((item, room)).map_err(|error| match error {
+            mpsc::error::TrySendError::Full((item, _)) => NotNow::Full(item),
+            mpsc::error::TrySendError::Closed(_) => NotNow::Closed,
+        })
+    }
+
+    pub fn same_channel(&self, other: &Self) -> bool {
+        self.items.same_channel(&other.items)
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.items.is_closed()
+    }
+}
+
+impl<T> Receiver<T> {
+    pub async fn recv(&mut self) -> Option<T> {
+        self.0.recv().await.map(|(item, _room)| item)
+    }
+
+    pub fn try_recv(&mut self) -> Result<T, Empty> {
+        self.0.try_recv().map(|(item, _room)| item).map_err(|_| Empty)
+    }
+
+    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<T>> {
+        self.0.poll_recv(context).map(|taken| taken.map(|(item, _room)| item))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_is_bounded_in_bytes() {
+        let (sender, mut receiver) = channel(64);
+        let moment = Duration::from_secs(1);
+        for number in 0..4 {
+            sender.send_timeout(number, BYTES / 4, moment).await.unwrap();
+        }
+        assert!(sender.send_timeout(4, 1, moment).await.is_err());
+        assert!(matches!(sender.try_send(4, 1), Err(NotNow::Full(4))));
+        for number in 0..4 {
+            assert_eq!(receiver.try_recv().unwrap(), number);
+        }
+        // One that is larger than all that may wait goes alone.
+        sender.send_timeout(5, BYTES * 9, moment).await.unwrap();
+        assert!(sender.send_timeout(6, 1, moment).await.is_err());
+        assert_eq!(receiver.recv().await, Some(5));
+        drop(receiver);
+        assert!(sender.is_closed() && sender.send(7, BYTES * 2).await.is_err());
+        assert!(matches!(sender.try_send(7, 1), Err(NotNow::Closed)));
+    }
+}

@@ -1,0 +1,175 @@
+//! A caller's share of what is there for all: sessions, streams, calls that wait, tasks, programs, bytes that are kept. Whoever
+//! takes their whole share gives way to themselves; what is left is for others.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::identity::LOCAL;
+
+/// Whose share something counts to: a principal's, whichever agents act for them.
+pub fn sharer(principal: &str) -> &str {
+    // Names in ids are quoted, so that none can hold this.
+    principal.split_once("\" by \"").map_or(principal, |(whole, _)| whole)
+}
+
+/// Whether somebody may have all there is: the one caller of a gateway that asks nobody who they are, and the gateway
+/// itself.
+fn is_exempt(sharer: &str) -> bool {
+    sharer == LOCAL || sharer.is_empty()
+}
+
+/// How much of something there is, and how much of it one caller may have.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    pub whole: usize,
+    pub share: usize,
+}
+
+impl Bounds {
+    /// With one part in so many for each caller.
+    pub fn new(whole: usize, parts: usize) -> Self {
+        Self { whole, share: (whole / parts.max(1)).max(1) }
+    }
+
+    pub fn of(self, sharer: &str) -> usize {
+        if is_exempt(sharer) { self.whole } else { self.share }
+    }
+}
+
+/// Why there is no more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// The caller has their share.
+    Share,
+    /// Everything is taken.
+    Whole,
+}
+
+/// Who has how much of something.
+#[derive(Debug)]
+pub struct Shares {
+    bounds: Bounds,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    by: HashMap<Box<str>, usize>,
+}
+
+impl Shares {
+    pub fn new(bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self { bounds, taken: Mutex::default() })
+    }
+
+    /// Takes so much for a principal, until what is returned is dropped.
+    pub fn take(self: &Arc<Self>, principal: &str, amount: usize) -> Result<Held, Full> {
+        let sharer = sharer(principal);
+        let mut taken = self.taken.lock();
+        if taken.all.saturating_add(amount) > self.bounds.whole {
+            return Err(Full::Whole);
+        }
+        let own = taken.by.get(sharer).copied().unwrap_or_default();
+        if own.saturating_add(amount) > self.bounds.of(sharer) {
+            return Err(Full::Share);
+        }
+        taken.all += amount;
+        match taken.by.get_mut(sharer) {
+            Some(own) => *own += amount,
+            None => _ = taken.by.insert(sharer.into(), amount),
+        }
+        drop(taken);
+        Ok(Held { shares: self.clone(), sharer: sharer.into(), amount })
+    }
+
+    fn give_back(&self, sharer: &str, amount: usize) {
+        let mut taken = self.taken.lock();
+        taken.all = taken.all.saturating_sub(amount);
+        if let Some(own) = taken.by.get_mut(sharer) {
+            *own = own.saturating_sub(amount);
+            if *own == 0 {
+                taken.by.remove(sharer);
+            }
+        }
+    }
+
+    /// Whoever has most, and how much all have.
+    pub fn largest(&self) -> Option<(Box<str>, usize)> {
+        let taken = self.taken.lock();
+        let largest = taken.by.iter().max_by_key(|(_, amount)| **amount)?;
+        Some((largest.0.clone(), taken.all))
+    }
+}
+
+/// Something that is taken. Dropping it gives it back.
+#[derive(Debug)]
+pub struct Held {
+    shares: Arc<Shares>,
+    sharer: Box<str>,
+    amount: usize,
+}
+
+impl Held {
+    pub fn sharer(&self) -> &str {
+        &self.sharer
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.shares.give_back(&self.sharer, self.amount);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn nobody_takes_what_all_need() {
+        let shares = Shares::new(Bounds::new(16, 8));
+        let alice = "user \"alice\" by \"one\"";
+        let first = shares.take(alice, 1).unwrap();
+        let _second = shares.take("user \"alice\" by \"two\"", 1).unwrap();
+        assert_eq!(shares.take(alice, 1).unwrap_err(), Full::Share, "agents share their user's");
+        let _third = shares.take("user \"bob\"", 2).unwrap();
+        drop(first);
+        let _fourth = shares.take(alice, 1).unwrap();
+        let _rest = shares.take(LOCAL, 12).unwrap();
+        assert_eq!(shares.take("user \"carol\"", 1).unwrap_err(), Full::Whole);
+        assert_eq!(Bounds::new(3, 8).of("user \"x\""), 1, "one at least");
+    }
+
+    #[test]
+    fn no_name_looks_like_anothers() {
+        for (id, whose) in [
+            ("user \"a\" of \"t\" by \"x\"", "user \"a\" of \"t"),
+            ("user \"a\\\" by \\\"b\"", "user \"a\\\" by \\\"b\""),
+            ("user \"a\"", "user \"a\""),
+        ] {
+            assert_eq!(sharer(id), whose);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_given_back_is_there_again(amounts in prop::collection::vec((0..5usize, 0..4usize), 0..60)) {
+            let shares = Shares::new(Bounds::new(20, 4));
+            let mut held = Vec::new();
+            for (who, amount) in amounts {
+                if let Ok(it) = shares.take(&format!("user \"{who}\""), amount) {
+                    held.push(it);
+                }
+                let taken = shares.taken.lock();
+                prop_assert_eq!(taken.all, taken.by.values().sum::<usize>());
+                prop_assert!(taken.all <= 20 && taken.by.values().all(|own| *own <= 5));
+            }
+            drop(held);
+            prop_assert!(shares.taken.lock().by.is_empty());
+        }
+    }
+}
