@@ -58,6 +58,11 @@ impl Usage {
 #[derive(Debug, Clone, Default)]
 pub struct Tally(BTreeMap<i64, HashMap<Box<str>, Usage>>);
 
+/// What is told apart in one hour; beyond, what a caller does at a server is counted together.
+const MOST_TOLD_APART: usize = 5_000;
+/// What stands before the name of what was used.
+const TARGET: &str = "\"target\":\"";
+
 /// What a record says of whose call it was.
 #[derive(Deserialize)]
 #[serde(default)]
@@ -159,8 +164,13 @@ impl Tally {
     /// of its record from the class to the target.
     pub fn count(&mut self, at: i64, whose: &str, usage: &Usage) {
         let hour = self.0.entry(at - at.rem_euclid(HOUR)).or_default();
-        match hour.get_mut(whose) {
-            Some(all) => all.add(usage),
+        if let Some(all) = hour.get_mut(whose) {
+            return all.add(usage);
+        }
+        // Whoever names many things, such as resources that a template makes, has one row for all of them.
+        let named = whose.rfind(TARGET).filter(|_| hour.len() >= MOST_TOLD_APART);
+        match named.map(|at| format!("{}{TARGET}other\"", &whose[..at])) {
+            Some(others) => hour.entry(others.into()).or_default().add(usage),
             None => _ = hour.insert(whose.into(), *usage),
         }
     }
@@ -267,6 +277,22 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_that_somebody_makes_up_are_one_row() {
+        let mut tally = Tally::default();
+        let usage = Usage { calls: 1, ..Usage::default() };
+        for number in 0..MOST_TOLD_APART + 500 {
+            let whose = format!(
+                "\"class\":\"reads\",\"user\":\"alice\",\"server\":\"s\",\"target\":\"file:///{number}\""
+            );
+            tally.count(0, &whose, &usage);
+        }
+        let rows = tally.by_key();
+        assert_eq!(rows.len(), MOST_TOLD_APART + 1);
+        let others = rows.iter().find(|(key, _)| key.tool == "other").unwrap();
+        assert_eq!((others.1.calls, others.0.principal.as_str()), (500, "alice"));
+    }
 
     #[test]
     fn calls_that_have_ended_are_added_up_and_names_cannot_pose_as_others() {

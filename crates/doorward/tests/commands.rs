@@ -364,3 +364,33 @@ fn connect_survives_a_gateway_that_is_restarted() {
     let _ = client.child.kill();
     let _ = client.child.wait();
 }
+
+#[test]
+fn issuers_that_put_people_into_the_same_teams_are_a_warning() {
+    let folder = support::folder();
+    let file = folder.path().join("doorward.yaml");
+    let check = |ours: &str, theirs: &str| {
+        let text = format!(
+            "identity:\n  issuers:\n    ours: {{issuer: 'https://a.example', vouches_for: {ours}}}\n    \
+             partner: {{issuer: 'https://b.example', vouches_for: {theirs}}}\nservers: {{}}\n"
+        );
+        std::fs::write(&file, text).unwrap();
+        let output = doorward().arg("check").arg(&file).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap())
+    };
+    for (ours, theirs, shared) in [
+        ("{teams: [payments]}", "{teams: [payments]}", true),
+        ("{teams: ['pay*']}", "{teams: [payments]}", true),
+        ("{teams: ['*']}", "{teams: ['eng-*']}", true),
+        ("{roles: [lead]}", "{roles: ['le*']}", true),
+        ("{teams: [payments]}", "{roles: [payments]}", false),
+        ("{teams: [payments]}", "{teams: [support]}", false),
+        ("{}", "{teams: ['*']}", false),
+    ] {
+        let (good, told) = check(ours, theirs);
+        assert!(good, "{told}");
+        assert_eq!(told.contains("'ours' and 'partner' both put people into"), shared, "{told}");
+    }
+    let (good, _) = check("{teams: ['a*b']}", "{}");
+    assert!(!good);
+}

@@ -396,3 +396,36 @@ fn callers_bring_credentials_of_their_own_and_see_nobody_elses() {
         );
     }
 }
+
+/// A partner's "payments" is not the team whose credential is kept.
+#[test]
+fn a_teams_credential_is_not_for_another_issuers_team_of_that_name() {
+    let server = Gateway::start("servers: {sample: {sample: true}}");
+    let own = server.told(&["keys", "create", "--service-account", "gateway"]);
+    let teams = server.key(&["--user", "team-there"]);
+    let (ours, partner) = (Issuer::start(), Issuer::start());
+    let gateway = Gateway::start(&format!(
+        "store_key: {KEY}\nidentity:\n  issuers:\n    ours: {{issuer: '{}', vouches_for: {{teams: [payments]}}}}\n    \
+         partner: {{issuer: '{}'}}\npolicy: {{files: [open.cedar]}}\n\
+         servers: {{tools: {{url: '{}', headers: {{Authorization: 'Bearer {own}'}}, personal: {{}}}}}}",
+        ours.url,
+        partner.url,
+        server.url("/mcp/sample")
+    ));
+    let done = keep(
+        &gateway,
+        &["credentials", "set", "tools", "--team", "payments"],
+        &format!("{teams}\n"),
+    );
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let call = |issuer: &Issuer| {
+        let token = issuer
+            .token_with(&gateway.url("/mcp"), json!({ "groups": ["payments"], "tenant": "acme" }));
+        Modern::new(&gateway, "/mcp").bearing(&token).call("tools__add", json!({ "a": 1, "b": 2 }))
+    };
+    wait_for("the credential is known", || call(&ours).json().get("result").is_some());
+    assert_eq!(call(&partner).kind(), "unauthorized", "{}", call(&partner).body);
+    wait_for("the record says whose team it is", || {
+        gateway.told(&["audit", "search", "--json"]).contains("partner:payments")
+    });
+}

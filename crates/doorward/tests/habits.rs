@@ -578,3 +578,36 @@ fn a_lost_session_is_recognised_in_each_form_and_opened_anew() {
     assert_eq!(failed.code(), -32001, "{}", failed.body);
     assert_eq!(calls.load(Ordering::SeqCst), 2);
 }
+
+/// A header that mirrors no argument says nothing that anybody has checked.
+#[test]
+fn headers_that_mirror_nothing_reach_no_server() {
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let kept = seen.clone();
+    let server = with_habit(Era::Modern, move |asked, out| {
+        let list = asked.message["method"] == "tools/list";
+        if list {
+            let region = json!({ "type": "string", "x-mcp-header": "Region" });
+            let tools = json!([{ "name": "echo", "inputSchema":
+                { "type": "object", "properties": { "region": region } } }]);
+            let result = json!({ "tools": tools, "resultType": "complete",
+                "ttlMs": 60_000, "cacheScope": "public" });
+            answer(out, 200, "application/json", result_text(asked, &result).as_bytes());
+        }
+        if is_call(asked) {
+            let params =
+                asked.headers.iter().filter(|(name, _)| name.starts_with("mcp-param-")).cloned();
+            kept.lock().unwrap().extend(params);
+        }
+        list
+    });
+    let gateway = in_front_of(&server.url());
+    let client = Modern::new(&gateway, "/mcp/s");
+    let body = client.body(
+        "tools/call",
+        json!({ "name": "echo", "arguments": { "text": "x", "region": "eu" } }),
+    );
+    let sent = [("mcp-param-region", "eu"), ("mcp-param-tenant", "evil"), ("mcp-param-x", "1")];
+    assert_eq!(client.send(&body, &sent).text(), "x");
+    assert_eq!(*seen.lock().unwrap(), [("mcp-param-region".to_owned(), "eu".to_owned())]);
+}

@@ -25,6 +25,7 @@ use crate::upstream::{Server, declared};
 const MAX_SNAPSHOTS: usize = 128;
 /// The same as single callers see them, and how long they are kept.
 const MAX_FILTERED: usize = 1024;
+const MAX_FILTERED_BYTES: usize = 128 << 20;
 const FILTERED: Duration = Duration::from_secs(60);
 
 /// The four lists of a portal.
@@ -184,9 +185,11 @@ impl Snapshots {
 
     pub fn keep_seen(&self, caller: ViewKey, whole: &Arc<Snapshot>, seen: &Arc<Snapshot>) {
         let mut filtered = self.filtered.lock();
-        if filtered.len() >= MAX_FILTERED {
+        let bytes: usize = filtered.values().map(|kept| kept.seen.own_bytes()).sum();
+        if filtered.len() >= MAX_FILTERED || bytes + seen.own_bytes() > MAX_FILTERED_BYTES {
             filtered.retain(|_, kept| kept.made.elapsed() < FILTERED);
-            if filtered.len() >= MAX_FILTERED {
+            let bytes: usize = filtered.values().map(|kept| kept.seen.own_bytes()).sum();
+            if filtered.len() >= MAX_FILTERED || bytes + seen.own_bytes() > MAX_FILTERED_BYTES {
                 filtered.clear();
             }
         }
@@ -263,6 +266,11 @@ fn write(items: &[Told]) -> Bytes {
 }
 
 impl Snapshot {
+    /// What is written for it alone; items are shared with the lists that they come from.
+    fn own_bytes(&self) -> usize {
+        self.lists.iter().map(|list| list.first.len() + list.items.len() * size_of::<Told>()).sum()
+    }
+
     /// One page of a list, as the result of the list's request. A cursor names the last item of the
     /// page before, so that a page follows even when the list has changed in between.
     pub fn page(
