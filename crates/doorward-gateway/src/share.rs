@@ -57,7 +57,7 @@ pub struct Shares {
 #[derive(Debug, Default)]
 struct Taken {
     all: usize,
-    by: HashMap<Box<str>, usize>,
+    by: HashMap<Arc<str>, usize>,
 }
 
 impl Shares {
@@ -72,17 +72,18 @@ impl Shares {
         if taken.all.saturating_add(amount) > self.bounds.whole {
             return Err(Full::Whole);
         }
-        let own = taken.by.get(sharer).copied().unwrap_or_default();
-        if own.saturating_add(amount) > self.bounds.of(sharer) {
+        let known = taken.by.get_key_value(sharer).map(|(known, own)| (known.clone(), *own));
+        let (sharer, own) = known.unwrap_or_else(|| (sharer.into(), 0));
+        if own.saturating_add(amount) > self.bounds.of(&sharer) {
             return Err(Full::Share);
         }
         taken.all += amount;
-        match taken.by.get_mut(sharer) {
+        match taken.by.get_mut(&sharer) {
             Some(own) => *own += amount,
-            None => _ = taken.by.insert(sharer.into(), amount),
+            None => _ = taken.by.insert(sharer.clone(), amount),
         }
         drop(taken);
-        Ok(Held { shares: self.clone(), sharer: sharer.into(), amount })
+        Ok(Held { shares: self.clone(), sharer, amount })
     }
 
     fn give_back(&self, sharer: &str, amount: usize) {
@@ -97,7 +98,7 @@ impl Shares {
     }
 
     /// Whoever has most, and how much all have.
-    pub fn largest(&self) -> Option<(Box<str>, usize)> {
+    pub fn largest(&self) -> Option<(Arc<str>, usize)> {
         let taken = self.taken.lock();
         let largest = taken.by.iter().max_by_key(|(_, amount)| **amount)?;
         Some((largest.0.clone(), taken.all))
@@ -108,7 +109,7 @@ impl Shares {
 #[derive(Debug)]
 pub struct Held {
     shares: Arc<Shares>,
-    sharer: Box<str>,
+    sharer: Arc<str>,
     amount: usize,
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use doorward_mcp::json::fold;
 use serde_json::Value;
 
 use crate::pattern::Pattern;
@@ -66,7 +67,8 @@ pub fn mask(value: &mut Value, names: &BTreeSet<Pattern>) {
 }
 
 fn is_secret(name: &str, names: &BTreeSet<Pattern>) -> bool {
-    let lower = name.to_ascii_lowercase();
+    let lower = fold(name.as_bytes().into());
+    let lower = String::from_utf8_lossy(&lower);
     let plain = lower.replace('_', "");
     NAMES.iter().any(|part| lower.contains(part) || plain.contains(part))
         || names.iter().any(|pattern| pattern.matches(name))
@@ -114,7 +116,7 @@ mod tests {
     #[test]
     fn secrets_are_masked_by_their_names_and_by_their_looks() {
         let mut value = json!({
-            "user": "alice", "Password": "hunter2", "nested": [{ "apiKey": 17, "access_token": {"a": 1} }],
+            "user": "alice", "Password": "hunter2", "pa\u{17f}\u{17f}word": 1, "nested": [{ "apiKey": 17, "access_token": {"a": 1} }],
             "card": "4111", "note": "use ghp_0123456789abcdefABCD, or Bearer abcdefgh12345 (not skate)",
             "pem": "-----BEGIN RSA PRIVATE KEY-----\nabc",
             "jwt": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
@@ -123,7 +125,7 @@ mod tests {
         assert_eq!(
             value,
             json!({
-                "user": "alice", "Password": MASKED, "nested": [{ "apiKey": MASKED, "access_token": MASKED }],
+                "user": "alice", "Password": MASKED, "pa\u{17f}\u{17f}word": MASKED, "nested": [{ "apiKey": MASKED, "access_token": MASKED }],
                 "card": MASKED, "note": "use [masked], or Bearer [masked] (not skate)", "pem": MASKED, "jwt": MASKED
             })
         );

@@ -11,6 +11,7 @@ pub mod guard;
 mod handshake;
 mod legacy_sse;
 mod modern;
+mod session;
 pub mod sessions;
 mod streams;
 

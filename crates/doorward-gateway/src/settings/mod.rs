@@ -262,6 +262,9 @@ impl Settings {
         for (key, problem) in self.audit.problems(has_store) {
             wrong(&[&["audit"], key.as_slice()].concat(), problem);
         }
+        if self.limits.share == 0 {
+            wrong(&["limits", "share"], "must be 1 at least: one part in so many".into());
+        }
         for (key, problem) in self.reliability.problems() {
             wrong(&["reliability", key], problem);
         }

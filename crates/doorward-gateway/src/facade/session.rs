@@ -1,0 +1,325 @@
+//! One session of a handshake-era client: what `initialize` said, what is being asked of it, and the streams it can come
+//! back to.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use doorward_mcp::filter::Filter;
+use doorward_mcp::meta::{Client, LogLevel};
+use doorward_mcp::{Era, Id, Object, Revision, RpcError, message};
+use doorward_policy::{Action, TargetKind};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+
+use super::streams::{Budget, OutStream};
+use crate::access::{self, Asking};
+use crate::call::{CallError, Door, Portal};
+use crate::gateway::Gateway;
+use crate::identity::Caller;
+use crate::pipeline::check_uri;
+use crate::share::Held;
+use crate::switchboard::Listener;
+use crate::upstream::Shared;
+
+/// Ended streams of calls that are kept for a client that comes back.
+const KEPT_STREAMS: usize = 32;
+/// Bytes of their events.
+const KEPT_BYTES: usize = 4 << 20;
+/// The stream of what belongs to no call.
+const MAIN: u64 = 0;
+
+/// One client's session.
+#[derive(Debug)]
+pub struct Session {
+    pub id: Arc<str>,
+    /// Who opened it. Whatever is sent in it is judged by what is shown with it.
+    pub opener: Caller,
+    pub door: Door,
+    pub portal: Portal,
+    shared: Arc<Shared>,
+    /// What `initialize` said; over HTTP+SSE the session is there before it.
+    introduced: Mutex<(Revision, Arc<Client>)>,
+    pub main: Arc<OutStream>,
+    budget: Budget,
+    streams: Mutex<Vec<Arc<OutStream>>>,
+    next_stream: AtomicU64,
+    next_question: AtomicU64,
+    questions: Mutex<HashMap<i64, oneshot::Sender<Result<Object, RpcError>>>>,
+    calls: Mutex<HashMap<Id, CancellationToken>>,
+    subscribed: Mutex<BTreeSet<String>>,
+    /// Cancelled to renew the listening with other wishes.
+    listening: Mutex<Option<CancellationToken>>,
+    /// Held while the listening is renewed: the later of two renewals knows all wishes.
+    renewing: tokio::sync::Mutex<()>,
+    used: Mutex<Instant>,
+    pub closed: CancellationToken,
+    /// Its place among all sessions, for as long as it is open.
+    place: Mutex<Option<Held>>,
+}
+
+impl Session {
+    pub(super) fn new(
+        id: Arc<str>,
+        opener: Caller,
+        portal: Portal,
+        introduced: (Revision, Arc<Client>),
+        door: Door,
+        budget: Budget,
+        shared: Arc<Shared>,
+    ) -> Self {
+        let (limits, patience) = (&shared.limits, shared.timeouts.write.0);
+        let numbered = door == Door::Mcp;
+        let main =
+            OutStream::new(MAIN, limits.replay, limits.queue, patience, numbered, budget.clone());
+        Self {
+            id,
+            opener,
+            door,
+            portal,
+            introduced: Mutex::new(introduced),
+            main: Arc::new(main),
+            budget,
+            shared,
+            streams: Mutex::default(),
+            next_stream: AtomicU64::new(MAIN + 1),
+            next_question: AtomicU64::new(1),
+            questions: Mutex::default(),
+            calls: Mutex::default(),
+            subscribed: Mutex::default(),
+            listening: Mutex::default(),
+            renewing: tokio::sync::Mutex::default(),
+            used: Mutex::new(Instant::now()),
+            closed: CancellationToken::new(),
+            place: Mutex::default(),
+        }
+    }
+
+    /// Takes its place among all sessions.
+    pub(super) fn take(&self, place: Held) {
+        *self.place.lock() = Some(place);
+    }
+
+    pub(super) fn touch(&self) {
+        *self.used.lock() = Instant::now();
+    }
+
+    pub(super) fn used_at(&self) -> Instant {
+        *self.used.lock()
+    }
+
+    pub(super) fn has_calls(&self) -> bool {
+        !self.calls.lock().is_empty()
+    }
+
+    pub(super) fn is_idle_for(&self, patience: std::time::Duration) -> bool {
+        self.used.lock().elapsed() > patience
+            && self.calls.lock().is_empty()
+            && !self.main.is_connected()
+    }
+
+    pub(super) fn close(&self) {
+        self.closed.cancel();
+        *self.place.lock() = None;
+        self.questions.lock().clear();
+        if let Some(listening) = self.listening.lock().take() {
+            listening.cancel();
+        }
+        self.main.end();
+        self.streams.lock().iter().for_each(|stream| stream.end());
+    }
+
+    pub fn client(&self) -> Arc<Client> {
+        self.introduced.lock().1.clone()
+    }
+
+    pub fn revision(&self) -> Revision {
+        self.introduced.lock().0
+    }
+
+    pub fn introduce_client(&self, revision: Revision, client: Client) {
+        *self.introduced.lock() = (revision, Arc::new(client));
+    }
+
+    pub fn set_level(&self, level: LogLevel) {
+        let mut introduced = self.introduced.lock();
+        let client = Client { log_level: Some(level), ..Client::clone(&introduced.1) };
+        introduced.1 = Arc::new(client);
+    }
+
+    /// A stream for the events of one call, kept for a while after its end.
+    pub fn new_stream(&self) -> Arc<OutStream> {
+        let limits = &self.shared.limits;
+        let id = self.next_stream.fetch_add(1, Ordering::Relaxed);
+        let patience = self.shared.timeouts.write.0;
+        let budget = self.budget.clone();
+        let stream = OutStream::new(id, limits.replay, limits.queue, patience, true, budget);
+        let stream = Arc::new(stream);
+        let mut streams = self.streams.lock();
+        while streams.len() >= KEPT_STREAMS || kept_bytes(&streams) > KEPT_BYTES {
+            // The oldest that has ended; calls in flight keep theirs.
+            let Some(at) = streams.iter().position(|stream| stream.is_ended()) else { break };
+            streams.remove(at);
+        }
+        streams.push(stream.clone());
+        stream
+    }
+
+    pub(super) fn forget_streams(&self) {
+        self.streams.lock().retain(|stream| !stream.is_forgotten());
+    }
+
+    pub fn stream(&self, id: u64) -> Option<Arc<OutStream>> {
+        if id == MAIN {
+            return Some(self.main.clone());
+        }
+        self.streams.lock().iter().find(|stream| stream.id == id).cloned()
+    }
+
+    /// Asks the client something: the request to send it, and where the answer will be.
+    pub fn question(&self) -> (i64, oneshot::Receiver<Result<Object, RpcError>>) {
+        let id = self.next_question.fetch_add(1, Ordering::Relaxed).cast_signed();
+        let (sender, receiver) = oneshot::channel();
+        self.questions.lock().insert(id, sender);
+        (id, receiver)
+    }
+
+    pub fn forget_question(&self, id: i64) {
+        self.questions.lock().remove(&id);
+    }
+
+    /// Takes the client's answer to a question. Answers to nothing are dropped.
+    pub fn answer(&self, id: &Id, answer: Result<Object, RpcError>) {
+        let Id::Number(id) = id else { return };
+        if let Some(waiting) = self.questions.lock().remove(id) {
+            let _ = waiting.send(answer);
+        }
+    }
+
+    /// Registers a call for cancellation. Fails when its id is in use.
+    pub fn begin(self: &Arc<Self>, id: &Id) -> Result<Begun, RpcError> {
+        let mut calls = self.calls.lock();
+        if calls.contains_key(id) {
+            let why = format!("A request with id {id} is in progress");
+            return Err(RpcError::invalid_request(why));
+        }
+        let token = self.closed.child_token();
+        calls.insert(id.clone(), token.clone());
+        Ok(Begun { session: self.clone(), id: id.clone(), cancelled: token })
+    }
+
+    pub fn cancel(&self, id: &Id) {
+        if let Some(token) = self.calls.lock().get(id) {
+            token.cancel();
+        }
+    }
+
+    /// Starts to listen for changes, as the session's capabilities promise them, or renews it after
+    /// the wishes have changed.
+    pub async fn listen(self: &Arc<Self>, gateway: &Gateway) -> Result<(), CallError> {
+        let _renewing = self.renewing.lock().await;
+        let wanted = Filter { uris: self.subscribed.lock().clone(), ..Filter::lists() };
+        let client = self.client();
+        let asking = self.asking(&self.opener, &client);
+        let listener = gateway.listen(&asking, wanted).await?;
+        let token = self.closed.child_token();
+        // The new one listens before the old one ends.
+        if let Some(old) = self.listening.lock().replace(token.clone()) {
+            old.cancel();
+        }
+        self.shared.tasks.spawn(self.clone().forward(listener, token));
+        Ok(())
+    }
+
+    fn asking<'a>(&'a self, caller: &'a Caller, client: &'a Client) -> Asking<'a> {
+        let (revision, door, portal) = (self.revision(), self.door, &self.portal);
+        Asking { caller, client, revision, door, portal }
+    }
+
+    pub fn is_listening(&self) -> bool {
+        self.listening.lock().is_some()
+    }
+
+    async fn forward(self: Arc<Self>, mut listener: Listener, ended: CancellationToken) {
+        loop {
+            let notice = tokio::select! {
+                notice = listener.next() => notice,
+                () = ended.cancelled() => return,
+            };
+            let Some(notice) = notice else { break };
+            let text = message::notification(&notice.method, &notice.params);
+            tokio::select! {
+                () = self.main.push(&text) => {}
+                () = ended.cancelled() => return,
+            }
+        }
+        // Cut off, or the gateway closes: the client sees its stream end and comes back.
+        let mut listening = self.listening.lock();
+        if !ended.is_cancelled() {
+            *listening = None;
+            self.main.hang_up();
+        }
+    }
+
+    pub async fn subscribe(
+        self: &Arc<Self>,
+        gateway: &Gateway,
+        caller: &Caller,
+        uri: &str,
+    ) -> Result<(), CallError> {
+        check_uri(uri)?;
+        let limit = self.shared.limits.subscriptions;
+        if self.subscribed.lock().len() >= limit {
+            let message = format!("The limit of {limit} subscriptions is reached");
+            return Err(RpcError::invalid_params(message).into());
+        }
+        let absent = || {
+            RpcError::new(doorward_mcp::error::code::RESOURCE_NOT_FOUND, "Resource not found")
+                .with_data(&serde_json::json!({ "uri": uri }))
+        };
+        let (server, own) = gateway.named(&self.portal, true, uri).ok_or_else(absent)?;
+        let client = self.client();
+        let target = access::target(&server, TargetKind::Resource, &own, None);
+        if !gateway.may(&self.asking(caller, &client), Action::Subscribe, &target) {
+            return Err(absent().into());
+        }
+        let server = server.spoken_in(Era::Handshake).await;
+        // Held twice for a moment, so that the server's refusal can be told.
+        server.subscribe(&own).await?;
+        self.subscribed.lock().insert(uri.to_owned());
+        let listening = self.listen(gateway).await;
+        server.unsubscribe(&own);
+        listening
+    }
+
+    pub async fn unsubscribe(
+        self: &Arc<Self>,
+        gateway: &Gateway,
+        uri: &str,
+    ) -> Result<(), CallError> {
+        if self.subscribed.lock().remove(uri) {
+            self.listen(gateway).await?;
+        }
+        Ok(())
+    }
+}
+
+fn kept_bytes(streams: &[Arc<OutStream>]) -> usize {
+    streams.iter().map(|stream| stream.kept_bytes()).sum()
+}
+
+/// A call in progress in a session; leaves the session's list when dropped.
+#[derive(Debug)]
+pub struct Begun {
+    session: Arc<Session>,
+    id: Id,
+    pub cancelled: CancellationToken,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.session.calls.lock().remove(&self.id);
+    }
+}
