@@ -11,7 +11,7 @@ use doorward_mcp::{Object, Value, param_headers, tasks};
 
 use super::{Item, ToolEntry};
 use crate::call::Failure;
-use crate::schema::{self, Schema};
+use crate::schema::{self, Schema, Unusable};
 use crate::settings::{Check, ServerSettings};
 use crate::upstream::Server;
 
@@ -54,16 +54,19 @@ impl Schemas {
     fn of(texts: [Option<Bytes>; 2], checked: [bool; 2], end: Instant) -> Self {
         let mut made = Self { texts: texts.clone(), checked, ..Self::default() };
         let [input, output] = texts;
-        let parsed = input.as_ref().and_then(|text| schema::read(text).ok());
-        let mended = schema::repair::input(parsed.as_ref());
+        let read = input.as_ref().and_then(|text| schema::read(text).ok());
+        let mended = schema::repair::input(read.as_ref());
         if let Some(mended) = &mended {
             made.notes.push("its inputSchema was put right".into());
             made.shown.input = Some(Value::from_serde(mended));
         }
-        made.input = made.compiled("inputSchema", input.as_ref(), mended.as_ref(), checked[0], end);
+        if let Some(schema) = mended.as_ref().or(read.as_ref()).filter(|_| checked[0]) {
+            let bytes = input.map_or(0, |text| text.len());
+            made.input = made.compiled("inputSchema", bytes, Ok(schema), end);
+        }
         let Some(output) = output else { return made };
-        let parsed = schema::read(&output).ok();
-        match parsed.as_ref().and_then(schema::repair::output) {
+        let read = schema::read(&output);
+        match read.as_ref().ok().and_then(schema::repair::output) {
             Some(None) => {
                 made.notes.push("its outputSchema is none, and left out".into());
                 made.shown.output = Some(None);
@@ -74,34 +77,29 @@ impl Schemas {
                     made.notes.push("its outputSchema was put right".into());
                     made.shown.output = Some(Some(Value::from_serde(mended)));
                 }
-                made.output =
-                    made.compiled("outputSchema", Some(&output), mended.as_ref(), checked[1], end);
+                if checked[1] {
+                    let schema = mended.as_ref().map_or(read.as_ref(), Ok);
+                    made.output = made.compiled("outputSchema", output.len(), schema, end);
+                }
             }
         }
         made
     }
 
-    /// A schema that is checked, if it can be.
+    /// A schema of so many bytes, as it was read and put right, if it can be checked.
     fn compiled(
         &mut self,
         name: &str,
-        text: Option<&Bytes>,
-        mended: Option<&serde_json::Value>,
-        is_checked: bool,
+        bytes: usize,
+        schema: Result<&serde_json::Value, &Unusable>,
         end: Instant,
     ) -> Option<Schema> {
-        if !is_checked {
-            return None;
-        }
         let compiled = if Instant::now() >= end {
             Err("takes too long to be compiled, with all others of the server's".to_owned())
         } else {
-            let made = match (mended, text) {
-                (Some(mended), _) => Schema::of(mended),
-                (None, Some(text)) => Schema::compile(text),
-                (None, None) => return None,
-            };
-            made.map_err(|why| why.to_string())
+            let sized = schema::check_size(bytes);
+            let read = sized.and_then(|()| schema.map_err(Unusable::clone));
+            read.and_then(Schema::of).map_err(|why| why.to_string())
         };
         match compiled {
             Ok(schema) => Some(schema),
@@ -211,4 +209,21 @@ fn headers_of(
     }
     serde_json::from_slice(&text)
         .map_or_else(|_| Ok(Vec::new()), |schema| param_headers::read(&schema))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_schema_that_is_put_right_is_bounded_as_every_other() {
+        let filler = "x".repeat(2 << 20);
+        for null in ["", r#""items": null, "#] {
+            let text = format!(r#"{{{null}"type": "object", "description": "{filler}"}}"#);
+            let texts = [Some(text.clone().into()), Some(text.into())];
+            let made = Schemas::of(texts, [true; 2], Instant::now() + PATIENCE);
+            assert!(made.input.is_none() && made.output.is_none());
+            assert!(made.unusable.unwrap().contains("its inputSchema is larger than"));
+        }
+    }
 }

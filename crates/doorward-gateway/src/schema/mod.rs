@@ -76,13 +76,11 @@ impl fmt::Debug for Schema {
 impl Schema {
     /// Compiles a schema, given as JSON. `format` is an annotation in every dialect, as it is in 2020-12.
     pub fn compile(text: &[u8]) -> Result<Self, Unusable> {
-        if text.len() > bounds::TEXT {
-            return Err(Unusable(format!("is larger than {} KiB", bounds::TEXT >> 10)));
-        }
+        check_size(text.len())?;
         Self::of(&read(text)?)
     }
 
-    /// The same of a value.
+    /// The same of a value, whose text [has been measured](check_size).
     pub fn of(schema: &Value) -> Result<Self, Unusable> {
         let draft = bounds::check(schema)?;
         let (checkable, patterns) = patterns::checkable(schema);
@@ -176,6 +174,14 @@ impl Schema {
     pub fn coerce(&self, value: &mut Value, bytes: usize, effort: Effort) -> Option<bool> {
         coerce::coerce(self, value, bytes, effort.until())
     }
+}
+
+/// Refuses a schema whose text is too large.
+pub fn check_size(bytes: usize) -> Result<(), Unusable> {
+    if bytes > bounds::TEXT {
+        return Err(Unusable(format!("is larger than {} KiB", bounds::TEXT >> 10)));
+    }
+    Ok(())
 }
 
 /// A schema's text as JSON.
