@@ -11,7 +11,7 @@ use crate::identity::LOCAL;
 /// Whose share something counts to: a principal's, whichever agents act for them.
 pub fn sharer(principal: &str) -> &str {
     // Names in ids are quoted, so that none can hold this.
-    principal.split_once("\" by \"").map_or(principal, |(whole, _)| whole)
+    principal.find("\" by \"").map_or(principal, |quote| &principal[..=quote])
 }
 
 /// Whether somebody may have all there is: the one caller of a gateway that asks nobody who they are, and the gateway
@@ -137,6 +137,7 @@ mod tests {
         let first = shares.take(alice, 1).unwrap();
         let _second = shares.take("user \"alice\" by \"two\"", 1).unwrap();
         assert_eq!(shares.take(alice, 1).unwrap_err(), Full::Share, "agents share their user's");
+        assert_eq!(shares.take("user \"alice\"", 1).unwrap_err(), Full::Share);
         let _third = shares.take("user \"bob\"", 2).unwrap();
         drop(first);
         let _fourth = shares.take(alice, 1).unwrap();
@@ -148,7 +149,8 @@ mod tests {
     #[test]
     fn no_name_looks_like_anothers() {
         for (id, whose) in [
-            ("user \"a\" of \"t\" by \"x\"", "user \"a\" of \"t"),
+            ("user \"a\" of \"t\" by \"x\"", "user \"a\" of \"t\""),
+            ("user \"a\" by \"x\"", "user \"a\""),
             ("user \"a\\\" by \\\"b\"", "user \"a\\\" by \\\"b\""),
             ("user \"a\"", "user \"a\""),
         ] {
