@@ -97,11 +97,16 @@ impl Shares {
         }
     }
 
-    /// Whoever has most, and how much all have.
-    pub fn largest(&self) -> Option<(Arc<str>, usize)> {
-        let taken = self.taken.lock();
-        let largest = taken.by.iter().max_by_key(|(_, amount)| **amount)?;
-        Some((largest.0.clone(), taken.all))
+    /// Of whose something gives way for a principal: of their own where they have their share, else of whoever has most.
+    pub fn gives_way(&self, full: Full, principal: &str) -> Option<Arc<str>> {
+        match full {
+            Full::Share => Some(sharer(principal).into()),
+            Full::Whole => {
+                let taken = self.taken.lock();
+                let largest = taken.by.iter().max_by_key(|(_, amount)| **amount);
+                largest.map(|(largest, _)| largest.clone())
+            }
+        }
     }
 }
 
@@ -141,7 +146,9 @@ mod tests {
         let _third = shares.take("user \"bob\"", 2).unwrap();
         drop(first);
         let _fourth = shares.take(alice, 1).unwrap();
+        assert_eq!(shares.gives_way(Full::Share, alice).as_deref(), Some("user \"alice\""));
         let _rest = shares.take(LOCAL, 12).unwrap();
+        assert_eq!(shares.gives_way(Full::Whole, alice).as_deref(), Some(LOCAL));
         assert_eq!(shares.take("user \"carol\"", 1).unwrap_err(), Full::Whole);
         assert_eq!(Bounds::new(3, 8).of("user \"x\""), 1, "one at least");
     }

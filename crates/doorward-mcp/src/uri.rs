@@ -6,6 +6,8 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::percent_decode;
+
 /// How often a server may decode what it gets.
 const DECODINGS: usize = 3;
 
@@ -66,23 +68,10 @@ fn has_plain_dot_segment(text: &[u8]) -> bool {
 
 /// The text with its escapes taken away once; `None` if it has none.
 fn decoded(text: &[u8]) -> Option<Vec<u8>> {
-    let digit = |at: usize| text.get(at).and_then(|byte| char::from(*byte).to_digit(16));
-    let mut plain = Vec::with_capacity(text.len());
-    let mut at = 0;
-    let mut found = false;
-    while let Some(byte) = text.get(at) {
-        if *byte == b'%'
-            && let (Some(high), Some(low)) = (digit(at + 1), digit(at + 2))
-        {
-            plain.push(u8::try_from(high << 4 | low).unwrap_or_default());
-            found = true;
-            at += 3;
-            continue;
-        }
-        plain.push(*byte);
-        at += 1;
+    match percent_decode(text).into() {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(plain) => Some(without_long_forms(plain)),
     }
-    found.then(|| without_long_forms(plain))
 }
 
 /// Old decoders take two bytes for a dot or a slash (overlong UTF-8).

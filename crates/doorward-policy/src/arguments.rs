@@ -32,6 +32,17 @@ pub enum Type {
 /// Arguments, or the members of one, by name. None of them must be there.
 pub type Members = BTreeMap<String, Type>;
 
+impl Type {
+    /// The parts that policies find in an argument with a form of its own, and their types.
+    fn parts(&self) -> Option<&'static [(&'static str, &'static str)]> {
+        match self {
+            Self::Emails => Some(structured::EMAILS_PARTS),
+            Self::Url => Some(structured::URL_PARTS),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -66,10 +77,15 @@ struct Shape<'a>(&'a Type);
 impl fmt::Display for Shape<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
-            Type::Emails => f.write_str(structured::EMAILS_SHAPE),
-            Type::Url => f.write_str(structured::URL_SHAPE),
             Type::Set(of) => write!(f, "Set<{}>", Shape(of)),
-            other => other.fmt(f),
+            other => match other.parts() {
+                Some(parts) => {
+                    let parts: Vec<_> =
+                        parts.iter().map(|(name, kind)| format!("\"{name}\": {kind}")).collect();
+                    write!(f, "{{{}}}", parts.join(", "))
+                }
+                None => other.fmt(f),
+            },
         }
     }
 }
@@ -240,14 +256,11 @@ fn is_declared(names: &[&str], declared: &Members) -> bool {
     match declared.get(*first) {
         None => false,
         Some(Type::Record(members)) => is_declared(rest, members),
-        Some(Type::Emails) => {
-            rest.first().is_none_or(|part| ["addresses", "domains"].contains(part))
+        Some(kind) => {
+            let has =
+                |part: &&str| kind.parts().is_none_or(|all| all.iter().any(|(it, _)| it == part));
+            rest.first().is_none_or(has)
         }
-        Some(Type::Url) => {
-            let parts = ["scheme", "host", "port", "path", "query"];
-            rest.first().is_none_or(|part| parts.contains(part))
-        }
-        Some(_) => true,
     }
 }
 
@@ -256,8 +269,8 @@ fn is_record(names: &[&str], declared: &Members) -> bool {
     let Some((first, rest)) = names.split_first() else { return true };
     match declared.get(*first) {
         Some(Type::Record(members)) => is_record(rest, members),
-        Some(Type::Emails | Type::Url) => rest.is_empty(),
-        _ => false,
+        Some(kind) => kind.parts().is_some() && rest.is_empty(),
+        None => false,
     }
 }
 

@@ -16,7 +16,8 @@ pub struct Emails {
 
 /// How addresses are declared, and what policies find in them.
 pub const EMAILS: &str = "Emails";
-pub const EMAILS_SHAPE: &str = "{\"addresses\": Set<String>, \"domains\": Set<String>}";
+pub const EMAILS_PARTS: &[(&str, &str)] =
+    &[("addresses", "Set<String>"), ("domains", "Set<String>")];
 
 impl Emails {
     /// Reads one address, several with commas between them, or a list of either. An empty text is no address.
@@ -97,8 +98,13 @@ pub struct Address {
 }
 
 pub const URL: &str = "Url";
-pub const URL_SHAPE: &str = "{\"scheme\": String, \"host\": String, \"port\": Long, \"path\": String, \
-    \"query\": String}";
+pub const URL_PARTS: &[(&str, &str)] = &[
+    ("scheme", "String"),
+    ("host", "String"),
+    ("port", "Long"),
+    ("path", "String"),
+    ("query", "String"),
+];
 
 impl Address {
     /// Reads an absolute URL of http or https. Refused is what parsers disagree about: a user before the host,

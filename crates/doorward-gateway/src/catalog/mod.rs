@@ -75,6 +75,10 @@ pub const KINDS: [Kind; 4] = [
     },
 ];
 
+/// The places of two of them.
+pub const TOOLS: usize = 0;
+pub const PROMPTS: usize = 1;
+
 /// The place of a list among the four, by the method that fetches it.
 pub fn kind_of(list: &str) -> Option<usize> {
     KINDS.iter().position(|kind| kind.method == list)
@@ -139,14 +143,14 @@ pub struct View {
 
 impl View {
     fn new(server: &str, lists: [List; 4]) -> Self {
-        let prompts = lists[1].items.iter().map(|item| item.key.clone()).collect();
+        let prompts = lists[PROMPTS].items.iter().map(|item| item.key.clone()).collect();
         let view = Self { lists, prompts, digests: Digests::default() };
         let digests = Digests::of(server, &view);
         Self { digests, ..view }
     }
 
     pub fn tool(&self, name: &str) -> Option<&Arc<ToolEntry>> {
-        self.lists[0].tools.get(name)
+        self.lists[TOOLS].tools.get(name)
     }
 
     /// Whether both tell the very same, in one place in memory.
@@ -205,7 +209,9 @@ impl Catalog {
         if cells.len() >= MAX_VIEWS {
             let oldest = cells
                 .iter()
-                .min_by_key(|(_, cell)| cell.view.load().as_ref().map(|view| view.lists[0].fetched))
+                .min_by_key(|(_, cell)| {
+                    cell.view.load().as_ref().map(|view| view.lists[TOOLS].fetched)
+                })
                 .map(|(key, _)| key.clone());
             if let Some(oldest) = oldest {
                 cells.remove(&oldest);
@@ -338,20 +344,20 @@ impl Catalog {
     pub fn latest(&self) -> Option<Arc<View>> {
         let cells = self.cells.lock();
         let views = cells.values().filter_map(|cell| cell.view.load_full());
-        views.max_by_key(|view| view.lists[0].fetched)
+        views.max_by_key(|view| view.lists[TOOLS].fetched)
     }
 
     /// The tools of the view that was fetched last that are not shown, and why.
     pub fn left_out(&self) -> Vec<(String, String)> {
         let Some(latest) = self.latest() else { return Vec::new() };
-        let left_out = latest.lists[0].left_out.iter();
+        let left_out = latest.lists[TOOLS].left_out.iter();
         left_out.map(|(name, why)| (name.to_string(), why.clone())).collect()
     }
 
     /// The tools of that view of whose schemas something is not checked, and what.
     pub fn unchecked(&self) -> Vec<(String, String)> {
         let Some(latest) = self.latest() else { return Vec::new() };
-        let tools = latest.lists[0].tools.values();
+        let tools = latest.lists[TOOLS].tools.values();
         let mut notes: Vec<_> =
             tools.filter_map(|tool| Some((tool.name.to_string(), tool.schemas.note()?))).collect();
         notes.sort_unstable();

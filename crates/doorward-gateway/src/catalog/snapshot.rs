@@ -185,11 +185,13 @@ impl Snapshots {
 
     pub fn keep_seen(&self, caller: ViewKey, whole: &Arc<Snapshot>, seen: &Arc<Snapshot>) {
         let mut filtered = self.filtered.lock();
-        let bytes: usize = filtered.values().map(|kept| kept.seen.own_bytes()).sum();
-        if filtered.len() >= MAX_FILTERED || bytes + seen.own_bytes() > MAX_FILTERED_BYTES {
-            filtered.retain(|_, kept| kept.made.elapsed() < FILTERED);
+        let is_full = |filtered: &HashMap<_, Filtered>| {
             let bytes: usize = filtered.values().map(|kept| kept.seen.own_bytes()).sum();
-            if filtered.len() >= MAX_FILTERED || bytes + seen.own_bytes() > MAX_FILTERED_BYTES {
+            filtered.len() >= MAX_FILTERED || bytes + seen.own_bytes() > MAX_FILTERED_BYTES
+        };
+        if is_full(&filtered) {
+            filtered.retain(|_, kept| kept.made.elapsed() < FILTERED);
+            if is_full(&filtered) {
                 filtered.clear();
             }
         }

@@ -145,12 +145,8 @@ pub fn metadata(gateway: &Gateway, method: &Method, path: &str) -> Response<Body
 pub fn admit_session(gateway: &Gateway, session: &Arc<Session>) -> Result<(), Box<Response<Body>>> {
     let discover = converse::new_call(session, &session.opener, method::DISCOVER, Object::new());
     admit(gateway, &discover)?;
-    if gateway.sees_nothing(&discover.asking()) {
-        let why = "There is nothing here that this key or token may use";
-        let error = RpcError::invalid_request(why);
-        return Err(Box::new(error_response(StatusCode::FORBIDDEN, None, &error)));
-    }
-    Ok(())
+    let refused = |error| Box::new(error_response(StatusCode::FORBIDDEN, None, &error));
+    gateway.check_sees_any(&discover.asking()).map_err(refused)
 }
 
 /// Whether a call's portal is there for its caller, and its token has the scopes that are needed.

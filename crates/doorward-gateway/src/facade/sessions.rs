@@ -53,9 +53,7 @@ impl Sessions {
         let held = match self.places.take(principal, 1) {
             Ok(held) => Ok(held),
             Err(full) => {
-                let own = sharer(principal);
-                let largest = self.places.largest().map(|(largest, _)| largest);
-                let whose = if full == Full::Share { Some(own.into()) } else { largest };
+                let whose = self.places.gives_way(full, principal);
                 let idle = whose.and_then(|whose| self.longest_idle(&whose));
                 if let Some(idle) = idle {
                     self.end(&idle);

@@ -46,7 +46,6 @@ struct State {
     kept_bytes: usize,
     live: Option<byte_queue::Sender<Bytes>>,
     ended_at: Option<Instant>,
-    ended: bool,
 }
 
 /// What events that are kept count to.
@@ -101,7 +100,7 @@ impl OutStream {
     pub async fn push(&self, text: &[u8]) {
         let (frame, live) = {
             let mut state = self.state.lock();
-            if state.ended {
+            if state.ended_at.is_some() {
                 return;
             }
             state.last += 1;
@@ -140,7 +139,6 @@ impl OutStream {
     /// No event will follow; the connected client is told by the end of its stream.
     pub fn end(&self) {
         let mut state = self.state.lock();
-        state.ended = true;
         state.ended_at.get_or_insert_with(Instant::now);
         state.live = None;
     }
@@ -161,7 +159,7 @@ impl OutStream {
     }
 
     pub fn is_ended(&self) -> bool {
-        self.state.lock().ended
+        self.state.lock().ended_at.is_some()
     }
 
     pub fn is_connected(&self) -> bool {
@@ -196,7 +194,7 @@ impl OutStream {
             }
         }
         let (sender, receiver) = byte_queue::channel(self.queue.clamp(1, 64));
-        if !state.ended {
+        if state.ended_at.is_none() {
             state.live = Some(sender);
         }
         Ok(Connection {

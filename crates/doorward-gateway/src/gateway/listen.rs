@@ -21,10 +21,7 @@ impl Gateway {
         let era = asking.revision.era();
         let limits = &self.shared.limits;
         let streams = limits.streams_of(&principal.id);
-        if self.sees_nothing(asking) {
-            let why = "There is nothing here that this key or token may use";
-            return Err(RpcError::invalid_request(why).into());
-        }
+        self.check_sees_any(asking)?;
         if wanted.uris.len() + wanted.tasks.len() > limits.subscriptions {
             let message =
                 format!("The limit of {} subscriptions is exceeded", limits.subscriptions);

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use doorward_mcp::RpcError;
 use doorward_mcp::error::Kind;
 use doorward_policy::{Action, Target, TargetKind};
 use futures_util::future::join_all;
@@ -147,9 +148,17 @@ impl Gateway {
         self.is_seen_by(&call.asking(), server)
     }
 
-    /// Whether nothing at a portal is there for a caller, as far as it is known what there is: nothing is opened for
-    /// them.
-    pub fn sees_nothing(&self, asking: &Asking<'_>) -> bool {
+    /// Refuses a caller for whom nothing at a portal is there: nothing is opened for them.
+    pub fn check_sees_any(&self, asking: &Asking<'_>) -> Result<(), RpcError> {
+        if self.sees_nothing(asking) {
+            let why = "There is nothing here that this key or token may use";
+            return Err(RpcError::invalid_request(why));
+        }
+        Ok(())
+    }
+
+    /// Whether nothing at a portal is there for a caller, as far as it is known what there is.
+    fn sees_nothing(&self, asking: &Asking<'_>) -> bool {
         if self.is_unrestricted(&asking.caller.principal, asking.portal) {
             return false;
         }

@@ -7,6 +7,7 @@ use doorward_mcp::names::{split_name, split_uri};
 use super::{Gateway, SERVER_PATIENCE};
 use crate::call::{Call, Portal};
 use crate::catalog::exposed::{self, Digest};
+use crate::catalog::{PROMPTS, TOOLS};
 use crate::portals::{Selection, Selections};
 use crate::settings::is_legal_name;
 use crate::upstream::Server;
@@ -97,7 +98,7 @@ impl Gateway {
         let looking = self.candidates(&call.portal, name).into_iter();
         let looking = looking.filter(|server| self.sees(call, server)).map(|server| async move {
             let server = server.spoken_in(call.revision.era()).await;
-            for kind in [0, 1] {
+            for kind in [TOOLS, PROMPTS] {
                 server.catalog.doubt(&server, &call.client.capabilities, kind);
             }
             let asked = call.asked(&server);

@@ -42,8 +42,9 @@ use self::keys::KeyRing;
 use self::lease::Leases;
 use self::token::{Checked, Resource, claim, scopes, texts};
 use crate::flood::Flood;
+use crate::pattern::Pattern;
 use crate::seal;
-use crate::settings::{IssuerSettings, Settings, is_named};
+use crate::settings::{IssuerSettings, Settings};
 
 /// Refused callers that are logged in one go, each by itself; then a few a minute, and the others are counted.
 const REFUSALS: usize = 20;
@@ -361,17 +362,17 @@ impl Identity {
             && user.is_none_or(|user| agent.as_deref() == Some(&*format!("{name}:{user}")));
         // What an issuer calls a team is its own, as its users are.
         let issuers = self.issuers.load();
-        let known_as = |vouched: &BTreeSet<String>, said: &str| {
+        let known_as = |vouched: &BTreeSet<Pattern>, said: &str| {
             // No pattern reaches into another issuer's names.
             let foreign = said
                 .split_once(':')
                 .is_some_and(|(before, _)| issuers.iter().any(|issuer| issuer.name == before));
-            match !foreign && vouched.iter().any(|written| is_named(written, said)) {
+            match !foreign && vouched.iter().any(|pattern| pattern.matches(said)) {
                 true => said.to_owned(),
                 false => format!("{name}:{said}"),
             }
         };
-        let all = |vouched: &BTreeSet<String>, path: &str| {
+        let all = |vouched: &BTreeSet<Pattern>, path: &str| {
             texts(claim(claims, path)).iter().map(|said| known_as(vouched, said)).collect()
         };
         let vouched = &settings.vouches_for;

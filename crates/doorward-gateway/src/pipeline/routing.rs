@@ -10,7 +10,7 @@ use doorward_mcp::{Era, Object, RpcError, capabilities, method};
 
 use crate::call::{Call, CallError, Events, Portal, Reply, Route};
 use crate::catalog::exposed::Digest;
-use crate::catalog::kind_of;
+use crate::catalog::{PROMPTS, TOOLS, kind_of};
 use crate::gateway::Gateway;
 use crate::pipeline::policy::{absent, unknown_resource};
 use crate::pipeline::{Stage, Step};
@@ -123,13 +123,13 @@ fn route<'a>(
     let Some(server) = server else { return Step::CONTINUE };
     let era = call.revision.era();
     if let Some(server) = server.known_in(era) {
-        call.route = Some(Route::to(server));
-        return find_listed(gateway, call);
+        call.route = Some(Route::to(server.clone()));
+        return find_listed(gateway, call, server);
     }
     Step::Later(Box::pin(async move {
         let server = server.spoken_in(era).await;
-        call.route = Some(Route::to(server));
-        match find_listed(gateway, call) {
+        call.route = Some(Route::to(server.clone()));
+        match find_listed(gateway, call, server) {
             Step::Now(decision) => decision,
             Step::Later(decision) => decision.await,
         }
@@ -137,27 +137,23 @@ fn route<'a>(
 }
 
 /// What a server does not list is not there for anybody, be it that it would answer.
-fn find_listed<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
-    match &*call.method {
-        method::TOOLS_CALL => find_tool(gateway, call),
-        method::PROMPTS_GET => match text(&call.params, "name") {
-            Ok(name) => find_prompt(gateway, call, name),
-            Err(error) => Step::refuse(error),
-        },
+fn find_listed<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call, server: Arc<Server>) -> Step<'a> {
+    let named = |member| text(&call.params, member);
+    let found = match &*call.method {
+        method::TOOLS_CALL => named("name").map(|name| find_tool(gateway, call, server, name)),
+        method::PROMPTS_GET => named("name").map(|name| find_prompt(gateway, call, server, name)),
+        method::RESOURCES_READ => named("uri").map(|uri| find_resources(call, server, uri)),
         method::COMPLETE => {
             let reference = call.params.object("ref").unwrap_or_default();
             match (text(&reference, "uri"), text(&reference, "name")) {
-                (Ok(uri), _) => find_resources(call, uri),
-                (Err(_), Ok(name)) => find_prompt(gateway, call, name),
-                (Err(error), Err(_)) => Step::refuse(error),
+                (Ok(uri), _) => Ok(find_resources(call, server, uri)),
+                (Err(_), Ok(name)) => Ok(find_prompt(gateway, call, server, name)),
+                (Err(error), Err(_)) => Err(error),
             }
         }
-        method::RESOURCES_READ => match text(&call.params, "uri") {
-            Ok(uri) => find_resources(call, uri),
-            Err(error) => Step::refuse(error),
-        },
-        _ => Step::CONTINUE,
-    }
+        _ => Ok(Step::CONTINUE),
+    };
+    found.unwrap_or_else(Step::refuse)
 }
 
 /// The server that a call at the merged portal is for, its own name put in the place of the
@@ -224,25 +220,24 @@ fn text(params: &Object, member: &str) -> Result<String, RpcError> {
 }
 
 /// What is known of the tool: one look-up, and one fresh fetch for a name that is not known.
-fn find_tool<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
-    let Some(server) = call.route.as_ref().map(|route| route.server.clone()) else {
-        return Step::CONTINUE;
-    };
-    let Ok(name) = text(&call.params, "name") else {
-        return Step::refuse(RpcError::invalid_params("'name' must be a string"));
-    };
+fn find_tool<'a>(
+    gateway: &'a Arc<Gateway>,
+    call: &'a mut Call,
+    server: Arc<Server>,
+    name: String,
+) -> Step<'a> {
     let view = server.catalog.known(&server, &call.client.capabilities);
     if let Some(tool) = view.as_ref().and_then(|view| view.tool(&name).cloned()) {
         call.route = Some(Route::to_tool(server, &name, Some(tool)));
         return Step::CONTINUE;
     }
-    if is_hidden(gateway, call, &server, view.is_some(), 0) {
+    if is_hidden(gateway, call, &server, view.is_some(), TOOLS) {
         return Step::refuse(absent(call, "tool", &name));
     }
     Step::Later(Box::pin(async move {
         let tool = {
             let asked = call.asked(&server);
-            server.catalog.doubt(&server, &call.client.capabilities, 0);
+            server.catalog.doubt(&server, &call.client.capabilities, TOOLS);
             server.catalog.view(&server, &asked).await?.tool(&name).cloned()
         };
         let tool = tool.ok_or_else(|| absent(call, "tool", &name))?;
@@ -252,20 +247,22 @@ fn find_tool<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
 }
 
 /// The same of a prompt.
-fn find_prompt<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call, name: String) -> Step<'a> {
-    let Some(server) = call.route.as_ref().map(|route| route.server.clone()) else {
-        return Step::CONTINUE;
-    };
+fn find_prompt<'a>(
+    gateway: &'a Arc<Gateway>,
+    call: &'a mut Call,
+    server: Arc<Server>,
+    name: String,
+) -> Step<'a> {
     let view = server.catalog.known(&server, &call.client.capabilities);
     if view.as_ref().is_some_and(|view| view.has_prompt(&name)) {
         return Step::CONTINUE;
     }
-    if is_hidden(gateway, call, &server, view.is_some(), 1) {
+    if is_hidden(gateway, call, &server, view.is_some(), PROMPTS) {
         return Step::refuse(unlisted(call, "prompt", &name));
     }
     Step::Later(Box::pin(async move {
         let asked = call.asked(&server);
-        server.catalog.doubt(&server, &call.client.capabilities, 1);
+        server.catalog.doubt(&server, &call.client.capabilities, PROMPTS);
         match server.catalog.view(&server, &asked).await?.has_prompt(&name) {
             true => Ok(None),
             false => Err(unlisted(call, "prompt", &name)),
@@ -292,10 +289,7 @@ fn is_hidden(
 
 /// Resources may be named that no list has, such as those that a template makes or a result links to; but only of a
 /// server that says that it has some.
-fn find_resources(call: &mut Call, uri: String) -> Step<'_> {
-    let Some(server) = call.route.as_ref().map(|route| route.server.clone()) else {
-        return Step::CONTINUE;
-    };
+fn find_resources(call: &mut Call, server: Arc<Server>, uri: String) -> Step<'_> {
     if let Some(contact) = server.known() {
         return match contact.about.has("resources") {
             true => Step::CONTINUE,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use super::{AuthorizationServerSettings, Period, Secret};
+use crate::pattern::Pattern;
 
 /// How callers show who they are, beside API keys, which need no configuration.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -142,11 +143,11 @@ impl Default for Claims {
 #[serde(default, deny_unknown_fields)]
 pub struct VouchesFor {
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub teams: BTreeSet<String>,
+    pub teams: BTreeSet<Pattern>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub roles: BTreeSet<String>,
+    pub roles: BTreeSet<Pattern>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub tenants: BTreeSet<String>,
+    pub tenants: BTreeSet<Pattern>,
 }
 
 impl VouchesFor {
@@ -154,17 +155,16 @@ impl VouchesFor {
         *self == Self::default()
     }
 
-    fn lists(&self) -> [(&'static str, &BTreeSet<String>); 3] {
+    fn lists(&self) -> [(&'static str, &BTreeSet<Pattern>); 3] {
         [("teams", &self.teams), ("roles", &self.roles), ("tenants", &self.tenants)]
     }
 
     /// What is wrong, with the list that it stands in.
     pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
-        let wrong = |name: &&String| {
-            name.is_empty() || name.strip_suffix('*').unwrap_or(name).contains('*')
-        };
-        let problem = |(list, names): (&'static str, &BTreeSet<String>)| {
-            let name = names.iter().find(wrong)?;
+        let wrong =
+            |name: &&str| name.is_empty() || name.strip_suffix('*').unwrap_or(name).contains('*');
+        let problem = |(list, names): (&'static str, &BTreeSet<Pattern>)| {
+            let name = names.iter().map(|Pattern(name)| name.as_str()).find(wrong)?;
             let why = "is a name, or how names begin, with '*' at the end";
             Some((list, format!("'{}': {why}", name.escape_debug())))
         };
@@ -175,21 +175,13 @@ impl VouchesFor {
     fn shared_with(&self, other: &Self) -> Option<String> {
         let both = self.lists().into_iter().zip(other.lists());
         both.into_iter().find_map(|((list, ours), (_, theirs))| {
-            let overlaps = |one: &str, other: &str| {
-                is_named(one, other.trim_end_matches('*'))
-                    || is_named(other, one.trim_end_matches('*'))
-            };
+            let reaches =
+                |one: &Pattern, other: &Pattern| one.matches(other.0.trim_end_matches('*'));
+            let overlaps =
+                |one: &Pattern, other: &Pattern| reaches(one, other) || reaches(other, one);
             let one = ours.iter().find(|one| theirs.iter().any(|other| overlaps(one, other)))?;
             Some(format!("{list} '{one}'"))
         })
-    }
-}
-
-/// Whether a name is the one that is written, or begins as it says.
-pub fn is_named(written: &str, name: &str) -> bool {
-    match written.strip_suffix('*') {
-        Some(beginning) => name.starts_with(beginning),
-        None => written == name,
     }
 }
 

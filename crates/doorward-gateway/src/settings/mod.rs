@@ -52,7 +52,7 @@ pub use export::{
 };
 pub use identity::{
     Algorithm, Claims, Directory, Group, IdentitySettings, Introspection, IssuerSettings, Member,
-    VouchesFor, is_named, is_trustworthy,
+    VouchesFor, is_trustworthy,
 };
 pub use limits::{Limits, Timeouts};
 pub use names::{NameSettings, ServerNames, is_legal_name};

@@ -117,29 +117,42 @@ impl Decoder {
         }
     }
 
-    fn push(&mut self, piece: &[u8]) -> io::Result<Vec<u8>> {
+    fn writer(&mut self) -> &mut dyn Write {
+        match self {
+            Self::Gzip(it) => it,
+            Self::Zlib(it) => it,
+            Self::Deflate(it) => it,
+            Self::Brotli(it) => it,
+        }
+    }
+
+    /// Takes what has come of all that was written.
+    fn take(&mut self) -> Vec<u8> {
         let out = match self {
-            Self::Gzip(it) => it.write_all(piece).and_then(|()| it.flush()).map(|()| it.get_mut()),
-            Self::Zlib(it) => it.write_all(piece).and_then(|()| it.flush()).map(|()| it.get_mut()),
-            Self::Deflate(it) => {
-                it.write_all(piece).and_then(|()| it.flush()).map(|()| it.get_mut())
-            }
-            Self::Brotli(it) => {
-                it.write_all(piece).and_then(|()| it.flush()).map(|()| it.get_mut())
-            }
+            Self::Gzip(it) => it.get_mut(),
+            Self::Zlib(it) => it.get_mut(),
+            Self::Deflate(it) => it.get_mut(),
+            Self::Brotli(it) => it.get_mut(),
         };
-        out.map(|out| std::mem::take(&mut out.0))
+        std::mem::take(&mut out.0)
+    }
+
+    fn push(&mut self, piece: &[u8]) -> io::Result<Vec<u8>> {
+        let writer = self.writer();
+        writer.write_all(piece)?;
+        writer.flush()?;
+        Ok(self.take())
     }
 
     /// Whether all has come that was announced.
     fn end(&mut self) -> io::Result<Vec<u8>> {
-        let out = match self {
-            Self::Gzip(it) => it.try_finish().map(|()| it.get_mut()),
-            Self::Zlib(it) => it.try_finish().map(|()| it.get_mut()),
-            Self::Deflate(it) => it.try_finish().map(|()| it.get_mut()),
-            Self::Brotli(it) => it.close().map(|()| it.get_mut()),
-        };
-        out.map(|out| std::mem::take(&mut out.0))
+        match self {
+            Self::Gzip(it) => it.try_finish(),
+            Self::Zlib(it) => it.try_finish(),
+            Self::Deflate(it) => it.try_finish(),
+            Self::Brotli(it) => it.close(),
+        }?;
+        Ok(self.take())
     }
 }
 

@@ -16,7 +16,7 @@ use super::exchange::{Deadline, Exchange};
 use super::session::Session;
 use super::tasks::{AsTask, Errand};
 use crate::call::Failure;
-use crate::share::{Bounds, Full, Held, Shares, sharer};
+use crate::share::{Bounds, Held, Shares};
 
 /// A server's question, and the id under which it waits for the answer.
 #[derive(Debug)]
@@ -97,9 +97,7 @@ impl ParkingLot {
         let held = match self.shares.take(principal, 1) {
             Ok(held) => held,
             Err(full) => {
-                let largest = self.shares.largest().map(|(largest, _)| largest);
-                let own = sharer(principal).into();
-                let whose = if full == Full::Share { Some(own) } else { largest };
+                let whose = self.shares.gives_way(full, principal);
                 if let Some(oldest) = whose.and_then(|whose| self.oldest(&whose)) {
                     oldest.abandon().await;
                 }
