@@ -26,9 +26,14 @@ for line in sys.stdin:
     if method == "initialize":
         answer["result"] = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "py", "version": "1"}}
     elif method == "tools/list":
-        answer["result"] = {"tools": [{"name": n, "inputSchema": {"type": "object"}} for n in ("env", "die", "echo", "pid")]}
+        answer["result"] = {"tools": [{"name": n, "inputSchema": {"type": "object"}} for n in ("env", "die", "echo", "last", "pid")]}
     elif method == "tools/call" and params["name"] == "die":
         os._exit(3)
+    elif method == "tools/call" and params["name"] == "last":
+        answer["result"] = {"content": [{"type": "text", "text": "my last words"}]}
+        sys.stdout.write(json.dumps(answer))
+        sys.stdout.flush()
+        os._exit(0)
     elif method == "tools/call" and params["name"] == "pid":
         answer["result"] = {"content": [{"type": "text", "text": str(os.getpid())}]}
     elif method == "tools/call" and params["name"] == "env":
@@ -179,6 +184,15 @@ fn a_program_that_dies_is_started_again() {
     });
     let started = program.started();
     wait_for("the dead one's child is gone", || !is_running(started[0].1));
+}
+
+/// A child of the program's holds its output open meanwhile.
+#[test]
+fn an_answer_at_the_end_of_a_program_needs_no_line_end() {
+    let program = Program::new();
+    let gateway = Gateway::start(&program.config(""));
+    let answer = Modern::new(&gateway, "/mcp/py").call("last", json!({}));
+    assert_eq!(answer.text(), "my last words", "{}", answer.body);
 }
 
 #[test]

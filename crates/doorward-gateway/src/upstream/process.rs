@@ -152,18 +152,26 @@ impl Run {
         let stop = self.pipe.stop.clone();
         let writing = tokio::spawn(write_lines(stdin, queue, stop.clone()));
         let logging = tokio::spawn(log_lines(self.server.clone(), stderr, Flow::new(self.output)));
-        let reading = read_lines(&self.server, &self.pipe, stdout, bounds, Flow::new(self.output));
-        tokio::pin!(reading);
-        let failure = tokio::select! {
-            failure = &mut reading => failure,
-            () = stop.cancelled() => Failure::new(Kind::Closing, "The server is being stopped"),
-            // A child of the program's may hold its output open; what it has said is still read.
-            _ = child.inner_mut().wait() => {
-                tokio::time::timeout(LAST_WORDS, reading).await.unwrap_or_else(|_| {
-                    Failure::new(Kind::StreamEnded, "The server's program ended before it answered")
-                })
+        let mut lines = Lines::new(stdout);
+        let failure = {
+            let flow = Flow::new(self.output);
+            let reading = read_lines(&self.server, &self.pipe, &mut lines, &bounds, flow);
+            tokio::pin!(reading);
+            tokio::select! {
+                failure = &mut reading => failure,
+                () = stop.cancelled() => Failure::new(Kind::Closing, "The server is being stopped"),
+                // A child of the program's may hold its output open; what it has said is still read.
+                _ = child.inner_mut().wait() => {
+                    tokio::time::timeout(LAST_WORDS, reading).await.unwrap_or_else(|_| ended())
+                }
             }
         };
+        // A whole message is one without its line end, too.
+        if failure.kind == Kind::StreamEnded
+            && let Ok(message) = bounds.parse(&lines.rest())
+        {
+            self.pipe.receive(message).await;
+        }
         self.pipe.end(failure);
         // Its end closes the program's stdin, which asks the program to end.
         let _ = writing.await;
@@ -230,20 +238,14 @@ async fn write_lines(
 async fn read_lines(
     server: &str,
     pipe: &Pipe,
-    stdout: impl AsyncRead + Unpin,
-    bounds: Bounds,
+    lines: &mut Lines<impl AsyncRead + Unpin>,
+    bounds: &Bounds,
     mut flow: Flow,
 ) -> Failure {
-    let mut lines = Lines::new(stdout);
     loop {
         let line = match lines.next(bounds.message).await {
             Ok(Some(line)) => line,
-            Ok(None) | Err(Broken::Io(_)) => {
-                return Failure::new(
-                    Kind::StreamEnded,
-                    "The server's program ended before it answered",
-                );
-            }
+            Ok(None) | Err(Broken::Io(_)) => return ended(),
             Err(Broken::TooLong) => {
                 return Failure::new(Kind::TooLarge, "A message of the server's is too large");
             }
@@ -264,6 +266,10 @@ async fn read_lines(
             ),
         }
     }
+}
+
+fn ended() -> Failure {
+    Failure::new(Kind::StreamEnded, "The server's program ended before it answered")
 }
 
 /// How fast output is read.
