@@ -1,11 +1,13 @@
 //! Portals as the configuration and the store define them: what is in one, and under which name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use doorward_mcp::Object;
+use doorward_mcp::uri::{self, Readings};
 use doorward_policy::{Target, TargetKind};
 
+use crate::pattern::Pattern;
 use crate::settings::PortalSettings;
 
 /// A portal, with its names the other way round, too.
@@ -31,10 +33,9 @@ impl Selection {
         Arc::new(Self { settings, declared, renamed })
     }
 
-    /// Whether something is in the portal.
+    /// Whether something is in the portal; a URI in every form that a server may read it in.
     pub fn has(&self, target: &Target) -> bool {
         let settings = &self.settings;
-        let id = target.id();
         let listed = match target.kind {
             TargetKind::Tool => &settings.tools,
             TargetKind::Prompt => &settings.prompts,
@@ -42,10 +43,24 @@ impl Selection {
             TargetKind::Server | TargetKind::Portal | TargetKind::Gateway => return false,
         };
         let server = |name: &String| name.eq_ignore_ascii_case(&target.server);
-        let chosen = settings.servers.iter().any(server)
-            || listed.iter().any(|pattern| pattern.matches(&id))
+        let is_named = |patterns: &BTreeSet<Pattern>, id: &str| {
+            patterns.iter().any(|pattern| pattern.matches(id))
+        };
+        let as_a_whole = settings.servers.iter().any(server)
             || target.tags.iter().any(|tag| settings.tags.contains(tag));
-        chosen && !settings.except.iter().any(|pattern| pattern.matches(&id))
+        let is_chosen = |id: &str| as_a_whole || is_named(listed, id);
+        let id = target.id();
+        if !is_chosen(&id) || is_named(&settings.except, &id) {
+            return false;
+        }
+        let is_uri = target.kind == TargetKind::Resource;
+        let readings = if is_uri { uri::readings(&target.name) } else { None };
+        readings.is_none_or(|Readings { others, is_hidden }| {
+            others.into_iter().all(|other| {
+                let id = Target { name: other, ..target.clone() }.id();
+                !is_named(&settings.except, &id) && (!is_hidden || is_chosen(&id))
+            })
+        })
     }
 
     /// Whether a target is there at all, for those who may use it.

@@ -1,12 +1,18 @@
-//! URIs that step out of the place that they name: `file:///srv/pub/../../etc/passwd`.
+//! URIs that are not what they seem: those that step out of the place that they name
+//! (`file:///srv/pub/../../etc/passwd`), and those that name a place in other letters (`file:///%73ecret`).
 //!
-//! Policies and portals compare URIs as texts, servers resolve them (RFC 3986 section 6.2.2.3), and each server decodes
+//! Policies and portals compare URIs as texts, servers resolve them (RFC 3986 section 6.2.2), and each server decodes
 //! in its own way. So what any of them could take for a `.` or `..` segment is found here: plain, encoded, encoded
-//! again, before a path parameter (`..;x`), and divided by backslashes.
+//! again, before a path parameter (`..;x`), and divided by backslashes. And what some server may take a URI for is told
+//! ([`Readings`]), to be compared as well.
+
+mod readings;
 
 use std::borrow::Cow;
 
 use percent_encoding::percent_decode;
+
+pub use self::readings::{Readings, readings};
 
 /// How often a server may decode what it gets.
 const DECODINGS: usize = 3;
@@ -16,7 +22,7 @@ pub const WHY: &str = "must not have '.' or '..' as a segment of its path, plain
 
 /// Whether one of a URI's segments is `.` or `..` to somebody who reads it.
 pub fn has_dot_segment(uri: &str) -> bool {
-    is_stepping(without_scheme(uri).as_bytes())
+    is_stepping(divided(uri).1.as_bytes())
 }
 
 /// Whether a text that becomes part of a URI, such as a variable of a URI template, brings such a segment.
@@ -24,14 +30,15 @@ pub fn has_dot_segment_in_value(value: &str) -> bool {
     is_stepping(value.as_bytes())
 }
 
-fn without_scheme(uri: &str) -> &str {
+/// Its scheme, with the colon, and what follows; some have none.
+fn divided(uri: &str) -> (&str, &str) {
     let is_scheme = |text: &str| {
         text.starts_with(|c: char| c.is_ascii_alphabetic())
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
     };
-    match uri.split_once(':') {
-        Some((scheme, rest)) if is_scheme(scheme) => rest,
-        _ => uri,
+    match uri.find(':') {
+        Some(colon) if is_scheme(&uri[..colon]) => uri.split_at(colon + 1),
+        _ => ("", uri),
     }
 }
 

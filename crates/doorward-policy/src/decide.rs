@@ -3,12 +3,13 @@
 use cedar_policy::{
     Authorizer, Decision as Cedar, PolicyId, Request as Question, RestrictedExpression,
 };
+use doorward_mcp::uri::{self, Readings};
 use serde::{Deserialize, Serialize};
 
 use crate::arguments::{self, Mismatch};
 use crate::compile::PolicySet;
 use crate::entities::{action_uid, context, principal_uid, target_uid};
-use crate::request::{Arguments, Request};
+use crate::request::{Arguments, Request, TargetKind};
 use crate::slices::Slice;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -131,8 +132,27 @@ impl Decision {
 
 impl PolicySet {
     /// Decides. What is not permitted is denied, a policy that forbids comes before all that permit,
-    /// and what cannot be evaluated is denied.
+    /// and what cannot be evaluated is denied. A URI is judged in every form that a server may read it in.
     pub fn decide(&self, request: &Request) -> Decision {
+        let decision = self.decide_as_written(request);
+        if request.target.kind != TargetKind::Resource || !decision.is_possible() {
+            return decision;
+        }
+        let Some(Readings { others, is_hidden }) = uri::readings(&request.target.name) else {
+            return decision;
+        };
+        let mut otherwise = request.clone();
+        for other in others {
+            otherwise.target.name = other;
+            let judged = self.decide_as_written(&otherwise);
+            if !judged.is_possible() && (is_hidden || judged.code != Code::NotPermitted) {
+                return judged;
+            }
+        }
+        decision
+    }
+
+    fn decide_as_written(&self, request: &Request) -> Decision {
         let slice = self.slices.find(request.action, &request.target);
         let given = match &request.context.arguments {
             Arguments::Any if !slice.arguments.is_empty() => {

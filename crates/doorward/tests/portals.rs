@@ -210,10 +210,8 @@ fn wrong_portals_are_told() {
     }
 }
 
-/// What a portal or a policy names is compared as a text, and a server resolves it: nothing that steps out of it gets
-/// there, by no endpoint, method or spelling.
-#[test]
-fn what_steps_out_of_a_uri_reaches_no_server() {
+/// A server of files, and what it was asked for.
+fn files() -> (support::hostile::Hostile, Arc<Mutex<Vec<String>>>) {
     let reached = Arc::new(Mutex::new(Vec::new()));
     let seen = reached.clone();
     let server = with_habit(Era::Modern, move |asked, out| {
@@ -241,6 +239,14 @@ fn what_steps_out_of_a_uri_reaches_no_server() {
         answer(out, 200, "application/json", result_text(asked, &result).as_bytes());
         true
     });
+    (server, reached)
+}
+
+/// What a portal or a policy names is compared as a text, and a server resolves it: nothing that steps out of it gets
+/// there, by no endpoint, method or spelling.
+#[test]
+fn what_steps_out_of_a_uri_reaches_no_server() {
+    let (server, reached) = files();
     let gateway = Gateway::start(&format!(
         "servers:\n  a: {{url: \"{}\"}}\nportals:\n  pub: {{resources: ['a/file:///srv/pub/*']}}",
         server.url()
@@ -294,6 +300,55 @@ fn what_steps_out_of_a_uri_reaches_no_server() {
             ] {
                 refused("complete", client.ask("completion/complete", params.clone()).code());
                 refused("complete", session.ask(4, "completion/complete", params).code());
+            }
+        }
+        let all = reached.lock().unwrap();
+        assert_eq!(all.len(), before, "{path}: {all:?}");
+    }
+}
+
+/// What an operator forbids in plain letters is forbidden in all others, by policy and by portal.
+#[test]
+fn what_a_uri_names_in_other_letters_is_forbidden_as_well() {
+    let (server, reached) = files();
+    let folder = support::folder();
+    let file = folder.path().join("own.cedar");
+    let policies = "permit (principal, action, resource);\n\
+        forbid (principal, action, resource) when { resource has uri && resource.uri like \"file:///srv/secret*\" };\n";
+    std::fs::write(&file, policies).unwrap();
+    let gateway = Gateway::start(&format!(
+        "servers:\n  a: {{url: \"{}\"}}\npolicy: {{files: ['{}']}}\n\
+         portals:\n  some: {{servers: [a], except: ['a/file:///srv/own*']}}",
+        server.url(),
+        file.display(),
+    ));
+    let key = gateway.key(&["--user", "alice"]);
+    for (path, prefix) in [("/mcp", "a+"), ("/mcp/a", ""), ("/mcp/some", "a+")] {
+        let client = Modern::new(&gateway, path).bearing(&key);
+        let read =
+            |uri: &str| client.ask("resources/read", json!({ "uri": format!("{prefix}{uri}") }));
+        for fine in ["file:///srv/a%20b", "file:///srv/%C3%A9//x", "file:///srv/%70ub/x"] {
+            assert_eq!(read(fine).status, 200, "{path} {fine}");
+        }
+        let before = reached.lock().unwrap().len();
+        let excepted = if path == "/mcp/some" { "own" } else { "secret" };
+        for name in ["secret", excepted] {
+            let (first, rest) = name.split_at(1);
+            let code = format!("{:02x}", first.as_bytes()[0]);
+            for uri in [
+                format!("file:///srv/{name}/x"),
+                format!("file:///srv/%{code}{rest}/x"),
+                format!("file:///srv/%25{code}{rest}/x"),
+                format!("file:///srv%2f{name}/x"),
+                format!("file:///srv%5C{name}/x"),
+                format!("file:///srv//{name}/x"),
+                format!("file:////srv/{name}/x"),
+                format!("FILE:///srv/{name}/x"),
+                format!("file:/srv/{name}/x"),
+                format!("file://localhost/srv/{name}/x"),
+            ] {
+                let answer = read(&uri);
+                assert_eq!(answer.code(), -32602, "{path} {uri}: {}", answer.body);
             }
         }
         let all = reached.lock().unwrap();

@@ -1,0 +1,231 @@
+//! What some server may take a URI for: the same place, written in other letters.
+
+use std::borrow::Cow;
+
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use super::{DECODINGS, decoded, divided};
+
+/// What RFC 3986 has no place for as it stands (section 2), beside what is not ASCII.
+const NOT_PLAIN: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
+
+/// Other forms of a URI.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Readings {
+    pub others: Vec<String>,
+    /// It hides what it names: what is encoded need not be, or divides it, or is an escape itself. Such a URI is to be
+    /// permitted in each of its forms; of every other it is enough that none is forbidden.
+    pub is_hidden: bool,
+}
+
+/// The other forms of a URI: without the escapes that it does not need (RFC 3986 section 6.2.2), as it reads when all is
+/// decoded, and as that is written by the book. `None` if there is none.
+pub fn readings(uri: &str) -> Option<Readings> {
+    let parts = Parts::of(uri);
+    if parts.are_plain() {
+        return None;
+    }
+    let plain = parts.decoded();
+    let mut others =
+        vec![utf8_percent_encode(&plain, NOT_PLAIN).to_string(), parts.normal(), plain];
+    others.sort_unstable();
+    others.dedup();
+    others.retain(|other| other != uri);
+    (!others.is_empty()).then(|| Readings { others, is_hidden: parts.hide_something() })
+}
+
+/// A URI's parts, as far as they are read in different ways.
+struct Parts<'a> {
+    /// With its colon.
+    scheme: &'a str,
+    /// With the slashes before it; empty where there is none.
+    authority: &'a str,
+    rest: &'a str,
+}
+
+impl<'a> Parts<'a> {
+    fn of(uri: &'a str) -> Self {
+        let (scheme, rest) = divided(uri);
+        let is_divider = |c: char| matches!(c, '/' | '\\' | '?' | '#');
+        let authority = rest
+            .strip_prefix("//")
+            .map_or(0, |after| 2 + after.find(is_divider).unwrap_or(after.len()));
+        let (authority, rest) = rest.split_at(authority);
+        Self { scheme, authority, rest }
+    }
+
+    /// Whether there is one way to read them, which most have.
+    fn are_plain(&self) -> bool {
+        let is_plain = |byte: u8| matches!(byte, b'!'..=b'~') && !matches!(byte, b'%' | b'\\');
+        let lower = |text: &str| !text.bytes().any(|byte| byte.is_ascii_uppercase());
+        lower(self.scheme)
+            && lower(self.authority)
+            && self.authority.bytes().chain(self.rest.bytes()).all(is_plain)
+            && !self.path().contains("//")
+            && !(self.is_file() && self.authority != "//")
+    }
+
+    fn is_file(&self) -> bool {
+        self.scheme.eq_ignore_ascii_case("file:")
+    }
+
+    fn path(&self) -> &str {
+        self.rest.split(['?', '#']).next().unwrap_or_default()
+    }
+
+    /// Without escapes of what stands for itself; the others as they are commonly written.
+    fn normal(&self) -> String {
+        let mut normal = self.lower().into_bytes();
+        let mut rest = self.rest.as_bytes();
+        while let Some((first, behind)) = rest.split_first() {
+            match escaped(rest) {
+                Some(byte) if is_unreserved(byte) => normal.push(byte),
+                Some(_) => normal.extend(rest[..3].iter().map(u8::to_ascii_uppercase)),
+                None => {
+                    normal.push(*first);
+                    rest = behind;
+                    continue;
+                }
+            }
+            rest = &rest[3..];
+        }
+        String::from_utf8_lossy(&normal).into_owned()
+    }
+
+    /// Scheme and authority, whose case does not matter (RFC 3986 section 6.2.2.1).
+    fn lower(&self) -> String {
+        let mut lower = self.scheme.to_ascii_lowercase();
+        let host = self.authority.rfind('@').map_or(0, |at| at + 1);
+        lower.push_str(&self.authority[..host]);
+        lower.push_str(&self.authority[host..].to_ascii_lowercase());
+        lower
+    }
+
+    /// With nothing encoded, as a server reads it that takes backslashes for slashes and several of these for one.
+    fn decoded(&self) -> String {
+        let rest = decoded_all(self.rest);
+        let rest: String = rest.chars().filter(|c| !matches!(c, '\t' | '\n' | '\r')).collect();
+        let (path, after) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
+        let mut path = path.replace('\\', "/");
+        if self.is_file() {
+            // One place has many names: `file:/a`, `file:///a`, `file://localhost/a` (RFC 8089 appendix B).
+            let host = decoded_all(self.authority).trim_start_matches('/').to_ascii_lowercase();
+            let host = if host == "localhost" { "" } else { &*host };
+            return format!("file://{host}/{}{after}", merged(path.trim_start_matches('/')));
+        }
+        if !self.authority.is_empty() {
+            path = merged(&path);
+        }
+        format!("{}{path}{after}", decoded_all(&self.lower()).to_lowercase())
+    }
+
+    fn hide_something(&self) -> bool {
+        let text = self.rest.as_bytes();
+        let hides = |byte: u8| {
+            is_unreserved(byte)
+                || matches!(byte, b'/' | b'\\' | b'%' | 0..=0x1f | 0x7f | 0xc0 | 0xc1)
+        };
+        (0..text.len()).any(|at| escaped(&text[at..]).is_some_and(hides))
+            || text.iter().any(|byte| *byte == b'\\' || byte.is_ascii_control())
+    }
+}
+
+fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+}
+
+/// The byte that a text begins with, if it is encoded.
+fn escaped(text: &[u8]) -> Option<u8> {
+    let [b'%', high, low, ..] = text else { return None };
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|it| u8::try_from(it).ok());
+    Some(digit(high)? << 4 | digit(low)?)
+}
+
+fn decoded_all(text: &str) -> Cow<'_, str> {
+    let mut plain = Cow::Borrowed(text.as_bytes());
+    for _ in 0..DECODINGS {
+        match decoded(&plain) {
+            Some(further) => plain = Cow::Owned(further),
+            None => break,
+        }
+    }
+    match plain {
+        Cow::Borrowed(_) => Cow::Borrowed(text),
+        Cow::Owned(plain) => Cow::Owned(String::from_utf8_lossy(&plain).into_owned()),
+    }
+}
+
+/// With one slash for several.
+fn merged(path: &str) -> String {
+    let mut last = ' ';
+    path.chars().filter(|c| std::mem::replace(&mut last, *c) != '/' || *c != '/').collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_policy_names_is_found_in_every_letter() {
+        let secret = "file:///srv/secret/a b";
+        for uri in [
+            "file:///srv/%73ecret/a%20b",
+            "file:///srv/%2573ecret/a%2520b",
+            "file:///srv/%252573ecret/a%20b",
+            "file:///srv/secret/a%20b",
+            "file:///srv%2Fsecret/a%20b",
+            "file:///srv%5csecret/a%20b",
+            "file:///srv\\secret/a b",
+            "file:///srv//secret///a%20b",
+            "file://///srv/secret/a%20b",
+            "FILE:///srv/secret/a%20b",
+            "file:/srv/secret/a%20b",
+            "file:srv/secret/a%20b",
+            "file://localhost/srv/secret/a%20b",
+            "file://LocalHost/srv/secret/a%20b",
+            "file:///srv/se%09cret/a%20b",
+            "file:///srv/%c1%b3ecret/a%20b",
+        ] {
+            let Readings { others, .. } = readings(uri).unwrap();
+            assert!(others.iter().any(|other| other == secret), "{uri}: {others:?}");
+        }
+        let of = |uri: &str| readings(uri).map(|it| it.others).unwrap_or_default();
+        // What a policy says in escapes is found, too.
+        assert!(of("mem://a/é%2fb").contains(&"mem://a/é%2Fb".to_owned()));
+        assert!(of("mem://a/a b").contains(&"mem://a/a%20b".to_owned()));
+        assert!(of("mem://a/%C3%A9").contains(&"mem://a/é".to_owned()));
+        assert!(of("mem://a/é").contains(&"mem://a/%C3%A9".to_owned()));
+        assert!(of("https://u@A.example/B").contains(&"https://u@a.example/B".to_owned()));
+        for uri in ["file:///srv/a.txt?b=c#d", "mem:a//b", "note://x/y_z~(1)", "a", ""] {
+            assert_eq!(readings(uri), None, "{uri}");
+        }
+    }
+
+    #[test]
+    fn only_what_hides_something_is_asked_for_in_every_form() {
+        for (uri, hidden) in [
+            ("file:///a%20b", false),
+            ("mem://a/%c3%a9", false),
+            ("mem://A/b", false),
+            ("https://a.example/x//y", false),
+            ("file:///%61", true),
+            ("file:///a%2fb", true),
+            ("file:///a%255fb", true),
+            ("file:///a\\b", true),
+            ("file:///a%00b", true),
+        ] {
+            assert_eq!(readings(uri).unwrap().is_hidden, hidden, "{uri}");
+        }
+    }
+}
