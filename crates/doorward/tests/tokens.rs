@@ -608,7 +608,57 @@ fn user_and_agent_and_who_acts_for_whom_are_told_apart() {
     );
     assert_eq!(names(json!({ "email": "x@x", "groups": ["staff"] })), Vec::<String>::new());
     assert_eq!(names(json!({ "email": "gone@x" })), ["401"]);
-    assert_eq!(names(json!({ "email": "alice@x", "client_id": "blocked" })), ["401"]);
+    // Whoever is disabled acts for nobody, wherever in the token they are named.
+    for claims in [
+        json!({ "client_id": "blocked" }),
+        json!({ "act": { "sub": "blocked" } }),
+        json!({ "act": { "sub": "agent-2", "act": { "sub": "blocked" } } }),
+        json!({ "act": { "sub": "agent-2" }, "client_id": "blocked" }),
+        json!({ "azp": "agent-2", "client_id": "blocked" }),
+    ] {
+        let mut claims = claims;
+        claims["email"] = "alice@x".into();
+        assert_eq!(names(claims.clone()), ["401"], "{claims}");
+    }
+}
+
+/// A stream tells what its caller may hear when it was opened: who loses a role hears it no longer.
+#[test]
+fn a_stream_ends_when_its_bearer_belongs_to_something_else() {
+    let world = World::new();
+    let token = world.good();
+    let key = world.gateway.key(&["--user", "bob"]);
+    for (who, shown) in [("test:alice", &token), ("bob", &key)] {
+        world.gateway.told(&["principals", "set", "user", who, "--role", "watch"]);
+        std::thread::sleep(Duration::from_millis(700));
+        let client = Modern::new(&world.gateway, "/mcp").bearing(shown);
+        let mut listening = client.listen(json!({ "toolsListChanged": true }));
+        let session =
+            Handshake::open_bearing(&world.gateway, "/mcp", "2025-06-18", json!({}), Some(shown));
+        let mut main = session.listen(None);
+        world.gateway.told(&["principals", "set", "user", who]);
+        let began = Instant::now();
+        for stream in [&mut listening, &mut main] {
+            while stream.event().is_some() {}
+        }
+        assert!(began.elapsed() < Duration::from_secs(5), "{who}: {:?}", began.elapsed());
+        assert!(world.accepts(&token));
+    }
+}
+
+#[test]
+fn an_issuer_may_be_held_to_some_scopes() {
+    let world = World::with(", vouches_for: {scopes: ['jobs:*']}", "");
+    for (scope, status) in [("jobs:run files", 403), ("jobs:run", 403), ("", 403)] {
+        let token = world.issuer.token_with(&world.gateway.url(""), json!({ "scope": scope }));
+        let client = Modern::new(&world.gateway, "/mcp").bearing(&token);
+        let answer = client.call("other__add", json!({ "a": 1, "b": 2 }));
+        assert_eq!(answer.status, status, "{scope}: {}", answer.body);
+    }
+    let world = World::with(", vouches_for: {scopes: ['files']}", "");
+    let token = world.issuer.token_with(&world.gateway.url(""), json!({ "scope": "files" }));
+    let client = Modern::new(&world.gateway, "/mcp").bearing(&token);
+    assert_eq!(client.call("other__add", json!({ "a": 1, "b": 2 })).status, 200);
 }
 
 /// What was opened with a token ends with it, however often it was checked again since.
@@ -773,6 +823,12 @@ fn an_unverified_address_is_nobodys() {
         assert_eq!(ask(claims), 401, "{said}");
     }
     assert_eq!(ask(json!({ "email": "ceo@b.example" })), 401);
+    // By whatever name.
+    let world = World::with(", claims: {user: upn}", "");
+    let ask = |claims: Value| world.ask(&world.issuer.token_with(&world.resource(), claims)).status;
+    assert_eq!(ask(json!({ "upn": "ceo@b.example" })), 401);
+    let both = json!({ "upn": "a@b.example", "email": "a@b.example", "email_verified": true });
+    assert_eq!(ask(both), 200);
 }
 
 /// Who shows nothing is told the same of what is there and of what is not (RFC 9728, RFC 6750).

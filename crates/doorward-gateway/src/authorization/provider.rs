@@ -238,7 +238,7 @@ impl Provider {
             }
         }
         let said = &self.settings.claims;
-        let subject = token::user(&claims, &said.user, self.settings.trust_email);
+        let subject = token::named(&claims, &said.user, self.settings.trust_email);
         let subject = subject.map_err(|_| {
             let why = "the provider does not say that the user's e-mail address is verified";
             ProviderError::Refused(why.into())

@@ -68,15 +68,13 @@ impl Certificates {
         Ok((principal, lease))
     }
 
-    /// Looks at everybody again after the directory has changed. Streams of those who are let in no more end.
+    /// Looks at everybody again after the directory has changed. Streams of those who are let in no more, or belong to
+    /// something else now, end.
     pub fn look_again(&self, people: &People) {
         self.0.lock().retain(|(name, _), held| {
-            let now = owner(name, people)
-                .map(|who| Principal::new(who, None, Vec::new(), Grant::Certificate));
-            let same = now.as_ref().is_some_and(|now| now.id == held.principal.id);
-            match now.filter(|_| same) {
-                Some(now) => held.principal = now,
-                None => held.lease.end(),
+            let same = owner(name, people).is_some_and(|now| now == held.principal.who);
+            if !same {
+                held.lease.end();
             }
             same
         });

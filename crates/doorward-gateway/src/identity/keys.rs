@@ -37,9 +37,11 @@ impl KeyRing {
             let good = principal.is_some() && key.is_valid_at(now());
             let before = old.get(&key.id.0);
             let same = before.filter(|before| {
+                // What was opened by one who might do more, or something else, ends.
+                let who = |of: &Option<Arc<Principal>>| of.as_ref().map(|it| it.who.clone());
                 before.key.expires == key.expires
-                    && before.principal.as_ref().map(|it| &it.id)
-                        == principal.as_ref().map(|it| &it.id)
+                    && before.key.scopes == key.scopes
+                    && who(&before.principal) == who(&principal)
             });
             let lease = match same {
                 Some(before) => before.lease.clone(),

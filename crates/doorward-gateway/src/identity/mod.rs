@@ -116,10 +116,25 @@ pub struct Identity {
 #[derive(Debug)]
 struct Remembered {
     caller: Known,
+    bearer: Bearer,
     issuer: Arc<Issuer>,
     keys: Option<Arc<issuer::KeySet>>,
     generation: u64,
     expires: i64,
+}
+
+/// What a token says of its bearer that the directory has a say in.
+#[derive(Debug)]
+struct Bearer {
+    said: Said,
+    /// Every agent that it names.
+    agents: Vec<String>,
+}
+
+impl Bearer {
+    fn is_disabled(&self, people: &People) -> bool {
+        self.agents.iter().any(|agent| people.is_agent_disabled(agent))
+    }
 }
 
 impl Identity {
@@ -170,25 +185,16 @@ impl Identity {
         }
     }
 
-    /// Ends what hangs on tokens whose bearers are not let in any more.
+    /// Ends what hangs on tokens whose bearers are not let in any more, or belong to something else now.
     fn forget(&self, all: bool) {
         let (people, revoked) = (self.people.load(), self.revoked.load());
         self.tokens.lock().retain(|_, token| {
-            let principal = &token.caller.principal;
-            let disabled = people.find(
-                principal.who.kind,
-                &principal.who.id,
-                Said {
-                    tenant: principal.who.tenant.clone(),
-                    teams: principal.who.teams.clone(),
-                    roles: BTreeSet::new(),
-                },
-            );
-            let agent = principal.agent.as_deref();
+            let who = &token.caller.principal.who;
+            let now = people.find(who.kind, &who.id, token.bearer.said.clone());
             let out = all
-                || disabled.is_none()
+                || now.as_ref() != Some(who)
                 || token.caller.grant.as_ref().is_some_and(|grant| revoked.contains(&**grant))
-                || agent.is_some_and(|agent| people.is_agent_disabled(agent));
+                || token.bearer.is_disabled(&people);
             if out {
                 token.caller.lease.end();
             }
@@ -308,7 +314,7 @@ impl Identity {
         let checked = token::check(token, issuers, &resource).await?;
         let grant = claim(&checked.claims, "grant").and_then(Value::as_str).map(str::to_owned);
         let grant = grant.filter(|_| checked.issuer.is_own()).map(Arc::<str>::from);
-        let principal = self.principal(&checked)?;
+        let (principal, bearer) = self.principal(&checked)?;
         let mut tokens = self.tokens.lock();
         // What was opened before goes on with the same lease, so that it ends with it.
         let before = tokens.get(&hash).map(|known| known.caller.lease.clone());
@@ -334,6 +340,7 @@ impl Identity {
             hash,
             Remembered {
                 caller: caller.clone(),
+                bearer,
                 issuer: checked.issuer,
                 keys: checked.keys,
                 generation,
@@ -344,22 +351,25 @@ impl Identity {
     }
 
     /// Who a token speaks of, by the claims that the operator named.
-    fn principal(&self, checked: &Checked) -> Result<Arc<Principal>, Refused> {
+    fn principal(&self, checked: &Checked) -> Result<(Arc<Principal>, Bearer), Refused> {
         let settings = &checked.issuer.settings;
         let (claims, name) = (&checked.claims, &checked.issuer.name);
         let text =
             |path: &str| claim(claims, path).and_then(Value::as_str).filter(|it| !it.is_empty());
-        let user = token::user(claims, &settings.claims.user, settings.trust_email);
-        let user = user
-            .map_err(|_| Refused::Token("its user's e-mail address is not said to be verified"))?;
-        let chain: Vec<String> =
-            actors(claims).into_iter().map(|actor| format!("{name}:{actor}")).collect();
-        let agent = settings.claims.agent.iter().find_map(|path| text(path));
-        let agent = chain.first().cloned().or_else(|| agent.map(|agent| format!("{name}:{agent}")));
+        let unverified = |_| Refused::Token("an e-mail address in it is not said to be verified");
+        let named =
+            |path: &str| token::named(claims, path, settings.trust_email).map_err(unverified);
+        let user = named(&settings.claims.user)?;
+        let own = |said: &str| format!("{name}:{said}");
+        let chain: Vec<String> = actors(claims).iter().map(|actor| own(actor)).collect();
+        let mut agents = chain.clone();
+        for path in &settings.claims.agent {
+            agents.extend(named(path)?.map(own));
+        }
+        let agent = agents.first().cloned();
         // A client that speaks for itself is no user, whatever its subject is called.
-        let itself = agent.is_some()
-            && chain.is_empty()
-            && user.is_none_or(|user| agent.as_deref() == Some(&*format!("{name}:{user}")));
+        let itself =
+            agent.is_some() && chain.is_empty() && user.is_none_or(|user| agent == Some(own(user)));
         // What an issuer calls a team is its own, as its users are.
         let issuers = self.issuers.load();
         let known_as = |vouched: &BTreeSet<Pattern>, said: &str| {
@@ -391,20 +401,25 @@ impl Identity {
                 .iter()
                 .map(|path| scopes(claim(claims, path)))
                 .find(|scopes| !scopes.is_empty())
-                .unwrap_or_default(),
+                .unwrap_or_default()
+                .into_iter()
+                .filter(|scope| vouched.has_scope(scope))
+                .collect(),
         };
         let people = self.people.load();
         let disabled = || Refused::Token("its bearer is disabled");
-        if agent.as_deref().is_some_and(|agent| people.is_agent_disabled(agent)) {
+        let bearer = Bearer { said, agents };
+        // Whoever of them is no more let in: none of the others acts through them, or they through others.
+        if bearer.is_disabled(&people) {
             return Err(disabled());
         }
         if let (true, Some(agent)) = (itself, &agent) {
-            let who = people.find(PrincipalKind::Agent, agent, said).ok_or_else(disabled)?;
-            return Ok(Principal::new(who, None, chain, grant));
+            let who = people.find(PrincipalKind::Agent, agent, bearer.said.clone());
+            return Ok((Principal::new(who.ok_or_else(disabled)?, None, chain, grant), bearer));
         }
         let user = user.ok_or(Refused::Token("it names nobody"))?;
-        let who = people.find(PrincipalKind::User, &format!("{name}:{user}"), said);
-        Ok(Principal::new(who.ok_or_else(disabled)?, agent, chain, grant))
+        let who = people.find(PrincipalKind::User, &own(user), bearer.said.clone());
+        Ok((Principal::new(who.ok_or_else(disabled)?, agent, chain, grant), bearer))
     }
 
     /// What a caller who is not let in is told of how to get in.

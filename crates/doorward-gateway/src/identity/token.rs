@@ -192,22 +192,38 @@ pub fn claim<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value
     Some(value)
 }
 
-/// Who a token's or provider's claims name as the user, by the claim at a path. An e-mail address is nobody's until it
-/// is said to be verified (OpenID Connect Core 1.0 section 5.7).
-pub fn user<'a>(
+/// Claims whose values the issuer gives out and never to two (RFC 7519 section 4.1.2, RFC 9068 section 2.2): what looks like
+/// an address there is none.
+const IDS: [&str; 3] = ["sub", "azp", "client_id"];
+
+/// Whom a token's or provider's claims name, by the claim at a path. An e-mail address is nobody's until it is said to be
+/// verified (OpenID Connect Core 1.0 section 5.7), whatever the claim is called that holds it.
+pub fn named<'a>(
     claims: &'a Map<String, Value>,
     path: &str,
     trusts_email: bool,
 ) -> Result<Option<&'a str>, NotVerified> {
-    let user = claim(claims, path).and_then(Value::as_str).filter(|it| !it.is_empty());
-    let is_email = path.rsplit(['.', '/', ':']).next() == Some("email");
-    if user.is_some() && is_email && !trusts_email {
-        let said = claim(claims, &format!("{path}_verified"));
+    let named = claim(claims, path).and_then(Value::as_str).filter(|it| !it.is_empty());
+    let last = path.rsplit(['.', '/', ':']).next().unwrap_or_default();
+    let may_be_email =
+        |name: &&str| last == "email" || (name.contains('@') && !IDS.contains(&last));
+    let Some(name) = named.filter(may_be_email) else { return Ok(named) };
+    if trusts_email {
+        return Ok(named);
+    }
+    // What is said to be verified is the address beside the claim, or the token's own.
+    let beside = match path.rfind(['.', '/', ':']) {
+        Some(at) => format!("{}email", &path[..=at]),
+        None => "email".to_owned(),
+    };
+    let verified = [beside.as_str(), "email"].into_iter().any(|email| {
+        let said = claim(claims, &format!("{email}_verified"));
         // Some providers write it as a text.
         let verified = said.is_some_and(|it| it.as_bool() == Some(true) || it == "true");
-        return if verified { Ok(user) } else { Err(NotVerified) };
-    }
-    Ok(user)
+        let address = claim(claims, email).and_then(Value::as_str);
+        verified && address.is_some_and(|address| address.eq_ignore_ascii_case(name))
+    });
+    if verified { Ok(named) } else { Err(NotVerified) }
 }
 
 /// An e-mail address that nobody has verified.
@@ -254,14 +270,21 @@ mod tests {
             (serde_json::json!({ "email": "a@b.example" }), false),
         ] {
             let said = claims(said);
-            let (named, nobody) = (Ok(Some("a@b.example")), Err(NotVerified));
-            assert_eq!(user(&said, "email", false), if verified { named } else { nobody });
-            assert_eq!(user(&said, "email", true), named);
+            let (somebody, nobody) = (Ok(Some("a@b.example")), Err(NotVerified));
+            assert_eq!(named(&said, "email", false), if verified { somebody } else { nobody });
+            assert_eq!(named(&said, "email", true), somebody);
+            let mut renamed = said.clone();
+            renamed.insert("upn".into(), "a@b.example".into());
+            assert_eq!(named(&renamed, "upn", false).is_ok(), verified);
+            renamed.insert("upn".into(), "else@b.example".into());
+            assert_eq!(named(&renamed, "upn", false), nobody, "another address than is verified");
             let nested = claims(serde_json::json!({ "profile": said }));
-            assert_eq!(user(&nested, "profile.email", false).is_ok(), verified);
+            assert_eq!(named(&nested, "profile.email", false).is_ok(), verified);
         }
-        assert_eq!(user(&claims(serde_json::json!({ "sub": "x" })), "sub", false), Ok(Some("x")));
-        assert_eq!(user(&Map::new(), "email", false), Ok(None));
+        assert_eq!(named(&claims(serde_json::json!({ "sub": "x" })), "sub", false), Ok(Some("x")));
+        let subject = claims(serde_json::json!({ "sub": "x@b.example" }));
+        assert_eq!(named(&subject, "sub", false), Ok(Some("x@b.example")), "the issuer's own name");
+        assert_eq!(named(&Map::new(), "email", false), Ok(None));
     }
 
     #[test]

@@ -148,11 +148,20 @@ pub struct VouchesFor {
     pub roles: BTreeSet<Pattern>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub tenants: BTreeSet<Pattern>,
+    /// OAuth scopes that count in its tokens; all when absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<BTreeSet<Pattern>>,
 }
 
 impl VouchesFor {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// Whether a scope in one of its tokens counts.
+    pub fn has_scope(&self, scope: &str) -> bool {
+        let known = |scopes: &BTreeSet<Pattern>| scopes.iter().any(|one| one.matches(scope));
+        self.scopes.as_ref().is_none_or(known)
     }
 
     fn lists(&self) -> [(&'static str, &BTreeSet<Pattern>); 3] {
@@ -168,7 +177,8 @@ impl VouchesFor {
             let why = "is a name, or how names begin, with '*' at the end";
             Some((list, format!("'{}': {why}", name.escape_debug())))
         };
-        self.lists().into_iter().filter_map(problem).collect()
+        let scopes = self.scopes.iter().map(|scopes| ("scopes", scopes));
+        self.lists().into_iter().chain(scopes).filter_map(problem).collect()
     }
 
     /// What both may put people into, in words.
