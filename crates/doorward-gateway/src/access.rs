@@ -6,7 +6,7 @@ mod scopes;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use doorward_mcp::json::is_same_name;
+use doorward_mcp::json::may_be_read_as;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Revision, method};
 use doorward_policy::{
@@ -224,12 +224,12 @@ impl Gateway {
         let mut known = serde_json::Map::new();
         if let (Some(set), Some(arguments)) = (&policies.set, params.object("arguments")) {
             for member in arguments.members() {
-                // Names that differ in case alone are told, too: policies refuse them.
+                // Names that a server may read as one of these are told, too: policies refuse them.
                 let name = String::from_utf8_lossy(&member.name);
                 if set
                     .arguments()
                     .iter()
-                    .any(|wanted| is_same_name(wanted.as_bytes(), &member.name))
+                    .any(|wanted| may_be_read_as(&member.name, wanted.as_bytes()))
                 {
                     let text = member.value.to_bytes();
                     // A number too large to be one is no absent argument.

@@ -49,7 +49,8 @@ pub fn harmless_json(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-fn is_harmful(c: char) -> bool {
+/// Whether a character is invisible, or hides or moves what stands beside it.
+pub(crate) fn is_harmful(c: char) -> bool {
     matches!(c,
         '\0'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{7f}'..='\u{9f}' // controls but tab and line feed
         | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'

@@ -10,9 +10,9 @@ mod readings;
 
 use std::borrow::Cow;
 
-use percent_encoding::percent_decode;
-
 pub use self::readings::{Readings, readings};
+
+use crate::display;
 
 /// How often a server may decode what it gets.
 const DECODINGS: usize = 3;
@@ -53,54 +53,97 @@ fn is_stepping(text: &[u8]) -> bool {
             None => return false,
         }
     }
-    false
+    // Nobody encodes so often who has nothing to hide.
+    true
 }
 
 fn has_plain_dot_segment(text: &[u8]) -> bool {
-    text.split(|byte| matches!(byte, b'/' | b'\\' | b'?' | b'#')).any(|segment| {
-        let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
-        // What browsers' parsers pass over (WHATWG URL section 4.4), and what some servers cut off at the end.
-        let mut seen = name.iter().filter(|byte| !matches!(byte, b'\t' | b'\n' | b'\r'));
-        let mut dots = 0;
-        loop {
-            match seen.next() {
-                Some(b'.') if dots < 2 => dots += 1,
-                Some(byte) if dots > 0 && *byte <= b' ' => return seen.all(|byte| *byte <= b' '),
-                Some(_) => return false,
-                None => return dots > 0,
-            }
-        }
+    as_read(text).split(|byte| matches!(byte, b'/' | b'\\' | b'?' | b'#')).any(|segment| {
+        let name = segment.split(|byte| matches!(byte, b';' | 0)).next().unwrap_or_default();
+        // What browsers' parsers pass over (WHATWG URL section 4.4), and what some servers cut off.
+        let mut seen = name.iter().filter(|byte| **byte > b' ' && **byte != 0x7f);
+        let first = seen.next();
+        first == Some(&b'.')
+            && seen.next().is_none_or(|second| *second == b'.' && seen.next().is_none())
     })
 }
 
-/// The text with its escapes taken away once; `None` if it has none.
+/// The text with its escapes taken away once, those of `escape` in JavaScript among them; `None` if it has none.
 fn decoded(text: &[u8]) -> Option<Vec<u8>> {
-    match percent_decode(text).into() {
-        Cow::Borrowed(_) => None,
-        Cow::Owned(plain) => Some(without_long_forms(plain)),
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    let mut found = false;
+    while let Some(at) = memchr::memchr(b'%', rest) {
+        plain.extend_from_slice(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some((byte, behind)) = hexadecimal(rest, 2) {
+            plain.push(byte as u8);
+            rest = behind;
+        } else if let Some((code, behind)) =
+            rest.strip_prefix(b"u").and_then(|it| hexadecimal(it, 4))
+        {
+            let read = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+            plain.extend_from_slice(read.encode_utf8(&mut [0; 4]).as_bytes());
+            rest = behind;
+        } else {
+            plain.push(b'%');
+            continue;
+        }
+        found = true;
     }
+    plain.extend_from_slice(rest);
+    found.then_some(plain)
 }
 
-/// Old decoders take two bytes for a dot or a slash (overlong UTF-8).
-fn without_long_forms(text: Vec<u8>) -> Vec<u8> {
-    if !text.contains(&0xc0) && !text.contains(&0xc1) {
-        return text;
+fn hexadecimal(text: &[u8], digits: usize) -> Option<(u32, &[u8])> {
+    let (digits, behind) = text.split_at_checked(digits)?;
+    let value = digits
+        .iter()
+        .try_fold(0, |value, digit| Some(value << 4 | char::from(*digit).to_digit(16)?))?;
+    Some((value, behind))
+}
+
+/// The text as some server may read it: what old decoders take for ASCII though it is written in more bytes than it needs
+/// (overlong UTF-8), what looks like a dot or slash and is made one by who compares in compatible forms (UAX 15), and
+/// without what nobody sees.
+fn as_read(text: &[u8]) -> Cow<'_, [u8]> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
     }
-    let mut plain = Vec::with_capacity(text.len());
-    let mut rest = text.as_slice();
-    while let Some((first, behind)) = rest.split_first() {
-        match (first, behind.split_first()) {
-            (0xc0 | 0xc1, Some((second @ 0x80..=0xbf, behind))) => {
-                plain.push((first & 1) << 6 | (second & 0x3f));
-                rest = behind;
+    let mut read = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(first) = rest.first() {
+        let (byte, length) = match rest {
+            [0..=0x7f, ..] => (*first, 1),
+            [0xc0 | 0xc1, last, ..] => ((first & 1) << 6 | (last & 0x3f), 2),
+            [0xe0, 0x80 | 0x81, last @ 0x80..=0xbf, ..] => ((rest[1] & 1) << 6 | (last & 0x3f), 3),
+            [0xf0, 0x80, 0x80 | 0x81, last @ 0x80..=0xbf, ..] => {
+                ((rest[2] & 1) << 6 | (last & 0x3f), 4)
             }
             _ => {
-                plain.push(*first);
+                let length = rest
+                    .utf8_chunks()
+                    .next()
+                    .map_or(0, |chunk| chunk.valid().chars().next().map_or(0, char::len_utf8));
+                let (one, behind) = rest.split_at(length.max(1));
+                match std::str::from_utf8(one).ok().and_then(|one| one.chars().next()) {
+                    Some('\u{ff0e}' | '\u{fe52}' | '\u{2024}') => read.push(b'.'),
+                    Some('\u{2025}') => read.extend(b".."),
+                    Some('\u{ff0f}' | '\u{2044}' | '\u{2215}' | '\u{29f8}') => read.push(b'/'),
+                    Some('\u{ff3c}' | '\u{fe68}' | '\u{2216}' | '\u{29f5}') => read.push(b'\\'),
+                    Some('\u{ff1b}') => read.push(b';'),
+                    Some(c) if c.is_whitespace() => read.push(b' '),
+                    Some(c) if display::is_harmful(c) || c == '\u{fe0f}' => {}
+                    _ => read.extend_from_slice(one),
+                }
                 rest = behind;
+                continue;
             }
-        }
+        };
+        read.push(byte);
+        rest = &rest[length..];
     }
-    plain
+    Cow::Owned(read)
 }
 
 #[cfg(test)]
@@ -135,6 +178,26 @@ mod tests {
             "file:///srv/pub/.. /x",
             "file:///srv/pub/..?x",
             "file:///srv/pub/..#x",
+            "file:///srv/pub/%e0%80%ae%e0%80%ae/x",
+            "file:///srv/pub/%f0%80%80%ae%f0%80%80%ae/x",
+            "file:///srv/pub/..%e0%80%afx",
+            "file:///srv/pub/%c0%2e%c0%2e/x",
+            "file:///srv/pub/..%c1%1cx",
+            "file:///srv/pub/%u002e%u002e/x",
+            "file:///srv/pub/..%u2215x",
+            "file:///srv/pub/\u{ff0e}\u{ff0e}/x",
+            "file:///srv/pub/%EF%BC%8E%EF%BC%8E/x",
+            "file:///srv/pub/..%ef%bc%8fx",
+            "file:///srv/pub/..\u{2215}x",
+            "file:///srv/pub/\u{2025}/x",
+            "file:///srv/pub/..%1fx/../y",
+            "file:///srv/pub/..%1f/x",
+            "file:///srv/pub/..%00.txt",
+            "file:///srv/pub/.\u{200b}./x",
+            "file:///srv/pub/.%C2%AD./x",
+            "file:///srv/pub/.%01./x",
+            "file:///srv/pub/%20../x",
+            "file:///srv/pub/%25252525%32e%2e/x",
             "file:../x",
             "../x",
             "mem:..",
@@ -146,6 +209,8 @@ mod tests {
             "file:///srv/pub/.hidden",
             "https://a.example/x?range=1..2",
             "https://a.example/x%2Ey/%25",
+            "https://a.example/%E9t%C3%A9/\u{e9}/\u{ff0e}a/%C0",
+            "https://a.example/%20/ /%u002",
             "mem:a.b",
             "file:///100%/x",
             "note://{path}/x",

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use cedar_policy::{Policy, RestrictedExpression};
-use doorward_mcp::json::is_same_name;
+use doorward_mcp::json::may_be_read_as;
 use serde_json::{Map, Value};
 
 use crate::structured::{self, Address, Emails};
@@ -306,10 +306,10 @@ pub fn values(
 ) -> Result<RestrictedExpression, Mismatch> {
     let mut fields = Vec::with_capacity(declared.len());
     if !declared.is_empty() {
-        // A server may not mind the case of a name; a policy does.
+        // A server may read a name otherwise than it is written; a policy does not.
         let variant = arguments.keys().find_map(|name| {
             let meant =
-                declared.keys().find(|known| is_same_name(known.as_bytes(), name.as_bytes()))?;
+                declared.keys().find(|known| may_be_read_as(name.as_bytes(), known.as_bytes()))?;
             (!declared.contains_key(name)).then_some((name, meant))
         });
         if let Some((name, meant)) = variant {
@@ -465,6 +465,13 @@ mod tests {
             (false, json!({ "n": 18446744073709551615_u64 })),
             (false, json!({ "N": 5 })),
             (false, json!({ "\u{17f}": ["a"] })),
+            (false, json!({ "n\0": 5 })),
+            (false, json!({ "n\0x": 5, "d": 1.5 })),
+            (false, json!({ " d": 1.5 })),
+            (false, json!({ "s[]": "a" })),
+            (false, json!({ "\u{ff4e}": 5 })),
+            (false, json!({ "r": { "x\u{200b}": true } })),
+            (true, json!({ "n_": 5, "my n": 1 })),
             (false, json!({ "d": 0.00001 })),
             (false, json!({ "d": 1e300 })),
             (false, json!({ "d": "0x10" })),

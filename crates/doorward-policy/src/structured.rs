@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use doorward_mcp::uri;
 use serde_json::Value;
 use url::{Host, Url};
 
@@ -109,7 +110,8 @@ pub const URL_PARTS: &[(&str, &str)] = &[
 impl Address {
     /// Reads an absolute URL of http or https. Refused is what parsers disagree about: a user before the host,
     /// backslashes, blanks and control characters, numbers that are IPv4 addresses in disguise, encoded or
-    /// international hosts, dots behind them, and steps up in the path.
+    /// international hosts, dots behind them, and in the path steps up, empty segments and what is encoded that need not be,
+    /// or divides it.
     pub fn read(given: &Value) -> Option<Self> {
         let text = given.as_str()?;
         let plain =
@@ -135,7 +137,9 @@ impl Address {
             && scheme.eq_ignore_ascii_case(url.scheme())
             && same
             && is_name
-            && !doorward_mcp::uri::has_dot_segment(text);
+            && !uri::has_dot_segment(text)
+            && !url.path().contains("//")
+            && !uri::readings(url.path()).is_some_and(|readings| readings.is_hidden);
         fits.then(|| Self {
             scheme: url.scheme().to_owned(),
             host: host.trim_matches(['[', ']']).to_owned(),
@@ -253,6 +257,11 @@ mod tests {
             "https://example.com/a/../b",
             "https://example.com/a/%2e%2e/b",
             "https://example.com/..;/b",
+            "https://example.com//admin",
+            "https://example.com/%61dmin",
+            "https://example.com/%2fadmin",
+            "https://example.com/%2561dmin",
+            "https://example.com/a%00",
             "file:///etc/passwd",
             "javascript:alert(1)",
             "ftp://example.com/",

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use crate::display::is_harmful;
+
 /// A name as a parser that ignores case could read it. Go's `encoding/json` folds (the Kelvin sign is `k`, the long s
 /// is `s`), Java and JavaScript compare in capitals (the dotless i is `I`): what is one name to any of them is one here.
 pub fn fold(name: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
@@ -28,6 +30,31 @@ pub fn is_same_name(one: &[u8], other: &[u8]) -> bool {
         || (!(one.is_ascii() && other.is_ascii()) && *fold(one.into()) == *fold(other.into()))
 }
 
+/// Whether some server may take one name for another that is known: without regard to case, or because it cuts it off at a
+/// NUL, leaves out blanks and what nobody sees, reads `name[]` as a list, or compares in compatible forms (UAX 15).
+pub fn may_be_read_as(name: &[u8], known: &[u8]) -> bool {
+    is_same_name(&bare(name), known)
+}
+
+fn bare(name: &[u8]) -> Cow<'_, [u8]> {
+    if name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')) {
+        return Cow::Borrowed(name);
+    }
+    let text = String::from_utf8_lossy(name);
+    let text = text.split('\0').find(|part| !part.is_empty()).unwrap_or_default();
+    let seen: String = text
+        .chars()
+        .filter(|c| !is_harmful(*c))
+        .map(|c| match c {
+            '\u{ff01}'..='\u{ff5e}' => char::from_u32(u32::from(c) - 0xfee0).unwrap_or(c),
+            c => c,
+        })
+        .collect();
+    let seen = seen.trim().trim_end_matches('.');
+    let seen = seen.split_once('[').map_or(seen, |(before, _)| before);
+    Cow::Owned(seen.trim().as_bytes().to_vec())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -49,6 +76,33 @@ mod tests {
         }
         for (one, other) in [("sql", "sq"), ("\u{e9}", "e"), ("", "a")] {
             assert!(!is_same_name(one.as_bytes(), other.as_bytes()), "{one} {other}");
+        }
+    }
+    #[test]
+    fn what_some_server_reads_as_a_name_is_that_name() {
+        for name in [
+            "sql",
+            "SQL",
+            "sql\0",
+            "sql\0x",
+            "\0sql",
+            "sql ",
+            " sql",
+            "\tsql\n",
+            "s\u{ad}ql",
+            "sq\u{200b}l",
+            "\u{ff53}\u{ff51}\u{ff4c}",
+            "sql.",
+            "sql[]",
+            "sql[0]",
+            "sql [] ",
+            "\u{a0}sql",
+            "s\u{7f}ql",
+        ] {
+            assert!(may_be_read_as(name.as_bytes(), b"sql"), "{name:?}");
+        }
+        for name in ["sq", "sql2", "my sql", "sql.a", "a[sql]", "s_ql", ""] {
+            assert!(!may_be_read_as(name.as_bytes(), b"sql"), "{name:?}");
         }
     }
 }

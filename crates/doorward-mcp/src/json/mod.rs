@@ -14,7 +14,7 @@ mod scan;
 mod text;
 
 pub use canonical::{NotCanonical, canonical, canonical_exact};
-pub use fold::{fold, is_same_name};
+pub use fold::{fold, is_same_name, may_be_read_as};
 pub use mend::{Mended, mend};
 pub use object::{Member, Object, Value};
 pub use scan::{Fault, Limits, Names, items, scan_object};

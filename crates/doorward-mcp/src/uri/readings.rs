@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::{DECODINGS, decoded, divided};
+use super::{DECODINGS, as_read, decoded, divided};
 
 /// What RFC 3986 has no place for as it stands (section 2), beside what is not ASCII.
 const NOT_PLAIN: &AsciiSet = &CONTROLS
@@ -160,9 +160,9 @@ fn decoded_all(text: &str) -> Cow<'_, str> {
             None => break,
         }
     }
-    match plain {
-        Cow::Borrowed(_) => Cow::Borrowed(text),
-        Cow::Owned(plain) => Cow::Owned(String::from_utf8_lossy(&plain).into_owned()),
+    match as_read(&plain) {
+        Cow::Borrowed(read) if read.len() == text.len() => Cow::Borrowed(text),
+        read => Cow::Owned(String::from_utf8_lossy(&read).into_owned()),
     }
 }
 
