@@ -6,9 +6,10 @@ use serde_json::{Map, Value, json};
 
 use crate::body::Media;
 use crate::description::Description;
-use crate::request::is_own_header;
+use crate::request::{fixed_names, is_own_header};
 use crate::schema::{Definitions, Way};
 use crate::select::Selection;
+use crate::slot::is_same_slot;
 use crate::tool::{Annotations, Body, BodyFrom, LeftOut, Parameter, Place, Style, Tool};
 
 /// The longest name and description of a tool.
@@ -159,6 +160,11 @@ impl Building<'_> {
                 }
                 // What the gateway itself writes, and what says who somebody is, is no argument.
                 if place == Place::Header && is_own_header(name) {
+                    continue;
+                }
+                // What stands in the path's own query is not an argument's to say again.
+                if place == Place::Query && fixed_names(self.path).any(|it| is_same_slot(name, it))
+                {
                     continue;
                 }
                 all.insert((place, name.to_owned()), parameter);

@@ -11,6 +11,7 @@ mod request;
 mod schema;
 mod security;
 mod select;
+mod slot;
 mod tool;
 
 pub use body::Media;
@@ -19,4 +20,5 @@ pub use description::{Description, Unreadable};
 pub use request::{BadArguments, Request};
 pub use security::{NoScheme, Scheme};
 pub use select::{Selection, fits};
+pub use slot::is_same_slot;
 pub use tool::{Annotations, LeftOut, Place, Tool};

@@ -1,9 +1,9 @@
 //! The request that a call becomes: each argument in its place, and in no other (attack T29, regression R5).
 
-use doorward_mcp::json::is_same_name;
 use doorward_mcp::uri;
 use serde_json::{Map, Value};
 
+use crate::slot::{is_method, is_same_slot};
 use crate::tool::{Parameter, Place, Style, Tool};
 
 /// A request, without the server that it goes to and what that is shown.
@@ -31,7 +31,7 @@ impl BadArguments {
 }
 
 /// Headers that are the gateway's own to write, or say who somebody is.
-const OWN: [&str; 20] = [
+const OWN: [&str; 27] = [
     "accept",
     "accept-encoding",
     "authorization",
@@ -52,11 +52,19 @@ const OWN: [&str; 20] = [
     "transfer-encoding",
     "upgrade",
     "via",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
+    "x-original-method",
+    "x-original-url",
+    "x-real-ip",
+    "x-rewrite-url",
 ];
 
 /// Whether a header is none that an argument may set.
 pub fn is_own_header(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
+    // What servers hand on as variables has one sign for both (RFC 3875 section 4.1.18).
+    let name = name.to_ascii_lowercase().replace('_', "-");
     OWN.contains(&name.as_str())
         || name.starts_with("x-forwarded-")
         || name.is_empty()
@@ -75,7 +83,7 @@ impl Tool {
     ) -> Result<Request, BadArguments> {
         let mut bad = BadArguments::default();
         let mut path = self.path.clone();
-        let mut query: Vec<String> = Vec::new();
+        let mut query: Vec<(&Parameter, Vec<Pair>)> = Vec::new();
         let mut headers: Vec<(String, String)> = Vec::new();
         let mut cookies: Vec<String> = Vec::new();
         for parameter in &self.parameters {
@@ -90,7 +98,11 @@ impl Tool {
                 Place::Path => in_path(parameter, value).map(|text| {
                     path = path.replace(&format!("{{{}}}", parameter.name), &text);
                 }),
-                Place::Query => self.in_query(parameter, value).map(|pairs| query.extend(pairs)),
+                Place::Query => {
+                    let pairs = in_query(parameter, value);
+                    self.check_slots(parameter, value, &pairs, &query)
+                        .map(|()| query.push((parameter, pairs)))
+                }
                 Place::Header => in_header(parameter, value)
                     .map(|text| headers.push((parameter.name.clone(), text))),
                 Place::Cookie => {
@@ -121,9 +133,11 @@ impl Tool {
         if !bad.0.is_empty() {
             return Err(bad);
         }
-        if !query.is_empty() {
-            path.push('?');
-            path.push_str(&query.join("&"));
+        let pairs = query.iter().flat_map(|(_, pairs)| pairs);
+        for (at, Pair { name, value }) in pairs.enumerate() {
+            // The description's own may stand there already.
+            path.push(if at == 0 && !self.path.contains('?') { '?' } else { '&' });
+            path.push_str(&format!("{}={value}", encoded(name)));
         }
         if !cookies.is_empty() {
             headers.push(("cookie".into(), cookies.join("; ")));
@@ -131,52 +145,97 @@ impl Tool {
         Ok(Request { method: self.method, path_and_query: path, headers, body })
     }
 
-    fn in_query(&self, parameter: &Parameter, value: &Value) -> Result<Vec<String>, String> {
-        let name = &parameter.name;
-        let encode = |text: &str| encode(text, parameter.allow_reserved);
-        let pair = |name: &str, value: &str| format!("{}={value}", encoded(name));
-        if parameter.json {
-            return Ok(vec![pair(name, &encoded(&value.to_string()))]);
+    /// Whether an object's members, which stand beside the other parameters, leave these alone.
+    fn check_slots(
+        &self,
+        parameter: &Parameter,
+        value: &Value,
+        pairs: &[Pair],
+        before: &[(&Parameter, Vec<Pair>)],
+    ) -> Result<(), String> {
+        if !(value.is_object() && parameter.stands_apart()) {
+            return Ok(());
         }
-        Ok(match (value, parameter.style) {
-            (Value::Object(members), Style::DeepObject) => {
-                let mut pairs = Vec::new();
-                for (key, value) in members {
-                    form_pairs(&format!("{name}[{key}]"), value, &mut pairs);
-                }
-                pairs.iter().map(|(name, value)| pair(name, &encode(value))).collect()
+        let others = self
+            .parameters
+            .iter()
+            .filter(|other| other.place == Place::Query && !std::ptr::eq(*other, parameter));
+        let own = self.members_of(parameter);
+        for Pair { name, .. } in pairs {
+            let is = |known: &str| is_same_slot(name, known);
+            let is_others = others.clone().any(|other| {
+                is(&other.name)
+                    || (other.stands_apart()
+                        && !own.iter().any(|member| is(member))
+                        && self.members_of(other).iter().any(|member| is(member)))
+            });
+            let is_taken = before.iter().flat_map(|(_, pairs)| pairs).any(|pair| is(&pair.name));
+            if is_others || is_taken || self.fixed_names().any(is) || is_method(name) {
+                return Err(format!(
+                    "must not have a member '{name}', which is a parameter of its own"
+                ));
             }
-            (Value::Array(items), style) => {
-                let items: Vec<String> = items.iter().map(|item| encode(&plain(item))).collect();
-                match (parameter.explode, style) {
-                    (true, _) => items.iter().map(|item| pair(name, item)).collect(),
-                    (false, Style::SpaceDelimited) => vec![pair(name, &items.join("%20"))],
-                    (false, Style::PipeDelimited) => vec![pair(name, &items.join("%7C"))],
-                    (false, _) => vec![pair(name, &items.join(","))],
-                }
+        }
+        Ok(())
+    }
+
+    /// The members that the description gives an object.
+    fn members_of(&self, parameter: &Parameter) -> Vec<&str> {
+        let schema = self.input.pointer("/properties").and_then(|all| all.get(&parameter.argument));
+        let members = schema.and_then(|schema| schema.get("properties")).and_then(Value::as_object);
+        members.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// Names of what the description itself puts into the query.
+    pub(crate) fn fixed_names(&self) -> impl Iterator<Item = &str> {
+        fixed_names(&self.path)
+    }
+}
+
+/// Names of what stands in the query of a description's path.
+pub(crate) fn fixed_names(path: &str) -> impl Iterator<Item = &str> {
+    let query = path.split_once('?').map_or("", |(_, query)| query);
+    query.split('&').filter_map(|pair| pair.split('=').next()).filter(|name| !name.is_empty())
+}
+
+/// A pair of a query: its name as it is meant, its value as it is written.
+struct Pair {
+    name: String,
+    value: String,
+}
+
+fn in_query(parameter: &Parameter, value: &Value) -> Vec<Pair> {
+    let encode = |text: &str| encode(text, parameter.allow_reserved);
+    let pair = |name: &str, value: String| Pair { name: name.to_owned(), value };
+    let name = &*parameter.name;
+    if parameter.json {
+        return vec![pair(name, encoded(&value.to_string()))];
+    }
+    match (value, parameter.style) {
+        (Value::Object(members), Style::DeepObject) => {
+            let mut pairs = Vec::new();
+            for (key, value) in members {
+                form_pairs(&format!("{name}[{key}]"), value, &mut pairs);
             }
-            (Value::Object(members), _) if parameter.explode => {
-                // Its members stand beside the other parameters; none of them may be set so.
-                let taken = self.parameters.iter().filter(|other| other.place == Place::Query);
-                let taken: Vec<&str> = taken.map(|other| other.name.as_str()).collect();
-                let is_taken = |key: &&String| {
-                    let key = key.split_once('[').map_or(key.as_str(), |(key, _)| key);
-                    taken.iter().any(|name| is_same_name(name.as_bytes(), key.as_bytes()))
-                };
-                if let Some(key) = members.keys().find(is_taken) {
-                    return Err(format!(
-                        "must not have a member '{key}', which is a parameter of its own"
-                    ));
-                }
-                members.iter().map(|(key, value)| pair(key, &encode(&plain(value)))).collect()
+            pairs.into_iter().map(|(name, value)| pair(&name, encode(&value))).collect()
+        }
+        (Value::Array(items), style) => {
+            let items: Vec<String> = items.iter().map(|item| encode(&plain(item))).collect();
+            match (parameter.explode, style) {
+                (true, _) => items.into_iter().map(|item| pair(name, item)).collect(),
+                (false, Style::SpaceDelimited) => vec![pair(name, items.join("%20"))],
+                (false, Style::PipeDelimited) => vec![pair(name, items.join("%7C"))],
+                (false, _) => vec![pair(name, items.join(","))],
             }
-            (Value::Object(members), _) => {
-                let all =
-                    members.iter().flat_map(|(key, value)| [encoded(key), encode(&plain(value))]);
-                vec![pair(name, &all.collect::<Vec<_>>().join(","))]
-            }
-            (one, _) => vec![pair(name, &encode(&plain(one)))],
-        })
+        }
+        (Value::Object(members), _) if parameter.explode => {
+            members.iter().map(|(key, value)| pair(key, encode(&plain(value)))).collect()
+        }
+        (Value::Object(members), _) => {
+            let all = members.iter().flat_map(|(key, value)| [encoded(key), encode(&plain(value))]);
+            vec![pair(name, all.collect::<Vec<_>>().join(","))]
+        }
+        (one, _) => vec![pair(name, encode(&plain(one)))],
     }
 }
 
@@ -281,8 +340,8 @@ fn encode(text: &str, allow_reserved: bool) -> String {
     for byte in text.bytes() {
         let stays = byte.is_ascii_alphanumeric()
             || b"-._~".contains(&byte)
-            // Of the reserved those that end or divide nothing in a query.
-            || (allow_reserved && b":/?@!$'()*,;".contains(&byte));
+            // Of the reserved those that end or divide nothing in a query, to any server.
+            || (allow_reserved && b":/?@!$'()*,".contains(&byte));
         if stays {
             out.push(char::from(byte));
         } else {

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::body::Media;
 use crate::request::BadArguments;
+use crate::slot::is_method;
 
 /// An operation as a tool.
 #[derive(Debug, Clone, Serialize)]
@@ -83,6 +84,13 @@ pub struct Parameter {
     pub required: bool,
 }
 
+impl Parameter {
+    /// Whether the members of an object stand beside the other parameters of the query.
+    pub(crate) fn stands_apart(&self) -> bool {
+        self.place == Place::Query && self.explode && !self.json && self.style != Style::DeepObject
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct Body {
     pub media: Media,
@@ -109,6 +117,21 @@ pub struct LeftOut {
 }
 
 impl Tool {
+    /// The members that a call's body has, where it is an object.
+    pub fn body_members<'a>(
+        &'a self,
+        arguments: &'a Map<String, Value>,
+    ) -> impl Iterator<Item = &'a str> {
+        let (whole, members) = match self.body.as_ref().map(|body| &body.from) {
+            Some(BodyFrom::Whole(argument)) => (arguments.get(argument), None),
+            Some(BodyFrom::Members(names)) => (None, Some(names)),
+            None => (None, None),
+        };
+        let whole = whole.and_then(Value::as_object).into_iter().flatten();
+        let given = members.into_iter().flatten().filter(|name| arguments.contains_key(*name));
+        whole.map(|(name, _)| name.as_str()).chain(given.map(String::as_str))
+    }
+
     pub(crate) fn write_body(
         &self,
         arguments: &Map<String, Value>,
@@ -125,6 +148,13 @@ impl Tool {
                 (body.required || !given.is_empty()).then_some(Value::Object(given))
             }
         };
+        // One that the description knows is meant so.
+        if let (Some(Value::Object(members)), BodyFrom::Whole(argument)) = (&value, &body.from)
+            && !matches!(body.media, Media::Json(_))
+            && let Some(name) = members.keys().find(|name| is_method(name))
+        {
+            return Err(BadArguments::of(argument, &format!("must not have a member '{name}'")));
+        }
         match value {
             Some(value) => body.media.write(&value, boundary).map(Some),
             None if body.required => Err(BadArguments::of("body", "is missing")),

@@ -168,7 +168,44 @@ fn no_argument_leaves_its_place() {
             { "name": "filter", "in": "query", "schema": { "type": "object" } },
         ]),
     );
-    assert!(path_of(&tool, json!({ "filter": { "role": "admin" } })).is_err());
+    for name in ["role", "ROLE", " role", "role ", "role\0x", "role[]", "role.x", "_method"] {
+        let given = json!({ "filter": { name: "admin" } });
+        assert!(path_of(&tool, given.clone()).is_err(), "{given}");
+    }
+    assert_eq!(path_of(&tool, json!({ "filter": { "rule": "a;b" } })).unwrap(), "/?rule=a%3Bb");
+}
+
+/// What the description says itself, and what belongs to another parameter, no argument says again.
+#[test]
+fn no_argument_says_what_is_said_already() {
+    let text = |name: &str| json!({ "name": name, "in": "query", "schema": { "type": "string" } });
+    let of = |name: &str, member: &str| {
+        json!({ "name": name, "in": "query", "schema": { "type": "object",
+            "properties": { member: { "type": "string" } } } })
+    };
+    let tool = with("/x?kind=public", &json!([text("a"), text("kind"), of("filter", "f")]));
+    assert!(tool.input["properties"].get("kind").is_none());
+    assert_eq!(path_of(&tool, json!({})).unwrap(), "/x?kind=public");
+    assert_eq!(path_of(&tool, json!({ "a": "1" })).unwrap(), "/x?kind=public&a=1");
+    assert!(path_of(&tool, json!({ "filter": { "Kind": "private" } })).is_err());
+    let tool = with("/x", &json!([of("filter", "f"), of("other", "inner")]));
+    let given = json!({ "filter": { "f": "1" }, "other": { "inner": "2" } });
+    assert_eq!(path_of(&tool, given).unwrap(), "/x?f=1&inner=2");
+    for given in [
+        json!({ "filter": { "inner": "mine" } }),
+        json!({ "filter": { "inner": "mine" }, "other": { "inner": "right" } }),
+        json!({ "filter": { "new": "1" }, "other": { "new": "2" } }),
+    ] {
+        assert!(path_of(&tool, given.clone()).is_err(), "{given}");
+    }
+    let reserved = json!([{ "name": "r", "in": "query", "allowReserved": true, "schema": {} }]);
+    let told = path_of(&with("/x", &reserved), json!({ "r": "a/b;api_key" })).unwrap();
+    assert_eq!(told, "/x?r=a/b%3Bapi_key");
+    let body = json!({ "content": { "application/x-www-form-urlencoded": { "schema": { "type": "object" } } } });
+    let paths = json!({ "/": { "post": { "operationId": "p", "requestBody": body } } });
+    let tool = only(&paths, &json!({}));
+    let form = |members: Value| tool.request(&object(json!({ "body": members })), "b");
+    assert!(form(json!({ "a": 1 })).is_ok() && form(json!({ "_method": "DELETE" })).is_err());
 }
 
 #[test]

@@ -156,6 +156,11 @@ impl Api {
         let boundary = crate::seal::random_id().map_err(|_| {
             Failure::new(Kind::Overloaded, "The system has no randomness at the moment")
         })?;
+        if let Some(member) = tool.body_members(&arguments).find(|name| ready.shown.taken_by(name))
+        {
+            let why = format!("'{member}' in the body could be taken for a credential");
+            return Ok(wrong(&format!("No request can be made of this:\n{why}"), None));
+        }
         let request = match tool.request(&arguments, &boundary) {
             Ok(request) => request,
             Err(bad) => return Ok(wrong(&format!("No request can be made of this:\n{bad}"), None)),

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use doorward_mcp::json::is_same_name;
-use doorward_openapi::{Description, Place, Scheme, Tool};
+use doorward_openapi::{Description, Place, Scheme, Tool, is_same_slot};
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
@@ -82,8 +81,19 @@ impl Shown {
         shown
     }
 
+    /// The credential that a member of a body could be taken for, by a server that reads what it is sent in the query and
+    /// in the body alike.
+    pub fn taken_by(&self, member: &str) -> bool {
+        self.query.iter().any(|(name, _)| is_same_slot(member, name))
+    }
+
     pub fn put(&self, headers: &mut HeaderMap) {
         for (name, value) in &self.headers {
+            let theirs =
+                headers.keys().filter(|theirs| is_same_slot(theirs.as_str(), name.as_str()));
+            for theirs in theirs.cloned().collect::<Vec<_>>() {
+                headers.remove(theirs);
+            }
             headers.insert(name, value.clone());
         }
         if self.cookies.is_empty() {
@@ -116,15 +126,14 @@ impl Shown {
     }
 }
 
-/// The name of a pair, without its encoding, and without what stands in brackets behind it.
+/// The name of a pair, without its encoding.
 fn name_of(pair: &str) -> String {
     let name = pair.split('=').next().unwrap_or_default().replace('+', " ");
-    let name = percent_encoding::percent_decode_str(&name).decode_utf8_lossy();
-    name.split('[').next().unwrap_or_default().trim().to_owned()
+    percent_encoding::percent_decode_str(&name).decode_utf8_lossy().into_owned()
 }
 
 fn is_named(pair: &str, name: &str) -> bool {
-    is_same_name(name_of(pair).as_bytes(), name.as_bytes())
+    is_same_slot(&name_of(pair), name)
 }
 
 #[cfg(test)]
@@ -134,7 +143,7 @@ mod tests {
     #[test]
     fn no_argument_takes_the_place_of_a_credential() {
         let shown = Shown {
-            headers: Vec::new(),
+            headers: vec![(HeaderName::from_static("x-api-key"), HeaderValue::from_static("ours"))],
             cookies: vec!["session=ours".into()],
             query: vec![("api_key".into(), Secret("ours".into()))],
         };
@@ -145,6 +154,8 @@ mod tests {
             "/a?api_key%5B0%5D=mine&api_key[]=mine&x=1",
             "/a?api_%E2%84%AAey=mine&x=1",
             "/a?api_key&x=1",
+            "/a?api.key=mine&api-key=mine&api+key=mine&x=1",
+            "/a?api_key%00=mine&api_key+=mine&+api_key=mine&x=1",
         ] {
             let mut query = given.to_owned();
             shown.put_query(&mut query);
@@ -155,7 +166,11 @@ mod tests {
         assert_eq!(plain, "/a?api_key=ours");
         let mut headers = HeaderMap::new();
         headers.insert(COOKIE, HeaderValue::from_static("Session=mine; a=1; sess%69on=mine"));
+        headers.insert(HeaderName::from_static("x_api_key"), HeaderValue::from_static("mine"));
         shown.put(&mut headers);
+        assert_eq!(headers.get("x-api-key").unwrap(), "ours");
+        assert!(!headers.contains_key("x_api_key"));
+        assert!(shown.taken_by("API_KEY") && shown.taken_by("api_key[]") && !shown.taken_by("key"));
         assert_eq!(headers.get(COOKIE).unwrap(), "a=1; session=ours");
     }
 }
