@@ -450,8 +450,12 @@ fn no_web_page_changes_anything_or_makes_the_first_key() {
     // The first key is made by whoever can write the store, not by whoever can reach the listener.
     let all = [JSON[0], header, ("origin", own.as_str())];
     assert_eq!(ask("PUT", "/portals/p", &all, &portal), 200);
-    for (method, path) in [("POST", "/keys"), ("PUT", "/policies"), ("POST", "/policies/rollback")]
-    {
+    for (method, path) in [
+        ("POST", "/keys"),
+        ("PUT", "/policies"),
+        ("POST", "/policies/rollback"),
+        ("PUT", "/principals"),
+    ] {
         let answer = send(&gateway.admin, method, path, &all, key.to_string().as_bytes()).unwrap();
         assert_eq!(answer.status, 403, "{method} {path}");
         assert!(answer.body.contains("doorward keys create"), "{}", answer.body);

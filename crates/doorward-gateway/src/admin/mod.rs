@@ -69,9 +69,10 @@ pub fn router(gateway: Arc<Gateway>) -> Router {
 /// What may be asked without showing anything: whether the gateway lives.
 const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 
-/// What shuts out everybody who has nothing to show. The first time, it is done where the store can be written, and not
-/// by whoever can reach the listener: a web page in a browser on this machine can (attack T10).
-const CLOSING: [&str; 3] = ["/keys", "/policies", "/policies/rollback"];
+/// What shuts out everybody who has nothing to show, or gives somebody rights for the time after. The first time, it is
+/// done where the store can be written, and not by whoever can reach the listener: a web page in a browser on this
+/// machine can (attack T10).
+const CLOSING: [&str; 4] = ["/keys", "/policies", "/policies/rollback", "/principals"];
 
 /// Answers one request. Foreign hosts and all other origins are refused (attack T10), and so is everybody who is no
 /// operator once callers have to authenticate.
@@ -108,8 +109,8 @@ pub async fn answer(
                     && caller.principal.grant == Grant::Open
                     && CLOSING.contains(&path.trim_end_matches('/'))
                 {
-                    let why = "nobody has to authenticate yet, and this would shut everybody out who has \
-                               no key: make the first one where the gateway runs, by 'doorward keys \
+                    let why = "nobody has to authenticate yet, and this decides who will have to, and as \
+                               whom: make the first key where the gateway runs, by 'doorward keys \
                                create --admin'";
                     let told = Json(serde_json::json!({ "error": why }));
                     return (StatusCode::FORBIDDEN, told).into_response();

@@ -254,9 +254,10 @@ impl Clients {
         let url =
             document_url(id).map_err(|why| Unknown::Wrong(format!("The client id: {why}")))?;
         let host = url.host_str().unwrap_or_default().to_owned();
+        let place = url.port().map_or_else(|| host.clone(), |port| format!("{host}:{port}"));
         let author = match &self.settings.document_hosts[..] {
             [] => Author::Stranger,
-            hosts if hosts.contains(&host) => Author::Operator,
+            hosts if hosts.contains(&host) || hosts.contains(&place) => Author::Operator,
             _ => {
                 return Err(Unknown::Wrong("Documents of this host are not accepted".into()));
             }

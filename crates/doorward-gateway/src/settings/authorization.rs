@@ -30,8 +30,8 @@ pub struct AuthorizationServerSettings {
     /// Clients may be known by the URL of a document that describes them.
     #[serde(default = "yes")]
     pub metadata_documents: bool,
-    /// Hosts whose documents are fetched, and no others; these may be on private addresses, too. When
-    /// empty, all that are public.
+    /// Hosts whose documents are fetched, and no others; these may be on private addresses, too. With a port
+    /// (`apps.internal:8443`), that one alone. When empty, all that are public.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub document_hosts: Vec<String>,
     /// Clients may register themselves (RFC 7591).
