@@ -33,12 +33,21 @@ fn escaped(text: &str, is_bad: impl Fn(char) -> bool + Copy) -> Cow<'_, str> {
 /// A JSON text as it may be shown, which is the same JSON: harmful characters, which stand within strings alone, are
 /// written as JSON's own escapes.
 pub fn harmless_json(text: &str) -> Cow<'_, str> {
-    if !text.contains(is_harmful) {
+    escaped_json(text, is_harmful)
+}
+
+/// A text as a JSON string of which every character is seen.
+pub fn quoted(text: &str) -> String {
+    escaped_json(&serde_json::Value::from(text).to_string(), is_unseen).into_owned()
+}
+
+fn escaped_json(text: &str, is_bad: impl Fn(char) -> bool + Copy) -> Cow<'_, str> {
+    if !text.contains(is_bad) {
         return text.into();
     }
     let mut out = String::with_capacity(text.len() + 16);
     for c in text.chars() {
-        if is_harmful(c) {
+        if is_bad(c) {
             for unit in c.encode_utf16(&mut [0; 2]) {
                 out.push_str(&format!("\\u{unit:04x}"));
             }
@@ -49,14 +58,19 @@ pub fn harmless_json(text: &str) -> Cow<'_, str> {
     out.into()
 }
 
-/// Whether a character is invisible, or hides or moves what stands beside it.
-pub(crate) fn is_harmful(c: char) -> bool {
+/// Whether a character is harmful, or a white space that looks like another.
+pub fn is_unseen(c: char) -> bool {
+    is_harmful(c) || (c.is_whitespace() && c != ' ')
+}
+
+/// Whether a character could act on a terminal, hide or reorder text. Tabs and line ends are not harmful.
+pub fn is_harmful(c: char) -> bool {
     matches!(c,
         '\0'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{7f}'..='\u{9f}' // controls but tab and line feed
         | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
         | '\u{180b}'..='\u{180f}'
         | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{3164}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
         | '\u{fe00}'..='\u{fe0e}' | '\u{e0000}'..='\u{e0fff}')
 }
 

@@ -12,7 +12,7 @@ use sqlx::{AnyConnection, Row};
 pub use self::books::{Account, Books, BudgetPeriod, Entry};
 
 use crate::amount::Amount;
-use crate::{Act, Error, Result, Store, WriterId, now, random_id};
+use crate::{Act, Error, NotAName, Result, Store, WriterId, now, random_id};
 
 /// Where granted credit, and budgets, come from.
 const GRANTED: &str = "granted";
@@ -153,10 +153,17 @@ async fn free(
     Ok(())
 }
 
+/// An account is somebody's who could be entered under that name.
+fn check_owner(account: &str) -> Result<()> {
+    let name = account.split_once('/').map_or(account, |(_, name)| name);
+    NotAName::check(name).map_err(|error| Error::Refused(format!("'{name}': {error}")))
+}
+
 impl Store {
     /// Grants credit, or takes some back where the amount is negative. The account is made where there is
     /// none.
     pub async fn grant_credit(&self, account: &str, amount: Amount, note: &str) -> Result<Account> {
+        check_owner(account)?;
         let mut change = self.change().await?;
         let kind = if amount.0 < 0 { "adjust" } else { "grant" };
         let movement = Movement { id: random_id::<8>()?, kind, note };
@@ -175,6 +182,9 @@ impl Store {
         account: &str,
         budget: Option<(Amount, BudgetPeriod)>,
     ) -> Result<()> {
+        if budget.is_some() {
+            check_owner(account)?;
+        }
         let mut change = self.change().await?;
         match budget {
             Some((allowance, period)) => {

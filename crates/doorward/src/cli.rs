@@ -5,12 +5,17 @@ mod credits;
 mod evidence;
 mod kept;
 mod policy;
+mod words;
 
+use std::convert::Infallible;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use url::Url;
+
+use crate::terminal;
 
 pub use self::audit::{Audit, ExportForm, Filter, Span, Trust};
 pub use self::credits::{By, Credits, Each, Usage, UsageForm, Whose};
@@ -31,23 +36,37 @@ pub struct Cli {
 impl Cli {
     /// The command line of this process, or the end of the process with what is wrong with it.
     pub fn read() -> Self {
-        let matches = command().get_matches();
-        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+        Self::of(std::env::args_os()).unwrap_or_else(|error| error.exit())
+    }
+
+    fn of(words: impl IntoIterator<Item = OsString>) -> Result<Self, clap::Error> {
+        let mut command = command();
+        command.build();
+        let words = words::arranged(&mut command, words)?;
+        Self::from_arg_matches(&command.try_get_matches_from(words)?)
     }
 }
 
-/// All commands. What an option takes may begin with a hyphen, for what the product prints may, too.
+/// Arguments that are names, by what help calls them. They are taken in the form that they are printed in, too.
+const NAMES: [&str; 10] =
+    ["NAME", "SERVER", "TENANT", "TEAM", "ROLE", "OLD", "NEW", "TOOL", "PROMPT", "PORTAL"];
+
+/// All commands.
 pub fn command() -> clap::Command {
-    with_hyphens(Cli::command())
+    taking_names(Cli::command())
 }
 
-fn with_hyphens(command: clap::Command) -> clap::Command {
+fn taking_names(command: clap::Command) -> clap::Command {
     command
         .mut_args(|arg| {
-            let takes = arg.get_action().takes_values() && !arg.is_positional();
-            if takes { arg.allow_hyphen_values(true) } else { arg }
+            let names = arg.get_value_names().unwrap_or_default();
+            if names.iter().any(|name| NAMES.contains(&name.as_str())) {
+                arg.value_parser(|text: &str| Ok::<_, Infallible>(terminal::read_name(text)))
+            } else {
+                arg
+            }
         })
-        .mut_subcommands(with_hyphens)
+        .mut_subcommands(taking_names)
 }
 
 const EXIT_CODES: &str = "\
@@ -383,45 +402,6 @@ pub enum Ask {
     Never,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Every command below one, with the words that lead to it.
-    fn all(command: &clap::Command, words: &[String]) -> Vec<(Vec<String>, clap::Command)> {
-        let mut found = vec![(words.to_vec(), command.clone())];
-        for below in command.get_subcommands() {
-            let words = [words, &[below.get_name().to_owned()]].concat();
-            found.extend(all(below, &words));
-        }
-        found
-    }
-
-    #[test]
-    fn what_an_option_takes_may_begin_with_a_hyphen() {
-        command().debug_assert();
-        let mut options = 0;
-        for (words, below) in all(&command(), &["doorward".to_owned()]) {
-            for arg in below.get_arguments() {
-                let Some(long) = arg.get_long() else { continue };
-                if !arg.get_action().takes_values() {
-                    continue;
-                }
-                options += 1;
-                let value = "-1d5kT72gHJyjyaPrU0GUCt9nXjjKW50aLHjCYTiuHQ";
-                let line = [words.clone(), vec![format!("--{long}"), value.to_owned()]].concat();
-                // Whatever else is missing or wrong, it is not taken for an option.
-                if let Err(error) = command().try_get_matches_from(&line) {
-                    assert_ne!(error.kind(), clap::error::ErrorKind::UnknownArgument, "{line:?}");
-                    let missing = format!("a value is required for '--{long}");
-                    assert!(!error.to_string().contains(&missing), "{line:?}: {error}");
-                }
-            }
-        }
-        assert!(options > 100, "{options}");
-    }
-}
-
 #[derive(Debug, Clone, Args)]
 pub struct Confine {
     /// What is allowed, as JSON
@@ -432,7 +412,7 @@ pub struct Confine {
     #[arg(long, hide = true)]
     pub step: Option<ConfineStep>,
     #[arg(last = true, required = true)]
-    pub program: Vec<std::ffi::OsString>,
+    pub program: Vec<OsString>,
 }
 
 /// What `confine` starts itself for.
@@ -456,3 +436,6 @@ impl ConfineStep {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

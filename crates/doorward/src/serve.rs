@@ -24,14 +24,17 @@ use tokio_util::task::TaskTracker;
 use self::tls::Tls;
 use crate::cli::{Admin, Serve};
 use crate::commands::{Exit, Failed};
+use crate::inherited::Inherited;
 use crate::{commands, config, logging, terminal};
 
 /// How long connections and streams may take to end once calls have ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
-pub fn run(options: Serve) -> Result<(), Failed> {
+pub fn run(options: Serve, inherited: Inherited) -> Result<(), Failed> {
     logging::start(&options.log, options.log_format)?;
     let read = settings(&options)?;
+    // Not before: the configuration may be one of them.
+    inherited.close();
     let workers = Workers::start()?;
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write, stderr, stdout};
 
-pub use doorward_mcp::display::harmless;
-use doorward_mcp::display::harmless_json;
+pub use doorward_mcp::display::{harmless, harmless_json};
+use doorward_mcp::display::{is_unseen, quoted};
 use serde::Serialize;
 
 use crate::config::Color;
@@ -43,6 +43,23 @@ pub fn one_line(text: &str) -> String {
     harmless(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// A name in a form that [`read_name`] takes: as it is, or as a JSON string where something of it would not be seen, or
+/// look like something else.
+pub fn name(name: &str) -> Cow<'_, str> {
+    let is_odd = name.is_empty()
+        || name.starts_with(['"', '-', ' '])
+        || name.ends_with(' ')
+        || name.contains("  ")
+        || name.contains(is_unseen);
+    if is_odd { quoted(name).into() } else { name.into() }
+}
+
+/// A name as it was typed, or as it was printed.
+pub fn read_name(text: &str) -> String {
+    let printed = serde_json::from_str(text).ok().filter(|read: &String| name(read) == text);
+    printed.unwrap_or_else(|| text.to_owned())
+}
+
 /// Writes a value as JSON, for programs.
 pub fn json(out: &mut impl Write, value: &impl Serialize) -> std::io::Result<()> {
     // As a value first: its members are in order then.
@@ -74,4 +91,33 @@ pub fn row<const N: usize>(rows: &[[String; N]], at: usize) -> String {
         line.push_str("  ");
     }
     line.trim_end().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_as_it_was_printed() {
+        for (whole, printed) in [
+            ("alice", "alice"),
+            ("a b", "a b"),
+            ("q'\"uo\\te", "q'\"uo\\te"),
+            ("ünï 日本", "ünï 日本"),
+            ("a  b", r#""a  b""#),
+            (" a", r#"" a""#),
+            ("", r#""""#),
+            ("-rm", r#""-rm""#),
+            ("n\nl", r#""n\nl""#),
+            ("x\u{202e}y\u{e0041}\u{a0}", r#""x\u202ey\udb40\udc41\u00a0""#),
+            ("\"a  b\"", r#""\"a  b\"""#),
+        ] {
+            assert_eq!(name(whole), printed);
+            assert_eq!(read_name(printed), whole);
+        }
+        // What no name is printed as is typed.
+        for typed in [r#""alice""#, r#""a b"#, "-rm", "x\\u202ey", "\"\\u0061  b\""] {
+            assert_eq!(read_name(typed), typed);
+        }
+    }
 }

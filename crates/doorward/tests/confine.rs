@@ -294,6 +294,31 @@ fn a_program_that_may_use_the_network_reaches_it_and_no_local_socket() {
 }
 
 #[test]
+fn files_that_were_left_open_for_a_confined_program_are_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(at("secret"), "SECRET").unwrap();
+    for namespaces in ["prefer", "never"] {
+        let mut allowed = json!({ "namespaces": namespaces });
+        if nix::unistd::Uid::effective().is_root() {
+            allowed["user"] = "65534".into();
+        }
+        let script = "exec 8<\"$2\" 9>\"$3\"; exec \"$0\" confine \"$1\" -- /bin/sh -c 'echo x >&9; cat <&8'";
+        let output = std::process::Command::new("/bin/sh")
+            .args(["-c", script, env!("CARGO_BIN_EXE_doorward")])
+            .args([&allowed.to_string(), &at("secret"), &at("written")])
+            .current_dir("/")
+            .stdin(std::process::Stdio::null())
+            .output()
+            .unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains("confined as user") && error.contains("8:"), "{error}");
+        assert_eq!(output.stdout, b"", "{namespaces}");
+        assert_eq!(std::fs::read(at("written")).unwrap(), b"", "{namespaces}");
+    }
+}
+
+#[test]
 fn what_cannot_be_confined_is_not_started() {
     let config = format!(
         "servers: {{py: {{command: {}, args: [-c, 'pass'], confine: {{read: [/there/is/no/such/path]}}}}}}\n",

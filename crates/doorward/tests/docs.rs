@@ -115,7 +115,7 @@ impl Reader {
 #[test]
 fn the_page_on_keys_works() {
     let mut reader = Reader::new(SERVERS);
-    assert_eq!(reader.read(KEYS), 15);
+    assert_eq!(reader.read(KEYS), 18);
 }
 
 #[test]

@@ -228,3 +228,29 @@ fn a_program_that_cannot_be_started_is_reported() {
     assert_eq!(answer.kind(), "unreachable");
     assert!(!answer.body.contains("nowhere"), "a path is told to a client: {}", answer.body);
 }
+
+#[test]
+fn programs_get_no_file_that_was_left_open_for_the_gateway() {
+    let folder = support::folder();
+    let at = |name: &str| folder.path().join(name);
+    let (mark, left) = (at("mark"), at("left"));
+    let program = format!("echo x >&9; ls /proc/self/fd >{}.new; mv {0}.new {0}", mark.display());
+    let config = json!({ "servers": { "s": { "command": "/bin/sh", "args": ["-c", program] } } });
+    std::fs::write(at("config"), config.to_string()).unwrap();
+    // The configuration itself may be such a file.
+    let script = "exec 8<\"$1\" 9>\"$2\"; exec \"$0\" serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 --config /dev/fd/8";
+    let mut gateway = std::process::Command::new("/bin/sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_doorward")])
+        .args([at("config"), left.clone()])
+        .env("DOORWARD_STORE", support::store_in(folder.path()))
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for("the program has run", || mark.exists());
+    gateway.kill().unwrap();
+    gateway.wait().unwrap();
+    assert_eq!(std::fs::read_to_string(&left).unwrap(), "");
+    // The last is the folder that lists them.
+    let open = std::fs::read_to_string(&mark).unwrap();
+    assert_eq!(open.split_whitespace().count(), 4, "{open}");
+}

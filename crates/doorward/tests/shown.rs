@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use support::client::{Handshake, Modern, get};
 use support::hostile::{Era, said, scripted};
 use support::{Gateway, doorward, wait_for};
@@ -50,10 +50,64 @@ fn nothing_that_a_server_writes_acts_on_a_terminal() {
         &["call", TRICK, "--url", &gateway.url("/mcp/s")],
         &["call", TRICK, "--json", "--url", &gateway.url("/mcp/s")],
         &["audit", "search"],
+        &["audit", "search", "--json"],
+        &["audit", "tail", "--json"],
+        &["audit", "export", "--form", "ocsf"],
         &["usage"],
+        &["usage", "--format", "csv"],
     ] {
         let told = gateway.told(arguments);
         assert!(is_harmless(&told), "{arguments:?}: {told}");
+    }
+    // The same JSON, and what is verified to the byte.
+    let has_called = |text: &str| {
+        let mut records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        records.any(|record| record["target"] == TRICK)
+    };
+    assert!(has_called(&gateway.told(&["audit", "search", "--json"])));
+    let native = gateway.told(&["audit", "export", "-o", "-"]);
+    assert!(has_called(&native) && !is_harmless(&native), "{native}");
+    assert_eq!(native, gateway.told(&["audit", "export"]));
+    let terminal = std::process::Command::new(support::python())
+        .args(["-c", "import pty, sys; pty.spawn(sys.argv[1:])"])
+        .args([env!("CARGO_BIN_EXE_doorward"), "audit", "export"])
+        .env("DOORWARD_STORE", support::store_in(gateway.folder.path()))
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(terminal.stdout).unwrap();
+    assert!(is_harmless(&shown) && has_called(&shown), "{shown}");
+
+    let evidence = gateway.folder.path().join("evidence");
+    let config = gateway.config.to_str().unwrap();
+    let folder = evidence.to_str().unwrap();
+    gateway.told(&["evidence", "--from", "1d", "--output", folder, "--config", config]);
+    for file in std::fs::read_dir(&evidence).unwrap() {
+        let path = file.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(is_harmless(&text), "{}: {text}", path.display());
+    }
+    let activity = std::fs::read_to_string(evidence.join("activity.csv")).unwrap();
+    assert!(activity.contains("\\u{202e}"), "{activity}");
+}
+
+#[test]
+fn what_is_wrong_with_a_configuration_is_told_in_harmless_words() {
+    let folder = support::folder();
+    let trick = TRICK.replace('\u{1b}', "\\u001b").replace('\u{9b}', "\\u009b");
+    for (name, text) in [
+        ("raw.yaml", format!("servers:\n  s: {{url: 'x', {TRICK}: 1}} # {TRICK}\n")),
+        ("named.yaml", format!("servers:\n  \"{trick}\": {{urll: 'x'}} # \u{202e}\u{200b}\n")),
+        ("named.json", format!("{{\"mcpServers\": {{\"{trick}\": {{\"command\": 1}}}}}}")),
+    ] {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        for command in [&["check"][..], &["import", "-o", "-"]] {
+            let output = doorward().args(command).arg(&file).output().unwrap();
+            let told = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            assert!(!output.status.success(), "{name} {command:?}: {told}");
+            assert!(is_harmless(&told) && told.contains(name), "{name} {command:?}: {told}");
+        }
     }
 }
 

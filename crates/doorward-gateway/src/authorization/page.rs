@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use doorward_mcp::display::is_harmful;
 use http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
     X_FRAME_OPTIONS,
@@ -196,18 +197,12 @@ fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            letter if letter.is_control() || is_invisible(letter) => {}
+            // Nor what makes an emoji of a letter: nobody sees it behind any other.
+            letter if letter.is_control() || letter == '\u{fe0f}' || is_harmful(letter) => {}
             letter => out.push(letter),
         }
     }
     out
-}
-
-fn is_invisible(letter: char) -> bool {
-    matches!(letter,
-        '\u{00ad}' | '\u{061c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
-        | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]
@@ -217,7 +212,9 @@ mod tests {
     #[test]
     fn words_from_outside_stay_words() {
         assert_eq!(
-            escaped("<b onclick='x'>\"&\u{202e}a\u{200b}\n"),
+            escaped(
+                "<b onclick='x'>\"&\u{202e}a\u{200b}\n\u{34f}\u{17b4}\u{180b}\u{180f}\u{fe0f}\u{ffa0}\u{e0041}\u{9b}"
+            ),
             "&lt;b onclick=&#39;x&#39;&gt;&quot;&amp;a"
         );
         let question = Question {

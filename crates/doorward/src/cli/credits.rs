@@ -25,7 +25,7 @@ pub enum Credits {
         kept: Kept,
         #[command(flatten)]
         whose: Whose,
-        #[arg(value_name = "AMOUNT", value_parser = parse_amount, allow_hyphen_values = true)]
+        #[arg(value_name = "AMOUNT", value_parser = parse_amount)]
         amount: Amount,
         /// Why, in words
         #[arg(long, value_name = "TEXT")]

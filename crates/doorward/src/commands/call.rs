@@ -16,6 +16,7 @@ use self::show::Progress;
 use super::{Exit, Failed};
 use crate::cli::{Ask, Call};
 use crate::client::{self, Client};
+use crate::terminal;
 
 /// Rounds of questions that are answered before something must be wrong.
 const MAX_ROUNDS: usize = 32;
@@ -114,8 +115,8 @@ fn unknown(name: &str, tools: &[Object]) -> Failed {
         .iter()
         .find(|other| other.ends_with(&format!("__{name}")) || other.eq_ignore_ascii_case(name));
     let hint = match similar {
-        Some(similar) => format!("did you mean '{similar}'?"),
+        Some(similar) => format!("did you mean '{}'?", terminal::name(similar)),
         None => "'doorward tools' lists what there is".into(),
     };
-    Failed::new(Exit::Refused, format!("there is no tool '{name}'; {hint}"))
+    Failed::new(Exit::Refused, format!("there is no tool '{}'; {hint}", terminal::name(name)))
 }

@@ -24,7 +24,12 @@ pub async fn run(options: Credentials) -> Result<(), Failed> {
             let secret = read_secret()?;
             let store = open(&kept).await?;
             store.put_credential(&key, &server, (kind, &name), &secret).await?;
-            writeln!(out, "kept for {}: {kind} {}", one_line(&server), one_line(&name))?;
+            writeln!(
+                out,
+                "kept for {}: {kind} {}",
+                terminal::name(&server),
+                terminal::name(&name)
+            )?;
         }
         Credentials::List { kept, json } => {
             let store = open(&kept).await?;
@@ -41,11 +46,17 @@ pub async fn run(options: Credentials) -> Result<(), Failed> {
             }
             let mut rows = vec![["SERVER", "OWNER", "KIND", "CHANGED"].map(str::to_owned)];
             for one in &given {
-                let owner = one_line(&format!("{} {}", one.owner_kind, one.owner));
-                rows.push([one_line(&one.server), owner, "credential".into(), date(one.changed)]);
+                let owner = format!("{} {}", one.owner_kind, terminal::name(&one.owner));
+                rows.push([
+                    terminal::name(&one.server).into_owned(),
+                    owner,
+                    "credential".into(),
+                    date(one.changed),
+                ]);
             }
             for one in &delegated {
-                let (server, owner) = (one_line(&one.server), one_line(&one.owner));
+                let (server, owner) =
+                    (terminal::name(&one.server).into_owned(), one_line(&one.owner));
                 rows.push([server, owner, "grant".into(), date(one.changed)]);
             }
             terminal::table(&mut out, &rows)?;
@@ -58,7 +69,12 @@ pub async fn run(options: Credentials) -> Result<(), Failed> {
                 Err(Error::Absent { .. }) => store.remove_delegated(&server, &owner).await?,
                 removed => removed?,
             }
-            writeln!(out, "forgotten for {}: {kind} {}", one_line(&server), one_line(&name))?;
+            writeln!(
+                out,
+                "forgotten for {}: {kind} {}",
+                terminal::name(&server),
+                terminal::name(&name)
+            )?;
         }
         Credentials::Connect { server, operator } => {
             let path = format!("/servers/{}/connect", one_line(&server));
@@ -70,7 +86,11 @@ pub async fn run(options: Credentials) -> Result<(), Failed> {
         }
         Credentials::Disconnect { kept, server } => {
             open(&kept).await?.remove_delegated(&server, GATEWAY).await?;
-            writeln!(out, "forgotten for {}: what was given to the gateway", one_line(&server))?;
+            writeln!(
+                out,
+                "forgotten for {}: what was given to the gateway",
+                terminal::name(&server)
+            )?;
         }
         Credentials::Rekey { kept, sealing, new_key } => {
             let old = master_key(&kept, &sealing)?;

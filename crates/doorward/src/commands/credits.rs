@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use doorward_store::BudgetPeriod;
+use doorward_store::{Amount, BudgetPeriod};
 
 use super::keys::date;
 use super::{Exit, Failed, open};
@@ -18,11 +18,11 @@ pub async fn run(options: Credits) -> Result<(), Failed> {
                 return Err(Failed::new(Exit::Usage, why));
             }
             let account = open(&kept).await?.grant_credit(&account(&whose), amount, &note).await?;
-            writeln!(out, "{}: {} free", one_line(&account.id), account.balance)?;
+            writeln!(out, "{}: {} free", named(&account.id), account.balance)?;
         }
         Credits::Adjust { kept, whose, amount, note } => {
             let account = open(&kept).await?.grant_credit(&account(&whose), amount, &note).await?;
-            writeln!(out, "{}: {} free", one_line(&account.id), account.balance)?;
+            writeln!(out, "{}: {} free", named(&account.id), account.balance)?;
         }
         Credits::Budget { kept, whose, amount, each } => {
             if whose.tenant.is_some() {
@@ -36,7 +36,12 @@ pub async fn run(options: Credits) -> Result<(), Failed> {
             let budget = match amount.as_str() {
                 "none" => None,
                 text => {
-                    let amount = text.parse().map_err(|why| Failed::new(Exit::Usage, why))?;
+                    let amount: Amount =
+                        text.parse().map_err(|why| Failed::new(Exit::Usage, why))?;
+                    if amount.0 < 0 {
+                        let why = "expected no less than nothing, or 'none'";
+                        return Err(Failed::new(Exit::Usage, why));
+                    }
                     Some((amount, period))
                 }
             };
@@ -44,9 +49,9 @@ pub async fn run(options: Credits) -> Result<(), Failed> {
             open(&kept).await?.set_budget(&id, budget).await?;
             match budget {
                 Some((amount, period)) => {
-                    writeln!(out, "{}: {amount} a {}", one_line(&id), period.as_str())?;
+                    writeln!(out, "{}: {amount} a {}", named(&id), period.as_str())?;
                 }
-                None => writeln!(out, "{}: no budget", one_line(&id))?,
+                None => writeln!(out, "{}: no budget", named(&id))?,
             }
         }
         Credits::List { kept, json } => {
@@ -60,7 +65,7 @@ pub async fn run(options: Credits) -> Result<(), Failed> {
                 let budget =
                     budget.map(|(amount, period)| format!("{amount} a {}", period.as_str()));
                 [
-                    one_line(&account.id),
+                    named(&account.id),
                     account.balance.to_string(),
                     account.held.to_string(),
                     account.spent.to_string(),
@@ -79,7 +84,7 @@ pub async fn run(options: Credits) -> Result<(), Failed> {
             rows.extend(entries.iter().map(|entry| {
                 [
                     date(entry.at),
-                    one_line(&entry.account),
+                    named(&entry.account),
                     entry.amount.to_string(),
                     entry.kind.clone(),
                     one_line(&entry.movement),
@@ -104,7 +109,7 @@ pub async fn run(options: Credits) -> Result<(), Failed> {
                     writeln!(
                         out,
                         "the balance of {} is not the sum of its entries",
-                        one_line(account)
+                        named(account)
                     )?;
                 }
                 let verdict =
@@ -121,6 +126,14 @@ pub async fn run(options: Credits) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+/// An account as it is shown, with its owner's name as options take it.
+fn named(account: &str) -> String {
+    match account.split_once('/') {
+        Some((kind, name)) => format!("{}/{}", one_line(kind), terminal::name(name)),
+        None => one_line(account),
+    }
 }
 
 /// An account's name, such as `tenant/acme`.

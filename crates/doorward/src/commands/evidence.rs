@@ -2,7 +2,9 @@
 //! evidence of.
 
 use std::collections::BTreeMap;
+use std::fs::DirBuilder;
 use std::io::Write;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use doorward_store::{Kind, Span, Store, Verifier, files, now_ms, written_at};
@@ -14,6 +16,7 @@ use super::keys::date;
 use super::{Exit, Failed, open};
 use crate::cli::Evidence;
 use crate::config;
+use crate::terminal::harmless_json;
 
 /// A file of the pack, what it shows, and for which controls.
 struct Piece {
@@ -88,7 +91,8 @@ pub async fn run(options: Evidence) -> Result<(), Failed> {
     }
     let store = open(&options.kept).await?;
     let folder = &options.output;
-    std::os::unix::fs::DirBuilderExt::mode(&mut std::fs::DirBuilder::new(), 0o700)
+    DirBuilder::new()
+        .mode(0o700)
         .create(folder)
         .map_err(|error| Failed::new(Exit::Failure, format!("{}: {error}", folder.display())))?;
     let mut gathered = Gathered::default();
@@ -295,7 +299,7 @@ async fn verification(options: &Evidence, store: &Store, folder: &Path) -> Resul
         .verify_audit(Verifier::new(keys, true).trusting_database(options.trust.trust_database))
         .await?;
     let told = json!({ "verified_at": written_at(now_ms() * 1_000), "whole": report.is_good(), "keys": names, "report": report });
-    files::write(&folder.join("record-verification.json"), format!("{told:#}\n"))?;
+    write_json(&folder.join("record-verification.json"), &told)?;
     Ok(report.is_good())
 }
 
@@ -311,8 +315,7 @@ fn configuration(options: &Evidence, folder: &Path, gathered: &Gathered) -> Resu
         }
     };
     let told = json!({ "now": settings, "taken": gathered.taken });
-    files::write(&folder.join("configuration.json"), format!("{told:#}\n"))?;
-    Ok(())
+    write_json(&folder.join("configuration.json"), &told)
 }
 
 fn summary(folder: &Path, span: Span, gathered: &Gathered, whole: bool) -> Result<(), Failed> {
@@ -344,10 +347,15 @@ fn summary(folder: &Path, span: Span, gathered: &Gathered, whole: bool) -> Resul
     Ok(())
 }
 
+fn write_json(path: &Path, value: &Value) -> Result<(), Failed> {
+    files::write(path, format!("{}\n", harmless_json(&format!("{value:#}"))))?;
+    Ok(())
+}
+
 fn lines(path: &Path, records: &[Record]) -> Result<(), Failed> {
     let mut text = String::new();
     for record in records {
-        text.push_str(&Value::Object(record.clone()).to_string());
+        text.push_str(&harmless_json(&Value::Object(record.clone()).to_string()));
         text.push('\n');
     }
     files::write(path, text)?;

@@ -67,8 +67,10 @@ fn merge(
     }
     let new = format!("{name}-{count}");
     eprintln!(
-        "{}: note: the server '{name}' is called '{new}' here, for there is another",
-        path.display()
+        "{}: note: the server '{}' is called '{}' here, for there is another",
+        path.display(),
+        terminal::harmless(&name),
+        terminal::harmless(&new)
     );
     servers.insert(new, server);
 }

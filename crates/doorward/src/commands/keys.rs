@@ -67,8 +67,9 @@ async fn create(options: CreateKey) -> Result<(), Failed> {
     let asks = owner.tenant.is_some() || !owner.teams.is_empty() || !owner.roles.is_empty();
     if asks && known.is_some_and(|known| *known != owner) {
         eprintln!(
-            "note: {kind} {name} is known already and stays as it is; change it with 'doorward \
-             principals set'"
+            "note: {kind} {} is known already and stays as it is; change it with 'doorward \
+             principals set'",
+            terminal::name(&name)
         );
     }
     let mut out = std::io::stdout().lock();
@@ -100,7 +101,7 @@ fn seconds(time: Duration) -> i64 {
 }
 
 fn owner(key: &Key) -> String {
-    one_line(&format!("{} {}", key.owner_kind, key.owner))
+    format!("{} {}", key.owner_kind, terminal::name(&key.owner))
 }
 
 /// A time as a day and an hour, in UTC.
@@ -142,7 +143,7 @@ fn good_for(scopes: &Scopes) -> String {
     for (what, list) in
         [("portal", &scopes.portals), ("server", &scopes.servers), ("tool", &scopes.tools)]
     {
-        parts.extend(list.iter().map(|one| format!("{what} {}", one_line(one))));
+        parts.extend(list.iter().map(|one| format!("{what} {}", terminal::name(one))));
     }
     if scopes.read_only {
         parts.push("reading".into());

@@ -7,7 +7,7 @@ use doorward_store::Entry;
 use super::credentials::master_key;
 use super::{Failed, open};
 use crate::cli::Principals;
-use crate::terminal::{self, one_line};
+use crate::terminal;
 
 pub async fn run(options: Principals) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
@@ -21,18 +21,18 @@ pub async fn run(options: Principals) -> Result<(), Failed> {
                 ..Entry::new(kind, &name)
             };
             open(&kept).await?.put_principal(&entry).await?;
-            writeln!(out, "{kind} {}: {}", one_line(&name), belongings(&entry))?;
+            writeln!(out, "{kind} {}: {}", terminal::name(&name), belongings(&entry))?;
         }
         Principals::Remove { kept, kind, name } => {
             open(&kept).await?.remove_principal(kind, &name).await?;
-            writeln!(out, "{kind} {} is struck out", one_line(&name))?;
+            writeln!(out, "{kind} {} is struck out", terminal::name(&name))?;
         }
         Principals::Rename { kept, sealing, kind, old, new } => {
             // Needed only where there are credentials; the store says so.
             let key = master_key(&kept, &sealing).ok();
             let store = open(&kept).await?;
             let count = store.rename_group(kind, &old, &new, key.as_ref()).await?;
-            let (old, new) = (one_line(&old), one_line(&new));
+            let (old, new) = (terminal::name(&old), terminal::name(&new));
             writeln!(out, "{kind} {old} is {new} now, in {count} places")?;
             eprintln!(
                 "note: policies, limits and the configuration that name {old} stay as they are"
@@ -46,7 +46,11 @@ pub async fn run(options: Principals) -> Result<(), Failed> {
             }
             let mut rows = vec![["KIND", "NAME", "BELONGS TO"].map(str::to_owned)];
             for entry in &all {
-                rows.push([entry.kind.to_string(), one_line(&entry.name), belongings(entry)]);
+                rows.push([
+                    entry.kind.to_string(),
+                    terminal::name(&entry.name).into_owned(),
+                    belongings(entry),
+                ]);
             }
             terminal::table(&mut out, &rows)?;
         }
@@ -56,11 +60,11 @@ pub async fn run(options: Principals) -> Result<(), Failed> {
 
 fn belongings(entry: &Entry) -> String {
     let mut parts = Vec::new();
-    parts.extend(entry.tenant.iter().map(|tenant| format!("tenant {tenant}")));
-    parts.extend(entry.teams.iter().map(|team| format!("team {team}")));
-    parts.extend(entry.roles.iter().map(|role| format!("role {role}")));
+    parts.extend(entry.tenant.iter().map(|tenant| format!("tenant {}", terminal::name(tenant))));
+    parts.extend(entry.teams.iter().map(|team| format!("team {}", terminal::name(team))));
+    parts.extend(entry.roles.iter().map(|role| format!("role {}", terminal::name(role))));
     if entry.disabled {
         parts.push("disabled".into());
     }
-    if parts.is_empty() { "-".into() } else { one_line(&parts.join(", ")) }
+    if parts.is_empty() { "-".into() } else { parts.join(", ") }
 }

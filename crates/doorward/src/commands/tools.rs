@@ -22,7 +22,8 @@ pub async fn run(options: Tools) -> Result<(), Failed> {
     }
     let color = terminal::color();
     for tool in &tools {
-        let name = one_line(&tool.string("name").unwrap_or_default());
+        let name = tool.string("name").unwrap_or_default();
+        let name = terminal::name(&name);
         let text = tool.string("description").or_else(|| tool.string("title")).unwrap_or_default();
         let text = one_line(text.split("\n\n").next().unwrap_or_default());
         writeln!(out, "{}{}", terminal::paint(&name, "1", color), arguments(tool))?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
+use doorward_mcp::display::harmless_line;
 use doorward_store::{UsageKey, now};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -10,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::{Exit, Failed, open};
 use crate::cli::{By, Usage, UsageForm};
-use crate::terminal::{self, one_line};
+use crate::terminal;
 
 pub async fn run(options: Usage) -> Result<(), Failed> {
     let store = open(&options.kept).await?;
@@ -94,9 +95,9 @@ fn write(
             let head = names.iter().chain(&numbers).map(|name| name.to_uppercase());
             let mut rows = vec![head.collect::<Vec<_>>()];
             for (group, usage) in &sums {
-                let group = group
-                    .iter()
-                    .map(|cell| if cell.is_empty() { "-".into() } else { one_line(cell) });
+                let group = group.iter().map(|cell| {
+                    if cell.is_empty() { "-".into() } else { terminal::name(cell).into_owned() }
+                });
                 rows.push(group.chain(told(usage)).collect());
             }
             columns(&mut out, &rows)?;
@@ -148,18 +149,19 @@ fn value(by: By, key: &UsageKey) -> String {
     }
 }
 
-/// A cell of CSV (RFC 4180). What a spreadsheet would take for a formula is no formula.
+/// A cell of CSV (RFC 4180), in one harmless line. What a spreadsheet would take for a formula is no formula.
 pub fn quoted(cell: &str) -> String {
     let is_number = cell.parse::<f64>().is_ok();
-    let cell = match cell.chars().next() {
-        Some('=' | '+' | '-' | '@' | '\t' | '\r') if !is_number => format!("'{cell}"),
-        _ => cell.to_owned(),
+    let begins = cell.trim_start().chars().next();
+    let cell = harmless_line(cell);
+    let cell = match begins {
+        // Those of full width are taken for the others.
+        Some('=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠') if !is_number => {
+            format!("'{cell}")
+        }
+        _ => cell.into_owned(),
     };
-    if cell.contains([',', '"', '\n', '\r']) {
-        format!("\"{}\"", cell.replace('"', "\"\""))
-    } else {
-        cell
-    }
+    if cell.contains([',', '"']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }
 
 #[cfg(test)]
@@ -175,6 +177,13 @@ mod tests {
             ("=1+1", "'=1+1"),
             ("-5", "-5"),
             ("@cmd", "'@cmd"),
+            (" =cmd", "' =cmd"),
+            ("\n=cmd", "'\\n=cmd"),
+            ("\u{a0}+cmd", "'\u{a0}+cmd"),
+            ("＝cmd", "'＝cmd"),
+            ("＠x,y", "\"'＠x,y\""),
+            ("a\r\nb", "a\\u{d}\\nb"),
+            ("x\u{202e}\u{9b}\u{7f}\u{e0041}", "x\\u{202e}\\u{9b}\\u{7f}\\u{e0041}"),
         ] {
             assert_eq!(quoted(cell), written);
         }

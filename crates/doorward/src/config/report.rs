@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use doorward_mcp::display::{harmless_line, is_harmful};
 use serde::Serialize;
 
 use super::tree::Place;
@@ -46,7 +47,9 @@ struct JsonFinding<'a> {
 impl Report {
     pub fn new(path: &Path, text: &str, mut findings: Vec<Finding>) -> Self {
         findings.sort_by_key(|finding| (finding.place.line, finding.place.column));
-        Self { path: path.to_owned(), text: text.to_owned(), findings }
+        // As many characters as before, for places are counted in them. Of line ends the renderer knows.
+        let text = text.replace(|c| is_harmful(c) && c != '\r', "\u{fffd}");
+        Self { path: path.to_owned(), text, findings }
     }
 
     pub fn unreadable(path: &Path, why: String) -> Self {
@@ -78,17 +81,19 @@ impl Report {
             Color::No => Renderer::plain(),
         };
         let path = self.path.display().to_string();
+        let path = harmless_line(&path);
         let mut out = String::new();
         for finding in &self.findings {
             let title = title(finding);
-            let primary = Level::ERROR.primary_title(title.as_str());
+            let title = harmless_line(&title);
+            let primary = Level::ERROR.primary_title(&*title);
             let group = match self.span(finding.place) {
                 Some(span) => primary.element(
                     Snippet::source(self.text.as_str())
-                        .path(path.as_str())
+                        .path(&*path)
                         .annotation(AnnotationKind::Primary.span(span)),
                 ),
-                None => primary.element(annotate_snippets::Origin::path(path.as_str())),
+                None => primary.element(annotate_snippets::Origin::path(&*path)),
             };
             out.push_str(&renderer.render(&[group]));
             out.push_str("\n\n");

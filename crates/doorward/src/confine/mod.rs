@@ -201,8 +201,7 @@ fn report(allowed: &Confinement, spaces: Spaces, groups: &[&str], why_not: Optio
     eprintln!("confined as user {user}: Landlock, seccomp, no capabilities{spaces}{groups}");
     if let Some(why) = why_not {
         eprintln!(
-            "not in force: namespaces ({why}); so the program may change no modes, owners and times, also of its own files, \
-             and sees which files exist"
+            "not in force: namespaces ({why}); so the program may change no modes, owners and times, also of its own files"
         );
     }
 }

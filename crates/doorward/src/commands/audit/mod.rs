@@ -3,7 +3,7 @@
 pub mod records;
 pub mod verify;
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::keys::date;
 use super::{Exit, Failed, open};
 use crate::cli::{Audit, ExportForm, Filter, Kept, Span};
 use crate::config;
-use crate::terminal::{self, one_line};
+use crate::terminal::{self, harmless_json, one_line};
 
 /// How far back the latest records are looked for first, in milliseconds.
 const FIRST_LOOK: i64 = 10 * 60 * 1_000;
@@ -104,7 +104,7 @@ pub async fn run(options: Audit) -> Result<(), Failed> {
 /// One record, in one line or as JSON.
 fn show(out: &mut impl Write, record: &Record, json: bool) -> std::io::Result<()> {
     if json {
-        return writeln!(out, "{}", Value::Object(record.clone()));
+        return writeln!(out, "{}", harmless_json(&Value::Object(record.clone()).to_string()));
     }
     let at: String = text(record, "at").chars().take(23).collect();
     let what = match text(record, "kind") {
@@ -286,6 +286,9 @@ async fn export(
     form: ExportForm,
     output: Option<&Path>,
 ) -> Result<(), Failed> {
+    let output = output.filter(|path| *path != Path::new("-"));
+    // What is verified is not changed by a byte, but nobody verifies what stands on a terminal.
+    let is_shown = output.is_none() && std::io::stdout().is_terminal();
     let mut out: Box<dyn Write> = match output {
         Some(path) => {
             let failed = |error| Failed::new(Exit::Failure, format!("{}: {error}", path.display()));
@@ -306,10 +309,11 @@ async fn export(
                 blocks.iter().filter(|it| it.last_at >= span.from && it.first_at < span.to);
             for line in within.flat_map(doorward_store::Block::lines) {
                 match form {
+                    ExportForm::Native if is_shown => writeln!(out, "{}", harmless_json(line))?,
                     ExportForm::Native => writeln!(out, "{line}")?,
                     ExportForm::Ocsf => {
                         if let Some(event) = ocsf::event(line) {
-                            writeln!(out, "{event}")?;
+                            writeln!(out, "{}", harmless_json(&event.to_string()))?;
                         }
                     }
                 }

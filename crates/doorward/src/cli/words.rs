@@ -1,0 +1,136 @@
+//! The words of a command line, put in an order that leaves no doubt to the parser: what the product prints it takes again,
+//! also where it begins with a hyphen.
+//!
+//! A word that begins with a hyphen is an option if the command has it, and a value like any other if not. What follows
+//! an option that takes a value is that value, unless it is an option itself: then one of them was forgotten.
+
+use std::ffi::{OsStr, OsString};
+
+use clap::error::ErrorKind;
+use clap::{Arg, Command, Error};
+
+/// Options of the last command first, each with its value in one word; then `--` and the other words. `command` is built.
+pub fn arranged(
+    command: &mut Command,
+    words: impl IntoIterator<Item = OsString>,
+) -> Result<Vec<OsString>, Error> {
+    let mut words = words.into_iter();
+    let mut out: Vec<OsString> = words.next().into_iter().collect();
+    let mut below = command;
+    let mut rest = Vec::new();
+    while below.has_subcommands() {
+        let Some(word) = words.next() else { return Ok(out) };
+        out.push(word.clone());
+        match below.find_subcommand_mut(word) {
+            Some(found) => below = found,
+            None => return Ok(out.into_iter().chain(words).collect()),
+        }
+    }
+    // What follows `--` is another thing there than what stands before.
+    if below.get_positionals().any(Arg::is_last_set) {
+        return Ok(out.into_iter().chain(words).collect());
+    }
+    let most = most_positionals(below);
+    while let Some(word) = words.next() {
+        if word == "--" {
+            rest.extend(words);
+            break;
+        }
+        match Word::of(below, &word) {
+            Word::Option(option) if option.get_action().takes_values() => {
+                let Some(value) = words.next() else {
+                    out.push(word);
+                    continue;
+                };
+                if !matches!(Word::of(below, &value), Word::Value) && !is_attached(&value) {
+                    return Err(forgotten(below, &word, &value));
+                }
+                // By its long name: a short one would take the `=` of a value for its own.
+                let mut whole =
+                    option.get_long().map_or(word, |long| OsString::from(format!("--{long}")));
+                whole.push("=");
+                whole.push(value);
+                out.push(whole);
+            }
+            Word::Option(_) | Word::Whole => out.push(word),
+            // One too many is most likely an option that was misspelt, and is called so.
+            Word::Value if is_hyphened(&word) && rest.len() >= most => out.push(word),
+            Word::Value => rest.push(word),
+        }
+    }
+    if !rest.is_empty() {
+        out.push("--".into());
+        out.extend(rest);
+    }
+    Ok(out)
+}
+
+/// What a word is to a command.
+enum Word<'a> {
+    /// One of its options, whose value, if it takes any, comes next.
+    Option(&'a Arg),
+    /// An option with its value, or several without.
+    Whole,
+    Value,
+}
+
+impl<'a> Word<'a> {
+    fn of(command: &'a Command, word: &OsStr) -> Self {
+        // What is no UTF-8 names no option, but may be the value of one.
+        let text = word.to_string_lossy();
+        if let Some(long) = text.strip_prefix("--") {
+            let (name, value) = long.split_once('=').map_or((long, None), |(n, v)| (n, Some(v)));
+            let is = |arg: &&Arg| {
+                arg.get_long() == Some(name)
+                    || arg.get_all_aliases().is_some_and(|all| all.contains(&name))
+            };
+            return match (command.get_arguments().find(is), value) {
+                (None, _) => Self::Value,
+                (Some(option), None) => Self::Option(option),
+                (Some(_), Some(_)) => Self::Whole,
+            };
+        }
+        let Some(short) = text.strip_prefix('-').filter(|short| !short.is_empty()) else {
+            return Self::Value;
+        };
+        let mut first = None;
+        for letter in short.chars() {
+            let found = command.get_arguments().find(|arg| arg.get_short() == Some(letter));
+            match (found, first) {
+                (None, _) => return Self::Value,
+                (Some(option), None) if short.len() == 1 => return Self::Option(option),
+                (Some(option), _) if option.get_action().takes_values() => return Self::Whole,
+                (found, _) => first = found,
+            }
+        }
+        Self::Whole
+    }
+}
+
+/// Several letters behind one hyphen: a key or an id may look so.
+fn is_attached(word: &OsStr) -> bool {
+    let text = word.as_encoded_bytes();
+    text.len() > 2 && !text.starts_with(b"--")
+}
+
+fn is_hyphened(word: &OsStr) -> bool {
+    word.len() > 1 && word.as_encoded_bytes().starts_with(b"-")
+}
+
+fn most_positionals(command: &Command) -> usize {
+    command
+        .get_positionals()
+        .map(|arg| arg.get_num_args().map_or(1, |range| range.max_values()))
+        .fold(0, usize::saturating_add)
+}
+
+fn forgotten(command: &mut Command, option: &OsStr, value: &OsStr) -> Error {
+    let (option, value) = (option.display(), value.display());
+    command.error(
+        ErrorKind::InvalidValue,
+        format!(
+            "'{option}' needs a value, and '{value}' is an option itself\n\n  \
+             tip: if '{value}' is the value, write '{option}={value}'"
+        ),
+    )
+}
