@@ -38,6 +38,12 @@ pub fn keep_private(path: &Path) -> io::Result<()> {
     }
 }
 
+/// What others may do with a file, where that is any of `mode`: `0o022` for writing, `0o077` for anything.
+pub fn open_to_others(path: &Path, mode: u32) -> Option<u32> {
+    let is = std::fs::metadata(path).ok()?.permissions().mode() & 0o777;
+    (is & mode != 0).then_some(is)
+}
+
 fn narrow(file: &File, path: &Path) -> io::Result<()> {
     let about = file.metadata()?;
     let mode = about.permissions().mode() & 0o777;

@@ -34,6 +34,8 @@ impl Recorder {
             let (writer, beats) = (WriterId(dead.id.clone()), dead.beats);
             let ends = Some(Buried { writer, beats, charges, usage });
             if self.write_now(records, ends).await? == Committed::Written {
+                // Until it is signed, who has died may be anybody's word.
+                self.since_checkpoint += 1;
                 tracing::warn!(
                     writer = dead.id,
                     calls = left.len(),

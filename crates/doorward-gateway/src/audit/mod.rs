@@ -19,7 +19,9 @@ use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use doorward_mcp::error::Kind;
-use doorward_store::{AuditKey, Error, KeyPlace, MasterKey, Store, WriterId, now_ms, written_at};
+use doorward_store::{
+    AuditKey, Error, KeyPlace, MasterKey, Store, WriterId, files, now_ms, written_at,
+};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -99,6 +101,11 @@ impl Audit {
         let key = open_key(store, settings).await?.map(Arc::new);
         if key.is_none() {
             tracing::warn!("checkpoints are not signed: set 'store_key' or 'audit.key_file'");
+        }
+        let anchor = own.anchor.as_deref();
+        if let Some(path) = anchor.filter(|path| files::open_to_others(path, 0o022).is_some()) {
+            let path = path.display();
+            tracing::warn!(%path, "others may write the anchor: it proves nothing then");
         }
         let terms = Terms {
             deadline: own.deadline.0,

@@ -56,7 +56,7 @@ pub struct Recorder {
     /// What was used, by records that are written and not counted yet.
     pub(super) tally: Tally,
     pub(super) last_count: Instant,
-    since_checkpoint: u64,
+    pub(super) since_checkpoint: u64,
     last_checkpoint: Instant,
     /// Where the next block is put together: room for a megabyte is not asked for each time.
     pub(super) spare: String,
@@ -98,6 +98,9 @@ impl Recorder {
         };
         recorder.begin_chain().await?;
         recorder.bury_the_dead().await?;
+        if recorder.since_checkpoint > 0 {
+            recorder.checkpoint().await;
+        }
         Ok(recorder)
     }
 
@@ -105,10 +108,29 @@ impl Recorder {
         self.log.id()
     }
 
-    async fn begin_chain(&mut self) -> Result<(), Error> {
+    /// Begins a chain with a checkpoint of its own, in one transaction: what has none was not written by a gateway.
+    pub(super) async fn begin_chain(&mut self) -> Result<(), Error> {
+        self.settle_doubt().await.map_err(Error::Refused)?;
         let mut members = happened();
         members.text("version", env!("CARGO_PKG_VERSION")).text("host", &here().host);
-        self.write_now(vec![Record::new("start", members)], None).await.map(drop)
+        let mut prepared = self.prepare(&[Record::new("start", members)], None);
+        let mut signed = None;
+        if let Some(key) = &self.key {
+            let Prepared { commit, chain, .. } = &mut prepared;
+            let (block, mut line) = (&mut commit.block, String::new());
+            let next = chain.head().seq + 1;
+            checkpoint(chain, key, &now(), next, &Heads::new(), &mut line);
+            block.body.push('\n');
+            block.body.push_str(&line);
+            (block.last, block.last_at) = (chain.head().seq, now_ms());
+            commit.head = chain.head().clone();
+            signed = Some(line);
+        }
+        let outcome = self.write(prepared).await.map_err(Error::Refused)?;
+        if let Some(line) = signed.filter(|_| outcome == Committed::Written) {
+            self.anchor(&line);
+        }
+        Ok(())
     }
 
     /// Writes until there is nothing left and the gateway has ended.
@@ -206,10 +228,9 @@ impl Recorder {
 
     /// Signs how far this chain has come, and all others.
     async fn checkpoint(&mut self) {
-        if self.key.is_none() {
-            return;
-        }
-        let heads = tokio::time::timeout(self.terms.deadline, self.log.heads(&self.heads)).await;
+        let Some(key) = &self.key else { return };
+        let heads = self.log.heads(&self.heads, key);
+        let heads = tokio::time::timeout(self.terms.deadline, heads).await;
         let heads = match heads {
             Ok(Ok(heads)) => heads,
             Ok(Err(error)) => return self.failed(&error.to_string()),
@@ -291,8 +312,9 @@ impl Recorder {
     }
 
     async fn have_others_moved(&mut self) -> bool {
-        let deadline = self.terms.deadline;
-        let heads = tokio::time::timeout(deadline, self.log.heads(&self.heads)).await;
+        let Some(key) = &self.key else { return false };
+        let heads = self.log.heads(&self.heads, key);
+        let heads = tokio::time::timeout(self.terms.deadline, heads).await;
         matches!(heads, Ok(Ok(heads)) if !heads.is_empty())
     }
 

@@ -114,6 +114,10 @@ impl Recorder {
                 // What was not counted yet, whoever closed the other chain has counted.
                 self.tally = Tally::default();
                 self.audit.wrote_as(self.log.id());
+                // Where it is not written at once, it is in doubt, and comes before all else.
+                if let Err(error) = self.begin_chain().await {
+                    self.audit.fails(&error.to_string());
+                }
                 true
             }
             Err(error) => {

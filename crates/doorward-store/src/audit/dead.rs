@@ -99,7 +99,7 @@ impl AuditLog {
 }
 
 /// The next few blocks of a chain, beyond a place in it and in an order.
-async fn some_blocks(
+pub(super) async fn some_blocks(
     connection: &mut AnyConnection,
     writer: &str,
     beyond: &str,

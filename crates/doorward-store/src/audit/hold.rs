@@ -1,11 +1,19 @@
 //! Legal holds: what no retention may take away.
 
-use serde::Serialize;
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use super::act::Act;
+use super::act::{ACTS, Act};
+use super::checkpoint::PublicKeys;
+use super::vouched::Walk;
 use crate::{Error, Result, Store, now, random_id};
+
+/// The acts that begin and end holds.
+pub(super) const HOLD: &str = "audit.hold";
+pub(super) const RELEASE: &str = "audit.release";
 
 /// Keeps all records of a tenant's, of one principal's, or all there are.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -20,6 +28,21 @@ pub struct Hold {
     pub created: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub released: Option<i64>,
+}
+
+/// An act, as far as holds are concerned.
+#[derive(Deserialize)]
+struct Acted {
+    act: String,
+    subject: String,
+    #[serde(default)]
+    details: Whose,
+}
+
+#[derive(Default, Deserialize)]
+struct Whose {
+    tenant: Option<String>,
+    principal: Option<String>,
 }
 
 impl Hold {
@@ -65,13 +88,14 @@ impl Store {
         .bind(now())
         .execute(&mut *change)
         .await?;
-        let act = Act::new("audit.hold", &id).with("tenant", tenant).with("principal", principal);
+        let act = Act::new(HOLD, &id).with("tenant", tenant).with("principal", principal);
         change.commit(&act.with("reason", reason)).await?;
         self.audit_hold(&id).await
     }
 
     /// Ends a hold. Doing it twice changes nothing.
     pub async fn release_audit(&self, id: &str) -> Result<Hold> {
+        let acted = self.holds_by_acts().await.unwrap_or_default().remove(id);
         let mut change = self.write().await?;
         let released =
             sqlx::query("UPDATE audit_holds SET released = COALESCE(released, $1) WHERE id = $2")
@@ -79,16 +103,71 @@ impl Store {
                 .bind(id)
                 .execute(&mut *change)
                 .await?;
-        if released.rows_affected() == 0 {
+        let is_there = released.rows_affected() > 0;
+        if !is_there && acted.is_none() {
             return Err(Error::absent("hold", id));
         }
-        change.commit(&Act::new("audit.release", id)).await?;
+        change.commit(&Act::new(RELEASE, id)).await?;
+        // One that somebody has taken away from the table.
+        if let Some((tenant, principal)) = acted.filter(|_| !is_there) {
+            let (reason, released) = (String::new(), Some(now()));
+            return Ok(Hold { id: id.into(), tenant, principal, reason, created: 0, released });
+        }
         self.audit_hold(id).await
     }
 
     async fn audit_hold(&self, id: &str) -> Result<Hold> {
         let all = self.audit_holds().await?;
         all.into_iter().find(|hold| hold.id == id).ok_or_else(|| Error::absent("hold", id))
+    }
+
+    /// The holds in force. An error where the acts tell of others: whoever can write the database could end a hold
+    /// by taking away its row.
+    pub(super) async fn proven_holds(&self) -> Result<Vec<Hold>> {
+        let acted = self.holds_by_acts().await?;
+        let mut holds = self.audit_holds().await?;
+        holds.retain(|hold| hold.released.is_none());
+        for (id, (tenant, principal)) in acted {
+            let is_there = holds.iter().any(|hold| {
+                (&hold.id, &hold.tenant, &hold.principal) == (&id, &tenant, &principal)
+            });
+            if !is_there {
+                return Err(Error::Refused(format!(
+                    "the acts say that hold {id} is in force, and the database does not have it so: nothing is \
+                     removed until its row is restored, or 'doorward audit release {id}' ends it; run 'doorward audit \
+                     verify'"
+                )));
+            }
+        }
+        Ok(holds)
+    }
+
+    /// Tenants and principals of holds that were begun and not released, by their ids, as the acts have it.
+    async fn holds_by_acts(&self) -> Result<BTreeMap<String, (Option<String>, Option<String>)>> {
+        let mut holds = BTreeMap::new();
+        let (mut walk, keys) = (Walk::default(), PublicKeys::new());
+        let mut scan = self.audit_chain(ACTS, i64::MIN);
+        loop {
+            let blocks = scan.next().await?;
+            if blocks.is_empty() {
+                return Ok(holds);
+            }
+            for text in blocks.iter().flat_map(super::Block::lines) {
+                let begins = walk.last.is_none() && !text.contains("\"seq\":1,");
+                if begins || !walk.take(text, ACTS, &keys, None) {
+                    let why = "the chain of acts is not whole, and does not prove which legal holds are in force: \
+                               nothing is removed; run 'doorward audit verify'";
+                    return Err(Error::Refused(why.into()));
+                }
+                match serde_json::from_str(text) {
+                    Ok(Acted { act, subject, details }) if act == HOLD => {
+                        holds.insert(subject, (details.tenant, details.principal));
+                    }
+                    Ok(Acted { act, subject, .. }) if act == RELEASE => _ = holds.remove(&subject),
+                    _ => {}
+                }
+            }
+        }
     }
 
     /// All holds, the newest first.

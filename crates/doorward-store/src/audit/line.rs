@@ -82,6 +82,9 @@ pub struct Line {
     pub hash: String,
     #[serde(default)]
     pub kind: String,
+    /// When (RFC 3339), where the record says so.
+    #[serde(default)]
+    pub at: String,
     /// Where records were taken away in due time: the last of them, and what says so.
     pub to: Option<i64>,
     pub removed: Option<String>,

@@ -7,13 +7,16 @@
 
 mod act;
 mod block;
+mod chains;
 mod checkpoint;
 mod dead;
+mod heads;
 mod hold;
 mod line;
 mod place;
 mod position;
 mod removal;
+mod report;
 mod retention;
 mod verify;
 mod vouched;
@@ -28,6 +31,7 @@ pub use dead::LeftOpen;
 pub use hold::Hold;
 pub use line::{Chain, Head, Line, Removed};
 pub use place::{Place, hostname};
+pub use report::{Fault, Finding, Found, Report};
 pub use retention::{Retained, Retention, Rule};
-pub use verify::{Fault, Finding, Found, Report, Verifier};
+pub use verify::Verifier;
 pub use writer::{AuditLog, Commit, Committed, Ended, WriterId, WriterRow, now_ms, written_at};

@@ -6,11 +6,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use sqlx::Row;
 
 use super::act::Act;
 use super::block::{Block, pack};
 use super::checkpoint::{AuditKey, Heads, PublicKeys};
-use super::hold::Hold;
+use super::hold::{HOLD, Hold, RELEASE};
 use super::line::{Line, Removed};
 use super::removal::{Gone, Proof, RETENTION, gone};
 use crate::{Result, Store, random_id};
@@ -65,10 +66,10 @@ struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// What says of other records that they were removed, or of a chain that it has ended, stays.
+    /// What says of other records that they were removed or held, or of a chain that it has ended, stays.
     fn vouches(&self) -> bool {
         match &*self.kind {
-            "act" => self.act == RETENTION,
+            "act" => matches!(&*self.act, RETENTION | HOLD | RELEASE),
             "event" => self.event == "writer.died",
             "end" => true,
             _ => false,
@@ -100,12 +101,11 @@ impl Retention {
 impl Store {
     /// Takes away what is over, batch by batch, and signs what it took.
     pub async fn retain_audit(&self, retention: &Retention, key: &AuditKey) -> Result<Retained> {
-        let holds: Vec<Hold> = self.audit_holds().await?;
-        let holds: Vec<Hold> = holds.into_iter().filter(|hold| hold.released.is_none()).collect();
         let mut all = Retained::default();
         if retention.rules.is_empty() {
             return Ok(all);
         }
+        let holds = self.proven_holds().await?;
         let mut pass = Pass {
             retention,
             holds: &holds,
@@ -113,10 +113,11 @@ impl Store {
             keys: [(key.id.clone(), key.public_bytes())].into(),
             heads: None,
             vouched: None,
+            last_checkpoint: None,
         };
         for writer in self.audit_writers().await? {
             let mut after = 0;
-            pass.vouched = None;
+            (pass.vouched, pass.last_checkpoint) = (None, None);
             loop {
                 let (last, done) = self.retain_batch(&writer.id, after, &mut pass).await?;
                 all.removed += done.removed;
@@ -158,14 +159,17 @@ impl Store {
             // How far checkpoints vouch is looked up once something is over.
             let mut upto = pass.vouched.unwrap_or(i64::MAX);
             let mut tried = Retained::default();
-            let mut thinned = thin(block, &id, retention, holds, upto, &mut tried);
+            let kept = pass.last_checkpoint;
+            let mut thinned = thin(block, &id, retention, holds, (upto, kept), &mut tried);
             if thinned.is_some() && pass.vouched.is_none() {
                 let (keys, horizon) = (&pass.keys, retention.earliest());
                 upto =
                     self.vouched(writer, block.first - 1, horizon, keys, &mut pass.heads).await?;
                 pass.vouched = Some(upto);
+                pass.last_checkpoint = self.last_checkpoint(writer).await?;
+                let kept = pass.last_checkpoint;
                 tried = Retained::default();
-                thinned = thin(block, &id, retention, holds, upto, &mut tried);
+                thinned = thin(block, &id, retention, holds, (upto, kept), &mut tried);
             }
             done.removed += tried.removed;
             done.held += tried.held;
@@ -202,6 +206,19 @@ impl Store {
         change.commit(&act).await?;
         Ok((last, done))
     }
+
+    /// The number of the last checkpoint of a chain: it vouches for what is left of it, and stays.
+    async fn last_checkpoint(&self, writer: &str) -> Result<Option<i64>> {
+        let row = sqlx::query(
+            "SELECT first_seq FROM audit_blocks WHERE writer = $1 AND first_seq = last_seq \
+             AND (body LIKE '%\"kind\":\"checkpoint\"%' OR body LIKE 'lz4:%') \
+             ORDER BY first_seq DESC LIMIT 1",
+        )
+        .bind(writer)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
 }
 
 /// What one pass through all chains goes by.
@@ -214,6 +231,8 @@ struct Pass<'a> {
     heads: Option<Heads>,
     /// Up to where checkpoints vouch for the chain at hand, once that was needed.
     vouched: Option<i64>,
+    /// The last checkpoint of the chain at hand, looked up with it.
+    last_checkpoint: Option<i64>,
 }
 
 /// The runs that an act has removed, as they stand in the blocks now.
@@ -238,13 +257,13 @@ enum Thinned<'a> {
     Gone(i64, i64, String),
 }
 
-/// A block without what is over up to a record: its new text, if anything was taken away.
+/// A block without what is over up to a record, but for one that is kept: its new text, if anything was taken away.
 fn thin(
     block: &Block,
     id: &str,
     retention: &Retention,
     holds: &[Hold],
-    upto: i64,
+    (upto, kept): (i64, Option<i64>),
     done: &mut Retained,
 ) -> Option<String> {
     let before = done.removed;
@@ -257,7 +276,7 @@ fn thin(
             let at = record.at.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
             let over = record.removed.is_none()
                 && at.zip(until).is_some_and(|(at, until)| at < until)
-                && !record.vouches();
+                && !(record.vouches() || kept == Some(record.seq));
             let whose = [record.user.as_deref(), record.agent.as_deref()];
             let held = over && holds.iter().any(|hold| hold.covers(tenant, &whose));
             done.held += u64::from(held);

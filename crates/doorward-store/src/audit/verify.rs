@@ -3,129 +3,26 @@
 //! gathered ([`Verifier::gather`]), then each is checked ([`Verifier::check`]).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
-use serde::{Deserialize, Serialize};
-use sqlx::Row;
+use serde::Deserialize;
 
-use super::act::{ACTS, Act};
-use super::checkpoint::{AuditKey, PublicKeys, Said};
+use super::act::ACTS;
+use super::checkpoint::{PublicKeys, Said};
 use super::line::{Head, Line};
-use super::removal::{Gone, Proof, RETENTION, Told, gone, told};
-use crate::{Error, Result, Store, random_id};
+use super::removal::{Gone, Told, gone, told};
+use super::report::{Fault, Finding, Found, Report};
 
 /// Findings that are kept; the others are counted.
 const MOST: usize = 100;
-/// Runs that one act signs.
-const RUNS: usize = 10_000;
-
-/// What can be wrong with a record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fault {
-    /// It cannot be read.
-    Unreadable,
-    /// Its text is not that of its hash.
-    Changed,
-    /// It does not follow the record before it.
-    Unlinked,
-    /// Records between it and the one before are not there.
-    Missing,
-    /// It comes once more, or after one that it comes before.
-    Misplaced,
-    /// Its signature is not one of the gateway's.
-    BadCheckpoint,
-    /// A checkpoint has seen another record in its place.
-    Replaced,
-    /// A checkpoint has seen records after it, which are not there.
-    CutOff,
-    /// It was taken away, and no record says that it was to be.
-    Unjustified,
-    /// It was taken away, and nobody has signed the record that says so.
-    UnsignedRemoval,
-    /// It comes after the end of its chain.
-    AfterEnd,
-    /// Its chain has ended, and no record says how.
-    NoEnd,
-    /// Its chain has ended, and no checkpoint vouches for it.
-    Unsigned,
-    /// There is no key with which any checkpoint could be trusted.
-    NoKey,
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Unreadable => "cannot be read",
-            Self::Changed => "was changed",
-            Self::Unlinked => "does not follow the record before it",
-            Self::Missing => "is missing",
-            Self::Misplaced => "is out of place",
-            Self::BadCheckpoint => "is a checkpoint that cannot be trusted",
-            Self::Replaced => "is not the record that a checkpoint has seen",
-            Self::CutOff => "is missing: the chain was cut off before it",
-            Self::Unjustified => "was taken away without a record of its retention",
-            Self::UnsignedRemoval => "was taken away by a retention that is not signed",
-            Self::AfterEnd => "comes after the end of its chain",
-            Self::NoEnd => "is the last of a chain that has ended, and no record says so",
-            Self::Unsigned => "and those after it are not signed, though their chain has ended",
-            Self::NoKey => "and all others are signed by no key that is trusted",
-        })
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    pub writer: String,
-    pub seq: i64,
-    pub fault: Fault,
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub detail: String,
-}
-
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "record {} of {} {}", self.seq, self.writer, self.fault)?;
-        if self.detail.is_empty() { Ok(()) } else { write!(f, ": {}", self.detail) }
-    }
-}
-
-/// One chain as it was found.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
-pub struct Found {
-    pub first: i64,
-    pub last: i64,
-    pub hash: String,
-    /// Up to where a checkpoint vouches for it.
-    pub checkpointed: i64,
-}
-
-/// What checking has brought to light.
-#[derive(Debug, Clone, Default, Serialize)]
-pub struct Report {
-    pub records: u64,
-    pub removed: u64,
-    pub checkpoints: u64,
-    pub chains: BTreeMap<String, Found>,
-    /// The first of each chain's first, in the order of the chains.
-    pub findings: Vec<Finding>,
-    /// Further ones, which are not told.
-    pub more: u64,
-}
-
-impl Report {
-    pub fn is_good(&self) -> bool {
-        self.findings.is_empty()
-    }
-}
 
 #[derive(Debug)]
 pub struct Verifier {
     keys: PublicKeys,
     /// All records are there from each chain's first on, not only those of a time.
     whole: bool,
-    /// What records are said to be, by who says it.
-    claims: BTreeMap<String, BTreeMap<i64, String>>,
+    /// The hashes that records are said to have. All must be right: no word, signed or not, takes the place of
+    /// another.
+    claims: BTreeMap<String, BTreeMap<i64, Vec<String>>>,
     /// What nobody can prove is taken on the database's word.
     trusts_database: bool,
     /// What was taken away, by a signed record.
@@ -136,27 +33,34 @@ pub struct Verifier {
     pub(super) unsigned: Vec<Gone>,
     /// Versions that signed nothing of it have taken records away.
     removed_earlier: bool,
-    /// Up to where checkpoints and signed retention vouch for each chain.
+    /// Up to where checkpoints, signed retention and signed deaths vouch for each chain.
     vouched: BTreeMap<String, i64>,
-    /// The last own checkpoint of each chain.
-    signs: BTreeMap<String, i64>,
+    /// Chains of which their own gateway has signed something.
+    signs: BTreeSet<String>,
     /// The records with which chains have ended themselves.
     ends: BTreeMap<String, i64>,
-    /// Chains whose processes were found dead.
-    deaths: BTreeMap<String, Death>,
+    /// Chains whose processes were found dead, by who says so.
+    deaths: BTreeMap<String, Vec<Death>>,
+    /// The last records of chains whose deaths are signed.
+    died: BTreeMap<String, i64>,
+    /// The first pass is over, and what it brought was weighed.
+    weighed: bool,
     /// Chains that have ended, by the database's word.
-    closed: BTreeSet<String>,
+    pub(super) closed: BTreeSet<String>,
+    /// The first act is there: nothing is left out that began earlier.
+    from_start: bool,
     report: Report,
 }
 
 /// How it was recorded that a process has died.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Death {
     /// The chain and the record that say it.
     heir: String,
     seq: i64,
     /// The last record of the dead process, where the version that wrote it said so.
     last: Option<i64>,
+    hash: String,
 }
 
 #[derive(Deserialize)]
@@ -186,10 +90,13 @@ impl Verifier {
             unsigned: Vec::new(),
             removed_earlier: false,
             vouched: BTreeMap::new(),
-            signs: BTreeMap::new(),
+            signs: BTreeSet::new(),
             ends: BTreeMap::new(),
             deaths: BTreeMap::new(),
+            died: BTreeMap::new(),
+            weighed: false,
             closed: BTreeSet::new(),
+            from_start: false,
             report: Report::default(),
         }
     }
@@ -208,8 +115,34 @@ impl Verifier {
     /// Takes somebody's word on the last record of a chain.
     pub fn claim(&mut self, writer: &str, head: &Head) {
         if head.seq > 0 {
-            self.claims.entry(writer.into()).or_default().insert(head.seq, head.hash.clone());
+            let claims = self.claims.entry(writer.into()).or_default().entry(head.seq).or_default();
+            if !claims.contains(&head.hash) {
+                claims.push(head.hash.clone());
+            }
         }
+    }
+
+    /// A line of an anchor: a file of checkpoints that others cannot write. Returns whether it is a checkpoint.
+    pub fn anchor(&mut self, anchor: &str, number: i64, text: &str) -> bool {
+        let Some(line) = Line::read(text).filter(|line| line.kind == "checkpoint") else {
+            self.gather(text);
+            return false;
+        };
+        match Said::read(text, &self.keys) {
+            Ok(_) => {
+                self.gather(text);
+                if line.is_intact(text) {
+                    self.claim(&line.writer, &Head { seq: line.seq, hash: line.hash });
+                }
+            }
+            Err(why) => self.found(anchor, number, Fault::BadAnchor, why),
+        }
+        true
+    }
+
+    /// The anchor is not there, or has no checkpoint.
+    pub fn no_anchor(&mut self, anchor: &str) {
+        self.found(anchor, 0, Fault::NoAnchor, String::new());
     }
 
     /// The first pass: what a record says of others.
@@ -222,6 +155,8 @@ impl Verifier {
                 self.claim(&writer, &Head { seq, hash });
             }
             self.claim(&said.writer, &Head { seq: said.seq - 1, hash: said.prev });
+            self.vouch(&said.writer, said.seq);
+            self.signs.insert(said.writer);
             return;
         }
         match told(text, &self.keys) {
@@ -229,6 +164,9 @@ impl Verifier {
                 self.removed_earlier |= earlier;
                 for (writer, _, last, hash) in &runs {
                     self.claim(writer, &Head { seq: *last, hash: hash.clone() });
+                    self.vouch(writer, *last);
+                    // The gateway removes nothing that no checkpoint vouches for.
+                    self.signs.insert(writer.clone());
                 }
                 self.removed.extend(runs);
             }
@@ -242,28 +180,90 @@ impl Verifier {
             return;
         }
         let Ok(told) = serde_json::from_str::<Died>(text) else { return };
-        if told.event != "writer.died" {
+        let is_gateways = told.writer != ACTS && told.died != ACTS && told.died != told.writer;
+        if told.event != "writer.died" || !is_gateways {
             return;
         }
-        if let Some(seq) = told.last {
-            self.claim(&told.died, &Head { seq, hash: told.last_hash });
+        let Died { writer: heir, seq, died, last, last_hash: hash, .. } = told;
+        if let Some(last) = last {
+            self.claim(&died, &Head { seq: last, hash: hash.clone() });
         }
-        let death = Death { heir: told.writer, seq: told.seq, last: told.last };
-        self.deaths.insert(told.died, death);
+        let death = Death { heir, seq, last, hash };
+        let deaths = self.deaths.entry(died).or_default();
+        if !deaths.contains(&death) {
+            deaths.push(death);
+        }
+    }
+
+    /// After the first pass: deaths count where they are signed, by a checkpoint behind them or by the death of
+    /// who reported them. The earliest end of a chain is its end.
+    fn weigh(&mut self) {
+        if std::mem::replace(&mut self.weighed, true) {
+            return;
+        }
+        let mut deaths: Vec<(String, Death)> = Vec::new();
+        let mut disputed = BTreeSet::new();
+        for (died, all) in &mut self.deaths {
+            if all.len() > 1 {
+                disputed.insert(died.clone());
+            }
+            deaths.extend(all.drain(..).map(|death| (died.clone(), death)));
+        }
+        loop {
+            let is_signed = |(_, death): &(String, Death)| {
+                self.vouched.get(&death.heir).is_some_and(|upto| *upto >= death.seq)
+            };
+            let (signed, open): (Vec<_>, Vec<_>) = deaths.into_iter().partition(is_signed);
+            deaths = open;
+            if signed.is_empty() {
+                break;
+            }
+            for (died, death) in signed {
+                // A version that did not say where: all there is.
+                let last = death.last.unwrap_or(i64::MAX);
+                // What its own gateway never signed is not proven by who found it dead.
+                if death.last.is_some() && self.signs.contains(&died) {
+                    self.vouch(&died, last);
+                }
+                if self.died.contains_key(&died) {
+                    self.found(&death.heir, death.seq, Fault::SecondDeath, String::new());
+                }
+                let end = self.died.entry(died).or_insert(last);
+                *end = (*end).min(last);
+            }
+        }
+        for (_, death) in deaths.iter().filter(|(died, _)| disputed.contains(died)) {
+            self.found(&death.heir, death.seq, Fault::SecondDeath, String::new());
+        }
+    }
+
+    /// A chain has records, and the database does not list it.
+    pub(super) fn unlisted(&mut self, writer: &str) {
+        self.found(writer, 1, Fault::Unlisted, String::new());
     }
 
     /// The second pass: whether a record is what it should be.
     pub fn check(&mut self, text: &str) {
+        self.checked(text);
+    }
+
+    /// The same; returns what was read.
+    pub(super) fn checked(&mut self, text: &str) -> Option<Line> {
+        self.weigh();
         let Some(line) = Line::read(text) else {
             // Whose it was cannot be told; the chain that lacks it will.
             let start: String = text.chars().take(80).collect();
-            return self.found("?", 0, Fault::Unreadable, start);
+            self.found("?", 0, Fault::Unreadable, start);
+            return None;
         };
         let (first, last) = (line.seq, line.last());
         let known = self.report.chains.get(&line.writer).cloned();
         let begins = known.is_none();
         let mut chain = known.unwrap_or_default();
         let mut fault = None;
+        self.from_start |= line.writer == ACTS && first == 1 && line.removed.is_none();
+        // Signed by the gateway: with a checkpoint, or as a removal.
+        let mut is_signed = false;
         if begins {
             chain.first = first;
             if first != 1 && (self.whole || first < 1) {
@@ -286,6 +286,7 @@ impl Verifier {
                     fault = fault.or(Some((first, Fault::UnsignedRemoval, String::new())));
                 }
             } else {
+                is_signed = true;
                 self.vouch(&line.writer, last);
             }
             self.report.removed += u64::try_from(last - first + 1).unwrap_or_default();
@@ -297,26 +298,20 @@ impl Verifier {
                 fault = Some((first, Fault::Unlinked, String::new()));
             }
         }
-        let mut is_signed = false;
         if line.kind == "checkpoint" && line.removed.is_none() {
             match Said::read(text, &self.keys) {
-                Ok(said) => {
+                Ok(_) => {
                     is_signed = true;
                     self.report.checkpoints += 1;
                     self.vouch(&line.writer, first);
-                    self.signs.insert(line.writer.clone(), first);
-                    for (writer, (seq, _)) in &said.heads {
-                        self.vouch(writer, *seq);
-                    }
+                    self.signs.insert(line.writer.clone());
                 }
                 Err(why) => fault = fault.or(Some((first, Fault::BadCheckpoint, why))),
             }
         }
-        let is_after_end = self
-            .ends
-            .get(&line.writer)
-            .is_some_and(|end| first > *end && !is_signed)
-            || self.deaths.get(&line.writer).is_some_and(|it| it.last.is_some_and(|it| last > it));
+        let is_after_end =
+            self.ends.get(&line.writer).is_some_and(|end| first > *end && !is_signed)
+                || self.died.get(&line.writer).is_some_and(|end| last > *end);
         if is_after_end {
             fault = fault.or(Some((first, Fault::AfterEnd, String::new())));
         }
@@ -327,7 +322,7 @@ impl Verifier {
             let mut claimed = claims.split_off(&first);
             claims.append(&mut claimed.split_off(&(last + 1)));
             // Of what was taken away, the last hash alone is known.
-            if claimed.get(&last).is_some_and(|hash| *hash != line.hash) {
+            if claimed.get(&last).is_some_and(|all| all.iter().any(|hash| *hash != line.hash)) {
                 fault = fault.or(Some((last, Fault::Replaced, String::new())));
             }
         }
@@ -336,9 +331,10 @@ impl Verifier {
         }
         // One that is out of place says nothing of those that follow.
         if begins || last > chain.last {
-            (chain.last, chain.hash) = (last, line.hash);
+            (chain.last, chain.hash) = (last, line.hash.clone());
         }
-        self.report.chains.insert(line.writer, chain);
+        self.report.chains.insert(line.writer.clone(), chain);
+        Some(line)
     }
 
     fn is_justified(&self, by: &str, writer: &str, first: i64, last: i64) -> bool {
@@ -354,7 +350,7 @@ impl Verifier {
         next > last
     }
 
-    fn found(&mut self, writer: &str, seq: i64, fault: Fault, detail: String) {
+    pub(super) fn found(&mut self, writer: &str, seq: i64, fault: Fault, detail: String) {
         if self.report.findings.len() == MOST {
             self.report.more += 1;
             return;
@@ -362,14 +358,14 @@ impl Verifier {
         self.report.findings.push(Finding { writer: writer.into(), seq, fault, detail });
     }
 
-    /// Where chains that have ended are not what the gateway leaves.
+    /// Where chains, above all those that have ended, are not what the gateway leaves.
     fn check_ends(&mut self) {
-        let chains: Vec<(String, i64, i64)> = self
+        let chains: Vec<(String, Found)> = self
             .report
             .chains
             .iter()
             .filter(|(writer, chain)| *writer != ACTS && chain.last > 0)
-            .map(|(writer, chain)| (writer.clone(), chain.last, chain.checkpointed))
+            .map(|(writer, chain)| (writer.clone(), chain.clone()))
             .collect();
         if self.keys.is_empty() && !self.trusts_database && self.whole {
             // A gateway that signs has its key before its first record.
@@ -378,20 +374,25 @@ impl Verifier {
             }
             return;
         }
-        for (writer, last, checkpointed) in chains {
+        let must_sign = !self.keys.is_empty() && !self.trusts_database;
+        if must_sign && !self.whole && self.report.checkpoints == 0 {
+            self.found("these records", 0, Fault::NoCheckpoint, String::new());
+        }
+        for (writer, Found { first, last, checkpointed, .. }) in chains {
             let (is_closed, has_end) =
                 (self.closed.contains(&writer), self.ends.contains_key(&writer));
-            let death = self.deaths.get(&writer);
-            // The first checkpoint after a death vouches for what the dead have written.
-            let must_be_signed = (is_closed && has_end)
-                || death.is_some_and(|death| {
-                    self.signs.get(&death.heir).is_some_and(|signed| *signed > death.seq)
-                });
             // Versions that did not sign retention took such records away, too.
-            if is_closed && !has_end && death.is_none() && !self.removed_earlier {
+            let has_death = self.deaths.contains_key(&writer);
+            if is_closed && !has_end && !has_death && !self.removed_earlier {
                 self.found(&writer, last, Fault::NoEnd, String::new());
             }
-            if must_be_signed && last > checkpointed && !self.keys.is_empty() {
+            // A gateway signs its chain in the transaction that begins it. What others say of a chain that never did
+            // so, they say of what anybody may have put there.
+            let is_proven = checkpointed >= first && self.signs.contains(&writer);
+            let must_be_signed = (is_closed && has_end) || self.died.contains_key(&writer);
+            if must_sign && !is_proven {
+                self.found(&writer, first, Fault::NeverSigned, String::new());
+            } else if must_be_signed && last > checkpointed && !self.keys.is_empty() {
                 self.found(&writer, checkpointed + 1, Fault::Unsigned, String::new());
             }
         }
@@ -399,6 +400,7 @@ impl Verifier {
 
     /// What was found. Claims that nothing fulfilled are findings, too.
     pub fn finish(mut self) -> Report {
+        self.weigh();
         for (writer, chain) in &mut self.report.chains {
             let vouched = self.vouched.get(writer).copied().unwrap_or_default();
             chain.checkpointed = vouched.min(chain.last);
@@ -412,7 +414,7 @@ impl Verifier {
                     let detail = format!("record {seq} was seen by a checkpoint");
                     self.found(&writer, last + 1, Fault::CutOff, detail);
                 }
-                None if self.whole || writer == ACTS => {
+                None if self.whole || self.from_start || writer == ACTS => {
                     let detail = format!("all of its {seq} records");
                     self.found(&writer, 1, Fault::CutOff, detail);
                 }
@@ -421,76 +423,5 @@ impl Verifier {
             }
         }
         self.report
-    }
-}
-
-impl Store {
-    /// Checks everything that is kept here. Somebody may go on writing meanwhile.
-    pub async fn verify_audit(&self, mut verifier: Verifier) -> Result<Report> {
-        self.go_through(&mut verifier).await?;
-        Ok(verifier.finish())
-    }
-
-    /// Signs what versions that did not sign it have taken away, if nothing else is wrong. Returns how many runs of
-    /// records that were.
-    pub async fn sign_earlier_removals(&self, key: &AuditKey, keys: PublicKeys) -> Result<usize> {
-        let mut verifier = Verifier::new(keys, true).trusting_database(true);
-        self.go_through(&mut verifier).await?;
-        let unsigned = std::mem::take(&mut verifier.unsigned);
-        let report = verifier.finish();
-        if let Some(finding) = report.findings.first() {
-            return Err(Error::Refused(format!("the log is not whole: {finding}")));
-        }
-        for runs in unsigned.chunks(RUNS) {
-            let id = random_id::<6>()?;
-            let act = Act::new(RETENTION, &id)
-                .with("earlier", true)
-                .with("removed", runs)
-                .with("proof", Proof::of(key, &id, runs));
-            self.write().await?.commit(&act).await?;
-        }
-        Ok(unsigned.len())
-    }
-
-    async fn go_through(&self, verifier: &mut Verifier) -> Result<()> {
-        let writers = self.audit_writers().await?;
-        for writer in &writers {
-            verifier.claim(&writer.id, &writer.head);
-            if writer.ended.is_some() {
-                verifier.closed.insert(writer.id.clone());
-            }
-        }
-        // Chains whose writer is not entered any more are there all the same.
-        let mut names: Vec<String> = writers.into_iter().map(|writer| writer.id).collect();
-        for name in self.audit_chains().await? {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        for pass in [Verifier::gather, Verifier::check] {
-            for name in &names {
-                let mut scan = self.audit_chain(name, i64::MIN);
-                loop {
-                    let blocks = scan.next().await?;
-                    if blocks.is_empty() {
-                        break;
-                    }
-                    for block in &blocks {
-                        for line in block.lines() {
-                            pass(verifier, line);
-                        }
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// The names of all chains that have records.
-    async fn audit_chains(&self) -> Result<Vec<String>> {
-        let rows = sqlx::query("SELECT DISTINCT writer FROM audit_blocks ORDER BY writer")
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
 }

@@ -103,14 +103,14 @@ impl Store {
 
 /// A chain as it is walked along.
 #[derive(Default)]
-struct Walk {
-    last: Option<Line>,
+pub(super) struct Walk {
+    pub(super) last: Option<Line>,
     vouched: i64,
 }
 
 impl Walk {
     /// Takes the next line; `false` where it does not follow the one before.
-    fn take(
+    pub(super) fn take(
         &mut self,
         text: &str,
         writer: &str,

@@ -113,10 +113,12 @@ pub enum Committed {
 /// The chain of this process. It has a connection of its own, that nothing else waits for.
 #[derive(Debug)]
 pub struct AuditLog {
-    store: Store,
+    pub(super) store: Store,
     id: WriterId,
     pub(super) place: Place,
     chain: Chain,
+    /// Heads of other chains that are not to be signed.
+    pub(super) unsigned: Heads,
     connection: Option<AnyConnection>,
 }
 
@@ -124,7 +126,14 @@ impl AuditLog {
     /// Enters a new writer. Its chain is empty.
     pub async fn open(store: &Store, id: WriterId, place: Place) -> Result<Self> {
         let chain = Chain::new(&id.0, Head::default());
-        let mut log = Self { store: store.clone(), id, place, chain, connection: None };
+        let mut log = Self {
+            store: store.clone(),
+            id,
+            place,
+            chain,
+            unsigned: Heads::new(),
+            connection: None,
+        };
         let place = serde_json::to_string(&log.place)?;
         sqlx::query(
             "INSERT INTO audit_writers (id, place, started, beats, seq, hash) \
@@ -254,25 +263,6 @@ impl AuditLog {
             credits::free_all(&mut change, &id).await?;
         }
         Ok(change.commit().await?)
-    }
-
-    /// The last records of all other chains that have grown since they were looked at last.
-    pub async fn heads(&mut self, known: &Heads) -> Result<Heads> {
-        let id = self.id.0.clone();
-        let rows =
-            sqlx::query("SELECT id, seq, hash FROM audit_writers WHERE id <> $1 AND seq > 0")
-                .bind(id)
-                .fetch_all(self.connect().await?)
-                .await?;
-        let mut heads = Heads::new();
-        for row in &rows {
-            let id: String = row.try_get("id")?;
-            let head = (row.try_get::<i64, _>("seq")?, row.try_get::<String, _>("hash")?);
-            if known.get(&id) != Some(&head) {
-                heads.insert(id, head);
-            }
-        }
-        Ok(heads)
     }
 }
 

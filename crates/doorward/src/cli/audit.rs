@@ -56,7 +56,7 @@ pub enum Audit {
         files: Vec<PathBuf>,
         #[command(flatten)]
         trust: Trust,
-        /// Files to which checkpoints were appended
+        /// Files to which checkpoints were appended, beside the configuration's own
         #[arg(long = "anchor", value_name = "FILE")]
         anchors: Vec<PathBuf>,
         #[arg(long)]

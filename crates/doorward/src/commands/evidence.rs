@@ -7,7 +7,7 @@ use std::io::Write;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use doorward_store::{Kind, Span, Store, Verifier, files, now_ms, written_at};
+use doorward_store::{Kind, Span, Store, files, now_ms, written_at};
 use serde_json::{Value, json};
 
 use super::audit::records::{Record, each, text};
@@ -291,13 +291,10 @@ async fn policies(
 }
 
 async fn verification(options: &Evidence, store: &Store, folder: &Path) -> Result<bool, Failed> {
-    let keys = verify::trusted(&options.trust, &options.kept, store).await?;
+    let (report, keys) = verify::of_store(&options.kept, &options.trust, &[], store).await?;
     let names: BTreeMap<&String, String> =
         keys.iter().map(|(id, key)| (id, verify::encode(key))).collect();
     let names = json!(names);
-    let report = store
-        .verify_audit(Verifier::new(keys, true).trusting_database(options.trust.trust_database))
-        .await?;
     let told = json!({ "verified_at": written_at(now_ms() * 1_000), "whole": report.is_good(), "keys": names, "report": report });
     write_json(&folder.join("record-verification.json"), &told)?;
     Ok(report.is_good())

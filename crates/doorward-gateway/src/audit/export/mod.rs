@@ -149,7 +149,19 @@ async fn round(
     }
     let positions = store.export_positions(name).await.map_err(failed)?;
     for row in store.audit_writers().await.map_err(failed)? {
-        let position = positions.get(&row.id).copied().unwrap_or(0);
+        let mut position = positions.get(&row.id).copied().unwrap_or(0);
+        if position > row.head.seq {
+            tracing::error!(
+                export = name,
+                chain = row.id,
+                position,
+                records = row.head.seq,
+                "the position of an export is behind the end of its chain: somebody has changed it, or the chain; \
+                 the chain is exported again from its beginning"
+            );
+            position = 0;
+            keep(store, name, &row.id, position).await?;
+        }
         if row.head.seq > position && (!last || row.id == writer.0) {
             chain(store, name, &row.id, position, settings, sink).await?;
         }

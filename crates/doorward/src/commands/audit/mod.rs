@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use doorward_gateway::audit::{ocsf, open_key, retention};
-use doorward_store::{Scan, Store, files, now_ms};
+use doorward_store::{Block, Scan, Store, files, now_ms};
 use serde_json::Value;
 
 use self::records::{Joining, Record, each, text};
@@ -215,7 +215,7 @@ async fn drain(
         if blocks.is_empty() {
             return Ok(came);
         }
-        for line in blocks.iter().flat_map(doorward_store::Block::lines) {
+        for line in blocks.iter().flat_map(Block::lines) {
             came.extend(joining.take(line).filter(|record| filter.fits(record)));
         }
     }
@@ -234,10 +234,9 @@ async fn show_one(store: &Store, id: &str) -> Result<(), Failed> {
         let wanted = format!("\"id\":\"{id}\"");
         let run = id.get(..8).unwrap_or(id);
         let (own, others): (Vec<_>, Vec<_>) = store
-            .audit_writers()
+            .audit_chains()
             .await?
             .into_iter()
-            .map(|writer| writer.id)
             .partition(|writer| writer.rsplit('-').next() == Some(run));
         for writers in [own, others] {
             // Who closed it, if its writer has died, is another.
@@ -273,7 +272,7 @@ async fn lines_with(
                 break;
             }
             let lines = blocks.iter().filter(|block| block.body.contains(wanted));
-            let lines = lines.flat_map(doorward_store::Block::lines);
+            let lines = lines.flat_map(Block::lines);
             found.extend(lines.filter(|line| line.contains(wanted)).map(str::to_owned));
         }
     }
@@ -298,16 +297,14 @@ async fn export(
     };
     let span = span.read();
     // Chain by chain, whole blocks: what is verified must have no gaps.
-    for writer in store.audit_writers().await? {
-        let mut scan = store.audit_chain(&writer.id, i64::MIN);
+    for writer in store.audit_chains().await? {
+        let mut scan = store.audit_chain(&writer, begin_of(store, &writer, span).await?);
         loop {
             let blocks = scan.next().await?;
             if blocks.is_empty() {
                 break;
             }
-            let within =
-                blocks.iter().filter(|it| it.last_at >= span.from && it.first_at < span.to);
-            for line in within.flat_map(doorward_store::Block::lines) {
+            for line in blocks.iter().filter(|it| it.first_at < span.to).flat_map(Block::lines) {
                 match form {
                     ExportForm::Native if is_shown => writeln!(out, "{}", harmless_json(line))?,
                     ExportForm::Native => writeln!(out, "{line}")?,
@@ -322,6 +319,29 @@ async fn export(
     }
     out.flush()?;
     Ok(())
+}
+
+/// After which record a chain's part of a time begins: with the checkpoint before it, so that it can be verified.
+async fn begin_of(store: &Store, writer: &str, span: doorward_store::Span) -> Result<i64, Failed> {
+    let mut begin = i64::MIN;
+    if span.from <= 0 {
+        return Ok(begin);
+    }
+    let mut scan = store.audit_chain(writer, i64::MIN);
+    loop {
+        let blocks = scan.next().await?;
+        if blocks.is_empty() {
+            return Ok(i64::MAX);
+        }
+        for block in blocks {
+            if block.last_at >= span.from {
+                return Ok(if begin == i64::MIN { block.first - 1 } else { begin });
+            }
+            if block.body.contains("\"kind\":\"checkpoint\"") {
+                begin = block.first - 1;
+            }
+        }
+    }
 }
 
 async fn retain(kept: &Kept, sign_earlier: bool) -> Result<(), Failed> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use doorward_store::{AuditKey, MasterKey, PublicKeys, Report, Store, Verifier, key_id};
+use doorward_store::{AuditKey, MasterKey, PublicKeys, Report, Store, Verifier, files, key_id};
 
 use crate::cli::{Kept, Trust};
 use crate::commands::{Exit, Failed, open};
@@ -19,16 +19,9 @@ pub async fn run(
     anchors: &[PathBuf],
     json: bool,
 ) -> Result<(), Failed> {
-    let mut anchors = anchors.to_vec();
     let report = if files.is_empty() {
         let store = open(kept).await?;
-        let trusted = trusted(trust, kept, &store).await?;
-        anchors.extend(own_anchor(kept)?);
-        let mut verifier = Verifier::new(trusted, true).trusting_database(trust.trust_database);
-        for anchor in &anchors {
-            each_line(anchor, |line| verifier.gather(line))?;
-        }
-        store.verify_audit(verifier).await?
+        of_store(kept, trust, anchors, &store).await?.0
     } else {
         let trusted = read_keys(&trust.keys)?;
         if trusted.is_empty() {
@@ -36,7 +29,10 @@ pub async fn run(
             return Err(Failed::new(Exit::Usage, why));
         }
         let mut verifier = Verifier::new(trusted, false).trusting_database(trust.trust_database);
-        for file in anchors.iter().chain(files) {
+        for anchor in anchors {
+            read_anchor(&mut verifier, anchor)?;
+        }
+        for file in files {
             each_line(file, |line| verifier.gather(line))?;
         }
         for file in files {
@@ -46,6 +42,49 @@ pub async fn run(
     };
     tell(&report, json)?;
     if report.is_good() { Ok(()) } else { Err(Failed::silent(Exit::Failure)) }
+}
+
+/// Checks a database against the anchors that are named and the configuration's own. Returns the keys that were
+/// trusted, too.
+pub async fn of_store(
+    kept: &Kept,
+    trust: &Trust,
+    anchors: &[PathBuf],
+    store: &Store,
+) -> Result<(Report, PublicKeys), Failed> {
+    let keys = trusted(trust, kept, store).await?;
+    let mut verifier = Verifier::new(keys.clone(), true).trusting_database(trust.trust_database);
+    for anchor in anchors {
+        read_anchor(&mut verifier, anchor)?;
+    }
+    match own_anchor(kept)? {
+        Some(own) if own.try_exists()? => read_anchor(&mut verifier, &own)?,
+        Some(own) => verifier.no_anchor(&own.display().to_string()),
+        None => {}
+    }
+    Ok((store.verify_audit(verifier).await?, keys))
+}
+
+fn read_anchor(verifier: &mut Verifier, path: &Path) -> Result<(), Failed> {
+    warn_of_others(path, 0o022, "write");
+    let name = path.display().to_string();
+    let (mut number, mut has_checkpoint) = (0, false);
+    each_line(path, |line| {
+        number += 1;
+        has_checkpoint |= verifier.anchor(&name, number, line);
+    })?;
+    if !has_checkpoint {
+        verifier.no_anchor(&name);
+    }
+    Ok(())
+}
+
+/// What others can write proves nothing, and with a key that others can read anybody signs.
+fn warn_of_others(path: &Path, mode: u32, what: &str) {
+    if let Some(is) = files::open_to_others(path, mode) {
+        let path = one_line(&path.display().to_string());
+        eprintln!("warning: others may {what} {path} (mode {is:04o}), and it proves nothing then");
+    }
 }
 
 fn each_line(path: &Path, mut take: impl FnMut(&str)) -> Result<(), Failed> {
@@ -104,7 +143,7 @@ pub fn encode(public: &[u8]) -> String {
 }
 
 /// The keys whose signatures are trusted: those that are named, or else the gateway's own.
-pub async fn trusted(trust: &Trust, kept: &Kept, store: &Store) -> Result<PublicKeys, Failed> {
+async fn trusted(trust: &Trust, kept: &Kept, store: &Store) -> Result<PublicKeys, Failed> {
     let mut keys = if trust.keys.is_empty() {
         own_keys(kept, store, false).await?
     } else {
@@ -155,6 +194,7 @@ pub async fn own_keys(
     });
     let mut keys = PublicKeys::new();
     for path in file.into_iter().chain(beside).filter(|path| path.exists()) {
+        warn_of_others(&path, 0o077, "open");
         let key = AuditKey::open(&path)?;
         keys.insert(key.id.clone(), key.public_bytes());
     }
@@ -175,5 +215,5 @@ fn own_anchor(kept: &Kept) -> Result<Option<PathBuf>, Failed> {
     let Some(path) = &kept.config else { return Ok(None) };
     let settings = config::load(path).map_err(|report| Failed::report(&report))?.settings;
     let folder = path.parent().unwrap_or(Path::new(""));
-    Ok(settings.audit.anchor.map(|anchor| folder.join(anchor)).filter(|anchor| anchor.exists()))
+    Ok(settings.audit.anchor.map(|anchor| folder.join(anchor)))
 }

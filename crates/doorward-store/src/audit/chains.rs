@@ -1,0 +1,129 @@
+//! All chains of a database, checked: their records, and what the tables say of them that no hash covers. Searches go
+//! by the numbers and times of blocks, and exports by the list of chains: what is wrong there hides records.
+
+use sqlx::Row;
+
+use super::act::Act;
+use super::block::Block;
+use super::checkpoint::{AuditKey, PublicKeys};
+use super::removal::{Proof, RETENTION};
+use super::report::{Fault, Report};
+use super::verify::Verifier;
+use crate::{Error, Result, Store, random_id};
+
+/// Runs that one act signs.
+const RUNS: usize = 10_000;
+/// Milliseconds between a record's time and its block's: the clock is read for each.
+const APART: i64 = 60_000;
+
+impl Verifier {
+    /// The second pass, with the numbers and times under which records are stored.
+    fn check_block(&mut self, block: &Block) {
+        let (mut numbers, mut times) = (None::<(i64, i64)>, None::<(i64, i64)>);
+        let (mut is_own, mut has_removed) = (true, false);
+        for text in block.lines() {
+            let Some(line) = self.checked(text) else { continue };
+            is_own &= line.writer == block.writer;
+            has_removed |= line.removed.is_some();
+            numbers = Some((numbers.map_or(line.seq, |(first, _)| first), line.last()));
+            if let Ok(at) = line.at.parse::<jiff::Timestamp>() {
+                let at = at.as_millisecond();
+                times = Some(times.map_or((at, at), |(from, to)| (from.min(at), to.max(at))));
+            }
+        }
+        let is_timed = times.is_none_or(|(from, to)| {
+            let (early, late) = (from - block.first_at, block.last_at - to);
+            // What was removed from a block was earlier, or later.
+            let most = if has_removed { i64::MAX } else { APART };
+            (-APART..=most).contains(&early) && (-APART..=most).contains(&late)
+        });
+        if !is_own || !is_timed || numbers.is_some_and(|it| it != (block.first, block.last)) {
+            self.found(&block.writer, block.first, Fault::Misfiled, String::new());
+        }
+    }
+}
+
+impl Store {
+    /// Checks everything that is kept here. Somebody may go on writing meanwhile.
+    pub async fn verify_audit(&self, mut verifier: Verifier) -> Result<Report> {
+        self.go_through(&mut verifier).await?;
+        Ok(verifier.finish())
+    }
+
+    /// Signs what versions that did not sign it have taken away, if nothing else is wrong. Returns how many runs of
+    /// records that were.
+    pub async fn sign_earlier_removals(&self, key: &AuditKey, keys: PublicKeys) -> Result<usize> {
+        let mut verifier = Verifier::new(keys, true).trusting_database(true);
+        self.go_through(&mut verifier).await?;
+        let unsigned = std::mem::take(&mut verifier.unsigned);
+        let report = verifier.finish();
+        if let Some(finding) = report.findings.first() {
+            return Err(Error::Refused(format!("the log is not whole: {finding}")));
+        }
+        for runs in unsigned.chunks(RUNS) {
+            let id = random_id::<6>()?;
+            let act = Act::new(RETENTION, &id)
+                .with("earlier", true)
+                .with("removed", runs)
+                .with("proof", Proof::of(key, &id, runs));
+            self.write().await?.commit(&act).await?;
+        }
+        Ok(unsigned.len())
+    }
+
+    async fn go_through(&self, verifier: &mut Verifier) -> Result<()> {
+        // A gateway enters its chain before it writes records.
+        let with_records = self.chains_with_records().await?;
+        let writers = self.audit_writers().await?;
+        for name in with_records {
+            if !writers.iter().any(|writer| writer.id == name) {
+                verifier.unlisted(&name);
+            }
+        }
+        for writer in &writers {
+            verifier.claim(&writer.id, &writer.head);
+            if writer.ended.is_some() {
+                verifier.closed.insert(writer.id.clone());
+            }
+        }
+        let names = self.audit_chains().await?;
+        for gathers in [true, false] {
+            for name in &names {
+                let mut scan = self.audit_chain(name, i64::MIN);
+                loop {
+                    let blocks = scan.next().await?;
+                    if blocks.is_empty() {
+                        break;
+                    }
+                    for block in &blocks {
+                        if gathers {
+                            block.lines().for_each(|line| verifier.gather(line));
+                        } else {
+                            verifier.check_block(block);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of all chains: those whose processes are entered, the oldest first, and others that have records.
+    pub async fn audit_chains(&self) -> Result<Vec<String>> {
+        let writers = self.audit_writers().await?;
+        let mut names: Vec<String> = writers.into_iter().map(|writer| writer.id).collect();
+        for name in self.chains_with_records().await? {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    async fn chains_with_records(&self) -> Result<Vec<String>> {
+        let rows = sqlx::query("SELECT DISTINCT writer FROM audit_blocks ORDER BY writer")
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+}
