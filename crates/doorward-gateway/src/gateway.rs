@@ -28,6 +28,7 @@ use crate::cache::Cache;
 use crate::catalog::Snapshots;
 use crate::delegated::Delegations;
 use crate::facade::sessions::Sessions;
+use crate::facade::unread::Unread;
 use crate::identity::Identity;
 use crate::kept::Kept;
 use crate::live::Live;
@@ -37,12 +38,11 @@ use crate::portals::Selections;
 use crate::rates::Limiter;
 use crate::seal::Sealer;
 use crate::settings::{Explain, Settings};
-use crate::share::Shares;
 use crate::signing::Signing;
 use crate::telemetry::Telemetry;
 use crate::upstream::parking::ParkingLot;
 use crate::upstream::process::ProcessCount;
-use crate::upstream::{Server, Shared, State, http};
+use crate::upstream::{Programs, Server, Shared, State, http};
 
 /// How long a list of all servers waits for one of them.
 const SERVER_PATIENCE: Duration = Duration::from_secs(5);
@@ -56,6 +56,8 @@ type Servers = BTreeMap<String, Arc<Server>>;
 pub struct Gateway {
     pub shared: Arc<Shared>,
     pub sessions: Sessions,
+    /// Answers that clients have not read yet.
+    pub unread: Arc<Unread>,
     /// By name in lower case: the scheme of an URI has no case.
     servers: ArcSwap<Servers>,
     snapshots: Snapshots,
@@ -97,7 +99,7 @@ impl Gateway {
             sealer: Sealer::new(settings.state_key.as_ref())?,
             parking: ParkingLot::new(limits.shared(limits.parked), timeouts.interaction.0),
             processes: ProcessCount::new(limits.processes),
-            programs: Shares::new(limits.shared(limits.processes)),
+            programs: Programs::new(limits.shared(limits.processes)),
             memory: Memory::new(limits.memory.map(|memory| memory.0 as u64)),
             switchboard: Arc::default(),
             http: http::Clients::new(timeouts.connect.0),
@@ -112,6 +114,7 @@ impl Gateway {
         });
         let gateway = Arc::new(Self {
             sessions: Sessions::new(shared.clone()),
+            unread: Unread::new(shared.limits.shared(shared.limits.unread_bytes.0)),
             shared,
             servers: ArcSwap::default(),
             snapshots: Snapshots::default(),

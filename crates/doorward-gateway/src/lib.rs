@@ -17,6 +17,7 @@ pub mod catalog;
 pub mod delegated;
 mod dial;
 pub mod facade;
+mod fair;
 mod flood;
 pub mod gateway;
 mod gather;

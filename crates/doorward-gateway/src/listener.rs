@@ -1,6 +1,7 @@
 //! Listeners: connections accepted up to a bound, slow ones cut off, all of them ended gracefully.
 
 mod endless;
+mod held;
 mod http2;
 mod places;
 
@@ -32,7 +33,8 @@ pub use self::endless::{Answering, Endless};
 pub use self::places::network;
 
 use self::endless::{Framing, relay};
-use self::places::{Held, Place, Places};
+use self::held::Held;
+use self::places::{Place, Places};
 use crate::identity::{Certificate, Peer};
 use crate::settings::{Limits, Timeouts};
 
@@ -113,7 +115,13 @@ where
                 return connection(stream, peer, door, handler, place).await;
             };
             let accepting = TlsAcceptor::from(config).accept(stream);
-            match tokio::time::timeout(door.timeouts.headers.0, accepting).await {
+            let accepting = tokio::time::timeout(door.timeouts.headers.0, accepting);
+            let accepted = tokio::select! {
+                accepted = accepting => accepted,
+                // Nobody waits for a handshake of a connection that shall give way.
+                () = place.over(FOREVER, FOREVER) => return,
+            };
+            match accepted {
                 Ok(Ok(stream)) => {
                     let shown = stream.get_ref().1.peer_certificates();
                     // Checked during the handshake; here it is only read.

@@ -32,11 +32,12 @@ fn read(row: &AnyRow) -> Result<StoredClient> {
 }
 
 impl Store {
-    /// Keeps a client. Where there are `most` already, the oldest that nobody has consented to makes room;
-    /// returns `false` where there is none.
+    /// Keeps a client that has registered itself from a network. Where there are `most` already, one makes room that
+    /// nobody has consented to: the oldest of the network that has most of these. Returns `false` where there is none.
     pub async fn put_client(
         &self,
         id: &str,
+        network: &str,
         registration: &str,
         secret: Option<&str>,
         most: i64,
@@ -44,8 +45,10 @@ impl Store {
         let mut change = self.write().await?;
         let row = sqlx::query("SELECT COUNT(*) FROM oauth_clients").fetch_one(&mut *change).await?;
         if row.try_get::<i64, _>(0)? >= most {
-            let oldest =
-                "SELECT id FROM oauth_clients WHERE used IS NULL ORDER BY created, id LIMIT 1";
+            let oldest = "SELECT id FROM oauth_clients WHERE used IS NULL AND network = \
+                 (SELECT network FROM oauth_clients WHERE used IS NULL \
+                  GROUP BY network ORDER BY COUNT(*) DESC, MIN(created) LIMIT 1) \
+                 ORDER BY created, id LIMIT 1";
             let oldest = sqlx::query(oldest).fetch_optional(&mut *change).await?;
             let Some(oldest) = oldest else { return Ok(false) };
             sqlx::query("DELETE FROM oauth_clients WHERE id = $1")
@@ -54,13 +57,14 @@ impl Store {
                 .await?;
         }
         sqlx::query(
-            "INSERT INTO oauth_clients (id, registration, secret_hash, created) \
-             VALUES ($1, $2, $3, $4)",
+            "INSERT INTO oauth_clients (id, registration, secret_hash, created, network) \
+             VALUES ($1, $2, $3, $4, $5)",
         )
         .bind(id)
         .bind(registration)
         .bind(secret.map(hash_of))
         .bind(now())
+        .bind(network)
         .execute(&mut *change)
         .await?;
         change.commit(&Act::new("client.register", id)).await?;

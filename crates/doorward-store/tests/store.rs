@@ -346,15 +346,28 @@ async fn clients_are_bounded_and_take_their_grants_with_them() {
     for world in World::all() {
         let store = world.open().await;
         let master = MasterKey::new(&"k".repeat(32)).unwrap();
-        assert!(store.put_client("desk", "{}", Some("secret"), 1).await.unwrap());
+        assert!(store.put_client("desk", "192.0.2.1", "{}", Some("secret"), 1).await.unwrap());
         put_grant(&store, &master, "one").await.unwrap();
         assert!(store.client("desk").await.unwrap().unwrap().used.is_some());
-        assert!(!store.put_client("more", "{}", None, 1).await.unwrap());
+        assert!(!store.put_client("more", "192.0.2.1", "{}", None, 1).await.unwrap());
         // One that nobody has consented to makes room, and no other.
-        assert!(store.put_client("passing", "{}", None, 2).await.unwrap());
-        assert!(store.put_client("next", "{}", None, 2).await.unwrap());
+        assert!(store.put_client("passing", "192.0.2.1", "{}", None, 2).await.unwrap());
+        assert!(store.put_client("next", "192.0.2.1", "{}", None, 2).await.unwrap());
         assert!(store.client("passing").await.unwrap().is_none());
         store.remove_client("next").await.unwrap();
+        // Of many, one of the network that has most: a stranger's stays.
+        let put =
+            async |id: &str, network: &str| store.put_client(id, network, "{}", None, 4).await;
+        for (id, network) in [("theirs", "192.0.2.9"), ("one", "192.0.2.2"), ("two", "192.0.2.2")] {
+            assert!(put(id, network).await.unwrap());
+        }
+        for id in ["three", "four", "five"] {
+            assert!(put(id, "192.0.2.2").await.unwrap());
+            assert!(store.client("theirs").await.unwrap().is_some());
+        }
+        for other in store.clients().await.unwrap().iter().filter(|client| client.id != "desk") {
+            store.remove_client(&other.id).await.unwrap();
+        }
         store.prune_grants().await.unwrap();
         assert!(store.client("desk").await.unwrap().is_some());
         store.remove_client("desk").await.unwrap();

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -38,6 +38,10 @@ struct Client {
 
 impl Client {
     async fn connect(gateway: &Gateway) -> Self {
+        Self::connect_with(gateway, Builder::new(TokioExecutor::new())).await
+    }
+
+    async fn connect_with(gateway: &Gateway, builder: Builder<TokioExecutor>) -> Self {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(made("ca.pem")).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -52,8 +56,7 @@ impl Client {
         let name = ServerName::try_from("localhost").unwrap();
         let tls = connector.connect(name, socket).await.unwrap();
         assert_eq!(tls.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
-        let (sender, connection) =
-            handshake(TokioExecutor::new(), TokioIo::new(tls)).await.unwrap();
+        let (sender, connection) = builder.handshake(TokioIo::new(tls)).await.unwrap();
         tokio::spawn(connection);
         Self { sender, modern: Modern::new(gateway, "/mcp") }
     }
@@ -299,4 +302,40 @@ async fn a_connection_without_a_request_ends_in_time() {
     .unwrap();
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert!(!listening.sender.is_closed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_not_taken_is_ended_in_time() {
+    let gateway = start("timeouts: {write: 1s}");
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(0);
+    let client = Client::connect_with(&gateway, builder).await;
+    for _ in 0..3 {
+        let mut body = client.send("localhost", &client.add(), &[]).await.into_body();
+        let ended = timeout(support::PATIENCE, body.frame()).await.unwrap();
+        assert!(matches!(ended, Some(Err(_))), "{ended:?}");
+    }
+}
+
+/// Who has connected and says nothing is asked to leave, also before TLS is spoken.
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_connections_of_one_address_hold_up_nobody_elses() {
+    let gateway =
+        start("limits: {connections: 64, connections_per_address: 8}\ntimeouts: {headers: 10m}");
+    let mut silent = Vec::new();
+    for _ in 0..60 {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+        silent.push(socket.connect(gateway.address.parse().unwrap()).await.unwrap());
+    }
+    let client = timeout(support::PATIENCE, Client::connect(&gateway)).await.unwrap();
+    assert_eq!(client.ask(&client.add(), &[]).await.0, 200);
+    // The share is left to its address, and no more.
+    let mut open = usize::MAX;
+    let deadline = tokio::time::Instant::now() + support::PATIENCE;
+    while open > 8 && tokio::time::Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        open = silent.iter().filter(|socket| socket.try_read(&mut [0; 1]).is_err()).count();
+    }
+    assert!(open <= 8, "{open}");
 }

@@ -127,6 +127,32 @@ fn is_running(pid: u32) -> bool {
 }
 
 #[test]
+fn an_idle_program_gives_way_at_whichever_server_it_is() {
+    let program = Program::new();
+    let one = program.config(", affinity: principal");
+    let one = one.strip_prefix("servers: {py: ").unwrap().strip_suffix('}').unwrap();
+    let servers: Vec<_> = (0..6).map(|number| format!("s{number}: {one}")).collect();
+    let gateway =
+        Gateway::start(&format!("limits: {{processes: 16}}\nservers: {{{}}}", servers.join(", ")));
+    let calls = |user: &str| {
+        let key = gateway.key(&["--user", user]);
+        let at = |server: usize| Modern::new(&gateway, &format!("/mcp/s{server}")).bearing(&key);
+        wait_for("the key is known", || at(0).ask("tools/list", json!({})).status == 200);
+        for server in (0..6).chain(0..6) {
+            let answer = at(server).call("echo", json!({}));
+            assert_eq!(answer.status, 200, "{user} at {server}: {}", answer.body);
+            assert_eq!(answer.text(), "echo", "{user} at {server}: {}", answer.body);
+        }
+    };
+    // A share is two, and beside all shares six programs run for the servers themselves.
+    for user in ["a", "b", "c", "d", "e", "f", "g"] {
+        calls(user);
+    }
+    let all = program.started();
+    assert!(all.iter().filter(|(program, _)| is_running(*program)).count() <= 16);
+}
+
+#[test]
 fn programs_wait_for_sessions_to_come() {
     let program = Program::new();
     let gateway = Gateway::start(&program.config(", spares: 2, affinity: session"));

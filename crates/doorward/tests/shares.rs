@@ -3,9 +3,9 @@
 
 mod support;
 
-use std::io::Write;
-use std::sync::Arc;
+use std::io::{Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex};
 
 use serde_json::{Value, json};
 use support::client::{Handshake, Modern, send};
@@ -181,6 +181,92 @@ fn a_client_that_does_not_read_holds_little() {
     std::thread::sleep(std::time::Duration::from_secs(3));
     let grown = (resident(&gateway) - before) / MIB;
     assert!(grown < 160.0, "{grown} MiB for three that read nothing");
+}
+
+/// Somebody calls a slow server as often as they can; nobody else is refused for it.
+#[test]
+fn callers_take_turns_at_a_server_that_has_enough_to_do() {
+    let gate = Arc::new((Mutex::new(false), Condvar::new()));
+    let shut = gate.clone();
+    let server = with_habit(Era::Modern, move |asked, _| {
+        if asked.message["method"] == "tools/call" {
+            let (open, opened) = &*shut;
+            drop(opened.wait_while(open.lock().unwrap(), |open| !*open).unwrap());
+        }
+        false
+    });
+    let gateway = Gateway::start(&format!(
+        "servers: {{s: {{url: \"{}\", reliability: {{bulkhead: {{concurrency: 2, queue: 4, wait: 60s}}}}}}}}",
+        server.url()
+    ));
+    let (alice, mallory) = (key(&gateway, "alice"), key(&gateway, "mallory"));
+    let at = |key: &str| Modern::new(&gateway, "/mcp/s").bearing(key);
+    at(&mallory).ask("tools/list", json!({}));
+    let bearer = format!("Bearer {}", gateway.key(&["--user", "root", "--admin"]));
+    let shed = |calls: u32| {
+        let told = format!("doorward_shed_calls_total{{server=\"s\"}} {calls}\n");
+        let shown = [("authorization", bearer.as_str())];
+        let read = || send(&gateway.admin, "GET", "/metrics", &shown, b"").unwrap().body;
+        wait_for("calls are shed", || read().contains(&told));
+    };
+    let body =
+        at(&mallory).body("tools/call", json!({ "name": "echo", "arguments": { "text": "x" } }));
+    let flood = |calls: usize| (0..calls).map(|_| at(&mallory).begin(&body)).collect::<Vec<_>>();
+    let _before = flood(10);
+    shed(4);
+    let mut hers = at(&alice).begin(&body);
+    shed(5);
+    let _after = flood(8);
+    shed(13);
+    *gate.0.lock().unwrap() = true;
+    gate.1.notify_all();
+    let mut answer = String::new();
+    while !answer.contains("\"jsonrpc\"") {
+        let mut piece = [0; 4096];
+        let read = hers.read(&mut piece).unwrap();
+        assert!(read > 0, "{answer}");
+        answer.push_str(&String::from_utf8_lossy(&piece[..read]));
+    }
+    assert!(!answer.contains("overloaded"), "{answer}");
+}
+
+/// Results, each on a connection of its own, of which none is read.
+#[test]
+fn results_that_nobody_reads_count_to_their_caller() {
+    let server = with_habit(Era::Modern, |asked, out| {
+        asked.message["method"] == "tools/call"
+            && asked.message["params"]["arguments"]["text"] == "large"
+            && {
+                let text = result_text(asked, &said(&"x".repeat(12 << 20)));
+                support::hostile::answer(out, 200, "application/json", text.as_bytes());
+                true
+            }
+    });
+    // For each caller 32 MiB: two results, and two that wait for these.
+    let gateway = Gateway::start(&format!(
+        "limits: {{unread_bytes: 256MiB}}\nservers: {{s: {{url: \"{}\"}}}}",
+        server.url()
+    ));
+    let (alice, mallory) = (key(&gateway, "alice"), key(&gateway, "mallory"));
+    let at = |key: &str| Modern::new(&gateway, "/mcp/s").bearing(key);
+    let body = at(&mallory)
+        .body("tools/call", json!({ "name": "echo", "arguments": { "text": "large" } }));
+    at(&mallory).call("echo", json!({ "text": "small" }));
+    let unread: Vec<_> = (0..12).map(|_| at(&mallory).begin(&body)).collect();
+    let heads = unread.into_iter().map(|socket| support::client::read_head(socket).unwrap());
+    let heads: Vec<_> = heads.collect();
+    let statuses: Vec<_> = heads.iter().map(|head| head.status).collect();
+    assert!(statuses.contains(&429), "{statuses:?}");
+    assert!(statuses.iter().filter(|status| **status == 200).count() < 6, "{statuses:?}");
+    let refused = at(&mallory).send(&body, &[]);
+    assert_eq!((refused.status, refused.kind().as_str()), (429, "overloaded"));
+    assert!(refused.body.contains("limits.unread_bytes"), "{}", refused.body);
+    // Neither what others read nor what is small is refused.
+    assert_eq!(at(&mallory).call("echo", json!({ "text": "small" })).text(), "small");
+    assert_eq!(at(&alice).send(&body, &[]).text().len(), 12 << 20);
+    // Whoever leaves makes room.
+    drop(heads);
+    wait_for("there is room", || at(&mallory).send(&body, &[]).status == 200);
 }
 
 #[test]

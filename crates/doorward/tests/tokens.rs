@@ -466,6 +466,30 @@ fn opaque_tokens_are_asked_about() {
     assert_eq!(world.ask("opaque-2").status, 503);
 }
 
+/// Whoever makes up tokens and leaves takes nothing from those who stay.
+#[test]
+fn questions_about_tokens_end_with_those_who_have_left() {
+    let world = World::with(", introspection: {client_id: gw, client_secret: s3cret}", "");
+    let mut claims = world.issuer.claims(&world.resource());
+    claims["active"] = true.into();
+    world.issuer.says(claims);
+    assert!(world.accepts("opaque-0"));
+    world.issuer.behave(Mood::Hangs);
+    for round in 0..8 {
+        let asked = world.issuer.introspections();
+        let _left: Vec<_> = (0..100)
+            .map(|number| {
+                let made_up = format!("made-up-{round}-{number}");
+                let client = Modern::new(&world.gateway, "/mcp").bearing(&made_up);
+                client.begin(&client.body("tools/list", json!({})))
+            })
+            .collect();
+        wait_for("some are asked about", || world.issuer.introspections() > asked);
+    }
+    world.issuer.behave(Mood::Well);
+    wait_for("good tokens are asked about", || world.accepts("opaque-1"));
+}
+
 #[test]
 fn a_stream_ends_with_its_token() {
     let world = World::new();

@@ -97,7 +97,8 @@ impl At<'_> {
                 kept[member] = text.into();
             }
         }
-        let put = self.store.put_client(&id, &kept.to_string(), secret.as_deref(), MOST).await;
+        let (network, text) = (network(peer.address).to_string(), kept.to_string());
+        let put = self.store.put_client(&id, &network, &text, secret.as_deref(), MOST).await;
         let put = put.map_err(|error| {
             tracing::error!(%error, "the store failed");
             OAuthError::unavailable()

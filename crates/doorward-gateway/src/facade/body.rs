@@ -15,6 +15,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use super::unread::Counted;
 use crate::gather::Gathered;
 use crate::identity::Lease;
 use crate::listener::{Answering, Endless};
@@ -22,7 +23,8 @@ use crate::upstream::Shared;
 
 /// The body of an answer.
 pub enum Body {
-    Full(Option<Bytes>),
+    /// One text, and what it counts to until it is written.
+    Full(Option<Bytes>, Option<Counted>),
     Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
     /// A stream without an end in sight; `None` once it was taken out.
     Endless(Option<Endless>),
@@ -30,11 +32,11 @@ pub enum Body {
 
 impl Body {
     pub fn empty() -> Self {
-        Self::Full(None)
+        Self::Full(None, None)
     }
 
     pub fn full(text: Bytes) -> Self {
-        Self::Full(Some(text))
+        Self::Full(Some(text), None)
     }
 
     pub fn stream(stream: impl Stream<Item = Bytes> + Send + 'static) -> Self {
@@ -44,7 +46,7 @@ impl Body {
     /// What is there of it already.
     pub fn into_bytes(self) -> Bytes {
         match self {
-            Self::Full(text) => text.unwrap_or_default(),
+            Self::Full(text, _) => text.unwrap_or_default(),
             Self::Stream(_) | Self::Endless(_) => Bytes::new(),
         }
     }
@@ -64,7 +66,7 @@ impl Body {
             _lease: lease.clone(),
         };
         match self {
-            Self::Full(text) => Self::Full(text),
+            Self::Full(text, counted) => Self::Full(text, counted),
             Self::Stream(stream) => Self::stream(leased(stream)),
             Self::Endless(Some(stream)) => Self::endless(leased(stream)),
             Self::Endless(None) => Self::Endless(None),
@@ -100,7 +102,7 @@ impl http_body::Body for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut *self {
-            Self::Full(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Self::Full(text, _) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
             Self::Stream(stream) | Self::Endless(Some(stream)) => stream
                 .as_mut()
                 .poll_next(context)
@@ -110,12 +112,12 @@ impl http_body::Body for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self, Self::Full(None))
+        matches!(self, Self::Full(None, _))
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Full(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Full(text, _) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
             Self::Stream(_) | Self::Endless(_) => SizeHint::default(),
         }
     }
@@ -125,7 +127,7 @@ impl Answering for Body {
     fn take_endless(&mut self) -> Option<Endless> {
         match self {
             Self::Endless(stream) => stream.take(),
-            Self::Full(_) | Self::Stream(_) => None,
+            Self::Full(..) | Self::Stream(_) => None,
         }
     }
 }

@@ -14,6 +14,7 @@ mod modern;
 mod session;
 pub mod sessions;
 mod streams;
+pub mod unread;
 
 use std::sync::Arc;
 
@@ -95,13 +96,18 @@ async fn route(
     match (door, request.method()) {
         (Door::Mcp(portal), &Method::POST) => post(gateway, caller, portal, request).await,
         (Door::Mcp(portal), &Method::GET) => {
-            handshake::get(&gateway, &caller, &portal, request.headers())
+            let stream = handshake::get(&gateway, &caller, &portal, request.headers());
+            gateway.unread.count(caller.principal, None, stream).await
         }
         (Door::Mcp(portal), &Method::DELETE) => {
             handshake::delete(&gateway, &caller, &portal, request.headers())
         }
         (Door::Mcp(_), _) => not_allowed("GET, POST, DELETE"),
-        (Door::Events(portal), &Method::GET) => legacy_sse::open(gateway, caller, portal).await,
+        (Door::Events(portal), &Method::GET) => {
+            let (unread, principal) = (gateway.unread.clone(), caller.principal.clone());
+            let stream = legacy_sse::open(gateway, caller, portal).await;
+            unread.count(principal, None, stream).await
+        }
         (Door::Events(_), _) => not_allowed("GET"),
         (Door::Messages, &Method::POST) => legacy_sse::post(gateway, caller, request).await,
         (Door::Messages, _) => not_allowed("POST"),
@@ -129,41 +135,50 @@ async fn post(
         if gateway.shared.memory.is_short() {
             return short_of_memory(None);
         }
+        let (unread, principal) = (gateway.unread.clone(), caller.principal.clone());
         let visit = Visit { caller, portal, form };
-        return handshake::post_batch(gateway, visit, &head.headers, &text).await;
+        let answer = handshake::post_batch(gateway, visit, &head.headers, &text).await;
+        return unread.count(principal, None, answer).await;
     }
     let message = match parse(&gateway, &text) {
         Ok(message) => message,
         Err(refused) => return *refused,
     };
     drop(text);
-    let version = head.headers.get(headers::PROTOCOL_VERSION).map(HeaderValue::as_bytes);
+    let (unread, principal) = (gateway.unread.clone(), caller.principal.clone());
+    let id = match &message {
+        Message::Request { id, .. } => Some(id.clone()),
+        _ => None,
+    };
+    let answer = answer(gateway, Visit { caller, portal, form }, &head.headers, message).await;
+    unread.count(principal, id, answer).await
+}
+
+/// The answer to one message.
+async fn answer(
+    gateway: Arc<Gateway>,
+    visit: Visit,
+    sent: &HeaderMap,
+    message: Message,
+) -> Response<Body> {
+    let version = sent.get(headers::PROTOCOL_VERSION).map(HeaderValue::as_bytes);
     let version = version.map(String::from_utf8_lossy);
     let names_modern = version.as_deref() == Some(Revision::NEWEST.as_str());
     match message {
         Message::Request { id, method, params } => {
             if let Some(said) = meta::protocol_version(&params) {
-                let sent = &head.headers;
-                let visit = Visit { caller, portal, form };
                 return modern::post(gateway, visit, sent, id, method, params, &said).await;
             }
             if *method == *method::INITIALIZE {
-                return handshake::initialize(
-                    &gateway,
-                    Visit { caller, portal, form },
-                    &id,
-                    &params,
-                );
+                return handshake::initialize(&gateway, visit, &id, &params);
             }
-            if head.headers.contains_key(headers::SESSION_ID) && !names_modern {
+            if sent.contains_key(headers::SESSION_ID) && !names_modern {
                 let message = Message::Request { id, method, params };
-                let visit = Visit { caller, portal, form };
-                return handshake::post(gateway, visit, &head.headers, message).await;
+                return handshake::post(gateway, visit, sent, message).await;
             }
-            if let Some(revision) = alone::revision(&head.headers) {
-                let visit = Visit { caller, portal, form };
+            if let Some(revision) = alone::revision(sent) {
                 let request = alone::Request { id, method, params, revision };
-                return alone::post(gateway, visit, &head.headers, request).await;
+                return alone::post(gateway, visit, sent, request).await;
             }
             let error = match version.as_deref() {
                 Some(_) if names_modern => RpcError::invalid_params(format!(
@@ -183,9 +198,8 @@ async fn post(
             };
             error_response(StatusCode::BAD_REQUEST, Some(&id), &error)
         }
-        message if head.headers.contains_key(headers::SESSION_ID) && !names_modern => {
-            let visit = Visit { caller, portal, form };
-            handshake::post(gateway, visit, &head.headers, message).await
+        message if sent.contains_key(headers::SESSION_ID) && !names_modern => {
+            handshake::post(gateway, visit, sent, message).await
         }
         // The modern era knows no notification of a client's over HTTP; none is answered.
         Message::Notification { .. } => empty(StatusCode::ACCEPTED),

@@ -1,18 +1,23 @@
 //! What an issuer is asked about tokens that only it can read. Anybody can make such tokens up: each is asked
-//! about once, however many show it; so many are asked about at a time; and one that was refused is
-//! refused for a while without another question.
+//! about once, however many show it; so many are asked about at a time, for which networks take turns; and one that
+//! was refused is refused for a while without another question.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::OnceCell;
 
 use super::{Refused, Unavailable};
+use crate::listener::network;
+use crate::reliability::Bulkhead;
+use crate::settings::{BulkheadSettings, Period};
 
-/// Questions at a time, and how many may wait for their turn, and for how long.
+/// Questions at a time, and how many tokens may wait for their turn, and for how long. Where more come, those of the
+/// network that has most are refused.
 const AT_ONCE: usize = 16;
 const WAITING: usize = 512;
 const TURN: Duration = Duration::from_secs(5);
@@ -25,15 +30,45 @@ type Answer = Result<Arc<Map<String, Value>>, Unavailable>;
 
 #[derive(Debug)]
 pub struct Asked {
-    places: Semaphore,
-    flights: Mutex<HashMap<Hash, Arc<OnceCell<Answer>>>>,
+    places: Arc<Bulkhead>,
+    flights: Mutex<HashMap<Hash, Flight>>,
     refused: Mutex<HashMap<Hash, Instant>>,
+}
+
+/// A question, and how many wait for its answer.
+#[derive(Debug, Default)]
+struct Flight {
+    answer: Arc<OnceCell<Answer>>,
+    waiting: usize,
+}
+
+/// Somebody who waits. The flight is over with its answer, or when the last one leaves, however they leave.
+struct Waiting<'a> {
+    asked: &'a Asked,
+    token: Hash,
+    answer: Arc<OnceCell<Answer>>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut flights = self.asked.flights.lock();
+        if let Some(flight) = flights.get_mut(&self.token)
+            && Arc::ptr_eq(&flight.answer, &self.answer)
+        {
+            flight.waiting -= 1;
+            if flight.waiting == 0 || flight.answer.initialized() {
+                flights.remove(&self.token);
+            }
+        }
+    }
 }
 
 impl Default for Asked {
     fn default() -> Self {
+        let (concurrency, queue, wait) = (AT_ONCE, WAITING, Period(TURN));
+        let settings = BulkheadSettings { concurrency, queue, wait, adaptive: false };
         Self {
-            places: Semaphore::new(AT_ONCE),
+            places: Bulkhead::new(settings),
             flights: Mutex::default(),
             refused: Mutex::default(),
         }
@@ -41,41 +76,36 @@ impl Default for Asked {
 }
 
 impl Asked {
-    /// What the issuer says of a token, by its hash; `asking` is the question.
+    /// What the issuer says of a token, by its hash; `asking` is the question, for somebody at an address.
     pub async fn once(
         &self,
         token: Hash,
+        address: IpAddr,
         asking: impl Future<Output = Result<Map<String, Value>, Unavailable>>,
     ) -> Result<Arc<Map<String, Value>>, Refused> {
         let known = self.refused.lock().get(&token).copied();
         if known.is_some_and(|until| until > Instant::now()) {
             return Err(Refused::Token("its issuer said a moment ago that it is not active"));
         }
-        let flight = {
-            let mut flights = self.flights.lock();
-            if flights.len() >= WAITING && !flights.contains_key(&token) {
-                return Err(Unavailable.into());
-            }
-            flights.entry(token).or_default().clone()
-        };
-        let answer = flight
-            .get_or_init(|| async {
-                let place = tokio::time::timeout(TURN, self.places.acquire()).await;
-                let _place = place.map_err(|_| Unavailable)?.map_err(|_| Unavailable)?;
-                asking.await.map(Arc::new)
-            })
-            .await
-            .clone();
-        let mut flights = self.flights.lock();
-        if flights.get(&token).is_some_and(|current| Arc::ptr_eq(current, &flight)) {
-            flights.remove(&token);
-        }
-        drop(flights);
-        let answer = answer?;
+        let waiting = self.board(token);
+        let answer = waiting.answer.get_or_init(|| async {
+            let network = network(address).to_string();
+            let _place = self.places.enter(&network, TURN).await.map_err(|_| Unavailable)?;
+            asking.await.map(Arc::new)
+        });
+        let answer = answer.await.clone()?;
+        drop(waiting);
         if answer.get("active") != Some(&Value::Bool(true)) {
             self.remember(token);
         }
         Ok(answer)
+    }
+
+    fn board(&self, token: Hash) -> Waiting<'_> {
+        let mut flights = self.flights.lock();
+        let flight = flights.entry(token).or_default();
+        flight.waiting += 1;
+        Waiting { asked: self, token, answer: flight.answer.clone() }
     }
 
     fn remember(&self, token: Hash) {
@@ -98,6 +128,11 @@ mod tests {
     use futures_util::future::join_all;
 
     use super::*;
+    use crate::seal;
+
+    fn address(last: u8) -> IpAddr {
+        IpAddr::from([192, 0, 2, last])
+    }
 
     fn active(active: bool) -> Map<String, Value> {
         Map::from_iter([("active".to_owned(), active.into())])
@@ -114,12 +149,49 @@ mod tests {
             now.fetch_sub(1, Ordering::SeqCst);
             Ok(active(true))
         };
-        let same = (0..200).map(|_| asked.once([1; 32], ask()));
+        let same = (0..200).map(|_| asked.once([1; 32], address(1), ask()));
         assert!(join_all(same).await.iter().all(Result::is_ok));
         assert_eq!(all.load(Ordering::SeqCst), 1);
-        let others = (0..200).map(|number| asked.once([number; 32], ask()));
+        let others = (0..200).map(|number| asked.once([number; 32], address(number / 50), ask()));
         assert!(join_all(others).await.iter().all(Result::is_ok));
         assert_eq!(most.load(Ordering::SeqCst), AT_ONCE);
+        assert!(asked.flights.lock().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_leaves_before_the_answer_leaves_nothing_behind() {
+        let asked = Asked::default();
+        for number in 0..1000_u64 {
+            let token = seal::sha256(&number.to_le_bytes());
+            let left = asked.once(token, address(1), std::future::pending());
+            assert!(tokio::time::timeout(Duration::from_millis(1), left).await.is_err());
+        }
+        assert!(asked.flights.lock().is_empty());
+        let good = asked.once([1; 32], address(1), async { Ok(active(true)) });
+        assert!(good.await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_network_holds_up_itself_alone() {
+        const SECOND: Duration = Duration::from_secs(1);
+        let asked = Asked::default();
+        let ask = async |number: u16, from: u8| {
+            let token = seal::sha256(&number.to_le_bytes());
+            let slow = async {
+                tokio::time::sleep(SECOND).await;
+                Ok(active(true))
+            };
+            asked.once(token, address(from), slow).await.is_ok()
+        };
+        let flood = join_all((0..600).map(|number| ask(number, 1)));
+        let good = async {
+            tokio::time::sleep(SECOND / 2).await;
+            let both = join_all([ask(1000, 2), ask(1001, 2)]);
+            tokio::time::timeout(2 * SECOND, both).await.unwrap_or_default()
+        };
+        let (flood, good) = tokio::join!(flood, good);
+        assert_eq!(good, [true, true], "whoever comes from elsewhere has the next turn");
+        assert!(flood.iter().any(|is_good| !is_good), "nobody waits for ever");
         assert!(asked.flights.lock().is_empty());
     }
 
@@ -130,9 +202,9 @@ mod tests {
             all.fetch_add(1, Ordering::SeqCst);
             Ok(active(false))
         };
-        assert!(asked.once([1; 32], ask()).await.is_ok());
+        assert!(asked.once([1; 32], address(1), ask()).await.is_ok());
         for _ in 0..10 {
-            assert!(matches!(asked.once([1; 32], ask()).await, Err(Refused::Token(_))));
+            assert!(matches!(asked.once([1; 32], address(1), ask()).await, Err(Refused::Token(_))));
         }
         assert_eq!(all.load(Ordering::SeqCst), 1);
     }

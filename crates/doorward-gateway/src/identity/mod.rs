@@ -290,7 +290,7 @@ impl Identity {
         if issuers.is_empty() {
             return Err(Refused::Token("there is no issuer of tokens"));
         }
-        self.by_token(token, &issuers, endpoint).await
+        self.by_token(token, &issuers, endpoint, peer.address).await
     }
 
     async fn by_token(
@@ -298,6 +298,7 @@ impl Identity {
         token: &str,
         issuers: &[Arc<Issuer>],
         endpoint: Option<&str>,
+        address: IpAddr,
     ) -> Result<Known, Refused> {
         let accepted = self.resources.accepted(endpoint);
         let accepted: Vec<&str> = accepted.iter().map(String::as_str).collect();
@@ -311,7 +312,7 @@ impl Identity {
         {
             return Ok(remembered.caller.clone());
         }
-        let checked = token::check(token, issuers, &resource).await?;
+        let checked = token::check(token, issuers, &resource, address).await?;
         let grant = claim(&checked.claims, "grant").and_then(Value::as_str).map(str::to_owned);
         let grant = grant.filter(|_| checked.issuer.is_own()).map(Arc::<str>::from);
         let (principal, bearer) = self.principal(&checked)?;

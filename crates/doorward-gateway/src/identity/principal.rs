@@ -97,6 +97,13 @@ impl Principal {
         Arc::new(Self { id: id.into(), who, counted, agent, chain, grant, told: Told::default() })
     }
 
+    /// A user of their own, for tests.
+    #[cfg(test)]
+    pub fn user(name: &str) -> Arc<Self> {
+        let who = Who { id: name.into(), tenant: None, ..Self::local().who.clone() };
+        Self::new(who, None, Vec::new(), Grant::Certificate)
+    }
+
     /// The one principal of a gateway that asks for no credentials. It listens on loopback only.
     pub(super) fn local() -> Arc<Self> {
         static PRINCIPAL: LazyLock<Arc<Principal>> = LazyLock::new(|| {

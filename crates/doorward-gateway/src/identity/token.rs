@@ -2,6 +2,7 @@
 //! ones that their issuer is asked about (RFC 7662).
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use doorward_store::now;
@@ -29,11 +30,12 @@ pub struct Checked {
     pub keys: Option<Arc<KeySet>>,
 }
 
-/// Checks a token against the issuers that are known.
+/// Checks a token, shown from an address, against the issuers that are known.
 pub async fn check(
     token: &str,
     issuers: &[Arc<Issuer>],
     resource: &Resource<'_>,
+    address: IpAddr,
 ) -> Result<Checked, Refused> {
     if token.len() > MOST {
         return Err(Refused::Token("it is too long"));
@@ -42,7 +44,7 @@ pub async fn check(
         return check_jwt(token, issuers, resource).await;
     }
     match issuers.iter().find(|issuer| issuer.settings.introspection.is_some()) {
-        Some(issuer) => introspect(token, issuer, resource).await,
+        Some(issuer) => introspect(token, issuer, resource, address).await,
         None => Err(Refused::Token("it is neither a key nor a JWT")),
     }
 }
@@ -148,6 +150,7 @@ async fn introspect(
     token: &str,
     issuer: &Arc<Issuer>,
     resource: &Resource<'_>,
+    address: IpAddr,
 ) -> Result<Checked, Refused> {
     let settings = issuer.settings.introspection.as_ref().ok_or(Unavailable)?;
     let hash = seal::sha256(token.as_bytes());
@@ -162,7 +165,7 @@ async fn introspect(
             Unavailable
         })
     };
-    let claims = issuer.asked.once(hash, asking).await?;
+    let claims = issuer.asked.once(hash, address, asking).await?;
     if claims.get("active") != Some(&Value::Bool(true)) {
         return Err(Refused::Token("its issuer says that it is not active"));
     }

@@ -9,10 +9,11 @@ use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::places::{Held, Place};
+use super::held::{Held, Taken};
+use super::places::Place;
 use super::{Answering, Door, Unstuck, Written};
 use crate::identity::Peer;
 
@@ -20,6 +21,31 @@ use crate::identity::Peer;
 const STREAMS: u32 = 256;
 /// How long a client may leave a sign of life unanswered.
 const ALIVE: Duration = Duration::from_secs(20);
+
+tokio::task_local! {
+    /// How the client takes the answer of the stream that a task is for.
+    static TAKEN: Arc<Taken>;
+}
+
+/// Runs streams, and ends those whose client takes nothing for too long: what their window has no room for is never
+/// written, so that the socket does not tell.
+#[derive(Clone)]
+struct Streams {
+    patience: Duration,
+}
+
+impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Streams {
+    fn execute(&self, stream: F) {
+        let (taken, patience) = (Arc::<Taken>::default(), self.patience);
+        tokio::spawn(TAKEN.scope(taken.clone(), async move {
+            tokio::select! {
+                biased;
+                () = stream => {}
+                () = taken.stuck(patience) => tracing::debug!("a client does not take its answer"),
+            }
+        }));
+    }
+}
 
 pub async fn connection<S, H, A, B>(stream: S, peer: Peer, door: Door, handler: H, place: Place)
 where
@@ -35,14 +61,19 @@ where
         let busy = taken.busy();
         let answer = handler(peer.clone(), request);
         async move {
-            let answer = answer.await;
-            Ok::<_, std::convert::Infallible>(answer.map(|body| Held::new(body, busy)))
+            let answer = answer.await.map(|body| Held::new(body, busy));
+            // Within the task of the stream.
+            let taken = TAKEN.try_with(Arc::clone).ok();
+            Ok::<_, std::convert::Infallible>(answer.map(|held| match taken {
+                Some(taken) => held.watched(taken),
+                None => held,
+            }))
         }
     });
     let written = Arc::new(Written::default());
     let io = TokioIo::new(Unstuck::new(stream, door.timeouts.write.0, written));
     let limit = u32::try_from(door.limits.headers.0).unwrap_or(u32::MAX);
-    let connection = http2::Builder::new(TokioExecutor::new())
+    let connection = http2::Builder::new(Streams { patience: door.timeouts.write.0 })
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(limit)

@@ -4,13 +4,10 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -62,7 +59,8 @@ impl Places {
     }
 
     /// A place for a connection of an address; `None` where the address has used up its share and
-    /// none of its connections is idle. Waits while all places are taken by busy ones.
+    /// none of its connections is idle, or as many are just leaving. Waits while all places are taken by busy ones:
+    /// what an address has used up itself never keeps others waiting.
     pub async fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let address = network(address);
         loop {
@@ -81,10 +79,8 @@ impl Places {
         {
             // Those that are leaving are gone in a moment: so many more there may be until then.
             let leaving = own.values().filter(|slot| slot.is_leaving()).count();
-            if leaving >= self.each {
-                return Err(Full);
-            }
-            if own.len() - leaving >= self.each && !give_way(own) {
+            let is_full = own.len() - leaving >= self.each;
+            if leaving >= self.each || (is_full && !give_way(own)) {
                 return Ok(None);
             }
         } else if taken.count >= self.most {
@@ -180,39 +176,6 @@ impl Drop for Busy {
     }
 }
 
-/// An answer's body: the connection is busy until it has been sent, or its stream is over.
-#[derive(Debug)]
-pub struct Held<B> {
-    body: B,
-    _busy: Busy,
-}
-
-impl<B> Held<B> {
-    pub fn new(body: B, busy: Busy) -> Self {
-        Self { body, _busy: busy }
-    }
-}
-
-impl<B: Body + Unpin> Body for Held<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
 /// Whoever has an address of IPv6 has 2^64 of them.
 pub fn network(address: IpAddr) -> IpAddr {
     match address {
@@ -264,6 +227,17 @@ mod tests {
         let _other = places.take(address(2)).await.unwrap();
         let _third = places.take(address(3)).await.unwrap();
         assert_eq!(greedy.iter().filter(|place| place.slot.is_leaving()).count(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_an_address_has_used_up_keeps_nobody_waiting() {
+        let places = Places::new(64, 8);
+        let mut silent = Vec::new();
+        for _ in 0..40 {
+            silent.extend(places.try_take(address(1)).ok().unwrap());
+        }
+        assert_eq!(silent.len(), 16, "its share, and as many that are just leaving");
+        assert!(matches!(places.try_take(address(2)), Ok(Some(_))));
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,10 +10,10 @@ use doorward_mcp::method;
 use http::HeaderValue;
 use serde_json::Value;
 
-use crate::call::{Call, CallError, Events};
+use crate::call::{Call, CallError, Events, Route};
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
-use crate::schema::{Effort, Unfit};
+use crate::schema::{Effort, NoTurn, Unfit};
 use crate::settings::{ArgumentSettings, Check};
 
 /// Arguments from this size on are read away from the threads that calls are on.
@@ -44,8 +44,13 @@ impl Stage for Arguments {
             return Step::CONTINUE;
         };
         Step::Later(Box::pin(async move {
-            let checked = server.catalog.checks.run(move || checking.run(Effort::Full)).await;
-            decide(call, checked.unwrap_or_else(|| Err(Unfit::too_costly()))).map(|()| None)
+            let principal = call.caller.principal.clone();
+            let checking = move || checking.run(Effort::Full);
+            let checked = match server.catalog.checks.run(&principal.id, checking).await {
+                Ok(checked) => checked.unwrap_or_else(|| Err(Unfit::too_costly())),
+                Err(no_turn) => return unchecked(call, no_turn).map(|()| None),
+            };
+            decide(call, checked).map(|()| None)
         }))
     }
 }
@@ -64,11 +69,25 @@ fn headers_agree(call: &Call) -> Result<(), CallError> {
     Ok(())
 }
 
+fn refuses(route: &Route) -> bool {
+    route.tool.as_ref().is_none_or(|tool| tool.arguments.check() == Check::Refuse)
+}
+
+/// The turn of the check has not come. That says nothing of the arguments.
+fn unchecked(call: &Call, no_turn: NoTurn) -> Result<(), CallError> {
+    let Some(route) = &call.route else { return Ok(()) };
+    if refuses(route) {
+        return Err(no_turn.failure().into());
+    }
+    let failure = no_turn.failure();
+    tracing::warn!(server = &*route.server.name, "arguments that are not checked: {failure}");
+    Ok(())
+}
+
 fn decide(call: &Call, checked: Result<(), Unfit>) -> Result<(), CallError> {
     let (Err(unfit), Some(route)) = (checked, &call.route) else { return Ok(()) };
     route.server.metrics.unfit_arguments.inc();
-    let refuses = route.tool.as_ref().is_none_or(|tool| tool.arguments.check() == Check::Refuse);
-    if refuses {
+    if refuses(route) {
         return Err(CallError::Unfit(Box::new(unfit)));
     }
     tracing::warn!(server = &*route.server.name, "arguments that do not fit: {unfit}");

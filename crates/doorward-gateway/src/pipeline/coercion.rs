@@ -1,5 +1,6 @@
 //! Stage: arguments of the right meaning in the wrong form are put into the tool's form, where the operator
-//! wants that. It comes before the policies, which must see what will be sent; it refuses nothing.
+//! wants that. It comes before the policies, which must see what will be sent; it refuses nothing
+//! but calls whose turn does not come.
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use crate::call::{Call, Events};
 use crate::catalog::ToolEntry;
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
-use crate::schema::Effort;
+use crate::schema::{Effort, NoTurn};
 use crate::upstream::Server;
 
 /// Larger arguments are not touched.
@@ -35,8 +36,10 @@ impl Stage for Coercion {
         }
         Step::Later(Box::pin(async move {
             let server = coercing.server.clone();
-            let coerced = server.catalog.checks.run(move || coercing.run(Effort::Full)).await;
-            if let Some(Some(coerced)) = coerced {
+            let principal = call.caller.principal.clone();
+            let coercing = move || coercing.run(Effort::Full);
+            let coerced = server.catalog.checks.run(&principal.id, coercing).await;
+            if let Some(coerced) = coerced.map_err(NoTurn::failure)?.flatten() {
                 coerced.apply(call);
             }
             Ok(None)

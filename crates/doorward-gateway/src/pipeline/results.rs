@@ -14,8 +14,9 @@ use crate::call::{Call, CallError, Events, Failure, Reply};
 use crate::catalog::ToolEntry;
 use crate::gateway::Gateway;
 use crate::pipeline::{Settling, Stage, Step};
-use crate::schema::{Effort, Unfit};
+use crate::schema::{Effort, NoTurn, Unfit};
 use crate::settings::Check;
+use crate::upstream::Server;
 
 /// Content from this size on is read away from the threads that calls are on.
 const LARGE: usize = 64 << 10;
@@ -57,8 +58,14 @@ impl Stage for Results {
         let (server, checked) = (route.server.clone(), tool.clone());
         Some(Box::pin(async move {
             let checking = move || check(&checked, &text, Effort::Full);
-            let checked = server.catalog.checks.run(checking).await;
-            decide(call, reply, &tool, checked.unwrap_or_else(|| Err(Unfit::too_costly())));
+            let principal = call.caller.principal.clone();
+            match server.catalog.checks.run(&principal.id, checking).await {
+                Ok(checked) => {
+                    let checked = checked.unwrap_or_else(|| Err(Unfit::too_costly()));
+                    decide(call, reply, &tool, checked);
+                }
+                Err(no_turn) => unchecked(reply, &server, &tool, no_turn),
+            }
         }))
     }
 }
@@ -68,6 +75,24 @@ fn check(tool: &ToolEntry, text: &Bytes, effort: Effort) -> Result<(), Unfit> {
     let value = serde_json::from_slice(text)
         .map_err(|error| Unfit::one("", format!("cannot be checked: {error}")))?;
     schema.check(&value, text.len(), effort)
+}
+
+/// The turn of the check has not come. That says nothing of the result.
+fn unchecked(
+    reply: &mut Result<Reply, CallError>,
+    server: &Server,
+    tool: &ToolEntry,
+    no_turn: NoTurn,
+) {
+    let failure = no_turn.failure();
+    if tool.results.check() == Check::Refuse {
+        let why = "The tool was called, but its result was not checked: too many checks at once";
+        // What was done is not to be done again.
+        *reply = Err(Failure { message: why.into(), retryable: false, ..failure }.into());
+    } else {
+        let (server, tool) = (&*server.name, &*tool.name);
+        tracing::warn!(server, tool, "a result that is not checked: {failure}");
+    }
 }
 
 fn decide(

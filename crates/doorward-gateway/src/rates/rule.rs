@@ -13,6 +13,7 @@ use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use super::measure::{Count, Measure, Moment};
+use crate::listener::network;
 use crate::settings::{Dimension, Measures, Only, RuleSettings, StoreAway};
 
 /// Places where counts are looked for, so that callers do not wait for one another.
@@ -132,7 +133,8 @@ impl Rule {
                 Dimension::Agent => subject.agent.map(Cow::Borrowed),
                 Dimension::Key => subject.key.map(Cow::Borrowed),
                 Dimension::Server => subject.server.map(Cow::Borrowed),
-                Dimension::Address => subject.address.map(|it| it.to_string().into()),
+                // Whoever has an address of IPv6 has its network.
+                Dimension::Address => subject.address.map(|it| network(it).to_string().into()),
             };
             let Some(one) = one else { return Keys::new() };
             keys.iter_mut().for_each(|key| append(key, &one));
@@ -297,4 +299,32 @@ pub fn renewed(
         kept.cloned().unwrap_or_else(|| Arc::new(Rule::new(&name, settings, freed)))
     });
     rules.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_ipv6_counts_with_its_network() {
+        let settings = serde_json::from_str(r#"{"per": ["address"], "rate": "3/h"}"#).unwrap();
+        let rule = Rule::new("strangers", settings, &Arc::default());
+        let teams = BTreeSet::new();
+        let keys = |address: &str| {
+            rule.keys(&Subject {
+                tenant: None,
+                teams: &teams,
+                user: "alice",
+                agent: None,
+                key: None,
+                server: None,
+                tool: None,
+                address: address.parse().ok(),
+                write: false,
+            })
+        };
+        assert_eq!(keys("2001:db8::1"), keys("2001:db8::ffff:1"));
+        assert_ne!(keys("2001:db8::1"), keys("2001:db8:0:1::1"));
+        assert_ne!(keys("192.0.2.1"), keys("192.0.2.2"));
+    }
 }

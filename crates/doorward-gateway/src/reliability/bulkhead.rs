@@ -1,7 +1,6 @@
 //! A bulkhead: so many calls of one server at a time, so many that wait, and none that waits for ever. However
-//! slow a server is, it holds no more than that.
+//! slow a server is, it holds no more than that. Callers take turns.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,9 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::adaptive::{Adaptive, Done};
+use crate::fair::FairQueue;
 use crate::settings::BulkheadSettings;
+use crate::share::sharer;
 
 #[derive(Debug)]
 pub struct Bulkhead {
@@ -20,7 +21,7 @@ pub struct Bulkhead {
 #[derive(Debug)]
 struct Inside {
     running: usize,
-    queue: VecDeque<oneshot::Sender<Place>>,
+    queue: FairQueue<oneshot::Sender<Place>>,
     adaptive: Option<Adaptive>,
 }
 
@@ -39,14 +40,14 @@ pub struct Place {
 pub enum Full {
     /// It waited as long as one may.
     Waited,
-    /// Others came after it, and there was no more room.
+    /// Others came after it, and there was no more room for so many of one caller's.
     Shed,
 }
 
 impl Bulkhead {
     pub fn new(settings: BulkheadSettings) -> Arc<Self> {
         let adaptive = settings.adaptive.then(|| Adaptive::new(settings.concurrency));
-        let inside = Inside { running: 0, queue: VecDeque::new(), adaptive };
+        let inside = Inside { running: 0, queue: FairQueue::default(), adaptive };
         Arc::new(Self { settings, inside: Mutex::new(inside) })
     }
 
@@ -72,22 +73,27 @@ impl Bulkhead {
         (inside.running < self.limit(&inside)).then(|| self.take(&mut inside))
     }
 
-    /// Waits for a place, for so long at most.
-    pub async fn enter(self: &Arc<Self>, longest: Duration) -> Result<Place, Full> {
+    /// Waits for a place for a principal's call, for so long at most.
+    pub async fn enter(
+        self: &Arc<Self>,
+        principal: &str,
+        longest: Duration,
+    ) -> Result<Place, Full> {
         let waiting = {
             let mut inside = self.inside.lock();
             if inside.running < self.limit(&inside) {
                 return Ok(self.take(&mut inside));
             }
-            // Those who have left do not stand in the way.
-            if inside.queue.len() >= self.settings.queue {
+            let (sender, waiting) = oneshot::channel();
+            let sharer = sharer(principal);
+            inside.queue.push(sharer, sender);
+            if inside.queue.len() > self.settings.queue {
+                // Those who have left do not stand in the way.
                 inside.queue.retain(|waiting| !waiting.is_closed());
             }
-            if inside.queue.len() >= self.settings.queue && inside.queue.pop_front().is_none() {
-                return Err(Full::Shed);
+            if inside.queue.len() > self.settings.queue {
+                inside.queue.shed(sharer);
             }
-            let (sender, waiting) = oneshot::channel();
-            inside.queue.push_back(sender);
             waiting
         };
         match tokio::time::timeout(self.settings.wait.0.min(longest), waiting).await {
@@ -128,7 +134,7 @@ impl Drop for Place {
         let mut inside = self.bulkhead.inside.lock();
         inside.running -= 1;
         while inside.running < self.bulkhead.limit(&inside) {
-            let Some(next) = inside.queue.pop_front() else { return };
+            let Some(next) = inside.queue.pop() else { return };
             // Whoever has left has no use for it.
             if let Err(mut unused) = next.send(self.bulkhead.take(&mut inside)) {
                 unused.is_void = true;
@@ -153,10 +159,10 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_comes_first_is_first_and_who_waits_longest_is_shed() {
         let bulkhead = bulkhead(1, 2);
-        let first = bulkhead.enter(LONG).await.unwrap();
+        let first = bulkhead.enter("a", LONG).await.unwrap();
         let wait = |name: &'static str| {
             let bulkhead = bulkhead.clone();
-            tokio::spawn(async move { (name, bulkhead.enter(LONG).await) })
+            tokio::spawn(async move { (name, bulkhead.enter("a", LONG).await) })
         };
         let (second, third) = (wait("second"), wait("third"));
         tokio::task::yield_now().await;
@@ -176,6 +182,37 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_floods_a_server_is_shed_and_takes_turns() {
+        let bulkhead = bulkhead(1, 4);
+        let first = bulkhead.enter("mallory", LONG).await.unwrap();
+        let wait = |who: &'static str| {
+            let bulkhead = bulkhead.clone();
+            tokio::spawn(async move { bulkhead.enter(who, LONG).await })
+        };
+        let before: Vec<_> = (0..4).map(|_| wait("mallory")).collect();
+        tokio::task::yield_now().await;
+        let alice = wait("user \"alice\" by \"one\"");
+        tokio::task::yield_now().await;
+        let after: Vec<_> = (0..8).map(|_| wait("mallory")).collect();
+        tokio::task::yield_now().await;
+        let also = wait("user \"alice\" by \"two\"");
+        tokio::task::yield_now().await;
+        assert_eq!(bulkhead.counts(), (1, 4));
+        assert!(!alice.is_finished() && !also.is_finished());
+        // One of Mallory's, which waits before, and then it is Alice's turn.
+        drop(first);
+        tokio::task::yield_now().await;
+        let shed = before.into_iter().chain(after);
+        for one in shed {
+            if one.is_finished() {
+                drop(one.await);
+            }
+        }
+        drop(alice.await.unwrap().unwrap());
+        assert!(also.await.unwrap().is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn places_are_never_lost_however_callers_leave() {
         let bulkhead = bulkhead(3, 50);
         let mut tasks = Vec::new();
@@ -183,7 +220,7 @@ mod tests {
             let bulkhead = bulkhead.clone();
             let task = tokio::spawn(async move {
                 tokio::time::sleep(Duration::from_millis(number * 7 % 50)).await;
-                if let Ok(place) = bulkhead.enter(Duration::from_millis(number % 90)).await {
+                if let Ok(place) = bulkhead.enter("a", Duration::from_millis(number % 90)).await {
                     assert!(bulkhead.counts().0 <= 3);
                     tokio::time::sleep(Duration::from_millis(number % 13)).await;
                     drop(place);
@@ -208,8 +245,8 @@ mod tests {
     async fn nothing_is_kept_of_callers_who_have_left() {
         let bulkhead = bulkhead(1, 50);
         for _ in 0..100 {
-            let place = bulkhead.enter(LONG).await.unwrap();
-            let left = bulkhead.enter(Duration::from_millis(1));
+            let place = bulkhead.enter("a", LONG).await.unwrap();
+            let left = bulkhead.enter("a", Duration::from_millis(1));
             assert_eq!(left.await.unwrap_err(), Full::Waited);
             drop(place);
         }
@@ -225,7 +262,7 @@ mod tests {
         assert_eq!(places.len(), first);
         let waiting = tokio::spawn({
             let bulkhead = bulkhead.clone();
-            async move { bulkhead.enter(LONG).await.is_ok() }
+            async move { bulkhead.enter("a", LONG).await.is_ok() }
         });
         tokio::task::yield_now().await;
         let began = Instant::now();

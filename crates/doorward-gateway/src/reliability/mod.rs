@@ -16,7 +16,9 @@ use doorward_mcp::method;
 use self::breaker::{Breaker, Turn};
 pub use self::breaker::{Ended, Pass};
 use self::budget::Budget;
-use self::bulkhead::{Bulkhead, Full, Place};
+pub use self::bulkhead::{Bulkhead, Place};
+
+use self::bulkhead::Full;
 use crate::call::{Call, CallError, Events, Failure};
 use crate::settings::{ReliabilitySettings, RetrySettings};
 use crate::upstream::http::Own;
@@ -132,11 +134,11 @@ impl Guard {
         })
     }
 
-    async fn place(&self, server: &Server, longest: Duration) -> Result<Place, Failure> {
+    async fn place(&self, server: &Server, asked: &Asked<'_>) -> Result<Place, Failure> {
         if let Some(place) = self.bulkhead.enter_now() {
             return Ok(place);
         }
-        self.bulkhead.enter(longest).await.map_err(|full| {
+        self.bulkhead.enter(asked.principal, asked.deadline.left()).await.map_err(|full| {
             server.metrics.shed.inc();
             let why = match full {
                 Full::Waited => "The server has too many calls at once, and none has ended in time",
@@ -171,7 +173,7 @@ async fn ask(
     events: &Events,
 ) -> (Result<Object, CallError>, u32) {
     let guard = &server.guard;
-    let place = match guard.place(server, asked.deadline.left()).await {
+    let place = match guard.place(server, asked).await {
         Ok(place) => place,
         Err(failure) => return (Err(failure.into()), 0),
     };

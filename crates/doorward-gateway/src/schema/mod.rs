@@ -24,7 +24,7 @@ use serde_json::Value;
 use self::metered::{Allowed, Metered, Node, Spent, within};
 use self::patterns::Patterns;
 
-pub use self::checks::Checks;
+pub use self::checks::{Checks, NoTurn};
 pub use self::told::Unfit;
 
 /// Looks at a value that a check may take, beside those for each byte of the value; and those that telling

@@ -109,7 +109,8 @@ impl Default for BreakerSettings {
 #[serde(default, deny_unknown_fields)]
 pub struct BulkheadSettings {
     pub concurrency: usize,
-    /// How many may wait. When one more comes, the one that has waited longest is refused.
+    /// How many may wait. When one more comes, the one is refused that has waited longest of the caller who has most
+    /// waiting.
     pub queue: usize,
     /// How long one waits.
     pub wait: Period,

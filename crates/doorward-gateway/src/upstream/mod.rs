@@ -32,6 +32,7 @@ mod pipe;
 mod pool;
 mod probe;
 pub mod process;
+mod programs;
 mod redirects;
 mod replicas;
 pub mod session;
@@ -77,11 +78,11 @@ use crate::metrics::ServerMetrics;
 use crate::reliability::Guard;
 use crate::seal::{self, Sealer};
 use crate::settings::{Limits, ServerSettings, Timeouts};
-use crate::share::Shares;
 use crate::switchboard::Switchboard;
 
 pub use self::contact::{Contact, Link, Transport};
 pub use self::pool::declared;
+pub use self::programs::Programs;
 pub use self::replicas::{Chosen, End};
 pub use self::standing::State;
 
@@ -93,7 +94,7 @@ pub struct Shared {
     pub parking: ParkingLot,
     pub processes: Arc<ProcessCount>,
     /// Programs that were started for somebody's sessions.
-    pub programs: Arc<Shares>,
+    pub programs: Arc<Programs>,
     pub memory: Memory,
     pub switchboard: Arc<Switchboard>,
     pub audit: Arc<Audit>,

@@ -11,6 +11,7 @@ use doorward_mcp::{Object, Revision, capabilities, method};
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::programs::Program;
 use super::session::Session;
 use super::{Asked, Contact, Link, Server};
 use crate::call::Failure;
@@ -42,7 +43,7 @@ struct Pooled {
     session: Arc<Session>,
     opener: Box<str>,
     /// Its program's place among all that were started for somebody.
-    _program: Option<Held>,
+    _program: Option<Arc<Program>>,
 }
 
 impl Slot {
@@ -81,21 +82,28 @@ impl Pool {
             if let Some(found) = slot.free(leased) {
                 return Ok(found);
             }
-            let Ok(program) = self.make_room(server, contact, asked.principal) else {
-                let waiting = slot.sessions.lock().first().map(|one| one.session.clone());
-                let Some(session) = waiting.filter(|_| leased) else {
-                    return Err(Failure::new(
-                        Kind::Overloaded,
-                        "The limit of sessions with the server is reached",
-                    ));
-                };
-                let permit = session.lease.clone().acquire_owned().await;
-                return Ok((session, permit.ok()));
+            let place = match self.make_room(server, contact, asked.principal) {
+                Ok(place) => place,
+                Err(failure) => {
+                    let waiting = slot.sessions.lock().first().map(|one| one.session.clone());
+                    let Some(session) = waiting.filter(|_| leased) else { return Err(failure) };
+                    let permit = session.lease.clone().acquire_owned().await;
+                    return Ok((session, permit.ok()));
+                }
             };
+            let shared = &server.shared;
+            // Programs that are not for anybody's session count among the processes, too.
+            if place.is_some()
+                && shared.processes.is_full()
+                && shared.programs.give_way(Full::Whole, asked.principal)
+            {
+                shared.processes.freed().await;
+            }
             let session = server
                 .open_session(contact, &asked.client.capabilities, asked.client, asked.own.as_ref())
                 .await?;
             let opener = sharer(asked.principal).into();
+            let program = place.map(|place| shared.programs.started(place, &session));
             let opened = Pooled { session: session.clone(), opener, _program: program };
             slot.sessions.lock().push(opened);
             let permit = if leased { session.lease.clone().try_acquire_owned().ok() } else { None };
@@ -104,14 +112,15 @@ impl Pool {
         in_time.await.map_err(|_| asked.deadline.passed())?
     }
 
-    /// Makes sure that there is room for another session of a caller's. Where they have their share, or there is no room
-    /// for anybody, the session gives way that has been idle for longest: their own, or of whoever has most.
+    /// Makes sure that there is room for another session of a caller's, and for its program. Where they have their
+    /// share, or there is no room for anybody, one gives way that is idle: of the sessions with this server, or of the
+    /// programs of all servers.
     fn make_room(
         &self,
         server: &Server,
         contact: &Contact,
         principal: &str,
-    ) -> Result<Option<Held>, Full> {
+    ) -> Result<Option<Held>, Failure> {
         let opener = sharer(principal);
         let limits = &server.shared.limits;
         let bounds = limits.shared(limits.server_sessions);
@@ -119,29 +128,28 @@ impl Pool {
             let opened = self.opened_by();
             let all: usize = opened.values().sum();
             let own = opened.get(opener).copied().unwrap_or_default();
-            let full = match (own >= bounds.of(opener), all >= bounds.whole) {
-                (true, _) => Some(Full::Share),
-                (false, true) => Some(Full::Whole),
-                (false, false) => None,
+            let whose = if own >= bounds.of(opener) {
+                Some(opener)
+            } else if all >= bounds.whole {
+                opened.iter().max_by_key(|(_, count)| **count).map(|(whose, _)| &**whose)
+            } else {
+                None
             };
-            let taken = match full {
-                Some(full) => Err(full),
-                None if !matches!(contact.link, Link::Process) => return Ok(None),
-                None => server.shared.programs.take(principal, 1),
-            };
-            match taken {
-                Ok(held) => return Ok(Some(held)),
-                Err(full) if last => return Err(full),
-                Err(Full::Share) => self.close_idle(opener),
-                Err(Full::Whole) => {
-                    let most = opened.iter().max_by_key(|(_, count)| **count);
-                    if let Some((whose, _)) = most {
-                        self.close_idle(whose);
-                    }
-                }
+            match whose {
+                None => break,
+                Some(_) if last => return Err(full("sessions with the server", "server_sessions")),
+                Some(whose) => self.close_idle(whose),
             }
         }
-        Err(Full::Share)
+        if !matches!(contact.link, Link::Process) {
+            return Ok(None);
+        }
+        let programs = &server.shared.programs;
+        let taken = programs.take(principal).or_else(|full| {
+            programs.give_way(full, principal);
+            programs.take(principal)
+        });
+        taken.map(Some).map_err(|_| full("servers' programs", "processes"))
     }
 
     /// How many sessions there are, by for whom they were opened.
@@ -149,7 +157,8 @@ impl Pool {
         let slots: Vec<_> = self.slots.lock().values().cloned().collect();
         let mut counts = HashMap::new();
         for slot in slots {
-            for one in slot.sessions.lock().iter() {
+            let sessions = slot.sessions.lock();
+            for one in sessions.iter().filter(|one| one.session.is_open()) {
                 *counts.entry(one.opener.clone()).or_default() += 1;
             }
         }
@@ -186,7 +195,11 @@ impl Pool {
     /// The number of open sessions.
     pub fn len(&self) -> usize {
         let slots: Vec<_> = self.slots.lock().values().cloned().collect();
-        slots.iter().map(|slot| slot.sessions.lock().len()).sum()
+        let open = |slot: &Arc<Slot>| {
+            let sessions = slot.sessions.lock();
+            sessions.iter().filter(|one| one.session.is_open()).count()
+        };
+        slots.iter().map(open).sum()
     }
 
     pub fn forget(&self, session: &Arc<Session>) {
@@ -223,6 +236,14 @@ impl Pool {
             !sessions.is_empty() || Arc::strong_count(slot) > 1
         });
     }
+}
+
+/// There is no room, and nothing is idle that could make some.
+fn full(what: &str, limit: &str) -> Failure {
+    let message = format!(
+        "All {what} that there may be are in use, in all or for one caller ('limits.{limit}', 'limits.share')"
+    );
+    Failure::new(Kind::Overloaded, message)
 }
 
 /// Who shares sessions with the caller of a request.

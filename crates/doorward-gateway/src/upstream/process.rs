@@ -13,7 +13,7 @@ use nix::unistd::Pid;
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
 use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 
 use super::cgroup;
 use super::http::Bounds;
@@ -41,11 +41,26 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 pub struct ProcessCount {
     running: AtomicUsize,
     limit: usize,
+    freed: Notify,
 }
 
 impl ProcessCount {
     pub fn new(limit: usize) -> Arc<Self> {
-        Arc::new(Self { running: AtomicUsize::new(0), limit })
+        Arc::new(Self { running: AtomicUsize::new(0), limit, freed: Notify::new() })
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.running() >= self.limit
+    }
+
+    /// Waits until there is room, for as long as a program that was told to may take to end.
+    pub async fn freed(&self) {
+        let freed = async {
+            while self.is_full() {
+                self.freed.notified().await;
+            }
+        };
+        let _ = tokio::time::timeout(PATIENCE * 3, freed).await;
     }
 
     pub fn running(&self) -> usize {
@@ -72,6 +87,7 @@ struct Slot(Arc<ProcessCount>);
 impl Drop for Slot {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::AcqRel);
+        self.0.freed.notify_one();
     }
 }
 

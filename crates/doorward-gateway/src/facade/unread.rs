@@ -1,0 +1,246 @@
+//! Answers that wait for their clients to read them: what they hold counts to the caller until it is written, so that
+//! nobody fills the gateway's memory by reading nothing.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use doorward_mcp::error::Kind;
+use doorward_mcp::{Id, RpcError, message, sse};
+use futures_util::Stream;
+use http::{Response, StatusCode};
+use tokio::sync::Notify;
+
+use super::{Body, ask_to_come_back, error_response};
+use crate::call::{CallId, Failure};
+use crate::identity::Principal;
+use crate::pipeline::refusal;
+use crate::share::{Bounds, Full, Held, Shares};
+
+/// What is no larger is not counted: most answers take no lock.
+const SMALL: usize = 64 << 10;
+/// How long an answer waits for the caller's others to be read.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Bytes of answers that clients have not taken yet.
+#[derive(Debug)]
+pub struct Unread {
+    bounds: Bounds,
+    shares: Arc<Shares>,
+    /// Those that wait until there is room are bounded in the same way.
+    waiting: Arc<Shares>,
+    freed: Notify,
+}
+
+/// An answer's place. Dropped once it is written, or its client is gone.
+#[derive(Debug)]
+pub struct Counted {
+    held: Option<Held>,
+    unread: Arc<Unread>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.held = None;
+        self.unread.freed.notify_waiters();
+    }
+}
+
+impl Unread {
+    pub fn new(bounds: Bounds) -> Arc<Self> {
+        let (shares, waiting) = (Shares::new(bounds), Shares::new(bounds));
+        Arc::new(Self { bounds, shares, waiting, freed: Notify::new() })
+    }
+
+    /// A place for an answer of so many bytes, waited for while others of the caller's are read. One that is larger
+    /// than the caller's share goes when there is no other.
+    async fn take(self: Arc<Self>, caller: Arc<Principal>, bytes: usize) -> Result<Counted, Full> {
+        let principal = &caller.id;
+        let bytes = bytes.min(self.bounds.of(crate::share::sharer(principal)));
+        let counted = |held| Counted { held: Some(held), unread: self.clone() };
+        if let Ok(held) = self.shares.take(principal, bytes) {
+            return Ok(counted(held));
+        }
+        let _waits = self.waiting.take(principal, bytes)?;
+        let until = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let mut freed = std::pin::pin!(self.freed.notified());
+            freed.as_mut().enable();
+            match self.shares.take(principal, bytes) {
+                Ok(held) => return Ok(counted(held)),
+                Err(full) => {
+                    tokio::time::timeout_at(until, freed).await.map_err(|_| full)?;
+                }
+            }
+        }
+    }
+
+    /// An answer to a caller's request, counted for as long as it waits; where there is no room for it, the client is
+    /// told so instead.
+    pub async fn count(
+        self: &Arc<Self>,
+        caller: Arc<Principal>,
+        id: Option<Id>,
+        response: Response<Body>,
+    ) -> Response<Body> {
+        let (head, body) = response.into_parts();
+        let body = match body {
+            Body::Full(Some(text), _) if text.len() > SMALL => {
+                match self.clone().take(caller, text.len()).await {
+                    Ok(counted) => Body::Full(Some(text), Some(counted)),
+                    Err(full) => return refused(full, id.as_ref()),
+                }
+            }
+            Body::Stream(stream) => Body::stream(self.counting(caller, id, stream)),
+            Body::Endless(Some(stream)) => Body::endless(self.counting(caller, id, stream)),
+            other => other,
+        };
+        Response::from_parts(head, body)
+    }
+
+    fn counting(
+        self: &Arc<Self>,
+        caller: Arc<Principal>,
+        id: Option<Id>,
+        stream: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
+    ) -> Counting {
+        let unread = self.clone();
+        Counting { stream, unread, caller, id, counted: None, waits: None, is_over: false }
+    }
+}
+
+fn error(full: Full) -> (StatusCode, RpcError) {
+    let (status, whose) = match full {
+        Full::Share => (StatusCode::TOO_MANY_REQUESTS, "you have"),
+        Full::Whole => (StatusCode::SERVICE_UNAVAILABLE, "all callers together have"),
+    };
+    let message = format!(
+        "The answer is dropped, for {whose} too much that is answered and not read \
+         ('limits.unread_bytes', 'limits.share')"
+    );
+    let failure = Failure::new(Kind::Overloaded, message);
+    (status, refusal(failure.into(), "", &CallId::next().to_string()).error)
+}
+
+fn refused(full: Full, id: Option<&Id>) -> Response<Body> {
+    let (status, error) = error(full);
+    let mut response = error_response(status, id, &error);
+    ask_to_come_back(&mut response);
+    response
+}
+
+/// A stream, each event of which counts until the next one is wanted. Where one does not fit, it ends: with an error,
+/// if it is the answer to a request.
+struct Counting {
+    stream: Pin<Box<dyn Stream<Item = Bytes> + Send>>,
+    unread: Arc<Unread>,
+    caller: Arc<Principal>,
+    id: Option<Id>,
+    counted: Option<Counted>,
+    waits: Option<(Bytes, Taking)>,
+    is_over: bool,
+}
+
+type Taking = Pin<Box<dyn Future<Output = Result<Counted, Full>> + Send>>;
+
+impl Stream for Counting {
+    type Item = Bytes;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let this = &mut *self;
+        // What was given before is written.
+        this.counted = None;
+        if this.is_over {
+            return Poll::Ready(None);
+        }
+        if this.waits.is_none() {
+            match ready!(this.stream.as_mut().poll_next(context)) {
+                Some(text) if text.len() > SMALL => {
+                    let taking = this.unread.clone().take(this.caller.clone(), text.len());
+                    this.waits = Some((text, Box::pin(taking)));
+                }
+                other => return Poll::Ready(other),
+            }
+        }
+        let Some((_, taking)) = &mut this.waits else { return Poll::Ready(None) };
+        let taken = ready!(taking.as_mut().poll(context));
+        let text = this.waits.take().map(|(text, _)| text);
+        match taken {
+            Ok(counted) => {
+                this.counted = Some(counted);
+                Poll::Ready(text)
+            }
+            Err(full) => {
+                this.is_over = true;
+                let last =
+                    this.id.take().map(|id| message::error_response(Some(&id), &error(full).1));
+                Poll::Ready(last.map(|last| sse::encode(&last, None)))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::StreamExt;
+
+    const LARGE: usize = 1 << 20;
+
+    fn unread() -> Arc<Unread> {
+        Unread::new(Bounds { whole: 8 * LARGE, share: 2 * LARGE })
+    }
+
+    fn answer(bytes: usize) -> Response<Body> {
+        Response::new(Body::full(vec![b'x'; bytes].into()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_reads_is_bounded_for_each_caller() {
+        let unread = unread();
+        let count = async |who: &str, bytes| {
+            unread.count(Principal::user(who), Some(Id::Number(7)), answer(bytes)).await
+        };
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            held.push(count("mallory", LARGE).await);
+        }
+        let refused = count("mallory", LARGE).await;
+        assert_eq!(refused.status(), 429);
+        let told = String::from_utf8(refused.into_body().into_bytes().to_vec()).unwrap();
+        assert!(told.contains("limits.unread_bytes") && told.contains("\"id\":7"), "{told}");
+        assert_eq!(count("mallory", SMALL).await.status(), 200, "what is small is not counted");
+        assert_eq!(count("alice", LARGE).await.status(), 200, "others have a share of their own");
+        // Larger than a share: when there is no other.
+        assert_eq!(count("alice", 5 * LARGE).await.status(), 200);
+        // Whoever reads goes on.
+        let next = tokio::spawn({
+            let unread = unread.clone();
+            async move { unread.count(Principal::user("mallory"), None, answer(LARGE)).await.status() }
+        });
+        tokio::task::yield_now().await;
+        drop(held.pop());
+        assert_eq!(next.await.unwrap(), 200);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_counts_what_it_has_on_its_way() {
+        let unread = unread();
+        let events =
+            || Box::pin(futures_util::stream::iter(vec![Bytes::from(vec![b'x'; 2 * LARGE]); 3]));
+        let mut first = unread.counting(Principal::user("mallory"), Some(Id::Number(1)), events());
+        let mut second = unread.counting(Principal::user("mallory"), Some(Id::Number(2)), events());
+        for _ in 0..2 {
+            assert_eq!(first.next().await.unwrap().len(), 2 * LARGE);
+        }
+        let told = second.next().await.unwrap();
+        let told = std::str::from_utf8(&told).unwrap();
+        assert!(told.contains("limits.unread_bytes") && told.contains("\"id\":2"), "{told}");
+        assert!(second.next().await.is_none());
+        drop(first);
+        let mut third = unread.counting(Principal::user("mallory"), None, events());
+        assert_eq!(third.by_ref().count().await, 3);
+    }
+}

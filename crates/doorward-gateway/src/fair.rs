@@ -1,0 +1,94 @@
+//! A queue in which callers take turns: however many wait for one of them, the next who comes is served after one of
+//! theirs, and where there is no more room, whoever has most in it gives way.
+
+use std::collections::VecDeque;
+
+#[derive(Debug)]
+pub struct FairQueue<T> {
+    /// What waits, by whose it is; who comes next is first.
+    waiting: VecDeque<(Box<str>, VecDeque<T>)>,
+}
+
+impl<T> Default for FairQueue<T> {
+    fn default() -> Self {
+        Self { waiting: VecDeque::new() }
+    }
+}
+
+impl<T> FairQueue<T> {
+    pub fn len(&self) -> usize {
+        self.waiting.iter().map(|(_, items)| items.len()).sum()
+    }
+
+    pub fn push(&mut self, sharer: &str, item: T) {
+        match self.waiting.iter_mut().find(|(whose, _)| **whose == *sharer) {
+            Some((_, items)) => items.push_back(item),
+            None => self.waiting.push_back((sharer.into(), VecDeque::from([item]))),
+        }
+    }
+
+    /// The oldest of whoever's turn it is.
+    pub fn pop(&mut self) -> Option<T> {
+        let (sharer, mut items) = self.waiting.pop_front()?;
+        let item = items.pop_front();
+        if !items.is_empty() {
+            self.waiting.push_back((sharer, items));
+        }
+        item
+    }
+
+    /// The oldest of whoever has most, so that there is room for what has just come: its own caller's, where others
+    /// have no more.
+    pub fn shed(&mut self, newcomer: &str) -> Option<T> {
+        let most = self.waiting.iter().map(|(_, items)| items.len()).max()?;
+        let has_most = |(whose, items): &(Box<str>, VecDeque<T>)| {
+            (items.len() == most).then_some(**whose == *newcomer)
+        };
+        let all = self.waiting.iter().enumerate();
+        let largest = all.filter_map(|(at, one)| Some((has_most(one)?, at))).max();
+        let (_, at) = largest?;
+        let (_, items) = self.waiting.get_mut(at)?;
+        let item = items.pop_front();
+        if items.is_empty() {
+            self.waiting.remove(at);
+        }
+        item
+    }
+
+    pub fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+        self.waiting.retain_mut(|(_, items)| {
+            items.retain(&keep);
+            !items.is_empty()
+        });
+    }
+
+    #[cfg(test)]
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.waiting.iter().flat_map(|(_, items)| items)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn callers_take_turns_and_whoever_has_most_gives_way() {
+        let mut queue = FairQueue::default();
+        for number in 0..5 {
+            queue.push("mallory", format!("m{number}"));
+        }
+        queue.push("alice", "a0".to_owned());
+        queue.push("bob", "b0".to_owned());
+        queue.push("alice", "a1".to_owned());
+        assert_eq!(queue.shed("alice").as_deref(), Some("m0"));
+        assert_eq!(queue.shed("mallory").as_deref(), Some("m1"));
+        assert_eq!(queue.shed("carol").as_deref(), Some("m2"));
+        queue.push("carol", "c0".to_owned());
+        queue.push("carol", "c1".to_owned());
+        assert_eq!(queue.shed("carol").as_deref(), Some("c0"), "of equals, whoever has just come");
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+        assert_eq!(order, ["m3", "a0", "b0", "c1", "m4", "a1"]);
+        assert_eq!(queue.len(), 0);
+    }
+}

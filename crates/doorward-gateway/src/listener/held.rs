@@ -1,0 +1,154 @@
+//! Answers' bodies on their way to clients: given to the HTTP library in pieces, so that what a client has not taken
+//! yet stays here, where it is seen.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep_until};
+
+use super::places::Busy;
+
+/// What the library is given at a time. It keeps little more than that for a client that does not read.
+const PIECE: usize = 16 << 10;
+
+/// An answer's body: the connection is busy until it has been sent, or its stream is over.
+#[derive(Debug)]
+pub struct Held<B> {
+    body: B,
+    /// What is left of a frame of the body's.
+    rest: Bytes,
+    taken: Option<Arc<Taken>>,
+    _busy: Busy,
+}
+
+/// How a client takes an answer, for those who wait for it to.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// Since when the answer has had more for it, or may have.
+    waits_since: Mutex<Option<Instant>>,
+}
+
+impl Taken {
+    /// Returns when the client has taken nothing for so long, though something was there.
+    pub async fn stuck(&self, patience: Duration) {
+        loop {
+            let since = *self.waits_since.lock();
+            sleep_until(since.unwrap_or_else(Instant::now) + patience).await;
+            if since.is_some() && *self.waits_since.lock() == since {
+                return;
+            }
+        }
+    }
+
+    fn note(&self, has_more: bool) {
+        *self.waits_since.lock() = has_more.then(Instant::now);
+    }
+}
+
+impl<B> Held<B> {
+    pub fn new(body: B, busy: Busy) -> Self {
+        Self { body, rest: Bytes::new(), taken: None, _busy: busy }
+    }
+
+    /// The same, telling how the client takes it.
+    pub fn watched(self, taken: Arc<Taken>) -> Self {
+        taken.note(true);
+        Self { taken: Some(taken), ..self }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Held<B> {
+    fn piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(other) => return Poll::Ready(Some(Ok(other))),
+                },
+                ended => return Poll::Ready(ended),
+            }
+        }
+        let piece = self.rest.split_to(self.rest.len().min(PIECE));
+        Poll::Ready(Some(Ok(Frame::data(piece))))
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Held<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let polled = self.piece(context);
+        if let Some(taken) = &self.taken {
+            taken.note(matches!(polled, Poll::Ready(Some(Ok(_)))));
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (left, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(left.lower() + rest);
+        if let Some(upper) = left.upper() {
+            hint.set_upper(upper + rest);
+        }
+        hint
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listener::places::Places;
+    use http_body_util::{BodyExt, Full};
+
+    const PATIENCE: Duration = Duration::from_secs(5);
+
+    async fn held(bytes: usize) -> Held<Full<Bytes>> {
+        let place = Places::new(1, 1).take([192, 0, 2, 1].into()).await.unwrap();
+        Held::new(Full::new(vec![b'x'; bytes].into()), place.busy())
+    }
+
+    #[tokio::test]
+    async fn a_body_goes_in_pieces_and_whole() {
+        for bytes in [0, 1, PIECE, PIECE + 1, 3 * PIECE + 7] {
+            let mut body = held(bytes).await;
+            let mut seen = 0;
+            assert_eq!(body.size_hint().exact(), Some(bytes as u64));
+            while let Some(frame) = body.frame().await {
+                let piece = frame.unwrap().into_data().unwrap().len();
+                assert!(piece <= PIECE);
+                seen += piece;
+                assert_eq!(body.size_hint().exact(), Some((bytes - seen) as u64));
+            }
+            assert!(seen == bytes && body.is_end_stream());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_is_stuck_and_who_waits_is_not() {
+        let taken = Arc::<Taken>::default();
+        let is_stuck =
+            async || tokio::time::timeout(4 * PATIENCE, taken.stuck(PATIENCE)).await.is_ok();
+        assert!(!is_stuck().await, "there is no answer yet");
+        let mut body = held(2 * PIECE).await.watched(taken.clone());
+        assert!(is_stuck().await);
+        body.frame().await.unwrap().unwrap();
+        assert!(is_stuck().await, "there is another piece");
+        body.frame().await.unwrap().unwrap();
+        assert!(body.frame().await.is_none());
+        assert!(!is_stuck().await);
+    }
+}

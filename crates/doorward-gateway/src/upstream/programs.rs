@@ -1,0 +1,83 @@
+//! Programs that run for callers' sessions, at all servers. Where somebody has their share of them, or all are taken,
+//! one that is idle gives way, whichever server it is of.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use super::session::Session;
+use crate::share::{Bounds, Full, Held, Shares, sharer};
+
+#[derive(Debug)]
+pub struct Programs {
+    shares: Arc<Shares>,
+    running: Mutex<Vec<Weak<Program>>>,
+}
+
+/// A program's place among all. Free again when dropped, or when it was made to give way.
+#[derive(Debug)]
+pub struct Program {
+    place: Mutex<Option<Held>>,
+    sharer: Box<str>,
+    session: Weak<Session>,
+}
+
+impl Program {
+    fn has_place(&self) -> bool {
+        self.place.lock().is_some()
+    }
+}
+
+impl Programs {
+    pub fn new(bounds: Bounds) -> Arc<Self> {
+        Arc::new(Self { shares: Shares::new(bounds), running: Mutex::default() })
+    }
+
+    /// A place for a program that is about to be started for a principal.
+    pub fn take(&self, principal: &str) -> Result<Held, Full> {
+        self.shares.take(principal, 1)
+    }
+
+    /// The program is up, with a session.
+    pub fn started(&self, place: Held, session: &Arc<Session>) -> Arc<Program> {
+        let sharer = place.sharer().into();
+        let place = Mutex::new(Some(place));
+        let program = Arc::new(Program { place, sharer, session: Arc::downgrade(session) });
+        let mut running = self.running.lock();
+        running.retain(|program| program.strong_count() > 0);
+        running.push(Arc::downgrade(&program));
+        program
+    }
+
+    /// Ends a program that is idle, so that another can run for a principal: where they have their share, one of their
+    /// own; else of whoever has most, but not of anybody who has fewer than they. Of these, the one that has been idle
+    /// for longest. Returns whether there was one.
+    pub fn give_way(&self, full: Full, principal: &str) -> bool {
+        let running: Vec<_> = self.running.lock().iter().filter_map(Weak::upgrade).collect();
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for program in running.iter().filter(|program| program.has_place()) {
+            *counts.entry(&program.sharer).or_default() += 1;
+        }
+        let own = sharer(principal);
+        let least = counts.get(own).copied().unwrap_or_default();
+        let idle = running.iter().filter_map(|program| {
+            let session = program.session.upgrade()?;
+            let count = *counts.get(&*program.sharer)?;
+            let may = &*program.sharer == own || (full == Full::Whole && count > least);
+            let is_idle = program.has_place() && session.is_idle_since(Duration::ZERO);
+            let used = *session.used.lock();
+            (may && is_idle).then_some((Reverse(count), used, program, session))
+        });
+        let Some((_, _, program, session)) = idle.min_by_key(|(count, used, ..)| (*count, *used))
+        else {
+            return false;
+        };
+        tracing::info!("a program that is idle makes room for another");
+        session.close();
+        program.place.lock().take();
+        true
+    }
+}
