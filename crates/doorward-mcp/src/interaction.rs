@@ -101,8 +101,9 @@ pub struct Retry {
 impl Retry {
     /// Takes `inputResponses` and `requestState` out of a request; `None` when it has neither.
     pub fn take(params: &mut Object) -> Result<Option<Self>, &'static str> {
-        let responses = params.remove(INPUT_RESPONSES);
-        let state = params.remove(REQUEST_STATE);
+        // Null is absent: some clients leave out no empty member.
+        let responses = params.remove(INPUT_RESPONSES).filter(|value| !value.is_null());
+        let state = params.remove(REQUEST_STATE).filter(|value| !value.is_null());
         if responses.is_none() && state.is_none() {
             return Ok(None);
         }
@@ -151,6 +152,14 @@ mod tests {
         let read = InputRequired::read(&result).unwrap();
         assert_eq!(read.requests[0].method, "roots/list");
         assert_eq!(read.to_result().to_bytes(), text);
+    }
+
+    #[test]
+    fn a_retry_of_nulls_is_none() {
+        let text = br#"{"name":"n","inputResponses":null,"requestState":null}"#;
+        let mut params = Object::parse(&Bytes::from_static(text)).unwrap();
+        assert!(Retry::take(&mut params).unwrap().is_none());
+        assert_eq!(params.to_bytes(), r#"{"name":"n"}"#);
     }
 
     #[test]

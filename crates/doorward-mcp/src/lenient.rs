@@ -12,10 +12,16 @@ pub enum Habit {
     ByteOrderMark,
     /// `"error": null` beside a result, or the reverse.
     NullMember,
-    /// An id that was sent as a number comes back as text.
+    /// An id that was sent as a number comes back as text or as another form of it, or an error's code does.
     TextId,
     LoneSurrogate,
+    /// Bytes that are no UTF-8.
+    InvalidUtf8,
+    /// A number that is none, as `NaN`.
+    NoNumber,
     DuplicateMember,
+    /// A line or an event that is no message.
+    Noise,
     /// An answer is compressed that was not asked for so.
     Compressed,
     /// `2024-10-07`, which was a draft of 2024-11-05.
@@ -31,7 +37,10 @@ impl Habit {
             Self::NullMember => "null_member",
             Self::TextId => "text_id",
             Self::LoneSurrogate => "lone_surrogate",
+            Self::InvalidUtf8 => "invalid_utf8",
+            Self::NoNumber => "no_number",
             Self::DuplicateMember => "duplicate_member",
+            Self::Noise => "noise",
             Self::Compressed => "compressed",
             Self::DraftRevision => "draft_revision",
             Self::LostSession => "lost_session",
@@ -58,10 +67,54 @@ pub fn read_all(
             split_batch(&mended, limits)?
         }
     };
+    // One that cannot be read costs no other.
+    let mut invalid = None;
     for item in items {
-        into(read(&item, limits, note)?);
+        match read(&item, limits, note) {
+            Ok(message) => into(message),
+            Err(error) => _ = invalid.get_or_insert(error),
+        }
     }
-    Ok(())
+    invalid.map_or(Ok(()), Err)
+}
+
+/// The id of a response that cannot be read, as far as it stands in the text: whoever waits for it waits in vain.
+pub fn answered_id(text: &[u8]) -> Option<i64> {
+    let text = text.trim_ascii_start();
+    if text.first() != Some(&b'{') {
+        return None;
+    }
+    let (mut id, mut depth, mut at) = (None, 0usize, 0);
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                let from = at + 1;
+                at = from;
+                while *text.get(at)? != b'"' {
+                    at += if text[at] == b'\\' { 2 } else { 1 };
+                }
+                let value = text[at + 1..].trim_ascii_start().strip_prefix(b":");
+                match (depth, &text[from..at], value) {
+                    (1, b"method", Some(_)) => return None,
+                    (1, b"id", Some(value)) => id = leading_number(value),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    id
+}
+
+fn leading_number(text: &[u8]) -> Option<i64> {
+    let text = text.trim_ascii_start();
+    let text = text.strip_prefix(b"\"").unwrap_or(text);
+    let end = text.iter().position(|byte| !byte.is_ascii_digit())?;
+    let whole = matches!(text[end], b',' | b'}' | b'"' | b' ');
+    std::str::from_utf8(&text[..end]).ok()?.parse().ok().filter(|_| whole)
 }
 
 /// Reads one message.
@@ -91,7 +144,18 @@ fn without_mark(text: &Bytes, note: &mut dyn FnMut(Habit)) -> Bytes {
 }
 
 fn mended(text: &Bytes, limits: Limits, note: &mut dyn FnMut(Habit)) -> Option<Bytes> {
-    let (text, Mended { surrogates, duplicates }) = json::mend(text, limits.depth)?;
+    let as_text = match std::str::from_utf8(text) {
+        Ok(_) => None,
+        Err(_) => Some(Bytes::from(String::from_utf8_lossy(text).into_owned())),
+    };
+    if as_text.is_some() {
+        note(Habit::InvalidUtf8);
+    }
+    let mended = json::mend(as_text.as_ref().unwrap_or(text), limits.depth);
+    let Some((text, Mended { surrogates, duplicates, numbers })) = mended else { return as_text };
+    if numbers {
+        note(Habit::NoNumber);
+    }
     if surrogates {
         note(Habit::LoneSurrogate);
     }
@@ -114,10 +178,30 @@ fn plain_response(envelope: &mut Object, note: &mut dyn FnMut(Habit)) {
         let number: i64 = text.parse().ok()?;
         (number.to_string() == *text).then_some(number)
     });
+    let number = number.or_else(|| envelope.get("id").and_then(as_whole));
     if let Some(number) = number {
         envelope.set("id", Id::Number(number).to_value());
         note(Habit::TextId);
     }
+    if let Some(error) = envelope.object_mut("error") {
+        let text = error.string("code").and_then(|text| text.parse().ok());
+        if let Some(code) = text.or_else(|| error.get("code").and_then(as_whole)) {
+            error.set("code", crate::Value::number(code));
+            note(Habit::TextId);
+        }
+    }
+}
+
+/// A whole number that is written as another (`1.0`, `1e0`).
+fn as_whole(value: &crate::Value) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let crate::Value::Raw(raw) = value else { return None };
+    let text = std::str::from_utf8(raw).ok()?;
+    if text.parse::<i64>().is_ok() {
+        return None;
+    }
+    let number: f64 = text.parse().ok()?;
+    (number.fract() == 0.0 && number.abs() < EXACT).then_some(number as i64)
 }
 
 #[cfg(test)]
@@ -140,6 +224,8 @@ mod tests {
             (plain, None),
             (r#"{"jsonrpc":"2.0","id":1,"result":{},"error":null}"#, Some(Habit::NullMember)),
             (r#"{"jsonrpc":"2.0","id":"1","result":{}}"#, Some(Habit::TextId)),
+            (r#"{"jsonrpc":"2.0","id":1.0,"result":{}}"#, Some(Habit::TextId)),
+            (r#"{"jsonrpc":"2.0","id":1e0,"result":{}}"#, Some(Habit::TextId)),
             ("\u{feff}{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}", Some(Habit::ByteOrderMark)),
         ] {
             let (read, habits) = one(text).unwrap();
@@ -154,6 +240,41 @@ mod tests {
                 .unwrap();
         assert!(read.contains(r#""a":"\ufffd""#) && read.contains(r#"{"b":2}"#), "{read}");
         assert_eq!(habits, [Habit::LoneSurrogate, Habit::DuplicateMember]);
+    }
+
+    #[test]
+    fn what_is_no_text_or_no_number_costs_itself_alone() {
+        let mut habits = Vec::new();
+        let limits = Limits { depth: 128, names: Names::StrictEnvelope };
+        let text = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"a\":\"x\xe2\x82\",\"b\":[NaN,-Infinity,1]}}";
+        let text = Bytes::from_static(text);
+        let message = read(&text, limits, &mut |habit| habits.push(habit)).unwrap();
+        let read = String::from_utf8(message.to_bytes().to_vec()).unwrap();
+        assert!(read.contains("\"a\":\"x\u{fffd}\",\"b\":[null,null,1]"), "{read}");
+        assert_eq!(habits, [Habit::InvalidUtf8, Habit::NoNumber]);
+        for code in ["-32000.0", "\"-32000\"", "-3.2e4"] {
+            let error = format!(r#"{{"code":{code},"message":"m"}}"#);
+            let (read, _) = one(&format!(r#"{{"jsonrpc":"2.0","id":1,"error":{error}}}"#)).unwrap();
+            assert!(read.contains(r#""code":-32000,"#), "{read}");
+        }
+    }
+
+    #[test]
+    fn the_call_is_known_whose_answer_cannot_be_read() {
+        for (text, id) in [
+            (r#"{"jsonrpc":"2.0","id":5,"result":[]}"#, Some(5)),
+            (r#" {"a":{"id":4},"b":"\"id\":3","id": "7" ,"result":{x}"#, Some(7)),
+            (r#"{"id":5,"method":"ping","params":[]}"#, None),
+            (r#"{"id":5.5,"result":{}}"#, None),
+            (r#"{"id":null,"result":{}}"#, None),
+            (r#"{"a":{"id":4}}"#, None),
+            (r"{ port: 3000 }", None),
+            (r#"{"id":5,"a":"cut"#, None),
+            (r#"[{"id":5}]"#, None),
+            ("hello", None),
+        ] {
+            assert_eq!(answered_id(text.as_bytes()), id, "{text}");
+        }
     }
 
     #[test]

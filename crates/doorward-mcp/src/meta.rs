@@ -79,8 +79,9 @@ pub fn take_client(params: &mut Object) -> Result<Client, RpcError> {
             RpcError::invalid_params(format!("'{CLIENT_CAPABILITIES}' must be an object"))
         })?,
     };
-    let info = meta.remove(CLIENT_INFO);
-    let log_level = match meta.remove(LOG_LEVEL) {
+    // Null is absent: some clients leave out no empty member.
+    let info = meta.remove(CLIENT_INFO).filter(|value| !value.is_null());
+    let log_level = match meta.remove(LOG_LEVEL).filter(|value| !value.is_null()) {
         None => None,
         Some(value) => {
             Some(value.as_str().and_then(|text| LogLevel::parse(&text)).ok_or_else(|| {
@@ -135,6 +136,14 @@ mod tests {
             params.to_bytes(),
             r#"{"name":"n","_meta":{"progressToken":"7","vendor/x":{"a":1.0}}}"#
         );
+    }
+
+    #[test]
+    fn what_is_null_is_absent() {
+        let text = br#"{"_meta":{"io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":null,"io.modelcontextprotocol/logLevel":null}}"#;
+        let mut params = Object::parse(&Bytes::from_static(text)).unwrap();
+        let client = take_client(&mut params).unwrap();
+        assert!(client.info.is_none() && client.log_level.is_none());
     }
 
     #[test]

@@ -50,10 +50,10 @@ fn tools() -> Value {
         { "name": "fits", "inputSchema": any, "outputSchema": output },
         { "name": "lies", "inputSchema": any, "outputSchema": output },
         { "name": "forgets", "inputSchema": any, "outputSchema": output },
-        { "name": "broken", "inputSchema": { "type": "nonsense" } },
-        { "name": "foreign", "inputSchema": { "$ref": "http://127.0.0.1:1/secret.json" } },
-        { "name": "dialect", "inputSchema": { "$schema": "https://example.com/mine" } },
-        { "name": "loop", "inputSchema": { "allOf": [{ "$ref": "#" }] } },
+        { "name": "broken", "inputSchema": { "type": "object", "minProperties": "one" } },
+        { "name": "foreign", "inputSchema": { "type": "object", "$ref": "http://127.0.0.1:1/secret.json" } },
+        { "name": "dialect", "inputSchema": { "type": "object", "$schema": "https://example.com/mine" } },
+        { "name": "loop", "inputSchema": { "type": "object", "allOf": [{ "$ref": "#" }] } },
         { "name": "wide", "inputSchema": deep },
     ])
 }
@@ -119,7 +119,7 @@ fn a_tool_whose_schema_cannot_be_used_is_hidden_alone_where_wanted_and_says_why(
     assert!(sent.lock().unwrap().is_empty());
     let told = gateway.told(&["servers", "--admin-url", &format!("http://{}", gateway.admin)]);
     for why in [
-        "tool 'broken' is left out: its inputSchema is no JSON Schema at /type",
+        "tool 'broken' is left out: its inputSchema is no JSON Schema at /minProperties",
         "tool 'foreign' is left out: its inputSchema has a $ref to 'http://127.0.0.1:1/secret.json', which is not part of it; none is fetched",
         "tool 'dialect' is left out: its inputSchema is written in the dialect \"https://example.com/mine\", which is not supported",
         "tool 'loop' is left out: its inputSchema refers to itself",
@@ -150,7 +150,7 @@ fn a_tool_whose_schema_cannot_be_used_is_served_unchecked_and_says_so() {
     assert_eq!(sent.lock().unwrap().len(), 5);
     let told = gateway.told(&["servers", "--admin-url", &format!("http://{}", gateway.admin)]);
     for why in [
-        "tool 'broken': it is not checked, for its inputSchema is no JSON Schema at /type",
+        "tool 'broken': it is not checked, for its inputSchema is no JSON Schema at /minProperties",
         "tool 'foreign': it is not checked, for its inputSchema has a $ref to",
         "tool 'loop': it is not checked, for its inputSchema refers to itself",
     ] {

@@ -286,11 +286,9 @@ fn a_session_speaks_the_revision_that_was_negotiated() {
 fn a_session_is_good_for_its_own_portal_only() {
     let gateway = Gateway::start(SAMPLE);
     let client = Handshake::open(&gateway, "/mcp/sample", "2025-11-25", json!({}));
-    for (path, session) in [
-        ("/mcp", client.session.as_str()),
-        ("/mcp/sample", "00000000000000000000000000000000"),
-        ("/mcp/sample", ""),
-    ] {
+    for (path, session) in
+        [("/mcp", client.session.as_str()), ("/mcp/sample", "00000000000000000000000000000000")]
+    {
         let stolen = Handshake { path: path.into(), session: session.into(), ..client.clone() };
         assert_eq!(stolen.ask(1, "ping", json!({})).status, 404, "{path} {session}");
         assert_eq!(stolen.listen(None).status, 404);
@@ -320,7 +318,35 @@ fn batches_are_for_2025_03_26_alone() {
     let new = Handshake::open(&gateway, "/mcp", "2025-06-18", json!({}));
     let refused = new.send(&batch);
     assert_eq!((refused.status, refused.code()), (400, -32600));
-    assert_eq!(post(&gateway, "/mcp", &[], &batch.to_string()).status, 400);
+    // Without a session it is of the revision of its header, as a single message is.
+    for (version, status) in [
+        (None, 200),
+        (Some("2025-03-26"), 200),
+        (Some("2025-06-18"), 400),
+        (Some("2026-07-28"), 400),
+        (Some("nonsense"), 400),
+    ] {
+        let header = version.map(|version| ("mcp-protocol-version", version));
+        let alone = post(&gateway, "/mcp", header.as_slice(), &batch.to_string());
+        assert_eq!(alone.status, status, "{version:?}: {}", alone.body);
+        if status == 200 {
+            let answers = alone.json();
+            assert_eq!(answers.as_array().map(Vec::len), Some(2), "{answers}");
+            assert_eq!(answers[1]["result"]["content"][0]["text"], "2", "{answers}");
+        }
+    }
+    let heard = json!([{ "jsonrpc": "2.0", "method": "notifications/initialized" }]);
+    assert_eq!(post(&gateway, "/mcp", &[], &heard.to_string()).status, 202);
+    for refused in [
+        json!([]),
+        json!(many),
+        json!([batch[0], batch[0]]),
+        json!([{ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {} }]),
+        json!([{ "jsonrpc": "2.0", "id": 1, "method": "resources/subscribe", "params": { "uri": "a:b" } }]),
+    ] {
+        let status = post(&gateway, "/mcp", &[], &refused.to_string()).status;
+        assert_eq!(status, 400, "{refused}");
+    }
 }
 
 /// An elicitation, asked by a modern server of clients of both eras.

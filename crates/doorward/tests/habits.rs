@@ -263,6 +263,36 @@ fn compressed_answers_are_unpacked() {
     }
 }
 
+/// What is beside the message does not matter, nor what a server calls an encoding that is none.
+#[test]
+fn a_whole_message_needs_no_proper_end_of_what_it_is_packed_in() {
+    let text = |asked: &Asked| result_text(asked, &said(&"packed ".repeat(600_000))).into_bytes();
+    for (coding, cut, zeros) in [
+        ("gzip", 8, 0),
+        ("gzip", 0, 64),
+        ("gzip, identity", 0, 0),
+        ("utf-8", 0, 0),
+        ("none", 0, 0),
+        ("aws-chunked", 0, 0),
+    ] {
+        let server = with_habit(Era::Modern, move |asked, out| {
+            is_call(asked) && {
+                let mut body = match coding.starts_with("gzip") {
+                    true => compressed("gzip", &text(asked)),
+                    false => text(asked),
+                };
+                body.truncate(body.len() - cut);
+                body.resize(body.len() + zeros, 0);
+                respond_compressed(out, coding, "application/json", &body);
+                true
+            }
+        });
+        let gateway = in_front_of(&server.url());
+        let answered = Modern::new(&gateway, "/mcp/s").call("echo", json!({}));
+        assert!(answered.text().starts_with("packed packed"), "{coding} {cut} {zeros}");
+    }
+}
+
 /// A few bytes may stand for very many.
 #[test]
 fn what_is_packed_is_bounded_and_what_is_broken_is_no_answer() {

@@ -8,7 +8,7 @@ use doorward_mcp::error::{Kind as FailureKind, code};
 use doorward_mcp::translate::CacheHints;
 use doorward_mcp::{Era, Value, method, uri};
 
-use super::{Item, Kind, List, learn};
+use super::{Item, Kind, List, learn, repair};
 use crate::call::{CallError, Events, Failure};
 use crate::upstream::exchange::Deadline;
 use crate::upstream::{Asked, Contact, Server};
@@ -67,10 +67,14 @@ pub async fn list(
                 public: first.public && told.public,
             },
         });
-        let page_items = result.get(kind.member).and_then(Value::as_array).ok_or_else(|| {
-            Failure::new(FailureKind::InvalidMessage, "The server's list has no items")
-                .because(format!("{} without an array '{}'", kind.method, kind.member))
-        })?;
+        // Servers that leave out no empty member write null for a list that is empty.
+        let page_items = match result.get(kind.member).filter(|items| !items.is_null()) {
+            None => Vec::new(),
+            Some(items) => items.as_array().ok_or_else(|| {
+                Failure::new(FailureKind::InvalidMessage, "The server's list has no items")
+                    .because(format!("{} without an array '{}'", kind.method, kind.member))
+            })?,
+        };
         if items.len() + page_items.len() > limits.list_items {
             return Err(bound(kind, "items", limits.list_items));
         }
@@ -112,7 +116,7 @@ pub async fn list(
     });
     let hints = hints.unwrap_or(CacheHints::NONE);
     let learnt = match kind.method {
-        method::TOOLS_LIST => learn::tools(server, items).await?,
+        method::TOOLS_LIST => learn::tools(server, contact.era, items).await?,
         _ => learn::Learnt { items, ..learn::Learnt::default() },
     };
     let now = Instant::now();
@@ -121,13 +125,16 @@ pub async fn list(
         hints,
         left_out: Arc::new(learnt.left_out),
         tools: Arc::new(learnt.tools),
+        bytes,
         fresh_until: now + lifetime(server, contact, kind, hints),
         fetched: now,
+        is_known: true,
+        problem: None,
     })
 }
 
-/// Whether a cursor leads to another page: servers that leave out no empty member end by an empty one.
-fn goes_on(cursor: &Value) -> bool {
+/// Whether a cursor leads to another page: who leaves out no empty member writes an empty one, or null.
+pub(super) fn goes_on(cursor: &Value) -> bool {
     !cursor.is_null() && cursor.as_str().is_none_or(|text| !text.is_empty())
 }
 
@@ -171,6 +178,10 @@ fn read(server: &Server, kind: &Kind, item: &Value) -> Option<Item> {
     if matches!(kind.key, "uri" | "uriTemplate") && uri::has_dot_segment(&key) {
         left_out("its URI has '.' or '..' as a segment");
         return None;
+    }
+    let mut definition = definition;
+    if repair::item(kind, &key, &mut definition) {
+        tracing::debug!(server = &*server.name, name = &*key, "put an item right");
     }
     Some(Item { key, definition })
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
-use doorward_mcp::{Object, Value, param_headers, tasks};
+use doorward_mcp::{Era, Object, Value, param_headers, tasks};
 
 use super::{Item, ToolEntry};
 use crate::call::Failure;
@@ -132,7 +132,7 @@ pub struct Learnt {
 }
 
 /// Learns tools, away from the threads that calls are on.
-pub async fn tools(server: &Server, items: Vec<Item>) -> Result<Learnt, Failure> {
+pub async fn tools(server: &Server, era: Era, items: Vec<Item>) -> Result<Learnt, Failure> {
     let settings = server.settings.clone();
     // What is known of a tool goes on, as long as its schemas are the same.
     let known = server.catalog.latest();
@@ -140,6 +140,9 @@ pub async fn tools(server: &Server, items: Vec<Item>) -> Result<Learnt, Failure>
         let end = Instant::now() + PATIENCE;
         let mut learnt = Learnt::default();
         for mut item in items {
+            if era == Era::Handshake {
+                without_headers(&mut item.definition);
+            }
             let known = known.as_ref().and_then(|view| view.tool(&item.key));
             match entry(&settings, &item, known, end) {
                 Ok(entry) => {
@@ -198,17 +201,50 @@ fn entry(
     })
 }
 
+const ANNOTATION: &str = "x-mcp-header";
+
+/// The text of a tool's input schema if it may say which arguments are mirrored in headers. Most say nothing: one look at
+/// the bytes saves building the schema.
+fn annotated(tool: &Object) -> Option<serde_json::Value> {
+    let text = tool.get("inputSchema")?.to_bytes();
+    let named = text.windows(ANNOTATION.len()).any(|window| window == ANNOTATION.as_bytes());
+    named.then(|| serde_json::from_slice(&text).ok()).flatten()
+}
+
 fn headers_of(
     tool: &Object,
 ) -> Result<Vec<param_headers::ParamHeader>, param_headers::BadAnnotation> {
-    let Some(schema) = tool.get("inputSchema") else { return Ok(Vec::new()) };
-    let text = schema.to_bytes();
-    // Most tools have none: one look at the bytes saves building the schema.
-    if !text.windows(12).any(|window| window == b"x-mcp-header") {
-        return Ok(Vec::new());
+    annotated(tool).map_or_else(|| Ok(Vec::new()), |schema| param_headers::read(&schema))
+}
+
+/// Takes annotations away that the handshake era does not know: one that is wrong would have clients of the modern era
+/// reject the tool (spec 2026-07-28 server/tools).
+fn without_headers(tool: &mut Object) {
+    fn take(value: &mut serde_json::Value, depth: usize) -> bool {
+        use serde_json::Value::{Array, Object};
+        let Some(depth) = depth.checked_sub(1) else { return false };
+        match value {
+            Object(members) => {
+                // A property may have the name, whose schema is an object.
+                let is_said = |value: &serde_json::Value| !value.is_object();
+                let mut taken = members.get(ANNOTATION).is_some_and(is_said);
+                if taken {
+                    members.remove(ANNOTATION);
+                }
+                for part in members.values_mut() {
+                    taken |= take(part, depth);
+                }
+                taken
+            }
+            Array(items) => items.iter_mut().fold(false, |taken, item| take(item, depth) | taken),
+            _ => false,
+        }
     }
-    serde_json::from_slice(&text)
-        .map_or_else(|_| Ok(Vec::new()), |schema| param_headers::read(&schema))
+    if let Some(mut schema) = annotated(tool)
+        && take(&mut schema, 128)
+    {
+        tool.set("inputSchema", Value::from_serde(&schema));
+    }
 }
 
 #[cfg(test)]

@@ -1,34 +1,41 @@
 //! What one server offers: its four lists, fetched page by page with bounds, kept in memory,
 //! fetched again when the server announces a change or their time is over.
 
+mod cells;
 pub mod exposed;
 mod fetch;
 mod learn;
+mod repair;
 mod snapshot;
+mod view;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use doorward_mcp::error::Kind as FailureKind;
 use doorward_mcp::param_headers::ParamHeader;
-use doorward_mcp::translate::CacheHints;
 use doorward_mcp::{Era, Object, method, tasks};
-use parking_lot::Mutex;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 
-use crate::call::CallError;
+use crate::call::{CallError, Failure};
 use crate::schema::Checks;
 use crate::settings::{ArgumentSettings, CacheRule, ResultSettings};
 use crate::upstream::{Asked, Contact, Server, declared};
 
-use exposed::{Digest, Digests};
+use cells::{Cell, Cells, Fetching};
+use exposed::Digest;
 pub use learn::Schemas;
 pub use snapshot::{Snapshot, Snapshots, Source, Viewer};
+pub use view::{Item, List, View};
 
-/// Views of one server that are kept: one per set of declared capabilities.
-const MAX_VIEWS: usize = 16;
+/// What the views of one server may have together, in times of what one list may have.
+const LISTS_OF_BYTES: usize = 8;
+/// How long a list is waited for before the next is asked for beside it.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// One of the four lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,192 +108,134 @@ pub struct ToolEntry {
     pub is_idempotent: bool,
 }
 
-#[derive(Debug, Clone)]
-pub struct Item {
-    pub key: Box<str>,
-    pub definition: Object,
-}
-
-/// One list, as it was fetched.
-#[derive(Debug, Clone)]
-pub struct List {
-    pub items: Arc<Vec<Item>>,
-    pub hints: CacheHints,
-    /// What is not shown, and why.
-    left_out: Arc<BTreeMap<Box<str>, String>>,
-    /// The tools, for those that are.
-    tools: Arc<HashMap<Box<str>, Arc<ToolEntry>>>,
-    fresh_until: Instant,
-    fetched: Instant,
-}
-
-impl List {
-    /// Whether both tell the same, to the byte.
-    fn is_equal(&self, other: &Self) -> bool {
-        let same = |(one, other): (&Item, &Item)| {
-            one.key == other.key && one.definition.to_bytes() == other.definition.to_bytes()
-        };
-        self.items.len() == other.items.len()
-            && self.left_out == other.left_out
-            && self.items.iter().zip(&*other.items).all(same)
-    }
-}
-
-/// The four lists that callers with the same capabilities see.
-#[derive(Debug)]
-pub struct View {
-    pub lists: [List; 4],
-    prompts: HashSet<Box<str>>,
-    /// By which rewritten names are led back.
-    digests: Digests,
-}
-
-impl View {
-    fn new(server: &str, lists: [List; 4]) -> Self {
-        let prompts = lists[PROMPTS].items.iter().map(|item| item.key.clone()).collect();
-        let view = Self { lists, prompts, digests: Digests::default() };
-        let digests = Digests::of(server, &view);
-        Self { digests, ..view }
-    }
-
-    pub fn tool(&self, name: &str) -> Option<&Arc<ToolEntry>> {
-        self.lists[TOOLS].tools.get(name)
-    }
-
-    /// Whether both tell the very same, in one place in memory.
-    pub fn shares_lists_with(&self, other: &Self) -> bool {
-        let same = |(one, other): (&List, &List)| Arc::ptr_eq(&one.items, &other.items);
-        self.lists.iter().zip(&other.lists).all(same)
-    }
-
-    pub fn has_prompt(&self, name: &str) -> bool {
-        self.prompts.contains(name)
-    }
-
-    /// When the first of the lists must be fetched again.
-    pub fn fresh_until(&self) -> Instant {
-        self.lists.iter().map(|list| list.fresh_until).min().unwrap_or_else(Instant::now)
-    }
-}
-
-#[derive(Debug, Default)]
-struct Cell {
-    fetching: tokio::sync::Mutex<()>,
-    view: ArcSwapOption<View>,
-    stale: [AtomicBool; 4],
-}
-
-impl Cell {
-    fn is_stale(&self, view: &View, kind: usize) -> bool {
-        self.stale[kind].load(Ordering::Acquire) || Instant::now() >= view.lists[kind].fresh_until
-    }
-
-    fn current(&self) -> Option<Arc<View>> {
-        let view = self.view.load_full()?;
-        (0..KINDS.len()).all(|kind| !self.is_stale(&view, kind)).then_some(view)
-    }
-}
-
 /// A server's lists, by what the caller declares: a handshake-era server may show other tools to
 /// other clients. A modern one shows the same to all (spec 2026-07-28 server/tools).
 #[derive(Debug, Default)]
 pub struct Catalog {
     /// Where what its schemas are held against is checked, if that takes long.
     pub checks: Checks,
-    cells: Mutex<HashMap<Bytes, Arc<Cell>>>,
+    cells: Cells,
 }
 
 impl Catalog {
-    fn cell(&self, contact: Option<&Contact>, capabilities: &Object) -> Arc<Cell> {
-        let key = match contact {
-            Some(contact) if contact.era == Era::Handshake => declared(capabilities),
-            _ => Bytes::new(),
-        };
-        let mut cells = self.cells.lock();
-        if let Some(cell) = cells.get(&key) {
-            return cell.clone();
-        }
-        if cells.len() >= MAX_VIEWS {
-            let oldest = cells
-                .iter()
-                .min_by_key(|(_, cell)| {
-                    cell.view.load().as_ref().map(|view| view.lists[TOOLS].fetched)
-                })
-                .map(|(key, _)| key.clone());
-            if let Some(oldest) = oldest {
-                cells.remove(&oldest);
-            }
-        }
-        cells.entry(key).or_default().clone()
+    fn find(&self, server: &Server, capabilities: &Object) -> Option<Arc<Cell>> {
+        self.cells.find(&key(server.known().as_deref(), capabilities))
     }
 
     /// The lists, fetched if they are not at hand or not fresh. Callers who come together wait for
-    /// one fetch. When it fails, lists that were there stay.
+    /// one fetch. A list that cannot be fetched stays as it was, or is empty; it is an error if that becomes of all.
     pub async fn view(&self, server: &Server, asked: &Asked<'_>) -> Result<Arc<View>, CallError> {
+        self.fetch(server, asked, &[0, 1, 2, 3]).await
+    }
+
+    /// The same for who needs one list alone: the others may be old or empty.
+    pub async fn view_of(
+        &self,
+        server: &Server,
+        asked: &Asked<'_>,
+        kind: usize,
+    ) -> Result<Arc<View>, CallError> {
+        let view = self.fetch(server, asked, &[kind]).await?;
+        view.problem(kind).cloned().map_or(Ok(view), Err)
+    }
+
+    async fn fetch(
+        &self,
+        server: &Server,
+        asked: &Asked<'_>,
+        kinds: &[usize],
+    ) -> Result<Arc<View>, CallError> {
         let contact = server.contact().await?;
-        let cell = self.cell(Some(&contact), &asked.client.capabilities);
-        if let Some(view) = cell.current() {
+        let key = key(Some(&contact), &asked.client.capabilities);
+        let cell = self.cells.find_or_make(key, asked.principal);
+        if let Some(view) = cell.current(kinds) {
             return Ok(view);
         }
-        let _fetching = cell.fetching.lock().await;
-        if let Some(view) = cell.current() {
-            return Ok(view);
-        }
-        let old = cell.view.load_full();
         // All pages come from one of several replicas.
         let asker = server.asker(asked).await?;
-        let mut lists = Vec::with_capacity(KINDS.len());
-        let mut all_known = true;
-        for (at, kind) in KINDS.iter().enumerate() {
-            let kept = old.as_ref().filter(|view| !cell.is_stale(view, at));
-            if let Some(view) = kept {
-                lists.push(view.lists[at].clone());
-                continue;
+        let fetch_one = |kind: usize| self.fetch_one(server, &asker, &contact, &cell, asked, kind);
+        let mut waiting = kinds.iter().copied();
+        let mut running: FuturesUnordered<_> = waiting.next().map(fetch_one).into_iter().collect();
+        let mut failed = Vec::new();
+        // One at a time, but none waits for one that is slow.
+        while !running.is_empty() {
+            let fetched = tokio::time::timeout(PATIENCE, running.next()).await;
+            if let Ok(Some(Err(failure))) = fetched {
+                failed.push(failure);
             }
-            cell.stale[at].store(false, Ordering::Release);
-            match fetch::list(&asker, &contact, kind, asked).await {
-                Ok(list) => {
-                    let (list, known) = self.shared(at, list);
-                    all_known &= known;
-                    lists.push(list);
-                }
-                Err(error) => {
-                    cell.stale[at].store(true, Ordering::Release);
-                    let Some(old) = &old else { return Err(error) };
-                    tracing::warn!(
-                        server = &*server.name,
-                        list = kind.method,
-                        ?error,
-                        "kept the old list"
-                    );
-                    let mut list = old.lists[at].clone();
-                    list.fresh_until = Instant::now() + Duration::from_secs(5);
-                    cell.stale[at].store(false, Ordering::Release);
-                    lists.push(list);
-                }
-            }
+            running.extend(waiting.next().map(fetch_one));
         }
-        let Ok(lists) = <[List; 4]>::try_from(lists) else { unreachable!("there are four kinds") };
-        let changed = match &old {
-            // Others were told the same before.
-            None => !all_known,
-            Some(old) => {
-                old.lists.iter().zip(&lists).any(|(old, new)| !Arc::ptr_eq(&old.items, &new.items))
-            }
-        };
-        let view = Arc::new(View::new(&server.name, lists));
-        cell.view.store(Some(view.clone()));
-        if changed {
+        let view = cell.view.load_full().unwrap_or_else(View::unknown);
+        let offered = |kind: usize| contact.about.has(KINDS[kind].group);
+        if let Some((_, error, _)) = failed.first()
+            && !(0..KINDS.len()).any(|kind| offered(kind) && view.knows(kind))
+        {
+            return Err(error.clone());
+        }
+        let lists = failed.into_iter().map(|(kind, error, took)| {
+            let list = KINDS[kind].method;
+            tracing::warn!(server = &*server.name, list, ?error, "a list could not be fetched");
+            cell.stale[kind].store(false, Ordering::Release);
+            (kind, view.lists[kind].failed(error, took))
+        });
+        let lists: Vec<_> = lists.collect();
+        Ok(if lists.is_empty() { view } else { cell.publish(&server.name, lists).0 })
+    }
+
+    /// Fetches one list if it is not fresh. Who waits for no more than a while has it from then on.
+    async fn fetch_one(
+        &self,
+        server: &Server,
+        asker: &Server,
+        contact: &Contact,
+        cell: &Arc<Cell>,
+        asked: &Asked<'_>,
+        kind: usize,
+    ) -> Result<(), (usize, CallError, Duration)> {
+        let _fetching = cell.fetching[kind].lock().await;
+        let old = cell.view.load_full().unwrap_or_else(View::unknown);
+        if !cell.is_stale(&old, kind) {
+            return Ok(());
+        }
+        let mut fetching = Fetching::begin(&cell.stale[kind]);
+        let begun = Instant::now();
+        let list = fetch::list(asker, contact, &KINDS[kind], asked)
+            .await
+            .map_err(|error| (kind, error, begun.elapsed()))?;
+        fetching.is_done = true;
+        let (list, is_known) = self.shared(kind, list);
+        let (_, changed) = cell.publish(&server.name, vec![(kind, list)]);
+        let most = server.shared.limits.list_bytes.0.saturating_mul(LISTS_OF_BYTES);
+        self.cells.make_room(cell, most);
+        // Others were told the same before.
+        if changed && (old.knows(kind) || !is_known) {
             server.bump();
         }
-        Ok(view)
+        Ok(())
+    }
+
+    /// What there is of the lists for who cannot wait longer for the rest, which counts as failed for a while.
+    pub fn overdue(
+        &self,
+        server: &Server,
+        capabilities: &Object,
+        waited: Duration,
+    ) -> Option<Arc<View>> {
+        let cell = self.find(server, capabilities)?;
+        let view = cell.view.load_full()?;
+        let slow = (0..KINDS.len()).filter(|kind| cell.is_stale(&view, *kind)).map(|kind| {
+            let failure = Failure::new(FailureKind::Timeout, "The server's list takes too long");
+            cell.stale[kind].store(false, Ordering::Release);
+            (kind, view.lists[kind].failed(failure.because(KINDS[kind].method).into(), waited))
+        });
+        let slow: Vec<_> = slow.collect();
+        Some(if slow.is_empty() { view } else { cell.publish(&server.name, slow).0 })
     }
 
     /// The same list in the place of an equal one that is kept for callers with other capabilities, so that it is in memory
     /// once; and whether there is one.
     fn shared(&self, kind: usize, list: List) -> (List, bool) {
-        let views: Vec<_> =
-            self.cells.lock().values().filter_map(|cell| cell.view.load_full()).collect();
+        let views = self.cells.views();
         let equal = views.iter().map(|view| &view.lists[kind]).find(|other| other.is_equal(&list));
         match equal {
             Some(other) => {
@@ -300,12 +249,12 @@ impl Catalog {
 
     /// What is known of a tool now, without fetching anything.
     pub fn known(&self, server: &Server, capabilities: &Object) -> Option<Arc<View>> {
-        self.cell(server.known().as_deref(), capabilities).view.load_full()
+        self.find(server, capabilities)?.view.load_full()
     }
 
     /// Marks lists for fetching: those that a notification names, or all.
     pub fn invalidate(&self, notification: Option<&str>) {
-        for cell in self.cells.lock().values() {
+        for cell in self.cells.all() {
             for (at, kind) in KINDS.iter().enumerate() {
                 if notification.is_none_or(|changed| changed == kind.changed) {
                     cell.stale[at].store(true, Ordering::Release);
@@ -317,7 +266,7 @@ impl Catalog {
     /// Marks a view for fetching when it is older than a moment: for a caller who asks for what it
     /// does not show.
     pub fn doubt(&self, server: &Server, capabilities: &Object, kind: usize) {
-        let cell = self.cell(server.known().as_deref(), capabilities);
+        let Some(cell) = self.find(server, capabilities) else { return };
         let old = cell
             .view
             .load_full()
@@ -329,8 +278,7 @@ impl Catalog {
 
     /// The server's own names of tools and prompts that a rewritten name may stand for.
     pub fn named_by(&self, digest: Digest) -> BTreeSet<String> {
-        let views: Vec<_> =
-            self.cells.lock().values().filter_map(|cell| cell.view.load_full()).collect();
+        let views = self.cells.views();
         let names = views.iter().flat_map(|view| view.digests.find(view, digest));
         names.map(str::to_owned).collect()
     }
@@ -342,9 +290,17 @@ impl Catalog {
 
     /// The view that was fetched last, for whomever.
     pub fn latest(&self) -> Option<Arc<View>> {
-        let cells = self.cells.lock();
-        let views = cells.values().filter_map(|cell| cell.view.load_full());
-        views.max_by_key(|view| view.lists[TOOLS].fetched)
+        self.cells
+            .views()
+            .into_iter()
+            .max_by_key(|view| (view.knows(TOOLS), view.lists[TOOLS].fetched))
+    }
+
+    /// The lists of the view that was fetched last that could not be fetched, and why.
+    pub fn failed(&self) -> Vec<(&'static str, String)> {
+        let Some(latest) = self.latest() else { return Vec::new() };
+        let lists = KINDS.iter().zip(&latest.lists);
+        lists.filter_map(|(kind, list)| Some((kind.method, list.failure()?))).collect()
     }
 
     /// The tools of the view that was fetched last that are not shown, and why.
@@ -368,5 +324,12 @@ impl Catalog {
     pub fn counts(&self) -> Option<[usize; 4]> {
         let latest = self.latest()?;
         Some([0, 1, 2, 3].map(|at| latest.lists[at].items.len()))
+    }
+}
+
+fn key(contact: Option<&Contact>, capabilities: &Object) -> Bytes {
+    match contact {
+        Some(contact) if contact.era == Era::Handshake => declared(capabilities),
+        _ => Bytes::new(),
     }
 }

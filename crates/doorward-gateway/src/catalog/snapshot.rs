@@ -32,6 +32,7 @@ const FILTERED: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Snapshot {
     generation: u64,
+    made: Instant,
     fresh_until: Instant,
     lists: [Listing; 4],
     sources: Vec<Source>,
@@ -136,6 +137,7 @@ impl Snapshots {
         let lists = [0, 1, 2, 3].map(|kind| listing(viewer, &sources, kind, page));
         let snapshot = Arc::new(Snapshot {
             generation,
+            made: Instant::now(),
             fresh_until: fresh_until.unwrap_or_else(|| Instant::now() + Duration::from_secs(1)),
             lists,
             sources,
@@ -170,7 +172,10 @@ impl Snapshots {
         let mut kept = self.kept.lock();
         kept.retain(|_, old| old.generation == current && now < old.fresh_until);
         if kept.len() >= MAX_SNAPSHOTS {
-            kept.clear();
+            let oldest = kept.iter().min_by_key(|(_, old)| old.made).map(|(key, _)| key.clone());
+            if let Some(oldest) = oldest {
+                kept.remove(&oldest);
+            }
         }
         kept.insert(viewer.key(), snapshot);
     }
@@ -185,15 +190,13 @@ impl Snapshots {
 
     pub fn keep_seen(&self, caller: ViewKey, whole: &Arc<Snapshot>, seen: &Arc<Snapshot>) {
         let mut filtered = self.filtered.lock();
-        let is_full = |filtered: &HashMap<_, Filtered>| {
-            let bytes: usize = filtered.values().map(|kept| kept.seen.own_bytes()).sum();
-            filtered.len() >= MAX_FILTERED || bytes + seen.own_bytes() > MAX_FILTERED_BYTES
-        };
-        if is_full(&filtered) {
-            filtered.retain(|_, kept| kept.made.elapsed() < FILTERED);
-            if is_full(&filtered) {
-                filtered.clear();
-            }
+        let bytes_of = |kept: &Filtered| kept.seen.own_bytes();
+        let mut bytes: usize = filtered.values().map(bytes_of).sum();
+        // The oldest give way, one by one.
+        while filtered.len() >= MAX_FILTERED || bytes + seen.own_bytes() > MAX_FILTERED_BYTES {
+            let oldest = filtered.iter().min_by_key(|(_, kept)| kept.made);
+            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { break };
+            bytes -= filtered.remove(&oldest).as_ref().map_or(0, bytes_of);
         }
         let (whole, seen) = (whole.clone(), seen.clone());
         filtered.insert(caller, Filtered { whole, seen, made: Instant::now() });
@@ -282,6 +285,8 @@ impl Snapshot {
         size: usize,
     ) -> Result<Object, RpcError> {
         let listing = &self.lists[kind];
+        // Clients that leave out no empty member write null, or an empty cursor, for the first page.
+        let cursor = cursor.filter(|cursor| super::fetch::goes_on(cursor));
         let (items, end) = match cursor {
             None => (listing.first.clone(), listing.items.len().min(size)),
             Some(cursor) => {
@@ -331,6 +336,7 @@ impl Snapshot {
         });
         Self {
             generation: self.generation,
+            made: self.made,
             fresh_until: self.fresh_until,
             lists,
             sources: self.sources.clone(),

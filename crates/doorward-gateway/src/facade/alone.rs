@@ -2,16 +2,18 @@
 //! scripts are. It is served as the only request of a session of its own, in the revision that its
 //! header names (spec 2025-06-18 basic/transports: 2025-03-26 where there is none).
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use doorward_mcp::meta::Client;
-use doorward_mcp::{Id, Object, Revision, RpcError, headers, method, sse};
+use doorward_mcp::{Id, Message, Object, Revision, RpcError, Value, headers, method, sse};
+use futures_util::future::join_all;
 use http::{HeaderMap, Response, StatusCode};
 
 use super::accept::Form;
 use super::call_stream::{self, CallStream, First};
 use super::sessions::Session;
-use super::{Body, Visit, converse, error_response, events, json};
+use super::{Body, Visit, converse, empty, error_response, events, json};
 use crate::call::{Door, Events};
 use crate::gateway::Gateway;
 use crate::pipeline::{Refusal, refusal};
@@ -53,11 +55,59 @@ pub async fn post(
     sent: &HeaderMap,
     request: Request,
 ) -> Response<Body> {
-    let Request { id, method, mut params, revision } = request;
-    if matches!(&*method, method::RESOURCES_SUBSCRIBE | method::RESOURCES_UNSUBSCRIBE) {
+    let Request { id, method, params, revision } = request;
+    serve(
+        gateway,
+        Visit { caller, portal, form },
+        sent,
+        revision,
+        vec![(id, method, params)],
+        false,
+    )
+    .await
+}
+
+/// A batch without a session: its requests have one of their own together (spec 2025-03-26 basic/index).
+pub async fn post_batch(
+    gateway: Arc<Gateway>,
+    visit: Visit,
+    sent: &HeaderMap,
+    revision: Revision,
+    messages: Vec<Message>,
+) -> Response<Body> {
+    let requests = messages.into_iter().filter_map(|message| match message {
+        Message::Request { id, method, params } => Some((id, method, params)),
+        // Nothing is in progress that it could be about.
+        Message::Notification { .. } | Message::Response { .. } | Message::Error { .. } => None,
+    });
+    let requests: Vec<_> = requests.collect();
+    if requests.is_empty() {
+        return empty(StatusCode::ACCEPTED);
+    }
+    serve(gateway, visit, sent, revision, requests, true).await
+}
+
+async fn serve(
+    gateway: Arc<Gateway>,
+    Visit { caller, portal, form }: Visit,
+    sent: &HeaderMap,
+    revision: Revision,
+    mut requests: Vec<(Id, Box<str>, Object)>,
+    batch: bool,
+) -> Response<Body> {
+    let first = requests.first().filter(|_| !batch).map(|(id, ..)| id.clone());
+    let refused = |status, error: &RpcError| error_response(status, first.as_ref(), error);
+    let mut ids = HashSet::new();
+    if !requests.iter().all(|(id, ..)| ids.insert(id.clone())) {
+        let error = RpcError::invalid_request("Two requests of the batch have the same id");
+        return refused(StatusCode::BAD_REQUEST, &error);
+    }
+    let lives_on = |method: &str| {
+        matches!(method, method::RESOURCES_SUBSCRIBE | method::RESOURCES_UNSUBSCRIBE)
+    };
+    if requests.iter().any(|(_, method, _)| lives_on(method)) {
         let why = "Subscriptions live in a session: open one with 'initialize' first";
-        let error = RpcError::invalid_request(why);
-        return error_response(StatusCode::BAD_REQUEST, Some(&id), &error);
+        return refused(StatusCode::BAD_REQUEST, &RpcError::invalid_request(why));
     }
     let opened =
         gateway.sessions.prepare(caller.clone(), portal, revision, Client::default(), Door::Mcp);
@@ -66,16 +116,17 @@ pub async fn post(
         Err(error) => {
             let Refusal { error, status, .. } = refusal(error, "", "");
             let status = status.and_then(|status| StatusCode::from_u16(status).ok());
-            return error_response(status.unwrap_or(StatusCode::OK), Some(&id), &error);
+            return refused(status.unwrap_or(StatusCode::OK), &error);
         }
     };
     let alone = Alone { gateway: gateway.clone(), session: session.clone() };
-    context::adopt(&mut params, sent);
-    let call = converse::new_call(&session, &caller, &method, params.clone());
-    if let Err(refused) = super::admit(&gateway, &call) {
-        return *refused;
+    for (_, method, params) in &mut requests {
+        context::adopt(params, sent);
+        let call = converse::new_call(&session, &caller, method, params.clone());
+        if let Err(refused) = super::admit(&gateway, &call) {
+            return *refused;
+        }
     }
-    drop(call);
     let timeouts = &gateway.shared.timeouts;
     let (keep_alive, silence) = (timeouts.keep_alive.0, timeouts.silence.0);
     let (sender, mut receiver) = Events::channel(gateway.shared.limits.queue.min(32));
@@ -84,7 +135,18 @@ pub async fn post(
     // Runs with the connection, unlike in a session: nobody can come back for the answer.
     let mut run = Box::pin(async move {
         let Alone { gateway, session } = &alone;
-        converse::answer(gateway, session, &caller, &id, &method, params, &sender).await
+        let (caller, sender) = (&caller, &sender);
+        let answers = requests.into_iter().map(|(id, method, params)| async move {
+            converse::answer(gateway, session, caller, &id, &method, params, sender).await
+        });
+        let mut answers = join_all(answers).await;
+        match batch {
+            false => answers.pop().unwrap_or_default(),
+            true => {
+                let answers: Vec<_> = answers.into_iter().map(Value::Raw).collect();
+                Value::array(&answers).to_bytes()
+            }
+        }
     });
     match call_stream::first(&mut run, &mut receiver, form, silence).await {
         First::Answer(last) => match receiver.try_recv() {

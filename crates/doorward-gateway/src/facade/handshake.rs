@@ -1,6 +1,7 @@
 //! The door for clients that shake hands: Streamable HTTP of 2025-03-26 to 2025-11-25
 //! (spec 2025-11-25 basic/transports).
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -68,14 +69,17 @@ pub fn read_initialize(params: &Object) -> Result<(Revision, Client), RpcError> 
     let version = params
         .string("protocolVersion")
         .ok_or_else(|| RpcError::invalid_params("'protocolVersion' must be a string"))?;
-    let declared = params
-        .object("capabilities")
-        .ok_or_else(|| RpcError::invalid_params("'capabilities' must be an object"))?;
-    let info = params
-        .object("clientInfo")
-        .ok_or_else(|| RpcError::invalid_params("'clientInfo' must be an object"))?;
+    // Null is an empty object: some clients leave out no empty member.
+    let member = |name: &str| match params.get(name) {
+        Some(value) if value.is_null() => Ok(Cow::default()),
+        value => value
+            .and_then(Value::as_object)
+            .ok_or_else(|| RpcError::invalid_params(format!("'{name}' must be an object"))),
+    };
+    let declared = member("capabilities")?;
+    let info = member("clientInfo")?;
     let client = Client {
-        info: Some(info.to_bytes().into()),
+        info: (!info.is_empty()).then(|| info.to_bytes().into()),
         capabilities: capabilities::client_to_modern(&declared),
         log_level: None,
     };
@@ -106,7 +110,7 @@ fn refused(id: &Id, error: CallError) -> Response<Body> {
 }
 
 /// The session that a request names, and whether it may be spoken to in this revision.
-fn session(
+pub fn session(
     gateway: &Gateway,
     caller: &Caller,
     portal: &Portal,
@@ -188,68 +192,8 @@ pub fn take(session: &Session, message: Message) {
     }
 }
 
-/// A batch: in revision 2025-03-26 alone (spec 2025-03-26 basic/index; attack T16).
-pub async fn post_batch(
-    gateway: Arc<Gateway>,
-    Visit { caller, portal, form }: Visit,
-    sent: &HeaderMap,
-    text: &Bytes,
-) -> Response<Body> {
-    let bad = |error: RpcError| error_response(StatusCode::BAD_REQUEST, None, &error);
-    let no_batches = || RpcError::invalid_request("Batches exist in revision 2025-03-26 only");
-    if !sent.contains_key(headers::SESSION_ID) {
-        return bad(no_batches());
-    }
-    let session = match session(&gateway, &caller, &portal, sent) {
-        Ok(session) => session,
-        Err((status, error)) => return error_response(status, None, &error),
-    };
-    if !session.revision().has_batches() {
-        return bad(no_batches());
-    }
-    let limits = gateway.shared.limits.json();
-    let items = match message::split_batch(text, limits) {
-        Ok(items) => items,
-        Err(invalid) => return bad(invalid.error()),
-    };
-    if items.is_empty() {
-        return bad(RpcError::invalid_request("The batch is empty"));
-    }
-    if items.len() > gateway.shared.limits.batch {
-        let limit = gateway.shared.limits.batch;
-        let error = RpcError::invalid_request(format!("The batch has more than {limit} messages"));
-        return bad(error);
-    }
-    let mut requests = Vec::new();
-    let mut others = Vec::new();
-    for item in &items {
-        match Message::parse(item, limits) {
-            Ok(Message::Request { id, method, params }) => {
-                if *method == *method::INITIALIZE {
-                    return bad(RpcError::invalid_request("'initialize' must not be in a batch"));
-                }
-                let begun = match session.begin(&id) {
-                    Ok(begun) => begun,
-                    Err(error) => return bad(error),
-                };
-                requests.push(Request { id, method, params, begun });
-            }
-            Ok(other) => others.push(other),
-            Err(invalid) => return bad(invalid.error()),
-        }
-    }
-    others.into_iter().for_each(|other| take(&session, other));
-    if requests.is_empty() {
-        return empty(StatusCode::ACCEPTED);
-    }
-    if let Err(refused) = admit(&gateway, &session, &caller, &requests) {
-        return *refused;
-    }
-    run(gateway, session, caller, requests, true, form).await
-}
-
 /// Whether the caller's token is enough for each of the requests, so far as that is told by a status.
-fn admit(
+pub fn admit(
     gateway: &Arc<Gateway>,
     session: &Session,
     caller: &Caller,
@@ -265,11 +209,11 @@ fn admit(
     Ok(())
 }
 
-struct Request {
-    id: Id,
-    method: Box<str>,
-    params: Object,
-    begun: Begun,
+pub struct Request {
+    pub id: Id,
+    pub method: Box<str>,
+    pub params: Object,
+    pub begun: Begun,
 }
 
 /// What the client gets: a text if the answer comes first, a stream as soon as anything else does.
@@ -279,7 +223,7 @@ enum First {
 }
 
 /// Runs requests apart from the connection, for a client that loses it has not cancelled anything.
-async fn run(
+pub async fn run(
     gateway: Arc<Gateway>,
     session: Arc<Session>,
     caller: Caller,

@@ -3,6 +3,7 @@
 
 mod accept;
 mod alone;
+mod batch;
 mod body;
 mod call_stream;
 mod converse;
@@ -76,8 +77,12 @@ pub async fn handle(
 async fn route(
     gateway: Arc<Gateway>,
     caller: Caller,
-    request: Request<Incoming>,
+    mut request: Request<Incoming>,
 ) -> Response<Body> {
+    // An empty header names no session.
+    if request.headers().get(headers::SESSION_ID).is_some_and(HeaderValue::is_empty) {
+        request.headers_mut().remove(headers::SESSION_ID);
+    }
     let Some(door) = door(&gateway, request.uri().path()) else { return nothing_here() };
     // Who may see everything is told at once; all others as if it were there and not for them.
     if let Door::Mcp(Portal::Server(name)) | Door::Events(Portal::Server(name)) = &door
@@ -137,7 +142,7 @@ async fn post(
         }
         let (unread, principal) = (gateway.unread.clone(), caller.principal.clone());
         let visit = Visit { caller, portal, form };
-        let answer = handshake::post_batch(gateway, visit, &head.headers, &text).await;
+        let answer = batch::post(gateway, visit, &head.headers, &text).await;
         return unread.count(principal, None, answer).await;
     }
     let message = match parse(&gateway, &text) {

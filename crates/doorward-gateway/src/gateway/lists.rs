@@ -65,21 +65,23 @@ impl Gateway {
             join_all(self.portal_servers(&call.portal).into_iter().map(|server| async move {
                 let server = server.spoken_in(era).await;
                 let asked = call.asked(&server);
-                let fetching = server.catalog.view(&server, &asked);
-                let view = if merged {
-                    match tokio::time::timeout(SERVER_PATIENCE, fetching).await {
-                        Ok(view) => view,
-                        Err(_) => server
-                            .catalog
-                            .known(&server, &asked.client.capabilities)
-                            .ok_or_else(|| {
-                                Failure::new(Kind::Timeout, "The server's lists take too long")
-                                    .into()
-                            }),
+                let mut fetching = Box::pin(server.catalog.view(&server, &asked));
+                let view = match tokio::time::timeout(SERVER_PATIENCE, &mut fetching).await {
+                    Ok(view) => view,
+                    // One slow list keeps nobody from the others.
+                    Err(_) => {
+                        let capabilities = &asked.client.capabilities;
+                        match server.catalog.overdue(&server, capabilities, SERVER_PATIENCE) {
+                            Some(view) => Ok(view),
+                            None if merged => {
+                                Err(Failure::new(Kind::Timeout, "The server's lists take too long")
+                                    .into())
+                            }
+                            None => (&mut fetching).await,
+                        }
                     }
-                } else {
-                    fetching.await
                 };
+                drop(fetching);
                 (server, view)
             }))
             .await;

@@ -231,14 +231,15 @@ fn find_tool<'a>(
         call.route = Some(Route::to_tool(server, &name, Some(tool)));
         return Step::CONTINUE;
     }
-    if is_hidden(gateway, call, &server, view.is_some(), TOOLS) {
+    let listed = view.is_some_and(|view| view.knows(TOOLS));
+    if is_hidden(gateway, call, &server, listed, TOOLS) {
         return Step::refuse(absent(call, "tool", &name));
     }
     Step::Later(Box::pin(async move {
         let tool = {
             let asked = call.asked(&server);
             server.catalog.doubt(&server, &call.client.capabilities, TOOLS);
-            server.catalog.view(&server, &asked).await?.tool(&name).cloned()
+            server.catalog.view_of(&server, &asked, TOOLS).await?.tool(&name).cloned()
         };
         let tool = tool.ok_or_else(|| absent(call, "tool", &name))?;
         call.route = Some(Route::to_tool(server, &name, Some(tool)));
@@ -257,13 +258,14 @@ fn find_prompt<'a>(
     if view.as_ref().is_some_and(|view| view.has_prompt(&name)) {
         return Step::CONTINUE;
     }
-    if is_hidden(gateway, call, &server, view.is_some(), PROMPTS) {
+    let listed = view.is_some_and(|view| view.knows(PROMPTS));
+    if is_hidden(gateway, call, &server, listed, PROMPTS) {
         return Step::refuse(unlisted(call, "prompt", &name));
     }
     Step::Later(Box::pin(async move {
         let asked = call.asked(&server);
         server.catalog.doubt(&server, &call.client.capabilities, PROMPTS);
-        match server.catalog.view(&server, &asked).await?.has_prompt(&name) {
+        match server.catalog.view_of(&server, &asked, PROMPTS).await?.has_prompt(&name) {
             true => Ok(None),
             false => Err(unlisted(call, "prompt", &name)),
         }

@@ -57,7 +57,11 @@ impl Patterns {
             let more = if self.unchecked.len() > NAMES { " and others" } else { "" };
             format!("the patterns {}{more}", named.collect::<Vec<_>>().join(", "))
         };
-        Some(format!("{named} is not checked: it needs lookaround or backreferences"))
+        let why = match is_literal(first) {
+            true => "it is written as a literal of JavaScript's",
+            false => "it needs lookaround or backreferences",
+        };
+        Some(format!("{named} is not checked: {why}"))
     }
 }
 
@@ -81,7 +85,7 @@ pub fn checkable(schema: &Value) -> (Cow<'_, Value>, Patterns) {
     // What no engine takes is no pattern, and the schema no schema: that is told where it is compiled.
     let mut unchecked: Vec<String> = sizes
         .into_iter()
-        .filter(|(pattern, size)| size.is_none() && is_known(pattern))
+        .filter(|(pattern, size)| is_literal(pattern) || (size.is_none() && is_known(pattern)))
         .map(|(pattern, _)| pattern.to_owned())
         .collect();
     unchecked.sort_unstable();
@@ -94,6 +98,16 @@ pub fn checkable(schema: &Value) -> (Cow<'_, Value>, Patterns) {
         Cow::Owned(weaker)
     };
     (schema, Patterns { largest, unchecked })
+}
+
+/// Whether it is written with the slashes and flags that a program has around it, and so would match nothing that is meant.
+fn is_literal(pattern: &str) -> bool {
+    let parts = pattern.strip_prefix('/').and_then(|rest| rest.rsplit_once('/'));
+    let Some((inner, flags)) = parts else { return false };
+    let is_anchored = inner.starts_with('^') || inner.ends_with('$');
+    let is_pattern = inner.contains(['^', '$', '[', '(', '\\', '+', '*', '?', '|']);
+    flags.bytes().all(|flag| b"dgimsuvy".contains(&flag))
+        && (is_anchored || (is_pattern && !flags.is_empty()))
 }
 
 fn is_linear(pattern: &str, size: usize) -> bool {

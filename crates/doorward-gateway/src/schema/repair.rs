@@ -5,15 +5,23 @@ use serde_json::{Map, Value, json};
 
 use super::bounds::{DATA, NAMED};
 
+const TYPES: [&str; 7] = ["string", "integer", "number", "boolean", "array", "object", "null"];
+
 /// How deep a schema is looked at.
 const DEPTH: usize = 64;
 
-/// A tool's `inputSchema` put right; `None` if it is right as it is. What is no schema at all takes any object.
+/// A tool's `inputSchema` put right; `None` if it is right as it is. What is no schema at all takes any object, and what
+/// is one takes objects alone, for arguments are nothing else.
 pub fn input(schema: Option<&Value>) -> Option<Value> {
-    match schema {
-        Some(Value::Object(_)) => part(schema?),
-        _ => Some(json!({ "type": "object" })),
+    let Some(Value::Object(members)) = schema else { return Some(json!({ "type": "object" })) };
+    let is_of_objects = members.get("type").is_some_and(|kind| kind == "object");
+    let mended = part(schema?);
+    if is_of_objects && mended.is_none() {
+        return None;
     }
+    let mut mended = mended.or_else(|| schema.cloned())?;
+    mended["type"] = "object".into();
+    Some(mended)
 }
 
 /// An `outputSchema` put right; nothing if it is none.
@@ -78,21 +86,74 @@ fn mend_members(members: &mut Map<String, Value>) -> bool {
         }
         _ => {}
     }
-    // As drafts before the fourth had it: the property says that the object must have it.
+    // OpenAPI's word for it, before it took over JSON Schema.
+    if let Some(Value::Bool(nullable)) = members.get("nullable") {
+        if *nullable {
+            allow_null(members);
+        }
+        members.remove("nullable");
+        changed = true;
+    }
+    let mut wrong = |name: &str, is_wrong: &dyn Fn(&Value) -> bool| {
+        if members.get(name).is_some_and(is_wrong) {
+            members.remove(name);
+            changed = true;
+        }
+    };
+    // An empty list of Go's, which nothing would fit.
+    wrong("enum", &|list| list.as_array().is_none_or(Vec::is_empty));
+    // An empty object of PHP's.
+    wrong("properties", &|properties| !properties.is_object());
+    wrong("$schema", &|dialect| !dialect.is_string());
+    changed |= mend_required(members);
+    changed
+}
+
+/// What is required is a list of names; or, as drafts before the fourth had it, the property says that it is.
+fn mend_required(members: &mut Map<String, Value>) -> bool {
+    let mut changed = false;
     let mut required = Vec::new();
     if let Some(Value::Object(properties)) = members.get_mut("properties") {
         for (name, property) in properties {
-            let Value::Object(property) = property else { continue };
-            if let Some(Value::Bool(must)) = property.get("required") {
-                required.extend(must.then(|| Value::from(name.clone())));
-                property.remove("required");
-                changed = true;
+            match property {
+                Value::Object(property) => {
+                    if let Some(Value::Bool(must)) = property.get("required") {
+                        required.extend(must.then(|| Value::from(name.clone())));
+                        property.remove("required");
+                        changed = true;
+                    }
+                }
+                // Clients read objects alone.
+                Value::Bool(false) => {
+                    *property = json!({ "not": {} });
+                    changed = true;
+                }
+                Value::String(kind) => {
+                    rename(kind);
+                    *property = match TYPES.contains(&kind.as_str()) {
+                        true => json!({ "type": kind }),
+                        false => json!({}),
+                    };
+                    changed = true;
+                }
+                _ => {
+                    *property = json!({});
+                    changed = true;
+                }
             }
         }
     }
-    if members.get("required").is_some_and(Value::is_boolean) {
-        members.remove("required");
-        changed = true;
+    match members.get_mut("required") {
+        Some(Value::Array(names)) => {
+            let before = names.len();
+            names.retain(Value::is_string);
+            changed |= names.len() != before;
+        }
+        Some(_) => {
+            members.remove("required");
+            changed = true;
+        }
+        None => {}
     }
     if !required.is_empty()
         && let Value::Array(all) =
@@ -102,6 +163,21 @@ fn mend_members(members: &mut Map<String, Value>) -> bool {
         all.extend(required);
     }
     changed
+}
+
+/// Adds null to what a schema names.
+fn allow_null(members: &mut Map<String, Value>) {
+    match members.get_mut("type") {
+        Some(Value::Array(names)) if !names.contains(&"null".into()) => names.push("null".into()),
+        Some(name @ Value::String(_)) if *name != "null" => *name = json!([name, "null"]),
+        _ => {}
+    }
+    if let Some(Value::Array(values)) = members.get_mut("enum")
+        && !values.is_empty()
+        && !values.contains(&Value::Null)
+    {
+        values.push(Value::Null);
+    }
 }
 
 /// Gives a type the name that it has in JSON Schema.
@@ -115,7 +191,7 @@ fn rename(name: &mut String) -> bool {
         "list" | "tuple" => "array",
         "dict" | "map" => "object",
         "none" | "nil" => "null",
-        "string" | "integer" | "number" | "boolean" | "array" | "object" | "null" => &lower,
+        known if TYPES.contains(&known) => known,
         _ => return false,
     };
     if *name == known {
@@ -136,17 +212,35 @@ mod tests {
             (json!("a string"), json!({ "type": "object" })),
             (json!({ "type": "object", "properties": null }), json!({ "type": "object" })),
             (json!({ "type": "OBJECT", "required": null }), json!({ "type": "object" })),
+            (json!({}), json!({ "type": "object" })),
+            (json!({ "type": "string" }), json!({ "type": "object" })),
+            (json!({ "type": ["object", "null"] }), json!({ "type": "object" })),
+            (json!({ "type": "object", "properties": [] }), json!({ "type": "object" })),
+            (json!({ "type": "object", "required": {} }), json!({ "type": "object" })),
+            (json!({ "type": "object", "required": "text" }), json!({ "type": "object" })),
+            (
+                json!({ "type": "object", "required": ["a", 1, null] }),
+                json!({ "type": "object", "required": ["a"] }),
+            ),
+            (
+                json!({ "type": "object", "properties": { "a": "string", "b": "what", "c": true, "d": false, "e": [] } }),
+                json!({ "type": "object", "properties": { "a": { "type": "string" }, "b": {}, "c": {}, "d": { "not": {} }, "e": {} } }),
+            ),
+            (
+                json!({ "type": "object", "properties": { "a": { "enum": [] }, "b": { "type": "string", "enum": ["x"], "nullable": true }, "c": { "nullable": false } } }),
+                json!({ "type": "object", "properties": { "a": {}, "b": { "type": ["string", "null"], "enum": ["x", null] }, "c": {} } }),
+            ),
             (
                 json!({ "properties": { "a": { "type": "STRING", "required": true }, "b": { "type": "int", "required": false } } }),
-                json!({ "properties": { "a": { "type": "string" }, "b": { "type": "integer" } }, "required": ["a"] }),
+                json!({ "type": "object", "properties": { "a": { "type": "string" }, "b": { "type": "integer" } }, "required": ["a"] }),
             ),
             (
                 json!({ "properties": { "a": { "type": ["str", "null"], "items": null } }, "required": true }),
-                json!({ "properties": { "a": { "type": ["string", "null"] } } }),
+                json!({ "type": "object", "properties": { "a": { "type": ["string", "null"] } } }),
             ),
             (
                 json!({ "properties": { "a": null, "b": { "anyOf": [{ "type": "Bool", "enum": null }] } } }),
-                json!({ "properties": { "a": {}, "b": { "anyOf": [{ "type": "boolean" }] } } }),
+                json!({ "type": "object", "properties": { "a": {}, "b": { "anyOf": [{ "type": "boolean" }] } } }),
             ),
         ] {
             assert_eq!(input(Some(&schema)), Some(expected), "{schema}");
@@ -159,10 +253,9 @@ mod tests {
     fn what_is_right_or_unknown_stays() {
         for schema in [
             json!({ "type": "object" }),
-            json!({ "type": "nonsense" }),
-            json!({ "properties": { "type": { "const": null }, "required": { "default": null } } }),
-            json!({ "properties": { "a": { "enum": [null, "x"], "default": null } }, "required": ["a"] }),
-            json!({ "required": ["a"], "properties": { "a": true } }),
+            json!({ "type": "object", "properties": { "type": { "const": null }, "required": { "default": null } } }),
+            json!({ "type": "object", "properties": { "a": { "enum": [null, "x"], "default": null } }, "required": ["a"] }),
+            json!({ "type": "object", "required": ["a"], "properties": { "a": { "type": "nonsense" } } }),
         ] {
             assert_eq!(input(Some(&schema)), None, "{schema}");
         }

@@ -20,7 +20,7 @@ impl About {
     pub fn from_initialize(result: &Object) -> Self {
         let declared = result.object("capabilities").unwrap_or_default();
         Self {
-            capabilities: capabilities::server_to_modern(&declared),
+            capabilities: capabilities::server_to_modern(&without_nulls(&declared)),
             info: result.get("serverInfo").cloned(),
             instructions: result.get("instructions").cloned(),
             hints: None,
@@ -30,16 +30,20 @@ impl About {
 
     /// From the result of `server/discover` (spec 2026-07-28 server/discover).
     pub fn from_discover(result: &Object) -> Self {
+        let mut extra = result.clone();
+        for member in result.members().iter().filter(|member| member.value.is_null()) {
+            extra.remove(&String::from_utf8_lossy(&member.name));
+        }
+        let declared = result.object("capabilities").unwrap_or_default();
+        let capabilities = without_nulls(&declared);
+        extra.set("capabilities", capabilities.clone());
         let info = result.object("_meta").and_then(|meta| meta.get(meta::SERVER_INFO).cloned());
         Self {
-            capabilities: result
-                .object("capabilities")
-                .map(std::borrow::Cow::into_owned)
-                .unwrap_or_default(),
-            info: info.or_else(|| result.get("serverInfo").cloned()),
-            instructions: result.get("instructions").cloned(),
+            capabilities,
+            info: info.or_else(|| extra.get("serverInfo").cloned()),
+            instructions: extra.get("instructions").cloned(),
             hints: CacheHints::read(result),
-            extra: Some(result.clone()),
+            extra: Some(extra),
         }
     }
 
@@ -54,4 +58,24 @@ impl About {
             .and_then(|group| group.get("listChanged").and_then(Value::as_bool))
             .unwrap_or(false)
     }
+}
+
+/// Capabilities without what is null: it is not declared, and neither is a flag that is null.
+fn without_nulls(declared: &Object) -> Object {
+    let mut capabilities = declared.clone();
+    for member in declared.members() {
+        let name = String::from_utf8_lossy(&member.name);
+        if member.value.is_null() {
+            capabilities.remove(&name);
+            continue;
+        }
+        let Some(group) = member.value.as_object() else { continue };
+        let null = group.members().iter().filter(|flag| flag.value.is_null());
+        for flag in null.map(|flag| String::from_utf8_lossy(&flag.name)) {
+            if let Some(group) = capabilities.object_mut(&name) {
+                group.remove(&flag);
+            }
+        }
+    }
+    capabilities
 }

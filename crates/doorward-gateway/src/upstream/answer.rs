@@ -1,17 +1,19 @@
 //! What a server answers over HTTP, be it JSON or a stream of events: message by message, or why there is none.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
-use doorward_mcp::lenient::Habit;
+use doorward_mcp::lenient::{self, Habit};
 use doorward_mcp::{Message, sse};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
 use http_body::Body;
 use http_body_util::BodyExt;
 
+use super::calls::Calls;
 use super::clients::BodyError;
 use super::decoded::WasEncoded;
 use super::http::{Bounds, Incoming, cause_chain};
@@ -20,8 +22,12 @@ use crate::call::{Challenge, Failure};
 use crate::gather::Gathered;
 use crate::oauth;
 
+/// Before it was settled that it is `application/json`.
+const JSON_RPC: &str = "application/json-rpc";
 /// How long the body of an error may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Events one after another that are no messages, before the stream is given up.
+const MOST_NOISE: usize = 1000;
 /// Longest list of scopes that a server may want.
 const MOST_SCOPES: usize = 2000;
 
@@ -36,6 +42,14 @@ pub struct Answer {
     pub last_event_id: Option<String>,
     /// How long the server asks to wait before resuming.
     pub retry_ms: Option<u64>,
+    /// The request that is answered, where there is one: what cannot be read of its answer is an error.
+    pub expects: Option<i64>,
+    /// Those who wait for answers on a shared stream.
+    pub calls: Option<Arc<Calls>>,
+    /// Why the first event could not be read that was skipped.
+    pub unread: Option<Failure>,
+    /// Skipped since the last message.
+    skipped: usize,
 }
 
 #[derive(Debug)]
@@ -110,8 +124,9 @@ impl Answer {
         let (head, mut body) = response.into_parts();
         let is = |kind: &str| {
             let content_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+            // Several in one, as of two headers that were joined, begin with the one that counts.
             content_type.is_some_and(|text| {
-                text.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(kind)
+                text.split([';', ',']).next().unwrap_or_default().trim().eq_ignore_ascii_case(kind)
             })
         };
         if head.headers.get(CONTENT_ENCODING).is_some_and(|value| value != "identity") {
@@ -125,7 +140,9 @@ impl Answer {
         }
         if !head.status.is_success() {
             // What else is of no use is not waited for.
-            let is_text = head.headers.get(CONTENT_TYPE).is_none() || is("text/plain");
+            let plain = ["text/plain", "text/json", "application/problem+json", JSON_RPC];
+            let is_text =
+                head.headers.get(CONTENT_TYPE).is_none() || plain.iter().any(|kind| is(kind));
             let limit = match (is("application/json"), is_text) {
                 (true, _) => bounds.message.min(256 << 10),
                 (false, true) => 4 << 10,
@@ -148,7 +165,7 @@ impl Answer {
         }
         let form = if is("text/event-stream") {
             Form::Events(sse::Decoder::new(bounds.message))
-        } else if is("application/json") {
+        } else if is("application/json") || is(JSON_RPC) {
             Form::Json(Gathered::expecting(body.size_hint().lower()))
         } else {
             return Err(Err(Failure::new(
@@ -157,7 +174,23 @@ impl Answer {
             )
             .because(format!("content-type {:?}", head.headers.get(CONTENT_TYPE)))));
         };
-        Ok(Self { body, form, bounds, ready: VecDeque::new(), last_event_id: None, retry_ms: None })
+        Ok(Self {
+            body,
+            form,
+            bounds,
+            ready: VecDeque::new(),
+            last_event_id: None,
+            retry_ms: None,
+            expects: None,
+            calls: None,
+            unread: None,
+            skipped: 0,
+        })
+    }
+
+    /// As what is said to one request.
+    pub fn to(self, id: i64) -> Self {
+        Self { expects: Some(id), ..self }
     }
 
     /// The next message; `None` when the answer has ended. Safe to cancel.
@@ -169,9 +202,21 @@ impl Answer {
             match &mut self.form {
                 Form::Ended => return Ok(None),
                 Form::Json(gathered) => {
-                    let text = read_whole(gathered, &mut self.body, self.bounds.message).await?;
+                    let whole = read_whole(gathered, &mut self.body, self.bounds.message).await;
+                    let text = match &whole {
+                        Ok(text) => text.clone(),
+                        // Packed without a proper end: a whole message needs none.
+                        Err(failure) if failure.kind == Kind::InvalidMessage => gathered.take(),
+                        Err(_) => Bytes::new(),
+                    };
                     self.form = Form::Ended;
-                    self.bounds.parse_all(&text, &mut self.ready)?;
+                    let read = self.bounds.parse_all(&text, &mut self.ready);
+                    match whole {
+                        Err(failure) if self.ready.is_empty() => return Err(failure),
+                        // One item of a batch that cannot be read costs no other.
+                        _ if !self.ready.is_empty() => {}
+                        _ => read?,
+                    }
                 }
                 Form::Events(_) => match self.next_event().await? {
                     Some(event) => self.take(event)?,
@@ -213,10 +258,11 @@ impl Answer {
         let form = std::mem::replace(&mut self.form, Form::Ended);
         let Form::Events(mut decoder) = form else { return };
         let Ok(Some(event)) = decoder.end() else { return };
-        let before = (self.last_event_id.clone(), self.retry_ms);
-        if self.take(event).is_err() {
+        let before = (self.last_event_id.clone(), self.retry_ms, self.unread.clone());
+        let skipped = self.skipped;
+        if self.take(event).is_err() || self.skipped > skipped {
             // Cut off in its midst: there was no such event.
-            (self.last_event_id, self.retry_ms) = before;
+            (self.last_event_id, self.retry_ms, self.unread) = before;
             self.ready.clear();
         }
     }
@@ -232,7 +278,27 @@ impl Answer {
         if event.data.is_empty() || !matches!(event.kind.as_str(), "" | "message") {
             return Ok(());
         }
-        self.bounds.parse_all(&event.data, &mut self.ready)
+        let read = self.bounds.parse_all(&event.data, &mut self.ready);
+        if !self.ready.is_empty() {
+            self.skipped = 0;
+        }
+        read.or_else(|failure| self.skip(&event.data, failure))
+    }
+
+    /// An event that is no message costs nothing but the call that it would have answered.
+    fn skip(&mut self, text: &[u8], failure: Failure) -> Result<(), Failure> {
+        self.bounds.note(Habit::Noise);
+        let answered = lenient::answered_id(text);
+        self.skipped += 1;
+        if (answered.is_some() && answered == self.expects) || self.skipped > MOST_NOISE {
+            return Err(failure);
+        }
+        tracing::debug!("skipped an event of a server's that is no message: {failure}");
+        if let (Some(id), Some(calls)) = (answered, &self.calls) {
+            calls.cut_off(id, failure.clone());
+        }
+        self.unread.get_or_insert(failure);
+        Ok(())
     }
 }
 

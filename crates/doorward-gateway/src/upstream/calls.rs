@@ -5,13 +5,16 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use doorward_mcp::error::Kind;
 use doorward_mcp::{Id, Message, Object, meta};
 use parking_lot::Mutex;
 
 use crate::byte_queue::{self, NotNow};
+use crate::call::Failure;
 
 /// How long the shared channel waits for one reader that is slow, before that reader is cut off.
 const SLOW_READER_GRACE: Duration = Duration::from_secs(2);
@@ -65,7 +68,7 @@ impl LogPath {
 struct Waiting {
     inbox: byte_queue::Sender<Message>,
     takes: Takes,
-    slow: Arc<AtomicBool>,
+    cut_off: Arc<OnceLock<Failure>>,
 }
 
 /// What a call takes beside its answer.
@@ -91,7 +94,7 @@ pub struct Place {
     pub id: i64,
     pub inbox: byte_queue::Receiver<Message>,
     logs: bool,
-    slow: Arc<AtomicBool>,
+    cut_off: Arc<OnceLock<Failure>>,
 }
 
 impl Place {
@@ -105,9 +108,9 @@ impl Place {
         self.calls.logs.came_own();
     }
 
-    /// The call was cut off, for its client reads too slowly.
-    pub fn was_slow(&self) -> bool {
-        self.slow.load(Ordering::Relaxed)
+    /// Why the call alone was ended: its client reads too slowly, or its answer cannot be read.
+    pub fn cut_off(&self) -> Option<Failure> {
+        self.cut_off.get().cloned()
     }
 }
 
@@ -130,11 +133,11 @@ pub enum Attributed {
 impl Calls {
     pub fn join(self: &Arc<Self>, id: i64, takes: Takes, queue: usize) -> Place {
         let (sender, inbox) = byte_queue::channel(queue);
-        let slow = Arc::new(AtomicBool::new(false));
+        let cut_off = Arc::<OnceLock<Failure>>::default();
         let logs = takes.logs;
-        let waiting = Waiting { inbox: sender, takes, slow: slow.clone() };
+        let waiting = Waiting { inbox: sender, takes, cut_off: cut_off.clone() };
         self.waiting.lock().insert(id, waiting);
-        Place { calls: self.clone(), id, inbox, logs, slow }
+        Place { calls: self.clone(), id, inbox, logs, cut_off }
     }
 
     /// Ends every wait: the channel is gone.
@@ -193,12 +196,18 @@ impl Calls {
             Err(NotNow::Closed) => return false,
             Err(NotNow::Full(message)) => message,
         };
-        if inbox.send_timeout(message, bytes, SLOW_READER_GRACE).await.is_err()
-            && let Some(call) = self.waiting.lock().remove(&id)
-        {
-            call.slow.store(true, Ordering::Relaxed);
+        if inbox.send_timeout(message, bytes, SLOW_READER_GRACE).await.is_err() {
+            let message = "The client reads too slowly, and its queue is full";
+            self.cut_off(id, Failure::new(Kind::SlowReader, message));
         }
         true
+    }
+
+    /// Ends one call, if it waits.
+    pub fn cut_off(&self, id: i64, failure: Failure) {
+        if let Some(call) = self.waiting.lock().remove(&id) {
+            let _ = call.cut_off.set(failure);
+        }
     }
 }
 
@@ -291,7 +300,7 @@ mod tests {
         let mut quick = calls.join(2, Takes::default(), 1);
         calls.deliver(1, message()).await;
         calls.deliver(1, message()).await;
-        assert!(slow.was_slow());
+        assert_eq!(slow.cut_off().unwrap().kind, Kind::SlowReader);
         calls.deliver(2, message()).await;
         assert!(quick.inbox.recv().await.is_some());
     }

@@ -15,7 +15,7 @@ use http_body::{Body, Frame};
 use super::clients::{BodyError, Incoming};
 
 /// So much may come of anything; beyond, so many times what was received.
-const FREE: u64 = 1 << 20;
+const FREE: u64 = 8 << 20;
 const RATIO: u64 = 100;
 /// So much is unpacked at a time, and may come of it.
 const PIECE: usize = 1 << 10;
@@ -27,9 +27,17 @@ pub struct WasEncoded;
 
 /// Takes an encoding that is known off a response.
 pub fn decode(mut response: Response<Incoming>) -> Response<Incoming> {
-    let mut named = response.headers().get_all(CONTENT_ENCODING).iter();
-    let (Some(name), None) = (named.next(), named.next()) else { return response };
-    let Some(coding) = name.to_str().ok().and_then(Coding::named) else { return response };
+    let named = response.headers().get_all(CONTENT_ENCODING);
+    let named = named.iter().flat_map(|value| value.to_str().unwrap_or("?").split(','));
+    // One coding, and beside it what changes nothing.
+    let mut coding = None;
+    for name in named {
+        match Coding::named(name) {
+            Some(None) => {}
+            Some(one) if coding.is_none() => coding = one,
+            _ => return response,
+        }
+    }
     response.headers_mut().remove(CONTENT_ENCODING);
     response.headers_mut().remove(CONTENT_LENGTH);
     let Some(coding) = coding else { return response };
@@ -49,7 +57,8 @@ impl Coding {
     /// `None` for what is not known here; nothing for what changes nothing.
     fn named(name: &str) -> Option<Option<Self>> {
         match name.trim().to_ascii_lowercase().as_str() {
-            "identity" | "" => Some(None),
+            // Servers name here what belongs elsewhere: a character set, or how a cloud's storage cuts uploads.
+            "identity" | "" | "none" | "utf-8" | "utf8" | "aws-chunked" => Some(None),
             "gzip" | "x-gzip" => Some(Some(Self::Gzip)),
             "deflate" => Some(Some(Self::Deflate)),
             "br" => Some(Some(Self::Brotli)),
@@ -68,6 +77,8 @@ pub struct Decoded {
     packed: Bytes,
     received: u64,
     unpacked: u64,
+    /// What was wrong behind what was passed on.
+    broken: Option<io::Error>,
     ended: bool,
 }
 
@@ -137,11 +148,11 @@ impl Decoder {
         std::mem::take(&mut out.0)
     }
 
-    fn push(&mut self, piece: &[u8]) -> io::Result<Vec<u8>> {
+    /// What has come of a piece, be it that something is wrong behind it.
+    fn push(&mut self, piece: &[u8]) -> (Vec<u8>, io::Result<()>) {
         let writer = self.writer();
-        writer.write_all(piece)?;
-        writer.flush()?;
-        Ok(self.take())
+        let written = writer.write_all(piece).and_then(|()| writer.flush());
+        (self.take(), written)
     }
 
     /// Whether all has come that was announced.
@@ -159,15 +170,29 @@ impl Decoder {
 impl Decoded {
     fn new(inner: Incoming, coding: Coding) -> Self {
         let packed = Bytes::new();
-        Self { inner, coding, decoder: None, packed, received: 0, unpacked: 0, ended: false }
+        Self {
+            inner,
+            coding,
+            decoder: None,
+            packed,
+            received: 0,
+            unpacked: 0,
+            broken: None,
+            ended: false,
+        }
     }
 
     /// What comes of the next piece.
     fn unpack(&mut self) -> io::Result<Vec<u8>> {
         let piece = self.packed.split_to(self.packed.len().min(PIECE));
         let decoder = self.decoder.get_or_insert_with(|| Decoder::new(self.coding, &piece));
-        let out = decoder.push(&piece)?;
-        self.count(piece.len(), out)
+        let (out, written) = decoder.push(&piece);
+        let out = self.count(piece.len(), out)?;
+        match written {
+            Err(error) if !out.is_empty() => self.broken = Some(error),
+            written => written?,
+        }
+        Ok(out)
     }
 
     fn count(&mut self, received: usize, out: Vec<u8>) -> io::Result<Vec<u8>> {
@@ -196,6 +221,10 @@ impl Body for Decoded {
         loop {
             if this.ended {
                 return Poll::Ready(None);
+            }
+            if let Some(error) = this.broken.take() {
+                this.ended = true;
+                return Poll::Ready(Some(Err(broken(&error))));
             }
             if this.packed.has_remaining() {
                 match this.unpack() {

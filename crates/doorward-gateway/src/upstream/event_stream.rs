@@ -15,7 +15,10 @@ use super::inbound::Inbound;
 use super::pipe::Pipe;
 use crate::call::Failure;
 
-/// Opens the stream and waits for its first event, which names the endpoint to post to.
+/// Greetings, pings and the like before the stream names its endpoint.
+const MOST_BEFORE: usize = 100;
+
+/// Opens the stream and waits for the event that names the endpoint to post to.
 pub async fn open(
     endpoint: &Endpoint,
     within: Duration,
@@ -26,9 +29,15 @@ pub async fn open(
         let mut stream = Answer::open(response, endpoint.bounds())
             .await
             .map_err(|refusal| refusal.map_or_else(|failure| failure, |no| no.failure()))?;
-        let event = stream.next_event().await?;
-        let first = event.filter(|event| event.kind == "endpoint").ok_or_else(|| {
-            Failure::new(Kind::InvalidMessage, "The server's stream does not begin with 'endpoint'")
+        let mut first = None;
+        for _ in 0..MOST_BEFORE {
+            first = stream.next_event().await?;
+            if first.as_ref().is_none_or(|event| event.kind == "endpoint") {
+                break;
+            }
+        }
+        let first = first.filter(|event| event.kind == "endpoint").ok_or_else(|| {
+            Failure::new(Kind::InvalidMessage, "The server's stream does not name an 'endpoint'")
         })?;
         // Relative to where the stream was found, which is not where it was looked for if the server redirects.
         let found_at = endpoint.place(&Method::GET);
@@ -62,6 +71,7 @@ fn resolve(base: &Uri, path: &str) -> Result<Uri, Failure> {
 }
 
 async fn read(mut stream: Answer, pipe: Arc<Pipe>) {
+    stream.calls = Some(pipe.inbound.calls.clone());
     let failure = loop {
         let message = tokio::select! {
             message = stream.next() => message,

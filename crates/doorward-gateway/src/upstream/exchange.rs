@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_mcp::error::Kind;
-use doorward_mcp::{Id, Message, Object, Value, message, method};
+use doorward_mcp::{Id, Message, Object, RpcError, Value, message, method};
 use tokio::time::Instant;
 
 use super::answer::Answer;
@@ -18,6 +18,8 @@ use crate::call::{Events, Failure};
 const UNASKED: Duration = Duration::from_millis(100);
 const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(30);
+/// Answers to something else that one exchange may bring.
+const MOST_STRAYS: usize = 1000;
 /// How long an answer waits for log messages that it may have overtaken.
 const LAG: Duration = Duration::from_millis(25);
 
@@ -131,6 +133,7 @@ pub struct Exchange {
     id: i64,
     source: Source,
     answered: bool,
+    skipped: Skipped,
     /// Told when the server closes the stream for a while.
     watcher: Option<Events>,
 }
@@ -151,31 +154,33 @@ enum Source {
     },
 }
 
+/// What came in an exchange and does not answer it.
+#[derive(Debug, Default)]
+struct Skipped {
+    count: usize,
+    /// The first answer to something else.
+    stray: Option<Failure>,
+    /// The first error without an id: the answer, if nothing else comes.
+    nameless: Option<RpcError>,
+}
+
 impl Exchange {
+    fn new(id: i64, source: Source) -> Self {
+        Self { id, source, answered: false, skipped: Skipped::default(), watcher: None }
+    }
+
     pub fn own(id: i64, answer: Answer) -> Self {
-        Self { id, source: Source::Own(Box::new(answer)), answered: false, watcher: None }
+        Self::new(id, Source::Own(Box::new(answer.to(id))))
     }
 
     pub fn shared(pipe: Arc<Pipe>, place: Place) -> Self {
-        Self {
-            id: place.id,
-            source: Source::Shared { pipe, place },
-            answered: false,
-            watcher: None,
-        }
+        Self::new(place.id, Source::Shared { pipe, place })
     }
 
     pub fn session(session: Arc<Session>, answer: Answer, place: Place) -> Self {
-        let source = Source::Session { session, answer: Box::new(answer), place, held: None };
-        Self {
-            id: match &source {
-                Source::Session { place, .. } => place.id,
-                _ => 0,
-            },
-            source,
-            answered: false,
-            watcher: None,
-        }
+        let id = place.id;
+        let answer = Box::new(answer.to(id));
+        Self::new(id, Source::Session { session, answer, place, held: None })
     }
 
     /// Tells a client's stream when the server closes its own for a while.
@@ -186,35 +191,72 @@ impl Exchange {
     /// The next message of this exchange: notifications and requests as they come, last the answer.
     /// Safe to cancel.
     pub async fn next(&mut self, deadline: &Deadline) -> Result<Message, Failure> {
-        let message = tokio::time::timeout_at(deadline.at(), self.receive())
-            .await
-            .map_err(|_| deadline.passed())??;
-        match &message {
-            Message::Response { id, .. } | Message::Error { id: Some(id), .. } => {
-                if *id != Id::Number(self.id) {
-                    return Err(Failure::new(
-                        Kind::WrongId,
-                        "The server answered a request that was not asked",
-                    )
-                    .because(format!("asked {}, answered {id}", self.id)));
+        loop {
+            let received = tokio::time::timeout_at(deadline.at(), self.receive()).await;
+            let message = match received.unwrap_or_else(|_| Err(deadline.passed())) {
+                Ok(message) => message,
+                Err(failure) => return self.end(failure),
+            };
+            match &message {
+                Message::Response { id, .. } | Message::Error { id: Some(id), .. }
+                    if *id == Id::Number(self.id) =>
+                {
+                    self.answered = true;
                 }
-                self.answered = true;
+                Message::Response { id, .. } | Message::Error { id: Some(id), .. } => {
+                    self.skipped.stray.get_or_insert_with(|| {
+                        let message = "The server answered a request that was not asked";
+                        Failure::new(Kind::WrongId, message)
+                            .because(format!("asked {}, answered {id}", self.id))
+                    });
+                    self.skip()?;
+                    continue;
+                }
+                Message::Error { id: None, error } => {
+                    self.skipped.nameless.get_or_insert_with(|| error.clone());
+                    self.skip()?;
+                    continue;
+                }
+                Message::Request { .. } | Message::Notification { .. } => {}
             }
-            Message::Error { id: None, .. } => self.answered = true,
-            Message::Request { .. } | Message::Notification { .. } => {}
+            return Ok(message);
         }
-        Ok(message)
+    }
+
+    /// Counts what answers something else.
+    fn skip(&mut self) -> Result<(), Failure> {
+        self.skipped.count += 1;
+        if self.skipped.count <= MOST_STRAYS {
+            return Ok(());
+        }
+        let message = "The server goes on answering what was not asked";
+        Err(self.skipped.stray.take().unwrap_or_else(|| Failure::new(Kind::WrongId, message)))
+    }
+
+    /// Nothing more comes: what was skipped may say why.
+    fn end(&mut self, failure: Failure) -> Result<Message, Failure> {
+        let is_over = failure.kind == Kind::StreamEnded;
+        match self.skipped.nameless.take() {
+            Some(error) if is_over || failure.kind == Kind::Timeout => {
+                self.answered = true;
+                Ok(Message::Error { id: None, error })
+            }
+            _ if is_over => Err(self.skipped.stray.take().unwrap_or(failure)),
+            _ => Err(failure),
+        }
     }
 
     async fn receive(&mut self) -> Result<Message, Failure> {
         let ended =
             || Failure::new(Kind::StreamEnded, "The server's stream ended before it answered");
         match &mut self.source {
-            Source::Own(answer) => answer.next().await?.ok_or_else(ended),
+            Source::Own(answer) => match answer.next().await? {
+                Some(message) => Ok(message),
+                None => Err(answer.unread.take().unwrap_or_else(ended)),
+            },
             Source::Shared { pipe, place } => match place.inbox.recv().await {
                 Some(message) => Ok(message),
-                None if place.was_slow() => Err(slow_reader()),
-                None => Err(pipe.failure()),
+                None => Err(place.cut_off().unwrap_or_else(|| pipe.failure())),
             },
             Source::Session { session, answer, place, held } => loop {
                 if let Some((_, until)) = held {
@@ -229,7 +271,7 @@ impl Exchange {
                 tokio::select! {
                     biased;
                     Some(message) = place.inbox.recv() => return Ok(message),
-                    message = answer.next() => match message? {
+                    message = answer.next() => match message.inspect_err(|failure| session.doubted_by(failure))? {
                         Some(message @ (Message::Response { .. } | Message::Error { .. }))
                             if place.may_lag() =>
                         {
@@ -243,7 +285,12 @@ impl Exchange {
                             }
                             return Ok(message);
                         }
-                        None if place.was_slow() => return Err(slow_reader()),
+                        // It cannot be resumed.
+                        None if answer.last_event_id.is_none() => {
+                            let unread = answer.unread.take();
+                            return Err(place.cut_off().or(unread).unwrap_or_else(ended));
+                        }
+                        None if let Some(failure) = place.cut_off() => return Err(failure),
                         None => {
                             let retry = answer.retry_ms.map(Duration::from_millis);
                             let pause = retry.unwrap_or(UNASKED).clamp(SHORTEST, LONGEST);
@@ -278,10 +325,6 @@ impl Exchange {
             Source::Session { session, .. } => session.post_one_way(text).await,
         }
     }
-}
-
-fn slow_reader() -> Failure {
-    Failure::new(Kind::SlowReader, "The client reads too slowly, and its queue is full")
 }
 
 impl Drop for Exchange {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use doorward_mcp::error::Kind;
 use doorward_mcp::{Object, method};
 
+use super::probe::Verdict;
 use super::session::SendError;
 use super::{Contact, Link, Server, jittered};
 use crate::call::Failure;
@@ -61,7 +62,10 @@ impl Server {
     /// Asks once. Whatever the server says, it is there; what fails is that it cannot.
     async fn ask_health(&self, contact: &Contact) -> Result<(), Failure> {
         let answer = match &contact.link {
-            Link::Modern(way) => self.discover(way).await.map(drop),
+            Link::Modern(way) => match self.discover(way).await {
+                Ok(Verdict::Unclear(failure)) | Err(failure) => Err(failure),
+                Ok(_) => Ok(()),
+            },
             Link::Http(_) | Link::EventStream(_) | Link::Process => {
                 let Some(session) = self.base_session() else { return Ok(()) };
                 match session

@@ -7,6 +7,9 @@ use doorward_mcp::error::code;
 /// What several SDKs answer for a session that they do not know.
 const UNKNOWN_SESSION: i64 = -32001;
 
+/// What the Python SDK says, as an error of the parameters.
+const BEFORE_INITIALIZATION: &str = "before initialization was complete";
+
 /// How a lost session is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
@@ -19,7 +22,8 @@ pub enum Told {
 /// Whether an error says that a session is lost.
 pub fn told_by(error: &RpcError) -> Option<Told> {
     // A tool may keep sessions of its own, and be asked about one that it does not know.
-    if error.code == code::INVALID_PARAMS || !in_words(&error.message) {
+    let is_sdk = error.message.to_ascii_lowercase().contains(BEFORE_INITIALIZATION);
+    if (error.code == code::INVALID_PARAMS && !is_sdk) || !in_words(&error.message) {
         return None;
     }
     Some(if error.code == UNKNOWN_SESSION { Told::Plainly } else { Told::Perhaps })
@@ -49,7 +53,11 @@ pub fn in_words(text: &str) -> bool {
         "missing",
     ];
     let text = text.to_ascii_lowercase();
-    text.contains("session") && WORDS.iter().any(|word| text.contains(word))
+    let of_session = text.contains("session") && WORDS.iter().any(|word| text.contains(word));
+    // What the official SDKs answer in a session that was never opened, as all are after a restart.
+    let of_start = text.contains("not initialized")
+        && ["server", "client", "connection"].iter().any(|who| text.contains(who));
+    of_session || of_start || text.contains(BEFORE_INITIALIZATION)
 }
 
 #[cfg(test)]
@@ -65,6 +73,10 @@ mod tests {
             (-32600, "Session has expired", Some(Told::Perhaps)),
             (-32603, "session terminated", Some(Told::Perhaps)),
             (-32602, "Unknown session: browser-7", None),
+            (-32000, "Bad Request: Server not initialized", Some(Told::Perhaps)),
+            (-32002, "Server not initialized", Some(Told::Perhaps)),
+            (-32602, "Received request before initialization was complete", Some(Told::Perhaps)),
+            (-32603, "Model not initialized", None),
             (-32603, "the session could not be saved", None),
             (-32603, "not found", None),
         ] {

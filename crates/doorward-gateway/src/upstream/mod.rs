@@ -172,6 +172,8 @@ pub struct Server {
     changes: Arc<AtomicU64>,
     /// Its results say for how long they are good.
     hints: Arc<AtomicBool>,
+    /// Its program trips over `server/discover`, which is unknown to it: it is greeted by `initialize`.
+    trips_over_discover: AtomicBool,
     /// It keeps something in sessions.
     stateful: Arc<AtomicBool>,
     /// It is one of several.
@@ -254,6 +256,7 @@ impl Server {
             fingerprint: seal::sha256(&serde_json::to_vec(&settings).unwrap_or_default()),
             changes: shared.cache.changes_of(name),
             hints: parts.hints,
+            trips_over_discover: AtomicBool::new(false),
             stateful: parts.stateful,
             replica: parts.replica,
             replicas: Replicas::of(&settings),

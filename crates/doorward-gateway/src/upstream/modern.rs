@@ -18,6 +18,7 @@ use super::pipe::Pipe;
 use super::state::{State, names_a_task, refused};
 use super::{Asked, Server};
 use crate::call::{CallError, Events, Failure};
+use crate::catalog::TOOLS;
 use crate::telemetry::context::TRACEPARENT;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -99,7 +100,7 @@ impl Server {
                         && asked.method == method::TOOLS_CALL =>
                 {
                     self.catalog.invalidate(Some(method::TOOLS_CHANGED));
-                    let view = Box::pin(self.catalog.view(self, asked)).await?;
+                    let view = Box::pin(self.catalog.view_of(self, asked, TOOLS)).await?;
                     let name = asked.params.string("name").unwrap_or_default();
                     let tool = view.tool(&name).cloned();
                     param_headers = self.param_headers(&Asked { tool, ..asked.clone() });

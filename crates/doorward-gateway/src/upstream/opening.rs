@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use doorward_mcp::error::Kind;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Revision, capabilities};
+use tokio_util::sync::DropGuard;
 
 use super::http::{Bounds, Own};
 use super::pipe::Pipe;
@@ -62,10 +63,15 @@ impl Server {
         client_capabilities: &Object,
         client: &Client,
     ) -> Result<Arc<Session>, OpenError> {
+        // Of a session that does not come to be, no program or stream is left.
+        let unused = match &link {
+            session::Link::Pipe(pipe) => Some(pipe.stop.clone().drop_guard()),
+            session::Link::Http { .. } => None,
+        };
         let declared =
             capabilities::client_to_handshake(client_capabilities, Revision::NEWEST_HANDSHAKE);
         let info = client.info.clone().unwrap_or_else(|| self.shared.info.clone());
-        Session::open(Opening {
+        let session = Session::open(Opening {
             link,
             capabilities: &declared,
             client_info: info,
@@ -74,6 +80,8 @@ impl Server {
             within: self.shared.timeouts.connect.0 + self.shared.timeouts.probe.0 * 4,
             habits: self.shared.metrics.habits(&self.name),
         })
-        .await
+        .await?;
+        let _ = unused.map(DropGuard::disarm);
+        Ok(session)
     }
 }

@@ -2,6 +2,7 @@
 //! (spec 2026-07-28 basic/versioning, basic/transports).
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use doorward_mcp::error::{Kind, code};
 use doorward_mcp::meta::Client;
@@ -20,6 +21,8 @@ use crate::call::Failure;
 pub(super) enum Verdict {
     Modern(Box<About>),
     Handshake,
+    /// There was no answer to it: the server may be down, or trip over what it does not know.
+    Unclear(Failure),
 }
 
 impl Server {
@@ -43,12 +46,29 @@ impl Server {
     ) -> Result<(Contact, Option<Arc<Session>>), Failure> {
         endpoint.forget_places();
         let way = Way::Http(endpoint.clone());
-        if !self.handshake_only
-            && let Verdict::Modern(about) = self.discover(&way).await?
-        {
-            let link = Link::Modern(way);
-            return Ok((Contact::new(Era::Modern, Transport::StreamableHttp, *about, link), None));
-        }
+        let verdict = match self.handshake_only {
+            true => Verdict::Handshake,
+            false => self.discover(&way).await?,
+        };
+        let unclear = match verdict {
+            Verdict::Modern(about) => {
+                let link = Link::Modern(way);
+                let contact = Contact::new(Era::Modern, Transport::StreamableHttp, *about, link);
+                return Ok((contact, None));
+            }
+            // Where nobody listens, nobody trips either.
+            Verdict::Unclear(failure) if failure.kind == Kind::Unreachable => return Err(failure),
+            Verdict::Unclear(failure) => Some(failure),
+            Verdict::Handshake => None,
+        };
+        let found = self.find_handshake_http(endpoint).await;
+        found.map_err(|failure| unclear.unwrap_or(failure))
+    }
+
+    async fn find_handshake_http(
+        &self,
+        endpoint: &Endpoint,
+    ) -> Result<(Contact, Option<Arc<Session>>), Failure> {
         let link = Link::Http(endpoint.clone());
         match self.shake_hands(&link).await {
             Ok(session) => Ok(handshake(Transport::StreamableHttp, link, session)),
@@ -68,25 +88,26 @@ impl Server {
     }
 
     async fn find_process(&self) -> Result<(Contact, Option<Arc<Session>>), Failure> {
+        if self.handshake_only || self.trips_over_discover.load(Ordering::Relaxed) {
+            let session = self.shake_hands(&Link::Process).await.map_err(|error| {
+                // Perhaps it is another program by now.
+                self.trips_over_discover.store(false, Ordering::Relaxed);
+                open_failure(error)
+            })?;
+            return Ok(handshake(Transport::Stdio, Link::Process, session));
+        }
         let pipe = self.program()?;
-        let verdict = if self.handshake_only {
-            Ok(Verdict::Handshake)
-        } else {
-            self.discover(&Way::Pipe(pipe.clone())).await
-        };
-        match verdict {
+        match self.discover(&Way::Pipe(pipe.clone())).await {
             Ok(Verdict::Modern(about)) => {
                 let link = Link::Modern(Way::Pipe(pipe));
                 Ok((Contact::new(Era::Modern, Transport::Stdio, *about, link), None))
             }
-            Ok(Verdict::Handshake) => {
-                // Some servers do not survive an unknown first message: then a new process.
-                let session = if pipe.is_open() {
-                    self.shake_hands_over(pipe).await
-                } else {
-                    self.shake_hands(&Link::Process).await
-                };
-                let session = session.map_err(open_failure)?;
+            Ok(verdict @ (Verdict::Handshake | Verdict::Unclear(_))) => {
+                let (session, is_fresh) =
+                    self.shake_hands_with_program(pipe).await.map_err(open_failure)?;
+                // A program that has refused the question may end a little later, and must not be asked again.
+                let refused = matches!(verdict, Verdict::Handshake);
+                self.trips_over_discover.store(is_fresh || refused, Ordering::Relaxed);
                 Ok(handshake(Transport::Stdio, Link::Process, session))
             }
             Err(failure) => {
@@ -94,6 +115,36 @@ impl Server {
                 Err(failure)
             }
         }
+    }
+
+    /// Shakes hands with a program that was asked `server/discover`. Some take nothing after an unknown first message:
+    /// then with a fresh one, and where there is but silence with both, for the first may only be slow to start.
+    /// Returns whether it was the fresh one.
+    async fn shake_hands_with_program(
+        &self,
+        pipe: Arc<Pipe>,
+    ) -> Result<(Arc<Session>, bool), OpenError> {
+        let first = self.shake_hands_over(pipe);
+        tokio::pin!(first);
+        let fresh = self.shake_hands(&Link::Process);
+        let failed = match tokio::time::timeout(self.shared.timeouts.probe.0, &mut first).await {
+            Ok(Ok(session)) => return Ok((session, false)),
+            Ok(Err(error)) => error,
+            Err(_) => {
+                tokio::pin!(fresh);
+                return tokio::select! {
+                    session = &mut first => match session {
+                        Ok(session) => Ok((session, false)),
+                        Err(error) => Ok((fresh.await.map_err(|_| error)?, true)),
+                    },
+                    session = &mut fresh => match session {
+                        Ok(session) => Ok((session, true)),
+                        Err(_) => Ok((first.await?, false)),
+                    },
+                };
+            }
+        };
+        Ok((fresh.await.map_err(|_| failed)?, true))
     }
 
     async fn shake_hands_over(&self, pipe: Arc<Pipe>) -> Result<Arc<Session>, OpenError> {
@@ -126,7 +177,6 @@ impl Server {
             param_headers: None,
             deadline: Deadline::new(probe, probe),
         };
-        let is_pipe = matches!(way, Way::Pipe(_));
         let deadline = asked.deadline;
         let opened = self.open_modern(way, &asked, Object::new(), Vec::new(), &deadline).await;
         let answer = match opened {
@@ -144,13 +194,8 @@ impl Server {
             Ok(result) => verdict_of(&result),
             Err(Refused::Rpc(error)) => verdict_of_error(&error),
             Err(Refused::NotModern(_)) => Ok(Verdict::Handshake),
-            // On a pipe, silence or an early end mean a server that knows only the handshake.
-            Err(Refused::Failed(failure))
-                if is_pipe && matches!(failure.kind, Kind::Timeout | Kind::StreamEnded) =>
-            {
-                Ok(Verdict::Handshake)
-            }
-            // An answer that cannot be read is no modern one; only an outage gives no verdict.
+            // An answer that cannot be read is no modern one; only an outage gives no verdict, and it may be that of this
+            // one question.
             Err(Refused::Failed(failure))
                 if matches!(
                     failure.kind,
@@ -167,7 +212,7 @@ impl Server {
             {
                 Ok(Verdict::Handshake)
             }
-            Err(Refused::Failed(failure)) => Err(failure),
+            Err(Refused::Failed(failure)) => Ok(Verdict::Unclear(failure)),
         }
     }
 }
@@ -268,7 +313,7 @@ mod tests {
         match verdict_of(&Object::parse(&bytes::Bytes::from_static(result.as_bytes())).unwrap()) {
             Ok(Verdict::Modern(_)) => "modern",
             Ok(Verdict::Handshake) => "handshake",
-            Err(_) => "none",
+            Ok(Verdict::Unclear(_)) | Err(_) => "none",
         }
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
+use doorward_mcp::lenient::{self, Habit};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
@@ -272,14 +273,19 @@ async fn read_lines(
         }
         match bounds.parse(&line) {
             Ok(message) => pipe.receive(message).await,
-            // A program that greets on its standard output is forgiven; one that sends broken
-            // messages cannot be understood any more.
-            Err(failure) if line.trim_ascii_start().first() == Some(&b'{') => return failure,
-            Err(_) => tracing::warn!(
-                server,
-                line = %String::from_utf8_lossy(&line[..line.len().min(LOG_LINE)]).escape_debug(),
-                "the server's program wrote something that is no message"
-            ),
+            // Programs greet and log on their standard output; what would have been an answer costs its call.
+            Err(failure) => {
+                bounds.note(Habit::Noise);
+                if let Some(id) = lenient::answered_id(&line) {
+                    pipe.inbound.calls.cut_off(id, failure);
+                }
+                let line = String::from_utf8_lossy(&line[..line.len().min(LOG_LINE)]);
+                tracing::warn!(
+                    server,
+                    line = %line.escape_debug(),
+                    "the server's program wrote something that is no message"
+                );
+            }
         }
     }
 }

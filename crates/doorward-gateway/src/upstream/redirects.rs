@@ -69,7 +69,9 @@ pub fn target(from: &Uri, status: StatusCode, headers: &HeaderMap) -> Result<Uri
         failure.status = Some(status);
         failure
     };
-    let location = headers.get(LOCATION).and_then(|place| place.to_str().ok());
+    let location = headers.get(LOCATION);
+    // Some write it as it is, not as a URL has it.
+    let location = location.and_then(|place| std::str::from_utf8(place.as_bytes()).ok());
     let found = location.and_then(|place| {
         let base = Url::parse(&from.to_string()).ok()?;
         Some((base.join(place).ok()?, base))
@@ -116,6 +118,7 @@ mod tests {
             ("mcp/", Some("https://a.example/mcp/")),
             ("?x=1", Some("https://a.example/mcp?x=1")),
             ("https://a.example:443/mcp/#there", Some("https://a.example/mcp/")),
+            ("/mcp/café", Some("https://a.example/mcp/caf%C3%A9")),
             ("//a.example/v2", Some("https://a.example/v2")),
             ("HTTPS://A.EXAMPLE/v2", Some("https://a.example/v2")),
             ("http://a.example/mcp/", None),
@@ -130,7 +133,7 @@ mod tests {
             ("file:///etc/passwd", None),
         ] {
             let mut headers = HeaderMap::new();
-            headers.insert(LOCATION, location.parse().unwrap());
+            headers.insert(LOCATION, http::HeaderValue::from_bytes(location.as_bytes()).unwrap());
             let place = target(&from, StatusCode::TEMPORARY_REDIRECT, &headers);
             let place = place.map(|place| place.to_string());
             match expected {

@@ -9,7 +9,7 @@ use doorward_mcp::error::Kind;
 use doorward_mcp::lenient::Habit;
 use doorward_mcp::meta::LogLevel;
 use doorward_mcp::{Id, Message, Object, Revision, RpcError, Value, headers, message, method};
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use super::about::About;
 use super::answer::{Answer, NoAnswer};
 use super::calls::Takes;
 use super::exchange::{Deadline, Exchange};
-use super::http::Endpoint;
+use super::http::{Endpoint, Incoming};
 use super::inbound::Inbound;
 use super::lost;
 use super::pipe::Pipe;
@@ -40,8 +40,7 @@ pub struct Session {
     pub revision: Revision,
     pub about: About,
     /// Sent with every HTTP request: the session's id, and the revision from 2025-06-18 on.
-    headers: HeaderMap,
-    has_id: bool,
+    headers: Mutex<HeaderMap>,
     pub level: Mutex<Option<LogLevel>>,
     /// One interactive call at a time, where the server's requests name no call.
     pub lease: Arc<Semaphore>,
@@ -155,8 +154,7 @@ impl Session {
         let session = Arc::new(Self {
             about: About::from_initialize(&result),
             revision,
-            has_id: headers.contains_key(headers::SESSION_ID),
-            headers,
+            headers: Mutex::new(headers),
             link: opening.link,
             habits: opening.habits,
             level: Mutex::new(None),
@@ -170,8 +168,49 @@ impl Session {
         });
         let initialized = message::notification(method::INITIALIZED, &Object::new());
         let ready = session.post_one_way(initialized);
-        tokio::time::timeout_at(deadline.at(), ready).await.map_err(|_| deadline.passed())??;
+        match tokio::time::timeout_at(deadline.at(), ready).await.map_err(|_| deadline.passed())? {
+            // Servers that take no notifications take requests: the first of them decides.
+            Err(failure) if failure.kind == Kind::HttpStatus => {
+                tracing::debug!("the server does not take 'notifications/initialized': {failure}");
+            }
+            taken => taken?,
+        }
         Ok(session)
+    }
+
+    fn headers(&self) -> HeaderMap {
+        self.headers.lock().clone()
+    }
+
+    fn has_id(&self) -> bool {
+        self.headers.lock().contains_key(headers::SESSION_ID)
+    }
+
+    /// Posts within the session. Some servers name it late, or anew with each answer.
+    async fn post(
+        &self,
+        endpoint: &Endpoint,
+        headers: HeaderMap,
+        text: Bytes,
+    ) -> Result<Response<Incoming>, Failure> {
+        let response = endpoint.post(headers, text).await?;
+        if response.status().is_success()
+            && let Some(named) = response.headers().get(headers::SESSION_ID)
+        {
+            let mut headers = self.headers.lock();
+            if headers.get(headers::SESSION_ID) != Some(named) {
+                headers.insert(headers::SESSION_ID, named.clone());
+            }
+        }
+        Ok(response)
+    }
+
+    /// Takes note of an answer that answers nothing: the next call is made in another session.
+    pub fn doubted_by(&self, failure: &Failure) {
+        let is_none = matches!(failure.kind, Kind::InvalidJson | Kind::InvalidMessage);
+        if is_none && self.has_id() {
+            self.lost.store(true, Ordering::Relaxed);
+        }
     }
 
     pub fn next_id(&self) -> i64 {
@@ -197,7 +236,7 @@ impl Session {
 
     /// Whether the server can tell the session from others, and so may keep something in it.
     pub fn is_stateful(&self) -> bool {
-        self.has_id || matches!(self.link, Link::Pipe(_))
+        self.has_id() || matches!(self.link, Link::Pipe(_))
     }
 
     /// Ends when the session does: at once for HTTP, whose sessions end only when told so.
@@ -246,15 +285,19 @@ impl Session {
                 Ok(Exchange::shared(pipe.clone(), place))
             }
             Link::Http { endpoint, .. } => {
-                let mut headers = self.headers.clone();
+                let mut headers = self.headers();
                 endpoint.tell(&mut headers, deadline);
-                let response = tokio::time::timeout_at(deadline.at(), endpoint.post(headers, text))
+                let posting = self.post(endpoint, headers, text);
+                let response = tokio::time::timeout_at(deadline.at(), posting)
                     .await
                     .map_err(|_| deadline.passed())??;
                 match Answer::open(response, endpoint.bounds()).await {
                     Ok(answer) => Ok(Exchange::session(self.clone(), answer, place)),
                     Err(Ok(refusal)) => Err(self.refused(refusal)),
-                    Err(Err(failure)) => Err(failure.into()),
+                    Err(Err(failure)) => {
+                        self.doubted_by(&failure);
+                        Err(failure.into())
+                    }
                 }
             }
         }
@@ -262,7 +305,8 @@ impl Session {
 
     fn refused(&self, refusal: NoAnswer) -> SendError {
         // Servers say 404 for a session they do not know; some older ones say 400, and others what they like.
-        let unknown_session = self.has_id
+        let has_id = self.has_id();
+        let unknown_session = has_id
             && (matches!(refusal.status, StatusCode::NOT_FOUND | StatusCode::GONE)
                 || refusal.of_lost_session
                 || (refusal.status == StatusCode::BAD_REQUEST
@@ -275,6 +319,12 @@ impl Session {
             self.lost.store(true, Ordering::Relaxed);
             return SendError::Lost;
         }
+        // Neither an answer nor a word of the session: the next call is made in another, unless it is the server, or what
+        // stands before it, that has no time.
+        let passes = matches!(refusal.status.as_u16(), 403 | 429 | 502 | 503 | 504);
+        if has_id && refusal.error.is_none() && !passes {
+            self.lost.store(true, Ordering::Relaxed);
+        }
         match refusal.error {
             Some(Message::Error { error, .. }) if !matches!(refusal.status.as_u16(), 401 | 403) => {
                 SendError::Rpc(error)
@@ -285,7 +335,7 @@ impl Session {
 
     /// Takes note if a server's answer says that it does not know the session any more, and returns how it is told.
     pub fn is_lost_by(&self, error: &RpcError) -> Option<lost::Told> {
-        let told = lost::told_by(error).filter(|_| self.has_id)?;
+        let told = lost::told_by(error).filter(|_| self.has_id())?;
         self.habits.note(Habit::LostSession);
         self.lost.store(true, Ordering::Relaxed);
         Some(told)
@@ -325,7 +375,8 @@ impl Session {
         match &self.link {
             Link::Pipe(pipe) => pipe.send(text).await,
             Link::Http { endpoint, .. } => {
-                let response = endpoint.post(self.headers.clone(), text).await?;
+                let headers = self.headers();
+                let response = self.post(endpoint, headers, text).await?;
                 if response.status().is_success() {
                     return Ok(());
                 }
@@ -355,12 +406,13 @@ impl Session {
             return Ok(None);
         };
         let Ok(last_id) = HeaderValue::try_from(last.as_str()) else { return Ok(None) };
-        let mut headers = self.headers.clone();
+        let mut headers = self.headers();
         headers.insert(headers::LAST_EVENT_ID, last_id);
         match Answer::open(endpoint.get(headers).await?, endpoint.bounds()).await {
             Ok(mut answer) => {
                 answer.last_event_id = Some(last.clone());
                 answer.retry_ms = broken.retry_ms;
+                answer.expects = broken.expects;
                 Ok(Some(answer))
             }
             Err(Ok(_)) => Ok(None),
@@ -375,7 +427,7 @@ impl Session {
         let mut last: Option<String> = None;
         let mut pause = Duration::from_millis(200);
         while self.is_open() {
-            let mut headers = self.headers.clone();
+            let mut headers = self.headers();
             if let Some(id) = last.as_deref().and_then(|id| HeaderValue::try_from(id).ok()) {
                 headers.insert(headers::LAST_EVENT_ID, id);
             }
@@ -386,6 +438,7 @@ impl Session {
             match opened {
                 Ok(response) => match Answer::open(response, endpoint.bounds()).await {
                     Ok(mut stream) => {
+                        stream.calls = Some(inbound.calls.clone());
                         pause = Duration::from_millis(200);
                         inbound.calls.logs.open_beside(true);
                         loop {
@@ -429,8 +482,8 @@ impl Session {
                 pipe.end(Failure::new(Kind::Closing, "The server's session is being closed"));
             }
             Link::Http { endpoint, .. } => {
-                let (endpoint, headers) = (endpoint.clone(), self.headers.clone());
-                if self.has_id
+                let (endpoint, headers) = (endpoint.clone(), self.headers());
+                if self.has_id()
                     && let Ok(runtime) = tokio::runtime::Handle::try_current()
                 {
                     runtime.spawn(async move {

@@ -18,6 +18,13 @@ pub struct LeftOut {
     pub why: String,
 }
 
+/// A list that could not be fetched.
+#[derive(Debug, Clone, Serialize)]
+pub struct FailedList {
+    pub list: &'static str,
+    pub why: String,
+}
+
 /// A server's state as it is told to people and machines.
 #[derive(Debug, Clone, Serialize)]
 pub struct State {
@@ -42,6 +49,9 @@ pub struct State {
     /// Tools of whose schemas something is not checked, and what.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unchecked: Vec<LeftOut>,
+    /// Lists that could not be fetched, and why: they are as they were before, or empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed_lists: Vec<FailedList>,
     pub prompts: Option<usize>,
     pub resources: Option<usize>,
     pub sessions: usize,
@@ -70,6 +80,11 @@ impl Server {
     fn unchecked(&self) -> Vec<LeftOut> {
         let unchecked = self.catalog.unchecked().into_iter();
         unchecked.take(MOST_LEFT_OUT).map(|(tool, why)| LeftOut { tool, why }).collect()
+    }
+
+    fn failed_lists(&self) -> Vec<FailedList> {
+        let failed = self.catalog.failed().into_iter();
+        failed.map(|(list, why)| FailedList { list, why }).collect()
     }
 
     pub fn state(&self) -> State {
@@ -104,6 +119,7 @@ impl Server {
             tools: counts.map(|counts| counts[0]),
             left_out: self.left_out(),
             unchecked: self.unchecked(),
+            failed_lists: self.failed_lists(),
             prompts: counts.map(|counts| counts[1]),
             resources: counts.map(|counts| counts[2]),
             spares: self.spares.len(),

@@ -8,10 +8,12 @@ use std::collections::HashSet;
 pub struct Mended {
     pub surrogates: bool,
     pub duplicates: bool,
+    /// `NaN` or an infinity became null.
+    pub numbers: bool,
 }
 
 /// A text put right, if that is all that is wrong with it; it still has to be scanned. `None` if nothing was, or it is
-/// no JSON. Duplicates are taken out below `_meta` and `structuredContent` of a message's result alone.
+/// no JSON. Duplicates are taken out of the data below a message's result alone.
 pub fn mend(text: &[u8], depth: usize) -> Option<(Vec<u8>, Mended)> {
     let out = Vec::with_capacity(text.len());
     let mut mender = Mender { text, at: 0, out, mended: Mended::default() };
@@ -30,10 +32,24 @@ enum Place {
     Other,
 }
 
+/// What is data below a message's result: what a caller takes as it is, and the items of lists.
+const DATA: [&[u8]; 9] = [
+    b"_meta",
+    b"structuredContent",
+    b"content",
+    b"contents",
+    b"messages",
+    b"tools",
+    b"prompts",
+    b"resources",
+    b"resourceTemplates",
+];
+
 impl Place {
     fn member(self, name: &[u8]) -> Self {
         match (self, name) {
-            (Self::Result, b"_meta" | b"structuredContent") | (Self::Data, _) => Self::Data,
+            (Self::Result, name) if DATA.contains(&name) => Self::Data,
+            (Self::Data, _) => Self::Data,
             (Self::Envelope, b"result") | (Self::Result, _) => Self::Result,
             (Self::Envelope | Self::Other, _) => Self::Other,
         }
@@ -79,6 +95,12 @@ impl Mender<'_> {
                     .is_some_and(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
                 {
                     self.take();
+                }
+                let written = self.out.len() - (self.at - from);
+                if matches!(&self.text[from..self.at], b"NaN" | b"Infinity" | b"-Infinity") {
+                    self.mended.numbers = true;
+                    self.out.truncate(written);
+                    self.out.extend_from_slice(b"null");
                 }
                 (self.at > from).then_some(())
             }
@@ -264,7 +286,15 @@ mod tests {
                 Some(r#"[{"result":{"structuredContent":{"a":3}}}]"#),
             ),
             (r#"{"result":{"a":1,"a":2}}"#, None),
-            (r#"{"result":{"content":[{"text":"a","text":"b"}]}}"#, None),
+            (
+                r#"{"result":{"content":[{"text":"a","text":"b"}]}}"#,
+                Some(r#"{"result":{"content":[{"text":"b"}]}}"#),
+            ),
+            (
+                r#"{"result":{"tools":[{"name":"t","inputSchema":{"type":"a","type":"b"}}]}}"#,
+                Some(r#"{"result":{"tools":[{"name":"t","inputSchema":{"type":"b"}}]}}"#),
+            ),
+            (r#"{"result":{"content":[],"content":[]}}"#, None),
             (r#"{"result":{},"result":{}}"#, None),
             (r#"{"params":{"_meta":{"a":1,"a":2}}}"#, None),
         ] {

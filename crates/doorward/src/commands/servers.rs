@@ -24,6 +24,8 @@ struct State {
     #[serde(default)]
     unchecked: Vec<LeftOut>,
     #[serde(default)]
+    failed_lists: Vec<FailedList>,
+    #[serde(default)]
     replicas: Vec<Replica>,
     problem: Option<String>,
 }
@@ -36,6 +38,12 @@ struct Replica {
     in_flight: usize,
     latency_ms: Option<f64>,
     problem: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct FailedList {
+    list: String,
+    why: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -85,6 +93,9 @@ pub async fn run(options: Servers) -> Result<(), Failed> {
                 replica.state,
                 problem.unwrap_or_default()
             )?;
+        }
+        for FailedList { list, why } in &state.failed_lists {
+            writeln!(out, "    {} failed: {}", one_line(list), one_line(why))?;
         }
         for LeftOut { tool, why } in &state.left_out {
             writeln!(out, "    tool '{}' is left out: {}", one_line(tool), one_line(why))?;

@@ -1,0 +1,196 @@
+//! Views of one server for callers that declare different things: who takes most gives way, by number and by bytes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use parking_lot::Mutex;
+
+use super::view::{List, View};
+use crate::share::sharer;
+
+/// Views of one server that are kept: one per set of declared capabilities.
+const MAX_VIEWS: usize = 16;
+
+#[derive(Debug, Default)]
+pub struct Cells(Mutex<HashMap<Bytes, Arc<Cell>>>);
+
+impl Cells {
+    pub fn find(&self, key: &Bytes) -> Option<Arc<Cell>> {
+        let cell = self.0.lock().get(key).cloned()?;
+        *cell.used.lock() = Instant::now();
+        Some(cell)
+    }
+
+    /// The cell of a key, made for a principal where there is none.
+    pub fn find_or_make(&self, key: Bytes, principal: &str) -> Arc<Cell> {
+        if let Some(cell) = self.find(&key) {
+            return cell;
+        }
+        let mut cells = self.0.lock();
+        if !cells.contains_key(&key) && cells.len() >= MAX_VIEWS {
+            give_way(&mut cells, None, |_| 1);
+        }
+        cells.entry(key).or_insert_with(|| Arc::new(Cell::of(principal))).clone()
+    }
+
+    /// Takes views away until those that are left have no more than so many bytes together, or only one is left.
+    pub fn make_room(&self, newest: &Arc<Cell>, most: usize) {
+        let mut cells = self.0.lock();
+        while bytes_of(&cells) > most && give_way(&mut cells, Some(newest), Cell::bytes) {}
+    }
+
+    pub fn all(&self) -> Vec<Arc<Cell>> {
+        self.0.lock().values().cloned().collect()
+    }
+
+    pub fn views(&self) -> Vec<Arc<View>> {
+        self.0.lock().values().filter_map(|cell| cell.view.load_full()).collect()
+    }
+}
+
+/// Lists that several views share are in memory once.
+fn bytes_of(cells: &HashMap<Bytes, Arc<Cell>>) -> usize {
+    let views: Vec<_> = cells.values().filter_map(|cell| cell.view.load_full()).collect();
+    let lists = views.iter().flat_map(|view| &view.lists);
+    let unique: HashMap<_, _> = lists.map(|list| (Arc::as_ptr(&list.items), list.bytes)).collect();
+    unique.values().sum()
+}
+
+/// Takes away what was used least lately of whoever has most. Returns whether there was anything to take.
+fn give_way(
+    cells: &mut HashMap<Bytes, Arc<Cell>>,
+    stays: Option<&Arc<Cell>>,
+    weight: impl Fn(&Cell) -> usize,
+) -> bool {
+    let mut taken: HashMap<&str, usize> = HashMap::new();
+    for cell in cells.values() {
+        *taken.entry(&cell.sharer).or_default() += weight(cell);
+    }
+    let may_go = cells
+        .iter()
+        .filter(|(_, cell)| {
+            weight(cell) > 0 && !stays.is_some_and(|stays| Arc::ptr_eq(stays, cell))
+        })
+        .max_by_key(|(_, cell)| (taken[&*cell.sharer], std::cmp::Reverse(*cell.used.lock())));
+    let Some(key) = may_go.map(|(key, _)| key.clone()) else { return false };
+    cells.remove(&key).is_some()
+}
+
+/// One view, and how it is fetched.
+#[derive(Debug)]
+pub struct Cell {
+    /// Who it was made for.
+    sharer: Box<str>,
+    used: Mutex<Instant>,
+    pub fetching: [tokio::sync::Mutex<()>; 4],
+    pub view: ArcSwapOption<View>,
+    /// Held while the view is replaced by one that differs in a list.
+    publishing: Mutex<()>,
+    pub stale: [AtomicBool; 4],
+}
+
+impl Cell {
+    fn of(principal: &str) -> Self {
+        Self {
+            sharer: sharer(principal).into(),
+            used: Mutex::new(Instant::now()),
+            fetching: Default::default(),
+            view: ArcSwapOption::empty(),
+            publishing: Mutex::default(),
+            stale: Default::default(),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        self.view.load().as_ref().map_or(0, |view| view.lists.iter().map(|list| list.bytes).sum())
+    }
+
+    pub fn is_stale(&self, view: &View, kind: usize) -> bool {
+        self.stale[kind].load(Ordering::Acquire) || Instant::now() >= view.lists[kind].fresh_until
+    }
+
+    pub fn current(&self, kinds: &[usize]) -> Option<Arc<View>> {
+        let view = self.view.load_full()?;
+        kinds.iter().all(|kind| !self.is_stale(&view, *kind)).then_some(view)
+    }
+
+    /// Puts lists in the place of those that are there. Returns the view, and whether any shows something else now.
+    pub fn publish(&self, server: &str, lists: Vec<(usize, List)>) -> (Arc<View>, bool) {
+        let _publishing = self.publishing.lock();
+        let old = self.view.load_full().unwrap_or_else(View::unknown);
+        let mut all = old.lists.clone();
+        let mut changed = false;
+        for (kind, list) in lists {
+            changed |= !Arc::ptr_eq(&all[kind].items, &list.items);
+            all[kind] = list;
+        }
+        let view = Arc::new(View::new(server, all));
+        self.view.store(Some(view.clone()));
+        (view, changed)
+    }
+}
+
+/// A list on its way. One that does not arrive is as stale as before, be it that nobody waits for it any more.
+pub struct Fetching<'a> {
+    stale: &'a AtomicBool,
+    pub is_done: bool,
+}
+
+impl<'a> Fetching<'a> {
+    /// What changes from now on makes what is fetched stale.
+    pub fn begin(stale: &'a AtomicBool) -> Self {
+        stale.store(false, Ordering::Release);
+        Self { stale, is_done: false }
+    }
+}
+
+impl Drop for Fetching<'_> {
+    fn drop(&mut self) {
+        if !self.is_done {
+            self.stale.store(true, Ordering::Release);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(number: usize) -> Bytes {
+        number.to_string().into()
+    }
+
+    #[test]
+    fn who_makes_up_capabilities_turns_out_their_own_views() {
+        let cells = Cells::default();
+        let alice = cells.find_or_make(key(0), "User::\"alice\"");
+        for number in 1..100 {
+            cells.find_or_make(key(number), "User::\"mallory\"");
+        }
+        assert!(Arc::ptr_eq(&alice, &cells.find(&key(0)).unwrap()));
+        assert_eq!(cells.all().len(), MAX_VIEWS);
+        assert!(cells.find(&key(1)).is_none() && cells.find(&key(99)).is_some());
+    }
+
+    #[test]
+    fn views_have_so_many_bytes_together() {
+        let cells = Cells::default();
+        let fill = |number: usize, principal: &str| {
+            let cell = cells.find_or_make(key(number), principal);
+            let unknown = View::unknown().lists[0].clone();
+            let list = List { items: Arc::default(), bytes: 40, ..unknown };
+            cell.publish("s", vec![(0, list)]);
+            cells.make_room(&cell, 100);
+        };
+        fill(0, "User::\"alice\"");
+        for number in 1..9 {
+            fill(number, "User::\"mallory\"");
+        }
+        assert!(cells.find(&key(0)).is_some() && cells.find(&key(8)).is_some());
+        assert_eq!(cells.all().len(), 2);
+    }
+}

@@ -1,0 +1,194 @@
+//! Items of lists as they are in the wild: optional members that are null or of the wrong kind are left out, for one of
+//! them makes a whole list unreadable to clients that check what they read.
+
+use doorward_mcp::{Object, Value as Raw};
+use serde_json::Value;
+
+use super::Kind;
+
+/// What the protocol has a member be (spec 2026-07-28 schema; the revisions before it ask for no more).
+enum Shape {
+    Text,
+    Flag,
+    Whole,
+    /// Between nothing and one.
+    Share,
+    OneOf(&'static [&'static str]),
+    Every(&'static Shape),
+    /// An object with whatever else there may be.
+    Members {
+        required: &'static [(&'static str, Shape)],
+        optional: &'static [(&'static str, Shape)],
+    },
+}
+
+use Shape::{Every, Flag, Members, OneOf, Share, Text, Whole};
+
+const ANY: Shape = Members { required: &[], optional: &[] };
+const ICON: Shape = Members {
+    required: &[("src", Text)],
+    optional: &[("mimeType", Text), ("sizes", Every(&Text)), ("theme", OneOf(&["dark", "light"]))],
+};
+const ANNOTATIONS: Shape = Members {
+    required: &[],
+    optional: &[
+        ("audience", Every(&OneOf(&["user", "assistant"]))),
+        ("lastModified", Text),
+        ("priority", Share),
+    ],
+};
+const COMMON: [(&str, Shape); 4] =
+    [("title", Text), ("description", Text), ("icons", Every(&ICON)), ("_meta", ANY)];
+const TOOL: [(&str, Shape); 2] = [
+    (
+        "annotations",
+        Members {
+            required: &[],
+            optional: &[
+                ("title", Text),
+                ("readOnlyHint", Flag),
+                ("destructiveHint", Flag),
+                ("idempotentHint", Flag),
+                ("openWorldHint", Flag),
+            ],
+        },
+    ),
+    (
+        "execution",
+        Members {
+            required: &[],
+            optional: &[("taskSupport", OneOf(&["forbidden", "optional", "required"]))],
+        },
+    ),
+];
+const PROMPT: [(&str, Shape); 1] = [(
+    "arguments",
+    Every(&Members {
+        required: &[("name", Text)],
+        optional: &[("title", Text), ("description", Text), ("required", Flag)],
+    }),
+)];
+const RESOURCE: [(&str, Shape); 3] =
+    [("annotations", ANNOTATIONS), ("mimeType", Text), ("size", Whole)];
+
+/// Puts an item of a list right. Returns whether anything was changed.
+pub fn item(kind: &Kind, key: &str, definition: &mut Object) -> bool {
+    let own: &[(&str, Shape)] = match kind.member {
+        "tools" => &TOOL,
+        "prompts" => &PROMPT,
+        _ => &RESOURCE,
+    };
+    let mut changed = false;
+    for (name, shape) in COMMON.iter().chain(own) {
+        let Some(value) = definition.get(name) else { continue };
+        // Most are texts, and right.
+        if matches!(shape, Text) && value.as_str().is_some() {
+            continue;
+        }
+        let mut mended = serde_json::from_slice(&value.to_bytes()).unwrap_or(Value::Null);
+        match mend(&mut mended, shape) {
+            Some(false) => {}
+            Some(true) => {
+                definition.set(name, Raw::from_serde(&mended));
+                changed = true;
+            }
+            None => {
+                definition.remove(name);
+                changed = true;
+            }
+        }
+    }
+    if definition.string("name").is_none() {
+        definition.set("name", key);
+        changed = true;
+    }
+    changed
+}
+
+/// Leaves out what does not have its shape. Returns whether there was any; nothing if it is the value itself.
+fn mend(value: &mut Value, shape: &Shape) -> Option<bool> {
+    let fits = match shape {
+        Text => value.is_string(),
+        Flag => value.is_boolean(),
+        Whole => {
+            value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|it| it.fract() == 0.0)
+        }
+        Share => value.as_f64().is_some_and(|share| (0.0..=1.0).contains(&share)),
+        OneOf(all) => value.as_str().is_some_and(|text| all.contains(&text)),
+        Every(shape) => {
+            let items = value.as_array_mut()?;
+            let before = items.len();
+            let mut changed = false;
+            items.retain_mut(|item| {
+                let mended = mend(item, shape);
+                changed |= mended == Some(true);
+                mended.is_some()
+            });
+            return Some(changed || items.len() != before);
+        }
+        Members { required, optional } => {
+            let members = value.as_object_mut()?;
+            let mut changed = false;
+            for (name, shape) in *required {
+                changed |= mend(members.get_mut(*name)?, shape)?;
+            }
+            for (name, shape) in *optional {
+                match members.get_mut(*name).map(|member| mend(member, shape)) {
+                    None => {}
+                    Some(Some(mended)) => changed |= mended,
+                    Some(None) => {
+                        members.remove(*name);
+                        changed = true;
+                    }
+                }
+            }
+            return Some(changed);
+        }
+    };
+    fits.then_some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::KINDS;
+    use serde_json::json;
+
+    #[test]
+    fn members_of_the_wrong_kind_are_left_out() {
+        for (kind, sloppy, expected) in [
+            (
+                0,
+                json!({ "name": "a", "title": null, "description": 5, "icons": null, "_meta": [],
+                    "annotations": { "readOnlyHint": true, "title": null, "vendor": null },
+                    "execution": { "taskSupport": "sometimes" } }),
+                json!({ "name": "a", "annotations": { "readOnlyHint": true, "vendor": null },
+                    "execution": {} }),
+            ),
+            (
+                1,
+                json!({ "name": "a", "arguments": [{ "name": "x", "required": "yes" }, null, {}],
+                    "icons": [{ "src": null }, { "src": "i.png", "sizes": "48x48" }] }),
+                json!({ "name": "a", "arguments": [{ "name": "x" }], "icons": [{ "src": "i.png" }] }),
+            ),
+            (
+                2,
+                json!({ "uri": "a:b", "size": "12", "mimeType": null,
+                    "annotations": { "audience": ["user", "robot"], "priority": 2 } }),
+                json!({ "uri": "a:b", "annotations": { "audience": ["user"] }, "name": "a:b" }),
+            ),
+            (
+                3,
+                json!({ "uriTemplate": "a:{b}", "name": 1 }),
+                json!({ "uriTemplate": "a:{b}", "name": "a:{b}" }),
+            ),
+        ] {
+            let kind = &KINDS[kind];
+            let mut definition = Object::from_serde(&sloppy).unwrap();
+            let key = definition.string(kind.key).unwrap().into_owned();
+            assert!(item(kind, &key, &mut definition));
+            assert_eq!(definition.to_serde(), expected);
+            assert!(!item(kind, &key, &mut definition), "what is right stays");
+        }
+    }
+}

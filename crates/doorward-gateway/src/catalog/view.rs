@@ -1,0 +1,143 @@
+//! What callers with the same capabilities see of one server: four lists, of which each stands alone.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use doorward_mcp::Object;
+use doorward_mcp::translate::CacheHints;
+
+use super::exposed::Digests;
+use super::{PROMPTS, TOOLS, ToolEntry};
+use crate::call::CallError;
+
+/// How soon a list is tried again that could not be fetched; later where it took long to find out.
+const RETRY: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Clone)]
+pub struct Item {
+    pub key: Box<str>,
+    pub definition: Object,
+}
+
+/// One list, as it was fetched.
+#[derive(Debug, Clone)]
+pub struct List {
+    pub items: Arc<Vec<Item>>,
+    pub hints: CacheHints,
+    /// What is not shown, and why.
+    pub(super) left_out: Arc<BTreeMap<Box<str>, String>>,
+    /// The tools, for those that are.
+    pub(super) tools: Arc<HashMap<Box<str>, Arc<ToolEntry>>>,
+    /// The size of what the server sent.
+    pub(super) bytes: usize,
+    pub(super) fresh_until: Instant,
+    pub(super) fetched: Instant,
+    /// It was fetched once: what it does not hold, the server does not offer.
+    pub is_known: bool,
+    /// Why it could not be fetched when that was last tried.
+    pub problem: Option<CallError>,
+}
+
+impl List {
+    /// One that was not fetched yet.
+    fn unknown() -> Self {
+        let now = Instant::now();
+        Self {
+            items: Arc::default(),
+            hints: CacheHints::NONE,
+            left_out: Arc::default(),
+            tools: Arc::default(),
+            bytes: 0,
+            fresh_until: now,
+            fetched: now,
+            is_known: false,
+            problem: None,
+        }
+    }
+
+    /// Why it could not be fetched, with the cause, in words for an operator.
+    pub(super) fn failure(&self) -> Option<String> {
+        Some(match self.problem.as_ref()? {
+            CallError::Rpc(error) => format!("{} (code {})", error.message, error.code),
+            CallError::Gateway(failure) | CallError::Refused { failure, .. } => {
+                match &failure.cause {
+                    Some(cause) => format!("{failure} ({cause})"),
+                    None => failure.to_string(),
+                }
+            }
+            CallError::Denied(_) | CallError::Unfit(_) | CallError::Limited(_) => {
+                "The gateway refused it".into()
+            }
+        })
+    }
+
+    /// The same after it could not be fetched, which took so long to find out.
+    pub(super) fn failed(&self, problem: CallError, took: Duration) -> Self {
+        let fresh_until = Instant::now() + RETRY.max(took * 4);
+        Self { problem: Some(problem), fresh_until, ..self.clone() }
+    }
+
+    /// Whether both tell the same, to the byte.
+    pub(super) fn is_equal(&self, other: &Self) -> bool {
+        let same = |(one, other): (&Item, &Item)| {
+            one.key == other.key && one.definition.to_bytes() == other.definition.to_bytes()
+        };
+        self.items.len() == other.items.len()
+            && self.left_out == other.left_out
+            && self.items.iter().zip(&*other.items).all(same)
+    }
+}
+
+/// The four lists that callers with the same capabilities see.
+#[derive(Debug)]
+pub struct View {
+    pub lists: [List; 4],
+    prompts: HashSet<Box<str>>,
+    /// By which rewritten names are led back.
+    pub(super) digests: Digests,
+}
+
+impl View {
+    pub(super) fn new(server: &str, lists: [List; 4]) -> Self {
+        let prompts = lists[PROMPTS].items.iter().map(|item| item.key.clone()).collect();
+        let view = Self { lists, prompts, digests: Digests::default() };
+        let digests = Digests::of(server, &view);
+        Self { digests, ..view }
+    }
+
+    /// One of which no list was fetched yet.
+    pub(super) fn unknown() -> Arc<Self> {
+        Arc::new(Self::new("", [(); 4].map(|()| List::unknown())))
+    }
+
+    pub fn tool(&self, name: &str) -> Option<&Arc<ToolEntry>> {
+        self.lists[TOOLS].tools.get(name)
+    }
+
+    /// Whether both tell the very same, in one place in memory.
+    pub fn shares_lists_with(&self, other: &Self) -> bool {
+        let same = |(one, other): (&List, &List)| Arc::ptr_eq(&one.items, &other.items);
+        self.lists.iter().zip(&other.lists).all(same)
+    }
+
+    /// Whether it shows all that a server lists of a kind.
+    pub fn knows(&self, kind: usize) -> bool {
+        self.lists[kind].is_known
+    }
+
+    /// Why a name is not found in a list: the list itself could not be fetched.
+    pub fn problem(&self, kind: usize) -> Option<&CallError> {
+        let list = &self.lists[kind];
+        list.problem.as_ref().filter(|_| !list.is_known)
+    }
+
+    pub fn has_prompt(&self, name: &str) -> bool {
+        self.prompts.contains(name)
+    }
+
+    /// When the first of the lists must be fetched again.
+    pub fn fresh_until(&self) -> Instant {
+        self.lists.iter().map(|list| list.fresh_until).min().unwrap_or_else(Instant::now)
+    }
+}
