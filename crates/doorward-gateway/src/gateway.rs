@@ -38,6 +38,7 @@ use crate::portals::Selections;
 use crate::rates::Limiter;
 use crate::seal::Sealer;
 use crate::settings::{Explain, Settings};
+use crate::share::Shares;
 use crate::signing::Signing;
 use crate::telemetry::Telemetry;
 use crate::upstream::parking::ParkingLot;
@@ -100,6 +101,7 @@ impl Gateway {
             parking: ParkingLot::new(limits.shared(limits.parked), timeouts.interaction.0),
             processes: ProcessCount::new(limits.processes),
             programs: Programs::new(limits.shared(limits.processes)),
+            held: Shares::new(limits.shared(limits.held_bytes.0)),
             memory: Memory::new(limits.memory.map(|memory| memory.0 as u64)),
             switchboard: Arc::default(),
             http: http::Clients::new(timeouts.connect.0),

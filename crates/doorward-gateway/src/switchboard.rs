@@ -1,13 +1,14 @@
 //! Who listens to what: change notifications of all servers, handed to those who asked for them.
 //!
-//! What waits for a listener already is not told it twice, so that a server that repeats itself holds up
-//! nobody. A listener that does not keep up all the same is cut off rather than waited for: it connects again and looks
-//! anew, and nobody else is held up.
+//! Of what waits for a listener already the latest is told, once, so that a server that repeats itself holds up
+//! nobody. A listener that does not keep up all the same, in number or in bytes, is cut off rather than waited for: it
+//! connects again and looks anew, and nobody else is held up.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Weak};
 
+use bytes::Bytes;
 use doorward_mcp::filter::Filter;
 use doorward_mcp::names::{Qualifier, qualified_uri};
 use doorward_mcp::{Era, Object, method};
@@ -15,16 +16,24 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use crate::call::Portal;
-use crate::share::sharer;
+use crate::pipeline::MOST_OF_A_URI;
+use crate::share::{Held, sharer};
+use crate::upstream::Subscription;
 
 /// One change, as the listener's portal names it.
 #[derive(Debug)]
 pub struct Notice {
     pub method: Box<str>,
     pub params: Object,
-    /// The same for notices that say the same.
+    /// The same for notices of the same.
     key: u64,
+    bytes: usize,
 }
+
+/// Bytes of notices that may wait for one listener; something larger waits alone.
+const WAITING_BYTES: usize = 1 << 20;
+/// Bytes of a notice of a resource's change; of one that is larger its URI alone is told.
+const UPDATE_BYTES: usize = 16 << 10;
 
 #[derive(Debug, Default)]
 pub struct Switchboard {
@@ -33,8 +42,31 @@ pub struct Switchboard {
     keys: RandomState,
 }
 
-/// Notices that wait for a listener, by their keys.
-type Waiting = Arc<Mutex<HashSet<u64>>>;
+/// Notices that wait for a listener.
+#[derive(Debug, Default)]
+struct Waiting {
+    by_key: HashMap<u64, Arc<Notice>>,
+    bytes: usize,
+}
+
+impl Waiting {
+    /// Takes in a notice, in the place of one of the same; `None` when there is no room, else whether it is the only one.
+    fn put(&mut self, notice: Arc<Notice>) -> Option<bool> {
+        let before = self.by_key.get(&notice.key).map_or(0, |before| before.bytes);
+        let others = self.bytes - before;
+        if others > 0 && others + notice.bytes > WAITING_BYTES {
+            return None;
+        }
+        self.bytes = others + notice.bytes;
+        Some(self.by_key.insert(notice.key, notice).is_none())
+    }
+
+    fn take(&mut self, key: u64) -> Option<Arc<Notice>> {
+        let notice = self.by_key.remove(&key)?;
+        self.bytes -= notice.bytes;
+        Some(notice)
+    }
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -51,9 +83,10 @@ struct Entry {
     filter: Filter,
     /// The client's sealed ids of tasks, by the server's own.
     tasks: HashMap<String, String>,
-    inbox: mpsc::Sender<Arc<Notice>>,
-    waiting: Waiting,
-    release: Release,
+    /// Keys of what waits, in order.
+    inbox: mpsc::Sender<u64>,
+    waiting: Arc<Mutex<Waiting>>,
+    _held: Holds,
 }
 
 impl std::fmt::Debug for Entry {
@@ -62,16 +95,16 @@ impl std::fmt::Debug for Entry {
     }
 }
 
-/// Gives up what a listener held at the servers.
-pub type Release = Box<dyn FnOnce(&Filter, &HashMap<String, String>) + Send>;
+/// What a listener holds at the servers, and of the caller's share.
+pub type Holds = (Vec<Subscription>, Held);
 
 /// One who listens. Dropping it ends the listening.
 #[derive(Debug)]
 pub struct Listener {
     id: u64,
     board: Weak<Switchboard>,
-    inbox: mpsc::Receiver<Arc<Notice>>,
-    waiting: Waiting,
+    inbox: mpsc::Receiver<u64>,
+    waiting: Arc<Mutex<Waiting>>,
     /// What was granted, as the client named it.
     pub honoured: Filter,
 }
@@ -94,19 +127,18 @@ pub struct Wish {
     pub queue: usize,
     /// Streams this principal may have.
     pub limit: usize,
-    pub release: Release,
+    pub held: Holds,
 }
 
 impl Switchboard {
     /// Counts a stream of a principal's, up to the limit.
     pub fn listen(self: &Arc<Self>, wish: Wish) -> Result<Listener, TooMany> {
         let (sender, inbox) = mpsc::channel(wish.queue.max(1));
-        let waiting = Waiting::default();
+        let waiting: Arc<Mutex<Waiting>> = Arc::default();
         let mut state = self.state.lock();
         let count = state.per_principal.entry(sharer(&wish.principal).into()).or_default();
         if *count >= wish.limit {
             drop(state);
-            (wish.release)(&wish.filter, &wish.tasks);
             return Err(TooMany);
         }
         *count += 1;
@@ -125,20 +157,40 @@ impl Switchboard {
                 tasks: wish.tasks,
                 inbox: sender,
                 waiting: waiting.clone(),
-                release: wish.release,
+                _held: wish.held,
             },
         );
         Ok(Listener { id, board: Arc::downgrade(self), inbox, waiting, honoured })
     }
 
-    fn notice(&self, method: &str, params: Object) -> Arc<Notice> {
-        let key = self.keys.hash_one((method, &*params.to_bytes()));
-        Arc::new(Notice { method: method.into(), params, key })
+    /// Of the same server's same resource or task, and of the same list of whichever, one waits at a time.
+    fn notice(&self, server: &str, method: &str, params: Object) -> Arc<Notice> {
+        let about = params.string(if method == method::TASK_CHANGED { "taskId" } else { "uri" });
+        let server = if about.is_some() { server } else { "" };
+        let key = self.keys.hash_one((server, method, about.as_deref().unwrap_or_default()));
+        drop(about);
+        let text = params.to_bytes();
+        let bytes = text.len().max(1);
+        // A copy, which does not hold all that the server sent with it.
+        let params = Object::parse(&Bytes::copy_from_slice(&text)).unwrap_or(params);
+        Arc::new(Notice { method: method.into(), params, key, bytes })
     }
 
     /// Hands a change of one server's to all who asked for it; `audience` where it is for the
     /// listeners of one era only.
     pub fn publish(&self, server: &str, audience: Option<Era>, name: &str, params: &Object) {
+        let short;
+        let params = match name {
+            method::RESOURCE_UPDATED if params.to_bytes().len() > UPDATE_BYTES => {
+                let uri = params.string("uri").filter(|uri| uri.len() <= MOST_OF_A_URI);
+                let Some(uri) = uri else { return };
+                let mut bare = Object::new();
+                bare.set("uri", &*uri);
+                short = bare;
+                &short
+            }
+            _ => params,
+        };
         let mut plain: Option<Arc<Notice>> = None;
         let mut qualified: Option<Arc<Notice>> = None;
         let mut lagging = Vec::new();
@@ -161,17 +213,17 @@ impl Switchboard {
                 continue;
             }
             let notice = if let Some(own) = entry.task_params(name, params) {
-                self.notice(name, own)
+                self.notice(server, name, own)
             } else if merged {
                 qualified
                     .get_or_insert_with(|| {
                         let mut params = params.clone();
                         Qualifier { server }.notification(name, &mut params);
-                        self.notice(name, params)
+                        self.notice(server, name, params)
                     })
                     .clone()
             } else {
-                plain.get_or_insert_with(|| self.notice(name, params.clone())).clone()
+                plain.get_or_insert_with(|| self.notice(server, name, params.clone())).clone()
             };
             if !entry.tell(notice) {
                 lagging.push(*id);
@@ -179,9 +231,8 @@ impl Switchboard {
         }
         let cut: Vec<Entry> = lagging.iter().filter_map(|id| state.remove(*id)).collect();
         drop(state);
-        for entry in cut {
+        for _ in cut {
             tracing::info!("cut off a listener that does not keep up");
-            entry.let_go();
         }
     }
 
@@ -205,7 +256,7 @@ impl Switchboard {
             {
                 let params = Object::new();
                 if entry.filter.wants(change, &params)
-                    && !entry.tell(self.notice(change, Object::new()))
+                    && !entry.tell(self.notice("", change, Object::new()))
                 {
                     lagging.push(*id);
                     break;
@@ -214,7 +265,7 @@ impl Switchboard {
         }
         let cut: Vec<Entry> = lagging.iter().filter_map(|id| state.remove(*id)).collect();
         drop(state);
-        cut.into_iter().for_each(Entry::let_go);
+        drop(cut);
     }
 
     /// Ends the listening of those at a portal that is gone.
@@ -245,7 +296,7 @@ impl Switchboard {
                 .collect();
             ids.into_iter().filter_map(|id| state.remove(id)).collect()
         };
-        cut.into_iter().for_each(Entry::let_go);
+        drop(cut);
     }
 
     pub fn listeners(&self) -> usize {
@@ -292,130 +343,52 @@ impl Entry {
         Some(params)
     }
 
-    /// Hands over a notice, unless the same waits already; `false` when there is no room.
+    /// Hands over a notice; `false` when there is no room.
     fn tell(&self, notice: Arc<Notice>) -> bool {
         let key = notice.key;
-        if !self.waiting.lock().insert(key) {
-            return true;
+        let mut waiting = self.waiting.lock();
+        match waiting.put(notice) {
+            None => false,
+            Some(false) => true,
+            Some(true) => {
+                let told = self.inbox.try_send(key).is_ok();
+                if !told {
+                    waiting.take(key);
+                }
+                told
+            }
         }
-        let told = self.inbox.try_send(notice).is_ok();
-        if !told {
-            self.waiting.lock().remove(&key);
-        }
-        told
-    }
-
-    fn let_go(self) {
-        (self.release)(&self.filter, &self.tasks);
     }
 }
 
 impl Listener {
     /// The next change; `None` when the gateway ends the listening. Safe to cancel.
     pub async fn next(&mut self) -> Option<Arc<Notice>> {
-        let notice = self.inbox.recv().await;
-        self.taken(notice)
+        let key = self.inbox.recv().await;
+        self.taken(key)
     }
 
     pub fn poll_next(
         &mut self,
         context: &mut std::task::Context<'_>,
     ) -> std::task::Poll<Option<Arc<Notice>>> {
-        self.inbox.poll_recv(context).map(|notice| self.taken(notice))
+        self.inbox.poll_recv(context).map(|key| self.taken(key))
     }
 
     /// From now on the same is news again.
-    fn taken(&self, notice: Option<Arc<Notice>>) -> Option<Arc<Notice>> {
-        notice.inspect(|notice| _ = self.waiting.lock().remove(&notice.key))
+    fn taken(&self, key: Option<u64>) -> Option<Arc<Notice>> {
+        self.waiting.lock().take(key?)
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
         let Some(board) = self.board.upgrade() else { return };
+        // What it holds is given up when the lock is.
         let entry = board.state.lock().remove(self.id);
-        if let Some(entry) = entry {
-            entry.let_go();
-        }
+        drop(entry);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn wish(portal: Portal, filter: Filter) -> Wish {
-        Wish {
-            portal,
-            servers: None,
-            era: Era::Modern,
-            principal: "p".into(),
-            filter,
-            tasks: HashMap::new(),
-            queue: 2,
-            limit: 2,
-            release: Box::new(|_, _| {}),
-        }
-    }
-
-    fn updated(uri: &str) -> Object {
-        let mut params = Object::new();
-        params.set("uri", uri);
-        params
-    }
-
-    #[tokio::test]
-    async fn a_change_reaches_those_who_asked_under_their_own_names() {
-        let board = Arc::new(Switchboard::default());
-        let uris = |uri: &str| Filter { uris: [uri.to_owned()].into(), ..Filter::default() };
-        let mut merged = board.listen(wish(Portal::Merged, uris("fs+a:b"))).unwrap();
-        let mut single = board.listen(wish(Portal::Server("fs".into()), uris("a:b"))).unwrap();
-        board.publish("fs", None, method::RESOURCE_UPDATED, &updated("a:b"));
-        board.publish("other", None, method::RESOURCE_UPDATED, &updated("a:b"));
-        board.publish("fs", None, method::TOOLS_CHANGED, &Object::new());
-        assert_eq!(merged.next().await.unwrap().params.string("uri").unwrap(), "fs+a:b");
-        assert_eq!(single.next().await.unwrap().params.string("uri").unwrap(), "a:b");
-        assert!(merged.inbox.try_recv().is_err() && single.inbox.try_recv().is_err());
-    }
-
-    #[tokio::test]
-    async fn a_listener_that_lags_is_cut_off() {
-        let board = Arc::new(Switchboard::default());
-        let uris = (0..5).map(|number| format!("fs+a:{number}")).collect();
-        let filter = Filter { uris, ..Filter::default() };
-        let mut listener = board.listen(wish(Portal::Merged, filter)).unwrap();
-        for number in 0..5 {
-            let updated = updated(&format!("a:{number}"));
-            board.publish("fs", None, method::RESOURCE_UPDATED, &updated);
-        }
-        assert!(listener.next().await.is_some());
-        assert!(listener.next().await.is_some());
-        assert!(listener.next().await.is_none());
-        assert_eq!(board.listeners(), 0);
-    }
-
-    #[tokio::test]
-    async fn what_a_server_repeats_waits_once() {
-        let board = Arc::new(Switchboard::default());
-        let mut listener = board.listen(wish(Portal::Merged, Filter::lists())).unwrap();
-        for _ in 0..100_000 {
-            board.publish("fs", None, method::TOOLS_CHANGED, &Object::new());
-        }
-        assert!(listener.next().await.is_some());
-        assert!(listener.inbox.try_recv().is_err());
-        // After it was taken the same is news.
-        board.publish("fs", None, method::TOOLS_CHANGED, &Object::new());
-        assert!(listener.next().await.is_some());
-        assert_eq!(board.listeners(), 1);
-    }
-
-    #[tokio::test]
-    async fn streams_are_counted_per_principal() {
-        let board = Arc::new(Switchboard::default());
-        let first = board.listen(wish(Portal::Merged, Filter::lists())).unwrap();
-        let _second = board.listen(wish(Portal::Merged, Filter::lists())).unwrap();
-        assert!(board.listen(wish(Portal::Merged, Filter::lists())).is_err());
-        drop(first);
-        assert!(board.listen(wish(Portal::Merged, Filter::lists())).is_ok());
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 
-use crate::json::{Object, Value};
+use crate::json::{self, Object, Value};
 use crate::method;
 use crate::revision::Revision;
 use crate::tasks;
@@ -144,10 +144,10 @@ fn merge_maps(
 }
 
 /// A key under which sessions that declared the same capabilities can be shared: the capabilities
-/// with their members in order.
+/// with their members in order. What differs in meaning differs in it.
 pub fn canonical(capabilities: &Object) -> Bytes {
-    // serde_json sorts members by name.
-    Bytes::from(capabilities.to_serde().to_string())
+    let text = capabilities.to_bytes();
+    json::canonical_exact(&text).map_or(text, Bytes::from)
 }
 
 #[cfg(test)]
@@ -174,6 +174,14 @@ mod tests {
         ] {
             assert_eq!(client_to_handshake(&object(modern), revision).to_bytes(), expected);
         }
+    }
+
+    #[test]
+    fn capabilities_share_a_key_where_they_mean_the_same_alone() {
+        let key = |text| canonical(&object(text));
+        assert_eq!(key(r#"{"a":1,"b":{"c":2.0}}"#), key(r#"{"b":{"c":2},"a":1}"#));
+        let (one, other) = (r#"{"x":10000000000000000000001}"#, r#"{"x":10000000000000000000002}"#);
+        assert_ne!(key(one), key(other));
     }
 
     #[test]

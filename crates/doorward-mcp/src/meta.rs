@@ -58,6 +58,23 @@ pub struct Client {
     pub log_level: Option<LogLevel>,
 }
 
+/// Bytes that a client may say of itself: its capabilities and what it is.
+pub const CLIENT_BYTES: usize = 32 << 10;
+
+impl Client {
+    /// Refuses a client that says more of itself than [`CLIENT_BYTES`].
+    pub fn check_size(&self) -> Result<(), RpcError> {
+        let info = self.info.as_ref().map_or(0, |info| info.to_bytes().len());
+        let bytes = info + self.capabilities.to_bytes().len();
+        if bytes > CLIENT_BYTES {
+            return Err(RpcError::invalid_params(format!(
+                "What the client says of itself and of its capabilities has {bytes} bytes, more than the {CLIENT_BYTES} it may"
+            )));
+        }
+        Ok(())
+    }
+}
+
 /// The protocol version that `_meta` names; `None` when it names none, so that the request is not
 /// of the modern era.
 pub fn protocol_version(params: &Object) -> Option<String> {
@@ -90,7 +107,9 @@ pub fn take_client(params: &mut Object) -> Result<Client, RpcError> {
         }
     };
     drop_empty(params);
-    Ok(Client { info, capabilities, log_level })
+    let client = Client { info, capabilities, log_level };
+    client.check_size()?;
+    Ok(client)
 }
 
 /// Writes what a modern server must be told of the client into `_meta`.

@@ -269,6 +269,41 @@ fn results_that_nobody_reads_count_to_their_caller() {
     wait_for("there is room", || at(&mallory).send(&body, &[]).status == 200);
 }
 
+/// What a server asks waits for the client for minutes: it is bounded by itself, and counts to the caller's share.
+#[test]
+fn questions_that_wait_are_bounded_in_bytes() {
+    let server = with_habit(Era::Handshake, |asked, out| {
+        asked.message["method"] == "tools/call" && {
+            let length = asked.message["params"]["arguments"]["length"].as_u64().unwrap();
+            let message = "q".repeat(usize::try_from(length).unwrap());
+            begin_stream(out);
+            let question = json!({ "jsonrpc": "2.0", "id": 7, "method": "elicitation/create",
+                "params": { "message": message,
+                    "requestedSchema": { "type": "object", "properties": {} } } });
+            event(out, &question.to_string());
+            support::hostile::until_closed(out);
+            true
+        }
+    });
+    let gateway = Gateway::start(&format!(
+        "limits: {{held_bytes: 8MiB}}\nservers: {{s: {{url: \"{}\"}}}}",
+        server.url()
+    ));
+    let (alice, mallory) = (key(&gateway, "alice"), key(&gateway, "mallory"));
+    let ask = |key: &str, length: usize| {
+        let client = Modern::new(&gateway, "/mcp/s").bearing(key);
+        let client = client.with(json!({ "elicitation": { "form": {} } }));
+        client.call("echo", json!({ "length": length }))
+    };
+    let large = ask(&mallory, 2 << 20);
+    assert_eq!(large.kind(), "too_large", "{}", large.body);
+    let waits = |key: &str| ask(key, 700 << 10).json()["result"]["resultType"] == "input_required";
+    assert!(waits(&mallory));
+    let more = ask(&mallory, 700 << 10);
+    assert_eq!(more.kind(), "overloaded", "{}", more.body);
+    assert!(waits(&alice), "nobody else is held up");
+}
+
 #[test]
 fn lists_are_kept_once_however_many_capabilities_are_declared() {
     for era in [Era::Modern, Era::Handshake] {

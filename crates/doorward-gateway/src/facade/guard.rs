@@ -7,6 +7,7 @@ use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
     ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, AUTHORIZATION, HOST, ORIGIN, VARY,
 };
+use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use url::{Host, Url};
 
@@ -44,6 +45,9 @@ pub fn check_operator<B>(
 ) -> Result<(), (StatusCode, &'static str)> {
     check(settings, local, request)?;
     let headers = request.headers();
+    if !headers.contains_key(HOST) {
+        return Err((StatusCode::BAD_REQUEST, "'Host' is missing"));
+    }
     if let Some(origin) = headers.get(ORIGIN) {
         let host = headers.get(HOST).map(HeaderValue::as_bytes).unwrap_or_default();
         let own = ["http://", "https://"].iter().any(|scheme| {
@@ -86,7 +90,7 @@ fn check_names(
         if hosts.next().is_some() {
             return Err("'Host' stands twice");
         }
-        let host = host.to_str().ok().map(host_name);
+        let host = host.to_str().ok().and_then(host_name);
         let own = settings.public_url.as_ref().and_then(Url::host_str);
         let known = host.is_some_and(|host| {
             is_loopback(&host)
@@ -96,6 +100,9 @@ fn check_names(
         if local.ip().is_loopback() && !known {
             return Err("This host name is not allowed; see 'allowed_hosts'");
         }
+    } else if local.ip().is_loopback() {
+        // Of HTTP/1.0 too: without a name nothing can be said of it.
+        return Err("'Host' is missing");
     }
     let mut origins = headers.get_all(ORIGIN).iter();
     let Some(origin) = origins.next() else { return Ok(None) };
@@ -120,13 +127,18 @@ fn check_names(
     }
 }
 
-/// The name in a `Host` header, without its port.
-fn host_name(host: &str) -> String {
-    let name = match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
-    };
-    name.trim_end_matches('.').to_ascii_lowercase()
+/// The name in a `Host` header, without its port; `None` where it is not a name and a port alone (RFC 9110 section 7.2).
+fn host_name(host: &str) -> Option<String> {
+    let authority: Authority = host.parse().ok()?;
+    // What stands before the name would be a user.
+    let rest = host.strip_prefix(authority.host())?;
+    let port = rest.strip_prefix(':').unwrap_or(rest);
+    if !port.bytes().all(|byte| byte.is_ascii_digit()) || (port == rest && !rest.is_empty()) {
+        return None;
+    }
+    let name = authority.host();
+    let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+    Some(name.trim_end_matches('.').to_ascii_lowercase())
 }
 
 fn is_loopback(name: &str) -> bool {
@@ -184,6 +196,19 @@ mod tests {
             ("evil.example:7300", None, false),
             ("127.0.0.1.evil.example", None, false),
             ("localhost.evil.example", None, false),
+            ("localhost:x@evil.example", None, false),
+            ("localhost@evil.example", None, false),
+            ("evil@localhost", None, false),
+            ("localhost:evil.example", None, false),
+            ("localhost:80:80", None, false),
+            ("localhost:+80", None, false),
+            ("localhost/", None, false),
+            ("[::1]evil.example", None, false),
+            ("[::1]:80x", None, false),
+            ("::1", None, false),
+            ("", None, false),
+            ("localhost.", None, true),
+            ("[::1]", None, true),
             ("localhost", Some("http://localhost:3000"), true),
             ("localhost", Some("http://[::1]:3000"), true),
             ("localhost", Some("https://app.example"), true),
@@ -203,7 +228,9 @@ mod tests {
                 "{host} {origin:?}"
             );
         }
+        assert!(check_names(&settings, loopback, &HeaderMap::new()).is_err(), "no name");
         let mut twice = HeaderMap::new();
+        twice.append(HOST, HeaderValue::from_static("localhost"));
         twice.append(ORIGIN, HeaderValue::from_static("http://localhost"));
         twice.append(ORIGIN, HeaderValue::from_static("https://evil.example"));
         assert!(check_names(&settings, loopback, &twice).is_err());

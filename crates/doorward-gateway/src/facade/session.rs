@@ -287,10 +287,13 @@ impl Session {
         }
         let server = server.spoken_in(Era::Handshake).await;
         // Held twice for a moment, so that the server's refusal can be told.
-        server.subscribe(&own).await?;
-        self.subscribed.lock().insert(uri.to_owned());
+        let held = server.subscribe(&own, &self.opener.principal.id).await?;
+        let is_new = self.subscribed.lock().insert(uri.to_owned());
         let listening = self.listen(gateway).await;
-        server.unsubscribe(&own);
+        if is_new && listening.is_err() {
+            self.subscribed.lock().remove(uri);
+        }
+        drop(held);
         listening
     }
 

@@ -1,7 +1,6 @@
 //! Joining the listeners at a portal, for as much of a wish as can be honoured.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
 use doorward_mcp::error::Kind;
 use doorward_mcp::filter::Filter;
@@ -12,7 +11,7 @@ use super::Gateway;
 use crate::access::{self, Asking};
 use crate::call::{CallError, Failure, Portal};
 use crate::switchboard::{Listener, TooMany, Wish};
-use crate::upstream::Server;
+use crate::upstream::{Server, Subscription};
 
 impl Gateway {
     /// Joins the listeners at a portal.
@@ -27,8 +26,11 @@ impl Gateway {
                 format!("The limit of {} subscriptions is exceeded", limits.subscriptions);
             return Err(RpcError::invalid_params(message).into());
         }
-        let mut held: Vec<(Arc<Server>, String)> = Vec::new();
-        let mut held_tasks: Vec<(Arc<Server>, String)> = Vec::new();
+        let asked_for = wanted.uris.iter().chain(&wanted.tasks).map(String::len).sum();
+        let bytes = self.shared.held.take(&principal.id, asked_for).map_err(|_| {
+            too_many("The limit of bytes held for clients ('limits.held_bytes') is reached".into())
+        })?;
+        let mut held: Vec<Subscription> = Vec::new();
         let mut granted = match portal {
             Portal::Merged | Portal::Named(_) => {
                 Filter { uris: Default::default(), tasks: Default::default(), ..wanted.clone() }
@@ -53,9 +55,11 @@ impl Gateway {
                 continue;
             }
             let server = server.spoken_in(era).await;
-            if can_subscribe(&server).await && server.subscribe(&own).await.is_ok() {
+            if can_subscribe(&server).await
+                && let Ok(subscription) = server.subscribe(&own, &principal.id).await
+            {
                 granted.uris.insert(uri.clone());
-                held.push((server, own));
+                held.push(subscription);
             }
         }
         let mut tasks = HashMap::new();
@@ -70,15 +74,11 @@ impl Gateway {
             let Some(server) = server else { continue };
             let Some(task) = server.open_task(&principal.id, own) else { continue };
             let server = server.home_of_task(&principal.id, own);
-            if server.subscribe_task(&task).await {
-                tasks.insert(task.clone(), sealed.clone());
-                held_tasks.push((server, task));
+            if let Some(subscription) = server.subscribe_task(&task, &principal.id).await {
+                tasks.insert(task, sealed.clone());
+                held.push(subscription);
             }
         }
-        let release = Box::new(move |_: &Filter, _: &HashMap<String, String>| {
-            held.iter().for_each(|(server, uri)| server.unsubscribe(uri));
-            held_tasks.iter().for_each(|(server, task)| server.unsubscribe_task(task));
-        });
         let servers = match portal {
             Portal::Named(_) => {
                 Some(self.portal_servers(portal).iter().map(|server| server.name.clone()).collect())
@@ -94,16 +94,17 @@ impl Gateway {
             tasks,
             queue: limits.queue,
             limit: streams,
-            release,
+            held: (held, bytes),
         };
-        self.shared.switchboard.listen(wish).map_err(|TooMany| CallError::Refused {
-            failure: Failure::new(
-                Kind::Overloaded,
-                format!("The limit of {streams} open streams is reached"),
-            ),
-            status: 429,
-        })
+        self.shared
+            .switchboard
+            .listen(wish)
+            .map_err(|TooMany| too_many(format!("The limit of {streams} open streams is reached")))
     }
+}
+
+fn too_many(why: String) -> CallError {
+    CallError::Refused { failure: Failure::new(Kind::Overloaded, why), status: 429 }
 }
 
 async fn can_subscribe(server: &Server) -> bool {

@@ -17,7 +17,7 @@ mod results;
 mod routing;
 mod uris;
 
-pub use self::uris::check_uri;
+pub use self::uris::{MOST_OF_A_URI, check_uri};
 
 use std::future::Future;
 use std::pin::Pin;

@@ -31,8 +31,15 @@ impl Stage for Uris {
     }
 }
 
-/// Refuses a URI that could step out of the place that it names.
+/// Bytes of a URI that a client may name: it is compared, sent on and, where somebody subscribes to it, held.
+pub const MOST_OF_A_URI: usize = 8 << 10;
+
+/// Refuses a URI that could step out of the place that it names, or is too long.
 pub fn check_uri(uri: &str) -> Result<(), RpcError> {
+    if uri.len() > MOST_OF_A_URI {
+        let why = format!("A URI has {} bytes, more than the {MOST_OF_A_URI} it may", uri.len());
+        return Err(RpcError::invalid_params(why));
+    }
     if uri::has_dot_segment(uri) {
         return Err(RpcError::invalid_params(format!("A URI {}", uri::WHY)));
     }

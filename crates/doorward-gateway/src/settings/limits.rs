@@ -56,7 +56,7 @@ pub struct Limits {
     /// Processes of all servers.
     pub processes: usize,
     /// One caller may have one part in so many of what is bounded for all: sessions, streams, calls that wait, tasks,
-    /// sessions with a server, processes, bytes that are kept or not read yet. With 1, one may have everything.
+    /// sessions with a server, processes, bytes that are kept, held or not read yet. With 1, one may have everything.
     pub share: usize,
     /// Bytes of one list of a server's, all its pages together.
     pub list_bytes: ByteSize,
@@ -65,6 +65,8 @@ pub struct Limits {
     /// Bytes of answers that clients have not read yet, each of more than 64 KiB. Beyond, an answer waits a moment for
     /// others of its caller's to be read, and is then dropped: 429, or 503 where all callers together have too much.
     pub unread_bytes: ByteSize,
+    /// Bytes that are held for clients: URIs that they subscribe to, and questions of servers that wait for them.
+    pub held_bytes: ByteSize,
     /// Resident memory of the gateway; when absent, five sixths of what its control group allows, or half of the
     /// machine's where it is in none. Beyond: 503 for what is new, until there is room again.
     pub memory: Option<ByteSize>,
@@ -122,6 +124,7 @@ impl Default for Limits {
             list_bytes: ByteSize(32 << 20),
             replay_bytes: ByteSize(256 << 20),
             unread_bytes: ByteSize(512 << 20),
+            held_bytes: ByteSize(256 << 20),
             memory: None,
         }
     }

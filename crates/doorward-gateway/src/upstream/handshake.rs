@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use doorward_mcp::error::{Kind, code};
 use doorward_mcp::interaction::{self, InputRequest, Retry};
 use doorward_mcp::meta::LogLevel;
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 use super::calls::{Takes, of_progress};
 use super::exchange::{Deadline, Exchange};
 use super::lost::Told;
-use super::parking::{Parked, Question};
+use super::parking::{Parked, Question, hold_question};
 use super::replicas::lost_session;
 use super::session::{SendError, Session};
 use super::state::{State, names_a_task, refused};
@@ -23,6 +24,7 @@ use super::tasks::{AsTask, Errand};
 use super::{Asked, Contact, Server};
 use crate::call::{CallError, Events, Failure};
 use crate::settings::LostSession;
+use crate::share::Shares;
 
 /// Questions that a server asks in one breath go to the client together.
 pub(super) const BREATH: Duration = Duration::from_millis(5);
@@ -286,8 +288,15 @@ impl Run<'_> {
                 }
                 Message::Notification { method, params } => self.notified(&method, params).await?,
                 Message::Request { id, method, params } => {
-                    let question =
-                        question(&self.exchange, self.asked, id, &method, params).await?;
+                    let question = question(
+                        &self.server.shared.held,
+                        &self.exchange,
+                        self.asked,
+                        id,
+                        &method,
+                        params,
+                    )
+                    .await?;
                     if let Some(question) = question {
                         questions.push(question);
                         breath.get_or_insert_with(|| Instant::now() + BREATH);
@@ -363,6 +372,7 @@ impl Run<'_> {
 
 /// A request of the server's: answered here when the client cannot be asked, else a question.
 pub(super) async fn question(
+    shares: &Arc<Shares>,
     exchange: &Exchange,
     asked: &Asked<'_>,
     id: Id,
@@ -392,13 +402,22 @@ pub(super) async fn question(
         exchange.respond(&id, answer).await?;
         return Ok(None);
     }
+    let text = params.to_bytes();
+    let held = hold_question(shares, asked.principal, text.len());
+    if held.is_err() {
+        let error = RpcError::invalid_params("The question cannot be held for the client");
+        // What the caller learns is why, whatever the server says to it.
+        let _ = exchange.respond(&id, Err(error)).await;
+    }
+    let held = held?;
+    params = Object::parse(&Bytes::copy_from_slice(&text)).unwrap_or(params);
     translate::question_to_modern(&mut params);
     let key = match getrandom::u32() {
         Ok(random) => format!("q-{random:08x}"),
         Err(_) => format!("q-{id}"),
     };
     let request = InputRequest { key, method: wanted.to_owned(), params };
-    Ok(Some(Question { id, request }))
+    Ok(Some(Question { id, request, held }))
 }
 
 /// What a call can take beside its answer.

@@ -1,7 +1,7 @@
 //! One listening stream per server, shared by all who listen: what they want together is asked of
 //! the server once.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,126 +10,89 @@ use doorward_mcp::filter::Filter;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Message, Object, RpcError, method};
 use futures_util::future::join_all;
-use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
 
 use super::exchange::{Deadline, Exchange};
+use super::interest::{ACKNOWLEDGE, Name, Said, Subscription, What, names, next_wish};
 use super::modern::{Refused, Way};
 use super::session::SendError;
 use super::{Contact, Link, Server, jittered};
 use crate::call::{CallError, Failure};
 
-/// How long a subscription may take until the server has acknowledged it.
-const ACKNOWLEDGE: Duration = Duration::from_secs(5);
 /// A listening stream has no end of its own.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-
-/// What the gateway's listeners want of one server, counted.
-#[derive(Debug)]
-pub struct Interest {
-    uris: Mutex<HashMap<String, usize>>,
-    tasks: Mutex<HashMap<String, usize>>,
-    changed: Notify,
-    /// What the server has acknowledged last.
-    acknowledged: watch::Sender<Filter>,
-}
-
-impl Default for Interest {
-    fn default() -> Self {
-        Self {
-            uris: Mutex::default(),
-            tasks: Mutex::default(),
-            changed: Notify::new(),
-            acknowledged: watch::Sender::new(Filter::default()),
-        }
-    }
-}
-
-impl Interest {
-    /// Tells a replica that has come what is wanted of all. It is not being listened to yet.
-    pub fn pass_on(&self, to: &Self) {
-        *to.uris.lock() = self.uris.lock().keys().map(|uri| (uri.clone(), 1)).collect();
-    }
-
-    fn filter(&self) -> Filter {
-        Filter {
-            uris: self.uris.lock().keys().cloned().collect(),
-            tasks: self.tasks.lock().keys().cloned().collect(),
-            ..Filter::lists()
-        }
-    }
-}
-
-/// Counts one more; whether it is the first.
-fn add(counts: &Mutex<HashMap<String, usize>>, key: &str) -> bool {
-    let mut counts = counts.lock();
-    let count = counts.entry(key.to_owned()).or_default();
-    *count += 1;
-    *count == 1
-}
-
-/// Counts one less; whether it was the last.
-fn subtract(counts: &Mutex<HashMap<String, usize>>, key: &str) -> bool {
-    let mut counts = counts.lock();
-    let Some(count) = counts.get_mut(key) else { return false };
-    *count -= 1;
-    if *count == 0 {
-        counts.remove(key);
-        return true;
-    }
-    false
-}
+/// Until a stream that could not be opened is opened again, at first and at most.
+const PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 impl Server {
-    /// Wants updates of a resource. Returns when the server has agreed.
-    pub async fn subscribe(&self, uri: &str) -> Result<(), CallError> {
-        if self.replicas.is_some() {
-            return self.subscribe_everywhere(uri).await;
-        }
+    /// Wants updates of a resource, for as long as what is returned lives. Returns when the server has agreed.
+    pub async fn subscribe(
+        self: &Arc<Self>,
+        uri: &str,
+        principal: &str,
+    ) -> Result<Subscription, CallError> {
         let contact = self.contact().await?;
-        if !add(&self.interest.uris, uri) {
-            return Ok(());
+        let (held, said) = self.want(What::Resource, uri, principal)?;
+        if said == Said::Agreed {
+            return Ok(held);
         }
-        let agreed = match &contact.link {
-            Link::Sample => Ok(()),
-            Link::Api(_) => Err(RpcError::method_not_found(method::RESOURCES_SUBSCRIBE).into()),
-            Link::Modern(_) => {
-                self.interest.changed.notify_one();
-                if self.is_acknowledged(|filter| filter.uris.contains(uri)).await {
-                    Ok(())
-                } else {
-                    Err(RpcError::invalid_params(
-                        "The server does not offer updates of this resource",
-                    )
-                    .into())
+        if self.replicas.is_some() {
+            self.subscribe_everywhere(uri, principal).await?;
+        } else {
+            match &contact.link {
+                Link::Sample => {}
+                Link::Api(_) => {
+                    return Err(RpcError::method_not_found(method::RESOURCES_SUBSCRIBE).into());
                 }
+                Link::Modern(_) => {
+                    self.interest.changed.notify_one();
+                    if !self.interest.is_agreed(What::Resource, uri).await {
+                        let why = "The server does not offer updates of this resource";
+                        return Err(RpcError::invalid_params(why).into());
+                    }
+                }
+                _ => self.subscribe_in_session(method::RESOURCES_SUBSCRIBE, uri).await?,
             }
-            _ => self.subscribe_in_session(method::RESOURCES_SUBSCRIBE, uri).await,
-        };
-        if agreed.is_err() {
-            subtract(&self.interest.uris, uri);
         }
-        agreed
+        self.interest.settle([&(What::Resource, uri.into())], Said::Agreed);
+        Ok(held)
+    }
+
+    /// Counts a wish, and returns what the server has said to it so far.
+    fn want(
+        self: &Arc<Self>,
+        what: What,
+        name: &str,
+        principal: &str,
+    ) -> Result<(Subscription, Said), CallError> {
+        let said = self.interest.add(what, name, principal).map_err(|_| {
+            let why = "The limit of bytes of all subscriptions at this server is reached";
+            Failure::new(Kind::Overloaded, why)
+        })?;
+        Ok((Subscription::new(self, what, name, principal), said))
     }
 
     /// Wants updates of all replicas: each may be the one that learns of something. Those that cannot be reached
     /// now are told when they can.
-    async fn subscribe_everywhere(&self, uri: &str) -> Result<(), CallError> {
-        self.contact().await?;
-        if !add(&self.interest.uris, uri) {
-            return Ok(());
-        }
+    async fn subscribe_everywhere(&self, uri: &str, principal: &str) -> Result<(), CallError> {
         let members = self.members();
         let asking = members.iter().map(|member| async move {
             if !member.is_reachable() {
-                add(&member.interest.uris, uri);
+                let _ = member.interest.add(What::Resource, uri, principal);
                 return None;
             }
-            let agreed = Box::pin(member.subscribe(uri)).await;
-            if matches!(agreed, Err(CallError::Gateway(_))) {
-                add(&member.interest.uris, uri);
+            match Box::pin(member.subscribe(uri, principal)).await {
+                Ok(held) => {
+                    held.leave_counted();
+                    Some(Ok(()))
+                }
+                Err(error) => {
+                    if matches!(error, CallError::Gateway(_)) {
+                        let _ = member.interest.add(What::Resource, uri, principal);
+                    }
+                    Some(Err(error))
+                }
             }
-            Some(agreed)
         });
         let answers: Vec<_> = join_all(asking).await.into_iter().flatten().collect();
         let mut refused = None;
@@ -139,26 +102,21 @@ impl Server {
                 Err(error) => refused = Some(error),
             }
         }
-        self.unsubscribe(uri);
         Err(refused.unwrap_or_else(|| {
             Failure::new(Kind::Unreachable, "None of the server's replicas can be asked").into()
         }))
     }
 
-    /// Wants them no more.
-    pub fn unsubscribe(&self, uri: &str) {
-        if !subtract(&self.interest.uris, uri) {
-            return;
-        }
-        if self.replicas.is_some() {
-            return self.members().iter().for_each(|member| member.unsubscribe(uri));
-        }
+    /// The last who wanted something has left.
+    pub(super) fn wants_no_more(&self, what: What, name: &str) {
         match self.known().as_deref() {
             Some(Contact { link: Link::Modern(_), .. }) => self.interest.changed.notify_one(),
             Some(Contact { link: Link::Sample | Link::Api(_), .. }) | None => {}
             Some(_) => {
-                let Some(server) = self.this.upgrade() else { return };
-                let uri = uri.to_owned();
+                let Some(server) = self.this.upgrade().filter(|_| what == What::Resource) else {
+                    return;
+                };
+                let uri = name.to_owned();
                 self.shared.tasks.spawn(async move {
                     let _ = server.subscribe_in_session(method::RESOURCES_UNSUBSCRIBE, &uri).await;
                 });
@@ -166,33 +124,25 @@ impl Server {
         }
     }
 
-    /// Wants the state of a task told (tasks extension). Returns whether the server agreed.
-    pub async fn subscribe_task(&self, task: &str) -> bool {
-        let modern =
-            matches!(self.contact().await.as_deref(), Ok(Contact { link: Link::Modern(_), .. }));
-        if !modern {
-            return false;
+    /// Wants the state of a task told (tasks extension), for as long as what is returned lives. `None` where the server
+    /// does not agree.
+    pub async fn subscribe_task(
+        self: &Arc<Self>,
+        task: &str,
+        principal: &str,
+    ) -> Option<Subscription> {
+        let contact = self.contact().await.ok()?;
+        if !matches!(contact.link, Link::Modern(_)) {
+            return None;
         }
-        if add(&self.interest.tasks, task) {
+        let (held, said) = self.want(What::Task, task, principal).ok()?;
+        if said != Said::Agreed {
             self.interest.changed.notify_one();
+            if !self.interest.is_agreed(What::Task, task).await {
+                return None;
+            }
         }
-        let agreed = self.is_acknowledged(|filter| filter.tasks.contains(task)).await;
-        if !agreed {
-            self.unsubscribe_task(task);
-        }
-        agreed
-    }
-
-    pub fn unsubscribe_task(&self, task: &str) {
-        if subtract(&self.interest.tasks, task) {
-            self.interest.changed.notify_one();
-        }
-    }
-
-    async fn is_acknowledged(&self, has: impl Fn(&Filter) -> bool) -> bool {
-        let mut acknowledged = self.interest.acknowledged.subscribe();
-        let waiting = acknowledged.wait_for(|filter| has(filter));
-        tokio::time::timeout(ACKNOWLEDGE, waiting).await.is_ok_and(|waited| waited.is_ok())
+        Some(held)
     }
 
     async fn subscribe_in_session(&self, method: &str, uri: &str) -> Result<(), CallError> {
@@ -219,8 +169,7 @@ impl Server {
     /// Listens to a handshake-era server until its session ends.
     pub(super) async fn listen_handshake(self: &Arc<Self>) {
         let Some(session) = self.base_session() else { return };
-        let uris: Vec<String> = self.interest.uris.lock().keys().cloned().collect();
-        for uri in uris {
+        for uri in self.interest.uris() {
             if let Err(error) = self.subscribe_in_session(method::RESOURCES_SUBSCRIBE, &uri).await {
                 tracing::warn!(
                     server = &*self.name,
@@ -236,14 +185,16 @@ impl Server {
     }
 
     /// Listens to a modern server until contact is lost. When the wishes change, the new stream is
-    /// opened before the old one is closed, so that nothing is missed in between.
+    /// opened before the old one is closed, so that nothing is missed in between. A wish that the server refuses is
+    /// left out, and harms nobody else: they keep the stream that there is.
     pub(super) async fn listen_modern(self: &Arc<Self>, way: &Way, contact: &Contact) {
-        let mut pause = Duration::from_millis(500);
-        let mut current: Option<Exchange> = None;
+        let mut pause = PAUSE;
+        let mut current: Option<Current> = None;
+        // How many wishes are added at a time: fewer after a refusal, until it is found out what is refused.
+        let mut most = usize::MAX;
         let forever = Deadline::new(FOREVER, FOREVER);
         loop {
             let wanted = self.interest.filter().honoured_by(&contact.about.capabilities);
-            self.interest.acknowledged.send_replace(Filter::default());
             if wanted.is_empty() {
                 drop(current.take());
                 tokio::select! {
@@ -251,56 +202,167 @@ impl Server {
                     () = closed(way) => return,
                 }
             }
-            let mut stream = match self.open_listening(way, &wanted).await {
-                Ok(stream) => stream,
-                Err(Refused::Rpc(error)) if error.code == code::METHOD_NOT_FOUND => {
-                    tracing::debug!(server = &*self.name, "the server offers nothing to listen to");
-                    return closed(way).await;
-                }
-                Err(Refused::NotModern(_)) => return,
-                Err(refused) => {
-                    tracing::debug!(server = &*self.name, ?refused, "cannot listen to the server");
-                    self.doubt();
+            let (next, fresh) = next_wish(wanted, current.as_ref().map(|it| &it.filter), most);
+            if let Some(Current { stream, filter }) = &mut current
+                && *filter == next
+            {
+                let ended = tokio::select! {
+                    () = self.interest.changed.notified() => false,
+                    () = tokio::time::sleep(LONGEST_PAUSE) => {
+                        self.interest.ask_again();
+                        false
+                    }
+                    message = stream.next(&forever) => {
+                        let going_on = self.hear(message);
+                        if going_on {
+                            pause = PAUSE;
+                        }
+                        !going_on
+                    }
+                };
+                if ended {
+                    // What happened meanwhile is not known: look again.
+                    (current, most) = (None, usize::MAX);
+                    self.interest.ask_again();
                     tokio::select! {
                         () = tokio::time::sleep(jittered(pause)) => {}
                         () = closed(way) => return,
                     }
-                    pause = (pause * 2).min(Duration::from_secs(60));
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                    self.announce();
+                }
+                continue;
+            }
+            let opening = self.begin_in_time(way, &next, &fresh, current.is_some());
+            let refused = match self.meanwhile(&mut current, opening).await {
+                None => continue,
+                Some(Ok(stream)) => {
+                    current = Some(Current { stream, filter: next });
+                    pause = PAUSE;
+                    most = most.saturating_mul(2);
                     continue;
                 }
+                Some(Err(refused)) => refused,
             };
-            drop(current.take());
-            let ended = loop {
+            tracing::debug!(server = &*self.name, ?refused, "cannot listen to the server");
+            match refused {
+                Refused::Rpc(error)
+                    if error.code == code::METHOD_NOT_FOUND && current.is_none() =>
+                {
+                    self.interest.settle(&fresh, Said::Refused);
+                    return closed(way).await;
+                }
+                refused if !fresh.is_empty() && is_about_the_wish(&refused, current.is_some()) => {
+                    most = (fresh.len() / 2).max(1);
+                    if fresh.len() == 1 {
+                        self.interest.settle(&fresh, Said::Refused);
+                    }
+                    continue;
+                }
+                Refused::NotModern(_) if current.is_none() => return,
+                _ => self.doubt(),
+            }
+            let has_stream = current.is_some();
+            let waiting = async {
                 tokio::select! {
-                    () = self.interest.changed.notified() => break false,
-                    message = stream.next(&forever) => match message {
-                        Ok(Message::Notification { method, params }) => {
-                            self.heard(&method, &params);
-                            pause = Duration::from_millis(500);
-                        }
-                        Ok(Message::Request { .. }) => {}
-                        Ok(Message::Response { .. } | Message::Error { .. }) | Err(_) => break true,
-                    },
+                    () = tokio::time::sleep(jittered(pause)) => false,
+                    // Who is left may want nothing that cannot be had.
+                    () = self.interest.changed.notified(), if has_stream => false,
+                    () = closed(way) => true,
                 }
             };
-            if ended {
-                // What happened meanwhile is not known: look again.
-                tokio::select! {
-                    () = tokio::time::sleep(jittered(pause)) => {}
-                    () = closed(way) => return,
+            if self.meanwhile(&mut current, waiting).await {
+                return;
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Waits for something, and hears meanwhile what the stream says that is open.
+    async fn meanwhile<T>(
+        &self,
+        current: &mut Option<Current>,
+        awaited: impl Future<Output = T>,
+    ) -> T {
+        let mut awaited = std::pin::pin!(awaited);
+        let forever = Deadline::new(FOREVER, FOREVER);
+        while let Some(Current { stream, .. }) = current {
+            tokio::select! {
+                done = &mut awaited => return done,
+                message = stream.next(&forever) => {
+                    if !self.hear(message) {
+                        *current = None;
+                        self.announce();
+                    }
                 }
-                pause = (pause * 2).min(Duration::from_secs(60));
-                self.announce();
-            } else {
-                current = Some(stream);
             }
         }
+        awaited.await
+    }
+
+    /// Takes what a listening stream brings; `false` at its end.
+    fn hear(&self, message: Result<Message, Failure>) -> bool {
+        match message {
+            Ok(Message::Notification { method, params }) => self.heard(&method, &params),
+            Ok(Message::Request { .. }) => {}
+            Ok(Message::Response { .. } | Message::Error { .. }) | Err(_) => return false,
+        }
+        true
+    }
+
+    /// Opens a stream; `None` when meanwhile somebody wants no more what is new in it. In the place of another stream it is
+    /// opened as long as somebody waits for it.
+    async fn begin_in_time(
+        &self,
+        way: &Way,
+        filter: &Filter,
+        fresh: &[Name],
+        has_stream: bool,
+    ) -> Option<Result<Exchange, Refused>> {
+        let left = async {
+            while fresh.iter().all(|name| self.interest.wants(name)) {
+                self.interest.changed.notified().await;
+            }
+        };
+        let patience = if has_stream { ACKNOWLEDGE } else { FOREVER };
+        tokio::select! {
+            opened = self.begin_listening(way, filter) => Some(opened),
+            () = left => None,
+            () = tokio::time::sleep(patience) => {
+                Some(Err(Failure::new(Kind::Timeout, "The server did not agree in time").into()))
+            }
+        }
+    }
+
+    /// Opens a stream, and reads it up to what the server says to the wishes.
+    async fn begin_listening(&self, way: &Way, filter: &Filter) -> Result<Exchange, Refused> {
+        let mut stream = self.open_listening(way, filter).await?;
+        let forever = Deadline::new(FOREVER, FOREVER);
+        match tokio::time::timeout(ACKNOWLEDGE, stream.next(&forever)).await {
+            Ok(Ok(Message::Notification { method, params })) => {
+                self.heard(&method, &params);
+                if let (true, Ok(agreed)) =
+                    (*method == *method::ACKNOWLEDGED, Filter::read(&params))
+                {
+                    let left_out = &names(filter) - &names(&agreed);
+                    self.interest.settle(&left_out, Said::Refused);
+                }
+            }
+            Ok(Ok(Message::Error { error, .. })) => return Err(Refused::Rpc(error)),
+            Ok(Ok(Message::Response { .. })) => {
+                let why = "The server's stream ended before it began";
+                return Err(Failure::new(Kind::StreamEnded, why).into());
+            }
+            Ok(Err(failure)) => return Err(failure.into()),
+            Ok(Ok(Message::Request { .. })) | Err(_) => {}
+        }
+        Ok(stream)
     }
 
     fn heard(&self, name: &str, params: &Object) {
         if name == method::ACKNOWLEDGED {
             if let Ok(filter) = Filter::read(params) {
-                self.interest.acknowledged.send_replace(filter);
+                self.interest.settle(&names(&filter), Said::Agreed);
             }
             return;
         }
@@ -327,7 +389,24 @@ impl Server {
 
     /// The URIs somebody listens to.
     pub fn subscribed(&self) -> BTreeSet<String> {
-        self.interest.uris.lock().keys().cloned().collect()
+        self.interest.uris()
+    }
+}
+
+/// The stream that is open, and what it was opened for.
+struct Current {
+    stream: Exchange,
+    filter: Filter,
+}
+
+/// Whether a server that refuses to be listened to may mean what is wanted of it: it has answered. Where it was not
+/// listened to before, an answer that is none of the protocol's may mean anything.
+fn is_about_the_wish(refused: &Refused, has_stream: bool) -> bool {
+    match refused {
+        Refused::Rpc(_) => true,
+        Refused::NotModern(failure) | Refused::Failed(failure) => {
+            has_stream && matches!(failure.kind, Kind::HttpStatus | Kind::Timeout)
+        }
     }
 }
 

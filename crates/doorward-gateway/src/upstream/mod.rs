@@ -21,6 +21,7 @@ mod handshake;
 mod health;
 pub mod http;
 mod inbound;
+mod interest;
 mod keeper;
 pub mod lines;
 mod listening;
@@ -57,8 +58,8 @@ use tokio_util::task::TaskTracker;
 
 use self::exchange::Deadline;
 use self::http::{Endpoint, Own};
+use self::interest::{Interest, WANTED_BYTES};
 use self::keeper::Health;
-use self::listening::Interest;
 use self::modern::Way;
 use self::parking::ParkingLot;
 use self::pool::Pool;
@@ -78,9 +79,11 @@ use crate::metrics::ServerMetrics;
 use crate::reliability::Guard;
 use crate::seal::{self, Sealer};
 use crate::settings::{Limits, ServerSettings, Timeouts};
+use crate::share::Shares;
 use crate::switchboard::Switchboard;
 
 pub use self::contact::{Contact, Link, Transport};
+pub use self::interest::Subscription;
 pub use self::pool::declared;
 pub use self::programs::Programs;
 pub use self::replicas::{Chosen, End};
@@ -96,6 +99,8 @@ pub struct Shared {
     /// Programs that were started for somebody's sessions.
     pub programs: Arc<Programs>,
     pub memory: Memory,
+    /// Bytes that are held for clients: what they subscribe to, and questions that wait for them.
+    pub held: Arc<Shares>,
     pub switchboard: Arc<Switchboard>,
     pub audit: Arc<Audit>,
     pub cache: Cache,
@@ -247,6 +252,7 @@ impl Server {
 
     fn build(parts: Parts<'_>) -> Arc<Self> {
         let Parts { name, settings, shared, .. } = parts;
+        let interest = shared.limits.shared(WANTED_BYTES);
         Arc::new_cyclic(|this| Self {
             handshake_only: parts.handshake_only,
             name: name.into(),
@@ -274,7 +280,7 @@ impl Server {
             spares: Spares::default(),
             held: Held::default(),
             base: Mutex::default(),
-            interest: Interest::default(),
+            interest: Interest::new(interest),
             ids: Arc::new(AtomicI64::new(1)),
             asks: Arc::default(),
             generation: parts.generation,

@@ -18,11 +18,34 @@ use super::tasks::{AsTask, Errand};
 use crate::call::Failure;
 use crate::share::{Bounds, Held, Shares};
 
+/// Bytes one question may have.
+const QUESTION_BYTES: usize = 1 << 20;
+
 /// A server's question, and the id under which it waits for the answer.
 #[derive(Debug)]
 pub struct Question {
     pub id: Id,
     pub request: InputRequest,
+    /// Its bytes, of the caller's share of what is held for clients.
+    pub held: Held,
+}
+
+/// Counts a question to the share of whoever is asked, as it waits for them for minutes.
+pub(super) fn hold_question(
+    shares: &Arc<Shares>,
+    principal: &str,
+    bytes: usize,
+) -> Result<Held, Failure> {
+    if bytes > QUESTION_BYTES {
+        let why = format!(
+            "A question of the server's has {bytes} bytes, more than the {QUESTION_BYTES} it may"
+        );
+        return Err(Failure::new(Kind::TooLarge, why));
+    }
+    shares.take(principal, bytes).map_err(|_| {
+        let why = "The limit of bytes held for clients ('limits.held_bytes') is reached";
+        Failure::new(Kind::Overloaded, why)
+    })
 }
 
 /// A call that waits.
@@ -156,5 +179,24 @@ impl ParkingLot {
         for parked in given_up {
             parked.abandon().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn questions_are_bounded_and_counted_to_whoever_is_asked() {
+        let shares = Shares::new(Bounds::new(QUESTION_BYTES * 4, 4));
+        let (mallory, alice) = ("user \"mallory\"", "user \"alice\"");
+        let too_large = hold_question(&shares, alice, QUESTION_BYTES + 1).unwrap_err();
+        assert_eq!(too_large.kind, Kind::TooLarge);
+        let held = hold_question(&shares, mallory, QUESTION_BYTES).unwrap();
+        let more = hold_question(&shares, mallory, 1).unwrap_err();
+        assert_eq!(more.kind, Kind::Overloaded);
+        assert!(hold_question(&shares, alice, QUESTION_BYTES).is_ok());
+        drop(held);
+        assert!(hold_question(&shares, mallory, 1).is_ok());
     }
 }

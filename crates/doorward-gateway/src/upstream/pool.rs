@@ -15,7 +15,7 @@ use super::programs::Program;
 use super::session::Session;
 use super::{Asked, Contact, Link, Server};
 use crate::call::Failure;
-use crate::seal::fingerprint;
+use crate::seal::{fingerprint, sha256};
 use crate::settings::Affinity;
 use crate::share::{Full, Held, sharer};
 
@@ -268,12 +268,13 @@ pub fn owner_of(server: &Server, asked: &Asked<'_>) -> Box<str> {
 pub fn declared(client: &Object) -> Bytes {
     const MOST: usize = 64;
     thread_local! {
-        static MADE: RefCell<HashMap<Bytes, Bytes>> = RefCell::default();
+        static MADE: RefCell<HashMap<[u8; 32], Bytes>> = RefCell::default();
     }
     if client.is_empty() {
         return Bytes::from_static(b"{}");
     }
-    let said = client.to_bytes();
+    // By their digest, for what clients say may be long.
+    let said = sha256(&client.to_bytes());
     MADE.with_borrow_mut(|made| {
         if let Some(key) = made.get(&said) {
             return key.clone();
@@ -283,8 +284,7 @@ pub fn declared(client: &Object) -> Bytes {
         if made.len() >= MOST {
             made.clear();
         }
-        // A copy, which does not hold the request that it came with.
-        made.insert(Bytes::copy_from_slice(&said), key.clone());
+        made.insert(said, key.clone());
         key
     })
 }

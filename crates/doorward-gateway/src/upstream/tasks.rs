@@ -241,6 +241,10 @@ impl Server {
             }
             _ => {}
         }
+        if open.as_ref().is_some_and(|open| open.outcome.is_some()) {
+            // A result that comes before the state says so is not held either.
+            *open = None;
+        }
         Ok(state)
     }
 
@@ -253,7 +257,12 @@ impl Server {
     ) -> Result<Result<Object, RpcError>, CallError> {
         for attempt in 0..2 {
             match self.read_on(task, asked, open, asked.deadline.at()).await {
-                Ok(Open { outcome: Some(outcome), .. }) => return Ok(outcome.clone()),
+                // Not held: whoever asks again has it from the server again.
+                Ok(Open { outcome: Some(_), .. }) => {
+                    if let Some(outcome) = open.take().and_then(|open| open.outcome) {
+                        return Ok(outcome);
+                    }
+                }
                 Ok(_) => return Err(asked.deadline.passed().into()),
                 // The stream that was open since the questions may have ended meanwhile.
                 Err(error) if attempt == 1 => return Err(error),
@@ -309,7 +318,8 @@ impl Server {
                     open.exchange.respond(&id, Err(error)).await?;
                 }
                 Ok(Ok(Message::Request { id, method, params })) => {
-                    let asking = question(&open.exchange, asked, id, &method, params);
+                    let asking =
+                        question(&self.shared.held, &open.exchange, asked, id, &method, params);
                     if let Some(question) = asking.await? {
                         open.questions.push(question);
                         until = until.min(Instant::now() + BREATH);

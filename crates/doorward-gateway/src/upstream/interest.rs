@@ -1,0 +1,323 @@
+//! What the gateway's listeners want of one server: each wish counts for as long as its [`Subscription`] lives.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_mcp::filter::Filter;
+use parking_lot::Mutex;
+use tokio::sync::{Notify, watch};
+
+use super::Server;
+use crate::share::{Bounds, Full, Held, Shares, sharer};
+
+/// How long a subscription may take until the server has acknowledged it.
+pub(super) const ACKNOWLEDGE: Duration = Duration::from_secs(5);
+/// Bytes of the URIs and tasks that one server is asked for at a time, of which each caller has a share: they are sent
+/// together, and a server has a bound of its own for what it reads.
+pub(super) const WANTED_BYTES: usize = 2 << 20;
+
+/// What can be subscribed to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum What {
+    Resource,
+    /// Tasks extension.
+    Task,
+}
+
+pub(super) type Name = (What, Box<str>);
+
+/// What the server has said to a wish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Said {
+    Nothing,
+    Agreed,
+    Refused,
+}
+
+#[derive(Debug)]
+struct Want {
+    said: Said,
+    /// Refused though it was agreed to before: worth another attempt.
+    was_agreed: bool,
+    /// Who wants it, how often, and what that takes of their share.
+    by: HashMap<Box<str>, (usize, Held)>,
+}
+
+/// All that is wanted of one server.
+#[derive(Debug)]
+pub struct Interest {
+    wanted: Mutex<HashMap<Name, Want>>,
+    bytes: Arc<Shares>,
+    /// Woken when something else is wanted.
+    pub(super) changed: Notify,
+    /// Changed when the server has said something to a wish.
+    told: watch::Sender<()>,
+}
+
+impl Interest {
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            wanted: Mutex::default(),
+            bytes: Shares::new(bounds),
+            changed: Notify::new(),
+            told: watch::Sender::new(()),
+        }
+    }
+
+    /// Tells a replica that has come what is wanted of all. It is not being listened to yet.
+    pub fn pass_on(&self, to: &Self) {
+        let names: Vec<Name> = self.wanted.lock().keys().cloned().collect();
+        for (what, name) in names.iter().filter(|(what, _)| *what == What::Resource) {
+            // Within the bounds here, so within those there.
+            let _ = to.add(*what, name, "");
+        }
+    }
+
+    /// Counts a principal's wish, and returns what the server has said to it. What it has refused is asked for anew.
+    pub(super) fn add(&self, what: What, name: &str, principal: &str) -> Result<Said, Full> {
+        let mut wanted = self.wanted.lock();
+        let key = (what, name.into());
+        let known = wanted.get_mut(&key).and_then(|want| want.by.get_mut(sharer(principal)));
+        if let Some((count, _)) = known {
+            *count += 1;
+        } else {
+            let held = self.bytes.take(principal, name.len())?;
+            let unsaid = || Want { said: Said::Nothing, was_agreed: false, by: HashMap::new() };
+            let want = wanted.entry(key.clone()).or_insert_with(unsaid);
+            want.by.insert(sharer(principal).into(), (1, held));
+        }
+        let Some(want) = wanted.get_mut(&key) else { return Ok(Said::Nothing) };
+        if want.said == Said::Refused {
+            want.said = Said::Nothing;
+        }
+        Ok(want.said)
+    }
+
+    /// Takes back a wish; whether it was the last of its kind.
+    fn subtract(&self, what: What, name: &str, principal: &str) -> bool {
+        let mut wanted = self.wanted.lock();
+        let key = (what, name.into());
+        let Some(want) = wanted.get_mut(&key) else { return false };
+        if let Some((count, _)) = want.by.get_mut(sharer(principal)) {
+            *count -= 1;
+            if *count == 0 {
+                want.by.remove(sharer(principal));
+            }
+        }
+        let last = want.by.is_empty();
+        if last {
+            wanted.remove(&key);
+        }
+        last
+    }
+
+    /// Takes back all wishes of a kind; whether there was one.
+    fn remove(&self, what: What, name: &str) -> bool {
+        self.wanted.lock().remove(&(what, name.into())).is_some()
+    }
+
+    /// Notes what the server has said to some of the wishes.
+    pub(super) fn settle<'a>(&self, names: impl IntoIterator<Item = &'a Name>, said: Said) {
+        let mut wanted = self.wanted.lock();
+        for name in names {
+            if let Some(want) = wanted.get_mut(name) {
+                want.was_agreed |= want.said == Said::Agreed;
+                want.said = said;
+            }
+        }
+        drop(wanted);
+        self.told.send_replace(());
+    }
+
+    /// What was agreed to once and then refused may be agreed to again; whether there is any.
+    pub(super) fn ask_again(&self) -> bool {
+        let mut wanted = self.wanted.lock();
+        let again =
+            wanted.values_mut().filter(|want| want.said == Said::Refused && want.was_agreed);
+        again.map(|want| want.said = Said::Nothing).count() > 0
+    }
+
+    /// Waits until the server has agreed to a wish, or has not.
+    pub(super) async fn is_agreed(&self, what: What, name: &str) -> bool {
+        let key = (what, name.into());
+        let mut told = self.told.subscribe();
+        let waiting = async {
+            loop {
+                match self.wanted.lock().get(&key).map(|want| want.said) {
+                    Some(Said::Agreed) => return true,
+                    Some(Said::Nothing) => {}
+                    Some(Said::Refused) | None => return false,
+                }
+                if told.changed().await.is_err() {
+                    return false;
+                }
+            }
+        };
+        tokio::time::timeout(ACKNOWLEDGE, waiting).await.unwrap_or(false)
+    }
+
+    /// What is to be asked of the server: all but what it has refused.
+    pub(super) fn filter(&self) -> Filter {
+        let mut filter = Filter::lists();
+        let wanted = self.wanted.lock();
+        for ((what, name), _) in wanted.iter().filter(|(_, want)| want.said != Said::Refused) {
+            match what {
+                What::Resource => filter.uris.insert(name.to_string()),
+                What::Task => filter.tasks.insert(name.to_string()),
+            };
+        }
+        filter
+    }
+
+    pub(super) fn wants(&self, name: &Name) -> bool {
+        self.wanted.lock().contains_key(name)
+    }
+
+    pub(super) fn uris(&self) -> BTreeSet<String> {
+        let wanted = self.wanted.lock();
+        let uris = wanted.keys().filter(|(what, _)| *what == What::Resource);
+        uris.map(|(_, uri)| uri.to_string()).collect()
+    }
+}
+
+/// All that a filter names.
+pub(super) fn names(filter: &Filter) -> BTreeSet<Name> {
+    let uris = filter.uris.iter().map(|uri| (What::Resource, uri.as_str().into()));
+    uris.chain(filter.tasks.iter().map(|task| (What::Task, task.as_str().into()))).collect()
+}
+
+/// What to ask for next: of what is wanted all that is agreed to, and so much of the rest at a time. And what of it is new.
+pub(super) fn next_wish(
+    wanted: Filter,
+    agreed: Option<&Filter>,
+    most: usize,
+) -> (Filter, Vec<Name>) {
+    let known = agreed.map(names).unwrap_or_default();
+    let mut fresh: Vec<Name> = names(&wanted).difference(&known).cloned().collect();
+    let left_out = fresh.split_off(most.min(fresh.len()));
+    let mut next = wanted;
+    for (what, name) in &left_out {
+        match what {
+            What::Resource => next.uris.remove(&**name),
+            What::Task => next.tasks.remove(&**name),
+        };
+    }
+    (next, fresh)
+}
+
+/// Something that is wanted of a server for as long as this lives. Whoever leaves, at whatever moment, wants it no more.
+#[derive(Debug)]
+pub struct Subscription {
+    /// `None` where it is counted elsewhere.
+    server: Option<Arc<Server>>,
+    what: What,
+    name: Box<str>,
+    principal: Box<str>,
+}
+
+impl Subscription {
+    pub(super) fn new(server: &Arc<Server>, what: What, name: &str, principal: &str) -> Self {
+        let (name, principal) = (name.into(), sharer(principal).into());
+        Self { server: Some(server.clone()), what, name, principal }
+    }
+
+    /// The wish of one replica, which ends with that of all.
+    pub(super) fn leave_counted(mut self) {
+        self.server = None;
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let Some(server) = self.server.take() else { return };
+        if !server.interest.subtract(self.what, &self.name, &self.principal) {
+            return;
+        }
+        if server.replicas.is_none() {
+            return server.wants_no_more(self.what, &self.name);
+        }
+        for member in server.members() {
+            if member.interest.remove(self.what, &self.name) {
+                member.wants_no_more(self.what, &self.name);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interest() -> Interest {
+        Interest::new(Bounds::new(64, 4))
+    }
+
+    fn asked(interest: &Interest) -> Vec<String> {
+        interest.filter().uris.into_iter().collect()
+    }
+
+    #[test]
+    fn a_wish_counts_as_often_as_it_is_had() {
+        let interest = interest();
+        let (mallory, alice) = ("user \"mallory\"", "user \"alice\"");
+        for principal in [mallory, mallory, alice] {
+            assert_eq!(interest.add(What::Resource, "a:1", principal), Ok(Said::Nothing));
+        }
+        assert!(!interest.subtract(What::Resource, "a:1", mallory));
+        assert!(!interest.subtract(What::Resource, "a:1", alice));
+        assert_eq!(asked(&interest), ["a:1"]);
+        assert!(interest.subtract(What::Resource, "a:1", mallory));
+        assert!(asked(&interest).is_empty());
+        assert!(!interest.subtract(What::Resource, "a:1", mallory));
+    }
+
+    #[test]
+    fn nobody_wants_more_bytes_than_their_share() {
+        let interest = interest();
+        let (mallory, alice) = ("user \"mallory\"", "user \"alice\"");
+        assert!(interest.add(What::Resource, "0123456789", mallory).is_ok());
+        assert!(interest.add(What::Resource, "0123456789", mallory).is_ok(), "the same is one");
+        assert_eq!(interest.add(What::Resource, "9876543210", mallory), Err(Full::Share));
+        assert!(interest.add(What::Resource, "9876543210", alice).is_ok());
+        assert_eq!(interest.add(What::Resource, "x".repeat(17).as_str(), ""), Ok(Said::Nothing));
+        assert_eq!(asked(&interest).len(), 3, "nothing is left of what was too much");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_is_asked_no_more_until_somebody_wants_it_anew() {
+        let interest = interest();
+        let name = (What::Resource, "a:1".into());
+        interest.add(What::Resource, "a:1", "").unwrap();
+        interest.settle([&name], Said::Agreed);
+        assert!(interest.is_agreed(What::Resource, "a:1").await);
+        interest.settle([&name], Said::Refused);
+        assert!(!interest.is_agreed(What::Resource, "a:1").await);
+        assert!(asked(&interest).is_empty());
+        assert!(interest.ask_again(), "it was agreed to once");
+        assert_eq!(asked(&interest), ["a:1"]);
+        interest.settle([&name], Said::Refused);
+        assert_eq!(interest.add(What::Resource, "a:1", ""), Ok(Said::Nothing));
+        assert_eq!(asked(&interest), ["a:1"]);
+        assert!(!interest.is_agreed(What::Resource, "a:1").await, "not in time");
+    }
+
+    #[test]
+    fn what_is_new_is_asked_for_some_at_a_time() {
+        let of = |uris: &[&str]| Filter {
+            uris: uris.iter().map(|uri| (*uri).to_owned()).collect(),
+            ..Filter::lists()
+        };
+        let (all, agreed) = (of(&["a:1", "a:2", "a:3"]), of(&["a:2", "a:9"]));
+        for (agreed, most, next, fresh) in [
+            (None, usize::MAX, of(&["a:1", "a:2", "a:3"]), 3),
+            (None, 1, of(&["a:1"]), 1),
+            (Some(&agreed), 1, of(&["a:1", "a:2"]), 1),
+            (Some(&agreed), 2, of(&["a:1", "a:2", "a:3"]), 2),
+            (Some(&all), 1, all.clone(), 0),
+        ] {
+            let (asked, new) = next_wish(all.clone(), agreed, most);
+            assert_eq!((asked, new.len()), (next, fresh));
+        }
+    }
+}
