@@ -183,12 +183,15 @@ fn plain_response(envelope: &mut Object, note: &mut dyn FnMut(Habit)) {
         envelope.set("id", Id::Number(number).to_value());
         note(Habit::TextId);
     }
-    if let Some(error) = envelope.object_mut("error") {
+    let code = envelope.object("error").and_then(|error| {
         let text = error.string("code").and_then(|text| text.parse().ok());
-        if let Some(code) = text.or_else(|| error.get("code").and_then(as_whole)) {
-            error.set("code", crate::Value::number(code));
-            note(Habit::TextId);
-        }
+        text.or_else(|| error.get("code").and_then(as_whole))
+    });
+    if let Some(code) = code
+        && let Some(error) = envelope.object_mut("error")
+    {
+        error.set("code", crate::Value::number(code));
+        note(Habit::TextId);
     }
 }
 
