@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 
 use super::{KINDS, View, exposed};
 use crate::access::ViewKey;
-use crate::call::Portal;
+use crate::call::{CallError, Portal};
 use crate::portals::Selection;
 use crate::settings::NameSettings;
 use crate::upstream::{Server, declared};
@@ -323,6 +323,15 @@ impl Snapshot {
             let source = &self.sources[source];
             (source, &*source.1.lists[kind].items[number].key)
         })
+    }
+
+    /// Why one list is not there, where all are one server's, and that one was never told. Of several servers, those that
+    /// have it are listed.
+    pub fn problem(&self, kind: usize) -> Option<&CallError> {
+        match &self.sources[..] {
+            [(_, view)] => view.problem(kind),
+            _ => None,
+        }
     }
 
     /// The same with those items alone that are marked, for one caller.

@@ -59,7 +59,7 @@ impl Places {
     }
 
     /// A place for a connection of an address; `None` where the address has used up its share and
-    /// none of its connections is idle, or as many are just leaving. Waits while all places are taken by busy ones:
+    /// none of its connections is idle, or has used it up while there is no place at all. Waits while all places are taken by busy ones:
     /// what an address has used up itself never keeps others waiting.
     pub async fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let address = network(address);
@@ -77,10 +77,11 @@ impl Places {
         if let Some(own) = taken.addresses.get(&address)
             && own.len() >= self.each
         {
-            // Those that are leaving are gone in a moment: so many more there may be until then.
+            // Those that are leaving are gone in a moment: there may be more until then, as long as nobody else needs
+            // their places.
             let leaving = own.values().filter(|slot| slot.is_leaving()).count();
             let is_full = own.len() - leaving >= self.each;
-            if leaving >= self.each || (is_full && !give_way(own)) {
+            if taken.count >= self.most || (is_full && !give_way(own)) {
                 return Ok(None);
             }
         } else if taken.count >= self.most {
@@ -236,8 +237,13 @@ mod tests {
         for _ in 0..40 {
             silent.extend(places.try_take(address(1)).ok().unwrap());
         }
-        assert_eq!(silent.len(), 16, "its share, and as many that are just leaving");
+        let leaving = silent.iter().filter(|place| place.slot.is_leaving()).count();
+        assert_eq!((silent.len(), leaving), (40, 32), "all but its share are just leaving");
         assert!(matches!(places.try_take(address(2)), Ok(Some(_))));
+        for _ in 0..40 {
+            silent.extend(places.try_take(address(1)).ok().unwrap());
+        }
+        assert_eq!(silent.len(), 64, "and nobody waits for whoever has more than a share");
     }
 
     #[tokio::test(start_paused = true)]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use doorward_mcp::method;
 
-use crate::call::{Call, Events, Reply};
-use crate::catalog::kind_of;
+use crate::call::{Call, CallError, Events, Portal, Reply};
+use crate::catalog::{Snapshot, kind_of};
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
 
@@ -25,12 +25,23 @@ impl Stage for Lists {
         let Some(kind) = kind_of(&call.method) else { return Step::CONTINUE };
         let page = gateway.shared.limits.page;
         if let Some(snapshot) = gateway.fresh_snapshot(call) {
-            let result = snapshot.page(kind, call.params.get("cursor"), page);
-            return Step::Now(result.map(|result| Some(Reply::Result(result))).map_err(Into::into));
+            return Step::Now(page_of(&snapshot, kind, call, page));
         }
         Step::Later(Box::pin(async move {
             let snapshot = gateway.snapshot(call).await?;
-            Ok(Some(Reply::Result(snapshot.page(kind, call.params.get("cursor"), page)?)))
+            page_of(&snapshot, kind, call, page)
         }))
     }
+}
+
+fn page_of(
+    snapshot: &Snapshot,
+    kind: usize,
+    call: &Call,
+    page: usize,
+) -> Result<Option<Reply>, CallError> {
+    if let (Portal::Server(_), Some(problem)) = (&call.portal, snapshot.problem(kind)) {
+        return Err(problem.clone());
+    }
+    Ok(Some(Reply::Result(snapshot.page(kind, call.params.get("cursor"), page)?)))
 }
