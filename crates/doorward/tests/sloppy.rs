@@ -93,8 +93,8 @@ fn a_list_that_fails_takes_no_other_with_it() {
             let gateway = in_front_of(&servers);
             let listed = Modern::new(&gateway, "/mcp").ask("tools/list", json!({}));
             let names_of_all = names(&listed, "tools");
-            for at in 0..servers.len() {
-                let what = format!("{era:?} {failing} {}", forms[at]);
+            for (at, form) in forms.iter().enumerate() {
+                let what = format!("{era:?} {failing} {form}");
                 assert!(names_of_all.contains(&format!("s{at}__echo")), "{what}: {}", listed.body);
                 let path = format!("/mcp/s{at}");
                 let session = Handshake::open(&gateway, &path, "2025-11-25", json!({}));

@@ -195,7 +195,7 @@ impl Snapshots {
         // The oldest give way, one by one.
         while filtered.len() >= MAX_FILTERED || bytes + seen.own_bytes() > MAX_FILTERED_BYTES {
             let oldest = filtered.iter().min_by_key(|(_, kept)| kept.made);
-            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { break };
+            let Some(oldest) = oldest.map(|(key, _)| *key) else { break };
             bytes -= filtered.remove(&oldest).as_ref().map_or(0, bytes_of);
         }
         let (whole, seen) = (whole.clone(), seen.clone());
