@@ -209,7 +209,10 @@ fn a_pattern_with_slashes_and_flags_is_not_checked() {
     let server = listing(Era::Modern, |asked| {
         let text = json!({ "type": "string", "pattern": "/^x$/i" });
         let schema = json!({ "type": "object", "properties": { "text": text } });
-        let tools = json!([{ "name": "echo", "inputSchema": schema }]);
+        let named = json!({ "type": "object", "properties": {
+            "region": { "type": "string", "x-mcp-header": "Region" } } });
+        let tools = json!([{ "name": "echo", "inputSchema": schema },
+            { "name": "well", "inputSchema": named }]);
         (asked.message["method"] == "tools/list").then(|| json!({ "tools": tools }))
     });
     let gateway = in_front_of(&[server]);
@@ -221,18 +224,23 @@ fn a_pattern_with_slashes_and_flags_is_not_checked() {
 
 /// Only the modern era has arguments that are mirrored in headers.
 #[test]
-fn a_tool_of_the_handshake_era_has_no_annotations_of_headers() {
+fn a_tool_of_the_handshake_era_is_not_lost_for_its_annotations_of_headers() {
     let server = listing(Era::Handshake, |asked| {
         let text = json!({ "type": "array", "x-mcp-header": "not a header" });
         let schema = json!({ "type": "object", "properties": { "list": text } });
-        let tools = json!([{ "name": "echo", "inputSchema": schema }]);
+        let named = json!({ "type": "object", "properties": {
+            "region": { "type": "string", "x-mcp-header": "Region" } } });
+        let tools = json!([{ "name": "echo", "inputSchema": schema },
+            { "name": "well", "inputSchema": named }]);
         (asked.message["method"] == "tools/list").then(|| json!({ "tools": tools }))
     });
     let gateway = in_front_of(&[server]);
     let client = Modern::new(&gateway, "/mcp/s0");
     let listed = client.ask("tools/list", json!({}));
-    assert_eq!(names(&listed, "tools"), ["echo"]);
-    assert!(!listed.body.contains("x-mcp-header"), "{}", listed.body);
+    assert_eq!(names(&listed, "tools"), ["echo", "well"]);
+    let tools = &listed.result()["tools"];
+    assert!(!tools[0].to_string().contains("x-mcp-header"), "{}", listed.body);
+    assert_eq!(tools[1]["inputSchema"]["properties"]["region"]["x-mcp-header"], "Region");
     assert_eq!(client.call("echo", json!({ "text": "x" })).text(), "x");
 }
 

@@ -140,7 +140,7 @@ pub async fn tools(server: &Server, era: Era, items: Vec<Item>) -> Result<Learnt
         let end = Instant::now() + PATIENCE;
         let mut learnt = Learnt::default();
         for mut item in items {
-            if era == Era::Handshake {
+            if era == Era::Handshake && headers_of(&item.definition).is_err() {
                 without_headers(&mut item.definition);
             }
             let known = known.as_ref().and_then(|view| view.tool(&item.key));
@@ -217,8 +217,8 @@ fn headers_of(
     annotated(tool).map_or_else(|| Ok(Vec::new()), |schema| param_headers::read(&schema))
 }
 
-/// Takes annotations away that the handshake era does not know: one that is wrong would have clients of the modern era
-/// reject the tool (spec 2026-07-28 server/tools).
+/// Takes annotations of headers away. The handshake era does not know them; one that is wrong there is meant for somebody
+/// else, and would have clients of the modern era reject the tool (spec 2026-07-28 server/tools).
 fn without_headers(tool: &mut Object) {
     fn take(value: &mut serde_json::Value, depth: usize) -> bool {
         use serde_json::Value::{Array, Object};
