@@ -9,11 +9,9 @@ const METHOD: &str = "_method";
 /// Whether some server may put what stands under one name into the place of another.
 pub fn is_same_slot(name: &str, known: &str) -> bool {
     let known = joined(known);
-    let whole = name.split('\0').next().unwrap_or_default().trim();
+    let whole = name.split('\0').find(|part| !part.is_empty()).unwrap_or_default();
     let before = whole.split(['[', '.']).next().unwrap_or_default();
-    [name, whole, before]
-        .iter()
-        .any(|form| may_be_read_as(joined(form).as_bytes(), known.as_bytes()))
+    [whole, before].iter().any(|form| may_be_read_as(joined(form).as_bytes(), known.as_bytes()))
 }
 
 /// Whether it means another method than the request has.

@@ -78,6 +78,7 @@ mod tests {
             assert!(!is_same_name(one.as_bytes(), other.as_bytes()), "{one} {other}");
         }
     }
+
     #[test]
     fn what_some_server_reads_as_a_name_is_that_name() {
         for name in [

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::{DECODINGS, as_read, decoded, divided};
+use super::{DECODINGS, as_read, decoded, divided, hexadecimal};
 
 /// What RFC 3986 has no place for as it stands (section 2), beside what is not ASCII.
 const NOT_PLAIN: &AsciiSet = &CONTROLS
@@ -147,9 +147,8 @@ fn is_unreserved(byte: u8) -> bool {
 
 /// The byte that a text begins with, if it is encoded.
 fn escaped(text: &[u8]) -> Option<u8> {
-    let [b'%', high, low, ..] = text else { return None };
-    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|it| u8::try_from(it).ok());
-    Some(digit(high)? << 4 | digit(low)?)
+    let (byte, _) = hexadecimal(text.strip_prefix(b"%")?, 2)?;
+    u8::try_from(byte).ok()
 }
 
 fn decoded_all(text: &str) -> Cow<'_, str> {
