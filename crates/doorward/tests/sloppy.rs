@@ -209,10 +209,7 @@ fn a_pattern_with_slashes_and_flags_is_not_checked() {
     let server = listing(Era::Modern, |asked| {
         let text = json!({ "type": "string", "pattern": "/^x$/i" });
         let schema = json!({ "type": "object", "properties": { "text": text } });
-        let named = json!({ "type": "object", "properties": {
-            "region": { "type": "string", "x-mcp-header": "Region" } } });
-        let tools = json!([{ "name": "echo", "inputSchema": schema },
-            { "name": "well", "inputSchema": named }]);
+        let tools = json!([{ "name": "echo", "inputSchema": schema }]);
         (asked.message["method"] == "tools/list").then(|| json!({ "tools": tools }))
     });
     let gateway = in_front_of(&[server]);

@@ -78,17 +78,16 @@ pub fn read_initialize(params: &Object) -> Result<(Revision, Client), RpcError> 
     };
     let declared = member("capabilities")?;
     let info = member("clientInfo")?;
-    let mut client = Client {
-        info: (!info.is_empty()).then(|| info.to_bytes().into()),
-        capabilities: declared.into_owned(),
+    // Copies, which do not hold the request that they came with for as long as the session lives.
+    let copied = |object: &Object| Bytes::copy_from_slice(&object.to_bytes());
+    let client = Client {
+        info: (!info.is_empty()).then(|| copied(&info).into()),
+        capabilities: Object::parse(&copied(&declared)).unwrap_or_default(),
         log_level: None,
     };
     client.check_size()?;
-    // Copies, which do not hold the request that they came with for as long as the session lives.
-    client.info = (!info.is_empty()).then(|| Bytes::copy_from_slice(&info.to_bytes()).into());
-    let declared = Bytes::copy_from_slice(&client.capabilities.to_bytes());
-    let declared = Object::parse(&declared).unwrap_or_default();
-    client.capabilities = capabilities::client_to_modern(&declared);
+    let capabilities = capabilities::client_to_modern(&client.capabilities);
+    let client = Client { capabilities, ..client };
     Ok((Revision::negotiate(&version), client))
 }
 

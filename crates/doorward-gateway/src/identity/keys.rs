@@ -38,10 +38,10 @@ impl KeyRing {
             let before = old.get(&key.id.0);
             let same = before.filter(|before| {
                 // What was opened by one who might do more, or something else, ends.
-                let who = |of: &Option<Arc<Principal>>| of.as_ref().map(|it| it.who.clone());
                 before.key.expires == key.expires
                     && before.key.scopes == key.scopes
-                    && who(&before.principal) == who(&principal)
+                    && before.principal.as_ref().map(|it| &it.who)
+                        == principal.as_ref().map(|it| &it.who)
             });
             let lease = match same {
                 Some(before) => before.lease.clone(),
