@@ -128,7 +128,7 @@ impl Cell {
             changed |= !Arc::ptr_eq(&all[kind].items, &list.items);
             all[kind] = list;
         }
-        let view = Arc::new(View::new(server, all));
+        let view = Arc::new(old.with(server, all));
         self.view.store(Some(view.clone()));
         (view, changed)
     }

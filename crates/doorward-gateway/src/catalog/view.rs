@@ -93,22 +93,32 @@ impl List {
 #[derive(Debug)]
 pub struct View {
     pub lists: [List; 4],
-    prompts: HashSet<Box<str>>,
+    prompts: Arc<HashSet<Box<str>>>,
     /// By which rewritten names are led back.
-    pub(super) digests: Digests,
+    pub(super) digests: Arc<Digests>,
 }
 
 impl View {
-    pub(super) fn new(server: &str, lists: [List; 4]) -> Self {
-        let prompts = lists[PROMPTS].items.iter().map(|item| item.key.clone()).collect();
-        let view = Self { lists, prompts, digests: Digests::default() };
-        let digests = Digests::of(server, &view);
-        Self { digests, ..view }
-    }
-
     /// One of which no list was fetched yet.
     pub(super) fn unknown() -> Arc<Self> {
-        Arc::new(Self::new("", [(); 4].map(|()| List::unknown())))
+        let lists = [(); 4].map(|()| List::unknown());
+        Arc::new(Self { lists, prompts: Arc::default(), digests: Arc::default() })
+    }
+
+    /// The same with other lists. What was made of those that stay is not made again.
+    pub(super) fn with(&self, server: &str, lists: [List; 4]) -> Self {
+        let stays = |kind: usize| Arc::ptr_eq(&self.lists[kind].items, &lists[kind].items);
+        let (tools_stay, prompts_stay) = (stays(TOOLS), stays(PROMPTS));
+        let (prompts, digests) = (self.prompts.clone(), self.digests.clone());
+        let mut view = Self { lists, prompts, digests };
+        if !prompts_stay {
+            let names = view.lists[PROMPTS].items.iter().map(|item| item.key.clone());
+            view.prompts = Arc::new(names.collect());
+        }
+        if !(tools_stay && prompts_stay) {
+            view.digests = Arc::new(Digests::of(server, &view));
+        }
+        view
     }
 
     pub fn tool(&self, name: &str) -> Option<&Arc<ToolEntry>> {
@@ -139,5 +149,24 @@ impl View {
     /// When the first of the lists must be fetched again.
     pub fn fresh_until(&self) -> Instant {
         self.lists.iter().map(|list| list.fresh_until).min().unwrap_or_else(Instant::now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_made_of_lists_that_stay_is_not_made_again() {
+        let view = View::unknown();
+        let mut lists = view.lists.clone();
+        lists[PROMPTS + 1].items = Arc::default();
+        let next = view.with("s", lists.clone());
+        assert!(Arc::ptr_eq(&view.digests, &next.digests));
+        assert!(Arc::ptr_eq(&view.prompts, &next.prompts));
+        lists[PROMPTS].items = Arc::default();
+        let next = view.with("s", lists);
+        assert!(!Arc::ptr_eq(&view.digests, &next.digests));
+        assert!(!Arc::ptr_eq(&view.prompts, &next.prompts));
     }
 }
