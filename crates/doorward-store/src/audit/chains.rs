@@ -9,6 +9,7 @@ use super::checkpoint::{AuditKey, PublicKeys};
 use super::removal::{Proof, RETENTION};
 use super::report::{Fault, Report};
 use super::verify::Verifier;
+use super::writer::WriterRow;
 use crate::{Error, Result, Store, random_id};
 
 /// Runs that one act signs.
@@ -72,21 +73,15 @@ impl Store {
     }
 
     async fn go_through(&self, verifier: &mut Verifier) -> Result<()> {
-        // A gateway enters its chain before it writes records.
-        let with_records = self.chains_with_records().await?;
-        let writers = self.audit_writers().await?;
-        for name in with_records {
-            if !writers.iter().any(|writer| writer.id == name) {
-                verifier.unlisted(&name);
-            }
-        }
+        let (writers, unlisted) = self.writers_and_unlisted().await?;
+        unlisted.iter().for_each(|name| verifier.unlisted(name));
         for writer in &writers {
             verifier.claim(&writer.id, &writer.head);
             if writer.ended.is_some() {
                 verifier.closed.insert(writer.id.clone());
             }
         }
-        let names = self.audit_chains().await?;
+        let names = names(writers, unlisted);
         for gathers in [true, false] {
             for name in &names {
                 let mut scan = self.audit_chain(name, i64::MIN);
@@ -110,14 +105,17 @@ impl Store {
 
     /// The names of all chains: those whose processes are entered, the oldest first, and others that have records.
     pub async fn audit_chains(&self) -> Result<Vec<String>> {
+        let (writers, unlisted) = self.writers_and_unlisted().await?;
+        Ok(names(writers, unlisted))
+    }
+
+    /// The processes that are entered, and the chains with records that belong to none of these.
+    async fn writers_and_unlisted(&self) -> Result<(Vec<WriterRow>, Vec<String>)> {
+        // A gateway enters its chain before it writes records.
+        let mut unlisted = self.chains_with_records().await?;
         let writers = self.audit_writers().await?;
-        let mut names: Vec<String> = writers.into_iter().map(|writer| writer.id).collect();
-        for name in self.chains_with_records().await? {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-        Ok(names)
+        unlisted.retain(|name| !writers.iter().any(|writer| writer.id == *name));
+        Ok((writers, unlisted))
     }
 
     async fn chains_with_records(&self) -> Result<Vec<String>> {
@@ -126,4 +124,8 @@ impl Store {
             .await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
+}
+
+fn names(writers: Vec<WriterRow>, unlisted: Vec<String>) -> Vec<String> {
+    writers.into_iter().map(|writer| writer.id).chain(unlisted).collect()
 }
