@@ -1,5 +1,4 @@
-//! Answers' bodies on their way to clients: given to the HTTP library in pieces, so that what a client has not taken
-//! yet stays here, where it is seen.
+//! Answers' bodies on their way to clients, kept until they are written: what a client has not taken yet is seen here.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,7 +12,9 @@ use tokio::time::{Instant, sleep_until};
 
 use super::places::Busy;
 
-/// What the library is given at a time. It keeps little more than that for a client that does not read.
+/// What the library is given at a time over HTTP/2, where it takes whatever it is given, though there may be no room
+/// in the client's window. Over HTTP/1.1 it takes nothing more until what it has is written, and one large write costs
+/// less than many small ones.
 const PIECE: usize = 16 << 10;
 
 /// An answer's body: the connection is busy until it has been sent, or its stream is over.
@@ -22,6 +23,9 @@ pub struct Held<B> {
     body: B,
     /// What is left of a frame of the body's.
     rest: Bytes,
+    /// The library has had some of the body. It asks for more once that is written.
+    is_begun: bool,
+    /// For HTTP/2: it goes in pieces, and how they are taken is told.
     taken: Option<Arc<Taken>>,
     _busy: Busy,
 }
@@ -52,10 +56,10 @@ impl Taken {
 
 impl<B> Held<B> {
     pub fn new(body: B, busy: Busy) -> Self {
-        Self { body, rest: Bytes::new(), taken: None, _busy: busy }
+        Self { body, rest: Bytes::new(), is_begun: false, taken: None, _busy: busy }
     }
 
-    /// The same, telling how the client takes it.
+    /// The same in pieces, telling how the client takes them.
     pub fn watched(self, taken: Arc<Taken>) -> Self {
         taken.note(true);
         Self { taken: Some(taken), ..self }
@@ -63,7 +67,7 @@ impl<B> Held<B> {
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Held<B> {
-    fn piece(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         if self.rest.is_empty() {
             match ready!(Pin::new(&mut self.body).poll_frame(context)) {
                 Some(Ok(frame)) => match frame.into_data() {
@@ -73,8 +77,10 @@ impl<B: Body<Data = Bytes> + Unpin> Held<B> {
                 ended => return Poll::Ready(ended),
             }
         }
-        let piece = self.rest.split_to(self.rest.len().min(PIECE));
-        Poll::Ready(Some(Ok(Frame::data(piece))))
+        let most = if self.taken.is_some() { PIECE } else { usize::MAX };
+        let next = self.rest.split_to(self.rest.len().min(most));
+        self.is_begun = true;
+        Poll::Ready(Some(Ok(Frame::data(next))))
     }
 }
 
@@ -86,7 +92,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Held<B> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let polled = self.piece(context);
+        let polled = self.next(context);
         if let Some(taken) = &self.taken {
             taken.note(matches!(polled, Poll::Ready(Some(Ok(_)))));
         }
@@ -94,7 +100,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Held<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        // Over HTTP/1.1, a body that says it is over is dropped at once, though most of it may be unwritten.
+        let is_kept = self.is_begun && self.taken.is_none();
+        !is_kept && self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -122,18 +130,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_goes_in_pieces_and_whole() {
-        for bytes in [0, 1, PIECE, PIECE + 1, 3 * PIECE + 7] {
-            let mut body = held(bytes).await;
-            let mut seen = 0;
-            assert_eq!(body.size_hint().exact(), Some(bytes as u64));
-            while let Some(frame) = body.frame().await {
-                let piece = frame.unwrap().into_data().unwrap().len();
-                assert!(piece <= PIECE);
-                seen += piece;
-                assert_eq!(body.size_hint().exact(), Some((bytes - seen) as u64));
+    async fn a_body_goes_in_pieces_or_whole_and_is_kept_until_it_is_written() {
+        for in_pieces in [true, false] {
+            for bytes in [0, 1, PIECE, PIECE + 1, 3 * PIECE + 7] {
+                let mut body = held(bytes).await;
+                if in_pieces {
+                    body = body.watched(Arc::default());
+                }
+                let mut seen = 0;
+                assert_eq!(body.size_hint().exact(), Some(bytes as u64));
+                assert_eq!(body.is_end_stream(), bytes == 0);
+                while let Some(frame) = body.frame().await {
+                    let piece = frame.unwrap().into_data().unwrap().len();
+                    assert!(if in_pieces { piece <= PIECE } else { piece == bytes });
+                    seen += piece;
+                    assert_eq!(body.size_hint().exact(), Some((bytes - seen) as u64));
+                    assert_eq!(body.is_end_stream(), in_pieces && seen == bytes);
+                }
+                assert_eq!(seen, bytes);
             }
-            assert!(seen == bytes && body.is_end_stream());
         }
     }
 
