@@ -25,8 +25,8 @@ use crate::catalog::ToolEntry;
 use crate::gateway::Gateway;
 use crate::identity::{Caller, Grant, Principal};
 use crate::seal;
-use crate::settings::{CredentialSettings, Explain, ServerSettings, Settings};
 use crate::upstream::Server;
+use doorward_config::{CredentialSettings, Explain, ServerSettings, Settings};
 
 /// The policies in force, and how they are asked.
 #[derive(Debug)]

@@ -17,9 +17,9 @@ use crate::identity::{Caller, Shown};
 use crate::oauth::{self, TokenEndpoint};
 use crate::outbound;
 use crate::seal;
-use crate::settings::{Assertion, Exchange};
 use crate::upstream::Server;
 use crate::upstream::http::Own;
+use doorward_config::{Assertion, Exchange};
 
 /// Tokens that are kept until their time is nearly over.
 const MOST: usize = 10_000;

@@ -1,25 +1,18 @@
 //! A call on its way through the gateway, always in the modern form: who asks, by which door, for
 //! what, and where the events of its run go.
 
-use std::collections::BTreeSet;
-use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
-use doorward_mcp::error::Kind;
+pub use doorward_core::{CallId, Challenge, Door, Events, Failure, Gone, Pauses, Portal};
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::Client;
-use doorward_mcp::{Object, Revision, RpcError, Value, message, method};
+use doorward_mcp::{Object, Revision, RpcError, Value, method};
 use doorward_policy::Decision;
-use doorward_store::hex;
-use tokio::sync::{Notify, mpsc};
 
 use crate::access;
 use crate::audit::Opened;
 use crate::billing::Reserved;
-use crate::byte_queue;
 use crate::cache::Lead;
 use crate::catalog::ToolEntry;
 use crate::identity::Caller;
@@ -30,82 +23,6 @@ use crate::switchboard::Listener;
 use crate::telemetry::trace::Trace;
 use crate::upstream::exchange::Deadline;
 use crate::upstream::{Asked, Server};
-
-/// Names one call in every log line and every error of the gateway's own. Unique to the process,
-/// and unlike those of earlier runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct CallId(u64);
-
-impl CallId {
-    pub fn next() -> Self {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let run = u64::from(Self::run()) << 32;
-        Self(run.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)))
-    }
-
-    /// What the ids of a process's calls begin with. It tells runs apart; without randomness they are
-    /// not, and calls still are.
-    pub fn run() -> u32 {
-        static RUN: OnceLock<u32> = OnceLock::new();
-        *RUN.get_or_init(|| getrandom::u32().unwrap_or_default())
-    }
-
-    pub fn number(self) -> u64 {
-        self.0
-    }
-}
-
-impl fmt::Display for CallId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&hex(&self.0.to_be_bytes()))
-    }
-}
-
-/// What a caller sees: all servers under qualified names, or one server as if the gateway were
-/// not there.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Portal {
-    Merged,
-    /// What was chosen of several servers, by the portal's name.
-    Named(Arc<str>),
-    Server(Arc<str>),
-}
-
-impl Portal {
-    /// As policies name it.
-    pub fn name(&self) -> &str {
-        match self {
-            Self::Merged => "",
-            Self::Named(name) | Self::Server(name) => name,
-        }
-    }
-
-    /// Whether several servers are there, each name with its server's.
-    pub fn is_merged(&self) -> bool {
-        !matches!(self, Self::Server(_))
-    }
-}
-
-/// By which door a request came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
-    /// Streamable HTTP, of whatever revision.
-    Mcp,
-    /// HTTP+SSE.
-    Sse,
-    /// The operator's listener.
-    Admin,
-}
-
-impl Door {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Mcp => "mcp",
-            Self::Sse => "sse",
-            Self::Admin => "admin",
-        }
-    }
-}
 
 /// One request, in the words of 2026-07-28 whatever the client speaks.
 #[derive(Debug)]
@@ -292,77 +209,6 @@ pub enum CallError {
     Limited(Box<Limited>),
 }
 
-/// A failure between the gateway and a server.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{message}")]
-pub struct Failure {
-    pub kind: Kind,
-    /// For the caller: says what happened, not where the server is or what it holds.
-    pub message: String,
-    /// Asking again, unchanged, may help and cannot act twice.
-    pub retryable: bool,
-    /// The cause, for the operator's log alone.
-    pub cause: Option<String>,
-    /// The server seems to speak another era than remembered; nothing was done.
-    pub era_in_doubt: bool,
-    /// The server did nothing, for it wants something else to be shown.
-    pub challenge: Option<Challenge>,
-    /// The HTTP status, where there was one.
-    pub status: Option<u16>,
-    /// How long the server wants to be left alone, or will be.
-    pub retry_after: Option<Duration>,
-}
-
-/// What a server wants to be shown (RFC 6750 section 3.1).
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Challenge {
-    /// Another token: this one is not good, or not any more.
-    Token,
-    /// A token with these scopes.
-    Scopes(BTreeSet<String>),
-}
-
-impl Failure {
-    pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        let retryable = matches!(
-            kind,
-            Kind::Unreachable
-                | Kind::Overloaded
-                | Kind::Closing
-                | Kind::Limited
-                | Kind::Unrecorded
-                | Kind::CircuitOpen
-        );
-        let message = message.into();
-        Self {
-            kind,
-            message,
-            retryable,
-            cause: None,
-            era_in_doubt: false,
-            challenge: None,
-            status: None,
-            retry_after: None,
-        }
-    }
-
-    /// Whether the server has not seen the call, or has said that it did nothing and when to come again.
-    pub fn is_unseen(&self) -> bool {
-        match self.kind {
-            Kind::Unreachable => true,
-            Kind::HttpStatus => {
-                matches!(self.status, Some(429 | 503)) && self.retry_after.is_some()
-            }
-            _ => false,
-        }
-    }
-
-    pub fn because(mut self, cause: impl fmt::Display) -> Self {
-        self.cause = Some(cause.to_string());
-        self
-    }
-}
-
 impl From<Failure> for CallError {
     fn from(failure: Failure) -> Self {
         Self::Gateway(failure)
@@ -372,87 +218,5 @@ impl From<Failure> for CallError {
 impl From<RpcError> for CallError {
     fn from(error: RpcError) -> Self {
         Self::Rpc(error)
-    }
-}
-
-/// Where a call's notifications go: to the client's stream, with its back-pressure.
-#[derive(Debug, Clone)]
-pub struct Events {
-    messages: byte_queue::Sender<Bytes>,
-    poll: Option<Poll>,
-    one_way: bool,
-}
-
-/// How a client that polls is sent away, and says that it is back.
-#[derive(Debug, Clone)]
-struct Poll {
-    away: mpsc::Sender<Duration>,
-    back: Arc<Notify>,
-}
-
-/// The client's side of [`Events::pause`].
-#[derive(Debug)]
-pub struct Pauses {
-    /// For how long the client shall go away.
-    pub away: mpsc::Receiver<Duration>,
-    /// To be told when it is back, be it early.
-    pub back: Arc<Notify>,
-}
-
-/// The client is gone.
-#[derive(Debug, Clone, Copy)]
-pub struct Gone;
-
-impl Events {
-    pub fn channel(capacity: usize) -> (Self, byte_queue::Receiver<Bytes>) {
-        let (messages, receiver) = byte_queue::channel(capacity);
-        (Self { messages, poll: None, one_way: false }, receiver)
-    }
-
-    /// For a client that can be sent away to come back later.
-    pub fn with_pauses(capacity: usize) -> (Self, byte_queue::Receiver<Bytes>, Pauses) {
-        let (events, receiver) = Self::channel(capacity);
-        let (sender, away) = mpsc::channel(1);
-        let back = Arc::new(Notify::new());
-        let poll = Poll { away: sender, back: back.clone() };
-        (Self { poll: Some(poll), ..events }, receiver, Pauses { away, back })
-    }
-
-    /// For a client that cannot be asked anything in the midst of its call, for want of a stream or
-    /// of a session.
-    pub fn one_way(self) -> Self {
-        Self { one_way: true, ..self }
-    }
-
-    pub fn is_one_way(&self) -> bool {
-        self.one_way
-    }
-
-    /// For calls that nobody watches.
-    pub fn ignored() -> Self {
-        Self::channel(1).0
-    }
-
-    /// The server has closed the call's stream, to be asked again after a while: the client is sent
-    /// away for as long. Returns when the time is over, or the client is back before
-    /// (spec 2025-11-25 basic/transports, polling).
-    pub async fn pause(&self, retry: Duration) {
-        let Some(poll) = &self.poll else { return tokio::time::sleep(retry).await };
-        let _ = poll.away.try_send(retry);
-        tokio::select! {
-            () = tokio::time::sleep(retry) => {}
-            () = poll.back.notified() => {}
-        }
-    }
-
-    /// Sends a message as it is; waits like [`notify`](Self::notify).
-    pub async fn send(&self, message: Bytes) -> Result<(), Gone> {
-        let bytes = message.len();
-        self.messages.send(message, bytes).await.map_err(|_| Gone)
-    }
-
-    /// Waits until the stream has room. Fails when nobody reads it any more.
-    pub async fn notify(&self, method: &str, params: &Object) -> Result<(), Gone> {
-        self.send(message::notification(method, params)).await
     }
 }

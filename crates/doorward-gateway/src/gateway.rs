@@ -32,18 +32,18 @@ use crate::facade::unread::Unread;
 use crate::identity::Identity;
 use crate::kept::Kept;
 use crate::live::Live;
-use crate::memory::{self, Memory};
 use crate::metrics::Metrics;
 use crate::portals::Selections;
 use crate::rates::Limiter;
 use crate::seal::Sealer;
-use crate::settings::{Explain, Settings};
-use crate::share::Shares;
 use crate::signing::Signing;
 use crate::telemetry::Telemetry;
 use crate::upstream::parking::ParkingLot;
 use crate::upstream::process::ProcessCount;
 use crate::upstream::{Programs, Server, Shared, State, http};
+use doorward_config::{Explain, Settings};
+use doorward_core::memory::{self, Memory};
+use doorward_core::share::Shares;
 
 /// How long a list of all servers waits for one of them.
 const SERVER_PATIENCE: Duration = Duration::from_secs(5);

@@ -19,9 +19,9 @@ use crate::gateway::Gateway;
 use crate::identity::directory::kind_of;
 use crate::identity::{LOCAL, Principal};
 use crate::portals::{Selection, Selections};
-use crate::settings::Settings;
 use crate::upstream::Server;
 use crate::upstream::http::Own;
+use doorward_config::Settings;
 
 /// How often the store is looked at: a revoked key fails within a second.
 const EVERY: Duration = Duration::from_millis(250);

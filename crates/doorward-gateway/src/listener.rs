@@ -36,7 +36,7 @@ use self::endless::{Framing, relay};
 use self::held::Held;
 use self::places::{Place, Places};
 use crate::identity::{Certificate, Peer};
-use crate::settings::{Limits, Timeouts};
+use doorward_config::{Limits, Timeouts};
 
 /// Longer than anything lives.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);

@@ -18,10 +18,11 @@ use serde_json::Value;
 use url::Url;
 
 use crate::dial::Dialer;
-use crate::gather::Gathered;
-use crate::resolver::{Resolver, address_of, is_public};
-use crate::settings::{Secret, is_trustworthy};
+use crate::resolver::Resolver;
 use crate::upstream::http::{cause_chain, trusted};
+use doorward_config::{Secret, is_trustworthy};
+use doorward_core::address::{address_of, is_public};
+use doorward_core::gather::Gathered;
 
 /// How long an answer may take, all in all, and how long it may be.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -7,8 +7,8 @@ use doorward_mcp::Object;
 use doorward_mcp::uri::{self, Readings};
 use doorward_policy::{Target, TargetKind};
 
-use crate::pattern::Pattern;
-use crate::settings::PortalSettings;
+use doorward_config::PortalSettings;
+use doorward_core::pattern::Pattern;
 
 /// A portal, with its names the other way round, too.
 #[derive(Debug)]
@@ -75,9 +75,9 @@ impl Selection {
     /// Whether a server may have something in the portal.
     pub fn may_use(&self, server: &str) -> bool {
         let settings = &self.settings;
-        let of = |pattern: &crate::pattern::Pattern| {
+        let of = |pattern: &doorward_core::pattern::Pattern| {
             let part = pattern.0.split('/').next().unwrap_or_default();
-            crate::pattern::matches(part, server) || part.contains('*')
+            doorward_core::pattern::matches(part, server) || part.contains('*')
         };
         !settings.tags.is_empty()
             || settings.servers.iter().any(|name| name.eq_ignore_ascii_case(server))

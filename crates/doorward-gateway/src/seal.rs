@@ -15,7 +15,7 @@ use doorward_store::hex;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::settings::Secret;
+use doorward_config::Secret;
 
 /// Seals and opens with one key.
 pub struct Sealer {

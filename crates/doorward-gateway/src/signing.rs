@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use crate::identity::issuer::{KeySet, read_keys};
 use crate::seal;
-use crate::settings::{Secret, Settings};
+use doorward_config::{Secret, Settings};
 
 /// How long a key signs, and how long after that it is published: longer than any token lives.
 const SIGNS: i64 = 30 * 24 * 60 * 60;

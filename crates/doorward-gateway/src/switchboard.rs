@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 
 use crate::call::Portal;
 use crate::pipeline::MOST_OF_A_URI;
-use crate::share::{Held, sharer};
 use crate::upstream::Subscription;
+use doorward_core::share::{Held, sharer};
 
 /// One change, as the listener's portal names it.
 #[derive(Debug)]

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use doorward_config::Limits;
 use doorward_gateway::call::Failure;
-use doorward_gateway::settings::Limits;
 use doorward_gateway::upstream::answer::Answer;
 use doorward_gateway::upstream::http::{Endpoint, Incoming};
 use doorward_mcp::error::Kind;

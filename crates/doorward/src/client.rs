@@ -4,9 +4,9 @@
 use std::collections::HashMap;
 
 use bytes::Bytes;
+use doorward_config::{Limits, Secret, ServerSettings};
 use doorward_gateway::call::Failure;
 use doorward_gateway::facade::guard;
-use doorward_gateway::settings::{Limits, Secret, ServerSettings};
 use doorward_gateway::upstream::answer::Answer;
 use doorward_gateway::upstream::http::{self as wire, Endpoint, mirrored_headers};
 use doorward_mcp::error::Kind;

@@ -11,8 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use doorward_config::{Secret, ServerSettings};
 use doorward_gateway::listener::{self, Door};
-use doorward_gateway::settings::{Secret, ServerSettings};
 use doorward_gateway::{Gateway, Settings, admin, facade};
 use doorward_store::Store;
 use tokio::net::TcpListener;

@@ -6,7 +6,7 @@ use doorward_policy::{Action, Target, TargetKind};
 use doorward_store::Scopes;
 
 use crate::call::Portal;
-use crate::pattern::matches;
+use doorward_core::pattern::matches;
 
 /// Whether a key is good for this.
 pub fn in_scope(scopes: &Scopes, portal: &Portal, action: Action, target: &Target) -> bool {

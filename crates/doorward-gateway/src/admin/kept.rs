@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::delegated;
 use crate::gateway::Gateway;
 use crate::identity::directory::declared_entries;
-use crate::settings::PortalSettings;
+use doorward_config::PortalSettings;
 
 type At = State<Arc<Gateway>>;
 

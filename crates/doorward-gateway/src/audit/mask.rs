@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use doorward_mcp::json::fold;
 use serde_json::Value;
 
-use crate::pattern::Pattern;
+use doorward_core::pattern::Pattern;
 
 /// What stands in the place of what was masked.
 const MASKED: &str = "[masked]";

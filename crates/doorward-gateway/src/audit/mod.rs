@@ -36,10 +36,10 @@ use self::queue::{Entry, Queue, Record};
 use self::record::Common;
 use self::recorder::{Recorder, Terms};
 use crate::call::{Call, CallError, Failure, Reply};
-use crate::flood::Flood;
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
-use crate::settings::{AuditSettings, Durability, RecordClass, Settings, Unknown};
+use doorward_config::{AuditSettings, Durability, RecordClass, Settings, Unknown};
+use doorward_core::flood::Flood;
 
 /// Refused callers that are recorded within a second, each by itself; the others are counted.
 const REFUSALS: usize = 100;

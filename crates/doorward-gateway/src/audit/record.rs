@@ -23,8 +23,8 @@ use crate::gateway::Gateway;
 use crate::identity::{Caller, Grant, Principal};
 use crate::pipeline::UNFIT;
 use crate::seal;
-use crate::settings::{AuditSettings, PayloadSettings, RecordClass, ToolSettings};
 use crate::upstream::state::names_a_task;
+use doorward_config::{AuditSettings, PayloadSettings, RecordClass, ToolSettings};
 
 /// About as long as the record of a call is.
 const USUAL: usize = 1_100;

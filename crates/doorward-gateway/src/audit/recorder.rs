@@ -17,7 +17,7 @@ use super::Audit;
 use super::members::Members;
 use super::queue::{Entry, Record};
 use super::written::Prepared;
-use crate::settings::RecordClass;
+use doorward_config::RecordClass;
 
 /// Most records, and about most bytes, that are written together.
 const MOST: usize = 4_000;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use doorward_store::{AuditKey, Retention, Rule, Store, now_ms};
 
 use super::Audit;
-use crate::settings::{Period, RecordClass, RetentionSettings};
+use doorward_config::{Period, RecordClass, RetentionSettings};
 
 const EVERY: Duration = Duration::from_secs(60 * 60);
 /// After the start, so that a gateway that is started again and again does it, too.

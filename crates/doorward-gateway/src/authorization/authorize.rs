@@ -14,12 +14,12 @@ use super::browser::{self, Browser, START_AGAIN};
 use super::clients::{Client, Unknown};
 use super::form::Form;
 use super::page::{self, Question};
-use super::redirect::is_loopback;
 use super::{At, Server};
 use crate::delegated;
 use crate::facade::Body;
 use crate::oauth::Pkce;
 use crate::seal;
+use doorward_config::redirect_uri::is_loopback;
 
 /// How long somebody may take to consent, and then to sign in.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);

@@ -13,11 +13,11 @@ use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use url::Url;
 
-use super::redirect::{check_redirect_uri, is_registered};
 use crate::identity::issuer::{KeySet, read_keys};
 use crate::listener::network;
 use crate::outbound::{self, Answer, Author};
-use crate::settings::AuthorizationServerSettings;
+use doorward_config::AuthorizationServerSettings;
+use doorward_config::redirect_uri::{check_redirect_uri, is_registered};
 
 /// Longest client id.
 pub const MOST_ID: usize = 512;

@@ -11,7 +11,6 @@ mod clients;
 pub(crate) mod form;
 pub(crate) mod page;
 mod provider;
-mod redirect;
 mod register;
 mod token;
 
@@ -28,8 +27,6 @@ use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-pub use redirect::{check_redirect_uri, is_dangerous_scheme};
-
 use self::answer::{OAuthError, json_answer};
 use self::clients::Clients;
 use self::form::Form;
@@ -41,10 +38,10 @@ use crate::gateway::Gateway;
 use crate::identity::issuer::Issuer;
 use crate::identity::{Peer, Shown};
 use crate::seal::Sealer;
-use crate::settings::{
+use crate::signing::Signing;
+use doorward_config::{
     Algorithm, AuthorizationServerSettings, Claims, IssuerSettings, Period, Secret, Settings,
 };
-use crate::signing::Signing;
 
 /// Where all of it is.
 const ROOM: &str = "/oauth/";

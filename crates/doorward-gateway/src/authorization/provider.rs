@@ -16,7 +16,7 @@ use crate::identity::jwt::{Jwt, audiences, seconds};
 use crate::identity::token::{self, claim, texts};
 use crate::oauth::{self, Client, Fetched, Metadata, TokenError};
 use crate::outbound::{self, Author};
-use crate::settings::{IssuerSettings, LoginProvider};
+use doorward_config::{IssuerSettings, LoginProvider};
 
 /// For how long metadata is used again.
 const FRESH: Duration = Duration::from_secs(60 * 60);

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::gateway::Gateway;
 use crate::outbound::{self, Author};
-use crate::settings::AlertSettings;
+use doorward_config::AlertSettings;
 
 const EVERY: Duration = Duration::from_secs(2);
 

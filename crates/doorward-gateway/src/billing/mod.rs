@@ -23,7 +23,7 @@ use parking_lot::Mutex;
 use crate::audit::record;
 use crate::call::{Call, CallError, Failure, Reply};
 use crate::gateway::Gateway;
-use crate::settings::PriceSettings;
+use doorward_config::PriceSettings;
 
 pub use self::price::price_of;
 
@@ -215,7 +215,7 @@ impl Gateway {
         let own_key = call.route.as_ref().is_some_and(|route| {
             matches!(self.given_for(&route.server, &call.caller.principal), Ok(Some(_)))
         });
-        let amount = price.estimate();
+        let amount = price::estimate(&price);
         let mut reserved = Reserved {
             price,
             amount,
@@ -357,7 +357,7 @@ impl Gateway {
             (false, ..) => Amount::ZERO,
             // What was asked nobody may cost less.
             (true, Some(_), Some(hit)) => hit,
-            (true, ..) => reserved.price.of(result, call.notes.upstream),
+            (true, ..) => price::cost(&reserved.price, result, call.notes.upstream),
         }
     }
 }

@@ -7,7 +7,7 @@ use doorward_mcp::{Object, Value};
 use doorward_store::Amount;
 use jiff::civil::Date;
 
-use crate::settings::{BillingSettings, PriceSettings};
+use doorward_config::{BillingSettings, PriceSettings};
 
 /// The price that holds for a tool, as `server/tool`, on a day.
 pub fn price_of<'a>(
@@ -23,28 +23,26 @@ pub fn price_of<'a>(
     fitting.max_by_key(|price| (price.tools.0.len(), price.begins()))
 }
 
-impl PriceSettings {
-    /// What is set aside before it is known what a call costs.
-    pub fn estimate(&self) -> Amount {
-        let unit = self.unit.as_ref().map_or(Amount::ZERO, |unit| unit.price);
-        self.reserve.unwrap_or_else(|| self.call.unwrap_or_default().plus(unit))
-    }
+/// What is set aside before it is known what a call costs.
+pub fn estimate(price: &PriceSettings) -> Amount {
+    let unit = price.unit.as_ref().map_or(Amount::ZERO, |unit| unit.price);
+    price.reserve.unwrap_or_else(|| price.call.unwrap_or_default().plus(unit))
+}
 
-    /// What a call has cost.
-    pub fn of(&self, result: &Object, took: Duration) -> Amount {
-        let mut all = self.call.unwrap_or_default();
-        if let Some(unit) = &self.unit {
-            all = all.plus(unit.price.times(units(result, &unit.field), 1));
-        }
-        if let Some(second) = self.second {
-            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-            all = all.plus(second.times(micros, 1_000_000));
-        }
-        if let Some(kb) = self.kb {
-            all = all.plus(kb.times(result.size_hint() as u64, 1_024));
-        }
-        all
+/// What a call has cost.
+pub fn cost(price: &PriceSettings, result: &Object, took: Duration) -> Amount {
+    let mut all = price.call.unwrap_or_default();
+    if let Some(unit) = &price.unit {
+        all = all.plus(unit.price.times(units(result, &unit.field), 1));
     }
+    if let Some(second) = price.second {
+        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        all = all.plus(second.times(micros, 1_000_000));
+    }
+    if let Some(kb) = price.kb {
+        all = all.plus(kb.times(result.size_hint() as u64, 1_024));
+    }
+    all
 }
 
 /// The number in a result, or the length of the list; 0 where there is none.
@@ -68,11 +66,11 @@ fn units(result: &Object, field: &str) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::UnitPrice;
+    use doorward_config::UnitPrice;
 
     fn price(tools: &str, from: Option<&str>, call: &str) -> PriceSettings {
         PriceSettings {
-            tools: crate::pattern::Pattern(tools.into()),
+            tools: doorward_core::pattern::Pattern(tools.into()),
             from: from.map(Into::into),
             call: Some(call.parse().unwrap()),
             ..PriceSettings::default()
@@ -119,12 +117,12 @@ mod tests {
             ("none", "0"),
         ] {
             let field = format!("structuredContent.{field}");
-            assert_eq!(unit(&field).of(&rows, Duration::ZERO).to_string(), expected, "{field}");
+            assert_eq!(cost(&unit(&field), &rows, Duration::ZERO).to_string(), expected, "{field}");
         }
         let timed =
             PriceSettings { second: Some("2".parse().unwrap()), ..PriceSettings::default() };
-        assert_eq!(timed.of(&rows, Duration::from_millis(250)).to_string(), "0.5");
+        assert_eq!(cost(&timed, &rows, Duration::from_millis(250)).to_string(), "0.5");
         let sized = PriceSettings { kb: Some("1024".parse().unwrap()), ..PriceSettings::default() };
-        assert_eq!(sized.of(&result("{}"), Duration::ZERO).to_string(), "2");
+        assert_eq!(cost(&sized, &result("{}"), Duration::ZERO).to_string(), "2");
     }
 }

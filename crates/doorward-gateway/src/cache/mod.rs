@@ -23,7 +23,7 @@ pub use self::flight::{Boarding, Flights, Lead, Waited};
 pub use self::key::{Key, Keys, keys_of, knows_nobody};
 pub use self::shared::SharedResults;
 
-use crate::settings::{CacheRule, CacheSettings};
+use doorward_config::{CacheRule, CacheSettings};
 
 /// Nothing is kept longer, whatever it says.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
@@ -118,7 +118,7 @@ pub fn lives(rule: &CacheRule, hints: Option<CacheHints>) -> Option<Lives> {
     let hinted = hints.filter(|hints| rule.takes_hints() && hints.ttl_ms > 0);
     let hinted = hinted.map(|hints| Duration::from_millis(hints.ttl_ms));
     let fresh = rule.ttl.map(|ttl| ttl.0).or(hinted)?.min(LONGEST);
-    let of = |period: Option<crate::settings::Period>| {
+    let of = |period: Option<doorward_config::Period>| {
         period.map(|period| period.0).unwrap_or_default().min(LONGEST)
     };
     let lives = Lives {

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use super::Key;
 use super::entry::{Entry, Kept};
 use crate::seal::Sealer;
-use crate::settings::Secret;
+use doorward_config::Secret;
 
 const PURPOSE: &str = "cached result";
 /// Results that are on their way to the store. Beyond, none is put there.

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 
 use super::view::{List, View};
-use crate::share::sharer;
+use doorward_core::share::sharer;
 
 /// Views of one server that are kept: one per set of declared capabilities.
 const MAX_VIEWS: usize = 16;

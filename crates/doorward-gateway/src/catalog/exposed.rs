@@ -12,7 +12,7 @@ use doorward_store::hex;
 
 use super::View;
 use crate::seal;
-use crate::settings::{NameSettings, ServerNames, is_legal_name};
+use doorward_config::{NameSettings, ServerNames, is_legal_name};
 
 /// Digits of a digest at the end of a name.
 const DIGITS: usize = 8;

@@ -12,8 +12,8 @@ use doorward_mcp::{Era, Object, Value, param_headers, tasks};
 use super::{Item, ToolEntry};
 use crate::call::Failure;
 use crate::schema::{self, Schema, Unusable};
-use crate::settings::{Check, ServerSettings};
 use crate::upstream::Server;
+use doorward_config::{Check, ServerSettings};
 
 /// How long all schemas of a server may take to be compiled. Those that are left then are left out.
 const PATIENCE: Duration = Duration::from_secs(20);

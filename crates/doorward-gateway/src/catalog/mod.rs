@@ -23,8 +23,8 @@ use futures_util::stream::FuturesUnordered;
 
 use crate::call::{CallError, Failure};
 use crate::schema::Checks;
-use crate::settings::{ArgumentSettings, CacheRule, ResultSettings};
 use crate::upstream::{Asked, Contact, Server, declared};
+use doorward_config::{ArgumentSettings, CacheRule, ResultSettings};
 
 use cells::{Cell, Cells, Fetching};
 use exposed::Digest;

@@ -18,8 +18,8 @@ use super::{KINDS, View, exposed};
 use crate::access::ViewKey;
 use crate::call::{CallError, Portal};
 use crate::portals::Selection;
-use crate::settings::NameSettings;
 use crate::upstream::{Server, declared};
+use doorward_config::NameSettings;
 
 /// Snapshots that are kept: by portal, declared capabilities and era of the client.
 const MAX_SNAPSHOTS: usize = 128;

@@ -21,8 +21,8 @@ use crate::gateway::Gateway;
 use crate::oauth::{self, Client, Pkce, TokenError};
 use crate::outbound::Author;
 use crate::seal::{self, Sealer};
-use crate::settings::Secret;
 use crate::upstream::Server;
+use doorward_config::Secret;
 
 const HERE: &str = "connect here";
 const AWAY: &str = "connect away";

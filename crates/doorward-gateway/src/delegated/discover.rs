@@ -11,7 +11,7 @@ use url::Url;
 use super::{Delegations, Error, Known, by_hand};
 use crate::oauth::{self, Client, Metadata, parse_challenge};
 use crate::outbound::{self, Author};
-use crate::settings::{Delegation, Secret};
+use doorward_config::{Delegation, Secret};
 
 /// Longest list of scopes that is asked for.
 const MOST_SCOPES: usize = 2000;

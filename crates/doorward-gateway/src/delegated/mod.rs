@@ -28,7 +28,7 @@ use crate::identity::directory::kind_of;
 use crate::oauth::{Client, Shows};
 use crate::outbound;
 use crate::seal::Sealer;
-use crate::settings::{Delegation, Secret, ServerSettings};
+use doorward_config::{Delegation, Secret, ServerSettings};
 
 /// The gateway itself, as an owner.
 pub const GATEWAY: &str = "gateway";

@@ -10,7 +10,7 @@ use http::HeaderValue;
 use super::{Delegations, Error, Held, Holder, Known, Tokens, UNSAID, by_hand};
 use crate::oauth::Fetched;
 use crate::outbound::Author;
-use crate::settings::{Delegation, Secret};
+use doorward_config::{Delegation, Secret};
 
 /// How long another replica is left to renew tokens.
 const PATIENCE: Duration = Duration::from_secs(10);

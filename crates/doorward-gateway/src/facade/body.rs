@@ -16,10 +16,10 @@ use hyper::body::Incoming;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::unread::Counted;
-use crate::gather::Gathered;
 use crate::identity::Lease;
 use crate::listener::{Answering, Endless};
 use crate::upstream::Shared;
+use doorward_core::gather::Gathered;
 
 /// The body of an answer.
 pub enum Body {

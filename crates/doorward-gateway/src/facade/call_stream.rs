@@ -14,7 +14,7 @@ use tokio::time::Sleep;
 
 use super::accept::Form;
 use super::{Body, events};
-use crate::byte_queue;
+use doorward_core::byte_queue;
 
 /// What comes of a call: its last message.
 pub type Last = Pin<Box<dyn Future<Output = Bytes> + Send>>;

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Versio
 use url::{Host, Url};
 
 use super::Body;
-use crate::settings::Settings;
+use doorward_config::Settings;
 
 /// Refuses a foreign origin, and on a loopback listener a foreign host; the gateway's own, which are those
 /// of `public_url`, are none. Returns the origin to

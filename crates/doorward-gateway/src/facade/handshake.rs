@@ -18,12 +18,12 @@ use super::call_stream;
 use super::sessions::{Begun, Session};
 use super::streams::OutStream;
 use super::{Body, Visit, converse, empty, error_response, events, json};
-use crate::byte_queue;
 use crate::call::{CallError, Door, Events, Pauses, Portal};
 use crate::gateway::Gateway;
 use crate::identity::Caller;
 use crate::pipeline::{Refusal, refusal};
 use crate::telemetry::context;
+use doorward_core::byte_queue;
 
 /// Opens a session and answers `initialize`.
 pub fn initialize(

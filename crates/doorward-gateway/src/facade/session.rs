@@ -20,9 +20,9 @@ use crate::call::{CallError, Door, Portal};
 use crate::gateway::Gateway;
 use crate::identity::Caller;
 use crate::pipeline::check_uri;
-use crate::share::Held;
 use crate::switchboard::Listener;
 use crate::upstream::Shared;
+use doorward_core::share::Held;
 
 /// Ended streams of calls that are kept for a client that comes back.
 const KEPT_STREAMS: usize = 32;

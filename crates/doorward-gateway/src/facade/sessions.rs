@@ -14,8 +14,8 @@ use crate::audit::record;
 use crate::call::{CallError, Door, Failure, Portal};
 use crate::identity::{Caller, Principal};
 use crate::seal;
-use crate::share::{Full, Shares, sharer};
 use crate::upstream::Shared;
+use doorward_core::share::{Full, Shares, sharer};
 
 /// All client sessions of a gateway.
 #[derive(Debug)]

@@ -14,8 +14,8 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep};
 
-use crate::byte_queue;
-use crate::share::{Held, Shares};
+use doorward_core::byte_queue;
+use doorward_core::share::{Held, Shares};
 
 /// How long a client that lost its connection shall wait before it comes back.
 const RETRY_MS: u64 = 1_000;
@@ -279,7 +279,10 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     fn budget(bytes: usize) -> Budget {
-        Budget { shares: Shares::new(crate::share::Bounds::new(bytes, 1)), principal: "a".into() }
+        Budget {
+            shares: Shares::new(doorward_core::share::Bounds::new(bytes, 1)),
+            principal: "a".into(),
+        }
     }
 
     fn stream(keep: usize) -> OutStream {

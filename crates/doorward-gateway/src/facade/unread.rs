@@ -17,7 +17,7 @@ use super::{Body, ask_to_come_back, error_response};
 use crate::call::{CallId, Failure};
 use crate::identity::Principal;
 use crate::pipeline::refusal;
-use crate::share::{Bounds, Full, Held, Shares};
+use doorward_core::share::{Bounds, Full, Held, Shares};
 
 /// What is no larger is not counted: most answers take no lock.
 const SMALL: usize = 64 << 10;
@@ -58,7 +58,7 @@ impl Unread {
     /// than the caller's share goes when there is no other.
     async fn take(self: Arc<Self>, caller: Arc<Principal>, bytes: usize) -> Result<Counted, Full> {
         let principal = &caller.id;
-        let bytes = bytes.min(self.bounds.of(crate::share::sharer(principal)));
+        let bytes = bytes.min(self.bounds.of(doorward_core::share::sharer(principal)));
         let counted = |held| Counted { held: Some(held), unread: self.clone() };
         if let Ok(held) = self.shares.take(principal, bytes) {
             return Ok(counted(held));

@@ -13,8 +13,8 @@ use crate::access::{self, Asking, ViewKey};
 use crate::call::{Call, CallError, Failure, Portal};
 use crate::catalog::{Snapshot, View, Viewer};
 use crate::portals::Selection;
-use crate::settings::NameSettings;
 use crate::upstream::{Server, declared};
+use doorward_config::NameSettings;
 
 /// Who sees which server: so many are remembered.
 const MOST_SEEN: usize = 4096;

@@ -9,8 +9,8 @@ use crate::call::{Call, Portal};
 use crate::catalog::exposed::{self, Digest};
 use crate::catalog::{PROMPTS, TOOLS};
 use crate::portals::{Selection, Selections};
-use crate::settings::is_legal_name;
 use crate::upstream::Server;
+use doorward_config::is_legal_name;
 
 impl Gateway {
     /// The server that a name or URI at a portal is about, and its own name for it. For a server's

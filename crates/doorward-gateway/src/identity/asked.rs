@@ -14,7 +14,7 @@ use tokio::sync::OnceCell;
 use super::{Refused, Unavailable};
 use crate::listener::network;
 use crate::reliability::Bulkhead;
-use crate::settings::{BulkheadSettings, Period};
+use doorward_config::{BulkheadSettings, Period};
 
 /// Questions at a time, and how many tokens may wait for their turn, and for how long. Where more come, those of the
 /// network that has most are refused.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use doorward_policy::{Principal as Who, PrincipalKind};
 use doorward_store::{Entry, Kind};
 
-use crate::settings::{Directory, Group, Member};
+use doorward_config::{Directory, Group, Member};
 
 /// Everybody who is known, the configuration's word before the store's.
 #[derive(Debug, Default)]

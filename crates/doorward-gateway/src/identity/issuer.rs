@@ -14,7 +14,7 @@ use super::Unavailable;
 use super::asked::Asked;
 use crate::oauth::Metadata;
 use crate::outbound::{self, Author};
-use crate::settings::{Algorithm, IssuerSettings};
+use doorward_config::{Algorithm, IssuerSettings};
 
 /// Between two fetches, however many unknown keys are named.
 const COOL_DOWN: Duration = Duration::from_secs(10);

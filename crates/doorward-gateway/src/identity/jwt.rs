@@ -7,7 +7,7 @@ use doorward_mcp::json::scan_object;
 use serde_json::{Map, Value};
 
 use super::issuer::KeySet;
-use crate::settings::Algorithm;
+use doorward_config::Algorithm;
 
 const MOST_ID: usize = 256;
 

@@ -41,10 +41,10 @@ use self::issuer::Issuer;
 use self::keys::KeyRing;
 use self::lease::Leases;
 use self::token::{Checked, Resource, claim, scopes, texts};
-use crate::flood::Flood;
-use crate::pattern::Pattern;
 use crate::seal;
-use crate::settings::{IssuerSettings, Settings};
+use doorward_config::{IssuerSettings, Settings};
+use doorward_core::flood::Flood;
+use doorward_core::pattern::Pattern;
 
 /// Refused callers that are logged in one go, each by itself; then a few a minute, and the others are counted.
 const REFUSALS: usize = 20;

@@ -49,8 +49,7 @@ pub enum Grant {
     Certificate,
 }
 
-/// The id of the one principal of an open gateway; nobody who authenticates has it.
-pub const LOCAL: &str = "local";
+pub use doorward_core::share::LOCAL;
 
 impl Grant {
     pub fn authentication(&self) -> &'static str {

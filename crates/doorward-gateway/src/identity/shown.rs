@@ -4,7 +4,7 @@
 
 use crate::oauth::{Fetched, TokenEndpoint, TokenError};
 use crate::seal;
-use crate::settings::Secret;
+use doorward_config::Secret;
 
 /// What a caller has shown.
 #[derive(Debug)]

@@ -14,7 +14,7 @@ use super::jwt::{Jwt, audiences, seconds};
 use super::{Refused, Unavailable};
 use crate::outbound;
 use crate::seal;
-use crate::settings::IssuerSettings;
+use doorward_config::IssuerSettings;
 
 /// A token may be as long as headers may.
 const MOST: usize = 16 << 10;

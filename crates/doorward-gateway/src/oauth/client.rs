@@ -11,7 +11,7 @@ use url::Url;
 use super::Metadata;
 use crate::outbound::{self, Author};
 use crate::seal;
-use crate::settings::{Secret, signing_key};
+use doorward_config::{Secret, signing_key};
 
 /// How long an assertion of the gateway's is good (RFC 7523).
 const ASSERTION: i64 = 60;

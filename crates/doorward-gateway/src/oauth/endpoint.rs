@@ -8,7 +8,7 @@ use url::Url;
 
 use super::{Client, Fetched, Metadata, TokenError};
 use crate::outbound::Author;
-use crate::settings::TokenClient;
+use doorward_config::TokenClient;
 
 /// For how long metadata is used again.
 const FRESH: Duration = Duration::from_secs(60 * 60);

@@ -4,7 +4,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::outbound::{self, Author};
-use crate::settings::is_trustworthy;
+use doorward_config::is_trustworthy;
 
 /// What an issuer publishes about itself (OpenID Connect Discovery 1.0; RFC 8414).
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use crate::billing::Reserving;
 use crate::call::{Call, Events};
 use crate::gateway::Gateway;
 use crate::pipeline::{Decision, Stage, Step};
-use crate::settings::Durability;
+use doorward_config::Durability;
 
 pub struct Accounting;
 

@@ -14,7 +14,7 @@ use crate::call::{Call, CallError, Events, Route};
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
 use crate::schema::{Effort, NoTurn, Unfit};
-use crate::settings::{ArgumentSettings, Check};
+use doorward_config::{ArgumentSettings, Check};
 
 /// Arguments from this size on are read away from the threads that calls are on.
 const LARGE: usize = 64 << 10;
@@ -187,7 +187,7 @@ fn below<T>(name: &str, path: &mut String, with: impl FnOnce(&mut String) -> T) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::ByteSize;
+    use doorward_config::ByteSize;
     use serde_json::json;
 
     #[test]

@@ -17,8 +17,8 @@ use crate::call::{Asks, Call, CallError, Events, Reply};
 use crate::gateway::Gateway;
 use crate::metrics::CacheOutcome;
 use crate::pipeline::{self, Decision, Stage, Step};
-use crate::settings::CacheRule;
 use crate::upstream::Server;
+use doorward_config::CacheRule;
 
 pub struct Cache;
 

@@ -31,7 +31,7 @@ use crate::call::{Call, CallError, Events, Failure, Reply};
 use crate::gateway::Gateway;
 use crate::rates::Limited;
 use crate::schema::Unfit;
-use crate::settings::Explain;
+use doorward_config::Explain;
 
 /// The stages in their order. A reply passes those it has reached in reverse.
 const STAGES: &[&dyn Stage] = &[

@@ -15,8 +15,8 @@ use crate::catalog::kind_of;
 use crate::gateway::Gateway;
 use crate::identity::Grant;
 use crate::pipeline::{Stage, Step};
-use crate::settings::Explain;
 use crate::upstream::state::names_a_task;
+use doorward_config::Explain;
 
 pub struct Policy;
 

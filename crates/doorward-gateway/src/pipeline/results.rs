@@ -15,8 +15,8 @@ use crate::catalog::ToolEntry;
 use crate::gateway::Gateway;
 use crate::pipeline::{Settling, Stage, Step};
 use crate::schema::{Effort, NoTurn, Unfit};
-use crate::settings::Check;
 use crate::upstream::Server;
+use doorward_config::Check;
 
 /// Content from this size on is read away from the threads that calls are on.
 const LARGE: usize = 64 << 10;

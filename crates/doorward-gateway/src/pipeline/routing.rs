@@ -14,9 +14,9 @@ use crate::catalog::{PROMPTS, TOOLS, kind_of};
 use crate::gateway::Gateway;
 use crate::pipeline::policy::{absent, unknown_resource};
 use crate::pipeline::{Stage, Step};
-use crate::settings::ServerNames;
 use crate::upstream::Server;
 use crate::upstream::state::names_a_task;
+use doorward_config::ServerNames;
 
 pub struct Routing;
 

@@ -26,7 +26,7 @@ use self::measure::{Measure, Moment};
 use self::rule::{Rule, renewed};
 use self::shared::{Asked, SharedCounts};
 use crate::metrics::Metrics;
-use crate::settings::{RateSettings, Settings};
+use doorward_config::{RateSettings, Settings};
 
 /// Places that are given back within this time are given back together.
 const TOGETHER: Duration = Duration::from_millis(20);

@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::measure::{Count, Measure, Moment};
 use crate::listener::network;
-use crate::settings::{Dimension, Measures, Only, RuleSettings, StoreAway};
+use doorward_config::{Dimension, Measures, Only, RuleSettings, StoreAway};
 
 /// Places where counts are looked for, so that callers do not wait for one another.
 const SHARDS: usize = 16;
@@ -111,7 +111,7 @@ impl Rule {
 
     /// Under which names a call is counted; none if it is not.
     pub fn keys(&self, subject: &Subject<'_>) -> Keys {
-        if self.settings.only.as_ref().is_some_and(|only| !only.fits(subject)) {
+        if self.settings.only.as_ref().is_some_and(|only| !is_meant(only, subject)) {
             return Keys::new();
         }
         let mut keys = Keys::from_iter([String::new()]);
@@ -252,27 +252,25 @@ fn tool_name(subject: &Subject<'_>) -> Option<String> {
     Some(format!("{}/{}", subject.server?, subject.tool?))
 }
 
-impl Only {
-    fn fits(&self, subject: &Subject<'_>) -> bool {
-        let is = |wanted: &BTreeSet<String>, said: Option<&str>| {
-            wanted.is_empty() || said.is_some_and(|said| wanted.contains(said))
-        };
-        is(&self.tenants, subject.tenant)
-            && (self.teams.is_empty() || !self.teams.is_disjoint(subject.teams))
-            && is(&self.users, Some(subject.user))
-            && is(&self.agents, subject.agent)
-            && is(&self.keys, subject.key)
-            && is(&self.servers, subject.server)
-            && (self.tools.is_empty()
-                || tool_name(subject)
-                    .is_some_and(|tool| self.tools.iter().any(|it| it.matches(&tool))))
-            && self.write.is_none_or(|write| write == subject.write)
-    }
+/// Whether a limit is for those that a call comes from and goes to.
+fn is_meant(only: &Only, subject: &Subject<'_>) -> bool {
+    let is = |wanted: &BTreeSet<String>, said: Option<&str>| {
+        wanted.is_empty() || said.is_some_and(|said| wanted.contains(said))
+    };
+    is(&only.tenants, subject.tenant)
+        && (only.teams.is_empty() || !only.teams.is_disjoint(subject.teams))
+        && is(&only.users, Some(subject.user))
+        && is(&only.agents, subject.agent)
+        && is(&only.keys, subject.key)
+        && is(&only.servers, subject.server)
+        && (only.tools.is_empty()
+            || tool_name(subject).is_some_and(|tool| only.tools.iter().any(|it| it.matches(&tool))))
+        && only.write.is_none_or(|write| write == subject.write)
 }
 
 fn compile(measures: &Measures) -> Arc<[Measure]> {
     let nanos =
-        |rate: &crate::settings::Rate| u64::try_from(rate.per.0.as_nanos()).unwrap_or(u64::MAX / 4);
+        |rate: &doorward_config::Rate| u64::try_from(rate.per.0.as_nanos()).unwrap_or(u64::MAX / 4);
     let Measures { rate, burst, window, sliding, daily, monthly, concurrency } = measures;
     let mut all = Vec::new();
     all.extend(concurrency.map(|count| Measure::Concurrent { count }));

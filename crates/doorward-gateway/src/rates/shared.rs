@@ -11,7 +11,7 @@ use super::measure::{Left, Measure, Moment};
 use super::rule::{Entry, Rule};
 use super::{Held, Limited, Taken, local};
 use crate::metrics::Metrics;
-use crate::settings::Secret;
+use doorward_config::Secret;
 
 /// Of a limit, so much is taken ahead at most: two gateways leave a fiftieth each unused.
 const PART: u64 = 50;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-use crate::settings::BreakerSettings;
+use doorward_config::BreakerSettings;
 
 /// Parts of the window, each forgotten at once.
 const SLOTS: usize = 10;
@@ -240,7 +240,7 @@ impl Drop for Pass {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Period;
+    use doorward_config::Period;
     use proptest::prelude::*;
 
     fn settings() -> BreakerSettings {

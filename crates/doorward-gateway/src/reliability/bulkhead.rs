@@ -8,9 +8,9 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::adaptive::{Adaptive, Done};
-use crate::fair::FairQueue;
-use crate::settings::BulkheadSettings;
-use crate::share::sharer;
+use doorward_config::BulkheadSettings;
+use doorward_core::fair::FairQueue;
+use doorward_core::share::sharer;
 
 #[derive(Debug)]
 pub struct Bulkhead {
@@ -147,7 +147,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::Period;
+    use doorward_config::Period;
 
     fn bulkhead(concurrency: usize, queue: usize) -> Arc<Bulkhead> {
         let wait = Period(Duration::from_secs(1));

@@ -20,9 +20,9 @@ pub use self::bulkhead::{Bulkhead, Place};
 
 use self::bulkhead::Full;
 use crate::call::{Call, CallError, Events, Failure};
-use crate::settings::{ReliabilitySettings, RetrySettings};
 use crate::upstream::http::Own;
 use crate::upstream::{Asked, Chosen, End, Server};
+use doorward_config::{ReliabilitySettings, RetrySettings};
 
 /// Guards one server.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use doorward_mcp::error::Kind;
 
 use crate::call::Failure;
 use crate::reliability::Bulkhead;
-use crate::settings::{BulkheadSettings, Period};
+use doorward_config::{BulkheadSettings, Period};
 
 /// How long a caller waits for a check: for its turn, and then for its end.
 const PATIENCE: Duration = Duration::from_secs(10);

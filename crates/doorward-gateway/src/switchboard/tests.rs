@@ -1,7 +1,7 @@
 use super::*;
 use doorward_mcp::Value;
 
-use crate::share::{Bounds, Shares};
+use doorward_core::share::{Bounds, Shares};
 
 fn wish(portal: Portal, filter: Filter) -> Wish {
     Wish {

@@ -24,7 +24,7 @@ use self::trace::Trace;
 use crate::audit::record;
 use crate::call::{Call, CallError, Reply};
 use crate::gateway::Gateway;
-use crate::settings::{OtlpProtocol, TelemetrySettings};
+use doorward_config::{OtlpProtocol, TelemetrySettings};
 
 const EVERY: Duration = Duration::from_secs(1);
 

@@ -14,8 +14,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use url::Url;
 
 use crate::outbound::{self, Author};
-use crate::settings::Secret;
 use crate::upstream::http::{cause_chain, trusted};
+use doorward_config::Secret;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

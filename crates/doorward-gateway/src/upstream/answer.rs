@@ -19,8 +19,8 @@ use super::decoded::WasEncoded;
 use super::http::{Bounds, Incoming, cause_chain};
 use super::lost;
 use crate::call::{Challenge, Failure};
-use crate::gather::Gathered;
 use crate::oauth;
+use doorward_core::gather::Gathered;
 
 /// Before it was settled that it is `application/json`.
 const JSON_RPC: &str = "application/json-rpc";

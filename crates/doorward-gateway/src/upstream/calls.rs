@@ -13,8 +13,8 @@ use doorward_mcp::error::Kind;
 use doorward_mcp::{Id, Message, Object, meta};
 use parking_lot::Mutex;
 
-use crate::byte_queue::{self, NotNow};
 use crate::call::Failure;
+use doorward_core::byte_queue::{self, NotNow};
 
 /// How long the shared channel waits for one reader that is slow, before that reader is cut off.
 const SLOW_READER_GRACE: Duration = Duration::from_secs(2);

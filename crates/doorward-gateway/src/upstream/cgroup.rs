@@ -12,7 +12,7 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::settings::Confinement;
+use doorward_config::Confinement;
 
 const MOUNT: &str = "/sys/fs/cgroup";
 const PREFIX: &str = "doorward-";

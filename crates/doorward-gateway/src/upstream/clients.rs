@@ -17,8 +17,6 @@ use http_body_util::Full;
 use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::connections;
 use super::decoded::{self, Decoded};
@@ -26,7 +24,7 @@ use super::http::cause_chain;
 use crate::call::Failure;
 use crate::dial::Dialer;
 use crate::resolver::Resolver;
-use crate::settings::{Secret, ServerTls};
+use doorward_config::ServerTls;
 
 /// Tells the connections of one from those of another.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -201,38 +199,7 @@ pub fn trusted() -> &'static rustls::ClientConfig {
 
 /// TLS towards one server, as the operator has it. The error says what is wrong with it.
 pub fn tls_config(settings: &ServerTls) -> Result<rustls::ClientConfig, String> {
-    let roots = match &settings.ca {
-        None => None,
-        Some(ca) => {
-            let mut roots = rustls::RootCertStore::empty();
-            for one in certificates("ca", ca)? {
-                roots.add(one).map_err(|error| format!("'ca': {error}"))?;
-            }
-            Some(roots)
-        }
-    };
-    let builder = rustls::ClientConfig::builder();
-    let builder = match roots {
-        Some(roots) => builder.with_root_certificates(roots),
-        None => builder.with_root_certificates(system_roots()),
-    };
-    match (&settings.cert, &settings.key) {
-        (None, None) => Ok(builder.with_no_client_auth()),
-        (Some(cert), Some(key)) => {
-            let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
-                .map_err(|_| "'key' is no private key in PEM form".to_owned())?;
-            builder
-                .with_client_auth_cert(certificates("cert", cert)?, key)
-                .map_err(|error| format!("'cert' and 'key': {error}"))
-        }
-        _ => Err("'cert' and 'key' come together".into()),
-    }
-}
-
-fn certificates(of: &str, pem: &Secret) -> Result<Vec<CertificateDer<'static>>, String> {
-    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.expose().as_bytes()).collect();
-    let all = all.ok().filter(|all: &Vec<_>| !all.is_empty());
-    all.ok_or_else(|| format!("'{of}' is no certificate in PEM form"))
+    settings.client_config(system_roots)
 }
 
 /// Trusts whom the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` say otherwise.

@@ -14,7 +14,7 @@ use crate::call::Failure;
 use crate::delegated::{Delegations, GATEWAY};
 use crate::oauth::{self, Fetched, TokenEndpoint};
 use crate::outbound;
-use crate::settings::{ClientCredentials, CredentialSettings, ServerSettings};
+use doorward_config::{ClientCredentials, CredentialSettings, ServerSettings};
 
 /// How long a token is used that does not say when it expires.
 const UNSAID: Duration = Duration::from_secs(5 * 60);

@@ -23,8 +23,8 @@ use super::state::{State, names_a_task, refused};
 use super::tasks::{AsTask, Errand};
 use super::{Asked, Contact, Server};
 use crate::call::{CallError, Events, Failure};
-use crate::settings::LostSession;
-use crate::share::Shares;
+use doorward_config::LostSession;
+use doorward_core::share::Shares;
 
 /// Questions that a server asks in one breath go to the client together.
 pub(super) const BREATH: Duration = Duration::from_millis(5);

@@ -9,7 +9,7 @@ use super::probe::Verdict;
 use super::session::SendError;
 use super::{Contact, Link, Server, jittered};
 use crate::call::Failure;
-use crate::settings::HealthSettings;
+use doorward_config::HealthSettings;
 
 /// How soon somebody looks again whose question was not answered: this part of the usual pause.
 const SOONER: u32 = 10;

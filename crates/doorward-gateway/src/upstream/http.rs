@@ -21,7 +21,7 @@ use super::exchange::Deadline;
 use super::redirects::{self, Places};
 use crate::call::Failure;
 use crate::metrics::Habits;
-use crate::settings::{Limits, ServerSettings};
+use doorward_config::{Limits, ServerSettings};
 
 /// A server's endpoint and what is sent to it with every request.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::Server;
-use crate::share::{Bounds, Full, Held, Shares, sharer};
+use doorward_core::share::{Bounds, Full, Held, Shares, sharer};
 
 /// How long a subscription may take until the server has acknowledged it.
 pub(super) const ACKNOWLEDGE: Duration = Duration::from_secs(5);

@@ -13,7 +13,7 @@ use super::exchange::Deadline;
 use super::session::Session;
 use super::{Asked, Contact, Link, Server, jittered};
 use crate::call::Failure;
-use crate::settings::Start;
+use doorward_config::Start;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);

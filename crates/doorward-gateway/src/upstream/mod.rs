@@ -74,13 +74,13 @@ use crate::cache::Cache;
 use crate::call::{CallError, Events, Failure};
 use crate::catalog::{Catalog, ToolEntry};
 use crate::delegated::Delegations;
-use crate::memory::Memory;
 use crate::metrics::ServerMetrics;
 use crate::reliability::Guard;
 use crate::seal::{self, Sealer};
-use crate::settings::{Limits, ServerSettings, Timeouts};
-use crate::share::Shares;
 use crate::switchboard::Switchboard;
+use doorward_config::{Limits, ServerSettings, Timeouts};
+use doorward_core::memory::Memory;
+use doorward_core::share::Shares;
 
 pub use self::contact::{Contact, Link, Transport};
 pub use self::interest::Subscription;

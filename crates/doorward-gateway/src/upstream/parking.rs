@@ -16,7 +16,7 @@ use super::exchange::{Deadline, Exchange};
 use super::session::Session;
 use super::tasks::{AsTask, Errand};
 use crate::call::Failure;
-use crate::share::{Bounds, Held, Shares};
+use doorward_core::share::{Bounds, Held, Shares};
 
 /// Bytes one question may have.
 const QUESTION_BYTES: usize = 1 << 20;

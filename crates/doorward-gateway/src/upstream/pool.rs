@@ -16,8 +16,8 @@ use super::session::Session;
 use super::{Asked, Contact, Link, Server};
 use crate::call::Failure;
 use crate::seal::{fingerprint, sha256};
-use crate::settings::Affinity;
-use crate::share::{Full, Held, sharer};
+use doorward_config::Affinity;
+use doorward_core::share::{Full, Held, sharer};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {

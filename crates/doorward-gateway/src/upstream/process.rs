@@ -23,7 +23,7 @@ use super::lines::{Broken, Lines, one_line};
 use super::pipe::Pipe;
 use crate::audit::Audit;
 use crate::call::Failure;
-use crate::settings::ServerSettings;
+use doorward_config::ServerSettings;
 
 /// What a program is given of the gateway's own environment: what it needs to run at all.
 const INHERITED: [&str; 8] = ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER"];

@@ -9,7 +9,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 
 use super::session::Session;
-use crate::share::{Bounds, Full, Held, Shares, sharer};
+use doorward_core::share::{Bounds, Full, Held, Shares, sharer};
 
 #[derive(Debug)]
 pub struct Programs {

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::Server;
 use super::replicas::ReplicaState;
-use crate::settings::Start;
+use doorward_config::Start;
 
 /// Tools that are not shown, of which a state tells.
 const MOST_LEFT_OUT: usize = 100;

@@ -25,7 +25,7 @@ use super::parking::Question;
 use super::session::{SendError, Session};
 use super::{Asked, Contact, Server};
 use crate::call::{CallError, Failure};
-use crate::share::{Bounds, sharer};
+use doorward_core::share::{Bounds, sharer};
 
 /// How long a task is kept that has no end of its own, and the bounds of what a server may say.
 const ENDLESS: Duration = Duration::from_secs(24 * 60 * 60);

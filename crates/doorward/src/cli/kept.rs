@@ -149,7 +149,7 @@ pub struct Owner {
 }
 
 pub fn parse_period(text: &str) -> Result<Duration, String> {
-    text.parse::<doorward_gateway::settings::Period>().map(|period| period.0)
+    text.parse::<doorward_config::Period>().map(|period| period.0)
 }
 
 /// What seals secrets in the database.

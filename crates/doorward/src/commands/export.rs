@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Write;
 
-use doorward_gateway::settings::{Directory, Group, Member};
+use doorward_config::{Directory, Group, Member};
 use doorward_store::Kind;
 
 use super::{Exit, Failed, open};

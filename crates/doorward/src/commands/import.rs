@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 
-use doorward_gateway::settings::ServerSettings;
+use doorward_config::ServerSettings;
 use serde::Serialize;
 
 use super::{Exit, Failed};

@@ -11,8 +11,8 @@ mod vault;
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
+pub use doorward_config::Problem;
 use doorward_gateway::Settings;
-pub use doorward_gateway::settings::Problem;
 
 use self::expand::{Dialect, Sources, Surroundings};
 use self::tree::{Node, Place};

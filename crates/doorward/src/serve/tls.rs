@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use doorward_config::TlsFiles;
 use doorward_gateway::identity::Certificate;
 use doorward_gateway::listener::Spoken;
-use doorward_gateway::settings::TlsFiles;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;

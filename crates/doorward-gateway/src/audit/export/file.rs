@@ -10,7 +10,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::Outgoing;
-use crate::settings::FileExport;
+use doorward_config::FileExport;
 
 pub struct FileSink {
     settings: FileExport,
@@ -114,7 +114,7 @@ fn packed_files(path: &Path) -> io::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{ByteSize, Period};
+    use doorward_config::{ByteSize, Period};
 
     #[test]
     fn a_full_file_is_compressed_and_the_oldest_go() {

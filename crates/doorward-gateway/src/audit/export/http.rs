@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use super::Outgoing;
 use crate::outbound::{self, Author};
-use crate::settings::{HttpExport, HttpFlavour};
 use crate::telemetry::sending::headers_of;
+use doorward_config::{HttpExport, HttpFlavour};
 
 pub struct HttpSink {
     settings: HttpExport,

@@ -18,7 +18,7 @@ use self::http::HttpSink;
 use self::otlp::OtlpSink;
 use self::syslog::SyslogSink;
 use super::{Audit, ocsf};
-use crate::settings::{ExportSettings, Form};
+use doorward_config::{ExportSettings, Form};
 
 /// Between two attempts to deliver.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));

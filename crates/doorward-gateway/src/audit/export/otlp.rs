@@ -4,11 +4,11 @@ use prost::Message;
 
 use super::Outgoing;
 
-use crate::settings::OtlpExport;
 use crate::telemetry::messages::{
     AnyValue, KeyValue, LogRecord, LogsRequest, ResourceLogs, ScopeLogs, resource, scope,
 };
 use crate::telemetry::sending::{Collector, Signal};
+use doorward_config::OtlpExport;
 
 pub struct OtlpSink {
     collector: Collector,

@@ -26,7 +26,7 @@ use super::http::Endpoint;
 use super::{Asked, Contact, Link, Server, Transport};
 use crate::call::{CallError, Failure};
 use crate::outbound::{self, Author};
-use crate::settings::{OpenApiSettings, PageSettings, Secret};
+use doorward_config::{OpenApiSettings, PageSettings, Secret};
 
 /// How long a description may take to be fetched, and how large it may be.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -10,11 +10,11 @@ use url::Url;
 
 use super::shown::Shown;
 use crate::call::Failure;
-use crate::gather::Gathered;
-use crate::settings::PageSettings;
 use crate::upstream::answer::{NoAnswer, read_whole};
 use crate::upstream::exchange::Deadline;
 use crate::upstream::http::Endpoint;
+use doorward_config::PageSettings;
+use doorward_core::gather::Gathered;
 
 /// One answer, whole.
 #[derive(Debug)]

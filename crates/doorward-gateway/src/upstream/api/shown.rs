@@ -7,7 +7,7 @@ use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::outbound::{self, form_encoded};
-use crate::settings::Secret;
+use doorward_config::Secret;
 
 /// By the schemes' names: how, and what.
 pub type Credentials = BTreeMap<String, (Scheme, Secret)>;

@@ -10,9 +10,9 @@ use super::balance::{Candidate, chance, choose};
 use super::{Chosen, End, Groups, Replicas};
 use crate::call::Failure;
 use crate::reliability::Pass;
-use crate::settings::{Affinity, LostSession};
 use crate::upstream::pool::owner_of;
 use crate::upstream::{Asked, Contact, Server};
+use doorward_config::{Affinity, LostSession};
 
 /// How long somebody waits for the first look at where replicas are.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::settings::EjectionSettings;
+use doorward_config::EjectionSettings;
 
 /// So many times as long as the first at most.
 const LONGEST: u32 = 10;

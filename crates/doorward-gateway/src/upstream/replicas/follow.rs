@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Groups, Place, Replica, sources};
-use crate::settings::{ReplicaGroup, ServerSettings};
 use crate::upstream::{Parts, Server, jittered};
+use doorward_config::{ReplicaGroup, ServerSettings};
 
 /// How often names are looked up and files are read again.
 const EVERY: Duration = Duration::from_secs(5);

@@ -25,7 +25,7 @@ pub use self::sources::Place;
 pub use self::told::ReplicaState;
 use super::Server;
 use crate::reliability::Ended;
-use crate::settings::ServerSettings;
+use doorward_config::ServerSettings;
 
 /// What a server knows of itself that is one of several.
 #[derive(Debug)]

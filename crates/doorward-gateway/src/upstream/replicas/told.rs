@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::Replicas;
-use crate::settings::ReplicaGroup;
 use crate::upstream::{Server, State};
+use doorward_config::ReplicaGroup;
 
 /// How one replica is doing.
 #[derive(Debug, Clone, Serialize)]

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use doorward_gateway::pattern;
+use doorward_core::pattern;
 use doorward_store::{Result, Span, Store};
 use serde_json::{Map, Value};
 

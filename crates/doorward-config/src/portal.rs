@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::names::{LONGEST_NAME, is_legal_name};
-use crate::pattern::Pattern;
+use doorward_core::pattern::Pattern;
 
 /// What clients find at `/mcp/<name>`. Something is in the portal when any of the lists below names
 /// it, and `except` does not. Patterns are of the form `server/name`, of resources `server/uri`, with

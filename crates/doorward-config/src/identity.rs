@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
 use super::{AuthorizationServerSettings, Period, Secret};
-use crate::pattern::Pattern;
+use doorward_core::pattern::Pattern;
 
 /// How callers show who they are, beside API keys, which need no configuration.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::Secret;
-use crate::pattern::Pattern;
+use doorward_core::pattern::Pattern;
 
 /// What becomes of the price of a call of which it is not known how it ended: the gateway died meanwhile.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -18,10 +18,12 @@ mod policy;
 mod portal;
 mod quantity;
 mod rates;
+pub mod redirect_uri;
 mod reliability;
 mod replicas;
 mod server;
 mod telemetry;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{Period, Secret};
-use crate::pattern::Pattern;
+use doorward_core::pattern::Pattern;
 
 /// Longest chain of rules that are like others.
 const MOST_LIKE: usize = 8;

@@ -52,7 +52,7 @@ impl ReplicaSettings {
             return Some("expected one of 'url', 'dns' and 'file' in each".into());
         }
         let url = self.url.as_ref().or(self.dns.as_ref())?;
-        if self.dns.is_some() && crate::resolver::address_of(url).is_some() {
+        if self.dns.is_some() && doorward_core::address::address_of(url).is_some() {
             return Some(format!("{url} names an address; 'dns' looks up a name"));
         }
         problem_of(url, public_only)
@@ -67,8 +67,8 @@ pub fn problem_of(url: &Url, public_only: bool) -> Option<String> {
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
         return Some(format!("'{url}' is no http:// or https:// URL"));
     }
-    let address = crate::resolver::address_of(url).filter(|_| public_only);
-    if address.is_some_and(|address| !crate::resolver::is_public(address)) {
+    let address = doorward_core::address::address_of(url).filter(|_| public_only);
+    if address.is_some_and(|address| !doorward_core::address::is_public(address)) {
         return Some(format!("{url} names an address that is not public"));
     }
     None

@@ -175,7 +175,7 @@ impl AuthorizationServerSettings {
             wrong(&["sessions"], "must be as long as 'access_tokens' at least, and a year at most");
         }
         for scheme in &self.redirect_schemes {
-            if crate::authorization::is_dangerous_scheme(scheme) {
+            if crate::redirect_uri::is_dangerous_scheme(scheme) {
                 wrong(
                     &["redirect_schemes"],
                     &format!("'{}' is not for clients", scheme.escape_debug()),
@@ -197,7 +197,7 @@ impl AuthorizationServerSettings {
                 wrong(&at("secret"), "must have at least 32 characters");
             }
             for uri in &client.redirect_uris {
-                if let Err(why) = crate::authorization::check_redirect_uri(uri, None) {
+                if let Err(why) = crate::redirect_uri::check_redirect_uri(uri, None) {
                     wrong(&at("redirect_uris"), &format!("'{}': {why}", uri.escape_debug()));
                 }
             }

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::identity::LOCAL;
+/// The principal of whoever calls a gateway that asks nobody who they are.
+pub const LOCAL: &str = "local";
 
 /// Whose share something counts to: a principal's, whichever agents act for them.
 pub fn sharer(principal: &str) -> &str {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ByteSize, Period};
-use crate::share::{Bounds, sharer};
+use doorward_core::share::{Bounds, sharer};
 
 /// How much there may be of anything that a peer can grow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

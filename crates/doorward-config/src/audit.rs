@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ByteSize, ExportSettings, Period};
-use crate::pattern::Pattern;
+use doorward_core::pattern::Pattern;
 
 /// When a record is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

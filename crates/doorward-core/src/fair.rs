@@ -62,7 +62,6 @@ impl<T> FairQueue<T> {
         });
     }
 
-    #[cfg(test)]
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.waiting.iter().flat_map(|(_, items)| items)
     }

@@ -1,0 +1,48 @@
+//! TLS towards servers: certificates and keys as the operator gives them.
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::{Secret, ServerTls};
+
+impl ServerTls {
+    /// TLS towards one server. Where no authority is configured, those that `system_roots` returns are trusted. The
+    /// error says what is wrong with the settings.
+    pub fn client_config(
+        &self,
+        system_roots: impl FnOnce() -> rustls::RootCertStore,
+    ) -> Result<rustls::ClientConfig, String> {
+        let roots = match &self.ca {
+            None => None,
+            Some(ca) => {
+                let mut roots = rustls::RootCertStore::empty();
+                for one in certificates("ca", ca)? {
+                    roots.add(one).map_err(|error| format!("'ca': {error}"))?;
+                }
+                Some(roots)
+            }
+        };
+        let builder = rustls::ClientConfig::builder();
+        let builder = match roots {
+            Some(roots) => builder.with_root_certificates(roots),
+            None => builder.with_root_certificates(system_roots()),
+        };
+        match (&self.cert, &self.key) {
+            (None, None) => Ok(builder.with_no_client_auth()),
+            (Some(cert), Some(key)) => {
+                let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
+                    .map_err(|_| "'key' is no private key in PEM form".to_owned())?;
+                builder
+                    .with_client_auth_cert(certificates("cert", cert)?, key)
+                    .map_err(|error| format!("'cert' and 'key': {error}"))
+            }
+            _ => Err("'cert' and 'key' come together".into()),
+        }
+    }
+}
+
+fn certificates(of: &str, pem: &Secret) -> Result<Vec<CertificateDer<'static>>, String> {
+    let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.expose().as_bytes()).collect();
+    let all = all.ok().filter(|all: &Vec<_>| !all.is_empty());
+    all.ok_or_else(|| format!("'{of}' is no certificate in PEM form"))
+}

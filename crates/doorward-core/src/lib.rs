@@ -1,0 +1,20 @@
+//! What every part of the gateway speaks of: ids of calls, failures, events, and the shares of callers. Nothing here
+//! reads a file, opens a socket or knows a server.
+
+pub mod address;
+pub mod byte_queue;
+mod call_id;
+mod events;
+mod failure;
+pub mod fair;
+pub mod flood;
+pub mod gather;
+pub mod memory;
+pub mod pattern;
+mod scope;
+pub mod share;
+
+pub use call_id::CallId;
+pub use events::{Events, Gone, Pauses};
+pub use failure::{Challenge, Failure};
+pub use scope::{Door, Portal};
