@@ -15,11 +15,11 @@ use crate::call::{Call, Failure};
 use crate::gateway::Gateway;
 use crate::identity::{Caller, Shown};
 use crate::oauth::{self, TokenEndpoint};
-use crate::outbound;
 use crate::seal;
 use crate::upstream::Server;
 use crate::upstream::http::Own;
 use doorward_config::{Assertion, Exchange};
+use doorward_net::outbound;
 
 /// Tokens that are kept until their time is nearly over.
 const MOST: usize = 10_000;

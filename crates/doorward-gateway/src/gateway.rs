@@ -40,7 +40,7 @@ use crate::signing::Signing;
 use crate::telemetry::Telemetry;
 use crate::upstream::parking::ParkingLot;
 use crate::upstream::process::ProcessCount;
-use crate::upstream::{Programs, Server, Shared, State, http};
+use crate::upstream::{Programs, Server, Shared, State};
 use doorward_config::{Explain, Settings};
 use doorward_core::memory::{self, Memory};
 use doorward_core::share::Shares;
@@ -104,7 +104,7 @@ impl Gateway {
             held: Shares::new(limits.shared(limits.held_bytes.0)),
             memory: Memory::new(limits.memory.map(|memory| memory.0 as u64)),
             switchboard: Arc::default(),
-            http: http::Clients::new(timeouts.connect.0),
+            http: doorward_net::clients::Clients::new(timeouts.connect.0),
             cache: Cache::new(&settings.cache),
             audit: Arc::new(Audit::new(&settings.audit, store.is_some())),
             delegations: Arc::new(Delegations::new(store.clone(), settings.store_key.as_ref())),

@@ -88,8 +88,12 @@ pub fn endpoint(
         ..ServerSettings::default()
     };
     let limits = Limits::default();
-    Endpoint::new(wire::Clients::new(std::time::Duration::from_secs(5)), &settings, &limits)
-        .ok_or_else(|| Failed::new(Exit::Usage, format!("{url} cannot be used")))
+    Endpoint::new(
+        doorward_net::clients::Clients::new(std::time::Duration::from_secs(5)),
+        &settings,
+        &limits,
+    )
+    .ok_or_else(|| Failed::new(Exit::Usage, format!("{url} cannot be used")))
 }
 
 /// Asks a gateway's admin listener.

@@ -11,9 +11,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use doorward_config::Settings;
 use doorward_config::{Secret, ServerSettings};
-use doorward_gateway::listener::{self, Door};
-use doorward_gateway::{Gateway, Settings, admin, facade};
+use doorward_gateway::{Gateway, admin, facade};
+use doorward_net::listener::{self, Door};
 use doorward_store::Store;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;

@@ -14,10 +14,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use url::Url;
 
 use crate::identity::issuer::{KeySet, read_keys};
-use crate::listener::network;
-use crate::outbound::{self, Answer, Author};
 use doorward_config::AuthorizationServerSettings;
 use doorward_config::redirect_uri::{check_redirect_uri, is_registered};
+use doorward_net::listener::network;
+use doorward_net::outbound::{self, Answer, Author};
 
 /// Longest client id.
 pub const MOST_ID: usize = 512;

@@ -15,8 +15,8 @@ use crate::identity::issuer::Issuer;
 use crate::identity::jwt::{Jwt, audiences, seconds};
 use crate::identity::token::{self, claim, texts};
 use crate::oauth::{self, Client, Fetched, Metadata, TokenError};
-use crate::outbound::{self, Author};
 use doorward_config::{IssuerSettings, LoginProvider};
+use doorward_net::outbound::{self, Author};
 
 /// For how long metadata is used again.
 const FRESH: Duration = Duration::from_secs(60 * 60);

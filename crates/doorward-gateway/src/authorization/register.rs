@@ -16,8 +16,8 @@ use super::{At, clients};
 use crate::facade::Body;
 use crate::identity::Peer;
 use crate::identity::issuer::read_keys;
-use crate::listener::network;
 use crate::seal;
+use doorward_net::listener::network;
 
 /// Clients that are kept, and those of one address within a while.
 const MOST: i64 = 10_000;

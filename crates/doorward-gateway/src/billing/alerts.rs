@@ -9,8 +9,8 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use serde_json::json;
 
 use crate::gateway::Gateway;
-use crate::outbound::{self, Author};
 use doorward_config::AlertSettings;
+use doorward_net::outbound::{self, Author};
 
 const EVERY: Duration = Duration::from_secs(2);
 

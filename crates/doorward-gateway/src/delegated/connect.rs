@@ -19,10 +19,10 @@ use crate::authorization::page::{self, Connecting};
 use crate::facade::{Body, not_allowed, read_body};
 use crate::gateway::Gateway;
 use crate::oauth::{self, Client, Pkce, TokenError};
-use crate::outbound::Author;
 use crate::seal::{self, Sealer};
 use crate::upstream::Server;
 use doorward_config::Secret;
+use doorward_net::outbound::Author;
 
 const HERE: &str = "connect here";
 const AWAY: &str = "connect away";

@@ -10,8 +10,8 @@ use url::Url;
 
 use super::{Delegations, Error, Known, by_hand};
 use crate::oauth::{self, Client, Metadata, parse_challenge};
-use crate::outbound::{self, Author};
 use doorward_config::{Delegation, Secret};
+use doorward_net::outbound::{self, Author};
 
 /// Longest list of scopes that is asked for.
 const MOST_SCOPES: usize = 2000;

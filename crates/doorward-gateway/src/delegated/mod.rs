@@ -26,9 +26,9 @@ pub use consent::{Wanted, ask};
 use crate::identity::Principal;
 use crate::identity::directory::kind_of;
 use crate::oauth::{Client, Shows};
-use crate::outbound;
 use crate::seal::Sealer;
 use doorward_config::{Delegation, Secret, ServerSettings};
+use doorward_net::outbound;
 
 /// The gateway itself, as an owner.
 pub const GATEWAY: &str = "gateway";

@@ -9,8 +9,8 @@ use http::HeaderValue;
 
 use super::{Delegations, Error, Held, Holder, Known, Tokens, UNSAID, by_hand};
 use crate::oauth::Fetched;
-use crate::outbound::Author;
 use doorward_config::{Delegation, Secret};
+use doorward_net::outbound::Author;
 
 /// How long another replica is left to renew tokens.
 const PATIENCE: Duration = Duration::from_secs(10);

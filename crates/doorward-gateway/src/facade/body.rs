@@ -17,9 +17,9 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::unread::Counted;
 use crate::identity::Lease;
-use crate::listener::{Answering, Endless};
 use crate::upstream::Shared;
 use doorward_core::gather::Gathered;
+use doorward_net::listener::{Answering, Endless};
 
 /// The body of an answer.
 pub enum Body {

@@ -9,6 +9,8 @@ use doorward_policy::{Principal as Who, PrincipalKind};
 use doorward_store::now;
 use parking_lot::Mutex;
 
+use doorward_net::peer::Certificate;
+
 use super::Refused;
 use super::directory::{People, Said};
 use super::lease::{Lease, Leases};
@@ -16,15 +18,6 @@ use super::principal::{Grant, Principal};
 
 /// Certificates that are known at a time. Beyond, those that nobody uses at the moment are forgotten.
 const MOST: usize = 10_000;
-
-/// What is read in a client's certificate that was checked during the handshake.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Certificate {
-    /// Its alternative names: URIs before host names.
-    pub names: Vec<String>,
-    /// The end of its validity (RFC 5280 section 4.1.2.5), in seconds since 1970.
-    pub expires: i64,
-}
 
 /// Those who have come with a certificate, and what they have opened.
 #[derive(Debug, Default)]

@@ -13,8 +13,8 @@ use url::Url;
 use super::Unavailable;
 use super::asked::Asked;
 use crate::oauth::Metadata;
-use crate::outbound::{self, Author};
 use doorward_config::{Algorithm, IssuerSettings};
+use doorward_net::outbound::{self, Author};
 
 /// Between two fetches, however many unknown keys are named.
 const COOL_DOWN: Duration = Duration::from_secs(10);

@@ -28,8 +28,8 @@ use http::{HeaderMap, Uri};
 use parking_lot::Mutex;
 use serde_json::{Map, Value};
 
-pub use certificate::Certificate;
 pub use challenge::{Hints, Refused, Unavailable};
+pub use doorward_net::peer::{Certificate, Peer};
 pub use lease::Lease;
 pub use metadata::{Resources, WELL_KNOWN};
 pub use principal::{Grant, LOCAL, Principal};
@@ -78,16 +78,6 @@ impl Known {
     fn new(principal: Arc<Principal>, lease: Arc<Lease>) -> Self {
         Self { principal, lease, shown: None, grant: None }
     }
-}
-
-/// What there is of a connection, beside what is sent over it.
-#[derive(Debug, Clone)]
-pub struct Peer {
-    /// The gateway's end.
-    pub local: std::net::SocketAddr,
-    pub address: IpAddr,
-    /// The client's certificate, if it showed one that was checked.
-    pub certificate: Option<Arc<Certificate>>,
 }
 
 /// Everything by which callers are told apart.

@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 use super::issuer::{Issuer, KeySet};
 use super::jwt::{Jwt, audiences, seconds};
 use super::{Refused, Unavailable};
-use crate::outbound;
 use crate::seal;
 use doorward_config::IssuerSettings;
+use doorward_net::outbound;
 
 /// A token may be as long as headers may.
 const MOST: usize = 16 << 10;

@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 use url::Url;
 
 use super::Metadata;
-use crate::outbound::{self, Author};
 use crate::seal;
 use doorward_config::{Secret, signing_key};
+use doorward_net::outbound::{self, Author};
 
 /// How long an assertion of the gateway's is good (RFC 7523).
 const ASSERTION: i64 = 60;

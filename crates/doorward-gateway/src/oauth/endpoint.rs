@@ -7,8 +7,8 @@ use arc_swap::ArcSwapOption;
 use url::Url;
 
 use super::{Client, Fetched, Metadata, TokenError};
-use crate::outbound::Author;
 use doorward_config::TokenClient;
+use doorward_net::outbound::Author;
 
 /// For how long metadata is used again.
 const FRESH: Duration = Duration::from_secs(60 * 60);

@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::outbound::{self, Author};
 use doorward_config::is_trustworthy;
+use doorward_net::outbound::{self, Author};
 
 /// What an issuer publishes about itself (OpenID Connect Discovery 1.0; RFC 8414).
 #[derive(Debug)]

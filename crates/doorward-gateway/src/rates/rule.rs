@@ -13,8 +13,8 @@ use smallvec::SmallVec;
 use tokio::sync::Notify;
 
 use super::measure::{Count, Measure, Moment};
-use crate::listener::network;
 use doorward_config::{Dimension, Measures, Only, RuleSettings, StoreAway};
+use doorward_net::listener::network;
 
 /// Places where counts are looked for, so that callers do not wait for one another.
 const SHARDS: usize = 16;

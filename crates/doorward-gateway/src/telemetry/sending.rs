@@ -13,9 +13,9 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use url::Url;
 
-use crate::outbound::{self, Author};
-use crate::upstream::http::{cause_chain, trusted};
 use doorward_config::Secret;
+use doorward_net::outbound::{self, Author};
+use doorward_net::tls::{cause_chain, trusted};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

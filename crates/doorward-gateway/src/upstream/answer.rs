@@ -14,13 +14,15 @@ use http_body::Body;
 use http_body_util::BodyExt;
 
 use super::calls::Calls;
-use super::clients::BodyError;
-use super::decoded::WasEncoded;
-use super::http::{Bounds, Incoming, cause_chain};
+use super::http::Bounds;
 use super::lost;
 use crate::call::{Challenge, Failure};
 use crate::oauth;
 use doorward_core::gather::Gathered;
+use doorward_net::clients::BodyError;
+use doorward_net::clients::Incoming;
+use doorward_net::decoded::WasEncoded;
+use doorward_net::tls::cause_chain;
 
 /// Before it was settled that it is `application/json`.
 const JSON_RPC: &str = "application/json-rpc";

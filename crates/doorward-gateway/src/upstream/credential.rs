@@ -13,8 +13,8 @@ use url::Url;
 use crate::call::Failure;
 use crate::delegated::{Delegations, GATEWAY};
 use crate::oauth::{self, Fetched, TokenEndpoint};
-use crate::outbound;
 use doorward_config::{ClientCredentials, CredentialSettings, ServerSettings};
+use doorward_net::outbound;
 
 /// How long a token is used that does not say when it expires.
 const UNSAID: Duration = Duration::from_secs(5 * 60);

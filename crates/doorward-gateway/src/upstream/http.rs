@@ -15,13 +15,14 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 
 use super::Shared;
-pub use super::clients::{Clients, Incoming, tls_config, trusted};
 use super::credential::Credential;
 use super::exchange::Deadline;
 use super::redirects::{self, Places};
 use crate::call::Failure;
 use crate::metrics::Habits;
 use doorward_config::{Limits, ServerSettings};
+use doorward_net::clients::{Clients, Incoming};
+use doorward_net::tls::tls_config;
 
 /// A server's endpoint and what is sent to it with every request.
 #[derive(Debug, Clone)]
@@ -326,15 +327,4 @@ pub fn mirrored_headers(method: &str, params: &Object) -> HeaderMap {
         map.insert(headers::NAME, value);
     }
     map
-}
-
-/// An error and what caused it, in one line.
-pub fn cause_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }

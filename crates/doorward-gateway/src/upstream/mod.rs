@@ -10,11 +10,8 @@ mod awaited;
 mod calls;
 pub mod cgroup;
 mod changes;
-mod clients;
-mod connections;
 mod contact;
 mod credential;
-mod decoded;
 mod event_stream;
 pub mod exchange;
 mod handshake;
@@ -104,7 +101,7 @@ pub struct Shared {
     pub switchboard: Arc<Switchboard>,
     pub audit: Arc<Audit>,
     pub cache: Cache,
-    pub http: Arc<http::Clients>,
+    pub http: Arc<doorward_net::clients::Clients>,
     /// What users have let the gateway do for them.
     pub delegations: Arc<Delegations>,
     pub metrics: crate::metrics::Metrics,

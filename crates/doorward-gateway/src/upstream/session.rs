@@ -19,12 +19,13 @@ use super::about::About;
 use super::answer::{Answer, NoAnswer};
 use super::calls::Takes;
 use super::exchange::{Deadline, Exchange};
-use super::http::{Endpoint, Incoming};
+use super::http::Endpoint;
 use super::inbound::Inbound;
 use super::lost;
 use super::pipe::Pipe;
 use crate::call::Failure;
 use crate::metrics::Habits;
+use doorward_net::clients::Incoming;
 
 /// What carries a session.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use doorward_gateway::Settings;
+use doorward_config::Settings;
 
 use super::Failed;
 

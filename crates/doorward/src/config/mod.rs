@@ -12,7 +12,7 @@ use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 pub use doorward_config::Problem;
-use doorward_gateway::Settings;
+use doorward_config::Settings;
 
 use self::expand::{Dialect, Sources, Surroundings};
 use self::tree::{Node, Place};

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorward_gateway::{Gateway, Settings};
+use doorward_config::Settings;
+use doorward_gateway::Gateway;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::commands::policy::try_read;

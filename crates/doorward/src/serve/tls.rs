@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 use doorward_config::TlsFiles;
 use doorward_gateway::identity::Certificate;
-use doorward_gateway::listener::Spoken;
+use doorward_net::listener::Spoken;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::danger::ClientCertVerifier;

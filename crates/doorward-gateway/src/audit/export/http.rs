@@ -11,9 +11,9 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::Outgoing;
-use crate::outbound::{self, Author};
 use crate::telemetry::sending::headers_of;
 use doorward_config::{HttpExport, HttpFlavour};
+use doorward_net::outbound::{self, Author};
 
 pub struct HttpSink {
     settings: HttpExport,

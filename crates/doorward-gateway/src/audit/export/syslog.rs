@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::Outgoing;
-use crate::upstream::http::trusted;
 use doorward_config::SyslogExport;
+use doorward_net::tls::trusted;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 /// How long it is waited whether the other side hangs up after it was written to.

@@ -25,8 +25,8 @@ use super::about::About;
 use super::http::Endpoint;
 use super::{Asked, Contact, Link, Server, Transport};
 use crate::call::{CallError, Failure};
-use crate::outbound::{self, Author};
 use doorward_config::{OpenApiSettings, PageSettings, Secret};
+use doorward_net::outbound::{self, Author};
 
 /// How long a description may take to be fetched, and how large it may be.
 const PATIENCE: Duration = Duration::from_secs(30);

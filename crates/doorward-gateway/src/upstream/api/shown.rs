@@ -6,8 +6,8 @@ use doorward_openapi::{Description, Place, Scheme, Tool, is_same_slot};
 use http::header::{AUTHORIZATION, COOKIE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::outbound::{self, form_encoded};
 use doorward_config::Secret;
+use doorward_net::outbound::{self, form_encoded};
 
 /// By the schemes' names: how, and what.
 pub type Credentials = BTreeMap<String, (Scheme, Secret)>;

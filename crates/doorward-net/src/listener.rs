@@ -35,7 +35,7 @@ pub use self::places::network;
 use self::endless::{Framing, relay};
 use self::held::Held;
 use self::places::{Place, Places};
-use crate::identity::{Certificate, Peer};
+use crate::peer::{Certificate, Peer};
 use doorward_config::{Limits, Timeouts};
 
 /// Longer than anything lives.

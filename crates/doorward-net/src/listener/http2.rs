@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use super::held::{Held, Taken};
 use super::places::Place;
 use super::{Answering, Door, Unstuck, Written};
-use crate::identity::Peer;
+use crate::peer::Peer;
 
 /// Requests of one connection that are answered at the same time.
 const STREAMS: u32 = 256;

@@ -12,7 +12,7 @@ use http::Response;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body::{Body, Frame};
 
-use super::clients::{BodyError, Incoming};
+use crate::clients::{BodyError, Incoming};
 
 /// So much may come of anything; beyond, so many times what was received.
 const FREE: u64 = 8 << 20;

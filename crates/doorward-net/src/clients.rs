@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock, Weak};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::{Client, ResponseFuture};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
-use super::connections;
-use super::decoded::{self, Decoded};
-use super::http::cause_chain;
-use crate::call::Failure;
+use doorward_core::Failure;
+
+use crate::connections;
+use crate::decoded::{self, Decoded};
 use crate::dial::Dialer;
 use crate::resolver::Resolver;
-use doorward_config::ServerTls;
+use crate::tls::{cause_chain, trusted};
 
 /// Tells the connections of one from those of another.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
@@ -78,10 +78,7 @@ impl Clients {
     }
 
     /// Sends a request, and brings the head of its answer.
-    pub(super) async fn send(
-        &self,
-        request: Request<Full<Bytes>>,
-    ) -> Result<Response<Incoming>, Failure> {
+    pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
         let sent = if request.uri().scheme() == Some(&Scheme::HTTPS) {
             let sending = self.over_tls(request);
             sending.await.map(|response| response.map(Incoming::Shared)).map_err(|error| {
@@ -189,33 +186,4 @@ impl Body for Incoming {
             Self::Decoded(body) => body.size_hint(),
         }
     }
-}
-
-/// TLS towards others, read when it is first needed.
-pub fn trusted() -> &'static rustls::ClientConfig {
-    static TRUST: LazyLock<rustls::ClientConfig> = LazyLock::new(trust);
-    &TRUST
-}
-
-/// TLS towards one server, as the operator has it. The error says what is wrong with it.
-pub fn tls_config(settings: &ServerTls) -> Result<rustls::ClientConfig, String> {
-    settings.client_config(system_roots)
-}
-
-/// Trusts whom the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` say otherwise.
-fn trust() -> rustls::ClientConfig {
-    rustls::ClientConfig::builder().with_root_certificates(system_roots()).with_no_client_auth()
-}
-
-fn system_roots() -> rustls::RootCertStore {
-    let mut roots = rustls::RootCertStore::empty();
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        tracing::warn!(%error, "a certificate of the system's trust store cannot be read");
-    }
-    let (trusted, _) = roots.add_parsable_certificates(found.certs);
-    if trusted == 0 {
-        tracing::warn!("the system trusts no certificate: no https:// server can be reached");
-    }
-    roots
 }

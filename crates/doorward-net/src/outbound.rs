@@ -19,7 +19,7 @@ use url::Url;
 
 use crate::dial::Dialer;
 use crate::resolver::Resolver;
-use crate::upstream::http::{cause_chain, trusted};
+use crate::tls::{cause_chain, trusted};
 use doorward_config::{Secret, is_trustworthy};
 use doorward_core::address::{address_of, is_public};
 use doorward_core::gather::Gathered;

@@ -1,0 +1,45 @@
+//! TLS towards others: whom to trust, and what an error of the network says.
+
+use std::sync::LazyLock;
+
+use doorward_config::ServerTls;
+
+/// TLS towards others, read when it is first needed.
+pub fn trusted() -> &'static rustls::ClientConfig {
+    static TRUST: LazyLock<rustls::ClientConfig> = LazyLock::new(trust);
+    &TRUST
+}
+
+/// TLS towards one server, as the operator has it. The error says what is wrong with it.
+pub fn tls_config(settings: &ServerTls) -> Result<rustls::ClientConfig, String> {
+    settings.client_config(system_roots)
+}
+
+/// Trusts whom the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` say otherwise.
+fn trust() -> rustls::ClientConfig {
+    rustls::ClientConfig::builder().with_root_certificates(system_roots()).with_no_client_auth()
+}
+
+fn system_roots() -> rustls::RootCertStore {
+    let mut roots = rustls::RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::warn!(%error, "a certificate of the system's trust store cannot be read");
+    }
+    let (trusted, _) = roots.add_parsable_certificates(found.certs);
+    if trusted == 0 {
+        tracing::warn!("the system trusts no certificate: no https:// server can be reached");
+    }
+    roots
+}
+
+/// An error and what caused it, in one line.
+pub fn cause_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
