@@ -55,3 +55,17 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         [first, ..] => (0x2000..0x4000).contains(&first) && first != 0x3fff,
     }
 }
+
+/// Whoever has an address of IPv6 has 2^64 of them.
+pub fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V6(address) => match address.to_ipv4_mapped() {
+            Some(address) => IpAddr::V4(address),
+            None => {
+                let [a, b, c, d, ..] = address.segments();
+                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            }
+        },
+        address @ IpAddr::V4(_) => address,
+    }
+}

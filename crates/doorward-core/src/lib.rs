@@ -11,6 +11,7 @@ pub mod flood;
 pub mod gather;
 pub mod memory;
 pub mod pattern;
+pub mod random;
 mod scope;
 pub mod share;
 

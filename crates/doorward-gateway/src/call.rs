@@ -17,12 +17,12 @@ use crate::cache::Lead;
 use crate::catalog::ToolEntry;
 use crate::identity::Caller;
 use crate::pipeline::cache::Looked;
-use crate::rates::{Limited, Nearest, Taken};
-use crate::schema::Unfit;
 use crate::switchboard::Listener;
 use crate::telemetry::trace::Trace;
 use crate::upstream::exchange::Deadline;
 use crate::upstream::{Asked, Server};
+use doorward_limits::rates::{Limited, Nearest, Taken};
+use doorward_schema::Unfit;
 
 /// One request, in the words of 2026-07-28 whatever the client speaks.
 #[derive(Debug)]

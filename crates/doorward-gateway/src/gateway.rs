@@ -34,7 +34,6 @@ use crate::kept::Kept;
 use crate::live::Live;
 use crate::metrics::Metrics;
 use crate::portals::Selections;
-use crate::rates::Limiter;
 use crate::seal::Sealer;
 use crate::signing::Signing;
 use crate::telemetry::Telemetry;
@@ -44,6 +43,7 @@ use crate::upstream::{Programs, Server, Shared, State};
 use doorward_config::{Explain, Settings};
 use doorward_core::memory::{self, Memory};
 use doorward_core::share::Shares;
+use doorward_limits::rates::Limiter;
 
 /// How long a list of all servers waits for one of them.
 const SERVER_PATIENCE: Duration = Duration::from_secs(5);

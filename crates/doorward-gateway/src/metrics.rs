@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use doorward_limits::Observer;
 use doorward_mcp::display::harmless_line;
 use doorward_mcp::lenient::Habit;
 use doorward_mcp::method;
@@ -349,12 +350,6 @@ impl Metrics {
         Arc::new(Habits { server: server.to_owned(), counted: self.habits.clone() })
     }
 
-    /// Counts a call that a limit refused, or would have.
-    pub fn limited(&self, limit: &str, dry: bool) {
-        let dry_run = if dry { "true" } else { "false" };
-        self.limited.get_or_create(&LimitLabels { limit: label(limit), dry_run }).inc();
-    }
-
     /// Counts a call by its user, where the operator wants to know.
     pub fn user(&self, tenant: Option<&str>, user: &str, outcome: Outcome) {
         let tenant = tenant.unwrap_or_default();
@@ -455,6 +450,13 @@ impl ServerMetrics {
 pub fn catch_up(counter: &Counter, seen: &AtomicU64, now: u64) {
     let before = seen.swap(now, std::sync::atomic::Ordering::AcqRel);
     counter.inc_by(now.saturating_sub(before));
+}
+
+impl Observer for Metrics {
+    fn limit_hit(&self, limit: &str, dry_run: bool) {
+        let dry_run = if dry_run { "true" } else { "false" };
+        self.limited.get_or_create(&LimitLabels { limit: label(limit), dry_run }).inc();
+    }
 }
 
 #[cfg(test)]

@@ -30,8 +30,6 @@ use tokio_util::task::TaskTracker;
 
 pub use self::endless::{Answering, Endless};
 
-pub use self::places::network;
-
 use self::endless::{Framing, relay};
 use self::held::Held;
 use self::places::{Place, Places};

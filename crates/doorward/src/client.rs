@@ -8,7 +8,7 @@ use doorward_config::{Limits, Secret, ServerSettings};
 use doorward_gateway::call::Failure;
 use doorward_gateway::facade::guard;
 use doorward_gateway::upstream::answer::Answer;
-use doorward_gateway::upstream::http::{self as wire, Endpoint, mirrored_headers};
+use doorward_gateway::upstream::http::{Endpoint, mirrored_headers};
 use doorward_mcp::error::Kind;
 use doorward_mcp::meta::{self, Client as Identity};
 use doorward_mcp::param_headers::{self, ParamHeader};

@@ -16,7 +16,7 @@ use url::Url;
 use crate::identity::issuer::{KeySet, read_keys};
 use doorward_config::AuthorizationServerSettings;
 use doorward_config::redirect_uri::{check_redirect_uri, is_registered};
-use doorward_net::listener::network;
+use doorward_core::address::network;
 use doorward_net::outbound::{self, Answer, Author};
 
 /// Longest client id.

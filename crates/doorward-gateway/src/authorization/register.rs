@@ -17,7 +17,7 @@ use crate::facade::Body;
 use crate::identity::Peer;
 use crate::identity::issuer::read_keys;
 use crate::seal;
-use doorward_net::listener::network;
+use doorward_core::address::network;
 
 /// Clients that are kept, and those of one address within a while.
 const MOST: i64 = 10_000;

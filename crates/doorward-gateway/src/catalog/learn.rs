@@ -11,9 +11,9 @@ use doorward_mcp::{Era, Object, Value, param_headers, tasks};
 
 use super::{Item, ToolEntry};
 use crate::call::Failure;
-use crate::schema::{self, Schema, Unusable};
 use crate::upstream::Server;
 use doorward_config::{Check, ServerSettings};
+use doorward_schema::{Schema, Unusable};
 
 /// How long all schemas of a server may take to be compiled. Those that are left then are left out.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -54,8 +54,8 @@ impl Schemas {
     fn of(texts: [Option<Bytes>; 2], checked: [bool; 2], end: Instant) -> Self {
         let mut made = Self { texts: texts.clone(), checked, ..Self::default() };
         let [input, output] = texts;
-        let read = input.as_ref().and_then(|text| schema::read(text).ok());
-        let mended = schema::repair::input(read.as_ref());
+        let read = input.as_ref().and_then(|text| doorward_schema::read(text).ok());
+        let mended = doorward_schema::repair::input(read.as_ref());
         if let Some(mended) = &mended {
             made.notes.push("its inputSchema was put right".into());
             made.shown.input = Some(Value::from_serde(mended));
@@ -65,8 +65,8 @@ impl Schemas {
             made.input = made.compiled("inputSchema", bytes, Ok(schema), end);
         }
         let Some(output) = output else { return made };
-        let read = schema::read(&output);
-        match read.as_ref().ok().and_then(schema::repair::output) {
+        let read = doorward_schema::read(&output);
+        match read.as_ref().ok().and_then(doorward_schema::repair::output) {
             Some(None) => {
                 made.notes.push("its outputSchema is none, and left out".into());
                 made.shown.output = Some(None);
@@ -97,7 +97,7 @@ impl Schemas {
         let compiled = if Instant::now() >= end {
             Err("takes too long to be compiled, with all others of the server's".to_owned())
         } else {
-            let sized = schema::check_size(bytes);
+            let sized = doorward_schema::check_size(bytes);
             let read = sized.and_then(|()| schema.map_err(Unusable::clone));
             read.and_then(Schema::of).map_err(|why| why.to_string())
         };

@@ -22,9 +22,9 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use crate::call::{CallError, Failure};
-use crate::schema::Checks;
 use crate::upstream::{Asked, Contact, Server, declared};
 use doorward_config::{ArgumentSettings, CacheRule, ResultSettings};
+use doorward_schema::Checks;
 
 use cells::{Cell, Cells, Fetching};
 use exposed::Digest;

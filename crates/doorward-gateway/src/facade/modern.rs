@@ -19,9 +19,9 @@ use super::{Body, Visit, error_response, events, json};
 use crate::call::{Asks, Call, Door, Events, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::{self, Refusal};
-use crate::rates::Nearest;
 use crate::switchboard::Listener;
 use crate::telemetry::context;
+use doorward_limits::rates::Nearest;
 
 pub async fn post(
     gateway: Arc<Gateway>,

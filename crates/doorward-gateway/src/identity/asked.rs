@@ -12,9 +12,9 @@ use serde_json::{Map, Value};
 use tokio::sync::OnceCell;
 
 use super::{Refused, Unavailable};
-use crate::reliability::Bulkhead;
 use doorward_config::{BulkheadSettings, Period};
-use doorward_net::listener::network;
+use doorward_core::address::network;
+use doorward_limits::bulkhead::Bulkhead;
 
 /// Questions at a time, and how many tokens may wait for their turn, and for how long. Where more come, those of the
 /// network that has most are refused.

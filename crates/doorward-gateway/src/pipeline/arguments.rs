@@ -13,8 +13,8 @@ use serde_json::Value;
 use crate::call::{Call, CallError, Events, Route};
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
-use crate::schema::{Effort, NoTurn, Unfit};
 use doorward_config::{ArgumentSettings, Check};
+use doorward_schema::{Effort, NoTurn, Unfit};
 
 /// Arguments from this size on are read away from the threads that calls are on.
 const LARGE: usize = 64 << 10;

@@ -11,8 +11,8 @@ use crate::call::{Call, Events};
 use crate::catalog::ToolEntry;
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
-use crate::schema::{Effort, NoTurn};
 use crate::upstream::Server;
+use doorward_schema::{Effort, NoTurn};
 
 /// Larger arguments are not touched.
 const LARGEST: usize = 128 << 10;

@@ -10,7 +10,7 @@ use crate::call::{Call, CallError, Events};
 use crate::gateway::Gateway;
 use crate::identity::Grant;
 use crate::pipeline::{Stage, Step};
-use crate::rates::{Outcome, Subject};
+use doorward_limits::rates::{Outcome, Subject};
 
 pub struct Limits;
 

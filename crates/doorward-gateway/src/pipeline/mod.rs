@@ -29,9 +29,9 @@ use tracing::Instrument;
 
 use crate::call::{Call, CallError, Events, Failure, Reply};
 use crate::gateway::Gateway;
-use crate::rates::Limited;
-use crate::schema::Unfit;
 use doorward_config::Explain;
+use doorward_limits::rates::Limited;
+use doorward_schema::Unfit;
 
 /// The stages in their order. A reply passes those it has reached in reverse.
 const STAGES: &[&dyn Stage] = &[

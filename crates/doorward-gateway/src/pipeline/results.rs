@@ -14,9 +14,9 @@ use crate::call::{Call, CallError, Events, Failure, Reply};
 use crate::catalog::ToolEntry;
 use crate::gateway::Gateway;
 use crate::pipeline::{Settling, Stage, Step};
-use crate::schema::{Effort, NoTurn, Unfit};
 use crate::upstream::Server;
 use doorward_config::Check;
+use doorward_schema::{Effort, NoTurn, Unfit};
 
 /// Content from this size on is read away from the threads that calls are on.
 const LARGE: usize = 64 << 10;

@@ -1,11 +1,6 @@
 //! What stands between a call and a server that is slow, fails, or has too much to do: a place among so many at a
 //! time, a breaker, and another attempt where that can do no harm.
 
-mod adaptive;
-mod breaker;
-mod budget;
-mod bulkhead;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,12 +8,11 @@ use doorward_mcp::Object;
 use doorward_mcp::error::Kind;
 use doorward_mcp::method;
 
-use self::breaker::{Breaker, Turn};
-pub use self::breaker::{Ended, Pass};
-use self::budget::Budget;
-pub use self::bulkhead::{Bulkhead, Place};
+use doorward_limits::breaker::{Breaker, Turn};
+pub use doorward_limits::breaker::{Ended, Pass};
+use doorward_limits::budget::Budget;
+use doorward_limits::bulkhead::{Bulkhead, Full, Place};
 
-use self::bulkhead::Full;
 use crate::call::{Call, CallError, Events, Failure};
 use crate::upstream::http::Own;
 use crate::upstream::{Asked, Chosen, End, Server};

@@ -25,6 +25,7 @@ use crate::audit::record;
 use crate::call::{Call, CallError, Reply};
 use crate::gateway::Gateway;
 use doorward_config::{OtlpProtocol, TelemetrySettings};
+use doorward_core::random::{STEP, scattered};
 
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -39,16 +40,6 @@ pub struct Telemetry {
     /// Of 2^64, so many begin a trace.
     share: AtomicU64,
     chance: AtomicU64,
-}
-
-/// How far apart two numbers are to be [`scattered`].
-pub(crate) const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// One of the numbers that splitmix64 draws.
-pub(crate) fn scattered(mut x: u64) -> u64 {
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^ (x >> 31)
 }
 
 impl Telemetry {

@@ -8,11 +8,11 @@ use doorward_mcp::{Object, interaction, method};
 
 use super::context::{Context, TRACEPARENT};
 use super::messages::{KeyValue, Span, Status};
-use super::{STEP, scattered};
 use crate::audit::record;
 use crate::call::{Call, CallError, Reply};
 use crate::pipeline::UNFIT;
 use crate::upstream::Transport;
+use doorward_core::random::{STEP, scattered};
 
 const INTERNAL: i32 = 1;
 const SERVER: i32 = 2;

@@ -3,11 +3,12 @@
 //! idle longest; what is busy is never cut off.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use doorward_core::address::network;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -174,20 +175,6 @@ impl Drop for Busy {
             // Whoever waits may have its place now.
             self.places.freed.notify_one();
         }
-    }
-}
-
-/// Whoever has an address of IPv6 has 2^64 of them.
-pub fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(address) => match address.to_ipv4_mapped() {
-            Some(address) => IpAddr::V4(address),
-            None => {
-                let [a, b, c, d, ..] = address.segments();
-                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-            }
-        },
-        address @ IpAddr::V4(_) => address,
     }
 }
 

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::telemetry::{STEP, scattered};
+use doorward_core::random::{STEP, scattered};
 
 /// In this time what was learnt of a replica's speed comes to weigh a third.
 const MEMORY: Duration = Duration::from_secs(2);

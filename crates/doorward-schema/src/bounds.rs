@@ -64,7 +64,7 @@ fn dialect(schema: &Value) -> Result<Draft, Unusable> {
     let bare = bare.map(|bare| bare.strip_suffix('#').unwrap_or(bare));
     let known = DIALECTS.iter().find(|(name, _)| Some(*name) == bare);
     known.map(|(_, draft)| *draft).ok_or_else(|| {
-        let shown = super::told::clipped(&named.to_string());
+        let shown = super::mismatch::clipped(&named.to_string());
         Unusable(format!("is written in the dialect {shown}, which is not supported"))
     })
 }
@@ -211,7 +211,7 @@ impl<'a> Survey<'a> {
             if reference.contains("://json-schema.org/draft") {
                 return Ok(Vec::new());
             }
-            let shown = super::told::clipped(reference);
+            let shown = super::mismatch::clipped(reference);
             let why = format!("has a $ref to '{shown}', which is not part of it; none is fetched");
             return Err(Unusable(why));
         }

@@ -166,7 +166,7 @@ mod tests {
     use std::collections::BinaryHeap;
 
     use super::*;
-    use crate::telemetry::{STEP, scattered};
+    use doorward_core::random::{STEP, scattered};
 
     /// A server that does so many calls at a time, and lets others wait.
     struct Model {

@@ -111,7 +111,7 @@ fn converted(value: &Value, wanted: JsonType) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    use crate::schema::{Effort, Schema};
+    use crate::{Effort, Schema};
     use serde_json::json;
 
     #[test]

@@ -10,8 +10,9 @@ use doorward_store::{Back, CountKind, Counters, Given, Want};
 use super::measure::{Left, Measure, Moment};
 use super::rule::{Entry, Rule};
 use super::{Held, Limited, Taken, local};
-use crate::metrics::Metrics;
+use crate::Observer;
 use doorward_config::Secret;
+use doorward_core::CallId;
 
 /// Of a limit, so much is taken ahead at most: two gateways leave a fiftieth each unused.
 const PART: u64 = 50;
@@ -57,7 +58,7 @@ impl Asked {
 
 impl SharedCounts {
     pub fn open(url: &Secret, namespace: Option<&str>) -> Result<Self, String> {
-        let instance = format!("{:08x}-{}", crate::call::CallId::run(), std::process::id());
+        let instance = format!("{:08x}-{}", CallId::run(), std::process::id());
         let counters = Counters::open(url.expose(), namespace.unwrap_or("doorward"), &instance)?;
         let (away_until, trouble) = Default::default();
         Ok(Self { counters, away_until, trouble })
@@ -107,20 +108,20 @@ impl SharedCounts {
         }
     }
 
-    pub async fn ask(&self, asked: Asked, metrics: &Metrics) -> Result<Taken, Box<Limited>> {
+    pub async fn ask(&self, asked: Asked, observer: &impl Observer) -> Result<Taken, Box<Limited>> {
         let Asked { now, wants, places, rules, mut taken } = asked;
         if now.nanos < self.away_until.load(Ordering::Acquire) {
-            return without_store(rules, taken, now, metrics);
+            return without_store(rules, taken, now, observer);
         }
         let given = match self.counters.take(&wants).await {
             Ok(given) if given.len() == wants.len() => given,
-            Ok(_) => return without_store(rules, taken, now, metrics),
+            Ok(_) => return without_store(rules, taken, now, observer),
             Err(why) => {
                 self.away_until.store(now.nanos + AWAY, Ordering::Release);
                 if self.trouble.swap(Some(Arc::new(why.clone()))).is_none() {
                     tracing::error!("limits are not shared, each is counted as it says: {why}");
                 }
-                return without_store(rules, taken, now, metrics);
+                return without_store(rules, taken, now, observer);
             }
         };
         if self.trouble.swap(None).is_some() {
@@ -141,7 +142,7 @@ impl SharedCounts {
                     });
                 }
                 Given::Refused { .. } => {
-                    metrics.limited(&rule.name, rule.dry);
+                    observer.limit_hit(&rule.name, rule.dry);
                     if rule.dry {
                         tracing::info!(limit = &*rule.name, key, "would be refused");
                     }
@@ -309,7 +310,7 @@ fn without_store(
     rules: Vec<(Arc<Rule>, String, u64)>,
     mut taken: Taken,
     now: Moment,
-    metrics: &Metrics,
+    observer: &impl Observer,
 ) -> Result<Taken, Box<Limited>> {
     for (rule, key, weight) in rules {
         let refused = if rule.closed_when_away {
@@ -328,7 +329,7 @@ fn without_store(
             }
         };
         let Some(refused) = refused else { continue };
-        metrics.limited(&rule.name, rule.dry);
+        observer.limit_hit(&rule.name, rule.dry);
         if !rule.dry {
             taken.undo();
             return Err(Box::new(refused));

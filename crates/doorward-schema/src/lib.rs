@@ -11,9 +11,9 @@ mod bounds;
 mod checks;
 mod coerce;
 mod metered;
+mod mismatch;
 mod patterns;
 pub mod repair;
-mod told;
 
 use std::fmt;
 use std::time::Duration;
@@ -25,7 +25,7 @@ use self::metered::{Allowed, Metered, Node, Spent, within};
 use self::patterns::Patterns;
 
 pub use self::checks::{Checks, NoTurn};
-pub use self::told::Unfit;
+pub use self::mismatch::Unfit;
 
 /// Looks at a value that a check may take, beside those for each byte of the value; and those that telling
 /// what is wrong may take.
@@ -93,7 +93,7 @@ impl Schema {
         let validator = built.map_err(|error| {
             let place = error.instance_path().as_str();
             let place = if place.is_empty() { String::new() } else { format!(" at {place}") };
-            Unusable(format!("is no JSON Schema{place}: {}", told::clipped(&error.to_string())))
+            Unusable(format!("is no JSON Schema{place}: {}", mismatch::clipped(&error.to_string())))
         })?;
         let required = schema.get("required").and_then(Value::as_array);
         let required = required.into_iter().flatten().filter_map(Value::as_str);

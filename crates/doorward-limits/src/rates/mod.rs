@@ -4,10 +4,10 @@
 //! One gateway counts in memory. Several count together in a shared store, from which each takes a few
 //! ahead (a *lease*, a fiftieth of the limit at most), so that few calls have to ask there.
 
+mod limited;
 pub mod measure;
 mod rule;
 mod shared;
-mod told;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,13 +19,13 @@ use jiff::tz::TimeZone;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 
+pub use self::limited::{Limited, Nearest};
 pub use self::rule::Subject;
-pub use self::told::{Limited, Nearest};
 
 use self::measure::{Measure, Moment};
 use self::rule::{Rule, renewed};
 use self::shared::{Asked, SharedCounts};
-use crate::metrics::Metrics;
+use crate::Observer;
 use doorward_config::{RateSettings, Settings};
 
 /// Places that are given back within this time are given back together.
@@ -176,7 +176,7 @@ impl Limiter {
     }
 
     /// Counts a call.
-    pub fn count(&self, subject: &Subject<'_>, metrics: &Metrics) -> Outcome {
+    pub fn count(&self, subject: &Subject<'_>, observer: &impl Observer) -> Outcome {
         let rules = self.rules.load();
         let now = self.now();
         let shared = self.shared.load();
@@ -195,7 +195,7 @@ impl Limiter {
                         taken.0.push(Held { rule, key, weight, leased: false });
                     }
                     Err((measure, retry)) => {
-                        metrics.limited(&rule.name, rule.dry);
+                        observer.limit_hit(&rule.name, rule.dry);
                         if rule.dry {
                             tracing::info!(limit = &*rule.name, key, "would be refused");
                             continue;
@@ -249,10 +249,10 @@ impl Limiter {
     }
 
     /// Asks the shared store for what a call needs.
-    pub async fn ask(&self, asked: Asked, metrics: &Metrics) -> Result<Taken, Box<Limited>> {
+    pub async fn ask(&self, asked: Asked, observer: &impl Observer) -> Result<Taken, Box<Limited>> {
         // It may have been taken out of the configuration just now.
         let Some(shared) = self.shared.load_full() else { return Ok(Taken::default()) };
-        let mut taken = shared.ask(asked, metrics).await?;
+        let mut taken = shared.ask(asked, observer).await?;
         taken.go_on();
         Ok(taken)
     }
@@ -381,13 +381,13 @@ mod tests {
             },
             ..Settings::default()
         };
-        let (limiter, metrics) = (Limiter::new(&settings), Metrics::default());
+        let limiter = Limiter::new(&settings);
         let teams = Default::default();
         let (running, most) = (AtomicI64::new(0), AtomicI64::new(0));
         let passed: Vec<AtomicU64> = (0..4).map(|_| AtomicU64::new(0)).collect();
         std::thread::scope(|scope| {
             for thread in 0..8_usize {
-                let (limiter, metrics, teams) = (&limiter, &metrics, &teams);
+                let (limiter, teams) = (&limiter, &teams);
                 let (running, most, passed) = (&running, &most, &passed);
                 scope.spawn(move || {
                     let user = format!("u{}", thread % 4);
@@ -403,7 +403,7 @@ mod tests {
                         write: false,
                     };
                     for _ in 0..4_000 {
-                        if let Outcome::Taken(taken) = limiter.count(&subject, metrics) {
+                        if let Outcome::Taken(taken) = limiter.count(&subject, &()) {
                             most.fetch_max(
                                 running.fetch_add(1, Ordering::SeqCst) + 1,
                                 Ordering::SeqCst,

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use doorward_mcp::error::Kind;
 
-use crate::call::Failure;
-use crate::reliability::Bulkhead;
 use doorward_config::{BulkheadSettings, Period};
+use doorward_core::Failure;
+use doorward_limits::bulkhead::Bulkhead;
 
 /// How long a caller waits for a check: for its turn, and then for its end.
 const PATIENCE: Duration = Duration::from_secs(10);

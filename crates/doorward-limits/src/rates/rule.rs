@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 
 use super::measure::{Count, Measure, Moment};
 use doorward_config::{Dimension, Measures, Only, RuleSettings, StoreAway};
-use doorward_net::listener::network;
+use doorward_core::address::network;
 
 /// Places where counts are looked for, so that callers do not wait for one another.
 const SHARDS: usize = 16;

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::bounds::{DATA, NAMED, REFERENCES};
 use super::metered::Metered;
-use super::told::clipped;
+use super::mismatch::clipped;
 
 /// Of one compiled pattern, and of what it keeps while it runs, in bytes.
 pub const SIZE: usize = 1 << 18;
@@ -224,7 +224,7 @@ fn is_touched(part: &Value, without: &HashSet<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::schema::{Effort, Schema};
+    use crate::{Effort, Schema};
 
     const AHEAD: &str = "^(?!x)[a-z]+$";
 

@@ -1,0 +1,19 @@
+//! Limits and protection: rates, quotas and concurrency of callers; breakers, bulkheads and retry budgets of servers.
+//! Everything here decides without I/O, but for counts that several gateways share in a store.
+
+mod adaptive;
+pub mod breaker;
+pub mod budget;
+pub mod bulkhead;
+pub mod rates;
+
+/// Who is told of limits that were hit, such as metrics.
+pub trait Observer {
+    /// A limit refused a call, or would have if it were not a dry run.
+    fn limit_hit(&self, limit: &str, dry_run: bool);
+}
+
+/// Nobody.
+impl Observer for () {
+    fn limit_hit(&self, _: &str, _: bool) {}
+}
