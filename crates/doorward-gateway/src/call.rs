@@ -11,17 +11,17 @@ use doorward_mcp::{Object, Revision, RpcError, Value, method};
 use doorward_policy::Decision;
 
 use crate::access;
-use crate::audit::Opened;
 use crate::billing::Reserved;
 use crate::cache::Lead;
 use crate::catalog::ToolEntry;
 use crate::identity::Caller;
 use crate::pipeline::cache::Looked;
 use crate::switchboard::Listener;
-use crate::telemetry::trace::Trace;
+use crate::trace::Trace;
 use crate::upstream::exchange::Deadline;
 use crate::upstream::{Asked, Server};
 use doorward_limits::rates::{Limited, Nearest, Taken};
+use doorward_observability::audit::Opened;
 use doorward_schema::Unfit;
 
 /// One request, in the words of 2026-07-28 whatever the client speaks.

@@ -20,7 +20,6 @@ use tokio_util::task::TaskTracker;
 pub use self::discover::about_doorward;
 
 use crate::access::{Policies, ViewKey};
-use crate::audit::Audit;
 use crate::authorization::Authorization;
 use crate::behalf::Behalf;
 use crate::billing::Ledger;
@@ -32,11 +31,9 @@ use crate::facade::unread::Unread;
 use crate::identity::Identity;
 use crate::kept::Kept;
 use crate::live::Live;
-use crate::metrics::Metrics;
 use crate::portals::Selections;
 use crate::seal::Sealer;
 use crate::signing::Signing;
-use crate::telemetry::Telemetry;
 use crate::upstream::parking::ParkingLot;
 use crate::upstream::process::ProcessCount;
 use crate::upstream::{Programs, Server, Shared, State};
@@ -44,6 +41,9 @@ use doorward_config::{Explain, Settings};
 use doorward_core::memory::{self, Memory};
 use doorward_core::share::Shares;
 use doorward_limits::rates::Limiter;
+use doorward_observability::audit::Audit;
+use doorward_observability::metrics::{Metrics, ServerState};
+use doorward_observability::telemetry::Telemetry;
 
 /// How long a list of all servers waits for one of them.
 const SERVER_PATIENCE: Duration = Duration::from_secs(5);
@@ -141,7 +141,10 @@ impl Gateway {
         gateway.reload(settings);
         gateway.shared.tasks.spawn(gateway.clone().maintain());
         gateway.shared.tasks.spawn(gateway.clone().free_places());
-        gateway.shared.tasks.spawn(gateway.clone().tell_collector());
+        let told = gateway.clone();
+        gateway.shared.tasks.spawn(async move {
+            told.telemetry.run(told.closing.clone(), || told.metrics()).await;
+        });
         if gateway.kept.store().is_some() {
             gateway.shared.tasks.spawn(gateway.clone().follow_store());
             gateway.shared.tasks.spawn(gateway.clone().watch_credit());
@@ -342,7 +345,11 @@ impl Gateway {
         let busy = self.servers().iter().map(|server| server.in_flight()).sum();
         metrics.in_flight.set(count(busy));
         let states = self.states();
-        metrics.note_states(&states);
+        metrics.note_servers(states.iter().map(|state| ServerState {
+            name: &state.name,
+            concurrency: state.concurrency,
+            replicas: state.replicas.iter().map(|replica| replica.state).collect(),
+        }));
         metrics.servers.set(count(states.len()));
         metrics.servers_up.set(count(states.iter().filter(|state| state.state == "up").count()));
         let (entries, bytes) = self.shared.cache.size();

@@ -6,7 +6,6 @@
 
 pub mod access;
 pub mod admin;
-pub mod audit;
 pub mod authorization;
 pub mod behalf;
 pub mod billing;
@@ -19,16 +18,16 @@ pub mod gateway;
 pub mod identity;
 pub mod kept;
 pub mod live;
-pub mod metrics;
 mod oauth;
 pub mod pipeline;
 pub mod portals;
+mod record;
 mod reliability;
 pub mod sample;
 pub mod seal;
 pub mod signing;
 pub mod switchboard;
-pub mod telemetry;
+mod trace;
 pub mod upstream;
 
 pub use gateway::Gateway;

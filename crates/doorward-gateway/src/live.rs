@@ -7,9 +7,9 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::audit::record;
 use crate::call::Call;
 use crate::identity::Principal;
+use crate::record;
 
 const SHARDS: usize = 16;
 

@@ -2,8 +2,8 @@
 
 use std::io::{IsTerminal, stderr};
 
-use doorward_gateway::telemetry::logs::Collecting;
 use doorward_mcp::display::harmless_line;
+use doorward_observability::telemetry::logs::Collecting;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::debug_fn;

@@ -296,8 +296,8 @@ fn a_whole_message_needs_no_proper_end_of_what_it_is_packed_in() {
 /// A few bytes may stand for very many.
 #[test]
 fn what_is_packed_is_bounded_and_what_is_broken_is_no_answer() {
-    let bomb = compressed("gzip", &vec![b' '; 64 << 20]);
-    assert!(bomb.len() < 100 << 10);
+    let bomb = compressed("gzip", &vec![b' '; 256 << 20]);
+    assert!(bomb.len() < 1 << 20);
     let server = with_habit(Era::Modern, move |asked, out| {
         let text = result_text(asked, &said("x"));
         let packed = compressed("gzip", text.as_bytes());
@@ -324,7 +324,8 @@ fn what_is_packed_is_bounded_and_what_is_broken_is_no_answer() {
         assert_eq!(failed.kind(), kind, "{text}: {}", failed.body);
     }
     let grown = gateway.metric("doorward_resident_memory_bytes") - before;
-    assert!(grown < f64::from(32 << 20), "{grown} bytes");
+    // Half of what it unpacks to: an allocator gives back late what was freed.
+    assert!(grown < f64::from(128 << 20), "{grown} bytes");
 }
 
 /// What has one plain meaning is read, and counted.

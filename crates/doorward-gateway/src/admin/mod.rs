@@ -16,12 +16,12 @@ use doorward_store::Actor;
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
-use crate::audit::record;
 use crate::facade::guard;
 use crate::gateway::Gateway;
 use crate::identity::{Grant, Peer};
-use crate::metrics::prometheus;
-use crate::telemetry::metrics::as_json;
+use crate::record;
+use doorward_observability::metrics::prometheus;
+use doorward_observability::telemetry::metrics::as_json;
 
 /// Longest body of a request to the operator's listener.
 const MOST: usize = 256 << 10;

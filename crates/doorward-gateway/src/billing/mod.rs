@@ -20,9 +20,9 @@ use doorward_store::{Account, Amount, Store, WriterId};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
-use crate::audit::record;
 use crate::call::{Call, CallError, Failure, Reply};
 use crate::gateway::Gateway;
+use crate::record;
 use doorward_config::PriceSettings;
 
 pub use self::price::price_of;

@@ -17,7 +17,7 @@ use super::{Body, Visit, converse, empty, error_response, events, json};
 use crate::call::{Door, Events};
 use crate::gateway::Gateway;
 use crate::pipeline::{Refusal, refusal};
-use crate::telemetry::context;
+use doorward_observability::telemetry::context;
 
 pub struct Request {
     pub id: Id,

@@ -13,10 +13,10 @@ use super::accept::Form;
 use super::sessions::Session;
 use super::{Body, converse, error_response, json, not_allowed, route};
 use crate::access;
-use crate::audit::record;
 use crate::call::{Call, Portal};
 use crate::gateway::Gateway;
 use crate::identity::{Caller, Grant, Peer, Refused};
+use crate::record;
 
 /// Who has come where, and in which form they take an answer.
 pub struct Visit {

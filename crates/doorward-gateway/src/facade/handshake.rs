@@ -22,8 +22,8 @@ use crate::call::{CallError, Door, Events, Pauses, Portal};
 use crate::gateway::Gateway;
 use crate::identity::Caller;
 use crate::pipeline::{Refusal, refusal};
-use crate::telemetry::context;
 use doorward_core::byte_queue;
+use doorward_observability::telemetry::context;
 
 /// Opens a session and answers `initialize`.
 pub fn initialize(

@@ -20,8 +20,8 @@ use crate::call::{Asks, Call, Door, Events, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::{self, Refusal};
 use crate::switchboard::Listener;
-use crate::telemetry::context;
 use doorward_limits::rates::Nearest;
+use doorward_observability::telemetry::context;
 
 pub async fn post(
     gateway: Arc<Gateway>,

@@ -10,9 +10,9 @@ use parking_lot::Mutex;
 
 pub use super::session::{Begun, Session};
 use super::streams::Budget;
-use crate::audit::record;
 use crate::call::{CallError, Door, Failure, Portal};
 use crate::identity::{Caller, Principal};
+use crate::record;
 use crate::seal;
 use crate::upstream::Shared;
 use doorward_core::share::{Full, Shares, sharer};

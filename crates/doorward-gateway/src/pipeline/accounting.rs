@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use crate::audit::record;
 use crate::billing::Reserving;
-use crate::call::{Call, Events};
+use crate::call::{Call, CallError, Events, Failure};
 use crate::gateway::Gateway;
 use crate::pipeline::{Decision, Stage, Step};
+use crate::record;
 use doorward_config::Durability;
 
 pub struct Accounting;
@@ -51,13 +51,14 @@ fn open<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
         Durability::Background => {
             let common = record::common(call, class);
             let record = record::opened(gateway, call, &common);
-            match audit.open_soon(call, common, record) {
+            match audit.open_soon(call.id, common, record) {
                 Ok(opened) => {
                     call.notes.opened = Some(opened);
                     Step::CONTINUE
                 }
                 Err(waiting) => Step::Later(Box::pin(async move {
-                    call.notes.opened = Some(audit.open_when_there_is_room(call, waiting).await?);
+                    let opened = audit.open_when_there_is_room(call.id, waiting).await;
+                    call.notes.opened = Some(opened.map_err(unrecorded)?);
                     Decision::Ok(None)
                 })),
             }
@@ -66,8 +67,15 @@ fn open<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
             let common = record::common(call, class);
             let record = record::opened(gateway, call, &common);
             Step::Later(Box::pin(async move {
-                audit.open_now(call, common, record).await.map(|()| None)
+                let opened = &mut call.notes.opened;
+                audit.open_now(call.id, opened, common, record).await.map_err(unrecorded)?;
+                Decision::Ok(None)
             }))
         }
     }
+}
+
+/// What a caller is told whose call cannot be recorded.
+fn unrecorded(failure: Failure) -> CallError {
+    CallError::Refused { failure, status: 503 }
 }

@@ -15,10 +15,10 @@ use crate::cache::{
 };
 use crate::call::{Asks, Call, CallError, Events, Reply};
 use crate::gateway::Gateway;
-use crate::metrics::CacheOutcome;
 use crate::pipeline::{self, Decision, Stage, Step};
 use crate::upstream::Server;
 use doorward_config::CacheRule;
+use doorward_observability::metrics::CacheOutcome;
 
 pub struct Cache;
 

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use doorward_mcp::{Object, RpcError};
 
-use crate::audit::record;
 use crate::call::{Call, CallError, Challenge, Events, Reply};
 use crate::delegated;
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
+use crate::record;
 use crate::reliability;
 use crate::upstream::Server;
 

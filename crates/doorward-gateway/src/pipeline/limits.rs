@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use doorward_policy::PrincipalKind;
 
-use crate::audit::record;
 use crate::call::{Call, CallError, Events};
 use crate::gateway::Gateway;
 use crate::identity::Grant;
 use crate::pipeline::{Stage, Step};
+use crate::record;
 use doorward_limits::rates::{Outcome, Subject};
 
 pub struct Limits;

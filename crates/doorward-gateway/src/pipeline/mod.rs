@@ -29,6 +29,7 @@ use tracing::Instrument;
 
 use crate::call::{Call, CallError, Events, Failure, Reply};
 use crate::gateway::Gateway;
+use crate::trace;
 use doorward_config::Explain;
 use doorward_limits::rates::Limited;
 use doorward_schema::Unfit;
@@ -119,7 +120,7 @@ async fn through_stages(
     mut call: Call,
     events: Events,
 ) -> Result<Reply, Refusal> {
-    gateway.telemetry.begin(&mut call);
+    trace::begin(&gateway, &mut call);
     let mut reached = 0;
     let mut reply = Err(Failure::new(Kind::InvalidMessage, "No stage answered the call").into());
     for stage in STAGES {
@@ -150,7 +151,7 @@ async fn through_stages(
         }
         stage.leave(&gateway, &mut call, &mut reply);
     }
-    gateway.telemetry.end(&gateway, &mut call, &reply);
+    trace::end(&gateway, &mut call, &reply);
     // A model can mend what its client shows it (spec 2025-11-25 server/tools, error handling).
     if let Err(CallError::Unfit(unfit)) = &reply
         && call.revision >= Revision::V2025_11_25

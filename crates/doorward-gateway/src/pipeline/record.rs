@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use doorward_mcp::method;
 
-use crate::audit::record;
 use crate::call::{Call, CallError, Events, Reply};
 use crate::gateway::Gateway;
-use crate::metrics::{OTHERS, Outcome};
 use crate::pipeline::{Stage, Step};
+use crate::record;
+use doorward_observability::metrics::{OTHERS, Outcome};
 
 pub struct Record;
 
@@ -25,7 +25,7 @@ impl Stage for Record {
 
     fn leave(&self, gateway: &Gateway, call: &mut Call, reply: &mut Result<Reply, CallError>) {
         let elapsed = call.started.elapsed();
-        gateway.shared.audit.ended(gateway, call, reply);
+        record::close(gateway, call, reply);
         let outcome = match reply {
             Ok(_) => Outcome::ok,
             Err(CallError::Rpc(_) | CallError::Unfit(_)) => Outcome::error,

@@ -19,10 +19,10 @@ use super::credential::Credential;
 use super::exchange::Deadline;
 use super::redirects::{self, Places};
 use crate::call::Failure;
-use crate::metrics::Habits;
 use doorward_config::{Limits, ServerSettings};
 use doorward_net::clients::{Clients, Incoming};
 use doorward_net::tls::tls_config;
+use doorward_observability::metrics::Habits;
 
 /// A server's endpoint and what is sent to it with every request.
 #[derive(Debug, Clone)]

@@ -65,19 +65,19 @@ use self::replicas::{Replica, Replicas};
 use self::session::Session;
 use self::spares::Spares;
 use self::tasks::Held;
-use crate::audit::Audit;
-use crate::audit::members::Members;
 use crate::cache::Cache;
 use crate::call::{CallError, Events, Failure};
 use crate::catalog::{Catalog, ToolEntry};
 use crate::delegated::Delegations;
-use crate::metrics::ServerMetrics;
 use crate::reliability::Guard;
 use crate::seal::{self, Sealer};
 use crate::switchboard::Switchboard;
 use doorward_config::{Limits, ServerSettings, Timeouts};
 use doorward_core::memory::Memory;
 use doorward_core::share::Shares;
+use doorward_observability::audit::Audit;
+use doorward_observability::audit::members::Members;
+use doorward_observability::metrics::ServerMetrics;
 
 pub use self::contact::{Contact, Link, Transport};
 pub use self::interest::Subscription;
@@ -104,7 +104,7 @@ pub struct Shared {
     pub http: Arc<doorward_net::clients::Clients>,
     /// What users have let the gateway do for them.
     pub delegations: Arc<Delegations>,
-    pub metrics: crate::metrics::Metrics,
+    pub metrics: doorward_observability::metrics::Metrics,
     /// The gateway as a client: `{name, version}`.
     pub info: Value,
     /// Tasks that outlive a call; waited for at shutdown.

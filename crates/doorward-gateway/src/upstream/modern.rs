@@ -19,7 +19,7 @@ use super::state::{State, names_a_task, refused};
 use super::{Asked, Server};
 use crate::call::{CallError, Events, Failure};
 use crate::catalog::TOOLS;
-use crate::telemetry::context::TRACEPARENT;
+use doorward_observability::telemetry::context::TRACEPARENT;
 use std::borrow::Cow;
 use std::sync::Arc;
 

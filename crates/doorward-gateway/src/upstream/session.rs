@@ -24,8 +24,8 @@ use super::inbound::Inbound;
 use super::lost;
 use super::pipe::Pipe;
 use crate::call::Failure;
-use crate::metrics::Habits;
 use doorward_net::clients::Incoming;
+use doorward_observability::metrics::Habits;
 
 /// What carries a session.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use doorward_gateway::audit::{ocsf, open_key, retention};
+use doorward_observability::audit::{ocsf, open_key, retention};
 use doorward_store::{Block, Scan, Store, files, now_ms};
 use serde_json::Value;
 

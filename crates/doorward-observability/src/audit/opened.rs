@@ -3,13 +3,28 @@
 
 use std::sync::Arc;
 
-use doorward_store::{Usage, now_ms, written_at};
+use doorward_store::{Amount, Usage, now_ms, written_at};
 
 use super::Audit;
 use super::members::Members;
 use super::queue::{Ended, Entry, Mark, Record, Waiting};
-use super::record::{Common, Outcome};
-use crate::call::{Call, CallId};
+use doorward_core::CallId;
+
+/// What both records of a call say: whose it is, and of what.
+#[derive(Debug, Default)]
+pub struct Common {
+    pub text: String,
+    /// Whether it is added up: it uses something of a server's.
+    pub counted: bool,
+}
+
+/// What has come of a call: members of its record, and what is added up.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub text: String,
+    pub usage: Usage,
+    pub charges: Vec<(Arc<str>, Amount)>,
+}
 
 #[derive(Debug)]
 pub struct Opened {
@@ -23,19 +38,19 @@ pub struct Opened {
 
 impl Opened {
     /// One that is on disk, or on its way there.
-    pub(super) fn now(audit: Arc<Audit>, call: &Call, common: Common) -> Self {
-        let (call, waiting, closed) = (call.id, None, false);
+    pub(super) fn now(audit: Arc<Audit>, call: CallId, common: Common) -> Self {
+        let (call, waiting, closed) = (call, None, false);
         Self { audit, call, common, waiting, closed }
     }
 
     /// One that is written a moment later.
     pub(super) fn soon(
         audit: Arc<Audit>,
-        call: &Call,
+        call: CallId,
         common: Common,
         waiting: Arc<Waiting>,
     ) -> Self {
-        let (call, waiting, closed) = (call.id, Some(waiting), false);
+        let (call, waiting, closed) = (call, Some(waiting), false);
         Self { audit, call, common, waiting, closed }
     }
 

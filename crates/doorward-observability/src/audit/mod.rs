@@ -3,12 +3,11 @@
 
 mod dead;
 mod export;
-mod mask;
+pub mod mask;
 pub mod members;
 pub mod ocsf;
 mod opened;
 mod queue;
-pub mod record;
 mod recorder;
 mod retain;
 mod written;
@@ -27,19 +26,17 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-pub use opened::Opened;
+pub use opened::{Common, Opened, Outcome};
 pub use retain::retention;
 
 use self::members::Members;
-pub use self::queue::Waiting;
-use self::queue::{Entry, Queue, Record};
-use self::record::Common;
+pub use self::queue::{Ended, Mark, Record, Waiting};
+use self::queue::{Entry, Queue};
 use self::recorder::{Recorder, Terms};
-use crate::call::{Call, CallError, Failure, Reply};
-use crate::gateway::Gateway;
 use crate::metrics::Metrics;
 use doorward_config::{AuditSettings, Durability, RecordClass, Settings, Unknown};
 use doorward_core::flood::Flood;
+use doorward_core::{CallId, Failure};
 
 /// Refused callers that are recorded within a second, each by itself; the others are counted.
 const REFUSALS: usize = 100;
@@ -200,7 +197,7 @@ impl Audit {
     /// `Err` with what is to be waited for where there is no room at the moment.
     pub fn open_soon(
         self: &Arc<Self>,
-        call: &Call,
+        call: CallId,
         common: Common,
         record: Record,
     ) -> Result<Opened, (Arc<Waiting>, Common)> {
@@ -215,9 +212,9 @@ impl Audit {
     /// too long, or cannot be written at all, is refused.
     pub async fn open_when_there_is_room(
         self: &Arc<Self>,
-        call: &Call,
+        call: CallId,
         (waiting, common): (Arc<Waiting>, Common),
-    ) -> Result<Opened, CallError> {
+    ) -> Result<Opened, Failure> {
         if self.has_trouble() {
             return Err(unavailable());
         }
@@ -233,10 +230,11 @@ impl Audit {
     /// for it was not on disk in time.
     pub async fn open_now(
         self: &Arc<Self>,
-        call: &mut Call,
+        call: CallId,
+        opened: &mut Option<Opened>,
         common: Common,
         record: Record,
-    ) -> Result<(), CallError> {
+    ) -> Result<(), Failure> {
         if self.has_trouble() {
             return Err(unavailable());
         }
@@ -246,7 +244,7 @@ impl Audit {
             return Err(unavailable());
         }
         // From here on, whatever happens, what was opened is closed.
-        call.notes.opened = Some(Opened::now(self.clone(), call, common));
+        *opened = Some(Opened::now(self.clone(), call, common));
         let deadline = self.settings.load().deadline.0;
         match tokio::time::timeout(deadline, written).await {
             Ok(Ok(())) => Ok(()),
@@ -254,25 +252,13 @@ impl Audit {
         }
     }
 
-    /// Closes the record of a call, or writes the whole of one that no server was sent.
-    pub fn ended(&self, gateway: &Gateway, call: &mut Call, reply: &Result<Reply, CallError>) {
-        let settled = call.notes.reserved.take().map(|reserved| {
-            let cost = gateway.cost(&reserved, call, reply);
-            reserved.settle(cost)
-        });
-        let settled = settled.unwrap_or_default();
-        if let Some(opened) = call.notes.opened.take() {
-            return opened.close(record::outcome(gateway, call, reply, settled));
-        }
-        let class = record::class_of(call);
-        if self.durability(class) != Durability::Off {
-            let outcome = record::outcome(gateway, call, reply, settled);
-            self.record(record::at_once(gateway, call, class, outcome));
-        }
+    /// What is recorded, and how.
+    pub fn settings(&self) -> Arc<AuditSettings> {
+        self.settings.load_full()
     }
 
     /// Records something that nobody waits for. Where there is no room, it is counted.
-    fn record(&self, record: Record) {
+    pub fn record(&self, record: Record) {
         if self.queue.push(Entry::Ready(Box::new(record))).is_err() {
             self.lost.fetch_add(1, Ordering::AcqRel);
             self.lost_unmeasured.fetch_add(1, Ordering::AcqRel);
@@ -306,12 +292,8 @@ impl Audit {
 }
 
 /// What a caller is told when nothing can be recorded.
-fn unavailable() -> CallError {
-    let failure = Failure::new(
-        Kind::Unrecorded,
-        "The call cannot be recorded, and is not made without a record",
-    );
-    CallError::Refused { failure, status: 503 }
+fn unavailable() -> Failure {
+    Failure::new(Kind::Unrecorded, "The call cannot be recorded, and is not made without a record")
 }
 
 /// The key that signs the log, made where there is none yet; `None` where it has no place.

@@ -360,7 +360,7 @@ pub(super) fn here() -> Place {
 }
 
 pub(super) fn fresh_id() -> WriterId {
-    WriterId::new(crate::call::CallId::run())
+    WriterId::new(doorward_core::CallId::run())
 }
 
 impl Audit {

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 use super::members::Members;
-use super::record::Common;
+use super::opened::Common;
 
 /// A record, as far as it does not depend on its place in the chain.
 #[derive(Debug)]

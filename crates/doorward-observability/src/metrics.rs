@@ -21,8 +21,6 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
-use crate::upstream::State;
-
 /// Tools of one server, and users of all, that are told apart; the others are one.
 const MOST_TOOLS: usize = 2_000;
 const MOST_USERS: usize = 10_000;
@@ -308,18 +306,28 @@ impl Default for Metrics {
     }
 }
 
+/// A server, as far as it is measured when somebody asks.
+#[derive(Debug)]
+pub struct ServerState<'a> {
+    pub name: &'a str,
+    /// How many calls at a time it takes, where that is found out.
+    pub concurrency: Option<usize>,
+    /// The state of each of its replicas.
+    pub replicas: Vec<&'static str>,
+}
+
 impl Metrics {
-    /// How servers and their replicas are doing; those that are gone are not told any more.
-    pub fn note_states(&self, states: &[State]) {
+    /// Takes the states of all servers: those that are gone are dropped.
+    pub fn note_servers<'a>(&self, servers: impl Iterator<Item = ServerState<'a>>) {
         self.replicas.clear();
         self.concurrency.clear();
-        for state in states {
-            if let Some(limit) = state.concurrency {
-                let labels = ServerLabels { server: state.name.clone() };
+        for ServerState { name, concurrency, replicas } in servers {
+            if let Some(limit) = concurrency {
+                let labels = ServerLabels { server: name.to_owned() };
                 self.concurrency.get_or_create(&labels).set(limit as i64);
             }
-            for replica in &state.replicas {
-                let labels = ReplicaLabels { server: state.name.clone(), state: replica.state };
+            for state in replicas {
+                let labels = ReplicaLabels { server: name.to_owned(), state };
                 self.replicas.get_or_create(&labels).inc();
             }
         }

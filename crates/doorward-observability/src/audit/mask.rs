@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use doorward_mcp::Object;
 use doorward_mcp::json::fold;
 use serde_json::Value;
 
+use doorward_config::AuditSettings;
 use doorward_core::pattern::Pattern;
 
 /// What stands in the place of what was masked.
@@ -106,6 +108,16 @@ fn looks_secret(word: &str) -> bool {
     let long = word.len() >= 16;
     let is_jwt = || word.starts_with("eyJ") && word.len() >= 40 && word.matches('.').count() >= 2;
     long && (BEGINNINGS.iter().any(|beginning| word.starts_with(beginning)) || is_jwt())
+}
+
+/// An object as text, masked; `None` if it is longer than what is recorded of one.
+pub fn masked(settings: &AuditSettings, object: &Object) -> Option<String> {
+    if object.size_hint() > settings.payload_limit.0 {
+        return None;
+    }
+    let mut value = object.to_serde();
+    mask(&mut value, &settings.mask);
+    Some(value.to_string())
 }
 
 #[cfg(test)]

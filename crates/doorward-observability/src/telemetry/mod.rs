@@ -7,7 +7,6 @@ pub mod messages;
 pub mod metrics;
 pub mod sending;
 mod spans;
-pub mod trace;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,15 +16,13 @@ use arc_swap::ArcSwap;
 use prost::Message;
 
 use self::context::Context;
-use self::messages::{LogsRequest, MetricsRequest, ResourceLogs, ScopeLogs, resource, scope};
+use self::messages::{LogsRequest, MetricsRequest, ResourceLogs, ScopeLogs, Span, resource, scope};
 use self::sending::{Collector, Signal};
 use self::spans::Spans;
-use self::trace::Trace;
-use crate::audit::record;
-use crate::call::{Call, CallError, Reply};
-use crate::gateway::Gateway;
 use doorward_config::{OtlpProtocol, TelemetrySettings};
+use doorward_core::CallId;
 use doorward_core::random::{STEP, scattered};
+use tokio_util::sync::CancellationToken;
 
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -71,22 +68,21 @@ impl Telemetry {
         self.users.load(Ordering::Acquire)
     }
 
-    /// Begins to trace a call, if it is one that is traced.
-    pub fn begin(&self, call: &mut Call) {
+    /// Whether a call that comes with this context is traced: `None` where nobody takes traces.
+    pub fn traces(&self, context: Option<&Context>) -> Option<bool> {
         if !self.traces.load(Ordering::Acquire) {
-            return;
+            return None;
         }
-        let context = Context::of(&call.params);
         let follows = self.settings.load().traces.follow_clients;
-        let traced = match context.filter(|_| follows) {
+        Some(match context.filter(|_| follows) {
             Some(context) => context.sampled,
             None => self.is_chosen(),
-        };
-        call.notes.trace_id = context.map(|context| context.trace);
-        if traced {
-            call.notes.trace = Trace::begin(context, &mut call.params);
-            call.notes.trace_id = call.notes.trace.as_ref().map(|trace| trace.id());
-        }
+        })
+    }
+
+    /// Whether spans show arguments and results.
+    pub fn shows_payloads(&self) -> bool {
+        self.settings.load().traces.payloads
     }
 
     /// One of so many, without asking the system for randomness each time.
@@ -96,37 +92,30 @@ impl Telemetry {
     }
 
     /// Takes the spans of a call that has ended.
-    pub fn end(&self, gateway: &Gateway, call: &mut Call, reply: &Result<Reply, CallError>) {
-        let Some(trace) = call.notes.trace.take() else { return };
-        let mask = |object: &doorward_mcp::Object| record::masked(gateway, object);
-        let payloads = self.settings.load().traces.payloads;
-        let tell: Option<&dyn Fn(&doorward_mcp::Object) -> String> =
-            if payloads { Some(&mask) } else { None };
-        let spans = trace.end(call, reply, tell);
-        if !self.spans.add(&spans) {
+    pub fn take_spans(&self, spans: &[Span]) {
+        if !self.spans.add(spans) {
             self.dropped.fetch_add(spans.len() as u64, Ordering::Relaxed);
         }
     }
-}
 
-impl Gateway {
-    /// Sends what waits, until the gateway has closed.
-    pub(crate) async fn tell_collector(self: Arc<Self>) {
-        let instance = format!("{:08x}", crate::call::CallId::run());
+    /// Sends what waits to the collector, until `closing` is cancelled. `measure` returns the metrics as text.
+    pub async fn run(&self, closing: CancellationToken, measure: impl Fn() -> String) {
+        let ends = closing;
+        let instance = format!("{:08x}", CallId::run());
         let mut current: Option<(TelemetrySettings, Collector)> = None;
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut measured = tokio::time::Instant::now();
         let mut failing = false;
         loop {
-            let closing = self.closing.is_cancelled();
+            let closing = ends.is_cancelled();
             if !closing {
                 tokio::select! {
                     _ = ticks.tick() => {}
-                    () = self.closing.cancelled() => {}
+                    () = ends.cancelled() => {}
                 }
             }
-            let settings = self.telemetry.settings.load_full();
+            let settings = self.settings.load_full();
             let Some(otlp) = &settings.otlp else {
                 current = None;
                 if closing {
@@ -140,12 +129,12 @@ impl Gateway {
                 current = Some(((*settings).clone(), collector));
             }
             let Some((_, collector)) = &current else { continue };
-            let mut told = self.tell_spans(collector, &instance).await;
-            told = told.and(tell_logs(collector, &instance).await);
+            let mut told = self.send_spans(collector, &instance).await;
+            told = told.and(send_logs(collector, &instance).await);
             if settings.metrics.otlp && (closing || measured.elapsed() >= settings.metrics.every.0)
             {
                 measured = tokio::time::Instant::now();
-                let metrics = metrics::of(&self.metrics(), &instance);
+                let metrics = metrics::of(&measure(), &instance);
                 let request = MetricsRequest { resource_metrics: vec![metrics] };
                 told = told.and(collector.send(Signal::Metrics, request.encode_to_vec()).await);
             }
@@ -164,11 +153,11 @@ impl Gateway {
         }
     }
 
-    async fn tell_spans(&self, collector: &Collector, instance: &str) -> Result<(), String> {
-        while let Some(batch) = self.telemetry.spans.take() {
+    async fn send_spans(&self, collector: &Collector, instance: &str) -> Result<(), String> {
+        while let Some(batch) = self.spans.take() {
             let sent = collector.send(Signal::Traces, batch.request(instance)).await;
             if let Err(why) = sent {
-                self.telemetry.dropped.fetch_add(batch.count as u64, Ordering::Relaxed);
+                self.dropped.fetch_add(batch.count as u64, Ordering::Relaxed);
                 return Err(why);
             }
         }
@@ -176,7 +165,7 @@ impl Gateway {
     }
 }
 
-async fn tell_logs(collector: &Collector, instance: &str) -> Result<(), String> {
+async fn send_logs(collector: &Collector, instance: &str) -> Result<(), String> {
     let log_records = logs::take();
     if log_records.is_empty() {
         return Ok(());

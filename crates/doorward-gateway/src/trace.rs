@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use doorward_mcp::{Object, interaction, method};
 
-use super::context::{Context, TRACEPARENT};
-use super::messages::{KeyValue, Span, Status};
-use crate::audit::record;
 use crate::call::{Call, CallError, Reply};
+use crate::gateway::Gateway;
 use crate::pipeline::UNFIT;
+use crate::record;
 use crate::upstream::Transport;
 use doorward_core::random::{STEP, scattered};
+use doorward_observability::telemetry::context::{Context, TRACEPARENT};
+use doorward_observability::telemetry::messages::{KeyValue, Span, Status};
 
 const INTERNAL: i32 = 1;
 const SERVER: i32 = 2;
@@ -187,6 +188,26 @@ impl Trace {
         }
         spans
     }
+}
+
+/// Begins to trace a call, if it is one that is traced.
+pub fn begin(gateway: &Gateway, call: &mut Call) {
+    let context = Context::of(&call.params);
+    let Some(traced) = gateway.telemetry.traces(context.as_ref()) else { return };
+    call.notes.trace_id = context.map(|context| context.trace);
+    if traced {
+        call.notes.trace = Trace::begin(context, &mut call.params);
+        call.notes.trace_id = call.notes.trace.as_ref().map(|trace| trace.id());
+    }
+}
+
+/// Gives away the spans of a call that has ended.
+pub fn end(gateway: &Gateway, call: &mut Call, reply: &Result<Reply, CallError>) {
+    let Some(trace) = call.notes.trace.take() else { return };
+    let text = |object: &Object| record::payload_text(gateway, object);
+    let payloads: Option<&dyn Fn(&Object) -> String> =
+        if gateway.telemetry.shows_payloads() { Some(&text) } else { None };
+    gateway.telemetry.take_spans(&trace.end(call, reply, payloads));
 }
 
 /// The tool or prompt a call is about, under its attribute's name.

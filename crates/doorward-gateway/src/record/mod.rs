@@ -4,27 +4,26 @@
 
 use std::cell::RefCell;
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::time::Duration;
 
-use doorward_mcp::error::Kind;
-use doorward_mcp::{Object, interaction, method};
+use doorward_mcp::{Object, method};
 use doorward_policy::PrincipalKind;
-use doorward_store::{Amount, Usage, hex, written_at};
+use doorward_store::{hex, written_at};
 
-use super::mask::mask;
-use super::members::Members;
-use super::queue::{Ended, Mark, Record};
 use crate::access;
-use crate::billing::Settled;
-use crate::call::{Call, CallError, Reply};
+use crate::call::Call;
 use crate::catalog::kind_of;
 use crate::gateway::Gateway;
 use crate::identity::{Caller, Grant, Principal};
-use crate::pipeline::UNFIT;
 use crate::seal;
 use crate::upstream::state::names_a_task;
 use doorward_config::{AuditSettings, PayloadSettings, RecordClass, ToolSettings};
+use doorward_observability::audit::mask::{mask, masked};
+use doorward_observability::audit::members::Members;
+use doorward_observability::audit::{Common, Ended, Mark, Outcome, Record};
+
+mod outcome;
+
+pub use outcome::close;
 
 /// About as long as the record of a call is.
 const USUAL: usize = 1_100;
@@ -69,22 +68,6 @@ pub fn target(call: &Call) -> Option<std::borrow::Cow<'_, str>> {
         of if names_a_task(of) => call.params.string("taskId").map(|_| "task".into()),
         _ => None,
     }
-}
-
-/// What both records of a call say: whose it is, and of what.
-#[derive(Debug, Default)]
-pub struct Common {
-    pub text: String,
-    /// Whether it is added up: it uses something of a server's.
-    pub counted: bool,
-}
-
-/// What has come of a call: members of its record, and what is added up.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    pub text: String,
-    pub usage: Usage,
-    pub charges: Vec<(Arc<str>, Amount)>,
 }
 
 pub fn common(call: &Call, class: RecordClass) -> Common {
@@ -294,7 +277,7 @@ fn arguments(members: &mut Members, gateway: &Gateway, call: &Call) {
     } else {
         &call.params
     };
-    let settings = gateway.shared.audit.settings.load();
+    let settings = gateway.shared.audit.settings();
     let mut about = Members::default();
     digest(&mut about, object);
     if call.notes.coerced {
@@ -341,115 +324,14 @@ fn payload_of(settings: &AuditSettings, call: &Call) -> Option<PayloadSettings> 
 }
 
 /// An object as it may be told, masked; no longer than what is recorded.
-pub fn masked(gateway: &Gateway, object: &Object) -> String {
-    let settings = gateway.shared.audit.settings.load();
-    masked_by(&settings, object).unwrap_or_else(|| "[too long]".into())
+pub fn payload_text(gateway: &Gateway, object: &Object) -> String {
+    let settings = gateway.shared.audit.settings();
+    masked(&settings, object).unwrap_or_else(|| "[too long]".into())
 }
 
 fn payload(members: &mut Members, settings: &AuditSettings, object: &Object) {
-    match masked_by(settings, object) {
+    match masked(settings, object) {
         Some(text) => members.raw("payload", &text),
         None => members.flag("too_long", true),
     };
-}
-
-/// `None` if it is too long.
-fn masked_by(settings: &AuditSettings, object: &Object) -> Option<String> {
-    if object.size_hint() > settings.payload_limit.0 {
-        return None;
-    }
-    let mut value = object.to_serde();
-    mask(&mut value, &settings.mask);
-    Some(value.to_string())
-}
-
-/// Adds what a call has cost, in millionths of a credit, and who pays.
-fn priced(members: &mut Members, settled: &Settled) {
-    let Settled { price, charges, own_key } = settled;
-    if *price == Amount::ZERO && !own_key {
-        return;
-    }
-    members.number("price", price.0);
-    members.texts("charged", charges.iter().map(|(account, _)| &**account));
-    if *own_key {
-        members.flag("own_key", true);
-    }
-}
-
-/// What has come of a call.
-pub fn outcome(
-    gateway: &Gateway,
-    call: &Call,
-    reply: &Result<Reply, CallError>,
-    settled: Settled,
-) -> Outcome {
-    let mut members = Members::with_capacity(320);
-    let mut told = None;
-    // More than these have failed.
-    let mut failed = 1;
-    let mut bytes = 0;
-    match reply {
-        Ok(Reply::Result(result)) => {
-            let outcome = match interaction::result_type(result) {
-                kind if kind != "complete" => kind,
-                _ if interaction::is_tool_error(result) => "tool_error".into(),
-                _ => "ok".into(),
-            };
-            failed = Usage::failed(&outcome);
-            members.text("outcome", &outcome);
-            // Lists are the gateway's own words.
-            if call.route.is_some() {
-                told = Some(result);
-            }
-        }
-        Ok(Reply::Listening(_)) => _ = members.text("outcome", "listening"),
-        Err(CallError::Rpc(error)) => {
-            members.text("outcome", "error").number("error_code", error.code);
-        }
-        Err(CallError::Denied(_)) => _ = members.text("outcome", "denied"),
-        Err(CallError::Unfit(unfit)) => {
-            members.text("outcome", "refused").text("error", UNFIT);
-            members.texts("unfit", unfit.misfits.iter().map(|misfit| misfit.path.as_str()));
-        }
-        Err(CallError::Limited(limited)) => {
-            members.text("outcome", "refused").text("error", Kind::Limited.as_str());
-            members.text("limit", &limited.rule);
-        }
-        Err(CallError::Gateway(failure)) => {
-            members.text("outcome", "failed").text("error", failure.kind.as_str());
-            members.text("message", &failure.message);
-        }
-        Err(CallError::Refused { failure, .. }) => {
-            members.text("outcome", "refused").text("error", failure.kind.as_str());
-            members.text("message", &failure.message);
-        }
-    }
-    if let Some(result) = told {
-        let settings = gateway.shared.audit.settings.load();
-        let mut about = Members::default();
-        bytes = digest(&mut about, result);
-        if payload_of(&settings, call).is_some_and(|payload| payload.result) {
-            payload(&mut about, &settings, result);
-        }
-        members.object("result", &about);
-    }
-    let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
-    let (all, upstream) = (call.started.elapsed(), call.notes.upstream);
-    members.number("gateway_us", micros(all.saturating_sub(upstream)));
-    let upstream_us = micros(upstream);
-    if upstream_us > 0 {
-        members.number("upstream_us", upstream_us);
-    }
-    if call.notes.retries > 0 {
-        members.number("retries", call.notes.retries);
-    }
-    members.maybe("cache", call.notes.cached);
-    if call.notes.unfit_result {
-        members.flag("unfit_result", true);
-    }
-    priced(&mut members, &settled);
-    let Settled { price, charges, own_key } = settled;
-    let own_key = i64::from(own_key);
-    let usage = Usage { calls: 1, failed, price, own_key, bytes, upstream_us };
-    Outcome { text: members.into_text(), usage, charges }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use doorward_store::{Amount, Committed, Ended as Buried, Error, LeftOpen, Usage, WriterId};
 
 use super::members::Members;
+use super::opened::Common;
 use super::queue::{Ended, Record};
-use super::record::Common;
 use super::recorder::{Recorder, happened, now};
 
 /// How long another process may not have moved before it is taken for dead.

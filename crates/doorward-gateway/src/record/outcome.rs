@@ -1,0 +1,124 @@
+//! What came of a call, as it is recorded when it has ended.
+
+use std::time::Duration;
+
+use doorward_config::Durability;
+use doorward_mcp::error::Kind;
+use doorward_mcp::interaction;
+use doorward_store::{Amount, Usage};
+
+use super::{digest, payload, payload_of};
+use crate::billing::Settled;
+use crate::call::{Call, CallError, Reply};
+use crate::gateway::Gateway;
+use crate::pipeline::UNFIT;
+use doorward_observability::audit::Outcome;
+use doorward_observability::audit::members::Members;
+
+/// Closes the record of a call, or writes the whole of one that no server was sent.
+pub fn close(gateway: &Gateway, call: &mut Call, reply: &Result<Reply, CallError>) {
+    let settled = call.notes.reserved.take().map(|reserved| {
+        let cost = gateway.cost(&reserved, call, reply);
+        reserved.settle(cost)
+    });
+    let settled = settled.unwrap_or_default();
+    if let Some(opened) = call.notes.opened.take() {
+        return opened.close(outcome(gateway, call, reply, settled));
+    }
+    let class = super::class_of(call);
+    if gateway.shared.audit.durability(class) != Durability::Off {
+        let outcome = outcome(gateway, call, reply, settled);
+        gateway.shared.audit.record(super::at_once(gateway, call, class, outcome));
+    }
+}
+
+/// Adds what a call has cost, in millionths of a credit, and who pays.
+fn priced(members: &mut Members, settled: &Settled) {
+    let Settled { price, charges, own_key } = settled;
+    if *price == Amount::ZERO && !own_key {
+        return;
+    }
+    members.number("price", price.0);
+    members.texts("charged", charges.iter().map(|(account, _)| &**account));
+    if *own_key {
+        members.flag("own_key", true);
+    }
+}
+
+/// What has come of a call.
+pub fn outcome(
+    gateway: &Gateway,
+    call: &Call,
+    reply: &Result<Reply, CallError>,
+    settled: Settled,
+) -> Outcome {
+    let mut members = Members::with_capacity(320);
+    let mut told = None;
+    // More than these have failed.
+    let mut failed = 1;
+    let mut bytes = 0;
+    match reply {
+        Ok(Reply::Result(result)) => {
+            let outcome = match interaction::result_type(result) {
+                kind if kind != "complete" => kind,
+                _ if interaction::is_tool_error(result) => "tool_error".into(),
+                _ => "ok".into(),
+            };
+            failed = Usage::failed(&outcome);
+            members.text("outcome", &outcome);
+            // Lists are the gateway's own words.
+            if call.route.is_some() {
+                told = Some(result);
+            }
+        }
+        Ok(Reply::Listening(_)) => _ = members.text("outcome", "listening"),
+        Err(CallError::Rpc(error)) => {
+            members.text("outcome", "error").number("error_code", error.code);
+        }
+        Err(CallError::Denied(_)) => _ = members.text("outcome", "denied"),
+        Err(CallError::Unfit(unfit)) => {
+            members.text("outcome", "refused").text("error", UNFIT);
+            members.texts("unfit", unfit.misfits.iter().map(|misfit| misfit.path.as_str()));
+        }
+        Err(CallError::Limited(limited)) => {
+            members.text("outcome", "refused").text("error", Kind::Limited.as_str());
+            members.text("limit", &limited.rule);
+        }
+        Err(CallError::Gateway(failure)) => {
+            members.text("outcome", "failed").text("error", failure.kind.as_str());
+            members.text("message", &failure.message);
+        }
+        Err(CallError::Refused { failure, .. }) => {
+            members.text("outcome", "refused").text("error", failure.kind.as_str());
+            members.text("message", &failure.message);
+        }
+    }
+    if let Some(result) = told {
+        let settings = gateway.shared.audit.settings();
+        let mut about = Members::default();
+        bytes = digest(&mut about, result);
+        if payload_of(&settings, call).is_some_and(|payload| payload.result) {
+            payload(&mut about, &settings, result);
+        }
+        members.object("result", &about);
+    }
+    let micros = |duration: Duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);
+    let (all, upstream) = (call.started.elapsed(), call.notes.upstream);
+    members.number("gateway_us", micros(all.saturating_sub(upstream)));
+    let upstream_us = micros(upstream);
+    if upstream_us > 0 {
+        members.number("upstream_us", upstream_us);
+    }
+    if call.notes.retries > 0 {
+        members.number("retries", call.notes.retries);
+    }
+    members.maybe("cache", call.notes.cached);
+    if call.notes.unfit_result {
+        members.flag("unfit_result", true);
+    }
+    priced(&mut members, &settled);
+    let Settled { price, charges, own_key } = settled;
+    let own_key = i64::from(own_key);
+    let usage = Usage { calls: 1, failed, price, own_key, bytes, upstream_us };
+    Outcome { text: members.into_text(), usage, charges }
+}
