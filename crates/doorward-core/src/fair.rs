@@ -16,6 +16,10 @@ impl<T> Default for FairQueue<T> {
 }
 
 impl<T> FairQueue<T> {
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     pub fn len(&self) -> usize {
         self.waiting.iter().map(|(_, items)| items.len()).sum()
     }

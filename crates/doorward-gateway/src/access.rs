@@ -23,10 +23,10 @@ use self::scopes::in_scope;
 use crate::call::{Call, Door, Portal};
 use crate::catalog::ToolEntry;
 use crate::gateway::Gateway;
-use crate::identity::{Caller, Grant, Principal};
-use crate::seal;
 use crate::upstream::Server;
 use doorward_config::{CredentialSettings, Explain, ServerSettings, Settings};
+use doorward_identity::identity::{Caller, Grant, Principal};
+use doorward_identity::seal;
 
 /// The policies in force, and how they are asked.
 #[derive(Debug)]

@@ -13,12 +13,12 @@ use serde_json::{Map, Value, json};
 
 use crate::call::{Call, Failure};
 use crate::gateway::Gateway;
-use crate::identity::{Caller, Shown};
-use crate::oauth::{self, TokenEndpoint};
-use crate::seal;
 use crate::upstream::Server;
 use crate::upstream::http::Own;
 use doorward_config::{Assertion, Exchange};
+use doorward_identity::identity::{Caller, Shown};
+use doorward_identity::oauth::{self, TokenEndpoint};
+use doorward_identity::seal;
 use doorward_net::outbound;
 
 /// Tokens that are kept until their time is nearly over.
@@ -217,7 +217,10 @@ impl Gateway {
         for (name, value) in [
             ("iss", json!(self.identity.resources.origin())),
             ("sub", json!(principal.who.id)),
-            ("sub_kind", json!(crate::identity::directory::kind_of(principal.who.kind).as_str())),
+            (
+                "sub_kind",
+                json!(doorward_identity::identity::directory::kind_of(principal.who.kind).as_str()),
+            ),
             ("aud", json!(settings.audience.as_deref().or(server.settings.resource()))),
             ("iat", json!(now())),
             ("exp", json!(now() + lifetime)),

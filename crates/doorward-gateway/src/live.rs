@@ -8,8 +8,8 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::call::Call;
-use crate::identity::Principal;
 use crate::record;
+use doorward_identity::identity::Principal;
 
 const SHARDS: usize = 16;
 

@@ -14,10 +14,10 @@ use doorward_store::{Actor, Entry, Error, KeyId, Kind, NewKey, Scopes, Store, no
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::delegated;
 use crate::gateway::Gateway;
-use crate::identity::directory::declared_entries;
 use doorward_config::PortalSettings;
+use doorward_identity::delegation;
+use doorward_identity::identity::directory::declared_entries;
 
 type At = State<Arc<Gateway>>;
 
@@ -169,8 +169,8 @@ pub async fn connect(
         let why = format!("'{}' takes no grants: it is not 'delegated'", server.name);
         return Err(Refused(StatusCode::CONFLICT, why));
     }
-    let (server, owner) = (server.name.to_string(), delegated::GATEWAY.to_owned());
-    let wanted = delegated::Wanted { server, owner, more: BTreeSet::new(), told: None };
+    let (server, owner) = (server.name.to_string(), delegation::GATEWAY.to_owned());
+    let wanted = delegation::link::Wanted { server, owner, more: BTreeSet::new(), told: None };
     let link = gateway.shared.delegations.link(gateway.identity.resources.origin(), &wanted);
     let link = link.map_err(|error| Refused(StatusCode::CONFLICT, error.to_string()))?;
     Ok(Json(json!({ "url": link })))

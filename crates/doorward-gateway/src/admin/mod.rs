@@ -18,8 +18,8 @@ use tower::ServiceExt;
 
 use crate::facade::guard;
 use crate::gateway::Gateway;
-use crate::identity::{Grant, Peer};
 use crate::record;
+use doorward_identity::identity::{Grant, Peer};
 use doorward_observability::metrics::prometheus;
 use doorward_observability::telemetry::metrics::as_json;
 
@@ -127,7 +127,8 @@ pub async fn answer(
                     members.text("path", request.uri().path()).text("error", refused.reason());
                 });
                 let hints = gateway.identity.hints("", Default::default());
-                return refused.response(&hints).map(|body| Body::from(body.into_bytes()));
+                return crate::facade::challenge::response(&refused, &hints)
+                    .map(|body| Body::from(body.into_bytes()));
             }
         }
     }

@@ -13,7 +13,7 @@ use super::answer::OAuthError;
 use super::clients::{Client, Shows, Unknown};
 use super::form::Form;
 use super::{At, Server};
-use crate::identity::jwt::{Jwt, audiences, seconds};
+use doorward_identity::identity::jwt::{Jwt, audiences, seconds};
 
 /// The only type of assertion there is.
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";

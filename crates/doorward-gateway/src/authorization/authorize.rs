@@ -15,11 +15,11 @@ use super::clients::{Client, Unknown};
 use super::form::Form;
 use super::page::{self, Question};
 use super::{At, Server};
-use crate::delegated;
 use crate::facade::Body;
-use crate::oauth::Pkce;
-use crate::seal;
 use doorward_config::redirect_uri::is_loopback;
+use doorward_identity::delegation;
+use doorward_identity::oauth::Pkce;
+use doorward_identity::seal;
 
 /// How long somebody may take to consent, and then to sign in.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
@@ -54,7 +54,7 @@ pub enum Purpose {
     Client(Wanted),
     /// The gateway is to act for them at a server: it must be they who open the link.
     #[serde(rename = "s")]
-    Connect(delegated::Wanted),
+    Connect(delegation::link::Wanted),
 }
 
 /// A login on its way: what was consented to, and what the provider's answer is checked with.

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::page;
 use crate::facade::Body;
-use crate::seal;
+use doorward_identity::seal;
 
 /// Tells one browser from another.
 const BROWSER: &str = "__Host-doorward-browser";

@@ -11,7 +11,8 @@ use super::page;
 use super::provider::{Person, ProviderError};
 use crate::delegated;
 use crate::facade::Body;
-use crate::seal;
+use doorward_identity::delegation;
+use doorward_identity::seal;
 
 /// How long a code is good, in seconds.
 const CODE: i64 = 60;
@@ -41,7 +42,7 @@ impl At<'_> {
     /// Whoever opened a link has said who they are: they go on if it was made for them.
     async fn go_on(
         &self,
-        wanted: &delegated::Wanted,
+        wanted: &delegation::link::Wanted,
         login: &Login,
         query: &Form,
     ) -> Response<Body> {

@@ -13,10 +13,10 @@ use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use url::Url;
 
-use crate::identity::issuer::{KeySet, read_keys};
 use doorward_config::AuthorizationServerSettings;
 use doorward_config::redirect_uri::{check_redirect_uri, is_registered};
 use doorward_core::address::network;
+use doorward_identity::identity::issuer::{KeySet, read_keys};
 use doorward_net::outbound::{self, Answer, Author};
 
 /// Longest client id.

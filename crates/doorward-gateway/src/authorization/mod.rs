@@ -32,16 +32,16 @@ use self::clients::Clients;
 use self::form::Form;
 use self::provider::{Provider, Secrets};
 use self::register::Registrations;
-use crate::delegated;
 use crate::facade::{Body, not_allowed, read_body};
 use crate::gateway::Gateway;
-use crate::identity::issuer::Issuer;
-use crate::identity::{Peer, Shown};
-use crate::seal::Sealer;
-use crate::signing::Signing;
 use doorward_config::{
     Algorithm, AuthorizationServerSettings, Claims, IssuerSettings, Period, Secret, Settings,
 };
+use doorward_identity::delegation;
+use doorward_identity::identity::issuer::Issuer;
+use doorward_identity::identity::{Peer, Shown};
+use doorward_identity::seal::Sealer;
+use doorward_identity::signing::Signing;
 
 /// Where all of it is.
 const ROOM: &str = "/oauth/";
@@ -233,7 +233,10 @@ impl Server {
 }
 
 /// Sends somebody to sign in who is to give the gateway access to a server; `None` if they are none who could.
-pub async fn sign_in_for(gateway: &Gateway, wanted: &delegated::Wanted) -> Option<Response<Body>> {
+pub async fn sign_in_for(
+    gateway: &Gateway,
+    wanted: &delegation::link::Wanted,
+) -> Option<Response<Body>> {
     let (server, store) = (gateway.authorization.server.load_full()?, gateway.kept.store()?);
     let ours = server.owner_of("");
     if !wanted.owner.starts_with(ours.trim_end_matches('"')) {

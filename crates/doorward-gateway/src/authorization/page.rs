@@ -14,7 +14,7 @@ use http::header::{
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::facade::Body;
-use crate::seal;
+use doorward_identity::seal;
 
 const STYLE: &str = "\
 :root{color-scheme:light dark}\

@@ -11,11 +11,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
 
-use crate::identity::issuer::Issuer;
-use crate::identity::jwt::{Jwt, audiences, seconds};
-use crate::identity::token::{self, claim, texts};
-use crate::oauth::{self, Client, Fetched, Metadata, TokenError};
 use doorward_config::{IssuerSettings, LoginProvider};
+use doorward_identity::identity::issuer::Issuer;
+use doorward_identity::identity::jwt::{Jwt, audiences, seconds};
+use doorward_identity::identity::token::{self, claim, texts};
+use doorward_identity::oauth::{self, Client, Fetched, Metadata, TokenError};
 use doorward_net::outbound::{self, Author};
 
 /// For how long metadata is used again.

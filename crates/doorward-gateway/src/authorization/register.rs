@@ -14,10 +14,10 @@ use super::answer::{OAuthError, json_answer};
 use super::clients::Client;
 use super::{At, clients};
 use crate::facade::Body;
-use crate::identity::Peer;
-use crate::identity::issuer::read_keys;
-use crate::seal;
 use doorward_core::address::network;
+use doorward_identity::identity::Peer;
+use doorward_identity::identity::issuer::read_keys;
+use doorward_identity::seal;
 
 /// Clients that are kept, and those of one address within a while.
 const MOST: i64 = 10_000;

@@ -14,10 +14,10 @@ use super::authenticate::authenticate;
 use super::clients::{Client, Shows};
 use super::form::Form;
 use super::provider::{ProviderError, Secrets};
-use crate::identity::jwt::{Jwt, seconds};
-use crate::identity::token::is_same_resource;
-use crate::oauth::{self, challenge_of};
-use crate::seal;
+use doorward_identity::identity::jwt::{Jwt, seconds};
+use doorward_identity::identity::token::is_same_resource;
+use doorward_identity::oauth::{self, challenge_of};
+use doorward_identity::seal;
 
 /// Two that refresh at the same time are no thieves: of a token that was used this many seconds ago at
 /// most, the second use is refused, and nothing else happens.

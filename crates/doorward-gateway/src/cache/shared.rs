@@ -12,8 +12,8 @@ use tokio::sync::Semaphore;
 
 use super::Key;
 use super::entry::{Entry, Kept};
-use crate::seal::Sealer;
 use doorward_config::Secret;
+use doorward_identity::seal::Sealer;
 
 const PURPOSE: &str = "cached result";
 /// Results that are on their way to the store. Beyond, none is put there.

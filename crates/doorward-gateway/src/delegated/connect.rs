@@ -10,18 +10,18 @@ use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::consent::{LINK, PURPOSE, Wanted};
-use super::discover::{Destination, callback_url, document, document_url};
-use super::{Delegations, Error, GATEWAY, Known, Tokens, UNSAID, by_hand};
 use crate::authorization::browser::{self, Browser};
 use crate::authorization::form::Form;
 use crate::authorization::page::{self, Connecting};
 use crate::facade::{Body, not_allowed, read_body};
 use crate::gateway::Gateway;
-use crate::oauth::{self, Client, Pkce, TokenError};
-use crate::seal::{self, Sealer};
 use crate::upstream::Server;
 use doorward_config::Secret;
+use doorward_identity::delegation::discover::{Destination, callback_url, document, document_url};
+use doorward_identity::delegation::link::{LINK, PURPOSE, Wanted};
+use doorward_identity::delegation::{Delegations, Error, GATEWAY, Known, Tokens, UNSAID, by_hand};
+use doorward_identity::oauth::{self, Client, Pkce, TokenError};
+use doorward_identity::seal::{self, Sealer};
 use doorward_net::outbound::Author;
 
 const HERE: &str = "connect here";
@@ -57,7 +57,7 @@ pub async fn answer(
     }
     let delegations = gateway.shared.delegations.clone();
     // Where no server is to be connected, there is nothing here.
-    let sealer = delegations.sealer.as_ref()?;
+    let sealer = delegations.sealer()?;
     let settings = gateway.settings();
     if !settings.servers.values().any(|server| server.delegated.is_some()) {
         return None;
@@ -85,7 +85,7 @@ pub async fn answer(
 /// Sends a browser to a server's authorization server, once it is known whose it is.
 pub async fn depart(gateway: &Gateway, wanted: Wanted) -> Response<Body> {
     let delegations = gateway.shared.delegations.clone();
-    match delegations.sealer.as_ref() {
+    match delegations.sealer() {
         Some(sealer) => Desk { gateway, delegations: &delegations, sealer }.away(wanted).await,
         None => stays("There is nothing to connect any more"),
     }
@@ -266,7 +266,7 @@ impl Desk<'_> {
     async fn redeem(&self, trip: &Trip, code: &str) -> Result<(), Error> {
         let (server, _) = self.server(&trip.wanted).ok_or("the server is not there any more")?;
         let settings = server.settings.delegated.as_deref().ok_or("it takes no grants")?;
-        let (store, master) = self.delegations.kept()?;
+        let (store, master) = self.delegations.stored()?;
         let place = format!("{} {}", trip.issuer, self.origin());
         let known: Option<Known> = match &trip.client {
             None => None,

@@ -9,49 +9,21 @@ use doorward_mcp::error::{Kind, code};
 use doorward_mcp::interaction::{InputRequest, InputRequired};
 use doorward_mcp::{Object, Revision, RpcError, capabilities, method};
 use http::header::AUTHORIZATION;
-use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Delegations, Error, owner};
 use crate::call::{Call, CallError, Challenge, Events, Failure, Reply};
 use crate::gateway::Gateway;
 use crate::reliability;
-use crate::seal::{self, fingerprint, meaning};
 use crate::upstream::http::Own;
 use crate::upstream::{Server, state};
+use doorward_identity::delegation::link::{LINK, Wanted};
+use doorward_identity::delegation::owner;
+use doorward_identity::seal::{self, fingerprint, meaning};
 
-/// How long a link is good.
-pub const LINK: Duration = Duration::from_secs(15 * 60);
 /// How long a call waits for somebody who has opened the link; shorter than clients wait for a call.
 const WAIT: Duration = Duration::from_secs(45);
 /// What the question is called.
 const KEY: &str = "consent";
-pub const PURPOSE: &str = "connect";
-
-/// What a link is for.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Wanted {
-    #[serde(rename = "s")]
-    pub server: String,
-    #[serde(rename = "o")]
-    pub owner: String,
-    /// Scopes that turned out to be needed.
-    #[serde(rename = "m", default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub more: BTreeSet<String>,
-    /// A session that is told when it is done, and by which name (spec 2025-11-25 client/elicitation).
-    #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
-    pub told: Option<(Arc<str>, String)>,
-}
-
-impl Delegations {
-    /// A link under which an owner consents.
-    pub fn link(&self, origin: &str, wanted: &Wanted) -> Result<String, Error> {
-        let sealer = self.sealer.as_ref().ok_or("there is no 'store_key'")?;
-        let sealed = sealer.seal(wanted, "", PURPOSE, Some(LINK));
-        Ok(format!("{origin}/oauth/connect?request={sealed}"))
-    }
-}
-
 /// Asks a server on behalf of somebody who lets the gateway act for them there.
 pub async fn ask(
     gateway: &Arc<Gateway>,

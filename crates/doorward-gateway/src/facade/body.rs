@@ -16,9 +16,9 @@ use hyper::body::Incoming;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::unread::Counted;
-use crate::identity::Lease;
 use crate::upstream::Shared;
 use doorward_core::gather::Gathered;
+use doorward_identity::identity::Lease;
 use doorward_net::listener::{Answering, Endless};
 
 /// The body of an answer.

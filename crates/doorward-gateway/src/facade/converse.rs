@@ -15,8 +15,8 @@ use doorward_mcp::{Id, Object, RpcError, Value, message, method};
 use super::sessions::Session;
 use crate::call::{Asks, Call, CallId, Events, Failure, Reply};
 use crate::gateway::Gateway;
-use crate::identity::Caller;
 use crate::pipeline::{self, Refusal};
+use doorward_identity::identity::Caller;
 
 /// Between two rounds in which the server asks nothing.
 const EMPTY_ROUND: Duration = Duration::from_millis(250);

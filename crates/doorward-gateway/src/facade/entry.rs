@@ -10,13 +10,14 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::accept::Form;
+use super::challenge;
 use super::sessions::Session;
 use super::{Body, converse, error_response, json, not_allowed, route};
 use crate::access;
 use crate::call::{Call, Portal};
 use crate::gateway::Gateway;
-use crate::identity::{Caller, Grant, Peer, Refused};
 use crate::record;
+use doorward_identity::identity::{Caller, Grant, Peer, Refused};
 
 /// Who has come where, and in which form they take an answer.
 pub struct Visit {
@@ -101,7 +102,10 @@ pub async fn enter(
                 members.text("address", &peer.address.to_string()).text("door", "mcp");
                 members.text("path", path).text("error", refused.reason());
             });
-            return refused.response(&gateway.identity.hints(path, gateway.asked_scopes()));
+            return challenge::response(
+                &refused,
+                &gateway.identity.hints(path, gateway.asked_scopes()),
+            );
         }
     };
     let lease = (caller.principal.grant != Grant::Open).then(|| caller.lease.clone());
@@ -177,5 +181,5 @@ pub fn admit(gateway: &Gateway, call: &Call) -> Result<(), Box<Response<Body>>> 
         crate::call::Door::Mcp | crate::call::Door::Admin => Door::Mcp(call.portal.clone()),
     };
     let hints = gateway.identity.hints(&door.path(), BTreeSet::new());
-    Err(Box::new(Refused::Scope(needed).response(&hints)))
+    Err(Box::new(challenge::response(&Refused::Scope(needed), &hints)))
 }

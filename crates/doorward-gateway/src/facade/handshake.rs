@@ -20,9 +20,9 @@ use super::streams::OutStream;
 use super::{Body, Visit, converse, empty, error_response, events, json};
 use crate::call::{CallError, Door, Events, Pauses, Portal};
 use crate::gateway::Gateway;
-use crate::identity::Caller;
 use crate::pipeline::{Refusal, refusal};
 use doorward_core::byte_queue;
+use doorward_identity::identity::Caller;
 use doorward_observability::telemetry::context;
 
 /// Opens a session and answers `initialize`.

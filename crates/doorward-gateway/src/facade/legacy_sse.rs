@@ -17,8 +17,8 @@ use super::streams::Connection;
 use super::{Body, body, check_type, converse, empty, error_response, events, handshake, parse};
 use crate::call::{CallError, Door, Events, Portal};
 use crate::gateway::Gateway;
-use crate::identity::Caller;
 use crate::pipeline::{Refusal, refusal};
+use doorward_identity::identity::Caller;
 
 /// Opens a stream, and with it a session.
 pub async fn open(gateway: Arc<Gateway>, caller: Caller, portal: Portal) -> Response<Body> {

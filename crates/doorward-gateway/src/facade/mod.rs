@@ -6,6 +6,7 @@ mod alone;
 mod batch;
 mod body;
 mod call_stream;
+pub mod challenge;
 mod converse;
 mod entry;
 pub mod guard;
@@ -37,8 +38,8 @@ use crate::authorization;
 use crate::call::{CallId, Failure, Portal};
 use crate::delegated;
 use crate::gateway::Gateway;
-use crate::identity::{Caller, Peer, WELL_KNOWN};
 use crate::pipeline::{Refusal, refusal};
+use doorward_identity::identity::{Caller, Peer, WELL_KNOWN};
 
 /// Answers one HTTP request.
 pub async fn handle(

@@ -18,11 +18,11 @@ use super::streams::{Budget, OutStream};
 use crate::access::{self, Asking};
 use crate::call::{CallError, Door, Portal};
 use crate::gateway::Gateway;
-use crate::identity::Caller;
 use crate::pipeline::check_uri;
 use crate::switchboard::Listener;
 use crate::upstream::Shared;
 use doorward_core::share::Held;
+use doorward_identity::identity::Caller;
 
 /// Ended streams of calls that are kept for a client that comes back.
 const KEPT_STREAMS: usize = 32;

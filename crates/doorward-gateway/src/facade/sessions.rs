@@ -11,11 +11,11 @@ use parking_lot::Mutex;
 pub use super::session::{Begun, Session};
 use super::streams::Budget;
 use crate::call::{CallError, Door, Failure, Portal};
-use crate::identity::{Caller, Principal};
 use crate::record;
-use crate::seal;
 use crate::upstream::Shared;
 use doorward_core::share::{Full, Shares, sharer};
+use doorward_identity::identity::{Caller, Principal};
+use doorward_identity::seal;
 
 /// All client sessions of a gateway.
 #[derive(Debug)]

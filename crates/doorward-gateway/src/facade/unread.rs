@@ -15,9 +15,9 @@ use tokio::sync::Notify;
 
 use super::{Body, ask_to_come_back, error_response};
 use crate::call::{CallId, Failure};
-use crate::identity::Principal;
 use crate::pipeline::refusal;
 use doorward_core::share::{Bounds, Full, Held, Shares};
+use doorward_identity::identity::Principal;
 
 /// What is no larger is not counted: most answers take no lock.
 const SMALL: usize = 64 << 10;
@@ -185,12 +185,19 @@ impl Stream for Counting {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use doorward_identity::identity::Grant;
     use futures_util::StreamExt;
 
     const LARGE: usize = 1 << 20;
 
     fn unread() -> Arc<Unread> {
         Unread::new(Bounds { whole: 8 * LARGE, share: 2 * LARGE })
+    }
+
+    fn user(name: &str) -> Arc<Principal> {
+        let local = Principal::local();
+        let who = doorward_policy::Principal { id: name.into(), tenant: None, ..local.who.clone() };
+        Principal::new(who, None, Vec::new(), Grant::Certificate)
     }
 
     fn answer(bytes: usize) -> Response<Body> {
@@ -201,7 +208,7 @@ mod tests {
     async fn what_nobody_reads_is_bounded_for_each_caller() {
         let unread = unread();
         let count = async |who: &str, bytes| {
-            unread.count(Principal::user(who), Some(Id::Number(7)), answer(bytes)).await
+            unread.count(user(who), Some(Id::Number(7)), answer(bytes)).await
         };
         let mut held = Vec::new();
         for _ in 0..2 {
@@ -218,7 +225,7 @@ mod tests {
         // Whoever reads goes on.
         let next = tokio::spawn({
             let unread = unread.clone();
-            async move { unread.count(Principal::user("mallory"), None, answer(LARGE)).await.status() }
+            async move { unread.count(user("mallory"), None, answer(LARGE)).await.status() }
         });
         tokio::task::yield_now().await;
         drop(held.pop());
@@ -230,8 +237,8 @@ mod tests {
         let unread = unread();
         let events =
             || Box::pin(futures_util::stream::iter(vec![Bytes::from(vec![b'x'; 2 * LARGE]); 3]));
-        let mut first = unread.counting(Principal::user("mallory"), Some(Id::Number(1)), events());
-        let mut second = unread.counting(Principal::user("mallory"), Some(Id::Number(2)), events());
+        let mut first = unread.counting(user("mallory"), Some(Id::Number(1)), events());
+        let mut second = unread.counting(user("mallory"), Some(Id::Number(2)), events());
         for _ in 0..2 {
             assert_eq!(first.next().await.unwrap().len(), 2 * LARGE);
         }
@@ -240,7 +247,7 @@ mod tests {
         assert!(told.contains("limits.unread_bytes") && told.contains("\"id\":2"), "{told}");
         assert!(second.next().await.is_none());
         drop(first);
-        let mut third = unread.counting(Principal::user("mallory"), None, events());
+        let mut third = unread.counting(user("mallory"), None, events());
         assert_eq!(third.by_ref().count().await, 3);
     }
 }

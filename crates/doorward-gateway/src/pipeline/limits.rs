@@ -7,9 +7,9 @@ use doorward_policy::PrincipalKind;
 
 use crate::call::{Call, CallError, Events};
 use crate::gateway::Gateway;
-use crate::identity::Grant;
 use crate::pipeline::{Stage, Step};
 use crate::record;
+use doorward_identity::identity::Grant;
 use doorward_limits::rates::{Outcome, Subject};
 
 pub struct Limits;

@@ -13,10 +13,10 @@ use crate::access::target;
 use crate::call::{Call, CallError, Events, Reply, Route};
 use crate::catalog::kind_of;
 use crate::gateway::Gateway;
-use crate::identity::Grant;
 use crate::pipeline::{Stage, Step};
 use crate::upstream::state::names_a_task;
 use doorward_config::Explain;
+use doorward_identity::identity::Grant;
 
 pub struct Policy;
 

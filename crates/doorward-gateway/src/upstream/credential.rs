@@ -11,9 +11,9 @@ use http::header::HeaderValue;
 use url::Url;
 
 use crate::call::Failure;
-use crate::delegated::{Delegations, GATEWAY};
-use crate::oauth::{self, Fetched, TokenEndpoint};
 use doorward_config::{ClientCredentials, CredentialSettings, ServerSettings};
+use doorward_identity::delegation::{Delegations, GATEWAY};
+use doorward_identity::oauth::{self, Fetched, TokenEndpoint};
 use doorward_net::outbound;
 
 /// How long a token is used that does not say when it expires.

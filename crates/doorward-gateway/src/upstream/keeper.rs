@@ -196,7 +196,7 @@ impl Server {
             method,
             params: Object::new(),
             client,
-            principal: crate::identity::LOCAL,
+            principal: doorward_identity::identity::LOCAL,
             own: None,
             session: None,
             handshake_client: false,

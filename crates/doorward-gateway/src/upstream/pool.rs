@@ -15,9 +15,9 @@ use super::programs::Program;
 use super::session::Session;
 use super::{Asked, Contact, Link, Server};
 use crate::call::Failure;
-use crate::seal::{fingerprint, sha256};
 use doorward_config::Affinity;
 use doorward_core::share::{Full, Held, sharer};
+use doorward_identity::seal::{fingerprint, sha256};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {

@@ -9,7 +9,7 @@ use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::{Asked, Server};
-use crate::seal::{fingerprint, meaning};
+use doorward_identity::seal::{fingerprint, meaning};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum State {

@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Read, Write};
 
-use doorward_gateway::delegated::GATEWAY;
+use doorward_identity::delegation::GATEWAY;
 use doorward_store::{Error, MasterKey};
 use zeroize::Zeroizing;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use doorward_config::TlsFiles;
-use doorward_gateway::identity::Certificate;
+use doorward_identity::identity::Certificate;
 use doorward_net::listener::Spoken;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

@@ -153,7 +153,7 @@ impl Api {
             Some(text) => serde_json::from_slice(&text)
                 .map_err(|_| RpcError::invalid_params("'arguments' must be an object"))?,
         };
-        let boundary = crate::seal::random_id().map_err(|_| {
+        let boundary = doorward_identity::seal::random_id().map_err(|_| {
             Failure::new(Kind::Overloaded, "The system has no randomness at the moment")
         })?;
         if let Some(member) = tool.body_members(&arguments).find(|name| ready.shown.taken_by(name))

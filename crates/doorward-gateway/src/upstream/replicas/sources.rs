@@ -5,9 +5,9 @@ use std::path::Path;
 
 use url::Url;
 
-use crate::seal;
 use doorward_config::{ReplicaGroup, ReplicaSettings, problem_of};
 use doorward_core::address::is_public;
+use doorward_identity::seal;
 use doorward_net::resolver;
 
 /// How many replicas a server may have, and how long a file that lists them may be.

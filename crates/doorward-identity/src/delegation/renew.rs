@@ -26,7 +26,7 @@ impl Delegations {
         owner: &str,
     ) -> Result<Option<HeaderValue>, Error> {
         let _flight = holder.flight.lock().await;
-        let (store, master) = self.kept()?;
+        let (store, master) = self.stored()?;
         let end = tokio::time::Instant::now() + PATIENCE;
         let before = holder.held.load_full();
         loop {
@@ -68,7 +68,7 @@ impl Delegations {
         settings: &Delegation,
         refused: bool,
     ) -> Result<Option<HeaderValue>, Error> {
-        let (store, master) = self.kept()?;
+        let (store, master) = self.stored()?;
         let (server, owner) = (&held.row.server, &held.row.owner);
         let tokens = &held.tokens;
         let client = tokens.client.as_ref().map(Known::client).or_else(|| by_hand(settings));

@@ -26,7 +26,7 @@ impl Shown {
     }
 
     /// An ID token of the provider's.
-    pub(crate) fn signed_in(id_token: String) -> Self {
+    pub fn signed_in(id_token: String) -> Self {
         Self(Kind::SignedIn(Secret(id_token)))
     }
 

@@ -88,7 +88,7 @@ impl Delegations {
             let known = Known::by_document(&document_url(origin));
             return Ok((known.client(), Some(known)));
         }
-        let (store, master) = self.kept()?;
+        let (store, master) = self.stored()?;
         // Of one issuer's, and no other's (spec 2026-07-28 client registration, binding).
         let place = format!("{} {origin}", resource.issuer);
         if let Some(kept) = store.upstream_client(master, &place).await? {
@@ -111,7 +111,7 @@ impl Delegations {
 
     /// Forgets what the gateway has registered as: it is not known there any more.
     pub async fn forget_client(&self, issuer: &str, origin: &str) -> Result<(), Error> {
-        let (store, _) = self.kept()?;
+        let (store, _) = self.stored()?;
         Ok(store.remove_upstream_client(&format!("{issuer} {origin}")).await?)
     }
 }

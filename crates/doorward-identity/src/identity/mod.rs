@@ -5,14 +5,14 @@ mod asked;
 mod certificate;
 mod challenge;
 pub mod directory;
-pub(crate) mod issuer;
-pub(crate) mod jwt;
+pub mod issuer;
+pub mod jwt;
 mod keys;
 mod lease;
 mod metadata;
 mod principal;
 mod shown;
-pub(crate) mod token;
+pub mod token;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;

@@ -78,12 +78,7 @@ impl Hash for Principal {
 }
 
 impl Principal {
-    pub(super) fn new(
-        who: Who,
-        agent: Option<String>,
-        chain: Vec<String>,
-        grant: Grant,
-    ) -> Arc<Self> {
+    pub fn new(who: Who, agent: Option<String>, chain: Vec<String>, grant: Grant) -> Arc<Self> {
         // Quoted, so that no name can look like two.
         let mut id = format!("{} {:?}", kind_of(who.kind), who.id);
         if let Some(tenant) = &who.tenant {
@@ -96,15 +91,8 @@ impl Principal {
         Arc::new(Self { id: id.into(), who, counted, agent, chain, grant, told: Told::default() })
     }
 
-    /// A user of their own, for tests.
-    #[cfg(test)]
-    pub fn user(name: &str) -> Arc<Self> {
-        let who = Who { id: name.into(), tenant: None, ..Self::local().who.clone() };
-        Self::new(who, None, Vec::new(), Grant::Certificate)
-    }
-
     /// The one principal of a gateway that asks for no credentials. It listens on loopback only.
-    pub(super) fn local() -> Arc<Self> {
+    pub fn local() -> Arc<Self> {
         static PRINCIPAL: LazyLock<Arc<Principal>> = LazyLock::new(|| {
             Arc::new(Principal {
                 id: LOCAL.into(),
