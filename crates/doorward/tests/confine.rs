@@ -111,8 +111,10 @@ def many():
                 kept = bytearray(64 << 20)
                 signal.pause()
             children.append(child)
-        time.sleep(1)
-        dead = [child for child in children if os.waitpid(child, os.WNOHANG)[0]]
+        dead, end = [], time.monotonic() + 20
+        while not dead and time.monotonic() < end:
+            time.sleep(0.1)
+            dead = [child for child in children if os.waitpid(child, os.WNOHANG)[0]]
         children = [child for child in children if child not in dead]
         return len(dead)
     finally:
