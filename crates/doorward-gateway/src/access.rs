@@ -21,12 +21,11 @@ pub use self::scopes::has_scopes;
 
 use self::scopes::in_scope;
 use crate::call::{Call, Door, Portal};
-use crate::catalog::ToolEntry;
+use crate::catalog::{ToolEntry, ViewKey};
 use crate::gateway::Gateway;
 use crate::upstream::Server;
 use doorward_config::{CredentialSettings, Explain, ServerSettings, Settings};
 use doorward_identity::identity::{Caller, Grant, Principal};
-use doorward_identity::seal;
 
 /// The policies in force, and how they are asked.
 #[derive(Debug)]
@@ -83,21 +82,6 @@ pub struct Asking<'a> {
     pub revision: Revision,
     pub door: Door,
     pub portal: &'a Portal,
-}
-
-/// Identifies all that a view depends on, in a few bytes however much a caller says of itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct ViewKey([u8; 32]);
-
-impl ViewKey {
-    fn of(all: &[u8]) -> Self {
-        Self(seal::sha256(all))
-    }
-
-    /// With something more that it depends on.
-    pub fn and(&self, more: &[u8]) -> Self {
-        Self::of(&[&self.0, more].concat())
-    }
 }
 
 impl Call {

@@ -4,6 +4,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+pub use crate::call_error::CallError;
 pub use doorward_core::{CallId, Challenge, Door, Events, Failure, Gone, Pauses, Portal};
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::Client;
@@ -12,17 +13,16 @@ use doorward_policy::Decision;
 
 use crate::access;
 use crate::billing::Reserved;
-use crate::cache::Lead;
 use crate::catalog::ToolEntry;
 use crate::pipeline::cache::Looked;
 use crate::switchboard::Listener;
 use crate::trace::Trace;
 use crate::upstream::exchange::Deadline;
 use crate::upstream::{Asked, Server};
+use doorward_cache::Lead;
 use doorward_identity::identity::Caller;
-use doorward_limits::rates::{Limited, Nearest, Taken};
+use doorward_limits::rates::{Nearest, Taken};
 use doorward_observability::audit::Opened;
-use doorward_schema::Unfit;
 
 /// One request, in the words of 2026-07-28 whatever the client speaks.
 #[derive(Debug)]
@@ -190,33 +190,4 @@ pub enum Reply {
     Result(Object),
     /// `subscriptions/listen`: goes on until one side ends it.
     Listening(Listener),
-}
-
-/// Why a call ended without a result.
-#[derive(Debug, Clone)]
-pub enum CallError {
-    /// An error in the words of the specification: the server's own, or for bad input.
-    Rpc(RpcError),
-    /// The gateway's own: between it and a server something failed.
-    Gateway(Failure),
-    /// Too much of something, with the HTTP status that says so.
-    Refused { failure: Failure, status: u16 },
-    /// A policy does not let this caller do this, though it may know that it is there.
-    Denied(Box<Decision>),
-    /// The arguments do not fit the tool.
-    Unfit(Box<Unfit>),
-    /// A limit is used up.
-    Limited(Box<Limited>),
-}
-
-impl From<Failure> for CallError {
-    fn from(failure: Failure) -> Self {
-        Self::Gateway(failure)
-    }
-}
-
-impl From<RpcError> for CallError {
-    fn from(error: RpcError) -> Self {
-        Self::Rpc(error)
-    }
 }

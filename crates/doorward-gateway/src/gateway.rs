@@ -19,12 +19,12 @@ use tokio_util::task::TaskTracker;
 
 pub use self::discover::about_doorward;
 
-use crate::access::{Policies, ViewKey};
+use crate::access::Policies;
 use crate::authorization::Authorization;
 use crate::behalf::Behalf;
 use crate::billing::Ledger;
-use crate::cache::Cache;
 use crate::catalog::Snapshots;
+use crate::catalog::ViewKey;
 use crate::facade::sessions::Sessions;
 use crate::facade::unread::Unread;
 use crate::kept::Kept;
@@ -33,6 +33,7 @@ use crate::portals::Selections;
 use crate::upstream::parking::ParkingLot;
 use crate::upstream::process::ProcessCount;
 use crate::upstream::{Programs, Server, Shared, State};
+use doorward_cache::Cache;
 use doorward_config::{Explain, Settings};
 use doorward_core::memory::{self, Memory};
 use doorward_core::share::Shares;

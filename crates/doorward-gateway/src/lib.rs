@@ -6,11 +6,12 @@
 
 pub mod access;
 pub mod admin;
+mod attempts;
 pub mod authorization;
 pub mod behalf;
 pub mod billing;
-mod cache;
 pub mod call;
+mod call_error;
 pub mod catalog;
 pub mod delegated;
 pub mod facade;

@@ -10,9 +10,10 @@ use doorward_mcp::translate::CacheHints;
 use doorward_mcp::{Era, Object, RpcError, Value, capabilities, method};
 use serde_json::json;
 
-use crate::call::{CallError, Events};
+use crate::call_error::CallError;
 use crate::upstream::about::About;
 use crate::upstream::{Asked, Contact, Link, Server, Transport};
+use doorward_core::Events;
 
 const CLOCK: &str = "sample://clock";
 /// How often the clock tells those who subscribed.

@@ -15,10 +15,10 @@ use doorward_mcp::{Era, Object, method};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use crate::call::Portal;
-use crate::pipeline::MOST_OF_A_URI;
 use crate::upstream::Subscription;
+use doorward_core::Portal;
 use doorward_core::share::{Held, sharer};
+use doorward_mcp::uri;
 
 /// One change, as the listener's portal names it.
 #[derive(Debug)]
@@ -182,7 +182,7 @@ impl Switchboard {
         let short;
         let params = match name {
             method::RESOURCE_UPDATED if params.to_bytes().len() > UPDATE_BYTES => {
-                let uri = params.string("uri").filter(|uri| uri.len() <= MOST_OF_A_URI);
+                let uri = params.string("uri").filter(|uri| uri.len() <= uri::LONGEST);
                 let Some(uri) = uri else { return };
                 let mut bare = Object::new();
                 bare.set("uri", &*uri);

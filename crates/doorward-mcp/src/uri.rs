@@ -14,6 +14,9 @@ pub use self::readings::{Readings, readings};
 
 use crate::display;
 
+/// The longest URI that a client may name, in bytes.
+pub const LONGEST: usize = 8 << 10;
+
 /// How often a server may decode what it gets.
 const DECODINGS: usize = 3;
 

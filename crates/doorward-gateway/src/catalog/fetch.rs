@@ -9,9 +9,10 @@ use doorward_mcp::translate::CacheHints;
 use doorward_mcp::{Era, Value, method, uri};
 
 use super::{Item, Kind, List, learn, repair};
-use crate::call::{CallError, Events, Failure};
+use crate::call_error::CallError;
 use crate::upstream::exchange::Deadline;
 use crate::upstream::{Asked, Contact, Server};
+use doorward_core::{Events, Failure};
 
 /// How long a list is served when the server announces changes: only in case it forgets one.
 const WATCHED: Duration = Duration::from_secs(15 * 60);

@@ -10,9 +10,9 @@ use doorward_mcp::error::Kind;
 use doorward_mcp::{Era, Object, Value, param_headers, tasks};
 
 use super::{Item, ToolEntry};
-use crate::call::Failure;
 use crate::upstream::Server;
 use doorward_config::{Check, ServerSettings};
+use doorward_core::Failure;
 use doorward_schema::{Schema, Unusable};
 
 /// How long all schemas of a server may take to be compiled. Those that are left then are left out.

@@ -21,15 +21,16 @@ use doorward_mcp::{Era, Object, method, tasks};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
-use crate::call::{CallError, Failure};
+use crate::call_error::CallError;
 use crate::upstream::{Asked, Contact, Server, declared};
 use doorward_config::{ArgumentSettings, CacheRule, ResultSettings};
+use doorward_core::Failure;
 use doorward_schema::Checks;
 
 use cells::{Cell, Cells, Fetching};
 use exposed::Digest;
 pub use learn::Schemas;
-pub use snapshot::{Snapshot, Snapshots, Source, Viewer};
+pub use snapshot::{Snapshot, Snapshots, Source, ViewKey, Viewer};
 pub use view::{Item, List, View};
 
 /// What the views of one server may have together, in times of what one list may have.

@@ -15,11 +15,27 @@ use doorward_mcp::{Era, Object, Revision, RpcError, Value, method, tasks};
 use parking_lot::Mutex;
 
 use super::{KINDS, View, exposed};
-use crate::access::ViewKey;
-use crate::call::{CallError, Portal};
+use crate::call_error::CallError;
 use crate::portals::Selection;
 use crate::upstream::{Server, declared};
 use doorward_config::NameSettings;
+use doorward_core::Portal;
+use doorward_identity::seal;
+
+/// Identifies all that a view depends on, in a few bytes however much a caller says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ViewKey([u8; 32]);
+
+impl ViewKey {
+    pub fn of(all: &[u8]) -> Self {
+        Self(seal::sha256(all))
+    }
+
+    /// With something more that it depends on.
+    pub fn and(&self, more: &[u8]) -> Self {
+        Self::of(&[&self.0, more].concat())
+    }
+}
 
 /// Snapshots that are kept: by portal, declared capabilities and era of the client.
 const MAX_SNAPSHOTS: usize = 128;

@@ -9,7 +9,7 @@ use doorward_mcp::translate::CacheHints;
 
 use super::exposed::Digests;
 use super::{PROMPTS, TOOLS, ToolEntry};
-use crate::call::CallError;
+use crate::call_error::CallError;
 
 /// How soon a list is tried again that could not be fetched; later where it took long to find out.
 const RETRY: Duration = Duration::from_secs(5);

@@ -11,9 +11,9 @@ use doorward_mcp::{Object, Revision, RpcError, capabilities, method};
 use http::header::AUTHORIZATION;
 use serde_json::json;
 
+use crate::attempts;
 use crate::call::{Call, CallError, Challenge, Events, Failure, Reply};
 use crate::gateway::Gateway;
-use crate::reliability;
 use crate::upstream::http::Own;
 use crate::upstream::{Server, state};
 use doorward_identity::delegation::link::{LINK, Wanted};
@@ -59,7 +59,7 @@ pub async fn ask(
         }
         let own = Some(Own { name: AUTHORIZATION, value: shown.clone() });
         call.notes.retries += u32::from(tried);
-        match reliability::ask_for(call, server, own, events).await {
+        match attempts::ask(call, server, own, events).await {
             Ok(result) => return Ok(Some(Reply::Result(result))),
             Err(CallError::Gateway(failure)) if !tried => {
                 tried = true;

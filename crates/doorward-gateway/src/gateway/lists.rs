@@ -9,8 +9,9 @@ use doorward_policy::{Action, Target, TargetKind};
 use futures_util::future::join_all;
 
 use super::{Gateway, SERVER_PATIENCE};
-use crate::access::{self, Asking, ViewKey};
+use crate::access::{self, Asking};
 use crate::call::{Call, CallError, Failure, Portal};
+use crate::catalog::ViewKey;
 use crate::catalog::{Snapshot, View, Viewer};
 use crate::portals::Selection;
 use crate::upstream::{Server, declared};

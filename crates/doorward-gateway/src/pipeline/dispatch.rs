@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use doorward_mcp::{Object, RpcError};
 
+use crate::attempts;
 use crate::call::{Call, CallError, Challenge, Events, Reply};
 use crate::delegated;
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
 use crate::record;
-use crate::reliability;
 use crate::upstream::Server;
 
 pub struct Dispatch;
@@ -82,7 +82,7 @@ async fn ask(
     let mut tried = false;
     loop {
         let own = gateway.behalf(call, server).await?;
-        match reliability::ask_for(call, server, own, events).await {
+        match attempts::ask(call, server, own, events).await {
             // Nothing was done: it is asked once more, if something else can be shown.
             Err(CallError::Gateway(failure))
                 if !tried

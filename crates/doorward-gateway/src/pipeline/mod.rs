@@ -6,6 +6,7 @@
 mod accounting;
 mod arguments;
 pub mod cache;
+mod cache_key;
 mod coercion;
 mod dispatch;
 mod limits;
@@ -17,7 +18,7 @@ mod results;
 mod routing;
 mod uris;
 
-pub use self::uris::{MOST_OF_A_URI, check_uri};
+pub use self::uris::check_uri;
 
 use std::future::Future;
 use std::pin::Pin;

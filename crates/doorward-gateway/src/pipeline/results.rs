@@ -9,12 +9,12 @@ use bytes::Bytes;
 use doorward_mcp::error::Kind;
 use doorward_mcp::method;
 
-use crate::cache::is_final;
 use crate::call::{Call, CallError, Events, Failure, Reply};
 use crate::catalog::ToolEntry;
 use crate::gateway::Gateway;
 use crate::pipeline::{Settling, Stage, Step};
 use crate::upstream::Server;
+use doorward_cache::is_final;
 use doorward_config::Check;
 use doorward_schema::{Effort, NoTurn, Unfit};
 

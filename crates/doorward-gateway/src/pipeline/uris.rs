@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use doorward_mcp::filter::Filter;
+use doorward_mcp::uri::LONGEST;
 use doorward_mcp::{Object, RpcError, method, uri};
 
 use crate::call::{Call, Events};
@@ -31,13 +32,10 @@ impl Stage for Uris {
     }
 }
 
-/// Bytes of a URI that a client may name: it is compared, sent on and, where somebody subscribes to it, held.
-pub const MOST_OF_A_URI: usize = 8 << 10;
-
 /// Refuses a URI that could step out of the place that it names, or is too long.
 pub fn check_uri(uri: &str) -> Result<(), RpcError> {
-    if uri.len() > MOST_OF_A_URI {
-        let why = format!("A URI has {} bytes, more than the {MOST_OF_A_URI} it may", uri.len());
+    if uri.len() > LONGEST {
+        let why = format!("A URI has {} bytes, more than the {LONGEST} it may", uri.len());
         return Err(RpcError::invalid_params(why));
     }
     if uri::has_dot_segment(uri) {

@@ -6,17 +6,16 @@ use std::time::{Duration, Instant};
 
 use doorward_mcp::Object;
 use doorward_mcp::error::Kind;
-use doorward_mcp::method;
 
 use doorward_limits::breaker::{Breaker, Turn};
 pub use doorward_limits::breaker::{Ended, Pass};
 use doorward_limits::budget::Budget;
 use doorward_limits::bulkhead::{Bulkhead, Full, Place};
 
-use crate::call::{Call, CallError, Events, Failure};
-use crate::upstream::http::Own;
+use crate::call_error::CallError;
 use crate::upstream::{Asked, Chosen, End, Server};
 use doorward_config::{ReliabilitySettings, RetrySettings};
+use doorward_core::{Events, Failure};
 
 /// Guards one server.
 #[derive(Debug)]
@@ -40,24 +39,6 @@ pub enum Repeatable {
 }
 
 impl Repeatable {
-    pub fn of(call: &Call) -> Self {
-        if call.retry.is_some() {
-            return Self::No;
-        }
-        let Some(route) = &call.route else { return Self::Unseen };
-        if *call.method != *method::TOOLS_CALL {
-            return if method::is_read_only(&call.method) { Self::Yes } else { Self::Unseen };
-        }
-        let hinted = route.tool.as_ref().is_some_and(|tool| tool.is_idempotent);
-        let trusts = route.server.guard.retries.trust_idempotent;
-        let said = route.server.settings.said_of(&call.params.string("name").unwrap_or_default());
-        let said = said.into_iter().find_map(|said| said.idempotent);
-        match said.unwrap_or(hinted && trusts) || route.writes == Some(false) {
-            true => Self::Yes,
-            false => Self::Unseen,
-        }
-    }
-
     /// Whether a call that failed may be made again.
     fn allows(self, failure: &Failure) -> bool {
         match self {
@@ -110,6 +91,11 @@ impl Guard {
         }
     }
 
+    /// Whether a tool is called again that only says itself that this does no harm.
+    pub fn trusts_idempotent(&self) -> bool {
+        self.retries.trust_idempotent
+    }
+
     /// `closed`, `open` or `half_open`.
     pub fn circuit(&self) -> &'static str {
         self.breaker.phase()
@@ -143,24 +129,8 @@ impl Guard {
     }
 }
 
-/// Asks a server for a call, with what is shown for it; notes how long that took, and how often it was asked again.
-pub async fn ask_for(
-    call: &mut Call,
-    server: &Server,
-    own: Option<Own>,
-    events: &Events,
-) -> Result<Object, CallError> {
-    let mut asked = call.asked(server);
-    asked.own = own;
-    let began = Instant::now();
-    let (outcome, again) = ask(server, Repeatable::of(call), &asked, events).await;
-    call.notes.upstream += began.elapsed();
-    call.notes.retries += again;
-    outcome
-}
-
 /// Asks a server, as often as it may and has to. Returns how often it was asked again, too.
-async fn ask(
+pub async fn ask(
     server: &Server,
     repeatable: Repeatable,
     asked: &Asked<'_>,

@@ -15,7 +15,8 @@ use super::handshake::client_gone;
 use super::modern::{Way, cannot_answer, check_questions, invalid};
 use super::state::State;
 use super::{Asked, Server};
-use crate::call::{CallError, Events, Failure};
+use crate::call_error::CallError;
+use doorward_core::{Events, Failure};
 
 /// Between two looks at a task when the server does not say, and the bounds of what it may say.
 const UNASKED: Duration = Duration::from_secs(1);

@@ -13,7 +13,7 @@ use doorward_mcp::error::Kind;
 use doorward_mcp::{Id, Message, Object, meta};
 use parking_lot::Mutex;
 
-use crate::call::Failure;
+use doorward_core::Failure;
 use doorward_core::byte_queue::{self, NotNow};
 
 /// How long the shared channel waits for one reader that is slow, before that reader is cut off.

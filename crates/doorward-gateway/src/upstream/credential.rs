@@ -10,8 +10,8 @@ use doorward_mcp::error::Kind;
 use http::header::HeaderValue;
 use url::Url;
 
-use crate::call::Failure;
 use doorward_config::{ClientCredentials, CredentialSettings, ServerSettings};
+use doorward_core::Failure;
 use doorward_identity::delegation::{Delegations, GATEWAY};
 use doorward_identity::oauth::{self, Fetched, TokenEndpoint};
 use doorward_net::outbound;

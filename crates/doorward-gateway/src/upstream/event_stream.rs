@@ -13,7 +13,7 @@ use super::answer::Answer;
 use super::http::Endpoint;
 use super::inbound::Inbound;
 use super::pipe::Pipe;
-use crate::call::Failure;
+use doorward_core::Failure;
 
 /// Greetings, pings and the like before the stream names its endpoint.
 const MOST_BEFORE: usize = 100;

@@ -11,7 +11,7 @@ use super::answer::Answer;
 use super::calls::Place;
 use super::pipe::Pipe;
 use super::session::Session;
-use crate::call::{Events, Failure};
+use doorward_core::{Events, Failure};
 
 /// How long a stream that broke is left alone when the server does not say, and the bounds of what
 /// it may say.

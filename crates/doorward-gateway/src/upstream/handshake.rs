@@ -22,9 +22,10 @@ use super::session::{SendError, Session};
 use super::state::{State, names_a_task, refused};
 use super::tasks::{AsTask, Errand};
 use super::{Asked, Contact, Server};
-use crate::call::{CallError, Events, Failure};
+use crate::call_error::CallError;
 use doorward_config::LostSession;
 use doorward_core::share::Shares;
+use doorward_core::{Events, Failure};
 
 /// Questions that a server asks in one breath go to the client together.
 pub(super) const BREATH: Duration = Duration::from_millis(5);

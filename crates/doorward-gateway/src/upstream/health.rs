@@ -8,8 +8,8 @@ use doorward_mcp::{Object, method};
 use super::probe::Verdict;
 use super::session::SendError;
 use super::{Contact, Link, Server, jittered};
-use crate::call::Failure;
 use doorward_config::HealthSettings;
+use doorward_core::Failure;
 
 /// How soon somebody looks again whose question was not answered: this part of the usual pause.
 const SOONER: u32 = 10;

@@ -12,8 +12,8 @@ use doorward_mcp::{Object, method};
 use super::exchange::Deadline;
 use super::session::Session;
 use super::{Asked, Contact, Link, Server, jittered};
-use crate::call::Failure;
 use doorward_config::Start;
+use doorward_core::Failure;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);

@@ -16,7 +16,8 @@ use super::interest::{ACKNOWLEDGE, Name, Said, Subscription, What, names, next_w
 use super::modern::{Refused, Way};
 use super::session::SendError;
 use super::{Contact, Link, Server, jittered};
-use crate::call::{CallError, Failure};
+use crate::call_error::CallError;
+use doorward_core::Failure;
 
 /// A listening stream has no end of its own.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);

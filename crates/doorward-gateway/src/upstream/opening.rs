@@ -12,7 +12,7 @@ use super::http::{Bounds, Own};
 use super::pipe::Pipe;
 use super::session::{self, OpenError, Opening, Session};
 use super::{Contact, Server, probe, process};
-use crate::call::Failure;
+use doorward_core::Failure;
 
 impl Server {
     pub(super) fn start_process(&self) -> Result<Arc<Pipe>, Failure> {

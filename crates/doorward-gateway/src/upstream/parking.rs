@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::exchange::{Deadline, Exchange};
 use super::session::Session;
 use super::tasks::{AsTask, Errand};
-use crate::call::Failure;
+use doorward_core::Failure;
 use doorward_core::share::{Bounds, Held, Shares};
 
 /// Bytes one question may have.

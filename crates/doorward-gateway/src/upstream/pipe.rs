@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::inbound::Inbound;
-use crate::call::Failure;
+use doorward_core::Failure;
 
 /// Messages waiting to be written.
 const WRITE_QUEUE: usize = 64;

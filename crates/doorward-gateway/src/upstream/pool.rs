@@ -14,8 +14,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::programs::Program;
 use super::session::Session;
 use super::{Asked, Contact, Link, Server};
-use crate::call::Failure;
 use doorward_config::Affinity;
+use doorward_core::Failure;
 use doorward_core::share::{Full, Held, sharer};
 use doorward_identity::seal::{fingerprint, sha256};
 

@@ -15,7 +15,7 @@ use super::modern::{Refused, Way};
 use super::pipe::Pipe;
 use super::session::{OpenError, Session};
 use super::{Asked, Contact, Link, Server, Transport, event_stream};
-use crate::call::Failure;
+use doorward_core::Failure;
 
 /// What the question came to.
 pub(super) enum Verdict {

@@ -21,8 +21,8 @@ use super::http::Bounds;
 use super::inbound::Inbound;
 use super::lines::{Broken, Lines, one_line};
 use super::pipe::Pipe;
-use crate::call::Failure;
 use doorward_config::ServerSettings;
+use doorward_core::Failure;
 use doorward_observability::audit::Audit;
 
 /// What a program is given of the gateway's own environment: what it needs to run at all.

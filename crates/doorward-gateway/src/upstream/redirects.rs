@@ -9,7 +9,7 @@ use http::{Method, StatusCode, Uri};
 use std::sync::Arc;
 use url::Url;
 
-use crate::call::Failure;
+use doorward_core::Failure;
 
 /// Redirects that are followed for one request.
 pub const MOST: usize = 5;

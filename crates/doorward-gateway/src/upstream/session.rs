@@ -23,7 +23,7 @@ use super::http::Endpoint;
 use super::inbound::Inbound;
 use super::lost;
 use super::pipe::Pipe;
-use crate::call::Failure;
+use doorward_core::Failure;
 use doorward_net::clients::Incoming;
 use doorward_observability::metrics::Habits;
 

@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 
 use super::pipe::Pipe;
 use super::{Contact, Link, Server, Way};
-use crate::call::Failure;
+use doorward_core::Failure;
 
 /// A program that ends while nobody uses it is not started again for so long.
 const REST: Duration = Duration::from_secs(30);

@@ -24,7 +24,8 @@ use super::handshake::{BREATH, MAX_QUESTIONS, of_send, question, takes};
 use super::parking::Question;
 use super::session::{SendError, Session};
 use super::{Asked, Contact, Server};
-use crate::call::{CallError, Failure};
+use crate::call_error::CallError;
+use doorward_core::Failure;
 use doorward_core::share::{Bounds, sharer};
 
 /// How long a task is kept that has no end of its own, and the bounds of what a server may say.

@@ -10,8 +10,8 @@ use doorward_mcp::error::Kind;
 use tokio::sync::OnceCell;
 
 use super::{Contact, Link, Parts, Server};
-use crate::call::Failure;
 use crate::catalog::exposed::Digest;
+use doorward_core::Failure;
 
 /// What is known of the other era of a modern server: found out when the first client of that era
 /// comes.

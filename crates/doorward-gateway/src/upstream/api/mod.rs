@@ -24,8 +24,9 @@ use self::shown::Shown;
 use super::about::About;
 use super::http::Endpoint;
 use super::{Asked, Contact, Link, Server, Transport};
-use crate::call::{CallError, Failure};
+use crate::call_error::CallError;
 use doorward_config::{OpenApiSettings, PageSettings, Secret};
+use doorward_core::Failure;
 use doorward_net::outbound::{self, Author};
 
 /// How long a description may take to be fetched, and how large it may be.

@@ -9,11 +9,11 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::shown::Shown;
-use crate::call::Failure;
 use crate::upstream::answer::{NoAnswer, read_whole};
 use crate::upstream::exchange::Deadline;
 use crate::upstream::http::Endpoint;
 use doorward_config::PageSettings;
+use doorward_core::Failure;
 use doorward_core::gather::Gathered;
 
 /// One answer, whole.

@@ -8,11 +8,11 @@ use doorward_mcp::error::Kind;
 
 use super::balance::{Candidate, chance, choose};
 use super::{Chosen, End, Groups, Replicas};
-use crate::call::Failure;
 use crate::reliability::Pass;
 use crate::upstream::pool::owner_of;
 use crate::upstream::{Asked, Contact, Server};
 use doorward_config::{Affinity, LostSession};
+use doorward_core::Failure;
 
 /// How long somebody waits for the first look at where replicas are.
 const PATIENCE: Duration = Duration::from_secs(5);

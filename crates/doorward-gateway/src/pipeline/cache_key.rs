@@ -8,6 +8,7 @@ use doorward_mcp::json::canonical_exact;
 use crate::call::Call;
 use crate::gateway::Gateway;
 use crate::upstream::{Server, declared};
+use doorward_cache::{Key, Keys};
 use doorward_config::{Affinity, ServerSettings};
 use doorward_identity::seal;
 
@@ -21,19 +22,6 @@ const ASIDE: [&str; 7] = [
     "io.modelcontextprotocol/clientInfo",
     "io.modelcontextprotocol/clientCapabilities",
 ];
-
-/// Names one answer. Nobody can make another request that has the same.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Key(pub [u8; 32]);
-
-/// The keys under which an answer may be.
-#[derive(Debug, Clone)]
-pub struct Keys {
-    /// This caller's own.
-    pub private: Key,
-    /// Everybody's.
-    pub public: Key,
-}
 
 /// The keys of a call; `None` where what it depends on cannot be told.
 pub fn keys_of(gateway: &Gateway, call: &Call, server: &Arc<Server>) -> Option<Keys> {

@@ -6,7 +6,7 @@
 
 mod entry;
 mod flight;
-mod key;
+pub mod key;
 mod shared;
 
 use std::collections::HashMap;
@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 pub use self::entry::{Age, Entry, Lives};
 pub use self::flight::{Boarding, Flights, Lead, Waited};
-pub use self::key::{Key, Keys, keys_of, knows_nobody};
+pub use self::key::{Key, Keys};
 pub use self::shared::SharedResults;
 
 use doorward_config::{CacheRule, CacheSettings};

@@ -109,7 +109,7 @@ impl Waiting {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cache::Lives;
+    use crate::Lives;
     use doorward_mcp::Object;
     use proptest::prelude::*;
     use std::sync::atomic::{AtomicUsize, Ordering};

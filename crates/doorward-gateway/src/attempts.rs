@@ -1,0 +1,49 @@
+//! Asks a server for a call, as often as it may and has to.
+
+use std::time::Instant;
+
+use doorward_mcp::{Object, method};
+
+use crate::call::{Call, CallError, Events};
+use crate::reliability::{self, Repeatable};
+use crate::upstream::Server;
+use crate::upstream::http::Own;
+
+/// Asks a server for a call, with what is shown for it; notes how long that took, and how often it was asked again.
+pub async fn ask(
+    call: &mut Call,
+    server: &Server,
+    own: Option<Own>,
+    events: &Events,
+) -> Result<Object, CallError> {
+    let mut asked = call.asked(server);
+    asked.own = own;
+    let began = Instant::now();
+    let (outcome, again) = reliability::ask(server, repeatable(call), &asked, events).await;
+    call.notes.upstream += began.elapsed();
+    call.notes.retries += again;
+    outcome
+}
+
+/// Whether a call may be made again.
+fn repeatable(call: &Call) -> Repeatable {
+    if call.retry.is_some() {
+        return Repeatable::No;
+    }
+    let Some(route) = &call.route else { return Repeatable::Unseen };
+    if *call.method != *method::TOOLS_CALL {
+        return if method::is_read_only(&call.method) {
+            Repeatable::Yes
+        } else {
+            Repeatable::Unseen
+        };
+    }
+    let hinted = route.tool.as_ref().is_some_and(|tool| tool.is_idempotent);
+    let trusts = route.server.guard.trusts_idempotent();
+    let said = route.server.settings.said_of(&call.params.string("name").unwrap_or_default());
+    let said = said.into_iter().find_map(|said| said.idempotent);
+    match said.unwrap_or(hinted && trusts) || route.writes == Some(false) {
+        true => Repeatable::Yes,
+        false => Repeatable::Unseen,
+    }
+}
