@@ -21,11 +21,11 @@ pub use self::scopes::has_scopes;
 
 use self::scopes::in_scope;
 use crate::call::{Call, Door, Portal};
-use crate::catalog::{ToolEntry, ViewKey};
 use crate::gateway::Gateway;
-use crate::upstream::Server;
 use doorward_config::{CredentialSettings, Explain, ServerSettings, Settings};
 use doorward_identity::identity::{Caller, Grant, Principal};
+use doorward_upstream::Server;
+use doorward_upstream::catalog::{ToolEntry, ViewKey};
 
 /// The policies in force, and how they are asked.
 #[derive(Debug)]

@@ -13,13 +13,13 @@ use serde_json::{Map, Value, json};
 
 use crate::call::{Call, Failure};
 use crate::gateway::Gateway;
-use crate::upstream::Server;
-use crate::upstream::http::Own;
 use doorward_config::{Assertion, Exchange};
 use doorward_identity::identity::{Caller, Shown};
 use doorward_identity::oauth::{self, TokenEndpoint};
 use doorward_identity::seal;
 use doorward_net::outbound;
+use doorward_upstream::Server;
+use doorward_upstream::http::Own;
 
 /// Tokens that are kept until their time is nearly over.
 const MOST: usize = 10_000;

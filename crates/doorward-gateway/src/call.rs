@@ -4,25 +4,25 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-pub use crate::call_error::CallError;
 pub use doorward_core::{CallId, Challenge, Door, Events, Failure, Gone, Pauses, Portal};
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Revision, RpcError, Value, method};
 use doorward_policy::Decision;
+pub use doorward_upstream::call_error::CallError;
 
 use crate::access;
 use crate::billing::Reserved;
-use crate::catalog::ToolEntry;
 use crate::pipeline::cache::Looked;
-use crate::switchboard::Listener;
 use crate::trace::Trace;
-use crate::upstream::exchange::Deadline;
-use crate::upstream::{Asked, Server};
 use doorward_cache::Lead;
 use doorward_identity::identity::Caller;
 use doorward_limits::rates::{Nearest, Taken};
 use doorward_observability::audit::Opened;
+use doorward_upstream::catalog::ToolEntry;
+use doorward_upstream::exchange::Deadline;
+use doorward_upstream::switchboard::Listener;
+use doorward_upstream::{Asked, Server};
 
 /// One request, in the words of 2026-07-28 whatever the client speaks.
 #[derive(Debug)]

@@ -16,12 +16,12 @@ use parking_lot::Mutex;
 use crate::access::Policies;
 use crate::call::Failure;
 use crate::gateway::Gateway;
-use crate::portals::{Selection, Selections};
-use crate::upstream::Server;
-use crate::upstream::http::Own;
 use doorward_config::Settings;
 use doorward_identity::identity::directory::kind_of;
 use doorward_identity::identity::{LOCAL, Principal};
+use doorward_upstream::Server;
+use doorward_upstream::http::Own;
+use doorward_upstream::portals::{Selection, Selections};
 
 /// How often the store is looked at: a revoked key fails within a second.
 const EVERY: Duration = Duration::from_millis(250);

@@ -10,10 +10,10 @@ use crate::call::{Call, CallError, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::UNFIT;
 use crate::record;
-use crate::upstream::Transport;
 use doorward_core::random::{STEP, scattered};
 use doorward_observability::telemetry::context::{Context, TRACEPARENT};
 use doorward_observability::telemetry::messages::{KeyValue, Span, Status};
+use doorward_upstream::Transport;
 
 const INTERNAL: i32 = 1;
 const SERVER: i32 = 2;

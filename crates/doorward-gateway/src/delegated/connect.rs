@@ -15,7 +15,6 @@ use crate::authorization::form::Form;
 use crate::authorization::page::{self, Connecting};
 use crate::facade::{Body, not_allowed, read_body};
 use crate::gateway::Gateway;
-use crate::upstream::Server;
 use doorward_config::Secret;
 use doorward_identity::delegation::discover::{Destination, callback_url, document, document_url};
 use doorward_identity::delegation::link::{LINK, PURPOSE, Wanted};
@@ -23,6 +22,7 @@ use doorward_identity::delegation::{Delegations, Error, GATEWAY, Known, Tokens, 
 use doorward_identity::oauth::{self, Client, Pkce, TokenError};
 use doorward_identity::seal::{self, Sealer};
 use doorward_net::outbound::Author;
+use doorward_upstream::Server;
 
 const HERE: &str = "connect here";
 const AWAY: &str = "connect away";

@@ -14,11 +14,11 @@ use serde_json::json;
 use crate::attempts;
 use crate::call::{Call, CallError, Challenge, Events, Failure, Reply};
 use crate::gateway::Gateway;
-use crate::upstream::http::Own;
-use crate::upstream::{Server, state};
 use doorward_identity::delegation::link::{LINK, Wanted};
 use doorward_identity::delegation::owner;
 use doorward_identity::seal::{self, fingerprint, meaning};
+use doorward_upstream::http::Own;
+use doorward_upstream::{Server, state};
 
 /// How long a call waits for somebody who has opened the link; shorter than clients wait for a call.
 const WAIT: Duration = Duration::from_secs(45);

@@ -16,10 +16,10 @@ use hyper::body::Incoming;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::unread::Counted;
-use crate::upstream::Shared;
 use doorward_core::gather::Gathered;
 use doorward_identity::identity::Lease;
 use doorward_net::listener::{Answering, Endless};
+use doorward_upstream::Shared;
 
 /// The body of an answer.
 pub enum Body {

@@ -19,9 +19,9 @@ use super::{Body, Visit, error_response, events, json};
 use crate::call::{Asks, Call, Door, Events, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::{self, Refusal};
-use crate::switchboard::Listener;
 use doorward_limits::rates::Nearest;
 use doorward_observability::telemetry::context;
+use doorward_upstream::switchboard::Listener;
 
 pub async fn post(
     gateway: Arc<Gateway>,

@@ -19,10 +19,10 @@ use crate::access::{self, Asking};
 use crate::call::{CallError, Door, Portal};
 use crate::gateway::Gateway;
 use crate::pipeline::check_uri;
-use crate::switchboard::Listener;
-use crate::upstream::Shared;
 use doorward_core::share::Held;
 use doorward_identity::identity::Caller;
+use doorward_upstream::Shared;
+use doorward_upstream::switchboard::Listener;
 
 /// Ended streams of calls that are kept for a client that comes back.
 const KEPT_STREAMS: usize = 32;

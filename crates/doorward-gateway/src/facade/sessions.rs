@@ -12,10 +12,10 @@ pub use super::session::{Begun, Session};
 use super::streams::Budget;
 use crate::call::{CallError, Door, Failure, Portal};
 use crate::record;
-use crate::upstream::Shared;
 use doorward_core::share::{Full, Shares, sharer};
 use doorward_identity::identity::{Caller, Principal};
 use doorward_identity::seal;
+use doorward_upstream::Shared;
 
 /// All client sessions of a gateway.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 
 use super::{Gateway, SERVER_PATIENCE};
 use crate::call::{Call, CallError, Portal};
-use crate::upstream::Contact;
+use doorward_upstream::Contact;
 
 /// How long what the gateway says of itself may be kept.
 const DISCOVER_TTL_MS: u64 = 60_000;

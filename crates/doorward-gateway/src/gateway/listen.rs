@@ -10,8 +10,8 @@ use doorward_policy::{Action, TargetKind};
 use super::Gateway;
 use crate::access::{self, Asking};
 use crate::call::{CallError, Failure, Portal};
-use crate::switchboard::{Listener, TooMany, Wish};
-use crate::upstream::{Server, Subscription};
+use doorward_upstream::switchboard::{Listener, TooMany, Wish};
+use doorward_upstream::{Server, Subscription};
 
 impl Gateway {
     /// Joins the listeners at a portal.

@@ -11,11 +11,11 @@ use futures_util::future::join_all;
 use super::{Gateway, SERVER_PATIENCE};
 use crate::access::{self, Asking};
 use crate::call::{Call, CallError, Failure, Portal};
-use crate::catalog::ViewKey;
-use crate::catalog::{Snapshot, View, Viewer};
-use crate::portals::Selection;
-use crate::upstream::{Server, declared};
 use doorward_config::NameSettings;
+use doorward_upstream::catalog::ViewKey;
+use doorward_upstream::catalog::{Snapshot, View, Viewer};
+use doorward_upstream::portals::Selection;
+use doorward_upstream::{Server, declared};
 
 /// Who sees which server: so many are remembered.
 const MOST_SEEN: usize = 4096;

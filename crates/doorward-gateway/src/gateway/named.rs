@@ -6,11 +6,11 @@ use doorward_mcp::names::{split_name, split_uri};
 
 use super::{Gateway, SERVER_PATIENCE};
 use crate::call::{Call, Portal};
-use crate::catalog::exposed::{self, Digest};
-use crate::catalog::{PROMPTS, TOOLS};
-use crate::portals::{Selection, Selections};
-use crate::upstream::Server;
 use doorward_config::is_legal_name;
+use doorward_upstream::Server;
+use doorward_upstream::catalog::exposed::{self, Digest};
+use doorward_upstream::catalog::{PROMPTS, TOOLS};
+use doorward_upstream::portals::{Selection, Selections};
 
 impl Gateway {
     /// The server that a name or URI at a portal is about, and its own name for it. For a server's

@@ -98,7 +98,7 @@ fn decide(call: &Call, checked: Result<(), Unfit>) -> Result<(), CallError> {
 struct Checking {
     text: Bytes,
     bounds: ArgumentSettings,
-    tool: Option<Arc<crate::catalog::ToolEntry>>,
+    tool: Option<Arc<doorward_upstream::catalog::ToolEntry>>,
 }
 
 impl Checking {

@@ -14,10 +14,10 @@ use super::cache_key::{keys_of, knows_nobody};
 use crate::call::{Asks, Call, CallError, Events, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::{self, Decision, Stage, Step};
-use crate::upstream::Server;
 use doorward_cache::{Age, Boarding, Entry, Key, Keys, Lead, Waited, is_final, lives};
 use doorward_config::CacheRule;
 use doorward_observability::metrics::CacheOutcome;
+use doorward_upstream::Server;
 
 pub struct Cache;
 

@@ -7,10 +7,10 @@ use doorward_mcp::json::canonical_exact;
 
 use crate::call::Call;
 use crate::gateway::Gateway;
-use crate::upstream::{Server, declared};
 use doorward_cache::{Key, Keys};
 use doorward_config::{Affinity, ServerSettings};
 use doorward_identity::seal;
+use doorward_upstream::{Server, declared};
 
 /// What of a request's `_meta` says how it is transported, and nothing of what is wanted.
 const ASIDE: [&str; 7] = [

@@ -8,11 +8,11 @@ use bytes::Bytes;
 use doorward_mcp::{Value, method};
 
 use crate::call::{Call, Events};
-use crate::catalog::ToolEntry;
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
-use crate::upstream::Server;
 use doorward_schema::{Effort, NoTurn};
+use doorward_upstream::Server;
+use doorward_upstream::catalog::ToolEntry;
 
 /// Larger arguments are not touched.
 const LARGEST: usize = 128 << 10;

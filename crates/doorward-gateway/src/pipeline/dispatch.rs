@@ -10,7 +10,7 @@ use crate::delegated;
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
 use crate::record;
-use crate::upstream::Server;
+use doorward_upstream::Server;
 
 pub struct Dispatch;
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use doorward_mcp::method;
 
 use crate::call::{Call, CallError, Events, Portal, Reply};
-use crate::catalog::{Snapshot, kind_of};
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
+use doorward_upstream::catalog::{Snapshot, kind_of};
 
 pub struct Lists;
 

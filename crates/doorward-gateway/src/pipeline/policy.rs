@@ -11,12 +11,12 @@ use doorward_policy::{Action, Arguments, Decision, Target, TargetKind};
 
 use crate::access::target;
 use crate::call::{Call, CallError, Events, Reply, Route};
-use crate::catalog::kind_of;
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
-use crate::upstream::state::names_a_task;
 use doorward_config::Explain;
 use doorward_identity::identity::Grant;
+use doorward_upstream::catalog::kind_of;
+use doorward_upstream::state::names_a_task;
 
 pub struct Policy;
 

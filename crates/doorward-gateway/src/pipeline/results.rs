@@ -10,13 +10,13 @@ use doorward_mcp::error::Kind;
 use doorward_mcp::method;
 
 use crate::call::{Call, CallError, Events, Failure, Reply};
-use crate::catalog::ToolEntry;
 use crate::gateway::Gateway;
 use crate::pipeline::{Settling, Stage, Step};
-use crate::upstream::Server;
 use doorward_cache::is_final;
 use doorward_config::Check;
 use doorward_schema::{Effort, NoTurn, Unfit};
+use doorward_upstream::Server;
+use doorward_upstream::catalog::ToolEntry;
 
 /// Content from this size on is read away from the threads that calls are on.
 const LARGE: usize = 64 << 10;

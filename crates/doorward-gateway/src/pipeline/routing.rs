@@ -9,14 +9,14 @@ use doorward_mcp::names::Qualifier;
 use doorward_mcp::{Era, Object, RpcError, capabilities, method};
 
 use crate::call::{Call, CallError, Events, Portal, Reply, Route};
-use crate::catalog::exposed::Digest;
-use crate::catalog::{PROMPTS, TOOLS, kind_of};
 use crate::gateway::Gateway;
 use crate::pipeline::policy::{absent, unknown_resource};
 use crate::pipeline::{Stage, Step};
-use crate::upstream::Server;
-use crate::upstream::state::names_a_task;
 use doorward_config::ServerNames;
+use doorward_upstream::Server;
+use doorward_upstream::catalog::exposed::Digest;
+use doorward_upstream::catalog::{PROMPTS, TOOLS, kind_of};
+use doorward_upstream::state::names_a_task;
 
 pub struct Routing;
 

@@ -11,15 +11,15 @@ use doorward_store::{hex, written_at};
 
 use crate::access;
 use crate::call::Call;
-use crate::catalog::kind_of;
 use crate::gateway::Gateway;
-use crate::upstream::state::names_a_task;
 use doorward_config::{AuditSettings, PayloadSettings, RecordClass, ToolSettings};
 use doorward_identity::identity::{Caller, Grant, Principal};
 use doorward_identity::seal;
 use doorward_observability::audit::mask::{mask, masked};
 use doorward_observability::audit::members::Members;
 use doorward_observability::audit::{Common, Ended, Mark, Outcome, Record};
+use doorward_upstream::catalog::kind_of;
+use doorward_upstream::state::names_a_task;
 
 mod outcome;
 

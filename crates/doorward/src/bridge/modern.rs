@@ -1,10 +1,10 @@
 //! A request of 2026-07-28: the headers that HTTP wants are made of its body.
 
 use bytes::Bytes;
-use doorward_gateway::upstream::answer::Answer;
-use doorward_gateway::upstream::http::mirrored_headers;
 use doorward_mcp::error::{Kind, code};
 use doorward_mcp::{Id, Message, Object, RpcError, Value, message, meta, method};
+use doorward_upstream::answer::Answer;
+use doorward_upstream::http::mirrored_headers;
 
 use super::Bridge;
 use doorward_gateway::call::Failure;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_gateway::call::Failure;
-use doorward_gateway::upstream::answer::{Answer, NoAnswer};
-use doorward_gateway::upstream::http::Endpoint;
 use doorward_mcp::error::Kind;
 use doorward_mcp::{Id, Message, Object, RpcError, headers, message, method};
+use doorward_upstream::answer::{Answer, NoAnswer};
+use doorward_upstream::http::Endpoint;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;

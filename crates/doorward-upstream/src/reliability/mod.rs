@@ -13,7 +13,7 @@ use doorward_limits::budget::Budget;
 use doorward_limits::bulkhead::{Bulkhead, Full, Place};
 
 use crate::call_error::CallError;
-use crate::upstream::{Asked, Chosen, End, Server};
+use crate::{Asked, Chosen, End, Server};
 use doorward_config::{ReliabilitySettings, RetrySettings};
 use doorward_core::{Events, Failure};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::Replicas;
-use crate::upstream::{Server, State};
+use crate::{Server, State};
 use doorward_config::ReplicaGroup;
 
 /// How one replica is doing.

@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use super::{KINDS, View, exposed};
 use crate::call_error::CallError;
 use crate::portals::Selection;
-use crate::upstream::{Server, declared};
+use crate::{Server, declared};
 use doorward_config::NameSettings;
 use doorward_core::Portal;
 use doorward_identity::seal;

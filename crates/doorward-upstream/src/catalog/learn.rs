@@ -10,7 +10,7 @@ use doorward_mcp::error::Kind;
 use doorward_mcp::{Era, Object, Value, param_headers, tasks};
 
 use super::{Item, ToolEntry};
-use crate::upstream::Server;
+use crate::Server;
 use doorward_config::{Check, ServerSettings};
 use doorward_core::Failure;
 use doorward_schema::{Schema, Unusable};

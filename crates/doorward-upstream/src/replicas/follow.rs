@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Groups, Place, Replica, sources};
-use crate::upstream::{Parts, Server, jittered};
+use crate::{Parts, Server, jittered};
 use doorward_config::{ReplicaGroup, ServerSettings};
 
 /// How often names are looked up and files are read again.
@@ -12,7 +12,7 @@ const EVERY: Duration = Duration::from_secs(5);
 
 impl Server {
     /// Begins to follow the replicas.
-    pub(in crate::upstream) fn keep_replicas(self: &Arc<Self>) {
+    pub(crate) fn keep_replicas(self: &Arc<Self>) {
         let Some(replicas) = &self.replicas else { return };
         let said = self.settings.replicas.iter().filter_map(sources::said).collect();
         self.take(said);

@@ -22,7 +22,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 use crate::call_error::CallError;
-use crate::upstream::{Asked, Contact, Server, declared};
+use crate::{Asked, Contact, Server, declared};
 use doorward_config::{ArgumentSettings, CacheRule, ResultSettings};
 use doorward_core::Failure;
 use doorward_schema::Checks;

@@ -8,9 +8,9 @@ use doorward_mcp::error::Kind;
 
 use super::balance::{Candidate, chance, choose};
 use super::{Chosen, End, Groups, Replicas};
+use crate::pool::owner_of;
 use crate::reliability::Pass;
-use crate::upstream::pool::owner_of;
-use crate::upstream::{Asked, Contact, Server};
+use crate::{Asked, Contact, Server};
 use doorward_config::{Affinity, LostSession};
 use doorward_core::Failure;
 
@@ -47,7 +47,7 @@ impl Server {
     }
 
     /// It is there anew: nothing of what was learnt of it before holds.
-    pub(in crate::upstream) fn is_back(&self) {
+    pub(crate) fn is_back(&self) {
         if let Some(replica) = &self.replica {
             replica.speed.forget();
             replica.ejection.forget();
@@ -123,7 +123,7 @@ impl Server {
     }
 
     /// The contact with one of the replicas, waited for if there is none yet.
-    pub(in crate::upstream) async fn contact_of_any(
+    pub(crate) async fn contact_of_any(
         &self,
         replicas: &Replicas,
     ) -> Result<Arc<Contact>, Failure> {

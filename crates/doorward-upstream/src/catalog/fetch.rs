@@ -10,8 +10,8 @@ use doorward_mcp::{Era, Value, method, uri};
 
 use super::{Item, Kind, List, learn, repair};
 use crate::call_error::CallError;
-use crate::upstream::exchange::Deadline;
-use crate::upstream::{Asked, Contact, Server};
+use crate::exchange::Deadline;
+use crate::{Asked, Contact, Server};
 use doorward_core::{Events, Failure};
 
 /// How long a list is served when the server announces changes: only in case it forgets one.

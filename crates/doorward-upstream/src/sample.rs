@@ -10,9 +10,9 @@ use doorward_mcp::translate::CacheHints;
 use doorward_mcp::{Era, Object, RpcError, Value, capabilities, method};
 use serde_json::json;
 
+use crate::about::About;
 use crate::call_error::CallError;
-use crate::upstream::about::About;
-use crate::upstream::{Asked, Contact, Link, Server, Transport};
+use crate::{Asked, Contact, Link, Server, Transport};
 use doorward_core::Events;
 
 const CLOCK: &str = "sample://clock";

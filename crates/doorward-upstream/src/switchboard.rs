@@ -15,7 +15,7 @@ use doorward_mcp::{Era, Object, method};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use crate::upstream::Subscription;
+use crate::Subscription;
 use doorward_core::Portal;
 use doorward_core::share::{Held, sharer};
 use doorward_mcp::uri;

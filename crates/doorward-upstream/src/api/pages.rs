@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::shown::Shown;
-use crate::upstream::answer::{NoAnswer, read_whole};
-use crate::upstream::exchange::Deadline;
-use crate::upstream::http::Endpoint;
+use crate::answer::{NoAnswer, read_whole};
+use crate::exchange::Deadline;
+use crate::http::Endpoint;
 use doorward_config::PageSettings;
 use doorward_core::Failure;
 use doorward_core::gather::Gathered;
