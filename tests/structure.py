@@ -69,8 +69,17 @@ class Crate:
         for here, text in self.texts.items():
             for path, name in uses(without_words(text), public=True):
                 target = self.resolve(here, path)
-                if target is not None:
+                if target is None:
+                    continue
+                if name != "*":
                     passed[(here, name)] = path
+                    continue
+                # All that the other module has of its own, or passes on itself.
+                module = self.nearest(target[:-1])
+                other = without_words(self.texts[module])
+                own = re.findall(r"pub (?:async )?(?:struct|enum|trait|fn|const|static|type) (\w+)", other)
+                for item in own + [name for _, name in uses(other, public=True)]:
+                    passed.setdefault((here, item), [*path[:-1], item])
         return passed
 
     def resolve(self, here, path):

@@ -1,7 +1,6 @@
 //! Where things are kept: opening a database, and bringing it up to date.
 
 use std::fmt;
-use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -9,10 +8,9 @@ use std::time::Duration;
 
 use sqlx::any::{AnyConnectOptions, AnyPoolOptions};
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{Any, AnyConnection, AnyPool, ConnectOptions, Connection, Executor, Row, Transaction};
+use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor, Row};
 
-use crate::audit::{Act, Actor};
-
+use crate::audit::Actor;
 use crate::{Error, Result, files};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -106,10 +104,10 @@ pub enum OpenError {
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) pool: AnyPool,
-    location: Location,
+    pub(crate) location: Location,
     options: Arc<AnyConnectOptions>,
     /// Who does what is done by this handle.
-    actor: Arc<Actor>,
+    pub(crate) actor: Arc<Actor>,
 }
 
 impl Store {
@@ -189,19 +187,6 @@ impl Store {
         Ok(row.try_get(0)?)
     }
 
-    /// Begins a change of which no replica holds a copy: it is not counted.
-    pub(crate) async fn write(&self) -> Result<Change> {
-        let transaction = self.pool.begin_with(self.location.begin()).await?;
-        Ok(Change { transaction, actor: self.actor.clone() })
-    }
-
-    /// Begins a change; it counts once it is committed. Changes come one after the other.
-    pub(crate) async fn change(&self) -> Result<Change> {
-        let mut change = self.write().await?;
-        sqlx::query("UPDATE revision SET n = n + 1").execute(&mut *change).await?;
-        Ok(change)
-    }
-
     /// The same store in somebody's hands: what is changed by it is recorded as done by them.
     pub fn acting(&self, actor: Actor) -> Self {
         Self { actor: Arc::new(actor), ..self.clone() }
@@ -221,40 +206,6 @@ impl Store {
 
     pub async fn close(&self) {
         self.pool.close().await;
-    }
-}
-
-/// A change on its way. It ends with the word on what was done, which is recorded with it, or with
-/// nothing at all.
-pub struct Change {
-    transaction: Transaction<'static, Any>,
-    actor: Arc<Actor>,
-}
-
-impl Change {
-    /// Records what was done, and makes both true.
-    pub(crate) async fn commit(mut self, act: &Act) -> Result<()> {
-        act.record(&self.actor, &mut self.transaction).await?;
-        Ok(self.transaction.commit().await?)
-    }
-
-    /// For what is no act of anybody's: tickets that are used, what is over and forgotten.
-    pub(crate) async fn commit_bookkeeping(self) -> Result<()> {
-        Ok(self.transaction.commit().await?)
-    }
-}
-
-impl Deref for Change {
-    type Target = AnyConnection;
-
-    fn deref(&self) -> &AnyConnection {
-        &self.transaction
-    }
-}
-
-impl DerefMut for Change {
-    fn deref_mut(&mut self) -> &mut AnyConnection {
-        &mut self.transaction
     }
 }
 

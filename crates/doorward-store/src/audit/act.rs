@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use sqlx::{AnyConnection, Row};
 
+use super::actor::Actor;
 use super::block::Block;
 use super::line::{Chain, Head};
 use super::writer::{now_ms, written_at};
@@ -12,24 +13,6 @@ use crate::Result;
 
 /// The chain of acts.
 pub const ACTS: &str = "acts";
-
-/// Who does something to what is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Actor {
-    /// By which door: `command`, `admin`, `gateway`.
-    pub door: &'static str,
-    /// The principal, or the user of the operating system.
-    pub name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub address: Option<String>,
-}
-
-impl Actor {
-    /// The gateway itself, such as when it makes a signing key.
-    pub fn gateway() -> Self {
-        Self { door: "gateway", name: "doorward".into(), address: None }
-    }
-}
 
 /// One thing that was done, in words that stay the same: `key.create`.
 #[derive(Debug, Clone)]

@@ -6,6 +6,7 @@
 //! together are one row, a *block*.
 
 mod act;
+mod actor;
 mod block;
 mod chains;
 mod checkpoint;
@@ -22,7 +23,8 @@ mod verify;
 mod vouched;
 mod writer;
 
-pub use act::{ACTS, Act, Actor};
+pub use act::{ACTS, Act};
+pub use actor::Actor;
 pub use block::{Block, Scan, Span};
 pub use checkpoint::id_of as key_id;
 pub(crate) use checkpoint::place as key_place;

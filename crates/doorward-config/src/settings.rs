@@ -1,0 +1,314 @@
+//! All settings together, and what must fit together in them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use doorward_mcp::names::{is_server_name, server_name_from};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::*;
+
+/// The configuration of a gateway: `doorward.yaml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Where clients connect. Only loopback addresses are accepted as long as nobody has to
+    /// authenticate.
+    pub listen: SocketAddr,
+    /// The URL under which clients reach the gateway, without a path: what tokens are for, and what
+    /// clients are told. When absent, the address of `listen`.
+    pub public_url: Option<url::Url>,
+    /// Where health, metrics and the state of the servers are told; `null` switches it off.
+    pub admin: Option<SocketAddr>,
+    /// Clients connect by TLS. When absent, without.
+    pub tls: Option<TlsFiles>,
+    /// Host names, beside loopback ones, under which clients may address the gateway.
+    pub allowed_hosts: Vec<String>,
+    /// Web origins, beside loopback ones, whose pages may call the gateway, such as
+    /// `https://app.example.com`.
+    pub allowed_origins: Vec<String>,
+    /// The database of what is made at run time: `sqlite:PATH`, `postgres://…`, or `none`. When
+    /// absent, a file in the data folder of whoever runs the gateway.
+    pub store: Option<Secret>,
+    /// A secret of at least 32 characters that seals what is secret in the store.
+    pub store_key: Option<Secret>,
+    pub identity: IdentitySettings,
+    pub directory: Directory,
+    pub policy: PolicySettings,
+    pub audit: AuditSettings,
+    pub rate_limits: RateSettings,
+    pub billing: BillingSettings,
+    pub telemetry: TelemetrySettings,
+    /// How arguments are checked, of all servers' tools.
+    pub arguments: ArgumentSettings,
+    /// How results are checked, of all servers' tools.
+    pub results: ResultSettings,
+    pub cache: CacheSettings,
+    /// What is done when a server is slow or fails, of all servers.
+    pub reliability: ReliabilitySettings,
+    /// The servers behind the gateway, by name. A name is made of letters, digits, `-` and `.`,
+    /// a letter first.
+    pub servers: BTreeMap<String, ServerSettings>,
+    /// Portals, by name. Every server is a portal of its own name, too.
+    pub portals: BTreeMap<String, PortalSettings>,
+    pub names: NameSettings,
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    /// A secret of at least 32 characters that seals `requestState`, so that a call can be carried
+    /// on after a restart. Without it a new one is made at each start.
+    pub state_key: Option<Secret>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 7300)),
+            admin: Some(SocketAddr::from(([127, 0, 0, 1], 7301))),
+            public_url: None,
+            tls: None,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            store: None,
+            store_key: None,
+            identity: IdentitySettings::default(),
+            directory: Directory::default(),
+            policy: PolicySettings::default(),
+            audit: AuditSettings::default(),
+            rate_limits: RateSettings::default(),
+            billing: BillingSettings::default(),
+            telemetry: TelemetrySettings::default(),
+            arguments: ArgumentSettings::default(),
+            results: ResultSettings::default(),
+            cache: CacheSettings::default(),
+            reliability: ReliabilitySettings::default(),
+            servers: BTreeMap::new(),
+            portals: BTreeMap::new(),
+            names: NameSettings::default(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            state_key: None,
+        }
+    }
+}
+
+/// The gateway's certificate and its key, in PEM form. The files are read again when they change; a
+/// relative path is relative to the configuration file's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The certificate, and those that lead from it to one that clients trust.
+    pub cert: PathBuf,
+    /// The private key: PKCS #8, PKCS #1 or SEC 1.
+    pub key: PathBuf,
+    /// Certificates of those who vouch for clients: a client may then show a certificate instead of
+    /// a key or token, and its first alternative name says who it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<PathBuf>,
+}
+
+/// What is wrong with a value that has the right type: the path of the key, and what was expected.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {problem}", path.join("."))]
+pub struct Problem {
+    pub path: Vec<String>,
+    pub problem: String,
+}
+
+impl Settings {
+    /// Checks what types cannot say. An empty list means the settings can be used.
+    pub fn problems(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut wrong = |path: &[&str], problem: String| {
+            let path = path.iter().map(|part| (*part).to_owned()).collect();
+            problems.push(Problem { path, problem });
+        };
+        if let Some(url) = &self.public_url {
+            let bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+            if !is_trustworthy(url) || !bare {
+                let why = "expected an https:// URL without a path (http:// on loopback only)";
+                wrong(&["public_url"], why.into());
+            }
+        }
+        if let Some(store) = &self.store
+            && store.expose() != "none"
+            && let Err(why) = store.expose().parse::<doorward_store::Location>()
+        {
+            wrong(&["store"], format!("{why}, or none"));
+        }
+        let has_store = self.store.as_ref().is_none_or(|store| store.expose() != "none");
+        for (key, problem) in self.audit.problems(has_store) {
+            wrong(&[&["audit"], key.as_slice()].concat(), problem);
+        }
+        if self.limits.share == 0 {
+            wrong(&["limits", "share"], "must be 1 at least: one part in so many".into());
+        }
+        for (key, problem) in self.reliability.problems() {
+            wrong(&["reliability", key], problem);
+        }
+        for (key, problem) in self.cache.problems(self.state_key.is_some()) {
+            wrong(&["cache", key], problem);
+        }
+        for (key, problem) in self.names.problems() {
+            wrong(&["names", key], problem);
+        }
+        for (key, problem) in self.telemetry.problems() {
+            wrong(&["telemetry", key], problem);
+        }
+        for (key, problem) in self.billing.problems(has_store) {
+            wrong(&[&["billing"], key.as_slice()].concat(), problem);
+        }
+        for (key, problem) in self.rate_limits.problems() {
+            let key = key.into_iter().filter(|part| !part.is_empty());
+            wrong(&["rate_limits"].into_iter().chain(key).collect::<Vec<_>>(), problem);
+        }
+        if self.identity.authorization_server.is_some() {
+            let at = ["identity", "authorization_server"];
+            if self.store.as_ref().is_some_and(|store| store.expose() == "none") {
+                wrong(&at, "needs a 'store', where logins are kept".into());
+            }
+            if self.store_key.is_none() {
+                wrong(&at, "needs a 'store_key', which seals its keys".into());
+            }
+            if self.public_url.is_none() && !self.listen.ip().is_loopback() {
+                wrong(&at, "needs the 'public_url', which is its name".into());
+            }
+        }
+        for (name, server) in &self.servers {
+            let key = match server {
+                server if server.delegated.is_some() => "delegated",
+                server if server.assertion.is_some() => "assertion",
+                _ => continue,
+            };
+            let at = ["servers", name, key];
+            if self.store.as_ref().is_some_and(|store| store.expose() == "none") {
+                wrong(&at, "needs a 'store'".into());
+            }
+            if self.store_key.is_none() {
+                wrong(&at, "needs a 'store_key', which seals what is kept for it".into());
+            }
+        }
+        for (path, problem) in self.identity.problems() {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            wrong(&[&["identity"], &path[..]].concat(), problem);
+        }
+        if jiff::tz::TimeZone::get(&self.policy.zone).is_err() {
+            let why = format!("'{}' is no time zone; write it as Europe/Berlin", self.policy.zone);
+            wrong(&["policy", "zone"], why);
+        }
+        if self.admin.is_some_and(|admin| admin == self.listen && admin.port() != 0) {
+            wrong(&["admin"], "must not be the address of 'listen'".into());
+        }
+        for (name, key) in [("state_key", &self.state_key), ("store_key", &self.store_key)] {
+            if key.as_ref().is_some_and(|key| key.expose().len() < 32) {
+                wrong(&[name], "must have at least 32 characters".into());
+            }
+        }
+        for (path, secret) in self.secrets() {
+            if secret.is_placeholder() {
+                let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                wrong(&path, "is a placeholder, not a secret".into());
+            }
+        }
+        for origin in &self.allowed_origins {
+            let valid = url::Url::parse(origin)
+                .is_ok_and(|url| url.origin().ascii_serialization() == *origin);
+            if !valid {
+                wrong(
+                    &["allowed_origins"],
+                    format!("'{origin}' is no origin; write it as https://host[:port]"),
+                );
+            }
+        }
+        let mut seen = BTreeMap::new();
+        for (name, server) in &self.servers {
+            let path = ["servers", name.as_str()];
+            if !is_server_name(name) {
+                wrong(
+                    &path,
+                    format!(
+                        "a server's name is 1 to 64 letters, digits, '-' and '.', a letter first; \
+                         try '{}'",
+                        server_name_from(name)
+                    ),
+                );
+            }
+            if let Some(other) = seen.insert(name.to_ascii_lowercase(), name) {
+                wrong(&path, format!("differs from '{other}' only in case"));
+            }
+            for (key, problem) in server.problems() {
+                wrong(&["servers", name, key], problem);
+            }
+        }
+        for (name, portal) in &self.portals {
+            let path = ["portals", name.as_str()];
+            if let Some(other) = seen.insert(name.to_ascii_lowercase(), name) {
+                wrong(&path, format!("'{other}' is the name of a server or portal already"));
+            }
+            for (key, problem) in portal.problems(name) {
+                let whole = ["portals", name, key];
+                wrong(if key.is_empty() { &path } else { &whole }, problem);
+            }
+            if let Some(unknown) =
+                portal.servers.iter().find(|name| !self.servers.contains_key(*name))
+            {
+                wrong(&["portals", name, "servers"], format!("there is no server '{unknown}'"));
+            }
+        }
+        problems
+    }
+
+    /// Every secret that others must not guess, with its path.
+    fn secrets(&self) -> Vec<(Vec<String>, &Secret)> {
+        let path = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect();
+        let mut all: Vec<(Vec<String>, &Secret)> =
+            self.state_key.iter().map(|key| (path(&["state_key"]), key)).collect();
+        for (name, issuer) in &self.identity.issuers {
+            if let Some(it) = &issuer.introspection {
+                let at = ["identity", "issuers", name, "introspection", "client_secret"];
+                all.push((path(&at), &it.client_secret));
+            }
+        }
+        if let Some(own) = &self.identity.authorization_server {
+            let at = ["identity", "authorization_server", "provider", "client_secret"];
+            all.extend(own.provider.client_secret.iter().map(|secret| (path(&at), secret)));
+            for (id, client) in &own.clients {
+                let at = ["identity", "authorization_server", "clients", id, "secret"];
+                all.extend(client.secret.iter().map(|secret| (path(&at), secret)));
+            }
+        }
+        let alerts = &self.billing.alerts;
+        all.extend(alerts.token.iter().map(|token| (path(&["billing", "alerts", "token"]), token)));
+        for (name, export) in &self.audit.exports {
+            let at = ["audit", "exports", name, "http", "token"];
+            let token = export.http.as_ref().and_then(|http| http.token.as_ref());
+            all.extend(token.map(|token| (path(&at), token)));
+        }
+        for (name, server) in &self.servers {
+            let secret = match &server.credential {
+                Some(CredentialSettings::Basic(basic)) => Some(&basic.password),
+                Some(CredentialSettings::Client(client)) => client.client_secret.as_ref(),
+                None => None,
+            };
+            all.extend(secret.map(|secret| (path(&["servers", name, "credential"]), secret)));
+        }
+        all
+    }
+
+    /// All settings as JSON, without a secret.
+    pub fn shown(&self) -> serde_json::Value {
+        crate::secret::redacted(self)
+    }
+
+    /// Addresses that others than this machine can reach.
+    pub fn exposed(&self) -> Option<SocketAddr> {
+        let addresses = [Some(self.listen), self.admin];
+        addresses.into_iter().flatten().find(|address| !address.ip().is_loopback())
+    }
+
+    /// The servers in use.
+    pub fn active(&self) -> impl Iterator<Item = (&String, &ServerSettings)> {
+        self.servers.iter().filter(|(_, server)| !server.disabled)
+    }
+}

@@ -1,0 +1,24 @@
+//! Why something could not be read or written.
+
+use crate::SealError;
+
+/// Why something could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the database: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("a row of the database cannot be read: {0}")]
+    Row(#[from] serde_json::Error),
+    #[error("no randomness: {0}")]
+    Randomness(#[from] getrandom::Error),
+    #[error("a secret: {0}")]
+    Sealed(#[from] SealError),
+    /// What was named does not exist.
+    #[error("there is no {what} '{name}'")]
+    Absent { what: &'static str, name: String },
+    /// What was asked for cannot be done to it.
+    #[error("{0}")]
+    Refused(String),
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
