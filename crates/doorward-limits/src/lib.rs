@@ -2,9 +2,11 @@
 //! Everything here decides without I/O, but for counts that several gateways share in a store.
 
 mod adaptive;
+pub mod balance;
 pub mod breaker;
 pub mod budget;
 pub mod bulkhead;
+pub mod ejection;
 pub mod rates;
 
 /// Who is told of limits that were hit, such as metrics.

@@ -16,14 +16,14 @@ use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::{Notify, mpsc};
 
-use super::cgroup;
 use super::http::Bounds;
 use super::inbound::Inbound;
-use super::lines::{Broken, Lines, one_line};
 use super::pipe::Pipe;
 use doorward_config::ServerSettings;
 use doorward_core::Failure;
 use doorward_observability::audit::Audit;
+use doorward_process::cgroup;
+use doorward_process::lines::{Broken, Lines, one_line};
 
 /// What a program is given of the gateway's own environment: what it needs to run at all.
 const INHERITED: [&str; 8] = ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER"];

@@ -189,7 +189,7 @@ async fn guarded(
         nix::sys::signal::Signal::SIGXFSZ as i32,
     ))?;
     #[cfg(target_os = "linux")]
-    doorward_upstream::cgroup::sweep_all();
+    doorward_process::cgroup::sweep_all();
     let gateway = Gateway::start(settings, store)
         .map_err(|error| Failed::new(Exit::Failure, format!("no randomness: {error}")))?;
     if let Some(own) = &own {

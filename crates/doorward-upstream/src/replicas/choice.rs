@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use doorward_mcp::error::Kind;
 
-use super::balance::{Candidate, chance, choose};
 use super::{Chosen, End, Groups, Replicas};
 use crate::pool::owner_of;
 use crate::reliability::Pass;
 use crate::{Asked, Contact, Server};
 use doorward_config::{Affinity, LostSession};
 use doorward_core::Failure;
+use doorward_limits::balance::{Candidate, chance, choose};
 
 /// How long somebody waits for the first look at where replicas are.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -3,9 +3,7 @@
 //! The server that callers know stands in front; each replica is a server of its own behind it, of the same name
 //! and with the same catalogue, and each with its own contact, sessions and breaker.
 
-mod balance;
 mod choice;
-mod ejection;
 mod follow;
 mod sources;
 mod told;
@@ -18,14 +16,14 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use self::balance::Speed;
 pub use self::choice::lost_session;
-use self::ejection::Ejection;
 pub use self::sources::Place;
 pub use self::told::ReplicaState;
 use super::Server;
 use crate::reliability::Ended;
 use doorward_config::ServerSettings;
+use doorward_limits::balance::Speed;
+use doorward_limits::ejection::Ejection;
 
 /// What a server knows of itself that is one of several.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::io;
 
 use bytes::Bytes;
-use doorward_upstream::lines::{self, Broken, one_line};
+use doorward_process::lines::{self, Broken, one_line};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
