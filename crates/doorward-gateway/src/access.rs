@@ -342,7 +342,7 @@ impl Gateway {
     }
 
     /// Every scope that is of any use here.
-    pub fn all_scopes(&self) -> BTreeSet<String> {
+    pub fn every_scope(&self) -> BTreeSet<String> {
         let settings = self.settings();
         let mut scopes = settings.identity.scopes.clone();
         for server in settings.servers.values() {

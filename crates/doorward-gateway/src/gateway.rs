@@ -20,13 +20,13 @@ use tokio_util::task::TaskTracker;
 pub use self::discover::about_doorward;
 
 use crate::access::Policies;
-use crate::authorization::Authorization;
 use crate::behalf::Behalf;
 use crate::billing::Ledger;
 use crate::facade::sessions::Sessions;
 use crate::facade::unread::Unread;
 use crate::kept::Kept;
 use crate::live::Live;
+use doorward_authorization::Authorization;
 use doorward_cache::Cache;
 use doorward_config::{Explain, Settings};
 use doorward_core::memory::{self, Memory};

@@ -7,7 +7,7 @@
 pub mod access;
 pub mod admin;
 mod attempts;
-pub mod authorization;
+mod authorization;
 pub mod behalf;
 pub mod billing;
 pub mod call;

@@ -10,11 +10,13 @@ use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::authorization::browser::{self, Browser};
-use crate::authorization::form::Form;
-use crate::authorization::page::{self, Connecting};
-use crate::facade::{Body, not_allowed, read_body};
+use crate::facade::read_body;
 use crate::gateway::Gateway;
+use bytes::Bytes;
+use doorward_authorization::browser::{self, Browser};
+use doorward_authorization::form::Form;
+use doorward_authorization::not_allowed;
+use doorward_authorization::page::{self, Connecting};
 use doorward_config::Secret;
 use doorward_identity::delegation::discover::{Destination, callback_url, document, document_url};
 use doorward_identity::delegation::link::{LINK, PURPOSE, Wanted};
@@ -50,7 +52,7 @@ struct Trip {
 pub async fn answer(
     gateway: &Arc<Gateway>,
     request: &mut Option<Request<Incoming>>,
-) -> Option<Response<Body>> {
+) -> Option<Response<Bytes>> {
     let path = request.as_ref()?.uri().path();
     if !["/oauth/connect", "/oauth/connected", "/oauth/client.json"].contains(&path) {
         return None;
@@ -67,7 +69,7 @@ pub async fn answer(
     let query = || Form::read(head.uri.query().unwrap_or_default().as_bytes());
     Some(match (head.uri.path(), &head.method) {
         ("/oauth/client.json", &Method::GET) => {
-            crate::authorization::public(&document(gateway.identity.resources.origin()))
+            doorward_authorization::public(&document(gateway.identity.resources.origin()))
         }
         ("/oauth/connect", &Method::GET) => desk.ask(&head.headers, &query()),
         ("/oauth/connect", &Method::POST) => {
@@ -83,7 +85,7 @@ pub async fn answer(
 }
 
 /// Sends a browser to a server's authorization server, once it is known whose it is.
-pub async fn depart(gateway: &Gateway, wanted: Wanted) -> Response<Body> {
+pub async fn depart(gateway: &Gateway, wanted: Wanted) -> Response<Bytes> {
     let delegations = gateway.shared.delegations.clone();
     match delegations.sealer() {
         Some(sealer) => Desk { gateway, delegations: &delegations, sealer }.away(wanted).await,
@@ -91,7 +93,7 @@ pub async fn depart(gateway: &Gateway, wanted: Wanted) -> Response<Body> {
     }
 }
 
-fn stays(why: &str) -> Response<Body> {
+fn stays(why: &str) -> Response<Bytes> {
     page::problem(StatusCode::BAD_REQUEST, why, AGAIN)
 }
 
@@ -113,7 +115,7 @@ impl Desk<'_> {
     }
 
     /// Tells the user who wants what.
-    fn ask(&self, headers: &http::HeaderMap, query: &Form) -> Response<Body> {
+    fn ask(&self, headers: &http::HeaderMap, query: &Form) -> Response<Bytes> {
         let sealed = query.get("request").unwrap_or_default();
         let Ok(wanted) = self.sealer.open::<Wanted>(sealed, "", PURPOSE) else {
             return stays("This link is too old, or not complete");
@@ -137,7 +139,7 @@ impl Desk<'_> {
     }
 
     /// The user has said yes.
-    async fn send_away(&self, headers: &http::HeaderMap, form: &Form) -> Response<Body> {
+    async fn send_away(&self, headers: &http::HeaderMap, form: &Form) -> Response<Bytes> {
         if browser::is_foreign(headers, self.origin()) {
             return browser::from_elsewhere();
         }
@@ -149,13 +151,13 @@ impl Desk<'_> {
             return stays("This page is too old, or was opened in another browser");
         };
         // Where it can be found out, it must be they for whom the link was made.
-        match crate::authorization::sign_in_for(self.gateway, &wanted).await {
+        match doorward_authorization::sign_in_for(self.gateway, &wanted).await {
             Some(response) => response,
             None => self.away(wanted).await,
         }
     }
 
-    async fn away(&self, wanted: Wanted) -> Response<Body> {
+    async fn away(&self, wanted: Wanted) -> Response<Bytes> {
         let Some((server, url)) = self.server(&wanted) else {
             return stays("The server is not there any more");
         };
@@ -179,7 +181,7 @@ impl Desk<'_> {
         server: &Server,
         url: &Url,
         wanted: Wanted,
-    ) -> Result<Response<Body>, Error> {
+    ) -> Result<Response<Bytes>, Error> {
         let settings = server.settings.delegated.as_deref().ok_or("it takes no grants")?;
         let found = self.delegations.discover(url, settings, self.origin(), &wanted.more).await?;
         let Destination { issuer, metadata, author, client, known, scopes, resource } = found;
@@ -219,7 +221,7 @@ impl Desk<'_> {
     }
 
     /// The user comes back.
-    async fn welcome(&self, headers: &http::HeaderMap, query: &Form) -> Response<Body> {
+    async fn welcome(&self, headers: &http::HeaderMap, query: &Form) -> Response<Bytes> {
         if query.twice().is_some() {
             return stays("The authorization server's answer cannot be read");
         }

@@ -34,7 +34,6 @@ pub use entry::is_endpoint;
 use self::accept::Form;
 use self::entry::{Door, Visit, admit, admit_session, door, enter, metadata, nothing_here};
 
-use crate::authorization;
 use crate::call::{CallId, Failure, Portal};
 use crate::delegated;
 use crate::gateway::Gateway;
@@ -62,11 +61,13 @@ pub async fn handle(
         let mut request = Some(request);
         let mut answered = delegated::answer(&gateway, &mut request).await;
         if answered.is_none() {
-            answered = authorization::answer(&gateway, &peer, &mut request).await;
+            answered = doorward_authorization::answer(&*gateway, &peer, &mut request).await;
         }
         match (answered, request) {
             (None, Some(request)) => enter(gateway, &peer, request).await,
-            (answered, _) => answered.unwrap_or_else(nothing_here),
+            (answered, _) => {
+                answered.map_or_else(nothing_here, |answered| answered.map(Body::full))
+            }
         }
     };
     if let Some(origin) = cors {

@@ -15,7 +15,7 @@ use super::clients::{Client, Unknown};
 use super::form::Form;
 use super::page::{self, Question};
 use super::{At, Server};
-use crate::facade::Body;
+use bytes::Bytes;
 use doorward_config::redirect_uri::is_loopback;
 use doorward_identity::delegation;
 use doorward_identity::oauth::Pkce;
@@ -72,7 +72,7 @@ pub struct Login {
 struct Told(&'static str, String);
 
 impl At<'_> {
-    pub async fn authorize(&self, headers: &HeaderMap, query: &Form) -> Response<Body> {
+    pub async fn authorize(&self, headers: &HeaderMap, query: &Form) -> Response<Bytes> {
         // Until it is known where the browser may be sent, it stays here.
         let stays = |why: &str| page::problem(StatusCode::BAD_REQUEST, why, START_AGAIN);
         if let Some(name @ ("client_id" | "redirect_uri")) = query.twice() {
@@ -117,7 +117,7 @@ impl At<'_> {
         state: Option<&str>,
         word: &str,
         why: &str,
-    ) -> Response<Body> {
+    ) -> Response<Bytes> {
         let back = back(self.server, uri, state, word, why);
         let to = back.headers().get(http::header::LOCATION).and_then(|to| to.to_str().ok());
         match to {
@@ -181,7 +181,7 @@ impl At<'_> {
             Told("invalid_target", why.into())
         })?;
         // What is not known here is not granted; the token's answer says what is.
-        let known = self.gateway.all_scopes();
+        let known = self.host.all_scopes();
         let asked = query.get("scope").unwrap_or_default().split(' ');
         let scopes = asked.filter(|scope| known.contains(*scope)).map(str::to_owned).collect();
         Ok(Wanted {
@@ -201,11 +201,11 @@ impl At<'_> {
         let Some(asked) = asked else { return Some(own.clone()) };
         let path = asked.strip_prefix(own.as_str())?;
         let whole = path.is_empty() || path == "/";
-        (whole || crate::facade::is_endpoint(self.gateway, path)).then(|| asked.to_owned())
+        (whole || self.host.has_endpoint(path)).then(|| asked.to_owned())
     }
 
     /// Asks the user.
-    fn ask(&self, headers: &HeaderMap, client: &Client, wanted: &Wanted) -> Response<Body> {
+    fn ask(&self, headers: &HeaderMap, client: &Client, wanted: &Wanted) -> Response<Bytes> {
         let Ok(browser) = Browser::of(headers) else {
             return page::problem(StatusCode::SERVICE_UNAVAILABLE, "There is no randomness", "");
         };
@@ -229,7 +229,7 @@ impl At<'_> {
     }
 
     /// What the user has said.
-    pub async fn consent(&self, headers: &HeaderMap, form: &Form) -> Response<Body> {
+    pub async fn consent(&self, headers: &HeaderMap, form: &Form) -> Response<Bytes> {
         let stays = |why: &str| page::problem(StatusCode::BAD_REQUEST, why, START_AGAIN);
         if browser::is_foreign(headers, &self.server.issuer) {
             return browser::from_elsewhere();
@@ -260,7 +260,7 @@ impl At<'_> {
         }
     }
 
-    pub async fn send_to_provider(&self, purpose: Purpose) -> Result<Response<Body>, String> {
+    pub async fn send_to_provider(&self, purpose: Purpose) -> Result<Response<Bytes>, String> {
         let random = || seal::random_id().map_err(|error| error.to_string());
         let pkce = Pkce::new().map_err(|error| error.to_string())?;
         let (state, nonce) = (random()?, random()?);
@@ -297,7 +297,7 @@ pub fn back_with(
     uri: &str,
     state: Option<&str>,
     told: &[(&str, &str)],
-) -> Response<Body> {
+) -> Response<Bytes> {
     let Ok(mut url) = Url::parse(uri) else {
         return page::problem(
             StatusCode::BAD_REQUEST,
@@ -322,6 +322,6 @@ pub fn back(
     state: Option<&str>,
     word: &str,
     why: &str,
-) -> Response<Body> {
+) -> Response<Bytes> {
     back_with(server, uri, state, &[("error", word), ("error_description", why)])
 }

@@ -225,7 +225,7 @@ impl At<'_> {
         ] {
             claims.insert(name.into(), value);
         }
-        let signed = self.gateway.signing.keys().and_then(|keys| keys.sign("at+jwt", &claims));
+        let signed = self.host.signing().keys().and_then(|keys| keys.sign("at+jwt", &claims));
         let access_token = signed.ok_or_else(|| {
             tracing::error!("there is no key to sign tokens with");
             OAuthError::unavailable()
@@ -262,7 +262,7 @@ impl At<'_> {
         tracing::info!(grant = grant.id, client = client.id, "a client has revoked its grant");
         self.store.revoke_grant(&grant.id).await.map_err(|error| failed(&error))?;
         // What was acknowledged holds here and now.
-        self.gateway.look_at_store(false).await.map_err(|error| failed(&error))?;
+        self.host.reread_store().await.map_err(|error| failed(&error))?;
         Ok(json!({}))
     }
 
@@ -302,7 +302,7 @@ impl At<'_> {
         token: &str,
     ) -> Result<Option<(OAuthGrant, Option<Map<String, Value>>)>, OAuthError> {
         if let Ok(jwt) = Jwt::read(token) {
-            let keys = self.gateway.signing.keys().ok_or_else(OAuthError::unavailable)?;
+            let keys = self.host.signing().keys().ok_or_else(OAuthError::unavailable)?;
             let expires = seconds(jwt.claims.get("exp")).unwrap_or(0);
             let id = jwt.text("grant").unwrap_or_default();
             if !jwt.is_signed_by(&keys.set) || expires <= now() {

@@ -9,8 +9,7 @@ use super::browser::{self, START_AGAIN};
 use super::form::Form;
 use super::page;
 use super::provider::{Person, ProviderError};
-use crate::delegated;
-use crate::facade::Body;
+use bytes::Bytes;
 use doorward_identity::delegation;
 use doorward_identity::seal;
 
@@ -18,7 +17,7 @@ use doorward_identity::seal;
 const CODE: i64 = 60;
 
 impl At<'_> {
-    pub async fn callback(&self, headers: &HeaderMap, query: &Form) -> Response<Body> {
+    pub async fn callback(&self, headers: &HeaderMap, query: &Form) -> Response<Bytes> {
         let stays = |why: &str| page::problem(StatusCode::BAD_REQUEST, why, START_AGAIN);
         if query.twice().is_some() {
             return stays("The identity provider's answer cannot be read");
@@ -45,7 +44,7 @@ impl At<'_> {
         wanted: &delegation::link::Wanted,
         login: &Login,
         query: &Form,
-    ) -> Response<Body> {
+    ) -> Response<Bytes> {
         let Some(code) = query.get("code") else {
             let why = "You have not signed in";
             return page::problem(StatusCode::BAD_REQUEST, why, "You may close this page.");
@@ -64,7 +63,7 @@ impl At<'_> {
             let why = "This link was made for somebody else";
             return page::problem(StatusCode::FORBIDDEN, why, "Nothing was connected.");
         }
-        delegated::depart(self.gateway, wanted.clone()).await
+        self.host.connect(wanted.clone()).await
     }
 
     async fn signed_in(&self, login: &Login, code: &str) -> Result<Person, ProviderError> {
@@ -79,7 +78,7 @@ impl At<'_> {
         wanted: &Wanted,
         login: &Login,
         query: &Form,
-    ) -> Response<Body> {
+    ) -> Response<Bytes> {
         let back = |word: &str, why: &str| {
             back(self.server, &wanted.redirect_uri, wanted.state.as_deref(), word, why)
         };

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{OAuthError, json_answer};
 use super::clients::Client;
 use super::{At, clients};
-use crate::facade::Body;
+use bytes::Bytes;
 use doorward_core::address::network;
 use doorward_identity::identity::Peer;
 use doorward_identity::identity::issuer::read_keys;
@@ -56,7 +56,7 @@ impl At<'_> {
         peer: &Peer,
         headers: &HeaderMap,
         text: &[u8],
-    ) -> Result<Response<Body>, OAuthError> {
+    ) -> Result<Response<Bytes>, OAuthError> {
         let invalid = |why: &str| OAuthError::new("invalid_client_metadata", why);
         if !self.server.settings.dynamic_registration {
             let why = "Clients do not register themselves here";

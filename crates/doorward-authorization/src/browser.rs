@@ -7,7 +7,7 @@ use http::header::{COOKIE, LOCATION, ORIGIN, SET_COOKIE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::page;
-use crate::facade::Body;
+use bytes::Bytes;
 use doorward_identity::seal;
 
 /// Tells one browser from another.
@@ -33,7 +33,7 @@ impl Browser {
     }
 
     /// An answer after which the browser is known.
-    pub fn remembered(&self, mut response: Response<Body>) -> Response<Body> {
+    pub fn remembered(&self, mut response: Response<Bytes>) -> Response<Bytes> {
         if self.is_new {
             set_cookie(&mut response, BROWSER, &self.id, None);
         }
@@ -53,12 +53,12 @@ pub fn is_foreign(headers: &HeaderMap, origin: &str) -> bool {
         || headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin")
 }
 
-pub fn from_elsewhere() -> Response<Body> {
+pub fn from_elsewhere() -> Response<Bytes> {
     page::problem(StatusCode::FORBIDDEN, "This comes from another site", START_AGAIN)
 }
 
 /// Sends a browser away to sign in, and has it carry what its return is checked with.
-pub fn sent_away(to: &str, state: &str, sealed: &str, patience: Duration) -> Response<Body> {
+pub fn sent_away(to: &str, state: &str, sealed: &str, patience: Duration) -> Response<Bytes> {
     let mut response = redirect(to);
     set_cookie(&mut response, &login_cookie(state), sealed, Some(patience));
     response
@@ -70,7 +70,7 @@ pub fn login<'a>(headers: &'a HeaderMap, state: &str) -> Option<&'a str> {
 }
 
 /// The login is over: nothing of it stays in the browser.
-pub fn came_back(mut response: Response<Body>, state: &str) -> Response<Body> {
+pub fn came_back(mut response: Response<Bytes>, state: &str) -> Response<Bytes> {
     set_cookie(&mut response, &login_cookie(state), "", Some(Duration::ZERO));
     response
 }
@@ -94,7 +94,7 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 
 /// Sets a cookie for this host alone, over TLS alone, out of reach of scripts; for as long as the browser
 /// is open where no time is said.
-fn set_cookie(response: &mut Response<Body>, name: &str, value: &str, time: Option<Duration>) {
+fn set_cookie(response: &mut Response<Bytes>, name: &str, value: &str, time: Option<Duration>) {
     let mut text = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax");
     if let Some(time) = time {
         text.push_str(&format!("; Max-Age={}", time.as_secs()));
@@ -105,8 +105,8 @@ fn set_cookie(response: &mut Response<Body>, name: &str, value: &str, time: Opti
 }
 
 /// Sends a browser on.
-pub fn redirect(to: &str) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
+pub fn redirect(to: &str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::SEE_OTHER;
     if let Ok(to) = HeaderValue::try_from(to) {
         response.headers_mut().insert(LOCATION, to);

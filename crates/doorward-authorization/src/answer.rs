@@ -4,7 +4,7 @@ use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENT
 use http::{HeaderValue, Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::facade::Body;
+use bytes::Bytes;
 
 /// Why a client does not get what it asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl OAuthError {
         Self { status, word: "temporarily_unavailable", why, challenged: false }
     }
 
-    pub fn response(&self) -> Response<Body> {
+    pub fn response(&self) -> Response<Bytes> {
         let mut response =
             json_answer(self.status, &json!({ "error": self.word, "error_description": self.why }));
         let headers = response.headers_mut();
@@ -59,8 +59,8 @@ impl OAuthError {
 }
 
 /// An answer that nobody keeps.
-pub fn json_answer(status: StatusCode, value: &Value) -> Response<Body> {
-    let mut response = Response::new(Body::full(value.to_string().into()));
+pub fn json_answer(status: StatusCode, value: &Value) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from(value.to_string()));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

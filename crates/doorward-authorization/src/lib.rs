@@ -5,11 +5,11 @@
 mod answer;
 mod authenticate;
 mod authorize;
-pub(crate) mod browser;
+pub mod browser;
 mod callback;
 mod clients;
-pub(crate) mod form;
-pub(crate) mod page;
+pub mod form;
+pub mod page;
 mod provider;
 mod register;
 mod token;
@@ -20,8 +20,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use doorward_mcp::{RpcError, message};
 use doorward_store::{Error, Kind, MasterKey, Store, now};
-use http::header::ACCESS_CONTROL_ALLOW_ORIGIN;
+use futures_util::future::BoxFuture;
+use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use serde_json::{Value, json};
@@ -32,8 +35,6 @@ use self::clients::Clients;
 use self::form::Form;
 use self::provider::{Provider, Secrets};
 use self::register::Registrations;
-use crate::facade::{Body, not_allowed, read_body};
-use crate::gateway::Gateway;
 use doorward_config::{
     Algorithm, AuthorizationServerSettings, Claims, IssuerSettings, Period, Secret, Settings,
 };
@@ -56,6 +57,29 @@ const MOST_QUERY: usize = 8 << 10;
 static BUSY: Semaphore = Semaphore::const_new(64);
 /// How long access tokens live at most: for so long, a revoked grant is remembered.
 const LONGEST_TOKEN: i64 = 60 * 60;
+
+/// The gateway, as the authorization server needs it.
+pub trait Host: Send + Sync {
+    fn authorization(&self) -> &Authorization;
+    fn store(&self) -> Option<&Store>;
+    fn signing(&self) -> &Signing;
+    /// Scopes that clients ask for to begin with.
+    fn requested_scopes(&self) -> BTreeSet<String>;
+    /// All scopes that something here may need.
+    fn all_scopes(&self) -> BTreeSet<String>;
+    /// Whether there is an endpoint at a path.
+    fn has_endpoint(&self, path: &str) -> bool;
+    /// Reads a request's body of so many bytes at most.
+    fn read(
+        &self,
+        body: Incoming,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Bytes, (StatusCode, String)>>;
+    /// What was just written to the store holds here when this has ended.
+    fn reread_store(&self) -> BoxFuture<'_, Result<(), Error>>;
+    /// Sends somebody who has signed in on to a server that they connect.
+    fn connect(&self, wanted: delegation::link::Wanted) -> BoxFuture<'_, Response<Bytes>>;
+}
 
 /// The authorization server, if the configuration wants one.
 #[derive(Debug, Default)]
@@ -81,7 +105,7 @@ pub struct Server {
 
 /// What answering a request needs.
 struct At<'a> {
-    gateway: &'a Gateway,
+    host: &'a dyn Host,
     server: &'a Server,
     store: &'a Store,
     /// Whose request it is.
@@ -234,17 +258,17 @@ impl Server {
 
 /// Sends somebody to sign in who is to give the gateway access to a server; `None` if they are none who could.
 pub async fn sign_in_for(
-    gateway: &Gateway,
+    host: &dyn Host,
     wanted: &delegation::link::Wanted,
-) -> Option<Response<Body>> {
-    let (server, store) = (gateway.authorization.server.load_full()?, gateway.kept.store()?);
+) -> Option<Response<Bytes>> {
+    let (server, store) = (host.authorization().server.load_full()?, host.store()?);
     let ours = server.owner_of("");
     if !wanted.owner.starts_with(ours.trim_end_matches('"')) {
         return None;
     }
     // No client is looked up for them.
     let address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let at = At { gateway, server: &server, store, address };
+    let at = At { host, server: &server, store, address };
     let sent = at.send_to_provider(authorize::Purpose::Connect(wanted.clone())).await;
     Some(sent.unwrap_or_else(|why| {
         tracing::error!("users cannot sign in: {why}");
@@ -254,34 +278,34 @@ pub async fn sign_in_for(
 }
 
 /// The keys that the gateway signs with, for everybody who checks (RFC 7517); `None` where it signs nothing.
-fn published_keys(gateway: &Gateway) -> Option<Response<Body>> {
-    Some(match gateway.signing.keys() {
+fn published_keys(host: &dyn Host) -> Option<Response<Bytes>> {
+    Some(match host.signing().keys() {
         Some(keys) => public(&keys.published),
-        None if gateway.signing.lacks_keys() => OAuthError::unavailable().response(),
+        None if host.signing().lacks_keys() => OAuthError::unavailable().response(),
         None => return None,
     })
 }
 
 /// Answers a request to the authorization server; `None` if it is not for it.
 pub async fn answer(
-    gateway: &Gateway,
+    host: &dyn Host,
     peer: &Peer,
     request: &mut Option<Request<Incoming>>,
-) -> Option<Response<Body>> {
+) -> Option<Response<Bytes>> {
     let path = request.as_ref()?.uri().path();
     if !path.starts_with(ROOM) && !METADATA.contains(&path) {
         return None;
     }
     if path == "/oauth/jwks" && request.as_ref()?.method() == Method::GET {
-        return published_keys(gateway);
+        return published_keys(host);
     }
-    let (server, store) = (gateway.authorization.server.load_full()?, gateway.kept.store()?);
-    let at = At { gateway, server: &server, store, address: peer.address };
+    let (server, store) = (host.authorization().server.load_full()?, host.store()?);
+    let at = At { host, server: &server, store, address: peer.address };
     Some(at.answer(peer, request.take()?).await)
 }
 
 impl At<'_> {
-    async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Bytes> {
         let (head, body) = request.into_parts();
         let (path, method) = (head.uri.path(), &head.method);
         let query = head.uri.query().unwrap_or_default();
@@ -301,7 +325,7 @@ impl At<'_> {
         let room = path.strip_prefix(ROOM).unwrap_or_default();
         match room {
             "" if METADATA.contains(&path) => {
-                public(&self.server.metadata(&self.gateway.asked_scopes()))
+                public(&self.server.metadata(&self.host.requested_scopes()))
             }
             "authorize" | "callback" => {
                 let Ok(_place) = BUSY.try_acquire() else {
@@ -313,7 +337,7 @@ impl At<'_> {
                 }
             }
             _ => {
-                let text = match read_body(body, &self.gateway.shared, MOST).await {
+                let text = match self.host.read(body, MOST).await {
                     Ok(text) => text,
                     Err((status, why)) => {
                         let word = "invalid_request";
@@ -344,7 +368,19 @@ impl At<'_> {
     }
 }
 
-fn ok(done: Result<Value, OAuthError>) -> Response<Body> {
+/// The answer to a method that an endpoint does not take.
+pub fn not_allowed(methods: &'static str) -> Response<Bytes> {
+    let error = RpcError::invalid_request(format!("This endpoint takes {methods}"));
+    let mut response = Response::new(message::error_response(None, &error));
+    *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
+    let headers = response.headers_mut();
+    headers.insert(ALLOW, HeaderValue::from_static(methods));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+fn ok(done: Result<Value, OAuthError>) -> Response<Bytes> {
     match done {
         Ok(value) => json_answer(StatusCode::OK, &value),
         Err(error) => error.response(),
@@ -352,18 +388,18 @@ fn ok(done: Result<Value, OAuthError>) -> Response<Body> {
 }
 
 /// What everybody may read, pages of other origins included.
-pub(crate) fn public(value: &Value) -> Response<Body> {
+pub fn public(value: &Value) -> Response<Bytes> {
     let mut response = json_answer(StatusCode::OK, value);
     let headers = response.headers_mut();
     let public = HeaderValue::from_static("public, max-age=300");
-    headers.insert(http::header::CACHE_CONTROL, public);
+    headers.insert(CACHE_CONTROL, public);
     headers.remove(http::header::PRAGMA);
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
     response
 }
 
 fn is_form(headers: &HeaderMap) -> Result<(), OAuthError> {
-    let kind = headers.get(http::header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default().trim();
     if kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
         return Ok(());

@@ -13,7 +13,7 @@ use http::header::{
 };
 use http::{HeaderValue, Response, StatusCode};
 
-use crate::facade::Body;
+use bytes::Bytes;
 use doorward_identity::seal;
 
 const STYLE: &str = "\
@@ -55,7 +55,7 @@ pub struct Question<'a> {
 }
 
 impl Question<'_> {
-    pub fn page(&self) -> Response<Body> {
+    pub fn page(&self) -> Response<Bytes> {
         let mut rows = vec![
             ("Program", escaped(self.client)),
             ("Sends you to", escaped(self.destination)),
@@ -110,7 +110,7 @@ pub struct Connecting<'a> {
 }
 
 impl Connecting<'_> {
-    pub fn page(&self) -> Response<Body> {
+    pub fn page(&self) -> Response<Bytes> {
         let mut rows = vec![("Server", escaped(self.server)), ("At", escaped(self.host))];
         rows.extend(self.owner.map(|owner| ("Calls of", escaped(owner))));
         if !self.more.is_empty() {
@@ -142,7 +142,7 @@ impl Connecting<'_> {
 }
 
 /// What is wrong with a program's request, and the way back to it, for those who want to go there.
-pub fn way_back(why: &str, to: &str, destination: &str) -> Response<Body> {
+pub fn way_back(why: &str, to: &str, destination: &str) -> Response<Bytes> {
     let body = format!(
         "<h1>The program's request cannot be granted</h1><p>{}</p>\
          <p><a href=\"{}\" rel=\"noreferrer\">Go back to {}</a></p>",
@@ -154,18 +154,18 @@ pub fn way_back(why: &str, to: &str, destination: &str) -> Response<Body> {
 }
 
 /// How it ends: what is the case, and what to do.
-pub fn problem(status: StatusCode, what: &str, then: &str) -> Response<Body> {
+pub fn problem(status: StatusCode, what: &str, then: &str) -> Response<Bytes> {
     let body = format!("<h1>{}</h1><p>{}</p>", escaped(what), escaped(then));
     page(status, if status.is_success() { "Done" } else { "Cannot go on" }, &body)
 }
 
-fn page(status: StatusCode, title: &str, body: &str) -> Response<Body> {
+fn page(status: StatusCode, title: &str, body: &str) -> Response<Bytes> {
     let text = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title} · Doorward</title>\
          <style>{STYLE}</style></head><body><main>{body}</main><p><small>Doorward</small></p></body></html>"
     );
-    let mut response = Response::new(Body::full(text.into()));
+    let mut response = Response::new(Bytes::from(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
@@ -179,7 +179,7 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response<Body> {
 
 /// What holds for every answer to a browser: it is not kept, and tells nobody where it came from. The
 /// gateway itself is told: browsers send no origin with a form otherwise.
-pub fn protect(response: &mut Response<Body>) {
+pub fn protect(response: &mut Response<Bytes>) {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("same-origin"));
@@ -231,7 +231,7 @@ mod tests {
         assert_eq!(page.headers()[X_FRAME_OPTIONS], "DENY");
         let policy = page.headers()[CONTENT_SECURITY_POLICY].to_str().unwrap();
         assert!(policy.contains("frame-ancestors 'none'") && policy.contains("default-src 'none'"));
-        let text = String::from_utf8(page.into_body().into_bytes().to_vec()).unwrap();
+        let text = String::from_utf8(page.into_body().to_vec()).unwrap();
         assert!(!text.contains("<script>") && text.contains("&lt;script&gt;"));
     }
 }

@@ -1,0 +1,58 @@
+//! The gateway as its own authorization server needs it.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use doorward_authorization::{Authorization, Host};
+use doorward_identity::delegation::link::Wanted;
+use doorward_identity::signing::Signing;
+use doorward_store::{Error, Store};
+use futures_util::future::BoxFuture;
+use http::{Response, StatusCode};
+use hyper::body::Incoming;
+
+use crate::delegated;
+use crate::facade::{is_endpoint, read_body};
+use crate::gateway::Gateway;
+
+impl Host for Gateway {
+    fn authorization(&self) -> &Authorization {
+        &self.authorization
+    }
+
+    fn store(&self) -> Option<&Store> {
+        self.kept.store()
+    }
+
+    fn signing(&self) -> &Signing {
+        &self.signing
+    }
+
+    fn requested_scopes(&self) -> BTreeSet<String> {
+        self.asked_scopes()
+    }
+
+    fn all_scopes(&self) -> BTreeSet<String> {
+        self.every_scope()
+    }
+
+    fn has_endpoint(&self, path: &str) -> bool {
+        is_endpoint(self, path)
+    }
+
+    fn read(
+        &self,
+        body: Incoming,
+        most: usize,
+    ) -> BoxFuture<'_, Result<Bytes, (StatusCode, String)>> {
+        Box::pin(read_body(body, &self.shared, most))
+    }
+
+    fn reread_store(&self) -> BoxFuture<'_, Result<(), Error>> {
+        Box::pin(self.look_at_store(false))
+    }
+
+    fn connect(&self, wanted: Wanted) -> BoxFuture<'_, Response<Bytes>> {
+        Box::pin(delegated::depart(self, wanted))
+    }
+}
