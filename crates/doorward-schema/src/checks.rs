@@ -93,9 +93,11 @@ mod tests {
         let first = run("mallory", Box::new(move || _ = ends.recv()));
         tokio::task::yield_now().await;
         let flood: Vec<_> = (0..WAITING + 50).map(|_| run("mallory", Box::new(|| ()))).collect();
-        tokio::task::yield_now().await;
         let alice = run("alice", Box::new(|| ()));
-        tokio::task::yield_now().await;
+        // Only some tasks are polled each time, and all shall wait before the first check ends.
+        for _ in 0..WAITING {
+            tokio::task::yield_now().await;
+        }
         end.send(()).unwrap();
         assert!(alice.await.unwrap() && first.await.unwrap());
         let mut refused = 0;

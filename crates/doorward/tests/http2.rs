@@ -273,7 +273,7 @@ async fn the_authorization_server_says_the_same() {
 async fn a_connection_without_a_request_ends_in_time() {
     let (cert, key) = (made("first.pem"), made("first.key"));
     let gateway = Gateway::start(&format!(
-        "tls: {{cert: {}, key: {}}}\ntimeouts: {{headers: 1s, idle: 2s, keep_alive: 200ms}}\n\
+        "tls: {{cert: {}, key: {}}}\ntimeouts: {{headers: 3s, idle: 5s, keep_alive: 200ms}}\n\
          servers: {{sample: {{sample: true}}}}\n",
         cert.display(),
         key.display()

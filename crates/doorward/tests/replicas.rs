@@ -94,7 +94,7 @@ fn calls_are_shared_and_go_on_when_one_is_killed() {
     let told = gateway.told(&["servers", "--admin-url", &format!("http://{}", gateway.admin)]);
     let line = format!("primary replica {} is down", b.url());
     assert!(told.contains(&line), "{told}");
-    assert_eq!(answers(&client, "get", 60).len(), 2);
+    wait_for("the other two share the calls", || answers(&client, "get", 60).len() == 2);
 
     b.is(Mood::Open);
     all_up(&gateway);
