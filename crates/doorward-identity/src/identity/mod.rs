@@ -2,6 +2,7 @@
 //! is read: API keys, tokens, certificates. Nothing else makes a [`Principal`].
 
 mod asked;
+mod bearer;
 mod certificate;
 mod challenge;
 pub mod directory;
@@ -21,12 +22,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
-use doorward_policy::PrincipalKind;
 use doorward_store::{Entry, Key, Presented, now};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Uri};
 use parking_lot::Mutex;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 pub use challenge::{Hints, Refused, Unavailable};
 pub use doorward_net::peer::{Certificate, Peer};
@@ -35,23 +35,21 @@ pub use metadata::{Resources, WELL_KNOWN};
 pub use principal::{Grant, LOCAL, Principal};
 pub use shown::Shown;
 
+use self::bearer::Bearer;
 use self::certificate::Certificates;
-use self::directory::{People, Said};
+use self::directory::People;
 use self::issuer::Issuer;
 use self::keys::KeyRing;
 use self::lease::Leases;
-use self::token::{Checked, Resource, claim, scopes, texts};
+use self::token::{Resource, claim};
 use crate::seal;
 use doorward_config::{IssuerSettings, Settings};
 use doorward_core::flood::Flood;
-use doorward_core::pattern::Pattern;
 
 /// Refused callers that are logged in one go, each by itself; then a few a minute, and the others are counted.
 const REFUSALS: usize = 20;
 /// Tokens that were checked and are remembered until they expire.
 const MOST_TOKENS: usize = 10_000;
-/// Actors that are followed in a token (RFC 8693 section 4.1).
-const MOST_ACTORS: usize = 8;
 
 /// Who sends a request, and for how long what they showed is good.
 #[derive(Debug, Clone)]
@@ -111,20 +109,6 @@ struct Remembered {
     keys: Option<Arc<issuer::KeySet>>,
     generation: u64,
     expires: i64,
-}
-
-/// What a token says of its bearer that the directory has a say in.
-#[derive(Debug)]
-struct Bearer {
-    said: Said,
-    /// Every agent that it names.
-    agents: Vec<String>,
-}
-
-impl Bearer {
-    fn is_disabled(&self, people: &People) -> bool {
-        self.agents.iter().any(|agent| people.is_agent_disabled(agent))
-    }
 }
 
 impl Identity {
@@ -341,78 +325,6 @@ impl Identity {
         Ok(caller)
     }
 
-    /// Who a token speaks of, by the claims that the operator named.
-    fn principal(&self, checked: &Checked) -> Result<(Arc<Principal>, Bearer), Refused> {
-        let settings = &checked.issuer.settings;
-        let (claims, name) = (&checked.claims, &checked.issuer.name);
-        let text =
-            |path: &str| claim(claims, path).and_then(Value::as_str).filter(|it| !it.is_empty());
-        let unverified = |_| Refused::Token("an e-mail address in it is not said to be verified");
-        let named =
-            |path: &str| token::named(claims, path, settings.trust_email).map_err(unverified);
-        let user = named(&settings.claims.user)?;
-        let own = |said: &str| format!("{name}:{said}");
-        let chain: Vec<String> = actors(claims).iter().map(|actor| own(actor)).collect();
-        let mut agents = chain.clone();
-        for path in &settings.claims.agent {
-            agents.extend(named(path)?.map(own));
-        }
-        let agent = agents.first().cloned();
-        // A client that speaks for itself is no user, whatever its subject is called.
-        let itself =
-            agent.is_some() && chain.is_empty() && user.is_none_or(|user| agent == Some(own(user)));
-        // What an issuer calls a team is its own, as its users are.
-        let issuers = self.issuers.load();
-        let known_as = |vouched: &BTreeSet<Pattern>, said: &str| {
-            // No pattern reaches into another issuer's names.
-            let foreign = said
-                .split_once(':')
-                .is_some_and(|(before, _)| issuers.iter().any(|issuer| issuer.name == before));
-            match !foreign && vouched.iter().any(|pattern| pattern.matches(said)) {
-                true => said.to_owned(),
-                false => format!("{name}:{said}"),
-            }
-        };
-        let all = |vouched: &BTreeSet<Pattern>, path: &str| {
-            texts(claim(claims, path)).iter().map(|said| known_as(vouched, said)).collect()
-        };
-        let vouched = &settings.vouches_for;
-        let tenant = settings.claims.tenant.as_deref().and_then(text);
-        let tenant = tenant.map(|said| known_as(&vouched.tenants, said));
-        let said = Said {
-            tenant: settings.tenant.clone().or(tenant),
-            teams: all(&vouched.teams, &settings.claims.teams),
-            roles: all(&vouched.roles, &settings.claims.roles),
-        };
-        let grant = Grant::Token {
-            issuer: name.clone(),
-            scopes: settings
-                .claims
-                .scopes
-                .iter()
-                .map(|path| scopes(claim(claims, path)))
-                .find(|scopes| !scopes.is_empty())
-                .unwrap_or_default()
-                .into_iter()
-                .filter(|scope| vouched.has_scope(scope))
-                .collect(),
-        };
-        let people = self.people.load();
-        let disabled = || Refused::Token("its bearer is disabled");
-        let bearer = Bearer { said, agents };
-        // Whoever of them is no more let in: none of the others acts through them, or they through others.
-        if bearer.is_disabled(&people) {
-            return Err(disabled());
-        }
-        if let (true, Some(agent)) = (itself, &agent) {
-            let who = people.find(PrincipalKind::Agent, agent, bearer.said.clone());
-            return Ok((Principal::new(who.ok_or_else(disabled)?, None, chain, grant), bearer));
-        }
-        let user = user.ok_or(Refused::Token("it names nobody"))?;
-        let who = people.find(PrincipalKind::User, &own(user), bearer.said.clone());
-        Ok((Principal::new(who.ok_or_else(disabled)?, agent, chain, grant), bearer))
-    }
-
     /// What a caller who is not let in is told of how to get in.
     pub fn hints(&self, path: &str, scopes: BTreeSet<String>) -> Hints {
         let known = !self.issuers.load().is_empty();
@@ -463,21 +375,4 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refused> {
         return Err(Refused::Malformed("'Authorization' must be 'Bearer' and one token"));
     }
     Ok(Some(token))
-}
-
-/// Everybody who acts for the subject, the nearest first.
-fn actors(claims: &Map<String, Value>) -> Vec<String> {
-    let mut actors = Vec::new();
-    let mut next = claims.get("act");
-    while let Some(Value::Object(actor)) = next {
-        let Some(name) = ["sub", "client_id"].iter().find_map(|of| actor.get(*of)?.as_str()) else {
-            break;
-        };
-        actors.push(name.to_owned());
-        if actors.len() >= MOST_ACTORS {
-            break;
-        }
-        next = actor.get("act");
-    }
-    actors
 }

@@ -1,5 +1,7 @@
 //! A session with a handshake-era server: opened by `initialize`, over HTTP or over a pipe.
 
+mod listening;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,14 +17,14 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::about::About;
-use super::answer::{Answer, NoAnswer};
-use super::calls::Takes;
-use super::exchange::{Deadline, Exchange};
-use super::http::Endpoint;
-use super::inbound::Inbound;
-use super::lost;
-use super::pipe::Pipe;
+use crate::about::About;
+use crate::answer::{Answer, NoAnswer};
+use crate::calls::Takes;
+use crate::exchange::{Deadline, Exchange};
+use crate::http::Endpoint;
+use crate::inbound::Inbound;
+use crate::lost;
+use crate::pipe::Pipe;
 use doorward_core::Failure;
 use doorward_net::clients::Incoming;
 use doorward_observability::metrics::Habits;
@@ -397,78 +399,6 @@ impl Session {
             runtime.spawn(async move {
                 let _ = tokio::time::timeout(Duration::from_secs(5), self.post_one_way(text)).await;
             });
-        }
-    }
-
-    /// Takes up a stream that broke before the answer, where the server numbers its events
-    /// (spec 2025-11-25 basic/transports). `None` when it cannot be resumed.
-    pub async fn resume(&self, broken: &Answer) -> Result<Option<Answer>, Failure> {
-        let (Link::Http { endpoint, .. }, Some(last)) = (&self.link, &broken.last_event_id) else {
-            return Ok(None);
-        };
-        let Ok(last_id) = HeaderValue::try_from(last.as_str()) else { return Ok(None) };
-        let mut headers = self.headers();
-        headers.insert(headers::LAST_EVENT_ID, last_id);
-        match Answer::open(endpoint.get(headers).await?, endpoint.bounds()).await {
-            Ok(mut answer) => {
-                answer.last_event_id = Some(last.clone());
-                answer.retry_ms = broken.retry_ms;
-                answer.expects = broken.expects;
-                Ok(Some(answer))
-            }
-            Err(Ok(_)) => Ok(None),
-            Err(Err(failure)) => Err(failure),
-        }
-    }
-
-    /// Reads the session's listening stream for as long as the session lives (HTTP only). Servers
-    /// that have none say 405.
-    pub async fn listen(self: Arc<Self>) {
-        let Link::Http { endpoint, inbound } = &self.link else { return };
-        let mut last: Option<String> = None;
-        let mut pause = Duration::from_millis(200);
-        while self.is_open() {
-            let mut headers = self.headers();
-            if let Some(id) = last.as_deref().and_then(|id| HeaderValue::try_from(id).ok()) {
-                headers.insert(headers::LAST_EVENT_ID, id);
-            }
-            let opened = tokio::select! {
-                opened = endpoint.get(headers) => opened,
-                () = self.stop.cancelled() => return,
-            };
-            match opened {
-                Ok(response) => match Answer::open(response, endpoint.bounds()).await {
-                    Ok(mut stream) => {
-                        stream.calls = Some(inbound.calls.clone());
-                        pause = Duration::from_millis(200);
-                        inbound.calls.logs.open_beside(true);
-                        loop {
-                            let message = tokio::select! {
-                                message = stream.next() => message,
-                                () = self.stop.cancelled() => return,
-                            };
-                            let Ok(Some(message)) = message else { break };
-                            if let Some(reply) = inbound.receive(message).await {
-                                self.clone().post_in_background(reply);
-                            }
-                        }
-                        if stream.last_event_id.is_some() {
-                            last = stream.last_event_id;
-                        }
-                        if let Some(retry) = stream.retry_ms {
-                            pause = Duration::from_millis(retry.clamp(50, 30_000));
-                        }
-                    }
-                    Err(Ok(refusal)) if refusal.status.is_client_error() => return,
-                    Err(_) => {}
-                },
-                Err(failure) => tracing::debug!(cause = ?failure.cause, "no listening stream"),
-            }
-            tokio::select! {
-                () = tokio::time::sleep(super::jittered(pause)) => {}
-                () = self.stop.cancelled() => return,
-            }
-            pause = (pause * 2).min(Duration::from_secs(30));
         }
     }
 

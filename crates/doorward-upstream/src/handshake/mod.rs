@@ -1,6 +1,8 @@
 //! The adapter for handshake-era servers: a modern call goes in, a session carries it, and what the
 //! server asks in its midst comes out as `input_required`. Tasks are the business of [`super::tasks`].
 
+mod run;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,47 +11,30 @@ use doorward_mcp::error::{Kind, code};
 use doorward_mcp::interaction::{self, InputRequest, Retry};
 use doorward_mcp::meta::LogLevel;
 use doorward_mcp::translate::{self, ModernError};
-use doorward_mcp::{Id, Message, Object, RpcError, Value, capabilities, meta, method, tasks};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::Instant;
+use doorward_mcp::{Id, Object, RpcError, capabilities, meta, method};
 
-use super::calls::{Takes, of_progress};
-use super::exchange::{Deadline, Exchange};
-use super::lost::Told;
-use super::parking::{Parked, Question, hold_question};
-use super::replicas::lost_session;
-use super::session::{SendError, Session};
-use super::state::{State, names_a_task, refused};
-use super::tasks::{AsTask, Errand};
-use super::{Asked, Contact, Server};
 use crate::call_error::CallError;
+use crate::calls::Takes;
+use crate::exchange::{Deadline, Exchange};
+use crate::parking::{Parked, Question, hold_question};
+use crate::replicas::lost_session;
+use crate::session::{SendError, Session};
+use crate::state::{State, names_a_task, refused};
+use crate::tasks::AsTask;
+use crate::{Asked, Contact, Server};
 use doorward_config::LostSession;
 use doorward_core::share::Shares;
 use doorward_core::{Events, Failure};
 
-/// Questions that a server asks in one breath go to the client together.
-pub(super) const BREATH: Duration = Duration::from_millis(5);
-/// Questions one round may hold.
-pub(super) const MAX_QUESTIONS: usize = 32;
+use self::run::{Ended, Run};
 
-/// One run of a call on an open exchange.
-struct Run<'a> {
-    server: &'a Server,
-    asked: &'a Asked<'a>,
-    events: &'a Events,
-    session: Arc<Session>,
-    lease: Option<OwnedSemaphorePermit>,
-    exchange: Exchange,
-    deadline: Deadline,
-    /// The client's own progress token.
-    token: Option<Value>,
-    as_task: AsTask,
-    /// The task that the call has become, where the client waits for its result.
-    errand: Option<Errand>,
-}
+/// Questions that a server asks in one breath go to the client together.
+pub(crate) const BREATH: Duration = Duration::from_millis(5);
+/// Questions one round may hold.
+pub(crate) const MAX_QUESTIONS: usize = 32;
 
 impl Server {
-    pub(super) async fn ask_handshake(
+    pub(crate) async fn ask_handshake(
         &self,
         contact: &Contact,
         asked: &Asked<'_>,
@@ -232,147 +217,8 @@ impl Server {
     }
 }
 
-/// How a run ends without a result.
-enum Ended {
-    Call(CallError),
-    /// The server did not know this run's session, and so has done nothing.
-    Lost(RpcError),
-}
-
-impl<E: Into<CallError>> From<E> for Ended {
-    fn from(error: E) -> Self {
-        Self::Call(error.into())
-    }
-}
-
-impl Run<'_> {
-    /// Reads the exchange to its answer, or to the first questions.
-    async fn follow(mut self) -> Result<Object, Ended> {
-        self.exchange.tell_pauses(self.events);
-        let mut heard = false;
-        let mut questions: Vec<Question> = Vec::new();
-        let mut breath = None;
-        loop {
-            let message = match breath {
-                None => self.exchange.next(&self.deadline).await?,
-                Some(end) => match self.in_breath(end).await {
-                    Some(message) => message?,
-                    None => return Ok(self.park(questions).await?),
-                },
-            };
-            let is_first = !std::mem::replace(&mut heard, true);
-            match message {
-                Message::Response { mut result, .. } => {
-                    if self.as_task != AsTask::Never
-                        && let Some(task) = tasks::created_to_modern(&result)
-                    {
-                        if self.as_task == AsTask::Told {
-                            return Ok(self.server.hold(self.asked, &self.session, task)?);
-                        }
-                        self.wait_for(&task).await?;
-                        continue;
-                    }
-                    if let Some(errand) = self.errand.take() {
-                        errand.done();
-                        tasks::drop_related(&mut result);
-                    }
-                    translate::result_to_modern(self.asked.method, &mut result);
-                    return Ok(result);
-                }
-                Message::Error { error, .. } => {
-                    if let Some(errand) = self.errand.take() {
-                        errand.done();
-                    } else if self.session.is_lost_by(&error) == Some(Told::Plainly) && is_first {
-                        return Err(Ended::Lost(error));
-                    }
-                    return Ok(self.server.error_to_modern(self.asked, error)?);
-                }
-                Message::Notification { method, params } => self.notified(&method, params).await?,
-                Message::Request { id, method, params } => {
-                    let question = question(
-                        &self.server.shared.held,
-                        &self.exchange,
-                        self.asked,
-                        id,
-                        &method,
-                        params,
-                    )
-                    .await?;
-                    if let Some(question) = question {
-                        questions.push(question);
-                        breath.get_or_insert_with(|| Instant::now() + BREATH);
-                        if questions.len() >= MAX_QUESTIONS {
-                            return Ok(self.park(questions).await?);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// The call has become a task that the client cannot know of: it waits for the task's result.
-    async fn wait_for(&mut self, task: &Object) -> Result<(), CallError> {
-        let errand = Errand::new(&self.session, task)?;
-        let takes = Takes { task: Some(errand.task().into()), ..takes(self.asked) };
-        let asking = self.session.send(
-            method::TASKS_RESULT,
-            tasks::named(errand.task()),
-            takes,
-            &self.deadline,
-        );
-        self.exchange = asking.await.map_err(of_send)?;
-        self.errand = Some(errand);
-        self.as_task = AsTask::Never;
-        Ok(())
-    }
-
-    async fn in_breath(&mut self, end: Instant) -> Option<Result<Message, Failure>> {
-        tokio::time::timeout_at(end, self.exchange.next(&self.deadline)).await.ok()
-    }
-
-    async fn park(self, questions: Vec<Question>) -> Result<Object, CallError> {
-        let parked = Parked {
-            exchange: self.exchange,
-            session: self.session,
-            lease: self.lease,
-            deadline: self.deadline,
-            questions,
-            as_task: self.as_task,
-            errand: self.errand,
-            client_session: self.asked.session.clone(),
-            held: None,
-        };
-        self.server.park(self.asked, parked).await
-    }
-
-    /// A notification on the call's own stream.
-    async fn notified(&mut self, name: &str, mut params: Object) -> Result<(), CallError> {
-        match name {
-            method::PROGRESS => {
-                self.deadline.extend();
-                let Some(token) = self.token.clone().filter(|_| of_progress(&params).is_some())
-                else {
-                    return Ok(());
-                };
-                params.set("progressToken", token);
-            }
-            method::LOG => {
-                let level = params.string("level").and_then(|text| LogLevel::parse(&text));
-                let wanted = self.asked.client.log_level;
-                if wanted.is_none() || level.is_some_and(|level| Some(level) < wanted) {
-                    return Ok(());
-                }
-            }
-            method::CANCELLED | method::INITIALIZED => return Ok(()),
-            _ if self.server.unsolicited(name, &params) => return Ok(()),
-            _ => {}
-        }
-        self.events.notify(name, &params).await.map_err(|_| client_gone())
-    }
-}
-
 /// A request of the server's: answered here when the client cannot be asked, else a question.
-pub(super) async fn question(
+pub(crate) async fn question(
     shares: &Arc<Shares>,
     exchange: &Exchange,
     asked: &Asked<'_>,
@@ -422,7 +268,7 @@ pub(super) async fn question(
 }
 
 /// What a call can take beside its answer.
-pub(super) fn takes(asked: &Asked<'_>) -> Takes {
+pub(crate) fn takes(asked: &Asked<'_>) -> Takes {
     Takes {
         interactive: method::may_ask_for_input(asked.method)
             && capabilities::is_interactive(&asked.client.capabilities),
@@ -436,7 +282,7 @@ pub(super) fn takes(asked: &Asked<'_>) -> Takes {
 }
 
 /// Why a request in a session that was at hand a moment ago could not be sent.
-pub(super) fn of_send(error: SendError) -> CallError {
+pub(crate) fn of_send(error: SendError) -> CallError {
     match error {
         SendError::Rpc(error) => error.into(),
         SendError::Failed(failure) => failure.into(),
@@ -447,6 +293,6 @@ pub(super) fn of_send(error: SendError) -> CallError {
     }
 }
 
-pub(super) fn client_gone() -> CallError {
+pub(crate) fn client_gone() -> CallError {
     Failure::new(Kind::Closing, "The client does not wait any more").into()
 }

@@ -3,6 +3,8 @@
 //! Servers, tools and outcomes are labels; users are not, unless the operator wants them. However many names
 //! a peer makes up, the series are bounded.
 
+mod labels;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -13,7 +15,6 @@ use doorward_mcp::lenient::Habit;
 use doorward_mcp::method;
 use parking_lot::RwLock;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -21,104 +22,18 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+pub use self::labels::{CacheOutcome, Outcome};
+
+use self::labels::{
+    CacheLabels, CallLabels, HabitLabels, LimitLabels, OperationLabels, ReplicaLabels,
+    ServerLabels, UserLabels,
+};
+
 /// Tools of one server, and users of all, that are told apart; the others are one.
 const MOST_TOOLS: usize = 2_000;
 const MOST_USERS: usize = 10_000;
 /// The label of all that are not told apart.
 pub const OTHERS: &str = "other";
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OperationLabels {
-    server: String,
-    method: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ServerLabels {
-    server: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CallLabels {
-    server: String,
-    tool: String,
-    outcome: Outcome,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct UserLabels {
-    tenant: String,
-    user: String,
-    outcome: Outcome,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct HabitLabels {
-    server: String,
-    habit: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct LimitLabels {
-    limit: String,
-    dry_run: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct ReplicaLabels {
-    server: String,
-    state: &'static str,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct CacheLabels {
-    server: String,
-    outcome: CacheOutcome,
-}
-
-/// What came of looking for an answer in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-#[allow(non_camel_case_types)] // The labels' own spelling.
-pub enum CacheOutcome {
-    hit,
-    /// The answer was old, and told while another was fetched, or because none could be.
-    stale,
-    /// Somebody else was asking already.
-    joined,
-    miss,
-}
-
-impl CacheOutcome {
-    const ALL: [Self; 4] = [Self::hit, Self::stale, Self::joined, Self::miss];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::hit => "hit",
-            Self::stale => "stale",
-            Self::joined => "joined",
-            Self::miss => "miss",
-        }
-    }
-}
-
-/// How a call ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
-#[allow(non_camel_case_types)] // The labels' own spelling.
-pub enum Outcome {
-    ok,
-    /// The server's own error, or bad input.
-    error,
-    /// A policy refused it.
-    denied,
-    /// A limit was used up.
-    limited,
-    /// The server could not be reached, understood or waited for.
-    failure,
-}
-
-impl Outcome {
-    const ALL: [Self; 5] = [Self::ok, Self::error, Self::denied, Self::limited, Self::failure];
-}
 
 type Durations = Family<OperationLabels, Histogram, fn() -> Histogram>;
 

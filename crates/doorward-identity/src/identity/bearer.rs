@@ -1,0 +1,120 @@
+//! Who the bearer of a token is, by what it claims and what the directory knows.
+
+use super::directory::{People, Said};
+use super::token::{Checked, claim, scopes, texts};
+use doorward_core::pattern::Pattern;
+use doorward_policy::PrincipalKind;
+use serde_json::{Map, Value};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use super::principal::{Grant, Principal};
+use super::{Identity, Refused, token};
+
+/// Actors that are followed in a token (RFC 8693 section 4.1).
+const MOST_ACTORS: usize = 8;
+
+/// What a token says of its bearer that the directory has a say in.
+#[derive(Debug)]
+pub struct Bearer {
+    pub said: Said,
+    /// Every agent that it names.
+    pub agents: Vec<String>,
+}
+
+impl Bearer {
+    pub fn is_disabled(&self, people: &People) -> bool {
+        self.agents.iter().any(|agent| people.is_agent_disabled(agent))
+    }
+}
+
+impl Identity {
+    /// Who a token speaks of, by the claims that the operator named.
+    pub(super) fn principal(&self, checked: &Checked) -> Result<(Arc<Principal>, Bearer), Refused> {
+        let settings = &checked.issuer.settings;
+        let (claims, name) = (&checked.claims, &checked.issuer.name);
+        let text =
+            |path: &str| claim(claims, path).and_then(Value::as_str).filter(|it| !it.is_empty());
+        let unverified = |_| Refused::Token("an e-mail address in it is not said to be verified");
+        let named =
+            |path: &str| token::named(claims, path, settings.trust_email).map_err(unverified);
+        let user = named(&settings.claims.user)?;
+        let own = |said: &str| format!("{name}:{said}");
+        let chain: Vec<String> = actors(claims).iter().map(|actor| own(actor)).collect();
+        let mut agents = chain.clone();
+        for path in &settings.claims.agent {
+            agents.extend(named(path)?.map(own));
+        }
+        let agent = agents.first().cloned();
+        // A client that speaks for itself is no user, whatever its subject is called.
+        let itself =
+            agent.is_some() && chain.is_empty() && user.is_none_or(|user| agent == Some(own(user)));
+        // What an issuer calls a team is its own, as its users are.
+        let issuers = self.issuers.load();
+        let known_as = |vouched: &BTreeSet<Pattern>, said: &str| {
+            // No pattern reaches into another issuer's names.
+            let foreign = said
+                .split_once(':')
+                .is_some_and(|(before, _)| issuers.iter().any(|issuer| issuer.name == before));
+            match !foreign && vouched.iter().any(|pattern| pattern.matches(said)) {
+                true => said.to_owned(),
+                false => format!("{name}:{said}"),
+            }
+        };
+        let all = |vouched: &BTreeSet<Pattern>, path: &str| {
+            texts(claim(claims, path)).iter().map(|said| known_as(vouched, said)).collect()
+        };
+        let vouched = &settings.vouches_for;
+        let tenant = settings.claims.tenant.as_deref().and_then(text);
+        let tenant = tenant.map(|said| known_as(&vouched.tenants, said));
+        let said = Said {
+            tenant: settings.tenant.clone().or(tenant),
+            teams: all(&vouched.teams, &settings.claims.teams),
+            roles: all(&vouched.roles, &settings.claims.roles),
+        };
+        let grant = Grant::Token {
+            issuer: name.clone(),
+            scopes: settings
+                .claims
+                .scopes
+                .iter()
+                .map(|path| scopes(claim(claims, path)))
+                .find(|scopes| !scopes.is_empty())
+                .unwrap_or_default()
+                .into_iter()
+                .filter(|scope| vouched.has_scope(scope))
+                .collect(),
+        };
+        let people = self.people.load();
+        let disabled = || Refused::Token("its bearer is disabled");
+        let bearer = Bearer { said, agents };
+        // Whoever of them is no more let in: none of the others acts through them, or they through others.
+        if bearer.is_disabled(&people) {
+            return Err(disabled());
+        }
+        if let (true, Some(agent)) = (itself, &agent) {
+            let who = people.find(PrincipalKind::Agent, agent, bearer.said.clone());
+            return Ok((Principal::new(who.ok_or_else(disabled)?, None, chain, grant), bearer));
+        }
+        let user = user.ok_or(Refused::Token("it names nobody"))?;
+        let who = people.find(PrincipalKind::User, &own(user), bearer.said.clone());
+        Ok((Principal::new(who.ok_or_else(disabled)?, agent, chain, grant), bearer))
+    }
+}
+
+/// Everybody who acts for the subject, the nearest first.
+fn actors(claims: &Map<String, Value>) -> Vec<String> {
+    let mut actors = Vec::new();
+    let mut next = claims.get("act");
+    while let Some(Value::Object(actor)) = next {
+        let Some(name) = ["sub", "client_id"].iter().find_map(|of| actor.get(*of)?.as_str()) else {
+            break;
+        };
+        actors.push(name.to_owned());
+        if actors.len() >= MOST_ACTORS {
+            break;
+        }
+        next = actor.get("act");
+    }
+    actors
+}

@@ -1,0 +1,96 @@
+//! Labels of the series.
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct OperationLabels {
+    pub server: String,
+    pub method: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ServerLabels {
+    pub server: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CallLabels {
+    pub server: String,
+    pub tool: String,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct UserLabels {
+    pub tenant: String,
+    pub user: String,
+    pub outcome: Outcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct HabitLabels {
+    pub server: String,
+    pub habit: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LimitLabels {
+    pub limit: String,
+    pub dry_run: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ReplicaLabels {
+    pub server: String,
+    pub state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct CacheLabels {
+    pub server: String,
+    pub outcome: CacheOutcome,
+}
+
+/// What came of looking for an answer in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(non_camel_case_types)] // The labels' own spelling.
+pub enum CacheOutcome {
+    hit,
+    /// The answer was old, and told while another was fetched, or because none could be.
+    stale,
+    /// Somebody else was asking already.
+    joined,
+    miss,
+}
+
+impl CacheOutcome {
+    pub const ALL: [Self; 4] = [Self::hit, Self::stale, Self::joined, Self::miss];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::hit => "hit",
+            Self::stale => "stale",
+            Self::joined => "joined",
+            Self::miss => "miss",
+        }
+    }
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
+#[allow(non_camel_case_types)] // The labels' own spelling.
+pub enum Outcome {
+    ok,
+    /// The server's own error, or bad input.
+    error,
+    /// A policy refused it.
+    denied,
+    /// A limit was used up.
+    limited,
+    /// The server could not be reached, understood or waited for.
+    failure,
+}
+
+impl Outcome {
+    pub const ALL: [Self; 5] = [Self::ok, Self::error, Self::denied, Self::limited, Self::failure];
+}
