@@ -153,6 +153,11 @@ pub fn way_back(why: &str, to: &str, destination: &str) -> Response<Bytes> {
     page(StatusCode::BAD_REQUEST, "Cannot go on", &body)
 }
 
+/// What somebody should know, under a title.
+pub fn note(status: StatusCode, title: &str, then: &str) -> Response<Bytes> {
+    page(status, title, &format!("<h1>{}</h1><p>{}</p>", escaped(title), escaped(then)))
+}
+
 /// How it ends: what is the case, and what to do.
 pub fn problem(status: StatusCode, what: &str, then: &str) -> Response<Bytes> {
     let body = format!("<h1>{}</h1><p>{}</p>", escaped(what), escaped(then));

@@ -250,7 +250,7 @@ impl Server {
                     revision = %contact.revision,
                     transport = contact.transport.as_str(),
                     replica = self.place(),
-                    latency_ms = start.elapsed().as_secs_f64() * 1e3,
+                    latency_ms = doorward_core::millis(start.elapsed()),
                     "the server is up"
                 );
                 self.event("server.up", |members| {

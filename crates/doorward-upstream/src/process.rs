@@ -1,16 +1,19 @@
 //! Servers that are programs: started in a process group of their own, with an explicit
 //! environment, spoken to by lines, and killed with all their children.
 
+use std::collections::VecDeque;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use doorward_mcp::display::harmless_line;
 use doorward_mcp::error::Kind;
 use doorward_mcp::lenient::{self, Habit};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
+use parking_lot::Mutex;
 use process_wrap::tokio::{ChildWrapper, CommandWrap, KillOnDrop, ProcessGroup};
 use tokio::io::{AsyncRead, AsyncWriteExt};
 use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
@@ -36,6 +39,10 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const OWN: &str = "/proc/self/exe";
 /// How long is read on from a program that has ended.
 const LAST_WORDS: Duration = Duration::from_millis(200);
+
+/// Lines of a program's stderr that are told when it has ended, and so much of each.
+const LAST_LINES: usize = 5;
+const LAST_LINE: usize = 200;
 
 /// Counts the processes of all servers, up to the limit.
 #[derive(Debug)]
@@ -168,9 +175,11 @@ impl Run {
         let group = child.id();
         let stop = self.pipe.stop.clone();
         let writing = tokio::spawn(write_lines(stdin, queue, stop.clone()));
-        let logging = tokio::spawn(log_lines(self.server.clone(), stderr, Flow::new(self.output)));
+        let last = Arc::<Mutex<LastLines>>::default();
+        let (server, flow) = (self.server.clone(), Flow::new(self.output));
+        let mut logging = tokio::spawn(log_lines(server, stderr, flow, last.clone()));
         let mut lines = Lines::new(stdout);
-        let failure = {
+        let mut failure = {
             let flow = Flow::new(self.output);
             let reading = read_lines(&self.server, &self.pipe, &mut lines, &bounds, flow);
             tokio::pin!(reading);
@@ -189,6 +198,11 @@ impl Run {
         {
             self.pipe.receive(message).await;
         }
+        if failure.kind == Kind::StreamEnded && failure.cause.is_none() {
+            // Why it has ended it has said last, if at all.
+            let _ = tokio::time::timeout(LAST_WORDS, &mut logging).await;
+            failure.cause = last.lock().text();
+        }
         self.pipe.end(failure);
         // Its end closes the program's stdin, which asks the program to end.
         let _ = writing.await;
@@ -196,7 +210,9 @@ impl Run {
         if let (true, Some(process)) = (self.confined, group) {
             cgroup::end(process).await;
         }
-        let _ = tokio::time::timeout(PATIENCE, logging).await;
+        if !logging.is_finished() {
+            let _ = tokio::time::timeout(PATIENCE, logging).await;
+        }
         tracing::info!(server = &*self.server, pid = group, status, "the server's program ended");
         self.audit.event("server.program_ended", |members| {
             members.text("server", &self.server).text("status", &status);
@@ -322,16 +338,42 @@ impl Flow {
     }
 }
 
-async fn log_lines(server: Arc<str>, stderr: ChildStderr, mut flow: Flow) {
+/// What a program has said last on its stderr, for whoever asks why it has ended.
+#[derive(Debug, Default)]
+struct LastLines(VecDeque<String>);
+
+impl LastLines {
+    fn add(&mut self, line: &str) {
+        if line.trim().is_empty() {
+            return;
+        }
+        if self.0.len() == LAST_LINES {
+            self.0.pop_front();
+        }
+        self.0.push_back(line.chars().take(LAST_LINE).collect());
+    }
+
+    fn text(&self) -> Option<String> {
+        let lines: Vec<_> = self.0.iter().map(String::as_str).collect();
+        (!lines.is_empty()).then(|| format!("its last lines on stderr: {}", lines.join(" / ")))
+    }
+}
+
+async fn log_lines(
+    server: Arc<str>,
+    stderr: ChildStderr,
+    mut flow: Flow,
+    last: Arc<Mutex<LastLines>>,
+) {
     let mut lines = Lines::new(stderr);
     loop {
         match lines.next(LOG_LINE).await {
             Ok(Some(line)) => {
                 flow.passed(line.len()).await;
-                tracing::info!(
-                    server = &*server,
-                    stderr = %String::from_utf8_lossy(&line).escape_debug(),
-                );
+                let text = String::from_utf8_lossy(&line);
+                let said = harmless_line(&text);
+                last.lock().add(&said);
+                tracing::info!(server = &*server, stderr = &*said,);
             }
             Ok(None) | Err(Broken::Io(_)) => return,
             Err(Broken::TooLong) => {

@@ -115,7 +115,7 @@ impl Server {
             transport: contact.as_ref().map(|contact| contact.transport.as_str()),
             circuit: self.guard.circuit(),
             concurrency: self.guard.found_limit(),
-            latency_ms: health.latency.map(|latency| latency.as_secs_f64() * 1e3),
+            latency_ms: health.latency.map(doorward_core::millis),
             tools: counts.map(|counts| counts[0]),
             left_out: self.left_out(),
             unchecked: self.unchecked(),

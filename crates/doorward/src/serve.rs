@@ -331,7 +331,7 @@ fn welcome(gateway: &Gateway, doors: &Doors, sample: bool) {
         "Callers authenticate: send a key or token as 'Authorization: Bearer …'.\n"
     });
     let _ = std::io::stdout().write_all(text.as_bytes());
-    tracing::info!(listen = %main, admin = ?admin, "ready");
+    tracing::info!(listen = %main, admin = admin.map(tracing::field::display), "ready");
 }
 
 /// The signals a gateway minds.

@@ -20,6 +20,25 @@ fn post(
     send(&gateway.address, "POST", path, &all, body.as_bytes()).unwrap()
 }
 
+/// Somebody opens the gateway in a browser.
+#[test]
+fn a_person_gets_a_page_and_a_program_gets_what_it_asks_for() {
+    let gateway = Gateway::start(&format!("{SAMPLE}\nidentity: {{issuers: {{a: {{issuer: 'https://a.example'}}}}}}"));
+    let get = |path, accept| {
+        send(&gateway.address, "GET", path, &[("accept", accept)], b"").unwrap()
+    };
+    let browser = "text/html,application/xhtml+xml,*/*;q=0.8";
+    let page = get("/", browser);
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("This is an MCP gateway"), "{}", page.body);
+    let page = get("/mcp", browser);
+    assert_eq!(page.status, 401);
+    assert!(page.header("www-authenticate").is_some());
+    assert!(page.body.contains("/mcp") && !page.body.contains("sample"));
+    let answer = get("/mcp", "application/json, text/event-stream");
+    assert_eq!((answer.status, answer.json()["jsonrpc"].as_str()), (401, Some("2.0")));
+}
+
 #[test]
 fn modern_headers_must_agree_with_the_body() {
     let gateway = Gateway::start(SAMPLE);

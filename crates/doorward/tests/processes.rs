@@ -255,6 +255,22 @@ fn a_program_that_cannot_be_started_is_reported() {
     assert!(!answer.body.contains("nowhere"), "a path is told to a client: {}", answer.body);
 }
 
+/// Why a program has ended it has mostly said itself.
+#[test]
+fn the_last_lines_of_a_program_that_ends_are_shown_to_operators() {
+    let gateway = Gateway::start(
+        "servers: {s: {command: sh, args: ['-c', 'echo \"no module named x\" >&2; exit 1']}}",
+    );
+    wait_for("it is told", || {
+        let states = gateway.states();
+        states[0]["problem"].as_str().is_some_and(|why| why.contains("no module named x"))
+    });
+    let answer = Modern::new(&gateway, "/mcp/s").call("x", json!({}));
+    assert!(!answer.body.contains("no module"), "a client is told: {}", answer.body);
+    let said = gateway.log();
+    assert!(said.iter().any(|line| line.contains("\"stderr\":\"no module named x\"")), "{said:?}");
+}
+
 #[test]
 fn programs_get_no_file_that_was_left_open_for_the_gateway() {
     let folder = support::folder();

@@ -4,8 +4,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use bytes::Bytes;
+use doorward_authorization::page;
 use doorward_mcp::{Object, RpcError, method, names};
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL};
+use http::header::{ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -90,6 +92,10 @@ pub async fn enter(
     peer: &Peer,
     request: Request<Incoming>,
 ) -> Response<Body> {
+    let is_page = is_page(&request);
+    if is_page && request.uri().path() == "/" {
+        return welcome(&gateway).map(Body::full);
+    }
     let endpoint = endpoint(&gateway, request.uri().path());
     let found = gateway.identity.identify(peer, request.headers(), request.uri(), endpoint).await;
     let caller = match found {
@@ -102,10 +108,9 @@ pub async fn enter(
                 members.text("address", &peer.address.to_string()).text("door", "mcp");
                 members.text("path", path).text("error", refused.reason());
             });
-            return challenge::response(
-                &refused,
-                &gateway.identity.hints(path, gateway.asked_scopes()),
-            );
+            let hints = gateway.identity.hints(path, gateway.asked_scopes());
+            let response = challenge::response(&refused, &hints);
+            return if is_page { for_a_person(&gateway, response) } else { response };
         }
     };
     let lease = (caller.principal.grant != Grant::Open).then(|| caller.lease.clone());
@@ -114,6 +119,33 @@ pub async fn enter(
         Some(lease) => response.map(|body| body.leased(&lease)),
         None => response,
     }
+}
+
+/// Whether a browser asks for a page: somebody has typed an address that is for programs.
+fn is_page(request: &Request<Incoming>) -> bool {
+    let accepts = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
+    request.method() == Method::GET && accepts.is_some_and(|kinds| kinds.contains("text/html"))
+}
+
+/// What a person is told who opens the gateway in a browser. It says nothing of what there is.
+fn welcome(gateway: &Gateway) -> Response<Bytes> {
+    let origin = gateway.identity.resources.origin();
+    let then = format!(
+        "Programs connect to it: point an MCP client at {origin}/mcp, such as with 'claude mcp add --transport http \
+         doorward {origin}/mcp'."
+    );
+    page::note(StatusCode::OK, "This is an MCP gateway", &then)
+}
+
+/// The same answer as a page, with the challenge that programs read.
+fn for_a_person(gateway: &Gateway, response: Response<Body>) -> Response<Body> {
+    let (said, _) = response.into_parts();
+    let mut page = welcome(gateway).map(Body::full);
+    *page.status_mut() = said.status;
+    if let Some(challenge) = said.headers.get(WWW_AUTHENTICATE) {
+        page.headers_mut().insert(WWW_AUTHENTICATE, challenge.clone());
+    }
+    page
 }
 
 pub fn nothing_here() -> Response<Body> {

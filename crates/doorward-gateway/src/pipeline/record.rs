@@ -51,7 +51,7 @@ impl Stage for Record {
             gateway.shared.metrics.user(tenant, &principal.counted, outcome);
         }
         let server = server.map_or("", |server| &*server.name);
-        let ms = elapsed.as_secs_f64() * 1e3;
+        let ms = doorward_core::millis(elapsed);
         match reply {
             Ok(_) => tracing::debug!(server, ms, "answered"),
             Err(CallError::Rpc(error)) => {

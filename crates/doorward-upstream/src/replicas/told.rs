@@ -56,7 +56,7 @@ impl Replicas {
                 },
                 circuit: state.circuit,
                 in_flight: member.in_flight(),
-                latency_ms: replica.speed.average().map(|average| average.as_secs_f64() * 1e3),
+                latency_ms: replica.speed.average().map(doorward_core::millis),
                 problem: state.problem,
             })
         });

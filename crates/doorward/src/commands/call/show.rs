@@ -2,6 +2,7 @@
 //! that it cannot act on the terminal.
 
 use std::io::{IsTerminal, Write, stderr};
+use std::time::{Duration, Instant};
 
 use doorward_mcp::{Object, Value};
 
@@ -10,10 +11,14 @@ use crate::terminal::{self, harmless, one_line};
 
 const BAR: usize = 24;
 
-/// The progress of a call: one line that is written over on a terminal, a line each elsewhere.
+/// Where lines stay, so often at most.
+const EVERY: Duration = Duration::from_secs(5);
+
+/// The progress of a call: one line that is written over on a terminal; elsewhere, a line every few seconds.
 #[derive(Debug, Default)]
 pub struct Progress {
     shown: bool,
+    last: Option<Instant>,
 }
 
 impl Progress {
@@ -34,8 +39,9 @@ impl Progress {
         if stderr().is_terminal() {
             eprint!("\r\x1b[K{}", line.trim_end());
             self.shown = true;
-        } else {
+        } else if self.last.is_none_or(|last| last.elapsed() >= EVERY) {
             eprintln!("{}", line.trim_end());
+            self.last = Some(Instant::now());
         }
     }
 
