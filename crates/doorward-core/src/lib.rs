@@ -4,11 +4,11 @@
 pub mod address;
 pub mod byte_queue;
 mod call_id;
+pub mod collect;
 mod events;
 mod failure;
 pub mod fair;
 pub mod flood;
-pub mod gather;
 pub mod memory;
 mod millis;
 pub mod pattern;

@@ -12,8 +12,8 @@ use http::{Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::delegated;
-use crate::facade::{is_endpoint, read_body};
 use crate::gateway::Gateway;
+use crate::protocol::{is_endpoint, read_body};
 
 impl Host for Gateway {
     fn authorization(&self) -> &Authorization {

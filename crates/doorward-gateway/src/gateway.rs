@@ -20,12 +20,12 @@ use tokio_util::task::TaskTracker;
 pub use self::discover::about_doorward;
 
 use crate::access::Policies;
-use crate::behalf::Behalf;
 use crate::billing::Ledger;
-use crate::facade::sessions::Sessions;
-use crate::facade::unread::Unread;
-use crate::kept::Kept;
-use crate::live::Live;
+use crate::exchange::Behalf;
+use crate::in_flight::Live;
+use crate::protocol::sessions::Sessions;
+use crate::protocol::unread::Unread;
+use crate::store_sync::Kept;
 use doorward_authorization::Authorization;
 use doorward_cache::Cache;
 use doorward_config::{Explain, Settings};

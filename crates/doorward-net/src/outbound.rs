@@ -22,7 +22,7 @@ use crate::resolver::Resolver;
 use crate::tls::{cause_chain, trusted};
 use doorward_config::{Secret, is_trustworthy};
 use doorward_core::address::{address_of, is_public};
-use doorward_core::gather::Gathered;
+use doorward_core::collect::Gathered;
 
 /// How long an answer may take, all in all, and how long it may be.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -15,8 +15,8 @@ use http_body_util::BodyExt;
 
 use super::calls::Calls;
 use super::http::Bounds;
-use super::lost;
-use doorward_core::gather::Gathered;
+use super::session_loss;
+use doorward_core::collect::Gathered;
 use doorward_core::{Challenge, Failure};
 use doorward_identity::oauth;
 use doorward_net::clients::BodyError;
@@ -156,8 +156,9 @@ impl Answer {
                 0 => None,
                 _ => tokio::time::timeout(PATIENCE, reading).await.ok().and_then(Result::ok),
             };
-            let of_lost_session =
-                text.as_ref().is_some_and(|text| lost::in_words(&String::from_utf8_lossy(text)));
+            let of_lost_session = text
+                .as_ref()
+                .is_some_and(|text| session_loss::in_words(&String::from_utf8_lossy(text)));
             let error = text
                 .filter(|_| is("application/json"))
                 .and_then(|text| bounds.parse(&text).ok())

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use doorward_mcp::{Era, Revision};
 
-use super::about::About;
 use super::api::Api;
 use super::http::Endpoint;
 use super::modern::Way;
+use super::server_info::About;
 use super::twin::Twin;
 
 /// How a server is reached, once that is known.

@@ -3,10 +3,8 @@
 //! A [`Server`] takes a call in its modern form and brings back a modern result, whatever the
 //! server behind it speaks. Everything that differs between eras and transports stays below here.
 
-pub mod about;
 pub mod answer;
 mod api;
-mod awaited;
 pub mod call_error;
 mod calls;
 pub mod catalog;
@@ -19,16 +17,14 @@ mod handshake;
 mod health;
 pub mod http;
 mod inbound;
-mod interest;
-mod keeper;
 mod listening;
-mod lost;
 mod modern;
 mod opening;
 pub mod parking;
 mod pipe;
 mod pool;
 pub mod portals;
+mod prestarted;
 mod probe;
 pub mod process;
 mod programs;
@@ -36,11 +32,15 @@ mod redirects;
 pub mod reliability;
 mod replicas;
 pub mod sample;
+pub mod server_info;
 pub mod session;
-mod spares;
-mod standing;
+mod session_loss;
 pub mod state;
+mod status;
+mod subscriptions;
+mod supervisor;
 pub mod switchboard;
+mod task_wait;
 mod tasks;
 mod twin;
 
@@ -59,15 +59,15 @@ use tokio_util::task::TaskTracker;
 
 use self::exchange::Deadline;
 use self::http::{Endpoint, Own};
-use self::interest::{Interest, WANTED_BYTES};
-use self::keeper::Health;
 use self::modern::Way;
 use self::parking::ParkingLot;
 use self::pool::Pool;
+use self::prestarted::Spares;
 use self::process::ProcessCount;
 use self::replicas::{Replica, Replicas};
 use self::session::Session;
-use self::spares::Spares;
+use self::subscriptions::{Interest, WANTED_BYTES};
+use self::supervisor::Health;
 use self::tasks::Held;
 use crate::call_error::CallError;
 use crate::catalog::{Catalog, ToolEntry};
@@ -85,11 +85,11 @@ use doorward_observability::audit::members::Members;
 use doorward_observability::metrics::ServerMetrics;
 
 pub use self::contact::{Contact, Link, Transport};
-pub use self::interest::Subscription;
 pub use self::pool::declared;
 pub use self::programs::Programs;
 pub use self::replicas::{Chosen, End};
-pub use self::standing::State;
+pub use self::status::State;
+pub use self::subscriptions::Subscription;
 
 /// What all servers of a gateway share.
 pub struct Shared {

@@ -12,9 +12,9 @@ use doorward_mcp::{Message, Object, RpcError, method};
 use futures_util::future::join_all;
 
 use super::exchange::{Deadline, Exchange};
-use super::interest::{ACKNOWLEDGE, Name, Said, Subscription, What, names, next_wish};
 use super::modern::{Refused, Way};
 use super::session::SendError;
+use super::subscriptions::{ACKNOWLEDGE, Name, Said, Subscription, What, names, next_wish};
 use super::{Contact, Link, Server, jittered};
 use crate::call_error::CallError;
 use doorward_core::Failure;

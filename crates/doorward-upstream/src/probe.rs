@@ -8,11 +8,11 @@ use doorward_mcp::error::{Kind, code};
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Era, Message, Object, Revision, RpcError, method};
 
-use super::about::About;
 use super::exchange::Deadline;
 use super::http::{Endpoint, Own};
 use super::modern::{Refused, Way};
 use super::pipe::Pipe;
+use super::server_info::About;
 use super::session::{OpenError, Session};
 use super::{Asked, Contact, Link, Server, Transport, event_stream};
 use doorward_core::Failure;

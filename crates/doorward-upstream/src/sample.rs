@@ -10,8 +10,8 @@ use doorward_mcp::translate::CacheHints;
 use doorward_mcp::{Era, Object, RpcError, Value, capabilities, method};
 use serde_json::json;
 
-use crate::about::About;
 use crate::call_error::CallError;
+use crate::server_info::About;
 use crate::{Asked, Contact, Link, Server, Transport};
 use doorward_core::Events;
 

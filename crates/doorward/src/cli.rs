@@ -3,8 +3,8 @@
 mod audit;
 mod credits;
 mod evidence;
-mod kept;
 mod policy;
+mod stored;
 mod words;
 
 use std::convert::Infallible;
@@ -20,10 +20,10 @@ use crate::terminal;
 pub use self::audit::{Audit, ExportForm, Filter, Span, Trust};
 pub use self::credits::{By, Credits, Each, Usage, UsageForm, Whose};
 pub use self::evidence::Evidence;
-pub use self::kept::{
+pub use self::policy::{Explain, Policy, Simulate};
+pub use self::stored::{
     Clients, CreateKey, Credentials, Export, Grants, Kept, Keys, Owner, Principals, Sealing,
 };
-pub use self::policy::{Explain, Policy, Simulate};
 
 /// The door between AI agents and the MCP servers they use.
 #[derive(Debug, Parser)]

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use doorward_config::{Limits, Secret, ServerSettings};
 use doorward_gateway::call::Failure;
-use doorward_gateway::facade::guard;
+use doorward_gateway::protocol::guard;
 use doorward_mcp::error::Kind;
 use doorward_mcp::meta::{self, Client as Identity};
 use doorward_mcp::param_headers::{self, ParamHeader};

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use doorward_config::Settings;
 use doorward_config::{Secret, ServerSettings};
-use doorward_gateway::{Gateway, admin, facade};
+use doorward_gateway::{Gateway, admin, protocol};
 use doorward_net::listener::{self, Door};
 use doorward_store::Store;
 use tokio::net::TcpListener;
@@ -283,7 +283,7 @@ impl Doors {
         };
         let handler = {
             let gateway = gateway.clone();
-            move |peer, request| facade::handle(gateway.clone(), peer, request)
+            move |peer, request| protocol::handle(gateway.clone(), peer, request)
         };
         let spoken = doors.tls.as_ref().map(|tls| tls.spoken.clone());
         let clients = Door { tls: spoken, ..door(&doors.closing, &doors.clients) };

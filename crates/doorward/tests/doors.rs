@@ -23,10 +23,11 @@ fn post(
 /// Somebody opens the gateway in a browser.
 #[test]
 fn a_person_gets_a_page_and_a_program_gets_what_it_asks_for() {
-    let gateway = Gateway::start(&format!("{SAMPLE}\nidentity: {{issuers: {{a: {{issuer: 'https://a.example'}}}}}}"));
-    let get = |path, accept| {
-        send(&gateway.address, "GET", path, &[("accept", accept)], b"").unwrap()
-    };
+    let gateway = Gateway::start(&format!(
+        "{SAMPLE}\nidentity: {{issuers: {{a: {{issuer: 'https://a.example'}}}}}}"
+    ));
+    let get =
+        |path, accept| send(&gateway.address, "GET", path, &[("accept", accept)], b"").unwrap();
     let browser = "text/html,application/xhtml+xml,*/*;q=0.8";
     let page = get("/", browser);
     assert_eq!(page.status, 200);

@@ -1,7 +1,7 @@
 //! The operator's listener: health, measures, and the state of the servers. On loopback only, and
 //! guarded like the other doors.
 
-mod kept;
+mod stored;
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use doorward_store::Actor;
 use hyper::body::Incoming;
 use tower::ServiceExt;
 
-use crate::facade::guard;
 use crate::gateway::Gateway;
+use crate::protocol::guard;
 use crate::record;
 use doorward_identity::identity::{Grant, Peer};
 use doorward_observability::metrics::prometheus;
@@ -37,20 +37,20 @@ fn routes() -> Vec<(&'static str, MethodRouter<Arc<Gateway>>)> {
         ("/metrics", get(metrics)),
         ("/top", get(top)),
         ("/servers", get(async |State(gateway): State<Arc<Gateway>>| Json(gateway.states()))),
-        ("/servers/{name}/connect", post(kept::connect)),
-        ("/keys", get(kept::keys).post(kept::create_key)),
-        ("/keys/{id}", delete(kept::revoke_key)),
-        ("/keys/{id}/rotate", post(kept::rotate_key)),
-        ("/principals", get(kept::principals).put(kept::put_principal)),
-        ("/principals/{kind}/{name}", delete(kept::remove_principal)),
-        ("/grants", get(kept::grants)),
-        ("/grants/{id}", delete(kept::revoke_grant)),
-        ("/clients", get(kept::clients)),
-        ("/clients/{id}", delete(kept::remove_client)),
-        ("/policies", get(kept::policies).put(kept::apply_policies)),
-        ("/policies/rollback", post(kept::roll_back_policies)),
-        ("/portals", get(kept::portals)),
-        ("/portals/{name}", put(kept::put_portal).delete(kept::remove_portal)),
+        ("/servers/{name}/connect", post(stored::connect)),
+        ("/keys", get(stored::keys).post(stored::create_key)),
+        ("/keys/{id}", delete(stored::revoke_key)),
+        ("/keys/{id}/rotate", post(stored::rotate_key)),
+        ("/principals", get(stored::principals).put(stored::put_principal)),
+        ("/principals/{kind}/{name}", delete(stored::remove_principal)),
+        ("/grants", get(stored::grants)),
+        ("/grants/{id}", delete(stored::revoke_grant)),
+        ("/clients", get(stored::clients)),
+        ("/clients/{id}", delete(stored::remove_client)),
+        ("/policies", get(stored::policies).put(stored::apply_policies)),
+        ("/policies/rollback", post(stored::roll_back_policies)),
+        ("/portals", get(stored::portals)),
+        ("/portals/{name}", put(stored::put_portal).delete(stored::remove_portal)),
     ]
 }
 
@@ -127,7 +127,7 @@ pub async fn answer(
                     members.text("path", request.uri().path()).text("error", refused.reason());
                 });
                 let hints = gateway.identity.hints("", Default::default());
-                return crate::facade::challenge::response(&refused, &hints)
+                return crate::protocol::challenge::response(&refused, &hints)
                     .map(|body| Body::from(body.into_bytes()));
             }
         }

@@ -10,8 +10,8 @@ use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::facade::read_body;
 use crate::gateway::Gateway;
+use crate::protocol::read_body;
 use bytes::Bytes;
 use doorward_authorization::browser::{self, Browser};
 use doorward_authorization::form::Form;

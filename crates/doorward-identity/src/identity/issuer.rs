@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use super::Unavailable;
-use super::asked::Asked;
+use super::introspection::Asked;
 use crate::oauth::Metadata;
 use doorward_config::{Algorithm, IssuerSettings};
 use doorward_net::outbound::{self, Author};

@@ -1,18 +1,18 @@
 //! Stage: who is calling? Everything a request can show for itself is looked at here, before its body
 //! is read: API keys, tokens, certificates. Nothing else makes a [`Principal`].
 
-mod asked;
 mod bearer;
 mod certificate;
 mod challenge;
 pub mod directory;
+mod introspection;
 pub mod issuer;
 pub mod jwt;
 mod keys;
 mod lease;
 mod metadata;
+mod presented;
 mod principal;
-mod shown;
 pub mod token;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -32,8 +32,8 @@ pub use challenge::{Hints, Refused, Unavailable};
 pub use doorward_net::peer::{Certificate, Peer};
 pub use lease::Lease;
 pub use metadata::{Resources, WELL_KNOWN};
+pub use presented::Shown;
 pub use principal::{Grant, LOCAL, Principal};
-pub use shown::Shown;
 
 use self::bearer::Bearer;
 use self::certificate::Certificates;

@@ -3,8 +3,8 @@
 //! Nothing but the operator's URL is ever called: neither what the description names nor what an answer leads to.
 
 mod answer;
+mod credential;
 mod pages;
-mod shown;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde_json::json;
 
 use self::answer::{object, refusal, result, wrong};
+use self::credential::Shown;
 use self::pages::{More, Page};
-use self::shown::Shown;
-use super::about::About;
 use super::http::Endpoint;
+use super::server_info::About;
 use super::{Asked, Contact, Link, Server, Transport};
 use crate::call_error::CallError;
 use doorward_config::{OpenApiSettings, PageSettings, Secret};
@@ -126,7 +126,7 @@ fn read(
     security: &BTreeMap<String, Secret>,
 ) -> Result<(About, Read), String> {
     let description = Description::parse(text).map_err(|error| error.to_string())?;
-    let credentials = shown::credentials(&description, security)?;
+    let credentials = credential::credentials(&description, security)?;
     let (tools, left_out) = tools(&description, selection);
     let about = About {
         capabilities: object(json!({ "tools": {} })),

@@ -8,13 +8,13 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::shown::Shown;
+use super::credential::Shown;
 use crate::answer::{NoAnswer, read_whole};
 use crate::exchange::Deadline;
 use crate::http::Endpoint;
 use doorward_config::PageSettings;
 use doorward_core::Failure;
-use doorward_core::gather::Gathered;
+use doorward_core::collect::Gathered;
 
 /// One answer, whole.
 #[derive(Debug)]

@@ -3,9 +3,9 @@
 use crate::call_error::CallError;
 use crate::calls::{Takes, of_progress};
 use crate::exchange::{Deadline, Exchange};
-use crate::lost::Told;
 use crate::parking::{Parked, Question};
 use crate::session::Session;
+use crate::session_loss::Told;
 use crate::tasks::{AsTask, Errand};
 use crate::{Asked, Server};
 use doorward_core::{Events, Failure};

@@ -5,8 +5,8 @@
 
 mod choice;
 mod follow;
+mod report;
 mod sources;
-mod told;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 use tokio::sync::watch;
 
 pub use self::choice::lost_session;
+pub use self::report::ReplicaState;
 pub use self::sources::Place;
-pub use self::told::ReplicaState;
 use super::Server;
 use crate::reliability::Ended;
 use doorward_config::ServerSettings;

@@ -17,14 +17,14 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::about::About;
 use crate::answer::{Answer, NoAnswer};
 use crate::calls::Takes;
 use crate::exchange::{Deadline, Exchange};
 use crate::http::Endpoint;
 use crate::inbound::Inbound;
-use crate::lost;
 use crate::pipe::Pipe;
+use crate::server_info::About;
+use crate::session_loss;
 use doorward_core::Failure;
 use doorward_net::clients::Incoming;
 use doorward_observability::metrics::Habits;
@@ -337,8 +337,8 @@ impl Session {
     }
 
     /// Takes note if a server's answer says that it does not know the session any more, and returns how it is told.
-    pub fn is_lost_by(&self, error: &RpcError) -> Option<lost::Told> {
-        let told = lost::told_by(error).filter(|_| self.has_id())?;
+    pub fn is_lost_by(&self, error: &RpcError) -> Option<session_loss::Told> {
+        let told = session_loss::told_by(error).filter(|_| self.has_id())?;
         self.habits.note(Habit::LostSession);
         self.lost.store(true, Ordering::Relaxed);
         Some(told)
@@ -358,7 +358,7 @@ impl Session {
                 Message::Response { result, .. } => return Ok(result),
                 Message::Error { error, .. } => {
                     return Err(match self.is_lost_by(&error) {
-                        Some(lost::Told::Plainly) => SendError::Lost,
+                        Some(session_loss::Told::Plainly) => SendError::Lost,
                         _ => SendError::Rpc(error),
                     });
                 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::Kept;
-use super::kept::parse_period;
+use super::stored::parse_period;
 
 #[derive(Debug, Subcommand)]
 pub enum Audit {

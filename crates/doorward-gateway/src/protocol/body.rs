@@ -16,7 +16,7 @@ use hyper::body::Incoming;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
 use super::unread::Counted;
-use doorward_core::gather::Gathered;
+use doorward_core::collect::Gathered;
 use doorward_identity::identity::Lease;
 use doorward_net::listener::{Answering, Endless};
 use doorward_upstream::Shared;
