@@ -20,4 +20,4 @@ pub use call_id::CallId;
 pub use events::{Events, Gone, Pauses};
 pub use failure::{Challenge, Failure};
 pub use millis::millis;
-pub use scope::{Door, Portal};
+pub use scope::{Portal, Protocol};

@@ -29,7 +29,7 @@ impl Portal {
 
 /// By which door a request came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Door {
+pub enum Protocol {
     /// Streamable HTTP, of whatever revision.
     Mcp,
     /// HTTP+SSE.
@@ -38,7 +38,7 @@ pub enum Door {
     Admin,
 }
 
-impl Door {
+impl Protocol {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Mcp => "mcp",

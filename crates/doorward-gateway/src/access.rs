@@ -20,7 +20,7 @@ use jiff::tz::TimeZone;
 pub use self::scopes::has_scopes;
 
 use self::scopes::in_scope;
-use crate::call::{Call, Door, Portal};
+use crate::call::{Call, Portal, Protocol};
 use crate::gateway::Gateway;
 use doorward_config::{CredentialSettings, Explain, ServerSettings, Settings};
 use doorward_identity::identity::{Caller, Grant, Principal};
@@ -80,7 +80,7 @@ pub struct Asking<'a> {
     pub caller: &'a Caller,
     pub client: &'a Client,
     pub revision: Revision,
-    pub door: Door,
+    pub protocol: Protocol,
     pub portal: &'a Portal,
 }
 
@@ -90,7 +90,7 @@ impl Call {
             caller: &self.caller,
             client: &self.client,
             revision: self.revision,
-            door: self.door,
+            protocol: self.protocol,
             portal: &self.portal,
         }
     }
@@ -115,7 +115,7 @@ impl Asking<'_> {
                 version: said("version").unwrap_or_default(),
             },
             revision: self.revision.as_str().into(),
-            door: self.door.as_str().into(),
+            protocol: self.protocol.as_str().into(),
             portal: self.portal.name().into(),
             authentication: principal.grant.authentication().into(),
             credential: String::new(),
@@ -193,7 +193,7 @@ impl Gateway {
             caller,
             client: &client,
             revision: Revision::NEWEST,
-            door: Door::Admin,
+            protocol: Protocol::Admin,
             portal: &Portal::Merged,
         };
         let gateway = Target::new(TargetKind::Gateway, "", "");

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-pub use doorward_core::{CallId, Challenge, Door, Events, Failure, Gone, Pauses, Portal};
+pub use doorward_core::{CallId, Challenge, Events, Failure, Gone, Pauses, Portal, Protocol};
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Revision, RpcError, Value, method};
@@ -29,7 +29,7 @@ use doorward_upstream::{Asked, Server};
 pub struct Call {
     pub id: CallId,
     pub caller: Caller,
-    pub door: Door,
+    pub protocol: Protocol,
     pub portal: Portal,
     /// What the client speaks.
     pub revision: Revision,
@@ -93,7 +93,7 @@ pub struct Notes {
 #[derive(Debug)]
 pub struct Asks {
     pub caller: Caller,
-    pub door: Door,
+    pub protocol: Protocol,
     pub portal: Portal,
     pub revision: Revision,
     pub client: Arc<Client>,
@@ -105,7 +105,8 @@ pub struct Asks {
 impl Call {
     /// A call that has just come.
     pub fn new(asks: Asks, method: &str, params: Object) -> Self {
-        let Asks { caller, door, portal, revision, client, session, retry, param_headers } = asks;
+        let Asks { caller, protocol, portal, revision, client, session, retry, param_headers } =
+            asks;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut params = params;
         // Several SDKs write absent arguments as null, and servers expect an object.
@@ -117,7 +118,7 @@ impl Call {
         Self {
             id: CallId::next(),
             caller,
-            door,
+            protocol,
             portal,
             revision,
             client,

@@ -41,7 +41,7 @@ const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What a listener needs to know.
 #[derive(Debug, Clone)]
-pub struct Door {
+pub struct Listening {
     pub limits: Limits,
     pub timeouts: Timeouts,
     /// Cancelled when no connection may be accepted any more.
@@ -67,20 +67,20 @@ impl std::fmt::Debug for Spoken {
     }
 }
 
-/// Accepts connections until the door closes, and answers their requests.
-pub async fn serve<H, A, B>(listener: TcpListener, door: Door, handler: H)
+/// Accepts connections until listening ends, and answers their requests.
+pub async fn serve<H, A, B>(listener: TcpListener, listening: Listening, handler: H)
 where
     H: Fn(Peer, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
     B: Answering,
 {
-    let limits = &door.limits;
+    let limits = &listening.limits;
     let places = Places::new(limits.connections, limits.connections_of_one_address());
-    let mut turns = (0..door.workers.len()).cycle();
+    let mut turns = (0..listening.workers.len()).cycle();
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = door.closing.cancelled() => return,
+            () = listening.closing.cancelled() => return,
         };
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
@@ -93,15 +93,15 @@ where
         };
         let place = tokio::select! {
             place = places.take(address.ip()) => place,
-            () = door.closing.cancelled() => return,
+            () = listening.closing.cancelled() => return,
         };
         let Some(place) = place else {
             tracing::debug!(%address, "refused a connection: its address has its share");
             continue;
         };
-        let (door, handler) = (door.clone(), handler.clone());
-        let connections = door.connections.clone();
-        let worker = turns.next().map(|turn| door.workers[turn].clone());
+        let (listening, handler) = (listening.clone(), handler.clone());
+        let connections = listening.connections.clone();
+        let worker = turns.next().map(|turn| listening.workers[turn].clone());
         let Ok(stream) = stream.into_std() else { continue };
         let serving = async move {
             // Registered anew, with the worker's own reactor.
@@ -109,11 +109,11 @@ where
             let Ok(local) = stream.local_addr() else { return };
             let peer = Peer { local, address: address.ip().to_canonical(), certificate: None };
             let _ = stream.set_nodelay(true);
-            let Some(Spoken { config, read }) = door.tls.clone() else {
-                return connection(stream, peer, door, handler, place).await;
+            let Some(Spoken { config, read }) = listening.tls.clone() else {
+                return connection(stream, peer, listening, handler, place).await;
             };
             let accepting = TlsAcceptor::from(config).accept(stream);
-            let accepting = tokio::time::timeout(door.timeouts.headers.0, accepting);
+            let accepting = tokio::time::timeout(listening.timeouts.headers.0, accepting);
             let accepted = tokio::select! {
                 accepted = accepting => accepted,
                 // Nobody waits for a handshake of a connection that shall give way.
@@ -130,9 +130,9 @@ where
                     });
                     let peer = Peer { certificate, ..peer };
                     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
-                        http2::connection(stream, peer, door, handler, place).await;
+                        http2::connection(stream, peer, listening, handler, place).await;
                     } else {
-                        connection(stream, peer, door, handler, place).await;
+                        connection(stream, peer, listening, handler, place).await;
                     }
                 }
                 Ok(Err(error)) => tracing::debug!(%error, "a client's TLS handshake failed"),
@@ -146,8 +146,13 @@ where
     }
 }
 
-async fn connection<S, H, A, B>(stream: S, peer: Peer, door: Door, handler: H, place: Place)
-where
+async fn connection<S, H, A, B>(
+    stream: S,
+    peer: Peer,
+    listening: Listening,
+    handler: H,
+    place: Place,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Peer, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
@@ -177,13 +182,13 @@ where
             Ok::<_, std::convert::Infallible>(answer.map(|body| Held::new(body, busy)))
         }
     });
-    let io = TokioIo::new(Unstuck::new(stream, door.timeouts.write.0, written.clone()));
+    let io = TokioIo::new(Unstuck::new(stream, listening.timeouts.write.0, written.clone()));
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(door.timeouts.headers.0)
-        .max_buf_size(door.limits.headers.0.max(8 << 10))
+        .header_read_timeout(listening.timeouts.headers.0)
+        .max_buf_size(listening.limits.headers.0.max(8 << 10))
         .serve_connection(io, service);
-    let mut closing = Box::pin(door.closing.cancelled());
+    let mut closing = Box::pin(listening.closing.cancelled());
     let mut closes = false;
     // The library has a time of its own for headers; what is idle gives way when others need it.
     let mut over = Box::pin(place.over(FOREVER, FOREVER));
@@ -207,11 +212,11 @@ where
         None => {
             let Some(Leaving { events, framing, .. }) = leaving.lock().take() else { return };
             let socket = connection.into_parts().io.into_inner().stream;
-            let patience = door.timeouts.write.0;
+            let patience = listening.timeouts.write.0;
             drop(over);
             let busy = place.busy();
             // A task of its own, which is smaller than the one of a connection that is served.
-            door.connections.spawn(async move {
+            listening.connections.spawn(async move {
                 if let Err(error) = relay(socket, events, framing, patience).await {
                     tracing::debug!(%error, "a client's stream ended");
                 }

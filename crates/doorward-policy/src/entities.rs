@@ -247,7 +247,7 @@ pub(crate) fn context(
         ("chain".to_owned(), Value::new_set(context.chain.iter().map(|one| text(one)))),
         ("client".to_owned(), client.ok()?),
         ("revision".to_owned(), text(&context.revision)),
-        ("door".to_owned(), text(&context.door)),
+        ("protocol".to_owned(), text(&context.protocol)),
         ("portal".to_owned(), text(&context.portal)),
         ("authentication".to_owned(), text(&context.authentication)),
         ("credential".to_owned(), text(&context.credential)),

@@ -196,7 +196,7 @@ pub struct Context {
     pub address: Option<IpAddr>,
     pub client: Client,
     pub revision: String,
-    pub door: String,
+    pub protocol: String,
     pub portal: String,
     pub authentication: String,
     pub credential: String,

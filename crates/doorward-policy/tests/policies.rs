@@ -406,7 +406,7 @@ fn who_may_do_anything_administers_nothing_and_the_check_says_so() {
         ("permit (principal, action == Action::\"view\", resource);", true, false, true),
         (
             "permit (principal, action in [Action::\"change\"], resource) \
-             when { context.door == \"admin\" };",
+             when { context.protocol == \"admin\" };",
             false,
             true,
             false,
@@ -434,7 +434,7 @@ fn who_may_do_anything_administers_nothing_and_the_check_says_so() {
                     },
                     action,
                     target: Target::new(TargetKind::Gateway, "", ""),
-                    context: Context { door: "admin".into(), ..Context::default() },
+                    context: Context { protocol: "admin".into(), ..Context::default() },
                 };
                 assert_eq!(set.decide(&request).is_allowed(), may, "{policy}: {kind:?} {action:?}");
             }

@@ -349,7 +349,7 @@ async fn what_a_dead_process_left_open_is_known_and_it_is_ended_once() {
 async fn acts_stand_in_the_transaction_of_the_change_and_name_who_acted() {
     for world in World::all() {
         let store = world.open().await;
-        let admin = Actor { door: "admin", name: "user \"eve\"".into(), address: None };
+        let admin = Actor { via: "admin", name: "user \"eve\"".into(), address: None };
         let acting = store.acting(admin);
         acting.put_principal(&Entry::new(Kind::Team, "support")).await.unwrap();
         assert!(acting.remove_principal(Kind::Team, "nobody").await.is_err());
@@ -500,7 +500,7 @@ async fn what_is_behind_an_end_or_cut_off_before_it_is_found() {
 async fn without_a_key_that_is_trusted_nothing_verifies_but_what_no_gateway_wrote() {
     for world in World::all() {
         let store = world.open().await;
-        let admin = store.acting(Actor { door: "command", name: "root".into(), address: None });
+        let admin = store.acting(Actor { via: "command", name: "root".into(), address: None });
         admin.put_principal(&Entry::new(Kind::Team, "support")).await.unwrap();
         let nobody = || Verifier::new(BTreeMap::new(), true);
         assert_eq!(store.verify_audit(nobody()).await.unwrap().findings, []);

@@ -14,7 +14,7 @@ use std::time::Duration;
 use doorward_config::Settings;
 use doorward_config::{Secret, ServerSettings};
 use doorward_gateway::{Gateway, admin, protocol};
-use doorward_net::listener::{self, Door};
+use doorward_net::listener::{self, Listening};
 use doorward_store::Store;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -157,17 +157,17 @@ async fn serve(options: Serve, read: Read, workers: Arc<[Handle]>) -> Result<(),
     let tls = settings.tls.as_ref().map(Tls::start).transpose();
     let tls = tls.map_err(|why| Failed::new(Exit::Config, format!("tls: {why}")))?;
     let gateway = guarded(&options, settings, main.local_addr()?).await?;
-    let doors = Doors::open(&gateway, main, admin, tls, &workers)?;
-    welcome(&gateway, &doors, options.config.is_none());
+    let listeners = Listeners::open(&gateway, main, admin, tls, &workers)?;
+    welcome(&gateway, &listeners, options.config.is_none());
     let _policies = policies::follow(&gateway);
     let watched = reload::Watch::start(&gateway, &options, text, changeable);
     signals.wait(&watched).await;
     drop(watched);
-    shut_down(&gateway, doors).await;
+    shut_down(&gateway, listeners).await;
     Ok(())
 }
 
-/// A gateway that knows whom to let in, before any door opens.
+/// A gateway that knows whom to let in, before anybody can connect.
 async fn guarded(
     options: &Serve,
     settings: Settings,
@@ -242,8 +242,8 @@ async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failed> {
     })
 }
 
-/// The open doors, and what closes them.
-struct Doors {
+/// The open listeners, and what closes them.
+struct Listeners {
     main: SocketAddr,
     admin: Option<SocketAddr>,
     tls: Option<Tls>,
@@ -254,7 +254,7 @@ struct Doors {
     accepting: TaskTracker,
 }
 
-impl Doors {
+impl Listeners {
     fn open(
         gateway: &Arc<Gateway>,
         main: TcpListener,
@@ -262,7 +262,7 @@ impl Doors {
         tls: Option<Tls>,
         workers: &Arc<[Handle]>,
     ) -> Result<Self, Failed> {
-        let doors = Self {
+        let listeners = Self {
             main: main.local_addr()?,
             admin: admin.as_ref().map(TcpListener::local_addr).transpose()?,
             tls,
@@ -273,7 +273,7 @@ impl Doors {
             accepting: TaskTracker::new(),
         };
         let settings = gateway.settings();
-        let door = |closing: &CancellationToken, connections: &TaskTracker| Door {
+        let listening = |closing: &CancellationToken, connections: &TaskTracker| Listening {
             limits: settings.limits.clone(),
             timeouts: settings.timeouts.clone(),
             closing: closing.clone(),
@@ -285,26 +285,27 @@ impl Doors {
             let gateway = gateway.clone();
             move |peer, request| protocol::handle(gateway.clone(), peer, request)
         };
-        let spoken = doors.tls.as_ref().map(|tls| tls.spoken.clone());
-        let clients = Door { tls: spoken, ..door(&doors.closing, &doors.clients) };
-        doors.accepting.spawn(listener::serve(main, clients, handler));
+        let spoken = listeners.tls.as_ref().map(|tls| tls.spoken.clone());
+        let clients =
+            Listening { tls: spoken, ..listening(&listeners.closing, &listeners.clients) };
+        listeners.accepting.spawn(listener::serve(main, clients, handler));
         if let Some(admin) = admin {
             let router = admin::router(gateway.clone());
             let gateway = gateway.clone();
             let handler =
                 move |peer, request| admin::answer(gateway.clone(), router.clone(), peer, request);
-            let operators = door(&doors.admin_closing, &doors.operators);
-            doors.accepting.spawn(listener::serve(admin, operators, handler));
+            let operators = listening(&listeners.admin_closing, &listeners.operators);
+            listeners.accepting.spawn(listener::serve(admin, operators, handler));
         }
-        Ok(doors)
+        Ok(listeners)
     }
 }
 
 /// Where the gateway is and how to use it, on standard output. Nobody need be reading it.
-fn welcome(gateway: &Gateway, doors: &Doors, sample: bool) {
+fn welcome(gateway: &Gateway, listeners: &Listeners, sample: bool) {
     let bold = |text: &str| terminal::paint(text, "1", terminal::color()).into_owned();
-    let Doors { main, admin, .. } = doors;
-    let scheme = if doors.tls.is_some() { "https" } else { "http" };
+    let Listeners { main, admin, .. } = listeners;
+    let scheme = if listeners.tls.is_some() { "https" } else { "http" };
     let url = format!("{scheme}://{main}/mcp");
     let mut text = format!(
         "Doorward {}\n\n  MCP endpoint  {}\n  HTTP+SSE      {scheme}://{main}/sse\n",
@@ -373,13 +374,13 @@ impl Signals {
 }
 
 /// Accepts nothing new, lets calls end, ends streams, stops programs; each for a bounded time.
-async fn shut_down(gateway: &Arc<Gateway>, doors: Doors) {
+async fn shut_down(gateway: &Arc<Gateway>, listeners: Listeners) {
     let drain = gateway.settings().timeouts.drain.0;
-    doors.closing.cancel();
-    doors.clients.close();
-    doors.accepting.close();
+    listeners.closing.cancel();
+    listeners.clients.close();
+    listeners.accepting.close();
     let ending = async {
-        while !doors.clients.is_empty() {
+        while !listeners.clients.is_empty() {
             gateway.close_streams();
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -387,7 +388,7 @@ async fn shut_down(gateway: &Arc<Gateway>, doors: Doors) {
     gateway.close_streams();
     if tokio::time::timeout(drain, ending).await.is_err() {
         tracing::warn!(
-            open = doors.clients.len(),
+            open = listeners.clients.len(),
             "some calls did not end in time and are given up"
         );
     }
@@ -399,8 +400,8 @@ async fn shut_down(gateway: &Arc<Gateway>, doors: Doors) {
         gateway.limiter.keep(store).await;
     }
     gateway.shared.audit.finish(LAST_WORDS).await;
-    doors.admin_closing.cancel();
-    doors.operators.close();
-    let _ = tokio::time::timeout(Duration::from_secs(1), doors.operators.wait()).await;
+    listeners.admin_closing.cancel();
+    listeners.operators.close();
+    let _ = tokio::time::timeout(Duration::from_secs(1), listeners.operators.wait()).await;
     tracing::info!("ended");
 }

@@ -61,7 +61,7 @@ fn a_record_says_who_did_what_and_what_came_of_it() {
         ("class", "writes"),
         ("method", "tools/call"),
         ("revision", "2026-07-28"),
-        ("door", "mcp"),
+        ("protocol", "mcp"),
         ("authentication", "key"),
         ("credential", "none"),
         ("outcome", "ok"),
@@ -85,9 +85,9 @@ fn a_record_says_who_did_what_and_what_came_of_it() {
     assert!(told.contains("mine is [masked]"), "{told}");
     // What did not come as far is on the record, too.
     assert_eq!(search(&gateway, &["--text", "sample__absent", "--outcome", "error"]).len(), 0);
-    assert_eq!(search(&gateway, &["--text", "caller.refused"])[0]["door"], "mcp");
+    assert_eq!(search(&gateway, &["--text", "caller.refused"])[0]["protocol"], "mcp");
     let acts = search(&gateway, &["--class", "acts", "--text", "\"key.create\""]);
-    assert_eq!(acts[0]["actor"]["door"], "command");
+    assert_eq!(acts[0]["actor"]["via"], "command");
     let id = record["id"].as_str().unwrap();
     let shown = gateway.told(&["audit", "show", id]);
     assert!(shown.contains("\"opened\"") && shown.contains("\"closed\""), "{shown}");

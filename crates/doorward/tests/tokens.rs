@@ -711,7 +711,11 @@ fn only_what_names_administration_makes_operators() {
         ("permit (principal, action, resource);", false, false),
         ("permit (principal, action, resource == Gateway::\"doorward\");", false, false),
         ("permit (principal, action, resource) when { action == Action::\"view\" };", false, false),
-        ("permit (principal, action, resource) when { context.door == \"admin\" };", false, false),
+        (
+            "permit (principal, action, resource) when { context.protocol == \"admin\" };",
+            false,
+            false,
+        ),
         ("permit (principal, action in Action::\"use\", resource);", false, false),
         (open, false, false),
         ("permit (principal, action == Action::\"view\", resource);", true, false),

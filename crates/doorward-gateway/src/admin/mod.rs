@@ -95,7 +95,7 @@ pub async fn answer(
                     let why = "The key or token is not one of an operator's\n";
                     gateway.shared.audit.refused(|members| {
                         record::caller(members, &caller);
-                        members.text("door", "admin").text("path", request.uri().path());
+                        members.text("protocol", "admin").text("path", request.uri().path());
                         members.text("error", "no_operator");
                     });
                     return (StatusCode::FORBIDDEN, why).into_response();
@@ -116,14 +116,14 @@ pub async fn answer(
                     return (StatusCode::FORBIDDEN, told).into_response();
                 }
                 request.extensions_mut().insert(Actor {
-                    door: "admin",
+                    via: "admin",
                     name: caller.principal.id.to_string(),
                     address: caller.address.map(|address| address.to_string()),
                 });
             }
             Err(refused) => {
                 gateway.shared.audit.refused(|members| {
-                    members.text("address", &peer.address.to_string()).text("door", "admin");
+                    members.text("address", &peer.address.to_string()).text("protocol", "admin");
                     members.text("path", request.uri().path()).text("error", refused.reason());
                 });
                 let hints = gateway.identity.hints("", Default::default());

@@ -239,7 +239,7 @@ fn refresh(gateway: &Arc<Gateway>, call: &Call, lead: Lead) {
     }
     let asks = Asks {
         caller: call.caller.clone(),
-        door: call.door,
+        protocol: call.protocol,
         portal: call.portal.clone(),
         revision: call.revision,
         client: call.client.clone(),

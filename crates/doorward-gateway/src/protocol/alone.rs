@@ -14,7 +14,7 @@ use super::accept::Form;
 use super::call_stream::{self, CallStream, First};
 use super::sessions::Session;
 use super::{Body, Visit, converse, empty, error_response, events, json};
-use crate::call::{Door, Events};
+use crate::call::{Events, Protocol};
 use crate::gateway::Gateway;
 use crate::pipeline::{Refusal, refusal};
 use doorward_observability::telemetry::context;
@@ -109,8 +109,13 @@ async fn serve(
         let why = "Subscriptions live in a session: open one with 'initialize' first";
         return refused(StatusCode::BAD_REQUEST, &RpcError::invalid_request(why));
     }
-    let opened =
-        gateway.sessions.prepare(caller.clone(), portal, revision, Client::default(), Door::Mcp);
+    let opened = gateway.sessions.prepare(
+        caller.clone(),
+        portal,
+        revision,
+        Client::default(),
+        Protocol::Mcp,
+    );
     let session = match opened {
         Ok(session) => session,
         Err(error) => {

@@ -81,7 +81,7 @@ async fn respond(
 pub fn new_call(session: &Session, caller: &Caller, method: &str, params: Object) -> Call {
     let asks = Asks {
         caller: caller.clone(),
-        door: session.door,
+        protocol: session.protocol,
         portal: session.portal.clone(),
         revision: session.revision(),
         client: session.client(),

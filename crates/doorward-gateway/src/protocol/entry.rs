@@ -29,7 +29,7 @@ pub struct Visit {
 }
 
 /// What a path leads to.
-pub enum Door {
+pub enum Endpoint {
     Mcp(Portal),
     /// The stream of HTTP+SSE.
     Events(Portal),
@@ -37,12 +37,12 @@ pub enum Door {
     Messages,
 }
 
-impl Door {
+impl Endpoint {
     /// Its address: where a stream begins, for what is posted to it, too.
     fn path(&self) -> String {
-        let at = |door: &str, portal: &Portal| match portal {
-            Portal::Merged => format!("/{door}"),
-            Portal::Named(name) | Portal::Server(name) => format!("/{door}/{name}"),
+        let at = |endpoint: &str, portal: &Portal| match portal {
+            Portal::Merged => format!("/{endpoint}"),
+            Portal::Named(name) | Portal::Server(name) => format!("/{endpoint}/{name}"),
         };
         match self {
             Self::Mcp(portal) => at("mcp", portal),
@@ -52,7 +52,7 @@ impl Door {
     }
 }
 
-pub fn door(gateway: &Gateway, path: &str) -> Option<Door> {
+pub fn endpoint_at(gateway: &Gateway, path: &str) -> Option<Endpoint> {
     // Whether there is such a portal is not told before it is known who asks.
     let portal = |name: &str| {
         let plain = || names::is_server_name(name).then(|| Portal::Server(name.into()));
@@ -60,29 +60,30 @@ pub fn door(gateway: &Gateway, path: &str) -> Option<Door> {
     };
     let path = path.strip_suffix('/').unwrap_or(path);
     match path {
-        "/mcp" => Some(Door::Mcp(Portal::Merged)),
-        "/sse" => Some(Door::Events(Portal::Merged)),
-        "/messages" => Some(Door::Messages),
+        "/mcp" => Some(Endpoint::Mcp(Portal::Merged)),
+        "/sse" => Some(Endpoint::Events(Portal::Merged)),
+        "/messages" => Some(Endpoint::Messages),
         _ => {
             if let Some(name) = path.strip_prefix("/mcp/") {
-                return portal(name).map(Door::Mcp);
+                return portal(name).map(Endpoint::Mcp);
             }
-            path.strip_prefix("/sse/").and_then(portal).map(Door::Events)
+            path.strip_prefix("/sse/").and_then(portal).map(Endpoint::Events)
         }
     }
 }
 
 /// Whether a path is that of an endpoint, as clients name it: without a slash behind.
 pub fn is_endpoint(gateway: &Gateway, path: &str) -> bool {
-    !path.ends_with('/') && matches!(door(gateway, path), Some(Door::Mcp(_) | Door::Events(_)))
+    !path.ends_with('/')
+        && matches!(endpoint_at(gateway, path), Some(Endpoint::Mcp(_) | Endpoint::Events(_)))
 }
 
 /// The endpoint whose tokens are good at a path, as its metadata names it.
 fn endpoint<'a>(gateway: &Gateway, path: &'a str) -> Option<&'a str> {
-    Some(match door(gateway, path)? {
-        Door::Mcp(_) | Door::Events(_) => path.strip_suffix('/').unwrap_or(path),
+    Some(match endpoint_at(gateway, path)? {
+        Endpoint::Mcp(_) | Endpoint::Events(_) => path.strip_suffix('/').unwrap_or(path),
         // What is posted for a stream of HTTP+SSE goes elsewhere, with the same token.
-        Door::Messages => "/sse",
+        Endpoint::Messages => "/sse",
     })
 }
 
@@ -105,7 +106,7 @@ pub async fn enter(
             // was sent, for another spelling would tell that it is there.
             let path = endpoint.unwrap_or_default();
             gateway.shared.audit.refused(|members| {
-                members.text("address", &peer.address.to_string()).text("door", "mcp");
+                members.text("address", &peer.address.to_string()).text("protocol", "mcp");
                 members.text("path", path).text("error", refused.reason());
             });
             let hints = gateway.identity.hints(path, gateway.asked_scopes());
@@ -160,8 +161,8 @@ pub fn metadata(gateway: &Gateway, method: &Method, path: &str) -> Response<Body
     if method != Method::GET {
         return not_allowed("GET");
     }
-    let path = match door(gateway, path) {
-        Some(Door::Mcp(_) | Door::Events(_)) => path.strip_suffix('/').unwrap_or(path),
+    let path = match endpoint_at(gateway, path) {
+        Some(Endpoint::Mcp(_) | Endpoint::Events(_)) => path.strip_suffix('/').unwrap_or(path),
         _ if path.is_empty() || path == "/" => "",
         _ => return nothing_here(),
     };
@@ -202,16 +203,18 @@ pub fn admit(gateway: &Gateway, call: &Call) -> Result<(), Box<Response<Body>>> 
     tracing::info!(principal = &*principal.id, ?needed, "the token lacks a scope");
     gateway.shared.audit.refused(|members| {
         record::caller(members, &call.caller);
-        members.text("door", call.door.as_str()).maybe("portal", Some(call.portal.name()));
+        members.text("protocol", call.protocol.as_str()).maybe("portal", Some(call.portal.name()));
         members.text("method", &call.method).maybe("target", record::target(call).as_deref());
         members
             .text("error", "insufficient_scope")
             .texts("needed", needed.iter().map(String::as_str));
     });
-    let door = match call.door {
-        crate::call::Door::Sse => Door::Events(call.portal.clone()),
-        crate::call::Door::Mcp | crate::call::Door::Admin => Door::Mcp(call.portal.clone()),
+    let endpoint = match call.protocol {
+        crate::call::Protocol::Sse => Endpoint::Events(call.portal.clone()),
+        crate::call::Protocol::Mcp | crate::call::Protocol::Admin => {
+            Endpoint::Mcp(call.portal.clone())
+        }
     };
-    let hints = gateway.identity.hints(&door.path(), BTreeSet::new());
+    let hints = gateway.identity.hints(&endpoint.path(), BTreeSet::new());
     Err(Box::new(challenge::response(&Refused::Scope(needed), &hints)))
 }

@@ -18,7 +18,7 @@ use super::call_stream;
 use super::sessions::{Begun, Session};
 use super::streams::OutStream;
 use super::{Body, Visit, converse, empty, error_response, events, json};
-use crate::call::{CallError, Door, Events, Pauses, Portal};
+use crate::call::{CallError, Events, Pauses, Portal, Protocol};
 use crate::gateway::Gateway;
 use crate::pipeline::{Refusal, refusal};
 use doorward_core::byte_queue;
@@ -37,7 +37,7 @@ pub fn initialize(
         Err(error) => return error_response(StatusCode::BAD_REQUEST, Some(id), &error),
     };
     let (revision, client) = asked;
-    let session = match gateway.sessions.prepare(caller, portal, revision, client, Door::Mcp) {
+    let session = match gateway.sessions.prepare(caller, portal, revision, client, Protocol::Mcp) {
         Ok(session) => session,
         Err(error) => return refused(id, error),
     };

@@ -15,7 +15,7 @@ use hyper::body::Incoming;
 use super::sessions::Session;
 use super::streams::Connection;
 use super::{Body, body, check_type, converse, empty, error_response, events, handshake, parse};
-use crate::call::{CallError, Door, Events, Portal};
+use crate::call::{CallError, Events, Portal, Protocol};
 use crate::gateway::Gateway;
 use crate::pipeline::{Refusal, refusal};
 use doorward_identity::identity::Caller;
@@ -23,7 +23,7 @@ use doorward_identity::identity::Caller;
 /// Opens a stream, and with it a session.
 pub async fn open(gateway: Arc<Gateway>, caller: Caller, portal: Portal) -> Response<Body> {
     let (revision, client) = (Revision::V2024_11_05, Client::default());
-    let session = match gateway.sessions.prepare(caller, portal, revision, client, Door::Sse) {
+    let session = match gateway.sessions.prepare(caller, portal, revision, client, Protocol::Sse) {
         Ok(session) => session,
         Err(error) => return unavailable(error),
     };

@@ -32,7 +32,9 @@ pub use body::{Body, read_within as read_body};
 pub use entry::is_endpoint;
 
 use self::accept::Form;
-use self::entry::{Door, Visit, admit, admit_session, door, enter, metadata, nothing_here};
+use self::entry::{
+    Endpoint, Visit, admit, admit_session, endpoint_at, enter, metadata, nothing_here,
+};
 
 use crate::call::{CallId, Failure, Portal};
 use crate::delegated;
@@ -85,9 +87,9 @@ async fn route(
     if request.headers().get(headers::SESSION_ID).is_some_and(HeaderValue::is_empty) {
         request.headers_mut().remove(headers::SESSION_ID);
     }
-    let Some(door) = door(&gateway, request.uri().path()) else { return nothing_here() };
+    let Some(endpoint) = endpoint_at(&gateway, request.uri().path()) else { return nothing_here() };
     // Who may see everything is told at once; all others as if it were there and not for them.
-    if let Door::Mcp(Portal::Server(name)) | Door::Events(Portal::Server(name)) = &door
+    if let Endpoint::Mcp(Portal::Server(name)) | Endpoint::Events(Portal::Server(name)) = &endpoint
         && gateway.is_trusted(&caller.principal)
         && gateway.server(name).is_none()
     {
@@ -100,24 +102,24 @@ async fn route(
     {
         return short_of_memory(None);
     }
-    match (door, request.method()) {
-        (Door::Mcp(portal), &Method::POST) => post(gateway, caller, portal, request).await,
-        (Door::Mcp(portal), &Method::GET) => {
+    match (endpoint, request.method()) {
+        (Endpoint::Mcp(portal), &Method::POST) => post(gateway, caller, portal, request).await,
+        (Endpoint::Mcp(portal), &Method::GET) => {
             let stream = handshake::get(&gateway, &caller, &portal, request.headers());
             gateway.unread.count(caller.principal, None, stream).await
         }
-        (Door::Mcp(portal), &Method::DELETE) => {
+        (Endpoint::Mcp(portal), &Method::DELETE) => {
             handshake::delete(&gateway, &caller, &portal, request.headers())
         }
-        (Door::Mcp(_), _) => not_allowed("GET, POST, DELETE"),
-        (Door::Events(portal), &Method::GET) => {
+        (Endpoint::Mcp(_), _) => not_allowed("GET, POST, DELETE"),
+        (Endpoint::Events(portal), &Method::GET) => {
             let (unread, principal) = (gateway.unread.clone(), caller.principal.clone());
             let stream = legacy_sse::open(gateway, caller, portal).await;
             unread.count(principal, None, stream).await
         }
-        (Door::Events(_), _) => not_allowed("GET"),
-        (Door::Messages, &Method::POST) => legacy_sse::post(gateway, caller, request).await,
-        (Door::Messages, _) => not_allowed("POST"),
+        (Endpoint::Events(_), _) => not_allowed("GET"),
+        (Endpoint::Messages, &Method::POST) => legacy_sse::post(gateway, caller, request).await,
+        (Endpoint::Messages, _) => not_allowed("POST"),
     }
 }
 

@@ -16,7 +16,7 @@ use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use super::accept::{Form, needs_stream};
 use super::call_stream::{self, CallStream, First, KeepAlive};
 use super::{Body, Visit, error_response, events, json};
-use crate::call::{Asks, Call, Door, Events, Reply};
+use crate::call::{Asks, Call, Events, Protocol, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::{self, Refusal};
 use doorward_limits::rates::Nearest;
@@ -139,7 +139,7 @@ fn read(
     }
     let asks = Asks {
         caller: visit.caller,
-        door: Door::Mcp,
+        protocol: Protocol::Mcp,
         portal: visit.portal,
         revision: Revision::NEWEST,
         client: Arc::new(client),

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::streams::{Budget, OutStream};
 use crate::access::{self, Asking};
-use crate::call::{CallError, Door, Portal};
+use crate::call::{CallError, Portal, Protocol};
 use crate::gateway::Gateway;
 use crate::pipeline::check_uri;
 use doorward_core::share::Held;
@@ -37,7 +37,7 @@ pub struct Session {
     pub id: Arc<str>,
     /// Who opened it. Whatever is sent in it is judged by what is shown with it.
     pub opener: Caller,
-    pub door: Door,
+    pub protocol: Protocol,
     pub portal: Portal,
     shared: Arc<Shared>,
     /// What `initialize` said; over HTTP+SSE the session is there before it.
@@ -66,18 +66,18 @@ impl Session {
         opener: Caller,
         portal: Portal,
         introduced: (Revision, Arc<Client>),
-        door: Door,
+        protocol: Protocol,
         budget: Budget,
         shared: Arc<Shared>,
     ) -> Self {
         let (limits, patience) = (&shared.limits, shared.timeouts.write.0);
-        let numbered = door == Door::Mcp;
+        let numbered = protocol == Protocol::Mcp;
         let main =
             OutStream::new(MAIN, limits.replay, limits.queue, patience, numbered, budget.clone());
         Self {
             id,
             opener,
-            door,
+            protocol,
             portal,
             introduced: Mutex::new(introduced),
             main: Arc::new(main),
@@ -234,8 +234,8 @@ impl Session {
     }
 
     fn asking<'a>(&'a self, caller: &'a Caller, client: &'a Client) -> Asking<'a> {
-        let (revision, door, portal) = (self.revision(), self.door, &self.portal);
-        Asking { caller, client, revision, door, portal }
+        let (revision, protocol, portal) = (self.revision(), self.protocol, &self.portal);
+        Asking { caller, client, revision, protocol, portal }
     }
 
     pub fn is_listening(&self) -> bool {

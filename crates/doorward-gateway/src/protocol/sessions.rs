@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 
 pub use super::session::{Begun, Session};
 use super::streams::Budget;
-use crate::call::{CallError, Door, Failure, Portal};
+use crate::call::{CallError, Failure, Portal, Protocol};
 use crate::record;
 use doorward_core::share::{Full, Shares, sharer};
 use doorward_identity::identity::{Caller, Principal};
@@ -102,7 +102,7 @@ impl Sessions {
         portal: Portal,
         revision: Revision,
         client: Client,
-        door: Door,
+        protocol: Protocol,
     ) -> Result<Arc<Session>, CallError> {
         let id: Arc<str> = match seal::random_id() {
             Ok(id) => id.into(),
@@ -114,7 +114,7 @@ impl Sessions {
         let budget = Budget { shares: self.kept.clone(), principal: opener.principal.id.clone() };
         let introduced = (revision, Arc::new(client));
         let shared = self.shared.clone();
-        Ok(Arc::new(Session::new(id, opener, portal, introduced, door, budget, shared)))
+        Ok(Arc::new(Session::new(id, opener, portal, introduced, protocol, budget, shared)))
     }
 
     fn tell_audit(&self, event: &str, session: &Session) {
@@ -122,7 +122,7 @@ impl Sessions {
             record::caller(members, &session.opener);
             members.text("session", &record::session_name(&session.id));
             members
-                .text("door", session.door.as_str())
+                .text("protocol", session.protocol.as_str())
                 .maybe("portal", Some(session.portal.name()));
             members.text("revision", session.revision().as_str());
         });

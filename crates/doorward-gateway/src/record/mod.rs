@@ -174,7 +174,7 @@ fn describe(members: &mut Members, gateway: &Gateway, call: &Call, common: &str)
         // Who reads the record shall not be able to go on with the session.
         members.text("session", &session_name(session));
     }
-    members.text("door", call.door.as_str());
+    members.text("protocol", call.protocol.as_str());
     members.maybe("portal", Some(call.portal.name()));
     client(members, call);
     if let Some(trace) = call.notes.trace_id {

@@ -14,7 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::held::{Held, Taken};
 use super::places::Place;
-use super::{Answering, Door, Unstuck, Written};
+use super::{Answering, Listening, Unstuck, Written};
 use crate::peer::Peer;
 
 /// Requests of one connection that are answered at the same time.
@@ -47,8 +47,13 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Streams
     }
 }
 
-pub async fn connection<S, H, A, B>(stream: S, peer: Peer, door: Door, handler: H, place: Place)
-where
+pub async fn connection<S, H, A, B>(
+    stream: S,
+    peer: Peer,
+    listening: Listening,
+    handler: H,
+    place: Place,
+) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     H: Fn(Peer, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
@@ -71,22 +76,22 @@ where
         }
     });
     let written = Arc::new(Written::default());
-    let io = TokioIo::new(Unstuck::new(stream, door.timeouts.write.0, written));
-    let limit = u32::try_from(door.limits.headers.0).unwrap_or(u32::MAX);
-    let connection = http2::Builder::new(Streams { patience: door.timeouts.write.0 })
+    let io = TokioIo::new(Unstuck::new(stream, listening.timeouts.write.0, written));
+    let limit = u32::try_from(listening.limits.headers.0).unwrap_or(u32::MAX);
+    let connection = http2::Builder::new(Streams { patience: listening.timeouts.write.0 })
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
         .max_header_list_size(limit)
-        .keep_alive_interval(door.timeouts.keep_alive.0)
+        .keep_alive_interval(listening.timeouts.keep_alive.0)
         .keep_alive_timeout(ALIVE)
         .serve_connection(io, service);
     tokio::pin!(connection);
-    let timeouts = &door.timeouts;
+    let timeouts = &listening.timeouts;
     let ended = tokio::select! {
         ended = &mut connection => ended,
         // Nothing is in progress: it ends at once, whatever the client does.
         () = place.over(timeouts.headers.0, timeouts.idle.0) => Ok(()),
-        () = door.closing.cancelled() => {
+        () = listening.closing.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -47,7 +47,7 @@ pub fn event(line: &str) -> Option<Value> {
             };
             let entity = json!({ "name": text("subject"), "type": what });
             let by = record.get("actor").cloned().unwrap_or_default();
-            let actor = json!({ "user": { "name": by["name"] }, "app_name": by["door"] });
+            let actor = json!({ "user": { "name": by["name"] }, "app_name": by["via"] });
             (
                 ENTITY_MANAGEMENT,
                 activity,

@@ -5,8 +5,8 @@ use serde::Serialize;
 /// Who changes something that is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Actor {
-    /// By which door: `command`, `admin`, `gateway`.
-    pub door: &'static str,
+    /// Through what: `command`, `admin`, `gateway`.
+    pub via: &'static str,
     /// The principal, or the user of the operating system.
     pub name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -16,6 +16,6 @@ pub struct Actor {
 impl Actor {
     /// The gateway itself, such as when it makes a signing key.
     pub fn gateway() -> Self {
-        Self { door: "gateway", name: "doorward".into(), address: None }
+        Self { via: "gateway", name: "doorward".into(), address: None }
     }
 }

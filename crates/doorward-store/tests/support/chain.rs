@@ -100,7 +100,7 @@ pub fn scopes() -> Scopes {
 pub async fn written(store: &Store) -> (Writer, Writer) {
     let owner = Entry::new(Kind::User, "alice");
     let new = NewKey { label: "laptop".into(), owner, scopes: scopes(), expires: None };
-    let admin = store.acting(Actor { door: "command", name: "root".into(), address: None });
+    let admin = store.acting(Actor { via: "command", name: "root".into(), address: None });
     let (mut one, mut two) = (Writer::open(store, 1).await, Writer::open(store, 2).await);
     for round in 0..4 {
         one.write(&calls(round * 10..round * 10 + 3)).await;
