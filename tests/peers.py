@@ -4,7 +4,10 @@ The peers are pinned by lock files beside the tests that use them, and installed
 """
 
 import contextlib
+import fcntl
+import functools
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -56,6 +59,27 @@ def up_to_date(folder, *locks):
     return False, lambda: stamp.write_text(now)
 
 
+def one_at_a_time(install):
+    """Suites that run side by side share what is installed: one of them does it, and the others wait."""
+
+    @functools.wraps(install)
+    def waiting(*arguments):
+        PEERS.mkdir(parents=True, exist_ok=True)
+        with open(PEERS / f"{install.__module__}.{install.__qualname__}.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return install(*arguments)
+
+    return waiting
+
+
+def copy_new(file, folder):
+    """Copies a file unless it is there already: another suite may be reading it."""
+    there = folder / file.name
+    if not there.exists() or there.read_bytes() != file.read_bytes():
+        shutil.copy(file, folder)
+
+
+@one_at_a_time
 def install_node():
     need("node", "the TypeScript SDKs run on Node 20 or newer")
     npm = need("npm", "the TypeScript SDKs come from the npm registry")
@@ -65,7 +89,7 @@ def install_node():
     fresh, remember = up_to_date(folder, *locks)
     for file in (INTEROP / "node").glob("*.*"):
         if file.is_file():
-            shutil.copy(file, folder)
+            copy_new(file, folder)
     if not fresh:
         run(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)
         remember()
@@ -77,6 +101,7 @@ def install_sdk(major):
     return install_python(f"python{major}", INTEROP / f"python/requirements-{major}.txt")
 
 
+@one_at_a_time
 def install_python(name, lock):
     """A Python of its own with what a file lists; returns the program."""
     folder = PEERS / name
@@ -90,6 +115,7 @@ def install_python(name, lock):
     return python
 
 
+@one_at_a_time
 def install_rust():
     cargo = need(os.environ.get("CARGO", "cargo"), "the Rust SDK is built with it")
     run(cargo, "build", "--locked", "--quiet", "--target-dir", PEERS / "rmcp", cwd=ROOT / "tests/rmcp")
@@ -104,9 +130,14 @@ def gateway_binary(given):
 
 
 def free_port():
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+    """A port that is free, and below those that the system gives to connections: until it is bound, another suite's
+    connection may take one of those."""
+    while True:
+        port = random.randrange(10_000, 32_768)
+        with socket.socket() as listener:
+            with contextlib.suppress(OSError):
+                listener.bind(("127.0.0.1", port))
+                return port
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import tempfile
 from collections import defaultdict
 from pathlib import Path
 
-from peers import PEERS, Missing, need, run, up_to_date
+from peers import PEERS, Missing, need, one_at_a_time, run, up_to_date
 
 HERE = Path(__file__).resolve().parent
 
@@ -17,6 +17,7 @@ HERE = Path(__file__).resolve().parent
 class Suite:
     """The suite's command line, and a Node that is new enough for it: version 22 or later."""
 
+    @one_at_a_time
     def __init__(self):
         folder = PEERS / "conformance"
         folder.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,6 @@
 import http.server
 import json
 import os
-import shutil
 import ssl
 import subprocess
 import tempfile
@@ -15,7 +14,7 @@ import urllib.request
 from pathlib import Path
 
 from browser import visit
-from peers import PEERS, free_port, need, run, up_to_date, wait_for_port
+from peers import PEERS, copy_new, free_port, need, one_at_a_time, run, up_to_date, wait_for_port
 
 HERE = Path(__file__).resolve().parent.parent
 
@@ -28,6 +27,7 @@ forbid (principal, action, resource == Tool::"sample/slow");
 """
 
 
+@one_at_a_time
 def install_node():
     need("node", "the provider runs on Node 20 or newer")
     npm = need("npm", "the provider comes from the npm registry")
@@ -35,7 +35,7 @@ def install_node():
     folder.mkdir(parents=True, exist_ok=True)
     fresh, remember = up_to_date(folder, HERE / "node/package.json", HERE / "node/package-lock.json")
     for file in (HERE / "node").glob("*.*"):
-        shutil.copy(file, folder)
+        copy_new(file, folder)
     if not fresh:
         run(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)
         remember()

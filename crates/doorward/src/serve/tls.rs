@@ -187,7 +187,7 @@ mod tests {
 
     #[test]
     fn the_end_of_a_certificate_is_read() {
-        let made = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/tls/client.pem");
+        let made = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/tls/client.pem");
         let made = CertificateDer::from_pem_file(made).unwrap();
         assert_eq!(not_after(&made), Some(4_948_878_639));
         assert!(certificate(&made).unwrap().names[0].starts_with("spiffe://"));

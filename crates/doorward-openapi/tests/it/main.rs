@@ -1,0 +1,3 @@
+//! Descriptions, and the tools and requests that come of them.
+
+mod tools;

@@ -1,0 +1,3 @@
+//! Policies as they are written, and what comes of them.
+
+mod policies;

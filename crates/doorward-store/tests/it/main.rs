@@ -1,0 +1,7 @@
+//! The store on real databases.
+
+mod audit;
+mod credits;
+mod forged;
+mod store;
+mod support;

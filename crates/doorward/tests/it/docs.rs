@@ -1,0 +1,258 @@
+//! Every command of the task pages, in its order, as somebody would type them who reads the page; and
+//! every example that is a configuration, a policy or a test of one.
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::client::{Modern, send};
+use crate::support::issuer::Issuer;
+use crate::support::login::World;
+use crate::support::{Gateway, doorward, store_in, wait_for};
+
+const ARGUMENTS: &str = include_str!("../../../../docs/arguments.md");
+const CACHING: &str = include_str!("../../../../docs/caching.md");
+const RELIABILITY: &str = include_str!("../../../../docs/reliability.md");
+const REPLICAS: &str = include_str!("../../../../docs/replicas.md");
+const CONFINING: &str = include_str!("../../../../docs/confining.md");
+const OPENAPI: &str = include_str!("../../../../docs/openapi.md");
+const AUDIT: &str = include_str!("../../../../docs/audit.md");
+const CREDITS: &str = include_str!("../../../../docs/credits.md");
+const LIMITS: &str = include_str!("../../../../docs/limits.md");
+const OBSERVABILITY: &str = include_str!("../../../../docs/observability.md");
+const KEYS: &str = include_str!("../../../../docs/keys.md");
+const CREDENTIALS: &str = include_str!("../../../../docs/credentials.md");
+const LOGIN: &str = include_str!("../../../../docs/login.md");
+const OPENID: &str = include_str!("../../../../docs/openid.md");
+const POLICIES: &str = include_str!("../../../../docs/policies.md");
+const PORTALS: &str = include_str!("../../../../docs/portals.md");
+const SERVERS: &str = "servers: {tickets: {sample: true}, mail: {sample: true}}";
+
+/// The blocks of a page in one language.
+fn blocks(page: &'static str, language: &str) -> Vec<&'static str> {
+    let fence = format!("```{language}\n");
+    page.split(fence.as_str()).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+}
+
+/// A reader of a page, with a gateway.
+struct Reader {
+    gateway: Gateway,
+    key: String,
+    id: String,
+    client: String,
+}
+
+impl Reader {
+    fn new(config: &str) -> Self {
+        let (key, id, client) = Default::default();
+        Self { gateway: Gateway::start(config), key, id, client }
+    }
+
+    fn run(&mut self, line: &str) -> String {
+        let binary = Path::new(env!("CARGO_BIN_EXE_doorward"));
+        let path =
+            format!("{}:{}", binary.parent().unwrap().display(), std::env::var("PATH").unwrap());
+        let mut shell = Command::new("bash");
+        shell
+            .args(["-c", &format!("set -e; {line}")])
+            .current_dir(self.gateway.folder.path())
+            .env("PATH", path)
+            .env("DOORWARD_STORE", store_in(self.gateway.folder.path()))
+            .env("DOORWARD_URL", self.gateway.url("/mcp"))
+            .env("DOORWARD_ORIGIN", self.gateway.url(""))
+            .env("DOORWARD_ADMIN_URL", format!("http://{}", self.gateway.admin))
+            .env("ID", &self.id)
+            .env("CLIENT", &self.client)
+            .env("DOORWARD_STORE_KEY", "the master key of somebody who reads")
+            .env("DOORWARD_STORE_KEY_NEW", "the next master key of somebody who reads")
+            .env("TICKETS_KEY_OF_ALICE", "one")
+            .env("TICKETS_KEY_OF_SUPPORT", "two");
+        if !self.key.is_empty() {
+            shell.env("DOORWARD_KEY", &self.key);
+        }
+        let output = shell.output().unwrap();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{line}: {error}");
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    /// Waits until the gateway knows a key, as the next command takes for granted.
+    fn show(&self, key: &str) {
+        let client = Modern::new(&self.gateway, "/mcp").bearing(key);
+        wait_for("the key is known", || {
+            client.ask("tools/list", serde_json::json!({})).status == 200
+        });
+    }
+
+    /// Types all commands of a page.
+    fn read(&mut self, page: &'static str) -> usize {
+        let mut ran = 0;
+        for line in blocks(page, "sh").into_iter().flat_map(str::lines) {
+            ran += 1;
+            // What asks the gateway for the key it was just made must wait for it to be known.
+            if let Some((_, rest)) = line.split_once("DOORWARD_KEY=$(") {
+                let (make, then) = rest.split_once(") ").unwrap();
+                let key = self.run(make);
+                self.show(&key);
+                self.run(&format!("DOORWARD_KEY={key} {then}"));
+                continue;
+            }
+            let told = self.run(line);
+            if line.starts_with("doorward keys create") {
+                self.id = told[4..16].to_owned();
+                if line.contains("--admin") {
+                    self.show(&told);
+                    self.key = told;
+                }
+            }
+        }
+        ran
+    }
+}
+
+#[test]
+fn the_page_on_keys_works() {
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(KEYS), 18);
+}
+
+#[test]
+fn the_page_on_openid_providers_works() {
+    let issuer = Issuer::start();
+    let config =
+        format!("identity: {{issuers: {{test: {{issuer: '{}'}}}}}}\n{SERVERS}", issuer.url);
+    let mut reader = Reader::new(&config);
+    assert_eq!(reader.read(OPENID), 2);
+}
+
+#[test]
+fn the_page_on_logging_in_works() {
+    let world = World::new();
+    let metadata = r#"{"redirect_uris": ["http://127.0.0.1:1/"], "client_name": "One"}"#;
+    let json = [("content-type", "application/json")];
+    let made = send(&world.gateway.address, "POST", "/oauth/register", &json, metadata.as_bytes());
+    let client = made.unwrap().json()["client_id"].as_str().unwrap().to_owned();
+    world.tokens();
+    let grants = world.gateway.told(&["grants", "list", "--json"]);
+    let grants: serde_json::Value = serde_json::from_str(&grants).unwrap();
+    let mut reader =
+        Reader { gateway: world.gateway, key: String::new(), id: String::new(), client };
+    reader.id = grants[0]["id"].as_str().unwrap().to_owned();
+    assert_eq!(reader.read(LOGIN), 5);
+    let left = reader.gateway.told(&["grants", "list", "--json"]);
+    assert_eq!(
+        (left.as_str(), reader.gateway.told(&["clients", "list", "--json"]).as_str()),
+        ("[]", "[]")
+    );
+}
+
+#[test]
+fn the_page_on_policies_works() {
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(POLICIES), 12);
+}
+
+#[test]
+fn the_page_on_portals_works() {
+    let mut reader =
+        Reader::new(&format!("{SERVERS}\nportals: {{support: {{servers: [tickets]}}}}"));
+    reader.key = reader.gateway.key(&["--user", "root", "--admin"]);
+    assert_eq!(reader.read(PORTALS), 3);
+}
+
+#[test]
+fn the_page_on_credentials_works() {
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(CREDENTIALS), 7);
+}
+
+#[test]
+fn the_page_on_the_record_works() {
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(AUDIT), 12);
+    let folder = reader.gateway.folder.path().join("evidence");
+    let about = std::fs::read_to_string(folder.join("README.md")).unwrap();
+    for control in ["CC6.1", "CC6.6", "CC7.2", "A.9.", "A.12.4", "A.14.2"] {
+        assert!(about.contains(control), "{control}");
+    }
+    let acts = std::fs::read_to_string(folder.join("administration.jsonl")).unwrap();
+    assert!(acts.contains("\"audit.hold\"") && acts.contains("case 17"), "{acts}");
+}
+
+#[test]
+fn the_page_on_credit_works() {
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(CREDITS), 9);
+}
+
+#[test]
+fn the_pages_on_arguments_caching_reliability_and_confining_work() {
+    let mut reader = Reader::new(&format!("{SERVERS}\nresults: {{check: refuse}}"));
+    assert_eq!(reader.read(ARGUMENTS), 2);
+    assert_eq!(reader.read(RELIABILITY), 1);
+    assert!(reader.run("doorward servers --json").contains("\"circuit\": \"closed\""));
+    assert_eq!(reader.read(REPLICAS), 1);
+    assert_eq!(reader.read(CONFINING), 2);
+    assert_eq!(reader.run(blocks(CONFINING, "sh")[1]), "it may not");
+    let config = "servers: {tickets: {sample: true, cache: {ttl: 1m}}, mail: {sample: true}}";
+    let mut reader = Reader::new(config);
+    assert_eq!(reader.read(CACHING), 1);
+    let again = reader.run(blocks(CACHING, "sh")[0]);
+    assert!(again.contains("\"status\": \"hit\""), "{again}");
+}
+
+#[test]
+fn the_page_on_apis_works() {
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(OPENAPI), 3);
+    let told = reader.run("doorward openapi inspect pets.yaml");
+    assert!(told.contains("getPet") && told.contains("1 tools; 0 operations"), "{told}");
+}
+
+#[test]
+fn the_page_on_observability_works() {
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(OBSERVABILITY), 2);
+}
+
+#[test]
+fn the_examples_are_what_they_seem() {
+    let folder = crate::support::folder();
+    let file = folder.path().join("doorward.yaml");
+    std::fs::write(folder.path().join("state.key"), "k".repeat(40)).unwrap();
+    let mut configurations = 0;
+    let pages = [KEYS, OPENID, LOGIN, POLICIES, PORTALS, CREDENTIALS];
+    for page in pages.into_iter().chain([
+        AUDIT,
+        LIMITS,
+        CREDITS,
+        OBSERVABILITY,
+        ARGUMENTS,
+        CACHING,
+        RELIABILITY,
+        REPLICAS,
+        CONFINING,
+        OPENAPI,
+    ]) {
+        for block in blocks(page, "yaml") {
+            if block.starts_with("- name") {
+                let cases: Vec<doorward_policy::Case> = serde_saphyr::from_str(block).unwrap();
+                assert!(!cases.is_empty());
+                continue;
+            }
+            configurations += 1;
+            std::fs::write(&file, block).unwrap();
+            let checked = doorward().arg("check").arg(&file).output().unwrap();
+            let error = String::from_utf8_lossy(&checked.stderr);
+            assert!(checked.status.success(), "{block}\n{error}");
+        }
+        for block in blocks(page, "cedar") {
+            let files = [("page.cedar".to_owned(), block.to_owned())].into();
+            doorward_policy::PolicySet::compile(&files).unwrap();
+        }
+        for block in blocks(page, "json") {
+            serde_json::from_str::<serde_json::Value>(block).unwrap();
+        }
+    }
+    assert!(configurations >= 20, "{configurations}");
+}

@@ -1,0 +1,106 @@
+//! Other services, each of a test's own, from Debian's packages.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use super::wait_for;
+
+/// A port that is free, for programs that cannot choose one themselves.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Whether something can be connected to.
+pub fn listens(port: u16) -> bool {
+    TcpStream::connect(("127.0.0.1", port)).is_ok()
+}
+
+/// A program that serves while it lives.
+pub struct Service {
+    child: Child,
+}
+
+impl Service {
+    pub fn start(command: &mut Command, port: u16) -> Self {
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let program = command.get_program().to_owned();
+        let child = child.unwrap_or_else(|error| panic!("{program:?}: {error}; see tests/run"));
+        let service = Self { child };
+        wait_for("the service listens", || listens(port));
+        service
+    }
+
+    pub fn signal(&self, signal: nix::sys::signal::Signal) {
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        nix::sys::signal::kill(pid, signal).unwrap();
+    }
+}
+
+impl Service {
+    /// The processes that it has started hang, or go on, with it.
+    pub fn signal_children(&self, signal: nix::sys::signal::Signal) {
+        let flag = format!("-{}", signal.as_str());
+        let _ = Command::new("pkill").args([&flag, "-P", &self.child.id().to_string()]).status();
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A Redis server that keeps nothing, at a port.
+pub fn redis(port: u16) -> Service {
+    let port_text = port.to_string();
+    let mut command = Command::new("redis-server");
+    command.args(["--port", &port_text, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+    Service::start(&mut command, port)
+}
+
+/// A PostgreSQL server in a folder. Returns the URL of its database, too.
+pub fn postgres(folder: &Path) -> (Service, String) {
+    let programs = std::fs::read_dir("/usr/lib/postgresql").unwrap().flatten();
+    let programs = programs.map(|version| version.path().join("bin")).max().unwrap();
+    let data = folder.join("data");
+    // It refuses to run as root.
+    let is_root = nix::unistd::getuid().is_root();
+    let as_user = |program: &str| {
+        let path = programs.join(program);
+        if !is_root {
+            return Command::new(path);
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=postgres", "--regid=postgres", "--init-groups", "--"]).arg(path);
+        command
+    };
+    if is_root {
+        let given = Command::new("chown").arg("postgres").arg(folder).status().unwrap();
+        assert!(given.success());
+    }
+    let mut init = as_user("initdb");
+    init.args(["-A", "trust", "-U", "doorward", "--no-sync", "-D"]).arg(&data);
+    let made = init.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    assert!(made.unwrap().success());
+    let port = free_port();
+    let mut command = as_user("postgres");
+    command.arg("-D").arg(&data).args([
+        "-c",
+        "listen_addresses=127.0.0.1",
+        "-p",
+        &port.to_string(),
+    ]);
+    command.args(["-k", folder.to_str().unwrap()]);
+    let service = Service::start(&mut command, port);
+    let url = format!("postgres://doorward@127.0.0.1:{port}/postgres");
+    wait_for("the database answers", || {
+        let asked = Command::new(programs.join("pg_isready"))
+            .args(["-h", "127.0.0.1", "-p", &port.to_string()])
+            .output();
+        asked.unwrap().status.success()
+    });
+    (service, url)
+}

@@ -1,0 +1,92 @@
+# Steps and what they take, for tests/run and .ci/run: which of the two was started prints the table at its end.
+# shellcheck shell=bash
+
+if [ -z "${STEPS_TABLE:-}" ]; then
+    STEPS_TABLE=$(mktemp)
+    export STEPS_TABLE
+    prints_table=true
+else
+    prints_table=false
+fi
+outputs=$(mktemp -d)
+current="" current_began=0
+# What runs side by side, by its process: its name, and when it began.
+declare -A beside_name=() beside_began=()
+beside_failed=false
+
+now() { printf '%s' "${EPOCHREALTIME/[.,]/}"; }
+
+# name, microseconds at its beginning, and what came of it
+record() {
+    local took=$((($(now) - $2) / 100000))
+    printf '%d.%d\t%s%s\n' $((took / 10)) $((took % 10)) "$1" "$3" >>"$STEPS_TABLE"
+}
+
+# Begins a step, and with that ends the one before.
+step() {
+    [ -z "$current" ] || record "$current" "$current_began" ""
+    current="$*" current_began=$(now)
+    [ -z "$current" ] || printf '\n== %s\n' "$current"
+}
+
+# beside NAME COMMAND...: starts it beside one other at most. What it prints is shown when it ends.
+beside() {
+    [ -z "$current" ] || step ""
+    while [ "${#beside_name[@]}" -ge 2 ]; do await_one; done
+    local name=$1
+    shift
+    # A group of its own, so that it can be ended with all that it has started.
+    set -m
+    "$@" >"$outputs/output" 2>&1 </dev/null &
+    set +m
+    mv "$outputs/output" "$outputs/$!"
+    beside_name[$!]=$name
+    beside_began[$!]=$(now)
+}
+
+await_one() {
+    local running code=0 outcome=""
+    while true; do
+        for running in "${!beside_name[@]}"; do
+            kill -0 "$running" 2>/dev/null || break 2
+        done
+        sleep 0.1
+    done
+    wait "$running" || code=$?
+    [ "$code" = 0 ] || outcome=", FAILED ($code)" beside_failed=true
+    record "${beside_name[$running]}" "${beside_began[$running]}" "$outcome"
+    printf '\n== %s%s\n' "${beside_name[$running]}" "$outcome"
+    cat "$outputs/$running"
+    unset "beside_name[$running]" "beside_began[$running]"
+}
+
+# Waits for all that was started side by side; fails if one of them has.
+settle() {
+    while [ "${#beside_name[@]}" -gt 0 ]; do await_one; done
+    if [ "$beside_failed" = true ]; then return 1; fi
+}
+
+finish() {
+    local code=$?
+    trap - EXIT
+    for running in "${!beside_name[@]}"; do
+        kill -INT -- "-$running" 2>/dev/null || true
+        wait "$running" || true
+        printf '\n== %s, cut short\n' "${beside_name[$running]}"
+        cat "$outputs/$running"
+    done
+    if [ -n "$current" ]; then
+        if [ "$code" = 0 ]; then record "$current" "$current_began" ""; else record "$current" "$current_began" ", FAILED ($code)"; fi
+    fi
+    if [ "$prints_table" = true ]; then
+        printf '\n== seconds\n'
+        awk -F'\t' '{ printf "%8.1f  %s\n", $1, $2 }' "$STEPS_TABLE"
+        printf '%8d    all\n' "$SECONDS"
+        rm -f "$STEPS_TABLE"
+    fi
+    rm -rf "$outputs"
+    exit "$code"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
