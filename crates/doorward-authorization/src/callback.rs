@@ -59,7 +59,12 @@ impl At<'_> {
         };
         if self.server.owner_of(&person.subject) != wanted.owner {
             let (user, owner) = (&person.subject, &wanted.owner);
-            tracing::warn!(server = wanted.server, user, owner, "somebody else opened a link");
+            tracing::warn!(
+                server = wanted.server,
+                user,
+                owner,
+                "a link was opened by another user"
+            );
             let why = "This link was made for somebody else";
             return page::problem(StatusCode::FORBIDDEN, why, "Nothing was connected.");
         }

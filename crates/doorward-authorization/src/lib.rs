@@ -128,7 +128,7 @@ impl Authorization {
         if made.is_none() {
             // The settings' check excludes it.
             tracing::error!(
-                "the authorization server cannot start: see 'store_key' and its provider"
+                "the authorization server cannot start: check 'store_key' and its provider"
             );
         }
         self.server.store(made.map(Arc::new));
@@ -170,7 +170,7 @@ impl Authorization {
             return;
         }
         if let Err(error) = store.prune_grants().await {
-            tracing::warn!(%error, "grants were not looked after");
+            tracing::warn!(%error, "cleaning up grants failed");
         }
     }
 }

@@ -73,17 +73,17 @@ impl Question<'_> {
         let mut notes = String::new();
         if self.vouched.is_none() && !self.is_declared {
             notes.push_str(
-                "<p class=\"warn\">The program has given its name itself: nobody has checked it.</p>",
+                "<p class=\"warn\">This name comes from the program itself and is not verified.</p>",
             );
         }
         if self.local {
             notes.push_str(
-                "<p class=\"warn\">It waits for you on this computer. Go on only if you have just \
+                "<p class=\"warn\">It runs on this computer. Continue only if you have just \
                  started it yourself.</p>",
             );
         }
         let body = format!(
-            "<h1>May {} act for you?</h1><dl>{rows}</dl>{notes}\
+            "<h1>Allow {} to access tools in your name?</h1><dl>{rows}</dl>{notes}\
              <p>If you go on, you sign in, and it can use the tools that you may use until you or an \
              administrator end it.</p>\
              <form method=\"post\" action=\"/oauth/consent\">\
@@ -112,28 +112,28 @@ pub struct Connecting<'a> {
 impl Connecting<'_> {
     pub fn page(&self) -> Response<Bytes> {
         let mut rows = vec![("Server", escaped(self.server)), ("At", escaped(self.host))];
-        rows.extend(self.owner.map(|owner| ("Calls of", escaped(owner))));
+        rows.extend(self.owner.map(|owner| ("Calls by", escaped(owner))));
         if !self.more.is_empty() {
-            rows.push(("For more", escaped(self.more)));
+            rows.push(("Additional scopes", escaped(self.more)));
         }
         let rows: String =
             rows.iter().map(|(name, value)| format!("<dt>{name}</dt><dd>{value}</dd>")).collect();
         let what = match self.owner {
             Some(owner) => {
                 let owner = escaped(owner);
-                format!("From then on, what <b>{owner}</b> calls there is done in your name, so that must be you.")
+                format!("Calls that <b>{owner}</b> makes to this server will then use your account, so this must be you.")
             }
             None => {
-                "From then on, the gateway finds out in your name what the server offers, for all who use it."
+                "The gateway will then use your account to list what the server offers, for all its users."
                     .to_owned()
             }
         };
         let body = format!(
             "<h1>Connect your account at {}?</h1><dl>{rows}</dl>\
-             <p class=\"warn\">{what} Go on only if you have just been asked for it.</p>\
+             <p class=\"warn\">{what} Continue only if you have just been asked to.</p>\
              <form method=\"post\" action=\"/oauth/connect\">\
              <input type=\"hidden\" name=\"request\" value=\"{}\">\
-             <button class=\"yes\" name=\"decision\" value=\"allow\">Go on</button></form>",
+             <button class=\"yes\" name=\"decision\" value=\"allow\">Continue</button></form>",
             escaped(self.server),
             escaped(self.sealed)
         );
@@ -144,13 +144,13 @@ impl Connecting<'_> {
 /// What is wrong with a program's request, and the way back to it, for those who want to go there.
 pub fn way_back(why: &str, to: &str, destination: &str) -> Response<Bytes> {
     let body = format!(
-        "<h1>The program's request cannot be granted</h1><p>{}</p>\
+        "<h1>The program's request cannot be accepted</h1><p>{}</p>\
          <p><a href=\"{}\" rel=\"noreferrer\">Go back to {}</a></p>",
         escaped(why),
         escaped(to),
         escaped(destination)
     );
-    page(StatusCode::BAD_REQUEST, "Cannot go on", &body)
+    page(StatusCode::BAD_REQUEST, "Cannot continue", &body)
 }
 
 /// What somebody should know, under a title.
@@ -161,7 +161,7 @@ pub fn note(status: StatusCode, title: &str, then: &str) -> Response<Bytes> {
 /// How it ends: what is the case, and what to do.
 pub fn problem(status: StatusCode, what: &str, then: &str) -> Response<Bytes> {
     let body = format!("<h1>{}</h1><p>{}</p>", escaped(what), escaped(then));
-    page(status, if status.is_success() { "Done" } else { "Cannot go on" }, &body)
+    page(status, if status.is_success() { "Done" } else { "Cannot continue" }, &body)
 }
 
 fn page(status: StatusCode, title: &str, body: &str) -> Response<Bytes> {

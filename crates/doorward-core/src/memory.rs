@@ -52,7 +52,7 @@ impl Memory {
         if short {
             tracing::warn!(held, limit, "memory is short: new calls and streams are refused");
         } else {
-            tracing::info!(held, limit, "memory is at hand again");
+            tracing::info!(held, limit, "memory is available again");
         }
     }
 }

@@ -313,7 +313,7 @@ impl Gateway {
                     if let Some(store) = self.kept.store() {
                         self.authorization.maintain(store).await;
                         if let Err(error) = self.signing.take_keys(store).await {
-                            tracing::warn!(%error, "signing keys were not looked after");
+                            tracing::warn!(%error, "rotating signing keys failed");
                         }
                         self.authorization.take_keys(&self.signing);
                     }

@@ -64,7 +64,7 @@ pub enum Kind {
     OutOfCredit,
     /// The tool was called, and its result is not of the form that it announces.
     InvalidResult,
-    /// The server has failed too often, and is left alone for a while.
+    /// The server has failed too often: circuit open.
     CircuitOpen,
 }
 

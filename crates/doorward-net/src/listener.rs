@@ -96,7 +96,7 @@ where
             () = listening.closing.cancelled() => return,
         };
         let Some(place) = place else {
-            tracing::debug!(%address, "refused a connection: its address has its share");
+            tracing::debug!(%address, "refused a connection: too many from this address");
             continue;
         };
         let (listening, handler) = (listening.clone(), handler.clone());

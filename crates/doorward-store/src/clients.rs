@@ -33,7 +33,7 @@ fn read(row: &AnyRow) -> Result<StoredClient> {
 
 impl Store {
     /// Keeps a client that has registered itself from a network. Where there are `most` already, one makes room that
-    /// nobody has consented to: the oldest of the network that has most of these. Returns `false` where there is none.
+    /// the user did not consent to: the oldest of the network that has most of these. Returns `false` where there is none.
     pub async fn put_client(
         &self,
         id: &str,

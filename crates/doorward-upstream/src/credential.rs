@@ -132,7 +132,10 @@ impl Tokens {
                 let this = self.clone();
                 tokio::spawn(async move {
                     if let Err(failure) = this.fetch(now).await {
-                        tracing::warn!(cause = failure.cause, "a token was not renewed: {failure}");
+                        tracing::warn!(
+                            cause = failure.cause,
+                            "refreshing a token failed: {failure}"
+                        );
                     }
                 });
             }

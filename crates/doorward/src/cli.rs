@@ -25,7 +25,7 @@ pub use self::stored::{
     Clients, CreateKey, Credentials, Export, Grants, Kept, Keys, Owner, Principals, Sealing,
 };
 
-/// The door between AI agents and the MCP servers they use.
+/// Gateway between AI agents and MCP servers
 #[derive(Debug, Parser)]
 #[command(name = "doorward", version, about, propagate_version = true, after_help = EXIT_CODES)]
 pub struct Cli {
@@ -91,53 +91,53 @@ pub enum Command {
     Schema,
     /// Speak MCP over standard input and output, for clients that can only start a command
     Connect(Connect),
-    /// Look at the OpenAPI description of an API, whose operations are to be tools
+    /// Inspect the OpenAPI document of an API before serving its operations as tools
     Openapi {
         #[command(subcommand)]
         command: OpenApi,
     },
     /// Show the servers behind a running gateway: state, era, transport, latency, tools
     Servers(Servers),
-    /// List the portals of a running gateway, and say how each client connects to one
+    /// List the portals of a running gateway and how to connect clients to them
     Portals(Portals),
     /// List the tools that a running gateway offers
     Tools(Tools),
     /// Call a tool through a running gateway
     Call(Call),
-    /// Make, list, rotate and revoke API keys
+    /// Create, list, rotate and revoke API keys
     #[command(subcommand)]
     Keys(Keys),
-    /// Say who there is: users, agents, service accounts, teams and tenants
+    /// Manage users, agents, service accounts, teams and tenants
     #[command(subcommand)]
     Principals(Principals),
     /// Check, test, explain, compare and apply policies
     #[command(subcommand)]
     Policy(Policy),
-    /// Read, search, check, export and keep the record of what was done
+    /// Read, search, verify, export and hold the audit log
     #[command(subcommand)]
     Audit(Audit),
-    /// Write an evidence pack: access reviews, changes, denied calls and the record's verification, by the controls
+    /// Write an evidence pack: access reviews, changes, denied calls and the verification of the audit log, by the controls
     /// of SOC 2 and ISO 27001
     Evidence(Evidence),
     /// Show live calls, rates, errors and latency
     Top(Top),
-    /// Grant credit, give budgets, look at accounts and check the books
+    /// Manage credit: grant it, set budgets, list accounts, check the ledger
     #[command(subcommand)]
     Credits(Credits),
-    /// Show what was used, by tenant, user, agent, server or tool, and what it costs
+    /// Report usage and cost by tenant, user, agent, server or tool
     Usage(Usage),
-    /// Keep credentials of users, agents, teams and tenants for servers
+    /// Store credentials of users, agents, teams and tenants for servers
     #[command(subcommand)]
     Credentials(Credentials),
-    /// List and end what users have consented to
+    /// List and revoke OAuth grants of users
     #[command(subcommand)]
     Grants(Grants),
-    /// List and remove clients that have registered themselves
+    /// List and remove OAuth clients that registered themselves
     #[command(subcommand)]
     Clients(Clients),
-    /// Write what was made at run time as configuration
+    /// Export what was created at run time as configuration
     Export(Export),
-    /// Become a program that may do no more than is allowed; the gateway starts confined servers by it
+    /// Run a program in a sandbox; the gateway starts sandboxed servers with it
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
     Confine(Confine),
@@ -152,27 +152,27 @@ pub struct Serve {
     /// Without it a built-in sample server is served
     #[arg(short, long, value_name = "FILE", env = "DOORWARD_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Where clients connect [default: what the configuration says, else 127.0.0.1:7300]
+    /// Address that clients connect to [default: from the configuration, else 127.0.0.1:7300]
     #[arg(long, value_name = "ADDRESS", env = "DOORWARD_LISTEN")]
     pub listen: Option<SocketAddr>,
-    /// Where health, metrics and state are told, or `off` [default: what the configuration says,
+    /// Address of the admin listener (health, metrics, admin API), or `off` [default: from the configuration,
     /// else 127.0.0.1:7301]
     #[arg(long, value_name = "ADDRESS", env = "DOORWARD_ADMIN", value_parser = parse_admin)]
     pub admin: Option<Admin>,
     /// What to log: a level, or directives such as `info,doorward_gateway=debug`
     #[arg(long, value_name = "LEVEL", env = "DOORWARD_LOG", default_value = "info")]
     pub log: String,
-    /// How to write the log, on standard error
+    /// Format of the log on standard error
     #[arg(long, value_name = "FORMAT", env = "DOORWARD_LOG_FORMAT", default_value = "auto")]
     pub log_format: LogFormat,
-    /// Do not watch the configuration file; it is read again at SIGHUP only
+    /// Do not watch the configuration file; reload it on SIGHUP only
     #[arg(long, requires = "config")]
     pub no_watch: bool,
-    /// The database of what is made at run time: sqlite:PATH, postgres://…, or none [default: what the
-    /// configuration says, else a file in the data folder of whoever runs the gateway]
+    /// Database for everything created at run time: sqlite:PATH, postgres://…, or none [default: from the
+    /// configuration, else a file in the data folder of the current user]
     #[arg(long, value_name = "URL", env = "DOORWARD_STORE", hide_env_values = true)]
     pub store: Option<String>,
-    /// Listen on addresses that others can reach, though nobody has to authenticate
+    /// Allow listening on public addresses without authentication
     #[arg(long)]
     pub dangerously_let_everybody_in: bool,
 }
@@ -181,13 +181,13 @@ pub struct Serve {
 pub struct Top {
     #[command(flatten)]
     pub operator: Operator,
-    /// How often it looks, in seconds
+    /// Refresh interval in seconds
     #[arg(short, long, value_name = "SECONDS", default_value_t = 1.0)]
     pub interval: f64,
-    /// Look so often, then end; without a terminal, once
+    /// Number of refreshes before it exits; without a terminal: one
     #[arg(short, long, value_name = "COUNT")]
     pub number: Option<u64>,
-    /// How many tools are shown
+    /// Number of tools to show
     #[arg(long, value_name = "COUNT", default_value_t = 20)]
     pub rows: usize,
 }
@@ -227,7 +227,7 @@ pub enum LogFormat {
 pub struct Check {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Tell the findings as JSON
+    /// Print the findings as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -239,7 +239,7 @@ pub struct Import {
     /// Where to write the result, `-` for standard output
     #[arg(short, long, value_name = "FILE", default_value = "doorward.yaml")]
     pub output: PathBuf,
-    /// Write over an output file that exists
+    /// Overwrite an existing output file
     #[arg(long)]
     pub force: bool,
 }
@@ -247,7 +247,7 @@ pub struct Import {
 /// How a client command reaches the gateway.
 #[derive(Debug, Clone, Args)]
 pub struct Target {
-    /// The endpoint: all servers at /mcp, one at /mcp/<server>
+    /// Endpoint: all servers at /mcp, one at /mcp/<server>
     #[arg(
         long,
         value_name = "URL",
@@ -255,7 +255,7 @@ pub struct Target {
         default_value = "http://127.0.0.1:7300/mcp"
     )]
     pub url: Url,
-    /// A header to send along, `Name: value`; may be given several times
+    /// Additional header, `Name: value`; repeatable
     #[arg(long = "header", value_name = "HEADER", value_parser = parse_header)]
     pub headers: Vec<(String, String)>,
     #[command(flatten)]
@@ -273,10 +273,10 @@ fn parse_header(text: &str) -> Result<(String, String), String> {
 
 #[derive(Debug, Args)]
 pub struct Connect {
-    /// The endpoint to speak to: all servers at /mcp, one at /mcp/<server>
+    /// Endpoint to connect to: all servers at /mcp, one at /mcp/<server>
     #[arg(value_name = "URL", env = "DOORWARD_URL", default_value = "http://127.0.0.1:7300/mcp")]
     pub url: Url,
-    /// A header to send along, `Name: value`; may be given several times
+    /// Additional header, `Name: value`; repeatable
     #[arg(long = "header", value_name = "HEADER", value_parser = parse_header)]
     pub headers: Vec<(String, String)>,
     #[command(flatten)]
@@ -289,7 +289,7 @@ pub struct Connect {
 /// How an operator's command reaches the gateway.
 #[derive(Debug, Clone, Args)]
 pub struct Operator {
-    /// The gateway's admin listener
+    /// URL of the gateway's admin listener
     #[arg(
         long,
         value_name = "URL",
@@ -303,7 +303,7 @@ pub struct Operator {
 
 #[derive(Debug, Subcommand)]
 pub enum OpenApi {
-    /// Say which tools its operations would become, and what cannot be one and why; nothing is asked
+    /// Show which tools its operations become, and which operations cannot be tools and why; sends no request
     Inspect(Inspect),
 }
 
@@ -311,22 +311,22 @@ pub enum OpenApi {
 pub struct Inspect {
     /// The description, JSON or YAML
     pub file: PathBuf,
-    /// Only operations with such an id; `*` stands for any run of characters
+    /// Only operations with this id; `*` matches any characters
     #[arg(long, value_name = "PATTERN")]
     pub operation: Vec<String>,
-    /// Only operations with such a tag
+    /// Only operations with this tag
     #[arg(long, value_name = "PATTERN")]
     pub tag: Vec<String>,
-    /// Only operations at such a path
+    /// Only operations with this path
     #[arg(long, value_name = "PATTERN")]
     pub path: Vec<String>,
-    /// Only operations of this method
+    /// Only operations with this method
     #[arg(long)]
     pub method: Vec<String>,
-    /// No operation with such an id
+    /// Exclude operations with this id
     #[arg(long, value_name = "PATTERN")]
     pub except: Vec<String>,
-    /// Those that are deprecated, too
+    /// Include deprecated operations
     #[arg(long)]
     pub deprecated: bool,
     /// Print the tools as JSON, with their schemas
@@ -336,7 +336,7 @@ pub struct Inspect {
 
 #[derive(Debug, Args)]
 pub struct Portals {
-    /// The one to connect to
+    /// Portal to connect to
     #[arg(value_name = "NAME")]
     pub name: Option<String>,
     #[command(flatten)]
@@ -349,7 +349,7 @@ pub struct Portals {
 pub struct Servers {
     #[command(flatten)]
     pub operator: Operator,
-    /// Tell the states as JSON
+    /// Print the states as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -367,7 +367,7 @@ pub struct Tools {
 pub struct Call {
     /// The tool's name, as `doorward tools` lists it
     pub name: String,
-    /// Arguments: `name=value` pairs, each read as the tool's schema says, or one JSON object
+    /// Arguments: `name=value` pairs, parsed by the tool's schema, or one JSON object
     #[arg(value_name = "ARGUMENT")]
     pub arguments: Vec<String>,
     #[command(flatten)]
@@ -375,10 +375,10 @@ pub struct Call {
     /// Print the whole result as JSON
     #[arg(long)]
     pub json: bool,
-    /// Whether the server's questions are asked on the terminal
+    /// Whether to prompt for the server's elicitation and sampling requests
     #[arg(long, value_name = "WHEN", default_value = "auto")]
     pub ask: Ask,
-    /// A folder the server may be told of as a root; may be given several times
+    /// Folder to offer to the server as a root; repeatable
     #[arg(long = "root", value_name = "FOLDER")]
     pub roots: Vec<PathBuf>,
     /// Show the server's log messages from this level on
@@ -396,17 +396,17 @@ fn parse_level(text: &str) -> Result<doorward_mcp::meta::LogLevel, String> {
 pub enum Ask {
     /// When standard input is a terminal
     Auto,
-    /// Always; answers are read from standard input, a line each
+    /// Always; answers are read from standard input, one per line
     Always,
-    /// Never; the server is told that nobody can be asked
+    /// Never; the client declares no elicitation or sampling
     Never,
 }
 
 #[derive(Debug, Clone, Args)]
 pub struct Confine {
-    /// What is allowed, as JSON
+    /// Permissions, as JSON
     pub allowed: String,
-    /// The process with which the program ends
+    /// Process whose end also ends the program
     #[arg(long, hide = true)]
     pub parent: Option<i32>,
     #[arg(long, hide = true)]

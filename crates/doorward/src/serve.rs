@@ -209,7 +209,7 @@ async fn guarded(
             Failed::new(Exit::Failure, format!("the record cannot be written: {error}"))
         })?;
     } else {
-        tracing::warn!("nothing is recorded: there is no store");
+        tracing::warn!("no audit log: there is no store");
     }
     if options.dangerously_let_everybody_in {
         gateway.identity.let_everybody_in();
@@ -326,10 +326,10 @@ fn welcome(gateway: &Gateway, listeners: &Listeners, sample: bool) {
         );
     }
     text.push_str(if gateway.identity.is_open() {
-        "Everyone on this machine may use it: nobody has to authenticate. The first key closes it:\n  \
+        "Everyone on this machine can use it without authentication. Creating the first key requires keys from then on:\n  \
          doorward keys create --user me\n"
     } else {
-        "Callers authenticate: send a key or token as 'Authorization: Bearer …'.\n"
+        "Authentication is required: send a key or token as 'Authorization: Bearer …'.\n"
     });
     let _ = std::io::stdout().write_all(text.as_bytes());
     tracing::info!(listen = %main, admin = admin.map(tracing::field::display), "ready");
@@ -367,7 +367,7 @@ impl Signals {
                 _ = self.terminate.recv() => {}
                 _ = self.interrupt.recv() => {}
             }
-            tracing::warn!("asked again: ending at once");
+            tracing::warn!("second signal: exiting immediately");
             std::process::exit(Exit::Failure as i32);
         });
     }

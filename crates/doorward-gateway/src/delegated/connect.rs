@@ -165,7 +165,10 @@ impl Desk<'_> {
         match self.depart(&server, &url, wanted).await {
             Ok(response) => response,
             Err(error) => {
-                tracing::error!(server = &*name, "nobody can consent: {error}");
+                tracing::error!(
+                    server = &*name,
+                    "the authorization server cannot be used: {error}"
+                );
                 let why = "The server's authorization server cannot be used";
                 page::problem(
                     StatusCode::BAD_GATEWAY,
@@ -244,7 +247,7 @@ impl Desk<'_> {
         let response = match query.get("code") {
             None => {
                 let word = query.get("error").unwrap_or("no error, and no code");
-                tracing::info!(server, "nobody has consented: {}", word.escape_debug());
+                tracing::info!(server, "the user did not consent: {}", word.escape_debug());
                 page::problem(StatusCode::OK, "You have not consented", "You may close this page.")
             }
             Some(code) => match self.redeem(&trip, code).await {
@@ -257,7 +260,7 @@ impl Desk<'_> {
                     )
                 }
                 Err(error) => {
-                    tracing::error!(server, "a consent came to nothing: {error}");
+                    tracing::error!(server, "an authorization failed: {error}");
                     stays("The authorization server's answer cannot be used")
                 }
             },
@@ -324,7 +327,7 @@ impl Desk<'_> {
         let text = serde_json::to_string(&tokens).map_err(|error| error.to_string())?;
         let owner = &trip.wanted.owner;
         store.put_delegated(master, &server.name, owner, &zeroize::Zeroizing::new(text)).await?;
-        tracing::info!(server = &*server.name, owner, "the gateway may act for somebody");
+        tracing::info!(server = &*server.name, owner, "a user authorized the gateway");
         self.delegations.arrived(&server.name, owner);
         if owner == GATEWAY {
             server.look_now();

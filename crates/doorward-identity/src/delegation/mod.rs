@@ -209,7 +209,7 @@ impl Delegations {
                     let (server, owner) = (server.to_owned(), owner.to_owned());
                     tokio::spawn(async move {
                         if let Err(error) = this.settle(&holder, &server, &settings, &owner).await {
-                            tracing::warn!(server, owner, "a token was not renewed: {error}");
+                            tracing::warn!(server, owner, "refreshing a token failed: {error}");
                         }
                     });
                 }

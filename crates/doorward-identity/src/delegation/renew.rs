@@ -101,7 +101,7 @@ impl Delegations {
             }
             // As long as it is good, it is used.
             Err(error) if now() < held.times().1 && !refused => {
-                tracing::warn!(server, owner, "a token was not renewed: {error}");
+                tracing::warn!(server, owner, "refreshing a token failed: {error}");
                 holder.held.store(Some(held.clone()));
                 Ok(Some(held.shown.clone()))
             }

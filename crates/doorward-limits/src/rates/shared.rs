@@ -125,7 +125,7 @@ impl SharedCounts {
             }
         };
         if self.trouble.swap(None).is_some() {
-            tracing::info!("limits are shared again");
+            tracing::info!("shared limits are available again");
         }
         let refused = places.iter().zip(&given).find_map(|((place, at), given)| match given {
             Given::Refused { retry } if !rules[*place].0.dry => Some((*place, *at, *retry)),

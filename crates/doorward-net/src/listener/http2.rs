@@ -41,7 +41,7 @@ impl<F: Future<Output = ()> + Send + 'static> hyper::rt::Executor<F> for Streams
             tokio::select! {
                 biased;
                 () = stream => {}
-                () = taken.stuck(patience) => tracing::debug!("a client does not take its answer"),
+                () = taken.stuck(patience) => tracing::debug!("a client does not read its response"),
             }
         }));
     }

@@ -97,12 +97,12 @@ impl Audit {
         let own = &settings.audit;
         let key = open_key(store, settings).await?.map(Arc::new);
         if key.is_none() {
-            tracing::warn!("checkpoints are not signed: set 'store_key' or 'audit.key_file'");
+            tracing::warn!("audit checkpoints are not signed: set 'store_key' or 'audit.key_file'");
         }
         let anchor = own.anchor.as_deref();
         if let Some(path) = anchor.filter(|path| files::open_to_others(path, 0o022).is_some()) {
             let path = path.display();
-            tracing::warn!(%path, "others may write the anchor: it proves nothing then");
+            tracing::warn!(%path, "the anchor file is writable by others: it proves nothing");
         }
         let terms = Terms {
             deadline: own.deadline.0,
@@ -152,7 +152,7 @@ impl Audit {
             }
         };
         if tokio::time::timeout(within, ended).await.is_err() {
-            tracing::error!(waiting = self.queue.len(), "not all records were written");
+            tracing::error!(waiting = self.queue.len(), "some audit records were not written");
         }
     }
 

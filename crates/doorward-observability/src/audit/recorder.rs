@@ -366,7 +366,7 @@ pub(super) fn fresh_id() -> WriterId {
 impl Audit {
     pub(super) fn works(&self) {
         if self.trouble.swap(None).is_some() {
-            tracing::info!("the record is written again");
+            tracing::info!("the audit log is written again");
         }
     }
 

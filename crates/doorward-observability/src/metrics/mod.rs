@@ -159,7 +159,7 @@ impl Default for Metrics {
         };
         let registry = &mut metrics.registry;
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
-        registry.register("build", "The version that runs", Info::new(version));
+        registry.register("build", "The running version", Info::new(version));
         registry.register("calls", "Calls by server, tool and outcome", metrics.calls.clone());
         let about = "Replicas of servers, by how they are doing";
         registry.register("replicas", about, metrics.replicas.clone());
@@ -170,14 +170,14 @@ impl Default for Metrics {
         registry.register("call_duration_seconds", about, metrics.durations.clone());
         let about = "The part of a call's duration that its server took";
         registry.register("upstream_duration_seconds", about, metrics.upstream.clone());
-        registry.register("limited_calls", "Calls beyond a limit", metrics.limited.clone());
+        registry.register("limited_calls", "Calls over a rate limit", metrics.limited.clone());
         let about = "What servers write in their own way, and is read all the same";
         registry.register("server_habits", about, metrics.habits.clone());
         let about = "Calls that may be answered from memory, by what was found there";
         registry.register("cache_lookups", about, metrics.cache.clone());
         for (name, help, family) in [
-            ("retries", "Calls that were made again", &metrics.retries),
-            ("shed_calls", "Calls for which a server had no place", &metrics.shed),
+            ("retries", "Retried calls", &metrics.retries),
+            ("shed_calls", "Calls rejected because a server had no capacity", &metrics.shed),
             (
                 "unfit_arguments",
                 "Calls whose arguments do not fit the tool",
@@ -192,27 +192,39 @@ impl Default for Metrics {
             registry.register(name, help, family.clone());
         }
         for (name, help, counter) in [
-            ("refused_callers", "Requests of callers who were not let in", &metrics.refused),
-            ("audit_records", "Records that were written", &metrics.audit_records),
-            ("audit_lost_records", "Records for which there was no room", &metrics.audit_lost),
-            ("dropped_spans", "Spans that no collector took", &metrics.spans_dropped),
+            ("refused_callers", "Requests with failed authentication", &metrics.refused),
+            ("audit_records", "Audit records written", &metrics.audit_records),
+            (
+                "audit_lost_records",
+                "Audit records dropped because the queue was full",
+                &metrics.audit_lost,
+            ),
+            (
+                "dropped_spans",
+                "Spans dropped before a collector accepted them",
+                &metrics.spans_dropped,
+            ),
         ] {
             registry.register(name, help, counter.clone());
         }
         for (name, help, gauge) in [
             ("client_sessions", "Open sessions of handshake-era clients", &metrics.sessions),
             ("listeners", "Open listening streams", &metrics.listeners),
-            ("parked_calls", "Calls that wait for their clients", &metrics.parked),
+            ("parked_calls", "Calls waiting for input of their clients", &metrics.parked),
             ("server_processes", "Running server programs", &metrics.processes),
-            ("calls_in_flight", "Calls being answered", &metrics.in_flight),
+            ("calls_in_flight", "Calls in flight", &metrics.in_flight),
             ("servers", "Servers in the configuration", &metrics.servers),
             ("servers_up", "Servers that can be reached", &metrics.servers_up),
-            ("audit_waiting_records", "Records that wait to be written", &metrics.audit_waiting),
-            ("audit_failing", "1 while records cannot be written", &metrics.audit_failing),
-            ("audit_failing_exports", "Exports that do not work", &metrics.exports_failing),
-            ("shared_limits_away", "1 while limits cannot be shared", &metrics.limits_away),
-            ("cache_entries", "Results kept in memory", &metrics.cache_entries),
-            ("cache_bytes", "Bytes of results kept in memory", &metrics.cache_bytes),
+            ("audit_waiting_records", "Audit records queued", &metrics.audit_waiting),
+            ("audit_failing", "1 while audit records cannot be written", &metrics.audit_failing),
+            ("audit_failing_exports", "Failing audit exports", &metrics.exports_failing),
+            (
+                "shared_limits_away",
+                "1 while the shared limit store is unavailable",
+                &metrics.limits_away,
+            ),
+            ("cache_entries", "Cached results", &metrics.cache_entries),
+            ("cache_bytes", "Bytes of cached results", &metrics.cache_bytes),
             ("resident_memory_bytes", "Resident memory", &metrics.resident),
         ] {
             registry.register(name, help, gauge.clone());

@@ -140,10 +140,10 @@ impl Telemetry {
             }
             match told {
                 Ok(()) if std::mem::take(&mut failing) => {
-                    tracing::info!("the collector takes what it is told");
+                    tracing::info!("the collector accepts data");
                 }
                 Err(why) if !std::mem::replace(&mut failing, true) => {
-                    tracing::warn!("the collector takes nothing: {why}");
+                    tracing::warn!("the collector accepts no data: {why}");
                 }
                 _ => {}
             }

@@ -348,7 +348,7 @@ async fn clients_are_bounded_and_take_their_grants_with_them() {
         put_grant(&store, &master, "one").await.unwrap();
         assert!(store.client("desk").await.unwrap().unwrap().used.is_some());
         assert!(!store.put_client("more", "192.0.2.1", "{}", None, 1).await.unwrap());
-        // One that nobody has consented to makes room, and no other.
+        // One that the user did not consent to makes room, and no other.
         assert!(store.put_client("passing", "192.0.2.1", "{}", None, 2).await.unwrap());
         assert!(store.put_client("next", "192.0.2.1", "{}", None, 2).await.unwrap());
         assert!(store.client("passing").await.unwrap().is_none());

@@ -109,7 +109,7 @@ impl Guard {
     /// Lets a call through; or says why not.
     pub fn enter(&self) -> Result<Pass, Failure> {
         self.breaker.enter().map_err(|wait| {
-            let why = "The server has failed too often, and is left alone for a while";
+            let why = "The server has failed too often: circuit open";
             Failure { retry_after: Some(wait), ..Failure::new(Kind::CircuitOpen, why) }
         })
     }
@@ -248,7 +248,7 @@ fn tell(server: &Server, turn: Option<Turn>) {
             tracing::warn!(
                 server = &*server.name,
                 replica = server.place(),
-                "the server fails; it is left alone for a while"
+                "the server fails: circuit open"
             );
             "server.circuit_opened"
         }
@@ -256,7 +256,7 @@ fn tell(server: &Server, turn: Option<Turn>) {
             tracing::info!(
                 server = &*server.name,
                 replica = server.place(),
-                "the server answers again"
+                "the server answers again: circuit closed"
             );
             "server.circuit_closed"
         }

@@ -16,10 +16,10 @@ pub enum Audit {
         kept: Kept,
         #[command(flatten)]
         filter: Box<Filter>,
-        /// How many
+        /// Number of records
         #[arg(short, long, value_name = "COUNT", default_value_t = 20)]
         number: usize,
-        /// Go on with what comes
+        /// Follow new records
         #[arg(short, long)]
         follow: bool,
         #[arg(long)]
@@ -33,30 +33,30 @@ pub enum Audit {
         span: Span,
         #[command(flatten)]
         filter: Box<Filter>,
-        /// How many at most
+        /// Maximum number
         #[arg(short, long, value_name = "COUNT", default_value_t = 1_000)]
         limit: usize,
         #[arg(long)]
         json: bool,
     },
-    /// Show all that is recorded of one call, or one record
+    /// Show all records of one call, or one record
     Show {
         #[command(flatten)]
         kept: Kept,
-        /// A call's id, or a record as WRITER/NUMBER
+        /// Call id, or a record as WRITER/NUMBER
         #[arg(value_name = "ID")]
         id: String,
     },
-    /// Check that nothing was changed, removed or cut off: in the database, or in files that were exported
+    /// Verify that nothing was changed, removed or truncated, in the database or in exported files
     Verify {
         #[command(flatten)]
         kept: Kept,
-        /// Files of native records; when absent, the database
+        /// Exported files in native format [default: the database]
         #[arg(value_name = "FILE")]
         files: Vec<PathBuf>,
         #[command(flatten)]
         trust: Trust,
-        /// Files to which checkpoints were appended, beside the configuration's own
+        /// Additional anchor files with checkpoints
         #[arg(long = "anchor", value_name = "FILE")]
         anchors: Vec<PathBuf>,
         #[arg(long)]
@@ -73,7 +73,7 @@ pub enum Audit {
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Keep what retention would take away
+    /// Place a hold: retention does not remove these records
     Hold {
         #[command(flatten)]
         kept: Kept,
@@ -86,28 +86,28 @@ pub enum Audit {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    /// List what is held
+    /// List holds
     Holds {
         #[command(flatten)]
         kept: Kept,
-        /// Those that were released, too
+        /// Include released holds
         #[arg(long)]
         all: bool,
         #[arg(long)]
         json: bool,
     },
-    /// End a hold
+    /// Release a hold
     Release {
         #[command(flatten)]
         kept: Kept,
         #[arg(value_name = "ID")]
         id: String,
     },
-    /// Take away what the configuration keeps no longer, now
+    /// Apply retention now
     Retain {
         #[command(flatten)]
         kept: Kept,
-        /// Sign what earlier versions took away without a signature, after checking that nothing else is wrong
+        /// Sign unsigned removals of earlier versions, after verifying everything else
         #[arg(long)]
         sign_earlier: bool,
     },
@@ -115,7 +115,7 @@ pub enum Audit {
     Key {
         #[command(flatten)]
         kept: Kept,
-        /// Those that only the database knows, too
+        /// Include keys that only the database knows
         #[arg(long)]
         trust_database: bool,
     },
@@ -128,15 +128,15 @@ pub struct Trust {
     /// configuration, and of the key file beside the store]
     #[arg(long = "public-key", value_name = "KEY")]
     pub keys: Vec<String>,
-    /// Trust keys that only the database knows, and what is not signed: whoever can write the database is
-    /// not found out then
+    /// Also trust keys that only the database knows, and unsigned records: whoever can write the database
+    /// is not detected then
     #[arg(long)]
     pub trust_database: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum ExportForm {
-    /// As they are kept: they can be verified
+    /// As stored: can be verified
     Native,
     /// The Open Cybersecurity Schema Framework
     Ocsf,
@@ -145,10 +145,10 @@ pub enum ExportForm {
 /// From when to when.
 #[derive(Debug, Clone, Args)]
 pub struct Span {
-    /// From when: a time such as 2026-11-21T10:00:00Z or 2026-11-21, or how long ago, such as 7d
+    /// Start: a time such as 2026-11-21T10:00:00Z or 2026-11-21, or an age such as 7d
     #[arg(long, value_name = "WHEN", value_parser = parse_when)]
     pub since: Option<When>,
-    /// Until when
+    /// End
     #[arg(long, value_name = "WHEN", value_parser = parse_when)]
     pub until: Option<When>,
 }
@@ -195,7 +195,7 @@ pub struct Filter {
     pub key: Option<String>,
     #[arg(long, value_name = "SERVER")]
     pub server: Option<String>,
-    /// A tool, prompt or resource; `*` stands for any run of characters
+    /// Tool, prompt or resource; `*` matches any characters
     #[arg(long, value_name = "NAME")]
     pub tool: Option<String>,
     /// Such as ok, tool_error, error, denied, failed, refused, cancelled, unknown
@@ -204,7 +204,7 @@ pub struct Filter {
     /// writes, reads, lists, events, acts
     #[arg(long, value_name = "CLASS")]
     pub class: Option<String>,
-    /// Anything that stands in the record
+    /// Text anywhere in the record
     #[arg(long, value_name = "TEXT")]
     pub text: Option<String>,
 }

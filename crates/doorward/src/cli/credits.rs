@@ -7,7 +7,7 @@ use super::{Kept, Span};
 
 #[derive(Debug, Subcommand)]
 pub enum Credits {
-    /// Give a tenant credit. The account is made where there is none
+    /// Grant credit to a tenant; creates the account if needed
     Grant {
         #[command(flatten)]
         kept: Kept,
@@ -15,11 +15,11 @@ pub enum Credits {
         whose: Whose,
         #[arg(value_name = "AMOUNT", value_parser = parse_amount)]
         amount: Amount,
-        /// Why, in words
+        /// Reason
         #[arg(long, value_name = "TEXT", default_value = "")]
         note: String,
     },
-    /// Set an account right by an entry of its own: with a minus credit is taken back
+    /// Correct an account by an adjustment; a negative amount takes credit back
     Adjust {
         #[command(flatten)]
         kept: Kept,
@@ -27,17 +27,17 @@ pub enum Credits {
         whose: Whose,
         #[arg(value_name = "AMOUNT", value_parser = parse_amount)]
         amount: Amount,
-        /// Why, in words
+        /// Reason
         #[arg(long, value_name = "TEXT")]
         note: String,
     },
-    /// Give a team, user or agent a budget that is filled again each day or month, or take it away
+    /// Set or remove a daily or monthly budget of a team, user or agent
     Budget {
         #[command(flatten)]
         kept: Kept,
         #[command(flatten)]
         whose: Whose,
-        /// How much; `none` takes the budget away
+        /// Amount; `none` removes the budget
         #[arg(value_name = "AMOUNT")]
         amount: String,
         #[arg(long, value_name = "PERIOD", default_value = "month")]
@@ -50,19 +50,19 @@ pub enum Credits {
         #[arg(long)]
         json: bool,
     },
-    /// List the entries of an account, the latest first
+    /// List the entries of an account, latest first
     Entries {
         #[command(flatten)]
         kept: Kept,
         #[command(flatten)]
         whose: Whose,
-        /// How many at most
+        /// Maximum number
         #[arg(short, long, value_name = "COUNT", default_value_t = 100)]
         limit: i64,
         #[arg(long)]
         json: bool,
     },
-    /// Check the books: that every movement gives what it takes, and every balance is the sum of its entries
+    /// Check the ledger: entries balance, and every balance is the sum of its entries
     Check {
         #[command(flatten)]
         kept: Kept,
@@ -124,7 +124,7 @@ pub struct Usage {
     pub kept: Kept,
     #[command(flatten)]
     pub span: Span,
-    /// By what it is told apart
+    /// Group by
     #[arg(long, value_name = "DIMENSION", value_delimiter = ',', default_value = "tenant,tool")]
     pub by: Vec<By>,
     #[arg(long, value_name = "NAME")]
@@ -137,7 +137,7 @@ pub struct Usage {
     pub server: Option<String>,
     #[arg(long, value_name = "FORM", default_value = "table")]
     pub format: UsageForm,
-    /// The lines of an invoice instead: what each tenant owes for a month such as 2026-11, by tool, as CSV
+    /// Invoice lines as CSV for a month such as 2026-11: what each tenant owes, by tool
     #[arg(long, value_name = "MONTH", conflicts_with_all = ["since", "until", "by", "format"])]
     pub invoice: Option<String>,
 }

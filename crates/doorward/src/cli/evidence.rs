@@ -13,13 +13,13 @@ pub struct Evidence {
     pub kept: Kept,
     #[command(flatten)]
     pub trust: Trust,
-    /// From when: a date such as 2026-10-01, a time, or how long ago, such as 90d
+    /// Start: a date such as 2026-10-01, a time, or an age such as 90d
     #[arg(long, value_name = "WHEN", value_parser = parse_when)]
     pub from: When,
-    /// Until when; a day is not part of it [default: now]
+    /// End; a date is not included [default: now]
     #[arg(long, value_name = "WHEN", value_parser = parse_when)]
     pub to: Option<When>,
-    /// The folder that it is written to, which must not be there yet
+    /// Output folder; must not exist
     #[arg(short, long, value_name = "FOLDER")]
     pub output: PathBuf,
 }

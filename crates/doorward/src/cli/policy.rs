@@ -8,7 +8,7 @@ use super::{Kept, Span};
 
 #[derive(Debug, Subcommand)]
 pub enum Policy {
-    /// Say what is wrong with policies: file, line, and what was expected
+    /// Check policies and report problems with file and line
     Check {
         /// Files of policies, or folders with *.cedar files
         #[arg(required = true, value_name = "PATH")]
@@ -16,7 +16,7 @@ pub enum Policy {
         #[arg(long)]
         json: bool,
     },
-    /// Run the tests that stand beside policies, in *.test.yaml files
+    /// Run the policy tests in *.test.yaml files
     Test {
         /// Files of policies and tests, or folders with *.cedar and *.test.yaml files
         #[arg(required = true, value_name = "PATH")]
@@ -32,35 +32,35 @@ pub enum Policy {
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
     },
-    /// Show which recorded calls would turn if policies were applied
+    /// Show which recorded calls would be decided differently if policies were applied
     Simulate(Box<Simulate>),
-    /// Put policies in force, after checking them
+    /// Apply policies, after checking them
     Apply {
         #[command(flatten)]
         kept: Kept,
         /// Files of policies, or folders with *.cedar files
         #[arg(required = true, value_name = "PATH")]
         paths: Vec<PathBuf>,
-        /// Why, in words
+        /// Reason
         #[arg(long, value_name = "TEXT", default_value = "")]
         note: String,
     },
-    /// Put an earlier version in force again
+    /// Roll back to an earlier version
     Rollback {
         #[command(flatten)]
         kept: Kept,
-        /// The version; when absent, the one that was in force before
+        /// Version [default: the previous one]
         #[arg(long, value_name = "VERSION")]
         to: Option<i64>,
     },
-    /// List the versions, and which of them is in force
+    /// List the versions and which one is active
     Versions {
         #[command(flatten)]
         kept: Kept,
         #[arg(long)]
         json: bool,
     },
-    /// Print the policies in force, or those of a version
+    /// Print the active policies, or those of a version
     Show {
         #[command(flatten)]
         kept: Kept,
@@ -74,7 +74,7 @@ pub enum Policy {
         #[arg(short, long, value_name = "FOLDER", default_value = "policies")]
         output: PathBuf,
     },
-    /// Print the schema that policies are checked against
+    /// Print the Cedar schema
     Schema,
 }
 
@@ -87,7 +87,7 @@ pub struct Simulate {
     /// Files of policies, or folders with *.cedar files
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// The time zone in which policies see the hour and the day [default: the configuration's]
+    /// Time zone for the hour and day that policies see [default: the configuration's]
     #[arg(long, value_name = "ZONE")]
     pub zone: Option<String>,
     #[arg(long)]
@@ -98,7 +98,7 @@ pub struct Simulate {
 pub struct Explain {
     #[command(flatten)]
     pub kept: Kept,
-    /// Files of policies, or folders with *.cedar files [default: the policies in force]
+    /// Files of policies, or folders with *.cedar files [default: the active policies]
     #[arg(long = "policies", value_name = "PATH")]
     pub paths: Vec<PathBuf>,
     #[arg(long, value_name = "NAME")]
@@ -124,14 +124,14 @@ pub struct Explain {
     pub resource: Option<String>,
     #[arg(long, value_name = "SERVER")]
     pub server: Option<String>,
-    /// The tool changes nothing
+    /// The tool is read-only
     #[arg(long)]
     pub reads_only: bool,
     #[arg(long = "tag", value_name = "TAG")]
     pub tags: Vec<String>,
     #[arg(long, value_name = "RISK")]
     pub risk: Option<String>,
-    /// The portal it comes through
+    /// Portal of the request
     #[arg(long, value_name = "PORTAL")]
     pub through: Option<String>,
     /// When, as `mon 09:30` [default: now]

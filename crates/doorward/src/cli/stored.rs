@@ -10,8 +10,8 @@ use super::Operator;
 /// Which database a command is about.
 #[derive(Debug, Clone, Args)]
 pub struct Kept {
-    /// The database: sqlite:PATH or postgres://… [default: what the configuration says, else a file in
-    /// the data folder of whoever runs the gateway]
+    /// Database: sqlite:PATH or postgres://… [default: from the configuration, else a file in
+    /// the data folder of the current user]
     #[arg(long, value_name = "URL", env = "DOORWARD_STORE", hide_env_values = true)]
     pub store: Option<String>,
     /// The gateway's configuration
@@ -21,29 +21,29 @@ pub struct Kept {
 
 #[derive(Debug, Subcommand)]
 pub enum Keys {
-    /// Make a key. It is shown once, on standard output
+    /// Create a key and print it once, on standard output
     Create(Box<CreateKey>),
     /// List the keys, without their secrets
     List {
         #[command(flatten)]
         kept: Kept,
-        /// Those that are revoked or expired, too
+        /// Include revoked and expired keys
         #[arg(long)]
         all: bool,
         #[arg(long)]
         json: bool,
     },
-    /// Make a key that takes the place of another, which stays good for a while
+    /// Create a replacement for a key; the old key stays valid for a while
     Rotate {
         #[command(flatten)]
         kept: Kept,
         #[arg(value_name = "ID")]
         id: String,
-        /// How long the old key stays good
+        /// How long the old key stays valid
         #[arg(long, value_name = "TIME", default_value = "1d", value_parser = parse_period)]
         overlap: Duration,
     },
-    /// End a key, at once
+    /// Revoke a key immediately
     Revoke {
         #[command(flatten)]
         kept: Kept,
@@ -54,17 +54,17 @@ pub enum Keys {
 
 #[derive(Debug, Subcommand)]
 pub enum Grants {
-    /// List who has let which client act for them
+    /// List OAuth grants
     List {
         #[command(flatten)]
         kept: Kept,
-        /// Those that are revoked, too
+        /// Include revoked grants
         #[arg(long)]
         all: bool,
         #[arg(long)]
         json: bool,
     },
-    /// End a grant, and every token that came of it, at once
+    /// Revoke a grant and all its tokens immediately
     Revoke {
         #[command(flatten)]
         kept: Kept,
@@ -82,7 +82,7 @@ pub enum Clients {
         #[arg(long)]
         json: bool,
     },
-    /// Forget a client, and end what users have consented to with it
+    /// Remove a client and revoke its grants
     Remove {
         #[command(flatten)]
         kept: Kept,
@@ -97,35 +97,35 @@ pub struct CreateKey {
     pub kept: Kept,
     #[command(flatten)]
     pub owner: Owner,
-    /// What it is for, in words
+    /// Description
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub label: String,
-    /// The tenant of an owner that is new
+    /// Tenant, for a new owner
     #[arg(long, value_name = "TENANT")]
     pub in_tenant: Option<String>,
-    /// A team of an owner that is new; may be given several times
+    /// Team, for a new owner; repeatable
     #[arg(long = "in-team", value_name = "TEAM")]
     pub in_teams: Vec<String>,
-    /// A role of an owner that is new; may be given several times
+    /// Role, for a new owner; repeatable
     #[arg(long = "role", value_name = "ROLE")]
     pub roles: Vec<String>,
-    /// Good at this portal only; may be given several times
+    /// Restrict to this portal; repeatable
     #[arg(long = "portal", value_name = "PORTAL")]
     pub portals: Vec<String>,
-    /// Good for this server only; may be given several times
+    /// Restrict to this server; repeatable
     #[arg(long = "server", value_name = "SERVER")]
     pub servers: Vec<String>,
-    /// Good for these tools only, as server/tool with * for any run of characters; may be given
-    /// several times
+    /// Restrict to these tools, as server/tool; `*` matches any characters;
+    /// repeatable
     #[arg(long = "tool", value_name = "PATTERN")]
     pub tools: Vec<String>,
-    /// Good for tools only that are known to change nothing
+    /// Restrict to read-only tools
     #[arg(long)]
     pub read_only: bool,
-    /// Good for the admin listener, too
+    /// Also valid at the admin listener
     #[arg(long)]
     pub admin: bool,
-    /// For how long it is good, such as 30d
+    /// Lifetime, such as 30d
     #[arg(long, value_name = "TIME", value_parser = parse_period)]
     pub expires: Option<Duration>,
     #[arg(long)]
@@ -155,14 +155,14 @@ pub fn parse_period(text: &str) -> Result<Duration, String> {
 /// What seals secrets in the database.
 #[derive(Debug, Clone, Args)]
 pub struct Sealing {
-    /// The master key [default: `store_key` of the configuration]
+    /// Master key [default: `store_key` of the configuration]
     #[arg(long, value_name = "KEY", env = "DOORWARD_STORE_KEY", hide_env_values = true)]
     pub store_key: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Credentials {
-    /// Keep a credential, which is read from standard input
+    /// Store a credential, read from standard input
     Set {
         #[command(flatten)]
         kept: Kept,
@@ -173,14 +173,14 @@ pub enum Credentials {
         #[command(flatten)]
         owner: Owner,
     },
-    /// List whose credentials there are, and for which servers
+    /// List stored credentials by owner and server
     List {
         #[command(flatten)]
         kept: Kept,
         #[arg(long)]
         json: bool,
     },
-    /// Forget a credential, or what somebody has let the gateway do for them
+    /// Delete a credential or a per-user OAuth grant
     Remove {
         #[command(flatten)]
         kept: Kept,
@@ -189,27 +189,27 @@ pub enum Credentials {
         #[command(flatten)]
         owner: Owner,
     },
-    /// Ask a running gateway for a link, under which somebody lets the gateway itself use a server
+    /// Get a link from a running gateway at which someone authorizes the gateway itself at a server
     Connect {
         #[arg(value_name = "SERVER")]
         server: String,
         #[command(flatten)]
         operator: Operator,
     },
-    /// Forget what was given to the gateway itself
+    /// Delete the gateway's own grant for a server
     Disconnect {
         #[command(flatten)]
         kept: Kept,
         #[arg(value_name = "SERVER")]
         server: String,
     },
-    /// Seal all of them under another master key
+    /// Re-encrypt all secrets with another master key
     Rekey {
         #[command(flatten)]
         kept: Kept,
         #[command(flatten)]
         sealing: Sealing,
-        /// The master key that takes over
+        /// New master key
         #[arg(long, value_name = "KEY", env = "DOORWARD_STORE_KEY_NEW", hide_env_values = true)]
         new_key: String,
     },
@@ -217,7 +217,7 @@ pub enum Credentials {
 
 #[derive(Debug, Subcommand)]
 pub enum Principals {
-    /// Enter somebody, or say anew what they belong to
+    /// Create or update a principal
     Set {
         #[command(flatten)]
         kept: Kept,
@@ -228,17 +228,17 @@ pub enum Principals {
         name: String,
         #[arg(long, value_name = "TENANT")]
         tenant: Option<String>,
-        /// May be given several times
+        /// Repeatable
         #[arg(long = "team", value_name = "TEAM")]
         teams: Vec<String>,
-        /// May be given several times
+        /// Repeatable
         #[arg(long = "role", value_name = "ROLE")]
         roles: Vec<String>,
-        /// Nothing of theirs, or of their members', is accepted any more
+        /// Disable: its credentials, and those of its members, are refused
         #[arg(long)]
         disabled: bool,
     },
-    /// Give a team or tenant another name, wherever it is kept
+    /// Rename a team or tenant everywhere
     Rename {
         #[command(flatten)]
         kept: Kept,
@@ -252,14 +252,14 @@ pub enum Principals {
         #[arg(value_name = "NEW")]
         new: String,
     },
-    /// List everybody who was entered at run time
+    /// List principals created at run time
     List {
         #[command(flatten)]
         kept: Kept,
         #[arg(long)]
         json: bool,
     },
-    /// Strike somebody out
+    /// Delete a principal
     Remove {
         #[command(flatten)]
         kept: Kept,
@@ -274,7 +274,7 @@ pub enum Principals {
 pub struct Export {
     #[command(flatten)]
     pub kept: Kept,
-    /// A folder into which the policies in force are written, too
+    /// Folder to also write the active policies to
     #[arg(long, value_name = "FOLDER")]
     pub policies: Option<PathBuf>,
 }

@@ -317,7 +317,7 @@ fn who_opens_a_link_must_be_whom_it_was_made_for() {
     // Somebody else, to whom the link was sent: nothing of theirs is connected.
     let (refused, _) = open("mallory");
     assert_eq!((refused.status, refused.header("location")), (403, None), "{}", refused.body);
-    wait_for("it is logged", || pair.front.logged("somebody else opened a link"));
+    wait_for("it is logged", || pair.front.logged("a link was opened by another user"));
     let (answer, mut browser) = open("alice");
     let away = answer.header("location").unwrap().to_owned();
     let back = pair.consent(&away, "alice");
