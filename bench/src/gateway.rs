@@ -19,6 +19,8 @@ pub struct Gateway {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
     pub cpu: Duration,
+    /// The part of it that was spent in the kernel.
+    pub system: Duration,
     pub resident_kib: u64,
 }
 
@@ -93,8 +95,10 @@ pub fn usage(pid: u32) -> Usage {
     let field = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok()).unwrap_or(0);
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
+    let time = |spent: u64| Duration::from_secs_f64(spent as f64 / ticks as f64);
     Usage {
-        cpu: Duration::from_secs_f64((field(11) + field(12)) as f64 / ticks as f64),
+        cpu: time(field(11) + field(12)),
+        system: time(field(12)),
         resident_kib: resident
             .split_whitespace()
             .next()

@@ -8,6 +8,7 @@ pub mod chaos;
 pub mod gateway;
 pub mod issuer;
 pub mod load;
+pub mod nginx;
 pub mod reliable;
 pub mod simulate;
 pub mod stages;

@@ -2,6 +2,7 @@
 //! through the gateway in one run, in all four pairings of eras.
 
 mod compare;
+mod yardstick;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -91,6 +92,7 @@ async fn run(options: &Options) -> Result<(), String> {
     println!("gateway at rest: {rest:.1} MB resident\n");
     compare::pairs(options, &gateway, &modern, &handshake).await?;
     compare::governed(options, &program, &modern).await?;
+    yardstick::against_nginx(options, &program, &modern).await?;
     staged(options, &program, &modern).await?;
     simulated(options, &program, &modern).await?;
     reliable(options, &program, &modern).await?;
