@@ -7,23 +7,31 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
+use crate::share::{Counter, Held};
+
 /// Bytes that may wait; something larger waits alone.
 const BYTES: usize = 2 << 20;
+/// What is no larger counts to nobody: most of what waits takes no lock.
+const SMALL: usize = 1 << 10;
+
+/// The room that an item has in its queue, and in its reader's share.
+type Room = (OwnedSemaphorePermit, Option<Held>);
 
 #[derive(Debug)]
 pub struct Sender<T> {
-    items: mpsc::Sender<(T, OwnedSemaphorePermit)>,
+    items: mpsc::Sender<(T, Room)>,
     room: Arc<Semaphore>,
+    reader: Option<Counter>,
 }
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        Self { items: self.items.clone(), room: self.room.clone() }
+        Self { items: self.items.clone(), room: self.room.clone(), reader: self.reader.clone() }
     }
 }
 
 #[derive(Debug)]
-pub struct Receiver<T>(mpsc::Receiver<(T, OwnedSemaphorePermit)>);
+pub struct Receiver<T>(mpsc::Receiver<(T, Room)>);
 
 /// Nobody takes anything, or not in time.
 #[derive(Debug, Clone, Copy)]
@@ -42,7 +50,8 @@ pub enum NotNow<T> {
 
 pub fn channel<T>(most: usize) -> (Sender<T>, Receiver<T>) {
     let (items, receiver) = mpsc::channel(most.max(1));
-    (Sender { items, room: Arc::new(Semaphore::new(BYTES)) }, Receiver(receiver))
+    let room = Arc::new(Semaphore::new(BYTES));
+    (Sender { items, room, reader: None }, Receiver(receiver))
 }
 
 fn weight(bytes: usize) -> u32 {
@@ -50,6 +59,11 @@ fn weight(bytes: usize) -> u32 {
 }
 
 impl<T> Sender<T> {
+    /// The same queue, of which what waits counts to its reader, over all of their queues.
+    pub fn counted(self, reader: Counter) -> Self {
+        Self { reader: Some(reader), ..self }
+    }
+
     /// Waits until there is room.
     pub async fn send(&self, item: T, bytes: usize) -> Result<(), Stuck> {
         let room = self.room.clone().acquire_many_owned(weight(bytes));
@@ -58,7 +72,15 @@ impl<T> Sender<T> {
             room = room => room.map_err(|_| Stuck)?,
             () = self.items.closed() => return Err(Stuck),
         };
-        self.items.send((item, room)).await.map_err(|_| Stuck)
+        let held = match self.reader.as_ref().filter(|_| bytes > SMALL) {
+            None => None,
+            Some(reader) => tokio::select! {
+                biased;
+                held = reader.take(bytes) => Some(held),
+                () = self.items.closed() => return Err(Stuck),
+            },
+        };
+        self.items.send((item, (room, held))).await.map_err(|_| Stuck)
     }
 
     pub async fn send_timeout(
@@ -74,7 +96,14 @@ impl<T> Sender<T> {
         let Ok(room) = self.room.clone().try_acquire_many_owned(weight(bytes)) else {
             return Err(if self.is_closed() { NotNow::Closed } else { NotNow::Full(item) });
         };
-        self.items.try_send((item, room)).map_err(|error| match error {
+        let held = match self.reader.as_ref().filter(|_| bytes > SMALL) {
+            None => None,
+            Some(reader) => match reader.try_take(bytes) {
+                Some(held) => Some(held),
+                None => return Err(NotNow::Full(item)),
+            },
+        };
+        self.items.try_send((item, (room, held))).map_err(|error| match error {
             mpsc::error::TrySendError::Full((item, _)) => NotNow::Full(item),
             mpsc::error::TrySendError::Closed(_) => NotNow::Closed,
         })
@@ -106,6 +135,28 @@ impl<T> Receiver<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::share::{Bounds, Shares};
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_in_all_queues_of_a_reader_is_bounded() {
+        let shares = Shares::new(Bounds { whole: 64 << 10, share: 8 << 10 });
+        let queue = |who: &str| {
+            let (sender, receiver) = channel(64);
+            (sender.counted(Counter::new(shares.clone(), who.into())), receiver)
+        };
+        let moment = Duration::from_secs(1);
+        let (one, mut read) = queue("user \"alice\"");
+        let (two, _kept) = queue("user \"alice\" by \"agent\"");
+        one.send_timeout(1, 8 << 10, moment).await.unwrap();
+        assert!(two.send_timeout(2, 4 << 10, moment).await.is_err());
+        assert!(matches!(two.try_send(2, 4 << 10), Err(NotNow::Full(2))));
+        two.send_timeout(3, SMALL, moment).await.unwrap();
+        let (other, _kept) = queue("user \"bob\"");
+        other.send_timeout(4, 8 << 10, moment).await.unwrap();
+        // Whoever reads goes on, and so does what is larger than a share.
+        assert_eq!(read.recv().await, Some(1));
+        two.send_timeout(5, 64 << 10, moment).await.unwrap();
+    }
 
     #[tokio::test(start_paused = true)]
     async fn what_waits_is_bounded_in_bytes() {

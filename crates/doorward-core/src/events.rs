@@ -8,6 +8,7 @@ use doorward_mcp::{Object, message};
 use tokio::sync::{Notify, mpsc};
 
 use crate::byte_queue;
+use crate::share::Counter;
 
 /// Where a call's notifications go: to the client's stream, with its back-pressure.
 #[derive(Debug, Clone)]
@@ -41,6 +42,11 @@ impl Events {
     pub fn channel(capacity: usize) -> (Self, byte_queue::Receiver<Bytes>) {
         let (messages, receiver) = byte_queue::channel(capacity);
         (Self { messages, poll: None, one_way: false }, receiver)
+    }
+
+    /// The same, of which what waits counts to whoever reads it.
+    pub fn counted(self, reader: Counter) -> Self {
+        Self { messages: self.messages.counted(reader), ..self }
     }
 
     /// For a client that can be sent away to come back later.

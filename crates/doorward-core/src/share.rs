@@ -3,8 +3,12 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
+
+/// How often somebody looks whether there is room.
+const AGAIN: Duration = Duration::from_millis(20);
 
 /// The principal of whoever calls a gateway that asks nobody who they are.
 pub const LOCAL: &str = "local";
@@ -108,6 +112,36 @@ impl Shares {
                 largest.map(|(largest, _)| largest.clone())
             }
         }
+    }
+}
+
+/// Counts to one caller what waits for them.
+#[derive(Debug, Clone)]
+pub struct Counter {
+    shares: Arc<Shares>,
+    principal: Arc<str>,
+}
+
+impl Counter {
+    pub fn new(shares: Arc<Shares>, principal: Arc<str>) -> Self {
+        Self { shares, principal }
+    }
+
+    /// Takes so much, as soon as the caller has room for it. What is larger than their share waits until there is
+    /// nothing else of theirs.
+    pub async fn take(&self, amount: usize) -> Held {
+        loop {
+            if let Some(held) = self.try_take(amount) {
+                return held;
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// The same, if there is room now.
+    pub fn try_take(&self, amount: usize) -> Option<Held> {
+        let most = self.shares.bounds.of(sharer(&self.principal));
+        self.shares.take(&self.principal, amount.min(most)).ok()
     }
 }
 

@@ -29,7 +29,7 @@ const UNSAID: Duration = Duration::from_secs(5 * 60);
 const ID_JAG: &str = "id-jag";
 
 /// Whose tokens, for which server, and made of what.
-type Place = (Arc<str>, Box<str>, [u8; 32]);
+type Place = (Arc<str>, Arc<str>, [u8; 32]);
 
 /// Tokens that were made of callers' own.
 #[derive(Debug, Default)]

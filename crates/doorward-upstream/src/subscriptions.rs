@@ -213,7 +213,7 @@ pub struct Subscription {
     server: Option<Arc<Server>>,
     what: What,
     name: Box<str>,
-    principal: Box<str>,
+    principal: Arc<str>,
 }
 
 impl Subscription {

@@ -79,7 +79,7 @@ struct Entry {
     portal: Portal,
     servers: Option<HashSet<Arc<str>>>,
     era: Era,
-    principal: Box<str>,
+    principal: Arc<str>,
     filter: Filter,
     /// The client's sealed ids of tasks, by the server's own.
     tasks: HashMap<String, String>,
@@ -120,7 +120,7 @@ pub struct Wish {
     pub servers: Option<HashSet<Arc<str>>>,
     /// What the listener speaks.
     pub era: Era,
-    pub principal: Box<str>,
+    pub principal: Arc<str>,
     pub filter: Filter,
     /// The client's sealed ids of tasks, by the server's own.
     pub tasks: HashMap<String, String>,

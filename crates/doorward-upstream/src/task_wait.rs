@@ -28,7 +28,7 @@ struct Awaited {
     server: Arc<Server>,
     way: Way,
     client: Arc<Client>,
-    principal: Box<str>,
+    principal: Arc<str>,
     /// Sealed, as a client would name it.
     task: String,
     open: bool,

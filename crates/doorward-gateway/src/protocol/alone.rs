@@ -135,6 +135,7 @@ async fn serve(
     let timeouts = &gateway.shared.timeouts;
     let (keep_alive, silence) = (timeouts.keep_alive.0, timeouts.silence.0);
     let (sender, mut receiver) = Events::channel(gateway.shared.limits.queue.min(32));
+    let sender = sender.counted(gateway.unread.counter(&caller.principal));
     // Nothing can be asked of the client: there is no session in which it could answer.
     let sender = sender.one_way();
     // Runs with the connection, unlike in a session: nobody can come back for the answer.

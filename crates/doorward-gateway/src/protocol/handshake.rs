@@ -240,6 +240,7 @@ pub async fn run(
     let tasks = gateway.shared.tasks.clone();
     tasks.spawn(async move {
         let (sender, messages, pauses) = Events::with_pauses(32);
+        let sender = sender.counted(gateway.unread.counter(&caller.principal));
         let sender = if form.may_stream() { sender } else { sender.one_way() };
         let answering =
             answer_all(gateway.clone(), session.clone(), caller, requests, batch, sender);

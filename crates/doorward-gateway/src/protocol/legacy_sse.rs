@@ -120,6 +120,7 @@ pub async fn post(
             let tasks = gateway.shared.tasks.clone();
             tasks.spawn(async move {
                 let (sender, mut receiver) = Events::channel(32);
+                let sender = sender.counted(gateway.unread.counter(&caller.principal));
                 let answering = async {
                     if *method == *method::INITIALIZE {
                         return initialize(&gateway, &session, &id, &params).await;

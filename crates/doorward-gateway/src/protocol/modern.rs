@@ -51,6 +51,7 @@ pub async fn post(
     let nearest = gateway.limiter.tells().then(Arc::<OnceLock<Nearest>>::default);
     call.notes.nearest.clone_from(&nearest);
     let (sender, mut receiver) = Events::channel(gateway.shared.limits.queue.min(32));
+    let sender = sender.counted(gateway.unread.counter(&call.caller.principal));
     let mut run = Box::pin(pipeline::run(gateway, call, sender));
     let first = call_stream::first(&mut run, &mut receiver, form, silence).await;
     let event = match first {

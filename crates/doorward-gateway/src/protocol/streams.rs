@@ -52,7 +52,7 @@ struct State {
 #[derive(Debug, Clone)]
 pub struct Budget {
     pub shares: Arc<Shares>,
-    pub principal: Box<str>,
+    pub principal: Arc<str>,
 }
 
 /// The client missed more than was kept.

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 use super::{Body, ask_to_come_back, error_response};
 use crate::call::{CallId, Failure};
 use crate::pipeline::refusal;
-use doorward_core::share::{Bounds, Full, Held, Shares};
+use doorward_core::share::{Bounds, Counter, Full, Held, Shares};
 use doorward_identity::identity::Principal;
 
 /// What is no larger is not counted: most answers take no lock.
@@ -52,6 +52,11 @@ impl Unread {
     pub fn new(bounds: Bounds) -> Arc<Self> {
         let (shares, waiting) = (Shares::new(bounds), Shares::new(bounds));
         Arc::new(Self { bounds, shares, waiting, freed: Notify::new() })
+    }
+
+    /// Counts to a caller what waits for them in the queues of their streams.
+    pub fn counter(&self, caller: &Principal) -> Counter {
+        Counter::new(self.shares.clone(), caller.id.clone())
     }
 
     /// A place for an answer of so many bytes, waited for while others of the caller's are read. One that is larger

@@ -14,7 +14,7 @@ use super::directory::kind_of;
 #[derive(Debug)]
 pub struct Principal {
     /// Stable and unique; sessions, parked calls and streams belong to it.
-    pub id: Box<str>,
+    pub id: Arc<str>,
     /// As policies see it.
     pub who: Who,
     /// By which limits count it and metrics name it: a user's own name, and the kind before that of all others
