@@ -114,6 +114,7 @@ wire_api = "responses"
 
 [mcp_servers.doorward]
 url = "{self.url}"
+startup_timeout_sec = 60
 {bearer}
 """)
 

@@ -78,7 +78,8 @@ class Importing(Gateway):
         state = json.loads(self.get("/servers")[1])[0]
         if state["state"] == "down":
             raise AssertionError(state["problem"])
-        return state if state["state"] == "up" and state["tools"] is not None else None
+        # There are none until the list is read.
+        return state if state["state"] == "up" and state["tools"] else None
 
     def resident(self):
         status = Path(f"/proc/{self.process.pid}/status").read_text()

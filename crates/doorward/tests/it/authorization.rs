@@ -419,7 +419,7 @@ fn nobody_consents_for_somebody_else() {
     let id = registered.json()["client_id"].as_str().unwrap().to_owned();
     let page = attacker.get(&world.gateway, &world.path(&[("client_id", &id)]));
     assert_eq!((page.status, page.header("location")), (200, None));
-    assert!(page.body.contains("nobody has checked it"), "{}", page.body);
+    assert!(page.body.contains("is not verified"), "{}", page.body);
 }
 
 fn register(gateway: &Gateway, metadata: &Value) -> crate::support::client::Answer {
