@@ -32,12 +32,17 @@ impl Gateway {
 
     /// The same, which keeps what it keeps in a store.
     pub fn start_with(program: &Path, config: &str, store: &str) -> Result<Self, String> {
+        Self::start_by(Command::new(program), config, store)
+    }
+
+    /// The same by a command that ends in the gateway's program, such as one that counts what it does.
+    pub fn start_by(mut command: Command, config: &str, store: &str) -> Result<Self, String> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("doorward-bench-{}-{number}.yaml", std::process::id());
         let file = std::env::temp_dir().join(name);
         std::fs::write(&file, config).map_err(|error| error.to_string())?;
-        let mut child = Command::new(program)
+        let mut child = command
             .args([
                 "serve",
                 "--listen",
@@ -53,7 +58,7 @@ impl Gateway {
             .arg(&file)
             .stdout(Stdio::piped())
             .spawn()
-            .map_err(|error| format!("{}: {error}", program.display()))?;
+            .map_err(|error| format!("{}: {error}", command.get_program().display()))?;
         let out = child.stdout.take().ok_or("no output")?;
         let mut address = None;
         let mut lines = BufReader::new(out).lines();
@@ -73,8 +78,13 @@ impl Gateway {
         Ok(Self { child, address, config: file })
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn usage(&self) -> Usage {
-        usage(self.child.id())
+        usage(self.id())
     }
 }
 

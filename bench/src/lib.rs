@@ -4,6 +4,7 @@
 //! elsewhere: with the official SDKs and the conformance suite.
 
 pub mod backend;
+pub mod callgrind;
 pub mod chaos;
 pub mod gateway;
 pub mod issuer;

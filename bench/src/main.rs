@@ -2,6 +2,7 @@
 //! through the gateway in one run, in all four pairings of eras.
 
 mod compare;
+mod instructions;
 mod yardstick;
 
 use std::path::{Path, PathBuf};
@@ -52,6 +53,9 @@ struct Options {
     /// Idle listening streams
     #[arg(long, default_value_t = 1_000)]
     streams: usize,
+    /// Count the instructions of a call by valgrind, and measure nothing else
+    #[arg(long)]
+    instructions: bool,
 }
 
 fn main() -> ExitCode {
@@ -79,6 +83,9 @@ async fn run(options: &Options) -> Result<(), String> {
         None => build()?,
     };
     let modern = backend::start(Era::Modern, 1_000).await.map_err(text)?;
+    if options.instructions {
+        return instructions::a_call(&program, &modern).await;
+    }
     let handshake = backend::start(Era::Handshake, 1_000).await.map_err(text)?;
     let config = format!(
         // All of the load comes from one address.

@@ -33,7 +33,7 @@ impl Nginx {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).map_err(told)?;
         let at = folder.display();
         let config = format!(
-            "daemon off; worker_processes 2; pid {at}/pid; error_log stderr error;\n\
+            "daemon off; worker_processes auto; pid {at}/pid; error_log stderr error;\n\
              events {{ worker_connections 4096; }}\n\
              http {{\n  access_log off; keepalive_requests 1000000000; client_body_temp_path {at}/body;\n  \
              proxy_temp_path {at}/proxy; fastcgi_temp_path {at}/f; uwsgi_temp_path {at}/u; scgi_temp_path {at}/s;\n  \

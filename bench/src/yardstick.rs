@@ -33,15 +33,15 @@ pub async fn against_nginx(
         return Ok(());
     }
     let address = modern.address.to_string();
-    let Some(nginx) = Nginx::start(&address)? else {
+    let nginx = Nginx::start(&address)?;
+    if nginx.is_none() {
         println!(
-            "\nnginx            not installed, so there is no yardstick: apt-get install nginx-light"
+            "\nnginx            not installed, so it is left out: apt-get install nginx-light"
         );
-        return Ok(());
-    };
+    }
     let folder = std::env::temp_dir().join(format!("doorward-yardstick-{}", std::process::id()));
     std::fs::create_dir_all(&folder).map_err(text)?;
-    let done = measure(options, program, modern, &nginx, &folder).await;
+    let done = measure(options, program, modern, nginx.as_ref(), &folder).await;
     let _ = std::fs::remove_dir_all(&folder);
     done
 }
@@ -50,25 +50,12 @@ async fn measure(
     options: &Options,
     program: &Path,
     modern: &Backend,
-    nginx: &Nginx,
+    nginx: Option<&Nginx>,
     folder: &Path,
 ) -> Result<(), String> {
-    let more = "limits: {connections_per_address: 16384}\n";
-    let bare = format!("{more}servers: {{modern: {{url: '{}'}}}}\n", modern.url());
-    let bare = Gateway::start(program, &bare)?;
-    let store = format!("sqlite:{}", folder.join("all.db").display());
-    let key = told(program, &["keys", "create", "--user", "bench", "--store", &store])?;
-    let key = key.split_whitespace().next_back().unwrap_or_default().to_owned();
-    let policies = folder.join("all.cedar");
-    std::fs::write(&policies, some_policies()).map_err(text)?;
-    let all = format!(
-        "{more}servers: {{modern: {{url: '{}', tools: {{'*': {{write: false}}}}}}}}\n\
-         policy: {{files: ['{}']}}\n\
-         rate_limits: {{rules: {{all: {{rate: 1000000/s}}, user: {{per: [user], rate: 1000000/s}}}}}}\n",
-        modern.url(),
-        policies.display()
-    );
-    let all = Gateway::start_with(program, &all, &store)?;
+    let bare = Gateway::start(program, &bare(modern))?;
+    let full = Full::prepare(program, modern, folder)?;
+    let all = Gateway::start_with(program, &full.config, &full.store)?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let target = |address: &str, path: &str, token: Option<String>| Target {
         address: address.to_owned(),
@@ -76,29 +63,27 @@ async fn measure(
         era: Era::Modern,
         token,
     };
-    let measured = [
-        Measured {
-            name: "direct",
-            target: target(&modern.address.to_string(), "/mcp", None),
-            usage: None,
-        },
-        Measured {
-            name: "nginx",
-            target: target(&nginx.address, "/mcp", None),
-            usage: Some(Box::new(|| nginx.usage())),
-        },
-        Measured {
-            name: "gateway, bare",
-            target: target(&bare.address, "/mcp/modern", None),
-            usage: Some(Box::new(|| bare.usage())),
-        },
-        Measured {
-            name: "gateway, all on",
-            target: target(&all.address, "/mcp/modern", Some(key)),
-            usage: Some(Box::new(|| all.usage())),
-        },
-    ];
-    let mut rows: [Vec<Row>; 4] = Default::default();
+    let mut measured = vec![Measured {
+        name: "direct",
+        target: target(&modern.address.to_string(), "/mcp", None),
+        usage: None,
+    }];
+    measured.extend(nginx.map(|nginx| Measured {
+        name: "nginx",
+        target: target(&nginx.address, "/mcp", None),
+        usage: Some(Box::new(|| nginx.usage())),
+    }));
+    measured.push(Measured {
+        name: "gateway, bare",
+        target: target(&bare.address, "/mcp/modern", None),
+        usage: Some(Box::new(|| bare.usage())),
+    });
+    measured.push(Measured {
+        name: "gateway, all on",
+        target: target(&all.address, "/mcp/modern", Some(full.key)),
+        usage: Some(Box::new(|| all.usage())),
+    });
+    let mut rows: Vec<Vec<Row>> = vec![Vec::new(); measured.len()];
     for _ in 0..options.runs {
         for (one, rows) in measured.iter().zip(&mut rows) {
             rows.push(run(options, one).await?);
@@ -125,37 +110,91 @@ async fn run(options: &Options, one: &Measured<'_>) -> Result<Row, String> {
     Ok([closed.per_second(), a_call(user), a_call(system), open.quantile(0.99)])
 }
 
-fn print(options: &Options, measured: &[Measured<'_>], rows: &[Vec<Row>; 4]) {
+fn print(options: &Options, measured: &[Measured<'_>], rows: &[Vec<Row>]) {
     let rate = format!("p99 ms {}/s", options.rate);
     println!(
-        "\n{:<16} {:>9} {:>7} {:>8} {:>9} {:>7} {:>14} {:>9} {:>7}",
-        "nginx", "calls/s", "direct", "µs user", "µs system", "÷ nginx", rate, "+p99 ms", "÷ bare"
+        "\n{:<16} {:>9} {:>8} {:>8} {:>9} {:>11} {:>14} {:>9} {:>7}",
+        "nginx",
+        "calls/s",
+        "÷ direct",
+        "µs user",
+        "µs system",
+        "CPU ÷ nginx",
+        rate,
+        "+p99 ms",
+        "÷ bare"
     );
-    let [direct, nginx, bare, _] = rows;
     for (one, own) in measured.iter().zip(rows) {
         // Each against what was measured beside it, run by run.
-        let of = |other: &[Row], figure: fn(&Row, &Row) -> f64| {
-            median(own.iter().zip(other).map(|(own, other)| figure(own, other)).collect())
+        let of = |name: &str, figure: fn(&Row, &Row) -> f64| {
+            let other = measured.iter().position(|other| other.name == name)?;
+            let pairs = own.iter().zip(&rows[other]);
+            Some(median(pairs.map(|(own, other)| figure(own, other)).collect()))
         };
-        let middle = |at: usize| median(own.iter().map(|row| row[at]).collect());
+        let used = one.usage.is_some();
+        let middle = |at: usize| Some(median(own.iter().map(|row| row[at]).collect()));
+        let cpu = |own: &Row, nginx: &Row| (own[1] + own[2]) / (nginx[1] + nginx[2]);
+        let gateway = one.name.starts_with("gateway");
         println!(
-            "{:<16} {:>9.0} {:>7.2} {:>8.1} {:>9.1} {:>7.2} {:>14.3} {:>9.3} {:>7.2}",
+            "{:<16} {:>9} {:>8} {:>8} {:>9} {:>11} {:>14} {:>9} {:>7}",
             one.name,
-            middle(0),
-            of(direct, |own, direct| own[0] / direct[0]),
-            middle(1),
-            middle(2),
-            of(nginx, |own, nginx| (own[1] + own[2]) / (nginx[1] + nginx[2])),
-            middle(3),
-            of(direct, |own, direct| own[3] - direct[3]),
-            of(bare, |own, bare| own[0] / bare[0]),
+            written(middle(0), 0),
+            written(of("direct", |own, direct| own[0] / direct[0]), 2),
+            written(middle(1).filter(|_| used), 1),
+            written(middle(2).filter(|_| used), 1),
+            written(of("nginx", cpu).filter(|_| used), 2),
+            written(middle(3), 3),
+            written(of("direct", |own, direct| own[3] - direct[3]).filter(|_| used), 3),
+            written(of("gateway, bare", |own, bare| own[0] / bare[0]).filter(|_| gateway), 2),
         );
+    }
+}
+
+/// A figure, or a dash where there is none.
+fn written(figure: Option<f64>, decimals: usize) -> String {
+    figure.map_or_else(|| "-".into(), |figure| format!("{figure:.decimals$}"))
+}
+
+/// All of the load comes from one address.
+const CONNECTIONS: &str = "limits: {connections_per_address: 16384}\n";
+
+/// The configuration of a gateway that only passes calls on.
+pub fn bare(modern: &Backend) -> String {
+    format!("{CONNECTIONS}servers: {{modern: {{url: '{}'}}}}\n", modern.url())
+}
+
+/// A gateway with everything on, before it is started.
+pub struct Full {
+    pub config: String,
+    pub store: String,
+    /// What callers present.
+    pub key: String,
+}
+
+impl Full {
+    /// Writes the policies and the store, with a key in it, to a folder.
+    pub fn prepare(program: &Path, modern: &Backend, folder: &Path) -> Result<Self, String> {
+        let store = format!("sqlite:{}", folder.join("all.db").display());
+        let key = told(program, &["keys", "create", "--user", "bench", "--store", &store])?;
+        let key = key.split_whitespace().next_back().unwrap_or_default().to_owned();
+        let policies = folder.join("all.cedar");
+        std::fs::write(&policies, some_policies()).map_err(text)?;
+        let config = format!(
+            "{CONNECTIONS}servers: {{modern: {{url: '{}', tools: {{'*': {{write: false}}}}}}}}\n\
+             policy: {{files: ['{}']}}\n\
+             rate_limits: {{rules: {{all: {{rate: 1000000/s}}, user: {{per: [user], rate: 1000000/s}}}}}}\n",
+            modern.url(),
+            policies.display()
+        );
+        Ok(Self { config, store, key })
     }
 }
 
 /// Twenty policies, of which one permits.
 fn some_policies() -> String {
-    let mut all = String::from("permit (principal == User::\"bench\", action, resource);\n");
+    let mut all = String::from(
+        "permit (principal == User::\"bench\", action in Action::\"use\", resource);\n",
+    );
     for number in 0..19 {
         all.push_str(&format!(
             "forbid (principal, action == Action::\"call\", resource == Tool::\"other/tool-{number}\");\n"
