@@ -72,7 +72,7 @@ impl<T> Sender<T> {
             room = room => room.map_err(|_| Stuck)?,
             () = self.items.closed() => return Err(Stuck),
         };
-        let held = match self.reader.as_ref().filter(|_| bytes > SMALL) {
+        let held = match self.counts(bytes) {
             None => None,
             Some(reader) => tokio::select! {
                 biased;
@@ -96,7 +96,7 @@ impl<T> Sender<T> {
         let Ok(room) = self.room.clone().try_acquire_many_owned(weight(bytes)) else {
             return Err(if self.is_closed() { NotNow::Closed } else { NotNow::Full(item) });
         };
-        let held = match self.reader.as_ref().filter(|_| bytes > SMALL) {
+        let held = match self.counts(bytes) {
             None => None,
             Some(reader) => match reader.try_take(bytes) {
                 Some(held) => Some(held),
@@ -107,6 +107,11 @@ impl<T> Sender<T> {
             mpsc::error::TrySendError::Full((item, _)) => NotNow::Full(item),
             mpsc::error::TrySendError::Closed(_) => NotNow::Closed,
         })
+    }
+
+    /// To whom so many bytes count.
+    fn counts(&self, bytes: usize) -> Option<&Counter> {
+        self.reader.as_ref().filter(|_| bytes > SMALL)
     }
 
     pub fn same_channel(&self, other: &Self) -> bool {

@@ -3,12 +3,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
-
-/// How often somebody looks whether there is room.
-const AGAIN: Duration = Duration::from_millis(20);
+use tokio::sync::Notify;
 
 /// The principal of whoever calls a gateway that asks nobody who they are.
 pub const LOCAL: &str = "local";
@@ -57,6 +54,8 @@ pub enum Full {
 pub struct Shares {
     bounds: Bounds,
     taken: Mutex<Taken>,
+    /// Something was given back.
+    freed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -67,7 +66,7 @@ struct Taken {
 
 impl Shares {
     pub fn new(bounds: Bounds) -> Arc<Self> {
-        Arc::new(Self { bounds, taken: Mutex::default() })
+        Arc::new(Self { bounds, taken: Mutex::default(), freed: Notify::new() })
     }
 
     /// Takes so much for a principal, until what is returned is dropped.
@@ -91,6 +90,24 @@ impl Shares {
         Ok(Held { shares: self.clone(), sharer, amount })
     }
 
+    /// The same as soon as there is room.
+    pub async fn wait(self: &Arc<Self>, principal: &str, amount: usize) -> Held {
+        loop {
+            // What is given back from here on is noticed.
+            let mut freed = std::pin::pin!(self.freed.notified());
+            freed.as_mut().enable();
+            if let Ok(held) = self.take(principal, amount) {
+                return held;
+            }
+            freed.await;
+        }
+    }
+
+    /// No more than a principal's share: what is larger goes when there is nothing else of theirs.
+    pub fn at_most_a_share(&self, principal: &str, amount: usize) -> usize {
+        amount.min(self.bounds.of(sharer(principal)))
+    }
+
     fn give_back(&self, sharer: &str, amount: usize) {
         let mut taken = self.taken.lock();
         taken.all = taken.all.saturating_sub(amount);
@@ -100,6 +117,8 @@ impl Shares {
                 taken.by.remove(sharer);
             }
         }
+        drop(taken);
+        self.freed.notify_waiters();
     }
 
     /// Of whose something gives way for a principal: of their own where they have their share, else of whoever has most.
@@ -130,18 +149,14 @@ impl Counter {
     /// Takes so much, as soon as the caller has room for it. What is larger than their share waits until there is
     /// nothing else of theirs.
     pub async fn take(&self, amount: usize) -> Held {
-        loop {
-            if let Some(held) = self.try_take(amount) {
-                return held;
-            }
-            tokio::time::sleep(AGAIN).await;
-        }
+        let amount = self.shares.at_most_a_share(&self.principal, amount);
+        self.shares.wait(&self.principal, amount).await
     }
 
     /// The same, if there is room now.
     pub fn try_take(&self, amount: usize) -> Option<Held> {
-        let most = self.shares.bounds.of(sharer(&self.principal));
-        self.shares.take(&self.principal, amount.min(most)).ok()
+        let amount = self.shares.at_most_a_share(&self.principal, amount);
+        self.shares.take(&self.principal, amount).ok()
     }
 }
 

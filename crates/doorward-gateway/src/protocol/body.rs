@@ -15,7 +15,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio_util::sync::WaitForCancellationFutureOwned;
 
-use super::unread::Counted;
+use doorward_core::share::Held;
+
 use doorward_core::collect::Gathered;
 use doorward_identity::identity::Lease;
 use doorward_net::listener::{Answering, Endless};
@@ -24,7 +25,7 @@ use doorward_upstream::Shared;
 /// The body of an answer.
 pub enum Body {
     /// One text, and what it counts to until it is written.
-    Full(Option<Bytes>, Option<Counted>),
+    Full(Option<Bytes>, Option<Held>),
     Stream(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
     /// A stream without an end in sight; `None` once it was taken out.
     Endless(Option<Endless>),

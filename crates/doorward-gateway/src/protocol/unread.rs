@@ -11,7 +11,6 @@ use doorward_mcp::error::Kind;
 use doorward_mcp::{Id, RpcError, message, sse};
 use futures_util::Stream;
 use http::{Response, StatusCode};
-use tokio::sync::Notify;
 
 use super::{Body, ask_to_come_back, error_response};
 use crate::call::{CallId, Failure};
@@ -27,31 +26,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of answers that clients have not taken yet.
 #[derive(Debug)]
 pub struct Unread {
-    bounds: Bounds,
     shares: Arc<Shares>,
     /// Those that wait until there is room are bounded in the same way.
     waiting: Arc<Shares>,
-    freed: Notify,
-}
-
-/// An answer's place. Dropped once it is written, or its client is gone.
-#[derive(Debug)]
-pub struct Counted {
-    held: Option<Held>,
-    unread: Arc<Unread>,
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.held = None;
-        self.unread.freed.notify_waiters();
-    }
 }
 
 impl Unread {
     pub fn new(bounds: Bounds) -> Arc<Self> {
         let (shares, waiting) = (Shares::new(bounds), Shares::new(bounds));
-        Arc::new(Self { bounds, shares, waiting, freed: Notify::new() })
+        Arc::new(Self { shares, waiting })
     }
 
     /// Counts to a caller what waits for them in the queues of their streams.
@@ -60,25 +43,17 @@ impl Unread {
     }
 
     /// A place for an answer of so many bytes, waited for while others of the caller's are read. One that is larger
-    /// than the caller's share goes when there is no other.
-    async fn take(self: Arc<Self>, caller: Arc<Principal>, bytes: usize) -> Result<Counted, Full> {
-        let principal = &caller.id;
-        let bytes = bytes.min(self.bounds.of(doorward_core::share::sharer(principal)));
-        let counted = |held| Counted { held: Some(held), unread: self.clone() };
-        if let Ok(held) = self.shares.take(principal, bytes) {
-            return Ok(counted(held));
+    /// than the caller's share goes when there is no other. It is to be held until the answer is written.
+    async fn take(self: Arc<Self>, caller: Arc<Principal>, bytes: usize) -> Result<Held, Full> {
+        let (shares, principal) = (&self.shares, &caller.id);
+        let bytes = shares.at_most_a_share(principal, bytes);
+        if let Ok(held) = shares.take(principal, bytes) {
+            return Ok(held);
         }
         let _waits = self.waiting.take(principal, bytes)?;
-        let until = tokio::time::Instant::now() + PATIENCE;
-        loop {
-            let mut freed = std::pin::pin!(self.freed.notified());
-            freed.as_mut().enable();
-            match self.shares.take(principal, bytes) {
-                Ok(held) => return Ok(counted(held)),
-                Err(full) => {
-                    tokio::time::timeout_at(until, freed).await.map_err(|_| full)?;
-                }
-            }
+        match tokio::time::timeout(PATIENCE, shares.wait(principal, bytes)).await {
+            Ok(held) => Ok(held),
+            Err(_) => shares.take(principal, bytes),
         }
     }
 
@@ -143,12 +118,12 @@ struct Counting {
     unread: Arc<Unread>,
     caller: Arc<Principal>,
     id: Option<Id>,
-    counted: Option<Counted>,
+    counted: Option<Held>,
     waits: Option<(Bytes, Taking)>,
     is_over: bool,
 }
 
-type Taking = Pin<Box<dyn Future<Output = Result<Counted, Full>> + Send>>;
+type Taking = Pin<Box<dyn Future<Output = Result<Held, Full>> + Send>>;
 
 impl Stream for Counting {
     type Item = Bytes;
@@ -235,6 +210,20 @@ mod tests {
         tokio::task::yield_now().await;
         drop(held.pop());
         assert_eq!(next.await.unwrap(), 200);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_waits_for_what_a_stream_of_the_callers_still_has() {
+        let (unread, mallory) = (unread(), user("mallory"));
+        let queued = unread.counter(&mallory).take(2 * LARGE).await;
+        let waits = tokio::spawn({
+            let (unread, mallory) = (unread.clone(), mallory.clone());
+            async move { unread.count(mallory, None, answer(LARGE)).await.status() }
+        });
+        tokio::task::yield_now().await;
+        let began = tokio::time::Instant::now();
+        drop(queued);
+        assert_eq!((waits.await.unwrap(), began.elapsed()), (StatusCode::OK, Duration::ZERO));
     }
 
     #[tokio::test(start_paused = true)]
