@@ -192,10 +192,12 @@ impl Trace {
 
 /// Begins to trace a call, if it is one that is traced.
 pub fn begin(gateway: &Gateway, call: &mut Call) {
+    if !gateway.telemetry.takes_traces() {
+        return;
+    }
     let context = Context::of(&call.params);
-    let Some(traced) = gateway.telemetry.traces(context.as_ref()) else { return };
     call.notes.trace_id = context.map(|context| context.trace);
-    if traced {
+    if gateway.telemetry.traces(context.as_ref()) {
         call.notes.trace = Trace::begin(context, &mut call.params);
         call.notes.trace_id = call.notes.trace.as_ref().map(|trace| trace.id());
     }

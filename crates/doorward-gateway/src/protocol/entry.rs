@@ -124,8 +124,8 @@ pub async fn enter(
 
 /// Whether a browser asks for a page: somebody has typed an address that is for programs.
 fn is_page(request: &Request<Incoming>) -> bool {
-    let accepts = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
-    request.method() == Method::GET && accepts.is_some_and(|kinds| kinds.contains("text/html"))
+    let accepts = || request.headers().get(ACCEPT)?.to_str().ok();
+    request.method() == Method::GET && accepts().is_some_and(|kinds| kinds.contains("text/html"))
 }
 
 /// What a person is told who opens the gateway in a browser. It says nothing of what there is.

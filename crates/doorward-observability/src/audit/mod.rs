@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use doorward_mcp::error::Kind;
 use doorward_store::{
     AuditKey, Error, KeyPlace, MasterKey, Store, WriterId, files, now_ms, written_at,
@@ -253,8 +253,8 @@ impl Audit {
     }
 
     /// What is recorded, and how.
-    pub fn settings(&self) -> Arc<AuditSettings> {
-        self.settings.load_full()
+    pub fn settings(&self) -> Guard<Arc<AuditSettings>> {
+        self.settings.load()
     }
 
     /// Records something that nobody waits for. Where there is no room, it is counted.

@@ -68,16 +68,18 @@ impl Telemetry {
         self.users.load(Ordering::Acquire)
     }
 
-    /// Whether a call that comes with this context is traced: `None` where nobody takes traces.
-    pub fn traces(&self, context: Option<&Context>) -> Option<bool> {
-        if !self.traces.load(Ordering::Acquire) {
-            return None;
-        }
+    /// Whether anybody takes traces.
+    pub fn takes_traces(&self) -> bool {
+        self.traces.load(Ordering::Acquire)
+    }
+
+    /// Whether a call that comes with this context is traced, where anybody takes traces.
+    pub fn traces(&self, context: Option<&Context>) -> bool {
         let follows = self.settings.load().traces.follow_clients;
-        Some(match context.filter(|_| follows) {
+        match context.filter(|_| follows) {
             Some(context) => context.sampled,
             None => self.is_chosen(),
-        })
+        }
     }
 
     /// Whether spans show arguments and results.
@@ -98,9 +100,8 @@ impl Telemetry {
         }
     }
 
-    /// Sends what waits to the collector, until `closing` is cancelled. `measure` returns the metrics as text.
-    pub async fn run(&self, closing: CancellationToken, measure: impl Fn() -> String) {
-        let ends = closing;
+    /// Sends what waits to the collector, until `end` is cancelled. `measure` returns the metrics as text.
+    pub async fn run(&self, end: CancellationToken, measure: impl Fn() -> String) {
         let instance = format!("{:08x}", CallId::run());
         let mut current: Option<(TelemetrySettings, Collector)> = None;
         let mut ticks = tokio::time::interval(EVERY);
@@ -108,11 +109,11 @@ impl Telemetry {
         let mut measured = tokio::time::Instant::now();
         let mut failing = false;
         loop {
-            let closing = ends.is_cancelled();
+            let closing = end.is_cancelled();
             if !closing {
                 tokio::select! {
                     _ = ticks.tick() => {}
-                    () = ends.cancelled() => {}
+                    () = end.cancelled() => {}
                 }
             }
             let settings = self.settings.load_full();
