@@ -29,6 +29,17 @@ step() {
     [ -z "$current" ] || printf '\n== %s\n' "$current"
 }
 
+# prebuilt PROGRAM VERSION: puts a tool of cargo's on the path. Compiling one takes longer than most of what it is for.
+prebuilt() {
+    local tools="${CARGO_TARGET_DIR:-$PWD/target}/tools"
+    if command -v "$1" >/dev/null; then return; fi
+    if [ ! -x "$tools/bin/$1" ]; then
+        python3 -m venv "$tools"
+        "$tools/bin/pip" install --quiet --disable-pip-version-check "astral-dev-toolchain-$1==$2"
+    fi
+    export PATH="$PATH:$tools/bin"
+}
+
 # beside NAME COMMAND...: starts it beside one other at most. What it prints is shown when it ends.
 beside() {
     [ -z "$current" ] || step ""

@@ -13,7 +13,7 @@ use clap::Parser;
 use doorward_bench::backend::{self, Backend, Era};
 use doorward_bench::chaos::{Scene, TROUBLES};
 use doorward_bench::gateway::Gateway;
-use doorward_bench::load::{Ask, Connection, Target, closed_loop, open_loop};
+use doorward_bench::load::{Connection, Target};
 use doorward_bench::reliable;
 use doorward_bench::simulate;
 use doorward_bench::stages;
@@ -135,8 +135,6 @@ async fn measure_stages(
         gateways.push(Gateway::start_with(program, &stage.config, &store)?);
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let small = Ask::tool("echo", &json!({ "text": "hello" }));
-    let time = Duration::from_secs(options.seconds);
     // By stage: calls a second, microseconds of CPU, p50 and p99 at the rate.
     let mut all: Vec<Vec<[f64; 4]>> = vec![Vec::new(); stages.len()];
     for _ in 0..options.runs {
@@ -147,16 +145,9 @@ async fn measure_stages(
                 era: Era::Modern,
                 token: None,
             };
-            let before = gateway.usage();
-            let closed =
-                closed_loop(&target, &small, options.connections, time).await.map_err(text)?;
-            let after = gateway.usage();
-            let mut open =
-                open_loop(&target, &small, 32, options.rate, time).await.map_err(text)?;
-            if closed.errors + open.errors > 0 {
-                return Err(format!("stages: {} and {} errors", closed.errors, open.errors));
-            }
-            let cpu = (after.cpu - before.cpu).as_secs_f64() * 1e6 / closed.calls() as f64;
+            let both = yardstick::both(options, "stages", &target, || gateway.usage());
+            let yardstick::Both { closed, mut open, user, system } = both.await?;
+            let cpu = user + system;
             rows.push([closed.per_second(), cpu, open.quantile(0.5), open.quantile(0.99)]);
         }
     }

@@ -8,7 +8,7 @@ use doorward_bench::backend::{Backend, Era};
 use doorward_bench::gateway::{Gateway, Usage, told};
 use doorward_bench::load::{Ask, Target, closed_loop, open_loop};
 use doorward_bench::nginx::Nginx;
-use doorward_bench::stats::median;
+use doorward_bench::stats::{Run, median};
 use serde_json::json;
 
 use crate::{Options, text};
@@ -86,28 +86,46 @@ async fn measure(
     let mut rows: Vec<Vec<Row>> = vec![Vec::new(); measured.len()];
     for _ in 0..options.runs {
         for (one, rows) in measured.iter().zip(&mut rows) {
-            rows.push(run(options, one).await?);
+            let used = || one.usage.as_ref().map(|usage| usage()).unwrap_or_default();
+            let mut done = both(options, one.name, &one.target, used).await?;
+            let p99 = done.open.quantile(0.99);
+            rows.push([done.closed.per_second(), done.user, done.system, p99]);
         }
     }
     print(options, &measured, &rows);
     Ok(())
 }
 
-async fn run(options: &Options, one: &Measured<'_>) -> Result<Row, String> {
+/// Small calls as fast as they are answered, and then at the fixed rate.
+pub struct Both {
+    pub closed: Run,
+    pub open: Run,
+    /// Microseconds in user mode and in the kernel, a call of the first.
+    pub user: f64,
+    pub system: f64,
+}
+
+/// Runs both loads; `used` returns what the measured processes have used so far.
+pub async fn both(
+    options: &Options,
+    name: &str,
+    target: &Target,
+    used: impl Fn() -> Usage,
+) -> Result<Both, String> {
     let small = Ask::tool("echo", &json!({ "text": "hello" }));
     let time = Duration::from_secs(options.seconds);
-    let used = || one.usage.as_ref().map(|usage| usage()).unwrap_or_default();
     let before = used();
-    let closed = closed_loop(&one.target, &small, options.connections, time).await.map_err(text)?;
+    let closed = closed_loop(target, &small, options.connections, time).await.map_err(text)?;
     let after = used();
-    let mut open = open_loop(&one.target, &small, 32, options.rate, time).await.map_err(text)?;
+    let open = open_loop(target, &small, 32, options.rate, time).await.map_err(text)?;
     if closed.errors + open.errors > 0 {
-        return Err(format!("{}: {} and {} errors", one.name, closed.errors, open.errors));
+        return Err(format!("{name}: {} and {} errors", closed.errors, open.errors));
     }
     let a_call = |spent: Duration| spent.as_secs_f64() * 1e6 / closed.calls() as f64;
     let system = after.system - before.system;
     let user = (after.cpu - before.cpu).saturating_sub(system);
-    Ok([closed.per_second(), a_call(user), a_call(system), open.quantile(0.99)])
+    let (user, system) = (a_call(user), a_call(system));
+    Ok(Both { closed, open, user, system })
 }
 
 fn print(options: &Options, measured: &[Measured<'_>], rows: &[Vec<Row>]) {

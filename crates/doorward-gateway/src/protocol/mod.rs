@@ -24,7 +24,7 @@ use bytes::Bytes;
 use doorward_mcp::error::Kind;
 use doorward_mcp::message::{self, is_batch};
 use doorward_mcp::{Id, Message, Revision, RpcError, headers, meta, method};
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -279,11 +279,8 @@ fn empty(status: StatusCode) -> Response<Body> {
     response
 }
 
-pub fn not_allowed(methods: &'static str) -> Response<Body> {
-    let error = RpcError::invalid_request(format!("This endpoint takes {methods}"));
-    let mut response = error_response(StatusCode::METHOD_NOT_ALLOWED, None, &error);
-    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
-    response
+fn not_allowed(methods: &'static str) -> Response<Body> {
+    doorward_authorization::not_allowed(methods).map(Body::full)
 }
 
 pub fn error_response(status: StatusCode, id: Option<&Id>, error: &RpcError) -> Response<Body> {
