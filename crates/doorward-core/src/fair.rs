@@ -33,7 +33,14 @@ impl<T> FairQueue<T> {
 
     /// The oldest of whoever's turn it is.
     pub fn pop(&mut self) -> Option<T> {
-        let (sharer, mut items) = self.waiting.pop_front()?;
+        self.pop_if(|_| true)
+    }
+
+    /// The oldest of the next caller whose oldest may be served now.
+    pub fn pop_if(&mut self, may: impl Fn(&T) -> bool) -> Option<T> {
+        let mut all = self.waiting.iter();
+        let at = all.position(|(_, items)| items.front().is_some_and(&may))?;
+        let (sharer, mut items) = self.waiting.remove(at)?;
         let item = items.pop_front();
         if !items.is_empty() {
             self.waiting.push_back((sharer, items));
@@ -93,5 +100,17 @@ mod tests {
         let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
         assert_eq!(order, ["m3", "a0", "b0", "c1", "m4", "a1"]);
         assert_eq!(queue.len(), 0);
+    }
+
+    #[test]
+    fn who_may_not_be_served_yet_keeps_their_turn() {
+        let mut queue = FairQueue::default();
+        for item in ["m0", "m1", "a0", "b0"] {
+            queue.push(&item[..1], item);
+        }
+        assert_eq!(queue.pop_if(|item| !item.starts_with('m')), Some("a0"));
+        assert_eq!(queue.pop_if(|_| false), None);
+        let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
+        assert_eq!(order, ["m0", "b0", "m1"]);
     }
 }

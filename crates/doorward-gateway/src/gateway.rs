@@ -103,6 +103,7 @@ impl Gateway {
             processes: ProcessCount::new(limits.processes),
             programs: Programs::new(limits.shared(limits.processes)),
             held: Shares::new(limits.shared(limits.held_bytes.0)),
+            view_bytes: Arc::default(),
             memory: Memory::new(limits.memory.map(|memory| memory.0 as u64)),
             switchboard: Arc::default(),
             http: doorward_net::clients::Clients::new(timeouts.connect.0),

@@ -1,6 +1,9 @@
 //! A bulkhead: so many calls of one server at a time, so many that wait, and none that waits for ever. However
-//! slow a server is, it holds no more than that. Callers take turns.
+//! slow a server is, it holds no more than that. Callers take turns, and none of them has the last eighth of the
+//! places: calls that take long do not keep everybody else out.
 
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,25 +13,71 @@ use tokio::sync::oneshot;
 use super::adaptive::{Adaptive, Done};
 use doorward_config::BulkheadSettings;
 use doorward_core::fair::FairQueue;
-use doorward_core::share::sharer;
+use doorward_core::share::{is_exempt, sharer};
+
+/// The part of the places that one caller cannot have.
+const RESERVE: usize = 8;
 
 #[derive(Debug)]
 pub struct Bulkhead {
     settings: BulkheadSettings,
+    hasher: RandomState,
     inside: Mutex<Inside>,
 }
 
+/// Whose a place is, by hash. `None` for who may have all of them.
+type Whose = Option<u64>;
+
 #[derive(Debug)]
 struct Inside {
-    running: usize,
-    queue: FairQueue<oneshot::Sender<Place>>,
+    running: Running,
+    queue: FairQueue<Waiting>,
     adaptive: Option<Adaptive>,
+}
+
+#[derive(Debug, Default)]
+struct Running {
+    all: usize,
+    by: HashMap<u64, usize>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    whose: Whose,
+    sender: oneshot::Sender<Place>,
+}
+
+impl Running {
+    fn has_room(&self, limit: usize, whose: Whose) -> bool {
+        let has_own = |whose| {
+            let own = self.by.get(&whose).copied().unwrap_or_default();
+            own < limit - limit / RESERVE
+        };
+        self.all < limit && whose.is_none_or(has_own)
+    }
+
+    fn add(&mut self, whose: Whose) {
+        self.all += 1;
+        if let Some(whose) = whose {
+            *self.by.entry(whose).or_default() += 1;
+        }
+    }
+
+    fn remove(&mut self, whose: Whose) {
+        self.all -= 1;
+        let Some(whose) = whose else { return };
+        match self.by.get_mut(&whose) {
+            Some(own) if *own > 1 => *own -= 1,
+            _ => _ = self.by.remove(&whose),
+        }
+    }
 }
 
 /// A place among those that run; given on when dropped.
 #[derive(Debug)]
 pub struct Place {
     bulkhead: Arc<Bulkhead>,
+    whose: Whose,
     /// There was little beside it when it was taken.
     is_alone: bool,
     /// Nobody has it.
@@ -47,8 +96,9 @@ pub enum Full {
 impl Bulkhead {
     pub fn new(settings: BulkheadSettings) -> Arc<Self> {
         let adaptive = settings.adaptive.then(|| Adaptive::new(settings.concurrency));
-        let inside = Inside { running: 0, queue: FairQueue::default(), adaptive };
-        Arc::new(Self { settings, inside: Mutex::new(inside) })
+        let (running, queue) = (Running::default(), FairQueue::default());
+        let inside = Mutex::new(Inside { running, queue, adaptive });
+        Arc::new(Self { settings, hasher: RandomState::new(), inside })
     }
 
     fn limit(&self, inside: &Inside) -> usize {
@@ -60,17 +110,22 @@ impl Bulkhead {
         self.inside.lock().adaptive.as_ref().map(Adaptive::limit)
     }
 
-    fn take(self: &Arc<Self>, inside: &mut Inside) -> Place {
-        inside.running += 1;
-        let running = inside.running;
+    fn take(self: &Arc<Self>, inside: &mut Inside, whose: Whose) -> Place {
+        inside.running.add(whose);
+        let running = inside.running.all;
         let is_alone = inside.adaptive.as_ref().is_some_and(|found| found.is_alone(running));
-        Place { bulkhead: self.clone(), is_alone, is_void: false }
+        Place { bulkhead: self.clone(), whose, is_alone, is_void: false }
     }
 
-    /// A place, if there is one now.
-    pub fn enter_now(self: &Arc<Self>) -> Option<Place> {
+    /// A place for a principal's call, if there is one now.
+    pub fn enter_now(self: &Arc<Self>, principal: &str) -> Option<Place> {
+        let whose = self.whose(sharer(principal));
         let mut inside = self.inside.lock();
-        (inside.running < self.limit(&inside)).then(|| self.take(&mut inside))
+        inside.running.has_room(self.limit(&inside), whose).then(|| self.take(&mut inside, whose))
+    }
+
+    fn whose(&self, sharer: &str) -> Whose {
+        (!is_exempt(sharer)).then(|| self.hasher.hash_one(sharer))
     }
 
     /// Waits for a place for a principal's call, for so long at most.
@@ -79,17 +134,18 @@ impl Bulkhead {
         principal: &str,
         longest: Duration,
     ) -> Result<Place, Full> {
+        let sharer = sharer(principal);
+        let whose = self.whose(sharer);
         let waiting = {
             let mut inside = self.inside.lock();
-            if inside.running < self.limit(&inside) {
-                return Ok(self.take(&mut inside));
+            if inside.running.has_room(self.limit(&inside), whose) {
+                return Ok(self.take(&mut inside, whose));
             }
             let (sender, waiting) = oneshot::channel();
-            let sharer = sharer(principal);
-            inside.queue.push(sharer, sender);
+            inside.queue.push(sharer, Waiting { whose, sender });
             if inside.queue.len() > self.settings.queue {
                 // Those who have left do not stand in the way.
-                inside.queue.retain(|waiting| !waiting.is_closed());
+                inside.queue.retain(|waiting| !waiting.sender.is_closed());
             }
             if inside.queue.len() > self.settings.queue {
                 inside.queue.shed(sharer);
@@ -107,7 +163,7 @@ impl Bulkhead {
     #[cfg(test)]
     fn counts(&self) -> (usize, usize) {
         let inside = self.inside.lock();
-        (inside.running, inside.queue.iter().filter(|waiting| !waiting.is_closed()).count())
+        (inside.running.all, inside.queue.iter().filter(|waiting| !waiting.sender.is_closed()).count())
     }
 }
 
@@ -118,7 +174,7 @@ impl Place {
             return;
         }
         let mut inside = self.bulkhead.inside.lock();
-        let is_full = inside.running >= self.bulkhead.limit(&inside);
+        let is_full = inside.running.all >= self.bulkhead.limit(&inside);
         if let Some(adaptive) = &mut inside.adaptive {
             let is_alone = self.is_alone;
             adaptive.learn(Done { kind, began, took, failed, is_alone, is_full });
@@ -132,13 +188,16 @@ impl Drop for Place {
             return;
         }
         let mut inside = self.bulkhead.inside.lock();
-        inside.running -= 1;
-        while inside.running < self.bulkhead.limit(&inside) {
-            let Some(next) = inside.queue.pop() else { return };
+        inside.running.remove(self.whose);
+        let limit = self.bulkhead.limit(&inside);
+        loop {
+            let Inside { running, queue, .. } = &mut *inside;
+            let next = queue.pop_if(|waiting| running.has_room(limit, waiting.whose));
+            let Some(Waiting { whose, sender }) = next else { return };
             // Whoever has left has no use for it.
-            if let Err(mut unused) = next.send(self.bulkhead.take(&mut inside)) {
+            if let Err(mut unused) = sender.send(self.bulkhead.take(&mut inside, whose)) {
                 unused.is_void = true;
-                inside.running -= 1;
+                inside.running.remove(whose);
             }
         }
     }
@@ -213,6 +272,35 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn nobody_has_the_last_eighth_of_the_places() {
+        let bulkhead = bulkhead(16, 50);
+        let take = |who: &'static str| std::iter::from_fn(|| bulkhead.enter_now(who)).collect();
+        let mut hers: Vec<Place> = take("user \"mallory\" by \"one\"");
+        assert_eq!(hers.len(), 14);
+        assert!(bulkhead.enter_now("user \"mallory\" by \"two\"").is_none());
+        let waiting = tokio::spawn({
+            let bulkhead = bulkhead.clone();
+            async move { bulkhead.enter("user \"mallory\"", LONG).await }
+        });
+        tokio::task::yield_now().await;
+        let alices: Vec<Place> = take("user \"alice\"");
+        assert_eq!(alices.len(), 2);
+        // What another gives back does not make room for her; what she gives back does.
+        drop(alices);
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished());
+        hers.pop();
+        assert!(waiting.await.unwrap().is_ok());
+        // The one caller of a gateway that knows no callers has all of them.
+        drop(hers);
+        let all: Vec<Place> = take("local");
+        assert_eq!(all.len(), 16);
+        drop(all);
+        assert_eq!(bulkhead.counts(), (0, 0));
+        assert!(bulkhead.inside.lock().running.by.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn places_are_never_lost_however_callers_leave() {
         let bulkhead = bulkhead(3, 50);
         let mut tasks = Vec::new();
@@ -258,7 +346,7 @@ mod tests {
         let settings = BulkheadSettings { concurrency: 100, adaptive: true, ..Default::default() };
         let bulkhead = Bulkhead::new(settings);
         let first = bulkhead.found_limit().unwrap();
-        let mut places: Vec<_> = std::iter::from_fn(|| bulkhead.enter_now()).collect();
+        let mut places: Vec<_> = std::iter::from_fn(|| bulkhead.enter_now("local")).collect();
         assert_eq!(places.len(), first);
         let waiting = tokio::spawn({
             let bulkhead = bulkhead.clone();

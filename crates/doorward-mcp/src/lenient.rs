@@ -28,6 +28,8 @@ pub enum Habit {
     DraftRevision,
     /// A lost session is told as something else.
     LostSession,
+    /// A request is accepted, and answered on the stream on which the session listens.
+    AnsweredElsewhere,
 }
 
 impl Habit {
@@ -44,6 +46,7 @@ impl Habit {
             Self::Compressed => "compressed",
             Self::DraftRevision => "draft_revision",
             Self::LostSession => "lost_session",
+            Self::AnsweredElsewhere => "answered_elsewhere",
         }
     }
 }

@@ -144,6 +144,8 @@ enum Source {
     Own(Box<Answer>),
     /// A channel shared with other calls.
     Shared { pipe: Arc<Pipe>, place: Place },
+    /// Handshake-era HTTP where all comes on the session's listening stream.
+    Elsewhere { session: Arc<Session>, place: Place },
     /// Handshake-era HTTP: an own stream, and what the session's listening stream brings for it.
     Session {
         session: Arc<Session>,
@@ -181,6 +183,10 @@ impl Exchange {
         let id = place.id;
         let answer = Box::new(answer.to(id));
         Self::new(id, Source::Session { session, answer, place, held: None })
+    }
+
+    pub fn elsewhere(session: Arc<Session>, place: Place) -> Self {
+        Self::new(place.id, Source::Elsewhere { session, place })
     }
 
     /// Tells a client's stream when the server closes its own for a while.
@@ -258,6 +264,15 @@ impl Exchange {
                 Some(message) => Ok(message),
                 None => Err(place.cut_off().unwrap_or_else(|| pipe.failure())),
             },
+            Source::Elsewhere { session, place } => tokio::select! {
+                biased;
+                Some(message) = place.inbox.recv() => Ok(message),
+                () = session.hears_no_more() => Err(place.cut_off().unwrap_or_else(|| {
+                    let message = "The server accepted the request and sent no answer";
+                    Failure::new(Kind::StreamEnded, message)
+                        .because("HTTP 202, and no stream to listen on")
+                })),
+            },
             Source::Session { session, answer, place, held } => loop {
                 if let Some((_, until)) = held {
                     let late = tokio::time::timeout_at(*until, place.inbox.recv()).await;
@@ -322,7 +337,9 @@ impl Exchange {
                 "The server sent a request of its own, which its revision does not have",
             )),
             Source::Shared { pipe, .. } => pipe.send(text).await,
-            Source::Session { session, .. } => session.post_one_way(text).await,
+            Source::Session { session, .. } | Source::Elsewhere { session, .. } => {
+                session.post_one_way(text).await
+            }
         }
     }
 }
@@ -341,7 +358,9 @@ impl Drop for Exchange {
         match &self.source {
             Source::Own(_) => {}
             Source::Shared { pipe, .. } => pipe.try_send(text),
-            Source::Session { session, .. } => session.clone().post_in_background(text),
+            Source::Session { session, .. } | Source::Elsewhere { session, .. } => {
+                session.clone().post_in_background(text);
+            }
         }
     }
 }

@@ -103,6 +103,8 @@ pub struct Shared {
     pub memory: Memory,
     /// Bytes that are held for clients: what they subscribe to, and questions that wait for them.
     pub held: Arc<Shares>,
+    /// Bytes of the lists of all servers.
+    pub view_bytes: Arc<catalog::ViewBytes>,
     pub switchboard: Arc<Switchboard>,
     pub audit: Arc<Audit>,
     pub cache: Cache,
@@ -183,6 +185,8 @@ pub struct Server {
     trips_over_discover: AtomicBool,
     /// It keeps something in sessions.
     stateful: Arc<AtomicBool>,
+    /// It answers requests on the stream on which a session listens.
+    answers_elsewhere: Arc<AtomicBool>,
     /// It is one of several.
     replica: Option<Replica>,
     /// It is several.
@@ -266,6 +270,7 @@ impl Server {
             hints: parts.hints,
             trips_over_discover: AtomicBool::new(false),
             stateful: parts.stateful,
+            answers_elsewhere: Arc::default(),
             replica: parts.replica,
             replicas: Replicas::of(&settings),
             doubted: tokio::sync::Notify::new(),

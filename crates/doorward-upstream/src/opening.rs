@@ -40,7 +40,9 @@ impl Server {
             Ok(session) => {
                 self.stateful.fetch_or(session.is_stateful(), Ordering::AcqRel);
                 // Servers may ask outside any request's stream; then somebody must listen.
-                if capabilities::is_interactive(client_capabilities) {
+                if capabilities::is_interactive(client_capabilities)
+                    || self.answers_elsewhere.load(Ordering::Relaxed)
+                {
                     self.shared.tasks.spawn(session.clone().listen());
                 }
                 Ok(session)
@@ -79,6 +81,7 @@ impl Server {
             queue: self.shared.limits.queue,
             within: self.shared.timeouts.connect.0 + self.shared.timeouts.probe.0 * 4,
             habits: self.shared.metrics.habits(&self.name),
+            answers_elsewhere: self.answers_elsewhere.clone(),
         })
         .await?;
         let _ = unused.map(DropGuard::disarm);

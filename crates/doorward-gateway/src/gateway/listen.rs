@@ -1,17 +1,21 @@
 //! Joining the listeners at a portal, for as much of a wish as can be honoured.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use doorward_mcp::error::Kind;
 use doorward_mcp::filter::Filter;
 use doorward_mcp::{Era, RpcError, Value};
 use doorward_policy::{Action, TargetKind};
+use futures_util::{StreamExt, stream};
 
 use super::Gateway;
 use crate::access::{self, Asking};
 use crate::call::{CallError, Failure, Portal};
 use doorward_upstream::switchboard::{Listener, TooMany, Wish};
 use doorward_upstream::{Server, Subscription};
+
+/// How many subscriptions of one listener are asked for at once.
+const AT_A_TIME: usize = 8;
 
 impl Gateway {
     /// Joins the listeners at a portal.
@@ -30,7 +34,6 @@ impl Gateway {
         let bytes = self.shared.held.take(&principal.id, asked_for).map_err(|_| {
             too_many("The limit of bytes held for clients ('limits.held_bytes') is reached".into())
         })?;
-        let mut held: Vec<Subscription> = Vec::new();
         let mut granted = match portal {
             Portal::Merged | Portal::Named(_) => {
                 Filter { uris: Default::default(), tasks: Default::default(), ..wanted.clone() }
@@ -48,37 +51,10 @@ impl Gateway {
                 Filter { uris: Default::default(), tasks: Default::default(), ..lists }
             }
         };
-        for uri in &wanted.uris {
-            let Some((server, own)) = self.named(portal, true, uri) else { continue };
-            let target = access::target(&server, TargetKind::Resource, &own, None);
-            if !self.may(asking, Action::Subscribe, &target) {
-                continue;
-            }
-            let server = server.spoken_in(era).await;
-            if can_subscribe(&server).await
-                && let Ok(subscription) = server.subscribe(&own, &principal.id).await
-            {
-                granted.uris.insert(uri.clone());
-                held.push(subscription);
-            }
-        }
-        let mut tasks = HashMap::new();
-        for sealed in &wanted.tasks {
-            let (server, own) = match portal {
-                Portal::Server(name) => (self.server(name), sealed.as_str()),
-                Portal::Merged | Portal::Named(_) => match sealed.rsplit_once('.') {
-                    Some((server, own)) => (self.server(server), own),
-                    None => continue,
-                },
-            };
-            let Some(server) = server else { continue };
-            let Some(task) = server.open_task(&principal.id, own) else { continue };
-            let server = server.home_of_task(&principal.id, own);
-            if let Some(subscription) = server.subscribe_task(&task, &principal.id).await {
-                tasks.insert(task, sealed.clone());
-                held.push(subscription);
-            }
-        }
+        let (granted_uris, resources) = self.subscribe_all(asking, &wanted.uris).await;
+        granted.uris = granted_uris;
+        let (tasks, at_tasks) = self.subscribe_tasks(asking, &wanted.tasks).await;
+        let held = resources.into_iter().chain(at_tasks).collect::<Vec<_>>();
         let servers = match portal {
             Portal::Named(_) => {
                 Some(self.portal_servers(portal).iter().map(|server| server.name.clone()).collect())
@@ -100,6 +76,69 @@ impl Gateway {
             .switchboard
             .listen(wish)
             .map_err(|TooMany| too_many(format!("The limit of {streams} open streams is reached")))
+    }
+
+    /// Subscribes to those resources that are the caller's to listen to, several at a time: one server
+    /// that does not answer must not keep the others waiting. Returns which were granted.
+    async fn subscribe_all(
+        &self,
+        asking: &Asking<'_>,
+        uris: &BTreeSet<String>,
+    ) -> (BTreeSet<String>, Vec<Subscription>) {
+        let one = |uri: &String| {
+            let uri = uri.clone();
+            async move { Some((self.subscribe_to(asking, &uri).await?, uri)) }
+        };
+        let done = stream::iter(uris).map(one).buffered(AT_A_TIME).filter_map(std::future::ready);
+        let (held, granted): (Vec<_>, _) = done.unzip().await;
+        (granted, held)
+    }
+
+    async fn subscribe_to(&self, asking: &Asking<'_>, uri: &str) -> Option<Subscription> {
+        let (server, own) = self.named(asking.portal, true, uri)?;
+        let target = access::target(&server, TargetKind::Resource, &own, None);
+        if !self.may(asking, Action::Subscribe, &target) {
+            return None;
+        }
+        let server = server.spoken_in(asking.revision.era()).await;
+        if !can_subscribe(&server).await {
+            return None;
+        }
+        server.subscribe(&own, &asking.caller.principal.id).await.ok()
+    }
+
+    /// The same for tasks. Returns the servers' own names of those granted, with the names that the
+    /// caller knows them by.
+    async fn subscribe_tasks(
+        &self,
+        asking: &Asking<'_>,
+        tasks: &BTreeSet<String>,
+    ) -> (HashMap<String, String>, Vec<Subscription>) {
+        let one = |sealed: &String| {
+            let sealed = sealed.clone();
+            async move {
+                let (task, held) = self.subscribe_to_task(asking, &sealed).await?;
+                Some(((task, sealed), held))
+            }
+        };
+        let done = stream::iter(tasks).map(one).buffered(AT_A_TIME).filter_map(std::future::ready);
+        done.unzip().await
+    }
+
+    async fn subscribe_to_task(
+        &self,
+        asking: &Asking<'_>,
+        sealed: &str,
+    ) -> Option<(String, Subscription)> {
+        let (server, own) = match asking.portal {
+            Portal::Server(name) => (&**name, sealed),
+            Portal::Merged | Portal::Named(_) => sealed.rsplit_once('.')?,
+        };
+        let (server, principal) = (self.server(server)?, &asking.caller.principal.id);
+        let task = server.open_task(principal, own)?;
+        let home = server.home_of_task(principal, own);
+        let held = home.subscribe_task(&task, principal).await?;
+        Some((task, held))
     }
 }
 

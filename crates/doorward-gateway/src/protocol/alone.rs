@@ -154,15 +154,19 @@ async fn serve(
             }
         }
     });
-    match call_stream::first(&mut run, &mut receiver, form, silence).await {
-        First::Answer(last) => match receiver.try_recv() {
-            Ok(event) if form.may_stream() => {
-                CallStream::ended(&event, last, receiver, keep_alive).response()
-            }
-            _ if form == Form::Stream => events(Body::full(sse::encode(&last, None))),
-            _ => json(last),
-        },
-        First::Event(event) => CallStream::new(Some(event), run, receiver, keep_alive).response(),
-        First::Silence => CallStream::new(None, run, receiver, keep_alive).response(),
-    }
+    let event = match call_stream::first(&mut run, &mut receiver, form, silence).await {
+        First::Answer(last) => {
+            return match receiver.try_recv() {
+                Ok(event) if form.may_stream() => {
+                    CallStream::ended(&event, last.into(), receiver, keep_alive).response()
+                }
+                _ if form == Form::Stream => events(Body::full(sse::encode(&last, None))),
+                _ => json(last),
+            };
+        }
+        First::Event(event) => Some(event),
+        First::Silence => None,
+    };
+    let run = async move { run.await.into() };
+    CallStream::new(event, run, receiver, keep_alive).response()
 }

@@ -16,8 +16,22 @@ use super::accept::Form;
 use super::{Body, events};
 use doorward_core::byte_queue;
 
-/// What comes of a call: its last message.
-pub type Last = Pin<Box<dyn Future<Output = Bytes> + Send>>;
+/// What a call's stream ends with.
+pub enum Ending {
+    /// Its last message.
+    Message(Bytes),
+    /// Frames of a stream that goes on: the call was `subscriptions/listen`.
+    Frames(Pin<Box<dyn Stream<Item = Bytes> + Send>>),
+}
+
+impl From<Bytes> for Ending {
+    fn from(message: Bytes) -> Self {
+        Self::Message(message)
+    }
+}
+
+/// A call on its way to its end.
+type Run = Pin<Box<dyn Future<Output = Ending> + Send>>;
 
 /// What a client hears first of a call.
 pub enum First<T> {
@@ -81,34 +95,34 @@ impl KeepAlive {
 pub struct CallStream {
     /// A frame, as it is written.
     first: Option<Bytes>,
-    run: Option<Last>,
+    run: Option<Run>,
     receiver: byte_queue::Receiver<Bytes>,
     keep_alive: KeepAlive,
-    last: Option<Bytes>,
+    ending: Option<Ending>,
 }
 
 impl CallStream {
     /// Begins with an event, or with a sign of life.
     pub fn new(
         event: Option<Bytes>,
-        run: Last,
+        run: impl Future<Output = Ending> + Send + 'static,
         receiver: byte_queue::Receiver<Bytes>,
         keep_alive: Duration,
     ) -> Self {
         let first = event.map_or(sse::KEEP_ALIVE, |event| sse::encode(&event, None));
         let keep_alive = KeepAlive::new(keep_alive);
-        Self { first: Some(first), run: Some(run), receiver, keep_alive, last: None }
+        Self { first: Some(first), run: Some(Box::pin(run)), receiver, keep_alive, ending: None }
     }
 
     /// A call that told something and has ended: what it told comes first.
     pub fn ended(
         event: &Bytes,
-        last: Bytes,
+        ending: Ending,
         receiver: byte_queue::Receiver<Bytes>,
         keep_alive: Duration,
     ) -> Self {
         let (first, keep_alive) = (Some(sse::encode(event, None)), KeepAlive::new(keep_alive));
-        Self { first, run: None, receiver, keep_alive, last: Some(last) }
+        Self { first, run: None, receiver, keep_alive, ending: Some(ending) }
     }
 
     pub fn response(self) -> Response<Body> {
@@ -128,16 +142,26 @@ impl Stream for CallStream {
             return Poll::Ready(Some(sse::encode(&event, None)));
         }
         if let Some(run) = &mut this.run
-            && let Poll::Ready(last) = run.as_mut().poll(context)
+            && let Poll::Ready(ending) = run.as_mut().poll(context)
         {
             this.run = None;
-            this.last = Some(last);
+            this.ending = Some(ending);
         }
         if this.run.is_none() {
             // What it told last comes before its answer. Asked without waiting, for a task that has
             // done much already is told to wait though there is something at hand (tokio's coop).
-            let told = this.receiver.try_recv().ok().or_else(|| this.last.take());
-            return Poll::Ready(told.map(|text| sse::encode(&text, None)));
+            if let Ok(event) = this.receiver.try_recv() {
+                return Poll::Ready(Some(sse::encode(&event, None)));
+            }
+            return match &mut this.ending {
+                Some(Ending::Frames(frames)) => frames.as_mut().poll_next(context),
+                Some(Ending::Message(message)) => {
+                    let frame = sse::encode(message, None);
+                    this.ending = None;
+                    Poll::Ready(Some(frame))
+                }
+                None => Poll::Ready(None),
+            };
         }
         // The run may just have told something.
         if let Poll::Ready(Some(event)) = this.receiver.poll_recv(context) {
@@ -162,13 +186,26 @@ mod tests {
         for number in 1..MANY {
             sender.try_send(Bytes::from(number.to_string()), 1).unwrap();
         }
-        let run: Last = Box::pin(async { Bytes::from_static(b"answer") });
+        let run = async { Bytes::from_static(b"answer").into() };
         let stream = CallStream::new(Some(Bytes::from_static(b"0")), run, receiver, MINUTE);
         let told: Vec<Bytes> = stream.collect().await;
         let numbers: Vec<Bytes> =
             (0..MANY).map(|n| Bytes::from(format!("data: {n}\n\n"))).collect();
         assert_eq!(told[..MANY], numbers[..]);
         assert_eq!(told[MANY..], [Bytes::from_static(b"data: answer\n\n")]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_may_go_on_as_a_stream() {
+        let (_sender, receiver) = byte_queue::channel(1);
+        let run = async {
+            tokio::time::sleep(MINUTE).await;
+            let frames = ["data: a\n\n", "data: b\n\n"].map(Bytes::from);
+            Ending::Frames(Box::pin(futures_util::stream::iter(frames)))
+        };
+        let stream = CallStream::new(None, run, receiver, MINUTE.saturating_mul(2));
+        let frames: Vec<Bytes> = stream.collect().await;
+        assert_eq!(frames, [sse::KEEP_ALIVE, "data: a\n\n".into(), "data: b\n\n".into()]);
     }
 
     #[tokio::test(start_paused = true)]

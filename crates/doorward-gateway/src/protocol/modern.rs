@@ -14,7 +14,7 @@ use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
 use super::accept::{Form, needs_stream};
-use super::call_stream::{self, CallStream, First, KeepAlive};
+use super::call_stream::{self, CallStream, Ending, First, KeepAlive};
 use super::{Body, Visit, error_response, events, json};
 use crate::call::{Asks, Call, Events, Protocol, Reply};
 use crate::gateway::Gateway;
@@ -60,8 +60,8 @@ pub async fn post(
             let mut response = match told {
                 // The run told something and ended in one go.
                 Some(event) => {
-                    let last = last_message(&id, reply);
-                    CallStream::ended(&event, last, receiver, keep_alive).response()
+                    let ending = ending(id, reply, keep_alive);
+                    CallStream::ended(&event, ending, receiver, keep_alive).response()
                 }
                 None => answer(id, reply, keep_alive, form == Form::Stream),
             };
@@ -71,8 +71,8 @@ pub async fn post(
         First::Event(event) => Some(event),
         First::Silence => None,
     };
-    let run = async move { last_message(&id, run.await) };
-    let stream = CallStream::new(event, Box::pin(run), receiver, keep_alive);
+    let run = async move { ending(id, run.await, keep_alive) };
+    let stream = CallStream::new(event, run, receiver, keep_alive);
     let mut response = stream.response();
     tell_nearest(&nearest, response.headers_mut());
     response
@@ -88,13 +88,14 @@ fn tell_nearest(nearest: &Option<Arc<OnceLock<Nearest>>>, headers: &mut HeaderMa
     }
 }
 
-/// A call's answer as the last message of its stream.
-fn last_message(id: &Id, reply: Result<Reply, Refusal>) -> Bytes {
+/// What a call's stream ends with: its answer, or what is listened to.
+fn ending(id: Id, reply: Result<Reply, Refusal>, keep_alive: Duration) -> Ending {
     match reply {
-        Ok(Reply::Result(result)) => message::response(id, &result),
-        // Listening tells nothing before it begins, so it never comes here.
-        Ok(Reply::Listening(_)) => message::response(id, &Object::new()),
-        Err(refusal) => message::error_response(Some(id), &refusal.error),
+        Ok(Reply::Result(result)) => message::response(&id, &result).into(),
+        Ok(Reply::Listening(listener)) => {
+            Ending::Frames(Box::pin(ListenStream::new(id, listener, keep_alive)))
+        }
+        Err(refusal) => message::error_response(Some(&id), &refusal.error).into(),
     }
 }
 

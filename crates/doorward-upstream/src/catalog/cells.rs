@@ -1,8 +1,9 @@
-//! Views of one server for callers that declare different things: who takes most gives way, by number and by bytes.
+//! Views of one server for callers that declare different things: who takes most gives way, by number and by bytes,
+//! of the server and of all servers together.
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
@@ -15,12 +16,39 @@ use doorward_core::share::sharer;
 /// Views of one server that are kept: one per set of declared capabilities.
 const MAX_VIEWS: usize = 16;
 
+/// Bytes of the views of all servers.
 #[derive(Debug, Default)]
-pub struct Cells(Mutex<HashMap<Bytes, Arc<Cell>>>);
+pub struct ViewBytes(AtomicUsize);
+
+/// How many bytes views may have.
+#[derive(Debug, Clone, Copy)]
+pub struct Most {
+    pub of_server: usize,
+    pub of_all: usize,
+}
+
+#[derive(Debug, Default)]
+pub struct Cells(Mutex<Inside>);
+
+#[derive(Debug, Default)]
+struct Inside {
+    cells: HashMap<Bytes, Arc<Cell>>,
+    /// What of the bytes of all is counted for these.
+    counted: usize,
+    all: Option<Arc<ViewBytes>>,
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        if let Some(all) = &self.all {
+            all.0.fetch_sub(self.counted, Ordering::AcqRel);
+        }
+    }
+}
 
 impl Cells {
     pub fn find(&self, key: &Bytes) -> Option<Arc<Cell>> {
-        let cell = self.0.lock().get(key).cloned()?;
+        let cell = self.0.lock().cells.get(key).cloned()?;
         *cell.used.lock() = Instant::now();
         Some(cell)
     }
@@ -30,25 +58,39 @@ impl Cells {
         if let Some(cell) = self.find(&key) {
             return cell;
         }
-        let mut cells = self.0.lock();
+        let cells = &mut self.0.lock().cells;
         if !cells.contains_key(&key) && cells.len() >= MAX_VIEWS {
-            give_way(&mut cells, None, |_| 1);
+            give_way(cells, None, |_| 1);
         }
         cells.entry(key).or_insert_with(|| Arc::new(Cell::of(principal))).clone()
     }
 
-    /// Takes views away until those that are left have no more than so many bytes together, or only one is left.
-    pub fn make_room(&self, newest: &Arc<Cell>, most: usize) {
-        let mut cells = self.0.lock();
-        while bytes_of(&cells) > most && give_way(&mut cells, Some(newest), Cell::bytes) {}
+    /// Takes views away until those that are left have no more than so many bytes together, here and at all servers,
+    /// or only the newest is left.
+    pub fn make_room(&self, newest: &Arc<Cell>, most: Most, all: &Arc<ViewBytes>) {
+        let mut inside = self.0.lock();
+        let Inside { cells, counted, all: known } = &mut *inside;
+        let known = known.get_or_insert_with(|| all.clone());
+        loop {
+            let bytes = bytes_of(cells);
+            let before = std::mem::replace(counted, bytes);
+            let together = match bytes.checked_sub(before) {
+                Some(more) => known.0.fetch_add(more, Ordering::AcqRel) + more,
+                None => known.0.fetch_sub(before - bytes, Ordering::AcqRel) - (before - bytes),
+            };
+            let fits = bytes <= most.of_server && together <= most.of_all;
+            if fits || !give_way(cells, Some(newest), Cell::bytes) {
+                return;
+            }
+        }
     }
 
     pub fn all(&self) -> Vec<Arc<Cell>> {
-        self.0.lock().values().cloned().collect()
+        self.0.lock().cells.values().cloned().collect()
     }
 
     pub fn views(&self) -> Vec<Arc<View>> {
-        self.0.lock().values().filter_map(|cell| cell.view.load_full()).collect()
+        self.0.lock().cells.values().filter_map(|cell| cell.view.load_full()).collect()
     }
 }
 
@@ -176,21 +218,38 @@ mod tests {
         assert!(cells.find(&key(1)).is_none() && cells.find(&key(99)).is_some());
     }
 
+    fn fill(cells: &Cells, number: usize, principal: &str, all: &Arc<ViewBytes>) {
+        let cell = cells.find_or_make(key(number), principal);
+        let unknown = View::unknown().lists[0].clone();
+        cell.publish("s", vec![(0, List { items: Arc::default(), bytes: 40, ..unknown })]);
+        cells.make_room(&cell, Most { of_server: 100, of_all: 200 }, all);
+    }
+
     #[test]
     fn views_have_so_many_bytes_together() {
-        let cells = Cells::default();
-        let fill = |number: usize, principal: &str| {
-            let cell = cells.find_or_make(key(number), principal);
-            let unknown = View::unknown().lists[0].clone();
-            let list = List { items: Arc::default(), bytes: 40, ..unknown };
-            cell.publish("s", vec![(0, list)]);
-            cells.make_room(&cell, 100);
-        };
-        fill(0, "User::\"alice\"");
+        let (cells, all) = (Cells::default(), Arc::default());
+        fill(&cells, 0, "User::\"alice\"", &all);
         for number in 1..9 {
-            fill(number, "User::\"mallory\"");
+            fill(&cells, number, "User::\"mallory\"", &all);
         }
         assert!(cells.find(&key(0)).is_some() && cells.find(&key(8)).is_some());
         assert_eq!(cells.all().len(), 2);
+        assert_eq!(all.0.load(Ordering::Relaxed), 80);
+    }
+
+    #[test]
+    fn views_of_all_servers_have_so_many_bytes_together() {
+        let all = Arc::default();
+        let servers: Vec<Cells> = std::iter::repeat_with(Cells::default).take(10).collect();
+        for number in 0..2 {
+            for cells in &servers {
+                fill(cells, number, "User::\"mallory\"", &all);
+            }
+        }
+        // Each server shows what it has, to whoever asked last.
+        assert!(servers.iter().all(|cells| cells.find(&key(1)).is_some()));
+        assert!(servers.iter().all(|cells| cells.all().len() == 1));
+        drop(servers);
+        assert_eq!(all.0.load(Ordering::Relaxed), 0);
     }
 }

@@ -27,14 +27,17 @@ use doorward_config::{ArgumentSettings, CacheRule, ResultSettings};
 use doorward_core::Failure;
 use doorward_schema::Checks;
 
-use cells::{Cell, Cells, Fetching};
+pub use cells::ViewBytes;
+use cells::{Cell, Cells, Fetching, Most};
 use exposed::Digest;
 pub use learn::Schemas;
 pub use snapshot::{Snapshot, Snapshots, Source, ViewKey, Viewer};
 pub use view::{Item, List, View};
 
-/// What the views of one server may have together, in times of what one list may have.
-const LISTS_OF_BYTES: usize = 8;
+/// What the views of one server may have together, and those of all, in times of what one list may have. One view of
+/// each server is there in any case.
+const LISTS_OF_SERVER: usize = 8;
+const LISTS_OF_ALL: usize = 16;
 /// How long a list is waited for before the next is asked for beside it.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -206,8 +209,9 @@ impl Catalog {
         fetching.is_done = true;
         let (list, is_known) = self.shared(kind, list);
         let (_, changed) = cell.publish(&server.name, vec![(kind, list)]);
-        let most = server.shared.limits.list_bytes.0.saturating_mul(LISTS_OF_BYTES);
-        self.cells.make_room(cell, most);
+        let list = server.shared.limits.list_bytes.0;
+        let [of_server, of_all] = [LISTS_OF_SERVER, LISTS_OF_ALL].map(|n| list.saturating_mul(n));
+        self.cells.make_room(cell, Most { of_server, of_all }, &server.shared.view_bytes);
         // Others were told the same before.
         if changed && (old.knows(kind) || !is_known) {
             server.bump();

@@ -115,7 +115,7 @@ impl Guard {
     }
 
     async fn place(&self, server: &Server, asked: &Asked<'_>) -> Result<Place, Failure> {
-        if let Some(place) = self.bulkhead.enter_now() {
+        if let Some(place) = self.bulkhead.enter_now(asked.principal) {
             return Ok(place);
         }
         self.bulkhead.enter(asked.principal, asked.deadline.left()).await.map_err(|full| {

@@ -5,6 +5,7 @@ use doorward_core::Failure;
 use doorward_mcp::headers;
 use http::HeaderValue;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Link, Session};
@@ -35,6 +36,9 @@ impl Session {
     /// that have none say 405.
     pub async fn listen(self: Arc<Self>) {
         let Link::Http { endpoint, inbound } = &self.link else { return };
+        if self.listens.swap(true, Ordering::AcqRel) {
+            return;
+        }
         let mut last: Option<String> = None;
         let mut pause = Duration::from_millis(200);
         while self.is_open() {
@@ -69,7 +73,9 @@ impl Session {
                             pause = Duration::from_millis(retry.clamp(50, 30_000));
                         }
                     }
-                    Err(Ok(refusal)) if refusal.status.is_client_error() => return,
+                    Err(Ok(refusal)) if refusal.status.is_client_error() => {
+                        return self.deaf.cancel();
+                    }
                     Err(_) => {}
                 },
                 Err(failure) => tracing::debug!(cause = ?failure.cause, "no listening stream"),

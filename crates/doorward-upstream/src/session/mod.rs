@@ -11,6 +11,7 @@ use doorward_mcp::error::Kind;
 use doorward_mcp::lenient::Habit;
 use doorward_mcp::meta::LogLevel;
 use doorward_mcp::{Id, Message, Object, Revision, RpcError, Value, headers, message, method};
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
@@ -51,6 +52,12 @@ pub struct Session {
     /// Tasks that live in the session, for as long as they are kept.
     pub tasks: AtomicUsize,
     lost: AtomicBool,
+    /// It has begun to listen.
+    listens: AtomicBool,
+    /// The server does not let it listen.
+    deaf: CancellationToken,
+    /// For all sessions with the server: it answers requests on the stream on which they listen.
+    answers_elsewhere: Arc<AtomicBool>,
     habits: Arc<Habits>,
     ids: Arc<AtomicI64>,
     queue: usize,
@@ -81,6 +88,7 @@ pub struct Opening<'a> {
     pub queue: usize,
     pub within: Duration,
     pub habits: Arc<Habits>,
+    pub answers_elsewhere: Arc<AtomicBool>,
 }
 
 /// Why a session could not be opened.
@@ -165,6 +173,9 @@ impl Session {
             used: Mutex::new(Instant::now()),
             tasks: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
+            listens: AtomicBool::new(false),
+            deaf: CancellationToken::new(),
+            answers_elsewhere: opening.answers_elsewhere,
             ids: opening.ids,
             queue: opening.queue,
             stop: CancellationToken::new(),
@@ -242,6 +253,14 @@ impl Session {
         self.has_id() || matches!(self.link, Link::Pipe(_))
     }
 
+    /// Ends when nothing more can come on the stream on which the session listens.
+    pub async fn hears_no_more(&self) {
+        tokio::select! {
+            () = self.closed() => {}
+            () = self.deaf.cancelled() => {}
+        }
+    }
+
     /// Ends when the session does: at once for HTTP, whose sessions end only when told so.
     pub async fn closed(&self) {
         match &self.link {
@@ -294,6 +313,14 @@ impl Session {
                 let response = tokio::time::timeout_at(deadline.at(), posting)
                     .await
                     .map_err(|_| deadline.passed())??;
+                if is_answered_elsewhere(&response) {
+                    self.habits.note(Habit::AnsweredElsewhere);
+                    self.answers_elsewhere.store(true, Ordering::Relaxed);
+                    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                        runtime.spawn(self.clone().listen());
+                    }
+                    return Ok(Exchange::elsewhere(self.clone(), place));
+                }
                 match Answer::open(response, endpoint.bounds()).await {
                     Ok(answer) => Ok(Exchange::session(self.clone(), answer, place)),
                     Err(Ok(refusal)) => Err(self.refused(refusal)),
@@ -425,4 +452,15 @@ impl Session {
             }
         }
     }
+}
+
+/// Whether a request was only accepted, as a notification would be: the answer comes on the stream on which the session
+/// listens. Servers that are made for a single connection do so, and the SDKs take it.
+fn is_answered_elsewhere(response: &Response<Incoming>) -> bool {
+    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let says_something = kind.is_some_and(|kind| {
+        let kind = kind.trim_start().to_ascii_lowercase();
+        ["application/json", "text/event-stream"].iter().any(|form| kind.starts_with(form))
+    });
+    response.status() == StatusCode::ACCEPTED && !says_something
 }

@@ -646,3 +646,48 @@ fn headers_that_mirror_nothing_reach_no_server() {
     assert_eq!(client.send(&body, &sent).text(), "x");
     assert_eq!(*seen.lock().unwrap(), [("mcp-param-region".to_owned(), "eu".to_owned())]);
 }
+
+/// A server with one stream for all: requests are accepted, and answered on the stream on which the session listens.
+#[test]
+fn an_answer_may_come_on_the_stream_on_which_the_session_listens() {
+    let listening: Arc<std::sync::Mutex<Option<std::net::TcpStream>>> = Arc::default();
+    let stream = listening.clone();
+    let server = with_habit(Era::Handshake, move |asked, out| {
+        if asked.method == "GET" {
+            begin_stream(out);
+            *stream.lock().unwrap() = Some(out.try_clone().unwrap());
+            return true;
+        }
+        is_call(asked) && {
+            answer(out, 202, "", b"");
+            let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+            while stream.lock().unwrap().is_none() && std::time::Instant::now() < deadline {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            let said = json!({ "content": [{ "type": "text", "text": "heard" }] });
+            if let Some(out) = stream.lock().unwrap().as_mut() {
+                event(out, &result_text(asked, &said));
+            }
+            true
+        }
+    });
+    let gateway = in_front_of(&server.url());
+    let client = Modern::new(&gateway, "/mcp/s");
+    for _ in 0..3 {
+        assert_eq!(client.call("echo", json!({ "text": "a" })).text(), "heard");
+    }
+    let (_, metrics) = gateway.get_admin("/metrics");
+    assert!(metrics.contains(r#"habit="answered_elsewhere""#), "{metrics}");
+
+    // Where there is no such stream, nobody waits for it.
+    let server = with_habit(Era::Handshake, move |asked, out| {
+        (asked.method == "GET" || is_call(asked)) && {
+            answer(out, if asked.method == "GET" { 405 } else { 202 }, "", b"");
+            true
+        }
+    });
+    let gateway = in_front_of(&server.url());
+    let failed = Modern::new(&gateway, "/mcp/s").call("echo", json!({ "text": "a" }));
+    assert_eq!(failed.kind(), "stream_ended", "{}", failed.body);
+    assert!(failed.body.contains("sent no answer"), "{}", failed.body);
+}

@@ -201,3 +201,28 @@ fn a_host_is_a_name_and_a_port_on_both_listeners() {
     let own = [("host", "localhost:80")];
     assert_eq!(send(&gateway.admin, "GET", "/servers", &own, b"").unwrap().status, 200);
 }
+
+/// A server that does not answer keeps a listener waiting no longer for three wishes than for one, and the stream that
+/// has begun meanwhile acknowledges when it can.
+#[test]
+fn wishes_are_tried_beside_one_another_and_acknowledged_on_a_stream_that_has_begun() {
+    let (server, _) = start(|uris, _, out| {
+        let is_silent = uris.iter().any(|uri| uri.contains("silent"));
+        if is_silent {
+            until_closed(out);
+        }
+        is_silent
+    });
+    let gateway = Gateway::start(&format!(
+        "timeouts: {{silence: 1s}}\nservers: {{s: {{url: \"{}\"}}}}",
+        server.url()
+    ));
+    let client = Modern::new(&gateway, "/mcp/s");
+    let began = std::time::Instant::now();
+    let wanted: Vec<String> = (0..3).map(|number| format!("test://silent/{number}")).collect();
+    let wanted = json!({ "notifications": { "resourceSubscriptions": wanted } });
+    let mut stream = client.open(&client.body("subscriptions/listen", wanted));
+    let first = stream.message().unwrap();
+    assert_eq!(first["method"], "notifications/subscriptions/acknowledged", "{first}");
+    assert!(began.elapsed() < std::time::Duration::from_secs(9), "{:?}", began.elapsed());
+}
