@@ -14,7 +14,9 @@ use futures_util::future::join_all;
 use super::exchange::{Deadline, Exchange};
 use super::modern::{Refused, Way};
 use super::session::SendError;
-use super::subscriptions::{ACKNOWLEDGE, Name, Said, Subscription, What, names, next_wish};
+use super::subscriptions::{
+    ACKNOWLEDGE, Name, Said, Subscription, Turns, What, fresh, names, without,
+};
 use super::{Contact, Link, Server, jittered};
 use crate::call_error::CallError;
 use doorward_core::Failure;
@@ -193,6 +195,7 @@ impl Server {
         let mut current: Option<Current> = None;
         // How many wishes are added at a time: fewer after a refusal, until it is found out what is refused.
         let mut most = usize::MAX;
+        let mut turns = Turns::default();
         let forever = Deadline::new(FOREVER, FOREVER);
         loop {
             let wanted = self.interest.filter().honoured_by(&contact.about.capabilities);
@@ -203,7 +206,9 @@ impl Server {
                     () = closed(way) => return,
                 }
             }
-            let (next, fresh) = next_wish(wanted, current.as_ref().map(|it| &it.filter), most);
+            let fresh = fresh(&wanted, current.as_ref().map(|it| &it.filter));
+            let (fresh, later) = turns.next(fresh, |name| self.interest.whose(name), most);
+            let next = without(wanted, &later);
             if let Some(Current { stream, filter }) = &mut current
                 && *filter == next
             {

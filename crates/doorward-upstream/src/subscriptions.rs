@@ -1,6 +1,6 @@
 //! What the gateway's listeners want of one server: each wish counts for as long as its [`Subscription`] lives.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -170,6 +170,13 @@ impl Interest {
         filter
     }
 
+    /// Of who wants it, the first.
+    pub(super) fn whose(&self, name: &Name) -> Box<str> {
+        let wanted = self.wanted.lock();
+        let by = wanted.get(name).and_then(|want| want.by.keys().min());
+        by.cloned().unwrap_or_default()
+    }
+
     pub(super) fn wants(&self, name: &Name) -> bool {
         self.wanted.lock().contains_key(name)
     }
@@ -187,23 +194,63 @@ pub(super) fn names(filter: &Filter) -> BTreeSet<Name> {
     uris.chain(filter.tasks.iter().map(|task| (What::Task, task.as_str().into()))).collect()
 }
 
-/// What to ask for next: of what is wanted all that is agreed to, and so much of the rest at a time. And what of it is new.
-pub(super) fn next_wish(
-    wanted: Filter,
-    agreed: Option<&Filter>,
-    most: usize,
-) -> (Filter, Vec<Name>) {
+/// What of a filter has not been agreed to.
+pub(super) fn fresh(wanted: &Filter, agreed: Option<&Filter>) -> BTreeSet<Name> {
     let known = agreed.map(names).unwrap_or_default();
-    let mut fresh: Vec<Name> = names(&wanted).difference(&known).cloned().collect();
-    let left_out = fresh.split_off(most.min(fresh.len()));
-    let mut next = wanted;
-    for (what, name) in &left_out {
+    names(wanted).difference(&known).cloned().collect()
+}
+
+/// What to ask for next: all that is wanted but what comes later.
+pub(super) fn without(mut wanted: Filter, later: &[Name]) -> Filter {
+    for (what, name) in later {
         match what {
-            What::Resource => next.uris.remove(&**name),
-            What::Task => next.tasks.remove(&**name),
+            What::Resource => wanted.uris.remove(&**name),
+            What::Task => wanted.tasks.remove(&**name),
         };
     }
-    (next, fresh)
+    wanted
+}
+
+/// Wishes in the order in which they are tried: callers take turns, beginning with who comes after the one whose turn it
+/// was last. However many wishes of one caller's the server refuses, the next is somebody else's.
+#[derive(Debug, Default)]
+pub(super) struct Turns {
+    last: Box<str>,
+}
+
+impl Turns {
+    /// So many wishes, and those that come later.
+    pub(super) fn next(
+        &mut self,
+        fresh: BTreeSet<Name>,
+        whose: impl Fn(&Name) -> Box<str>,
+        most: usize,
+    ) -> (Vec<Name>, Vec<Name>) {
+        let mut all: BTreeMap<Box<str>, VecDeque<Name>> = BTreeMap::new();
+        for name in fresh {
+            all.entry(whose(&name)).or_default().push_back(name);
+        }
+        let after = all.split_off(&self.last);
+        let (mut own, mut order) = (None, VecDeque::new());
+        for (sharer, names) in after.into_iter().chain(all) {
+            match sharer == self.last {
+                true => own = Some((sharer, names)),
+                false => order.push_back((sharer, names)),
+            }
+        }
+        order.extend(own);
+        let mut now = Vec::new();
+        while now.len() < most
+            && let Some((sharer, mut names)) = order.pop_front()
+        {
+            now.extend(names.pop_front());
+            self.last.clone_from(&sharer);
+            if !names.is_empty() {
+                order.push_back((sharer, names));
+            }
+        }
+        (now, order.into_iter().flat_map(|(_, names)| names).collect())
+    }
 }
 
 /// Something that is wanted of a server for as long as this lives. Whoever leaves, at whatever moment, wants it no more.
@@ -303,21 +350,31 @@ mod tests {
     }
 
     #[test]
-    fn what_is_new_is_asked_for_some_at_a_time() {
+    fn what_is_new_is_asked_for_some_at_a_time_and_callers_take_turns() {
         let of = |uris: &[&str]| Filter {
             uris: uris.iter().map(|uri| (*uri).to_owned()).collect(),
             ..Filter::lists()
         };
-        let (all, agreed) = (of(&["a:1", "a:2", "a:3"]), of(&["a:2", "a:9"]));
-        for (agreed, most, next, fresh) in [
-            (None, usize::MAX, of(&["a:1", "a:2", "a:3"]), 3),
-            (None, 1, of(&["a:1"]), 1),
-            (Some(&agreed), 1, of(&["a:1", "a:2"]), 1),
-            (Some(&agreed), 2, of(&["a:1", "a:2", "a:3"]), 2),
-            (Some(&all), 1, all.clone(), 0),
-        ] {
-            let (asked, new) = next_wish(all.clone(), agreed, most);
-            assert_eq!((asked, new.len()), (next, fresh));
+        let all = of(&["m:1", "m:2", "m:3", "m:4", "z:1", "z:2"]);
+        let agreed = of(&["m:2", "x:9"]);
+        let whose = |(_, name): &Name| name[..1].into();
+        let texts = |names: &[Name]| names.iter().map(|(_, name)| name.to_string()).collect();
+        let mut turns = Turns::default();
+        let (now, later) = turns.next(fresh(&all, None), whose, usize::MAX);
+        assert_eq!((now.len(), later.len()), (6, 0));
+        assert_eq!(without(all.clone(), &later), all);
+        let (now, later) = turns.next(fresh(&all, Some(&agreed)), whose, 2);
+        let now: Vec<String> = texts(&now);
+        assert_eq!(now, ["z:1", "m:1"], "who was last comes last");
+        assert_eq!(without(all.clone(), &later), of(&["m:1", "m:2", "z:1"]));
+        // One at a time, of which the first are refused.
+        let mut left = fresh(&all, None);
+        let mut order: Vec<String> = Vec::new();
+        while !left.is_empty() {
+            let (now, _) = turns.next(left.clone(), whose, 1);
+            left.remove(&now[0]);
+            order.extend::<Vec<_>>(texts(&now));
         }
+        assert_eq!(order, ["z:1", "m:1", "z:2", "m:2", "m:3", "m:4"]);
     }
 }
