@@ -284,7 +284,7 @@ async fn simulated(options: &Options, program: &Path, modern: &Backend) -> Resul
     let simulate::Replayed { calls, turned, took, bytes } = done?;
     let seconds = took.as_secs_f64();
     println!(
-        "\nsimulate         {calls} recorded calls ({:.0} bytes each) decided anew in {seconds:.1} s, {:.0}/s; {turned} would turn",
+        "\nsimulate         {calls} recorded calls ({:.0} bytes each) decided anew in {seconds:.1} s, {:.0}/s; {turned} would be decided differently",
         bytes as f64 / calls as f64,
         calls as f64 / seconds,
     );

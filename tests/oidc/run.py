@@ -105,7 +105,7 @@ def main():
                     continue
                 # A token that is for nobody is not for the gateway, however well the login went.
                 done = subprocess.run([str(part) for part in [*command, world.url]], capture_output=True, timeout=60)
-                refused = "it is for somebody else" in (folder / f"gateway-{form}.log").read_text()
+                refused = "it is for another audience" in (folder / f"gateway-{form}.log").read_text()
                 print(f"{f'{name}, {form}':36} {'ok' if done.returncode and refused else 'let in'}")
                 good &= bool(done.returncode and refused)
         front = Front(processes, folder, binary, node)

@@ -339,7 +339,7 @@ audit:
     key = run(binary, "audit", "key", "--store", gateway.store).split()[0]
     whole = folder / "whole.jsonl"
     whole.write_text("".join(json.dumps(one) for one in []) + "\n".join(exported.read_text().splitlines()) + "\n")
-    assert "the record is whole" in run(binary, "audit", "verify", "--public-key", key, whole)
+    assert "the audit log is intact" in run(binary, "audit", "verify", "--public-key", key, whole)
     assert calls == sum(1 for one in native if one.get("target") == "add" and one["kind"] in ("opened", "call")), calls
 
 

@@ -32,13 +32,13 @@ impl OAuthError {
     }
 
     pub fn grant() -> Self {
-        Self::new("invalid_grant", "The code or token is not good, or not any more")
+        Self::new("invalid_grant", "The code or token is invalid or has expired")
     }
 
     /// Something that is needed cannot be reached; it may be tried again.
     pub fn unavailable() -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
-        let why = "This cannot be done at the moment; try again".into();
+        let why = "Temporarily unavailable; try again".into();
         Self { status, word: "temporarily_unavailable", why, challenged: false }
     }
 

@@ -41,7 +41,7 @@ pub async fn authenticate(
     let mut shown = Shown::Nothing;
     if let Some((user, password)) = by_header {
         if id.as_ref().is_some_and(|id| *id != user) {
-            return Err(refused("The header names another client than 'client_id'"));
+            return Err(refused("The header and 'client_id' name different clients"));
         }
         id = Some(user);
         if !password.is_empty() {
@@ -64,12 +64,12 @@ pub async fn authenticate(
         }
     }
     if ways > 1 {
-        return Err(refused("The client authenticates in more than one way"));
+        return Err(refused("The client uses more than one authentication method"));
     }
-    let id = id.ok_or_else(|| refused("The client does not say who it is"))?;
+    let id = id.ok_or_else(|| refused("The client is not identified"))?;
     let client = at.server.clients.find(&id, at.store, at.address).await;
     let client = client.map_err(|unknown| match unknown {
-        Unknown::Wrong(_) => refused("The client is not known, or what it shows is not good"),
+        Unknown::Wrong(_) => refused("The client is unknown, or its credential is invalid"),
         Unknown::Unavailable(_) => OAuthError::unavailable(),
     })?;
     let good = match (&client.shows, shown) {
@@ -94,7 +94,7 @@ pub async fn authenticate(
         return Ok(client);
     }
     tracing::info!(client = client.id, "a client was refused");
-    Err(refused("The client is not known, or what it shows is not good"))
+    Err(refused("The client is unknown, or its credential is invalid"))
 }
 
 /// Checks what an assertion says (RFC 7523 section 3). Returns what must not come again, and until when.
@@ -116,7 +116,7 @@ fn check(server: &Server, client: &Client, jwt: &Jwt<'_>) -> Option<(String, i64
 fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, OAuthError> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = all.next() else { return Ok(None) };
-    let malformed = || OAuthError::client("'Authorization' must be 'Basic', once", true);
+    let malformed = || OAuthError::client("'Authorization' must be one 'Basic' credential", true);
     if all.next().is_some() {
         return Err(malformed());
     }

@@ -76,7 +76,7 @@ impl At<'_> {
         // Until it is known where the browser may be sent, it stays here.
         let stays = |why: &str| page::problem(StatusCode::BAD_REQUEST, why, START_AGAIN);
         if let Some(name @ ("client_id" | "redirect_uri")) = query.twice() {
-            return stays(&format!("'{name}' stands twice"));
+            return stays(&format!("'{name}' appears twice"));
         }
         let Some(id) = query.get("client_id") else { return stays("'client_id' is missing") };
         let client = match self.server.clients.find(id, self.store, self.address).await {
@@ -95,7 +95,7 @@ impl At<'_> {
         };
         if !client.has_redirect_uri(uri) {
             tracing::info!(client = client.id, uri, "a redirect URI was refused");
-            return stays("The program wants to send you where it may not ('redirect_uri')");
+            return stays("The program's redirect URI is not registered ('redirect_uri')");
         }
         let state = query.get("state").filter(|state| state.len() <= MOST_STATE);
         let wanted = match self.check(&client, uri, state, query) {
@@ -137,9 +137,9 @@ impl At<'_> {
         let invalid = |why: &str| Told("invalid_request", why.into());
         match query.twice() {
             Some("resource") => {
-                return Err(Told("invalid_target", "one 'resource' at a time".into()));
+                return Err(Told("invalid_target", "only one 'resource' is allowed".into()));
             }
-            Some(name) => return Err(invalid(&format!("'{}' stands twice", name.escape_debug()))),
+            Some(name) => return Err(invalid(&format!("'{}' appears twice", name.escape_debug()))),
             None => {}
         }
         if query.get("state") != state {
@@ -157,14 +157,17 @@ impl At<'_> {
             [("request", "request_not_supported"), ("request_uri", "request_uri_not_supported")]
         {
             if query.get(name).is_some() {
-                return Err(Told(word, format!("'{name}' is not taken")));
+                return Err(Told(word, format!("'{name}' is not supported")));
             }
         }
         if query.get("response_mode").is_some_and(|mode| mode != "query") {
             return Err(invalid("'response_mode' must be 'query'"));
         }
         if query.get("prompt") == Some("none") {
-            return Err(Told("interaction_required", "users are always asked".into()));
+            return Err(Told(
+                "interaction_required",
+                "'prompt' cannot be 'none': users must always consent".into(),
+            ));
         }
         let challenge = query.get("code_challenge");
         let challenge = challenge.ok_or_else(|| invalid("'code_challenge' is missing (PKCE)"))?;
@@ -173,7 +176,7 @@ impl At<'_> {
         }
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
         if challenge.len() != 43 || !challenge.bytes().all(plain) {
-            return Err(invalid("'code_challenge' is no SHA-256 in base64url"));
+            return Err(invalid("'code_challenge' is not a SHA-256 hash in base64url"));
         }
         let resource = self.resource(query.get("resource"));
         let resource = resource.ok_or_else(|| {
@@ -207,7 +210,11 @@ impl At<'_> {
     /// Asks the user.
     fn ask(&self, headers: &HeaderMap, client: &Client, wanted: &Wanted) -> Response<Bytes> {
         let Ok(browser) = Browser::of(headers) else {
-            return page::problem(StatusCode::SERVICE_UNAVAILABLE, "There is no randomness", "");
+            return page::problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The random number generator failed",
+                "",
+            );
         };
         let sealed = self.server.sealer.seal(wanted, &browser.id, CONSENT, Some(PATIENCE));
         if sealed.len() > MOST_SEALED {
@@ -239,16 +246,16 @@ impl At<'_> {
             self.server.sealer.open::<Wanted>(sealed, browser, CONSENT).ok()
         });
         let Some(wanted) = opened else {
-            return stays("This page is too old, or was opened in another browser");
+            return stays("This page has expired, or was opened in another browser");
         };
         let (uri, state) = (wanted.redirect_uri.clone(), wanted.state.clone());
         match form.get("decision") {
             Some("allow") => {}
             Some("deny") => {
-                let why = "the user has not consented";
+                let why = "the user did not consent";
                 return back(self.server, &uri, state.as_deref(), "access_denied", why);
             }
-            _ => return stays("Neither 'Allow' nor 'Cancel' was chosen"),
+            _ => return stays("Choose 'Allow' or 'Cancel'"),
         }
         match self.send_to_provider(Purpose::Client(wanted)).await {
             Ok(response) => response,

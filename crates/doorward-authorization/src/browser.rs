@@ -54,7 +54,7 @@ pub fn is_foreign(headers: &HeaderMap, origin: &str) -> bool {
 }
 
 pub fn from_elsewhere() -> Response<Bytes> {
-    page::problem(StatusCode::FORBIDDEN, "This comes from another site", START_AGAIN)
+    page::problem(StatusCode::FORBIDDEN, "The request comes from another site", START_AGAIN)
 }
 
 /// Sends a browser away to sign in, and has it carry what its return is checked with.

@@ -20,16 +20,18 @@ impl At<'_> {
     pub async fn callback(&self, headers: &HeaderMap, query: &Form) -> Response<Bytes> {
         let stays = |why: &str| page::problem(StatusCode::BAD_REQUEST, why, START_AGAIN);
         if query.twice().is_some() {
-            return stays("The identity provider's answer cannot be read");
+            return stays("The identity provider's response is invalid");
         }
         let state = query.get("state").unwrap_or_default();
         let Some(login) = self.login(headers, state) else {
-            return stays("This sign-in is too old, is finished, or was begun in another browser");
+            return stays(
+                "This sign-in has expired, is already complete, or was started in another browser",
+            );
         };
         // Before anything else that the answer says: it may be another's (RFC 9207 section 2.4).
         if !self.server.provider.has_answered(query.get("iss")).await {
-            tracing::warn!("a sign-in was answered by another issuer");
-            return stays("The answer does not come from the identity provider");
+            tracing::warn!("the response to a sign-in came from another issuer");
+            return stays("The response does not come from the identity provider");
         }
         let response = match &login.purpose {
             Purpose::Client(wanted) => self.finish(state, wanted, &login, query).await,
@@ -46,14 +48,14 @@ impl At<'_> {
         query: &Form,
     ) -> Response<Bytes> {
         let Some(code) = query.get("code") else {
-            let why = "You have not signed in";
+            let why = "You are not signed in";
             return page::problem(StatusCode::BAD_REQUEST, why, "You may close this page.");
         };
         let person = match self.signed_in(login, code).await {
             Ok(person) => person,
             Err(error) => {
                 tracing::error!(server = wanted.server, "a sign-in failed: {error}");
-                let why = "The identity provider's answer cannot be used";
+                let why = "The identity provider's response cannot be used";
                 return page::problem(StatusCode::BAD_GATEWAY, why, START_AGAIN);
             }
         };
@@ -65,7 +67,7 @@ impl At<'_> {
                 owner,
                 "a link was opened by another user"
             );
-            let why = "This link was made for somebody else";
+            let why = "This link was created for another user";
             return page::problem(StatusCode::FORBIDDEN, why, "Nothing was connected.");
         }
         self.host.connect(wanted.clone()).await
@@ -89,18 +91,22 @@ impl At<'_> {
         };
         let Some(code) = query.get("code") else {
             let word = query.get("error").unwrap_or("no error, and no code");
-            tracing::info!(client = wanted.client, "nobody signed in: {}", word.escape_debug());
-            return back("access_denied", "the user has not signed in");
+            tracing::info!(
+                client = wanted.client,
+                "sign-in failed at the identity provider: {}",
+                word.escape_debug()
+            );
+            return back("access_denied", "the user did not sign in");
         };
         let person = match self.signed_in(login, code).await {
             Ok(person) => person,
             Err(error) => {
                 tracing::error!(client = wanted.client, "a sign-in failed: {error}");
-                return back("server_error", "the identity provider's answer cannot be used");
+                return back("server_error", "the identity provider's response cannot be used");
             }
         };
         let (Ok(id), Ok(code)) = (seal::random_id(), seal::random_secret()) else {
-            return back("server_error", "there is no randomness");
+            return back("server_error", "the random number generator failed");
         };
         let secret = serde_json::to_string(&person.secret).map(zeroize::Zeroizing::new).ok();
         let claims = serde_json::Value::Object(person.claims).to_string();
@@ -126,7 +132,7 @@ impl At<'_> {
         match self.store.put_grant(&self.server.master, state, &grant, &ticket).await {
             Ok(()) => {}
             Err(Error::Refused(_)) => {
-                let why = "This sign-in was finished before";
+                let why = "This sign-in is already complete";
                 return page::problem(StatusCode::BAD_REQUEST, why, START_AGAIN);
             }
             Err(error) => {

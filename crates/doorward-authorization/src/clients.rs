@@ -91,7 +91,7 @@ impl Client {
             None => String::new(),
             Some(Value::String(name)) => name.trim().chars().take(MOST_NAME).collect(),
             Some(_) => {
-                return Err(("invalid_client_metadata", "'client_name' must be a text".into()));
+                return Err(("invalid_client_metadata", "'client_name' must be a string".into()));
             }
         };
         let uris = metadata.get("redirect_uris").and_then(Value::as_array);
@@ -101,7 +101,7 @@ impl Client {
         })?;
         let mut redirect_uris = Vec::new();
         for uri in uris {
-            let checked = uri.as_str().ok_or("it is no text").and_then(|uri| {
+            let checked = uri.as_str().ok_or("it is not a string").and_then(|uri| {
                 check_redirect_uri(uri, Some(&settings.redirect_schemes)).map(|()| uri.to_owned())
             });
             match checked {
@@ -114,7 +114,7 @@ impl Client {
             }
         }
         if redirect_uris.is_empty() {
-            let why = "none of its redirect URIs can be used here";
+            let why = "none of its redirect URIs is allowed";
             return Err(("invalid_redirect_uri", why.into()));
         }
         let name = if name.is_empty() { id.to_owned() } else { name };
@@ -249,7 +249,7 @@ impl Clients {
     /// A client by its document, which is fetched now and then.
     async fn by_document(&self, id: &str, address: IpAddr) -> Result<Arc<Client>, Unknown> {
         if !self.settings.metadata_documents {
-            return Err(Unknown::Wrong("Clients are not known by documents here".into()));
+            return Err(Unknown::Wrong("Client ID metadata documents are not enabled".into()));
         }
         let url =
             document_url(id).map_err(|why| Unknown::Wrong(format!("The client id: {why}")))?;
@@ -270,7 +270,9 @@ impl Clients {
             return client;
         }
         let Some(_turn) = self.fetching.take(&host, address).await else {
-            return Err(Unknown::Unavailable("Too many clients are looked up at once".into()));
+            return Err(Unknown::Unavailable(
+                "Too many client metadata documents are being fetched; try again".into(),
+            ));
         };
         // Somebody else may have fetched it meanwhile.
         if let Some(client) = known(&self.documents.lock()) {
@@ -280,8 +282,13 @@ impl Clients {
         let (client, time) = match fetched {
             Ok((client, time)) => (Ok(Arc::new(client)), time),
             Err(why) => {
-                tracing::info!(client = id, "a client's document cannot be used: {why}");
-                (Err(Unknown::Wrong(format!("The client's document cannot be used: {why}"))), BRIEF)
+                tracing::info!(client = id, "a client's metadata document cannot be used: {why}");
+                (
+                    Err(Unknown::Wrong(format!(
+                        "The client's metadata document cannot be used: {why}"
+                    ))),
+                    BRIEF,
+                )
             }
         };
         let mut documents = self.documents.lock();
@@ -316,7 +323,7 @@ impl Clients {
             return Err("it has no 'client_name'".into());
         }
         if document.contains_key("client_secret") {
-            return Err("it holds a secret".into());
+            return Err("it contains a secret".into());
         }
         let client = Client::read(id, &document, &self.settings, false);
         let mut client = client.map_err(|(_, why)| why)?;
@@ -326,7 +333,9 @@ impl Clients {
             "private_key_jwt" => Shows::Key(Arc::new(keys(&document, url, author).await?)),
             other => {
                 let other = other.escape_debug();
-                return Err(format!("'{other}' is no way to authenticate without a shared secret"));
+                return Err(format!(
+                    "'{other}' is not an authentication method without a shared secret"
+                ));
             }
         };
         Ok((client, time))
@@ -344,7 +353,7 @@ async fn keys(
     let set = match (document.get("jwks"), document.get("jwks_uri")) {
         (Some(Value::Object(set)), None) => set,
         (None, Some(Value::String(uri))) => {
-            let uri = Url::parse(uri).map_err(|_| "its 'jwks_uri' is no URL")?;
+            let uri = Url::parse(uri).map_err(|_| "its 'jwks_uri' is not a URL")?;
             let author = if uri.origin() == place.origin() { author } else { Author::Stranger };
             let answer = outbound::get(&uri, author).await.map_err(|error| error.to_string())?;
             fetched = answer.object().map_err(|error| format!("its keys: {error}"))?;
@@ -357,9 +366,9 @@ async fn keys(
 
 /// The URL of a document: https, with a path, and in normal form.
 fn document_url(id: &str) -> Result<Url, &'static str> {
-    let url = Url::parse(id).map_err(|_| "it is no URL")?;
+    let url = Url::parse(id).map_err(|_| "it is not a URL")?;
     if url.scheme() != "https" {
-        return Err("it is no https:// URL");
+        return Err("it is not an https:// URL");
     }
     if url.as_str() != id || url.fragment().is_some() {
         return Err("it is not in the normal form of a URL, without a fragment");

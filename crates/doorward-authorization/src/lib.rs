@@ -370,7 +370,7 @@ impl At<'_> {
 
 /// The answer to a method that an endpoint does not take.
 pub fn not_allowed(methods: &'static str) -> Response<Bytes> {
-    let error = RpcError::invalid_request(format!("This endpoint takes {methods}"));
+    let error = RpcError::invalid_request(format!("This endpoint accepts {methods}"));
     let mut response = Response::new(message::error_response(None, &error));
     *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
     let headers = response.headers_mut();

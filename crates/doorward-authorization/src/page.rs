@@ -58,7 +58,7 @@ impl Question<'_> {
     pub fn page(&self) -> Response<Bytes> {
         let mut rows = vec![
             ("Program", escaped(self.client)),
-            ("Sends you to", escaped(self.destination)),
+            ("Redirects to", escaped(self.destination)),
             ("Access to", escaped(self.resource)),
         ];
         if let Some(host) = self.vouched {
@@ -83,9 +83,9 @@ impl Question<'_> {
             );
         }
         let body = format!(
-            "<h1>Allow {} to access tools in your name?</h1><dl>{rows}</dl>{notes}\
-             <p>If you go on, you sign in, and it can use the tools that you may use until you or an \
-             administrator end it.</p>\
+            "<h1>Allow {} to use tools on your behalf?</h1><dl>{rows}</dl>{notes}\
+             <p>If you continue, you sign in, and it can use the tools that you have access to \
+             until you or an administrator revokes its access.</p>\
              <form method=\"post\" action=\"/oauth/consent\">\
              <input type=\"hidden\" name=\"request\" value=\"{}\">\
              <button class=\"yes\" name=\"decision\" value=\"allow\">Allow</button>\
@@ -121,16 +121,20 @@ impl Connecting<'_> {
         let what = match self.owner {
             Some(owner) => {
                 let owner = escaped(owner);
-                format!("Calls that <b>{owner}</b> makes to this server will then use your account, so this must be you.")
+                format!(
+                    "Calls that <b>{owner}</b> makes to this server will use your account, so \
+                    make sure that this is you."
+                )
             }
             None => {
-                "The gateway will then use your account to list what the server offers, for all its users."
+                "The gateway will use your account to list what the server offers, for all of its \
+                    users."
                     .to_owned()
             }
         };
         let body = format!(
             "<h1>Connect your account at {}?</h1><dl>{rows}</dl>\
-             <p class=\"warn\">{what} Continue only if you have just been asked to.</p>\
+             <p class=\"warn\">{what} Continue only if you expected this request.</p>\
              <form method=\"post\" action=\"/oauth/connect\">\
              <input type=\"hidden\" name=\"request\" value=\"{}\">\
              <button class=\"yes\" name=\"decision\" value=\"allow\">Continue</button></form>",

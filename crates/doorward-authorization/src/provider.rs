@@ -153,7 +153,7 @@ impl Provider {
         ];
         let fetched = self.fetch(&fields).await?;
         let id_token = fetched.text("id_token");
-        let id_token = id_token.ok_or_else(|| "there is no ID token".to_owned())?;
+        let id_token = id_token.ok_or_else(|| "the response contains no ID token".to_owned())?;
         let claims = self.check(id_token, Some(nonce)).await?;
         self.person(claims, &fetched, Some(id_token.to_owned()), None).await
     }
@@ -169,7 +169,7 @@ impl Provider {
         let fields = [("grant_type", "refresh_token"), ("refresh_token", &*refresh_token)];
         let fetched = self.fetch(&fields).await?;
         let id_token = fetched.text("id_token").map(str::to_owned).or(secret.id_token);
-        let id_token = id_token.ok_or_else(|| "there is no ID token".to_owned())?;
+        let id_token = id_token.ok_or_else(|| "the response contains no ID token".to_owned())?;
         let claims = match fetched.text("id_token") {
             Some(fresh) => self.check(fresh, None).await?,
             // It was checked when it came.
@@ -177,7 +177,7 @@ impl Provider {
         };
         let person = self.person(claims, &fetched, Some(id_token), Some(refresh_token)).await?;
         if person.subject != subject {
-            return Err(ProviderError::Refused("the provider speaks of somebody else".into()));
+            return Err(ProviderError::Refused("the provider returned another user".into()));
         }
         Ok(Some(person))
     }
@@ -196,10 +196,10 @@ impl Provider {
         let keys = self.keys.keys(jwt.key_id(), jwt.algorithm).await;
         let keys = keys.map_err(|_| wrong("the provider's keys cannot be fetched"))?;
         if !jwt.is_signed_by(&keys) {
-            return Err(wrong("no key of the provider's has signed it"));
+            return Err(wrong("it is not signed by a key of the provider"));
         }
         if jwt.text("iss") != Some(&self.settings.issuer) {
-            return Err(wrong("its issuer is another"));
+            return Err(wrong("it is from another issuer"));
         }
         let own = &*self.settings.client_id;
         let audiences = audiences(&jwt.claims);
@@ -216,7 +216,7 @@ impl Provider {
             return Err(wrong("it was issued in the future"));
         }
         if nonce.is_some_and(|nonce| jwt.text("nonce") != Some(nonce)) {
-            return Err(wrong("it is of another login"));
+            return Err(wrong("it belongs to another login"));
         }
         Ok(jwt.claims)
     }
@@ -245,7 +245,10 @@ impl Provider {
         })?;
         let subject = subject.unwrap_or_default();
         if subject.is_empty() || subject.len() > MOST_SUBJECT {
-            return Err(ProviderError::Failed(format!("no claim '{}' names the user", said.user)));
+            return Err(ProviderError::Failed(format!(
+                "there is no claim '{}' that identifies the user",
+                said.user
+            )));
         }
         let mut own = Map::new();
         for (name, path) in [("groups", &said.teams), ("roles", &said.roles)] {
@@ -280,15 +283,16 @@ impl Provider {
             return Ok(Map::new());
         }
         let (endpoint, author) = metadata.1.endpoint("userinfo_endpoint")?;
-        let token = fetched.bearer().ok_or("the provider has given no access token")?;
-        let shown = outbound::bearer(token).ok_or("the access token is no header's value")?;
+        let token = fetched.bearer().ok_or("the provider returned no access token")?;
+        let shown =
+            outbound::bearer(token).ok_or("the access token is not a valid header value")?;
         let headers = HeaderMap::from_iter([(AUTHORIZATION, shown)]);
         let answer = outbound::get_with(&endpoint, author, headers).await;
         let said = answer.and_then(|answer| answer.object());
         let said = said.map_err(|error| format!("{endpoint}: {error}"))?;
         // Else another's answer could be taken for this user's.
         if said.get("sub") != claims.get("sub") {
-            return Err(format!("{endpoint}: it speaks of somebody else"));
+            return Err(format!("{endpoint}: it returned another user"));
         }
         Ok(said)
     }

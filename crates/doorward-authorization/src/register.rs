@@ -59,7 +59,7 @@ impl At<'_> {
     ) -> Result<Response<Bytes>, OAuthError> {
         let invalid = |why: &str| OAuthError::new("invalid_client_metadata", why);
         if !self.server.settings.dynamic_registration {
-            let why = "Clients do not register themselves here";
+            let why = "Dynamic client registration is not enabled";
             let status = StatusCode::NOT_FOUND;
             return Err(OAuthError::with_status(status, "invalid_request", why));
         }
@@ -134,11 +134,11 @@ fn checked(wanted: &Map<String, Value>) -> Result<&'static str, OAuthError> {
         let all = all.as_array().ok_or_else(|| invalid(&format!("'{member}' must be a list")))?;
         // Of what is asked for, what there is must be among it.
         if !all.iter().any(|one| one.as_str() == Some(known[0])) {
-            return Err(invalid(&format!("'{member}' must hold '{}'", known[0])));
+            return Err(invalid(&format!("'{member}' must contain '{}'", known[0])));
         }
     }
     if wanted.contains_key("jwks_uri") {
-        return Err(invalid("'jwks_uri' is not fetched for clients that register: send 'jwks'"));
+        return Err(invalid("'jwks_uri' is not supported for registration: send 'jwks'"));
     }
     let way = match wanted.get("token_endpoint_auth_method") {
         // Section 2 has this for a client that does not say.

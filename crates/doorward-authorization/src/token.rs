@@ -43,9 +43,11 @@ impl At<'_> {
         form: &Form,
     ) -> Result<std::sync::Arc<Client>, OAuthError> {
         match form.twice() {
-            Some("resource") => Err(OAuthError::new("invalid_target", "one 'resource' at a time")),
+            Some("resource") => {
+                Err(OAuthError::new("invalid_target", "only one 'resource' is allowed"))
+            }
             Some(name) => {
-                let why = format!("'{}' stands twice", name.escape_debug());
+                let why = format!("'{}' appears twice", name.escape_debug());
                 Err(OAuthError::new("invalid_request", why))
             }
             None => authenticate(self, headers, form).await,
@@ -77,7 +79,7 @@ impl At<'_> {
         let uri = form.get("redirect_uri");
         let uri_fits = uri.is_none_or(|uri| ticket.redirect_uri.as_deref() == Some(uri));
         if !proven || !uri_fits || grant.client != client.id {
-            return Err(self.end(grant, "a code was shown by somebody else").await);
+            return Err(self.end(grant, "a code was presented by another client").await);
         }
         if ticket.expires <= now() || !grant.is_good_at(now()) {
             return Err(OAuthError::grant());
@@ -94,7 +96,7 @@ impl At<'_> {
             self.ticket(TicketKind::Refresh, shown).await?.ok_or_else(OAuthError::grant)?;
         let grant = &ticket.grant;
         if grant.client != client.id {
-            return Err(self.end(grant, "a refresh token was shown by another client").await);
+            return Err(self.end(grant, "a refresh token was presented by another client").await);
         }
         if let Some(used) = ticket.used {
             return Err(self.used_before(grant, used).await);
@@ -132,7 +134,7 @@ impl At<'_> {
             Err(error) => {
                 tracing::error!(
                     grant = grant.id,
-                    "what the provider gave cannot be opened: {error}"
+                    "the provider's tokens cannot be decrypted: {error}"
                 );
                 return Err(OAuthError::unavailable());
             }
@@ -152,13 +154,13 @@ impl At<'_> {
             }
             Err(ProviderError::Refused(why)) => {
                 tracing::info!(grant = grant.id, "the provider: {why}");
-                Err(self.end(grant, "the user is not welcome at the provider any more").await)
+                Err(self.end(grant, "the provider no longer accepts the user").await)
             }
             // Nobody is logged out because the provider cannot be reached.
             Err(ProviderError::Failed(why)) => {
                 tracing::warn!(
                     grant = grant.id,
-                    "the provider cannot be asked about a user: {why}"
+                    "the provider cannot be reached to check a user: {why}"
                 );
                 Ok(())
             }
@@ -227,7 +229,7 @@ impl At<'_> {
         }
         let signed = self.host.signing().keys().and_then(|keys| keys.sign("at+jwt", &claims));
         let access_token = signed.ok_or_else(|| {
-            tracing::error!("there is no key to sign tokens with");
+            tracing::error!("there is no key to sign tokens");
             OAuthError::unavailable()
         })?;
         let refresh_token = seal::random_secret().map_err(random)?;
@@ -256,7 +258,7 @@ impl At<'_> {
         // What is not known needs no revoking (RFC 7009 section 2.2).
         let Some((grant, _)) = self.stands_for(token).await? else { return Ok(json!({})) };
         if grant.client != client.id {
-            let why = "the token is another client's";
+            let why = "the token belongs to another client";
             return Err(OAuthError::new("unauthorized_client", why));
         }
         tracing::info!(grant = grant.id, client = client.id, "a client has revoked its grant");
@@ -269,7 +271,10 @@ impl At<'_> {
     pub async fn introspect(&self, headers: &HeaderMap, form: &Form) -> Result<Value, OAuthError> {
         let client = self.asking(headers, form).await?;
         if matches!(client.shows, Shows::Nothing) {
-            return Err(OAuthError::client("Only who authenticates may ask about tokens", false));
+            return Err(OAuthError::client(
+                "Token introspection requires client authentication",
+                false,
+            ));
         }
         let Some(token) = form.get("token") else {
             return Err(OAuthError::new("invalid_request", "'token' is missing"));

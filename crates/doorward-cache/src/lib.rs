@@ -70,7 +70,7 @@ impl Cache {
             .build();
         let shared = settings.shared.as_ref().and_then(|url| {
             let opened = SharedResults::open(url, settings.namespace.as_deref());
-            opened.map_err(|why| tracing::error!("results are not shared: {why}")).ok()
+            opened.map_err(|why| tracing::error!("the shared cache is unavailable: {why}")).ok()
         });
         Self {
             kept,

@@ -114,13 +114,13 @@ impl SharedResults {
 
     fn failed(&self, why: &str) {
         if !self.away.swap(true, Ordering::AcqRel) {
-            tracing::error!("results are not shared: {why}");
+            tracing::error!("the shared cache is unavailable: {why}");
         }
     }
 
     fn answered(&self) {
         if self.away.swap(false, Ordering::AcqRel) {
-            tracing::info!("results are shared again");
+            tracing::info!("the shared cache is available again");
         }
     }
 }

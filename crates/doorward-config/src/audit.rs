@@ -10,57 +10,57 @@ use serde::{Deserialize, Serialize};
 use super::{ByteSize, ExportSettings, Period};
 use doorward_core::pattern::Pattern;
 
-/// When a record is on disk.
+/// When an audit record is written to disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Durability {
-    /// There is none.
+    /// No record is written.
     Off,
-    /// Soon: a gateway that is killed loses the last moment. When too many wait to be written, calls are
-    /// refused.
+    /// In the background: a gateway that is killed loses the most recent records. When the queue is full, calls
+    /// are refused.
     Background,
-    /// Before the call is sent to its server. When it cannot be written, the call is refused.
+    /// Before the call is sent to its server. If the record cannot be written, the call is refused.
     Before,
 }
 
-/// The record of every call, and of all else that is done. Each class of records has its own durability.
+/// The audit log: a record of every call and every administrative action. Durability is set for each class of
+/// records.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuditSettings {
-    /// Calls that may change something. When absent, `before`; without a store `off`.
+    /// Calls that can change something. Default: `before`; without a store, `off`.
     pub writes: Option<Durability>,
-    /// Calls that only read. When absent, `background`; without a store `off`.
+    /// Calls that only read. Default: `background`; without a store, `off`.
     pub reads: Option<Durability>,
-    /// Lists and what servers say of themselves. When absent, `background`; without a store `off`.
+    /// List requests and server metadata. Default: `background`; without a store, `off`.
     pub lists: Option<Durability>,
-    /// Callers that were refused, sessions that were opened and ended, servers that came and went:
-    /// `background`, or `off`.
+    /// Refused callers, sessions that start and end, servers that connect and disconnect: `background` or `off`.
     pub events: Option<Durability>,
-    /// How long a record may take to be on disk. Beyond, the call is refused.
+    /// Maximum time to write a record to disk. If it takes longer, the call is refused.
     pub deadline: Period,
-    /// How long records wait for others to be written with.
+    /// How long records are held back to be written in one batch.
     pub linger: Period,
-    /// Records that may wait to be written.
+    /// Maximum number of records waiting to be written.
     pub queue: usize,
     pub checkpoints: CheckpointSettings,
-    /// A file with the key that signs checkpoints, which is made if it is not there. When absent, the key
-    /// is sealed in the store; without a `store_key` it is in a file beside the store's.
+    /// File with the key that signs checkpoints; created if it does not exist. Default: the key is encrypted in
+    /// the store; without a `store_key`, it is in a file next to the store's.
     pub key_file: Option<PathBuf>,
-    /// A file to which each checkpoint is appended. Kept where others cannot write, it shows what the
-    /// database itself cannot: that its end was cut off.
+    /// File to which each checkpoint is appended. Store it where others cannot write: it then reveals what the
+    /// database alone cannot, that its latest records were removed.
     pub anchor: Option<PathBuf>,
-    /// Whose arguments and results are recorded, not only their hashes: `server/tool`, `*` stands for any
-    /// run of characters. The longest pattern that fits decides.
+    /// Tools whose arguments and results are recorded in full, not only as hashes: `server/tool`, `*` matches any
+    /// characters. The longest matching pattern applies.
     pub payloads: BTreeMap<Pattern, PayloadSettings>,
-    /// Record the arguments that policies look at, so that other policies can be tried on them.
+    /// Record the arguments that policies use, so that other policies can be simulated on past calls.
     pub policy_arguments: bool,
-    /// Names of members whose values are masked in what is recorded, beside those that are masked
-    /// anyway, such as `password` and `token`.
+    /// Names of members whose values are masked in audit records, in addition to those that are always masked,
+    /// such as `password` and `token`.
     pub mask: BTreeSet<Pattern>,
-    /// Longest arguments and longest result that are recorded as they are.
+    /// Maximum size of arguments and of a result to record in full.
     pub payload_limit: ByteSize,
     pub retention: RetentionSettings,
-    /// Where records go beside the store, by name.
+    /// Destinations that records are exported to, by name.
     pub exports: BTreeMap<String, ExportSettings>,
 }
 
@@ -87,13 +87,13 @@ impl Default for AuditSettings {
     }
 }
 
-/// How often a signed word is given on how far the record has come.
+/// How often a signed checkpoint of the audit log is created.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CheckpointSettings {
-    /// After so many records.
+    /// After this number of records.
     pub records: u64,
-    /// After this time, if there were any.
+    /// After this time, if there are new records.
     pub every: Period,
 }
 
@@ -103,7 +103,7 @@ impl Default for CheckpointSettings {
     }
 }
 
-/// What of a call is recorded as it is, masked.
+/// What of a call is recorded in full, masked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PayloadSettings {
@@ -111,15 +111,15 @@ pub struct PayloadSettings {
     pub result: bool,
 }
 
-/// How long records are kept. What a legal hold covers stays in any case.
+/// How long audit records are retained. Records under a legal hold are always retained.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetentionSettings {
-    /// All records that nothing else names. When absent, for ever.
+    /// Records that no other setting covers. Default: forever.
     pub keep: Option<Period>,
     /// By class: `writes`, `reads`, `lists`, `events`, `acts`.
     pub classes: BTreeMap<RecordClass, Period>,
-    /// By tenant, each with a time for all of its records, and for classes of them.
+    /// By tenant: a time for all of its records, and times for classes of them.
     pub tenants: BTreeMap<String, TenantRetention>,
 }
 
@@ -130,7 +130,7 @@ pub struct TenantRetention {
     pub classes: BTreeMap<RecordClass, Period>,
 }
 
-/// What records are about.
+/// Classes of audit records.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -140,7 +140,7 @@ pub enum RecordClass {
     Reads,
     Lists,
     Events,
-    /// What administrators do.
+    /// Actions of administrators.
     Acts,
 }
 
@@ -157,7 +157,7 @@ impl RecordClass {
 }
 
 impl AuditSettings {
-    /// When records of a class are on disk, where there is a store.
+    /// When records of a class are written to disk, if there is a store.
     pub fn durability(&self, class: RecordClass) -> Durability {
         let (said, usual) = match class {
             RecordClass::Writes => (self.writes, Durability::Before),
@@ -170,14 +170,14 @@ impl AuditSettings {
         said.unwrap_or(usual)
     }
 
-    /// Whether anything is to be recorded, in so many words.
+    /// Whether the configuration explicitly enables audit records.
     fn demands_store(&self) -> bool {
         let said = [self.writes, self.reads, self.lists, self.events];
         !self.exports.is_empty()
             || said.iter().flatten().any(|durability| *durability != Durability::Off)
     }
 
-    /// Whether these settings can take the place of others without a restart.
+    /// Whether these settings can replace others without a restart.
     pub fn is_taken_over(&self, before: &Self) -> bool {
         let fixed = |it: &Self| {
             let Self { queue, linger, checkpoints, key_file, anchor, .. } = it.clone();
@@ -186,27 +186,27 @@ impl AuditSettings {
         fixed(self) == fixed(before)
     }
 
-    /// Keys below `audit`, and what is wrong with them.
+    /// Keys below `audit`, and their problems.
     pub fn problems(&self, has_store: bool) -> Vec<(Vec<&str>, String)> {
         let mut problems: Vec<(Vec<&str>, String)> = Vec::new();
         if !has_store && self.demands_store() {
-            problems.push((vec![], "needs a 'store', where records are kept".into()));
+            problems.push((vec![], "requires a 'store' for audit records".into()));
         }
         if self.events == Some(Durability::Before) {
-            let why = "nothing waits for them: expected background or off";
+            let why = "events cannot be written before a call: expected background or off";
             problems.push((vec!["events"], why.into()));
         }
         if self.queue < 100 {
-            problems.push((vec!["queue"], "expected 100 at least".into()));
+            problems.push((vec!["queue"], "must be at least 100".into()));
         }
         if self.deadline.0 < Duration::from_millis(50) {
-            problems.push((vec!["deadline"], "expected 50ms at least".into()));
+            problems.push((vec!["deadline"], "must be at least 50ms".into()));
         }
         if self.linger.0 > Duration::from_secs(5) {
-            problems.push((vec!["linger"], "expected 5s at most".into()));
+            problems.push((vec!["linger"], "must be at most 5s".into()));
         }
         if self.checkpoints.records == 0 || self.checkpoints.every.0 < Duration::from_secs(1) {
-            let why = "expected one record at least, and one second";
+            let why = "must be at least one record and one second";
             problems.push((vec!["checkpoints"], why.into()));
         }
         for (name, export) in &self.exports {

@@ -10,82 +10,82 @@ use super::credential::client_problem;
 use super::identity::issuer_problem;
 use super::{Period, Secret, VouchesFor};
 
-/// Clients log in at the gateway, and their users at the provider: for providers that know neither
-/// client id metadata documents nor dynamic registration. Needs a store and a `store_key`.
+/// The built-in authorization server: clients log in at the gateway, and users at the identity provider. For
+/// providers that support neither client ID metadata documents nor dynamic client registration. Requires a store
+/// and a `store_key`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AuthorizationServerSettings {
-    /// A name of one's own: a user is `<name>:<subject>`, a client that acts for them
+    /// Name of this authorization server. A user is `<name>:<subject>`, a client that acts on behalf of users
     /// `<name>:<client id>`.
     #[serde(default = "own_name")]
     pub name: String,
-    /// Where users sign in.
+    /// The identity provider at which users sign in.
     pub provider: LoginProvider,
-    /// How long access tokens are good; an hour at most.
+    /// Lifetime of access tokens; at most one hour.
     #[serde(default = "access_tokens")]
     pub access_tokens: Period,
-    /// How long a login lasts, as long as its client comes back with its refresh token.
+    /// How long a login lasts, as long as its client uses its refresh token.
     #[serde(default = "sessions")]
     pub sessions: Period,
-    /// Clients may be known by the URL of a document that describes them.
+    /// Accept clients that identify themselves by the URL of a metadata document.
     #[serde(default = "yes")]
     pub metadata_documents: bool,
-    /// Hosts whose documents are fetched, and no others; these may be on private addresses, too. With a port
-    /// (`apps.internal:8443`), that one alone. When empty, all that are public.
+    /// Hosts that client metadata documents may be fetched from; these may have private addresses. With a port
+    /// (`apps.internal:8443`), only that port. When empty, all public hosts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub document_hosts: Vec<String>,
-    /// Clients may register themselves (RFC 7591).
+    /// Allow clients to register themselves (RFC 7591).
     #[serde(default = "yes")]
     pub dynamic_registration: bool,
-    /// Schemes, beside https and http on loopback, to which clients that bring their own redirect URIs
-    /// may have users sent, such as `cursor`.
+    /// URI schemes, in addition to https and http on loopback, that redirect URIs of self-registered clients may
+    /// have, such as `cursor`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub redirect_schemes: BTreeSet<String>,
-    /// Clients that are known beforehand, by their ids.
+    /// Preregistered clients, by client ID.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub clients: BTreeMap<String, ClientSettings>,
 }
 
-/// An OpenID provider, and the gateway as its client.
+/// An OpenID provider, and the gateway's registration there as a client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoginProvider {
-    /// Its identifier, to the letter.
+    /// Issuer identifier, exactly as the provider writes it.
     pub issuer: String,
     pub client_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<Secret>,
-    /// A private key in PEM form, in the place of a secret (`private_key_jwt`, RFC 7523).
+    /// Private key in PEM format, used instead of a secret (`private_key_jwt`, RFC 7523).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key: Option<Secret>,
-    /// The key's id, as the provider knows it.
+    /// The key's ID at the provider.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
-    /// What the provider is asked for. With `offline_access` it is asked again, each time a client
-    /// comes back, whether the user is still welcome.
+    /// Scopes to request from the provider. With `offline_access`, the provider is asked whether the user still
+    /// has access each time a client refreshes its token.
     #[serde(default = "scopes")]
     pub scopes: BTreeSet<String>,
-    /// The provider is asked for what it says of a user apart from the ID token (UserInfo), where it
-    /// has an endpoint for that: with many, groups are told there only.
+    /// Request the provider's UserInfo endpoint in addition to the ID token, if it has one. Many providers return
+    /// groups only there.
     #[serde(default = "yes")]
     pub user_info: bool,
     #[serde(default)]
     pub claims: ProviderClaims,
-    /// The tenant of everybody who signs in here.
+    /// Tenant of all users who sign in here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
-    /// For which teams, roles and tenants its word is taken. All others that it names are its own:
-    /// `<name>:<team>`.
+    /// Teams, roles and tenants that this provider may assign. All other names are prefixed: `<name>:<team>`.
     #[serde(default, skip_serializing_if = "VouchesFor::is_empty")]
     pub vouches_for: VouchesFor,
-    /// Takes e-mail addresses for users though the provider does not say that they are verified: for
-    /// providers at which nobody chooses their own.
+    /// Accept e-mail addresses as user names even if the provider does not say that they are verified. Only for
+    /// providers at which users cannot choose their address.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub trust_email: bool,
 }
 
-/// What in an ID token, or in what the provider says of a user (UserInfo), says who they are. A dot goes
-/// into an object: `realm_access.roles`.
+/// Claims of the ID token, or of UserInfo, that identify the user. A dot selects a member of an object:
+/// `realm_access.roles`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ProviderClaims {
@@ -96,17 +96,17 @@ pub struct ProviderClaims {
     pub tenant: Option<String>,
 }
 
-/// A client that is known beforehand.
+/// A preregistered client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientSettings {
-    /// What users are told it is called.
+    /// Name of the client that is displayed to users.
     pub name: String,
-    /// Where users may be sent back to, to the letter; on loopback the port may differ (RFC 8252).
+    /// Redirect URIs, compared exactly; on loopback the port may differ (RFC 8252).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub redirect_uris: Vec<String>,
-    /// What it shows when it fetches tokens; without one it is a public client. With one it may also
-    /// ask about tokens (RFC 7662).
+    /// Client secret for the token endpoint; without one, it is a public client. A client with a secret can also
+    /// introspect tokens (RFC 7662).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<Secret>,
 }
@@ -138,7 +138,7 @@ impl Default for ProviderClaims {
 }
 
 impl AuthorizationServerSettings {
-    /// What is wrong, with the key below `identity.authorization_server`.
+    /// Problems, with the key below `identity.authorization_server`.
     pub(super) fn problems(&self) -> Vec<(Vec<String>, String)> {
         let mut problems = Vec::new();
         let mut wrong = |path: &[&str], problem: &str| {
@@ -147,7 +147,7 @@ impl AuthorizationServerSettings {
         if self.name.is_empty()
             || !self.name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         {
-            wrong(&["name"], "is letters, digits and '-'");
+            wrong(&["name"], "must consist of letters, digits and '-'");
         }
         let provider = &self.provider;
         if let Some(why) = issuer_problem(&provider.issuer) {
@@ -159,7 +159,7 @@ impl AuthorizationServerSettings {
             wrong(&["provider"], &why);
         }
         if !provider.scopes.contains("openid") {
-            wrong(&["provider", "scopes"], "must hold 'openid': else nobody learns who signs in");
+            wrong(&["provider", "scopes"], "must contain 'openid', which identifies the user");
         }
         if provider.claims.user.is_empty() {
             wrong(&["provider", "claims", "user"], "must name a claim");
@@ -172,13 +172,13 @@ impl AuthorizationServerSettings {
             wrong(&["access_tokens"], "must be from a minute to an hour");
         }
         if self.sessions.0 < self.access_tokens.0 || self.sessions.0 > 365 * 24 * 60 * minute {
-            wrong(&["sessions"], "must be as long as 'access_tokens' at least, and a year at most");
+            wrong(&["sessions"], "must be at least as long as 'access_tokens', and at most a year");
         }
         for scheme in &self.redirect_schemes {
             if crate::redirect_uri::is_dangerous_scheme(scheme) {
                 wrong(
                     &["redirect_schemes"],
-                    &format!("'{}' is not for clients", scheme.escape_debug()),
+                    &format!("'{}' is not allowed for clients", scheme.escape_debug()),
                 );
             }
         }
@@ -190,7 +190,7 @@ impl AuthorizationServerSettings {
             {
                 wrong(
                     &["clients", id],
-                    "a client's id is made of visible ASCII characters, and no URL",
+                    "a client ID must consist of visible ASCII characters, and must not be a URL",
                 );
             }
             if client.secret.as_ref().is_some_and(|secret| secret.expose().len() < 32) {

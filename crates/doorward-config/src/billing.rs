@@ -11,57 +11,57 @@ use url::Url;
 use super::Secret;
 use doorward_core::pattern::Pattern;
 
-/// What becomes of the price of a call of which it is not known how it ended: the gateway died meanwhile.
+/// What happens to the reserved price of a call whose outcome is unknown because the gateway stopped during it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unknown {
-    /// What was reserved is charged: the call may have been answered.
+    /// Charge the reserved amount: the call may have been answered.
     #[default]
     Charge,
-    /// Nothing is charged.
+    /// Charge nothing.
     Release,
 }
 
-/// Prices and credit. Amounts are numbers with six decimals at most.
+/// Prices and credit. Amounts are numbers with at most six decimals.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BillingSettings {
-    /// Prices, by a name of their own. Of those that fit a tool the one with the longest pattern holds,
-    /// and of these the one that came into effect last.
+    /// Prices, by name. If several match a tool, the one with the longest pattern applies; of these, the most
+    /// recent one.
     pub prices: BTreeMap<String, PriceSettings>,
-    /// Tenants without an account may use priced tools, and are counted only, unless this is set.
+    /// Require an account for priced tools. If not set, calls of tenants without an account are only counted.
     pub require_credit: bool,
-    /// Calls go on when credit runs out; it is owed then.
+    /// Allow calls after credit has run out; the balance becomes negative.
     pub overdraft: bool,
     pub unknown: Unknown,
-    /// Calls that a tool answered with an error are charged, too.
+    /// Also charge calls that the tool answered with an error.
     pub charge_errors: bool,
     pub alerts: AlertSettings,
 }
 
-/// What a call of some tools costs.
+/// Price of calls of some tools.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PriceSettings {
-    /// As `server/tool`; `*` stands for any run of characters.
+    /// Pattern `server/tool`; `*` matches any characters.
     pub tools: Pattern,
-    /// The first day on which it holds, in the zone of policies, such as `2026-01-31`. When absent, always.
+    /// First day on which the price applies, in the time zone of policies, such as `2026-01-31`. Default: always.
     #[schemars(with = "Option<String>")]
     pub from: Option<String>,
     #[schemars(with = "Option<f64>")]
     pub call: Option<Amount>,
-    /// For each unit of a number in the result.
+    /// Price of each unit of a number in the result.
     pub unit: Option<UnitPrice>,
-    /// For each second that the server took, begun ones in parts.
+    /// Price of each second that the server took; partial seconds are charged in proportion.
     #[schemars(with = "Option<f64>")]
     pub second: Option<Amount>,
-    /// For each 1,024 bytes of the result, begun ones in parts.
+    /// Price of each 1,024 bytes of the result; partial ones are charged in proportion.
     #[schemars(with = "Option<f64>")]
     pub kb: Option<Amount>,
-    /// All that a call costs which is answered from the cache. When absent, what any other costs.
+    /// Total price of a call that is served from cache. Default: the price of any other call.
     #[schemars(with = "Option<f64>")]
     pub hit: Option<Amount>,
-    /// What is set aside before the call. When absent, the price of a call and of one unit.
+    /// Amount to reserve before the call. Default: the price of a call and of one unit.
     #[schemars(with = "Option<f64>")]
     pub reserve: Option<Amount>,
 }
@@ -82,26 +82,26 @@ impl Default for PriceSettings {
     }
 }
 
-/// A number in the result, and what one of it costs.
+/// A number in the result, and the price of one unit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UnitPrice {
-    /// Names of members, with dots between them, such as `structuredContent.rows`. A number counts as it
-    /// is, a list by its length.
+    /// Path of member names, separated by dots, such as `structuredContent.rows`. A number counts as its value, a
+    /// list as its length.
     pub field: String,
     #[schemars(with = "f64")]
     pub price: Amount,
 }
 
-/// Whom to tell that credit is running out.
+/// Alerts when credit is running out.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AlertSettings {
-    /// At which percentages of what was granted.
+    /// Percentages of the granted credit at which to send an alert.
     pub at: BTreeSet<u8>,
-    /// An URL to which each alert is posted as JSON, once it is delivered. When absent, it is logged only.
+    /// URL to which each alert is posted as JSON, until it is delivered. Default: alerts are only logged.
     pub webhook: Option<Url>,
-    /// Sent along as a bearer token.
+    /// Bearer token to send with each alert.
     pub token: Option<Secret>,
 }
 
@@ -112,18 +112,18 @@ impl Default for AlertSettings {
 }
 
 impl PriceSettings {
-    /// The first day; one that cannot be read was refused with the settings.
+    /// The first day; dates that cannot be parsed were rejected with the configuration.
     pub fn begins(&self) -> Option<Date> {
         self.from.as_ref().and_then(|from| from.parse().ok())
     }
 }
 
 impl BillingSettings {
-    /// Keys below `billing`, and what is wrong with them.
+    /// Keys below `billing`, and their problems.
     pub fn problems(&self, has_store: bool) -> Vec<(Vec<&str>, String)> {
         let mut problems: Vec<(Vec<&str>, String)> = Vec::new();
         if !self.prices.is_empty() && !has_store {
-            problems.push((vec![], "needs a 'store', where credit is kept".into()));
+            problems.push((vec![], "requires a 'store' for accounts".into()));
         }
         for (name, price) in &self.prices {
             let mut wrong = |key, why: &str| {
@@ -137,10 +137,10 @@ impl BillingSettings {
             let unit = price.unit.as_ref().map(|unit| unit.price);
             let all = [price.call, unit, price.second, price.kb];
             if all.iter().all(Option::is_none) {
-                wrong("", "costs nothing: give it a price by 'call', 'unit', 'second' or 'kb'");
+                wrong("", "has no price: set 'call', 'unit', 'second' or 'kb'");
             }
             if all.iter().chain([&price.hit, &price.reserve]).flatten().any(|amount| amount.0 < 0) {
-                wrong("", "a price is not negative");
+                wrong("", "a price must not be negative");
             }
             if price.unit.as_ref().is_some_and(|unit| unit.field.split('.').any(str::is_empty)) {
                 wrong("unit", "'field': expected names with dots between them");

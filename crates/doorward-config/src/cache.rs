@@ -5,19 +5,19 @@ use serde::{Deserialize, Serialize};
 
 use super::{ByteSize, Period, Secret};
 
-/// Where results are kept.
+/// Where results are cached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheSettings {
-    /// The most that is kept in memory. What is asked for often stays longest.
+    /// Maximum memory for the cache. Results that are requested often are evicted last.
     pub memory: ByteSize,
-    /// The largest result that is kept.
+    /// Maximum size of a cached result.
     pub largest: ByteSize,
-    /// A Valkey or Redis in which several gateways keep results together: `redis://…`, or `rediss://…` with
-    /// TLS. What is kept there is sealed with the `state_key`.
+    /// Valkey or Redis that several gateways use as a shared cache: `redis://…`, or `rediss://…` with TLS. Cached
+    /// results are encrypted with the `state_key`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shared: Option<Secret>,
-    /// What names in the shared store begin with; `doorward` when absent.
+    /// Prefix of the names in the shared cache. Default: `doorward`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<String>,
 }
@@ -29,37 +29,38 @@ impl Default for CacheSettings {
     }
 }
 
-/// Whether results are kept: of tools that change nothing, and of resources. What is absent is what is said
-/// less specially.
+/// Caching of results of read-only tools and of resources. Settings that are absent are inherited from the less
+/// specific level.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct CacheRule {
-    /// How long a result is good for. When absent everywhere, for as long as it says itself (`ttlMs`).
+    /// How long a result is fresh. Default: as long as the result says (`ttlMs`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ttl: Option<Period>,
-    /// Whether what results say of themselves is believed: `ttlMs`. It is, when absent.
+    /// Whether to respect the `ttlMs` of results. Default: true.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hints: Option<bool>,
-    /// A result is the same for everybody. When absent, each principal has results of its own.
+    /// Share cached results between all principals. Default: each principal has separate results.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub public: Option<bool>,
-    /// Results that say they are the same for everybody (`cacheScope: public`) are believed. Not when absent.
+    /// Share results that declare themselves public (`cacheScope: public`) between all principals. Default:
+    /// false.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub trust_public: Option<bool>,
-    /// For so long after its time a result is still told, while a fresh one is fetched.
+    /// How long a stale result is still returned while a fresh one is fetched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stale_while_revalidate: Option<Period>,
-    /// For so long after its time a result is still told where the server fails.
+    /// How long a stale result is still returned if the server fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stale_if_error: Option<Period>,
-    /// Results are kept though something was changed at the server through the gateway. When absent, such a
-    /// call ends the time of all that is kept of the server.
+    /// Keep results in the cache when a call through the gateway changes something at the server. Default: such a
+    /// call invalidates all cached results of the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_on_write: Option<bool>,
 }
 
 impl CacheRule {
-    /// With what is said less specially where nothing is said here.
+    /// These settings, with absent ones inherited from the less specific level.
     pub fn or(&self, other: &Self) -> Self {
         Self {
             ttl: self.ttl.or(other.ttl),
@@ -88,7 +89,10 @@ impl CacheSettings {
                 problems.push(("shared", why));
             }
             if !has_state_key {
-                problems.push(("shared", "needs a 'state_key', which seals what is kept".into()));
+                problems.push((
+                    "shared",
+                    "requires a 'state_key', which encrypts cached results".into(),
+                ));
             }
         }
         problems

@@ -5,69 +5,68 @@ use serde::{Deserialize, Serialize};
 
 use super::ByteSize;
 
-/// What happens when something does not fit its schema.
+/// What happens when a value does not match its schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Check {
-    /// Nothing is checked.
+    /// Do not validate.
     Off,
-    /// It is logged and counted, and passes.
+    /// Log and count it, but accept it.
     Report,
-    /// It does not pass.
+    /// Reject it.
     Refuse,
 }
 
-/// What becomes of a tool whose schema cannot be used.
+/// What happens to a tool whose schema cannot be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum UnusableSchema {
-    /// It is there, and what cannot be used of its schemas is not checked.
+    /// List the tool; the unusable parts of its schemas are not validated.
     Serve,
-    /// It is left out.
+    /// Remove the tool from lists.
     Hide,
 }
 
-/// How the arguments of tools are checked. What is absent is what is said less specially: for all tools
-/// of the server, then for all servers.
+/// How the arguments of tools are validated. Settings that are absent are inherited from the less specific level:
+/// from all tools of the server, then from all servers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ArgumentSettings {
-    /// Whether they must fit the tool's `inputSchema`; when absent everywhere, they must.
+    /// Validation against the tool's `inputSchema`. Default: `refuse`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
-    /// Whether what has the right meaning in the wrong form is put into the right one before anything
-    /// looks at it: `"5"` where a number is wanted, or an object that is written as text. Off when absent.
+    /// Convert values of the wrong type where the meaning is clear, before anything else uses them: `"5"` where a
+    /// number is expected, or an object written as text. Default: off.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub coerce: Option<bool>,
-    /// The most bytes of all arguments together.
+    /// Maximum total size of the arguments, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<ByteSize>,
-    /// How deep they may nest; 1 when no argument has parts.
+    /// Maximum nesting depth; 1 if no argument has members or items.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub depth: Option<usize>,
-    /// The most bytes of a text.
+    /// Maximum size of a string, in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub string: Option<ByteSize>,
-    /// The most items of an array.
+    /// Maximum number of items of an array.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub items: Option<usize>,
-    /// What becomes of a tool whose `inputSchema` or `outputSchema` cannot be used. It is served when absent.
+    /// What happens to a tool whose `inputSchema` or `outputSchema` cannot be used. Default: the tool is listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unusable_schema: Option<UnusableSchema>,
 }
 
-/// How the results of tools are checked.
+/// How the results of tools are validated.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ResultSettings {
-    /// Whether what a tool answers must fit its `outputSchema`; when absent everywhere, what does not is
-    /// reported.
+    /// Validation against the tool's `outputSchema`. Default: `report`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<Check>,
 }
 
 impl ArgumentSettings {
-    /// With what is said less specially where nothing is said here.
+    /// These settings, with absent ones inherited from the less specific level.
     pub fn or(&self, other: &Self) -> Self {
         Self {
             check: self.check.or(other.check),
@@ -88,7 +87,7 @@ impl ArgumentSettings {
         self.unusable_schema == Some(UnusableSchema::Hide)
     }
 
-    /// Whether any part of a value is bounded beside its size.
+    /// Whether any part of a value is limited, besides its size.
     pub fn bounds_parts(&self) -> bool {
         self.depth.is_some() || self.string.is_some() || self.items.is_some()
     }

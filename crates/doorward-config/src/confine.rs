@@ -7,53 +7,53 @@ use serde::{Deserialize, Serialize};
 
 use super::{ByteSize, Period};
 
-/// A program that is confined reads what programs need to run (`/usr`, `/lib`, `/etc/ssl` and their like) and
-/// what is named here, and nothing else; it writes what is named here. By Landlock and seccomp; where the
-/// kernel has not got them, the program is not started.
+/// Sandbox of a program. It can read what programs need to run (`/usr`, `/lib`, `/etc/ssl` and the like) and the
+/// paths that are listed here; it can write only the listed paths. Uses Landlock and seccomp; if the kernel does
+/// not support them, the program is not started.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Confinement {
-    /// Files and folders it may read and run, all below them included.
+    /// Files and folders that it may read and execute, with everything below them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub read: Vec<PathBuf>,
-    /// Files and folders it may read and write.
+    /// Files and folders that it may read and write.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub write: Vec<PathBuf>,
-    /// Whether it may use the network. Local sockets it never may.
+    /// Allow network access. Local (Unix) sockets are never allowed.
     pub network: bool,
-    /// The user it runs as, by name or number, where the gateway runs as root; it must be named then.
+    /// User that it runs as, by name or number. Required if the gateway runs as root.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// Whether it gets name spaces of its own, in which it sees no other process, and all that it may not write is
-    /// read-only to it. Where it gets none, it cannot change modes, owners and times of any file.
+    /// Use separate namespaces, in which it sees no other process and everything that it may not write is mounted
+    /// read-only. Without namespaces, it cannot change mode, owner or times of any file.
     pub namespaces: Namespaces,
-    /// The most address space of a process.
+    /// Maximum address space of a process.
     pub memory: ByteSize,
-    /// The most memory of all its processes together. Needs control groups that the gateway may make; where there are
-    /// none, the program is not started.
+    /// Maximum memory of all its processes together. Requires control groups that the gateway can create; if
+    /// there are none, the program is not started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_in_all: Option<ByteSize>,
-    /// The processor time of a process, all in all.
+    /// Maximum total CPU time of a process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cpu: Option<Period>,
-    /// Processes and threads: the program's, where there are control groups that the gateway may make; else those of all
-    /// programs of the same user, where that is not root.
+    /// Maximum number of processes and threads: of the program if the gateway can create control groups;
+    /// otherwise of all programs of the same user, unless that is root.
     pub processes: u64,
-    /// Open files of a process.
+    /// Maximum number of open files of a process.
     pub files: u64,
-    /// The largest file it may write.
+    /// Maximum size of a file that it writes.
     pub file_size: ByteSize,
-    /// What is read of its output in a second, messages and lines for the log each; it waits meanwhile.
+    /// Maximum output that is read in a second, for messages and log lines each. Beyond that, the program blocks.
     pub output: ByteSize,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Namespaces {
-    /// Where the machine allows them.
+    /// Where the system supports them.
     #[default]
     Prefer,
-    /// Where the machine does not allow them, the program is not started.
+    /// Required: if the system does not support them, the program is not started.
     Require,
     Never,
 }
@@ -87,7 +87,9 @@ impl Confinement {
             problems.push("'write' must not be all of the file system".into());
         }
         if self.processes == 0 || self.files < 16 || self.output.0 == 0 {
-            problems.push("'processes', 'files' (16) and 'output' must leave something".into());
+            problems.push(
+                "'processes' and 'output' must not be 0, and 'files' must be at least 16".into(),
+            );
         }
         problems
     }

@@ -9,13 +9,13 @@ use url::Url;
 
 use super::{Period, Secret, is_trustworthy};
 
-/// The gateway's credential for a server; one of these.
+/// The gateway's credential for a server; exactly one of these.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum CredentialSettings {
-    /// A name and a password (RFC 7617).
+    /// User name and password (RFC 7617).
     Basic(Basic),
-    /// Access tokens that the gateway fetches for itself (RFC 6749 section 4.4).
+    /// Access tokens that the gateway fetches with client credentials (RFC 6749 section 4.4).
     Client(Box<ClientCredentials>),
 }
 
@@ -29,129 +29,129 @@ pub struct Basic {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ClientCredentials {
-    /// The authorization server, by whose metadata the endpoint is found. It is never the server
-    /// itself that says to whom the gateway shows its secret.
+    /// Authorization server whose metadata contains the token endpoint. It is always configured here: an MCP
+    /// server cannot choose where the gateway sends its secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
-    /// Where tokens are fetched, where the issuer publishes no metadata.
+    /// Token endpoint, if the issuer publishes no metadata.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_endpoint: Option<Url>,
     pub client_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<Secret>,
-    /// A private key in PEM form, in the place of a secret (`private_key_jwt`, RFC 7523).
+    /// Private key in PEM format, used instead of a secret (`private_key_jwt`, RFC 7523).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key: Option<Secret>,
-    /// The key's id, as the authorization server knows it.
+    /// The key's ID at the authorization server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub scopes: BTreeSet<String>,
-    /// What the tokens are for (RFC 8707); the server's URL when absent.
+    /// Resource that tokens are requested for (RFC 8707). Default: the server's URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
 }
 
-/// Callers bring credentials of their own for a server: each user, agent, team or tenant one, kept
-/// sealed in the store (`doorward credentials`). The gateway's own credential is then for finding out
-/// what the server offers.
+/// User-provided credentials for a server: each user, agent, team or tenant has one, encrypted in the store
+/// (`doorward credentials`). The gateway's own credential is then only used to discover what the server offers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Personal {
-    /// The header that carries it.
+    /// Header that carries the credential.
     pub header: String,
-    /// What stands before it in the header; `null` for nothing.
+    /// Prefix before the credential in the header; `null` for none.
     pub scheme: Option<String>,
-    /// Callers who have given none are refused, rather than served with the gateway's own.
+    /// Refuse callers who have not provided a credential. Otherwise the gateway's own credential is used for
+    /// them.
     pub required: bool,
 }
 
-/// Users let the gateway act for them at the server: each consents once, in a browser, at the server's own
-/// authorization server. Needs a store and a `store_key`. The gateway's own credential, or a grant that
-/// was given to the gateway itself (`doorward credentials connect`), is for finding out what the
-/// server offers.
+/// Delegation: the gateway calls the server on behalf of users. Each user consents once, in a browser, at the
+/// server's own authorization server. Requires a store and a `store_key`. The gateway's own credential, or its
+/// own grant (`doorward credentials connect`), is only used to discover what the server offers.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Delegation {
-    /// What users are asked for; when empty, what the server says that it needs.
+    /// Scopes to request from users. When empty, the scopes that the server says it needs.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub scopes: BTreeSet<String>,
-    /// The authorization server; found by the server's metadata when absent (RFC 9728).
+    /// The authorization server. Default: discovered from the server's metadata (RFC 9728).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
-    /// What the server names may be at any port of its host, be that on this machine or network: for hosts on which
-    /// nothing else trusts the gateway. Else it is at the server's own origin, or at public addresses.
+    /// Allow authorization servers on any port of the server's host, even if that host is on this machine or on a
+    /// private network. Only for hosts on which nothing else trusts the gateway. Otherwise they must be at the
+    /// server's own origin or at a public address.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub same_host: bool,
-    /// The gateway's client id there, and its secret, where it was registered by hand. When absent, the
-    /// gateway is known by its metadata document, or registers itself.
+    /// The gateway's client ID and secret there, if it was registered manually. When absent, the gateway uses its
+    /// client ID metadata document or registers itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<Secret>,
-    /// A private key in PEM form, in the place of a secret (`private_key_jwt`, RFC 7523).
+    /// Private key in PEM format, used instead of a secret (`private_key_jwt`, RFC 7523).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub private_key: Option<Secret>,
-    /// The key's id, as the authorization server knows it.
+    /// The key's ID at the authorization server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
 }
 
-/// An authorization server, and the gateway as its client.
+/// An authorization server, and the gateway's registration there as a client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TokenClient {
-    /// The authorization server, by whose metadata the endpoint is found.
+    /// Authorization server whose metadata contains the token endpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
-    /// Where tokens are fetched, where the issuer publishes no metadata.
+    /// Token endpoint, if the issuer publishes no metadata.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_endpoint: Option<Url>,
     pub client_id: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_secret: Option<Secret>,
-    /// A private key in PEM form, in the place of a secret (`private_key_jwt`, RFC 7523).
+    /// Private key in PEM format, used instead of a secret (`private_key_jwt`, RFC 7523).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub private_key: Option<Secret>,
-    /// The key's id, as the authorization server knows it.
+    /// The key's ID at the authorization server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_id: Option<String>,
 }
 
-/// A caller's token is exchanged for one that is for the server (RFC 8693), at an authorization server that
-/// the operator names: the identity provider, as a rule. Callers without a token, such as those with
-/// keys, are refused.
+/// Token exchange: a caller's token is exchanged for one that is valid at the server (RFC 8693), at a configured
+/// authorization server, usually the identity provider. Callers without a token, such as those with API keys, are
+/// refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exchange {
     pub at: TokenClient,
-    /// What the provider calls the server; nothing when absent.
+    /// Audience to request: the provider's name for the server. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
-    /// What the tokens are for (RFC 8707); the server's URL when absent.
+    /// Resource that tokens are requested for (RFC 8707). Default: the server's URL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub scopes: BTreeSet<String>,
-    /// The server has an authorization server of its own, which takes the provider's word for who the user
-    /// is (an identity assertion, ID-JAG): what is exchanged there for a token.
+    /// The server's own authorization server, if it accepts identity assertions (ID-JAG) of the identity
+    /// provider: the exchanged assertion is exchanged there for an access token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<TokenClient>,
 }
 
-/// The server is told who calls, in a token that the gateway signs and publishes its keys for. Needs a store
-/// and a `store_key`.
+/// Identify the caller to the server in a token that the gateway signs; the gateway publishes its public keys.
+/// Requires a store and a `store_key`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Assertion {
-    /// The header that carries it.
+    /// Header that carries the token.
     pub header: String,
-    /// What stands before it in the header; `null` for nothing.
+    /// Prefix before the token in the header; `null` for none.
     pub scheme: Option<String>,
-    /// Whom it is for; the server's URL when absent.
+    /// Audience of the token. Default: the server's URL.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub audience: Option<String>,
-    /// How long one is good; ten minutes at most.
+    /// Lifetime of a token; at most ten minutes.
     pub lifetime: Period,
 }
 
@@ -166,18 +166,18 @@ impl Default for Assertion {
     }
 }
 
-/// The certificate that the gateway shows a server, and whom it trusts there; in PEM form, written as
+/// Client certificate for a server, and the certificate authorities to trust there; in PEM format, written as
 /// `${file:PATH}`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ServerTls {
-    /// The certificate, and those that lead from it to one that the server trusts.
+    /// The certificate, followed by its intermediate certificates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cert: Option<Secret>,
-    /// Its private key.
+    /// The private key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<Secret>,
-    /// Who vouches for the server; those whom the system trusts when absent.
+    /// Certificate authorities to trust. Default: those of the system.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<Secret>,
 }
@@ -186,7 +186,7 @@ impl TokenClient {
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.issuer.is_none() && self.token_endpoint.is_none() {
-            problems.push("name the 'issuer', or the 'token_endpoint'".into());
+            problems.push("set 'issuer' or 'token_endpoint'".into());
         }
         let issuer = self.issuer.as_ref().map(|issuer| Url::parse(issuer));
         let issuer_wrong = issuer.is_some_and(|url| !url.is_ok_and(|url| is_trustworthy(&url)));
@@ -203,7 +203,7 @@ impl Exchange {
         let mut problems = self.at.problems();
         problems.extend(self.grant.iter().flat_map(TokenClient::problems));
         if self.grant.as_ref().is_some_and(|grant| grant.issuer.is_none()) {
-            problems.push("'grant' needs the 'issuer', whom the assertion is for".into());
+            problems.push("'grant' requires 'issuer', the audience of the assertion".into());
         }
         problems
     }
@@ -218,11 +218,11 @@ impl Delegation {
         }
         // A client id belongs to one authorization server, and a hostile server must not choose another.
         if self.client_id.is_some() && self.issuer.is_none() {
-            problems.push("'client_id' needs the 'issuer' that it was given by".into());
+            problems.push("'client_id' requires 'issuer', which registered it".into());
         }
         let shows = self.client_secret.is_some() || self.private_key.is_some();
         if shows && self.client_id.is_none() {
-            problems.push("a secret or key needs its 'client_id'".into());
+            problems.push("a secret or key requires a 'client_id'".into());
         }
         if shows {
             let (secret, key) = (self.client_secret.as_ref(), self.private_key.as_ref());
@@ -238,7 +238,7 @@ impl Default for Personal {
     }
 }
 
-/// A private key in PEM form, and the algorithm it signs with.
+/// A private key in PEM format, and the algorithm it signs with.
 pub fn signing_key(pem: &Secret) -> Option<(EncodingKey, jsonwebtoken::Algorithm)> {
     use jsonwebtoken::Algorithm;
     let pem = pem.expose().as_bytes();
@@ -251,18 +251,20 @@ pub fn signing_key(pem: &Secret) -> Option<(EncodingKey, jsonwebtoken::Algorithm
     Some(found)
 }
 
-/// What is wrong with how a client shows who it is: by one secret, or one key.
+/// The problem with how a client authenticates: with exactly one secret or key.
 pub(super) fn client_problem(secret: Option<&Secret>, key: Option<&Secret>) -> Option<String> {
     match (secret, key) {
         (Some(_), None) => None,
         (None, Some(key)) if signing_key(key).is_some() => None,
-        (None, Some(_)) => Some("'private_key' is no RSA, P-256 or Ed25519 key in PEM form".into()),
+        (None, Some(_)) => {
+            Some("'private_key' is not an RSA, P-256 or Ed25519 key in PEM format".into())
+        }
         _ => Some("expected one of 'client_secret' and 'private_key'".into()),
     }
 }
 
 impl ClientCredentials {
-    /// Where tokens are fetched, and as whom.
+    /// Where tokens are fetched, and as which client.
     pub fn at(&self) -> TokenClient {
         TokenClient {
             issuer: self.issuer.clone(),
@@ -279,7 +281,7 @@ impl CredentialSettings {
     pub(super) fn problems(&self) -> Vec<String> {
         match self {
             Self::Basic(basic) if basic.user.contains(':') => {
-                vec!["a user's name has no ':' (RFC 7617)".into()]
+                vec!["a user name must not contain ':' (RFC 7617)".into()]
             }
             Self::Basic(_) => Vec::new(),
             Self::Client(client) => client.at().problems(),

@@ -10,19 +10,19 @@ use url::Url;
 
 use super::{ByteSize, Period, Secret};
 
-/// In which form a record is told.
+/// Format of exported records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
-    /// As it is kept: it can be verified.
+    /// As stored: exported records can be verified.
     #[default]
     Native,
-    /// The Open Cybersecurity Schema Framework, version 1.3: API Activity, Authentication, Entity Management.
+    /// Open Cybersecurity Schema Framework, version 1.3: API Activity, Authentication, Entity Management.
     Ocsf,
 }
 
-/// One place where records go, each at least once, in the order of their chains. Exactly one of `file`,
-/// `syslog`, `http` and `otlp`.
+/// One destination of audit records. Each record is delivered at least once, in the order of its chain. Exactly
+/// one of `file`, `syslog`, `http` and `otlp`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExportSettings {
@@ -31,9 +31,9 @@ pub struct ExportSettings {
     pub syslog: Option<SyslogExport>,
     pub http: Option<HttpExport>,
     pub otlp: Option<OtlpExport>,
-    /// How often it is looked for new records.
+    /// How often to check for new records.
     pub every: Period,
-    /// Records that are sent together.
+    /// Maximum number of records in one request.
     pub batch: usize,
 }
 
@@ -51,17 +51,17 @@ impl Default for ExportSettings {
     }
 }
 
-/// Lines of JSON in a file, which is rotated and compressed.
+/// JSON lines in a file, which is rotated and compressed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileExport {
-    /// The file that is written to. What is full is renamed to the time it was closed, with `.gz` behind.
+    /// The file to write. A full file is renamed: its closing time and `.gz` are appended to the name.
     pub path: PathBuf,
     #[serde(default = "rotate_at")]
     pub rotate_at: ByteSize,
     #[serde(default = "a_day")]
     pub rotate_every: Period,
-    /// Full files that are kept; when absent, all.
+    /// Number of rotated files to keep. Default: all.
     #[serde(default)]
     pub keep: Option<usize>,
 }
@@ -82,10 +82,10 @@ pub struct SyslogExport {
     pub address: String,
     #[serde(default)]
     pub tls: bool,
-    /// A file with certificates that are trusted beside the system's.
+    /// File with certificate authorities to trust in addition to those of the system.
     #[serde(default)]
     pub ca: Option<PathBuf>,
-    /// The facility's number: 13 is "log audit".
+    /// Facility number: 13 is "log audit".
     #[serde(default = "log_audit")]
     pub facility: u8,
     #[serde(default = "doorward")]
@@ -100,41 +100,41 @@ fn doorward() -> String {
     "doorward".into()
 }
 
-/// Which service the records are posted to.
+/// Service that receives the records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HttpFlavour {
-    /// Lines of JSON.
+    /// JSON lines.
     #[default]
     Plain,
-    /// Splunk's HTTP event collector.
+    /// Splunk HTTP Event Collector.
     Splunk,
-    /// Datadog's log intake.
+    /// Datadog log intake.
     Datadog,
 }
 
-/// Records posted to an URL, compressed.
+/// Records posted to a URL, compressed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HttpExport {
     pub url: Url,
     #[serde(default)]
     pub flavour: HttpFlavour,
-    /// Splunk's token, or Datadog's API key; for `plain` what is sent as a bearer token.
+    /// Splunk's token, or Datadog's API key; for `plain`, a bearer token.
     #[serde(default)]
     pub token: Option<Secret>,
-    /// Further headers.
+    /// Additional headers.
     #[serde(default)]
     pub headers: BTreeMap<String, Secret>,
 }
 
-/// Logs by OTLP.
+/// Logs over OTLP.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OtlpExport {
-    /// The collector's address, such as `http://127.0.0.1:4318`; over HTTP `/v1/logs` is added to it.
+    /// Address of the collector, such as `http://127.0.0.1:4318`; over HTTP `/v1/logs` is appended.
     pub endpoint: Url,
-    /// Over gRPC rather than HTTP.
+    /// Use gRPC instead of HTTP.
     #[serde(default)]
     pub grpc: bool,
     #[serde(default)]
@@ -159,7 +159,7 @@ impl ExportSettings {
                 problems.push(("syslog", "'facility': expected 0 to 23".into()));
             }
             if syslog.ca.is_some() && !syslog.tls {
-                problems.push(("syslog", "'ca' is of no use without 'tls: true'".into()));
+                problems.push(("syslog", "'ca' has no effect without 'tls: true'".into()));
             }
         }
         let urls = [
@@ -175,13 +175,13 @@ impl ExportSettings {
             && http.flavour != HttpFlavour::Plain
             && http.token.is_none()
         {
-            problems.push(("http", "this flavour needs a 'token'".into()));
+            problems.push(("http", "this flavour requires a 'token'".into()));
         }
         let headers = self.http.iter().flat_map(|http| &http.headers);
         let headers = headers.chain(self.otlp.iter().flat_map(|otlp| &otlp.headers));
         for (name, _) in headers {
             if http::HeaderName::try_from(name).is_err() {
-                problems.push(("", format!("'{name}' is no header's name")));
+                problems.push(("", format!("'{name}' is not a valid header name")));
             }
         }
         if self.batch == 0 || self.batch > 10_000 {

@@ -9,18 +9,18 @@ use url::{Host, Url};
 use super::{AuthorizationServerSettings, Period, Secret};
 use doorward_core::pattern::Pattern;
 
-/// How callers show who they are, beside API keys, which need no configuration.
+/// How callers authenticate, in addition to API keys, which need no configuration.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct IdentitySettings {
-    /// Issuers of tokens, by a name of one's own. A user of an issuer is `<name>:<subject>`.
+    /// Token issuers, by name. A user of an issuer is `<name>:<subject>`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub issuers: BTreeMap<String, IssuerSettings>,
-    /// OAuth scopes that clients are told to ask for when they log in, beside those that servers,
-    /// tools and portals need. Some providers give no access without any.
+    /// OAuth scopes that clients are asked to request when they log in, in addition to those that servers, tools
+    /// and portals require. Some providers grant no access without any.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub scopes: BTreeSet<String>,
-    /// The gateway's own authorization server; none when absent.
+    /// The gateway's built-in authorization server. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authorization_server: Option<Box<AuthorizationServerSettings>>,
 }
@@ -29,44 +29,45 @@ pub struct IdentitySettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct IssuerSettings {
-    /// Its identifier: what tokens say in `iss`, to the letter.
+    /// Issuer identifier: exactly the value of `iss` in its tokens.
     pub issuer: String,
-    /// Where its keys are; found by its metadata when absent.
+    /// URL of its keys (JWKS). Default: discovered from its metadata.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub jwks_uri: Option<Url>,
-    /// What tokens may say in `aud`, beside the gateway's URLs: for providers that cannot name them.
+    /// Accepted values of `aud`, in addition to the gateway's URLs: for providers that cannot issue tokens for a
+    /// URL.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub audiences: Vec<String>,
-    /// Signatures that are accepted.
+    /// Accepted signature algorithms.
     #[serde(default = "algorithms")]
     pub algorithms: BTreeSet<Algorithm>,
-    /// How far clocks may differ; a minute at most.
+    /// Allowed clock difference; at most one minute.
     #[serde(default = "leeway")]
     pub leeway: Period,
-    /// Demands the type `at+jwt` (RFC 9068), so that no other token of the issuer's can be used.
+    /// Require the type `at+jwt` (RFC 9068), so that no other token of the issuer is accepted.
     #[serde(default)]
     pub require_at_jwt: bool,
-    /// Which claims say what.
+    /// Claims that identify the user and agent.
     #[serde(default)]
     pub claims: Claims,
-    /// The tenant of everybody who comes from here.
+    /// Tenant of all users of this issuer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
-    /// For which teams, roles and tenants its word is taken. All others that its tokens name are its own:
+    /// Teams, roles and tenants that this issuer may assign. All other names in its tokens are prefixed:
     /// `<name>:<team>`.
     #[serde(default, skip_serializing_if = "VouchesFor::is_empty")]
     pub vouches_for: VouchesFor,
-    /// Takes e-mail addresses for users though the token does not say that they are verified: for issuers at
-    /// which nobody chooses their own.
+    /// Accept e-mail addresses as user names even if the token does not say that they are verified. Only for
+    /// issuers at which users cannot choose their address.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub trust_email: bool,
-    /// Where tokens that are no JWT are asked about (RFC 7662).
+    /// Introspection endpoint for tokens that are not JWTs (RFC 7662).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub introspection: Option<Introspection>,
 }
 
 impl IssuerSettings {
-    /// An issuer of which nothing is said but its identifier.
+    /// An issuer with all settings at their defaults.
     pub fn new(issuer: &str) -> Self {
         Self {
             issuer: issuer.to_owned(),
@@ -93,7 +94,7 @@ fn leeway() -> Period {
     Period(std::time::Duration::from_secs(30))
 }
 
-/// Signatures with a public key; those with a shared secret are never accepted.
+/// Public-key signature algorithms; shared-secret algorithms are never accepted.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -109,18 +110,19 @@ pub enum Algorithm {
     EdDSA,
 }
 
-/// The claims of a token that say who it is for. A dot goes into an object: `realm_access.roles`.
+/// Claims of a token that identify the caller. A dot selects a member of an object: `realm_access.roles`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Claims {
     pub user: String,
-    /// The first that is there; `act` (RFC 8693) comes before all of them.
+    /// Claims for the agent; the first that is present is used. `act` (RFC 8693) takes precedence over all of
+    /// them.
     pub agent: Vec<String>,
     pub teams: String,
     pub roles: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
-    /// A text with spaces, or a list.
+    /// Claims for the scopes: a space-separated text, or a list.
     pub scopes: Vec<String>,
 }
 
@@ -137,8 +139,7 @@ impl Default for Claims {
     }
 }
 
-/// The gateway's teams, roles and tenants that an issuer may put people into, each by its name, or by how names begin:
-/// `eng-*`, `*`.
+/// The gateway's teams, roles and tenants that an issuer may assign, by name or by prefix: `eng-*`, `*`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct VouchesFor {
@@ -148,7 +149,7 @@ pub struct VouchesFor {
     pub roles: BTreeSet<Pattern>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub tenants: BTreeSet<Pattern>,
-    /// OAuth scopes that count in its tokens; all when absent.
+    /// OAuth scopes of its tokens that are accepted. Default: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scopes: Option<BTreeSet<Pattern>>,
 }
@@ -158,7 +159,7 @@ impl VouchesFor {
         *self == Self::default()
     }
 
-    /// Whether a scope in one of its tokens counts.
+    /// Whether a scope in one of its tokens is accepted.
     pub fn has_scope(&self, scope: &str) -> bool {
         let known = |scopes: &BTreeSet<Pattern>| scopes.iter().any(|one| one.matches(scope));
         self.scopes.as_ref().is_none_or(known)
@@ -168,20 +169,20 @@ impl VouchesFor {
         [("teams", &self.teams), ("roles", &self.roles), ("tenants", &self.tenants)]
     }
 
-    /// What is wrong, with the list that it stands in.
+    /// The problem, and the list that contains it.
     pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
         let wrong =
             |name: &&str| name.is_empty() || name.strip_suffix('*').unwrap_or(name).contains('*');
         let problem = |(list, names): (&'static str, &BTreeSet<Pattern>)| {
             let name = names.iter().map(|Pattern(name)| name.as_str()).find(wrong)?;
-            let why = "is a name, or how names begin, with '*' at the end";
+            let why = "must be a name, or a prefix that ends with '*'";
             Some((list, format!("'{}': {why}", name.escape_debug())))
         };
         let scopes = self.scopes.iter().map(|scopes| ("scopes", scopes));
         self.lists().into_iter().chain(scopes).filter_map(problem).collect()
     }
 
-    /// What both may put people into, in words.
+    /// What both may assign, as text.
     fn shared_with(&self, other: &Self) -> Option<String> {
         let both = self.lists().into_iter().zip(other.lists());
         both.into_iter().find_map(|((list, ours), (_, theirs))| {
@@ -198,12 +199,12 @@ impl VouchesFor {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Introspection {
-    /// Found by the issuer's metadata when absent.
+    /// Introspection endpoint. Default: discovered from the issuer's metadata.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub endpoint: Option<Url>,
     pub client_id: String,
     pub client_secret: Secret,
-    /// How long an answer may be used again; a token that is revoked stays good for as long.
+    /// How long an answer is cached. A revoked token stays valid for as long.
     #[serde(default = "introspected")]
     pub cache: Period,
 }
@@ -212,7 +213,7 @@ fn introspected() -> Period {
     Period(std::time::Duration::from_secs(30))
 }
 
-/// Who there is, and what they belong to.
+/// Users, agents, service accounts, teams and tenants.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Directory {
@@ -237,7 +238,7 @@ pub struct Member {
     pub teams: BTreeSet<String>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub roles: BTreeSet<String>,
-    /// Nothing of theirs is accepted.
+    /// Refuse all credentials of this principal.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub disabled: bool,
 }
@@ -245,13 +246,13 @@ pub struct Member {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Group {
-    /// Nothing of its members' is accepted.
+    /// Refuse all credentials of its members.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub disabled: bool,
 }
 
 impl IdentitySettings {
-    /// What is allowed, and hardly meant: two issuers that put people into the same teams, roles or tenants.
+    /// Allowed, but probably unintended: two issuers that assign the same teams, roles or tenants.
     pub fn warnings(&self) -> Vec<String> {
         let own = self.authorization_server.as_ref();
         let own = own.map(|own| (own.name.as_str(), &own.provider.vouches_for));
@@ -274,7 +275,7 @@ impl IdentitySettings {
         warnings
     }
 
-    /// What is wrong, with the path below `identity`.
+    /// Problems, with the path below `identity`.
     pub(super) fn problems(&self) -> Vec<(Vec<String>, String)> {
         let mut problems = Vec::new();
         if let Some(own) = &self.authorization_server {
@@ -287,7 +288,7 @@ impl IdentitySettings {
             self.issuers.iter().filter(|(_, issuer)| issuer.introspection.is_some());
         if let Some((name, _)) = introspecting.skip(1).last() {
             let path = ["issuers", name, "introspection"].map(str::to_owned).to_vec();
-            let why = "another issuer has it already: a token must not be shown to two";
+            let why = "another issuer uses it already: a token must not be sent to two issuers";
             problems.push((path, why.into()));
         }
         if let Some(own) = &self.authorization_server
@@ -295,7 +296,7 @@ impl IdentitySettings {
             && other.issuer != own.provider.issuer
         {
             let path = ["authorization_server", "name"].map(str::to_owned).to_vec();
-            let why = "is the name of an issuer with other users, who could not be told apart";
+            let why = "is also the name of an issuer, so their users would have the same names";
             problems.push((path, why.into()));
         }
         for (name, issuer) in &self.issuers {
@@ -307,13 +308,13 @@ impl IdentitySettings {
             if name.is_empty()
                 || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
             {
-                wrong("", "an issuer's name is letters, digits and '-'".into());
+                wrong("", "an issuer's name must consist of letters, digits and '-'".into());
             }
             if let Some(why) = issuer_problem(&issuer.issuer) {
                 wrong("issuer", why.into());
             }
             if let Some(other) = issuers.insert(&issuer.issuer, name) {
-                wrong("issuer", format!("is the issuer of '{other}', too"));
+                wrong("issuer", format!("is also the issuer of '{other}'"));
             }
             let introspection = issuer.introspection.as_ref().and_then(|it| it.endpoint.as_ref());
             for (key, url) in
@@ -324,10 +325,10 @@ impl IdentitySettings {
                 }
             }
             if issuer.algorithms.is_empty() {
-                wrong("algorithms", "must name one at least".into());
+                wrong("algorithms", "must contain at least one".into());
             }
             if issuer.leeway.0 > std::time::Duration::from_secs(60) {
-                wrong("leeway", "must be a minute at most".into());
+                wrong("leeway", "must be at most one minute".into());
             }
             if issuer.audiences.iter().any(|audience| audience.trim().is_empty()) {
                 wrong("audiences", "must not be empty".into());
@@ -343,7 +344,7 @@ impl IdentitySettings {
     }
 }
 
-/// What is wrong with the identifier of an OpenID provider.
+/// The problem with the identifier of an OpenID provider.
 pub(super) fn issuer_problem(issuer: &str) -> Option<&'static str> {
     let good = |url: &Url| is_trustworthy(url) && url.query().is_none() && url.fragment().is_none();
     let why =
@@ -351,7 +352,7 @@ pub(super) fn issuer_problem(issuer: &str) -> Option<&'static str> {
     (!Url::parse(issuer).is_ok_and(|url| good(&url))).then_some(why)
 }
 
-/// Whether nobody on the way can read or change what is sent to a URL.
+/// Whether a URL is safe from eavesdropping and tampering.
 pub fn is_trustworthy(url: &Url) -> bool {
     let loopback = match url.host() {
         Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),

@@ -8,67 +8,69 @@ use serde::{Deserialize, Serialize};
 use super::{ByteSize, Period};
 use doorward_core::share::{Bounds, sharer};
 
-/// How much there may be of anything that a peer can grow.
+/// Limits on everything that clients and servers can make grow.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// The body of a client's request. Beyond: 413.
+    /// Size of the body of a client's request. Beyond: 413.
     pub body: ByteSize,
-    /// The headers of a client's request, all together. Beyond: 431.
+    /// Total size of the headers of a client's request. Beyond: 431.
     pub headers: ByteSize,
-    /// One message of a server's: a body, an event of a stream, a line of a pipe.
+    /// Size of one message of a server: a body, an event of a stream, or a line on standard output.
     pub message: ByteSize,
-    /// How deep JSON may nest.
+    /// Maximum nesting depth of JSON.
     pub json_depth: usize,
     /// Messages in a batch (revision 2025-03-26 only).
     pub batch: usize,
-    /// Client connections. Beyond, whoever has most gives way with one that is idle; where none is, new
-    /// ones wait to be accepted.
+    /// Client connections. Beyond, an idle connection of the caller with the most connections is closed; if none
+    /// is idle, new connections wait to be accepted.
     pub connections: usize,
-    /// Of these, the connections of one address (of IPv6, of one /64); an eighth when absent. Beyond, the one
-    /// that has been idle longest gives way; where none is idle, new ones are closed.
+    /// Client connections from one address (for IPv6, one /64). Default: one eighth of `connections`. Beyond, the
+    /// connection that has been idle longest is closed; if none is idle, new connections are closed.
     pub connections_per_address: Option<usize>,
     /// Client sessions of the handshake era. Beyond: 503.
     pub sessions: usize,
-    /// Open streams of one principal: listeners and sessions' streams; its share of `connections` at most.
-    /// Beyond: 429.
+    /// Open streams of one principal: listeners and session streams; at most its share of `connections`. Beyond:
+    /// 429.
     pub streams_per_principal: usize,
-    /// Resources one listener may subscribe to.
+    /// Resources that one listener may subscribe to.
     pub subscriptions: usize,
-    /// Calls that wait for an answer of their client's.
+    /// Calls that wait for a response of their client to an elicitation or sampling request.
     pub parked: usize,
-    /// Rounds of questions a call may take.
+    /// Rounds of elicitation and sampling requests in one call.
     pub rounds: usize,
     /// Events that wait for a client that reads slowly, per stream.
     pub queue: usize,
-    /// Events kept per stream of a session, to be sent again to a client that lost its connection.
+    /// Events stored per stream of a session, to be resent to a client that lost its connection.
     pub replay: usize,
-    /// Pages fetched of one list of a server's.
+    /// Pages to fetch of one list of a server.
     pub list_pages: usize,
-    /// Items of one list of a server's.
+    /// Items of one list of a server.
     pub list_items: usize,
-    /// Items on one page of a list told to a client.
+    /// Items on one page of a list that clients receive.
     pub page: usize,
-    /// Sessions held with one server of the handshake era; for a program each is a process.
+    /// Sessions with one server of the handshake era; for a server with `command`, each is a process.
     pub server_sessions: usize,
-    /// Tasks kept of one server of the handshake era, until their time is over.
+    /// Tasks stored of one server of the handshake era, until they expire.
     pub tasks: usize,
     /// Processes of all servers.
     pub processes: usize,
-    /// One caller may have one part in so many of what is bounded for all: sessions, streams, calls that wait, tasks,
-    /// sessions with a server, processes, bytes that are kept, held or not read yet. With 1, one may have everything.
+    /// Share of each global limit that one caller may use, as one part in this number: sessions, streams, waiting
+    /// calls, tasks, sessions with a server, processes, and buffered bytes. With 1, one caller may use
+    /// everything.
     pub share: usize,
-    /// Bytes of one list of a server's, all its pages together.
+    /// Bytes of one list of a server, all its pages together.
     pub list_bytes: ByteSize,
-    /// Bytes of events that are kept for clients that lost their connections, of all sessions.
+    /// Bytes of events stored for clients that lost their connections, of all sessions.
     pub replay_bytes: ByteSize,
-    /// Bytes of answers that clients have not read yet, each of more than 64 KiB. Beyond, an answer waits a moment for
-    /// others of its caller's to be read, and is then dropped: 429, or 503 where all callers together have too much.
+    /// Bytes of responses larger than 64 KiB that clients have not read yet. Beyond, a response waits briefly for
+    /// others of the same caller to be read, and is then dropped: 429, or 503 if all callers together use too
+    /// much.
     pub unread_bytes: ByteSize,
-    /// Bytes that are held for clients: URIs that they subscribe to, and questions of servers that wait for them.
+    /// Bytes stored for clients: URIs that they subscribe to, and pending elicitation and sampling requests.
     pub held_bytes: ByteSize,
-    /// Resident memory of the gateway; when absent, five sixths of what its control group allows, or half of the
-    /// machine's where it is in none. Beyond: 503 for what is new, until there is room again.
+    /// Resident memory of the gateway. Default: five sixths of the limit of its control group, or half of the
+    /// machine's memory without one. Beyond: new requests get 503 until memory is available.
     pub memory: Option<ByteSize>,
 }
 
@@ -77,7 +79,7 @@ impl Limits {
         self.connections_per_address.unwrap_or((self.connections / 8).max(1))
     }
 
-    /// How much there is of something, and one caller's share of it.
+    /// A limit, and one caller's share of it.
     pub fn shared(&self, whole: usize) -> Bounds {
         Bounds::new(whole, self.share)
     }
@@ -88,7 +90,7 @@ impl Limits {
         self.streams_per_principal.min(share)
     }
 
-    /// Within which a client's JSON is read.
+    /// Limits for parsing a client's JSON.
     pub fn json(&self) -> doorward_mcp::json::Limits {
         doorward_mcp::json::Limits {
             depth: self.json_depth,
@@ -130,7 +132,7 @@ impl Default for Limits {
     }
 }
 
-/// How long anything may take.
+/// Timeouts.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Timeouts {
@@ -138,36 +140,35 @@ pub struct Timeouts {
     pub headers: Period,
     /// Until a client has sent its body.
     pub body: Period,
-    /// How long a connection over HTTP/2 may have no request; over HTTP/1.1 it is `headers`.
+    /// How long an HTTP/2 connection may be idle; for HTTP/1.1, `headers` applies.
     pub idle: Period,
-    /// How long a client may take nothing of what is sent to it.
+    /// How long a client may stop reading what is sent to it.
     pub write: Period,
-    /// Until a server is connected to.
+    /// Until the connection to a server is established.
     pub connect: Period,
-    /// How long a server may leave the question of its era unanswered.
+    /// How long a server may take to respond when its era is detected.
     pub probe: Period,
-    /// A call, without progress; `timeout` of a server or of a tool comes first.
+    /// A call without progress; the `timeout` of a server or tool takes precedence.
     pub call: Period,
-    /// How long a call may be silent before its answer begins as a stream with signs of life, for
-    /// clients that take one.
+    /// How long a call may take before its response becomes a stream with keep-alives, for clients that accept
+    /// one.
     pub silence: Period,
-    /// A call, however much it progresses.
+    /// A call, including one that reports progress.
     pub call_with_progress: Period,
-    /// How long a call waits for an answer of its client's.
+    /// How long a call waits for a response of its client to an elicitation or sampling request.
     pub interaction: Period,
-    /// Until a client session that nothing uses is forgotten.
+    /// Until an unused client session is closed.
     pub session: Period,
-    /// Until a session with a server that nothing uses is closed.
+    /// Until an unused session with a server is closed.
     pub server_session: Period,
-    /// Between two signs of life on an idle stream.
+    /// Interval of keep-alives on an idle stream.
     pub keep_alive: Period,
-    /// How long calls may go on after a shutdown was asked for.
+    /// How long calls may continue after a shutdown was requested.
     pub drain: Period,
 }
 
 impl Timeouts {
-    /// How long a server may take to answer what the gateway asks for itself: lists, subscriptions,
-    /// signs of life.
+    /// How long a server may take to respond to the gateway's own requests: lists, subscriptions, pings.
     pub fn own_request(&self) -> Duration {
         self.call.0.min(Duration::from_secs(60))
     }

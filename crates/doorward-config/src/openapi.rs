@@ -9,63 +9,64 @@ use serde::{Deserialize, Serialize};
 
 use super::Secret;
 
-/// An API at `url`, by its OpenAPI description (3.0 or 3.1, JSON or YAML). Whatever servers the description
-/// names, nothing but `url` is ever called. Of the lists that are not empty, an operation must fit each; `*`
-/// stands for any run of characters.
+/// An API at `url`, described by an OpenAPI document (3.0 or 3.1, JSON or YAML). Only `url` is ever called,
+/// whatever servers the document names. An operation must match each list that is not empty; `*` matches any
+/// characters.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OpenApiSettings {
-    /// The description's text: `${file:PATH}`.
+    /// Text of the document: `${file:PATH}`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(with = "Option<String>")]
     pub description: Option<Arc<str>>,
-    /// Where the description is fetched, when the gateway starts and when its configuration changes.
+    /// URL of the document; it is fetched when the gateway starts and when its configuration changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<url::Url>,
-    /// By `operationId`.
+    /// Operations to include, by `operationId`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub operations: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub paths: Vec<String>,
-    /// Such as `get`.
+    /// HTTP methods to include, such as `get`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub methods: Vec<String>,
-    /// Not these, by `operationId`.
+    /// Operations to exclude, by `operationId`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub except: Vec<String>,
-    /// Those that are deprecated, too.
+    /// Include deprecated operations.
     pub deprecated: bool,
-    /// Other names for tools, by `operationId`.
+    /// Names for tools, by `operationId`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub names: BTreeMap<String, String>,
-    /// Other descriptions of tools, by `operationId`.
+    /// Descriptions of tools, by `operationId`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub descriptions: BTreeMap<String, String>,
-    /// What is shown for each of the description's security schemes: a token, a key, or `user:password`. Each
-    /// operation is shown what it asks for, and nothing else of these.
+    /// Credentials, by security scheme of the document: a token, a key, or `user:password`. Each operation
+    /// receives only the credentials that it requires.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub security: BTreeMap<String, Secret>,
-    /// Answers that come page by page are put together.
+    /// Pagination: pages of a response are combined.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pages: Option<PageSettings>,
 }
 
-/// How the pages of an answer are followed: by the header `Link` with `rel="next"` (RFC 8288), or by what the answer says.
+/// How to find the next page of a response: the header `Link` with `rel="next"` (RFC 8288), or a value in the
+/// response.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PageSettings {
-    /// So many at most; the first is one.
+    /// Maximum number of pages, including the first.
     pub most: usize,
-    /// Where the answer says what comes next, as a JSON pointer: an URL, or with `query` a value. Absent, null, false or
-    /// empty, the page is the last.
+    /// JSON pointer to the next page in the response: a URL, or with `query` a value. If it is absent, null,
+    /// false or empty, the page is the last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-    /// The parameter of the query that takes the value.
+    /// Query parameter for the value of `next`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub query: Option<String>,
-    /// Where the answer's items are, as a JSON pointer; the whole answer when absent.
+    /// JSON pointer to the items in the response. Default: the whole response.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub items: String,
 }
@@ -93,7 +94,7 @@ impl OpenApiSettings {
     pub fn problems(&self, has_url: bool) -> Vec<String> {
         let mut problems = Vec::new();
         if self.description.is_some() == self.from.is_some() {
-            problems.push("expected 'description' or 'from', and not both".into());
+            problems.push("expected either 'description' or 'from'".into());
         }
         if let Some(from) = &self.from
             && !super::is_trustworthy(from)
@@ -111,12 +112,14 @@ impl OpenApiSettings {
                 );
             }
             if pages.query.is_some() && pages.next.is_none() {
-                problems
-                    .push("pages: 'query' takes what 'next' points at, which is not there".into());
+                problems.push("pages: 'query' requires 'next'".into());
             }
         }
         if !has_url {
-            problems.push("needs 'url': where the API is, whatever its description says".into());
+            problems.push(
+                "requires 'url', the address of the API; servers in the document are ignored"
+                    .into(),
+            );
         }
         problems
     }

@@ -1,4 +1,4 @@
-//! Which policies are in force, and how much callers are told of them.
+//! Which policies are active, and how much callers are told of them.
 
 use std::path::PathBuf;
 
@@ -8,13 +8,12 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PolicySettings {
-    /// Files of Cedar policies, or folders with `*.cedar` files. When empty, the policies that were
-    /// put in force by `doorward policy apply`. A relative path is relative to the configuration
-    /// file's folder.
+    /// Files of Cedar policies, or folders with `*.cedar` files. When empty, the policies that were applied with
+    /// `doorward policy apply`. Relative paths are relative to the configuration file's folder.
     pub files: Vec<PathBuf>,
-    /// The time zone in which policies see the hour and the day, such as `Europe/Berlin`.
+    /// Time zone of the hour and day that policies see, such as `Europe/Berlin`.
     pub zone: String,
-    /// What a caller is told of a refusal. The log always has all of it.
+    /// What a denied caller is told. The log always contains everything.
     pub explain: Explain,
 }
 
@@ -27,11 +26,11 @@ impl Default for PolicySettings {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Explain {
-    /// That it was refused.
+    /// Only that the call was denied.
     Nothing,
-    /// The policies' `@reason`.
+    /// The `@reason` of the policies.
     #[default]
     Reason,
-    /// The ids of the policies that decided, too.
+    /// Also the IDs of the policies that decided.
     Full,
 }

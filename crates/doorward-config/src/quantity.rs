@@ -8,11 +8,11 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A length of time: a whole number and one of `ms`, `s`, `m`, `h`, `d`.
+/// A duration: a whole number and one of `ms`, `s`, `m`, `h`, `d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Period(pub Duration);
 
-/// A number of bytes: a whole number and one of `B`, `KiB`, `MiB`, `GiB`.
+/// A size in bytes: a whole number and one of `B`, `KiB`, `MiB`, `GiB`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ByteSize(pub usize);
 
@@ -95,8 +95,8 @@ macro_rules! as_text {
     };
 }
 
-as_text!(Period, "Period", "^[0-9]+ ?(ms|s|m|h|d)$", "A length of time, such as 30s, 500ms or 5m.");
-as_text!(ByteSize, "ByteSize", "^[0-9]+ ?(B|KiB|MiB|GiB)$", "A number of bytes, such as 4MiB.");
+as_text!(Period, "Period", "^[0-9]+ ?(ms|s|m|h|d)$", "A duration, such as 30s, 500ms or 5m.");
+as_text!(ByteSize, "ByteSize", "^[0-9]+ ?(B|KiB|MiB|GiB)$", "A size in bytes, such as 4MiB.");
 
 #[cfg(test)]
 mod tests {

@@ -12,10 +12,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use super::{Period, Secret};
 use doorward_core::pattern::Pattern;
 
-/// Longest chain of rules that are like others.
+/// Longest chain of rules that inherit from each other.
 const MOST_LIKE: usize = 8;
 
-/// So many in a time: `20/s`, `100/5m`, `1000/d`.
+/// A number per time: `20/s`, `100/5m`, `1000/d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     pub count: u64,
@@ -77,23 +77,23 @@ impl JsonSchema for Rate {
         json_schema!({
             "type": "string",
             "pattern": "^[0-9]+ ?/ ?[0-9]*(ms|s|m|h|d)$",
-            "description": "So many in a time, such as 20/s or 100/5m."
+            "description": "A number per time, such as 20/s or 100/5m."
         })
     }
 }
 
-/// What a rule counts apart.
+/// What a rule counts separately.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum Dimension {
     Tenant,
-    /// Each team that the caller belongs to.
+    /// Each team of the caller.
     Team,
-    /// The user, or the agent or service account that acts for nobody else.
+    /// The user, or the agent or service account if there is no user.
     User,
-    /// The agent, where one acts.
+    /// The agent, if there is one.
     Agent,
     Key,
     Server,
@@ -102,69 +102,70 @@ pub enum Dimension {
     Address,
 }
 
-/// What happens to calls while the shared store cannot be asked.
+/// What happens to calls while the shared store is unavailable.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StoreAway {
-    /// Each gateway counts for itself.
+    /// Each gateway counts separately.
     #[default]
     Open,
-    /// They are refused.
+    /// Calls are refused.
     Closed,
 }
 
-/// All limits.
+/// Rate limits and quotas.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RateSettings {
-    /// Where several gateways count together: `redis://HOST:PORT`, `rediss://…` with TLS; Valkey or
-    /// Redis. When absent, each counts for itself.
+    /// Valkey or Redis in which several gateways count together: `redis://HOST:PORT`, or `rediss://…` with TLS.
+    /// Default: each gateway counts separately.
     pub shared: Option<Secret>,
-    /// What the shared store's keys begin with.
+    /// Prefix of the keys in the shared store.
     pub namespace: Option<String>,
-    /// Tell modern clients with every answer to a call what is left of the limit that is nearest, in the headers
-    /// `RateLimit-Policy` and `RateLimit`; when absent, only those that are refused are told.
+    /// Send modern clients the headers `RateLimit-Policy` and `RateLimit` with every response to a call, for the
+    /// limit that is closest to being reached. Default: only with refused calls.
     pub headers: bool,
-    /// The limits, by name: a call must be within all that concern it.
+    /// The limits, by name. A call must be within all limits that apply to it.
     pub rules: BTreeMap<String, RuleSettings>,
 }
 
-/// One limit. It has one measure at least: `rate`, `window`, `sliding`, `daily`, `monthly`, `concurrency`.
+/// One limit. It has at least one measure: `rate`, `window`, `sliding`, `daily`, `monthly`, `concurrency`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RuleSettings {
-    /// Another rule, whose word holds where this one is silent.
+    /// Another rule from which to inherit the settings that are absent here.
     pub like: Option<String>,
-    /// What is counted apart; together where it is empty. A call that lacks one of these is not counted.
+    /// What to count separately. When empty, all calls are counted together. A call that lacks one of these is
+    /// not counted.
     pub per: Option<Vec<Dimension>>,
-    /// Which calls are counted; when absent, all.
+    /// Calls to count. Default: all.
     pub only: Option<Only>,
-    /// A steady rate.
+    /// Sustained rate (token bucket).
     pub rate: Option<Rate>,
-    /// How many may come at once after a pause; when absent, as many as the rate allows in its time.
+    /// How many calls may come at once after a pause. Default: the number in `rate`.
     pub burst: Option<u64>,
-    /// So many within each window of a length.
+    /// Maximum number of calls in each fixed window.
     pub window: Option<Rate>,
-    /// So many within any window of a length.
+    /// Maximum number of calls in each sliding window.
     pub sliding: Option<Rate>,
-    /// So many a day, of the zone that policies use.
+    /// Maximum number of calls a day, in the time zone of policies.
     pub daily: Option<u64>,
-    /// So many a month.
+    /// Maximum number of calls a month.
     pub monthly: Option<u64>,
-    /// So many at a time.
+    /// Maximum number of concurrent calls.
     pub concurrency: Option<u64>,
-    /// Tools, as `server/tool`, that count more than once; `*` stands for any run of characters.
+    /// Tools that count more than once, as `server/tool`; `*` matches any characters.
     pub weights: BTreeMap<Pattern, u64>,
-    /// Other measures for some, by what is counted apart: a tenant's name, or `acme/alice` where two
-    /// things are.
+    /// Different measures for some, by what is counted separately: a tenant's name, or `acme/alice` for two
+    /// dimensions.
     pub overrides: BTreeMap<String, Measures>,
-    /// Only say in the log and in the metrics what would be refused.
+    /// Do not refuse calls; only log and count those that would be refused.
     pub dry_run: Option<bool>,
-    /// While the shared store cannot be asked. When absent, `open`.
+    /// What to do while the shared store is unavailable. Default: `open`.
     pub store_away: Option<StoreAway>,
 }
 
-/// What is measured, and how much of it is allowed.
+/// What is measured, and the maximum.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Measures {
@@ -178,7 +179,7 @@ pub struct Measures {
 }
 
 impl Measures {
-    /// These, and where they are silent, others.
+    /// These, with absent ones taken from others.
     pub fn or(&self, others: &Self) -> Self {
         Self {
             rate: self.rate.or(others.rate),
@@ -197,7 +198,7 @@ impl Measures {
     }
 }
 
-/// Which calls a rule is about: those that fit everything that is said.
+/// Calls that a rule applies to: those that match all of these settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Only {
@@ -205,12 +206,12 @@ pub struct Only {
     pub teams: BTreeSet<String>,
     pub users: BTreeSet<String>,
     pub agents: BTreeSet<String>,
-    /// Keys' ids.
+    /// IDs of keys.
     pub keys: BTreeSet<String>,
     pub servers: BTreeSet<String>,
-    /// As `server/tool`; `*` stands for any run of characters.
+    /// As `server/tool`; `*` matches any characters.
     pub tools: BTreeSet<Pattern>,
-    /// Calls that may change something, or those that only read.
+    /// `true`: calls that can change something; `false`: calls that only read.
     pub write: Option<bool>,
 }
 
@@ -227,7 +228,7 @@ impl RuleSettings {
         }
     }
 
-    /// This rule, and where it is silent, another.
+    /// This rule, with absent settings taken from another.
     fn or(&self, other: &Self) -> Self {
         let Measures { rate, burst, window, sliding, daily, monthly, concurrency } =
             self.measures().or(&other.measures());
@@ -253,7 +254,7 @@ impl RuleSettings {
 }
 
 impl RateSettings {
-    /// A rule with all that it takes from others. The error says what is wrong.
+    /// A rule with everything that it inherits. The error describes the problem.
     pub fn whole(&self, name: &str) -> Result<RuleSettings, String> {
         let mut whole = self.rules.get(name).cloned().unwrap_or_default();
         let mut seen = vec![name.to_owned()];
@@ -261,7 +262,9 @@ impl RateSettings {
             let other =
                 self.rules.get(&like).ok_or_else(|| format!("there is no rule '{like}'"))?;
             if seen.contains(&like) || seen.len() == MOST_LIKE {
-                return Err(format!("'{like}' is like itself, or like too many others"));
+                return Err(format!(
+                    "'{like}' inherits from itself, or the chain of rules is too long"
+                ));
             }
             whole = whole.or(other);
             seen.push(like);
@@ -269,7 +272,7 @@ impl RateSettings {
         Ok(whole)
     }
 
-    /// Keys below `rate_limits`, and what is wrong with them.
+    /// Keys below `rate_limits`, and their problems.
     pub fn problems(&self) -> Vec<(Vec<&str>, String)> {
         let mut problems: Vec<(Vec<&str>, String)> = Vec::new();
         if let Some(shared) = &self.shared
@@ -296,34 +299,35 @@ impl RateSettings {
                         .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
             };
             if !fits(name) {
-                wrong("", "a limit's name is 1 to 64 letters, digits, '-', '_' and '.'");
+                wrong("", "a limit's name must have 1 to 64 letters, digits, '-', '_' and '.'");
             }
             let measures = whole.measures();
             if measures.is_empty() && whole.overrides.is_empty() {
                 wrong(
                     "",
-                    "limits nothing: give it a 'rate', 'window', 'sliding', 'daily', 'monthly' or 'concurrency'",
+                    "has no measure: set 'rate', 'window', 'sliding', 'daily', 'monthly' or \
+                        'concurrency'",
                 );
             }
             if measures.burst.is_some() && measures.rate.is_none() {
-                wrong("burst", "is of no use without a 'rate'");
+                wrong("burst", "has no effect without a 'rate'");
             }
             let zero = [measures.burst, measures.daily, measures.monthly, measures.concurrency];
             if zero.contains(&Some(0)) {
-                wrong("", "a limit of 0 permits nothing: say so in a policy");
+                wrong("", "must not be 0: to deny all calls, use a policy");
             }
             let longest = Duration::from_secs(31 * 24 * 60 * 60);
             let rates = [measures.rate, measures.window, measures.sliding];
             if rates.iter().flatten().any(|rate| rate.per.0 > longest) {
-                wrong("", "a window is 31 days at most");
+                wrong("", "a window must be at most 31 days");
             }
             if whole.weights.values().any(|weight| *weight == 0) {
-                wrong("weights", "a weight is 1 at least");
+                wrong("weights", "a weight must be at least 1");
             }
             if !whole.overrides.is_empty() && whole.per.as_ref().is_none_or(Vec::is_empty) {
                 wrong(
                     "overrides",
-                    "needs 'per': overrides are for some of those that are counted apart",
+                    "requires 'per': overrides apply to values that are counted separately",
                 );
             }
         }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use url::{Host, Url};
 
-/// Longest redirect URI.
+/// Maximum length of a redirect URI.
 const MOST: usize = 1024;
 
-/// Schemes that a browser does things with, beside sending the user on.
+/// Schemes that a browser handles in other ways than redirecting the user.
 const DANGEROUS: [&str; 19] = [
     "about",
     "blob",
@@ -31,7 +31,7 @@ const DANGEROUS: [&str; 19] = [
     "wss",
 ];
 
-/// Whether a scheme is none that a client could have of its own.
+/// Whether a scheme cannot belong to a client.
 pub fn is_dangerous_scheme(scheme: &str) -> bool {
     let plain =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"+-.".contains(&byte);
@@ -40,8 +40,8 @@ pub fn is_dangerous_scheme(scheme: &str) -> bool {
         || !scheme.bytes().all(plain)
 }
 
-/// Whether a client may have a redirect URI. `schemes` are those that it may use beside https and http
-/// on loopback; `None` for the operator's own clients, which may use any that is not dangerous.
+/// Whether a client may use a redirect URI. `schemes` are allowed in addition to https and http on loopback;
+/// `None` for preregistered clients, which may use any scheme that is not dangerous.
 pub fn check_redirect_uri(
     uri: &str,
     schemes: Option<&BTreeSet<String>>,
@@ -51,7 +51,7 @@ pub fn check_redirect_uri(
     }
     let visible =
         uri.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\\"<>^`{|}".contains(&byte));
-    let url = Url::parse(uri).map_err(|_| "it is no URL")?;
+    let url = Url::parse(uri).map_err(|_| "it is not a URL")?;
     // In normal form, so that no browser reads it in another way.
     if !visible || (url.as_str() != uri && url.as_str() != format!("{uri}/")) {
         return Err("it is not in the normal form of a URL");
@@ -65,8 +65,8 @@ pub fn check_redirect_uri(
     match url.scheme() {
         "https" => Ok(()),
         "http" if is_loopback(&url) => Ok(()),
-        "http" => Err("http is for this machine alone: localhost, 127.0.0.1 or [::1]"),
-        scheme if is_dangerous_scheme(scheme) => Err("its scheme is not for clients"),
+        "http" => Err("http is allowed only for localhost, 127.0.0.1 or [::1]"),
+        scheme if is_dangerous_scheme(scheme) => Err("its scheme is not allowed for clients"),
         scheme if schemes.is_none_or(|known| known.contains(scheme)) => Ok(()),
         _ => Err("its scheme is neither https nor one that the operator allows"),
     }
@@ -82,8 +82,8 @@ pub fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Whether what was asked for is what was registered: to the letter, but for the port on loopback, which
-/// a program takes as it finds it (RFC 8252 section 7.3).
+/// Whether the requested URI is the registered one: compared exactly, except for the port on loopback, which a
+/// program takes as it is available (RFC 8252 section 7.3).
 pub fn is_registered(registered: &str, asked: &str) -> bool {
     if registered == asked {
         return true;

@@ -8,20 +8,20 @@ use serde::{Deserialize, Serialize};
 use super::Period;
 use super::server::is_owned_header;
 
-/// What is absent is what is said for all servers, or the default.
+/// Settings that are absent are inherited from the settings for all servers, or have their default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReliabilitySettings {
-    /// How long a call may take in all, however much it progresses; `timeouts.call_with_progress` when absent.
+    /// Maximum total time of a call, including one that reports progress. Default: `timeouts.call_with_progress`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<Period>,
-    /// How long the server may take to answer one attempt of a call that may be repeated.
+    /// How long the server may take to respond to one attempt of a call that can be retried.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<Period>,
-    /// How long the server may take to begin its answer; over HTTP.
+    /// How long the server may take to begin its response; over HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_byte: Option<Period>,
-    /// The header in which the server is told how much time a call has left, in milliseconds; over HTTP.
+    /// Header that tells the server how much time a call has left, in milliseconds; over HTTP.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline_header: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,29 +30,29 @@ pub struct ReliabilitySettings {
     pub breaker: Option<BreakerSettings>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub bulkhead: Option<BulkheadSettings>,
-    /// Whether the server is asked now and then how it is; replicas are when absent.
+    /// Active health checks. Default: only servers with replicas are checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthSettings>,
-    /// When a replica that fails is passed over.
+    /// When a failing replica is taken out of rotation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ejection: Option<EjectionSettings>,
 }
 
-/// Which calls are made again, and how often. Never one that may have written.
+/// Retries of failed calls. Calls that may have changed something are never retried.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct RetrySettings {
-    /// How often a call is made at most; 1 is never again.
+    /// Maximum number of attempts, including the first; 1 disables retries.
     pub attempts: u32,
-    /// Of its calls, so many of a hundred may be made again; a few always may.
+    /// Maximum percentage of its calls that may be retries; a few retries are always allowed.
     pub budget: u8,
-    /// The longest pause before the second attempt; it doubles with each. Pauses are chosen by chance between
-    /// nothing and that.
+    /// Maximum pause before the second attempt; it doubles with each attempt. Pauses are random, from zero to
+    /// this time.
     pub pause: Period,
-    /// The longest pause, be it what the server asks for (`Retry-After`). Where it asks for more, its refusal
-    /// is told.
+    /// Maximum pause, including one that the server requests (`Retry-After`). If the server requests a longer
+    /// one, its error is returned.
     pub longest: Period,
-    /// A tool that says that it may be called twice (`idempotentHint`) is believed.
+    /// Trust tools that declare that they can be called repeatedly (`idempotentHint`).
     pub trust_idempotent: bool,
 }
 
@@ -68,24 +68,25 @@ impl Default for RetrySettings {
     }
 }
 
-/// When a server that fails is left alone for a while.
+/// Circuit breaker: when to stop sending calls to a failing server.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerSettings {
-    /// It never is.
+    /// Disable the circuit breaker.
     pub off: bool,
-    /// When so many of a hundred calls have failed.
+    /// Percentage of failed calls at which the circuit opens.
     pub failures: u8,
-    /// When so many of a hundred took longer than `slow_after`.
+    /// Percentage of calls slower than `slow_after` at which the circuit opens.
     pub slow: u8,
     pub slow_after: Period,
-    /// Of the calls that ended within this time.
+    /// Period over which calls are counted.
     pub window: Period,
-    /// If there were as many.
+    /// Minimum number of calls in the window.
     pub least: u32,
-    /// How long it is left alone the first time; twice as long each time that it fails again, up to eight times.
+    /// How long the circuit stays open the first time. It doubles each time that the server fails again, up to
+    /// eight times as long.
     pub open: Period,
-    /// Calls that are let through to find out, of which all must succeed.
+    /// Number of calls to let through as probes; all must succeed to close the circuit.
     pub probes: u32,
 }
 
@@ -104,18 +105,18 @@ impl Default for BreakerSettings {
     }
 }
 
-/// How many calls a server has at a time, and what happens to those beyond.
+/// Bulkhead: how many concurrent calls a server receives, and what happens to those beyond.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct BulkheadSettings {
     pub concurrency: usize,
-    /// How many may wait. When one more comes, the one is refused that has waited longest of the caller who has most
-    /// waiting.
+    /// How many calls may wait. When another comes, the call is refused that has waited longest of the caller
+    /// with the most waiting calls.
     pub queue: usize,
-    /// How long one waits.
+    /// How long a call may wait.
     pub wait: Period,
-    /// The number of calls at a time is found out, up to `concurrency`: fewer when they take longer than with little beside
-    /// them.
+    /// Adapt the concurrency to the server, up to `concurrency`: it is reduced when calls take longer than under
+    /// low load.
     pub adaptive: bool,
 }
 
@@ -130,16 +131,16 @@ impl Default for BulkheadSettings {
     }
 }
 
-/// How a server is asked how it is: by `server/discover`, or `ping` in the handshake era.
+/// Active health checks: by `server/discover`, or by `ping` in the handshake era.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct HealthSettings {
-    /// It never is.
+    /// Disable health checks.
     pub off: bool,
     pub every: Period,
-    /// How long it may take to answer.
+    /// How long a health check may take.
     pub within: Period,
-    /// Taken for down when it did not so many times in a row.
+    /// Number of consecutive failures after which the server is down.
     pub failures: u32,
 }
 
@@ -154,17 +155,18 @@ impl Default for HealthSettings {
     }
 }
 
-/// When a replica is passed over though it can be reached.
+/// When a replica is taken out of rotation although it can be reached.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct EjectionSettings {
-    /// None ever is.
+    /// Disable ejection.
     pub off: bool,
-    /// After so many calls that failed in a row.
+    /// Number of consecutive failed calls.
     pub failures: u32,
-    /// How long the first time; each time longer by as much, up to ten times.
+    /// How long a replica is ejected the first time. The time grows by as much with each ejection, up to ten
+    /// times as long.
     pub period: Period,
-    /// At most so many of a hundred replicas at a time.
+    /// Maximum percentage of replicas that are ejected at a time.
     pub most: u8,
 }
 
@@ -175,7 +177,7 @@ impl Default for EjectionSettings {
 }
 
 impl ReliabilitySettings {
-    /// With what is said less specially where nothing is said here.
+    /// These settings, with absent ones inherited from the less specific level.
     pub fn or(&self, other: &Self) -> Self {
         Self {
             total: self.total.or(other.total),
@@ -190,51 +192,51 @@ impl ReliabilitySettings {
         }
     }
 
-    /// Keys below it, and what is wrong with them.
+    /// Keys below it, and their problems.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         let mut wrong = |key, why: &str| problems.push((key, why.to_owned()));
         let header = self.deadline_header.as_ref();
         if header.is_some_and(|it| http::HeaderName::try_from(it).is_err() || is_owned_header(it)) {
-            wrong("deadline_header", "is no header to use");
+            wrong("deadline_header", "is not a header that can be used");
         }
         if let Some(retries) = &self.retries {
             if retries.attempts == 0 || retries.attempts > 10 {
                 wrong("retries", "'attempts' must be 1 to 10");
             }
             if retries.budget > 100 {
-                wrong("retries", "'budget' is so many of a hundred calls");
+                wrong("retries", "'budget' must be a percentage from 0 to 100");
             }
         }
         if let Some(breaker) = &self.breaker {
             let shares = [breaker.failures, breaker.slow];
             if shares.iter().any(|share| *share == 0 || *share > 100) {
-                wrong("breaker", "'failures' and 'slow' are so many of a hundred calls");
+                wrong("breaker", "'failures' and 'slow' must be percentages from 1 to 100");
             }
             if breaker.window.0 < Duration::from_secs(1) || breaker.open.0.is_zero() {
-                wrong("breaker", "'window' must be a second at least, and 'open' not nothing");
+                wrong("breaker", "'window' must be at least 1s, and 'open' must not be 0");
             }
             if breaker.least == 0 || breaker.probes == 0 {
-                wrong("breaker", "'least' and 'probes' must be 1 at least");
+                wrong("breaker", "'least' and 'probes' must be at least 1");
             }
         }
         if self.bulkhead.as_ref().is_some_and(|bulkhead| bulkhead.concurrency == 0) {
-            wrong("bulkhead", "'concurrency' must be 1 at least");
+            wrong("bulkhead", "'concurrency' must be at least 1");
         }
         if let Some(health) = &self.health {
             if health.every.0 < Duration::from_millis(100) || health.within.0.is_zero() {
-                wrong("health", "'every' must be 100 ms at least, and 'within' not nothing");
+                wrong("health", "'every' must be at least 100ms, and 'within' must not be 0");
             }
             if health.failures == 0 {
-                wrong("health", "'failures' must be 1 at least");
+                wrong("health", "'failures' must be at least 1");
             }
         }
         if let Some(ejection) = &self.ejection {
             if ejection.failures == 0 || ejection.period.0.is_zero() {
-                wrong("ejection", "'failures' must be 1 at least, and 'period' not nothing");
+                wrong("ejection", "'failures' must be at least 1, and 'period' must not be 0");
             }
             if ejection.most > 100 {
-                wrong("ejection", "'most' is so many of a hundred replicas");
+                wrong("ejection", "'most' must be a percentage from 0 to 100");
             }
         }
         problems

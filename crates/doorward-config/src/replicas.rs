@@ -6,17 +6,17 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-/// Where some of a server's replicas are: one of `url`, `dns` and `file`.
+/// One source of replicas: exactly one of `url`, `dns` and `file`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ReplicaSettings {
     /// One replica.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<Url>,
-    /// Each address of the URL's host is a replica. The name is looked up again every few seconds.
+    /// Each address of the URL's host is a replica. The name is resolved again every few seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dns: Option<Url>,
-    /// Each line of the file is the URL of a replica; what follows `#` is none. The file is read again when it
+    /// Each line of the file is the URL of a replica; `#` begins a comment. The file is read again when it
     /// changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
@@ -24,24 +24,24 @@ pub struct ReplicaSettings {
     pub group: ReplicaGroup,
 }
 
-/// Who is asked.
+/// Priority of these replicas.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ReplicaGroup {
     #[default]
     Primary,
-    /// Only while no primary can be.
+    /// Use only while no primary replica is available.
     Secondary,
 }
 
-/// What a caller is told whose session with the server is lost, alone or with its replica.
+/// What happens when a caller's session with the server is lost, alone or with its replica.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LostSession {
-    /// Nothing: another session is opened.
+    /// Open another session without an error.
     #[default]
     Renew,
-    /// That it is lost, by an error, once. The next call opens another.
+    /// Return an error once. The next call opens another session.
     Error,
 }
 
@@ -59,13 +59,13 @@ impl ReplicaSettings {
     }
 }
 
-/// Why nothing can be at an URL. What it has of credentials is not repeated.
+/// Why a URL cannot be used. Credentials in it are not repeated.
 pub fn problem_of(url: &Url, public_only: bool) -> Option<String> {
     if !url.username().is_empty() || url.password().is_some() {
         return Some("put credentials into 'headers', not into the URL".into());
     }
     if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Some(format!("'{url}' is no http:// or https:// URL"));
+        return Some(format!("'{url}' is not an http:// or https:// URL"));
     }
     let address = doorward_core::address::address_of(url).filter(|_| public_only);
     if address.is_some_and(|address| !doorward_core::address::is_public(address)) {

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A value that is never shown: not in the log, not in an error, not in a dump; and not left in memory.
+/// A value that is never printed: not in the log, an error or a dump. It is erased from memory when dropped.
 #[derive(Clone, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Secret(pub String);
@@ -21,10 +21,10 @@ impl Serialize for Secret {
     }
 }
 
-/// What stands in the place of a secret.
+/// Replaces a secret in output.
 const HIDDEN: &str = "[secret]";
 
-/// Something as JSON, without a secret.
+/// A value as JSON, with its secrets replaced.
 pub fn redacted(of: &impl Serialize) -> serde_json::Value {
     REDACTING.set(true);
     let shown = serde_json::to_value(of).unwrap_or_default();
@@ -38,7 +38,7 @@ impl Secret {
     }
 }
 
-/// Values that examples and templates put where a secret belongs.
+/// Values that examples and templates use as placeholders for a secret.
 const PLACEHOLDERS: [&str; 10] = [
     "changeme",
     "change-me",
@@ -53,7 +53,7 @@ const PLACEHOLDERS: [&str; 10] = [
 ];
 
 impl Secret {
-    /// Whether it is no secret but what stands in its place until somebody puts one there.
+    /// Whether it is a placeholder instead of a secret.
     pub fn is_placeholder(&self) -> bool {
         let plain = self.0.trim().to_ascii_lowercase();
         let bracketed = plain.starts_with('<') && plain.ends_with('>');

@@ -15,102 +15,100 @@ use doorward_core::pattern::Pattern;
 
 const MOST_SPARES: usize = 64;
 
-/// One server: an URL, replicas, or a command.
+/// One server: a URL, replicas, or a command.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerSettings {
-    /// The server's endpoint: Streamable HTTP or HTTP+SSE, found out at the first contact. With `replicas`, which
-    /// are asked in its place, what tokens for the server are for.
+    /// The server's endpoint. Streamable HTTP or HTTP+SSE is detected when it first connects. With `replicas`,
+    /// which receive the requests instead, the resource that tokens for the server are issued for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub url: Option<url::Url>,
-    /// Where the same server is several times: each call goes to one of them.
+    /// Replicas of the server: each call goes to one of them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub replicas: Vec<ReplicaSettings>,
-    /// What a caller is told whose session with the server is lost.
+    /// What happens when a caller's session with the server is lost.
     #[serde(skip_serializing_if = "is_default")]
     pub lost_session: LostSession,
-    /// The server is reached at public addresses only: none of this machine's, of private networks, or of a
-    /// cloud's metadata, whatever its name is looked up as.
+    /// Connect to public addresses only: never to this machine, private networks or cloud metadata services,
+    /// whatever the server's name resolves to.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub public_only: bool,
-    /// Headers sent with every request, such as a static credential. Write secrets as
-    /// `${env:NAME}` or `${file:PATH}`.
+    /// Headers to send with every request, such as a static credential. Write secrets as `${env:NAME}` or
+    /// `${file:PATH}`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub headers: BTreeMap<String, Secret>,
-    /// How the gateway shows the server who it is.
+    /// How the gateway authenticates to the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub credential: Option<CredentialSettings>,
-    /// Callers bring credentials of their own.
+    /// User-provided credentials: callers store their own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub personal: Option<Personal>,
-    /// Users let the gateway act for them there.
+    /// Delegation: users authorize the gateway to call the server on their behalf.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delegated: Option<Box<Delegation>>,
-    /// Callers' tokens are exchanged for such that are for the server.
+    /// Token exchange: callers' tokens are exchanged for tokens that are valid at the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exchange: Option<Box<Exchange>>,
-    /// The server is told who calls, in a token that the gateway signs.
+    /// Identify the caller to the server in a token that the gateway signs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub assertion: Option<Assertion>,
-    /// The certificate that the gateway shows the server, and whom it trusts there.
+    /// Client certificate for the server, and the certificate authorities to trust there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<ServerTls>,
-    /// The program to start, speaking over its standard input and output.
+    /// Program to start; it communicates over standard input and output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
-    /// The program's environment. Of the gateway's own it gets nothing but HOME, LANG, LOGNAME,
-    /// PATH, SHELL, TERM, TMPDIR and USER.
+    /// Environment variables of the program. From the gateway's own environment, it receives only HOME, LANG,
+    /// LOGNAME, PATH, SHELL, TERM, TMPDIR and USER.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, Secret>,
-    /// The program's working directory.
+    /// Working directory of the program.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cwd: Option<PathBuf>,
-    /// Programs that are started ahead, so that sessions to come need not wait for one.
+    /// Number of programs to start in advance, so that new sessions need not wait for one.
     #[serde(skip_serializing_if = "is_default")]
     pub spares: usize,
-    /// What the program may do on this machine. When absent, all that the gateway may.
+    /// Sandbox of the program. Default: it has the same permissions as the gateway.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confine: Option<Confinement>,
-    /// The server is an API, whose operations are tools.
+    /// The server is an HTTP API whose operations become tools.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub openapi: Option<OpenApiSettings>,
     /// The built-in sample server.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub sample: bool,
-    /// Keeps the entry but does not use the server.
+    /// Keep the entry, but do not use the server.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub disabled: bool,
     /// When to connect, or start the program.
     #[serde(skip_serializing_if = "is_default")]
     pub start: Start,
-    /// Who may share a session of a server that keeps sessions.
+    /// Who may share a session of a server that has sessions.
     #[serde(skip_serializing_if = "is_default")]
     pub affinity: Affinity,
-    /// How long a call may take without progress; the gateway's `timeouts.call` when absent.
+    /// How long a call may take without progress. Default: `timeouts.call`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Period>,
-    /// Deadlines of single tools, by the server's own name for them.
+    /// Timeouts of single tools, by the server's names for them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tool_timeouts: BTreeMap<String, Period>,
-    /// How long lists are served from memory when the server neither says so nor announces
-    /// changes.
+    /// How long lists are cached if the server neither specifies it nor announces changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub list_ttl: Option<Period>,
-    /// How arguments and results are checked, of all tools of the server.
+    /// How arguments and results of all tools of the server are validated.
     #[serde(skip_serializing_if = "is_default")]
     pub arguments: ArgumentSettings,
     #[serde(skip_serializing_if = "is_default")]
     pub results: ResultSettings,
-    /// Whether results are told again, of all tools of the server that change nothing, and of its
-    /// resources.
+    /// Caching of results of read-only tools and of resources of the server.
     #[serde(skip_serializing_if = "is_default")]
     pub cache: CacheRule,
-    /// What is done when the server is slow or fails.
+    /// What to do when the server is slow or fails.
     #[serde(skip_serializing_if = "is_default")]
     pub reliability: ReliabilitySettings,
-    /// What policies may ask of the server: where it runs, whose it is, how much harm it can do.
+    /// Attributes for policies: where the server runs, who owns it, how much harm it can do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -119,32 +117,32 @@ pub struct ServerSettings {
     pub risk: Option<String>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub tags: BTreeSet<String>,
-    /// OAuth scopes without which no token may use the server.
+    /// OAuth scopes that a token must have to use the server.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub scopes: BTreeSet<String>,
-    /// What is known of tools, prompts and resources, by patterns of the server's own names for
-    /// them. Where several fit, the longest pattern comes first.
+    /// Settings for tools, prompts and resources, by patterns of the server's names for them. If several match,
+    /// the longest pattern takes precedence.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tools: BTreeMap<Pattern, ToolSettings>,
 }
 
-/// What the operator knows of tools better than they do.
+/// Settings of tools that override what the server declares.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ToolSettings {
-    /// Whether the tool may change something. When absent, what its annotations say; a tool that
-    /// does not say may.
+    /// Whether the tool can change something. Default: what its annotations say; without annotations, it can.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub write: Option<bool>,
-    /// Whether a call that failed may be sent a second time though the tool writes: twice is as once.
+    /// Whether a failed call may be retried although the tool writes: calling it twice has the same effect as
+    /// calling it once.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idempotent: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub risk: Option<String>,
-    /// Beside those of the server.
+    /// In addition to those of the server.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub tags: BTreeSet<String>,
-    /// OAuth scopes without which no token may use the tool, beside those of the server.
+    /// OAuth scopes that a token must have to use the tool, in addition to those of the server.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub scopes: BTreeSet<String>,
     #[serde(skip_serializing_if = "is_default")]
@@ -162,7 +160,7 @@ pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Start {
-    /// Ahead, when the gateway starts.
+    /// When the gateway starts.
     #[default]
     Eager,
     /// At the first use.
@@ -172,13 +170,12 @@ pub enum Start {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Affinity {
-    /// All callers share sessions: for servers that keep nothing in them.
+    /// All callers share sessions: for servers that store nothing in them.
     Shared,
     /// Callers of one principal share sessions.
     #[default]
     Principal,
-    /// Every client session has sessions of its own; modern clients, which have none, share by
-    /// principal.
+    /// Every client session has its own sessions. Modern clients, which have no session, share by principal.
     Session,
 }
 
@@ -187,7 +184,7 @@ impl ServerSettings {
         Self { sample: true, ..Self::default() }
     }
 
-    /// With what is said of all servers where nothing is said of this one.
+    /// These settings, with absent ones inherited from those of all servers.
     pub fn with_defaults(&self, of_all: &Settings) -> Self {
         Self {
             arguments: self.arguments.or(&of_all.arguments),
@@ -197,7 +194,7 @@ impl ServerSettings {
         }
     }
 
-    /// What is said of a tool, that which is said most specially first.
+    /// The settings of a tool, the most specific first.
     pub fn said_of<'a>(&'a self, tool: &str) -> Vec<&'a ToolSettings> {
         let mut said: Vec<_> =
             self.tools.iter().filter(|(pattern, _)| pattern.matches(tool)).collect();
@@ -205,7 +202,7 @@ impl ServerSettings {
         said.into_iter().map(|(_, settings)| settings).collect()
     }
 
-    /// How a tool's arguments and results are checked.
+    /// How a tool's arguments and results are validated.
     pub fn checks_of(&self, tool: &str) -> (ArgumentSettings, ResultSettings) {
         let none = (ArgumentSettings::default(), ResultSettings::default());
         let said = self.said_of(tool).into_iter().fold(none, |(arguments, results), said| {
@@ -214,13 +211,13 @@ impl ServerSettings {
         (said.0.or(&self.arguments), said.1.or(&self.results))
     }
 
-    /// Whether the results of a tool or resource are told again.
+    /// Whether the results of a tool or resource are cached.
     pub fn cache_of(&self, name: &str) -> CacheRule {
         let said = self.said_of(name).into_iter();
         said.fold(CacheRule::default(), |rule, said| rule.or(&said.cache)).or(&self.cache)
     }
 
-    /// The server's own URL: of one with replicas that has none, the first that is said of these.
+    /// The server's URL; for one with replicas and no URL, the first URL of its replicas.
     pub fn address(&self) -> Option<&url::Url> {
         let of_replica =
             |replica: &'_ ReplicaSettings| replica.url.is_some() || replica.dns.is_some();
@@ -230,7 +227,7 @@ impl ServerSettings {
             .or_else(|| first.and_then(|first| first.url.as_ref().or(first.dns.as_ref())))
     }
 
-    /// What tokens for the server are for, where nothing else is said: its URL (RFC 8707).
+    /// Default resource of tokens for the server: its URL (RFC 8707).
     pub fn resource(&self) -> Option<&str> {
         self.address().map(|url| url.as_str().trim_end_matches('/'))
     }
@@ -250,7 +247,7 @@ impl ServerSettings {
         let whys = self.replicas.iter().filter_map(|replica| replica.problem(self.public_only));
         problems.extend(whys.map(|why| ("replicas", why)));
         if has_replicas && self.address().is_none() {
-            let why = "with replicas from files alone, 'url' must say what the server is called";
+            let why = "'url' is required if all replicas are in files";
             problems.push(("url", why.into()));
         }
         if self.lost_session != LostSession::default() && !kinds[0] && self.command.is_none() {
@@ -270,21 +267,25 @@ impl ServerSettings {
         }
         for (name, value) in &self.headers {
             if http::HeaderName::try_from(name).is_err() {
-                problems.push(("headers", format!("'{name}' is no header name")));
+                problems.push(("headers", format!("'{name}' is not a valid header name")));
             } else if is_owned_header(name) {
                 problems.push(("headers", format!("'{name}' is set by the gateway itself")));
             }
             if http::HeaderValue::try_from(value.expose()).is_err() {
-                problems.push(("headers", format!("the value of '{name}' is no header value")));
+                problems.push((
+                    "headers",
+                    format!("the value of '{name}' is not a valid header value"),
+                ));
             }
         }
         if let Some(credential) = &self.credential {
             problems.extend(credential.problems().into_iter().map(|why| ("credential", why)));
             if self.address().is_none() {
-                problems.push(("credential", "only servers with 'url' take a credential".into()));
+                problems
+                    .push(("credential", "only servers with 'url' can have a credential".into()));
             }
             if self.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization")) {
-                problems.push(("credential", "'headers' has an Authorization already".into()));
+                problems.push(("credential", "'headers' already contains Authorization".into()));
             }
         }
         let behalf = [
@@ -295,25 +296,26 @@ impl ServerSettings {
         ];
         let mut behalf = behalf.into_iter().filter(|(_, set)| *set);
         if let (Some((first, _)), Some((second, _))) = (behalf.next(), behalf.next()) {
-            problems.push((second, format!("not together with '{first}'")));
+            problems.push((second, format!("cannot be combined with '{first}'")));
         }
         if let Some(exchange) = &self.exchange {
             if self.address().is_none() {
-                problems.push(("exchange", "only servers with 'url' take tokens".into()));
+                problems.push(("exchange", "only servers with 'url' accept tokens".into()));
             }
             problems.extend(exchange.problems().into_iter().map(|why| ("exchange", why)));
         }
         if let Some(assertion) = &self.assertion {
             let header = &assertion.header;
             if http::HeaderName::try_from(header).is_err() || is_owned_header(header) {
-                problems.push(("assertion", format!("'{header}' is no header to use")));
+                problems
+                    .push(("assertion", format!("'{header}' is not a header that can be used")));
             }
             if self.address().is_none() {
-                problems.push(("assertion", "only servers with 'url' take headers".into()));
+                problems.push(("assertion", "only servers with 'url' accept headers".into()));
             }
             let most = std::time::Duration::from_secs(600);
             if assertion.lifetime.0 > most || assertion.lifetime.0.is_zero() {
-                problems.push(("assertion", "'lifetime' must be ten minutes at most".into()));
+                problems.push(("assertion", "'lifetime' must be at most ten minutes".into()));
             }
         }
         if let Some(tls) = &self.tls {
@@ -326,7 +328,7 @@ impl ServerSettings {
         }
         if let Some(delegated) = &self.delegated {
             if self.address().is_none() {
-                problems.push(("delegated", "only servers with 'url' take tokens".into()));
+                problems.push(("delegated", "only servers with 'url' accept tokens".into()));
             }
             problems.extend(delegated.problems().into_iter().map(|why| ("delegated", why)));
         }
@@ -334,15 +336,18 @@ impl ServerSettings {
             if http::HeaderName::try_from(&personal.header).is_err()
                 || is_owned_header(&personal.header)
             {
-                problems.push(("personal", format!("'{}' is no header to use", personal.header)));
+                problems.push((
+                    "personal",
+                    format!("'{}' is not a header that can be used", personal.header),
+                ));
             }
             if self.address().is_none() {
-                problems.push(("personal", "only servers with 'url' take credentials".into()));
+                problems.push(("personal", "only servers with 'url' accept credentials".into()));
             }
         }
         if let Some(confine) = &self.confine {
             if self.command.is_none() {
-                problems.push(("confine", "only servers with 'command' are confined".into()));
+                problems.push(("confine", "only servers with 'command' can be confined".into()));
             }
             if !cfg!(target_os = "linux") {
                 problems.push(("confine", "programs can be confined on Linux only".into()));
@@ -350,7 +355,7 @@ impl ServerSettings {
             problems.extend(confine.problems().into_iter().map(|why| ("confine", why)));
         }
         if self.spares > 0 && self.command.is_none() {
-            problems.push(("spares", "only servers with 'command' have programs".into()));
+            problems.push(("spares", "only servers with 'command' can have spares".into()));
         }
         if self.spares > MOST_SPARES {
             problems.push(("spares", format!("{MOST_SPARES} at most")));
@@ -359,7 +364,7 @@ impl ServerSettings {
             problems.push(("reliability", format!("{key}: {why}")));
         }
         if self.address().is_none() && !self.headers.is_empty() {
-            problems.push(("headers", "only servers with 'url' take headers".into()));
+            problems.push(("headers", "only servers with 'url' accept headers".into()));
         }
         problems
     }

@@ -14,25 +14,24 @@ use crate::*;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Where clients connect. Only loopback addresses are accepted as long as nobody has to
-    /// authenticate.
+    /// Address that clients connect to. Without authentication, only loopback addresses are accepted.
     pub listen: SocketAddr,
-    /// The URL under which clients reach the gateway, without a path: what tokens are for, and what
-    /// clients are told. When absent, the address of `listen`.
+    /// URL under which clients reach the gateway, without a path. It is the resource that tokens are issued for,
+    /// and is announced to clients. Default: the address of `listen`.
     pub public_url: Option<url::Url>,
-    /// Where health, metrics and the state of the servers are told; `null` switches it off.
+    /// Address of the admin listener (health, metrics, admin API); `null` disables it.
     pub admin: Option<SocketAddr>,
-    /// Clients connect by TLS. When absent, without.
+    /// TLS for clients. Default: no TLS.
     pub tls: Option<TlsFiles>,
-    /// Host names, beside loopback ones, under which clients may address the gateway.
+    /// Host names, in addition to loopback ones, under which clients may address the gateway.
     pub allowed_hosts: Vec<String>,
-    /// Web origins, beside loopback ones, whose pages may call the gateway, such as
+    /// Web origins, in addition to loopback ones, whose pages may call the gateway, such as
     /// `https://app.example.com`.
     pub allowed_origins: Vec<String>,
-    /// The database of what is made at run time: `sqlite:PATH`, `postgres://…`, or `none`. When
-    /// absent, a file in the data folder of whoever runs the gateway.
+    /// Database for everything created at run time: `sqlite:PATH`, `postgres://…`, or `none`. Default: a file in
+    /// the data folder of the current user.
     pub store: Option<Secret>,
-    /// A secret of at least 32 characters that seals what is secret in the store.
+    /// A secret of at least 32 characters that encrypts secrets in the store.
     pub store_key: Option<Secret>,
     pub identity: IdentitySettings,
     pub directory: Directory,
@@ -41,23 +40,22 @@ pub struct Settings {
     pub rate_limits: RateSettings,
     pub billing: BillingSettings,
     pub telemetry: TelemetrySettings,
-    /// How arguments are checked, of all servers' tools.
+    /// How arguments of all servers' tools are validated.
     pub arguments: ArgumentSettings,
-    /// How results are checked, of all servers' tools.
+    /// How results of all servers' tools are validated.
     pub results: ResultSettings,
     pub cache: CacheSettings,
-    /// What is done when a server is slow or fails, of all servers.
+    /// What to do when a server is slow or fails, for all servers.
     pub reliability: ReliabilitySettings,
-    /// The servers behind the gateway, by name. A name is made of letters, digits, `-` and `.`,
-    /// a letter first.
+    /// The servers behind the gateway, by name. A name begins with a letter and has letters, digits, `-` and `.`.
     pub servers: BTreeMap<String, ServerSettings>,
-    /// Portals, by name. Every server is a portal of its own name, too.
+    /// Portals, by name. Every server is also a portal of the same name.
     pub portals: BTreeMap<String, PortalSettings>,
     pub names: NameSettings,
     pub limits: Limits,
     pub timeouts: Timeouts,
-    /// A secret of at least 32 characters that seals `requestState`, so that a call can be carried
-    /// on after a restart. Without it a new one is made at each start.
+    /// A secret of at least 32 characters that encrypts `requestState`, so that a call can continue after a
+    /// restart. Default: a new one at each start.
     pub state_key: Option<Secret>,
 }
 
@@ -93,22 +91,22 @@ impl Default for Settings {
     }
 }
 
-/// The gateway's certificate and its key, in PEM form. The files are read again when they change; a
-/// relative path is relative to the configuration file's folder.
+/// The gateway's certificate and private key, in PEM format. The files are reloaded when they change. Relative
+/// paths are relative to the configuration file's folder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TlsFiles {
-    /// The certificate, and those that lead from it to one that clients trust.
+    /// The certificate, followed by its intermediate certificates.
     pub cert: PathBuf,
     /// The private key: PKCS #8, PKCS #1 or SEC 1.
     pub key: PathBuf,
-    /// Certificates of those who vouch for clients: a client may then show a certificate instead of
-    /// a key or token, and its first alternative name says who it is.
+    /// Certificate authorities for client certificates: a client may then authenticate with a certificate instead
+    /// of a key or token. Its first subject alternative name identifies it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_ca: Option<PathBuf>,
 }
 
-/// What is wrong with a value that has the right type: the path of the key, and what was expected.
+/// A problem with a value that has the right type: the path of the key, and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {problem}", path.join("."))]
 pub struct Problem {
@@ -117,7 +115,7 @@ pub struct Problem {
 }
 
 impl Settings {
-    /// Checks what types cannot say. An empty list means the settings can be used.
+    /// Checks what types cannot express. An empty list means that the settings are valid.
     pub fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut wrong = |path: &[&str], problem: String| {
@@ -142,7 +140,7 @@ impl Settings {
             wrong(&[&["audit"], key.as_slice()].concat(), problem);
         }
         if self.limits.share == 0 {
-            wrong(&["limits", "share"], "must be 1 at least: one part in so many".into());
+            wrong(&["limits", "share"], "must be at least 1".into());
         }
         for (key, problem) in self.reliability.problems() {
             wrong(&["reliability", key], problem);
@@ -166,13 +164,13 @@ impl Settings {
         if self.identity.authorization_server.is_some() {
             let at = ["identity", "authorization_server"];
             if self.store.as_ref().is_some_and(|store| store.expose() == "none") {
-                wrong(&at, "needs a 'store', where logins are kept".into());
+                wrong(&at, "requires a 'store' for logins".into());
             }
             if self.store_key.is_none() {
-                wrong(&at, "needs a 'store_key', which seals its keys".into());
+                wrong(&at, "requires a 'store_key', which encrypts its keys".into());
             }
             if self.public_url.is_none() && !self.listen.ip().is_loopback() {
-                wrong(&at, "needs the 'public_url', which is its name".into());
+                wrong(&at, "requires 'public_url', which is its issuer identifier".into());
             }
         }
         for (name, server) in &self.servers {
@@ -186,7 +184,7 @@ impl Settings {
                 wrong(&at, "needs a 'store'".into());
             }
             if self.store_key.is_none() {
-                wrong(&at, "needs a 'store_key', which seals what is kept for it".into());
+                wrong(&at, "requires a 'store_key', which encrypts its tokens".into());
             }
         }
         for (path, problem) in self.identity.problems() {
@@ -194,7 +192,8 @@ impl Settings {
             wrong(&[&["identity"], &path[..]].concat(), problem);
         }
         if jiff::tz::TimeZone::get(&self.policy.zone).is_err() {
-            let why = format!("'{}' is no time zone; write it as Europe/Berlin", self.policy.zone);
+            let why =
+                format!("'{}' is not a time zone; write it as Europe/Berlin", self.policy.zone);
             wrong(&["policy", "zone"], why);
         }
         if self.admin.is_some_and(|admin| admin == self.listen && admin.port() != 0) {
@@ -217,7 +216,7 @@ impl Settings {
             if !valid {
                 wrong(
                     &["allowed_origins"],
-                    format!("'{origin}' is no origin; write it as https://host[:port]"),
+                    format!("'{origin}' is not an origin; write it as https://host[:port]"),
                 );
             }
         }
@@ -244,7 +243,7 @@ impl Settings {
         for (name, portal) in &self.portals {
             let path = ["portals", name.as_str()];
             if let Some(other) = seen.insert(name.to_ascii_lowercase(), name) {
-                wrong(&path, format!("'{other}' is the name of a server or portal already"));
+                wrong(&path, format!("'{other}' is already the name of a server or portal"));
             }
             for (key, problem) in portal.problems(name) {
                 let whole = ["portals", name, key];
@@ -259,7 +258,7 @@ impl Settings {
         problems
     }
 
-    /// Every secret that others must not guess, with its path.
+    /// Every secret that must not be guessable, with its path.
     fn secrets(&self) -> Vec<(Vec<String>, &Secret)> {
         let path = |parts: &[&str]| parts.iter().map(|part| (*part).to_owned()).collect();
         let mut all: Vec<(Vec<String>, &Secret)> =
@@ -296,12 +295,12 @@ impl Settings {
         all
     }
 
-    /// All settings as JSON, without a secret.
+    /// All settings as JSON, without secrets.
     pub fn shown(&self) -> serde_json::Value {
         crate::secret::redacted(self)
     }
 
-    /// Addresses that others than this machine can reach.
+    /// Addresses that other machines can reach.
     pub fn exposed(&self) -> Option<SocketAddr> {
         let addresses = [Some(self.listen), self.admin];
         addresses.into_iter().flatten().find(|address| !address.ip().is_loopback())

@@ -9,7 +9,7 @@ use url::Url;
 
 use super::{Period, Secret};
 
-/// OpenTelemetry: nothing is sent unless `otlp` says where to.
+/// OpenTelemetry. Nothing is sent unless `otlp` is set.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TelemetrySettings {
@@ -19,11 +19,12 @@ pub struct TelemetrySettings {
     pub logs: LogSettings,
 }
 
-/// A collector.
+/// An OpenTelemetry collector.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Otlp {
-    /// Its address, such as `http://127.0.0.1:4318`; over HTTP `/v1/traces` and the like are added to it.
+    /// Address of the collector, such as `http://127.0.0.1:4318`; over HTTP `/v1/traces` and similar paths are
+    /// appended.
     pub endpoint: Url,
     #[serde(default)]
     pub protocol: OtlpProtocol,
@@ -42,11 +43,11 @@ pub enum OtlpProtocol {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct TraceSettings {
-    /// Which part of the calls that begin a trace is traced: 0 for none, 1 for all.
+    /// Fraction of the calls without a trace of their own to sample: 0 for none, 1 for all.
     pub sample: f64,
-    /// Calls that belong to a trace are traced if their client traces it.
+    /// Sample calls that belong to a trace if their client samples it.
     pub follow_clients: bool,
-    /// Arguments and results are told, too, masked as in the record.
+    /// Include arguments and results, masked as in audit records.
     pub payloads: bool,
 }
 
@@ -59,10 +60,10 @@ impl Default for TraceSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MetricSettings {
-    /// Send them to the collector, too; they are at `/metrics` in any case.
+    /// Also send metrics to the collector; they are at `/metrics` in any case.
     pub otlp: bool,
     pub every: Period,
-    /// Count calls by tenant and user, too. Each of them is a series.
+    /// Also label calls with tenant and user. Each combination is a separate time series.
     pub users: bool,
 }
 
@@ -75,7 +76,7 @@ impl Default for MetricSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct LogSettings {
-    /// Send the log to the collector, too.
+    /// Also send logs to the collector.
     pub otlp: bool,
 }
 
@@ -86,7 +87,7 @@ impl Default for LogSettings {
 }
 
 impl TelemetrySettings {
-    /// Keys below `telemetry`, and what is wrong with them.
+    /// Keys below `telemetry`, and their problems.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         if let Some(otlp) = &self.otlp {
@@ -96,14 +97,14 @@ impl TelemetrySettings {
             if let Some(name) =
                 otlp.headers.keys().find(|name| http::HeaderName::try_from(*name).is_err())
             {
-                problems.push(("otlp", format!("'{name}' is no header's name")));
+                problems.push(("otlp", format!("'{name}' is not a valid header name")));
             }
         }
         if !(0.0..=1.0).contains(&self.traces.sample) {
-            problems.push(("traces", "'sample': expected a part from 0 to 1".into()));
+            problems.push(("traces", "'sample': must be a number from 0 to 1".into()));
         }
         if self.metrics.every.0 < Duration::from_secs(1) {
-            problems.push(("metrics", "'every': expected 1s at least".into()));
+            problems.push(("metrics", "'every': must be at least 1s".into()));
         }
         problems
     }

@@ -6,8 +6,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use super::{Secret, ServerTls};
 
 impl ServerTls {
-    /// TLS towards one server. Where no authority is configured, those that `system_roots` returns are trusted. The
-    /// error says what is wrong with the settings.
+    /// TLS for connections to one server. If no certificate authority is configured, those of `system_roots` are
+    /// trusted. The error describes the problem with the settings.
     pub fn client_config(
         &self,
         system_roots: impl FnOnce() -> rustls::RootCertStore,
@@ -31,12 +31,12 @@ impl ServerTls {
             (None, None) => Ok(builder.with_no_client_auth()),
             (Some(cert), Some(key)) => {
                 let key = PrivateKeyDer::from_pem_slice(key.expose().as_bytes())
-                    .map_err(|_| "'key' is no private key in PEM form".to_owned())?;
+                    .map_err(|_| "'key' is not a private key in PEM format".to_owned())?;
                 builder
                     .with_client_auth_cert(certificates("cert", cert)?, key)
                     .map_err(|error| format!("'cert' and 'key': {error}"))
             }
-            _ => Err("'cert' and 'key' come together".into()),
+            _ => Err("'cert' and 'key' must be set together".into()),
         }
     }
 }
@@ -44,5 +44,5 @@ impl ServerTls {
 fn certificates(of: &str, pem: &Secret) -> Result<Vec<CertificateDer<'static>>, String> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.expose().as_bytes()).collect();
     let all = all.ok().filter(|all: &Vec<_>| !all.is_empty());
-    all.ok_or_else(|| format!("'{of}' is no certificate in PEM form"))
+    all.ok_or_else(|| format!("'{of}' is not a certificate in PEM format"))
 }

@@ -50,7 +50,7 @@ impl Memory {
         }
         self.short.store(short, Ordering::Relaxed);
         if short {
-            tracing::warn!(held, limit, "memory is short: new calls and streams are refused");
+            tracing::warn!(held, limit, "memory limit reached: new calls and streams are refused");
         } else {
             tracing::info!(held, limit, "memory is available again");
         }

@@ -78,10 +78,11 @@ impl Exchanger {
             Some(grant) => {
                 let jag = shown.exchange(&self.at, ID_JAG, &fields).await;
                 let jag = jag.map_err(|error| error.to_string())?;
-                let assertion = jag.text("access_token").ok_or("the answer holds no assertion")?;
+                let assertion =
+                    jag.text("access_token").ok_or("the response contains no assertion")?;
                 let kind = jag.text("issued_token_type").unwrap_or_default();
                 if !kind.ends_with(ID_JAG) {
-                    return Err("the provider has issued something else than an ID-JAG".into());
+                    return Err("the provider did not issue an ID-JAG".into());
                 }
                 let mut fields = vec![
                     ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
@@ -94,8 +95,8 @@ impl Exchanger {
             }
         };
         let fetched = fetched.map_err(|error| error.to_string())?;
-        let bearer = fetched.bearer().ok_or("the answer holds no bearer token")?;
-        let value = outbound::bearer(bearer).ok_or("the token is no header's value")?;
+        let bearer = fetched.bearer().ok_or("the response contains no bearer token")?;
+        let value = outbound::bearer(bearer).ok_or("the token is not a valid header value")?;
         Ok((value, fetched.lifetime(UNSAID).mul_f64(0.9)))
     }
 }
@@ -180,15 +181,19 @@ impl Gateway {
     ) -> Result<Own, Failure> {
         let refused =
             |why: &str| Failure { retryable: false, ..Failure::new(Kind::Unauthorized, why) };
-        let none =
-            || refused("The server is used with tokens of its callers, and you have shown none");
+        let none = || {
+            refused(
+                "The server requires a token of the caller to exchange, and you have not \
+                presented one",
+            )
+        };
         let slot = self.behalf.slot(server, caller)?.ok_or_else(none)?;
         let mut held = slot.lock().await;
         let name = http::header::AUTHORIZATION;
         if let Some((value, _)) = held.as_ref().filter(|(_, until)| Instant::now() < *until) {
             return Ok(Own { name, value: value.clone() });
         }
-        let cannot = "Your token cannot be exchanged for one that is for the server";
+        let cannot = "Your token cannot be exchanged for one that is valid at the server";
         let exchanger = self.behalf.exchanger(server, settings);
         let exchanger = exchanger.ok_or_else(|| refused(cannot))?;
         let shown = self.shown(caller).await.ok_or_else(none)?;
@@ -208,10 +213,14 @@ impl Gateway {
         settings: &Assertion,
     ) -> Result<Own, Failure> {
         let failed = |why: &str| {
-            Failure::new(Kind::Unauthorized, "The gateway cannot say who you are").because(why)
+            Failure::new(
+                Kind::Unauthorized,
+                "The gateway cannot create a token that identifies you",
+            )
+            .because(why)
         };
         let principal = &caller.principal;
-        let id = seal::random_id().map_err(|_| failed("there is no randomness"))?;
+        let id = seal::random_id().map_err(|_| failed("the random number generator failed"))?;
         let lifetime = i64::try_from(settings.lifetime.0.as_secs()).unwrap_or(0);
         let mut claims: Map<String, Value> = Map::new();
         for (name, value) in [
@@ -250,13 +259,14 @@ impl Gateway {
         });
         claims.extend(actor.map(|actor| ("act".to_owned(), actor)));
         let signed = self.signing.keys().and_then(|keys| keys.sign("JWT", &claims));
-        let signed = signed.ok_or_else(|| failed("there is no key to sign with"))?;
+        let signed = signed.ok_or_else(|| failed("there is no signing key"))?;
         let text = match &settings.scheme {
             Some(scheme) => format!("{scheme} {signed}"),
             None => signed,
         };
         let name = HeaderName::try_from(&settings.header).map_err(|_| failed("no header"))?;
-        let mut value = HeaderValue::try_from(text).map_err(|_| failed("no header's value"))?;
+        let mut value =
+            HeaderValue::try_from(text).map_err(|_| failed("not a valid header value"))?;
         value.set_sensitive(true);
         Ok(Own { name, value })
     }

@@ -79,7 +79,8 @@ impl Gateway {
         if changed {
             self.settings_changed();
             if none && let Err(error) = self.look_at_store(true).await {
-                tracing::error!(%error, "the store cannot be read: the policies stay");
+                tracing::error!(%error, "the store cannot be read: the active policies stay \
+                    unchanged");
             }
         }
         Ok(())
@@ -139,12 +140,12 @@ impl Gateway {
             // They were checked before they were kept, by a doorward with another schema.
             Err(findings) => {
                 for finding in &findings {
-                    tracing::error!(version, "the policies are refused: {finding}");
+                    tracing::error!(version, "the policies are invalid: {finding}");
                 }
                 if current.set.is_none() {
                     let none = PolicySet::compile(&BTreeMap::new())
                         .unwrap_or_else(|_| unreachable!("no policies are wrong"));
-                    tracing::error!("nothing is permitted until there are policies that fit");
+                    tracing::error!("nothing is permitted until the policies are valid");
                     self.set_policies(Policies::new(Some(Arc::new(none)), version, &settings));
                 }
             }
@@ -152,7 +153,7 @@ impl Gateway {
     }
 
     fn put_in_force(&self, set: PolicySet, version: String, settings: &Settings) {
-        tracing::info!(policies = set.len(), version, "policies are in force");
+        tracing::info!(policies = set.len(), version, "policies are active");
         for finding in set.warnings() {
             tracing::warn!(version, "{finding}");
         }
@@ -190,7 +191,7 @@ impl Gateway {
             };
             let opened = opened.and_then(|secret| {
                 let mut value = HeaderValue::try_from(secret.as_str())
-                    .map_err(|_| "it is no header's value".to_owned())?;
+                    .map_err(|_| "it is not a valid header value".to_owned())?;
                 value.set_sensitive(true);
                 Ok(value)
             });
@@ -225,7 +226,7 @@ impl Gateway {
             .or_else(|| find(Kind::Tenant, who.tenant.as_ref()?));
         let Some(found) = found else {
             if personal.required {
-                let why = format!("You have given no credential for '{}'", server.name);
+                let why = format!("You have not provided a credential for '{}'", server.name);
                 return Err(Failure { retryable: false, ..Failure::new(Unauthorized, why) });
             }
             return Ok(None);
@@ -239,7 +240,7 @@ impl Gateway {
         };
         // Both halves were checked; a name that is none was refused with the settings.
         let (Some(mut value), Ok(name)) = (value, HeaderName::try_from(&personal.header)) else {
-            return Err(Failure::new(Unauthorized, "The credential cannot be shown"));
+            return Err(Failure::new(Unauthorized, "The credential cannot be used"));
         };
         value.set_sensitive(true);
         Ok(Some(Own { name, value }))
@@ -286,7 +287,8 @@ impl Gateway {
             let before = self.kept.unreadable.swap(failed.is_some(), Ordering::AcqRel);
             match (failed, before) {
                 (Some(error), false) => {
-                    tracing::error!(%error, "the store cannot be read: what was read last holds on");
+                    tracing::error!(%error, "the store cannot be read: using the data that was \
+                        read last");
                 }
                 (None, true) => tracing::info!("the store can be read again"),
                 _ => {}

@@ -73,7 +73,7 @@ impl Signing {
         match rotate(store, master, &kept).await {
             Ok(true) => kept = store.signing_keys().await?,
             Ok(false) => {}
-            Err(error) => tracing::error!(%error, "no new signing key can be kept"),
+            Err(error) => tracing::error!(%error, "a new signing key cannot be stored"),
         }
         match Signers::open(&kept, master) {
             Ok(signers) if signers.all.is_empty() => tracing::error!("there is no signing key"),
@@ -107,7 +107,7 @@ impl Signers {
         let (mut all, mut published) = (Vec::new(), Vec::new());
         for one in kept {
             let text = one.open(master).map_err(|error| format!("{}: {error}", one.id))?;
-            let broken = || format!("{}: it is no key", one.id);
+            let broken = || format!("{}: it is not a key", one.id);
             let der = zeroize::Zeroizing::new(
                 URL_SAFE_NO_PAD.decode(text.as_bytes()).map_err(|_| broken())?,
             );
@@ -150,7 +150,7 @@ async fn rotate(store: &Store, master: &MasterKey, kept: &[SigningKey]) -> Resul
     let now = now();
     let mut changed = false;
     if kept.first().is_none_or(|newest| newest.created <= now - SIGNS) {
-        let broken = || Error::Refused("no key can be made".into());
+        let broken = || Error::Refused("a key cannot be created".into());
         let made =
             EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
         let made = made.map_err(|_| broken())?;

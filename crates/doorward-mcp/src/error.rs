@@ -36,7 +36,7 @@ pub enum Kind {
     InvalidJson,
     /// The server's answer is JSON, but no JSON-RPC answer.
     InvalidMessage,
-    /// The server answered a request that was not asked.
+    /// The server responded to an unknown request.
     WrongId,
     /// The server's stream or process ended before the answer.
     StreamEnded,

@@ -58,14 +58,14 @@ pub fn check<'a>(
         return Err(RpcError::header_mismatch(format!("The header '{header}' is missing")));
     };
     if values.next().is_some() {
-        return Err(RpcError::header_mismatch(format!("The header '{header}' stands twice")));
+        return Err(RpcError::header_mismatch(format!("The header '{header}' appears twice")));
     }
     match decode(value) {
         None => Err(RpcError::header_mismatch(format!("The header '{header}' is malformed"))),
         Some(said) if said == body => Ok(()),
-        Some(_) => Err(RpcError::header_mismatch(format!(
-            "The header '{header}' does not say what the body says"
-        ))),
+        Some(_) => {
+            Err(RpcError::header_mismatch(format!("The header '{header}' does not match the body")))
+        }
     }
 }
 

@@ -68,7 +68,8 @@ impl Client {
         let bytes = info + self.capabilities.to_bytes().len();
         if bytes > CLIENT_BYTES {
             return Err(RpcError::invalid_params(format!(
-                "What the client says of itself and of its capabilities has {bytes} bytes, more than the {CLIENT_BYTES} it may"
+                "The client's information and capabilities have {bytes} bytes; the maximum is \
+                    {CLIENT_BYTES}"
             )));
         }
         Ok(())
@@ -102,7 +103,7 @@ pub fn take_client(params: &mut Object) -> Result<Client, RpcError> {
         None => None,
         Some(value) => {
             Some(value.as_str().and_then(|text| LogLevel::parse(&text)).ok_or_else(|| {
-                RpcError::invalid_params(format!("'{LOG_LEVEL}' names no log level"))
+                RpcError::invalid_params(format!("'{LOG_LEVEL}' is not a log level"))
             })?)
         }
     };

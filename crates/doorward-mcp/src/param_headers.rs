@@ -26,11 +26,11 @@ pub struct ParamHeader {
 pub enum BadAnnotation {
     #[error("'{ANNOTATION}' must be a non-empty header token, not {0}")]
     NotAToken(String),
-    #[error("'{ANNOTATION}: {0}' stands on two properties")]
+    #[error("'{ANNOTATION}: {0}' is on two properties")]
     Repeated(String),
-    #[error("'{ANNOTATION}: {0}' stands on a property that is no string, integer or boolean")]
+    #[error("'{ANNOTATION}: {0}' is on a property that is not a string, integer or boolean")]
     WrongType(String),
-    #[error("'{ANNOTATION}' stands where only 'properties' lead to a place: at {0}")]
+    #[error("'{ANNOTATION}' is only allowed where 'properties' lead: found at {0}")]
     Unreachable(String),
 }
 
@@ -173,7 +173,7 @@ impl ParamHeader {
         match self.said(arguments)? {
             None if values.is_empty() => Ok(()),
             None => Err(RpcError::header_mismatch(format!(
-                "The header '{}' stands without its argument '{}'",
+                "The header '{}' is present without its argument '{}'",
                 self.header,
                 self.path.join(".")
             ))),

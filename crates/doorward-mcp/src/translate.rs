@@ -115,7 +115,7 @@ fn block_for(block: &Object, revision: Revision) -> Option<Value> {
         }
         "audio" if revision < Revision::V2025_03_26 => {
             let kind = block.string("mimeType").unwrap_or("audio".into());
-            Some(text_block(&format!("[Audio of type {kind}, which this client cannot take]")))
+            Some(text_block(&format!("[Audio of type {kind}, which this client does not support]")))
         }
         _ => None,
     }
@@ -282,7 +282,7 @@ mod tests {
             ),
             (
                 Revision::V2024_11_05,
-                r#"{"content":[{"type":"text","text":"[Resource: n] a:b"},{"type":"text","text":"[Audio of type audio/wav, which this client cannot take]"}]}"#,
+                r#"{"content":[{"type":"text","text":"[Resource: n] a:b"},{"type":"text","text":"[Audio of type audio/wav, which this client does not support]"}]}"#,
             ),
         ] {
             let mut result = object(link);

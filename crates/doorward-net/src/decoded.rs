@@ -102,7 +102,7 @@ struct Out(Vec<u8>);
 impl Write for Out {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.0.len() + bytes.len() > MOST_OF_A_PIECE {
-            return Err(io::Error::other("too much comes of it"));
+            return Err(io::Error::other("it is too large when decompressed"));
         }
         self.0.extend_from_slice(bytes);
         Ok(bytes.len())
@@ -199,7 +199,7 @@ impl Decoded {
         self.received += received as u64;
         self.unpacked += out.len() as u64;
         if self.unpacked > FREE + self.received.saturating_mul(RATIO) {
-            return Err(io::Error::other("too much comes of it"));
+            return Err(io::Error::other("it is too large when decompressed"));
         }
         Ok(out)
     }

@@ -86,9 +86,10 @@ impl Service<Uri> for Dialer {
             let at = proxy.uri().clone();
             if at.scheme() != Some(&Scheme::HTTP) {
                 let kind = at.scheme_str().unwrap_or_default().to_owned();
-                return Err(
-                    format!("the proxy is one of {kind}://, and http:// alone is known").into()
-                );
+                return Err(format!(
+                    "the proxy URL has the scheme {kind}://; only http:// is supported"
+                )
+                .into());
             }
             // Requests without TLS are the proxy's to read; with TLS it only passes bytes on.
             if uri.scheme() != Some(&Scheme::HTTPS) {

@@ -52,9 +52,9 @@ impl Author {
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("{0} is no https:// URL, nor http:// on loopback")]
+    #[error("{0} is not an https:// URL, nor http:// on loopback")]
     Insecure(String),
-    #[error("{0} is no public address")]
+    #[error("{0} is not a public address")]
     Forbidden(String),
     #[error("no answer within {0} s")]
     Timeout(u64),
@@ -83,7 +83,7 @@ impl Answer {
     }
 }
 
-/// The header that shows a user and password (RFC 7617). `None` if that is no header's value.
+/// The header that shows a user and password (RFC 7617). `None` if that is not a valid header value.
 pub fn basic(user: &str, password: &str) -> Option<HeaderValue> {
     let both = STANDARD.encode(format!("{user}:{password}"));
     let mut value = HeaderValue::try_from(format!("Basic {both}")).ok()?;
@@ -102,7 +102,7 @@ pub fn form_encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// The header that shows a token (RFC 6750 section 2.1). `None` if that is no header's value.
+/// The header that shows a token (RFC 6750 section 2.1). `None` if that is not a valid header value.
 pub fn bearer(token: &str) -> Option<HeaderValue> {
     let text = zeroize::Zeroizing::new(format!("Bearer {token}"));
     let mut value = HeaderValue::try_from(&**text).ok()?;

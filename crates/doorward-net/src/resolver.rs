@@ -77,7 +77,7 @@ async fn look_up(name: &str) -> std::io::Result<Vec<SocketAddr>> {
         Ok(found) => found.collect::<Vec<_>>(),
         Err(error) => match known.filter(|(since, _)| since.elapsed() < STALE) {
             Some((_, addresses)) => {
-                tracing::debug!(name = %name.escape_debug(), %error, "used old addresses");
+                tracing::debug!(name = %name.escape_debug(), %error, "using cached addresses");
                 return Ok(addresses);
             }
             None => return Err(error),

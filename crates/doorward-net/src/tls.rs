@@ -24,7 +24,7 @@ fn system_roots() -> rustls::RootCertStore {
     let mut roots = rustls::RootCertStore::empty();
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
-        tracing::warn!(%error, "a certificate of the system's trust store cannot be read");
+        tracing::warn!(%error, "a certificate in the system's trust store is invalid");
     }
     let (trusted, _) = roots.add_parsable_certificates(found.certs);
     if trusted == 0 {

@@ -57,7 +57,7 @@ impl Media {
                 other => Ok((kind.clone(), other.to_string().into_bytes())),
             },
             Self::Bytes(kind) => {
-                let Some(text) = value.as_str() else { return wrong("must be text in base64") };
+                let Some(text) = value.as_str() else { return wrong("must be a base64 string") };
                 match STANDARD.decode(text.trim()) {
                     Ok(bytes) => Ok((kind.clone(), bytes)),
                     Err(_) => wrong("must be base64 (RFC 4648 section 4)"),

@@ -56,7 +56,7 @@ pub fn tools(description: &Description, selection: &Selection) -> (Vec<Tool>, Ve
         }
         for key in NO_TOOLS.iter().filter(|key| item.get(**key).is_some()) {
             let operation = format!("{} {path}", key.to_uppercase());
-            let why = "its method is none that a tool has".into();
+            let why = "its method is not supported for tools".into();
             left_out.push(LeftOut { operation, why, unselected: false });
         }
     }
@@ -95,7 +95,7 @@ impl Building<'_> {
         }
         let length = input.to_string().len();
         if length > INPUT {
-            return Err(format!("its arguments need a schema of {} KiB", length >> 10));
+            return Err(format!("the schema of its arguments is too large: {} KiB", length >> 10));
         }
         let (output, wraps) = self.output();
         let name = selection.names.get(operation).cloned();
@@ -153,7 +153,7 @@ impl Building<'_> {
                     Some("query") => Place::Query,
                     Some("header") => Place::Header,
                     Some("cookie") => Place::Cookie,
-                    _ => return Err(format!("the parameter '{name}' has no place")),
+                    _ => return Err(format!("the parameter '{name}' has no 'in'")),
                 };
                 if name.is_empty() {
                     return Err("a parameter has no name".into());
@@ -172,7 +172,7 @@ impl Building<'_> {
         }
         for name in braced(self.path) {
             if !all.contains_key(&(Place::Path, name.to_owned())) {
-                return Err(format!("nothing says what '{{{name}}}' in its path is"));
+                return Err(format!("'{{{name}}}' in its path is not a declared parameter"));
             }
         }
         let mut parameters = Vec::new();
@@ -229,10 +229,7 @@ impl Building<'_> {
         let Some(content) = content.filter(|content| !content.is_empty()) else { return Ok(None) };
         let Some((media, kind)) = Media::choose(content.keys()) else {
             let kinds: Vec<&str> = content.keys().map(String::as_str).collect();
-            return Err(format!(
-                "its body is of a type that cannot be written: {}",
-                kinds.join(", ")
-            ));
+            return Err(format!("the type of its body is not supported: {}", kinds.join(", ")));
         };
         let schema = content[kind].get("schema").cloned().unwrap_or_else(|| json!({}));
         if let Media::Bytes(_) = media {
@@ -335,7 +332,7 @@ fn style(said: Option<&str>, place: Place) -> Result<Style, String> {
         (Some("spaceDelimited"), Place::Query) => Style::SpaceDelimited,
         (Some("pipeDelimited"), Place::Query) => Style::PipeDelimited,
         (Some("deepObject"), Place::Query) => Style::DeepObject,
-        (Some(other), _) => return Err(format!("the style '{other}' is not known there")),
+        (Some(other), _) => return Err(format!("the style '{other}' is not supported there")),
     })
 }
 

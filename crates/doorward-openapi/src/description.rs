@@ -90,10 +90,12 @@ impl Description {
                 return Ok(value);
             };
             value = self.at(reference).ok_or_else(|| {
-                format!("'{reference}' is not part of the description; none is fetched")
+                format!(
+                    "'{reference}' is not part of the document; external references are not fetched"
+                )
             })?;
         }
-        Err("its references go round in circles".into())
+        Err("its references are cyclic".into())
     }
 
     /// What all operations need to be shown, where they do not say so themselves.

@@ -172,7 +172,7 @@ impl Tool {
             let is_taken = before.iter().flat_map(|(_, pairs)| pairs).any(|pair| is(&pair.name));
             if is_others || is_taken || self.fixed_names().any(is) || is_method(name) {
                 return Err(format!(
-                    "must not have a member '{name}', which is a parameter of its own"
+                    "must not have a member '{name}', which is a separate parameter"
                 ));
             }
         }
@@ -271,7 +271,7 @@ fn in_path(parameter: &Parameter, value: &Value) -> Result<String, String> {
         one => encoded(&plain(one)),
     };
     if text.is_empty() {
-        return Err("must not be empty: it stands in the path".into());
+        return Err("must not be empty: it is part of the path".into());
     }
     let named = match (style, value, parameter.explode) {
         (Style::Matrix, Value::Array(_) | Value::Object(_), true) => text,
@@ -296,7 +296,7 @@ fn in_header(parameter: &Parameter, value: &Value) -> Result<String, String> {
     if fits {
         Ok(text)
     } else {
-        Err("must be plain text of one line: it stands in a header".into())
+        Err("must be a single line of plain text: it is sent in a header".into())
     }
 }
 

@@ -49,7 +49,9 @@ impl<'a> Definitions<'a> {
         while let Some(reference) = self.waiting.pop_front() {
             let found = self.description.at(&reference);
             let found = found.ok_or_else(|| {
-                format!("'{reference}' is not part of the description; none is fetched")
+                format!(
+                    "'{reference}' is not part of the document; external references are not fetched"
+                )
             })?;
             let schema = self.convert(found, 0)?;
             all.insert(self.names[&reference].clone(), schema);
@@ -59,7 +61,9 @@ impl<'a> Definitions<'a> {
 
     fn refer(&mut self, reference: &str) -> Result<String, String> {
         if !reference.starts_with("#/") {
-            return Err(format!("'{reference}' is not part of the description; none is fetched"));
+            return Err(format!(
+                "'{reference}' is not part of the document; external references are not fetched"
+            ));
         }
         if let Some(name) = self.names.get(reference) {
             return Ok(name.clone());

@@ -32,9 +32,9 @@ impl fmt::Display for NoScheme {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown(there) if there.is_empty() => {
-                write!(out, "the description has no security schemes")
+                write!(out, "the document has no security schemes")
             }
-            Self::Unknown(there) => write!(out, "the description knows {}", there.join(", ")),
+            Self::Unknown(there) => write!(out, "the document defines {}", there.join(", ")),
             Self::Unusable(why) => out.write_str(why),
         }
     }
@@ -70,9 +70,9 @@ impl Description {
         match (text("type"), text("scheme").to_ascii_lowercase().as_str()) {
             ("http", "bearer") | ("oauth2" | "openIdConnect", _) => Ok(Scheme::Bearer),
             ("http", "basic") => Ok(Scheme::Basic),
-            ("http", other) => {
-                Err(NoScheme::Unusable(format!("'{other}' is no way to show a credential here")))
-            }
+            ("http", other) => Err(NoScheme::Unusable(format!(
+                "'{other}' is not a supported location of a credential"
+            ))),
             ("apiKey", _) => {
                 let name = text("name").to_owned();
                 let place = match text("in") {
@@ -82,17 +82,21 @@ impl Description {
                     "header" if name.eq_ignore_ascii_case("authorization") => Place::Header,
                     "header" if !is_own_header(&name) => Place::Header,
                     "header" => {
-                        let why = format!("the header '{name}' is the gateway's own to write");
+                        let why = format!("the header '{name}' is set by the gateway");
                         return Err(NoScheme::Unusable(why));
                     }
-                    _ => return Err(NoScheme::Unusable("it does not say where the key is".into())),
+                    _ => {
+                        return Err(NoScheme::Unusable(
+                            "it does not say where the key is sent".into(),
+                        ));
+                    }
                 };
                 match name.is_empty() {
                     true => Err(NoScheme::Unusable("its key has no name".into())),
                     false => Ok(Scheme::Key { place, name }),
                 }
             }
-            (other, _) => Err(NoScheme::Unusable(format!("its type '{other}' is not known"))),
+            (other, _) => Err(NoScheme::Unusable(format!("its type '{other}' is not supported"))),
         }
     }
 }
@@ -133,6 +137,6 @@ mod tests {
         }
         let unknown = description.scheme("other").expect_err("none");
         let told = unknown.to_string();
-        assert!(told.starts_with("the description knows ") && told.contains("token"), "{told}");
+        assert!(told.starts_with("the document defines ") && told.contains("token"), "{told}");
     }
 }

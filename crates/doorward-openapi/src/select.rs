@@ -52,7 +52,7 @@ impl Selection {
             return Some("its method is not selected");
         }
         if self.except.iter().any(|pattern| fits(pattern, id)) {
-            return Some("it is excepted");
+            return Some("it is excluded");
         }
         (deprecated && !self.deprecated).then_some("it is deprecated")
     }

@@ -145,7 +145,7 @@ impl<'a> Reader<'a> {
             }
             let kind = self.kind(depth)?;
             if members.insert(name.to_owned(), kind).is_some() {
-                return Err(format!("'{name}' stands twice"));
+                return Err(format!("'{name}' appears twice"));
             }
             if !self.take(",") {
                 return Ok(members);

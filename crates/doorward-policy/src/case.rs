@@ -89,7 +89,7 @@ impl Case {
             Expected::Deny => "deny",
         };
         if came != self.expect {
-            let why = format!("expected {}, came {}", word(self.expect), word(came));
+            let why = format!("expected {}, got {}", word(self.expect), word(came));
             return Err(Failed { why, decision: Some(decision) });
         }
         let deciding: BTreeSet<&str> =
@@ -109,7 +109,9 @@ impl Case {
             (Some(user), agent, None) => (PrincipalKind::User, user, agent.clone()),
             (None, Some(agent), None) => (PrincipalKind::Agent, agent, None),
             (None, None, Some(account)) => (PrincipalKind::ServiceAccount, account, None),
-            _ => return Err("name one of 'user', 'agent' and 'service_account' as who asks".into()),
+            _ => {
+                return Err("set one of 'user', 'agent' and 'service_account' as the caller".into());
+            }
         };
         let target = self.target()?;
         let action = self.action.unwrap_or(match target.kind {
@@ -169,7 +171,7 @@ impl Case {
             .chain(gateway);
         let (Some((kind, name)), None) = (named.next(), named.next()) else {
             let all = "'tool', 'prompt', 'resource', 'server', 'portal' and 'gateway: true'";
-            return Err(format!("name one of {all} as what is asked for"));
+            return Err(format!("set one of {all} as the target"));
         };
         let target = match kind {
             TargetKind::Tool | TargetKind::Prompt | TargetKind::Resource => {

@@ -131,11 +131,7 @@ fn read(
     findings: &mut Vec<Finding>,
 ) {
     if parsed.templates().next().is_some() {
-        findings.push(Finding::new(
-            file,
-            0,
-            "templates (?principal, ?resource) have no meaning here",
-        ));
+        findings.push(Finding::new(file, 0, "templates (?principal, ?resource) are not supported"));
     }
     let lines = lines(text, parsed);
     let mut policies: Vec<&Policy> = parsed.policies().collect();
@@ -153,7 +149,7 @@ fn read(
             }
         };
         if let Some(other) = about.get(&id) {
-            let why = format!("the id '{id}' is used in {}:{}, too", other.file, other.line);
+            let why = format!("the ID '{id}' is also used in {}:{}", other.file, other.line);
             findings.push(Finding::new(file, line, why));
             continue;
         }
@@ -161,11 +157,12 @@ fn read(
         if let Err(unseen) = arguments::check_looks(policy, &arguments) {
             let why = match unseen {
                 Unseen::Undeclared(name) => format!(
-                    "'{id}' looks at the argument '{name}' without naming it: add @arguments(\"{name}?: …\")"
+                    "'{id}' uses the argument '{name}' without declaring it: add \
+                        @arguments(\"{name}?: …\")"
                 ),
                 Unseen::Whole(what) => format!(
-                    "'{id}' uses '{what}' as a whole, where what it looks at cannot be told: name what is \
-                     meant, such as context.arguments.amount"
+                    "'{id}' uses '{what}' as a whole, so the arguments that it uses are unknown: \
+                        name them, such as context.arguments.amount"
                 ),
             };
             findings.push(Finding::new(file, line, why));

@@ -120,10 +120,12 @@ impl Decision {
             Code::Forbidden => "A policy forbids it".into(),
             Code::NotPermitted => "No policy permits it".into(),
             Code::ArgumentType => match self.errors.first() {
-                Some(error) => format!("An argument is not what policies expect: {error}"),
-                None => "An argument is not what policies expect".into(),
+                Some(error) => {
+                    format!("An argument does not have the type that policies expect: {error}")
+                }
+                None => "An argument does not have the type that policies expect".into(),
             },
-            Code::KeyScope => "The key is not good for it".into(),
+            Code::KeyScope => "The key does not allow it".into(),
             Code::PolicyError => "A policy could not be evaluated".into(),
             Code::Depends => "It depends on the arguments".into(),
         }

@@ -24,10 +24,10 @@ macro_rules! set {
 }
 
 pub const ALL: [ReadyMade; 6] = [
-    set!("open", false, "everybody who is known may use everything"),
-    set!("read-only-agents", false, "people use everything, agents what only reads"),
-    set!("read-write", false, "the roles reader and writer are apart"),
-    set!("office-hours", true, "nothing is changed outside office hours"),
+    set!("open", false, "everyone who is authenticated may use everything"),
+    set!("read-only-agents", false, "users may use everything, agents only read-only tools"),
+    set!("read-write", false, "separate roles for reading and writing"),
+    set!("office-hours", true, "no changes outside office hours"),
     set!("argument-limits", true, "limits on the values of arguments"),
     set!("team-portals", false, "each team uses its own portal"),
 ];

@@ -21,12 +21,12 @@ pub(crate) fn of(all: &[Compiled], about: &BTreeMap<String, About>) -> Vec<Findi
         };
         match one.policy.action_constraint() {
             ActionConstraint::Any if may_be_about_the_gateway(one) => warn(format!(
-                "'{id}' permits every action, which makes nobody an operator: say \
-                 'action in Action::\"use\"' for all that callers do, and \
-                 'action in Action::\"administer\"' for operators"
+                "'{id}' permits every action, which does not include administration: write \
+                    'action in Action::\"use\"' for everything that callers do, and 'action in \
+                    Action::\"administer\"' for operators"
             )),
             constraint if administers(&constraint) && is_for_everybody(one) => warn(format!(
-                "'{id}' makes everybody who is let in an operator: say for whom it is"
+                "'{id}' makes every authenticated caller an operator: restrict its principal"
             )),
             _ => {}
         }

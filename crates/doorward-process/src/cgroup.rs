@@ -183,7 +183,7 @@ pub async fn end(process: u32) {
             tokio::time::sleep(PAUSE).await;
         }
         if folder.is_dir() {
-            tracing::warn!(group = %folder.display(), "a control group cannot be taken away");
+            tracing::warn!(group = %folder.display(), "a control group cannot be removed");
         }
     }
 }

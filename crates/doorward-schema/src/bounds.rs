@@ -51,7 +51,7 @@ pub fn check(schema: &Value) -> Result<Draft, Unusable> {
     for place in places {
         all += survey.ways(place)?;
         if all > ALL_WAYS {
-            return Err(Unusable("has too many ways through its references".into()));
+            return Err(Unusable("has too many paths through its references".into()));
         }
     }
     Ok(draft)
@@ -65,7 +65,7 @@ fn dialect(schema: &Value) -> Result<Draft, Unusable> {
     let known = DIALECTS.iter().find(|(name, _)| Some(*name) == bare);
     known.map(|(_, draft)| *draft).ok_or_else(|| {
         let shown = super::mismatch::clipped(&named.to_string());
-        Unusable(format!("is written in the dialect {shown}, which is not supported"))
+        Unusable(format!("uses the dialect {shown}, which is not supported"))
     })
 }
 
@@ -162,7 +162,7 @@ impl<'a> Survey<'a> {
         match self.counted.get(&std::ptr::from_ref(schema)) {
             Some(Some(known)) => return Ok(*known),
             Some(None) => {
-                let why = "refers to itself without going deeper into the value";
+                let why = "refers to itself without descending into the value";
                 return Err(Unusable(why.into()));
             }
             None => {}
@@ -186,7 +186,7 @@ impl<'a> Survey<'a> {
         for schema in next {
             ways += self.ways(schema)?;
             if ways > WAYS {
-                return Err(Unusable("has too many ways through its references".into()));
+                return Err(Unusable("has too many paths through its references".into()));
             }
         }
         self.counted.insert(schema, Some(ways));
@@ -212,7 +212,10 @@ impl<'a> Survey<'a> {
                 return Ok(Vec::new());
             }
             let shown = super::mismatch::clipped(reference);
-            let why = format!("has a $ref to '{shown}', which is not part of it; none is fetched");
+            let why = format!(
+                "has a $ref to '{shown}', which is not part of the schema; external \
+                references are not fetched"
+            );
             return Err(Unusable(why));
         }
         let fragment = percent_decode_str(fragment).decode_utf8_lossy();

@@ -38,7 +38,7 @@ pub struct NoTurn;
 impl NoTurn {
     /// The failure of a call that was not sent for it.
     pub fn failure(self) -> Failure {
-        let why = "Too many checks against schemas at once, and the turn of this one has not come";
+        let why = "Too many schema validations at once; this one was not started in time";
         Failure::new(Kind::Overloaded, why)
     }
 }

@@ -93,7 +93,10 @@ impl Schema {
         let validator = built.map_err(|error| {
             let place = error.instance_path().as_str();
             let place = if place.is_empty() { String::new() } else { format!(" at {place}") };
-            Unusable(format!("is no JSON Schema{place}: {}", mismatch::clipped(&error.to_string())))
+            Unusable(format!(
+                "is not a JSON Schema{place}: {}",
+                mismatch::clipped(&error.to_string())
+            ))
         })?;
         let required = schema.get("required").and_then(Value::as_array);
         let required = required.into_iter().flatten().filter_map(Value::as_str);
@@ -228,9 +231,9 @@ mod tests {
         /count: must be at least 1
         /labels/1: must be one of "a", "b"
         /owner: is missing
-        /title: must be 5 characters long at most
-        /what: is no property that is known here
-        /when: must fit one of 2 forms: must be null, not a boolean; or must be a string, not a boolean
+        /title: must have at most 5 characters
+        /what: is not a known property
+        /when: must match one of 2 schemas: must be null, not a boolean; or must be a string, not a boolean
         "#);
         assert!(!unfit.more);
     }
@@ -297,12 +300,12 @@ mod tests {
             (json!({"$ref": "#"}), "itself"),
             (json!({"allOf": [{"not": {"$ref": "#"}}]}), "itself"),
             (json!({"$dynamicAnchor": "n", "anyOf": [{"$dynamicRef": "#n"}]}), "itself"),
-            (chain(40, twice, json!(true)), "ways"),
-            (chain(40, unevaluated, json!({})), "ways"),
+            (chain(40, twice, json!(true)), "paths"),
+            (chain(40, unevaluated, json!({})), "paths"),
             (json!({"pattern": "(((a{1,1000}){1,1000}){1,1000})"}), "regex"),
             (json!({"pattern": "a".repeat(100_000)}), "patterns"),
             (many(10_000), "patterns"),
-            (json!({"type": "nonsense"}), "no JSON Schema at /type"),
+            (json!({"type": "nonsense"}), "not a JSON Schema at /type"),
             (json!("a string"), "object or a boolean"),
         ] {
             let began = std::time::Instant::now();

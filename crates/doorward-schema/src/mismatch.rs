@@ -41,7 +41,7 @@ impl Unfit {
 
     /// What takes longer than any check may.
     pub fn too_costly() -> Self {
-        Self::one("", "takes too long to be checked against the schema; send less")
+        Self::one("", "takes too long to validate against the schema; send less data")
     }
 
     pub(super) fn spent(spent: Spent) -> Self {
@@ -59,7 +59,7 @@ impl Unfit {
             ValidationErrorKind::AdditionalProperties { unexpected }
             | ValidationErrorKind::UnevaluatedProperties { unexpected } => unexpected
                 .iter()
-                .map(|name| (below(name), "is no property that is known here".into()))
+                .map(|name| (below(name), "is not a known property".into()))
                 .collect(),
             _ => vec![(path.to_owned(), problem(error))],
         };
@@ -120,28 +120,30 @@ fn problem(error: &ValidationError<'_>) -> String {
         Kind::Maximum { limit } => format!("must be at most {limit}"),
         Kind::ExclusiveMinimum { limit } => format!("must be more than {limit}"),
         Kind::ExclusiveMaximum { limit } => format!("must be less than {limit}"),
-        Kind::MinLength { limit } => format!("must be {limit} characters long at least"),
-        Kind::MaxLength { limit } => format!("must be {limit} characters long at most"),
-        Kind::MinItems { limit } => format!("must have {limit} items at least"),
-        Kind::MaxItems { limit } => format!("must have {limit} items at most"),
-        Kind::MinProperties { limit } => format!("must have {limit} properties at least"),
-        Kind::MaxProperties { limit } => format!("must have {limit} properties at most"),
-        Kind::AdditionalItems { limit } => format!("must have {limit} items at most"),
+        Kind::MinLength { limit } => format!("must have at least {limit} characters"),
+        Kind::MaxLength { limit } => format!("must have at most {limit} characters"),
+        Kind::MinItems { limit } => format!("must have at least {limit} items"),
+        Kind::MaxItems { limit } => format!("must have at most {limit} items"),
+        Kind::MinProperties { limit } => format!("must have at least {limit} properties"),
+        Kind::MaxProperties { limit } => format!("must have at most {limit} properties"),
+        Kind::AdditionalItems { limit } => format!("must have at most {limit} items"),
         Kind::MultipleOf { multiple_of } => format!("must be a multiple of {multiple_of}"),
         Kind::Pattern { pattern } => format!("must match the pattern {pattern}"),
-        Kind::UniqueItems => "must not have the same item twice".into(),
-        Kind::Contains => "has none of the items that it must have".into(),
-        Kind::FalseSchema => "must not be there".into(),
+        Kind::UniqueItems => "must not contain duplicate items".into(),
+        Kind::Contains => "does not contain a required item".into(),
+        Kind::FalseSchema => "is not allowed".into(),
         Kind::Not { .. } => "has a form that is not allowed here".into(),
         Kind::PropertyNames { error } => format!("has a property whose name {}", problem(error)),
-        Kind::OneOfMultipleValid { .. } => "fits several forms of which it must fit one".into(),
+        Kind::OneOfMultipleValid { .. } => "matches several schemas of which it must match \
+            exactly one"
+            .into(),
         Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
             let first = context.iter().take(FEW).filter_map(|errors| errors.first());
             let told: Vec<_> = first.map(|error| within(error)).collect();
-            format!("must fit one of {} forms: {}", context.len(), told.join("; or "))
+            format!("must match one of {} schemas: {}", context.len(), told.join("; or "))
         }
         Kind::BacktrackLimitExceeded { .. } | Kind::RegexEngineFailure { .. } => {
-            "takes too long to be checked against the pattern".into()
+            "takes too long to match against the pattern".into()
         }
         _ => error.masked_with("it").to_string(),
     }

@@ -58,10 +58,10 @@ impl Patterns {
             format!("the patterns {}{more}", named.collect::<Vec<_>>().join(", "))
         };
         let why = match is_literal(first) {
-            true => "it is written as a literal of JavaScript's",
+            true => "it is written as a JavaScript literal",
             false => "it needs lookaround or backreferences",
         };
-        Some(format!("{named} is not checked: {why}"))
+        Some(format!("{named} is not validated: {why}"))
     }
 }
 

@@ -34,7 +34,7 @@ impl FromStr for Amount {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || {
-            format!("expected an amount such as 5 or 0.25, with six decimals at most, not '{text}'")
+            format!("expected an amount such as 5 or 0.25, with at most six decimals, not '{text}'")
         };
         let (sign, plain) = match text.strip_prefix('-') {
             Some(rest) => (-1, rest),

@@ -9,7 +9,7 @@ pub enum Error {
     Database(#[from] sqlx::Error),
     #[error("a row of the database cannot be read: {0}")]
     Row(#[from] serde_json::Error),
-    #[error("no randomness: {0}")]
+    #[error("the random number generator failed: {0}")]
     Randomness(#[from] getrandom::Error),
     #[error("a secret: {0}")]
     Sealed(#[from] SealError),

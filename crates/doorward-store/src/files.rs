@@ -52,12 +52,13 @@ fn narrow(file: &File, path: &Path) -> io::Result<()> {
         return Ok(());
     }
     file.set_permissions(Permissions::from_mode(mode & 0o700)).map_err(|error| {
-        let why =
-            format!("others may open it (mode {mode:04o}), and that cannot be changed: {error}");
+        let why = format!(
+            "others can open it (mode {mode:04o}), and its mode cannot be changed: {error}"
+        );
         io::Error::new(error.kind(), why)
     })?;
     let path = path.display();
-    tracing::warn!(%path, "others could open it (mode {mode:04o}): it is its owner's alone now");
+    tracing::warn!(%path, "others could open it (mode {mode:04o}): access is now restricted to its owner");
     Ok(())
 }
 

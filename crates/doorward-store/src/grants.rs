@@ -153,7 +153,7 @@ impl Store {
         let sealed = grant.secret.map(|secret| key.seal(secret, &place(grant.id))).transpose()?;
         let mut change = self.write().await?;
         if !once(&mut change, login, now() + AFTERLIFE).await? {
-            return Err(Error::Refused("the login was finished before".into()));
+            return Err(Error::Refused("the login is already complete".into()));
         }
         sqlx::query(
             "INSERT INTO oauth_grants (id, client, client_name, subject, claims, resource, scopes, \

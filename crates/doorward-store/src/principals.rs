@@ -58,7 +58,7 @@ impl FromStr for Kind {
 
 /// A name that cannot be one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a name is 1 to 256 characters, none of them invisible")]
+#[error("a name must have 1 to 256 characters, all of them visible")]
 pub struct NotAName;
 
 impl NotAName {

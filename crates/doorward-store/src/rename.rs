@@ -42,7 +42,7 @@ impl Store {
 }
 
 fn taken(what: &str, kind: Kind, new: &str) -> Error {
-    Error::Refused(format!("there is {what} of {kind} '{new}' already"))
+    Error::Refused(format!("{kind} '{new}' already has {what}"))
 }
 
 /// The group's own entry, and all that belong to it.
@@ -118,7 +118,7 @@ async fn rename_credentials(
             return Err(taken("a credential", kind, new));
         }
         let key = key.ok_or_else(|| {
-            Error::Refused("there are sealed credentials: the master key is needed".into())
+            Error::Refused("there are encrypted credentials: the master key is required".into())
         })?;
         let sealed: String = row.try_get("sealed")?;
         let secret = key.open(&sealed, &credentials::place(&server, kind, old))?;
@@ -155,7 +155,7 @@ async fn rename_accounts(change: &mut Change, kind: Kind, old: &str, new: &str) 
             return Err(taken("an account", kind, new));
         }
         if is_held(&from) && row.try_get::<i64, _>("balance")? != 0 {
-            let why = "a gateway holds credit of it: stop the gateways first";
+            let why = "a gateway has reserved credit of it: stop the gateways first";
             return Err(Error::Refused(why.into()));
         }
         let new_id = match &id {

@@ -32,11 +32,11 @@ impl fmt::Debug for MasterKey {
 /// Why a secret cannot be sealed or opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    #[error("it was sealed with another master key ({sealed}, not {shown})")]
+    #[error("it was encrypted with another master key ({sealed}, not {shown})")]
     OtherKey { sealed: String, shown: String },
-    #[error("it was changed, or moved from another place")]
+    #[error("it was modified, or copied from another row")]
     Broken,
-    #[error("there is no randomness")]
+    #[error("the random number generator failed")]
     NoRandomness,
 }
 

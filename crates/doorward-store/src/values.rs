@@ -53,7 +53,7 @@ impl SharedValues {
             let asked = command.query_async::<Vec<Option<String>>>(&mut connection);
             let mut found = in_time(asked).await?.into_iter();
             if let Some(mark) = found.next().flatten() {
-                let mark = mark.parse().map_err(|_| "the mark of a group is no number")?;
+                let mark = mark.parse().map_err(|_| "the mark of a group is not a number")?;
                 return Ok((mark, found.collect()));
             }
             self.mark(group, true).await?;

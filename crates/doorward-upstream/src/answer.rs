@@ -79,7 +79,7 @@ impl NoAnswer {
         let mut failure = match status {
             401 | 403 => Failure::new(
                 Kind::Unauthorized,
-                format!("The server refuses the gateway's credential (HTTP {status})"),
+                format!("The server rejected the gateway's credential (HTTP {status})"),
             ),
             _ => Failure::new(Kind::HttpStatus, format!("The server answered with HTTP {status}")),
         };
@@ -134,7 +134,7 @@ impl Answer {
         if head.headers.get(CONTENT_ENCODING).is_some_and(|value| value != "identity") {
             return Err(Err(Failure::new(
                 Kind::InvalidMessage,
-                "The server's answer is compressed in a way that is not known here",
+                "The server's response has an unsupported content encoding",
             )));
         }
         if head.extensions.get::<WasEncoded>().is_some() {
@@ -173,7 +173,7 @@ impl Answer {
         } else {
             return Err(Err(Failure::new(
                 Kind::InvalidMessage,
-                "The server's answer is neither JSON nor a stream of events",
+                "The server's response is neither JSON nor an event stream",
             )
             .because(format!("content-type {:?}", head.headers.get(CONTENT_TYPE)))));
         };
@@ -234,8 +234,7 @@ impl Answer {
         let Form::Events(decoder) = &mut self.form else { return Ok(None) };
         loop {
             let event = decoder.next().map_err(|error| {
-                Failure::new(Kind::TooLarge, "A message of the server's is too large")
-                    .because(error)
+                Failure::new(Kind::TooLarge, "A message of the server is too large").because(error)
             })?;
             if event.is_some() {
                 return Ok(event);
@@ -248,7 +247,10 @@ impl Answer {
                 }
                 None => return Ok(None),
                 Some(Err(error)) => {
-                    tracing::debug!(cause = cause_chain(&error), "a server's stream broke");
+                    tracing::debug!(
+                        cause = cause_chain(&error),
+                        "a server's stream was interrupted"
+                    );
                     return Ok(None);
                 }
             }
@@ -296,7 +298,7 @@ impl Answer {
         if (answered.is_some() && answered == self.expects) || self.skipped > MOST_NOISE {
             return Err(failure);
         }
-        tracing::debug!("skipped an event of a server's that is no message: {failure}");
+        tracing::debug!("skipped an event of a server that is not a message: {failure}");
         if let (Some(id), Some(calls)) = (answered, &self.calls) {
             calls.cut_off(id, failure.clone());
         }
@@ -311,18 +313,18 @@ pub(super) async fn read_whole(
     body: &mut Incoming,
     limit: usize,
 ) -> Result<Bytes, Failure> {
-    let too_large = || Failure::new(Kind::TooLarge, "The server's answer is too large");
+    let too_large = || Failure::new(Kind::TooLarge, "The server's response is too large");
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large());
     }
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| match &error {
             BodyError::Encoding(why) => {
-                let message = "The server's compressed answer cannot be unpacked";
+                let message = "The server's response cannot be decompressed";
                 Failure::new(Kind::InvalidMessage, message).because(why)
             }
             BodyError::Http(_) => {
-                Failure::new(Kind::StreamEnded, "The server's answer ended early")
+                Failure::new(Kind::StreamEnded, "The server's response is incomplete")
                     .because(cause_chain(&error))
             }
         })?;

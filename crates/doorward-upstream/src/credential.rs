@@ -70,7 +70,7 @@ impl Credential {
             Self::Delegated(given) => {
                 let token = given.delegations.token(&given.server, &given.settings, GATEWAY).await;
                 token.map_err(|error| {
-                    let why = "What was given to the gateway for the server cannot be used";
+                    let why = "The gateway's grant for the server cannot be used";
                     Failure::new(Kind::Unauthorized, why).because(error)
                 })
             }
@@ -175,7 +175,8 @@ impl Tokens {
         }
         let fetched = self.at.fetch(&fields).await.map_err(|error| error.to_string())?;
         let issuer = self.at.issuer();
-        Token::read(&fetched).ok_or_else(|| format!("{issuer}: the answer holds no bearer token"))
+        Token::read(&fetched)
+            .ok_or_else(|| format!("{issuer}: the response contains no bearer token"))
     }
 }
 

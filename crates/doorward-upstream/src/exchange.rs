@@ -114,13 +114,16 @@ impl Deadline {
     pub fn passed(&self) -> Failure {
         let seconds = self.idle.as_secs_f32();
         let message = match self.settings {
-            None => format!("The server did not answer within {seconds} s"),
+            None => format!("The server did not respond within {seconds} s"),
             Some([_, longest]) if self.at >= self.last && self.idle < self.whole => {
                 let seconds = self.whole.as_secs_f32();
-                format!("The server did not answer within {seconds} s in all (setting: {longest})")
+                format!(
+                    "The server did not respond within {seconds} s in total (setting: {longest})"
+                )
             }
             Some([idle, _]) => format!(
-                "The server did not answer within {seconds} s, nor report progress (setting: {idle})"
+                "The server neither responded nor reported progress within {seconds} s (setting: \
+                    {idle})"
             ),
         };
         Failure::new(Kind::Timeout, message)
@@ -211,9 +214,9 @@ impl Exchange {
                 }
                 Message::Response { id, .. } | Message::Error { id: Some(id), .. } => {
                     self.skipped.stray.get_or_insert_with(|| {
-                        let message = "The server answered a request that was not asked";
+                        let message = "The server responded to an unknown request";
                         Failure::new(Kind::WrongId, message)
-                            .because(format!("asked {}, answered {id}", self.id))
+                            .because(format!("sent {}, received {id}", self.id))
                     });
                     self.skip()?;
                     continue;
@@ -235,7 +238,7 @@ impl Exchange {
         if self.skipped.count <= MOST_STRAYS {
             return Ok(());
         }
-        let message = "The server goes on answering what was not asked";
+        let message = "The server keeps responding to unknown requests";
         Err(self.skipped.stray.take().unwrap_or_else(|| Failure::new(Kind::WrongId, message)))
     }
 
@@ -334,7 +337,7 @@ impl Exchange {
         match &self.source {
             Source::Own(_) => Err(Failure::new(
                 Kind::InvalidMessage,
-                "The server sent a request of its own, which its revision does not have",
+                "The server sent a request, which its revision does not allow",
             )),
             Source::Shared { pipe, .. } => pipe.send(text).await,
             Source::Session { session, .. } | Source::Elsewhere { session, .. } => {
@@ -353,7 +356,7 @@ impl Drop for Exchange {
         }
         let mut params = Object::new();
         params.set("requestId", Value::number(self.id));
-        params.set("reason", "The client does not wait any more");
+        params.set("reason", "The client is no longer waiting");
         let text = message::notification(method::CANCELLED, &params);
         match &self.source {
             Source::Own(_) => {}

@@ -40,7 +40,8 @@ impl Server {
             let asking = tokio::time::timeout(settings.within.0, self.ask_health(contact));
             let answer = asking.await.unwrap_or_else(|_| {
                 let seconds = settings.within.0.as_secs_f32();
-                let why = format!("The server did not say within {seconds} s how it is");
+                let why =
+                    format!("The server did not respond to a health check within {seconds} s");
                 Err(Failure::new(Kind::Timeout, why))
             });
             match answer {
@@ -76,7 +77,7 @@ impl Server {
                     Err(SendError::Failed(failure)) => Err(failure),
                     Err(SendError::Lost) => Err(Failure::new(
                         Kind::SessionLost,
-                        "The server has lost the session in which it is asked how it is",
+                        "The server lost the session that is used for health checks",
                     )),
                 }
             }

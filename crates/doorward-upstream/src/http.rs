@@ -28,7 +28,7 @@ use doorward_observability::metrics::Habits;
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     uri: Uri,
-    /// Where the server has redirected requests to.
+    /// Where the server redirects requests to.
     places: Arc<Places>,
     target: Arc<Target>,
     /// What one caller has given for it.
@@ -241,7 +241,7 @@ impl Endpoint {
             let response = self.send_to(&at, method.clone(), accept, extra, body).await?;
             if !redirects::is_one(&method, response.status()) {
                 if hop > 0 {
-                    tracing::debug!(from = %self.uri, to = %at, "the server has redirected requests");
+                    tracing::debug!(from = %self.uri, to = %at, "the server redirects requests");
                     self.places.remember(&method, at);
                 }
                 return Ok(response);

@@ -44,7 +44,7 @@ impl Inbound {
                 None
             }
             Message::Response { .. } | Message::Error { .. } => {
-                tracing::warn!("dropped an answer whose id was never asked");
+                tracing::warn!("dropped a response with an unknown ID");
                 None
             }
             Message::Request { id, method, params } => self.request(id, &method, params).await,
@@ -57,7 +57,7 @@ impl Inbound {
 
     async fn answer(&self, id: i64, message: Message) {
         if !self.calls.deliver(id, message).await {
-            tracing::debug!(id, "dropped an answer that nobody waits for");
+            tracing::debug!(id, "dropped a response to a request that has ended");
         }
     }
 
@@ -77,7 +77,7 @@ impl Inbound {
                 }
             }
             Attributed::Unclear { candidates } => {
-                tracing::debug!(method, candidates, "a request of the server's names no call");
+                tracing::debug!(method, candidates, "a request of the server does not name a call");
             }
         }
         let error = RpcError::invalid_params("This request belongs to no call that is in progress");

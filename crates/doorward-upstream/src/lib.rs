@@ -364,7 +364,7 @@ impl Server {
                 Err(CallError::Gateway(failure)) if failure.era_in_doubt && attempt == 0 => {
                     tracing::info!(
                         server = &*self.name,
-                        "the server changed its era; asking again"
+                        "the server changed its era; detecting it again"
                     );
                     self.forget(&contact);
                 }

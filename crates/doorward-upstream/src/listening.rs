@@ -106,7 +106,7 @@ impl Server {
             }
         }
         Err(refused.unwrap_or_else(|| {
-            Failure::new(Kind::Unreachable, "None of the server's replicas can be asked").into()
+            Failure::new(Kind::Unreachable, "None of the server's replicas is available").into()
         }))
     }
 
@@ -250,7 +250,11 @@ impl Server {
                 }
                 Some(Err(refused)) => refused,
             };
-            tracing::debug!(server = &*self.name, ?refused, "cannot listen to the server");
+            tracing::debug!(
+                server = &*self.name,
+                ?refused,
+                "cannot open a listening stream to the server"
+            );
             match refused {
                 Refused::Rpc(error)
                     if error.code == code::METHOD_NOT_FOUND && current.is_none() =>
@@ -335,7 +339,8 @@ impl Server {
             opened = self.begin_listening(way, filter) => Some(opened),
             () = left => None,
             () = tokio::time::sleep(patience) => {
-                Some(Err(Failure::new(Kind::Timeout, "The server did not agree in time").into()))
+                Some(Err(Failure::new(Kind::Timeout, "The server did not confirm the subscription \
+                    in time").into()))
             }
         }
     }

@@ -118,7 +118,7 @@ impl Server {
         }
         Err(Failure::new(
             Kind::InvalidMessage,
-            "The server refuses the headers its own schema asks for",
+            "The server refuses the headers that its own schema requires",
         )
         .into())
     }
@@ -300,7 +300,7 @@ impl Server {
             "complete" => {}
             "input_required" => {
                 if !method::may_ask_for_input(asked.method) {
-                    return Err(invalid("this request cannot be answered by a question"));
+                    return Err(invalid("this request does not allow elicitation or sampling"));
                 }
                 let required = InputRequired::read(&result).map_err(invalid)?;
                 check_questions(asked, &required)?;
@@ -311,7 +311,7 @@ impl Server {
             }
             "task" => {
                 if !capabilities::has_tasks(&asked.client.capabilities) {
-                    return Err(invalid("a task was not asked for"));
+                    return Err(invalid("a task was not requested"));
                 }
                 self.cover_task(asked.principal, &mut result);
             }

@@ -38,12 +38,12 @@ pub(super) fn hold_question(
 ) -> Result<Held, Failure> {
     if bytes > QUESTION_BYTES {
         let why = format!(
-            "A question of the server's has {bytes} bytes, more than the {QUESTION_BYTES} it may"
+            "A request of the server for input has {bytes} bytes; the maximum is {QUESTION_BYTES}"
         );
         return Err(Failure::new(Kind::TooLarge, why));
     }
     shares.take(principal, bytes).map_err(|_| {
-        let why = "The limit of bytes held for clients ('limits.held_bytes') is reached";
+        let why = "The limit of bytes stored for clients ('limits.held_bytes') is reached";
         Failure::new(Kind::Overloaded, why)
     })
 }
@@ -125,7 +125,7 @@ impl ParkingLot {
                     oldest.abandon().await;
                 }
                 self.shares.take(principal, 1).map_err(|_| {
-                    let why = "As many calls wait for their clients as may";
+                    let why = "The limit of calls that wait for their clients is reached";
                     Failure::new(Kind::Overloaded, why)
                 })?
             }

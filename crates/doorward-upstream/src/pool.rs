@@ -241,7 +241,8 @@ impl Pool {
 /// There is no room, and nothing is idle that could make some.
 fn full(what: &str, limit: &str) -> Failure {
     let message = format!(
-        "All {what} that there may be are in use, in all or for one caller ('limits.{limit}', 'limits.share')"
+        "The limit of {what} is reached, in total or for one caller ('limits.{limit}', \
+            'limits.share')"
     );
     Failure::new(Kind::Overloaded, message)
 }

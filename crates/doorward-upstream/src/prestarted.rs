@@ -79,7 +79,10 @@ impl Server {
             match self.start_process() {
                 Ok(pipe) => idle.push(pipe),
                 Err(failure) => {
-                    tracing::debug!(server = &*self.name, "no spare program: {failure}");
+                    tracing::debug!(
+                        server = &*self.name,
+                        "cannot start a spare program: {failure}"
+                    );
                     *self.spares.rests_until.lock() = Some(Instant::now() + REST);
                     return;
                 }

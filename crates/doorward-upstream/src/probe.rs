@@ -231,7 +231,7 @@ fn verdict_of(result: &Object) -> Result<Verdict, Failure> {
     if named.peek().is_none() || named.any(|version| known(&version)) {
         return Ok(Verdict::Handshake);
     }
-    Err(Failure::new(Kind::InvalidMessage, "The server speaks no revision that is known here"))
+    Err(Failure::new(Kind::InvalidMessage, "The server supports no known protocol revision"))
 }
 
 fn verdict_of_error(error: &RpcError) -> Result<Verdict, Failure> {
@@ -252,7 +252,7 @@ fn verdict_of_error(error: &RpcError) -> Result<Verdict, Failure> {
     if modern_only {
         return Err(Failure::new(
             Kind::InvalidMessage,
-            "The server speaks only revisions newer than those known here",
+            "The server supports only newer protocol revisions",
         ));
     }
     Ok(Verdict::Handshake)
@@ -299,7 +299,7 @@ impl Server {
             }
             Link::Process => self.program().map(super::session::Link::Pipe),
             Link::Sample | Link::Api(_) | Link::Modern(_) => {
-                Err(Failure::new(Kind::InvalidMessage, "This server keeps no sessions"))
+                Err(Failure::new(Kind::InvalidMessage, "This server has no sessions"))
             }
         }
     }

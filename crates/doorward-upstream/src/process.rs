@@ -280,7 +280,7 @@ async fn read_lines(
             Ok(Some(line)) => line,
             Ok(None) | Err(Broken::Io(_)) => return ended(),
             Err(Broken::TooLong) => {
-                return Failure::new(Kind::TooLarge, "A message of the server's is too large");
+                return Failure::new(Kind::TooLarge, "A message of the server is too large");
             }
         };
         flow.passed(line.len()).await;
@@ -299,7 +299,7 @@ async fn read_lines(
                 tracing::warn!(
                     server,
                     line = %line.escape_debug(),
-                    "the server's program wrote something that is no message"
+                    "the server's program wrote a line that is not a message"
                 );
             }
         }

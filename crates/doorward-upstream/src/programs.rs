@@ -75,7 +75,7 @@ impl Programs {
         else {
             return false;
         };
-        tracing::info!("a program that is idle makes room for another");
+        tracing::info!("stopped an idle program to start another");
         session.close();
         program.place.lock().take();
         true

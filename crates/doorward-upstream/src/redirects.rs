@@ -77,15 +77,15 @@ pub fn target(from: &Uri, status: StatusCode, headers: &HeaderMap) -> Result<Uri
         Some((base.join(place).ok()?, base))
     });
     let Some((mut place, base)) = found else {
-        let message = format!("The server redirects to no place (HTTP {status})");
-        return Err(failed(message, "there is no location that is a URL".into()));
+        let message = format!("The server's redirect has no valid location (HTTP {status})");
+        return Err(failed(message, "there is no 'Location' that is a URL".into()));
     };
     place.set_fragment(None);
     let named_user = !place.username().is_empty() || place.password().is_some();
     if place.origin() != base.origin() || named_user {
         let message = format!(
-            "The server redirects to another origin (HTTP {status}), which is not followed; \
-             if that is where it is, its URL must say so"
+            "The server redirects to another origin (HTTP {status}), which is not followed; if \
+                the server has moved, change its 'url'"
         );
         // Not its query: there may be secrets in it.
         place.set_query(None);
@@ -95,8 +95,8 @@ pub fn target(from: &Uri, status: StatusCode, headers: &HeaderMap) -> Result<Uri
         return Err(failed(message, format!("it redirects to {named}")));
     }
     let unusable = || {
-        let message = format!("The server redirects to no place (HTTP {status})");
-        failed(message, "its location is no URL of HTTP".into())
+        let message = format!("The server's redirect has no valid location (HTTP {status})");
+        failed(message, "its 'Location' is not an HTTP URL".into())
     };
     place.as_str().parse().map_err(|_| unusable())
 }
@@ -142,7 +142,7 @@ mod tests {
             }
         }
         let nowhere = target(&from, StatusCode::TEMPORARY_REDIRECT, &HeaderMap::new());
-        assert!(nowhere.unwrap_err().message.contains("no place"));
+        assert!(nowhere.unwrap_err().message.contains("no valid location"));
     }
 
     #[test]

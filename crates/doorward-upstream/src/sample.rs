@@ -87,7 +87,7 @@ fn tools() -> serde_json::Value {
     let text = |description: &str| json!({ "type": "string", "description": description });
     json!([
         {
-            "name": "echo", "title": "Echo", "description": "Says what it was told.",
+            "name": "echo", "title": "Echo", "description": "Returns the given text.",
             "inputSchema": { "type": "object", "properties": { "text": text("What to say.") }, "required": ["text"] },
             "annotations": { "readOnlyHint": true },
         },
@@ -104,7 +104,7 @@ fn tools() -> serde_json::Value {
             "annotations": { "readOnlyHint": true },
         },
         {
-            "name": "slow", "title": "Slow", "description": "Takes its time, and says how far it is.",
+            "name": "slow", "title": "Slow", "description": "Runs slowly, and reports its progress.",
             "inputSchema": {
                 "type": "object",
                 "properties": {

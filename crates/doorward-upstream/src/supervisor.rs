@@ -238,7 +238,10 @@ impl Server {
         let start = Instant::now();
         let patience = self.shared.timeouts.connect.0 + self.shared.timeouts.probe.0 * 6;
         let found = tokio::time::timeout(patience, self.find()).await.unwrap_or_else(|_| {
-            Err(Failure::new(Kind::Timeout, "The server did not answer the first question in time"))
+            Err(Failure::new(
+                Kind::Timeout,
+                "The server did not respond in time when its era was detected",
+            ))
         });
         match found {
             Ok((contact, session)) => {
@@ -278,7 +281,7 @@ impl Server {
                     // Most modern servers know no handshake; nothing is wrong with that.
                     tracing::debug!(
                         server = &*self.name,
-                        "the server knows no handshake: {failure}"
+                        "the server does not support the handshake: {failure}"
                     );
                     return Err(failure);
                 }

@@ -232,7 +232,7 @@ impl Switchboard {
         let cut: Vec<Entry> = lagging.iter().filter_map(|id| state.remove(*id)).collect();
         drop(state);
         for _ in cut {
-            tracing::info!("cut off a listener that does not keep up");
+            tracing::info!("disconnected a listener that reads too slowly");
         }
     }
 

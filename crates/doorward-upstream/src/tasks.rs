@@ -315,7 +315,7 @@ impl Server {
                     self.unsolicited(&method, &params);
                 }
                 Ok(Ok(Message::Request { id, .. })) if open.questions.len() >= MAX_QUESTIONS => {
-                    let error = RpcError::invalid_params("Too many questions at a time");
+                    let error = RpcError::invalid_params("Too many requests for input at a time");
                     open.exchange.respond(&id, Err(error)).await?;
                 }
                 Ok(Ok(Message::Request { id, method, params })) => {

@@ -71,25 +71,25 @@ fn taking_names(command: clap::Command) -> clap::Command {
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done
-  1  something failed that has no code of its own
-  2  the command line is wrong
-  3  the configuration is wrong
+  0  success
+  1  any other failure
+  2  invalid command line
+  3  invalid configuration
   4  the gateway cannot be reached
-  5  the call was refused, or answered with an error
-  6  the tool ran and reported an error of its own";
+  5  the call was refused, or returned an error
+  6  the tool ran and reported an error";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the gateway
     Serve(Serve),
-    /// Check a configuration file and say what is wrong with it, where, and what was expected
+    /// Check configuration files and report problems with file, line and the expected value
     Check(Check),
     /// Merge configuration files of agents and editors into one doorward.yaml
     Import(Import),
-    /// Print the JSON Schema of doorward.yaml, with which editors complete it
+    /// Print the JSON Schema of doorward.yaml, for validation and completion in editors
     Schema,
-    /// Speak MCP over standard input and output, for clients that can only start a command
+    /// Connect an MCP client over standard input and output, for clients that can only start a command
     Connect(Connect),
     /// Inspect the OpenAPI document of an API before serving its operations as tools
     Openapi {
@@ -149,7 +149,7 @@ pub enum Command {
 pub struct Serve {
     /// Configuration: a doorward.yaml, or the JSON file of Claude, Cursor, Windsurf, VS Code,
     /// or a server.json of the registry.
-    /// Without it a built-in sample server is served
+    /// Without it, the built-in sample server is used
     #[arg(short, long, value_name = "FILE", env = "DOORWARD_CONFIG")]
     pub config: Option<PathBuf>,
     /// Address that clients connect to [default: from the configuration, else 127.0.0.1:7300]
@@ -303,13 +303,13 @@ pub struct Operator {
 
 #[derive(Debug, Subcommand)]
 pub enum OpenApi {
-    /// Show which tools its operations become, and which operations cannot be tools and why; sends no request
+    /// Show which operations become tools, and why others cannot; sends no request
     Inspect(Inspect),
 }
 
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// The description, JSON or YAML
+    /// The OpenAPI document, JSON or YAML
     pub file: PathBuf,
     /// Only operations with this id; `*` matches any characters
     #[arg(long, value_name = "PATTERN")]
@@ -358,7 +358,7 @@ pub struct Servers {
 pub struct Tools {
     #[command(flatten)]
     pub target: Target,
-    /// Print the whole definitions as JSON
+    /// Print the complete definitions as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -372,7 +372,7 @@ pub struct Call {
     pub arguments: Vec<String>,
     #[command(flatten)]
     pub target: Target,
-    /// Print the whole result as JSON
+    /// Print the complete result as JSON
     #[arg(long)]
     pub json: bool,
     /// Whether to prompt for the server's elicitation and sampling requests
@@ -406,7 +406,7 @@ pub enum Ask {
 pub struct Confine {
     /// Permissions, as JSON
     pub allowed: String,
-    /// Process whose end also ends the program
+    /// Process with which the program ends
     #[arg(long, hide = true)]
     pub parent: Option<i32>,
     #[arg(long, hide = true)]

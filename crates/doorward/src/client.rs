@@ -73,7 +73,7 @@ pub fn endpoint(
     credential: &Credential,
 ) -> Result<Endpoint, Failed> {
     if !matches!(url.scheme(), "http" | "https") {
-        return Err(Failed::new(Exit::Usage, format!("{url} is no http:// or https:// URL")));
+        return Err(Failed::new(Exit::Usage, format!("{url} is not an http:// or https:// URL")));
     }
     let settings = ServerSettings {
         url: Some(url.clone()),
@@ -123,12 +123,12 @@ async fn ask(operator: &Operator, path: &str, post: bool) -> Result<serde_json::
     let response = response.map_err(Error::from)?;
     let status = response.status();
     let body = response.into_body().collect().await.map_err(|error| {
-        Failed::new(Exit::Unreachable, format!("the gateway's answer broke off: {error}"))
+        Failed::new(Exit::Unreachable, format!("the gateway's response was interrupted: {error}"))
     })?;
     let body = body.to_bytes();
     if !status.is_success() {
         let hint = match status {
-            http::StatusCode::UNAUTHORIZED => "; show an operator's key with --key or DOORWARD_KEY",
+            http::StatusCode::UNAUTHORIZED => "; pass an admin key with --key or DOORWARD_KEY",
             _ => "",
         };
         // In its own words, where they are JSON-RPC's or the admin listener's own.
@@ -139,7 +139,7 @@ async fn ask(operator: &Operator, path: &str, post: bool) -> Result<serde_json::
         return Err(Failed::new(Exit::Refused, why));
     }
     serde_json::from_slice(&body).map_err(|error| {
-        let why = format!("{url} is no gateway's admin listener: {error}");
+        let why = format!("{url} is not the admin listener of a gateway: {error}");
         Failed::new(Exit::Unreachable, why)
     })
 }
@@ -224,7 +224,7 @@ impl Client {
                 return Err(match none.error {
                     Some(Message::Error { mut error, .. }) => {
                         if none.status == http::StatusCode::UNAUTHORIZED {
-                            error.message.push_str("; show one with --key, or in DOORWARD_KEY");
+                            error.message.push_str("; pass one with --key or DOORWARD_KEY");
                         }
                         Error::Rpc(error)
                     }
@@ -240,8 +240,11 @@ impl Client {
                 Message::Response { .. } | Message::Request { .. } => {}
             }
         }
-        Err(Failure::new(Kind::StreamEnded, "The server ended the answer before it was complete")
-            .into())
+        Err(Failure::new(
+            Kind::StreamEnded,
+            "The server closed the response before it was complete",
+        )
+        .into())
     }
 
     /// All tools, page by page.

@@ -14,7 +14,7 @@ impl Inherited {
     /// Finds them; before this process has opened any of its own.
     pub fn list() -> Result<Self, Failed> {
         let failed = |error| {
-            let why = format!("cannot find out which files were left open: {OPEN}: {error}");
+            let why = format!("cannot list inherited open files: {OPEN}: {error}");
             Failed::new(Exit::Failure, why)
         };
         let mut found = Vec::new();

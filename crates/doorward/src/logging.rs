@@ -35,7 +35,7 @@ pub fn start(directives: &str, format: LogFormat) -> Result<(), Failed> {
     let filter = EnvFilter::try_new(directives).map_err(|error| {
         Failed::new(
             Exit::Usage,
-            format!("'{directives}' is no log level and no directive: {error}"),
+            format!("'{directives}' is neither a log level nor a list of directives: {error}"),
         )
     })?;
     let terminal = stderr().is_terminal();
@@ -52,6 +52,5 @@ pub fn start(directives: &str, format: LogFormat) -> Result<(), Failed> {
         log.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
     };
     let started = tracing_subscriber::registry().with(filter).with(log).with(Collecting).try_init();
-    started
-        .map_err(|error| Failed::new(Exit::Failure, format!("the log cannot be started: {error}")))
+    started.map_err(|error| Failed::new(Exit::Failure, format!("cannot start logging: {error}")))
 }

@@ -190,8 +190,9 @@ async fn guarded(
     ))?;
     #[cfg(target_os = "linux")]
     doorward_process::cgroup::sweep_all();
-    let gateway = Gateway::start(settings, store)
-        .map_err(|error| Failed::new(Exit::Failure, format!("no randomness: {error}")))?;
+    let gateway = Gateway::start(settings, store).map_err(|error| {
+        Failed::new(Exit::Failure, format!("the random number generator failed: {error}"))
+    })?;
     if let Some(own) = &own {
         gateway.identity.resources.set_origin(own);
     }
@@ -206,7 +207,7 @@ async fn guarded(
         let settings = gateway.settings();
         gateway.limiter.resume(store).await?;
         gateway.shared.audit.start(store, &settings).await.map_err(|error| {
-            Failed::new(Exit::Failure, format!("the record cannot be written: {error}"))
+            Failed::new(Exit::Failure, format!("the audit log cannot be written: {error}"))
         })?;
     } else {
         tracing::warn!("no audit log: there is no store");
@@ -215,8 +216,8 @@ async fn guarded(
         gateway.identity.let_everybody_in();
     } else if let (Some(address), true) = (exposed, gateway.identity.is_open()) {
         let why = format!(
-            "{address} is no loopback address, and nobody has to authenticate: make a key with \
-             'doorward keys create', or name an issuer under 'identity' in the configuration"
+            "{address} is not a loopback address, and authentication is not configured: create a \
+                key with 'doorward keys create', or configure an issuer under 'identity'"
         );
         return Err(Failed::new(Exit::Config, why));
     }
@@ -321,7 +322,7 @@ fn welcome(gateway: &Gateway, listeners: &Listeners, sample: bool) {
     ));
     if sample {
         text.push_str(
-            "No configuration was given: a built-in sample server is served. Try\n  \
+            "No configuration file: serving the built-in sample server. Try\n  \
              doorward call sample__add a=2 b=3\n\n",
         );
     }
@@ -389,12 +390,12 @@ async fn shut_down(gateway: &Arc<Gateway>, listeners: Listeners) {
     if tokio::time::timeout(drain, ending).await.is_err() {
         tracing::warn!(
             open = listeners.clients.len(),
-            "some calls did not end in time and are given up"
+            "some calls did not finish in time and were cancelled"
         );
     }
     let stopped = gateway.stop(LAST_WORDS).await;
     if !stopped {
-        tracing::warn!("some servers did not end in time");
+        tracing::warn!("some servers did not stop in time");
     }
     if let Some(store) = gateway.kept.store() {
         gateway.limiter.keep(store).await;

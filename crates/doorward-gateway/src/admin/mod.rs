@@ -92,7 +92,7 @@ pub async fn answer(
             Ok(caller) => {
                 let action = if request.method().is_safe() { Action::View } else { Action::Change };
                 if !OPEN.contains(&request.uri().path()) && !gateway.is_operator(&caller, action) {
-                    let why = "The key or token is not one of an operator's\n";
+                    let why = "The key or token does not give access to the admin listener\n";
                     gateway.shared.audit.refused(|members| {
                         record::caller(members, &caller);
                         members.text("protocol", "admin").text("path", request.uri().path());
@@ -102,16 +102,16 @@ pub async fn answer(
                 }
                 let path = request.uri().path();
                 if action == Action::Change && !guard::has_operators_header(request.headers()) {
-                    let why = "A change must come with a key, or the header 'Doorward-Admin: 1'\n";
+                    let why = "A change requires a key, or the header 'Doorward-Admin: 1'\n";
                     return (StatusCode::FORBIDDEN, why).into_response();
                 }
                 if action == Action::Change
                     && caller.principal.grant == Grant::Open
                     && CLOSING.contains(&path.trim_end_matches('/'))
                 {
-                    let why = "nobody has to authenticate yet, and this decides who will have to, and as \
-                               whom: make the first key where the gateway runs, by 'doorward keys \
-                               create --admin'";
+                    let why = "authentication is not configured yet, and this change would \
+                        configure it: create the first key on the gateway's machine with \
+                        'doorward keys create --admin'";
                     let told = Json(serde_json::json!({ "error": why }));
                     return (StatusCode::FORBIDDEN, told).into_response();
                 }
@@ -149,12 +149,12 @@ async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
     let text = if gateway.closing.is_cancelled() {
         "shutting down\n".to_owned()
     } else if short {
-        "short of memory\n".to_owned()
+        "memory limit reached\n".to_owned()
     } else if unreadable {
         "the store cannot be read\n".to_owned()
     } else if unrecorded.is_some() {
         // Why, the log says: anybody may ask.
-        "the record cannot be written\n".to_owned()
+        "the audit log cannot be written\n".to_owned()
     } else {
         format!("starting: {}\n", names.join(", "))
     };

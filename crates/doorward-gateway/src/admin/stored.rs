@@ -81,7 +81,7 @@ impl FromRequestParts<Arc<Gateway>> for Hands {
         let none = || Refused(StatusCode::CONFLICT, "there is no store ('store: none')".into());
         let store = gateway.kept.store().ok_or_else(none)?;
         // Put there before any route is looked for.
-        let nobody = || Refused(StatusCode::FORBIDDEN, "nobody is asking".into());
+        let nobody = || Refused(StatusCode::FORBIDDEN, "there is no caller".into());
         let actor = parts.extensions.get::<Actor>().cloned().ok_or_else(nobody)?;
         Ok(Self(store.acting(actor)))
     }
@@ -166,7 +166,7 @@ pub async fn connect(
         Refused(StatusCode::NOT_FOUND, format!("there is no server '{}'", name.escape_debug()))
     })?;
     if server.settings.delegated.is_none() {
-        let why = format!("'{}' takes no grants: it is not 'delegated'", server.name);
+        let why = format!("'{}' does not use grants: it is not 'delegated'", server.name);
         return Err(Refused(StatusCode::CONFLICT, why));
     }
     let (server, owner) = (server.name.to_string(), delegation::GATEWAY.to_owned());
@@ -260,7 +260,7 @@ pub async fn remove_principal(
 fn refuse_declared(gateway: &Gateway, kind: Kind, name: &str) -> Result<(), Refused> {
     let declared = declared_entries(&gateway.settings().directory);
     if declared.iter().any(|entry| entry.kind == kind && entry.name == name) {
-        let why = format!("{kind} '{name}' stands in the configuration: change it there");
+        let why = format!("{kind} '{name}' is defined in the configuration: change it there");
         return Err(Refused(StatusCode::CONFLICT, why));
     }
     Ok(())
@@ -294,7 +294,7 @@ pub async fn apply_policies(
     let applied: Applied = read(&body)?;
     refuse_declared_policies(&gateway)?;
     if let Err(findings) = PolicySet::compile(&applied.files) {
-        let told = json!({ "error": "the policies do not fit", "findings": findings });
+        let told = json!({ "error": "the policies are invalid", "findings": findings });
         return Ok((StatusCode::BAD_REQUEST, Json(told)).into_response());
     }
     let version = hands.0.apply_policies(&applied.files, &applied.note).await?;
@@ -325,7 +325,7 @@ fn refuse_declared_policies(gateway: &Gateway) -> Result<(), Refused> {
     if gateway.settings().policy.files.is_empty() {
         return Ok(());
     }
-    let why = "the configuration names files of policies: change them there";
+    let why = "policies are loaded from files of the configuration: change them there";
     Err(Refused(StatusCode::CONFLICT, why.into()))
 }
 
@@ -360,7 +360,7 @@ pub async fn put_portal(
     let taken = gateway.server(&name).is_some()
         || gateway.portal(&name).is_some_and(|portal| portal.declared);
     if taken {
-        let why = format!("'{name}' stands in the configuration: change it there");
+        let why = format!("'{name}' is defined in the configuration: change it there");
         return Err(Refused(StatusCode::CONFLICT, why));
     }
     let text = serde_json::to_string(&portal).unwrap_or_default();

@@ -52,7 +52,7 @@ impl Gateway {
             let settings = self.settings();
             let alerts = &settings.billing.alerts;
             if let Err(error) = alert(store, alerts).await {
-                tracing::debug!(%error, "the accounts cannot be looked at");
+                tracing::debug!(%error, "the accounts cannot be read");
             }
         }
     }
@@ -86,7 +86,7 @@ async fn alert(store: &Store, settings: &AlertSettings) -> Result<(), Error> {
             match posted {
                 Ok(answer) if answer.status.is_success() => {}
                 Ok(answer) => {
-                    tracing::warn!(status = answer.status.as_u16(), "an alert was not taken");
+                    tracing::warn!(status = answer.status.as_u16(), "an alert was rejected");
                     return Ok(());
                 }
                 Err(error) => {

@@ -186,7 +186,7 @@ impl Ledger {
             if !matches!(freed, Ok(Ok(()))) {
                 // It may be freed all the same: then more is held in the books than here, and freed
                 // when this process has ended.
-                tracing::warn!(account = &*purse.id, "credit that was held was not given back");
+                tracing::warn!(account = &*purse.id, "reserved credit was not released");
             }
         }
     }
@@ -328,12 +328,12 @@ impl Gateway {
             Ok(Ok(None)) => Err(out_of_credit(&format!("The credit of '{}' is used up", purse.id))),
             Ok(Err(error)) => {
                 let failure =
-                    Failure::new(Kind::Unrecorded, "The credit cannot be looked at").because(error);
+                    Failure::new(Kind::Unrecorded, "The credit cannot be checked").because(error);
                 Err(CallError::Refused { failure, status: 503 })
             }
             Err(_) => {
                 let failure =
-                    Failure::new(Kind::Unrecorded, "The credit cannot be looked at in time");
+                    Failure::new(Kind::Unrecorded, "The credit cannot be checked in time");
                 Err(CallError::Refused { failure, status: 503 })
             }
         }

@@ -89,7 +89,7 @@ pub async fn depart(gateway: &Gateway, wanted: Wanted) -> Response<Bytes> {
     let delegations = gateway.shared.delegations.clone();
     match delegations.sealer() {
         Some(sealer) => Desk { gateway, delegations: &delegations, sealer }.away(wanted).await,
-        None => stays("There is nothing to connect any more"),
+        None => stays("There is no server to connect"),
     }
 }
 
@@ -118,13 +118,17 @@ impl Desk<'_> {
     fn ask(&self, headers: &http::HeaderMap, query: &Form) -> Response<Bytes> {
         let sealed = query.get("request").unwrap_or_default();
         let Ok(wanted) = self.sealer.open::<Wanted>(sealed, "", PURPOSE) else {
-            return stays("This link is too old, or not complete");
+            return stays("This link has expired or is incomplete");
         };
         let Some((server, url)) = self.server(&wanted) else {
-            return stays("The server is not there any more");
+            return stays("The server no longer exists");
         };
         let Ok(browser) = Browser::of(headers) else {
-            return page::problem(StatusCode::SERVICE_UNAVAILABLE, "There is no randomness", "");
+            return page::problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "The random number generator failed",
+                "",
+            );
         };
         let sealed = self.sealer.seal(&wanted, &browser.id, HERE, Some(LINK));
         let scopes = oauth::joined(&wanted.more);
@@ -148,7 +152,7 @@ impl Desk<'_> {
             self.sealer.open::<Wanted>(sealed, browser, HERE).ok()
         });
         let Some(wanted) = opened.filter(|_| form.get("decision") == Some("allow")) else {
-            return stays("This page is too old, or was opened in another browser");
+            return stays("This page has expired, or was opened in another browser");
         };
         // Where it can be found out, it must be they for whom the link was made.
         match doorward_authorization::sign_in_for(self.gateway, &wanted).await {
@@ -159,7 +163,7 @@ impl Desk<'_> {
 
     async fn away(&self, wanted: Wanted) -> Response<Bytes> {
         let Some((server, url)) = self.server(&wanted) else {
-            return stays("The server is not there any more");
+            return stays("The server no longer exists");
         };
         let name = server.name.clone();
         match self.depart(&server, &url, wanted).await {
@@ -170,11 +174,7 @@ impl Desk<'_> {
                     "the authorization server cannot be used: {error}"
                 );
                 let why = "The server's authorization server cannot be used";
-                page::problem(
-                    StatusCode::BAD_GATEWAY,
-                    why,
-                    "The gateway's operator finds the reason in its log.",
-                )
+                page::problem(StatusCode::BAD_GATEWAY, why, "The reason is in the gateway's log.")
             }
         }
     }
@@ -185,7 +185,7 @@ impl Desk<'_> {
         url: &Url,
         wanted: Wanted,
     ) -> Result<Response<Bytes>, Error> {
-        let settings = server.settings.delegated.as_deref().ok_or("it takes no grants")?;
+        let settings = server.settings.delegated.as_deref().ok_or("it does not use grants")?;
         let found = self.delegations.discover(url, settings, self.origin(), &wanted.more).await?;
         let Destination { issuer, metadata, author, client, known, scopes, resource } = found;
         let (mut to, _) = metadata.endpoint("authorization_endpoint")?;
@@ -226,13 +226,15 @@ impl Desk<'_> {
     /// The user comes back.
     async fn welcome(&self, headers: &http::HeaderMap, query: &Form) -> Response<Bytes> {
         if query.twice().is_some() {
-            return stays("The authorization server's answer cannot be read");
+            return stays("The authorization server's response is invalid");
         }
         let state = query.get("state").unwrap_or_default();
         let opened = browser::login(headers, state)
             .and_then(|sealed| self.sealer.open::<Trip>(sealed, state, AWAY).ok());
         let Some(trip) = opened else {
-            return stays("This is too old, is finished, or was begun in another browser");
+            return stays(
+                "This authorization has expired, is already complete, or was started in another browser",
+            );
         };
         // Before anything else that the answer says: it may be another's (RFC 9207 section 2.4).
         let right = match query.get("iss") {
@@ -240,15 +242,15 @@ impl Desk<'_> {
             None => !trip.names_itself,
         };
         if !right {
-            tracing::warn!(server = trip.wanted.server, "an answer came from another issuer");
-            return stays("The answer does not come from the server's authorization server");
+            tracing::warn!(server = trip.wanted.server, "a response came from another issuer");
+            return stays("The response does not come from the server's authorization server");
         }
         let server = trip.wanted.server.clone();
         let response = match query.get("code") {
             None => {
                 let word = query.get("error").unwrap_or("no error, and no code");
                 tracing::info!(server, "the user did not consent: {}", word.escape_debug());
-                page::problem(StatusCode::OK, "You have not consented", "You may close this page.")
+                page::problem(StatusCode::OK, "You did not consent", "You may close this page.")
             }
             Some(code) => match self.redeem(&trip, code).await {
                 Ok(()) => {
@@ -261,7 +263,7 @@ impl Desk<'_> {
                 }
                 Err(error) => {
                     tracing::error!(server, "an authorization failed: {error}");
-                    stays("The authorization server's answer cannot be used")
+                    stays("The authorization server's response cannot be used")
                 }
             },
         };
@@ -269,8 +271,8 @@ impl Desk<'_> {
     }
 
     async fn redeem(&self, trip: &Trip, code: &str) -> Result<(), Error> {
-        let (server, _) = self.server(&trip.wanted).ok_or("the server is not there any more")?;
-        let settings = server.settings.delegated.as_deref().ok_or("it takes no grants")?;
+        let (server, _) = self.server(&trip.wanted).ok_or("the server no longer exists")?;
+        let settings = server.settings.delegated.as_deref().ok_or("it does not use grants")?;
         let (store, master) = self.delegations.stored()?;
         let place = format!("{} {}", trip.issuer, self.origin());
         let known: Option<Known> = match &trip.client {
@@ -278,7 +280,7 @@ impl Desk<'_> {
             Some(id) if *id == document_url(self.origin()) => Some(Known::by_document(id)),
             Some(id) => {
                 let kept = store.upstream_client(master, &place).await?;
-                let kept = kept.ok_or("the gateway's registration there is not known any more")?;
+                let kept = kept.ok_or("the gateway's registration there no longer exists")?;
                 let known: Known =
                     serde_json::from_str(&kept).map_err(|error| error.to_string())?;
                 Some(known).filter(|known| known.id == *id)
@@ -288,7 +290,7 @@ impl Desk<'_> {
             None => by_hand(settings),
             Some(_) => known.as_ref().map(Known::client),
         };
-        let client = client.ok_or("the gateway's client id there is not known any more")?;
+        let client = client.ok_or("the gateway's client ID there is no longer valid")?;
         let redirect_uri = callback_url(self.origin());
         let fields = [
             ("grant_type", "authorization_code"),
@@ -310,7 +312,7 @@ impl Desk<'_> {
                 return Err(error.to_string().into());
             }
         };
-        let bearer = fetched.bearer().ok_or("the answer holds no bearer token")?;
+        let bearer = fetched.bearer().ok_or("the response contains no bearer token")?;
         let lifetime = i64::try_from(fetched.lifetime(UNSAID).as_secs()).unwrap_or(0);
         let tokens = Tokens {
             issuer: trip.issuer.clone(),

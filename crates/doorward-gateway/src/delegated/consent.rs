@@ -39,7 +39,7 @@ pub async fn ask(
     loop {
         let token = delegations.token(&server.name, &server.settings, &owner).await;
         let token = token.map_err(|error| {
-            let why = "What you have given for the server cannot be used at the moment";
+            let why = "Your authorization for the server cannot be used at the moment";
             Failure { retryable: true, ..Failure::new(Kind::Unauthorized, why) }.because(error)
         })?;
         let Some(shown) = token else {
@@ -117,7 +117,8 @@ fn take_consent(
     if action.as_deref() == Some("accept") {
         return Ok(Some(asked));
     }
-    let why = format!("You have not let the gateway act for you at '{}'", server.name);
+    let why =
+        format!("You have not authorized the gateway to act on your behalf at '{}'", server.name);
     Err(Failure { retryable: false, ..Failure::new(Kind::Unauthorized, why) }.into())
 }
 
@@ -133,7 +134,7 @@ fn wants_consent(
         return Err(state::refused().into());
     }
     let id = seal::random_id().map_err(|error| {
-        let why = "The server wants your consent, and the gateway cannot ask you for it";
+        let why = "The server requires your consent, and the gateway cannot request it from you";
         Failure::new(Kind::Unauthorized, why).because(error)
     })?;
     let modern = call.revision.is_modern();
@@ -145,15 +146,11 @@ fn wants_consent(
     let wanted = Wanted { server: server.name.to_string(), owner, more, told };
     let origin = gateway.identity.resources.origin();
     let link = gateway.shared.delegations.link(origin, &wanted).map_err(|error| {
-        let why = "The server wants your consent, and the gateway cannot ask you for it";
+        let why = "The server requires your consent, and the gateway cannot request it from you";
         Failure::new(Kind::Unauthorized, why).because(error)
     })?;
-    tracing::info!(
-        server = &*server.name,
-        owner = wanted.owner,
-        "a caller is asked for their consent"
-    );
-    let message = format!("Let the gateway act for you at '{}'", server.name);
+    tracing::info!(server = &*server.name, owner = wanted.owner, "requested a caller's consent");
+    let message = format!("Authorize the gateway to act on your behalf at '{}'", server.name);
     if !can_be_asked {
         let why = format!("{message}: open {link} in your browser, and try again");
         return Err(Failure { retryable: true, ..Failure::new(Kind::Unauthorized, why) }.into());

@@ -32,7 +32,9 @@ impl Gateway {
         }
         let asked_for = wanted.uris.iter().chain(&wanted.tasks).map(String::len).sum();
         let bytes = self.shared.held.take(&principal.id, asked_for).map_err(|_| {
-            too_many("The limit of bytes held for clients ('limits.held_bytes') is reached".into())
+            too_many(
+                "The limit of bytes stored for clients ('limits.held_bytes') is reached".into(),
+            )
         })?;
         let mut granted = match portal {
             Portal::Merged | Portal::Named(_) => {

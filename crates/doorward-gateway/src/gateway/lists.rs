@@ -74,10 +74,11 @@ impl Gateway {
                         let capabilities = &asked.client.capabilities;
                         match server.catalog.overdue(&server, capabilities, SERVER_PATIENCE) {
                             Some(view) => Ok(view),
-                            None if merged => {
-                                Err(Failure::new(Kind::Timeout, "The server's lists take too long")
-                                    .into())
-                            }
+                            None if merged => Err(Failure::new(
+                                Kind::Timeout,
+                                "The server's lists take too long to fetch",
+                            )
+                            .into()),
                             None => (&mut fetching).await,
                         }
                     }
@@ -92,7 +93,11 @@ impl Gateway {
                 Ok(view) => found.push((server, view)),
                 Err(error) if !merged => return Err(error),
                 Err(error) => {
-                    tracing::debug!(server = &*server.name, ?error, "left out of the list");
+                    tracing::debug!(
+                        server = &*server.name,
+                        ?error,
+                        "a server is missing from the list"
+                    );
                 }
             }
         }
@@ -154,7 +159,7 @@ impl Gateway {
     /// Refuses a caller for whom nothing at a portal is there: nothing is opened for them.
     pub fn check_sees_any(&self, asking: &Asking<'_>) -> Result<(), RpcError> {
         if self.sees_nothing(asking) {
-            let why = "There is nothing here that this key or token may use";
+            let why = "This key or token does not give access to anything here";
             return Err(RpcError::invalid_request(why));
         }
         Ok(())

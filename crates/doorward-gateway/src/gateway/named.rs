@@ -73,7 +73,7 @@ impl Gateway {
                     continue;
                 }
                 if found.replace((server.clone(), own)).is_some() {
-                    tracing::warn!(name, "a name stands for two tools: neither is called");
+                    tracing::warn!(name, "two tools have the same name: neither is called");
                     return None;
                 }
             }

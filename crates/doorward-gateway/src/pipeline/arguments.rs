@@ -80,7 +80,7 @@ fn unchecked(call: &Call, no_turn: NoTurn) -> Result<(), CallError> {
         return Err(no_turn.failure().into());
     }
     let failure = no_turn.failure();
-    tracing::warn!(server = &*route.server.name, "arguments that are not checked: {failure}");
+    tracing::warn!(server = &*route.server.name, "arguments cannot be validated: {failure}");
     Ok(())
 }
 
@@ -90,7 +90,7 @@ fn decide(call: &Call, checked: Result<(), Unfit>) -> Result<(), CallError> {
     if refuses(route) {
         return Err(CallError::Unfit(Box::new(unfit)));
     }
-    tracing::warn!(server = &*route.server.name, "arguments that do not fit: {unfit}");
+    tracing::warn!(server = &*route.server.name, "invalid arguments: {unfit}");
     Ok(())
 }
 
@@ -127,14 +127,14 @@ impl Checking {
 
     fn run(&self, effort: Effort) -> Result<(), Unfit> {
         if let Some(most) = self.bounds.size.filter(|most| self.text.len() > most.0) {
-            return Err(Unfit::one("", format!("must be {most} long at most")));
+            return Err(Unfit::one("", format!("must be at most {most} long")));
         }
         let schema = self.tool.as_ref().and_then(|tool| tool.schemas.input.as_ref());
         if schema.is_none() && !self.bounds.bounds_parts() {
             return Ok(());
         }
         let mut value: Value = serde_json::from_slice(&self.text)
-            .map_err(|error| Unfit::one("", format!("cannot be checked: {error}")))?;
+            .map_err(|error| Unfit::one("", format!("cannot be validated: {error}")))?;
         if self.bounds.bounds_parts() {
             within(&self.bounds, &value, 0, &mut String::new())?;
         }
@@ -153,15 +153,15 @@ fn within(
     let most = bounds.depth.unwrap_or(usize::MAX);
     match value {
         Value::String(text) => match bounds.string.filter(|most| text.len() > most.0) {
-            Some(most) => refuse(format!("must be {most} long at most")),
+            Some(most) => refuse(format!("must be at most {most} long")),
             None => Ok(()),
         },
         Value::Array(_) | Value::Object(_) if depth >= most => {
-            refuse(format!("lies too deep: arguments may nest {most} deep"))
+            refuse(format!("is nested too deep: the maximum depth of arguments is {most}"))
         }
         Value::Array(items) => {
             if let Some(most) = bounds.items.filter(|most| items.len() > *most) {
-                return refuse(format!("must have {most} items at most"));
+                return refuse(format!("must have at most {most} items"));
             }
             items.iter().enumerate().try_for_each(|(at, item)| {
                 below(&at.to_string(), path, |path| within(bounds, item, depth + 1, path))

@@ -83,7 +83,7 @@ impl Stage for Cache {
         if let Err(CallError::Gateway(failure)) = &*reply
             && let Some(entry) = stale.filter(|entry| entry.helps())
         {
-            tracing::debug!(server = &*server.name, "told an old result: {failure}");
+            tracing::debug!(server = &*server.name, "served a stale result: {failure}");
             server.metrics.cache(CacheOutcome::stale);
             call.notes.cached = Some("stale");
             *reply = Ok(Reply::Result(entry.told("stale")));
@@ -252,7 +252,7 @@ fn refresh(gateway: &Arc<Gateway>, call: &Call, lead: Lead) {
     let run = pipeline::run(gateway.clone(), again, Events::ignored());
     gateway.shared.tasks.spawn(async move {
         if let Err(refusal) = run.await {
-            tracing::debug!("no fresh result: {}", refusal.error.message);
+            tracing::debug!("refresh failed: {}", refusal.error.message);
         }
     });
 }

@@ -171,11 +171,13 @@ async fn through_stages(
 
 /// The word for arguments that do not fit, in records and errors.
 pub const UNFIT: &str = "invalid_arguments";
-const DO_NOT_FIT: &str = "The arguments do not fit the tool's input schema";
+const DO_NOT_FIT: &str = "The arguments do not match the tool's input schema";
 
 /// The result of a tool that was not called, for its arguments.
 fn unfit_arguments(call: &Call, unfit: &Unfit) -> Object {
-    let text = format!("{DO_NOT_FIT}; nothing was done. Mend these, and call again:\n{unfit}");
+    let text = format!(
+        "{DO_NOT_FIT}; the tool was not called. Correct these values and call again:\n{unfit}"
+    );
     let told = serde_json::json!({ "kind": UNFIT, "failures": unfit.misfits, "call": call.id.to_string() });
     let result = serde_json::json!({
         "resultType": "complete",

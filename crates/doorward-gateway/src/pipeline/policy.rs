@@ -85,7 +85,8 @@ fn judge(gateway: &Gateway, call: &Call, route: &Route) -> Judged {
             let kind = if uri.is_some() { TargetKind::Resource } else { TargetKind::Prompt };
             let name = uri.or_else(|| reference.string("name")).unwrap_or_default();
             let target = target(server, kind, &name, None);
-            let unknown = || RpcError::invalid_params("'ref' names nothing that is known here");
+            let unknown =
+                || RpcError::invalid_params("'ref' does not name a known prompt or resource");
             ask(gateway, call, Action::Complete, &target, Arguments::default(), || unknown().into())
         }
         // A task belongs to who started it, which its sealed id shows.
@@ -157,7 +158,7 @@ pub fn unknown_resource(uri: &str) -> RpcError {
 /// A refusal in the words that the caller may read.
 pub fn denial(decision: &Decision, explain: Explain, call: &str) -> RpcError {
     let message = match explain {
-        Explain::Nothing => "A policy does not permit this".to_owned(),
+        Explain::Nothing => "A policy denies this".to_owned(),
         Explain::Reason | Explain::Full => decision.reason(),
     };
     let mut data = serde_json::json!({

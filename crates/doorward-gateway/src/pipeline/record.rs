@@ -58,7 +58,7 @@ impl Stage for Record {
                 tracing::debug!(server, ms, code = error.code, "answered with an error");
             }
             Err(CallError::Unfit(unfit)) => {
-                tracing::debug!(server, ms, "arguments that do not fit: {unfit}");
+                tracing::debug!(server, ms, "invalid arguments: {unfit}");
             }
             // Told by the stage that denied it.
             Err(CallError::Denied(_)) => {}

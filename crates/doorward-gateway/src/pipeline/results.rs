@@ -43,7 +43,7 @@ impl Stage for Results {
             return None;
         }
         let Some(content) = result.get("structuredContent") else {
-            decide(call, reply, &tool, Err(Unfit::one("", "there is no 'structuredContent'")));
+            decide(call, reply, &tool, Err(Unfit::one("", "'structuredContent' is missing")));
             return None;
         };
         let text = content.to_bytes();
@@ -73,7 +73,7 @@ impl Stage for Results {
 fn check(tool: &ToolEntry, text: &Bytes, effort: Effort) -> Result<(), Unfit> {
     let Some(schema) = &tool.schemas.output else { return Ok(()) };
     let value = serde_json::from_slice(text)
-        .map_err(|error| Unfit::one("", format!("cannot be checked: {error}")))?;
+        .map_err(|error| Unfit::one("", format!("cannot be validated: {error}")))?;
     schema.check(&value, text.len(), effort)
 }
 
@@ -86,12 +86,13 @@ fn unchecked(
 ) {
     let failure = no_turn.failure();
     if tool.results.check() == Check::Refuse {
-        let why = "The tool was called, but its result was not checked: too many checks at once";
+        let why = "The tool was called, but its result was not validated: too many validations at \
+            once";
         // What was done is not to be done again.
         *reply = Err(Failure { message: why.into(), retryable: false, ..failure }.into());
     } else {
         let (server, tool) = (&*server.name, &*tool.name);
-        tracing::warn!(server, tool, "a result that is not checked: {failure}");
+        tracing::warn!(server, tool, "a result cannot be validated: {failure}");
     }
 }
 
@@ -106,10 +107,10 @@ fn decide(
     route.server.metrics.unfit_results.inc();
     let (server, tool_name) = (&*route.server.name, &*tool.name);
     if tool.results.check() == Check::Refuse {
-        let why = "The tool was called, but its result does not fit its output schema";
+        let why = "The tool was called, but its result does not match its output schema";
         let failure = Failure::new(Kind::InvalidResult, why).because(unfit);
         *reply = Err(failure.into());
     } else {
-        tracing::warn!(server, tool = tool_name, "a result that does not fit: {unfit}");
+        tracing::warn!(server, tool = tool_name, "invalid result: {unfit}");
     }
 }

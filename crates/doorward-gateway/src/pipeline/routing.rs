@@ -20,7 +20,7 @@ use doorward_upstream::state::names_a_task;
 
 pub struct Routing;
 
-const UNKNOWN_REFERENCE: &str = "'ref' names nothing that is known here";
+const UNKNOWN_REFERENCE: &str = "'ref' does not name a known prompt or resource";
 
 impl Stage for Routing {
     fn name(&self) -> &'static str {

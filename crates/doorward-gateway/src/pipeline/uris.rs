@@ -35,7 +35,7 @@ impl Stage for Uris {
 /// Refuses a URI that could step out of the place that it names, or is too long.
 pub fn check_uri(uri: &str) -> Result<(), RpcError> {
     if uri.len() > LONGEST {
-        let why = format!("A URI has {} bytes, more than the {LONGEST} it may", uri.len());
+        let why = format!("A URI has {} bytes; the maximum is {LONGEST}", uri.len());
         return Err(RpcError::invalid_params(why));
     }
     if uri::has_dot_segment(uri) {

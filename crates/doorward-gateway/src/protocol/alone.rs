@@ -106,7 +106,7 @@ async fn serve(
         matches!(method, method::RESOURCES_SUBSCRIBE | method::RESOURCES_UNSUBSCRIBE)
     };
     if requests.iter().any(|(_, method, _)| lives_on(method)) {
-        let why = "Subscriptions live in a session: open one with 'initialize' first";
+        let why = "Subscriptions require a session: open one with 'initialize' first";
         return refused(StatusCode::BAD_REQUEST, &RpcError::invalid_request(why));
     }
     let opened = gateway.sessions.prepare(

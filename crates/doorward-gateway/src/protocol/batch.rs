@@ -18,7 +18,8 @@ pub async fn post(
     text: &Bytes,
 ) -> Response<Body> {
     let bad = |error: RpcError| error_response(StatusCode::BAD_REQUEST, None, &error);
-    let no_batches = || RpcError::invalid_request("Batches exist in revision 2025-03-26 only");
+    let no_batches =
+        || RpcError::invalid_request("Batches are only supported in revision 2025-03-26");
     if !sent.contains_key(headers::SESSION_ID) {
         return match alone::revision(sent).filter(|revision| revision.has_batches()) {
             None => bad(no_batches()),

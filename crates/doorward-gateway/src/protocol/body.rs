@@ -156,7 +156,7 @@ pub async fn read_within(
         let mut gathered = Gathered::expecting(http_body::Body::size_hint(&body).lower());
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(|_| {
-                (StatusCode::BAD_REQUEST, "The body ended early or is broken".to_owned())
+                (StatusCode::BAD_REQUEST, "The body is incomplete or invalid".to_owned())
             })?;
             let Ok(data) = frame.into_data() else { continue };
             gathered.add(data, limit).map_err(|_| too_large())?;
@@ -164,6 +164,6 @@ pub async fn read_within(
         Ok(gathered.take())
     };
     tokio::time::timeout(shared.timeouts.body.0, reading).await.unwrap_or_else(|_| {
-        Err((StatusCode::REQUEST_TIMEOUT, "The body did not come in time".to_owned()))
+        Err((StatusCode::REQUEST_TIMEOUT, "The body was not received in time".to_owned()))
     })
 }

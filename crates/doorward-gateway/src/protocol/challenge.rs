@@ -14,21 +14,19 @@ use doorward_identity::oauth;
 /// The answer to a caller who is not let in.
 pub fn response(refused: &Refused, hints: &Hints) -> Response<Body> {
     let (status, error, words) = match refused {
-        Refused::Missing => (StatusCode::UNAUTHORIZED, None, "Authentication is needed"),
+        Refused::Missing => (StatusCode::UNAUTHORIZED, None, "Authentication is required"),
         Refused::Malformed(why) => (StatusCode::BAD_REQUEST, Some("invalid_request"), *why),
         Refused::Token(_) => (
             StatusCode::UNAUTHORIZED,
             Some("invalid_token"),
-            "The key or token is not valid here, or not any more",
+            "The key or token is invalid, expired or revoked",
         ),
         Refused::Unavailable => {
             (StatusCode::SERVICE_UNAVAILABLE, None, "The token cannot be checked at the moment")
         }
-        Refused::Scope(_) => (
-            StatusCode::FORBIDDEN,
-            Some("insufficient_scope"),
-            "The token lacks a scope that this needs",
-        ),
+        Refused::Scope(_) => {
+            (StatusCode::FORBIDDEN, Some("insufficient_scope"), "The token lacks a required scope")
+        }
     };
     let mut response = error_response(status, None, &RpcError::invalid_request(words));
     if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -59,7 +59,7 @@ async fn respond(
         method::SET_LEVEL => {
             let level = params.string("level").and_then(|text| LogLevel::parse(&text));
             session.set_level(
-                level.ok_or_else(|| RpcError::invalid_params("'level' names no log level"))?,
+                level.ok_or_else(|| RpcError::invalid_params("'level' is not a log level"))?,
             );
             Ok(Object::new())
         }
@@ -128,7 +128,7 @@ async fn call(
             return Ok(result);
         }
         let required = InputRequired::read(&result).map_err(|why| {
-            let message = format!("The server asks for input, but not in a valid form: {why}");
+            let message = format!("The server's request for input is invalid: {why}");
             RpcError::gateway(Kind::InvalidMessage, &message, "", false, &id.to_string())
         })?;
         if required.requests.is_empty() {
@@ -141,7 +141,8 @@ async fn call(
         refused = answers.refused;
         retry = Some(Retry { responses: answers.responses, state: required.state });
     }
-    let message = format!("The server asked more than {} times", gateway.shared.limits.rounds);
+    let message =
+        format!("The server requested input more than {} times", gateway.shared.limits.rounds);
     Err(RpcError::gateway(Kind::Interaction, &message, "", false, ""))
 }
 
@@ -173,8 +174,8 @@ async fn ask(
     events: &Events,
 ) -> Result<Answers, Failure> {
     if events.is_one_way() && !required.requests.is_empty() {
-        let why = "The server asks something of the client, which needs a session and a stream: open one \
-                   with 'initialize', and list text/event-stream in 'Accept'";
+        let why = "The server requests input from the client, which requires a session and a \
+            stream: open a session with 'initialize', and list text/event-stream in 'Accept'";
         return Err(Failure::new(Kind::Interaction, why));
     }
     let mut waiting = Vec::with_capacity(required.requests.len());
@@ -186,7 +187,7 @@ async fn ask(
         events
             .send(text)
             .await
-            .map_err(|_| Failure::new(Kind::Closing, "The client does not wait any more"))?;
+            .map_err(|_| Failure::new(Kind::Closing, "The client is no longer waiting"))?;
         waiting.push((request, asked, answer));
     }
     let end = tokio::time::Instant::now() + gateway.shared.timeouts.interaction.0;
@@ -195,7 +196,7 @@ async fn ask(
         let answer = tokio::time::timeout_at(end, answer).await.map_err(|_| {
             Failure::new(
                 Kind::Interaction,
-                "The client did not answer the server's question in time",
+                "The client did not respond to the server's request in time",
             )
         })?;
         match answer {

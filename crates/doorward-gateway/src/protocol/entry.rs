@@ -151,7 +151,7 @@ fn for_a_person(gateway: &Gateway, response: Response<Body>) -> Response<Body> {
 
 pub fn nothing_here() -> Response<Body> {
     let error = RpcError::invalid_request(
-        "There is nothing here: the endpoints are /mcp, /mcp/<portal>, /sse and /sse/<portal>",
+        "Not found: the endpoints are /mcp, /mcp/<portal>, /sse and /sse/<portal>",
     );
     error_response(StatusCode::NOT_FOUND, None, &error)
 }

@@ -54,7 +54,10 @@ pub fn check_operator<B>(
             origin.as_bytes().strip_prefix(scheme.as_bytes()).is_some_and(|it| it == host)
         });
         if !own || host.is_empty() {
-            return Err((StatusCode::FORBIDDEN, "No other origin may speak to this listener"));
+            return Err((
+                StatusCode::FORBIDDEN,
+                "Requests from other origins are not allowed at this listener",
+            ));
         }
     }
     let bare = request.method().is_safe() || request.method() == Method::DELETE;
@@ -88,7 +91,7 @@ fn check_names(
     let mut hosts = headers.get_all(HOST).iter();
     if let Some(host) = hosts.next() {
         if hosts.next().is_some() {
-            return Err("'Host' stands twice");
+            return Err("'Host' appears twice");
         }
         let host = host.to_str().ok().and_then(host_name);
         let own = settings.public_url.as_ref().and_then(Url::host_str);
@@ -107,7 +110,7 @@ fn check_names(
     let mut origins = headers.get_all(ORIGIN).iter();
     let Some(origin) = origins.next() else { return Ok(None) };
     if origins.next().is_some() {
-        return Err("'Origin' stands twice");
+        return Err("'Origin' appears twice");
     }
     let own = settings.public_url.as_ref().map(|url| url.origin().ascii_serialization());
     let allowed = origin.to_str().is_ok_and(|text| {

@@ -128,7 +128,7 @@ pub fn session(
     let id = id.to_str().unwrap_or_default();
     let found = gateway.sessions.find(id, &caller.principal, Some(portal));
     let session = found.ok_or_else(|| {
-        let why = "There is no such session: open a new one with 'initialize'";
+        let why = "Session not found: open a new one with 'initialize'";
         (StatusCode::NOT_FOUND, RpcError::invalid_request(why))
     })?;
     if let Some(version) = sent.get(headers::PROTOCOL_VERSION) {
@@ -379,7 +379,8 @@ pub fn get(
             None => return gone(),
         },
         Some(None) => {
-            let error = RpcError::invalid_request("'Last-Event-ID' is not one of this session's");
+            let error =
+                RpcError::invalid_request("'Last-Event-ID' does not belong to this session");
             return error_response(StatusCode::BAD_REQUEST, None, &error);
         }
     };

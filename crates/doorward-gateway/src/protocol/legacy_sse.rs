@@ -88,7 +88,7 @@ pub async fn post(
     });
     let session = id.and_then(|id| gateway.sessions.find(&id, &caller.principal, None));
     let Some(session) = session else {
-        let error = RpcError::invalid_request("There is no such session: open the stream first");
+        let error = RpcError::invalid_request("Session not found: open the stream first");
         return error_response(StatusCode::NOT_FOUND, None, &error);
     };
     // These clients are not asked what they accept: the answer is a bare 202.

@@ -198,8 +198,8 @@ async fn answer(
                     RpcError::unsupported_version(version, &[Revision::NEWEST])
                 }
                 _ => RpcError::invalid_request(format!(
-                    "Neither a request of {} (no '{}' in 'params._meta') nor one of a session (no \
-                     '{}' header): open a session with 'initialize' first",
+                    "The request belongs neither to revision {} (no '{}' in 'params._meta') nor \
+                        to a session (no '{}' header): open a session with 'initialize' first",
                     Revision::NEWEST,
                     meta::PROTOCOL_VERSION,
                     headers::SESSION_ID
@@ -227,7 +227,7 @@ fn is_small(headers: &HeaderMap) -> bool {
 }
 
 fn short_of_memory(id: Option<&Id>) -> Response<Body> {
-    let failure = Failure::new(Kind::Overloaded, "The gateway is short of memory");
+    let failure = Failure::new(Kind::Overloaded, "The gateway has reached its memory limit");
     let Refusal { error, .. } = refusal(failure.into(), "", &CallId::next().to_string());
     let mut response = error_response(StatusCode::SERVICE_UNAVAILABLE, id, &error);
     ask_to_come_back(&mut response);

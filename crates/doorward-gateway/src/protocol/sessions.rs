@@ -78,7 +78,7 @@ impl Sessions {
             Full::Share => {
                 let share = limits.shared(all).share;
                 let message =
-                    format!("You have {share} sessions in use, as many as one caller may");
+                    format!("You have {share} sessions in use, the maximum for one caller");
                 let failure = Failure::new(Kind::Overloaded, message);
                 CallError::Refused { failure, status: 429 }
             }

@@ -97,8 +97,8 @@ fn error(full: Full) -> (StatusCode, RpcError) {
         Full::Whole => (StatusCode::SERVICE_UNAVAILABLE, "all callers together have"),
     };
     let message = format!(
-        "The answer is dropped, for {whose} too much that is answered and not read \
-         ('limits.unread_bytes', 'limits.share')"
+        "The response was dropped: {whose} too many unread responses ('limits.unread_bytes', \
+            'limits.share')"
     );
     let failure = Failure::new(Kind::Overloaded, message);
     (status, refusal(failure.into(), "", &CallId::next().to_string()).error)

@@ -51,7 +51,9 @@ impl Delegations {
         let metadata = Metadata::fetch(&resource.issuer, resource.author).await?;
         let metadata = metadata.with_neighbours(settings.same_host);
         if metadata.lists("code_challenge_methods_supported", "S256") != Some(true) {
-            return Err(format!("{}: it does not say that it checks PKCE", resource.issuer).into());
+            return Err(
+                format!("{}: it does not announce support for PKCE", resource.issuer).into()
+            );
         }
         let (client, known) = self.client(&metadata, &resource, settings, origin).await?;
         let mut scopes: BTreeSet<String> = settings.scopes.clone();
@@ -98,8 +100,9 @@ impl Delegations {
         let (endpoint, author) = metadata.endpoint("registration_endpoint").map_err(|_| {
             let issuer = &resource.issuer;
             format!(
-                "{issuer}: it takes neither documents nor registrations: register the gateway there, with \
-                 {} as its redirect URI, and write its 'client_id'",
+                "{issuer}: it supports neither client ID metadata documents nor dynamic \
+                    registration: register the gateway there with {} as its redirect URI, and set \
+                    'client_id'",
                 callback_url(origin)
             )
         })?;
@@ -158,10 +161,10 @@ async fn register(
     let answer = answer.and_then(|answer| answer.object());
     let answer: Map<String, Value> = answer.map_err(|error| format!("{endpoint}: {error}"))?;
     let text = |member: &str| answer.get(member).and_then(Value::as_str).map(str::to_owned);
-    let id = text("client_id").ok_or_else(|| format!("{endpoint}: it gives no 'client_id'"))?;
+    let id = text("client_id").ok_or_else(|| format!("{endpoint}: it returned no 'client_id'"))?;
     let way = text("token_endpoint_auth_method").unwrap_or_else(|| way.to_owned());
     let secret = text("client_secret").filter(|_| way != "none").map(Secret);
-    tracing::info!(%endpoint, client = id, "the gateway has registered itself");
+    tracing::info!(%endpoint, client = id, "registered the gateway as a client");
     Ok(Known { id, secret, post: way == "client_secret_post" })
 }
 
@@ -192,7 +195,7 @@ async fn resource(url: &Url, settings: &Delegation) -> Result<Resource, Error> {
     let issuer = servers.and_then(|all| all.first()?.as_str()).map(str::to_owned);
     let issuer = issuer.ok_or_else(|| format!("{url}: it names no authorization server"))?;
     let named =
-        Url::parse(&issuer).map_err(|_| format!("{url}: its authorization server is no URL"))?;
+        Url::parse(&issuer).map_err(|_| format!("{url}: its authorization server is not a URL"))?;
     let author = Author::Operator.of_what_is_named(&named, url, settings.same_host);
     Ok(Resource { issuer, author, scopes, name })
 }

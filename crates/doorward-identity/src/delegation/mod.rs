@@ -257,7 +257,7 @@ impl Held {
         let tokens: Tokens =
             serde_json::from_str(&text).map_err(|error| format!("cannot be read: {error}"))?;
         let shown = outbound::bearer(tokens.access_token.expose());
-        let shown = shown.ok_or("the token is no header's value")?;
+        let shown = shown.ok_or("the token is not a valid header value")?;
         Ok(Arc::new(Self { row, tokens, shown, refused: AtomicBool::new(false) }))
     }
 

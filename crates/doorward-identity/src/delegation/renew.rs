@@ -53,9 +53,7 @@ impl Delegations {
                 return self.renew(holder, &held, settings, refused).await;
             }
             if tokio::time::Instant::now() >= end {
-                return Err(
-                    "another replica is renewing the token, and does not come to an end".into()
-                );
+                return Err("another replica is refreshing the token and does not finish".into());
             }
             tokio::time::sleep(LOOKS).await;
         }
@@ -72,7 +70,7 @@ impl Delegations {
         let (server, owner) = (&held.row.server, &held.row.owner);
         let tokens = &held.tokens;
         let client = tokens.client.as_ref().map(Known::client).or_else(|| by_hand(settings));
-        let client = client.ok_or("the gateway's client id there is not known any more")?;
+        let client = client.ok_or("the gateway's client ID there is no longer valid")?;
         let refresh_token = tokens.refresh_token.as_ref().map_or("", Secret::expose);
         let fields = [
             ("grant_type", "refresh_token"),
@@ -83,18 +81,19 @@ impl Delegations {
         let fetched = client.fetch(&tokens.token_endpoint, author, &tokens.issuer, &fields).await;
         match fetched {
             Ok(fetched) => {
-                let renewed = tokens.renewed(&fetched).ok_or("the answer holds no bearer token")?;
+                let renewed =
+                    tokens.renewed(&fetched).ok_or("the response contains no bearer token")?;
                 let secret = serde_json::to_string(&renewed).map_err(|error| error.to_string())?;
                 let secret = zeroize::Zeroizing::new(secret);
                 store.renew_delegated(master, server, owner, &secret).await?;
-                let row = store.delegated(server, owner).await?.ok_or("it was taken away")?;
+                let row = store.delegated(server, owner).await?.ok_or("it was revoked")?;
                 let held = Held::new(row, master)?;
                 holder.held.store(Some(held.clone()));
-                tracing::debug!(server, owner, "a token was renewed");
+                tracing::debug!(server, owner, "a token was refreshed");
                 Ok(Some(held.shown.clone()))
             }
             Err(error) if error.is_final() => {
-                tracing::info!(server, owner, "a grant is over: {error}");
+                tracing::info!(server, owner, "a grant has ended: {error}");
                 holder.held.store(None);
                 store.remove_delegated(server, owner).await?;
                 Ok(None)

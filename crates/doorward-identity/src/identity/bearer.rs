@@ -35,7 +35,7 @@ impl Identity {
         let (claims, name) = (&checked.claims, &checked.issuer.name);
         let text =
             |path: &str| claim(claims, path).and_then(Value::as_str).filter(|it| !it.is_empty());
-        let unverified = |_| Refused::Token("an e-mail address in it is not said to be verified");
+        let unverified = |_| Refused::Token("its e-mail address is not verified");
         let named =
             |path: &str| token::named(claims, path, settings.trust_email).map_err(unverified);
         let user = named(&settings.claims.user)?;
@@ -86,7 +86,7 @@ impl Identity {
                 .collect(),
         };
         let people = self.people.load();
-        let disabled = || Refused::Token("its bearer is disabled");
+        let disabled = || Refused::Token("its user is disabled");
         let bearer = Bearer { said, agents };
         // Whoever of them is no more let in: none of the others acts through them, or they through others.
         if bearer.is_disabled(&people) {
@@ -96,7 +96,7 @@ impl Identity {
             let who = people.find(PrincipalKind::Agent, agent, bearer.said.clone());
             return Ok((Principal::new(who.ok_or_else(disabled)?, None, chain, grant), bearer));
         }
-        let user = user.ok_or(Refused::Token("it names nobody"))?;
+        let user = user.ok_or(Refused::Token("it does not identify a user"))?;
         let who = people.find(PrincipalKind::User, &own(user), bearer.said.clone());
         Ok((Principal::new(who.ok_or_else(disabled)?, agent, chain, grant), bearer))
     }

@@ -37,8 +37,10 @@ impl Certificates {
         people: &ArcSwap<People>,
         leases: &Leases,
     ) -> Result<(Arc<Principal>, Arc<Lease>), Refused> {
-        let name =
-            certificate.names.first().ok_or(Refused::Token("the certificate names nobody"))?;
+        let name = certificate
+            .names
+            .first()
+            .ok_or(Refused::Token("the certificate does not identify anyone"))?;
         // A connection may well live longer than what was shown when it began.
         if certificate.expires <= now() {
             return Err(Refused::Token("the certificate has expired"));

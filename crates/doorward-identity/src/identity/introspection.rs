@@ -85,7 +85,7 @@ impl Asked {
     ) -> Result<Arc<Map<String, Value>>, Refused> {
         let known = self.refused.lock().get(&token).copied();
         if known.is_some_and(|until| until > Instant::now()) {
-            return Err(Refused::Token("its issuer said a moment ago that it is not active"));
+            return Err(Refused::Token("its issuer recently reported that it is not active"));
         }
         let waiting = self.board(token);
         let answer = waiting.answer.get_or_init(|| async {

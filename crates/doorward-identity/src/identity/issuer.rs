@@ -224,9 +224,9 @@ impl Issuer {
 
 /// The keys of a published set (RFC 7517 section 5) that tokens may be signed with.
 pub fn read_keys(set: &Map<String, Value>) -> Result<Vec<IssuerKey>, &'static str> {
-    let all = set.get("keys").and_then(Value::as_array).ok_or("there is no list 'keys'")?;
+    let all = set.get("keys").and_then(Value::as_array).ok_or("the list 'keys' is missing")?;
     let keys: Vec<_> = all.iter().take(MOST_KEYS).filter_map(read_key).collect();
-    if keys.is_empty() { Err("there is no key that can be used") } else { Ok(keys) }
+    if keys.is_empty() { Err("there is no usable key") } else { Ok(keys) }
 }
 
 /// A published key, if it is one that tokens may be signed with.

@@ -32,16 +32,16 @@ impl<'a> Jwt<'a> {
         }
         // Whatever it is that must be understood, it is not understood here (RFC 7515 section 4.1.11).
         if header.contains_key("crit") || header.contains_key("b64") {
-            return Err("its header demands extensions");
+            return Err("its header requires extensions");
         }
         // Keys that a token brings along (`jwk`, `jku`, `x5u`, `x5c`) are not looked at.
         let algorithm = header.get("alg").and_then(Value::as_str).unwrap_or_default();
         let algorithm = serde_json::from_value(Value::String(algorithm.to_owned()))
-            .map_err(|_| "its algorithm is none that is ever accepted")?;
+            .map_err(|_| "its algorithm is never accepted")?;
         match header.get("kid") {
             None => {}
             Some(Value::String(id)) if id.len() <= MOST_ID => {}
-            Some(_) => return Err("its key's id cannot be read"),
+            Some(_) => return Err("its key ID is invalid"),
         }
         Ok(Self { header, claims, algorithm, message, signature })
     }

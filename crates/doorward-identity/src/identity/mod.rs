@@ -217,7 +217,7 @@ impl Identity {
                     if untold > 0 {
                         tracing::warn!(
                             count = untold,
-                            "so many more callers were refused meanwhile"
+                            "number of other callers refused since the last message"
                         );
                     }
                     if tell {
@@ -253,16 +253,16 @@ impl Identity {
             return Err(Refused::Missing);
         };
         if in_query {
-            return Err(Refused::Malformed("A token stands in the query, too"));
+            return Err(Refused::Malformed("The query contains a token, too"));
         }
         if token.starts_with("dwk_") {
             let found = Presented::read(token).and_then(|presented| self.keys.find(&presented));
-            let found = found.ok_or(Refused::Token("no such key, or not any more"));
+            let found = found.ok_or(Refused::Token("unknown, expired or revoked key"));
             return found.map(|(who, lease)| Known::new(who, lease));
         }
         let issuers = self.issuers.load_full();
         if issuers.is_empty() {
-            return Err(Refused::Token("there is no issuer of tokens"));
+            return Err(Refused::Token("no token issuer is configured"));
         }
         self.by_token(token, &issuers, endpoint, peer.address).await
     }
@@ -361,7 +361,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refused> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = all.next() else { return Ok(None) };
     if all.next().is_some() {
-        return Err(Refused::Malformed("'Authorization' stands twice"));
+        return Err(Refused::Malformed("'Authorization' appears twice"));
     }
     let text = value.to_str().map_err(|_| Refused::Malformed("'Authorization' cannot be read"))?;
     let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));

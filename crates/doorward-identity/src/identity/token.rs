@@ -64,13 +64,13 @@ async fn check_jwt(
     let jwt = Jwt::read(token).map_err(Refused::Token)?;
     let said = jwt.text("iss").unwrap_or_default();
     let issuer = issuers.iter().find(|issuer| issuer.settings.issuer == said);
-    let issuer = issuer.ok_or(Refused::Token("its issuer is not one of ours"))?;
+    let issuer = issuer.ok_or(Refused::Token("its issuer is not configured"))?;
     if !issuer.settings.algorithms.contains(&jwt.algorithm) {
-        return Err(Refused::Token("its algorithm is not one of the issuer's"));
+        return Err(Refused::Token("its algorithm is not accepted from this issuer"));
     }
     let keys = issuer.keys(jwt.key_id(), jwt.algorithm).await?;
     if !jwt.is_signed_by(&keys) {
-        return Err(Refused::Token("no key of its issuer's has signed it"));
+        return Err(Refused::Token("it is not signed by a key of its issuer"));
     }
     check_type(&jwt.header, &jwt.claims, &issuer.settings)?;
     let expires = check_claims(&jwt.claims, &issuer.settings, resource)?;
@@ -98,7 +98,7 @@ fn check_type(
         return Err(Refused::Token("it is an ID token"));
     }
     if claims.contains_key("cnf") {
-        return Err(Refused::Token("it is bound to a key or certificate that was not shown"));
+        return Err(Refused::Token("it is bound to a key or certificate that was not presented"));
     }
     Ok(())
 }
@@ -130,7 +130,7 @@ fn check_claims(
         settings.audiences.iter().any(|known| known == audience)
             || resource.accepted.iter().any(|known| is_same_resource(known, audience))
     });
-    if ours { Ok(expires) } else { Err(Refused::Token("it is for somebody else (aud)")) }
+    if ours { Ok(expires) } else { Err(Refused::Token("it is for another audience (aud)")) }
 }
 
 /// Whether two URLs name the same resource: scheme and host in whatever case, all else to the letter
@@ -161,19 +161,19 @@ async fn introspect(
         let fields = [("token", token), ("token_type_hint", "access_token")];
         let answer = outbound::post_form(&endpoint, author, headers, &fields).await;
         answer.and_then(|answer| answer.object()).map_err(|error| {
-            tracing::warn!(issuer = issuer.name, "a token cannot be asked about: {error}");
+            tracing::warn!(issuer = issuer.name, "token introspection failed: {error}");
             Unavailable
         })
     };
     let claims = issuer.asked.once(hash, address, asking).await?;
     if claims.get("active") != Some(&Value::Bool(true)) {
-        return Err(Refused::Token("its issuer says that it is not active"));
+        return Err(Refused::Token("its issuer reports that it is not active"));
     }
     if claims.get("iss").is_some_and(|said| said.as_str() != Some(&issuer.settings.issuer)) {
-        return Err(Refused::Token("its issuer is another"));
+        return Err(Refused::Token("it is from another issuer"));
     }
     if claims.contains_key("cnf") {
-        return Err(Refused::Token("it is bound to a key or certificate that was not shown"));
+        return Err(Refused::Token("it is bound to a key or certificate that was not presented"));
     }
     let expires = check_claims(&claims, &issuer.settings, resource)?;
     let cached = now().saturating_add(i64::try_from(settings.cache.0.as_secs()).unwrap_or(0));

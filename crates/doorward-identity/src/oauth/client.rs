@@ -133,7 +133,8 @@ impl Client {
             Shows::Nothing => {}
             Shows::Basic(secret) => {
                 let shown = outbound::client_basic(&self.id, secret);
-                let shown = shown.ok_or_else(|| failed("the secret is no header's".into()))?;
+                let shown =
+                    shown.ok_or_else(|| failed("the secret is not a valid header value".into()))?;
                 headers.insert(AUTHORIZATION, shown);
             }
             Shows::Post(secret) => fields.push(("client_secret", secret.expose())),

@@ -18,7 +18,7 @@ pub struct Metadata {
 impl Metadata {
     /// Fetches the metadata of an issuer that `author` named. The error says where and why.
     pub async fn fetch(issuer: &str, author: Author) -> Result<Self, String> {
-        let mut last = format!("'{}' is no URL", issuer.escape_debug());
+        let mut last = format!("'{}' is not a URL", issuer.escape_debug());
         for from in metadata_urls(issuer) {
             // All of them are on one host: if that cannot be reached, the others cannot either.
             let answer = outbound::get(&from, author).await;
@@ -51,7 +51,7 @@ impl Metadata {
         let url = self.text(member).and_then(|text| Url::parse(text).ok());
         let url = url.ok_or_else(|| format!("{}: there is no '{member}'", self.from))?;
         if !is_trustworthy(&url) {
-            return Err(format!("{}: '{member}' is no https:// URL", self.from));
+            return Err(format!("{}: '{member}' is not an https:// URL", self.from));
         }
         let author = self.author.of_what_is_named(&url, &self.from, self.same_host);
         Ok((url, author))

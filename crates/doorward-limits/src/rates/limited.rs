@@ -34,7 +34,7 @@ impl Limited {
         let message = match self.retry {
             _ if self.away => format!("The limit '{rule}' cannot be checked at the moment"),
             None => {
-                format!("The call counts for more than the limit '{rule}' ({word}) ever allows")
+                format!("The call counts for more than the limit '{rule}' ({word}) can allow")
             }
             Some(_) => format!("The limit '{rule}' ({word}) is used up"),
         };

@@ -136,7 +136,7 @@ impl Limiter {
             self.shared.store(match counts {
                 Some(Ok(counts)) => Some(Arc::new(counts)),
                 Some(Err(why)) => {
-                    tracing::error!("limits are not shared: {why}");
+                    tracing::error!("the shared limit store is unavailable: {why}");
                     None
                 }
                 None => None,
@@ -292,7 +292,7 @@ impl Limiter {
                 Ok(Ok(()))
             )
         {
-            tracing::debug!("quotas were not kept");
+            tracing::debug!("quotas were not stored");
         }
     }
 

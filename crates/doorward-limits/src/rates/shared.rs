@@ -119,13 +119,15 @@ impl SharedCounts {
             Err(why) => {
                 self.away_until.store(now.nanos + AWAY, Ordering::Release);
                 if self.trouble.swap(Some(Arc::new(why.clone()))).is_none() {
-                    tracing::error!("limits are not shared, each is counted as it says: {why}");
+                    tracing::error!(
+                        "the shared limit store is unavailable; limits follow 'store_away': {why}"
+                    );
                 }
                 return without_store(rules, taken, now, observer);
             }
         };
         if self.trouble.swap(None).is_some() {
-            tracing::info!("shared limits are available again");
+            tracing::info!("the shared limit store is available again");
         }
         let refused = places.iter().zip(&given).find_map(|((place, at), given)| match given {
             Given::Refused { retry } if !rules[*place].0.dry => Some((*place, *at, *retry)),
@@ -181,7 +183,7 @@ impl SharedCounts {
         // A few at a time: others want to be answered, too.
         for some in back.chunks(100) {
             if let Err(why) = self.counters.give(some).await {
-                tracing::debug!("what was taken ahead was not given back: {why}");
+                tracing::debug!("prefetched quota was not returned: {why}");
                 return;
             }
         }

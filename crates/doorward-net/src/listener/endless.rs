@@ -91,7 +91,7 @@ async fn until_gone(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
             read => heard += read,
         }
     }
-    Err(io::Error::other("the client goes on sending while it listens"))
+    Err(io::Error::other("the client keeps sending while it listens"))
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ impl Recorder {
                 tracing::warn!(
                     writer = dead.id,
                     calls = left.len(),
-                    "a gateway has died; how these calls ended is not known"
+                    "a gateway stopped unexpectedly; the outcome of these calls is unknown"
                 );
             }
         }

@@ -102,7 +102,7 @@ impl Audit {
         let anchor = own.anchor.as_deref();
         if let Some(path) = anchor.filter(|path| files::open_to_others(path, 0o022).is_some()) {
             let path = path.display();
-            tracing::warn!(%path, "the anchor file is writable by others: it proves nothing");
+            tracing::warn!(%path, "the anchor file is writable by others, so it proves nothing");
         }
         let terms = Terms {
             deadline: own.deadline.0,
@@ -293,7 +293,7 @@ impl Audit {
 
 /// What a caller is told when nothing can be recorded.
 fn unavailable() -> Failure {
-    Failure::new(Kind::Unrecorded, "The call cannot be recorded, and is not made without a record")
+    Failure::new(Kind::Unrecorded, "The call was not made: its audit record cannot be written")
 }
 
 /// The key that signs the log, made where there is none yet; `None` where it has no place.

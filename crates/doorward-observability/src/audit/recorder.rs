@@ -325,7 +325,7 @@ impl Recorder {
 
     async fn end(&mut self) {
         if let Err(error) = self.write_last(Record::new("end", happened())).await {
-            tracing::error!(%error, "the end was not recorded");
+            tracing::error!(%error, "the end of a call was not recorded");
         }
         self.audit.written.cancel();
     }
@@ -366,13 +366,13 @@ pub(super) fn fresh_id() -> WriterId {
 impl Audit {
     pub(super) fn works(&self) {
         if self.trouble.swap(None).is_some() {
-            tracing::info!("the audit log is written again");
+            tracing::info!("audit records can be written again");
         }
     }
 
     pub(super) fn fails(&self, why: &str) {
         if self.trouble.swap(Some(Arc::new(why.to_owned()))).is_none() {
-            tracing::error!("the record cannot be written: {why}");
+            tracing::error!("audit records cannot be written: {why}");
         }
     }
 }

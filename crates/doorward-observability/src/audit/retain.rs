@@ -27,17 +27,21 @@ pub(super) async fn run(audit: Arc<Audit>, store: Store, key: Option<Arc<AuditKe
         let Some(key) = &key else {
             // What is removed without a signature looks like what an intruder has removed.
             tracing::error!(
-                "old records are not removed, for nothing can sign that they were: set 'store_key' or \
-                 'audit.key_file'"
+                "old audit records are not removed, because there is no key to sign their \
+                    removal: set 'store_key' or 'audit.key_file'"
             );
             continue;
         };
         match store.retain_audit(&retention, key).await {
             Ok(done) if done.removed > 0 => {
-                tracing::info!(removed = done.removed, held = done.held, "took away old records");
+                tracing::info!(
+                    removed = done.removed,
+                    held = done.held,
+                    "removed old audit records"
+                );
             }
             Ok(_) => {}
-            Err(error) => tracing::error!(%error, "old records were not taken away"),
+            Err(error) => tracing::error!(%error, "old audit records were not removed"),
         }
     }
 }

@@ -107,7 +107,8 @@ impl Recorder {
         match AuditLog::open(&self.store, fresh_id(), here()).await {
             Ok(log) => {
                 let left = self.log.id();
-                tracing::warn!(writer = %left, "taken for dead; the record goes on in another chain");
+                tracing::warn!(writer = %left, "this gateway was considered stopped; audit \
+                    records continue in a new chain");
                 self.audit.event("writer.fenced", |members| _ = members.text("left", &left.0));
                 self.log = log;
                 self.overtaken.extend(self.open.drain().map(|(call, _)| call));

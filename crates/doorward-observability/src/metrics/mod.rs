@@ -161,9 +161,9 @@ impl Default for Metrics {
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The running version", Info::new(version));
         registry.register("calls", "Calls by server, tool and outcome", metrics.calls.clone());
-        let about = "Replicas of servers, by how they are doing";
+        let about = "Replicas of servers, by health";
         registry.register("replicas", about, metrics.replicas.clone());
-        let about = "How many calls at a time a server may have, where that is found out";
+        let about = "Adaptive concurrency limit of a server";
         registry.register("concurrency_limit", about, metrics.concurrency.clone());
         registry.register("user_calls", "Calls by tenant, user and outcome", metrics.users.clone());
         let about = "Duration of calls, from the request to the answer";
@@ -171,21 +171,21 @@ impl Default for Metrics {
         let about = "The part of a call's duration that its server took";
         registry.register("upstream_duration_seconds", about, metrics.upstream.clone());
         registry.register("limited_calls", "Calls over a rate limit", metrics.limited.clone());
-        let about = "What servers write in their own way, and is read all the same";
+        let about = "Tolerated protocol deviations of servers";
         registry.register("server_habits", about, metrics.habits.clone());
-        let about = "Calls that may be answered from memory, by what was found there";
+        let about = "Cacheable calls, by cache status";
         registry.register("cache_lookups", about, metrics.cache.clone());
         for (name, help, family) in [
             ("retries", "Retried calls", &metrics.retries),
             ("shed_calls", "Calls rejected because a server had no capacity", &metrics.shed),
             (
                 "unfit_arguments",
-                "Calls whose arguments do not fit the tool",
+                "Calls whose arguments do not match the tool's input schema",
                 &metrics.unfit_arguments,
             ),
             (
                 "unfit_results",
-                "Results that do not fit the tool's output schema",
+                "Results that do not match the tool's output schema",
                 &metrics.unfit_results,
             ),
         ] {

@@ -144,7 +144,7 @@ impl Telemetry {
                     tracing::info!("the collector accepts data");
                 }
                 Err(why) if !std::mem::replace(&mut failing, true) => {
-                    tracing::warn!("the collector accepts no data: {why}");
+                    tracing::warn!("the collector rejects data: {why}");
                 }
                 _ => {}
             }

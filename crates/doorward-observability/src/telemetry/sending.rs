@@ -95,7 +95,7 @@ impl Collector {
         body.put_slice(request);
         let mut request = Request::new(Full::new(body.freeze()));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = url.as_str().parse().map_err(|_| "the endpoint is no URL")?;
+        *request.uri_mut() = url.as_str().parse().map_err(|_| "the endpoint is not a URL")?;
         let headers = request.headers_mut();
         headers.extend(self.headers.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc+proto"));

@@ -154,7 +154,7 @@ fn no_argument_leaves_its_place() {
     assert_eq!(query, "/repos/o/files/p?q=a%26role%3Dadmin%23x%2By");
     let error =
         path_of(&tool, json!({ "owner": "o", "path": "p", "X-Note": "v\r\nX: y" })).unwrap_err();
-    assert!(error.contains("/X-Note: must be plain text"), "{error}");
+    assert!(error.contains("/X-Note: must be a single line"), "{error}");
     let arguments = object(json!({ "owner": "o", "path": "p", "seen": "a; admin=1" }));
     let request = tool.request(&arguments, "b").unwrap();
     assert_eq!(request.headers, [("cookie".into(), "seen=a%3B%20admin%3D1".into())]);
@@ -326,14 +326,14 @@ fn what_cannot_be_a_tool_is_left_out_with_the_reason() {
     let names: Vec<&str> = tools.iter().map(|tool| tool.name.as_str()).collect();
     assert_eq!(names, ["e_1", "e_1_2"]);
     for (operation, why) in [
-        ("a", "nothing says what '{id}'"),
-        ("b", "none is fetched"),
+        ("a", "'{id}' in its path"),
+        ("b", "external references are not fetched"),
         ("c", "application/xml"),
         ("d", "deprecated"),
         ("HEAD /d", "method"),
         ("TRACE /d", "method"),
-        ("e", "none is fetched"),
-        ("/f", "circles"),
+        ("e", "external references are not fetched"),
+        ("/f", "cyclic"),
     ] {
         let found = left_out.iter().find(|left| left.operation == operation).unwrap();
         assert!(found.why.contains(why), "{found:?}");

@@ -52,23 +52,23 @@ fn what_does_not_fit_the_schema_is_refused_with_its_line() {
         (
             "permit (principal, action, resource)\nwhen { context.arguments.amount > 1 };",
             1,
-            "'amount' without naming it",
+            "'amount' without declaring it",
         ),
         (
             "forbid (principal, action, resource)\nwhen { context.arguments has amount && context.arguments.amount > 1 };",
             1,
-            "'amount' without naming it",
+            "'amount' without declaring it",
         ),
         (
             "@arguments(\"to: {city: String}\") forbid (principal, action, resource)\n\
              unless { context.arguments has to && context.arguments.to has country };",
             1,
-            "'to.country' without naming it",
+            "'to.country' without declaring it",
         ),
         (
             "forbid (principal, action, resource) when { context.arguments has to.city };",
             1,
-            "without naming it",
+            "without declaring it",
         ),
         (
             "@arguments(\"n: Long\") forbid (principal, action, resource)\n\
@@ -112,13 +112,13 @@ fn what_does_not_fit_the_schema_is_refused_with_its_line() {
         (
             "forbid (principal, action, resource) when { context[\"arguments\"][\"x\"] == 1 };",
             1,
-            "'x' without naming it",
+            "'x' without declaring it",
         ),
         (
             "@arguments(\"to: Emails\") forbid (principal, action, resource)\n\
              when { context.arguments has to && context.arguments.to has domain };",
             1,
-            "'to.domain' without naming it",
+            "'to.domain' without declaring it",
         ),
         (
             "@arguments(\"to: Emails\") permit (principal, action == Action::\"call\", resource)\n\

@@ -59,7 +59,7 @@ impl Store {
         let unsigned = std::mem::take(&mut verifier.unsigned);
         let report = verifier.finish();
         if let Some(finding) = report.findings.first() {
-            return Err(Error::Refused(format!("the log is not whole: {finding}")));
+            return Err(Error::Refused(format!("the audit log is not intact: {finding}")));
         }
         for runs in unsigned.chunks(RUNS) {
             let id = random_id::<6>()?;

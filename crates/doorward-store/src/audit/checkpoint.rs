@@ -49,7 +49,8 @@ pub(crate) fn place(id: &str) -> String {
 impl AuditKey {
     fn read(pkcs8: &[u8]) -> Result<Self> {
         let pair = Ed25519KeyPair::from_pkcs8(pkcs8);
-        let pair = pair.map_err(|_| Error::Refused("the audit key is no Ed25519 key".into()))?;
+        let pair =
+            pair.map_err(|_| Error::Refused("the audit key is not an Ed25519 key".into()))?;
         let id = id_of(pair.public_key().as_ref());
         Ok(Self { id, pair })
     }
@@ -132,10 +133,7 @@ impl Said {
     pub fn read(line: &str, keys: &PublicKeys) -> std::result::Result<Self, String> {
         let said: Self = serde_json::from_str(line).map_err(|error| error.to_string())?;
         let key = keys.get(&said.key).ok_or_else(|| {
-            format!(
-                "it is signed with the key {}, which is none of those that are trusted",
-                said.key
-            )
+            format!("it is signed with the key {}, which is not trusted", said.key)
         })?;
         let signed = line.rsplit_once(BEFORE).map(|(signed, _)| signed).unwrap_or_default();
         if is_signed(signed, &said.signature, key) {
@@ -167,7 +165,7 @@ impl Store {
         self.publish_key(&key, Some(sealed)).await?;
         // Another replica may have made one at the same time; the oldest is everybody's.
         let mut all = self.open_audit_keys(master).await?;
-        all.pop().ok_or_else(|| Error::Refused("the audit key was not kept".into()))
+        all.pop().ok_or_else(|| Error::Refused("the audit key was not stored".into()))
     }
 
     /// All sealed keys that the master key opens, the oldest last.
@@ -224,7 +222,8 @@ impl Store {
 
 /// A new private key (PKCS #8).
 fn made() -> Result<Zeroizing<Vec<u8>>> {
-    let no_randomness = |_| Error::Refused("no key can be made: there is no randomness".into());
+    let no_randomness =
+        |_| Error::Refused("a key cannot be created: the random number generator failed".into());
     let pair = Ed25519KeyPair::generate().map_err(no_randomness)?;
     let document = pair.to_pkcs8v1().map_err(no_randomness)?;
     Ok(Zeroizing::new(document.as_ref().to_vec()))
@@ -265,5 +264,5 @@ fn from_file(path: &std::path::Path) -> Result<AuditKey> {
             _ => {}
         }
     }
-    Err(Error::Refused(format!("{}: cannot be kept", path.display())))
+    Err(Error::Refused(format!("{}: cannot be stored", path.display())))
 }

@@ -133,9 +133,9 @@ impl Store {
             });
             if !is_there {
                 return Err(Error::Refused(format!(
-                    "the acts say that hold {id} is in force, and the database does not have it so: nothing is \
-                     removed until its row is restored, or 'doorward audit release {id}' ends it; run 'doorward audit \
-                     verify'"
+                    "the audit log says that hold {id} is active, but the database does not: \
+                        nothing is removed until its row is restored, or 'doorward audit release \
+                        {id}' releases it; run 'doorward audit verify'"
                 )));
             }
         }
@@ -155,8 +155,9 @@ impl Store {
             for text in blocks.iter().flat_map(super::Block::lines) {
                 let begins = walk.last.is_none() && !text.contains("\"seq\":1,");
                 if begins || !walk.take(text, ACTS, &keys, None) {
-                    let why = "the chain of acts is not whole, and does not prove which legal holds are in force: \
-                               nothing is removed; run 'doorward audit verify'";
+                    let why = "the chain of administrative actions is not intact, so it does not \
+                        prove which legal holds are active: nothing is removed; run 'doorward \
+                        audit verify'";
                     return Err(Error::Refused(why.into()));
                 }
                 match serde_json::from_str(text) {

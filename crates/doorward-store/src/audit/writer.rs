@@ -276,7 +276,7 @@ async fn is_written(connection: &mut AnyConnection, commit: &Commit) -> Result<b
         .await?;
     let Some(row) = row else { return Ok(false) };
     if unpack(row.try_get(0)?) != *body {
-        let why = format!("record {first} of {writer} is another than was written");
+        let why = format!("record {first} of {writer} differs from what was written");
         return Err(Error::Refused(why));
     }
     Ok(true)

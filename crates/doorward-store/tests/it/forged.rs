@@ -314,7 +314,7 @@ async fn a_hold_ends_by_its_release_and_not_with_its_row() {
             assert_eq!(store.retain_audit(&everything(), &key).await.unwrap().held, 9);
             assert_eq!(run(&mut intruder(&world).await, sql).await, 1);
             let refused = store.retain_audit(&everything(), &key).await.unwrap_err().to_string();
-            assert!(refused.contains(&hold.id) && refused.contains("in force"), "{refused}");
+            assert!(refused.contains(&hold.id) && refused.contains("is active"), "{refused}");
             store.release_audit(&hold.id).await.unwrap();
             assert_eq!(store.retain_audit(&everything(), &key).await.unwrap().removed, 9);
             assert_eq!(verify(&store).await.findings, []);
@@ -335,6 +335,6 @@ async fn without_a_whole_chain_of_acts_nothing_is_removed() {
         run(&mut hand, "DELETE FROM audit_holds").await;
         run(&mut hand, "DELETE FROM audit_blocks WHERE writer = 'acts' AND first_seq > 1 AND body LIKE '%case 17%'").await;
         let refused = store.retain_audit(&everything(), &key).await.unwrap_err().to_string();
-        assert!(refused.contains("acts is not whole"), "{refused}");
+        assert!(refused.contains("administrative actions is not intact"), "{refused}");
     }
 }

@@ -246,7 +246,7 @@ async fn a_file_from_the_future_is_refused() {
 async fn a_database_that_cannot_be_used_is_told_with_its_reason() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("no.db");
-    std::fs::write(&file, "this is no database, however long it is made to be ......").unwrap();
+    std::fs::write(&file, "this is not a database, however long it is made to be ......").unwrap();
     let refused = Store::open(&Location::Sqlite(file.clone())).await.unwrap_err().to_string();
     assert!(refused.contains("no.db") && refused.contains("not a database"), "{refused}");
     let nowhere: Location = "postgres://me:hunter2@127.0.0.1:9/none".parse().unwrap();

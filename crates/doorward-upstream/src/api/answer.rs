@@ -79,7 +79,7 @@ pub(super) fn refusal(status: StatusCode, body: &[u8]) -> Object {
         .into_iter()
         .filter_map(said)
         .collect();
-    let mut text = format!("The API refuses this with HTTP {}", status.as_u16());
+    let mut text = format!("The API responded with HTTP {}", status.as_u16());
     if !words.is_empty() {
         text.push_str(": ");
         text.push_str(&words.join(": "));

@@ -29,7 +29,7 @@ pub fn credentials(
         let scheme = description.scheme(name);
         let scheme = scheme.map_err(|why| format!("no security scheme '{name}': {why}"))?;
         if header_of(&scheme, secret).is_none() {
-            return Err(format!("what is given for the security scheme '{name}' cannot be shown"));
+            return Err(format!("the credential for the security scheme '{name}' cannot be sent"));
         }
         Ok((name.clone(), (scheme, secret.clone())))
     };

@@ -57,19 +57,20 @@ impl Server {
         endpoint: &Endpoint,
     ) -> Result<Contact, Failure> {
         let unusable = |why: String| {
-            Failure::new(Kind::InvalidMessage, "The API's description cannot be used").because(why)
+            Failure::new(Kind::InvalidMessage, "The API's OpenAPI document cannot be used")
+                .because(why)
         };
         let text: Arc<str> = match (&settings.description, &settings.from) {
             (Some(text), _) => text.clone(),
             (None, Some(from)) => {
                 let fetched = outbound::get_large(from, Author::Operator, PATIENCE, LARGEST).await;
                 let answer = fetched.map_err(|error| {
-                    Failure::new(Kind::Unreachable, "The API's description cannot be fetched")
+                    Failure::new(Kind::Unreachable, "The API's OpenAPI document cannot be fetched")
                         .because(error)
                 })?;
                 if !answer.status.is_success() {
                     let status = answer.status.as_u16();
-                    let why = format!("The API's description is answered with HTTP {status}");
+                    let why = format!("The API's OpenAPI document was answered with HTTP {status}");
                     return Err(Failure::new(Kind::HttpStatus, why));
                 }
                 String::from_utf8_lossy(&answer.body).into()
@@ -82,7 +83,11 @@ impl Server {
         let (about, tools) =
             read.map_err(|error| unusable(error.to_string()))?.map_err(unusable)?;
         for (operation, why) in &tools.left_out {
-            tracing::warn!(server = &*self.name, operation, "left out an operation: {why}");
+            tracing::warn!(
+                server = &*self.name,
+                operation,
+                "an operation is not listed as a tool: {why}"
+            );
         }
         let api = Api {
             tools: tools.by_name,
@@ -155,16 +160,21 @@ impl Api {
                 .map_err(|_| RpcError::invalid_params("'arguments' must be an object"))?,
         };
         let boundary = doorward_identity::seal::random_id().map_err(|_| {
-            Failure::new(Kind::Overloaded, "The system has no randomness at the moment")
+            Failure::new(Kind::Overloaded, "The random number generator of the system failed")
         })?;
         if let Some(member) = tool.body_members(&arguments).find(|name| ready.shown.taken_by(name))
         {
-            let why = format!("'{member}' in the body could be taken for a credential");
-            return Ok(wrong(&format!("No request can be made of this:\n{why}"), None));
+            let why = format!("'{member}' in the body could be mistaken for a credential");
+            return Ok(wrong(&format!("The arguments do not make a valid request:\n{why}"), None));
         }
         let request = match tool.request(&arguments, &boundary) {
             Ok(request) => request,
-            Err(bad) => return Ok(wrong(&format!("No request can be made of this:\n{bad}"), None)),
+            Err(bad) => {
+                return Ok(wrong(
+                    &format!("The arguments do not make a valid request:\n{bad}"),
+                    None,
+                ));
+            }
         };
         let mut headers = HeaderMap::new();
         for (name, value) in &request.headers {
@@ -209,8 +219,9 @@ impl Api {
         let base = parts.path_and_query.as_ref().map_or("", |base| base.path());
         let whole = format!("{}{path_and_query}", base.trim_end_matches('/'));
         parts.path_and_query = whole.parse().ok();
-        let uri = Uri::from_parts(parts)
-            .map_err(|_| Failure::new(Kind::InvalidMessage, "The arguments make no URL"))?;
+        let uri = Uri::from_parts(parts).map_err(|_| {
+            Failure::new(Kind::InvalidMessage, "The arguments do not make a valid URL")
+        })?;
         Ok(self.endpoint.at(uri))
     }
 }

@@ -105,14 +105,17 @@ impl More<'_> {
             endpoint.tell(&mut headers, self.deadline);
             let page = Page::fetch(&endpoint, Method::GET, headers, Bytes::new()).await?;
             let unreadable = || {
-                Failure::new(Kind::InvalidMessage, "A further page of the answer cannot be read")
+                Failure::new(Kind::InvalidMessage, "Another page of the response cannot be read")
             };
             if !page.status.is_success() {
                 return Err(unreadable().because(format!("HTTP {}", page.status.as_u16())));
             }
             bytes += page.body.len();
             if bytes > first_at.bounds().message {
-                return Err(Failure::new(Kind::TooLarge, "The answer's pages are too large"));
+                return Err(Failure::new(
+                    Kind::TooLarge,
+                    "The pages of the response are too large",
+                ));
             }
             let mut body: Value =
                 serde_json::from_slice(&page.body).map_err(|error| unreadable().because(error))?;
@@ -139,7 +142,7 @@ impl More<'_> {
             Some(Next::At(_)) => Some(json!({ "pages": pages, "more": true })),
             Some(Next::Elsewhere) => Some(json!({
                 "pages": pages, "more": true,
-                "why": "the next page is not a place of this API's, and was not fetched",
+                "why": "the next page is not part of this API and was not fetched",
             })),
         };
         if pages == 1 {

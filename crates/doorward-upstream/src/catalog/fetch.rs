@@ -95,7 +95,7 @@ pub async fn list(
                         server = &*server.name,
                         list = kind.method,
                         items = items.len(),
-                        "the list goes round in circles, and ends where its cursor came again"
+                        "the list is cyclic; stopped where its cursor repeated"
                     );
                     break;
                 }
@@ -110,7 +110,7 @@ pub async fn list(
             tracing::warn!(
                 server = &*server.name,
                 name = &*item.key,
-                "left out an item listed twice"
+                "ignored an item that is listed twice"
             );
         }
         first
@@ -165,10 +165,10 @@ fn bound(kind: &Kind, what: &str, limit: usize) -> CallError {
 
 fn read(server: &Server, kind: &Kind, item: &Value) -> Option<Item> {
     let left_out = |why: &str| {
-        tracing::warn!(server = &*server.name, list = kind.method, "left out an item: {why}");
+        tracing::warn!(server = &*server.name, list = kind.method, "ignored an item: {why}");
     };
     let Some(definition) = item.as_object().map(std::borrow::Cow::into_owned) else {
-        left_out("it is no object");
+        left_out("it is not an object");
         return None;
     };
     let key = definition.string(kind.key).filter(|key| !key.trim().is_empty());
@@ -182,7 +182,7 @@ fn read(server: &Server, kind: &Kind, item: &Value) -> Option<Item> {
     }
     let mut definition = definition;
     if repair::item(kind, &key, &mut definition) {
-        tracing::debug!(server = &*server.name, name = &*key, "put an item right");
+        tracing::debug!(server = &*server.name, name = &*key, "corrected an item");
     }
     Some(Item { key, definition })
 }

@@ -57,7 +57,7 @@ impl Schemas {
         let read = input.as_ref().and_then(|text| doorward_schema::read(text).ok());
         let mended = doorward_schema::repair::input(read.as_ref());
         if let Some(mended) = &mended {
-            made.notes.push("its inputSchema was put right".into());
+            made.notes.push("its inputSchema was corrected".into());
             made.shown.input = Some(Value::from_serde(mended));
         }
         if let Some(schema) = mended.as_ref().or(read.as_ref()).filter(|_| checked[0]) {
@@ -68,13 +68,13 @@ impl Schemas {
         let read = doorward_schema::read(&output);
         match read.as_ref().ok().and_then(doorward_schema::repair::output) {
             Some(None) => {
-                made.notes.push("its outputSchema is none, and left out".into());
+                made.notes.push("its outputSchema is not a schema and was removed".into());
                 made.shown.output = Some(None);
             }
             mended => {
                 let mended = mended.flatten();
                 if let Some(mended) = &mended {
-                    made.notes.push("its outputSchema was put right".into());
+                    made.notes.push("its outputSchema was corrected".into());
                     made.shown.output = Some(Some(Value::from_serde(mended)));
                 }
                 if checked[1] {
@@ -95,7 +95,7 @@ impl Schemas {
         end: Instant,
     ) -> Option<Schema> {
         let compiled = if Instant::now() >= end {
-            Err("takes too long to be compiled, with all others of the server's".to_owned())
+            Err("takes too long to compile, with all others of the server".to_owned())
         } else {
             let sized = doorward_schema::check_size(bytes);
             let read = sized.and_then(|()| schema.map_err(Unusable::clone));
@@ -104,7 +104,7 @@ impl Schemas {
         match compiled {
             Ok(schema) => Some(schema),
             Err(why) => {
-                self.notes.push(format!("it is not checked, for its {name} {why}"));
+                self.notes.push(format!("it is not validated: its {name} {why}"));
                 self.unusable.get_or_insert_with(|| format!("its {name} {why}"));
                 None
             }
@@ -156,10 +156,10 @@ pub async fn tools(server: &Server, era: Era, items: Vec<Item>) -> Result<Learnt
         learnt
     });
     let learnt = learning.await.map_err(|error| {
-        Failure::new(Kind::InvalidMessage, "The server's tools cannot be understood").because(error)
+        Failure::new(Kind::InvalidMessage, "The server's tools cannot be parsed").because(error)
     })?;
     for (tool, why) in &learnt.left_out {
-        tracing::warn!(server = &*server.name, tool = &**tool, "left out a tool: {why}");
+        tracing::warn!(server = &*server.name, tool = &**tool, "a tool is not listed: {why}");
     }
     Ok(learnt)
 }

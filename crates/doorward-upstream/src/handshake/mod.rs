@@ -236,7 +236,7 @@ pub(crate) async fn question(
     }
     let missing = capabilities::missing_for(&asked.client.capabilities, wanted, &params);
     let refusal = if !method::may_ask_for_input(asked.method) && !names_a_task(asked.method) {
-        Some("this request cannot be interrupted by a question".to_owned())
+        Some("this request does not allow elicitation or sampling".to_owned())
     } else {
         missing.map(|name| format!("the client does not have the capability '{name}'"))
     };
@@ -244,7 +244,9 @@ pub(crate) async fn question(
         let declined = interaction::decline(wanted);
         let answer = match declined.and_then(|value| Object::parse(&value.to_bytes())) {
             Some(declined) => Ok(declined),
-            None => Err(RpcError::new(code::METHOD_NOT_FOUND, format!("Cannot ask: {why}"))),
+            None => {
+                Err(RpcError::new(code::METHOD_NOT_FOUND, format!("Cannot request input: {why}")))
+            }
         };
         exchange.respond(&id, answer).await?;
         return Ok(None);
@@ -252,7 +254,8 @@ pub(crate) async fn question(
     let text = params.to_bytes();
     let held = hold_question(shares, asked.principal, text.len());
     if held.is_err() {
-        let error = RpcError::invalid_params("The question cannot be held for the client");
+        let error =
+            RpcError::invalid_params("The request for input cannot be stored for the client");
         // What the caller learns is why, whatever the server says to it.
         let _ = exchange.respond(&id, Err(error)).await;
     }
@@ -287,12 +290,11 @@ pub(crate) fn of_send(error: SendError) -> CallError {
         SendError::Rpc(error) => error.into(),
         SendError::Failed(failure) => failure.into(),
         SendError::Lost => {
-            Failure::new(Kind::SessionLost, "The server lost the session that this task lives in")
-                .into()
+            Failure::new(Kind::SessionLost, "The server lost the session of this task").into()
         }
     }
 }
 
 pub(crate) fn client_gone() -> CallError {
-    Failure::new(Kind::Closing, "The client does not wait any more").into()
+    Failure::new(Kind::Closing, "The client is no longer waiting").into()
 }

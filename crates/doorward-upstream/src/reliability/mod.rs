@@ -121,8 +121,8 @@ impl Guard {
         self.bulkhead.enter(asked.principal, asked.deadline.left()).await.map_err(|full| {
             server.metrics.shed.inc();
             let why = match full {
-                Full::Waited => "The server has too many calls at once, and none has ended in time",
-                Full::Shed => "The server has too many calls at once, and too many wait",
+                Full::Waited => "The server has too many concurrent calls, and none ended in time",
+                Full::Shed => "The server has too many concurrent calls, and the queue is full",
             };
             Failure::new(Kind::Overloaded, why)
         })
@@ -203,7 +203,7 @@ pub async fn ask(
             }
             tokio::time::sleep(pause).await;
         }
-        tracing::debug!(server = &*server.name, "asking again: {failure}");
+        tracing::debug!(server = &*server.name, "retrying the call: {failure}");
         server.metrics.retries.inc();
         again += 1;
         before = outcome.err();
@@ -224,7 +224,7 @@ async fn attempt_at(
     tokio::select! {
         outcome = asking => outcome,
         () = member.is_lost() => {
-            let why = "The replica of the server that was asked has stopped to answer";
+            let why = "The replica of the server that received the call stopped responding";
             Err(Failure::new(Kind::StreamEnded, why).into())
         }
     }
@@ -256,7 +256,7 @@ fn tell(server: &Server, turn: Option<Turn>) {
             tracing::info!(
                 server = &*server.name,
                 replica = server.place(),
-                "the server answers again: circuit closed"
+                "the server responds again: circuit closed"
             );
             "server.circuit_closed"
         }

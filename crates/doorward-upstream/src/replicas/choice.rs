@@ -142,7 +142,7 @@ impl Server {
         futures_util::future::select_ok(waiting).await.map(|(contact, _)| contact).map_err(
             |failure| Failure {
                 message: format!(
-                    "None of the server's {} replicas can be asked: {}",
+                    "None of the server's {} replicas is available: {}",
                     members.len(),
                     failure.message
                 ),
@@ -159,7 +159,7 @@ fn is_among(member: &Arc<Server>, tried: &[Arc<Server>]) -> bool {
 pub fn lost_session() -> Failure {
     Failure::new(
         Kind::SessionLost,
-        "The server has lost the session, and what it held there; the next call begins another",
+        "The server lost the session and its data; the next call opens another",
     )
 }
 
@@ -200,6 +200,6 @@ fn pick(
             }
         }
     }
-    let none = || Failure::new(Kind::Unreachable, "None of the server's replicas can be asked");
+    let none = || Failure::new(Kind::Unreachable, "None of the server's replicas is available");
     Err(refused.unwrap_or_else(none))
 }

@@ -38,7 +38,7 @@ impl Server {
             let trouble = (!troubles.is_empty()).then(|| troubles.join("; "));
             if trouble != *replicas.trouble.lock() {
                 if let Some(why) = &trouble {
-                    tracing::warn!(server = &*self.name, "replicas cannot be found: {why}");
+                    tracing::warn!(server = &*self.name, "replicas cannot be discovered: {why}");
                 }
                 replicas.trouble.lock().clone_from(&trouble);
             }
@@ -77,7 +77,9 @@ impl Server {
                     of_group.push(member.clone());
                     added.push(member);
                 }
-                None => tracing::error!(server = &*self.name, replica = place.label(), "is no URL"),
+                None => {
+                    tracing::error!(server = &*self.name, replica = place.label(), "is not a URL");
+                }
             }
         }
         let removed: Vec<_> =
@@ -87,12 +89,12 @@ impl Server {
         }
         replicas.groups.store(Arc::new(groups));
         for member in added {
-            tracing::info!(server = &*self.name, replica = member.place(), "a replica has come");
+            tracing::info!(server = &*self.name, replica = member.place(), "a replica was added");
             self.interest.pass_on(&member.interest);
             member.keep();
         }
         for member in removed {
-            tracing::info!(server = &*self.name, replica = member.place(), "a replica has gone");
+            tracing::info!(server = &*self.name, replica = member.place(), "a replica was removed");
             self.shared.tasks.spawn(member.drain());
         }
         self.bump();

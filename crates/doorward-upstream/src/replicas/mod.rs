@@ -149,7 +149,7 @@ impl Replicas {
             server = &*member.name,
             replica = member.place(),
             ?period,
-            "calls fail one after the other; the replica is passed over for a while"
+            "consecutive calls failed: the replica is out of rotation"
         );
         member.event("server.replica_ejected", |_| ());
     }

@@ -40,7 +40,7 @@ impl Replicas {
         whole.name = front.name.to_string();
         whole.concurrency = concurrency;
         if whole.problem.is_none() || states.is_empty() {
-            whole.problem = trouble.map(|why| format!("replicas cannot be found: {why}"));
+            whole.problem = trouble.map(|why| format!("replicas cannot be discovered: {why}"));
         }
         whole.sessions = states.iter().map(|(_, state)| state.sessions).sum();
         let circuits = || states.iter().map(|(_, state)| state.circuit);

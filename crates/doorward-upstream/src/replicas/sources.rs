@@ -53,7 +53,7 @@ pub async fn find(source: &ReplicaSettings, public_only: bool) -> Result<Vec<Pla
     } else if let Some(url) = &source.dns {
         let host = url.host_str().unwrap_or_default();
         let found = resolver::addresses(host).await;
-        let found = found.map_err(|error| format!("'{host}' cannot be looked up: {error}"))?;
+        let found = found.map_err(|error| format!("'{host}' cannot be resolved: {error}"))?;
         let allowed = found.into_iter().filter(|address| !public_only || is_public(*address));
         allowed.map(|address| Place { url: url.clone(), address: Some(address), group }).collect()
     } else if let Some(file) = &source.file {
@@ -65,7 +65,7 @@ pub async fn find(source: &ReplicaSettings, public_only: bool) -> Result<Vec<Pla
         Vec::new()
     };
     if places.len() > MOST {
-        return Err(format!("there are {} replicas, and {MOST} are the most", places.len()));
+        return Err(format!("there are {} replicas; the maximum is {MOST}", places.len()));
     }
     Ok(places)
 }
@@ -84,7 +84,7 @@ fn listed(text: &str, public_only: bool) -> Result<Vec<Url>, String> {
     lines
         .map(|(at, line)| {
             let number = at + 1;
-            let unread = |why| format!("line {number}: '{line}' is no URL: {why}");
+            let unread = |why| format!("line {number}: '{line}' is not a URL: {why}");
             let url = Url::parse(line).map_err(unread)?;
             match problem_of(&url, public_only) {
                 None => Ok(url),
@@ -106,8 +106,8 @@ mod tests {
         assert_eq!(urls, ["http://a:1/mcp", "https://b/mcp", "http://c/x#y"]);
         assert_eq!(listed("", false).unwrap(), []);
         for (text, why) in [
-            ("http://a/\nnonsense", "line 2: 'nonsense' is no URL: relative URL without a base"),
-            ("ftp://a/", "line 1: 'ftp://a/' is no http:// or https:// URL"),
+            ("http://a/\nnonsense", "line 2: 'nonsense' is not a URL: relative URL without a base"),
+            ("ftp://a/", "line 1: 'ftp://a/' is not an http:// or https:// URL"),
             ("http://u:p@a/", "line 1: put credentials into 'headers', not into the URL"),
         ] {
             assert_eq!(listed(text, false).unwrap_err(), why);

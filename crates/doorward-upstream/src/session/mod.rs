@@ -185,7 +185,7 @@ impl Session {
         match tokio::time::timeout_at(deadline.at(), ready).await.map_err(|_| deadline.passed())? {
             // Servers that take no notifications take requests: the first of them decides.
             Err(failure) if failure.kind == Kind::HttpStatus => {
-                tracing::debug!("the server does not take 'notifications/initialized': {failure}");
+                tracing::debug!("the server rejects 'notifications/initialized': {failure}");
             }
             taken => taken?,
         }
@@ -393,7 +393,9 @@ impl Session {
                     self.inbound().receive(Message::Notification { method, params }).await;
                 }
                 Message::Request { id, .. } => {
-                    let error = RpcError::invalid_params("Nothing can be asked in this request");
+                    let error = RpcError::invalid_params(
+                        "This request does not allow elicitation or sampling",
+                    );
                     exchange.respond(&id, Err(error)).await?;
                 }
             }

@@ -94,7 +94,7 @@ impl Bridge {
 }
 
 fn broken() -> Failure {
-    Failure::new(Kind::StreamEnded, "The server ended the answer before it was complete")
+    Failure::new(Kind::StreamEnded, "The server closed the response before it was complete")
 }
 
 fn refused(error: &RpcError) -> Failure {

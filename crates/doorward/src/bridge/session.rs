@@ -127,8 +127,8 @@ impl Bridge {
     /// A request in the session.
     pub(super) async fn ask_in_session(&self, id: &Id, method: &str, params: Object) {
         if !self.session.is_open() {
-            let why =
-                "Neither a request of 2026-07-28 nor one of a session: begin with 'initialize'";
+            let why = "The request belongs neither to revision 2026-07-28 nor to a session: send \
+                    'initialize' first";
             let error = RpcError::invalid_request(why);
             return self.say(message::error_response(Some(id), &error)).await;
         }
@@ -200,7 +200,7 @@ impl Bridge {
         }
         let introduction = self.session.state.lock().introduction.clone();
         let introduction = introduction.ok_or_else(ended)?;
-        tracing::info!("the gateway has forgotten the session; opening another");
+        tracing::info!("the session no longer exists at the gateway; opening another");
         self.open(&Id::Number(0), &introduction).await?;
         let initialized = message::notification(method::INITIALIZED, &Object::new());
         let _ = self.post(&self.session.headers(), &initialized).await;
@@ -214,10 +214,10 @@ impl Bridge {
         }
         match self.post(&self.session.headers(), body).await {
             Ok(response) if !response.status().is_success() => {
-                tracing::warn!(status = %response.status(), "the gateway did not take a message");
+                tracing::warn!(status = %response.status(), "the gateway rejected a message");
             }
             Ok(_) => {}
-            Err(failure) => tracing::warn!("a message was not delivered: {failure}"),
+            Err(failure) => tracing::warn!("a message could not be delivered: {failure}"),
         }
     }
 
@@ -296,5 +296,5 @@ fn opened(answer: Result<Answer, Result<NoAnswer, Failure>>) -> Result<Answer, R
 }
 
 fn ended() -> Failure {
-    Failure::new(Kind::StreamEnded, "The server ended the answer before it was complete")
+    Failure::new(Kind::StreamEnded, "The server closed the response before it was complete")
 }

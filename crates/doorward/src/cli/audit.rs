@@ -128,8 +128,8 @@ pub struct Trust {
     /// configuration, and of the key file beside the store]
     #[arg(long = "public-key", value_name = "KEY")]
     pub keys: Vec<String>,
-    /// Also trust keys that only the database knows, and unsigned records: whoever can write the database
-    /// is not detected then
+    /// Also trust keys that only the database knows, and unsigned records: changes by anyone who can write
+    /// to the database are then not detected
     #[arg(long)]
     pub trust_database: bool,
 }

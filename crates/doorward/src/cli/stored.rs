@@ -189,7 +189,7 @@ pub enum Credentials {
         #[command(flatten)]
         owner: Owner,
     },
-    /// Get a link from a running gateway at which someone authorizes the gateway itself at a server
+    /// Get a link from a running gateway to authorize the gateway itself at a server
     Connect {
         #[arg(value_name = "SERVER")]
         server: String,

@@ -95,18 +95,24 @@ async fn converse(
             "complete" => return Ok(result),
             "input_required" => {
                 let required = InputRequired::read(&result).map_err(|why| {
-                    Failed::new(Exit::Refused, format!("the server's question is not valid: {why}"))
+                    Failed::new(
+                        Exit::Refused,
+                        format!("the server's request for input is invalid: {why}"),
+                    )
                 })?;
                 let responses = asker.answer(&required).await?;
                 retry = Some(Retry { responses, state: required.state });
             }
             other => {
-                let why = format!("the result is of the type '{other}', which is not known here");
+                let why = format!("the result has an unknown type, '{other}'");
                 return Err(Failed::new(Exit::Refused, why));
             }
         }
     }
-    Err(Failed::new(Exit::Refused, format!("the server asked more than {MAX_ROUNDS} times")))
+    Err(Failed::new(
+        Exit::Refused,
+        format!("the server requested input more than {MAX_ROUNDS} times"),
+    ))
 }
 
 fn unknown(name: &str, tools: &[Object]) -> Failed {
@@ -116,7 +122,7 @@ fn unknown(name: &str, tools: &[Object]) -> Failed {
         .find(|other| other.ends_with(&format!("__{name}")) || other.eq_ignore_ascii_case(name));
     let hint = match similar {
         Some(similar) => format!("did you mean '{}'?", terminal::name(similar)),
-        None => "'doorward tools' lists what there is".into(),
+        None => "'doorward tools' lists the tools".into(),
     };
     Failed::new(Exit::Refused, format!("there is no tool '{}'; {hint}", terminal::name(name)))
 }

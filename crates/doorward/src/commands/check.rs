@@ -21,7 +21,7 @@ pub fn run(options: &Check) -> Result<(), Failed> {
                 }
                 let count = loaded.settings.active().count();
                 let servers = if count == 1 { "server" } else { "servers" };
-                writeln!(out, "{}: good, {count} {servers}", path.display())?;
+                writeln!(out, "{}: valid, {count} {servers}", path.display())?;
             }
             Err(report) => {
                 good = false;

@@ -26,7 +26,7 @@ pub async fn run(options: Credentials) -> Result<(), Failed> {
             store.put_credential(&key, &server, (kind, &name), &secret).await?;
             writeln!(
                 out,
-                "kept for {}: {kind} {}",
+                "stored for {}: {kind} {}",
                 terminal::name(&server),
                 terminal::name(&name)
             )?;
@@ -71,7 +71,7 @@ pub async fn run(options: Credentials) -> Result<(), Failed> {
             }
             writeln!(
                 out,
-                "forgotten for {}: {kind} {}",
+                "deleted for {}: {kind} {}",
                 terminal::name(&server),
                 terminal::name(&name)
             )?;
@@ -80,23 +80,20 @@ pub async fn run(options: Credentials) -> Result<(), Failed> {
             let path = format!("/servers/{}/connect", one_line(&server));
             let told = client::order(&operator, &path).await?;
             eprintln!(
-                "open this within a quarter of an hour, and consent as whom the gateway shall be:"
+                "open this URL within 15 minutes, and sign in with the account that the gateway \
+                    is to use:"
             );
             writeln!(out, "{}", told["url"].as_str().unwrap_or_default())?;
         }
         Credentials::Disconnect { kept, server } => {
             open(&kept).await?.remove_delegated(&server, GATEWAY).await?;
-            writeln!(
-                out,
-                "forgotten for {}: what was given to the gateway",
-                terminal::name(&server)
-            )?;
+            writeln!(out, "deleted for {}: the gateway's own grant", terminal::name(&server))?;
         }
         Credentials::Rekey { kept, sealing, new_key } => {
             let old = master_key(&kept, &sealing)?;
             let new = checked(&new_key)?;
             let count = open(&kept).await?.rekey(&old, &new).await?;
-            writeln!(out, "{count} sealed anew: start the gateway with the new key")?;
+            writeln!(out, "re-encrypted {count} secrets: start the gateway with the new key")?;
         }
     }
     Ok(())
@@ -107,8 +104,8 @@ pub fn master_key(kept: &Kept, sealing: &Sealing) -> Result<MasterKey, Failed> {
         return checked(key);
     }
     let none = || {
-        let why = "there is no master key: name it with DOORWARD_STORE_KEY, or as 'store_key' in the \
-                   configuration";
+        let why = "there is no master key: set DOORWARD_STORE_KEY, or 'store_key' in the \
+            configuration";
         Failed::new(Exit::Usage, why)
     };
     let path = kept.config.as_ref().ok_or_else(none)?;
@@ -118,7 +115,7 @@ pub fn master_key(kept: &Kept, sealing: &Sealing) -> Result<MasterKey, Failed> {
 
 fn checked(key: &str) -> Result<MasterKey, Failed> {
     if key.len() < 32 {
-        return Err(Failed::new(Exit::Usage, "a master key has 32 characters at least"));
+        return Err(Failed::new(Exit::Usage, "a master key must have at least 32 characters"));
     }
     MasterKey::new(key).map_err(|error| Failed::new(Exit::Failure, error.to_string()))
 }
@@ -126,14 +123,14 @@ fn checked(key: &str) -> Result<MasterKey, Failed> {
 /// One line of standard input: what is on the command line, others can see.
 fn read_secret() -> Result<Zeroizing<String>, Failed> {
     if std::io::stdin().is_terminal() {
-        eprintln!("the credential, then Ctrl-D:");
+        eprintln!("Enter the credential, then press Ctrl-D:");
     }
     let mut text = Zeroizing::new(String::new());
     std::io::stdin().take(MOST + 1).read_to_string(&mut text)?;
     let secret = text.trim();
     let plain = http::HeaderValue::try_from(secret).is_ok();
     if secret.is_empty() || text.len() as u64 > MOST || !plain {
-        let why = "standard input must hold one credential, as it goes into a header";
+        let why = "standard input must contain one credential, exactly as it is sent in a header";
         return Err(Failed::new(Exit::Usage, why));
     }
     Ok(Zeroizing::new(secret.to_owned()))

@@ -1,4 +1,4 @@
-//! `doorward credits`: accounts, what is granted, and whether the books are right.
+//! `doorward credits`: accounts, what is granted, and whether the ledger is consistent.
 
 use std::io::Write;
 
@@ -14,19 +14,20 @@ pub async fn run(options: Credits) -> Result<(), Failed> {
     match options {
         Credits::Grant { kept, whose, amount, note } => {
             if amount.0 <= 0 {
-                let why = "expected more than nothing; to take credit back, use 'adjust'";
+                let why = "the amount must be positive; to take credit back, use 'adjust'";
                 return Err(Failed::new(Exit::Usage, why));
             }
             let account = open(&kept).await?.grant_credit(&account(&whose), amount, &note).await?;
-            writeln!(out, "{}: {} free", named(&account.id), account.balance)?;
+            writeln!(out, "{}: {} available", named(&account.id), account.balance)?;
         }
         Credits::Adjust { kept, whose, amount, note } => {
             let account = open(&kept).await?.grant_credit(&account(&whose), amount, &note).await?;
-            writeln!(out, "{}: {} free", named(&account.id), account.balance)?;
+            writeln!(out, "{}: {} available", named(&account.id), account.balance)?;
         }
         Credits::Budget { kept, whose, amount, each } => {
             if whose.tenant.is_some() {
-                let why = "a tenant's credit is granted; budgets are for teams, users and agents";
+                let why = "budgets are for teams, users and agents; use 'credits grant' for a \
+                    tenant";
                 return Err(Failed::new(Exit::Usage, why));
             }
             let period = match each {
@@ -39,7 +40,7 @@ pub async fn run(options: Credits) -> Result<(), Failed> {
                     let amount: Amount =
                         text.parse().map_err(|why| Failed::new(Exit::Usage, why))?;
                     if amount.0 < 0 {
-                        let why = "expected no less than nothing, or 'none'";
+                        let why = "the amount must not be negative; 'none' removes the budget";
                         return Err(Failed::new(Exit::Usage, why));
                     }
                     Some((amount, period))
@@ -101,7 +102,7 @@ pub async fn run(options: Credits) -> Result<(), Failed> {
                 for movement in &books.unbalanced {
                     writeln!(
                         out,
-                        "the movement {} gives something else than it takes",
+                        "the entries of transaction {} do not balance",
                         one_line(movement)
                     )?;
                 }
@@ -112,11 +113,14 @@ pub async fn run(options: Credits) -> Result<(), Failed> {
                         named(account)
                     )?;
                 }
-                let verdict =
-                    if books.are_good() { "the books are right" } else { "THE BOOKS ARE WRONG" };
+                let verdict = if books.are_good() {
+                    "the ledger is consistent"
+                } else {
+                    "THE LEDGER IS NOT CONSISTENT"
+                };
                 writeln!(
                     out,
-                    "{} entries, their sum is {}; {} spent, {} held\n{verdict}",
+                    "{} entries, total {}; {} spent, {} reserved\n{verdict}",
                     books.entries, books.sum, books.spent, books.held
                 )?;
             }

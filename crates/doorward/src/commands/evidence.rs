@@ -28,32 +28,33 @@ struct Piece {
 const PIECES: [Piece; 9] = [
     Piece {
         file: "access-review.csv",
-        about: "Every user, agent, service account, team and tenant: what they belong to, whether they are disabled, and when they were last active",
+        about: "Every user, agent, service account, team and tenant: memberships, whether it is \
+            disabled, and when it was last active",
         controls: &["SOC 2 CC6.1", "ISO 27001 A.9.2.5"],
     },
     Piece {
         file: "keys.csv",
-        about: "Every API key: whose it is, what it is good for, when it was made, and until when it is good",
+        about: "Every API key: owner, restrictions, creation time and expiry",
         controls: &["SOC 2 CC6.1", "ISO 27001 A.9.2.3", "ISO 27001 A.9.2.6"],
     },
     Piece {
         file: "grants.csv",
-        about: "What users have let which clients do for them, and what was revoked",
+        about: "OAuth grants of users to clients, including revoked ones",
         controls: &["SOC 2 CC6.1", "ISO 27001 A.9.2.2"],
     },
     Piece {
         file: "policy-changes.jsonl",
-        about: "Every set of policies that was put in force, with its text, and by whom",
+        about: "Every version of the policies that was applied, with its text, and by whom",
         controls: &["SOC 2 CC6.1", "ISO 27001 A.9.4.1", "ISO 27001 A.14.2.2"],
     },
     Piece {
         file: "administration.jsonl",
-        about: "Everything that administrators did, in its order",
+        about: "Every action of administrators, in order",
         controls: &["SOC 2 CC6.1", "ISO 27001 A.12.4.3", "ISO 27001 A.14.2.2"],
     },
     Piece {
         file: "denied-calls.csv",
-        about: "Calls that policies denied or limits refused, and callers who were not let in",
+        about: "Calls that policies denied or limits refused, and failed authentications",
         controls: &["SOC 2 CC6.6", "SOC 2 CC7.2", "ISO 27001 A.9.4.1", "ISO 27001 A.12.4.1"],
     },
     Piece {
@@ -63,12 +64,13 @@ const PIECES: [Piece; 9] = [
     },
     Piece {
         file: "record-verification.json",
-        about: "That the record was not changed, with the state of each of its chains and the keys that sign it",
+        about: "Verification of the audit log, with the state of each chain and the keys that \
+            sign it",
         controls: &["SOC 2 CC7.2", "ISO 27001 A.12.4.2"],
     },
     Piece {
         file: "configuration.json",
-        about: "The configuration as it is now, without its secrets, and when others were taken",
+        about: "The current configuration without secrets, and when it was changed",
         controls: &["SOC 2 CC6.6", "ISO 27001 A.14.2.2", "ISO 27001 A.14.2.4"],
     },
 ];
@@ -124,7 +126,7 @@ pub async fn run(options: Evidence) -> Result<(), Failed> {
     if whole {
         Ok(())
     } else {
-        Err(Failed::new(Exit::Failure, "THE RECORD IS NOT WHOLE: see record-verification.json"))
+        Err(Failed::new(Exit::Failure, "THE AUDIT LOG IS NOT INTACT: see record-verification.json"))
     }
 }
 
@@ -307,7 +309,7 @@ fn configuration(options: &Evidence, folder: &Path, gathered: &Gathered) -> Resu
             loaded.settings.shown()
         }
         None => {
-            eprintln!("note: name the configuration with --config, so that it is part of the pack");
+            eprintln!("note: pass the configuration with --config to include it in the pack");
             Value::Null
         }
     };
@@ -324,14 +326,14 @@ fn summary(folder: &Path, span: Span, gathered: &Gathered, whole: bool) -> Resul
     }
     let day = |ms: i64| written_at(ms * 1_000);
     let mut out = format!(
-        "# Evidence of access control and logging at the MCP gateway\n\nFrom {} to {}, made at {} by doorward {}.\n\n\
-         {} records were read. The record is {}.\n\n",
+        "# Evidence of access control and logging at the MCP gateway\n\nFrom {} to {}, created at {} by \
+         doorward {}.\n\n{} records were read. The audit log is {}.\n\n",
         day(span.from),
         day(span.to),
         day(now_ms()),
         env!("CARGO_PKG_VERSION"),
         gathered.records,
-        if whole { "whole: nothing in it was changed, removed or cut off" } else { "NOT whole" }
+        if whole { "intact: no record was changed, removed or truncated" } else { "NOT intact" }
     );
     for (control, pieces) in controls {
         out.push_str(&format!("## {control}\n\n"));

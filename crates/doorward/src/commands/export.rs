@@ -55,13 +55,13 @@ pub async fn run(options: Export) -> Result<(), Failed> {
     let keys = store.keys().await?.into_iter().filter(|key| key.revoked.is_none()).count();
     let (grants, clients) = (store.grants(false).await?.len(), store.clients().await?.len());
     for (count, what, why) in [
-        (keys, "API keys", "they are kept as hashes only"),
-        (store.credentials().await?.len(), "credentials", "they are sealed"),
-        (grants, "grants of users", "nobody but the user gives them"),
-        (clients, "registered clients", "they register again where they are not known"),
+        (keys, "API keys", "only their hashes are stored"),
+        (store.credentials().await?.len(), "credentials", "they are encrypted"),
+        (grants, "grants of users", "only the user can grant them"),
+        (clients, "registered clients", "they register again when needed"),
     ] {
         if count > 0 {
-            eprintln!("note: {count} {what} stay in {}: {why}", store.location());
+            eprintln!("note: {count} {what} are not exported from {}: {why}", store.location());
         }
     }
     Ok(())

@@ -36,7 +36,7 @@ pub async fn run(options: Grants) -> Result<(), Failed> {
         Grants::Revoke { kept, id } => {
             let grant = open(&kept).await?.revoke_grant(&id).await?;
             let (user, client) = (one_line(&grant.subject), one_line(&grant.client_name));
-            writeln!(out, "{} of {user} with {client} is revoked", grant.id)?;
+            writeln!(out, "revoked {} of {user} with {client}", grant.id)?;
         }
     }
     Ok(())
@@ -72,7 +72,7 @@ pub async fn run_clients(options: Clients) -> Result<(), Failed> {
         }
         Clients::Remove { kept, id } => {
             open(&kept).await?.remove_client(&id).await?;
-            writeln!(out, "{} is forgotten, and its grants are revoked", one_line(&id))?;
+            writeln!(out, "removed {} and revoked its grants", one_line(&id))?;
         }
     }
     Ok(())

@@ -20,7 +20,7 @@ pub fn run(options: &Import) -> Result<(), Failed> {
     let to_stdout = options.output == Path::new("-");
     if !to_stdout && options.output.exists() && !options.force {
         let why = format!(
-            "{} exists; write over it with --force, or elsewhere with --output",
+            "{} exists; overwrite it with --force, or choose another file with --output",
             options.output.display()
         );
         return Err(Failed::new(Exit::Failure, why));
@@ -67,7 +67,7 @@ fn merge(
     }
     let new = format!("{name}-{count}");
     eprintln!(
-        "{}: note: the server '{}' is called '{}' here, for there is another",
+        "{}: note: the server '{}' is renamed to '{}' because the name is already used",
         path.display(),
         terminal::harmless(&name),
         terminal::harmless(&new)
@@ -80,7 +80,7 @@ fn written(servers: &BTreeMap<String, ServerSettings>) -> Result<String, Failed>
         .map_err(|error| Failed::new(Exit::Failure, format!("cannot write YAML: {error}")))?;
     Ok(format!(
         "# The servers behind Doorward. Check with 'doorward check', run with 'doorward serve --config'.\n\
-         # 'doorward schema' prints the schema with which editors complete this file.\n{yaml}"
+         # 'doorward schema' prints a JSON Schema for completion in editors.\n{yaml}"
     ))
 }
 

@@ -23,13 +23,13 @@ pub async fn run(options: Keys) -> Result<(), Failed> {
             let store = open(&kept).await?;
             let (key, text) = store.rotate_key(&KeyId(id.clone()), seconds(overlap)).await?;
             let until = store.key(&KeyId(id.clone())).await?.expires.unwrap_or_default();
-            eprintln!("{} takes the place of {id}, which is good until {}", key.id, date(until));
+            eprintln!("{} replaces {id}, which is valid until {}", key.id, date(until));
             writeln!(std::io::stdout().lock(), "{text}")?;
             Ok(())
         }
         Keys::Revoke { kept, id } => {
             let key = open(&kept).await?.revoke_key(&KeyId(id)).await?;
-            writeln!(std::io::stdout().lock(), "{} of {} is revoked", key.id, owner(&key))?;
+            writeln!(std::io::stdout().lock(), "revoked {} of {}", key.id, owner(&key))?;
             Ok(())
         }
     }
@@ -67,8 +67,8 @@ async fn create(options: CreateKey) -> Result<(), Failed> {
     let asks = owner.tenant.is_some() || !owner.teams.is_empty() || !owner.roles.is_empty();
     if asks && known.is_some_and(|known| *known != owner) {
         eprintln!(
-            "note: {kind} {} is known already and stays as it is; change it with 'doorward \
-             principals set'",
+            "note: {kind} {} already exists and is not changed; use 'doorward principals set' to \
+                change it",
             terminal::name(&name)
         );
     }
@@ -79,7 +79,7 @@ async fn create(options: CreateKey) -> Result<(), Failed> {
         terminal::json(&mut out, &told)?;
         return Ok(());
     }
-    eprintln!("{} of {}; the key is shown this once:", key.id, self::owner(&key));
+    eprintln!("created {} of {}; the key is printed only once:", key.id, self::owner(&key));
     writeln!(out, "{text}")?;
     Ok(())
 }
@@ -93,7 +93,7 @@ pub fn whom(owner: &Owner) -> Result<(Kind, String), Failed> {
         (Kind::Tenant, &owner.tenant),
     ];
     let named = all.into_iter().find_map(|(kind, name)| Some((kind, name.clone()?)));
-    named.ok_or_else(|| Failed::new(Exit::Usage, "say whose key it is, such as --user alice"))
+    named.ok_or_else(|| Failed::new(Exit::Usage, "the key needs an owner, such as --user alice"))
 }
 
 fn seconds(time: Duration) -> i64 {

@@ -90,8 +90,8 @@ pub fn location(said: Option<&str>) -> Result<Option<Location>, Failed> {
                 Some(std::path::PathBuf::from(std::env::var_os("HOME")?).join(".local/share"))
             });
             let data = data.ok_or_else(|| {
-                let why = "there is no HOME to keep doorward.db in; say where with --store, or that \
-                           nothing is kept with --store none";
+                let why = "there is no HOME for doorward.db; set the database with --store, or \
+                    use no database with --store none";
                 Failed::new(Exit::Config, why)
             })?;
             Ok(Some(Location::Sqlite(data.join("doorward").join("doorward.db"))))

@@ -49,7 +49,7 @@ fn show(
     tools: &[Tool],
     left_out: &[LeftOut],
 ) -> std::io::Result<()> {
-    let server = description.server().unwrap_or_else(|| "nowhere it says".into());
+    let server = description.server().unwrap_or_else(|| "an unspecified place".into());
     writeln!(out, "{} at {}", one_line(description.title()), one_line(&server))?;
     let mut rows = vec![["TOOL", "REQUEST", "ARGUMENTS", "HINTS", "OUTPUT"].map(str::to_owned)];
     for tool in tools {
@@ -66,7 +66,7 @@ fn show(
     }
     let (unselected, cannot): (Vec<_>, Vec<_>) = left_out.iter().partition(|left| left.unselected);
     for left in &cannot {
-        writeln!(out, "left out: {}: {}", one_line(&left.operation), one_line(&left.why))?;
+        writeln!(out, "not a tool: {}: {}", one_line(&left.operation), one_line(&left.why))?;
     }
     for (name, scheme) in description.schemes() {
         match scheme {
@@ -75,13 +75,13 @@ fn show(
             }
             Err(why) => {
                 let why = one_line(&why.to_string());
-                writeln!(out, "security: {}: cannot be shown: {why}", one_line(name))?;
+                writeln!(out, "security: {}: not supported: {why}", one_line(name))?;
             }
         }
     }
     writeln!(
         out,
-        "{} tools; {} operations cannot be any, {} are not selected",
+        "{} tools; {} operations cannot be tools, {} are not selected",
         tools.len(),
         cannot.len(),
         unselected.len()

@@ -30,12 +30,12 @@ pub async fn run(options: Policy) -> Result<(), Failed> {
             test(&files)?;
             let store = open(&kept).await?;
             let version = store.apply_policies(&files.policies, &note).await?;
-            writeln!(std::io::stdout().lock(), "version {version} is in force")?;
+            writeln!(std::io::stdout().lock(), "version {version} is active")?;
             Ok(())
         }
         Policy::Rollback { kept, to } => {
             let version = open(&kept).await?.roll_back_policies(to).await?;
-            writeln!(std::io::stdout().lock(), "version {version} is in force")?;
+            writeln!(std::io::stdout().lock(), "version {version} is active")?;
             Ok(())
         }
         Policy::Versions { kept, json } => versions(&open(&kept).await?, json).await,
@@ -45,7 +45,7 @@ pub async fn run(options: Policy) -> Result<(), Failed> {
                 Some(version) => Some(store.policy_version(version).await?),
                 None => store.active_policies().await?,
             };
-            let none = || Failed::new(Exit::Failure, "no policies were ever put in force");
+            let none = || Failed::new(Exit::Failure, "no policies have been applied");
             let mut out = std::io::stdout().lock();
             for (name, text) in &shown.ok_or_else(none)?.files {
                 writeln!(out, "// {}\n{}", one_line(name), terminal::harmless(text))?;
@@ -99,7 +99,7 @@ fn check(files: &Files, json: bool) -> Result<(), Failed> {
         |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     writeln!(
         out,
-        "good: {} in {}",
+        "valid: {} in {}",
         if set.len() == 1 { "1 policy".into() } else { format!("{} policies", set.len()) },
         count(files.policies.len(), "file")
     )?;
@@ -139,8 +139,9 @@ async fn diff(store: &Store, files: &Files) -> Result<(), Failed> {
     let active = store.active_policies().await?;
     let in_force = active.as_ref().map(|active| active.files.clone()).unwrap_or_default();
     let old = PolicySet::compile(&in_force).unwrap_or_else(|_| {
-        eprintln!("note: the policies in force do not fit the schema any more");
-        PolicySet::compile(&Default::default()).unwrap_or_else(|_| unreachable!("no policies fit"))
+        eprintln!("note: the active policies no longer match the schema");
+        PolicySet::compile(&Default::default())
+            .unwrap_or_else(|_| unreachable!("no policies match"))
     });
     let mut out = std::io::stdout().lock();
     let color = terminal::color();
@@ -196,7 +197,7 @@ async fn versions(store: &Store, json: bool) -> Result<(), Failed> {
 fn example(name: &str, folder: &Path) -> Result<(), Failed> {
     let unknown = || {
         let names = ready_made::ALL.map(|set| set.name).join(", ");
-        Failed::new(Exit::Usage, format!("there is no set '{name}'; there are {names}"))
+        Failed::new(Exit::Usage, format!("there is no set '{name}'; expected one of {names}"))
     };
     let set = ready_made::find(name).ok_or_else(unknown)?;
     std::fs::create_dir_all(folder)?;
@@ -210,7 +211,7 @@ fn example(name: &str, folder: &Path) -> Result<(), Failed> {
         writeln!(out, "{}", path.display())?;
     }
     if set.only_forbids {
-        eprintln!("note: it only forbids; others must permit, such as 'open'");
+        eprintln!("note: it only forbids; add policies that permit, such as 'open'");
     }
     Ok(())
 }

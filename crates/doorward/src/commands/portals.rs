@@ -47,7 +47,7 @@ pub async fn run(options: Portals) -> Result<(), Failed> {
     }
     writeln!(
         out,
-        "Clients that log in by themselves need the URL alone; for others the key goes into\n  \
+        "Clients that can log in need only the URL; for others, put the key into\n  \
          \"headers\": {{ \"Authorization\": \"Bearer …\" }}"
     )?;
     Ok(())

@@ -25,7 +25,7 @@ pub async fn run(options: Principals) -> Result<(), Failed> {
         }
         Principals::Remove { kept, kind, name } => {
             open(&kept).await?.remove_principal(kind, &name).await?;
-            writeln!(out, "{kind} {} is struck out", terminal::name(&name))?;
+            writeln!(out, "deleted {kind} {}", terminal::name(&name))?;
         }
         Principals::Rename { kept, sealing, kind, old, new } => {
             // Needed only where there are credentials; the store says so.
@@ -33,9 +33,9 @@ pub async fn run(options: Principals) -> Result<(), Failed> {
             let store = open(&kept).await?;
             let count = store.rename_group(kind, &old, &new, key.as_ref()).await?;
             let (old, new) = (terminal::name(&old), terminal::name(&new));
-            writeln!(out, "{kind} {old} is {new} now, in {count} places")?;
+            writeln!(out, "renamed {kind} {old} to {new} in {count} places")?;
             eprintln!(
-                "note: policies, limits and the configuration that name {old} stay as they are"
+                "note: policies, limits and the configuration that refer to {old} are not changed"
             );
         }
         Principals::List { kept, json } => {

@@ -59,8 +59,9 @@ pub async fn run(options: Servers) -> Result<(), Failed> {
         terminal::json(&mut out, &states)?;
         return Ok(());
     }
-    let states: Vec<State> = serde_json::from_value(states)
-        .map_err(|error| Failed::new(Exit::Unreachable, format!("no servers are told: {error}")))?;
+    let states: Vec<State> = serde_json::from_value(states).map_err(|error| {
+        Failed::new(Exit::Unreachable, format!("the gateway reported no servers: {error}"))
+    })?;
     let mut rows = vec![
         ["NAME", "STATE", "ERA", "REVISION", "TRANSPORT", "LATENCY", "TOOLS"].map(str::to_owned),
     ];
@@ -98,7 +99,7 @@ pub async fn run(options: Servers) -> Result<(), Failed> {
             writeln!(out, "    {} failed: {}", one_line(list), one_line(why))?;
         }
         for LeftOut { tool, why } in &state.left_out {
-            writeln!(out, "    tool '{}' is left out: {}", one_line(tool), one_line(why))?;
+            writeln!(out, "    tool '{}' is not listed: {}", one_line(tool), one_line(why))?;
         }
         for LeftOut { tool, why } in &state.unchecked {
             writeln!(out, "    tool '{}': {}", one_line(tool), one_line(why))?;

@@ -32,7 +32,7 @@ pub async fn run(options: Tools) -> Result<(), Failed> {
         }
     }
     if tools.is_empty() {
-        eprintln!("no tools: 'doorward servers' says how the servers are doing");
+        eprintln!("no tools; run 'doorward servers' for the status of the servers");
     }
     Ok(())
 }

@@ -73,7 +73,7 @@ pub async fn run(options: Top) -> Result<(), Failed> {
 async fn look(options: &Top) -> Result<Now, Failed> {
     let told: Value = client::operate(&options.operator, "/top").await?;
     serde_json::from_value(told).map_err(|error| {
-        Failed::new(Exit::Unreachable, format!("the gateway tells something else: {error}"))
+        Failed::new(Exit::Unreachable, format!("unexpected response of the gateway: {error}"))
     })
 }
 

@@ -141,7 +141,7 @@ fn value(
             None => (text, None),
         };
         (sources.env)(name).or_else(|| default.map(str::to_owned)).ok_or_else(|| {
-            format!("the environment variable {name} is not set, or is no valid text")
+            format!("the environment variable {name} is not set, or is not valid UTF-8")
         })
     };
     if let Some(name) = reference.strip_prefix("env:") {
@@ -170,8 +170,8 @@ fn value(
 fn unknown(reference: &str, dialect: Dialect) -> Result<String, String> {
     if reference.starts_with("input:") {
         return Err(format!(
-            "'${{{reference}}}' asks for an input, which only an editor can; put the value into an \
-             environment variable and write ${{env:NAME}}"
+            "'${{{reference}}}' is an input prompt, which only editors support; put the value \
+                into an environment variable and write ${{env:NAME}}"
         ));
     }
     let forms = match dialect {

@@ -57,7 +57,7 @@ pub fn translate(tree: &Node, around: &Surroundings) -> Result<(Node, Vec<String
     for (key, server) in servers.entries() {
         let name = unused_name(&key.name, &mut names);
         if name != key.name {
-            notices.push(format!("the server '{}' is called '{name}' here", key.name));
+            notices.push(format!("the server '{}' is renamed to '{name}'", key.name));
         }
         let mut entry = Entry { name: &key.name, fields: Vec::new(), around };
         entry.read(server, &mut notices, &mut findings);
@@ -138,7 +138,7 @@ impl Entry<'_> {
                 }
                 known if WITHOUT_MEANING.contains(&known) => {}
                 other => notices.push(format!(
-                    "the key '{other}' of the server '{}' has no meaning here and is left out",
+                    "the key '{other}' of the server '{}' is not supported and is ignored",
                     self.name
                 )),
             }

@@ -28,8 +28,8 @@ pub fn translate(tree: &Node) -> Result<(Node, Vec<String>), Vec<Finding>> {
             runner(package).is_some() && kind.unwrap_or("stdio") == "stdio"
         };
         let Some(package) = packages.iter().find(runs) else {
-            let problem = "it names no remote, and no package of npm, PyPI, NuGet or a registry of \
-                           containers that speaks over its standard input and output";
+            let problem = "it has no remote, and no package of npm, PyPI, NuGet or a container \
+                registry with the stdio transport";
             let finding = Finding { key: full.into(), problem: problem.into(), place: tree.place };
             return Err(vec![finding]);
         };
@@ -39,9 +39,9 @@ pub fn translate(tree: &Node) -> Result<(Node, Vec<String>), Vec<Finding>> {
     let others = remotes.len() + packages.len() - 1;
     if others > 0 {
         let what = if remotes.is_empty() { "package" } else { "remote" };
-        entry
-            .notices
-            .push(format!("the first {what} is taken; {others} other ways to '{full}' are not"));
+        entry.notices.push(format!(
+            "the first {what} is used; {others} other ways to reach '{full}' are ignored"
+        ));
     }
     let place = chosen.place;
     let server = Node { content: Content::Map(entry.fields), place };
@@ -187,7 +187,7 @@ impl Entry {
     }
 
     fn left_out(&mut self, what: &str) {
-        self.notices.push(format!("'{what}' is left out: it is optional, and has no default"));
+        self.notices.push(format!("'{what}' is omitted: it is optional and has no default"));
     }
 }
 
@@ -305,6 +305,6 @@ mod tests {
                 {"registryType": "npm", "identifier": "b", "transport": {"type": "sse"}}]}"#,
         )
         .unwrap_err();
-        assert!(findings[0].problem.contains("names no remote"), "{}", findings[0].problem);
+        assert!(findings[0].problem.contains("has no remote"), "{}", findings[0].problem);
     }
 }

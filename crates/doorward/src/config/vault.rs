@@ -31,7 +31,7 @@ impl Vault {
         match secret.get(field) {
             Some(Value::String(text)) => Ok(text.clone()),
             Some(Value::Number(number)) => Ok(number.to_string()),
-            Some(_) => Err(format!("the field '{field}' of {place} is no text")),
+            Some(_) => Err(format!("the field '{field}' of {place} is not a string")),
             None => Err(format!("the vault's {place} has no field '{field}'")),
         }
     }
@@ -39,9 +39,9 @@ impl Vault {
 
 fn fetch(mount: &str, path: &str) -> Secret {
     let address = std::env::var("VAULT_ADDR").map_err(|_| "VAULT_ADDR is not set")?;
-    let mut url = Url::parse(&address).map_err(|_| "VAULT_ADDR is no URL")?;
+    let mut url = Url::parse(&address).map_err(|_| "VAULT_ADDR is not a URL")?;
     url.path_segments_mut()
-        .map_err(|()| "VAULT_ADDR is no URL")?
+        .map_err(|()| "VAULT_ADDR is not a URL")?
         .pop_if_empty()
         .extend(["v1", mount, "data"])
         .extend(path.split('/'));
@@ -57,7 +57,8 @@ fn fetch(mount: &str, path: &str) -> Secret {
     for (name, value) in [("x-vault-token", Some(token)), ("x-vault-namespace", namespace)] {
         let Some(value) = value else { continue };
         let value = HeaderValue::try_from(value.trim());
-        let mut value = value.map_err(|_| format!("the value of {name} is no header's"))?;
+        let mut value =
+            value.map_err(|_| format!("the value of {name} is not a valid header value"))?;
         value.set_sensitive(true);
         headers.insert(HeaderName::from_static(name), value);
     }
@@ -76,10 +77,10 @@ fn fetch(mount: &str, path: &str) -> Secret {
         let mut answer = answer.object().map_err(|error| format!("{url}: {error}"))?;
         match answer.remove("data").and_then(|mut data| data.get_mut("data").map(Value::take)) {
             Some(Value::Object(secret)) => Ok(secret),
-            _ => Err(format!("{url}: the answer is no secret of a KV engine of version 2")),
+            _ => Err(format!("{url}: the response is not a secret of a KV engine of version 2")),
         }
     });
-    asking.join().unwrap_or_else(|_| Err("the vault could not be asked".into()))
+    asking.join().unwrap_or_else(|_| Err("the request to the vault failed".into()))
 }
 
 #[cfg(test)]

@@ -59,7 +59,7 @@ const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random"
 
 /// Runs the program, and returns when it has ended, or if it could not be confined.
 pub fn run(options: &Confine) -> Result<(), Failed> {
-    let wrong = |why: String| Failed::new(Exit::Config, format!("cannot confine: {why}"));
+    let wrong = |why: String| Failed::new(Exit::Config, format!("cannot start the sandbox: {why}"));
     let allowed: Confinement =
         serde_json::from_str(&options.allowed).map_err(|error| wrong(error.to_string()))?;
     match options.step {
@@ -74,9 +74,12 @@ fn start(options: &Confine, allowed: &Confinement) -> Result<(), String> {
         path.metadata().map_err(|error| format!("{}: {error}", path.display()))?;
     }
     if allowed.user.is_none() && Uid::effective().is_root() {
-        return Err("the gateway runs as root, and so would the program: name in 'confine' the 'user' that it runs as, \
-                    such as 'nobody', who may read and write what is named there; or run the gateway as another user"
-            .into());
+        return Err(
+            "the gateway runs as root, and so would the program: set 'user' in 'confine' to \
+                    the user that it runs as, such as 'nobody', with access to the listed files; \
+                    or run the gateway as another user"
+                .into(),
+        );
     }
     let watched = watch::Watched::new(options.parent)?;
     let groups = bound_together(allowed)?;
@@ -85,7 +88,7 @@ fn start(options: &Confine, allowed: &Confinement) -> Result<(), String> {
         Namespaces::Prefer | Namespaces::Require => match try_spaces(options) {
             Ok(spaces) => (spaces, None),
             Err(why) if allowed.namespaces == Namespaces::Require => {
-                return Err(format!("namespaces are required and cannot be made here: {why}"));
+                return Err(format!("namespaces are required and cannot be created: {why}"));
             }
             Err(why) => (Spaces::None, Some(why)),
         },
@@ -125,7 +128,8 @@ fn try_spaces(options: &Confine) -> Result<Spaces, String> {
         return Ok(spaces);
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let said = said.trim().rsplit("cannot confine: ").next().unwrap_or_default().to_owned();
+    let said =
+        said.trim().rsplit("cannot start the sandbox: ").next().unwrap_or_default().to_owned();
     Err(if said.is_empty() { output.status.to_string() } else { said })
 }
 
@@ -201,7 +205,8 @@ fn report(allowed: &Confinement, spaces: Spaces, groups: &[&str], why_not: Optio
     eprintln!("confined as user {user}: Landlock, seccomp, no capabilities{spaces}{groups}");
     if let Some(why) = why_not {
         eprintln!(
-            "not in force: namespaces ({why}); so the program may change no modes, owners and times, also of its own files"
+            "not active: namespaces ({why}); the program cannot change modes, owners and times of \
+                any file, including its own"
         );
     }
 }
@@ -239,8 +244,7 @@ fn bound_together(allowed: &Confinement) -> Result<Vec<&'static str>, String> {
     let bounded = cgroup::enter(allowed).map_err(|error| format!("its control group: {error}"))?;
     match allowed.memory_in_all {
         Some(_) if !bounded.contains(&"memory") => {
-            Err("'memory_in_all': there are no control groups here that the gateway may make"
-                .into())
+            Err("'memory_in_all': the gateway cannot create control groups here".into())
         }
         _ => Ok(bounded),
     }
@@ -307,7 +311,7 @@ fn close_files(allowed: &Confinement, program: &Path, is_inside: bool) -> Result
     let status = restricted()?;
     match (status.ruleset, status.landlock) {
         (RulesetStatus::NotEnforced, _) => {
-            Err("this kernel has no Landlock, without which nothing is confined".into())
+            Err("this kernel does not support Landlock, which the sandbox requires".into())
         }
         (_, LandlockStatus::Available { effective_abi, .. }) => Ok(effective_abi),
         _ => Ok(ABI::V1),

@@ -40,7 +40,9 @@ pub fn follow(gateway: &Arc<Gateway>) -> AbortOnDropHandle<()> {
             };
             if refused != told && !refused.is_empty() {
                 for line in refused.lines() {
-                    tracing::error!("the new policies are refused, and the old ones kept: {line}");
+                    tracing::error!(
+                        "the new policies are invalid; the previous ones stay active: {line}"
+                    );
                 }
             }
             told = refused;

@@ -62,7 +62,9 @@ impl Watch {
 async fn nothing_to_read(wake: Arc<Notify>) {
     loop {
         wake.notified().await;
-        tracing::warn!("asked to read the configuration again, but none was given at the start");
+        tracing::warn!(
+            "cannot reload the configuration: the gateway was started without a configuration file"
+        );
     }
 }
 
@@ -89,7 +91,7 @@ fn watch(path: &Path, wake: Arc<Notify>) -> Option<notify::RecommendedWatcher> {
     });
     watched
         .inspect_err(|error| {
-            tracing::warn!(%error, "the configuration file cannot be watched; use SIGHUP");
+            tracing::warn!(%error, "cannot watch the configuration file; reload it with SIGHUP");
         })
         .ok()
 }
@@ -135,13 +137,13 @@ impl Follow {
             Ok(loaded) => loaded,
             Err(report) => {
                 for line in report.lines() {
-                    tracing::error!("what the configuration refers to cannot be read: {line}");
+                    tracing::error!("cannot read a file or secret of the configuration: {line}");
                 }
                 return;
             }
         };
         if super::overridden(loaded.settings, &self.options) != **self.gateway.settings() {
-            tracing::info!("what the configuration refers to has changed");
+            tracing::info!("a file or secret of the configuration has changed");
             reload(&self.gateway, &self.path, &self.options).await;
         }
     }
@@ -175,7 +177,10 @@ async fn reload(gateway: &Gateway, path: &Path, options: &Serve) -> Option<bool>
         Ok(loaded) => loaded,
         Err(report) => {
             for line in report.lines() {
-                tracing::error!(file, "the new configuration is refused: {line}");
+                tracing::error!(
+                    file,
+                    "the new configuration is invalid; the previous one stays active: {line}"
+                );
             }
             return None;
         }
@@ -185,14 +190,15 @@ async fn reload(gateway: &Gateway, path: &Path, options: &Serve) -> Option<bool>
     }
     let changes = gateway.reload(super::overridden(loaded.settings, options));
     if !changes.at_restart.is_empty() {
-        tracing::warn!(file, keys = ?changes.at_restart, "these keys take effect at the next start");
+        tracing::warn!(file, keys = ?changes.at_restart, "these settings take effect after a \
+            restart");
     }
     tracing::info!(
         file,
         added = ?changes.added,
         changed = ?changes.changed,
         removed = ?changes.removed,
-        "took the new configuration"
+        "configuration reloaded"
     );
     Some(loaded.changeable)
 }

@@ -64,7 +64,7 @@ fn verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, String> {
         roots.add(one).map_err(|error| unreadable(&error))?;
     }
     if roots.is_empty() {
-        return Err(unreadable(&"it holds no certificate in PEM form"));
+        return Err(unreadable(&"it contains no certificate in PEM format"));
     }
     let builder = WebPkiClientVerifier::builder(Arc::new(roots)).allow_unauthenticated();
     builder.build().map(|verifier| verifier as _).map_err(|error| unreadable(&error))
@@ -141,7 +141,7 @@ async fn follow(shown: Arc<Shown>, files: TlsFiles, mut seen: Stamp) {
             Ok(key) => {
                 seen = now;
                 shown.0.store(Arc::new(key));
-                tracing::info!(file = %files.cert.display(), "took the new certificate");
+                tracing::info!(file = %files.cert.display(), "certificate reloaded");
             }
             // One of the two may not be there yet: looked at again, and told once.
             Err(why) => {
@@ -149,7 +149,9 @@ async fn follow(shown: Arc<Shown>, files: TlsFiles, mut seen: Stamp) {
                     continue;
                 }
                 seen = now;
-                tracing::error!("the new certificate is refused, and the old one kept: {why}");
+                tracing::error!(
+                    "the new certificate is invalid; the previous one stays in use: {why}"
+                );
             }
         }
     }
@@ -172,7 +174,7 @@ fn read(files: &TlsFiles) -> Result<CertifiedKey, String> {
         .and_then(Iterator::collect)
         .map_err(|error| unreadable(&files.cert, &error))?;
     if chain.is_empty() {
-        return Err(unreadable(&files.cert, &"it holds no certificate in PEM form"));
+        return Err(unreadable(&files.cert, &"it contains no certificate in PEM format"));
     }
     let key =
         PrivateKeyDer::from_pem_file(&files.key).map_err(|error| unreadable(&files.key, &error))?;

@@ -72,7 +72,7 @@ fn arguments_that_do_not_fit_are_never_sent_and_say_what_to_mend() {
         let text = result["content"][0]["text"].as_str().unwrap();
         for wanted in [
             "/title: is missing",
-            "/titel: is no property that is known here",
+            "/titel: is not a known property",
             "/labels/1: must be one of \"bug\", \"idea\"",
             "/number: must be an integer, not a string",
         ] {
@@ -117,11 +117,13 @@ fn a_tool_whose_schema_cannot_be_used_is_hidden_alone_where_wanted_and_says_why(
     assert!(sent.lock().unwrap().is_empty());
     let told = gateway.told(&["servers", "--admin-url", &format!("http://{}", gateway.admin)]);
     for why in [
-        "tool 'broken' is left out: its inputSchema is no JSON Schema at /minProperties",
-        "tool 'foreign' is left out: its inputSchema has a $ref to 'http://127.0.0.1:1/secret.json', which is not part of it; none is fetched",
-        "tool 'dialect' is left out: its inputSchema is written in the dialect \"https://example.com/mine\", which is not supported",
-        "tool 'loop' is left out: its inputSchema refers to itself",
-        "tool 'wide' is left out: its inputSchema has too many ways",
+        "tool 'broken' is not listed: its inputSchema is not a JSON Schema at /minProperties",
+        "tool 'foreign' is not listed: its inputSchema has a $ref to \
+            'http://127.0.0.1:1/secret.json', which is not part of the schema; external references are not fetched",
+        "tool 'dialect' is not listed: its inputSchema uses the dialect \
+            \"https://example.com/mine\", which is not supported",
+        "tool 'loop' is not listed: its inputSchema refers to itself",
+        "tool 'wide' is not listed: its inputSchema has too many paths",
     ] {
         assert!(told.contains(why), "{why}\n{told}");
     }
@@ -148,9 +150,9 @@ fn a_tool_whose_schema_cannot_be_used_is_served_unchecked_and_says_so() {
     assert_eq!(sent.lock().unwrap().len(), 5);
     let told = gateway.told(&["servers", "--admin-url", &format!("http://{}", gateway.admin)]);
     for why in [
-        "tool 'broken': it is not checked, for its inputSchema is no JSON Schema at /minProperties",
-        "tool 'foreign': it is not checked, for its inputSchema has a $ref to",
-        "tool 'loop': it is not checked, for its inputSchema refers to itself",
+        "tool 'broken': it is not validated: its inputSchema is not a JSON Schema at /minProperties",
+        "tool 'foreign': it is not validated: its inputSchema has a $ref to",
+        "tool 'loop': it is not validated: its inputSchema refers to itself",
     ] {
         assert!(told.contains(why), "{why}\n{told}");
     }
@@ -196,7 +198,7 @@ fn schemas_whose_meaning_is_plain_are_put_right_and_checked() {
         }
         let told = gateway.told(&["servers", "--admin-url", &format!("http://{}", gateway.admin)]);
         for why in
-            ["tool 'none': its inputSchema was put right", "tool 'pattern': it is not checked"]
+            ["tool 'none': its inputSchema was corrected", "tool 'pattern': it is not validated"]
         {
             assert!(told.contains(why), "{why}\n{told}");
         }
@@ -232,9 +234,9 @@ fn bounds_hold_for_all_tools_of_a_server_and_more_closely_for_one() {
     let gateway = Gateway::start(&(config(&server, one) + more));
     let client = Modern::new(&gateway, "/mcp/s");
     for (arguments, told) in [
-        (json!({ "a": "x".repeat(21) }), "/a: must be 20B long at most"),
-        (json!({ "a": [1, 2, 3, 4] }), "/a: must have 3 items at most"),
-        (json!({ "a": { "b": {} } }), "/a/b: lies too deep"),
+        (json!({ "a": "x".repeat(21) }), "/a: must be at most 20B long"),
+        (json!({ "a": [1, 2, 3, 4] }), "/a: must have at most 3 items"),
+        (json!({ "a": { "b": {} } }), "/a/b: is nested too deep"),
         (json!({ "a": "x".repeat(18), "b": "x".repeat(18), "c": "x".repeat(18) }), "60B long"),
     ] {
         let answer = client.call("open", arguments);
@@ -346,6 +348,7 @@ fn a_servers_pattern_keeps_nobody_waiting() {
     });
     assert!(slowest.as_secs() < 5, "others waited for {slowest:?}");
     let told = gateway.told(&["servers", "--admin-url", &format!("http://{}", gateway.admin)]);
-    let note = format!("tool 'asks': of its inputSchema, the pattern '{STUBBORN}' is not checked");
+    let note =
+        format!("tool 'asks': of its inputSchema, the pattern '{STUBBORN}' is not validated");
     assert!(told.contains(&note), "{told}");
 }

@@ -528,7 +528,7 @@ fn a_document_that_describes_a_client_is_fetched_from_public_places_alone() {
     assert_eq!(world.provider.strange(), Vec::<String>::new());
     let closed = World::with("    metadata_documents: false\n", "");
     let path = closed.path(&[("client_id", "https://app.example/client.json")]);
-    assert!(browser.get(&closed.gateway, &path).body.contains("not known by documents here"));
+    assert!(browser.get(&closed.gateway, &path).body.contains("documents are not enabled"));
 }
 
 #[test]
@@ -711,9 +711,12 @@ fn tokens_outlive_a_restart_and_hold_on_every_replica() {
 fn a_provider_that_misleads_is_not_followed() {
     for (members, why) in [
         (json!({ "issuer": "https://other.example" }), "it is the metadata of"),
-        (json!({ "authorization_endpoint": "javascript:alert(1)" }), "is no https:// URL"),
-        (json!({ "authorization_endpoint": "file:///etc/passwd" }), "is no https:// URL"),
-        (json!({ "authorization_endpoint": "http://evil.example/$(calc)" }), "is no https:// URL"),
+        (json!({ "authorization_endpoint": "javascript:alert(1)" }), "is not an https:// URL"),
+        (json!({ "authorization_endpoint": "file:///etc/passwd" }), "is not an https:// URL"),
+        (
+            json!({ "authorization_endpoint": "http://evil.example/$(calc)" }),
+            "is not an https:// URL",
+        ),
     ] {
         let world = World::new();
         world.provider.describes(members.clone());

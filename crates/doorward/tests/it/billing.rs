@@ -73,7 +73,7 @@ fn what_is_used_is_charged_and_what_is_used_up_is_refused() {
         (5.5..5.9).contains(&spent)
     });
     let books = gateway.told(&["credits", "check"]);
-    assert!(books.contains("their sum is 0;") && books.contains("the books are right"), "{books}");
+    assert!(books.contains("total 0;") && books.contains("the ledger is consistent"), "{books}");
     let usage = || gateway.told(&["usage", "--by", "tenant,user,tool", "--format", "csv"]);
     wait_for("all is counted", || usage().contains("acme,alice,add,10,"));
     let usage = usage();
@@ -99,7 +99,7 @@ fn budgets_hold_within_a_tenant_and_adjustments_are_entries() {
     gateway.told(&["credits", "adjust", "--tenant", "acme", "--note", "a mistake", "-10"]);
     let entries = gateway.told(&["credits", "entries", "--tenant", "acme"]);
     assert!(entries.contains("adjust") && entries.contains("a mistake"), "{entries}");
-    assert!(gateway.told(&["credits", "check"]).contains("the books are right"));
+    assert!(gateway.told(&["credits", "check"]).contains("the ledger is consistent"));
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn alerts_come_once_for_each_part_of_the_credit() {
 }
 
 /// Two gateways on one PostgreSQL, one of which is killed again and again: nothing that was acknowledged is
-/// uncharged or unrecorded, the books are right, and the chains whole.
+/// uncharged or unrecorded, the ledger is consistent, and the chains whole.
 #[test]
 fn no_credit_is_lost_or_made_when_gateways_are_killed() {
     let folder = crate::support::folder();
@@ -207,7 +207,8 @@ fn no_credit_is_lost_or_made_when_gateways_are_killed() {
     drop(steady);
     let last = start();
     wait_for("the dead are buried", || {
-        last.logged("a gateway has died") || heir.logged("a gateway has died")
+        last.logged("a gateway stopped unexpectedly")
+            || heir.logged("a gateway stopped unexpectedly")
     });
     drop((heir, last));
     let last = start();
@@ -239,5 +240,5 @@ fn no_credit_is_lost_or_made_when_gateways_are_killed() {
     assert_eq!(used[0]["calls"].as_i64().unwrap(), i64::try_from(records.len()).unwrap(), "{used}");
     // The database is nobody else's here, and the key is in it.
     let verified = run(&["audit", "verify", "--trust-database"]);
-    assert!(verified.contains("the record is whole"), "{verified}");
+    assert!(verified.contains("the audit log is intact"), "{verified}");
 }

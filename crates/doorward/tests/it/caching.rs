@@ -406,7 +406,7 @@ fn what_was_changed_while_the_store_was_away_is_said_when_it_is_back() {
     let before = get(one);
     door.is(Mood::Shut);
     other.call("write", json!({}));
-    wait_for("it is said", || away.logged("results are not shared"));
+    wait_for("it is said", || away.logged("the shared cache is unavailable"));
     assert_eq!(cached(&get(other)), None, "nothing is told of what cannot be looked up");
     door.is(Mood::Open);
     wait_for("the change is known", || get(one)["content"] != before["content"]);
@@ -424,7 +424,7 @@ fn a_shared_store_that_is_away_costs_no_call() {
     for _ in 0..3 {
         assert_eq!(cached(&client.call("get", json!({})).result()), None);
     }
-    assert!(gateway.logged("results are not shared"));
+    assert!(gateway.logged("the shared cache is unavailable"));
 }
 
 /// One step of somebody's day.

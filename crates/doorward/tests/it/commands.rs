@@ -134,7 +134,7 @@ fn check_says_what_is_wrong_and_where() {
     std::fs::write(&file, "listen: 0.0.0.0:7300\nservers: {}\n").unwrap();
     let refused = run(&["serve", "--config", path, "--listen", "0.0.0.0:0"], "");
     assert_eq!(refused.status.code(), Some(3));
-    assert!(err(&refused).contains("nobody has to authenticate"), "{}", err(&refused));
+    assert!(err(&refused).contains("authentication is not configured"), "{}", err(&refused));
     std::fs::write(&file, "public_url: http://gw.example/x\nservers: {}\n").unwrap();
     assert!(err(&run(&["check", path], "")).contains("https://"));
 }

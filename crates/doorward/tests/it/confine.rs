@@ -325,7 +325,7 @@ fn what_cannot_be_confined_is_not_started() {
         python()
     );
     let gateway = Gateway::start(&config);
-    wait_for("it says why", || gateway.logged("cannot confine: /there/is/no/such/path"));
+    wait_for("it says why", || gateway.logged("cannot start the sandbox: /there/is/no/such/path"));
     assert_eq!(gateway.states()[0]["state"], "down");
 }
 

@@ -230,7 +230,7 @@ fn wrong_credentials_are_told_before_anything_starts() {
     let file = folder.path().join("doorward.yaml");
     let key = Signer::rsa().public_pem().replace('\n', "\\n");
     for (credential, said) in [
-        ("{client: {client_id: a, client_secret: b}}".to_owned(), "name the 'issuer'"),
+        ("{client: {client_id: a, client_secret: b}}".to_owned(), "set 'issuer'"),
         (
             "{client: {issuer: 'http://id.example', client_id: a, client_secret: b}}".to_owned(),
             "https://",
@@ -243,9 +243,9 @@ fn wrong_credentials_are_told_before_anything_starts() {
             format!(
                 "{{client: {{issuer: 'https://id.example', client_id: a, private_key: \"{key}\"}}}}"
             ),
-            "no RSA",
+            "not an RSA",
         ),
-        ("{basic: {user: 'a:b', password: c}}".to_owned(), "no ':'"),
+        ("{basic: {user: 'a:b', password: c}}".to_owned(), "must not contain ':'"),
         ("{magic: {}}".to_owned(), "magic"),
         ("{basic: {user: a, password: changeme}}".to_owned(), "is a placeholder"),
         ("{client: {issuer: 'https://id.example', client_id: a, client_secret: '<your secret>'}}".to_owned(), "is a placeholder"),
@@ -294,8 +294,8 @@ fn callers_bring_credentials_of_their_own_and_see_nobody_elses() {
             .replace("permit (principal == Serv", "@arguments(\"text?: String\") permit (principal == Serv").replace("forbid (", "@arguments(\"text?: String\") forbid ("),
     )
     .unwrap();
-    wait_for("the server's policies are in force", || {
-        server.log().iter().filter(|line| line.contains("policies are in force")).count() > 1
+    wait_for("the server's policies are active", || {
+        server.log().iter().filter(|line| line.contains("policies are active")).count() > 1
     });
     let url = server.url("/mcp/sample");
     let gateway = Gateway::start(&format!(
@@ -362,7 +362,7 @@ fn callers_bring_credentials_of_their_own_and_see_nobody_elses() {
     let rekeyed = keep(&gateway, &["credentials", "rekey", "--new-key", new], "");
     assert!(rekeyed.status.success(), "{}", String::from_utf8_lossy(&rekeyed.stderr));
     wait_for("the old key opens nothing", || echo(&bob).kind() == "unauthorized");
-    assert!(gateway.logged("sealed with another master key"));
+    assert!(gateway.logged("encrypted with another master key"));
     let again = Gateway::start(&format!(
         "store: {}\nstore_key: {new}\nservers: {{tools: {{url: '{url}', headers: {{Authorization: 'Bearer {own}'}}, personal: {{}}}}}}",
         crate::support::store_in(gateway.folder.path())

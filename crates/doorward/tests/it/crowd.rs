@@ -107,7 +107,7 @@ fn a_gateway_short_of_memory_sheds_load_and_recovers() {
     let client = Modern::new(&gateway, "/mcp");
     assert_eq!(client.call("sample__add", json!({ "a": 1, "b": 1 })).text(), "2");
     let mut heavy = Vec::new();
-    wait_for("memory is short", || {
+    wait_for("memory limit reached", || {
         heavy.push(slow(&client));
         std::thread::sleep(Duration::from_millis(150));
         gateway.get_admin("/readyz").0 == 503

@@ -147,7 +147,7 @@ fn a_call_waits_until_its_user_has_consented_and_goes_on() {
     assert!(!String::from_utf8_lossy(&all).contains("eyJ"));
     assert_eq!(
         pair.front.told(&["credentials", "disconnect", "b"]),
-        "forgotten for b: what was given to the gateway"
+        "deleted for b: the gateway's own grant"
     );
     // Taken away, it is asked for again.
     pair.front.told(&["credentials", "remove", "b", "--user", "alice"]);
@@ -174,7 +174,7 @@ fn a_grant_that_is_over_at_the_server_is_asked_for_again() {
         let answer = alice.call("b__add", sum());
         answer.json()["result"]["resultType"] == "input_required"
     });
-    wait_for("it is logged", || pair.front.logged("a grant is over"));
+    wait_for("it is logged", || pair.front.logged("a grant has ended"));
 }
 
 #[test]
@@ -434,15 +434,15 @@ fn an_authorization_server_that_misleads_is_not_followed() {
     let wrong = Wrong::new("client_id: doorward");
     let client = wrong.client();
     for (members, why) in [
-        (json!({}), "it does not say that it checks PKCE"),
+        (json!({}), "it does not announce support for PKCE"),
         (
             json!({ "code_challenge_methods_supported": ["plain"] }),
-            "it does not say that it checks PKCE",
+            "it does not announce support for PKCE",
         ),
         (json!({ "issuer": "https://other.example" }), "it is the metadata of"),
         (
             json!({ "authorization_endpoint": "javascript:alert(1)", "code_challenge_methods_supported": ["S256"] }),
-            "is no https:// URL",
+            "is not an https:// URL",
         ),
     ] {
         wrong.issuer.describes(members.clone());

@@ -1,5 +1,5 @@
 //! The record where it is not known what was written: answers of the database that never come, and a gateway
-//! that is taken for dead and lives.
+//! that is considered stopped and lives.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::io::{Read, Write};
@@ -185,9 +185,9 @@ fn who_is_taken_for_dead_and_lives_says_later_how_its_calls_ended() {
         let file = gateway.folder.path().join("doorward.db");
         assert!(Command::new(python()).args(["-c", script]).arg(file).status().unwrap().success());
         let heir = Gateway::start(&format!("store: {store}\n{config}"));
-        wait_for("it is taken for dead", || heir.logged("a gateway has died"));
+        wait_for("it is considered stopped", || heir.logged("a gateway stopped unexpectedly"));
         assert_eq!(call.join().unwrap().status, 200);
-        wait_for("the record goes on", || gateway.logged("taken for dead"));
+        wait_for("audit records continue", || gateway.logged("considered stopped"));
         // It does go on.
         assert_eq!(client.call("sample__add", json!({ "a": 1, "b": 1 })).text(), "2");
     });
@@ -209,5 +209,5 @@ fn who_is_taken_for_dead_and_lives_says_later_how_its_calls_ended() {
     wait_for("usage is counted", || counted("add") == Some(json!(1)));
     assert_eq!(counted("slow"), Some(json!(1)));
     assert_eq!(books()["spent"], (paid + 2).to_string(), "{}", books());
-    assert!(gateway.told(&["audit", "verify"]).contains("the record is whole"));
+    assert!(gateway.told(&["audit", "verify"]).contains("the audit log is intact"));
 }

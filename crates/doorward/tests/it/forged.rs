@@ -59,7 +59,7 @@ fn verification_and_evidence_find_what_contradicts_the_configured_anchor() {
     };
     let whole = evidence("whole");
     let whole: Vec<&str> = whole.iter().map(String::as_str).collect();
-    assert!(gateway.told(&verify).contains("the record is whole"));
+    assert!(gateway.told(&verify).contains("the audit log is intact"));
     gateway.told(&whole);
 
     std::fs::set_permissions(&anchor, std::os::unix::fs::PermissionsExt::from_mode(0o666)).unwrap();
@@ -67,11 +67,11 @@ fn verification_and_evidence_find_what_contradicts_the_configured_anchor() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("others may write"), "{output:?}");
 
     tamper(&gateway, CUT);
-    assert!(gateway.told(&["audit", "verify"]).contains("is whole"), "the database cannot tell");
-    assert!(fails(&gateway, &verify).contains("cut off"));
+    assert!(gateway.told(&["audit", "verify"]).contains("is intact"), "the database cannot tell");
+    assert!(fails(&gateway, &verify).contains("truncated"));
     let cut = evidence("cut");
     let cut: Vec<&str> = cut.iter().map(String::as_str).collect();
-    assert!(fails(&gateway, &cut).contains("NOT WHOLE"));
+    assert!(fails(&gateway, &cut).contains("NOT INTACT"));
     let report = std::fs::read_to_string(path("cut").join("record-verification.json")).unwrap();
     assert!(report.contains("cut_off"), "{report}");
 
@@ -90,7 +90,7 @@ fn an_anchor_that_nothing_can_verify_any_more_is_found() {
     gateway.wait();
     let config = gateway.config.to_str().unwrap();
     let verify = ["audit", "verify", "--config", config];
-    assert!(gateway.told(&verify).contains("the record is whole"));
+    assert!(gateway.told(&verify).contains("the audit log is intact"));
     // All there is, and the key with it.
     let all = "DELETE FROM audit_blocks; DELETE FROM audit_keys;\n\
                DELETE FROM audit_writers WHERE id <> 'acts';\n\
@@ -120,7 +120,7 @@ fn an_export_of_some_time_begins_with_what_proves_it() {
     assert!(first["seq"].as_i64().unwrap() > 2 && first["kind"] == "checkpoint", "{first}");
     let key = gateway.told(&["audit", "key"]);
     let told = gateway.told(&["audit", "verify", file, "--public-key", &key]);
-    assert!(told.contains("the record is whole"), "{told}");
+    assert!(told.contains("the audit log is intact"), "{told}");
     // A chain without its row is exported as well, and found.
     tamper(&gateway, "DELETE FROM audit_writers WHERE id <> 'acts';");
     gateway.told(&["audit", "export", "-o", file]);

@@ -118,7 +118,7 @@ fn a_list_ends_where_its_cursor_is_empty_or_comes_again() {
             let tools = listed["result"]["tools"].as_array().unwrap_or_else(|| panic!("{listed}"));
             let expected = if cursor.is_empty() { 1 } else { 2 };
             assert_eq!(tools.len(), expected, "{era:?} {cursor:?}: {listed}");
-            assert_eq!(gateway.logged("goes round in circles"), !cursor.is_empty());
+            assert_eq!(gateway.logged("the list is cyclic"), !cursor.is_empty());
         }
     }
 }
@@ -146,7 +146,7 @@ fn a_tool_without_a_name_is_left_out_alone() {
     let tools = listed["result"]["tools"].as_array().unwrap();
     assert_eq!(tools.len(), 1, "{listed}");
     assert_eq!(tools[0]["name"], "echo");
-    wait_for("it is said", || gateway.logged("left out an item: it has no name"));
+    wait_for("it is said", || gateway.logged("ignored an item: it has no name"));
 }
 
 /// The last event of a stream without the empty line behind it.

@@ -182,7 +182,7 @@ fn a_key_is_good_for_what_its_scopes_say_and_lists_show_no_more() {
                 (answer.status, answer.header("content-type")),
                 (404, Some("application/json"))
             );
-            assert!(answer.body.contains("There is nothing here"), "{}", answer.body);
+            assert!(answer.body.contains("Not found: the endpoints"), "{}", answer.body);
         }
         let hello =
             Handshake::initialize_bearing(&gateway, path, "2025-06-18", json!({}), Some(&server));
@@ -379,7 +379,7 @@ fn the_admin_listener_is_for_operators() {
         .unwrap();
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(5), "{said}");
-    assert!(said.contains("Authentication is needed; show an operator's key"), "{said}");
+    assert!(said.contains("Authentication is required; pass an admin key"), "{said}");
 }
 
 #[test]

@@ -78,10 +78,14 @@ fn names_are_taken_as_they_are_printed() {
             "'--team=--disabled'",
         ),
         (&["keys", "create", "--user", "x", "--label", "--admin"], 2, "'--label=--admin'"),
-        (&["credits", "grant", "--tenant", "x\u{202e}y", "10"], 1, "invisible"),
-        (&["credits", "adjust", "--tenant", "x\u{202e}y", "--note", "", "-5"], 1, "invisible"),
-        (&["credits", "budget", "--user", "x\u{202e}y", "10"], 1, "invisible"),
-        (&["credits", "budget", "--user", "bob", "-5"], 2, "no less than nothing"),
+        (&["credits", "grant", "--tenant", "x\u{202e}y", "10"], 1, "all of them visible"),
+        (
+            &["credits", "adjust", "--tenant", "x\u{202e}y", "--note", "", "-5"],
+            1,
+            "all of them visible",
+        ),
+        (&["credits", "budget", "--user", "x\u{202e}y", "10"], 1, "all of them visible"),
+        (&["credits", "budget", "--user", "bob", "-5"], 2, "must not be negative"),
     ] {
         let failed = doorward().args(arguments).env("DOORWARD_STORE", &store).output().unwrap();
         assert_eq!(failed.status.code(), Some(exit), "{arguments:?}");

@@ -253,7 +253,7 @@ fn what_an_api_refuses_is_told_and_nothing_leads_elsewhere() {
     client.call("getPet", json!({ "id": "a/admin?x=1#y" })).result();
     assert_eq!(api.last().line, "GET /v1/pets/a%2Fadmin%3Fx%3D1%23y HTTP/1.1\r\n");
     wait_for("what was left out is said", || {
-        gateway.logged("nothing says what '{x}' in its path is")
+        gateway.logged("'{x}' in its path is not a declared parameter")
     });
 }
 
@@ -290,10 +290,19 @@ fn a_description_can_be_looked_at_beforehand() {
     };
     let told = inspect(&[]);
     assert!(told.contains("Pets at http://169.254.169.254/"), "{told}");
-    assert!(told.contains("left out: broken: nothing says what '{x}' in its path is"), "{told}");
-    assert!(told.ends_with("9 tools; 1 operations cannot be any, 0 are not selected\n"), "{told}");
+    assert!(
+        told.contains("not a tool: broken: '{x}' in its path is not a declared parameter"),
+        "{told}"
+    );
+    assert!(
+        told.ends_with("9 tools; 1 operations cannot be tools, 0 are not selected\n"),
+        "{told}"
+    );
     assert!(told.contains("security: key: a key in query api_key\n"), "{told}");
-    assert!(told.contains("security: unheard: cannot be shown: 'digest' is no way"), "{told}");
+    assert!(
+        told.contains("security: unheard: not supported: 'digest' is not a supported"),
+        "{told}"
+    );
     let tools: Value = serde_json::from_str(&inspect(&["--json", "--tag", "pets"])).unwrap();
     assert_eq!(tools["tools"].as_array().unwrap().len(), 1);
     assert_eq!(tools["tools"][0]["inputSchema"]["properties"]["tag"]["type"], "array");
@@ -383,8 +392,8 @@ fn each_operation_is_shown_what_it_asks_for() {
     assert!(gateway.log().iter().all(|line| !line.contains("t-9") && !line.contains("k+7")));
     // What is no scheme, or cannot be shown, is told.
     for (rule, why) in [
-        (", security: {other: x}", "no security scheme 'other': the description knows"),
-        (", security: {unheard: x}", "'digest' is no way to show a credential"),
+        (", security: {other: x}", "no security scheme 'other': the document defines"),
+        (", security: {unheard: x}", "'digest' is not a supported location"),
     ] {
         let gateway = Gateway::start_unready(&config(&api, &described(), "", rule));
         wait_for("it is told", || gateway.states()[0]["problem"].to_string().contains(why));

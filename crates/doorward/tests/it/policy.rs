@@ -21,11 +21,11 @@ fn start(policies: &str, more: &str) -> Gateway {
 fn write(gateway: &Gateway, policies: &str) {
     std::fs::write(gateway.folder.path().join("open.cedar"), policies).unwrap();
     let before = count(gateway);
-    wait_for("the policies are in force", || count(gateway) > before);
+    wait_for("the policies are active", || count(gateway) > before);
 }
 
 fn count(gateway: &Gateway) -> usize {
-    gateway.log().iter().filter(|line| line.contains("policies are in force")).count()
+    gateway.log().iter().filter(|line| line.contains("policies are active")).count()
 }
 
 fn names(answer: &Answer) -> Vec<String> {
@@ -254,7 +254,7 @@ fn policies_change_while_the_gateway_runs_and_bad_ones_do_not() {
     assert_eq!(client.call("sample__add", json!({ "a": 1, "b": 2 })).code(), -32602);
     std::fs::write(gateway.folder.path().join("open.cedar"), "permit (principal, action, resource")
         .unwrap();
-    wait_for("they are refused", || gateway.logged("the new policies are refused"));
+    wait_for("they are refused", || gateway.logged("the new policies are invalid"));
     assert_eq!(names(&client.ask("tools/list", json!({}))), after);
 }
 
@@ -269,13 +269,13 @@ fn policies_of_the_store_are_applied_and_rolled_back_by_commands() {
     assert!(everything > 0, "a key is good for everything while there are no policies");
     assert!(gateway.told(&["policy", "example"]).contains("read-only-agents"));
     gateway.told(&["policy", "example", "team-portals", "--output", folder]);
-    assert!(gateway.told(&["policy", "check", folder]).starts_with("good: 2 policies"));
+    assert!(gateway.told(&["policy", "check", folder]).starts_with("valid: 2 policies"));
     assert_eq!(gateway.told(&["policy", "test", folder]), "7 tests passed");
     assert!(gateway.told(&["policy", "diff", folder]).contains("+ permit"));
     assert!(
         gateway
             .told(&["policy", "apply", folder, "--note", "portals"])
-            .ends_with("version 1 is in force")
+            .ends_with("version 1 is active")
     );
     wait_for("nothing is listed", || listed().is_empty());
     assert_eq!(gateway.told(&["policy", "diff", folder]), "nothing would change");
@@ -293,12 +293,12 @@ fn policies_of_the_store_are_applied_and_rolled_back_by_commands() {
     let failed = gateway.run(&["policy", "apply", folder]);
     assert_eq!(failed.status.code(), Some(1), "{}", String::from_utf8_lossy(&failed.stdout));
     assert!(
-        String::from_utf8_lossy(&failed.stdout).contains("at another's: expected deny, came allow")
+        String::from_utf8_lossy(&failed.stdout).contains("at another's: expected deny, got allow")
     );
     std::fs::remove_file(gateway.folder.path().join("policies/team-portals.test.yaml")).unwrap();
     gateway.told(&["policy", "apply", folder, "--note", "all"]);
     wait_for("everything is listed", || listed().len() == everything);
-    assert_eq!(gateway.told(&["policy", "rollback"]), "version 1 is in force");
+    assert_eq!(gateway.told(&["policy", "rollback"]), "version 1 is active");
     wait_for("nothing is listed again", || listed().is_empty());
     assert!(gateway.told(&["policy", "show"]).contains("team-portals/support"));
     assert!(gateway.told(&["policy", "show", "2"]).contains("bad.cedar"));

@@ -190,11 +190,11 @@ fn wrong_portals_are_told() {
     let folder = crate::support::folder();
     let file = folder.path().join("doorward.yaml");
     for (portal, said) in [
-        ("sample: {tools: [a/b]}", "'sample' is the name"),
+        ("sample: {tools: [a/b]}", "'sample' is already the name"),
         ("p: {}", "selects nothing"),
         ("p: {servers: [nobody]}", "there is no server 'nobody'"),
         ("p: {tools: [add]}", "expected server/name"),
-        ("p: {tools: [a/b], rename: {a/b: c, a/c: c}}", "the name of two"),
+        ("p: {tools: [a/b], rename: {a/b: c, a/c: c}}", "used twice"),
         ("'p q': {tools: [a/b]}", "a portal's name"),
     ] {
         std::fs::write(

@@ -118,5 +118,5 @@ fn a_proxy_of_another_kind_is_not_passed_over() {
     let gateway = Gateway::start_in(config, &[("HTTP_PROXY", "socks5://127.0.0.1:9")]);
     let refused = Modern::new(&gateway, "/mcp/far").call("echo", json!({}));
     assert_eq!(refused.kind(), "unreachable", "{}", refused.body);
-    assert!(gateway.logged("the proxy is one of socks5://"));
+    assert!(gateway.logged("the proxy URL has the scheme socks5://"));
 }

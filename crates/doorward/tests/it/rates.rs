@@ -275,7 +275,7 @@ fn when_the_store_is_away_each_limit_says_what_happens() {
     assert!(began.elapsed() < Duration::from_secs(10));
     let _second = redis(port);
     wait_for("the store is used again", || echo().status == 200);
-    wait_for("that is told", || gateway.logged("shared limits are available again"));
+    wait_for("that is told", || gateway.logged("the shared limit store is available again"));
 }
 
 #[test]

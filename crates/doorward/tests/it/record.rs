@@ -89,7 +89,7 @@ fn a_record_says_who_did_what_and_what_came_of_it() {
     let id = record["id"].as_str().unwrap();
     let shown = gateway.told(&["audit", "show", id]);
     assert!(shown.contains("\"opened\"") && shown.contains("\"closed\""), "{shown}");
-    assert!(verified(&gateway).contains("the record is whole"));
+    assert!(verified(&gateway).contains("the audit log is intact"));
     // No secret stands in the database.
     let database = std::fs::read(gateway.folder.path().join("doorward.db-wal")).unwrap();
     let secret = key.as_bytes();
@@ -191,7 +191,7 @@ fn while_the_database_is_away_nothing_is_done_unrecorded() {
         "what was refused is on the record once it can be written"
     );
     drop(gateway);
-    assert!(told(&["audit", "verify", "--trust-database"]).contains("the record is whole"));
+    assert!(told(&["audit", "verify", "--trust-database"]).contains("the audit log is intact"));
 }
 
 /// A disk of a few megabytes, as root alone can make one.
@@ -233,7 +233,7 @@ fn a_full_disk_refuses_what_must_be_recorded_and_room_brings_it_back() {
     std::fs::remove_file(&ballast).unwrap();
     wait_for("there is room again", || add(&client).status == 200);
     wait_for("readiness turns green", || readiness(&gateway) == 200);
-    assert!(told(&store_in(&disk), &["audit", "verify"]).contains("the record is whole"));
+    assert!(told(&store_in(&disk), &["audit", "verify"]).contains("the audit log is intact"));
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn an_end_that_was_cut_off_while_nobody_wrote_contradicts_the_anchor() {
     (0..20).for_each(|_| assert_eq!(add(&client).status, 200));
     gateway.signal(Signal::SIGTERM);
     gateway.wait();
-    assert!(verified(&gateway).contains("the record is whole"));
+    assert!(verified(&gateway).contains("the audit log is intact"));
     // Everything since the tenth record, with all that could tell of it.
     let script = "import sqlite3, sys\n\
                   db = sqlite3.connect(sys.argv[1])\n\
@@ -267,10 +267,13 @@ fn an_end_that_was_cut_off_while_nobody_wrote_contradicts_the_anchor() {
                   db.execute(\"UPDATE audit_writers SET ended = NULL\")\n\
                   db.commit()\n";
     assert!(Command::new("python3").args(["-c", script]).arg(&path).status().unwrap().success());
-    assert!(verified(&gateway).contains("the record is whole"), "the database alone cannot tell");
+    assert!(
+        verified(&gateway).contains("the audit log is intact"),
+        "the database alone cannot tell"
+    );
     let output = gateway.run(&["audit", "verify", "--anchor", anchor.to_str().unwrap()]);
     let told = String::from_utf8_lossy(&output.stdout);
-    assert!(!output.status.success() && told.contains("cut off"), "{told}");
+    assert!(!output.status.success() && told.contains("truncated"), "{told}");
 }
 
 #[test]
@@ -292,7 +295,7 @@ fn policies_are_tried_on_what_was_recorded() {
     )
     .unwrap();
     gateway.told(&["policy", "apply", folder.join("old.cedar").to_str().unwrap()]);
-    wait_for("the policies are in force", || gateway.logged("policies are in force"));
+    wait_for("the policies are active", || gateway.logged("policies are active"));
     for key in &keys {
         let client = Modern::new(&gateway, "/mcp").bearing(key);
         for a in [1, 50, 60] {
@@ -324,5 +327,8 @@ fn policies_are_tried_on_what_was_recorded() {
         assert_eq!(group["group"]["reason"], "Sums are small");
     }
     let nothing = gateway.told(&["policy", "simulate", folder.join("old.cedar").to_str().unwrap()]);
-    assert!(nothing.contains("6 recorded calls were decided anew, 0 would turn"), "{nothing}");
+    assert!(
+        nothing.contains("evaluated 6 recorded calls; 0 would be decided differently"),
+        "{nothing}"
+    );
 }

@@ -67,7 +67,7 @@ fn a_bad_file_is_refused_with_its_reasons() {
     for (bad, said) in [
         ("servers: {sample: {sampel: true}}", "did you mean 'sample'"),
         ("servers: [", "unclosed"),
-        ("servers: {a: {url: 'ftp://x/'}}", "is no http://"),
+        ("servers: {a: {url: 'ftp://x/'}}", "is not an http://"),
     ] {
         std::fs::write(&gateway.config, bad).unwrap();
         gateway.signal(Signal::SIGHUP);
@@ -78,7 +78,7 @@ fn a_bad_file_is_refused_with_its_reasons() {
         gateway
             .log()
             .iter()
-            .any(|line| line.contains("doorward.yaml:1:") && line.contains("refused"))
+            .any(|line| line.contains("doorward.yaml:1:") && line.contains("invalid"))
     );
 }
 

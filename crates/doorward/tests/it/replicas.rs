@@ -418,16 +418,16 @@ fn bad_settings_are_told() {
             "replicas: [{url: \"http://a/\", dns: \"http://a/\"}]",
             "expected one of 'url', 'dns' and",
         ),
-        ("replicas: [{url: \"ftp://a/\"}]", "is no http:// or https:// URL"),
+        ("replicas: [{url: \"ftp://a/\"}]", "is not an http:// or https:// URL"),
         ("replicas: [{dns: \"http://127.0.0.1/\"}]", "'dns' looks up a name"),
-        ("replicas: [{file: \"/x\"}]", "'url' must say what the server is called"),
+        ("replicas: [{file: \"/x\"}]", "'url' is required if all replicas are in files"),
         (
             "replicas: [{url: \"http://a/\"}], command: x",
             "expected one of 'replicas' and 'command'",
         ),
         ("replicas: [{url: \"http://10.0.0.1/\"}], public_only: true", "not public"),
-        ("url: \"http://a/\", reliability: {health: {every: 1ms}}", "100 ms at least"),
-        ("url: \"http://a/\", reliability: {ejection: {failures: 0}}", "must be 1 at least"),
+        ("url: \"http://a/\", reliability: {health: {every: 1ms}}", "at least 100ms"),
+        ("url: \"http://a/\", reliability: {ejection: {failures: 0}}", "must be at least 1"),
         ("sample: true, lost_session: error", "has no sessions"),
     ] {
         let folder = crate::support::folder();

@@ -138,7 +138,7 @@ fn the_pretty_log_shows_what_it_is_told_in_one_harmless_line() {
             lines.lock().unwrap().push_str(&(line + "\n"));
         }
     });
-    wait_for("the tool is left out", || log.lock().unwrap().contains("left out a tool"));
+    wait_for("the tool is left out", || log.lock().unwrap().contains("a tool is not listed"));
     child.kill().unwrap();
     let _ = child.wait();
     let log = log.lock().unwrap();
@@ -166,7 +166,7 @@ fn what_the_gateway_writes_is_its_owners_alone() {
         at("records.jsonl").display()
     ));
     Modern::new(&gateway, "/mcp/sample").call("add", json!({ "a": 1, "b": 2 }));
-    wait_for("records are exported", || at("records.jsonl").exists());
+    wait_for("the audit export works", || at("records.jsonl").exists());
     assert_eq!(mode(&at("records.jsonl")), 0o600);
     for file in ["export.jsonl", "wide.jsonl"] {
         if file == "wide.jsonl" {

@@ -153,7 +153,7 @@ fn a_new_certificate_is_shown_without_a_restart_and_a_bad_one_is_not() {
     wait_for("the new certificate is shown", || world.shows("second"));
     call(&world, &mut open);
     std::fs::write(world.folder.path().join("server.pem"), "no certificate").unwrap();
-    wait_for("it is refused", || world.gateway.logged("the new certificate is refused"));
+    wait_for("it is refused", || world.gateway.logged("the new certificate is invalid"));
     assert!(world.shows("second"));
     put(world.folder.path(), "first");
     wait_for("a good one is taken again", || world.shows("first"));
@@ -172,8 +172,8 @@ fn a_certificate_says_who_its_bearer_is() {
     let robot = "permit (principal == ServiceAccount::\"certificate:spiffe://acme/robot\", action, \
                  resource) when { context.authentication == \"certificate\" };";
     std::fs::write(gateway.folder.path().join("open.cedar"), robot).unwrap();
-    wait_for("the policies are in force", || {
-        gateway.log().iter().filter(|line| line.contains("policies are in force")).count() > 1
+    wait_for("the policies are active", || {
+        gateway.log().iter().filter(|line| line.contains("policies are active")).count() > 1
     });
     let world = World { gateway, folder };
     call(&world, &mut world.connect_as(Some("client")).unwrap());

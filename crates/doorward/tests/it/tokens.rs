@@ -620,7 +620,7 @@ fn user_and_agent_and_who_acts_for_whom_are_told_apart() {
     };
     let acting =
         json!({ "email": "alice@x", "act": { "sub": "agent-2", "act": { "sub": "agent-1" } } });
-    wait_for("the policies are in force", || names(acting.clone()) == ["sample__add"]);
+    wait_for("the policies are active", || names(acting.clone()) == ["sample__add"]);
     assert_eq!(names(json!({ "email": "alice@x" })), Vec::<String>::new());
     assert_eq!(names(json!({ "email": null, "client_id": "robot" })), ["sample__echo"]);
     assert_eq!(names(json!({ "email": "robot", "client_id": "robot" })), ["sample__echo"]);
@@ -822,7 +822,7 @@ fn teams_roles_and_tenants_are_an_issuers_own() {
         tools.iter().map(name).collect::<Vec<_>>()
     };
     let all = json!({ "groups": ["payments", "eng-a", "ours:payments", "x"], "roles": ["lead"], "org": "acme" });
-    wait_for("the policies are in force", || names(&ours, all.clone()).len() == 4);
+    wait_for("the policies are active", || names(&ours, all.clone()).len() == 4);
     let mut seen = names(&ours, all.clone());
     seen.sort();
     assert!(

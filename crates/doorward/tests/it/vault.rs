@@ -123,13 +123,13 @@ fn what_is_wrong_with_a_vault_is_said_and_nothing_else() {
     };
     for (reference, token, address, said) in [
         ("secret/doorward#none", "the-token", &*vault.url, "has no field 'none'"),
-        ("secret/doorward#list", "the-token", &vault.url, "is no text"),
+        ("secret/doorward#list", "the-token", &vault.url, "is not a string"),
         ("secret/other#x", "the-token", &vault.url, "there is no such secret"),
         ("secret/doorward#token", "another", &vault.url, "refuses the token"),
         ("secret", "the-token", &vault.url, "MOUNT/PATH#FIELD"),
-        ("secret/doorward#token", "the-token", "http://vault.example", "no https:// URL"),
+        ("secret/doorward#token", "the-token", "http://vault.example", "not an https:// URL"),
         ("secret/doorward#token", "the-token", "http://127.0.0.1:9", "127.0.0.1:9"),
-        ("secret/doorward#token", "the-token", "nonsense", "VAULT_ADDR is no URL"),
+        ("secret/doorward#token", "the-token", "nonsense", "VAULT_ADDR is not a URL"),
     ] {
         let error = check(reference, token, address);
         assert!(error.contains(said), "{reference}: {error}");

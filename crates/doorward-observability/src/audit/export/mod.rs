@@ -104,7 +104,7 @@ async fn export(audit: Arc<Audit>, store: Store, name: String, settings: ExportS
         match round {
             Ok(()) => {
                 if std::mem::take(&mut failing) {
-                    tracing::info!(export = name, "records are exported again");
+                    tracing::info!(export = name, "the audit export works again");
                 }
                 audit.exports.lock().remove(&name);
                 pause = PAUSES.0;
@@ -118,7 +118,7 @@ async fn export(audit: Arc<Audit>, store: Store, name: String, settings: ExportS
             }
             Err(why) => {
                 if !std::mem::replace(&mut failing, true) {
-                    tracing::error!(export = name, "records are not exported: {why}");
+                    tracing::error!(export = name, "the audit export failed: {why}");
                 }
                 audit.exports.lock().insert(name.clone(), why);
                 if last {
@@ -156,8 +156,8 @@ async fn round(
                 chain = row.id,
                 position,
                 records = row.head.seq,
-                "the position of an export is behind the end of its chain: somebody has changed it, or the chain; \
-                 the chain is exported again from its beginning"
+                "the position of an export is after the end of its chain: the position or the \
+                    chain was changed; exporting the chain again from its beginning"
             );
             position = 0;
             keep(store, name, &row.id, position).await?;

@@ -74,7 +74,7 @@ impl SyslogSink {
         stream.write_all(&frames).await.map_err(|error| error.to_string())?;
         stream.flush().await.map_err(|error| error.to_string())?;
         if has_ended(&mut stream).await {
-            return Err("the receiver hung up".into());
+            return Err("the receiver closed the connection".into());
         }
         self.stream = Some(stream);
         Ok(())

@@ -90,7 +90,8 @@ pub async fn run(options: Audit) -> Result<(), Failed> {
         Audit::Key { kept, trust_database } => {
             let keys = verify::own_keys(&kept, &open(&kept).await?, trust_database).await?;
             if keys.is_empty() {
-                let why = "no key is known here but by the database: name the configuration with --config";
+                let why = "only the database knows a key, and it is not trusted: pass the \
+                    configuration with --config";
                 return Err(Failed::new(Exit::Failure, why));
             }
             for (id, public) in keys {
@@ -226,7 +227,7 @@ async fn show_one(store: &Store, id: &str) -> Result<(), Failed> {
     if let Some((writer, seq)) = id.split_once('/') {
         let seq: i64 = seq
             .parse()
-            .map_err(|_| Failed::new(Exit::Usage, "expected a call's id, or WRITER/NUMBER"))?;
+            .map_err(|_| Failed::new(Exit::Usage, "expected a call ID, or WRITER/NUMBER"))?;
         // The block that has it may begin before.
         let wanted = format!("\"seq\":{seq},");
         found = lines_with(store, &[writer.to_owned()], &wanted).await?;
@@ -346,7 +347,7 @@ async fn begin_of(store: &Store, writer: &str, span: doorward_store::Span) -> Re
 
 async fn retain(kept: &Kept, sign_earlier: bool) -> Result<(), Failed> {
     let Some(path) = &kept.config else {
-        let why = "say with --config which configuration's 'audit.retention' is meant";
+        let why = "'audit.retention' is unknown: pass the configuration with --config";
         return Err(Failed::new(Exit::Usage, why));
     };
     let mut settings = config::load(path).map_err(|report| Failed::report(&report))?.settings;
@@ -356,22 +357,24 @@ async fn retain(kept: &Kept, sign_earlier: bool) -> Result<(), Failed> {
     let rules = retention(&settings.audit.retention, now_ms());
     let store = open(kept).await?;
     let key = open_key(&store, &settings).await?.ok_or_else(|| {
-        let why = "nothing can sign that records were removed: set 'store_key' or 'audit.key_file'";
+        let why = "there is no key to sign the removal of records: set 'store_key' or \
+            'audit.key_file'";
         Failed::new(Exit::Failure, why)
     })?;
     let mut out = std::io::stdout().lock();
     if sign_earlier {
         let keys = verify::own_keys(kept, &store, false).await?;
         let runs = store.sign_earlier_removals(&key, keys).await?;
-        writeln!(out, "{runs} runs of removed records were signed")?;
+        writeln!(out, "signed {runs} ranges of removed records")?;
     }
     let done = store.retain_audit(&rules, &key).await?;
     if done.unvouched > 0 {
         eprintln!(
-            "note: {} records stay until a checkpoint vouches for them; if it stays so, run 'doorward audit verify'",
+            "note: {} records are retained until a checkpoint covers them; if this does not \
+                change, run 'doorward audit verify'",
             done.unvouched
         );
     }
-    writeln!(out, "{} records were taken away, {} are held", done.removed, done.held)?;
+    writeln!(out, "{} records removed, {} on hold", done.removed, done.held)?;
     Ok(())
 }

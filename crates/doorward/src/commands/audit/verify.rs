@@ -25,7 +25,7 @@ pub async fn run(
     } else {
         let trusted = read_keys(&trust.keys)?;
         if trusted.is_empty() {
-            let why = "say with --public-key whose checkpoints are trusted: 'doorward audit key' prints it";
+            let why = "no trusted key: pass one with --public-key; 'doorward audit key' prints it";
             return Err(Failed::new(Exit::Usage, why));
         }
         let mut verifier = Verifier::new(trusted, false).trusting_database(trust.trust_database);
@@ -83,7 +83,7 @@ fn read_anchor(verifier: &mut Verifier, path: &Path) -> Result<(), Failed> {
 fn warn_of_others(path: &Path, mode: u32, what: &str) {
     if let Some(is) = files::open_to_others(path, mode) {
         let path = one_line(&path.display().to_string());
-        eprintln!("warning: others may {what} {path} (mode {is:04o}), and it proves nothing then");
+        eprintln!("warning: others may {what} {path} (mode {is:04o}), so it proves nothing");
     }
 }
 
@@ -116,7 +116,7 @@ fn tell(report: &Report, json: bool) -> Result<(), Failed> {
     }
     writeln!(
         out,
-        "{} records in {} chains, {} checkpoints, {} records taken away in due time",
+        "{} records in {} chains, {} checkpoints, {} records removed by retention",
         report.records,
         report.chains.len(),
         report.checkpoints,
@@ -124,10 +124,10 @@ fn tell(report: &Report, json: bool) -> Result<(), Failed> {
     )?;
     let open: i64 = report.chains.values().map(|chain| chain.last - chain.checkpointed).sum();
     if open > 0 {
-        writeln!(out, "{open} records are newer than the last checkpoint that vouches for them")?;
+        writeln!(out, "{open} records are newer than the last checkpoint that covers them")?;
     }
     let verdict = if report.is_good() {
-        ("the record is whole", "32")
+        ("the audit log is intact", "32")
     } else {
         ("THE RECORD IS NOT WHOLE", "1;31")
     };
@@ -155,8 +155,9 @@ async fn trusted(trust: &Trust, kept: &Kept, store: &Store) -> Result<PublicKeys
         keys.extend(said);
     } else if unproven > 0 {
         eprintln!(
-            "note: {unproven} of the keys in the database are not trusted, for whoever can write records can write \
-             keys; name the configuration with --config, further keys with --public-key, or say --trust-database"
+            "note: {unproven} of the keys in the database are not trusted, because anyone who can \
+                write records can also write keys; pass the configuration with --config, more \
+                keys with --public-key, or use --trust-database"
         );
     }
     Ok(keys)
@@ -169,7 +170,8 @@ fn read_keys(texts: &[String]) -> Result<PublicKeys, Failed> {
         let marked = text.split_whitespace().find_map(|part| part.strip_prefix(KEY_PREFIX));
         let text = marked.or_else(|| text.split_whitespace().last()).unwrap_or_default();
         let key = URL_SAFE_NO_PAD.decode(text).ok().filter(|key| key.len() == 32);
-        let wrong = || Failed::new(Exit::Usage, format!("'{text}' is no Ed25519 key in base64url"));
+        let wrong =
+            || Failed::new(Exit::Usage, format!("'{text}' is not an Ed25519 key in base64url"));
         let key = key.ok_or_else(wrong)?;
         keys.insert(key_id(&key), key);
     }

@@ -9,13 +9,13 @@ pub fn read(words: &[String], schema: &Value) -> Result<Value, String> {
         && word.trim_start().starts_with('{')
     {
         let value: Value = serde_json::from_str(word)
-            .map_err(|error| format!("the arguments are no valid JSON object: {error}"))?;
+            .map_err(|error| format!("the arguments are not a valid JSON object: {error}"))?;
         return Ok(value);
     }
     let mut arguments = Map::new();
     for word in words {
         let Some((name, text)) = word.split_once('=') else {
-            return Err(format!("'{word}' is neither name=value nor a JSON object"));
+            return Err(format!("'{word}' is neither NAME=VALUE nor a JSON object"));
         };
         let value = value(text, &schema["properties"][name])
             .map_err(|expected| format!("{name} must be {expected}, not '{text}'"))?;
@@ -90,9 +90,9 @@ mod tests {
         for (given, said) in [
             (vec!["n=x"], "n must be of the type integer, not 'x'"),
             (vec!["n=1.5"], "integer"),
-            (vec!["n"], "neither name=value"),
+            (vec!["n"], "neither NAME=VALUE"),
             (vec!["n=1", "n=2"], "twice"),
-            (vec!["{\"n\":"], "no valid JSON object"),
+            (vec!["{\"n\":"], "not a valid JSON object"),
         ] {
             let problem = read(&words(&given), &schema).unwrap_err();
             assert!(problem.contains(said), "{problem}");

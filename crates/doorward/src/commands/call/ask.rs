@@ -38,7 +38,7 @@ pub fn roots(folders: &[PathBuf]) -> Result<Vec<Value>, Failed> {
                 Failed::new(Exit::Usage, format!("{}: {error}", folder.display()))
             })?;
             let uri = url::Url::from_file_path(&whole).map_err(|()| {
-                Failed::new(Exit::Usage, format!("{} is no root", folder.display()))
+                Failed::new(Exit::Usage, format!("{} is not a root", folder.display()))
             })?;
             let name = whole.file_name().map(|name| name.to_string_lossy().into_owned());
             Ok(json!({ "uri": uri.as_str(), "name": name }))
@@ -61,7 +61,7 @@ impl Asker {
                 method::SAMPLE => self.sample(&params).await?,
                 method::ROOTS_LIST => json!({ "roots": self.roots }),
                 other => {
-                    let why = format!("the server asks for '{other}', which is not known here");
+                    let why = format!("the server requests '{other}', which is not supported");
                     return Err(Failed::new(Exit::Refused, why));
                 }
             };
@@ -71,12 +71,12 @@ impl Asker {
     }
 
     async fn elicit(&mut self, params: &Value) -> Result<Value, Failed> {
-        let message = params["message"].as_str().unwrap_or("The server has a question.");
+        let message = params["message"].as_str().unwrap_or("The server requests input.");
         tell(&format!("\n{}\n", harmless(message)));
         if params["mode"] == "url" {
             let url = params["url"].as_str().unwrap_or_default();
             let host = url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned));
-            tell(&format!("Open this yourself, if you trust {}:\n", host.unwrap_or_default()));
+            tell(&format!("If you trust {}, open this URL yourself:\n", host.unwrap_or_default()));
             tell(&format!("  {}\n", one_line(url)));
             return Ok(match self.question("Done? [Y/n]").await? {
                 None => json!({ "action": "cancel" }),
@@ -86,7 +86,7 @@ impl Asker {
                 Some(_) => json!({ "action": "accept" }),
             });
         }
-        tell("(an empty line leaves out what may be left out; !decline declines)\n");
+        tell("(an empty line skips an optional value; !decline declines)\n");
         let schema = &params["requestedSchema"];
         let required = schema["required"].as_array().cloned().unwrap_or_default();
         let mut content = Map::new();
@@ -135,14 +135,14 @@ impl Asker {
             }
             match read(&line, property, &choices) {
                 Ok(value) => return Ok(Said::Value(value)),
-                Err(expected) => tell(&format!("  That does not fit: {expected}\n")),
+                Err(expected) => tell(&format!("  Invalid value: {expected}\n")),
             }
         }
         Ok(Said::Cancel)
     }
 
     async fn sample(&mut self, params: &Value) -> Result<Value, Failed> {
-        tell("\nThe server asks a model. Answer in its stead:\n");
+        tell("\nThe server requests a response of a model. Type it:\n");
         if let Some(system) = params["systemPrompt"].as_str() {
             tell(&format!("  system: {}\n", harmless(system)));
         }
@@ -160,7 +160,10 @@ impl Asker {
             }
         }
         let Some(text) = self.question(">").await? else {
-            return Err(Failed::new(Exit::Refused, "the server's question was not answered"));
+            return Err(Failed::new(
+                Exit::Refused,
+                "the server's request for input was not answered",
+            ));
         };
         Ok(json!({
             "role": "assistant",
@@ -226,7 +229,7 @@ fn read(line: &str, property: &Value, choices: &[(String, String)]) -> Result<Va
             .find(|(value, label)| value == word || label == word)
             .or(by_number)
             .map(|(value, _)| Value::String(value.clone()))
-            .ok_or_else(|| format!("'{word}' is none of the choices"))
+            .ok_or_else(|| format!("'{word}' is not one of the choices"))
     };
     if property["type"] == "array" {
         return line.split(',').map(choose).collect::<Result<_, _>>().map(Value::Array);
@@ -271,7 +274,7 @@ mod tests {
             ("a, 2", many, Ok(json!(["a", "b"]))),
             ("12", json!({"type": "integer", "maximum": 9}), Err("at most 9")),
             ("x", json!({"type": "string", "minLength": 2}), Err("at least 2 letters")),
-            ("blue", pick, Err("none of the choices")),
+            ("blue", pick, Err("not one of the choices")),
         ] {
             let read = read(line, &property, &choices(&property));
             match want {

@@ -102,7 +102,7 @@ fn one(block: &Object) -> String {
         "text" => said("text"),
         kind @ ("image" | "audio") => {
             let bytes = said("data").len() / 4 * 3;
-            format!("[{kind} {}, about {bytes} bytes; --json shows it]", said("mimeType"))
+            format!("[{kind} {}, about {bytes} bytes; use --json to print it]", said("mimeType"))
         }
         "resource_link" => format!("[resource {} {}]", said("uri"), said("name")),
         "resource" => match block.object("resource") {
@@ -112,6 +112,6 @@ fn one(block: &Object) -> String {
             },
             None => "[resource]".into(),
         },
-        other => format!("[{other}; --json shows it]"),
+        other => format!("[{other}; use --json to print it]"),
     }
 }

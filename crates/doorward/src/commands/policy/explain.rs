@@ -14,7 +14,7 @@ pub async fn run(options: Explain) -> Result<(), Failed> {
     let set = if options.paths.is_empty() {
         let active = open(&options.kept).await?.active_policies().await?;
         let none = || {
-            let why = "no policies were put in force; name files with --policies";
+            let why = "no policies are active; pass files with --policies";
             Failed::new(Exit::Failure, why)
         };
         let active = active.ok_or_else(none)?;

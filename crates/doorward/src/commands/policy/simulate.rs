@@ -217,7 +217,7 @@ pub async fn run(options: Simulate) -> Result<(), Failed> {
     drop(sender);
     let mut found = Found::default();
     for thread in threads {
-        let gone = |_| Failed::new(Exit::Failure, "a thread has ended in the middle of its work");
+        let gone = |_| Failed::new(Exit::Failure, "a thread stopped unexpectedly");
         let part = thread.join().map_err(gone)?;
         found.decided += part.decided;
         for (key, group) in part.groups {
@@ -339,6 +339,10 @@ fn tell(found: &Found, json: bool) -> Result<(), Failed> {
         writeln!(out)?;
     }
     let turned = count(Turn::Refused) + count(Turn::Permitted);
-    writeln!(out, "{} recorded calls were decided anew, {turned} would turn", found.decided)?;
+    writeln!(
+        out,
+        "evaluated {} recorded calls; {turned} would be decided differently",
+        found.decided
+    )?;
     Ok(())
 }

@@ -88,7 +88,7 @@ impl Gateway {
         let folder = folder();
         let file = folder.path().join("doorward.yaml");
         std::fs::write(&file, config).unwrap();
-        // For those who name it: everybody who is known may use everything.
+        // For those who name it: everyone who is authenticated may use everything.
         let open = "permit (principal, action in Action::\"use\", resource);";
         std::fs::write(folder.path().join("open.cedar"), open).unwrap();
         let own = store_in(folder.path());
