@@ -68,7 +68,7 @@ impl Scene {
         let beside = backend::start(Era::Modern, 0).await.map_err(text)?;
         let urls: Vec<_> = replicas.iter().map(|one| format!("{{url: {}}}", one.url())).collect();
         let config = format!(
-            "reliability: {{health: {{every: 1s, within: 500ms}}, ejection: {{period: 2s}}}}\n\
+            "reliability: {{health: {{interval: 1s, timeout: 500ms}}, ejection: {{period: 2s}}}}\n\
              servers:\n  many: {{replicas: [{}], tools: {{echo: {{write: false}}}}}}\n  \
              beside: {{url: {}}}\n",
             urls.join(", "),

@@ -146,7 +146,7 @@ pub async fn checked(program: &Path, server: &Backend, time: Duration) -> Result
 
 /// A call past breaker and health checks, beside one without them.
 pub async fn guarded(program: &Path, server: &Backend, time: Duration) -> Result<Compared, String> {
-    let with = at(server, ", reliability: {health: {every: 1s}}");
+    let with = at(server, ", reliability: {health: {interval: 1s}}");
     let without = at(server, ", reliability: {breaker: {off: true}}");
     compare(program, [with, without], &hello(), time).await
 }

@@ -207,7 +207,7 @@ CONFIG = """
 store_key: ${env:DOORWARD_STORE_KEY}
 servers: {sample: {sample: true, tools: {add: {write: true}}}}
 policy: {files: [open.cedar]}
-audit: {deadline: 1s}
+audit: {write_timeout: 1s}
 billing: {prices: {add: {tools: sample/add, call: 1}}}
 """
 

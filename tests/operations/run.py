@@ -272,7 +272,7 @@ input(type="imtcp" port="{tcp}" address="127.0.0.1" ruleset="take")
         tls = subprocess.Popen([str(part) for part in command], stdout=taken, stdin=subprocess.PIPE)
     processes.started.append(tls)
     wait_for_port(tls_port, tls, "the TLS server")
-    http = lambda kind, token: f"{{http: {{url: '{url}/{kind}', flavour: {kind}, token: {token}}}, every: 200ms}}"
+    http = lambda kind, token: f"{{http: {{url: '{url}/{kind}', type: {kind}, token: {token}}}, every: 200ms}}"
     gateway = Recording(
         binary,
         processes,
@@ -284,7 +284,7 @@ audit:
   reads: before
   exports:
     file: {{file: {{path: audit.jsonl, rotate_at: 8KiB, keep: 50}}, every: 200ms, batch: 10}}
-    ocsf: {{form: ocsf, file: {{path: ocsf.jsonl}}, every: 200ms}}
+    ocsf: {{format: ocsf, file: {{path: ocsf.jsonl}}, every: 200ms}}
     syslog: {{syslog: {{address: '127.0.0.1:{tcp}'}}, every: 200ms}}
     secure: {{syslog: {{address: 'localhost:{tls_port}', tls: true, ca: ca.crt}}, every: 200ms}}
     splunk: {http("splunk", "splunk-token-0123456789")}

@@ -194,7 +194,7 @@ impl Server {
                 ..Claims::default()
             },
             tenant: settings.provider.tenant.clone(),
-            vouches_for: settings.provider.vouches_for.clone(),
+            trusted_for: settings.provider.trusted_for.clone(),
             ..IssuerSettings::new(origin)
         };
         Some(Self {

@@ -31,7 +31,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 pub struct Cache {
     kept: moka::sync::Cache<Key, Arc<Entry>>,
     pub flights: Flights,
-    largest: usize,
+    max_entry: usize,
     shared: Option<Arc<SharedResults>>,
     changes: Mutex<HashMap<String, Arc<AtomicU64>>>,
 }
@@ -75,7 +75,7 @@ impl Cache {
         Self {
             kept,
             flights: Flights::default(),
-            largest: settings.largest.0,
+            max_entry: settings.max_entry.0,
             shared: shared.map(Arc::new),
             changes: Mutex::default(),
         }
@@ -98,7 +98,7 @@ impl Cache {
     }
 
     pub fn is_small_enough(&self, entry: &Entry) -> bool {
-        entry.result.size_hint() <= self.largest
+        entry.result.size_hint() <= self.max_entry
     }
 
     /// Counts changes of a server, by its name: whatever becomes of its configuration, what was kept before

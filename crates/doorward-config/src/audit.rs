@@ -37,11 +37,11 @@ pub struct AuditSettings {
     /// Refused callers, sessions that start and end, servers that connect and disconnect: `background` or `off`.
     pub events: Option<Durability>,
     /// Maximum time to write a record to disk. If it takes longer, the call is refused.
-    pub deadline: Period,
+    pub write_timeout: Period,
     /// How long records are held back to be written in one batch.
-    pub linger: Period,
+    pub flush_interval: Period,
     /// Maximum number of records waiting to be written.
-    pub queue: usize,
+    pub queue_size: usize,
     pub checkpoints: CheckpointSettings,
     /// File with the key that signs checkpoints; created if it does not exist. Default: the key is encrypted in
     /// the store; without a `store_key`, it is in a file next to the store's.
@@ -71,9 +71,9 @@ impl Default for AuditSettings {
             reads: None,
             lists: None,
             events: None,
-            deadline: Period(Duration::from_secs(2)),
-            linger: Period(Duration::from_millis(50)),
-            queue: 20_000,
+            write_timeout: Period(Duration::from_secs(2)),
+            flush_interval: Period(Duration::from_millis(50)),
+            queue_size: 20_000,
             checkpoints: CheckpointSettings::default(),
             key_file: None,
             anchor: None,
@@ -180,8 +180,8 @@ impl AuditSettings {
     /// Whether these settings can replace others without a restart.
     pub fn is_taken_over(&self, before: &Self) -> bool {
         let fixed = |it: &Self| {
-            let Self { queue, linger, checkpoints, key_file, anchor, .. } = it.clone();
-            (queue, linger, checkpoints, key_file, anchor)
+            let Self { queue_size, flush_interval, checkpoints, key_file, anchor, .. } = it.clone();
+            (queue_size, flush_interval, checkpoints, key_file, anchor)
         };
         fixed(self) == fixed(before)
     }
@@ -196,14 +196,14 @@ impl AuditSettings {
             let why = "events cannot be written before a call: expected background or off";
             problems.push((vec!["events"], why.into()));
         }
-        if self.queue < 100 {
-            problems.push((vec!["queue"], "must be at least 100".into()));
+        if self.queue_size < 100 {
+            problems.push((vec!["queue_size"], "must be at least 100".into()));
         }
-        if self.deadline.0 < Duration::from_millis(50) {
-            problems.push((vec!["deadline"], "must be at least 50ms".into()));
+        if self.write_timeout.0 < Duration::from_millis(50) {
+            problems.push((vec!["write_timeout"], "must be at least 50ms".into()));
         }
-        if self.linger.0 > Duration::from_secs(5) {
-            problems.push((vec!["linger"], "must be at most 5s".into()));
+        if self.flush_interval.0 > Duration::from_secs(5) {
+            problems.push((vec!["flush_interval"], "must be at most 5s".into()));
         }
         if self.checkpoints.records == 0 || self.checkpoints.every.0 < Duration::from_secs(1) {
             let why = "must be at least one record and one second";

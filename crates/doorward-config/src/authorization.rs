@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::credential::client_problem;
 use super::identity::issuer_problem;
-use super::{Period, Secret, VouchesFor};
+use super::{Period, Secret, TrustedFor};
 
 /// The built-in authorization server: clients log in at the gateway, and users at the identity provider. For
 /// providers that support neither client ID metadata documents nor dynamic client registration. Requires a store
@@ -76,8 +76,8 @@ pub struct LoginProvider {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
     /// Teams, roles and tenants that this provider may assign. All other names are prefixed: `<name>:<team>`.
-    #[serde(default, skip_serializing_if = "VouchesFor::is_empty")]
-    pub vouches_for: VouchesFor,
+    #[serde(default, skip_serializing_if = "TrustedFor::is_empty")]
+    pub trusted_for: TrustedFor,
     /// Accept e-mail addresses as user names even if the provider does not say that they are verified. Only for
     /// providers at which users cannot choose their address.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -164,8 +164,8 @@ impl AuthorizationServerSettings {
         if provider.claims.user.is_empty() {
             wrong(&["provider", "claims", "user"], "must name a claim");
         }
-        for (list, why) in provider.vouches_for.problems() {
-            wrong(&["provider", "vouches_for", list], &why);
+        for (list, why) in provider.trusted_for.problems() {
+            wrong(&["provider", "trusted_for", list], &why);
         }
         let minute = Duration::from_secs(60);
         if !(minute..=60 * minute).contains(&self.access_tokens.0) {

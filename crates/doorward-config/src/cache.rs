@@ -12,7 +12,7 @@ pub struct CacheSettings {
     /// Maximum memory for the cache. Results that are requested often are evicted last.
     pub memory: ByteSize,
     /// Maximum size of a cached result.
-    pub largest: ByteSize,
+    pub max_entry: ByteSize,
     /// Valkey or Redis that several gateways use as a shared cache: `redis://…`, or `rediss://…` with TLS. Cached
     /// results are encrypted with the `state_key`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,8 +24,8 @@ pub struct CacheSettings {
 
 impl Default for CacheSettings {
     fn default() -> Self {
-        let (memory, largest) = (ByteSize(64 << 20), ByteSize(1 << 20));
-        Self { memory, largest, shared: None, namespace: None }
+        let (memory, max_entry) = (ByteSize(64 << 20), ByteSize(1 << 20));
+        Self { memory, max_entry, shared: None, namespace: None }
     }
 }
 
@@ -81,8 +81,8 @@ impl CacheRule {
 impl CacheSettings {
     pub fn problems(&self, has_state_key: bool) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
-        if self.largest.0 > self.memory.0 {
-            problems.push(("largest", "must not be more than 'memory'".into()));
+        if self.max_entry.0 > self.memory.0 {
+            problems.push(("max_entry", "must not be more than 'memory'".into()));
         }
         if let Some(url) = &self.shared {
             if let Err(why) = doorward_store::SharedValues::check(url.expose()) {

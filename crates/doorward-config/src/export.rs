@@ -13,7 +13,7 @@ use super::{ByteSize, Period, Secret};
 /// Format of exported records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Form {
+pub enum ExportFormat {
     /// As stored: exported records can be verified.
     #[default]
     Native,
@@ -26,7 +26,7 @@ pub enum Form {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ExportSettings {
-    pub form: Form,
+    pub format: ExportFormat,
     pub file: Option<FileExport>,
     pub syslog: Option<SyslogExport>,
     pub http: Option<HttpExport>,
@@ -40,7 +40,7 @@ pub struct ExportSettings {
 impl Default for ExportSettings {
     fn default() -> Self {
         Self {
-            form: Form::default(),
+            format: ExportFormat::default(),
             file: None,
             syslog: None,
             http: None,
@@ -103,7 +103,7 @@ fn doorward() -> String {
 /// Service that receives the records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum HttpFlavour {
+pub enum HttpExportType {
     /// JSON lines.
     #[default]
     Plain,
@@ -118,8 +118,8 @@ pub enum HttpFlavour {
 #[serde(deny_unknown_fields)]
 pub struct HttpExport {
     pub url: Url,
-    #[serde(default)]
-    pub flavour: HttpFlavour,
+    #[serde(default, rename = "type")]
+    pub kind: HttpExportType,
     /// Splunk's token, or Datadog's API key; for `plain`, a bearer token.
     #[serde(default)]
     pub token: Option<Secret>,
@@ -172,10 +172,10 @@ impl ExportSettings {
             }
         }
         if let Some(http) = &self.http
-            && http.flavour != HttpFlavour::Plain
+            && http.kind != HttpExportType::Plain
             && http.token.is_none()
         {
-            problems.push(("http", "this flavour requires a 'token'".into()));
+            problems.push(("http", "this 'type' requires a 'token'".into()));
         }
         let headers = self.http.iter().flat_map(|http| &http.headers);
         let headers = headers.chain(self.otlp.iter().flat_map(|otlp| &otlp.headers));

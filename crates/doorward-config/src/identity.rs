@@ -55,8 +55,8 @@ pub struct IssuerSettings {
     pub tenant: Option<String>,
     /// Teams, roles and tenants that this issuer may assign. All other names in its tokens are prefixed:
     /// `<name>:<team>`.
-    #[serde(default, skip_serializing_if = "VouchesFor::is_empty")]
-    pub vouches_for: VouchesFor,
+    #[serde(default, skip_serializing_if = "TrustedFor::is_empty")]
+    pub trusted_for: TrustedFor,
     /// Accept e-mail addresses as user names even if the token does not say that they are verified. Only for
     /// issuers at which users cannot choose their address.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -78,7 +78,7 @@ impl IssuerSettings {
             require_at_jwt: false,
             claims: Claims::default(),
             tenant: None,
-            vouches_for: VouchesFor::default(),
+            trusted_for: TrustedFor::default(),
             trust_email: false,
             introspection: None,
         }
@@ -142,7 +142,7 @@ impl Default for Claims {
 /// The gateway's teams, roles and tenants that an issuer may assign, by name or by prefix: `eng-*`, `*`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct VouchesFor {
+pub struct TrustedFor {
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub teams: BTreeSet<Pattern>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
@@ -154,7 +154,7 @@ pub struct VouchesFor {
     pub scopes: Option<BTreeSet<Pattern>>,
 }
 
-impl VouchesFor {
+impl TrustedFor {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -255,9 +255,9 @@ impl IdentitySettings {
     /// Allowed, but probably unintended: two issuers that assign the same teams, roles or tenants.
     pub fn warnings(&self) -> Vec<String> {
         let own = self.authorization_server.as_ref();
-        let own = own.map(|own| (own.name.as_str(), &own.provider.vouches_for));
-        let others = self.issuers.iter().map(|(name, issuer)| (name.as_str(), &issuer.vouches_for));
-        let all: Vec<(&str, &VouchesFor)> = own.into_iter().chain(others).collect();
+        let own = own.map(|own| (own.name.as_str(), &own.provider.trusted_for));
+        let others = self.issuers.iter().map(|(name, issuer)| (name.as_str(), &issuer.trusted_for));
+        let all: Vec<(&str, &TrustedFor)> = own.into_iter().chain(others).collect();
         let mut warnings = Vec::new();
         for (at, (name, ours)) in all.iter().enumerate() {
             for (other, theirs) in &all[at + 1..] {
@@ -336,8 +336,8 @@ impl IdentitySettings {
             if issuer.claims.user.is_empty() {
                 wrong("claims", "'user' must name a claim".into());
             }
-            for (list, why) in issuer.vouches_for.problems() {
-                wrong("vouches_for", format!("{list}: {why}"));
+            for (list, why) in issuer.trusted_for.problems() {
+                wrong("trusted_for", format!("{list}: {why}"));
             }
         }
         problems

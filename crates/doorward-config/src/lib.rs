@@ -43,11 +43,11 @@ pub use credential::{
     ServerTls, TokenClient, signing_key,
 };
 pub use export::{
-    ExportSettings, FileExport, Form, HttpExport, HttpFlavour, OtlpExport, SyslogExport,
+    ExportFormat, ExportSettings, FileExport, HttpExport, HttpExportType, OtlpExport, SyslogExport,
 };
 pub use identity::{
     Algorithm, Claims, Directory, Group, IdentitySettings, Introspection, IssuerSettings, Member,
-    VouchesFor, is_trustworthy,
+    TrustedFor, is_trustworthy,
 };
 pub use limits::{Limits, Timeouts};
 pub use names::{NameSettings, ServerNames, is_legal_name};

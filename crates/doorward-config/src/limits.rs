@@ -22,7 +22,7 @@ pub struct Limits {
     pub json_depth: usize,
     /// Messages in a batch (revision 2025-03-26 only).
     pub batch: usize,
-    /// Client connections. Beyond, an idle connection of the caller with the most connections is closed; if none
+    /// Client connections. Beyond, an idle connection of the client with the most connections is closed; if none
     /// is idle, new connections wait to be accepted.
     pub connections: usize,
     /// Client connections from one address (for IPv6, one /64). Default: one eighth of `connections`. Beyond, the
@@ -48,7 +48,7 @@ pub struct Limits {
     /// Items of one list of a server.
     pub list_items: usize,
     /// Items on one page of a list that clients receive.
-    pub page: usize,
+    pub page_size: usize,
     /// Sessions with one server of the handshake era; for a server with `command`, each is a process.
     pub server_sessions: usize,
     /// Tasks stored of one server of the handshake era, until they expire.
@@ -58,7 +58,7 @@ pub struct Limits {
     /// Share of each global limit that one caller may use, as one part in this number: sessions, streams, waiting
     /// calls, tasks, sessions with a server, processes, and buffered bytes. With 1, one caller may use
     /// everything.
-    pub share: usize,
+    pub caller_share: usize,
     /// Bytes of one list of a server, all its pages together.
     pub list_bytes: ByteSize,
     /// Bytes of events stored for clients that lost their connections, of all sessions.
@@ -81,7 +81,7 @@ impl Limits {
 
     /// A limit, and one caller's share of it.
     pub fn shared(&self, whole: usize) -> Bounds {
-        Bounds::new(whole, self.share)
+        Bounds::new(whole, self.caller_share)
     }
 
     /// Streams that one caller may have open.
@@ -118,11 +118,11 @@ impl Default for Limits {
             replay: 256,
             list_pages: 100,
             list_items: 10_000,
-            page: 1_000,
+            page_size: 1_000,
             server_sessions: 64,
             tasks: 1000,
             processes: 64,
-            share: 8,
+            caller_share: 8,
             list_bytes: ByteSize(32 << 20),
             replay_bytes: ByteSize(256 << 20),
             unread_bytes: ByteSize(512 << 20),
@@ -152,7 +152,7 @@ pub struct Timeouts {
     pub call: Period,
     /// How long a call may take before its response becomes a stream with keep-alives, for clients that accept
     /// one.
-    pub silence: Period,
+    pub stream_after: Period,
     /// A call, including one that reports progress.
     pub call_with_progress: Period,
     /// How long a call waits for a response of its client to an elicitation or sampling request.
@@ -185,7 +185,7 @@ impl Default for Timeouts {
             connect: seconds(10),
             probe: seconds(5),
             call: seconds(5 * 60),
-            silence: seconds(10),
+            stream_after: seconds(10),
             call_with_progress: seconds(15 * 60),
             interaction: seconds(10 * 60),
             session: seconds(60 * 60),

@@ -13,7 +13,7 @@ use super::{Period, Secret};
 use doorward_core::pattern::Pattern;
 
 /// Longest chain of rules that inherit from each other.
-const MOST_LIKE: usize = 8;
+const MAX_EXTENDS: usize = 8;
 
 /// A number per time: `20/s`, `100/5m`, `1000/d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,7 +134,7 @@ pub struct RateSettings {
 #[serde(default, deny_unknown_fields)]
 pub struct RuleSettings {
     /// Another rule from which to inherit the settings that are absent here.
-    pub like: Option<String>,
+    pub extends: Option<String>,
     /// What to count separately. When empty, all calls are counted together. A call that lacks one of these is
     /// not counted.
     pub per: Option<Vec<Dimension>>,
@@ -235,7 +235,7 @@ impl RuleSettings {
         let weights = other.weights.clone().into_iter().chain(self.weights.clone());
         let overrides = other.overrides.clone().into_iter().chain(self.overrides.clone());
         Self {
-            like: other.like.clone(),
+            extends: other.extends.clone(),
             per: self.per.clone().or_else(|| other.per.clone()),
             only: self.only.clone().or_else(|| other.only.clone()),
             rate,
@@ -258,16 +258,16 @@ impl RateSettings {
     pub fn whole(&self, name: &str) -> Result<RuleSettings, String> {
         let mut whole = self.rules.get(name).cloned().unwrap_or_default();
         let mut seen = vec![name.to_owned()];
-        while let Some(like) = whole.like.take() {
+        while let Some(extends) = whole.extends.take() {
             let other =
-                self.rules.get(&like).ok_or_else(|| format!("there is no rule '{like}'"))?;
-            if seen.contains(&like) || seen.len() == MOST_LIKE {
+                self.rules.get(&extends).ok_or_else(|| format!("there is no rule '{extends}'"))?;
+            if seen.contains(&extends) || seen.len() == MAX_EXTENDS {
                 return Err(format!(
-                    "'{like}' inherits from itself, or the chain of rules is too long"
+                    "'{extends}' inherits from itself, or the chain of rules is too long"
                 ));
             }
             whole = whole.or(other);
-            seen.push(like);
+            seen.push(extends);
         }
         Ok(whole)
     }
@@ -284,7 +284,7 @@ impl RateSettings {
             let whole = match self.whole(name) {
                 Ok(whole) => whole,
                 Err(why) => {
-                    problems.push((vec!["rules", name, "like"], why));
+                    problems.push((vec!["rules", name, "extends"], why));
                     continue;
                 }
             };
@@ -351,8 +351,8 @@ mod tests {
 
     #[test]
     fn a_rule_takes_from_another_what_it_does_not_say() {
-        let rule = |like: Option<&str>, rate: Option<&str>, daily| RuleSettings {
-            like: like.map(Into::into),
+        let rule = |extends: Option<&str>, rate: Option<&str>, daily| RuleSettings {
+            extends: extends.map(Into::into),
             rate: rate.map(|rate| rate.parse().unwrap()),
             daily,
             ..RuleSettings::default()

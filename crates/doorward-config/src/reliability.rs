@@ -48,10 +48,10 @@ pub struct RetrySettings {
     pub budget: u8,
     /// Maximum pause before the second attempt; it doubles with each attempt. Pauses are random, from zero to
     /// this time.
-    pub pause: Period,
+    pub backoff: Period,
     /// Maximum pause, including one that the server requests (`Retry-After`). If the server requests a longer
     /// one, its error is returned.
-    pub longest: Period,
+    pub max_backoff: Period,
     /// Trust tools that declare that they can be called repeatedly (`idempotentHint`).
     pub trust_idempotent: bool,
 }
@@ -61,8 +61,8 @@ impl Default for RetrySettings {
         Self {
             attempts: 3,
             budget: 20,
-            pause: Period(Duration::from_millis(100)),
-            longest: Period(Duration::from_secs(5)),
+            backoff: Period(Duration::from_millis(100)),
+            max_backoff: Period(Duration::from_secs(5)),
             trust_idempotent: false,
         }
     }
@@ -82,7 +82,7 @@ pub struct BreakerSettings {
     /// Period over which calls are counted.
     pub window: Period,
     /// Minimum number of calls in the window.
-    pub least: u32,
+    pub min_calls: u32,
     /// How long the circuit stays open the first time. It doubles each time that the server fails again, up to
     /// eight times as long.
     pub open: Period,
@@ -98,7 +98,7 @@ impl Default for BreakerSettings {
             slow: 90,
             slow_after: Period(Duration::from_secs(30)),
             window: Period(Duration::from_secs(30)),
-            least: 20,
+            min_calls: 20,
             open: Period(Duration::from_secs(5)),
             probes: 3,
         }
@@ -137,9 +137,10 @@ impl Default for BulkheadSettings {
 pub struct HealthSettings {
     /// Disable health checks.
     pub off: bool,
-    pub every: Period,
+    /// How often the server is checked.
+    pub interval: Period,
     /// How long a health check may take.
-    pub within: Period,
+    pub timeout: Period,
     /// Number of consecutive failures after which the server is down.
     pub failures: u32,
 }
@@ -148,8 +149,8 @@ impl Default for HealthSettings {
     fn default() -> Self {
         Self {
             off: false,
-            every: Period(Duration::from_secs(5)),
-            within: Period(Duration::from_secs(2)),
+            interval: Period(Duration::from_secs(5)),
+            timeout: Period(Duration::from_secs(2)),
             failures: 2,
         }
     }
@@ -167,12 +168,12 @@ pub struct EjectionSettings {
     /// times as long.
     pub period: Period,
     /// Maximum percentage of replicas that are ejected at a time.
-    pub most: u8,
+    pub max_percent: u8,
 }
 
 impl Default for EjectionSettings {
     fn default() -> Self {
-        Self { off: false, failures: 5, period: Period(Duration::from_secs(30)), most: 50 }
+        Self { off: false, failures: 5, period: Period(Duration::from_secs(30)), max_percent: 50 }
     }
 }
 
@@ -216,16 +217,16 @@ impl ReliabilitySettings {
             if breaker.window.0 < Duration::from_secs(1) || breaker.open.0.is_zero() {
                 wrong("breaker", "'window' must be at least 1s, and 'open' must not be 0");
             }
-            if breaker.least == 0 || breaker.probes == 0 {
-                wrong("breaker", "'least' and 'probes' must be at least 1");
+            if breaker.min_calls == 0 || breaker.probes == 0 {
+                wrong("breaker", "'min_calls' and 'probes' must be at least 1");
             }
         }
         if self.bulkhead.as_ref().is_some_and(|bulkhead| bulkhead.concurrency == 0) {
             wrong("bulkhead", "'concurrency' must be at least 1");
         }
         if let Some(health) = &self.health {
-            if health.every.0 < Duration::from_millis(100) || health.within.0.is_zero() {
-                wrong("health", "'every' must be at least 100ms, and 'within' must not be 0");
+            if health.interval.0 < Duration::from_millis(100) || health.timeout.0.is_zero() {
+                wrong("health", "'interval' must be at least 100ms, and 'timeout' must not be 0");
             }
             if health.failures == 0 {
                 wrong("health", "'failures' must be at least 1");
@@ -235,8 +236,8 @@ impl ReliabilitySettings {
             if ejection.failures == 0 || ejection.period.0.is_zero() {
                 wrong("ejection", "'failures' must be at least 1, and 'period' must not be 0");
             }
-            if ejection.most > 100 {
-                wrong("ejection", "'most' must be a percentage from 0 to 100");
+            if ejection.max_percent > 100 {
+                wrong("ejection", "'max_percent' must be a percentage from 0 to 100");
             }
         }
         problems

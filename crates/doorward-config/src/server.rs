@@ -13,7 +13,7 @@ use super::{
 };
 use doorward_core::pattern::Pattern;
 
-const MOST_SPARES: usize = 64;
+const MAX_PRESTART: usize = 64;
 
 /// One server: a URL, replicas, or a command.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -69,7 +69,7 @@ pub struct ServerSettings {
     pub cwd: Option<PathBuf>,
     /// Number of programs to start in advance, so that new sessions need not wait for one.
     #[serde(skip_serializing_if = "is_default")]
-    pub spares: usize,
+    pub prestart: usize,
     /// Sandbox of the program. Default: it has the same permissions as the gateway.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confine: Option<Confinement>,
@@ -354,11 +354,11 @@ impl ServerSettings {
             }
             problems.extend(confine.problems().into_iter().map(|why| ("confine", why)));
         }
-        if self.spares > 0 && self.command.is_none() {
-            problems.push(("spares", "only servers with 'command' can have spares".into()));
+        if self.prestart > 0 && self.command.is_none() {
+            problems.push(("prestart", "only servers with 'command' can be prestarted".into()));
         }
-        if self.spares > MOST_SPARES {
-            problems.push(("spares", format!("{MOST_SPARES} at most")));
+        if self.prestart > MAX_PRESTART {
+            problems.push(("prestart", format!("must be at most {MAX_PRESTART}")));
         }
         for (key, why) in self.reliability.problems() {
             problems.push(("reliability", format!("{key}: {why}")));

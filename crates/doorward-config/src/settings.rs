@@ -139,8 +139,8 @@ impl Settings {
         for (key, problem) in self.audit.problems(has_store) {
             wrong(&[&["audit"], key.as_slice()].concat(), problem);
         }
-        if self.limits.share == 0 {
-            wrong(&["limits", "share"], "must be at least 1".into());
+        if self.limits.caller_share == 0 {
+            wrong(&["limits", "caller_share"], "must be at least 1".into());
         }
         for (key, problem) in self.reliability.problems() {
             wrong(&["reliability", key], problem);

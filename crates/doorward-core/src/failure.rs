@@ -43,8 +43,8 @@ impl Failure {
             Kind::Unreachable
                 | Kind::Overloaded
                 | Kind::Closing
-                | Kind::Limited
-                | Kind::Unrecorded
+                | Kind::RateLimited
+                | Kind::AuditUnavailable
                 | Kind::CircuitOpen
         );
         let message = message.into();

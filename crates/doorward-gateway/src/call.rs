@@ -80,7 +80,7 @@ pub struct Notes {
     /// Its arguments were put into the tool's form.
     pub coerced: bool,
     /// What the tool has answered does not fit its output schema.
-    pub unfit_result: bool,
+    pub invalid_result: bool,
     /// What is set aside for it.
     pub reserved: Option<Reserved>,
     /// What it counts for, as long as it lasts.

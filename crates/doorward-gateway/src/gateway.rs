@@ -240,7 +240,7 @@ impl Gateway {
         if !(changes.added.is_empty() && changes.changed.is_empty() && changes.removed.is_empty()) {
             self.shared.switchboard.publish_merged();
         }
-        self.shared.audit.event("configuration.taken", |members| {
+        self.shared.audit.event("configuration.loaded", |members| {
             members.texts("added", changes.added.iter().map(String::as_str));
             members.texts("changed", changes.changed.iter().map(String::as_str));
             members.texts("removed", changes.removed.iter().map(String::as_str));
@@ -359,7 +359,7 @@ impl Gateway {
         metrics.cache_bytes.set(i64::try_from(bytes).unwrap_or(i64::MAX));
         let audit = &self.shared.audit;
         audit.measure(metrics);
-        metrics.limits_away.set(i64::from(self.limiter.trouble().is_some()));
+        metrics.limits_unavailable.set(i64::from(self.limiter.trouble().is_some()));
         let dropped = self.telemetry.dropped.swap(0, Ordering::Relaxed);
         metrics.spans_dropped.inc_by(dropped);
         metrics

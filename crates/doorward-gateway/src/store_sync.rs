@@ -71,7 +71,7 @@ impl Gateway {
             if changed || !self.policies().are_asked_as(&settings) {
                 let set = PolicySet::compile(files)?;
                 let version = format!("files {}", doorward_store::PolicyVersion::digest_of(files));
-                self.put_in_force(set, version, &settings);
+                self.activate(set, version, &settings);
             }
         }
         let none = declared.is_none();
@@ -136,7 +136,7 @@ impl Gateway {
             return;
         }
         match PolicySet::compile(&kept.files) {
-            Ok(set) => self.put_in_force(set, version, &settings),
+            Ok(set) => self.activate(set, version, &settings),
             // They were checked before they were kept, by a doorward with another schema.
             Err(findings) => {
                 for finding in &findings {
@@ -152,12 +152,12 @@ impl Gateway {
         }
     }
 
-    fn put_in_force(&self, set: PolicySet, version: String, settings: &Settings) {
+    fn activate(&self, set: PolicySet, version: String, settings: &Settings) {
         tracing::info!(policies = set.len(), version, "policies are active");
         for finding in set.warnings() {
             tracing::warn!(version, "{finding}");
         }
-        self.shared.audit.event("policies.in_force", |members| {
+        self.shared.audit.event("policies.loaded", |members| {
             let count = i64::try_from(set.len()).unwrap_or(i64::MAX);
             members.text("version", &version).number("policies", count);
         });

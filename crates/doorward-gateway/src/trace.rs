@@ -4,11 +4,12 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
+use doorward_mcp::error::Kind;
 use doorward_mcp::{Object, interaction, method};
 
 use crate::call::{Call, CallError, Reply};
 use crate::gateway::Gateway;
-use crate::pipeline::UNFIT;
+use crate::pipeline::INVALID_ARGUMENTS;
 use crate::record;
 use doorward_core::random::{STEP, scattered};
 use doorward_observability::telemetry::context::{Context, TRACEPARENT};
@@ -259,8 +260,10 @@ fn outcome(reply: &Result<Reply, CallError>) -> (Option<String>, Option<Status>)
         // The server's words may hold anything.
         Err(CallError::Rpc(error)) => (error.code.to_string(), String::new()),
         Err(CallError::Denied(_)) => ("denied".to_owned(), String::new()),
-        Err(CallError::Unfit(_)) => (UNFIT.to_owned(), String::new()),
-        Err(CallError::Limited(limited)) => ("limited".to_owned(), limited.rule.to_string()),
+        Err(CallError::InvalidArguments(_)) => (INVALID_ARGUMENTS.to_owned(), String::new()),
+        Err(CallError::Limited(limited)) => {
+            (Kind::RateLimited.as_str().to_owned(), limited.rule.to_string())
+        }
         Err(CallError::Gateway(failure) | CallError::Refused { failure, .. }) => {
             (failure.kind.as_str().to_owned(), failure.message.clone())
         }

@@ -176,7 +176,7 @@ impl State {
         });
         let share =
             |part: u32, most: u8| u64::from(part) * 100 >= u64::from(most) * u64::from(all.calls);
-        all.calls >= settings.least
+        all.calls >= settings.min_calls
             && (share(all.failed, settings.failures) || share(all.slow, settings.slow))
     }
 }
@@ -246,7 +246,7 @@ mod tests {
     fn settings() -> BreakerSettings {
         BreakerSettings {
             window: Period(Duration::from_secs(10)),
-            least: 4,
+            min_calls: 4,
             open: Period(Duration::from_secs(2)),
             probes: 2,
             ..BreakerSettings::default()

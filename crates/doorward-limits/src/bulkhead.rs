@@ -163,7 +163,10 @@ impl Bulkhead {
     #[cfg(test)]
     fn counts(&self) -> (usize, usize) {
         let inside = self.inside.lock();
-        (inside.running.all, inside.queue.iter().filter(|waiting| !waiting.sender.is_closed()).count())
+        (
+            inside.running.all,
+            inside.queue.iter().filter(|waiting| !waiting.sender.is_closed()).count(),
+        )
     }
 }
 

@@ -57,9 +57,9 @@ pub enum Kind {
     /// A policy of the gateway's does not let this caller do this.
     Denied,
     /// A rate, a quota or a number of calls at a time is used up.
-    Limited,
+    RateLimited,
     /// The call cannot be recorded, and must be.
-    Unrecorded,
+    AuditUnavailable,
     /// There is no credit left for it.
     OutOfCredit,
     /// The tool was called, and its result is not of the form that it announces.
@@ -85,8 +85,8 @@ impl Kind {
         Self::Unauthorized,
         Self::Closing,
         Self::Denied,
-        Self::Limited,
-        Self::Unrecorded,
+        Self::RateLimited,
+        Self::AuditUnavailable,
         Self::OutOfCredit,
         Self::InvalidResult,
         Self::CircuitOpen,
@@ -110,8 +110,8 @@ impl Kind {
             Self::Unauthorized => -31013,
             Self::Closing => -31014,
             Self::Denied => -31015,
-            Self::Limited => -31016,
-            Self::Unrecorded => -31017,
+            Self::RateLimited => -31016,
+            Self::AuditUnavailable => -31017,
             Self::OutOfCredit => -31018,
             Self::InvalidResult => -31019,
             Self::CircuitOpen => -31020,
@@ -136,8 +136,8 @@ impl Kind {
             Self::Unauthorized => "unauthorized",
             Self::Closing => "closing",
             Self::Denied => "denied",
-            Self::Limited => "limited",
-            Self::Unrecorded => "unrecorded",
+            Self::RateLimited => "rate_limited",
+            Self::AuditUnavailable => "audit_unavailable",
             Self::OutOfCredit => "out_of_credit",
             Self::InvalidResult => "invalid_result",
             Self::CircuitOpen => "circuit_open",

@@ -8,7 +8,7 @@ use crate::message::{Id, Invalid, Message, is_batch, split_batch};
 
 /// What a server does that no specification lets it do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Habit {
+pub enum Deviation {
     ByteOrderMark,
     /// `"error": null` beside a result, or the reverse.
     NullMember,
@@ -32,7 +32,7 @@ pub enum Habit {
     AnsweredElsewhere,
 }
 
-impl Habit {
+impl Deviation {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ByteOrderMark => "byte_order_mark",
@@ -55,7 +55,7 @@ impl Habit {
 pub fn read_all(
     text: &Bytes,
     limits: Limits,
-    note: &mut dyn FnMut(Habit),
+    note: &mut dyn FnMut(Deviation),
     into: &mut dyn FnMut(Message),
 ) -> Result<(), Invalid> {
     let text = without_mark(text, note);
@@ -121,7 +121,11 @@ fn leading_number(text: &[u8]) -> Option<i64> {
 }
 
 /// Reads one message.
-pub fn read(text: &Bytes, limits: Limits, note: &mut dyn FnMut(Habit)) -> Result<Message, Invalid> {
+pub fn read(
+    text: &Bytes,
+    limits: Limits,
+    note: &mut dyn FnMut(Deviation),
+) -> Result<Message, Invalid> {
     let text = without_mark(text, note);
     let mut envelope = match scan_object(&text, limits) {
         Ok(envelope) => envelope,
@@ -137,44 +141,44 @@ pub fn read(text: &Bytes, limits: Limits, note: &mut dyn FnMut(Habit)) -> Result
     Message::from_envelope(envelope)
 }
 
-fn without_mark(text: &Bytes, note: &mut dyn FnMut(Habit)) -> Bytes {
+fn without_mark(text: &Bytes, note: &mut dyn FnMut(Deviation)) -> Bytes {
     const MARK: &[u8] = "\u{feff}".as_bytes();
     if !text.starts_with(MARK) {
         return text.clone();
     }
-    note(Habit::ByteOrderMark);
+    note(Deviation::ByteOrderMark);
     text.slice(MARK.len()..)
 }
 
-fn mended(text: &Bytes, limits: Limits, note: &mut dyn FnMut(Habit)) -> Option<Bytes> {
+fn mended(text: &Bytes, limits: Limits, note: &mut dyn FnMut(Deviation)) -> Option<Bytes> {
     let as_text = match std::str::from_utf8(text) {
         Ok(_) => None,
         Err(_) => Some(Bytes::from(String::from_utf8_lossy(text).into_owned())),
     };
     if as_text.is_some() {
-        note(Habit::InvalidUtf8);
+        note(Deviation::InvalidUtf8);
     }
     let mended = json::mend(as_text.as_ref().unwrap_or(text), limits.depth);
     let Some((text, Mended { surrogates, duplicates, numbers })) = mended else { return as_text };
     if numbers {
-        note(Habit::NoNumber);
+        note(Deviation::NoNumber);
     }
     if surrogates {
-        note(Habit::LoneSurrogate);
+        note(Deviation::LoneSurrogate);
     }
     if duplicates {
-        note(Habit::DuplicateMember);
+        note(Deviation::DuplicateMember);
     }
     Some(text.into())
 }
 
 /// The gateway's own ids are numbers, and a result or an error that is null is none.
-fn plain_response(envelope: &mut Object, note: &mut dyn FnMut(Habit)) {
+fn plain_response(envelope: &mut Object, note: &mut dyn FnMut(Deviation)) {
     for (absent, there) in [("error", "result"), ("result", "error")] {
         let is_null = |name: &str| envelope.get(name).is_some_and(crate::Value::is_null);
         if is_null(absent) && envelope.contains(there) && !is_null(there) {
             envelope.remove(absent);
-            note(Habit::NullMember);
+            note(Deviation::NullMember);
         }
     }
     let number = envelope.string("id").and_then(|text| {
@@ -184,7 +188,7 @@ fn plain_response(envelope: &mut Object, note: &mut dyn FnMut(Habit)) {
     let number = number.or_else(|| envelope.get("id").and_then(as_whole));
     if let Some(number) = number {
         envelope.set("id", Id::Number(number).to_value());
-        note(Habit::TextId);
+        note(Deviation::TextId);
     }
     let code = envelope.object("error").and_then(|error| {
         let text = error.string("code").and_then(|text| text.parse().ok());
@@ -194,7 +198,7 @@ fn plain_response(envelope: &mut Object, note: &mut dyn FnMut(Habit)) {
         && let Some(error) = envelope.object_mut("error")
     {
         error.set("code", crate::Value::number(code));
-        note(Habit::TextId);
+        note(Deviation::TextId);
     }
 }
 
@@ -215,49 +219,52 @@ mod tests {
     use super::*;
     use crate::json::Names;
 
-    fn one(text: &str) -> Result<(String, Vec<Habit>), Invalid> {
-        let mut habits = Vec::new();
+    fn one(text: &str) -> Result<(String, Vec<Deviation>), Invalid> {
+        let mut deviations = Vec::new();
         let limits = Limits { depth: 128, names: Names::StrictEnvelope };
         let text = Bytes::copy_from_slice(text.as_bytes());
-        let message = read(&text, limits, &mut |habit| habits.push(habit))?;
-        Ok((String::from_utf8(message.to_bytes().to_vec()).unwrap(), habits))
+        let message = read(&text, limits, &mut |deviation| deviations.push(deviation))?;
+        Ok((String::from_utf8(message.to_bytes().to_vec()).unwrap(), deviations))
     }
 
     #[test]
     fn what_has_one_meaning_is_read() {
         let plain = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
-        for (text, habit) in [
+        for (text, deviation) in [
             (plain, None),
-            (r#"{"jsonrpc":"2.0","id":1,"result":{},"error":null}"#, Some(Habit::NullMember)),
-            (r#"{"jsonrpc":"2.0","id":"1","result":{}}"#, Some(Habit::TextId)),
-            (r#"{"jsonrpc":"2.0","id":1.0,"result":{}}"#, Some(Habit::TextId)),
-            (r#"{"jsonrpc":"2.0","id":1e0,"result":{}}"#, Some(Habit::TextId)),
-            ("\u{feff}{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}", Some(Habit::ByteOrderMark)),
+            (r#"{"jsonrpc":"2.0","id":1,"result":{},"error":null}"#, Some(Deviation::NullMember)),
+            (r#"{"jsonrpc":"2.0","id":"1","result":{}}"#, Some(Deviation::TextId)),
+            (r#"{"jsonrpc":"2.0","id":1.0,"result":{}}"#, Some(Deviation::TextId)),
+            (r#"{"jsonrpc":"2.0","id":1e0,"result":{}}"#, Some(Deviation::TextId)),
+            (
+                "\u{feff}{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{}}",
+                Some(Deviation::ByteOrderMark),
+            ),
         ] {
-            let (read, habits) = one(text).unwrap();
-            assert_eq!((read.as_str(), habits), (plain, Vec::from_iter(habit)), "{text}");
+            let (read, deviations) = one(text).unwrap();
+            assert_eq!((read.as_str(), deviations), (plain, Vec::from_iter(deviation)), "{text}");
         }
         let (read, _) =
             one(r#"{"jsonrpc":"2.0","id":1,"result":null,"error":{"code":1,"message":"m"}}"#)
                 .unwrap();
         assert_eq!(read, r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"m"}}"#);
-        let (read, habits) =
+        let (read, deviations) =
             one(r#"{"jsonrpc":"2.0","id":1,"result":{"a":"\ud800","_meta":{"x":{"b":1,"b":2}}}}"#)
                 .unwrap();
         assert!(read.contains(r#""a":"\ufffd""#) && read.contains(r#"{"b":2}"#), "{read}");
-        assert_eq!(habits, [Habit::LoneSurrogate, Habit::DuplicateMember]);
+        assert_eq!(deviations, [Deviation::LoneSurrogate, Deviation::DuplicateMember]);
     }
 
     #[test]
     fn what_is_no_text_or_no_number_costs_itself_alone() {
-        let mut habits = Vec::new();
+        let mut deviations = Vec::new();
         let limits = Limits { depth: 128, names: Names::StrictEnvelope };
         let text = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"a\":\"x\xe2\x82\",\"b\":[NaN,-Infinity,1]}}";
         let text = Bytes::from_static(text);
-        let message = read(&text, limits, &mut |habit| habits.push(habit)).unwrap();
+        let message = read(&text, limits, &mut |deviation| deviations.push(deviation)).unwrap();
         let read = String::from_utf8(message.to_bytes().to_vec()).unwrap();
         assert!(read.contains("\"a\":\"x\u{fffd}\",\"b\":[null,null,1]"), "{read}");
-        assert_eq!(habits, [Habit::InvalidUtf8, Habit::NoNumber]);
+        assert_eq!(deviations, [Deviation::InvalidUtf8, Deviation::NoNumber]);
         for code in ["-32000.0", "\"-32000\"", "-3.2e4"] {
             let error = format!(r#"{{"code":{code},"message":"m"}}"#);
             let (read, _) = one(&format!(r#"{{"jsonrpc":"2.0","id":1,"error":{error}}}"#)).unwrap();

@@ -25,7 +25,7 @@ use self::metered::{Allowed, Metered, Node, Spent, within};
 use self::patterns::Patterns;
 
 pub use self::checks::{Checks, NoTurn};
-pub use self::mismatch::Unfit;
+pub use self::mismatch::Mismatches;
 
 /// Looks at a value that a check may take, beside those for each byte of the value; and those that telling
 /// what is wrong may take.
@@ -38,7 +38,7 @@ const MOST: usize = 50;
 /// How long a check may work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
-    /// On a thread that calls are on: what is not found out then is [`Unfit::late`].
+    /// On a thread that calls are on: what is not found out then is [`Mismatches::late`].
     Glance,
     /// Elsewhere.
     Full,
@@ -114,15 +114,15 @@ impl Schema {
     }
 
     /// Checks a value of so many bytes. Says every place that does not fit, as far as the bounds allow.
-    pub fn check(&self, value: &Value, bytes: usize, effort: Effort) -> Result<(), Unfit> {
+    pub fn check(&self, value: &Value, bytes: usize, effort: Effort) -> Result<(), Mismatches> {
         self.check_until(value, bytes, effort.until())
     }
 
-    fn check_until(&self, value: &Value, bytes: usize, until: Duration) -> Result<(), Unfit> {
+    fn check_until(&self, value: &Value, bytes: usize, until: Duration) -> Result<(), Mismatches> {
         match self.fits(value, bytes, until) {
             Ok(true) => Ok(()),
-            Ok(false) => Err(self.unfit(value, until)),
-            Err(spent) => Err(Unfit::spent(spent)),
+            Ok(false) => Err(self.mismatches(value, until)),
+            Err(spent) => Err(Mismatches::spent(spent)),
         }
     }
 
@@ -133,7 +133,7 @@ impl Schema {
         value: &mut Value,
         bytes: usize,
         effort: Effort,
-    ) -> Result<(), Unfit> {
+    ) -> Result<(), Mismatches> {
         let until = effort.until();
         let checked = self.check_until(value, bytes, until);
         match value {
@@ -155,20 +155,20 @@ impl Schema {
         within(self.allowed(looks, until), || self.validator.is_valid(Node(value)))
     }
 
-    fn unfit(&self, value: &Value, until: Duration) -> Unfit {
-        let mut unfit = Unfit::default();
+    fn mismatches(&self, value: &Value, until: Duration) -> Mismatches {
+        let mut mismatches = Mismatches::default();
         let all = within(self.allowed(TELLING, until), || {
             for error in self.validator.iter_errors(Node(value)) {
-                if !unfit.add(&error, MOST) {
+                if !mismatches.add(&error, MOST) {
                     return false;
                 }
             }
             true
         });
-        unfit.more = all != Ok(true);
-        unfit.late = all == Err(Spent::Time);
-        unfit.misfits.sort_by(|one, other| one.path.cmp(&other.path));
-        unfit
+        mismatches.more = all != Ok(true);
+        mismatches.late = all == Err(Spent::Time);
+        mismatches.failures.sort_by(|one, other| one.path.cmp(&other.path));
+        mismatches
     }
 
     /// Puts what has the right meaning and the wrong form into the schema's form, such as `"5"` where an
@@ -197,7 +197,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn check(schema: &Value, value: &Value) -> Result<(), Unfit> {
+    fn check(schema: &Value, value: &Value) -> Result<(), Mismatches> {
         Schema::of(schema).unwrap().check(value, value.to_string().len(), Effort::Full)
     }
 
@@ -226,8 +226,8 @@ mod tests {
         let value = json!({
             "title": "far too long", "labels": ["a", "c"], "when": true, "count": 0, "what": 1,
         });
-        let unfit = check(&schema, &value).unwrap_err();
-        insta::assert_snapshot!(unfit.to_string(), @r#"
+        let mismatches = check(&schema, &value).unwrap_err();
+        insta::assert_snapshot!(mismatches.to_string(), @r#"
         /count: must be at least 1
         /labels/1: must be one of "a", "b"
         /owner: is missing
@@ -235,7 +235,7 @@ mod tests {
         /what: is not a known property
         /when: must match one of 2 schemas: must be null, not a boolean; or must be a string, not a boolean
         "#);
-        assert!(!unfit.more);
+        assert!(!mismatches.more);
     }
 
     #[test]
@@ -253,7 +253,7 @@ mod tests {
         ] {
             let told = schema.check_arguments(&mut value, 100, Effort::Full).err();
             let paths: Vec<String> =
-                told.into_iter().flat_map(|it| it.misfits).map(|it| it.path).collect();
+                told.into_iter().flat_map(|it| it.failures).map(|it| it.path).collect();
             assert_eq!(paths, Vec::from_iter(path.map(str::to_owned)));
         }
     }
@@ -325,9 +325,9 @@ mod tests {
         for keyword in ["anyOf", "oneOf", "allOf"] {
             let schema = json!({keyword: [branch, branch], "type": "object"});
             let began = std::time::Instant::now();
-            let unfit = check(&schema, &nested(60));
+            let mismatches = check(&schema, &nested(60));
             assert!(began.elapsed().as_secs() < 2, "{keyword}");
-            assert!(unfit.is_err() || keyword == "allOf", "{keyword}");
+            assert!(mismatches.is_err() || keyword == "allOf", "{keyword}");
         }
         for (pattern, fits) in [("^(a+)+(a|aa)+$", false), ("^(?=(a+)+$)(a|aa)+$", true)] {
             let stubborn = json!({"type": "string", "pattern": pattern});

@@ -17,7 +17,7 @@ const FEW: usize = 8;
 
 /// One place in a value, and what is wrong there.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Misfit {
+pub struct Mismatch {
     /// A JSON Pointer (RFC 6901).
     pub path: String,
     pub problem: String,
@@ -25,18 +25,18 @@ pub struct Misfit {
 
 /// Why a value does not fit.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Unfit {
-    pub misfits: Vec<Misfit>,
+pub struct Mismatches {
+    pub failures: Vec<Mismatch>,
     /// There may be more than these.
     pub more: bool,
     /// The time that was given was not enough to find out.
     pub late: bool,
 }
 
-impl Unfit {
+impl Mismatches {
     pub fn one(path: impl Into<String>, problem: impl Into<String>) -> Self {
-        let misfit = Misfit { path: path.into(), problem: problem.into() };
-        Self { misfits: vec![misfit], more: false, late: false }
+        let failure = Mismatch { path: path.into(), problem: problem.into() };
+        Self { failures: vec![failure], more: false, late: false }
     }
 
     /// What takes longer than any check may.
@@ -64,21 +64,21 @@ impl Unfit {
             _ => vec![(path.to_owned(), problem(error))],
         };
         for (path, problem) in told {
-            if self.misfits.len() >= most {
+            if self.failures.len() >= most {
                 return false;
             }
-            self.misfits.push(Misfit { path: clipped(&path), problem: clipped(&problem) });
+            self.failures.push(Mismatch { path: clipped(&path), problem: clipped(&problem) });
         }
         true
     }
 }
 
-impl fmt::Display for Unfit {
+impl fmt::Display for Mismatches {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, misfit) in self.misfits.iter().enumerate() {
-            let path = if misfit.path.is_empty() { "(all of it)" } else { &misfit.path };
-            let end = if at + 1 < self.misfits.len() || self.more { "\n" } else { "" };
-            write!(f, "{path}: {}{end}", misfit.problem)?;
+        for (at, failure) in self.failures.iter().enumerate() {
+            let path = if failure.path.is_empty() { "(all of it)" } else { &failure.path };
+            let end = if at + 1 < self.failures.len() || self.more { "\n" } else { "" };
+            write!(f, "{path}: {}{end}", failure.problem)?;
         }
         if self.more {
             f.write_str("and there may be more")?;

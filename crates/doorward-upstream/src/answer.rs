@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
-use doorward_mcp::lenient::{self, Habit};
+use doorward_mcp::lenient::{self, Deviation};
 use doorward_mcp::{Message, sse};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
@@ -138,7 +138,7 @@ impl Answer {
             )));
         }
         if head.extensions.get::<WasEncoded>().is_some() {
-            bounds.note(Habit::Compressed);
+            bounds.note(Deviation::Compressed);
         }
         if !head.status.is_success() {
             // What else is of no use is not waited for.
@@ -292,7 +292,7 @@ impl Answer {
 
     /// An event that is no message costs nothing but the call that it would have answered.
     fn skip(&mut self, text: &[u8], failure: Failure) -> Result<(), Failure> {
-        self.bounds.note(Habit::Noise);
+        self.bounds.note(Deviation::Noise);
         let answered = lenient::answered_id(text);
         self.skipped += 1;
         if (answered.is_some() && answered == self.expects) || self.skipped > MOST_NOISE {

@@ -4,7 +4,7 @@ use doorward_core::Failure;
 use doorward_limits::rates::Limited;
 use doorward_mcp::RpcError;
 use doorward_policy::Decision;
-use doorward_schema::Unfit;
+use doorward_schema::Mismatches;
 
 /// Why a call ended without a result.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ pub enum CallError {
     /// A policy does not let this caller do this, though it may know that it is there.
     Denied(Box<Decision>),
     /// The arguments do not fit the tool.
-    Unfit(Box<Unfit>),
+    InvalidArguments(Box<Mismatches>),
     /// A limit is used up.
     Limited(Box<Limited>),
 }

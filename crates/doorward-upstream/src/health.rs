@@ -31,28 +31,28 @@ impl Server {
     pub(super) async fn watch_health(&self, contact: &Contact) -> Failure {
         let Some(settings) = self.health_settings() else { return std::future::pending().await };
         let mut failures = 0;
-        let mut pause = settings.every.0;
+        let mut pause = settings.interval.0;
         loop {
             tokio::select! {
                 () = tokio::time::sleep(jittered(pause)) => {}
                 () = self.doubted.notified() => {}
             }
-            let asking = tokio::time::timeout(settings.within.0, self.ask_health(contact));
+            let asking = tokio::time::timeout(settings.timeout.0, self.ask_health(contact));
             let answer = asking.await.unwrap_or_else(|_| {
-                let seconds = settings.within.0.as_secs_f32();
+                let seconds = settings.timeout.0.as_secs_f32();
                 let why =
                     format!("The server did not respond to a health check within {seconds} s");
                 Err(Failure::new(Kind::Timeout, why))
             });
             match answer {
-                Ok(()) => (failures, pause) = (0, settings.every.0),
+                Ok(()) => (failures, pause) = (0, settings.interval.0),
                 Err(failure) => {
                     failures += 1;
                     tracing::debug!(server = &*self.name, replica = self.place(), "{failure}");
                     if failures >= settings.failures {
                         return failure;
                     }
-                    pause = settings.every.0 / SOONER;
+                    pause = settings.interval.0 / SOONER;
                     // Those who doubted meanwhile have their answer.
                     tokio::time::sleep(pause.min(Duration::from_millis(100))).await;
                 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
 use doorward_mcp::json::Names;
-use doorward_mcp::lenient::{self, Habit};
+use doorward_mcp::lenient::{self, Deviation};
 use doorward_mcp::message::Invalid;
 use doorward_mcp::{Message, Object, Revision, headers, method};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -22,7 +22,7 @@ use doorward_config::{Limits, ServerSettings};
 use doorward_core::Failure;
 use doorward_net::clients::{Clients, Incoming};
 use doorward_net::tls::tls_config;
-use doorward_observability::metrics::Habits;
+use doorward_observability::metrics::Deviations;
 
 /// A server's endpoint and what is sent to it with every request.
 #[derive(Debug, Clone)]
@@ -52,28 +52,28 @@ struct Target {
     deadline: Option<HeaderName>,
 }
 
-/// Bounds of what is read from a server, and where its habits are counted.
+/// Bounds of what is read from a server, and where its deviations are counted.
 #[derive(Debug, Clone)]
 pub struct Bounds {
     pub message: usize,
     pub depth: usize,
-    habits: Option<Arc<Habits>>,
+    deviations: Option<Arc<Deviations>>,
 }
 
 impl Bounds {
     pub fn new(limits: &Limits) -> Self {
-        Self { message: limits.message.0, depth: limits.json_depth, habits: None }
+        Self { message: limits.message.0, depth: limits.json_depth, deviations: None }
     }
 
-    /// The same for a server whose habits are counted.
-    pub fn counting(self, habits: Arc<Habits>) -> Self {
-        Self { habits: Some(habits), ..self }
+    /// The same for a server whose deviations are counted.
+    pub fn counting(self, deviations: Arc<Deviations>) -> Self {
+        Self { deviations: Some(deviations), ..self }
     }
 
     /// Counts something that the server does in its own way.
-    pub fn note(&self, habit: Habit) {
-        if let Some(habits) = &self.habits {
-            habits.note(habit);
+    pub fn note(&self, deviation: Deviation) {
+        if let Some(deviations) = &self.deviations {
+            deviations.note(deviation);
         }
     }
 
@@ -83,12 +83,12 @@ impl Bounds {
 
     /// Reads one message of a server's.
     pub fn parse(&self, text: &Bytes) -> Result<Message, Failure> {
-        lenient::read(text, self.json(), &mut |habit| self.note(habit)).map_err(unreadable)
+        lenient::read(text, self.json(), &mut |deviation| self.note(deviation)).map_err(unreadable)
     }
 
     /// Reads one message, or several where a peer of 2025-03-26 sends a batch.
     pub fn parse_all(&self, text: &Bytes, into: &mut VecDeque<Message>) -> Result<(), Failure> {
-        let note = &mut |habit| self.note(habit);
+        let note = &mut |deviation| self.note(deviation);
         lenient::read_all(text, self.json(), note, &mut |message| into.push_back(message))
             .map_err(unreadable)
     }
@@ -125,7 +125,7 @@ impl Endpoint {
             true => Arc::new(clients.public_only()),
             false => clients,
         };
-        let bounds = Bounds::new(&shared.limits).counting(shared.metrics.habits(name));
+        let bounds = Bounds::new(&shared.limits).counting(shared.metrics.deviations(name));
         Self::build(clients, settings, bounds, given)
     }
 

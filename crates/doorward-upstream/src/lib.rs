@@ -62,7 +62,7 @@ use self::http::{Endpoint, Own};
 use self::modern::Way;
 use self::parking::ParkingLot;
 use self::pool::Pool;
-use self::prestarted::Spares;
+use self::prestarted::Prestarted;
 use self::process::ProcessCount;
 use self::replicas::{Replica, Replicas};
 use self::session::Session;
@@ -167,7 +167,7 @@ pub struct Server {
     finding: tokio::sync::Mutex<()>,
     health: Mutex<Health>,
     pool: Pool,
-    spares: Spares,
+    prestarted: Prestarted,
     /// Tasks of a handshake-era server.
     held: Held,
     /// The session that listens, with a handshake-era server.
@@ -284,7 +284,7 @@ impl Server {
             finding: tokio::sync::Mutex::default(),
             health: Mutex::default(),
             pool: Pool::default(),
-            spares: Spares::default(),
+            prestarted: Prestarted::default(),
             held: Held::default(),
             base: Mutex::default(),
             interest: Interest::new(interest),

@@ -16,8 +16,8 @@ use doorward_core::Failure;
 
 impl Server {
     pub(super) fn start_process(&self) -> Result<Arc<Pipe>, Failure> {
-        let habits = self.shared.metrics.habits(&self.name);
-        let bounds = Bounds::new(&self.shared.limits).counting(habits);
+        let deviations = self.shared.metrics.deviations(&self.name);
+        let bounds = Bounds::new(&self.shared.limits).counting(deviations);
         let count = &self.shared.processes;
         let audit = self.shared.audit.clone();
         process::start(&self.name, &self.settings, bounds, count, self.inbound(), audit)
@@ -80,7 +80,7 @@ impl Server {
             ids: self.ids.clone(),
             queue: self.shared.limits.queue,
             within: self.shared.timeouts.connect.0 + self.shared.timeouts.probe.0 * 4,
-            habits: self.shared.metrics.habits(&self.name),
+            deviations: self.shared.metrics.deviations(&self.name),
             answers_elsewhere: self.answers_elsewhere.clone(),
         })
         .await?;

@@ -242,7 +242,7 @@ impl Pool {
 fn full(what: &str, limit: &str) -> Failure {
     let message = format!(
         "The limit of {what} is reached, in total or for one caller ('limits.{limit}', \
-            'limits.share')"
+            'limits.caller_share')"
     );
     Failure::new(Kind::Overloaded, message)
 }

@@ -14,12 +14,12 @@ use doorward_core::Failure;
 const REST: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default)]
-pub struct Spares {
+pub struct Prestarted {
     idle: Mutex<Vec<Arc<Pipe>>>,
     rests_until: Mutex<Option<Instant>>,
 }
 
-impl Spares {
+impl Prestarted {
     pub fn len(&self) -> usize {
         self.idle.lock().len()
     }
@@ -54,15 +54,15 @@ impl Spares {
 impl Server {
     /// A program for a session: one that runs already, or a new one.
     pub(super) fn program(&self) -> Result<Arc<Pipe>, Failure> {
-        let taken = self.spares.take();
+        let taken = self.prestarted.take();
         let program = taken.map_or_else(|| self.start_process(), Ok);
-        self.fill_spares();
+        self.prestart();
         program
     }
 
     /// Starts what is missing, once it is known that the program works.
-    pub(super) fn fill_spares(&self) {
-        let wanted = self.settings.spares;
+    pub(super) fn prestart(&self) {
+        let wanted = self.settings.prestart;
         if wanted == 0 || self.stop.is_cancelled() {
             return;
         }
@@ -70,20 +70,17 @@ impl Server {
             self.known().as_deref(),
             Some(Contact { link: Link::Process | Link::Modern(Way::Pipe(_)), .. })
         );
-        self.spares.drop_ended();
-        if !works || self.spares.rest() {
+        self.prestarted.drop_ended();
+        if !works || self.prestarted.rest() {
             return;
         }
-        let mut idle = self.spares.idle.lock();
+        let mut idle = self.prestarted.idle.lock();
         while idle.len() < wanted {
             match self.start_process() {
                 Ok(pipe) => idle.push(pipe),
                 Err(failure) => {
-                    tracing::debug!(
-                        server = &*self.name,
-                        "cannot start a spare program: {failure}"
-                    );
-                    *self.spares.rests_until.lock() = Some(Instant::now() + REST);
+                    tracing::debug!(server = &*self.name, "cannot prestart the program: {failure}");
+                    *self.prestarted.rests_until.lock() = Some(Instant::now() + REST);
                     return;
                 }
             }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use doorward_mcp::display::harmless_line;
 use doorward_mcp::error::Kind;
-use doorward_mcp::lenient::{self, Habit};
+use doorward_mcp::lenient::{self, Deviation};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use parking_lot::Mutex;
@@ -291,7 +291,7 @@ async fn read_lines(
             Ok(message) => pipe.receive(message).await,
             // Programs greet and log on their standard output; what would have been an answer costs its call.
             Err(failure) => {
-                bounds.note(Habit::Noise);
+                bounds.note(Deviation::Noise);
                 if let Some(id) = lenient::answered_id(&line) {
                     pipe.inbound.calls.cut_off(id, failure);
                 }

@@ -57,7 +57,7 @@ pub struct State {
     pub sessions: usize,
     /// Programs that wait for a session.
     #[serde(skip_serializing_if = "is_none")]
-    pub spares: usize,
+    pub prestarted: usize,
     /// Why it is down.
     pub problem: Option<String>,
     pub retry_in_ms: Option<u64>,
@@ -122,7 +122,7 @@ impl Server {
             failed_lists: self.failed_lists(),
             prompts: counts.map(|counts| counts[1]),
             resources: counts.map(|counts| counts[2]),
-            spares: self.spares.len(),
+            prestarted: self.prestarted.len(),
             sessions: self.pool.len() + twin.map_or(0, |twin| twin.pool.len()),
             problem: health.last.as_ref().map(|failure| match &failure.cause {
                 Some(cause) => format!("{failure} ({cause})"),

@@ -110,7 +110,7 @@ impl Server {
     /// How long a server that is gone is left alone: a replica no longer than until it would be asked how it is.
     pub(super) fn longest_pause(&self) -> Duration {
         let settings = self.health_settings().filter(|_| self.replica.is_some());
-        settings.map_or(LONGEST_PAUSE, |settings| settings.every.0.max(FIRST_PAUSE))
+        settings.map_or(LONGEST_PAUSE, |settings| settings.interval.0.max(FIRST_PAUSE))
     }
 
     fn pause(&self) -> Duration {
@@ -330,7 +330,7 @@ impl Server {
             return replicas.maintain(idle);
         }
         self.held.sweep();
-        self.fill_spares();
+        self.prestart();
         self.pool.sweep(idle, self.base.lock().as_ref());
         if let Some(twin) = self.known_twin() {
             twin.maintain();
@@ -363,7 +363,7 @@ impl Server {
         }
         self.base.lock().take();
         self.held.clear();
-        self.spares.close();
+        self.prestarted.close();
         self.pool.close();
     }
 }

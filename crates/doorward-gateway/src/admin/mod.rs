@@ -141,8 +141,8 @@ async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
     let waiting: Vec<_> = states.iter().filter(|state| state.state == "starting").collect();
     let short = gateway.shared.memory.is_short();
     let unreadable = gateway.kept.is_unreadable();
-    let unrecorded = gateway.shared.audit.trouble();
-    if gateway.is_ready() && !short && !unreadable && unrecorded.is_none() {
+    let unavailable = gateway.shared.audit.trouble();
+    if gateway.is_ready() && !short && !unreadable && unavailable.is_none() {
         return "ready\n".into_response();
     }
     let names: Vec<_> = waiting.iter().map(|state| state.name.as_str()).collect();
@@ -152,7 +152,7 @@ async fn ready(State(gateway): State<Arc<Gateway>>) -> Response {
         "memory limit reached\n".to_owned()
     } else if unreadable {
         "the store cannot be read\n".to_owned()
-    } else if unrecorded.is_some() {
+    } else if unavailable.is_some() {
         // Why, the log says: anybody may ask.
         "the audit log cannot be written\n".to_owned()
     } else {

@@ -101,7 +101,7 @@ impl Gateway {
                 }
             }
         }
-        let page = self.shared.limits.page;
+        let page = self.shared.limits.page_size;
         let selection = match &call.portal {
             Portal::Named(name) => self.portal(name),
             Portal::Merged | Portal::Server(_) => None,
@@ -128,7 +128,7 @@ impl Gateway {
                 }
             }
         }
-        let seen = Arc::new(whole.only(&marked, self.shared.limits.page));
+        let seen = Arc::new(whole.only(&marked, self.shared.limits.page_size));
         self.snapshots.keep_seen(key, &whole, &seen);
         seen
     }

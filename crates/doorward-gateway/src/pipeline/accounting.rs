@@ -58,7 +58,7 @@ fn open<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
                 }
                 Err(waiting) => Step::Later(Box::pin(async move {
                     let opened = audit.open_when_there_is_room(call.id, waiting).await;
-                    call.notes.opened = Some(opened.map_err(unrecorded)?);
+                    call.notes.opened = Some(opened.map_err(unavailable)?);
                     Decision::Ok(None)
                 })),
             }
@@ -68,7 +68,7 @@ fn open<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
             let record = record::opened(gateway, call, &common);
             Step::Later(Box::pin(async move {
                 let opened = &mut call.notes.opened;
-                audit.open_now(call.id, opened, common, record).await.map_err(unrecorded)?;
+                audit.open_now(call.id, opened, common, record).await.map_err(unavailable)?;
                 Decision::Ok(None)
             }))
         }
@@ -76,6 +76,6 @@ fn open<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call) -> Step<'a> {
 }
 
 /// What a caller is told whose call cannot be recorded.
-fn unrecorded(failure: Failure) -> CallError {
+fn unavailable(failure: Failure) -> CallError {
     CallError::Refused { failure, status: 503 }
 }

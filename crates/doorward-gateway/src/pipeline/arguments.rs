@@ -14,7 +14,7 @@ use crate::call::{Call, CallError, Events, Route};
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
 use doorward_config::{ArgumentSettings, Check};
-use doorward_schema::{Effort, NoTurn, Unfit};
+use doorward_schema::{Effort, Mismatches, NoTurn};
 
 /// Arguments from this size on are read away from the threads that calls are on.
 const LARGE: usize = 64 << 10;
@@ -36,7 +36,7 @@ impl Stage for Arguments {
         let Some(checking) = Checking::of(call) else { return Step::CONTINUE };
         if checking.is_quick() {
             let checked = checking.run(Effort::Glance);
-            if !checked.as_ref().is_err_and(|unfit| unfit.late) {
+            if !checked.as_ref().is_err_and(|mismatches| mismatches.late) {
                 return Step::Now(decide(call, checked).map(|()| None));
             }
         }
@@ -47,7 +47,7 @@ impl Stage for Arguments {
             let principal = call.caller.principal.clone();
             let checking = move || checking.run(Effort::Full);
             let checked = match server.catalog.checks.run(&principal.id, checking).await {
-                Ok(checked) => checked.unwrap_or_else(|| Err(Unfit::too_costly())),
+                Ok(checked) => checked.unwrap_or_else(|| Err(Mismatches::too_costly())),
                 Err(no_turn) => return unchecked(call, no_turn).map(|()| None),
             };
             decide(call, checked).map(|()| None)
@@ -84,13 +84,13 @@ fn unchecked(call: &Call, no_turn: NoTurn) -> Result<(), CallError> {
     Ok(())
 }
 
-fn decide(call: &Call, checked: Result<(), Unfit>) -> Result<(), CallError> {
-    let (Err(unfit), Some(route)) = (checked, &call.route) else { return Ok(()) };
-    route.server.metrics.unfit_arguments.inc();
+fn decide(call: &Call, checked: Result<(), Mismatches>) -> Result<(), CallError> {
+    let (Err(mismatches), Some(route)) = (checked, &call.route) else { return Ok(()) };
+    route.server.metrics.invalid_arguments.inc();
     if refuses(route) {
-        return Err(CallError::Unfit(Box::new(unfit)));
+        return Err(CallError::InvalidArguments(Box::new(mismatches)));
     }
-    tracing::warn!(server = &*route.server.name, "invalid arguments: {unfit}");
+    tracing::warn!(server = &*route.server.name, "invalid arguments: {mismatches}");
     Ok(())
 }
 
@@ -125,16 +125,16 @@ impl Checking {
         bytes < LARGE && schema.is_none_or(|schema| schema.is_quick(bytes))
     }
 
-    fn run(&self, effort: Effort) -> Result<(), Unfit> {
+    fn run(&self, effort: Effort) -> Result<(), Mismatches> {
         if let Some(most) = self.bounds.size.filter(|most| self.text.len() > most.0) {
-            return Err(Unfit::one("", format!("must be at most {most} long")));
+            return Err(Mismatches::one("", format!("must be at most {most} long")));
         }
         let schema = self.tool.as_ref().and_then(|tool| tool.schemas.input.as_ref());
         if schema.is_none() && !self.bounds.bounds_parts() {
             return Ok(());
         }
         let mut value: Value = serde_json::from_slice(&self.text)
-            .map_err(|error| Unfit::one("", format!("cannot be validated: {error}")))?;
+            .map_err(|error| Mismatches::one("", format!("cannot be validated: {error}")))?;
         if self.bounds.bounds_parts() {
             within(&self.bounds, &value, 0, &mut String::new())?;
         }
@@ -148,8 +148,8 @@ fn within(
     value: &Value,
     depth: usize,
     path: &mut String,
-) -> Result<(), Unfit> {
-    let refuse = |problem: String| Err(Unfit::one(path.as_str(), problem));
+) -> Result<(), Mismatches> {
+    let refuse = |problem: String| Err(Mismatches::one(path.as_str(), problem));
     let most = bounds.depth.unwrap_or(usize::MAX);
     match value {
         Value::String(text) => match bounds.string.filter(|most| text.len() > most.0) {
@@ -206,7 +206,10 @@ mod tests {
             (json!({"a": {"b": {}}}), Some("/a/b")),
         ] {
             let told = within(&bounds, &value, 0, &mut String::new());
-            assert_eq!(told.err().map(|unfit| unfit.misfits[0].path.clone()).as_deref(), path);
+            assert_eq!(
+                told.err().map(|mismatches| mismatches.failures[0].path.clone()).as_deref(),
+                path
+            );
         }
     }
 }

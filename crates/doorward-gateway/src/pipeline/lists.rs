@@ -23,7 +23,7 @@ impl Stage for Lists {
             }));
         }
         let Some(kind) = kind_of(&call.method) else { return Step::CONTINUE };
-        let page = gateway.shared.limits.page;
+        let page = gateway.shared.limits.page_size;
         if let Some(snapshot) = gateway.fresh_snapshot(call) {
             return Step::Now(page_of(&snapshot, kind, call, page));
         }

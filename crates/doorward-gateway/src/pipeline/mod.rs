@@ -33,7 +33,7 @@ use crate::gateway::Gateway;
 use crate::trace;
 use doorward_config::Explain;
 use doorward_limits::rates::Limited;
-use doorward_schema::Unfit;
+use doorward_schema::Mismatches;
 
 /// The stages in their order. A reply passes those it has reached in reverse.
 const STAGES: &[&dyn Stage] = &[
@@ -154,10 +154,10 @@ async fn through_stages(
     }
     trace::end(&gateway, &mut call, &reply);
     // A model can mend what its client shows it (spec 2025-11-25 server/tools, error handling).
-    if let Err(CallError::Unfit(unfit)) = &reply
+    if let Err(CallError::InvalidArguments(mismatches)) = &reply
         && call.revision >= Revision::V2025_11_25
     {
-        return Ok(Reply::Result(unfit_arguments(&call, unfit)));
+        return Ok(Reply::Result(invalid_arguments(&call, mismatches)));
     }
     reply.map_err(|error| {
         if let CallError::Denied(decision) = &error {
@@ -170,15 +170,15 @@ async fn through_stages(
 }
 
 /// The word for arguments that do not fit, in records and errors.
-pub const UNFIT: &str = "invalid_arguments";
-const DO_NOT_FIT: &str = "The arguments do not match the tool's input schema";
+pub const INVALID_ARGUMENTS: &str = "invalid_arguments";
+const DO_NOT_MATCH: &str = "The arguments do not match the tool's input schema";
 
 /// The result of a tool that was not called, for its arguments.
-fn unfit_arguments(call: &Call, unfit: &Unfit) -> Object {
+fn invalid_arguments(call: &Call, mismatches: &Mismatches) -> Object {
     let text = format!(
-        "{DO_NOT_FIT}; the tool was not called. Correct these values and call again:\n{unfit}"
+        "{DO_NOT_MATCH}; the tool was not called. Correct these values and call again:\n{mismatches}"
     );
-    let told = serde_json::json!({ "kind": UNFIT, "failures": unfit.misfits, "call": call.id.to_string() });
+    let told = serde_json::json!({ "kind": INVALID_ARGUMENTS, "failures": mismatches.failures, "call": call.id.to_string() });
     let result = serde_json::json!({
         "resultType": "complete",
         "content": [{ "type": "text", "text": text }],
@@ -198,10 +198,9 @@ pub fn refusal(error: CallError, server: &str, call: &str) -> Refusal {
             let error = policy::denial(&decision, Explain::Nothing, call);
             return Refusal::plain(error);
         }
-        CallError::Unfit(unfit) => {
-            let data =
-                serde_json::json!({ "kind": UNFIT, "failures": unfit.misfits, "call": call });
-            let error = RpcError::invalid_params(format!("{DO_NOT_FIT}:\n{unfit}"));
+        CallError::InvalidArguments(mismatches) => {
+            let data = serde_json::json!({ "kind": INVALID_ARGUMENTS, "failures": mismatches.failures, "call": call });
+            let error = RpcError::invalid_params(format!("{DO_NOT_MATCH}:\n{mismatches}"));
             return Refusal::plain(error.with_data(&data));
         }
         CallError::Limited(limited) => {

@@ -28,9 +28,9 @@ impl Stage for Record {
         record::close(gateway, call, reply);
         let outcome = match reply {
             Ok(_) => Outcome::ok,
-            Err(CallError::Rpc(_) | CallError::Unfit(_)) => Outcome::error,
+            Err(CallError::Rpc(_) | CallError::InvalidArguments(_)) => Outcome::error,
             Err(CallError::Denied(_)) => Outcome::denied,
-            Err(CallError::Limited(_)) => Outcome::limited,
+            Err(CallError::Limited(_)) => Outcome::rate_limited,
             Err(CallError::Gateway(_) | CallError::Refused { .. }) => Outcome::failure,
         };
         let server = call.route.as_ref().map(|route| &route.server);
@@ -57,14 +57,14 @@ impl Stage for Record {
             Err(CallError::Rpc(error)) => {
                 tracing::debug!(server, ms, code = error.code, "answered with an error");
             }
-            Err(CallError::Unfit(unfit)) => {
-                tracing::debug!(server, ms, "invalid arguments: {unfit}");
+            Err(CallError::InvalidArguments(mismatches)) => {
+                tracing::debug!(server, ms, "invalid arguments: {mismatches}");
             }
             // Told by the stage that denied it.
             Err(CallError::Denied(_)) => {}
             Err(CallError::Limited(limited)) => {
                 let principal = &*call.caller.principal.id;
-                tracing::debug!(server, principal, limit = &*limited.rule, "limited");
+                tracing::debug!(server, principal, limit = &*limited.rule, "rate limited");
             }
             Err(CallError::Gateway(failure) | CallError::Refused { failure, .. }) => {
                 tracing::warn!(

@@ -14,7 +14,7 @@ use crate::gateway::Gateway;
 use crate::pipeline::{Settling, Stage, Step};
 use doorward_cache::is_final;
 use doorward_config::Check;
-use doorward_schema::{Effort, NoTurn, Unfit};
+use doorward_schema::{Effort, Mismatches, NoTurn};
 use doorward_upstream::Server;
 use doorward_upstream::catalog::ToolEntry;
 
@@ -43,14 +43,14 @@ impl Stage for Results {
             return None;
         }
         let Some(content) = result.get("structuredContent") else {
-            decide(call, reply, &tool, Err(Unfit::one("", "'structuredContent' is missing")));
+            decide(call, reply, &tool, Err(Mismatches::one("", "'structuredContent' is missing")));
             return None;
         };
         let text = content.to_bytes();
         let schema = tool.schemas.output.as_ref();
         if text.len() < LARGE && schema.is_none_or(|schema| schema.is_quick(text.len())) {
             let checked = check(&tool, &text, Effort::Glance);
-            if !checked.as_ref().is_err_and(|unfit| unfit.late) {
+            if !checked.as_ref().is_err_and(|mismatches| mismatches.late) {
                 decide(call, reply, &tool, checked);
                 return None;
             }
@@ -61,7 +61,7 @@ impl Stage for Results {
             let principal = call.caller.principal.clone();
             match server.catalog.checks.run(&principal.id, checking).await {
                 Ok(checked) => {
-                    let checked = checked.unwrap_or_else(|| Err(Unfit::too_costly()));
+                    let checked = checked.unwrap_or_else(|| Err(Mismatches::too_costly()));
                     decide(call, reply, &tool, checked);
                 }
                 Err(no_turn) => unchecked(reply, &server, &tool, no_turn),
@@ -70,10 +70,10 @@ impl Stage for Results {
     }
 }
 
-fn check(tool: &ToolEntry, text: &Bytes, effort: Effort) -> Result<(), Unfit> {
+fn check(tool: &ToolEntry, text: &Bytes, effort: Effort) -> Result<(), Mismatches> {
     let Some(schema) = &tool.schemas.output else { return Ok(()) };
     let value = serde_json::from_slice(text)
-        .map_err(|error| Unfit::one("", format!("cannot be validated: {error}")))?;
+        .map_err(|error| Mismatches::one("", format!("cannot be validated: {error}")))?;
     schema.check(&value, text.len(), effort)
 }
 
@@ -100,17 +100,17 @@ fn decide(
     call: &mut Call,
     reply: &mut Result<Reply, CallError>,
     tool: &ToolEntry,
-    checked: Result<(), Unfit>,
+    checked: Result<(), Mismatches>,
 ) {
-    let (Err(unfit), Some(route)) = (checked, &call.route) else { return };
-    call.notes.unfit_result = true;
-    route.server.metrics.unfit_results.inc();
+    let (Err(mismatches), Some(route)) = (checked, &call.route) else { return };
+    call.notes.invalid_result = true;
+    route.server.metrics.invalid_results.inc();
     let (server, tool_name) = (&*route.server.name, &*tool.name);
     if tool.results.check() == Check::Refuse {
         let why = "The tool was called, but its result does not match its output schema";
-        let failure = Failure::new(Kind::InvalidResult, why).because(unfit);
+        let failure = Failure::new(Kind::InvalidResult, why).because(mismatches);
         *reply = Err(failure.into());
     } else {
-        tracing::warn!(server, tool = tool_name, "invalid result: {unfit}");
+        tracing::warn!(server, tool = tool_name, "invalid result: {mismatches}");
     }
 }

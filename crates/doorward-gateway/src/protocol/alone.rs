@@ -133,7 +133,7 @@ async fn serve(
         }
     }
     let timeouts = &gateway.shared.timeouts;
-    let (keep_alive, silence) = (timeouts.keep_alive.0, timeouts.silence.0);
+    let (keep_alive, stream_after) = (timeouts.keep_alive.0, timeouts.stream_after.0);
     let (sender, mut receiver) = Events::channel(gateway.shared.limits.queue.min(32));
     let sender = sender.counted(gateway.unread.counter(&caller.principal));
     // Nothing can be asked of the client: there is no session in which it could answer.
@@ -154,7 +154,7 @@ async fn serve(
             }
         }
     });
-    let event = match call_stream::first(&mut run, &mut receiver, form, silence).await {
+    let event = match call_stream::first(&mut run, &mut receiver, form, stream_after).await {
         First::Answer(last) => {
             return match receiver.try_recv() {
                 Ok(event) if form.may_stream() => {

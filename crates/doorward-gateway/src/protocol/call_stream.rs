@@ -49,7 +49,7 @@ pub async fn first<T>(
     run: &mut (impl Future<Output = T> + Unpin),
     receiver: &mut byte_queue::Receiver<Bytes>,
     form: Form,
-    silence: Duration,
+    stream_after: Duration,
 ) -> First<T> {
     if !form.may_stream() {
         loop {
@@ -64,7 +64,7 @@ pub async fn first<T>(
         biased;
         Some(event) = receiver.recv() => First::Event(event),
         answer = run => First::Answer(answer),
-        () = tokio::time::sleep(silence) => First::Silence,
+        () = tokio::time::sleep(stream_after) => First::Silence,
     }
 }
 
@@ -212,9 +212,9 @@ mod tests {
     async fn a_silent_call_becomes_a_stream_where_the_client_takes_one() {
         let (_sender, mut receiver) = byte_queue::channel(1);
         let slow = || Box::pin(tokio::time::sleep(MINUTE));
-        let silence = Duration::from_secs(10);
+        let stream_after = Duration::from_secs(10);
         for (form, streamed) in [(Form::Either, true), (Form::Stream, true), (Form::Json, false)] {
-            let first = first(&mut slow(), &mut receiver, form, silence).await;
+            let first = first(&mut slow(), &mut receiver, form, stream_after).await;
             assert_eq!(matches!(first, First::Silence), streamed, "{form:?}");
         }
     }

@@ -300,11 +300,11 @@ async fn follow(
     tokio::pin!(answering);
     let Told { messages: mut receiver, mut pauses } = told;
     let mut answered = None;
-    let silence = gateway.shared.timeouts.silence.0;
+    let stream_after = gateway.shared.timeouts.stream_after.0;
     let event = if form == Form::Stream {
         None
     } else {
-        match call_stream::first(&mut answering, &mut receiver, form, silence).await {
+        match call_stream::first(&mut answering, &mut receiver, form, stream_after).await {
             call_stream::First::Event(event) => Some(event),
             call_stream::First::Silence => None,
             call_stream::First::Answer(answer) => match receiver.try_recv() {

@@ -47,13 +47,13 @@ pub async fn post(
         return error_response(StatusCode::NOT_ACCEPTABLE, Some(&id), &error);
     }
     let timeouts = &gateway.shared.timeouts;
-    let (keep_alive, silence) = (timeouts.keep_alive.0, timeouts.silence.0);
+    let (keep_alive, stream_after) = (timeouts.keep_alive.0, timeouts.stream_after.0);
     let nearest = gateway.limiter.tells().then(Arc::<OnceLock<Nearest>>::default);
     call.notes.nearest.clone_from(&nearest);
     let (sender, mut receiver) = Events::channel(gateway.shared.limits.queue.min(32));
     let sender = sender.counted(gateway.unread.counter(&call.caller.principal));
     let mut run = Box::pin(pipeline::run(gateway, call, sender));
-    let first = call_stream::first(&mut run, &mut receiver, form, silence).await;
+    let first = call_stream::first(&mut run, &mut receiver, form, stream_after).await;
     let event = match first {
         First::Answer(reply) => {
             let told = if form.may_stream() { receiver.try_recv().ok() } else { None };

@@ -98,7 +98,7 @@ fn error(full: Full) -> (StatusCode, RpcError) {
     };
     let message = format!(
         "The response was dropped: {whose} too many unread responses ('limits.unread_bytes', \
-            'limits.share')"
+            'limits.caller_share')"
     );
     let failure = Failure::new(Kind::Overloaded, message);
     (status, refusal(failure.into(), "", &CallId::next().to_string()).error)

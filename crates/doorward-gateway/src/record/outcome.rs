@@ -11,7 +11,7 @@ use super::{digest, payload, payload_of};
 use crate::billing::Settled;
 use crate::call::{Call, CallError, Reply};
 use crate::gateway::Gateway;
-use crate::pipeline::UNFIT;
+use crate::pipeline::INVALID_ARGUMENTS;
 use doorward_observability::audit::Outcome;
 use doorward_observability::audit::members::Members;
 
@@ -76,12 +76,13 @@ pub fn outcome(
             members.text("outcome", "error").number("error_code", error.code);
         }
         Err(CallError::Denied(_)) => _ = members.text("outcome", "denied"),
-        Err(CallError::Unfit(unfit)) => {
-            members.text("outcome", "refused").text("error", UNFIT);
-            members.texts("unfit", unfit.misfits.iter().map(|misfit| misfit.path.as_str()));
+        Err(CallError::InvalidArguments(mismatches)) => {
+            members.text("outcome", "refused").text("error", INVALID_ARGUMENTS);
+            members
+                .texts("invalid", mismatches.failures.iter().map(|failure| failure.path.as_str()));
         }
         Err(CallError::Limited(limited)) => {
-            members.text("outcome", "refused").text("error", Kind::Limited.as_str());
+            members.text("outcome", "refused").text("error", Kind::RateLimited.as_str());
             members.text("limit", &limited.rule);
         }
         Err(CallError::Gateway(failure)) => {
@@ -113,8 +114,8 @@ pub fn outcome(
         members.number("retries", call.notes.retries);
     }
     members.maybe("cache", call.notes.cached);
-    if call.notes.unfit_result {
-        members.flag("unfit_result", true);
+    if call.notes.invalid_result {
+        members.flag("invalid_result", true);
     }
     priced(&mut members, &settled);
     let Settled { price, charges, own_key } = settled;

@@ -51,26 +51,26 @@ impl Identity {
             agent.is_some() && chain.is_empty() && user.is_none_or(|user| agent == Some(own(user)));
         // What an issuer calls a team is its own, as its users are.
         let issuers = self.issuers.load();
-        let known_as = |vouched: &BTreeSet<Pattern>, said: &str| {
+        let known_as = |trusted: &BTreeSet<Pattern>, said: &str| {
             // No pattern reaches into another issuer's names.
             let foreign = said
                 .split_once(':')
                 .is_some_and(|(before, _)| issuers.iter().any(|issuer| issuer.name == before));
-            match !foreign && vouched.iter().any(|pattern| pattern.matches(said)) {
+            match !foreign && trusted.iter().any(|pattern| pattern.matches(said)) {
                 true => said.to_owned(),
                 false => format!("{name}:{said}"),
             }
         };
-        let all = |vouched: &BTreeSet<Pattern>, path: &str| {
-            texts(claim(claims, path)).iter().map(|said| known_as(vouched, said)).collect()
+        let all = |trusted: &BTreeSet<Pattern>, path: &str| {
+            texts(claim(claims, path)).iter().map(|said| known_as(trusted, said)).collect()
         };
-        let vouched = &settings.vouches_for;
+        let trusted = &settings.trusted_for;
         let tenant = settings.claims.tenant.as_deref().and_then(text);
-        let tenant = tenant.map(|said| known_as(&vouched.tenants, said));
+        let tenant = tenant.map(|said| known_as(&trusted.tenants, said));
         let said = Said {
             tenant: settings.tenant.clone().or(tenant),
-            teams: all(&vouched.teams, &settings.claims.teams),
-            roles: all(&vouched.roles, &settings.claims.roles),
+            teams: all(&trusted.teams, &settings.claims.teams),
+            roles: all(&trusted.roles, &settings.claims.roles),
         };
         let grant = Grant::Token {
             issuer: name.clone(),
@@ -82,7 +82,7 @@ impl Identity {
                 .find(|scopes| !scopes.is_empty())
                 .unwrap_or_default()
                 .into_iter()
-                .filter(|scope| vouched.has_scope(scope))
+                .filter(|scope| trusted.has_scope(scope))
                 .collect(),
         };
         let people = self.people.load();

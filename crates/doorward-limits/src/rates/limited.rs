@@ -40,8 +40,8 @@ impl Limited {
         };
         let retry =
             self.retry.map(|retry| u64::try_from(retry.as_millis()).unwrap_or(u64::MAX).max(1));
-        RpcError::new(Kind::Limited.code(), message).with_data(&serde_json::json!({
-            "kind": Kind::Limited.as_str(),
+        RpcError::new(Kind::RateLimited.code(), message).with_data(&serde_json::json!({
+            "kind": Kind::RateLimited.as_str(),
             "limit": &**rule,
             "measure": word,
             "retryable": retry.is_some(),

@@ -73,7 +73,7 @@ pub struct Audit {
 impl Audit {
     pub fn new(settings: &AuditSettings, has_store: bool) -> Self {
         Self {
-            queue: Queue::new(settings.queue, MUCH),
+            queue: Queue::new(settings.queue_size, MUCH),
             settings: ArcSwap::from_pointee(settings.clone()),
             on: has_store,
             trouble: ArcSwapOption::empty(),
@@ -105,8 +105,8 @@ impl Audit {
             tracing::warn!(%path, "the anchor file is writable by others, so it proves nothing");
         }
         let terms = Terms {
-            deadline: own.deadline.0,
-            linger: own.linger.0,
+            write_timeout: own.write_timeout.0,
+            flush_interval: own.flush_interval.0,
             checkpoint_records: own.checkpoints.records,
             checkpoint_every: own.checkpoints.every.0,
             anchor: own.anchor.clone(),
@@ -218,9 +218,9 @@ impl Audit {
         if self.has_trouble() {
             return Err(unavailable());
         }
-        let deadline = self.settings.load().deadline.0;
+        let patience = self.settings.load().write_timeout.0;
         let pushed = self.queue.push_when_there_is_room(|| Entry::Open(waiting.clone()));
-        match tokio::time::timeout(deadline, pushed).await {
+        match tokio::time::timeout(patience, pushed).await {
             Ok(()) => Ok(Opened::soon(self.clone(), call, common, waiting)),
             Err(_) => Err(unavailable()),
         }
@@ -245,8 +245,8 @@ impl Audit {
         }
         // From here on, whatever happens, what was opened is closed.
         *opened = Some(Opened::now(self.clone(), call, common));
-        let deadline = self.settings.load().deadline.0;
-        match tokio::time::timeout(deadline, written).await {
+        let patience = self.settings.load().write_timeout.0;
+        match tokio::time::timeout(patience, written).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) | Err(_) => Err(unavailable()),
         }
@@ -293,7 +293,10 @@ impl Audit {
 
 /// What a caller is told when nothing can be recorded.
 fn unavailable() -> Failure {
-    Failure::new(Kind::Unrecorded, "The call was not made: its audit record cannot be written")
+    Failure::new(
+        Kind::AuditUnavailable,
+        "The call was not made: its audit record cannot be written",
+    )
 }
 
 /// The key that signs the log, made where there is none yet; `None` where it has no place.

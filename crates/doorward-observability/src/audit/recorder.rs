@@ -32,8 +32,8 @@ pub(super) const COUNT: Duration = Duration::from_secs(1);
 /// What the recorder is told at its start.
 #[derive(Debug)]
 pub struct Terms {
-    pub deadline: Duration,
-    pub linger: Duration,
+    pub write_timeout: Duration,
+    pub flush_interval: Duration,
     pub checkpoint_records: u64,
     pub checkpoint_every: Duration,
     pub anchor: Option<PathBuf>,
@@ -155,7 +155,7 @@ impl Recorder {
             }
             if !ending && !self.audit.is_in_a_hurry() {
                 tokio::select! {
-                    () = tokio::time::sleep(self.terms.linger) => {}
+                    () = tokio::time::sleep(self.terms.flush_interval) => {}
                     () = self.audit.queue.hurry.notified() => {}
                     () = self.audit.ending.cancelled() => {}
                 }
@@ -230,7 +230,7 @@ impl Recorder {
     async fn checkpoint(&mut self) {
         let Some(key) = &self.key else { return };
         let heads = self.log.heads(&self.heads, key);
-        let heads = tokio::time::timeout(self.terms.deadline, heads).await;
+        let heads = tokio::time::timeout(self.terms.write_timeout, heads).await;
         let heads = match heads {
             Ok(Ok(heads)) => heads,
             Ok(Err(error)) => return self.failed(&error.to_string()),
@@ -281,8 +281,8 @@ impl Recorder {
 
     /// Shows that this process lives, looks whether others do, and signs what has come to rest.
     async fn beat(&mut self) {
-        let deadline = self.terms.deadline;
-        match tokio::time::timeout(deadline, self.look_around()).await {
+        let patience = self.terms.write_timeout;
+        match tokio::time::timeout(patience, self.look_around()).await {
             Ok(Ok(true)) => self.audit.works(),
             Ok(Ok(false)) => _ = self.open_another_chain().await,
             Ok(Err(error)) => return self.failed(&error.to_string()),
@@ -314,7 +314,7 @@ impl Recorder {
     async fn have_others_moved(&mut self) -> bool {
         let Some(key) = &self.key else { return false };
         let heads = self.log.heads(&self.heads, key);
-        let heads = tokio::time::timeout(self.terms.deadline, heads).await;
+        let heads = tokio::time::timeout(self.terms.write_timeout, heads).await;
         matches!(heads, Ok(Ok(heads)) if !heads.is_empty())
     }
 

@@ -81,7 +81,7 @@ impl Recorder {
         let began = Instant::now();
         match self.try_doubt().await {
             // A connection that has ended meanwhile is replaced at once; what fails on a new one, or hangs, is trouble.
-            Err(_) if began.elapsed() < self.terms.deadline / 2 => self.try_doubt().await,
+            Err(_) if began.elapsed() < self.terms.write_timeout / 2 => self.try_doubt().await,
             outcome => outcome,
         }
     }
@@ -90,14 +90,18 @@ impl Recorder {
     async fn try_doubt(&mut self) -> Result<Committed, String> {
         let Some(doubt) = &self.doubt else { return Ok(Committed::Written) };
         let why =
-            match tokio::time::timeout(self.terms.deadline, self.log.write(&doubt.commit)).await {
+            match tokio::time::timeout(self.terms.write_timeout, self.log.write(&doubt.commit))
+                .await
+            {
                 Ok(Ok(outcome)) => {
                     let settled = self.doubt.take().filter(|_| outcome == Committed::Written);
                     settled.into_iter().for_each(|written| self.advance(written));
                     return Ok(outcome);
                 }
                 Ok(Err(error)) => error.to_string(),
-                Err(_) => format!("the database did not write within {:?}", self.terms.deadline),
+                Err(_) => {
+                    format!("the database did not write within {:?}", self.terms.write_timeout)
+                }
             };
         self.log.disconnect();
         Err(why)

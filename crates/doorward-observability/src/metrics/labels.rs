@@ -28,9 +28,9 @@ pub struct UserLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub struct HabitLabels {
+pub struct DeviationLabels {
     pub server: String,
-    pub habit: &'static str,
+    pub deviation: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -86,11 +86,12 @@ pub enum Outcome {
     /// A policy refused it.
     denied,
     /// A limit was used up.
-    limited,
+    rate_limited,
     /// The server could not be reached, understood or waited for.
     failure,
 }
 
 impl Outcome {
-    pub const ALL: [Self; 5] = [Self::ok, Self::error, Self::denied, Self::limited, Self::failure];
+    pub const ALL: [Self; 5] =
+        [Self::ok, Self::error, Self::denied, Self::rate_limited, Self::failure];
 }

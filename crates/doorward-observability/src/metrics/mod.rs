@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicU64;
 
 use doorward_limits::Observer;
 use doorward_mcp::display::harmless_line;
-use doorward_mcp::lenient::Habit;
+use doorward_mcp::lenient::Deviation;
 use doorward_mcp::method;
 use parking_lot::RwLock;
 use prometheus_client::encoding::text::encode;
@@ -25,7 +25,7 @@ use prometheus_client::registry::Registry;
 pub use self::labels::{CacheOutcome, Outcome};
 
 use self::labels::{
-    CacheLabels, CallLabels, HabitLabels, LimitLabels, OperationLabels, ReplicaLabels,
+    CacheLabels, CallLabels, DeviationLabels, LimitLabels, OperationLabels, ReplicaLabels,
     ServerLabels, UserLabels,
 };
 
@@ -47,21 +47,21 @@ pub struct Metrics {
     durations: Durations,
     upstream: Durations,
     limited: Family<LimitLabels, Counter>,
-    unfit_arguments: Family<ServerLabels, Counter>,
-    habits: Family<HabitLabels, Counter>,
+    invalid_arguments: Family<ServerLabels, Counter>,
+    deviations: Family<DeviationLabels, Counter>,
     retries: Family<ServerLabels, Counter>,
     shed: Family<ServerLabels, Counter>,
     cache: Family<CacheLabels, Counter>,
     pub cache_entries: Gauge,
     pub cache_bytes: Gauge,
-    unfit_results: Family<ServerLabels, Counter>,
+    invalid_results: Family<ServerLabels, Counter>,
     pub refused: Counter,
     pub audit_records: Counter,
     pub audit_lost: Counter,
     pub audit_waiting: Gauge,
     pub audit_failing: Gauge,
     pub exports_failing: Gauge,
-    pub limits_away: Gauge,
+    pub limits_unavailable: Gauge,
     pub spans_dropped: Counter,
     pub sessions: Gauge,
     pub listeners: Gauge,
@@ -82,8 +82,8 @@ pub struct ServerMetrics {
     calls: Family<CallLabels, Counter>,
     durations: Durations,
     upstream: Durations,
-    pub unfit_arguments: Counter,
-    pub unfit_results: Counter,
+    pub invalid_arguments: Counter,
+    pub invalid_results: Counter,
     pub retries: Counter,
     pub shed: Counter,
     cache: [Counter; 4],
@@ -100,14 +100,14 @@ fn label(name: &str) -> String {
 
 /// What a server does in its own way, and how often.
 #[derive(Debug)]
-pub struct Habits {
+pub struct Deviations {
     server: String,
-    counted: Family<HabitLabels, Counter>,
+    counted: Family<DeviationLabels, Counter>,
 }
 
-impl Habits {
-    pub fn note(&self, habit: Habit) {
-        let labels = HabitLabels { server: self.server.clone(), habit: habit.as_str() };
+impl Deviations {
+    pub fn note(&self, deviation: Deviation) {
+        let labels = DeviationLabels { server: self.server.clone(), deviation: deviation.as_str() };
         self.counted.get_or_create(&labels).inc();
     }
 }
@@ -130,21 +130,21 @@ impl Default for Metrics {
             durations: new(),
             upstream: new(),
             limited: Family::default(),
-            unfit_arguments: Family::default(),
-            habits: Family::default(),
+            invalid_arguments: Family::default(),
+            deviations: Family::default(),
             retries: Family::default(),
             shed: Family::default(),
             cache: Family::default(),
             cache_entries: Gauge::default(),
             cache_bytes: Gauge::default(),
-            unfit_results: Family::default(),
+            invalid_results: Family::default(),
             refused: Counter::default(),
             audit_records: Counter::default(),
             audit_lost: Counter::default(),
             audit_waiting: Gauge::default(),
             audit_failing: Gauge::default(),
             exports_failing: Gauge::default(),
-            limits_away: Gauge::default(),
+            limits_unavailable: Gauge::default(),
             spans_dropped: Counter::default(),
             sessions: Gauge::default(),
             listeners: Gauge::default(),
@@ -172,27 +172,27 @@ impl Default for Metrics {
         registry.register("upstream_duration_seconds", about, metrics.upstream.clone());
         registry.register("limited_calls", "Calls over a rate limit", metrics.limited.clone());
         let about = "Tolerated protocol deviations of servers";
-        registry.register("server_habits", about, metrics.habits.clone());
+        registry.register("server_deviations", about, metrics.deviations.clone());
         let about = "Cacheable calls, by cache status";
         registry.register("cache_lookups", about, metrics.cache.clone());
         for (name, help, family) in [
             ("retries", "Retried calls", &metrics.retries),
             ("shed_calls", "Calls rejected because a server had no capacity", &metrics.shed),
             (
-                "unfit_arguments",
+                "invalid_arguments",
                 "Calls whose arguments do not match the tool's input schema",
-                &metrics.unfit_arguments,
+                &metrics.invalid_arguments,
             ),
             (
-                "unfit_results",
+                "invalid_results",
                 "Results that do not match the tool's output schema",
-                &metrics.unfit_results,
+                &metrics.invalid_results,
             ),
         ] {
             registry.register(name, help, family.clone());
         }
         for (name, help, counter) in [
-            ("refused_callers", "Requests with failed authentication", &metrics.refused),
+            ("authentication_failures", "Requests with failed authentication", &metrics.refused),
             ("audit_records", "Audit records written", &metrics.audit_records),
             (
                 "audit_lost_records",
@@ -219,9 +219,9 @@ impl Default for Metrics {
             ("audit_failing", "1 while audit records cannot be written", &metrics.audit_failing),
             ("audit_failing_exports", "Failing audit exports", &metrics.exports_failing),
             (
-                "shared_limits_away",
+                "shared_limits_unavailable",
                 "1 while the shared limit store is unavailable",
-                &metrics.limits_away,
+                &metrics.limits_unavailable,
             ),
             ("cache_entries", "Cached results", &metrics.cache_entries),
             ("cache_bytes", "Bytes of cached results", &metrics.cache_bytes),
@@ -263,8 +263,8 @@ impl Metrics {
     pub fn server(&self, name: &str) -> ServerMetrics {
         let labels = ServerLabels { server: name.to_owned() };
         ServerMetrics {
-            unfit_arguments: self.unfit_arguments.get_or_create(&labels).clone(),
-            unfit_results: self.unfit_results.get_or_create(&labels).clone(),
+            invalid_arguments: self.invalid_arguments.get_or_create(&labels).clone(),
+            invalid_results: self.invalid_results.get_or_create(&labels).clone(),
             retries: self.retries.get_or_create(&labels).clone(),
             shed: self.shed.get_or_create(&labels).clone(),
             cache: CacheOutcome::ALL.map(|outcome| {
@@ -280,9 +280,9 @@ impl Metrics {
         }
     }
 
-    /// Where the habits of a server are counted.
-    pub fn habits(&self, server: &str) -> Arc<Habits> {
-        Arc::new(Habits { server: server.to_owned(), counted: self.habits.clone() })
+    /// Where the deviations of a server are counted.
+    pub fn deviations(&self, server: &str) -> Arc<Deviations> {
+        Arc::new(Deviations { server: server.to_owned(), counted: self.deviations.clone() })
     }
 
     /// Counts a call by its user, where the operator wants to know.
@@ -420,7 +420,7 @@ mod tests {
         metrics.refused.inc();
         let text = prometheus(&metrics.text());
         assert!(text.contains(
-            "# TYPE doorward_refused_callers_total counter\ndoorward_refused_callers_total 1\n"
+            "# TYPE doorward_authentication_failures_total counter\ndoorward_authentication_failures_total 1\n"
         ));
         assert!(text.contains("# TYPE doorward_build_info gauge\n"), "{text}");
         assert!(!text.contains("# EOF"));

@@ -66,7 +66,7 @@ impl List {
                     None => failure.to_string(),
                 }
             }
-            CallError::Denied(_) | CallError::Unfit(_) | CallError::Limited(_) => {
+            CallError::Denied(_) | CallError::InvalidArguments(_) | CallError::Limited(_) => {
                 "The gateway refused it".into()
             }
         })

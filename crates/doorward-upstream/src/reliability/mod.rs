@@ -193,15 +193,15 @@ pub async fn ask(
             if !may_go_on {
                 return (outcome, again);
             }
-            let pause = match elsewhere {
+            let backoff = match elsewhere {
                 true => Some(Duration::ZERO),
-                false => pause(&guard.retries, again, failure.retry_after),
+                false => backoff(&guard.retries, again, failure.retry_after),
             };
-            let Some(pause) = pause else { return (outcome, again) };
-            if pause >= asked.deadline.left() || !guard.budget.spend() {
+            let Some(backoff) = backoff else { return (outcome, again) };
+            if backoff >= asked.deadline.left() || !guard.budget.spend() {
                 return (outcome, again);
             }
-            tokio::time::sleep(pause).await;
+            tokio::time::sleep(backoff).await;
         }
         tracing::debug!(server = &*server.name, "retrying the call: {failure}");
         server.metrics.retries.inc();
@@ -231,12 +231,12 @@ async fn attempt_at(
 }
 
 /// How long to wait before the next attempt; `None` if the server wants more time than there is.
-fn pause(settings: &RetrySettings, again: u32, asked: Option<Duration>) -> Option<Duration> {
-    let longest = settings.longest.0;
-    if asked.is_some_and(|asked| asked > longest) {
+fn backoff(settings: &RetrySettings, again: u32, asked: Option<Duration>) -> Option<Duration> {
+    let max = settings.max_backoff.0;
+    if asked.is_some_and(|asked| asked > max) {
         return None;
     }
-    let most = settings.pause.0.saturating_mul(2_u32.saturating_pow(again)).min(longest);
+    let most = settings.backoff.0.saturating_mul(2_u32.saturating_pow(again)).min(max);
     let random = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
     Some(most.mul_f64(random).max(asked.unwrap_or_default()))
 }
@@ -272,14 +272,14 @@ mod tests {
     fn pauses_grow_by_chance_and_servers_are_heard() {
         let settings = RetrySettings::default();
         for again in 0..6 {
-            let most = Duration::from_millis(100 * 2_u64.pow(again)).min(settings.longest.0);
+            let most = Duration::from_millis(100 * 2_u64.pow(again)).min(settings.max_backoff.0);
             for _ in 0..100 {
-                assert!(pause(&settings, again, None).unwrap() <= most);
+                assert!(backoff(&settings, again, None).unwrap() <= most);
             }
         }
         let second = Duration::from_secs(1);
-        assert!(pause(&settings, 0, Some(second)).unwrap() >= second);
-        assert_eq!(pause(&settings, 0, Some(second * 60)), None);
+        assert!(backoff(&settings, 0, Some(second)).unwrap() >= second);
+        assert_eq!(backoff(&settings, 0, Some(second * 60)), None);
     }
 
     #[test]

@@ -140,7 +140,7 @@ impl Replicas {
         let may = || {
             let groups = self.groups.load();
             let out = groups.all().filter(|member| member.is_ejected(now)).count();
-            (out + 1) * 100 <= usize::from(settings.most) * groups.len()
+            (out + 1) * 100 <= usize::from(settings.max_percent) * groups.len()
         };
         let Some(period) = replica.ejection.ended(&settings, failed, now, may) else { return };
         // When it is back, nothing is held against it.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
-use doorward_mcp::lenient::Habit;
+use doorward_mcp::lenient::Deviation;
 use doorward_mcp::meta::LogLevel;
 use doorward_mcp::{Id, Message, Object, Revision, RpcError, Value, headers, message, method};
 use http::header::CONTENT_TYPE;
@@ -28,7 +28,7 @@ use crate::server_info::About;
 use crate::session_loss;
 use doorward_core::Failure;
 use doorward_net::clients::Incoming;
-use doorward_observability::metrics::Habits;
+use doorward_observability::metrics::Deviations;
 
 /// What carries a session.
 #[derive(Debug)]
@@ -58,7 +58,7 @@ pub struct Session {
     deaf: CancellationToken,
     /// For all sessions with the server: it answers requests on the stream on which they listen.
     answers_elsewhere: Arc<AtomicBool>,
-    habits: Arc<Habits>,
+    deviations: Arc<Deviations>,
     ids: Arc<AtomicI64>,
     queue: usize,
     stop: CancellationToken,
@@ -87,7 +87,7 @@ pub struct Opening<'a> {
     pub ids: Arc<AtomicI64>,
     pub queue: usize,
     pub within: Duration,
-    pub habits: Arc<Habits>,
+    pub deviations: Arc<Deviations>,
     pub answers_elsewhere: Arc<AtomicBool>,
 }
 
@@ -151,7 +151,7 @@ impl Session {
         let revision: Revision = match &*spoken {
             // The draft of 2024-11-05, which says the same.
             "2024-10-07" => {
-                opening.habits.note(Habit::DraftRevision);
+                opening.deviations.note(Deviation::DraftRevision);
                 Revision::V2024_11_05
             }
             spoken => spoken.parse().map_err(|_| {
@@ -167,7 +167,7 @@ impl Session {
             revision,
             headers: Mutex::new(headers),
             link: opening.link,
-            habits: opening.habits,
+            deviations: opening.deviations,
             level: Mutex::new(None),
             lease: Arc::new(Semaphore::new(1)),
             used: Mutex::new(Instant::now()),
@@ -314,7 +314,7 @@ impl Session {
                     .await
                     .map_err(|_| deadline.passed())??;
                 if is_answered_elsewhere(&response) {
-                    self.habits.note(Habit::AnsweredElsewhere);
+                    self.deviations.note(Deviation::AnsweredElsewhere);
                     self.answers_elsewhere.store(true, Ordering::Relaxed);
                     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
                         runtime.spawn(self.clone().listen());
@@ -344,7 +344,7 @@ impl Session {
                         if error.message.to_ascii_lowercase().contains("session"))));
         if unknown_session {
             if refusal.status != StatusCode::NOT_FOUND {
-                self.habits.note(Habit::LostSession);
+                self.deviations.note(Deviation::LostSession);
             }
             self.lost.store(true, Ordering::Relaxed);
             return SendError::Lost;
@@ -366,7 +366,7 @@ impl Session {
     /// Takes note if a server's answer says that it does not know the session any more, and returns how it is told.
     pub fn is_lost_by(&self, error: &RpcError) -> Option<session_loss::Told> {
         let told = session_loss::told_by(error).filter(|_| self.has_id())?;
-        self.habits.note(Habit::LostSession);
+        self.deviations.note(Deviation::LostSession);
         self.lost.store(true, Ordering::Relaxed);
         Some(told)
     }

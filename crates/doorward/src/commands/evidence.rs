@@ -136,7 +136,7 @@ impl Gathered {
         let part = |name: &str| text(record, name).to_owned();
         match text(record, "kind") {
             "act" => self.acts.push(record.clone()),
-            "event" if text(record, "event") == "configuration.taken" => {
+            "event" if text(record, "event") == "configuration.loaded" => {
                 self.taken.push(record.clone());
             }
             "event" if text(record, "event") == "caller.refused" => self.refused.push([

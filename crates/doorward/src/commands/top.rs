@@ -140,7 +140,7 @@ fn screen(before: &Now, now: &Now, seconds: f64, most: usize) -> String {
             match label("outcome").as_str() {
                 "error" => row.errors += count,
                 "denied" => row.denied += count,
-                "limited" => row.limited += count,
+                "rate_limited" => row.limited += count,
                 "failure" => row.failures += count,
                 _ => {}
             }

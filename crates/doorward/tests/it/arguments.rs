@@ -95,7 +95,7 @@ fn arguments_that_do_not_fit_are_never_sent_and_say_what_to_mend() {
         assert!(sent.lock().unwrap().is_empty());
         assert_eq!(client.call("issue", json!({ "title": "fine" })).text(), "done");
         assert_eq!(sent.lock().unwrap().len(), 1);
-        assert_eq!(gateway.metric("doorward_unfit_arguments_total{server=\"s\"}"), 5.0);
+        assert_eq!(gateway.metric("doorward_invalid_arguments_total{server=\"s\"}"), 5.0);
         let records = gateway.told(&["audit", "search", "--json"]);
         assert!(records.contains("invalid_arguments") && records.contains("/labels/1"));
         assert!(!records.contains("nonsense"), "values are no part of a record");
@@ -220,9 +220,9 @@ fn results_that_do_not_fit_are_reported_or_refused_as_the_operator_wants() {
     let gateway = Gateway::start(&config(&server, ""));
     let client = Modern::new(&gateway, "/mcp/s");
     assert_eq!(client.call("lies", json!({})).result()["structuredContent"]["n"], "one");
-    assert_eq!(gateway.metric("doorward_unfit_results_total{server=\"s\"}"), 1.0);
+    assert_eq!(gateway.metric("doorward_invalid_results_total{server=\"s\"}"), 1.0);
     wait_for("it is recorded", || {
-        gateway.told(&["audit", "search", "--json"]).contains("unfit_result")
+        gateway.told(&["audit", "search", "--json"]).contains("invalid_result")
     });
 }
 

@@ -179,7 +179,7 @@ fn a_server_is_told_who_calls_by_the_gateways_own_signature() {
         when { principal == User::"front:alice" && principal in Team::"staff" && principal in Tenant::"acme" };"#;
     std::fs::write(server.folder.path().join("own.cedar"), policy).unwrap();
     let trusting = format!(
-        "identity: {{issuers: {{front: {{issuer: '{}', jwks_uri: '{}', claims: {{tenant: tenant}}, vouches_for: {{teams: [staff], tenants: [acme]}}}}}}}}\n\
+        "identity: {{issuers: {{front: {{issuer: '{}', jwks_uri: '{}', claims: {{tenant: tenant}}, trusted_for: {{teams: [staff], tenants: [acme]}}}}}}}}\n\
          policy: {{files: [own.cedar]}}\nservers: {{sample: {{sample: true}}}}\n",
         front.url(""),
         front.url("/oauth/jwks")

@@ -209,7 +209,7 @@ fn a_tool_that_works_long_without_a_word_is_not_ended() {
         }
         event(out, &result_text(asked, &said("at last")));
     });
-    let gateway = before(&server, "timeouts: {call: 2s, silence: 300ms, keep_alive: 100ms}\n");
+    let gateway = before(&server, "timeouts: {call: 2s, stream_after: 300ms, keep_alive: 100ms}\n");
     let modern = Modern::new(&gateway, "/mcp/a");
     let answer = modern.call("bad", json!({}));
     assert_eq!(answer.header("content-type"), Some("text/event-stream"));
@@ -228,7 +228,7 @@ fn a_silent_call_shows_signs_of_life() {
         let text = result_text(asked, &said("done"));
         hostile::answer(out, 200, "application/json", text.as_bytes());
     });
-    let gateway = before(&server, "timeouts: {silence: 200ms, keep_alive: 100ms}\n");
+    let gateway = before(&server, "timeouts: {stream_after: 200ms, keep_alive: 100ms}\n");
     let modern = Modern::new(&gateway, "/mcp/a");
     let body = modern.body("tools/call", json!({ "name": "bad", "arguments": {} }));
     let old = Handshake::open(&gateway, "/mcp/a", "2025-11-25", json!({}));

@@ -371,8 +371,8 @@ fn issuers_that_put_people_into_the_same_teams_are_a_warning() {
     let file = folder.path().join("doorward.yaml");
     let check = |ours: &str, theirs: &str| {
         let text = format!(
-            "identity:\n  issuers:\n    ours: {{issuer: 'https://a.example', vouches_for: {ours}}}\n    \
-             partner: {{issuer: 'https://b.example', vouches_for: {theirs}}}\nservers: {{}}\n"
+            "identity:\n  issuers:\n    ours: {{issuer: 'https://a.example', trusted_for: {ours}}}\n    \
+             partner: {{issuer: 'https://b.example', trusted_for: {theirs}}}\nservers: {{}}\n"
         );
         std::fs::write(&file, text).unwrap();
         let output = doorward().arg("check").arg(&file).output().unwrap();

@@ -403,7 +403,7 @@ fn a_teams_credential_is_not_for_another_issuers_team_of_that_name() {
     let teams = server.key(&["--user", "team-there"]);
     let (ours, partner) = (Issuer::start(), Issuer::start());
     let gateway = Gateway::start(&format!(
-        "store_key: {KEY}\nidentity:\n  issuers:\n    ours: {{issuer: '{}', vouches_for: {{teams: [payments]}}}}\n    \
+        "store_key: {KEY}\nidentity:\n  issuers:\n    ours: {{issuer: '{}', trusted_for: {{teams: [payments]}}}}\n    \
          partner: {{issuer: '{}'}}\npolicy: {{files: [open.cedar]}}\n\
          servers: {{tools: {{url: '{}', headers: {{Authorization: 'Bearer {own}'}}, personal: {{}}}}}}",
         ours.url,

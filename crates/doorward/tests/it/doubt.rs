@@ -97,7 +97,7 @@ fn what_was_written_without_an_answer_is_written_once_and_the_record_goes_on() {
     let config = format!(
         "store: {through}\nstore_key: 0123456789abcdef0123456789abcdef\n\
          servers: {{sample: {{sample: true, tools: {{add: {{write: true}}}}}}}}\n{PRICED}\
-         audit: {{deadline: 4s, checkpoints: {{records: 5, every: 1s}}}}\n"
+         audit: {{write_timeout: 4s, checkpoints: {{records: 5, every: 1s}}}}\n"
     );
     let key = told(&url, &["keys", "create", "--user", "alice", "--in-tenant", "acme"]);
     told(&url, &["credits", "grant", "--tenant", "acme", "100000"]);

@@ -165,7 +165,7 @@ fn lists_of_a_server_are_bounded_and_told_page_by_page() {
             backend.url()
         ))
     };
-    let gateway = start("page: 100");
+    let gateway = start("page_size: 100");
     let client = Modern::new(&gateway, "/mcp/s");
     let mut names = Vec::new();
     let mut cursor = json!(null);

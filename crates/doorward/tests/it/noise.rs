@@ -136,7 +136,10 @@ fn lines_that_are_no_messages_end_no_program() {
     assert_eq!(failed.kind(), "invalid_message", "{}", failed.body);
     let next = client.call("echo", json!({ "text": "x" }));
     assert_eq!(next.text(), first.text(), "it is the same program");
-    assert!(gateway.metric("doorward_server_habits_total{server=\"s\",habit=\"noise\"}") >= 15.0);
+    assert!(
+        gateway.metric("doorward_server_deviations_total{server=\"s\",deviation=\"noise\"}")
+            >= 15.0
+    );
 }
 
 #[test]

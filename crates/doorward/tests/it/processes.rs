@@ -154,19 +154,19 @@ fn an_idle_program_gives_way_at_whichever_server_it_is() {
 #[test]
 fn programs_wait_for_sessions_to_come() {
     let program = Program::new();
-    let gateway = Gateway::start(&program.config(", spares: 2, affinity: session"));
-    let spares = || gateway.states()[0]["spares"].as_u64().unwrap_or(0);
-    wait_for("two are ready", || spares() == 2 && program.started().len() == 3);
+    let gateway = Gateway::start(&program.config(", prestart: 2, affinity: session"));
+    let prestarted = || gateway.states()[0]["prestarted"].as_u64().unwrap_or(0);
+    wait_for("two are ready", || prestarted() == 2 && program.started().len() == 3);
     let ready: Vec<u32> = program.started()[1..].iter().map(|(program, _)| *program).collect();
     let client = Handshake::open(&gateway, "/mcp/py", "2025-06-18", json!({}));
     let serves: u32 = client.call(1, "pid", json!({})).text().parse().unwrap();
     assert!(ready.contains(&serves), "{serves} {ready:?}");
-    wait_for("there are two again", || spares() == 2 && program.started().len() == 4);
+    wait_for("there are two again", || prestarted() == 2 && program.started().len() == 4);
     // One that ends while it waits is not taken, and not started again at once.
     let dead = program.started()[3].0;
     let pid = nix::unistd::Pid::from_raw(i32::try_from(dead).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
-    wait_for("it is missed", || spares() == 1);
+    wait_for("it is missed", || prestarted() == 1);
     let other = Handshake::open(&gateway, "/mcp/py", "2025-06-18", json!({}));
     let serves: u32 = other.call(1, "pid", json!({})).text().parse().unwrap();
     assert!(ready.contains(&serves) && serves != dead, "{serves} {ready:?}");

@@ -56,7 +56,12 @@ fn what_is_beyond_a_limit_is_429_and_named() {
         assert_eq!(add(&client).text(), "2");
     }
     let refused = add(&client);
-    assert_eq!((refused.status, refused.kind().as_str()), (429, "limited"), "{}", refused.body);
+    assert_eq!(
+        (refused.status, refused.kind().as_str()),
+        (429, "rate_limited"),
+        "{}",
+        refused.body
+    );
     let data = &refused.json()["error"]["data"];
     assert_eq!(
         (data["limit"].as_str(), data["measure"].as_str()),
@@ -72,7 +77,7 @@ fn what_is_beyond_a_limit_is_429_and_named() {
     assert_eq!(other.text(), "2");
     let session = Handshake::open(&gateway, "/mcp", "2025-11-25", json!({}));
     let refused = session.call(2, "sample__add", json!({ "a": 1, "b": 1 }));
-    assert_eq!(refused.kind(), "limited", "{}", refused.body);
+    assert_eq!(refused.kind(), "rate_limited", "{}", refused.body);
     let (_, metrics) = gateway.get_admin("/metrics");
     assert!(
         metrics.contains("doorward_limited_calls_total{limit=\"per-user\",dry_run=\"false\"} 2"),
@@ -99,7 +104,7 @@ fn a_refused_call_counts_for_nothing_else() {
 fn weights_overrides_and_dry_runs() {
     let gateway = with(
         "base: {per: [tenant], window: 2/h, overrides: {acme: {window: 5/h}}}, \
-         heavy: {like: base, weights: {'sample/echo': 3}}, \
+         heavy: {extends: base, weights: {'sample/echo': 3}}, \
          trial: {per: [tenant], window: 1/h, dry_run: true}",
     );
     let keys = ["acme", "globex"].map(|tenant| gateway.key(&["--tenant", tenant]));

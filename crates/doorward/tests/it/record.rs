@@ -168,14 +168,20 @@ fn readiness(gateway: &Gateway) -> u16 {
 fn while_the_database_is_away_nothing_is_done_unrecorded() {
     let folder = crate::support::folder();
     let (database, url) = postgres(folder.path());
-    let gateway = Gateway::start(&format!("store: {url}\n{WRITES}audit: {{deadline: 500ms}}\n"));
+    let gateway =
+        Gateway::start(&format!("store: {url}\n{WRITES}audit: {{write_timeout: 500ms}}\n"));
     let client = Modern::new(&gateway, "/mcp");
     assert_eq!(add(&client).status, 200);
     // It hangs: the write has a deadline.
     database.signal(Signal::SIGSTOP);
     database.signal_children(Signal::SIGSTOP);
     let refused = add(&client);
-    assert_eq!((refused.status, refused.kind().as_str()), (503, "unrecorded"), "{}", refused.body);
+    assert_eq!(
+        (refused.status, refused.kind().as_str()),
+        (503, "audit_unavailable"),
+        "{}",
+        refused.body
+    );
     wait_for("readiness turns red", || readiness(&gateway) == 503);
     assert_eq!(get(&gateway.admin, "/healthz").0, 200);
     let read = client.call("sample__echo", json!({ "text": "x" }));
@@ -221,14 +227,14 @@ fn a_full_disk_refuses_what_must_be_recorded_and_room_brings_it_back() {
         return;
     };
     let gateway = Gateway::start(&format!(
-        "store: {}\n{WRITES}audit: {{deadline: 500ms, reads: before}}\n",
+        "store: {}\n{WRITES}audit: {{write_timeout: 500ms, reads: before}}\n",
         store_in(&disk)
     ));
     let client = Modern::new(&gateway, "/mcp");
     assert_eq!(add(&client).status, 200);
     let ballast = disk.join("ballast");
     let _ = std::fs::write(&ballast, vec![0; 8 << 20]);
-    wait_for("there is no room", || add(&client).kind() == "unrecorded");
+    wait_for("there is no room", || add(&client).kind() == "audit_unavailable");
     wait_for("readiness turns red", || readiness(&gateway) == 503);
     std::fs::remove_file(&ballast).unwrap();
     wait_for("there is room again", || add(&client).status == 200);

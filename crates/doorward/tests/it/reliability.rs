@@ -116,7 +116,7 @@ fn config(address: SocketAddr, more: &str) -> String {
 fn a_write_is_never_sent_twice_and_a_read_is_answered_wherever_the_connection_breaks() {
     let server = server(|_| said("done"));
     let cutter = Cutter::start(server.address);
-    let rule = ", reliability: {breaker: {off: true}, retries: {budget: 100, pause: 1ms}}";
+    let rule = ", reliability: {breaker: {off: true}, retries: {budget: 100, backoff: 1ms}}";
     let gateway = Gateway::start(&config(cutter.address, rule));
     let client = Modern::new(&gateway, "/mcp/s");
     // How long a request and its answer are.
@@ -234,7 +234,7 @@ fn a_server_that_fails_is_left_alone_and_taken_up_again() {
     });
     let good = server(|_| said("fine"));
     let gateway = Gateway::start(&format!(
-        "reliability: {{breaker: {{least: 5, open: 1s, probes: 2}}, retries: {{attempts: 1}}}}\n\
+        "reliability: {{breaker: {{min_calls: 5, open: 1s, probes: 2}}, retries: {{attempts: 1}}}}\n\
          servers: {{s: {{url: \"{}\"}}, good: {{url: \"{}\"}}}}\n",
         bad.url(),
         good.url()

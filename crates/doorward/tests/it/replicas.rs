@@ -39,7 +39,7 @@ fn named(era: Era, name: &'static str) -> (Hostile, Door) {
     replica(era, name, |_| None)
 }
 
-const QUICK: &str = "reliability: {health: {every: 300ms, within: 300ms}}";
+const QUICK: &str = "reliability: {health: {interval: 300ms, timeout: 300ms}}";
 
 fn config(doors: &[&Door], rule: &str) -> String {
     let urls: Vec<_> = doors.iter().map(|door| format!("{{url: \"{}\"}}", door.url())).collect();
@@ -160,7 +160,7 @@ fn one_that_fails_is_passed_over_for_a_while() {
     let (_b, other) = replica(Era::Modern, "b", move |_| {
         is_broken.load(Ordering::SeqCst).then(|| json!({ "httpStatus": 500 }))
     });
-    let rule = "reliability: {health: {every: 300ms}, ejection: {failures: 1, period: 2s}}";
+    let rule = "reliability: {health: {interval: 300ms}, ejection: {failures: 1, period: 2s}}";
     let gateway = Gateway::start(&config(&[&one, &other], rule));
     all_up(&gateway);
     let client = Modern::new(&gateway, "/mcp/s");
@@ -426,7 +426,7 @@ fn bad_settings_are_told() {
             "expected one of 'replicas' and 'command'",
         ),
         ("replicas: [{url: \"http://10.0.0.1/\"}], public_only: true", "not public"),
-        ("url: \"http://a/\", reliability: {health: {every: 1ms}}", "at least 100ms"),
+        ("url: \"http://a/\", reliability: {health: {interval: 1ms}}", "at least 100ms"),
         ("url: \"http://a/\", reliability: {ejection: {failures: 0}}", "must be at least 1"),
         ("sample: true, lost_session: error", "has no sessions"),
     ] {

@@ -214,7 +214,7 @@ fn wishes_are_tried_beside_one_another_and_acknowledged_on_a_stream_that_has_beg
         is_silent
     });
     let gateway = Gateway::start(&format!(
-        "timeouts: {{silence: 1s}}\nservers: {{s: {{url: \"{}\"}}}}",
+        "timeouts: {{stream_after: 1s}}\nservers: {{s: {{url: \"{}\"}}}}",
         server.url()
     ));
     let client = Modern::new(&gateway, "/mcp/s");

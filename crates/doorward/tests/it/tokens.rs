@@ -670,14 +670,14 @@ fn a_stream_ends_when_its_bearer_belongs_to_something_else() {
 
 #[test]
 fn an_issuer_may_be_held_to_some_scopes() {
-    let world = World::with(", vouches_for: {scopes: ['jobs:*']}", "");
+    let world = World::with(", trusted_for: {scopes: ['jobs:*']}", "");
     for (scope, status) in [("jobs:run files", 403), ("jobs:run", 403), ("", 403)] {
         let token = world.issuer.token_with(&world.gateway.url(""), json!({ "scope": scope }));
         let client = Modern::new(&world.gateway, "/mcp").bearing(&token);
         let answer = client.call("other__add", json!({ "a": 1, "b": 2 }));
         assert_eq!(answer.status, status, "{scope}: {}", answer.body);
     }
-    let world = World::with(", vouches_for: {scopes: ['files']}", "");
+    let world = World::with(", trusted_for: {scopes: ['files']}", "");
     let token = world.issuer.token_with(&world.gateway.url(""), json!({ "scope": "files" }));
     let client = Modern::new(&world.gateway, "/mcp").bearing(&token);
     assert_eq!(client.call("other__add", json!({ "a": 1, "b": 2 })).status, 200);
@@ -800,7 +800,7 @@ fn teams_roles_and_tenants_are_an_issuers_own() {
     let (ours, partner) = (Issuer::start(), Issuer::start());
     let gateway = start(&format!(
         "identity:\n  issuers:\n    \
-         ours: {{issuer: '{}', claims: {{tenant: org}}, vouches_for: {{teams: [payments, 'eng-*'], roles: [lead], tenants: [acme]}}}}\n    \
+         ours: {{issuer: '{}', claims: {{tenant: org}}, trusted_for: {{teams: [payments, 'eng-*'], roles: [lead], tenants: [acme]}}}}\n    \
          partner: {{issuer: '{}', claims: {{tenant: org}}}}\n\
          policy: {{files: [open.cedar]}}\nservers: {{sample: {{sample: true}}}}",
         ours.url, partner.url

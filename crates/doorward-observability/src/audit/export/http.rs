@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::Outgoing;
 use crate::telemetry::sending::headers_of;
-use doorward_config::{HttpExport, HttpFlavour};
+use doorward_config::{HttpExport, HttpExportType};
 use doorward_net::outbound::{self, Author};
 
 pub struct HttpSink {
@@ -41,17 +41,17 @@ impl HttpSink {
 
     fn headers(&self) -> HeaderMap {
         let mut headers = headers_of(&self.settings.headers);
-        let kind = match self.settings.flavour {
-            HttpFlavour::Plain => "application/x-ndjson",
-            HttpFlavour::Splunk | HttpFlavour::Datadog => "application/json",
+        let kind = match self.settings.kind {
+            HttpExportType::Plain => "application/x-ndjson",
+            HttpExportType::Splunk | HttpExportType::Datadog => "application/json",
         };
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         if let Some(token) = &self.settings.token {
-            let (name, scheme) = match self.settings.flavour {
-                HttpFlavour::Plain => (AUTHORIZATION, "Bearer "),
-                HttpFlavour::Splunk => (AUTHORIZATION, "Splunk "),
-                HttpFlavour::Datadog => (HeaderName::from_static("dd-api-key"), ""),
+            let (name, scheme) = match self.settings.kind {
+                HttpExportType::Plain => (AUTHORIZATION, "Bearer "),
+                HttpExportType::Splunk => (AUTHORIZATION, "Splunk "),
+                HttpExportType::Datadog => (HeaderName::from_static("dd-api-key"), ""),
             };
             let value = zeroize::Zeroizing::new(format!("{scheme}{}", token.expose()));
             if let Ok(mut value) = HeaderValue::try_from(&**value) {
@@ -63,8 +63,8 @@ impl HttpSink {
     }
 
     fn body(&self, records: &[Outgoing]) -> String {
-        match self.settings.flavour {
-            HttpFlavour::Plain => {
+        match self.settings.kind {
+            HttpExportType::Plain => {
                 let mut lines = String::new();
                 for record in records {
                     lines.push_str(&record.text);
@@ -73,7 +73,7 @@ impl HttpSink {
                 lines
             }
             // One object after the other; times in seconds.
-            HttpFlavour::Splunk => records
+            HttpExportType::Splunk => records
                 .iter()
                 .map(|record| {
                     let event: Value = serde_json::from_str(&record.text).unwrap_or_default();
@@ -89,7 +89,7 @@ impl HttpSink {
                 })
                 .collect::<Vec<_>>()
                 .join("\n"),
-            HttpFlavour::Datadog => {
+            HttpExportType::Datadog => {
                 let all = records.iter().map(|record| {
                     json!({
                         "ddsource": "doorward",

@@ -18,7 +18,7 @@ use self::http::HttpSink;
 use self::otlp::OtlpSink;
 use self::syslog::SyslogSink;
 use super::{Audit, ocsf};
-use doorward_config::{ExportSettings, Form};
+use doorward_config::{ExportFormat, ExportSettings};
 
 /// Between two attempts to deliver.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
@@ -183,7 +183,7 @@ async fn chain(
         let blocks = scan.next().await.map_err(|error| error.to_string())?;
         let ended = blocks.is_empty();
         for block in blocks {
-            waiting.extend(block.lines().filter_map(|line| outgoing(line, settings.form)));
+            waiting.extend(block.lines().filter_map(|line| outgoing(line, settings.format)));
             if waiting.len() >= settings.batch {
                 sink.deliver(std::mem::take(&mut waiting)).await?;
                 keep(store, name, writer, block.last).await?;
@@ -205,7 +205,7 @@ async fn keep(store: &Store, name: &str, writer: &str, seq: i64) -> Result<(), S
     store.exported(name, writer, seq).await.map_err(|error| error.to_string())
 }
 
-fn outgoing(line: &str, form: Form) -> Option<Outgoing> {
+fn outgoing(line: &str, format: ExportFormat) -> Option<Outgoing> {
     #[derive(serde::Deserialize)]
     struct About<'a> {
         writer: &'a str,
@@ -216,10 +216,10 @@ fn outgoing(line: &str, form: Form) -> Option<Outgoing> {
         outcome: &'a str,
     }
     let about: About<'_> = serde_json::from_str(line).ok()?;
-    let text = match form {
-        Form::Native => line.to_owned(),
+    let text = match format {
+        ExportFormat::Native => line.to_owned(),
         // What has no place there is of no use there.
-        Form::Ocsf => ocsf::event(line)?.to_string(),
+        ExportFormat::Ocsf => ocsf::event(line)?.to_string(),
     };
     Some(Outgoing {
         id: format!("{}/{}", about.writer, about.seq),

@@ -254,7 +254,8 @@ fn compressed_answers_are_unpacked() {
                     let answered = client.call("echo", json!({}));
                     assert_eq!(answered.text(), "packed ".repeat(1000), "{era:?} {coding} {kind}");
                 }
-                let counted = "doorward_server_habits_total{server=\"s\",habit=\"compressed\"}";
+                let counted =
+                    "doorward_server_deviations_total{server=\"s\",deviation=\"compressed\"}";
                 assert_eq!(gateway.metric(counted), 2.0, "{era:?} {coding} {kind}");
             }
         }
@@ -376,8 +377,9 @@ fn answers_that_are_almost_right_are_read() {
                     }
                     _ => {}
                 }
-                let counted =
-                    format!("doorward_server_habits_total{{server=\"s\",habit=\"{habit}\"}}");
+                let counted = format!(
+                    "doorward_server_deviations_total{{server=\"s\",deviation=\"{habit}\"}}"
+                );
                 assert_eq!(gateway.metric(&counted), 1.0, "{era:?} {habit}");
             }
         }
@@ -677,7 +679,7 @@ fn an_answer_may_come_on_the_stream_on_which_the_session_listens() {
         assert_eq!(client.call("echo", json!({ "text": "a" })).text(), "heard");
     }
     let (_, metrics) = gateway.get_admin("/metrics");
-    assert!(metrics.contains(r#"habit="answered_elsewhere""#), "{metrics}");
+    assert!(metrics.contains(r#"deviation="answered_elsewhere""#), "{metrics}");
 
     // Where there is no such stream, nobody waits for it.
     let server = with_habit(Era::Handshake, move |asked, out| {
