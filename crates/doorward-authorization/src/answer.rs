@@ -1,4 +1,4 @@
-//! Answers to clients, and the standard's words for what is wrong (RFC 6749 section 5.2).
+//! Responses to clients, with the error codes of the standard (RFC 6749 section 5.2).
 
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};

@@ -1,4 +1,4 @@
-//! Who asks for a token: a client shows what it has, in one way (RFC 6749 section 2.3, RFC 7523).
+//! Client authentication at the token endpoint, by exactly one method (RFC 6749 section 2.3, RFC 7523).
 
 use std::sync::Arc;
 

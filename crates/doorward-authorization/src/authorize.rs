@@ -1,5 +1,5 @@
-//! The authorization endpoint: a client's request is checked, and its user asked (OAuth 2.1 section 4.1.1).
-//! Only then does a browser go to the provider, with a cookie that binds it to what was consented to
+//! The authorization endpoint: a client's request is validated, and its user asked for consent (OAuth 2.1 section
+//! 4.1.1). Only then is the browser redirected to the provider, with a cookie that binds it to what was consented to
 //! (attack T7).
 
 use std::collections::BTreeSet;

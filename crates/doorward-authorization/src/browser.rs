@@ -1,5 +1,4 @@
-//! What is kept in a browser, and what is believed of one: a login goes on in the browser that began it, and in no
-//! other (attack T7).
+//! Cookies: a login continues in the browser that started it, and in no other (attack T7).
 
 use std::time::Duration;
 

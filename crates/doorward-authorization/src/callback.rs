@@ -1,4 +1,4 @@
-//! Where the provider sends a browser back to: who has signed in, and the code that the client gets for it.
+//! The redirect URI for the provider: which user has signed in, and the code that the client receives.
 
 use doorward_store::{Error, NewGrant, NewTicket, TicketKind, now};
 use http::{HeaderMap, Response, StatusCode};

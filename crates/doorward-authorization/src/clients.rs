@@ -1,5 +1,5 @@
-//! Clients: those the operator knows, those that have registered themselves (RFC 7591), and those that are
-//! known by the URL of a document (draft-ietf-oauth-client-id-metadata-document-00).
+//! Clients: preregistered, dynamically registered (RFC 7591), and identified by the URL of a metadata document
+//! (draft-ietf-oauth-client-id-metadata-document-00).
 
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;

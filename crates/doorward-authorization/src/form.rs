@@ -1,4 +1,4 @@
-//! Parameters of OAuth requests: each stands once or not at all (RFC 6749 section 3.1).
+//! Parameters of OAuth requests: each at most once (RFC 6749 section 3.1).
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
-//! The gateway as an authorization server (OAuth 2.1; spec 2026-07-28 basic/authorization), in front of an
-//! OpenID provider that knows neither client id metadata documents nor dynamic registration. Clients get
-//! the gateway's own tokens; users sign in at the provider, whose tokens stay here.
+//! The gateway as an authorization server (OAuth 2.1; spec 2026-07-28 basic/authorization), in front of an OpenID
+//! provider that supports neither client ID metadata documents nor dynamic client registration. Clients receive the
+//! gateway's own tokens; users sign in at the provider, whose tokens never leave the gateway.
 
 mod answer;
 mod authenticate;

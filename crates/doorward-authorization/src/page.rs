@@ -1,5 +1,4 @@
-//! What people see: the question whether a program may act for them, and what went wrong. Every word that
-//! comes from outside is escaped, and no page can be framed, scripted or cached.
+//! Pages for users: consent, and errors. All external text is escaped, and no page can be framed, scripted or cached.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;

@@ -1,5 +1,5 @@
-//! The OpenID provider where users sign in, and the gateway as its client (OpenID Connect Core 1.0). What
-//! the provider gives for a user stays here.
+//! The OpenID provider at which users sign in, and the gateway as its client (OpenID Connect Core 1.0). The provider's
+//! tokens never leave the gateway.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

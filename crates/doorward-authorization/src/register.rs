@@ -1,5 +1,5 @@
-//! Clients that register themselves (RFC 7591). Anybody may: so they are bounded in number, in rate, and in
-//! what they may say, and are forgotten when nobody consents to them.
+//! Dynamic client registration (RFC 7591). Anybody can register, so clients are limited in number, rate and size, and
+//! deleted if nobody consents to them.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};

@@ -1,5 +1,5 @@
-//! The token endpoint, and what ends and tells of tokens (OAuth 2.1 section 4.1.3 and 4.3; RFC 7009, RFC 7662).
-//! Whatever is used twice ends everything that came of it.
+//! The token endpoint, revocation and introspection (OAuth 2.1 section 4.1.3 and 4.3; RFC 7009, RFC 7662). If a code or
+//! token is used twice, everything issued from it is revoked.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! One result that is kept.
+//! One cached result.
 
 use std::time::{Duration, Instant};
 

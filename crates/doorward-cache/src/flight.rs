@@ -1,4 +1,4 @@
-//! One call for many who ask the same at the same time.
+//! Single flight: one call for many identical requests at the same time.
 
 use std::collections::HashMap;
 use std::sync::Arc;

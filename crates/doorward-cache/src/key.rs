@@ -1,4 +1,4 @@
-//! Names of answers: everything that may make an answer another one is in them.
+//! Cache keys: they contain everything that a result can depend on.
 
 /// Names one answer. Nobody can make another request that has the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

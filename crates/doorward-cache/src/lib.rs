@@ -1,8 +1,7 @@
-//! Results that are told again, to those and for as long as nothing else would be answered.
+//! Cached results, returned only to callers, and only for as long, as the server would return the same.
 //!
-//! What is kept is named by everything that it may depend on ([`key`]), the caller among it, unless the
-//! operator says that all are answered alike. A result that belongs to one caller is under no name that
-//! another's call has.
+//! The key of a result contains everything that it can depend on ([`key`]), including the caller, unless the operator
+//! declares that all callers receive the same. A result of one caller is never under the key of another's call.
 
 mod entry;
 mod flight;

@@ -1,5 +1,5 @@
-//! Results that several gateways share. They are sealed under the name they have: whoever can write to the
-//! store can put none under another, and whoever can read it learns nothing of them.
+//! Results that several gateways share. Each is encrypted and bound to its key: whoever can write to the shared cache
+//! cannot move a result to another key, and whoever can read it learns nothing of the results.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};

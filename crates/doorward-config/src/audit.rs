@@ -1,4 +1,4 @@
-//! What is recorded, when it is on disk, how long it is kept, and where else it goes.
+//! The audit log: what is recorded, durability, retention and exports.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! What calls cost, and what happens when credit runs out.
+//! Prices of calls, and what happens when credit runs out.
 
 use std::collections::{BTreeMap, BTreeSet};
 

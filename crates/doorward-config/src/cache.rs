@@ -1,4 +1,4 @@
-//! What is answered from memory, for how long, and to whom.
+//! What is cached, for how long, and for whom.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

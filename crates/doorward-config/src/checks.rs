@@ -1,4 +1,4 @@
-//! How arguments are checked before a server is asked, and results before they are passed on.
+//! How arguments are validated before a server is called, and results before they are returned.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

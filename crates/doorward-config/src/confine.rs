@@ -1,4 +1,4 @@
-//! What a server's program may do on this machine.
+//! The sandbox of a server's program.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! How the gateway shows a server who it is. No caller ever holds any of it.
+//! How the gateway authenticates to a server. Callers never receive any of it.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Where records go beside the store.
+//! Exports of audit records.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

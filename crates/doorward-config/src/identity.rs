@@ -1,4 +1,4 @@
-//! Who may come in, and who they are: issuers of tokens, and the directory.
+//! Who may use the gateway: token issuers, and the directory of principals.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
-//! What an operator can set: every key, its default and its bounds.
+//! The configuration: every key, its default and its limits.
 //!
-//! The binary reads files into these types; the gateway only ever sees values that were checked.
+//! The binary reads files into these types; the gateway only receives validated values.
 
 mod audit;
 mod authorization;

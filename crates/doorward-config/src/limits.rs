@@ -1,4 +1,4 @@
-//! Every bound, its key and its default. Nothing that a peer can grow is without one.
+//! Every limit, its key and its default. Everything that a peer can make grow has one.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! How tools and prompts are called where models see them.
+//! Names of tools and prompts as models see them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! APIs whose operations are tools.
+//! HTTP APIs whose operations become tools.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

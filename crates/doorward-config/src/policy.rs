@@ -1,4 +1,4 @@
-//! Which policies are active, and how much callers are told of them.
+//! Which policies are active, and how much a denied caller is told.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Portals: a named selection of what servers offer, under names and descriptions of one's own.
+//! Portals: a named selection of what servers offer, with names and descriptions that can be changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 

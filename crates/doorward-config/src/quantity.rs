@@ -1,4 +1,4 @@
-//! Quantities as people write them: `30s`, `5m`, `4MiB`.
+//! Durations and sizes: `30s`, `5m`, `4MiB`.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,4 +1,4 @@
-//! How many calls there may be: rates, windows, quotas, and calls at a time.
+//! Rate limits: rates, windows, quotas and concurrency.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

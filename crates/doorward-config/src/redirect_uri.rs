@@ -1,5 +1,4 @@
-//! Where users may be sent: what a redirect URI may look like, and which of a client's is meant
-//! (OAuth 2.1 section 4.1.1; RFC 8252).
+//! Redirect URIs: which are allowed, and which of a client's is meant (OAuth 2.1 section 4.1.1; RFC 8252).
 
 use std::collections::BTreeSet;
 

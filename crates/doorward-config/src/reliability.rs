@@ -1,4 +1,4 @@
-//! What is done when a server is slow, fails, or is asked more than it can bear.
+//! What happens when a server is slow, fails or is overloaded.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Where the replicas of a server are, and what becomes of sessions when one is gone.
+//! The replicas of a server, and what happens to sessions when one is lost.
 
 use std::path::PathBuf;
 

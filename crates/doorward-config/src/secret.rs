@@ -1,4 +1,4 @@
-//! Values that are nobody's to read.
+//! Values that are never printed.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What an operator says of a server, and of its tools.
+//! The settings of a server and of its tools.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! All settings together, and what must fit together in them.
+//! All settings together, and the checks that concern several of them.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

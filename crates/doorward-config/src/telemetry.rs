@@ -1,4 +1,4 @@
-//! Traces, metrics and logs for collectors.
+//! OpenTelemetry: traces, metrics and logs.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

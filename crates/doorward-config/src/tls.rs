@@ -1,4 +1,4 @@
-//! TLS towards servers: certificates and keys as the operator gives them.
+//! TLS for connections to servers: certificates and keys.
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};

@@ -1,4 +1,4 @@
-//! Addresses in URLs, and which of them belong to the public internet.
+//! Addresses in URLs, and which of them are public.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 

@@ -1,5 +1,5 @@
-//! A queue that is bounded in number and in bytes: what waits for somebody who does not read is what one message may be and
-//! a little more, however many there are.
+//! A queue that is bounded in number and in bytes: for a receiver that does not read, it holds the size of one message
+//! and a little more, however many messages there are.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

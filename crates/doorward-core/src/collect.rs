@@ -1,4 +1,4 @@
-//! A body put together from its pieces, within a limit. One that came in one piece is not copied.
+//! A body assembled from its chunks, within a limit. A body of one chunk is not copied.
 
 use bytes::{Bytes, BytesMut};
 

@@ -1,5 +1,5 @@
-//! A queue in which callers take turns: however many wait for one of them, the next who comes is served after one of
-//! theirs, and where there is no more room, whoever has most in it gives way.
+//! A fair queue: callers take turns, so that a new caller is served after one item of a caller with many. When the
+//! queue is full, an item of the caller with the most items is dropped.
 
 use std::collections::VecDeque;
 

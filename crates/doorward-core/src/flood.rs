@@ -1,5 +1,4 @@
-//! Telling as many things as somebody can read, and of the others how many there were. Whoever knocks without end
-//! fills no disk.
+//! Limits how many messages are logged, and counts the rest, so that repeated failures cannot fill the disk.
 
 use std::time::{Duration, Instant};
 

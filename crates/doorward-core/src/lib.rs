@@ -1,5 +1,5 @@
-//! What every part of the gateway speaks of: ids of calls, failures, events, and the shares of callers. Nothing here
-//! reads a file, opens a socket or knows a server.
+//! Types that all parts of the gateway use: call ids, failures, events, and the shares of callers. Nothing here reads a
+//! file, opens a socket or knows a server.
 
 pub mod address;
 pub mod byte_queue;

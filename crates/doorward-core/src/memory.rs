@@ -1,5 +1,5 @@
-//! How much memory the process holds, and how much it may: what comes new is refused in time, rather
-//! than everything being lost when the system ends the process.
+//! How much memory the process uses, and the limit: new requests are refused in time, before the system ends the
+//! process.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

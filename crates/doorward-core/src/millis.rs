@@ -1,4 +1,4 @@
-//! Times as they are reported.
+//! Durations as they are reported.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Patterns of names: `*` stands for any run of characters, everything else for itself.
+//! Patterns of names: `*` matches any characters, everything else itself.
 
 use std::fmt;
 

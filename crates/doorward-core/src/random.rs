@@ -1,4 +1,4 @@
-//! Random numbers that need no secrecy, drawn without asking the system each time.
+//! Random numbers that need not be secret, generated without a system call each time.
 
 /// How far apart two numbers are to be [`scattered`].
 pub const STEP: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -1,4 +1,4 @@
-//! Where a request came in: over which protocol, and to see which servers.
+//! Where a request arrived: by which protocol, and for which servers.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! A caller's share of what is there for all: sessions, streams, calls that wait, tasks, programs, bytes that are kept. Whoever
-//! takes their whole share gives way to themselves; what is left is for others.
+//! A caller's share of a global limit: sessions, streams, waiting calls, tasks, programs, stored bytes. A caller with
+//! its whole share in use replaces its own items; the rest is for others.
 
 use std::collections::HashMap;
 use std::sync::Arc;

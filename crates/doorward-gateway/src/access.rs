@@ -1,5 +1,5 @@
-//! What a caller may do: what their credential is good for, and what policies say. Lists, calls,
-//! subscriptions and endpoints all ask here, so that they cannot disagree (attack T27).
+//! Access decisions: what a caller's credential allows, and what policies decide. Lists, calls, subscriptions and
+//! endpoints all use them, so that they cannot disagree (attack T27).
 
 mod scopes;
 

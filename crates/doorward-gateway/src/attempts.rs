@@ -1,4 +1,4 @@
-//! Asks a server for a call, as often as it may and has to.
+//! Sends a call to a server, with as many attempts as are allowed and needed.
 
 use std::time::Instant;
 

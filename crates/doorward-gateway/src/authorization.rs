@@ -1,4 +1,4 @@
-//! The gateway as its own authorization server needs it.
+//! Implements what the built-in authorization server needs of the gateway.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! A call on its way through the gateway, always in the modern form: who asks, by which door, for
-//! what, and where the events of its run go.
+//! A call on its way through the gateway, always in the modern form: the caller, the protocol, the request, and where
+//! its events are sent.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -1,5 +1,5 @@
-//! What a server is shown on behalf of a caller: what they have given for it, what their token is exchanged for,
-//! or the gateway's own word for who they are. Each is shown to its server alone, and kept for its caller alone.
+//! The credential for a server on behalf of a caller: a user-provided one, a token that was exchanged for the caller's,
+//! or an assertion that the gateway signs. Each is sent only to its server, and stored only for its caller.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The gateway: its servers, what they offer together, and how all that changes while it runs.
+//! The gateway: its servers, what they offer together, and how both change at run time.
 
 mod discover;
 mod listen;

@@ -1,4 +1,4 @@
-//! Calls that servers are answering now, for operators to look at.
+//! Calls in flight, for the admin API.
 
 use std::collections::HashMap;
 use std::sync::Arc;

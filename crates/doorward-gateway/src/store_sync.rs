@@ -1,5 +1,5 @@
-//! What is kept in the store, as far as the gateway needs it at hand: keys, people, policies. Looked
-//! at again as soon as anybody has changed anything, be it another replica.
+//! Copies of what the gateway needs from the store: keys, principals, policies. Refreshed as soon as anything changes,
+//! also by another replica.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! The trace of one call: the gateway's own span, one for each stage that took time, and one for the server
-//! that was asked (OpenTelemetry's semantic conventions for MCP and GenAI).
+//! The trace of one call: the gateway's own span, one for each stage that took time, and one for the request to the
+//! server (OpenTelemetry's semantic conventions for MCP and GenAI).
 
 use std::borrow::Cow;
 use std::time::Instant;

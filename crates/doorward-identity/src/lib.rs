@@ -1,5 +1,5 @@
-//! Who callers are, and what they let the gateway do: keys, tokens and certificates; the gateway as an OAuth client of
-//! providers and servers; what it seals and signs.
+//! Identity: keys, tokens and certificates of callers; the gateway as an OAuth client of providers and servers;
+//! delegation, encryption and signing.
 
 pub mod delegation;
 pub mod identity;

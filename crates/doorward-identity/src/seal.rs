@@ -1,7 +1,7 @@
-//! Seals what the gateway lets clients carry: `requestState` and task ids.
+//! Encrypts what the gateway stores at clients: `requestState` and task ids.
 //!
-//! A client can neither read nor change a sealed text (AES-256-GCM), and opening it checks that it
-//! was sealed for this principal, this purpose, and not too long ago.
+//! A client can neither read nor change an encrypted text (AES-256-GCM), and decrypting it checks that it was created
+//! for this principal and this purpose, and not too long ago.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

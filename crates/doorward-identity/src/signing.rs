@@ -1,5 +1,5 @@
-//! The keys with which the gateway signs tokens and assertions: ES256, made by the gateway, kept sealed,
-//! published, and followed by new ones.
+//! The keys with which the gateway signs tokens and assertions: ES256, created by the gateway, stored encrypted,
+//! published, and rotated.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

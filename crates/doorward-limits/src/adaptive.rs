@@ -1,5 +1,6 @@
-//! How many calls at a time a server bears, found out by how long they take: more until they take longer than they do
-//! alone, then fewer. Each kind of call has its own usual time, for one tool may take a thousand times as long as another.
+//! Adaptive concurrency: how many concurrent calls a server can handle, measured by their latency. It grows until calls
+//! take longer than they do alone, and then shrinks. Each kind of call has its own baseline, since one tool may take a
+//! thousand times as long as another.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};

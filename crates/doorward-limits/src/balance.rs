@@ -1,5 +1,5 @@
-//! Which of several replicas is asked: of two that chance names, the one with less to do (the power of two
-//! choices), where what a call costs there counts as much as how many there are.
+//! Load balancing between replicas: of two random ones, the one with less load (the power of two choices), where the
+//! cost of calls counts as much as their number.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};

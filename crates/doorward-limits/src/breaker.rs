@@ -1,5 +1,5 @@
-//! A circuit breaker: a server of which too many calls fail or take too long is left alone for a while, and then
-//! tried by a few.
+//! A circuit breaker: a server of which too many calls fail or are slow receives none for a while, and then a few as
+//! probes.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

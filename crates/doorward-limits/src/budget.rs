@@ -1,5 +1,4 @@
-//! How many calls of a server may be made again: a share of its calls, so that whoever is in trouble is not given
-//! more of it.
+//! The retry budget of a server: a percentage of its calls, so that retries do not overload a failing server.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

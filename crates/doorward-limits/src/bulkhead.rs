@@ -1,6 +1,6 @@
-//! A bulkhead: so many calls of one server at a time, so many that wait, and none that waits for ever. However
-//! slow a server is, it holds no more than that. Callers take turns, and none of them has the last eighth of the
-//! places: calls that take long do not keep everybody else out.
+//! A bulkhead: limits the concurrent calls to one server, the number of waiting calls, and how long they wait. However
+//! slow a server is, it occupies no more than that. Callers take turns, and no caller gets the last eighth of the
+//! places: long calls of one do not keep others out.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};

@@ -1,5 +1,5 @@
-//! Replicas of which one call after the other fails are passed over for a while (outlier ejection), though they
-//! can be reached: the passive half of health checks.
+//! Outlier ejection: replicas with consecutive failed calls are taken out of rotation although they can be reached. The
+//! passive half of health checks.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Limits and protection: rates, quotas and concurrency of callers; breakers, bulkheads and retry budgets of servers.
-//! Everything here decides without I/O, but for counts that several gateways share in a store.
+//! Limits and protection: rates, quotas and concurrency of callers; circuit breakers, bulkheads and retry budgets of
+//! servers. Everything here decides without I/O, except for counts that several gateways share in a store.
 
 mod adaptive;
 pub mod balance;

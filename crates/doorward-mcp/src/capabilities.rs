@@ -1,7 +1,7 @@
-//! Capabilities, said in the words of each revision.
+//! Capabilities in the form of each revision.
 //!
-//! Both sets are open: what is unknown here passes through. Only what a revision gave another
-//! meaning, or does not know and would mislead its readers, is changed.
+//! Both sets are open: unknown ones are passed on. Only those are changed that a revision gave another meaning, or does
+//! not define and would mislead its readers.
 
 use bytes::Bytes;
 

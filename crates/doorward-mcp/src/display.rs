@@ -1,5 +1,5 @@
-//! Texts of others on their way to people: nothing that somebody else has written may move a cursor, hide or reorder what
-//! stands beside it, or look like a line of one's own (attack T15). One function for every way out: terminals, logs, metrics.
+//! Sanitizes external text for people: it cannot move a cursor, hide or reorder the text beside it, or look like a line
+//! of the gateway's own (attack T15). One function for all outputs: terminals, logs, metrics.
 
 use std::borrow::Cow;
 

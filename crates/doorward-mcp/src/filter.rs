@@ -1,4 +1,4 @@
-//! What a listener listens to (spec 2026-07-28 basic/patterns/subscriptions).
+//! What a listener subscribes to (spec 2026-07-28 basic/patterns/subscriptions).
 
 use std::collections::BTreeSet;
 

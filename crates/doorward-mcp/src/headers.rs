@@ -1,7 +1,7 @@
 //! HTTP headers that mirror the body (spec 2026-07-28 basic/transports/streamable-http).
 //!
-//! The gateway authorises on the body; a header that disagrees is refused, and towards a server
-//! every header is computed anew from what is sent.
+//! The gateway authorises the body; a header that differs from it is refused, and towards a server every header is
+//! computed from what is sent.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! `input_required` results and the answers to them (spec 2026-07-28 basic/patterns/mrtr).
+//! `input_required` results and the responses to them (spec 2026-07-28 basic/patterns/mrtr).
 
 use crate::json::{Object, Value};
 

@@ -1,5 +1,5 @@
-//! Messages of servers as they are in the wild: what has one plain meaning is read, though it is not written as the
-//! specification has it. What clients send is never read so.
+//! Messages of servers that deviate from the specification: those with one plain meaning are accepted. Messages of
+//! clients are never read this way.
 
 use bytes::Bytes;
 

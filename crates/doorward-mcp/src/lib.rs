@@ -4,25 +4,25 @@
 //! The gateway feeds bytes in and takes decisions and bytes out, so every rule of the protocol can
 //! be tested by table and fuzzed.
 //!
-//! | module | what it knows |
+//! | module | content |
 //! |---|---|
-//! | [`json`] | the one strict reading of a JSON text, and raw members that are carried, not rebuilt |
+//! | [`json`] | the strict JSON parser, and raw members that are passed on unchanged |
 //! | [`message`] | JSON-RPC envelopes: requests, notifications, responses, batches |
-//! | [`display`] | texts of others as they may be shown |
-//! | [`lenient`] | messages of servers that write them almost right |
+//! | [`display`] | sanitized external text |
+//! | [`lenient`] | messages of servers that deviate from the specification |
 //! | [`error`] | error codes of the specification and of this gateway |
 //! | [`revision`] | the five revisions and the two eras |
 //! | [`method`](mod@method) | the methods, which header names them, which may ask for input |
-//! | [`meta`] | what every modern request says of its client in `_meta` |
+//! | [`meta`] | what every modern request declares about its client in `_meta` |
 //! | [`headers`], [`param_headers`] | HTTP headers that mirror the body |
 //! | [`sse`] | framing of server-sent events |
 //! | [`names`] | names and URIs in a merged catalogue |
-//! | [`capabilities`] | what each side can do, said in the words of a revision |
-//! | [`interaction`] | `input_required` results and their answers |
-//! | [`filter`] | what a listener listens to |
-//! | [`tasks`] | tasks of 2025-11-25 in the words of the extension |
+//! | [`capabilities`] | capabilities of each side, in the form of a revision |
+//! | [`interaction`] | `input_required` results and the responses to them |
+//! | [`filter`] | what a listener subscribes to |
+//! | [`tasks`] | tasks of 2025-11-25 in the form of the extension |
 //! | [`translate`] | results and errors from one era to the other |
-//! | [`uri`] | URIs that step out of the place that they name |
+//! | [`uri`] | URIs that leave the place that they name |
 
 pub mod capabilities;
 pub mod display;

@@ -1,4 +1,4 @@
-//! The methods of the protocol: what the gateway must know of each.
+//! The methods of the protocol, and what the gateway needs to know about each.
 
 /// Methods by name, so that none is spelt twice.
 pub const INITIALIZE: &str = "initialize";

@@ -1,7 +1,6 @@
-//! Names in a merged catalogue: `server__tool`, `server+uri`, and nothing renamed where one server
-//! stands alone.
+//! Names in a merged catalogue: `server__tool`, `server+uri`, and the original names for a single server.
 //!
-//! A rewriting touches every place where a name or URI stands, and no other byte.
+//! A rewriting changes every name and URI, and no other byte.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! The five revisions of the protocol, and the two eras they fall into.
+//! The five revisions of the protocol, and its two eras.
 
 use std::fmt;
 use std::str::FromStr;

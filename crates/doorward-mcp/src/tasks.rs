@@ -1,4 +1,4 @@
-//! Tasks: those of 2025-11-25 (spec 2025-11-25 basic/utilities/tasks) in the words of the extension
+//! Tasks: those of 2025-11-25 (spec 2025-11-25 basic/utilities/tasks) in the form of the extension
 //! `io.modelcontextprotocol/tasks` of the modern era.
 
 use crate::json::{Object, Value};

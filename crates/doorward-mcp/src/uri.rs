@@ -1,10 +1,10 @@
-//! URIs that are not what they seem: those that step out of the place that they name
-//! (`file:///srv/pub/../../etc/passwd`), and those that name a place in other letters (`file:///%73ecret`).
+//! Deceptive URIs: those that leave the place that they name (`file:///srv/pub/../../etc/passwd`), and those that are
+//! spelt differently from what they mean (`file:///%73ecret`).
 //!
 //! Policies and portals compare URIs as texts, servers resolve them (RFC 3986 section 6.2.2), and each server decodes
-//! in its own way. So what any of them could take for a `.` or `..` segment is found here: plain, encoded, encoded
-//! again, before a path parameter (`..;x`), and divided by backslashes. And what some server may take a URI for is told
-//! ([`Readings`]), to be compared as well.
+//! in its own way. Everything that a server could interpret as a `.` or `..` segment is found here: plain, encoded,
+//! encoded twice, before a path parameter (`..;x`), and separated by backslashes. The interpretations of a URI
+//! ([`Readings`]) are compared as well.
 
 mod readings;
 

@@ -1,4 +1,4 @@
-//! How a gateway connects to servers: without TLS by [`connections`], with TLS by one client per thread.
+//! HTTP clients for servers: without TLS by [`connections`], with TLS by one client per thread.
 
 use std::cell::RefCell;
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
-//! Answers that are compressed though nobody asked for it, as some proxies between a server and the gateway do: unpacked as
-//! they come, within bounds, for a few bytes may well stand for many.
+//! Responses that are compressed although it was not requested, as some proxies do: decompressed as they arrive, within
+//! limits, since a few bytes may expand to many.
 
 use std::io::{self, Write};
 use std::pin::Pin;

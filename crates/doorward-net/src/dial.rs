@@ -1,8 +1,8 @@
-//! Connections to others: direct, or by the proxy that the environment names (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`,
+//! Outgoing connections: direct, or by the proxy of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`,
 //! `NO_PROXY`, as curl reads them).
 //!
-//! What is on this machine is reached directly, and so is what may be at public addresses only: a proxy would look up
-//! the name itself, and what was judged would not be what is dialled (attacks T11, T12).
+//! This machine is reached directly, and so is everything that must be at public addresses: a proxy would resolve the
+//! name itself, and could connect to another address than the one that was checked (attacks T11, T12).
 
 use std::pin::Pin;
 use std::sync::LazyLock;

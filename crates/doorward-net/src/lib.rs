@@ -1,4 +1,4 @@
-//! The network: listeners for clients, and connections towards servers and other parties.
+//! The network: listeners for clients, and connections to servers and other services.
 
 pub mod clients;
 pub mod connections;

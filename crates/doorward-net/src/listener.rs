@@ -1,4 +1,4 @@
-//! Listeners: connections accepted up to a bound, slow ones cut off, all of them ended gracefully.
+//! Listeners: accept connections up to a limit, close slow ones, and shut down gracefully.
 
 mod endless;
 mod held;

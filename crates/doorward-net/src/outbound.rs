@@ -1,6 +1,5 @@
-//! Small requests to other parties' services, such as an identity provider's: one answer within
-//! bounds of size and time, no redirect followed, and no address that only this machine or network
-//! can reach unless the operator wrote it (attacks T11, T12).
+//! Small requests to other services, such as an identity provider: one response within limits of size and time, without
+//! redirects, and to private addresses only if the operator configured them (attacks T11, T12).
 
 use std::sync::LazyLock;
 use std::time::Duration;

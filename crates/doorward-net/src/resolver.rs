@@ -1,5 +1,5 @@
-//! Names of hosts and their addresses: looked up, kept for a while, and judged. What was judged is what is dialled
-//! (attacks T11, T12).
+//! DNS: names are resolved, cached, and their addresses checked. The addresses that were checked are the ones that are
+//! connected to (attacks T11, T12).
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};

@@ -1,4 +1,4 @@
-//! TLS towards others: whom to trust, and what an error of the network says.
+//! TLS for outgoing connections: trusted certificate authorities, and error messages.
 
 use std::sync::LazyLock;
 

@@ -1,4 +1,4 @@
-//! What operators and auditors see: the audit log and its exports, metrics, and what collectors are sent by OTLP.
+//! Observability: the audit log and its exports, metrics, and OpenTelemetry.
 
 pub mod audit;
 pub mod metrics;

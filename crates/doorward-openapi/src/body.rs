@@ -1,4 +1,4 @@
-//! Bodies of requests: JSON, forms, parts, and bytes.
+//! Request bodies: JSON, forms, multipart, and bytes.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

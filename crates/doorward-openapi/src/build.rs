@@ -1,4 +1,4 @@
-//! Tools are built of operations; what cannot be one is left out, with the reason.
+//! Builds tools from operations; operations that cannot be tools are skipped, with the reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! A description, read and looked into.
+//! A parsed OpenAPI document.
 
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};

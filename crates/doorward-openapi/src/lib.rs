@@ -1,8 +1,8 @@
-//! OpenAPI descriptions as tools: which operations become tools, under which names, with which arguments; and the
-//! requests that calls of them become (OpenAPI 3.0 and 3.1).
+//! OpenAPI documents as tools: which operations become tools, with which names and arguments; and the requests of their
+//! calls (OpenAPI 3.0 and 3.1).
 //!
-//! Pure functions: descriptions come from whoever publishes an API, so nothing in them is fetched or followed
-//! out of the document, and what is built of arguments cannot leave the place it is for (attack T29).
+//! Pure functions: documents come from whoever publishes an API, so nothing outside the document is fetched or
+//! followed, and arguments cannot leave their place in a request (attack T29).
 
 mod body;
 mod build;

@@ -1,4 +1,4 @@
-//! The request that a call becomes: each argument in its place, and in no other (attack T29, regression R5).
+//! The HTTP request of a call: each argument in its place, and in no other (attack T29, regression R5).
 
 use doorward_mcp::uri;
 use serde_json::{Map, Value};

@@ -1,5 +1,5 @@
-//! Schemas of descriptions as JSON Schemas of tools: what they refer to comes along under `$defs`, so that each
-//! stands by itself; what 3.0 writes in its own way is written as JSON Schema has it.
+//! Schemas of OpenAPI documents as JSON Schemas of tools: referenced schemas are included under `$defs`, so that each
+//! is self-contained; constructs of OpenAPI 3.0 are translated.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

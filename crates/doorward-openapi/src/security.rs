@@ -1,4 +1,4 @@
-//! How an API wants to be shown who somebody is (OpenAPI security schemes).
+//! Credentials of an API (OpenAPI security schemes).
 
 use std::fmt;
 

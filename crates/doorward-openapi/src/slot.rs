@@ -1,5 +1,5 @@
-//! Places in a request by name, as servers tell them apart: `limit`, `LIMIT `, `limit[]` and `limit.x` are one to some
-//! server, and `api-key`, `api_key` and `api.key` to another.
+//! Names of places in a request, as servers compare them: `limit`, `LIMIT `, `limit[]` and `limit.x` are the same to
+//! some servers, and `api-key`, `api_key` and `api.key` to others.
 
 use doorward_mcp::json::may_be_read_as;
 

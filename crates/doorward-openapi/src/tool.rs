@@ -1,4 +1,4 @@
-//! An operation as a tool, and what is known of the requests that its calls become.
+//! An operation as a tool, and how the requests of its calls are built.
 
 use std::collections::BTreeSet;
 

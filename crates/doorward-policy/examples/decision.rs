@@ -1,5 +1,5 @@
-//! What a decision costs, and that it does not grow with policies about other tools:
-//! `cargo run --release -p doorward-policy --example decision`.
+//! The cost of a decision, and that it does not grow with policies about other tools: `cargo run --release -p
+//! doorward-policy --example decision`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,6 +1,5 @@
-//! The arguments that policies speak of. A policy names those it looks at, and their types:
-//! `@arguments("amount?: decimal, to?: Emails")`. An argument of another type than the policy expects is refused rather
-//! than overlooked.
+//! The arguments that policies use. A policy declares their names and types: `@arguments("amount?: decimal, to?:
+//! Emails")`. An argument of another type than the policy expects is refused rather than ignored.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

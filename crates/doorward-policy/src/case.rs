@@ -1,5 +1,4 @@
-//! Tests of policies, as they are written beside them: a request in a few words, and what is
-//! expected of it.
+//! Tests of policies, written beside them: a short request, and the expected decision.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

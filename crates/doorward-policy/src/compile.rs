@@ -1,4 +1,4 @@
-//! Texts become a set of policies, or a list of what is wrong with them. Nothing is taken in part.
+//! Compiles texts to a set of policies, or to a list of problems; never to a part of the set.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 

@@ -1,4 +1,4 @@
-//! A request's principal, target and context, as Cedar takes them.
+//! A request's principal, target and context, as Cedar entities.
 
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};

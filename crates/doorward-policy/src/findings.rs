@@ -1,4 +1,4 @@
-//! What is wrong with policies: where, what, and what to do.
+//! Problems of policies: where, what, and what to do.
 
 use std::fmt;
 

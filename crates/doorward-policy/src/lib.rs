@@ -1,9 +1,8 @@
 //! Policies: one pure function from a request to a decision with its reasons.
 //!
-//! Policies are written in [Cedar](https://docs.cedarpolicy.com) against the schema of this crate
-//! ([`SCHEMA`]). A [`PolicySet`] is made of texts, all of which must fit the schema; asking it is
-//! [`PolicySet::decide`]. Nothing here reads a clock, a file or the network, so that a decision can
-//! be made again later from the request alone.
+//! Policies are written in [Cedar](https://docs.cedarpolicy.com) against the schema of this crate ([`SCHEMA`]). A
+//! [`PolicySet`] is compiled from texts, all of which must match the schema; [`PolicySet::decide`] evaluates it.
+//! Nothing here reads a clock, a file or the network, so that a decision can be reproduced from the request alone.
 
 mod arguments;
 mod case;

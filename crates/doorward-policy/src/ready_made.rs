@@ -1,4 +1,4 @@
-//! Sets of policies that are ready to be used, or to be begun with.
+//! Predefined sets of policies, to use or to start with.
 
 /// A set: its name, its policies, and the tests of them.
 #[derive(Debug, Clone, Copy)]

@@ -1,4 +1,4 @@
-//! What is asked: everything a decision depends on, in one value that can be written down.
+//! A request: everything that a decision depends on, in one value that can be stored.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

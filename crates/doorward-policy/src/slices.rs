@@ -1,5 +1,5 @@
-//! Policies by what they are about, so that a decision looks at those alone that can bear on it, and
-//! does not take longer for policies about other tools.
+//! Indexes policies by what they apply to, so that a decision evaluates only those that can matter, and does not take
+//! longer because of policies about other tools.
 
 use std::collections::HashMap;
 use std::sync::Arc;

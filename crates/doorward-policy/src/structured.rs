@@ -1,5 +1,5 @@
-//! Arguments with a form of their own: addresses and URLs, taken apart as every program that reads them would. What two
-//! programs could read differently is not read at all, so that no policy judges one place and a server uses another.
+//! Structured arguments: e-mail addresses and URLs, parsed as every program would parse them. What two programs could
+//! parse differently is rejected, so that no policy checks one place while a server uses another.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Policies that fit the schema, and do not do what somebody may take them to do.
+//! Policies that match the schema, but probably do not do what is expected.
 
 use std::collections::BTreeMap;
 

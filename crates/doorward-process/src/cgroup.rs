@@ -1,8 +1,8 @@
-//! Control groups (cgroups(7)), where there are any that the gateway may make: what a program and all its children
-//! have together is bounded, whoever they run as; and none of them is left when it ends, wherever it has gone.
+//! Control groups (cgroups(7)), if the gateway can create them: the resources of a program and all its children
+//! together are limited, whichever user they run as; and all of them are ended with the program.
 //!
-//! A group is named by the process that it was made for, which enters it before it becomes the program, and taken
-//! away by the gateway when the program has ended.
+//! A group is named by the process that it was created for, which enters it before it becomes the program, and removed
+//! by the gateway when the program has ended.
 
 use std::fs;
 use std::io;

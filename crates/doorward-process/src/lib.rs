@@ -1,4 +1,4 @@
-//! Programs: the control groups that bound them, and the lines by which one speaks with them.
+//! Programs: the control groups that limit them, and the lines of their standard input and output.
 
 pub mod cgroup;
 pub mod lines;

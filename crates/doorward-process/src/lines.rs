@@ -1,5 +1,4 @@
-//! Messages as lines: how MCP goes over standard input and output
-//! (spec 2025-11-25 basic/transports, stdio).
+//! Messages as lines: MCP over standard input and output (spec 2025-11-25 basic/transports, stdio).
 
 use std::io;
 

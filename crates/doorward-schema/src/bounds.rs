@@ -1,5 +1,5 @@
-//! What a schema may cost before any value is there: how large it is, how many patterns it has, and how many
-//! ways lead through its references without going deeper into a value.
+//! The cost of a schema before it is applied to a value: its size, the number of its patterns, and the number of paths
+//! through its references that do not descend into the value.
 
 use std::collections::HashMap;
 

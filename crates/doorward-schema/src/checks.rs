@@ -1,5 +1,5 @@
-//! Checks that may take long run apart from the threads that calls are on, a few at a time: no schema of one
-//! server, and no value, keeps other calls waiting. Callers take turns.
+//! Validations that may take long run on separate threads, a few at a time: no server's schema, and no value, delays
+//! other calls. Callers take turns.
 
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;

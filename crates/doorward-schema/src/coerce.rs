@@ -1,7 +1,7 @@
-//! Values of the right meaning in the wrong form, as models write them: `"5"` for 5, `"true"` for true, an
-//! object as the text of its JSON.
+//! Values of the wrong type with a clear meaning, as models write them: `"5"` for 5, `"true"` for true, an object as
+//! its JSON text.
 //!
-//! What is to be changed is what the check complains of, so that nothing is touched that fits.
+//! Only values that fail validation are converted, so that valid ones are never changed.
 
 use std::time::Duration;
 

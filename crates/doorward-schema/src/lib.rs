@@ -1,11 +1,11 @@
-//! JSON Schemas of servers that nobody has to trust: compiled once, within bounds, and checked within bounds,
-//! whatever a schema and a value conspire to.
+//! JSON Schemas of untrusted servers: compiled once and applied within limits, whatever a schema and a value combine
+//! to.
 //!
-//! What a schema could cost before a value is there is bounded by [`bounds`]: its size, its patterns, and the
-//! ways through its references. What it costs with a value is counted and timed while it is checked
-//! ([`metered`]). Patterns are run by an engine whose time grows with the text alone ([`patterns`]). What may
-//! take longer than a moment runs apart from the threads that calls are on ([`Checks`]).
-//! Nothing is ever fetched: a `$ref` leads into the schema itself or to one of the specification's own.
+//! The cost of a schema alone is limited by [`bounds`]: its size, its patterns, and the paths through its references.
+//! The cost with a value is counted and timed during validation ([`metered`]). Patterns are run by an engine whose time
+//! grows with the text alone ([`patterns`]). Validations that may take longer than a moment run on other threads than
+//! calls ([`Checks`]). Nothing is ever fetched: a `$ref` refers to the schema itself or to one of the specification's
+//! own.
 
 mod bounds;
 mod checks;

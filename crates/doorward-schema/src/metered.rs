@@ -1,8 +1,7 @@
-//! A JSON value that counts how often it is looked at, so that a check can be ended when it has cost enough.
+//! A JSON value that counts accesses, so that a validation can be ended when it has cost enough.
 //!
-//! Schemas can be written that take longer than anybody can wait, though they and the value are small. The
-//! library has no way to be stopped, so a look too many unwinds out of it, and one that comes too late; what
-//! it had begun is dropped.
+//! Some small schemas and values take longer to validate than anybody can wait. The library cannot be stopped, so an
+//! access beyond the limit of number or time unwinds out of it, and the work is dropped.
 
 use std::borrow::Cow;
 use std::cell::Cell;

@@ -1,5 +1,5 @@
-//! What does not fit, in words from which a model can mend its arguments: where, and what was expected. The
-//! value itself is not repeated.
+//! Validation errors in words from which a model can correct its arguments: where, and what was expected. The value
+//! itself is not repeated.
 
 use std::fmt;
 

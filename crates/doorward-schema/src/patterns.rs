@@ -1,8 +1,8 @@
-//! Patterns of schemas, which are programs of people nobody has to trust: only an engine whose time grows with
-//! the text alone may run them.
+//! Patterns of schemas are programs of untrusted authors: only an engine whose time grows with the text alone may run
+//! them.
 //!
-//! What that engine cannot take though it is a pattern (lookaround, backreferences) is not checked. The schema
-//! is weakened accordingly: whatever fits the original fits what is left of it.
+//! Patterns that this engine does not support (lookaround, backreferences) are not validated. The schema is relaxed
+//! accordingly: whatever matches the original matches the rest.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};

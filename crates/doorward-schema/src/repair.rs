@@ -1,5 +1,5 @@
-//! Schemas as they are in the wild, put right where their meaning is plain: a member that is null is absent, types have
-//! their names in small letters or those of a language's, and `required: true` on a property is the object's to say.
+//! Corrects invalid schemas whose meaning is plain: a member that is null is absent, type names are written in lower
+//! case or as in a programming language, and `required: true` of a property belongs to the object.
 
 use serde_json::{Map, Value, json};
 

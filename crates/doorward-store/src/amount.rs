@@ -1,4 +1,4 @@
-//! Amounts of credit: whole numbers of millionths.
+//! Amounts of credit: integers, in millionths.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! Where things are kept: opening a database, and bringing it up to date.
+//! The database: opening it, and applying migrations.
 
 use std::fmt;
 use std::path::{Path, PathBuf};

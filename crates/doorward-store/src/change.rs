@@ -1,4 +1,4 @@
-//! Changes of what is stored: each is one transaction, recorded with what it does.
+//! Changes of the store: each is one transaction, with its audit record.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;

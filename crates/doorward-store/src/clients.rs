@@ -1,4 +1,4 @@
-//! Clients that have registered themselves with the gateway's authorization server (RFC 7591).
+//! Dynamically registered clients of the gateway's authorization server (RFC 7591).
 
 use serde::Serialize;
 use sqlx::Row;

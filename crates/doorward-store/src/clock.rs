@@ -1,4 +1,4 @@
-//! The time, as it is stored.
+//! Timestamps, as they are stored.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

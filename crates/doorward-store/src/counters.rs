@@ -1,5 +1,5 @@
-//! Counts that several gateways share, in Valkey or Redis: one atomic script takes from all that a call
-//! needs, or from none.
+//! Counts that several gateways share, in Valkey or Redis: one atomic script takes everything that a call needs, or
+//! nothing.
 
 use std::time::Duration;
 

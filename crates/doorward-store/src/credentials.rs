@@ -1,4 +1,4 @@
-//! Credentials that users, agents, teams and tenants have given for servers.
+//! Credentials that users, agents, teams and tenants have provided for servers.
 
 use serde::Serialize;
 use sqlx::Row;

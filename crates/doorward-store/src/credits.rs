@@ -1,6 +1,5 @@
-//! Credit, by double entry: every movement takes from one account what it gives to another, so that the sum
-//! of all entries is zero at any time. Nothing is ever edited: what was wrong is set right by another
-//! movement.
+//! Credit, by double entry: every transaction takes from one account what it gives to another, so that the sum of all
+//! entries is always zero. Entries are never edited: errors are corrected by another transaction.
 
 mod alerts;
 mod books;

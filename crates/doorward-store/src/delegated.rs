@@ -1,5 +1,4 @@
-//! What users have let the gateway do for them at servers' own authorization servers, and what it is known as
-//! there.
+//! Grants of users at the authorization servers of servers, and the gateway's registrations there.
 
 use serde::Serialize;
 use sqlx::Row;

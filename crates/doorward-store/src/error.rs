@@ -1,4 +1,4 @@
-//! Why something could not be read or written.
+//! Errors of reading and writing.
 
 use crate::SealError;
 

@@ -1,4 +1,5 @@
-//! Files that are their owner's alone: the store, its key, exports and evidence hold what callers did, and who they are.
+//! Files that only their owner may read: the store, its key, exports and evidence contain what callers did, and who
+//! they are.
 
 use std::fs::{File, OpenOptions, Permissions};
 use std::io;

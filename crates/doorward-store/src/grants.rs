@@ -1,5 +1,5 @@
-//! What users have consented to (grants), and the codes and refresh tokens that came of it. Of codes and
-//! tokens a hash is kept; each is used once.
+//! Consent of users (grants), and the codes and refresh tokens issued for it. Of codes and tokens, only a hash is
+//! stored; each is used once.
 
 use std::collections::BTreeSet;
 

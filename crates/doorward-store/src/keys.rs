@@ -1,4 +1,4 @@
-//! API keys: `dwk_<id>_<secret>`. The id finds the key; of the secret only a hash is kept.
+//! API keys: `dwk_<id>_<secret>`. The id finds the key; of the secret, only a hash is stored.
 
 use std::fmt;
 

@@ -1,8 +1,7 @@
-//! What is kept: principals, API keys, policies, portals, credentials and logins, in one SQLite file or in
-//! PostgreSQL.
+//! The store: principals, API keys, policies, portals, credentials and logins, in one SQLite file or in PostgreSQL.
 //!
-//! Whoever changes something counts up one number in the same transaction; whoever holds a copy in
-//! memory looks at that number ([`Store::revision`]) and reads again when it has changed.
+//! Every change increments one number in the same transaction; whoever has a copy in memory polls that number
+//! ([`Store::revision`]) and reads again when it has changed.
 
 mod amount;
 mod audit;

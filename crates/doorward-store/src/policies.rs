@@ -1,4 +1,4 @@
-//! Sets of policies, every version that was ever taken, and which of them is active.
+//! Sets of policies, every version that was ever applied, and which of them is active.
 
 use std::collections::BTreeMap;
 

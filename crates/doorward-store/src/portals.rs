@@ -1,4 +1,4 @@
-//! Portals that were made at run time; what they hold is the gateway's to read.
+//! Portals that were created at run time; the gateway parses their content.
 
 use serde::Serialize;
 use sqlx::Row;

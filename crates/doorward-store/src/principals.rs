@@ -1,4 +1,4 @@
-//! Who there is: the directory of users, agents, service accounts, teams and tenants.
+//! The directory of users, agents, service accounts, teams and tenants.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,5 +1,4 @@
-//! Quotas of days and months as a gateway has counted them by itself, so that a restart gives nobody a new
-//! one.
+//! Daily and monthly quotas as a single gateway has counted them, so that a restart does not reset them.
 
 use sqlx::Row;
 

@@ -1,5 +1,4 @@
-//! A team's or tenant's name, changed wherever it is kept at once: such as when an issuer's groups get its name before
-//! theirs.
+//! Renames a team or tenant everywhere at once: such as when the groups of an issuer get its name as their prefix.
 
 use sqlx::Row;
 

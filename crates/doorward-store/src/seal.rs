@@ -1,6 +1,5 @@
-//! Secrets at rest, in an envelope: each is sealed with a key of its own (AES-256-GCM), and that key with
-//! the master key, which is never in the database. A new master key seals the small keys anew, and
-//! touches no secret.
+//! Envelope encryption of secrets: each is encrypted with its own key (AES-256-GCM), and that key with the master key,
+//! which is never in the database. A new master key re-encrypts the small keys, and touches no secret.
 
 use std::fmt;
 

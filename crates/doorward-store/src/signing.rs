@@ -1,4 +1,4 @@
-//! The keys with which the gateway signs tokens, sealed.
+//! The encrypted keys with which the gateway signs tokens.
 
 use sqlx::Row;
 use zeroize::Zeroizing;

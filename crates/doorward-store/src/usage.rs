@@ -1,4 +1,4 @@
-//! What was used, by the hour: added up from the records themselves, in the same transaction.
+//! Usage by the hour: added up from the records themselves, in the same transaction.
 
 use std::collections::{BTreeMap, HashMap};
 

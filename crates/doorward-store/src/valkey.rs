@@ -1,4 +1,4 @@
-//! The connection to Valkey or Redis that everything shared uses.
+//! The connection to Valkey or Redis for everything that gateways share.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
-//! Values that several gateways share for a time, in Valkey or Redis. Those of a group are good for as long as the
-//! group's mark is what it was; each change gives it another, by chance, so that none comes back when a store that is full
-//! forgets it.
+//! Values that several gateways share for a time, in Valkey or Redis. Those of a group are valid as long as the group's
+//! mark is unchanged; each invalidation sets a new random mark, so that none becomes valid again when a full store
+//! evicts the mark.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a server answers over HTTP, be it JSON or a stream of events: message by message, or why there is none.
+//! A server's response over HTTP, JSON or an event stream: its messages, or why there are none.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

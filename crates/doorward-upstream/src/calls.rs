@@ -1,7 +1,7 @@
-//! Calls in flight on a channel that several share: who waits for which answer.
+//! Calls in flight on a shared channel, by the id of their request.
 //!
-//! Ids are the gateway's own, so two clients' ids never meet (attack T18); what answers nothing
-//! that was asked is counted and dropped.
+//! Ids are the gateway's own, so two clients' ids never collide (attack T18); responses to unknown requests are counted
+//! and dropped.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What changes at a server: who listens is told, and results that were kept are told or not.
+//! Changes at a server: listeners are notified, and cached results invalidated.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,4 @@
-//! What is known of a server once it was found: its era, and how it is spoken to.
+//! What is known of a server once it was detected: its era and its transport.
 
 use std::sync::Arc;
 

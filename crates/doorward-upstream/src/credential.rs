@@ -1,6 +1,5 @@
-//! What the gateway shows a server: it is made here, from the operator's settings alone. A caller's own
-//! token never comes this far: what is asked of a server ([`super::Asked`]) has no place for one
-//! (attack T8).
+//! The gateway's credential for a server: created here, from the operator's settings alone. A caller's own token never
+//! gets this far: a request to a server ([`super::Asked`]) has no place for one (attack T8).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! HTTP+SSE of 2024-11-05 towards a server: a stream that names where to post, and brings every
-//! answer (spec 2024-11-05 basic/transports).
+//! HTTP+SSE of 2024-11-05 to a server: a stream that names the endpoint to post to, and carries every response (spec
+//! 2024-11-05 basic/transports).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Asks a server now and then how it is, and at once when it seems to be gone.
+//! Health checks: periodically, and at once when a server seems to be down.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! HTTP towards a server: where it is, what it is shown, and one request.
+//! HTTP to a server: its address, its credential, and one request.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;

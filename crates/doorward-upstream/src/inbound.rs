@@ -1,4 +1,4 @@
-//! What comes from a server on a channel that several calls share, and to whom it belongs.
+//! Messages of a server on a shared channel, and the calls that they belong to.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

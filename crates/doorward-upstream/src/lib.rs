@@ -1,7 +1,7 @@
-//! Servers: found, kept in contact, and asked.
+//! Servers: detected, connected and called.
 //!
-//! A [`Server`] takes a call in its modern form and brings back a modern result, whatever the
-//! server behind it speaks. Everything that differs between eras and transports stays below here.
+//! A [`Server`] takes a call in its modern form and returns a modern result, whatever the server behind it supports.
+//! Everything that differs between eras and transports is below here.
 
 pub mod answer;
 mod api;

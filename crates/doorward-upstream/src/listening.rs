@@ -1,5 +1,4 @@
-//! One listening stream per server, shared by all who listen: what they want together is asked of
-//! the server once.
+//! One listening stream per server, shared by all listeners: the server receives one combined subscription.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

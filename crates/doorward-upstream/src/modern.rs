@@ -1,5 +1,5 @@
-//! The adapter for modern servers: almost nothing to translate. `_meta`, the mirrored headers and
-//! the ids are written anew, `requestState` and task ids are sealed, all else passes.
+//! The adapter for modern servers: almost nothing to translate. `_meta`, the mirrored headers and the ids are replaced,
+//! `requestState` and task ids are encrypted, and everything else is passed on.
 
 use doorward_mcp::error::{Kind, code};
 use doorward_mcp::interaction::{self, InputRequired};

@@ -1,4 +1,4 @@
-//! Sessions that are opened with a handshake-era server, and the programs behind some of them.
+//! Opens sessions with a handshake-era server, and starts the programs behind some of them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

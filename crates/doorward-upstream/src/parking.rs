@@ -1,5 +1,5 @@
-//! Calls that wait for their client: the exchange with the server stays open, its place is sealed
-//! into `requestState`, and whoever brings that state back with the answers goes on from there.
+//! Calls that wait for their client: the exchange with the server stays open, a reference to it is encrypted in
+//! `requestState`, and the request that returns that state with the responses continues it.
 
 use std::collections::HashMap;
 use std::sync::Arc;

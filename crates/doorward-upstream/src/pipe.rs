@@ -1,5 +1,4 @@
-//! A channel that carries all messages of one session: a process's standard streams, or the two
-//! halves of HTTP+SSE.
+//! A channel that carries all messages of one session: a process's standard streams, or the two halves of HTTP+SSE.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Sessions with one handshake-era server, shared by those who may share them: same owner (by the
-//! server's affinity) and same declared capabilities.
+//! Sessions with one handshake-era server, shared by calls with the same owner (by the server's affinity) and the same
+//! declared capabilities.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! Portals as the configuration and the store define them: what is in one, and under which name.
+//! Portals of the configuration and the store: their content, and the names in them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Programs that run ahead of the sessions they are for: whoever comes first does not wait until one is up.
+//! Programs that are started before the sessions that need them, so that sessions do not wait.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,4 @@
-//! Finds out which era and transport a server speaks, by asking it once
-//! (spec 2026-07-28 basic/versioning, basic/transports).
+//! Detects the era and transport of a server, with one request (spec 2026-07-28 basic/versioning, basic/transports).
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,5 +1,5 @@
-//! Servers that are programs: started in a process group of their own, with an explicit
-//! environment, spoken to by lines, and killed with all their children.
+//! Servers that are programs: started in their own process group with an explicit environment, connected by lines of
+//! standard input and output, and killed with all their children.
 
 use std::collections::VecDeque;
 use std::process::Stdio;

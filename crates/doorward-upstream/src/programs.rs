@@ -1,5 +1,5 @@
-//! Programs that run for callers' sessions, at all servers. Where somebody has their share of them, or all are taken,
-//! one that is idle gives way, whichever server it is of.
+//! Programs for sessions of callers, of all servers. If a caller's share or the limit is reached, an idle one is
+//! stopped, whichever server it belongs to.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;

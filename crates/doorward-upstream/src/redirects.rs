@@ -1,5 +1,5 @@
-//! Redirects of servers. Within the server's own origin they are followed and remembered, for many frameworks answer
-//! `/mcp` by a redirect to `/mcp/`. To another origin they are not: the gateway's credential and the call would go to
+//! Redirects of servers. Within the server's own origin, they are followed and remembered, since many frameworks
+//! redirect `/mcp` to `/mcp/`. To another origin, they are not: the gateway's credential and the call would go to
 //! whoever the server names (attack T12).
 
 use arc_swap::ArcSwapOption;

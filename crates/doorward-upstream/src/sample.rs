@@ -1,6 +1,5 @@
-//! The built-in sample server: a little of everything the protocol has, so that a newcomer has
-//! something to call before a server of their own is configured. It speaks the modern form, without
-//! a connection.
+//! The built-in sample server: a little of everything in the protocol, to call before a server is configured. It
+//! implements the modern form, without a connection.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a server says of itself, in the words of 2026-07-28 whatever it speaks.
+//! What a server declares about itself, in the form of 2026-07-28, whatever it supports.
 
 use doorward_mcp::translate::CacheHints;
 use doorward_mcp::{Object, Value, capabilities, meta};

@@ -1,5 +1,5 @@
-//! Sessions that a server does not know any more. The specification has 404 for it (2025-11-25 basic/transports); servers
-//! say it in other ways, too.
+//! Detects sessions that a server has lost. The specification defines 404 for it (2025-11-25 basic/transports); servers
+//! report it in other ways, too.
 
 use doorward_mcp::RpcError;
 use doorward_mcp::error::code;

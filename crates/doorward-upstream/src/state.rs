@@ -1,5 +1,5 @@
-//! What the gateway seals into `requestState`: bound to the principal, the server and the request,
-//! and good for a while (attack T23).
+//! What the gateway encrypts in `requestState`: bound to the principal, the server and the request, and valid for a
+//! limited time (attack T23).
 
 use std::sync::Arc;
 

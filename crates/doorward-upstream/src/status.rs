@@ -1,4 +1,4 @@
-//! How a server is doing, as it is told to people and machines.
+//! The status of a server, for people and programs.
 
 use std::time::Instant;
 

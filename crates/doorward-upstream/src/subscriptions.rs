@@ -1,4 +1,4 @@
-//! What the gateway's listeners want of one server: each wish counts for as long as its [`Subscription`] lives.
+//! What the gateway's listeners subscribe to at one server: each entry counts as long as its [`Subscription`] lives.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;

@@ -1,5 +1,4 @@
-//! Keeps a server in contact: looks for it, listens to it, and comes back to it with growing
-//! pauses when it is gone.
+//! Keeps a server connected: detects it, listens to it, and reconnects with growing pauses when it is down.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

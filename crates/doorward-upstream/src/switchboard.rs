@@ -1,8 +1,8 @@
-//! Who listens to what: change notifications of all servers, handed to those who asked for them.
+//! Change notifications of all servers, delivered to those who subscribed to them.
 //!
-//! Of what waits for a listener already the latest is told, once, so that a server that repeats itself holds up
-//! nobody. A listener that does not keep up all the same, in number or in bytes, is cut off rather than waited for: it
-//! connects again and looks anew, and nobody else is held up.
+//! Of notifications that are already waiting for a listener, only the latest is delivered, once, so that a server that
+//! repeats itself delays nobody. A listener that is still too slow, in number or in bytes, is disconnected: it
+//! reconnects and reads again, and nobody else is delayed.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};

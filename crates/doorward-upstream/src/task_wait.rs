@@ -1,6 +1,5 @@
-//! Tasks of modern servers, waited for on behalf of clients of the handshake era, which do not know
-//! the tasks extension: where a server cannot do without, the call is made once more as one who knows
-//! it, and goes on until the task is over.
+//! Waits for tasks of modern servers on behalf of handshake-era clients, which do not support the tasks extension: if a
+//! server requires it, the call is sent again with the extension, and continues until the task is complete.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,8 +1,8 @@
-//! Tasks of handshake-era servers (spec 2025-11-25 basic/utilities/tasks), told as the tasks extension
-//! tells them: the state is fetched when the client asks for it, with the result in it once there is
-//! one, and the server's questions while there are any.
+//! Tasks of handshake-era servers (spec 2025-11-25 basic/utilities/tasks), presented in the form of the tasks
+//! extension: the state is fetched when the client requests it, with the result once there is one, and with pending
+//! requests of the server for input.
 //!
-//! Such a task lives in the session it was made in, so the session is kept for as long as the task.
+//! Such a task belongs to the session that created it, so the session is kept open as long as the task exists.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,6 +1,5 @@
-//! Servers that speak both eras: a client is answered in its own, so that nothing is translated that
-//! need not be. For clients of the handshake era such a server is there a second time, as one that
-//! knows only the handshake.
+//! Servers that support both eras: a client is served in its own era, so that nothing is translated needlessly. For
+//! handshake-era clients, such a server exists a second time, as one that supports only the handshake.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
-//! `doorward connect`: MCP over standard input and output for clients that can only start a
-//! command; on the other side the gateway's endpoint. The client's era is its own choice: requests
-//! of 2026-07-28 go as they are, `initialize` opens a session that is kept for it.
+//! `doorward connect`: MCP over standard input and output for clients that can only start a command, connected to the
+//! gateway's endpoint. The client chooses the era: requests of 2026-07-28 are forwarded as they are, and `initialize`
+//! opens a session for the client.
 
 mod lines;
 mod modern;

@@ -1,5 +1,4 @@
-//! A client of the gateway's, in the stateless form of 2026-07-28: for the commands that list and
-//! call tools.
+//! A client of the gateway, in the stateless form of 2026-07-28, for the commands that list and call tools.
 
 use std::collections::HashMap;
 

@@ -1,4 +1,4 @@
-//! Files that whoever started this process has left open for it: no program that it starts gets them.
+//! Open files that this process inherited: programs that it starts do not receive them.
 
 use std::fs;
 use std::os::fd::RawFd;

@@ -1,5 +1,4 @@
-//! `doorward serve`: starts the gateway, keeps it up to date with its configuration, and ends it
-//! gracefully.
+//! `doorward serve`: starts the gateway, applies changes of its configuration, and stops it gracefully.
 
 mod policies;
 mod reload;

@@ -1,4 +1,4 @@
-//! What people see: colours where they are wanted, and nothing that a server wrote can act on the
+//! Output on the terminal: colours if they are wanted, and text of servers escaped so that it cannot control the
 //! terminal.
 
 use std::borrow::Cow;

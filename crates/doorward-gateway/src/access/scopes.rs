@@ -1,4 +1,4 @@
-//! What a credential is good for, by itself: an API key's scopes, and a token's.
+//! The scopes of a credential: those of an API key, and those of a token.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! The operator's listener: health, measures, and the state of the servers. On loopback only, and
-//! guarded like the other doors.
+//! The admin listener: health, metrics, and the state of the servers. On loopback only, and guarded like the other
+//! listeners.
 
 mod stored;
 

@@ -1,5 +1,4 @@
-//! What is made at run time, for operators' programs: the same as `doorward keys` and `doorward
-//! principals`, over HTTP.
+//! The admin API for what is created at run time: the same as `doorward keys` and `doorward principals`, over HTTP.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Tells that credit is running out: each account at each percentage once, until there is new credit.
+//! Alerts when credit is running out: each account at each percentage once, until there is new credit.
 
 use std::sync::Arc;
 use std::time::Duration;

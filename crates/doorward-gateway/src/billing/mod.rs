@@ -1,9 +1,9 @@
-//! Credit: what a call may cost is set aside before it is made, what it has cost is settled with its record,
-//! and what it has not is free again.
+//! Credit: the possible price of a call is reserved before it is sent, its actual price is charged with its record, and
+//! the rest is released.
 //!
-//! Each gateway holds some of an account's credit ahead, so that few calls ask the database; what it holds
-//! is out of the account, and nothing is spent twice. It is settled in the very transaction that closes
-//! the records.
+//! Each gateway reserves some of an account's credit in advance, so that few calls need the database; reserved credit
+//! is deducted from the account, so nothing is spent twice. Charges are made in the same transaction that closes the
+//! records.
 
 mod alerts;
 mod price;

@@ -1,4 +1,4 @@
-//! What a call costs: pure functions of the price list, the day, and what came back.
+//! The price of a call: pure functions of the price list, the day, and the result.
 
 use std::cell::LazyCell;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! The browser's way: the user is told who wants to act for them and where, goes to the server's authorization
-//! server, and comes back with a code. Nothing is sent anywhere before they have said yes.
+//! The consent flow in the browser: a page shows the user which server they authorize and for whom, redirects to the
+//! server's authorization server, and receives the code. Nothing is sent before the user has agreed.
 
 use std::sync::Arc;
 

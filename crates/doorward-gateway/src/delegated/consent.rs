@@ -1,5 +1,5 @@
-//! A call to a server for which its caller has given nothing yet: they are told where to consent, in the way their
-//! client understands, and the call goes on when they have (spec 2026-07-28 client/elicitation, URL mode).
+//! A call to a server that its caller has not authorized yet: the caller receives the URL for consent in the form that
+//! their client supports, and the call continues after consent (spec 2026-07-28 client/elicitation, URL mode).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

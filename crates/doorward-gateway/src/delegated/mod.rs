@@ -1,5 +1,5 @@
-//! Users let the gateway act for them at servers: the calls that wait for their consent, and the pages where they
-//! give it. What they have given is kept and renewed by [`delegation`](doorward_identity::delegation).
+//! Delegation: calls that wait for consent, and the pages for it. Tokens are stored and refreshed by
+//! [`delegation`](doorward_identity::delegation).
 
 mod connect;
 mod consent;

@@ -1,4 +1,4 @@
-//! What the gateway says of itself at a portal.
+//! What the gateway announces at a portal.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Joining the listeners at a portal, for as much of a wish as can be honoured.
+//! Subscribes a listener at a portal, to as much as can be honoured of what it requested.
 
 use std::collections::{BTreeSet, HashMap};
 

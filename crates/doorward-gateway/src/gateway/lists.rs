@@ -1,4 +1,4 @@
-//! The lists of a portal, and as much of them as a caller sees.
+//! The lists of a portal, filtered for a caller.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a name leads to: a path to a portal, and at a portal a name to a server and its own name.
+//! Name resolution: from a path to a portal, and at a portal from a name to a server and its own name.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Stage: what the call may cost is set aside, and its record is opened, on disk first where the call can
-//! change something. What cannot be recorded as it must be, or paid for, is refused.
+//! Stage: the possible price of the call is reserved, and its audit record is opened, on disk first if the call can
+//! change something. A call that cannot be recorded as required, or paid for, is refused.
 
 use std::sync::Arc;
 

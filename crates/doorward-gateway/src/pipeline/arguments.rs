@@ -1,7 +1,7 @@
-//! Stage: do the arguments fit the tool, and what its operator allows? What does not is refused before
-//! anything is sent, with every place that must be mended.
+//! Stage: validates arguments against the tool's schema and the operator's limits. Invalid arguments are refused before
+//! anything is sent, with every problem.
 //!
-//! Headers that mirror arguments must say what the arguments say: what was authorised is the body (attack T21).
+//! Headers that mirror arguments must match them: the body is what was authorised (attack T21).
 
 use std::sync::Arc;
 

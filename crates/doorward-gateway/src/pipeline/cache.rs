@@ -1,8 +1,8 @@
-//! Stage: is the answer at hand? What was answered before, to this caller or to all, is told again for as long
-//! as it is good; what many ask at the same time is asked once.
+//! Stage: returns cached results that are fresh, for this caller or for all, and sends identical concurrent requests
+//! once.
 //!
-//! It comes after the record was opened and the price set aside: what is answered from memory is recorded and
-//! paid for as all else. Errors, questions, tasks and what has written are never told again (attack T22).
+//! It comes after the record was opened and the price reserved: a call that is served from cache is recorded and
+//! charged like any other. Errors, requests for input, tasks and results of writes are never cached (attack T22).
 
 use std::borrow::Cow;
 use std::sync::Arc;

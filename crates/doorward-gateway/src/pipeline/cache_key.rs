@@ -1,4 +1,4 @@
-//! On what an answer depends: everything that may make it another one.
+//! The cache key of a call: everything that its result can depend on.
 
 use std::sync::Arc;
 

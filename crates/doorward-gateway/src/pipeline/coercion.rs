@@ -1,6 +1,6 @@
-//! Stage: arguments of the right meaning in the wrong form are put into the tool's form, where the operator
-//! wants that. It comes before the policies, which must see what will be sent; it refuses nothing
-//! but calls whose turn does not come.
+//! Stage: converts arguments of the wrong type to the type of the schema where the meaning is clear, if the operator
+//! enables it. It comes before the policies, which must see what will be sent; it refuses only calls that were not
+//! started in time.
 
 use std::sync::Arc;
 

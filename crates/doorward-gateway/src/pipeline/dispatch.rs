@@ -1,4 +1,4 @@
-//! Stage: the server is asked.
+//! Stage: sends the call to the server.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Stage: is the caller within the limits that concern this call? It comes after the policies, so that a
-//! limit tells nothing of what is hidden, and what is denied uses nothing up.
+//! Stage: applies rate limits. It comes after the policies, so that a limit reveals nothing that is hidden, and denied
+//! calls do not count.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Stage: `subscriptions/listen` joins the switchboard, for as much of the wish as can be honoured
+//! Stage: `subscriptions/listen` subscribes to the switchboard, to as much as can be honoured of what was requested
 //! (spec 2026-07-28 basic/patterns/subscriptions).
 
 use std::sync::Arc;

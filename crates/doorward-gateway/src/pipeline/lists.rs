@@ -1,4 +1,4 @@
-//! Stage: lists and `server/discover` are answered from memory.
+//! Stage: lists and `server/discover` are served from the catalogue in memory.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! The one road of every call, whichever door it came in by.
+//! The pipeline of every call, whichever protocol it came by.
 //!
-//! [`STAGES`] is the list. A stage sees the call, may refuse it, answer it or change it, and may
-//! look at the reply on its way out. To add one: write its file, and put its line where it belongs.
+//! [`STAGES`] is the list. A stage sees the call, may refuse, answer or change it, and may use the reply on its way
+//! out. To add one, write its file and add its line at the right place.
 
 mod accounting;
 mod arguments;

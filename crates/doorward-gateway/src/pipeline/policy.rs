@@ -1,5 +1,5 @@
-//! Stage: may this caller do this, with these arguments, now? What they may not see is answered as if
-//! it were not there; what they may see and not do, with the reason.
+//! Stage: policies. What a caller may not see is answered as if it did not exist; what they may see but not do, with
+//! the reason.
 
 use std::sync::Arc;
 

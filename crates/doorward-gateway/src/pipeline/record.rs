@@ -1,5 +1,5 @@
-//! Stage: what happened is counted, measured and logged, each line with the call's id; and the record is
-//! closed, or written, where the call came to its end before one was opened.
+//! Stage: counts, measures and logs the call, each line with the call's id, and closes its audit record, or writes it
+//! if the call ended before one was opened.
 
 use std::sync::Arc;
 

@@ -1,7 +1,7 @@
-//! Stage: does what a tool answers fit its output schema?
+//! Stage: validates the result of a tool against its output schema.
 //!
-//! Errors, questions and tasks have none to fit. Of a handshake-era server's tool, too, structured content is
-//! expected where it has announced a form of it (spec 2025-06-18 server/tools).
+//! Errors, requests for input and tasks have none. Results of handshake-era servers must also have structured content
+//! if the tool has announced an output schema (spec 2025-06-18 server/tools).
 
 use std::sync::Arc;
 

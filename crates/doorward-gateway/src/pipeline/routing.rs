@@ -1,7 +1,6 @@
-//! Stage: which server is meant, and which of its tools; and back again, the reply's names as the
-//! portal shows them.
+//! Stage: finds the server and its tool, and translates names in the reply back to those of the portal.
 //!
-//! What does not exist and what is not shown get the same answer.
+//! What does not exist and what is hidden get the same answer.
 
 use std::sync::Arc;
 

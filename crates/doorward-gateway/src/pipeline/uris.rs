@@ -1,5 +1,5 @@
-//! Stage: URIs that could step out of what a portal or policy names (`file:///srv/pub/../x`) are refused before anything
-//! is compared with them (RFC 3986 section 6.2.2.3).
+//! Stage: URIs that could leave what a portal or policy names (`file:///srv/pub/../x`) are refused before anything is
+//! compared with them (RFC 3986 section 6.2.2.3).
 
 use std::sync::Arc;
 

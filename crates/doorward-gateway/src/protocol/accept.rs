@@ -1,8 +1,7 @@
-//! The forms in which a client takes an answer: JSON, a stream of events, or either
-//! (spec 2026-07-28 basic/transports/streamable-http; RFC 9110 section 12.5.1).
+//! The content types that a client accepts: JSON, an event stream, or either (spec 2026-07-28
+//! basic/transports/streamable-http; RFC 9110 section 12.5.1).
 //!
-//! The specification wants clients to list both. Scripts and older SDKs list one, and are served
-//! as far as that one goes.
+//! The specification requires clients to list both. Scripts and older SDKs list one, and are served with that one.
 
 use doorward_mcp::RpcError;
 use http::header::ACCEPT;

@@ -1,6 +1,6 @@
-//! A request of the handshake era without a session: written for servers that keep none, as many
-//! scripts are. It is served as the only request of a session of its own, in the revision that its
-//! header names (spec 2025-06-18 basic/transports: 2025-03-26 where there is none).
+//! A handshake-era request without a session, as many scripts send it to servers without sessions. It is served as the
+//! only request of its own session, in the revision of its header (spec 2025-06-18 basic/transports: 2025-03-26 without
+//! one).
 
 use std::collections::HashSet;
 use std::sync::Arc;

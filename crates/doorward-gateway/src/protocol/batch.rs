@@ -1,4 +1,4 @@
-//! Batches of clients, in a session or without one.
+//! Batches of clients, with or without a session.
 
 use std::sync::Arc;
 

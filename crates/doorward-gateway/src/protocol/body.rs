@@ -1,5 +1,5 @@
-//! Bodies in both directions: a client's is read within bounds of size and time, the gateway's is
-//! one text or a stream of them.
+//! Bodies in both directions: a client's body is read within limits of size and time; the gateway's is one text or a
+//! stream.
 
 use std::convert::Infallible;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! An answer that is a stream: the events of a call as they come, then its answer; and signs of life
-//! in between, so that nobody on the way takes a silent call for a dead one.
+//! A response as an event stream: the events of a call, then its result, with keep-alives in between, so that no proxy
+//! closes the connection as idle.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,5 +1,5 @@
-//! What a caller is told who is not let in: the status, and the challenge by which a client finds out
-//! where to log in (RFC 6750 section 3, RFC 9728 section 5.1).
+//! The response to a caller who is not authenticated: the status, and the challenge by which a client discovers where
+//! to log in (RFC 6750 section 3, RFC 9728 section 5.1).
 
 use std::collections::BTreeSet;
 

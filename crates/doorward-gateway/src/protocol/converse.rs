@@ -1,6 +1,6 @@
-//! A handshake-era client's request, answered in the modern form inside: when the server needs
-//! input, the client is asked by requests of the old kind, and the call is made again with its
-//! answers (`wire.md`, legacy client to modern server).
+//! A handshake-era client's request, processed in the modern form: when the server requests input, the client receives
+//! requests of the handshake era, and the call is sent again with its responses (`wire.md`, legacy client to modern
+//! server).
 
 use std::sync::Arc;
 use std::time::Duration;

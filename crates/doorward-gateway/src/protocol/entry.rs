@@ -1,5 +1,5 @@
-//! Who comes in, and where to: a path leads to a door, what is shown to a caller, and both together to
-//! what may be entered. All of it before anything of a body is acted upon.
+//! The entry of every request: its path selects the protocol and portal, and its credential the caller; together they
+//! decide access. All of it before anything of a body is used.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Who may address the gateway from a browser: `Origin` and `Host` are checked on every request, on
-//! every listener, before anything else (attack T10, DNS rebinding).
+//! Protection against requests of web pages: `Origin` and `Host` are checked on every request, on every listener,
+//! before anything else (attack T10, DNS rebinding).
 
 use std::net::{IpAddr, SocketAddr};
 

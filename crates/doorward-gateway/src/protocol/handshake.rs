@@ -1,5 +1,4 @@
-//! The door for clients that shake hands: Streamable HTTP of 2025-03-26 to 2025-11-25
-//! (spec 2025-11-25 basic/transports).
+//! Streamable HTTP of 2025-03-26 to 2025-11-25, for handshake-era clients (spec 2025-11-25 basic/transports).
 
 use std::borrow::Cow;
 use std::sync::Arc;

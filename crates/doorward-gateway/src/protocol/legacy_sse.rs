@@ -1,5 +1,5 @@
-//! The door of 2024-11-05: a stream that names where to post, and brings every answer
-//! (spec 2024-11-05 basic/transports). The stream is the session: when it ends, so does the other.
+//! HTTP+SSE of 2024-11-05: a stream that names the endpoint to post to, and carries every response (spec 2024-11-05
+//! basic/transports). The stream is the session: they end together.
 
 use std::pin::Pin;
 use std::sync::Arc;

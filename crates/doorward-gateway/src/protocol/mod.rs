@@ -1,5 +1,5 @@
-//! The MCP doors over HTTP: Streamable HTTP of both eras on `/mcp` and `/mcp/<server>`, HTTP+SSE of
-//! 2024-11-05 on `/sse` and `/sse/<server>`.
+//! MCP over HTTP: Streamable HTTP of both eras on `/mcp` and `/mcp/<server>`, HTTP+SSE of 2024-11-05 on `/sse` and
+//! `/sse/<server>`.
 
 mod accept;
 mod alone;

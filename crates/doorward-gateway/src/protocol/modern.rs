@@ -1,5 +1,5 @@
-//! The door for clients of 2026-07-28: one request, one answer, nothing remembered
-//! (spec 2026-07-28 basic/transports/streamable-http).
+//! Streamable HTTP of 2026-07-28: one request, one response, no state (spec 2026-07-28
+//! basic/transports/streamable-http).
 
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};

@@ -1,5 +1,5 @@
-//! One session of a handshake-era client: what `initialize` said, what is being asked of it, and the streams it can come
-//! back to.
+//! One session of a handshake-era client: what `initialize` declared, pending requests to it, and the streams that it
+//! can resume.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;

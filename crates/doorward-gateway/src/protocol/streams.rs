@@ -1,5 +1,5 @@
-//! Streams of a session that can be taken up again: every event has an id, and a bounded number of
-//! the last ones is kept (spec 2025-11-25 basic/transports, resumability).
+//! Resumable streams of a session: every event has an id, and a bounded number of recent events is stored (spec
+//! 2025-11-25 basic/transports, resumability).
 
 use std::collections::VecDeque;
 use std::pin::Pin;

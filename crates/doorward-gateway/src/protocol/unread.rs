@@ -1,5 +1,5 @@
-//! Answers that wait for their clients to read them: what they hold counts to the caller until it is written, so that
-//! nobody fills the gateway's memory by reading nothing.
+//! Responses that clients have not read yet: they count to their caller until they are written, so that clients cannot
+//! fill the gateway's memory by not reading.
 
 use std::pin::Pin;
 use std::sync::Arc;

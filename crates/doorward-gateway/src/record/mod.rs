@@ -1,6 +1,5 @@
-//! What the record of a call says: who asked for what, what was decided, and what came of it. Of
-//! arguments and results it says their hashes (SHA-256 of the canonical form, RFC 8785), and no more
-//! unless the operator wants it.
+//! The audit record of a call: the caller, the request, the decision and the outcome. Of arguments and results, it
+//! contains only hashes (SHA-256 of the canonical form, RFC 8785), unless the operator configures more.
 
 use std::cell::RefCell;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! What came of a call, as it is recorded when it has ended.
+//! The outcome of a call, as it is recorded when it has ended.
 
 use std::time::Duration;
 

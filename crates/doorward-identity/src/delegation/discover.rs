@@ -1,6 +1,6 @@
-//! Where a server's users consent, and what the gateway is known as there (RFC 9728, RFC 8414, RFC 7591). What a
-//! server says of itself is a stranger's word: addresses that only this network can reach are not asked,
-//! unless they are at the server's own origin.
+//! Discovery of the authorization server of a server's users, and the gateway's registration there (RFC 9728, RFC 8414,
+//! RFC 7591). A server's metadata is not trusted: private addresses are not contacted unless they are at the server's
+//! own origin.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Links under which owners consent.
+//! Links at which owners consent.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

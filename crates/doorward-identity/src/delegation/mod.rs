@@ -1,6 +1,6 @@
-//! Users let the gateway act for them at servers (OAuth 2.1; spec 2026-07-28 basic/authorization): who has given
-//! nothing yet is sent to the server's own authorization server, what they give is kept sealed, renewed ahead
-//! of its time by one flight for all callers, and shown to that server alone.
+//! Delegation: users authorize the gateway to call servers on their behalf (OAuth 2.1; spec 2026-07-28
+//! basic/authorization). Users without a grant are sent to the server's own authorization server. Grants are stored
+//! encrypted, refreshed before they expire by one request for all callers, and sent only to that server.
 
 pub mod discover;
 pub mod link;

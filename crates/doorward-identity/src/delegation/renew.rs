@@ -1,4 +1,4 @@
-//! Tokens are read from the store, and renewed: by one caller on one replica, for all.
+//! Reads tokens from the store, and refreshes them: one caller on one replica does it for all.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,4 @@
-//! Who the bearer of a token is, by what it claims and what the directory knows.
+//! The principal of a token, by its claims and the directory.
 
 use super::directory::{People, Said};
 use super::token::{Checked, claim, scopes, texts};

@@ -1,5 +1,4 @@
-//! Clients' certificates, and for how long what was opened with one is good: until it expires, or its owner is let in no
-//! more.
+//! Client certificates, and how long what was opened with one stays valid: until it expires, or its owner is disabled.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Why a caller is not let in, and where a client finds out how to log in (RFC 9728 section 5.1).
+//! Why authentication failed, and where a client discovers how to log in (RFC 9728 section 5.1).
 
 use std::collections::BTreeSet;
 

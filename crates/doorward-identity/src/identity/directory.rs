@@ -1,5 +1,4 @@
-//! What users, agents and service accounts belong to: by the configuration, the store, and what
-//! their credentials say.
+//! Memberships of users, agents and service accounts: from the configuration, the store, and their credentials.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
-//! What an issuer is asked about tokens that only it can read. Anybody can make such tokens up: each is asked
-//! about once, however many show it; so many are asked about at a time, for which networks take turns; and one that
-//! was refused is refused for a while without another question.
+//! Introspection of tokens that only their issuer can read. Anybody can make up such tokens: each is introspected once,
+//! however many callers present it; concurrency is limited, and networks take turns; and one that was rejected stays
+//! rejected for a while without another request.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
-//! An issuer of tokens: its metadata and its keys, fetched when they are first needed, fetched again
-//! when a token names a key that is not known, and kept while the issuer cannot be reached.
+//! A token issuer: its metadata and keys, fetched when they are first needed, fetched again when a token names an
+//! unknown key, and cached while the issuer is unavailable.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -1,5 +1,4 @@
-//! JSON Web Tokens: read strictly, and checked against the keys of whoever should have signed them
-//! (RFC 7515, RFC 8725).
+//! JSON Web Tokens: parsed strictly, and verified with the keys of their issuer (RFC 7515, RFC 8725).
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,4 +1,4 @@
-//! The ring of API keys: a copy of what the store holds, looked up without waiting.
+//! API keys: a copy of those in the store, looked up without waiting.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! For how long what a caller showed is good. Streams end with it.
+//! How long a caller's credential is valid. Streams end with it.
 
 use std::sync::{Arc, Weak};
 

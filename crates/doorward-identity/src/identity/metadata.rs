@@ -1,5 +1,5 @@
-//! What the gateway's endpoints are called, for tokens and for clients that look for a login
-//! (RFC 8707, RFC 9728). Names come from the configuration, never from a request (attack T30).
+//! The names of the gateway's endpoints, for tokens and for clients that discover a login (RFC 8707, RFC 9728). They
+//! come from the configuration, never from a request (attack T30).
 
 use std::collections::BTreeSet;
 use std::sync::OnceLock;

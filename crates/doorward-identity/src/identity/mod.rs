@@ -1,5 +1,5 @@
-//! Stage: who is calling? Everything a request can show for itself is looked at here, before its body
-//! is read: API keys, tokens, certificates. Nothing else makes a [`Principal`].
+//! Stage: authentication. All credentials of a request are checked here, before its body is read: API keys, tokens,
+//! certificates. Nothing else creates a [`Principal`].
 
 mod bearer;
 mod certificate;

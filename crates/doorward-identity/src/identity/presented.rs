@@ -1,6 +1,6 @@
-//! What a caller has shown, kept for the one thing that may be done with it: it is exchanged, by an
-//! authorization server that the operator names, for a token that is for another server (RFC 8693). There is
-//! no way from here into a request to a server (attack T8): the text can be had from this file alone.
+//! The token that a caller presented, kept only to be exchanged for a token of another server, at a configured
+//! authorization server (RFC 8693). There is no path from here into a request to a server (attack T8): the text is
+//! accessible in this file alone.
 
 use crate::oauth::{Fetched, TokenEndpoint, TokenError};
 use crate::seal;

@@ -1,4 +1,4 @@
-//! Who is calling, told apart from everybody else, and what their credential may be used for.
+//! The caller, distinct from all others, and what their credential can be used for.
 
 use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};

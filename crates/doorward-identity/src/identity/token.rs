@@ -1,5 +1,5 @@
-//! Access tokens: JWTs whose signature and every claim is checked (RFC 9068, RFC 8725), and opaque
-//! ones that their issuer is asked about (RFC 7662).
+//! Access tokens: JWTs with signature and claims verified (RFC 9068, RFC 8725), and opaque ones that are introspected
+//! (RFC 7662).
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

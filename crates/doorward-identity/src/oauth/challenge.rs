@@ -1,4 +1,4 @@
-//! What a server that refuses says about getting in (RFC 6750 section 3, RFC 9728 section 5.1).
+//! How a server's refusal says to authenticate (RFC 6750 section 3, RFC 9728 section 5.1).
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! A client of an authorization server's, and the tokens it is given (RFC 6749, RFC 7523).
+//! A client of an authorization server, and the tokens that it receives (RFC 6749, RFC 7523).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! An authorization server that the operator names, and the gateway as its client there.
+//! A configured authorization server, and the gateway as its client.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

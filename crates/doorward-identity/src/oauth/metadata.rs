@@ -1,4 +1,4 @@
-//! Where an issuer's endpoints are, and what they can do.
+//! The metadata of an issuer: its endpoints and capabilities.
 
 use serde_json::{Map, Value};
 use url::Url;

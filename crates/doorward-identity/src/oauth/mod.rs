@@ -1,5 +1,5 @@
-//! The gateway as a client of authorization servers: what they publish, how it shows them who it is, and
-//! how it fetches tokens. Identity providers and servers' logins have this in common.
+//! The gateway as a client of authorization servers: their metadata, client authentication, and token requests.
+//! Identity providers and the logins of servers use the same.
 
 mod challenge;
 mod client;

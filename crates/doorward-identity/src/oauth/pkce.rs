@@ -1,4 +1,4 @@
-//! Proof that who redeems a code is who asked for it (RFC 7636), by SHA-256 alone.
+//! PKCE: proof that whoever redeems a code has requested it (RFC 7636), with SHA-256 only.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -1,4 +1,4 @@
-//! What callers are told of limits: in errors, and in headers.
+//! How callers learn of limits: in errors, and in headers.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is counted, and whether one more is allowed: pure functions of what was counted and the time.
+//! What is counted, and whether another call is allowed: pure functions of the count and the time.
 
 use std::time::Duration;
 

@@ -1,8 +1,8 @@
-//! Limits: rates, windows, quotas and calls at a time. A call must be within all that concern it, and
-//! counts for all or for none.
+//! Rate limits: rates, windows, quotas and concurrency. A call must be within all limits that apply to it, and counts
+//! for all or for none.
 //!
-//! One gateway counts in memory. Several count together in a shared store, from which each takes a few
-//! ahead (a *lease*, a fiftieth of the limit at most), so that few calls have to ask there.
+//! A single gateway counts in memory. Several count together in a shared store, from which each reserves a few calls in
+//! advance (a *lease*, at most a fiftieth of the limit), so that few calls need the store.
 
 mod limited;
 pub mod measure;

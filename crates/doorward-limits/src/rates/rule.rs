@@ -1,4 +1,4 @@
-//! One limit: whom it concerns, and what was counted of each.
+//! One limit: the calls that it applies to, and their counts.
 
 use std::borrow::Cow;
 use std::collections::hash_map::RandomState;

@@ -1,4 +1,4 @@
-//! Counting together with other gateways.
+//! Counts that are shared with other gateways.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,4 @@
-//! Names as parsers see them that do not mind the case.
+//! Names as case-insensitive parsers see them.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! What servers write that is almost JSON, put right: a half of a pair of surrogates becomes U+FFFD, and of members of one
-//! name in data that nobody decides about the last one counts. Only for texts that the strict scan has refused.
+//! Corrects almost valid JSON of servers: half of a surrogate pair becomes U+FFFD, and of duplicate members in data
+//! that nothing is decided on, the last one counts. Only for texts that the strict scan has refused.
 
 use std::collections::HashSet;
 

@@ -1,5 +1,4 @@
-//! The strict scan: validates a whole text in one pass and notes where the members of the outer
-//! objects stand.
+//! The strict scan: validates a whole text in one pass and notes the positions of the members of the outer objects.
 
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! What some server may take a URI for: the same place, written in other letters.
+//! How servers may interpret a URI: other spellings of the same place.
 
 use std::borrow::Cow;
 

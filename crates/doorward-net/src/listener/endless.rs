@@ -1,5 +1,5 @@
-//! Streams without an end in sight, taken over from the HTTP library once their head is written: it
-//! keeps 16 KiB of buffers for each connection, of which a stream that is silent for hours needs none.
+//! Long-lived streams, taken over from the HTTP library once their head is written: it uses 16 KiB of buffers for each
+//! connection, and a stream that is silent for hours needs none.
 
 use std::error::Error;
 use std::io;

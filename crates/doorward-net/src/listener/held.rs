@@ -1,4 +1,4 @@
-//! Answers' bodies on their way to clients, kept until they are written: what a client has not taken yet is seen here.
+//! Bodies of responses until they are written: what a client has not read yet is visible here.
 
 use std::pin::Pin;
 use std::sync::Arc;

@@ -1,6 +1,5 @@
-//! Places for connections: so many in all, and so many of one address, so that nobody without a
-//! credential can take them all. Who has used theirs up gives way with the connection that has been
-//! idle longest; what is busy is never cut off.
+//! Limits of connections, in total and per address, so that unauthenticated clients cannot use all of them. At the
+//! limit, the connection that has been idle longest is closed; connections in use never are.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! What processes that have died left behind.
+//! Closes the calls of gateways that stopped unexpectedly.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What is recorded of arguments and results, without what is nobody's to read.
+//! Masks secrets in the arguments and results that are recorded.
 
 use std::collections::BTreeSet;
 

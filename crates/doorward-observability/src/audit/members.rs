@@ -1,4 +1,4 @@
-//! Members of a record's object, written one after the other.
+//! Writes the members of a record's object.
 
 /// What stands between a record's number and its hash: `"kind":"call","at":…`.
 #[derive(Debug, Clone, Default)]

@@ -1,5 +1,5 @@
-//! The record of what is done here: opened before a server is asked, closed after, and never written by
-//! whoever answers a call. What must be on disk first is waited for, together with all others that wait.
+//! The audit log: a record is opened before a server is called and closed after, and never written by the task that
+//! answers the call. Calls that need their record on disk first wait for one write together.
 
 mod dead;
 mod export;

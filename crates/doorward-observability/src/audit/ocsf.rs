@@ -1,7 +1,7 @@
-//! Records in the form of the Open Cybersecurity Schema Framework, version 1.3
-//! (https://schema.ocsf.io/1.3.0): calls are API Activity (6003), refused callers and sessions
-//! Authentication (3002), administrators' acts Entity Management (3004), gateways and servers that come
-//! and go Application Lifecycle (6002). What the framework has no place for stands under `unmapped`.
+//! Records in the Open Cybersecurity Schema Framework, version 1.3 (https://schema.ocsf.io/1.3.0): calls are API
+//! Activity (6003), failed authentications and sessions Authentication (3002), administrative actions Entity Management
+//! (3004), starts and stops of gateways and servers Application Lifecycle (6002). What the framework does not define is
+//! under `unmapped`.
 
 use serde_json::{Map, Value, json};
 

@@ -1,5 +1,4 @@
-//! A record that is open. Whatever becomes of its call, it is closed: also when nobody waits for the
-//! answer any more and the call is dropped on its way.
+//! An open record. It is always closed, even if the client is no longer waiting and the call is dropped.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The one task that writes this process's chain: what waits is written together, and tried again until
-//! it is written.
+//! The only task that writes this process's chain: waiting records are written together, and retried until they are
+//! written.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;

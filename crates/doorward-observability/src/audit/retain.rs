@@ -1,4 +1,4 @@
-//! Takes away records whose time is over, now and then.
+//! Removes expired records periodically.
 
 use std::sync::Arc;
 use std::time::Duration;

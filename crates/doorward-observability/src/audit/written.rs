@@ -1,5 +1,5 @@
-//! Blocks of the chain on their way to the disk. Each is written once, whatever becomes of the database's
-//! answers: one of which it is not known whether it was written is tried again before any other.
+//! Writes blocks of the chain. Each is written once, whatever the database answers: a block for which it is unknown
+//! whether it was written is tried again before any other.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Labels of the series.
+//! Labels of metrics.
 
 use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue};
 

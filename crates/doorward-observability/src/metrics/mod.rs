@@ -1,7 +1,7 @@
-//! What is counted and measured, in the OpenMetrics form and in that of Prometheus.
+//! Metrics, in the OpenMetrics and the Prometheus format.
 //!
-//! Servers, tools and outcomes are labels; users are not, unless the operator wants them. However many names
-//! a peer makes up, the series are bounded.
+//! Servers, tools and outcomes are labels; users only if it is configured. The number of series is bounded, however
+//! many names a peer makes up.
 
 mod labels;
 

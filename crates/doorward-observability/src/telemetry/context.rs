@@ -1,4 +1,4 @@
-//! Trace context as it travels (W3C Trace Context): read strictly, and never trusted for anything but itself.
+//! Trace context (W3C Trace Context): parsed strictly, and used for nothing but tracing.
 
 use std::fmt;
 

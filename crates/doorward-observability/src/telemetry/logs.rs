@@ -1,4 +1,5 @@
-//! The log as log records of OTLP: a layer beside the one that writes it. What waits is bounded.
+//! The log as OTLP log records: an additional layer beside the one that writes it. The number of waiting records is
+//! bounded.
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,6 +1,6 @@
-//! The messages of OTLP that the gateway sends (opentelemetry-proto 1.x: `common/v1`, `resource/v1`,
-//! `logs/v1`, `trace/v1`, `metrics/v1` and their collectors' requests, which have the same form). Their
-//! numbers are those of the published definitions, and never change.
+//! The messages of OTLP that the gateway sends (opentelemetry-proto 1.x: `common/v1`, `resource/v1`, `logs/v1`,
+//! `trace/v1`, `metrics/v1` and the requests of their collectors, which have the same form). Field numbers are those of
+//! the published definitions, and never change.
 
 use prost::{Message, Oneof};
 

@@ -1,5 +1,5 @@
-//! The measures as metrics of OTLP. They are read from the very text that `/metrics` shows, so that both say
-//! the same; those that OpenTelemetry's conventions for MCP have a name for have that name.
+//! The metrics in OTLP. They are parsed from the text of `/metrics`, so that both agree; metrics that OpenTelemetry's
+//! conventions for MCP define have their name.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

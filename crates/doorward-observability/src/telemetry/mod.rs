@@ -1,5 +1,5 @@
-//! What is told to collectors, by OTLP: traces, metrics and logs. What waits to be sent is bounded; what is
-//! too much is dropped and counted, and never holds up a call.
+//! OpenTelemetry: traces, metrics and logs by OTLP. Queues are bounded; what exceeds them is dropped and counted, and
+//! never delays a call.
 
 pub mod context;
 pub mod logs;

@@ -1,5 +1,5 @@
-//! Spans that wait to be sent. They are kept as they will be sent, for many small values that live for a second
-//! cost all others their places in memory.
+//! Spans that wait to be sent. They are stored encoded, since many small values that live for a second would cost all
+//! others their places in memory.
 
 use std::collections::VecDeque;
 

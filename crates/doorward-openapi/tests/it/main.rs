@@ -1,3 +1,3 @@
-//! Descriptions, and the tools and requests that come of them.
+//! OpenAPI documents, and the tools and requests built from them.
 
 mod tools;

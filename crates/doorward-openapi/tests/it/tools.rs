@@ -1,4 +1,4 @@
-//! Descriptions as tools, and calls as requests.
+//! OpenAPI documents as tools, and calls as requests.
 #![allow(clippy::unwrap_used)]
 
 use doorward_openapi::{Description, LeftOut, Selection, Tool, tools};

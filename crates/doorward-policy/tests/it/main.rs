@@ -1,3 +1,3 @@
-//! Policies as they are written, and what comes of them.
+//! Policies, and their decisions.
 
 mod policies;

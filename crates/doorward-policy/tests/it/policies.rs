@@ -1,4 +1,4 @@
-//! Policies as operators write them: what is refused, what is decided, and how long it takes.
+//! Policies as operators write them: what is rejected, what is decided, and how long it takes.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,5 @@
-//! What administrators do, in one chain that all processes share: each act stands in the transaction of
-//! the change itself, so that there is neither a change without its record nor a record without its change.
+//! Administrative actions, in one chain that all processes share: each record is in the transaction of the change
+//! itself, so that there is neither a change without its record nor a record without its change.
 
 use serde::Serialize;
 use serde_json::{Map, Value};

@@ -1,4 +1,4 @@
-//! Who changes what is stored.
+//! Who makes a change of the store.
 
 use serde::Serialize;
 

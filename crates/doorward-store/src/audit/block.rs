@@ -1,5 +1,5 @@
-//! Records that were written together, and reading through them. What is long is kept compressed (LZ4, in base64):
-//! records are much alike, and a third of the bytes costs a third of the time to write.
+//! Blocks of records that were written together, and reading them. Long ones are compressed (LZ4, in base64): records
+//! are much alike, and a third of the bytes takes a third of the time to write.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! All chains of a database, checked: their records, and what the tables say of them that no hash covers. Searches go
-//! by the numbers and times of blocks, and exports by the list of chains: what is wrong there hides records.
+//! Verifies all chains of a database: their records, and the tables about them that no hash covers. Searches use the
+//! numbers and times of blocks, and exports the list of chains: wrong ones would hide records.
 
 use sqlx::Row;
 

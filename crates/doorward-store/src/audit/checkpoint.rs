@@ -1,5 +1,5 @@
-//! Checkpoints: signed words (Ed25519) on how far the chains have come. Whoever cuts a chain short, or
-//! writes it anew, contradicts one.
+//! Checkpoints: signed statements (Ed25519) of the current ends of the chains. A chain that was truncated or rewritten
+//! contradicts one.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

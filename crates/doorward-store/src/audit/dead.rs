@@ -1,4 +1,4 @@
-//! What is left of a process that died: which have, what they had open, and what they had used.
+//! Processes that stopped unexpectedly: which they are, their open calls, and their usage.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! What a checkpoint says of other chains. A gateway signs only what other gateways have signed before: else somebody
-//! who can write the database could have it sign a chain of their own making.
+//! The ends of other chains in a checkpoint. A gateway signs only what other gateways have signed before: otherwise,
+//! whoever can write to the database could have it sign a forged chain.
 
 use sqlx::{AnyConnection, Row};
 

@@ -1,4 +1,4 @@
-//! Legal holds: what no retention may take away.
+//! Legal holds: records that no retention may remove.
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,7 @@
 //! One record as a line of JSON, chained to the one before it.
 //!
-//! `{"writer":W,"seq":N,"prev":P, … ,"hash":H}`, where H is the SHA-256 (base64url) of everything that
-//! stands before `,"hash"`, and P is the H of the record before. Lines are kept, exported and checked
-//! byte by byte as they were written.
+//! `{"writer":W,"seq":N,"prev":P, … ,"hash":H}`, where H is the SHA-256 (base64url) of everything before `,"hash"`, and
+//! P is the H of the record before. Lines are stored, exported and verified byte by byte as they were written.
 
 use aws_lc_rs::digest;
 use base64::Engine;

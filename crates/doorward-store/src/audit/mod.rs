@@ -1,9 +1,8 @@
-//! The record of everything that was done, in chains of hashes: who changes, removes, inserts or reorders
-//! a record breaks a chain, and who cuts one short contradicts a signed checkpoint.
+//! The audit log, in hash chains: whoever changes, removes, inserts or reorders a record breaks a chain, and whoever
+//! truncates one contradicts a signed checkpoint.
 //!
-//! Each process writes a chain of its own, so that none waits for another; what administrators do is
-//! one chain that all share, written in the very transaction of the change. Records that are written
-//! together are one row, a *block*.
+//! Each process writes its own chain, so that none waits for another; administrative actions are one chain that all
+//! share, written in the transaction of the change. Records that are written together are one row, a *block*.
 
 mod act;
 mod actor;

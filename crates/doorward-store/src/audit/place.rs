@@ -1,4 +1,4 @@
-//! Where a process runs, and whether it still does.
+//! Where a process runs, and whether it is still running.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! How far exports have come: each is looked after by one process, and goes on where it stopped.
+//! Positions of exports: each export is run by one process, and resumes where it stopped.
 
 use std::collections::BTreeMap;
 

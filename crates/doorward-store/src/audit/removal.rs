@@ -1,5 +1,5 @@
-//! What retention has removed, as it is signed: the number of the first and last record of each run, and
-//! the hash of the last. Who has no key can neither remove records nor say that others were removed.
+//! Signatures of what retention has removed: the number of the first and last record of each range, and the hash of the
+//! last. Without the key, nobody can remove records or claim that others were removed.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What checking has brought to light.
+//! The findings of a verification.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -1,6 +1,5 @@
-//! Taking away records whose time is over, provably: of each its number and its hash stay, so that the
-//! chain still holds, and a signed act says which were taken away and why. Only that goes for which a
-//! checkpoint vouches.
+//! Removes expired records, provably: the number and hash of each are retained, so that the chain stays valid, and a
+//! signed record says which were removed and why. Only records that a checkpoint covers are removed.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

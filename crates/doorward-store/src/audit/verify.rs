@@ -1,6 +1,6 @@
-//! Checking chains: that no record was changed, removed, inserted, moved or cut off. In two passes over
-//! all records, in which those of one chain come in their order: first what is claimed of them is
-//! gathered ([`Verifier::gather`]), then each is checked ([`Verifier::check`]).
+//! Verifies chains: that no record was changed, removed, inserted, moved or truncated. In two passes over all records,
+//! those of one chain in order: the first gathers claims about them ([`Verifier::gather`]), the second checks each
+//! ([`Verifier::check`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 

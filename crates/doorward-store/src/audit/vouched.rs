@@ -1,5 +1,5 @@
-//! How far checkpoints vouch for a chain: what retention may remove, for it signs what it removes, and must
-//! not sign what somebody has changed before a checkpoint had seen it.
+//! How far checkpoints cover a chain: what retention may remove. It signs what it removes, and must not sign what was
+//! changed before a checkpoint covered it.
 
 use sqlx::Row;
 

@@ -1,4 +1,4 @@
-//! One process's chain: opened, written block by block, ended.
+//! The chain of one process: opened, written block by block, ended.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

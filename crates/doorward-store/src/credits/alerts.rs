@@ -1,4 +1,4 @@
-//! Accounts that have come to a part of their credit, and whether somebody was told.
+//! Accounts that have reached a percentage of their credit, and whether an alert was sent.
 
 use sqlx::Row;
 

@@ -1,4 +1,4 @@
-//! What the books say: accounts, their entries, and whether all of it agrees.
+//! The ledger: accounts, their entries, and whether it is consistent.
 
 use std::collections::BTreeMap;
 

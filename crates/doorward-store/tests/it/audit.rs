@@ -1,4 +1,4 @@
-//! Records, on real databases: what is done to them unseen is found.
+//! Audit records, on real databases: tampering is detected.
 
 #![allow(clippy::unwrap_used)]
 

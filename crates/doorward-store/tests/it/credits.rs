@@ -1,4 +1,4 @@
-//! Credit beside a simple model, in random histories of two gateways at once: none is lost or made.
+//! Credit beside a simple model, in random histories of two gateways at once: none is lost or created.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! What somebody puts together who can write the database and has no key: whatever it says of itself, it is found, and
-//! the next gateway does not sign it.
+//! Forgeries by somebody who can write to the database and has no key: they are detected whatever they claim, and the
+//! next gateway does not sign them.
 
 #![allow(clippy::unwrap_used)]
 

@@ -1,4 +1,4 @@
-//! The same stories on SQLite and on PostgreSQL.
+//! The same tests on SQLite and on PostgreSQL.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What an API answers, as the result of a tool.
+//! The response of an API, as the result of a tool.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

@@ -1,4 +1,4 @@
-//! What an API is shown for its security schemes: each operation what it asks for, and nothing else.
+//! Credentials for the security schemes of an API: each operation receives those that it requires, and no others.
 
 use std::collections::BTreeMap;
 

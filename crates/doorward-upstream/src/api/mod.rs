@@ -1,6 +1,6 @@
-//! The adapter for APIs: tools are read from an OpenAPI description, and a call of one is a request.
+//! The adapter for APIs: tools are built from an OpenAPI document, and a call of one is a request.
 //!
-//! Nothing but the operator's URL is ever called: neither what the description names nor what an answer leads to.
+//! Only the configured URL is ever called: neither what the document names nor what a response refers to.
 
 mod answer;
 mod credential;

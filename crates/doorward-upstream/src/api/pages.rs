@@ -1,5 +1,5 @@
-//! Answers that come page by page, put together within bounds. What an API names as its next page is fetched only if
-//! it is a place of the same API (attack T12).
+//! Pages of a response, combined within limits. The next page that an API names is only fetched if it is part of the
+//! same API (attack T12).
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;

@@ -1,5 +1,5 @@
-//! Views of one server for callers that declare different things: who takes most gives way, by number and by bytes,
-//! of the server and of all servers together.
+//! Views of one server for callers with different capabilities. At the limits in number and bytes, of the server and of
+//! all servers together, a view of the caller with the most is dropped.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,9 +1,8 @@
-//! Names that models' APIs take, made of the servers' own, and led back to them.
+//! Names that the APIs of models accept, derived from the names of the servers, and resolved back to them.
 //!
-//! The name of a tool depends on its server's name and its own alone, so that it is the same after a
-//! restart and whatever else the catalogue holds. One that had to be rewritten ends with the digest of
-//! both, by which it is found again; one that happens to look so is rewritten as well, so that no
-//! tool can take another's name.
+//! The name of a tool depends only on its server's name and its own, so that it is the same after a restart and
+//! whatever else the catalogue contains. A rewritten name ends with the digest of both, by which it is resolved; an
+//! original that happens to look like one is rewritten as well, so that no tool can take another's name.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Fetches one list of a server, page by page, within bounds.
+//! Fetches one list of a server, page by page, within limits.
 
 use std::collections::HashSet;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! What the gateway learns of tools when it sees their list: what their schemas are, and what they say of
-//! themselves. A tool that cannot be understood is left out, alone and with the reason.
+//! What the gateway derives from the list of tools: their schemas and annotations. A tool that cannot be parsed is
+//! skipped, alone and with the reason.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

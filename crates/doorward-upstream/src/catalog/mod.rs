@@ -1,5 +1,5 @@
-//! What one server offers: its four lists, fetched page by page with bounds, kept in memory,
-//! fetched again when the server announces a change or their time is over.
+//! What one server offers: its four lists, fetched page by page within limits, cached, and fetched again when the
+//! server announces a change or they expire.
 
 mod cells;
 pub mod exposed;

@@ -1,5 +1,5 @@
-//! Items of lists as they are in the wild: optional members that are null or of the wrong kind are left out, for one of
-//! them makes a whole list unreadable to clients that check what they read.
+//! Corrects items of lists: optional members that are null or of the wrong type are removed, since one of them makes a
+//! whole list unreadable to clients that validate it.
 
 use doorward_mcp::{Object, Value as Raw};
 use serde_json::Value;

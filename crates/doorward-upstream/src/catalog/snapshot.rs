@@ -1,5 +1,5 @@
-//! The lists as clients see them: of all servers in one deterministic order under qualified names,
-//! or of one server as it is; written once and served from memory until something changes.
+//! The lists as clients see them: of all servers in one deterministic order with qualified names, or of one server as
+//! it is; built once and served from memory until something changes.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What callers with the same capabilities see of one server: four lists, of which each stands alone.
+//! What callers with the same capabilities see of one server: four independent lists.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;

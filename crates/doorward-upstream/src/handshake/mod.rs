@@ -1,5 +1,5 @@
-//! The adapter for handshake-era servers: a modern call goes in, a session carries it, and what the
-//! server asks in its midst comes out as `input_required`. Tasks are the business of [`super::tasks`].
+//! The adapter for handshake-era servers: a modern call goes in, a session carries it, and requests of the server
+//! during the call come out as `input_required`. Tasks are in [`super::tasks`].
 
 mod run;
 

@@ -1,4 +1,4 @@
-//! One run of a call on an open exchange, to its answer or to what the server asks in between.
+//! One run of a call on an open exchange, to its result or to a request of the server for input.
 
 use crate::call_error::CallError;
 use crate::calls::{Takes, of_progress};

@@ -1,5 +1,5 @@
-//! What stands between a call and a server that is slow, fails, or has too much to do: a place among so many at a
-//! time, a breaker, and another attempt where that can do no harm.
+//! Protects calls from a server that is slow, fails or is overloaded: a bulkhead, a circuit breaker, and retries that
+//! can do no harm.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

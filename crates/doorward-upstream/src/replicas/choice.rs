@@ -1,4 +1,4 @@
-//! Who is asked: where something of the caller's is already, else the less busy of two.
+//! Chooses a replica: the one that already has a session of the caller, or the less busy of two.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,4 @@
-//! Replicas that come and go: names are looked up and files are read again, and who is there is taken.
+//! Follows changes of replicas: names are resolved and files read again, and replicas are added and removed.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! One server, several times: who is asked, who is passed over, and how those that come and go are followed.
+//! A server with replicas: which one is called, which are out of rotation, and how replicas are added and removed.
 //!
-//! The server that callers know stands in front; each replica is a server of its own behind it, of the same name
-//! and with the same catalogue, and each with its own contact, sessions and breaker.
+//! The server that callers see is in front; each replica is a server behind it, with the same name and catalogue, and
+//! with its own connection, sessions and circuit breaker.
 
 mod choice;
 mod follow;

@@ -1,4 +1,4 @@
-//! How several replicas are told of: as the one server that they are.
+//! The status of a server with replicas, as one server.
 
 use std::sync::Arc;
 

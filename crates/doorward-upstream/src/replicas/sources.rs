@@ -1,4 +1,4 @@
-//! Where replicas are: as the configuration says, as a name is looked up, or as a file lists them.
+//! Sources of replicas: the configuration, DNS, or a file.
 
 use std::net::IpAddr;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The stream on which a session listens, and streams that are gone on with (spec 2025-11-25 basic/transports).
+//! The listening stream of a session, and streams that are resumed (spec 2025-11-25 basic/transports).
 
 use crate::answer::Answer;
 use doorward_core::Failure;

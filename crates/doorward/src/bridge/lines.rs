@@ -1,4 +1,4 @@
-//! The client's side: its messages from standard input, and those for it to standard output.
+//! The client's side: messages from standard input, and messages to standard output.
 
 use std::io;
 

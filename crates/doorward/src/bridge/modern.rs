@@ -1,4 +1,4 @@
-//! A request of 2026-07-28: the headers that HTTP wants are made of its body.
+//! A request of 2026-07-28: the HTTP headers that it requires are derived from its body.
 
 use bytes::Bytes;
 use doorward_mcp::error::{Kind, code};

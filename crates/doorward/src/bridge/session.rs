@@ -1,5 +1,5 @@
-//! The session of a client that shakes hands: kept for it, resumed when a stream breaks, and opened
-//! anew when the gateway has forgotten it (spec 2025-11-25 basic/transports).
+//! The session of a handshake-era client: stored for it, resumed when a stream breaks, and reopened when the gateway no
+//! longer knows it (spec 2025-11-25 basic/transports).
 
 use std::sync::Arc;
 use std::time::Duration;

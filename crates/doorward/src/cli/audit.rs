@@ -1,4 +1,4 @@
-//! Commands about the record.
+//! Commands for the audit log.
 
 use std::path::PathBuf;
 use std::time::Duration;

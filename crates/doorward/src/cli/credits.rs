@@ -1,4 +1,4 @@
-//! Commands about credit and usage.
+//! Commands for credit and usage.
 
 use clap::{Args, Subcommand, ValueEnum};
 use doorward_store::Amount;

@@ -1,4 +1,4 @@
-//! Commands about policies.
+//! Commands for policies.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! Commands about what is kept in the database: keys, principals, credentials, grants.
+//! Commands for what the database contains: keys, principals, credentials, grants.
 
 use std::path::PathBuf;
 use std::time::Duration;

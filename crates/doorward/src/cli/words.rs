@@ -1,8 +1,8 @@
-//! The words of a command line, put in an order that leaves no doubt to the parser: what the product prints it takes again,
-//! also where it begins with a hyphen.
+//! Reorders the words of a command line so that the parser cannot misread them: values that the product prints are
+//! accepted again, even if they begin with a hyphen.
 //!
-//! A word that begins with a hyphen is an option if the command has it, and a value like any other if not. What follows
-//! an option that takes a value is that value, unless it is an option itself: then one of them was forgotten.
+//! A word that begins with a hyphen is an option if the command has it, and otherwise a value. The word after an option
+//! that takes a value is that value, unless it is an option itself: then a value is missing.
 
 use std::ffi::{OsStr, OsString};
 

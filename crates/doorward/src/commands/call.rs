@@ -1,4 +1,4 @@
-//! `doorward call`: one call, its progress, the server's questions, and its result.
+//! `doorward call`: one call, its progress, requests of the server for input, and its result.
 
 mod arguments;
 mod ask;

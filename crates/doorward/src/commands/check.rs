@@ -1,4 +1,4 @@
-//! `doorward check`: what is wrong with a configuration.
+//! `doorward check`: reports problems of a configuration.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! `doorward credentials`: what users, agents, teams and tenants have given for servers.
+//! `doorward credentials`: credentials that users, agents, teams and tenants have provided for servers.
 
 use std::io::{IsTerminal, Read, Write};
 

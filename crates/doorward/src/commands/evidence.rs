@@ -1,5 +1,4 @@
-//! `doorward evidence`: what an auditor asks for, from the store and the record, sorted by the controls it is
-//! evidence of.
+//! `doorward evidence`: an evidence pack for auditors, from the store and the audit log, sorted by control.
 
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;

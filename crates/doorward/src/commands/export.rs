@@ -1,4 +1,4 @@
-//! `doorward export`: what was made at run time, in the form of a configuration.
+//! `doorward export`: everything created at run time, written as a configuration.
 
 use std::collections::BTreeMap;
 use std::io::Write;

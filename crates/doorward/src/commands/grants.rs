@@ -1,4 +1,4 @@
-//! `doorward grants` and `doorward clients`: who has let which client act for them.
+//! `doorward grants` and `doorward clients`: which clients act on behalf of which users.
 
 use std::io::Write;
 

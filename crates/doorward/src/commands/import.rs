@@ -1,4 +1,4 @@
-//! `doorward import`: one `doorward.yaml` of the files that users already have.
+//! `doorward import`: creates a `doorward.yaml` from the configuration files of other programs.
 
 use std::collections::BTreeMap;
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! `doorward keys`: API keys, made, listed, rotated and ended.
+//! `doorward keys`: create, list, rotate and revoke API keys.
 
 use std::io::Write;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The commands, a file each, and how they fail.
+//! The commands, one file each, and their errors.
 
 pub mod audit;
 pub mod call;

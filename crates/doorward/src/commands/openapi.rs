@@ -1,4 +1,4 @@
-//! `doorward openapi inspect`: what would become of an API's description, without asking anybody anything.
+//! `doorward openapi inspect`: the tools that an OpenAPI document would result in, without sending a request.
 
 use std::io::Write;
 

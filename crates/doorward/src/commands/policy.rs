@@ -1,4 +1,4 @@
-//! `doorward policy`: policies checked, tested, explained, compared, and put in force.
+//! `doorward policy`: check, test, explain, compare and apply policies.
 
 mod explain;
 mod files;

@@ -1,4 +1,4 @@
-//! `doorward principals`: who there is, and what they belong to.
+//! `doorward principals`: users, agents and service accounts, and their memberships.
 
 use std::io::Write;
 

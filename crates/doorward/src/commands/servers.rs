@@ -1,4 +1,4 @@
-//! `doorward servers`: how the servers behind a running gateway are doing.
+//! `doorward servers`: the status of the servers behind a running gateway.
 
 use std::io::Write;
 

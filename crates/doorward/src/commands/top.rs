@@ -1,4 +1,4 @@
-//! `doorward top`: what a gateway is doing now.
+//! `doorward top`: a live view of a gateway.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write, stdout};

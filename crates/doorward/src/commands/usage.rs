@@ -1,4 +1,4 @@
-//! `doorward usage`: what was used, by whatever one wants to know it by; and the lines of invoices.
+//! `doorward usage`: usage by any dimension, and the lines of invoices.
 
 use std::collections::BTreeMap;
 use std::io::Write;

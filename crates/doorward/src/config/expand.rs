@@ -1,5 +1,5 @@
-//! References in texts: `${env:NAME}`, `${env:NAME:-default}`, `${file:PATH}` and `${vault:PATH#FIELD}`, and
-//! what editors and agents write in their own files for the same.
+//! References in texts: `${env:NAME}`, `${env:NAME:-default}`, `${file:PATH}` and `${vault:PATH#FIELD}`, and the
+//! equivalents in the files of editors and agents.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};

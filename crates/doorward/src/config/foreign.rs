@@ -1,6 +1,5 @@
-//! The configuration files that users already have: `mcpServers` (Claude Desktop, Claude Code,
-//! Cursor, Windsurf and most others) and `servers` (VS Code), translated into the gateway's own; and
-//! the registry's `server.json`, by [`registry`].
+//! Configuration files of other programs: `mcpServers` (Claude Desktop, Claude Code, Cursor, Windsurf and most others)
+//! and `servers` (VS Code), translated into the gateway's own; and the registry's `server.json`, by [`registry`].
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! Reads configuration files: the gateway's own `doorward.yaml`, and the JSON files of agents and
-//! editors as they are. Everything wrong is found in one go and told with its place.
+//! Reads configuration files: the gateway's own `doorward.yaml`, and the JSON files of agents and editors as they are.
+//! All problems are reported together, each with its location.
 
 mod expand;
 mod foreign;

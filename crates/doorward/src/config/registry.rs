@@ -1,5 +1,5 @@
-//! The `server.json` of the MCP registry: how its author says a server is reached or run, translated
-//! into the gateway's own form. What the user must still say comes from the environment.
+//! The `server.json` of the MCP registry, translated into the gateway's own configuration. Values that the user must
+//! provide come from the environment.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,4 @@
-//! What is wrong with a configuration, told as people and as machines like it: file, line, key, and
-//! what was expected.
+//! Problems of a configuration, reported for people and for programs: file, line, key, and the expected value.
 
 use std::fmt::Write;
 use std::ops::Range;

@@ -1,5 +1,5 @@
-//! A configuration file as a tree that remembers where everything stands, so that whatever is
-//! found wrong with it later can be shown in its place.
+//! A configuration file as a tree with the location of every value, so that problems that are found later can be
+//! reported with their location.
 
 use std::fmt;
 

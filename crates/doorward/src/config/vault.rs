@@ -1,5 +1,5 @@
-//! Secrets that a Vault, or what speaks as one, keeps (KV version 2): `${vault:MOUNT/PATH#FIELD}`. Where it is and who
-//! asks is said by the usual variables: `VAULT_ADDR`, `VAULT_TOKEN` or `VAULT_TOKEN_FILE`, `VAULT_NAMESPACE`.
+//! Secrets in a Vault or a compatible server (KV version 2): `${vault:MOUNT/PATH#FIELD}`. Address and credential come
+//! from the usual variables: `VAULT_ADDR`, `VAULT_TOKEN` or `VAULT_TOKEN_FILE`, `VAULT_NAMESPACE`.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -1,9 +1,10 @@
-//! `doorward confine`: runs a server's program after having given up what the program must not have. The gateway
-//! starts confined programs by it.
+//! `doorward confine`: gives up everything that a server's program must not have, and then runs it. The gateway starts
+//! confined programs with it.
 //!
-//! It does so in two steps. The first stays and watches (`watch`): it ends all that is left of the program when that or
-//! the gateway ends. The second, which the first starts in name spaces of its own where the machine allows them
-//! (`spaces`), gives up files (Landlock), system calls (`calls`) and privilege, and then starts the program.
+//! It does so in two steps. The first process stays and watches (`watch`): it ends everything that is left of the
+//! program when the program or the gateway ends. The second, which the first starts in separate namespaces if the
+//! system allows them (`spaces`), gives up files (Landlock), system calls (`calls`) and privileges, and then starts the
+//! program.
 
 mod calls;
 mod spaces;

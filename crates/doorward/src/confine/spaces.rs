@@ -1,5 +1,5 @@
-//! Name spaces of a program's own, where the machine allows them: it sees no other process, and all files that it may
-//! not write are read-only to it, also their modes, owners and times, which Landlock does not know of.
+//! Separate namespaces of a program, if the system allows them: the program sees no other process, and all files that
+//! it may not write are read-only to it, including their modes, owners and times, which Landlock does not cover.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! Sees to it that nothing of a program outlives it, or the gateway.
+//! Ensures that nothing of a program outlives it or the gateway.
 
 use std::collections::HashSet;
 use std::fs::{self, File};

@@ -1,4 +1,4 @@
-//! The policies that the configuration names, taken again when their files change.
+//! The policy files of the configuration, reloaded when they change.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

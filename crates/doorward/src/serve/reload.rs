@@ -1,5 +1,5 @@
-//! Reads the configuration again: at SIGHUP, and when its file changes. A file that is wrong is
-//! refused with its reasons, and what runs goes on as it was.
+//! Reloads the configuration on SIGHUP and when its file changes. An invalid file is rejected with the reasons, and the
+//! previous configuration stays active.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

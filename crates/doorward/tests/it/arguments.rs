@@ -1,4 +1,4 @@
-//! Arguments and results, held against the schemas that servers announce.
+//! Arguments and results, validated against the schemas that servers announce.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::{Arc, Mutex};

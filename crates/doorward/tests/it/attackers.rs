@@ -1,5 +1,5 @@
-//! What a confined program could do to the machine beside reading and writing files: it tries each by itself, as a
-//! user of its own and as the gateway's, with name spaces and without, and nothing comes of it.
+//! What a confined program could do to the machine besides reading and writing files: it tries each attack, as a
+//! separate user and as the gateway's, with namespaces and without, and none succeeds.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 

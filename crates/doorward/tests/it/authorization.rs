@@ -1,5 +1,5 @@
-//! The gateway as an authorization server in front of an OpenID provider: the way that is meant, and all that
-//! are not (the authorization list, 45 to 72; R12).
+//! The gateway as an authorization server in front of an OpenID provider: the correct flow, and all incorrect ones (the
+//! authorization list, 45 to 72; R12).
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! Experiment 2 of the security design: of three servers one hangs and one drips, and the callers of
-//! the third do not notice. `DOORWARD_SECONDS=15 cargo test --release --test it bad_neighbour:: --
-//! --nocapture` runs it in its full length, and prints what was measured.
+//! Experiment 2 of the security design: of three servers, one hangs and one drips, and the callers of the third do not
+//! notice. `DOORWARD_SECONDS=15 cargo test --release --test it bad_neighbour:: -- --nocapture` runs it in its full
+//! length, and prints the measurements.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! What a server is shown on behalf of its callers: their tokens exchanged for others, the gateway's own word for who
-//! they are, and the gateway's certificate. The server is another gateway, which lets in whom it knows.
+//! Credentials for a server on behalf of its callers: exchanged tokens, assertions that the gateway signs, and the
+//! gateway's certificate. The server is another gateway, which authenticates its callers.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::client::{Answer, Modern};

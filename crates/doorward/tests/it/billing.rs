@@ -1,4 +1,4 @@
-//! Credit, prices and usage: what is charged is what was answered, whatever happens.
+//! Credit, prices and usage: exactly the calls that were answered are charged, whatever happens.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};

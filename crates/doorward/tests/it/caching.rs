@@ -1,4 +1,4 @@
-//! What is told again: to whom, for how long, and what is never.
+//! Cached results: for whom, for how long, and what is never cached.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::HashMap;

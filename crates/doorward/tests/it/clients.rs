@@ -1,5 +1,5 @@
-//! Clients as they are in the wild: what several SDKs, scripts and load balancers do and need, served
-//! as if there were no gateway in between.
+//! Real-world clients: what several SDKs, scripts and load balancers do and need works as if there were no gateway in
+//! between.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::io::{Read, Write};

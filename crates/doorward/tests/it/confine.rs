@@ -1,4 +1,4 @@
-//! Programs that try what they must not: each attempt fails, the gateway goes on, and the record says so.
+//! Programs that try what they must not: each attempt fails, the gateway continues, and the audit log says so.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::net::TcpListener;

@@ -1,4 +1,4 @@
-//! Many clients at once: no answer, notification or question of one ever reaches another (R8, T18).
+//! Many clients at once: no response, notification or request for input of one ever reaches another (R8, T18).
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use crate::support::Gateway;

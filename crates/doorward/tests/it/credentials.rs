@@ -1,5 +1,5 @@
-//! What the gateway shows servers: its own credentials, and never a caller's. The server is a gateway,
-//! too, which lets in whom it should.
+//! Credentials for servers: the gateway's own, and never a caller's. The server is another gateway, which authenticates
+//! its callers.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::io::{Read, Write};

@@ -1,6 +1,6 @@
-//! Experiment 9 of the security design: very many idle streams, a change told to all of them, and a
-//! cap on memory. `DOORWARD_STREAMS=10000 cargo test --release --test it crowd:: -- --nocapture` runs it in
-//! its full size, and prints what was sent and measured.
+//! Experiment 9 of the security design: very many idle streams, a change that is announced to all of them, and a limit
+//! of memory. `DOORWARD_STREAMS=10000 cargo test --release --test it crowd:: -- --nocapture` runs it in its full size,
+//! and prints what was sent and measured.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::print_stdout)]
 
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Users let the gateway act for them at a server that lets nobody in without a token: another gateway, whose
-//! authorization server knows nothing of the first.
+//! Delegation at a server that requires a token: another gateway, whose authorization server knows nothing of the
+//! first.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;

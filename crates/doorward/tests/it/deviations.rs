@@ -1,4 +1,4 @@
-//! Servers as they are in the wild: what works without the gateway works with it.
+//! Real-world servers: what works without the gateway works with it.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;

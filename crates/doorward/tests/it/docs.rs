@@ -1,5 +1,5 @@
-//! Every command of the task pages, in its order, as somebody would type them who reads the page; and
-//! every example that is a configuration, a policy or a test of one.
+//! Every command of the task pages, in order, as a reader would type them; and every example of a configuration, a
+//! policy or a test of one.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What clients of each era meet at the door: what is asked of them, and what bad input gets.
+//! The protocols of each era: what clients must send, and the responses to bad input.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use crate::support::Gateway;

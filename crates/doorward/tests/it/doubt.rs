@@ -1,5 +1,5 @@
-//! The record where it is not known what was written: answers of the database that never come, and a gateway
-//! that is considered stopped and lives.
+//! The audit log when it is unknown what was written: responses of the database that never come, and a gateway that is
+//! considered stopped but is not.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! What is done to a stopped gateway's database, its anchor and its exports, and what the commands say of it.
+//! Tampering with a stopped gateway's database, its anchor and its exports, and what the commands report.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::process::Command;

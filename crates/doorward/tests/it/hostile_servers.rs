@@ -1,5 +1,5 @@
-//! Servers that lie, hang, break off, flood, and answer what was not asked: each becomes one clear
-//! error, the others go on undisturbed, and nothing is left behind (experiment 3, attacks T18 and T19).
+//! Servers that lie, hang, break off, flood, and respond to unknown requests: each becomes one clear error, the others
+//! continue undisturbed, and nothing is left behind (experiment 3, attacks T18 and T19).
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::io::Write;

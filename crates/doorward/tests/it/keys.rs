@@ -1,4 +1,4 @@
-//! API keys as operators make them and callers use them, on every door.
+//! API keys: created by operators, and used by callers with every protocol.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::time::Instant;

@@ -1,4 +1,4 @@
-//! Every bound is exceeded once, and refused clearly (row A8).
+//! Every limit is exceeded once, and refused clearly (row A8).
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::io::Write;

@@ -1,5 +1,5 @@
-//! The gateway as its peers see it: each module starts the binary and speaks to it over sockets. One executable, for a
-//! link of all costs as much as one of each.
+//! End-to-end tests: each module starts the binary and talks to it over sockets. One executable, since linking all
+//! costs as much as linking one.
 
 mod arguments;
 mod attackers;

@@ -1,4 +1,4 @@
-//! Names of tools, users and accounts on the command line: each is taken as it is printed.
+//! Names of tools, users and accounts on the command line: each is accepted as it is printed.
 #![allow(clippy::unwrap_used)]
 
 use std::process::Output;

@@ -1,4 +1,4 @@
-//! Servers that trip over what they do not know, and write beside their answers what is no message.
+//! Servers that fail on unknown methods, and write lines that are not messages.
 #![allow(clippy::unwrap_used)]
 
 use std::io::Write;

@@ -1,4 +1,4 @@
-//! APIs as tools: called with what their descriptions ask for, answered in the form of tools.
+//! APIs as tools: called as their documents require, with responses as results of tools.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,5 +1,4 @@
-//! Policies in force: what is listed and what is answered, how they change while the gateway runs,
-//! and the commands that look after them.
+//! Policies: what is listed and what is answered, how they change at run time, and their commands.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use crate::support::client::{Answer, Handshake, Modern};

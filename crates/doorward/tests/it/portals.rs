@@ -1,4 +1,4 @@
-//! Portals: what is chosen is there, under its new names, and nothing else.
+//! Portals: what is selected is there, with its new names, and nothing else.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::sync::{Arc, Mutex};

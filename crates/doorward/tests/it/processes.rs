@@ -1,5 +1,4 @@
-//! Servers that are programs: what they are given, how they are watched, and that nothing of them
-//! is left.
+//! Servers that are programs: their environment, their supervision, and that nothing of them is left.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::os::unix::fs::PermissionsExt;

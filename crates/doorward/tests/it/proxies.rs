@@ -1,4 +1,4 @@
-//! A gateway that reaches others by the proxy of its environment.
+//! A gateway that connects by the proxy of its environment.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};

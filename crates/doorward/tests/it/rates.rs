@@ -1,4 +1,4 @@
-//! Rates, quotas and calls at a time: counted by one gateway, and by several together.
+//! Rates, quotas and concurrency: counted by one gateway, and by several together.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};

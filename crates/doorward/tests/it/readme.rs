@@ -1,4 +1,4 @@
-//! Every command of the README, in its order, as a newcomer would type them.
+//! Every command of the README, in order, as a newcomer would type them.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::process::{Child, Command, Stdio};

@@ -1,4 +1,4 @@
-//! The record: of every call, on disk before what can change something, and never quietly without.
+//! The audit log: a record of every call, on disk before a call that can change something, and never silently without.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::path::Path;

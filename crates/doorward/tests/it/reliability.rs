@@ -1,4 +1,4 @@
-//! Servers that are slow, fail, or are asked too much: what is asked again, what is left alone, who waits.
+//! Servers that are slow, fail or are overloaded: retries, circuit breakers and waiting calls.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};

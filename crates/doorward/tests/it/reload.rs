@@ -1,5 +1,5 @@
-//! The configuration changes while the gateway runs, and the gateway ends while it is used: no call
-//! is lost by either (experiment 8).
+//! The configuration changes while the gateway runs, and the gateway stops while it is used: neither loses a call
+//! (experiment 8).
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

@@ -1,4 +1,4 @@
-//! One server, several times: who is asked, who is passed over, and what becomes of what a caller had there.
+//! A server with replicas: which is called, which are out of rotation, and what happens to a caller's session.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;

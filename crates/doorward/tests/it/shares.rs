@@ -1,4 +1,4 @@
-//! What is there for all: nobody takes more than their share of it, in number and in bytes.
+//! Global limits: no caller uses more than their share, in number and in bytes.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};

@@ -1,4 +1,4 @@
-//! What others have written, on its way to people; and who may read what the gateway writes.
+//! External text in output for people; and who may read what the gateway writes.
 #![allow(clippy::unwrap_used)]
 
 use std::os::unix::fs::PermissionsExt;

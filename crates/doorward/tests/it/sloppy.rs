@@ -1,5 +1,4 @@
-//! Servers and clients that leave out no empty member, or put the wrong thing into an optional one: each harms itself at
-//! most.
+//! Servers and clients that write empty optional members, or values of the wrong type: each harms only itself.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::Gateway;

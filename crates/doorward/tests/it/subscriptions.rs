@@ -1,4 +1,5 @@
-//! Who subscribes to what cannot be had, or leaves before it is, takes nothing from others who listen to the same server.
+//! A client that subscribes to something unavailable, or leaves early, takes nothing from others that listen to the
+//! same server.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;

@@ -1,4 +1,4 @@
-//! Tasks, across the eras: told to clients that know them, waited for on behalf of those that do not.
+//! Tasks, across the eras: presented to clients that support them, waited for on behalf of those that do not.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use crate::support::client::{Answer, Handshake, Modern, moment};

@@ -1,4 +1,4 @@
-//! Clients that connect by TLS, and a certificate that is replaced while they do.
+//! Clients that connect with TLS, and a certificate that is replaced meanwhile.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::io::{ErrorKind, Read, Write};

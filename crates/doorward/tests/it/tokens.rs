@@ -1,4 +1,4 @@
-//! Tokens of an issuer: the good one, and all that are not (the authorization list, 1 to 44).
+//! Tokens of an issuer: a valid one, and all invalid ones (the authorization list, 1 to 44).
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::time::{Duration, Instant};

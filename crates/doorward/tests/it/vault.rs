@@ -1,5 +1,5 @@
 //! Secrets of a vault, and of files, that change while the gateway runs. The vault is a few lines: none is among
-//! Debian's packages, and what it says is one form of answer.
+//! Debian's packages, and its API is one kind of response.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead, BufReader, Write};

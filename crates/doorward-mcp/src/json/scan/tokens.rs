@@ -1,4 +1,4 @@
-//! What values are written with: words, numbers and strings (RFC 8259).
+//! Tokens of values: words, numbers and strings (RFC 8259).
 
 use super::{Fault, Scan};
 

@@ -1,4 +1,4 @@
-//! Records in a file, line by line: rotated when it is large or old, and compressed then.
+//! Exports records to a file, one JSON line each: rotated when it is large or old, and then compressed.
 
 use std::fs::File;
 use std::io::{self, Write};

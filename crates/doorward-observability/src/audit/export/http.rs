@@ -1,4 +1,4 @@
-//! Records posted to a service, compressed.
+//! Exports records to a service by HTTP, compressed.
 
 use std::io::Write;
 

@@ -1,5 +1,5 @@
-//! Records sent elsewhere, each chain in its order, each record once at least: an export goes on where it
-//! stopped, and is looked after by one process at a time.
+//! Exports of records: each chain in order, each record at least once. An export resumes where it stopped, and is run
+//! by one process at a time.
 
 mod file;
 mod http;

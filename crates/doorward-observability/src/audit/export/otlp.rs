@@ -1,4 +1,4 @@
-//! Records as log records of OTLP.
+//! Exports records as OTLP log records.
 
 use prost::Message;
 

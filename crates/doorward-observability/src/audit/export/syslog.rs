@@ -1,6 +1,6 @@
-//! Records by syslog (RFC 5424) over TCP, with octet counting (RFC 6587 section 3.4.1), or over TLS
-//! (RFC 5425). Syslog acknowledges nothing: what was sent on a connection that then broke is sent again on
-//! the next one, with the same ids.
+//! Exports records by syslog (RFC 5424) over TCP, with octet counting (RFC 6587 section 3.4.1), or over TLS (RFC 5425).
+//! Syslog has no acknowledgements: records of a connection that broke are sent again on the next one, with the same
+//! ids.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Chains that tests write, and the hand of somebody who can write the database.
+//! Chains that tests write, and changes by somebody who can write to the database.
 
 use std::collections::BTreeMap;
 

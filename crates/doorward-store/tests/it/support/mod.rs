@@ -1,4 +1,4 @@
-//! Real databases: a file of SQLite's, and a PostgreSQL server of the test's own.
+//! Real databases: an SQLite file, and a separate PostgreSQL server for the test.
 #![allow(clippy::unwrap_used)]
 
 pub mod chain;

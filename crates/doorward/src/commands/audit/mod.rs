@@ -1,4 +1,4 @@
-//! `doorward audit`: the record read, searched, checked, exported and kept.
+//! `doorward audit`: read, search, verify, export and retain the audit log.
 
 pub mod records;
 pub mod verify;

@@ -1,4 +1,4 @@
-//! Reading through the record: what opens a call and what closes it as one.
+//! Reads the audit log, and combines the two records that open and close a call.
 
 use std::collections::HashMap;
 

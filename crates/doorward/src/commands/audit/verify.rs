@@ -1,4 +1,4 @@
-//! `doorward audit verify`: whether the record is what was written.
+//! `doorward audit verify`: whether the audit log is intact.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

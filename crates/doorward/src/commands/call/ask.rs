@@ -1,5 +1,5 @@
-//! The server's questions, asked on the terminal: elicitation, sampling (the user answers in the
-//! model's stead), and the roots that the command line names.
+//! Requests of the server for input, on the terminal: elicitation, sampling (the user writes the model's response), and
+//! the roots from the command line.
 
 use std::io::{BufRead, Write, stderr, stdin};
 use std::path::PathBuf;

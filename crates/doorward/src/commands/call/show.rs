@@ -1,5 +1,4 @@
-//! Progress, log messages and results, as people read them. Whatever a server wrote is shown so
-//! that it cannot act on the terminal.
+//! Prints progress, log messages and results. Text of a server is escaped so that it cannot control the terminal.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::time::{Duration, Instant};

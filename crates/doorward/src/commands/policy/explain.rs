@@ -1,4 +1,4 @@
-//! `doorward policy explain`: which policies decide one request, and why.
+//! `doorward policy explain`: which policies decide a request, and why.
 
 use std::io::Write;
 

@@ -1,4 +1,4 @@
-//! Policies and their tests as they lie in folders.
+//! Files of policies and their tests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

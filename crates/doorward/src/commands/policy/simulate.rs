@@ -1,4 +1,4 @@
-//! `doorward policy simulate`: recorded calls, decided anew by other policies, and which of them would turn.
+//! `doorward policy simulate`: evaluates other policies on recorded calls, and reports which decisions would change.
 
 use std::collections::BTreeMap;
 use std::io::Write;

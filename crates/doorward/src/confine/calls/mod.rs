@@ -1,8 +1,8 @@
-//! seccomp: the system calls that a confined program may make, by name. What is not named (`names`) is refused, and so is
-//! every number of another interface (x32's begin at `0x4000_0000`; 32-bit calls end the program).
+//! seccomp: the system calls that a confined program may make, by name. All others (`names`) are refused, and so are
+//! all numbers of other interfaces (those of x32 begin at `0x4000_0000`; 32-bit calls end the program).
 //!
-//! A call that this list does not know fails as one that the kernel has not got (`ENOSYS`), since programs then do without;
-//! one that is refused on purpose says so (`EPERM`).
+//! A call that this list does not contain fails as if the kernel did not have it (`ENOSYS`), since programs then do
+//! without it. One that is refused on purpose fails with `EPERM`.
 
 mod names;
 

@@ -1,4 +1,4 @@
-//! The system calls by name: which are allowed, by what they depend on, and which are refused on purpose.
+//! The system calls by name: the allowed ones, by what they depend on, and those that are refused on purpose.
 
 /// `SYS_fchmodat2` and others that `libc` does not name on every architecture: these numbers are the same everywhere.
 const CACHESTAT: i64 = 451;

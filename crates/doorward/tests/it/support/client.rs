@@ -1,4 +1,4 @@
-//! A client that speaks HTTP by hand: it can say what a well-behaved library would not let it.
+//! An HTTP client written by hand: it can send what a well-behaved library would not.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -1,4 +1,4 @@
-//! A door before a server, which can be shut, so that nobody is there, or held, so that nobody answers.
+//! A proxy before a server that can be shut, so that nothing is reachable, or held, so that nothing responds.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};

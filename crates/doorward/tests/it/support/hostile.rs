@@ -1,4 +1,4 @@
-//! Servers that misbehave on demand: no real one does so on request.
+//! Servers that misbehave on demand.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,5 +1,5 @@
-//! An issuer of tokens that can be made to do wrong: no honest provider signs what these tests need.
-//! What honest ones do is tested with one of them (`tests/oidc`).
+//! A token issuer that can be made to misbehave: no honest provider signs what these tests need. Honest providers are
+//! tested in `tests/oidc`.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,4 +1,4 @@
-//! A client of the gateway's authorization server, and the browser of its user, both by hand.
+//! A client of the gateway's authorization server, and the browser of its user, both written by hand.
 
 use std::collections::BTreeMap;
 

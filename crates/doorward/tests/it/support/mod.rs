@@ -1,4 +1,4 @@
-//! Starts the real binary and speaks to it over real sockets.
+//! Starts the real binary and talks to it over real sockets.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 pub mod client;

@@ -1,4 +1,4 @@
-//! Other services, each of a test's own, from Debian's packages.
+//! Other services, one instance per test, from Debian's packages.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
