@@ -46,6 +46,7 @@ impl Failure {
                 | Kind::RateLimited
                 | Kind::AuditUnavailable
                 | Kind::CircuitOpen
+                | Kind::CreditUnavailable
         );
         let message = message.into();
         Self {

@@ -66,10 +66,12 @@ pub enum Kind {
     InvalidResult,
     /// The server has failed too often: circuit open.
     CircuitOpen,
+    /// The credit for the call cannot be checked: the database does not answer.
+    CreditUnavailable,
 }
 
 impl Kind {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Unreachable,
         Self::HttpStatus,
         Self::Timeout,
@@ -90,6 +92,7 @@ impl Kind {
         Self::OutOfCredit,
         Self::InvalidResult,
         Self::CircuitOpen,
+        Self::CreditUnavailable,
     ];
 
     /// The code on the wire; never changes once released.
@@ -115,6 +118,7 @@ impl Kind {
             Self::OutOfCredit => -31018,
             Self::InvalidResult => -31019,
             Self::CircuitOpen => -31020,
+            Self::CreditUnavailable => -31021,
         }
     }
 
@@ -141,6 +145,7 @@ impl Kind {
             Self::OutOfCredit => "out_of_credit",
             Self::InvalidResult => "invalid_result",
             Self::CircuitOpen => "circuit_open",
+            Self::CreditUnavailable => "credit_unavailable",
         }
     }
 }

@@ -327,13 +327,13 @@ impl Gateway {
             Ok(Ok(Some(_))) => Ok(()),
             Ok(Ok(None)) => Err(out_of_credit(&format!("The credit of '{}' is used up", purse.id))),
             Ok(Err(error)) => {
-                let failure = Failure::new(Kind::AuditUnavailable, "The credit cannot be checked")
+                let failure = Failure::new(Kind::CreditUnavailable, "The credit cannot be checked")
                     .because(error);
                 Err(CallError::Refused { failure, status: 503 })
             }
             Err(_) => {
                 let failure =
-                    Failure::new(Kind::AuditUnavailable, "The credit cannot be checked in time");
+                    Failure::new(Kind::CreditUnavailable, "The credit cannot be checked in time");
                 Err(CallError::Refused { failure, status: 503 })
             }
         }
