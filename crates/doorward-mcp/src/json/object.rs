@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::scan::{Limits, Names, items, open_object};
-use super::text::{quote, quote_into, unquote};
+use super::text::{quote, quote_name, unquote};
 
 /// A JSON value: raw text, or an object that was opened for reading or change.
 #[derive(Debug, Clone)]
@@ -137,7 +137,7 @@ impl Object {
             if at > 0 {
                 out.put_u8(b',');
             }
-            quote_into(out, &String::from_utf8_lossy(&member.name));
+            quote_name(out, &member.name);
             out.put_u8(b':');
             member.value.write(out);
         }

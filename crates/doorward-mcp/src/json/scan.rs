@@ -77,6 +77,21 @@ const KNOWN: &[&str] = &[
     "requestId",
 ];
 
+/// The known member that a name is.
+fn known(name: &[u8]) -> Option<&'static str> {
+    KNOWN.iter().copied().find(|known| known.as_bytes() == name)
+}
+
+/// Whether a name that is none of the known ones is one of them to a parser that ignores case.
+fn is_look_alike(name: &[u8]) -> bool {
+    let mut known = KNOWN.iter().map(|known| known.as_bytes());
+    match name.is_ascii() {
+        // Both are, and lengths tell most of them apart.
+        true => known.any(|known| name.eq_ignore_ascii_case(known)),
+        false => known.any(|known| is_same_name(name, known)),
+    }
+}
+
 /// Reads one JSON object, strictly, to its very end.
 ///
 /// The members of the object itself, of its `params`, `result` and `error`, and of the `_meta` in
@@ -208,13 +223,17 @@ impl<'a> Scan<'a> {
             let (key_start, key_end) = self.key()?;
             let key =
                 self.check_key(key_start, key_end, &mut keys, &mut large, level != Level::Plain)?;
-            let name = match key {
-                Cow::Borrowed(_) => self.text.slice(key_start..key_end),
-                Cow::Owned(unescaped) => Bytes::from(unescaped),
-            };
-            if matches!(level, Level::Envelope | Level::Body) {
-                self.check_known(&name)?;
+            let outer = matches!(level, Level::Envelope | Level::Body);
+            let known = if outer { known(&key) } else { None };
+            if outer && known.is_none() && is_look_alike(&key) {
+                return Err(self.refusal("member name differs from a known one only in case"));
             }
+            let name = match (known, key) {
+                // Costs no count of who holds the text.
+                (Some(known), _) => Bytes::from_static(known.as_bytes()),
+                (None, Cow::Borrowed(_)) => self.text.slice(key_start..key_end),
+                (None, Cow::Owned(unescaped)) => Bytes::from(unescaped),
+            };
             let inner = match level {
                 Level::Envelope => {
                     matches!(&name[..], b"params" | b"result" | b"error").then_some(Level::Body)
@@ -302,17 +321,27 @@ impl<'a> Scan<'a> {
         } else {
             Cow::Borrowed(raw)
         };
-        let compared = if strict { fold(key.clone()) } else { key.clone() };
+        // Names in ASCII, as nearly all are, need not be written anew to be compared without case. What was folded has
+        // no capitals, so that it compares as it is.
+        let compared = if strict && !key.is_ascii() { fold(key.clone()) } else { key.clone() };
+        let is_same = |other: &Cow<'_, [u8]>| match strict {
+            true => other.eq_ignore_ascii_case(&compared),
+            false => *other == compared,
+        };
+        let hashed = |name: Cow<'_, [u8]>| match strict {
+            true => name.to_ascii_lowercase(),
+            false => name.into_owned(),
+        };
         let seen = if let Some(set) = large {
-            !set.insert(compared.into_owned())
-        } else if keys.contains(&compared) {
+            !set.insert(hashed(compared))
+        } else if keys.iter().any(is_same) {
             true
         } else if keys.len() < 24 {
             keys.push(compared);
             false
         } else {
-            let mut set: HashSet<Vec<u8>> = keys.drain(..).map(Cow::into_owned).collect();
-            let seen = !set.insert(compared.into_owned());
+            let mut set: HashSet<Vec<u8>> = keys.drain(..).map(hashed).collect();
+            let seen = !set.insert(hashed(compared));
             *large = Some(set);
             seen
         };
@@ -325,15 +354,6 @@ impl<'a> Scan<'a> {
             return Err(Fault { at: start, why, well_formed: true });
         }
         Ok(key)
-    }
-
-    fn check_known(&self, name: &[u8]) -> Result<(), Fault> {
-        let look_alike =
-            |known: &&str| name != known.as_bytes() && is_same_name(name, known.as_bytes());
-        if KNOWN.iter().any(look_alike) {
-            return Err(self.refusal("member name differs from a known one only in case"));
-        }
-        Ok(())
     }
 
     fn value(&mut self, depth: usize) -> Result<(), Fault> {

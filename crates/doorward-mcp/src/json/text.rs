@@ -52,12 +52,37 @@ pub fn quote(text: &str) -> bytes::Bytes {
     out.freeze()
 }
 
+fn is_plain(byte: u8) -> bool {
+    byte >= 0x20 && byte != b'"' && byte != b'\\'
+}
+
+/// Appends a name that an object was read with, or was given, as a JSON string.
+pub(super) fn quote_name(out: &mut BytesMut, name: &[u8]) {
+    // Looked at all at once: next to no name is anything else.
+    if name.iter().fold(true, |plain, byte| plain & is_plain(*byte) & byte.is_ascii()) {
+        put_quoted(out, name);
+    } else {
+        quote_into(out, &String::from_utf8_lossy(name));
+    }
+}
+
+/// Appends what has nothing to escape.
+fn put_quoted(out: &mut BytesMut, plain: &[u8]) {
+    out.reserve(plain.len() + 2);
+    out.put_u8(b'"');
+    out.put_slice(plain);
+    out.put_u8(b'"');
+}
+
 /// Appends `text` as a JSON string, quotes included.
 pub fn quote_into(out: &mut BytesMut, text: &str) {
+    if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
+        return put_quoted(out, text.as_bytes());
+    }
     out.put_u8(b'"');
     let mut plain = 0;
     for (at, byte) in text.bytes().enumerate() {
-        if byte >= 0x20 && byte != b'"' && byte != b'\\' {
+        if is_plain(byte) {
             continue;
         }
         out.put_slice(&text.as_bytes()[plain..at]);
@@ -87,7 +112,10 @@ mod tests {
             prop_assert_eq!(serde_json::from_slice::<String>(&quoted).unwrap(), text.clone());
             prop_assert_eq!(unquote(&quoted[1..quoted.len() - 1]), text.clone());
             let theirs = serde_json::to_string(&text).unwrap();
-            prop_assert_eq!(unquote(&theirs.as_bytes()[1..theirs.len() - 1]), text);
+            prop_assert_eq!(unquote(&theirs.as_bytes()[1..theirs.len() - 1]), text.clone());
+            let mut name = BytesMut::new();
+            quote_name(&mut name, text.as_bytes());
+            prop_assert_eq!(name, quoted);
         }
     }
 

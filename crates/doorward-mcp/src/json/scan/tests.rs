@@ -98,3 +98,58 @@ fn a_number_beyond_a_double_is_refused() {
         assert_eq!(scanned.is_ok(), good, "{number}");
     }
 }
+
+/// A known name, written otherwise: capitals, and letters that fold to those of ASCII.
+fn written_otherwise() -> impl Strategy<Value = String> {
+    let letters = prop::collection::vec(0..6_u8, 0..20);
+    (prop::sample::select(KNOWN), letters, "[a-zİ]{0,2}").prop_map(|(name, how, end)| {
+        let letters = name.chars().zip(how.into_iter().chain(std::iter::repeat(0)));
+        let name: String = letters
+            .map(|(letter, how)| match (how, letter) {
+                (1, _) => letter.to_ascii_uppercase(),
+                (2, _) => letter.to_ascii_lowercase(),
+                (3, 's') => '\u{17f}',
+                (3, 'k') => '\u{212a}',
+                (3, 'i') => '\u{131}',
+                (4, 'i') => '\u{130}',
+                _ => letter,
+            })
+            .collect();
+        name + &end
+    })
+}
+
+#[test]
+fn no_known_name_is_a_look_alike_of_another() {
+    for one in KNOWN {
+        let alike = KNOWN.iter().filter(|other| is_same_name(one.as_bytes(), other.as_bytes()));
+        assert_eq!(alike.count(), 1, "{one}");
+    }
+}
+
+proptest! {
+    /// The short ways to compare names say what folding them says.
+    #[test]
+    fn names_are_compared_as_they_fold(name in prop_oneof![written_otherwise(), any::<String>()]) {
+        let folded = |name: &str| fold(Cow::Borrowed(name.as_bytes())).into_owned();
+        let alike = KNOWN.iter().any(|known| *known != name && folded(known) == folded(&name));
+        let judged = known(name.as_bytes()).is_none() && is_look_alike(name.as_bytes());
+        prop_assert_eq!(judged, alike);
+    }
+
+    /// In small objects and in large ones, two names are one if they fold to one.
+    #[test]
+    fn repeated_names_are_found_as_they_fold(
+        one in written_otherwise(),
+        other in written_otherwise(),
+        others in 0..40_usize,
+    ) {
+        let strict = fold(Cow::Borrowed(one.as_bytes())) == fold(Cow::Borrowed(other.as_bytes()));
+        let others: String = (0..others).map(|at| format!("\"{at}\":0,")).collect();
+        let text = format!("{{\"data\":{{\"{one}\":0,{others}\"{other}\":0}}}}");
+        let text = Bytes::from(text);
+        prop_assert_eq!(scan_object(&text, Limits::default()).is_err(), strict);
+        let limits = Limits { names: Names::StrictEnvelope, ..Limits::default() };
+        prop_assert_eq!(scan_object(&text, limits).is_err(), one == other);
+    }
+}
