@@ -3,20 +3,18 @@
 //!
 //! Only values that fail validation are converted, so that valid ones are never changed.
 
-use std::time::Duration;
-
 use jsonschema::JsonType;
 use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::Value;
 
-use super::metered::{Node, Spent, within};
+use super::metered::{Node, Spent, Until, within};
 use super::{Schema, TELLING};
 
 /// What was a text may turn out to hold more that must be changed.
 const ROUNDS: usize = 4;
 const MOST: usize = 100;
 
-pub fn coerce(schema: &Schema, value: &mut Value, bytes: usize, until: Duration) -> Option<bool> {
+pub fn coerce(schema: &Schema, value: &mut Value, bytes: usize, until: &Until) -> Option<bool> {
     let fits = |value: &Value| match schema.fits(value, bytes, until) {
         Ok(fits) => Some(fits),
         Err(Spent::Looks) => Some(false),
@@ -49,7 +47,7 @@ pub fn coerce(schema: &Schema, value: &mut Value, bytes: usize, until: Duration)
 }
 
 /// Where something of another type is wanted, and of which.
-fn wanted(schema: &Schema, value: &Value, until: Duration) -> Vec<(String, Vec<JsonType>)> {
+fn wanted(schema: &Schema, value: &Value, until: &Until) -> Vec<(String, Vec<JsonType>)> {
     let mut wanted = Vec::new();
     // What was found before it took too long is something, too.
     _ = within(schema.allowed(TELLING, until), || {

@@ -21,7 +21,7 @@ use std::time::Duration;
 use jsonschema::Validator;
 use serde_json::Value;
 
-use self::metered::{Allowed, Metered, Node, Spent, within};
+use self::metered::{Allowed, Metered, Node, Spent, Until, within};
 use self::patterns::Patterns;
 
 pub use self::checks::{Checks, NoTurn};
@@ -45,12 +45,11 @@ pub enum Effort {
 }
 
 impl Effort {
-    fn until(self) -> Duration {
-        let time = match self {
+    fn until(self) -> Until {
+        Until::after(match self {
             Self::Glance => Duration::from_millis(20),
             Self::Full => Duration::from_secs(2),
-        };
-        metered::now() + time
+        })
     }
 }
 
@@ -115,10 +114,10 @@ impl Schema {
 
     /// Checks a value of so many bytes. Says every place that does not fit, as far as the bounds allow.
     pub fn check(&self, value: &Value, bytes: usize, effort: Effort) -> Result<(), Mismatches> {
-        self.check_until(value, bytes, effort.until())
+        self.check_until(value, bytes, &effort.until())
     }
 
-    fn check_until(&self, value: &Value, bytes: usize, until: Duration) -> Result<(), Mismatches> {
+    fn check_until(&self, value: &Value, bytes: usize, until: &Until) -> Result<(), Mismatches> {
         match self.fits(value, bytes, until) {
             Ok(true) => Ok(()),
             Ok(false) => Err(self.mismatches(value, until)),
@@ -135,27 +134,27 @@ impl Schema {
         effort: Effort,
     ) -> Result<(), Mismatches> {
         let until = effort.until();
-        let checked = self.check_until(value, bytes, until);
+        let checked = self.check_until(value, bytes, &until);
         match value {
             Value::Object(members) if checked.is_err() && members.values().any(Value::is_null) => {
                 members.retain(|name, value| !value.is_null() || self.required.contains(name));
-                self.check_until(value, bytes, until)
+                self.check_until(value, bytes, &until)
             }
             _ => checked,
         }
     }
 
-    fn allowed(&self, looks: u32, until: Duration) -> Allowed {
+    fn allowed<'a>(&self, looks: u32, until: &'a Until) -> Allowed<'a> {
         Allowed { looks, until, longest: self.patterns.longest() }
     }
 
-    fn fits(&self, value: &Value, bytes: usize, until: Duration) -> Result<bool, Spent> {
+    fn fits(&self, value: &Value, bytes: usize, until: &Until) -> Result<bool, Spent> {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let looks = LOOKS.saturating_add(bytes.saturating_mul(LOOKS_PER_BYTE));
         within(self.allowed(looks, until), || self.validator.is_valid(Node(value)))
     }
 
-    fn mismatches(&self, value: &Value, until: Duration) -> Mismatches {
+    fn mismatches(&self, value: &Value, until: &Until) -> Mismatches {
         let mut mismatches = Mismatches::default();
         let all = within(self.allowed(TELLING, until), || {
             for error in self.validator.iter_errors(Node(value)) {
@@ -175,7 +174,7 @@ impl Schema {
     /// integer is wanted. Returns whether the value fits now; it is changed only then. `None` if the time was
     /// not enough to find out.
     pub fn coerce(&self, value: &mut Value, bytes: usize, effort: Effort) -> Option<bool> {
-        coerce::coerce(self, value, bytes, effort.until())
+        coerce::coerce(self, value, bytes, &effort.until())
     }
 }
 

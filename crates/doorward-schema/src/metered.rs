@@ -22,7 +22,8 @@ thread_local! {
     static LEFT: Cell<u32> = const { Cell::new(0) };
     /// The looks that are left when the clock is next looked at.
     static CLOCK_AT: Cell<u32> = const { Cell::new(0) };
-    static UNTIL: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    static TIME: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    static END: Cell<Option<Duration>> = const { Cell::new(None) };
     static LONGEST: Cell<usize> = const { Cell::new(0) };
 }
 
@@ -35,31 +36,50 @@ pub enum Spent {
 
 /// What a check may cost.
 #[derive(Debug, Clone, Copy)]
-pub struct Allowed {
+pub struct Allowed<'a> {
     pub looks: u32,
-    /// On the clock of [`now`].
-    pub until: Duration,
+    pub until: &'a Until,
     /// Of a text, in bytes.
     pub longest: usize,
 }
 
+/// How long a check may work, all its parts together. The time begins when the clock is looked at for the first time,
+/// which is after [`EVERY`] looks at the value: nearly all checks end before, and asking the kernel for this clock
+/// takes longer than they do.
+#[derive(Debug)]
+pub struct Until {
+    time: Duration,
+    /// On the clock of [`now`], once it was looked at.
+    end: Cell<Option<Duration>>,
+}
+
+impl Until {
+    pub fn after(time: Duration) -> Self {
+        Self { time, end: Cell::new(None) }
+    }
+}
+
 /// What this thread has worked. Other than the time of day it does not pass while other threads have the
 /// processor, so that the same value gets the same answer on a machine with much to do.
-pub fn now() -> Duration {
+fn now() -> Duration {
     static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
     ClockId::CLOCK_THREAD_CPUTIME_ID.now().map_or_else(|_| START.elapsed(), Duration::from)
 }
 
 /// Runs a check on this thread within what it may cost.
-pub fn within<T>(allowed: Allowed, check: impl FnOnce() -> T) -> Result<T, Spent> {
+pub fn within<T>(allowed: Allowed<'_>, check: impl FnOnce() -> T) -> Result<T, Spent> {
+    let Until { time, end } = allowed.until;
     LEFT.set(allowed.looks);
     CLOCK_AT.set(allowed.looks.saturating_sub(EVERY));
-    UNTIL.set(allowed.until);
+    TIME.set(*time);
+    END.set(end.get());
     LONGEST.set(allowed.longest);
-    if now() >= allowed.until {
+    if end.get().is_some_and(|end| now() >= end) {
         return Err(Spent::Time);
     }
-    match catch_unwind(AssertUnwindSafe(check)) {
+    let checked = catch_unwind(AssertUnwindSafe(check));
+    end.set(END.get());
+    match checked {
         Ok(found) => Ok(found),
         Err(unwound) => match unwound.downcast::<Spent>() {
             Ok(spent) => Err(*spent),
@@ -76,13 +96,21 @@ fn look(times: usize) {
             LEFT.set(left);
             if left <= CLOCK_AT.get() {
                 CLOCK_AT.set(left.saturating_sub(EVERY));
-                if now() >= UNTIL.get() {
-                    resume_unwind(Box::new(Spent::Time));
-                }
+                look_at_the_clock();
             }
         }
         // No panic: nothing is wrong, and nothing is to be told.
         None => resume_unwind(Box::new(Spent::Looks)),
+    }
+}
+
+#[cold]
+fn look_at_the_clock() {
+    let now = now();
+    match END.get() {
+        Some(end) if now >= end => resume_unwind(Box::new(Spent::Time)),
+        Some(_) => {}
+        None => END.set(Some(now.saturating_add(TIME.get()))),
     }
 }
 
@@ -303,8 +331,11 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    const ALLOWED: Allowed =
-        Allowed { looks: 10_000_000, until: Duration::MAX, longest: usize::MAX };
+    /// Within much.
+    fn within_much<T>(check: impl FnOnce() -> T) -> Result<T, Spent> {
+        let until = Until::after(Duration::MAX);
+        within(Allowed { looks: 10_000_000, until: &until, longest: usize::MAX }, check)
+    }
 
     #[test]
     fn items_are_unique_by_what_they_mean() {
@@ -319,7 +350,7 @@ mod tests {
             (json!(["a,b", "a", "b"]), true),
             (json!([["a", "b"], ["a,b"], ["ab"]]), true),
         ] {
-            let found = within(ALLOWED, || is_unique(items.as_array().unwrap()));
+            let found = within_much(|| is_unique(items.as_array().unwrap()));
             assert_eq!(found, Ok(unique), "{items}");
         }
     }
@@ -327,22 +358,33 @@ mod tests {
     #[test]
     fn many_numbers_close_to_one_another_are_compared_once_each() {
         let items: Vec<Value> = (0..100_000_u64).map(|at| json!((1_u64 << 63) + at)).collect();
-        assert_eq!(within(ALLOWED, || is_unique(&items)), Ok(true));
+        assert_eq!(within_much(|| is_unique(&items)), Ok(true));
+    }
+
+    #[test]
+    fn the_clock_is_not_looked_at_for_a_few_looks() {
+        let until = Until::after(Duration::ZERO);
+        let allowed = Allowed { until: &until, looks: u32::MAX, longest: 0 };
+        let few = || (1..EVERY).for_each(|_| look(1));
+        assert_eq!(within(allowed, few), Ok(()));
+        assert_eq!(until.end.get(), None);
+        let many = || (0..2 * EVERY).for_each(|_| look(1));
+        assert_eq!(within(allowed, many), Err(Spent::Time));
     }
 
     #[test]
     fn a_check_ends_when_its_time_is_over() {
-        let spent = within(
-            Allowed { until: now() + Duration::from_millis(5), looks: u32::MAX, longest: 0 },
-            || {
-                loop {
-                    look(1);
-                }
-            },
-        );
+        let until = Until::after(Duration::from_millis(5));
+        let allowed = Allowed { until: &until, looks: u32::MAX, longest: 0 };
+        let spent = within(allowed, || {
+            loop {
+                look(1);
+            }
+        });
         assert_eq!(spent, Err::<(), _>(Spent::Time));
+        assert_eq!(within(allowed, || ()), Err(Spent::Time), "its other parts have none left");
         assert_eq!(
-            within(ALLOWED, || loop {
+            within_much(|| loop {
                 look(1);
             }),
             Err::<(), _>(Spent::Looks)
