@@ -2,6 +2,7 @@
 //! endpoints all use them, so that they cannot disagree (attack T27).
 
 mod scopes;
+mod view;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -10,7 +11,8 @@ use doorward_mcp::json::may_be_read_as;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Revision, method};
 use doorward_policy::{
-    Action, Arguments, Code, Context, Decision, PolicySet, Request, Target, TargetKind, Time,
+    Action, Arguments, Code, Context, Decision, Looks, Member, PolicySet, Request, Target,
+    TargetKind, Time,
 };
 use doorward_store::Scopes;
 use jiff::Timestamp;
@@ -25,7 +27,7 @@ use crate::gateway::Gateway;
 use doorward_config::{CredentialSettings, Explain, ServerSettings, Settings};
 use doorward_identity::identity::{Caller, Grant, Principal};
 use doorward_upstream::Server;
-use doorward_upstream::catalog::{ToolEntry, ViewKey};
+use doorward_upstream::catalog::ToolEntry;
 
 /// The policies in force, and how they are asked.
 #[derive(Debug)]
@@ -97,28 +99,38 @@ impl Call {
 }
 
 impl Asking<'_> {
-    fn context(&self, policies: &Policies, arguments: Arguments) -> Context {
+    /// The context, as far as the policies look at it.
+    fn context(&self, policies: &Policies, looks: Looks, arguments: Arguments) -> Context {
         let principal = &self.caller.principal;
+        let text = |member: Member, text: &str| match looks.at(member) {
+            true => text.to_owned(),
+            false => String::new(),
+        };
+        Context {
+            arguments,
+            time: if looks.at(Member::Time) { policies.now() } else { Time::default() },
+            agent: principal.agent.clone(),
+            chain: if looks.at(Member::Chain) { principal.chain.clone() } else { Vec::new() },
+            address: self.caller.address.filter(|_| looks.at(Member::Address)),
+            client: if looks.at(Member::Client) { self.told_client() } else { Default::default() },
+            revision: text(Member::Revision, self.revision.as_str()),
+            protocol: text(Member::Protocol, self.protocol.as_str()),
+            portal: text(Member::Portal, self.portal.name()),
+            authentication: text(Member::Authentication, principal.grant.authentication()),
+            credential: String::new(),
+        }
+    }
+
+    /// What the client says that it is.
+    fn told_client(&self) -> doorward_policy::Client {
         let info = self.client.info.as_ref().and_then(doorward_mcp::Value::as_object);
         let said = |member: &str| {
             let info = info.as_ref()?;
             info.string(member).map(std::borrow::Cow::into_owned)
         };
-        Context {
-            arguments,
-            time: policies.now(),
-            agent: principal.agent.clone(),
-            chain: principal.chain.clone(),
-            address: self.caller.address,
-            client: doorward_policy::Client {
-                name: said("name").unwrap_or_default(),
-                version: said("version").unwrap_or_default(),
-            },
-            revision: self.revision.as_str().into(),
-            protocol: self.protocol.as_str().into(),
-            portal: self.portal.name().into(),
-            authentication: principal.grant.authentication().into(),
-            credential: String::new(),
+        doorward_policy::Client {
+            name: said("name").unwrap_or_default(),
+            version: said("version").unwrap_or_default(),
         }
     }
 }
@@ -167,10 +179,13 @@ impl Gateway {
                 Grant::Token { .. } | Grant::Certificate => Decision::denied(Code::NotPermitted),
             };
         };
-        let mut context = asking.context(&policies, arguments);
-        let server = self.server(&target.server);
-        context.credential =
-            server.map_or("none", |server| credential_mode(&server.settings)).into();
+        let looks = set.looks();
+        let mut context = asking.context(&policies, looks, arguments);
+        if looks.at(Member::Credential) {
+            let server = self.server(&target.server);
+            context.credential =
+                server.map_or("none", |server| credential_mode(&server.settings)).into();
+        }
         set.decide(&Request {
             principal: asking.caller.principal.who.clone(),
             action,
@@ -206,7 +221,10 @@ impl Gateway {
     pub fn arguments(&self, params: &Object) -> Arguments {
         let policies = self.policies();
         let mut known = serde_json::Map::new();
-        if let (Some(set), Some(arguments)) = (&policies.set, params.object("arguments")) {
+        let looking = policies.set.as_ref().filter(|set| !set.arguments().is_empty());
+        if let Some(set) = looking
+            && let Some(arguments) = params.object("arguments")
+        {
             for member in arguments.members() {
                 // Names that a server may read as one of these are told, too: policies refuse them.
                 let name = String::from_utf8_lossy(&member.name);
@@ -224,30 +242,6 @@ impl Gateway {
             }
         }
         Arguments::Known(known)
-    }
-
-    /// What identifies everything that a list depends on beside the servers: `None` where it depends
-    /// on nothing.
-    pub fn view_key(&self, asking: &Asking<'_>) -> Option<ViewKey> {
-        let principal = &asking.caller.principal;
-        if self.is_unrestricted(principal, asking.portal) {
-            return None;
-        }
-        if self.is_trusted(principal) {
-            // Whoever they are, they see all of the portal.
-            return Some(ViewKey::of(asking.portal.name().as_bytes()));
-        }
-        let policies = self.policies();
-        let mut context = asking.context(&policies, Arguments::Any);
-        if !policies.set.as_ref().is_some_and(|set| set.looks_at_time()) {
-            context.time = Time::default();
-        }
-        let scopes = match &principal.grant {
-            Grant::Key { scopes, .. } => Some(scopes),
-            _ => None,
-        };
-        let all = serde_json::to_vec(&(&principal.who, context, scopes, &policies.version));
-        all.ok().map(|all| ViewKey::of(&all))
     }
 }
 

@@ -53,6 +53,9 @@ const SELDOM: Duration = Duration::from_secs(10 * 60);
 
 type Servers = BTreeMap<String, Arc<Server>>;
 
+/// Whether a server is there for whoever has a view, and as of which generation of the lists.
+type SeenServers = HashMap<(ViewKey, Arc<str>), (bool, u64)>;
+
 /// One running gateway.
 #[derive(Debug)]
 pub struct Gateway {
@@ -66,7 +69,7 @@ pub struct Gateway {
     settings: ArcSwap<Settings>,
     portals: ArcSwap<Selections>,
     /// Who sees which server, by all that it depends on but the catalogue, whose count it has.
-    seen_servers: Mutex<HashMap<ViewKey, (bool, u64)>>,
+    seen_servers: Mutex<SeenServers>,
     pub identity: Identity,
     pub authorization: Authorization,
     pub signing: Signing,

@@ -237,7 +237,7 @@ fn check_path(path: &[&str], is_value: bool, declared: &Members) -> Result<(), U
 }
 
 /// The names that lead from the context to what is looked at, as Cedar's JSON form has them.
-fn path_of(look: &Value) -> Option<Vec<&str>> {
+pub(crate) fn path_of(look: &Value) -> Option<Vec<&str>> {
     let left = look.get("left")?;
     let mut path = match left.get("Var") {
         Some(name) => (name == "context").then(Vec::new)?,

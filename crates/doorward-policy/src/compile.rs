@@ -10,6 +10,7 @@ use crate::arguments::{self, Declared, Members, Unseen};
 use crate::decide::{Deciding, Effect};
 use crate::entities::Known;
 use crate::findings::Finding;
+use crate::looks::Looks;
 use crate::slices::Slices;
 use crate::warnings;
 
@@ -25,7 +26,7 @@ pub struct PolicySet {
     pub(crate) known: Known,
     policies: BTreeMap<String, About>,
     arguments: BTreeSet<String>,
-    looks_at_time: bool,
+    looks: Looks,
     warnings: Vec<Finding>,
 }
 
@@ -44,7 +45,7 @@ pub(crate) struct Compiled {
     pub policy: Policy,
     pub arguments: Members,
     pub deciding: Deciding,
-    pub looks_at_address: bool,
+    pub looks: Looks,
 }
 
 impl PolicySet {
@@ -79,7 +80,7 @@ impl PolicySet {
         }
         Ok(Self {
             warnings: warnings::of(&compiled, &about),
-            looks_at_time: about.values().any(|about| about.text.contains("time")),
+            looks: compiled.iter().map(|one| one.looks).fold(Looks::default(), Looks::and),
             slices: Slices::new(compiled),
             known: Known::default(),
             policies: about,
@@ -115,9 +116,9 @@ impl PolicySet {
         &self.arguments
     }
 
-    /// Whether a decision may be another one a minute later.
-    pub fn looks_at_time(&self) -> bool {
-        self.looks_at_time
+    /// What the policies look at in the context: nothing else of it bears on a decision.
+    pub fn looks(&self) -> Looks {
+        self.looks
     }
 }
 
@@ -175,10 +176,10 @@ fn read(
         let reason = policy.annotation(REASON).filter(|text| !text.is_empty());
         let reason = reason.map(str::to_owned);
         let text = policy.to_string();
-        let looks_at_address = text.contains("address");
+        let looks = Looks::of(policy);
         let deciding = Deciding { id: id.clone(), effect, reason: reason.clone() };
         let policy = policy.new_id(PolicyId::new(id.clone()));
-        compiled.push(Compiled { policy, arguments, deciding, looks_at_address });
+        compiled.push(Compiled { policy, arguments, deciding, looks });
         about.insert(id, About { file: file.into(), line, reason, text });
     }
 }

@@ -12,9 +12,11 @@ use cedar_policy::{
 
 use parking_lot::RwLock;
 
+use crate::looks::Member;
 use crate::request::{
     Action, Arguments, Context, Principal, PrincipalKind, Request, Target, TargetKind,
 };
+use crate::slices::Slice;
 
 /// Types of entities, read once.
 macro_rules! types {
@@ -222,41 +224,56 @@ fn target(target: &Target, all: &mut Vec<Entity>) -> Option<()> {
     Some(())
 }
 
-/// The context, with the arguments as they were made of the call's, or unknown.
+/// The context as far as a slice of the policies looks at it, with the arguments as they were made of the call's, or
+/// unknown.
 pub(crate) fn context(
     context: &Context,
     arguments: Value,
-    with_address: bool,
+    slice: &Slice,
 ) -> Option<cedar_policy::Context> {
     let text = |text: &str| Value::new_string(text.to_owned());
-    let time = &context.time;
-    let time = Value::new_record([
-        ("weekday".to_owned(), text(&time.weekday)),
-        ("hour".to_owned(), Value::new_long(i64::from(time.hour))),
-        ("minute".to_owned(), Value::new_long(i64::from(time.minute))),
-        ("date".to_owned(), text(&time.date)),
-        ("unix".to_owned(), Value::new_long(time.unix)),
-    ]);
-    let client = Value::new_record([
-        ("name".to_owned(), text(&context.client.name)),
-        ("version".to_owned(), text(&context.client.version)),
-    ]);
-    let mut pairs = vec![
-        ("arguments".to_owned(), arguments),
-        ("time".to_owned(), time.ok()?),
-        ("chain".to_owned(), Value::new_set(context.chain.iter().map(|one| text(one)))),
-        ("client".to_owned(), client.ok()?),
-        ("revision".to_owned(), text(&context.revision)),
-        ("protocol".to_owned(), text(&context.protocol)),
-        ("portal".to_owned(), text(&context.portal)),
-        ("authentication".to_owned(), text(&context.authentication)),
-        ("credential".to_owned(), text(&context.credential)),
-    ];
+    let mut pairs: Vec<(String, Value)> = Vec::new();
+    let mut put = |member: Member, value: &dyn Fn() -> Option<Value>| {
+        if slice.looks.at(member) {
+            pairs.push((member.name().to_owned(), value()?));
+        }
+        Some(())
+    };
+    put(Member::Time, &|| {
+        let time = &context.time;
+        let time = Value::new_record([
+            ("weekday".to_owned(), text(&time.weekday)),
+            ("hour".to_owned(), Value::new_long(i64::from(time.hour))),
+            ("minute".to_owned(), Value::new_long(i64::from(time.minute))),
+            ("date".to_owned(), text(&time.date)),
+            ("unix".to_owned(), Value::new_long(time.unix)),
+        ]);
+        time.ok()
+    })?;
+    put(Member::Client, &|| {
+        let client = Value::new_record([
+            ("name".to_owned(), text(&context.client.name)),
+            ("version".to_owned(), text(&context.client.version)),
+        ]);
+        client.ok()
+    })?;
+    put(Member::Chain, &|| Some(Value::new_set(context.chain.iter().map(|one| text(one)))))?;
+    put(Member::Revision, &|| Some(text(&context.revision)))?;
+    put(Member::Protocol, &|| Some(text(&context.protocol)))?;
+    put(Member::Portal, &|| Some(text(&context.portal)))?;
+    put(Member::Authentication, &|| Some(text(&context.authentication)))?;
+    put(Member::Credential, &|| Some(text(&context.credential)))?;
     if let Some(agent) = &context.agent {
-        pairs.push(("agent".to_owned(), Value::new_entity_uid(uid(&AGENT, agent))));
+        put(Member::Agent, &|| Some(Value::new_entity_uid(uid(&AGENT, agent))))?;
     }
-    if let Some(address) = context.address.as_ref().filter(|_| with_address) {
-        pairs.push(("address".to_owned(), Value::new_ip(address.to_string())));
+    if let Some(address) = &context.address {
+        put(Member::Address, &|| Some(Value::new_ip(address.to_string())))?;
     }
-    cedar_policy::Context::from_pairs(pairs).ok()
+    if slice.looks.at(Member::Arguments) {
+        pairs.push((Member::Arguments.name().to_owned(), arguments));
+    }
+    match pairs.is_empty() {
+        true => Some(cedar_policy::Context::empty()),
+        false => cedar_policy::Context::from_pairs(pairs).ok(),
+    }
 }

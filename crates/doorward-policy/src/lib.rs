@@ -10,6 +10,7 @@ mod compile;
 mod decide;
 mod entities;
 mod findings;
+mod looks;
 pub mod ready_made;
 mod request;
 mod slices;
@@ -20,6 +21,7 @@ pub use case::{Case, Expected, Failed};
 pub use compile::PolicySet;
 pub use decide::{Code, Deciding, Decision, Effect, Verdict};
 pub use findings::Finding;
+pub use looks::{Looks, Member};
 pub use request::{
     Action, Arguments, Client, Context, Principal, PrincipalKind, Request, Target, TargetKind, Time,
 };

@@ -11,6 +11,7 @@ use crate::arguments::{self, Members};
 use crate::compile::Compiled;
 use crate::decide::{Deciding, Effect};
 use crate::entities::{action_uid, administer, group_of, server_uid, target_uid};
+use crate::looks::Looks;
 use crate::request::{Action, Target};
 
 /// Slices that are kept once they were made.
@@ -46,8 +47,8 @@ pub(crate) struct Slice {
     pub policies: Cedar,
     /// The arguments these look at.
     pub arguments: Members,
-    /// Whether any looks at the address, which takes longer to make than to look at.
-    pub looks_at_address: bool,
+    /// The members of the context these look at.
+    pub looks: Looks,
     /// What is told of each when it decides.
     deciding: HashMap<PolicyId, Deciding>,
 }
@@ -112,7 +113,7 @@ impl Slices {
             policies: Cedar::new(),
             arguments: Members::new(),
             deciding: HashMap::new(),
-            looks_at_address: false,
+            looks: Looks::default(),
         };
         let Some(places) = self.about.get(&key.action) else { return slice };
         let of = |uid: &Option<EntityUid>| uid.as_ref().and_then(|uid| places.one.get(uid));
@@ -127,7 +128,7 @@ impl Slices {
             // Ids are unique and types agree: both were checked when the set was made.
             let _ = slice.policies.add(one.policy.clone());
             let _ = arguments::join(&mut slice.arguments, &one.arguments);
-            slice.looks_at_address |= one.looks_at_address;
+            slice.looks = slice.looks.and(one.looks);
             slice.deciding.insert(one.policy.id().clone(), one.deciding.clone());
         }
         slice

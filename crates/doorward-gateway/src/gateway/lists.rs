@@ -179,7 +179,7 @@ impl Gateway {
 
     fn is_seen_by(&self, asking: &Asking<'_>, server: &Arc<Server>) -> bool {
         let Some(key) = self.view_key(asking) else { return true };
-        let key = key.and(server.name.as_bytes());
+        let key = (key, server.name.clone());
         let generation = self.snapshots.generation();
         let remembered = self.seen_servers.lock().get(&key).copied();
         if let Some((sees, _)) = remembered.filter(|(_, of)| *of == generation) {
