@@ -47,3 +47,19 @@ fn repeatable(call: &Call) -> Repeatable {
         false => Repeatable::Unseen,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It is copied into its place with every call: what is large and rare belongs in a box.
+    #[test]
+    fn asking_takes_little_room() {
+        fn room<'a, F>(
+            _: impl Fn(&'a mut Call, &'a Server, Option<Own>, &'a Events) -> F,
+        ) -> usize {
+            size_of::<F>()
+        }
+        assert!(room(ask) < 8 << 10, "{} bytes", room(ask));
+    }
+}

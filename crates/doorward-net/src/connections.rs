@@ -157,7 +157,7 @@ pub async fn send(
     let home = Home { owner, authority };
     let mut link = match Warm::take(&home) {
         Some(link) => link,
-        None => connect(dialer, uri).await?,
+        None => Box::pin(connect(dialer, uri)).await?,
     };
     let response = link.sender.send_request(request);
     tokio::pin!(response);

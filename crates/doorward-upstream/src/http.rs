@@ -260,11 +260,23 @@ impl Endpoint {
         extra: HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, Failure> {
-        let Some(credential) = self.target.credential.as_ref().filter(|_| self.own.is_none())
-        else {
-            let request = self.request(at, method, accept, extra, body);
-            return self.target.clients.send(request).await;
-        };
+        if let Some(credential) = self.target.credential.as_ref().filter(|_| self.own.is_none()) {
+            return Box::pin(self.send_with(credential, at, method, accept, extra, body)).await;
+        }
+        let request = self.request(at, method, accept, extra, body);
+        self.target.clients.send(request).await
+    }
+
+    /// Sends a request with a credential that may have to be fetched first, or anew.
+    async fn send_with(
+        &self,
+        credential: &Credential,
+        at: &Uri,
+        method: Method,
+        accept: &'static str,
+        extra: HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, Failure> {
         let Some(shown) = credential.show().await? else {
             let request = self.request(at, method, accept, extra, body);
             return self.target.clients.send(request).await;

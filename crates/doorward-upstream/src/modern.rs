@@ -79,7 +79,7 @@ impl Server {
             let state = match self.open_state(asked, retry)? {
                 Some(State::Wrapped(state)) => Some(state),
                 Some(State::Task { id, answered }) => {
-                    return self.answer_task(way, asked, id, answered, events).await;
+                    return Box::pin(self.answer_task(way, asked, id, answered, events)).await;
                 }
                 None => None,
                 Some(State::Parked(_) | State::Again) => return Err(refused().into()),
@@ -110,7 +110,7 @@ impl Server {
                     if asked.handshake_client
                         && error.wants_extension(capabilities::TASKS_EXTENSION) =>
                 {
-                    return self.ask_as_task(way, asked, events).await;
+                    return Box::pin(self.ask_as_task(way, asked, events)).await;
                 }
                 Ok(result) => return self.finish(asked, result, task),
                 Err(error) => return Err(error),

@@ -99,9 +99,9 @@ impl Pool {
             {
                 shared.processes.freed().await;
             }
-            let session = server
-                .open_session(contact, &asked.client.capabilities, asked.client, asked.own.as_ref())
-                .await?;
+            let (client, own) = (asked.client, asked.own.as_ref());
+            let opening = server.open_session(contact, &client.capabilities, client, own);
+            let session = Box::pin(opening).await?;
             let opener = sharer(asked.principal).into();
             let program = place.map(|place| shared.programs.started(place, &session));
             let opened = Pooled { session: session.clone(), opener, _program: program };

@@ -236,7 +236,9 @@ impl Server {
         self.health.lock().check()?;
         let start = Instant::now();
         let patience = self.shared.timeouts.connect.0 + self.shared.timeouts.probe.0 * 6;
-        let found = tokio::time::timeout(patience, self.find()).await.unwrap_or_else(|_| {
+        // Boxed, as is all that happens once in a while and is large: each call would keep room for it.
+        let finding = Box::pin(self.find());
+        let found = tokio::time::timeout(patience, finding).await.unwrap_or_else(|_| {
             Err(Failure::new(
                 Kind::Timeout,
                 "The server did not respond in time when its era was detected",

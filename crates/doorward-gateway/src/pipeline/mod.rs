@@ -111,9 +111,13 @@ impl Refusal {
 }
 
 /// Takes a call through the stages to its reply. Every line that is logged meanwhile carries its id.
-pub async fn run(gateway: Arc<Gateway>, call: Call, events: Events) -> Result<Reply, Refusal> {
+pub fn run(
+    gateway: Arc<Gateway>,
+    call: Call,
+    events: Events,
+) -> impl Future<Output = Result<Reply, Refusal>> + Send {
     let span = tracing::info_span!("call", call = %call.id);
-    through_stages(gateway, call, events).instrument(span).await
+    through_stages(gateway, call, events).instrument(span)
 }
 
 async fn through_stages(

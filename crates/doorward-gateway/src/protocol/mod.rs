@@ -114,7 +114,7 @@ async fn route(
         (Endpoint::Mcp(_), _) => not_allowed("GET, POST, DELETE"),
         (Endpoint::Events(portal), &Method::GET) => {
             let (unread, principal) = (gateway.unread.clone(), caller.principal.clone());
-            let stream = legacy_sse::open(gateway, caller, portal).await;
+            let stream = Box::pin(legacy_sse::open(gateway, caller, portal)).await;
             unread.count(principal, None, stream).await
         }
         (Endpoint::Events(_), _) => not_allowed("GET"),
@@ -305,4 +305,18 @@ fn events(body: Body) -> Response<Body> {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, no-transform"));
     headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It is copied into its place with every request: what is large and rare belongs in a box.
+    #[test]
+    fn answering_takes_little_room() {
+        fn room<G, P, R, F>(_: impl Fn(G, P, R) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(room(handle) < 8 << 10, "{} bytes", room(handle));
+    }
 }

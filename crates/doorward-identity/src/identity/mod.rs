@@ -286,7 +286,8 @@ impl Identity {
         {
             return Ok(remembered.caller.clone());
         }
-        let checked = token::check(token, issuers, &resource, address).await?;
+        // Boxed, for what is checked once is large, and every request would keep room for it.
+        let checked = Box::pin(token::check(token, issuers, &resource, address)).await?;
         let grant = claim(&checked.claims, "grant").and_then(Value::as_str).map(str::to_owned);
         let grant = grant.filter(|_| checked.issuer.is_own()).map(Arc::<str>::from);
         let (principal, bearer) = self.principal(&checked)?;

@@ -46,7 +46,7 @@ impl Server {
         if let Some(retry) = asked.retry {
             match self.open_state(asked, retry)? {
                 Some(State::Parked(place)) => {
-                    return self.unpark(place, asked, retry, events).await;
+                    return Box::pin(self.unpark(place, asked, retry, events)).await;
                 }
                 // Answers without a state belong to no call that waits: the server is asked anew, and
                 // asks again for what it misses (spec 2026-07-28 basic/patterns/mrtr).
@@ -194,7 +194,7 @@ impl Server {
 
     async fn park(&self, asked: &Asked<'_>, parked: Parked) -> Result<Object, CallError> {
         let mut required = parked.input_required(String::new());
-        let place = self.shared.parking.park(parked, asked.principal).await?;
+        let place = Box::pin(self.shared.parking.park(parked, asked.principal)).await?;
         required.state = Some(self.seal_state(asked, &State::Parked(place)));
         Ok(required.to_result())
     }
