@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::hash::{Hash, Hasher};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -43,11 +44,27 @@ impl From<hyper::Error> for Error {
     }
 }
 
-/// Where a connection is kept while nobody uses it: whose it is, and where it leads.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// Where a connection is kept while nobody uses it: whose it is, and where it leads. A place that is written in two ways
+/// has two homes: to be blind to case, an authority would be hashed byte by byte, for each request twice.
+#[derive(Debug, Clone)]
 struct Home {
     owner: usize,
     authority: Authority,
+}
+
+impl PartialEq for Home {
+    fn eq(&self, other: &Self) -> bool {
+        self.owner == other.owner && self.authority.as_str() == other.authority.as_str()
+    }
+}
+
+impl Eq for Home {}
+
+impl Hash for Home {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.owner.hash(state);
+        self.authority.as_str().hash(state);
+    }
 }
 
 #[derive(Debug)]

@@ -328,15 +328,18 @@ impl Endpoint {
 /// The headers that mirror a request of 2026-07-28, computed from what is sent
 /// (spec 2026-07-28 basic/transports/streamable-http).
 pub fn mirrored_headers(method: &str, params: &Object) -> HeaderMap {
+    static PROTOCOL_VERSION: HeaderName = HeaderName::from_static(headers::PROTOCOL_VERSION);
+    static METHOD: HeaderName = HeaderName::from_static(headers::METHOD);
+    static NAME: HeaderName = HeaderName::from_static(headers::NAME);
     let mut map = HeaderMap::with_capacity(8);
-    map.insert(headers::PROTOCOL_VERSION, HeaderValue::from_static(Revision::NEWEST.as_str()));
+    map.insert(&PROTOCOL_VERSION, HeaderValue::from_static(Revision::NEWEST.as_str()));
     if let Ok(value) = HeaderValue::try_from(headers::encode(method).as_ref()) {
-        map.insert(headers::METHOD, value);
+        map.insert(&METHOD, value);
     }
     if let Some(name) = method::name_member(method).and_then(|member| params.string(member))
         && let Ok(value) = HeaderValue::try_from(headers::encode(&name).as_ref())
     {
-        map.insert(headers::NAME, value);
+        map.insert(&NAME, value);
     }
     map
 }

@@ -9,6 +9,8 @@ use http::{HeaderMap, StatusCode};
 
 const JSON: &str = "application/json";
 const STREAM: &str = "text/event-stream";
+/// What most clients send, so that it is not taken apart with each request.
+const USUAL: &str = "application/json, text/event-stream";
 
 /// How a client may be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +25,14 @@ pub enum Form {
 
 impl Form {
     pub fn of(headers: &HeaderMap) -> Result<Self, (StatusCode, RpcError)> {
+        let mut all = headers.get_all(ACCEPT).iter();
+        if all.next().is_some_and(|value| value == USUAL) && all.next().is_none() {
+            return Ok(Self::Either);
+        }
+        Self::read(headers)
+    }
+
+    fn read(headers: &HeaderMap) -> Result<Self, (StatusCode, RpcError)> {
         match (accepts(headers, JSON), accepts(headers, STREAM)) {
             (true, true) if prefers_stream(headers) => Ok(Self::Stream),
             (true, true) => Ok(Self::Either),
@@ -118,7 +128,12 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(ACCEPT, HeaderValue::from_str(accept).unwrap());
             assert_eq!(Form::of(&headers).ok(), form, "{accept}");
+            assert_eq!(Form::read(&headers).ok(), form, "{accept}");
         }
         assert_eq!(Form::of(&HeaderMap::new()).ok(), Some(Form::Either));
+        let mut twice = HeaderMap::new();
+        twice.append(ACCEPT, HeaderValue::from_static(USUAL));
+        twice.append(ACCEPT, HeaderValue::from_static("application/json;q=0"));
+        assert_eq!(Form::of(&twice).ok(), Form::read(&twice).ok());
     }
 }

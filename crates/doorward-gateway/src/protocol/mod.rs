@@ -13,6 +13,7 @@ pub mod guard;
 mod handshake;
 mod legacy_sse;
 mod modern;
+mod names;
 mod session;
 pub mod sessions;
 mod streams;
@@ -84,8 +85,8 @@ async fn route(
     mut request: Request<Incoming>,
 ) -> Response<Body> {
     // An empty header names no session.
-    if request.headers().get(headers::SESSION_ID).is_some_and(HeaderValue::is_empty) {
-        request.headers_mut().remove(headers::SESSION_ID);
+    if request.headers().get(&names::SESSION_ID).is_some_and(HeaderValue::is_empty) {
+        request.headers_mut().remove(&names::SESSION_ID);
     }
     let Some(endpoint) = endpoint_at(&gateway, request.uri().path()) else { return nothing_here() };
     // Who may see everything is told at once; all others as if it were there and not for them.
@@ -170,7 +171,7 @@ async fn answer(
     sent: &HeaderMap,
     message: Message,
 ) -> Response<Body> {
-    let version = sent.get(headers::PROTOCOL_VERSION).map(HeaderValue::as_bytes);
+    let version = sent.get(&names::PROTOCOL_VERSION).map(HeaderValue::as_bytes);
     let version = version.map(String::from_utf8_lossy);
     let names_modern = version.as_deref() == Some(Revision::NEWEST.as_str());
     match message {
@@ -181,7 +182,7 @@ async fn answer(
             if *method == *method::INITIALIZE {
                 return handshake::initialize(&gateway, visit, &id, &params);
             }
-            if sent.contains_key(headers::SESSION_ID) && !names_modern {
+            if sent.contains_key(&names::SESSION_ID) && !names_modern {
                 let message = Message::Request { id, method, params };
                 return handshake::post(gateway, visit, sent, message).await;
             }
@@ -207,7 +208,7 @@ async fn answer(
             };
             error_response(StatusCode::BAD_REQUEST, Some(&id), &error)
         }
-        message if sent.contains_key(headers::SESSION_ID) && !names_modern => {
+        message if sent.contains_key(&names::SESSION_ID) && !names_modern => {
             handshake::post(gateway, visit, sent, message).await
         }
         // The modern era knows no notification of a client's over HTTP; none is answered.

@@ -11,11 +11,11 @@ use doorward_mcp::interaction::Retry;
 use doorward_mcp::{Id, Object, Revision, RpcError, headers, message, meta, method, sse};
 use futures_util::Stream;
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::accept::{Form, needs_stream};
 use super::call_stream::{self, CallStream, Ending, First, KeepAlive};
-use super::{Body, Visit, error_response, events, json};
+use super::{Body, Visit, error_response, events, json, names};
 use crate::call::{Asks, Call, Events, Protocol, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::{self, Refusal};
@@ -112,17 +112,17 @@ fn read(
             if error.code == doorward_mcp::error::code::METHOD_NOT_FOUND { 404 } else { 400 };
         (StatusCode::from_u16(status).unwrap_or(StatusCode::BAD_REQUEST), error)
     };
-    let values = |name: &str| sent.get_all(name).into_iter().map(HeaderValue::as_bytes);
-    headers::check(headers::PROTOCOL_VERSION, values(headers::PROTOCOL_VERSION), version)
+    let values = |name: &HeaderName| sent.get_all(name).into_iter().map(HeaderValue::as_bytes);
+    headers::check(headers::PROTOCOL_VERSION, values(&names::PROTOCOL_VERSION), version)
         .map_err(bad)?;
     if version != Revision::NEWEST.as_str() {
         return Err(bad(RpcError::unsupported_version(version, &[Revision::NEWEST])));
     }
-    headers::check(headers::METHOD, values(headers::METHOD), method).map_err(bad)?;
+    headers::check(headers::METHOD, values(&names::METHOD), method).map_err(bad)?;
     if let Some(member) = method::name_member(method)
         && let Some(name) = params.string(member)
     {
-        headers::check(headers::NAME, values(headers::NAME), &name).map_err(bad)?;
+        headers::check(headers::NAME, values(&names::NAME), &name).map_err(bad)?;
     }
     let client = meta::take_client(&mut params).map_err(bad)?;
     if method::is_handshake_only(method) {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use doorward_mcp::Object;
 use doorward_store::hex;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
 pub const TRACEPARENT: &str = "traceparent";
 
@@ -57,7 +57,8 @@ impl fmt::Display for Context {
 
 /// Puts the context of the headers into a message that has none of its own.
 pub fn adopt(params: &mut Object, headers: &HeaderMap) {
-    let mut all = headers.get_all(TRACEPARENT).iter();
+    static NAME: HeaderName = HeaderName::from_static(TRACEPARENT);
+    let mut all = headers.get_all(&NAME).iter();
     // Two of them contradict each other.
     let (Some(value), None) = (all.next(), all.next()) else { return };
     let Some(text) = value.to_str().ok().filter(|text| Context::read(text).is_some()) else {
