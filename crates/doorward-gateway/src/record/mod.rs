@@ -4,7 +4,8 @@
 use std::cell::RefCell;
 use std::net::IpAddr;
 
-use doorward_mcp::{Object, method};
+use bytes::Bytes;
+use doorward_mcp::{Object, Value, method};
 use doorward_policy::PrincipalKind;
 use doorward_store::{hex, written_at};
 
@@ -261,29 +262,22 @@ fn decision(members: &mut Members, gateway: &Gateway, call: &Call) {
 }
 
 fn arguments(members: &mut Members, gateway: &Gateway, call: &Call) {
-    let of_arguments = matches!(&*call.method, method::TOOLS_CALL | method::PROMPTS_GET);
-    let nothing;
-    let given;
-    let object = if of_arguments {
-        given = call.params.object("arguments");
-        match &given {
-            Some(given) => &**given,
-            None => {
-                nothing = Object::new();
-                &nothing
-            }
+    let text = match &*call.method {
+        method::TOOLS_CALL | method::PROMPTS_GET => {
+            call.params.get("arguments").map(Value::to_bytes)
         }
-    } else {
-        &call.params
+        _ => Some(call.params.to_bytes()),
     };
+    let text = text.filter(|text| text.starts_with(b"{"));
+    let text = text.unwrap_or_else(|| Bytes::from_static(b"{}"));
     let settings = gateway.shared.audit.settings();
     let mut about = Members::default();
-    digest(&mut about, object);
+    digest(&mut about, &text);
     if call.notes.coerced {
         about.flag("coerced", true);
     }
     if payload_of(&settings, call).is_some_and(|payload| payload.arguments) {
-        payload(&mut about, &settings, object);
+        payload(&mut about, &settings, &Object::parse(&text).unwrap_or_default());
     }
     if settings.policy_arguments
         && let doorward_policy::Arguments::Known(known) = gateway.arguments(&call.params)
@@ -297,13 +291,12 @@ fn arguments(members: &mut Members, gateway: &Gateway, call: &Call) {
 }
 
 /// Hash and size of a value; returns the size.
-fn digest(members: &mut Members, object: &Object) -> i64 {
-    let text = object.to_bytes();
-    match doorward_mcp::json::canonical(&text) {
+fn digest(members: &mut Members, text: &[u8]) -> i64 {
+    match doorward_mcp::json::canonical(text) {
         Ok(canonical) => _ = members.text("sha256", &hex(&seal::sha256(&canonical))),
         // Such as a number that no other would read alike.
         Err(_) => {
-            members.text("sha256", &hex(&seal::sha256(&text))).flag("canonical", false);
+            members.text("sha256", &hex(&seal::sha256(text))).flag("canonical", false);
         }
     }
     let bytes = i64::try_from(text.len()).unwrap_or(i64::MAX);

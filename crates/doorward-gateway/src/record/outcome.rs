@@ -97,7 +97,7 @@ pub fn outcome(
     if let Some(result) = told {
         let settings = gateway.shared.audit.settings();
         let mut about = Members::default();
-        bytes = digest(&mut about, result);
+        bytes = digest(&mut about, &result.to_bytes());
         if payload_of(&settings, call).is_some_and(|payload| payload.result) {
             payload(&mut about, &settings, result);
         }
