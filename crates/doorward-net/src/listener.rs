@@ -1,5 +1,6 @@
 //! Listeners: accept connections up to a limit, close slow ones, and shut down gracefully.
 
+mod called;
 mod endless;
 mod held;
 mod http2;
@@ -30,6 +31,7 @@ use tokio_util::task::TaskTracker;
 
 pub use self::endless::{Answering, Endless};
 
+use self::called::{Bell, Called};
 use self::endless::{Framing, relay};
 use self::held::Held;
 use self::places::{Place, Places};
@@ -163,13 +165,14 @@ async fn connection<S, H, A, B>(
     let (watched, left) = (written.clone(), leaving.clone());
     let place = Arc::new(place);
     let taken = place.clone();
+    let bell = Arc::new(Bell::default());
     let service = service_fn(move |mut request: Request<Incoming>| {
         let version = request.version();
         let busy = taken.busy();
         http2::name_host(&mut request);
         // Boxed, so that what answering needs is given back before a stream begins: a connection
         // keeps room for its service's future as long as it lives.
-        let answer = Box::pin(handler(peer.clone(), request));
+        let answer = Called::new(Box::pin(handler(peer.clone(), request)), &bell);
         let (written, leaving) = (watched.clone(), left.clone());
         async move {
             let mut answer = answer.await;

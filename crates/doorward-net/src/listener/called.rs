@@ -1,0 +1,153 @@
+//! A future within a task that is polled only when it was woken itself.
+//!
+//! The HTTP library wakes a connection's task for what goes on in the connection, and polls the answer that is being made
+//! each time. The answer in turn wakes the task for what it has done itself, such as taking the last piece of a body,
+//! and once more when it is there. Both cost as much as a good part of a call.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::task::AtomicWaker;
+
+/// The future was woken and has not been polled since.
+const RUNG: u8 = 1;
+/// It is being polled.
+const POLLED: u8 = 2;
+
+/// What wakes the answers of one connection, one after the other. One that is woken for an answer that is there already
+/// costs the next a look.
+#[derive(Debug, Default)]
+pub struct Bell {
+    state: AtomicU8,
+    task: AtomicWaker,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // While it is polled, whoever polls it looks; if it was woken before, so was the task.
+        if self.state.fetch_or(RUNG, Ordering::AcqRel) == 0 {
+            self.task.wake();
+        }
+    }
+}
+
+pub struct Called<F> {
+    future: Pin<Box<F>>,
+    bell: Arc<Bell>,
+    waker: Waker,
+}
+
+impl<F: Future> Called<F> {
+    /// As if it had been woken just now.
+    pub fn new(future: Pin<Box<F>>, bell: &Arc<Bell>) -> Self {
+        bell.state.store(RUNG, Ordering::Release);
+        Self { future, bell: bell.clone(), waker: bell.clone().into() }
+    }
+}
+
+impl<F: Future> Future for Called<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let Self { future, bell, waker } = &mut *self;
+        bell.task.register(context.waker());
+        if bell.state.load(Ordering::Acquire) & RUNG == 0 {
+            return Poll::Pending;
+        }
+        bell.state.swap(POLLED, Ordering::AcqRel);
+        let polled = future.as_mut().poll(&mut Context::from_waker(waker));
+        let rung = bell.state.fetch_and(!POLLED, Ordering::AcqRel) & RUNG != 0;
+        if rung && polled.is_pending() {
+            context.waker().wake_by_ref();
+        }
+        polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::future::poll_fn;
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    impl Count {
+        fn taken(&self) -> usize {
+            self.0.swap(0, Ordering::SeqCst)
+        }
+    }
+
+    #[test]
+    fn what_was_not_woken_is_not_polled_and_what_is_done_wakes_nobody() {
+        let (polls, done) = (Cell::new(0), Cell::new(false));
+        let inner = poll_fn(|context| {
+            polls.set(polls.get() + 1);
+            if polls.get() == 3 || done.get() {
+                context.waker().wake_by_ref();
+            }
+            if done.get() { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let (task, bell) = (Arc::new(Count::default()), Arc::new(Bell::default()));
+        let (waker, own) = (Waker::from(task.clone()), Waker::from(bell.clone()));
+        let mut context = Context::from_waker(&waker);
+        let mut called = Called::new(Box::pin(inner), &bell);
+        let mut poll = || Pin::new(&mut called).poll(&mut context).is_ready();
+
+        assert!(!poll() && !poll() && !poll());
+        assert_eq!((polls.get(), task.taken()), (1, 0), "it was never woken");
+        own.wake_by_ref();
+        own.wake_by_ref();
+        assert_eq!(task.taken(), 1, "the task is woken once");
+        assert!(!poll() && !poll());
+        assert_eq!((polls.get(), task.taken()), (2, 0));
+        own.wake_by_ref();
+        assert!(!poll());
+        assert_eq!((polls.get(), task.taken()), (3, 2), "it wants to be polled again");
+        done.set(true);
+        assert!(poll());
+        assert_eq!((polls.get(), task.taken()), (4, 0), "it has woken itself at its end");
+    }
+
+    /// A future that another thread wakes, again and again, is never forgotten.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_wake_is_lost() {
+        let bell = Arc::new(Bell::default());
+        for _ in 0..200 {
+            let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
+            tokio::spawn(async move {
+                for number in 0..100 {
+                    let _ = sender.send(number).await;
+                    tokio::task::yield_now().await;
+                }
+            });
+            let sum = Called::new(
+                Box::pin(async move {
+                    let mut sum = 0;
+                    while let Some(number) = receiver.recv().await {
+                        sum += number;
+                    }
+                    sum
+                }),
+                &bell,
+            );
+            let sum = tokio::time::timeout(std::time::Duration::from_secs(20), sum).await;
+            assert_eq!(sum, Ok(4950));
+        }
+    }
+}
