@@ -1,6 +1,9 @@
 //! Messages of servers that deviate from the specification: those with one plain meaning are accepted. Messages of
 //! clients are never read this way.
 
+pub mod repair;
+pub mod session_loss;
+
 use bytes::Bytes;
 
 use crate::json::{self, Limits, Mended, Object, scan_object};

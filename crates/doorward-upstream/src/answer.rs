@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
-use doorward_mcp::lenient::{self, Deviation};
+use doorward_mcp::lenient::{self, Deviation, session_loss};
 use doorward_mcp::{Message, sse};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Response, StatusCode};
@@ -15,7 +15,6 @@ use http_body_util::BodyExt;
 
 use super::calls::Calls;
 use super::http::Bounds;
-use super::session_loss;
 use doorward_core::collect::Gathered;
 use doorward_core::{Challenge, Failure};
 use doorward_identity::oauth;

@@ -3,6 +3,7 @@
 use doorward_core::Failure;
 use doorward_limits::rates::Limited;
 use doorward_mcp::RpcError;
+use doorward_mcp::error::Kind;
 use doorward_policy::Decision;
 use doorward_schema::Mismatches;
 
@@ -33,4 +34,9 @@ impl From<RpcError> for CallError {
     fn from(error: RpcError) -> Self {
         Self::Rpc(error)
     }
+}
+
+/// The call ended because nobody waits for its result.
+pub(crate) fn client_gone() -> CallError {
+    Failure::new(Kind::Closing, "The client is no longer waiting").into()
 }

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use doorward_mcp::{Era, Revision};
+use tokio::sync::OnceCell;
 
 use super::api::Api;
 use super::http::Endpoint;
-use super::modern::Way;
+use super::server::Server;
 use super::server_info::About;
-use super::twin::Twin;
+use super::way::Way;
 
 /// How a server is reached, once that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,4 +67,17 @@ impl Contact {
             _ => true,
         }
     }
+
+    pub(super) fn may_have_twin(&self) -> bool {
+        self.era == Era::Modern && !matches!(self.link, Link::Sample | Link::Api(_))
+    }
+
+    pub(super) fn known_twin(&self) -> Option<&Arc<Server>> {
+        self.twin.0.get()?.as_ref()
+    }
 }
+
+/// What is known of the other era of a modern server: found out when the first client of that era
+/// comes.
+#[derive(Debug, Default)]
+pub struct Twin(pub(super) OnceCell<Option<Arc<Server>>>);

@@ -14,14 +14,12 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, H
 use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 
-use super::Shared;
 use super::credential::Credential;
-use super::exchange::Deadline;
+use super::deadline::Deadline;
 use super::redirects::{self, Places};
 use doorward_config::{Limits, ServerSettings};
 use doorward_core::Failure;
 use doorward_net::clients::{Clients, Incoming};
-use doorward_net::tls::tls_config;
 use doorward_observability::metrics::Deviations;
 
 /// A server's endpoint and what is sent to it with every request.
@@ -110,26 +108,7 @@ impl Endpoint {
         Self::build(clients, settings, Bounds::new(limits), None)
     }
 
-    /// The endpoint of a server behind the gateway.
-    pub fn of(name: &str, shared: &Shared, settings: &ServerSettings) -> Option<Self> {
-        let given = settings.delegated.is_some()
-            && settings.credential.is_none()
-            && !settings.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"));
-        // What was given to the gateway itself.
-        let given = given.then(|| Credential::delegated(name, settings, &shared.delegations));
-        let clients = match &settings.tls {
-            None => shared.http.clone(),
-            Some(tls) => Arc::new(shared.http.with_tls(tls_config(tls).ok()?)),
-        };
-        let clients = match settings.public_only {
-            true => Arc::new(clients.public_only()),
-            false => clients,
-        };
-        let bounds = Bounds::new(&shared.limits).counting(shared.metrics.deviations(name));
-        Self::build(clients, settings, bounds, given)
-    }
-
-    fn build(
+    pub(super) fn build(
         clients: Arc<Clients>,
         settings: &ServerSettings,
         bounds: Bounds,

@@ -1,23 +1,18 @@
 //! One listening stream per server, shared by all listeners: the server receives one combined subscription.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_mcp::error::{Kind, code};
 use doorward_mcp::filter::Filter;
 use doorward_mcp::meta::Client;
-use doorward_mcp::{Message, Object, RpcError, method};
-use futures_util::future::join_all;
+use doorward_mcp::{Message, Object, method};
 
-use super::exchange::{Deadline, Exchange};
-use super::modern::{Refused, Way};
-use super::session::SendError;
-use super::subscriptions::{
-    ACKNOWLEDGE, Name, Said, Subscription, Turns, What, fresh, names, without,
-};
-use super::{Contact, Link, Server, jittered};
-use crate::call_error::CallError;
+use super::deadline::Deadline;
+use super::exchange::Exchange;
+use super::subscriptions::{ACKNOWLEDGE, Name, Said, Turns, fresh, names, without};
+use super::way::{Refused, Way};
+use super::{Contact, Server, jittered};
 use doorward_core::Failure;
 
 /// A listening stream has no end of its own.
@@ -27,147 +22,6 @@ const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 impl Server {
-    /// Wants updates of a resource, for as long as what is returned lives. Returns when the server has agreed.
-    pub async fn subscribe(
-        self: &Arc<Self>,
-        uri: &str,
-        principal: &str,
-    ) -> Result<Subscription, CallError> {
-        let contact = self.contact().await?;
-        let (held, said) = self.want(What::Resource, uri, principal)?;
-        if said == Said::Agreed {
-            return Ok(held);
-        }
-        if self.replicas.is_some() {
-            self.subscribe_everywhere(uri, principal).await?;
-        } else {
-            match &contact.link {
-                Link::Sample => {}
-                Link::Api(_) => {
-                    return Err(RpcError::method_not_found(method::RESOURCES_SUBSCRIBE).into());
-                }
-                Link::Modern(_) => {
-                    self.interest.changed.notify_one();
-                    if !self.interest.is_agreed(What::Resource, uri).await {
-                        let why = "The server does not offer updates of this resource";
-                        return Err(RpcError::invalid_params(why).into());
-                    }
-                }
-                _ => self.subscribe_in_session(method::RESOURCES_SUBSCRIBE, uri).await?,
-            }
-        }
-        self.interest.settle([&(What::Resource, uri.into())], Said::Agreed);
-        Ok(held)
-    }
-
-    /// Counts a wish, and returns what the server has said to it so far.
-    fn want(
-        self: &Arc<Self>,
-        what: What,
-        name: &str,
-        principal: &str,
-    ) -> Result<(Subscription, Said), CallError> {
-        let said = self.interest.add(what, name, principal).map_err(|_| {
-            let why = "The limit of bytes of all subscriptions at this server is reached";
-            Failure::new(Kind::Overloaded, why)
-        })?;
-        Ok((Subscription::new(self, what, name, principal), said))
-    }
-
-    /// Wants updates of all replicas: each may be the one that learns of something. Those that cannot be reached
-    /// now are told when they can.
-    async fn subscribe_everywhere(&self, uri: &str, principal: &str) -> Result<(), CallError> {
-        let members = self.members();
-        let asking = members.iter().map(|member| async move {
-            if !member.is_reachable() {
-                let _ = member.interest.add(What::Resource, uri, principal);
-                return None;
-            }
-            match Box::pin(member.subscribe(uri, principal)).await {
-                Ok(held) => {
-                    held.leave_counted();
-                    Some(Ok(()))
-                }
-                Err(error) => {
-                    if matches!(error, CallError::Gateway(_)) {
-                        let _ = member.interest.add(What::Resource, uri, principal);
-                    }
-                    Some(Err(error))
-                }
-            }
-        });
-        let answers: Vec<_> = join_all(asking).await.into_iter().flatten().collect();
-        let mut refused = None;
-        for answer in answers {
-            match answer {
-                Ok(()) => return Ok(()),
-                Err(error) => refused = Some(error),
-            }
-        }
-        Err(refused.unwrap_or_else(|| {
-            Failure::new(Kind::Unreachable, "None of the server's replicas is available").into()
-        }))
-    }
-
-    /// The last who wanted something has left.
-    pub(super) fn wants_no_more(&self, what: What, name: &str) {
-        match self.known().as_deref() {
-            Some(Contact { link: Link::Modern(_), .. }) => self.interest.changed.notify_one(),
-            Some(Contact { link: Link::Sample | Link::Api(_), .. }) | None => {}
-            Some(_) => {
-                let Some(server) = self.this.upgrade().filter(|_| what == What::Resource) else {
-                    return;
-                };
-                let uri = name.to_owned();
-                self.shared.tasks.spawn(async move {
-                    let _ = server.subscribe_in_session(method::RESOURCES_UNSUBSCRIBE, &uri).await;
-                });
-            }
-        }
-    }
-
-    /// Wants the state of a task told (tasks extension), for as long as what is returned lives. `None` where the server
-    /// does not agree.
-    pub async fn subscribe_task(
-        self: &Arc<Self>,
-        task: &str,
-        principal: &str,
-    ) -> Option<Subscription> {
-        let contact = self.contact().await.ok()?;
-        if !matches!(contact.link, Link::Modern(_)) {
-            return None;
-        }
-        let (held, said) = self.want(What::Task, task, principal).ok()?;
-        if said != Said::Agreed {
-            self.interest.changed.notify_one();
-            if !self.interest.is_agreed(What::Task, task).await {
-                return None;
-            }
-        }
-        Some(held)
-    }
-
-    async fn subscribe_in_session(&self, method: &str, uri: &str) -> Result<(), CallError> {
-        let Some(session) = self.base_session() else { return Ok(()) };
-        let mut params = Object::new();
-        params.set("uri", uri);
-        match session.ask(method, params, self.shared.timeouts.own_request()).await {
-            Ok(_) => Ok(()),
-            Err(SendError::Rpc(mut error)) => {
-                if error.code == code::RESOURCE_NOT_FOUND {
-                    error.code = code::INVALID_PARAMS;
-                }
-                Err(error.into())
-            }
-            Err(SendError::Failed(failure)) => Err(failure.into()),
-            // The keeper opens another session, and subscribes there.
-            Err(SendError::Lost) => {
-                self.pool.forget(&session);
-                Ok(())
-            }
-        }
-    }
-
     /// Listens to a handshake-era server until its session ends.
     pub(super) async fn listen_handshake(self: &Arc<Self>) {
         let Some(session) = self.base_session() else { return };
@@ -395,11 +249,6 @@ impl Server {
         let mut params = Object::new();
         params.set("notifications", filter.to_object());
         self.open_modern(way, &asked, params, Vec::new(), &asked.deadline).await
-    }
-
-    /// The URIs somebody listens to.
-    pub fn subscribed(&self) -> BTreeSet<String> {
-        self.interest.uris()
     }
 }
 

@@ -10,61 +10,18 @@ use doorward_mcp::{
 use http::{HeaderName, HeaderValue};
 
 use super::answer::Answer;
+use super::asked::names_a_task;
 use super::calls::{Takes, of_progress};
-use super::exchange::{Deadline, Exchange};
-use super::handshake::client_gone;
-use super::http::{Endpoint, Own, mirrored_headers};
-use super::pipe::Pipe;
-use super::state::{State, names_a_task, refused};
+use super::deadline::Deadline;
+use super::exchange::Exchange;
+use super::http::mirrored_headers;
+use super::state::{State, refused};
+use super::way::{Refused, Way};
 use super::{Asked, Server};
-use crate::call_error::CallError;
+use crate::call_error::{CallError, client_gone};
 use crate::catalog::TOOLS;
 use doorward_core::{Events, Failure};
 use doorward_observability::telemetry::context::TRACEPARENT;
-use std::borrow::Cow;
-use std::sync::Arc;
-
-/// How a modern server is spoken to.
-#[derive(Debug, Clone)]
-pub enum Way {
-    Http(Endpoint),
-    Pipe(Arc<Pipe>),
-}
-
-impl Way {
-    /// The same, shown what a caller has given for it.
-    pub fn shown(&self, own: Option<&Own>) -> Cow<'_, Self> {
-        match (self, own) {
-            (Self::Http(endpoint), Some(own)) => Cow::Owned(Self::Http(endpoint.with(Some(own)))),
-            _ => Cow::Borrowed(self),
-        }
-    }
-}
-
-/// Why a modern request got no exchange.
-#[derive(Debug)]
-pub enum Refused {
-    Rpc(RpcError),
-    Failed(Failure),
-    /// The answer does not look like one of a modern server's at all.
-    NotModern(Failure),
-}
-
-impl From<Failure> for Refused {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl From<Refused> for CallError {
-    fn from(refused: Refused) -> Self {
-        match refused {
-            Refused::Rpc(error) => Self::Rpc(error),
-            Refused::Failed(failure) => Self::Gateway(failure),
-            Refused::NotModern(failure) => Self::Gateway(Failure { era_in_doubt: true, ..failure }),
-        }
-    }
-}
 
 impl Server {
     pub(super) async fn ask_modern(

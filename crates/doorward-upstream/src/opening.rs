@@ -1,18 +1,25 @@
-//! Opens sessions with a handshake-era server, and starts the programs behind some of them.
+//! Opens sessions with a handshake-era server where the pool has none, and starts the programs behind some of them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use doorward_mcp::error::Kind;
 use doorward_mcp::meta::Client;
-use doorward_mcp::{Object, Revision, capabilities};
+use doorward_mcp::{Object, Revision, capabilities, method};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::DropGuard;
 
 use super::http::{Bounds, Own};
 use super::pipe::Pipe;
-use super::session::{self, OpenError, Opening, Session};
-use super::{Contact, Server, probe, process};
+use super::pool::{Pool, Pooled, full};
+use super::prestarted::REST;
+use super::session::open::{OpenError, Opening};
+use super::session::{self, Session};
+use super::way::Way;
+use super::{Asked, Contact, Link, Server, probe, process};
 use doorward_core::Failure;
+use doorward_core::share::{Full, Held, sharer};
 
 impl Server {
     pub(super) fn start_process(&self) -> Result<Arc<Pipe>, Failure> {
@@ -86,5 +93,132 @@ impl Server {
         .await?;
         let _ = unused.map(DropGuard::disarm);
         Ok(session)
+    }
+
+    /// A program for a session: one that runs already, or a new one.
+    pub(super) fn program(&self) -> Result<Arc<Pipe>, Failure> {
+        let taken = self.prestarted.take();
+        let program = taken.map_or_else(|| self.start_process(), Ok);
+        self.prestart();
+        program
+    }
+
+    /// Starts what is missing, once it is known that the program works.
+    pub(super) fn prestart(&self) {
+        let wanted = self.settings.prestart;
+        if wanted == 0 || self.stop.is_cancelled() {
+            return;
+        }
+        let works = matches!(
+            self.known().as_deref(),
+            Some(Contact { link: Link::Process | Link::Modern(Way::Pipe(_)), .. })
+        );
+        self.prestarted.drop_ended();
+        if !works || self.prestarted.rest() {
+            return;
+        }
+        let mut idle = self.prestarted.idle.lock();
+        while idle.len() < wanted {
+            match self.start_process() {
+                Ok(pipe) => idle.push(pipe),
+                Err(failure) => {
+                    tracing::debug!(server = &*self.name, "cannot prestart the program: {failure}");
+                    *self.prestarted.rests_until.lock() = Some(Instant::now() + REST);
+                    return;
+                }
+            }
+        }
+    }
+}
+
+impl Pool {
+    /// A session for a call, opened if there is none, and the lease on it where the server's
+    /// requests do not say to which call they belong.
+    pub async fn session(
+        &self,
+        server: &Server,
+        contact: &Contact,
+        asked: &Asked<'_>,
+    ) -> Result<(Arc<Session>, Option<OwnedSemaphorePermit>), Failure> {
+        let interactive = method::may_ask_for_input(asked.method)
+            && capabilities::is_interactive(&asked.client.capabilities);
+        let leased = interactive && server.needs_lease();
+        let slot = self.slot(server.settings.affinity, asked);
+        if let Some(found) = slot.free(leased) {
+            return Ok(found);
+        }
+        let in_time = tokio::time::timeout_at(asked.deadline.at(), async {
+            let _opening = slot.opening.lock().await;
+            if let Some(found) = slot.free(leased) {
+                return Ok(found);
+            }
+            let place = match self.make_room(server, contact, asked.principal) {
+                Ok(place) => place,
+                Err(failure) => {
+                    let waiting = slot.sessions.lock().first().map(|one| one.session.clone());
+                    let Some(session) = waiting.filter(|_| leased) else { return Err(failure) };
+                    let permit = session.lease.clone().acquire_owned().await;
+                    return Ok((session, permit.ok()));
+                }
+            };
+            let shared = &server.shared;
+            // Programs that are not for anybody's session count among the processes, too.
+            if place.is_some()
+                && shared.processes.is_full()
+                && shared.programs.give_way(Full::Whole, asked.principal)
+            {
+                shared.processes.freed().await;
+            }
+            let (client, own) = (asked.client, asked.own.as_ref());
+            let opening = server.open_session(contact, &client.capabilities, client, own);
+            let session = Box::pin(opening).await?;
+            let opener = sharer(asked.principal).into();
+            let program = place.map(|place| shared.programs.started(place, &session));
+            let opened = Pooled { session: session.clone(), opener, _program: program };
+            slot.sessions.lock().push(opened);
+            let permit = if leased { session.lease.clone().try_acquire_owned().ok() } else { None };
+            Ok((session, permit))
+        });
+        in_time.await.map_err(|_| asked.deadline.passed())?
+    }
+
+    /// Makes sure that there is room for another session of a caller's, and for its program. Where they have their
+    /// share, or there is no room for anybody, one gives way that is idle: of the sessions with this server, or of the
+    /// programs of all servers.
+    fn make_room(
+        &self,
+        server: &Server,
+        contact: &Contact,
+        principal: &str,
+    ) -> Result<Option<Held>, Failure> {
+        let opener = sharer(principal);
+        let limits = &server.shared.limits;
+        let bounds = limits.shared(limits.server_sessions);
+        for last in [false, true] {
+            let opened = self.opened_by();
+            let all: usize = opened.values().sum();
+            let own = opened.get(opener).copied().unwrap_or_default();
+            let whose = if own >= bounds.of(opener) {
+                Some(opener)
+            } else if all >= bounds.whole {
+                opened.iter().max_by_key(|(_, count)| **count).map(|(whose, _)| &**whose)
+            } else {
+                None
+            };
+            match whose {
+                None => break,
+                Some(_) if last => return Err(full("sessions with the server", "server_sessions")),
+                Some(whose) => self.close_idle(whose),
+            }
+        }
+        if !matches!(contact.link, Link::Process) {
+            return Ok(None);
+        }
+        let programs = &server.shared.programs;
+        let taken = programs.take(principal).or_else(|full| {
+            programs.give_way(full, principal);
+            programs.take(principal)
+        });
+        taken.map(Some).map_err(|_| full("servers' programs", "processes"))
     }
 }

@@ -5,48 +5,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use doorward_mcp::RpcError;
 use doorward_mcp::error::Kind;
-use doorward_mcp::interaction::{InputRequest, InputRequired};
-use doorward_mcp::{Id, RpcError};
+use doorward_mcp::interaction::InputRequired;
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::exchange::{Deadline, Exchange};
+use super::deadline::Deadline;
+use super::exchange::Exchange;
+use super::questions::Question;
 use super::session::Session;
-use super::tasks::{AsTask, Errand};
+use super::task_store::{AsTask, Errand};
 use doorward_core::Failure;
 use doorward_core::share::{Bounds, Held, Shares};
-
-/// Bytes one question may have.
-const QUESTION_BYTES: usize = 1 << 20;
-
-/// A server's question, and the id under which it waits for the answer.
-#[derive(Debug)]
-pub struct Question {
-    pub id: Id,
-    pub request: InputRequest,
-    /// Its bytes, of the caller's share of what is held for clients.
-    pub held: Held,
-}
-
-/// Counts a question to the share of whoever is asked, as it waits for them for minutes.
-pub(super) fn hold_question(
-    shares: &Arc<Shares>,
-    principal: &str,
-    bytes: usize,
-) -> Result<Held, Failure> {
-    if bytes > QUESTION_BYTES {
-        let why = format!(
-            "A request of the server for input has {bytes} bytes; the maximum is {QUESTION_BYTES}"
-        );
-        return Err(Failure::new(Kind::TooLarge, why));
-    }
-    shares.take(principal, bytes).map_err(|_| {
-        let why = "The limit of bytes stored for clients ('limits.held_bytes') is reached";
-        Failure::new(Kind::Overloaded, why)
-    })
-}
 
 /// A call that waits.
 #[derive(Debug)]
@@ -179,24 +151,5 @@ impl ParkingLot {
         for parked in given_up {
             parked.abandon().await;
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn questions_are_bounded_and_counted_to_whoever_is_asked() {
-        let shares = Shares::new(Bounds::new(QUESTION_BYTES * 4, 4));
-        let (mallory, alice) = ("user \"mallory\"", "user \"alice\"");
-        let too_large = hold_question(&shares, alice, QUESTION_BYTES + 1).unwrap_err();
-        assert_eq!(too_large.kind, Kind::TooLarge);
-        let held = hold_question(&shares, mallory, QUESTION_BYTES).unwrap();
-        let more = hold_question(&shares, mallory, 1).unwrap_err();
-        assert_eq!(more.kind, Kind::Overloaded);
-        assert!(hold_question(&shares, alice, QUESTION_BYTES).is_ok());
-        drop(held);
-        assert!(hold_question(&shares, mallory, 1).is_ok());
     }
 }

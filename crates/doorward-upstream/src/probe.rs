@@ -7,12 +7,13 @@ use doorward_mcp::error::{Kind, code};
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Era, Message, Object, Revision, RpcError, method};
 
-use super::exchange::Deadline;
+use super::deadline::Deadline;
 use super::http::{Endpoint, Own};
-use super::modern::{Refused, Way};
 use super::pipe::Pipe;
 use super::server_info::About;
-use super::session::{OpenError, Session};
+use super::session::Session;
+use super::session::open::OpenError;
+use super::way::{Refused, Way};
 use super::{Asked, Contact, Link, Server, Transport, event_stream};
 use doorward_core::Failure;
 
@@ -161,22 +162,9 @@ impl Server {
     pub(super) async fn discover(&self, way: &Way) -> Result<Verdict, Failure> {
         let client = Client { info: Some(self.shared.info.clone()), ..Client::default() };
         let probe = self.shared.timeouts.probe.0;
-        let asked = Asked {
-            method: method::DISCOVER,
-            params: Object::new(),
-            client: &client,
-            principal: "",
-            own: None,
-            session: None,
-            handshake_client: false,
-            retry: None,
-            refused: &[],
-            tool: None,
-            traceparent: None,
-            param_headers: None,
-            deadline: Deadline::new(probe, probe),
-        };
-        let deadline = asked.deadline;
+        let deadline = Deadline::within(probe);
+        let own = self.own_request(method::DISCOVER, &client);
+        let asked = Asked { principal: "", deadline, ..own };
         let opened = self.open_modern(way, &asked, Object::new(), Vec::new(), &deadline).await;
         let answer = match opened {
             Ok(mut exchange) => loop {

@@ -51,7 +51,7 @@ pub async fn tick(server: &Server) {
     }
 }
 
-pub async fn ask(server: &Server, asked: &Asked<'_>, events: &Events) -> Result<Object, CallError> {
+pub async fn ask(asked: &Asked<'_>, events: &Events) -> Result<Object, CallError> {
     let mut result = match asked.method {
         method::TOOLS_LIST => object(json!({ "tools": tools() })),
         method::PROMPTS_LIST => object(json!({ "prompts": [{
@@ -78,7 +78,6 @@ pub async fn ask(server: &Server, asked: &Asked<'_>, events: &Events) -> Result<
         let ttl_ms = if asked.method == method::RESOURCES_READ { 0 } else { 60_000 };
         CacheHints { ttl_ms, public: true }.put(&mut result);
     }
-    let _ = server;
     Ok(result)
 }
 

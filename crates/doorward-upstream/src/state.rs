@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use doorward_mcp::interaction::Retry;
-use doorward_mcp::{Object, RpcError, method};
+use doorward_mcp::{Object, RpcError};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+pub use super::asked::names_a_task;
 use super::{Asked, Server};
 use doorward_identity::seal::{fingerprint, meaning};
 
@@ -102,9 +103,4 @@ impl Server {
 
 fn task_purpose(server: &str) -> String {
     format!("task:{server}")
-}
-
-/// Whether a request names a task.
-pub fn names_a_task(of: &str) -> bool {
-    matches!(of, method::TASKS_GET | method::TASKS_UPDATE | method::TASKS_CANCEL)
 }

@@ -5,8 +5,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::Server;
-use super::replicas::ReplicaState;
-use doorward_config::Start;
+use doorward_config::{ReplicaGroup, Start};
 
 /// Tools that are not shown, of which a state tells.
 const MOST_LEFT_OUT: usize = 100;
@@ -64,6 +63,21 @@ pub struct State {
     /// Where it is several times, each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub replicas: Vec<ReplicaState>,
+}
+
+/// How one replica is doing.
+#[derive(Debug, Clone, Serialize)]
+pub struct ReplicaState {
+    pub replica: String,
+    pub group: ReplicaGroup,
+    /// As of a server; `ejected` while it is passed over though it can be reached.
+    pub state: &'static str,
+    pub circuit: &'static str,
+    pub in_flight: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref)] // Serde's shape.

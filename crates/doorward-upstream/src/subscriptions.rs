@@ -8,7 +8,6 @@ use doorward_mcp::filter::Filter;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use super::Server;
 use doorward_core::share::{Bounds, Full, Held, Shares, sharer};
 
 /// How long a subscription may take until the server has acknowledged it.
@@ -95,7 +94,7 @@ impl Interest {
     }
 
     /// Takes back a wish; whether it was the last of its kind.
-    fn subtract(&self, what: What, name: &str, principal: &str) -> bool {
+    pub(super) fn subtract(&self, what: What, name: &str, principal: &str) -> bool {
         let mut wanted = self.wanted.lock();
         let key = (what, name.into());
         let Some(want) = wanted.get_mut(&key) else { return false };
@@ -113,7 +112,7 @@ impl Interest {
     }
 
     /// Takes back all wishes of a kind; whether there was one.
-    fn remove(&self, what: What, name: &str) -> bool {
+    pub(super) fn remove(&self, what: What, name: &str) -> bool {
         self.wanted.lock().remove(&(what, name.into())).is_some()
     }
 
@@ -254,40 +253,33 @@ impl Turns {
 }
 
 /// Something that is wanted of a server for as long as this lives. Whoever leaves, at whatever moment, wants it no more.
-#[derive(Debug)]
 pub struct Subscription {
     /// `None` where it is counted elsewhere.
-    server: Option<Arc<Server>>,
-    what: What,
-    name: Box<str>,
-    principal: Arc<str>,
+    leave: Option<Box<dyn FnOnce() + Send + Sync>>,
+}
+
+impl std::fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subscription").finish_non_exhaustive()
+    }
 }
 
 impl Subscription {
-    pub(super) fn new(server: &Arc<Server>, what: What, name: &str, principal: &str) -> Self {
-        let (name, principal) = (name.into(), sharer(principal).into());
-        Self { server: Some(server.clone()), what, name, principal }
+    /// `leave` takes the wish back.
+    pub(super) fn new(leave: impl FnOnce() + Send + Sync + 'static) -> Self {
+        Self { leave: Some(Box::new(leave)) }
     }
 
     /// The wish of one replica, which ends with that of all.
     pub(super) fn leave_counted(mut self) {
-        self.server = None;
+        self.leave = None;
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let Some(server) = self.server.take() else { return };
-        if !server.interest.subtract(self.what, &self.name, &self.principal) {
-            return;
-        }
-        if server.replicas.is_none() {
-            return server.wants_no_more(self.what, &self.name);
-        }
-        for member in server.members() {
-            if member.interest.remove(self.what, &self.name) {
-                member.wants_no_more(self.what, &self.name);
-            }
+        if let Some(leave) = self.leave.take() {
+            leave();
         }
     }
 }

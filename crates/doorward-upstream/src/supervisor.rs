@@ -8,55 +8,18 @@ use doorward_mcp::error::Kind;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, method};
 
-use super::exchange::Deadline;
+use super::deadline::Deadline;
+use super::health::FIRST_PAUSE;
 use super::session::Session;
+use super::way::Way;
 use super::{Asked, Contact, Link, Server, jittered};
 use doorward_config::Start;
 use doorward_core::Failure;
 
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A verdict that a server knows only the handshake is asked again after this: the server may have
 /// been renewed.
 const VERDICT_AGE: Duration = Duration::from_secs(60 * 60);
-
-/// How a server is doing.
-#[derive(Debug, Default)]
-pub struct Health {
-    failures: u32,
-    pub(super) last: Option<Failure>,
-    pub(super) retry_at: Option<Instant>,
-    tried: bool,
-    pub(super) latency: Option<Duration>,
-}
-
-impl Health {
-    /// Fails while the pause after a failure lasts, so that a dead server costs its callers
-    /// nothing but an error.
-    pub fn check(&self) -> Result<(), Failure> {
-        match (&self.last, self.retry_at) {
-            (Some(failure), Some(at)) if Instant::now() < at => Err(failure.clone()),
-            _ => Ok(()),
-        }
-    }
-
-    pub fn failed(&mut self, failure: &Failure, longest: Duration) {
-        self.tried = true;
-        self.failures = self.failures.saturating_add(1);
-        let pause = FIRST_PAUSE * 2u32.saturating_pow((self.failures - 1).min(8));
-        self.retry_at = Some(Instant::now() + jittered(pause.min(longest)));
-        self.last = Some(failure.clone());
-    }
-
-    /// Something has changed: it is worth looking again at once.
-    fn renewed(&mut self) {
-        (self.failures, self.retry_at) = (0, None);
-    }
-
-    fn succeeded(&mut self, latency: Duration) {
-        *self = Self { tried: true, latency: Some(latency), ..Self::default() };
-    }
-}
 
 impl Server {
     /// Starts keeping the server in contact.
@@ -265,7 +228,7 @@ impl Server {
                     self.stateful.fetch_or(session.is_stateful(), Ordering::AcqRel);
                     let client = Client::default();
                     self.pool.adopt(
-                        self,
+                        self.settings.affinity,
                         &self.own_request(method::PING, &client),
                         session.clone(),
                     );
@@ -303,7 +266,7 @@ impl Server {
             if let Some(base) = self.base.lock().take() {
                 self.pool.forget(&base);
             }
-            if let Link::Modern(super::Way::Pipe(pipe)) = &contact.link {
+            if let Link::Modern(Way::Pipe(pipe)) = &contact.link {
                 pipe.end(Failure::new(
                     Kind::StreamEnded,
                     "The server's program is being restarted",
@@ -358,7 +321,7 @@ impl Server {
             if let Some(twin) = contact.known_twin() {
                 twin.retire();
             }
-            if let Link::Modern(super::Way::Pipe(pipe)) = &contact.link {
+            if let Link::Modern(Way::Pipe(pipe)) = &contact.link {
                 pipe.end(Failure::new(Kind::Closing, "The server is being stopped"));
             }
         }

@@ -4,155 +4,32 @@
 //!
 //! Such a task belongs to the session that created it, so the session is kept open as long as the task exists.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use doorward_mcp::error::{Kind, code};
 use doorward_mcp::interaction;
-use doorward_mcp::tasks::{self, Support};
-use doorward_mcp::{
-    Id, Message, Object, RpcError, Value, capabilities, message, method, translate,
-};
-use parking_lot::Mutex;
+use doorward_mcp::tasks;
+use doorward_mcp::{Message, Object, RpcError, Value, capabilities, method, translate};
 use tokio::time::Instant;
 
+use super::asked::takes;
 use super::calls::Takes;
-use super::exchange::{Deadline, Exchange};
-use super::handshake::{BREATH, MAX_QUESTIONS, of_send, question, takes};
-use super::parking::Question;
+use super::deadline::Deadline;
+use super::questions::{BREATH, MAX_QUESTIONS, question};
 use super::session::{SendError, Session};
+use super::task_store::{Errand, Open, Task};
 use super::{Asked, Contact, Server};
 use crate::call_error::CallError;
 use doorward_core::Failure;
-use doorward_core::share::{Bounds, sharer};
+use doorward_core::share::sharer;
 
 /// How long a task is kept that has no end of its own, and the bounds of what a server may say.
 const ENDLESS: Duration = Duration::from_secs(24 * 60 * 60);
 const SHORTEST: Duration = Duration::from_secs(60);
 /// How long a server that says it needs input may take to say which.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// Whether a call is made as a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AsTask {
-    Never,
-    /// The client knows tasks, and is told of it.
-    Told,
-    /// The tool runs in no other way, and the client, who does not know tasks, waits for the result.
-    WaitedFor,
-}
-
-impl AsTask {
-    pub fn of(contact: &Contact, asked: &Asked<'_>) -> Self {
-        let support = asked.tool.as_ref().map_or(Support::Forbidden, |tool| tool.task);
-        if asked.method != method::TOOLS_CALL
-            || !capabilities::has_tasks(&contact.about.capabilities)
-        {
-            return Self::Never;
-        }
-        match support {
-            Support::Forbidden => Self::Never,
-            _ if capabilities::has_tasks(&asked.client.capabilities) => Self::Told,
-            Support::Required => Self::WaitedFor,
-            Support::Optional => Self::Never,
-        }
-    }
-}
-
-/// A task whose result somebody waits for. Dropping it cancels the task at the server.
-#[derive(Debug)]
-pub struct Errand {
-    session: Arc<Session>,
-    task: Box<str>,
-    open: bool,
-}
-
-impl Errand {
-    pub fn new(session: &Arc<Session>, task: &Object) -> Result<Self, Failure> {
-        let task = id_of(task)?;
-        Ok(Self { session: session.clone(), task, open: true })
-    }
-
-    pub fn task(&self) -> &str {
-        &self.task
-    }
-
-    pub fn done(mut self) {
-        self.open = false;
-    }
-}
-
-impl Drop for Errand {
-    fn drop(&mut self) {
-        if self.open {
-            let id = Id::Number(self.session.next_id());
-            let text = message::request(&id, method::TASKS_CANCEL, &tasks::named(&self.task));
-            self.session.clone().post_in_background(text);
-        }
-    }
-}
-
-fn id_of(task: &Object) -> Result<Box<str>, Failure> {
-    task.string("taskId").map(Box::from).ok_or_else(|| {
-        Failure::new(Kind::InvalidMessage, "The server announced a task without an id")
-    })
-}
-
-/// All tasks of a server that are kept.
-#[derive(Debug, Default)]
-pub struct Held(Mutex<HashMap<u64, Arc<Task>>>);
-
-#[derive(Debug)]
-struct Task {
-    id: Box<str>,
-    owner: Box<str>,
-    session: Arc<Session>,
-    until: Instant,
-    /// The open request for the result, which brings the server's questions.
-    result: tokio::sync::Mutex<Option<Open>>,
-}
-
-#[derive(Debug)]
-struct Open {
-    exchange: Exchange,
-    questions: Vec<Question>,
-    outcome: Option<Result<Object, RpcError>>,
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.session.tasks.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Held {
-    /// Forgets tasks whose time is over, or whose session is.
-    pub fn sweep(&self) {
-        let now = Instant::now();
-        self.0.lock().retain(|_, task| task.until > now && task.session.is_open());
-    }
-
-    pub fn clear(&self) {
-        self.0.lock().clear();
-    }
-
-    fn add(&self, task: Task, limit: Bounds) -> Result<u64, Failure> {
-        self.sweep();
-        let place = getrandom::u64()
-            .map_err(|error| Failure::new(Kind::Overloaded, "No randomness").because(error))?;
-        let mut held = self.0.lock();
-        let own = held.values().filter(|other| other.owner == task.owner).count();
-        if held.len() >= limit.whole || own >= limit.of(&task.owner) {
-            let most = limit.of(&task.owner);
-            let message = format!("The limit of {most} tasks of this server is reached");
-            return Err(Failure::new(Kind::Overloaded, message));
-        }
-        held.insert(place, Arc::new(task));
-        Ok(place)
-    }
-}
 
 impl Server {
     /// Keeps a task that a call has become, and tells the client of it under a name of its own.
@@ -167,7 +44,7 @@ impl Server {
         let told = task.get("ttlMs").and_then(Value::as_u64).map(Duration::from_millis);
         session.tasks.fetch_add(1, Ordering::Relaxed);
         let kept = Task {
-            id: errand.task.clone(),
+            id: errand.task().into(),
             owner: sharer(asked.principal).into(),
             session: session.clone(),
             until: Instant::now() + told.unwrap_or(ENDLESS).clamp(SHORTEST, ENDLESS),
@@ -385,4 +262,15 @@ fn acknowledged() -> Object {
 
 fn unknown() -> RpcError {
     RpcError::invalid_params("Unknown task")
+}
+
+/// Why a request in a session that was at hand a moment ago could not be sent.
+pub(crate) fn of_send(error: SendError) -> CallError {
+    match error {
+        SendError::Rpc(error) => error.into(),
+        SendError::Failed(failure) => failure.into(),
+        SendError::Lost => {
+            Failure::new(Kind::SessionLost, "The server lost the session of this task").into()
+        }
+    }
 }

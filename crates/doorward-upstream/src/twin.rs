@@ -6,26 +6,10 @@ use std::sync::Arc;
 
 use doorward_mcp::Era;
 use doorward_mcp::error::Kind;
-use tokio::sync::OnceCell;
 
-use super::{Contact, Link, Parts, Server};
+use super::server::{Parts, Server};
 use crate::catalog::exposed::Digest;
 use doorward_core::Failure;
-
-/// What is known of the other era of a modern server: found out when the first client of that era
-/// comes.
-#[derive(Debug, Default)]
-pub struct Twin(OnceCell<Option<Arc<Server>>>);
-
-impl Contact {
-    fn may_have_twin(&self) -> bool {
-        self.era == Era::Modern && !matches!(self.link, Link::Sample | Link::Api(_))
-    }
-
-    pub(super) fn known_twin(&self) -> Option<&Arc<Server>> {
-        self.twin.0.get()?.as_ref()
-    }
-}
 
 impl Server {
     /// The server as clients of an era are to be answered by it, if that is known already.

@@ -3,16 +3,15 @@
 //! Only the configured URL is ever called: neither what the document names nor what a response refers to.
 
 mod answer;
+mod ask;
 mod credential;
 mod pages;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
-use doorward_mcp::{Era, Object, RpcError, Value, method};
+use doorward_mcp::{Object, RpcError, Value};
 use doorward_openapi::{Description, Selection, Tool, tools};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
@@ -21,17 +20,12 @@ use serde_json::json;
 use self::answer::{object, refusal, result, wrong};
 use self::credential::Shown;
 use self::pages::{More, Page};
+use super::asked::Asked;
 use super::http::Endpoint;
 use super::server_info::About;
-use super::{Asked, Contact, Link, Server, Transport};
 use crate::call_error::CallError;
-use doorward_config::{OpenApiSettings, PageSettings, Secret};
+use doorward_config::{PageSettings, Secret};
 use doorward_core::Failure;
-use doorward_net::outbound::{self, Author};
-
-/// How long a description may take to be fetched, and how large it may be.
-const PATIENCE: Duration = Duration::from_secs(30);
-const LARGEST: usize = 64 << 20;
 
 /// What is known of an API.
 #[derive(Debug)]
@@ -47,75 +41,6 @@ pub struct Api {
 struct Ready {
     tool: Tool,
     shown: Shown,
-}
-
-impl Server {
-    /// Reads the description. The API itself is asked nothing.
-    pub(super) async fn find_api(
-        &self,
-        settings: &OpenApiSettings,
-        endpoint: &Endpoint,
-    ) -> Result<Contact, Failure> {
-        let unusable = |why: String| {
-            Failure::new(Kind::InvalidMessage, "The API's OpenAPI document cannot be used")
-                .because(why)
-        };
-        let text: Arc<str> = match (&settings.description, &settings.from) {
-            (Some(text), _) => text.clone(),
-            (None, Some(from)) => {
-                let fetched = outbound::get_large(from, Author::Operator, PATIENCE, LARGEST).await;
-                let answer = fetched.map_err(|error| {
-                    Failure::new(Kind::Unreachable, "The API's OpenAPI document cannot be fetched")
-                        .because(error)
-                })?;
-                if !answer.status.is_success() {
-                    let status = answer.status.as_u16();
-                    let why = format!("The API's OpenAPI document was answered with HTTP {status}");
-                    return Err(Failure::new(Kind::HttpStatus, why));
-                }
-                String::from_utf8_lossy(&answer.body).into()
-            }
-            (None, None) => return Err(unusable("there is none".into())),
-        };
-        let (selection, security) = (settings.selection(), settings.security.clone());
-        let reading = move || read(&text, &selection, &security);
-        let read = tokio::task::spawn_blocking(reading).await;
-        let (about, tools) =
-            read.map_err(|error| unusable(error.to_string()))?.map_err(unusable)?;
-        for (operation, why) in &tools.left_out {
-            tracing::warn!(
-                server = &*self.name,
-                operation,
-                "an operation is not listed as a tool: {why}"
-            );
-        }
-        let api = Api {
-            tools: tools.by_name,
-            listing: tools.listing,
-            endpoint: endpoint.clone(),
-            pages: settings.pages.clone(),
-        };
-        let link = Link::Api(Arc::new(api));
-        Ok(Contact::new(Era::Modern, Transport::OpenApi, about, link))
-    }
-
-    pub(super) async fn ask_api(&self, api: &Api, asked: &Asked<'_>) -> Result<Object, CallError> {
-        match asked.method {
-            method::TOOLS_LIST => Ok(api.listing.clone()),
-            method::TOOLS_CALL => {
-                let name = asked.params.string("name").unwrap_or_default();
-                let tool = api
-                    .tools
-                    .get(name.as_ref())
-                    .ok_or_else(|| RpcError::invalid_params(format!("Unknown tool: {name}")))?;
-                let answering = api.call(tool, asked);
-                tokio::time::timeout_at(asked.deadline.at(), answering)
-                    .await
-                    .map_err(|_| asked.deadline.passed())?
-            }
-            other => Err(RpcError::method_not_found(other).into()),
-        }
-    }
 }
 
 /// The tools of a description.

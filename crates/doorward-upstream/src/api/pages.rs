@@ -10,7 +10,7 @@ use url::Url;
 
 use super::credential::Shown;
 use crate::answer::{NoAnswer, read_whole};
-use crate::exchange::Deadline;
+use crate::deadline::Deadline;
 use crate::http::Endpoint;
 use doorward_config::PageSettings;
 use doorward_core::Failure;

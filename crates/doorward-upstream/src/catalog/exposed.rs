@@ -9,7 +9,6 @@ use std::borrow::Cow;
 use doorward_mcp::names::qualified_name;
 use doorward_store::hex;
 
-use super::View;
 use doorward_config::{NameSettings, ServerNames, is_legal_name};
 use doorward_identity::seal;
 
@@ -77,33 +76,6 @@ pub fn may_be_of(name: &str, server: &str) -> bool {
     // At least a third of a name is its beginning, however long its server's is.
     let kept = name.len().saturating_sub(DIGITS + 1) / 2;
     name.chars().take(kept).zip(server.chars().chain("__".chars())).all(begins)
-}
-
-/// A view's tools and prompts, by the digests that their names would end with.
-#[derive(Debug, Default)]
-pub struct Digests(Vec<(Digest, u8, u32)>);
-
-impl Digests {
-    /// Of the lists of tools and of prompts.
-    pub fn of(server: &str, view: &View) -> Self {
-        let mut all: Vec<_> = (0..2u8)
-            .flat_map(|list| {
-                let items = view.lists[usize::from(list)].items.iter().zip(0u32..);
-                items.map(move |(item, at)| (Digest::of(server, &item.key), list, at))
-            })
-            .collect();
-        all.sort_unstable();
-        Self(all)
-    }
-
-    /// The servers' own names that a digest may stand for.
-    pub fn find<'a>(&'a self, view: &'a View, digest: Digest) -> impl Iterator<Item = &'a str> {
-        let start = self.0.partition_point(|(of, ..)| *of < digest);
-        let fitting = self.0[start..].iter().take_while(move |(of, ..)| *of == digest);
-        fitting.filter_map(|(_, list, at)| {
-            Some(&*view.lists.get(usize::from(*list))?.items.get(*at as usize)?.key)
-        })
-    }
 }
 
 #[cfg(test)]

@@ -5,12 +5,15 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use doorward_mcp::error::{Kind as FailureKind, code};
+use doorward_mcp::lenient::repair;
 use doorward_mcp::translate::CacheHints;
 use doorward_mcp::{Era, Value, method, uri};
 
-use super::{Item, Kind, List, learn, repair};
+use super::kinds::Kind;
+use super::learn;
+use super::view::{Item, List};
 use crate::call_error::CallError;
-use crate::exchange::Deadline;
+use crate::deadline::Deadline;
 use crate::{Asked, Contact, Server};
 use doorward_core::{Events, Failure};
 
@@ -181,7 +184,7 @@ fn read(server: &Server, kind: &Kind, item: &Value) -> Option<Item> {
         return None;
     }
     let mut definition = definition;
-    if repair::item(kind, &key, &mut definition) {
+    if repair::item(kind.member, &key, &mut definition) {
         tracing::debug!(server = &*server.name, name = &*key, "corrected an item");
     }
     Some(Item { key, definition })

@@ -5,124 +5,17 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use doorward_mcp::error::Kind;
 use doorward_mcp::{Era, Object, Value, param_headers, tasks};
 
-use super::{Item, ToolEntry};
+use super::tool::{Schemas, ToolEntry};
+use super::view::Item;
 use crate::Server;
 use doorward_config::{Check, ServerSettings};
 use doorward_core::Failure;
-use doorward_schema::{Schema, Unusable};
 
 /// How long all schemas of a server may take to be compiled. Those that are left then are left out.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A tool's schemas, and the texts they were made of.
-#[derive(Debug, Default)]
-pub struct Schemas {
-    texts: [Option<Bytes>; 2],
-    checked: [bool; 2],
-    pub input: Option<Schema>,
-    pub output: Option<Schema>,
-    /// What is shown in the place of the server's own, where that was put right.
-    shown: Shown,
-    /// What was put right, and what cannot be used.
-    notes: Vec<String>,
-    unusable: Option<String>,
-}
-
-#[derive(Debug, Default)]
-struct Shown {
-    input: Option<Value>,
-    /// Nothing if it is left out.
-    output: Option<Option<Value>>,
-}
-
-impl Schemas {
-    /// What of them is not as the server has written it, or not checked, in words for an operator.
-    pub fn note(&self) -> Option<String> {
-        let of = |name: &str, schema: &Option<Schema>| {
-            schema.as_ref()?.note().map(|note| format!("of its {name}, {note}"))
-        };
-        let notes = [of("inputSchema", &self.input), of("outputSchema", &self.output)];
-        let notes: Vec<String> =
-            self.notes.iter().cloned().chain(notes.into_iter().flatten()).collect();
-        (!notes.is_empty()).then(|| notes.join("; "))
-    }
-
-    fn of(texts: [Option<Bytes>; 2], checked: [bool; 2], end: Instant) -> Self {
-        let mut made = Self { texts: texts.clone(), checked, ..Self::default() };
-        let [input, output] = texts;
-        let read = input.as_ref().and_then(|text| doorward_schema::read(text).ok());
-        let mended = doorward_schema::repair::input(read.as_ref());
-        if let Some(mended) = &mended {
-            made.notes.push("its inputSchema was corrected".into());
-            made.shown.input = Some(Value::from_serde(mended));
-        }
-        if let Some(schema) = mended.as_ref().or(read.as_ref()).filter(|_| checked[0]) {
-            let bytes = input.map_or(0, |text| text.len());
-            made.input = made.compiled("inputSchema", bytes, Ok(schema), end);
-        }
-        let Some(output) = output else { return made };
-        let read = doorward_schema::read(&output);
-        match read.as_ref().ok().and_then(doorward_schema::repair::output) {
-            Some(None) => {
-                made.notes.push("its outputSchema is not a schema and was removed".into());
-                made.shown.output = Some(None);
-            }
-            mended => {
-                let mended = mended.flatten();
-                if let Some(mended) = &mended {
-                    made.notes.push("its outputSchema was corrected".into());
-                    made.shown.output = Some(Some(Value::from_serde(mended)));
-                }
-                if checked[1] {
-                    let schema = mended.as_ref().map_or(read.as_ref(), Ok);
-                    made.output = made.compiled("outputSchema", output.len(), schema, end);
-                }
-            }
-        }
-        made
-    }
-
-    /// A schema of so many bytes, as it was read and put right, if it can be checked.
-    fn compiled(
-        &mut self,
-        name: &str,
-        bytes: usize,
-        schema: Result<&serde_json::Value, &Unusable>,
-        end: Instant,
-    ) -> Option<Schema> {
-        let compiled = if Instant::now() >= end {
-            Err("takes too long to compile, with all others of the server".to_owned())
-        } else {
-            let sized = doorward_schema::check_size(bytes);
-            let read = sized.and_then(|()| schema.map_err(Unusable::clone));
-            read.and_then(Schema::of).map_err(|why| why.to_string())
-        };
-        match compiled {
-            Ok(schema) => Some(schema),
-            Err(why) => {
-                self.notes.push(format!("it is not validated: its {name} {why}"));
-                self.unusable.get_or_insert_with(|| format!("its {name} {why}"));
-                None
-            }
-        }
-    }
-
-    /// Puts what was put right into a tool's definition.
-    fn put(&self, tool: &mut Object) {
-        if let Some(input) = &self.shown.input {
-            tool.set("inputSchema", input.clone());
-        }
-        match &self.shown.output {
-            None => {}
-            Some(Some(output)) => tool.set("outputSchema", output.clone()),
-            Some(None) => _ = tool.remove("outputSchema"),
-        }
-    }
-}
 
 #[derive(Debug, Default)]
 pub struct Learnt {
@@ -244,22 +137,5 @@ fn without_headers(tool: &mut Object) {
         && take(&mut schema, 128)
     {
         tool.set("inputSchema", Value::from_serde(&schema));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_schema_that_is_put_right_is_bounded_as_every_other() {
-        let filler = "x".repeat(2 << 20);
-        for null in ["", r#""items": null, "#] {
-            let text = format!(r#"{{{null}"type": "object", "description": "{filler}"}}"#);
-            let texts = [Some(text.clone().into()), Some(text.into())];
-            let made = Schemas::of(texts, [true; 2], Instant::now() + PATIENCE);
-            assert!(made.input.is_none() && made.output.is_none());
-            assert!(made.unusable.unwrap().contains("its inputSchema is larger than"));
-        }
     }
 }

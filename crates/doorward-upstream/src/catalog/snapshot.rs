@@ -14,7 +14,9 @@ use doorward_mcp::translate::{self, CacheHints};
 use doorward_mcp::{Era, Object, Revision, RpcError, Value, method, tasks};
 use parking_lot::Mutex;
 
-use super::{KINDS, View, exposed};
+use super::kinds::KINDS;
+use super::view::View;
+use super::{exposed, fetch};
 use crate::call_error::CallError;
 use crate::portals::Selection;
 use crate::{Server, declared};
@@ -302,7 +304,7 @@ impl Snapshot {
     ) -> Result<Object, RpcError> {
         let listing = &self.lists[kind];
         // Clients that leave out no empty member write null, or an empty cursor, for the first page.
-        let cursor = cursor.filter(|cursor| super::fetch::goes_on(cursor));
+        let cursor = cursor.filter(|cursor| fetch::goes_on(cursor));
         let (items, end) = match cursor {
             None => (listing.first.clone(), listing.items.len().min(size)),
             Some(cursor) => {

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use doorward_mcp::Object;
 use doorward_mcp::translate::CacheHints;
 
-use super::exposed::Digests;
-use super::{PROMPTS, TOOLS, ToolEntry};
+use super::exposed::Digest;
+use super::kinds::{PROMPTS, TOOLS};
+use super::tool::ToolEntry;
 use crate::call_error::CallError;
 
 /// How soon a list is tried again that could not be fetched; later where it took long to find out.
@@ -149,6 +150,33 @@ impl View {
     /// When the first of the lists must be fetched again.
     pub fn fresh_until(&self) -> Instant {
         self.lists.iter().map(|list| list.fresh_until).min().unwrap_or_else(Instant::now)
+    }
+}
+
+/// A view's tools and prompts, by the digests that their names would end with.
+#[derive(Debug, Default)]
+pub struct Digests(Vec<(Digest, u8, u32)>);
+
+impl Digests {
+    /// Of the lists of tools and of prompts.
+    pub fn of(server: &str, view: &View) -> Self {
+        let mut all: Vec<_> = (0..2u8)
+            .flat_map(|list| {
+                let items = view.lists[usize::from(list)].items.iter().zip(0u32..);
+                items.map(move |(item, at)| (Digest::of(server, &item.key), list, at))
+            })
+            .collect();
+        all.sort_unstable();
+        Self(all)
+    }
+
+    /// The servers' own names that a digest may stand for.
+    pub fn find<'a>(&'a self, view: &'a View, digest: Digest) -> impl Iterator<Item = &'a str> {
+        let start = self.0.partition_point(|(of, ..)| *of < digest);
+        let fitting = self.0[start..].iter().take_while(move |(of, ..)| *of == digest);
+        fitting.filter_map(|(_, list, at)| {
+            Some(&*view.lists.get(usize::from(*list))?.items.get(*at as usize)?.key)
+        })
     }
 }
 

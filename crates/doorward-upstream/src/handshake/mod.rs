@@ -6,32 +6,26 @@ mod run;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use doorward_mcp::error::{Kind, code};
-use doorward_mcp::interaction::{self, InputRequest, Retry};
+use doorward_mcp::error::Kind;
+use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::LogLevel;
 use doorward_mcp::translate::{self, ModernError};
-use doorward_mcp::{Id, Object, RpcError, capabilities, meta, method};
+use doorward_mcp::{Object, RpcError, capabilities, meta, method};
 
+use crate::asked::{names_a_task, takes};
 use crate::call_error::CallError;
-use crate::calls::Takes;
-use crate::exchange::{Deadline, Exchange};
-use crate::parking::{Parked, Question, hold_question};
-use crate::replicas::lost_session;
+use crate::deadline::Deadline;
+use crate::exchange::Exchange;
+use crate::parking::Parked;
+use crate::replicas::choice::lost_session;
 use crate::session::{SendError, Session};
-use crate::state::{State, names_a_task, refused};
-use crate::tasks::AsTask;
+use crate::state::{State, refused};
+use crate::task_store::AsTask;
 use crate::{Asked, Contact, Server};
 use doorward_config::LostSession;
-use doorward_core::share::Shares;
 use doorward_core::{Events, Failure};
 
 use self::run::{Ended, Run};
-
-/// Questions that a server asks in one breath go to the client together.
-pub(crate) const BREATH: Duration = Duration::from_millis(5);
-/// Questions one round may hold.
-pub(crate) const MAX_QUESTIONS: usize = 32;
 
 impl Server {
     pub(crate) async fn ask_handshake(
@@ -54,7 +48,7 @@ impl Server {
                 Some(State::Wrapped(_) | State::Task { .. }) => return Err(refused().into()),
             }
         }
-        let as_task = AsTask::of(contact, asked);
+        let as_task = AsTask::of(&contact.about.capabilities, asked);
         for attempt in 0..2 {
             let (session, lease) = self.pool.session(self, contact, asked).await?;
             let lost = match self.begin(session.clone(), asked, as_task).await {
@@ -215,86 +209,4 @@ impl Server {
             }
         }
     }
-}
-
-/// A request of the server's: answered here when the client cannot be asked, else a question.
-pub(crate) async fn question(
-    shares: &Arc<Shares>,
-    exchange: &Exchange,
-    asked: &Asked<'_>,
-    id: Id,
-    wanted: &str,
-    mut params: Object,
-) -> Result<Option<Question>, Failure> {
-    if wanted == method::PING {
-        exchange.respond(&id, Ok(Object::new())).await?;
-        return Ok(None);
-    }
-    if !matches!(wanted, method::ELICIT | method::SAMPLE | method::ROOTS_LIST) {
-        exchange.respond(&id, Err(RpcError::method_not_found(wanted))).await?;
-        return Ok(None);
-    }
-    let missing = capabilities::missing_for(&asked.client.capabilities, wanted, &params);
-    let refusal = if !method::may_ask_for_input(asked.method) && !names_a_task(asked.method) {
-        Some("this request does not allow elicitation or sampling".to_owned())
-    } else {
-        missing.map(|name| format!("the client does not have the capability '{name}'"))
-    };
-    if let Some(why) = refusal {
-        let declined = interaction::decline(wanted);
-        let answer = match declined.and_then(|value| Object::parse(&value.to_bytes())) {
-            Some(declined) => Ok(declined),
-            None => {
-                Err(RpcError::new(code::METHOD_NOT_FOUND, format!("Cannot request input: {why}")))
-            }
-        };
-        exchange.respond(&id, answer).await?;
-        return Ok(None);
-    }
-    let text = params.to_bytes();
-    let held = hold_question(shares, asked.principal, text.len());
-    if held.is_err() {
-        let error =
-            RpcError::invalid_params("The request for input cannot be stored for the client");
-        // What the caller learns is why, whatever the server says to it.
-        let _ = exchange.respond(&id, Err(error)).await;
-    }
-    let held = held?;
-    params = Object::parse(&Bytes::copy_from_slice(&text)).unwrap_or(params);
-    translate::question_to_modern(&mut params);
-    let key = match getrandom::u32() {
-        Ok(random) => format!("q-{random:08x}"),
-        Err(_) => format!("q-{id}"),
-    };
-    let request = InputRequest { key, method: wanted.to_owned(), params };
-    Ok(Some(Question { id, request, held }))
-}
-
-/// What a call can take beside its answer.
-pub(crate) fn takes(asked: &Asked<'_>) -> Takes {
-    Takes {
-        interactive: method::may_ask_for_input(asked.method)
-            && capabilities::is_interactive(&asked.client.capabilities),
-        logs: asked.client.log_level.is_some(),
-        // Of what may take long, always: a sign of progress is a sign of life (`Run::notified`).
-        progress: method::may_ask_for_input(asked.method)
-            || meta::progress_token(&asked.params).is_some(),
-        owner: asked.principal.into(),
-        task: None,
-    }
-}
-
-/// Why a request in a session that was at hand a moment ago could not be sent.
-pub(crate) fn of_send(error: SendError) -> CallError {
-    match error {
-        SendError::Rpc(error) => error.into(),
-        SendError::Failed(failure) => failure.into(),
-        SendError::Lost => {
-            Failure::new(Kind::SessionLost, "The server lost the session of this task").into()
-        }
-    }
-}
-
-pub(crate) fn client_gone() -> CallError {
-    Failure::new(Kind::Closing, "The client is no longer waiting").into()
 }

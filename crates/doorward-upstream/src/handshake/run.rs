@@ -1,22 +1,25 @@
 //! One run of a call on an open exchange, to its result or to a request of the server for input.
 
-use crate::call_error::CallError;
-use crate::calls::{Takes, of_progress};
-use crate::exchange::{Deadline, Exchange};
-use crate::parking::{Parked, Question};
-use crate::session::Session;
-use crate::session_loss::Told;
-use crate::tasks::{AsTask, Errand};
-use crate::{Asked, Server};
-use doorward_core::{Events, Failure};
-use doorward_mcp::meta::LogLevel;
-use doorward_mcp::translate;
-use doorward_mcp::{Message, Object, RpcError, Value, method, tasks};
 use std::sync::Arc;
+
+use doorward_mcp::lenient::session_loss::Told;
+use doorward_mcp::meta::LogLevel;
+use doorward_mcp::{Message, Object, RpcError, Value, method, tasks, translate};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::*;
+use crate::Server;
+use crate::asked::{Asked, takes};
+use crate::call_error::{CallError, client_gone};
+use crate::calls::{Takes, of_progress};
+use crate::deadline::Deadline;
+use crate::exchange::Exchange;
+use crate::parking::Parked;
+use crate::questions::{BREATH, MAX_QUESTIONS, Question, question};
+use crate::session::Session;
+use crate::task_store::{AsTask, Errand};
+use crate::tasks::of_send;
+use doorward_core::{Events, Failure};
 
 /// One run of a call on an open exchange.
 pub struct Run<'a> {

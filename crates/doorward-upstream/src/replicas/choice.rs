@@ -6,16 +6,33 @@ use std::time::Duration;
 
 use doorward_mcp::error::Kind;
 
-use super::{Chosen, End, Groups, Replicas};
+use super::{End, Groups, Replicas};
 use crate::pool::owner_of;
-use crate::reliability::Pass;
 use crate::{Asked, Contact, Server};
 use doorward_config::{Affinity, LostSession};
 use doorward_core::Failure;
 use doorward_limits::balance::{Candidate, chance, choose};
+use doorward_limits::breaker::Pass;
 
 /// How long somebody waits for the first look at where replicas are.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Who answers one attempt.
+pub enum Chosen<'a> {
+    Itself(&'a Server),
+    Replica(Arc<Server>),
+}
+
+impl std::ops::Deref for Chosen<'_> {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        match self {
+            Self::Itself(server) => server,
+            Self::Replica(server) => server,
+        }
+    }
+}
 
 impl Server {
     /// What tells it from the other replicas of the same server; empty for one that is none.
@@ -40,7 +57,7 @@ impl Server {
     pub(crate) fn ended(&self, member: &Self, asked: &Asked<'_>, end: &End) {
         if let Some(replicas) = &self.replicas {
             if self.sticks() && !end.unreachable {
-                replicas.hold(&owner_of(self, asked));
+                replicas.hold(&owner_of(self.settings.affinity, asked));
             }
             replicas.ended(self, member, end);
         }
@@ -83,7 +100,7 @@ impl Server {
             let member = groups.tagged(tag).filter(|member| member.is_reachable());
             member.filter(|member| !is_among(member, tried)).cloned()
         };
-        let owner = self.sticks().then(|| owner_of(self, asked));
+        let owner = self.sticks().then(|| owner_of(self.settings.affinity, asked));
         if let Some(home) = self.home_of(asked).and_then(|tag| free(&tag)) {
             if let Ok(pass) = home.guard.enter() {
                 return Ok((Chosen::Replica(home), pass));

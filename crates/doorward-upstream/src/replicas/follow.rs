@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Groups, Place, Replica, sources};
-use crate::{Parts, Server, jittered};
+use crate::jittered;
+use crate::server::{Parts, Server};
 use doorward_config::{ReplicaGroup, ServerSettings};
 
 /// How often names are looked up and files are read again.

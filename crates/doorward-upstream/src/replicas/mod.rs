@@ -3,7 +3,7 @@
 //! The server that callers see is in front; each replica is a server behind it, with the same name and catalogue, and
 //! with its own connection, sessions and circuit breaker.
 
-mod choice;
+pub(crate) mod choice;
 mod follow;
 mod report;
 mod sources;
@@ -16,13 +16,11 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-pub use self::choice::lost_session;
-pub use self::report::ReplicaState;
 pub use self::sources::Place;
-use super::Server;
-use crate::reliability::Ended;
+use super::server::Server;
 use doorward_config::ServerSettings;
 use doorward_limits::balance::Speed;
+use doorward_limits::breaker::Ended;
 use doorward_limits::ejection::Ejection;
 
 /// What a server knows of itself that is one of several.
@@ -184,21 +182,4 @@ pub struct End {
     pub took: Duration,
     /// Nothing was sent, for nobody was there.
     pub unreachable: bool,
-}
-
-/// Who answers one attempt.
-pub enum Chosen<'a> {
-    Itself(&'a Server),
-    Replica(Arc<Server>),
-}
-
-impl std::ops::Deref for Chosen<'_> {
-    type Target = Server;
-
-    fn deref(&self) -> &Server {
-        match self {
-            Self::Itself(server) => server,
-            Self::Replica(server) => server,
-        }
-    }
 }

@@ -2,26 +2,9 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
-
 use super::Replicas;
-use crate::{Server, State};
-use doorward_config::ReplicaGroup;
-
-/// How one replica is doing.
-#[derive(Debug, Clone, Serialize)]
-pub struct ReplicaState {
-    pub replica: String,
-    pub group: ReplicaGroup,
-    /// As of a server; `ejected` while it is passed over though it can be reached.
-    pub state: &'static str,
-    pub circuit: &'static str,
-    pub in_flight: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub latency_ms: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub problem: Option<String>,
-}
+use crate::Server;
+use crate::status::{ReplicaState, State};
 
 impl Replicas {
     /// What is told of the server: up while one of them is.

@@ -1,6 +1,7 @@
 //! The listening stream of a session, and streams that are resumed (spec 2025-11-25 basic/transports).
 
 use crate::answer::Answer;
+use crate::deadline::jittered;
 use doorward_core::Failure;
 use doorward_mcp::headers;
 use http::HeaderValue;
@@ -81,7 +82,7 @@ impl Session {
                 Err(failure) => tracing::debug!(cause = ?failure.cause, "no listening stream"),
             }
             tokio::select! {
-                () = tokio::time::sleep(crate::jittered(pause)) => {}
+                () = tokio::time::sleep(jittered(pause)) => {}
                 () = self.stop.cancelled() => return,
             }
             pause = (pause * 2).min(Duration::from_secs(30));

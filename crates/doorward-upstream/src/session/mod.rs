@@ -1,6 +1,9 @@
-//! A session with a handshake-era server: opened by `initialize`, over HTTP or over a pipe.
+//! An open session with a handshake-era server, over HTTP or over a pipe: its state, its messages that nobody answers, and
+//! its end.
 
 mod listening;
+pub mod open;
+mod send;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
@@ -8,24 +11,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
-use doorward_mcp::lenient::Deviation;
+use doorward_mcp::lenient::{Deviation, session_loss};
 use doorward_mcp::meta::LogLevel;
-use doorward_mcp::{Id, Message, Object, Revision, RpcError, Value, headers, message, method};
-use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use doorward_mcp::{Revision, RpcError, headers};
+use http::{HeaderMap, Response};
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::{Answer, NoAnswer};
-use crate::calls::Takes;
-use crate::exchange::{Deadline, Exchange};
 use crate::http::Endpoint;
 use crate::inbound::Inbound;
 use crate::pipe::Pipe;
 use crate::server_info::About;
-use crate::session_loss;
 use doorward_core::Failure;
 use doorward_net::clients::Incoming;
 use doorward_observability::metrics::Deviations;
@@ -79,119 +77,7 @@ impl From<Failure> for SendError {
     }
 }
 
-/// How a session is opened.
-pub struct Opening<'a> {
-    pub link: Link,
-    pub capabilities: &'a Object,
-    pub client_info: Value,
-    pub ids: Arc<AtomicI64>,
-    pub queue: usize,
-    pub within: Duration,
-    pub deviations: Arc<Deviations>,
-    pub answers_elsewhere: Arc<AtomicBool>,
-}
-
-/// Why a session could not be opened.
-#[derive(Debug)]
-pub enum OpenError {
-    /// The server answered, but not as one that knows this handshake over this transport.
-    NotSpoken(NoAnswer),
-    /// The server answered `initialize` with an error.
-    Rpc(RpcError),
-    Failed(Failure),
-}
-
-impl From<Failure> for OpenError {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
 impl Session {
-    /// Shakes hands (spec 2025-11-25 basic/lifecycle).
-    pub async fn open(opening: Opening<'_>) -> Result<Arc<Self>, OpenError> {
-        let deadline = Deadline::new(opening.within, opening.within);
-        let mut params = Object::new();
-        params.set("protocolVersion", Revision::NEWEST_HANDSHAKE.as_str());
-        params.set("capabilities", opening.capabilities.clone());
-        params.set("clientInfo", opening.client_info.clone());
-        let id = opening.ids.fetch_add(1, Ordering::Relaxed);
-        let text = message::request(&Id::Number(id), method::INITIALIZE, &params);
-        let mut headers = HeaderMap::new();
-        let mut exchange = match &opening.link {
-            Link::Pipe(pipe) => {
-                let place = pipe.inbound.calls.join(id, Takes::default(), opening.queue);
-                pipe.send(text).await?;
-                Exchange::shared(pipe.clone(), place)
-            }
-            Link::Http { endpoint, .. } => {
-                let posting = endpoint.post(HeaderMap::new(), text);
-                let response = tokio::time::timeout_at(deadline.at(), posting)
-                    .await
-                    .map_err(|_| deadline.passed())??;
-                if let Some(session) = response.headers().get(headers::SESSION_ID) {
-                    headers.insert(headers::SESSION_ID, session.clone());
-                }
-                match Answer::open(response, endpoint.bounds()).await {
-                    Ok(answer) => Exchange::own(id, answer),
-                    Err(Ok(refusal)) => return Err(OpenError::NotSpoken(refusal)),
-                    Err(Err(failure)) => return Err(failure.into()),
-                }
-            }
-        };
-        let result = loop {
-            match exchange.next(&deadline).await? {
-                Message::Response { result, .. } => break result,
-                Message::Error { error, .. } => return Err(OpenError::Rpc(error)),
-                Message::Notification { .. } | Message::Request { .. } => {}
-            }
-        };
-        drop(exchange);
-        let spoken = result.string("protocolVersion").unwrap_or_default();
-        let revision: Revision = match &*spoken {
-            // The draft of 2024-11-05, which says the same.
-            "2024-10-07" => {
-                opening.deviations.note(Deviation::DraftRevision);
-                Revision::V2024_11_05
-            }
-            spoken => spoken.parse().map_err(|_| {
-                Failure::new(Kind::InvalidMessage, "The server speaks a revision unknown here")
-                    .because(format!("protocolVersion '{spoken}'"))
-            })?,
-        };
-        if revision >= Revision::V2025_06_18 {
-            headers.insert(headers::PROTOCOL_VERSION, HeaderValue::from_static(revision.as_str()));
-        }
-        let session = Arc::new(Self {
-            about: About::from_initialize(&result),
-            revision,
-            headers: Mutex::new(headers),
-            link: opening.link,
-            deviations: opening.deviations,
-            level: Mutex::new(None),
-            lease: Arc::new(Semaphore::new(1)),
-            used: Mutex::new(Instant::now()),
-            tasks: AtomicUsize::new(0),
-            lost: AtomicBool::new(false),
-            listens: AtomicBool::new(false),
-            deaf: CancellationToken::new(),
-            answers_elsewhere: opening.answers_elsewhere,
-            ids: opening.ids,
-            queue: opening.queue,
-            stop: CancellationToken::new(),
-        });
-        let initialized = message::notification(method::INITIALIZED, &Object::new());
-        let ready = session.post_one_way(initialized);
-        match tokio::time::timeout_at(deadline.at(), ready).await.map_err(|_| deadline.passed())? {
-            // Servers that take no notifications take requests: the first of them decides.
-            Err(failure) if failure.kind == Kind::HttpStatus => {
-                tracing::debug!("the server rejects 'notifications/initialized': {failure}");
-            }
-            taken => taken?,
-        }
-        Ok(session)
-    }
-
     fn headers(&self) -> HeaderMap {
         self.headers.lock().clone()
     }
@@ -278,128 +164,12 @@ impl Session {
             && self.used.lock().elapsed() > idle
     }
 
-    /// Sends a request and returns the exchange that will bring its answer. The progress token, if
-    /// the client wants progress, is the request's own id.
-    pub async fn send(
-        self: &Arc<Self>,
-        method: &str,
-        mut params: Object,
-        takes: Takes,
-        deadline: &Deadline,
-    ) -> Result<Exchange, SendError> {
-        *self.used.lock() = Instant::now();
-        let id = self.next_id();
-        if takes.progress
-            && let Some(meta) = params.object_mut("_meta")
-        {
-            meta.set("progressToken", Value::number(id));
-        }
-        let text = message::request(&Id::Number(id), method, &params);
-        let place = self.inbound().calls.join(id, takes, self.queue);
-        match &self.link {
-            Link::Pipe(pipe) => {
-                if !pipe.is_open() {
-                    return Err(SendError::Lost);
-                }
-                tokio::time::timeout_at(deadline.at(), pipe.send(text))
-                    .await
-                    .map_err(|_| deadline.passed())??;
-                Ok(Exchange::shared(pipe.clone(), place))
-            }
-            Link::Http { endpoint, .. } => {
-                let mut headers = self.headers();
-                endpoint.tell(&mut headers, deadline);
-                let posting = self.post(endpoint, headers, text);
-                let response = tokio::time::timeout_at(deadline.at(), posting)
-                    .await
-                    .map_err(|_| deadline.passed())??;
-                if is_answered_elsewhere(&response) {
-                    self.deviations.note(Deviation::AnsweredElsewhere);
-                    self.answers_elsewhere.store(true, Ordering::Relaxed);
-                    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-                        runtime.spawn(self.clone().listen());
-                    }
-                    return Ok(Exchange::elsewhere(self.clone(), place));
-                }
-                match Answer::open(response, endpoint.bounds()).await {
-                    Ok(answer) => Ok(Exchange::session(self.clone(), answer, place)),
-                    Err(Ok(refusal)) => Err(self.refused(refusal)),
-                    Err(Err(failure)) => {
-                        self.doubted_by(&failure);
-                        Err(failure.into())
-                    }
-                }
-            }
-        }
-    }
-
-    fn refused(&self, refusal: NoAnswer) -> SendError {
-        // Servers say 404 for a session they do not know; some older ones say 400, and others what they like.
-        let has_id = self.has_id();
-        let unknown_session = has_id
-            && (matches!(refusal.status, StatusCode::NOT_FOUND | StatusCode::GONE)
-                || refusal.of_lost_session
-                || (refusal.status == StatusCode::BAD_REQUEST
-                    && matches!(&refusal.error, Some(Message::Error { error, .. })
-                        if error.message.to_ascii_lowercase().contains("session"))));
-        if unknown_session {
-            if refusal.status != StatusCode::NOT_FOUND {
-                self.deviations.note(Deviation::LostSession);
-            }
-            self.lost.store(true, Ordering::Relaxed);
-            return SendError::Lost;
-        }
-        // Neither an answer nor a word of the session: the next call is made in another, unless it is the server, or what
-        // stands before it, that has no time.
-        let passes = matches!(refusal.status.as_u16(), 403 | 429 | 502 | 503 | 504);
-        if has_id && refusal.error.is_none() && !passes {
-            self.lost.store(true, Ordering::Relaxed);
-        }
-        match refusal.error {
-            Some(Message::Error { error, .. }) if !matches!(refusal.status.as_u16(), 401 | 403) => {
-                SendError::Rpc(error)
-            }
-            _ => SendError::Failed(refusal.failure()),
-        }
-    }
-
     /// Takes note if a server's answer says that it does not know the session any more, and returns how it is told.
     pub fn is_lost_by(&self, error: &RpcError) -> Option<session_loss::Told> {
         let told = session_loss::told_by(error).filter(|_| self.has_id())?;
         self.deviations.note(Deviation::LostSession);
         self.lost.store(true, Ordering::Relaxed);
         Some(told)
-    }
-
-    /// Asks and waits for the answer, for requests of the gateway's own.
-    pub async fn ask(
-        self: &Arc<Self>,
-        method: &str,
-        params: Object,
-        within: Duration,
-    ) -> Result<Object, SendError> {
-        let deadline = Deadline::new(within, within);
-        let mut exchange = self.send(method, params, Takes::default(), &deadline).await?;
-        loop {
-            match exchange.next(&deadline).await? {
-                Message::Response { result, .. } => return Ok(result),
-                Message::Error { error, .. } => {
-                    return Err(match self.is_lost_by(&error) {
-                        Some(session_loss::Told::Plainly) => SendError::Lost,
-                        _ => SendError::Rpc(error),
-                    });
-                }
-                Message::Notification { method, params } => {
-                    self.inbound().receive(Message::Notification { method, params }).await;
-                }
-                Message::Request { id, .. } => {
-                    let error = RpcError::invalid_params(
-                        "This request does not allow elicitation or sampling",
-                    );
-                    exchange.respond(&id, Err(error)).await?;
-                }
-            }
-        }
     }
 
     /// Posts a notification or a response.
@@ -454,15 +224,4 @@ impl Session {
             }
         }
     }
-}
-
-/// Whether a request was only accepted, as a notification would be: the answer comes on the stream on which the session
-/// listens. Servers that are made for a single connection do so, and the SDKs take it.
-fn is_answered_elsewhere(response: &Response<Incoming>) -> bool {
-    let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
-    let says_something = kind.is_some_and(|kind| {
-        let kind = kind.trim_start().to_ascii_lowercase();
-        ["application/json", "text/event-stream"].iter().any(|form| kind.starts_with(form))
-    });
-    response.status() == StatusCode::ACCEPTED && !says_something
 }

@@ -1,10 +1,9 @@
 //! Corrects items of lists: optional members that are null or of the wrong type are removed, since one of them makes a
 //! whole list unreadable to clients that validate it.
 
-use doorward_mcp::{Object, Value as Raw};
 use serde_json::Value;
 
-use super::Kind;
+use crate::{Object, Value as Raw};
 
 /// What the protocol has a member be (spec 2026-07-28 schema; the revisions before it ask for no more).
 enum Shape {
@@ -71,9 +70,9 @@ const PROMPT: [(&str, Shape); 1] = [(
 const RESOURCE: [(&str, Shape); 3] =
     [("annotations", ANNOTATIONS), ("mimeType", Text), ("size", Whole)];
 
-/// Puts an item of a list right. Returns whether anything was changed.
-pub fn item(kind: &Kind, key: &str, definition: &mut Object) -> bool {
-    let own: &[(&str, Shape)] = match kind.member {
+/// Puts an item of a list right, by the member that holds the list. Returns whether anything was changed.
+pub fn item(list: &str, key: &str, definition: &mut Object) -> bool {
+    let own: &[(&str, Shape)] = match list {
         "tools" => &TOOL,
         "prompts" => &PROMPT,
         _ => &RESOURCE,
@@ -151,14 +150,14 @@ fn mend(value: &mut Value, shape: &Shape) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::KINDS;
     use serde_json::json;
 
     #[test]
     fn members_of_the_wrong_kind_are_left_out() {
-        for (kind, sloppy, expected) in [
+        for (list, key, sloppy, expected) in [
             (
-                0,
+                "tools",
+                "name",
                 json!({ "name": "a", "title": null, "description": 5, "icons": null, "_meta": [],
                     "annotations": { "readOnlyHint": true, "title": null, "vendor": null },
                     "execution": { "taskSupport": "sometimes" } }),
@@ -166,29 +165,31 @@ mod tests {
                     "execution": {} }),
             ),
             (
-                1,
+                "prompts",
+                "name",
                 json!({ "name": "a", "arguments": [{ "name": "x", "required": "yes" }, null, {}],
                     "icons": [{ "src": null }, { "src": "i.png", "sizes": "48x48" }] }),
                 json!({ "name": "a", "arguments": [{ "name": "x" }], "icons": [{ "src": "i.png" }] }),
             ),
             (
-                2,
+                "resources",
+                "uri",
                 json!({ "uri": "a:b", "size": "12", "mimeType": null,
                     "annotations": { "audience": ["user", "robot"], "priority": 2 } }),
                 json!({ "uri": "a:b", "annotations": { "audience": ["user"] }, "name": "a:b" }),
             ),
             (
-                3,
+                "resourceTemplates",
+                "uriTemplate",
                 json!({ "uriTemplate": "a:{b}", "name": 1 }),
                 json!({ "uriTemplate": "a:{b}", "name": "a:{b}" }),
             ),
         ] {
-            let kind = &KINDS[kind];
             let mut definition = Object::from_serde(&sloppy).unwrap();
-            let key = definition.string(kind.key).unwrap().into_owned();
-            assert!(item(kind, &key, &mut definition));
+            let key = definition.string(key).unwrap().into_owned();
+            assert!(item(list, &key, &mut definition));
             assert_eq!(definition.to_serde(), expected);
-            assert!(!item(kind, &key, &mut definition), "what is right stays");
+            assert!(!item(list, &key, &mut definition), "what is right stays");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Detects sessions that a server has lost. The specification defines 404 for it (2025-11-25 basic/transports); servers
 //! report it in other ways, too.
 
-use doorward_mcp::RpcError;
-use doorward_mcp::error::code;
+use crate::RpcError;
+use crate::error::code;
 
 /// What several SDKs answer for a session that they do not know.
 const UNKNOWN_SESSION: i64 = -32001;

@@ -1,0 +1,56 @@
+//! One request to a server, as it goes through the layers of this crate.
+
+use std::sync::Arc;
+
+use doorward_mcp::interaction::Retry;
+use doorward_mcp::meta::Client;
+use doorward_mcp::{Object, RpcError, capabilities, meta, method};
+
+use super::calls::Takes;
+use super::catalog::ToolEntry;
+use super::deadline::Deadline;
+use super::http::Own;
+
+/// One request to a server, in the modern form and with the server's own names.
+#[derive(Debug, Clone)]
+pub struct Asked<'a> {
+    pub method: &'a str,
+    pub params: Object,
+    pub client: &'a Client,
+    pub principal: &'a str,
+    /// What the caller has given for this server.
+    pub own: Option<Own>,
+    /// The client's session, where it has one.
+    pub session: Option<Arc<str>>,
+    /// The client is of the handshake era, which does not know the tasks extension.
+    pub handshake_client: bool,
+    pub retry: Option<&'a Retry>,
+    /// Questions a handshake-era client answered with an error.
+    pub refused: &'a [(String, RpcError)],
+    pub deadline: Deadline,
+    /// The trace that the call belongs to, for servers over HTTP (W3C Trace Context).
+    pub traceparent: Option<String>,
+    /// For `tools/call`: what routing found in the catalogue.
+    pub tool: Option<Arc<ToolEntry>>,
+    /// `Mcp-Param-*` headers the client sent, for a tool of which nothing is known here.
+    pub param_headers: Option<&'a ::http::HeaderMap>,
+}
+
+/// Whether a request names a task.
+pub fn names_a_task(of: &str) -> bool {
+    matches!(of, method::TASKS_GET | method::TASKS_UPDATE | method::TASKS_CANCEL)
+}
+
+/// What a call can take beside its answer.
+pub(crate) fn takes(asked: &Asked<'_>) -> Takes {
+    Takes {
+        interactive: method::may_ask_for_input(asked.method)
+            && capabilities::is_interactive(&asked.client.capabilities),
+        logs: asked.client.log_level.is_some(),
+        // Of what may take long, always: a sign of progress is a sign of life (`Run::notified`).
+        progress: method::may_ask_for_input(asked.method)
+            || meta::progress_token(&asked.params).is_some(),
+        owner: asked.principal.into(),
+        task: None,
+    }
+}

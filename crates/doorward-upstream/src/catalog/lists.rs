@@ -1,0 +1,98 @@
+//! The lists of one server as they are cached, by what callers declare.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::cells::Cells;
+use super::exposed::Digest;
+use super::kinds::{KINDS, TOOLS};
+use super::view::{List, View};
+use doorward_schema::Checks;
+
+/// A server's lists, by what the caller declares: a handshake-era server may show other tools to
+/// other clients. A modern one shows the same to all (spec 2026-07-28 server/tools).
+#[derive(Debug, Default)]
+pub struct Catalog {
+    /// Where what its schemas are held against is checked, if that takes long.
+    pub checks: Checks,
+    pub(super) cells: Cells,
+}
+
+impl Catalog {
+    /// The same list in the place of an equal one that is kept for callers with other capabilities, so that it is in memory
+    /// once; and whether there is one.
+    pub(super) fn shared(&self, kind: usize, list: List) -> (List, bool) {
+        let views = self.cells.views();
+        let equal = views.iter().map(|view| &view.lists[kind]).find(|other| other.is_equal(&list));
+        match equal {
+            Some(other) => {
+                let items = other.items.clone();
+                let (left_out, tools) = (other.left_out.clone(), other.tools.clone());
+                (List { items, left_out, tools, ..list }, true)
+            }
+            None => (list, false),
+        }
+    }
+
+    /// Marks lists for fetching: those that a notification names, or all.
+    pub fn invalidate(&self, notification: Option<&str>) {
+        for cell in self.cells.all() {
+            for (at, kind) in KINDS.iter().enumerate() {
+                if notification.is_none_or(|changed| changed == kind.changed) {
+                    cell.stale[at].store(true, Ordering::Release);
+                }
+            }
+        }
+    }
+
+    /// The server's own names of tools and prompts that a rewritten name may stand for.
+    pub fn named_by(&self, digest: Digest) -> BTreeSet<String> {
+        let views = self.cells.views();
+        let names = views.iter().flat_map(|view| view.digests.find(view, digest));
+        names.map(str::to_owned).collect()
+    }
+
+    /// Whether the server lists a tool or prompt of this name.
+    pub fn has(&self, server: &str, name: &str) -> bool {
+        self.named_by(Digest::of(server, name)).contains(name)
+    }
+
+    /// The view that was fetched last, for whomever.
+    pub fn latest(&self) -> Option<Arc<View>> {
+        self.cells
+            .views()
+            .into_iter()
+            .max_by_key(|view| (view.knows(TOOLS), view.lists[TOOLS].fetched))
+    }
+
+    /// The lists of the view that was fetched last that could not be fetched, and why.
+    pub fn failed(&self) -> Vec<(&'static str, String)> {
+        let Some(latest) = self.latest() else { return Vec::new() };
+        let lists = KINDS.iter().zip(&latest.lists);
+        lists.filter_map(|(kind, list)| Some((kind.method, list.failure()?))).collect()
+    }
+
+    /// The tools of the view that was fetched last that are not shown, and why.
+    pub fn left_out(&self) -> Vec<(String, String)> {
+        let Some(latest) = self.latest() else { return Vec::new() };
+        let left_out = latest.lists[TOOLS].left_out.iter();
+        left_out.map(|(name, why)| (name.to_string(), why.clone())).collect()
+    }
+
+    /// The tools of that view of whose schemas something is not checked, and what.
+    pub fn unchecked(&self) -> Vec<(String, String)> {
+        let Some(latest) = self.latest() else { return Vec::new() };
+        let tools = latest.lists[TOOLS].tools.values();
+        let mut notes: Vec<_> =
+            tools.filter_map(|tool| Some((tool.name.to_string(), tool.schemas.note()?))).collect();
+        notes.sort_unstable();
+        notes
+    }
+
+    /// Items per list of the view that was fetched last.
+    pub fn counts(&self) -> Option<[usize; 4]> {
+        let latest = self.latest()?;
+        Some([0, 1, 2, 3].map(|at| latest.lists[at].items.len()))
+    }
+}

@@ -1,0 +1,76 @@
+//! What all servers of a gateway share.
+
+use std::sync::Arc;
+
+use doorward_mcp::Value;
+use tokio_util::task::TaskTracker;
+
+use super::catalog::ViewBytes;
+use super::credential::Credential;
+use super::http::{Bounds, Endpoint};
+use super::parking::ParkingLot;
+use super::process::ProcessCount;
+use super::programs::Programs;
+use super::switchboard::Switchboard;
+use doorward_cache::Cache;
+use doorward_config::{Limits, ServerSettings, Timeouts};
+use doorward_core::memory::Memory;
+use doorward_core::share::Shares;
+use doorward_identity::delegation::Delegations;
+use doorward_identity::seal::Sealer;
+use doorward_net::tls::tls_config;
+use doorward_observability::audit::Audit;
+
+/// What all servers of a gateway share.
+pub struct Shared {
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    pub sealer: Sealer,
+    pub parking: ParkingLot,
+    pub processes: Arc<ProcessCount>,
+    /// Programs that were started for somebody's sessions.
+    pub programs: Arc<Programs>,
+    pub memory: Memory,
+    /// Bytes that are held for clients: what they subscribe to, and questions that wait for them.
+    pub held: Arc<Shares>,
+    /// Bytes of the lists of all servers.
+    pub view_bytes: Arc<ViewBytes>,
+    pub switchboard: Arc<Switchboard>,
+    pub audit: Arc<Audit>,
+    pub cache: Cache,
+    pub http: Arc<doorward_net::clients::Clients>,
+    /// What users have let the gateway do for them.
+    pub delegations: Arc<Delegations>,
+    pub metrics: doorward_observability::metrics::Metrics,
+    /// The gateway as a client: `{name, version}`.
+    pub info: Value,
+    /// Tasks that outlive a call; waited for at shutdown.
+    pub tasks: TaskTracker,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+impl Endpoint {
+    /// The endpoint of a server behind the gateway.
+    pub fn of(name: &str, shared: &Shared, settings: &ServerSettings) -> Option<Self> {
+        let given = settings.delegated.is_some()
+            && settings.credential.is_none()
+            && !settings.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"));
+        // What was given to the gateway itself.
+        let given = given.then(|| Credential::delegated(name, settings, &shared.delegations));
+        let clients = match &settings.tls {
+            None => shared.http.clone(),
+            Some(tls) => Arc::new(shared.http.with_tls(tls_config(tls).ok()?)),
+        };
+        let clients = match settings.public_only {
+            true => Arc::new(clients.public_only()),
+            false => clients,
+        };
+        let bounds = Bounds::new(&shared.limits).counting(shared.metrics.deviations(name));
+        Self::build(clients, settings, bounds, given)
+    }
+}
