@@ -62,7 +62,7 @@ pub use reliability::{
 };
 pub use replicas::{LostSession, ReplicaGroup, ReplicaSettings, problem_of};
 pub use secret::Secret;
-pub use server::{Affinity, ServerSettings, Start, ToolSettings};
+pub use server::{Affinity, ClientCapabilities, ServerSettings, Start, ToolSettings};
 pub use settings::{Problem, Settings, TlsFiles};
 pub use telemetry::{
     LogSettings, MetricSettings, Otlp, OtlpProtocol, TelemetrySettings, TraceSettings,

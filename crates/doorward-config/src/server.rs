@@ -88,6 +88,9 @@ pub struct ServerSettings {
     /// Who may share a session of a server that has sessions.
     #[serde(skip_serializing_if = "is_default")]
     pub affinity: Affinity,
+    /// Whether clients that declare different capabilities may share a session of a server of 2025-11-25 or earlier.
+    #[serde(skip_serializing_if = "is_default")]
+    pub client_capabilities: ClientCapabilities,
     /// How long a call may take without progress. Default: `timeouts.call`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Period>,
@@ -177,6 +180,21 @@ pub enum Affinity {
     Principal,
     /// Every client session has its own sessions. Modern clients, which have no session, share by principal.
     Session,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCapabilities {
+    /// As `shared`, with what its clients declare, once the server has shown that it makes no difference: it responds
+    /// the same to `initialize` and lists the same for clients that declare different capabilities, and sends no
+    /// elicitation, sampling or roots request. As `separate` until then, and from its first such request on.
+    #[default]
+    Auto,
+    /// A session, and where the server is a program a process, for each set of capabilities that clients declare.
+    Separate,
+    /// One session for all: it declares elicitation, sampling and roots. A request that a client does not support is
+    /// answered with an error.
+    Shared,
 }
 
 impl ServerSettings {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::Client;
-use doorward_mcp::{Object, RpcError, capabilities, meta, method};
+use doorward_mcp::{Object, RpcError, meta, method};
 
 use super::calls::Takes;
 use super::catalog::ToolEntry;
@@ -44,8 +44,8 @@ pub fn names_a_task(of: &str) -> bool {
 /// What a call can take beside its answer.
 pub(crate) fn takes(asked: &Asked<'_>) -> Takes {
     Takes {
-        interactive: method::may_ask_for_input(asked.method)
-            && capabilities::is_interactive(&asked.client.capabilities),
+        // Also of a client that cannot be asked: in a session of several, its call's request must not become another's.
+        interactive: method::may_ask_for_input(asked.method),
         logs: asked.client.log_level.is_some(),
         // Of what may take long, always: a sign of progress is a sign of life (`Run::notified`).
         progress: method::may_ask_for_input(asked.method)

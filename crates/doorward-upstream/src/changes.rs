@@ -91,7 +91,7 @@ impl Server {
                 server.unsolicited(name, &params);
             }
         });
-        Inbound::new(unsolicited, self.asks.clone())
+        Inbound::new(unsolicited, self.asks.clone(), self.capability_use.clone())
     }
 
     /// Everything about the server's lists may have changed.

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use doorward_mcp::{Id, Message, Object, RpcError, message, method, tasks};
 
+use super::capability_use::CapabilityUse;
 use super::calls::{Attributed, Calls, of_progress, of_subscription};
 
 /// Told of notifications that belong to no call: list changes, resource updates.
@@ -18,6 +19,7 @@ pub struct Inbound {
     /// The server has sent a request of its own on the shared channel, where it names no call:
     /// from now on one interactive call at a time.
     asks: Arc<AtomicBool>,
+    capability_use: Arc<CapabilityUse>,
 }
 
 impl std::fmt::Debug for Inbound {
@@ -28,8 +30,12 @@ impl std::fmt::Debug for Inbound {
 
 impl Inbound {
     /// `asks` is set when a request names no call, for all channels of one server.
-    pub fn new(unsolicited: Unsolicited, asks: Arc<AtomicBool>) -> Self {
-        Self { calls: Arc::default(), unsolicited, asks }
+    pub fn new(
+        unsolicited: Unsolicited,
+        asks: Arc<AtomicBool>,
+        capability_use: Arc<CapabilityUse>,
+    ) -> Self {
+        Self { calls: Arc::default(), unsolicited, asks, capability_use }
     }
 
     /// Takes one message. Returns what must be answered at once.
@@ -65,6 +71,7 @@ impl Inbound {
         if method == method::PING {
             return Some(message::response(&id, &Object::new()));
         }
+        self.capability_use.asked(method);
         let named = tasks::related(&params).and_then(|task| self.calls.of_task(&task));
         if named.is_none() {
             self.asks.store(true, Ordering::Relaxed);

@@ -10,6 +10,7 @@ pub mod call_error;
 mod calling;
 mod calls;
 pub mod catalog;
+mod capability_use;
 mod changes;
 mod contact;
 mod credential;

@@ -12,12 +12,14 @@ use tokio_util::sync::DropGuard;
 
 use super::http::{Bounds, Own};
 use super::pipe::Pipe;
-use super::pool::{Pool, Pooled, full};
+use super::capability_use::{covers, everything};
+use super::pool::{Common, Pool, Pooled, Slot, full};
 use super::prestarted::REST;
 use super::session::open::{OpenError, Opening};
 use super::session::{self, Session};
 use super::way::Way;
 use super::{Asked, Contact, Link, Server, probe, process};
+use doorward_config::ClientCapabilities;
 use doorward_core::Failure;
 use doorward_core::share::{Full, Held, sharer};
 
@@ -91,8 +93,30 @@ impl Server {
             answers_elsewhere: self.answers_elsewhere.clone(),
         })
         .await?;
+        self.capability_use.opened(&declared, &session.about);
         let _ = unused.map(DropGuard::disarm);
         Ok(session)
+    }
+
+    /// The sessions for a call (setting `client_capabilities`).
+    fn slot(&self, pool: &Pool, asked: &Asked<'_>) -> Arc<Slot> {
+        let affinity = self.settings.affinity;
+        match self.settings.client_capabilities {
+            ClientCapabilities::Separate => pool.slot(affinity, asked, &Common::No),
+            ClientCapabilities::Shared => {
+                pool.slot(affinity, asked, &Common::Of(&|_| Some(everything())))
+            }
+            ClientCapabilities::Auto if !self.capability_use.may_share() => {
+                pool.slot(affinity, asked, &Common::No)
+            }
+            ClientCapabilities::Auto => {
+                let declares = |wanted: &Object| {
+                    let union = self.capability_use.union()?;
+                    (self.catalog.lists_agree() && covers(&union, wanted)).then_some(union)
+                };
+                pool.slot(affinity, asked, &Common::Of(&declares))
+            }
+        }
     }
 
     /// A program for a session: one that runs already, or a new one.
@@ -143,7 +167,10 @@ impl Pool {
         let interactive = method::may_ask_for_input(asked.method)
             && capabilities::is_interactive(&asked.client.capabilities);
         let leased = interactive && server.needs_lease();
-        let slot = self.slot(server.settings.affinity, asked);
+        let slot = server.slot(self, asked);
+        // In a session of different clients a request may be any call's, be it of one that cannot be asked.
+        let leased = leased
+            || (slot.is_common && server.needs_lease() && method::may_ask_for_input(asked.method));
         if let Some(found) = slot.free(leased) {
             return Ok(found);
         }
@@ -170,7 +197,7 @@ impl Pool {
                 shared.processes.freed().await;
             }
             let (client, own) = (asked.client, asked.own.as_ref());
-            let opening = server.open_session(contact, &client.capabilities, client, own);
+            let opening = server.open_session(contact, &slot.declares, client, own);
             let session = Box::pin(opening).await?;
             let opener = sharer(asked.principal).into();
             let program = place.map(|place| shared.programs.started(place, &session));

@@ -1,9 +1,9 @@
 //! Sessions with one handshake-era server, shared by calls with the same owner (by the server's affinity) and the same
-//! declared capabilities.
+//! declared capabilities, or others where that makes no difference to the server.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::asked::Asked;
+use super::capability_use::covers;
 use super::programs::Program;
 use super::session::Session;
 use doorward_config::Affinity;
@@ -27,10 +28,16 @@ struct Key {
 #[derive(Debug, Default)]
 pub struct Pool {
     slots: Mutex<HashMap<Key, Arc<Slot>>>,
+    /// Slots of sessions that declare more than these clients do, and serve them as well.
+    serving: Mutex<HashMap<Key, Weak<Slot>>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Slot {
+    /// What its sessions declare.
+    pub(super) declares: Object,
+    /// They serve clients that declare different things.
+    pub(super) is_common: bool,
     /// Held while a session is opened, so that callers who come together open one.
     pub(super) opening: tokio::sync::Mutex<()>,
     pub(super) sessions: Mutex<Vec<Pooled>>,
@@ -46,6 +53,15 @@ pub(super) struct Pooled {
 }
 
 impl Slot {
+    fn new(declares: Object, is_common: bool) -> Arc<Self> {
+        let (opening, sessions) = Default::default();
+        Arc::new(Self { declares, is_common, opening, sessions })
+    }
+
+    fn has_open(&self) -> bool {
+        self.sessions.lock().iter().any(|one| one.session.is_open())
+    }
+
     /// An open session; with `leased` one that nobody else holds.
     pub(super) fn free(
         &self,
@@ -95,13 +111,54 @@ impl Pool {
     /// Takes in a session that was opened while the server was looked for.
     pub fn adopt(&self, affinity: Affinity, asked: &Asked<'_>, session: Arc<Session>) {
         let adopted = Pooled { session, opener: Box::default(), _program: None };
-        self.slot(affinity, asked).sessions.lock().push(adopted);
+        self.slot(affinity, asked, &Common::No).sessions.lock().push(adopted);
     }
 
-    pub(super) fn slot(&self, affinity: Affinity, asked: &Asked<'_>) -> Arc<Slot> {
-        let owner = owner_of(affinity, asked);
-        let key = Key { owner, capabilities: declared(&asked.client.capabilities) };
-        self.slots.lock().entry(key).or_default().clone()
+    /// The sessions for a call: those that declare just what its client does, or, where that makes no difference, those
+    /// that declare more.
+    pub(super) fn slot(
+        &self,
+        affinity: Affinity,
+        asked: &Asked<'_>,
+        common: &Common<'_>,
+    ) -> Arc<Slot> {
+        let client = &asked.client.capabilities;
+        let key = Key { owner: owner_of(affinity, asked), capabilities: declared(client) };
+        if let Common::No = common {
+            let mut slots = self.slots.lock();
+            let slot = slots.entry(key).or_insert_with(|| Slot::new(client.clone(), false));
+            return slot.clone();
+        }
+        let own = self.slots.lock().get(&key).filter(|slot| slot.has_open()).cloned();
+        if let Some(own) = own {
+            return own;
+        }
+        let serving = self.serving.lock().get(&key).and_then(Weak::upgrade);
+        if let Some(serving) = serving.filter(|slot| slot.has_open()) {
+            return serving;
+        }
+        let wanted = capabilities::client_to_handshake(client, Revision::NEWEST_HANDSHAKE);
+        let Some(declares) = common.declares(&wanted) else {
+            return self.slot(affinity, asked, &Common::No);
+        };
+        let serving = self.serving_slot(&key, declares, &wanted);
+        let mut all = self.serving.lock();
+        all.retain(|_, slot| slot.strong_count() > 0);
+        all.insert(key, Arc::downgrade(&serving));
+        serving
+    }
+
+    /// Sessions of the same owner that are open and declare enough, or those that are to declare all.
+    fn serving_slot(&self, key: &Key, declares: Object, wanted: &Object) -> Arc<Slot> {
+        let mut slots = self.slots.lock();
+        let serves = |(other, slot): &(&Key, &Arc<Slot>)| {
+            other.owner == key.owner && slot.has_open() && covers(&slot.declares, wanted)
+        };
+        if let Some((_, slot)) = slots.iter().find(serves) {
+            return slot.clone();
+        }
+        let key = Key { owner: key.owner.clone(), capabilities: declared(&declares) };
+        slots.entry(key).or_insert_with(|| Slot::new(declares, true)).clone()
     }
 
     /// The number of open sessions.
@@ -147,6 +204,23 @@ impl Pool {
             // A slot that somebody is about to fill is referred to from there.
             !sessions.is_empty() || Arc::strong_count(slot) > 1
         });
+    }
+}
+
+/// Whether clients that declare different things may share sessions.
+pub(super) enum Common<'a> {
+    /// They may not.
+    No,
+    /// With what such a session declares, where it would serve a client that declares something.
+    Of(&'a dyn Fn(&Object) -> Option<Object>),
+}
+
+impl Common<'_> {
+    fn declares(&self, wanted: &Object) -> Option<Object> {
+        match self {
+            Self::No => None,
+            Self::Of(declares) => declares(wanted),
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use super::capability_use::CapabilityUse;
 use super::catalog::Catalog;
 use super::contact::Contact;
 use super::health::Health;
@@ -74,6 +75,8 @@ pub struct Server {
     pub(super) lost: tokio::sync::Notify,
     /// The server sends requests of its own that name no call.
     pub(super) asks: Arc<AtomicBool>,
+    /// Whether it makes a difference to it what clients can do.
+    pub(super) capability_use: Arc<CapabilityUse>,
     /// Counts changes of the catalogue, over all servers.
     pub(super) generation: Arc<AtomicU64>,
     /// Woken at the first use of a server that starts lazily.
@@ -152,6 +155,7 @@ impl Server {
             interest: Interest::new(interest),
             ids: Arc::new(AtomicI64::new(1)),
             asks: Arc::default(),
+            capability_use: Arc::default(),
             generation: parts.generation,
             wanted: tokio::sync::Notify::new(),
             stop: CancellationToken::new(),

@@ -53,6 +53,19 @@ impl Catalog {
         names.map(str::to_owned).collect()
     }
 
+    /// Whether the server has listed the same to all for whom it was asked, and to more than one.
+    pub fn lists_agree(&self) -> bool {
+        let views: Vec<_> = self.cells.views().into_iter().filter(|v| v.knows(TOOLS)).collect();
+        let Some((first, others)) = views.split_first() else { return false };
+        let same = |other: &Arc<View>| {
+            (0..KINDS.len()).all(|kind| {
+                let known = first.knows(kind) && other.knows(kind);
+                !known || Arc::ptr_eq(&first.lists[kind].items, &other.lists[kind].items)
+            })
+        };
+        !others.is_empty() && others.iter().all(same)
+    }
+
     /// Whether the server lists a tool or prompt of this name.
     pub fn has(&self, server: &str, name: &str) -> bool {
         self.named_by(Digest::of(server, name)).contains(name)

@@ -94,6 +94,7 @@ impl Run<'_> {
                 }
                 Message::Notification { method, params } => self.notified(&method, params).await?,
                 Message::Request { id, method, params } => {
+                    self.server.capability_use.asked(&method);
                     let question = question(
                         &self.server.shared.held,
                         &self.exchange,

@@ -23,7 +23,7 @@ for line in sys.stdin:
     if method == "initialize":
         answer["result"] = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": {"name": "py", "version": "1"}}
     elif method == "tools/list":
-        answer["result"] = {"tools": [{"name": n, "inputSchema": {"type": "object"}} for n in ("env", "die", "echo", "last", "pid")]}
+        answer["result"] = {"tools": [{"name": n, "inputSchema": {"type": "object"}} for n in ("ask", "env", "die", "echo", "last", "pid")]}
     elif method == "tools/call" and params["name"] == "die":
         os._exit(3)
     elif method == "tools/call" and params["name"] == "last":
@@ -33,6 +33,10 @@ for line in sys.stdin:
         os._exit(0)
     elif method == "tools/call" and params["name"] == "pid":
         answer["result"] = {"content": [{"type": "text", "text": str(os.getpid())}]}
+    elif method == "tools/call" and params["name"] == "ask":
+        print(json.dumps({"jsonrpc": "2.0", "id": "q", "method": "roots/list"}), flush=True)
+        said = json.loads(sys.stdin.readline())
+        answer["result"] = {"content": [{"type": "text", "text": json.dumps(said.get("error", said.get("result")))}]}
     elif method == "tools/call" and params["name"] == "env":
         answer["result"] = {"content": [{"type": "text", "text": json.dumps(dict(os.environ))}]}
     elif method == "tools/call":
@@ -293,4 +297,42 @@ fn programs_get_no_file_that_was_left_open_for_the_gateway() {
     // The last is the folder that lists them.
     let open = std::fs::read_to_string(&mark).unwrap();
     assert_eq!(open.split_whitespace().count(), 4, "{open}");
+}
+
+/// To most servers it makes no difference what their clients can do: one process serves all clients of a caller then.
+#[test]
+fn one_program_serves_clients_that_can_do_different_things_where_that_makes_no_difference() {
+    let cannot = json!({});
+    let roots = json!({ "roots": {} });
+    let forms = json!({ "elicitation": { "form": {} } });
+    let both = json!({ "roots": {}, "elicitation": { "form": {} } });
+    // With its own process, which nobody's sessions are with.
+    for (setting, after_each) in [("separate", [2, 3, 4]), ("shared", [2, 2, 2]), ("auto", [2, 3, 3])] {
+        let program = Program::new();
+        let gateway =
+            Gateway::start(&program.config(&format!(", client_capabilities: {setting}")));
+        let key = gateway.key(&["--user", "me"]);
+        let of = |can: &serde_json::Value| {
+            Modern::new(&gateway, "/mcp/py").bearing(&key).with(can.clone())
+        };
+        let pid = |can| of(can).call("pid", json!({})).text();
+        for (can, processes) in [&roots, &forms, &cannot].into_iter().zip(after_each) {
+            for _ in 0..2 {
+                pid(can);
+            }
+            assert_eq!(program.started().len(), processes, "{setting} {can}");
+        }
+        if setting == "separate" {
+            continue;
+        }
+        // It asks. A client that cannot answer has that said for it; and from now on the server is told who can what,
+        // unless the operator knows better.
+        let told = of(&cannot).call("ask", json!({})).text();
+        assert!(told.contains("roots") && told.contains("code"), "{setting}: {told}");
+        let (apart, started) = (pid(&cannot), program.started().len());
+        assert_eq!(apart == pid(&roots), setting == "shared");
+        assert_eq!(started, if setting == "shared" { 2 } else { 4 });
+        pid(&both);
+        assert_eq!(program.started().len(), if setting == "shared" { 2 } else { 5 });
+    }
 }
