@@ -38,6 +38,7 @@ pub mod method;
 pub mod names;
 pub mod param_headers;
 pub mod revision;
+pub mod server_info;
 pub mod sse;
 pub mod tasks;
 pub mod translate;

@@ -7,5 +7,6 @@ pub mod dial;
 pub mod listener;
 pub mod outbound;
 pub mod peer;
+pub mod redirects;
 pub mod resolver;
 pub mod tls;

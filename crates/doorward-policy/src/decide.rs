@@ -171,7 +171,7 @@ impl PolicySet {
                 return Decision::without_policies(Code::ArgumentType, why);
             }
         };
-        let context = context(&request.context, given, &slice);
+        let context = context(&request.context, given, &slice.looks);
         let parts = self.known.entities(request).zip(context);
         let Some((made, context)) = parts else {
             return Decision::without_policies(

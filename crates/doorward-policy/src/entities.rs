@@ -12,11 +12,10 @@ use cedar_policy::{
 
 use parking_lot::RwLock;
 
-use crate::looks::Member;
+use crate::looks::{Looks, Member};
 use crate::request::{
     Action, Arguments, Context, Principal, PrincipalKind, Request, Target, TargetKind,
 };
-use crate::slices::Slice;
 
 /// Types of entities, read once.
 macro_rules! types {
@@ -224,17 +223,17 @@ fn target(target: &Target, all: &mut Vec<Entity>) -> Option<()> {
     Some(())
 }
 
-/// The context as far as a slice of the policies looks at it, with the arguments as they were made of the call's, or
+/// The context as far as policies look at it, with the arguments as they were made of the call's, or
 /// unknown.
 pub(crate) fn context(
     context: &Context,
     arguments: Value,
-    slice: &Slice,
+    looks: &Looks,
 ) -> Option<cedar_policy::Context> {
     let text = |text: &str| Value::new_string(text.to_owned());
     let mut pairs: Vec<(String, Value)> = Vec::new();
     let mut put = |member: Member, value: &dyn Fn() -> Option<Value>| {
-        if slice.looks.at(member) {
+        if looks.at(member) {
             pairs.push((member.name().to_owned(), value()?));
         }
         Some(())
@@ -269,7 +268,7 @@ pub(crate) fn context(
     if let Some(address) = &context.address {
         put(Member::Address, &|| Some(Value::new_ip(address.to_string())))?;
     }
-    if slice.looks.at(Member::Arguments) {
+    if looks.at(Member::Arguments) {
         pairs.push((Member::Arguments.name().to_owned(), arguments));
     }
     match pairs.is_empty() {

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use doorward_mcp::{Object, Value, capabilities, method};
 use parking_lot::Mutex;
 
-use crate::server_info::About;
+use doorward_mcp::server_info::About;
 
 /// Different declarations that are remembered.
 const MOST: usize = 16;

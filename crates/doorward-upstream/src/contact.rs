@@ -8,7 +8,7 @@ use tokio::sync::OnceCell;
 use super::api::Api;
 use super::http::Endpoint;
 use super::server::Server;
-use super::server_info::About;
+use doorward_mcp::server_info::About;
 use super::way::Way;
 
 /// How a server is reached, once that is known.

@@ -16,7 +16,7 @@ use http_body_util::Full;
 
 use super::credential::Credential;
 use super::deadline::Deadline;
-use super::redirects::{self, Places};
+use doorward_net::redirects::{self, Places};
 use doorward_config::{Limits, ServerSettings};
 use doorward_core::Failure;
 use doorward_net::clients::{Clients, Incoming};

@@ -10,7 +10,7 @@ use doorward_mcp::{Era, Message, Object, Revision, RpcError, method};
 use super::deadline::Deadline;
 use super::http::{Endpoint, Own};
 use super::pipe::Pipe;
-use super::server_info::About;
+use doorward_mcp::server_info::About;
 use super::session::Session;
 use super::session::open::OpenError;
 use super::way::{Refused, Way};

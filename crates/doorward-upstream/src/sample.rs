@@ -10,7 +10,7 @@ use doorward_mcp::{Era, Object, RpcError, Value, capabilities, method};
 use serde_json::json;
 
 use crate::call_error::CallError;
-use crate::server_info::About;
+use doorward_mcp::server_info::About;
 use crate::{Asked, Contact, Link, Server, Transport};
 use doorward_core::Events;
 

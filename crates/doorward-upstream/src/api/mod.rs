@@ -22,7 +22,7 @@ use self::credential::Shown;
 use self::pages::{More, Page};
 use super::asked::Asked;
 use super::http::Endpoint;
-use super::server_info::About;
+use doorward_mcp::server_info::About;
 use crate::call_error::CallError;
 use doorward_config::{PageSettings, Secret};
 use doorward_core::Failure;

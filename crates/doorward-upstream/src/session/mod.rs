@@ -23,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use crate::http::Endpoint;
 use crate::inbound::Inbound;
 use crate::pipe::Pipe;
-use crate::server_info::About;
+use doorward_mcp::server_info::About;
 use doorward_core::Failure;
 use doorward_net::clients::Incoming;
 use doorward_observability::metrics::Deviations;

@@ -18,7 +18,7 @@ use crate::answer::{Answer, NoAnswer};
 use crate::calls::Takes;
 use crate::deadline::Deadline;
 use crate::exchange::Exchange;
-use crate::server_info::About;
+use doorward_mcp::server_info::About;
 use doorward_core::Failure;
 use doorward_observability::metrics::Deviations;
 

@@ -1,7 +1,7 @@
 //! What a server declares about itself, in the form of 2026-07-28, whatever it supports.
 
-use doorward_mcp::translate::CacheHints;
-use doorward_mcp::{Object, Value, capabilities, meta};
+use crate::translate::CacheHints;
+use crate::{Object, Value, capabilities, meta};
 
 #[derive(Debug, Clone, Default)]
 pub struct About {
