@@ -4,6 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
@@ -18,6 +19,9 @@ use super::session::Session;
 use doorward_config::Affinity;
 use doorward_core::Failure;
 use doorward_identity::seal::{fingerprint, sha256};
+
+/// Of the time that a session may be unused, the part for one that has served nothing but lists.
+const LISTS_ONLY: u32 = 5;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
@@ -100,7 +104,7 @@ impl Pool {
         for slot in slots {
             let sessions = slot.sessions.lock();
             let theirs = sessions.iter().filter(|one| *one.opener == *whose);
-            let unused = theirs.filter(|one| one.session.is_idle_since(std::time::Duration::ZERO));
+            let unused = theirs.filter(|one| one.session.is_idle_since(Duration::ZERO));
             idle.extend(unused.map(|one| one.session.clone()));
         }
         if let Some(oldest) = idle.iter().min_by_key(|session| *session.used.lock()) {
@@ -179,9 +183,11 @@ impl Pool {
         session.close();
     }
 
-    /// Closes sessions that nothing used for a while, and drops slots that are empty.
-    pub fn sweep(&self, idle: std::time::Duration, keep: Option<&Arc<Session>>) {
+    /// Closes sessions that nothing used for a while, and drops slots that are empty. Those that have served nothing but
+    /// lists go first: the server holds nothing for them.
+    pub fn sweep(&self, idle: Duration, keep: Option<&Arc<Session>>) {
         self.retain(|session| {
+            let idle = if session.serves_calls() { idle } else { idle / LISTS_ONLY };
             keep.is_some_and(|keep| Arc::ptr_eq(keep, session)) || !session.is_idle_since(idle)
         });
     }

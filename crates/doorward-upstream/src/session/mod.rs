@@ -50,6 +50,8 @@ pub struct Session {
     /// Tasks that live in the session, for as long as they are kept.
     pub tasks: AtomicUsize,
     lost: AtomicBool,
+    /// It has served a call, so that the server may hold something for it; not only lists.
+    serves_calls: AtomicBool,
     /// It has begun to listen.
     listens: AtomicBool,
     /// The server does not let it listen.
@@ -156,6 +158,11 @@ impl Session {
                 () = self.stop.cancelled() => {}
             },
         }
+    }
+
+    /// Whether the server may hold something for it.
+    pub fn serves_calls(&self) -> bool {
+        self.serves_calls.load(Ordering::Relaxed)
     }
 
     pub fn is_idle_since(&self, idle: Duration) -> bool {

@@ -116,6 +116,7 @@ impl Session {
             used: Mutex::new(Instant::now()),
             tasks: AtomicUsize::new(0),
             lost: AtomicBool::new(false),
+            serves_calls: AtomicBool::new(false),
             listens: AtomicBool::new(false),
             deaf: CancellationToken::new(),
             answers_elsewhere: opening.answers_elsewhere,

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use doorward_mcp::lenient::{Deviation, session_loss};
-use doorward_mcp::{Id, Message, Object, RpcError, Value, message};
+use doorward_mcp::{Id, Message, Object, RpcError, Value, message, method};
 use http::header::CONTENT_TYPE;
 use http::{Response, StatusCode};
 use tokio::time::Instant;
@@ -28,6 +28,9 @@ impl Session {
         deadline: &Deadline,
     ) -> Result<Exchange, SendError> {
         *self.used.lock() = Instant::now();
+        if method::may_ask_for_input(method) {
+            self.serves_calls.store(true, Ordering::Relaxed);
+        }
         let id = self.next_id();
         if takes.progress
             && let Some(meta) = params.object_mut("_meta")

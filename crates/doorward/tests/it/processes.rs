@@ -336,3 +336,19 @@ fn one_program_serves_clients_that_can_do_different_things_where_that_makes_no_d
         assert_eq!(program.started().len(), if setting == "shared" { 2 } else { 5 });
     }
 }
+
+/// What a client has only listed with is not needed for long.
+#[test]
+fn a_program_that_has_only_listed_ends_sooner() {
+    let program = Program::new();
+    let config = program.config(", client_capabilities: separate");
+    let gateway = Gateway::start(&format!("timeouts: {{server_session: 20s}}\n{config}"));
+    let key = gateway.key(&["--user", "me"]);
+    let of = |can| Modern::new(&gateway, "/mcp/py").bearing(&key).with(can);
+    let used: u32 = of(json!({ "roots": {} })).call("pid", json!({})).text().parse().unwrap();
+    of(json!({ "sampling": {} })).ask("tools/list", json!({}));
+    let all = program.started();
+    assert_eq!(all.len(), 3);
+    wait_for("one of them has ended", || !all.iter().all(|(program, _)| is_running(*program)));
+    assert!(is_running(all[0].0) && is_running(used));
+}
