@@ -1,33 +1,21 @@
 //! Access decisions: what a caller's credential allows, and what policies decide. Lists, calls, subscriptions and
 //! endpoints all use them, so that they cannot disagree (attack T27).
 
+pub mod decide;
 mod scopes;
+pub mod targets;
 mod view;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use doorward_mcp::json::may_be_read_as;
-use doorward_mcp::meta::Client;
-use doorward_mcp::{Object, Revision, method};
-use doorward_policy::{
-    Action, Arguments, Code, Context, Decision, Looks, Member, PolicySet, Request, Target,
-    TargetKind, Time,
-};
-use doorward_store::Scopes;
+use doorward_policy::{PolicySet, Time};
 use jiff::Timestamp;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
 pub use self::scopes::has_scopes;
 
-use self::scopes::in_scope;
-use crate::call::{Call, Portal, Protocol};
-use crate::gateway::Gateway;
-use doorward_config::{CredentialSettings, Explain, ServerSettings, Settings};
-use doorward_identity::identity::{Caller, Grant, Principal};
-use doorward_upstream::Server;
-use doorward_upstream::catalog::ToolEntry;
+use doorward_config::{Explain, Settings};
 
 /// The policies in force, and how they are asked.
 #[derive(Debug)]
@@ -36,7 +24,7 @@ pub struct Policies {
     pub set: Option<Arc<PolicySet>>,
     /// Names the set in logs and records.
     pub version: String,
-    pub(crate) zone: TimeZone,
+    zone: TimeZone,
     pub zone_name: String,
     pub explain: Explain,
 }
@@ -52,6 +40,11 @@ impl Policies {
     /// Whether nothing but the set would be another with these settings.
     pub fn are_asked_as(&self, settings: &Settings) -> bool {
         self.zone_name == settings.policy.zone && self.explain == settings.policy.explain
+    }
+
+    /// Today, in the zone of policies.
+    pub fn today(&self) -> jiff::civil::Date {
+        Timestamp::now().to_zoned(self.zone.clone()).date()
     }
 
     fn now(&self) -> Time {
@@ -72,292 +65,6 @@ impl Policies {
             minute: local.minute().unsigned_abs(),
             date: local.date().to_string(),
             unix: now.as_second(),
-        }
-    }
-}
-
-/// Who asks, and how: all of a decision but what is asked for.
-#[derive(Debug, Clone, Copy)]
-pub struct Asking<'a> {
-    pub caller: &'a Caller,
-    pub client: &'a Client,
-    pub revision: Revision,
-    pub protocol: Protocol,
-    pub portal: &'a Portal,
-}
-
-impl Call {
-    pub fn asking(&self) -> Asking<'_> {
-        Asking {
-            caller: &self.caller,
-            client: &self.client,
-            revision: self.revision,
-            protocol: self.protocol,
-            portal: &self.portal,
-        }
-    }
-}
-
-impl Asking<'_> {
-    /// The context, as far as the policies look at it.
-    fn context(&self, policies: &Policies, looks: Looks, arguments: Arguments) -> Context {
-        let principal = &self.caller.principal;
-        let text = |member: Member, text: &str| match looks.at(member) {
-            true => text.to_owned(),
-            false => String::new(),
-        };
-        Context {
-            arguments,
-            time: if looks.at(Member::Time) { policies.now() } else { Time::default() },
-            agent: principal.agent.clone(),
-            chain: if looks.at(Member::Chain) { principal.chain.clone() } else { Vec::new() },
-            address: self.caller.address.filter(|_| looks.at(Member::Address)),
-            client: if looks.at(Member::Client) { self.told_client() } else { Default::default() },
-            revision: text(Member::Revision, self.revision.as_str()),
-            protocol: text(Member::Protocol, self.protocol.as_str()),
-            portal: text(Member::Portal, self.portal.name()),
-            authentication: text(Member::Authentication, principal.grant.authentication()),
-            credential: String::new(),
-        }
-    }
-
-    /// What the client says that it is.
-    fn told_client(&self) -> doorward_policy::Client {
-        let info = self.client.info.as_ref().and_then(doorward_mcp::Value::as_object);
-        let said = |member: &str| {
-            let info = info.as_ref()?;
-            info.string(member).map(std::borrow::Cow::into_owned)
-        };
-        doorward_policy::Client {
-            name: said("name").unwrap_or_default(),
-            version: said("version").unwrap_or_default(),
-        }
-    }
-}
-
-impl Gateway {
-    /// Whether this caller may do whatever there is at a portal, so that nothing need be asked.
-    pub fn is_unrestricted(&self, principal: &Principal, portal: &Portal) -> bool {
-        !matches!(portal, Portal::Named(_)) && self.is_trusted(principal)
-    }
-
-    /// Whether neither a policy nor a key's scopes restrict this caller.
-    pub fn is_trusted(&self, principal: &Principal) -> bool {
-        self.policies().set.is_none()
-            && match &principal.grant {
-                Grant::Open => true,
-                Grant::Key { scopes, .. } => {
-                    *scopes == Scopes { admin: scopes.admin, ..Scopes::default() }
-                }
-                Grant::Token { .. } | Grant::Certificate => false,
-            }
-    }
-
-    /// Decides. A pure function of the request that it makes, the key's scopes and the policies.
-    pub fn decide(
-        &self,
-        asking: &Asking<'_>,
-        action: Action,
-        target: &Target,
-        arguments: Arguments,
-    ) -> Decision {
-        if let Portal::Named(name) = asking.portal
-            && !self.portal(name).is_some_and(|portal| portal.offers(target))
-        {
-            return Decision::denied(Code::NotPermitted);
-        }
-        if let Grant::Key { scopes, .. } = &asking.caller.principal.grant
-            && !in_scope(scopes, asking.portal, action, target)
-        {
-            return Decision::denied(Code::KeyScope);
-        }
-        let policies = self.policies();
-        let Some(set) = &policies.set else {
-            // Without any policy the operator's word is the key; whoever logs in elsewhere has none.
-            return match asking.caller.principal.grant {
-                Grant::Open | Grant::Key { .. } => Decision::allowed(),
-                Grant::Token { .. } | Grant::Certificate => Decision::denied(Code::NotPermitted),
-            };
-        };
-        let looks = set.looks();
-        let mut context = asking.context(&policies, looks, arguments);
-        if looks.at(Member::Credential) {
-            let server = self.server(&target.server);
-            context.credential =
-                server.map_or("none", |server| credential_mode(&server.settings)).into();
-        }
-        set.decide(&Request {
-            principal: asking.caller.principal.who.clone(),
-            action,
-            target: target.clone(),
-            context,
-        })
-    }
-
-    /// Whether there is a way in which this caller may do this.
-    pub fn may(&self, asking: &Asking<'_>, action: Action, target: &Target) -> bool {
-        self.is_unrestricted(&asking.caller.principal, asking.portal)
-            || self.decide(asking, action, target, Arguments::Any).is_possible()
-    }
-
-    /// Whether a caller may look at the gateway itself, or change it. A key that was made for operators
-    /// is enough where no policy forbids it.
-    pub fn is_operator(&self, caller: &Caller, action: Action) -> bool {
-        let client = Client::default();
-        let asking = Asking {
-            caller,
-            client: &client,
-            revision: Revision::NEWEST,
-            protocol: Protocol::Admin,
-            portal: &Portal::Merged,
-        };
-        let gateway = Target::new(TargetKind::Gateway, "", "");
-        let decision = self.decide(&asking, action, &gateway, Arguments::default());
-        let by_key = matches!(&caller.principal.grant, Grant::Key { scopes, .. } if scopes.admin);
-        decision.is_allowed() || (by_key && decision.code == Code::NotPermitted)
-    }
-
-    /// The arguments of a call, as far as policies look at them.
-    pub fn arguments(&self, params: &Object) -> Arguments {
-        let policies = self.policies();
-        let mut known = serde_json::Map::new();
-        let looking = policies.set.as_ref().filter(|set| !set.arguments().is_empty());
-        if let Some(set) = looking
-            && let Some(arguments) = params.object("arguments")
-        {
-            for member in arguments.members() {
-                // Names that a server may read as one of these are told, too: policies refuse them.
-                let name = String::from_utf8_lossy(&member.name);
-                if set
-                    .arguments()
-                    .iter()
-                    .any(|wanted| may_be_read_as(&member.name, wanted.as_bytes()))
-                {
-                    let text = member.value.to_bytes();
-                    // A number too large to be one is no absent argument.
-                    let value = serde_json::from_slice(&text)
-                        .unwrap_or_else(|_| String::from_utf8_lossy(&text).into_owned().into());
-                    known.insert(name.into_owned(), value);
-                }
-            }
-        }
-        Arguments::Known(known)
-    }
-}
-
-/// What a server is shown, in a word.
-pub fn credential_mode(settings: &ServerSettings) -> &'static str {
-    if settings.personal.is_some() {
-        return "personal";
-    }
-    if settings.delegated.is_some() {
-        return "delegated";
-    }
-    if settings.exchange.is_some() {
-        return "exchange";
-    }
-    if settings.assertion.is_some() {
-        return "assertion";
-    }
-    match &settings.credential {
-        Some(CredentialSettings::Client(_)) => "client",
-        None if settings.headers.is_empty() => "none",
-        Some(CredentialSettings::Basic(_)) | None => "static",
-    }
-}
-
-/// Whether a tool may change something: by the operator's word, or its own.
-pub fn is_write(server: &Server, name: &str, tool: Option<&ToolEntry>) -> bool {
-    let said = server.settings.said_of(name).into_iter().find_map(|said| said.write);
-    said.unwrap_or_else(|| !tool.is_some_and(|tool| tool.reads_only))
-}
-
-/// What a server offers, as policies see it.
-pub fn target(server: &Server, kind: TargetKind, name: &str, tool: Option<&ToolEntry>) -> Target {
-    let settings = &server.settings;
-    let mut target = Target {
-        environment: settings.environment.clone(),
-        owner: settings.owner.clone(),
-        risk: settings.risk.clone(),
-        tags: settings.tags.clone(),
-        ..Target::new(kind, &server.name, name)
-    };
-    target.write = kind == TargetKind::Tool && !tool.is_some_and(|tool| tool.reads_only);
-    // What is said most specially has the last word.
-    for known in settings.said_of(name).into_iter().rev() {
-        target.write = known.write.unwrap_or(target.write);
-        target.risk = known.risk.clone().or(target.risk);
-        target.tags.extend(known.tags.iter().cloned());
-    }
-    target
-}
-
-/// What one does with something of a kind.
-pub fn action_on(kind: TargetKind) -> Action {
-    match kind {
-        TargetKind::Tool => Action::Call,
-        TargetKind::Prompt => Action::Get,
-        TargetKind::Resource => Action::Read,
-        TargetKind::Server | TargetKind::Portal => Action::List,
-        TargetKind::Gateway => Action::View,
-    }
-}
-
-impl Gateway {
-    /// The OAuth scopes that a call needs, which its token must have. Of what its caller does not see,
-    /// nothing is said.
-    pub fn needed_scopes(&self, call: &Call) -> BTreeSet<String> {
-        let mut needed = self.first_scopes(&call.portal);
-        let member = match &*call.method {
-            method::TOOLS_CALL | method::PROMPTS_GET => "name",
-            method::RESOURCES_READ | method::RESOURCES_SUBSCRIBE => "uri",
-            _ => return needed,
-        };
-        let Some(name) = call.params.string(member) else { return needed };
-        let Some((server, own)) = self.named(&call.portal, member == "uri", &name) else {
-            return needed;
-        };
-        let mut more = server.settings.scopes.clone();
-        for (pattern, known) in &server.settings.tools {
-            if pattern.matches(&own) {
-                more.extend(known.scopes.iter().cloned());
-            }
-        }
-        if !more.is_subset(&needed) && self.sees(call, &server) {
-            needed.extend(more);
-        }
-        needed
-    }
-
-    /// The scopes that a client is told to ask for when it logs in: the same everywhere, for what a server or portal
-    /// needs beside them would tell that it is there. Who may know it is told with the first refusal.
-    pub fn asked_scopes(&self) -> BTreeSet<String> {
-        self.settings().identity.scopes.clone()
-    }
-
-    /// Every scope that is of any use here.
-    pub fn every_scope(&self) -> BTreeSet<String> {
-        let settings = self.settings();
-        let mut scopes = settings.identity.scopes.clone();
-        for server in settings.servers.values() {
-            scopes.extend(server.scopes.iter().cloned());
-            scopes.extend(server.tools.values().flat_map(|tool| tool.scopes.iter().cloned()));
-        }
-        let portals = self.portals();
-        scopes.extend(portals.values().flat_map(|(_, one)| one.settings.scopes.iter().cloned()));
-        scopes
-    }
-
-    /// The scopes without which nothing can be done at a portal.
-    pub fn first_scopes(&self, portal: &Portal) -> BTreeSet<String> {
-        match portal {
-            Portal::Merged => BTreeSet::new(),
-            Portal::Named(name) => {
-                self.portal(name).map(|portal| portal.settings.scopes.clone()).unwrap_or_default()
-            }
-            Portal::Server(name) => {
-                self.server(name).map(|server| server.settings.scopes.clone()).unwrap_or_default()
-            }
         }
     }
 }

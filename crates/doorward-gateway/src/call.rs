@@ -11,9 +11,9 @@ use doorward_mcp::{Object, Revision, RpcError, Value, method};
 use doorward_policy::Decision;
 pub use doorward_upstream::call_error::CallError;
 
-use crate::access;
+use crate::access::targets::is_write;
 use crate::billing::Reserved;
-use crate::pipeline::cache::Looked;
+use crate::pipeline::cache_lookup::Looked;
 use crate::trace::Trace;
 use doorward_cache::Lead;
 use doorward_identity::identity::Caller;
@@ -179,7 +179,7 @@ impl Route {
 
     /// To a tool, be it known or not.
     pub fn to_tool(server: Arc<Server>, name: &str, tool: Option<Arc<ToolEntry>>) -> Self {
-        let writes = Some(access::is_write(&server, name, tool.as_deref()));
+        let writes = Some(is_write(&server, name, tool.as_deref()));
         Self { server, tool, writes }
     }
 }

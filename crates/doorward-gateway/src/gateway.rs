@@ -1,5 +1,6 @@
 //! The gateway: its servers, what they offer together, and how both change at run time.
 
+mod about;
 mod discover;
 mod listen;
 mod lists;
@@ -17,7 +18,7 @@ use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use self::discover::about_doorward;
+pub use self::about::about_doorward;
 
 use crate::access::Policies;
 use crate::billing::Ledger;

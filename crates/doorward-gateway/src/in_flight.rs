@@ -7,8 +7,6 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::call::Call;
-use crate::record;
 use doorward_identity::identity::Principal;
 
 const SHARDS: usize = 16;
@@ -16,13 +14,14 @@ const SHARDS: usize = 16;
 #[derive(Debug, Default)]
 pub struct Live([Mutex<HashMap<u64, Entry>>; SHARDS]);
 
+/// A call that is sent to a server.
 #[derive(Debug)]
-struct Entry {
-    began: Instant,
-    principal: Arc<Principal>,
-    server: Arc<str>,
-    method: Box<str>,
-    target: String,
+pub struct Entry {
+    pub began: Instant,
+    pub principal: Arc<Principal>,
+    pub server: Arc<str>,
+    pub method: Box<str>,
+    pub target: String,
 }
 
 /// One of them, as it is told.
@@ -48,15 +47,7 @@ impl Live {
         &self.0[usize::try_from(call % SHARDS as u64).unwrap_or(0)]
     }
 
-    pub fn enter(&self, call: &Call, server: &Arc<str>) -> Lives<'_> {
-        let entry = Entry {
-            began: call.started,
-            principal: call.caller.principal.clone(),
-            server: server.clone(),
-            method: call.method.clone(),
-            target: record::target(call).unwrap_or_default().into_owned(),
-        };
-        let call = call.id.number();
+    pub fn enter(&self, call: u64, entry: Entry) -> Lives<'_> {
         self.shard(call).lock().insert(call, entry);
         Lives { live: self, call }
     }

@@ -8,8 +8,8 @@ use tokio::sync::OnceCell;
 use super::api::Api;
 use super::http::Endpoint;
 use super::server::Server;
-use doorward_mcp::server_info::About;
 use super::way::Way;
+use doorward_mcp::server_info::About;
 
 /// How a server is reached, once that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,10 +16,10 @@ use http_body_util::Full;
 
 use super::credential::Credential;
 use super::deadline::Deadline;
-use doorward_net::redirects::{self, Places};
 use doorward_config::{Limits, ServerSettings};
 use doorward_core::Failure;
 use doorward_net::clients::{Clients, Incoming};
+use doorward_net::redirects::{self, Places};
 use doorward_observability::metrics::Deviations;
 
 /// A server's endpoint and what is sent to it with every request.

@@ -10,9 +10,9 @@ use doorward_mcp::{Object, Revision, capabilities, method};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::DropGuard;
 
+use super::capability_use::{covers, everything};
 use super::http::{Bounds, Own};
 use super::pipe::Pipe;
-use super::capability_use::{covers, everything};
 use super::pool::{Common, Pool, Pooled, Slot, full};
 use super::prestarted::REST;
 use super::session::open::{OpenError, Opening};

@@ -10,12 +10,12 @@ use doorward_mcp::{Era, Message, Object, Revision, RpcError, method};
 use super::deadline::Deadline;
 use super::http::{Endpoint, Own};
 use super::pipe::Pipe;
-use doorward_mcp::server_info::About;
 use super::session::Session;
 use super::session::open::OpenError;
 use super::way::{Refused, Way};
 use super::{Asked, Contact, Link, Server, Transport, event_stream};
 use doorward_core::Failure;
+use doorward_mcp::server_info::About;
 
 /// What the question came to.
 pub(super) enum Verdict {

@@ -10,9 +10,9 @@ use doorward_mcp::{Era, Object, RpcError, Value, capabilities, method};
 use serde_json::json;
 
 use crate::call_error::CallError;
-use doorward_mcp::server_info::About;
 use crate::{Asked, Contact, Link, Server, Transport};
 use doorward_core::Events;
+use doorward_mcp::server_info::About;
 
 const CLOCK: &str = "sample://clock";
 /// How often the clock tells those who subscribed.

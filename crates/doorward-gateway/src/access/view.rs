@@ -6,7 +6,8 @@ use std::sync::{Arc, Weak};
 
 use doorward_policy::{Arguments, Context, Looks};
 
-use super::{Asking, Policies};
+use super::Policies;
+use super::decide::Asking;
 use crate::call::Portal;
 use crate::gateway::Gateway;
 use doorward_identity::identity::{Grant, Principal};

@@ -101,8 +101,3 @@ fn about_server(contact: &Contact) -> Object {
     }
     result
 }
-
-/// The gateway as it introduces itself to clients and servers.
-pub fn about_doorward() -> serde_json::Value {
-    serde_json::json!({ "name": "doorward", "title": "Doorward", "version": env!("CARGO_PKG_VERSION") })
-}

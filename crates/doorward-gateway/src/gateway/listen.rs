@@ -9,7 +9,8 @@ use doorward_policy::{Action, TargetKind};
 use futures_util::{StreamExt, stream};
 
 use super::Gateway;
-use crate::access::{self, Asking};
+use crate::access::decide::Asking;
+use crate::access::targets::target;
 use crate::call::{CallError, Failure, Portal};
 use doorward_upstream::switchboard::{Listener, TooMany, Wish};
 use doorward_upstream::{Server, Subscription};
@@ -98,7 +99,7 @@ impl Gateway {
 
     async fn subscribe_to(&self, asking: &Asking<'_>, uri: &str) -> Option<Subscription> {
         let (server, own) = self.named(asking.portal, true, uri)?;
-        let target = access::target(&server, TargetKind::Resource, &own, None);
+        let target = target(&server, TargetKind::Resource, &own, None);
         if !self.may(asking, Action::Subscribe, &target) {
             return None;
         }

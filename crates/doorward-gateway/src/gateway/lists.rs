@@ -9,7 +9,8 @@ use doorward_policy::{Action, Target, TargetKind};
 use futures_util::future::join_all;
 
 use super::{Gateway, SERVER_PATIENCE};
-use crate::access::{self, Asking};
+use crate::access::decide::Asking;
+use crate::access::targets::{action_on, target};
 use crate::call::{Call, CallError, Failure, Portal};
 use doorward_config::NameSettings;
 use doorward_upstream::catalog::ViewKey;
@@ -185,7 +186,7 @@ impl Gateway {
         if let Some((sees, _)) = remembered.filter(|(_, of)| *of == generation) {
             return sees;
         }
-        let whole = access::target(server, TargetKind::Server, "", None);
+        let whole = target(server, TargetKind::Server, "", None);
         let known = server.catalog.latest();
         if known.is_none() {
             server.wake();
@@ -217,8 +218,8 @@ impl Gateway {
         name: &str,
     ) -> bool {
         let tool = if kind == TargetKind::Tool { view.tool(name) } else { None };
-        let target = access::target(server, kind, name, tool.map(|tool| &**tool));
-        self.may(asking, access::action_on(kind), &target)
+        let target = target(server, kind, name, tool.map(|tool| &**tool));
+        self.may(asking, action_on(kind), &target)
     }
 
     /// What a caller's lists depend on; `None` for somebody who sees all of them.

@@ -11,6 +11,7 @@ use doorward_mcp::method;
 use doorward_mcp::translate::CacheHints;
 
 use super::cache_key::{keys_of, knows_nobody};
+use super::cache_lookup::Looked;
 use crate::call::{Asks, Call, CallError, Events, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::{self, Decision, Stage, Step};
@@ -20,19 +21,6 @@ use doorward_observability::metrics::CacheOutcome;
 use doorward_upstream::Server;
 
 pub struct Cache;
-
-/// What the stage knows of a call while it is being made.
-#[derive(Debug)]
-pub struct Looked {
-    keys: Keys,
-    rule: CacheRule,
-    /// What marked the server's state before it was asked: another one after each change.
-    epoch: u64,
-    /// For whom else it is asked.
-    lead: Option<Lead>,
-    /// What can be told where the server fails.
-    stale: Option<Arc<Entry>>,
-}
 
 impl Stage for Cache {
     fn name(&self) -> &'static str {

@@ -8,6 +8,7 @@ use crate::attempts;
 use crate::call::{Call, CallError, Challenge, Events, Reply};
 use crate::delegated;
 use crate::gateway::Gateway;
+use crate::in_flight::Entry;
 use crate::pipeline::{Stage, Step};
 use crate::record;
 use doorward_upstream::Server;
@@ -30,7 +31,14 @@ impl Stage for Dispatch {
         };
         let server = route.server.clone();
         Step::Later(Box::pin(async move {
-            let _lives = gateway.live.enter(call, &server.name);
+            let entry = Entry {
+                began: call.started,
+                principal: call.caller.principal.clone(),
+                server: server.name.clone(),
+                method: call.method.clone(),
+                target: record::target(call).unwrap_or_default().into_owned(),
+            };
+            let _lives = gateway.live.enter(call.id.number(), entry);
             let change = Change::of(call, &server);
             let answer = if server.settings.delegated.is_some() {
                 delegated::ask(gateway, call, &server, events).await

@@ -7,6 +7,7 @@ mod accounting;
 mod arguments;
 pub mod cache;
 mod cache_key;
+pub mod cache_lookup;
 mod coercion;
 mod dispatch;
 mod limits;
@@ -14,25 +15,26 @@ mod listening;
 mod lists;
 mod policy;
 mod record;
+pub mod refusal;
 mod results;
 mod routing;
 mod uris;
 
+pub use self::refusal::{INVALID_ARGUMENTS, Refusal, refusal};
 pub use self::uris::check_uri;
 
+use self::refusal::{DO_NOT_MATCH, denial};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use doorward_mcp::error::Kind;
-use doorward_mcp::{Object, Revision, RpcError};
+use doorward_mcp::{Object, Revision};
 use tracing::Instrument;
 
 use crate::call::{Call, CallError, Events, Failure, Reply};
 use crate::gateway::Gateway;
 use crate::trace;
-use doorward_config::Explain;
-use doorward_limits::rates::Limited;
 use doorward_schema::Mismatches;
 
 /// The stages in their order. A reply passes those it has reached in reverse.
@@ -95,21 +97,6 @@ pub trait Stage: Sync {
     fn leave(&self, _gateway: &Gateway, _call: &mut Call, _reply: &mut Result<Reply, CallError>) {}
 }
 
-/// An error on its way to a client, with the HTTP status of doors that have one.
-#[derive(Debug)]
-pub struct Refusal {
-    pub error: RpcError,
-    pub status: Option<u16>,
-    /// The limit that was hit.
-    pub limited: Option<Box<Limited>>,
-}
-
-impl Refusal {
-    fn plain(error: RpcError) -> Self {
-        Self { error, status: None, limited: None }
-    }
-}
-
 /// Takes a call through the stages to its reply. Every line that is logged meanwhile carries its id.
 pub fn run(
     gateway: Arc<Gateway>,
@@ -125,7 +112,7 @@ async fn through_stages(
     mut call: Call,
     events: Events,
 ) -> Result<Reply, Refusal> {
-    trace::begin(&gateway, &mut call);
+    trace::spans::begin(&gateway, &mut call);
     let mut reached = 0;
     let mut reply = Err(Failure::new(Kind::InvalidMessage, "No stage answered the call").into());
     for stage in STAGES {
@@ -156,7 +143,7 @@ async fn through_stages(
         }
         stage.leave(&gateway, &mut call, &mut reply);
     }
-    trace::end(&gateway, &mut call, &reply);
+    trace::spans::end(&gateway, &mut call, &reply);
     // A model can mend what its client shows it (spec 2025-11-25 server/tools, error handling).
     if let Err(CallError::InvalidArguments(mismatches)) = &reply
         && call.revision >= Revision::V2025_11_25
@@ -166,16 +153,12 @@ async fn through_stages(
     reply.map_err(|error| {
         if let CallError::Denied(decision) = &error {
             let (call, explain) = (call.id.to_string(), gateway.explains());
-            return Refusal::plain(policy::denial(decision, explain, &call));
+            return Refusal::plain(denial(decision, explain, &call));
         }
         let server = call.route.as_ref().map_or("", |route| &*route.server.name);
         refusal(error, server, &call.id.to_string())
     })
 }
-
-/// The word for arguments that do not fit, in records and errors.
-pub const INVALID_ARGUMENTS: &str = "invalid_arguments";
-const DO_NOT_MATCH: &str = "The arguments do not match the tool's input schema";
 
 /// The result of a tool that was not called, for its arguments.
 fn invalid_arguments(call: &Call, mismatches: &Mismatches) -> Object {
@@ -190,29 +173,4 @@ fn invalid_arguments(call: &Call, mismatches: &Mismatches) -> Object {
         "_meta": { "doorward/error": told },
     });
     Object::from_serde(&result).unwrap_or_default()
-}
-
-/// An error in the form that clients are told; `server` and `call` are empty where there is none.
-pub fn refusal(error: CallError, server: &str, call: &str) -> Refusal {
-    let (failure, status) = match error {
-        CallError::Rpc(error) => return Refusal::plain(error),
-        CallError::Gateway(failure) => (failure, None),
-        CallError::Refused { failure, status } => (failure, Some(status)),
-        CallError::Denied(decision) => {
-            let error = policy::denial(&decision, Explain::Nothing, call);
-            return Refusal::plain(error);
-        }
-        CallError::InvalidArguments(mismatches) => {
-            let data = serde_json::json!({ "kind": INVALID_ARGUMENTS, "failures": mismatches.failures, "call": call });
-            let error = RpcError::invalid_params(format!("{DO_NOT_MATCH}:\n{mismatches}"));
-            return Refusal::plain(error.with_data(&data));
-        }
-        CallError::Limited(limited) => {
-            let error = limited.error(call);
-            return Refusal { error, status: Some(429), limited: Some(limited) };
-        }
-    };
-    let Failure { kind, message, retryable, .. } = failure;
-    let error = RpcError::gateway(kind, &message, server, retryable, call);
-    Refusal { error, status, limited: None }
 }

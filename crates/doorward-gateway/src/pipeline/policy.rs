@@ -3,17 +3,16 @@
 
 use std::sync::Arc;
 
-use doorward_mcp::error::{Kind, code};
+use doorward_mcp::error::code;
 use doorward_mcp::names::qualified_uri;
 use doorward_mcp::translate::CacheHints;
 use doorward_mcp::{RpcError, method};
 use doorward_policy::{Action, Arguments, Decision, Target, TargetKind};
 
-use crate::access::target;
+use crate::access::targets::target;
 use crate::call::{Call, CallError, Events, Reply, Route};
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
-use doorward_config::Explain;
 use doorward_identity::identity::Grant;
 use doorward_upstream::catalog::kind_of;
 use doorward_upstream::state::names_a_task;
@@ -153,23 +152,4 @@ pub fn absent(call: &Call, what: &str, name: &str) -> CallError {
 pub fn unknown_resource(uri: &str) -> RpcError {
     RpcError::new(code::INVALID_PARAMS, format!("Resource not found: {uri}"))
         .with_data(&serde_json::json!({ "uri": uri }))
-}
-
-/// A refusal in the words that the caller may read.
-pub fn denial(decision: &Decision, explain: Explain, call: &str) -> RpcError {
-    let message = match explain {
-        Explain::Nothing => "A policy denies this".to_owned(),
-        Explain::Reason | Explain::Full => decision.reason(),
-    };
-    let mut data = serde_json::json!({
-        "kind": Kind::Denied.as_str(),
-        "code": decision.code.as_str(),
-        "retryable": false,
-        "call": call,
-    });
-    if explain == Explain::Full {
-        let ids: Vec<&str> = decision.policies.iter().map(|policy| policy.id.as_str()).collect();
-        data["policies"] = serde_json::json!(ids);
-    }
-    RpcError::new(Kind::Denied.code(), message).with_data(&data)
 }

@@ -14,6 +14,7 @@ mod handshake;
 mod legacy_sse;
 mod modern;
 mod names;
+mod response;
 mod session;
 pub mod sessions;
 mod streams;
@@ -23,9 +24,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use doorward_mcp::error::Kind;
-use doorward_mcp::message::{self, is_batch};
+use doorward_mcp::message::is_batch;
 use doorward_mcp::{Id, Message, Revision, RpcError, headers, meta, method};
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -36,6 +37,7 @@ use self::accept::Form;
 use self::entry::{
     Endpoint, Visit, admit, admit_session, endpoint_at, enter, metadata, nothing_here,
 };
+use self::response::{ask_to_come_back, empty, error_response, events, json, not_allowed};
 
 use crate::call::{CallId, Failure, Portal};
 use crate::delegated;
@@ -235,11 +237,6 @@ fn short_of_memory(id: Option<&Id>) -> Response<Body> {
     response
 }
 
-/// Says when what is too much now may be tried again, in seconds.
-fn ask_to_come_back(response: &mut Response<Body>) {
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("5"));
-}
-
 /// The one message of a body, or what a client is told of one that cannot be read, or of a request
 /// that cannot be taken while memory is short.
 fn parse(gateway: &Gateway, text: &Bytes) -> Result<Message, Box<Response<Body>>> {
@@ -272,40 +269,6 @@ fn is_json(headers: &HeaderMap) -> bool {
         let kind = text.split(';').next().unwrap_or_default().trim();
         kind.eq_ignore_ascii_case("application/json")
     })
-}
-
-fn empty(status: StatusCode) -> Response<Body> {
-    let mut response = Response::new(Body::empty());
-    *response.status_mut() = status;
-    response
-}
-
-fn not_allowed(methods: &'static str) -> Response<Body> {
-    doorward_authorization::not_allowed(methods).map(Body::full)
-}
-
-pub fn error_response(status: StatusCode, id: Option<&Id>, error: &RpcError) -> Response<Body> {
-    let mut response = json(message::error_response(id, error));
-    *response.status_mut() = status;
-    response
-}
-
-fn json(text: Bytes) -> Response<Body> {
-    let mut response = Response::new(Body::full(text));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
-}
-
-/// A stream of events that no proxy may hold back.
-fn events(body: Body) -> Response<Body> {
-    let mut response = Response::new(body);
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, no-store, no-transform"));
-    headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-    response
 }
 
 #[cfg(test)]

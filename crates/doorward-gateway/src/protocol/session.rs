@@ -6,23 +6,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use doorward_mcp::filter::Filter;
 use doorward_mcp::meta::{Client, LogLevel};
-use doorward_mcp::{Era, Id, Object, Revision, RpcError, message};
-use doorward_policy::{Action, TargetKind};
+use doorward_mcp::{Id, Object, Revision, RpcError, message};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::streams::{Budget, OutStream};
-use crate::access::{self, Asking};
-use crate::call::{CallError, Portal, Protocol};
-use crate::gateway::Gateway;
-use crate::pipeline::check_uri;
+use crate::call::{Portal, Protocol};
 use doorward_core::share::Held;
 use doorward_identity::identity::Caller;
 use doorward_upstream::Shared;
 use doorward_upstream::switchboard::Listener;
+
+mod listening;
 
 /// Ended streams of calls that are kept for a client that comes back.
 const KEPT_STREAMS: usize = 32;
@@ -216,28 +213,6 @@ impl Session {
         }
     }
 
-    /// Starts to listen for changes, as the session's capabilities promise them, or renews it after
-    /// the wishes have changed.
-    pub async fn listen(self: &Arc<Self>, gateway: &Gateway) -> Result<(), CallError> {
-        let _renewing = self.renewing.lock().await;
-        let wanted = Filter { uris: self.subscribed.lock().clone(), ..Filter::lists() };
-        let client = self.client();
-        let asking = self.asking(&self.opener, &client);
-        let listener = gateway.listen(&asking, wanted).await?;
-        let token = self.closed.child_token();
-        // The new one listens before the old one ends.
-        if let Some(old) = self.listening.lock().replace(token.clone()) {
-            old.cancel();
-        }
-        self.shared.tasks.spawn(self.clone().forward(listener, token));
-        Ok(())
-    }
-
-    fn asking<'a>(&'a self, caller: &'a Caller, client: &'a Client) -> Asking<'a> {
-        let (revision, protocol, portal) = (self.revision(), self.protocol, &self.portal);
-        Asking { caller, client, revision, protocol, portal }
-    }
-
     pub fn is_listening(&self) -> bool {
         self.listening.lock().is_some()
     }
@@ -261,51 +236,6 @@ impl Session {
             *listening = None;
             self.main.hang_up();
         }
-    }
-
-    pub async fn subscribe(
-        self: &Arc<Self>,
-        gateway: &Gateway,
-        caller: &Caller,
-        uri: &str,
-    ) -> Result<(), CallError> {
-        check_uri(uri)?;
-        let limit = self.shared.limits.subscriptions;
-        if self.subscribed.lock().len() >= limit {
-            let message = format!("The limit of {limit} subscriptions is reached");
-            return Err(RpcError::invalid_params(message).into());
-        }
-        let absent = || {
-            RpcError::new(doorward_mcp::error::code::RESOURCE_NOT_FOUND, "Resource not found")
-                .with_data(&serde_json::json!({ "uri": uri }))
-        };
-        let (server, own) = gateway.named(&self.portal, true, uri).ok_or_else(absent)?;
-        let client = self.client();
-        let target = access::target(&server, TargetKind::Resource, &own, None);
-        if !gateway.may(&self.asking(caller, &client), Action::Subscribe, &target) {
-            return Err(absent().into());
-        }
-        let server = server.spoken_in(Era::Handshake).await;
-        // Held twice for a moment, so that the server's refusal can be told.
-        let held = server.subscribe(&own, &self.opener.principal.id).await?;
-        let is_new = self.subscribed.lock().insert(uri.to_owned());
-        let listening = self.listen(gateway).await;
-        if is_new && listening.is_err() {
-            self.subscribed.lock().remove(uri);
-        }
-        drop(held);
-        listening
-    }
-
-    pub async fn unsubscribe(
-        self: &Arc<Self>,
-        gateway: &Gateway,
-        uri: &str,
-    ) -> Result<(), CallError> {
-        if self.subscribed.lock().remove(uri) {
-            self.listen(gateway).await?;
-        }
-        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 pub use super::session::{Begun, Session};
 use super::streams::Budget;
 use crate::call::{CallError, Failure, Portal, Protocol};
-use crate::record;
+use crate::record::who;
 use doorward_core::share::{Full, Shares, sharer};
 use doorward_identity::identity::{Caller, Principal};
 use doorward_identity::seal;
@@ -119,8 +119,8 @@ impl Sessions {
 
     fn tell_audit(&self, event: &str, session: &Session) {
         self.shared.audit.event(event, |members| {
-            record::caller(members, &session.opener);
-            members.text("session", &record::session_name(&session.id));
+            who::caller(members, &session.opener);
+            members.text("session", &who::session_name(&session.id));
             members
                 .text("protocol", session.protocol.as_str())
                 .maybe("portal", Some(session.portal.name()));

@@ -12,9 +12,10 @@ use doorward_mcp::{Id, RpcError, message, sse};
 use futures_util::Stream;
 use http::{Response, StatusCode};
 
-use super::{Body, ask_to_come_back, error_response};
+use super::body::Body;
+use super::response::{ask_to_come_back, error_response};
 use crate::call::{CallId, Failure};
-use crate::pipeline::refusal;
+use crate::pipeline::refusal::refusal;
 use doorward_core::share::{Bounds, Counter, Full, Held, Shares};
 use doorward_identity::identity::Principal;
 

@@ -1,19 +1,15 @@
 //! The audit record of a call: the caller, the request, the decision and the outcome. Of arguments and results, it
 //! contains only hashes (SHA-256 of the canonical form, RFC 8785), unless the operator configures more.
 
-use std::cell::RefCell;
-use std::net::IpAddr;
-
 use bytes::Bytes;
 use doorward_mcp::{Object, Value, method};
-use doorward_policy::PrincipalKind;
 use doorward_store::{hex, written_at};
 
-use crate::access;
+use crate::access::targets;
 use crate::call::Call;
 use crate::gateway::Gateway;
 use doorward_config::{AuditSettings, PayloadSettings, RecordClass, ToolSettings};
-use doorward_identity::identity::{Caller, Grant, Principal};
+use doorward_identity::identity::Principal;
 use doorward_identity::seal;
 use doorward_observability::audit::mask::{mask, masked};
 use doorward_observability::audit::members::Members;
@@ -22,9 +18,12 @@ use doorward_upstream::catalog::kind_of;
 use doorward_upstream::state::names_a_task;
 
 mod outcome;
+pub mod who;
 
 pub use outcome::close;
+pub use who::{caller, session_name};
 
+use self::who::{authentication, key, whose, write_address};
 /// About as long as the record of a call is.
 const USUAL: usize = 1_100;
 
@@ -43,7 +42,7 @@ pub fn is_write(call: &Call) -> bool {
     match (&*call.method, &call.route) {
         (method::TOOLS_CALL, Some(route)) => route.writes.unwrap_or_else(|| {
             let name = call.params.string("name").unwrap_or_default();
-            access::is_write(&route.server, &name, route.tool.as_deref())
+            targets::is_write(&route.server, &name, route.tool.as_deref())
         }),
         // A tool's call without a route names no tool there is.
         (
@@ -100,49 +99,6 @@ fn more_of(principal: &Principal) -> &str {
     })
 }
 
-/// Who somebody is, and where they are.
-pub fn caller(members: &mut Members, caller: &Caller) {
-    whose(members, &caller.principal);
-    credential(members, caller);
-    if let Some(address) = caller.address {
-        write_address(members, address);
-    }
-}
-
-/// What somebody has shown.
-fn credential(members: &mut Members, caller: &Caller) {
-    key(members, &caller.principal);
-    authentication(members, &caller.principal);
-    members.maybe("grant", caller.grant.as_deref());
-}
-
-fn key(members: &mut Members, principal: &Principal) {
-    if let Grant::Key { id, .. } = &principal.grant {
-        members.text("key", &id.0);
-    }
-}
-
-fn authentication(members: &mut Members, principal: &Principal) {
-    if let Grant::Token { issuer, .. } = &principal.grant {
-        members.text("issuer", issuer);
-    }
-    members.text("authentication", principal.grant.authentication());
-}
-
-fn whose(members: &mut Members, principal: &Principal) {
-    let who = &principal.who;
-    members.maybe("tenant", who.tenant.as_deref());
-    let kind = match who.kind {
-        PrincipalKind::User => "user",
-        PrincipalKind::Agent => "agent",
-        PrincipalKind::ServiceAccount => "service_account",
-    };
-    members.text(kind, &who.id);
-    if who.kind != PrincipalKind::Agent {
-        members.maybe("agent", principal.agent.as_deref());
-    }
-}
-
 /// The record of a call that begins.
 pub fn opened(gateway: &Gateway, call: &Call, common: &Common) -> Record {
     let mut members = Members::with_capacity(USUAL);
@@ -185,7 +141,7 @@ fn describe(members: &mut Members, gateway: &Gateway, call: &Call, common: &str)
         let settings = &route.server.settings;
         members.maybe("environment", settings.environment.as_deref());
         members.maybe("owner", settings.owner.as_deref());
-        members.text("credential", access::credential_mode(settings));
+        members.text("credential", targets::credential_mode(settings));
     }
     if *call.method == *method::TOOLS_CALL {
         members.flag("write", is_write(call));
@@ -200,24 +156,6 @@ fn describe(members: &mut Members, gateway: &Gateway, call: &Call, common: &str)
     }
     decision(members, gateway, call);
     arguments(members, gateway, call);
-}
-
-fn write_address(members: &mut Members, address: IpAddr) {
-    thread_local! {
-        /// The last one, as it is written: most calls of a connection follow each other.
-        static LAST: RefCell<Option<(IpAddr, String)>> = const { RefCell::new(None) };
-    }
-    LAST.with_borrow_mut(|last| {
-        if last.as_ref().is_none_or(|(known, _)| *known != address) {
-            *last = Some((address, address.to_string()));
-        }
-        members.maybe("address", last.as_ref().map(|(_, text)| text.as_str()));
-    });
-}
-
-/// A session, so that its calls can be found together.
-pub fn session_name(session: &str) -> String {
-    hex(&seal::sha256(session.as_bytes())[..8])
 }
 
 fn client(members: &mut Members, call: &Call) {
@@ -240,7 +178,7 @@ fn risk(members: &mut Members, call: &Call) {
     }
     let name = call.params.string("name").unwrap_or_default();
     let kind = doorward_policy::TargetKind::Tool;
-    let target = access::target(&route.server, kind, &name, route.tool.as_deref());
+    let target = targets::target(&route.server, kind, &name, route.tool.as_deref());
     members.maybe("risk", target.risk.as_deref());
     members.texts("tags", target.tags.iter().map(String::as_str));
 }

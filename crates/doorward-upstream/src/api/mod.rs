@@ -22,10 +22,10 @@ use self::credential::Shown;
 use self::pages::{More, Page};
 use super::asked::Asked;
 use super::http::Endpoint;
-use doorward_mcp::server_info::About;
 use crate::call_error::CallError;
 use doorward_config::{PageSettings, Secret};
 use doorward_core::Failure;
+use doorward_mcp::server_info::About;
 
 /// What is known of an API.
 #[derive(Debug)]

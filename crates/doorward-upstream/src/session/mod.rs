@@ -23,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 use crate::http::Endpoint;
 use crate::inbound::Inbound;
 use crate::pipe::Pipe;
-use doorward_mcp::server_info::About;
 use doorward_core::Failure;
+use doorward_mcp::server_info::About;
 use doorward_net::clients::Incoming;
 use doorward_observability::metrics::Deviations;
 

@@ -18,8 +18,8 @@ use crate::answer::{Answer, NoAnswer};
 use crate::calls::Takes;
 use crate::deadline::Deadline;
 use crate::exchange::Exchange;
-use doorward_mcp::server_info::About;
 use doorward_core::Failure;
+use doorward_mcp::server_info::About;
 use doorward_observability::metrics::Deviations;
 
 /// How a session is opened.

@@ -307,10 +307,11 @@ fn one_program_serves_clients_that_can_do_different_things_where_that_makes_no_d
     let forms = json!({ "elicitation": { "form": {} } });
     let both = json!({ "roots": {}, "elicitation": { "form": {} } });
     // With its own process, which nobody's sessions are with.
-    for (setting, after_each) in [("separate", [2, 3, 4]), ("shared", [2, 2, 2]), ("auto", [2, 3, 3])] {
+    for (setting, after_each) in
+        [("separate", [2, 3, 4]), ("shared", [2, 2, 2]), ("auto", [2, 3, 3])]
+    {
         let program = Program::new();
-        let gateway =
-            Gateway::start(&program.config(&format!(", client_capabilities: {setting}")));
+        let gateway = Gateway::start(&program.config(&format!(", client_capabilities: {setting}")));
         let key = gateway.key(&["--user", "me"]);
         let of = |can: &serde_json::Value| {
             Modern::new(&gateway, "/mcp/py").bearing(&key).with(can.clone())

@@ -1,0 +1,65 @@
+//! What policies are asked about: what a server offers, and what may be done with it.
+
+use doorward_policy::{Action, Target, TargetKind};
+
+use doorward_config::{CredentialSettings, ServerSettings};
+use doorward_upstream::Server;
+use doorward_upstream::catalog::ToolEntry;
+
+/// What a server is shown, in a word.
+pub fn credential_mode(settings: &ServerSettings) -> &'static str {
+    if settings.personal.is_some() {
+        return "personal";
+    }
+    if settings.delegated.is_some() {
+        return "delegated";
+    }
+    if settings.exchange.is_some() {
+        return "exchange";
+    }
+    if settings.assertion.is_some() {
+        return "assertion";
+    }
+    match &settings.credential {
+        Some(CredentialSettings::Client(_)) => "client",
+        None if settings.headers.is_empty() => "none",
+        Some(CredentialSettings::Basic(_)) | None => "static",
+    }
+}
+
+/// Whether a tool may change something: by the operator's word, or its own.
+pub fn is_write(server: &Server, name: &str, tool: Option<&ToolEntry>) -> bool {
+    let said = server.settings.said_of(name).into_iter().find_map(|said| said.write);
+    said.unwrap_or_else(|| !tool.is_some_and(|tool| tool.reads_only))
+}
+
+/// What a server offers, as policies see it.
+pub fn target(server: &Server, kind: TargetKind, name: &str, tool: Option<&ToolEntry>) -> Target {
+    let settings = &server.settings;
+    let mut target = Target {
+        environment: settings.environment.clone(),
+        owner: settings.owner.clone(),
+        risk: settings.risk.clone(),
+        tags: settings.tags.clone(),
+        ..Target::new(kind, &server.name, name)
+    };
+    target.write = kind == TargetKind::Tool && !tool.is_some_and(|tool| tool.reads_only);
+    // What is said most specially has the last word.
+    for known in settings.said_of(name).into_iter().rev() {
+        target.write = known.write.unwrap_or(target.write);
+        target.risk = known.risk.clone().or(target.risk);
+        target.tags.extend(known.tags.iter().cloned());
+    }
+    target
+}
+
+/// What one does with something of a kind.
+pub fn action_on(kind: TargetKind) -> Action {
+    match kind {
+        TargetKind::Tool => Action::Call,
+        TargetKind::Prompt => Action::Get,
+        TargetKind::Resource => Action::Read,
+        TargetKind::Server | TargetKind::Portal => Action::List,
+        TargetKind::Gateway => Action::View,
+    }
+}
