@@ -7,6 +7,7 @@
 //! all these clients can do together, so that one session serves them. It is told separately again as soon as it makes a
 //! request: then it does make a difference.
 
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
@@ -14,9 +15,6 @@ use doorward_mcp::{Object, Value, capabilities, method};
 use parking_lot::Mutex;
 
 use doorward_mcp::server_info::About;
-
-/// Different declarations that are remembered.
-const MOST: usize = 16;
 
 /// What a server has made of what its clients can do.
 #[derive(Debug, Default)]
@@ -36,21 +34,23 @@ struct Seen {
 }
 
 impl CapabilityUse {
-    /// A session was opened that declared something, and this is what the server said of itself.
+    /// A session was opened that declared something, and this is what the server said of itself. Standard capabilities
+    /// count, of which there are few sets: what else a client makes up is declared in its own sessions alone.
     pub fn opened(&self, declared: &Object, about: &About) {
         let said = [
             Some(about.capabilities.to_bytes()),
             about.info.as_ref().map(Value::to_bytes),
             about.instructions.as_ref().map(Value::to_bytes),
         ];
-        let key = capabilities::canonical(declared);
+        let declared = standard(declared);
+        let key = capabilities::canonical(&declared);
         let mut seen = self.seen.lock();
         match &seen.about {
             Some(first) => seen.differs |= **first != said,
             None => seen.about = Some(Box::new(said)),
         }
-        if seen.declared.len() < MOST && seen.declared.iter().all(|(known, _)| *known != key) {
-            seen.declared.push((key, declared.clone()));
+        if seen.declared.iter().all(|(known, _)| *known != key) {
+            seen.declared.push((key, declared));
         }
     }
 
@@ -79,13 +79,40 @@ impl CapabilityUse {
 }
 
 /// All that the gateway can pass on to a client.
-pub fn everything() -> Object {
-    let all = serde_json::json!({
-        "elicitation": { "form": {}, "url": {} },
-        "roots": {},
-        "sampling": { "context": {}, "tools": {} },
+pub fn everything() -> &'static Object {
+    static EVERYTHING: LazyLock<Object> = LazyLock::new(|| {
+        let all = serde_json::json!({
+            "elicitation": { "form": {}, "url": {} },
+            "roots": {},
+            "sampling": { "context": {}, "tools": {} },
+        });
+        Object::from_serde(&all).unwrap_or_default()
     });
-    all.as_object().and_then(Object::from_serde).unwrap_or_default()
+    &EVERYTHING
+}
+
+/// The part of what is declared that the gateway can pass on.
+fn standard(declared: &Object) -> Object {
+    let part = match (declared.to_serde(), everything().to_serde()) {
+        (serde_json::Value::Object(declared), serde_json::Value::Object(all)) => {
+            common_part(declared, &all)
+        }
+        _ => Members::new(),
+    };
+    Object::from_serde(&part).unwrap_or_default()
+}
+
+fn common_part(declared: Members, all: &Members) -> Members {
+    let common = declared.into_iter().filter_map(|(name, value)| {
+        let part = match (value, all.get(&name)?) {
+            (serde_json::Value::Object(value), serde_json::Value::Object(all)) => {
+                common_part(value, all)
+            }
+            _ => Members::new(),
+        };
+        Some((name, part.into()))
+    });
+    common.collect()
 }
 
 /// Whether a session that declares something serves a client that can do something.
@@ -145,6 +172,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_client_makes_up_is_declared_for_nobody_else() {
+        let it = CapabilityUse::default();
+        let about = About::default();
+        for number in 0..100 {
+            let made_up = serde_json::json!({ "experimental": { number.to_string(): {} }, "x": 1 });
+            it.opened(&Object::from_serde(&made_up).unwrap(), &about);
+        }
+        assert!(it.union().is_none(), "all declare nothing that counts");
+        it.opened(&object(r#"{"roots":{"listChanged":true},"sampling":{"tools":{},"y":{}}}"#), &about);
+        assert_eq!(it.union().unwrap().to_bytes(), r#"{"roots":{},"sampling":{"tools":{}}}"#);
+    }
+
+    #[test]
     fn a_session_serves_whoever_can_do_no_more_than_it_declares() {
         for (declared, wanted, serves) in [
             ("{}", "{}", true),
@@ -156,6 +196,6 @@ mod tests {
         ] {
             assert_eq!(covers(&object(declared), &object(wanted)), serves, "{declared} {wanted}");
         }
-        assert!(covers(&everything(), &object(r#"{"roots":{},"sampling":{"tools":{}}}"#)));
+        assert!(covers(everything(), &object(r#"{"roots":{},"sampling":{"tools":{}}}"#)));
     }
 }

@@ -104,7 +104,7 @@ impl Server {
         match self.settings.client_capabilities {
             ClientCapabilities::Separate => pool.slot(affinity, asked, &Common::No),
             ClientCapabilities::Shared => {
-                pool.slot(affinity, asked, &Common::Of(&|_| Some(everything())))
+                pool.slot(affinity, asked, &Common::All(everything()))
             }
             ClientCapabilities::Auto if !self.capability_use.may_share() => {
                 pool.slot(affinity, asked, &Common::No)

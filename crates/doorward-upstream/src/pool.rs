@@ -128,11 +128,15 @@ impl Pool {
     ) -> Arc<Slot> {
         let client = &asked.client.capabilities;
         let key = Key { owner: owner_of(affinity, asked), capabilities: declared(client) };
-        if let Common::No = common {
-            let mut slots = self.slots.lock();
-            let slot = slots.entry(key).or_insert_with(|| Slot::new(client.clone(), false));
-            return slot.clone();
-        }
+        let declares = match common {
+            Common::No => {
+                let mut slots = self.slots.lock();
+                let slot = slots.entry(key).or_insert_with(|| Slot::new(client.clone(), false));
+                return slot.clone();
+            }
+            Common::All(declares) => return self.common_slot(key.owner, (*declares).clone()),
+            Common::Of(declares) => declares,
+        };
         let own = self.slots.lock().get(&key).filter(|slot| slot.has_open()).cloned();
         if let Some(own) = own {
             return own;
@@ -142,7 +146,7 @@ impl Pool {
             return serving;
         }
         let wanted = capabilities::client_to_handshake(client, Revision::NEWEST_HANDSHAKE);
-        let Some(declares) = common.declares(&wanted) else {
+        let Some(declares) = declares(&wanted) else {
             return self.slot(affinity, asked, &Common::No);
         };
         let serving = self.serving_slot(&key, declares, &wanted);
@@ -154,14 +158,20 @@ impl Pool {
 
     /// Sessions of the same owner that are open and declare enough, or those that are to declare all.
     fn serving_slot(&self, key: &Key, declares: Object, wanted: &Object) -> Arc<Slot> {
-        let mut slots = self.slots.lock();
+        let slots = self.slots.lock();
         let serves = |(other, slot): &(&Key, &Arc<Slot>)| {
             other.owner == key.owner && slot.has_open() && covers(&slot.declares, wanted)
         };
         if let Some((_, slot)) = slots.iter().find(serves) {
             return slot.clone();
         }
-        let key = Key { owner: key.owner.clone(), capabilities: declared(&declares) };
+        drop(slots);
+        self.common_slot(key.owner.clone(), declares)
+    }
+
+    fn common_slot(&self, owner: Box<str>, declares: Object) -> Arc<Slot> {
+        let key = Key { owner, capabilities: declared(&declares) };
+        let mut slots = self.slots.lock();
         slots.entry(key).or_insert_with(|| Slot::new(declares, true)).clone()
     }
 
@@ -217,17 +227,10 @@ impl Pool {
 pub(super) enum Common<'a> {
     /// They may not.
     No,
+    /// All share those that declare this.
+    All(&'static Object),
     /// With what such a session declares, where it would serve a client that declares something.
     Of(&'a dyn Fn(&Object) -> Option<Object>),
-}
-
-impl Common<'_> {
-    fn declares(&self, wanted: &Object) -> Option<Object> {
-        match self {
-            Self::No => None,
-            Self::Of(declares) => declares(wanted),
-        }
-    }
 }
 
 /// There is no room, and nothing is idle that could make some.
