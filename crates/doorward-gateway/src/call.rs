@@ -103,8 +103,8 @@ pub struct Asks {
 }
 
 impl Call {
-    /// A call that has just come.
-    pub fn new(asks: Asks, method: &str, params: Object) -> Self {
+    /// A call that has just come. It is large, and goes through many hands.
+    pub fn new(asks: Asks, method: &str, params: Object) -> Box<Self> {
         let Asks { caller, protocol, portal, revision, client, session, retry, param_headers } =
             asks;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -115,7 +115,7 @@ impl Call {
         {
             params.set("arguments", Object::new());
         }
-        Self {
+        Box::new(Self {
             id: CallId::next(),
             caller,
             protocol,
@@ -133,7 +133,7 @@ impl Call {
             shown_name: None,
             began: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
             notes: Notes::default(),
-        }
+        })
     }
 
     /// Until when a server has to answer it, from now.

@@ -100,7 +100,7 @@ pub trait Stage: Sync {
 /// Takes a call through the stages to its reply. Every line that is logged meanwhile carries its id.
 pub fn run(
     gateway: Arc<Gateway>,
-    call: Call,
+    call: Box<Call>,
     events: Events,
 ) -> impl Future<Output = Result<Reply, Refusal>> + Send {
     let span = tracing::info_span!("call", call = %call.id);
@@ -109,7 +109,7 @@ pub fn run(
 
 async fn through_stages(
     gateway: Arc<Gateway>,
-    mut call: Call,
+    mut call: Box<Call>,
     events: Events,
 ) -> Result<Reply, Refusal> {
     trace::spans::begin(&gateway, &mut call);

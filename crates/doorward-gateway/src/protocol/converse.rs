@@ -78,7 +78,7 @@ async fn respond(
 }
 
 /// A call of a session's, on its first round.
-pub fn new_call(session: &Session, caller: &Caller, method: &str, params: Object) -> Call {
+pub fn new_call(session: &Session, caller: &Caller, method: &str, params: Object) -> Box<Call> {
     let asks = Asks {
         caller: caller.clone(),
         protocol: session.protocol,
@@ -110,11 +110,9 @@ async fn call(
     let mut retry = None;
     let mut refused = Vec::new();
     for _ in 0..=gateway.shared.limits.rounds {
-        let call = Call {
-            retry: retry.take(),
-            refused: std::mem::take(&mut refused),
-            ..new_call(session, caller, method, params.clone())
-        };
+        let mut call = new_call(session, caller, method, params.clone());
+        call.retry = retry.take();
+        call.refused = std::mem::take(&mut refused);
         let id = call.id;
         let mut result = match pipeline::run(gateway.clone(), call, events.clone()).await {
             Ok(Reply::Result(result)) => result,

@@ -106,7 +106,7 @@ fn read(
     method: &str,
     mut params: Object,
     version: &str,
-) -> Result<Call, (StatusCode, RpcError)> {
+) -> Result<Box<Call>, (StatusCode, RpcError)> {
     let bad = |error: RpcError| {
         let status =
             if error.code == doorward_mcp::error::code::METHOD_NOT_FOUND { 404 } else { 400 };
