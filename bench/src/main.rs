@@ -56,6 +56,8 @@ struct Options {
     /// Count the instructions of a call by valgrind, and measure nothing else
     #[arg(long)]
     instructions: bool,
+    #[command(flatten)]
+    accepted: instructions::Accepted,
 }
 
 fn main() -> ExitCode {
@@ -84,7 +86,7 @@ async fn run(options: &Options) -> Result<(), String> {
     };
     let modern = backend::start(Era::Modern, 1_000).await.map_err(text)?;
     if options.instructions {
-        return instructions::a_call(&program, &modern).await;
+        return instructions::a_call(&program, &modern, &options.accepted).await;
     }
     let handshake = backend::start(Era::Handshake, 1_000).await.map_err(text)?;
     let config = format!(
