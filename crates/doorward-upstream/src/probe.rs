@@ -276,7 +276,7 @@ impl Server {
         let inbound = self.inbound();
         match link {
             Link::Http(endpoint) => {
-                Ok(super::session::Link::Http { endpoint: endpoint.with(own), inbound })
+                Ok(super::session::Link::Http { endpoint: endpoint.with(own), inbound: Box::new(inbound) })
             }
             Link::EventStream(endpoint) => {
                 let within = self.shared.timeouts.connect.0;

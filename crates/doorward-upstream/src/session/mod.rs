@@ -31,7 +31,7 @@ use doorward_observability::metrics::Deviations;
 /// What carries a session.
 #[derive(Debug)]
 pub enum Link {
-    Http { endpoint: Endpoint, inbound: Inbound },
+    Http { endpoint: Endpoint, inbound: Box<Inbound> },
     Pipe(Arc<Pipe>),
 }
 
