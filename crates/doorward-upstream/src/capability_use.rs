@@ -180,7 +180,10 @@ mod tests {
             it.opened(&Object::from_serde(&made_up).unwrap(), &about);
         }
         assert!(it.union().is_none(), "all declare nothing that counts");
-        it.opened(&object(r#"{"roots":{"listChanged":true},"sampling":{"tools":{},"y":{}}}"#), &about);
+        it.opened(
+            &object(r#"{"roots":{"listChanged":true},"sampling":{"tools":{},"y":{}}}"#),
+            &about,
+        );
         assert_eq!(it.union().unwrap().to_bytes(), r#"{"roots":{},"sampling":{"tools":{}}}"#);
     }
 

@@ -103,9 +103,7 @@ impl Server {
         let affinity = self.settings.affinity;
         match self.settings.client_capabilities {
             ClientCapabilities::Separate => pool.slot(affinity, asked, &Common::No),
-            ClientCapabilities::Shared => {
-                pool.slot(affinity, asked, &Common::All(everything()))
-            }
+            ClientCapabilities::Shared => pool.slot(affinity, asked, &Common::All(everything())),
             ClientCapabilities::Auto if !self.capability_use.may_share() => {
                 pool.slot(affinity, asked, &Common::No)
             }

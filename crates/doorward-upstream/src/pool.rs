@@ -128,19 +128,22 @@ impl Pool {
     ) -> Arc<Slot> {
         let client = &asked.client.capabilities;
         let key = Key { owner: owner_of(affinity, asked), capabilities: declared(client) };
-        let declares = match common {
-            Common::No => {
-                let mut slots = self.slots.lock();
+        let mut slots = self.slots.lock();
+        // Such as the session that the gateway has for itself.
+        let own = slots.get(&key).filter(|slot| slot.has_open());
+        let declares = match (common, own) {
+            (Common::All(_) | Common::Of(_), Some(own)) => return own.clone(),
+            (Common::All(declares), None) => {
+                drop(slots);
+                return self.common_slot(key.owner, (*declares).clone());
+            }
+            (Common::Of(declares), None) => declares,
+            (Common::No, _) => {
                 let slot = slots.entry(key).or_insert_with(|| Slot::new(client.clone(), false));
                 return slot.clone();
             }
-            Common::All(declares) => return self.common_slot(key.owner, (*declares).clone()),
-            Common::Of(declares) => declares,
         };
-        let own = self.slots.lock().get(&key).filter(|slot| slot.has_open()).cloned();
-        if let Some(own) = own {
-            return own;
-        }
+        drop(slots);
         let serving = self.serving.lock().get(&key).and_then(Weak::upgrade);
         if let Some(serving) = serving.filter(|slot| slot.has_open()) {
             return serving;

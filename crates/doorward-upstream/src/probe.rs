@@ -275,9 +275,10 @@ impl Server {
     ) -> Result<super::session::Link, Failure> {
         let inbound = self.inbound();
         match link {
-            Link::Http(endpoint) => {
-                Ok(super::session::Link::Http { endpoint: endpoint.with(own), inbound: Box::new(inbound) })
-            }
+            Link::Http(endpoint) => Ok(super::session::Link::Http {
+                endpoint: endpoint.with(own),
+                inbound: Box::new(inbound),
+            }),
             Link::EventStream(endpoint) => {
                 let within = self.shared.timeouts.connect.0;
                 event_stream::open(&endpoint.with(own), within, inbound)
