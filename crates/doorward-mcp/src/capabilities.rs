@@ -3,6 +3,8 @@
 //! Both sets are open: unknown ones are passed on. Only those are changed that a revision gave another meaning, or does
 //! not define and would mislead its readers.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 
 use crate::json::{self, Object, Value};
@@ -150,6 +152,65 @@ pub fn canonical(capabilities: &Object) -> Bytes {
     json::canonical_exact(&text).map_or(text, Bytes::from)
 }
 
+/// All that the gateway can pass on to a client.
+pub fn everything() -> &'static Object {
+    static EVERYTHING: LazyLock<Object> = LazyLock::new(|| {
+        let all = serde_json::json!({
+            "elicitation": { "form": {}, "url": {} },
+            "roots": {},
+            "sampling": { "context": {}, "tools": {} },
+        });
+        Object::from_serde(&all).unwrap_or_default()
+    });
+    &EVERYTHING
+}
+
+/// The part of what is declared that the gateway can pass on.
+pub fn standard(declared: &Object) -> Object {
+    let part = match (declared.to_serde(), everything().to_serde()) {
+        (serde_json::Value::Object(declared), serde_json::Value::Object(all)) => {
+            common_part(declared, &all)
+        }
+        _ => Members::new(),
+    };
+    Object::from_serde(&part).unwrap_or_default()
+}
+
+fn common_part(declared: Members, all: &Members) -> Members {
+    let common = declared.into_iter().filter_map(|(name, value)| {
+        let part = match (value, all.get(&name)?) {
+            (serde_json::Value::Object(value), serde_json::Value::Object(all)) => {
+                common_part(value, all)
+            }
+            _ => Members::new(),
+        };
+        Some((name, part.into()))
+    });
+    common.collect()
+}
+
+/// Whether a session that declares something serves a client that can do something.
+pub fn covers(declared: &Object, wanted: &Object) -> bool {
+    match (declared.to_serde(), wanted.to_serde()) {
+        (serde_json::Value::Object(declared), serde_json::Value::Object(wanted)) => {
+            covers_all(&declared, &wanted)
+        }
+        _ => false,
+    }
+}
+
+type Members = serde_json::Map<String, serde_json::Value>;
+
+fn covers_all(declared: &Members, wanted: &Members) -> bool {
+    wanted.iter().all(|(name, wanted)| match (declared.get(name), wanted) {
+        (Some(serde_json::Value::Object(declared)), serde_json::Value::Object(wanted)) => {
+            covers_all(declared, wanted)
+        }
+        (Some(declared), wanted) => declared == wanted,
+        (None, _) => false,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,5 +263,20 @@ mod tests {
             merged.to_serde(),
             serde_json::json!({"tools": {"listChanged": true}, "logging": {}, "resources": {"subscribe": true}})
         );
+    }
+
+    #[test]
+    fn a_session_serves_whoever_can_do_no_more_than_it_declares() {
+        for (declared, wanted, serves) in [
+            ("{}", "{}", true),
+            (r#"{"roots":{}}"#, "{}", true),
+            ("{}", r#"{"roots":{}}"#, false),
+            (r#"{"elicitation":{"form":{},"url":{}}}"#, r#"{"elicitation":{"url":{}}}"#, true),
+            (r#"{"elicitation":{"form":{}}}"#, r#"{"elicitation":{"url":{}}}"#, false),
+            (r#"{"roots":{"listChanged":true}}"#, r#"{"roots":{"listChanged":false}}"#, false),
+        ] {
+            assert_eq!(covers(&object(declared), &object(wanted)), serves, "{declared} {wanted}");
+        }
+        assert!(covers(everything(), &object(r#"{"roots":{},"sampling":{"tools":{}}}"#)));
     }
 }

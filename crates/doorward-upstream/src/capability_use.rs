@@ -7,7 +7,6 @@
 //! all these clients can do together, so that one session serves them. It is told separately again as soon as it makes a
 //! request: then it does make a difference.
 
-use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
@@ -42,7 +41,7 @@ impl CapabilityUse {
             about.info.as_ref().map(Value::to_bytes),
             about.instructions.as_ref().map(Value::to_bytes),
         ];
-        let declared = standard(declared);
+        let declared = capabilities::standard(declared);
         let key = capabilities::canonical(&declared);
         let mut seen = self.seen.lock();
         match &seen.about {
@@ -78,68 +77,10 @@ impl CapabilityUse {
     }
 }
 
-/// All that the gateway can pass on to a client.
-pub fn everything() -> &'static Object {
-    static EVERYTHING: LazyLock<Object> = LazyLock::new(|| {
-        let all = serde_json::json!({
-            "elicitation": { "form": {}, "url": {} },
-            "roots": {},
-            "sampling": { "context": {}, "tools": {} },
-        });
-        Object::from_serde(&all).unwrap_or_default()
-    });
-    &EVERYTHING
-}
-
-/// The part of what is declared that the gateway can pass on.
-fn standard(declared: &Object) -> Object {
-    let part = match (declared.to_serde(), everything().to_serde()) {
-        (serde_json::Value::Object(declared), serde_json::Value::Object(all)) => {
-            common_part(declared, &all)
-        }
-        _ => Members::new(),
-    };
-    Object::from_serde(&part).unwrap_or_default()
-}
-
-fn common_part(declared: Members, all: &Members) -> Members {
-    let common = declared.into_iter().filter_map(|(name, value)| {
-        let part = match (value, all.get(&name)?) {
-            (serde_json::Value::Object(value), serde_json::Value::Object(all)) => {
-                common_part(value, all)
-            }
-            _ => Members::new(),
-        };
-        Some((name, part.into()))
-    });
-    common.collect()
-}
-
-/// Whether a session that declares something serves a client that can do something.
-pub fn covers(declared: &Object, wanted: &Object) -> bool {
-    match (declared.to_serde(), wanted.to_serde()) {
-        (serde_json::Value::Object(declared), serde_json::Value::Object(wanted)) => {
-            covers_all(&declared, &wanted)
-        }
-        _ => false,
-    }
-}
-
-type Members = serde_json::Map<String, serde_json::Value>;
-
-fn covers_all(declared: &Members, wanted: &Members) -> bool {
-    wanted.iter().all(|(name, wanted)| match (declared.get(name), wanted) {
-        (Some(serde_json::Value::Object(declared)), serde_json::Value::Object(wanted)) => {
-            covers_all(declared, wanted)
-        }
-        (Some(declared), wanted) => declared == wanted,
-        (None, _) => false,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use doorward_mcp::capabilities::covers;
 
     fn object(text: &'static str) -> Object {
         Object::parse(&Bytes::from_static(text.as_bytes())).unwrap()
@@ -185,20 +126,5 @@ mod tests {
             &about,
         );
         assert_eq!(it.union().unwrap().to_bytes(), r#"{"roots":{},"sampling":{"tools":{}}}"#);
-    }
-
-    #[test]
-    fn a_session_serves_whoever_can_do_no_more_than_it_declares() {
-        for (declared, wanted, serves) in [
-            ("{}", "{}", true),
-            (r#"{"roots":{}}"#, "{}", true),
-            ("{}", r#"{"roots":{}}"#, false),
-            (r#"{"elicitation":{"form":{},"url":{}}}"#, r#"{"elicitation":{"url":{}}}"#, true),
-            (r#"{"elicitation":{"form":{}}}"#, r#"{"elicitation":{"url":{}}}"#, false),
-            (r#"{"roots":{"listChanged":true}}"#, r#"{"roots":{"listChanged":false}}"#, false),
-        ] {
-            assert_eq!(covers(&object(declared), &object(wanted)), serves, "{declared} {wanted}");
-        }
-        assert!(covers(everything(), &object(r#"{"roots":{},"sampling":{"tools":{}}}"#)));
     }
 }

@@ -10,7 +10,6 @@ use doorward_mcp::{Object, Revision, capabilities, method};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::DropGuard;
 
-use super::capability_use::{covers, everything};
 use super::http::{Bounds, Own};
 use super::pipe::Pipe;
 use super::pool::{Common, Pool, Pooled, Slot, full};
@@ -103,14 +102,17 @@ impl Server {
         let affinity = self.settings.affinity;
         match self.settings.client_capabilities {
             ClientCapabilities::Separate => pool.slot(affinity, asked, &Common::No),
-            ClientCapabilities::Shared => pool.slot(affinity, asked, &Common::All(everything())),
+            ClientCapabilities::Shared => {
+                pool.slot(affinity, asked, &Common::All(capabilities::everything()))
+            }
             ClientCapabilities::Auto if !self.capability_use.may_share() => {
                 pool.slot(affinity, asked, &Common::No)
             }
             ClientCapabilities::Auto => {
                 let declares = |wanted: &Object| {
                     let union = self.capability_use.union()?;
-                    (self.catalog.lists_agree() && covers(&union, wanted)).then_some(union)
+                    (self.catalog.lists_agree() && capabilities::covers(&union, wanted))
+                        .then_some(union)
                 };
                 pool.slot(affinity, asked, &Common::Of(&declares))
             }

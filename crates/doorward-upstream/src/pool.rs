@@ -13,7 +13,6 @@ use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::asked::Asked;
-use super::capability_use::covers;
 use super::programs::Program;
 use super::session::Session;
 use doorward_config::Affinity;
@@ -163,7 +162,9 @@ impl Pool {
     fn serving_slot(&self, key: &Key, declares: Object, wanted: &Object) -> Arc<Slot> {
         let slots = self.slots.lock();
         let serves = |(other, slot): &(&Key, &Arc<Slot>)| {
-            other.owner == key.owner && slot.has_open() && covers(&slot.declares, wanted)
+            other.owner == key.owner
+                && slot.has_open()
+                && capabilities::covers(&slot.declares, wanted)
         };
         if let Some((_, slot)) = slots.iter().find(serves) {
             return slot.clone();
