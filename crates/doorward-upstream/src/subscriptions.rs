@@ -1,6 +1,6 @@
 //! What the gateway's listeners subscribe to at one server: each entry counts as long as its [`Subscription`] lives.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use doorward_mcp::filter::Filter;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
+use doorward_core::fair::FairQueue;
 use doorward_core::share::{Bounds, Full, Held, Shares, sharer};
 
 /// How long a subscription may take until the server has acknowledged it.
@@ -225,30 +226,21 @@ impl Turns {
         whose: impl Fn(&Name) -> Box<str>,
         most: usize,
     ) -> (Vec<Name>, Vec<Name>) {
-        let mut all: BTreeMap<Box<str>, VecDeque<Name>> = BTreeMap::new();
-        for name in fresh {
-            all.entry(whose(&name)).or_default().push_back(name);
+        let mut all: Vec<_> = fresh.into_iter().map(|name| (whose(&name), name)).collect();
+        all.sort_by_cached_key(|(sharer, _)| (*sharer <= self.last, sharer.clone()));
+        let mut queue = FairQueue::default();
+        for (sharer, name) in all {
+            queue.push(&sharer.clone(), (sharer, name));
         }
-        let after = all.split_off(&self.last);
-        let (mut own, mut order) = (None, VecDeque::new());
-        for (sharer, names) in after.into_iter().chain(all) {
-            match sharer == self.last {
-                true => own = Some((sharer, names)),
-                false => order.push_back((sharer, names)),
-            }
-        }
-        order.extend(own);
         let mut now = Vec::new();
         while now.len() < most
-            && let Some((sharer, mut names)) = order.pop_front()
+            && let Some((sharer, name)) = queue.pop()
         {
-            now.extend(names.pop_front());
-            self.last.clone_from(&sharer);
-            if !names.is_empty() {
-                order.push_back((sharer, names));
-            }
+            self.last = sharer;
+            now.push(name);
         }
-        (now, order.into_iter().flat_map(|(_, names)| names).collect())
+        let later = std::iter::from_fn(|| queue.pop()).map(|(_, name)| name);
+        (now, later.collect())
     }
 }
 
