@@ -286,7 +286,6 @@ impl Gateway {
         }
     }
 
-    /// Looks after everything that has a time.
     async fn watch_memory(self: Arc<Self>) {
         let mut looks = tokio::time::interval(memory::EVERY);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -307,6 +306,7 @@ impl Gateway {
         }
     }
 
+    /// Looks after everything that has a time.
     async fn maintain(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
         // At the start the store is read anyway.

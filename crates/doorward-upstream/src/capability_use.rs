@@ -10,10 +10,9 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
+use doorward_mcp::server_info::About;
 use doorward_mcp::{Object, Value, capabilities, method};
 use parking_lot::Mutex;
-
-use doorward_mcp::server_info::About;
 
 /// What a server has made of what its clients can do.
 #[derive(Debug, Default)]

@@ -164,13 +164,11 @@ impl Pool {
         contact: &Contact,
         asked: &Asked<'_>,
     ) -> Result<(Arc<Session>, Option<OwnedSemaphorePermit>), Failure> {
-        let interactive = method::may_ask_for_input(asked.method)
-            && capabilities::is_interactive(&asked.client.capabilities);
-        let leased = interactive && server.needs_lease();
         let slot = server.slot(self, asked);
         // In a session of different clients a request may be any call's, be it of one that cannot be asked.
-        let leased = leased
-            || (slot.is_common && server.needs_lease() && method::may_ask_for_input(asked.method));
+        let leased = server.needs_lease()
+            && method::may_ask_for_input(asked.method)
+            && (slot.is_common || capabilities::is_interactive(&asked.client.capabilities));
         if let Some(found) = slot.free(leased) {
             return Ok(found);
         }

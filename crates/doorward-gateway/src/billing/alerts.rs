@@ -40,11 +40,7 @@ impl Gateway {
         let Some(store) = self.kept.store() else { return };
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = self.closing.cancelled() => return,
-            }
+        while self.closing.run_until_cancelled(ticks.tick()).await.is_some() {
             if !self.has_prices() {
                 continue;
             }

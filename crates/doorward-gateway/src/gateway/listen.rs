@@ -90,11 +90,9 @@ impl Gateway {
     ) -> (BTreeSet<String>, Vec<Subscription>) {
         let one = |uri: &String| {
             let uri = uri.clone();
-            async move { Some((self.subscribe_to(asking, &uri).await?, uri)) }
+            async move { self.subscribe_to(asking, &uri).await.map(|held| (uri, held)) }
         };
-        let done = stream::iter(uris).map(one).buffered(AT_A_TIME).filter_map(std::future::ready);
-        let (held, granted): (Vec<_>, _) = done.unzip().await;
-        (granted, held)
+        side_by_side(uris.iter().map(one)).await
     }
 
     async fn subscribe_to(&self, asking: &Asking<'_>, uri: &str) -> Option<Subscription> {
@@ -124,8 +122,7 @@ impl Gateway {
                 Some(((task, sealed), held))
             }
         };
-        let done = stream::iter(tasks).map(one).buffered(AT_A_TIME).filter_map(std::future::ready);
-        done.unzip().await
+        side_by_side(tasks.iter().map(one)).await
     }
 
     async fn subscribe_to_task(
@@ -143,6 +140,13 @@ impl Gateway {
         let held = home.subscribe_task(&task, principal).await?;
         Some((task, held))
     }
+}
+
+/// What is granted, and what holds it, of requests that are made several at a time.
+async fn side_by_side<G: Default + Extend<T>, T>(
+    requests: impl Iterator<Item = impl Future<Output = Option<(T, Subscription)>>>,
+) -> (G, Vec<Subscription>) {
+    stream::iter(requests).buffered(AT_A_TIME).filter_map(std::future::ready).unzip().await
 }
 
 fn too_many(why: String) -> CallError {

@@ -241,11 +241,7 @@ impl Gateway {
     pub(crate) async fn follow_store(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => {}
-                () = self.closing.cancelled() => return,
-            }
+        while self.closing.run_until_cancelled(ticks.tick()).await.is_some() {
             let failed = self.look_at_store(false).await.err();
             let before = self.kept.unreadable.swap(failed.is_some(), Ordering::AcqRel);
             match (failed, before) {
