@@ -1,0 +1,1 @@
+//! The states of a server, and which step leads from one to another.

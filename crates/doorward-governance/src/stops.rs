@@ -1,0 +1,1 @@
+//! Emergency stops: what is stopped, and whether a call, session or credential is concerned.
