@@ -1,4 +1,4 @@
-//! Calls in flight, for the admin API.
+//! Calls in flight and calls that have ended, for the admin API.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,13 +6,40 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use serde::Serialize;
+use tokio::sync::broadcast;
 
 use doorward_identity::identity::Principal;
 
 const SHARDS: usize = 16;
+/// Ended calls that a watcher may be behind; beyond, it misses some.
+const BEHIND: usize = 1_024;
 
-#[derive(Debug, Default)]
-pub struct Live([Mutex<HashMap<u64, Entry>>; SHARDS]);
+#[derive(Debug)]
+pub struct Live {
+    shards: [Mutex<HashMap<u64, Entry>>; SHARDS],
+    watchers: broadcast::Sender<Arc<EndedCall>>,
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self { shards: Default::default(), watchers: broadcast::Sender::new(BEHIND) }
+    }
+}
+
+/// A call that has ended, as watchers see it.
+#[derive(Debug, Clone, Serialize)]
+pub struct EndedCall {
+    pub call: String,
+    pub principal: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    pub server: String,
+    pub method: String,
+    pub target: String,
+    /// `ok`, `error`, `denied`, `rate_limited` or `failure`.
+    pub outcome: &'static str,
+    pub ms: f64,
+}
 
 /// A call that is sent to a server.
 #[derive(Debug)]
@@ -44,7 +71,7 @@ pub struct Lives<'a> {
 
 impl Live {
     fn shard(&self, call: u64) -> &Mutex<HashMap<u64, Entry>> {
-        &self.0[usize::try_from(call % SHARDS as u64).unwrap_or(0)]
+        &self.shards[usize::try_from(call % SHARDS as u64).unwrap_or(0)]
     }
 
     pub fn enter(&self, call: u64, entry: Entry) -> Lives<'_> {
@@ -52,10 +79,22 @@ impl Live {
         Lives { live: self, call }
     }
 
+    /// Calls that end from now on.
+    pub fn watch(&self) -> broadcast::Receiver<Arc<EndedCall>> {
+        self.watchers.subscribe()
+    }
+
+    /// Tells watchers of a call that has ended. Without watchers, nothing is made.
+    pub fn ended(&self, call: impl FnOnce() -> EndedCall) {
+        if self.watchers.receiver_count() > 0 {
+            let _ = self.watchers.send(Arc::new(call()));
+        }
+    }
+
     /// Those that have lasted longest, first.
     pub fn list(&self, most: usize) -> Vec<LiveCall> {
         let mut all: Vec<LiveCall> = Vec::new();
-        for shard in &self.0 {
+        for shard in &self.shards {
             all.extend(shard.lock().iter().map(|(call, entry)| LiveCall {
                 call: format!("{call:016x}"),
                 principal: entry.principal.id.to_string(),

@@ -5,7 +5,6 @@
 //! revision 2026-07-28; whatever speaks another form is adapted at the edge.
 
 pub mod access;
-pub mod admin;
 mod attempts;
 mod authorization;
 pub mod billing;
@@ -16,7 +15,7 @@ pub mod gateway;
 pub mod in_flight;
 pub mod pipeline;
 pub mod protocol;
-mod record;
+pub mod record;
 pub mod store_sync;
 mod trace;
 

@@ -34,6 +34,8 @@ pub struct Case {
     pub resource: Option<String>,
     pub server: Option<String>,
     pub portal: Option<String>,
+    /// A tenant as what is administered.
+    pub of_tenant: Option<String>,
     pub gateway: bool,
     pub write: Option<bool>,
     pub environment: Option<String>,
@@ -118,7 +120,7 @@ impl Case {
             TargetKind::Prompt => Action::Get,
             TargetKind::Resource => Action::Read,
             TargetKind::Server | TargetKind::Portal => Action::List,
-            TargetKind::Gateway => Action::View,
+            TargetKind::Tenant | TargetKind::Gateway => Action::View,
         });
         let arguments =
             if self.listed { Arguments::Any } else { Arguments::Known(self.arguments.clone()) };
@@ -162,6 +164,7 @@ impl Case {
             (TargetKind::Resource, &self.resource),
             (TargetKind::Server, &self.server),
             (TargetKind::Portal, &self.portal),
+            (TargetKind::Tenant, &self.of_tenant),
         ];
         let gateway = self.gateway.then_some((TargetKind::Gateway, ""));
         let mut named = named
@@ -169,7 +172,8 @@ impl Case {
             .filter_map(|(kind, name)| Some((kind, name.as_deref()?)))
             .chain(gateway);
         let (Some((kind, name)), None) = (named.next(), named.next()) else {
-            let all = "'tool', 'prompt', 'resource', 'server', 'portal' and 'gateway: true'";
+            let all =
+                "'tool', 'prompt', 'resource', 'server', 'portal', 'of_tenant' and 'gateway: true'";
             return Err(format!("set one of {all} as the target"));
         };
         let target = match kind {
@@ -180,7 +184,9 @@ impl Case {
                 Target::new(kind, server, own)
             }
             TargetKind::Server => Target::new(kind, name, ""),
-            TargetKind::Portal | TargetKind::Gateway => Target::new(kind, "", name),
+            TargetKind::Portal | TargetKind::Tenant | TargetKind::Gateway => {
+                Target::new(kind, "", name)
+            }
         };
         Ok(Target {
             write: self.write.unwrap_or(true),

@@ -57,7 +57,7 @@ pub(crate) fn action_uid(action: Action) -> EntityUid {
 /// The group of actions that an action is in.
 pub(crate) fn group_of(action: Action) -> EntityUid {
     match action {
-        Action::View | Action::Change => administer(),
+        action if action.is_administrative() => administer(),
         _ => uid(&ACTION, "use"),
     }
 }
@@ -83,6 +83,7 @@ pub(crate) fn target_uid(target: &Target) -> EntityUid {
         TargetKind::Resource => &RESOURCE,
         TargetKind::Server => &SERVER,
         TargetKind::Portal => &PORTAL,
+        TargetKind::Tenant => &TENANT,
         TargetKind::Gateway => &GATEWAY,
     };
     uid(of, &target.id())
@@ -210,9 +211,20 @@ fn target(target: &Target, all: &mut Vec<Entity>) -> Option<()> {
             attributes.insert(name.into(), text(&target.name));
             HashSet::from([server])
         }
-        TargetKind::Server => HashSet::new(),
-        TargetKind::Portal | TargetKind::Gateway => {
-            all.push(Entity::with_uid(target_uid(target)));
+        TargetKind::Server => {
+            if let Some(owner) = &target.owner {
+                let of = |kind| Value::new_entity_uid(uid(kind, owner));
+                attributes.insert("owner_user".into(), of(&USER));
+                attributes.insert("owner_team".into(), of(&TEAM));
+            }
+            HashSet::new()
+        }
+        TargetKind::Portal | TargetKind::Tenant | TargetKind::Gateway => {
+            let target = target_uid(target);
+            // The principal's own tenant is there already.
+            if all.iter().all(|one| one.uid() != target) {
+                all.push(Entity::with_uid(target));
+            }
             return Some(());
         }
     };

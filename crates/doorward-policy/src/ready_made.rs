@@ -23,13 +23,18 @@ macro_rules! set {
     };
 }
 
-pub const ALL: [ReadyMade; 6] = [
+pub const ALL: [ReadyMade; 7] = [
     set!("open", false, "everyone who is authenticated may use everything"),
     set!("read-only-agents", false, "users may use everything, agents only read-only tools"),
     set!("read-write", false, "separate roles for reading and writing"),
     set!("office-hours", true, "no changes outside office hours"),
     set!("argument-limits", true, "limits on the values of arguments"),
     set!("team-portals", false, "each team uses its own portal"),
+    set!(
+        "administrators",
+        false,
+        "roles of administrators: owner, operator, security, auditor, billing, approver, tenant-admin"
+    ),
 ];
 
 pub fn find(name: &str) -> Option<&'static ReadyMade> {

@@ -46,11 +46,43 @@ pub enum Action {
     Subscribe,
     Complete,
     View,
-    Change,
+    Propose,
+    Review,
+    Approve,
+    Operate,
+    ManageIdentities,
+    MintKeys,
+    ChangePolicy,
+    ReadAudit,
+    ReadPayloads,
+    HoldAudit,
+    Bill,
+    Stop,
 }
 
 impl Action {
-    pub const ALL: [Self; 8] = [
+    /// What callers do: `Action::"use"`.
+    pub const USE: [Self; 6] =
+        [Self::List, Self::Call, Self::Get, Self::Read, Self::Subscribe, Self::Complete];
+
+    /// What administrators do: `Action::"administer"`.
+    pub const ADMINISTER: [Self; 13] = [
+        Self::View,
+        Self::Propose,
+        Self::Review,
+        Self::Approve,
+        Self::Operate,
+        Self::ManageIdentities,
+        Self::MintKeys,
+        Self::ChangePolicy,
+        Self::ReadAudit,
+        Self::ReadPayloads,
+        Self::HoldAudit,
+        Self::Bill,
+        Self::Stop,
+    ];
+
+    pub const ALL: [Self; 19] = [
         Self::List,
         Self::Call,
         Self::Get,
@@ -58,8 +90,23 @@ impl Action {
         Self::Subscribe,
         Self::Complete,
         Self::View,
-        Self::Change,
+        Self::Propose,
+        Self::Review,
+        Self::Approve,
+        Self::Operate,
+        Self::ManageIdentities,
+        Self::MintKeys,
+        Self::ChangePolicy,
+        Self::ReadAudit,
+        Self::ReadPayloads,
+        Self::HoldAudit,
+        Self::Bill,
+        Self::Stop,
     ];
+
+    pub fn is_administrative(self) -> bool {
+        !Self::USE.contains(&self)
+    }
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -70,7 +117,18 @@ impl Action {
             Self::Subscribe => "subscribe",
             Self::Complete => "complete",
             Self::View => "view",
-            Self::Change => "change",
+            Self::Propose => "propose",
+            Self::Review => "review",
+            Self::Approve => "approve",
+            Self::Operate => "operate",
+            Self::ManageIdentities => "manage_identities",
+            Self::MintKeys => "mint_keys",
+            Self::ChangePolicy => "change_policy",
+            Self::ReadAudit => "read_audit",
+            Self::ReadPayloads => "read_payloads",
+            Self::HoldAudit => "hold_audit",
+            Self::Bill => "bill",
+            Self::Stop => "stop",
         }
     }
 }
@@ -83,6 +141,7 @@ pub enum TargetKind {
     Resource,
     Server,
     Portal,
+    Tenant,
     Gateway,
 }
 
@@ -90,10 +149,10 @@ pub enum TargetKind {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Target {
     pub kind: TargetKind,
-    /// Empty for portals and the gateway.
+    /// Empty for portals, tenants and the gateway.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub server: String,
-    /// The server's own name for a tool or prompt, the URI of a resource; a portal's name.
+    /// The server's own name for a tool or prompt, the URI of a resource; the name of a portal or tenant.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,7 +193,7 @@ impl Target {
                 format!("{}/{}", self.server, self.name)
             }
             TargetKind::Server => self.server.clone(),
-            TargetKind::Portal => self.name.clone(),
+            TargetKind::Portal | TargetKind::Tenant => self.name.clone(),
             TargetKind::Gateway => "doorward".into(),
         }
     }

@@ -49,7 +49,8 @@ fn may_be_about_the_gateway(one: &Compiled) -> bool {
 }
 
 fn administers(constraint: &ActionConstraint) -> bool {
-    let known = [administer(), action_uid(Action::View), action_uid(Action::Change)];
+    let mut known = vec![administer()];
+    known.extend(Action::ADMINISTER.into_iter().map(action_uid));
     match constraint {
         ActionConstraint::Any => false,
         ActionConstraint::Eq(named) => known.contains(named),

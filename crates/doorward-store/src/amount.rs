@@ -104,6 +104,20 @@ impl<'de> Deserialize<'de> for Amount {
     }
 }
 
+impl schemars::JsonSchema for Amount {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Amount".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "description": "An amount of the currency of prices, with up to six decimal places.",
+            "examples": ["12.50"],
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

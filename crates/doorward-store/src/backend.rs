@@ -11,6 +11,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor, Row};
 
 use crate::audit::Actor;
+use crate::change::Terms;
 use crate::{Error, Result, files};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
@@ -108,6 +109,8 @@ pub struct Store {
     options: Arc<AnyConnectOptions>,
     /// Who does what is done by this handle.
     pub(crate) actor: Arc<Actor>,
+    /// On what terms.
+    pub(crate) terms: Terms,
 }
 
 impl Store {
@@ -154,7 +157,8 @@ impl Store {
             .await
             .map_err(|error| unreachable(&Plain(&error)))?;
         let (options, actor) = (Arc::new(options), Arc::new(Actor::gateway()));
-        let store = Self { pool, location: location.clone(), options, actor };
+        let store =
+            Self { pool, location: location.clone(), options, actor, terms: Terms::default() };
         store.bring_up_to_date().await?;
         Ok(store)
     }
@@ -190,6 +194,11 @@ impl Store {
     /// The same store in somebody's hands: what is changed by it is recorded as done by them.
     pub fn acting(&self, actor: Actor) -> Self {
         Self { actor: Arc::new(actor), ..self.clone() }
+    }
+
+    /// Who changes are recorded to be made by.
+    pub fn actor(&self) -> &Actor {
+        &self.actor
     }
 
     /// A connection that belongs to nobody else.

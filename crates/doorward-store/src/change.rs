@@ -3,42 +3,106 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use sqlx::{Any, AnyConnection, Transaction};
+use sqlx::{Any, AnyConnection, Row, Transaction};
 
 use crate::audit::{Act, Actor};
-use crate::{Result, Store};
+use crate::claims::{self, Claim};
+use crate::{Error, Result, Store};
+
+/// The terms on which a handle of the store changes it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Terms {
+    /// Everything is done and checked, and then rolled back.
+    rehearsal: bool,
+    /// Only while the store is at this revision.
+    revision: Option<i64>,
+    /// Once, under this idempotency key.
+    claim: Option<Arc<Claim>>,
+}
 
 impl Store {
+    /// The same store, whose changes are checked and rolled back.
+    pub fn rehearsing(&self) -> Self {
+        let mut store = self.clone();
+        store.terms.rehearsal = true;
+        store
+    }
+
+    /// The same store, changed only if nothing else has changed since a revision ([`Error::Moved`]).
+    pub fn at_revision(&self, revision: i64) -> Self {
+        let mut store = self.clone();
+        store.terms.revision = Some(revision);
+        store
+    }
+
+    /// The revision at which alone this handle changes the store.
+    pub fn pinned(&self) -> Option<i64> {
+        self.terms.revision
+    }
+
+    /// The same store, whose first change takes an idempotency key with it ([`Error::Claimed`] if it is taken).
+    pub fn claiming(&self, claim: Claim) -> Self {
+        let mut store = self.clone();
+        store.terms.claim = Some(Arc::new(claim));
+        store
+    }
+
     /// Begins a change of which no replica holds a copy: it is not counted.
     pub(crate) async fn write(&self) -> Result<Change> {
-        let transaction = self.pool.begin_with(self.location.begin()).await?;
-        Ok(Change { transaction, actor: self.actor.clone() })
+        let mut transaction = self.pool.begin_with(self.location.begin()).await?;
+        if let Some(expected) = self.terms.revision {
+            let row = sqlx::query("SELECT n FROM revision").fetch_one(&mut *transaction).await?;
+            if row.try_get::<i64, _>(0)? != expected {
+                return Err(Error::Moved);
+            }
+        }
+        if let Some(claim) = &self.terms.claim {
+            claims::insert(claim, &mut transaction).await?;
+        }
+        let rehearsal = self.terms.rehearsal;
+        Ok(Change { transaction, actor: self.actor.clone(), rehearsal })
     }
 
     /// Begins a change; it counts once it is committed. Changes come one after the other.
     pub(crate) async fn change(&self) -> Result<Change> {
         let mut change = self.write().await?;
-        sqlx::query("UPDATE revision SET n = n + 1").execute(&mut *change).await?;
+        let expected = self.terms.revision;
+        // In the same statement: two that have both read the number must not both count it up.
+        let counted = sqlx::query("UPDATE revision SET n = n + 1 WHERE n = $1 OR $2 = 0")
+            .bind(expected.unwrap_or_default())
+            .bind(i64::from(expected.is_some()))
+            .execute(&mut *change)
+            .await?;
+        if counted.rows_affected() == 0 {
+            return Err(Error::Moved);
+        }
         Ok(change)
     }
 }
 
-/// A change on its way. It ends with the word on what was done, which is recorded with it, or with
-/// nothing at all.
+/// A change in progress. It ends with the act that is recorded with it, or is rolled back.
 pub struct Change {
     transaction: Transaction<'static, Any>,
     actor: Arc<Actor>,
+    rehearsal: bool,
 }
 
 impl Change {
-    /// Records what was done, and makes both true.
+    /// Records what was done, and commits both.
     pub(crate) async fn commit(mut self, act: &Act) -> Result<()> {
         act.record(&self.actor, &mut self.transaction).await?;
-        Ok(self.transaction.commit().await?)
+        self.end().await
     }
 
-    /// For what is no act of anybody's: tickets that are used, what is over and forgotten.
+    /// For what nobody did: tickets that were used, what has expired and is removed.
     pub(crate) async fn commit_bookkeeping(self) -> Result<()> {
+        self.end().await
+    }
+
+    async fn end(self) -> Result<()> {
+        if self.rehearsal {
+            return Ok(self.transaction.rollback().await?);
+        }
         Ok(self.transaction.commit().await?)
     }
 }

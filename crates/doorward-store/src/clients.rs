@@ -1,13 +1,14 @@
 //! Dynamically registered clients of the gateway's authorization server (RFC 7591).
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::{Act, Error, Result, Store, hash_of, now};
 
 /// A client as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoredClient {
     pub id: String,
     /// Its metadata, as JSON.

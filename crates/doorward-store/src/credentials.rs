@@ -1,6 +1,7 @@
 //! Credentials that users, agents, teams and tenants have provided for servers.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use zeroize::Zeroizing;
@@ -11,7 +12,7 @@ use crate::seal::{MasterKey, SealError};
 use crate::{Error, Kind, NotAName, Result, Store, delegated, grants, now, signing};
 
 /// A credential as it is kept: whose it is, and for which server.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Credential {
     pub server: String,
     pub owner_kind: Kind,

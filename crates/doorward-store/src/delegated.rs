@@ -1,6 +1,7 @@
 //! Grants of users at the authorization servers of servers, and the gateway's registrations there.
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use zeroize::Zeroizing;
@@ -12,7 +13,7 @@ use crate::{Act, Change, Error, Result, Store, now};
 const RENEWING: i64 = 20;
 
 /// Tokens of one owner for one server, as they are kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Delegated {
     pub server: String,
     /// Whose they are, in words: a kind and a quoted name, or the gateway itself.

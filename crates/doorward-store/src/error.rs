@@ -16,6 +16,15 @@ pub enum Error {
     /// What was named does not exist.
     #[error("there is no {what} '{name}'")]
     Absent { what: &'static str, name: String },
+    /// It has changed since it was read.
+    #[error("it was changed in the meantime: read it again, and decide again")]
+    Moved,
+    /// The change would leave nobody who may administer.
+    #[error("nobody would be left who may administer everything: create another owner first")]
+    LastOwner,
+    /// The idempotency key was used before.
+    #[error("a request with this idempotency key was carried out before")]
+    Claimed,
     /// What was asked for cannot be done to it.
     #[error("{0}")]
     Refused(String),

@@ -4,7 +4,8 @@
 use std::collections::BTreeSet;
 
 use aws_lc_rs::digest;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 use zeroize::Zeroizing;
@@ -16,7 +17,7 @@ use crate::{Act, Change, Error, Result, Store, hex, now};
 const AFTERLIFE: i64 = 24 * 60 * 60;
 
 /// One login of a user's with one client.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OAuthGrant {
     pub id: String,
     pub client: String,

@@ -5,6 +5,7 @@ use std::fmt;
 use aws_lc_rs::{constant_time, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -19,7 +20,9 @@ const ID: usize = 12;
 const SECRET: usize = 32;
 
 /// Finds a key; says nothing of its secret.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(transparent)]
 pub struct KeyId(pub String);
 
@@ -30,7 +33,7 @@ impl fmt::Display for KeyId {
 }
 
 /// What a key may be used for. An empty list does not restrict.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scopes {
     /// Names of portals.
@@ -45,9 +48,12 @@ pub struct Scopes {
     /// Nothing that can change something: only tools that are known to read.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
-    /// The admin listener, too.
+    /// Everything at the admin API, unless a policy forbids it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub admin: bool,
+    /// At the admin API, what policies permit the key's owner. Without it, a key administers nothing, whoever owns it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub administer: bool,
 }
 
 /// A key as it is presented.
@@ -76,7 +82,7 @@ fn hash(secret: &str) -> [u8; 32] {
 }
 
 /// A key as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Key {
     pub id: KeyId,
     #[serde(skip)]

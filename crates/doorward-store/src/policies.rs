@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use aws_lc_rs::digest;
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use crate::{Act, Change, Error, Result, Store, hex, now};
 
 /// A set of policies as it was taken.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyVersion {
     pub version: i64,
     /// SHA-256 of names and texts, in hexadecimal.
@@ -22,7 +23,7 @@ pub struct PolicyVersion {
 }
 
 /// A version that was put in force.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Activation {
     pub version: i64,
     pub since: i64,

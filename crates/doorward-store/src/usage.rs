@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use memchr::memmem;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::{AnyConnection, Row};
 
@@ -12,7 +13,9 @@ use crate::{Result, Store};
 const HOUR: i64 = 60 * 60;
 
 /// By what usage is told apart.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(
+    Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub struct UsageKey {
     /// When the hour began, in seconds since 1970.
     pub hour: i64,
@@ -25,7 +28,7 @@ pub struct UsageKey {
     pub tool: String,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Usage {
     pub calls: i64,
     pub failed: i64,

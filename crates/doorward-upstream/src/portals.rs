@@ -40,7 +40,9 @@ impl Selection {
             TargetKind::Tool => &settings.tools,
             TargetKind::Prompt => &settings.prompts,
             TargetKind::Resource => &settings.resources,
-            TargetKind::Server | TargetKind::Portal | TargetKind::Gateway => return false,
+            TargetKind::Server | TargetKind::Portal | TargetKind::Tenant | TargetKind::Gateway => {
+                return false;
+            }
         };
         let server = |name: &String| name.eq_ignore_ascii_case(&target.server);
         let is_named = |patterns: &BTreeSet<Pattern>, id: &str| {
@@ -67,7 +69,7 @@ impl Selection {
     pub fn offers(&self, target: &Target) -> bool {
         match target.kind {
             TargetKind::Server => self.may_use(&target.server),
-            TargetKind::Portal | TargetKind::Gateway => true,
+            TargetKind::Portal | TargetKind::Tenant | TargetKind::Gateway => true,
             TargetKind::Tool | TargetKind::Prompt | TargetKind::Resource => self.has(target),
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Server;
@@ -11,21 +12,21 @@ use doorward_config::{ReplicaGroup, Start};
 const MOST_LEFT_OUT: usize = 100;
 
 /// A tool that is not shown.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct LeftOut {
     pub tool: String,
     pub why: String,
 }
 
 /// A list that could not be fetched.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct FailedList {
     pub list: &'static str,
     pub why: String,
 }
 
 /// A server's state as it is told to people and machines.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct State {
     pub name: String,
     /// `up`, `down`, `starting` or `idle` (not used yet).
@@ -66,7 +67,7 @@ pub struct State {
 }
 
 /// How one replica is doing.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ReplicaState {
     pub replica: String,
     pub group: ReplicaGroup,

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use doorward_config::{Limits, Secret, ServerSettings};
 use doorward_gateway::call::Failure;
-use doorward_gateway::protocol::guard;
 use doorward_mcp::error::Kind;
 use doorward_mcp::meta::{self, Client as Identity};
 use doorward_mcp::param_headers::{self, ParamHeader};
@@ -13,10 +12,9 @@ use doorward_mcp::{Id, Message, Object, Revision, RpcError, Value, message, meth
 use doorward_upstream::answer::Answer;
 use doorward_upstream::http::{Endpoint, mirrored_headers};
 use http::{HeaderMap, HeaderName, HeaderValue};
-use http_body_util::BodyExt;
 use url::Url;
 
-use crate::cli::{Credential, Operator};
+use crate::cli::Credential;
 use crate::commands::{Exit, Failed};
 
 /// Pages that are fetched of one list.
@@ -93,54 +91,6 @@ pub fn endpoint(
         &limits,
     )
     .ok_or_else(|| Failed::new(Exit::Usage, format!("{url} cannot be used")))
-}
-
-/// Asks a gateway's admin listener.
-pub async fn operate(operator: &Operator, path: &str) -> Result<serde_json::Value, Failed> {
-    ask(operator, path, false).await
-}
-
-/// Has a gateway's admin listener do something.
-pub async fn order(operator: &Operator, path: &str) -> Result<serde_json::Value, Failed> {
-    ask(operator, path, true).await
-}
-
-async fn ask(operator: &Operator, path: &str, post: bool) -> Result<serde_json::Value, Failed> {
-    let url = operator.admin_url.join(path);
-    let url = url.map_err(|error| Failed::new(Exit::Usage, error.to_string()))?;
-    let endpoint = endpoint(&url, &[], &operator.credential)?;
-    let response = match post {
-        true => {
-            let sent = HeaderMap::from_iter([(
-                HeaderName::from_static(guard::OPERATOR),
-                HeaderValue::from_static("1"),
-            )]);
-            endpoint.post(sent, Bytes::from_static(b"{}")).await
-        }
-        false => endpoint.get(HeaderMap::new()).await,
-    };
-    let response = response.map_err(Error::from)?;
-    let status = response.status();
-    let body = response.into_body().collect().await.map_err(|error| {
-        Failed::new(Exit::Unreachable, format!("the gateway's response was interrupted: {error}"))
-    })?;
-    let body = body.to_bytes();
-    if !status.is_success() {
-        let hint = match status {
-            http::StatusCode::UNAUTHORIZED => "; pass an admin key with --key or DOORWARD_KEY",
-            _ => "",
-        };
-        // In its own words, where they are JSON-RPC's or the admin listener's own.
-        let said: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-        let said = said["error"]["message"].as_str().or_else(|| said["error"].as_str());
-        let said = said.map_or_else(|| String::from_utf8_lossy(&body).into_owned(), str::to_owned);
-        let why = format!("the gateway answered with HTTP {status}: {}{hint}", said.trim());
-        return Err(Failed::new(Exit::Refused, why));
-    }
-    serde_json::from_slice(&body).map_err(|error| {
-        let why = format!("{url} is not the admin listener of a gateway: {error}");
-        Failed::new(Exit::Unreachable, why)
-    })
 }
 
 /// The arguments that each tool wants mirrored in headers.

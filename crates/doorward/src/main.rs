@@ -1,5 +1,6 @@
 //! `doorward`: the command line, configuration, wiring, start-up and shutdown of the gateway.
 
+mod administer;
 mod bridge;
 mod cli;
 mod client;

@@ -10,9 +10,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use doorward_admin::Reload;
 use doorward_config::Settings;
 use doorward_config::{Secret, ServerSettings};
-use doorward_gateway::{Gateway, admin, protocol};
+use doorward_gateway::{Gateway, protocol};
 use doorward_net::listener::{self, Listening};
 use doorward_store::Store;
 use tokio::net::TcpListener;
@@ -156,7 +157,8 @@ async fn serve(options: Serve, read: Read, workers: Arc<[Handle]>) -> Result<(),
     let tls = settings.tls.as_ref().map(Tls::start).transpose();
     let tls = tls.map_err(|why| Failed::new(Exit::Config, format!("tls: {why}")))?;
     let gateway = guarded(&options, settings, main.local_addr()?).await?;
-    let listeners = Listeners::open(&gateway, main, admin, tls, &workers)?;
+    let reloader = reload::Reloader::of(&gateway, &options);
+    let listeners = Listeners::open(&gateway, reloader, main, admin, tls, &workers)?;
     welcome(&gateway, &listeners, options.config.is_none());
     let _policies = policies::follow(&gateway);
     let watched = reload::Watch::start(&gateway, &options, text, changeable);
@@ -257,6 +259,7 @@ struct Listeners {
 impl Listeners {
     fn open(
         gateway: &Arc<Gateway>,
+        reloader: Option<Arc<dyn Reload>>,
         main: TcpListener,
         admin: Option<TcpListener>,
         tls: Option<Tls>,
@@ -290,10 +293,8 @@ impl Listeners {
             Listening { tls: spoken, ..listening(&listeners.closing, &listeners.clients) };
         listeners.accepting.spawn(listener::serve(main, clients, handler));
         if let Some(admin) = admin {
-            let router = admin::router(gateway.clone());
-            let gateway = gateway.clone();
-            let handler =
-                move |peer, request| admin::answer(gateway.clone(), router.clone(), peer, request);
+            let api = doorward_admin::Admin::new(gateway.clone(), reloader);
+            let handler = move |peer, request| api.clone().answer(peer, request);
             let operators = listening(&listeners.admin_closing, &listeners.operators);
             listeners.accepting.spawn(listener::serve(admin, operators, handler));
         }

@@ -6,7 +6,7 @@ use doorward_mcp::json::may_be_read_as;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Revision, method};
 use doorward_policy::{
-    Action, Arguments, Code, Context, Decision, Looks, Member, Request, Target, TargetKind, Time,
+    Action, Arguments, Code, Context, Decision, Looks, Member, Request, Target, Time,
 };
 use doorward_store::Scopes;
 
@@ -93,7 +93,8 @@ impl Gateway {
             && match &principal.grant {
                 Grant::Open => true,
                 Grant::Key { scopes, .. } => {
-                    *scopes == Scopes { admin: scopes.admin, ..Scopes::default() }
+                    let Scopes { admin, administer, .. } = *scopes;
+                    *scopes == Scopes { admin, administer, ..Scopes::default() }
                 }
                 Grant::Token { .. } | Grant::Certificate => false,
             }
@@ -120,8 +121,12 @@ impl Gateway {
         let policies = self.policies();
         let Some(set) = &policies.set else {
             // Without any policy the operator's word is the key; whoever logs in elsewhere has none.
-            return match asking.caller.principal.grant {
-                Grant::Open | Grant::Key { .. } => Decision::allowed(),
+            return match &asking.caller.principal.grant {
+                Grant::Open => Decision::allowed(),
+                Grant::Key { scopes, .. } if scopes.admin || !action.is_administrative() => {
+                    Decision::allowed()
+                }
+                Grant::Key { .. } => Decision::denied(Code::NotPermitted),
                 Grant::Token { .. } | Grant::Certificate => Decision::denied(Code::NotPermitted),
             };
         };
@@ -146,9 +151,9 @@ impl Gateway {
             || self.decide(asking, action, target, Arguments::Any).is_possible()
     }
 
-    /// Whether a caller may look at the gateway itself, or change it. A key that was made for operators
-    /// is enough where no policy forbids it.
-    pub fn is_operator(&self, caller: &Caller, action: Action) -> bool {
+    /// Whether a caller may do something at the admin API. A key with the scope `admin` is enough where no policy
+    /// forbids it.
+    pub fn may_administer(&self, caller: &Caller, action: Action, target: &Target) -> bool {
         let client = Client::default();
         let asking = Asking {
             caller,
@@ -157,10 +162,29 @@ impl Gateway {
             protocol: Protocol::Admin,
             portal: &Portal::Merged,
         };
-        let gateway = Target::new(TargetKind::Gateway, "", "");
-        let decision = self.decide(&asking, action, &gateway, Arguments::default());
+        let decision = self.decide(&asking, action, target, Arguments::default());
         let by_key = matches!(&caller.principal.grant, Grant::Key { scopes, .. } if scopes.admin);
         decision.is_allowed() || (by_key && decision.code == Code::NotPermitted)
+    }
+
+    /// Whether policies permit somebody who is not here to administer something.
+    pub fn would_administer(
+        &self,
+        who: &doorward_policy::Principal,
+        action: Action,
+        target: &Target,
+    ) -> bool {
+        let policies = self.policies();
+        let Some(set) = &policies.set else { return false };
+        let context = Context {
+            time: policies.now(),
+            protocol: Protocol::Admin.as_str().into(),
+            revision: Revision::NEWEST.as_str().into(),
+            authentication: "key".into(),
+            ..Context::default()
+        };
+        let request = Request { principal: who.clone(), action, target: target.clone(), context };
+        set.decide(&request).is_allowed()
     }
 
     /// The arguments of a call, as far as policies look at them.

@@ -13,8 +13,8 @@ pub fn in_scope(scopes: &Scopes, portal: &Portal, action: Action, target: &Targe
     let listed = |list: &[String], name: &str| {
         list.is_empty() || list.iter().any(|pattern| matches(pattern, name))
     };
-    if matches!(action, Action::View | Action::Change) {
-        return scopes.admin;
+    if action.is_administrative() {
+        return scopes.admin || scopes.administer;
     }
     if !scopes.portals.is_empty() && !scopes.portals.iter().any(|one| *one == portal.name()) {
         return false;

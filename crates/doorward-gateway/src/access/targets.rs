@@ -60,6 +60,6 @@ pub fn action_on(kind: TargetKind) -> Action {
         TargetKind::Prompt => Action::Get,
         TargetKind::Resource => Action::Read,
         TargetKind::Server | TargetKind::Portal => Action::List,
-        TargetKind::Gateway => Action::View,
+        TargetKind::Tenant | TargetKind::Gateway => Action::View,
     }
 }

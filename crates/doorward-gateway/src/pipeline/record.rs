@@ -7,6 +7,7 @@ use doorward_mcp::method;
 
 use crate::call::{Call, CallError, Events, Reply};
 use crate::gateway::Gateway;
+use crate::in_flight::EndedCall;
 use crate::pipeline::{Stage, Step};
 use crate::record;
 use doorward_observability::metrics::{OTHERS, Outcome};
@@ -51,6 +52,16 @@ impl Stage for Record {
             gateway.shared.metrics.user(tenant, &principal.counted, outcome);
         }
         let server = server.map_or("", |server| &*server.name);
+        gateway.live.ended(|| EndedCall {
+            call: call.id.to_string(),
+            principal: call.caller.principal.id.to_string(),
+            tenant: call.caller.principal.who.tenant.clone(),
+            server: server.to_owned(),
+            method: call.method.to_string(),
+            target: record::target(call).map(|target| target.to_string()).unwrap_or_default(),
+            outcome: name_of(outcome),
+            ms: doorward_core::millis(elapsed),
+        });
         let ms = doorward_core::millis(elapsed);
         match reply {
             Ok(_) => tracing::debug!(server, ms, "answered"),
@@ -77,6 +88,16 @@ impl Stage for Record {
                 );
             }
         }
+    }
+}
+
+fn name_of(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::ok => "ok",
+        Outcome::error => "error",
+        Outcome::denied => "denied",
+        Outcome::rate_limited => "rate_limited",
+        Outcome::failure => "failure",
     }
 }
 

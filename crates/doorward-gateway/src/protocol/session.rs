@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::streams::{Budget, OutStream};
 use crate::call::{Portal, Protocol};
+use crate::record::session_name;
 use doorward_core::share::Held;
 use doorward_identity::identity::Caller;
 use doorward_upstream::Shared;
@@ -103,7 +104,12 @@ impl Session {
         *self.used.lock() = Instant::now();
     }
 
-    pub(super) fn used_at(&self) -> Instant {
+    /// As audit records name it: what the client shows to use it does not appear there.
+    pub fn name(&self) -> String {
+        session_name(&self.id)
+    }
+
+    pub fn used_at(&self) -> Instant {
         *self.used.lock()
     }
 

@@ -42,6 +42,11 @@ impl Sessions {
         self.open.lock().len()
     }
 
+    /// All that are open.
+    pub fn all(&self) -> Vec<Arc<Session>> {
+        self.open.lock().values().cloned().collect()
+    }
+
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

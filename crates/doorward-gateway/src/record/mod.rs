@@ -27,6 +27,20 @@ use self::who::{authentication, key, whose, write_address};
 /// About as long as the record of a call is.
 const USUAL: usize = 1_100;
 
+/// An administrator was refused: one event of the audit log.
+pub fn administration_refused(
+    gateway: &Gateway,
+    asker: &doorward_identity::identity::Caller,
+    action: &str,
+    target: &str,
+) {
+    gateway.shared.audit.refused(|members| {
+        caller(members, asker);
+        members.text("protocol", "admin").text("action", action).text("target", target);
+        members.text("error", "not_permitted");
+    });
+}
+
 /// By which rules a call is recorded.
 pub fn class_of(call: &Call) -> RecordClass {
     match &*call.method {

@@ -90,6 +90,16 @@ pub fn kind_of(kind: PrincipalKind) -> Kind {
     }
 }
 
+/// The kind of principal that an entry is; `None` for teams and tenants.
+pub fn principal_kind(kind: Kind) -> Option<PrincipalKind> {
+    match kind {
+        Kind::User => Some(PrincipalKind::User),
+        Kind::Agent => Some(PrincipalKind::Agent),
+        Kind::ServiceAccount => Some(PrincipalKind::ServiceAccount),
+        Kind::Team | Kind::Tenant => None,
+    }
+}
+
 /// What the configuration declares, as entries.
 pub fn declared_entries(declared: &Directory) -> Vec<Entry> {
     let member = |kind: Kind, (name, member): (&String, &Member)| Entry {

@@ -405,7 +405,7 @@ fn who_may_do_anything_administers_nothing_and_the_check_says_so() {
         ("permit (principal, action in Action::\"administer\", resource);", true, true, true),
         ("permit (principal, action == Action::\"view\", resource);", true, false, true),
         (
-            "permit (principal, action in [Action::\"change\"], resource) \
+            "permit (principal, action in [Action::\"operate\"], resource) \
              when { context.protocol == \"admin\" };",
             false,
             true,
@@ -423,7 +423,7 @@ fn who_may_do_anything_administers_nothing_and_the_check_says_so() {
         let set = PolicySet::compile(&files).unwrap();
         assert_eq!(!set.warnings().is_empty(), warned, "{policy}: {:?}", set.warnings());
         for kind in kinds {
-            for (action, may) in [(Action::View, views), (Action::Change, changes)] {
+            for (action, may) in [(Action::View, views), (Action::Operate, changes)] {
                 let request = Request {
                     principal: Principal {
                         kind,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -16,7 +17,7 @@ pub(super) const HOLD: &str = "audit.hold";
 pub(super) const RELEASE: &str = "audit.release";
 
 /// Keeps all records of a tenant's, of one principal's, or all there are.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Hold {
     pub id: String,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use sqlx::{AnyConnection, Row};
 
 use super::spent;
@@ -10,7 +11,7 @@ use crate::amount::Amount;
 use crate::{Error, Result, Store};
 
 /// How often a budget is filled again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BudgetPeriod {
     Day,
@@ -36,7 +37,7 @@ impl BudgetPeriod {
 }
 
 /// An account as it stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Account {
     pub id: String,
     /// What is free: neither spent nor held by a gateway.
@@ -54,7 +55,7 @@ pub struct Account {
 }
 
 /// One side of a movement.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
     pub movement: String,
     pub account: String,
@@ -65,7 +66,7 @@ pub struct Entry {
 }
 
 /// What checking the books has shown.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Books {
     pub entries: i64,
     /// Of all entries: zero.

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
+use url::Url;
 
-use super::Operator;
+use super::{Credential, Operator};
 
 /// Which database a command is about.
 #[derive(Debug, Clone, Args)]
@@ -17,6 +18,11 @@ pub struct Kept {
     /// The gateway's configuration
     #[arg(short, long, value_name = "FILE", env = "DOORWARD_CONFIG")]
     pub config: Option<PathBuf>,
+    /// Administer through the admin API of a running gateway instead, where the command can
+    #[arg(long, value_name = "URL", env = "DOORWARD_ADMIN_URL")]
+    pub admin_url: Option<Url>,
+    #[command(flatten)]
+    pub credential: Credential,
 }
 
 #[derive(Debug, Subcommand)]
@@ -122,9 +128,12 @@ pub struct CreateKey {
     /// Restrict to read-only tools
     #[arg(long)]
     pub read_only: bool,
-    /// Also valid at the admin listener
+    /// Also for everything at the admin API
     #[arg(long)]
     pub admin: bool,
+    /// Also for what policies permit its owner at the admin API
+    #[arg(long, conflicts_with = "admin")]
+    pub administer: bool,
     /// Lifetime, such as 30d
     #[arg(long, value_name = "TIME", value_parser = parse_period)]
     pub expires: Option<Duration>,

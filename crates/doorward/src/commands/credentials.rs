@@ -2,15 +2,17 @@
 
 use std::io::{IsTerminal, Read, Write};
 
+use doorward_admin::service::{Named, credentials};
 use doorward_identity::delegation::GATEWAY;
 use doorward_store::{Error, MasterKey};
 use zeroize::Zeroizing;
 
 use super::keys::{date, whom};
 use super::{Exit, Failed, open};
+use crate::administer::Place;
 use crate::cli::{Credentials, Kept, Sealing};
+use crate::config;
 use crate::terminal::{self, one_line};
-use crate::{client, config};
 
 /// Longest credential that is kept.
 const MOST: u64 = 16 << 10;
@@ -77,13 +79,13 @@ pub async fn run(options: Credentials) -> Result<(), Failed> {
             )?;
         }
         Credentials::Connect { server, operator } => {
-            let path = format!("/servers/{}/connect", one_line(&server));
-            let told = client::order(&operator, &path).await?;
+            let place = Place::Gateway(operator);
+            let link = place.call(&credentials::CONNECT, Named { name: server }).await?;
             eprintln!(
                 "open this URL within 15 minutes, and sign in with the account that the gateway \
                     is to use:"
             );
-            writeln!(out, "{}", told["url"].as_str().unwrap_or_default())?;
+            writeln!(out, "{}", link.url)?;
         }
         Credentials::Disconnect { kept, server } => {
             open(&kept).await?.remove_delegated(&server, GATEWAY).await?;

@@ -2,10 +2,14 @@
 
 use std::io::Write;
 
-use doorward_store::{Amount, BudgetPeriod};
+use doorward_admin::Paging;
+use doorward_admin::openapi::Nothing;
+use doorward_admin::service::credits;
+use doorward_store::{Amount, BudgetPeriod, Kind};
 
 use super::keys::date;
-use super::{Exit, Failed, open};
+use super::{Exit, Failed};
+use crate::administer::place;
 use crate::cli::{Credits, Each, Whose};
 use crate::terminal::{self, one_line};
 
@@ -17,11 +21,15 @@ pub async fn run(options: Credits) -> Result<(), Failed> {
                 let why = "the amount must be positive; to take credit back, use 'adjust'";
                 return Err(Failed::new(Exit::Usage, why));
             }
-            let account = open(&kept).await?.grant_credit(&account(&whose), amount, &note).await?;
+            let (kind, name) = account(&whose);
+            let wanted = credits::Grant { kind, name, amount, note };
+            let account = place(&kept).await?.call(&credits::GRANT, wanted).await?;
             writeln!(out, "{}: {} available", named(&account.id), account.balance)?;
         }
         Credits::Adjust { kept, whose, amount, note } => {
-            let account = open(&kept).await?.grant_credit(&account(&whose), amount, &note).await?;
+            let (kind, name) = account(&whose);
+            let wanted = credits::Grant { kind, name, amount, note };
+            let account = place(&kept).await?.call(&credits::GRANT, wanted).await?;
             writeln!(out, "{}: {} available", named(&account.id), account.balance)?;
         }
         Credits::Budget { kept, whose, amount, each } => {
@@ -46,8 +54,11 @@ pub async fn run(options: Credits) -> Result<(), Failed> {
                     Some((amount, period))
                 }
             };
-            let id = account(&whose);
-            open(&kept).await?.set_budget(&id, budget).await?;
+            let (kind, name) = account(&whose);
+            let id = format!("{kind}/{name}");
+            let (amount, period) = (budget.map(|(amount, _)| amount), budget.map(|(_, it)| it));
+            let wanted = credits::SetBudget { kind, name, amount, period };
+            place(&kept).await?.call(&credits::BUDGET, wanted).await?;
             match budget {
                 Some((amount, period)) => {
                     writeln!(out, "{}: {amount} a {}", named(&id), period.as_str())?;
@@ -56,7 +67,8 @@ pub async fn run(options: Credits) -> Result<(), Failed> {
             }
         }
         Credits::List { kept, json } => {
-            let accounts = open(&kept).await?.credit_accounts().await?;
+            let wanted = Paging::default();
+            let accounts = place(&kept).await?.list(&credits::LIST, &wanted).await?;
             if json {
                 return Ok(terminal::json(&mut out, &accounts)?);
             }
@@ -76,7 +88,10 @@ pub async fn run(options: Credits) -> Result<(), Failed> {
             terminal::table(&mut out, &rows)?;
         }
         Credits::Entries { kept, whose, limit, json } => {
-            let entries = open(&kept).await?.credit_entries(&account(&whose), limit).await?;
+            let (kind, name) = account(&whose);
+            let limit = usize::try_from(limit).ok();
+            let wanted = credits::Entries { kind, name, limit };
+            let entries = place(&kept).await?.call(&credits::ENTRIES, wanted).await?.items;
             if json {
                 return Ok(terminal::json(&mut out, &entries)?);
             }
@@ -95,7 +110,7 @@ pub async fn run(options: Credits) -> Result<(), Failed> {
             terminal::table(&mut out, &rows)?;
         }
         Credits::Check { kept, json } => {
-            let books = open(&kept).await?.check_books().await?;
+            let books = place(&kept).await?.call(&credits::CHECK, Nothing {}).await?;
             if json {
                 terminal::json(&mut out, &books)?;
             } else {
@@ -140,16 +155,16 @@ fn named(account: &str) -> String {
     }
 }
 
-/// An account's name, such as `tenant/acme`.
-fn account(whose: &Whose) -> String {
+/// Whose account: a kind and a name.
+fn account(whose: &Whose) -> (Kind, String) {
     let all = [
-        ("tenant", &whose.tenant),
-        ("team", &whose.team),
-        ("user", &whose.user),
-        ("agent", &whose.agent),
-        ("service_account", &whose.service_account),
+        (Kind::Tenant, &whose.tenant),
+        (Kind::Team, &whose.team),
+        (Kind::User, &whose.user),
+        (Kind::Agent, &whose.agent),
+        (Kind::ServiceAccount, &whose.service_account),
     ];
-    let named = all.into_iter().find_map(|(kind, name)| Some(format!("{kind}/{}", name.as_ref()?)));
-    // One of them is demanded.
-    named.unwrap_or_default()
+    let named = all.into_iter().find_map(|(kind, name)| Some((kind, name.clone()?)));
+    // The command line demands one of them.
+    named.unwrap_or((Kind::Tenant, String::new()))
 }

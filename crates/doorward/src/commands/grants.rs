@@ -2,10 +2,13 @@
 
 use std::io::Write;
 
+use doorward_admin::Paging;
+use doorward_admin::service::{ById, clients, grants};
 use doorward_store::now;
 
+use super::Failed;
 use super::keys::date;
-use super::{Failed, open};
+use crate::administer::place;
 use crate::cli::{Clients, Grants};
 use crate::terminal::{self, one_line};
 
@@ -13,7 +16,8 @@ pub async fn run(options: Grants) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     match options {
         Grants::List { kept, all, json } => {
-            let grants = open(&kept).await?.grants(all).await?;
+            let wanted = grants::List { all, ..grants::List::default() };
+            let grants = place(&kept).await?.list(&grants::LIST, &wanted).await?;
             if json {
                 terminal::json(&mut out, &grants)?;
                 return Ok(());
@@ -34,7 +38,7 @@ pub async fn run(options: Grants) -> Result<(), Failed> {
             terminal::table(&mut out, &rows)?;
         }
         Grants::Revoke { kept, id } => {
-            let grant = open(&kept).await?.revoke_grant(&id).await?;
+            let grant = place(&kept).await?.call(&grants::REVOKE, ById { id }).await?;
             let (user, client) = (one_line(&grant.subject), one_line(&grant.client_name));
             writeln!(out, "revoked {} of {user} with {client}", grant.id)?;
         }
@@ -46,21 +50,14 @@ pub async fn run_clients(options: Clients) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     match options {
         Clients::List { kept, json } => {
-            let clients = open(&kept).await?.clients().await?;
-            let named = |registration: &str| -> serde_json::Value {
-                serde_json::from_str(registration).unwrap_or_default()
-            };
+            let clients = place(&kept).await?.list(&clients::LIST, &Paging::default()).await?;
             if json {
-                let mut all = serde_json::to_value(&clients).unwrap_or_default();
-                for one in all.as_array_mut().into_iter().flatten() {
-                    one["registration"] = named(one["registration"].as_str().unwrap_or_default());
-                }
-                terminal::json(&mut out, &all)?;
+                terminal::json(&mut out, &clients)?;
                 return Ok(());
             }
             let mut rows = vec![["ID", "NAME", "REGISTERED", "LAST CONSENT"].map(str::to_owned)];
             for client in &clients {
-                let name = named(&client.registration);
+                let name = &client.registration;
                 rows.push([
                     client.id.clone(),
                     one_line(name["client_name"].as_str().unwrap_or_default()),
@@ -71,7 +68,8 @@ pub async fn run_clients(options: Clients) -> Result<(), Failed> {
             terminal::table(&mut out, &rows)?;
         }
         Clients::Remove { kept, id } => {
-            open(&kept).await?.remove_client(&id).await?;
+            let wanted = ById { id: id.clone() };
+            place(&kept).await?.call(&clients::REMOVE, wanted).await?;
             writeln!(out, "removed {} and revoked its grants", one_line(&id))?;
         }
     }

@@ -3,9 +3,11 @@
 use std::io::Write;
 use std::time::Duration;
 
-use doorward_store::{Entry, Key, KeyId, Kind, NewKey, Scopes, now};
+use doorward_admin::service::{ById, keys, principals};
+use doorward_store::{Entry, Key, Kind, Scopes, now};
 
-use super::{Exit, Failed, open};
+use super::{Exit, Failed};
+use crate::administer::place;
 use crate::cli::{CreateKey, Keys, Owner};
 use crate::terminal::{self, one_line};
 
@@ -13,22 +15,21 @@ pub async fn run(options: Keys) -> Result<(), Failed> {
     match options {
         Keys::Create(options) => create(*options).await,
         Keys::List { kept, all, json } => {
-            let store = open(&kept).await?;
-            let keys = store.keys().await?;
-            let keys: Vec<_> =
-                keys.into_iter().filter(|key| all || key.is_valid_at(now())).collect();
-            list(&keys, json)
+            let wanted = keys::List { all, ..keys::List::default() };
+            list(&place(&kept).await?.list(&keys::LIST, &wanted).await?, json)
         }
         Keys::Rotate { kept, id, overlap } => {
-            let store = open(&kept).await?;
-            let (key, text) = store.rotate_key(&KeyId(id.clone()), seconds(overlap)).await?;
-            let until = store.key(&KeyId(id.clone())).await?.expires.unwrap_or_default();
+            let place = place(&kept).await?;
+            let wanted = keys::Rotate { id: id.clone(), overlap: seconds(overlap) };
+            let keys::Created { key, secret } = place.call(&keys::ROTATE, wanted).await?;
+            let old = place.call(&keys::SHOW, ById { id: id.clone() }).await?;
+            let until = old.expires.unwrap_or_default();
             eprintln!("{} replaces {id}, which is valid until {}", key.id, date(until));
-            writeln!(std::io::stdout().lock(), "{text}")?;
+            writeln!(std::io::stdout().lock(), "{}", secret.unwrap_or_default())?;
             Ok(())
         }
         Keys::Revoke { kept, id } => {
-            let key = open(&kept).await?.revoke_key(&KeyId(id)).await?;
+            let key = place(&kept).await?.call(&keys::REVOKE, ById { id }).await?;
             writeln!(std::io::stdout().lock(), "revoked {} of {}", key.id, owner(&key))?;
             Ok(())
         }
@@ -43,6 +44,7 @@ async fn create(options: CreateKey) -> Result<(), Failed> {
         tools: options.tools,
         read_only: options.read_only,
         admin: options.admin,
+        administer: options.administer,
     };
     if let Some(tool) = scopes.tools.iter().find(|tool| !tool.contains('/')) {
         let why = format!("--tool '{tool}': expected the server, '/' and the tool");
@@ -54,18 +56,19 @@ async fn create(options: CreateKey) -> Result<(), Failed> {
         roles: options.roles.into_iter().collect(),
         ..Entry::new(kind, &name)
     };
-    let new = NewKey {
+    let new = keys::Create {
         label: options.label,
         owner: owner.clone(),
         scopes,
-        expires: options.expires.map(|lifetime| now() + seconds(lifetime)),
+        expires_in: options.expires.map(seconds),
     };
-    let store = open(&options.kept).await?;
-    let (key, text) = store.create_key(&new).await?;
-    let known = store.principals().await?;
-    let known = known.iter().find(|entry| entry.kind == kind && entry.name == name);
+    let place = place(&options.kept).await?;
+    let keys::Created { key, secret } = place.call(&keys::CREATE, new).await?;
+    let text = secret.unwrap_or_default();
     let asks = owner.tenant.is_some() || !owner.teams.is_empty() || !owner.roles.is_empty();
-    if asks && known.is_some_and(|known| *known != owner) {
+    let known =
+        async || place.call(&principals::SHOW, principals::Whom { kind, name: name.clone() }).await;
+    if asks && known().await.is_ok_and(|known| known.entry != owner) {
         eprintln!(
             "note: {kind} {} already exists and is not changed; use 'doorward principals set' to \
                 change it",
@@ -153,6 +156,8 @@ fn good_for(scopes: &Scopes) -> String {
     }
     if scopes.admin {
         parts.push("administration".into());
+    } else if scopes.administer {
+        parts.push("administration as its owner may".into());
     }
     parts.join(", ")
 }

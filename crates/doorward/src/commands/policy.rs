@@ -7,6 +7,7 @@ mod simulate;
 use std::io::Write;
 use std::path::Path;
 
+use doorward_admin::service::policies;
 use doorward_policy::{Finding, PolicySet, ready_made};
 use doorward_store::Store;
 
@@ -14,6 +15,7 @@ pub use self::files::{Files, read, try_read};
 
 use super::keys::date;
 use super::{Exit, Failed, open};
+use crate::administer::place;
 use crate::cli::Policy;
 use crate::terminal::{self, one_line};
 
@@ -28,14 +30,15 @@ pub async fn run(options: Policy) -> Result<(), Failed> {
             let files = read(&paths)?;
             warn(&compile(&files)?);
             test(&files)?;
-            let store = open(&kept).await?;
-            let version = store.apply_policies(&files.policies, &note).await?;
-            writeln!(std::io::stdout().lock(), "version {version} is active")?;
+            let wanted = policies::Apply { files: files.policies.clone(), note };
+            let applied = place(&kept).await?.call(&policies::APPLY, wanted).await?;
+            writeln!(std::io::stdout().lock(), "version {} is active", applied.version)?;
             Ok(())
         }
         Policy::Rollback { kept, to } => {
-            let version = open(&kept).await?.roll_back_policies(to).await?;
-            writeln!(std::io::stdout().lock(), "version {version} is active")?;
+            let wanted = policies::RollBack { to };
+            let applied = place(&kept).await?.call(&policies::ROLL_BACK, wanted).await?;
+            writeln!(std::io::stdout().lock(), "version {} is active", applied.version)?;
             Ok(())
         }
         Policy::Versions { kept, json } => versions(&open(&kept).await?, json).await,

@@ -2,15 +2,19 @@
 
 use std::io::Write;
 
+use doorward_admin::Paging;
+use doorward_admin::service::portals;
 use serde_json::{Value, json};
 
 use super::{Exit, Failed};
+use crate::administer::Place;
 use crate::cli::Portals;
-use crate::client;
 use crate::terminal::{self, one_line};
 
 pub async fn run(options: Portals) -> Result<(), Failed> {
-    let told = client::operate(&options.operator, "/portals").await?;
+    let place = Place::Gateway(options.operator);
+    let all = place.list(&portals::LIST, &Paging::default()).await?;
+    let told = serde_json::to_value(all).unwrap_or_default();
     let all = told.as_array().cloned().unwrap_or_default();
     let mut out = std::io::stdout().lock();
     let Some(name) = options.name else {

@@ -2,10 +2,12 @@
 
 use std::io::Write;
 
+use doorward_admin::service::principals;
 use doorward_store::Entry;
 
 use super::credentials::master_key;
 use super::{Failed, open};
+use crate::administer::place;
 use crate::cli::Principals;
 use crate::terminal;
 
@@ -20,11 +22,15 @@ pub async fn run(options: Principals) -> Result<(), Failed> {
                 disabled,
                 ..Entry::new(kind, &name)
             };
-            open(&kept).await?.put_principal(&entry).await?;
+            let Entry { tenant, teams, roles, .. } = entry.clone();
+            let wanted =
+                principals::Put { kind, name: name.clone(), tenant, teams, roles, disabled };
+            place(&kept).await?.call(&principals::PUT, wanted).await?;
             writeln!(out, "{kind} {}: {}", terminal::name(&name), belongings(&entry))?;
         }
         Principals::Remove { kept, kind, name } => {
-            open(&kept).await?.remove_principal(kind, &name).await?;
+            let whom = principals::Whom { kind, name: name.clone() };
+            place(&kept).await?.call(&principals::REMOVE, whom).await?;
             writeln!(out, "deleted {kind} {}", terminal::name(&name))?;
         }
         Principals::Rename { kept, sealing, kind, old, new } => {
@@ -39,7 +45,9 @@ pub async fn run(options: Principals) -> Result<(), Failed> {
             );
         }
         Principals::List { kept, json } => {
-            let all = open(&kept).await?.principals().await?;
+            let wanted = principals::List::default();
+            let all = place(&kept).await?.list(&principals::LIST, &wanted).await?;
+            let all: Vec<_> = all.into_iter().map(|listed| listed.entry).collect();
             if json {
                 terminal::json(&mut out, &all)?;
                 return Ok(());

@@ -4,9 +4,11 @@ use std::io::Write;
 
 use serde::Deserialize;
 
+use doorward_admin::service::servers;
+
 use super::{Exit, Failed};
+use crate::administer;
 use crate::cli::Servers;
-use crate::client;
 use crate::terminal::{self, one_line};
 
 /// What the admin listener tells of a server, as far as the table shows it.
@@ -53,7 +55,7 @@ struct LeftOut {
 }
 
 pub async fn run(options: Servers) -> Result<(), Failed> {
-    let states = client::operate(&options.operator, "/servers").await?;
+    let states = administer::items(&options.operator, servers::STATUS.path).await?;
     let mut out = std::io::stdout().lock();
     if options.json {
         terminal::json(&mut out, &states)?;

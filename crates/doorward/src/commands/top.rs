@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write, stdout};
 use std::time::Duration;
 
+use doorward_admin::Verb;
+use doorward_admin::service::sessions;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Exit, Failed};
+use crate::administer;
 use crate::cli::Top;
-use crate::client;
 use crate::terminal::{self, one_line};
 
 /// Live calls that are shown.
@@ -17,6 +19,7 @@ const LIVE: usize = 10;
 
 #[derive(Debug, Deserialize)]
 struct Now {
+    #[serde(rename = "metrics")]
     measures: BTreeMap<String, Vec<Sample>>,
     calls: Vec<LiveCall>,
 }
@@ -71,7 +74,8 @@ pub async fn run(options: Top) -> Result<(), Failed> {
 }
 
 async fn look(options: &Top) -> Result<Now, Failed> {
-    let told: Value = client::operate(&options.operator, "/top").await?;
+    let path = sessions::TELEMETRY.path;
+    let told = administer::ask(&options.operator, Verb::Get, path, Value::Null).await?;
     serde_json::from_value(told).map_err(|error| {
         Failed::new(Exit::Unreachable, format!("unexpected response of the gateway: {error}"))
     })

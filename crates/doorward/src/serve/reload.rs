@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use doorward_admin::{Reload, Reloading};
 use doorward_gateway::Gateway;
+use doorward_gateway::gateway::Changes;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
@@ -173,8 +175,8 @@ async fn settled(path: &Path) -> Option<Vec<u8>> {
 /// Returns whether the new configuration refers to what may change; `None` if it was refused.
 async fn reload(gateway: &Gateway, path: &Path, options: &Serve) -> Option<bool> {
     let file = path.display().to_string();
-    let loaded = match load(path).await {
-        Ok(loaded) => loaded,
+    match take(gateway, path, options).await {
+        Ok((_, changeable)) => Some(changeable),
         Err(report) => {
             for line in report.lines() {
                 tracing::error!(
@@ -182,9 +184,19 @@ async fn reload(gateway: &Gateway, path: &Path, options: &Serve) -> Option<bool>
                     "the new configuration is invalid; the previous one stays active: {line}"
                 );
             }
-            return None;
+            None
         }
-    };
+    }
+}
+
+/// Takes what the file says by now.
+async fn take(
+    gateway: &Gateway,
+    path: &Path,
+    options: &Serve,
+) -> Result<(Changes, bool), config::Report> {
+    let file = path.display().to_string();
+    let loaded = load(path).await?;
     for notice in &loaded.notices {
         tracing::warn!(file, "{notice}");
     }
@@ -200,5 +212,41 @@ async fn reload(gateway: &Gateway, path: &Path, options: &Serve) -> Option<bool>
         removed = ?changes.removed,
         "configuration reloaded"
     );
-    Some(loaded.changeable)
+    Ok((changes, loaded.changeable))
+}
+
+/// Reloads the configuration for administrators.
+#[derive(Debug)]
+pub struct Reloader {
+    gateway: Arc<Gateway>,
+    path: PathBuf,
+    options: Serve,
+}
+
+impl Reloader {
+    /// `None` where there is no file to read.
+    pub fn of(gateway: &Arc<Gateway>, options: &Serve) -> Option<Arc<dyn Reload>> {
+        let path = options.config.clone()?;
+        Some(Arc::new(Self { gateway: gateway.clone(), path, options: options.clone() }))
+    }
+}
+
+fn all(report: &config::Report) -> String {
+    report.lines().map(|line| line.to_string()).collect::<Vec<_>>().join("\n")
+}
+
+impl Reload for Reloader {
+    fn reload(&self) -> Reloading<Changes> {
+        let (gateway, path, options) =
+            (self.gateway.clone(), self.path.clone(), self.options.clone());
+        Box::pin(async move {
+            let taken = take(&gateway, &path, &options).await;
+            taken.map(|(changes, _)| changes).map_err(|report| all(&report))
+        })
+    }
+
+    fn check(&self) -> Reloading<()> {
+        let path = self.path.clone();
+        Box::pin(async move { load(&path).await.map(drop).map_err(|report| all(&report)) })
+    }
 }

@@ -1,0 +1,245 @@
+//! Who administers what: the administrator, the store in their name, and the running gateway if there is one.
+//!
+//! Service functions take a [`Desk`]. At the admin listener it belongs to an authenticated caller, and policies decide;
+//! on the machine itself it belongs to whoever can open the store, who may do everything and is recorded as such.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use doorward_config::Settings;
+use doorward_gateway::Gateway;
+use doorward_gateway::access::targets::target;
+use doorward_gateway::gateway::Changes;
+use doorward_gateway::record;
+use doorward_identity::identity::Caller;
+use doorward_policy::{Action, Target, TargetKind};
+use doorward_store::{Actor, Store};
+
+use crate::problem::{Code, Problem};
+
+/// Who administers.
+#[derive(Debug, Clone)]
+pub enum Who {
+    /// An authenticated caller of the admin API.
+    Caller(Arc<Caller>),
+    /// Whoever can open the store on the machine itself (break-glass).
+    Machine,
+}
+
+/// Reads the configuration file of a running gateway again.
+pub trait Reload: std::fmt::Debug + Send + Sync {
+    /// Takes the file's settings, or says why they are not valid: then the previous ones stay.
+    fn reload(&self) -> Reloading<Changes>;
+
+    /// Says whether the file is valid, and takes nothing.
+    fn check(&self) -> Reloading<()>;
+}
+
+pub type Reloading<T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send>>;
+
+/// An administrator at work.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    who: Who,
+    store: Option<Store>,
+    gateway: Option<Arc<Gateway>>,
+    settings: Option<Arc<Settings>>,
+    reloader: Option<Arc<dyn Reload>>,
+    dry_run: bool,
+}
+
+impl Desk {
+    /// For a caller of the admin API.
+    pub fn of_caller(
+        gateway: Arc<Gateway>,
+        caller: Caller,
+        reloader: Option<Arc<dyn Reload>>,
+    ) -> Self {
+        let actor = Actor {
+            via: "admin",
+            name: caller.principal.id.to_string(),
+            address: caller.address.map(|address| address.to_string()),
+        };
+        let store = gateway.kept.store().map(|store| store.acting(actor));
+        let who = Who::Caller(Arc::new(caller));
+        let gateway = Some(gateway);
+        Self { who, store, gateway, settings: None, reloader, dry_run: false }
+    }
+
+    /// For a command on the machine, where no gateway is asked. `store` must act for the user of the operating system.
+    pub fn of_machine(store: Store, settings: Option<Settings>) -> Self {
+        let settings = settings.map(Arc::new);
+        let (who, store) = (Who::Machine, Some(store));
+        Self { who, store, gateway: None, settings, reloader: None, dry_run: false }
+    }
+
+    /// The same, changing nothing: every check is made, and what would be stored is rolled back.
+    pub fn rehearsing(self) -> Self {
+        let store = self.store.map(|store| store.rehearsing());
+        Self { store, dry_run: true, ..self }
+    }
+
+    /// The same, on a store with other conditions of its changes.
+    pub fn with_store(self, change: impl FnOnce(Store) -> Store) -> Self {
+        Self { store: self.store.map(change), ..self }
+    }
+
+    pub fn is_rehearsal(&self) -> bool {
+        self.dry_run
+    }
+
+    pub fn who(&self) -> &Who {
+        &self.who
+    }
+
+    /// The name of the administrator, as audit records have it.
+    pub fn name(&self) -> String {
+        match (&self.who, &self.store) {
+            (Who::Caller(caller), _) => caller.principal.id.to_string(),
+            (Who::Machine, Some(store)) => store.actor().name.clone(),
+            (Who::Machine, None) => "machine".into(),
+        }
+    }
+
+    pub fn store(&self) -> Result<&Store, Problem> {
+        self.store.as_ref().ok_or_else(|| {
+            let why = "the gateway runs with 'store: none': nothing can be created at run time";
+            Problem::new(Code::NoStore, why)
+        })
+    }
+
+    /// The store where there is one: what lists read.
+    pub fn maybe_store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
+    pub fn gateway(&self) -> Result<&Arc<Gateway>, Problem> {
+        self.gateway.as_ref().ok_or_else(|| {
+            let why = "this is known to a running gateway alone: pass --admin-url";
+            Problem::new(Code::NotRunning, why)
+        })
+    }
+
+    pub fn maybe_gateway(&self) -> Option<&Arc<Gateway>> {
+        self.gateway.as_ref()
+    }
+
+    pub fn reloader(&self) -> Option<&Arc<dyn Reload>> {
+        self.reloader.as_ref()
+    }
+
+    /// Records what was done to the running gateway; what changes the store is recorded with the change.
+    pub fn record(&self, event: &str, subject: &str) {
+        if let (Who::Caller(caller), Some(gateway)) = (&self.who, &self.gateway) {
+            gateway.shared.audit.event(event, |members| {
+                record::caller(members, caller);
+                members.text("protocol", "admin").text("subject", subject);
+            });
+        }
+    }
+
+    /// The settings in effect; on the machine, those of the configuration file, where one was given.
+    pub fn settings(&self) -> Option<Arc<Settings>> {
+        match &self.gateway {
+            Some(gateway) => Some(gateway.settings().clone()),
+            None => self.settings.clone(),
+        }
+    }
+
+    /// After a change: the gateway follows it before the response says that it is done.
+    pub async fn settle(&self) -> Result<(), Problem> {
+        match &self.gateway {
+            Some(gateway) if !self.dry_run => Ok(gateway.look_at_store(false).await?),
+            _ => Ok(()),
+        }
+    }
+
+    pub fn may(&self, action: Action, target: &Target) -> bool {
+        match (&self.who, &self.gateway) {
+            (Who::Machine, _) => true,
+            (Who::Caller(caller), Some(gateway)) => gateway.may_administer(caller, action, target),
+            (Who::Caller(_), None) => false,
+        }
+    }
+
+    /// Refuses, with one audit record, what the administrator may not do. What they may not even see does not exist for
+    /// them.
+    pub fn require(&self, action: Action, target: &Target) -> Result<(), Problem> {
+        if self.may(action, target) {
+            return Ok(());
+        }
+        self.record_refusal(action, target);
+        if target.kind != TargetKind::Gateway && !self.may(Action::View, target) {
+            let kind = match target.kind {
+                TargetKind::Server => "server",
+                TargetKind::Portal => "portal",
+                TargetKind::Tenant => "tenant",
+                _ => "such resource",
+            };
+            return Err(Problem::absent(kind, &target.id()));
+        }
+        let why = format!("'{}' requires the action '{}'", target.id(), action.as_str());
+        Err(Problem::new(Code::Forbidden, why))
+    }
+
+    fn record_refusal(&self, action: Action, target: &Target) {
+        if let (Who::Caller(caller), Some(gateway)) = (&self.who, &self.gateway) {
+            record::administration_refused(gateway, caller, action.as_str(), &target.id());
+        }
+    }
+
+    /// Those of a list that the administrator may see. Refused is who may do this neither to the gateway nor to their own
+    /// tenant, and sees nothing of the list.
+    pub fn visible<T>(
+        &self,
+        action: Action,
+        items: Vec<T>,
+        about: impl Fn(&T) -> Target,
+    ) -> Result<Vec<T>, Problem> {
+        if self.may(action, &gateway()) {
+            return Ok(items);
+        }
+        let items: Vec<T> =
+            items.into_iter().filter(|item| self.may(action, &about(item))).collect();
+        let own = match &self.who {
+            Who::Caller(caller) => caller.principal.who.tenant.as_deref().map(tenant),
+            Who::Machine => None,
+        };
+        if items.is_empty() && !own.is_some_and(|own| self.may(action, &own)) {
+            self.require(action, &gateway())?;
+        }
+        Ok(items)
+    }
+
+    /// A server as policies see it: with the attributes it has here.
+    pub fn server(&self, name: &str) -> Target {
+        let of_gateway = self.gateway.as_ref().and_then(|gateway| gateway.server(name));
+        match of_gateway {
+            Some(server) => Target { write: true, ..target(&server, TargetKind::Server, "", None) },
+            None => server_named(name),
+        }
+    }
+}
+
+/// The gateway as a whole.
+pub fn gateway() -> Target {
+    Target::new(TargetKind::Gateway, "", "")
+}
+
+pub fn tenant(name: &str) -> Target {
+    Target::new(TargetKind::Tenant, "", name)
+}
+
+/// What belongs to a tenant concerns it; what belongs to none concerns the gateway.
+pub fn of_tenant(tenant_name: Option<&str>) -> Target {
+    tenant_name.map_or_else(gateway, tenant)
+}
+
+pub fn portal(name: &str) -> Target {
+    Target::new(TargetKind::Portal, "", name)
+}
+
+/// A server of which nothing but the name is known.
+pub fn server_named(name: &str) -> Target {
+    Target::new(TargetKind::Server, name, "")
+}

@@ -1,0 +1,192 @@
+//! The admin listener: guarded like the other listeners, authenticated, and limited by administrator, before any route is
+//! looked for.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, RawPathParams, Request};
+use axum::response::{IntoResponse, Response};
+use axum::routing::on;
+use doorward_gateway::Gateway;
+use doorward_gateway::protocol::{challenge, guard};
+use doorward_identity::identity::{Caller, Grant, Peer};
+use http::{StatusCode, Uri, header};
+use hyper::body::Incoming;
+use tower::ServiceExt;
+
+use crate::desk::{Desk, Reload};
+use crate::http::filter;
+use crate::operation::Route;
+use crate::problem::{Code, Problem};
+use crate::rates::Rates;
+use crate::{health, routes};
+
+/// Longest body of a request, in bytes: a set of policies or a folder of resources is the largest.
+const MOST: usize = 4 << 20;
+
+/// Who asks, as the routes get it.
+#[derive(Debug, Clone)]
+struct Asking(Caller);
+
+/// The admin API of a gateway.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    gateway: Arc<Gateway>,
+    router: Router,
+    rates: Arc<Rates>,
+}
+
+impl Admin {
+    /// `reloader` reads the configuration file, where there is one.
+    pub fn new(gateway: Arc<Gateway>, reloader: Option<Arc<dyn Reload>>) -> Self {
+        Self { router: router(&gateway, reloader.as_ref()), gateway, rates: Arc::default() }
+    }
+
+    /// Answers one request. Other hosts and origins are refused (attack T10), and so is, once callers have to
+    /// authenticate, everybody without a credential; what they may do, each route decides.
+    pub async fn answer(self, peer: Peer, mut request: http::Request<Incoming>) -> Response {
+        let gateway = &self.gateway;
+        if let Err((status, why)) = guard::check_operator(&gateway.settings(), peer.local, &request)
+        {
+            return refused(status, why);
+        }
+        let path = request.uri().path();
+        let is_open = health::OPEN.contains(&path);
+        if is_open && !request.headers().contains_key(header::AUTHORIZATION) {
+            return self.routed(request).await;
+        }
+        let identified =
+            gateway.identity.identify(&peer, request.headers(), request.uri(), None).await;
+        let caller = match identified {
+            Ok(caller) => caller,
+            Err(refused) => {
+                gateway.shared.audit.refused(|members| {
+                    members.text("address", &peer.address.to_string()).text("protocol", "admin");
+                    members.text("path", path).text("error", refused.reason());
+                });
+                let hints = gateway.identity.hints("", Default::default());
+                return unauthenticated(&challenge::response(&refused, &hints));
+            }
+        };
+        if !self.rates.admit(&caller.principal.id, Instant::now()) {
+            let why = "an administrator may send 50 requests a second, and 200 in a burst";
+            return Problem::new(Code::TooManyRequests, why).into_response();
+        }
+        if !request.method().is_safe() {
+            if !guard::has_operators_header(request.headers()) {
+                let why = "a change requires a key or token, or the header 'Doorward-Admin: 1'";
+                return Problem::new(Code::Forbidden, why).into_response();
+            }
+            if caller.principal.grant == Grant::Open && routes::closes(path) {
+                let why = "authentication is not configured yet, and this change would configure \
+                    it: create the first key on the gateway's machine with 'doorward keys create --admin'";
+                return Problem::new(Code::Forbidden, why).into_response();
+            }
+        }
+        request.extensions_mut().insert(Asking(caller));
+        self.routed(request).await
+    }
+
+    async fn routed(self, request: http::Request<Incoming>) -> Response {
+        let Ok(response) = self.router.oneshot(request).await;
+        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+            let why = "see the 'Allow' header, and docs/admin-api.json";
+            let mut problem = Problem::new(Code::MethodNotAllowed, why).into_response();
+            let allowed = response.headers().get(header::ALLOW).cloned();
+            problem.headers_mut().extend(allowed.map(|value| (header::ALLOW, value)));
+            return problem;
+        }
+        response
+    }
+}
+
+/// What the guard refuses, as a problem.
+fn refused(status: StatusCode, why: &str) -> Response {
+    let code = match status {
+        StatusCode::FORBIDDEN => Code::Forbidden,
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,
+        _ => Code::InvalidRequest,
+    };
+    let mut response = Problem::new(code, why).into_response();
+    *response.status_mut() = status;
+    response
+}
+
+/// The challenge of the gateway, with a problem as its body.
+fn unauthenticated<B>(challenge: &http::Response<B>) -> Response {
+    let (code, why) = match challenge.status() {
+        StatusCode::UNAUTHORIZED => {
+            (Code::Unauthenticated, "send a valid key or token as 'Authorization: Bearer …'")
+        }
+        StatusCode::SERVICE_UNAVAILABLE => {
+            (Code::StoreUnavailable, "the token cannot be checked at the moment")
+        }
+        StatusCode::FORBIDDEN => (Code::Forbidden, "the token lacks a required scope"),
+        _ => (Code::InvalidRequest, "the credential is malformed"),
+    };
+    let mut response = Problem::new(code, why).into_response();
+    *response.status_mut() = challenge.status();
+    for name in [header::WWW_AUTHENTICATE, header::RETRY_AFTER] {
+        if let Some(value) = challenge.headers().get(&name) {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    response
+}
+
+/// Who sent a request to a route.
+pub fn caller(request: &Request) -> Option<Caller> {
+    request.extensions().get::<Asking>().map(|Asking(caller)| caller.clone())
+}
+
+fn router(gateway: &Arc<Gateway>, reloader: Option<&Arc<dyn Reload>>) -> Router {
+    let all: Vec<Arc<Route>> = routes::all().into_iter().map(Arc::new).collect();
+    let mut router = health::router(gateway.clone()).merge(crate::events::router(gateway.clone()));
+    for route in &all {
+        let reads = all.iter().find(|other| reads(other, route)).cloned();
+        let (gateway, reloader, served) = (gateway.clone(), reloader.cloned(), route.clone());
+        let handler = move |path: RawPathParams, request: Request| {
+            let (gateway, reloader) = (gateway.clone(), reloader.clone());
+            let desk = |caller| Desk::of_caller(gateway, caller, reloader);
+            let desk = caller(&request).map(desk);
+            answered(desk, served.clone(), reads.clone(), path, request)
+        };
+        router = router.route(route.path, on(filter(&route.method), handler));
+    }
+    router
+        .fallback(|uri: Uri| async move { Problem::absent("path", uri.path()).into_response() })
+        .layer(DefaultBodyLimit::max(MOST))
+}
+
+/// Whether a route reads what another one changes: the same path, or what an action is done to.
+fn reads(reader: &Route, changer: &Route) -> bool {
+    let parent = changer.path.rsplit_once('/').map(|(parent, _)| parent);
+    !reader.changes()
+        && reader.path_parameters().next().is_some()
+        && (reader.path == changer.path || parent == Some(reader.path))
+}
+
+async fn answered(
+    desk: Option<Desk>,
+    route: Arc<Route>,
+    reads: Option<Arc<Route>>,
+    path: RawPathParams,
+    request: Request,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let Some(desk) = desk else {
+        return Problem::new(Code::Unauthenticated, "there is no caller").into_response();
+    };
+    let body = match axum::body::to_bytes(body, MOST).await {
+        Ok(body) => body,
+        Err(error) => {
+            let why =
+                format!("the body could not be read, or is larger than {MOST} bytes: {error}");
+            return Problem::new(Code::TooLarge, why).into_response();
+        }
+    };
+    let path = path.iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
+    let (uri, headers) = (parts.uri, parts.headers);
+    crate::http::Request { desk, route, reads, path, uri, headers, body }.answer().await
+}

@@ -1,0 +1,153 @@
+//! The OpenAPI 3.1 description, made from the table of routes and their types. `docs/admin-api.json` is a copy of it.
+
+use std::collections::BTreeMap;
+
+use schemars::generate::SchemaSettings;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde_json::{Map, Value, json};
+
+use crate::operation::Route;
+use crate::problem::{self, Code};
+use crate::routes;
+
+/// The whole description.
+pub fn description() -> Value {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.definitions_path = "/components/schemas".into();
+    settings.meta_schema = None;
+    let mut generator = settings.into_generator();
+    let problem = generator.subschema_for::<problem::Body9457>();
+    let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
+    for route in routes::all() {
+        let operation = operation(&route, &mut generator);
+        let path = paths.entry(route.path).or_default();
+        path.insert(route.method.as_str().to_lowercase(), operation);
+    }
+    let codes = Code::ALL.map(Code::as_str);
+    let mut schemas = generator.take_definitions(true);
+    if let Some(code) = schemas.get_mut("Problem").and_then(|it| it.pointer_mut("/properties/code"))
+    {
+        code["examples"] = json!(codes);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Doorward admin API",
+            "version": "1",
+            "description": "Everything an administrator can do. Every route names the action that policies must \
+                permit ('x-action'). Errors are problem details (RFC 9457) with stable codes.",
+            "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
+        },
+        "servers": [{ "url": "http://127.0.0.1:7301", "description": "The admin listener" }],
+        "security": [{ "bearer": [] }],
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key with the scope 'admin' or 'administer', or a token of a configured issuer.",
+                },
+            },
+            "responses": {
+                "Problem": {
+                    "description": "The request was not carried out",
+                    "content": { "application/problem+json": { "schema": problem } },
+                },
+            },
+        },
+    })
+}
+
+fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
+    let input = (route.input)(generator);
+    let in_path: Vec<&str> = route.path_parameters().collect();
+    let has_body = route.changes() && route.method != http::Method::DELETE;
+    let mut parameters: Vec<Value> = Vec::new();
+    let mut body = Map::new();
+    let mut required = Vec::new();
+    let properties = input.get("properties").and_then(Value::as_object).cloned();
+    let needed: Vec<String> = input
+        .get("required")
+        .and_then(|all| serde_json::from_value(all.clone()).ok())
+        .unwrap_or_default();
+    for (name, schema) in properties.unwrap_or_default() {
+        let is_needed = needed.contains(&name);
+        let place = match (in_path.contains(&name.as_str()), has_body) {
+            (true, _) => "path",
+            (false, false) => "query",
+            (false, true) => {
+                if is_needed {
+                    required.push(Value::from(name.clone()));
+                }
+                body.insert(name, schema);
+                continue;
+            }
+        };
+        parameters.push(parameter(&name, place, is_needed || place == "path", schema));
+    }
+    if route.changes() {
+        let about = "Check everything, and change nothing.";
+        let schema = json!({ "type": "boolean", "default": false, "description": about });
+        parameters.push(parameter("dry_run", "query", false, schema));
+        let about = "Carry the request out only if what it changes still has this entity tag.";
+        parameters.push(header("If-Match", about));
+    }
+    if route.makes {
+        let about = "A repeated request with the same key within a day makes nothing twice.";
+        parameters.push(header("Idempotency-Key", about));
+    }
+    let mut made = json!({
+        "operationId": route.id,
+        "summary": route.summary,
+        "tags": [route.id.split('.').next().unwrap_or_default()],
+        "x-action": route.action.as_str(),
+        "responses": {
+            route.status().as_str(): {
+                "description": "Done",
+                "content": { "application/json": { "schema": (route.output)(generator) } },
+            },
+            "default": { "$ref": "#/components/responses/Problem" },
+        },
+    });
+    if !parameters.is_empty() {
+        made["parameters"] = parameters.into();
+    }
+    if !body.is_empty() {
+        let is_needed = !required.is_empty();
+        let mut schema =
+            json!({ "type": "object", "properties": body, "additionalProperties": false });
+        if is_needed {
+            schema["required"] = required.into();
+        }
+        made["requestBody"] = json!({
+            "required": is_needed,
+            "content": { "application/json": { "schema": schema } },
+        });
+    }
+    made
+}
+
+fn parameter(name: &str, place: &str, required: bool, mut schema: Value) -> Value {
+    let about = schema.as_object_mut().and_then(|schema| schema.remove("description"));
+    let mut made = json!({ "name": name, "in": place, "required": required, "schema": schema });
+    if let Some(about) = about {
+        made["description"] = about;
+    }
+    made
+}
+
+fn header(name: &str, about: &str) -> Value {
+    parameter(name, "header", false, json!({ "type": "string", "description": about }))
+}
+
+/// The schema of an input with no members.
+#[derive(Debug, Clone, Copy, Default, serde::Serialize, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Nothing {}
+
+/// A JSON value of any form.
+pub fn anything(_: &mut SchemaGenerator) -> Schema {
+    Schema::default()
+}

@@ -1,0 +1,62 @@
+//! The table of routes: every operation of the admin API, one line each.
+
+use crate::operation::Route;
+use crate::service::*;
+
+/// All routes under `/admin/v1`, but for the stream of events.
+pub fn all() -> Vec<Route> {
+    vec![
+        clients::LIST.route(),
+        clients::REMOVE.route(),
+        credentials::LIST.route(),
+        credentials::PUT.route(),
+        credentials::REMOVE.route(),
+        credentials::CONNECT.route(),
+        credentials::DISCONNECT.route(),
+        credits::LIST.route(),
+        credits::SHOW.route(),
+        credits::ENTRIES.route(),
+        credits::GRANT.route(),
+        credits::BUDGET.route(),
+        credits::CHECK.route(),
+        grants::LIST.route(),
+        grants::REVOKE.route(),
+        keys::LIST.route(),
+        keys::SHOW.route(),
+        keys::CREATE.route(),
+        keys::ROTATE.route(),
+        keys::REVOKE.route(),
+        policies::SHOW.route(),
+        policies::CHECK.route(),
+        policies::DIFF.route(),
+        policies::APPLY.route(),
+        policies::ROLL_BACK.route(),
+        policies::VERSIONS.route(),
+        policies::VERSION.route(),
+        portals::LIST.route(),
+        portals::SHOW.route(),
+        portals::PUT.route(),
+        portals::REMOVE.route(),
+        principals::LIST.route(),
+        principals::SHOW.route(),
+        principals::PUT.route(),
+        principals::REMOVE.route(),
+        servers::STATUS.route(),
+        servers::STATUS_OF.route(),
+        sessions::LIST.route(),
+        sessions::END.route(),
+        sessions::TELEMETRY.route(),
+        settings::SHOW.route(),
+        settings::RELOAD.route(),
+        usage::REPORT.route(),
+    ]
+}
+
+/// Whether a change shuts out everybody who has no credential, or gives somebody rights for the time after. While nobody
+/// has to authenticate, that is done where the store can be written, and not by whoever can reach the listener: a web page
+/// in a browser on this machine can (attack T10).
+pub fn closes(path: &str) -> bool {
+    const CLOSING: [&str; 4] = ["keys", "policies", "principals", "apply"];
+    let rest = path.strip_prefix("/admin/v1/").unwrap_or_default();
+    CLOSING.contains(&rest.split('/').next().unwrap_or_default())
+}

@@ -1,0 +1,39 @@
+//! Everything an operator can do, one file a noun.
+
+pub mod clients;
+pub mod credentials;
+pub mod credits;
+pub mod directory;
+pub mod grants;
+pub mod keys;
+mod owners;
+pub mod policies;
+pub mod portals;
+pub mod principals;
+pub mod servers;
+pub mod sessions;
+pub mod settings;
+pub mod usage;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// An input with nothing but a name.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Named {
+    pub name: String,
+}
+
+/// An input with nothing but an id.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ById {
+    pub id: String,
+}
+
+/// What was removed.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Removed {
+    pub removed: String,
+}

@@ -1,0 +1,271 @@
+//! Policies: which are active, every version that was applied, and what other policies would change.
+
+use std::collections::BTreeMap;
+
+use doorward_policy::Action;
+use doorward_policy::{Finding, PolicySet};
+use doorward_store::{Activation, PolicyVersion};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::desk::Desk;
+use crate::openapi::Nothing;
+use crate::operation::{On, Operation, Verb};
+use crate::page::{Page, Paging};
+use crate::problem::{Code, Problem};
+
+pub const SHOW: Operation<Nothing, Active> = Operation::new(
+    "policies.show",
+    (Verb::Get, "/admin/v1/policies"),
+    "Show the active policies",
+    (Action::View, On::Gateway),
+    |desk, _| Box::pin(async move { show(&desk).await }),
+);
+
+pub const CHECK: Operation<Files, Checked> = Operation::new(
+    "policies.check",
+    (Verb::Post, "/admin/v1/policies/check"),
+    "Check policies without applying them",
+    (Action::View, On::Gateway),
+    |_, input| Box::pin(async move { Ok(check(&input.files)) }),
+);
+
+pub const DIFF: Operation<Files, Difference> = Operation::new(
+    "policies.diff",
+    (Verb::Post, "/admin/v1/policies/diff"),
+    "Compare policies with the active ones, policy by policy",
+    (Action::View, On::Gateway),
+    |desk, input| Box::pin(async move { diff(&desk, &input.files).await }),
+);
+
+pub const APPLY: Operation<Apply, Applied> = Operation::new(
+    "policies.apply",
+    (Verb::Put, "/admin/v1/policies"),
+    "Apply policies",
+    (Action::ChangePolicy, On::Gateway),
+    |desk, input| Box::pin(async move { apply(&desk, input).await }),
+);
+
+pub const ROLL_BACK: Operation<RollBack, Applied> = Operation::new(
+    "policies.rollback",
+    (Verb::Post, "/admin/v1/policies/rollback"),
+    "Make an earlier version active again",
+    (Action::ChangePolicy, On::Gateway),
+    |desk, input| Box::pin(async move { roll_back(&desk, input.to).await }),
+);
+
+pub const VERSIONS: Operation<Paging, Page<Version>> = Operation::new(
+    "policies.versions",
+    (Verb::Get, "/admin/v1/policies/versions"),
+    "List the versions of the policies",
+    (Action::View, On::Gateway),
+    |desk, paging| Box::pin(async move { versions(&desk, &paging).await }),
+);
+
+pub const VERSION: Operation<Number, PolicyVersion> = Operation::new(
+    "policies.version",
+    (Verb::Get, "/admin/v1/policies/versions/{version}"),
+    "Show a version of the policies",
+    (Action::View, On::Gateway),
+    |desk, input| Box::pin(async move { Ok(desk.store()?.policy_version(input.version).await?) }),
+);
+
+/// Names and texts of policy files.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Files {
+    pub files: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Apply {
+    /// Names and texts of all policy files: they replace the active ones.
+    pub files: BTreeMap<String, String>,
+    /// Why, for the list of versions.
+    #[serde(default)]
+    pub note: String,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct RollBack {
+    /// Default: the version before the active one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<i64>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Number {
+    pub version: i64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Applied {
+    /// The version that is active now.
+    pub version: i64,
+}
+
+/// The active policies.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Active {
+    /// Number and digest, or the digest of the configuration's files. Empty: there are no policies.
+    pub version: String,
+    /// The time zone of times in policies.
+    pub zone: String,
+    pub policies: Vec<Policy>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Policy {
+    pub id: String,
+    pub file: String,
+    pub line: usize,
+    /// The `@reason`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    pub text: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Checked {
+    pub valid: bool,
+    /// Errors if the policies are invalid, else warnings: `file`, `line`, `problem`.
+    pub findings: Vec<Value>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Difference {
+    /// Policies that would be added, changed or removed, by id.
+    pub policies: Vec<Changed>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Changed {
+    pub id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Version {
+    pub version: i64,
+    /// SHA-256 of names and texts, in hexadecimal.
+    pub digest: String,
+    pub note: String,
+    /// Seconds since 1970.
+    pub created: i64,
+    /// Since when it is active, in seconds since 1970; absent if another version is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_since: Option<i64>,
+}
+
+fn policies_of(set: &PolicySet) -> Vec<Policy> {
+    let policies = set.policies().map(|(id, about)| Policy {
+        id: id.to_owned(),
+        file: about.file.clone(),
+        line: about.line,
+        reason: about.reason.clone(),
+        text: about.text.clone(),
+    });
+    policies.collect()
+}
+
+async fn show(desk: &Desk) -> Result<Active, Problem> {
+    if let Some(gateway) = desk.maybe_gateway() {
+        let policies = gateway.policies();
+        return Ok(Active {
+            version: policies.version.clone(),
+            zone: policies.zone_name.clone(),
+            policies: policies.set.as_ref().map(|set| policies_of(set)).unwrap_or_default(),
+        });
+    }
+    let zone = desk.settings().map_or_else(|| "UTC".into(), |it| it.policy.zone.clone());
+    let Some(active) = desk.store()?.active_policies().await? else {
+        return Ok(Active { version: String::new(), zone, policies: Vec::new() });
+    };
+    let set = PolicySet::compile(&active.files).map_err(|findings| invalid(&findings))?;
+    let version = format!("{} {}", active.version, active.digest);
+    Ok(Active { version, zone, policies: policies_of(&set) })
+}
+
+fn values(findings: &[Finding]) -> Vec<Value> {
+    findings.iter().map(|finding| serde_json::to_value(finding).unwrap_or_default()).collect()
+}
+
+fn invalid(findings: &[Finding]) -> Problem {
+    let first = findings.first().map(ToString::to_string).unwrap_or_default();
+    Problem::new(Code::InvalidPolicies, first).with("findings", values(findings))
+}
+
+fn check(files: &BTreeMap<String, String>) -> Checked {
+    match PolicySet::compile(files) {
+        Ok(set) => Checked { valid: true, findings: values(set.warnings()) },
+        Err(findings) => Checked { valid: false, findings: values(&findings) },
+    }
+}
+
+async fn diff(desk: &Desk, files: &BTreeMap<String, String>) -> Result<Difference, Problem> {
+    let new = PolicySet::compile(files).map_err(|findings| invalid(&findings))?;
+    let old = show(desk).await?.policies;
+    let before: BTreeMap<&str, &str> =
+        old.iter().map(|policy| (policy.id.as_str(), policy.text.as_str())).collect();
+    let after: BTreeMap<&str, &str> =
+        new.policies().map(|(id, about)| (id, about.text.as_str())).collect();
+    let mut ids: Vec<&str> = before.keys().chain(after.keys()).copied().collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let changed = ids.into_iter().filter(|id| before.get(id) != after.get(id));
+    let text = |texts: &BTreeMap<&str, &str>, id: &str| texts.get(id).map(|it| (*it).to_owned());
+    let policies = changed.map(|id| Changed {
+        id: id.to_owned(),
+        before: text(&before, id),
+        after: text(&after, id),
+    });
+    Ok(Difference { policies: policies.collect() })
+}
+
+fn refuse_declared(desk: &Desk) -> Result<(), Problem> {
+    if desk.settings().is_none_or(|settings| settings.policy.files.is_empty()) {
+        return Ok(());
+    }
+    let why = "policies are loaded from files of the configuration: change them there";
+    Err(Problem::new(Code::DefinedInConfiguration, why))
+}
+
+async fn apply(desk: &Desk, input: Apply) -> Result<Applied, Problem> {
+    refuse_declared(desk)?;
+    PolicySet::compile(&input.files).map_err(|findings| invalid(&findings))?;
+    let version = desk.store()?.apply_policies(&input.files, &input.note).await?;
+    desk.settle().await?;
+    Ok(Applied { version })
+}
+
+async fn roll_back(desk: &Desk, to: Option<i64>) -> Result<Applied, Problem> {
+    refuse_declared(desk)?;
+    let version = desk.store()?.roll_back_policies(to).await?;
+    desk.settle().await?;
+    Ok(Applied { version })
+}
+
+async fn versions(desk: &Desk, paging: &Paging) -> Result<Page<Version>, Problem> {
+    let store = desk.store()?;
+    let activations: Vec<Activation> = store.policy_activations().await?;
+    let active = activations.first();
+    let versions = store.policy_versions().await?.into_iter().map(|version| Version {
+        active_since: active
+            .filter(|active| active.version == version.version)
+            .map(|active| active.since),
+        version: version.version,
+        digest: version.digest,
+        note: version.note,
+        created: version.created,
+    });
+    paging.of(versions.collect(), |version| {
+        format!("{:012}", i64::MAX / 10_000_000 - version.version)
+    })
+}

@@ -1,0 +1,138 @@
+//! Usage and cost, by any dimension.
+
+use std::collections::BTreeMap;
+
+use doorward_policy::Action;
+use doorward_store::{Amount, Usage, UsageKey, now};
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::desk::{self, Desk};
+use crate::operation::{On, Operation, Verb};
+use crate::problem::Problem;
+
+pub const REPORT: Operation<Wanted, Report> = Operation::new(
+    "usage.report",
+    (Verb::Get, "/admin/v1/usage"),
+    "Report usage and cost by tenant, user, agent, server, tool or time",
+    (Action::Bill, On::Decides),
+    |desk, input| Box::pin(async move { report(&desk, &input).await }),
+);
+
+/// A dimension of usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum By {
+    Tenant,
+    User,
+    Agent,
+    Key,
+    Server,
+    Tool,
+    Hour,
+    Day,
+    Month,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Wanted {
+    /// Dimensions to group by, in this order. Default: `tenant`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub by: Vec<By>,
+    /// From this time on, in seconds since 1970. Default: 30 days ago.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<i64>,
+    /// Before this time, in seconds since 1970. Default: now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Report {
+    /// Sorted by their groups; at most 10,000.
+    pub rows: Vec<Row>,
+    /// There were more rows: ask for a shorter time or fewer dimensions.
+    pub truncated: bool,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Row {
+    /// The values of the dimensions, in the order of `by`. Empty where a call has none.
+    pub group: Vec<String>,
+    pub calls: i64,
+    pub failed: i64,
+    /// Calls with a credential of the caller's own, which cost nothing.
+    pub own_key: i64,
+    pub price: Amount,
+    /// Of results.
+    pub bytes: i64,
+    /// Time that servers took, in milliseconds.
+    pub upstream_ms: i64,
+}
+
+/// Rows of a report, and seconds that it looks back where nothing is said.
+const MOST: usize = 10_000;
+const USUAL: i64 = 30 * 24 * 60 * 60;
+
+async fn report(desk: &Desk, wanted: &Wanted) -> Result<Report, Problem> {
+    // Who sees no more than a tenant must name it.
+    desk.require(Action::Bill, &desk::of_tenant(wanted.tenant.as_deref()))?;
+    let to = wanted.to.unwrap_or_else(|| now().saturating_add(1));
+    let from = wanted.from.unwrap_or_else(|| to.saturating_sub(USUAL));
+    if from >= to {
+        return Err(Problem::invalid("'from' must be before 'to'"));
+    }
+    let by = if wanted.by.is_empty() { vec![By::Tenant] } else { wanted.by.clone() };
+    let all = desk.store()?.usage(from, to).await?;
+    let is = |wanted: &Option<String>, said: &str| wanted.as_deref().is_none_or(|it| it == said);
+    let mut sums: BTreeMap<Vec<String>, Usage> = BTreeMap::new();
+    for (key, usage) in &all {
+        let fits = is(&wanted.tenant, &key.tenant)
+            && is(&wanted.user, &key.principal)
+            && is(&wanted.agent, &key.agent)
+            && is(&wanted.server, &key.server);
+        if fits {
+            let group = by.iter().map(|by| value(*by, key)).collect();
+            sums.entry(group).or_default().add(usage);
+        }
+    }
+    let truncated = sums.len() > MOST;
+    let rows = sums.into_iter().take(MOST).map(|(group, usage)| Row {
+        group,
+        calls: usage.calls,
+        failed: usage.failed,
+        own_key: usage.own_key,
+        price: usage.price,
+        bytes: usage.bytes,
+        upstream_ms: usage.upstream_us / 1_000,
+    });
+    Ok(Report { rows: rows.collect(), truncated })
+}
+
+fn value(by: By, key: &UsageKey) -> String {
+    let time = |form: &str| {
+        let hour = Timestamp::from_second(key.hour).unwrap_or(Timestamp::UNIX_EPOCH);
+        hour.strftime(form).to_string()
+    };
+    match by {
+        By::Tenant => key.tenant.clone(),
+        By::User => key.principal.clone(),
+        By::Agent => key.agent.clone(),
+        By::Key => key.key.clone(),
+        By::Server => key.server.clone(),
+        By::Tool => key.tool.clone(),
+        By::Hour => time("%Y-%m-%dT%H:00Z"),
+        By::Day => time("%Y-%m-%d"),
+        By::Month => time("%Y-%m"),
+    }
+}

@@ -1,0 +1,200 @@
+//! Administration from the command line: over the admin API of a running gateway where `--admin-url` names one, else by the
+//! same service functions on the store.
+
+use std::fmt::Write;
+
+use bytes::Bytes;
+use doorward_admin::{Code, Desk, Operation, Page, Problem, Verb};
+use doorward_gateway::protocol::guard;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::cli::{Kept, Operator};
+use crate::client::{Error, endpoint};
+use crate::commands::{Exit, Failed, open};
+use crate::config;
+
+/// Longest response of an admin API.
+const MOST: usize = 64 << 20;
+/// Pages of a list that are read.
+const PAGES: usize = 10_000;
+
+/// Where a command administers.
+#[derive(Debug)]
+pub enum Place {
+    /// On this machine, on the store.
+    Machine(Box<Desk>),
+    /// At a running gateway.
+    Gateway(Operator),
+}
+
+/// Where `--admin-url`, `--config` and `--store` say.
+pub async fn place(kept: &Kept) -> Result<Place, Failed> {
+    if let Some(admin_url) = &kept.admin_url {
+        let operator =
+            Operator { admin_url: admin_url.clone(), credential: kept.credential.clone() };
+        return Ok(Place::Gateway(operator));
+    }
+    let settings = match &kept.config {
+        Some(path) => Some(config::load(path).map_err(|report| Failed::report(&report))?.settings),
+        None => None,
+    };
+    Ok(Place::Machine(Box::new(Desk::of_machine(open(kept).await?, settings))))
+}
+
+impl Place {
+    /// Carries an operation out.
+    pub async fn call<I, O>(&self, operation: &Operation<I, O>, input: I) -> Result<O, Failed>
+    where
+        I: Serialize + DeserializeOwned + JsonSchema + Send + 'static,
+        O: Serialize + DeserializeOwned + JsonSchema + Send + 'static,
+    {
+        match self {
+            Self::Machine(desk) => {
+                operation.call(Desk::clone(desk), input).await.map_err(on_the_machine)
+            }
+            Self::Gateway(operator) => {
+                let input = serde_json::to_value(input).unwrap_or_default();
+                let output = ask(operator, operation.verb, operation.path, input).await?;
+                serde_json::from_value(output).map_err(|error| {
+                    let why = format!("the gateway's response cannot be read: {error}");
+                    Failed::new(Exit::Unreachable, why)
+                })
+            }
+        }
+    }
+
+    /// All items of a list, page by page.
+    pub async fn list<I, T>(
+        &self,
+        operation: &Operation<I, Page<T>>,
+        input: &I,
+    ) -> Result<Vec<T>, Failed>
+    where
+        I: Serialize + DeserializeOwned + JsonSchema + Send + 'static,
+        T: Serialize + DeserializeOwned + JsonSchema + Send + 'static,
+    {
+        let mut input = serde_json::to_value(input).unwrap_or_default();
+        input["limit"] = 1_000.into();
+        let mut all = Vec::new();
+        for _ in 0..PAGES {
+            let wanted = serde_json::from_value(input.clone())
+                .map_err(|error| Failed::new(Exit::Failure, error.to_string()))?;
+            let page = self.call(operation, wanted).await?;
+            all.extend(page.items);
+            match page.next_cursor {
+                Some(cursor) => input["cursor"] = cursor.into(),
+                None => break,
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// All items of a list of a running gateway, page by page, as they are.
+pub async fn items(operator: &Operator, path: &str) -> Result<Value, Failed> {
+    let mut all = Vec::new();
+    let mut wanted = serde_json::json!({ "limit": 1_000 });
+    for _ in 0..PAGES {
+        let mut page = ask(operator, Verb::Get, path, wanted.clone()).await?;
+        all.extend(page["items"].as_array_mut().into_iter().flat_map(std::mem::take));
+        match page["next_cursor"].take() {
+            Value::String(cursor) => wanted["cursor"] = cursor.into(),
+            _ => break,
+        }
+    }
+    Ok(Value::Array(all))
+}
+
+/// Sends a request of the admin API. Members of the input that the path does not have are sent as its query, or as its
+/// body where it changes something.
+pub async fn ask(
+    operator: &Operator,
+    verb: Verb,
+    path: &str,
+    input: Value,
+) -> Result<Value, Failed> {
+    let mut members = match input {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    };
+    let mut target = operator.admin_url.clone();
+    {
+        let wrong = || Failed::new(Exit::Usage, format!("{} cannot be used", operator.admin_url));
+        target.set_query(None);
+        let mut segments = target.path_segments_mut().map_err(|()| wrong())?;
+        segments.pop_if_empty();
+        for part in path.split('/').skip(1) {
+            match part.strip_prefix('{').and_then(|part| part.strip_suffix('}')) {
+                Some(name) => segments.push(&text(&members.remove(name).unwrap_or_default())),
+                None => segments.push(part),
+            };
+        }
+    }
+    let mut headers = HeaderMap::new();
+    let mut body = Bytes::new();
+    match verb {
+        Verb::Get | Verb::Delete => {
+            for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
+                match value {
+                    Value::Array(all) => {
+                        for one in all {
+                            target.query_pairs_mut().append_pair(name, &text(one));
+                        }
+                    }
+                    one => drop(target.query_pairs_mut().append_pair(name, &text(one))),
+                }
+            }
+        }
+        Verb::Post | Verb::Put => body = Bytes::from(Value::Object(members).to_string()),
+    }
+    if verb != Verb::Get {
+        let name = HeaderName::from_static(guard::OPERATOR);
+        headers.insert(name, HeaderValue::from_static("1"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    let endpoint = endpoint(&target, &[], &operator.credential)?;
+    let response = endpoint.call(verb.method(), headers, body).await.map_err(Error::from)?;
+    let status = response.status();
+    let body = Limited::new(response.into_body(), MOST).collect().await.map_err(|error| {
+        Failed::new(Exit::Unreachable, format!("the gateway's response was interrupted: {error}"))
+    })?;
+    let body: Value = serde_json::from_slice(&body.to_bytes()).map_err(|error| {
+        let why = format!("{target} is not the admin API of a gateway: {error}");
+        Failed::new(Exit::Unreachable, why)
+    })?;
+    if status.is_success() { Ok(body) } else { Err(refused(status, &body)) }
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+fn refused(status: StatusCode, body: &Value) -> Failed {
+    let mut why = format!("the gateway answered with HTTP {status}");
+    if let Some(detail) = body["detail"].as_str() {
+        let _ = write!(why, ": {detail}");
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        why.push_str("; pass an admin key with --key or DOORWARD_KEY");
+    }
+    for finding in body["findings"].as_array().into_iter().flatten() {
+        let _ = write!(why, "\n  {finding}");
+    }
+    Failed::new(Exit::Refused, why)
+}
+
+fn on_the_machine(problem: Problem) -> Failed {
+    let exit = match problem.code {
+        Code::InvalidRequest => Exit::Usage,
+        Code::InvalidPolicies => Exit::Config,
+        Code::Forbidden => Exit::Refused,
+        _ => Exit::Failure,
+    };
+    Failed::new(exit, problem.detail)
+}
