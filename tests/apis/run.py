@@ -75,7 +75,7 @@ class Importing(Gateway):
         self.took = time.monotonic() - self.began
 
     def is_up(self):
-        state = json.loads(self.get("/servers")[1])[0]
+        state = json.loads(self.get("/admin/v1/servers/status")[1])["items"][0]
         if state["state"] == "down":
             raise AssertionError(state["problem"])
         # There are none until the list is read.

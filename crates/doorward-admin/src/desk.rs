@@ -162,6 +162,29 @@ impl Desk {
         }
     }
 
+    /// Whether there is anything that the administrator may do this to: what they may not do to anything is refused before
+    /// their request is read.
+    pub fn administers(&self, action: Action) -> bool {
+        if self.may(action, &gateway()) {
+            return true;
+        }
+        let (Who::Caller(caller), Some(running)) = (&self.who, &self.gateway) else {
+            return false;
+        };
+        let who = &caller.principal.who;
+        // What they may own, and what there is.
+        let owners = std::iter::once(&who.id)
+            .chain(&who.teams)
+            .map(|owner| Target { owner: Some(owner.clone()), ..server_named("") });
+        let servers = running.servers();
+        let servers = servers.iter().map(|server| self.server(&server.name));
+        let portals = running.portals();
+        let portals = portals.values().map(|(name, _)| portal(name));
+        let mut own = who.tenant.as_deref().map(tenant).into_iter().chain(owners);
+        own.any(|target| self.may(action, &target))
+            || servers.chain(portals).any(|target| self.may(action, &target))
+    }
+
     /// Refuses, with one audit record, what the administrator may not do. What they may not even see does not exist for
     /// them.
     pub fn require(&self, action: Action, target: &Target) -> Result<(), Problem> {

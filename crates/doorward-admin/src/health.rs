@@ -18,6 +18,9 @@ use crate::listener::caller;
 /// What may be asked without a credential.
 pub const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 
+/// All of them.
+pub const PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
 pub fn router(gateway: Arc<Gateway>) -> Router {
     Router::new()
         .route("/healthz", get(async || "ok\n"))

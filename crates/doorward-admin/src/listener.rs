@@ -10,7 +10,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::on;
 use doorward_gateway::Gateway;
 use doorward_gateway::protocol::{challenge, guard};
+use doorward_gateway::record;
 use doorward_identity::identity::{Caller, Grant, Peer};
+use doorward_policy::Action;
 use http::{StatusCode, Uri, header};
 use hyper::body::Incoming;
 use tower::ServiceExt;
@@ -72,6 +74,14 @@ impl Admin {
         if !self.rates.admit(&caller.principal.id, Instant::now()) {
             let why = "an administrator may send 50 requests a second, and 200 in a burst";
             return Problem::new(Code::TooManyRequests, why).into_response();
+        }
+        let is_for_calls = matches!(&caller.principal.grant,
+            Grant::Key { scopes, .. } if !scopes.admin && !scopes.administer);
+        if is_for_calls && !is_open {
+            let action = if request.method().is_safe() { Action::View } else { Action::Operate };
+            record::administration_refused(gateway, &caller, action.as_str(), path);
+            let why = "the key has neither the scope 'admin' nor 'administer'";
+            return Problem::new(Code::Forbidden, why).into_response();
         }
         if !request.method().is_safe() {
             if !guard::has_operators_header(request.headers()) {

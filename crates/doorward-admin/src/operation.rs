@@ -128,6 +128,9 @@ where
             kinds,
             call: Arc::new(move |desk, input| {
                 Box::pin(async move {
+                    if !desk.administers(self.action) {
+                        desk.require(self.action, &desk::gateway())?;
+                    }
                     let input = serde_json::from_value(input)
                         .map_err(|error| Problem::invalid(format!("the request: {error}")))?;
                     let output = Box::pin(self.call(desk, input)).await?;

@@ -2,6 +2,7 @@
 
 use crate::operation::Route;
 use crate::service::*;
+use crate::{events, health};
 
 /// All routes under `/admin/v1`, but for the stream of events.
 pub fn all() -> Vec<Route> {
@@ -50,6 +51,16 @@ pub fn all() -> Vec<Route> {
         settings::RELOAD.route(),
         usage::REPORT.route(),
     ]
+}
+
+/// The paths of the admin listener.
+pub fn paths() -> Vec<&'static str> {
+    let mut paths: Vec<_> = all().iter().map(|route| route.path).collect();
+    paths.extend(health::PATHS);
+    paths.push(events::PATH);
+    paths.sort_unstable();
+    paths.dedup();
+    paths
 }
 
 /// Whether a change shuts out everybody who has no credential, or gives somebody rights for the time after. While nobody

@@ -11,7 +11,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{AnyConnection, AnyPool, ConnectOptions, Connection, Executor, Row};
 
 use crate::audit::Actor;
-use crate::change::Terms;
+use crate::terms::Terms;
 use crate::{Error, Result, files};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();

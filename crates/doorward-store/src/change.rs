@@ -6,19 +6,9 @@ use std::sync::Arc;
 use sqlx::{Any, AnyConnection, Row, Transaction};
 
 use crate::audit::{Act, Actor};
-use crate::claims::{self, Claim};
+use crate::claims;
+use crate::terms::Claim;
 use crate::{Error, Result, Store};
-
-/// The terms on which a handle of the store changes it.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Terms {
-    /// Everything is done and checked, and then rolled back.
-    rehearsal: bool,
-    /// Only while the store is at this revision.
-    revision: Option<i64>,
-    /// Once, under this idempotency key.
-    claim: Option<Arc<Claim>>,
-}
 
 impl Store {
     /// The same store, whose changes are checked and rolled back.

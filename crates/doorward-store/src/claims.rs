@@ -1,32 +1,17 @@
 //! Idempotency keys: a request that makes something takes its key in the transaction of what it makes, so that a repeated
 //! request makes nothing twice, whatever breaks in between.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
 use sqlx::{AnyConnection, Row};
 
+use crate::terms::Claim;
 use crate::{Error, Result, Store, now};
 
 /// How long a key is remembered, in seconds.
 const REMEMBERED: i64 = 24 * 60 * 60;
 /// Keys that one administrator may have in that time.
 const MOST: i64 = 10_000;
-
-/// A key, and the request that it was sent with.
-#[derive(Debug)]
-pub struct Claim {
-    pub actor: String,
-    pub key: String,
-    /// SHA-256 of method, path and input, in hexadecimal.
-    pub digest: String,
-    is_made: AtomicBool,
-}
-
-impl Claim {
-    pub fn new(actor: String, key: String, digest: String) -> Self {
-        Self { actor, key, digest, is_made: AtomicBool::new(false) }
-    }
-}
 
 /// What is known of a key that was used before.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -192,7 +192,7 @@ pub struct Filter {
     pub agent: Option<String>,
     /// A key's id
     #[arg(long, value_name = "ID")]
-    pub key: Option<String>,
+    pub key_id: Option<String>,
     #[arg(long, value_name = "SERVER")]
     pub server: Option<String>,
     /// Tool, prompt or resource; `*` matches any characters

@@ -205,7 +205,9 @@ fn no_server_sees_a_callers_key_or_token_and_no_log_a_secret() {
     let admin: Vec<(&str, &str)> =
         admin.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let mut outputs = gateway.log().join("\n");
-    for path in doorward_gateway::admin::paths().into_iter().filter(|path| !path.contains('{')) {
+    let streams = "/admin/v1/events";
+    let paths = doorward_admin::routes::paths().into_iter();
+    for path in paths.filter(|path| !path.contains('{') && *path != streams) {
         outputs.push_str(
             &crate::support::client::send(&gateway.admin, "GET", path, &admin, b"").unwrap().body,
         );

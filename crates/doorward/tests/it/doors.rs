@@ -231,8 +231,12 @@ fn foreign_origins_and_hosts_are_refused_on_every_door() {
         ("OPTIONS", "/mcp"),
         ("GET", "/nowhere"),
     ];
-    let operators =
-        [("GET", "/healthz"), ("GET", "/readyz"), ("GET", "/metrics"), ("GET", "/servers")];
+    let operators = [
+        ("GET", "/healthz"),
+        ("GET", "/readyz"),
+        ("GET", "/metrics"),
+        ("GET", "/admin/v1/servers/status"),
+    ];
     for (address, doors) in [(&gateway.address, &doors[..]), (&gateway.admin, &operators[..])] {
         for (method, path) in doors {
             for header in [

@@ -371,12 +371,13 @@ fn policies_are_applied_and_rolled_back_over_http() {
             serde_json::from_str::<Value>(body).unwrap_or_default(),
         )
     };
-    let put =
-        |text: &str| ask("PUT", "/policies", json!({ "files": { "a.cedar": text }, "note": "n" }));
+    let put = |text: &str| {
+        ask("PUT", "/admin/v1/policies", json!({ "files": { "a.cedar": text }, "note": "n" }))
+    };
     let listed = || names(&client.ask("tools/list", json!({}))).len();
     let all = listed();
     let (status, refused) = put("permit (principal, action, resource) when { x };");
-    assert_eq!((status, &refused["findings"][0]["line"]), (400, &json!(1)));
+    assert_eq!((status, &refused["findings"][0]["line"]), (422, &json!(1)));
     assert_eq!(listed(), all);
     assert_eq!(
         put("permit (principal, action, resource in Server::\"other\");"),
@@ -386,9 +387,9 @@ fn policies_are_applied_and_rolled_back_over_http() {
     // An operator's key is enough, though no policy speaks of operators.
     assert_eq!(put("permit (principal, action, resource);").1["version"], 2);
     assert_eq!(listed(), all);
-    assert_eq!(ask("POST", "/policies/rollback", json!({})).1["version"], 1);
+    assert_eq!(ask("POST", "/admin/v1/policies/rollback", json!({})).1["version"], 1);
     assert_eq!(listed() * 2, all);
-    assert_eq!(ask("POST", "/policies/rollback", json!({ "to": 9 })).0, 404);
+    assert_eq!(ask("POST", "/admin/v1/policies/rollback", json!({ "to": 9 })).0, 404);
     let declared = start("permit (principal, action, resource);", "");
     let root = key(&declared, &["--user", "root", "--admin"]);
     at(&declared, "/mcp", &root);
@@ -396,7 +397,7 @@ fn policies_are_applied_and_rolled_back_over_http() {
     let refused = crate::support::client::send(
         &declared.admin,
         "POST",
-        "/policies/rollback",
+        "/admin/v1/policies/rollback",
         &[("authorization", bearer.as_str()), crate::support::client::JSON[0]],
         b"",
     )

@@ -115,11 +115,11 @@ fn portals_are_made_and_taken_away_while_the_gateway_runs() {
     let at = || Modern::new(&gateway, "/mcp/fresh").ask("tools/list", json!({}));
     assert_eq!(at().status, 404);
     let put = |body: Value| {
-        let text = body.to_string();
+        let text = json!({ "portal": body }).to_string();
         let length = text.len().to_string();
         let mut stream = crate::support::client::connect(&gateway.admin);
         use std::io::Write;
-        write!(stream, "PUT /portals/fresh HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ndoorward-admin: 1\r\ncontent-length: {length}\r\n\r\n{text}").unwrap();
+        write!(stream, "PUT /admin/v1/portals/fresh HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ndoorward-admin: 1\r\ncontent-length: {length}\r\n\r\n{text}").unwrap();
         crate::support::client::read_head(stream).unwrap().status
     };
     assert_eq!(put(json!({ "tools": ["sample/add"] })), 200);
@@ -139,10 +139,10 @@ fn portals_are_made_and_taken_away_while_the_gateway_runs() {
     }
     let exported = gateway.told(&["export"]);
     assert!(exported.contains("fresh") && exported.contains("say"), "{exported}");
-    assert_eq!(admin("DELETE", "/portals/fresh", Value::Null).status, 204);
+    assert_eq!(admin("DELETE", "/admin/v1/portals/fresh", Value::Null).status, 200);
     assert_eq!(at().status, 404);
     // What the configuration says is changed there.
-    assert_eq!(admin("DELETE", "/portals/support", Value::Null).status, 404);
+    assert_eq!(admin("DELETE", "/admin/v1/portals/support", Value::Null).status, 409);
     std::fs::write(
         &gateway.config,
         CONFIG.replace("[sample/add, ", "[sample/introduce, sample/add, "),

@@ -118,8 +118,8 @@ fn one_caller_opens_no_more_than_their_share_of_sessions_with_a_server() {
         let made_up = json!({ "experimental": { format!("x{number}"): {} } });
         assert_eq!(echo(at(&mallory, made_up)), 200, "{number}");
     }
-    let states: Value = serde_json::from_str(&told(&gateway, "/servers")).unwrap();
-    assert!(states[0]["sessions"].as_u64().unwrap() <= 4, "{states}");
+    let states: Value = serde_json::from_str(&told(&gateway, "/admin/v1/servers/status")).unwrap();
+    assert!(states["items"][0]["sessions"].as_u64().unwrap() <= 4, "{states}");
     assert_eq!(echo(at(&alice, json!({ "experimental": { "own": {} } }))), 200);
     assert!(opened.load(Ordering::SeqCst) > 10);
 }

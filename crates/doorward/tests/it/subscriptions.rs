@@ -200,7 +200,10 @@ fn a_host_is_a_name_and_a_port_on_both_listeners() {
         assert!(["400", "403"].contains(&refused.as_str()), "{refused}");
     }
     let own = [("host", "localhost:80")];
-    assert_eq!(send(&gateway.admin, "GET", "/servers", &own, b"").unwrap().status, 200);
+    assert_eq!(
+        send(&gateway.admin, "GET", "/admin/v1/servers/status", &own, b"").unwrap().status,
+        200
+    );
 }
 
 /// A server that does not answer keeps a listener waiting no longer for three wishes than for one, and the stream that

@@ -719,7 +719,8 @@ fn only_what_names_administration_makes_operators() {
         ("permit (principal, action == Action::\"view\", resource);", true, false),
         (root, true, true),
         (
-            "permit (principal, action in [Action::\"use\", Action::\"change\"], resource);",
+            "permit (principal, action in [Action::\"use\", Action::\"mint_keys\", \
+             Action::\"change_policy\", Action::\"manage_identities\"], resource);",
             false,
             true,
         ),
@@ -744,15 +745,15 @@ fn only_what_names_administration_makes_operators() {
             send(&gateway.admin, method, path, &headers, b"{}").unwrap().status
         };
         for (method, path) in [
-            ("GET", "/servers"),
-            ("GET", "/keys"),
+            ("GET", "/admin/v1/servers/status"),
+            ("GET", "/admin/v1/keys"),
             ("GET", "/metrics"),
-            ("GET", "/top"),
-            ("GET", "/policies"),
-            ("POST", "/keys"),
-            ("PUT", "/policies"),
-            ("PUT", "/principals"),
-            ("DELETE", "/keys/nothing"),
+            ("GET", "/admin/v1/telemetry"),
+            ("GET", "/admin/v1/policies"),
+            ("POST", "/admin/v1/keys"),
+            ("PUT", "/admin/v1/policies"),
+            ("PUT", "/admin/v1/principals/user/x"),
+            ("DELETE", "/admin/v1/keys/nothing"),
         ] {
             let may = if method == "GET" { views } else { changes };
             let what = format!("{policy}: {method} {path}");
@@ -762,7 +763,11 @@ fn only_what_names_administration_makes_operators() {
             assert_ne!(ask(&admin, method, path), 403, "an operator's key, {what}");
         }
         // A token for what is no endpoint of the gateway's is good nowhere.
-        for (aud, path) in [("/keys", "/keys"), ("/servers", "/servers"), ("/mcp", "/servers")] {
+        for (aud, path) in [
+            ("/keys", "/admin/v1/keys"),
+            ("/admin/v1/keys", "/admin/v1/keys"),
+            ("/mcp", "/admin/v1/servers/status"),
+        ] {
             let token = issuer.token(&gateway.url(aud));
             assert_eq!(ask(&token, "GET", path), 401, "for {aud}: {policy}");
         }

@@ -102,7 +102,7 @@ impl Filter {
         is(&self.tenant, "tenant")
             && is(&self.user, "user")
             && is(&self.agent, "agent")
-            && is(&self.key, "key")
+            && is(&self.key_id, "key")
             && is(&self.server, "server")
             && is(&self.outcome, "outcome")
             && is(&self.class, "class")

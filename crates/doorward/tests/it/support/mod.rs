@@ -188,7 +188,8 @@ impl Gateway {
     }
 
     pub fn states(&self) -> serde_json::Value {
-        serde_json::from_str(&self.get_admin("/servers").1).unwrap()
+        let text = self.get_admin("/admin/v1/servers/status").1;
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()["items"].take()
     }
 
     pub fn log(&self) -> Vec<String> {
