@@ -14,8 +14,8 @@ use crate::tasks;
 
 pub const TASKS_EXTENSION: &str = "io.modelcontextprotocol/tasks";
 
-/// A handshake-era client's capabilities as a modern request declares them: no announcement of
-/// root changes, and no tasks of 2025-11-25, both of which ended with that era.
+/// A handshake-era client's capabilities in the form of a modern request: without `roots.listChanged` and the
+/// tasks of 2025-11-25, which only exist in that era.
 pub fn client_to_modern(capabilities: &Object) -> Object {
     let mut modern = capabilities.clone();
     if modern.contains("roots") {
@@ -25,7 +25,7 @@ pub fn client_to_modern(capabilities: &Object) -> Object {
     modern
 }
 
-/// A modern client's capabilities as `initialize` of `revision` declares them.
+/// A modern client's capabilities in the form of `initialize` in `revision`.
 pub fn client_to_handshake(capabilities: &Object, revision: Revision) -> Object {
     let mut legacy = capabilities.clone();
     if legacy.contains("roots") {
@@ -35,7 +35,7 @@ pub fn client_to_handshake(capabilities: &Object, revision: Revision) -> Object 
     if revision < Revision::V2025_06_18 {
         legacy.remove("elicitation");
     } else if revision < Revision::V2025_11_25 {
-        // One mode only, without a name: the form.
+        // There is only one mode, without a name: the form.
         if elicits(capabilities, "form") {
             legacy.set("elicitation", Value::Object(Object::new()));
         } else {
@@ -48,7 +48,7 @@ pub fn client_to_handshake(capabilities: &Object, revision: Revision) -> Object 
     legacy
 }
 
-/// A handshake-era server's capabilities as `server/discover` tells them.
+/// A handshake-era server's capabilities in the form of `server/discover`.
 pub fn server_to_modern(capabilities: &Object) -> Object {
     let mut modern = capabilities.clone();
     if tasks::runs_tools(capabilities) {
@@ -65,7 +65,7 @@ pub fn put_tasks(capabilities: &mut Object) {
     }
 }
 
-/// A modern server's capabilities as the answer to `initialize` tells them.
+/// A modern server's capabilities in the form of an `initialize` result.
 pub fn server_to_handshake(capabilities: &Object) -> Object {
     let mut legacy = capabilities.clone();
     drop_tasks_extension(&mut legacy);
@@ -84,20 +84,20 @@ fn drop_tasks_extension(capabilities: &mut Object) {
     }
 }
 
-/// Whether a client, or a server, declared the tasks extension.
+/// Whether a client or a server has declared the tasks extension.
 pub fn has_tasks(capabilities: &Object) -> bool {
     capabilities.object("extensions").is_some_and(|all| all.contains(TASKS_EXTENSION))
 }
 
-/// Whether a client can be asked in a mode of elicitation; an empty object means the form alone.
+/// Whether a client supports a mode of elicitation. An empty object means the form only.
 pub fn elicits(capabilities: &Object, mode: &str) -> bool {
     capabilities.object("elicitation").is_some_and(|elicitation| {
         elicitation.contains(mode) || (mode == "form" && !elicitation.contains("url"))
     })
 }
 
-/// The capability a server's request needs and the client has not declared; `None` when it may be
-/// asked.
+/// The capability that a server's request requires and the client has not declared; `None` if the request may be
+/// sent.
 pub fn missing_for(capabilities: &Object, asked: &str, params: &Object) -> Option<&'static str> {
     match asked {
         method::ELICIT => {
@@ -111,12 +111,12 @@ pub fn missing_for(capabilities: &Object, asked: &str, params: &Object) -> Optio
     }
 }
 
-/// Whether a server may ask this client anything at all.
+/// Whether a client supports any request from a server.
 pub fn is_interactive(capabilities: &Object) -> bool {
     ["elicitation", "sampling", "roots"].iter().any(|name| capabilities.contains(name))
 }
 
-/// Capabilities of several servers as one: a flag is set when any server sets it.
+/// Merges the capabilities of several servers. A flag is set if any server sets it.
 pub fn merge(all: impl IntoIterator<Item = Object>) -> Object {
     let mut merged = serde_json::Map::new();
     for capabilities in all {
@@ -145,14 +145,14 @@ fn merge_maps(
     }
 }
 
-/// A key under which sessions that declared the same capabilities can be shared: the capabilities
-/// with their members in order. What differs in meaning differs in it.
+/// A key for sharing sessions between clients with the same capabilities: their canonical form. Capabilities that
+/// differ in meaning have different keys.
 pub fn canonical(capabilities: &Object) -> Bytes {
     let text = capabilities.to_bytes();
     json::canonical_exact(&text).map_or(text, Bytes::from)
 }
 
-/// All that the gateway can pass on to a client.
+/// All client capabilities that the gateway supports.
 pub fn everything() -> &'static Object {
     static EVERYTHING: LazyLock<Object> = LazyLock::new(|| {
         let all = serde_json::json!({
@@ -165,7 +165,7 @@ pub fn everything() -> &'static Object {
     &EVERYTHING
 }
 
-/// The part of what is declared that the gateway can pass on.
+/// The part of the declared capabilities that the gateway supports.
 pub fn standard(declared: &Object) -> Object {
     let part = match (declared.to_serde(), everything().to_serde()) {
         (serde_json::Value::Object(declared), serde_json::Value::Object(all)) => {
@@ -189,7 +189,7 @@ fn common_part(declared: Members, all: &Members) -> Members {
     common.collect()
 }
 
-/// Whether a session that declares something serves a client that can do something.
+/// Whether a session with the `declared` capabilities can serve a client with the `wanted` ones.
 pub fn covers(declared: &Object, wanted: &Object) -> bool {
     match (declared.to_serde(), wanted.to_serde()) {
         (serde_json::Value::Object(declared), serde_json::Value::Object(wanted)) => {
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_is_declared_in_the_words_of_the_revision() {
+    fn client_capabilities_have_the_form_of_the_revision() {
         let modern = r#"{"roots":{},"sampling":{"tools":{}},"elicitation":{"form":{},"url":{}},"extensions":{"io.modelcontextprotocol/tasks":{}},"experimental":{"x":{}}}"#;
         for (revision, expected) in [
             (
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn capabilities_share_a_key_where_they_mean_the_same_alone() {
+    fn only_capabilities_with_the_same_meaning_share_a_key() {
         let key = |text| canonical(&object(text));
         assert_eq!(key(r#"{"a":1,"b":{"c":2.0}}"#), key(r#"{"b":{"c":2},"a":1}"#));
         let (one, other) = (r#"{"x":10000000000000000000001}"#, r#"{"x":10000000000000000000002}"#);
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn url_mode_is_asked_only_of_those_who_declare_it() {
+    fn url_mode_is_used_only_if_declared() {
         assert!(elicits(&object(r#"{"elicitation":{}}"#), "form"));
         assert!(!elicits(&object(r#"{"elicitation":{}}"#), "url"));
         assert!(elicits(&object(r#"{"elicitation":{"url":{}}}"#), "url"));
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn merging_keeps_every_capability() {
+    fn merging_retains_every_capability() {
         let merged = merge([
             object(r#"{"tools":{"listChanged":false},"logging":{}}"#),
             object(r#"{"tools":{"listChanged":true},"resources":{"subscribe":true}}"#),
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_session_serves_whoever_can_do_no_more_than_it_declares() {
+    fn a_session_serves_clients_with_no_more_capabilities_than_it_declares() {
         for (declared, wanted, serves) in [
             ("{}", "{}", true),
             (r#"{"roots":{}}"#, "{}", true),

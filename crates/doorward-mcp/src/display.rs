@@ -3,13 +3,12 @@
 
 use std::borrow::Cow;
 
-/// A text as it may be shown: what could act on a terminal, hide or reorder text is written as an escape. Tabs and line
-/// ends stay.
+/// Escapes characters that could control a terminal, or hide or reorder text. Tabs and line breaks are retained.
 pub fn harmless(text: &str) -> Cow<'_, str> {
     escaped(text, is_harmful)
 }
 
-/// The same in one line: for logs and labels, where a line end would begin another.
+/// The same in one line, for logs and labels: tabs and line breaks are escaped, too.
 pub fn harmless_line(text: &str) -> Cow<'_, str> {
     escaped(text, |c| is_harmful(c) || matches!(c, '\n' | '\t'))
 }
@@ -30,13 +29,13 @@ fn escaped(text: &str, is_bad: impl Fn(char) -> bool + Copy) -> Cow<'_, str> {
     out.into()
 }
 
-/// A JSON text as it may be shown, which is the same JSON: harmful characters, which stand within strings alone, are
-/// written as JSON's own escapes.
+/// Escapes harmful characters in a JSON text. They occur within strings only and become JSON escapes, so the
+/// value is the same.
 pub fn harmless_json(text: &str) -> Cow<'_, str> {
     escaped_json(text, is_harmful)
 }
 
-/// A text as a JSON string of which every character is seen.
+/// A text as a JSON string with only visible characters.
 pub fn quoted(text: &str) -> String {
     escaped_json(&serde_json::Value::from(text).to_string(), is_unseen).into_owned()
 }
@@ -58,12 +57,12 @@ fn escaped_json(text: &str, is_bad: impl Fn(char) -> bool + Copy) -> Cow<'_, str
     out.into()
 }
 
-/// Whether a character is harmful, or a white space that looks like another.
+/// Whether a character is harmful, or white space other than a blank.
 pub fn is_unseen(c: char) -> bool {
     is_harmful(c) || (c.is_whitespace() && c != ' ')
 }
 
-/// Whether a character could act on a terminal, hide or reorder text. Tabs and line ends are not harmful.
+/// Whether a character could control a terminal, or hide or reorder text. Tabs and line breaks are not harmful.
 pub fn is_harmful(c: char) -> bool {
     matches!(c,
         '\0'..='\u{8}' | '\u{b}'..='\u{1f}' | '\u{7f}'..='\u{9f}' // controls but tab and line feed
@@ -79,20 +78,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_shown_can_act_on_the_terminal() {
-        for (text, shown) in [
+    fn displayed_text_cannot_control_the_terminal() {
+        for (text, displayed) in [
             ("plain\ttext\n", "plain\ttext\n"),
             ("a\x1b[2Jb", "a\\u{1b}[2Jb"),
             ("x\u{202e}y\u{e0041}z\u{200b}", "x\\u{202e}y\\u{e0041}z\\u{200b}"),
             ("\r\u{9b}31m", "\\u{d}\\u{9b}31m"),
             ("naïve 日本 ❤️", "naïve 日本 ❤️"),
         ] {
-            assert_eq!(harmless(text), shown);
+            assert_eq!(harmless(text), displayed);
         }
         assert_eq!(harmless_line("a\nb\tc\x1b"), "a\\nb\\tc\\u{1b}");
         let json = serde_json::json!({ "a": "x\u{202e}\u{e0041}\x1b", "b": 1 });
-        let shown = harmless_json(&format!("{json:#}")).into_owned();
-        assert!(!shown.contains(is_harmful), "{shown}");
-        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), json);
+        let displayed = harmless_json(&format!("{json:#}")).into_owned();
+        assert!(!displayed.contains(is_harmful), "{displayed}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&displayed).unwrap(), json);
     }
 }

@@ -5,8 +5,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use crate::json::{Object, Value, quote_into};
 use crate::revision::Revision;
 
-/// Codes of JSON-RPC 2.0 and of the specification (spec 2026-07-28 basic/index). -32020 to -32099
-/// belong to the specification: none is invented here.
+/// Codes of JSON-RPC 2.0 and of the specification (spec 2026-07-28 basic/index). The range -32020 to -32099 is
+/// reserved for the specification.
 pub mod code {
     pub const PARSE: i64 = -32700;
     pub const INVALID_REQUEST: i64 = -32600;
@@ -22,51 +22,51 @@ pub mod code {
     pub const URL_ELICITATION_REQUIRED: i64 = -32042;
 }
 
-/// What went wrong between the gateway and a server, or in the gateway itself: the gateway's own
-/// errors, each with a stable code outside the range JSON-RPC reserves (-32768 to -32000).
+/// The gateway's own errors: failures between the gateway and a server, or in the gateway itself. Each has a
+/// stable code outside the range reserved by JSON-RPC (-32768 to -32000).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
-    /// The server could not be reached: name, connection or TLS failed, or its process did not start.
+    /// The server could not be reached: name resolution, connection or TLS failed, or its process did not start.
     Unreachable,
-    /// The server answered with an HTTP status that is no answer.
+    /// The server returned an HTTP error status.
     HttpStatus,
-    /// The deadline of the call passed.
+    /// The deadline of the call has passed.
     Timeout,
-    /// The server's answer is not JSON.
+    /// The server's response is not JSON.
     InvalidJson,
-    /// The server's answer is JSON, but no JSON-RPC answer.
+    /// The server's response is JSON but not a JSON-RPC response.
     InvalidMessage,
     /// The server responded to an unknown request.
     WrongId,
-    /// The server's stream or process ended before the answer.
+    /// The server's stream or process ended before the response.
     StreamEnded,
-    /// A message of the server's is larger than the limit.
+    /// A message from the server is larger than the limit.
     TooLarge,
-    /// The server lost the session, and repeating the call could act twice.
+    /// The server lost the session, and a retry could execute the call twice.
     SessionLost,
-    /// A bound of the gateway is reached: sessions, parked exchanges, processes, streams, queues.
+    /// A limit of the gateway is reached: sessions, parked exchanges, processes, streams, queues.
     Overloaded,
     /// The client reads too slowly, and its queue is full.
     SlowReader,
-    /// The server wants an answer that this client cannot give.
+    /// The server requires input that this client cannot provide.
     Interaction,
-    /// The server demands a login or refuses the gateway's credential.
+    /// The server requires a login, or rejects the gateway's credential.
     Unauthorized,
-    /// The gateway is shutting down, or the server was taken out of its configuration.
+    /// The gateway is shutting down, or the server was removed from the configuration.
     Closing,
-    /// A policy of the gateway's does not let this caller do this.
+    /// A policy of the gateway denies the call.
     Denied,
-    /// A rate, a quota or a number of calls at a time is used up.
+    /// A rate limit, quota or concurrency limit is exceeded.
     RateLimited,
-    /// The call cannot be recorded, and must be.
+    /// The call cannot be written to the audit log, which is required.
     AuditUnavailable,
-    /// There is no credit left for it.
+    /// There is not enough credit for the call.
     OutOfCredit,
-    /// The tool was called, and its result is not of the form that it announces.
+    /// The tool was called, and its result does not match its output schema.
     InvalidResult,
     /// The server has failed too often: circuit open.
     CircuitOpen,
-    /// The credit for the call cannot be checked: the database does not answer.
+    /// The credit cannot be checked because the database is unavailable.
     CreditUnavailable,
 }
 
@@ -95,7 +95,7 @@ impl Kind {
         Self::CreditUnavailable,
     ];
 
-    /// The code on the wire; never changes once released.
+    /// The numeric error code. It never changes once released.
     pub const fn code(self) -> i64 {
         match self {
             Self::Unreachable => -31001,
@@ -122,7 +122,7 @@ impl Kind {
         }
     }
 
-    /// The word in `data.kind`, in metrics and in the log.
+    /// The name in `data.kind`, in metrics and in the log.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
@@ -150,7 +150,7 @@ impl Kind {
     }
 }
 
-/// The error member of a JSON-RPC response. `data` is raw JSON, passed on as it came.
+/// The error member of a JSON-RPC response. `data` is raw JSON and is passed on unchanged.
 #[derive(Debug, Clone)]
 pub struct RpcError {
     pub code: i64,
@@ -218,14 +218,14 @@ impl RpcError {
             })
     }
 
-    /// The gateway's own form: `data: {kind, server, retryable, call}`.
+    /// A gateway error, with `data: {kind, server, retryable, call}`.
     pub fn gateway(kind: Kind, message: &str, server: &str, retryable: bool, call: &str) -> Self {
         Self::new(kind.code(), message).with_data(&serde_json::json!({
             "kind": kind.as_str(), "server": server, "retryable": retryable, "call": call,
         }))
     }
 
-    /// Reads the error member of a response. `None` when it is none.
+    /// Parses the error member of a response; `None` if it is invalid.
     pub fn read(error: &Object) -> Option<Self> {
         let code = error.get("code")?.to_bytes();
         Some(Self {
@@ -253,8 +253,8 @@ impl RpcError {
         out.freeze()
     }
 
-    /// The status of an HTTP answer that carries this error to a modern client
-    /// (spec 2026-07-28 basic/transports/streamable-http).
+    /// The status of an HTTP response with this error to a modern client (spec 2026-07-28
+    /// basic/transports/streamable-http).
     pub fn modern_status(&self) -> u16 {
         match self.code {
             code::PARSE

@@ -1,4 +1,4 @@
-//! What a listener subscribes to (spec 2026-07-28 basic/patterns/subscriptions).
+//! Subscription filters (spec 2026-07-28 basic/patterns/subscriptions).
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use crate::error::RpcError;
 use crate::json::{Object, Value};
 use crate::method;
 
-/// The filter of a `subscriptions/listen`.
+/// The filter of a `subscriptions/listen` request.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
     pub tools: bool,
@@ -18,12 +18,12 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// All list changes, no resource.
+    /// All list changes, no resources.
     pub fn lists() -> Self {
         Self { tools: true, prompts: true, resources: true, ..Self::default() }
     }
 
-    /// Reads the params of `subscriptions/listen`.
+    /// Parses the params of `subscriptions/listen`.
     pub fn read(params: &Object) -> Result<Self, RpcError> {
         let wrong = |what: &str| RpcError::invalid_params(format!("{what} in 'notifications'"));
         let filter = params
@@ -88,7 +88,7 @@ impl Filter {
         self.tasks.extend(other.tasks.iter().cloned());
     }
 
-    /// What a server with these capabilities can honour of it.
+    /// The part of the filter that a server with these capabilities supports.
     pub fn honoured_by(&self, capabilities: &Object) -> Self {
         let can = |group: &str, name: &str| {
             capabilities
@@ -109,7 +109,7 @@ impl Filter {
         }
     }
 
-    /// Whether a notification is asked for.
+    /// Whether a notification matches the filter.
     pub fn wants(&self, notification: &str, params: &Object) -> bool {
         match notification {
             method::TOOLS_CHANGED => self.tools,
@@ -125,8 +125,7 @@ impl Filter {
         }
     }
 
-    /// A subscription to a resource also covers what lies below it
-    /// (spec 2025-11-25 server/resources).
+    /// A subscription to a resource includes its sub-resources (spec 2025-11-25 server/resources).
     fn wants_uri(&self, uri: &str) -> bool {
         self.uris.contains(uri)
             || self.uris.iter().any(|whole| {
@@ -142,7 +141,7 @@ mod tests {
     use bytes::Bytes;
 
     #[test]
-    fn only_what_the_server_can_do_is_honoured() {
+    fn only_what_the_server_supports_is_honoured() {
         let params = Object::parse(&Bytes::from_static(
             br#"{"notifications":{"toolsListChanged":true,"promptsListChanged":true,"resourceSubscriptions":["a:b"]}}"#,
         ));

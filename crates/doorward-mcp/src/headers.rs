@@ -20,8 +20,8 @@ pub const LAST_EVENT_ID: &str = "last-event-id";
 const OPEN: &str = "=?base64?";
 const CLOSE: &str = "?=";
 
-/// The value of a mirrored header: as it is when it is plain visible ASCII, else
-/// `=?base64?…?=` around the base64 of its UTF-8.
+/// Encodes a header value: unchanged if it is visible ASCII, otherwise as `=?base64?…?=` with the base64 of its
+/// UTF-8.
 pub fn encode(value: &str) -> Cow<'_, str> {
     let visible = value.bytes().all(|byte| matches!(byte, 0x20..=0x7e));
     let padded = value.starts_with(' ') || value.ends_with(' ');
@@ -33,8 +33,8 @@ pub fn encode(value: &str) -> Cow<'_, str> {
     }
 }
 
-/// The meaning of a mirrored header's value. `None` when it is malformed: bytes that are not
-/// visible ASCII, or a sentinel around what is no base64 of UTF-8.
+/// Decodes a header value. `None` if it is malformed: not visible ASCII, or a marker around invalid base64 or
+/// UTF-8.
 pub fn decode(value: &[u8]) -> Option<Cow<'_, str>> {
     let text = std::str::from_utf8(value).ok()?;
     if !text.bytes().all(|byte| matches!(byte, 0x20..=0x7e | b'\t')) {
@@ -47,7 +47,7 @@ pub fn decode(value: &[u8]) -> Option<Cow<'_, str>> {
     String::from_utf8(STANDARD.decode(inner).ok()?).ok().map(Cow::Owned)
 }
 
-/// Checks that a header stands exactly once and says what the body says.
+/// Checks that a header occurs exactly once and matches the body.
 pub fn check<'a>(
     header: &str,
     values: impl IntoIterator<Item = &'a [u8]>,
@@ -76,7 +76,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_encoded_is_decoded(value in any::<String>()) {
+        fn decoding_reverses_encoding(value in any::<String>()) {
             let encoded = encode(&value).into_owned();
             prop_assert!(encoded.bytes().all(|b| matches!(b, 0x20..=0x7e)));
             prop_assert_eq!(decode(encoded.as_bytes()).unwrap(), value);
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_must_stand_once_and_agree() {
+    fn a_header_must_occur_once_and_match() {
         assert!(check("mcp-name", [&b" echo "[..]], "echo").is_ok());
         assert!(check("mcp-name", [&b"=?base64?ZWNobw==?="[..]], "echo").is_ok());
         assert!(check("mcp-name", [&b"Echo"[..]], "echo").is_err());

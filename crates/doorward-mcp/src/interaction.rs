@@ -6,7 +6,7 @@ pub const INPUT_RESPONSES: &str = "inputResponses";
 pub const REQUEST_STATE: &str = "requestState";
 pub const INPUT_REQUESTS: &str = "inputRequests";
 
-/// One question of a server's: an `elicitation/create`, `sampling/createMessage` or `roots/list`.
+/// A request from a server for input: `elicitation/create`, `sampling/createMessage` or `roots/list`.
 #[derive(Debug, Clone)]
 pub struct InputRequest {
     pub key: String,
@@ -14,27 +14,27 @@ pub struct InputRequest {
     pub params: Object,
 }
 
-/// What a server needs before it can go on.
+/// The input that a server requires to continue.
 #[derive(Debug, Clone, Default)]
 pub struct InputRequired {
     pub requests: Vec<InputRequest>,
-    /// Echoed by the client to the letter; absent when the server gave none.
+    /// The client returns it unchanged; `None` if the server sent none.
     pub state: Option<String>,
 }
 
-/// Whether a result is complete, wants input, or is an extension's.
+/// The type of a result: complete, input required, or defined by an extension.
 pub fn result_type(result: &Object) -> std::borrow::Cow<'_, str> {
     result.string("resultType").unwrap_or("complete".into())
 }
 
-/// Whether a tool says that it has failed (spec 2026-07-28 server/tools, error handling).
+/// Whether a tool result reports an error (spec 2026-07-28 server/tools, error handling).
 pub fn is_tool_error(result: &Object) -> bool {
     result.get("isError").and_then(Value::as_bool) == Some(true)
 }
 
 impl InputRequired {
-    /// Reads a result whose `resultType` is `input_required`. Fails when it asks nothing and has no
-    /// state, or when a request has no method.
+    /// Parses a result whose `resultType` is `input_required`. Fails if it has neither requests nor state, or a
+    /// request without a method.
     pub fn read(result: &Object) -> Result<Self, &'static str> {
         let state = match result.get(REQUEST_STATE) {
             None => None,
@@ -78,7 +78,7 @@ impl InputRequired {
     }
 }
 
-/// Questions as the object `inputRequests` that holds them.
+/// Input requests as the object `inputRequests`.
 pub fn requests(questions: impl IntoIterator<Item = InputRequest>) -> Object {
     let mut asked = Object::new();
     for request in questions {
@@ -90,7 +90,7 @@ pub fn requests(questions: impl IntoIterator<Item = InputRequest>) -> Object {
     asked
 }
 
-/// What a client brings when it asks again.
+/// The input in a client's retry.
 #[derive(Debug, Default)]
 pub struct Retry {
     /// Bare results by key.
@@ -99,9 +99,9 @@ pub struct Retry {
 }
 
 impl Retry {
-    /// Takes `inputResponses` and `requestState` out of a request; `None` when it has neither.
+    /// Removes `inputResponses` and `requestState` from a request; `None` if it has neither.
     pub fn take(params: &mut Object) -> Result<Option<Self>, &'static str> {
-        // Null is absent: some clients leave out no empty member.
+        // Null counts as absent, because some clients send empty members.
         let responses = params.remove(INPUT_RESPONSES).filter(|value| !value.is_null());
         let state = params.remove(REQUEST_STATE).filter(|value| !value.is_null());
         if responses.is_none() && state.is_none() {
@@ -122,7 +122,7 @@ impl Retry {
         Ok(Some(Self { responses, state }))
     }
 
-    /// Puts the answers back, with the state the server expects.
+    /// Adds the responses and the state that the server expects to a request.
     pub fn put(&self, params: &mut Object) {
         params.set(INPUT_RESPONSES, self.responses.clone());
         match &self.state {
@@ -134,7 +134,7 @@ impl Retry {
     }
 }
 
-/// The answer of a client that declines a question, in the question's own form, where it has one.
+/// A response that declines an input request; `None` if its method has none.
 pub fn decline(method: &str) -> Option<Value> {
     (method == crate::method::ELICIT)
         .then(|| Value::Raw(bytes::Bytes::from_static(br#"{"action":"decline"}"#)))
@@ -146,7 +146,7 @@ mod tests {
     use bytes::Bytes;
 
     #[test]
-    fn reads_what_it_writes() {
+    fn writing_reverses_reading() {
         let text = r#"{"resultType":"input_required","inputRequests":{"k":{"method":"roots/list","params":{}}},"requestState":"s"}"#;
         let result = Object::parse(&Bytes::from_static(text.as_bytes())).unwrap();
         let read = InputRequired::read(&result).unwrap();
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn a_result_that_asks_nothing_is_refused() {
+    fn a_result_without_input_requests_is_refused() {
         let result = Object::parse(&Bytes::from_static(b"{\"resultType\":\"input_required\"}"));
         assert!(InputRequired::read(&result.unwrap()).is_err());
     }

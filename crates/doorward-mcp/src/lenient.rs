@@ -9,29 +9,29 @@ use bytes::Bytes;
 use crate::json::{self, Limits, Mended, Object, scan_object};
 use crate::message::{Id, Invalid, Message, is_batch, split_batch};
 
-/// What a server does that no specification lets it do.
+/// A deviation of a server from the specification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Deviation {
     ByteOrderMark,
-    /// `"error": null` beside a result, or the reverse.
+    /// `"error": null` next to a result, or the reverse.
     NullMember,
-    /// An id that was sent as a number comes back as text or as another form of it, or an error's code does.
+    /// The id of a response, or the code of an error, is a string or another form of the number.
     TextId,
     LoneSurrogate,
-    /// Bytes that are no UTF-8.
+    /// Bytes that are not valid UTF-8.
     InvalidUtf8,
-    /// A number that is none, as `NaN`.
+    /// `NaN` or an infinity in place of a number.
     NoNumber,
     DuplicateMember,
-    /// A line or an event that is no message.
+    /// A line or an event that is not a message.
     Noise,
-    /// An answer is compressed that was not asked for so.
+    /// A response is compressed although that was not requested.
     Compressed,
-    /// `2024-10-07`, which was a draft of 2024-11-05.
+    /// `2024-10-07`, a draft of 2024-11-05.
     DraftRevision,
-    /// A lost session is told as something else.
+    /// A lost session is reported by another error than the specified one.
     LostSession,
-    /// A request is accepted, and answered on the stream on which the session listens.
+    /// A request is accepted, and its response is sent on the session's listening stream.
     AnsweredElsewhere,
 }
 
@@ -54,7 +54,7 @@ impl Deviation {
     }
 }
 
-/// Reads one message, or several where a peer of 2025-03-26 sends a batch.
+/// Reads one message, or several if a peer of 2025-03-26 sends a batch.
 pub fn read_all(
     text: &Bytes,
     limits: Limits,
@@ -73,7 +73,7 @@ pub fn read_all(
             split_batch(&mended, limits)?
         }
     };
-    // One that cannot be read costs no other.
+    // An invalid message does not affect the others.
     let mut invalid = None;
     for item in items {
         match read(&item, limits, note) {
@@ -84,7 +84,8 @@ pub fn read_all(
     invalid.map_or(Ok(()), Err)
 }
 
-/// The id of a response that cannot be read, as far as it stands in the text: whoever waits for it waits in vain.
+/// The id of a response that cannot be parsed, as far as it can be found, so that the waiting request can be
+/// failed.
 pub fn answered_id(text: &[u8]) -> Option<i64> {
     let text = text.trim_ascii_start();
     if text.first() != Some(&b'{') {
@@ -175,7 +176,7 @@ fn mended(text: &Bytes, limits: Limits, note: &mut dyn FnMut(Deviation)) -> Opti
     Some(text.into())
 }
 
-/// The gateway's own ids are numbers, and a result or an error that is null is none.
+/// Normalizes a response: the gateway's ids are numbers, and a result or error that is null counts as absent.
 fn plain_response(envelope: &mut Object, note: &mut dyn FnMut(Deviation)) {
     for (absent, there) in [("error", "result"), ("result", "error")] {
         let is_null = |name: &str| envelope.get(name).is_some_and(crate::Value::is_null);
@@ -205,7 +206,7 @@ fn plain_response(envelope: &mut Object, note: &mut dyn FnMut(Deviation)) {
     }
 }
 
-/// A whole number that is written as another (`1.0`, `1e0`).
+/// An integer in another form (`1.0`, `1e0`).
 fn as_whole(value: &crate::Value) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0;
     let crate::Value::Raw(raw) = value else { return None };
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_one_meaning_is_read() {
+    fn messages_with_one_plain_meaning_are_read() {
         let plain = r#"{"jsonrpc":"2.0","id":1,"result":{}}"#;
         for (text, deviation) in [
             (plain, None),
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_text_or_no_number_costs_itself_alone() {
+    fn invalid_text_and_numbers_do_not_affect_the_rest() {
         let mut deviations = Vec::new();
         let limits = Limits { depth: 128, names: Names::StrictEnvelope };
         let text = b"{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"a\":\"x\xe2\x82\",\"b\":[NaN,-Infinity,1]}}";
@@ -276,7 +277,7 @@ mod tests {
     }
 
     #[test]
-    fn the_call_is_known_whose_answer_cannot_be_read() {
+    fn the_call_of_an_invalid_response_is_found() {
         for (text, id) in [
             (r#"{"jsonrpc":"2.0","id":5,"result":[]}"#, Some(5)),
             (r#" {"a":{"id":4},"b":"\"id\":3","id": "7" ,"result":{x}"#, Some(7)),
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_two_meanings_is_not() {
+    fn ambiguous_messages_are_refused() {
         for text in [
             r#"{"jsonrpc":"2.0","id":1,"result":null,"error":null}"#,
             r#"{"jsonrpc":"2.0","id":1,"result":{},"error":{"code":1,"message":"m"}}"#,
@@ -306,7 +307,7 @@ mod tests {
         ] {
             assert!(one(text).is_err(), "{text}");
         }
-        // Ids of what a server asks are its own; "01" is no number of the gateway's.
+        // The ids of a server's own requests are not changed; "01" is not one of the gateway's numbers.
         for text in [
             r#"{"jsonrpc":"2.0","id":"1","method":"ping"}"#,
             r#"{"jsonrpc":"2.0","id":"01","result":{}}"#,

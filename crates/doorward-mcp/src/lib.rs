@@ -1,8 +1,8 @@
 //! The Model Context Protocol on the wire.
 //!
-//! Everything here is a pure function or a state machine: no sockets, no tasks, no clock, no log.
-//! The gateway feeds bytes in and takes decisions and bytes out, so every rule of the protocol can
-//! be tested by table and fuzzed.
+//! Everything here is a pure function or a state machine: no sockets, no tasks, no clock, no log. The gateway
+//! passes bytes in and receives decisions and bytes, so every rule of the protocol can be tested by table and
+//! fuzzed.
 //!
 //! | module | content |
 //! |---|---|
@@ -12,17 +12,17 @@
 //! | [`lenient`] | messages of servers that deviate from the specification |
 //! | [`error`] | error codes of the specification and of this gateway |
 //! | [`revision`] | the five revisions and the two eras |
-//! | [`method`](mod@method) | the methods, which header names them, which may ask for input |
+//! | [`method`](mod@method) | the methods, the member that `Mcp-Name` mirrors, and which may require input |
 //! | [`meta`] | what every modern request declares about its client in `_meta` |
 //! | [`headers`], [`param_headers`] | HTTP headers that mirror the body |
 //! | [`sse`] | framing of server-sent events |
 //! | [`names`] | names and URIs in a merged catalogue |
 //! | [`capabilities`] | capabilities of each side, in the form of a revision |
 //! | [`interaction`] | `input_required` results and the responses to them |
-//! | [`filter`] | what a listener subscribes to |
+//! | [`filter`] | subscription filters |
 //! | [`tasks`] | tasks of 2025-11-25 in the form of the extension |
 //! | [`translate`] | results and errors from one era to the other |
-//! | [`uri`] | URIs that leave the place that they name |
+//! | [`uri`] | deceptive URIs |
 
 pub mod capabilities;
 pub mod display;

@@ -48,10 +48,10 @@ impl fmt::Display for Id {
     }
 }
 
-/// The longest id and the longest progress token, in bytes: both are kept and echoed.
+/// Maximum length of an id and of a progress token, in bytes. Both are stored and returned to the client.
 pub const LONGEST_ID: usize = 1024;
 
-/// One JSON-RPC message, its payload raw.
+/// A JSON-RPC message with raw payload.
 #[derive(Debug, Clone)]
 pub enum Message {
     Request {
@@ -67,20 +67,20 @@ pub enum Message {
         id: Id,
         result: Object,
     },
-    /// An error response; without an id when the other side could not read it.
+    /// An error response; without an id if the peer could not read it.
     Error {
         id: Option<Id>,
         error: RpcError,
     },
 }
 
-/// Why a text is no message. The answer to a client is [`Invalid::error`].
+/// Why a text is not a message. [`Invalid::error`] is the response to a client.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Invalid {
-    /// Not JSON at all: -32700.
+    /// Not JSON: -32700.
     #[error("Parse error: {0}")]
     Json(String),
-    /// JSON, but no JSON-RPC message, or one that could be read in two ways: -32600.
+    /// JSON, but not a JSON-RPC message, or ambiguous: -32600.
     #[error("Invalid request: {why}")]
     Message { id: Option<Id>, why: String },
 }
@@ -90,7 +90,7 @@ impl Invalid {
         Self::Message { id, why: why.to_owned() }
     }
 
-    /// Of a text that the scan has refused.
+    /// For a text that the scan has refused.
     pub(crate) fn of_fault(fault: &Fault, text: &[u8]) -> Self {
         if fault.well_formed || is_batch(text) {
             Self::message(None, &fault.to_string())
@@ -116,7 +116,7 @@ impl Invalid {
 }
 
 impl Message {
-    /// Reads one message, strictly. Fails on what is no JSON, and on JSON that is no message.
+    /// Parses one message, strictly. Fails if the text is not JSON or not a message.
     pub fn parse(text: &Bytes, limits: Limits) -> Result<Self, Invalid> {
         let envelope =
             scan_object(text, limits).map_err(|fault| Invalid::of_fault(&fault, text))?;
@@ -191,7 +191,7 @@ impl Message {
         }
     }
 
-    /// How many bytes it has, about.
+    /// The approximate length of the message, in bytes.
     pub fn size_hint(&self) -> usize {
         64 + match self {
             Self::Request { params, .. } | Self::Notification { params, .. } => params.size_hint(),
@@ -261,7 +261,7 @@ pub fn response(id: &Id, result: &Object) -> Bytes {
     out.freeze()
 }
 
-/// An error response; `id` is left out when it could not be read.
+/// An error response; without `id` if it could not be read.
 pub fn error_response(id: Option<&Id>, error: &RpcError) -> Bytes {
     let mut out = envelope(64 + error.message.len());
     if let Some(id) = id {
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_message_is_named() {
+    fn the_error_says_why_a_text_is_not_a_message() {
         for (text, code, why) in [
             ("", code::PARSE, "expected an object"),
             ("{", code::PARSE, "expected a member name"),
@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_echoed_is_bounded() {
+    fn ids_and_progress_tokens_are_bounded() {
         let long = "x".repeat(LONGEST_ID + 1);
         let fits = &long[1..];
         for (id, token, good) in
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_keep_their_type() {
+    fn ids_retain_their_type() {
         let text = r#"{"jsonrpc":"2.0","id":"1","method":"ping"}"#;
         assert_eq!(parse(text).unwrap().to_bytes(), text);
         let Message::Request { id, .. } = parse(text).unwrap() else { panic!() };

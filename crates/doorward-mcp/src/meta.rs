@@ -14,7 +14,7 @@ pub const SERVER_INFO: &str = "io.modelcontextprotocol/serverInfo";
 pub const SUBSCRIPTION_ID: &str = "io.modelcontextprotocol/subscriptionId";
 pub const PROGRESS_TOKEN: &str = "progressToken";
 
-/// Severity of log messages, least first (RFC 5424).
+/// Severity of log messages, in ascending order (RFC 5424).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LogLevel {
     Debug,
@@ -48,21 +48,21 @@ impl LogLevel {
     }
 }
 
-/// Who asks, as it says itself: for translation and display, never for a decision about access.
+/// The client as declared by itself: for translation and display, never for access decisions.
 #[derive(Debug, Clone, Default)]
 pub struct Client {
     /// `{name, version, …}`, raw.
     pub info: Option<Value>,
-    /// The client's capabilities in the words of 2026-07-28.
+    /// The client's capabilities in the form of 2026-07-28.
     pub capabilities: Object,
     pub log_level: Option<LogLevel>,
 }
 
-/// Bytes that a client may say of itself: its capabilities and what it is.
+/// Maximum size of a client's information and capabilities, in bytes.
 pub const CLIENT_BYTES: usize = 32 << 10;
 
 impl Client {
-    /// Refuses a client that says more of itself than [`CLIENT_BYTES`].
+    /// Fails if they are larger than [`CLIENT_BYTES`].
     pub fn check_size(&self) -> Result<(), RpcError> {
         let info = self.info.as_ref().map_or(0, |info| info.to_bytes().len());
         let bytes = info + self.capabilities.to_bytes().len();
@@ -76,14 +76,13 @@ impl Client {
     }
 }
 
-/// The protocol version that `_meta` names; `None` when it names none, so that the request is not
-/// of the modern era.
+/// The protocol version in `_meta`; `None` if there is none, so that the request is not of the modern era.
 pub fn protocol_version(params: &Object) -> Option<String> {
     Some(params.object("_meta")?.string(PROTOCOL_VERSION)?.into_owned())
 }
 
-/// Takes what the gateway owns out of a modern request's `_meta` and leaves the rest: progress
-/// token, trace context and foreign keys.
+/// Removes the client's declaration from a modern request's `_meta`. The rest remains: progress token, trace
+/// context and unknown keys.
 pub fn take_client(params: &mut Object) -> Result<Client, RpcError> {
     let meta = params
         .object_mut("_meta")
@@ -97,7 +96,7 @@ pub fn take_client(params: &mut Object) -> Result<Client, RpcError> {
             RpcError::invalid_params(format!("'{CLIENT_CAPABILITIES}' must be an object"))
         })?,
     };
-    // Null is absent: some clients leave out no empty member.
+    // Null counts as absent, because some clients send empty members.
     let info = meta.remove(CLIENT_INFO).filter(|value| !value.is_null());
     let log_level = match meta.remove(LOG_LEVEL).filter(|value| !value.is_null()) {
         None => None,
@@ -113,7 +112,7 @@ pub fn take_client(params: &mut Object) -> Result<Client, RpcError> {
     Ok(client)
 }
 
-/// Writes what a modern server must be told of the client into `_meta`.
+/// Writes the client's declaration for a modern server into `_meta`.
 pub fn put_client(params: &mut Object, client: &Client, revision: Revision) {
     let Some(meta) = params.object_mut("_meta") else { return };
     meta.set(PROTOCOL_VERSION, revision.as_str());
@@ -126,14 +125,14 @@ pub fn put_client(params: &mut Object, client: &Client, revision: Revision) {
     }
 }
 
-/// Drops an `_meta` that holds nothing.
+/// Removes an empty `_meta`.
 pub fn drop_empty(object: &mut Object) {
     if object.object("_meta").is_some_and(|meta| meta.is_empty()) {
         object.remove("_meta");
     }
 }
 
-/// The progress token of a request, raw, so that a string stays a string.
+/// The progress token of a request, raw, so that its type is retained.
 pub fn progress_token(params: &Object) -> Option<Value> {
     params.object("_meta")?.get(PROGRESS_TOKEN).cloned()
 }
@@ -144,7 +143,7 @@ mod tests {
     use bytes::Bytes;
 
     #[test]
-    fn what_is_not_the_gateways_stays() {
+    fn other_members_of_meta_remain() {
         let text = Bytes::from_static(
             br#"{"name":"n","_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{"sampling":{}},"io.modelcontextprotocol/logLevel":"error","progressToken":"7","vendor/x":{"a":1.0}}}"#,
         );
@@ -159,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_null_is_absent() {
+    fn null_counts_as_absent() {
         let text = br#"{"_meta":{"io.modelcontextprotocol/clientCapabilities":{},"io.modelcontextprotocol/clientInfo":null,"io.modelcontextprotocol/logLevel":null}}"#;
         let mut params = Object::parse(&Bytes::from_static(text)).unwrap();
         let client = take_client(&mut params).unwrap();
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn required_keys_are_missed() {
+    fn missing_required_keys_are_reported() {
         let mut params = Object::parse(&Bytes::from_static(br#"{"_meta":{}}"#)).unwrap();
         assert_eq!(take_client(&mut params).unwrap_err().code, crate::error::code::INVALID_PARAMS);
     }

@@ -1,6 +1,6 @@
-//! The methods of the protocol, and what the gateway needs to know about each.
+//! The methods of the protocol, and their properties.
 
-/// Methods by name, so that none is spelt twice.
+/// The names of methods.
 pub const INITIALIZE: &str = "initialize";
 pub const INITIALIZED: &str = "notifications/initialized";
 pub const PING: &str = "ping";
@@ -38,7 +38,7 @@ pub const ELICIT: &str = "elicitation/create";
 pub const SAMPLE: &str = "sampling/createMessage";
 pub const ROOTS_LIST: &str = "roots/list";
 
-/// Whether a request is one of the protocol's own, of whatever revision.
+/// Whether a method is defined in any revision of the protocol.
 pub fn is_known(method: &str) -> bool {
     matches!(
         method,
@@ -65,8 +65,7 @@ pub fn is_known(method: &str) -> bool {
     )
 }
 
-/// Methods that ended with the handshake era; in the modern one they are unknown
-/// (spec 2026-07-28 changelog).
+/// Methods that exist in the handshake era only (spec 2026-07-28 changelog).
 pub fn is_handshake_only(method: &str) -> bool {
     matches!(
         method,
@@ -82,8 +81,8 @@ pub fn is_handshake_only(method: &str) -> bool {
     )
 }
 
-/// The member of `params` that the header `Mcp-Name` mirrors (spec 2026-07-28
-/// basic/transports/streamable-http; tasks: the tasks extension).
+/// The member of `params` that the header `Mcp-Name` mirrors (spec 2026-07-28 basic/transports/streamable-http;
+/// for tasks, the tasks extension).
 pub fn name_member(method: &str) -> Option<&'static str> {
     match method {
         TOOLS_CALL | PROMPTS_GET => Some("name"),
@@ -93,13 +92,12 @@ pub fn name_member(method: &str) -> Option<&'static str> {
     }
 }
 
-/// Whether a request may be answered `input_required` (spec 2026-07-28 basic/patterns/mrtr).
+/// Whether the result may be `input_required` (spec 2026-07-28 basic/patterns/mrtr).
 pub fn may_ask_for_input(method: &str) -> bool {
     matches!(method, TOOLS_CALL | PROMPTS_GET | RESOURCES_READ)
 }
 
-/// Whether a complete result must carry `ttlMs` and `cacheScope`
-/// (spec 2026-07-28 server/utilities/caching).
+/// Whether a complete result must contain `ttlMs` and `cacheScope` (spec 2026-07-28 server/utilities/caching).
 pub fn is_cacheable(method: &str) -> bool {
     matches!(
         method,
@@ -107,7 +105,7 @@ pub fn is_cacheable(method: &str) -> bool {
     )
 }
 
-/// Whether asking twice has the same effect as asking once, whatever the server.
+/// Whether a request can be repeated without further effect, for any server.
 pub fn is_read_only(method: &str) -> bool {
     matches!(
         method,

@@ -10,15 +10,15 @@ use crate::method;
 const NAME_SEPARATOR: &str = "__";
 const URI_SEPARATOR: char = '+';
 
-/// Whether a text can name a server: it becomes part of tool names and the beginning of URI
-/// schemes (RFC 3986 section 3.1), so it is 1 to 64 letters, digits, `-` and `.`, a letter first.
+/// Whether a text is a valid server name: 1 to 64 letters, digits, `-` and `.`, starting with a letter. It
+/// becomes part of tool names and the start of URI schemes (RFC 3986 section 3.1).
 pub fn is_server_name(text: &str) -> bool {
     text.len() <= 64
         && text.starts_with(|c: char| c.is_ascii_alphabetic())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
 }
 
-/// A server name made of any text: other characters become `-`.
+/// Makes a server name from any text: invalid characters become `-`.
 pub fn server_name_from(text: &str) -> String {
     let mut name: String = text
         .trim()
@@ -33,13 +33,13 @@ pub fn server_name_from(text: &str) -> String {
     name
 }
 
-/// A tool's or prompt's name in the merged catalogue.
+/// The name of a tool or prompt in the merged catalogue.
 pub fn qualified_name(server: &str, name: &str) -> String {
     format!("{server}{NAME_SEPARATOR}{name}")
 }
 
-/// Splits a merged name into server and name. Server names hold no `_`, so the first separator is
-/// the right one.
+/// Splits a merged name into server and name. Server names contain no `_`, so the first separator is the right
+/// one.
 pub fn split_name(name: &str) -> Option<(&str, &str)> {
     name.split_once(NAME_SEPARATOR)
 }
@@ -77,7 +77,7 @@ impl Qualifier<'_> {
         true
     }
 
-    /// One item of a list: a tool, prompt, resource or template.
+    /// Rewrites an item of a list: a tool, prompt, resource or template.
     pub fn item(&self, list: &str, item: &mut Object) {
         match list {
             method::TOOLS_LIST => {
@@ -97,8 +97,7 @@ impl Qualifier<'_> {
         }
     }
 
-    /// `_meta.ui.resourceUri` of a tool with a view of its own (extension MCP Apps), and the flat
-    /// key that older hosts read.
+    /// Rewrites the view of a tool (extension MCP Apps): `_meta.ui.resourceUri`, and the flat key for older hosts.
     fn app_resource(&self, tool: &mut Object) {
         let named = |meta: &Object| {
             meta.contains("ui/resourceUri")
@@ -116,7 +115,7 @@ impl Qualifier<'_> {
         }
     }
 
-    /// A complete result of `tools/call`, `prompts/get` or `resources/read`.
+    /// Rewrites a complete result of `tools/call`, `prompts/get` or `resources/read`.
     pub fn result(&self, of: &str, result: &mut Object) {
         match of {
             method::TOOLS_CALL => {
@@ -143,7 +142,7 @@ impl Qualifier<'_> {
         }
     }
 
-    /// A resource link or an embedded resource; other content names nothing.
+    /// Resource links and embedded resources; other content has no URIs.
     fn content(&self, content: &mut Object) -> bool {
         match content.string("type").as_deref() {
             Some("resource_link") => self.uri(content, "uri"),
@@ -165,7 +164,7 @@ impl Qualifier<'_> {
         mut change: impl FnMut(&mut Object) -> bool,
     ) -> bool {
         let Some(array) = object.get(member) else { return false };
-        // Most results hold text alone: one look at the bytes saves taking them apart.
+        // Most results contain only text. A search in the bytes avoids parsing them.
         if let Value::Raw(text) = array
             && member == "content"
             && memchr::memmem::find(text, b"resource").is_none()
@@ -187,7 +186,7 @@ impl Qualifier<'_> {
         changed
     }
 
-    /// A notification that names a resource.
+    /// Rewrites a notification about a resource.
     pub fn notification(&self, notification: &str, params: &mut Object) {
         if notification == method::RESOURCE_UPDATED {
             self.uri(params, "uri");
@@ -207,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn names_split_where_they_were_joined() {
+    fn splitting_reverses_joining() {
         assert_eq!(split_name(&qualified_name("a.b-c", "x__y")), Some(("a.b-c", "x__y")));
         assert_eq!(split_uri(&qualified_uri("fs", "git+file:///a")), Some(("fs", "git+file:///a")));
         assert_eq!(split_name("plain"), None);
@@ -227,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn every_place_that_names_is_rewritten_and_no_other() {
+    fn all_names_and_uris_are_rewritten_and_nothing_else() {
         for (of, before, after) in [
             (
                 method::TOOLS_CALL,

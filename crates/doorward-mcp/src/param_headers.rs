@@ -10,18 +10,18 @@ use crate::headers;
 use crate::json::Object;
 
 const ANNOTATION: &str = "x-mcp-header";
-/// Integers beyond this are not the same number to every JSON parser.
+/// Larger integers are not the same number to every JSON parser.
 const MAX_INTEGER: i64 = (1 << 53) - 1;
 
-/// One annotated argument: which header mirrors it, and where it stands in the arguments.
+/// An annotated argument: its header, and its path in the arguments.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParamHeader {
-    /// The whole header name, in lower case: `mcp-param-…`.
+    /// The full header name, in lower case: `mcp-param-…`.
     pub header: String,
     path: Vec<String>,
 }
 
-/// What is wrong with a tool's annotations: an HTTP client must drop such a tool from its list.
+/// An invalid annotation. HTTP clients must remove such a tool from the list.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadAnnotation {
     #[error("'{ANNOTATION}' must be a non-empty header token, not {0}")]
@@ -95,7 +95,7 @@ fn annotated(
     }
 }
 
-/// Refuses annotations under any keyword but `properties`: items, combinators, conditions, `$defs`.
+/// Refuses annotations under any keyword other than `properties`: items, combinators, conditions, `$defs`.
 fn refuse_below(value: &Json, place: &str) -> Result<(), BadAnnotation> {
     match value {
         Json::Object(members) => {
@@ -109,7 +109,7 @@ fn refuse_below(value: &Json, place: &str) -> Result<(), BadAnnotation> {
     }
 }
 
-/// A token of RFC 9110 section 5.6.2.
+/// A token (RFC 9110 section 5.6.2).
 fn is_token(text: &str) -> bool {
     !text.is_empty()
         && text
@@ -117,14 +117,14 @@ fn is_token(text: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
 }
 
-/// What an argument's header must say; `None` when the argument is null or absent.
-enum Said {
+/// The value that an argument's header must have.
+enum Expected {
     Text(String),
     Integer(i64),
 }
 
 impl ParamHeader {
-    fn said(&self, arguments: Option<&Object>) -> Result<Option<Said>, RpcError> {
+    fn expected(&self, arguments: Option<&Object>) -> Result<Option<Expected>, RpcError> {
         let Some((last, parents)) = self.path.split_last() else { return Ok(None) };
         let Some(arguments) = arguments else { return Ok(None) };
         let mut place = std::borrow::Cow::Borrowed(arguments);
@@ -138,13 +138,13 @@ impl ParamHeader {
             return Ok(None);
         };
         if let Some(text) = value.as_str() {
-            return Ok(Some(Said::Text(text.into_owned())));
+            return Ok(Some(Expected::Text(text.into_owned())));
         }
         if let Some(flag) = value.as_bool() {
-            return Ok(Some(Said::Text(flag.to_string())));
+            return Ok(Some(Expected::Text(flag.to_string())));
         }
         integer(&String::from_utf8_lossy(&value.to_bytes()))
-            .map(|n| Some(Said::Integer(n)))
+            .map(|n| Some(Expected::Integer(n)))
             .ok_or_else(|| {
                 RpcError::header_mismatch(format!(
                     "The argument '{}' is mirrored in the header '{}' and must be a string, an \
@@ -155,11 +155,11 @@ impl ParamHeader {
             })
     }
 
-    /// The header's value for these arguments; `None` when the header must be absent.
+    /// The header's value for these arguments; `None` if the header must be absent.
     pub fn value(&self, arguments: Option<&Object>) -> Result<Option<String>, RpcError> {
-        Ok(self.said(arguments)?.map(|said| match said {
-            Said::Text(text) => headers::encode(&text).into_owned(),
-            Said::Integer(number) => number.to_string(),
+        Ok(self.expected(arguments)?.map(|expected| match expected {
+            Expected::Text(text) => headers::encode(&text).into_owned(),
+            Expected::Integer(number) => number.to_string(),
         }))
     }
 
@@ -170,15 +170,15 @@ impl ParamHeader {
         arguments: Option<&Object>,
     ) -> Result<(), RpcError> {
         let values: Vec<_> = values.into_iter().collect();
-        match self.said(arguments)? {
+        match self.expected(arguments)? {
             None if values.is_empty() => Ok(()),
             None => Err(RpcError::header_mismatch(format!(
                 "The header '{}' is present without its argument '{}'",
                 self.header,
                 self.path.join(".")
             ))),
-            Some(Said::Text(text)) => headers::check(&self.header, values, &text),
-            Some(Said::Integer(number)) => {
+            Some(Expected::Text(text)) => headers::check(&self.header, values, &text),
+            Some(Expected::Integer(number)) => {
                 let same = values.len() == 1
                     && headers::decode(values[0]).and_then(|text| integer(&text)) == Some(number);
                 if same {
@@ -191,7 +191,7 @@ impl ParamHeader {
     }
 }
 
-/// An integer by its value: `3`, `3.0` and `3e0` are the same number.
+/// An integer by value: `3`, `3.0` and `3e0` are the same number.
 fn integer(text: &str) -> Option<i64> {
     let number = match text.parse::<i64>() {
         Ok(number) => number,
@@ -213,7 +213,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn annotations_stand_only_where_properties_lead() {
+    fn annotations_are_allowed_only_below_properties() {
         let place = json!({"type": "string", "x-mcp-header": "Zone"});
         for (schema, good) in [
             (json!({"properties": {"zone": place}}), true),
@@ -237,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_say_what_the_arguments_say() {
+    fn headers_match_the_arguments() {
         let schema = json!({"properties": {
             "n": {"type": "integer", "x-mcp-header": "N"},
             "deep": {"type": "object", "properties": {"s": {"type": "string", "x-mcp-header": "S"}}},

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// A revision of the specification, in order of age.
+/// A revision of the specification, from the oldest to the newest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Revision {
     V2024_11_05,
@@ -13,7 +13,7 @@ pub enum Revision {
     V2026_07_28,
 }
 
-/// How the two ends come to know each other.
+/// How a connection starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Era {
     /// 2025-11-25 and earlier: `initialize` opens a session.
@@ -30,11 +30,10 @@ impl Revision {
         Self::V2025_11_25,
         Self::V2026_07_28,
     ];
-    /// What a server answers to an `initialize` that asks for a revision it does not know.
+    /// Returned for an `initialize` with an unknown revision.
     pub const NEWEST_HANDSHAKE: Self = Self::V2025_11_25;
     pub const NEWEST: Self = Self::V2026_07_28;
-    /// What a request after the handshake speaks when its header names none
-    /// (spec 2025-06-18 basic/transports).
+    /// The revision of a request after the handshake whose header is missing (spec 2025-06-18 basic/transports).
     pub const UNNAMED: Self = Self::V2025_03_26;
 
     pub const fn as_str(self) -> &'static str {
@@ -58,19 +57,19 @@ impl Revision {
         self.era() == Era::Modern
     }
 
-    /// JSON-RPC batches exist in this revision alone (spec 2025-03-26 basic/index).
+    /// JSON-RPC batches exist in this revision only (spec 2025-03-26 basic/index).
     pub fn has_batches(self) -> bool {
         self == Self::V2025_03_26
     }
 
-    /// Streams start with an event that only carries an id, so that they can be resumed from the
-    /// beginning (spec 2025-11-25 basic/transports).
+    /// Streams start with an event that contains only an id, so that they can be resumed from the beginning (spec
+    /// 2025-11-25 basic/transports).
     pub fn primes_streams(self) -> bool {
         self == Self::V2025_11_25
     }
 
-    /// The revision to speak in a session, given what `initialize` asked for: the asked one when it
-    /// is of the handshake era, else the newest of that era.
+    /// The revision of a session, from the one requested by `initialize`: the requested one if it is of the handshake
+    /// era, otherwise the newest of that era.
     pub fn negotiate(asked: &str) -> Self {
         asked
             .parse()
@@ -86,7 +85,7 @@ impl fmt::Display for Revision {
     }
 }
 
-/// The text names no revision that is known here.
+/// Not a known revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not a known protocol revision")]
 pub struct UnknownRevision;

@@ -1,4 +1,4 @@
-//! What a server declares about itself, in the form of 2026-07-28, whatever it supports.
+//! A server's declaration of itself, in the form of 2026-07-28, whatever revision it supports.
 
 use crate::translate::CacheHints;
 use crate::{Object, Value, capabilities, meta};
@@ -9,9 +9,9 @@ pub struct About {
     /// `{name, version, …}`, raw: for display, never for a decision.
     pub info: Option<Value>,
     pub instructions: Option<Value>,
-    /// How long the server says this holds; `None` where it cannot say.
+    /// How long the declaration may be cached; `None` if the server does not say.
     pub hints: Option<CacheHints>,
-    /// Unknown members of the answer, passed on as they came.
+    /// Unknown members of the result, passed on unchanged.
     pub extra: Option<Object>,
 }
 
@@ -60,7 +60,7 @@ impl About {
     }
 }
 
-/// Capabilities without what is null: it is not declared, and neither is a flag that is null.
+/// The capabilities without members that are null, which count as absent.
 fn without_nulls(declared: &Object) -> Object {
     let mut capabilities = declared.clone();
     for member in declared.members() {

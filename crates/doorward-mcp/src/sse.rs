@@ -1,7 +1,6 @@
 //! Server-sent events (WHATWG HTML, section 9.2): a decoder for any chunking, and an encoder.
 //!
-//! One event in is one event out: nothing is merged, split or reordered, and an event costs memory
-//! only up to the limit.
+//! Events are not merged, split or reordered, and the memory for an event is limited.
 
 use std::collections::VecDeque;
 
@@ -13,9 +12,9 @@ pub struct Event {
     /// `event:`; empty means `message`.
     pub kind: String,
     pub data: Bytes,
-    /// `id:`, when this event carries one.
+    /// `id:`, if present.
     pub id: Option<String>,
-    /// `retry:` in milliseconds, when this event carries one.
+    /// `retry:` in milliseconds, if present.
     pub retry_ms: Option<u64>,
 }
 
@@ -26,17 +25,17 @@ pub struct TooLarge {
     pub limit: usize,
 }
 
-/// Decodes a byte stream into events. Feed it with [`push`](Self::push), then take events with
-/// [`next`](Self::next) until there is none.
+/// Decodes a byte stream into events. Add data with [`push`](Self::push), then call [`next`](Self::next) until it
+/// returns `None`.
 #[derive(Debug)]
 pub struct Decoder {
     limit: usize,
-    /// What was received and not yet read, chunk by chunk: a line within one chunk is not copied.
+    /// Received chunks that are not parsed yet. A line within one chunk is not copied.
     chunks: VecDeque<Bytes>,
-    /// The beginning of a line whose end has not come yet.
+    /// The beginning of an incomplete line.
     partial: BytesMut,
     started: bool,
-    /// The last line ended in CR: an LF right after it belongs to it.
+    /// The last line ended with CR: a following LF belongs to it.
     after_cr: bool,
     data: Data,
     event: Event,
@@ -79,7 +78,7 @@ impl Data {
 }
 
 impl Decoder {
-    /// `limit` bounds the bytes of one event, and of one line.
+    /// `limit` is the maximum size of an event and of a line, in bytes.
     pub fn new(limit: usize) -> Self {
         Self {
             limit,
@@ -98,7 +97,7 @@ impl Decoder {
         }
     }
 
-    /// The next whole event that carries data or an id; `None` when more bytes are needed.
+    /// The next complete event with data or an id; `None` if more data is needed.
     #[allow(clippy::should_implement_trait)] // An iterator may not end and go on again.
     pub fn next(&mut self) -> Result<Option<Event>, TooLarge> {
         while let Some(line) = self.line()? {
@@ -122,8 +121,8 @@ impl Decoder {
         Ok(None)
     }
 
-    /// The event that the stream has ended in, without the empty line that would have ended it. The standard drops
-    /// it; whoever takes it must see that it is whole.
+    /// The last event of a stream that ended without the final empty line. The standard discards it, so the caller
+    /// must check that it is complete.
     pub fn end(&mut self) -> Result<Option<Event>, TooLarge> {
         if let Some(event) = self.next()? {
             return Ok(Some(event));
@@ -173,7 +172,7 @@ impl Decoder {
         Ok(())
     }
 
-    /// The next whole line without its end. Lines end in LF, CR or CRLF.
+    /// The next complete line without its end. Lines end with LF, CR or CRLF.
     fn line(&mut self) -> Result<Option<Bytes>, TooLarge> {
         loop {
             let Some(chunk) = self.chunks.front_mut() else { return Ok(None) };
@@ -181,7 +180,7 @@ impl Decoder {
                 self.chunks.pop_front();
                 continue;
             }
-            // The LF of a CRLF may come with a later chunk.
+            // The LF of a CRLF may be in a later chunk.
             if std::mem::take(&mut self.after_cr) && chunk.first() == Some(&b'\n') {
                 chunk.advance(1);
                 continue;
@@ -215,15 +214,15 @@ impl Decoder {
     }
 }
 
-/// A comment line: keeps a stream alive.
+/// A comment line that keeps a stream alive.
 pub const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
-/// One event with `data`, and an `id` where the stream can be resumed.
+/// An event with `data`, and an `id` if the stream can be resumed.
 pub fn encode(data: &[u8], id: Option<&str>) -> Bytes {
     encode_kind("message", data, id)
 }
 
-/// One event of a kind of its own.
+/// An event of another kind.
 pub fn encode_kind(kind: &str, data: &[u8], id: Option<&str>) -> Bytes {
     let mut out = BytesMut::with_capacity(data.len() + 48);
     if let Some(id) = id {
@@ -240,7 +239,7 @@ pub fn encode_kind(kind: &str, data: &[u8], id: Option<&str>) -> Bytes {
     loop {
         out.put_slice(b"data: ");
         match memchr::memchr2(b'\n', b'\r', rest) {
-            // A line end in JSON stands between tokens only; as an event it is one more data line.
+            // In JSON, line breaks occur between tokens only; here they start another data line.
             Some(end) => {
                 out.put_slice(&rest[..end]);
                 let crlf = rest[end] == b'\r' && rest.get(end + 1) == Some(&b'\n');
@@ -256,13 +255,13 @@ pub fn encode_kind(kind: &str, data: &[u8], id: Option<&str>) -> Bytes {
     }
 }
 
-/// The first event of a stream that can be resumed: an id, how long to wait before coming back, and
-/// empty data (spec 2025-11-25 basic/transports).
+/// The first event of a resumable stream: an id, the reconnection time, and empty data (spec 2025-11-25
+/// basic/transports).
 pub fn encode_priming(id: &str, retry_ms: u64) -> Bytes {
     Bytes::from(format!("id: {id}\nretry: {retry_ms}\ndata:\n\n"))
 }
 
-/// How long a client shall wait before it comes back, and nothing else.
+/// An event with the reconnection time only.
 pub fn encode_retry(retry_ms: u64) -> Bytes {
     Bytes::from(format!("retry: {retry_ms}\n\n"))
 }
@@ -289,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_comments_and_fields_follow_the_standard() {
+    fn line_breaks_comments_and_fields_follow_the_standard() {
         for (text, expected) in [
             ("data: a\n\n", vec!["a"]),
             ("data: a\r\n\r\n", vec!["a"]),
@@ -322,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn the_last_event_is_there_without_its_end_where_it_is_asked_for() {
+    fn an_unterminated_last_event_is_returned_by_end() {
         for (text, expected) in [
             ("data: a", Some("a")),
             ("data: a\n", Some("a")),
@@ -360,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn an_event_of_a_mebibyte_passes() {
+    fn an_event_of_one_mebibyte_is_accepted() {
         let text = format!("data: {}\n\n", "x".repeat(1 << 20));
         let events = decode(&[text.as_bytes()], 2 << 20).unwrap();
         assert_eq!(events[0].data.len(), 1 << 20);
@@ -393,22 +392,22 @@ mod tests {
         }
 
         #[test]
-        fn what_is_encoded_is_decoded(payload in "[^\r]{0,80}") {
+        fn decoding_reverses_encoding(payload in "[^\r]{0,80}") {
             let events = decode(&[&encode(payload.as_bytes(), Some("1"))], 1 << 16).unwrap();
             prop_assert_eq!(events.len(), 1);
             prop_assert_eq!(&events[0].data[..], payload.as_bytes());
         }
 
         #[test]
-        fn rubbish_never_panics(chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..20)) {
+        fn any_input_is_handled(chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..20)) {
             let chunks: Vec<_> = chunks.iter().map(Vec::as_slice).collect();
             let _ = decode(&chunks, 50);
         }
     }
 
-    /// Found by fuzzing: a chunk that ended between CR and LF cut the event in two.
+    /// Found by fuzzing: a chunk that ended between CR and LF split the event.
     #[test]
-    fn a_crlf_may_be_cut_anywhere() {
+    fn a_crlf_may_be_split_between_chunks() {
         let stream = b"data: one\r\ndata: two\r\n\r\n: comment\r\n\r\ndata: three\r\n\r\n";
         let whole = decode(&[stream], 100).unwrap();
         assert_eq!(whole.len(), 2);

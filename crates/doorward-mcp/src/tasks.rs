@@ -4,7 +4,7 @@
 use crate::json::{Object, Value};
 use crate::meta;
 
-/// Names the task that a message of 2025-11-25 belongs to.
+/// The member of `_meta` with the task that a message of 2025-11-25 belongs to.
 pub const RELATED_TASK: &str = "io.modelcontextprotocol/related-task";
 
 /// Whether a tool of 2025-11-25 runs as a task (its `execution.taskSupport`).
@@ -26,8 +26,8 @@ impl Support {
         }
     }
 
-    /// Takes the mark out of a definition that is told to a client: no client of the gateway's can
-    /// ask for a task of 2025-11-25.
+    /// Removes `taskSupport` from a tool definition for clients, because clients of the gateway cannot request tasks
+    /// of 2025-11-25.
     pub fn hide(tool: &mut Object) {
         if !tool.contains("execution") {
             return;
@@ -41,7 +41,7 @@ impl Support {
     }
 }
 
-/// Whether a server of 2025-11-25 runs calls of tools as tasks.
+/// Whether a server of 2025-11-25 runs tool calls as tasks.
 pub fn runs_tools(capabilities: &Object) -> bool {
     capabilities
         .object("tasks")
@@ -49,8 +49,7 @@ pub fn runs_tools(capabilities: &Object) -> bool {
         .unwrap_or(false)
 }
 
-/// The task that a result of 2025-11-25 announces, as the modern result that announces it. `None`
-/// for a result that announces none.
+/// Converts a result of 2025-11-25 that creates a task to the modern form. `None` if it does not create one.
 pub fn created_to_modern(result: &Object) -> Option<Object> {
     let mut task = result.object("task")?.into_owned();
     to_modern(&mut task);
@@ -62,20 +61,20 @@ pub fn created_to_modern(result: &Object) -> Option<Object> {
     Some(task)
 }
 
-/// A task's own members, renamed.
+/// Renames the members of a task.
 pub fn to_modern(task: &mut Object) {
     for (old, new) in [("ttl", "ttlMs"), ("pollInterval", "pollIntervalMs")] {
         if let Some(value) = task.remove(old) {
             task.set(new, value);
         }
     }
-    // Required in the extension; nothing said means no end.
+    // Required in the extension; null means that it does not expire.
     if !task.contains("ttlMs") {
         task.set("ttlMs", Value::null());
     }
 }
 
-/// Leaves out what names the task in a message that belongs to it: the message stands in the task now.
+/// Removes the reference to a task from a message that is now part of the task.
 pub fn drop_related(message: &mut Object) {
     if message.object("_meta").is_some_and(|meta| meta.contains(RELATED_TASK))
         && let Some(meta) = message.object_mut("_meta")
@@ -98,7 +97,7 @@ pub fn named(task: &str) -> Object {
     params
 }
 
-/// Whether nothing can become of a task any more.
+/// Whether a task has ended.
 pub fn is_over(status: &str) -> bool {
     matches!(status, "completed" | "failed" | "cancelled")
 }
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_task_is_announced_in_modern_words() {
+    fn a_created_task_has_the_modern_form() {
         let created = created_to_modern(&object(
             r#"{"task":{"taskId":"t","status":"working","ttl":60000,"pollInterval":500,"x":1},"_meta":{"io.modelcontextprotocol/related-task":{"taskId":"t"},"y":2}}"#,
         ));
@@ -129,7 +128,7 @@ mod tests {
 
     #[test]
     fn support_is_read_and_hidden() {
-        for (tool, support, told) in [
+        for (tool, support, expected) in [
             (r#"{"name":"a"}"#, Support::Forbidden, r#"{"name":"a"}"#),
             (
                 r#"{"name":"a","execution":{"taskSupport":"required"}}"#,
@@ -145,19 +144,19 @@ mod tests {
             let mut tool = object(tool);
             assert_eq!(Support::of(&tool), support);
             Support::hide(&mut tool);
-            assert_eq!(tool.to_bytes(), told);
+            assert_eq!(tool.to_bytes(), expected);
         }
     }
 
     #[test]
-    fn a_server_says_that_it_runs_tools_as_tasks() {
+    fn support_of_tool_tasks_is_detected() {
         assert!(runs_tools(&object(r#"{"tasks":{"list":{},"requests":{"tools":{"call":{}}}}}"#)));
         assert!(!runs_tools(&object(r#"{"tasks":{"requests":{"sampling":{}}}}"#)));
         assert!(!runs_tools(&object("{}")));
     }
 
     #[test]
-    fn what_belongs_to_a_task_says_so() {
+    fn the_task_of_a_message_is_read_and_removed() {
         let mut params = object(
             r#"{"message":"m","_meta":{"io.modelcontextprotocol/related-task":{"taskId":"t"}}}"#,
         );

@@ -1,5 +1,5 @@
-//! Results and errors, from one era to the other (`wire.md`'s tables; each function names the
-//! page it follows).
+//! Translates results and errors from one era to the other. Each function names the page of the specification
+//! that it follows.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::method;
 use crate::revision::Revision;
 use crate::tasks;
 
-/// How long, and by whom, a result may be kept (spec 2026-07-28 server/utilities/caching).
+/// How long a result may be cached, and whether it may be shared (spec 2026-07-28 server/utilities/caching).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct CacheHints {
     pub ttl_ms: u64,
@@ -26,7 +26,7 @@ impl CacheHints {
         result.set("cacheScope", if self.public { "public" } else { "private" });
     }
 
-    /// The hints a modern result carries; `None` when it carries none.
+    /// The hints of a modern result; `None` if it has none.
     pub fn read(result: &Object) -> Option<Self> {
         Some(Self {
             ttl_ms: result.get("ttlMs")?.as_u64()?,
@@ -35,7 +35,7 @@ impl CacheHints {
     }
 }
 
-/// Makes a handshake-era server's result a modern one.
+/// Converts a handshake-era server's result to a modern one.
 pub fn result_to_modern(of: &str, result: &mut Object) {
     if !result.contains("resultType") {
         result.set("resultType", "complete");
@@ -45,7 +45,7 @@ pub fn result_to_modern(of: &str, result: &mut Object) {
     }
 }
 
-/// Makes a complete modern result one that a handshake-era client of `revision` understands.
+/// Converts a complete modern result for a handshake-era client of `revision`.
 pub fn result_to_handshake(of: &str, result: &mut Object, revision: Revision) {
     result.remove("resultType");
     if method::is_cacheable(of) {
@@ -68,8 +68,8 @@ pub fn result_to_handshake(of: &str, result: &mut Object, revision: Revision) {
     }
 }
 
-/// Before 2026-07-28 structured content is an object, and nothing else (spec 2025-11-25
-/// server/tools): other values stay as text alone.
+/// Before 2026-07-28, structured content must be an object (spec 2025-11-25 server/tools): other values become
+/// text.
 fn structured_content(result: &mut Object) {
     let Some(value) = result.get("structuredContent") else { return };
     if value.as_object().is_some() {
@@ -78,17 +78,16 @@ fn structured_content(result: &mut Object) {
     let text = String::from_utf8_lossy(&value.to_bytes()).into_owned();
     result.remove("structuredContent");
     let mut items = result.get("content").and_then(Value::as_array).unwrap_or_default();
-    let told = items.iter().any(|item| {
+    let has_text = items.iter().any(|item| {
         item.as_object().is_some_and(|item| item.string("type").as_deref() == Some("text"))
     });
-    if !told {
+    if !has_text {
         items.push(text_block(&text));
         result.set("content", Value::array(&items));
     }
 }
 
-/// Whether a tool definition's `outputSchema` would make an old client expect an object that
-/// never comes.
+/// Removes an `outputSchema` that is not an object schema, since old clients would expect an object.
 pub fn tool_to_handshake(tool: &mut Object, _revision: Revision) {
     let root_is_object = tool
         .object("outputSchema")
@@ -105,7 +104,7 @@ fn text_block(text: &str) -> Value {
     Value::Object(block)
 }
 
-/// Content kinds a revision lacks become text: links before 2025-06-18, sound before 2025-03-26.
+/// Content types that a revision lacks become text: links before 2025-06-18, audio before 2025-03-26.
 fn block_for(block: &Object, revision: Revision) -> Option<Value> {
     match block.string("type")?.as_ref() {
         "resource_link" if revision < Revision::V2025_06_18 => {
@@ -154,15 +153,15 @@ fn messages_of(result: &mut Object, revision: Revision) {
     result.set("messages", Value::array(&messages));
 }
 
-/// What a handshake-era server's error means to the modern era.
+/// A handshake-era server's error in the modern era.
 pub enum ModernError {
     Error(RpcError),
-    /// -32042: the server wants URLs opened and the request made again.
+    /// -32042: the server requires URLs to be opened and the request to be retried.
     Input(InputRequired),
 }
 
-/// Translates a handshake-era server's error (spec 2026-07-28 basic/index, client/elicitation).
-/// `uri` is what `resources/read` asked for.
+/// Translates a handshake-era server's error (spec 2026-07-28 basic/index, client/elicitation). `uri` is the
+/// parameter of `resources/read`.
 pub fn error_to_modern(error: RpcError, uri: Option<&str>) -> ModernError {
     match error.code {
         code::RESOURCE_NOT_FOUND => {
@@ -202,7 +201,7 @@ fn url_elicitations(error: &RpcError) -> Option<Vec<InputRequest>> {
     (!requests.is_empty()).then_some(requests)
 }
 
-/// Translates a modern error for a handshake-era client. `uri` is what `resources/read` asked for.
+/// Translates a modern error for a handshake-era client. `uri` is the parameter of `resources/read`.
 pub fn error_to_handshake(of: &str, error: RpcError, uri: Option<&str>) -> RpcError {
     let names_the_uri = || {
         let data = error.data.as_ref().and_then(Value::as_object);
@@ -214,8 +213,8 @@ pub fn error_to_handshake(of: &str, error: RpcError, uri: Option<&str>) -> RpcEr
     error
 }
 
-/// A question of a modern server as the request that a client of the handshake era gets. URL mode
-/// had an id there, which is made of the gateway's own request id.
+/// Converts a modern server's input request for a handshake-era client. URL mode requires an id there, for which
+/// the gateway's request id is used.
 pub fn question_to_handshake(request: &InputRequest, id: &str) -> Object {
     let mut params = request.params.clone();
     if request.method == method::ELICIT
@@ -227,11 +226,11 @@ pub fn question_to_handshake(request: &InputRequest, id: &str) -> Object {
     params
 }
 
-/// A question of a handshake-era server as the modern client gets it.
+/// Converts a handshake-era server's request for a modern client.
 pub fn question_to_modern(params: &mut Object) {
     params.remove("elicitationId");
-    // What it says is for this one hop: nobody can tell the server of progress, and of which task
-    // the question is, is said by where it stands.
+    // These members apply to the connection to the server only: progress cannot be reported to it, and the task is
+    // known from where the input request occurs.
     if let Some(own) = params.contains("_meta").then(|| params.object_mut("_meta")).flatten() {
         own.remove(meta::PROGRESS_TOKEN);
         own.remove(tasks::RELATED_TASK);
@@ -269,7 +268,7 @@ mod tests {
     }
 
     #[test]
-    fn results_become_what_each_revision_knows() {
+    fn results_have_the_form_of_each_revision() {
         let link = r#"{"content":[{"type":"resource_link","name":"n","uri":"a:b"},{"type":"audio","data":"","mimeType":"audio/wav"}],"resultType":"complete","_meta":{"io.modelcontextprotocol/serverInfo":{}}}"#;
         for (revision, after) in [
             (
@@ -292,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn structured_content_that_is_no_object_stays_as_text() {
+    fn structured_content_that_is_not_an_object_becomes_text() {
         let mut result = object(r#"{"content":[],"structuredContent":[1,2]}"#);
         result_to_handshake(method::TOOLS_CALL, &mut result, Revision::V2025_11_25);
         assert_eq!(result.to_bytes(), r#"{"content":[{"type":"text","text":"[1,2]"}]}"#);
@@ -314,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_demand_for_urls_becomes_a_question() {
+    fn a_required_url_becomes_an_input_request() {
         let error = RpcError::new(code::URL_ELICITATION_REQUIRED, "open").with_data(
             &serde_json::json!({"elicitations": [{"mode": "url", "elicitationId": "7", "url": "https://a.example", "message": "m"}]}),
         );

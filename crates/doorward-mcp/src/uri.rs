@@ -14,26 +14,26 @@ pub use self::readings::{Readings, readings};
 
 use crate::display;
 
-/// The longest URI that a client may name, in bytes.
+/// Maximum length of a URI from a client, in bytes.
 pub const LONGEST: usize = 8 << 10;
 
-/// How often a server may decode what it gets.
+/// Maximum number of times a server is assumed to decode a URI.
 const DECODINGS: usize = 3;
 
-/// Why such a URI is refused.
+/// The reason in the error for such a URI.
 pub const WHY: &str = "must not have '.' or '..' as a segment of its path, plain or encoded";
 
-/// Whether one of a URI's segments is `.` or `..` to somebody who reads it.
+/// Whether a URI has a segment that a server could interpret as `.` or `..`.
 pub fn has_dot_segment(uri: &str) -> bool {
-    is_stepping(divided(uri).1.as_bytes())
+    contains_dot_segment(divided(uri).1.as_bytes())
 }
 
-/// Whether a text that becomes part of a URI, such as a variable of a URI template, brings such a segment.
+/// Whether a value to be inserted into a URI, such as a variable of a URI template, contains such a segment.
 pub fn has_dot_segment_in_value(value: &str) -> bool {
-    is_stepping(value.as_bytes())
+    contains_dot_segment(value.as_bytes())
 }
 
-/// Its scheme, with the colon, and what follows; some have none.
+/// Splits a URI into its scheme with the colon, which may be empty, and the rest.
 fn divided(uri: &str) -> (&str, &str) {
     let is_scheme = |text: &str| {
         text.starts_with(|c: char| c.is_ascii_alphabetic())
@@ -45,7 +45,7 @@ fn divided(uri: &str) -> (&str, &str) {
     }
 }
 
-fn is_stepping(text: &[u8]) -> bool {
+fn contains_dot_segment(text: &[u8]) -> bool {
     let mut text = Cow::Borrowed(text);
     for _ in 0..=DECODINGS {
         if has_plain_dot_segment(&text) {
@@ -56,14 +56,14 @@ fn is_stepping(text: &[u8]) -> bool {
             None => return false,
         }
     }
-    // Nobody encodes so often who has nothing to hide.
+    // Encoded more often than any legitimate URI.
     true
 }
 
 fn has_plain_dot_segment(text: &[u8]) -> bool {
     as_read(text).split(|byte| matches!(byte, b'/' | b'\\' | b'?' | b'#')).any(|segment| {
         let name = segment.split(|byte| matches!(byte, b';' | 0)).next().unwrap_or_default();
-        // What browsers' parsers pass over (WHATWG URL section 4.4), and what some servers cut off.
+        // Characters that browsers ignore (WHATWG URL section 4.4), and that some servers strip.
         let mut seen = name.iter().filter(|byte| **byte > b' ' && **byte != 0x7f);
         let first = seen.next();
         first == Some(&b'.')
@@ -71,7 +71,7 @@ fn has_plain_dot_segment(text: &[u8]) -> bool {
     })
 }
 
-/// The text with its escapes taken away once, those of `escape` in JavaScript among them; `None` if it has none.
+/// Decodes percent-encoding once, including JavaScript's `escape` (`%uXXXX`); `None` if there is none.
 fn decoded(text: &[u8]) -> Option<Vec<u8>> {
     let mut plain = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -106,9 +106,8 @@ fn hexadecimal(text: &[u8], digits: usize) -> Option<(u32, &[u8])> {
     Some((value, behind))
 }
 
-/// The text as some server may read it: what old decoders take for ASCII though it is written in more bytes than it needs
-/// (overlong UTF-8), what looks like a dot or slash and is made one by who compares in compatible forms (UAX 15), and
-/// without what nobody sees.
+/// The text as some server may interpret it: overlong UTF-8 is decoded, characters whose compatibility form (UAX
+/// 15) is a dot or slash are replaced, and invisible characters are removed.
 fn as_read(text: &[u8]) -> Cow<'_, [u8]> {
     if text.is_ascii() {
         return Cow::Borrowed(text);
@@ -154,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steps_out_is_found_in_every_form() {
+    fn dot_segments_are_found_in_every_form() {
         for path in [
             "file:///srv/pub/../../etc/passwd",
             "file:///srv/pub/./a",

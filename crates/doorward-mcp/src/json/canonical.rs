@@ -10,11 +10,11 @@ use smallvec::SmallVec;
 
 use super::text::unquote;
 
-/// How deep a text may nest: what was scanned before nests less.
+/// Maximum nesting depth, more than that of a scanned text.
 const DEPTH: usize = 512;
 
-/// Why a text has no canonical form: it is no JSON, nests too deep, or holds a number that no IEEE 754
-/// double can.
+/// The text has no canonical form: it is not JSON, is nested too deeply, or contains a number outside the range
+/// of an IEEE 754 double.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the text has no canonical form (RFC 8785)")]
 pub struct NotCanonical;
@@ -24,7 +24,8 @@ pub fn canonical(text: &[u8]) -> Result<Vec<u8>, NotCanonical> {
     form(text, false)
 }
 
-/// The canonical form, but for numbers that a double cannot hold: two texts that differ in meaning differ in it.
+/// The canonical form, except for numbers that a double cannot represent, which are written exactly. Texts with
+/// different meanings have different forms.
 pub fn canonical_exact(text: &[u8]) -> Result<Vec<u8>, NotCanonical> {
     form(text, true)
 }
@@ -40,11 +41,11 @@ fn form(text: &[u8], is_exact: bool) -> Result<Vec<u8>, NotCanonical> {
 struct Reader<'a> {
     text: &'a [u8],
     at: usize,
-    /// Numbers that a double cannot hold stay as they are written.
+    /// Write numbers that a double cannot represent exactly as they are in the text.
     is_exact: bool,
 }
 
-/// A member as it stands in the output: its name, and from where to where.
+/// A member in the output: its name and its range.
 struct Placed<'a> {
     name: Cow<'a, [u8]>,
     from: usize,
@@ -162,7 +163,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// What stands between the quotes.
+    /// The text between the quotes.
     fn string(&mut self) -> Result<&'a [u8], NotCanonical> {
         self.expect(b'"')?;
         let from = self.at;
@@ -184,7 +185,7 @@ impl<'a> Reader<'a> {
         let length = rest.iter().take_while(|byte| is_number(byte)).count();
         let number = &rest[..length];
         self.at += length;
-        // Most are small integers, which stand as they are.
+        // Small integers, which are most numbers, are unchanged.
         let digits = number.strip_prefix(b"-").unwrap_or(number);
         let plain = digits.len() < 16 && digits.iter().all(u8::is_ascii_digit);
         if plain && (digits.len() == 1 || digits.first() != Some(&b'0')) && number != b"-0" {
@@ -206,8 +207,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// A number as it is written: whether it is negative, its digits without zeros before and after, and by which power of
-/// ten they count. `None` if that is beyond all measure.
+/// A decimal number: its sign, its digits without leading and trailing zeros, and its exponent. `None` if the
+/// exponent overflows.
 fn decimal(number: &[u8]) -> Option<(bool, SmallVec<[u8; 32]>, i64)> {
     let is_negative = number.first() == Some(&b'-');
     let mut parts =
@@ -236,7 +237,7 @@ fn decimal(number: &[u8]) -> Option<(bool, SmallVec<[u8; 32]>, i64)> {
     }
 }
 
-/// The order of names: by UTF-16 code units (RFC 8785 section 3.2.3).
+/// The order of member names: by UTF-16 code units (RFC 8785 section 3.2.3).
 fn order(one: &[u8], other: &[u8]) -> Ordering {
     if one.is_ascii() && other.is_ascii() {
         return one.cmp(other);
@@ -245,7 +246,7 @@ fn order(one: &[u8], other: &[u8]) -> Ordering {
     one.encode_utf16().cmp(other.encode_utf16())
 }
 
-/// Writes a string, of which the escapes are given, with as few as can be (RFC 8785 section 3.2.2.2).
+/// Writes a string with a minimum of escapes (RFC 8785 section 3.2.2.2).
 fn write_string(out: &mut Vec<u8>, raw: &[u8]) {
     out.push(b'"');
     if !raw.contains(&b'\\') {
@@ -288,7 +289,7 @@ fn write_number(out: &mut Vec<u8>, value: f64) -> Result<(), NotCanonical> {
     if value < 0.0 {
         out.push(b'-');
     }
-    // The shortest digits that mean the number, as `d.ddde-7`.
+    // The shortest digits that identify the number, as `d.ddde-7`.
     let text = format!("{:e}", value.abs());
     let (mantissa, exponent) = text.split_once('e').ok_or(NotCanonical)?;
     let mut digits: Vec<u8> = mantissa.bytes().filter(u8::is_ascii_digit).collect();
@@ -322,9 +323,9 @@ fn write_number(out: &mut Vec<u8>, value: f64) -> Result<(), NotCanonical> {
     Ok(())
 }
 
-/// Of two shortest forms that are equally near, the one that ends with an even digit is meant.
+/// Of two equally near shortest forms, the one with an even last digit is chosen.
 fn round_half_to_even(digits: &mut [u8], value: f64) {
-    // Nothing shorter lies halfway between two others.
+    // Shorter forms are never halfway between two others.
     if digits.len() < 15 || digits.last().is_none_or(|last| last % 2 == 0) {
         return;
     }

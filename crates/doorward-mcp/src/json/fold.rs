@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use crate::display::is_harmful;
 
-/// A name as a parser that ignores case could read it. Go's `encoding/json` folds (the Kelvin sign is `k`, the long s
-/// is `s`), Java and JavaScript compare in capitals (the dotless i is `I`): what is one name to any of them is one here.
+/// The form of a name to a case-insensitive parser. Go's `encoding/json` folds (the Kelvin sign is `k`, the long
+/// s is `s`), Java and JavaScript compare in upper case (the dotless i is `I`). Names that are equal to any of
+/// them are equal here.
 pub fn fold(name: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     if name.is_ascii() {
         if name.iter().any(u8::is_ascii_uppercase) {
@@ -15,7 +16,7 @@ pub fn fold(name: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     }
     let folded: String = String::from_utf8_lossy(&name)
         .chars()
-        // In lower case it is an i and a dot of its own.
+        // Its lower case is an i with a combining dot.
         .map(|c| if c == 'İ' { 'i' } else { c })
         .flat_map(char::to_lowercase)
         .flat_map(char::to_uppercase)
@@ -24,14 +25,14 @@ pub fn fold(name: Cow<'_, [u8]>) -> Cow<'_, [u8]> {
     Cow::Owned(folded.into_bytes())
 }
 
-/// Whether two names are one to a parser that ignores case.
+/// Whether two names are equal to a case-insensitive parser.
 pub fn is_same_name(one: &[u8], other: &[u8]) -> bool {
     one.eq_ignore_ascii_case(other)
         || (!(one.is_ascii() && other.is_ascii()) && *fold(one.into()) == *fold(other.into()))
 }
 
-/// Whether some server may take one name for another that is known: without regard to case, or because it cuts it off at a
-/// NUL, leaves out blanks and what nobody sees, reads `name[]` as a list, or compares in compatible forms (UAX 15).
+/// Whether some server may read a name as a known one: it ignores case, truncates at NUL, ignores white space and
+/// invisible characters, reads `name[]` as a list, or compares compatibility forms (UAX 15).
 pub fn may_be_read_as(name: &[u8], known: &[u8]) -> bool {
     is_same_name(&bare(name), known)
 }
@@ -60,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_name_to_any_parser_is_one_here() {
+    fn names_equal_to_any_parser_are_equal() {
         for (one, other) in [
             ("sql", "SQL"),
             ("sql", "\u{17f}ql"),
@@ -80,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_some_server_reads_as_a_name_is_that_name() {
+    fn names_that_a_server_may_confuse_are_found() {
         for name in [
             "sql",
             "SQL",

@@ -3,17 +3,17 @@
 
 use std::collections::HashSet;
 
-/// What was put right.
+/// What was corrected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Mended {
     pub surrogates: bool,
     pub duplicates: bool,
-    /// `NaN` or an infinity became null.
+    /// `NaN` or an infinity was replaced by null.
     pub numbers: bool,
 }
 
-/// A text put right, if that is all that is wrong with it; it still has to be scanned. `None` if nothing was, or it is
-/// no JSON. Duplicates are taken out of the data below a message's result alone.
+/// Corrects a text. Returns `None` if nothing was corrected or the text is not JSON. The result still has to be
+/// scanned. Duplicate members are removed only in data below a message's result.
 pub fn mend(text: &[u8], depth: usize) -> Option<(Vec<u8>, Mended)> {
     let out = Vec::with_capacity(text.len());
     let mut mender = Mender { text, at: 0, out, mended: Mended::default() };
@@ -27,12 +27,12 @@ pub fn mend(text: &[u8], depth: usize) -> Option<(Vec<u8>, Mended)> {
 enum Place {
     Envelope,
     Result,
-    /// Data: of members of one name the last one counts.
+    /// Data: of duplicate members, the last one counts.
     Data,
     Other,
 }
 
-/// What is data below a message's result: what a caller takes as it is, and the items of lists.
+/// Members of a result that are data: passed on to the caller, and items of lists.
 const DATA: [&[u8]; 9] = [
     b"_meta",
     b"structuredContent",
@@ -128,7 +128,7 @@ impl Mender<'_> {
     fn object(&mut self, depth: usize, place: Place) -> Option<()> {
         self.take();
         let began = self.out.len();
-        // Of each member its name, and where it stands in what was written.
+        // The ranges of each member's name and of the whole member in the output.
         let mut members: Vec<(std::ops::Range<usize>, std::ops::Range<usize>)> = Vec::new();
         self.space();
         if self.peek() == Some(b'}') {
@@ -163,7 +163,7 @@ impl Mender<'_> {
         Some(())
     }
 
-    /// Of members of one name the last one.
+    /// Retains only the last of duplicate members.
     fn keep_last(
         &mut self,
         began: usize,
@@ -202,7 +202,7 @@ impl Mender<'_> {
         }
     }
 
-    /// At the `u` of an escape, whose backslash was written.
+    /// At the `u` of an escape; the backslash is already copied.
     fn escape(&mut self) -> Option<()> {
         let first = self.unit(self.at)?;
         let paired = match first {
@@ -229,7 +229,7 @@ impl Mender<'_> {
         Some(())
     }
 
-    /// The code unit of an escape, whose `u` stands at a place.
+    /// The code unit of the escape whose `u` is at this position.
     fn unit(&self, at: usize) -> Option<u16> {
         let text = self.text.get(at..at + 5)?;
         let digits = std::str::from_utf8(text).ok()?.strip_prefix('u')?;
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn what_javascript_cuts_in_two_is_replaced() {
+    fn half_a_surrogate_pair_is_replaced() {
         for (text, expected) in [
             (r#"{"a":"x\ud83d"}"#, Some(r#"{"a":"x\ufffd"}"#)),
             (r#"{"a":"\ude00x"}"#, Some(r#"{"a":"\ufffdx"}"#)),
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn of_data_that_is_told_twice_the_last_counts_and_of_all_else_nothing_is_taken_out() {
+    fn only_duplicates_in_data_are_removed() {
         for (text, expected) in [
             (
                 r#"{"result":{"structuredContent":{"a":1,"b":2,"a":3}}}"#,
@@ -305,7 +305,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn nothing_is_too_wild(text in ".*", cut in 0usize..64) {
+        fn any_input_is_handled(text in ".*", cut in 0usize..64) {
             let _ = mend(text.as_bytes(), 128);
             let whole = format!(r#"{{"result":{{"_meta":{{"a":{text:?},"a":"\ud800"}}}}}}"#);
             let _ = mend(&whole.as_bytes()[..cut.min(whole.len())], 128);

@@ -1,10 +1,10 @@
 //! One strict reading of a JSON text.
 //!
-//! A gateway that authorises one meaning and forwards another is worse than none, so a text is read
-//! once, by [`scan`], which refuses whatever two parsers could read differently: duplicate member
-//! names, names that differ only in case, invalid UTF-8, lone surrogates, and excess depth. What is
-//! accepted is carried as raw slices of the received bytes ([`Value`], [`Object`]) and written
-//! again without being rebuilt: number spelling, member order and unknown members survive.
+//! If a gateway authorizes one meaning and forwards another, its authorization is void. So a text is read once,
+//! by [`scan`], which refuses whatever two parsers could read differently: duplicate member names, names that
+//! differ only in case, invalid UTF-8, lone surrogates, and excess depth. Accepted text is carried as raw slices
+//! of the received bytes ([`Value`], [`Object`]) and written without being rebuilt: number spelling, member order
+//! and unknown members are unchanged.
 
 mod canonical;
 mod fold;

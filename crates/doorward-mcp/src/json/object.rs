@@ -7,23 +7,23 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::scan::{Limits, Names, items, open_object};
 use super::text::{quote, quote_name, unquote};
 
-/// A JSON value: raw text, or an object that was opened for reading or change.
+/// A JSON value: raw text, or a parsed object.
 #[derive(Debug, Clone)]
 pub enum Value {
     Raw(Bytes),
     Object(Object),
 }
 
-/// One member: its name without quotes and escapes, and its value.
+/// A member: its unescaped name, and its value.
 #[derive(Debug, Clone)]
 pub struct Member {
     pub name: Bytes,
     pub value: Value,
 }
 
-/// An object: members in the order they came in, values raw.
+/// An object: members in their original order, with raw values.
 ///
-/// An object that was not changed is written as the very bytes it was read from.
+/// An unchanged object is written as exactly the bytes it was read from.
 #[derive(Debug, Clone, Default)]
 pub struct Object {
     source: Option<Bytes>,
@@ -39,13 +39,13 @@ impl Object {
         Self { source: Some(source), members }
     }
 
-    /// Opens an object that stands inside a scanned text, one level deep. `None` when it is no
-    /// object. What a peer sent is read by [`scan_object`](super::scan_object) instead.
+    /// Parses an object within a scanned text, one level deep. `None` if it is not an object. Messages from a peer
+    /// are read with [`scan_object`](super::scan_object) instead.
     pub fn parse(text: &Bytes) -> Option<Self> {
         open_object(text)
     }
 
-    /// An object from a value of serde's. `None` when it is no object.
+    /// An object from a serializable value; `None` if it is not an object.
     pub fn from_serde(value: &impl serde::Serialize) -> Option<Self> {
         Self::parse(&Bytes::from(serde_json::to_vec(value).ok()?))
     }
@@ -66,18 +66,17 @@ impl Object {
         self.get(name).is_some()
     }
 
-    /// The text of a string member; `None` when it is absent or no string.
+    /// The text of a string member; `None` if it is absent or not a string.
     pub fn string(&self, name: &str) -> Option<Cow<'_, str>> {
         self.get(name)?.as_str()
     }
 
-    /// An object member, opened; `None` when it is absent or no object.
+    /// An object member, parsed; `None` if it is absent or not an object.
     pub fn object(&self, name: &str) -> Option<Cow<'_, Object>> {
         self.get(name)?.as_object()
     }
 
-    /// An object member opened in place for change, created when absent. `None` when the member is
-    /// there and no object.
+    /// An object member to be changed; created if absent. `None` if the member is not an object.
     pub fn object_mut(&mut self, name: &str) -> Option<&mut Object> {
         self.source = None;
         let at = match self.members.iter().position(|member| member.name == name.as_bytes()) {
@@ -97,7 +96,7 @@ impl Object {
         }
     }
 
-    /// Replaces a member's value where it stands, or appends the member.
+    /// Replaces the value of a member in place, or appends the member.
     pub fn set(&mut self, name: &str, value: impl Into<Value>) {
         self.source = None;
         let value = value.into();
@@ -111,14 +110,14 @@ impl Object {
         self.members.push(Member { name: Bytes::copy_from_slice(name.as_bytes()), value });
     }
 
-    /// Takes a member out.
+    /// Removes a member and returns its value.
     pub fn remove(&mut self, name: &str) -> Option<Value> {
         let at = self.members.iter().position(|member| member.name == name.as_bytes())?;
         self.source = None;
         Some(self.members.remove(at).value)
     }
 
-    /// Keeps the members whose name passes.
+    /// Retains the members whose name passes.
     pub fn retain(&mut self, mut keep: impl FnMut(&[u8]) -> bool) {
         let before = self.members.len();
         self.members.retain(|member| keep(&member.name));
@@ -144,7 +143,7 @@ impl Object {
         out.put_u8(b'}');
     }
 
-    /// How many bytes writing takes, about.
+    /// The approximate length of the written text, in bytes.
     pub fn size_hint(&self) -> usize {
         match &self.source {
             Some(source) => source.len(),
@@ -161,7 +160,7 @@ impl Object {
         out.freeze()
     }
 
-    /// The object as a value of serde's, for what must be looked at in depth.
+    /// The object as a `serde_json` value, to inspect it in depth.
     pub fn to_serde(&self) -> serde_json::Value {
         serde_json::from_slice(&self.to_bytes()).unwrap_or_default()
     }
@@ -184,7 +183,7 @@ impl Value {
         Self::Raw(Bytes::from(value.into().to_string()))
     }
 
-    /// An array of values, written one after the other.
+    /// An array of values.
     pub fn array<'a>(values: impl IntoIterator<Item = &'a Value>) -> Self {
         let mut out = BytesMut::from(&b"["[..]);
         for (at, value) in values.into_iter().enumerate() {
@@ -198,7 +197,7 @@ impl Value {
     }
 
     pub fn from_serde(value: &impl serde::Serialize) -> Self {
-        // Serialising into memory fails only for maps whose keys are no strings; none is used.
+        // Serializing to memory fails only for maps with keys that are not strings; there are none.
         Self::Raw(
             serde_json::to_vec(value).map_or_else(|_| Bytes::from_static(b"null"), Bytes::from),
         )
@@ -245,7 +244,7 @@ impl Value {
         }
     }
 
-    /// The items of an array; `None` when this is none.
+    /// The items of an array; `None` if it is not an array.
     pub fn as_array(&self) -> Option<Vec<Value>> {
         let Self::Raw(text) = self else { return None };
         let limits = Limits { depth: usize::MAX, names: Names::StrictEnvelope };
@@ -294,13 +293,13 @@ mod tests {
     }
 
     #[test]
-    fn an_unchanged_object_is_written_as_it_was_read() {
+    fn an_unchanged_object_is_written_as_read() {
         let text = r#"{ "b" : 1.0 , "a":[ 1e2 ] }"#;
         assert_eq!(object(text).to_bytes(), text);
     }
 
     #[test]
-    fn a_change_leaves_the_other_members_as_they_were() {
+    fn a_change_does_not_affect_other_members() {
         let mut changed = object(r#"{"name":"x","arguments":{ "n" : 1.0 },"_meta":{"a":1}}"#);
         changed.set("name", "y");
         changed.object_mut("_meta").unwrap().set("b", Value::bool(true));
@@ -312,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn escaped_names_are_found_by_their_meaning() {
+    fn escaped_names_are_found() {
         let read = object(r#"{"n\u0061me":"v\"w"}"#);
         assert_eq!(read.string("name").unwrap(), "v\"w");
     }

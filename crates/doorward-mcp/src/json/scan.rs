@@ -20,27 +20,27 @@ use super::text::unquote;
 pub struct Fault {
     pub at: usize,
     pub why: &'static str,
-    /// The text is JSON by RFC 8259, but of a kind that is refused here (duplicate names, depth).
+    /// The text is valid JSON (RFC 8259) but violates a stricter rule (duplicate names, depth).
     pub well_formed: bool,
 }
 
-/// Bounds of a scan.
+/// Limits of a scan.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// How deep arrays and objects may nest.
+    /// Maximum nesting depth of arrays and objects.
     pub depth: usize,
     /// Where names that differ only in case are refused.
     pub names: Names,
 }
 
-/// Where two member names of one object that differ only in case are refused. Exact duplicates are
-/// refused everywhere.
+/// Where two member names of one object that differ only in case are refused. Exact duplicates are always
+/// refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Names {
-    /// In every object: for what a client asks and a policy decides about.
+    /// In every object: for requests of clients, which policies decide on.
     StrictEverywhere,
-    /// In the envelope and the objects right below it: for what a server answers, whose data may
-    /// well hold `etag` beside `ETag`.
+    /// In the envelope and the objects directly below it: for responses of servers, whose data may contain both
+    /// `etag` and `ETag`.
     StrictEnvelope,
 }
 
@@ -50,8 +50,8 @@ impl Default for Limits {
     }
 }
 
-/// Members whose look-alikes (`Name`, `METHOD`) are refused in the outer objects even when they
-/// stand alone: a parser that ignores case would read them as the real ones.
+/// Members whose look-alikes (`Name`, `METHOD`) are refused in the outer objects even without the original,
+/// because a case-insensitive parser would read them as the original.
 const KNOWN: &[&str] = &[
     "jsonrpc",
     "id",
@@ -77,25 +77,25 @@ const KNOWN: &[&str] = &[
     "requestId",
 ];
 
-/// The known member that a name is.
+/// The known member with this name.
 fn known(name: &[u8]) -> Option<&'static str> {
     KNOWN.iter().copied().find(|known| known.as_bytes() == name)
 }
 
-/// Whether a name that is none of the known ones is one of them to a parser that ignores case.
+/// Whether an unknown name equals a known one to a case-insensitive parser.
 fn is_look_alike(name: &[u8]) -> bool {
     let mut known = KNOWN.iter().map(|known| known.as_bytes());
     match name.is_ascii() {
-        // Both are, and lengths tell most of them apart.
+        // Both are ASCII, and most differ in length.
         true => known.any(|known| name.eq_ignore_ascii_case(known)),
         false => known.any(|known| is_same_name(name, known)),
     }
 }
 
-/// Reads one JSON object, strictly, to its very end.
+/// Scans a JSON object, strictly and to its end.
 ///
-/// The members of the object itself, of its `params`, `result` and `error`, and of the `_meta` in
-/// those are returned parsed ([`Value::Object`]); all else stays raw.
+/// The members of the object itself, of its `params`, `result` and `error`, and of the `_meta` in those are
+/// returned parsed ([`Value::Object`]); everything else remains raw.
 pub fn scan_object(text: &Bytes, limits: Limits) -> Result<Object, Fault> {
     if let Err(error) = std::str::from_utf8(text) {
         return Err(Fault { at: error.valid_up_to(), why: "invalid UTF-8", well_formed: false });
@@ -113,7 +113,7 @@ pub fn scan_object(text: &Bytes, limits: Limits) -> Result<Object, Fault> {
     Ok(object)
 }
 
-/// Opens an object that stands inside a text already scanned: one level, any names but repeated ones.
+/// Parses an object within a scanned text: one level, any names except duplicates.
 pub(super) fn open_object(text: &Bytes) -> Option<Object> {
     let limits = Limits { depth: usize::MAX, names: Names::StrictEnvelope };
     let mut scan = Scan { text, bytes: text, at: 0, limits };
@@ -229,7 +229,7 @@ impl<'a> Scan<'a> {
                 return Err(self.refusal("member name differs from a known one only in case"));
             }
             let name = match (known, key) {
-                // Costs no count of who holds the text.
+                // A static name costs no reference count.
                 (Some(known), _) => Bytes::from_static(known.as_bytes()),
                 (None, Cow::Borrowed(_)) => self.text.slice(key_start..key_end),
                 (None, Cow::Owned(unescaped)) => Bytes::from(unescaped),
@@ -278,8 +278,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Reads a member's name and the colon, leaving the cursor on the value. The range is that of
-    /// the name between its quotes.
+    /// Reads a member's name and the colon, and leaves the cursor at the value. Returns the range of the name between
+    /// its quotes.
     fn key(&mut self) -> Result<(usize, usize), Fault> {
         self.space();
         if self.peek() != Some(b'"') {
@@ -305,8 +305,8 @@ impl<'a> Scan<'a> {
         }
     }
 
-    /// Refuses a name that this object already has, and with `strict` one that differs from an
-    /// earlier one only in case. Returns the name without its escapes.
+    /// Refuses a name that this object already has; with `strict`, also one that differs only in case. Returns the
+    /// unescaped name.
     fn check_key(
         &self,
         start: usize,
@@ -321,8 +321,8 @@ impl<'a> Scan<'a> {
         } else {
             Cow::Borrowed(raw)
         };
-        // Names in ASCII, as nearly all are, need not be written anew to be compared without case. What was folded has
-        // no capitals, so that it compares as it is.
+        // ASCII names, which are most names, are compared case-insensitively without a copy. A folded name has no upper
+        // case, so it can be compared in the same way.
         let compared = if strict && !key.is_ascii() { fold(key.clone()) } else { key.clone() };
         let is_same = |other: &Cow<'_, [u8]>| match strict {
             true => other.eq_ignore_ascii_case(&compared),

@@ -2,8 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 
-/// The text between the quotes of a JSON string that a scan has accepted, without its escapes.
-/// Escapes that no scan would accept become U+FFFD.
+/// Unescapes the text between the quotes of a scanned JSON string. Invalid escapes become U+FFFD.
 pub fn unquote(raw: &[u8]) -> String {
     let text = String::from_utf8_lossy(raw);
     if !text.contains('\\') {
@@ -45,7 +44,7 @@ fn unicode_escape(rest: &mut std::str::Chars<'_>) -> char {
     char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
 }
 
-/// `text` as a JSON string, quotes included.
+/// `text` as a JSON string with quotes.
 pub fn quote(text: &str) -> bytes::Bytes {
     let mut out = BytesMut::with_capacity(text.len() + 2);
     quote_into(&mut out, text);
@@ -56,9 +55,9 @@ fn is_plain(byte: u8) -> bool {
     byte >= 0x20 && byte != b'"' && byte != b'\\'
 }
 
-/// Appends a name that an object was read with, or was given, as a JSON string.
+/// Appends a member name as a JSON string.
 pub(super) fn quote_name(out: &mut BytesMut, name: &[u8]) {
-    // Looked at all at once: next to no name is anything else.
+    // Checked without early exit, because nearly all names are plain.
     if name.iter().fold(true, |plain, byte| plain & is_plain(*byte) & byte.is_ascii()) {
         put_quoted(out, name);
     } else {
@@ -66,7 +65,7 @@ pub(super) fn quote_name(out: &mut BytesMut, name: &[u8]) {
     }
 }
 
-/// Appends what has nothing to escape.
+/// Appends a text that needs no escapes.
 fn put_quoted(out: &mut BytesMut, plain: &[u8]) {
     out.reserve(plain.len() + 2);
     out.put_u8(b'"');
@@ -74,7 +73,7 @@ fn put_quoted(out: &mut BytesMut, plain: &[u8]) {
     out.put_u8(b'"');
 }
 
-/// Appends `text` as a JSON string, quotes included.
+/// Appends `text` as a JSON string with quotes.
 pub fn quote_into(out: &mut BytesMut, text: &str) {
     if text.bytes().fold(true, |plain, byte| plain & is_plain(byte)) {
         return put_quoted(out, text.as_bytes());

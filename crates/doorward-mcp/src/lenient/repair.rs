@@ -5,16 +5,16 @@ use serde_json::Value;
 
 use crate::{Object, Value as Raw};
 
-/// What the protocol has a member be (spec 2026-07-28 schema; the revisions before it ask for no more).
+/// The type of a member in the protocol (spec 2026-07-28 schema; earlier revisions require no more).
 enum Shape {
     Text,
     Flag,
     Whole,
-    /// Between nothing and one.
+    /// A number from 0 to 1.
     Share,
     OneOf(&'static [&'static str]),
     Every(&'static Shape),
-    /// An object with whatever else there may be.
+    /// An object that may have further members.
     Members {
         required: &'static [(&'static str, Shape)],
         optional: &'static [(&'static str, Shape)],
@@ -70,7 +70,7 @@ const PROMPT: [(&str, Shape); 1] = [(
 const RESOURCE: [(&str, Shape); 3] =
     [("annotations", ANNOTATIONS), ("mimeType", Text), ("size", Whole)];
 
-/// Puts an item of a list right, by the member that holds the list. Returns whether anything was changed.
+/// Repairs an item of a list; `list` is the member with the list. Returns whether anything was changed.
 pub fn item(list: &str, key: &str, definition: &mut Object) -> bool {
     let own: &[(&str, Shape)] = match list {
         "tools" => &TOOL,
@@ -80,15 +80,15 @@ pub fn item(list: &str, key: &str, definition: &mut Object) -> bool {
     let mut changed = false;
     for (name, shape) in COMMON.iter().chain(own) {
         let Some(value) = definition.get(name) else { continue };
-        // Most are texts, and right.
+        // Most members are strings and valid.
         if matches!(shape, Text) && value.as_str().is_some() {
             continue;
         }
-        let mut mended = serde_json::from_slice(&value.to_bytes()).unwrap_or(Value::Null);
-        match mend(&mut mended, shape) {
+        let mut repaired = serde_json::from_slice(&value.to_bytes()).unwrap_or(Value::Null);
+        match repair(&mut repaired, shape) {
             Some(false) => {}
             Some(true) => {
-                definition.set(name, Raw::from_serde(&mended));
+                definition.set(name, Raw::from_serde(&repaired));
                 changed = true;
             }
             None => {
@@ -104,8 +104,9 @@ pub fn item(list: &str, key: &str, definition: &mut Object) -> bool {
     changed
 }
 
-/// Leaves out what does not have its shape. Returns whether there was any; nothing if it is the value itself.
-fn mend(value: &mut Value, shape: &Shape) -> Option<bool> {
+/// Removes what does not have the shape. Returns whether anything was removed, or `None` if the value itself does
+/// not.
+fn repair(value: &mut Value, shape: &Shape) -> Option<bool> {
     let fits = match shape {
         Text => value.is_string(),
         Flag => value.is_boolean(),
@@ -119,9 +120,9 @@ fn mend(value: &mut Value, shape: &Shape) -> Option<bool> {
             let before = items.len();
             let mut changed = false;
             items.retain_mut(|item| {
-                let mended = mend(item, shape);
-                changed |= mended == Some(true);
-                mended.is_some()
+                let repaired = repair(item, shape);
+                changed |= repaired == Some(true);
+                repaired.is_some()
             });
             return Some(changed || items.len() != before);
         }
@@ -129,12 +130,12 @@ fn mend(value: &mut Value, shape: &Shape) -> Option<bool> {
             let members = value.as_object_mut()?;
             let mut changed = false;
             for (name, shape) in *required {
-                changed |= mend(members.get_mut(*name)?, shape)?;
+                changed |= repair(members.get_mut(*name)?, shape)?;
             }
             for (name, shape) in *optional {
-                match members.get_mut(*name).map(|member| mend(member, shape)) {
+                match members.get_mut(*name).map(|member| repair(member, shape)) {
                     None => {}
-                    Some(Some(mended)) => changed |= mended,
+                    Some(Some(repaired)) => changed |= repaired,
                     Some(None) => {
                         members.remove(*name);
                         changed = true;
@@ -153,7 +154,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn members_of_the_wrong_kind_are_left_out() {
+    fn members_of_the_wrong_type_are_removed() {
         for (list, key, sloppy, expected) in [
             (
                 "tools",
@@ -189,7 +190,7 @@ mod tests {
             let key = definition.string(key).unwrap().into_owned();
             assert!(item(list, &key, &mut definition));
             assert_eq!(definition.to_serde(), expected);
-            assert!(!item(list, &key, &mut definition), "what is right stays");
+            assert!(!item(list, &key, &mut definition), "a valid item is not changed");
         }
     }
 }

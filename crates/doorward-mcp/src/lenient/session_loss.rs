@@ -4,24 +4,24 @@
 use crate::RpcError;
 use crate::error::code;
 
-/// What several SDKs answer for a session that they do not know.
+/// The error code of several SDKs for an unknown session.
 const UNKNOWN_SESSION: i64 = -32001;
 
-/// What the Python SDK says, as an error of the parameters.
+/// The message of the Python SDK, with the code for invalid params.
 const BEFORE_INITIALIZATION: &str = "before initialization was complete";
 
-/// How a lost session is told.
+/// How a lost session is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Told {
-    /// In so many words: nothing was done.
+    /// Explicitly: the request was not executed.
     Plainly,
-    /// It may well be: the session is not used any more. What came of the request cannot be told.
+    /// Possibly: the session is not used any more. Whether the request was executed is unknown.
     Perhaps,
 }
 
-/// Whether an error says that a session is lost.
+/// Whether an error reports a lost session.
 pub fn told_by(error: &RpcError) -> Option<Told> {
-    // A tool may keep sessions of its own, and be asked about one that it does not know.
+    // A tool may have sessions of its own and reject one as invalid params.
     let is_sdk = error.message.to_ascii_lowercase().contains(BEFORE_INITIALIZATION);
     if (error.code == code::INVALID_PARAMS && !is_sdk) || !in_words(&error.message) {
         return None;
@@ -29,7 +29,7 @@ pub fn told_by(error: &RpcError) -> Option<Told> {
     Some(if error.code == UNKNOWN_SESSION { Told::Plainly } else { Told::Perhaps })
 }
 
-/// Whether a text says that a session is not there.
+/// Whether a text reports that a session does not exist.
 pub fn in_words(text: &str) -> bool {
     const WORDS: [&str; 19] = [
         "not found",
@@ -54,7 +54,7 @@ pub fn in_words(text: &str) -> bool {
     ];
     let text = text.to_ascii_lowercase();
     let of_session = text.contains("session") && WORDS.iter().any(|word| text.contains(word));
-    // What the official SDKs answer in a session that was never opened, as all are after a restart.
+    // The message of the official SDKs in a session that was never opened, as is the case after a restart.
     let of_start = text.contains("not initialized")
         && ["server", "client", "connection"].iter().any(|who| text.contains(who));
     of_session || of_start || text.contains(BEFORE_INITIALIZATION)
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lost_sessions_are_told_in_many_ways() {
+    fn lost_sessions_are_detected() {
         for (code, message, told) in [
             (-32001, "Session not found", Some(Told::Plainly)),
             (-32001, "Request timed out", None),

@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{DECODINGS, as_read, decoded, divided, hexadecimal};
 
-/// What RFC 3986 has no place for as it stands (section 2), beside what is not ASCII.
+/// ASCII characters that must be encoded in a URI (RFC 3986 section 2).
 const NOT_PLAIN: &AsciiSet = &CONTROLS
     .add(b' ')
     .add(b'"')
@@ -24,13 +24,13 @@ const NOT_PLAIN: &AsciiSet = &CONTROLS
 #[derive(Debug, PartialEq, Eq)]
 pub struct Readings {
     pub others: Vec<String>,
-    /// It hides what it names: what is encoded need not be, or divides it, or is an escape itself. Such a URI is to be
-    /// permitted in each of its forms; of every other it is enough that none is forbidden.
+    /// The URI is obfuscated: it encodes a character that need not be encoded, a separator, or an escape. Such a URI
+    /// must be permitted in each of its forms; for others it is sufficient that no form is forbidden.
     pub is_hidden: bool,
 }
 
-/// The other forms of a URI: without the escapes that it does not need (RFC 3986 section 6.2.2), as it reads when all is
-/// decoded, and as that is written by the book. `None` if there is none.
+/// The other forms of a URI: without unnecessary escapes (RFC 3986 section 6.2.2), completely decoded, and the
+/// decoded form encoded again. `None` if there are none.
 pub fn readings(uri: &str) -> Option<Readings> {
     let parts = Parts::of(uri);
     if parts.are_plain() {
@@ -42,14 +42,14 @@ pub fn readings(uri: &str) -> Option<Readings> {
     others.sort_unstable();
     others.dedup();
     others.retain(|other| other != uri);
-    (!others.is_empty()).then(|| Readings { others, is_hidden: parts.hide_something() })
+    (!others.is_empty()).then(|| Readings { others, is_hidden: parts.are_obfuscated() })
 }
 
-/// A URI's parts, as far as they are read in different ways.
+/// The parts of a URI that are interpreted differently.
 struct Parts<'a> {
     /// With its colon.
     scheme: &'a str,
-    /// With the slashes before it; empty where there is none.
+    /// With the preceding slashes; empty if there is none.
     authority: &'a str,
     rest: &'a str,
 }
@@ -65,7 +65,7 @@ impl<'a> Parts<'a> {
         Self { scheme, authority, rest }
     }
 
-    /// Whether there is one way to read them, which most have.
+    /// Whether there is only one interpretation, as for most URIs.
     fn are_plain(&self) -> bool {
         let is_plain = |byte: u8| matches!(byte, b'!'..=b'~') && !matches!(byte, b'%' | b'\\');
         let lower = |text: &str| !text.bytes().any(|byte| byte.is_ascii_uppercase());
@@ -84,7 +84,7 @@ impl<'a> Parts<'a> {
         self.rest.split(['?', '#']).next().unwrap_or_default()
     }
 
-    /// Without escapes of what stands for itself; the others as they are commonly written.
+    /// Without escapes of unreserved characters; the others in upper case.
     fn normal(&self) -> String {
         let mut normal = self.lower().into_bytes();
         let mut rest = self.rest.as_bytes();
@@ -103,7 +103,7 @@ impl<'a> Parts<'a> {
         String::from_utf8_lossy(&normal).into_owned()
     }
 
-    /// Scheme and authority, whose case does not matter (RFC 3986 section 6.2.2.1).
+    /// Scheme and authority in lower case, because they are case-insensitive (RFC 3986 section 6.2.2.1).
     fn lower(&self) -> String {
         let mut lower = self.scheme.to_ascii_lowercase();
         let host = self.authority.rfind('@').map_or(0, |at| at + 1);
@@ -112,14 +112,14 @@ impl<'a> Parts<'a> {
         lower
     }
 
-    /// With nothing encoded, as a server reads it that takes backslashes for slashes and several of these for one.
+    /// Completely decoded, with backslashes as slashes and repeated slashes merged, as some servers read it.
     fn decoded(&self) -> String {
         let rest = decoded_all(self.rest);
         let rest: String = rest.chars().filter(|c| !matches!(c, '\t' | '\n' | '\r')).collect();
         let (path, after) = rest.split_at(rest.find(['?', '#']).unwrap_or(rest.len()));
         let mut path = path.replace('\\', "/");
         if self.is_file() {
-            // One place has many names: `file:/a`, `file:///a`, `file://localhost/a` (RFC 8089 appendix B).
+            // A file has several URIs: `file:/a`, `file:///a`, `file://localhost/a` (RFC 8089 appendix B).
             let host = decoded_all(self.authority).trim_start_matches('/').to_ascii_lowercase();
             let host = if host == "localhost" { "" } else { &*host };
             return format!("file://{host}/{}{after}", merged(path.trim_start_matches('/')));
@@ -130,7 +130,7 @@ impl<'a> Parts<'a> {
         format!("{}{path}{after}", decoded_all(&self.lower()).to_lowercase())
     }
 
-    fn hide_something(&self) -> bool {
+    fn are_obfuscated(&self) -> bool {
         let text = self.rest.as_bytes();
         let hides = |byte: u8| {
             is_unreserved(byte)
@@ -145,7 +145,7 @@ fn is_unreserved(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
 }
 
-/// The byte that a text begins with, if it is encoded.
+/// The byte at the start of a text, if it is percent-encoded.
 fn escaped(text: &[u8]) -> Option<u8> {
     let (byte, _) = hexadecimal(text.strip_prefix(b"%")?, 2)?;
     u8::try_from(byte).ok()
@@ -165,7 +165,7 @@ fn decoded_all(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// With one slash for several.
+/// Merges repeated slashes.
 fn merged(path: &str) -> String {
     let mut last = ' ';
     path.chars().filter(|c| std::mem::replace(&mut last, *c) != '/' || *c != '/').collect()
@@ -176,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_policy_names_is_found_in_every_letter() {
+    fn a_uri_in_a_policy_is_found_in_every_form() {
         let secret = "file:///srv/secret/a b";
         for uri in [
             "file:///srv/%73ecret/a%20b",
@@ -200,7 +200,7 @@ mod tests {
             assert!(others.iter().any(|other| other == secret), "{uri}: {others:?}");
         }
         let of = |uri: &str| readings(uri).map(|it| it.others).unwrap_or_default();
-        // What a policy says in escapes is found, too.
+        // Policies that use escapes match, too.
         assert!(of("mem://a/é%2fb").contains(&"mem://a/é%2Fb".to_owned()));
         assert!(of("mem://a/a b").contains(&"mem://a/a%20b".to_owned()));
         assert!(of("mem://a/%C3%A9").contains(&"mem://a/é".to_owned()));
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_hides_something_is_asked_for_in_every_form() {
+    fn only_obfuscated_uris_are_checked_in_every_form() {
         for (uri, hidden) in [
             ("file:///a%20b", false),
             ("mem://a/%c3%a9", false),

@@ -7,7 +7,7 @@ fn read(text: &str) -> Result<Object, Fault> {
 }
 
 #[test]
-fn refuses_what_two_parsers_could_read_differently() {
+fn text_that_parsers_could_read_differently_is_refused() {
     for (text, why) in [
         (r#"{"a":1,"a":2}"#, "repeated"),
         (r#"{"a":1,"\u0061":2}"#, "repeated"),
@@ -38,7 +38,7 @@ fn refuses_what_two_parsers_could_read_differently() {
 }
 
 #[test]
-fn refuses_depth_beyond_the_limit_without_recursing_further() {
+fn depth_beyond_the_limit_is_refused_without_further_recursion() {
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
     assert_eq!(read(&deep).unwrap_err().why, "nested too deep");
     let fits = format!("{{\"a\":{}{}}}", "[".repeat(127), "]".repeat(127));
@@ -46,7 +46,7 @@ fn refuses_depth_beyond_the_limit_without_recursing_further() {
 }
 
 #[test]
-fn a_servers_data_may_hold_names_that_differ_in_case() {
+fn a_servers_data_may_contain_names_that_differ_in_case() {
     let text = Bytes::from_static(br#"{"result":{"headers":{"etag":1,"ETag":2}}}"#);
     let limits = Limits { names: Names::StrictEnvelope, ..Limits::default() };
     assert!(scan_object(&text, limits).is_ok());
@@ -63,10 +63,10 @@ fn many_members_are_checked_too() {
 
 proptest! {
     #[test]
-    fn accepts_what_serde_json_accepts_and_nothing_more(text in ".{0,60}|\\{[ -~]{0,40}\\}") {
+    fn text_is_accepted_only_if_serde_json_accepts_it(text in ".{0,60}|\\{[ -~]{0,40}\\}") {
         let ours = read(&text).is_ok();
         let theirs = serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(&text);
-        // serde_json takes repeated names; all else must agree.
+        // serde_json accepts duplicate names; everything else must agree.
         if ours {
             prop_assert!(theirs.is_ok());
         } else if theirs.is_ok() {
@@ -81,7 +81,7 @@ proptest! {
     }
 }
 
-/// Found by fuzzing: what another parser calls out of range is refused here, too.
+/// Found by fuzzing: a number that another parser rejects as out of range is refused.
 #[test]
 fn a_number_beyond_a_double_is_refused() {
     let digits = "9".repeat(400);
@@ -99,8 +99,8 @@ fn a_number_beyond_a_double_is_refused() {
     }
 }
 
-/// A known name, written otherwise: capitals, and letters that fold to those of ASCII.
-fn written_otherwise() -> impl Strategy<Value = String> {
+/// A known name in another spelling: upper case, and letters that fold to ASCII.
+fn other_spelling() -> impl Strategy<Value = String> {
     let letters = prop::collection::vec(0..6_u8, 0..20);
     (prop::sample::select(KNOWN), letters, "[a-zİ]{0,2}").prop_map(|(name, how, end)| {
         let letters = name.chars().zip(how.into_iter().chain(std::iter::repeat(0)));
@@ -128,20 +128,20 @@ fn no_known_name_is_a_look_alike_of_another() {
 }
 
 proptest! {
-    /// The short ways to compare names say what folding them says.
+    /// The fast comparison of names gives the same result as folding.
     #[test]
-    fn names_are_compared_as_they_fold(name in prop_oneof![written_otherwise(), any::<String>()]) {
+    fn names_are_compared_as_they_fold(name in prop_oneof![other_spelling(), any::<String>()]) {
         let folded = |name: &str| fold(Cow::Borrowed(name.as_bytes())).into_owned();
         let alike = KNOWN.iter().any(|known| *known != name && folded(known) == folded(&name));
         let judged = known(name.as_bytes()).is_none() && is_look_alike(name.as_bytes());
         prop_assert_eq!(judged, alike);
     }
 
-    /// In small objects and in large ones, two names are one if they fold to one.
+    /// In small and in large objects, two names are duplicates if they fold to the same name.
     #[test]
     fn repeated_names_are_found_as_they_fold(
-        one in written_otherwise(),
-        other in written_otherwise(),
+        one in other_spelling(),
+        other in other_spelling(),
         others in 0..40_usize,
     ) {
         let strict = fold(Cow::Borrowed(one.as_bytes())) == fold(Cow::Borrowed(other.as_bytes()));

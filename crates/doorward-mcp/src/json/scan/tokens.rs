@@ -2,7 +2,7 @@
 
 use super::{Fault, Scan};
 
-/// A number of so many digits and no exponent is within the range of a double.
+/// A number with at most this many digits and no exponent is within the range of a double.
 const MAX_PLAIN_DIGITS: usize = 300;
 
 impl Scan<'_> {
@@ -45,7 +45,7 @@ impl Scan<'_> {
         Ok(())
     }
 
-    /// A number beyond a double is infinity to one parser and a mistake to another (attack T17).
+    /// A number outside the range of a double is infinity to one parser and an error to another (attack T17).
     fn check_range(&self, start: usize) -> Result<(), Fault> {
         let text = std::str::from_utf8(&self.bytes[start..self.at]).unwrap_or_default();
         match text.parse::<f64>() {
@@ -113,7 +113,8 @@ impl Scan<'_> {
     }
 }
 
-/// How many bytes from the start are neither `"`, `\` nor a control character, eight at a time.
+/// The number of bytes from the start that are neither `"`, `\` nor a control character. Checks eight bytes at a
+/// time.
 #[inline]
 pub(super) fn plain_run(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
