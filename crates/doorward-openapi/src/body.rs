@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::request::{BadArguments, form_pairs};
 
-/// How a body is written.
+/// The encoding of a request body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Media {
     Json(String),
@@ -14,13 +14,13 @@ pub enum Media {
     Form,
     /// `multipart/form-data`
     Parts,
-    /// Bytes, which arguments hold in base64.
+    /// Raw bytes; the argument contains them in base64.
     Bytes(String),
     Text(String),
 }
 
 impl Media {
-    /// The best of the types that an operation takes.
+    /// The preferred type among those that an operation accepts, with its key in `content`.
     pub fn choose<'a>(types: impl Iterator<Item = &'a String>) -> Option<(Self, &'a str)> {
         let ranked = types.filter_map(|kind| {
             let bare = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
@@ -47,7 +47,8 @@ impl Media {
         ranked.min_by_key(|(rank, ..)| *rank).map(|(_, media, kind)| (media, kind))
     }
 
-    /// A value as a body: its type, and its bytes. `boundary` divides parts, and stands in none of them.
+    /// Encodes a value. Returns the content type and the bytes. `boundary` separates the parts of a multipart body
+    /// and must not occur in them.
     pub fn write(&self, value: &Value, boundary: &str) -> Result<(String, Vec<u8>), BadArguments> {
         let wrong = |why: &str| Err(BadArguments::of("body", why));
         match self {
@@ -94,7 +95,7 @@ impl Media {
     }
 }
 
-/// One part (RFC 7578 section 4). A name cannot end its header.
+/// One part (RFC 7578 section 4). The name is escaped so that it cannot end its header.
 fn part(name: &str, value: &Value, boundary: &str, out: &mut Vec<u8>) {
     let quoted: String = name
         .chars()

@@ -12,10 +12,11 @@ use crate::select::Selection;
 use crate::slot::is_same_slot;
 use crate::tool::{Annotations, Body, BodyFrom, LeftOut, Parameter, Place, Style, Tool};
 
-/// The longest name and description of a tool.
+/// Maximum length of a tool's name and description, in characters.
 const NAME: usize = 64;
 const DESCRIPTION: usize = 1_500;
-/// The largest schemas, as JSON. A larger input leaves the tool out, a larger output is not announced.
+/// Maximum size of the schemas, as JSON in bytes. With a larger input schema the operation is skipped; a larger
+/// output schema is omitted.
 const INPUT: usize = 512 << 10;
 const OUTPUT: usize = 64 << 10;
 
@@ -23,7 +24,7 @@ const METHODS: [(&str, &str); 5] =
     [("get", "GET"), ("post", "POST"), ("put", "PUT"), ("patch", "PATCH"), ("delete", "DELETE")];
 const NO_TOOLS: [&str; 3] = ["head", "options", "trace"];
 
-/// The tools of a description, in the order of its paths, and what is none.
+/// The tools of a document, in the order of its paths, and the skipped operations.
 pub fn tools(description: &Description, selection: &Selection) -> (Vec<Tool>, Vec<LeftOut>) {
     let (mut tools, mut left_out) = (Vec::new(), Vec::new());
     let mut taken = BTreeSet::new();
@@ -38,19 +39,19 @@ pub fn tools(description: &Description, selection: &Selection) -> (Vec<Tool>, Ve
         for (key, method) in METHODS {
             let Some(operation) = item.get(key) else { continue };
             let id = operation.get("operationId").and_then(Value::as_str).unwrap_or_default();
-            let told = if id.is_empty() { format!("{method} {path}") } else { id.to_owned() };
+            let label = if id.is_empty() { format!("{method} {path}") } else { id.to_owned() };
             let tags = operation.get("tags").and_then(Value::as_array);
             let tags: Vec<&str> = tags.into_iter().flatten().filter_map(Value::as_str).collect();
             let deprecated = operation.get("deprecated").and_then(Value::as_bool) == Some(true);
-            if let Some(why) = selection.refuses(&told, &tags, path, key, deprecated) {
-                left_out.push(LeftOut { operation: told, why: why.into(), unselected: true });
+            if let Some(why) = selection.refuses(&label, &tags, path, key, deprecated) {
+                left_out.push(LeftOut { operation: label, why: why.into(), unselected: true });
                 continue;
             }
             let building = Building { description, item, operation, path, method };
-            match building.tool(&told, selection, &mut taken) {
+            match building.tool(&label, selection, &mut taken) {
                 Ok(tool) => tools.push(tool),
                 Err(why) => {
-                    left_out.push(LeftOut { operation: told, why, unselected: false });
+                    left_out.push(LeftOut { operation: label, why, unselected: false });
                 }
             }
         }
@@ -135,7 +136,7 @@ impl Building<'_> {
         }
     }
 
-    /// The parameters of the path and of the operation, which comes first.
+    /// The parameters of the path item and of the operation. The operation's take precedence.
     fn parameters(
         &self,
         definitions: &mut Definitions<'_>,
@@ -158,11 +159,11 @@ impl Building<'_> {
                 if name.is_empty() {
                     return Err("a parameter has no name".into());
                 }
-                // What the gateway itself writes, and what says who somebody is, is no argument.
+                // Headers that the gateway sets, and those that carry credentials, are not arguments.
                 if place == Place::Header && is_own_header(name) {
                     continue;
                 }
-                // What stands in the path's own query is not an argument's to say again.
+                // An argument cannot repeat a parameter of the path's own query.
                 if place == Place::Query && fixed_names(self.path).any(|it| is_same_slot(name, it))
                 {
                     continue;
@@ -180,7 +181,7 @@ impl Building<'_> {
             if *place == Place::Path && !self.path.contains(&format!("{{{name}}}")) {
                 continue;
             }
-            // Of several places with the same name, each is named by its place, too.
+            // If a name occurs in several places, the place is appended.
             let shared = all.keys().filter(|(_, other)| other == name).count() > 1;
             let argument = if shared { format!("{name}_{}", place.word()) } else { name.clone() };
             let argument = argument_name(&argument, properties);
@@ -245,7 +246,7 @@ impl Building<'_> {
                 required: is_required,
             }));
         }
-        // An object's members are arguments of their own, where none is one already.
+        // The members of an object become separate arguments, unless a name is already used.
         let inner = self.description.resolved(&schema)?;
         let plain =
             ["allOf", "anyOf", "oneOf", "not", "if"].iter().all(|name| inner.get(*name).is_none());
@@ -275,7 +276,7 @@ impl Building<'_> {
         Ok(Some(Body { media, from: BodyFrom::Whole(argument), required: is_required }))
     }
 
-    /// The schema of the answer, where one is announced that is not too large; and whether it is wrapped.
+    /// The output schema, unless there is none or it is too large; and whether the response is wrapped.
     fn output(&self) -> (Option<Value>, bool) {
         self.announced().unwrap_or((None, false))
     }
@@ -284,7 +285,7 @@ impl Building<'_> {
         let responses = self.operation.get("responses")?.as_object()?;
         let good = |code: &&String| code.starts_with('2');
         let codes: Vec<&String> = responses.keys().filter(good).collect();
-        // Of several good answers with bodies, no one schema holds.
+        // If several successful responses have bodies, no single schema applies.
         let mut schemas = Vec::new();
         for code in codes {
             let response = self.description.resolved(&responses[code]).ok()?;
@@ -340,17 +341,17 @@ fn annotations(method: &str) -> Annotations {
     Annotations {
         read_only: method == "GET",
         idempotent: matches!(method, "GET" | "PUT" | "DELETE"),
-        // What is posted is new, as a rule.
+        // POST usually creates something.
         destructive: matches!(method, "PUT" | "PATCH" | "DELETE"),
     }
 }
 
-/// The names in a path's braces.
+/// The names in braces in a path.
 fn braced(path: &str) -> impl Iterator<Item = &str> {
     path.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0))
 }
 
-/// A name that no argument has yet.
+/// A name that is not used by another argument.
 fn argument_name(name: &str, taken: &Map<String, Value>) -> String {
     let mut free = name.to_owned();
     let mut number = 2;
@@ -361,7 +362,7 @@ fn argument_name(name: &str, taken: &Map<String, Value>) -> String {
     free
 }
 
-/// An operation's name as a tool's: letters, digits, `_`, `-` and `.`.
+/// The tool name of an operation: letters, digits, `_`, `-` and `.`.
 fn tool_name(operation: &str) -> String {
     let mut name = String::new();
     for c in operation.chars() {
@@ -381,8 +382,8 @@ fn distinct(name: &str, taken: &mut BTreeSet<String>) -> String {
     let mut number = 2;
     while !taken.insert(free.clone()) {
         let ending = format!("_{number}");
-        let kept: String = clipped.chars().take(NAME - ending.len()).collect();
-        free = kept + &ending;
+        let prefix: String = clipped.chars().take(NAME - ending.len()).collect();
+        free = prefix + &ending;
         number += 1;
     }
     free

@@ -3,24 +3,24 @@
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
-/// How often a reference may lead to another.
+/// Maximum length of a chain of references.
 const MOST_HOPS: usize = 32;
 
-/// Why a description cannot be used.
+/// Why a document cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unreadable(pub String);
 
-/// An OpenAPI description, 3.0 or 3.1.
+/// An OpenAPI document, version 3.0 or 3.1.
 #[derive(Debug, Clone)]
 pub struct Description {
     root: Value,
-    /// 3.0, whose schemas are not quite JSON Schema.
+    /// Version 3.0, whose schemas differ from JSON Schema.
     pub is_3_0: bool,
 }
 
 impl Description {
-    /// Reads a description, JSON or YAML.
+    /// Parses a document in JSON or YAML.
     pub fn parse(text: &str) -> Result<Self, Unreadable> {
         let is_json = text.trim_start().starts_with('{');
         let root: Value = if is_json {
@@ -60,12 +60,12 @@ impl Description {
         self.root["info"]["title"].as_str().unwrap_or_default()
     }
 
-    /// The paths, in the order of the document's names.
+    /// The paths, in the order of the document.
     pub fn paths(&self) -> impl Iterator<Item = (&String, &Value)> {
         self.root.get("paths").and_then(Value::as_object).into_iter().flatten()
     }
 
-    /// Where the API is, as the description says: its first server, with the defaults of its variables.
+    /// The URL of the API: that of the first server, with the default values of its variables.
     pub fn server(&self) -> Option<String> {
         let server = self.root.get("servers")?.get(0)?;
         let mut url = server.get("url")?.as_str()?.to_owned();
@@ -77,12 +77,12 @@ impl Description {
         Some(url)
     }
 
-    /// A part by its reference within the document.
+    /// The part that a reference within the document points to.
     pub fn at(&self, reference: &str) -> Option<&Value> {
         self.root.pointer(&percent_decode_str(reference.strip_prefix('#')?).decode_utf8_lossy())
     }
 
-    /// What a value means, references followed. `Err` is a reference that leads nowhere within the document.
+    /// Follows references. Fails if a reference points outside the document or nowhere, or if there are too many.
     pub fn resolved<'a>(&'a self, value: &'a Value) -> Result<&'a Value, String> {
         let mut value = value;
         for _ in 0..MOST_HOPS {
@@ -98,12 +98,12 @@ impl Description {
         Err("its references are cyclic".into())
     }
 
-    /// What all operations need to be shown, where they do not say so themselves.
+    /// The security requirements of operations that have none of their own.
     pub fn security(&self) -> Option<&Value> {
         self.root.get("security")
     }
 
-    /// How credentials are shown, by name.
+    /// The security schemes, by name.
     pub(crate) fn security_schemes(&self) -> Option<&Map<String, Value>> {
         self.root.get("components")?.get("securitySchemes")?.as_object()
     }

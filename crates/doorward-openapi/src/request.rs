@@ -6,19 +6,19 @@ use serde_json::{Map, Value};
 use crate::slot::{is_method, is_same_slot};
 use crate::tool::{Parameter, Place, Style, Tool};
 
-/// A request, without the server that it goes to and what that is shown.
+/// A request without the server's URL and credentials.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// In capitals.
+    /// In upper case.
     pub method: &'static str,
-    /// Begins with a slash; written so that it can stand in a request as it is.
+    /// Starts with a slash and is percent-encoded.
     pub path_and_query: String,
     pub headers: Vec<(String, String)>,
-    /// Its type, and its bytes.
+    /// Content type and bytes.
     pub body: Option<(String, Vec<u8>)>,
 }
 
-/// Arguments that no request can be made of: where, and why.
+/// Arguments from which no request can be built: path and reason of each.
 #[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
 #[error("{}", .0.iter().map(|(path, why)| format!("{path}: {why}")).collect::<Vec<_>>().join("\n"))]
 pub struct BadArguments(pub Vec<(String, String)>);
@@ -30,7 +30,7 @@ impl BadArguments {
     }
 }
 
-/// Headers that are the gateway's own to write, or say who somebody is.
+/// Headers that the gateway sets itself, or that carry credentials.
 const OWN: [&str; 27] = [
     "accept",
     "accept-encoding",
@@ -61,9 +61,9 @@ const OWN: [&str; 27] = [
     "x-rewrite-url",
 ];
 
-/// Whether a header is none that an argument may set.
+/// Whether an argument must not set this header.
 pub fn is_own_header(name: &str) -> bool {
-    // What servers hand on as variables has one sign for both (RFC 3875 section 4.1.18).
+    // Servers that pass headers as CGI variables do not distinguish `-` from `_` (RFC 3875 section 4.1.18).
     let name = name.to_ascii_lowercase().replace('_', "-");
     OWN.contains(&name.as_str())
         || name.starts_with("x-forwarded-")
@@ -74,8 +74,7 @@ pub fn is_own_header(name: &str) -> bool {
 }
 
 impl Tool {
-    /// The request of a call. `boundary` divides the parts of a body that has parts; it must be chosen so that
-    /// nobody can guess it.
+    /// The request of a call. `boundary` separates the parts of a multipart body and must be unpredictable.
     pub fn request(
         &self,
         arguments: &Map<String, Value>,
@@ -126,7 +125,7 @@ impl Tool {
                 None
             }
         };
-        // Values may stand side by side; what they come to must not be a step up.
+        // Several values may be adjacent; together they must not form a dot segment.
         if uri::has_dot_segment(&path) {
             bad.0.push((String::new(), format!("the path {}", uri::WHY)));
         }
@@ -135,7 +134,7 @@ impl Tool {
         }
         let pairs = query.iter().flat_map(|(_, pairs)| pairs);
         for (at, Pair { name, value }) in pairs.enumerate() {
-            // The description's own may stand there already.
+            // The document's path may already have a query.
             path.push(if at == 0 && !self.path.contains('?') { '?' } else { '&' });
             path.push_str(&format!("{}={value}", encoded(name)));
         }
@@ -145,7 +144,7 @@ impl Tool {
         Ok(Request { method: self.method, path_and_query: path, headers, body })
     }
 
-    /// Whether an object's members, which stand beside the other parameters, leave these alone.
+    /// Checks that the members of an exploded object do not collide with other parameters.
     fn check_slots(
         &self,
         parameter: &Parameter,
@@ -153,7 +152,7 @@ impl Tool {
         pairs: &[Pair],
         before: &[(&Parameter, Vec<Pair>)],
     ) -> Result<(), String> {
-        if !(value.is_object() && parameter.stands_apart()) {
+        if !(value.is_object() && parameter.is_exploded_object()) {
             return Ok(());
         }
         let others = self
@@ -165,7 +164,7 @@ impl Tool {
             let is = |known: &str| is_same_slot(name, known);
             let is_others = others.clone().any(|other| {
                 is(&other.name)
-                    || (other.stands_apart()
+                    || (other.is_exploded_object()
                         && !own.iter().any(|member| is(member))
                         && self.members_of(other).iter().any(|member| is(member)))
             });
@@ -179,26 +178,26 @@ impl Tool {
         Ok(())
     }
 
-    /// The members that the description gives an object.
+    /// The members that the document declares for an object.
     fn members_of(&self, parameter: &Parameter) -> Vec<&str> {
         let schema = self.input.pointer("/properties").and_then(|all| all.get(&parameter.argument));
         let members = schema.and_then(|schema| schema.get("properties")).and_then(Value::as_object);
         members.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
     }
 
-    /// Names of what the description itself puts into the query.
+    /// Names of query parameters in the document's own path.
     pub(crate) fn fixed_names(&self) -> impl Iterator<Item = &str> {
         fixed_names(&self.path)
     }
 }
 
-/// Names of what stands in the query of a description's path.
+/// Names of query parameters in a path.
 pub(crate) fn fixed_names(path: &str) -> impl Iterator<Item = &str> {
     let query = path.split_once('?').map_or("", |(_, query)| query);
     query.split('&').filter_map(|pair| pair.split('=').next()).filter(|name| !name.is_empty())
 }
 
-/// A pair of a query: its name as it is meant, its value as it is written.
+/// A query parameter: the name decoded, the value encoded.
 struct Pair {
     name: String,
     value: String,
@@ -309,7 +308,7 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// Pairs of a form, what lies deeper by names in brackets.
+/// Form pairs of a value; nested values have names with brackets.
 pub(crate) fn form_pairs(name: &str, value: &Value, pairs: &mut Vec<(String, String)>) {
     match value {
         Value::Object(members) => {
@@ -330,7 +329,7 @@ pub(crate) fn form_pairs(name: &str, value: &Value, pairs: &mut Vec<(String, Str
     }
 }
 
-/// All but what needs no encoding anywhere (RFC 3986 section 2.3).
+/// Encodes all characters except the unreserved ones (RFC 3986 section 2.3).
 pub(crate) fn encoded(text: &str) -> String {
     encode(text, false)
 }
@@ -340,7 +339,7 @@ fn encode(text: &str, allow_reserved: bool) -> String {
     for byte in text.bytes() {
         let stays = byte.is_ascii_alphanumeric()
             || b"-._~".contains(&byte)
-            // Of the reserved those that end or divide nothing in a query, to any server.
+            // Only those reserved characters that do not end or separate anything in a query for any server.
             || (allow_reserved && b":/?@!$'()*,".contains(&byte));
         if stays {
             out.push(char::from(byte));

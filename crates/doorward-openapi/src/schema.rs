@@ -7,26 +7,26 @@ use serde_json::{Map, Value, json};
 
 use crate::description::Description;
 
-/// Which way a value goes: what is read-only is not sent, what is write-only does not come back.
+/// The direction of a value: `readOnly` properties are not sent, `writeOnly` properties are not received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     Sent,
     Received,
 }
 
-/// What says nothing to whoever calls the tool.
+/// Keywords that are of no use to a caller of the tool.
 const ASIDE: [&str; 6] =
     ["xml", "externalDocs", "example", "examples", "discriminator", "deprecated"];
-/// Keywords whose members are named by the author.
+/// Keywords whose members have arbitrary names.
 const NAMED: [&str; 5] =
     ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas"];
 const DEEPEST: usize = 64;
 
-/// Gathers the definitions that schemas refer to.
+/// Collects the definitions that schemas refer to.
 pub struct Definitions<'a> {
     description: &'a Description,
     way: Way,
-    /// The name under `$defs`, by the reference.
+    /// Names under `$defs`, by reference.
     names: BTreeMap<String, String>,
     taken: BTreeSet<String>,
     waiting: VecDeque<String>,
@@ -38,12 +38,12 @@ impl<'a> Definitions<'a> {
         Self { description, way, names, taken, waiting }
     }
 
-    /// A schema as a tool has it. The error names what cannot be written so.
+    /// Converts a schema for a tool. The error names what cannot be converted.
     pub fn converted(&mut self, schema: &Value) -> Result<Value, String> {
         self.convert(schema, 0)
     }
 
-    /// All that was referred to, to stand beside the schemas.
+    /// All referenced schemas, for `$defs`.
     pub fn all(mut self) -> Result<Map<String, Value>, String> {
         let mut all = Map::new();
         while let Some(reference) = self.waiting.pop_front() {
@@ -93,7 +93,7 @@ impl<'a> Definitions<'a> {
             let name = self.refer(reference)?;
             let mut out = Map::new();
             out.insert("$ref".into(), format!("#/$defs/{name}").into());
-            // What stands beside it counts in 3.1, and is a description mostly.
+            // Siblings of `$ref` apply in 3.1; usually it is a description.
             if let Some(described) = members.get("description") {
                 out.insert("description".into(), described.clone());
             }
@@ -131,13 +131,13 @@ impl<'a> Definitions<'a> {
         if self.description.is_3_0 {
             from_3_0(&mut out);
         }
-        // Said of a property, it is about which way it goes; said of the value itself, nothing.
+        // They concern a property, not its value.
         out.remove("readOnly");
         out.remove("writeOnly");
         Ok(Value::Object(out))
     }
 
-    /// Whether a property does not go this way.
+    /// Whether a property is omitted in this direction.
     fn is_hidden(&self, property: &Value) -> bool {
         let property = self.description.resolved(property).unwrap_or(property);
         let says = |name: &str| property.get(name).and_then(Value::as_bool) == Some(true);
@@ -147,7 +147,7 @@ impl<'a> Definitions<'a> {
         }
     }
 
-    /// What is not there is not required.
+    /// Omitted properties are not required.
     fn without_hidden(&self, members: &Map<String, Value>, out: &mut Map<String, Value>) {
         let Some(properties) = members.get("properties").and_then(Value::as_object) else { return };
         if let Some(required) = out.get_mut("required").and_then(Value::as_array_mut) {
@@ -159,7 +159,7 @@ impl<'a> Definitions<'a> {
     }
 }
 
-/// `nullable`, and bounds that exclude themselves, as JSON Schema 2020-12 has them.
+/// Converts `nullable` and boolean exclusive bounds to JSON Schema 2020-12.
 fn from_3_0(schema: &mut Map<String, Value>) {
     for (bound, excludes) in [("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")] {
         match schema.get(excludes).and_then(Value::as_bool) {

@@ -8,12 +8,12 @@ use crate::description::Description;
 use crate::request::is_own_header;
 use crate::tool::Place;
 
-/// One scheme, as far as a credential can be shown by it.
+/// A supported security scheme.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Scheme {
-    /// `Authorization: Bearer`, also for OAuth and OpenID Connect, whose tokens are shown so.
+    /// `Authorization: Bearer`, also for the tokens of OAuth and OpenID Connect.
     Bearer,
-    /// `Authorization: Basic`, of `user:password`.
+    /// `Authorization: Basic` with `user:password`.
     Basic,
     Key {
         place: Place,
@@ -21,7 +21,7 @@ pub enum Scheme {
     },
 }
 
-/// Why a credential cannot be shown by a scheme.
+/// Why a scheme cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NoScheme {
     Unknown(Vec<String>),
@@ -51,13 +51,13 @@ impl fmt::Display for Scheme {
 }
 
 impl Description {
-    /// All schemes, by their names.
+    /// All schemes, by name.
     pub fn schemes(&self) -> Vec<(&str, Result<Scheme, NoScheme>)> {
         let names = self.security_schemes().into_iter().flat_map(|all| all.keys());
         names.map(|name| (name.as_str(), self.scheme(name))).collect()
     }
 
-    /// The scheme of a name.
+    /// The scheme with this name.
     pub fn scheme(&self, name: &str) -> Result<Scheme, NoScheme> {
         let all = self.security_schemes();
         let unknown = || {
@@ -78,7 +78,7 @@ impl Description {
                 let place = match text("in") {
                     "query" => Place::Query,
                     "cookie" => Place::Cookie,
-                    // A key may be where no argument may.
+                    // An API key may be sent in `Authorization`, an argument may not.
                     "header" if name.eq_ignore_ascii_case("authorization") => Place::Header,
                     "header" if !is_own_header(&name) => Place::Header,
                     "header" => {
@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn schemes_are_what_the_description_says() {
+    fn schemes_are_read_from_the_document() {
         let description = Description::parse(
             r##"{"openapi": "3.1.0", "components": {"securitySchemes": {
                 "token": {"type": "http", "scheme": "Bearer"},
@@ -136,7 +136,7 @@ mod tests {
             assert!(matches!(description.scheme(name), Err(NoScheme::Unusable(_))), "{name}");
         }
         let unknown = description.scheme("other").expect_err("none");
-        let told = unknown.to_string();
-        assert!(told.starts_with("the document defines ") && told.contains("token"), "{told}");
+        let text = unknown.to_string();
+        assert!(text.starts_with("the document defines ") && text.contains("token"), "{text}");
     }
 }

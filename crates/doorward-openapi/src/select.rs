@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// All that fit each list that is not empty; `*` stands for any run of characters.
+/// Selects operations that match every list that is not empty; `*` matches any characters.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Selection {
@@ -14,18 +14,18 @@ pub struct Selection {
     pub paths: Vec<String>,
     /// Such as `get`.
     pub methods: Vec<String>,
-    /// Not these, by `operationId`.
+    /// Excluded operations, by `operationId`.
     pub except: Vec<String>,
-    /// Those that are deprecated, too.
+    /// Also select deprecated operations.
     pub deprecated: bool,
-    /// Other names for tools, by `operationId`.
+    /// Tool names that replace the default, by `operationId`.
     pub names: BTreeMap<String, String>,
-    /// Other descriptions, by `operationId`.
+    /// Descriptions that replace the default, by `operationId`.
     pub descriptions: BTreeMap<String, String>,
 }
 
 impl Selection {
-    /// Why an operation is not wanted; `None` if it is.
+    /// Why an operation is not selected; `None` if it is.
     pub fn refuses(
         &self,
         id: &str,
@@ -58,7 +58,7 @@ impl Selection {
     }
 }
 
-/// Whether a name fits a pattern; takes as long as both are long, at worst multiplied.
+/// Whether a name matches a pattern. The time is at most proportional to the product of both lengths.
 pub fn fits(pattern: &str, name: &str) -> bool {
     let mut parts = pattern.split('*');
     let Some(mut rest) = name.strip_prefix(parts.next().unwrap_or_default()) else { return false };

@@ -1,12 +1,12 @@
-//! Names of places in a request, as servers compare them: `limit`, `LIMIT `, `limit[]` and `limit.x` are the same to
-//! some servers, and `api-key`, `api_key` and `api.key` to others.
+//! Parameter names as servers compare them: `limit`, `LIMIT `, `limit[]` and `limit.x` are the same to some
+//! servers, and `api-key`, `api_key` and `api.key` to others.
 
 use doorward_mcp::json::may_be_read_as;
 
-/// What servers take for the method that is meant, whatever the request's own is.
+/// A parameter that some frameworks use as the method of the request instead of its actual one.
 const METHOD: &str = "_method";
 
-/// Whether some server may put what stands under one name into the place of another.
+/// Whether some server may treat a parameter of this name as the known one.
 pub fn is_same_slot(name: &str, known: &str) -> bool {
     let known = joined(known);
     let whole = name.split('\0').find(|part| !part.is_empty()).unwrap_or_default();
@@ -14,12 +14,12 @@ pub fn is_same_slot(name: &str, known: &str) -> bool {
     [whole, before].iter().any(|form| may_be_read_as(joined(form).as_bytes(), known.as_bytes()))
 }
 
-/// Whether it means another method than the request has.
+/// Whether it may override the method of the request.
 pub(crate) fn is_method(name: &str) -> bool {
     is_same_slot(name, METHOD)
 }
 
-/// With one sign for those that join the words of a name: PHP takes blanks, dots and brackets for `_`, CGI takes `-` for it.
+/// Normalizes separators: PHP replaces blanks, dots and brackets by `_`, CGI replaces `-`.
 fn joined(name: &str) -> String {
     name.trim().replace(['-', '.', ' ', '['], "_")
 }
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_server_may_take_for_another_is_found() {
+    fn names_that_a_server_may_confuse_are_the_same() {
         for name in [
             "api_key",
             "API_KEY",

@@ -22,20 +22,20 @@ pub struct Tool {
     /// The `operationId`, or method and path.
     #[serde(skip)]
     pub operation: String,
-    /// In capitals.
+    /// In upper case.
     #[serde(skip)]
     pub method: &'static str,
-    /// With names in braces where arguments stand.
+    /// With the names of path parameters in braces.
     #[serde(skip)]
     pub path: String,
     #[serde(skip)]
     pub parameters: Vec<Parameter>,
     #[serde(skip)]
     pub body: Option<Body>,
-    /// Whether what it announces as its output is the answer's member `result`, for the answer is no object.
+    /// Whether the response is not an object, and is returned as the member `result` of one.
     #[serde(skip)]
     pub wraps: bool,
-    /// Ways to show who one is, each of several schemes together; empty where none is needed.
+    /// Alternative security requirements, each with the schemes that apply together; empty if none is required.
     #[serde(skip)]
     pub security: Vec<BTreeSet<String>>,
 }
@@ -50,7 +50,7 @@ pub struct Annotations {
     pub destructive: bool,
 }
 
-/// Where an argument stands in the request.
+/// Where an argument is placed in the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     Path,
@@ -73,20 +73,20 @@ pub enum Style {
 #[derive(Debug, Clone)]
 pub struct Parameter {
     pub name: String,
-    /// The tool's argument that it is.
+    /// The name of the tool's argument.
     pub argument: String,
     pub place: Place,
     pub style: Style,
     pub explode: bool,
     pub allow_reserved: bool,
-    /// Its value is written as JSON.
+    /// The value is serialized as JSON.
     pub json: bool,
     pub required: bool,
 }
 
 impl Parameter {
-    /// Whether the members of an object stand beside the other parameters of the query.
-    pub(crate) fn stands_apart(&self) -> bool {
+    /// Whether the members of an object become separate query parameters.
+    pub(crate) fn is_exploded_object(&self) -> bool {
         self.place == Place::Query && self.explode && !self.json && self.style != Style::DeepObject
     }
 }
@@ -98,26 +98,26 @@ pub struct Body {
     pub required: bool,
 }
 
-/// Which arguments a body is made of.
+/// The arguments that form a body.
 #[derive(Debug, Clone)]
 pub enum BodyFrom {
-    /// One that is all of it.
+    /// One argument is the whole body.
     Whole(String),
-    /// Each is a member of it.
+    /// Each argument is a member of the body.
     Members(Vec<String>),
 }
 
-/// An operation that is no tool.
+/// An operation that is not a tool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
     pub operation: String,
     pub why: String,
-    /// It was not asked for; nothing is wrong with it.
+    /// It was not selected; there is no error.
     pub unselected: bool,
 }
 
 impl Tool {
-    /// The members that a call's body has, where it is an object.
+    /// The members of a call's body, if it is an object.
     pub fn body_members<'a>(
         &'a self,
         arguments: &'a Map<String, Value>,
@@ -128,8 +128,8 @@ impl Tool {
             None => (None, None),
         };
         let whole = whole.and_then(Value::as_object).into_iter().flatten();
-        let given = members.into_iter().flatten().filter(|name| arguments.contains_key(*name));
-        whole.map(|(name, _)| name.as_str()).chain(given.map(String::as_str))
+        let present = members.into_iter().flatten().filter(|name| arguments.contains_key(*name));
+        whole.map(|(name, _)| name.as_str()).chain(present.map(String::as_str))
     }
 
     pub(crate) fn write_body(
@@ -141,14 +141,14 @@ impl Tool {
         let value = match &body.from {
             BodyFrom::Whole(argument) => arguments.get(argument).cloned(),
             BodyFrom::Members(names) => {
-                let given: Map<String, Value> = names
+                let present: Map<String, Value> = names
                     .iter()
                     .filter_map(|name| Some((name.clone(), arguments.get(name)?.clone())))
                     .collect();
-                (body.required || !given.is_empty()).then_some(Value::Object(given))
+                (body.required || !present.is_empty()).then_some(Value::Object(present))
             }
         };
-        // One that the description knows is meant so.
+        // If the document declares the member, it is intended.
         if let (Some(Value::Object(members)), BodyFrom::Whole(argument)) = (&value, &body.from)
             && !matches!(body.media, Media::Json(_))
             && let Some(name) = members.keys().find(|name| is_method(name))

@@ -39,9 +39,9 @@ fn path_of(tool: &Tool, arguments: Value) -> Result<String, String> {
     request.map(|request| request.path_and_query).map_err(|error| error.to_string())
 }
 
-/// The table of the specification (OpenAPI 3.1 section 4.8.12.2): an empty text, a text, an array, an object.
+/// The table of the specification (OpenAPI 3.1 section 4.8.12.2): a string, an array, an object.
 #[test]
-fn every_style_is_written_as_the_specification_has_it() {
+fn every_style_is_written_as_specified() {
     let (text, array) = (json!("blue"), json!(["blue", "black", "brown"]));
     let record = json!({ "B": 150, "G": 200, "R": 100 });
     for (place, style, explode, texts) in [
@@ -102,13 +102,13 @@ fn every_style_is_written_as_the_specification_has_it() {
         }]);
         let tool = with(path, &parameter);
         for (value, expected) in [&text, &array, &record].into_iter().zip(texts) {
-            let told = path_of(&tool, json!({ "color": value })).unwrap();
-            assert_eq!(told, expected, "{place} {style} {explode}");
+            let path = path_of(&tool, json!({ "color": value })).unwrap();
+            assert_eq!(path, expected, "{place} {style} {explode}");
         }
     }
 }
 
-/// Regression R5: an argument stays where it belongs.
+/// Regression R5: arguments cannot leave their place in the request.
 #[test]
 fn no_argument_leaves_its_place() {
     let tool = with(
@@ -132,8 +132,8 @@ fn no_argument_leaves_its_place() {
         ("a\\b", "a%5Cb"),
         ("ä\n", "%C3%A4%0A"),
     ] {
-        let told = path_of(&tool, json!({ "owner": "me", "path": given })).unwrap();
-        assert_eq!(told, format!("/repos/me/files/{expected}"));
+        let path = path_of(&tool, json!({ "owner": "me", "path": given })).unwrap();
+        assert_eq!(path, format!("/repos/me/files/{expected}"));
     }
     for bad in [
         "..",
@@ -160,7 +160,7 @@ fn no_argument_leaves_its_place() {
     assert_eq!(request.headers, [("cookie".into(), "seen=a%3B%20admin%3D1".into())]);
     let error = path_of(&tool, json!({})).unwrap_err();
     assert_eq!(error, "/owner: is missing\n/path: is missing");
-    // An object's members stand beside the parameters, and take the place of none.
+    // The members of an exploded object cannot replace other parameters.
     let tool = with(
         "/",
         &json!([
@@ -175,9 +175,9 @@ fn no_argument_leaves_its_place() {
     assert_eq!(path_of(&tool, json!({ "filter": { "rule": "a;b" } })).unwrap(), "/?rule=a%3Bb");
 }
 
-/// What the description says itself, and what belongs to another parameter, no argument says again.
+/// An argument cannot repeat what the document sets itself or what belongs to another parameter.
 #[test]
-fn no_argument_says_what_is_said_already() {
+fn no_argument_repeats_another_parameter() {
     let text = |name: &str| json!({ "name": name, "in": "query", "schema": { "type": "string" } });
     let of = |name: &str, member: &str| {
         json!({ "name": name, "in": "query", "schema": { "type": "object",
@@ -199,8 +199,8 @@ fn no_argument_says_what_is_said_already() {
         assert!(path_of(&tool, given.clone()).is_err(), "{given}");
     }
     let reserved = json!([{ "name": "r", "in": "query", "allowReserved": true, "schema": {} }]);
-    let told = path_of(&with("/x", &reserved), json!({ "r": "a/b;api_key" })).unwrap();
-    assert_eq!(told, "/x?r=a/b%3Bapi_key");
+    let path = path_of(&with("/x", &reserved), json!({ "r": "a/b;api_key" })).unwrap();
+    assert_eq!(path, "/x?r=a/b%3Bapi_key");
     let body = json!({ "content": { "application/x-www-form-urlencoded": { "schema": { "type": "object" } } } });
     let paths = json!({ "/": { "post": { "operationId": "p", "requestBody": body } } });
     let tool = only(&paths, &json!({}));
@@ -209,7 +209,7 @@ fn no_argument_says_what_is_said_already() {
 }
 
 #[test]
-fn arguments_are_flat_and_never_collide() {
+fn arguments_are_flat_and_have_distinct_names() {
     let body = json!({ "required": true, "content": { "application/json": { "schema": {
         "type": "object", "required": ["title"],
         "properties": {
@@ -258,7 +258,7 @@ fn arguments_are_flat_and_never_collide() {
 }
 
 #[test]
-fn schemas_stand_by_themselves_also_where_they_refer_to_themselves() {
+fn schemas_are_self_contained_even_if_recursive() {
     let tree = json!({ "type": "object", "properties": {
         "name": { "type": "string" }, "children": { "type": "array", "items": { "$ref": "#/components/schemas/Tree" } },
     } });
@@ -283,7 +283,7 @@ fn schemas_stand_by_themselves_also_where_they_refer_to_themselves() {
 }
 
 #[test]
-fn what_3_0_writes_in_its_own_way_is_written_as_json_schema() {
+fn schemas_of_3_0_are_converted_to_json_schema() {
     let text = r#"
 openapi: 3.0.3
 info: {title: t, version: "1"}
@@ -309,7 +309,7 @@ paths:
 }
 
 #[test]
-fn what_cannot_be_a_tool_is_left_out_with_the_reason() {
+fn operations_that_cannot_be_tools_are_skipped_with_the_reason() {
     let (tools, left_out) = all(
         &json!({
             "/a/{id}": { "get": { "operationId": "a" } },
@@ -349,7 +349,7 @@ fn what_cannot_be_a_tool_is_left_out_with_the_reason() {
 }
 
 #[test]
-fn operations_are_chosen_and_named_as_the_operator_wants() {
+fn operations_are_selected_and_named_by_configuration() {
     let paths = json!({
         "/pets": { "get": { "operationId": "listPets", "tags": ["pets"] }, "post": { "operationId": "addPet", "tags": ["pets", "write"] } },
         "/shops/{id}": { "parameters": [{ "name": "id", "in": "path", "required": true }], "delete": { "operationId": "closeShop" } },
@@ -387,7 +387,7 @@ fn operations_are_chosen_and_named_as_the_operator_wants() {
 }
 
 #[test]
-fn bodies_are_written_in_their_own_form() {
+fn bodies_are_written_in_their_media_type() {
     let schema = json!({ "type": "object", "properties": { "a": {}, "b": { "type": "array" } } });
     let of = |kind: &str| {
         let body = json!({ "required": true, "content": { kind: { "schema": schema } } });
@@ -436,10 +436,10 @@ fn any_value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    /// Whatever the arguments: as many segments as the path has, none a step up, one query, no header of
-    /// another name, and no line end anywhere.
+    /// For any arguments: the path has its number of segments and no dot segment, there is one query, no other header
+    /// and no line break.
     #[test]
-    fn a_request_keeps_the_shape_that_its_description_gives_it(
+    fn arguments_cannot_change_the_shape_of_a_request(
         first in any_value(), second in any_value(), query in any_value(), header in any_value(),
         style in prop::sample::select(vec!["simple", "label", "matrix"]),
         query_style in prop::sample::select(vec!["form", "spaceDelimited", "pipeDelimited", "deepObject"]),
