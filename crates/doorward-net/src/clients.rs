@@ -26,13 +26,13 @@ use crate::dial::Dialer;
 use crate::resolver::Resolver;
 use crate::tls::{cause_chain, trusted};
 
-/// Tells the connections of one from those of another.
+/// The id of the next [`Clients`], which separates its connections from those of others.
 static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 type HttpClient = Client<HttpsConnector<Dialer>, Full<Bytes>>;
 
-/// How a gateway connects to servers: without TLS by [`connections`](super::connections), with TLS by
-/// one client per thread, made when it is first needed. Connections are kept warm per server.
+/// HTTP clients of a gateway: without TLS by [`connections`](super::connections), with TLS by one client per
+/// thread, created on first use. Connections are pooled per server.
 #[derive(Debug)]
 pub struct Clients {
     id: usize,
@@ -40,7 +40,7 @@ pub struct Clients {
     resolver: Resolver,
     plain: Dialer,
     tls: Option<rustls::ClientConfig>,
-    /// While it is there, so are its connections.
+    /// Connections are retained as long as this exists.
     alive: Arc<()>,
 }
 
@@ -60,24 +60,24 @@ impl Clients {
         Self { id, connect_timeout, resolver, plain, tls, alive: Arc::default() }
     }
 
-    /// Connections of their own, to public addresses only.
+    /// Clients with a separate pool that connect to public addresses only.
     pub fn public_only(&self) -> Self {
         let resolver = Resolver { public_only: true, ..self.resolver.clone() };
         Self::build(self.connect_timeout, resolver, self.tls.clone())
     }
 
-    /// Connections of their own, to one of the addresses that a server's name has.
+    /// Clients with a separate pool that connect to this address, one of several that the server's name resolves to.
     pub fn pinned(&self, address: IpAddr) -> Self {
         let resolver = Resolver { pinned: Some(address), ..self.resolver.clone() };
         Self::build(self.connect_timeout, resolver, self.tls.clone())
     }
 
-    /// Connections of their own, with another idea of whom to trust and of who one is.
+    /// Clients with a separate pool and other TLS settings: trusted authorities and client certificate.
     pub fn with_tls(&self, tls: rustls::ClientConfig) -> Self {
         Self::build(self.connect_timeout, self.resolver.clone(), Some(tls))
     }
 
-    /// Sends a request, and brings the head of its answer.
+    /// Sends a request and returns the head of the response.
     pub async fn send(&self, request: Request<Full<Bytes>>) -> Result<Response<Incoming>, Failure> {
         let sent = if request.uri().scheme() == Some(&Scheme::HTTPS) {
             let sending = self.over_tls(request);
@@ -102,7 +102,7 @@ impl Clients {
         })
     }
 
-    /// Sends a request by this thread's client.
+    /// Sends a request with this thread's client.
     fn over_tls(&self, request: Request<Full<Bytes>>) -> ResponseFuture {
         type Made = (usize, Weak<()>, HttpClient);
         thread_local! {
@@ -114,7 +114,7 @@ impl Clients {
             }
             let client = self.client();
             let sent = client.request(request);
-            // Those of servers that are gone go, too.
+            // Clients of removed servers are dropped, too.
             clients.retain(|(_, alive, _)| alive.strong_count() > 0);
             clients.push((self.id, Arc::downgrade(&self.alive), client));
             sent
@@ -135,7 +135,7 @@ impl Clients {
     }
 }
 
-/// Why a body breaks off.
+/// Why a body ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
     #[error(transparent)]
@@ -144,14 +144,14 @@ pub enum BodyError {
     Encoding(String),
 }
 
-/// The body of a server's answer.
+/// The body of a server's response.
 #[derive(Debug)]
 pub enum Incoming {
-    /// Of a connection that the call drives itself.
+    /// From a connection driven by the call.
     Driven(connections::Driven),
-    /// Of one that others may use, too.
+    /// From a connection that other requests may share.
     Shared(hyper::body::Incoming),
-    /// Of one that was compressed.
+    /// From a compressed response.
     Decoded(Box<Decoded>),
 }
 

@@ -26,11 +26,11 @@ use tower::Service;
 
 use crate::dial::Dialer;
 
-/// How long a connection is kept that nobody uses, and how many of one thread's to one server.
+/// How long an unused connection stays open, and the maximum number of them per thread and server.
 pub const IDLE: Duration = Duration::from_secs(60);
 pub const MOST: usize = 256;
 
-/// Why a request got no answer.
+/// Why there is no response.
 #[derive(Debug)]
 pub enum Error {
     /// The server cannot be reached: nothing was sent.
@@ -44,23 +44,24 @@ impl From<hyper::Error> for Error {
     }
 }
 
-/// Where a connection is kept while nobody uses it: whose it is, and where it leads. A place that is written in two ways
-/// has two homes: to be blind to case, an authority would be hashed byte by byte, for each request twice.
+/// The key of a pooled connection: its owner and its authority. The authority is compared case-sensitively, since
+/// a case-insensitive hash would be computed twice per request. A server whose URL is spelled in two ways has two
+/// pools.
 #[derive(Debug, Clone)]
-struct Home {
+struct PoolKey {
     owner: usize,
     authority: Authority,
 }
 
-impl PartialEq for Home {
+impl PartialEq for PoolKey {
     fn eq(&self, other: &Self) -> bool {
         self.owner == other.owner && self.authority.as_str() == other.authority.as_str()
     }
 }
 
-impl Eq for Home {}
+impl Eq for PoolKey {}
 
-impl Hash for Home {
+impl Hash for PoolKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.owner.hash(state);
         self.authority.as_str().hash(state);
@@ -69,14 +70,14 @@ impl Hash for Home {
 
 #[derive(Debug)]
 struct Link {
-    /// How long it may stay unused: less than the server says that it keeps it.
+    /// Maximum idle time: shorter than the server's own.
     idle: Duration,
     sender: SendRequest<Full<Bytes>>,
     connection: Box<Connection<TokioIo<TcpStream>, Full<Bytes>>>,
 }
 
 impl Link {
-    /// Lets the connection do what can be done now. Whether it is still there.
+    /// Makes progress on the connection. Returns whether it is still open.
     fn drive(&mut self, context: &mut Context<'_>) -> bool {
         Pin::new(&mut *self.connection).poll(context).is_pending()
     }
@@ -87,24 +88,24 @@ impl Link {
     }
 }
 
-/// This thread's connections that nobody uses, the latest used last.
+/// This thread's unused connections, the most recently used last.
 #[derive(Default)]
-struct Warm {
-    kept: HashMap<Home, Vec<(Instant, Link)>>,
-    /// Somebody closes those that stay unused.
+struct Pool {
+    idle_links: HashMap<PoolKey, Vec<(Instant, Link)>>,
+    /// A task that closes unused connections is running.
     swept: bool,
 }
 
 thread_local! {
-    static WARM: RefCell<Warm> = RefCell::default();
+    static POOL: RefCell<Pool> = RefCell::default();
 }
 
-impl Warm {
-    fn take(home: &Home) -> Option<Link> {
-        WARM.with_borrow_mut(|warm| {
-            let kept = warm.kept.get_mut(home)?;
-            while let Some((since, mut link)) = kept.pop() {
-                // The server may have closed it meanwhile, or be about to.
+impl Pool {
+    fn take(home: &PoolKey) -> Option<Link> {
+        POOL.with_borrow_mut(|pool| {
+            let idle_links = pool.idle_links.get_mut(home)?;
+            while let Some((since, mut link)) = idle_links.pop() {
+                // The server may have closed it in the meantime, or be about to.
                 if since.elapsed() < link.idle && link.is_idle() {
                     return Some(link);
                 }
@@ -113,13 +114,13 @@ impl Warm {
         })
     }
 
-    fn keep(home: Home, link: Link) {
-        let sweeper = WARM.with_borrow_mut(|warm| {
-            let kept = warm.kept.entry(home).or_default();
-            if kept.len() < MOST {
-                kept.push((Instant::now(), link));
+    fn keep(home: PoolKey, link: Link) {
+        let sweeper = POOL.with_borrow_mut(|pool| {
+            let idle_links = pool.idle_links.entry(home).or_default();
+            if idle_links.len() < MOST {
+                idle_links.push((Instant::now(), link));
             }
-            !std::mem::replace(&mut warm.swept, true)
+            !std::mem::replace(&mut pool.swept, true)
         });
         if sweeper && let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn(sweep());
@@ -127,17 +128,17 @@ impl Warm {
     }
 }
 
-/// Closes this thread's connections that stay unused, until there are none.
+/// Closes this thread's unused connections after their idle time, until none are left.
 async fn sweep() {
     loop {
         tokio::time::sleep(IDLE / 4).await;
-        let left = WARM.with_borrow_mut(|warm| {
-            warm.kept.retain(|_, kept| {
-                kept.retain(|(since, link)| since.elapsed() < link.idle);
-                !kept.is_empty()
+        let left = POOL.with_borrow_mut(|pool| {
+            pool.idle_links.retain(|_, idle_links| {
+                idle_links.retain(|(since, link)| since.elapsed() < link.idle);
+                !idle_links.is_empty()
             });
-            warm.swept = !warm.kept.is_empty();
-            warm.swept
+            pool.swept = !pool.idle_links.is_empty();
+            pool.swept
         });
         if !left {
             return;
@@ -145,7 +146,7 @@ async fn sweep() {
     }
 }
 
-/// Sends a request over a connection that is warm, or a new one. `owner` tells apart who may share.
+/// Sends a request over a pooled or a new connection. Only requests of the same `owner` share connections.
 pub async fn send(
     owner: usize,
     dialer: &Dialer,
@@ -158,7 +159,7 @@ pub async fn send(
     if let Ok(host) = HeaderValue::try_from(authority.as_str()) {
         request.headers_mut().insert(HOST, host);
     }
-    // The forms of a request to a server and to a proxy (RFC 9112 section 3.2).
+    // The request target differs between a server and a proxy (RFC 9112 section 3.2).
     match dialer.proxy_of(&uri) {
         None => {
             let path = uri.path_and_query().cloned();
@@ -166,31 +167,31 @@ pub async fn send(
         }
         Some(proxy) => {
             *request.uri_mut() = uri.clone();
-            if let Some(shown) = proxy.basic_auth() {
-                request.headers_mut().insert(PROXY_AUTHORIZATION, shown.clone());
+            if let Some(credential) = proxy.basic_auth() {
+                request.headers_mut().insert(PROXY_AUTHORIZATION, credential.clone());
             }
         }
     }
-    let home = Home { owner, authority };
-    let mut link = match Warm::take(&home) {
+    let home = PoolKey { owner, authority };
+    let mut link = match Pool::take(&home) {
         Some(link) => link,
         None => Box::pin(connect(dialer, uri)).await?,
     };
     let response = link.sender.send_request(request);
     tokio::pin!(response);
     let response = poll_fn(|context| {
-        // The answer may be the last that the connection did.
+        // The response may arrive together with the end of the connection.
         let _ = link.drive(context);
         response.as_mut().poll(context)
     });
     let (head, body) = response.await?.into_parts();
-    link.idle = kept_for(&head.headers).map_or(IDLE, |told| told.min(IDLE));
+    link.idle = idle_timeout(&head.headers).map_or(IDLE, |timeout| timeout.min(IDLE));
     Ok(Response::from_parts(head, Driven { body, link: Some((home, link)) }))
 }
 
-/// How long a server keeps a connection that nobody uses, less a second for the way, where it says so
-/// (`Keep-Alive: timeout=5`, RFC 2068 section 19.7.1.1).
-fn kept_for(headers: &HeaderMap) -> Option<Duration> {
+/// The server's idle timeout minus one second for the network, if it announces one (`Keep-Alive: timeout=5`, RFC
+/// 2068 section 19.7.1.1).
+fn idle_timeout(headers: &HeaderMap) -> Option<Duration> {
     let said = headers.get("keep-alive")?.to_str().ok()?;
     let mut parts = said.split(',').filter_map(|part| part.trim().strip_prefix("timeout="));
     let seconds: u64 = parts.next()?.parse().ok()?;
@@ -209,19 +210,19 @@ async fn connect(dialer: &Dialer, uri: Uri) -> Result<Link, Error> {
     Ok(link)
 }
 
-/// A body that drives its connection, and gives it back at its end.
+/// A body that drives its connection, and returns it to the pool at its end.
 #[derive(Debug)]
 pub struct Driven {
     body: Incoming,
-    link: Option<(Home, Link)>,
+    link: Option<(PoolKey, Link)>,
 }
 
 impl Driven {
-    fn give_back(&mut self) {
+    fn return_to_pool(&mut self) {
         if let Some((home, mut link)) = self.link.take()
             && link.is_idle()
         {
-            Warm::keep(home, link);
+            Pool::keep(home, link);
         }
     }
 }
@@ -235,7 +236,7 @@ impl Body for Driven {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
-        // What the body asks of the connection is at hand at the second look, if it is at all.
+        // What the body needs from the connection is available on the second attempt, if at all.
         for _ in 0..2 {
             if let Some((_, link)) = &mut this.link
                 && !link.drive(context)
@@ -245,7 +246,7 @@ impl Body for Driven {
             match Pin::new(&mut this.body).poll_frame(context) {
                 Poll::Pending => {}
                 Poll::Ready(None) => {
-                    this.give_back();
+                    this.return_to_pool();
                     return Poll::Ready(None);
                 }
                 frame => return frame,
@@ -266,7 +267,7 @@ impl Body for Driven {
 impl Drop for Driven {
     fn drop(&mut self) {
         if self.body.is_end_stream() {
-            self.give_back();
+            self.return_to_pool();
         }
     }
 }
@@ -276,8 +277,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_is_given_up_before_the_server_does() {
-        for (said, kept) in [
+    fn a_connection_is_closed_before_the_servers_idle_timeout() {
+        for (said, idle_links) in [
             (Some("timeout=5"), Some(4)),
             (Some("max=100, timeout=30"), Some(29)),
             (Some("timeout=0"), Some(0)),
@@ -288,7 +289,7 @@ mod tests {
             if let Some(said) = said {
                 headers.insert("keep-alive", HeaderValue::from_static(said));
             }
-            assert_eq!(kept_for(&headers), kept.map(Duration::from_secs), "{said:?}");
+            assert_eq!(idle_timeout(&headers), idle_links.map(Duration::from_secs), "{said:?}");
         }
     }
 }

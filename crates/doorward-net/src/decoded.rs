@@ -14,22 +14,22 @@ use http_body::{Body, Frame};
 
 use crate::clients::{BodyError, Incoming};
 
-/// So much may come of anything; beyond, so many times what was received.
+/// Maximum decompressed size in bytes: this much for any response, plus a multiple of the received size.
 const FREE: u64 = 8 << 20;
 const RATIO: u64 = 100;
-/// So much is unpacked at a time, and may come of it.
+/// Number of bytes decompressed at a time, and the maximum size of their output.
 const PIECE: usize = 1 << 10;
 const MOST_OF_A_PIECE: usize = 4 << 20;
 
-/// A response was compressed, and is not any more.
+/// Marks a response that was compressed and is now decoded.
 #[derive(Debug, Clone, Copy)]
 pub struct WasEncoded;
 
-/// Takes an encoding that is known off a response.
+/// Decodes a response with a supported content encoding.
 pub fn decode(mut response: Response<Incoming>) -> Response<Incoming> {
     let named = response.headers().get_all(CONTENT_ENCODING);
     let named = named.iter().flat_map(|value| value.to_str().unwrap_or("?").split(','));
-    // One coding, and beside it what changes nothing.
+    // At most one coding, besides names without effect.
     let mut coding = None;
     for name in named {
         match Coding::named(name) {
@@ -48,16 +48,17 @@ pub fn decode(mut response: Response<Incoming>) -> Response<Incoming> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Coding {
     Gzip,
-    /// zlib's form (RFC 9110 section 8.4.1.2), or as some servers have it bare.
+    /// zlib format (RFC 9110 section 8.4.1.2), or raw deflate as some servers send it.
     Deflate,
     Brotli,
 }
 
 impl Coding {
-    /// `None` for what is not known here; nothing for what changes nothing.
+    /// `None` for an unknown coding, `Some(None)` for a name without effect.
     fn named(name: &str) -> Option<Option<Self>> {
         match name.trim().to_ascii_lowercase().as_str() {
-            // Servers name here what belongs elsewhere: a character set, or how a cloud's storage cuts uploads.
+            // Some servers send values here that belong elsewhere: a character set, or a chunking scheme of cloud
+            // storage.
             "identity" | "" | "none" | "utf-8" | "utf8" | "aws-chunked" => Some(None),
             "gzip" | "x-gzip" => Some(Some(Self::Gzip)),
             "deflate" => Some(Some(Self::Deflate)),
@@ -67,17 +68,17 @@ impl Coding {
     }
 }
 
-/// A body as it is unpacked.
+/// A body that is decompressed as it arrives.
 #[derive(Debug)]
 pub struct Decoded {
     inner: Incoming,
     coding: Coding,
     decoder: Option<Decoder>,
-    /// Received, and not unpacked yet.
+    /// Received, not yet decompressed.
     packed: Bytes,
     received: u64,
     unpacked: u64,
-    /// What was wrong behind what was passed on.
+    /// An error to report after the data before it was returned.
     broken: Option<io::Error>,
     ended: bool,
 }
@@ -95,7 +96,7 @@ impl std::fmt::Debug for Decoder {
     }
 }
 
-/// What comes of one piece.
+/// The output of one piece.
 #[derive(Debug, Default)]
 struct Out(Vec<u8>);
 
@@ -118,7 +119,7 @@ impl Decoder {
         match coding {
             Coding::Gzip => Self::Gzip(MultiGzDecoder::new(Out::default())),
             Coding::Brotli => Self::Brotli(Box::new(DecompressorWriter::new(Out::default(), 4096))),
-            // A header of zlib's (RFC 1950 section 2.2), of which one byte may have come alone.
+            // A zlib header (RFC 1950 section 2.2). Possibly only its first byte has arrived.
             Coding::Deflate
                 if first.first().is_some_and(|byte| byte & 0x0f == 8 && byte >> 4 <= 7) =>
             {
@@ -137,7 +138,7 @@ impl Decoder {
         }
     }
 
-    /// Takes what has come of all that was written.
+    /// Takes the output so far.
     fn take(&mut self) -> Vec<u8> {
         let out = match self {
             Self::Gzip(it) => it.get_mut(),
@@ -148,14 +149,14 @@ impl Decoder {
         std::mem::take(&mut out.0)
     }
 
-    /// What has come of a piece, be it that something is wrong behind it.
+    /// The output of a piece, even if an error follows it.
     fn push(&mut self, piece: &[u8]) -> (Vec<u8>, io::Result<()>) {
         let writer = self.writer();
         let written = writer.write_all(piece).and_then(|()| writer.flush());
         (self.take(), written)
     }
 
-    /// Whether all has come that was announced.
+    /// Ends the stream. Fails if the data is incomplete.
     fn end(&mut self) -> io::Result<Vec<u8>> {
         match self {
             Self::Gzip(it) => it.try_finish(),
@@ -182,7 +183,7 @@ impl Decoded {
         }
     }
 
-    /// What comes of the next piece.
+    /// The output of the next piece.
     fn unpack(&mut self) -> io::Result<Vec<u8>> {
         let piece = self.packed.split_to(self.packed.len().min(PIECE));
         let decoder = self.decoder.get_or_insert_with(|| Decoder::new(self.coding, &piece));

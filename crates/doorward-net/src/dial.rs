@@ -29,12 +29,12 @@ pub struct Dialer {
     direct: HttpConnector<Resolver>,
     resolver: Resolver,
     patience: Duration,
-    /// Whether requests without TLS are written as a proxy reads them.
+    /// Whether the client can send requests without TLS to a proxy (with an absolute URL).
     writes_to_proxies: bool,
 }
 
 impl Dialer {
-    /// `patience` is how long a connection may take.
+    /// `patience` is the connection timeout.
     pub fn new(resolver: Resolver, patience: Duration) -> Self {
         let mut direct = HttpConnector::new_with_resolver(resolver.clone());
         direct.set_nodelay(true);
@@ -43,14 +43,14 @@ impl Dialer {
         Self { direct, resolver, patience, writes_to_proxies: true }
     }
 
-    /// The same for who does not write requests as proxies read them: what has no TLS is reached directly.
+    /// For clients that cannot send plain requests to a proxy: without TLS, they connect directly.
     pub fn by_tunnel(resolver: Resolver, patience: Duration) -> Self {
         Self { writes_to_proxies: false, ..Self::new(resolver, patience) }
     }
 
-    /// The proxy by which something is reached, if by any.
+    /// The proxy for a URL, if one is used.
     pub fn proxy_of(&self, uri: &Uri) -> Option<Intercept> {
-        if self.resolver.public_only || self.resolver.pinned.is_some() || is_here(uri) {
+        if self.resolver.public_only || self.resolver.pinned.is_some() || is_local(uri) {
             return None;
         }
         if !self.writes_to_proxies && uri.scheme() != Some(&Scheme::HTTPS) {
@@ -60,8 +60,8 @@ impl Dialer {
     }
 }
 
-/// Whether an URL names this machine.
-fn is_here(uri: &Uri) -> bool {
+/// Whether a URL names this machine.
+fn is_local(uri: &Uri) -> bool {
     let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
     let address = host.parse::<std::net::IpAddr>();
     host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
@@ -91,13 +91,13 @@ impl Service<Uri> for Dialer {
                 )
                 .into());
             }
-            // Requests without TLS are the proxy's to read; with TLS it only passes bytes on.
+            // A proxy forwards requests without TLS itself; for TLS it only opens a tunnel.
             if uri.scheme() != Some(&Scheme::HTTPS) {
                 return Ok(direct.call(at).await?);
             }
             let mut tunnel = Tunnel::new(at, direct);
-            if let Some(shown) = proxy.basic_auth() {
-                tunnel = tunnel.with_auth(shown.clone());
+            if let Some(credential) = proxy.basic_auth() {
+                tunnel = tunnel.with_auth(credential.clone());
             }
             let opening = tokio::time::timeout(patience, tunnel.call(uri));
             let opened = opening.await.map_err(|_| "the proxy does not answer in time")?;
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_machine_is_never_reached_by_a_proxy() {
+    fn this_machine_is_never_reached_through_a_proxy() {
         for (uri, here) in [
             ("http://localhost:1/", true),
             ("http://LOCALHOST/", true),
@@ -120,7 +120,7 @@ mod tests {
             ("http://10.0.0.1/", false),
             ("https://localhost.example/", false),
         ] {
-            assert_eq!(is_here(&uri.parse().unwrap()), here, "{uri}");
+            assert_eq!(is_local(&uri.parse().unwrap()), here, "{uri}");
         }
     }
 }

@@ -38,28 +38,28 @@ use self::places::{Place, Places};
 use crate::peer::{Certificate, Peer};
 use doorward_config::{Limits, Timeouts};
 
-/// Longer than anything lives.
+/// Longer than any connection.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
-/// What a listener needs to know.
+/// The settings and state of a listener.
 #[derive(Debug, Clone)]
 pub struct Listening {
     pub limits: Limits,
     pub timeouts: Timeouts,
-    /// Cancelled when no connection may be accepted any more.
+    /// Cancelled when no further connections are accepted.
     pub closing: CancellationToken,
     /// Open connections.
     pub connections: TaskTracker,
     pub tls: Option<Spoken>,
-    /// Who serves the connections, in turn: each from its first byte to its last.
+    /// The runtimes that serve connections, in turn. A connection stays on one of them.
     pub workers: Arc<[Handle]>,
 }
 
-/// TLS as it is spoken with clients.
+/// TLS for clients.
 #[derive(Clone)]
 pub struct Spoken {
     pub config: Arc<rustls::ServerConfig>,
-    /// Reads a client's certificate that was checked; `None` if it cannot be read.
+    /// Reads a verified client certificate; `None` if it cannot be parsed.
     pub read: fn(&rustls::pki_types::CertificateDer<'_>) -> Option<Certificate>,
 }
 
@@ -69,7 +69,7 @@ impl std::fmt::Debug for Spoken {
     }
 }
 
-/// Accepts connections until listening ends, and answers their requests.
+/// Accepts connections until listening ends, and serves their requests.
 pub async fn serve<H, A, B>(listener: TcpListener, listening: Listening, handler: H)
 where
     H: Fn(Peer, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
@@ -87,7 +87,7 @@ where
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                // Such as too many open files: others must end before it gets better.
+                // For example too many open files: connections have to end first.
                 tracing::warn!(%error, "cannot accept a connection");
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
@@ -106,7 +106,7 @@ where
         let worker = turns.next().map(|turn| listening.workers[turn].clone());
         let Ok(stream) = stream.into_std() else { continue };
         let serving = async move {
-            // Registered anew, with the worker's own reactor.
+            // Registered with the worker's own reactor.
             let Ok(stream) = TcpStream::from_std(stream) else { return };
             let Ok(local) = stream.local_addr() else { return };
             let peer = Peer { local, address: address.ip().to_canonical(), certificate: None };
@@ -118,17 +118,17 @@ where
             let accepting = tokio::time::timeout(listening.timeouts.headers.0, accepting);
             let accepted = tokio::select! {
                 accepted = accepting => accepted,
-                // Nobody waits for a handshake of a connection that shall give way.
+                // A connection that is to be closed does not wait for its handshake.
                 () = place.over(FOREVER, FOREVER) => return,
             };
             match accepted {
                 Ok(Ok(stream)) => {
-                    let shown = stream.get_ref().1.peer_certificates();
-                    // Checked during the handshake; here it is only read.
-                    let certificate = shown.and_then(<[_]>::first).map(|shown| {
-                        // One that cannot be read names nobody, and has expired.
+                    let presented = stream.get_ref().1.peer_certificates();
+                    // It was verified during the handshake and is only parsed here.
+                    let certificate = presented.and_then(<[_]>::first).map(|presented| {
+                        // A certificate that cannot be parsed has no names and counts as expired.
                         let nobody = Certificate { names: Vec::new(), expires: 0 };
-                        Arc::new(read(shown).unwrap_or(nobody))
+                        Arc::new(read(presented).unwrap_or(nobody))
                     });
                     let peer = Peer { certificate, ..peer };
                     if stream.get_ref().1.alpn_protocol() == Some(b"h2") {
@@ -170,8 +170,8 @@ async fn connection<S, H, A, B>(
         let version = request.version();
         let busy = taken.busy();
         http2::name_host(&mut request);
-        // Boxed, so that what answering needs is given back before a stream begins: a connection
-        // keeps room for its service's future as long as it lives.
+        // Boxed, so that the memory of the handler is freed before a stream starts: a connection retains space for its
+        // service's future.
         let answer = Called::new(Box::pin(handler(peer.clone(), request)), &bell);
         let (written, leaving) = (watched.clone(), left.clone());
         async move {
@@ -185,7 +185,7 @@ async fn connection<S, H, A, B>(
             Ok::<_, std::convert::Infallible>(answer.map(|body| Held::new(body, busy)))
         }
     });
-    let io = TokioIo::new(Unstuck::new(stream, listening.timeouts.write.0, written.clone()));
+    let io = TokioIo::new(WriteTimeout::new(stream, listening.timeouts.write.0, written.clone()));
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(listening.timeouts.headers.0)
@@ -193,7 +193,7 @@ async fn connection<S, H, A, B>(
         .serve_connection(io, service);
     let mut closing = Box::pin(listening.closing.cancelled());
     let mut closes = false;
-    // The library has a time of its own for headers; what is idle gives way when others need it.
+    // The library has its own timeout for headers. Idle connections are closed only if others need their place.
     let mut over = Box::pin(place.over(FOREVER, FOREVER));
     let ended = poll_fn(|context| {
         if over.as_mut().poll(context).is_ready() {
@@ -218,7 +218,7 @@ async fn connection<S, H, A, B>(
             let patience = listening.timeouts.write.0;
             drop(over);
             let busy = place.busy();
-            // A task of its own, which is smaller than the one of a connection that is served.
+            // A separate task, which is smaller than that of a connection in the HTTP library.
             listening.connections.spawn(async move {
                 if let Err(error) = relay(socket, events, framing, patience).await {
                     tracing::debug!(%error, "a client's stream ended");
@@ -233,7 +233,7 @@ async fn connection<S, H, A, B>(
 struct Leaving {
     events: Endless,
     framing: Framing,
-    /// What had been written before the head.
+    /// The number of writes before the head.
     before: usize,
 }
 
@@ -242,7 +242,7 @@ fn is_written(leaving: &Mutex<Option<Leaving>>, written: &Written) -> bool {
     before.is_some_and(|before| written.count() > before && !written.is_blocked())
 }
 
-/// How far a connection has been written.
+/// The write progress of a connection.
 #[derive(Debug, Default)]
 struct Written {
     count: AtomicUsize,
@@ -254,22 +254,22 @@ impl Written {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// The last attempt found no room, so something waits to be written.
+    /// The last write was blocked, so data is waiting.
     fn is_blocked(&self) -> bool {
         self.blocked.load(Ordering::Relaxed)
     }
 }
 
-/// A connection that fails when the other side takes nothing for too long: a client that never
-/// reads holds memory only so long.
-struct Unstuck<S> {
+/// A connection that fails if the peer reads nothing for too long, so that a client that never reads uses memory
+/// for a limited time only.
+struct WriteTimeout<S> {
     stream: S,
     patience: Duration,
     written: Arc<Written>,
     stuck: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Unstuck<S> {
+impl<S> WriteTimeout<S> {
     fn new(stream: S, patience: Duration, written: Arc<Written>) -> Self {
         Self { stream, patience, written, stuck: None }
     }
@@ -297,7 +297,7 @@ impl<S> Unstuck<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Unstuck<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -307,7 +307,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Unstuck<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Unstuck<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -23,32 +23,32 @@ use doorward_config::{Secret, is_trustworthy};
 use doorward_core::address::{address_of, is_public};
 use doorward_core::collect::Gathered;
 
-/// How long an answer may take, all in all, and how long it may be.
+/// Total timeout of a request, and maximum size of its response in bytes.
 const PATIENCE: Duration = Duration::from_secs(5);
 const MOST: usize = 512 << 10;
 
-/// Who wrote the URL.
+/// Who chose the URL, which determines the addresses it may point to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Author {
     /// The operator: any address.
     Operator,
-    /// The operator, who may send it unencrypted within their own network.
+    /// The operator, including unencrypted requests within their own network.
     OperatorsNetwork,
-    /// Somebody else: public addresses alone.
+    /// Anyone else: public addresses only.
     Stranger,
 }
 
 impl Author {
-    /// With what trust a URL is asked that was read at another, which was asked with this one. At another port of the
-    /// host there may be something else, which trusts whoever is near, so that the trust goes on within the origin
-    /// alone, unless the operator says that the host is one.
+    /// The trust in a URL that was read at `at`, which itself had this trust. It is passed on within the same origin
+    /// only, because another port of the host may be another service that trusts local clients. With `same_host`, the
+    /// operator declares the whole host to be one service.
     pub fn of_what_is_named(self, named: &Url, at: &Url, same_host: bool) -> Self {
         let near = named.origin() == at.origin() || (same_host && named.host() == at.host());
         if near { self } else { Self::Stranger }
     }
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("{0} is not an https:// URL, nor http:// on loopback")]
@@ -63,7 +63,7 @@ pub enum Error {
     Failed(String),
 }
 
-/// An answer, whatever its status.
+/// A response, whatever its status.
 #[derive(Debug)]
 pub struct Answer {
     pub status: StatusCode,
@@ -72,7 +72,7 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// A JSON object of a successful answer.
+    /// The JSON object of a successful response.
     pub fn object(&self) -> Result<serde_json::Map<String, Value>, Error> {
         if !self.status.is_success() {
             return Err(Error::Failed(format!("HTTP {}", self.status.as_u16())));
@@ -82,7 +82,7 @@ impl Answer {
     }
 }
 
-/// The header that shows a user and password (RFC 7617). `None` if that is not a valid header value.
+/// A header with a user name and password (RFC 7617). `None` if they are not valid in a header.
 pub fn basic(user: &str, password: &str) -> Option<HeaderValue> {
     let both = STANDARD.encode(format!("{user}:{password}"));
     let mut value = HeaderValue::try_from(format!("Basic {both}")).ok()?;
@@ -90,18 +90,18 @@ pub fn basic(user: &str, password: &str) -> Option<HeaderValue> {
     Some(value)
 }
 
-/// The same for a client of an authorization server's: both are encoded before they are joined
+/// A header with client credentials for an authorization server: both are form-encoded before they are joined
 /// (RFC 6749 section 2.3.1).
 pub fn client_basic(id: &str, secret: &Secret) -> Option<HeaderValue> {
     basic(&form_encoded(id), &form_encoded(secret.expose()))
 }
 
-/// A name or a value as it stands in a form, or in a query.
+/// Encodes a text for a form or a query.
 pub fn form_encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// The header that shows a token (RFC 6750 section 2.1). `None` if that is not a valid header value.
+/// A header with a token (RFC 6750 section 2.1). `None` if it is not valid in a header.
 pub fn bearer(token: &str) -> Option<HeaderValue> {
     let text = zeroize::Zeroizing::new(format!("Bearer {token}"));
     let mut value = HeaderValue::try_from(&**text).ok()?;
@@ -117,7 +117,7 @@ pub async fn get_with(url: &Url, author: Author, headers: HeaderMap) -> Result<A
     send(Method::GET, url, author, headers, Bytes::new()).await
 }
 
-/// The same for an answer that may be larger, and may take longer.
+/// Sends a GET request with another timeout and maximum size.
 pub async fn get_large(
     url: &Url,
     author: Author,
@@ -146,7 +146,7 @@ pub async fn post_json(url: &Url, author: Author, body: &Value) -> Result<Answer
     send(Method::POST, url, author, headers, body.to_string().into()).await
 }
 
-/// Posts a body, of the type that the headers say.
+/// Posts a body with the content type in `headers`.
 pub async fn post(
     url: &Url,
     author: Author,
@@ -200,7 +200,7 @@ async fn send_within(
     tokio::time::timeout(patience, answering).await.unwrap_or(timeout)
 }
 
-/// What can be told from the URL alone. Names are judged when they are looked up.
+/// Checks the URL itself. Host names are checked when they are resolved.
 fn check(url: &Url, author: Author) -> Result<(), Error> {
     let plain = author == Author::OperatorsNetwork && url.scheme() == "http";
     if !is_trustworthy(url) && !plain {
@@ -230,8 +230,8 @@ fn client(resolver: Resolver) -> Outbound {
         .https_or_http()
         .enable_http1()
         .wrap_connector(Dialer::by_tunnel(resolver, PATIENCE));
-    // Asked now and then, from any thread: a connection belongs to the runtime it was made on, which
-    // may be another one the next time.
+    // Requests are rare and come from any thread. A pooled connection would belong to the runtime that opened it, so
+    // none are pooled.
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_max_idle_per_host(0)
@@ -251,7 +251,7 @@ mod tests {
             ("http://example.com/", false),
             ("http://127.0.0.1/", false),
             ("https://127.0.0.1/", false),
-            ("https://localhost./", true), // Judged when it is looked up.
+            ("https://localhost./", true), // Checked when it is resolved.
             ("https://169.254.169.254/latest", false),
             ("https://0x7f.1/", false),
             ("https://2130706433/", false),
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_name_of_this_machine_is_refused_when_it_is_looked_up() {
+    async fn a_name_of_this_machine_is_refused_when_it_is_resolved() {
         let url = Url::parse("https://localhost:9/").unwrap();
         let refused = get(&url, Author::Stranger).await.unwrap_err().to_string();
         assert!(refused.contains("no public address"), "{refused}");

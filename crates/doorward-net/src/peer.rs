@@ -3,17 +3,17 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// What there is of a connection, beside what is sent over it.
+/// Properties of a connection.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// The gateway's end.
+    /// The gateway's address and port.
     pub local: std::net::SocketAddr,
     pub address: IpAddr,
-    /// The client's certificate, if it showed one that was checked.
+    /// The client's certificate, if it presented one that was verified.
     pub certificate: Option<Arc<Certificate>>,
 }
 
-/// What is read in a client's certificate that was checked during the handshake.
+/// The relevant fields of a verified client certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Certificate {
     /// Its alternative names: URIs before host names.

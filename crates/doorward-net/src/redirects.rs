@@ -11,12 +11,12 @@ use url::Url;
 
 use doorward_core::Failure;
 
-/// Redirects that are followed for one request.
+/// Maximum number of redirects for one request.
 pub const MOST: usize = 5;
-/// Longest place that is named to the operator.
+/// Maximum length of a URL in a message for the operator, in characters.
 const NAMED: usize = 200;
 
-/// Where requests were redirected to, by method: a server may have another place for its stream.
+/// The targets of earlier redirects, by method, since a server may have a separate URL for its stream.
 #[derive(Debug, Default)]
 pub struct Places {
     post: ArcSwapOption<Uri>,
@@ -51,8 +51,8 @@ impl Places {
     }
 }
 
-/// Whether an answer sends the same request elsewhere: 307 and 308 do (RFC 9110 section 15.4), and for a GET, whose
-/// method does not change, the older ones, too.
+/// Whether a response redirects the same request: 307 and 308 do (RFC 9110 section 15.4), and 301 to 303 do for
+/// GET.
 pub fn is_one(method: &Method, status: StatusCode) -> bool {
     match status.as_u16() {
         307 | 308 => true,
@@ -61,7 +61,7 @@ pub fn is_one(method: &Method, status: StatusCode) -> bool {
     }
 }
 
-/// The place that a redirect names, if it is of the same scheme, host and port.
+/// The target of a redirect, if it has the same scheme, host and port.
 pub fn target(from: &Uri, status: StatusCode, headers: &HeaderMap) -> Result<Uri, Failure> {
     let status = status.as_u16();
     let failed = |message: String, cause: String| {
@@ -70,7 +70,7 @@ pub fn target(from: &Uri, status: StatusCode, headers: &HeaderMap) -> Result<Uri
         failure
     };
     let location = headers.get(LOCATION);
-    // Some write it as it is, not as a URL has it.
+    // Some servers do not percent-encode it.
     let location = location.and_then(|place| std::str::from_utf8(place.as_bytes()).ok());
     let found = location.and_then(|place| {
         let base = Url::parse(&from.to_string()).ok()?;
@@ -87,7 +87,7 @@ pub fn target(from: &Uri, status: StatusCode, headers: &HeaderMap) -> Result<Uri
             "The server redirects to another origin (HTTP {status}), which is not followed; if \
                 the server has moved, change its 'url'"
         );
-        // Not its query: there may be secrets in it.
+        // The query is omitted because it may contain secrets.
         place.set_query(None);
         let _ = place.set_username("");
         let _ = place.set_password(None);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_redirect_names_the_place_to_the_operator_without_secrets() {
+    fn a_refused_redirect_is_reported_to_the_operator_without_secrets() {
         let from: Uri = "https://a.example/mcp".parse().unwrap();
         let mut headers = HeaderMap::new();
         headers.insert(LOCATION, "https://u:pw@b.example/x?token=s".parse().unwrap());

@@ -13,21 +13,21 @@ use hyper_util::client::legacy::connect::dns::Name;
 use parking_lot::Mutex;
 use tower::Service;
 
-/// How long addresses are used, and how long they still are when the name cannot be looked up again.
+/// How long addresses are cached, and how long they are still used if the name cannot be resolved again.
 const FRESH: Duration = Duration::from_secs(30);
 const STALE: Duration = Duration::from_secs(10 * 60);
 const MOST: usize = 1_000;
 
-/// Addresses, and when they were found.
+/// Addresses, and when they were resolved.
 type Found = (Instant, Vec<SocketAddr>);
 
 static KNOWN: LazyLock<Mutex<HashMap<String, Found>>> = LazyLock::new(Mutex::default);
 
-/// Looks names up, and gives back those addresses only that may be connected to.
+/// Resolves names, and returns only addresses that may be connected to.
 #[derive(Debug, Clone)]
 pub struct Resolver {
     pub public_only: bool,
-    /// Of all addresses that a name may have, this one.
+    /// Only this one of the addresses that a name has.
     pub pinned: Option<IpAddr>,
 }
 
@@ -57,7 +57,7 @@ impl Service<Name> for Resolver {
     }
 }
 
-/// The addresses that a name has now, in order.
+/// The current addresses of a name, sorted.
 pub async fn addresses(name: &str) -> std::io::Result<Vec<IpAddr>> {
     let found = tokio::net::lookup_host((name, 0)).await?;
     let mut addresses: Vec<_> = found.map(|address| address.ip()).collect();
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn addresses_are_kept_and_judged_each_time() {
+    async fn addresses_are_cached_and_checked_each_time() {
         let look = |public_only| async move {
             let name: Name = "localhost".parse().unwrap();
             Resolver { public_only, pinned: None }.call(name).await
@@ -106,7 +106,7 @@ mod tests {
         assert!(look(false).await.unwrap().next().unwrap().ip().is_loopback());
         assert!(KNOWN.lock().contains_key("localhost"));
         assert!(look(true).await.unwrap_err().to_string().contains("no public address"));
-        // Whoever answers for the name now: what is known is used, and judged again.
+        // Cached addresses are checked at each use.
         let fake = vec![SocketAddr::from(([93, 184, 216, 34], 0))];
         KNOWN.lock().insert("flips.example".into(), (Instant::now(), fake));
         let mut resolver = Resolver { public_only: true, pinned: None };

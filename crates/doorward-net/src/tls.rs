@@ -4,18 +4,18 @@ use std::sync::LazyLock;
 
 use doorward_config::ServerTls;
 
-/// TLS towards others, read when it is first needed.
+/// TLS settings for outgoing connections, created on first use.
 pub fn trusted() -> &'static rustls::ClientConfig {
     static TRUST: LazyLock<rustls::ClientConfig> = LazyLock::new(trust);
     &TRUST
 }
 
-/// TLS towards one server, as the operator has it. The error says what is wrong with it.
+/// TLS settings for one server from its configuration. The error says what is wrong with it.
 pub fn tls_config(settings: &ServerTls) -> Result<rustls::ClientConfig, String> {
     settings.client_config(system_roots)
 }
 
-/// Trusts whom the system trusts; `SSL_CERT_FILE` and `SSL_CERT_DIR` say otherwise.
+/// Trusts the system's certificate authorities, or those of `SSL_CERT_FILE` and `SSL_CERT_DIR`.
 fn trust() -> rustls::ClientConfig {
     rustls::ClientConfig::builder().with_root_certificates(system_roots()).with_no_client_auth()
 }
@@ -33,7 +33,7 @@ fn system_roots() -> rustls::RootCertStore {
     roots
 }
 
-/// An error and what caused it, in one line.
+/// An error and its causes, in one line.
 pub fn cause_chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,8 +1,8 @@
-//! A future within a task that is polled only when it was woken itself.
+//! A future within a task that is polled only if it was woken itself.
 //!
-//! The HTTP library wakes a connection's task for what goes on in the connection, and polls the answer that is being made
-//! each time. The answer in turn wakes the task for what it has done itself, such as taking the last piece of a body,
-//! and once more when it is there. Both cost as much as a good part of a call.
+//! The HTTP library wakes a connection's task for events of the connection, and polls the pending response each
+//! time. The response in turn wakes the task for its own progress, such as reading the last piece of a body, and
+//! once more when it is complete. Together this costs a considerable part of a call.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,8 +16,8 @@ const RUNG: u8 = 1;
 /// It is being polled.
 const POLLED: u8 = 2;
 
-/// What wakes the answers of one connection, one after the other. One that is woken for an answer that is there already
-/// costs the next a look.
+/// Wakes the responses of one connection, one after the other. A late wake of a previous response causes one
+/// extra poll.
 #[derive(Debug, Default)]
 pub struct Bell {
     state: AtomicU8,
@@ -30,7 +30,7 @@ impl Wake for Bell {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // While it is polled, whoever polls it looks; if it was woken before, so was the task.
+        // If the future is being polled, the poller checks afterwards; if it was woken before, so was the task.
         if self.state.fetch_or(RUNG, Ordering::AcqRel) == 0 {
             self.task.wake();
         }
@@ -44,7 +44,7 @@ pub struct Called<F> {
 }
 
 impl<F: Future> Called<F> {
-    /// As if it had been woken just now.
+    /// Starts as if woken.
     pub fn new(future: Pin<Box<F>>, bell: &Arc<Bell>) -> Self {
         bell.state.store(RUNG, Ordering::Release);
         Self { future, bell: bell.clone(), waker: bell.clone().into() }
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_woken_is_not_polled_and_what_is_done_wakes_nobody() {
+    fn a_future_is_polled_only_if_woken_and_wakes_nobody_once_done() {
         let (polls, done) = (Cell::new(0), Cell::new(false));
         let inner = poll_fn(|context| {
             polls.set(polls.get() + 1);
@@ -118,13 +118,13 @@ mod tests {
         assert_eq!((polls.get(), task.taken()), (2, 0));
         own.wake_by_ref();
         assert!(!poll());
-        assert_eq!((polls.get(), task.taken()), (3, 2), "it wants to be polled again");
+        assert_eq!((polls.get(), task.taken()), (3, 2), "it requests another poll");
         done.set(true);
         assert!(poll());
-        assert_eq!((polls.get(), task.taken()), (4, 0), "it has woken itself at its end");
+        assert_eq!((polls.get(), task.taken()), (4, 0), "a wake at its end is not passed on");
     }
 
-    /// A future that another thread wakes, again and again, is never forgotten.
+    /// A future that is repeatedly woken by another thread is always polled again.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn no_wake_is_lost() {
         let bell = Arc::new(Bell::default());

@@ -11,17 +11,17 @@ use futures_util::{Stream, StreamExt};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
-/// The events of a stream, written already.
+/// The serialized events of a stream.
 pub type Endless = Pin<Box<dyn Stream<Item = Bytes> + Send>>;
 
-/// What a client may send while it listens: nothing, by the rules, so the rest of its patience.
-const MOST_NOISE: usize = 16 << 10;
+/// Maximum number of bytes that a client may send during a stream. It should send none.
+const MAX_RECEIVED: usize = 16 << 10;
 
-/// A body that may be a stream without an end in sight.
+/// A body that may be a long-lived stream.
 pub trait Answering:
     http_body::Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static
 {
-    /// Takes the stream out; what stays yields nothing, and does not end.
+    /// Takes the stream out. The remaining body yields nothing and does not end.
     fn take_endless(&mut self) -> Option<Endless>;
 }
 
@@ -31,17 +31,16 @@ impl Answering for axum::body::Body {
     }
 }
 
-/// How the events are framed, as the head has promised.
+/// How events are framed, as announced by the response head.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Framing {
     /// RFC 9112 section 7.1.
     Chunked,
-    /// By the end of the connection: HTTP/1.0.
+    /// Until the end of the connection (HTTP/1.0).
     Close,
 }
 
-/// Writes events until the stream ends or the client is gone. A client that takes nothing for
-/// `patience` is gone, too.
+/// Writes events until the stream ends, the client disconnects, or it reads nothing for `patience`.
 pub async fn relay<S>(
     socket: S,
     mut events: Endless,
@@ -81,14 +80,14 @@ fn chunk(data: &[u8]) -> Bytes {
     framed.freeze()
 }
 
-/// Ends when the client closes its side, or sends more than it may.
+/// Returns when the client closes the connection, or sends more than it may.
 async fn until_gone(reader: &mut (impl AsyncRead + Unpin)) -> io::Result<()> {
-    let mut noise = [0; 64];
-    let mut heard = 0;
-    while heard < MOST_NOISE {
-        match reader.read(&mut noise).await? {
+    let mut buffer = [0; 64];
+    let mut received = 0;
+    while received < MAX_RECEIVED {
+        match reader.read(&mut buffer).await? {
             0 => return Ok(()),
-            read => heard += read,
+            read => received += read,
         }
     }
     Err(io::Error::other("the client keeps sending while it listens"))
@@ -111,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn events_are_framed_as_promised() {
+    async fn events_are_framed_as_announced() {
         assert_eq!(relayed(Framing::Chunked).await, "9\r\ndata: 1\n\n\r\n2\r\n:\n\r\n0\r\n\r\n");
         assert_eq!(relayed(Framing::Close).await, "data: 1\n\n:\n");
     }
@@ -124,13 +123,13 @@ mod tests {
         drop(client);
         assert!(relaying.await.unwrap().is_ok());
         let (mut client, server) = tokio::io::duplex(64 << 10);
-        client.write_all(&[b'x'; MOST_NOISE]).await.unwrap();
+        client.write_all(&[b'x'; MAX_RECEIVED]).await.unwrap();
         let noisy = relay(server, stream::pending().boxed(), Framing::Chunked, PATIENCE);
         assert!(noisy.await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_takes_nothing_is_gone() {
+    async fn a_client_that_reads_nothing_is_disconnected() {
         let (_client, server) = tokio::io::duplex(16);
         let events = stream::repeat(Bytes::from_static(b"data: 1\n\n")).boxed();
         let ended = relay(server, events, Framing::Chunked, PATIENCE).await;

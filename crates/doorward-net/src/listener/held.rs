@@ -1,4 +1,4 @@
-//! Bodies of responses until they are written: what a client has not read yet is visible here.
+//! Response bodies until they are written, which makes unread data visible.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,33 +12,33 @@ use tokio::time::{Instant, sleep_until};
 
 use super::places::Busy;
 
-/// What the library is given at a time over HTTP/2, where it takes whatever it is given, though there may be no room
-/// in the client's window. Over HTTP/1.1 it takes nothing more until what it has is written, and one large write costs
-/// less than many small ones.
+/// Maximum size of a piece passed to the library over HTTP/2. There, the library accepts any amount of data even
+/// if the client's window is full. Over HTTP/1.1 it accepts nothing more until its buffer is written, and one
+/// large write is cheaper than many small ones.
 const PIECE: usize = 16 << 10;
 
-/// An answer's body: the connection is busy until it has been sent, or its stream is over.
+/// A response body. The connection counts as busy until it is sent, or its stream has ended.
 #[derive(Debug)]
 pub struct Held<B> {
     body: B,
-    /// What is left of a frame of the body's.
+    /// The rest of a frame of the body.
     rest: Bytes,
-    /// The library has had some of the body. It asks for more once that is written.
+    /// The library has received some of the body. It requests more once that is written.
     is_begun: bool,
-    /// For HTTP/2: it goes in pieces, and how they are taken is told.
+    /// Only for HTTP/2: the body is passed on in pieces, and progress is recorded here.
     taken: Option<Arc<Taken>>,
     _busy: Busy,
 }
 
-/// How a client takes an answer, for those who wait for it to.
+/// The progress of a client in reading a response.
 #[derive(Debug, Default)]
 pub struct Taken {
-    /// Since when the answer has had more for it, or may have.
+    /// The time since which data has been waiting for the client; `None` if there is none.
     waits_since: Mutex<Option<Instant>>,
 }
 
 impl Taken {
-    /// Returns when the client has taken nothing for so long, though something was there.
+    /// Returns when the client has read nothing for `patience` although data was available.
     pub async fn stuck(&self, patience: Duration) {
         loop {
             let since = *self.waits_since.lock();
@@ -59,7 +59,7 @@ impl<B> Held<B> {
         Self { body, rest: Bytes::new(), is_begun: false, taken: None, _busy: busy }
     }
 
-    /// The same in pieces, telling how the client takes them.
+    /// Passes the body on in pieces and records progress in `taken`.
     pub fn watched(self, taken: Arc<Taken>) -> Self {
         taken.note(true);
         Self { taken: Some(taken), ..self }
@@ -100,9 +100,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Held<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        // Over HTTP/1.1, a body that says it is over is dropped at once, though most of it may be unwritten.
-        let is_kept = self.is_begun && self.taken.is_none();
-        !is_kept && self.rest.is_empty() && self.body.is_end_stream()
+        // Over HTTP/1.1, a body that reports its end is dropped at once, even if most of it is not written yet.
+        let is_unwritten = self.is_begun && self.taken.is_none();
+        !is_unwritten && self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_body_goes_in_pieces_or_whole_and_is_kept_until_it_is_written() {
+    async fn a_body_is_sent_in_pieces_or_whole_and_retained_until_written() {
         for in_pieces in [true, false] {
             for bytes in [0, 1, PIECE, PIECE + 1, 3 * PIECE + 7] {
                 let mut body = held(bytes).await;
@@ -153,11 +153,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_takes_nothing_is_stuck_and_who_waits_is_not() {
+    async fn a_client_is_stuck_only_if_data_is_available() {
         let taken = Arc::<Taken>::default();
         let is_stuck =
             async || tokio::time::timeout(4 * PATIENCE, taken.stuck(PATIENCE)).await.is_ok();
-        assert!(!is_stuck().await, "there is no answer yet");
+        assert!(!is_stuck().await, "there is no response yet");
         let mut body = held(2 * PIECE).await.watched(taken.clone());
         assert!(is_stuck().await);
         body.frame().await.unwrap().unwrap();

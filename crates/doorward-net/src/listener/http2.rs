@@ -14,21 +14,21 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::held::{Held, Taken};
 use super::places::Place;
-use super::{Answering, Listening, Unstuck, Written};
+use super::{Answering, Listening, WriteTimeout, Written};
 use crate::peer::Peer;
 
-/// Requests of one connection that are answered at the same time.
+/// Maximum number of concurrent requests per connection.
 const STREAMS: u32 = 256;
-/// How long a client may leave a sign of life unanswered.
+/// Timeout for the reply to a PING.
 const ALIVE: Duration = Duration::from_secs(20);
 
 tokio::task_local! {
-    /// How the client takes the answer of the stream that a task is for.
+    /// The progress of the response of the stream that a task serves.
     static TAKEN: Arc<Taken>;
 }
 
-/// Runs streams, and ends those whose client takes nothing for too long: what their window has no room for is never
-/// written, so that the socket does not tell.
+/// Runs streams, and ends those whose client reads nothing for too long. Data that does not fit the stream's
+/// window is never written, so the socket's write timeout does not apply.
 #[derive(Clone)]
 struct Streams {
     patience: Duration,
@@ -67,7 +67,7 @@ pub async fn connection<S, H, A, B>(
         let answer = handler(peer.clone(), request);
         async move {
             let answer = answer.await.map(|body| Held::new(body, busy));
-            // Within the task of the stream.
+            // Runs within the task of the stream.
             let taken = TAKEN.try_with(Arc::clone).ok();
             Ok::<_, std::convert::Infallible>(answer.map(|held| match taken {
                 Some(taken) => held.watched(taken),
@@ -76,7 +76,7 @@ pub async fn connection<S, H, A, B>(
         }
     });
     let written = Arc::new(Written::default());
-    let io = TokioIo::new(Unstuck::new(stream, listening.timeouts.write.0, written));
+    let io = TokioIo::new(WriteTimeout::new(stream, listening.timeouts.write.0, written));
     let limit = u32::try_from(listening.limits.headers.0).unwrap_or(u32::MAX);
     let connection = http2::Builder::new(Streams { patience: listening.timeouts.write.0 })
         .timer(TokioTimer::new())
@@ -89,7 +89,7 @@ pub async fn connection<S, H, A, B>(
     let timeouts = &listening.timeouts;
     let ended = tokio::select! {
         ended = &mut connection => ended,
-        // Nothing is in progress: it ends at once, whatever the client does.
+        // No request is in progress: it ends at once.
         () = place.over(timeouts.headers.0, timeouts.idle.0) => Ok(()),
         () = listening.closing.cancelled() => {
             connection.as_mut().graceful_shutdown();
@@ -102,9 +102,8 @@ pub async fn connection<S, H, A, B>(
     drop(place);
 }
 
-/// What HTTP/1.1 says in `Host`, HTTP/2 says elsewhere, and so does a request with a whole URL for its
-/// target; all that follows looks at `Host`. Where both are there and differ, both stay, and the request
-/// is refused.
+/// Adds the `Host` header that HTTP/2 requests and requests with an absolute URL do not need. All later checks
+/// use `Host`. If both exist and differ, both remain, and the request is refused.
 pub fn name_host(request: &mut Request<Incoming>) {
     let Some(authority) = request.uri().authority() else { return };
     if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {

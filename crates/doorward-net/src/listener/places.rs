@@ -28,16 +28,16 @@ struct Taken {
     addresses: HashMap<IpAddr, HashMap<u64, Arc<Slot>>>,
 }
 
-/// A connection, as its place knows it.
+/// The state of a connection.
 #[derive(Debug)]
 struct Slot {
     busy: AtomicUsize,
     idle_since: Mutex<Instant>,
-    /// It has been asked to give way.
+    /// Cancelled to ask the connection to close.
     leave: CancellationToken,
 }
 
-/// A connection's place; free again when dropped.
+/// The place of a connection; released when dropped.
 #[derive(Debug)]
 pub struct Place {
     places: Arc<Places>,
@@ -58,9 +58,9 @@ impl Places {
         Arc::new(Self { most, each, taken: Mutex::default(), freed: Notify::new() })
     }
 
-    /// A place for a connection of an address; `None` where the address has used up its share and
-    /// none of its connections is idle, or has used it up while there is no place at all. Waits while all places are taken by busy ones:
-    /// what an address has used up itself never keeps others waiting.
+    /// Returns a place for a connection from this address. Returns `None` if the address has reached its share and
+    /// none of its connections is idle, or if it has reached its share and the listener is full. Otherwise waits
+    /// while all places are in use: connections of an address beyond its share never make others wait.
     pub async fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
         let address = network(address);
         loop {
@@ -77,8 +77,8 @@ impl Places {
         if let Some(own) = taken.addresses.get(&address)
             && own.len() >= self.each
         {
-            // Those that are leaving are gone in a moment: there may be more until then, as long as nobody else needs
-            // their places.
+            // Connections that are closing will soon be gone. Until then the address may exceed its share, as long as
+            // no other address needs the places.
             let leaving = own.values().filter(|slot| slot.is_leaving()).count();
             let is_full = own.len() - leaving >= self.each;
             if taken.count >= self.most || (is_full && !give_way(own)) {
@@ -103,10 +103,10 @@ impl Places {
     }
 }
 
-/// There is no place now, and there will be one soon: all are taken and busy, or are just being left.
+/// There is no place now, but there will be: all places are in use, or connections are closing.
 struct Full;
 
-/// Asks the connection that has been idle longest to leave; returns whether there is one.
+/// Asks the connection that has been idle longest to close. Returns whether there was one.
 fn give_way(of: &HashMap<u64, Arc<Slot>>) -> bool {
     let idle = of.values().filter(|slot| !slot.is_leaving() && !slot.is_busy());
     let oldest = idle.min_by_key(|slot| *slot.idle_since.lock());
@@ -124,13 +124,13 @@ impl Slot {
 }
 
 impl Place {
-    /// Marks the connection as busy for as long as a request is in progress.
+    /// Marks the connection as busy while a request is in progress.
     pub fn busy(&self) -> Busy {
         self.slot.busy.fetch_add(1, Ordering::AcqRel);
         Busy { places: self.places.clone(), slot: self.slot.clone() }
     }
 
-    /// Returns when the connection shall give way, or has been idle for longer than it may.
+    /// Returns when the connection has to close, or has been idle for too long.
     pub async fn over(&self, first: Duration, idle: Duration) {
         let began = *self.slot.idle_since.lock();
         loop {
@@ -141,7 +141,7 @@ impl Place {
                 () = tokio::time::sleep_until((since + patience).into()) => {}
             }
             if self.slot.is_busy() {
-                // It looks again when it may be idle.
+                // Checks again later, when it may be idle.
                 tokio::time::sleep(idle.min(Duration::from_secs(1))).await;
                 continue;
             }
@@ -171,7 +171,7 @@ impl Drop for Busy {
     fn drop(&mut self) {
         *self.slot.idle_since.lock() = Instant::now();
         if self.slot.busy.fetch_sub(1, Ordering::AcqRel) == 1 {
-            // Whoever waits may have its place now.
+            // A waiting connection may have the place now.
             self.places.freed.notify_one();
         }
     }
@@ -186,25 +186,25 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_address_takes_its_share_and_gives_way_to_itself() {
+    async fn an_address_at_its_share_replaces_its_own_idle_connections() {
         let places = Places::new(8, 2);
         let first = places.take(address(1)).await.unwrap();
         let second = places.take(address(1)).await.unwrap();
         let working = first.busy();
-        // The one that is idle gives way, the other does not.
+        // The idle connection closes, the other does not.
         let third = places.take(address(1)).await.unwrap();
         assert!(second.slot.is_leaving() && !first.slot.is_leaving());
         let _busy = third.busy();
         drop(second);
         assert!(places.take(address(1)).await.is_none());
-        // Others have theirs.
+        // Other addresses have their own share.
         assert!(places.take(address(2)).await.is_some());
         drop(working);
         assert!(places.take(address(1)).await.is_some());
     }
 
     #[tokio::test]
-    async fn where_all_are_taken_whoever_has_most_gives_way() {
+    async fn a_full_listener_closes_a_connection_of_the_largest_address() {
         let places = Places::new(4, 3);
         let greedy = [
             places.take(address(1)).await.unwrap(),
@@ -217,23 +217,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_an_address_has_used_up_keeps_nobody_waiting() {
+    async fn connections_beyond_a_share_make_no_other_address_wait() {
         let places = Places::new(64, 8);
         let mut silent = Vec::new();
         for _ in 0..40 {
             silent.extend(places.try_take(address(1)).ok().unwrap());
         }
         let leaving = silent.iter().filter(|place| place.slot.is_leaving()).count();
-        assert_eq!((silent.len(), leaving), (40, 32), "all but its share are just leaving");
+        assert_eq!((silent.len(), leaving), (40, 32), "connections beyond the share are closing");
         assert!(matches!(places.try_take(address(2)), Ok(Some(_))));
         for _ in 0..40 {
             silent.extend(places.try_take(address(1)).ok().unwrap());
         }
-        assert_eq!(silent.len(), 64, "and nobody waits for whoever has more than a share");
+        assert_eq!(silent.len(), 64, "no connection waits for an address beyond its share");
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_waits_comes_in_when_one_leaves() {
+    async fn a_waiting_connection_gets_the_place_of_one_that_closes() {
         let places = Places::new(1, 1);
         let only = places.take(address(1)).await.unwrap();
         let busy = only.busy();
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_of_ipv6_is_one_address() {
+    fn an_ipv6_network_counts_as_one_address() {
         let network = |text: &str| network(text.parse().unwrap()).to_string();
         assert_eq!(network("2001:db8::1"), network("2001:db8::ffff"));
         assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
