@@ -5,66 +5,68 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-/// Where it begins; doubled as long as nothing is wrong.
+/// Initial limit. Until the first reduction, it grows by one with each call that ends at the limit.
 const FIRST: usize = 4;
-/// While calls take no more than so many times as long as usual, on average, there may be more.
+/// The limit may grow while calls take less than this multiple of their baseline, on average.
 const LONG: f64 = 2.0;
-/// Calls that take so many times as long are too many.
+/// The limit is reduced when calls take more than this multiple of their baseline, on average.
 const TOO_LONG: f64 = 3.0;
-/// When they take no more than this, for long, the server has become quicker.
+/// If calls take less than this multiple of their baseline over a long period, the server has become faster and
+/// the baseline is measured again.
 const SHORT: f64 = 1.0 / 3.0;
-/// One call counts no more than this, so that a rare long one is no alarm.
+/// Upper bound on the latency ratio of one call, so that a single slow call does not reduce the limit.
 const MOST_OF_ONE: f64 = 10.0;
-/// What is left when they were too many.
+/// Factor by which the limit is reduced.
 const LESS: f64 = 0.9;
-/// So many calls tell how long one takes.
+/// Number of calls from which the baseline of a kind is measured.
 const ENOUGH: u32 = 10;
-/// For so many calls there are no more at a time after one of a kind of which too little is known.
+/// Number of calls for which the limit does not grow after a call of a kind that has no baseline yet.
 const CAUTIOUS: u32 = 20;
-/// What a later call changes of how long one takes.
+/// Weight of a later call in the baseline.
 const LEARN: f64 = 0.02;
-/// What a call changes of how much longer than usual calls take at present, and for long.
+/// Weight of a call in the short-term and the long-term average of the latency ratio.
 const RECENT: f64 = 0.1;
 const FOR_LONG: f64 = 0.01;
-/// The most kinds of calls that are told apart.
+/// Maximum number of kinds with a baseline of their own. All others share one.
 const MOST_KINDS: usize = 1_000;
 
-/// Finds out how many calls at a time a server bears.
+/// An adaptive concurrency limit for one server.
 #[derive(Debug)]
 pub struct Adaptive {
     most: f64,
     limit: f64,
     kinds: HashMap<Box<str>, Usual>,
-    /// For so many calls there are no more at a time.
+    /// Number of calls for which the limit does not grow.
     cautious: u32,
-    /// How many times as long as usual calls take at present, and for long.
+    /// Latency ratio (latency divided by baseline): short-term and long-term average.
     strain: f64,
     lasting: f64,
-    /// There were never too many, since it began with a few.
+    /// The limit has not been reduced since the last reset.
     is_starting: bool,
-    /// When it was lessened last, or began anew. What began before says nothing of the number since.
+    /// Time of the last reduction or reset. Calls that started earlier say nothing about the current limit and are
+    /// ignored.
     since: Option<Instant>,
 }
 
-/// How long calls of a kind take as a rule.
+/// The baseline latency of one kind of call.
 #[derive(Debug, Default)]
 struct Usual {
     seconds: f64,
     calls: u32,
 }
 
-/// A call that was answered, or not.
+/// A finished call.
 #[derive(Debug, Clone, Copy)]
 pub struct Done<'a> {
-    /// Its method, and its tool.
+    /// Method and tool.
     pub kind: &'a str,
     pub began: Instant,
     pub took: Duration,
-    /// It got no answer, or one that says that the server is in trouble.
+    /// There was no response, or one that reports an overloaded or failing server.
     pub failed: bool,
-    /// There was little beside it when it began.
+    /// Few other calls were running when it started.
     pub is_alone: bool,
-    /// There was no place beside it when it ended.
+    /// The limit was reached when it ended.
     pub is_full: bool,
 }
 
@@ -84,12 +86,12 @@ impl Adaptive {
         }
     }
 
-    /// How many calls at a time there may be.
+    /// The current concurrency limit; at least 1.
     pub fn limit(&self) -> usize {
         (self.limit as usize).max(1)
     }
 
-    /// Whether a call is as good as alone when so many run with it: what it takes then, it takes by itself.
+    /// Whether this number of running calls is too low to affect latency, so that a call may update the baseline.
     pub fn is_alone(&self, running: usize) -> bool {
         running <= (self.limit() / 4).max(1)
     }
@@ -100,7 +102,7 @@ impl Adaptive {
         }
         let end = done.began + done.took;
         if done.failed {
-            return self.lessen(end);
+            return self.reduce(end);
         }
         let Some(longer) = self.longer(&done) else {
             self.cautious = CAUTIOUS;
@@ -111,17 +113,17 @@ impl Adaptive {
         self.strain += (longer - self.strain) * RECENT;
         self.lasting += (longer - self.lasting) * FOR_LONG;
         if self.strain > TOO_LONG {
-            self.lessen(end);
+            self.reduce(end);
         } else if self.lasting < SHORT {
-            self.begin_anew(end);
+            self.reset(end);
         } else if self.strain < LONG && done.is_full && self.cautious == 0 {
             let more = if self.is_starting { 1.0 } else { 1.0 / self.limit };
             self.limit = (self.limit + more).min(self.most);
         }
     }
 
-    /// How many times as long as usual a call took; `None` while that is not known. What is usual is learnt of the
-    /// first calls, and of those that were alone.
+    /// The latency ratio of a call; `None` while its kind has no baseline. The baseline is measured from the first
+    /// calls and updated by calls that ran alone.
     fn longer(&mut self, done: &Done<'_>) -> Option<f64> {
         let kind = match self.kinds.len() < MOST_KINDS || self.kinds.contains_key(done.kind) {
             true => done.kind,
@@ -144,19 +146,20 @@ impl Adaptive {
         Some(longer)
     }
 
-    fn lessen(&mut self, now: Instant) {
+    fn reduce(&mut self, now: Instant) {
         self.limit *= LESS;
         self.strain *= LESS;
         self.is_starting = false;
         self.since = Some(now);
         if self.limit < 1.0 {
-            self.begin_anew(now);
+            self.reset(now);
             self.limit = 1.0;
         }
     }
 
-    /// The server is not what it was: one at a time is still too many, or it has become far quicker.
-    fn begin_anew(&mut self, now: Instant) {
+    /// Resets the limit and all baselines, because the server has changed: either a limit of 1 is still too high, or
+    /// calls have become much faster.
+    fn reset(&mut self, now: Instant) {
         *self = Self { since: Some(now), ..Self::new(self.most as usize) };
     }
 }
@@ -169,18 +172,18 @@ mod tests {
     use super::*;
     use doorward_core::random::{STEP, scattered};
 
-    /// A server that does so many calls at a time, and lets others wait.
+    /// A server with a fixed number of workers and an unbounded queue.
     struct Model {
         workers: usize,
-        /// How long one of a kind takes, in microseconds.
+        /// Service time of one call of a kind, in microseconds.
         takes: fn(kind: usize, random: u64) -> u64,
     }
 
-    /// Sends calls for so many seconds, as many at a time as there may be. Returns how many were done in the last
-    /// second, and how many times as long as needed they took, on average.
+    /// Sends calls for `seconds`, always as many as the limit allows. Returns the number of calls that finished in
+    /// the last second, and their average latency as a multiple of the service time.
     fn run(adaptive: &mut Adaptive, model: &Model, from: Instant, seconds: u64) -> (usize, f64) {
         let mut random = 1_u64;
-        // Each worker's time of being free, and calls by their ends.
+        // When each worker becomes free, and the calls in order of completion.
         let mut workers: BinaryHeap<_> = (0..model.workers).map(|_| Reverse(0)).collect();
         let mut calls = BinaryHeap::new();
         let (mut now, mut done, mut longer) = (0, 0, 0.0);
@@ -212,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_gets_as_many_as_it_does_at_a_time_and_few_that_wait_there() {
+    fn the_limit_converges_to_the_capacity_of_the_server() {
         for workers in [4, 16, 100] {
             let model = Model { workers, takes: |_, random| 5_000 + random % 10_000 };
             let mut adaptive = Adaptive::new(1_000);
@@ -224,12 +227,12 @@ mod tests {
     }
 
     #[test]
-    fn kinds_that_differ_a_hundredfold_are_no_trouble() {
+    fn kinds_with_very_different_latencies_do_not_reduce_the_limit() {
         let takes = |kind, random: u64| [1_000, 200_000][kind] * (50 + random % 100) / 100;
         let mut adaptive = Adaptive::new(64);
         run(&mut adaptive, &Model { workers: 64, takes }, Instant::now(), 60);
         assert_eq!(adaptive.limit(), 64);
-        // Nor are calls of one kind that do.
+        // Nor do calls of one kind that differ fiftyfold.
         let takes = |_, random: u64| if random.is_multiple_of(50) { 100_000 } else { 2_000 };
         let mut adaptive = Adaptive::new(64);
         run(&mut adaptive, &Model { workers: 64, takes }, Instant::now(), 60);
@@ -237,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_becomes_slower_or_quicker_is_found_out_anew() {
+    fn the_limit_follows_a_server_that_becomes_slower_or_faster() {
         let mut from = Instant::now();
         let mut adaptive = Adaptive::new(1_000);
         for (workers, takes) in [
@@ -257,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_lessen_the_number_once_for_all_that_were_under_way() {
+    fn failures_of_concurrent_calls_reduce_the_limit_once() {
         let mut adaptive = Adaptive::new(100);
         adaptive.limit = 100.0;
         let began = Instant::now();

@@ -7,33 +7,33 @@ use std::time::Duration;
 
 use doorward_core::random::{STEP, scattered};
 
-/// In this time what was learnt of a replica's speed comes to weigh a third.
+/// Time constant of the average: after this time, an earlier measurement counts for about a third (1/e).
 const MEMORY: Duration = Duration::from_secs(2);
-/// After this time without a call it is worth finding out anew.
+/// After this time without a call, the average is no longer used.
 const STALE: Duration = Duration::from_secs(5);
-/// The least that a call counts which failed: one that fails quickly is not quick.
+/// Minimum latency recorded for a failed call, so that a replica that fails fast does not look fast.
 const FAILED: Duration = Duration::from_millis(100);
 
-/// Less is no difference.
+/// Latencies that differ by less than this factor count as equal.
 const ALIKE: f64 = 2.0;
-/// Nor is anything below this: it is the noise of a machine, which no caller notices.
+/// Latencies below this value count as equal: differences are noise.
 const QUICK: Duration = Duration::from_millis(5);
-/// So many calls tell how quick a replica is.
+/// Number of calls needed before the average is used.
 const ENOUGH: u64 = 10;
 
-/// How quickly a replica answers: an average in which the past fades.
+/// The latency of a replica, as an exponentially weighted moving average.
 #[derive(Debug, Default)]
 pub struct Speed {
-    /// Nanoseconds; nothing is known when 0.
+    /// Nanoseconds; 0 if there is no measurement.
     average: AtomicU64,
-    /// When it was learnt last, in milliseconds.
+    /// Time of the last measurement, in milliseconds.
     at: AtomicU64,
-    /// Of how many calls, up to as many as are enough.
+    /// Number of calls measured, at most `ENOUGH`.
     calls: AtomicU64,
 }
 
 impl Speed {
-    /// A call has taken so long. `now` is since some beginning.
+    /// Records the latency of a call. `now` is the time since any fixed point.
     pub fn learn(&self, took: Duration, failed: bool, now: Duration) {
         let known = self.average.load(Ordering::Relaxed);
         let before = self.calls.load(Ordering::Relaxed);
@@ -44,9 +44,9 @@ impl Speed {
         };
         let average = match known {
             0 => took,
-            // A call each now and then must count for something, and so must each of many at once.
+            // The weights of a call have a lower bound for frequent calls and an upper bound for rare ones.
             known => {
-                let old = faded(self.age(now)).min(0.95).min(before as f64 / (before + 1) as f64);
+                let old = decay(self.age(now)).min(0.95).min(before as f64 / (before + 1) as f64);
                 (known as f64 * old + took as f64 * (1.0 - old)) as u64
             }
         };
@@ -60,52 +60,53 @@ impl Speed {
         self.calls.store(0, Ordering::Relaxed);
     }
 
-    /// How long calls take; `None` if nothing is known.
+    /// Average latency; `None` if there is no measurement.
     pub fn average(&self) -> Option<Duration> {
         let average = self.average.load(Ordering::Relaxed);
         (average > 0).then(|| Duration::from_nanos(average))
     }
 
-    /// Since something was learnt.
+    /// Time since the last measurement.
     fn age(&self, now: Duration) -> Duration {
         now.saturating_sub(Duration::from_millis(self.at.load(Ordering::Relaxed)))
     }
 
-    /// What one more call costs there, in seconds. `None` if too little is known: the first calls open connections; or
-    /// if it was learnt so long ago that somebody should find out. Whoever is not asked looks quicker as time goes by,
-    /// so that a little slowness is soon forgiven and much of it lasts longer.
+    /// Expected latency of one more call, in seconds. `None` if there are too few measurements (the first calls
+    /// include connection setup) or the last one is too old. The value decays over time without calls, so that a slow
+    /// replica is tried again: soon if it was a little slow, later if it was very slow.
     fn cost(&self, now: Duration) -> Option<f64> {
         let age = self.age(now);
         let known = self.calls.load(Ordering::Relaxed) >= ENOUGH && age < STALE;
         let average = self.average().filter(|_| known)?;
-        Some((average.as_secs_f64() * faded(age)).max(QUICK.as_secs_f64()))
+        Some((average.as_secs_f64() * decay(age)).max(QUICK.as_secs_f64()))
     }
 }
 
-/// What is left, after this time, of the weight of what was learnt.
-fn faded(age: Duration) -> f64 {
+/// The remaining weight of a measurement of this age.
+fn decay(age: Duration) -> f64 {
     (-age.as_secs_f64() / MEMORY.as_secs_f64()).exp()
 }
 
-/// One of those to choose from.
+/// A replica to choose from.
 pub struct Candidate<'a> {
     pub speed: &'a Speed,
     pub in_flight: usize,
 }
 
-/// Whether the first has less to do than the second. Speeds that differ by less than `ALIKE` are the same: of two
-/// that are, each has its share also when there is little to do.
+/// Whether `one` has a lower cost than `other`. Latencies within a factor of `ALIKE` count as equal, so that
+/// similar replicas get equal shares under low load.
 fn is_better(one: &Candidate<'_>, other: &Candidate<'_>, now: Duration) -> bool {
     let slower = match (one.speed.cost(now), other.speed.cost(now)) {
         (Some(mine), Some(its)) => mine / its,
-        // Nothing is known of one of them: as quick as the other.
+        // If either is unknown, both count as equally fast.
         _ => 1.0,
     };
     let slower = if (1.0 / ALIKE..ALIKE).contains(&slower) { 1.0 } else { slower };
     (one.in_flight as f64 + 1.0) * slower < other.in_flight as f64 + 1.0
 }
 
-/// Chooses one of `count`, of which `usable` tells who may be. `None` if nobody may.
+/// Chooses one of `count` replicas. `usable` returns `None` for those that are out of rotation. Returns `None` if
+/// no replica is usable.
 pub fn choose<'a>(
     count: usize,
     random: u64,
@@ -120,7 +121,8 @@ pub fn choose<'a>(
         all.filter(|at| Some(*at) != but).find_map(|at| Some((at, usable(at)?)))
     };
     let (first, one) = from((random >> 32) as usize % count, None)?;
-    // Chance is asked again among the others alone, or whoever follows one that is out would be named twice.
+    // The second candidate is drawn from the other replicas only. Otherwise the replica after an unusable one would
+    // be drawn twice as often.
     let start = (first + 1 + (random as u32 as usize) % count.max(2).saturating_sub(1)) % count;
     match from(start, Some(first)) {
         Some((second, other)) if is_better(&other, &one, now) => Some(second),
@@ -128,7 +130,7 @@ pub fn choose<'a>(
     }
 }
 
-/// A number by chance, good enough to share out work.
+/// A random number, not suitable for secrets.
 pub fn chance() -> u64 {
     thread_local! {
         static NEXT: Cell<u64> = Cell::new(getrandom::u64().unwrap_or(1));
@@ -143,13 +145,13 @@ pub fn chance() -> u64 {
 mod tests {
     use super::*;
 
-    /// A replica that takes so long for a call, and does one at a time or all at once.
+    /// A replica with a fixed service time, which runs calls concurrently or one at a time.
     struct Model {
         takes: u64,
         at_once: bool,
         up: bool,
         speed: Speed,
-        /// When its calls end.
+        /// When its calls end, in microseconds.
         ends: Vec<u64>,
         done: u64,
     }
@@ -159,8 +161,8 @@ mod tests {
         Model { takes, at_once, up, speed: Speed::default(), ends: Vec::new(), done: 0 }
     }
 
-    /// Sends a call each tenth of a millisecond for so many seconds; `at` changes the replicas at each second.
-    /// Returns what waits in the end, and the longest that somebody has waited.
+    /// Sends a call every 100 µs for `seconds`; `at` may change the replicas at the start of each second. Returns the
+    /// number of calls still running at the end, and the longest latency in microseconds.
     fn run(replicas: &mut [Model], seconds: u64, at: impl Fn(u64, &mut [Model])) -> (usize, u64) {
         let mut random = 7_u64;
         let mut longest = 0;
@@ -185,8 +187,8 @@ mod tests {
                 let candidate = Candidate { speed: &replica.speed, in_flight: replica.ends.len() };
                 replica.up.then_some(candidate)
             });
-            let replica = &mut replicas[chosen.expect("somebody is up")];
-            assert!(replica.up, "one that is down was asked");
+            let replica = &mut replicas[chosen.expect("a replica is up")];
+            assert!(replica.up, "a replica that is down was chosen");
             let last = replica.ends.iter().max().copied().filter(|_| !replica.at_once);
             let end = last.unwrap_or(us).max(us) + replica.takes;
             longest = longest.max(end - us);
@@ -196,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_replicas_get_equal_shares_also_beside_one_that_is_down() {
+    fn equal_replicas_get_equal_shares_even_if_one_is_down() {
         for down in [false, true] {
             let mut replicas: Vec<_> = (0..5).map(|_| model(1_000)).collect();
             replicas[2].up = !down;
@@ -209,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_replica_gets_less_and_comes_back() {
+    fn a_slow_replica_gets_fewer_calls_until_it_recovers() {
         let mut replicas: Vec<_> = (0..4).map(|_| model(1_000)).collect();
         run(&mut replicas, 30, |second, replicas| match second {
             0 => replicas[0].takes = 50_000,
@@ -227,8 +229,8 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_start_costs_nobody_its_share() {
-        // A caller that waits for each answer: there is never more than one call in flight.
+    fn slow_first_calls_do_not_reduce_the_share_of_a_replica() {
+        // A client that waits for each reply, so that at most one call is in flight.
         let speeds = [Speed::default(), Speed::default(), Speed::default()];
         let mut shares = [0; 3];
         for at in 0..2_000 {
@@ -243,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_hangs_holds_few() {
+    fn a_replica_that_hangs_gets_few_calls() {
         let mut replicas: Vec<_> = (0..4).map(|_| model(1_000)).collect();
         replicas[3].takes = u64::MAX / 4;
         run(&mut replicas, 10, |_, _| ());
@@ -251,8 +253,8 @@ mod tests {
     }
 
     #[test]
-    fn those_that_do_one_at_a_time_do_not_pile_up() {
-        // Together they can do 1.25 times what comes.
+    fn replicas_that_run_one_call_at_a_time_do_not_queue_calls() {
+        // Their total capacity is 1.25 times the load.
         let mut replicas: Vec<_> = (0..10).map(|_| model(800)).collect();
         replicas.iter_mut().for_each(|one| one.at_once = false);
         let (waiting, longest) = run(&mut replicas, 10, |_, _| ());
@@ -261,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn to_fail_quickly_is_not_to_be_quick() {
+    fn a_replica_that_fails_fast_does_not_look_fast() {
         let (good, bad) = (Speed::default(), Speed::default());
         for ms in 0..1000 {
             let now = Duration::from_millis(ms);
@@ -273,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_there_is_found() {
+    fn the_only_usable_replica_is_chosen() {
         let speed = Speed::default();
         for count in 0..6 {
             for only in 0..count {

@@ -8,35 +8,35 @@ use parking_lot::Mutex;
 
 use doorward_config::BreakerSettings;
 
-/// Parts of the window, each forgotten at once.
+/// Number of slots in the sliding window. Counts expire one slot at a time.
 const SLOTS: usize = 10;
-/// It is left alone longer each time, up to so many times the first.
+/// The open period doubles each time, up to this multiple of the configured one.
 const LONGEST: u32 = 8;
 
-/// How a call ended, as far as it says something of the server.
+/// The outcome of a call, as a sign of the server's health.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ended {
     Well,
     Slow,
     Failed,
-    /// It says nothing: the caller has left, or was refused by somebody else.
+    /// No information about the server: the call was cancelled, or refused elsewhere.
     Unsaid,
 }
 
-/// Where a breaker stands.
+/// The state of a circuit breaker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
     Closed,
-    /// Until a time since the beginning.
+    /// Until this time since the breaker was created.
     Open(Duration),
-    /// So many are being tried, and so many have succeeded.
+    /// The number of probes in flight, and the number that succeeded.
     HalfOpen {
         trying: u32,
         passed: u32,
     },
 }
 
-/// What a change of phase is told as.
+/// A state change to report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     Opened,
@@ -50,16 +50,16 @@ struct Counts {
     slow: u32,
 }
 
-/// What is known, and nothing of clocks: times are since some beginning.
+/// The state without a clock: all times are since the breaker was created.
 #[derive(Debug)]
 struct State {
     phase: Phase,
     slots: [Counts; SLOTS],
-    /// The slot that is counted into, numbered from the beginning.
+    /// Index of the current slot since the breaker was created.
     current: u128,
-    /// How often it was opened without having been closed in between.
+    /// How often it opened since it was last closed.
     opened: u32,
-    /// Counts the phases, so that whoever began in one says nothing of another.
+    /// Number of state changes so far. A call that started in an earlier phase is not counted in the current one.
     turns: u64,
 }
 
@@ -70,7 +70,7 @@ pub struct Breaker {
     state: Mutex<State>,
 }
 
-/// A call that was let through. Dropped without a word, it says nothing of the server.
+/// Permission for one call. If it is dropped without [`leave`](Self::leave), the call is not counted.
 #[derive(Debug)]
 pub struct Pass {
     breaker: Arc<Breaker>,
@@ -85,7 +85,7 @@ impl State {
         Self { phase: Phase::Closed, slots, current: 0, opened: 0, turns: 0 }
     }
 
-    /// Lets a call through, or says for how long not. `true` if it finds out whether the server is well again.
+    /// Admits a call. Returns `Ok(true)` if the call is a probe, or the time until the next attempt as the error.
     fn enter(&mut self, settings: &BreakerSettings, now: Duration) -> Result<bool, Duration> {
         if let Phase::Open(until) = self.phase {
             if now < until {
@@ -96,7 +96,7 @@ impl State {
         match &mut self.phase {
             Phase::HalfOpen { trying, passed } => {
                 if *trying + *passed >= settings.probes {
-                    // Those who find out have not ended yet.
+                    // All probes are in flight.
                     return Err(Duration::from_secs(1).min(settings.open.0));
                 }
                 *trying += 1;
@@ -186,7 +186,7 @@ impl Breaker {
         Arc::new(Self { settings, began: Instant::now(), state: Mutex::new(State::new()) })
     }
 
-    /// Lets a call through; or says for how long not.
+    /// Admits a call, or returns the time until the next attempt as the error.
     pub fn enter(self: &Arc<Self>) -> Result<Pass, Duration> {
         if self.settings.off {
             return Ok(Pass { breaker: self.clone(), turn: 0, probes: false, left: true });
@@ -197,12 +197,12 @@ impl Breaker {
         Ok(Pass { breaker: self.clone(), turn, probes, left: false })
     }
 
-    /// How long a call took that counts as slow.
+    /// Whether a call of this duration counts as slow.
     pub fn is_slow(&self, took: Duration) -> bool {
         took > self.settings.slow_after.0
     }
 
-    /// In a word.
+    /// `closed`, `open` or `half_open`.
     pub fn phase(&self) -> &'static str {
         match self.state.lock().phase {
             Phase::Closed => "closed",
@@ -213,7 +213,7 @@ impl Breaker {
 }
 
 impl Pass {
-    /// The call has ended. Says whether that was the last drop.
+    /// Records the outcome of the call. Returns the state change that it caused, if any.
     pub fn leave(mut self, ended: Ended) -> Option<Turn> {
         self.end(ended)
     }
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn it_opens_when_half_have_failed_and_closes_when_those_who_try_succeed() {
+    fn it_opens_when_half_of_the_calls_fail_and_closes_when_the_probes_succeed() {
         let (settings, mut state) = (settings(), State::new());
         for (ended, turn) in [
             (Ended::Well, None),
@@ -271,16 +271,16 @@ mod tests {
             assert_eq!(state.leave(&settings, false, ended, at(0)), turn);
         }
         assert_eq!(state.enter(&settings, at(500)), Err(at(1_500)));
-        // Two are let through, and no third while they try.
+        // Two probes are admitted, and no third while they are in flight.
         assert_eq!(state.enter(&settings, at(2_000)), Ok(true));
         assert_eq!(state.enter(&settings, at(2_000)), Ok(true));
         assert!(state.enter(&settings, at(2_000)).is_err());
-        // One that leaves makes room for another.
+        // A cancelled probe makes room for another.
         assert_eq!(state.leave(&settings, true, Ended::Unsaid, at(2_100)), None);
         assert_eq!(state.enter(&settings, at(2_100)), Ok(true));
         assert_eq!(state.leave(&settings, true, Ended::Well, at(2_200)), None);
         assert_eq!(state.leave(&settings, true, Ended::Failed, at(2_200)), Some(Turn::Opened));
-        // The second time for twice as long.
+        // The second open period is twice as long.
         assert_eq!(state.enter(&settings, at(2_200)), Err(at(4_000)));
         assert_eq!(state.enter(&settings, at(6_200)), Ok(true));
         assert_eq!(state.leave(&settings, true, Ended::Well, at(6_300)), None);
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_long_ago_does_not_count() {
+    fn calls_outside_the_window_do_not_count() {
         let (settings, mut state) = (settings(), State::new());
         for _ in 0..3 {
             state.leave(&settings, false, Ended::Failed, at(0));
@@ -302,8 +302,8 @@ mod tests {
     }
 
     proptest! {
-        /// Beside a model that remembers every call: it is open exactly when it should be, no more are let
-        /// through than may try, and it never stays open for ever.
+        /// Compared with a model that remembers every call: the breaker opens exactly when it should, never admits more
+        /// than the configured number of probes, and never stays open forever.
         #[test]
         fn it_agrees_with_a_simple_model(
             steps in prop::collection::vec((0_u64..800, 0..4_u8), 1..200),

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// One attempt, in hundredths.
+/// One retry, in hundredths.
 const ONE: u64 = 100;
-/// Saved at most, and at first: a server with few calls has some, too.
+/// Maximum and initial balance, so that a server with few calls can be retried, too.
 const MOST: u64 = 100 * ONE;
 const FIRST: u64 = 10 * ONE;
 
@@ -15,21 +15,21 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// So many of a hundred calls.
+    /// `share` is the number of retries allowed per hundred calls.
     pub fn new(share: u8) -> Self {
         let first = if share == 0 { 0 } else { FIRST };
         Self { share: u64::from(share), saved: AtomicU64::new(first) }
     }
 
-    /// A call was made.
+    /// Adds the share of one call to the balance.
     pub fn earn(&self) {
-        // Most of the time there is enough.
+        // The balance is usually at its maximum.
         if self.saved.load(Ordering::Relaxed) < MOST {
             self.saved.fetch_add(self.share, Ordering::Relaxed);
         }
     }
 
-    /// One may be made again.
+    /// Takes one retry from the balance. Returns `false` if there is none left.
     pub fn spend(&self) -> bool {
         let spent = self
             .saved
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_share_of_the_calls_is_made_again_and_no_more() {
+    fn no_more_than_the_share_of_calls_is_retried() {
         let budget = Budget::new(20);
         let spent = (0..1_000)
             .filter(|_| {

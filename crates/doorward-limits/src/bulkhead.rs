@@ -15,7 +15,7 @@ use doorward_config::BulkheadSettings;
 use doorward_core::fair::FairQueue;
 use doorward_core::share::{is_exempt, sharer};
 
-/// The part of the places that one caller cannot have.
+/// One of this many parts of the places is reserved for other callers.
 const RESERVE: usize = 8;
 
 #[derive(Debug)]
@@ -25,7 +25,7 @@ pub struct Bulkhead {
     inside: Mutex<Inside>,
 }
 
-/// Whose a place is, by hash. `None` for who may have all of them.
+/// The hash of the caller, or `None` for a caller that may take all places.
 type Whose = Option<u64>;
 
 #[derive(Debug)]
@@ -73,23 +73,23 @@ impl Running {
     }
 }
 
-/// A place among those that run; given on when dropped.
+/// Permission for one running call. Dropping it admits the next waiting call.
 #[derive(Debug)]
 pub struct Place {
     bulkhead: Arc<Bulkhead>,
     whose: Whose,
-    /// There was little beside it when it was taken.
+    /// Few other calls were running when it was taken.
     is_alone: bool,
-    /// Nobody has it.
+    /// It was never used and is not counted.
     is_void: bool,
 }
 
-/// There is no place.
+/// Why a call was not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
-    /// It waited as long as one may.
+    /// The maximum waiting time has passed.
     Waited,
-    /// Others came after it, and there was no more room for so many of one caller's.
+    /// The queue was full, and this caller had the most waiting calls.
     Shed,
 }
 
@@ -105,7 +105,7 @@ impl Bulkhead {
         inside.adaptive.as_ref().map_or(self.settings.concurrency, Adaptive::limit)
     }
 
-    /// How many calls at a time there may be now, where that is found out.
+    /// The current adaptive concurrency limit; `None` if the limit is fixed.
     pub fn found_limit(&self) -> Option<usize> {
         self.inside.lock().adaptive.as_ref().map(Adaptive::limit)
     }
@@ -117,7 +117,7 @@ impl Bulkhead {
         Place { bulkhead: self.clone(), whose, is_alone, is_void: false }
     }
 
-    /// A place for a principal's call, if there is one now.
+    /// Returns a place for a call of this principal if one is free.
     pub fn enter_now(self: &Arc<Self>, principal: &str) -> Option<Place> {
         let whose = self.whose(sharer(principal));
         let mut inside = self.inside.lock();
@@ -128,7 +128,7 @@ impl Bulkhead {
         (!is_exempt(sharer)).then(|| self.hasher.hash_one(sharer))
     }
 
-    /// Waits for a place for a principal's call, for so long at most.
+    /// Waits for a place for a call of this principal, at most for `longest` and the configured time.
     pub async fn enter(
         self: &Arc<Self>,
         principal: &str,
@@ -144,7 +144,7 @@ impl Bulkhead {
             let (sender, waiting) = oneshot::channel();
             inside.queue.push(sharer, Waiting { whose, sender });
             if inside.queue.len() > self.settings.queue {
-                // Those who have left do not stand in the way.
+                // Cancelled calls do not count towards the queue limit.
                 inside.queue.retain(|waiting| !waiting.sender.is_closed());
             }
             if inside.queue.len() > self.settings.queue {
@@ -159,7 +159,7 @@ impl Bulkhead {
         }
     }
 
-    /// How many run, and how many wait.
+    /// The number of running and of waiting calls.
     #[cfg(test)]
     fn counts(&self) -> (usize, usize) {
         let inside = self.inside.lock();
@@ -171,7 +171,7 @@ impl Bulkhead {
 }
 
 impl Place {
-    /// A call of a kind that has this place was answered, or the server has failed to.
+    /// Reports the latency and outcome of a call to the adaptive limit.
     pub fn tell(&self, kind: &str, began: Instant, took: Duration, failed: bool) {
         if !self.bulkhead.settings.adaptive {
             return;
@@ -197,7 +197,7 @@ impl Drop for Place {
             let Inside { running, queue, .. } = &mut *inside;
             let next = queue.pop_if(|waiting| running.has_room(limit, waiting.whose));
             let Some(Waiting { whose, sender }) = next else { return };
-            // Whoever has left has no use for it.
+            // The waiting call was cancelled.
             if let Err(mut unused) = sender.send(self.bulkhead.take(&mut inside, whose)) {
                 unused.is_void = true;
                 inside.running.remove(whose);
@@ -219,7 +219,7 @@ mod tests {
     const LONG: Duration = Duration::from_secs(60);
 
     #[tokio::test(start_paused = true)]
-    async fn who_comes_first_is_first_and_who_waits_longest_is_shed() {
+    async fn calls_run_in_order_and_a_full_queue_sheds_the_oldest() {
         let bulkhead = bulkhead(1, 2);
         let first = bulkhead.enter("a", LONG).await.unwrap();
         let wait = |name: &'static str| {
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(bulkhead.counts(), (1, 1));
         drop(place);
         let (_, place) = fourth.await.unwrap();
-        // Nobody waits longer than one may.
+        // A call waits no longer than the configured time.
         let fifth = wait("fifth");
         assert_eq!(fifth.await.unwrap().1.unwrap_err(), Full::Waited);
         drop(place);
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_floods_a_server_is_shed_and_takes_turns() {
+    async fn a_caller_that_floods_a_server_does_not_delay_others() {
         let bulkhead = bulkhead(1, 4);
         let first = bulkhead.enter("mallory", LONG).await.unwrap();
         let wait = |who: &'static str| {
@@ -261,7 +261,7 @@ mod tests {
         tokio::task::yield_now().await;
         assert_eq!(bulkhead.counts(), (1, 4));
         assert!(!alice.is_finished() && !also.is_finished());
-        // One of Mallory's, which waits before, and then it is Alice's turn.
+        // One call of Mallory's that waited earlier runs first, then Alice's.
         drop(first);
         tokio::task::yield_now().await;
         let shed = before.into_iter().chain(after);
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_has_the_last_eighth_of_the_places() {
+    async fn no_caller_gets_the_last_eighth_of_the_places() {
         let bulkhead = bulkhead(16, 50);
         let take = |who: &'static str| std::iter::from_fn(|| bulkhead.enter_now(who)).collect();
         let mut hers: Vec<Place> = take("user \"mallory\" by \"one\"");
@@ -288,13 +288,13 @@ mod tests {
         tokio::task::yield_now().await;
         let alices: Vec<Place> = take("user \"alice\"");
         assert_eq!(alices.len(), 2);
-        // What another gives back does not make room for her; what she gives back does.
+        // A place released by another caller is not available to her; one that she releases is.
         drop(alices);
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());
         hers.pop();
         assert!(waiting.await.unwrap().is_ok());
-        // The one caller of a gateway that knows no callers has all of them.
+        // On a gateway without authentication, the only caller may take all places.
         drop(hers);
         let all: Vec<Place> = take("local");
         assert_eq!(all.len(), 16);
@@ -304,7 +304,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn places_are_never_lost_however_callers_leave() {
+    async fn no_place_is_lost_when_calls_are_cancelled() {
         let bulkhead = bulkhead(3, 50);
         let mut tasks = Vec::new();
         for number in 0..200_u64 {
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nothing_is_kept_of_callers_who_have_left() {
+    async fn cancelled_calls_leave_nothing_behind() {
         let bulkhead = bulkhead(1, 50);
         for _ in 0..100 {
             let place = bulkhead.enter("a", LONG).await.unwrap();
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_number_that_is_found_out_is_kept_to() {
+    async fn the_adaptive_limit_is_enforced() {
         let settings = BulkheadSettings { concurrency: 100, adaptive: true, ..Default::default() };
         let bulkhead = Bulkhead::new(settings);
         let first = bulkhead.found_limit().unwrap();
@@ -360,7 +360,7 @@ mod tests {
         places[0].tell("a", began, Duration::from_millis(1), true);
         let fewer = bulkhead.found_limit().unwrap();
         assert_eq!(fewer, first - 1);
-        // Whoever waits has to wait for two to end.
+        // The limit is one lower, so two calls have to end first.
         places.pop();
         tokio::task::yield_now().await;
         assert!(!waiting.is_finished());

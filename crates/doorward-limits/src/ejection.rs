@@ -8,20 +8,20 @@ use parking_lot::Mutex;
 
 use doorward_config::EjectionSettings;
 
-/// So many times as long as the first at most.
+/// Each ejection is one period longer than the last, up to this many periods.
 const LONGEST: u32 = 10;
 
-/// One replica's. Times are since some beginning.
+/// The state of one replica. Times are since any fixed point.
 #[derive(Debug, Default)]
 pub struct Ejection {
     state: Mutex<State>,
-    /// Until when, in milliseconds.
+    /// End of the ejection, in milliseconds.
     until: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Calls that failed in a row.
+    /// Consecutive failed calls.
     row: u32,
     times: u32,
 }
@@ -36,8 +36,8 @@ impl Ejection {
         self.until.store(0, Ordering::Release);
     }
 
-    /// A call has ended. `may` tells whether one more may be passed over. Returns for how long it is, if that
-    /// begins now.
+    /// Records the outcome of a call. `may` returns whether one more replica may be ejected. Returns the duration of
+    /// the ejection if one starts now.
     pub fn ended(
         &self,
         settings: &EjectionSettings,
@@ -55,7 +55,7 @@ impl Ejection {
         if !failed {
             state.row = 0;
             let back = Duration::from_millis(self.until.load(Ordering::Acquire));
-            // It has been well for as long as it was out the first time.
+            // The replica has been healthy for one period.
             if now > back + settings.period.0 {
                 state.times = 0;
                 self.until.store(0, Ordering::Release);
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whoever_fails_in_a_row_is_out_for_longer_each_time() {
+    fn each_ejection_lasts_longer_than_the_last() {
         let settings = EjectionSettings::default();
         let ejection = Ejection::default();
         let second = Duration::from_secs(1);
@@ -100,7 +100,7 @@ mod tests {
             now += second * 31 * times;
             assert!(!ejection.is_out(now));
         }
-        // Well for a while: it begins with the shortest again.
+        // After a healthy period, the duration starts again with the shortest.
         now += second * 31;
         assert_eq!(end(false, now), None);
         for _ in 0..4 {
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_is_out_when_too_many_are() {
+    fn no_replica_is_ejected_when_too_many_are() {
         let settings = EjectionSettings::default();
         let ejection = Ejection::default();
         for _ in 0..100 {

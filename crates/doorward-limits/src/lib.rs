@@ -9,13 +9,13 @@ pub mod bulkhead;
 pub mod ejection;
 pub mod rates;
 
-/// Who is told of limits that were hit, such as metrics.
+/// Receives an event for each limit that is hit, for example to update metrics.
 pub trait Observer {
-    /// A limit refused a call, or would have if it were not a dry run.
+    /// A limit refused a call, or would have refused it in a dry run.
     fn limit_hit(&self, limit: &str, dry_run: bool);
 }
 
-/// Nobody.
+/// Ignores all events.
 impl Observer for () {
     fn limit_hit(&self, _: &str, _: bool) {}
 }

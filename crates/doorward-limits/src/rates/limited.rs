@@ -1,4 +1,4 @@
-//! How callers learn of limits: in errors, and in headers.
+//! How limits are reported to callers: in errors and in headers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,14 @@ use http::{HeaderMap, HeaderValue};
 use super::measure::{Left, Measure};
 use super::rule::Rule;
 
-/// A limit that was hit.
+/// A limit that refused a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limited {
     pub rule: Arc<str>,
     pub measure: Measure,
-    /// `None` if it will never be allowed.
+    /// Time until the next attempt; `None` if the call can never be allowed.
     pub retry: Option<Duration>,
-    /// The shared store cannot be asked, and the limit says that nothing goes on then.
+    /// The shared store is unavailable, and the limit is configured to refuse calls then.
     pub away: bool,
 }
 
@@ -28,7 +28,7 @@ impl Limited {
         Self { rule: rule.name.clone(), measure, retry, away: false }
     }
 
-    /// What the caller is told: which limit, and when it may be tried again.
+    /// The error for the caller: the name of the limit, and when to retry.
     pub fn error(&self, call: &str) -> RpcError {
         let (rule, word) = (&self.rule, self.measure.word());
         let message = match self.retry {
@@ -50,11 +50,11 @@ impl Limited {
         }))
     }
 
-    /// The same in headers: `Retry-After` (RFC 9110), `RateLimit-Policy` and `RateLimit`
+    /// Writes the headers `Retry-After` (RFC 9110), `RateLimit-Policy` and `RateLimit`
     /// (draft-ietf-httpapi-ratelimit-headers).
     pub fn tell(&self, headers: &mut HeaderMap) {
         let Some(retry) = self.retry else { return };
-        // In whole seconds, none too early.
+        // Rounded up to whole seconds.
         let seconds = retry.as_millis().div_ceil(1_000).max(1);
         headers.insert(RETRY_AFTER, HeaderValue::from(u64::try_from(seconds).unwrap_or(u64::MAX)));
         if !self.away && !self.measure.is_concurrent() {
@@ -63,7 +63,7 @@ impl Limited {
     }
 }
 
-/// What is left of the limit that will be hit first.
+/// The limit with the smallest remaining share.
 #[derive(Debug, Clone)]
 pub struct Nearest {
     pub(super) rule: Arc<str>,
@@ -72,7 +72,7 @@ pub struct Nearest {
 }
 
 impl Nearest {
-    /// Tells of it, as [`Limited::tell`] does.
+    /// Writes the same headers as [`Limited::tell`], without `Retry-After`.
     pub fn tell(&self, headers: &mut HeaderMap) {
         write_headers(headers, &self.rule, self.measure, self.left);
     }
@@ -82,7 +82,8 @@ impl Nearest {
     }
 }
 
-/// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers); times in whole seconds, none too early.
+/// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers). Times are rounded up to whole
+/// seconds.
 fn write_headers(headers: &mut HeaderMap, rule: &str, measure: Measure, left: Left) {
     let (quota, window) = (measure.limit(), measure.seconds());
     let (remaining, seconds) = (left.remaining, left.reset.as_millis().div_ceil(1_000).max(1));

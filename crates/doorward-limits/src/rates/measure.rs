@@ -1,17 +1,17 @@
-//! What is counted, and whether another call is allowed: pure functions of the count and the time.
+//! Counters, and whether they allow another call: pure functions of the counter and the time.
 
 use std::time::Duration;
 
-/// Now: a clock that never goes back, and the calendar.
+/// The current time, as a monotonic clock and as a calendar.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Moment {
-    /// Nanoseconds since some beginning.
+    /// Nanoseconds since any fixed point.
     pub nanos: u64,
-    /// Days since 1970, in the zone of quotas.
+    /// Days since 1970, in the time zone of the quotas.
     pub day: u32,
     /// Months since 1970.
     pub month: u32,
-    /// Until the day and the month are over.
+    /// Time until the end of the day and of the month.
     pub day_ends: Duration,
     pub month_ends: Duration,
 }
@@ -19,7 +19,7 @@ pub struct Moment {
 /// One measure of a limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Measure {
-    /// `count` in `per`, and `burst` at once (GCRA).
+    /// `count` in `per` nanoseconds, with bursts of up to `burst` (GCRA).
     Bucket {
         count: u64,
         per: u64,
@@ -45,7 +45,7 @@ pub enum Measure {
 }
 
 impl Measure {
-    /// The most that can be there.
+    /// The maximum of the counter.
     pub fn limit(self) -> u64 {
         match self {
             Self::Bucket { burst, .. } => burst,
@@ -57,7 +57,7 @@ impl Measure {
         }
     }
 
-    /// The length of its window, in seconds.
+    /// The length of its window, in whole seconds; at least 1.
     pub fn seconds(self) -> u64 {
         match self {
             Self::Bucket { per, count, burst } => {
@@ -71,7 +71,7 @@ impl Measure {
         .max(1)
     }
 
-    /// In a word, for names of what is kept.
+    /// A short name, used in errors and in keys of stored counts.
     pub fn word(self) -> &'static str {
         match self {
             Self::Bucket { .. } => "rate",
@@ -83,7 +83,7 @@ impl Measure {
         }
     }
 
-    /// Whether it lasts longer than a process may.
+    /// Whether it must survive a restart.
     pub fn is_quota(self) -> bool {
         matches!(self, Self::Daily { .. } | Self::Monthly { .. })
     }
@@ -95,16 +95,16 @@ impl Measure {
 
 const NANOS: u64 = 1_000_000_000;
 
-/// What was counted.
+/// The counter of one measure.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Count {
-    /// A bucket: when it will be full again. Windows: which one. Else unused.
+    /// Bucket: the time when it is full again, in nanoseconds. Window, day or month: its index. Otherwise unused.
     at: u64,
     used: u64,
     before: u64,
 }
 
-/// What is left, and when all of it is there again, or the window ends.
+/// The remaining amount, and the time until the counter or the window is reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Left {
     pub remaining: u64,
@@ -112,18 +112,18 @@ pub struct Left {
 }
 
 impl Count {
-    /// For what was kept of a day or a month.
+    /// Restores a stored count of a day or a month.
     pub fn kept(window: u64, used: u64) -> Self {
         Self { at: window, used, before: 0 }
     }
 
-    /// What is to be kept of a day or a month: which, and how many.
+    /// The index of the day or month and its count, for storage.
     pub fn to_keep(self) -> (u64, u64) {
         (self.at, self.used)
     }
 
-    /// Counts `weight`, if it is allowed; else says how long it is not. What can never be allowed takes
-    /// for ever.
+    /// Adds `weight` if the measure allows it. Otherwise returns the time until it does, or `Duration::MAX` if it
+    /// never will.
     pub fn take(&mut self, measure: Measure, weight: u64, now: Moment) -> Result<(), Duration> {
         if weight > measure.limit() {
             return Err(Duration::MAX);
@@ -155,12 +155,12 @@ impl Count {
                 self.turn(u64::from(now.month));
                 self.add(count, weight, now.month_ends)
             }
-            // How long a call takes nobody knows.
+            // The end of running calls is unknown.
             Measure::Concurrent { count } => self.add(count, weight, Duration::from_secs(1)),
         }
     }
 
-    /// What is left of it now, and until when nothing is counted that was before.
+    /// The remaining amount, and the time until what is counted now has expired.
     pub fn left(mut self, measure: Measure, now: Moment) -> Left {
         let nanos = Duration::from_nanos;
         let rest = |count: u64, used: u64| count.saturating_sub(used);
@@ -192,14 +192,14 @@ impl Count {
         Left { remaining, reset }
     }
 
-    /// Of the window before, how many still count when so much of this one is left: as many as if its calls had come
-    /// evenly.
+    /// The part of the previous window's count that still applies with `rest` of this window left, assuming that its
+    /// calls were evenly spread.
     fn within(self, rest: u64, per: u64) -> u64 {
         let within = (u128::from(self.before) * u128::from(rest)).div_ceil(u128::from(per));
         u64::try_from(within).unwrap_or(u64::MAX)
     }
 
-    /// A new window begins. When the clock is set back, the one that was begun goes on.
+    /// Starts a new window. If the clock was set back, the current window continues.
     fn turn(&mut self, window: u64) {
         if window > self.at {
             self.before = if window == self.at + 1 { self.used } else { 0 };
@@ -216,7 +216,7 @@ impl Count {
         Ok(())
     }
 
-    /// Of the window before, as much counts as still lies within one length back from now.
+    /// The previous window counts in proportion to its overlap with the last `per` nanoseconds.
     fn slide(&mut self, count: u64, per: u64, weight: u64, now: Moment) -> Result<(), Duration> {
         let (window, into) = (now.nanos / per, now.nanos % per);
         self.turn(window);
@@ -227,7 +227,7 @@ impl Count {
             self.used += weight;
             return Ok(());
         };
-        // Until enough of the window before has passed out of sight, or this one has ended.
+        // Until enough of the previous window has expired, or this window ends.
         let wait = if over < within(rest) && self.before > 0 {
             let passed = over * u128::from(per) / u128::from(self.before);
             u64::try_from(passed).unwrap_or(rest).min(rest)
@@ -237,7 +237,7 @@ impl Count {
         Err(Duration::from_nanos(wait.max(1)))
     }
 
-    /// Gives back what was counted: the call was not made after all, or has ended.
+    /// Takes back what was counted, because the call was not made or has ended.
     pub fn give_back(&mut self, measure: Measure, weight: u64) {
         match measure {
             Measure::Bucket { count, per, .. } => {
@@ -248,7 +248,7 @@ impl Count {
         }
     }
 
-    /// Whether nothing would be another without it.
+    /// Whether the counter can be removed without effect.
     pub fn is_idle(self, measure: Measure, now: Moment) -> bool {
         match measure {
             Measure::Bucket { .. } => self.at <= now.nanos,
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bucket_fills_again_at_its_rate() {
+    fn a_bucket_refills_at_its_rate() {
         let measure = Measure::Bucket { count: 10, per: NANOS, burst: 3 };
         let mut count = Count::default();
         let taken: Vec<bool> = [0, 0, 0, 0, 99, 100, 150, 200, 1_000, 1_000, 1_000, 1_000]
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_set_back_brings_no_new_day() {
+    fn a_clock_that_is_set_back_does_not_start_a_new_day() {
         let measure = Measure::Daily { count: 2 };
         let mut count = Count::default();
         let days = [3, 3, 3, 4, 2, 3, 4];
@@ -312,7 +312,7 @@ mod tests {
         })
     }
 
-    /// All that was taken, and when: what a limiter would keep that forgets nothing.
+    /// An exact model: all calls so far with their times.
     fn model_allows(measure: Measure, taken: &[(u64, u64)], weight: u64, ms: u64) -> bool {
         let since = |from: u64| -> u64 {
             taken.iter().filter(|(at, _)| *at >= from).map(|(_, weight)| weight).sum()
@@ -336,15 +336,15 @@ mod tests {
                 within.map(|(_, weight)| weight).sum::<u64>() + weight <= count
             }
             Measure::Daily { count } => since(ms / 86_400_000 * 86_400_000) + weight <= count,
-            // No count of a sliding window may ever be exceeded; it may be a little too strict.
+            // A sliding window is an approximation and is tested by its bounds.
             Measure::Sliding { .. } | Measure::Monthly { .. } | Measure::Concurrent { .. } => true,
         }
     }
 
     proptest! {
-        /// Beside a model that keeps every call there ever was.
+        /// Compared with a model that stores every call.
         #[test]
-        fn what_is_counted_agrees_with_a_simple_model(
+        fn counters_agree_with_a_simple_model(
             measure in measures(),
             steps in prop::collection::vec((0_u64..400, 1_u64..4), 1..120),
         ) {
@@ -356,7 +356,7 @@ mod tests {
                 }
                 let before = count.left(measure, at(now)).remaining;
                 let allowed = count.take(measure, weight, at(now));
-                // What is said to be left is left, and no more.
+                // Exactly the reported remaining amount can be used.
                 prop_assert_eq!(allowed.is_ok(), weight <= before, "{:?} of {}", measure, before);
                 if allowed.is_ok() {
                     prop_assert_eq!(count.left(measure, at(now)).remaining, before - weight);
@@ -367,8 +367,8 @@ mod tests {
                         if allowed.is_ok() {
                             taken.push((now, weight));
                         }
-                        // What two windows count at most is twice the limit; within one length the
-                        // even spread may be wrong by as much as the window before had.
+                        // Two windows count at most twice the limit. Within one length, the assumption of an even
+                        // spread may be wrong by the count of the previous window.
                         let from = now.saturating_sub(per / 1_000_000);
                         let within: u64 = taken.iter().filter(|(at, _)| *at > from).map(|(_, w)| w).sum();
                         prop_assert!(within <= count * 2);
@@ -380,7 +380,7 @@ mod tests {
                         }
                     }
                 }
-                // Who waits as long as was said gets in, if nobody else comes.
+                // A caller that waits for the returned time is admitted if there are no other calls.
                 if let Err(wait) = allowed
                     && wait < Duration::MAX
                 {
@@ -391,7 +391,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_given_back_can_be_taken_again(measure in measures(), weight in 1_u64..4) {
+        fn what_is_given_back_is_available_again(measure in measures(), weight in 1_u64..4) {
             let mut count = Count::default();
             let now = at(1_000);
             let mut taken = 0;

@@ -28,9 +28,9 @@ use self::shared::{Asked, SharedCounts};
 use crate::Observer;
 use doorward_config::{RateSettings, Settings};
 
-/// Places that are given back within this time are given back together.
+/// Delay after a call ends, so that several places are returned to the shared store at once.
 const TOGETHER: Duration = Duration::from_millis(20);
-/// How long the database may take to keep quotas.
+/// Timeout for storing quotas in the database.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
@@ -40,12 +40,12 @@ pub struct Limiter {
     shared: ArcSwapOption<SharedCounts>,
     settings: ArcSwap<RateSettings>,
     freed: Arc<Notify>,
-    /// The calendar as it was in a second since 1970.
+    /// The calendar for one second, given as seconds since 1970.
     calendar: ArcSwap<(i64, Moment)>,
     began: Instant,
 }
 
-/// What a call was counted for. Calls at a time are counted until it is dropped.
+/// The counts of a call. Its concurrency is counted until this is dropped.
 #[derive(Debug, Default)]
 pub struct Taken(SmallVec<[Held; 2]>);
 
@@ -54,12 +54,12 @@ struct Held {
     rule: Arc<Rule>,
     key: String,
     weight: u64,
-    /// Whether it was counted by a lease, or by this process alone.
+    /// Whether it was counted against a lease, not in this process alone.
     leased: bool,
 }
 
 impl Held {
-    /// Gives back what it counts for, or only the place among those that run.
+    /// Takes back all its counts, or only its concurrency.
     fn undo(&self, all: bool) {
         self.rule.with(&self.key, |entry| {
             for (at, measure) in entry.measures.iter().enumerate() {
@@ -81,12 +81,12 @@ impl Held {
 }
 
 impl Taken {
-    /// Gives back everything.
+    /// Takes back all counts.
     fn undo(&mut self) {
         self.0.drain(..).for_each(|held| held.undo(true));
     }
 
-    /// The call goes on. Of most limits there is nothing to be given back at its end.
+    /// The call proceeds. Only concurrency has to be taken back at its end.
     fn go_on(&mut self) {
         self.0.retain(|held| held.rule.of_calls_at_a_time);
     }
@@ -98,11 +98,11 @@ impl Drop for Taken {
     }
 }
 
-/// What counting comes to.
+/// The result of counting a call.
 pub enum Outcome {
     Taken(Taken),
     Refused(Box<Limited>),
-    /// The shared store must be asked.
+    /// The shared store must be asked with [`Limiter::ask`].
     Ask(Asked),
 }
 
@@ -121,10 +121,10 @@ impl Limiter {
         limiter
     }
 
-    /// Takes new settings. Limits that are the same go on with what they have counted.
+    /// Applies new settings. Unchanged limits retain their counts.
     pub fn take(&self, settings: &Settings) {
         let own = &settings.rate_limits;
-        // Rules that cannot be read were refused with the settings.
+        // Invalid rules were rejected with the settings.
         let wanted =
             own.rules.keys().filter_map(|name| Some((name.clone(), own.whole(name).ok()?)));
         let rules = renewed(&self.rules.load(), wanted.collect(), &self.freed);
@@ -149,7 +149,7 @@ impl Limiter {
         self.rules.load().is_empty()
     }
 
-    /// What the shared store has to complain of.
+    /// The last error of the shared store, if it is unavailable.
     pub fn trouble(&self) -> Option<String> {
         self.shared.load().as_ref().and_then(|shared| shared.trouble())
     }
@@ -165,7 +165,7 @@ impl Limiter {
             return Moment { nanos, ..Moment::default() };
         }
         let now = Timestamp::now();
-        // Days do not change within a second.
+        // Day and month do not change within a second.
         let (second, kept) = **self.calendar.load();
         if second == now.as_second() {
             return Moment { nanos, ..kept };
@@ -175,7 +175,7 @@ impl Limiter {
         fresh
     }
 
-    /// Counts a call.
+    /// Counts a call against all limits that apply.
     pub fn count(&self, subject: &Subject<'_>, observer: &impl Observer) -> Outcome {
         let rules = self.rules.load();
         let now = self.now();
@@ -214,12 +214,13 @@ impl Limiter {
         }
     }
 
-    /// Whether callers are told what is left.
+    /// Whether the remaining amount is reported in headers.
     pub fn tells(&self) -> bool {
         self.settings.load().headers && !self.is_empty()
     }
 
-    /// The limit of those that concern a call that will be hit first, after it was counted.
+    /// The limit with the smallest remaining share among those that apply to a call. Called after the call was
+    /// counted.
     pub fn nearest(&self, subject: &Subject<'_>) -> Option<Nearest> {
         let (rules, now) = (self.rules.load(), self.now());
         let is_shared = self.shared.load().is_some();
@@ -248,16 +249,16 @@ impl Limiter {
         nearest
     }
 
-    /// Asks the shared store for what a call needs.
+    /// Requests from the shared store what a call needs.
     pub async fn ask(&self, asked: Asked, observer: &impl Observer) -> Result<Taken, Box<Limited>> {
-        // It may have been taken out of the configuration just now.
+        // The shared store may have been removed from the configuration in the meantime.
         let Some(shared) = self.shared.load_full() else { return Ok(Taken::default()) };
         let mut taken = shared.ask(asked, observer).await?;
         taken.go_on();
         Ok(taken)
     }
 
-    /// Gives back places among calls at a time as soon as calls end: other gateways wait for them.
+    /// Returns concurrency to the shared store soon after calls end, because other gateways may wait for it.
     pub async fn give_back_places(&self) {
         self.freed.notified().await;
         tokio::time::sleep(TOGETHER).await;
@@ -268,7 +269,7 @@ impl Limiter {
         }
     }
 
-    /// Goes on with the quotas that were kept.
+    /// Restores stored quotas.
     pub async fn resume(&self, store: &Store) -> Result<(), doorward_store::Error> {
         let rules = self.rules.load_full();
         for kept in store.quota_counts().await? {
@@ -279,7 +280,7 @@ impl Limiter {
         Ok(())
     }
 
-    /// Keeps the quotas that were used, where they are not in a shared store.
+    /// Stores quotas that have changed, unless they are in a shared store.
     pub async fn keep(&self, store: &Store) {
         if self.shared.load().is_some() {
             return;
@@ -296,7 +297,7 @@ impl Limiter {
         }
     }
 
-    /// Forgets what is over; gives back what was taken ahead and is not needed.
+    /// Removes expired counts and returns unused leases.
     pub async fn maintain(&self) {
         let now = self.now();
         let rules = self.rules.load_full();
@@ -307,7 +308,7 @@ impl Limiter {
     }
 }
 
-/// Counts by this process alone: all measures of a rule, or none.
+/// Counts in this process alone, for all measures of a rule or for none.
 fn local(rule: &Rule, key: &str, weight: u64, now: Moment) -> Result<(), (Measure, Duration)> {
     rule.with(key, |entry| {
         for at in 0..entry.measures.len() {
@@ -323,7 +324,7 @@ fn local(rule: &Rule, key: &str, weight: u64, now: Moment) -> Result<(), (Measur
     })
 }
 
-/// A moment as the calendar of a zone has it.
+/// Converts a timestamp to the calendar of a time zone.
 fn calendar(nanos: u64, now: Timestamp, zone: &TimeZone) -> Moment {
     let local = now.to_zoned(zone.clone());
     let date = local.date();
@@ -358,14 +359,14 @@ mod tests {
         assert_eq!((before.day + 1, before.month + 1), (after.day, after.month));
         assert_eq!(before.day_ends, Duration::from_secs(1));
         assert_eq!(before.month_ends, Duration::from_secs(1));
-        // The night the clocks are set back has an hour more.
+        // The day on which the clocks are set back is an hour longer.
         assert_eq!(at("2026-10-24T22:00:00Z").day_ends, Duration::from_secs(25 * 3600));
     }
 
-    /// Many at once, by several rules, some of which give back: never more than allowed, and in the end all
-    /// that is allowed.
+    /// Concurrent calls against several limits, some of which are released: no limit is ever exceeded, and in the end
+    /// each is used completely.
     #[test]
-    fn histories_of_many_at_once_keep_every_limit() {
+    fn concurrent_calls_exceed_no_limit() {
         use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
         let rule = |text: &str| serde_json::from_str(text).unwrap();
@@ -422,7 +423,7 @@ mod tests {
         assert!(most.into_inner() <= 3);
         let passed: Vec<u64> = passed.into_iter().map(AtomicU64::into_inner).collect();
         assert!(passed.iter().all(|each| *each <= 150), "{passed:?}");
-        // Whoever was refused had used nothing up.
+        // Refused calls did not count.
         assert_eq!(passed.iter().sum::<u64>(), 500, "{passed:?}");
     }
 }

@@ -16,16 +16,16 @@ use super::measure::{Count, Measure, Moment};
 use doorward_config::{Dimension, Measures, Only, RuleSettings, StoreAway};
 use doorward_core::address::network;
 
-/// Places where counts are looked for, so that callers do not wait for one another.
+/// Number of shards, to reduce lock contention.
 const SHARDS: usize = 16;
-/// Most counts in one of them; beyond, all others count as one.
+/// Maximum number of counters per shard. Beyond it, all new keys share one counter.
 const MOST: usize = 20_000;
 const OTHERS: &str = "*";
 
-/// Names under which a call is counted; one, but where a caller is in several teams.
+/// The keys under which a call is counted. There is more than one if the caller is in several teams.
 pub type Keys = SmallVec<[String; 1]>;
 
-/// What a call is counted by.
+/// The attributes of a call that limits apply to.
 #[derive(Debug, Clone, Copy)]
 pub struct Subject<'a> {
     pub tenant: Option<&'a str>,
@@ -48,39 +48,39 @@ pub struct Rule {
     overrides: HashMap<String, Arc<[Measure]>>,
     pub dry: bool,
     pub closed_when_away: bool,
-    /// Whether any measure of it is of calls at a time.
+    /// Whether it, or one of its overrides, limits concurrency.
     pub of_calls_at_a_time: bool,
-    /// Woken when a call has ended that others may wait for.
+    /// Notified when a call ends whose concurrency other gateways may wait for.
     pub freed: Arc<Notify>,
     hasher: RandomState,
     shards: [Mutex<HashMap<String, Entry>>; SHARDS],
 }
 
-/// What was counted of one of those that a rule counts apart.
+/// The counters of one key.
 #[derive(Debug)]
 pub struct Entry {
     pub measures: Arc<[Measure]>,
     pub counts: Vec<Count>,
-    /// Of quotas, what was kept last.
+    /// The last stored value of each quota.
     pub saved: Vec<(u64, u64)>,
     pub leases: Vec<Lease>,
 }
 
-/// What was taken from the shared store ahead.
+/// An amount reserved in advance from the shared store.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Lease {
-    /// Not used yet. Of calls at a time: how many may run.
+    /// The unused amount. For concurrency: the reserved amount.
     pub left: u64,
-    /// Of calls at a time: how many do.
+    /// For concurrency: the number of running calls.
     pub running: u64,
-    /// Until when it is good, in nanoseconds since the beginning.
+    /// Expiry, in nanoseconds since the limiter was created.
     pub until: u64,
-    /// How many are taken along the next time.
+    /// The additional amount to reserve with the next request.
     pub more: u64,
     pub asked: u64,
-    /// What the shared store had left when it was asked.
+    /// The amount that remained in the shared store at the last request.
     pub rest: u64,
-    /// The day or month that it is for.
+    /// Index of the day or month that it applies to.
     pub window: u64,
 }
 
@@ -109,9 +109,9 @@ impl Rule {
         }
     }
 
-    /// Under which names a call is counted; none if it is not.
+    /// The keys under which a call is counted; none if the limit does not apply.
     pub fn keys(&self, subject: &Subject<'_>) -> Keys {
-        if self.settings.only.as_ref().is_some_and(|only| !is_meant(only, subject)) {
+        if self.settings.only.as_ref().is_some_and(|only| !applies_to(only, subject)) {
             return Keys::new();
         }
         let mut keys = Keys::from_iter([String::new()]);
@@ -133,7 +133,7 @@ impl Rule {
                 Dimension::Agent => subject.agent.map(Cow::Borrowed),
                 Dimension::Key => subject.key.map(Cow::Borrowed),
                 Dimension::Server => subject.server.map(Cow::Borrowed),
-                // Whoever has an address of IPv6 has its network.
+                // IPv6 addresses are counted by network.
                 Dimension::Address => subject.address.map(|it| network(it).to_string().into()),
             };
             let Some(one) = one else { return Keys::new() };
@@ -142,7 +142,7 @@ impl Rule {
         keys
     }
 
-    /// How much a call counts.
+    /// The weight of a call.
     pub fn weight(&self, subject: &Subject<'_>) -> u64 {
         if self.settings.weights.is_empty() {
             return 1;
@@ -152,7 +152,7 @@ impl Rule {
         fitting.max_by_key(|(pattern, _)| pattern.0.len()).map_or(1, |(_, weight)| *weight)
     }
 
-    /// Looks at what was counted under a name, alone.
+    /// Runs `look` on the counters of a key, under a lock.
     pub fn with<T>(&self, key: &str, look: impl FnOnce(&mut Entry) -> T) -> T {
         let at = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or(0);
         let mut shard = self.shards[at].lock();
@@ -169,7 +169,7 @@ impl Rule {
         look(entry)
     }
 
-    /// Quotas that have been used since they were kept last.
+    /// Quotas that have changed since they were last stored.
     pub fn unsaved(&self) -> Vec<QuotaCount> {
         let mut all = Vec::new();
         for shard in &self.shards {
@@ -193,7 +193,7 @@ impl Rule {
         all
     }
 
-    /// Goes on with what was kept of a quota.
+    /// Restores a stored quota.
     pub fn resume(&self, kept: &QuotaCount) {
         let number = |number: i64| u64::try_from(number).unwrap_or(0);
         let (period, used) = (number(kept.period), number(kept.used));
@@ -208,7 +208,7 @@ impl Rule {
         });
     }
 
-    /// Forgets what makes no difference, and looks at the rest.
+    /// Runs `look` on all counters, and removes those that have expired.
     pub fn sweep(&self, now: Moment, mut look: impl FnMut(&str, &mut Entry)) {
         for shard in &self.shards {
             shard.lock().retain(|key, entry| {
@@ -221,13 +221,13 @@ impl Rule {
         }
     }
 
-    /// Takes over what another rule of the same settings has counted.
+    /// Whether name and settings are the same, so that the counts can be retained.
     pub fn is_same(&self, name: &str, settings: &RuleSettings) -> bool {
         *self.name == *name && self.settings == *settings
     }
 }
 
-/// A name with each of some others.
+/// The key, extended by each of the names.
 fn with_each<'a>(key: &'a str, names: &'a BTreeSet<String>) -> impl Iterator<Item = String> + 'a {
     names.iter().map(move |name| {
         let mut key = key.to_owned();
@@ -236,7 +236,7 @@ fn with_each<'a>(key: &'a str, names: &'a BTreeSet<String>) -> impl Iterator<Ite
     })
 }
 
-/// Adds a name to others, which may have a slash of its own.
+/// Extends a key by a name, escaping slashes.
 fn append(key: &mut String, name: &str) {
     if !key.is_empty() {
         key.push('/');
@@ -252,8 +252,8 @@ fn tool_name(subject: &Subject<'_>) -> Option<String> {
     Some(format!("{}/{}", subject.server?, subject.tool?))
 }
 
-/// Whether a limit is for those that a call comes from and goes to.
-fn is_meant(only: &Only, subject: &Subject<'_>) -> bool {
+/// Whether the limit applies to a call.
+fn applies_to(only: &Only, subject: &Subject<'_>) -> bool {
     let is = |wanted: &BTreeSet<String>, said: Option<&str>| {
         wanted.is_empty() || said.is_some_and(|said| wanted.contains(said))
     };
@@ -286,7 +286,7 @@ fn compile(measures: &Measures) -> Arc<[Measure]> {
     all.into()
 }
 
-/// Rules by their names, those that have not changed with all they have counted.
+/// Creates the rules. Rules that have not changed are reused with their counts.
 pub fn renewed(
     old: &[Arc<Rule>],
     wanted: BTreeMap<String, RuleSettings>,
@@ -304,7 +304,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_of_ipv6_counts_with_its_network() {
+    fn an_ipv6_address_is_counted_by_its_network() {
         let settings = serde_json::from_str(r#"{"per": ["address"], "rate": "3/h"}"#).unwrap();
         let rule = Rule::new("strangers", settings, &Arc::default());
         let teams = BTreeSet::new();

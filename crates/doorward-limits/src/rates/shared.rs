@@ -1,4 +1,4 @@
-//! Counts that are shared with other gateways.
+//! Counts that are shared with other gateways through a store.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,28 +14,29 @@ use crate::Observer;
 use doorward_config::Secret;
 use doorward_core::CallId;
 
-/// Of a limit, so much is taken ahead at most: two gateways leave a fiftieth each unused.
+/// At most one of this many parts of a limit is reserved in advance, so that each gateway leaves at most a
+/// fiftieth unused.
 const PART: u64 = 50;
-/// Who asks again within this time takes more along.
+/// If the store is asked again within this time, in nanoseconds, more is reserved.
 const SOON: u64 = 100_000_000;
-/// How long the store is left alone after it did not answer.
+/// How long the store is not contacted after a failure, in nanoseconds.
 const AWAY: u64 = 1_000_000_000;
-/// What was taken ahead of a day's quota and not used for so long is given back.
+/// An unused reservation of a quota is returned after this time, in nanoseconds.
 const IDLE: u64 = 5_000_000_000;
 
 #[derive(Debug)]
 pub struct SharedCounts {
     counters: Counters,
-    /// When it may be asked again, in nanoseconds since the limiter's beginning.
+    /// The time until which the store is not contacted, in nanoseconds since the limiter was created.
     away_until: AtomicU64,
     trouble: ArcSwapOption<String>,
 }
 
-/// What has to be asked for a call.
+/// What a call needs from the shared store.
 pub struct Asked {
     now: Moment,
     wants: Vec<Want>,
-    /// To which of the rules below a want belongs, and to which of its measures.
+    /// For each want, the index of its rule in `rules` and of the rule's measure.
     places: Vec<(usize, usize)>,
     rules: Vec<(Arc<Rule>, String, u64)>,
     taken: Taken,
@@ -68,7 +69,7 @@ impl SharedCounts {
         self.trouble.load().as_ref().map(ToString::to_string)
     }
 
-    /// Counts by what was taken ahead; what that is not enough for has to be asked.
+    /// Counts a call against the leases. What they do not cover is added to `asked`.
     pub fn prepare(
         &self,
         rule: &Arc<Rule>,
@@ -86,7 +87,7 @@ impl SharedCounts {
                 }
                 return None;
             }
-            // Of those that are enough, nothing is spent yet: it is spent with the rest.
+            // Measures with a sufficient lease are not counted yet: they are counted with the others.
             let mut wants = Vec::new();
             for at in 0..entry.measures.len() {
                 if !has(entry, at, weight, now) {
@@ -136,7 +137,7 @@ impl SharedCounts {
         for ((place, at), given) in places.iter().zip(&given) {
             let (rule, key, _) = &rules[*place];
             match given {
-                // What one refuses, none has given.
+                // If one measure refuses, nothing was granted by any.
                 Given::Taken { count, left, good_for } if refused.is_none() => {
                     rule.with(key, |entry| {
                         credit(entry, *at, *count, *good_for, now);
@@ -159,7 +160,7 @@ impl SharedCounts {
             return Err(Box::new(Limited::of(rule, measure, retry)));
         }
         for (rule, key, weight) in rules {
-            // What another call has spent meanwhile was given for this one all the same.
+            // The grant covers this call even if another call has used the lease in the meantime.
             rule.with(&key, |entry| {
                 for at in 0..entry.measures.len() {
                     spend(entry, at, weight);
@@ -170,7 +171,7 @@ impl SharedCounts {
         Ok(taken)
     }
 
-    /// Gives back what is not needed, and shows that this process lives.
+    /// Returns unused leases. This also tells the store that the process is alive.
     pub async fn settle(&self, rules: &[Arc<Rule>], now: Moment) {
         let mut back = Vec::new();
         for rule in rules {
@@ -180,7 +181,7 @@ impl SharedCounts {
                 }
             });
         }
-        // A few at a time: others want to be answered, too.
+        // In batches, so that other requests to the store are not delayed.
         for some in back.chunks(100) {
             if let Err(why) = self.counters.give(some).await {
                 tracing::debug!("prefetched quota was not returned: {why}");
@@ -199,7 +200,7 @@ fn has(entry: &Entry, at: usize, weight: u64, now: Moment) -> bool {
     lease.left >= weight && lease.until > now.nanos && same_window
 }
 
-/// The day or month, where the store's key names it.
+/// The index of the day or month, for quotas.
 fn window(measure: Measure, now: Moment) -> Option<u64> {
     match measure {
         Measure::Daily { .. } => Some(now.day.into()),
@@ -208,7 +209,7 @@ fn window(measure: Measure, now: Moment) -> Option<u64> {
     }
 }
 
-/// Spends what was taken ahead.
+/// Takes from the lease.
 fn spend(entry: &mut Entry, at: usize, weight: u64) {
     let lease = &mut entry.leases[at];
     if entry.measures[at].is_concurrent() {
@@ -228,8 +229,8 @@ fn credit(entry: &mut Entry, at: usize, count: u64, good_for: Duration, now: Mom
     lease.window = window;
 }
 
-/// What is left of a measure, as far as it is known here: what the store had left when it was asked, and what was taken
-/// from it ahead.
+/// The remaining amount of a measure as known to this process: what the store had left at the last request, and
+/// the unused lease.
 pub fn left(entry: &Entry, at: usize, now: Moment) -> Left {
     let (measure, lease) = (entry.measures[at], &entry.leases[at]);
     let reset = match measure {
@@ -259,7 +260,7 @@ fn kind(measure: Measure, now: Moment) -> CountKind {
     }
 }
 
-/// What the store is asked for one measure: more is taken along the more often it is asked.
+/// The request to the store for one measure. The more frequent the requests, the more is reserved in advance.
 fn want(rule: &Rule, key: &str, entry: &mut Entry, at: usize, weight: u64, now: Moment) -> Want {
     let measure = entry.measures[at];
     let limit = measure.limit();
@@ -278,7 +279,7 @@ fn want(rule: &Rule, key: &str, entry: &mut Entry, at: usize, weight: u64, now: 
     }
 }
 
-/// What one measure gives back.
+/// The amount that one measure returns to the store.
 fn surplus(rule: &Rule, key: &str, entry: &mut Entry, at: usize, now: Moment) -> Option<Back> {
     let measure = entry.measures[at];
     let lease = &mut entry.leases[at];
@@ -294,7 +295,7 @@ fn surplus(rule: &Rule, key: &str, entry: &mut Entry, at: usize, now: Moment) ->
         let count = lease.left.saturating_sub(lease.running);
         lease.left -= count;
         lease.until = if lease.left > 0 { now.nanos + IDLE } else { 0 };
-        // None to give back is a sign of life for those that run.
+        // Even a return of zero tells the store that the running calls are alive.
         return Some(back(count));
     }
     let idle = now.nanos.saturating_sub(lease.asked) > IDLE;
@@ -307,7 +308,7 @@ fn surplus(rule: &Rule, key: &str, entry: &mut Entry, at: usize, now: Moment) ->
     Some(back(count))
 }
 
-/// The store cannot be asked: each rule says what happens then.
+/// The store is unavailable: each rule either refuses the call or counts locally.
 fn without_store(
     rules: Vec<(Arc<Rule>, String, u64)>,
     mut taken: Taken,
