@@ -9,24 +9,24 @@ use serde_json::{Map, Value};
 
 use super::Unusable;
 
-/// The most bytes of a schema's text.
+/// Maximum size of a schema's text, in bytes.
 pub const TEXT: usize = 1 << 20;
 const SUBSCHEMAS: usize = 50_000;
 const PATTERNS: usize = 200;
 const PATTERN_BYTES: usize = 16 << 10;
-/// Subschemas that one and the same value is held against, by every way that leads there.
-const WAYS: usize = 2_000;
-/// The same, added up over all places.
-const ALL_WAYS: usize = 500_000;
+/// Maximum number of subschemas that are applied to the same value, counting every path to them.
+const PATHS: usize = 2_000;
+/// The same, as a sum over all subschemas.
+const ALL_PATHS: usize = 500_000;
 
-/// Keywords whose subschemas are for the same value.
+/// Keywords whose subschemas apply to the same value.
 const LISTS: [&str; 3] = ["allOf", "anyOf", "oneOf"];
 const SINGLES: [&str; 4] = ["not", "if", "then", "else"];
 const MAPS: [&str; 2] = ["dependentSchemas", "dependencies"];
 pub const REFERENCES: [&str; 3] = ["$ref", "$dynamicRef", "$recursiveRef"];
-/// Keywords whose values are no schemas.
+/// Keywords whose values are not schemas.
 pub const DATA: [&str; 5] = ["enum", "const", "default", "examples", "required"];
-/// Keywords with subschemas by names that are not keywords.
+/// Keywords whose members are subschemas under arbitrary names.
 pub const NAMED: [&str; 6] =
     ["properties", "patternProperties", "$defs", "definitions", "dependentSchemas", "dependencies"];
 
@@ -38,19 +38,19 @@ const DIALECTS: [(&str, Draft); 5] = [
     ("json-schema.org/draft-04/schema", Draft::Draft4),
 ];
 
-/// Checks a schema before it is compiled, and says in which dialect it is written.
+/// Checks the cost of a schema before it is compiled, and returns its dialect.
 pub fn check(schema: &Value) -> Result<Draft, Unusable> {
     if !(schema.is_object() || schema.is_boolean()) {
         return Err(Unusable("must be an object or a boolean".into()));
     }
     let draft = dialect(schema)?;
     let mut survey = Survey::new(schema);
-    survey.look(schema, true)?;
+    survey.visit(schema, true)?;
     let places = std::mem::take(&mut survey.places);
     let mut all = 0_usize;
     for place in places {
-        all += survey.ways(place)?;
-        if all > ALL_WAYS {
+        all += survey.paths(place)?;
+        if all > ALL_PATHS {
             return Err(Unusable("has too many paths through its references".into()));
         }
     }
@@ -64,23 +64,23 @@ fn dialect(schema: &Value) -> Result<Draft, Unusable> {
     let bare = bare.map(|bare| bare.strip_suffix('#').unwrap_or(bare));
     let known = DIALECTS.iter().find(|(name, _)| Some(*name) == bare);
     known.map(|(_, draft)| *draft).ok_or_else(|| {
-        let shown = super::mismatch::clipped(&named.to_string());
-        Unusable(format!("uses the dialect {shown}, which is not supported"))
+        let clipped = super::mismatch::clipped(&named.to_string());
+        Unusable(format!("uses the dialect {clipped}, which is not supported"))
     })
 }
 
-/// What is known of a schema's parts, each by its address.
+/// The parts of a schema, by address.
 struct Survey<'a> {
     root: &'a Value,
     subschemas: usize,
     patterns: usize,
     pattern_bytes: usize,
-    /// Subschemas in which something stands.
+    /// All subschemas.
     places: Vec<&'a Value>,
-    /// By the names of anchors, and by `$id`s.
+    /// Subschemas by anchor, and by `$id`.
     anchors: HashMap<&'a str, Vec<&'a Value>>,
     ids: Vec<(&'a str, &'a Value)>,
-    /// `None` while it is being counted.
+    /// The number of paths from a subschema; `None` while it is being counted.
     counted: HashMap<*const Value, Option<usize>>,
 }
 
@@ -98,8 +98,8 @@ impl<'a> Survey<'a> {
         }
     }
 
-    /// Looks at a value and all below; `is_schema` unless its members are named by the schema's author.
-    fn look(&mut self, value: &'a Value, is_schema: bool) -> Result<(), Unusable> {
+    /// Visits a value and everything below it. `is_schema` is false if its members are arbitrary names.
+    fn visit(&mut self, value: &'a Value, is_schema: bool) -> Result<(), Unusable> {
         match value {
             Value::Object(members) => {
                 self.subschemas += 1;
@@ -113,12 +113,12 @@ impl<'a> Survey<'a> {
                     if is_schema && DATA.contains(&name.as_str()) {
                         continue;
                     }
-                    self.look(inner, !(is_schema && NAMED.contains(&name.as_str())))?;
+                    self.visit(inner, !(is_schema && NAMED.contains(&name.as_str())))?;
                 }
             }
             Value::Array(items) => {
                 for item in items {
-                    self.look(item, true)?;
+                    self.visit(item, true)?;
                 }
             }
             _ => {}
@@ -147,7 +147,7 @@ impl<'a> Survey<'a> {
         for name in ["$id", "id"] {
             if let Some(id) = members.get(name).and_then(Value::as_str) {
                 self.ids.push((id, value));
-                // How draft-07 writes an anchor.
+                // The anchor syntax of draft-07.
                 if let Some(anchor) = id.strip_prefix('#') {
                     self.anchors.entry(anchor).or_default().push(value);
                 }
@@ -156,8 +156,8 @@ impl<'a> Survey<'a> {
         Ok(())
     }
 
-    /// How many subschemas a value is held against that is held against this one.
-    fn ways(&mut self, schema: &'a Value) -> Result<usize, Unusable> {
+    /// The number of subschemas applied to a value that is validated against this one.
+    fn paths(&mut self, schema: &'a Value) -> Result<usize, Unusable> {
         let Some(members) = schema.as_object() else { return Ok(1) };
         match self.counted.get(&std::ptr::from_ref(schema)) {
             Some(Some(known)) => return Ok(*known),
@@ -182,23 +182,23 @@ impl<'a> Survey<'a> {
                 next.extend(self.targets(reference)?);
             }
         }
-        let mut ways = 1_usize;
+        let mut paths = 1_usize;
         for schema in next {
-            ways += self.ways(schema)?;
-            if ways > WAYS {
+            paths += self.paths(schema)?;
+            if paths > PATHS {
                 return Err(Unusable("has too many paths through its references".into()));
             }
         }
-        self.counted.insert(schema, Some(ways));
-        Ok(ways)
+        self.counted.insert(schema, Some(paths));
+        Ok(paths)
     }
 
-    /// All that a reference may mean: rather too many than too few.
+    /// All possible targets of a reference: rather too many than too few.
     fn targets(&self, reference: &str) -> Result<Vec<&'a Value>, Unusable> {
         let (document, fragment) = reference.split_once('#').unwrap_or((reference, ""));
         let ids = self.ids.iter();
         let mut documents: Vec<&Value> = if document.is_empty() {
-            // Where a part has an identifier of its own, its references begin there.
+            // If a subschema has an identifier, references within it are resolved against it.
             ids.map(|(_, value)| *value).chain([self.root]).collect()
         } else {
             let same = |id: &str| id.trim_end_matches('#').ends_with(document);
@@ -207,13 +207,13 @@ impl<'a> Survey<'a> {
         documents.sort_by_key(|value| std::ptr::from_ref(*value));
         documents.dedup_by_key(|value| std::ptr::from_ref(*value));
         if documents.is_empty() {
-            // The specification's own are at hand, and do not come back to this one.
+            // The meta-schemas are built in and do not refer back to this schema.
             if reference.contains("://json-schema.org/draft") {
                 return Ok(Vec::new());
             }
-            let shown = super::mismatch::clipped(reference);
+            let clipped = super::mismatch::clipped(reference);
             let why = format!(
-                "has a $ref to '{shown}', which is not part of the schema; external \
+                "has a $ref to '{clipped}', which is not part of the schema; external \
                 references are not fetched"
             );
             return Err(Unusable(why));

@@ -10,12 +10,13 @@ use doorward_config::{BulkheadSettings, Period};
 use doorward_core::Failure;
 use doorward_limits::bulkhead::Bulkhead;
 
-/// How long a caller waits for a check: for its turn, and then for its end.
+/// Maximum time that a caller waits, separately for its turn and for the result.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Checks that may wait for their turn.
+/// Maximum number of waiting validations.
 const WAITING: usize = 256;
 
-/// Checks of all servers that run at a time. One server has fewer, so that it leaves places for others.
+/// Concurrent validations over all servers. A single server may use fewer, so that there is always room for
+/// others.
 static PLACES: LazyLock<Arc<Bulkhead>> = LazyLock::new(|| places(cores().max(2)));
 
 fn cores() -> usize {
@@ -27,16 +28,16 @@ fn places(concurrency: usize) -> Arc<Bulkhead> {
     Bulkhead::new(BulkheadSettings { concurrency, queue, wait, adaptive: false })
 }
 
-/// The places of one server.
+/// The concurrent validations of one server.
 #[derive(Debug)]
 pub struct Checks(Arc<Bulkhead>);
 
-/// The turn of a check has not come: nothing is known of the value.
+/// The validation was not started in time, so nothing is known about the value.
 #[derive(Debug, Clone, Copy)]
 pub struct NoTurn;
 
 impl NoTurn {
-    /// The failure of a call that was not sent for it.
+    /// The failure of a call that was not sent for this reason.
     pub fn failure(self) -> Failure {
         let why = "Too many schema validations at once; this one was not started in time";
         Failure::new(Kind::Overloaded, why)
@@ -50,7 +51,8 @@ impl Default for Checks {
 }
 
 impl Checks {
-    /// Runs a check for a principal elsewhere. `None` if it does not end in time; it keeps its place until it does.
+    /// Runs a validation on another thread. Returns `None` if it does not end in time; it occupies its place until it
+    /// does.
     pub async fn run<T: Send + 'static>(
         &self,
         principal: &str,
@@ -76,7 +78,7 @@ mod tests {
     use std::sync::mpsc;
 
     #[tokio::test]
-    async fn who_floods_a_server_with_checks_waits_behind_others() {
+    async fn a_caller_that_floods_a_server_does_not_delay_others() {
         let checks = Arc::new(Checks(places(1)));
         let (end, ends) = mpsc::channel::<()>();
         let (tell, order) = mpsc::channel();
@@ -94,7 +96,7 @@ mod tests {
         tokio::task::yield_now().await;
         let flood: Vec<_> = (0..WAITING + 50).map(|_| run("mallory", Box::new(|| ()))).collect();
         let alice = run("alice", Box::new(|| ()));
-        // Only some tasks are polled each time, and all shall wait before the first check ends.
+        // Only some tasks are polled at a time, and all should be waiting before the first validation ends.
         for _ in 0..WAITING {
             tokio::task::yield_now().await;
         }
@@ -104,7 +106,10 @@ mod tests {
         for one in flood {
             refused += usize::from(!one.await.unwrap());
         }
-        assert_eq!(refused, 51, "those that nobody has room for are refused, of whoever has most");
+        assert_eq!(
+            refused, 51,
+            "when the queue is full, those of the caller with the most are refused"
+        );
         let order: Vec<_> = order.try_iter().collect();
         assert!(order.iter().position(|who| *who == "alice").unwrap() <= 2);
     }

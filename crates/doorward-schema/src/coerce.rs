@@ -8,9 +8,9 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use serde_json::Value;
 
 use super::metered::{Node, Spent, Until, within};
-use super::{Schema, TELLING};
+use super::{REPORT_LOOKS, Schema};
 
-/// What was a text may turn out to hold more that must be changed.
+/// A converted value may contain further values to convert.
 const ROUNDS: usize = 4;
 const MOST: usize = 100;
 
@@ -46,18 +46,18 @@ pub fn coerce(schema: &Schema, value: &mut Value, bytes: usize, until: &Until) -
     Some(false)
 }
 
-/// Where something of another type is wanted, and of which.
+/// The places where another type is expected, and the expected types.
 fn wanted(schema: &Schema, value: &Value, until: &Until) -> Vec<(String, Vec<JsonType>)> {
     let mut wanted = Vec::new();
-    // What was found before it took too long is something, too.
-    _ = within(schema.allowed(TELLING, until), || {
+    // If the limit is reached, what was found before is used.
+    _ = within(schema.allowed(REPORT_LOOKS, until), || {
         for error in schema.validator.iter_errors(Node(value)).take(MOST) {
             let types = match error.kind() {
                 ValidationErrorKind::Type { kind: TypeKind::Single(one) } => vec![*one],
                 ValidationErrorKind::Type { kind: TypeKind::Multiple(several) } => {
                     several.iter().collect()
                 }
-                // Of forms that are plain types: the first that it can be put into.
+                // If any of several types is allowed: the first that the value can be converted to.
                 ValidationErrorKind::AnyOf { context }
                 | ValidationErrorKind::OneOfNotValid { context } => context
                     .iter()
@@ -113,7 +113,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn what_means_the_same_is_put_into_the_form_that_is_wanted() {
+    fn values_with_a_clear_meaning_are_converted() {
         let schema = json!({"type": "object", "properties": {
             "n": {"type": "integer"}, "x": {"type": "number"}, "b": {"type": "boolean"},
             "s": {"type": "string"}, "o": {"type": "object", "properties": {"n": {"type": "integer"}}},
@@ -121,7 +121,7 @@ mod tests {
             "m": {"anyOf": [{"type": "integer"}, {"type": "null"}]},
         }, "additionalProperties": false});
         let schema = Schema::of(&schema).unwrap();
-        for (given, becomes) in [
+        for (original, becomes) in [
             (json!({"n": "5"}), json!({"n": 5})),
             (json!({"n": "-5", "x": "1.5e2"}), json!({"n": -5, "x": 150.0})),
             (json!({"b": "true"}), json!({"b": true})),
@@ -132,11 +132,11 @@ mod tests {
             (json!({"m": "12"}), json!({"m": 12})),
             (json!({"m": "null"}), json!({"m": null})),
         ] {
-            let mut value = given.clone();
-            assert_eq!(schema.coerce(&mut value, 100, Effort::Full), Some(true), "{given}");
+            let mut value = original.clone();
+            assert_eq!(schema.coerce(&mut value, 100, Effort::Full), Some(true), "{original}");
             assert_eq!(value, becomes);
         }
-        for given in [
+        for original in [
             json!({"n": "5.5"}),
             json!({"n": "five"}),
             json!({"n": "0x10"}),
@@ -144,9 +144,9 @@ mod tests {
             json!({"o": "[]"}),
             json!({"n": "5", "other": 1}),
         ] {
-            let mut value = given.clone();
-            assert_eq!(schema.coerce(&mut value, 100, Effort::Full), Some(false), "{given}");
-            assert_eq!(value, given, "what does not fit is left as it is");
+            let mut value = original.clone();
+            assert_eq!(schema.coerce(&mut value, 100, Effort::Full), Some(false), "{original}");
+            assert_eq!(value, original, "an invalid value is not changed");
         }
     }
 }

@@ -27,20 +27,20 @@ use self::patterns::Patterns;
 pub use self::checks::{Checks, NoTurn};
 pub use self::mismatch::Mismatches;
 
-/// Looks at a value that a check may take, beside those for each byte of the value; and those that telling
-/// what is wrong may take.
+/// Maximum number of accesses to a value during validation, to which [`LOOKS_PER_BYTE`] is added; and during the
+/// collection of errors.
 const LOOKS: u32 = 100_000;
 const LOOKS_PER_BYTE: u32 = 8;
-const TELLING: u32 = 30_000;
-/// Failures that are told of one value.
+const REPORT_LOOKS: u32 = 30_000;
+/// Maximum number of errors reported for one value.
 const MOST: usize = 50;
 
-/// How long a check may work.
+/// How long a validation may run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effort {
-    /// On a thread that calls are on: what is not found out then is [`Mismatches::late`].
+    /// Briefly, on a thread that serves calls. If the time is not sufficient, [`Mismatches::late`] is set.
     Glance,
-    /// Elsewhere.
+    /// Longer, on a separate thread.
     Full,
 }
 
@@ -53,16 +53,16 @@ impl Effort {
     }
 }
 
-/// Why a schema cannot be used, in words for an operator.
+/// Why a schema cannot be used; a message for the operator.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Unusable(pub String);
 
-/// A compiled schema: JSON Schema 2020-12, or an earlier draft where `$schema` says so.
+/// A compiled schema: JSON Schema 2020-12, or an earlier draft if `$schema` names one.
 pub struct Schema {
     validator: Validator<Metered>,
     patterns: Patterns,
-    /// Members that an object must have.
+    /// The required members of the object.
     required: Vec<String>,
 }
 
@@ -73,13 +73,13 @@ impl fmt::Debug for Schema {
 }
 
 impl Schema {
-    /// Compiles a schema, given as JSON. `format` is an annotation in every dialect, as it is in 2020-12.
+    /// Compiles a schema from its JSON text. `format` is only an annotation in every dialect, as it is in 2020-12.
     pub fn compile(text: &[u8]) -> Result<Self, Unusable> {
         check_size(text.len())?;
         Self::of(&read(text)?)
     }
 
-    /// The same of a value, whose text [has been measured](check_size).
+    /// Compiles a schema whose text size has been [checked](check_size).
     pub fn of(schema: &Value) -> Result<Self, Unusable> {
         let draft = bounds::check(schema)?;
         let (checkable, patterns) = patterns::checkable(schema);
@@ -102,17 +102,17 @@ impl Schema {
         Ok(Self { validator, patterns, required: required.map(str::to_owned).collect() })
     }
 
-    /// What of it is not checked, in words for an operator.
+    /// The parts that are not validated, as a message for the operator; `None` if there are none.
     pub fn note(&self) -> Option<String> {
         self.patterns.note()
     }
 
-    /// Whether a value of so many bytes may be checked at a glance.
+    /// Whether a value of this many bytes may be validated with [`Effort::Glance`].
     pub fn is_quick(&self, bytes: usize) -> bool {
         bytes <= self.patterns.quick()
     }
 
-    /// Checks a value of so many bytes. Says every place that does not fit, as far as the bounds allow.
+    /// Validates a value of `bytes` bytes. Returns every error, as far as the limits allow.
     pub fn check(&self, value: &Value, bytes: usize, effort: Effort) -> Result<(), Mismatches> {
         self.check_until(value, bytes, &effort.until())
     }
@@ -125,8 +125,8 @@ impl Schema {
         }
     }
 
-    /// Checks arguments, of which one that is null and need not be there counts as absent: so do headers that
-    /// mirror it (spec 2026-07-28 basic/transports/streamable-http).
+    /// Validates arguments. An optional argument that is null is removed, as are the headers that mirror it (spec
+    /// 2026-07-28 basic/transports/streamable-http).
     pub fn check_arguments(
         &self,
         value: &mut Value,
@@ -156,7 +156,7 @@ impl Schema {
 
     fn mismatches(&self, value: &Value, until: &Until) -> Mismatches {
         let mut mismatches = Mismatches::default();
-        let all = within(self.allowed(TELLING, until), || {
+        let all = within(self.allowed(REPORT_LOOKS, until), || {
             for error in self.validator.iter_errors(Node(value)) {
                 if !mismatches.add(&error, MOST) {
                     return false;
@@ -170,15 +170,14 @@ impl Schema {
         mismatches
     }
 
-    /// Puts what has the right meaning and the wrong form into the schema's form, such as `"5"` where an
-    /// integer is wanted. Returns whether the value fits now; it is changed only then. `None` if the time was
-    /// not enough to find out.
+    /// Converts values of the wrong type with a clear meaning, such as `"5"` for an integer. Returns whether the
+    /// value is now valid; it is changed only in that case. Returns `None` if the time was not sufficient.
     pub fn coerce(&self, value: &mut Value, bytes: usize, effort: Effort) -> Option<bool> {
         coerce::coerce(self, value, bytes, &effort.until())
     }
 }
 
-/// Refuses a schema whose text is too large.
+/// Rejects a schema whose text is too large.
 pub fn check_size(bytes: usize) -> Result<(), Unusable> {
     if bytes > bounds::TEXT {
         return Err(Unusable(format!("is larger than {} KiB", bounds::TEXT >> 10)));
@@ -186,7 +185,7 @@ pub fn check_size(bytes: usize) -> Result<(), Unusable> {
     Ok(())
 }
 
-/// A schema's text as JSON.
+/// Parses a schema's text as JSON.
 pub fn read(text: &[u8]) -> Result<Value, Unusable> {
     serde_json::from_slice(text).map_err(|error| Unusable(format!("cannot be read: {error}")))
 }
@@ -200,7 +199,7 @@ mod tests {
         Schema::of(schema).unwrap().check(value, value.to_string().len(), Effort::Full)
     }
 
-    /// A chain of definitions, each of which asks for the next in several ways.
+    /// A chain of definitions, each of which refers to the next in several ways.
     fn chain(length: usize, link: impl Fn(String) -> Value, end: Value) -> Value {
         let mut defs: serde_json::Map<_, _> = (0..length)
             .map(|at| (format!("d{at}"), link(format!("#/$defs/d{}", at + 1))))
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn every_failing_path_is_told_with_what_was_expected() {
+    fn every_error_has_its_path_and_what_was_expected() {
         let schema = json!({
             "type": "object",
             "properties": {
@@ -238,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn an_argument_that_is_null_and_need_not_be_there_counts_as_absent() {
+    fn an_optional_argument_that_is_null_counts_as_absent() {
         let schema = Schema::of(&json!({
             "properties": { "a": { "type": "string" }, "b": { "type": "string" } },
             "required": ["a"],
@@ -258,8 +257,8 @@ mod tests {
     }
 
     #[test]
-    fn dialects_are_those_that_are_named_and_no_other() {
-        // In draft-07 what stands beside a `$ref` does not count.
+    fn only_known_dialects_are_accepted() {
+        // In draft-07, siblings of `$ref` are ignored.
         let beside = |dialect: Value| {
             let mut schema = json!({
                 "definitions": {"any": true}, "$ref": "#/definitions/any", "type": "string",
@@ -285,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_fetched_and_nothing_hostile_is_compiled() {
+    fn references_are_not_fetched_and_costly_schemas_are_refused() {
         let many = |number: usize| {
             let one = |at| (format!("p{at}"), json!({"type": "string", "pattern": "a+b"}));
             json!({"properties": (0..number).map(one).collect::<serde_json::Map<_, _>>()})
@@ -317,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_ends_whatever_the_schema() {
+    fn validation_ends_for_any_schema() {
         let nested =
             |depth: usize| (0..depth).fold(json!({"leaf": 1}), |inner, _| json!({"x": inner}));
         let branch = json!({"properties": {"x": {"$ref": "#"}, "leaf": {"type": "string"}}});
@@ -335,12 +334,12 @@ mod tests {
             assert!(began.elapsed().as_secs() < 5, "{pattern}");
             assert_eq!(checked.is_ok(), fits, "{pattern}: lookaround is not checked");
         }
-        // The next one is as well off as the first.
+        // The limits of one validation do not affect the next.
         assert!(check(&json!({"type": "object"}), &json!({})).is_ok());
     }
 
     #[test]
-    fn forms_of_trees_that_refer_to_themselves_below_are_fine() {
+    fn recursive_schemas_of_trees_are_accepted() {
         let schema = json!({
             "$defs": {"filter": {"anyOf": [
                 {"type": "object", "properties": {"and": {"type": "array", "items": {"$ref": "#/$defs/filter"}}}, "required": ["and"]},

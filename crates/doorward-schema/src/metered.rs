@@ -15,41 +15,40 @@ use jsonschema::json::{self, Json, NodeIdentity};
 use nix::time::ClockId;
 use serde_json::{Map, Number, Value};
 
-/// Looks between two at the clock.
+/// Number of accesses between two readings of the clock.
 const EVERY: u32 = 1_024;
 
 thread_local! {
     static LEFT: Cell<u32> = const { Cell::new(0) };
-    /// The looks that are left when the clock is next looked at.
+    /// The number of remaining accesses at which the clock is read next.
     static CLOCK_AT: Cell<u32> = const { Cell::new(0) };
     static TIME: Cell<Duration> = const { Cell::new(Duration::ZERO) };
     static END: Cell<Option<Duration>> = const { Cell::new(None) };
     static LONGEST: Cell<usize> = const { Cell::new(0) };
 }
 
-/// What a check used up: this unwinds.
+/// The limit that a validation exceeded. Used as the payload of the unwinding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spent {
     Looks,
     Time,
 }
 
-/// What a check may cost.
+/// The limits of a validation.
 #[derive(Debug, Clone, Copy)]
 pub struct Allowed<'a> {
     pub looks: u32,
     pub until: &'a Until,
-    /// Of a text, in bytes.
+    /// Maximum length of a string, in bytes.
     pub longest: usize,
 }
 
-/// How long a check may work, all its parts together. The time begins when the clock is looked at for the first time,
-/// which is after [`EVERY`] looks at the value: nearly all checks end before, and asking the kernel for this clock
-/// takes longer than they do.
+/// Time limit of a validation, for all its parts together. The time starts at the first reading of the clock,
+/// after [`EVERY`] accesses: most validations end earlier, and reading this clock takes longer than they do.
 #[derive(Debug)]
 pub struct Until {
     time: Duration,
-    /// On the clock of [`now`], once it was looked at.
+    /// The end on the clock of [`now`]; `None` until the clock was read.
     end: Cell<Option<Duration>>,
 }
 
@@ -59,14 +58,14 @@ impl Until {
     }
 }
 
-/// What this thread has worked. Other than the time of day it does not pass while other threads have the
-/// processor, so that the same value gets the same answer on a machine with much to do.
+/// CPU time of this thread. Unlike wall time, it does not advance while other threads use the processor, so that
+/// the same value gets the same result on a busy machine.
 fn now() -> Duration {
     static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
     ClockId::CLOCK_THREAD_CPUTIME_ID.now().map_or_else(|_| START.elapsed(), Duration::from)
 }
 
-/// Runs a check on this thread within what it may cost.
+/// Runs a validation on this thread within the limits.
 pub fn within<T>(allowed: Allowed<'_>, check: impl FnOnce() -> T) -> Result<T, Spent> {
     let Until { time, end } = allowed.until;
     LEFT.set(allowed.looks);
@@ -96,16 +95,16 @@ fn look(times: usize) {
             LEFT.set(left);
             if left <= CLOCK_AT.get() {
                 CLOCK_AT.set(left.saturating_sub(EVERY));
-                look_at_the_clock();
+                read_clock();
             }
         }
-        // No panic: nothing is wrong, and nothing is to be told.
+        // Not a panic: it is not an error, and the panic hook must not run.
         None => resume_unwind(Box::new(Spent::Looks)),
     }
 }
 
 #[cold]
-fn look_at_the_clock() {
+fn read_clock() {
     let now = now();
     match END.get() {
         Some(end) if now >= end => resume_unwind(Box::new(Spent::Time)),
@@ -114,7 +113,7 @@ fn look_at_the_clock() {
     }
 }
 
-/// Looks at a text, which whoever wants it will read.
+/// Counts an access to a string, in proportion to its length.
 fn read(text: &str) {
     if text.len() > LONGEST.get() {
         resume_unwind(Box::new(Spent::Looks));
@@ -122,7 +121,7 @@ fn read(text: &str) {
     look(1 + text.len() / 64);
 }
 
-/// Values of `serde_json`, metered.
+/// Values of `serde_json` with counted accesses.
 pub struct Metered;
 
 #[derive(Clone, Copy)]
@@ -270,8 +269,8 @@ impl<'a> Iterator for Elements<'a> {
     }
 }
 
-/// Whether no two items are the same. The library compares them by hashes that are the same for all numbers
-/// that are close to one another, so that a list can be written for which it compares each with all others.
+/// Whether all items are distinct. The library compares items by hashes that are the same for numbers close to
+/// one another, so that its cost can be made quadratic.
 fn is_unique(items: &[Value]) -> bool {
     let mut seen = HashSet::with_capacity(items.len());
     items.iter().all(|item| {
@@ -281,14 +280,14 @@ fn is_unique(items: &[Value]) -> bool {
     })
 }
 
-/// Writes what is the same text for the same value, and for no other.
+/// Writes a text that is the same for equal values only.
 fn write_name(value: &Value, name: &mut String) {
     look(1);
     match value {
         Value::Number(number) => write_number(number, name),
         Value::String(text) => {
             look(text.len() / 64);
-            // Its length tells where it ends.
+            // The length marks the end of the string.
             _ = write!(name, "\"{}:{text}", text.len());
         }
         Value::Array(items) => {
@@ -314,13 +313,13 @@ fn write_name(value: &Value, name: &mut String) {
     }
 }
 
-/// A number is the same however it is written: 1, 1.0 and 1e0.
+/// Equal numbers have the same text: 1, 1.0 and 1e0.
 fn write_number(number: &Number, name: &mut String) {
-    /// Below, every whole number is one of its own as a double.
+    /// Below this value, every integer has a distinct double.
     const WHOLE: f64 = 9_007_199_254_740_992.0;
     _ = match number.as_f64() {
         Some(0.0) => write!(name, "0"),
-        // Whole numbers beyond stand for themselves: as doubles, several are one.
+        // Larger integers are written exactly, because several share one double.
         Some(double) if number.is_f64() || double.abs() < WHOLE => write!(name, "{double}"),
         _ => write!(name, "{number}"),
     };
@@ -331,14 +330,14 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// Within much.
-    fn within_much<T>(check: impl FnOnce() -> T) -> Result<T, Spent> {
+    /// With limits that are not reached.
+    fn within_large_limits<T>(check: impl FnOnce() -> T) -> Result<T, Spent> {
         let until = Until::after(Duration::MAX);
         within(Allowed { looks: 10_000_000, until: &until, longest: usize::MAX }, check)
     }
 
     #[test]
-    fn items_are_unique_by_what_they_mean() {
+    fn items_are_unique_by_value() {
         for (items, unique) in [
             (json!([]), true),
             (json!([1, 2, "1", true, null, [1], {"a": 1}, {"1": "a"}]), true),
@@ -350,19 +349,19 @@ mod tests {
             (json!(["a,b", "a", "b"]), true),
             (json!([["a", "b"], ["a,b"], ["ab"]]), true),
         ] {
-            let found = within_much(|| is_unique(items.as_array().unwrap()));
+            let found = within_large_limits(|| is_unique(items.as_array().unwrap()));
             assert_eq!(found, Ok(unique), "{items}");
         }
     }
 
     #[test]
-    fn many_numbers_close_to_one_another_are_compared_once_each() {
+    fn many_close_numbers_are_compared_in_linear_time() {
         let items: Vec<Value> = (0..100_000_u64).map(|at| json!((1_u64 << 63) + at)).collect();
-        assert_eq!(within_much(|| is_unique(&items)), Ok(true));
+        assert_eq!(within_large_limits(|| is_unique(&items)), Ok(true));
     }
 
     #[test]
-    fn the_clock_is_not_looked_at_for_a_few_looks() {
+    fn the_clock_is_not_read_for_a_few_accesses() {
         let until = Until::after(Duration::ZERO);
         let allowed = Allowed { until: &until, looks: u32::MAX, longest: 0 };
         let few = || (1..EVERY).for_each(|_| look(1));
@@ -373,7 +372,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_ends_when_its_time_is_over() {
+    fn a_validation_ends_when_its_time_is_over() {
         let until = Until::after(Duration::from_millis(5));
         let allowed = Allowed { until: &until, looks: u32::MAX, longest: 0 };
         let spent = within(allowed, || {
@@ -382,9 +381,9 @@ mod tests {
             }
         });
         assert_eq!(spent, Err::<(), _>(Spent::Time));
-        assert_eq!(within(allowed, || ()), Err(Spent::Time), "its other parts have none left");
+        assert_eq!(within(allowed, || ()), Err(Spent::Time), "no time is left for its other parts");
         assert_eq!(
-            within_much(|| loop {
+            within_large_limits(|| loop {
                 look(1);
             }),
             Err::<(), _>(Spent::Looks)

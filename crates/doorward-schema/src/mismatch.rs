@@ -1,5 +1,5 @@
-//! Validation errors in words from which a model can correct its arguments: where, and what was expected. The value
-//! itself is not repeated.
+//! Validation errors that let a model correct its arguments: the path and what was expected. The value itself is
+//! not repeated.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use super::metered::Spent;
 
-/// The longest text about one place.
+/// Maximum length of a path or message, in characters.
 const LONGEST: usize = 300;
-/// Forms and values of which a text tells.
+/// Maximum number of alternatives listed in a message.
 const FEW: usize = 8;
 
-/// One place in a value, and what is wrong there.
+/// One error: its place in the value and the problem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Mismatch {
     /// A JSON Pointer (RFC 6901).
@@ -23,13 +23,13 @@ pub struct Mismatch {
     pub problem: String,
 }
 
-/// Why a value does not fit.
+/// The errors of a value.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mismatches {
     pub failures: Vec<Mismatch>,
-    /// There may be more than these.
+    /// There may be further errors.
     pub more: bool,
-    /// The time that was given was not enough to find out.
+    /// The time was not sufficient for the validation.
     pub late: bool,
 }
 
@@ -39,7 +39,7 @@ impl Mismatches {
         Self { failures: vec![failure], more: false, late: false }
     }
 
-    /// What takes longer than any check may.
+    /// For a value that takes too long to validate.
     pub fn too_costly() -> Self {
         Self::one("", "takes too long to validate against the schema; send less data")
     }
@@ -48,11 +48,11 @@ impl Mismatches {
         Self { late: spent == Spent::Time, ..Self::too_costly() }
     }
 
-    /// Adds what an error says. `false` when there is no room for more.
+    /// Adds an error. Returns `false` if the maximum is reached.
     pub(super) fn add(&mut self, error: &ValidationError<'_>, most: usize) -> bool {
         let path = error.instance_path().as_str();
         let below = |name: &str| format!("{path}/{}", name.replace('~', "~0").replace('/', "~1"));
-        let told: Vec<(String, String)> = match error.kind() {
+        let problems: Vec<(String, String)> = match error.kind() {
             ValidationErrorKind::Required { property } => {
                 vec![(below(property.as_str().unwrap_or_default()), "is missing".into())]
             }
@@ -63,7 +63,7 @@ impl Mismatches {
                 .collect(),
             _ => vec![(path.to_owned(), problem(error))],
         };
-        for (path, problem) in told {
+        for (path, problem) in problems {
             if self.failures.len() >= most {
                 return false;
             }
@@ -87,7 +87,7 @@ impl fmt::Display for Mismatches {
     }
 }
 
-/// A text that is not longer than what is worth reading.
+/// Truncates a text to [`LONGEST`] characters.
 pub fn clipped(text: &str) -> String {
     match text.char_indices().nth(LONGEST) {
         None => text.to_owned(),
@@ -109,11 +109,11 @@ fn problem(error: &ValidationError<'_>) -> String {
         }
         Kind::Enum { options } => {
             let options = options.as_array().map(Vec::as_slice).unwrap_or_default();
-            let mut told: Vec<_> = options.iter().take(FEW * 4).map(Value::to_string).collect();
-            if options.len() > told.len() {
-                told.push("…".into());
+            let mut problems: Vec<_> = options.iter().take(FEW * 4).map(Value::to_string).collect();
+            if options.len() > problems.len() {
+                problems.push("…".into());
             }
-            format!("must be one of {}", told.join(", "))
+            format!("must be one of {}", problems.join(", "))
         }
         Kind::Constant { expected_value } => format!("must be {expected_value}"),
         Kind::Minimum { limit } => format!("must be at least {limit}"),
@@ -139,8 +139,8 @@ fn problem(error: &ValidationError<'_>) -> String {
             .into(),
         Kind::AnyOf { context } | Kind::OneOfNotValid { context } => {
             let first = context.iter().take(FEW).filter_map(|errors| errors.first());
-            let told: Vec<_> = first.map(|error| within(error)).collect();
-            format!("must match one of {} schemas: {}", context.len(), told.join("; or "))
+            let problems: Vec<_> = first.map(|error| within(error)).collect();
+            format!("must match one of {} schemas: {}", context.len(), problems.join("; or "))
         }
         Kind::BacktrackLimitExceeded { .. } | Kind::RegexEngineFailure { .. } => {
             "takes too long to match against the pattern".into()
@@ -149,7 +149,7 @@ fn problem(error: &ValidationError<'_>) -> String {
     }
 }
 
-/// The problem of one form of several, with its place if that lies deeper.
+/// The message for one of several alternatives.
 fn within(error: &ValidationError<'_>) -> String {
     match error.kind() {
         ValidationErrorKind::Required { property } => format!("must have {property}"),

@@ -14,47 +14,49 @@ use super::bounds::{DATA, NAMED, REFERENCES};
 use super::metered::Metered;
 use super::mismatch::clipped;
 
-/// Of one compiled pattern, and of what it keeps while it runs, in bytes.
+/// Maximum size of one compiled pattern, and of its cache while it runs, in bytes.
 pub const SIZE: usize = 1 << 18;
-/// Sizes by which compiled patterns are told apart.
+/// Size classes of compiled patterns.
 const SIZES: [usize; 4] = [4 << 10, 16 << 10, 64 << 10, SIZE];
-/// A step costs as much as its program is large, at worst: what text times program may be at once.
-const AT_ONCE: usize = 1 << 28;
-/// Larger programs see shorter texts.
-const LONG: usize = 1 << 36;
-/// How often the engine that is not used may turn back, where it is asked only whether it knows a pattern.
-const TURNS: usize = 1;
-/// Patterns that are named.
-const NAMES: usize = 3;
+/// The worst-case cost of a match is text length times program size. Up to this value, it may run on a thread
+/// that serves calls.
+const QUICK_COST: usize = 1 << 28;
+/// Maximum of text length times program size. The larger the program, the shorter the texts it is applied to.
+const MAX_COST: usize = 1 << 36;
+/// Backtracking limit of the engine that is only used to find out whether a pattern is valid.
+const BACKTRACKS: usize = 1;
+/// Maximum number of patterns named in a message.
+const NAMED_AT_MOST: usize = 3;
 
-/// What is known of a schema's patterns.
+/// Properties of a schema's patterns.
 #[derive(Debug)]
 pub struct Patterns {
-    /// The size of the largest compiled one.
+    /// Size class of the largest compiled pattern.
     largest: usize,
-    /// Those that are not checked.
+    /// Patterns that are not validated.
     unchecked: Vec<String>,
 }
 
 impl Patterns {
-    /// Values up to so many bytes cost little enough to be matched at once.
+    /// Maximum size in bytes of values that may be validated on a thread that serves calls.
     pub fn quick(&self) -> usize {
-        AT_ONCE / self.largest.max(SIZES[0])
+        QUICK_COST / self.largest.max(SIZES[0])
     }
 
-    /// Texts longer than this are not matched at all: a match cannot be stopped.
+    /// Longer strings are not matched at all, because a match cannot be stopped.
     pub fn longest(&self) -> usize {
-        if self.largest <= SIZES[1] { usize::MAX } else { LONG / self.largest }
+        if self.largest <= SIZES[1] { usize::MAX } else { MAX_COST / self.largest }
     }
 
-    /// What an operator should know.
+    /// A message for the operator.
     pub fn note(&self) -> Option<String> {
         let first = self.unchecked.first()?;
-        let named = self.unchecked.iter().take(NAMES).map(|one| format!("'{}'", clipped(one)));
+        let named =
+            self.unchecked.iter().take(NAMED_AT_MOST).map(|one| format!("'{}'", clipped(one)));
         let named = if self.unchecked.len() == 1 {
             format!("the pattern '{}'", clipped(first))
         } else {
-            let more = if self.unchecked.len() > NAMES { " and others" } else { "" };
+            let more = if self.unchecked.len() > NAMED_AT_MOST { " and others" } else { "" };
             format!("the patterns {}{more}", named.collect::<Vec<_>>().join(", "))
         };
         let why = match is_literal(first) {
@@ -73,16 +75,16 @@ fn of_size(size: usize) -> PatternOptions<jsonschema::Regex> {
     PatternOptions::regex().size_limit(size).dfa_size_limit(SIZE)
 }
 
-/// The schema without what cannot be checked.
+/// The schema without the patterns that cannot be validated.
 pub fn checkable(schema: &Value) -> (Cow<'_, Value>, Patterns) {
     let mut found = HashSet::new();
-    gather(schema, true, &mut found);
+    collect_patterns(schema, true, &mut found);
     let mut sizes: HashMap<&str, Option<usize>> = HashMap::new();
     for pattern in found {
         sizes.insert(pattern, SIZES.into_iter().find(|size| is_linear(pattern, *size)));
     }
     let largest = sizes.values().copied().flatten().max().unwrap_or_default();
-    // What no engine takes is no pattern, and the schema no schema: that is told where it is compiled.
+    // Patterns that no engine accepts are invalid and are reported when the schema is compiled.
     let mut unchecked: Vec<String> = sizes
         .into_iter()
         .filter(|(pattern, size)| is_literal(pattern) || (size.is_none() && is_known(pattern)))
@@ -92,15 +94,16 @@ pub fn checkable(schema: &Value) -> (Cow<'_, Value>, Patterns) {
     let schema = if unchecked.is_empty() {
         Cow::Borrowed(schema)
     } else {
-        let mut weaker = schema.clone();
+        let mut relaxed = schema.clone();
         let without = unchecked.iter().map(String::as_str).collect();
-        weaken(&mut weaker, true, &without);
-        Cow::Owned(weaker)
+        relax(&mut relaxed, true, &without);
+        Cow::Owned(relaxed)
     };
     (schema, Patterns { largest, unchecked })
 }
 
-/// Whether it is written with the slashes and flags that a program has around it, and so would match nothing that is meant.
+/// Whether a pattern is written as a JavaScript literal, with slashes and flags, and so would not match as
+/// intended.
 fn is_literal(pattern: &str) -> bool {
     let parts = pattern.strip_prefix('/').and_then(|rest| rest.rsplit_once('/'));
     let Some((inner, flags)) = parts else { return false };
@@ -119,10 +122,12 @@ fn is_linear(pattern: &str, size: usize) -> bool {
         .is_ok()
 }
 
-/// Whether it is a pattern for an engine that turns back.
+/// Whether it is a valid pattern for a backtracking engine.
 fn is_known(pattern: &str) -> bool {
-    let options =
-        PatternOptions::fancy_regex().backtrack_limit(TURNS).size_limit(SIZE).dfa_size_limit(SIZE);
+    let options = PatternOptions::fancy_regex()
+        .backtrack_limit(BACKTRACKS)
+        .size_limit(SIZE)
+        .dfa_size_limit(SIZE);
     jsonschema::options_for::<Metered>()
         .with_pattern_options(options)
         .should_validate_formats(false)
@@ -137,7 +142,7 @@ fn patterns_of(members: &Map<String, Value>) -> impl Iterator<Item = &str> {
     named.chain(members.get("pattern").and_then(Value::as_str))
 }
 
-fn gather<'a>(value: &'a Value, is_schema: bool, found: &mut HashSet<&'a str>) {
+fn collect_patterns<'a>(value: &'a Value, is_schema: bool, found: &mut HashSet<&'a str>) {
     match value {
         Value::Object(members) => {
             if is_schema {
@@ -145,29 +150,29 @@ fn gather<'a>(value: &'a Value, is_schema: bool, found: &mut HashSet<&'a str>) {
             }
             for (name, inner) in members {
                 if !(is_schema && DATA.contains(&name.as_str())) {
-                    gather(inner, !(is_schema && NAMED.contains(&name.as_str())), found);
+                    collect_patterns(inner, !(is_schema && NAMED.contains(&name.as_str())), found);
                 }
             }
         }
-        Value::Array(items) => items.iter().for_each(|item| gather(item, true, found)),
+        Value::Array(items) => items.iter().for_each(|item| collect_patterns(item, true, found)),
         _ => {}
     }
 }
 
-/// Takes patterns away, and with them what would turn against a value that fits: keywords that refuse what
-/// their parts accept, and those that ask what other keywords have seen.
-fn weaken(value: &mut Value, is_schema: bool, without: &HashSet<&str>) {
+/// Removes patterns, and with them the keywords that could then reject a valid value: those that negate their
+/// subschemas, and those that depend on what other keywords evaluated.
+fn relax(value: &mut Value, is_schema: bool, without: &HashSet<&str>) {
     let members = match value {
         Value::Object(members) => members,
         Value::Array(items) => {
-            items.iter_mut().for_each(|item| weaken(item, true, without));
+            items.iter_mut().for_each(|item| relax(item, true, without));
             return;
         }
         _ => return,
     };
     if is_schema {
         let depends = |name: &str, members: &Map<String, Value>| {
-            members.get(name).is_some_and(|part| is_touched(part, without))
+            members.get(name).is_some_and(|part| depends_on(part, without))
         };
         if depends("not", members) {
             members.remove("not");
@@ -196,27 +201,27 @@ fn weaken(value: &mut Value, is_schema: bool, without: &HashSet<&str>) {
             let before = named.len();
             named.retain(|pattern, _| !without.contains(pattern.as_str()));
             if named.len() < before {
-                // Nobody knows which names it would have matched: none is additional.
+                // The names that it would have matched are unknown, so no name counts as additional.
                 named.insert(String::new(), Value::Bool(true));
             }
         }
     }
     for (name, inner) in members {
         if !(is_schema && DATA.contains(&name.as_str())) {
-            weaken(inner, !(is_schema && NAMED.contains(&name.as_str())), without);
+            relax(inner, !(is_schema && NAMED.contains(&name.as_str())), without);
         }
     }
 }
 
-/// Whether a part may accept more without these patterns than with them.
-fn is_touched(part: &Value, without: &HashSet<&str>) -> bool {
+/// Whether a subschema may accept more values without these patterns.
+fn depends_on(part: &Value, without: &HashSet<&str>) -> bool {
     match part {
         Value::Object(members) => {
             REFERENCES.iter().any(|name| members.contains_key(*name))
                 || patterns_of(members).any(|pattern| without.contains(pattern))
-                || members.values().any(|inner| is_touched(inner, without))
+                || members.values().any(|inner| depends_on(inner, without))
         }
-        Value::Array(items) => items.iter().any(|item| is_touched(item, without)),
+        Value::Array(items) => items.iter().any(|item| depends_on(item, without)),
         _ => false,
     }
 }
@@ -229,7 +234,7 @@ mod tests {
     const AHEAD: &str = "^(?!x)[a-z]+$";
 
     #[test]
-    fn what_the_engine_cannot_take_is_not_checked_and_refuses_nothing() {
+    fn unsupported_patterns_are_not_validated_and_reject_nothing() {
         let ahead = json!({ "type": "string", "pattern": AHEAD });
         for (schema, value, fits) in [
             (ahead.clone(), json!("x1"), true),
@@ -257,7 +262,7 @@ mod tests {
                 json!({ "abc": "a" }),
                 true,
             ),
-            // Named like keywords, but data.
+            // Named like a keyword, but data.
             (
                 json!({ "properties": { "pattern": { "const": AHEAD } } }),
                 json!({ "pattern": 1 }),
@@ -274,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn larger_programs_see_shorter_texts() {
+    fn larger_programs_match_shorter_texts() {
         let of = |pattern: &str| checkable(&json!({ "pattern": pattern })).1;
         let small = of("^[a-z]+$");
         assert_eq!((small.quick(), small.longest()), (64 << 10, usize::MAX));

@@ -7,24 +7,24 @@ use super::bounds::{DATA, NAMED};
 
 const TYPES: [&str; 7] = ["string", "integer", "number", "boolean", "array", "object", "null"];
 
-/// How deep a schema is looked at.
+/// Maximum depth of a repaired schema.
 const DEPTH: usize = 64;
 
-/// A tool's `inputSchema` put right; `None` if it is right as it is. What is no schema at all takes any object, and what
-/// is one takes objects alone, for arguments are nothing else.
+/// Repairs a tool's `inputSchema`; `None` if it is valid. A value that is not a schema becomes one that accepts
+/// any object, and the type of a schema becomes `object`, as arguments always are objects.
 pub fn input(schema: Option<&Value>) -> Option<Value> {
     let Some(Value::Object(members)) = schema else { return Some(json!({ "type": "object" })) };
     let is_of_objects = members.get("type").is_some_and(|kind| kind == "object");
-    let mended = part(schema?);
-    if is_of_objects && mended.is_none() {
+    let repaired = part(schema?);
+    if is_of_objects && repaired.is_none() {
         return None;
     }
-    let mut mended = mended.or_else(|| schema.cloned())?;
-    mended["type"] = "object".into();
-    Some(mended)
+    let mut repaired = repaired.or_else(|| schema.cloned())?;
+    repaired["type"] = "object".into();
+    Some(repaired)
 }
 
-/// An `outputSchema` put right; nothing if it is none.
+/// Repairs an `outputSchema`; `None` if it is valid, `Some(None)` if it is not a schema and has to be removed.
 pub fn output(schema: &Value) -> Option<Option<Value>> {
     match schema {
         Value::Object(_) => part(schema).map(Some),
@@ -33,21 +33,21 @@ pub fn output(schema: &Value) -> Option<Option<Value>> {
 }
 
 fn part(schema: &Value) -> Option<Value> {
-    let mut mended = schema.clone();
-    let changed = mend(&mut mended, true, DEPTH);
-    changed.then_some(mended)
+    let mut repaired = schema.clone();
+    let changed = repair(&mut repaired, true, DEPTH);
+    changed.then_some(repaired)
 }
 
-/// Puts a value and all below right. Returns whether anything was changed.
-fn mend(value: &mut Value, is_schema: bool, depth: usize) -> bool {
+/// Repairs a value and everything below it. Returns whether anything was changed.
+fn repair(value: &mut Value, is_schema: bool, depth: usize) -> bool {
     let Some(depth) = depth.checked_sub(1) else { return false };
     let mut changed = false;
     match value {
         Value::Object(members) => {
             if is_schema {
-                changed |= mend_members(members);
+                changed |= repair_members(members);
             } else {
-                // No schema at all where one is named: nothing is said of it.
+                // A null in place of a subschema: it has no constraints.
                 for part in members.values_mut().filter(|part| part.is_null()) {
                     *part = json!({});
                     changed = true;
@@ -55,13 +55,13 @@ fn mend(value: &mut Value, is_schema: bool, depth: usize) -> bool {
             }
             for (name, inner) in members {
                 if !(is_schema && DATA.contains(&name.as_str())) {
-                    changed |= mend(inner, !(is_schema && NAMED.contains(&name.as_str())), depth);
+                    changed |= repair(inner, !(is_schema && NAMED.contains(&name.as_str())), depth);
                 }
             }
         }
         Value::Array(items) => {
             for item in items {
-                changed |= mend(item, true, depth);
+                changed |= repair(item, true, depth);
             }
         }
         _ => {}
@@ -69,7 +69,7 @@ fn mend(value: &mut Value, is_schema: bool, depth: usize) -> bool {
     changed
 }
 
-fn mend_members(members: &mut Map<String, Value>) -> bool {
+fn repair_members(members: &mut Map<String, Value>) -> bool {
     let before = members.len();
     members.retain(|name, value| {
         !value.is_null() || (DATA.contains(&name.as_str()) && name != "required" && name != "enum")
@@ -86,7 +86,7 @@ fn mend_members(members: &mut Map<String, Value>) -> bool {
         }
         _ => {}
     }
-    // OpenAPI's word for it, before it took over JSON Schema.
+    // The keyword of OpenAPI before version 3.1.
     if let Some(Value::Bool(nullable)) = members.get("nullable") {
         if *nullable {
             allow_null(members);
@@ -100,17 +100,17 @@ fn mend_members(members: &mut Map<String, Value>) -> bool {
             changed = true;
         }
     };
-    // An empty list of Go's, which nothing would fit.
+    // An empty list, as written by Go: no value would match.
     wrong("enum", &|list| list.as_array().is_none_or(Vec::is_empty));
-    // An empty object of PHP's.
+    // An empty object, as written by PHP.
     wrong("properties", &|properties| !properties.is_object());
     wrong("$schema", &|dialect| !dialect.is_string());
-    changed |= mend_required(members);
+    changed |= repair_required(members);
     changed
 }
 
-/// What is required is a list of names; or, as drafts before the fourth had it, the property says that it is.
-fn mend_required(members: &mut Map<String, Value>) -> bool {
+/// `required` is a list of names. Drafts before the fourth have a boolean in the property instead.
+fn repair_required(members: &mut Map<String, Value>) -> bool {
     let mut changed = false;
     let mut required = Vec::new();
     if let Some(Value::Object(properties)) = members.get_mut("properties") {
@@ -123,7 +123,7 @@ fn mend_required(members: &mut Map<String, Value>) -> bool {
                         changed = true;
                     }
                 }
-                // Clients read objects alone.
+                // Some clients accept only objects.
                 Value::Bool(false) => {
                     *property = json!({ "not": {} });
                     changed = true;
@@ -165,7 +165,7 @@ fn mend_required(members: &mut Map<String, Value>) -> bool {
     changed
 }
 
-/// Adds null to what a schema names.
+/// Adds null to the types and values that a schema allows.
 fn allow_null(members: &mut Map<String, Value>) {
     match members.get_mut("type") {
         Some(Value::Array(names)) if !names.contains(&"null".into()) => names.push("null".into()),
@@ -180,7 +180,7 @@ fn allow_null(members: &mut Map<String, Value>) {
     }
 }
 
-/// Gives a type the name that it has in JSON Schema.
+/// Replaces a type name by that of JSON Schema.
 fn rename(name: &mut String) -> bool {
     let lower = name.to_ascii_lowercase();
     let known = match lower.as_str() {
@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_plainly_meant_is_put_right() {
+    fn schemas_with_a_plain_meaning_are_repaired() {
         for (schema, expected) in [
             (json!(null), json!({ "type": "object" })),
             (json!("a string"), json!({ "type": "object" })),
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_right_or_unknown_stays() {
+    fn valid_and_unknown_schemas_are_not_changed() {
         for schema in [
             json!({ "type": "object" }),
             json!({ "type": "object", "properties": { "type": { "const": null }, "required": { "default": null } } }),
