@@ -6,27 +6,27 @@ use bytes::Bytes;
 use doorward_mcp::{Object, Value};
 use serde::{Deserialize, Serialize};
 
-/// What an entry takes beside its text.
+/// Memory used by an entry in addition to its text, in bytes.
 const OVERHEAD: usize = 768;
 
-/// A result, and for how long it is good.
+/// A result and its lifetimes.
 #[derive(Debug)]
 pub struct Entry {
     pub result: Object,
     pub weight: u32,
     made: Instant,
-    /// What marked the server's state before it was asked.
+    /// The server's change counter before the request was sent.
     pub epoch: u64,
     pub lives: Lives,
 }
 
-/// How long a result is told.
+/// How long a result may be served from cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lives {
     pub fresh: Duration,
-    /// After that, while another is fetched.
+    /// After `fresh`: served while it is refreshed in the background.
     pub revalidating: Duration,
-    /// After that, where the server fails.
+    /// After `fresh`: served if the server fails.
     pub failing: Duration,
 }
 
@@ -36,20 +36,20 @@ impl Lives {
     }
 }
 
-/// How good a result still is.
+/// The state of a cached result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Age {
     Fresh,
-    /// It is told, and another is fetched.
+    /// It is served, and refreshed in the background.
     Revalidating,
-    /// It is told only where the server fails.
+    /// It is served only if the server fails.
     Failing,
     Over,
 }
 
-/// A result as it lies in a shared store.
+/// A result as stored in a shared cache.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct Stored {
     result: String,
     /// Milliseconds since 1970.
     made: i64,
@@ -59,7 +59,7 @@ pub(super) struct Kept {
 
 impl Entry {
     pub fn new(result: Object, lives: Lives, epoch: u64) -> Self {
-        // A copy, which does not hold the buffer that it was read into: that is larger than most results.
+        // A copy, so that the read buffer is freed. The buffer is larger than most results.
         let text = Bytes::copy_from_slice(&result.to_bytes());
         let weight = u32::try_from(text.len() + OVERHEAD).unwrap_or(u32::MAX);
         let result = Object::parse(&text).unwrap_or(result);
@@ -80,12 +80,12 @@ impl Entry {
         }
     }
 
-    /// Whether it may be told where the server fails.
+    /// Whether it may be served if the server fails.
     pub fn helps(&self) -> bool {
         self.made.elapsed() < self.lives.fresh.saturating_add(self.lives.failing)
     }
 
-    /// The result, with a word on where it comes from and what is left of its time.
+    /// The result to return, with `doorward/cache` in its `_meta` (`status` and age) and the remaining `ttlMs`.
     pub fn told(&self, status: &str) -> Object {
         let mut result = self.result.clone();
         let age = u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -102,19 +102,19 @@ impl Entry {
         result
     }
 
-    pub(super) fn to_kept(&self) -> Kept {
+    pub(super) fn to_stored(&self) -> Stored {
         let age = i64::try_from(self.made.elapsed().as_millis()).unwrap_or(i64::MAX);
         let result = String::from_utf8_lossy(&self.result.to_bytes()).into_owned();
-        Kept { result, made: now().saturating_sub(age), epoch: self.epoch, lives: self.lives }
+        Stored { result, made: now().saturating_sub(age), epoch: self.epoch, lives: self.lives }
     }
 
-    /// What lay in a shared store, if it is a result.
-    pub(super) fn from_kept(kept: Kept) -> Option<Self> {
-        let text = Bytes::from(kept.result);
+    /// Reads an entry from a shared cache; `None` if it is not a valid result.
+    pub(super) fn from_stored(stored: Stored) -> Option<Self> {
+        let text = Bytes::from(stored.result);
         let result = Object::parse(&text)?;
-        let age = u64::try_from(now().saturating_sub(kept.made)).unwrap_or(0);
+        let age = u64::try_from(now().saturating_sub(stored.made)).unwrap_or(0);
         let made = Instant::now().checked_sub(Duration::from_millis(age))?;
-        Some(Self { made, ..Self::new(result, kept.lives, kept.epoch) })
+        Some(Self { made, ..Self::new(result, stored.lives, stored.epoch) })
     }
 }
 

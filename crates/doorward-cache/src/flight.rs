@@ -9,32 +9,32 @@ use tokio::sync::watch;
 use super::Key;
 use super::entry::Entry;
 
-/// Calls that are being made, each with those who wait for it.
+/// Calls in flight, each with its waiters.
 #[derive(Debug, Default)]
 pub struct Flights {
     open: Arc<Mutex<HashMap<Key, watch::Receiver<Landing>>>>,
 }
 
-/// What has become of a call that others wait for.
+/// The state of a call in flight.
 #[derive(Debug, Clone, Default)]
 enum Landing {
     #[default]
     InFlight,
-    /// The answer is good for all who wait.
+    /// The result may be shared with all waiters.
     Shared(Arc<Entry>),
-    /// It is good for the one who asked alone: each asks for itself.
+    /// The result is for its caller only: each waiter sends its own request.
     Alone,
 }
 
-/// What somebody who asks has to do.
+/// What a request has to do.
 pub enum Boarding {
-    /// To ask, for all who come meanwhile.
+    /// Call the server; identical requests wait for it meanwhile.
     Leads(Lead),
-    /// To wait.
+    /// Wait for the call in flight.
     Waits(Waiting),
 }
 
-/// Asks for all. Dropped without a word, somebody else takes its place.
+/// Calls the server for all waiters. If it is dropped without a result, one of the waiters takes over.
 #[derive(Debug)]
 pub struct Lead {
     key: Key,
@@ -44,12 +44,12 @@ pub struct Lead {
 
 pub struct Waiting(watch::Receiver<Landing>);
 
-/// What somebody who has waited has to do.
+/// The result of waiting.
 pub enum Waited {
     Shared(Arc<Entry>),
-    /// To ask for itself.
+    /// The request has to be sent separately.
     Alone,
-    /// To begin again: whoever asked has left.
+    /// Start again: the leading request was cancelled.
     Again,
 }
 
@@ -64,7 +64,7 @@ impl Flights {
         Boarding::Leads(Lead { key, tell, open: self.open.clone() })
     }
 
-    /// Leads, if nobody does.
+    /// Leads, unless there already is a call in flight.
     pub fn lead(&self, key: Key) -> Option<Lead> {
         match self.board(key) {
             Boarding::Leads(lead) => Some(lead),
@@ -79,9 +79,9 @@ impl Flights {
 }
 
 impl Lead {
-    /// Ends the flight: with an answer for all, or each for itself.
+    /// Ends the flight with a result for all, or with `None` if each waiter has to send its own request.
     pub fn land(self, entry: Option<Arc<Entry>>) {
-        // Nobody comes aboard any more before those who have are told.
+        // Removed first, so that no request joins after the waiters were notified.
         self.open.lock().remove(&self.key);
         self.tell.send_replace(entry.map_or(Landing::Alone, Landing::Shared));
     }
@@ -124,7 +124,7 @@ mod tests {
         Arc::new(Entry::new(Object::new(), lives, 0))
     }
 
-    /// How a call that others wait for ends.
+    /// How the leading call ends.
     #[derive(Debug, Clone, Copy)]
     enum Ends {
         Answered,
@@ -133,10 +133,10 @@ mod tests {
     }
 
     proptest! {
-        /// However those who ask come, end and leave: one at a time asks for all who wait, everybody's wait
-        /// ends, and nothing is left behind.
+        /// In whatever order requests arrive, end and are cancelled: one at a time calls the server, no request waits
+        /// forever, and nothing is left in the map.
         #[test]
-        fn one_asks_and_nobody_waits_for_ever(
+        fn one_request_leads_and_none_waits_forever(
             ends in prop::collection::vec(
                 prop::sample::select(vec![Ends::Answered, Ends::Alone, Ends::Left]), 1..8),
             callers in 1_usize..20,
@@ -175,7 +175,7 @@ mod tests {
                 }).collect();
                 for task in tasks {
                     let ended = tokio::time::timeout(Duration::from_secs(5), task).await;
-                    assert!(ended.is_ok(), "somebody waits for ever");
+                    assert!(ended.is_ok(), "a request waits forever");
                 }
                 assert_eq!(most.load(Ordering::SeqCst), 1);
                 assert!(flights.is_empty());

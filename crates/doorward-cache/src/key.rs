@@ -1,14 +1,14 @@
 //! Cache keys: they contain everything that a result can depend on.
 
-/// Names one answer. Nobody can make another request that has the same.
+/// Identifies one result, as a cryptographic hash of everything that it depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key(pub [u8; 32]);
 
-/// The keys under which an answer may be.
+/// The keys under which a result may be cached.
 #[derive(Debug, Clone)]
 pub struct Keys {
-    /// This caller's own.
+    /// For this caller only.
     pub private: Key,
-    /// Everybody's.
+    /// Shared by all callers.
     pub public: Key,
 }

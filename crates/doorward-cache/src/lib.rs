@@ -24,11 +24,11 @@ pub use self::shared::SharedResults;
 
 use doorward_config::{CacheRule, CacheSettings};
 
-/// Nothing is kept longer, whatever it says.
+/// Upper bound on all lifetimes.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub struct Cache {
-    kept: moka::sync::Cache<Key, Arc<Entry>>,
+    entries: moka::sync::Cache<Key, Arc<Entry>>,
     pub flights: Flights,
     max_entry: usize,
     shared: Option<Arc<SharedResults>>,
@@ -37,11 +37,13 @@ pub struct Cache {
 
 impl std::fmt::Debug for Cache {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cache").field("kept", &self.kept.entry_count()).finish_non_exhaustive()
+        f.debug_struct("Cache")
+            .field("entries", &self.entries.entry_count())
+            .finish_non_exhaustive()
     }
 }
 
-/// Each for as long as it says.
+/// Expires each entry after its longest lifetime.
 struct Expires;
 
 impl moka::Expiry<Key, Arc<Entry>> for Expires {
@@ -62,7 +64,7 @@ impl moka::Expiry<Key, Arc<Entry>> for Expires {
 
 impl Cache {
     pub fn new(settings: &CacheSettings) -> Self {
-        let kept = moka::sync::Cache::builder()
+        let entries = moka::sync::Cache::builder()
             .weigher(|_: &Key, entry: &Arc<Entry>| entry.weight)
             .max_capacity(settings.memory.0 as u64)
             .expire_after(Expires)
@@ -72,7 +74,7 @@ impl Cache {
             opened.map_err(|why| tracing::error!("the shared cache is unavailable: {why}")).ok()
         });
         Self {
-            kept,
+            entries,
             flights: Flights::default(),
             max_entry: settings.max_entry.0,
             shared: shared.map(Arc::new),
@@ -80,19 +82,19 @@ impl Cache {
         }
     }
 
-    /// Whether results are kept where others find them, too.
+    /// The shared cache, if one is configured.
     pub fn shared(&self) -> Option<Arc<SharedResults>> {
         self.shared.clone()
     }
 
-    /// A result that is kept, made when so much had been changed at its server.
+    /// The cached result, if the server's change counter is still `epoch` and the entry has not expired.
     pub fn get(&self, key: &Key, epoch: u64) -> Option<Arc<Entry>> {
-        self.kept.get(key).filter(|entry| entry.epoch == epoch && entry.age() != Age::Over)
+        self.entries.get(key).filter(|entry| entry.epoch == epoch && entry.age() != Age::Over)
     }
 
     pub fn put(&self, key: Key, entry: &Arc<Entry>) {
         if self.is_small_enough(entry) {
-            self.kept.insert(key, entry.clone());
+            self.entries.insert(key, entry.clone());
         }
     }
 
@@ -100,19 +102,19 @@ impl Cache {
         entry.result.size_hint() <= self.max_entry
     }
 
-    /// Counts changes of a server, by its name: whatever becomes of its configuration, what was kept before
-    /// a change does not come back.
+    /// The change counter of a server, by name. It survives configuration reloads, so that results from before a
+    /// change are never served again.
     pub fn changes_of(&self, server: &str) -> Arc<AtomicU64> {
         self.changes.lock().entry(server.to_ascii_lowercase()).or_default().clone()
     }
 
-    /// How many results are kept, and how many bytes they take.
+    /// The number of cached results, and their size in bytes.
     pub fn size(&self) -> (u64, u64) {
-        (self.kept.entry_count(), self.kept.weighted_size())
+        (self.entries.entry_count(), self.entries.weighted_size())
     }
 }
 
-/// How long a result is kept by a rule; `None` if not at all.
+/// The lifetimes of a result under a rule; `None` if it is not cached.
 pub fn lives(rule: &CacheRule, hints: Option<CacheHints>) -> Option<Lives> {
     let hinted = hints.filter(|hints| rule.takes_hints() && hints.ttl_ms > 0);
     let hinted = hinted.map(|hints| Duration::from_millis(hints.ttl_ms));
@@ -128,7 +130,7 @@ pub fn lives(rule: &CacheRule, hints: Option<CacheHints>) -> Option<Lives> {
     (!fresh.is_zero()).then_some(lives)
 }
 
-/// Whether a result may be told again at all: a question, a task and an error may not.
+/// Whether a result may be cached: an input request, a task or an error may not.
 pub fn is_final(result: &Object) -> bool {
     !interaction::is_tool_error(result) && interaction::result_type(result) == "complete"
 }

@@ -11,14 +11,14 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::Key;
-use super::entry::{Entry, Kept};
+use super::entry::{Entry, Stored};
 use doorward_config::Secret;
 use doorward_identity::seal::Sealer;
 
 const PURPOSE: &str = "cached result";
-/// Results that are on their way to the store. Beyond, none is put there.
+/// Maximum number of concurrent writes. Further results are not written.
 const MOST: usize = 256;
-/// How often a store that is away is tried by whoever has something to say to it.
+/// Interval between attempts to report changes to a store that is unavailable.
 const EVERY: Duration = Duration::from_millis(250);
 
 #[derive(Debug)]
@@ -26,10 +26,10 @@ pub struct SharedResults {
     values: SharedValues,
     putting: Semaphore,
     away: AtomicBool,
-    /// Servers at which something was changed while the store was away, and how often; and whether somebody tries to
-    /// say so.
-    unsaid: Mutex<HashMap<String, u64>>,
-    is_trying: AtomicBool,
+    /// Servers that changed while the store was unavailable, with the number of changes not yet reported; and whether
+    /// a task is reporting them.
+    pending: Mutex<HashMap<String, u64>>,
+    is_reporting: AtomicBool,
 }
 
 impl SharedResults {
@@ -39,20 +39,20 @@ impl SharedResults {
             values,
             putting: Semaphore::new(MOST),
             away: AtomicBool::default(),
-            unsaid: Mutex::default(),
-            is_trying: AtomicBool::default(),
+            pending: Mutex::default(),
+            is_reporting: AtomicBool::default(),
         })
     }
 
-    /// The mark of a server, which each change replaces, and the first result that is kept under one of these names.
-    /// `None` while the store is away: then nothing is told from it, and nothing put there.
+    /// The server's change counter and the first result found under one of the keys. `None` while the store is
+    /// unavailable: then nothing is read from it or written to it.
     pub async fn get(
         &self,
         sealer: &Sealer,
         server: &str,
         keys: &[Key],
     ) -> Option<(u64, Option<Entry>)> {
-        if !self.say_unsaid(server).await {
+        if !self.report_pending(server).await {
             return None;
         }
         let names: Vec<String> = keys.iter().map(|key| hex(&key.0)).collect();
@@ -66,7 +66,7 @@ impl SharedResults {
         self.answered();
         let entry = names.iter().zip(found).find_map(|(name, text)| {
             let text = text?;
-            Entry::from_kept(sealer.open::<Kept>(&text, name, PURPOSE).ok()?)
+            Entry::from_stored(sealer.open::<Stored>(&text, name, PURPOSE).ok()?)
         });
         Some((epoch, entry.filter(|entry| entry.epoch == epoch)))
     }
@@ -75,41 +75,41 @@ impl SharedResults {
         let Ok(_place) = self.putting.try_acquire() else { return };
         let name = hex(&key.0);
         let lives = entry.lives.longest();
-        let text = sealer.seal(&entry.to_kept(), &name, PURPOSE, Some(lives));
+        let text = sealer.seal(&entry.to_stored(), &name, PURPOSE, Some(lives));
         match self.values.put(&name, &text, lives).await {
             Ok(()) => self.answered(),
             Err(why) => self.failed(&why),
         }
     }
 
-    /// Something was changed at a server: what was kept of it is not good any more. While the store is away, that
-    /// is said as soon as it is back.
+    /// Reports a change at a server, which invalidates its cached results. If the store is unavailable, the change is
+    /// reported as soon as it is available again.
     pub async fn changed(self: &Arc<Self>, server: &str) {
         match self.values.changed(server).await {
             Ok(()) => self.answered(),
             Err(why) => {
                 self.failed(&why);
-                *self.unsaid.lock().entry(server.to_owned()).or_default() += 1;
-                if !self.is_trying.swap(true, Ordering::AcqRel) {
-                    tokio::spawn(keep_trying(Arc::downgrade(self)));
+                *self.pending.lock().entry(server.to_owned()).or_default() += 1;
+                if !self.is_reporting.swap(true, Ordering::AcqRel) {
+                    tokio::spawn(report_all_pending(Arc::downgrade(self)));
                 }
             }
         }
     }
 
-    /// Says that a server was changed, if nobody could be told. `false` while that is so.
-    async fn say_unsaid(&self, server: &str) -> bool {
-        let Some(times) = self.unsaid.lock().get(server).copied() else { return true };
+    /// Reports the pending changes of a server. Returns `false` if any are left.
+    async fn report_pending(&self, server: &str) -> bool {
+        let Some(times) = self.pending.lock().get(server).copied() else { return true };
         if let Err(why) = self.values.changed(server).await {
             self.failed(&why);
             return false;
         }
-        let mut unsaid = self.unsaid.lock();
-        // Unless there was another change meanwhile.
-        if unsaid.get(server) == Some(&times) {
-            unsaid.remove(server);
+        let mut pending = self.pending.lock();
+        // There may have been another change in the meantime.
+        if pending.get(server) == Some(&times) {
+            pending.remove(server);
         }
-        !unsaid.contains_key(server)
+        !pending.contains_key(server)
     }
 
     fn failed(&self, why: &str) {
@@ -125,20 +125,20 @@ impl SharedResults {
     }
 }
 
-/// Tries to say what could not be said, until nothing is left of it.
-async fn keep_trying(results: Weak<SharedResults>) {
+/// Reports pending changes until none are left.
+async fn report_all_pending(results: Weak<SharedResults>) {
     loop {
         tokio::time::sleep(EVERY).await;
         let Some(results) = results.upgrade() else { return };
-        let servers: Vec<String> = results.unsaid.lock().keys().cloned().collect();
+        let servers: Vec<String> = results.pending.lock().keys().cloned().collect();
         for server in servers {
-            if !results.say_unsaid(&server).await {
+            if !results.report_pending(&server).await {
                 break;
             }
         }
-        let unsaid = results.unsaid.lock();
-        if unsaid.is_empty() {
-            results.is_trying.store(false, Ordering::Release);
+        let pending = results.pending.lock();
+        if pending.is_empty() {
+            results.is_reporting.store(false, Ordering::Release);
             return;
         }
     }
