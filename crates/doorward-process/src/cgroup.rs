@@ -16,20 +16,20 @@ use doorward_config::Confinement;
 
 const MOUNT: &str = "/sys/fs/cgroup";
 const PREFIX: &str = "doorward-";
-/// How often somebody looks whether all processes of a group are gone, and how long in between.
-const LOOKS: usize = 40;
+/// Number of checks whether all processes of a group have ended, and the interval between them.
+const ATTEMPTS: usize = 40;
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// A folder that groups can be made in, and what can be bounded there.
+/// A directory in which groups can be created, and the controllers that are available there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Base {
     folder: PathBuf,
-    /// Of the unified hierarchy (version 2), or of one of version 1.
+    /// Version 2 (unified hierarchy) rather than version 1.
     unified: bool,
     controllers: Vec<&'static str>,
 }
 
-/// Where this process may make groups, as `/proc/self/cgroup` says.
+/// Where this process may create groups, according to `/proc/self/cgroup`.
 fn bases(mount: &Path, own: &str) -> Vec<Base> {
     let mut found = Vec::new();
     for line in own.lines() {
@@ -37,7 +37,8 @@ fn bases(mount: &Path, own: &str) -> Vec<Base> {
         let (Some(names), Some(path)) = (parts.next(), parts.next()) else { continue };
         let path = path.trim_start_matches('/');
         if names.is_empty() {
-            // A group that has processes lends its controllers to no other: then it is made beside this one.
+            // A group that contains processes cannot delegate controllers to a child. Then a sibling of this group is
+            // created.
             let here = mount.join(path);
             let around = here.parent().filter(|parent| parent.starts_with(mount));
             let lends = |folder: &Path| {
@@ -75,8 +76,8 @@ fn own() -> Vec<Base> {
     bases(Path::new(MOUNT), &own)
 }
 
-/// Moves this process into groups of its own, bounded as it is allowed. Returns what is bounded so; where there are no
-/// groups, nothing.
+/// Moves this process into new groups with the configured limits. Returns the controllers that apply; none if
+/// control groups are unavailable.
 pub fn enter(allowed: &Confinement) -> io::Result<Vec<&'static str>> {
     let name = format!("{PREFIX}{}", std::process::id());
     let mut bounded = Vec::new();
@@ -93,7 +94,7 @@ pub fn enter(allowed: &Confinement) -> io::Result<Vec<&'static str>> {
         }
         match fs::create_dir(&folder) {
             Ok(()) => {}
-            // It may not, here; what bounds processes one by one holds.
+            // Control groups are not permitted here. The limits per process still apply.
             Err(error)
                 if matches!(
                     error.kind(),
@@ -114,7 +115,7 @@ pub fn enter(allowed: &Confinement) -> io::Result<Vec<&'static str>> {
                 fs::write(folder.join(file), most.to_string())?;
             }
             if controllers.contains(&"memory") && base.unified {
-                // Where it may not be swapped out, it is the program that ends.
+                // Without swap, the program is ended when it reaches its memory limit.
                 let _ = fs::write(folder.join("memory.swap.max"), "0");
             }
             fs::write(folder.join("cgroup.procs"), std::process::id().to_string())
@@ -132,7 +133,7 @@ fn in_all(allowed: &Confinement) -> u64 {
     allowed.memory_in_all.map_or(u64::MAX, |memory| memory.0 as u64)
 }
 
-/// Ends what a gateway that ended before its programs has left, and takes its groups away.
+/// Ends programs left by a gateway that ended before them, and removes their groups.
 pub fn sweep_all() {
     for base in own() {
         sweep(&base.folder);
@@ -146,7 +147,8 @@ fn sweep(folder: &Path) {
         let Some(leader) = leader.and_then(|pid| pid.parse::<i32>().ok()) else { continue };
         let inside = fs::read_to_string(entry.path().join("cgroup.procs")).unwrap_or_default();
         let inside: Vec<i32> = inside.lines().filter_map(|line| line.parse().ok()).collect();
-        // The process that a group is made for stays in it as long as its gateway lives; it may be about to enter it.
+        // The process a group was created for stays in it while its gateway runs. If the group is empty, that process
+        // may be about to enter it.
         let is_led = match inside.is_empty() {
             true => kill(Pid::from_raw(leader), None) != Err(nix::errno::Errno::ESRCH),
             false => inside.contains(&leader),
@@ -157,19 +159,19 @@ fn sweep(folder: &Path) {
         for process in inside {
             let _ = kill(Pid::from_raw(process), Signal::SIGKILL);
         }
-        // Fails while what was ended is still there; the next one takes it away.
+        // Fails while ended processes still exist; the next sweep removes the group.
         let _ = fs::remove_dir(entry.path());
     }
 }
 
-/// Ends whatever is left in the groups that were made for a process, and takes the groups away.
+/// Ends all remaining processes in the groups created for a process, and removes the groups.
 pub async fn end(process: u32) {
     for base in own() {
         let folder = base.folder.join(format!("{PREFIX}{process}"));
         if !folder.is_dir() {
             continue;
         }
-        for _ in 0..LOOKS {
+        for _ in 0..ATTEMPTS {
             if base.unified {
                 let _ = fs::write(folder.join("cgroup.kill"), "1");
             }
@@ -193,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn groups_are_made_where_the_kernel_says() {
+    fn groups_are_created_where_the_kernel_allows_it() {
         let mount = tempfile::tempdir().unwrap();
         let at = |path: &str| mount.path().join(path);
         for folder in ["pids/a", "memory/b", "unified/c", "slice/unit/gateway"] {
@@ -209,7 +211,7 @@ mod tests {
             controllers: controllers.to_vec(),
         };
         assert_eq!(found, [one("pids/a", &["pids"]), one("memory/b", &["memory"])]);
-        // Version 2: the group itself has the gateway's process in it, the one around it lends controllers.
+        // Version 2: the group contains the gateway's process, and its parent delegates controllers.
         for folder in ["slice/unit", "slice/unit/gateway"] {
             fs::write(at(folder).join("cgroup.controllers"), "cpu memory pids\n").unwrap();
         }

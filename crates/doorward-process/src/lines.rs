@@ -1,11 +1,11 @@
-//! Messages as lines: MCP over standard input and output (spec 2025-11-25 basic/transports, stdio).
+//! Newline-delimited messages: MCP over standard input and output (spec 2025-11-25 basic/transports, stdio).
 
 use std::io;
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// A message as one line: line ends between its tokens become spaces; within strings JSON has none.
+/// Writes a message as one line: line breaks between JSON tokens become spaces. JSON strings contain none.
 pub fn one_line(text: &[u8]) -> Bytes {
     let mut line = BytesMut::with_capacity(text.len() + 1);
     line.extend_from_slice(text);
@@ -16,7 +16,7 @@ pub fn one_line(text: &[u8]) -> Bytes {
     line.freeze()
 }
 
-/// Why there is no next line.
+/// Why reading failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
     #[error("a line is larger than the limit")]
@@ -25,12 +25,12 @@ pub enum Broken {
     Io(#[from] io::Error),
 }
 
-/// Lines of a stream, in bounded memory.
+/// Reads lines from a stream, in bounded memory.
 #[derive(Debug)]
 pub struct Lines<R> {
     stream: R,
     buffer: BytesMut,
-    /// How much of the buffer is known to hold no line end.
+    /// Number of bytes in the buffer already searched for a line break.
     searched: usize,
     skip_line: bool,
 }
@@ -40,12 +40,12 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         Self { stream, buffer: BytesMut::new(), searched: 0, skip_line: false }
     }
 
-    /// Goes on behind the line that was too long.
+    /// Skips the rest of a line that was too long.
     pub fn skip_line(&mut self) {
         self.skip_line = true;
     }
 
-    /// The next line without its end; `None` at the end of the stream.
+    /// The next line without its line break; `None` at the end of the stream.
     pub async fn next(&mut self, limit: usize) -> Result<Option<Bytes>, Broken> {
         loop {
             let found = self.buffer[self.searched..].iter().position(|byte| *byte == b'\n');
@@ -73,7 +73,7 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
-    /// What stands behind the last line end, once the stream has ended.
+    /// The data after the last line break, once the stream has ended.
     pub fn rest(&mut self) -> Bytes {
         self.searched = 0;
         self.buffer.split().freeze()
@@ -85,12 +85,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn lines_come_whole_and_within_the_limit() {
+    async fn lines_are_complete_and_within_the_limit() {
         let mut lines = Lines::new(&b"a\n\nbb\nlonger than that\nc\ncut"[..]);
         assert_eq!(lines.next(8).await.unwrap().unwrap(), "a");
         assert_eq!(lines.next(8).await.unwrap().unwrap(), "");
         assert_eq!(lines.next(8).await.unwrap().unwrap(), "bb");
-        // One read brought the whole text, so this line is there whole before the limit is seen.
+        // The whole text arrives with one read, so this line is complete before the limit is checked.
         assert_eq!(lines.next(8).await.unwrap().unwrap(), "longer than that");
         assert_eq!(lines.next(8).await.unwrap().unwrap(), "c");
         assert!(lines.next(8).await.unwrap().is_none());
