@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use doorward_config::Secret;
 
-/// Seals and opens with one key.
+/// Encrypts and decrypts with one key.
 pub struct Sealer {
     key: RandomizedNonceKey,
 }
@@ -28,15 +28,15 @@ impl std::fmt::Debug for Sealer {
     }
 }
 
-/// The text was not sealed here, was changed, belongs to somebody else, or is too old. Which of
-/// these is not told.
+/// The text was not created here, was changed, belongs to another principal, or has expired. The error does not
+/// distinguish these cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("not valid here, or expired")]
 pub struct NotValid;
 
 #[derive(Serialize, Deserialize)]
 struct Sealed<T> {
-    /// Seconds since 1970; never when absent.
+    /// Seconds since 1970; without it, the text does not expire.
     #[serde(rename = "e", skip_serializing_if = "Option::is_none")]
     expires: Option<u64>,
     #[serde(rename = "t")]
@@ -49,12 +49,12 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     hash
 }
 
-/// A name that nobody can guess: 128 random bits, in hexadecimal.
+/// A random id: 128 bits, in hexadecimal.
 pub fn random_id() -> Result<String, getrandom::Error> {
     doorward_store::random_id::<16>()
 }
 
-/// A secret that nobody can guess: 256 random bits, in base64url.
+/// A random secret: 256 bits, in base64url.
 pub fn random_secret() -> Result<String, getrandom::Error> {
     let mut random = [0; 32];
     getrandom::fill(&mut random)?;
@@ -62,7 +62,7 @@ pub fn random_secret() -> Result<String, getrandom::Error> {
 }
 
 impl Sealer {
-    /// With the operator's key, or a new one that lives as long as the process.
+    /// Uses the operator's key, or a random one for the lifetime of the process.
     pub fn new(key: Option<&Secret>) -> Result<Self, getrandom::Error> {
         let bytes = match key {
             Some(secret) => sha256(format!("doorward seal v1\n{}", secret.expose()).as_bytes()),
@@ -78,7 +78,7 @@ impl Sealer {
         Ok(Self { key })
     }
 
-    /// Seals `content` for a principal and a purpose.
+    /// Encrypts `content` for a principal and a purpose.
     pub fn seal<T: Serialize>(
         &self,
         content: &T,
@@ -95,7 +95,7 @@ impl Sealer {
                 out.extend_from_slice(&bytes);
                 URL_SAFE_NO_PAD.encode(out)
             }
-            // Sealing fails only without randomness; an empty text opens for nobody.
+            // Encryption fails only without randomness. An empty text cannot be decrypted.
             Err(_) => String::new(),
         }
     }
@@ -123,7 +123,7 @@ impl Sealer {
 }
 
 fn associated(principal: &str, purpose: &str) -> Aad<Vec<u8>> {
-    // Lengths first, so that no other pair gives the same bytes.
+    // The lengths make the encoding unambiguous.
     Aad::from(format!("{}:{principal}{}:{purpose}", principal.len(), purpose.len()).into_bytes())
 }
 
@@ -131,8 +131,8 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// The parameters of a request as what is sealed for it is bound to them: by what they mean, to the last digit, however
-/// they are spelled. Members that may differ from round to round (`_meta`) are left out.
+/// The canonical form of a request's parameters, to which sealed texts are bound: the same for equal values,
+/// however they are written, with numbers compared exactly. Without `_meta`, which may differ between rounds.
 pub fn meaning(params: &Object) -> Vec<u8> {
     let mut params = params.clone();
     params.remove("_meta");
@@ -140,7 +140,7 @@ pub fn meaning(params: &Object) -> Vec<u8> {
     canonical_exact(&text).unwrap_or_else(|_| text.to_vec())
 }
 
-/// SHA-256 in hexadecimal, of parts that cannot run into each other.
+/// SHA-256 in hexadecimal over length-prefixed parts.
 pub fn fingerprint(parts: &[&[u8]]) -> String {
     hex(&digest_of(parts))
 }
@@ -164,7 +164,7 @@ mod tests {
     const HOUR: Option<Duration> = Some(Duration::from_secs(3600));
 
     #[test]
-    fn only_the_one_it_was_sealed_for_opens_it() {
+    fn only_its_principal_and_purpose_can_open_a_text() {
         let sealer = Sealer::new(None).unwrap();
         let text = sealer.seal(&"state", "alice", "call-x", HOUR);
         assert_eq!(sealer.open::<String>(&text, "alice", "call-x").unwrap(), "state");
@@ -183,7 +183,7 @@ mod tests {
             changed[at] = if changed[at] == b'A' { b'B' } else { b'A' };
             let changed = String::from_utf8(changed).unwrap();
             if changed != text {
-                // The last character may hold unused bits only, which base64 refuses by itself.
+                // The last character may contain only unused bits, which base64 rejects.
                 assert_eq!(sealer.open::<u8>(&changed, "a", "p"), Err(NotValid));
             }
         }
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_that_differ_in_any_digit_are_not_one() {
+    fn requests_that_differ_in_any_digit_are_distinct() {
         let of = |text: &str| meaning(&Object::parse(&text.to_owned().into()).unwrap());
         let one = of(r#"{"amount":10000000000000000000001,"to":"a","_meta":{"x":1}}"#);
         assert_eq!(one, of(r#"{ "to": "\u0061", "amount": 10000000000000000000001 }"#));

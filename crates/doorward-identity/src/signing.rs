@@ -17,14 +17,14 @@ use crate::identity::issuer::{KeySet, read_keys};
 use crate::seal;
 use doorward_config::{Secret, Settings};
 
-/// How long a key signs, and how long after that it is published: longer than any token lives.
+/// How long a key signs, and how long it remains published afterwards, in seconds: longer than the lifetime of
+/// any token.
 const SIGNS: i64 = 30 * 24 * 60 * 60;
-const LINGERS: i64 = 24 * 60 * 60;
-/// A new key is published this long before it signs, so that everybody has seen it: longer than anybody may keep what
-/// was published.
+const REMAINS_PUBLISHED: i64 = 24 * 60 * 60;
+/// How long a new key is published before it signs, in seconds: longer than published keys are cached.
 const LEAD: i64 = 10 * 60;
 
-/// The gateway's signature, where the configuration needs one.
+/// The gateway's signing keys, if the configuration needs any.
 #[derive(Debug, Default)]
 pub struct Signing {
     master: Option<MasterKey>,
@@ -32,10 +32,10 @@ pub struct Signing {
     signers: ArcSwapOption<Signers>,
 }
 
-/// The keys as they are now.
+/// The current keys.
 pub struct Signers {
     all: Vec<Signer>,
-    /// What is published (RFC 7517).
+    /// The published key set (RFC 7517).
     pub published: Value,
     pub set: Arc<KeySet>,
 }
@@ -46,7 +46,7 @@ impl Signing {
         Self { master, ..Self::default() }
     }
 
-    /// Takes the configuration's word on whether anything is signed.
+    /// Applies new settings: whether keys are needed.
     pub fn take(&self, settings: &Settings) {
         let wanted = settings.identity.authorization_server.is_some()
             || settings.servers.values().any(|server| server.assertion.is_some());
@@ -58,24 +58,24 @@ impl Signing {
         self.signers.load_full()
     }
 
-    /// Whether it waits for keys.
+    /// Whether keys are needed and not available yet.
     pub fn lacks_keys(&self) -> bool {
         self.wanted.load(Ordering::Acquire) && self.signers.load().is_none()
     }
 
-    /// Takes the keys of the store, and makes a new one when it is time.
+    /// Reads the keys from the store, and creates a new one if it is time.
     pub async fn take_keys(&self, store: &Store) -> Result<(), Error> {
         let Some(master) = self.master.as_ref().filter(|_| self.wanted.load(Ordering::Acquire))
         else {
             return Ok(());
         };
-        let mut kept = store.signing_keys().await?;
-        match rotate(store, master, &kept).await {
-            Ok(true) => kept = store.signing_keys().await?,
+        let mut stored = store.signing_keys().await?;
+        match rotate(store, master, &stored).await {
+            Ok(true) => stored = store.signing_keys().await?,
             Ok(false) => {}
             Err(error) => tracing::error!(%error, "a new signing key cannot be stored"),
         }
-        match Signers::open(&kept, master) {
+        match Signers::open(&stored, master) {
             Ok(signers) if signers.all.is_empty() => tracing::error!("there is no signing key"),
             Ok(signers) => {
                 let same = |old: &Arc<Signers>| old.published == signers.published;
@@ -102,10 +102,10 @@ impl std::fmt::Debug for Signers {
 }
 
 impl Signers {
-    /// Opens the keys of the store, the newest first. The error says which cannot be opened.
-    fn open(kept: &[SigningKey], master: &MasterKey) -> Result<Self, String> {
+    /// Decrypts the stored keys, the newest first. The error names the key that cannot be decrypted.
+    fn open(stored: &[SigningKey], master: &MasterKey) -> Result<Self, String> {
         let (mut all, mut published) = (Vec::new(), Vec::new());
-        for one in kept {
+        for one in stored {
             let text = one.open(master).map_err(|error| format!("{}: {error}", one.id))?;
             let broken = || format!("{}: it is not a key", one.id);
             let der = zeroize::Zeroizing::new(
@@ -143,27 +143,26 @@ impl Signers {
     }
 }
 
-/// Makes a key where there is none, or the newest has signed for long enough, and takes away those whose
-/// last token is long over. `kept` are the store's keys, the newest first. Returns whether anything
-/// has changed.
-async fn rotate(store: &Store, master: &MasterKey, kept: &[SigningKey]) -> Result<bool, Error> {
+/// Creates a key if there is none or the newest has signed for long enough, and removes keys whose last token has
+/// expired. `stored` are the stored keys, the newest first. Returns whether anything has changed.
+async fn rotate(store: &Store, master: &MasterKey, stored: &[SigningKey]) -> Result<bool, Error> {
     let now = now();
     let mut changed = false;
-    if kept.first().is_none_or(|newest| newest.created <= now - SIGNS) {
+    if stored.first().is_none_or(|newest| newest.created <= now - SIGNS) {
         let broken = || Error::Refused("a key cannot be created".into());
-        let made =
+        let created_key =
             EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new());
-        let made = made.map_err(|_| broken())?;
-        let private = zeroize::Zeroizing::new(URL_SAFE_NO_PAD.encode(made.as_ref()));
+        let created_key = created_key.map_err(|_| broken())?;
+        let private = zeroize::Zeroizing::new(URL_SAFE_NO_PAD.encode(created_key.as_ref()));
         let id = seal::random_id()?;
-        // If it was not kept, somebody else has made one at the same time.
+        // If it is not stored, another process has created one at the same time.
         store.put_signing_key(master, &id, &private, now - SIGNS).await?;
         changed = true;
     }
-    // A key is of use until the one after it has signed alone for a while.
-    for pair in kept.windows(2) {
+    // A key is needed until its successor has been signing for a while.
+    for pair in stored.windows(2) {
         if let [newer, older] = pair
-            && newer.created <= now - LINGERS
+            && newer.created <= now - REMAINS_PUBLISHED
         {
             store.remove_signing_key(&older.id).await?;
             changed = true;

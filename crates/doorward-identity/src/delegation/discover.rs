@@ -1,6 +1,6 @@
-//! Discovery of the authorization server of a server's users, and the gateway's registration there (RFC 9728, RFC 8414,
-//! RFC 7591). A server's metadata is not trusted: private addresses are not contacted unless they are at the server's
-//! own origin.
+//! Discovers which authorization server protects a server, and registers the gateway there (RFC 9728, RFC 8414,
+//! RFC 7591). A server's metadata is not trusted: private addresses are not contacted unless they are at the
+//! server's own origin.
 
 use std::collections::BTreeSet;
 
@@ -13,23 +13,23 @@ use crate::oauth::{self, Client, Metadata, parse_challenge};
 use doorward_config::{Delegation, Secret};
 use doorward_net::outbound::{self, Author};
 
-/// Longest list of scopes that is asked for.
+/// Maximum length of the scopes in a request, in bytes.
 const MOST_SCOPES: usize = 2000;
 
-/// Where users consent, and with what.
+/// The authorization server at which users consent, and the parameters of the request.
 pub struct Destination {
     pub issuer: String,
     pub metadata: Metadata,
     pub author: Author,
     pub client: Client,
-    /// The client, unless the operator has written it.
+    /// The client, unless it is from the configuration.
     pub known: Option<Known>,
     pub scopes: String,
-    /// What tokens are for.
+    /// The resource that tokens are for.
     pub resource: String,
 }
 
-/// What a server says about who lets users in.
+/// The authorization server of a protected resource.
 struct Resource {
     issuer: String,
     author: Author,
@@ -38,8 +38,8 @@ struct Resource {
 }
 
 impl Delegations {
-    /// Finds out where a server's users consent. `origin` is the gateway's own URL, `more` are scopes that
-    /// turned out to be needed.
+    /// Discovers the authorization server of a server. `origin` is the gateway's URL, `more` are additionally
+    /// required scopes.
     pub async fn discover(
         &self,
         url: &Url,
@@ -74,7 +74,7 @@ impl Delegations {
         Ok(Destination { issuer, metadata, author, client, known, scopes, resource })
     }
 
-    /// What the gateway is known as: by the operator's hand, by its document, or because it registers.
+    /// The gateway's client: from the configuration, by its metadata document, or dynamically registered.
     async fn client(
         &self,
         metadata: &Metadata,
@@ -91,7 +91,7 @@ impl Delegations {
             return Ok((known.client(), Some(known)));
         }
         let (store, master) = self.stored()?;
-        // Of one issuer's, and no other's (spec 2026-07-28 client registration, binding).
+        // A registration is bound to one issuer (spec 2026-07-28 client registration, binding).
         let place = format!("{} {origin}", resource.issuer);
         if let Some(kept) = store.upstream_client(master, &place).await? {
             let known: Known = serde_json::from_str(&kept).map_err(|error| error.to_string())?;
@@ -112,14 +112,14 @@ impl Delegations {
         Ok((known.client(), Some(known)))
     }
 
-    /// Forgets what the gateway has registered as: it is not known there any more.
+    /// Deletes the gateway's registration, because the issuer no longer knows it.
     pub async fn forget_client(&self, issuer: &str, origin: &str) -> Result<(), Error> {
         let (store, _) = self.stored()?;
         Ok(store.remove_upstream_client(&format!("{issuer} {origin}")).await?)
     }
 }
 
-/// Where the gateway's own document is, and where users are sent back to.
+/// The URLs of the gateway's client metadata document and of its redirect URI.
 pub fn document_url(origin: &str) -> String {
     format!("{origin}/oauth/client.json")
 }
@@ -128,7 +128,7 @@ pub fn callback_url(origin: &str) -> String {
     format!("{origin}/oauth/connected")
 }
 
-/// The gateway as a client, for those who read its document.
+/// The gateway's client metadata document.
 pub fn document(origin: &str) -> Value {
     let mut document = registration(origin, "none");
     document["client_id"] = document_url(origin).into();
@@ -154,7 +154,7 @@ async fn register(
     origin: &str,
 ) -> Result<Known, Error> {
     let takes = |way| metadata.lists("token_endpoint_auth_methods_supported", way);
-    // A secret is better than none; where nothing is said, the standard has it in the header.
+    // A secret is preferred. If the metadata lists no methods, the default is `client_secret_basic`.
     let ways = ["client_secret_basic", "client_secret_post", "none"];
     let way = ways.into_iter().find(|way| takes(way) != Some(false)).unwrap_or("none");
     let answer = outbound::post_json(endpoint, author, &registration(origin, way)).await;
@@ -168,7 +168,7 @@ async fn register(
     Ok(Known { id, secret, post: way == "client_secret_post" })
 }
 
-/// What a server says about who lets users in.
+/// Determines the authorization server of a protected resource.
 async fn resource(url: &Url, settings: &Delegation) -> Result<Resource, Error> {
     let plain = url.as_str().trim_end_matches('/').to_owned();
     let challenge = challenge(url).await;
@@ -179,7 +179,7 @@ async fn resource(url: &Url, settings: &Delegation) -> Result<Resource, Error> {
     let metadata = find(url, said, settings.same_host).await;
     let (metadata, name) = match (metadata, written.is_some()) {
         (Ok(found), _) => found,
-        // What the operator has written needs no server's word.
+        // With a configured issuer, metadata is not required.
         (Err(_), true) => (Map::new(), plain),
         (Err(why), false) => return Err(why),
     };
@@ -200,8 +200,8 @@ async fn resource(url: &Url, settings: &Delegation) -> Result<Resource, Error> {
     Ok(Resource { issuer, author, scopes, name })
 }
 
-/// The metadata of a protected resource: where its challenge says, or where it must be (RFC 9728 section 3).
-/// It must be this server's: its name is given with it.
+/// The metadata of a protected resource: at the URL in its challenge, or at the well-known paths (RFC 9728
+/// section 3). It must apply to this server. Returned with the resource's name.
 async fn find(
     url: &Url,
     said: Option<&str>,
@@ -242,7 +242,7 @@ async fn find(
     Err(last.into())
 }
 
-/// Whether a resource is a server, or all of the origin below which it is.
+/// Whether a resource is the server's URL or a parent path on the same origin.
 fn covers(name: &str, url: &Url) -> bool {
     let Ok(name) = Url::parse(name) else { return false };
     let (below, path) = (name.path().trim_end_matches('/'), url.path().trim_end_matches('/'));
@@ -251,7 +251,7 @@ fn covers(name: &str, url: &Url) -> bool {
     name.origin() == url.origin() && name.fragment().is_none() && inside
 }
 
-/// What the server says to somebody who shows nothing.
+/// The server's challenge to a request without credentials.
 async fn challenge(url: &Url) -> Option<String> {
     let ping = json!({ "jsonrpc": "2.0", "id": 1, "method": "ping" });
     let answer = outbound::post_json(url, Author::Operator, &ping).await.ok()?;
@@ -267,7 +267,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_is_for_the_server_or_all_of_its_origin() {
+    fn metadata_applies_to_the_server_or_a_parent_path() {
         let url = Url::parse("https://a.example/mcp/x").unwrap();
         for (name, fits) in [
             ("https://a.example/mcp/x", true),

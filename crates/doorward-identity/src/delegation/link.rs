@@ -1,4 +1,4 @@
-//! Links at which owners consent.
+//! Links for users to consent.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,28 +8,28 @@ use serde::{Deserialize, Serialize};
 
 use super::{Delegations, Error};
 
-/// How long a link is good.
+/// Lifetime of a link.
 pub const LINK: Duration = Duration::from_secs(15 * 60);
-/// What a link is sealed for.
+/// The purpose for which links are sealed.
 pub const PURPOSE: &str = "connect";
 
-/// What a link is for.
+/// The content of a link.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Wanted {
     #[serde(rename = "s")]
     pub server: String,
     #[serde(rename = "o")]
     pub owner: String,
-    /// Scopes that turned out to be needed.
+    /// Additionally required scopes.
     #[serde(rename = "m", default, skip_serializing_if = "BTreeSet::is_empty")]
     pub more: BTreeSet<String>,
-    /// A session that is told when it is done, and by which name (spec 2025-11-25 client/elicitation).
+    /// The session to notify when it is complete, and the elicitation id (spec 2025-11-25 client/elicitation).
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     pub told: Option<(Arc<str>, String)>,
 }
 
 impl Delegations {
-    /// A link under which an owner consents.
+    /// Creates a link at which an owner consents.
     pub fn link(&self, origin: &str, wanted: &Wanted) -> Result<String, Error> {
         let sealer = self.sealer.as_ref().ok_or("there is no 'store_key'")?;
         let sealed = sealer.seal(wanted, "", PURPOSE, Some(LINK));

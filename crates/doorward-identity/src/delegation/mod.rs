@@ -26,21 +26,21 @@ use crate::seal::Sealer;
 use doorward_config::{Delegation, Secret, ServerSettings};
 use doorward_net::outbound;
 
-/// The gateway itself, as an owner.
+/// The owner name of the gateway itself.
 pub const GATEWAY: &str = "gateway";
-/// Owners whose tokens are at hand.
+/// Maximum number of cached owners. Beyond it, unused ones are removed.
 const MOST: usize = 10_000;
-/// How long a token is used that does not say when it expires.
+/// Assumed lifetime of a token without `expires_in`.
 pub const UNSAID: Duration = Duration::from_secs(60 * 60);
 
-/// All that was given, and what is needed to be given more.
+/// All delegated tokens.
 #[derive(Debug, Default)]
 pub struct Delegations {
     store: Option<Store>,
     master: Option<MasterKey>,
     sealer: Option<Sealer>,
     holders: Mutex<HashMap<(String, String), Arc<Holder>>>,
-    /// Woken whenever somebody has given something.
+    /// Notified when a user has authorized the gateway.
     arrived: Notify,
 }
 
@@ -48,7 +48,7 @@ pub struct Delegations {
 #[derive(Debug, Default)]
 struct Holder {
     held: ArcSwapOption<Held>,
-    /// Held while they are read or renewed, for all who wait.
+    /// Locked while tokens are read or refreshed, for all waiters.
     flight: tokio::sync::Mutex<()>,
 }
 
@@ -57,16 +57,16 @@ struct Held {
     row: Delegated,
     tokens: Tokens,
     shown: HeaderValue,
-    /// The server has refused it.
+    /// The server has rejected it.
     refused: AtomicBool,
 }
 
-/// What an authorization server has given, as it is sealed.
+/// The tokens of an authorization server, in the form in which they are encrypted.
 #[derive(Clone, Serialize, Deserialize)]
 pub struct Tokens {
     pub issuer: String,
     pub token_endpoint: Url,
-    /// The server has named the authorization server, and it is no other's neighbour.
+    /// The server named the authorization server, and it is at another origin: only public addresses are allowed.
     pub stranger: bool,
     pub access_token: Secret,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -75,7 +75,7 @@ pub struct Tokens {
     pub expires: i64,
     pub scopes: String,
     pub resource: String,
-    /// The gateway's name there, unless the operator has written it.
+    /// The gateway's client there, unless it is from the configuration.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<Known>,
 }
@@ -86,13 +86,13 @@ impl std::fmt::Debug for Tokens {
     }
 }
 
-/// What the gateway is known as where it has registered itself.
+/// The gateway's client at an authorization server where it registered itself.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Known {
     pub id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<Secret>,
-    /// The secret goes into the form.
+    /// The secret is sent in the form.
     #[serde(default)]
     post: bool,
 }
@@ -112,7 +112,7 @@ impl Known {
     }
 }
 
-/// What the operator has registered by hand.
+/// The client in the configuration.
 pub fn by_hand(settings: &Delegation) -> Option<Client> {
     Client::new(
         settings.client_id.as_deref()?,
@@ -122,7 +122,7 @@ pub fn by_hand(settings: &Delegation) -> Option<Client> {
     )
 }
 
-/// Why tokens cannot be had; for the operator.
+/// Why tokens are unavailable; for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("the store: {0}")]
@@ -143,7 +143,7 @@ impl From<&str> for Error {
     }
 }
 
-/// Whose tokens they are: the user's, whichever agent acts for them.
+/// The owner of tokens: the user, whichever agent acts on behalf of them.
 pub fn owner(principal: &Principal) -> String {
     format!("{} {:?}", kind_of(principal.who.kind), principal.who.id)
 }
@@ -158,12 +158,12 @@ impl Delegations {
         }
     }
 
-    /// What seals links; `None` where nobody can give anything.
+    /// Seals links; `None` without a `store_key`.
     pub fn sealer(&self) -> Option<&Sealer> {
         self.sealer.as_ref()
     }
 
-    /// Where tokens are stored, and what seals them there.
+    /// The store, and the key that encrypts tokens in it.
     pub fn stored(&self) -> Result<(&Store, &MasterKey), Error> {
         match (&self.store, &self.master) {
             (Some(store), Some(master)) => Ok((store, master)),
@@ -174,19 +174,19 @@ impl Delegations {
     fn holder(&self, server: &str, owner: &str) -> Arc<Holder> {
         let mut holders = self.holders.lock();
         if holders.len() >= MOST {
-            // Those in use stay; the others are read again.
+            // Entries in use remain; the others are read again when needed.
             holders.retain(|_, holder| Arc::strong_count(holder) > 1);
         }
         let place = (server.to_ascii_lowercase(), owner.to_owned());
         holders.entry(place).or_default().clone()
     }
 
-    /// Reads everything again: somebody has taken something away.
+    /// Clears the cache, because tokens may have been removed from the store.
     pub fn forget(&self) {
         self.holders.lock().clear();
     }
 
-    /// What to show a server for an owner; `None` if they have given nothing.
+    /// The credential for a server on behalf of an owner; `None` if the owner has not authorized the gateway.
     pub async fn token(
         self: &Arc<Self>,
         server: &str,
@@ -202,7 +202,7 @@ impl Delegations {
                 return Ok(Some(held.shown.clone()));
             }
             if now < expires && !held.refused.load(Ordering::Acquire) {
-                // Ahead of its time, while callers go on with what there is.
+                // Refreshed in the background while callers use the current token.
                 if let Ok(flight) = holder.flight.try_lock() {
                     drop(flight);
                     let (this, holder, settings) = (self.clone(), holder.clone(), settings.clone());
@@ -219,7 +219,7 @@ impl Delegations {
         self.settle(&holder, server, settings, owner).await
     }
 
-    /// The server has refused what was shown: it is renewed before it is shown again.
+    /// Marks a credential that the server has rejected, so that it is refreshed before the next use.
     pub fn refused(&self, server: &str, owner: &str, shown: &HeaderValue) {
         let holder = self.holder(server, owner);
         if let Some(held) = holder.held.load().as_ref().filter(|held| held.shown == *shown) {
@@ -227,25 +227,26 @@ impl Delegations {
         }
     }
 
-    /// Somebody has given something.
+    /// Called when a user has authorized the gateway.
     pub fn arrived(&self, server: &str, owner: &str) {
         self.reread(server, owner);
         self.arrived.notify_waiters();
     }
 
-    /// What is at hand of an owner's is read again the next time.
+    /// Removes an owner's tokens from the cache, so that they are read again.
     pub fn reread(&self, server: &str, owner: &str) {
         self.holder(server, owner).held.store(None);
     }
 
-    /// What an owner's token is good for, as far as it is at hand.
+    /// The scopes of an owner's token, if it is cached.
     pub fn scopes(&self, server: &str, owner: &str) -> Option<BTreeSet<String>> {
         let held = self.holder(server, owner).held.load_full()?;
         let scopes = held.tokens.scopes.split(' ').filter(|scope| !scope.is_empty());
         Some(scopes.map(str::to_owned).collect())
     }
 
-    /// Waits until somebody has given something, here or on another replica.
+    /// Waits up to 500 ms for a user to authorize the gateway here. Afterwards, the caller checks the store for other
+    /// replicas.
     pub async fn news(&self) {
         let _ = tokio::time::timeout(Duration::from_millis(500), self.arrived.notified()).await;
     }
@@ -261,7 +262,7 @@ impl Held {
         Ok(Arc::new(Self { row, tokens, shown, refused: AtomicBool::new(false) }))
     }
 
-    /// When it is renewed, and when it is not shown any more.
+    /// When it is refreshed, and when it is no longer used, in seconds since 1970.
     fn times(&self) -> (i64, i64) {
         let (issued, lifetime) = (self.tokens.issued, self.tokens.expires - self.tokens.issued);
         (issued + lifetime * 3 / 4, issued + lifetime * 19 / 20)

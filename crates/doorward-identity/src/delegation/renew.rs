@@ -12,12 +12,12 @@ use crate::oauth::Fetched;
 use doorward_config::{Delegation, Secret};
 use doorward_net::outbound::Author;
 
-/// How long another replica is left to renew tokens.
+/// How long to wait for another replica that is refreshing the token.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOKS: Duration = Duration::from_millis(200);
 
 impl Delegations {
-    /// What there is, read and renewed where it must be. `None` if nothing was given, or it is over.
+    /// Reads the stored token, and refreshes it if necessary. `None` if there is none or its grant has ended.
     pub(super) async fn settle(
         &self,
         holder: &Holder,
@@ -35,7 +35,7 @@ impl Delegations {
                 return Ok(None);
             };
             let held = Held::new(row, master)?;
-            // Somebody else may have renewed it, here while this one waited, or on another replica.
+            // It may have been refreshed in the meantime, in this process or on another replica.
             let same = before.as_ref().is_some_and(|before| before.shown == held.shown);
             let refused =
                 same && before.as_ref().is_some_and(|b| b.refused.load(Ordering::Acquire));
@@ -44,7 +44,7 @@ impl Delegations {
                 return Ok(Some(held.shown.clone()));
             }
             if held.tokens.refresh_token.is_none() {
-                // Nothing can be done but use it as long as it is good.
+                // It cannot be refreshed, so it is used until it expires.
                 let good = now() < held.times().1 && !refused;
                 holder.held.store(good.then(|| held.clone()));
                 return Ok(good.then(|| held.shown.clone()));
@@ -98,7 +98,7 @@ impl Delegations {
                 store.remove_delegated(server, owner).await?;
                 Ok(None)
             }
-            // As long as it is good, it is used.
+            // It is used until it expires.
             Err(error) if now() < held.times().1 && !refused => {
                 tracing::warn!(server, owner, "refreshing a token failed: {error}");
                 holder.held.store(Some(held.clone()));
@@ -110,7 +110,7 @@ impl Delegations {
 }
 
 impl Tokens {
-    /// What has come in the place of these; what is not said again stays (RFC 6749 section 6).
+    /// The refreshed tokens. Values missing in the response are retained (RFC 6749 section 6).
     fn renewed(&self, fetched: &Fetched) -> Option<Self> {
         let lifetime = i64::try_from(fetched.lifetime(UNSAID).as_secs()).unwrap_or(0);
         let refresh_token = fetched.text("refresh_token").map(|token| Secret(token.to_owned()));

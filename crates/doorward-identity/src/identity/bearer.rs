@@ -11,14 +11,14 @@ use std::sync::Arc;
 use super::principal::{Grant, Principal};
 use super::{Identity, Refused, token};
 
-/// Actors that are followed in a token (RFC 8693 section 4.1).
+/// Maximum number of actors read from a token (RFC 8693 section 4.1).
 const MOST_ACTORS: usize = 8;
 
-/// What a token says of its bearer that the directory has a say in.
+/// The claims of a token that are combined with the directory.
 #[derive(Debug)]
 pub struct Bearer {
     pub said: Said,
-    /// Every agent that it names.
+    /// All agents that it names.
     pub agents: Vec<String>,
 }
 
@@ -29,7 +29,7 @@ impl Bearer {
 }
 
 impl Identity {
-    /// Who a token speaks of, by the claims that the operator named.
+    /// The principal of a token, by the claims that the operator configured.
     pub(super) fn principal(&self, checked: &Checked) -> Result<(Arc<Principal>, Bearer), Refused> {
         let settings = &checked.issuer.settings;
         let (claims, name) = (&checked.claims, &checked.issuer.name);
@@ -46,13 +46,13 @@ impl Identity {
             agents.extend(named(path)?.map(own));
         }
         let agent = agents.first().cloned();
-        // A client that speaks for itself is no user, whatever its subject is called.
+        // A client acting for itself is an agent, whatever its subject is.
         let itself =
             agent.is_some() && chain.is_empty() && user.is_none_or(|user| agent == Some(own(user)));
-        // What an issuer calls a team is its own, as its users are.
+        // An issuer's team, role and tenant names are its own, like its users.
         let issuers = self.issuers.load();
         let known_as = |trusted: &BTreeSet<Pattern>, said: &str| {
-            // No pattern reaches into another issuer's names.
+            // A pattern cannot match names of another issuer.
             let foreign = said
                 .split_once(':')
                 .is_some_and(|(before, _)| issuers.iter().any(|issuer| issuer.name == before));
@@ -88,7 +88,7 @@ impl Identity {
         let people = self.people.load();
         let disabled = || Refused::Token("its user is disabled");
         let bearer = Bearer { said, agents };
-        // Whoever of them is no more let in: none of the others acts through them, or they through others.
+        // If one of the agents in a chain is disabled, the token is rejected.
         if bearer.is_disabled(&people) {
             return Err(disabled());
         }
@@ -102,7 +102,7 @@ impl Identity {
     }
 }
 
-/// Everybody who acts for the subject, the nearest first.
+/// All actors, the current one first.
 fn actors(claims: &Map<String, Value>) -> Vec<String> {
     let mut actors = Vec::new();
     let mut next = claims.get("act");

@@ -15,10 +15,10 @@ use super::directory::{People, Said};
 use super::lease::{Lease, Leases};
 use super::principal::{Grant, Principal};
 
-/// Certificates that are known at a time. Beyond, those that nobody uses at the moment are forgotten.
+/// Maximum number of certificates in the map. Beyond it, unused ones are removed.
 const MOST: usize = 10_000;
 
-/// Those who have come with a certificate, and what they have opened.
+/// Callers with certificates, and their leases.
 #[derive(Debug, Default)]
 pub struct Certificates(Mutex<HashMap<(String, i64), Held>>);
 
@@ -29,7 +29,7 @@ struct Held {
 }
 
 impl Certificates {
-    /// Who a certificate speaks of: its first name, which the authority vouches for.
+    /// The principal of a certificate, by its first name, which the certificate authority vouches for.
     pub fn find(
         &self,
         certificate: &Certificate,
@@ -40,7 +40,7 @@ impl Certificates {
             .names
             .first()
             .ok_or(Refused::Token("the certificate does not identify anyone"))?;
-        // A connection may well live longer than what was shown when it began.
+        // A connection may outlive the certificate it was opened with.
         if certificate.expires <= now() {
             return Err(Refused::Token("the certificate has expired"));
         }
@@ -49,7 +49,7 @@ impl Certificates {
         if let Some(held) = all.get(&place).filter(|held| !held.lease.is_over()) {
             return Ok((held.principal.clone(), held.lease.clone()));
         }
-        // Under the lock, so that a change of the directory comes before it or finds it.
+        // Under the lock, so that a directory change either comes before or finds the entry.
         let who = owner(name, &people.load());
         let who = who.ok_or(Refused::Token("the certificate's owner is disabled"))?;
         let principal = Principal::new(who, None, Vec::new(), Grant::Certificate);
@@ -62,9 +62,9 @@ impl Certificates {
         Ok((principal, lease))
     }
 
-    /// Looks at everybody again after the directory has changed. Streams of those who are let in no more, or belong to
-    /// something else now, end.
-    pub fn look_again(&self, people: &People) {
+    /// Checks all entries after a change of the directory. Streams of principals that are now disabled, or have other
+    /// memberships, end.
+    pub fn recheck(&self, people: &People) {
         self.0.lock().retain(|(name, _), held| {
             let same = owner(name, people).is_some_and(|now| now == held.principal.who);
             if !same {
@@ -74,7 +74,7 @@ impl Certificates {
         });
     }
 
-    /// Forgets those that are over, or that nobody uses.
+    /// Removes entries that have expired or are unused.
     pub fn sweep(&self) {
         self.0.lock().retain(|_, held| held.is_used() && !held.lease.is_over());
     }

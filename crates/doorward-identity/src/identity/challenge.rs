@@ -2,22 +2,22 @@
 
 use std::collections::BTreeSet;
 
-/// Why nobody is let in.
+/// Why a request was not authenticated or authorized.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refused {
-    /// Nothing was shown.
+    /// No credential was presented.
     Missing,
-    /// What was shown cannot be read as the standard has it.
+    /// The credential is malformed.
     Malformed(&'static str),
-    /// It is not good; why is for the operator's log.
+    /// The credential is invalid; the reason is for the operator's log only.
     Token(&'static str),
-    /// Whether it is good cannot be found out now.
+    /// The credential cannot be checked at the moment.
     Unavailable,
-    /// It is good, and not for this.
+    /// The credential is valid but lacks these scopes.
     Scope(BTreeSet<String>),
 }
 
-/// An issuer cannot be asked.
+/// An issuer cannot be reached.
 #[derive(Debug, Clone, Copy)]
 pub struct Unavailable;
 
@@ -27,17 +27,17 @@ impl From<Unavailable> for Refused {
     }
 }
 
-/// Where a client finds out how to log in.
+/// How a client discovers the login.
 #[derive(Debug, Clone, Default)]
 pub struct Hints {
-    /// The URL of the protected resource metadata; `None` where no issuer is known.
+    /// The URL of the protected resource metadata; `None` if there is no issuer.
     pub metadata: Option<String>,
-    /// Scopes that are needed to begin with.
+    /// Scopes to request initially.
     pub scopes: BTreeSet<String>,
 }
 
 impl Refused {
-    /// For the operator, in words that stay the same.
+    /// A stable reason for the operator.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Missing => "nothing_shown",

@@ -7,11 +7,11 @@ use doorward_store::{Entry, Kind};
 
 use doorward_config::{Directory, Group, Member};
 
-/// Everybody who is known, the configuration's word before the store's.
+/// All known principals, teams and tenants. Entries of the configuration take precedence over those of the store.
 #[derive(Debug, Default)]
 pub struct People(BTreeMap<(Kind, String), Entry>);
 
-/// What a credential says of its bearer.
+/// Memberships in a credential.
 #[derive(Debug, Default, Clone)]
 pub struct Said {
     pub tenant: Option<String>,
@@ -20,9 +20,9 @@ pub struct Said {
 }
 
 impl People {
-    pub fn new(declared: &Directory, kept: &[Entry]) -> Self {
+    pub fn new(declared: &Directory, stored: &[Entry]) -> Self {
         let mut all: BTreeMap<_, _> =
-            kept.iter().map(|entry| ((entry.kind, entry.name.clone()), entry.clone())).collect();
+            stored.iter().map(|entry| ((entry.kind, entry.name.clone()), entry.clone())).collect();
         for entry in declared_entries(declared) {
             all.insert((entry.kind, entry.name.clone()), entry);
         }
@@ -33,12 +33,12 @@ impl People {
         self.0.get(&(kind, name.to_owned())).is_some_and(|entry| entry.disabled)
     }
 
-    /// Whether an agent may act at all.
+    /// Whether an agent is disabled.
     pub fn is_agent_disabled(&self, name: &str) -> bool {
         self.is_disabled(Kind::Agent, name)
     }
 
-    /// A principal with all it belongs to; `None` if it, its tenant or one of its teams is disabled.
+    /// A principal with its memberships; `None` if it, its tenant or one of its teams is disabled.
     pub fn find(&self, kind: PrincipalKind, name: &str, said: Said) -> Option<Who> {
         let mut who = Who {
             kind,
@@ -51,7 +51,7 @@ impl People {
             if entry.disabled {
                 return None;
             }
-            // Whom a provider puts into a tenant, nobody else moves to another.
+            // A tenant in the credential takes precedence.
             who.tenant = who.tenant.or_else(|| entry.tenant.clone());
             who.teams.extend(entry.teams.iter().cloned());
             who.roles.extend(entry.roles.iter().cloned());
@@ -59,7 +59,7 @@ impl People {
         self.unless_disabled(who)
     }
 
-    /// A key of a whole team's or tenant's.
+    /// The principal of a key that belongs to a team or tenant.
     pub fn of_group(&self, name: &str, tenant: Option<&str>, team: Option<&str>) -> Option<Who> {
         let team_tenant = team.and_then(|team| {
             self.0.get(&(Kind::Team, team.to_owned())).and_then(|entry| entry.tenant.clone())
@@ -90,7 +90,7 @@ pub fn kind_of(kind: PrincipalKind) -> Kind {
     }
 }
 
-/// The kind of principal that an entry is; `None` for teams and tenants.
+/// The kind of principal of an entry; `None` for teams and tenants.
 pub fn principal_kind(kind: Kind) -> Option<PrincipalKind> {
     match kind {
         Kind::User => Some(PrincipalKind::User),
@@ -100,7 +100,7 @@ pub fn principal_kind(kind: Kind) -> Option<PrincipalKind> {
     }
 }
 
-/// What the configuration declares, as entries.
+/// The entries in the configuration.
 pub fn declared_entries(declared: &Directory) -> Vec<Entry> {
     let member = |kind: Kind, (name, member): (&String, &Member)| Entry {
         kind,

@@ -16,12 +16,12 @@ use doorward_config::{BulkheadSettings, Period};
 use doorward_core::address::network;
 use doorward_limits::bulkhead::Bulkhead;
 
-/// Questions at a time, and how many tokens may wait for their turn, and for how long. Where more come, those of the
-/// network that has most are refused.
+/// Maximum number of concurrent requests, number of waiting tokens, and waiting time. When the queue is full, a
+/// token of the network with the most waiting tokens is refused.
 const AT_ONCE: usize = 16;
 const WAITING: usize = 512;
 const TURN: Duration = Duration::from_secs(5);
-/// How long a token that was refused is not asked about again, and how many such are remembered.
+/// How long a rejected token is remembered, and the maximum number of them.
 const REFUSED: Duration = Duration::from_secs(30);
 const MOST_REFUSED: usize = 10_000;
 
@@ -35,14 +35,14 @@ pub struct Asked {
     refused: Mutex<HashMap<Hash, Instant>>,
 }
 
-/// A question, and how many wait for its answer.
+/// A request, and the number of its waiters.
 #[derive(Debug, Default)]
 struct Flight {
     answer: Arc<OnceCell<Answer>>,
     waiting: usize,
 }
 
-/// Somebody who waits. The flight is over with its answer, or when the last one leaves, however they leave.
+/// A waiter. The entry is removed when the response arrives, or when the last waiter leaves for any reason.
 struct Waiting<'a> {
     asked: &'a Asked,
     token: Hash,
@@ -76,7 +76,8 @@ impl Default for Asked {
 }
 
 impl Asked {
-    /// What the issuer says of a token, by its hash; `asking` is the question, for somebody at an address.
+    /// The issuer's response for a token, identified by its hash. `asking` sends the request; `address` is that of
+    /// the caller.
     pub async fn once(
         &self,
         token: Hash,
@@ -139,7 +140,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_token_is_asked_about_once_and_few_at_a_time() {
+    async fn a_token_is_introspected_once_and_concurrency_is_limited() {
         let (asked, now, most, all) =
             (Asked::default(), AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
         let ask = async || {
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_leaves_before_the_answer_leaves_nothing_behind() {
+    async fn cancelled_callers_leave_nothing_behind() {
         let asked = Asked::default();
         for number in 0..1000_u64 {
             let token = seal::sha256(&number.to_le_bytes());
@@ -172,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_network_holds_up_itself_alone() {
+    async fn one_network_does_not_delay_others() {
         const SECOND: Duration = Duration::from_secs(1);
         let asked = Asked::default();
         let ask = async |number: u16, from: u8| {
@@ -190,13 +191,13 @@ mod tests {
             tokio::time::timeout(2 * SECOND, both).await.unwrap_or_default()
         };
         let (flood, good) = tokio::join!(flood, good);
-        assert_eq!(good, [true, true], "whoever comes from elsewhere has the next turn");
-        assert!(flood.iter().any(|is_good| !is_good), "nobody waits for ever");
+        assert_eq!(good, [true, true], "another network has the next turn");
+        assert!(flood.iter().any(|is_good| !is_good), "no caller waits forever");
         assert!(asked.flights.lock().is_empty());
     }
 
     #[tokio::test]
-    async fn what_was_refused_is_not_asked_about_again() {
+    async fn a_rejected_token_is_not_introspected_again() {
         let (asked, all) = (Asked::default(), AtomicUsize::new(0));
         let ask = async || {
             all.fetch_add(1, Ordering::SeqCst);

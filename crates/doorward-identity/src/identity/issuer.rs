@@ -16,13 +16,13 @@ use crate::oauth::Metadata;
 use doorward_config::{Algorithm, IssuerSettings};
 use doorward_net::outbound::{self, Author};
 
-/// Between two fetches, however many unknown keys are named.
+/// Minimum interval between fetches, however many unknown keys are named.
 const COOL_DOWN: Duration = Duration::from_secs(10);
-/// When keys are fetched again though nothing is missing: one that was taken out must not stay good.
+/// Age from which keys are refreshed, so that a removed key does not stay valid.
 const FRESH: Duration = Duration::from_secs(5 * 60);
-/// How long keys are good while the issuer cannot be reached.
+/// Maximum age of keys while the issuer cannot be reached.
 const STALE: Duration = Duration::from_secs(24 * 60 * 60);
-/// Keys of one issuer.
+/// Maximum number of keys of one issuer.
 const MOST_KEYS: usize = 64;
 
 #[derive(Debug)]
@@ -30,15 +30,15 @@ pub struct Issuer {
     pub name: String,
     pub settings: IssuerSettings,
     keys: ArcSwapOption<KeySet>,
-    /// Held while they are fetched: the last attempt, and whether it failed.
+    /// Locked during a fetch: the time of the last attempt, and whether it failed.
     attempt: tokio::sync::Mutex<Option<(Instant, bool)>>,
     introspection: ArcSwapOption<(Url, Author)>,
     pub asked: Asked,
-    /// The gateway itself, whose keys are put here rather than fetched.
+    /// The gateway itself, whose keys are set rather than fetched.
     own: bool,
 }
 
-/// The keys as they were published together.
+/// A published key set.
 #[derive(Debug)]
 pub struct KeySet {
     keys: Vec<IssuerKey>,
@@ -48,7 +48,7 @@ pub struct KeySet {
 pub struct IssuerKey {
     id: Option<String>,
     key: DecodingKey,
-    /// What may be signed with it: its type decides, and `alg` where it says.
+    /// The algorithms it may be used with: by its type, and `alg` if present.
     algorithms: Vec<Algorithm>,
 }
 
@@ -73,7 +73,7 @@ impl KeySet {
         Self { keys, fetched: Instant::now() }
     }
 
-    /// The keys that a token may mean: the one it names, or all that could be.
+    /// The candidate keys for a token: the one it names, or all with this algorithm.
     pub fn meant(&self, id: Option<&str>, algorithm: Algorithm) -> Vec<&IssuerKey> {
         let named = |key: &&IssuerKey| match id {
             Some(id) => key.id.as_deref() == Some(id),
@@ -81,7 +81,7 @@ impl KeySet {
         };
         let mut meant: Vec<_> =
             self.keys.iter().filter(named).filter(|key| key.signs(algorithm)).collect();
-        // A token without an id is tried with a few keys, not with as many as somebody publishes.
+        // A token without a key id is tried with a few keys only, however many are published.
         meant.truncate(4);
         meant
     }
@@ -104,7 +104,7 @@ impl Issuer {
         })
     }
 
-    /// The gateway's own authorization server. Its keys are given by [`Self::set_keys`].
+    /// The gateway's own authorization server. Its keys are set with [`Self::set_keys`].
     pub fn own(name: &str, settings: &IssuerSettings) -> Self {
         Self {
             name: name.into(),
@@ -125,12 +125,12 @@ impl Issuer {
         self.keys.store(Some(keys));
     }
 
-    /// The keys that were fetched last.
+    /// The keys as last fetched.
     pub fn known_keys(&self) -> Option<Arc<KeySet>> {
         self.keys.load_full()
     }
 
-    /// The keys, among which is the one a token means if the issuer publishes it.
+    /// The current key set, which contains the named key if the issuer publishes it.
     pub async fn keys(
         self: &Arc<Self>,
         id: Option<&str>,
@@ -153,13 +153,13 @@ impl Issuer {
         let failed = self.refresh(before.unwrap_or_else(Instant::now)).await;
         let usable = self.keys.load_full().filter(|set| set.fetched.elapsed() < STALE);
         match usable {
-            // Whether the issuer knows a key that we do not cannot be told now.
+            // The issuer may know a key that was not fetched.
             Some(set) if set.knows(id, algorithm) || !failed => Ok(set),
             _ => Err(Unavailable),
         }
     }
 
-    /// Fetches the keys unless somebody did just now. Returns whether the last attempt failed.
+    /// Fetches the keys unless that was done just now. Returns whether the last attempt failed.
     async fn refresh(&self, known: Instant) -> bool {
         let mut attempt = self.attempt.lock().await;
         if let Some((at, failed)) = *attempt
@@ -167,7 +167,7 @@ impl Issuer {
         {
             return failed;
         }
-        // Somebody else fetched them while this one waited.
+        // Another caller fetched them in the meantime.
         if self.keys.load().as_ref().is_some_and(|set| set.fetched > known) {
             return false;
         }
@@ -180,7 +180,7 @@ impl Issuer {
                 tracing::warn!(issuer = self.name, "the issuer's keys cannot be fetched: {why}");
             }
         }
-        // The first keys may be followed by others at once; from then on there is a pause.
+        // A fetch may follow the first one at once; from then on there is a minimum interval.
         if failed || !first {
             *attempt = Some((Instant::now(), failed));
         }
@@ -198,7 +198,7 @@ impl Issuer {
         read_keys(&object).map_err(|why| format!("{from}: {why}"))
     }
 
-    /// Reads the issuer's metadata, and says where its keys are.
+    /// Fetches the issuer's metadata, and returns the URL of its keys.
     async fn metadata(&self) -> Result<(Url, Author), String> {
         let metadata = Metadata::fetch(&self.settings.issuer, Author::Operator).await?;
         if let Ok(endpoint) = metadata.endpoint("introspection_endpoint") {
@@ -207,14 +207,14 @@ impl Issuer {
         metadata.endpoint("jwks_uri")
     }
 
-    /// Where tokens are asked about.
+    /// The URL for token introspection.
     pub async fn introspection_endpoint(&self) -> Result<(Url, Author), Unavailable> {
         let settings = self.settings.introspection.as_ref().ok_or(Unavailable)?;
         if let Some(url) = &settings.endpoint {
             return Ok((url.clone(), Author::Operator));
         }
         if self.introspection.load().is_none() {
-            // Within the cool-down of the keys, which are read with it.
+            // Within the minimum interval of the keys, which are fetched with it.
             self.refresh(Instant::now()).await;
         }
         let endpoint = self.introspection.load_full().ok_or(Unavailable)?;
@@ -222,14 +222,14 @@ impl Issuer {
     }
 }
 
-/// The keys of a published set (RFC 7517 section 5) that tokens may be signed with.
+/// The keys of a key set (RFC 7517 section 5) that can be used for signatures.
 pub fn read_keys(set: &Map<String, Value>) -> Result<Vec<IssuerKey>, &'static str> {
     let all = set.get("keys").and_then(Value::as_array).ok_or("the list 'keys' is missing")?;
     let keys: Vec<_> = all.iter().take(MOST_KEYS).filter_map(read_key).collect();
     if keys.is_empty() { Err("there is no usable key") } else { Ok(keys) }
 }
 
-/// A published key, if it is one that tokens may be signed with.
+/// A key of a key set, if it can be used for signatures.
 fn read_key(value: &Value) -> Option<IssuerKey> {
     let jwk: Jwk = serde_json::from_value(value.clone()).ok()?;
     if jwk.common.public_key_use.as_ref().is_some_and(|of| *of != PublicKeyUse::Signature) {

@@ -10,7 +10,7 @@ use doorward_config::Algorithm;
 
 const MOST_ID: usize = 256;
 
-/// A token that was read and not checked yet.
+/// A parsed token whose signature is not verified yet.
 pub struct Jwt<'a> {
     pub header: Map<String, Value>,
     pub claims: Map<String, Value>,
@@ -29,11 +29,11 @@ impl<'a> Jwt<'a> {
         if signature.is_empty() {
             return Err("it is not signed");
         }
-        // Whatever it is that must be understood, it is not understood here (RFC 7515 section 4.1.11).
+        // No extension is supported, so none can be required (RFC 7515 section 4.1.11).
         if header.contains_key("crit") || header.contains_key("b64") {
             return Err("its header requires extensions");
         }
-        // Keys that a token brings along (`jwk`, `jku`, `x5u`, `x5c`) are not looked at.
+        // Keys in the token itself (`jwk`, `jku`, `x5u`, `x5c`) are ignored.
         let algorithm = header.get("alg").and_then(Value::as_str).unwrap_or_default();
         let algorithm = serde_json::from_value(Value::String(algorithm.to_owned()))
             .map_err(|_| "its algorithm is never accepted")?;
@@ -50,7 +50,7 @@ impl<'a> Jwt<'a> {
         self.header.get("kid").and_then(Value::as_str)
     }
 
-    /// Whether one of the keys that it may mean has signed it.
+    /// Whether it is signed by one of the candidate keys.
     pub fn is_signed_by(&self, keys: &KeySet) -> bool {
         keys.meant(self.key_id(), self.algorithm).into_iter().any(|key| {
             let (message, algorithm) = (self.message.as_bytes(), name(self.algorithm));
@@ -66,7 +66,7 @@ impl<'a> Jwt<'a> {
 
 fn object(part: &str) -> Option<Map<String, Value>> {
     let bytes = URL_SAFE_NO_PAD.decode(part).ok()?;
-    // The one strict scan refuses what two readers might read in two ways: members that stand twice.
+    // The strict scan rejects duplicate members, which parsers treat differently.
     scan_object(&bytes.clone().into(), doorward_mcp::json::Limits::default()).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
@@ -86,7 +86,7 @@ fn name(algorithm: Algorithm) -> jsonwebtoken::Algorithm {
     }
 }
 
-/// Whom a token is for.
+/// The audiences of a token.
 pub fn audiences(claims: &Map<String, Value>) -> Vec<&str> {
     match claims.get("aud") {
         Some(Value::String(one)) => vec![one],
@@ -95,12 +95,12 @@ pub fn audiences(claims: &Map<String, Value>) -> Vec<&str> {
     }
 }
 
-/// A time in whole seconds, or with a fraction, which is dropped.
+/// A time in seconds since 1970. A fraction is dropped.
 pub fn seconds(value: Option<&Value>) -> Option<i64> {
     let number = value?.as_number()?;
     number.as_i64().or_else(|| {
         let time = number.as_f64()?;
-        // Within what a clock can show.
+        // Within the range of a clock.
         (0.0..1e12).contains(&time).then_some(time as i64)
     })
 }

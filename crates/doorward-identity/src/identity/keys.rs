@@ -11,14 +11,14 @@ use super::directory::People;
 use super::lease::{Lease, Leases};
 use super::principal::{Grant, Principal};
 
-/// All keys, whether good or not: a gateway with keys is closed, though all of them be revoked.
+/// All keys, valid or not: a gateway with keys requires authentication even if all of them are revoked.
 #[derive(Debug, Default)]
 pub struct KeyRing(ArcSwap<HashMap<String, Held>>);
 
 #[derive(Debug, Clone)]
 struct Held {
     key: Arc<Key>,
-    /// `None` for an owner that is disabled.
+    /// `None` if the owner is disabled.
     principal: Option<Arc<Principal>>,
     lease: Arc<Lease>,
 }
@@ -28,7 +28,7 @@ impl KeyRing {
         self.0.load().is_empty()
     }
 
-    /// Takes what the store holds now. Streams of keys that are not good any more end.
+    /// Applies the keys of the store. Streams opened with keys that are no longer valid end.
     pub fn take(&self, keys: &[Key], people: &People, leases: &Leases) {
         let old = self.0.load_full();
         let mut held = HashMap::with_capacity(keys.len());
@@ -37,7 +37,7 @@ impl KeyRing {
             let good = principal.is_some() && key.is_valid_at(now());
             let before = old.get(&key.id.0);
             let same = before.filter(|before| {
-                // What was opened by one who might do more, or something else, ends.
+                // A lease is retained only if owner, scopes and expiry are unchanged.
                 before.key.expires == key.expires
                     && before.key.scopes == key.scopes
                     && before.principal.as_ref().map(|it| &it.who)
@@ -49,7 +49,7 @@ impl KeyRing {
                     let lease = Lease::until(key.expires);
                     leases.watch(&lease);
                     if let Some(before) = before {
-                        // Streams that were opened under the old terms are opened anew.
+                        // Streams opened with the earlier key end and have to be reopened.
                         before.lease.end();
                     }
                     lease
@@ -68,7 +68,7 @@ impl KeyRing {
         self.0.store(Arc::new(held));
     }
 
-    /// The owner of a key that is good now.
+    /// The owner of a valid key.
     pub fn find(&self, presented: &Presented<'_>) -> Option<(Arc<Principal>, Arc<Lease>)> {
         let ring = self.0.load();
         let held = ring.get(presented.id)?;
@@ -81,7 +81,7 @@ fn principal(key: &Key, people: &People) -> Option<Arc<Principal>> {
     let kind = match key.owner_kind {
         Kind::User => PrincipalKind::User,
         Kind::Agent => PrincipalKind::Agent,
-        // A key for a whole team or tenant is a service account of its.
+        // The key of a team or tenant is a service account.
         Kind::ServiceAccount | Kind::Team | Kind::Tenant => PrincipalKind::ServiceAccount,
     };
     let grant = Grant::Key { id: key.id.clone(), scopes: key.scopes.clone() };

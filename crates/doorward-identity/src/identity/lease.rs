@@ -5,16 +5,16 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-/// Good until it is ended, or its time is over.
+/// Valid until it is ended or expires.
 #[derive(Debug, Default)]
 pub struct Lease {
     ended: CancellationToken,
-    /// Seconds since 1970 by the clock on the wall, which credentials speak of.
+    /// Expiry in seconds since 1970 (wall clock), as in credentials.
     until: Option<i64>,
 }
 
 impl Lease {
-    /// For callers who show nothing.
+    /// For callers without credentials.
     pub fn forever() -> Arc<Self> {
         Arc::default()
     }
@@ -31,13 +31,13 @@ impl Lease {
         self.ended.is_cancelled()
     }
 
-    /// Cancelled when it is over.
+    /// Cancelled when the lease is over.
     pub fn token(&self) -> &CancellationToken {
         &self.ended
     }
 }
 
-/// All leases that have a time.
+/// All leases with an expiry.
 #[derive(Debug, Default)]
 pub struct Leases(Mutex<Vec<Weak<Lease>>>);
 
@@ -48,7 +48,7 @@ impl Leases {
         }
     }
 
-    /// Ends those whose time is over, and forgets those that nobody holds any more.
+    /// Ends expired leases, and removes those that are no longer used.
     pub fn sweep(&self, now: i64) {
         self.0.lock().retain(|lease| {
             let Some(lease) = lease.upgrade() else { return false };

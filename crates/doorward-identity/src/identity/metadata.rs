@@ -7,10 +7,10 @@ use std::sync::OnceLock;
 use serde_json::{Value, json};
 use url::Url;
 
-/// Where metadata of protected resources is found (RFC 9728 section 3).
+/// Path prefix of protected resource metadata (RFC 9728 section 3).
 pub const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
-/// The names of the gateway's endpoints.
+/// The resource names of the gateway's endpoints.
 #[derive(Debug, Default)]
 pub struct Resources {
     /// Scheme, host and port.
@@ -18,7 +18,7 @@ pub struct Resources {
 }
 
 impl Resources {
-    /// Says under which URL clients reach the gateway; once, before the doors open.
+    /// Sets the URL under which clients reach the gateway; once, before listening starts.
     pub fn set_origin(&self, url: &Url) {
         let _ = self.origin.set(url.origin().ascii_serialization());
     }
@@ -27,8 +27,7 @@ impl Resources {
         self.origin.get().map_or("", String::as_str)
     }
 
-    /// What a token may be for: all of the gateway, or the endpoint at which it is shown. What is no
-    /// endpoint has no name of its own.
+    /// The audiences accepted at an endpoint: the whole gateway, or that endpoint.
     pub fn accepted(&self, endpoint: Option<&str>) -> Vec<String> {
         let origin = self.origin();
         let mut all = vec![origin.to_owned(), format!("{origin}/")];
@@ -36,12 +35,12 @@ impl Resources {
         all
     }
 
-    /// Where the metadata of an endpoint is.
+    /// The metadata URL of an endpoint.
     pub fn metadata_url(&self, path: &str) -> String {
         format!("{}{WELL_KNOWN}{path}", self.origin())
     }
 
-    /// The metadata of the endpoint at a path, or of the gateway as a whole where it is empty.
+    /// The metadata of the endpoint at a path, or of the whole gateway if the path is empty.
     pub fn metadata(&self, path: &str, issuers: &[&str], scopes: &BTreeSet<String>) -> Value {
         let mut metadata = json!({
             "resource": format!("{}{path}", self.origin()),

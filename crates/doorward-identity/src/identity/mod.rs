@@ -46,24 +46,25 @@ use crate::seal;
 use doorward_config::{IssuerSettings, Settings};
 use doorward_core::flood::Flood;
 
-/// Refused callers that are logged in one go, each by itself; then a few a minute, and the others are counted.
+/// Number of refused callers that are logged in a burst. Beyond it, a few per minute are logged and the rest is
+/// counted.
 const REFUSALS: usize = 20;
-/// Tokens that were checked and are remembered until they expire.
+/// Maximum number of verified tokens that are cached until they expire.
 const MOST_TOKENS: usize = 10_000;
 
-/// Who sends a request, and for how long what they showed is good.
+/// The caller of a request, and the lease of its credential.
 #[derive(Debug, Clone)]
 pub struct Caller {
     pub principal: Arc<Principal>,
     pub lease: Arc<Lease>,
     pub address: Option<IpAddr>,
-    /// What they have shown, where it may have to be exchanged for something else.
+    /// The credential, if it may have to be exchanged for another token.
     pub shown: Option<Arc<Shown>>,
-    /// The grant of the gateway's own authorization server that it came of.
+    /// The grant of the gateway's own authorization server.
     pub grant: Option<Arc<str>>,
 }
 
-/// What is found out about a caller.
+/// The result of authentication.
 #[derive(Debug, Clone)]
 struct Known {
     principal: Arc<Principal>,
@@ -78,25 +79,25 @@ impl Known {
     }
 }
 
-/// Everything by which callers are told apart.
+/// Authenticates callers.
 #[derive(Debug, Default)]
 pub struct Identity {
     keys: KeyRing,
     certificates: Certificates,
     issuers: ArcSwap<Vec<Arc<Issuer>>>,
-    /// The gateway's own grants that were revoked, and for which tokens may still be about.
+    /// Revoked grants of the gateway itself for which tokens may still be valid.
     revoked: ArcSwap<HashSet<String>>,
     people: ArcSwap<People>,
     leases: Leases,
     tokens: Mutex<HashMap<[u8; 32], Remembered>>,
-    /// Counted up when somebody's memberships may have changed.
+    /// Incremented when memberships may have changed.
     generation: AtomicU64,
     /// Callers have to authenticate, now and as long as the gateway runs.
     closed: AtomicBool,
-    /// The operator has said that everybody may come in, from wherever.
+    /// The operator has allowed unauthenticated callers from any address.
     careless: AtomicBool,
     refusals: Flood<REFUSALS>,
-    /// What callers show may have to be exchanged for something else.
+    /// Callers' credentials may have to be exchanged for other tokens.
     keeps: AtomicBool,
     pub resources: Resources,
 }
@@ -112,8 +113,8 @@ struct Remembered {
 }
 
 impl Identity {
-    /// Takes the issuers and the directory of the configuration, and what the store holds.
-    /// Returns whether it has closed just now.
+    /// Applies the issuers and directory of the configuration, and the content of the store. Returns whether
+    /// authentication is required from now on and was not before.
     pub fn take(
         &self,
         settings: &Settings,
@@ -140,17 +141,17 @@ impl Identity {
         let people = Arc::new(People::new(&settings.directory, kept));
         self.people.store(people.clone());
         self.keys.take(keys, &people, &self.leases);
-        self.certificates.look_again(&people);
+        self.certificates.recheck(&people);
         self.generation.fetch_add(1, Ordering::AcqRel);
         let by_certificate = settings.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
-        // What was closed once is not opened by a mistake in the next configuration.
+        // Once required, authentication remains required even if the configuration changes.
         let closed = closed || by_certificate || !self.is_open();
         let before = self.closed.fetch_or(closed, Ordering::AcqRel);
         self.forget(gone);
         closed && !before
     }
 
-    /// Takes note of the gateway's own grants that were revoked: what was issued for them ends.
+    /// Applies revoked grants of the gateway: tokens issued from them end.
     pub fn revoke(&self, grants: HashSet<String>) {
         let news = !grants.is_subset(&self.revoked.load());
         self.revoked.store(Arc::new(grants));
@@ -159,7 +160,7 @@ impl Identity {
         }
     }
 
-    /// Ends what hangs on tokens whose bearers are not let in any more, or belong to something else now.
+    /// Ends leases of tokens whose bearers are disabled or have other memberships now; with `all`, of all tokens.
     fn forget(&self, all: bool) {
         let (people, revoked) = (self.people.load(), self.revoked.load());
         self.tokens.lock().retain(|_, token| {
@@ -176,19 +177,19 @@ impl Identity {
         });
     }
 
-    /// Nobody has to authenticate: nothing is there by which anybody could.
+    /// Whether unauthenticated callers are admitted: there are no keys and no issuers.
     pub fn is_open(&self) -> bool {
         !self.closed.load(Ordering::Acquire)
             && self.keys.is_empty()
             && self.issuers.load().is_empty()
     }
 
-    /// Lets everybody in, from wherever, as long as nobody has to authenticate.
+    /// Admits unauthenticated callers from any address, as long as no authentication is required.
     pub fn let_everybody_in(&self) {
         self.careless.store(true, Ordering::Release);
     }
 
-    /// Ends what is over by now, and forgets it.
+    /// Ends and removes everything that has expired.
     pub fn sweep(&self) {
         let now = now();
         self.leases.sweep(now);
@@ -196,9 +197,8 @@ impl Identity {
         self.tokens.lock().retain(|_, token| token.expires > now);
     }
 
-    /// Who sends a request to one of the gateway's endpoints (spec 2026-07-28 basic/authorization;
-    /// RFC 6750). A token may be for that endpoint alone; where there is none, as at the admin listener,
-    /// it must be for the gateway as a whole.
+    /// Authenticates the caller of a request (spec 2026-07-28 basic/authorization; RFC 6750). A token may be for
+    /// `endpoint` only. Without an endpoint, as at the admin listener, it must be for the whole gateway.
     pub async fn identify(
         &self,
         peer: &Peer,
@@ -213,10 +213,10 @@ impl Identity {
             }
             Err(refused) => {
                 if let Refused::Token(why) | Refused::Malformed(why) = &refused {
-                    let (tell, untold) = self.refusals.count(Instant::now());
-                    if untold > 0 {
+                    let (tell, suppressed) = self.refusals.count(Instant::now());
+                    if suppressed > 0 {
                         tracing::warn!(
-                            count = untold,
+                            count = suppressed,
                             "number of other callers refused since the last message"
                         );
                     }
@@ -277,7 +277,7 @@ impl Identity {
         let accepted = self.resources.accepted(endpoint);
         let accepted: Vec<&str> = accepted.iter().map(String::as_str).collect();
         let resource = Resource { accepted: &accepted };
-        // By what it was checked for, too: a token may be good at one endpoint and not at another.
+        // Includes the accepted audiences, because a token may be valid at one endpoint and not at another.
         let both = format!("{token} {}", accepted.join(" "));
         let hash = seal::sha256(both.as_bytes());
         let generation = self.generation.load(Ordering::Acquire);
@@ -286,30 +286,30 @@ impl Identity {
         {
             return Ok(remembered.caller.clone());
         }
-        // Boxed, for what is checked once is large, and every request would keep room for it.
+        // Boxed, because the future is large and every request would reserve space for it.
         let checked = Box::pin(token::check(token, issuers, &resource, address)).await?;
         let grant = claim(&checked.claims, "grant").and_then(Value::as_str).map(str::to_owned);
         let grant = grant.filter(|_| checked.issuer.is_own()).map(Arc::<str>::from);
         let (principal, bearer) = self.principal(&checked)?;
         let mut tokens = self.tokens.lock();
-        // What was opened before goes on with the same lease, so that it ends with it.
+        // The lease is reused, so that streams opened earlier end with it.
         let before = tokens.get(&hash).map(|known| known.caller.lease.clone());
         let lease = before.filter(|lease| !lease.is_over()).unwrap_or_else(|| {
             let lease = Lease::until(Some(checked.expires));
             self.leases.watch(&lease);
             lease
         });
-        // Nobody else's business where nothing is exchanged.
+        // The token is retained only if it may have to be exchanged.
         let keeps = self.keeps.load(Ordering::Acquire) && grant.is_none();
         let shown = keeps.then(|| Arc::new(Shown::token(token)));
         let caller = Known { principal, lease, shown, grant };
-        // Under the lock, so that a revocation comes before it or finds it.
+        // Under the lock, so that a revocation either comes before or finds the entry.
         if caller.grant.as_ref().is_some_and(|grant| self.revoked.load().contains(&**grant)) {
             caller.lease.end();
             return Err(Refused::Token("its grant is revoked"));
         }
         if tokens.len() >= MOST_TOKENS {
-            // Those with open streams are kept, so that they can be ended.
+            // Tokens with open streams are retained, so that the streams can be ended.
             tokens.retain(|_, token| Arc::strong_count(&token.caller.lease) > 1);
         }
         tokens.insert(
@@ -326,13 +326,13 @@ impl Identity {
         Ok(caller)
     }
 
-    /// What a caller who is not let in is told of how to get in.
+    /// How a caller that is not authenticated can log in.
     pub fn hints(&self, path: &str, scopes: BTreeSet<String>) -> Hints {
         let known = !self.issuers.load().is_empty();
         Hints { metadata: known.then(|| self.resources.metadata_url(path)), scopes }
     }
 
-    /// The metadata of a protected resource, where there are issuers (RFC 9728).
+    /// The protected resource metadata, if there are issuers (RFC 9728).
     pub fn metadata(&self, path: &str, scopes: &BTreeSet<String>) -> Option<Value> {
         let issuers = self.issuers.load();
         if issuers.is_empty() {
@@ -345,7 +345,7 @@ impl Identity {
 }
 
 impl Remembered {
-    /// Whether checking again would come to the same.
+    /// Whether verifying the token again would give the same result.
     fn still_holds(&self, generation: u64) -> bool {
         let keys = match &self.keys {
             None => true,
@@ -357,7 +357,7 @@ impl Remembered {
     }
 }
 
-/// The one token of a request.
+/// The bearer token of a request.
 fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refused> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = all.next() else { return Ok(None) };
@@ -367,7 +367,7 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refused> {
     let text = value.to_str().map_err(|_| Refused::Malformed("'Authorization' cannot be read"))?;
     let (scheme, token) = text.split_once(' ').unwrap_or((text, ""));
     if !scheme.eq_ignore_ascii_case("bearer") {
-        // Of a kind that is not spoken here: as if nothing had been shown.
+        // Another scheme counts as no credential.
         return Ok(None);
     }
     let token = token.trim_matches(' ');

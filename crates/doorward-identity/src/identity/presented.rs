@@ -1,20 +1,20 @@
-//! The token that a caller presented, kept only to be exchanged for a token of another server, at a configured
-//! authorization server (RFC 8693). There is no path from here into a request to a server (attack T8): the text is
-//! accessible in this file alone.
+//! The token that a caller presented, retained only to be exchanged for a token of another server at a configured
+//! authorization server (RFC 8693). There is no path from here into a request to a server (attack T8): the text
+//! is accessible in this file alone.
 
 use crate::oauth::{Fetched, TokenEndpoint, TokenError};
 use crate::seal;
 use doorward_config::Secret;
 
-/// What a caller has shown.
+/// The credential that a caller presented.
 #[derive(Debug)]
 pub struct Shown(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    /// An access token of an issuer's.
+    /// An access token of an issuer.
     Token(Secret),
-    /// The provider's word for who has signed in at the gateway's own authorization server.
+    /// The provider's ID token of a user who has signed in at the gateway's own authorization server.
     SignedIn(Secret),
 }
 
@@ -25,18 +25,18 @@ impl Shown {
         Self(Kind::Token(Secret(text.to_owned())))
     }
 
-    /// An ID token of the provider's.
+    /// An ID token of the provider.
     pub fn signed_in(id_token: String) -> Self {
         Self(Kind::SignedIn(Secret(id_token)))
     }
 
-    /// Tells it from others, and says nothing of it.
+    /// A hash that identifies it.
     pub fn mark(&self) -> [u8; 32] {
         let (Kind::Token(text) | Kind::SignedIn(text)) = &self.0;
         seal::sha256(text.expose().as_bytes())
     }
 
-    /// Has it exchanged for a token of the type that is wanted.
+    /// Exchanges it for a token of the requested type.
     pub async fn exchange(
         &self,
         at: &TokenEndpoint,

@@ -9,41 +9,40 @@ use doorward_store::{KeyId, Scopes};
 
 use super::directory::kind_of;
 
-/// Who is calling. There is no default: one comes from [`super::Identity`] or not at all (attack
-/// T28).
+/// The caller. There is no default: a principal is created by [`super::Identity`] or not at all (attack T28).
 #[derive(Debug)]
 pub struct Principal {
     /// Stable and unique; sessions, parked calls and streams belong to it.
     pub id: Arc<str>,
-    /// As policies see it.
+    /// The attributes for policies.
     pub who: Who,
-    /// By which limits count it and metrics name it: a user's own name, and the kind before that of all others
-    /// (`service_account ci`), so that no two are one.
+    /// The name used by limits and metrics: the user's own name, and for others the kind and the name
+    /// (`service_account ci`), so that no two principals share one.
     pub counted: Box<str>,
-    /// Who acts for it, where the credential tells them apart.
+    /// The agent acting on behalf of it, if the credential names one.
     pub agent: Option<String>,
-    /// Everybody who acts for somebody, the nearest first.
+    /// All actors, the current one first.
     pub chain: Vec<String>,
     pub grant: Grant,
-    /// What records say of it, written once.
+    /// Its serialized form in audit records, created once.
     pub told: Told,
 }
 
-/// Members of a record's object: who it is, and what else is known of it.
+/// Members of an audit record: the identity, and further attributes.
 #[derive(Debug, Default)]
 pub struct Told {
     pub whose: OnceLock<String>,
     pub more: OnceLock<String>,
 }
 
-/// What a credential may be used for, before policies are asked.
+/// What a credential permits, before policies apply.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Grant {
-    /// Nobody has to authenticate: everything.
+    /// No authentication is required: everything.
     Open,
-    /// The operator made the key for it: what its scopes say.
+    /// An API key: what its scopes permit.
     Key { id: KeyId, scopes: Scopes },
-    /// Nothing by itself; tools that demand OAuth scopes demand them of the token.
+    /// Nothing by itself. Tools that require OAuth scopes require them of the token.
     Token { issuer: String, scopes: BTreeSet<String> },
     /// Nothing by itself.
     Certificate,
@@ -63,7 +62,7 @@ impl Grant {
 }
 
 impl PartialEq for Principal {
-    /// The same caller, be it with another credential.
+    /// The same caller, possibly with another credential.
     fn eq(&self, other: &Self) -> bool {
         self.id == other.id
     }
@@ -79,7 +78,7 @@ impl Hash for Principal {
 
 impl Principal {
     pub fn new(who: Who, agent: Option<String>, chain: Vec<String>, grant: Grant) -> Arc<Self> {
-        // Quoted, so that no name can look like two.
+        // Quoted, so that no name can imitate another.
         let mut id = format!("{} {:?}", kind_of(who.kind), who.id);
         if let Some(tenant) = &who.tenant {
             id.push_str(&format!(" of {tenant:?}"));
@@ -91,7 +90,7 @@ impl Principal {
         Arc::new(Self { id: id.into(), who, counted, agent, chain, grant, told: Told::default() })
     }
 
-    /// The one principal of a gateway that asks for no credentials. It listens on loopback only.
+    /// The only principal of a gateway without authentication. Such a gateway listens on loopback only.
     pub fn local() -> Arc<Self> {
         static PRINCIPAL: LazyLock<Arc<Principal>> = LazyLock::new(|| {
             Arc::new(Principal {
@@ -132,7 +131,7 @@ mod tests {
     use std::collections::HashSet;
 
     #[test]
-    fn no_two_are_counted_as_one() {
+    fn no_two_principals_are_counted_as_one() {
         use PrincipalKind::{Agent, ServiceAccount, User};
         let mut seen = HashSet::new();
         for kind in [User, Agent, ServiceAccount] {

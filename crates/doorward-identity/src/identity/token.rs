@@ -16,21 +16,21 @@ use crate::seal;
 use doorward_config::IssuerSettings;
 use doorward_net::outbound;
 
-/// A token may be as long as headers may.
+/// Maximum length of a token, in bytes.
 const MOST: usize = 16 << 10;
 
-/// What a token says, of which nothing is doubted any more.
+/// The verified content of a token.
 #[derive(Debug)]
 pub struct Checked {
     pub issuer: Arc<Issuer>,
     pub claims: Map<String, Value>,
-    /// Seconds since 1970, the leeway included.
+    /// Seconds since 1970, including the leeway.
     pub expires: i64,
-    /// The keys that were current when it was checked; `None` for one that was asked about.
+    /// The keys when it was verified; `None` for an introspected token.
     pub keys: Option<Arc<KeySet>>,
 }
 
-/// Checks a token, shown from an address, against the issuers that are known.
+/// Verifies a token presented from `address` by the configured issuers.
 pub async fn check(
     token: &str,
     issuers: &[Arc<Issuer>],
@@ -49,7 +49,7 @@ pub async fn check(
     }
 }
 
-/// What a token must be for.
+/// The accepted audiences.
 #[derive(Debug, Clone, Copy)]
 pub struct Resource<'a> {
     /// The gateway's own URL, for all its endpoints; and the endpoint's.
@@ -77,7 +77,7 @@ async fn check_jwt(
     Ok(Checked { issuer: issuer.clone(), claims: jwt.claims, expires, keys: Some(keys) })
 }
 
-/// An ID token or a refresh token is no access token, however well it is signed.
+/// Rejects ID tokens and refresh tokens, even if they are correctly signed.
 fn check_type(
     header: &Map<String, Value>,
     claims: &Map<String, Value>,
@@ -103,7 +103,7 @@ fn check_type(
     Ok(())
 }
 
-/// Checks times and audience. Returns when the token ends, the leeway included.
+/// Checks times and audience. Returns the expiry, including the leeway.
 fn check_claims(
     claims: &Map<String, Value>,
     settings: &IssuerSettings,
@@ -133,8 +133,8 @@ fn check_claims(
     if ours { Ok(expires) } else { Err(Refused::Token("it is for another audience (aud)")) }
 }
 
-/// Whether two URLs name the same resource: scheme and host in whatever case, all else to the letter
-/// (RFC 8707; RFC 3986 section 6.2.2.1).
+/// Whether two URLs name the same resource: scheme and host are compared case-insensitively, everything else
+/// exactly (RFC 8707; RFC 3986 section 6.2.2.1).
 pub fn is_same_resource(known: &str, said: &str) -> bool {
     let split = |text: &str| {
         let (scheme, rest) = text.split_once("://")?;
@@ -145,7 +145,7 @@ pub fn is_same_resource(known: &str, said: &str) -> bool {
     known == said || split(known).is_some_and(|known| split(said) == Some(known))
 }
 
-/// Asks the issuer about a token.
+/// Introspects a token at its issuer.
 async fn introspect(
     token: &str,
     issuer: &Arc<Issuer>,
@@ -181,9 +181,9 @@ async fn introspect(
     Ok(Checked { issuer: issuer.clone(), claims, expires: expires.min(cached), keys: None })
 }
 
-/// A claim, by its name or a path with dots.
+/// A claim by its name, or by a path with dots.
 pub fn claim<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value> {
-    // Some providers use URLs as names, which have dots of their own.
+    // Some providers use URLs as names, which contain dots.
     if let Some(value) = claims.get(path) {
         return Some(value);
     }
@@ -195,12 +195,12 @@ pub fn claim<'a>(claims: &'a Map<String, Value>, path: &str) -> Option<&'a Value
     Some(value)
 }
 
-/// Claims whose values the issuer gives out and never to two (RFC 7519 section 4.1.2, RFC 9068 section 2.2): what looks like
-/// an address there is none.
+/// Claims with values that the issuer assigns uniquely (RFC 7519 section 4.1.2, RFC 9068 section 2.2). A value
+/// that looks like an e-mail address is not treated as one.
 const IDS: [&str; 3] = ["sub", "azp", "client_id"];
 
-/// Whom a token's or provider's claims name, by the claim at a path. An e-mail address is nobody's until it is said to be
-/// verified (OpenID Connect Core 1.0 section 5.7), whatever the claim is called that holds it.
+/// The user that the claim at a path names. An e-mail address is accepted only if it is verified (OpenID Connect
+/// Core 1.0 section 5.7), whatever claim contains it.
 pub fn named<'a>(
     claims: &'a Map<String, Value>,
     path: &str,
@@ -214,14 +214,14 @@ pub fn named<'a>(
     if trusts_email {
         return Ok(named);
     }
-    // What is said to be verified is the address beside the claim, or the token's own.
+    // `email_verified` applies to the address next to it, or to the token's own address.
     let beside = match path.rfind(['.', '/', ':']) {
         Some(at) => format!("{}email", &path[..=at]),
         None => "email".to_owned(),
     };
     let verified = [beside.as_str(), "email"].into_iter().any(|email| {
         let said = claim(claims, &format!("{email}_verified"));
-        // Some providers write it as a text.
+        // Some providers send it as a string.
         let verified = said.is_some_and(|it| it.as_bool() == Some(true) || it == "true");
         let address = claim(claims, email).and_then(Value::as_str);
         verified && address.is_some_and(|address| address.eq_ignore_ascii_case(name))
@@ -229,11 +229,11 @@ pub fn named<'a>(
     if verified { Ok(named) } else { Err(NotVerified) }
 }
 
-/// An e-mail address that nobody has verified.
+/// The e-mail address is not verified.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotVerified;
 
-/// A claim that is a list of texts, or one text.
+/// A claim that is a string or a list of strings.
 pub fn texts(value: Option<&Value>) -> BTreeSet<String> {
     match value {
         Some(Value::String(one)) => [one.clone()].into(),
@@ -244,7 +244,7 @@ pub fn texts(value: Option<&Value>) -> BTreeSet<String> {
     }
 }
 
-/// Scopes: a text with spaces between them, or a list.
+/// Scopes: a space-separated string, or a list.
 pub fn scopes(value: Option<&Value>) -> BTreeSet<String> {
     match value {
         Some(Value::String(text)) => {
@@ -259,7 +259,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_that_nobody_has_verified_names_nobody() {
+    fn an_unverified_email_address_is_not_accepted() {
         let claims = |value: Value| match value {
             Value::Object(claims) => claims,
             _ => unreachable!(),
@@ -280,18 +280,22 @@ mod tests {
             renamed.insert("upn".into(), "a@b.example".into());
             assert_eq!(named(&renamed, "upn", false).is_ok(), verified);
             renamed.insert("upn".into(), "else@b.example".into());
-            assert_eq!(named(&renamed, "upn", false), nobody, "another address than is verified");
+            assert_eq!(named(&renamed, "upn", false), nobody, "another address is verified");
             let nested = claims(serde_json::json!({ "profile": said }));
             assert_eq!(named(&nested, "profile.email", false).is_ok(), verified);
         }
         assert_eq!(named(&claims(serde_json::json!({ "sub": "x" })), "sub", false), Ok(Some("x")));
         let subject = claims(serde_json::json!({ "sub": "x@b.example" }));
-        assert_eq!(named(&subject, "sub", false), Ok(Some("x@b.example")), "the issuer's own name");
+        assert_eq!(
+            named(&subject, "sub", false),
+            Ok(Some("x@b.example")),
+            "a subject is not an e-mail address"
+        );
         assert_eq!(named(&Map::new(), "email", false), Ok(None));
     }
 
     #[test]
-    fn a_resource_is_named_to_the_letter() {
+    fn resources_are_compared_exactly_except_scheme_and_host() {
         let known = "https://gw.example/mcp";
         for (said, same) in [
             ("https://gw.example/mcp", true),

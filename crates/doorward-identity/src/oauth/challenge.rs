@@ -1,4 +1,4 @@
-//! How a server's refusal says to authenticate (RFC 6750 section 3, RFC 9728 section 5.1).
+//! Authentication challenges in a server's response (RFC 6750 section 3, RFC 9728 section 5.1).
 
 use std::collections::BTreeMap;
 
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_challenge_is_read() {
+    fn a_challenge_is_parsed() {
         let read = parse_challenge(
             r#"Bearer error="insufficient_scope", scope="a b", resource_metadata="https://x/y", x=1"#,
         );

@@ -13,25 +13,25 @@ use crate::seal;
 use doorward_config::{Secret, signing_key};
 use doorward_net::outbound::{self, Author};
 
-/// How long an assertion of the gateway's is good (RFC 7523).
+/// Lifetime of the gateway's assertions, in seconds (RFC 7523).
 const ASSERTION: i64 = 60;
-/// The longest time a token is believed to be good for.
+/// Upper bound on the lifetime of a token.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How a client shows who it is.
+/// How a client authenticates.
 #[derive(Clone)]
 pub enum Shows {
-    /// Nothing: a public client.
+    /// Not at all: a public client.
     Nothing,
     /// A secret in the header (`client_secret_basic`).
     Basic(Secret),
     /// A secret in the form (`client_secret_post`).
     Post(Secret),
-    /// An assertion that it signs (`private_key_jwt`).
+    /// A signed assertion (`private_key_jwt`).
     Key { key: EncodingKey, algorithm: jsonwebtoken::Algorithm, id: Option<String> },
 }
 
-/// A client as an authorization server knows it.
+/// A client of an authorization server.
 pub struct Client {
     pub id: String,
     pub shows: Shows,
@@ -46,7 +46,7 @@ impl std::fmt::Debug for Client {
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// The authorization server says so, by a word (RFC 6749 section 5.2).
+    /// The authorization server returned an error code (RFC 6749 section 5.2).
     #[error("{endpoint}: HTTP {status}, {}", word.escape_debug())]
     Said { endpoint: Url, status: u16, word: String },
     #[error("{0}")]
@@ -54,13 +54,13 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// Whether what was shown is not good, or not any more, so that asking again is of no use.
+    /// Whether the presented code or token is invalid, so that a retry is of no use.
     pub fn is_final(&self) -> bool {
         matches!(self, Self::Said { word, .. } if word == "invalid_grant")
     }
 }
 
-/// What an authorization server has given.
+/// The response of a token endpoint.
 pub struct Fetched(Map<String, Value>);
 
 impl Fetched {
@@ -68,13 +68,13 @@ impl Fetched {
         self.0.get(member).and_then(Value::as_str).filter(|text| !text.is_empty())
     }
 
-    /// The access token, if it is one that is shown as it is (RFC 6750).
+    /// The access token, if it is a bearer token (RFC 6750).
     pub fn bearer(&self) -> Option<&str> {
         let bearer = self.text("token_type")?.eq_ignore_ascii_case("bearer");
         bearer.then(|| self.text("access_token")).flatten()
     }
 
-    /// For how long it is good.
+    /// The lifetime of the token; `unsaid` if the response has none.
     pub fn lifetime(&self, unsaid: Duration) -> Duration {
         let said = self.0.get("expires_in").and_then(Value::as_u64).map(Duration::from_secs);
         said.unwrap_or(unsaid).min(LONGEST)
@@ -82,7 +82,7 @@ impl Fetched {
 }
 
 impl Client {
-    /// A client with a secret, which goes into the header, or a key. `None` for a key that is none.
+    /// A client with a secret, which is sent in the header, or a key. `None` if the key is invalid.
     pub fn new(
         id: &str,
         secret: Option<&Secret>,
@@ -100,8 +100,8 @@ impl Client {
         Some(Self { id: id.to_owned(), shows })
     }
 
-    /// The same client, showing its secret where the authorization server looks for it (RFC 8414
-    /// section 2): in the header, unless it takes it in the form alone.
+    /// The same client with an authentication method that the authorization server supports (RFC 8414 section 2): the
+    /// secret is sent in the header, unless only the form is supported.
     pub fn as_supported(&self, metadata: &Metadata) -> Self {
         let takes = |method| metadata.lists("token_endpoint_auth_methods_supported", method);
         let in_form = takes("client_secret_basic") == Some(false)
@@ -113,8 +113,8 @@ impl Client {
         Self { id: self.id.clone(), shows }
     }
 
-    /// Asks a token endpoint. `audience` is whom an assertion is for: the issuer where it is known, so
-    /// that no other party can use it.
+    /// Sends a request to a token endpoint. `audience` is the audience of an assertion: the issuer if known, so that
+    /// no other party can use it.
     pub async fn fetch(
         &self,
         endpoint: &Url,
@@ -151,7 +151,7 @@ impl Client {
         let answer = outbound::post_form(endpoint, author, headers, &fields).await;
         let answer = answer.map_err(|error| failed(error.to_string()))?;
         if !answer.status.is_success() {
-            // What went wrong is told by a word; the rest is not repeated.
+            // Only the error code is reported; the rest of the response is not repeated.
             let said: Map<String, Value> = serde_json::from_slice(&answer.body).unwrap_or_default();
             let word = said.get("error").and_then(Value::as_str).unwrap_or("no reason");
             let word = word.chars().take(64).collect();
@@ -161,7 +161,7 @@ impl Client {
         answer.object().map(Fetched).map_err(|error| failed(error.to_string()))
     }
 
-    /// Says who the gateway is, signed with its key (RFC 7523 section 2.2).
+    /// Creates an assertion signed with the client's key (RFC 7523 section 2.2).
     fn assertion(
         &self,
         key: &EncodingKey,

@@ -10,10 +10,10 @@ use super::{Client, Fetched, Metadata, TokenError};
 use doorward_config::TokenClient;
 use doorward_net::outbound::Author;
 
-/// For how long metadata is used again.
+/// How long metadata is cached.
 const FRESH: Duration = Duration::from_secs(60 * 60);
 
-/// A token endpoint, found once and asked often.
+/// A token endpoint. Its URL is discovered and cached.
 #[derive(Debug)]
 pub struct TokenEndpoint {
     settings: TokenClient,
@@ -30,7 +30,7 @@ struct Found {
 }
 
 impl TokenEndpoint {
-    /// `None` for a key that is none, which the settings' check excludes.
+    /// `None` if the private key is invalid, which the validation of the settings excludes.
     pub fn new(settings: &TokenClient) -> Option<Self> {
         let client = Client::new(
             &settings.client_id,
@@ -41,7 +41,7 @@ impl TokenEndpoint {
         Some(Self { settings: settings.clone(), client, found: ArcSwapOption::empty() })
     }
 
-    /// What the authorization server is called; its endpoint where that is not known.
+    /// The issuer, or the token endpoint if it is not known.
     pub fn issuer(&self) -> String {
         let endpoint = || self.settings.token_endpoint.as_ref().map(Url::to_string);
         self.settings.issuer.clone().or_else(endpoint).unwrap_or_default()
@@ -53,7 +53,7 @@ impl TokenEndpoint {
         client.fetch(&found.url, found.author, &self.issuer(), fields).await
     }
 
-    /// Where it is, by the settings or the issuer's metadata.
+    /// The URL from the settings or the issuer's metadata.
     async fn find(&self) -> Result<Arc<Found>, String> {
         if let Some(found) = self.found.load_full().filter(|found| found.at.elapsed() < FRESH) {
             return Ok(found);

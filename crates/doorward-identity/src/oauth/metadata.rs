@@ -6,7 +6,7 @@ use url::Url;
 use doorward_config::is_trustworthy;
 use doorward_net::outbound::{self, Author};
 
-/// What an issuer publishes about itself (OpenID Connect Discovery 1.0; RFC 8414).
+/// An issuer's metadata (OpenID Connect Discovery 1.0; RFC 8414).
 #[derive(Debug)]
 pub struct Metadata {
     from: Url,
@@ -16,11 +16,11 @@ pub struct Metadata {
 }
 
 impl Metadata {
-    /// Fetches the metadata of an issuer that `author` named. The error says where and why.
+    /// Fetches the metadata of an issuer whose URL was chosen by `author`. The error names the URL and the reason.
     pub async fn fetch(issuer: &str, author: Author) -> Result<Self, String> {
         let mut last = format!("'{}' is not a URL", issuer.escape_debug());
         for from in metadata_urls(issuer) {
-            // All of them are on one host: if that cannot be reached, the others cannot either.
+            // All URLs are on one host: if it is unavailable, the others are, too.
             let answer = outbound::get(&from, author).await;
             let answer = answer.map_err(|error| format!("{from}: {error}"))?;
             let members = match answer.object() {
@@ -39,14 +39,14 @@ impl Metadata {
         Err(last)
     }
 
-    /// The same, where what is named may be at any port of the host.
+    /// With `same_host`, other ports of the host are trusted as the issuer itself.
     pub fn with_neighbours(mut self, same_host: bool) -> Self {
         self.same_host = same_host;
         self
     }
 
-    /// One of its endpoints, and with what trust it is asked: an issuer may name its own origin, wherever
-    /// that is, and public addresses.
+    /// The URL of an endpoint, and the trust in it. An issuer may name its own origin, wherever that is, and public
+    /// addresses.
     pub fn endpoint(&self, member: &str) -> Result<(Url, Author), String> {
         let url = self.text(member).and_then(|text| Url::parse(text).ok());
         let url = url.ok_or_else(|| format!("{}: there is no '{member}'", self.from))?;
@@ -61,7 +61,7 @@ impl Metadata {
         self.members.get(member).and_then(Value::as_str)
     }
 
-    /// Whether a list holds a value; `None` where there is no such list.
+    /// Whether a list contains a value; `None` if there is no such list.
     pub fn lists(&self, member: &str, value: &str) -> Option<bool> {
         let all = self.members.get(member)?.as_array()?;
         Some(all.iter().any(|one| one.as_str() == Some(value)))
@@ -72,7 +72,7 @@ impl Metadata {
     }
 }
 
-/// Where metadata is looked for (spec 2026-07-28 basic/authorization, discovery).
+/// The URLs to try for metadata (spec 2026-07-28 basic/authorization, discovery).
 fn metadata_urls(issuer: &str) -> Vec<Url> {
     let Ok(base) = Url::parse(issuer) else { return Vec::new() };
     let path = base.path().trim_end_matches('/').to_owned();
@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn metadata_is_looked_for_where_the_specifications_say() {
+    fn metadata_urls_are_those_of_the_specifications() {
         let urls = |issuer| metadata_urls(issuer).iter().map(Url::to_string).collect::<Vec<_>>();
         assert_eq!(
             urls("https://id.example"),

@@ -15,7 +15,7 @@ pub use endpoint::TokenEndpoint;
 pub use metadata::Metadata;
 pub use pkce::{Pkce, challenge_of};
 
-/// Scopes as they are written: with spaces between them (RFC 6749 section 3.3).
+/// Space-separated scopes (RFC 6749 section 3.3).
 pub fn joined(scopes: &BTreeSet<String>) -> String {
     scopes.iter().map(String::as_str).collect::<Vec<_>>().join(" ")
 }
