@@ -6,13 +6,13 @@ use serde_json::{Value, json};
 
 use bytes::Bytes;
 
-/// Why a client does not get what it asks for.
+/// The error of a request: status, error code and description.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OAuthError {
     pub status: StatusCode,
     pub word: &'static str,
     pub why: String,
-    /// It has tried a header, which is answered by one.
+    /// The client used the `Authorization` header, so the response has `WWW-Authenticate`.
     challenged: bool,
 }
 
@@ -35,7 +35,7 @@ impl OAuthError {
         Self::new("invalid_grant", "The code or token is invalid or has expired")
     }
 
-    /// Something that is needed cannot be reached; it may be tried again.
+    /// A dependency is unavailable; the client may retry.
     pub fn unavailable() -> Self {
         let status = StatusCode::SERVICE_UNAVAILABLE;
         let why = "Temporarily unavailable; try again".into();
@@ -58,7 +58,7 @@ impl OAuthError {
     }
 }
 
-/// An answer that nobody keeps.
+/// A JSON response that must not be cached.
 pub fn json_answer(status: StatusCode, value: &Value) -> Response<Bytes> {
     let mut response = Response::new(Bytes::from(value.to_string()));
     *response.status_mut() = status;

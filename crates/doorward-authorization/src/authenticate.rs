@@ -15,20 +15,20 @@ use super::form::Form;
 use super::{At, Server};
 use doorward_identity::identity::jwt::{Jwt, audiences, seconds};
 
-/// The only type of assertion there is.
+/// The only supported assertion type.
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
-/// How far ahead an assertion may end, and how far clocks may differ, in seconds.
+/// Maximum lifetime of an assertion, and tolerance for clock skew, in seconds.
 const LONGEST: i64 = 10 * 60;
 const LEEWAY: i64 = 30;
 
-/// What a client has shown.
-enum Shown<'a> {
+/// The credential that a client presents.
+enum Credential<'a> {
     Nothing,
     Secret(String),
     Assertion(&'a str),
 }
 
-/// Finds out who asks.
+/// Identifies and authenticates the client.
 pub async fn authenticate(
     at: &At<'_>,
     headers: &HeaderMap,
@@ -38,7 +38,7 @@ pub async fn authenticate(
     let tried_header = by_header.is_some();
     let refused = |why: &'static str| OAuthError::client(why, tried_header);
     let (mut id, mut ways) = (form.get("client_id").map(str::to_owned), 0);
-    let mut shown = Shown::Nothing;
+    let mut presented = Credential::Nothing;
     if let Some((user, password)) = by_header {
         if id.as_ref().is_some_and(|id| *id != user) {
             return Err(refused("The header and 'client_id' name different clients"));
@@ -46,19 +46,19 @@ pub async fn authenticate(
         id = Some(user);
         if !password.is_empty() {
             ways += 1;
-            shown = Shown::Secret(password);
+            presented = Credential::Secret(password);
         }
     }
     if let Some(secret) = form.get("client_secret") {
         ways += 1;
-        shown = Shown::Secret(secret.to_owned());
+        presented = Credential::Secret(secret.to_owned());
     }
     if let Some(assertion) = form.get("client_assertion") {
         if form.get("client_assertion_type") != Some(ASSERTION_TYPE) {
             return Err(refused("'client_assertion_type' is not known"));
         }
         ways += 1;
-        shown = Shown::Assertion(assertion);
+        presented = Credential::Assertion(assertion);
         if id.is_none() {
             id = Jwt::read(assertion).ok().and_then(|jwt| jwt.text("sub").map(str::to_owned));
         }
@@ -72,13 +72,13 @@ pub async fn authenticate(
         Unknown::Wrong(_) => refused("The client is unknown, or its credential is invalid"),
         Unknown::Unavailable(_) => OAuthError::unavailable(),
     })?;
-    let good = match (&client.shows, shown) {
-        (Shows::Nothing, Shown::Nothing) => true,
-        (Shows::Secret(hash), Shown::Secret(secret)) => {
-            let (known, shown) = (hash.as_bytes(), hash_of(&secret));
-            constant_time::verify_slices_are_equal(known, shown.as_bytes()).is_ok()
+    let good = match (&client.shows, presented) {
+        (Shows::Nothing, Credential::Nothing) => true,
+        (Shows::Secret(hash), Credential::Secret(secret)) => {
+            let (known, presented) = (hash.as_bytes(), hash_of(&secret));
+            constant_time::verify_slices_are_equal(known, presented.as_bytes()).is_ok()
         }
-        (Shows::Key(keys), Shown::Assertion(assertion)) => {
+        (Shows::Key(keys), Credential::Assertion(assertion)) => {
             let jwt = Jwt::read(assertion).ok().filter(|jwt| jwt.is_signed_by(keys));
             match jwt.as_ref().and_then(|jwt| check(at.server, &client, jwt)) {
                 Some((once, until)) => at.store.is_first(&once, until).await.map_err(|error| {
@@ -97,7 +97,8 @@ pub async fn authenticate(
     Err(refused("The client is unknown, or its credential is invalid"))
 }
 
-/// Checks what an assertion says (RFC 7523 section 3). Returns what must not come again, and until when.
+/// Checks the claims of an assertion (RFC 7523 section 3). Returns a key to detect its reuse, and how long to
+/// store that key.
 fn check(server: &Server, client: &Client, jwt: &Jwt<'_>) -> Option<(String, i64)> {
     let now = now();
     let expires = seconds(jwt.claims.get("exp"))?;
@@ -112,7 +113,7 @@ fn check(server: &Server, client: &Client, jwt: &Jwt<'_>) -> Option<(String, i64
     good.then(|| (format!("assertion {:?} {id:?}", client.id), expires + LEEWAY))
 }
 
-/// The id and secret of a header, if there is one (RFC 6749 section 2.3.1).
+/// The client id and secret in the `Authorization` header, if present (RFC 6749 section 2.3.1).
 fn basic(headers: &HeaderMap) -> Result<Option<(String, String)>, OAuthError> {
     let mut all = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = all.next() else { return Ok(None) };

@@ -21,13 +21,13 @@ use doorward_identity::delegation;
 use doorward_identity::oauth::Pkce;
 use doorward_identity::seal;
 
-/// How long somebody may take to consent, and then to sign in.
+/// Time limit for consent, and then for the login.
 const PATIENCE: Duration = Duration::from_secs(10 * 60);
-/// What a cookie can carry of a request; and of a client's state alone.
+/// Maximum size of a sealed request in a cookie, and of a client's `state`, in bytes.
 const MOST_SEALED: usize = 3800;
 const MOST_STATE: usize = 1024;
 
-/// What a client asks for, checked.
+/// A validated authorization request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Wanted {
     #[serde(rename = "c")]
@@ -46,18 +46,18 @@ pub struct Wanted {
     pub challenge: String,
 }
 
-/// What somebody signs in for.
+/// The purpose of a login.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Purpose {
-    /// A client is to act for them.
+    /// A client acts on behalf of the user.
     #[serde(rename = "c")]
     Client(Wanted),
-    /// The gateway is to act for them at a server: it must be they who open the link.
+    /// The gateway acts on behalf of the user at a server: whoever opens the link must be that user.
     #[serde(rename = "s")]
     Connect(delegation::link::Wanted),
 }
 
-/// A login on its way: what was consented to, and what the provider's answer is checked with.
+/// A login in progress: its purpose, and the values to verify the provider's response.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Login {
     #[serde(rename = "w")]
@@ -68,12 +68,12 @@ pub struct Login {
     pub verifier: String,
 }
 
-/// An error that the client is told of, by way of the browser.
-struct Told(&'static str, String);
+/// An error to return to the client through the browser: code and description.
+struct ErrorForClient(&'static str, String);
 
 impl At<'_> {
     pub async fn authorize(&self, headers: &HeaderMap, query: &Form) -> Response<Bytes> {
-        // Until it is known where the browser may be sent, it stays here.
+        // Until the redirect URI is validated, the browser is not redirected.
         let stays = |why: &str| page::problem(StatusCode::BAD_REQUEST, why, START_AGAIN);
         if let Some(name @ ("client_id" | "redirect_uri")) = query.twice() {
             return stays(&format!("'{name}' appears twice"));
@@ -100,7 +100,7 @@ impl At<'_> {
         let state = query.get("state").filter(|state| state.len() <= MOST_STATE);
         let wanted = match self.check(&client, uri, state, query) {
             Ok(wanted) => wanted,
-            Err(Told(word, why)) => {
+            Err(ErrorForClient(word, why)) => {
                 let state = state.filter(|_| query.twice() != Some("state"));
                 return self.tell(&client, uri, state, word, &why);
             }
@@ -108,8 +108,8 @@ impl At<'_> {
         self.ask(headers, &client, &wanted)
     }
 
-    /// Tells a client what is wrong. Of those that nobody knows, the user decides whether to go there: else
-    /// anybody could make of the gateway a link to anywhere (OAuth 2.1 section 7.12.2).
+    /// Returns an error to the client. For clients that the operator has not declared, the user decides whether to
+    /// follow the redirect: otherwise the gateway would be an open redirector (OAuth 2.1 section 7.12.2).
     fn tell(
         &self,
         client: &Client,
@@ -126,18 +126,21 @@ impl At<'_> {
         }
     }
 
-    /// Checks everything that a client may be told of.
+    /// Validates the parameters whose errors are returned to the client.
     fn check(
         &self,
         client: &Arc<Client>,
         uri: &str,
         state: Option<&str>,
         query: &Form,
-    ) -> Result<Wanted, Told> {
-        let invalid = |why: &str| Told("invalid_request", why.into());
+    ) -> Result<Wanted, ErrorForClient> {
+        let invalid = |why: &str| ErrorForClient("invalid_request", why.into());
         match query.twice() {
             Some("resource") => {
-                return Err(Told("invalid_target", "only one 'resource' is allowed".into()));
+                return Err(ErrorForClient(
+                    "invalid_target",
+                    "only one 'resource' is allowed".into(),
+                ));
             }
             Some(name) => return Err(invalid(&format!("'{}' appears twice", name.escape_debug()))),
             None => {}
@@ -150,21 +153,21 @@ impl At<'_> {
             None => return Err(invalid("'response_type' is missing")),
             Some(_) => {
                 let why = "'response_type' must be 'code'";
-                return Err(Told("unsupported_response_type", why.into()));
+                return Err(ErrorForClient("unsupported_response_type", why.into()));
             }
         }
         for (name, word) in
             [("request", "request_not_supported"), ("request_uri", "request_uri_not_supported")]
         {
             if query.get(name).is_some() {
-                return Err(Told(word, format!("'{name}' is not supported")));
+                return Err(ErrorForClient(word, format!("'{name}' is not supported")));
             }
         }
         if query.get("response_mode").is_some_and(|mode| mode != "query") {
             return Err(invalid("'response_mode' must be 'query'"));
         }
         if query.get("prompt") == Some("none") {
-            return Err(Told(
+            return Err(ErrorForClient(
                 "interaction_required",
                 "'prompt' cannot be 'none': users must always consent".into(),
             ));
@@ -181,9 +184,9 @@ impl At<'_> {
         let resource = self.resource(query.get("resource"));
         let resource = resource.ok_or_else(|| {
             let why = "'resource' is not the URL of one of this gateway's endpoints";
-            Told("invalid_target", why.into())
+            ErrorForClient("invalid_target", why.into())
         })?;
-        // What is not known here is not granted; the token's answer says what is.
+        // Unknown scopes are not granted; the token response contains the granted ones.
         let known = self.host.all_scopes();
         let asked = query.get("scope").unwrap_or_default().split(' ');
         let scopes = asked.filter(|scope| known.contains(*scope)).map(str::to_owned).collect();
@@ -198,7 +201,7 @@ impl At<'_> {
         })
     }
 
-    /// What a token is to be for: the gateway as a whole, unless it is said (RFC 8707).
+    /// The resource of a token: the whole gateway, unless specified (RFC 8707).
     pub fn resource(&self, asked: Option<&str>) -> Option<String> {
         let own = &self.server.issuer;
         let Some(asked) = asked else { return Some(own.clone()) };
@@ -207,7 +210,7 @@ impl At<'_> {
         (whole || self.host.has_endpoint(path)).then(|| asked.to_owned())
     }
 
-    /// Asks the user.
+    /// Shows the consent page.
     fn ask(&self, headers: &HeaderMap, client: &Client, wanted: &Wanted) -> Response<Bytes> {
         let Ok(browser) = Browser::of(headers) else {
             return page::problem(
@@ -235,7 +238,7 @@ impl At<'_> {
         browser.remembered(question.page())
     }
 
-    /// What the user has said.
+    /// Handles the user's decision.
     pub async fn consent(&self, headers: &HeaderMap, form: &Form) -> Response<Bytes> {
         let stays = |why: &str| page::problem(StatusCode::BAD_REQUEST, why, START_AGAIN);
         if browser::is_foreign(headers, &self.server.issuer) {
@@ -279,14 +282,14 @@ impl At<'_> {
         Ok(browser::sent_away(url.as_str(), &state, &sealed, PATIENCE))
     }
 
-    /// The login that a state belongs to, if this browser has begun it, and not too long ago.
+    /// The login that a state belongs to, if this browser started it and it has not expired.
     pub fn login(&self, headers: &HeaderMap, state: &str) -> Option<Login> {
         let sealed = browser::login(headers, state)?;
         self.server.sealer.open(sealed, state, SIGN_IN).ok()
     }
 }
 
-/// What users are told of where they are sent.
+/// The redirect target as presented to the user.
 fn destination(uri: &str) -> String {
     let Ok(url) = Url::parse(uri) else { return String::new() };
     match url.host_str() {
@@ -298,12 +301,12 @@ fn destination(uri: &str) -> String {
 const CONSENT: &str = "oauth consent";
 const SIGN_IN: &str = "oauth sign-in";
 
-/// Sends a browser back to a client, with what the client is told (RFC 6749 section 4.1.2, RFC 9207).
+/// Redirects a browser to a client with these parameters (RFC 6749 section 4.1.2, RFC 9207).
 pub fn back_with(
     server: &Server,
     uri: &str,
     state: Option<&str>,
-    told: &[(&str, &str)],
+    parameters: &[(&str, &str)],
 ) -> Response<Bytes> {
     let Ok(mut url) = Url::parse(uri) else {
         return page::problem(
@@ -314,7 +317,7 @@ pub fn back_with(
     };
     {
         let mut query = url.query_pairs_mut();
-        query.extend_pairs(told);
+        query.extend_pairs(parameters);
         if let Some(state) = state {
             query.append_pair("state", state);
         }

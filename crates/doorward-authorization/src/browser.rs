@@ -9,15 +9,15 @@ use super::page;
 use bytes::Bytes;
 use doorward_identity::seal;
 
-/// Tells one browser from another.
+/// Identifies a browser.
 const BROWSER: &str = "__Host-doorward-browser";
-/// Carries a login from the consent to the callback; the first letters of its state come behind.
+/// Stores a login between consent and callback. The first letters of its state are appended to the name.
 const LOGIN: &str = "__Host-doorward-login-";
 const LETTERS: usize = 8;
 
 pub const START_AGAIN: &str = "Close this page, and start again from the program.";
 
-/// A browser, by the name that was given to it.
+/// A browser, by the id in its cookie.
 pub struct Browser {
     pub id: String,
     is_new: bool,
@@ -31,7 +31,7 @@ impl Browser {
         }
     }
 
-    /// An answer after which the browser is known.
+    /// Adds the cookie for a new browser to a response.
     pub fn remembered(&self, mut response: Response<Bytes>) -> Response<Bytes> {
         if self.is_new {
             set_cookie(&mut response, BROWSER, &self.id, None);
@@ -40,13 +40,13 @@ impl Browser {
     }
 }
 
-/// The name of a browser that has been here before.
+/// The id of a known browser.
 pub fn known(headers: &HeaderMap) -> Option<&str> {
     cookie(headers, BROWSER).filter(|id| id.len() == 32)
 }
 
-/// Whether a form was sent from another page than the gateway's own: other origins that may call the gateway
-/// may not consent for its users.
+/// Whether a form was sent by a page of another origin. Such pages may call the gateway, but cannot consent for
+/// its users.
 pub fn is_foreign(headers: &HeaderMap, origin: &str) -> bool {
     headers.get(ORIGIN).is_some_and(|said| *said != *origin)
         || headers.get("sec-fetch-site").is_some_and(|site| site != "same-origin")
@@ -56,31 +56,31 @@ pub fn from_elsewhere() -> Response<Bytes> {
     page::problem(StatusCode::FORBIDDEN, "The request comes from another site", START_AGAIN)
 }
 
-/// Sends a browser away to sign in, and has it carry what its return is checked with.
+/// Redirects a browser to the login, with a cookie that its return is verified against.
 pub fn sent_away(to: &str, state: &str, sealed: &str, patience: Duration) -> Response<Bytes> {
     let mut response = redirect(to);
     set_cookie(&mut response, &login_cookie(state), sealed, Some(patience));
     response
 }
 
-/// What a browser carries for a state.
+/// The sealed login that a browser has for a state.
 pub fn login<'a>(headers: &'a HeaderMap, state: &str) -> Option<&'a str> {
     cookie(headers, &login_cookie(state))
 }
 
-/// The login is over: nothing of it stays in the browser.
+/// Removes the cookie of a finished login.
 pub fn came_back(mut response: Response<Bytes>, state: &str) -> Response<Bytes> {
     set_cookie(&mut response, &login_cookie(state), "", Some(Duration::ZERO));
     response
 }
 
-/// The cookie of a login.
+/// The name of a login's cookie.
 fn login_cookie(state: &str) -> String {
     let letters: String = state.chars().filter(char::is_ascii_alphanumeric).take(LETTERS).collect();
     format!("{LOGIN}{letters}")
 }
 
-/// One cookie. If it stands twice, none: somebody else may have set one of them.
+/// A cookie. `None` if it occurs twice, since one of them may have been set by someone else.
 fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let all = headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut found = all.flat_map(|text| text.split(';')).filter_map(|pair| {
@@ -91,8 +91,8 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     found.next().is_none().then_some(first)
 }
 
-/// Sets a cookie for this host alone, over TLS alone, out of reach of scripts; for as long as the browser
-/// is open where no time is said.
+/// Sets a cookie for this host only, over TLS only, and inaccessible to scripts. Without `time`, it lasts until
+/// the browser is closed.
 fn set_cookie(response: &mut Response<Bytes>, name: &str, value: &str, time: Option<Duration>) {
     let mut text = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax");
     if let Some(time) = time {
@@ -103,7 +103,7 @@ fn set_cookie(response: &mut Response<Bytes>, name: &str, value: &str, time: Opt
     }
 }
 
-/// Sends a browser on.
+/// Redirects a browser.
 pub fn redirect(to: &str) -> Response<Bytes> {
     let mut response = Response::new(Bytes::new());
     *response.status_mut() = StatusCode::SEE_OTHER;

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use doorward_identity::delegation;
 use doorward_identity::seal;
 
-/// How long a code is good, in seconds.
+/// Lifetime of an authorization code, in seconds.
 const CODE: i64 = 60;
 
 impl At<'_> {
@@ -28,7 +28,7 @@ impl At<'_> {
                 "This sign-in has expired, is already complete, or was started in another browser",
             );
         };
-        // Before anything else that the answer says: it may be another's (RFC 9207 section 2.4).
+        // Checked first, because the response may come from another provider (RFC 9207 section 2.4).
         if !self.server.provider.has_answered(query.get("iss")).await {
             tracing::warn!("the response to a sign-in came from another issuer");
             return stays("The response does not come from the identity provider");
@@ -40,7 +40,7 @@ impl At<'_> {
         browser::came_back(response, state)
     }
 
-    /// Whoever opened a link has said who they are: they go on if it was made for them.
+    /// Continues for a user who opened a link, if the link was created for that user.
     async fn go_on(
         &self,
         wanted: &delegation::link::Wanted,
@@ -147,7 +147,7 @@ impl At<'_> {
             resource = wanted.resource,
             "a user has consented and signed in"
         );
-        let told = [("code", &*code)];
-        back_with(self.server, &wanted.redirect_uri, wanted.state.as_deref(), &told)
+        let parameters = [("code", &*code)];
+        back_with(self.server, &wanted.redirect_uri, wanted.state.as_deref(), &parameters)
     }
 }

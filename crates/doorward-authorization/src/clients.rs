@@ -19,22 +19,22 @@ use doorward_core::address::network;
 use doorward_identity::identity::issuer::{KeySet, read_keys};
 use doorward_net::outbound::{self, Answer, Author};
 
-/// Longest client id.
+/// Maximum length of a client id, in bytes.
 pub const MOST_ID: usize = 512;
-/// Longest name, and most redirect URIs.
+/// Maximum length of a name in characters, and number of redirect URIs.
 const MOST_NAME: usize = 100;
 const MOST_URIS: usize = 32;
-/// Longest document.
+/// Maximum size of a metadata document, in bytes.
 const MOST_DOCUMENT: usize = 64 << 10;
-/// Documents that are remembered.
+/// Maximum number of cached documents.
 const MOST_DOCUMENTS: usize = 1000;
-/// Documents that are fetched at a time: in all, of one host, and for one address; and how long one waits
+/// Maximum number of concurrent fetches: in total, per host, and per client address; and how long a request waits
 /// for its turn.
 const AT_ONCE: usize = 64;
 const OF_ONE_HOST: usize = 4;
 const FOR_ONE_ADDRESS: usize = 4;
 const TURN: Duration = Duration::from_secs(5);
-/// For how long, at least and at most; what could not be read, as short as possible.
+/// Cache lifetime: minimum, default and maximum. A document that cannot be used is cached for the minimum.
 const BRIEF: Duration = Duration::from_secs(60);
 const USUAL: Duration = Duration::from_secs(5 * 60);
 const LONG: Duration = Duration::from_secs(60 * 60);
@@ -44,43 +44,42 @@ const LONG: Duration = Duration::from_secs(60 * 60);
 pub struct Client {
     pub id: String,
     pub name: String,
-    /// The host of its document, which vouches for it.
+    /// The host of its metadata document, which vouches for its name.
     pub host: Option<String>,
-    /// The operator has named it.
+    /// The operator has declared it in the configuration.
     pub is_declared: bool,
     redirect_uris: Vec<String>,
     pub shows: Shows,
 }
 
-/// How it shows who it is.
+/// How it authenticates.
 #[derive(Debug, Clone)]
 pub enum Shows {
-    /// Nothing: a public client, told apart by its codes alone.
+    /// Not at all: a public client.
     Nothing,
-    /// A secret, of which this is the hash.
+    /// With a secret, of which this is the hash.
     Secret(String),
-    /// An assertion, signed with one of its keys.
+    /// With an assertion signed by one of these keys.
     Key(Arc<KeySet>),
 }
 
-/// Why a client is not known.
+/// Why a client cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unknown {
     #[error("{0}")]
     Wrong(String),
-    /// It cannot be found out now.
+    /// It cannot be looked up at the moment.
     #[error("{0}")]
     Unavailable(String),
 }
 
 impl Client {
-    /// Whether users may be sent there.
+    /// Whether the redirect URI is registered.
     pub fn has_redirect_uri(&self, asked: &str) -> bool {
         self.redirect_uris.iter().any(|known| is_registered(known, asked))
     }
 
-    /// Reads the metadata of a client that nobody has checked. `Err` says which member is wrong, in the
-    /// words of RFC 7591 section 3.2.2, and why.
+    /// Reads the metadata of an unverified client. The error is a code of RFC 7591 section 3.2.2 and a description.
     pub fn read(
         id: &str,
         metadata: &Map<String, Value>,
@@ -106,7 +105,7 @@ impl Client {
             });
             match checked {
                 Ok(uri) => redirect_uris.push(uri),
-                // A document may speak to other gateways, too.
+                // A document may list redirect URIs for other gateways.
                 Err(why) if all_uris => {
                     return Err(("invalid_redirect_uri", format!("{uri}: {why}")));
                 }
@@ -123,7 +122,7 @@ impl Client {
     }
 }
 
-/// What was found at a URL, and until when it holds.
+/// Cached documents by URL, each with its expiry.
 type Documents = HashMap<String, (Instant, Result<Arc<Client>, Unknown>)>;
 
 /// All clients.
@@ -134,7 +133,7 @@ pub struct Clients {
     fetching: Turns,
 }
 
-/// Fetches in progress, so many of each host and for each address.
+/// Fetches in progress, limited in total, per host and per address.
 #[derive(Debug)]
 struct Turns {
     all: Semaphore,
@@ -147,7 +146,7 @@ enum Party {
     Address(IpAddr),
 }
 
-/// What is held while a document is fetched.
+/// Permission for one fetch.
 #[derive(Debug)]
 struct Turn<'a> {
     turns: &'a Turns,
@@ -161,8 +160,8 @@ impl Turns {
         Self { all: Semaphore::new(AT_ONCE), some: Mutex::default() }
     }
 
-    /// Waits for a turn; `None` where it does not come in time. What is waited for first is one's own
-    /// share, so that nobody waits in the common queue who could not go on.
+    /// Waits for a turn; `None` if it takes too long. The limits of the address and the host come first, so that a
+    /// request that has to wait for them does not wait in the common queue.
     async fn take(&self, host: &str, address: IpAddr) -> Option<Turn<'_>> {
         let parties = [Party::Address(network(address)), Party::Host(host.to_owned())];
         let mut turn = Turn { turns: self, parties, own: Vec::new(), all: None };
@@ -229,15 +228,15 @@ impl Clients {
                 },
             }));
         }
-        let kept = store.client(id).await.map_err(|error| {
+        let stored = store.client(id).await.map_err(|error| {
             tracing::error!(%error, "the store failed");
             Unknown::Unavailable("The store cannot be read".into())
         })?;
-        let kept = kept.ok_or_else(wrong)?;
-        let metadata = serde_json::from_str(&kept.registration).map_err(|_| wrong())?;
+        let stored = stored.ok_or_else(wrong)?;
+        let metadata = serde_json::from_str(&stored.registration).map_err(|_| wrong())?;
         let client = Client::read(id, &metadata, &self.settings, false);
         let mut client = client.map_err(|(_, why)| Unknown::Wrong(why))?;
-        if let Some(hash) = kept.secret_hash {
+        if let Some(hash) = stored.secret_hash {
             client.shows = Shows::Secret(hash);
         } else if let Some(keys) = metadata.get("jwks").and_then(Value::as_object) {
             let keys = read_keys(keys).map_err(|why| Unknown::Wrong(why.into()))?;
@@ -246,7 +245,7 @@ impl Clients {
         Ok(Arc::new(client))
     }
 
-    /// A client by its document, which is fetched now and then.
+    /// A client by its metadata document, which is cached.
     async fn by_document(&self, id: &str, address: IpAddr) -> Result<Arc<Client>, Unknown> {
         if !self.settings.metadata_documents {
             return Err(Unknown::Wrong("Client ID metadata documents are not enabled".into()));
@@ -274,7 +273,7 @@ impl Clients {
                 "Too many client metadata documents are being fetched; try again".into(),
             ));
         };
-        // Somebody else may have fetched it meanwhile.
+        // Another request may have fetched it in the meantime.
         if let Some(client) = known(&self.documents.lock()) {
             return client;
         }
@@ -310,7 +309,7 @@ impl Clients {
         author: Author,
     ) -> Result<(Client, Duration), String> {
         let answer = outbound::get(url, author).await.map_err(|error| error.to_string())?;
-        let time = kept_for(&answer);
+        let time = cache_lifetime(&answer);
         if answer.body.len() > MOST_DOCUMENT {
             return Err(format!("it is larger than {MOST_DOCUMENT} bytes"));
         }
@@ -342,8 +341,8 @@ impl Clients {
     }
 }
 
-/// The keys of a document: in it, or where it says. The operator's word is for the document's own place
-/// alone: what the document names elsewhere must be public.
+/// The keys of a document: inline, or at its `jwks_uri`. The operator's trust in the document's host applies to
+/// the same origin only; other hosts must be public.
 async fn keys(
     document: &Map<String, Value>,
     place: &Url,
@@ -364,7 +363,7 @@ async fn keys(
     Ok(KeySet::new(read_keys(set)?))
 }
 
-/// The URL of a document: https, with a path, and in normal form.
+/// Validates the URL of a document: https, with a path, in normal form.
 fn document_url(id: &str) -> Result<Url, &'static str> {
     let url = Url::parse(id).map_err(|_| "it is not a URL")?;
     if url.scheme() != "https" {
@@ -382,8 +381,8 @@ fn document_url(id: &str) -> Result<Url, &'static str> {
     Ok(url)
 }
 
-/// How long an answer may be used again, as it says itself, within reason (RFC 9111 section 5.2).
-fn kept_for(answer: &Answer) -> Duration {
+/// The cache lifetime that a response specifies, within limits (RFC 9111 section 5.2).
+fn cache_lifetime(answer: &Answer) -> Duration {
     let directives: BTreeSet<String> = answer
         .headers
         .get_all(CACHE_CONTROL)
@@ -404,7 +403,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn slow_documents_hold_up_nobody_elses() {
+    async fn slow_documents_do_not_delay_other_hosts_and_addresses() {
         let turns = Turns::new();
         let address = |last| IpAddr::from([192, 0, 2, last]);
         let mut held = Vec::new();
@@ -423,7 +422,7 @@ mod tests {
     }
 
     #[test]
-    fn a_documents_url_is_plain() {
+    fn the_url_of_a_document_is_validated() {
         for (id, good) in [
             ("https://app.example/client.json", true),
             ("https://app.example:8443/client.json", true),

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-/// Parameters by their names. An empty value is as if it were absent.
+/// Parameters by name. A parameter with an empty value counts as absent.
 #[derive(Debug, Default)]
 pub struct Form {
     values: BTreeMap<String, String>,
-    /// The first that stands twice.
+    /// The first parameter that occurs more than once.
     twice: Option<String>,
 }
 
@@ -28,7 +28,7 @@ impl Form {
         self.values.get(name).map(String::as_str)
     }
 
-    /// A parameter that stands more than once.
+    /// The first parameter that occurs more than once.
     pub fn twice(&self) -> Option<&str> {
         self.twice.as_deref()
     }
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_twice_is_told() {
+    fn a_repeated_parameter_is_reported() {
         let form = Form::read(b"a=1&b=&c=x%20y&a=2");
         assert_eq!((form.get("a"), form.get("b"), form.get("c")), (Some("1"), None, Some("x y")));
         assert_eq!(form.twice(), Some("a"));

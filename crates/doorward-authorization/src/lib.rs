@@ -44,76 +44,76 @@ use doorward_identity::identity::{Peer, Shown};
 use doorward_identity::seal::Sealer;
 use doorward_identity::signing::Signing;
 
-/// Where all of it is.
+/// Path prefix of all endpoints.
 const ROOM: &str = "/oauth/";
-/// Where its metadata is (RFC 8414, OpenID Connect Discovery 1.0).
+/// Paths of the metadata (RFC 8414, OpenID Connect Discovery 1.0).
 const METADATA: [&str; 2] =
     ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
-/// Longest body, and longest query.
+/// Maximum size of a body and of a query, in bytes.
 const MOST: usize = 16 << 10;
 const MOST_QUERY: usize = 8 << 10;
-/// Requests that are worked on at a time: who knocks without end must not use up the store's connections, by which keys
-/// and revocations are learnt.
+/// Limits concurrent requests, so that unauthenticated clients cannot use up the store's connections, through
+/// which keys and revocations are read.
 static BUSY: Semaphore = Semaphore::const_new(64);
-/// How long access tokens live at most: for so long, a revoked grant is remembered.
+/// Maximum lifetime of access tokens in seconds. A revoked grant is remembered at least that long.
 const LONGEST_TOKEN: i64 = 60 * 60;
 
-/// The gateway, as the authorization server needs it.
+/// The gateway, as seen by the authorization server.
 pub trait Host: Send + Sync {
     fn authorization(&self) -> &Authorization;
     fn store(&self) -> Option<&Store>;
     fn signing(&self) -> &Signing;
-    /// Scopes that clients ask for to begin with.
+    /// Scopes that clients should request initially.
     fn requested_scopes(&self) -> BTreeSet<String>;
-    /// All scopes that something here may need.
+    /// All scopes that may be required anywhere.
     fn all_scopes(&self) -> BTreeSet<String>;
     /// Whether there is an endpoint at a path.
     fn has_endpoint(&self, path: &str) -> bool;
-    /// Reads a request's body of so many bytes at most.
+    /// Reads a request body of at most `most` bytes.
     fn read(
         &self,
         body: Incoming,
         most: usize,
     ) -> BoxFuture<'_, Result<Bytes, (StatusCode, String)>>;
-    /// What was just written to the store holds here when this has ended.
+    /// Reads the store again. When this returns, earlier writes are in effect here.
     fn reread_store(&self) -> BoxFuture<'_, Result<(), Error>>;
-    /// Sends somebody who has signed in on to a server that they connect.
+    /// Continues with the connection to a server for a user who has signed in.
     fn connect(&self, wanted: delegation::link::Wanted) -> BoxFuture<'_, Response<Bytes>>;
 }
 
-/// The authorization server, if the configuration wants one.
+/// The authorization server, if one is configured.
 #[derive(Debug, Default)]
 pub struct Authorization {
     server: ArcSwapOption<Server>,
     registrations: Arc<Registrations>,
 }
 
-/// The authorization server as it is configured.
+/// The authorization server with its configuration.
 #[derive(Debug)]
 pub struct Server {
     settings: AuthorizationServerSettings,
-    /// Its identifier: the gateway's URL, without a path.
+    /// Its issuer identifier: the gateway's URL without a path.
     issuer: String,
     provider: Provider,
     clients: Clients,
     master: MasterKey,
     sealer: Sealer,
-    /// What checks the tokens that are signed here.
+    /// Verifies the tokens signed here.
     identity: Arc<Issuer>,
     registrations: Arc<Registrations>,
 }
 
-/// What answering a request needs.
+/// The context of a request.
 struct At<'a> {
     host: &'a dyn Host,
     server: &'a Server,
     store: &'a Store,
-    /// Whose request it is.
+    /// The client's address.
     address: IpAddr,
 }
 
 impl Authorization {
-    /// Takes the configuration's word. What has not changed goes on as it is.
+    /// Applies new settings. If they have not changed, the current server is retained.
     pub fn take(&self, settings: &Settings, origin: &str) {
         let Some(wanted) = &settings.identity.authorization_server else {
             return self.server.store(None);
@@ -126,7 +126,7 @@ impl Authorization {
         let key = settings.store_key.as_ref();
         let made = key.and_then(|key| Server::new(wanted, origin, key, registrations));
         if made.is_none() {
-            // The settings' check excludes it.
+            // Excluded by the validation of the settings.
             tracing::error!(
                 "the authorization server cannot start: check 'store_key' and its provider"
             );
@@ -134,19 +134,19 @@ impl Authorization {
         self.server.store(made.map(Arc::new));
     }
 
-    /// What checks the tokens of the authorization server.
+    /// The issuer that verifies the authorization server's tokens.
     pub fn issuer(&self) -> Option<Arc<Issuer>> {
         self.server.load().as_ref().map(|server| server.identity.clone())
     }
 
-    /// Takes note of the keys that tokens are signed with.
+    /// Updates the keys that tokens are signed with.
     pub fn take_keys(&self, signing: &Signing) {
         if let (Some(server), Some(keys)) = (&*self.server.load(), signing.keys()) {
             server.identity.set_keys(keys.set.clone());
         }
     }
 
-    /// Grants that were revoked while tokens that were issued for them may still be about.
+    /// Revoked grants for which access tokens may still be valid.
     pub async fn revoked(&self, store: &Store) -> Result<HashSet<String>, Error> {
         if self.server.load().is_none() {
             return Ok(HashSet::new());
@@ -154,7 +154,7 @@ impl Authorization {
         Ok(store.revoked_grants(now() - 2 * LONGEST_TOKEN).await?.into_iter().collect())
     }
 
-    /// The provider's word for who has signed in, of a grant that is good.
+    /// The provider's ID token of a valid grant.
     pub async fn signed_in(&self, store: &Store, grant: &str) -> Option<Shown> {
         let server = self.server.load_full()?;
         let grant = store.grant(grant).await.ok()?.filter(|grant| grant.is_good_at(now()))?;
@@ -163,7 +163,7 @@ impl Authorization {
         kept.id_token.map(Shown::signed_in)
     }
 
-    /// Looks after what has a time.
+    /// Removes expired entries.
     pub async fn maintain(&self, store: &Store) {
         self.registrations.sweep();
         if self.server.load().is_none() {
@@ -182,7 +182,7 @@ impl Server {
         key: &Secret,
         registrations: Arc<Registrations>,
     ) -> Option<Self> {
-        // The gateway checks its own tokens as strictly as it can.
+        // The gateway verifies its own tokens as strictly as possible.
         let own = IssuerSettings {
             algorithms: [Algorithm::ES256].into(),
             leeway: Period(Duration::ZERO),
@@ -209,18 +209,18 @@ impl Server {
         })
     }
 
-    /// Somebody who has signed in, as the owner of what they give.
+    /// The owner of the tokens of a user who has signed in.
     fn owner_of(&self, subject: &str) -> String {
         let user = format!("{}:{subject}", self.settings.name);
         format!("{} {user:?}", Kind::User)
     }
 
-    /// The URL of one of its endpoints.
+    /// The URL of an endpoint.
     fn endpoint(&self, name: &str) -> String {
         format!("{}{ROOM}{name}", self.issuer)
     }
 
-    /// What clients find out about it (RFC 8414 section 2).
+    /// The authorization server metadata (RFC 8414 section 2).
     fn metadata(&self, scopes: &BTreeSet<String>) -> Value {
         let ways = ["none", "client_secret_basic", "client_secret_post", "private_key_jwt"];
         let algorithms = IssuerSettings::new("").algorithms;
@@ -238,12 +238,12 @@ impl Server {
             "authorization_response_iss_parameter_supported": true,
             "client_id_metadata_document_supported": self.settings.metadata_documents,
             "scopes_supported": scopes,
-            // What the OpenID form demands beside; there are no ID tokens to be had.
+            // Also required by OpenID Connect Discovery. No ID tokens are issued.
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["ES256"],
         });
         for endpoint in ["token", "revocation", "introspection"] {
-            // Nobody asks about tokens without showing who they are.
+            // Introspection requires client authentication.
             let known = &ways[usize::from(endpoint == "introspection")..];
             metadata[format!("{endpoint}_endpoint_auth_methods_supported")] = json!(known);
             metadata[format!("{endpoint}_endpoint_auth_signing_alg_values_supported")] =
@@ -256,7 +256,8 @@ impl Server {
     }
 }
 
-/// Sends somebody to sign in who is to give the gateway access to a server; `None` if they are none who could.
+/// Sends a user to the login before the gateway is authorized at a server. `None` if the owner is not a user of
+/// this authorization server.
 pub async fn sign_in_for(
     host: &dyn Host,
     wanted: &delegation::link::Wanted,
@@ -266,7 +267,7 @@ pub async fn sign_in_for(
     if !wanted.owner.starts_with(ours.trim_end_matches('"')) {
         return None;
     }
-    // No client is looked up for them.
+    // No client is looked up for this request.
     let address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
     let at = At { host, server: &server, store, address };
     let sent = at.send_to_provider(authorize::Purpose::Connect(wanted.clone())).await;
@@ -277,7 +278,7 @@ pub async fn sign_in_for(
     }))
 }
 
-/// The keys that the gateway signs with, for everybody who checks (RFC 7517); `None` where it signs nothing.
+/// The published signing keys (RFC 7517); `None` if the gateway signs nothing.
 fn published_keys(host: &dyn Host) -> Option<Response<Bytes>> {
     Some(match host.signing().keys() {
         Some(keys) => public(&keys.published),
@@ -286,7 +287,7 @@ fn published_keys(host: &dyn Host) -> Option<Response<Bytes>> {
     })
 }
 
-/// Answers a request to the authorization server; `None` if it is not for it.
+/// Handles a request to the authorization server; `None` if the path is not one of its endpoints.
 pub async fn answer(
     host: &dyn Host,
     peer: &Peer,
@@ -344,7 +345,7 @@ impl At<'_> {
                         return OAuthError::with_status(status, word, why).response();
                     }
                 };
-                // Once it is there: nobody keeps a place by sending slowly.
+                // After the body was read, so that a slow client does not occupy a place.
                 let Ok(_place) = BUSY.try_acquire() else {
                     return OAuthError::unavailable().response();
                 };
@@ -368,7 +369,7 @@ impl At<'_> {
     }
 }
 
-/// The answer to a method that an endpoint does not take.
+/// The response to a method that an endpoint does not support.
 pub fn not_allowed(methods: &'static str) -> Response<Bytes> {
     let error = RpcError::invalid_request(format!("This endpoint accepts {methods}"));
     let mut response = Response::new(message::error_response(None, &error));
@@ -387,7 +388,7 @@ fn ok(done: Result<Value, OAuthError>) -> Response<Bytes> {
     }
 }
 
-/// What everybody may read, pages of other origins included.
+/// A response that anyone may read, including pages of other origins.
 pub fn public(value: &Value) -> Response<Bytes> {
     let mut response = json_answer(StatusCode::OK, value);
     let headers = response.headers_mut();

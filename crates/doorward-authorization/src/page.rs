@@ -30,26 +30,26 @@ small{opacity:.7}";
 
 static POLICY: LazyLock<String> = LazyLock::new(|| {
     let style = STANDARD.encode(seal::sha256(STYLE.as_bytes()));
-    // No word of forms: some browsers hold it against the redirects that follow, whose end is not ours.
+    // No `form-action`: some browsers apply it to the redirects that follow, whose target is outside the gateway.
     format!(
         "default-src 'none'; style-src 'sha256-{style}'; frame-ancestors 'none'; base-uri 'none'"
     )
 });
 
-/// What a user is asked.
+/// The consent page for a client.
 pub struct Question<'a> {
     pub client: &'a str,
-    /// The host that vouches for the client's name; `None` where nobody does.
+    /// The host that vouches for the client's name; `None` if there is none.
     pub vouched: Option<&'a str>,
-    /// The operator has named it.
+    /// The operator has declared the client.
     pub is_declared: bool,
-    /// Where the user is sent afterwards: a host, or what stands for one.
+    /// Where the user is redirected afterwards: a host, or a description.
     pub destination: &'a str,
-    /// It is on the user's own machine, where any program may wait.
+    /// The target is on the user's own machine, where any program may be listening.
     pub local: bool,
     pub scopes: &'a BTreeSet<String>,
     pub resource: &'a str,
-    /// The request, sealed.
+    /// The sealed request.
     pub sealed: &'a str,
 }
 
@@ -96,15 +96,15 @@ impl Question<'_> {
     }
 }
 
-/// What a user is asked who is to let the gateway act for them at a server.
+/// The consent page for authorizing the gateway at a server.
 pub struct Connecting<'a> {
     pub server: &'a str,
     pub host: &'a str,
-    /// Whose calls will be made in the user's name; `None` for the gateway itself, which finds out what there is.
+    /// The user on behalf of whom calls are made; `None` for the gateway itself, which lists the server's items.
     pub owner: Option<&'a str>,
-    /// Scopes beyond what was given before.
+    /// Scopes in addition to those granted before.
     pub more: &'a str,
-    /// The request, sealed.
+    /// The sealed request.
     pub sealed: &'a str,
 }
 
@@ -144,7 +144,7 @@ impl Connecting<'_> {
     }
 }
 
-/// What is wrong with a program's request, and the way back to it, for those who want to go there.
+/// An error page for a client's request, with a link back to the client.
 pub fn way_back(why: &str, to: &str, destination: &str) -> Response<Bytes> {
     let body = format!(
         "<h1>The program's request cannot be accepted</h1><p>{}</p>\
@@ -156,12 +156,12 @@ pub fn way_back(why: &str, to: &str, destination: &str) -> Response<Bytes> {
     page(StatusCode::BAD_REQUEST, "Cannot continue", &body)
 }
 
-/// What somebody should know, under a title.
+/// A page with a title and a text.
 pub fn note(status: StatusCode, title: &str, then: &str) -> Response<Bytes> {
     page(status, title, &format!("<h1>{}</h1><p>{}</p>", escaped(title), escaped(then)))
 }
 
-/// How it ends: what is the case, and what to do.
+/// A page with an outcome and what to do next.
 pub fn problem(status: StatusCode, what: &str, then: &str) -> Response<Bytes> {
     let body = format!("<h1>{}</h1><p>{}</p>", escaped(what), escaped(then));
     page(status, if status.is_success() { "Done" } else { "Cannot continue" }, &body)
@@ -185,8 +185,8 @@ fn page(status: StatusCode, title: &str, body: &str) -> Response<Bytes> {
     response
 }
 
-/// What holds for every answer to a browser: it is not kept, and tells nobody where it came from. The
-/// gateway itself is told: browsers send no origin with a form otherwise.
+/// Headers for every response to a browser: no caching, no sniffing, and a referrer for the same origin only.
+/// Without it, browsers send no `Origin` with forms.
 pub fn protect(response: &mut Response<Bytes>) {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -194,8 +194,8 @@ pub fn protect(response: &mut Response<Bytes>) {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
 
-/// A text as it stands in HTML. What cannot be seen, or turns the direction of reading, is left out, so
-/// that nothing looks like something else.
+/// Escapes a text for HTML. Invisible characters and those that change the text direction are removed, so that a
+/// text cannot imitate another.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
@@ -205,7 +205,7 @@ fn escaped(text: &str) -> String {
             '>' => out.push_str("&gt;"),
             '"' => out.push_str("&quot;"),
             '\'' => out.push_str("&#39;"),
-            // Nor what makes an emoji of a letter: nobody sees it behind any other.
+            // Also the emoji variation selector, which is invisible after most characters.
             letter if letter.is_control() || letter == '\u{fe0f}' || is_harmful(letter) => {}
             letter => out.push(letter),
         }
@@ -218,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_from_outside_stay_words() {
+    fn external_text_is_escaped() {
         assert_eq!(
             escaped(
                 "<b onclick='x'>\"&\u{202e}a\u{200b}\n\u{34f}\u{17b4}\u{180b}\u{180f}\u{fe0f}\u{ffa0}\u{e0041}\u{9b}"

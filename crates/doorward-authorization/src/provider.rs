@@ -18,11 +18,11 @@ use doorward_identity::identity::token::{self, claim, texts};
 use doorward_identity::oauth::{self, Client, Fetched, Metadata, TokenError};
 use doorward_net::outbound::{self, Author};
 
-/// For how long metadata is used again.
+/// How long metadata is cached.
 const FRESH: Duration = Duration::from_secs(60 * 60);
-/// How far clocks may differ, in seconds.
+/// Tolerance for clock skew, in seconds.
 const LEEWAY: i64 = 30;
-/// Longest name of a user.
+/// Maximum length of a user's name, in bytes.
 const MOST_SUBJECT: usize = 256;
 
 #[derive(Debug)]
@@ -33,16 +33,16 @@ pub struct Provider {
     metadata: ArcSwapOption<(Instant, Metadata)>,
 }
 
-/// Who has signed in.
+/// The user who has signed in.
 #[derive(Debug)]
 pub struct Person {
     pub subject: String,
-    /// What the gateway's tokens say of them: `groups`, `roles`, `tenant`.
+    /// Claims for the gateway's tokens: `groups`, `roles`, `tenant`.
     pub claims: Map<String, Value>,
     pub secret: Secrets,
 }
 
-/// What the provider gave, to be sealed.
+/// Tokens of the provider, to be stored encrypted.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Secrets {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,10 +51,10 @@ pub struct Secrets {
     pub id_token: Option<String>,
 }
 
-/// Why nobody has signed in; for the operator.
+/// Why a login failed; for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
-    /// The provider does not know the code or token, or not any more.
+    /// The provider rejected the code or token.
     #[error("{0}")]
     Refused(String),
     #[error("{0}")]
@@ -78,7 +78,7 @@ impl From<String> for ProviderError {
 }
 
 impl Provider {
-    /// `None` for a key that is none, which the settings' check excludes.
+    /// `None` if the private key is invalid, which the validation of the settings excludes.
     pub fn new(name: &str, settings: &LoginProvider) -> Option<Self> {
         let client = Client::new(
             &settings.client_id,
@@ -100,7 +100,7 @@ impl Provider {
         Ok(known)
     }
 
-    /// Where a browser goes to sign in.
+    /// The URL that a browser is redirected to for the login.
     pub async fn login_url(
         &self,
         redirect_uri: &str,
@@ -120,13 +120,13 @@ impl Provider {
             .append_pair("code_challenge", challenge)
             .append_pair("code_challenge_method", "S256");
         if self.settings.scopes.contains("offline_access") {
-            // Without it, a provider may pass over the scope (OpenID Connect Core 1.0 section 11).
+            // Without it, a provider may ignore the scope (OpenID Connect Core 1.0 section 11).
             url.query_pairs_mut().append_pair("prompt", "consent");
         }
         Ok(url)
     }
 
-    /// Whether an answer comes from here (RFC 9207 section 2.4).
+    /// Whether a response comes from this provider (RFC 9207 section 2.4).
     pub async fn has_answered(&self, issuer: Option<&str>) -> bool {
         match issuer {
             Some(issuer) => issuer == self.settings.issuer,
@@ -137,7 +137,7 @@ impl Provider {
         }
     }
 
-    /// Redeems a code.
+    /// Exchanges a code for the user's tokens.
     pub async fn redeem(
         &self,
         code: &str,
@@ -158,8 +158,8 @@ impl Provider {
         self.person(claims, &fetched, Some(id_token.to_owned()), None).await
     }
 
-    /// Asks whether a user is still welcome, and what they belong to now. `None` where the provider has
-    /// nothing new to say.
+    /// Checks with the provider whether a user is still valid, and reads their current claims. `None` if there is no
+    /// refresh token.
     pub async fn renew(
         &self,
         subject: &str,
@@ -172,7 +172,7 @@ impl Provider {
         let id_token = id_token.ok_or_else(|| "the response contains no ID token".to_owned())?;
         let claims = match fetched.text("id_token") {
             Some(fresh) => self.check(fresh, None).await?,
-            // It was checked when it came.
+            // It was verified when it was received.
             None => Jwt::read(&id_token).map_err(str::to_owned)?.claims,
         };
         let person = self.person(claims, &fetched, Some(id_token), Some(refresh_token)).await?;
@@ -189,7 +189,7 @@ impl Provider {
         Ok(client.fetch(&endpoint, author, &self.settings.issuer, fields).await?)
     }
 
-    /// Checks an ID token (OpenID Connect Core 1.0 section 3.1.3.7), and gives its claims.
+    /// Verifies an ID token (OpenID Connect Core 1.0 section 3.1.3.7) and returns its claims.
     async fn check(&self, token: &str, nonce: Option<&str>) -> Result<Map<String, Value>, String> {
         let wrong = |why: &str| format!("the ID token: {why}");
         let jwt = Jwt::read(token).map_err(wrong)?;
@@ -221,7 +221,7 @@ impl Provider {
         Ok(jwt.claims)
     }
 
-    /// A user by their ID token, and by what the provider says beside it.
+    /// The user of an ID token and the provider's user info.
     async fn person(
         &self,
         mut claims: Map<String, Value>,
@@ -229,10 +229,11 @@ impl Provider {
         id_token: Option<String>,
         refresh_token: Option<String>,
     ) -> Result<Person, ProviderError> {
-        let told = self.user_info(&claims, fetched).await?;
-        // What is said of one address is not said of another.
-        let same_email = claims.get("email").is_none_or(|email| told.get("email") == Some(email));
-        for (name, value) in told {
+        let user_info = self.user_info(&claims, fetched).await?;
+        // `email_verified` applies to one address only.
+        let same_email =
+            claims.get("email").is_none_or(|email| user_info.get("email") == Some(email));
+        for (name, value) in user_info {
             if same_email || name != "email_verified" {
                 claims.entry(name).or_insert(value);
             }
@@ -271,8 +272,7 @@ impl Provider {
         })
     }
 
-    /// What the provider says of a user apart from the ID token (section 5.3), which for many providers is
-    /// the only place for groups.
+    /// The provider's user info (section 5.3), for many providers the only source of groups.
     async fn user_info(
         &self,
         claims: &Map<String, Value>,
@@ -284,13 +284,13 @@ impl Provider {
         }
         let (endpoint, author) = metadata.1.endpoint("userinfo_endpoint")?;
         let token = fetched.bearer().ok_or("the provider returned no access token")?;
-        let shown =
+        let bearer =
             outbound::bearer(token).ok_or("the access token is not a valid header value")?;
-        let headers = HeaderMap::from_iter([(AUTHORIZATION, shown)]);
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, bearer)]);
         let answer = outbound::get_with(&endpoint, author, headers).await;
         let said = answer.and_then(|answer| answer.object());
         let said = said.map_err(|error| format!("{endpoint}: {error}"))?;
-        // Else another's answer could be taken for this user's.
+        // Otherwise, the response for another user could be applied to this one.
         if said.get("sub") != claims.get("sub") {
             return Err(format!("{endpoint}: it returned another user"));
         }

@@ -19,14 +19,14 @@ use doorward_identity::identity::Peer;
 use doorward_identity::identity::issuer::read_keys;
 use doorward_identity::seal;
 
-/// Clients that are kept, and those of one address within a while.
+/// Maximum number of registered clients in total, and per address in a period.
 const MOST: i64 = 10_000;
 const MOST_EACH: usize = 60;
 const WHILE: Duration = Duration::from_secs(60);
-/// Addresses that are counted; with more, all count as one.
+/// Maximum number of addresses that are counted separately. Beyond, all new ones share one counter.
 const MOST_ADDRESSES: usize = 10_000;
 
-/// Who has registered how many clients just now.
+/// Recent registrations by address.
 #[derive(Debug, Default)]
 pub struct Registrations(Mutex<HashMap<IpAddr, (Instant, usize)>>);
 
@@ -80,8 +80,8 @@ impl At<'_> {
             "none" | "private_key_jwt" => None,
             _ => Some(seal::random_secret().map_err(|_| OAuthError::unavailable())?),
         };
-        // What is told is what holds (section 3.2.1): nothing that was asked for and passed over.
-        let mut kept = json!({
+        // The response contains what is in effect (section 3.2.1), without unsupported metadata from the request.
+        let mut registration = json!({
             "client_name": client.name,
             "redirect_uris": wanted["redirect_uris"],
             "grant_types": ["authorization_code", "refresh_token"],
@@ -89,15 +89,15 @@ impl At<'_> {
             "token_endpoint_auth_method": way,
         });
         if let Some(keys) = wanted.get("jwks").filter(|_| way == "private_key_jwt") {
-            kept["jwks"] = keys.clone();
+            registration["jwks"] = keys.clone();
         }
         for member in ["application_type", "client_uri", "software_id", "software_version"] {
             let text = wanted.get(member).and_then(Value::as_str);
             if let Some(text) = text.filter(|text| text.len() <= clients::MOST_ID) {
-                kept[member] = text.into();
+                registration[member] = text.into();
             }
         }
-        let (network, text) = (network(peer.address).to_string(), kept.to_string());
+        let (network, text) = (network(peer.address).to_string(), registration.to_string());
         let put = self.store.put_client(&id, &network, &text, secret.as_deref(), MOST).await;
         let put = put.map_err(|error| {
             tracing::error!(%error, "the store failed");
@@ -107,13 +107,13 @@ impl At<'_> {
             return Err(too_many());
         }
         tracing::info!(client = id, name = client.name, address = %peer.address, "a client has registered");
-        kept["client_id"] = id.into();
-        kept["client_id_issued_at"] = now().into();
+        registration["client_id"] = id.into();
+        registration["client_id_issued_at"] = now().into();
         if let Some(secret) = secret {
-            kept["client_secret"] = secret.into();
-            kept["client_secret_expires_at"] = 0.into();
+            registration["client_secret"] = secret.into();
+            registration["client_secret_expires_at"] = 0.into();
         }
-        Ok(json_answer(StatusCode::CREATED, &kept))
+        Ok(json_answer(StatusCode::CREATED, &registration))
     }
 }
 
@@ -123,7 +123,7 @@ fn too_many() -> OAuthError {
     OAuthError::with_status(status, "temporarily_unavailable", why)
 }
 
-/// How a client wants to authenticate, and whether all else that it wants can be had.
+/// The requested authentication method. Fails if any of the metadata is not supported.
 fn checked(wanted: &Map<String, Value>) -> Result<&'static str, OAuthError> {
     let invalid = |why: &str| OAuthError::new("invalid_client_metadata", why);
     for (member, known) in [
@@ -132,7 +132,7 @@ fn checked(wanted: &Map<String, Value>) -> Result<&'static str, OAuthError> {
     ] {
         let Some(all) = wanted.get(member) else { continue };
         let all = all.as_array().ok_or_else(|| invalid(&format!("'{member}' must be a list")))?;
-        // Of what is asked for, what there is must be among it.
+        // A supported value must be in the list; further ones are ignored.
         if !all.iter().any(|one| one.as_str() == Some(known[0])) {
             return Err(invalid(&format!("'{member}' must contain '{}'", known[0])));
         }
@@ -141,7 +141,7 @@ fn checked(wanted: &Map<String, Value>) -> Result<&'static str, OAuthError> {
         return Err(invalid("'jwks_uri' is not supported for registration: send 'jwks'"));
     }
     let way = match wanted.get("token_endpoint_auth_method") {
-        // Section 2 has this for a client that does not say.
+        // The default of section 2.
         None => return Ok("client_secret_basic"),
         Some(way) => way.as_str().unwrap_or_default(),
     };
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_address_registers_so_many_and_no_more() {
+    fn registrations_of_one_address_are_limited() {
         let registrations = Registrations::default();
         let one: IpAddr = "2001:db8::1".parse().unwrap();
         for _ in 0..MOST_EACH {

@@ -19,13 +19,13 @@ use doorward_identity::identity::token::is_same_resource;
 use doorward_identity::oauth::{self, challenge_of};
 use doorward_identity::seal;
 
-/// Two that refresh at the same time are no thieves: of a token that was used this many seconds ago at
-/// most, the second use is refused, and nothing else happens.
+/// Concurrent refreshes are not treated as theft: if a token was first used at most this many seconds ago, a
+/// second use is refused without revoking the grant.
 const RACE: i64 = 2;
 
 impl At<'_> {
     pub async fn token(&self, headers: &HeaderMap, form: &Form) -> Result<Value, OAuthError> {
-        let client = self.asking(headers, form).await?;
+        let client = self.authenticated_client(headers, form).await?;
         match form.get("grant_type") {
             Some("authorization_code") => self.redeem(&client, form).await,
             Some("refresh_token") => self.refresh(&client, form).await,
@@ -37,7 +37,7 @@ impl At<'_> {
         }
     }
 
-    async fn asking(
+    async fn authenticated_client(
         &self,
         headers: &HeaderMap,
         form: &Form,
@@ -65,17 +65,17 @@ impl At<'_> {
         if !self.store.use_ticket(code).await.map_err(|error| failed(&error))? {
             return Err(self.end(grant, "a code was used twice").await);
         }
-        // From here on it is burnt, whatever comes.
+        // From here on the code is used up, whatever the outcome.
         let verifier = form.get("code_verifier").unwrap_or_default();
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
         let proven = (43..=128).contains(&verifier.len())
             && verifier.bytes().all(plain)
             && ticket.challenge.as_deref().is_some_and(|challenge| {
-                let shown = challenge_of(verifier);
-                let (known, shown) = (challenge.as_bytes(), shown.as_bytes());
-                constant_time::verify_slices_are_equal(known, shown).is_ok()
+                let presented = challenge_of(verifier);
+                let (known, presented) = (challenge.as_bytes(), presented.as_bytes());
+                constant_time::verify_slices_are_equal(known, presented).is_ok()
             });
-        // OAuth 2.1 has done away with it; who sends it means it (RFC 6749 section 4.1.3).
+        // OAuth 2.1 has removed the parameter. If it is sent, it is checked (RFC 6749 section 4.1.3).
         let uri = form.get("redirect_uri");
         let uri_fits = uri.is_none_or(|uri| ticket.redirect_uri.as_deref() == Some(uri));
         if !proven || !uri_fits || grant.client != client.id {
@@ -89,11 +89,11 @@ impl At<'_> {
     }
 
     async fn refresh(&self, client: &Client, form: &Form) -> Result<Value, OAuthError> {
-        let Some(shown) = form.get("refresh_token") else {
+        let Some(presented) = form.get("refresh_token") else {
             return Err(OAuthError::new("invalid_request", "'refresh_token' is missing"));
         };
         let ticket =
-            self.ticket(TicketKind::Refresh, shown).await?.ok_or_else(OAuthError::grant)?;
+            self.ticket(TicketKind::Refresh, presented).await?.ok_or_else(OAuthError::grant)?;
         let grant = &ticket.grant;
         if grant.client != client.id {
             return Err(self.end(grant, "a refresh token was presented by another client").await);
@@ -116,7 +116,7 @@ impl At<'_> {
                 asked
             }
         };
-        if !self.store.use_ticket(shown).await.map_err(|error| failed(&error))? {
+        if !self.store.use_ticket(presented).await.map_err(|error| failed(&error))? {
             return Err(self.used_before(grant, now()).await);
         }
         self.ask_provider(grant).await?;
@@ -125,11 +125,11 @@ impl At<'_> {
         self.issue(&current.ok_or_else(OAuthError::grant)?, &scopes).await
     }
 
-    /// Whether the user is still welcome at the provider, where it can be asked.
+    /// Checks with the provider whether the user is still valid, if possible.
     async fn ask_provider(&self, grant: &OAuthGrant) -> Result<(), OAuthError> {
         let master = &self.server.master;
-        let kept = match grant.secret(master) {
-            Ok(Some(kept)) => serde_json::from_str::<Secrets>(&kept).ok(),
+        let stored = match grant.secret(master) {
+            Ok(Some(stored)) => serde_json::from_str::<Secrets>(&stored).ok(),
             Ok(None) => None,
             Err(error) => {
                 tracing::error!(
@@ -139,8 +139,8 @@ impl At<'_> {
                 return Err(OAuthError::unavailable());
             }
         };
-        let Some(kept) = kept else { return Ok(()) };
-        match self.server.provider.renew(&grant.subject, kept).await {
+        let Some(stored) = stored else { return Ok(()) };
+        match self.server.provider.renew(&grant.subject, stored).await {
             Ok(None) => Ok(()),
             Ok(Some(person)) => {
                 let claims = Value::Object(person.claims).to_string();
@@ -156,7 +156,7 @@ impl At<'_> {
                 tracing::info!(grant = grant.id, "the provider: {why}");
                 Err(self.end(grant, "the provider no longer accepts the user").await)
             }
-            // Nobody is logged out because the provider cannot be reached.
+            // An unavailable provider does not log users out.
             Err(ProviderError::Failed(why)) => {
                 tracing::warn!(
                     grant = grant.id,
@@ -174,7 +174,7 @@ impl At<'_> {
         self.end(grant, "a refresh token was used twice").await
     }
 
-    /// Ends a grant with all that came of it.
+    /// Revokes a grant and everything issued from it.
     async fn end(&self, grant: &OAuthGrant, why: &str) -> OAuthError {
         tracing::warn!(
             grant = grant.id,
@@ -200,7 +200,7 @@ impl At<'_> {
         Err(OAuthError::new("invalid_target", "'resource' is not what the user has consented to"))
     }
 
-    /// An access token, and the refresh token that follows.
+    /// Issues an access token, and the next refresh token.
     async fn issue(
         &self,
         grant: &OAuthGrant,
@@ -251,25 +251,25 @@ impl At<'_> {
     }
 
     pub async fn revoke(&self, headers: &HeaderMap, form: &Form) -> Result<Value, OAuthError> {
-        let client = self.asking(headers, form).await?;
+        let client = self.authenticated_client(headers, form).await?;
         let Some(token) = form.get("token") else {
             return Err(OAuthError::new("invalid_request", "'token' is missing"));
         };
-        // What is not known needs no revoking (RFC 7009 section 2.2).
-        let Some((grant, _)) = self.stands_for(token).await? else { return Ok(json!({})) };
+        // An unknown token is treated as revoked (RFC 7009 section 2.2).
+        let Some((grant, _)) = self.grant_of(token).await? else { return Ok(json!({})) };
         if grant.client != client.id {
             let why = "the token belongs to another client";
             return Err(OAuthError::new("unauthorized_client", why));
         }
         tracing::info!(grant = grant.id, client = client.id, "a client has revoked its grant");
         self.store.revoke_grant(&grant.id).await.map_err(|error| failed(&error))?;
-        // What was acknowledged holds here and now.
+        // The revocation takes effect in this process before it is acknowledged.
         self.host.reread_store().await.map_err(|error| failed(&error))?;
         Ok(json!({}))
     }
 
     pub async fn introspect(&self, headers: &HeaderMap, form: &Form) -> Result<Value, OAuthError> {
-        let client = self.asking(headers, form).await?;
+        let client = self.authenticated_client(headers, form).await?;
         if matches!(client.shows, Shows::Nothing) {
             return Err(OAuthError::client(
                 "Token introspection requires client authentication",
@@ -279,14 +279,14 @@ impl At<'_> {
         let Some(token) = form.get("token") else {
             return Err(OAuthError::new("invalid_request", "'token' is missing"));
         };
-        let found = self.stands_for(token).await?;
-        // Clients that the operator knows may ask about all tokens, others about their own.
+        let found = self.grant_of(token).await?;
+        // Declared clients may introspect all tokens, others only their own.
         let found = found.filter(|(grant, _)| {
             grant.is_good_at(now()) && (client.is_declared || grant.client == client.id)
         });
         let Some((grant, claims)) = found else { return Ok(json!({ "active": false })) };
-        let mut told = claims.unwrap_or_default();
-        told.entry("exp").or_insert(json!(grant.expires));
+        let mut response = claims.unwrap_or_default();
+        response.entry("exp").or_insert(json!(grant.expires));
         for (name, value) in [
             ("active", json!(true)),
             ("iss", json!(self.server.issuer)),
@@ -294,15 +294,15 @@ impl At<'_> {
             ("aud", json!(grant.resource)),
             ("client_id", json!(grant.client)),
         ] {
-            told.insert(name.into(), value);
+            response.insert(name.into(), value);
         }
-        told.entry("scope").or_insert_with(|| oauth::joined(&grant.scopes).into());
-        Ok(Value::Object(told))
+        response.entry("scope").or_insert_with(|| oauth::joined(&grant.scopes).into());
+        Ok(Value::Object(response))
     }
 
-    /// The grant that a token of either kind came of, and what an access token says. `None` for one that
-    /// is not known, or over.
-    async fn stands_for(
+    /// The grant of an access or refresh token, and the claims of an access token. `None` if the token is unknown or
+    /// has expired.
+    async fn grant_of(
         &self,
         token: &str,
     ) -> Result<Option<(OAuthGrant, Option<Map<String, Value>>)>, OAuthError> {
