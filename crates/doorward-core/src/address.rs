@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use url::{Host, Url};
 
-/// The address that an URL names itself: it is never looked up.
+/// The IP address in a URL; `None` if its host is a name. No DNS lookup is made.
 pub fn address_of(url: &Url) -> Option<IpAddr> {
     match url.host()? {
         Host::Ipv4(address) => Some(IpAddr::V4(address)),
@@ -13,8 +13,8 @@ pub fn address_of(url: &Url) -> Option<IpAddr> {
     }
 }
 
-/// Whether an address is one of the public internet's (the special-purpose registries of IANA).
-/// IPv4 addresses inside IPv6 ones are judged, too.
+/// Whether an address is publicly routable (IANA special-purpose address registries). IPv4 addresses embedded in
+/// IPv6 are checked, too.
 pub fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => is_public_v4(address),
@@ -44,19 +44,18 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         Ipv4Addr::new((high >> 8) as u8, high as u8, (low >> 8) as u8, low as u8)
     };
     match segments {
-        // Mapped, compatible, translated, and 6to4.
+        // IPv4-mapped, IPv4-compatible, NAT64 and 6to4.
         [0, 0, 0, 0, 0, 0xffff | 0, high, low]
         | [0x64, 0xff9b, 0, 0, 0, 0, high, low]
         | [0x2002, high, low, ..] => is_public_v4(v4(high, low)),
-        // Teredo, ORCHID, benchmarking, documentation, and what is reserved for protocols.
+        // Teredo, ORCHID, benchmarking, documentation and other protocol assignments.
         [0x2001, second, ..] if second < 0x200 || second == 0xdb8 => false,
-        // Of global unicast addresses alone: no unique local, site local, link local, multicast;
-        // and no documentation.
+        // Only global unicast: not unique local, site-local, link-local, multicast or documentation.
         [first, ..] => (0x2000..0x4000).contains(&first) && first != 0x3fff,
     }
 }
 
-/// Whoever has an address of IPv6 has 2^64 of them.
+/// The /64 network of an IPv6 address, since one host usually has all of it; an IPv4 address unchanged.
 pub fn network(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V6(address) => match address.to_ipv4_mapped() {

@@ -9,12 +9,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::share::{Counter, Held};
 
-/// Bytes that may wait; something larger waits alone.
+/// Maximum size of the queued items in bytes. A larger item is queued alone.
 const BYTES: usize = 2 << 20;
-/// What is no larger counts to nobody: most of what waits takes no lock.
+/// Items up to this size do not count towards a reader's share, so that most items take no lock.
 const SMALL: usize = 1 << 10;
 
-/// The room that an item has in its queue, and in its reader's share.
+/// The space reserved for an item in its queue and in its reader's share.
 type Room = (OwnedSemaphorePermit, Option<Held>);
 
 #[derive(Debug)]
@@ -33,15 +33,15 @@ impl<T> Clone for Sender<T> {
 #[derive(Debug)]
 pub struct Receiver<T>(mpsc::Receiver<(T, Room)>);
 
-/// Nobody takes anything, or not in time.
+/// The receiver is gone, or did not make room in time.
 #[derive(Debug, Clone, Copy)]
 pub struct Stuck;
 
-/// Nothing waits.
+/// The queue is empty.
 #[derive(Debug, Clone, Copy)]
 pub struct Empty;
 
-/// Why something cannot be sent at once.
+/// Why an item cannot be queued now.
 #[derive(Debug)]
 pub enum NotNow<T> {
     Full(T),
@@ -59,7 +59,7 @@ fn weight(bytes: usize) -> u32 {
 }
 
 impl<T> Sender<T> {
-    /// The same queue, of which what waits counts to its reader, over all of their queues.
+    /// Counts queued items towards their reader's share, which covers all queues of that reader.
     pub fn counted(self, reader: Counter) -> Self {
         Self { reader: Some(reader), ..self }
     }
@@ -109,7 +109,7 @@ impl<T> Sender<T> {
         })
     }
 
-    /// To whom so many bytes count.
+    /// The share that an item of this size counts towards.
     fn counts(&self, bytes: usize) -> Option<&Counter> {
         self.reader.as_ref().filter(|_| bytes > SMALL)
     }
@@ -143,7 +143,7 @@ mod tests {
     use crate::share::{Bounds, Shares};
 
     #[tokio::test(start_paused = true)]
-    async fn what_waits_in_all_queues_of_a_reader_is_bounded() {
+    async fn all_queues_of_a_reader_share_one_bound() {
         let shares = Shares::new(Bounds { whole: 64 << 10, share: 8 << 10 });
         let queue = |who: &str| {
             let (sender, receiver) = channel(64);
@@ -151,20 +151,20 @@ mod tests {
         };
         let moment = Duration::from_secs(1);
         let (one, mut read) = queue("user \"alice\"");
-        let (two, _kept) = queue("user \"alice\" by \"agent\"");
+        let (two, _receiver) = queue("user \"alice\" by \"agent\"");
         one.send_timeout(1, 8 << 10, moment).await.unwrap();
         assert!(two.send_timeout(2, 4 << 10, moment).await.is_err());
         assert!(matches!(two.try_send(2, 4 << 10), Err(NotNow::Full(2))));
         two.send_timeout(3, SMALL, moment).await.unwrap();
-        let (other, _kept) = queue("user \"bob\"");
+        let (other, _receiver) = queue("user \"bob\"");
         other.send_timeout(4, 8 << 10, moment).await.unwrap();
-        // Whoever reads goes on, and so does what is larger than a share.
+        // A reader that reads gets more, even an item that is larger than its share.
         assert_eq!(read.recv().await, Some(1));
         two.send_timeout(5, 64 << 10, moment).await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_waits_is_bounded_in_bytes() {
+    async fn queued_items_are_bounded_in_bytes() {
         let (sender, mut receiver) = channel(64);
         let moment = Duration::from_secs(1);
         for number in 0..4 {
@@ -175,7 +175,7 @@ mod tests {
         for number in 0..4 {
             assert_eq!(receiver.try_recv().unwrap(), number);
         }
-        // One that is larger than all that may wait goes alone.
+        // An item larger than the queue's limit is queued alone.
         sender.send_timeout(5, BYTES * 9, moment).await.unwrap();
         assert!(sender.send_timeout(6, 1, moment).await.is_err());
         assert_eq!(receiver.recv().await, Some(5));

@@ -1,11 +1,11 @@
-//! Ids of calls.
+//! Call ids.
 
 use std::fmt;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Names one call in every log line and every error of the gateway's own. Unique to the process,
-/// and unlike those of earlier runs.
+/// Identifies one call in log lines and in errors of the gateway. Unique within the process, and different from
+/// those of earlier runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CallId(u64);
 
@@ -16,8 +16,8 @@ impl CallId {
         Self(run.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)))
     }
 
-    /// What the ids of a process's calls begin with. It tells runs apart; without randomness they are
-    /// not, and calls still are.
+    /// The random prefix of this process's call ids. If no randomness is available it is zero, and ids are unique
+    /// only within the process.
     pub fn run() -> u32 {
         static RUN: OnceLock<u32> = OnceLock::new();
         *RUN.get_or_init(|| getrandom::u32().unwrap_or_default())

@@ -2,12 +2,12 @@
 
 use bytes::{Bytes, BytesMut};
 
-/// The pieces so far. Gathering may be interrupted and taken up again.
+/// The chunks received so far. Collecting may be interrupted and resumed.
 #[derive(Debug, Default)]
 pub struct Gathered {
     first: Bytes,
     all: BytesMut,
-    /// What is to come in all, as far as that is known.
+    /// The announced total length, or 0.
     expected: usize,
 }
 
@@ -16,8 +16,8 @@ pub struct Gathered {
 pub struct TooLarge;
 
 impl Gathered {
-    /// `expected`: the length that was announced. Room is made for it once there is more than one
-    /// piece, so that the body does not have to move as it grows.
+    /// `expected` is the announced length. Memory for it is reserved with the second chunk, so that the body is not
+    /// moved as it grows.
     pub fn expecting(expected: u64) -> Self {
         let expected = usize::try_from(expected).unwrap_or(usize::MAX);
         Self { expected, ..Self::default() }

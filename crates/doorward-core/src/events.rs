@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc};
 use crate::byte_queue;
 use crate::share::Counter;
 
-/// Where a call's notifications go: to the client's stream, with its back-pressure.
+/// Sends a call's notifications to the client's stream, with back-pressure.
 #[derive(Debug, Clone)]
 pub struct Events {
     messages: byte_queue::Sender<Bytes>,
@@ -18,7 +18,7 @@ pub struct Events {
     one_way: bool,
 }
 
-/// How a client that polls is sent away, and says that it is back.
+/// Tells a polling client to reconnect later, and reports when it is back.
 #[derive(Debug, Clone)]
 struct Poll {
     away: mpsc::Sender<Duration>,
@@ -28,9 +28,9 @@ struct Poll {
 /// The client's side of [`Events::pause`].
 #[derive(Debug)]
 pub struct Pauses {
-    /// For how long the client shall go away.
+    /// How long the client is to stay disconnected.
     pub away: mpsc::Receiver<Duration>,
-    /// To be told when it is back, be it early.
+    /// Notify when the client has reconnected, even if early.
     pub back: Arc<Notify>,
 }
 
@@ -44,12 +44,12 @@ impl Events {
         (Self { messages, poll: None, one_way: false }, receiver)
     }
 
-    /// The same, of which what waits counts to whoever reads it.
+    /// Counts queued messages towards the reader's share.
     pub fn counted(self, reader: Counter) -> Self {
         Self { messages: self.messages.counted(reader), ..self }
     }
 
-    /// For a client that can be sent away to come back later.
+    /// For a client that can be told to reconnect later.
     pub fn with_pauses(capacity: usize) -> (Self, byte_queue::Receiver<Bytes>, Pauses) {
         let (events, receiver) = Self::channel(capacity);
         let (sender, away) = mpsc::channel(1);
@@ -58,8 +58,7 @@ impl Events {
         (Self { poll: Some(poll), ..events }, receiver, Pauses { away, back })
     }
 
-    /// For a client that cannot be asked anything in the midst of its call, for want of a stream or
-    /// of a session.
+    /// For a client that cannot receive requests during a call, because there is no stream or session.
     pub fn one_way(self) -> Self {
         Self { one_way: true, ..self }
     }
@@ -68,14 +67,14 @@ impl Events {
         self.one_way
     }
 
-    /// For calls that nobody watches.
+    /// For calls whose events nobody reads.
     pub fn ignored() -> Self {
         Self::channel(1).0
     }
 
-    /// The server has closed the call's stream, to be asked again after a while: the client is sent
-    /// away for as long. Returns when the time is over, or the client is back before
-    /// (spec 2025-11-25 basic/transports, polling).
+    /// The server has closed the call's stream and wants the gateway to reconnect after `retry`. The client is told
+    /// to do the same. Returns after that time, or earlier if the client reconnects (spec 2025-11-25
+    /// basic/transports, polling).
     pub async fn pause(&self, retry: Duration) {
         let Some(poll) = &self.poll else { return tokio::time::sleep(retry).await };
         let _ = poll.away.try_send(retry);
@@ -85,13 +84,13 @@ impl Events {
         }
     }
 
-    /// Sends a message as it is; waits like [`notify`](Self::notify).
+    /// Sends a serialized message. Waits like [`notify`](Self::notify).
     pub async fn send(&self, message: Bytes) -> Result<(), Gone> {
         let bytes = message.len();
         self.messages.send(message, bytes).await.map_err(|_| Gone)
     }
 
-    /// Waits until the stream has room. Fails when nobody reads it any more.
+    /// Sends a notification. Waits until the stream has room; fails if it is closed.
     pub async fn notify(&self, method: &str, params: &Object) -> Result<(), Gone> {
         self.send(message::notification(method, params)).await
     }

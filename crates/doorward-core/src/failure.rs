@@ -11,26 +11,26 @@ use doorward_mcp::error::Kind;
 #[error("{message}")]
 pub struct Failure {
     pub kind: Kind,
-    /// For the caller: says what happened, not where the server is or what it holds.
+    /// For the caller: what happened, without the server's address or content.
     pub message: String,
-    /// Asking again, unchanged, may help and cannot act twice.
+    /// An identical retry may succeed and cannot execute the call twice.
     pub retryable: bool,
-    /// The cause, for the operator's log alone.
+    /// The cause, for the operator's log only.
     pub cause: Option<String>,
-    /// The server seems to speak another era than remembered; nothing was done.
+    /// The server seems to speak another era than the detected one. The call was not executed.
     pub era_in_doubt: bool,
-    /// The server did nothing, for it wants something else to be shown.
+    /// The server did not execute the call and requires another token.
     pub challenge: Option<Challenge>,
-    /// The HTTP status, where there was one.
+    /// The HTTP status, if there was one.
     pub status: Option<u16>,
-    /// How long the server wants to be left alone, or will be.
+    /// When to retry: requested by the server or set by the gateway.
     pub retry_after: Option<Duration>,
 }
 
-/// What a server wants to be shown (RFC 6750 section 3.1).
+/// What the server requires (RFC 6750 section 3.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Challenge {
-    /// Another token: this one is not good, or not any more.
+    /// Another token: the current one is invalid or has expired.
     Token,
     /// A token with these scopes.
     Scopes(BTreeSet<String>),
@@ -61,7 +61,8 @@ impl Failure {
         }
     }
 
-    /// Whether the server has not seen the call, or has said that it did nothing and when to come again.
+    /// Whether the server cannot have executed the call: it was not reached, or rejected the call and said when to
+    /// retry.
     pub fn is_unseen(&self) -> bool {
         match self.kind {
             Kind::Unreachable => true,

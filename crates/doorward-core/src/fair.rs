@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 #[derive(Debug)]
 pub struct FairQueue<T> {
-    /// What waits, by whose it is; who comes next is first.
+    /// Waiting items by caller; the next caller is first.
     waiting: VecDeque<(Box<str>, VecDeque<T>)>,
 }
 
@@ -31,12 +31,12 @@ impl<T> FairQueue<T> {
         }
     }
 
-    /// The oldest of whoever's turn it is.
+    /// The oldest item of the next caller.
     pub fn pop(&mut self) -> Option<T> {
         self.pop_if(|_| true)
     }
 
-    /// The oldest of the next caller whose oldest may be served now.
+    /// The oldest item of the next caller whose oldest item passes `may`.
     pub fn pop_if(&mut self, may: impl Fn(&T) -> bool) -> Option<T> {
         let mut all = self.waiting.iter();
         let at = all.position(|(_, items)| items.front().is_some_and(&may))?;
@@ -48,8 +48,8 @@ impl<T> FairQueue<T> {
         item
     }
 
-    /// The oldest of whoever has most, so that there is room for what has just come: its own caller's, where others
-    /// have no more.
+    /// Drops and returns the oldest item of the caller with the most items. If several have the most, `newcomer` is
+    /// chosen if it is one of them.
     pub fn shed(&mut self, newcomer: &str) -> Option<T> {
         let most = self.waiting.iter().map(|(_, items)| items.len()).max()?;
         let has_most = |(whose, items): &(Box<str>, VecDeque<T>)| {
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn callers_take_turns_and_whoever_has_most_gives_way() {
+    fn callers_take_turns_and_the_one_with_the_most_items_loses_one() {
         let mut queue = FairQueue::default();
         for number in 0..5 {
             queue.push("mallory", format!("m{number}"));
@@ -96,14 +96,14 @@ mod tests {
         assert_eq!(queue.shed("carol").as_deref(), Some("m2"));
         queue.push("carol", "c0".to_owned());
         queue.push("carol", "c1".to_owned());
-        assert_eq!(queue.shed("carol").as_deref(), Some("c0"), "of equals, whoever has just come");
+        assert_eq!(queue.shed("carol").as_deref(), Some("c0"), "of several, the newcomer");
         let order: Vec<_> = std::iter::from_fn(|| queue.pop()).collect();
         assert_eq!(order, ["m3", "a0", "b0", "c1", "m4", "a1"]);
         assert_eq!(queue.len(), 0);
     }
 
     #[test]
-    fn who_may_not_be_served_yet_keeps_their_turn() {
+    fn a_caller_that_cannot_be_served_yet_keeps_its_turn() {
         let mut queue = FairQueue::default();
         for item in ["m0", "m1", "a0", "b0"] {
             queue.push(&item[..1], item);

@@ -5,21 +5,21 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-/// How often it is looked at: between two looks not much can be asked for.
+/// Interval of checks, short enough that not much can be allocated in between.
 pub const EVERY: Duration = Duration::from_millis(100);
-/// What is held below the limit once it was reached, so that it does not go on and off: a sixteenth.
+/// Hysteresis: once the limit was reached, usage has to fall below it by a sixteenth.
 const SLACK: u64 = 16;
 
-/// Watches the process's resident memory.
+/// Monitors the resident memory of the process.
 #[derive(Debug, Default)]
 pub struct Memory {
-    /// Bytes; `None` when nothing bounds it.
+    /// Bytes; `None` if there is no limit.
     limit: Option<u64>,
     short: AtomicBool,
 }
 
 impl Memory {
-    /// With the operator's limit, or five sixths of what the control group allows, or half of what the machine has.
+    /// Uses the configured limit, or five sixths of the control group's limit, or half of the machine's memory.
     pub fn new(limit: Option<u64>) -> Self {
         let group = || group_limit().map(|limit| limit / 6 * 5);
         let limit = limit.or_else(group).or_else(|| machine().map(|all| all / 2));
@@ -30,19 +30,19 @@ impl Memory {
         self.limit
     }
 
-    /// Nothing new may begin.
+    /// Whether new requests are to be refused.
     pub fn is_short(&self) -> bool {
         self.short.load(Ordering::Relaxed)
     }
 
-    /// Takes a look.
+    /// Checks the current usage.
     pub fn look(&self) {
         if let (Some(limit), Some(held)) = (self.limit, resident()) {
-            self.weigh(held, limit);
+            self.update(held, limit);
         }
     }
 
-    fn weigh(&self, held: u64, limit: u64) {
+    fn update(&self, held: u64, limit: u64) {
         let was = self.is_short();
         let short = if was { held > limit - limit / SLACK } else { held > limit };
         if short == was {
@@ -57,24 +57,24 @@ impl Memory {
     }
 }
 
-/// Resident bytes, where the system tells (proc_pid_statm(5)).
+/// Resident memory in bytes, on systems that report it (proc_pid_statm(5)).
 pub fn resident() -> Option<u64> {
     let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    // The page size of the systems that tell in this way, but for some whose pages are larger: there
-    // less is told than is held, and the system's own bound comes first.
+    // The usual page size of systems with this file. With larger pages the value is too low, and the limit of the
+    // operating system applies first.
     Some(pages * 4096)
 }
 
-/// What the machine has, where the system tells (proc_meminfo(5)).
+/// The machine's memory in bytes, on systems that report it (proc_meminfo(5)).
 fn machine() -> Option<u64> {
-    let told = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = told.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kilobytes << 10)
 }
 
-/// What the process's control group may hold, of either version.
+/// The limit of the process's control group (version 1 or 2), in bytes.
 fn group_limit() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let root = Path::new("/sys/fs/cgroup");
@@ -88,12 +88,12 @@ fn group_limit() -> Option<u64> {
             }
             _ => return None,
         };
-        // In a container the group is mounted as the root, whatever its path outside.
+        // In a container the group is mounted as the root, whatever its path is outside.
         let top = root.join(file.strip_prefix(root).ok()?.file_name()?);
         let text = std::fs::read_to_string(&file).or_else(|_| std::fs::read_to_string(top)).ok()?;
         text.trim().parse::<u64>().ok()
     });
-    // Version 1 says that there is no bound by a number that no machine reaches.
+    // Version 1 reports a very large number if there is no limit.
     limits.filter(|limit| *limit < 1 << 50).min()
 }
 
@@ -102,18 +102,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_short_from_the_limit_on_until_there_is_room_again() {
+    fn memory_is_short_above_the_limit_until_usage_falls_below_the_slack() {
         let memory = Memory::new(Some(1600));
         for (held, short) in
             [(100, false), (1600, false), (1601, true), (1550, true), (1500, false), (1600, false)]
         {
-            memory.weigh(held, 1600);
+            memory.update(held, 1600);
             assert_eq!(memory.is_short(), short, "{held}");
         }
     }
 
     #[test]
-    fn the_process_holds_something() {
+    fn usage_and_limits_can_be_read() {
         assert!(resident().is_none_or(|held| held > 100_000));
         let _ = group_limit();
         assert!(machine().is_none_or(|all| all > 64 << 20));

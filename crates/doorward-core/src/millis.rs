@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// A time in milliseconds, to the microsecond: what is finer is noise, and takes seventeen digits.
+/// A duration in milliseconds, rounded to microseconds so that it is short in JSON.
 pub fn millis(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }

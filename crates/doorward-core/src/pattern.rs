@@ -1,4 +1,4 @@
-//! Patterns of names: `*` matches any characters, everything else itself.
+//! Name patterns: `*` matches any characters, every other character matches itself.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_star_stands_for_any_run_of_characters() {
+    fn a_star_matches_any_run_of_characters() {
         for (pattern, name, fits) in [
             ("a", "a", true),
             ("a", "ab", false),

@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-/// What a caller sees: all servers under qualified names, or one server as if the gateway were
-/// not there.
+/// The endpoint of a request: all servers under qualified names, a selection of them, or a single server as if
+/// connected directly.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Portal {
     Merged,
-    /// What was chosen of several servers, by the portal's name.
+    /// A configured portal, by name.
     Named(Arc<str>),
     Server(Arc<str>),
 }
 
 impl Portal {
-    /// As policies name it.
+    /// The name used in policies.
     pub fn name(&self) -> &str {
         match self {
             Self::Merged => "",
@@ -21,20 +21,20 @@ impl Portal {
         }
     }
 
-    /// Whether several servers are there, each name with its server's.
+    /// Whether it has several servers, so that names are qualified with the server's name.
     pub fn is_merged(&self) -> bool {
         !matches!(self, Self::Server(_))
     }
 }
 
-/// By which door a request came in.
+/// The protocol of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Protocol {
-    /// Streamable HTTP, of whatever revision.
+    /// Streamable HTTP, in any revision.
     Mcp,
     /// HTTP+SSE.
     Sse,
-    /// The operator's listener.
+    /// The admin listener.
     Admin,
 }
 

@@ -7,22 +7,22 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// The principal of whoever calls a gateway that asks nobody who they are.
+/// The principal of all callers on a gateway without authentication.
 pub const LOCAL: &str = "local";
 
-/// Whose share something counts to: a principal's, whichever agents act for them.
+/// The caller that a principal's usage counts towards: the user, whichever agents act on behalf of them.
 pub fn sharer(principal: &str) -> &str {
-    // Names in ids are quoted, so that none can hold this.
+    // Names in principals are quoted, so no name can contain this.
     principal.find("\" by \"").map_or(principal, |quote| &principal[..=quote])
 }
 
-/// Whether somebody may have all there is: the one caller of a gateway that asks nobody who they are, and the gateway
-/// itself.
+/// Whether a caller is not limited to a share: the only caller of a gateway without authentication, and the
+/// gateway itself.
 pub fn is_exempt(sharer: &str) -> bool {
     sharer == LOCAL || sharer.is_empty()
 }
 
-/// How much of something there is, and how much of it one caller may have.
+/// A global limit and the share of one caller.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     pub whole: usize,
@@ -30,7 +30,7 @@ pub struct Bounds {
 }
 
 impl Bounds {
-    /// With one part in so many for each caller.
+    /// Each caller gets one of `parts` equal parts.
     pub fn new(whole: usize, parts: usize) -> Self {
         Self { whole, share: (whole / parts.max(1)).max(1) }
     }
@@ -40,21 +40,21 @@ impl Bounds {
     }
 }
 
-/// Why there is no more.
+/// Why nothing more can be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
-    /// The caller has their share.
+    /// The caller has reached its share.
     Share,
-    /// Everything is taken.
+    /// The global limit is reached.
     Whole,
 }
 
-/// Who has how much of something.
+/// The current usage of each caller.
 #[derive(Debug)]
 pub struct Shares {
     bounds: Bounds,
     taken: Mutex<Taken>,
-    /// Something was given back.
+    /// Notified when usage decreases.
     freed: Notify,
 }
 
@@ -69,7 +69,7 @@ impl Shares {
         Arc::new(Self { bounds, taken: Mutex::default(), freed: Notify::new() })
     }
 
-    /// Takes so much for a principal, until what is returned is dropped.
+    /// Takes `amount` for a principal until the returned value is dropped.
     pub fn take(self: &Arc<Self>, principal: &str, amount: usize) -> Result<Held, Full> {
         let sharer = sharer(principal);
         let mut taken = self.taken.lock();
@@ -90,10 +90,10 @@ impl Shares {
         Ok(Held { shares: self.clone(), sharer, amount })
     }
 
-    /// The same as soon as there is room.
+    /// Like [`take`](Self::take), but waits until there is room.
     pub async fn wait(self: &Arc<Self>, principal: &str, amount: usize) -> Held {
         loop {
-            // What is given back from here on is noticed.
+            // Enabled first, so that no release is missed.
             let mut freed = std::pin::pin!(self.freed.notified());
             freed.as_mut().enable();
             if let Ok(held) = self.take(principal, amount) {
@@ -103,12 +103,13 @@ impl Shares {
         }
     }
 
-    /// No more than a principal's share: what is larger goes when there is nothing else of theirs.
+    /// Limits `amount` to the principal's share. A larger item can then be taken once the principal uses nothing
+    /// else.
     pub fn at_most_a_share(&self, principal: &str, amount: usize) -> usize {
         amount.min(self.bounds.of(sharer(principal)))
     }
 
-    fn give_back(&self, sharer: &str, amount: usize) {
+    fn release(&self, sharer: &str, amount: usize) {
         let mut taken = self.taken.lock();
         taken.all = taken.all.saturating_sub(amount);
         if let Some(own) = taken.by.get_mut(sharer) {
@@ -121,7 +122,8 @@ impl Shares {
         self.freed.notify_waiters();
     }
 
-    /// Of whose something gives way for a principal: of their own where they have their share, else of whoever has most.
+    /// The caller whose item is to be replaced: the principal itself if it has reached its share, otherwise the
+    /// caller that uses the most.
     pub fn gives_way(&self, full: Full, principal: &str) -> Option<Arc<str>> {
         match full {
             Full::Share => Some(sharer(principal).into()),
@@ -134,7 +136,7 @@ impl Shares {
     }
 }
 
-/// Counts to one caller what waits for them.
+/// Counts queued data towards one caller's share.
 #[derive(Debug, Clone)]
 pub struct Counter {
     shares: Arc<Shares>,
@@ -146,21 +148,21 @@ impl Counter {
         Self { shares, principal }
     }
 
-    /// Takes so much, as soon as the caller has room for it. What is larger than their share waits until there is
-    /// nothing else of theirs.
+    /// Waits until the caller has room for `amount`. If that is larger than its share, waits until it uses nothing
+    /// else.
     pub async fn take(&self, amount: usize) -> Held {
         let amount = self.shares.at_most_a_share(&self.principal, amount);
         self.shares.wait(&self.principal, amount).await
     }
 
-    /// The same, if there is room now.
+    /// Like [`take`](Self::take), but returns `None` if there is no room now.
     pub fn try_take(&self, amount: usize) -> Option<Held> {
         let amount = self.shares.at_most_a_share(&self.principal, amount);
         self.shares.take(&self.principal, amount).ok()
     }
 }
 
-/// Something that is taken. Dropping it gives it back.
+/// Usage of a share. Dropping it releases it.
 #[derive(Debug)]
 pub struct Held {
     shares: Arc<Shares>,
@@ -176,7 +178,7 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.shares.give_back(&self.sharer, self.amount);
+        self.shares.release(&self.sharer, self.amount);
     }
 }
 
@@ -186,12 +188,16 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn nobody_takes_what_all_need() {
+    fn no_caller_exceeds_its_share() {
         let shares = Shares::new(Bounds::new(16, 8));
         let alice = "user \"alice\" by \"one\"";
         let first = shares.take(alice, 1).unwrap();
         let _second = shares.take("user \"alice\" by \"two\"", 1).unwrap();
-        assert_eq!(shares.take(alice, 1).unwrap_err(), Full::Share, "agents share their user's");
+        assert_eq!(
+            shares.take(alice, 1).unwrap_err(),
+            Full::Share,
+            "agents count towards their user's share"
+        );
         assert_eq!(shares.take("user \"alice\"", 1).unwrap_err(), Full::Share);
         let _third = shares.take("user \"bob\"", 2).unwrap();
         drop(first);
@@ -200,11 +206,11 @@ mod tests {
         let _rest = shares.take(LOCAL, 12).unwrap();
         assert_eq!(shares.gives_way(Full::Whole, alice).as_deref(), Some(LOCAL));
         assert_eq!(shares.take("user \"carol\"", 1).unwrap_err(), Full::Whole);
-        assert_eq!(Bounds::new(3, 8).of("user \"x\""), 1, "one at least");
+        assert_eq!(Bounds::new(3, 8).of("user \"x\""), 1, "at least one");
     }
 
     #[test]
-    fn no_name_looks_like_anothers() {
+    fn no_name_can_imitate_another_callers() {
         for (id, whose) in [
             ("user \"a\" of \"t\" by \"x\"", "user \"a\" of \"t\""),
             ("user \"a\" by \"x\"", "user \"a\""),
@@ -217,7 +223,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_given_back_is_there_again(amounts in prop::collection::vec((0..5usize, 0..4usize), 0..60)) {
+        fn what_is_released_is_available_again(amounts in prop::collection::vec((0..5usize, 0..4usize), 0..60)) {
             let shares = Shares::new(Bounds::new(20, 4));
             let mut held = Vec::new();
             for (who, amount) in amounts {
