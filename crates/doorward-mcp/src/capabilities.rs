@@ -1,7 +1,7 @@
 //! Capabilities in the form of each revision.
 //!
-//! Both sets are open: unknown ones are passed on. Only those are changed that a revision gave another meaning, or does
-//! not define and would mislead its readers.
+//! Both sets are open: unknown capabilities are passed on. Only those are converted whose meaning differs between
+//! revisions, or that a revision does not define and would be misleading.
 
 use std::sync::LazyLock;
 

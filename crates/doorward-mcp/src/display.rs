@@ -1,5 +1,5 @@
-//! Sanitizes external text for people: it cannot move a cursor, hide or reorder the text beside it, or look like a line
-//! of the gateway's own (attack T15). One function for all outputs: terminals, logs, metrics.
+//! Sanitizes external text for people: it cannot move the cursor, hide or reorder adjacent text, or imitate a
+//! line of the gateway (attack T15). The same functions are used for all outputs: terminals, logs, metrics.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! JSON-RPC errors: the specification's codes, and the gateway's own.
+//! JSON-RPC errors: the codes of the specification and of the gateway.
 
 use bytes::{BufMut, Bytes, BytesMut};
 

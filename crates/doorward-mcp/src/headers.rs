@@ -1,7 +1,7 @@
 //! HTTP headers that mirror the body (spec 2026-07-28 basic/transports/streamable-http).
 //!
-//! The gateway authorises the body; a header that differs from it is refused, and towards a server every header is
-//! computed from what is sent.
+//! The gateway authorizes the body, so a request with a header that differs from it is refused. Headers for a
+//! server are computed from the body that is sent.
 
 use std::borrow::Cow;
 

@@ -6,7 +6,7 @@ pub mod session_loss;
 
 use bytes::Bytes;
 
-use crate::json::{self, Limits, Mended, Object, scan_object};
+use crate::json::{self, Corrections, Limits, Object, scan_object};
 use crate::message::{Id, Invalid, Message, is_batch, split_batch};
 
 /// A deviation of a server from the specification.
@@ -69,8 +69,8 @@ pub fn read_all(
     let items = match split_batch(&text, limits) {
         Ok(items) => items,
         Err(invalid) => {
-            let mended = mended(&text, limits, note).ok_or(invalid)?;
-            split_batch(&mended, limits)?
+            let corrected = corrected(&text, limits, note).ok_or(invalid)?;
+            split_batch(&corrected, limits)?
         }
     };
     // An invalid message does not affect the others.
@@ -134,9 +134,10 @@ pub fn read(
     let mut envelope = match scan_object(&text, limits) {
         Ok(envelope) => envelope,
         Err(fault) => {
-            let mended = mended(&text, limits, note);
-            let mended = mended.ok_or_else(|| Invalid::of_fault(&fault, &text))?;
-            scan_object(&mended, limits).map_err(|fault| Invalid::of_fault(&fault, &mended))?
+            let corrected = corrected(&text, limits, note);
+            let corrected = corrected.ok_or_else(|| Invalid::of_fault(&fault, &text))?;
+            scan_object(&corrected, limits)
+                .map_err(|fault| Invalid::of_fault(&fault, &corrected))?
         }
     };
     if !envelope.contains("method") {
@@ -154,7 +155,7 @@ fn without_mark(text: &Bytes, note: &mut dyn FnMut(Deviation)) -> Bytes {
     text.slice(MARK.len()..)
 }
 
-fn mended(text: &Bytes, limits: Limits, note: &mut dyn FnMut(Deviation)) -> Option<Bytes> {
+fn corrected(text: &Bytes, limits: Limits, note: &mut dyn FnMut(Deviation)) -> Option<Bytes> {
     let as_text = match std::str::from_utf8(text) {
         Ok(_) => None,
         Err(_) => Some(Bytes::from(String::from_utf8_lossy(text).into_owned())),
@@ -162,8 +163,10 @@ fn mended(text: &Bytes, limits: Limits, note: &mut dyn FnMut(Deviation)) -> Opti
     if as_text.is_some() {
         note(Deviation::InvalidUtf8);
     }
-    let mended = json::mend(as_text.as_ref().unwrap_or(text), limits.depth);
-    let Some((text, Mended { surrogates, duplicates, numbers })) = mended else { return as_text };
+    let corrected = json::correct(as_text.as_ref().unwrap_or(text), limits.depth);
+    let Some((text, Corrections { surrogates, duplicates, numbers })) = corrected else {
+        return as_text;
+    };
     if numbers {
         note(Deviation::NoNumber);
     }

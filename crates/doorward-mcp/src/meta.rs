@@ -1,4 +1,4 @@
-//! What a modern request declares about its client in `params._meta` (spec 2026-07-28 basic/index).
+//! The client's declaration of itself in `params._meta` of a modern request (spec 2026-07-28 basic/index).
 
 use std::borrow::Cow;
 

@@ -1,7 +1,7 @@
-//! The canonical form of a JSON text (RFC 8785), so that two texts with one meaning have one hash.
+//! The canonical form of a JSON text (RFC 8785), so that two texts with the same meaning have the same hash.
 //!
-//! In the RFC, numbers are doubles: 9007199254740993 is 9007199254740992. If different texts must not have the same
-//! hash, the exact form has a number that a double cannot represent as it is written.
+//! In the RFC, numbers are doubles: 9007199254740993 is 9007199254740992. The exact form writes a number that a
+//! double cannot represent as it is in the text, so that texts with different meanings have different hashes.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;

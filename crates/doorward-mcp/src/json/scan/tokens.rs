@@ -1,4 +1,4 @@
-//! Tokens of values: words, numbers and strings (RFC 8259).
+//! Tokens of values: literals, numbers and strings (RFC 8259).
 
 use super::{Fault, Scan};
 

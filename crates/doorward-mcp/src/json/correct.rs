@@ -1,11 +1,11 @@
-//! Corrects almost valid JSON of servers: half of a surrogate pair becomes U+FFFD, and of duplicate members in data
-//! that nothing is decided on, the last one counts. Only for texts that the strict scan has refused.
+//! Corrects almost valid JSON of servers: half of a surrogate pair becomes U+FFFD, and of duplicate members in
+//! data that no decision depends on, the last one counts. Only for texts that the strict scan has refused.
 
 use std::collections::HashSet;
 
 /// What was corrected.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Mended {
+pub struct Corrections {
     pub surrogates: bool,
     pub duplicates: bool,
     /// `NaN` or an infinity was replaced by null.
@@ -14,13 +14,13 @@ pub struct Mended {
 
 /// Corrects a text. Returns `None` if nothing was corrected or the text is not JSON. The result still has to be
 /// scanned. Duplicate members are removed only in data below a message's result.
-pub fn mend(text: &[u8], depth: usize) -> Option<(Vec<u8>, Mended)> {
+pub fn correct(text: &[u8], depth: usize) -> Option<(Vec<u8>, Corrections)> {
     let out = Vec::with_capacity(text.len());
-    let mut mender = Mender { text, at: 0, out, mended: Mended::default() };
-    mender.value(depth, Place::Envelope)?;
-    mender.space();
-    let Mender { at, out, mended, .. } = mender;
-    (at == text.len() && mended != Mended::default()).then_some((out, mended))
+    let mut corrector = Corrector { text, at: 0, out, corrected: Corrections::default() };
+    corrector.value(depth, Place::Envelope)?;
+    corrector.space();
+    let Corrector { at, out, corrected, .. } = corrector;
+    (at == text.len() && corrected != Corrections::default()).then_some((out, corrected))
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,14 +56,14 @@ impl Place {
     }
 }
 
-struct Mender<'a> {
+struct Corrector<'a> {
     text: &'a [u8],
     at: usize,
     out: Vec<u8>,
-    mended: Mended,
+    corrected: Corrections,
 }
 
-impl Mender<'_> {
+impl Corrector<'_> {
     fn peek(&self) -> Option<u8> {
         self.text.get(self.at).copied()
     }
@@ -98,7 +98,7 @@ impl Mender<'_> {
                 }
                 let written = self.out.len() - (self.at - from);
                 if matches!(&self.text[from..self.at], b"NaN" | b"Infinity" | b"-Infinity") {
-                    self.mended.numbers = true;
+                    self.corrected.numbers = true;
                     self.out.truncate(written);
                     self.out.extend_from_slice(b"null");
                 }
@@ -179,7 +179,7 @@ impl Mender<'_> {
         if kept.len() == members.len() {
             return;
         }
-        self.mended.duplicates = true;
+        self.corrected.duplicates = true;
         kept.reverse();
         let kept: Vec<&[u8]> = kept.into_iter().map(|whole| &self.out[whole]).collect();
         let kept = kept.join(&b","[..]);
@@ -222,7 +222,7 @@ impl Mender<'_> {
             self.out.extend_from_slice(&self.text[self.at..self.at + 11]);
             self.at += 11;
         } else {
-            self.mended.surrogates = true;
+            self.corrected.surrogates = true;
             self.out.extend_from_slice(b"ufffd");
             self.at += 5;
         }
@@ -243,8 +243,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn mended(text: &str) -> Option<String> {
-        mend(text.as_bytes(), 128).map(|(text, _)| String::from_utf8(text).unwrap())
+    fn corrected(text: &str) -> Option<String> {
+        correct(text.as_bytes(), 128).map(|(text, _)| String::from_utf8(text).unwrap())
     }
 
     #[test]
@@ -262,7 +262,7 @@ mod tests {
             (r#"{"a":"\ud83"}"#, None),
             (r#"{"a":"\ud83d"#, None),
         ] {
-            assert_eq!(mended(text).as_deref(), expected, "{text}");
+            assert_eq!(corrected(text).as_deref(), expected, "{text}");
         }
     }
 
@@ -298,17 +298,17 @@ mod tests {
             (r#"{"result":{},"result":{}}"#, None),
             (r#"{"params":{"_meta":{"a":1,"a":2}}}"#, None),
         ] {
-            assert_eq!(mended(text).as_deref(), expected, "{text}");
+            assert_eq!(corrected(text).as_deref(), expected, "{text}");
         }
-        assert!(mend("[".repeat(100_000).as_bytes(), 128).is_none());
+        assert!(correct("[".repeat(100_000).as_bytes(), 128).is_none());
     }
 
     proptest! {
         #[test]
         fn any_input_is_handled(text in ".*", cut in 0usize..64) {
-            let _ = mend(text.as_bytes(), 128);
+            let _ = correct(text.as_bytes(), 128);
             let whole = format!(r#"{{"result":{{"_meta":{{"a":{text:?},"a":"\ud800"}}}}}}"#);
-            let _ = mend(&whole.as_bytes()[..cut.min(whole.len())], 128);
+            let _ = correct(&whole.as_bytes()[..cut.min(whole.len())], 128);
         }
     }
 }
