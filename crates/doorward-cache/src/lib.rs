@@ -1,7 +1,8 @@
 //! Cached results, returned only to callers, and only for as long, as the server would return the same.
 //!
-//! The key of a result contains everything that it can depend on ([`key`]), including the caller, unless the operator
-//! declares that all callers receive the same. A result of one caller is never under the key of another's call.
+//! The key of a result contains everything that it can depend on ([`key`]), including the caller, unless the
+//! operator declares that all callers receive the same. So no result of one caller is found for a call of
+//! another.
 
 mod entry;
 mod flight;

@@ -1,5 +1,5 @@
-//! Results that several gateways share. Each is encrypted and bound to its key: whoever can write to the shared cache
-//! cannot move a result to another key, and whoever can read it learns nothing of the results.
+//! Results that several gateways share. Each is encrypted and bound to its key: write access to the shared cache
+//! does not allow moving a result to another key, and read access reveals nothing about the results.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,5 @@
-//! A queue that is bounded in number and in bytes: for a receiver that does not read, it holds the size of one message
-//! and a little more, however many messages there are.
+//! A queue that is limited in number of items and in bytes. For a receiver that does not read, it contains little
+//! more than one message, however many are sent.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -35,7 +35,7 @@ pub struct Receiver<T>(mpsc::Receiver<(T, Room)>);
 
 /// The receiver is gone, or did not make room in time.
 #[derive(Debug, Clone, Copy)]
-pub struct Stuck;
+pub struct SendError;
 
 /// The queue is empty.
 #[derive(Debug, Clone, Copy)]
@@ -65,22 +65,22 @@ impl<T> Sender<T> {
     }
 
     /// Waits until there is room.
-    pub async fn send(&self, item: T, bytes: usize) -> Result<(), Stuck> {
+    pub async fn send(&self, item: T, bytes: usize) -> Result<(), SendError> {
         let room = self.room.clone().acquire_many_owned(weight(bytes));
         let room = tokio::select! {
             biased;
-            room = room => room.map_err(|_| Stuck)?,
-            () = self.items.closed() => return Err(Stuck),
+            room = room => room.map_err(|_| SendError)?,
+            () = self.items.closed() => return Err(SendError),
         };
         let held = match self.counts(bytes) {
             None => None,
             Some(reader) => tokio::select! {
                 biased;
                 held = reader.take(bytes) => Some(held),
-                () = self.items.closed() => return Err(Stuck),
+                () = self.items.closed() => return Err(SendError),
             },
         };
-        self.items.send((item, (room, held))).await.map_err(|_| Stuck)
+        self.items.send((item, (room, held))).await.map_err(|_| SendError)
     }
 
     pub async fn send_timeout(
@@ -88,8 +88,8 @@ impl<T> Sender<T> {
         item: T,
         bytes: usize,
         patience: Duration,
-    ) -> Result<(), Stuck> {
-        tokio::time::timeout(patience, self.send(item, bytes)).await.unwrap_or(Err(Stuck))
+    ) -> Result<(), SendError> {
+        tokio::time::timeout(patience, self.send(item, bytes)).await.unwrap_or(Err(SendError))
     }
 
     pub fn try_send(&self, item: T, bytes: usize) -> Result<(), NotNow<T>> {

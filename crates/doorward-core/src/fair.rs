@@ -25,7 +25,7 @@ impl<T> FairQueue<T> {
     }
 
     pub fn push(&mut self, sharer: &str, item: T) {
-        match self.waiting.iter_mut().find(|(whose, _)| **whose == *sharer) {
+        match self.waiting.iter_mut().find(|(caller, _)| **caller == *sharer) {
             Some((_, items)) => items.push_back(item),
             None => self.waiting.push_back((sharer.into(), VecDeque::from([item]))),
         }
@@ -52,8 +52,8 @@ impl<T> FairQueue<T> {
     /// chosen if it is one of them.
     pub fn shed(&mut self, newcomer: &str) -> Option<T> {
         let most = self.waiting.iter().map(|(_, items)| items.len()).max()?;
-        let has_most = |(whose, items): &(Box<str>, VecDeque<T>)| {
-            (items.len() == most).then_some(**whose == *newcomer)
+        let has_most = |(caller, items): &(Box<str>, VecDeque<T>)| {
+            (items.len() == most).then_some(**caller == *newcomer)
         };
         let all = self.waiting.iter().enumerate();
         let largest = all.filter_map(|(at, one)| Some((has_most(one)?, at))).max();

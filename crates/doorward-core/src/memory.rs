@@ -1,5 +1,4 @@
-//! How much memory the process uses, and the limit: new requests are refused in time, before the system ends the
-//! process.
+//! The memory limit of the process: new requests are refused before the operating system ends the process.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,4 +1,4 @@
-//! Durations as they are reported.
+//! Durations in reports.
 
 use std::time::Duration;
 

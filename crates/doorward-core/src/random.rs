@@ -1,4 +1,4 @@
-//! Random numbers that need not be secret, generated without a system call each time.
+//! Random numbers that need not be secret, generated without a system call.
 
 /// The increment of splitmix64. Add it to the state before each [`scattered`].
 pub const STEP: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -1,6 +1,6 @@
-//! A bulkhead: limits the concurrent calls to one server, the number of waiting calls, and how long they wait. However
-//! slow a server is, it occupies no more than that. Callers take turns, and no caller gets the last eighth of the
-//! places: long calls of one do not keep others out.
+//! A bulkhead: limits the concurrent calls to one server, the number of waiting calls, and how long they wait, so
+//! that a slow server occupies a bounded part of the gateway. Callers take turns, and no caller gets the last
+//! eighth of the places, so that its long calls do not block others.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -26,7 +26,7 @@ pub struct Bulkhead {
 }
 
 /// The hash of the caller, or `None` for a caller that may take all places.
-type Whose = Option<u64>;
+type CallerHash = Option<u64>;
 
 #[derive(Debug)]
 struct Inside {
@@ -43,32 +43,32 @@ struct Running {
 
 #[derive(Debug)]
 struct Waiting {
-    whose: Whose,
+    caller: CallerHash,
     sender: oneshot::Sender<Place>,
 }
 
 impl Running {
-    fn has_room(&self, limit: usize, whose: Whose) -> bool {
-        let has_own = |whose| {
-            let own = self.by.get(&whose).copied().unwrap_or_default();
+    fn has_room(&self, limit: usize, caller: CallerHash) -> bool {
+        let has_own = |caller| {
+            let own = self.by.get(&caller).copied().unwrap_or_default();
             own < limit - limit / RESERVE
         };
-        self.all < limit && whose.is_none_or(has_own)
+        self.all < limit && caller.is_none_or(has_own)
     }
 
-    fn add(&mut self, whose: Whose) {
+    fn add(&mut self, caller: CallerHash) {
         self.all += 1;
-        if let Some(whose) = whose {
-            *self.by.entry(whose).or_default() += 1;
+        if let Some(caller) = caller {
+            *self.by.entry(caller).or_default() += 1;
         }
     }
 
-    fn remove(&mut self, whose: Whose) {
+    fn remove(&mut self, caller: CallerHash) {
         self.all -= 1;
-        let Some(whose) = whose else { return };
-        match self.by.get_mut(&whose) {
+        let Some(caller) = caller else { return };
+        match self.by.get_mut(&caller) {
             Some(own) if *own > 1 => *own -= 1,
-            _ => _ = self.by.remove(&whose),
+            _ => _ = self.by.remove(&caller),
         }
     }
 }
@@ -77,7 +77,7 @@ impl Running {
 #[derive(Debug)]
 pub struct Place {
     bulkhead: Arc<Bulkhead>,
-    whose: Whose,
+    caller: CallerHash,
     /// Few other calls were running when it was taken.
     is_alone: bool,
     /// It was never used and is not counted.
@@ -110,21 +110,21 @@ impl Bulkhead {
         self.inside.lock().adaptive.as_ref().map(Adaptive::limit)
     }
 
-    fn take(self: &Arc<Self>, inside: &mut Inside, whose: Whose) -> Place {
-        inside.running.add(whose);
+    fn take(self: &Arc<Self>, inside: &mut Inside, caller: CallerHash) -> Place {
+        inside.running.add(caller);
         let running = inside.running.all;
         let is_alone = inside.adaptive.as_ref().is_some_and(|found| found.is_alone(running));
-        Place { bulkhead: self.clone(), whose, is_alone, is_void: false }
+        Place { bulkhead: self.clone(), caller, is_alone, is_void: false }
     }
 
     /// Returns a place for a call of this principal if one is free.
     pub fn enter_now(self: &Arc<Self>, principal: &str) -> Option<Place> {
-        let whose = self.whose(sharer(principal));
+        let caller = self.caller(sharer(principal));
         let mut inside = self.inside.lock();
-        inside.running.has_room(self.limit(&inside), whose).then(|| self.take(&mut inside, whose))
+        inside.running.has_room(self.limit(&inside), caller).then(|| self.take(&mut inside, caller))
     }
 
-    fn whose(&self, sharer: &str) -> Whose {
+    fn caller(&self, sharer: &str) -> CallerHash {
         (!is_exempt(sharer)).then(|| self.hasher.hash_one(sharer))
     }
 
@@ -135,14 +135,14 @@ impl Bulkhead {
         longest: Duration,
     ) -> Result<Place, Full> {
         let sharer = sharer(principal);
-        let whose = self.whose(sharer);
+        let caller = self.caller(sharer);
         let waiting = {
             let mut inside = self.inside.lock();
-            if inside.running.has_room(self.limit(&inside), whose) {
-                return Ok(self.take(&mut inside, whose));
+            if inside.running.has_room(self.limit(&inside), caller) {
+                return Ok(self.take(&mut inside, caller));
             }
             let (sender, waiting) = oneshot::channel();
-            inside.queue.push(sharer, Waiting { whose, sender });
+            inside.queue.push(sharer, Waiting { caller, sender });
             if inside.queue.len() > self.settings.queue {
                 // Cancelled calls do not count towards the queue limit.
                 inside.queue.retain(|waiting| !waiting.sender.is_closed());
@@ -191,16 +191,16 @@ impl Drop for Place {
             return;
         }
         let mut inside = self.bulkhead.inside.lock();
-        inside.running.remove(self.whose);
+        inside.running.remove(self.caller);
         let limit = self.bulkhead.limit(&inside);
         loop {
             let Inside { running, queue, .. } = &mut *inside;
-            let next = queue.pop_if(|waiting| running.has_room(limit, waiting.whose));
-            let Some(Waiting { whose, sender }) = next else { return };
+            let next = queue.pop_if(|waiting| running.has_room(limit, waiting.caller));
+            let Some(Waiting { caller, sender }) = next else { return };
             // The waiting call was cancelled.
-            if let Err(mut unused) = sender.send(self.bulkhead.take(&mut inside, whose)) {
+            if let Err(mut unused) = sender.send(self.bulkhead.take(&mut inside, caller)) {
                 unused.is_void = true;
-                inside.running.remove(whose);
+                inside.running.remove(caller);
             }
         }
     }

@@ -1,8 +1,8 @@
-//! OpenAPI documents as tools: which operations become tools, with which names and arguments; and the requests of their
-//! calls (OpenAPI 3.0 and 3.1).
+//! OpenAPI documents as tools: which operations become tools, with which names and arguments; and the requests of
+//! their calls (OpenAPI 3.0 and 3.1).
 //!
-//! Pure functions: documents come from whoever publishes an API, so nothing outside the document is fetched or
-//! followed, and arguments cannot leave their place in a request (attack T29).
+//! Pure functions. Documents are untrusted, so nothing outside the document is fetched or followed, and arguments
+//! cannot leave their place in a request (attack T29).
 
 mod body;
 mod build;

@@ -15,7 +15,7 @@ pub enum Way {
 }
 
 /// Keywords that are of no use to a caller of the tool.
-const ASIDE: [&str; 6] =
+const IGNORED: [&str; 6] =
     ["xml", "externalDocs", "example", "examples", "discriminator", "deprecated"];
 /// Keywords whose members have arbitrary names.
 const NAMED: [&str; 5] =
@@ -101,7 +101,7 @@ impl<'a> Definitions<'a> {
         }
         let mut out = Map::new();
         for (name, value) in members {
-            if ASIDE.contains(&name.as_str()) || name.starts_with("x-") {
+            if IGNORED.contains(&name.as_str()) || name.starts_with("x-") {
                 continue;
             }
             let converted = match value {
@@ -111,7 +111,7 @@ impl<'a> Definitions<'a> {
                 Value::Object(named) if NAMED.contains(&name.as_str()) => {
                     let mut all = Map::new();
                     for (key, inner) in named {
-                        if name == "properties" && self.is_hidden(inner) {
+                        if name == "properties" && self.is_omitted(inner) {
                             continue;
                         }
                         all.insert(key.clone(), self.convert(inner, depth + 1)?);
@@ -127,7 +127,7 @@ impl<'a> Definitions<'a> {
             };
             out.insert(name.clone(), converted);
         }
-        self.without_hidden(members, &mut out);
+        self.remove_omitted(members, &mut out);
         if self.description.is_3_0 {
             from_3_0(&mut out);
         }
@@ -138,7 +138,7 @@ impl<'a> Definitions<'a> {
     }
 
     /// Whether a property is omitted in this direction.
-    fn is_hidden(&self, property: &Value) -> bool {
+    fn is_omitted(&self, property: &Value) -> bool {
         let property = self.description.resolved(property).unwrap_or(property);
         let says = |name: &str| property.get(name).and_then(Value::as_bool) == Some(true);
         match self.way {
@@ -148,12 +148,12 @@ impl<'a> Definitions<'a> {
     }
 
     /// Omitted properties are not required.
-    fn without_hidden(&self, members: &Map<String, Value>, out: &mut Map<String, Value>) {
+    fn remove_omitted(&self, members: &Map<String, Value>, out: &mut Map<String, Value>) {
         let Some(properties) = members.get("properties").and_then(Value::as_object) else { return };
         if let Some(required) = out.get_mut("required").and_then(Value::as_array_mut) {
             required.retain(|name| {
                 let property = name.as_str().and_then(|name| properties.get(name));
-                property.is_none_or(|property| !self.is_hidden(property))
+                property.is_none_or(|property| !self.is_omitted(property))
             });
         }
     }

@@ -1,8 +1,8 @@
-//! Control groups (cgroups(7)), if the gateway can create them: the resources of a program and all its children
-//! together are limited, whichever user they run as; and all of them are ended with the program.
+//! Control groups (cgroups(7)), if the gateway can create them. They limit the resources of a program and all its
+//! children together, whichever user they run as, and end all of them with the program.
 //!
-//! A group is named by the process that it was created for, which enters it before it becomes the program, and removed
-//! by the gateway when the program has ended.
+//! A group is named after the process it was created for. The process enters the group before it becomes the
+//! program, and the gateway removes the group when the program has ended.
 
 use std::fs;
 use std::io;

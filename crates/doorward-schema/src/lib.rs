@@ -1,9 +1,9 @@
 //! JSON Schemas of untrusted servers: compiled once and applied within limits, whatever a schema and a value combine
 //! to.
 //!
-//! The cost of a schema alone is limited by [`bounds`]: its size, its patterns, and the paths through its references.
-//! The cost with a value is counted and timed during validation ([`metered`]). Patterns are run by an engine whose time
-//! grows with the text alone ([`patterns`]). Validations that may take longer than a moment run on other threads than
+//! The cost of a schema alone is limited by `bounds`: its size, its patterns, and the paths through its references.
+//! The cost with a value is counted and timed during validation (`metered`). Patterns are run by an engine whose time
+//! grows with the text alone (`patterns`). Validations that may take longer than a moment run on other threads than
 //! calls ([`Checks`]). Nothing is ever fetched: a `$ref` refers to the schema itself or to one of the specification's
 //! own.
 

@@ -1,7 +1,7 @@
-//! A JSON value that counts accesses, so that a validation can be ended when it has cost enough.
+//! A JSON value that counts accesses, so that a validation can be ended at a limit.
 //!
-//! Some small schemas and values take longer to validate than anybody can wait. The library cannot be stopped, so an
-//! access beyond the limit of number or time unwinds out of it, and the work is dropped.
+//! Some small schemas and values take excessively long to validate. The library cannot be stopped, so an access
+//! beyond the limit of number or time unwinds out of it, and the work is dropped.
 
 use std::borrow::Cow;
 use std::cell::Cell;

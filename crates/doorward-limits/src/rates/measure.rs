@@ -113,12 +113,12 @@ pub struct Left {
 
 impl Count {
     /// Restores a stored count of a day or a month.
-    pub fn kept(window: u64, used: u64) -> Self {
+    pub fn stored(window: u64, used: u64) -> Self {
         Self { at: window, used, before: 0 }
     }
 
     /// The index of the day or month and its count, for storage.
-    pub fn to_keep(self) -> (u64, u64) {
+    pub fn to_store(self) -> (u64, u64) {
         (self.at, self.used)
     }
 

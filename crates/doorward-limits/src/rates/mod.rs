@@ -87,7 +87,7 @@ impl Taken {
     }
 
     /// The call proceeds. Only concurrency has to be taken back at its end.
-    fn go_on(&mut self) {
+    fn proceed(&mut self) {
         self.0.retain(|held| held.rule.of_calls_at_a_time);
     }
 }
@@ -166,9 +166,9 @@ impl Limiter {
         }
         let now = Timestamp::now();
         // Day and month do not change within a second.
-        let (second, kept) = **self.calendar.load();
+        let (second, stored) = **self.calendar.load();
         if second == now.as_second() {
-            return Moment { nanos, ..kept };
+            return Moment { nanos, ..stored };
         }
         let fresh = calendar(nanos, now, &self.zone.load());
         self.calendar.store(Arc::new((now.as_second(), fresh)));
@@ -207,7 +207,7 @@ impl Limiter {
             }
         }
         if asked.is_empty() {
-            taken.go_on();
+            taken.proceed();
             Outcome::Taken(taken)
         } else {
             Outcome::Ask(asked.with(taken))
@@ -254,7 +254,7 @@ impl Limiter {
         // The shared store may have been removed from the configuration in the meantime.
         let Some(shared) = self.shared.load_full() else { return Ok(Taken::default()) };
         let mut taken = shared.ask(asked, observer).await?;
-        taken.go_on();
+        taken.proceed();
         Ok(taken)
     }
 
@@ -272,9 +272,9 @@ impl Limiter {
     /// Restores stored quotas.
     pub async fn resume(&self, store: &Store) -> Result<(), doorward_store::Error> {
         let rules = self.rules.load_full();
-        for kept in store.quota_counts().await? {
-            if let Some(rule) = rules.iter().find(|rule| *rule.name == *kept.rule) {
-                rule.resume(&kept);
+        for stored in store.quota_counts().await? {
+            if let Some(rule) = rules.iter().find(|rule| *rule.name == *stored.rule) {
+                rule.resume(&stored);
             }
         }
         Ok(())

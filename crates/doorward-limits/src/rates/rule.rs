@@ -175,7 +175,7 @@ impl Rule {
         for shard in &self.shards {
             for (key, entry) in shard.lock().iter_mut() {
                 for at in 0..entry.measures.len() {
-                    let (measure, now) = (entry.measures[at], entry.counts[at].to_keep());
+                    let (measure, now) = (entry.measures[at], entry.counts[at].to_store());
                     if measure.is_quota() && entry.saved[at] != now {
                         entry.saved[at] = now;
                         let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
@@ -194,14 +194,14 @@ impl Rule {
     }
 
     /// Restores a stored quota.
-    pub fn resume(&self, kept: &QuotaCount) {
+    pub fn resume(&self, stored: &QuotaCount) {
         let number = |number: i64| u64::try_from(number).unwrap_or(0);
-        let (period, used) = (number(kept.period), number(kept.used));
-        self.with(&kept.subject, |entry| {
+        let (period, used) = (number(stored.period), number(stored.used));
+        self.with(&stored.subject, |entry| {
             for at in 0..entry.measures.len() {
                 let measure = entry.measures[at];
-                if measure.is_quota() && measure.word() == kept.measure {
-                    entry.counts[at] = Count::kept(period, used);
+                if measure.is_quota() && measure.word() == stored.measure {
+                    entry.counts[at] = Count::stored(period, used);
                     entry.saved[at] = (period, used);
                 }
             }
@@ -293,8 +293,8 @@ pub fn renewed(
     freed: &Arc<Notify>,
 ) -> Vec<Arc<Rule>> {
     let rules = wanted.into_iter().map(|(name, settings)| {
-        let kept = old.iter().find(|rule| rule.is_same(&name, &settings));
-        kept.cloned().unwrap_or_else(|| Arc::new(Rule::new(&name, settings, freed)))
+        let stored = old.iter().find(|rule| rule.is_same(&name, &settings));
+        stored.cloned().unwrap_or_else(|| Arc::new(Rule::new(&name, settings, freed)))
     });
     rules.collect()
 }
