@@ -10,9 +10,9 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::answer::OAuthError;
-use super::clients::{Client, Shows, Unknown};
+use super::clients::{Authentication, Client, Unknown};
 use super::form::Form;
-use super::{At, Server};
+use super::{RequestContext, Server};
 use doorward_identity::identity::jwt::{Jwt, audiences, seconds};
 
 /// The only supported assertion type.
@@ -30,7 +30,7 @@ enum Credential<'a> {
 
 /// Identifies and authenticates the client.
 pub async fn authenticate(
-    at: &At<'_>,
+    at: &RequestContext<'_>,
     headers: &HeaderMap,
     form: &Form,
 ) -> Result<Arc<Client>, OAuthError> {
@@ -72,13 +72,13 @@ pub async fn authenticate(
         Unknown::Wrong(_) => refused("The client is unknown, or its credential is invalid"),
         Unknown::Unavailable(_) => OAuthError::unavailable(),
     })?;
-    let good = match (&client.shows, presented) {
-        (Shows::Nothing, Credential::Nothing) => true,
-        (Shows::Secret(hash), Credential::Secret(secret)) => {
+    let good = match (&client.authentication, presented) {
+        (Authentication::Nothing, Credential::Nothing) => true,
+        (Authentication::Secret(hash), Credential::Secret(secret)) => {
             let (known, presented) = (hash.as_bytes(), hash_of(&secret));
             constant_time::verify_slices_are_equal(known, presented.as_bytes()).is_ok()
         }
-        (Shows::Key(keys), Credential::Assertion(assertion)) => {
+        (Authentication::Key(keys), Credential::Assertion(assertion)) => {
             let jwt = Jwt::read(assertion).ok().filter(|jwt| jwt.is_signed_by(keys));
             match jwt.as_ref().and_then(|jwt| check(at.server, &client, jwt)) {
                 Some((once, until)) => at.store.is_first(&once, until).await.map_err(|error| {

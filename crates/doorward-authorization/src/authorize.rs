@@ -1,5 +1,5 @@
-//! The authorization endpoint: a client's request is validated, and its user asked for consent (OAuth 2.1 section
-//! 4.1.1). Only then is the browser redirected to the provider, with a cookie that binds it to what was consented to
+//! The authorization endpoint: validates a client's request and asks its user for consent (OAuth 2.1 section
+//! 4.1.1). Only then is the browser redirected to the provider, with a cookie that binds it to the consent
 //! (attack T7).
 
 use std::collections::BTreeSet;
@@ -14,7 +14,7 @@ use super::browser::{self, Browser, START_AGAIN};
 use super::clients::{Client, Unknown};
 use super::form::Form;
 use super::page::{self, Question};
-use super::{At, Server};
+use super::{RequestContext, Server};
 use bytes::Bytes;
 use doorward_config::redirect_uri::is_loopback;
 use doorward_identity::delegation;
@@ -71,17 +71,17 @@ pub struct Login {
 /// An error to return to the client through the browser: code and description.
 struct ErrorForClient(&'static str, String);
 
-impl At<'_> {
+impl RequestContext<'_> {
     pub async fn authorize(&self, headers: &HeaderMap, query: &Form) -> Response<Bytes> {
         // Until the redirect URI is validated, the browser is not redirected.
-        let stays = |why: &str| page::problem(StatusCode::BAD_REQUEST, why, START_AGAIN);
+        let error_page = |why: &str| page::problem(StatusCode::BAD_REQUEST, why, START_AGAIN);
         if let Some(name @ ("client_id" | "redirect_uri")) = query.twice() {
-            return stays(&format!("'{name}' appears twice"));
+            return error_page(&format!("'{name}' appears twice"));
         }
-        let Some(id) = query.get("client_id") else { return stays("'client_id' is missing") };
+        let Some(id) = query.get("client_id") else { return error_page("'client_id' is missing") };
         let client = match self.server.clients.find(id, self.store, self.address).await {
             Ok(client) => client,
-            Err(Unknown::Wrong(why)) => return stays(&why),
+            Err(Unknown::Wrong(why)) => return error_page(&why),
             Err(Unknown::Unavailable(why)) => {
                 return page::problem(
                     StatusCode::SERVICE_UNAVAILABLE,
@@ -91,11 +91,11 @@ impl At<'_> {
             }
         };
         let Some(uri) = query.get("redirect_uri") else {
-            return stays("'redirect_uri' is missing");
+            return error_page("'redirect_uri' is missing");
         };
         if !client.has_redirect_uri(uri) {
             tracing::info!(client = client.id, uri, "a redirect URI was refused");
-            return stays("The program's redirect URI is not registered ('redirect_uri')");
+            return error_page("The program's redirect URI is not registered ('redirect_uri')");
         }
         let state = query.get("state").filter(|state| state.len() <= MOST_STATE);
         let wanted = match self.check(&client, uri, state, query) {
@@ -121,7 +121,7 @@ impl At<'_> {
         let back = back(self.server, uri, state, word, why);
         let to = back.headers().get(http::header::LOCATION).and_then(|to| to.to_str().ok());
         match to {
-            Some(to) if !client.is_declared => page::way_back(why, to, &destination(uri)),
+            Some(to) if !client.is_declared => page::error_with_link(why, to, &destination(uri)),
             _ => back,
         }
     }
@@ -210,7 +210,7 @@ impl At<'_> {
         (whole || self.host.has_endpoint(path)).then(|| asked.to_owned())
     }
 
-    /// Shows the consent page.
+    /// Returns the consent page.
     fn ask(&self, headers: &HeaderMap, client: &Client, wanted: &Wanted) -> Response<Bytes> {
         let Ok(browser) = Browser::of(headers) else {
             return page::problem(
@@ -240,7 +240,7 @@ impl At<'_> {
 
     /// Handles the user's decision.
     pub async fn consent(&self, headers: &HeaderMap, form: &Form) -> Response<Bytes> {
-        let stays = |why: &str| page::problem(StatusCode::BAD_REQUEST, why, START_AGAIN);
+        let error_page = |why: &str| page::problem(StatusCode::BAD_REQUEST, why, START_AGAIN);
         if browser::is_foreign(headers, &self.server.issuer) {
             return browser::from_elsewhere();
         }
@@ -249,7 +249,7 @@ impl At<'_> {
             self.server.sealer.open::<Wanted>(sealed, browser, CONSENT).ok()
         });
         let Some(wanted) = opened else {
-            return stays("This page has expired, or was opened in another browser");
+            return error_page("This page has expired, or was opened in another browser");
         };
         let (uri, state) = (wanted.redirect_uri.clone(), wanted.state.clone());
         match form.get("decision") {
@@ -258,7 +258,7 @@ impl At<'_> {
                 let why = "the user did not consent";
                 return back(self.server, &uri, state.as_deref(), "access_denied", why);
             }
-            _ => return stays("Choose 'Allow' or 'Cancel'"),
+            _ => return error_page("Choose 'Allow' or 'Cancel'"),
         }
         match self.send_to_provider(Purpose::Client(wanted)).await {
             Ok(response) => response,

@@ -3,7 +3,7 @@
 use doorward_store::{Error, NewGrant, NewTicket, TicketKind, now};
 use http::{HeaderMap, Response, StatusCode};
 
-use super::At;
+use super::RequestContext;
 use super::authorize::{Login, Purpose, Wanted, back, back_with};
 use super::browser::{self, START_AGAIN};
 use super::form::Form;
@@ -16,32 +16,32 @@ use doorward_identity::seal;
 /// Lifetime of an authorization code, in seconds.
 const CODE: i64 = 60;
 
-impl At<'_> {
+impl RequestContext<'_> {
     pub async fn callback(&self, headers: &HeaderMap, query: &Form) -> Response<Bytes> {
-        let stays = |why: &str| page::problem(StatusCode::BAD_REQUEST, why, START_AGAIN);
+        let error_page = |why: &str| page::problem(StatusCode::BAD_REQUEST, why, START_AGAIN);
         if query.twice().is_some() {
-            return stays("The identity provider's response is invalid");
+            return error_page("The identity provider's response is invalid");
         }
         let state = query.get("state").unwrap_or_default();
         let Some(login) = self.login(headers, state) else {
-            return stays(
+            return error_page(
                 "This sign-in has expired, is already complete, or was started in another browser",
             );
         };
         // Checked first, because the response may come from another provider (RFC 9207 section 2.4).
-        if !self.server.provider.has_answered(query.get("iss")).await {
+        if !self.server.provider.is_response_from(query.get("iss")).await {
             tracing::warn!("the response to a sign-in came from another issuer");
-            return stays("The response does not come from the identity provider");
+            return error_page("The response does not come from the identity provider");
         }
         let response = match &login.purpose {
             Purpose::Client(wanted) => self.finish(state, wanted, &login, query).await,
-            Purpose::Connect(wanted) => self.go_on(wanted, &login, query).await,
+            Purpose::Connect(wanted) => self.continue_connecting(wanted, &login, query).await,
         };
         browser::came_back(response, state)
     }
 
     /// Continues for a user who opened a link, if the link was created for that user.
-    async fn go_on(
+    async fn continue_connecting(
         &self,
         wanted: &delegation::link::Wanted,
         login: &Login,

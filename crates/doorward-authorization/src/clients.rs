@@ -49,12 +49,12 @@ pub struct Client {
     /// The operator has declared it in the configuration.
     pub is_declared: bool,
     redirect_uris: Vec<String>,
-    pub shows: Shows,
+    pub authentication: Authentication,
 }
 
 /// How it authenticates.
 #[derive(Debug, Clone)]
-pub enum Shows {
+pub enum Authentication {
     /// Not at all: a public client.
     Nothing,
     /// With a secret, of which this is the hash.
@@ -117,8 +117,8 @@ impl Client {
             return Err(("invalid_redirect_uri", why.into()));
         }
         let name = if name.is_empty() { id.to_owned() } else { name };
-        let (id, shows) = (id.to_owned(), Shows::Nothing);
-        Ok(Self { id, name, host: None, is_declared: false, redirect_uris, shows })
+        let (id, authentication) = (id.to_owned(), Authentication::Nothing);
+        Ok(Self { id, name, host: None, is_declared: false, redirect_uris, authentication })
     }
 }
 
@@ -222,9 +222,9 @@ impl Clients {
                 host: None,
                 is_declared: true,
                 redirect_uris: known.redirect_uris.clone(),
-                shows: match &known.secret {
-                    Some(secret) => Shows::Secret(hash_of(secret.expose())),
-                    None => Shows::Nothing,
+                authentication: match &known.secret {
+                    Some(secret) => Authentication::Secret(hash_of(secret.expose())),
+                    None => Authentication::Nothing,
                 },
             }));
         }
@@ -237,10 +237,10 @@ impl Clients {
         let client = Client::read(id, &metadata, &self.settings, false);
         let mut client = client.map_err(|(_, why)| Unknown::Wrong(why))?;
         if let Some(hash) = stored.secret_hash {
-            client.shows = Shows::Secret(hash);
+            client.authentication = Authentication::Secret(hash);
         } else if let Some(keys) = metadata.get("jwks").and_then(Value::as_object) {
             let keys = read_keys(keys).map_err(|why| Unknown::Wrong(why.into()))?;
-            client.shows = Shows::Key(Arc::new(KeySet::new(keys)));
+            client.authentication = Authentication::Key(Arc::new(KeySet::new(keys)));
         }
         Ok(Arc::new(client))
     }
@@ -327,9 +327,9 @@ impl Clients {
         let client = Client::read(id, &document, &self.settings, false);
         let mut client = client.map_err(|(_, why)| why)?;
         client.host = url.host_str().map(str::to_owned);
-        client.shows = match text("token_endpoint_auth_method").unwrap_or("none") {
-            "none" => Shows::Nothing,
-            "private_key_jwt" => Shows::Key(Arc::new(keys(&document, url, author).await?)),
+        client.authentication = match text("token_endpoint_auth_method").unwrap_or("none") {
+            "none" => Authentication::Nothing,
+            "private_key_jwt" => Authentication::Key(Arc::new(keys(&document, url, author).await?)),
             other => {
                 let other = other.escape_debug();
                 return Err(format!(

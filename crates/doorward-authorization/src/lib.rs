@@ -45,7 +45,7 @@ use doorward_identity::seal::Sealer;
 use doorward_identity::signing::Signing;
 
 /// Path prefix of all endpoints.
-const ROOM: &str = "/oauth/";
+const PREFIX: &str = "/oauth/";
 /// Paths of the metadata (RFC 8414, OpenID Connect Discovery 1.0).
 const METADATA: [&str; 2] =
     ["/.well-known/oauth-authorization-server", "/.well-known/openid-configuration"];
@@ -104,7 +104,7 @@ pub struct Server {
 }
 
 /// The context of a request.
-struct At<'a> {
+struct RequestContext<'a> {
     host: &'a dyn Host,
     server: &'a Server,
     store: &'a Store,
@@ -217,7 +217,7 @@ impl Server {
 
     /// The URL of an endpoint.
     fn endpoint(&self, name: &str) -> String {
-        format!("{}{ROOM}{name}", self.issuer)
+        format!("{}{PREFIX}{name}", self.issuer)
     }
 
     /// The authorization server metadata (RFC 8414 section 2).
@@ -269,7 +269,7 @@ pub async fn sign_in_for(
     }
     // No client is looked up for this request.
     let address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let at = At { host, server: &server, store, address };
+    let at = RequestContext { host, server: &server, store, address };
     let sent = at.send_to_provider(authorize::Purpose::Connect(wanted.clone())).await;
     Some(sent.unwrap_or_else(|why| {
         tracing::error!("users cannot sign in: {why}");
@@ -294,18 +294,18 @@ pub async fn answer(
     request: &mut Option<Request<Incoming>>,
 ) -> Option<Response<Bytes>> {
     let path = request.as_ref()?.uri().path();
-    if !path.starts_with(ROOM) && !METADATA.contains(&path) {
+    if !path.starts_with(PREFIX) && !METADATA.contains(&path) {
         return None;
     }
     if path == "/oauth/jwks" && request.as_ref()?.method() == Method::GET {
         return published_keys(host);
     }
     let (server, store) = (host.authorization().server.load_full()?, host.store()?);
-    let at = At { host, server: &server, store, address: peer.address };
+    let at = RequestContext { host, server: &server, store, address: peer.address };
     Some(at.answer(peer, request.take()?).await)
 }
 
-impl At<'_> {
+impl RequestContext<'_> {
     async fn answer(&self, peer: &Peer, request: Request<Incoming>) -> Response<Bytes> {
         let (head, body) = request.into_parts();
         let (path, method) = (head.uri.path(), &head.method);
@@ -323,8 +323,8 @@ impl At<'_> {
         if *method != wanted {
             return not_allowed(if wanted == Method::POST { "POST" } else { "GET" });
         }
-        let room = path.strip_prefix(ROOM).unwrap_or_default();
-        match room {
+        let endpoint = path.strip_prefix(PREFIX).unwrap_or_default();
+        match endpoint {
             "" if METADATA.contains(&path) => {
                 public(&self.server.metadata(&self.host.requested_scopes()))
             }
@@ -332,7 +332,7 @@ impl At<'_> {
                 let Ok(_place) = BUSY.try_acquire() else {
                     return OAuthError::unavailable().response();
                 };
-                match room {
+                match endpoint {
                     "authorize" => self.authorize(&head.headers, &query()).await,
                     _ => self.callback(&head.headers, &query()).await,
                 }
@@ -349,7 +349,7 @@ impl At<'_> {
                 let Ok(_place) = BUSY.try_acquire() else {
                     return OAuthError::unavailable().response();
                 };
-                if room == "register" {
+                if endpoint == "register" {
                     let done = self.register(peer, &head.headers, &text).await;
                     return done.unwrap_or_else(|error| error.response());
                 }
@@ -357,7 +357,7 @@ impl At<'_> {
                     return error.response();
                 }
                 let form = Form::read(&text);
-                match room {
+                match endpoint {
                     "consent" => self.consent(&head.headers, &form).await,
                     "token" => ok(self.token(&head.headers, &form).await),
                     "revoke" => ok(self.revoke(&head.headers, &form).await),

@@ -145,7 +145,7 @@ impl Connecting<'_> {
 }
 
 /// An error page for a client's request, with a link back to the client.
-pub fn way_back(why: &str, to: &str, destination: &str) -> Response<Bytes> {
+pub fn error_with_link(why: &str, to: &str, destination: &str) -> Response<Bytes> {
     let body = format!(
         "<h1>The program's request cannot be accepted</h1><p>{}</p>\
          <p><a href=\"{}\" rel=\"noreferrer\">Go back to {}</a></p>",

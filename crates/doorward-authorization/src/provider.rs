@@ -127,7 +127,7 @@ impl Provider {
     }
 
     /// Whether a response comes from this provider (RFC 9207 section 2.4).
-    pub async fn has_answered(&self, issuer: Option<&str>) -> bool {
+    pub async fn is_response_from(&self, issuer: Option<&str>) -> bool {
         match issuer {
             Some(issuer) => issuer == self.settings.issuer,
             None => self

@@ -1,5 +1,5 @@
-//! Dynamic client registration (RFC 7591). Anybody can register, so clients are limited in number, rate and size, and
-//! deleted if nobody consents to them.
+//! Dynamic client registration (RFC 7591). Anyone can register, so clients are limited in number, rate and size,
+//! and deleted if no user consents to them.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{OAuthError, json_answer};
 use super::clients::Client;
-use super::{At, clients};
+use super::{RequestContext, clients};
 use bytes::Bytes;
 use doorward_core::address::network;
 use doorward_identity::identity::Peer;
@@ -50,7 +50,7 @@ impl Registrations {
     }
 }
 
-impl At<'_> {
+impl RequestContext<'_> {
     pub async fn register(
         &self,
         peer: &Peer,

@@ -8,10 +8,10 @@ use doorward_store::{NewTicket, OAuthGrant, Ticket, TicketKind, now};
 use http::HeaderMap;
 use serde_json::{Map, Value, json};
 
-use super::At;
+use super::RequestContext;
 use super::answer::OAuthError;
 use super::authenticate::authenticate;
-use super::clients::{Client, Shows};
+use super::clients::{Authentication, Client};
 use super::form::Form;
 use super::provider::{ProviderError, Secrets};
 use doorward_identity::identity::jwt::{Jwt, seconds};
@@ -23,7 +23,7 @@ use doorward_identity::seal;
 /// second use is refused without revoking the grant.
 const RACE: i64 = 2;
 
-impl At<'_> {
+impl RequestContext<'_> {
     pub async fn token(&self, headers: &HeaderMap, form: &Form) -> Result<Value, OAuthError> {
         let client = self.authenticated_client(headers, form).await?;
         match form.get("grant_type") {
@@ -270,7 +270,7 @@ impl At<'_> {
 
     pub async fn introspect(&self, headers: &HeaderMap, form: &Form) -> Result<Value, OAuthError> {
         let client = self.authenticated_client(headers, form).await?;
-        if matches!(client.shows, Shows::Nothing) {
+        if matches!(client.authentication, Authentication::Nothing) {
             return Err(OAuthError::client(
                 "Token introspection requires client authentication",
                 false,

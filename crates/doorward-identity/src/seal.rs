@@ -1,7 +1,7 @@
-//! Encrypts what the gateway stores at clients: `requestState` and task ids.
+//! Encrypts state that is stored at clients: `requestState` and task ids.
 //!
-//! A client can neither read nor change an encrypted text (AES-256-GCM), and decrypting it checks that it was created
-//! for this principal and this purpose, and not too long ago.
+//! A client can neither read nor change an encrypted text (AES-256-GCM). Decryption checks that it was created
+//! for this principal and this purpose, and has not expired.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

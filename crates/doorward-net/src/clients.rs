@@ -31,7 +31,7 @@ static NEXT: AtomicUsize = AtomicUsize::new(0);
 
 type HttpClient = Client<HttpsConnector<Dialer>, Full<Bytes>>;
 
-/// HTTP clients of a gateway: without TLS by [`connections`](super::connections), with TLS by one client per
+/// HTTP clients of a gateway: without TLS by [`connections`], with TLS by one client per
 /// thread, created on first use. Connections are pooled per server.
 #[derive(Debug)]
 pub struct Clients {

@@ -1,8 +1,8 @@
-//! Connections to servers without TLS, pooled per thread, and driven by the call that uses them: no task is between a
-//! call and its socket, which would cost two switches for each message.
+//! Connections to servers without TLS, pooled per thread, and driven by the call that uses them. There is no task
+//! between a call and its socket, which would cost two context switches per message.
 //!
-//! A connection in use belongs to the body of its response; dropping the body before its end closes the connection,
-//! which is how a modern call is cancelled.
+//! A connection in use belongs to the body of its response. Dropping the body before its end closes the
+//! connection, which is how a modern call is cancelled.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

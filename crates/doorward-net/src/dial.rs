@@ -1,8 +1,8 @@
-//! Outgoing connections: direct, or by the proxy of the environment (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`,
-//! `NO_PROXY`, as curl reads them).
+//! Outgoing connections: direct, or through the proxy of the environment (`HTTPS_PROXY`, `HTTP_PROXY`,
+//! `ALL_PROXY`, `NO_PROXY`, interpreted as by curl).
 //!
-//! This machine is reached directly, and so is everything that must be at public addresses: a proxy would resolve the
-//! name itself, and could connect to another address than the one that was checked (attacks T11, T12).
+//! Connections to this machine are direct, and so are those restricted to public addresses: a proxy would resolve
+//! the name itself, and could connect to another address than the one that was checked (attacks T11, T12).
 
 use std::pin::Pin;
 use std::sync::LazyLock;

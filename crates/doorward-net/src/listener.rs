@@ -1,10 +1,10 @@
 //! Listeners: accept connections up to a limit, close slow ones, and shut down gracefully.
 
-mod called;
 mod endless;
 mod held;
 mod http2;
 mod places;
+mod poll_when_woken;
 
 use std::future::poll_fn;
 use std::io;
@@ -31,10 +31,10 @@ use tokio_util::task::TaskTracker;
 
 pub use self::endless::{Answering, Endless};
 
-use self::called::{Bell, Called};
 use self::endless::{Framing, relay};
 use self::held::Held;
 use self::places::{Place, Places};
+use self::poll_when_woken::{PollWhenWoken, WakeFlag};
 use crate::peer::{Certificate, Peer};
 use doorward_config::{Limits, Timeouts};
 
@@ -165,14 +165,14 @@ async fn connection<S, H, A, B>(
     let (watched, left) = (written.clone(), leaving.clone());
     let place = Arc::new(place);
     let taken = place.clone();
-    let bell = Arc::new(Bell::default());
+    let flag = Arc::new(WakeFlag::default());
     let service = service_fn(move |mut request: Request<Incoming>| {
         let version = request.version();
         let busy = taken.busy();
         http2::name_host(&mut request);
         // Boxed, so that the memory of the handler is freed before a stream starts: a connection retains space for its
         // service's future.
-        let answer = Called::new(Box::pin(handler(peer.clone(), request)), &bell);
+        let answer = PollWhenWoken::new(Box::pin(handler(peer.clone(), request)), &flag);
         let (written, leaving) = (watched.clone(), left.clone());
         async move {
             let mut answer = answer.await;

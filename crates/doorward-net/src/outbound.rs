@@ -42,8 +42,8 @@ impl Author {
     /// The trust in a URL that was read at `at`, which itself had this trust. It is passed on within the same origin
     /// only, because another port of the host may be another service that trusts local clients. With `same_host`, the
     /// operator declares the whole host to be one service.
-    pub fn of_what_is_named(self, named: &Url, at: &Url, same_host: bool) -> Self {
-        let near = named.origin() == at.origin() || (same_host && named.host() == at.host());
+    pub fn for_linked_url(self, linked: &Url, at: &Url, same_host: bool) -> Self {
+        let near = linked.origin() == at.origin() || (same_host && linked.host() == at.host());
         if near { self } else { Self::Stranger }
     }
 }

@@ -1,4 +1,4 @@
-//! The other side of a connection.
+//! The remote side of a connection.
 
 use std::net::IpAddr;
 use std::sync::Arc;

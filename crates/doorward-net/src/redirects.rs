@@ -1,6 +1,6 @@
 //! Redirects of servers. Within the server's own origin, they are followed and remembered, since many frameworks
-//! redirect `/mcp` to `/mcp/`. To another origin, they are not: the gateway's credential and the call would go to
-//! whoever the server names (attack T12).
+//! redirect `/mcp` to `/mcp/`. Redirects to another origin are not followed: they would send the gateway's
+//! credential and the call to a host of the server's choice (attack T12).
 
 use arc_swap::ArcSwapOption;
 use doorward_mcp::error::Kind;

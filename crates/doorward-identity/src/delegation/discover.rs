@@ -49,7 +49,7 @@ impl Delegations {
     ) -> Result<Destination, Error> {
         let resource = resource(url, settings).await?;
         let metadata = Metadata::fetch(&resource.issuer, resource.author).await?;
-        let metadata = metadata.with_neighbours(settings.same_host);
+        let metadata = metadata.with_same_host(settings.same_host);
         if metadata.lists("code_challenge_methods_supported", "S256") != Some(true) {
             return Err(
                 format!("{}: it does not announce support for PKCE", resource.issuer).into()
@@ -196,7 +196,7 @@ async fn resource(url: &Url, settings: &Delegation) -> Result<Resource, Error> {
     let issuer = issuer.ok_or_else(|| format!("{url}: it names no authorization server"))?;
     let named =
         Url::parse(&issuer).map_err(|_| format!("{url}: its authorization server is not a URL"))?;
-    let author = Author::Operator.of_what_is_named(&named, url, settings.same_host);
+    let author = Author::Operator.for_linked_url(&named, url, settings.same_host);
     Ok(Resource { issuer, author, scopes, name })
 }
 
@@ -223,7 +223,7 @@ async fn find(
     }
     let mut last = String::new();
     for place in places {
-        let author = Author::Operator.of_what_is_named(&place, url, same_host);
+        let author = Author::Operator.for_linked_url(&place, url, same_host);
         let answer = outbound::get(&place, author).await.and_then(|answer| answer.object());
         let metadata = match answer {
             Ok(metadata) => metadata,

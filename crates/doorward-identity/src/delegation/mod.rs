@@ -21,7 +21,7 @@ use url::Url;
 
 use crate::identity::Principal;
 use crate::identity::directory::kind_of;
-use crate::oauth::{Client, Shows};
+use crate::oauth::{Authentication, Client};
 use crate::seal::Sealer;
 use doorward_config::{Delegation, Secret, ServerSettings};
 use doorward_net::outbound;
@@ -103,12 +103,12 @@ impl Known {
     }
 
     pub fn client(&self) -> Client {
-        let shows = match &self.secret {
-            None => Shows::Nothing,
-            Some(secret) if self.post => Shows::Post(secret.clone()),
-            Some(secret) => Shows::Basic(secret.clone()),
+        let authentication = match &self.secret {
+            None => Authentication::Nothing,
+            Some(secret) if self.post => Authentication::Post(secret.clone()),
+            Some(secret) => Authentication::Basic(secret.clone()),
         };
-        Client { id: self.id.clone(), shows }
+        Client { id: self.id.clone(), authentication }
     }
 }
 

@@ -1,4 +1,5 @@
-//! Client certificates, and how long what was opened with one stays valid: until it expires, or its owner is disabled.
+//! Client certificates. A stream opened with one stays valid until the certificate expires or its owner is
+//! disabled.
 
 use std::collections::HashMap;
 use std::sync::Arc;

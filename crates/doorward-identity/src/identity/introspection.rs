@@ -1,6 +1,6 @@
-//! Introspection of tokens that only their issuer can read. Anybody can make up such tokens: each is introspected once,
-//! however many callers present it; concurrency is limited, and networks take turns; and one that was rejected stays
-//! rejected for a while without another request.
+//! Introspection of opaque tokens. Anyone can invent such tokens, so each is introspected once, however many
+//! callers present it; concurrency is limited, and networks take turns; and a rejected token stays rejected for a
+//! while without another request.
 
 use std::collections::HashMap;
 use std::net::IpAddr;

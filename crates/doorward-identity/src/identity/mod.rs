@@ -89,21 +89,21 @@ pub struct Identity {
     revoked: ArcSwap<HashSet<String>>,
     people: ArcSwap<People>,
     leases: Leases,
-    tokens: Mutex<HashMap<[u8; 32], Remembered>>,
+    tokens: Mutex<HashMap<[u8; 32], CachedToken>>,
     /// Incremented when memberships may have changed.
     generation: AtomicU64,
     /// Callers have to authenticate, now and as long as the gateway runs.
     closed: AtomicBool,
     /// The operator has allowed unauthenticated callers from any address.
-    careless: AtomicBool,
+    admits_all: AtomicBool,
     refusals: Flood<REFUSALS>,
     /// Callers' credentials may have to be exchanged for other tokens.
-    keeps: AtomicBool,
+    retains_tokens: AtomicBool,
     pub resources: Resources,
 }
 
 #[derive(Debug)]
-struct Remembered {
+struct CachedToken {
     caller: Known,
     bearer: Bearer,
     issuer: Arc<Issuer>,
@@ -124,18 +124,18 @@ impl Identity {
         closed: bool,
     ) -> bool {
         let old = self.issuers.load_full();
-        let kept_as_it_is = |name: &str, settings: &IssuerSettings| {
+        let unchanged = |name: &str, settings: &IssuerSettings| {
             let same = |issuer: &&Arc<Issuer>| {
                 issuer.name == name && issuer.settings == *settings && !issuer.is_own()
             };
             old.iter().find(same).cloned()
         };
         let others = settings.identity.issuers.iter().map(|(name, settings)| {
-            kept_as_it_is(name, settings).unwrap_or_else(|| Issuer::new(name, settings))
+            unchanged(name, settings).unwrap_or_else(|| Issuer::new(name, settings))
         });
         let issuers: Vec<_> = own.into_iter().chain(others).collect();
         let exchanges = settings.servers.values().any(|server| server.exchange.is_some());
-        self.keeps.store(exchanges, Ordering::Release);
+        self.retains_tokens.store(exchanges, Ordering::Release);
         let gone = old.iter().any(|old| !issuers.iter().any(|new| Arc::ptr_eq(old, new)));
         self.issuers.store(Arc::new(issuers));
         let people = Arc::new(People::new(&settings.directory, kept));
@@ -186,7 +186,7 @@ impl Identity {
 
     /// Admits unauthenticated callers from any address, as long as no authentication is required.
     pub fn let_everybody_in(&self) {
-        self.careless.store(true, Ordering::Release);
+        self.admits_all.store(true, Ordering::Release);
     }
 
     /// Ends and removes everything that has expired.
@@ -246,7 +246,7 @@ impl Identity {
                 let found = self.certificates.find(shown, &self.people, &self.leases);
                 return found.map(|(who, lease)| Known::new(who, lease));
             }
-            let near = peer.local.ip().is_loopback() || self.careless.load(Ordering::Acquire);
+            let near = peer.local.ip().is_loopback() || self.admits_all.load(Ordering::Acquire);
             if self.is_open() && near {
                 return Ok(Known::new(Principal::local(), Lease::forever()));
             }
@@ -281,10 +281,10 @@ impl Identity {
         let both = format!("{token} {}", accepted.join(" "));
         let hash = seal::sha256(both.as_bytes());
         let generation = self.generation.load(Ordering::Acquire);
-        if let Some(remembered) = self.tokens.lock().get(&hash)
-            && remembered.still_holds(generation)
+        if let Some(cached) = self.tokens.lock().get(&hash)
+            && cached.still_holds(generation)
         {
-            return Ok(remembered.caller.clone());
+            return Ok(cached.caller.clone());
         }
         // Boxed, because the future is large and every request would reserve space for it.
         let checked = Box::pin(token::check(token, issuers, &resource, address)).await?;
@@ -300,8 +300,8 @@ impl Identity {
             lease
         });
         // The token is retained only if it may have to be exchanged.
-        let keeps = self.keeps.load(Ordering::Acquire) && grant.is_none();
-        let shown = keeps.then(|| Arc::new(Shown::token(token)));
+        let retains_tokens = self.retains_tokens.load(Ordering::Acquire) && grant.is_none();
+        let shown = retains_tokens.then(|| Arc::new(Shown::token(token)));
         let caller = Known { principal, lease, shown, grant };
         // Under the lock, so that a revocation either comes before or finds the entry.
         if caller.grant.as_ref().is_some_and(|grant| self.revoked.load().contains(&**grant)) {
@@ -314,7 +314,7 @@ impl Identity {
         }
         tokens.insert(
             hash,
-            Remembered {
+            CachedToken {
                 caller: caller.clone(),
                 bearer,
                 issuer: checked.issuer,
@@ -344,7 +344,7 @@ impl Identity {
     }
 }
 
-impl Remembered {
+impl CachedToken {
     /// Whether verifying the token again would give the same result.
     fn still_holds(&self, generation: u64) -> bool {
         let keys = match &self.keys {

@@ -20,7 +20,7 @@ const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How a client authenticates.
 #[derive(Clone)]
-pub enum Shows {
+pub enum Authentication {
     /// Not at all: a public client.
     Nothing,
     /// A secret in the header (`client_secret_basic`).
@@ -34,7 +34,7 @@ pub enum Shows {
 /// A client of an authorization server.
 pub struct Client {
     pub id: String,
-    pub shows: Shows,
+    pub authentication: Authentication,
 }
 
 impl std::fmt::Debug for Client {
@@ -89,15 +89,15 @@ impl Client {
         private_key: Option<&Secret>,
         key_id: Option<&str>,
     ) -> Option<Self> {
-        let shows = match (secret, private_key) {
-            (Some(secret), _) => Shows::Basic(secret.clone()),
+        let authentication = match (secret, private_key) {
+            (Some(secret), _) => Authentication::Basic(secret.clone()),
             (None, Some(pem)) => {
                 let (key, algorithm) = signing_key(pem)?;
-                Shows::Key { key, algorithm, id: key_id.map(str::to_owned) }
+                Authentication::Key { key, algorithm, id: key_id.map(str::to_owned) }
             }
-            (None, None) => Shows::Nothing,
+            (None, None) => Authentication::Nothing,
         };
-        Some(Self { id: id.to_owned(), shows })
+        Some(Self { id: id.to_owned(), authentication })
     }
 
     /// The same client with an authentication method that the authorization server supports (RFC 8414 section 2): the
@@ -106,11 +106,11 @@ impl Client {
         let takes = |method| metadata.lists("token_endpoint_auth_methods_supported", method);
         let in_form = takes("client_secret_basic") == Some(false)
             && takes("client_secret_post") == Some(true);
-        let shows = match &self.shows {
-            Shows::Basic(secret) if in_form => Shows::Post(secret.clone()),
-            shows => shows.clone(),
+        let authentication = match &self.authentication {
+            Authentication::Basic(secret) if in_form => Authentication::Post(secret.clone()),
+            authentication => authentication.clone(),
         };
-        Self { id: self.id.clone(), shows }
+        Self { id: self.id.clone(), authentication }
     }
 
     /// Sends a request to a token endpoint. `audience` is the audience of an assertion: the issuer if known, so that
@@ -126,19 +126,19 @@ impl Client {
         let mut fields = fields.to_vec();
         let mut headers = HeaderMap::new();
         let assertion;
-        if !matches!(self.shows, Shows::Basic(_)) {
+        if !matches!(self.authentication, Authentication::Basic(_)) {
             fields.push(("client_id", &self.id));
         }
-        match &self.shows {
-            Shows::Nothing => {}
-            Shows::Basic(secret) => {
+        match &self.authentication {
+            Authentication::Nothing => {}
+            Authentication::Basic(secret) => {
                 let shown = outbound::client_basic(&self.id, secret);
                 let shown =
                     shown.ok_or_else(|| failed("the secret is not a valid header value".into()))?;
                 headers.insert(AUTHORIZATION, shown);
             }
-            Shows::Post(secret) => fields.push(("client_secret", secret.expose())),
-            Shows::Key { key, algorithm, id } => {
+            Authentication::Post(secret) => fields.push(("client_secret", secret.expose())),
+            Authentication::Key { key, algorithm, id } => {
                 let signed = self.assertion(key, *algorithm, id.as_ref(), audience);
                 assertion = signed.map_err(failed)?;
                 fields.push((

@@ -40,7 +40,7 @@ impl Metadata {
     }
 
     /// With `same_host`, other ports of the host are trusted as the issuer itself.
-    pub fn with_neighbours(mut self, same_host: bool) -> Self {
+    pub fn with_same_host(mut self, same_host: bool) -> Self {
         self.same_host = same_host;
         self
     }
@@ -53,7 +53,7 @@ impl Metadata {
         if !is_trustworthy(&url) {
             return Err(format!("{}: '{member}' is not an https:// URL", self.from));
         }
-        let author = self.author.of_what_is_named(&url, &self.from, self.same_host);
+        let author = self.author.for_linked_url(&url, &self.from, self.same_host);
         Ok((url, author))
     }
 

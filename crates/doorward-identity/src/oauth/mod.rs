@@ -1,5 +1,5 @@
 //! The gateway as a client of authorization servers: their metadata, client authentication, and token requests.
-//! Identity providers and the logins of servers use the same.
+//! Used for identity providers and for delegation.
 
 mod challenge;
 mod client;
@@ -10,7 +10,7 @@ mod pkce;
 use std::collections::BTreeSet;
 
 pub use challenge::parse_challenge;
-pub use client::{Client, Fetched, Shows, TokenError};
+pub use client::{Authentication, Client, Fetched, TokenError};
 pub use endpoint::TokenEndpoint;
 pub use metadata::Metadata;
 pub use pkce::{Pkce, challenge_of};

@@ -1,4 +1,4 @@
-//! PKCE: proof that whoever redeems a code has requested it (RFC 7636), with SHA-256 only.
+//! PKCE: proof that a code is redeemed by the client that requested it (RFC 7636), with SHA-256 only.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

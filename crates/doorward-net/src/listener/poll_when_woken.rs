@@ -12,58 +12,58 @@ use std::task::{Context, Poll, Wake, Waker};
 use futures_util::task::AtomicWaker;
 
 /// The future was woken and has not been polled since.
-const RUNG: u8 = 1;
+const WOKEN: u8 = 1;
 /// It is being polled.
-const POLLED: u8 = 2;
+const POLLING: u8 = 2;
 
 /// Wakes the responses of one connection, one after the other. A late wake of a previous response causes one
 /// extra poll.
 #[derive(Debug, Default)]
-pub struct Bell {
+pub struct WakeFlag {
     state: AtomicU8,
     task: AtomicWaker,
 }
 
-impl Wake for Bell {
+impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
         // If the future is being polled, the poller checks afterwards; if it was woken before, so was the task.
-        if self.state.fetch_or(RUNG, Ordering::AcqRel) == 0 {
+        if self.state.fetch_or(WOKEN, Ordering::AcqRel) == 0 {
             self.task.wake();
         }
     }
 }
 
-pub struct Called<F> {
+pub struct PollWhenWoken<F> {
     future: Pin<Box<F>>,
-    bell: Arc<Bell>,
+    flag: Arc<WakeFlag>,
     waker: Waker,
 }
 
-impl<F: Future> Called<F> {
+impl<F: Future> PollWhenWoken<F> {
     /// Starts as if woken.
-    pub fn new(future: Pin<Box<F>>, bell: &Arc<Bell>) -> Self {
-        bell.state.store(RUNG, Ordering::Release);
-        Self { future, bell: bell.clone(), waker: bell.clone().into() }
+    pub fn new(future: Pin<Box<F>>, flag: &Arc<WakeFlag>) -> Self {
+        flag.state.store(WOKEN, Ordering::Release);
+        Self { future, flag: flag.clone(), waker: flag.clone().into() }
     }
 }
 
-impl<F: Future> Future for Called<F> {
+impl<F: Future> Future for PollWhenWoken<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let Self { future, bell, waker } = &mut *self;
-        bell.task.register(context.waker());
-        if bell.state.load(Ordering::Acquire) & RUNG == 0 {
+        let Self { future, flag, waker } = &mut *self;
+        flag.task.register(context.waker());
+        if flag.state.load(Ordering::Acquire) & WOKEN == 0 {
             return Poll::Pending;
         }
-        bell.state.swap(POLLED, Ordering::AcqRel);
+        flag.state.swap(POLLING, Ordering::AcqRel);
         let polled = future.as_mut().poll(&mut Context::from_waker(waker));
-        let rung = bell.state.fetch_and(!POLLED, Ordering::AcqRel) & RUNG != 0;
-        if rung && polled.is_pending() {
+        let woken = flag.state.fetch_and(!POLLING, Ordering::AcqRel) & WOKEN != 0;
+        if woken && polled.is_pending() {
             context.waker().wake_by_ref();
         }
         polled
@@ -103,11 +103,11 @@ mod tests {
             }
             if done.get() { Poll::Ready(()) } else { Poll::Pending }
         });
-        let (task, bell) = (Arc::new(Count::default()), Arc::new(Bell::default()));
-        let (waker, own) = (Waker::from(task.clone()), Waker::from(bell.clone()));
+        let (task, flag) = (Arc::new(Count::default()), Arc::new(WakeFlag::default()));
+        let (waker, own) = (Waker::from(task.clone()), Waker::from(flag.clone()));
         let mut context = Context::from_waker(&waker);
-        let mut called = Called::new(Box::pin(inner), &bell);
-        let mut poll = || Pin::new(&mut called).poll(&mut context).is_ready();
+        let mut poller = PollWhenWoken::new(Box::pin(inner), &flag);
+        let mut poll = || Pin::new(&mut poller).poll(&mut context).is_ready();
 
         assert!(!poll() && !poll() && !poll());
         assert_eq!((polls.get(), task.taken()), (1, 0), "it was never woken");
@@ -127,7 +127,7 @@ mod tests {
     /// A future that is repeatedly woken by another thread is always polled again.
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn no_wake_is_lost() {
-        let bell = Arc::new(Bell::default());
+        let flag = Arc::new(WakeFlag::default());
         for _ in 0..200 {
             let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
             tokio::spawn(async move {
@@ -136,7 +136,7 @@ mod tests {
                     tokio::task::yield_now().await;
                 }
             });
-            let sum = Called::new(
+            let sum = PollWhenWoken::new(
                 Box::pin(async move {
                     let mut sum = 0;
                     while let Some(number) = receiver.recv().await {
@@ -144,7 +144,7 @@ mod tests {
                     }
                     sum
                 }),
-                &bell,
+                &flag,
             );
             let sum = tokio::time::timeout(std::time::Duration::from_secs(20), sum).await;
             assert_eq!(sum, Ok(4950));
