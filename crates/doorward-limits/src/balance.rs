@@ -44,7 +44,7 @@ impl Speed {
         };
         let average = match known {
             0 => took,
-            // The weights of a call have a lower bound for frequent calls and an upper bound for rare ones.
+            // The weight of earlier calls decays with time. It is at most 95%, so that frequent calls count, too.
             known => {
                 let old = decay(self.age(now)).min(0.95).min(before as f64 / (before + 1) as f64);
                 (known as f64 * old + took as f64 * (1.0 - old)) as u64
