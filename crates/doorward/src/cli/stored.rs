@@ -18,8 +18,8 @@ pub struct Kept {
     /// The gateway's configuration
     #[arg(short, long, value_name = "FILE", env = "DOORWARD_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Administer through the admin API of a running gateway instead, where the command can
-    #[arg(long, value_name = "URL", env = "DOORWARD_ADMIN_URL")]
+    /// Use the admin API of a running gateway instead of its database; pass an admin key with --key
+    #[arg(long, value_name = "URL")]
     pub admin_url: Option<Url>,
     #[command(flatten)]
     pub credential: Credential,
