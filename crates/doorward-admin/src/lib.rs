@@ -6,6 +6,7 @@
 //! HTTP where a gateway runs, or itself on the store where none does. So all of them can do the same, decided and recorded
 //! in one place.
 
+pub mod apply;
 mod desk;
 mod events;
 mod health;

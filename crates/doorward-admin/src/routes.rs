@@ -2,11 +2,13 @@
 
 use crate::operation::Route;
 use crate::service::*;
-use crate::{events, health};
+use crate::{apply, events, health};
 
 /// All routes under `/admin/v1`, but for the stream of events.
 pub fn all() -> Vec<Route> {
     vec![
+        apply::APPLY.route(),
+        apply::EXPORT.route(),
         clients::LIST.route(),
         clients::REMOVE.route(),
         credentials::LIST.route(),

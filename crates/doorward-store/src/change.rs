@@ -3,11 +3,12 @@
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use sqlx::{Any, AnyConnection, Row, Transaction};
 
 use crate::audit::{Act, Actor};
 use crate::claims;
-use crate::terms::Claim;
+use crate::terms::{Batch, Claim};
 use crate::{Error, Result, Store};
 
 impl Store {
@@ -25,6 +26,27 @@ impl Store {
         store
     }
 
+    /// The same store, whose changes are made together by [`commit_batch`](Self::commit_batch), or not at all.
+    pub fn batch(&self) -> Self {
+        let mut store = self.clone();
+        store.terms.batch = Some(Arc::default());
+        store
+    }
+
+    /// Commits the changes of a [`batch`](Self::batch). If one of them has failed, nothing is changed.
+    pub async fn commit_batch(self) -> Result<()> {
+        let Some(batch) = &self.terms.batch else { return Ok(()) };
+        let (transaction, has_begun) = {
+            let mut batch = batch.lock();
+            (batch.transaction.take(), batch.has_begun)
+        };
+        match transaction {
+            Some(transaction) => finish(transaction, self.terms.rehearsal).await,
+            None if has_begun => Err(Error::Refused("a change of the batch has failed".into())),
+            None => Ok(()),
+        }
+    }
+
     /// The revision at which alone this handle changes the store.
     pub fn pinned(&self) -> Option<i64> {
         self.terms.revision
@@ -39,6 +61,21 @@ impl Store {
 
     /// Begins a change of which no replica holds a copy: it is not counted.
     pub(crate) async fn write(&self) -> Result<Change> {
+        let batch = self.terms.batch.clone();
+        let (going, has_begun) = match &batch {
+            Some(batch) => {
+                let mut batch = batch.lock();
+                (batch.transaction.take(), std::mem::replace(&mut batch.has_begun, true))
+            }
+            None => (None, false),
+        };
+        let rehearsal = self.terms.rehearsal;
+        if let Some(transaction) = going {
+            return Ok(Change { transaction, actor: self.actor.clone(), rehearsal, batch });
+        }
+        if has_begun {
+            return Err(Error::Refused("a change of the batch has failed".into()));
+        }
         let mut transaction = self.pool.begin_with(self.location.begin()).await?;
         if let Some(expected) = self.terms.revision {
             let row = sqlx::query("SELECT n FROM revision").fetch_one(&mut *transaction).await?;
@@ -49,13 +86,20 @@ impl Store {
         if let Some(claim) = &self.terms.claim {
             claims::insert(claim, &mut transaction).await?;
         }
-        let rehearsal = self.terms.rehearsal;
-        Ok(Change { transaction, actor: self.actor.clone(), rehearsal })
+        Ok(Change { transaction, actor: self.actor.clone(), rehearsal, batch })
     }
 
     /// Begins a change; it counts once it is committed. Changes come one after the other.
     pub(crate) async fn change(&self) -> Result<Change> {
         let mut change = self.write().await?;
+        let counted = self
+            .terms
+            .batch
+            .as_ref()
+            .is_some_and(|batch| std::mem::replace(&mut batch.lock().is_counted, true));
+        if counted {
+            return Ok(change);
+        }
         let expected = self.terms.revision;
         // In the same statement: two that have both read the number must not both count it up.
         let counted = sqlx::query("UPDATE revision SET n = n + 1 WHERE n = $1 OR $2 = 0")
@@ -75,6 +119,7 @@ pub struct Change {
     transaction: Transaction<'static, Any>,
     actor: Arc<Actor>,
     rehearsal: bool,
+    batch: Option<Arc<Mutex<Batch>>>,
 }
 
 impl Change {
@@ -90,11 +135,21 @@ impl Change {
     }
 
     async fn end(self) -> Result<()> {
-        if self.rehearsal {
-            return Ok(self.transaction.rollback().await?);
+        match self.batch {
+            Some(batch) => {
+                batch.lock().transaction = Some(self.transaction);
+                Ok(())
+            }
+            None => finish(self.transaction, self.rehearsal).await,
         }
-        Ok(self.transaction.commit().await?)
     }
+}
+
+async fn finish(transaction: Transaction<'static, Any>, rehearsal: bool) -> Result<()> {
+    if rehearsal {
+        return Ok(transaction.rollback().await?);
+    }
+    Ok(transaction.commit().await?)
 }
 
 impl Deref for Change {

@@ -4,6 +4,7 @@
 //! ([`Store::revision`]) and reads again when it has changed.
 
 mod amount;
+mod applied;
 mod audit;
 mod backend;
 mod change;

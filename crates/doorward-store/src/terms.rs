@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use parking_lot::Mutex;
+use sqlx::{Any, Transaction};
+
 /// The terms on which a handle of the store changes it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Terms {
@@ -12,6 +15,17 @@ pub(crate) struct Terms {
     pub revision: Option<i64>,
     /// Once, under this idempotency key.
     pub claim: Option<Arc<Claim>>,
+    /// All changes in one transaction.
+    pub batch: Option<Arc<Mutex<Batch>>>,
+}
+
+/// A transaction that several changes share, one after the other.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// Absent before the first change, during each, and after one has failed.
+    pub transaction: Option<Transaction<'static, Any>>,
+    pub has_begun: bool,
+    pub is_counted: bool,
 }
 
 /// A key, and the request that it was sent with.

@@ -60,11 +60,26 @@ impl Place {
             }
             Self::Gateway(operator) => {
                 let input = serde_json::to_value(input).unwrap_or_default();
-                let output = ask(operator, operation.verb, operation.path, input).await?;
-                serde_json::from_value(output).map_err(|error| {
-                    let why = format!("the gateway's response cannot be read: {error}");
-                    Failed::new(Exit::Unreachable, why)
-                })
+                read(ask(operator, operation.verb, operation.path, input).await?)
+            }
+        }
+    }
+
+    /// Checks an operation without carrying it out.
+    pub async fn rehearse<I, O>(&self, operation: &Operation<I, O>, input: I) -> Result<O, Failed>
+    where
+        I: Serialize + DeserializeOwned + JsonSchema + Send + 'static,
+        O: Serialize + DeserializeOwned + JsonSchema + Send + 'static,
+    {
+        match self {
+            Self::Machine(desk) => {
+                let desk = Desk::clone(desk).rehearsing();
+                operation.call(desk, input).await.map_err(on_the_machine)
+            }
+            Self::Gateway(operator) => {
+                let input = serde_json::to_value(input).unwrap_or_default();
+                let output = send(operator, (operation.verb, operation.path), input, true).await?;
+                read(output)
             }
         }
     }
@@ -119,6 +134,22 @@ pub async fn ask(
     path: &str,
     input: Value,
 ) -> Result<Value, Failed> {
+    send(operator, (verb, path), input, false).await
+}
+
+fn read<O: DeserializeOwned>(output: Value) -> Result<O, Failed> {
+    serde_json::from_value(output).map_err(|error| {
+        let why = format!("the gateway's response cannot be read: {error}");
+        Failed::new(Exit::Unreachable, why)
+    })
+}
+
+async fn send(
+    operator: &Operator,
+    (verb, path): (Verb, &str),
+    input: Value,
+    dry_run: bool,
+) -> Result<Value, Failed> {
     let mut members = match input {
         Value::Object(members) => members,
         _ => Map::new(),
@@ -135,6 +166,9 @@ pub async fn ask(
                 None => segments.push(part),
             };
         }
+    }
+    if dry_run {
+        target.query_pairs_mut().append_pair("dry_run", "true");
     }
     let mut headers = HeaderMap::new();
     let mut body = Bytes::new();

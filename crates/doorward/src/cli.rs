@@ -1,5 +1,6 @@
 //! The definition of the command line.
 
+mod apply;
 mod audit;
 mod credits;
 mod evidence;
@@ -17,12 +18,13 @@ use url::Url;
 
 use crate::terminal;
 
+pub use self::apply::{Apply, Export};
 pub use self::audit::{Audit, ExportForm, Filter, Span, Trust};
 pub use self::credits::{By, Credits, Each, Usage, UsageForm, Whose};
 pub use self::evidence::Evidence;
 pub use self::policy::{Explain, Policy, Simulate};
 pub use self::stored::{
-    Clients, CreateKey, Credentials, Export, Grants, Kept, Keys, Owner, Principals, Sealing,
+    Clients, CreateKey, Credentials, Grants, Kept, Keys, Owner, Principals, Sealing,
 };
 
 /// Gateway between AI agents and MCP servers
@@ -135,7 +137,9 @@ pub enum Command {
     /// List and remove OAuth clients that registered themselves
     #[command(subcommand)]
     Clients(Clients),
-    /// Export what was created at run time as configuration
+    /// Create, update and delete what is created at run time, as files say, with a plan first
+    Apply(Apply),
+    /// Export what was created at run time, in the form that `apply` takes
     Export(Export),
     /// Run a program in a sandbox; the gateway starts sandboxed servers with it
     #[cfg(target_os = "linux")]

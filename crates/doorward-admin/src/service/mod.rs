@@ -6,7 +6,7 @@ pub mod credits;
 pub mod directory;
 pub mod grants;
 pub mod keys;
-mod owners;
+pub mod owners;
 pub mod policies;
 pub mod portals;
 pub mod principals;

@@ -5,7 +5,8 @@ use serde::Serialize;
 /// Who changes something that is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Actor {
-    /// Through what: `command`, `admin`, `gateway`.
+    /// Through what: `admin` (the admin API), `machine` (a command on the store, which needs no permission but that of the
+    /// operating system: break-glass), or `gateway`.
     pub via: &'static str,
     /// The principal, or the user of the operating system.
     pub name: String,

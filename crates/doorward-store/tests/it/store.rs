@@ -482,3 +482,67 @@ mod sequences {
         }
     }
 }
+
+#[tokio::test]
+async fn a_batch_is_made_as_a_whole_or_not_at_all() {
+    for world in World::all() {
+        let store = world.open().await;
+        let before = store.revision().await.unwrap();
+        let batch = store.batch();
+        batch.put_portal("a", "{}").await.unwrap();
+        batch.put_principal(&Entry::new(Kind::Team, "t")).await.unwrap();
+        assert!(store.portals().await.unwrap().is_empty(), "before it is committed");
+        batch.commit_batch().await.unwrap();
+        assert_eq!(store.portals().await.unwrap().len(), 1);
+        assert_eq!(store.revision().await.unwrap(), before + 1);
+        // One that fails takes the others with it.
+        let batch = store.batch();
+        batch.put_portal("b", "{}").await.unwrap();
+        assert!(batch.remove_portal("nothing").await.is_err());
+        assert!(batch.put_portal("c", "{}").await.is_err());
+        assert!(batch.commit_batch().await.is_err());
+        assert_eq!(store.portals().await.unwrap().len(), 1);
+        // A rehearsal changes nothing, and finds out what would fail.
+        let rehearsal = store.rehearsing().batch();
+        rehearsal.put_portal("d", "{}").await.unwrap();
+        assert!(rehearsal.remove_portal("nothing").await.is_err());
+        store.rehearsing().put_portal("d", "{}").await.unwrap();
+        assert_eq!(store.portals().await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_change_is_made_at_the_revision_it_was_decided_at() {
+    for world in World::all() {
+        let store = world.open().await;
+        let revision = store.revision().await.unwrap();
+        let decided = store.at_revision(revision);
+        store.put_portal("a", "{}").await.unwrap();
+        assert!(matches!(decided.put_portal("b", "{}").await, Err(Error::Moved)));
+        let batch = store.at_revision(revision + 1).batch();
+        batch.put_portal("b", "{}").await.unwrap();
+        batch.put_portal("c", "{}").await.unwrap();
+        batch.commit_batch().await.unwrap();
+        assert_eq!(store.portals().await.unwrap().len(), 3);
+    }
+}
+
+#[tokio::test]
+async fn an_idempotency_key_is_taken_with_the_change() {
+    for world in World::all() {
+        let store = world.open().await;
+        let claim = || doorward_store::Claim::new("me".into(), "k".into(), "d".into());
+        // What fails takes no key.
+        assert!(store.claiming(claim()).remove_portal("nothing").await.is_err());
+        assert_eq!(store.claimed("me", "k").await.unwrap(), None);
+        store.claiming(claim()).put_portal("a", "{}").await.unwrap();
+        let again = store.claiming(claim()).put_portal("b", "{}").await;
+        assert!(matches!(again, Err(Error::Claimed)));
+        assert_eq!(store.portals().await.unwrap().len(), 1);
+        assert_eq!(store.claimed("me", "k").await.unwrap().unwrap().response, None);
+        store.answer_claim("me", "k", 201, "{}").await.unwrap();
+        let known = store.claimed("me", "k").await.unwrap().unwrap();
+        assert_eq!((known.digest.as_str(), known.response), ("d", Some((201, "{}".into()))));
+        assert_eq!(store.claimed("you", "k").await.unwrap(), None);
+    }
+}

@@ -278,12 +278,3 @@ pub enum Principals {
         name: String,
     },
 }
-
-#[derive(Debug, Args)]
-pub struct Export {
-    #[command(flatten)]
-    pub kept: Kept,
-    /// Folder to also write the active policies to
-    #[arg(long, value_name = "FOLDER")]
-    pub policies: Option<PathBuf>,
-}

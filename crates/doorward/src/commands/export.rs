@@ -1,67 +1,61 @@
-//! `doorward export`: everything created at run time, written as a configuration.
+//! `doorward export`: everything that was created at run time, in the form that `doorward apply` takes.
 
-use std::collections::BTreeMap;
 use std::io::Write;
+use std::path::Path;
 
-use doorward_config::{Directory, Group, Member};
-use doorward_store::Kind;
+use doorward_admin::Paging;
+use doorward_admin::apply::EXPORT;
+use doorward_admin::openapi::Nothing;
+use doorward_admin::service::{clients, credentials, grants, keys};
 
-use super::{Exit, Failed, open};
+use super::{Exit, Failed};
+use crate::administer::place;
 use crate::cli::Export;
 
 pub async fn run(options: Export) -> Result<(), Failed> {
-    let store = open(&options.kept).await?;
-    let mut directory = Directory::default();
-    for entry in store.principals().await? {
-        let member = Member {
-            tenant: entry.tenant,
-            teams: entry.teams,
-            roles: entry.roles,
-            disabled: entry.disabled,
-        };
-        let group = Group { disabled: entry.disabled };
-        match entry.kind {
-            Kind::User => drop(directory.users.insert(entry.name, member)),
-            Kind::Agent => drop(directory.agents.insert(entry.name, member)),
-            Kind::ServiceAccount => drop(directory.service_accounts.insert(entry.name, member)),
-            Kind::Team => drop(directory.teams.insert(entry.name, group)),
-            Kind::Tenant => drop(directory.tenants.insert(entry.name, group)),
-        }
-    }
-    let mut all: BTreeMap<&str, serde_json::Value> = BTreeMap::new();
-    all.insert("directory", serde_json::to_value(&directory).unwrap_or_default());
-    let mut portals = BTreeMap::new();
-    for portal in store.portals().await? {
-        let definition: serde_json::Value = serde_json::from_str(&portal.definition)
-            .map_err(|error| Failed::new(Exit::Failure, format!("{}: {error}", portal.name)))?;
-        portals.insert(portal.name, definition);
-    }
-    if !portals.is_empty() {
-        all.insert("portals", serde_json::to_value(&portals).unwrap_or_default());
-    }
-    if let (Some(folder), Some(active)) = (&options.policies, store.active_policies().await?) {
+    let place = place(&options.kept).await?;
+    let mut resources = place.call(&EXPORT, Nothing {}).await?;
+    let mut files = None;
+    if let (Some(folder), Some(policies)) = (&options.policies, &resources.policies) {
         std::fs::create_dir_all(folder)?;
-        for (name, text) in &active.files {
-            // Names were those of files; what they were beside is not made here.
-            let name = std::path::Path::new(name).file_name().unwrap_or_default();
+        for (name, text) in policies {
+            // Names were those of files; folders that they may name are not created here.
+            let name = Path::new(name).file_name().unwrap_or_default();
             doorward_store::files::write(&folder.join(name), text)?;
         }
-        all.insert("policy", serde_json::json!({ "files": [folder] }));
+        resources.policies = None;
+        files = Some(serde_json::json!({ "files": [folder] }));
+    }
+    let mut all = serde_json::to_value(&resources)
+        .map_err(|error| Failed::new(Exit::Failure, error.to_string()))?;
+    if let Some(files) = files {
+        all["policy"] = files;
     }
     let text = serde_saphyr::to_string(&all)
         .map_err(|error| Failed::new(Exit::Failure, error.to_string()))?;
-    let mut out = std::io::stdout().lock();
-    write!(out, "{text}")?;
-    let keys = store.keys().await?.into_iter().filter(|key| key.revoked.is_none()).count();
-    let (grants, clients) = (store.grants(false).await?.len(), store.clients().await?.len());
-    for (count, what, why) in [
-        (keys, "API keys", "only their hashes are stored"),
-        (store.credentials().await?.len(), "credentials", "they are encrypted"),
-        (grants, "grants of users", "only the user can grant them"),
-        (clients, "registered clients", "they register again when needed"),
-    ] {
+    write!(std::io::stdout().lock(), "{text}")?;
+    let paging = Paging::default();
+    let counts = [
+        (
+            place.list(&keys::LIST, &keys::List::default()).await?.len(),
+            "API keys",
+            "only their hashes are stored",
+        ),
+        (place.list(&credentials::LIST, &paging).await?.len(), "credentials", "they are encrypted"),
+        (
+            place.list(&grants::LIST, &grants::List::default()).await?.len(),
+            "grants of users",
+            "only the user can grant them",
+        ),
+        (
+            place.list(&clients::LIST, &paging).await?.len(),
+            "registered clients",
+            "they register again when needed",
+        ),
+    ];
+    for (count, what, why) in counts {
         if count > 0 {
-            eprintln!("note: {count} {what} are not exported from {}: {why}", store.location());
+            eprintln!("note: {count} {what} are not exported: {why}");
         }
     }
     Ok(())

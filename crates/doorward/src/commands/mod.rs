@@ -1,5 +1,6 @@
 //! The commands, one file each, and their errors.
 
+pub mod apply;
 pub mod audit;
 pub mod call;
 pub mod check;
@@ -109,7 +110,7 @@ pub async fn open(kept: &Kept) -> Result<Store, Failed> {
     let location = location(said.as_deref())?;
     let none = || Failed::new(Exit::Usage, "there is no store: the configuration says 'none'");
     let store = Store::open(&location.ok_or_else(none)?).await?;
-    Ok(store.acting(Actor { via: "command", name: whoever(), address: None }))
+    Ok(store.acting(Actor { via: "machine", name: whoever(), address: None }))
 }
 
 /// The user who types the command, by the system's word.

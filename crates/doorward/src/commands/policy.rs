@@ -22,14 +22,14 @@ use crate::terminal::{self, one_line};
 pub async fn run(options: Policy) -> Result<(), Failed> {
     match options {
         Policy::Check { paths, json } => check(&read(&paths)?, json),
-        Policy::Test { paths } => test(&read(&paths)?),
+        Policy::Test { paths } => test(&read(&paths)?, &mut std::io::stdout()),
         Policy::Explain(options) => explain::run(*options).await,
         Policy::Simulate(options) => simulate::run(*options).await,
         Policy::Diff { kept, paths } => diff(&open(&kept).await?, &read(&paths)?).await,
         Policy::Apply { kept, paths, note } => {
             let files = read(&paths)?;
             warn(&compile(&files)?);
-            test(&files)?;
+            test(&files, &mut std::io::stdout())?;
             let wanted = policies::Apply { files: files.policies.clone(), note };
             let applied = place(&kept).await?.call(&policies::APPLY, wanted).await?;
             writeln!(std::io::stdout().lock(), "version {} is active", applied.version)?;
@@ -109,11 +109,11 @@ fn check(files: &Files, json: bool) -> Result<(), Failed> {
     Ok(())
 }
 
-fn test(files: &Files) -> Result<(), Failed> {
+/// Runs the tests of policies, and says how they came out.
+pub fn test(files: &Files, out: &mut dyn Write) -> Result<(), Failed> {
     let set = compile(files)?;
     let mut failed = 0;
     let mut ran = 0;
-    let mut out = std::io::stdout().lock();
     for (file, cases) in files.cases()? {
         for case in cases {
             ran += 1;
@@ -121,7 +121,7 @@ fn test(files: &Files) -> Result<(), Failed> {
             failed += 1;
             writeln!(out, "{}: {}: {}", one_line(&file), one_line(&case.name), wrong.why)?;
             if let Some(decision) = wrong.decision {
-                explain::show(&mut out, &decision)?;
+                explain::show(out, &decision)?;
             }
         }
     }

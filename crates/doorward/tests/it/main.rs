@@ -1,6 +1,8 @@
 //! End-to-end tests: each module starts the binary and talks to it over sockets. One executable, since linking all
 //! costs as much as linking one.
 
+mod administrators;
+mod apply;
 mod arguments;
 mod attackers;
 mod authorization;

@@ -45,7 +45,7 @@ pub async fn run(options: Explain) -> Result<(), Failed> {
 }
 
 /// A decision in words.
-pub fn show(out: &mut impl Write, decision: &Decision) -> std::io::Result<()> {
+pub fn show(out: &mut (impl Write + ?Sized), decision: &Decision) -> std::io::Result<()> {
     let (word, code) = match decision.verdict {
         Verdict::Allow => ("allowed", "32"),
         Verdict::Deny => ("denied", "31"),

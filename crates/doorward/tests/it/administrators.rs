@@ -1,0 +1,282 @@
+//! Administrators: every route with every role, other tenants, and what nobody may take from the last owner.
+
+use doorward_policy::{Action, ready_made};
+use serde_json::{Value, json};
+
+use crate::support::client::{JSON, send};
+use crate::support::{Gateway, wait_for};
+
+/// A gateway with the ready-made roles, applied to its store.
+fn governed() -> Gateway {
+    let gateway = Gateway::start("servers: {sample: {sample: true, owner: sam}}");
+    let folder = gateway.folder.path().join("policies");
+    std::fs::create_dir(&folder).unwrap();
+    for name in ["open", "administrators"] {
+        let set = ready_made::find(name).unwrap();
+        std::fs::write(folder.join(format!("{name}.cedar")), set.policies).unwrap();
+    }
+    gateway.told(&["policy", "apply", folder.to_str().unwrap()]);
+    gateway
+}
+
+fn ask(gateway: &Gateway, key: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    let bearer = format!("Bearer {key}");
+    let headers = [JSON[0], ("authorization", bearer.as_str())];
+    let body = body.to_string();
+    let answer = send(&gateway.admin, method, path, &headers, body.as_bytes()).unwrap();
+    (answer.status, serde_json::from_str(&answer.body).unwrap_or_default())
+}
+
+/// A role, what it may do to the gateway, and what to something that the gateway has. Whoever owns a server may see,
+/// propose, operate and stop it, so that each of these may be somebody's.
+fn roles() -> Vec<(&'static str, Vec<Action>, Vec<Action>)> {
+    use Action::*;
+    vec![
+        ("owner", Action::ADMINISTER.to_vec(), vec![]),
+        ("operator", vec![View, Operate, Stop], vec![]),
+        (
+            "security",
+            vec![View, ChangePolicy, ReadAudit, ReadPayloads, HoldAudit, Stop],
+            vec![Review, Approve],
+        ),
+        ("auditor", vec![View, ReadAudit, HoldAudit], vec![]),
+        ("billing", vec![Bill], vec![]),
+        ("approver", vec![], vec![View, Review, Approve]),
+        (
+            "tenant-admin",
+            vec![],
+            vec![View, ManageIdentities, MintKeys, ReadAudit, Bill, Stop, Propose, Operate],
+        ),
+        ("none", vec![], vec![View, Propose, Operate, Stop]),
+    ]
+}
+
+#[test]
+fn every_route_is_refused_to_every_wrong_role() {
+    let gateway = governed();
+    let keys: Vec<(String, Vec<Action>, Vec<Action>)> = roles()
+        .into_iter()
+        .map(|(role, whole, mut part)| {
+            part.extend([Action::View, Action::Propose, Action::Operate, Action::Stop]);
+            let mut words = vec!["--user", role, "--in-tenant", "acme", "--administer"];
+            if role != "none" {
+                words.extend(["--role", role]);
+            }
+            (gateway.key(&words), whole, part)
+        })
+        .collect();
+    let plain = gateway.key(&["--user", "plain", "--role", "owner"]);
+    let mut refused = 0;
+    for route in doorward_admin::routes::all() {
+        let path: String = route
+            .path
+            .split('/')
+            .map(|part| match part {
+                "{kind}" => "user",
+                "{version}" => "1",
+                part if part.starts_with('{') => "nothing",
+                part => part,
+            })
+            .collect::<Vec<_>>()
+            .join("/");
+        let method = route.method.as_str();
+        for (key, whole, part) in &keys {
+            let (status, problem) = ask(&gateway, key, method, &path, &json!({}));
+            let what = format!("{method} {path} with {whole:?}: {status} {problem}");
+            if whole.contains(&route.action) {
+                assert_ne!(status, 403, "{what}");
+            } else if part.contains(&route.action) {
+                assert!(matches!(status, 200 | 400 | 403 | 404), "{what}");
+            } else {
+                assert_eq!((status, &problem["code"]), (403, &json!("forbidden")), "{what}");
+                refused += 1;
+            }
+        }
+        // The key of an owner that was not made for administration; none; and what is no credential.
+        assert_eq!(ask(&gateway, &plain, method, &path, &json!({})).0, 403, "{method} {path}");
+        let bare = send(&gateway.admin, method, &path, &[JSON[0]], b"{}").unwrap();
+        assert_eq!(bare.status, 401, "{method} {path}");
+        assert_eq!(ask(&gateway, "dwk_nonsense", method, &path, &json!({})).0, 401);
+    }
+    assert!(refused > 100, "{refused}");
+}
+
+#[test]
+fn an_expired_and_a_revoked_key_administer_nothing() {
+    let gateway = governed();
+    let path = "/admin/v1/keys";
+    let brief = gateway.key(&["--user", "root", "--admin", "--expires", "1s"]);
+    wait_for("it expires", || ask(&gateway, &brief, "GET", path, &Value::Null).0 == 401);
+    let revoked = gateway.key(&["--user", "root", "--admin"]);
+    assert_eq!(ask(&gateway, &revoked, "GET", path, &Value::Null).0, 200);
+    gateway.told(&["keys", "revoke", &revoked[4..16]]);
+    wait_for("it is revoked", || ask(&gateway, &revoked, "GET", path, &Value::Null).0 == 401);
+}
+
+#[test]
+fn a_tenant_admin_sees_and_changes_their_tenant_alone() {
+    let gateway = governed();
+    for tenant in ["acme", "rival"] {
+        let words = ["principals", "set", "user", &format!("user-of-{tenant}"), "--tenant", tenant];
+        gateway.told(&words);
+        gateway.key(&["--user", &format!("user-of-{tenant}")]);
+    }
+    let admin = gateway.key(&[
+        "--user",
+        "tom",
+        "--in-tenant",
+        "acme",
+        "--role",
+        "tenant-admin",
+        "--administer",
+    ]);
+    let get = |path: &str| ask(&gateway, &admin, "GET", path, &Value::Null);
+    for path in ["/admin/v1/principals", "/admin/v1/keys"] {
+        let (status, listed) = get(path);
+        let text = listed.to_string();
+        assert_eq!(status, 200, "{text}");
+        assert!(text.contains("acme") && !text.contains("rival"), "{path}: {text}");
+    }
+    // Somebody of another tenant, and nobody, are the same.
+    let ask = |method: &str, path: &str, body: Value| ask(&gateway, &admin, method, path, &body);
+    for (method, path) in [
+        ("GET", "/admin/v1/principals/user/user-of-rival"),
+        ("DELETE", "/admin/v1/principals/user/user-of-rival"),
+        ("GET", "/admin/v1/principals/tenant/rival"),
+    ] {
+        let (status, problem) = ask(method, path, json!({}));
+        assert_eq!((status, &problem["code"]), (404, &json!("not_found")), "{method} {path}");
+    }
+    let create = |name: &str, tenant: &str, scopes: Value| {
+        let owner = json!({ "kind": "user", "name": name, "tenant": tenant });
+        ask("POST", "/admin/v1/keys", json!({ "owner": owner, "scopes": scopes })).0
+    };
+    assert_eq!(create("new", "acme", json!({})), 201);
+    assert_eq!(create("new-rival", "rival", json!({})), 404);
+    assert_eq!(create("user-of-rival", "acme", json!({})), 404, "whatever the request says");
+    // Nobody gives what they do not have.
+    assert_eq!(create("mole", "acme", json!({ "admin": true })), 403);
+    let roles = json!({ "tenant": "acme", "roles": ["owner"] });
+    assert_eq!(ask("PUT", "/admin/v1/principals/user/mole", roles).0, 403);
+    let moved = json!({ "tenant": "rival" });
+    assert_eq!(ask("PUT", "/admin/v1/principals/user/user-of-acme", moved).0, 404);
+    let deputy = json!({ "tenant": "acme", "roles": ["tenant-admin"] });
+    assert_eq!(ask("PUT", "/admin/v1/principals/user/deputy", deputy).0, 200);
+}
+
+#[test]
+fn the_last_owner_stays() {
+    let gateway = governed();
+    let last = gateway.key(&["--user", "root", "--admin"]);
+    let id = &last[4..16];
+    let ask = |method: &str, path: &str, body: Value| ask(&gateway, &last, method, path, &body);
+    let (status, problem) = ask("DELETE", &format!("/admin/v1/keys/{id}"), json!({}));
+    assert_eq!((status, &problem["code"]), (409, &json!("last_owner")), "{problem}");
+    let disabled = json!({ "disabled": true });
+    assert_eq!(ask("PUT", "/admin/v1/principals/user/root", disabled).0, 409);
+    // With a second owner, the first may go.
+    let owner = json!({ "kind": "user", "name": "olga", "roles": ["owner"] });
+    let made = json!({ "owner": owner, "scopes": { "administer": true } });
+    assert_eq!(ask("POST", "/admin/v1/keys", made).0, 201);
+    assert_eq!(ask("DELETE", &format!("/admin/v1/keys/{id}"), json!({})).0, 200);
+    // On the machine itself another can always be made, and the record says how.
+    gateway.key(&["--user", "root", "--admin"]);
+    let acts = gateway.told(&["audit", "search", "--text", "key.create", "--json"]);
+    assert!(acts.contains("\"via\":\"machine\"") && acts.contains("\"via\":\"admin\""), "{acts}");
+}
+
+#[test]
+fn each_refusal_is_recorded_once() {
+    let gateway = governed();
+    let auditor = gateway.key(&["--user", "ada", "--role", "auditor", "--administer"]);
+    for _ in 0..3 {
+        assert_eq!(ask(&gateway, &auditor, "POST", "/admin/v1/reload", &json!({})).0, 403);
+    }
+    let records = || gateway.told(&["audit", "search", "--text", "not_permitted", "--json"]);
+    wait_for("they are recorded", || records().lines().count() == 3);
+    assert!(records().contains("\"action\":\"operate\""), "{}", records());
+}
+
+#[test]
+fn changes_are_rehearsed_conditioned_and_repeated() {
+    let gateway = Gateway::start("servers: {sample: {sample: true}}");
+    let admin = gateway.key(&["--user", "root", "--admin"]);
+    let bearer = format!("Bearer {admin}");
+    let ask = |method: &str, path: &str, more: &[(&str, &str)], body: Value| {
+        let headers = [&[JSON[0], ("authorization", bearer.as_str())][..], more].concat();
+        send(&gateway.admin, method, path, &headers, body.to_string().as_bytes()).unwrap()
+    };
+    let body = |answer: &crate::support::client::Answer| -> Value {
+        serde_json::from_str(&answer.body).unwrap()
+    };
+    let portal = |tool: &str| json!({ "portal": { "tools": [tool] } });
+    let at = "/admin/v1/portals/p";
+    let rehearsed = ask("PUT", &format!("{at}?dry_run=true"), &[], portal("sample/add"));
+    assert_eq!(rehearsed.status, 200);
+    assert_eq!(ask("GET", at, &[], Value::Null).status, 404);
+    assert_eq!(ask("PUT", at, &[], portal("sample/add")).status, 200);
+    let read = ask("GET", at, &[], Value::Null);
+    let tag = read.header("etag").unwrap().to_owned();
+    assert_eq!(ask("GET", at, &[("if-none-match", &tag)], Value::Null).status, 304);
+    assert_eq!(ask("PUT", at, &[("if-match", &tag)], portal("sample/echo")).status, 200);
+    let late = ask("PUT", at, &[("if-match", &tag)], portal("sample/add"));
+    assert_eq!((late.status, &body(&late)["code"]), (412, &json!("precondition_failed")));
+    assert_eq!(ask("DELETE", at, &[("if-match", &tag)], json!({})).status, 412);
+    assert_eq!(ask("PUT", "/admin/v1/portals/q", &[("if-match", "*")], portal("a/b")).status, 412);
+    // What is made, is made once.
+    let key = json!({ "owner": { "kind": "user", "name": "x" } });
+    let once = [("idempotency-key", "one")];
+    let made = ask("POST", "/admin/v1/keys", &once, key.clone());
+    let again = ask("POST", "/admin/v1/keys", &once, key.clone());
+    assert_eq!((made.status, again.status), (201, 201));
+    assert_eq!(body(&made)["key"]["id"], body(&again)["key"]["id"]);
+    assert!(body(&made)["secret"].is_string() && body(&again)["secret"].is_null());
+    assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    let other = json!({ "owner": { "kind": "user", "name": "y" } });
+    let reused = ask("POST", "/admin/v1/keys", &once, other);
+    assert_eq!((reused.status, &body(&reused)["code"]), (422, &json!("idempotency_key_reused")));
+    // Pages are the list, and whatever is wrong is named.
+    let page = body(&ask("GET", "/admin/v1/keys?limit=1", &[], Value::Null));
+    let next = page["next_cursor"].as_str().unwrap();
+    let rest = ask("GET", &format!("/admin/v1/keys?limit=1&cursor={next}"), &[], Value::Null);
+    assert_ne!(body(&rest)["items"], page["items"]);
+    for (path, said) in [
+        ("/admin/v1/keys?limit=0", "limit"),
+        ("/admin/v1/keys?nope=1", "nope"),
+        ("/admin/v1/keys?cursor=%25", "cursor"),
+        ("/admin/v1/keys?all=maybe", "true or false"),
+    ] {
+        let wrong = ask("GET", path, &[], Value::Null);
+        assert_eq!(wrong.status, 400, "{path}");
+        assert_eq!(wrong.header("content-type"), Some("application/problem+json"));
+        assert!(wrong.body.contains(said), "{}", wrong.body);
+    }
+    assert_eq!(ask("PATCH", "/admin/v1/keys", &[], json!({})).status, 405);
+    assert_eq!(ask("GET", "/admin/v1/nothing", &[], Value::Null).status, 404);
+    let large = ask("PUT", at, &[], json!({ "portal": { "description": "x".repeat(5 << 20) } }));
+    assert_eq!(large.status, 413);
+}
+
+#[test]
+fn events_are_told_as_they_happen() {
+    let gateway = governed();
+    let admin = gateway.key(&["--user", "root", "--admin"]);
+    let caller = gateway.key(&["--user", "alice"]);
+    use std::io::{BufRead, Write};
+    let mut stream = crate::support::client::connect(&gateway.admin);
+    write!(
+        stream,
+        "GET /admin/v1/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {admin}\r\n\r\n"
+    )
+    .unwrap();
+    let mut lines = std::io::BufReader::new(stream).lines();
+    let mut until = |wanted: &str| {
+        lines.by_ref().map(Result::unwrap).find(|line| line.contains(wanted)).unwrap()
+    };
+    until("\"server\":\"sample\"");
+    crate::support::client::Modern::new(&gateway, "/mcp")
+        .bearing(&caller)
+        .call("sample__add", json!({ "a": 1, "b": 2 }));
+    let call = until("tools/call");
+    assert!(call.contains("\"outcome\":\"ok\"") && call.contains("alice"), "{call}");
+}
