@@ -11,11 +11,13 @@ mod confine;
 mod credential;
 mod export;
 mod identity;
+mod lifecycle;
 mod limits;
 mod names;
 mod openapi;
 mod policy;
 mod portal;
+pub mod proposal;
 mod quantity;
 mod rates;
 pub mod redirect_uri;
@@ -24,6 +26,7 @@ mod replicas;
 mod secret;
 mod server;
 mod settings;
+mod sharing;
 mod telemetry;
 mod tls;
 
@@ -49,6 +52,7 @@ pub use identity::{
     Algorithm, Claims, Directory, Group, IdentitySettings, Introspection, IssuerSettings, Member,
     TrustedFor, is_trustworthy,
 };
+pub use lifecycle::{Lifecycle, ReviewSettings};
 pub use limits::{Limits, Timeouts};
 pub use names::{NameSettings, ServerNames, is_legal_name};
 pub use openapi::{OpenApiSettings, PageSettings};
@@ -62,8 +66,9 @@ pub use reliability::{
 };
 pub use replicas::{LostSession, ReplicaGroup, ReplicaSettings, problem_of};
 pub use secret::Secret;
-pub use server::{Affinity, ClientCapabilities, ServerSettings, Start, ToolSettings};
+pub use server::{ServerSettings, ToolSettings};
 pub use settings::{Problem, Settings, TlsFiles};
+pub use sharing::{Affinity, ClientCapabilities, Start};
 pub use telemetry::{
     LogSettings, MetricSettings, Otlp, OtlpProtocol, TelemetrySettings, TraceSettings,
 };

@@ -7,9 +7,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    ArgumentSettings, Assertion, CacheRule, Confinement, CredentialSettings, Delegation, Exchange,
-    LostSession, OpenApiSettings, Period, Personal, ReliabilitySettings, ReplicaSettings,
-    ResultSettings, Secret, ServerTls, Settings, problem_of,
+    Affinity, ArgumentSettings, Assertion, CacheRule, ClientCapabilities, Confinement,
+    CredentialSettings, Delegation, Exchange, Lifecycle, LostSession, OpenApiSettings, Period,
+    Personal, ReliabilitySettings, ReplicaSettings, ResultSettings, Secret, ServerTls, Settings,
+    Start, problem_of,
 };
 use doorward_core::pattern::Pattern;
 
@@ -120,6 +121,19 @@ pub struct ServerSettings {
     pub risk: Option<String>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub tags: BTreeSet<String>,
+    /// Whom to ask about the server, such as an e-mail address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub contact: Option<String>,
+    /// Day on which the server is to be reviewed again, such as `2027-01-31`. Once it has passed, a metric, an event in
+    /// the audit log and an alert report it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub review_by: Option<String>,
+    /// Notes for reviewers and operators.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub notes: Option<String>,
+    /// `reviewed`: serve the server only once it was approved, although `lifecycle` of the gateway is `trusted`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lifecycle: Option<Lifecycle>,
     /// OAuth scopes that a token must have to use the server.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub scopes: BTreeSet<String>,
@@ -158,43 +172,6 @@ pub struct ToolSettings {
 
 pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Start {
-    /// When the gateway starts.
-    #[default]
-    Eager,
-    /// At the first use.
-    Lazy,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Affinity {
-    /// All callers share sessions: for servers that store nothing in them.
-    Shared,
-    /// Callers of one principal share sessions.
-    #[default]
-    Principal,
-    /// Every client session has its own sessions. Modern clients, which have no session, share by principal.
-    Session,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum ClientCapabilities {
-    /// As `shared`, with what its clients declare, once the server has shown that it makes no difference: it responds
-    /// the same to `initialize` and lists the same for clients that declare different capabilities, and sends no
-    /// elicitation, sampling or roots request. As `separate` until then, and from its first such request on.
-    #[default]
-    Auto,
-    /// A session, and where the server is a program a process, for each set of capabilities that clients declare.
-    Separate,
-    /// One session for all: it declares elicitation, sampling and roots. A request that a client does not support is
-    /// answered with an error.
-    Shared,
 }
 
 impl ServerSettings {
@@ -378,6 +355,7 @@ impl ServerSettings {
         if self.prestart > MAX_PRESTART {
             problems.push(("prestart", format!("must be at most {MAX_PRESTART}")));
         }
+        problems.extend(self.problems_of_life());
         for (key, why) in self.reliability.problems() {
             problems.push(("reliability", format!("{key}: {why}")));
         }

@@ -49,6 +49,10 @@ pub struct Settings {
     pub reliability: ReliabilitySettings,
     /// The servers behind the gateway, by name. A name begins with a letter and has letters, digits, `-` and `.`.
     pub servers: BTreeMap<String, ServerSettings>,
+    /// Whether servers of the configuration file are served at once (`trusted`), or only once somebody has approved and
+    /// activated them (`reviewed`). What is proposed at run time is always reviewed.
+    pub lifecycle: Lifecycle,
+    pub review: ReviewSettings,
     /// Portals, by name. Every server is also a portal of the same name.
     pub portals: BTreeMap<String, PortalSettings>,
     pub names: NameSettings,
@@ -82,6 +86,8 @@ impl Default for Settings {
             cache: CacheSettings::default(),
             reliability: ReliabilitySettings::default(),
             servers: BTreeMap::new(),
+            lifecycle: Lifecycle::default(),
+            review: ReviewSettings::default(),
             portals: BTreeMap::new(),
             names: NameSettings::default(),
             limits: Limits::default(),
@@ -185,6 +191,19 @@ impl Settings {
             }
             if self.store_key.is_none() {
                 wrong(&at, "requires a 'store_key', which encrypts its tokens".into());
+            }
+        }
+        for (name, server) in &self.servers {
+            let at = ["servers", name, "lifecycle"];
+            if server.lifecycle.is_some_and(|own| own < self.lifecycle) {
+                wrong(
+                    &at,
+                    "cannot be 'trusted' where 'lifecycle' of the gateway is 'reviewed'".into(),
+                );
+            }
+            if !has_store && self.lifecycle_of(server) == Lifecycle::Reviewed {
+                let at = if server.lifecycle.is_some() { &at[..] } else { &["lifecycle"] };
+                wrong(at, "'reviewed' needs a 'store', which has the approvals".into());
             }
         }
         for (path, problem) in self.identity.problems() {
@@ -304,6 +323,11 @@ impl Settings {
     pub fn exposed(&self) -> Option<SocketAddr> {
         let addresses = [Some(self.listen), self.admin];
         addresses.into_iter().flatten().find(|address| !address.ip().is_loopback())
+    }
+
+    /// Whether a server of the file is reviewed: a server can only be stricter than the gateway.
+    pub fn lifecycle_of(&self, server: &ServerSettings) -> Lifecycle {
+        server.lifecycle.unwrap_or_default().max(self.lifecycle)
     }
 
     /// The servers in use.

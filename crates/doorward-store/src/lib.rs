@@ -26,6 +26,7 @@ mod principals;
 mod quotas;
 mod rename;
 mod seal;
+mod servers;
 mod signing;
 mod terms;
 mod usage;
@@ -52,6 +53,9 @@ pub use portals::StoredPortal;
 pub use principals::{Entry, Kind, NotAName};
 pub use quotas::QuotaCount;
 pub use seal::{MasterKey, SealError};
+pub use servers::{
+    Deprecation, ServerLook, ServerOrigin, ServerProposal, ServerStep, Stepping, StoredServer,
+};
 pub use signing::SigningKey;
 pub use terms::Claim;
 pub use usage::{Tally, Usage, UsageKey};

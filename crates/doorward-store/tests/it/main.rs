@@ -3,5 +3,6 @@
 mod audit;
 mod credits;
 mod forged;
+mod servers;
 mod store;
 mod support;
