@@ -65,7 +65,7 @@ pub use reliability::{
     RetrySettings,
 };
 pub use replicas::{LostSession, ReplicaGroup, ReplicaSettings, problem_of};
-pub use secret::Secret;
+pub use secret::{Secret, redacted};
 pub use server::{ServerSettings, ToolSettings};
 pub use settings::{Problem, Settings, TlsFiles};
 pub use sharing::{Affinity, ClientCapabilities, Start};

@@ -4,11 +4,14 @@ mod about;
 mod discover;
 mod listen;
 mod lists;
+pub mod looking;
 mod named;
+pub mod reviewing;
+pub mod serving;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -24,6 +27,7 @@ use crate::access::Policies;
 use crate::billing::Ledger;
 use crate::exchange::Behalf;
 use crate::in_flight::Live;
+use crate::life::Life;
 use crate::protocol::sessions::Sessions;
 use crate::protocol::unread::Unread;
 use crate::store_sync::Kept;
@@ -80,6 +84,8 @@ pub struct Gateway {
     pub telemetry: Telemetry,
     pub live: Live,
     pub kept: Kept,
+    /// Which servers are served, and which not.
+    pub life: Life,
     policies: ArcSwap<Policies>,
     /// Cancelled when the gateway begins to shut down.
     pub closing: CancellationToken,
@@ -136,6 +142,7 @@ impl Gateway {
             ledger: Ledger::default(),
             telemetry: Telemetry::new(&settings.telemetry),
             live: Live::default(),
+            life: Life::new(store.is_some()),
             kept: Kept::new(store),
             policies: ArcSwap::from_pointee(Policies::new(None, String::new(), &settings)),
             settings: ArcSwap::from_pointee(Settings {
@@ -147,6 +154,7 @@ impl Gateway {
         gateway.reload(settings);
         gateway.shared.tasks.spawn(gateway.clone().maintain());
         gateway.shared.tasks.spawn(gateway.clone().free_places());
+        gateway.shared.tasks.spawn(gateway.clone().watch_reviews());
         let told = gateway.clone();
         gateway.shared.tasks.spawn(async move {
             told.telemetry.run(told.closing.clone(), || told.metrics()).await;
@@ -184,25 +192,8 @@ impl Gateway {
     /// Takes new settings, which were checked before: servers are added, changed and removed, and
     /// calls in flight go on with the server they were sent to.
     pub fn reload(&self, settings: Settings) -> Changes {
-        let old = self.servers.load_full();
-        let mut changes = Changes::default();
-        let mut servers = Servers::new();
-        for (name, wanted) in settings.active() {
-            let key = name.to_ascii_lowercase();
-            let wanted = wanted.with_defaults(&settings);
-            match old.get(&key) {
-                Some(server) if server.settings == wanted && *server.name == **name => {
-                    servers.insert(key, server.clone());
-                    continue;
-                }
-                Some(_) => changes.changed.push(name.clone()),
-                None => changes.added.push(name.clone()),
-            }
-            let generation: Arc<AtomicU64> = self.snapshots.generation.clone();
-            let server = Server::new(name, wanted, self.shared.clone(), generation);
-            server.keep();
-            servers.insert(key, server);
-        }
+        let serving = self.life.serving.lock();
+        let mut changes = self.serve(&settings);
         let current = self.settings.load();
         for (key, differs) in [
             ("listen", settings.listen != current.listen),
@@ -222,28 +213,13 @@ impl Gateway {
             }
         }
         drop(current);
-        let retired: Vec<_> = old
-            .iter()
-            .filter(|(key, server)| servers.get(*key).is_none_or(|now| !Arc::ptr_eq(now, server)))
-            .map(|(key, server)| (!servers.contains_key(key), server.clone()))
-            .collect();
         self.shared.audit.take(&settings);
         self.limiter.take(&settings);
         self.telemetry.take(&settings.telemetry);
-        self.servers.store(Arc::new(servers));
         self.settings.store(Arc::new(settings));
+        drop(serving);
+        self.life.declare();
         self.settings_changed();
-        self.snapshots.changed();
-        for (removed, server) in retired {
-            if removed {
-                changes.removed.push(server.name.to_string());
-                self.shared.switchboard.close_portal(&server.name);
-            }
-            self.shared.tasks.spawn(server.drain());
-        }
-        if !(changes.added.is_empty() && changes.changed.is_empty() && changes.removed.is_empty()) {
-            self.shared.switchboard.publish_merged();
-        }
         self.shared.audit.event("configuration.loaded", |members| {
             members.texts("added", changes.added.iter().map(String::as_str));
             members.texts("changed", changes.changed.iter().map(String::as_str));
@@ -350,6 +326,7 @@ impl Gateway {
         metrics.processes.set(count(self.shared.processes.running()));
         let busy = self.servers().iter().map(|server| server.in_flight()).sum();
         metrics.in_flight.set(count(busy));
+        self.measure_lifecycle();
         let states = self.states();
         metrics.note_servers(states.iter().map(|state| ServerState {
             name: &state.name,

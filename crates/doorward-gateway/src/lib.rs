@@ -13,6 +13,7 @@ pub mod delegated;
 pub mod exchange;
 pub mod gateway;
 pub mod in_flight;
+pub mod life;
 pub mod pipeline;
 pub mod protocol;
 pub mod record;

@@ -42,6 +42,11 @@ impl Kept {
         self.store.as_ref()
     }
 
+    /// Principals of the store.
+    pub fn people(&self) -> Vec<Entry> {
+        self.people.lock().clone()
+    }
+
     pub fn is_unreadable(&self) -> bool {
         self.unreadable.load(Ordering::Acquire)
     }

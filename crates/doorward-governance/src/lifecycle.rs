@@ -11,6 +11,8 @@
 
 use serde::{Deserialize, Serialize};
 
+pub mod notice;
+
 /// Where a server is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

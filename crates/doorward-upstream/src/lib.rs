@@ -55,7 +55,7 @@ mod way;
 
 pub use self::asked::Asked;
 pub use self::contact::{Contact, Link, Transport};
-pub use self::deadline::jittered;
+pub use self::deadline::{Deadline, jittered};
 pub use self::pool::declared;
 pub use self::programs::Programs;
 pub use self::replicas::End;

@@ -316,7 +316,8 @@ impl Server {
         self.retire();
     }
 
-    fn close(&self) {
+    /// Ends what is open to the server, for one that nobody keeps in contact.
+    pub fn close(&self) {
         if let Some(contact) = self.contact.swap(None) {
             if let Some(twin) = contact.known_twin() {
                 twin.retire();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use doorward_mcp::json::may_be_read_as;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Revision, method};
+use doorward_policy::Principal as Who;
 use doorward_policy::{
     Action, Arguments, Code, Context, Decision, Looks, Member, Request, Target, Time,
 };
@@ -15,6 +16,7 @@ use super::scopes::in_scope;
 use super::targets::credential_mode;
 use crate::call::{Call, Portal, Protocol};
 use crate::gateway::Gateway;
+use doorward_config::ServerSettings;
 use doorward_identity::identity::{Caller, Grant, Principal};
 
 /// Who asks, and how: all of a decision but what is asked for.
@@ -145,6 +147,31 @@ impl Gateway {
         })
     }
 
+    /// Decides for a principal who does not ask: with an API key, at the merged endpoint, now, with some arguments. `None`
+    /// while there are no policies.
+    pub fn decide_for(
+        &self,
+        who: &Who,
+        action: Action,
+        target: &Target,
+        settings: &ServerSettings,
+    ) -> Option<Decision> {
+        let policies = self.policies();
+        let set = policies.set.as_ref()?;
+        let context = Context {
+            arguments: Arguments::Any,
+            time: policies.now(),
+            revision: Revision::NEWEST.as_str().into(),
+            protocol: Protocol::Mcp.as_str().into(),
+            portal: Portal::Merged.name().into(),
+            authentication: "key".into(),
+            credential: credential_mode(settings).into(),
+            ..Context::default()
+        };
+        let (principal, target) = (who.clone(), target.clone());
+        Some(set.decide(&Request { principal, action, target, context }))
+    }
+
     /// Whether there is a way in which this caller may do this.
     pub fn may(&self, asking: &Asking<'_>, action: Action, target: &Target) -> bool {
         self.is_unrestricted(&asking.caller.principal, asking.portal)
@@ -251,7 +278,8 @@ impl Gateway {
     pub fn every_scope(&self) -> BTreeSet<String> {
         let settings = self.settings();
         let mut scopes = settings.identity.scopes.clone();
-        for server in settings.servers.values() {
+        for server in self.servers() {
+            let server = &server.settings;
             scopes.extend(server.scopes.iter().cloned());
             scopes.extend(server.tools.values().flat_map(|tool| tool.scopes.iter().cloned()));
         }

@@ -35,15 +35,25 @@ pub fn is_write(server: &Server, name: &str, tool: Option<&ToolEntry>) -> bool {
 
 /// What a server offers, as policies see it.
 pub fn target(server: &Server, kind: TargetKind, name: &str, tool: Option<&ToolEntry>) -> Target {
-    let settings = &server.settings;
+    target_of(&server.name, &server.settings, kind, name, tool.is_some_and(|tool| tool.reads_only))
+}
+
+/// The same of a server that need not be there.
+pub fn target_of(
+    server: &str,
+    settings: &ServerSettings,
+    kind: TargetKind,
+    name: &str,
+    reads_only: bool,
+) -> Target {
     let mut target = Target {
         environment: settings.environment.clone(),
         owner: settings.owner.clone(),
         risk: settings.risk.clone(),
         tags: settings.tags.clone(),
-        ..Target::new(kind, &server.name, name)
+        ..Target::new(kind, server, name)
     };
-    target.write = kind == TargetKind::Tool && !tool.is_some_and(|tool| tool.reads_only);
+    target.write = kind == TargetKind::Tool && !reads_only;
     // What is said most specially has the last word.
     for known in settings.said_of(name).into_iter().rev() {
         target.write = known.write.unwrap_or(target.write);

@@ -60,8 +60,7 @@ pub async fn answer(
     let delegations = gateway.shared.delegations.clone();
     // Where no server is to be connected, there is nothing here.
     let sealer = delegations.sealer()?;
-    let settings = gateway.settings();
-    if !settings.servers.values().any(|server| server.delegated.is_some()) {
+    if !gateway.servers().iter().any(|server| server.settings.delegated.is_some()) {
         return None;
     }
     let desk = Desk { gateway, delegations: &delegations, sealer };

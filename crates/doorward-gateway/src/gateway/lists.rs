@@ -13,6 +13,7 @@ use crate::access::decide::Asking;
 use crate::access::targets::{action_on, target};
 use crate::call::{Call, CallError, Failure, Portal};
 use doorward_config::NameSettings;
+use doorward_governance::lifecycle::notice::Notices;
 use doorward_upstream::catalog::ViewKey;
 use doorward_upstream::catalog::{Snapshot, View, Viewer};
 use doorward_upstream::portals::Selection;
@@ -42,8 +43,8 @@ impl Gateway {
 
     /// A snapshot of the caller's lists that still holds.
     pub fn fresh_snapshot(&self, call: &Call) -> Option<Arc<Snapshot>> {
-        let names = &self.settings().names;
-        let whole = self.snapshots.fresh(&viewer(call, None, names))?;
+        let (names, notices) = (&self.settings().names, self.life.notices());
+        let whole = self.snapshots.fresh(&viewer(call, None, names, &notices))?;
         match self.lists_key(call) {
             Some(key) => self.snapshots.seen(&key, &whole),
             None => Some(whole),
@@ -58,10 +59,11 @@ impl Gateway {
             self.settle().await;
         }
         let names = self.settings().names.clone();
-        if let Some(whole) = self.snapshots.fresh(&viewer(call, None, &names)) {
+        if let Some(whole) = self.snapshots.fresh(&viewer(call, None, &names, &self.life.notices()))
+        {
             return Ok(self.seen(call, whole).await);
         }
-        let generation = self.snapshots.generation();
+        let (generation, notices) = (self.snapshots.generation(), self.life.notices());
         let era = call.revision.era();
         let views =
             join_all(self.portal_servers(&call.portal).into_iter().map(|server| async move {
@@ -107,7 +109,7 @@ impl Gateway {
             Portal::Named(name) => self.portal(name),
             Portal::Merged | Portal::Server(_) => None,
         };
-        let viewer = viewer(call, selection.as_deref(), &names);
+        let viewer = viewer(call, selection.as_deref(), &names, &notices);
         let whole = self.snapshots.build(&viewer, found, generation, page);
         Ok(self.seen(call, whole).await)
     }
@@ -242,9 +244,11 @@ fn viewer<'a>(
     call: &'a Call,
     selection: Option<&'a Selection>,
     names: &'a NameSettings,
+    notices: &'a Notices,
 ) -> Viewer<'a> {
     Viewer {
         names,
+        notices,
         portal: &call.portal,
         selection,
         capabilities: &call.client.capabilities,

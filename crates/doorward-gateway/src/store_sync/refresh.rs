@@ -60,9 +60,10 @@ impl Gateway {
         };
         let revision = store.revision().await?;
         let seen = revision == self.kept.revision.load(Ordering::Acquire);
-        if !anew && seen && !self.signing.lacks_keys() {
+        if !anew && seen && !self.signing.lacks_keys() && !self.life.has_undeclared() {
             return Ok(());
         }
+        self.take_servers(store, anew).await?;
         let people = store.principals().await?;
         let keys = store.keys().await?;
         let policies = store.active_policies().await?;

@@ -25,8 +25,8 @@ use prometheus_client::registry::Registry;
 pub use self::labels::{CacheOutcome, Outcome};
 
 use self::labels::{
-    CacheLabels, CallLabels, DeviationLabels, LimitLabels, OperationLabels, ReplicaLabels,
-    ServerLabels, UserLabels,
+    CacheLabels, CallLabels, DeviationLabels, LifecycleLabels, LimitLabels, OperationLabels,
+    ReplicaLabels, ServerLabels, UserLabels,
 };
 
 /// Tools of one server, and users of all, that are told apart; the others are one.
@@ -70,6 +70,8 @@ pub struct Metrics {
     pub in_flight: Gauge,
     pub servers_up: Gauge,
     pub servers: Gauge,
+    pub servers_review_overdue: Gauge,
+    lifecycle: Family<LifecycleLabels, Gauge>,
     replicas: Family<ReplicaLabels, Gauge>,
     concurrency: Family<ServerLabels, Gauge>,
     pub resident: Gauge,
@@ -153,6 +155,8 @@ impl Default for Metrics {
             in_flight: Gauge::default(),
             servers_up: Gauge::default(),
             servers: Gauge::default(),
+            servers_review_overdue: Gauge::default(),
+            lifecycle: Family::default(),
             replicas: Family::default(),
             concurrency: Family::default(),
             resident: Gauge::default(),
@@ -163,6 +167,8 @@ impl Default for Metrics {
         registry.register("calls", "Calls by server, tool and outcome", metrics.calls.clone());
         let about = "Replicas of servers, by health";
         registry.register("replicas", about, metrics.replicas.clone());
+        let about = "Servers, by the state of their life";
+        registry.register("servers_lifecycle", about, metrics.lifecycle.clone());
         let about = "Adaptive concurrency limit of a server";
         registry.register("concurrency_limit", about, metrics.concurrency.clone());
         registry.register("user_calls", "Calls by tenant, user and outcome", metrics.users.clone());
@@ -214,6 +220,11 @@ impl Default for Metrics {
             ("server_processes", "Running server programs", &metrics.processes),
             ("calls_in_flight", "Calls in flight", &metrics.in_flight),
             ("servers", "Servers in the configuration", &metrics.servers),
+            (
+                "servers_review_overdue",
+                "Servers in use whose review date has passed",
+                &metrics.servers_review_overdue,
+            ),
             ("servers_up", "Servers that can be reached", &metrics.servers_up),
             ("audit_waiting_records", "Audit records queued", &metrics.audit_waiting),
             ("audit_failing", "1 while audit records cannot be written", &metrics.audit_failing),
@@ -257,6 +268,14 @@ impl Metrics {
                 let labels = ReplicaLabels { server: name.to_owned(), state };
                 self.replicas.get_or_create(&labels).inc();
             }
+        }
+    }
+
+    /// Takes how many servers are in which state of their life.
+    pub fn note_lifecycle(&self, states: impl Iterator<Item = (&'static str, usize)>) {
+        for (state, count) in states {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.lifecycle.get_or_create(&LifecycleLabels { state }).set(count);
         }
     }
 

@@ -22,6 +22,7 @@ use crate::portals::Selection;
 use crate::{Server, declared};
 use doorward_config::NameSettings;
 use doorward_core::Portal;
+use doorward_governance::lifecycle::notice::Notices;
 use doorward_identity::seal;
 
 /// Identifies all that a view depends on, in a few bytes however much a caller says of itself.
@@ -106,6 +107,8 @@ pub struct Viewer<'a> {
     /// For a portal whose items were chosen.
     pub selection: Option<&'a Selection>,
     pub names: &'a NameSettings,
+    /// What is said of servers that are deprecated.
+    pub notices: &'a Notices,
     pub capabilities: &'a Object,
     pub revision: Revision,
 }
@@ -235,6 +238,7 @@ fn listing(viewer: &Viewer<'_>, sources: &[Source], kind: usize, page: usize) ->
                 public: all.public && source.hints.public,
             },
         });
+        let notice = viewer.notices.get(&server.name.to_ascii_lowercase());
         for (number, item) in source.items.iter().enumerate() {
             let mut definition = item.definition.clone();
             let merged = viewer.portal.is_merged();
@@ -252,6 +256,9 @@ fn listing(viewer: &Viewer<'_>, sources: &[Source], kind: usize, page: usize) ->
                 if let Some(selection) = viewer.selection {
                     selection.dress(&server.name, &item.key, &mut definition);
                 }
+            }
+            if let Some(notice) = notice {
+                notice.mark(&mut definition);
             }
             if list == method::TOOLS_LIST {
                 if of_handshake {
