@@ -9,12 +9,15 @@
 //! Everything here is pure: the store calls [`State::after`] in the transaction that makes a step, the gateway asks
 //! [`State::serves`].
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub mod notice;
 
 /// Where a server is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Nobody has reviewed it. Nothing connects to it.
@@ -32,7 +35,7 @@ pub enum State {
 }
 
 /// What is done to a server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
     Propose,

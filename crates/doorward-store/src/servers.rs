@@ -154,11 +154,7 @@ impl Store {
                 StoredServer { state: State::Active, digest: digest.into(), ..server }
             }
             (Some(server), _) => server,
-            (None, Some(digest)) => {
-                let by = "the configuration file";
-                let server = StoredServer::new(name, ServerOrigin::File, State::Active, by);
-                StoredServer { digest: digest.into(), ..server }
-            }
+            (None, Some(digest)) => StoredServer::trusted(name, digest),
             (None, None) => return Err(Error::absent("server", name)),
         };
         if stepping.revision.is_some_and(|revision| revision != server.revision) {
@@ -216,7 +212,8 @@ impl Store {
             return Err(Error::Refused(why));
         }
         let mut change = self.change().await?;
-        let server = find(&mut change, name).await?.ok_or_else(|| Error::absent("server", name))?;
+        let server = find(&mut change, name).await?;
+        let mut server = server.ok_or_else(|| Error::absent("server", name))?;
         if server.digest != digest {
             return Err(Error::Refused(format!("'{name}' has changed meanwhile")));
         }
@@ -232,6 +229,8 @@ impl Store {
         .bind(now())
         .execute(&mut *change)
         .await?;
+        // Whoever decides on what an earlier look has found is told that there is another.
+        server.write(&mut change).await?;
         let found = crate::hex(
             aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, found.as_bytes()).as_ref(),
         );

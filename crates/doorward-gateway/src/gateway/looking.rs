@@ -7,6 +7,7 @@ use doorward_config::{ServerSettings, Start};
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Value, method};
 use doorward_store::{Error, Store, StoredServer};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Gateway;
@@ -20,7 +21,7 @@ const LOOK: Duration = Duration::from_secs(30);
 const MOST_BYTES: usize = 6 << 20;
 
 /// What a look has found.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Look {
     /// Why the server was not reached, or its lists were not fetched.

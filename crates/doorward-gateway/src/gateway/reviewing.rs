@@ -4,12 +4,13 @@
 use doorward_config::ServerSettings;
 use doorward_policy::{Action, Principal, PrincipalKind, Target, TargetKind};
 use doorward_store::{Kind, Store, StoredServer};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use super::Gateway;
 use super::looking::{Look, NoLook};
 use crate::access::targets::{action_on, target_of};
-use doorward_identity::identity::directory::{People, Said, declared_entries};
+use doorward_identity::identity::directory::{People, Said, declared_entries, kind_of};
 
 /// Principals and items that are decided on, decisions in all, and names that are listed for each principal.
 const MOST_PRINCIPALS: usize = 1_000;
@@ -18,7 +19,7 @@ const MOST_DECISIONS: usize = 200_000;
 const MOST_NAMES: usize = 50;
 
 /// A server, as a reviewer sees it.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Review {
     pub server: StoredServer,
     /// The settings, with secrets replaced.
@@ -26,16 +27,16 @@ pub struct Review {
     /// What connects where: a line for each address or program.
     pub connects: Vec<String>,
     /// What the last look has found; `None` if nobody has looked yet.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub look: Option<Look>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub looked_at: Option<i64>,
     pub tools: Vec<ToolRisk>,
     pub access: Access,
 }
 
 /// How much harm a tool can do, as far as it is known.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ToolRisk {
     pub tool: String,
     /// It may change something.
@@ -46,12 +47,12 @@ pub struct ToolRisk {
     pub open_world: bool,
     /// The server says so itself; otherwise the worst is assumed.
     pub annotated: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub risk: Option<String>,
 }
 
 /// What the server would newly let whom do, by the present policies.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Access {
     /// The version of the policies; empty while there are none.
     pub policies: String,
@@ -63,11 +64,12 @@ pub struct Access {
 }
 
 /// What one principal could do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PrincipalAccess {
-    pub kind: PrincipalKind,
+    /// `user`, `agent` or `service_account`.
+    pub kind: String,
     pub name: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
     pub tools: Names,
     pub prompts: Names,
@@ -75,7 +77,7 @@ pub struct PrincipalAccess {
 }
 
 /// Some names, and how many there are.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Names {
     pub count: usize,
     pub names: Vec<String>,
@@ -92,10 +94,9 @@ impl Names {
 
 impl Gateway {
     /// What there is to know of a server, of which `store` is read. Nothing is connected to.
-    pub async fn review(&self, store: &Store, name: &str) -> Result<Review, NoLook> {
-        let server = store.server(name).await?;
+    pub async fn review(&self, store: &Store, server: StoredServer) -> Result<Review, NoLook> {
         let settings = self.settings_of(&server)?;
-        let stored = store.server_look(name).await?.filter(|look| look.digest == server.digest);
+        let stored = store.server_look(&server.name).await?.filter(|look| look.digest == server.digest);
         let look: Option<Look> = stored
             .as_ref()
             .map(|look| serde_json::from_str(&look.found))
@@ -137,7 +138,7 @@ impl Gateway {
                 break;
             }
             let mut access = PrincipalAccess {
-                kind: who.kind,
+                kind: kind_of(who.kind).as_str().into(),
                 name: who.id.clone(),
                 tenant: who.tenant.clone(),
                 tools: Names::default(),

@@ -1,6 +1,7 @@
 //! Servers and their steps, as rows of the database.
 
 use doorward_governance::lifecycle::{State, Step};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -16,7 +17,7 @@ const MOST_SERVERS: i64 = 2_000;
 const MOST_STEPS: i64 = 1_000;
 
 /// Where a server comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ServerOrigin {
     /// The configuration file.
@@ -35,7 +36,7 @@ impl ServerOrigin {
 }
 
 /// What clients of a deprecated server are told.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Deprecation {
     /// Why, in words for users.
@@ -50,12 +51,12 @@ pub struct Deprecation {
 }
 
 /// A server and where it is in its life.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoredServer {
     pub name: String,
     pub origin: ServerOrigin,
     pub state: State,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub quarantined_from: Option<State>,
     /// As JSON; empty for a server of the configuration file.
     #[serde(skip)]
@@ -66,9 +67,9 @@ pub struct StoredServer {
     pub allow_private: bool,
     pub proposed_by: String,
     pub proposed: i64,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_by: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deprecation: Option<Deprecation>,
     /// Counts its changes.
     pub revision: i64,
@@ -76,7 +77,7 @@ pub struct StoredServer {
 }
 
 /// One step of a server's life.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ServerStep {
     pub n: i64,
     pub step: String,
@@ -125,6 +126,13 @@ impl StoredServer {
         })
     }
 
+    /// A server of the configuration file that is served without a review, and of which nothing else was decided.
+    pub fn trusted(name: &str, digest: &str) -> Self {
+        let by = "the configuration file";
+        let server = Self::new(name, ServerOrigin::File, State::Active, by);
+        Self { digest: digest.into(), ..server }
+    }
+
     pub(super) fn new(name: &str, origin: ServerOrigin, state: State, proposed_by: &str) -> Self {
         Self {
             name: name.into(),
@@ -143,7 +151,7 @@ impl StoredServer {
         }
     }
 
-    async fn write(&mut self, change: &mut Change) -> Result<()> {
+    pub(super) async fn write(&mut self, change: &mut Change) -> Result<()> {
         self.revision += 1;
         self.changed = now();
         let deprecation = self.deprecation.as_ref().map(serde_json::to_string).transpose()?;
