@@ -7,7 +7,7 @@ mod lists;
 pub mod looking;
 mod named;
 pub mod reviewing;
-pub mod serving;
+mod serving;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -5,6 +5,7 @@ mod audit;
 mod credits;
 mod evidence;
 mod policy;
+mod servers;
 mod stored;
 mod words;
 
@@ -23,6 +24,10 @@ pub use self::audit::{Audit, ExportForm, Filter, Span, Trust};
 pub use self::credits::{By, Credits, Each, Usage, UsageForm, Whose};
 pub use self::evidence::Evidence;
 pub use self::policy::{Explain, Policy, Simulate};
+pub use self::servers::{
+    ApproveServer, DeprecateServer, LookAtServer, ProposeServer, ReviewServer, ServerHistory,
+    Servers, ServersCommand, StepServer,
+};
 pub use self::stored::{
     Clients, CreateKey, Credentials, Grants, Kept, Keys, Owner, Principals, Sealing,
 };
@@ -98,7 +103,8 @@ pub enum Command {
         #[command(subcommand)]
         command: OpenApi,
     },
-    /// Show the servers behind a running gateway: state, era, transport, latency, tools
+    /// Show the servers behind a running gateway: state, era, transport, latency, tools. Propose, review, approve and retire
+    /// servers
     Servers(Servers),
     /// List the portals of a running gateway and how to connect clients to them
     Portals(Portals),
@@ -345,15 +351,6 @@ pub struct Portals {
     pub name: Option<String>,
     #[command(flatten)]
     pub operator: Operator,
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct Servers {
-    #[command(flatten)]
-    pub operator: Operator,
-    /// Print the states as JSON
     #[arg(long)]
     pub json: bool,
 }

@@ -7,6 +7,8 @@ pub mod directory;
 pub mod grants;
 pub mod keys;
 pub mod owners;
+pub mod life;
+mod owners;
 pub mod policies;
 pub mod portals;
 pub mod principals;

@@ -96,7 +96,8 @@ impl Gateway {
     /// What there is to know of a server, of which `store` is read. Nothing is connected to.
     pub async fn review(&self, store: &Store, server: StoredServer) -> Result<Review, NoLook> {
         let settings = self.settings_of(&server)?;
-        let stored = store.server_look(&server.name).await?.filter(|look| look.digest == server.digest);
+        let stored =
+            store.server_look(&server.name).await?.filter(|look| look.digest == server.digest);
         let look: Option<Look> = stored
             .as_ref()
             .map(|look| serde_json::from_str(&look.found))

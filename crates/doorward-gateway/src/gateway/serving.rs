@@ -10,7 +10,6 @@ use doorward_config::{Lifecycle, Settings};
 use doorward_governance::lifecycle::State;
 use doorward_mcp::{Object, method};
 use doorward_store::{Error, Store};
-use serde::Serialize;
 
 use super::{Changes, Gateway, Servers};
 use doorward_upstream::Server;
@@ -18,19 +17,6 @@ use doorward_upstream::Server;
 /// How often it is looked whether a review is due.
 const LOOK: Duration = Duration::from_secs(60);
 const FIRST: Duration = Duration::from_secs(1);
-
-/// A server as `/servers` reports it.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub enum Reported {
-    Served {
-        #[serde(flatten)]
-        state: Box<doorward_upstream::State>,
-        lifecycle: State,
-    },
-    /// One that is not served: its state is that of its life.
-    Withheld { name: String, state: State, lifecycle: State, problem: String },
-}
 
 impl Gateway {
     /// Starts, changes and removes servers so that those are served that should be by these settings. The caller holds
@@ -116,26 +102,6 @@ impl Gateway {
             });
         }
         Ok(())
-    }
-
-    /// All servers, also those that are not served.
-    pub fn reported_servers(&self) -> Vec<Reported> {
-        let served = self.life.served();
-        let mut all: Vec<_> = self
-            .states()
-            .into_iter()
-            .map(|state| Reported::Served {
-                lifecycle: self.life.state_of(&state.name).unwrap_or(State::Active),
-                state: Box::new(state),
-            })
-            .collect();
-        all.extend(served.withheld.iter().map(|one| Reported::Withheld {
-            name: one.name.clone(),
-            state: one.state,
-            lifecycle: one.state,
-            problem: one.why.clone(),
-        }));
-        all
     }
 
     /// Servers in use whose review date has passed.

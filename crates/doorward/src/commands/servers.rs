@@ -1,14 +1,16 @@
-//! `doorward servers`: the status of the servers behind a running gateway.
+//! `doorward servers`: the status of the servers behind a running gateway, and the steps of their lives.
+
+mod life;
 
 use std::io::Write;
 
 use serde::Deserialize;
 
-use doorward_admin::service::servers;
+use doorward_admin::service::{life as lives, servers};
 
 use super::{Exit, Failed};
 use crate::administer;
-use crate::cli::Servers;
+use crate::cli::{Servers, ServersCommand};
 use crate::terminal::{self, one_line};
 
 /// What the admin listener tells of a server, as far as the table shows it.
@@ -55,7 +57,37 @@ struct LeftOut {
 }
 
 pub async fn run(options: Servers) -> Result<(), Failed> {
-    let states = administer::items(&options.operator, servers::STATUS.path).await?;
+    match options.command {
+        None => status(options).await,
+        Some(ServersCommand::Propose(options)) => life::propose(*options).await,
+        Some(ServersCommand::Review(options)) => life::review(options).await,
+        Some(ServersCommand::Look(options)) => life::look(options).await,
+        Some(ServersCommand::Approve(options)) => life::approve(options).await,
+        Some(ServersCommand::Reject(options)) => life::step(options, &lives::REJECT).await,
+        Some(ServersCommand::Activate(options)) => life::step(options, &lives::ACTIVATE).await,
+        Some(ServersCommand::Deprecate(options)) => life::deprecate(options).await,
+        Some(ServersCommand::Retire(options)) => life::step(options, &lives::RETIRE).await,
+        Some(ServersCommand::Quarantine(options)) => life::step(options, &lives::QUARANTINE).await,
+        Some(ServersCommand::Release(options)) => life::step(options, &lives::RELEASE).await,
+        Some(ServersCommand::History(options)) => life::history(options).await,
+    }
+}
+
+/// Servers that are not served: proposals, and what was taken out of use.
+async fn withheld(options: &Servers) -> Result<Vec<serde_json::Value>, Failed> {
+    let all = administer::items(&options.operator, lives::LIST.path).await?;
+    let all = all.as_array().cloned().unwrap_or_default().into_iter();
+    let out = all.filter(|it| it["served"] == false && it["state"] != "retired");
+    let out = out.filter(|it| it["settings"]["disabled"] != true);
+    let short = |it: serde_json::Value| serde_json::json!({ "name": it["name"], "state": it["state"], "problem": it["withheld"] });
+    Ok(out.map(short).collect())
+}
+
+async fn status(options: Servers) -> Result<(), Failed> {
+    let mut states = administer::items(&options.operator, servers::STATUS.path).await?;
+    if let Some(states) = states.as_array_mut() {
+        states.extend(withheld(&options).await?);
+    }
     let mut out = std::io::stdout().lock();
     if options.json {
         terminal::json(&mut out, &states)?;

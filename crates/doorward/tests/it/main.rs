@@ -39,6 +39,7 @@ mod record;
 mod reliability;
 mod reload;
 mod replicas;
+mod server_life;
 mod shares;
 mod shown;
 mod sloppy;

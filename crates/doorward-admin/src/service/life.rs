@@ -1,0 +1,477 @@
+//! The life of servers: proposals, reviews, and every step from approval to retirement.
+//!
+//! What may be done to a server is decided on its attributes: those of the configuration file, or those that were proposed.
+//! So "owners edit their own servers" is a policy.
+
+use doorward_config::{Lifecycle, ServerSettings, proposal};
+use doorward_gateway::access::targets::target_of;
+use doorward_gateway::gateway::looking::{Look, NoLook};
+use doorward_gateway::gateway::reviewing::Review;
+use doorward_governance::lifecycle::{State, Step};
+use doorward_mcp::names::is_server_name;
+use doorward_policy::{Action, Target, TargetKind};
+use doorward_store::{
+    Deprecation, Error, ServerOrigin, ServerProposal, ServerStep, Stepping, StoredServer,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Named;
+use crate::desk::Desk;
+use crate::operation::{On, Operation, Running, Verb};
+use crate::page::{Page, Paging};
+use crate::problem::{Code, Problem};
+
+pub const LIST: Operation<List, Page<Server>> = Operation::new(
+    "servers.list",
+    (Verb::Get, "/admin/v1/servers"),
+    "List servers and proposals, with the state of their lives",
+    (Action::View, On::Decides),
+    |desk, input| Box::pin(async move { list(&desk, input).await }),
+);
+
+pub const SHOW: Operation<Named, Server> = Operation::new(
+    "servers.show",
+    (Verb::Get, "/admin/v1/servers/{name}"),
+    "Show a server or proposal",
+    (Action::View, On::Decides),
+    |desk, input| Box::pin(async move { Ok(find(&desk, &input.name, Action::View).await?.server) }),
+);
+
+pub const PROPOSE: Operation<Propose, Server> = Operation::new(
+    "servers.propose",
+    (Verb::Post, "/admin/v1/servers"),
+    "Propose a server",
+    (Action::Propose, On::Decides),
+    |desk, input| Box::pin(async move { propose(&desk, input).await }),
+)
+.making();
+
+pub const LOOK: Operation<Named, Look> = Operation::new(
+    "servers.look",
+    (Verb::Post, "/admin/v1/servers/{name}/look"),
+    "Connect to a server under review, list what it offers, and disconnect",
+    (Action::Review, On::Decides),
+    |desk, input| Box::pin(async move { look(&desk, &input.name).await }),
+);
+
+pub const REVIEW_OF: Operation<Named, Review> = Operation::new(
+    "servers.review_of",
+    (Verb::Get, "/admin/v1/servers/{name}/review"),
+    "Show what a reviewer has to know: addresses, definitions, risk, and whom it would let do what",
+    (Action::Review, On::Decides),
+    |desk, input| Box::pin(async move { review(&desk, &input.name).await }),
+);
+
+pub const HISTORY: Operation<Named, History> = Operation::new(
+    "servers.history",
+    (Verb::Get, "/admin/v1/servers/{name}/history"),
+    "Show the steps of a server's life",
+    (Action::View, On::Decides),
+    |desk, input| Box::pin(async move { history(&desk, &input.name).await }),
+);
+
+pub const REVIEW: Operation<Decide, Server> = Operation::new(
+    "servers.review",
+    (Verb::Post, "/admin/v1/servers/{name}/review"),
+    "Begin the review of a proposed server",
+    (Action::Review, On::Decides),
+    |desk, input| {
+        let Decide { name, reason, revision, allow_private } = input;
+        run(desk, name, Step::Review, Stepping { why: reason, revision, allow_private, ..none() })
+    },
+);
+
+pub const APPROVE: Operation<Decide, Server> = Operation::new(
+    "servers.approve",
+    (Verb::Post, "/admin/v1/servers/{name}/approve"),
+    "Approve a server, as the last look has seen it",
+    (Action::Approve, On::Decides),
+    |desk, input| {
+        let Decide { name, reason, revision, allow_private } = input;
+        run(desk, name, Step::Approve, Stepping { why: reason, revision, allow_private, ..none() })
+    },
+);
+
+pub const REJECT: Operation<Take, Server> = Operation::new(
+    "servers.reject",
+    (Verb::Post, "/admin/v1/servers/{name}/reject"),
+    "Reject a proposed server",
+    (Action::Review, On::Decides),
+    |desk, input| plain(desk, input, Step::Reject),
+);
+
+pub const ACTIVATE: Operation<Take, Server> = Operation::new(
+    "servers.activate",
+    (Verb::Post, "/admin/v1/servers/{name}/activate"),
+    "Put an approved or deprecated server in use",
+    (Action::Operate, On::Decides),
+    |desk, input| plain(desk, input, Step::Activate),
+);
+
+pub const DEPRECATE: Operation<Deprecate, Server> = Operation::new(
+    "servers.deprecate",
+    (Verb::Post, "/admin/v1/servers/{name}/deprecate"),
+    "Deprecate a server: clients are told to stop using it",
+    (Action::Operate, On::Decides),
+    |desk, input| Box::pin(async move { deprecate(&desk, input).await }),
+);
+
+pub const RETIRE: Operation<Take, Server> = Operation::new(
+    "servers.retire",
+    (Verb::Post, "/admin/v1/servers/{name}/retire"),
+    "Retire a server",
+    (Action::Operate, On::Decides),
+    |desk, input| plain(desk, input, Step::Retire),
+);
+
+pub const QUARANTINE: Operation<Take, Server> = Operation::new(
+    "servers.quarantine",
+    (Verb::Post, "/admin/v1/servers/{name}/quarantine"),
+    "Take a server out of use until it is released",
+    (Action::Operate, On::Decides),
+    |desk, input| plain(desk, input, Step::Quarantine),
+);
+
+pub const RELEASE: Operation<Take, Server> = Operation::new(
+    "servers.release",
+    (Verb::Post, "/admin/v1/servers/{name}/release"),
+    "Release a server from quarantine: it is again where it was",
+    (Action::Approve, On::Decides),
+    |desk, input| plain(desk, input, Step::Release),
+);
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct List {
+    /// Only servers in this state.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// From `next_cursor` of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Items a page: 1 to 1000. Default: 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Propose {
+    pub name: String,
+    /// Settings as in the configuration file, restricted to what may be proposed: no commands, files, credentials, or
+    /// references such as `${env:NAME}`.
+    pub settings: Value,
+    /// Why the server is needed.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// A step without more than its reason.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Take {
+    pub name: String,
+    #[serde(default)]
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Decide {
+    pub name: String,
+    #[serde(default)]
+    pub reason: String,
+    /// The `revision` of the server that was reviewed: if the server has changed since, or another look has found
+    /// something else, nothing is decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// Let the server be at addresses that are not public (true), or not any more (false). Requires the action `operate`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_private: Option<bool>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Deprecate {
+    pub name: String,
+    #[serde(default)]
+    pub reason: String,
+    /// What clients are told, beside that the server is deprecated.
+    #[serde(default)]
+    pub note: String,
+    /// The server to use instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub successor: Option<String>,
+    /// The last day on which it is served, such as `2027-01-31`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retires: Option<String>,
+}
+
+/// A server and where it is in its life.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Server {
+    #[serde(flatten)]
+    pub life: StoredServer,
+    /// As in the configuration file, without secrets.
+    pub settings: Value,
+    /// Whether a review is needed before it is served.
+    pub reviewed: bool,
+    /// Whether this gateway serves it; known while a gateway runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served: Option<bool>,
+    /// Why it is not served.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<String>,
+}
+
+/// The steps of a server's life, the first one first.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct History {
+    pub name: String,
+    pub steps: Vec<ServerStep>,
+}
+
+/// Longest note for clients.
+const MOST_NOTE: usize = 1_000;
+
+fn none() -> Stepping {
+    Stepping::default()
+}
+
+/// A server that was found, with what decisions about it need.
+struct Found {
+    server: Server,
+    /// Of a server of the configuration file that is served without a review.
+    trusted: Option<String>,
+    target: Target,
+}
+
+fn about(name: &str, settings: &ServerSettings) -> Target {
+    Target { write: true, ..target_of(name, settings, TargetKind::Server, "", false) }
+}
+
+/// What is known of a server: from the configuration file, the store, or both.
+fn gathered(desk: &Desk, name: &str, stored: Option<StoredServer>) -> Option<Found> {
+    let settings = desk.settings();
+    let declared = settings.as_ref().and_then(|settings| {
+        let mut all = settings.servers.iter();
+        let (name, wanted) = all.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+        Some((name.clone(), wanted.clone(), settings.lifecycle_of(wanted)))
+    });
+    let (life, wanted, shown, reviewed) = match (declared, stored) {
+        (Some((name, wanted, lifecycle)), stored) => {
+            let digest = wanted.approval_digest();
+            let reviewed = lifecycle == Lifecycle::Reviewed;
+            let stored = stored.filter(|life| life.origin == ServerOrigin::File);
+            let mut life = stored.unwrap_or_else(|| StoredServer::trusted(&name, &digest));
+            if reviewed && (life.revision == 0 || life.digest != digest) {
+                // The gateway proposes it within a second.
+                life.state = State::Proposed;
+            } else if !reviewed && (life.state.is_open() || life.state == State::Approved) {
+                life.state = State::Active;
+            }
+            let shown = doorward_config::redacted(&wanted);
+            (life, wanted, shown, reviewed)
+        }
+        (None, Some(life)) => {
+            let shown: Value = serde_json::from_str(&life.spec).unwrap_or_default();
+            // What cannot be read has no attributes, and is not served.
+            let wanted = proposal::approved(&life.spec, life.allow_private).unwrap_or_default();
+            (life, wanted, shown, true)
+        }
+        (None, None) => return None,
+    };
+    let served = desk.maybe_gateway().map(|gateway| gateway.server(&life.name).is_some());
+    let withheld = desk.maybe_gateway().and_then(|gateway| {
+        let served = gateway.life.served();
+        let same =
+            |one: &&doorward_gateway::life::Withheld| one.name.eq_ignore_ascii_case(&life.name);
+        served.withheld.iter().find(same).map(|one| one.why.clone())
+    });
+    let target = about(&life.name, &wanted);
+    let trusted = (!reviewed).then(|| wanted.approval_digest());
+    let server = Server { life, settings: shown, reviewed, served, withheld };
+    Some(Found { server, trusted, target })
+}
+
+async fn stored(desk: &Desk, name: &str) -> Result<Option<StoredServer>, Problem> {
+    let Some(store) = desk.maybe_store() else { return Ok(None) };
+    match store.server(name).await {
+        Ok(server) => Ok(Some(server)),
+        Err(Error::Absent { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A server on which the administrator may do something.
+async fn find(desk: &Desk, name: &str, action: Action) -> Result<Found, Problem> {
+    let found = gathered(desk, name, stored(desk, name).await?);
+    let target = found
+        .as_ref()
+        .map_or_else(|| crate::desk::server_named(name), |found| found.target.clone());
+    desk.require(action, &target)?;
+    found.ok_or_else(|| Problem::absent("server", name))
+}
+
+async fn list(desk: &Desk, input: List) -> Result<Page<Server>, Problem> {
+    let mut rows = match desk.maybe_store() {
+        Some(store) => store.servers().await?,
+        None => Vec::new(),
+    };
+    let settings = desk.settings();
+    let declared = settings.iter().flat_map(|settings| settings.servers.keys());
+    let mut all: Vec<Found> = declared
+        .filter_map(|name| {
+            let at = rows.iter().position(|row| row.name.eq_ignore_ascii_case(name));
+            gathered(desk, name, at.map(|at| rows.swap_remove(at)))
+        })
+        .collect();
+    // What is left is not in the file: of servers that were, only what became of them is known.
+    all.extend(rows.into_iter().filter_map(|row| {
+        let name = row.name.clone();
+        gathered(desk, &name, Some(row))
+    }));
+    all.retain(|found| input.state.is_none_or(|state| found.server.life.state == state));
+    let all = desk.visible(Action::View, all, |found| found.target.clone())?;
+    let all = all.into_iter().map(|found| found.server).collect();
+    Paging::new(input.cursor, input.limit)
+        .of(all, |server: &Server| server.life.name.to_lowercase())
+}
+
+async fn propose(desk: &Desk, input: Propose) -> Result<Server, Problem> {
+    let Propose { name, settings, reason } = input;
+    // What is known of the name is nobody's business who may not propose.
+    let wanted = proposal::proposal(&settings);
+    let fallback = ServerSettings::default();
+    desk.require(Action::Propose, &about(&name, wanted.as_ref().unwrap_or(&fallback)))?;
+    // The path of that name is that of the health of all servers.
+    if !is_server_name(&name) || name == "status" {
+        let why = "a server's name is 1 to 64 letters, digits, '-' and '.', a letter first";
+        return Err(Problem::invalid(format!("name: {why}")));
+    }
+    let wanted = wanted.map_err(|problems| {
+        let told: Vec<String> =
+            problems.iter().map(|problem| format!("settings.{problem}")).collect();
+        Problem::invalid(told.join("; ")).with("problems", told)
+    })?;
+    // Whoever replaces a proposal must be permitted to on what is there, too.
+    if let Some(old) = gathered(desk, &name, stored(desk, &name).await?) {
+        desk.require(Action::Propose, &old.target)?;
+    }
+    if let Some(own) = desk.settings() {
+        let same = |other: &&String| other.eq_ignore_ascii_case(&name);
+        let taken = own.servers.keys().find(same).map(|it| ("server", it));
+        let taken = taken.or_else(|| own.portals.keys().find(same).map(|it| ("portal", it)));
+        if let Some((kind, taken)) = taken {
+            let why = format!("the configuration file has a {kind} '{taken}': choose another name");
+            return Err(Problem::new(Code::DefinedInConfiguration, why));
+        }
+        if wanted.delegated.is_some() && own.store_key.is_none() {
+            return Err(Problem::invalid("settings.delegated: the gateway has no 'store_key'"));
+        }
+    }
+    let store = desk.store()?;
+    if store.portals().await?.iter().any(|portal| portal.name.eq_ignore_ascii_case(&name)) {
+        let why = format!("'{name}' is the name of a portal: choose another");
+        return Err(Problem::new(Code::Conflict, why));
+    }
+    let (spec, digest) = (settings.to_string(), wanted.approval_digest());
+    let proposal = ServerProposal { name: &name, spec: &spec, digest: &digest, why: &reason };
+    let life = store.propose_server(&proposal).await?;
+    desk.settle().await?;
+    shown(desk, life)
+}
+
+/// A server after a step.
+fn shown(desk: &Desk, life: StoredServer) -> Result<Server, Problem> {
+    let name = life.name.clone();
+    let found = gathered(desk, &name, Some(life));
+    found.map(|found| found.server).ok_or_else(|| Problem::absent("server", &name))
+}
+
+fn plain(desk: Desk, input: Take, step: Step) -> Running<Server> {
+    run(desk, input.name, step, Stepping { why: input.reason, ..none() })
+}
+
+fn run(desk: Desk, name: String, step: Step, stepping: Stepping) -> Running<Server> {
+    Box::pin(async move { take(&desk, &name, step, stepping).await })
+}
+
+fn action_of(step: Step) -> Action {
+    match step {
+        Step::Propose => Action::Propose,
+        Step::Review | Step::Reject => Action::Review,
+        Step::Approve | Step::Release => Action::Approve,
+        Step::Activate | Step::Deprecate | Step::Retire | Step::Quarantine => Action::Operate,
+    }
+}
+
+async fn take(desk: &Desk, name: &str, step: Step, stepping: Stepping) -> Result<Server, Problem> {
+    let found = find(desk, name, action_of(step)).await?;
+    if stepping.allow_private.is_some() {
+        if found.server.life.origin == ServerOrigin::File {
+            let why = "'allow_private' is for proposed servers; the file has 'public_only'";
+            return Err(Problem::invalid(why));
+        }
+        desk.require(Action::Operate, &found.target)?;
+    }
+    let four_eyes = desk.settings().is_none_or(|settings| settings.review.four_eyes);
+    // The store decides once more, on what is there then.
+    let revision = stepping.revision.or(Some(found.server.life.revision));
+    let stepping = Stepping { four_eyes, revision, ..stepping };
+    let name = &found.server.life.name;
+    let store = desk.store()?;
+    let life = store.step_server(name, step, &stepping, found.trusted.as_deref()).await?;
+    desk.settle().await?;
+    shown(desk, life)
+}
+
+async fn deprecate(desk: &Desk, input: Deprecate) -> Result<Server, Problem> {
+    let Deprecate { name, reason, note, successor, retires } = input;
+    if note.len() > MOST_NOTE || note.chars().any(char::is_control) {
+        return Err(Problem::invalid(format!(
+            "'note' must be a line of at most {MOST_NOTE} bytes"
+        )));
+    }
+    if successor.as_ref().is_some_and(|name| !is_server_name(name)) {
+        return Err(Problem::invalid("'successor' must be the name of a server"));
+    }
+    if retires.as_ref().is_some_and(|day| day.parse::<jiff::civil::Date>().is_err()) {
+        return Err(Problem::invalid("'retires' must be a day, such as 2027-01-31"));
+    }
+    let deprecation = Deprecation { note, successor, retires };
+    take(desk, &name, Step::Deprecate, Stepping { why: reason, deprecation, ..none() }).await
+}
+
+fn refused(why: NoLook) -> Problem {
+    match why {
+        NoLook::Store(error) => error.into(),
+        NoLook::NotReviewed(_) | NoLook::Settings(_) => {
+            Problem::new(Code::Conflict, why.to_string())
+        }
+    }
+}
+
+async fn look(desk: &Desk, name: &str) -> Result<Look, Problem> {
+    let found = find(desk, name, Action::Review).await?;
+    if desk.is_rehearsal() {
+        return Err(Problem::invalid("a look connects to the server: it cannot be rehearsed"));
+    }
+    let (gateway, store) = (desk.gateway()?, desk.store()?);
+    gateway.look(store, &found.server.life.name).await.map_err(refused)
+}
+
+async fn review(desk: &Desk, name: &str) -> Result<Review, Problem> {
+    let found = find(desk, name, Action::Review).await?;
+    let (gateway, store) = (desk.gateway()?, desk.store()?);
+    let life = stored(desk, name).await?.unwrap_or(found.server.life);
+    gateway.review(store, life).await.map_err(refused)
+}
+
+async fn history(desk: &Desk, name: &str) -> Result<History, Problem> {
+    let name = find(desk, name, Action::View).await?.server.life.name;
+    let steps = desk.store()?.server_steps(&name).await?;
+    Ok(History { name, steps })
+}

@@ -1,0 +1,195 @@
+//! Commands for servers: their health, and their lives.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use url::Url;
+
+use super::{Kept, Operator};
+
+/// Servers, and what is done to one.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Servers {
+    #[command(subcommand)]
+    pub command: Option<ServersCommand>,
+    #[command(flatten)]
+    pub operator: Operator,
+    /// Print the states as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum ServersCommand {
+    /// Propose a server: somebody else reviews and approves it before it is used
+    Propose(Box<ProposeServer>),
+    /// Show what a reviewer has to know of a server; of a proposed one, its review begins
+    Review(ReviewServer),
+    /// Let the gateway connect to a server under review, list what it offers, and disconnect
+    Look(LookAtServer),
+    /// Approve a server as the last look has seen it
+    Approve(ApproveServer),
+    /// Reject a proposed server
+    Reject(StepServer),
+    /// Put an approved or deprecated server in use
+    Activate(StepServer),
+    /// Tell clients to stop using a server
+    Deprecate(DeprecateServer),
+    /// Retire a server: it is not used any more
+    Retire(StepServer),
+    /// Take a server out of use until it is released
+    Quarantine(StepServer),
+    /// Release a server from quarantine
+    Release(StepServer),
+    /// Show the steps of a server's life: who, when, why
+    History(ServerHistory),
+}
+
+#[derive(Debug, Args)]
+pub struct ProposeServer {
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    #[command(flatten)]
+    pub from: ProposedFrom,
+    /// URL of the server; with --openapi, of the API
+    #[arg(long, value_name = "URL")]
+    pub url: Option<Url>,
+    /// Who owns it: a team or a user
+    #[arg(long, value_name = "NAME")]
+    pub owner: Option<String>,
+    /// Whom to ask about it
+    #[arg(long, value_name = "TEXT")]
+    pub contact: Option<String>,
+    #[arg(long, value_name = "TEXT")]
+    pub environment: Option<String>,
+    /// How much harm it can do, such as high
+    #[arg(long, value_name = "TEXT")]
+    pub risk: Option<String>,
+    /// Repeatable
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// Day on which it is to be reviewed again, such as 2027-01-31
+    #[arg(long, value_name = "DAY")]
+    pub review_by: Option<String>,
+    /// Notes for reviewers
+    #[arg(long, value_name = "TEXT")]
+    pub notes: Option<String>,
+    #[command(flatten)]
+    pub reason: Reason,
+    #[command(flatten)]
+    pub kept: Kept,
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What is proposed, where it is not a URL alone.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub struct ProposedFrom {
+    /// An OpenAPI document: a file, or a URL that the gateway fetches
+    #[arg(long, value_name = "FILE|URL")]
+    pub openapi: Option<String>,
+    /// A server.json of the MCP registry, of which a remote is taken
+    #[arg(long, value_name = "FILE")]
+    pub registry_entry: Option<PathBuf>,
+    /// The file of an MCP client, of which the entry NAME is taken
+    #[arg(long, value_name = "FILE")]
+    pub client_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub struct Reason {
+    /// Why, for the audit log
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub reason: String,
+}
+
+#[derive(Debug, Args)]
+pub struct ReviewServer {
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// Let the gateway look at the server first
+    #[arg(long)]
+    pub look: bool,
+    /// Allow addresses that are not public
+    #[arg(long)]
+    pub allow_private: bool,
+    #[command(flatten)]
+    pub reason: Reason,
+    #[command(flatten)]
+    pub kept: Kept,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct LookAtServer {
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    #[command(flatten)]
+    pub kept: Kept,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ApproveServer {
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// The revision that was reviewed; if the server has changed since, it is not approved
+    #[arg(long, value_name = "NUMBER")]
+    pub revision: Option<i64>,
+    /// Allow addresses that are not public
+    #[arg(long)]
+    pub allow_private: bool,
+    #[command(flatten)]
+    pub reason: Reason,
+    #[command(flatten)]
+    pub kept: Kept,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct StepServer {
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    #[command(flatten)]
+    pub reason: Reason,
+    #[command(flatten)]
+    pub kept: Kept,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct DeprecateServer {
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    /// What clients are told
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub note: String,
+    /// The server to use instead
+    #[arg(long, value_name = "SERVER")]
+    pub successor: Option<String>,
+    /// The last day on which it is served, such as 2027-01-31
+    #[arg(long, value_name = "DAY")]
+    pub retires: Option<String>,
+    #[command(flatten)]
+    pub reason: Reason,
+    #[command(flatten)]
+    pub kept: Kept,
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ServerHistory {
+    #[arg(value_name = "NAME")]
+    pub name: String,
+    #[command(flatten)]
+    pub kept: Kept,
+    #[arg(long)]
+    pub json: bool,
+}
