@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use doorward_config::Settings;
 use doorward_gateway::Gateway;
-use doorward_gateway::access::targets::target;
+use doorward_gateway::access::targets::{target, target_of};
 use doorward_gateway::gateway::Changes;
+use doorward_gateway::life::Withheld;
 use doorward_gateway::record;
 use doorward_identity::identity::Caller;
 use doorward_policy::{Action, Target, TargetKind};
@@ -176,8 +177,9 @@ impl Desk {
         let owners = std::iter::once(&who.id)
             .chain(&who.teams)
             .map(|owner| Target { owner: Some(owner.clone()), ..server_named("") });
-        let servers = running.servers();
-        let servers = servers.iter().map(|server| self.server(&server.name));
+        let (servers, life) = (running.servers(), running.life.served());
+        let withheld = life.withheld.iter().map(|one| self.server(&one.name));
+        let servers = servers.iter().map(|server| self.server(&server.name)).chain(withheld);
         let portals = running.portals();
         let portals = portals.values().map(|(name, _)| portal(name));
         let mut own = who.tenant.as_deref().map(tenant).into_iter().chain(owners);
@@ -236,11 +238,21 @@ impl Desk {
 
     /// A server as policies see it: with the attributes it has here.
     pub fn server(&self, name: &str) -> Target {
-        let of_gateway = self.gateway.as_ref().and_then(|gateway| gateway.server(name));
-        match of_gateway {
-            Some(server) => Target { write: true, ..target(&server, TargetKind::Server, "", None) },
-            None => server_named(name),
-        }
+        let Some(gateway) = &self.gateway else { return server_named(name) };
+        let target = match gateway.server(name) {
+            Some(server) => target(&server, TargetKind::Server, "", None),
+            // One that is proposed, or was taken out of use.
+            None => {
+                let life = gateway.life.served();
+                let same = |one: &&Withheld| one.name.eq_ignore_ascii_case(name);
+                let found = life.withheld.iter().find(same);
+                match found.and_then(|one| Some((&one.name, one.settings.as_ref()?))) {
+                    Some((name, known)) => target_of(name, known, TargetKind::Server, "", false),
+                    None => server_named(name),
+                }
+            }
+        };
+        Target { write: true, ..target }
     }
 }
 

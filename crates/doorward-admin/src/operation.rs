@@ -128,12 +128,16 @@ where
             kinds,
             call: Arc::new(move |desk, input| {
                 Box::pin(async move {
-                    // Before the request is read: who may not do this learns nothing of its form.
-                    if matches!(self.on, On::Gateway) || !desk.administers(self.action) {
+                    let input = serde_json::from_value(input)
+                        .map_err(|error| Problem::invalid(format!("the request: {error}")));
+                    // A proposal is decided on what it says of itself, which is not among what there is. Everything else
+                    // before the request is read: who may not do it learns nothing of its form.
+                    let says_itself = self.action == Action::Propose && input.is_ok();
+                    let is_whole = matches!(self.on, On::Gateway);
+                    if is_whole || (!says_itself && !desk.administers(self.action)) {
                         desk.require(self.action, &desk::gateway())?;
                     }
-                    let input = serde_json::from_value(input)
-                        .map_err(|error| Problem::invalid(format!("the request: {error}")))?;
+                    let input = input?;
                     let output = Box::pin(self.call(desk, input)).await?;
                     serde_json::to_value(output)
                         .map_err(|error| Problem::new(Code::Internal, error.to_string()))

@@ -42,11 +42,14 @@ pub struct Served {
 }
 
 /// A server that is not served, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Withheld {
     pub name: String,
     pub state: State,
     pub why: String,
+    /// Its settings, where they can be read: for decisions about it.
+    #[serde(skip)]
+    pub settings: Option<Box<ServerSettings>>,
 }
 
 impl Life {
@@ -132,8 +135,7 @@ fn serves(settings: &Settings, rows: &[StoredServer]) -> Served {
             Some(row) => (row.state, ""),
             None => (State::Active, ""),
         };
-        let settings = state.serves().then(|| wanted.clone());
-        served.put(name, state, why.into(), settings, row);
+        served.put(name, state, why.into(), Some(wanted.clone()), row);
     }
     for row in rows.iter().filter(|row| row.origin == ServerOrigin::RunTime) {
         if row.state == State::Retired {
@@ -146,12 +148,9 @@ fn serves(settings: &Settings, rows: &[StoredServer]) -> Served {
             if row.state.serves() {
                 let why = format!("the configuration file has a {taken} of this name");
                 tracing::error!(server = row.name, "the server is not served: {why}");
-                served.withheld.push(Withheld { name: row.name.clone(), state: row.state, why });
+                let (name, state) = (row.name.clone(), row.state);
+                served.withheld.push(Withheld { name, state, why, settings: None });
             }
-            continue;
-        }
-        if !row.state.serves() {
-            served.put(&row.name, row.state, String::new(), None, Some(row));
             continue;
         }
         let wanted = match proposal::approved(&row.spec, row.allow_private) {
@@ -162,7 +161,9 @@ fn serves(settings: &Settings, rows: &[StoredServer]) -> Served {
         match wanted {
             Ok(wanted) => served.put(&row.name, row.state, String::new(), Some(wanted), Some(row)),
             Err(why) => {
-                tracing::error!(server = row.name, "the server is not served: {why}");
+                if row.state.serves() {
+                    tracing::error!(server = row.name, "the server is not served: {why}");
+                }
                 served.put(&row.name, row.state, why, None, Some(row));
             }
         }
@@ -181,9 +182,13 @@ impl Served {
     ) {
         let id = name.to_ascii_lowercase();
         self.states.insert(id.clone(), state);
-        let Some(settings) = settings else {
-            let why = if why.is_empty() { format!("it is {}", state.as_str()) } else { why };
-            return self.withheld.push(Withheld { name: name.into(), state, why });
+        let settings = match settings {
+            Some(settings) if state.serves() => settings,
+            settings => {
+                let why = if why.is_empty() { format!("it is {}", state.as_str()) } else { why };
+                let (name, settings) = (name.to_owned(), settings.map(Box::new));
+                return self.withheld.push(Withheld { name, state, why, settings });
+            }
         };
         if state == State::Deprecated {
             let told = row.and_then(|row| row.deprecation.clone()).unwrap_or_default();

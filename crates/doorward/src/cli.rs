@@ -26,7 +26,7 @@ pub use self::evidence::Evidence;
 pub use self::policy::{Explain, Policy, Simulate};
 pub use self::servers::{
     ApproveServer, DeprecateServer, LookAtServer, ProposeServer, ReviewServer, ServerHistory,
-    Servers, ServersCommand, StepServer,
+    Servers, ServersAt, ServersCommand, StepServer,
 };
 pub use self::stored::{
     Clients, CreateKey, Credentials, Grants, Kept, Keys, Owner, Principals, Sealing,

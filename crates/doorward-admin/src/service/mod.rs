@@ -8,7 +8,6 @@ pub mod grants;
 pub mod keys;
 pub mod owners;
 pub mod life;
-mod owners;
 pub mod policies;
 pub mod portals;
 pub mod principals;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use url::Url;
 
-use super::{Kept, Operator};
+use super::Operator;
 
 /// Servers, and what is done to one.
 #[derive(Debug, Args)]
@@ -46,6 +46,19 @@ pub enum ServersCommand {
     History(ServerHistory),
 }
 
+/// Where the servers are: at a running gateway, unless a database is named.
+#[derive(Debug, Clone, Args)]
+pub struct ServersAt {
+    #[command(flatten)]
+    pub operator: Operator,
+    /// Work on this database instead, where no gateway runs: sqlite:PATH or postgres://…
+    #[arg(long, value_name = "URL")]
+    pub store: Option<String>,
+    /// Work on the database of this configuration instead, where no gateway runs
+    #[arg(short, long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
 #[derive(Debug, Args)]
 pub struct ProposeServer {
     #[arg(value_name = "NAME")]
@@ -78,7 +91,7 @@ pub struct ProposeServer {
     #[command(flatten)]
     pub reason: Reason,
     #[command(flatten)]
-    pub kept: Kept,
+    pub at: ServersAt,
     #[arg(long)]
     pub json: bool,
 }
@@ -118,7 +131,7 @@ pub struct ReviewServer {
     #[command(flatten)]
     pub reason: Reason,
     #[command(flatten)]
-    pub kept: Kept,
+    pub at: ServersAt,
     #[arg(long)]
     pub json: bool,
 }
@@ -128,7 +141,7 @@ pub struct LookAtServer {
     #[arg(value_name = "NAME")]
     pub name: String,
     #[command(flatten)]
-    pub kept: Kept,
+    pub at: ServersAt,
     #[arg(long)]
     pub json: bool,
 }
@@ -146,7 +159,7 @@ pub struct ApproveServer {
     #[command(flatten)]
     pub reason: Reason,
     #[command(flatten)]
-    pub kept: Kept,
+    pub at: ServersAt,
     #[arg(long)]
     pub json: bool,
 }
@@ -158,7 +171,7 @@ pub struct StepServer {
     #[command(flatten)]
     pub reason: Reason,
     #[command(flatten)]
-    pub kept: Kept,
+    pub at: ServersAt,
     #[arg(long)]
     pub json: bool,
 }
@@ -179,7 +192,7 @@ pub struct DeprecateServer {
     #[command(flatten)]
     pub reason: Reason,
     #[command(flatten)]
-    pub kept: Kept,
+    pub at: ServersAt,
     #[arg(long)]
     pub json: bool,
 }
@@ -189,7 +202,7 @@ pub struct ServerHistory {
     #[arg(value_name = "NAME")]
     pub name: String,
     #[command(flatten)]
-    pub kept: Kept,
+    pub at: ServersAt,
     #[arg(long)]
     pub json: bool,
 }

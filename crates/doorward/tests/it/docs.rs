@@ -10,6 +10,7 @@ use crate::support::issuer::Issuer;
 use crate::support::login::World;
 use crate::support::{Gateway, doorward, store_in, wait_for};
 
+const APPROVING: &str = include_str!("../../../../docs/approving-servers.md");
 const ARGUMENTS: &str = include_str!("../../../../docs/arguments.md");
 const CACHING: &str = include_str!("../../../../docs/caching.md");
 const RELIABILITY: &str = include_str!("../../../../docs/reliability.md");
@@ -161,6 +162,25 @@ fn the_page_on_portals_works() {
 }
 
 #[test]
+fn the_page_on_approving_servers_works() {
+    // One reader does what takes two administrators.
+    let mut reader = Reader::new("servers: {mail: {sample: true}}\nreview: {four_eyes: false}");
+    let file = |name: &str, text: &str| {
+        std::fs::write(reader.gateway.folder.path().join(name), text).unwrap();
+    };
+    file(
+        "server.json",
+        r#"{"name": "com.example/weather", "remotes": [{"type": "streamable-http",
+            "url": "https://weather.invalid/mcp"}]}"#,
+    );
+    file("mcp.json", r#"{"mcpServers": {"issues": {"url": "https://issues.invalid/mcp"}}}"#);
+    reader.key = reader.gateway.key(&["--user", "root", "--admin"]);
+    assert_eq!(reader.read(APPROVING), 15);
+    let listed = reader.run("doorward servers history tickets");
+    assert_eq!(listed.lines().count(), 9, "{listed}");
+}
+
+#[test]
 fn the_page_on_credentials_works() {
     let mut reader = Reader::new(SERVERS);
     assert_eq!(reader.read(CREDENTIALS), 7);
@@ -223,6 +243,7 @@ fn the_examples_are_what_they_seem() {
     let mut configurations = 0;
     let pages = [KEYS, OPENID, LOGIN, POLICIES, PORTALS, CREDENTIALS];
     for page in pages.into_iter().chain([
+        APPROVING,
         AUDIT,
         LIMITS,
         CREDITS,

@@ -9,10 +9,10 @@ use doorward_gateway::gateway::reviewing::{Names, Review};
 use doorward_governance::lifecycle::State;
 use serde_json::{Map, Value, json};
 
-use crate::administer::place;
+use crate::administer::{Place, place};
 use crate::cli::{
-    ApproveServer, DeprecateServer, LookAtServer, ProposeServer, ReviewServer, ServerHistory,
-    StepServer,
+    ApproveServer, DeprecateServer, Kept, LookAtServer, ProposeServer, ReviewServer, ServerHistory,
+    ServersAt, StepServer,
 };
 use crate::commands::keys::date;
 use crate::commands::{Exit, Failed};
@@ -22,11 +22,20 @@ use crate::terminal::{self, one_line};
 /// Largest OpenAPI document that is sent with a proposal.
 const MOST_DOCUMENT: u64 = 200 << 10;
 
+/// At a running gateway, unless a database is named.
+async fn at(at: &ServersAt) -> Result<Place, Failed> {
+    let ServersAt { operator, store, config } = at.clone();
+    let of_gateway = store.is_none() && config.is_none();
+    let credential = operator.credential;
+    let admin_url = of_gateway.then_some(operator.admin_url);
+    place(&Kept { store, config, admin_url, credential }).await
+}
+
 pub async fn propose(options: ProposeServer) -> Result<(), Failed> {
     let settings = proposed(&options)?;
     let input =
         life::Propose { name: options.name.clone(), settings, reason: options.reason.reason };
-    let server = place(&options.kept).await?.call(&life::PROPOSE, input).await?;
+    let server = at(&options.at).await?.call(&life::PROPOSE, input).await?;
     told(&server, options.json)
 }
 
@@ -95,8 +104,8 @@ fn read(path: &str) -> Result<String, Failed> {
 }
 
 pub async fn review(options: ReviewServer) -> Result<(), Failed> {
-    let ReviewServer { name, look, allow_private, reason, kept, json } = options;
-    let place = place(&kept).await?;
+    let ReviewServer { name, look, allow_private, reason, at: place, json } = options;
+    let place = at(&place).await?;
     let named = || Named { name: name.clone() };
     let server = place.call(&life::SHOW, named()).await?;
     if server.life.state == State::Proposed {
@@ -124,7 +133,7 @@ pub async fn review(options: ReviewServer) -> Result<(), Failed> {
 }
 
 pub async fn look(options: LookAtServer) -> Result<(), Failed> {
-    let place = place(&options.kept).await?;
+    let place = at(&options.at).await?;
     let look = place.call(&life::LOOK, Named { name: options.name }).await?;
     let mut out = std::io::stdout().lock();
     if options.json {
@@ -145,7 +154,7 @@ pub async fn approve(options: ApproveServer) -> Result<(), Failed> {
         revision: options.revision,
         allow_private: options.allow_private.then_some(true),
     };
-    let server = place(&options.kept).await?.call(&life::APPROVE, input).await?;
+    let server = at(&options.at).await?.call(&life::APPROVE, input).await?;
     told(&server, options.json)
 }
 
@@ -154,7 +163,7 @@ pub async fn step(
     operation: &Operation<life::Take, life::Server>,
 ) -> Result<(), Failed> {
     let input = life::Take { name: options.name, reason: options.reason.reason };
-    let server = place(&options.kept).await?.call(operation, input).await?;
+    let server = at(&options.at).await?.call(operation, input).await?;
     told(&server, options.json)
 }
 
@@ -166,12 +175,12 @@ pub async fn deprecate(options: DeprecateServer) -> Result<(), Failed> {
         successor: options.successor,
         retires: options.retires,
     };
-    let server = place(&options.kept).await?.call(&life::DEPRECATE, input).await?;
+    let server = at(&options.at).await?.call(&life::DEPRECATE, input).await?;
     told(&server, options.json)
 }
 
 pub async fn history(options: ServerHistory) -> Result<(), Failed> {
-    let place = place(&options.kept).await?;
+    let place = at(&options.at).await?;
     let history = place.call(&life::HISTORY, Named { name: options.name }).await?;
     let mut out = std::io::stdout().lock();
     if options.json {
