@@ -14,6 +14,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -443,7 +444,175 @@ def clock(binary, folder, rounds):
     print(f"    {report['records']} records in their order, {len(report['chains'])} chains")
 
 
-EXPERIMENTS = {"kill": kill, "disk": disk, "writes": writes, "database": database, "valkey": valkey, "clock": clock}
+# What may be done to a server in which state, and where it leads; nothing where it leads back.
+STEPS = {
+    None: {"propose": "proposed"},
+    "proposed": {"propose": "proposed", "review": "in_review", "reject": "retired"},
+    "in_review": {"look": "in_review", "approve": "approved", "reject": "retired"},
+    "approved": {"activate": "active", "retire": "retired", "quarantine": "quarantined"},
+    "active": {"deprecate": "deprecated", "retire": "retired", "quarantine": "quarantined"},
+    "deprecated": {"activate": "active", "retire": "retired", "quarantine": "quarantined"},
+    "retired": {"propose": "proposed", "quarantine": "quarantined"},
+    "quarantined": {"release": None},
+}
+SERVES = {"active", "deprecated"}
+
+
+class Desk:
+    """An administrator's requests to one gateway, each on a connection of its own: a kill ends one of them."""
+
+    def __init__(self, gateway, key):
+        self.gateway, self.key = gateway, key
+
+    def ask(self, method, path, body=None):
+        """The status and the response; a status of 0 where none came."""
+        headers = {"content-type": "application/json", "authorization": f"Bearer {self.key}"}
+        while True:
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", self.gateway.admin, timeout=20)
+                connection.request(method, f"/admin/v1/servers{path}", json.dumps(body) if body else None, headers)
+                answer = connection.getresponse()
+                text = answer.read()
+            except (OSError, http.client.HTTPException):
+                return 0, None
+            if answer.status != 429:
+                return answer.status, json.loads(text)
+            time.sleep(0.05)
+
+
+class Lives:
+    """Servers whose lives go on at random, and what is known of each: what was acknowledged, and what was under way."""
+
+    def __init__(self, names, url, proposer, reviewer):
+        self.url, self.proposer, self.reviewer = url, proposer, reviewer
+        self.state = {name: None for name in names}
+        self.was, self.looked, self.open, self.done = {}, set(), {}, {}
+
+    def step(self, gateway):
+        """One step of one server. Returns whether the gateway has answered."""
+        name = random.choice(list(self.state))
+        state = self.state[name]
+        possible = [one for one in STEPS[state] if one != "approve" or name in self.looked]
+        # Most of what can be done ends a server's use, or its review.
+        weights = [1 if one in ("propose", "reject", "quarantine", "retire") else 6 for one in possible]
+        step = random.choices(possible, weights)[0]
+        after = STEPS[state][step] or self.was.get(name)
+        self.open = {"name": name, "step": step, "after": after, "before": state}
+        if step == "propose":
+            body = {"name": name, "settings": {"url": self.url}, "reason": "an experiment"}
+            status, said = Desk(gateway, self.proposer).ask("POST", "", body)
+        else:
+            body = {"review": {"allow_private": True}, "look": {}}.get(step, {"reason": "an experiment"})
+            status, said = Desk(gateway, self.reviewer).ask("POST", f"/{name}/{step}", body)
+        if status == 0:
+            return False
+        assert status in (200, 201), (self.open, status, said)
+        self.took_place(name, step, state, after)
+        self.open = {}
+        return True
+
+    def took_place(self, name, step, state, after):
+        self.done[step] = self.done.get(step, 0) + 1
+        if step == "propose":
+            self.looked.discard(name)
+        elif step == "look":
+            self.looked.add(name)
+        elif step == "quarantine":
+            self.was[name] = state
+        self.state[name] = after
+
+    def check(self, gateway):
+        """After a restart: what was acknowledged is there, what was under way is there or not, and nothing in between."""
+        desk, settled, steps = Desk(gateway, self.reviewer), {}, {}
+        for name in self.state:
+            status, server = desk.ask("GET", f"/{name}")
+            now = server["state"] if status == 200 else None
+            history = desk.ask("GET", f"/{name}/history")[1]["steps"] if now else []
+            own = self.open if self.open.get("name") == name else {}
+            assert now in {self.state[name], own.get("after", self.state[name])}, (name, now, self.state[name], own)
+            assert [one["n"] for one in history] == list(range(1, len(history) + 1)), history
+            assert now is None or history[-1]["to"] == now, (name, now, history)
+            if own and own["step"] == "look":
+                if desk.ask("GET", f"/{name}/review")[1].get("look"):
+                    self.looked.add(name)
+            elif own and (now != own["before"] or (own["step"] == "propose" and now == "proposed")):
+                made = history[-1]["step"] == own["step"]
+                if made and (now != own["before"] or len(history) > self.steps.get(name, 0)):
+                    self.took_place(name, own["step"], own["before"], own["after"])
+            settled[name], steps[name] = now, len(history)
+        assert settled == self.state, (settled, self.state, self.open)
+        self.steps, self.open = steps, {}
+        listed = served(gateway, self.reviewer)
+        wanted = {name for name, state in self.state.items() if state in SERVES}
+        assert listed <= wanted, (listed, wanted)
+        until("what is in use is served", lambda: served(gateway, self.reviewer) == wanted)
+
+    steps = {}
+
+
+def served(gateway, key):
+    """The servers whose tools are listed."""
+    meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
+    body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}})
+    headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+    headers |= {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/list", "authorization": f"Bearer {key}"}
+    connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
+    connection.request("POST", "/mcp", body, headers)
+    tools = json.loads(connection.getresponse().read())["result"]["tools"]
+    return {tool["name"].split("__")[0] for tool in tools}
+
+
+def lives(binary, folder, rounds):
+    """kill -9 while servers are proposed, reviewed, approved, put in use and taken out of it: after each restart every change
+    is there or not, with its step and its audit record, and nothing is served that was not approved."""
+    upstream = Gateway(binary, folder, "servers: {sample: {sample: true}}", "none")
+    store = f"sqlite:{folder}/doorward.db"
+    (folder / "open.cedar").write_text(PERMIT)
+    books = Books(binary, store)
+    proposer, reviewer = (books.told("keys", "create", "--user", name, "--admin").strip() for name in ("alice", "bob"))
+    config = f"policy: {{files: [{folder}/open.cedar]}}\nservers: {{}}"
+    with socket.socket() as trap:
+        # What is proposed and never reviewed is at a place where every connection would be seen.
+        trap.bind(("127.0.0.1", 0))
+        trap.listen()
+        trap.settimeout(0)
+        url = f"http://localhost:{upstream.port}/mcp/sample"
+        names = [f"server{number}" for number in range(6)]
+        running = Lives(names, url, proposer, reviewer)
+        kills, slowest, lost = rounds * 4, 0, 0
+        first = Gateway(binary, folder, config, store)
+        never = {"name": "never", "settings": {"url": f"http://localhost:{trap.getsockname()[1]}/mcp"}}
+        assert Desk(first, proposer).ask("POST", "", never)[0] == 201
+        first.kill()
+        for _ in range(kills):
+            gateway = Gateway(binary, folder, config, store)
+            slowest = max(slowest, gateway.took)
+            running.check(gateway)
+            killer = threading.Timer(random.uniform(0.005, 0.4), gateway.kill)
+            killer.start()
+            while running.step(gateway):
+                pass
+            killer.join()
+            lost += 1 if running.open else 0
+        gateway = Gateway(binary, folder, config, store)
+        running.check(gateway)
+        try:
+            trap.accept()
+            raise AssertionError("a server that was never reviewed was connected to")
+        except BlockingIOError:
+            pass
+        gateway.end()
+    upstream.end()
+    acts = [one for one in books.records("--class", "acts") if one.get("act", "").startswith("server.")]
+    acts = [one for one in acts if one["act"] != "server.look" and one["subject"] != "never"]
+    steps = sum(running.steps.values())
+    counted = ", ".join(f"{step} {count}" for step, count in sorted(running.done.items()))
+    print(f"    {kills} kills, {lost} with a change under way, slowest start {slowest:.2f} s; {counted}")
+    assert len(acts) == steps, (len(acts), steps)
+    books.verify()
+
+
+EXPERIMENTS = {"kill": kill, "lives": lives, "disk": disk, "writes": writes, "database": database, "valkey": valkey, "clock": clock}
 
 
 def main():

@@ -223,7 +223,8 @@ impl Gateway {
         self.shared.audit.event("configuration.loaded", |members| {
             members.texts("added", changes.added.iter().map(String::as_str));
             members.texts("changed", changes.changed.iter().map(String::as_str));
-            members.texts("removed", changes.removed.iter().map(String::as_str));
+            // `removed` stands for records that retention has taken away.
+            members.texts("deleted", changes.removed.iter().map(String::as_str));
         });
         changes
     }

@@ -98,7 +98,7 @@ impl Gateway {
             self.shared.audit.event("servers.changed", |members| {
                 members.texts("added", added.iter().map(String::as_str));
                 members.texts("changed", changed.iter().map(String::as_str));
-                members.texts("removed", removed.iter().map(String::as_str));
+                members.texts("deleted", removed.iter().map(String::as_str));
             });
         }
         Ok(())

@@ -409,6 +409,13 @@ fn a_server_of_the_file_is_reviewed_again_when_it_changes() {
     assert_eq!(two.calls(), 0);
     approve();
     wait_for("the tool is served", || echoes(&client));
+    // What was taken out by a reload, and by a step, leaves the log intact.
+    world.step(&gateway, "carol", "quarantine", json!({}));
+    std::fs::write(&gateway.config, noted.replace("servers: {", "servers: {} # {")).unwrap();
+    wait_for("it is gone from the file", || show()["settings"]["url"].is_null());
+    drop(gateway);
+    let verified = told(&world.store, &["audit", "verify", "--json", "--trust-database"]);
+    assert_eq!(serde_json::from_str::<Value>(&verified).unwrap()["findings"], json!([]));
 }
 
 /// What the file trusts is served without a review, and can be taken out of use nevertheless.
