@@ -38,6 +38,7 @@ use self::register::Registrations;
 use doorward_config::{
     Algorithm, AuthorizationServerSettings, Claims, IssuerSettings, Period, Secret, Settings,
 };
+use doorward_governance::stops::{CallerFacts, StopKind, Stops};
 use doorward_identity::delegation;
 use doorward_identity::identity::issuer::Issuer;
 use doorward_identity::identity::{Peer, Shown};
@@ -63,6 +64,8 @@ pub trait Host: Send + Sync {
     fn authorization(&self) -> &Authorization;
     fn store(&self) -> Option<&Store>;
     fn signing(&self) -> &Signing;
+    /// Who is stopped in an emergency.
+    fn stops(&self) -> &Stops;
     /// Scopes that clients should request initially.
     fn requested_scopes(&self) -> BTreeSet<String>;
     /// All scopes that may be required anywhere.
@@ -206,6 +209,30 @@ impl Server {
             issuer: origin.to_owned(),
             settings: settings.clone(),
             registrations,
+        })
+    }
+
+    /// Whether a client, or a user who has signed in with it, is stopped.
+    fn is_stopped(&self, stops: &Stops, client: &str, user: Option<(&str, &str)>) -> bool {
+        let Some(stopped) = stops.current() else { return false };
+        if stopped.everything().is_some() || stopped.client(client).is_some() {
+            return true;
+        }
+        let name = &self.settings.name;
+        let own = |said: &str| format!("{name}:{said}");
+        let agent = own(client);
+        let facts = CallerFacts { agent: Some(&agent), issuer: Some(name), ..Default::default() };
+        let Some((subject, claims)) = user else { return stopped.caller(&facts).is_some() };
+        let claims: Value = serde_json::from_str(claims).unwrap_or_default();
+        let said = claims["tenant"].as_str();
+        // Under which of its names the tenant is known, the issuer's settings say: each is refused.
+        let tenants =
+            [self.settings.provider.tenant.clone(), said.map(str::to_owned), said.map(own), None];
+        let subject = own(subject);
+        tenants.iter().any(|tenant| {
+            let (kind, id) = (Some(StopKind::User), subject.as_str());
+            let facts = CallerFacts { kind, id, tenant: tenant.as_deref(), ..facts };
+            stopped.caller(&facts).is_some()
         })
     }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use aws_lc_rs::constant_time;
 use doorward_store::{NewTicket, OAuthGrant, Ticket, TicketKind, now};
-use http::HeaderMap;
+use http::{HeaderMap, StatusCode};
 use serde_json::{Map, Value, json};
 
 use super::RequestContext;
@@ -59,6 +59,7 @@ impl RequestContext<'_> {
         let code = form.get("code").ok_or_else(|| missing("code"))?;
         let ticket = self.ticket(TicketKind::Code, code).await?.ok_or_else(OAuthError::grant)?;
         let Ticket { grant, .. } = &ticket;
+        self.check_stops(grant)?;
         if ticket.used.is_some() {
             return Err(self.end(grant, "a code was used twice").await);
         }
@@ -95,6 +96,7 @@ impl RequestContext<'_> {
         let ticket =
             self.ticket(TicketKind::Refresh, presented).await?.ok_or_else(OAuthError::grant)?;
         let grant = &ticket.grant;
+        self.check_stops(grant)?;
         if grant.client != client.id {
             return Err(self.end(grant, "a refresh token was presented by another client").await);
         }
@@ -123,6 +125,16 @@ impl RequestContext<'_> {
         let current = self.store.grant(&grant.id).await.map_err(|error| failed(&error))?;
         let current = current.filter(|grant| grant.is_good_at(now()));
         self.issue(&current.ok_or_else(OAuthError::grant)?, &scopes).await
+    }
+
+    /// Refuses whoever is stopped. Nothing is used up: what they have holds again once the stop is undone.
+    fn check_stops(&self, grant: &OAuthGrant) -> Result<(), OAuthError> {
+        let user = Some((grant.subject.as_str(), grant.claims.as_str()));
+        if !self.server.is_stopped(self.host.stops(), &grant.client, user) {
+            return Ok(());
+        }
+        let why = "access is stopped by an administrator";
+        Err(OAuthError::with_status(StatusCode::FORBIDDEN, "access_denied", why))
     }
 
     /// Checks with the provider whether the user is still valid, if possible.

@@ -27,6 +27,7 @@ mod secret;
 mod server;
 mod settings;
 mod sharing;
+mod stops;
 mod telemetry;
 mod tls;
 
@@ -69,6 +70,7 @@ pub use secret::{Secret, redacted};
 pub use server::{ServerSettings, ToolSettings};
 pub use settings::{Problem, Settings, TlsFiles};
 pub use sharing::{Affinity, ClientCapabilities, Start};
+pub use stops::StopSettings;
 pub use telemetry::{
     LogSettings, MetricSettings, Otlp, OtlpProtocol, TelemetrySettings, TraceSettings,
 };

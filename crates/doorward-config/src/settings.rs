@@ -56,6 +56,8 @@ pub struct Settings {
     /// Portals, by name. Every server is also a portal of the same name.
     pub portals: BTreeMap<String, PortalSettings>,
     pub names: NameSettings,
+    /// Emergency stops.
+    pub stops: StopSettings,
     pub limits: Limits,
     pub timeouts: Timeouts,
     /// A secret of at least 32 characters that encrypts `requestState`, so that a call can continue after a
@@ -90,6 +92,7 @@ impl Default for Settings {
             review: ReviewSettings::default(),
             portals: BTreeMap::new(),
             names: NameSettings::default(),
+            stops: StopSettings::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             state_key: None,

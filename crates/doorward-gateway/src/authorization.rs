@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use doorward_authorization::{Authorization, Host};
+use doorward_governance::stops::Stops;
 use doorward_identity::delegation::link::Wanted;
 use doorward_identity::signing::Signing;
 use doorward_store::{Error, Store};
@@ -26,6 +27,10 @@ impl Host for Gateway {
 
     fn signing(&self) -> &Signing {
         &self.signing
+    }
+
+    fn stops(&self) -> &Stops {
+        &self.emergency.stops
     }
 
     fn requested_scopes(&self) -> BTreeSet<String> {

@@ -81,6 +81,8 @@ pub struct Notes {
     pub coerced: bool,
     /// What the tool has answered does not fit its output schema.
     pub invalid_result: bool,
+    /// The generation of the stops that it was checked against.
+    pub stops_seen: u64,
     /// What is set aside for it.
     pub reserved: Option<Reserved>,
     /// What it counts for, as long as it lasts.
@@ -148,6 +150,7 @@ impl Call {
             params: self.params.clone(),
             client: &self.client,
             principal: &self.caller.principal.id,
+            caller: Some(&self.caller.principal),
             // Set where the server is asked on the caller's behalf; lists are the gateway's own to fetch.
             own: None,
             session: self.session.clone(),

@@ -30,6 +30,7 @@ use crate::in_flight::Live;
 use crate::life::Life;
 use crate::protocol::sessions::Sessions;
 use crate::protocol::unread::Unread;
+use crate::stops::Emergency;
 use crate::store_sync::Kept;
 use doorward_authorization::Authorization;
 use doorward_cache::Cache;
@@ -86,6 +87,7 @@ pub struct Gateway {
     pub kept: Kept,
     /// Which servers are served, and which not.
     pub life: Life,
+    pub emergency: Emergency,
     policies: ArcSwap<Policies>,
     /// Cancelled when the gateway begins to shut down.
     pub closing: CancellationToken,
@@ -102,9 +104,13 @@ pub struct Changes {
 }
 
 impl Gateway {
-    /// Builds a gateway and starts to look for its servers. Fails when the system has no
+    /// Builds a gateway and starts to look for its servers, but for those that are stopped. Fails when the system has no
     /// randomness.
-    pub fn start(settings: Settings, store: Option<Store>) -> Result<Arc<Self>, getrandom::Error> {
+    pub fn start(
+        settings: Settings,
+        store: Option<Store>,
+        emergency: Emergency,
+    ) -> Result<Arc<Self>, getrandom::Error> {
         let limits = settings.limits.clone();
         let timeouts = settings.timeouts.clone();
         let shared = Arc::new(Shared {
@@ -134,7 +140,7 @@ impl Gateway {
             snapshots: Snapshots::default(),
             portals: ArcSwap::default(),
             seen_servers: Mutex::default(),
-            identity: Identity::default(),
+            identity: Identity::new(emergency.stops.clone()),
             authorization: Authorization::default(),
             signing: Signing::new(settings.store_key.as_ref()),
             behalf: Behalf::default(),
@@ -144,6 +150,7 @@ impl Gateway {
             live: Live::default(),
             life: Life::new(store.is_some()),
             kept: Kept::new(store),
+            emergency,
             policies: ArcSwap::from_pointee(Policies::new(None, String::new(), &settings)),
             settings: ArcSwap::from_pointee(Settings {
                 servers: BTreeMap::new(),
@@ -155,6 +162,7 @@ impl Gateway {
         gateway.shared.tasks.spawn(gateway.clone().maintain());
         gateway.shared.tasks.spawn(gateway.clone().free_places());
         gateway.shared.tasks.spawn(gateway.clone().watch_reviews());
+        gateway.shared.tasks.spawn(gateway.clone().follow_stops());
         let told = gateway.clone();
         gateway.shared.tasks.spawn(async move {
             told.telemetry.run(told.closing.clone(), || told.metrics()).await;
@@ -204,6 +212,7 @@ impl Gateway {
             ("limits", settings.limits != current.limits),
             ("timeouts", settings.timeouts != current.timeouts),
             ("state_key", settings.state_key != current.state_key),
+            ("stops", settings.stops != current.stops),
             ("store", settings.store != current.store),
             ("store_key", settings.store_key != current.store_key),
             ("public_url", settings.public_url != current.public_url),
@@ -229,6 +238,24 @@ impl Gateway {
         changes
     }
 
+    /// Puts a server in the place of the one of its name.
+    pub(crate) fn replace_server(&self, server: &Arc<Server>) {
+        let mut servers = Servers::clone(&self.servers.load());
+        servers.insert(server.name.to_ascii_lowercase(), server.clone());
+        self.servers.store(Arc::new(servers));
+        self.lists_changed();
+    }
+
+    /// What callers see of the servers has changed.
+    pub(crate) fn lists_changed(&self) {
+        self.snapshots.changed();
+    }
+
+    /// Counts the changes of what the servers offer.
+    pub(crate) fn lists_generation(&self) -> Arc<AtomicU64> {
+        self.snapshots.generation.clone()
+    }
+
     pub fn server(&self, name: &str) -> Option<Arc<Server>> {
         let servers = self.servers.load();
         if let Some(server) = servers.get(name) {
@@ -249,7 +276,7 @@ impl Gateway {
     /// Whether every server that should be there was looked for at least once.
     pub fn is_ready(&self) -> bool {
         !self.closing.is_cancelled()
-            && self.servers.load().values().all(|server| server.was_tried())
+            && self.servers.load().values().all(|server| server.was_tried() || server.is_retired())
     }
 
     /// Waits, for a moment, for servers that are only just being started.
@@ -344,6 +371,8 @@ impl Gateway {
         metrics.limits_unavailable.set(i64::from(self.limiter.trouble().is_some()));
         let dropped = self.telemetry.dropped.swap(0, Ordering::Relaxed);
         metrics.spans_dropped.inc_by(dropped);
+        metrics.stops.set(count(self.emergency.in_force().len()));
+        metrics.stops_unwritten.set(count(self.emergency.unwritten()));
         metrics
             .resident
             .set(i64::try_from(memory::resident().unwrap_or_default()).unwrap_or(i64::MAX));

@@ -1,4 +1,4 @@
-//! Calls in flight and calls that have ended, for the admin API.
+//! Calls in flight and calls that have ended: for the admin API, and to cancel those that are stopped.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 use serde::Serialize;
 use tokio::sync::broadcast;
+use tokio_util::sync::CancellationToken;
 
 use doorward_identity::identity::Principal;
 
@@ -16,7 +17,7 @@ const BEHIND: usize = 1_024;
 
 #[derive(Debug)]
 pub struct Live {
-    shards: [Mutex<HashMap<u64, Entry>>; SHARDS],
+    shards: [Mutex<HashMap<u64, (Entry, CancellationToken)>>; SHARDS],
     watchers: broadcast::Sender<Arc<EndedCall>>,
 }
 
@@ -49,6 +50,8 @@ pub struct Entry {
     pub server: Arc<str>,
     pub method: Box<str>,
     pub target: String,
+    /// A credential is presented to the server for it.
+    pub presents: bool,
 }
 
 /// One of them, as it is told.
@@ -67,16 +70,34 @@ pub struct LiveCall {
 pub struct Lives<'a> {
     live: &'a Live,
     call: u64,
+    cancelled: CancellationToken,
+}
+
+impl Lives<'_> {
+    /// Returns when the call is cancelled by a stop.
+    pub async fn cancelled(&self) {
+        self.cancelled.cancelled().await;
+    }
 }
 
 impl Live {
-    fn shard(&self, call: u64) -> &Mutex<HashMap<u64, Entry>> {
+    fn shard(&self, call: u64) -> &Mutex<HashMap<u64, (Entry, CancellationToken)>> {
         &self.shards[usize::try_from(call % SHARDS as u64).unwrap_or(0)]
     }
 
     pub fn enter(&self, call: u64, entry: Entry) -> Lives<'_> {
-        self.shard(call).lock().insert(call, entry);
-        Lives { live: self, call }
+        let cancelled = CancellationToken::new();
+        self.shard(call).lock().insert(call, (entry, cancelled.clone()));
+        Lives { live: self, call, cancelled }
+    }
+
+    /// Cancels those that are stopped.
+    pub fn cancel(&self, are_stopped: impl Fn(&Entry) -> bool) {
+        for shard in &self.shards {
+            let shard = shard.lock();
+            let stopped = shard.values().filter(|(entry, _)| are_stopped(entry));
+            stopped.for_each(|(_, cancelled)| cancelled.cancel());
+        }
     }
 
     /// Calls that end from now on.
@@ -95,7 +116,7 @@ impl Live {
     pub fn list(&self, most: usize) -> Vec<LiveCall> {
         let mut all: Vec<LiveCall> = Vec::new();
         for shard in &self.shards {
-            all.extend(shard.lock().iter().map(|(call, entry)| LiveCall {
+            all.extend(shard.lock().iter().map(|(call, (entry, _))| LiveCall {
                 call: format!("{call:016x}"),
                 principal: entry.principal.id.to_string(),
                 server: entry.server.to_string(),

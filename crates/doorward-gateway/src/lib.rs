@@ -17,6 +17,7 @@ pub mod life;
 pub mod pipeline;
 pub mod protocol;
 pub mod record;
+pub mod stops;
 pub mod store_sync;
 mod trace;
 

@@ -68,10 +68,12 @@ pub enum Kind {
     CircuitOpen,
     /// The credit cannot be checked because the database is unavailable.
     CreditUnavailable,
+    /// An administrator has stopped the server, the tool, the caller or everything.
+    Stopped,
 }
 
 impl Kind {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Unreachable,
         Self::HttpStatus,
         Self::Timeout,
@@ -93,6 +95,7 @@ impl Kind {
         Self::InvalidResult,
         Self::CircuitOpen,
         Self::CreditUnavailable,
+        Self::Stopped,
     ];
 
     /// The numeric error code. It never changes once released.
@@ -119,6 +122,7 @@ impl Kind {
             Self::InvalidResult => -31019,
             Self::CircuitOpen => -31020,
             Self::CreditUnavailable => -31021,
+            Self::Stopped => -31022,
         }
     }
 
@@ -146,6 +150,7 @@ impl Kind {
             Self::InvalidResult => "invalid_result",
             Self::CircuitOpen => "circuit_open",
             Self::CreditUnavailable => "credit_unavailable",
+            Self::Stopped => "stopped",
         }
     }
 }

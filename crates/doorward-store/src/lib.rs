@@ -29,6 +29,7 @@ mod seal;
 mod servers;
 mod signing;
 mod terms;
+mod stops;
 mod usage;
 mod valkey;
 mod values;
@@ -58,5 +59,6 @@ pub use servers::{
 };
 pub use signing::SigningKey;
 pub use terms::Claim;
+pub use stops::{MOST_STOPS, StopWatch};
 pub use usage::{Tally, Usage, UsageKey};
 pub use values::SharedValues;

@@ -10,6 +10,7 @@ use super::calls::Takes;
 use super::catalog::ToolEntry;
 use super::deadline::Deadline;
 use super::http::Own;
+use doorward_identity::identity::Principal;
 
 /// One request to a server, in the modern form and with the server's own names.
 #[derive(Debug, Clone)]
@@ -18,6 +19,8 @@ pub struct Asked<'a> {
     pub params: Object,
     pub client: &'a Client,
     pub principal: &'a str,
+    /// Whose call it is; `None` for the gateway's own.
+    pub caller: Option<&'a Arc<Principal>>,
     /// What the caller has given for this server.
     pub own: Option<Own>,
     /// The client's session, where it has one.

@@ -64,3 +64,4 @@ pub use self::server::Server;
 pub use self::shared::Shared;
 pub use self::status::State;
 pub use self::subscriptions::Subscription;
+pub use self::task_store::CallOf;

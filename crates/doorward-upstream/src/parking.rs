@@ -16,7 +16,7 @@ use super::deadline::Deadline;
 use super::exchange::Exchange;
 use super::questions::Question;
 use super::session::Session;
-use super::task_store::{AsTask, Errand};
+use super::task_store::{AsTask, CallOf, Errand};
 use doorward_core::Failure;
 use doorward_core::share::{Bounds, Held, Shares};
 
@@ -34,6 +34,8 @@ pub struct Parked {
     pub errand: Option<Errand>,
     /// Whose session it belongs to, to end with it.
     pub client_session: Option<Arc<str>>,
+    /// Whose call of which server's tool it is.
+    pub call: CallOf,
     /// Its place among all that wait.
     pub held: Option<Held>,
 }
@@ -131,6 +133,11 @@ impl ParkingLot {
     /// Gives up the calls of a client session that ended.
     pub async fn end_session(&self, session: &str) {
         self.abandon(|_, parked| parked.client_session.as_deref() == Some(session)).await;
+    }
+
+    /// Gives up the calls that are stopped.
+    pub async fn end_calls(&self, are_stopped: impl Fn(&CallOf) -> bool) {
+        self.abandon(|_, parked| are_stopped(&parked.call)).await;
     }
 
     /// Gives up all.

@@ -159,6 +159,7 @@ impl Server {
             params: Object::new(),
             client,
             principal: doorward_identity::identity::LOCAL,
+            caller: None,
             own: None,
             session: None,
             handshake_client: false,
@@ -299,6 +300,11 @@ impl Server {
         if let Some(twin) = self.known_twin() {
             twin.maintain();
         }
+    }
+
+    /// Whether the server was taken out of service.
+    pub fn is_retired(&self) -> bool {
+        self.stop.is_cancelled()
     }
 
     /// Takes the server out of service. Calls in flight go on; new ones are refused.

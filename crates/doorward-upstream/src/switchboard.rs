@@ -18,6 +18,7 @@ use tokio::sync::mpsc;
 use crate::Subscription;
 use doorward_core::Portal;
 use doorward_core::share::{Held, sharer};
+use doorward_identity::identity::Principal;
 use doorward_mcp::uri;
 
 /// One change, as the listener's portal names it.
@@ -79,7 +80,7 @@ struct Entry {
     portal: Portal,
     servers: Option<HashSet<Arc<str>>>,
     era: Era,
-    principal: Arc<str>,
+    caller: Arc<Principal>,
     filter: Filter,
     /// The client's sealed ids of tasks, by the server's own.
     tasks: HashMap<String, String>,
@@ -120,7 +121,7 @@ pub struct Wish {
     pub servers: Option<HashSet<Arc<str>>>,
     /// What the listener speaks.
     pub era: Era,
-    pub principal: Arc<str>,
+    pub caller: Arc<Principal>,
     pub filter: Filter,
     /// The client's sealed ids of tasks, by the server's own.
     pub tasks: HashMap<String, String>,
@@ -136,7 +137,7 @@ impl Switchboard {
         let (sender, inbox) = mpsc::channel(wish.queue.max(1));
         let waiting: Arc<Mutex<Waiting>> = Arc::default();
         let mut state = self.state.lock();
-        let count = state.per_principal.entry(sharer(&wish.principal).into()).or_default();
+        let count = state.per_principal.entry(sharer(&wish.caller.id).into()).or_default();
         if *count >= wish.limit {
             drop(state);
             return Err(TooMany);
@@ -152,7 +153,7 @@ impl Switchboard {
                 portal: wish.portal,
                 servers: wish.servers,
                 era: wish.era,
-                principal: wish.principal,
+                caller: wish.caller,
                 filter: wish.filter,
                 tasks: wish.tasks,
                 inbox: sender,
@@ -275,9 +276,9 @@ impl Switchboard {
         });
     }
 
-    /// Ends the listening of a principal.
-    pub fn close_principal(&self, principal: &str) {
-        self.cut(|entry| *entry.principal == *principal);
+    /// Ends the listening of some callers.
+    pub fn close_callers(&self, are_out: impl Fn(&Principal) -> bool) {
+        self.cut(|entry| are_out(&entry.caller));
     }
 
     /// Ends all listening: the gateway shuts down.
@@ -307,7 +308,7 @@ impl Switchboard {
 impl State {
     fn remove(&mut self, id: u64) -> Option<Entry> {
         let entry = self.listeners.remove(&id)?;
-        let sharer = sharer(&entry.principal);
+        let sharer = sharer(&entry.caller.id);
         if let Some(count) = self.per_principal.get_mut(sharer) {
             *count -= 1;
             if *count == 0 {

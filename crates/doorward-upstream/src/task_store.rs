@@ -16,6 +16,7 @@ use super::questions::Question;
 use super::session::Session;
 use doorward_core::Failure;
 use doorward_core::share::Bounds;
+use doorward_identity::identity::Principal;
 
 /// Whether a call is made as a task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +41,22 @@ impl AsTask {
             Support::Required => Self::WaitedFor,
             Support::Optional => Self::Never,
         }
+    }
+}
+
+/// Whose call of which server's tool something belongs to.
+#[derive(Debug, Clone)]
+pub struct CallOf {
+    pub server: Arc<str>,
+    pub tool: Option<Box<str>>,
+    pub caller: Option<Arc<Principal>>,
+}
+
+impl CallOf {
+    pub fn new(server: &Arc<str>, asked: &Asked<'_>) -> Self {
+        let name = (asked.method == method::TOOLS_CALL).then(|| asked.params.string("name"));
+        let tool = name.flatten().map(|name| (*name).into());
+        Self { server: server.clone(), tool, caller: asked.caller.cloned() }
     }
 }
 
@@ -90,6 +107,7 @@ pub struct Held(pub(super) Mutex<HashMap<u64, Arc<Task>>>);
 pub struct Task {
     pub id: Box<str>,
     pub owner: Box<str>,
+    pub call: CallOf,
     pub session: Arc<Session>,
     pub until: Instant,
     /// The open request for the result, which brings the server's questions.
@@ -114,6 +132,17 @@ impl Held {
     pub fn sweep(&self) {
         let now = Instant::now();
         self.0.lock().retain(|_, task| task.until > now && task.session.is_open());
+    }
+
+    /// Cancels tasks at their server, and forgets them.
+    pub fn end_calls(&self, are_stopped: impl Fn(&CallOf) -> bool) {
+        self.0.lock().retain(|_, task| {
+            let ends = are_stopped(&task.call);
+            if ends {
+                drop(Errand { session: task.session.clone(), task: task.id.clone(), open: true });
+            }
+            !ends
+        });
     }
 
     pub fn clear(&self) {

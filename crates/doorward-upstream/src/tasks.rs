@@ -19,7 +19,7 @@ use super::calls::Takes;
 use super::deadline::Deadline;
 use super::questions::{BREATH, MAX_QUESTIONS, question};
 use super::session::{SendError, Session};
-use super::task_store::{Errand, Open, Task};
+use super::task_store::{CallOf, Errand, Open, Task};
 use super::{Asked, Contact, Server};
 use crate::call_error::CallError;
 use doorward_core::Failure;
@@ -46,6 +46,7 @@ impl Server {
         let kept = Task {
             id: errand.task().into(),
             owner: sharer(asked.principal).into(),
+            call: CallOf::new(&self.name, asked),
             session: session.clone(),
             until: Instant::now() + told.unwrap_or(ENDLESS).clamp(SHORTEST, ENDLESS),
             result: tokio::sync::Mutex::default(),
@@ -54,6 +55,15 @@ impl Server {
         errand.done();
         task.set("taskId", self.seal_task(asked.principal, &format!("{place:x}")).as_str());
         Ok(task)
+    }
+
+    /// Ends the tasks of calls that are stopped.
+    pub fn end_tasks(&self, are_stopped: &dyn Fn(&CallOf) -> bool) {
+        self.held.end_calls(are_stopped);
+        self.members().iter().for_each(|member| member.end_tasks(are_stopped));
+        if let Some(twin) = self.known_twin() {
+            twin.end_tasks(are_stopped);
+        }
     }
 
     /// Answers `tasks/get`, `tasks/update` and `tasks/cancel`.

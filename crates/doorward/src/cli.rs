@@ -6,6 +6,7 @@ mod credits;
 mod evidence;
 mod policy;
 mod servers;
+mod stop;
 mod stored;
 mod words;
 
@@ -28,6 +29,7 @@ pub use self::servers::{
     ApproveServer, DeprecateServer, LookAtServer, ProposeServer, ReviewServer, ServerHistory,
     Servers, ServersAt, ServersCommand, StepServer,
 };
+pub use self::stop::{How, Named, Stop};
 pub use self::stored::{
     Clients, CreateKey, Credentials, Grants, Kept, Keys, Owner, Principals, Sealing,
 };
@@ -127,6 +129,9 @@ pub enum Command {
     /// Write an evidence pack: access reviews, changes, denied calls and the verification of the audit log, by the controls
     /// of SOC 2 and ISO 27001
     Evidence(Evidence),
+    /// Stop a server, tool, agent, user, key, credential, client or tenant in an emergency, and undo it
+    #[command(subcommand)]
+    Stop(Stop),
     /// Show live calls, rates, errors and latency
     Top(Top),
     /// Manage credit: grant it, set budgets, list accounts, check the ledger

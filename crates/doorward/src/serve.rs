@@ -6,16 +6,17 @@ mod tls;
 
 use std::io::Write;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use doorward_admin::Reload;
 use doorward_config::Settings;
 use doorward_config::{Secret, ServerSettings};
+use doorward_gateway::stops::Emergency;
 use doorward_gateway::{Gateway, protocol};
 use doorward_net::listener::{self, Listening};
-use doorward_store::Store;
+use doorward_store::{Location, Store};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -135,7 +136,9 @@ fn overridden(mut settings: Settings, options: &Serve) -> Settings {
         let audit = audit.key_file.iter_mut().chain(&mut audit.anchor).chain(exports);
         let replicas = settings.servers.values_mut().flat_map(|server| &mut server.replicas);
         let replicas = replicas.filter_map(|replica| replica.file.as_mut());
-        for path in files.chain(&mut settings.policy.files).chain(audit).chain(replicas) {
+        let stops = settings.stops.folder.iter_mut();
+        let more = audit.chain(replicas).chain(stops);
+        for path in files.chain(&mut settings.policy.files).chain(more) {
             *path = folder.join(&*path);
         }
     }
@@ -191,7 +194,9 @@ async fn guarded(
     ))?;
     #[cfg(target_os = "linux")]
     doorward_process::cgroup::sweep_all();
-    let gateway = Gateway::start(settings, store).map_err(|error| {
+    let folder = stops_folder(&settings, store.as_ref());
+    let emergency = Emergency::open(folder.as_deref(), store.as_ref()).await?;
+    let gateway = Gateway::start(settings, store, emergency).map_err(|error| {
         Failed::new(Exit::Failure, format!("the random number generator failed: {error}"))
     })?;
     if let Some(own) = &own {
@@ -223,6 +228,26 @@ async fn guarded(
         return Err(Failed::new(Exit::Config, why));
     }
     Ok(gateway)
+}
+
+/// Where stops are kept that the store does not have: as configured, beside the SQLite file, or in the data folder
+/// of the user, apart for each store.
+fn stops_folder(settings: &Settings, store: Option<&Store>) -> Option<PathBuf> {
+    if let Some(folder) = &settings.stops.folder {
+        return Some(folder.clone());
+    }
+    match store.map(Store::location) {
+        Some(Location::Sqlite(path)) => {
+            let mut name = path.clone().into_os_string();
+            name.push(".stops");
+            Some(name.into())
+        }
+        Some(location) => {
+            let which = doorward_store::hash_of(&location.to_string());
+            Some(commands::data_folder()?.join(format!("stops-{}", &which[..16])))
+        }
+        None => None,
+    }
 }
 
 /// Connections are files: as many as the system allows, not as many as it suggests. Server programs

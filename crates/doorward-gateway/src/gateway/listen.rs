@@ -68,7 +68,7 @@ impl Gateway {
             portal: portal.clone(),
             servers,
             era,
-            principal: principal.id.clone(),
+            caller: principal.clone(),
             filter: granted,
             tasks,
             queue: limits.queue,

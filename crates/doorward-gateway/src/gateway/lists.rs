@@ -41,6 +41,15 @@ impl Gateway {
         }
     }
 
+    /// The servers of a portal that are not stopped.
+    pub(super) fn serving(&self, portal: &Portal) -> Vec<Arc<Server>> {
+        let mut servers = self.portal_servers(portal);
+        if self.emergency.stops.current().is_some() {
+            servers.retain(|server| !self.is_out_of_service(server));
+        }
+        servers
+    }
+
     /// A snapshot of the caller's lists that still holds.
     pub fn fresh_snapshot(&self, call: &Call) -> Option<Arc<Snapshot>> {
         let (names, notices) = (&self.settings().names, self.life.notices());
@@ -65,31 +74,30 @@ impl Gateway {
         }
         let (generation, notices) = (self.snapshots.generation(), self.life.notices());
         let era = call.revision.era();
-        let views =
-            join_all(self.portal_servers(&call.portal).into_iter().map(|server| async move {
-                let server = server.spoken_in(era).await;
-                let asked = call.asked(&server);
-                let mut fetching = Box::pin(server.catalog.view(&server, &asked));
-                let view = match tokio::time::timeout(SERVER_PATIENCE, &mut fetching).await {
-                    Ok(view) => view,
-                    // One slow list keeps nobody from the others.
-                    Err(_) => {
-                        let capabilities = &asked.client.capabilities;
-                        match server.catalog.overdue(&server, capabilities, SERVER_PATIENCE) {
-                            Some(view) => Ok(view),
-                            None if merged => Err(Failure::new(
-                                Kind::Timeout,
-                                "The server's lists take too long to fetch",
-                            )
-                            .into()),
-                            None => (&mut fetching).await,
-                        }
+        let views = join_all(self.serving(&call.portal).into_iter().map(|server| async move {
+            let server = server.spoken_in(era).await;
+            let asked = call.asked(&server);
+            let mut fetching = Box::pin(server.catalog.view(&server, &asked));
+            let view = match tokio::time::timeout(SERVER_PATIENCE, &mut fetching).await {
+                Ok(view) => view,
+                // One slow list keeps nobody from the others.
+                Err(_) => {
+                    let capabilities = &asked.client.capabilities;
+                    match server.catalog.overdue(&server, capabilities, SERVER_PATIENCE) {
+                        Some(view) => Ok(view),
+                        None if merged => Err(Failure::new(
+                            Kind::Timeout,
+                            "The server's lists take too long to fetch",
+                        )
+                        .into()),
+                        None => (&mut fetching).await,
                     }
-                };
-                drop(fetching);
-                (server, view)
-            }))
-            .await;
+                }
+            };
+            drop(fetching);
+            (server, view)
+        }))
+        .await;
         let mut found = Vec::with_capacity(views.len());
         for (server, view) in views {
             match view {
@@ -124,7 +132,9 @@ impl Gateway {
         let mut marked: [Vec<bool>; 4] = Default::default();
         for (kind, of) in TARGETS.into_iter().enumerate() {
             for (number, ((server, view), name)) in whole.origins(kind).enumerate() {
-                marked[kind].push(self.may_use(&asking, server, view, of, name));
+                let is_there = !self.is_tool_stopped(server, of, name)
+                    && self.may_use(&asking, server, view, of, name);
+                marked[kind].push(is_there);
                 // Others wait meanwhile.
                 if number % 32 == 31 {
                     tokio::task::yield_now().await;
@@ -205,6 +215,11 @@ impl Gateway {
         sees
     }
 
+    fn is_tool_stopped(&self, server: &Server, kind: TargetKind, name: &str) -> bool {
+        let stopped = self.emergency.stops.current().filter(|_| kind == TargetKind::Tool);
+        stopped.is_some_and(|stopped| stopped.tool(&server.name, name).is_some())
+    }
+
     fn may_use_any(&self, asking: &Asking<'_>, server: &Server, view: &View) -> bool {
         TARGETS.into_iter().zip(&view.lists).any(|(kind, list)| {
             list.items.iter().any(|item| self.may_use(asking, server, view, kind, &item.key))
@@ -226,16 +241,26 @@ impl Gateway {
 
     /// What a caller's lists depend on; `None` for somebody who sees all of them.
     fn lists_key(&self, call: &Call) -> Option<ViewKey> {
-        let key = self.view_key(&call.asking())?;
+        let key = self.view_key(&call.asking());
+        let stopped = self.emergency.stops.current().filter(|stopped| stopped.has_tools());
+        let key = match (key, stopped) {
+            (key, None) => key?,
+            // They see all but the tools that are stopped now.
+            (key, Some(_)) => {
+                let generation = self.emergency.stops.generation().to_le_bytes();
+                key.unwrap_or_else(|| ViewKey::of(call.portal.name().as_bytes())).and(&generation)
+            }
+        };
         Some(key.and(&declared(&call.client.capabilities)))
     }
 
     /// The servers that a caller sees; `None` for all.
     pub(super) fn servers_seen_by(&self, call: &Call) -> Option<HashSet<Arc<str>>> {
-        if self.is_unrestricted(&call.caller.principal, &call.portal) {
+        let nothing_stopped = self.emergency.stops.current().is_none();
+        if nothing_stopped && self.is_unrestricted(&call.caller.principal, &call.portal) {
             return None;
         }
-        let servers = self.portal_servers(&call.portal).into_iter();
+        let servers = self.serving(&call.portal).into_iter();
         Some(servers.filter(|it| self.sees(call, it)).map(|it| it.name.clone()).collect())
     }
 }

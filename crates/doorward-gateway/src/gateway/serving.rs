@@ -22,6 +22,8 @@ impl Gateway {
     /// Starts, changes and removes servers so that those are served that should be by these settings. The caller holds
     /// `life.serving`.
     pub(super) fn serve(&self, settings: &Settings) -> Changes {
+        // Nothing is stopped between the look at what is stopped and the new servers.
+        let _changing = self.emergency.changing.lock();
         let served = self.life.work_out(settings);
         let old = self.servers.load_full();
         let mut changes = Changes::default();
@@ -39,7 +41,11 @@ impl Gateway {
             }
             let generation: Arc<AtomicU64> = self.snapshots.generation.clone();
             let server = Server::new(name, wanted, self.shared.clone(), generation);
-            server.keep();
+            if self.is_out_of_service(&server) {
+                server.retire();
+            } else {
+                server.keep();
+            }
             servers.insert(key, server);
         }
         let retired: Vec<_> = old

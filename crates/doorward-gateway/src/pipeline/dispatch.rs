@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use doorward_mcp::error::Kind;
 use doorward_mcp::{Object, RpcError};
 
+use crate::access::targets::credential_mode;
 use crate::attempts;
-use crate::call::{Call, CallError, Challenge, Events, Reply};
+use crate::call::{Call, CallError, Challenge, Events, Failure, Reply};
 use crate::delegated;
 use crate::gateway::Gateway;
 use crate::in_flight::Entry;
 use crate::pipeline::{Stage, Step};
 use crate::record;
+use crate::stops::admit::failure;
 use doorward_upstream::Server;
 
 pub struct Dispatch;
@@ -37,13 +40,29 @@ impl Stage for Dispatch {
                 server: server.name.clone(),
                 method: call.method.clone(),
                 target: record::target(call).unwrap_or_default().into_owned(),
+                presents: credential_mode(&server.settings) != "none",
             };
-            let _lives = gateway.live.enter(call.id.number(), entry);
+            let lives = gateway.live.enter(call.id.number(), entry);
+            // Once it can be cancelled: a stop either finds it there, or is found here.
+            if let Some(stop) = gateway.stop_since(call, true) {
+                return Err(failure(&stop).into());
+            }
+            gateway.check_credential(call, &server)?;
             let change = Change::of(call, &server);
-            let answer = if server.settings.delegated.is_some() {
-                delegated::ask(gateway, call, &server, events).await
-            } else {
-                ask(gateway, call, &server, events).await.map(|result| Some(Reply::Result(result)))
+            let answering = async {
+                if server.settings.delegated.is_some() {
+                    return delegated::ask(gateway, call, &server, events).await;
+                }
+                let result = ask(gateway, call, &server, events).await?;
+                Ok(Some(Reply::Result(result)))
+            };
+            let answer = tokio::select! {
+                answer = answering => answer,
+                () = lives.cancelled() => {
+                    let stop = gateway.stop_of(call);
+                    let why = || Failure::new(Kind::Stopped, "The call was stopped");
+                    return Err(stop.map_or_else(why, |stop| failure(&stop)).into());
+                }
             };
             if let Some(change) = change {
                 change.done().await;

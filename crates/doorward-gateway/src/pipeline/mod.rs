@@ -18,6 +18,7 @@ mod record;
 pub mod refusal;
 mod results;
 mod routing;
+mod stops;
 mod uris;
 
 pub use self::refusal::{INVALID_ARGUMENTS, Refusal, refusal};
@@ -34,12 +35,14 @@ use tracing::Instrument;
 
 use crate::call::{Call, CallError, Events, Failure, Reply};
 use crate::gateway::Gateway;
+use crate::stops::admit::failure;
 use crate::trace;
 use doorward_schema::Mismatches;
 
 /// The stages in their order. A reply passes those it has reached in reverse.
 const STAGES: &[&dyn Stage] = &[
     &record::Record,
+    &stops::Stops,
     &uris::Uris,
     &routing::Routing,
     &coercion::Coercion,
@@ -136,6 +139,12 @@ async fn through_stages(
                 break;
             }
         }
+    }
+    // Nothing that was begun before a stop is let through after it, unless the stop lets it end.
+    if let Ok(answer) = &reply
+        && let Some(stop) = gateway.stop_since(&call, matches!(answer, Reply::Listening(_)))
+    {
+        reply = Err(failure(&stop).into());
     }
     for stage in STAGES[..reached].iter().rev() {
         if let Some(settling) = stage.settle(&mut call, &mut reply) {

@@ -113,6 +113,21 @@ fn own_name(gateway: &Gateway, call: &mut Call) -> Result<(), RpcError> {
     Ok(())
 }
 
+/// The answer to a call for what is stopped, and not for its caller anyway.
+fn hidden(call: &Call) -> CallError {
+    match &*call.method {
+        method::TOOLS_CALL => absent(call, "tool", &text(&call.params, "name").unwrap_or_default()),
+        method::PROMPTS_GET => {
+            absent(call, "prompt", &text(&call.params, "name").unwrap_or_default())
+        }
+        method::RESOURCES_READ => {
+            absent(call, "resource", &text(&call.params, "uri").unwrap_or_default())
+        }
+        method::COMPLETE => RpcError::invalid_params(UNKNOWN_REFERENCE).into(),
+        _ => RpcError::invalid_request("Unknown server").into(),
+    }
+}
+
 /// Sends a call on to its server, in the client's era.
 fn route<'a>(
     gateway: &'a Arc<Gateway>,
@@ -120,6 +135,10 @@ fn route<'a>(
     server: Option<Arc<Server>>,
 ) -> Step<'a> {
     let Some(server) = server else { return Step::CONTINUE };
+    if let Some(refused) = gateway.refuses(call, &server) {
+        call.route = Some(Route::to(server));
+        return Step::refuse(refused.unwrap_or_else(|| hidden(call)));
+    }
     let era = call.revision.era();
     if let Some(server) = server.known_in(era) {
         call.route = Some(Route::to(server.clone()));

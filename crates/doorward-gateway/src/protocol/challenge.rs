@@ -8,12 +8,17 @@ use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
 use super::{Body, error_response};
+use crate::stops::admit::stop_error;
 use doorward_identity::identity::{Hints, Refused};
 use doorward_identity::oauth;
 
 /// The answer to a caller who is not let in.
 pub fn response(refused: &Refused, hints: &Hints) -> Response<Body> {
     let (status, error, words) = match refused {
+        // Nothing that the client could present would help: it is not asked to log in.
+        Refused::Stopped(stop) => {
+            return error_response(StatusCode::FORBIDDEN, None, &stop_error(stop));
+        }
         Refused::Missing => (StatusCode::UNAUTHORIZED, None, "Authentication is required"),
         Refused::Malformed(why) => (StatusCode::BAD_REQUEST, Some("invalid_request"), *why),
         Refused::Token(_) => (

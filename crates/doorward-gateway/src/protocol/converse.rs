@@ -3,7 +3,7 @@
 //! server).
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use doorward_mcp::error::{Kind, code};
@@ -13,8 +13,10 @@ use doorward_mcp::translate;
 use doorward_mcp::{Id, Object, RpcError, Value, message, method};
 
 use super::sessions::Session;
+use crate::access::targets::credential_mode;
 use crate::call::{Asks, Call, CallId, Events, Failure, Reply};
 use crate::gateway::Gateway;
+use crate::in_flight::Entry;
 use crate::pipeline::{self, Refusal};
 use doorward_identity::identity::Caller;
 
@@ -132,7 +134,20 @@ async fn call(
         if required.requests.is_empty() {
             tokio::time::sleep(EMPTY_ROUND).await;
         }
-        let answers = ask(gateway, session, &required, events).await.map_err(|failure| {
+        let entry = waiting_entry(gateway, session, caller, method, &params);
+        let lives = entry.map(|entry| gateway.live.enter(CallId::next().number(), entry));
+        let cancelled = async {
+            match &lives {
+                Some(lives) => lives.cancelled().await,
+                None => std::future::pending().await,
+            }
+        };
+        let asking = ask(gateway, session, &required, events);
+        let answers = tokio::select! {
+            answers = asking => answers,
+            () = cancelled => Err(Failure::new(Kind::Stopped, "The call was stopped")),
+        };
+        let answers = answers.map_err(|failure| {
             let retryable = failure.retryable;
             RpcError::gateway(failure.kind, &failure.message, "", retryable, &id.to_string())
         })?;
@@ -142,6 +157,27 @@ async fn call(
     let message =
         format!("The server requested input more than {} times", gateway.shared.limits.rounds);
     Err(RpcError::gateway(Kind::Interaction, &message, "", false, ""))
+}
+
+/// A call that waits for its client, as one in flight.
+fn waiting_entry(
+    gateway: &Gateway,
+    session: &Session,
+    caller: &Caller,
+    method: &str,
+    params: &Object,
+) -> Option<Entry> {
+    let is_uri = method == method::RESOURCES_READ;
+    let name = params.string(if is_uri { "uri" } else { "name" })?;
+    let (server, target) = gateway.named(&session.portal, is_uri, &name)?;
+    Some(Entry {
+        began: Instant::now(),
+        principal: caller.principal.clone(),
+        server: server.name.clone(),
+        method: method.into(),
+        target,
+        presents: credential_mode(&server.settings) != "none",
+    })
 }
 
 /// A modern error as this client understands it.

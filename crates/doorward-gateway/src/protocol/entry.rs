@@ -114,6 +114,9 @@ pub async fn enter(
             return if is_page { for_a_person(&gateway, response) } else { response };
         }
     };
+    if let Err(error) = gateway.check_everything() {
+        return error_response(StatusCode::FORBIDDEN, None, &error);
+    }
     let lease = (caller.principal.grant != Grant::Open).then(|| caller.lease.clone());
     let response = route(gateway, caller, request).await;
     match lease {

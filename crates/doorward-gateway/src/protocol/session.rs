@@ -113,7 +113,8 @@ impl Session {
         *self.used.lock()
     }
 
-    pub(super) fn has_calls(&self) -> bool {
+    /// Whether it has calls in progress.
+    pub fn has_calls(&self) -> bool {
         !self.calls.lock().is_empty()
     }
 

@@ -138,7 +138,7 @@ impl Gateway {
         if self.identity.take(&settings, own, &people, &keys, closed) {
             // What was opened while nobody had to authenticate does not stay open.
             self.sessions.end_all_of(LOCAL);
-            self.shared.switchboard.close_principal(LOCAL);
+            self.shared.switchboard.close_callers(|caller| *caller.id == *LOCAL);
         }
     }
 
@@ -183,18 +183,22 @@ impl Gateway {
         let Some(personal) = &server.settings.personal else { return Ok(None) };
         let given = self.kept.given.load();
         let name = server.name.to_ascii_lowercase();
-        let find = |kind, owner: &str| given.get(&(name.clone(), kind, owner.to_owned()));
+        let find = |kind: Kind, owner: &str| {
+            let found = given.get(&(name.clone(), kind, owner.to_owned()))?;
+            Some((kind, owner.to_owned(), found))
+        };
         let who = &principal.who;
         let found = find(kind_of(who.kind), &who.id)
             .or_else(|| who.teams.iter().find_map(|team| find(Kind::Team, team)))
             .or_else(|| find(Kind::Tenant, who.tenant.as_ref()?));
-        let Some(found) = found else {
+        let Some((kind, owner, found)) = found else {
             if personal.required {
                 let why = format!("You have not provided a credential for '{}'", server.name);
                 return Err(Failure { retryable: false, ..Failure::new(Unauthorized, why) });
             }
             return Ok(None);
         };
+        self.check_provided(server, kind.as_str(), &owner)?;
         let value = match &personal.scheme {
             Some(scheme) => {
                 let joined = [scheme.as_bytes(), b" ", found.as_bytes()].concat();

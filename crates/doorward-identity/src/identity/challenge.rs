@@ -1,6 +1,9 @@
 //! Why authentication failed, and where a client discovers how to log in (RFC 9728 section 5.1).
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use doorward_governance::stops::Stop;
 
 /// Why a request was not authenticated or authorized.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +16,8 @@ pub enum Refused {
     Token(&'static str),
     /// The credential cannot be checked at the moment.
     Unavailable,
+    /// An administrator has stopped the caller, or all callers.
+    Stopped(Arc<Stop>),
     /// The credential is valid but lacks these scopes.
     Scope(BTreeSet<String>),
 }
@@ -43,6 +48,7 @@ impl Refused {
             Self::Missing => "nothing_shown",
             Self::Malformed(why) | Self::Token(why) => why,
             Self::Unavailable => "issuer_unavailable",
+            Self::Stopped(_) => "stopped",
             Self::Scope(_) => "insufficient_scope",
         }
     }

@@ -22,6 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use doorward_governance::stops::{Stop, Stops};
 use doorward_store::{Entry, Key, Presented, now};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Uri};
@@ -100,6 +101,8 @@ pub struct Identity {
     /// Callers' credentials may have to be exchanged for other tokens.
     retains_tokens: AtomicBool,
     pub resources: Resources,
+    /// Who is stopped in an emergency.
+    pub stops: Arc<Stops>,
 }
 
 #[derive(Debug)]
@@ -113,6 +116,10 @@ struct CachedToken {
 }
 
 impl Identity {
+    pub fn new(stops: Arc<Stops>) -> Self {
+        Self { stops, ..Self::default() }
+    }
+
     /// Applies the issuers and directory of the configuration, and the content of the store. Returns whether
     /// authentication is required from now on and was not before.
     pub fn take(
@@ -209,6 +216,9 @@ impl Identity {
         let found = self.find(peer, headers, uri, endpoint).await;
         match found {
             Ok(Known { principal, lease, shown, grant }) => {
+                if let Some(stop) = self.stopped(&principal) {
+                    return Err(Refused::Stopped(stop));
+                }
                 Ok(Caller { principal, lease, address: Some(peer.address), shown, grant })
             }
             Err(refused) => {
@@ -228,6 +238,11 @@ impl Identity {
                 Err(refused)
             }
         }
+    }
+
+    /// The stop by which a caller is refused, if there is one.
+    pub fn stopped(&self, principal: &Principal) -> Option<Arc<Stop>> {
+        self.stops.current()?.caller(&principal.facts()).cloned()
     }
 
     async fn find(

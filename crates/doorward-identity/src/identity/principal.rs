@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, LazyLock, OnceLock};
 
+use doorward_governance::stops::{CallerFacts, StopKind};
 use doorward_policy::{Principal as Who, PrincipalKind};
 use doorward_store::{KeyId, Scopes};
 
@@ -88,6 +89,28 @@ impl Principal {
         }
         let counted = counted(&who).into();
         Arc::new(Self { id: id.into(), who, counted, agent, chain, grant, told: Told::default() })
+    }
+
+    /// What emergency stops look at.
+    pub fn facts(&self) -> CallerFacts<'_> {
+        let (key, issuer) = match &self.grant {
+            Grant::Key { id, .. } => (Some(id.0.as_str()), None),
+            Grant::Token { issuer, .. } => (None, Some(issuer.as_str())),
+            Grant::Open | Grant::Certificate => (None, None),
+        };
+        CallerFacts {
+            kind: Some(match self.who.kind {
+                PrincipalKind::User => StopKind::User,
+                PrincipalKind::Agent => StopKind::Agent,
+                PrincipalKind::ServiceAccount => StopKind::ServiceAccount,
+            }),
+            id: &self.who.id,
+            tenant: self.who.tenant.as_deref(),
+            agent: self.agent.as_deref(),
+            chain: &self.chain,
+            key,
+            issuer,
+        }
     }
 
     /// The only principal of a gateway without authentication. Such a gateway listens on loopback only.

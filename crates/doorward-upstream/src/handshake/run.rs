@@ -17,7 +17,7 @@ use crate::exchange::Exchange;
 use crate::parking::Parked;
 use crate::questions::{BREATH, MAX_QUESTIONS, Question, question};
 use crate::session::Session;
-use crate::task_store::{AsTask, Errand};
+use crate::task_store::{AsTask, CallOf, Errand};
 use crate::tasks::of_send;
 use doorward_core::{Events, Failure};
 
@@ -146,6 +146,7 @@ impl Run<'_> {
             as_task: self.as_task,
             errand: self.errand,
             client_session: self.asked.session.clone(),
+            call: CallOf::new(&self.server.name, self.asked),
             held: None,
         };
         self.server.park(self.asked, parked).await

@@ -8,7 +8,7 @@ fn wish(portal: Portal, filter: Filter) -> Wish {
         portal,
         servers: None,
         era: Era::Modern,
-        principal: "p".into(),
+        caller: Principal::local(),
         filter,
         tasks: HashMap::new(),
         queue: 2,

@@ -17,6 +17,7 @@ pub mod portals;
 pub mod principals;
 pub mod schema;
 pub mod servers;
+pub mod stop;
 pub mod tools;
 pub mod top;
 pub mod usage;
@@ -86,18 +87,23 @@ pub fn location(said: Option<&str>) -> Result<Option<Location>, Failed> {
             text.parse().map(Some).map_err(wrong)
         }
         None => {
-            let data = std::env::var_os("XDG_DATA_HOME").filter(|path| !path.is_empty());
-            let data = data.map(std::path::PathBuf::from).or_else(|| {
-                Some(std::path::PathBuf::from(std::env::var_os("HOME")?).join(".local/share"))
-            });
-            let data = data.ok_or_else(|| {
+            let data = data_folder().ok_or_else(|| {
                 let why = "there is no HOME for doorward.db; set the database with --store, or \
                     use no database with --store none";
                 Failed::new(Exit::Config, why)
             })?;
-            Ok(Some(Location::Sqlite(data.join("doorward").join("doorward.db"))))
+            Ok(Some(Location::Sqlite(data.join("doorward.db"))))
         }
     }
+}
+
+/// The folder of the current user's for what doorward keeps; `None` where there is no `HOME`.
+pub fn data_folder() -> Option<std::path::PathBuf> {
+    let data = std::env::var_os("XDG_DATA_HOME").filter(|path| !path.is_empty());
+    let data = data
+        .map(std::path::PathBuf::from)
+        .or_else(|| Some(std::path::PathBuf::from(std::env::var_os("HOME")?).join(".local/share")));
+    Some(data?.join("doorward"))
 }
 
 /// Opens the database that a command is about.

@@ -13,6 +13,7 @@ use crate::access::targets::target;
 use crate::call::CallError;
 use crate::gateway::Gateway;
 use crate::pipeline::check_uri;
+use crate::stops::admit::failure;
 use doorward_identity::identity::Caller;
 
 impl Session {
@@ -59,6 +60,9 @@ impl Session {
         let target = target(&server, TargetKind::Resource, &own, None);
         if !gateway.may(&self.asking(caller, &client), Action::Subscribe, &target) {
             return Err(absent().into());
+        }
+        if let Some(stop) = gateway.stop_of_server(&server) {
+            return Err(failure(&stop).into());
         }
         let server = server.spoken_in(Era::Handshake).await;
         // Held twice for a moment, so that the server's refusal can be told.

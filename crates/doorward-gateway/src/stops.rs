@@ -1,0 +1,164 @@
+//! Emergency stops at run time: what is known of them here, and where it is kept.
+//!
+//! The gateway that is asked obeys at once, in memory ([`enforce`]). It also writes the stop to a file of its own
+//! ([`journal`]) and to the store, from where all other replicas learn it ([`follow`]). Without the database the file
+//! keeps it until the store can be written. Nothing here looks at policies.
+
+pub mod admit;
+mod change;
+mod enforce;
+mod follow;
+mod journal;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use doorward_governance::stops::{LONGEST_REASON, Stop, Stopped, Stops};
+use doorward_store::{Error, MOST_STOPS, Store};
+use parking_lot::Mutex;
+use serde::Serialize;
+
+pub use self::journal::{Entry, Hand, Journal};
+
+/// A stop that was set or lifted, and who knows it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StopOutcome {
+    #[serde(flatten)]
+    pub stop: Stop,
+    pub known_by: KnownBy,
+    /// Whether a restart of this gateway changes nothing, with or without the database.
+    pub survives_restart: bool,
+}
+
+/// Who obeys a stop, or its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KnownBy {
+    /// It is in the store: every replica obeys within a second.
+    AllReplicas,
+    /// The store cannot be written: this gateway obeys now, the others when the database is back.
+    ThisGateway,
+}
+
+/// Why a stop was not set or lifted.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    #[error("a reason is required, of {LONGEST_REASON} characters at most")]
+    Reason,
+    #[error("there is no stop '{0}' in force")]
+    Absent(String),
+    #[error("{MOST_STOPS} stops are in force, the maximum: undo some first")]
+    TooMany,
+    #[error("the random number generator failed")]
+    Randomness,
+}
+
+/// What is stopped, where it is kept, and what is not written to the store yet.
+#[derive(Debug, Default)]
+pub struct Emergency {
+    /// What is in force.
+    pub stops: Arc<Stops>,
+    journal: Option<Journal>,
+    has_store: bool,
+    known: Mutex<Known>,
+    /// Held while what is in force is replaced and obeyed.
+    pub(crate) changing: Mutex<()>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// What the store says is in force.
+    stored: Vec<Stop>,
+    /// What was set or lifted here, or found in the journal, by the stop's id.
+    own: BTreeMap<String, Own>,
+}
+
+#[derive(Debug, Clone)]
+struct Own {
+    entry: Entry,
+    /// The revision of the store's stops that has it; `None` until the store has.
+    stored: Option<i64>,
+}
+
+impl Emergency {
+    /// Reads the stops that are in force, before anything is served. Without a folder, what is stopped while the
+    /// database is away does not survive a restart.
+    pub async fn open(folder: Option<&Path>, store: Option<&Store>) -> Result<Self, Error> {
+        let journal = folder.and_then(|folder| {
+            Journal::open(folder)
+                .inspect_err(|error| {
+                    let folder = folder.display();
+                    tracing::warn!(%folder, %error, "stops cannot be kept in this folder: those set while the \
+                        database is away do not survive a restart");
+                })
+                .ok()
+        });
+        let mut known = Known::default();
+        if let Some(store) = store {
+            known.stored = store.stops(false, 2 * MOST_STOPS).await?;
+        }
+        if let Some(journal) = &journal {
+            let entries = journal.read().map_err(unreadable)?;
+            known.take(entries, store.is_some());
+        }
+        let stops = Stops::default();
+        stops.replace(known.compiled());
+        for stop in known.in_force() {
+            tracing::warn!(stop = stop.id, target = %stop.target, why = stop.why, "stopped");
+        }
+        let (stops, has_store) = (Arc::new(stops), store.is_some());
+        Ok(Self { stops, journal, has_store, known: Mutex::new(known), changing: Mutex::default() })
+    }
+
+    /// All stops that are in force here, the newest first.
+    pub fn in_force(&self) -> Vec<Stop> {
+        let mut stops = self.known.lock().in_force();
+        stops.sort_by_key(|stop| std::cmp::Reverse(stop.at));
+        stops
+    }
+
+    /// How many changes the store does not have yet.
+    pub fn unwritten(&self) -> usize {
+        self.known.lock().own.values().filter(|own| own.stored.is_none()).count()
+    }
+}
+
+fn unreadable(error: std::io::Error) -> Error {
+    Error::Refused(format!("the folder of stops cannot be read: {error}"))
+}
+
+impl Known {
+    /// Takes what the journal holds. Without a store the journal alone says what is in force.
+    fn take(&mut self, entries: Vec<Entry>, has_store: bool) {
+        if !has_store {
+            self.own.clear();
+        }
+        for entry in entries {
+            let id = entry.stop.id.clone();
+            match self.own.get_mut(&id) {
+                // Lifted by another process on this machine.
+                Some(own) if own.entry.stop.lifted.is_none() && entry.stop.lifted.is_some() => {
+                    *own = Own { entry, stored: None };
+                }
+                Some(_) => {}
+                None => _ = self.own.insert(id, Own { entry, stored: None }),
+            }
+        }
+    }
+
+    fn in_force(&self) -> Vec<Stop> {
+        let stored = self.stored.iter().filter(|stop| !self.own.contains_key(&stop.id));
+        let own = self.own.values().map(|own| &own.entry.stop);
+        stored.chain(own).filter(|stop| stop.lifted.is_none()).cloned().collect()
+    }
+
+    fn compiled(&self) -> Stopped {
+        Stopped::new(self.in_force())
+    }
+
+    fn find(&self, id: &str) -> Option<Stop> {
+        let own = self.own.get(id).map(|own| &own.entry.stop);
+        own.or_else(|| self.stored.iter().find(|stop| stop.id == id)).cloned()
+    }
+}

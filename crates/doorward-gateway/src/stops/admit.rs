@@ -1,0 +1,147 @@
+//! Whether a call, a list or a session is stopped.
+
+use std::sync::Arc;
+
+use doorward_governance::stops::{Stop, StopKind, StopMode, Stopped};
+use doorward_mcp::error::Kind;
+use doorward_mcp::{RpcError, method};
+use doorward_policy::TargetKind;
+
+use crate::access::targets::{action_on, credential_mode, target};
+use crate::call::{Call, CallError, Failure};
+use crate::gateway::Gateway;
+use doorward_config::ServerSettings;
+use doorward_upstream::{CallOf, Server};
+
+/// The error of a call that is stopped: nothing is retried by itself.
+pub fn failure(stop: &Stop) -> Failure {
+    Failure { retryable: false, ..Failure::new(Kind::Stopped, stop.message()) }
+}
+
+/// Whether the gateway presents something to a server by itself, with whatever it asks.
+fn presents_own(settings: &ServerSettings) -> bool {
+    settings.credential.is_some() || !settings.headers.is_empty() || settings.delegated.is_some()
+}
+
+/// The stop by which a server is out of service: its own, or that of the credential without which it is not asked.
+pub fn out_of_service<'a>(stopped: &'a Stopped, server: &Server) -> Option<&'a Arc<Stop>> {
+    let name = &server.name;
+    stopped.server(name).or_else(|| {
+        presents_own(&server.settings).then(|| stopped.credential(name, None)).flatten()
+    })
+}
+
+/// The stop that a call falls under which was made for somebody, be it parked or a task.
+pub fn call_of<'a>(stopped: &'a Stopped, call: &CallOf) -> Option<&'a Arc<Stop>> {
+    let of_all = stopped.everything();
+    let of_tool = || match &call.tool {
+        Some(tool) => stopped.tool(&call.server, tool),
+        None => stopped.server(&call.server),
+    };
+    let of_caller = || stopped.caller(&call.caller.as_ref()?.facts());
+    of_all.or_else(of_tool).or_else(of_caller).or_else(|| stopped.credential(&call.server, None))
+}
+
+impl Gateway {
+    /// The stop that a call falls under, by its caller or by what it is for.
+    pub fn stop_of(&self, call: &Call) -> Option<Arc<Stop>> {
+        let stopped = self.emergency.stops.current()?;
+        let found = stopped
+            .everything()
+            .or_else(|| stopped.caller(&call.caller.principal.facts()))
+            .or_else(|| {
+                let server = &call.route.as_ref()?.server;
+                stop_of_target(&stopped, server, call)
+            });
+        found.cloned()
+    }
+
+    /// The same, if anything was stopped since the call began. A call that may end is not concerned, unless it has
+    /// not begun (`begins`).
+    pub fn stop_since(&self, call: &Call, begins: bool) -> Option<Arc<Stop>> {
+        if self.emergency.stops.generation() == call.notes.stops_seen {
+            return None;
+        }
+        self.stop_of(call).filter(|stop| begins || stop.mode == StopMode::Cancel)
+    }
+
+    /// Whether a call may go to a server. A caller who could not use what is stopped is answered as if it were not
+    /// there (attack T27): `Some(None)`.
+    pub fn refuses(&self, call: &Call, server: &Arc<Server>) -> Option<Option<CallError>> {
+        let stopped = self.emergency.stops.current()?;
+        let stop = stop_of_target(&stopped, server, call)?;
+        let visible = match &*call.method {
+            method::TOOLS_CALL => self.may_use_named(call, server, TargetKind::Tool, "name"),
+            method::PROMPTS_GET => self.may_use_named(call, server, TargetKind::Prompt, "name"),
+            method::RESOURCES_READ => self.may_use_named(call, server, TargetKind::Resource, "uri"),
+            _ => self.sees(call, server),
+        };
+        Some(visible.then(|| failure(stop).into()))
+    }
+
+    fn may_use_named(&self, call: &Call, server: &Server, kind: TargetKind, member: &str) -> bool {
+        let name = call.params.string(member).unwrap_or_default();
+        self.may(&call.asking(), action_on(kind), &target(server, kind, &name, None))
+    }
+
+    /// Refuses a call for which a stopped credential would be presented. Those that somebody has provided are looked
+    /// at where they are found.
+    pub fn check_credential(&self, call: &Call, server: &Server) -> Result<(), Failure> {
+        let Some(stopped) = self.emergency.stops.current() else { return Ok(()) };
+        let mode = credential_mode(&server.settings);
+        if matches!(mode, "none" | "personal") {
+            return Ok(());
+        }
+        let facts = call.caller.principal.facts();
+        let owner = facts.kind.map(|kind| (kind.as_str(), facts.id));
+        match stopped.credential(&server.name, owner) {
+            Some(stop) => Err(failure(stop)),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for what somebody has provided.
+    pub fn check_provided(&self, server: &Server, kind: &str, owner: &str) -> Result<(), Failure> {
+        let Some(stopped) = self.emergency.stops.current() else { return Ok(()) };
+        match stopped.credential(&server.name, Some((kind, owner))) {
+            Some(stop) => Err(failure(stop)),
+            None => Ok(()),
+        }
+    }
+
+    /// The stop by which a server is out of service.
+    pub fn stop_of_server(&self, server: &Server) -> Option<Arc<Stop>> {
+        let stopped = self.emergency.stops.current()?;
+        out_of_service(&stopped, server).cloned()
+    }
+
+    /// Whether a server is out of service by a stop.
+    pub fn is_out_of_service(&self, server: &Server) -> bool {
+        self.stop_of_server(server).is_some()
+    }
+
+    /// The stop of everything, as an answer.
+    pub fn check_everything(&self) -> Result<(), RpcError> {
+        let stopped = self.emergency.stops.current();
+        match stopped.as_ref().and_then(|stopped| stopped.everything()) {
+            Some(stop) => Err(stop_error(stop)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The error of what belongs to no call.
+pub fn stop_error(stop: &Stop) -> RpcError {
+    let server = match stop.target.kind {
+        StopKind::Server => stop.target.name.as_str(),
+        _ => "",
+    };
+    RpcError::gateway(Kind::Stopped, &stop.message(), server, false, "")
+}
+
+fn stop_of_target<'a>(stopped: &'a Stopped, server: &Server, call: &Call) -> Option<&'a Arc<Stop>> {
+    out_of_service(stopped, server).or_else(|| {
+        (*call.method == *method::TOOLS_CALL).then_some(())?;
+        stopped.tool(&server.name, &call.params.string("name").unwrap_or_default())
+    })
+}

@@ -1,0 +1,205 @@
+//! Setting and lifting stops: obeyed here first, then kept, then told to the store.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use doorward_governance::stops::{LONGEST_REASON, Lifted, Stop, StopMode, Target};
+use doorward_store::{Actor, Error, MOST_STOPS, Store, random_id};
+
+use super::{Emergency, Entry, Hand, KnownBy, Own, StopError, StopOutcome};
+use crate::gateway::Gateway;
+
+/// How long whoever sets a stop waits for the store.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+impl Gateway {
+    /// Stops something, at once here and within a second on every replica. What is stopped already, at least as
+    /// strictly, stays as it is.
+    pub async fn set_stop(
+        self: &Arc<Self>,
+        target: Target,
+        mode: StopMode,
+        why: &str,
+        actor: &Actor,
+    ) -> Result<StopOutcome, StopError> {
+        check_reason(why)?;
+        let emergency = &self.emergency;
+        let set_by = Hand::of(actor);
+        let stop = {
+            let mut known = emergency.known.lock();
+            let in_force = known.in_force();
+            let same = in_force.iter().find(|stop| {
+                let of = &stop.target;
+                of.kind == target.kind && of.key() == target.key() && stop.mode >= mode
+            });
+            if let Some(stop) = same {
+                let stored = known.own.get(&stop.id).is_none_or(|own| own.stored.is_some());
+                return Ok(emergency.outcome(stop.clone(), stored, true));
+            }
+            if in_force.len() >= usize::try_from(MOST_STOPS).unwrap_or(usize::MAX) {
+                return Err(StopError::TooMany);
+            }
+            let id = random_id::<8>().map_err(|_| StopError::Randomness)?;
+            let (why, by) = (why.to_owned(), actor.name.clone());
+            let stop = Stop { id, target, why, by, at: now_ms(), mode, lifted: None };
+            let entry = Entry { stop: stop.clone(), set_by, lifted_by: None };
+            known.own.insert(stop.id.clone(), Own { entry, stored: None });
+            stop
+        };
+        self.obey();
+        Ok(self.keep_and_write(&stop.id).await.unwrap_or_else(|| {
+            // Lifted again meanwhile.
+            emergency.outcome(stop, false, true)
+        }))
+    }
+
+    /// Undoes a stop, with a reason. What is undone already is said to be absent.
+    pub async fn lift_stop(
+        self: &Arc<Self>,
+        id: &str,
+        why: &str,
+        actor: &Actor,
+    ) -> Result<StopOutcome, StopError> {
+        check_reason(why)?;
+        let hand = Hand::of(actor);
+        let stop = {
+            let mut known = self.emergency.known.lock();
+            let stop = known.find(id).filter(|stop| stop.lifted.is_none());
+            let mut stop = stop.ok_or_else(|| StopError::Absent(id.to_owned()))?;
+            let (by, why) = (actor.name.clone(), why.to_owned());
+            stop.lifted = Some(Lifted { by, why, at: now_ms() });
+            // Who has set one that came from the store is written there already.
+            let set_by = known.own.get(id).map(|own| own.entry.set_by.clone());
+            let set_by = set_by.unwrap_or_else(|| hand.clone());
+            let entry = Entry { stop: stop.clone(), set_by, lifted_by: Some(hand) };
+            known.own.insert(id.to_owned(), Own { entry, stored: None });
+            stop
+        };
+        self.obey();
+        Ok(self
+            .keep_and_write(id)
+            .await
+            .unwrap_or_else(|| self.emergency.outcome(stop, false, true)))
+    }
+
+    /// Keeps an entry on the disk and writes it to the store, as far as either can be done now. `None` for one that
+    /// is gone.
+    async fn keep_and_write(&self, id: &str) -> Option<StopOutcome> {
+        let entry = self.emergency.known.lock().own.get(id)?.entry.clone();
+        let journaled = self.emergency.keep(&entry).await;
+        let Some(store) = self.kept.store() else {
+            return Some(self.emergency.outcome(entry.stop, false, journaled));
+        };
+        let written = tokio::time::timeout(PATIENCE, self.emergency.write(store, &entry)).await;
+        let (stop, stored) = match written {
+            Ok(Ok(stop)) => (stop, true),
+            Ok(Err(error)) => {
+                tracing::error!(stop = id, %error, "a stop is obeyed here, and cannot be stored yet");
+                (entry.stop, false)
+            }
+            Err(_) => {
+                tracing::error!(stop = id, "a stop is obeyed here, and the store does not answer");
+                (entry.stop, false)
+            }
+        };
+        Some(self.emergency.outcome(stop, stored, journaled))
+    }
+}
+
+impl Emergency {
+    fn outcome(&self, stop: Stop, stored: bool, journaled: bool) -> StopOutcome {
+        let known_by = if stored { KnownBy::AllReplicas } else { KnownBy::ThisGateway };
+        let survives_restart = stored || (journaled && self.journal.is_some());
+        StopOutcome { stop, known_by, survives_restart }
+    }
+
+    /// Writes an entry to its file. Returns whether it is there.
+    async fn keep(&self, entry: &Entry) -> bool {
+        let Some(journal) = self.journal.clone() else { return false };
+        let entry = entry.clone();
+        let id = entry.stop.id.clone();
+        let written = tokio::task::spawn_blocking(move || {
+            journal.write(&entry).inspect_err(|error| {
+                tracing::error!(%error, "a stop cannot be written to its file");
+            })
+        });
+        let written = matches!(written.await, Ok(Ok(())));
+        if written && self.store_less_lift(&id) {
+            // Nothing else knows of it: the file is what keeps a stop in force.
+            self.forget_file(&id).await;
+        }
+        written
+    }
+
+    /// Whether an entry is of a stop that was lifted where there is no store.
+    fn store_less_lift(&self, id: &str) -> bool {
+        let mut known = self.known.lock();
+        let lifted = known.own.get(id).is_some_and(|own| own.entry.stop.lifted.is_some());
+        let over = !self.has_store && lifted;
+        if over {
+            known.own.remove(id);
+        }
+        over
+    }
+
+    async fn forget_file(&self, id: &str) {
+        let Some(journal) = self.journal.clone() else { return };
+        let id = id.to_owned();
+        let removed = tokio::task::spawn_blocking(move || journal.remove(&id)).await;
+        if let Ok(Err(error)) = removed {
+            tracing::warn!(%error, "the file of a stop cannot be removed");
+        }
+    }
+
+    /// Writes an entry to the store, and then forgets its file. Doing it twice changes nothing.
+    async fn write(&self, store: &Store, entry: &Entry) -> Result<Stop, Error> {
+        let id = &entry.stop.id;
+        let bare = Stop { lifted: None, ..entry.stop.clone() };
+        let (mut stop, mut revision) = store.acting(entry.set_by.actor()).put_stop(&bare).await?;
+        if let (Some(lifted), Some(hand)) = (&entry.stop.lifted, &entry.lifted_by)
+            && stop.id == *id
+        {
+            (stop, revision) = store.acting(hand.actor()).lift_stop(id, lifted).await?;
+        }
+        let done = {
+            let mut known = self.known.lock();
+            let own = known.own.get_mut(id).filter(|own| own.entry == *entry);
+            // It may have been lifted while it was written.
+            own.map(|own| own.stored = Some(revision)).is_some()
+        };
+        if done {
+            self.forget_file(id).await;
+        }
+        Ok(stop)
+    }
+
+    /// Writes to the store what it does not have yet. Returns whether anything was left to write.
+    pub(super) async fn write_all(&self, store: &Store) -> bool {
+        let unwritten: Vec<Entry> = {
+            let known = self.known.lock();
+            let own = known.own.values().filter(|own| own.stored.is_none());
+            own.map(|own| own.entry.clone()).collect()
+        };
+        for entry in &unwritten {
+            match tokio::time::timeout(PATIENCE, self.write(store, entry)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(Error::Refused(why))) => {
+                    tracing::error!(stop = entry.stop.id, why, "a stop cannot be stored");
+                }
+                // The next time.
+                Ok(Err(_)) | Err(_) => return true,
+            }
+        }
+        !unwritten.is_empty()
+    }
+}
+
+fn check_reason(why: &str) -> Result<(), StopError> {
+    let plain = !why.trim().is_empty() && why.chars().count() <= LONGEST_REASON;
+    plain.then_some(()).ok_or(StopError::Reason)
+}
+
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}

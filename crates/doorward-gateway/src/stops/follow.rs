@@ -1,0 +1,89 @@
+//! Learns what other replicas have stopped, and writes to the store what it does not have yet.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_governance::stops::Stop;
+use doorward_store::StopWatch;
+
+use super::Emergency;
+use super::enforce::Ending;
+use crate::gateway::Gateway;
+
+/// How often the stops are polled.
+const EVERY: Duration = Duration::from_millis(100);
+/// How often the store is tried again that could not be written.
+const AGAIN: u32 = 5;
+
+impl Gateway {
+    /// Follows what is stopped, until the gateway closes.
+    pub(crate) async fn follow_stops(self: Arc<Self>) {
+        let mut watch = self.kept.store().map(doorward_store::Store::watch_stops);
+        let mut ticks = tokio::time::interval(EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut journal_seen = self.emergency.journal_changed();
+        let mut ending = Ending::default();
+        let mut since_write = AGAIN;
+        while self.closing.run_until_cancelled(ticks.tick()).await.is_some() {
+            self.end_what_is_stopped(&mut ending);
+            let journal_now = self.emergency.journal_changed();
+            if journal_now != journal_seen {
+                journal_seen = journal_now;
+                self.read_journal().await;
+            }
+            let Some(watch) = &mut watch else { continue };
+            if !self.poll_stops(watch).await {
+                continue;
+            }
+            since_write += 1;
+            if since_write >= AGAIN
+                && let Some(store) = self.kept.store()
+            {
+                since_write = 0;
+                self.emergency.write_all(store).await;
+            }
+        }
+    }
+
+    /// Reads the stops of the store if they have changed. Returns whether the store answered.
+    async fn poll_stops(self: &Arc<Self>, watch: &mut StopWatch) -> bool {
+        match watch.poll().await {
+            Ok(None) => true,
+            Ok(Some((revision, stored))) => {
+                self.emergency.take_stored(revision, stored);
+                self.obey();
+                true
+            }
+            // That the store cannot be read is logged by whoever reads all of it.
+            Err(error) => {
+                tracing::debug!(%error, "the stops cannot be read: those known stay in force");
+                false
+            }
+        }
+    }
+
+    async fn read_journal(self: &Arc<Self>) {
+        let Some(journal) = self.emergency.journal.clone() else { return };
+        match tokio::task::spawn_blocking(move || journal.read()).await {
+            Ok(Ok(entries)) => {
+                self.emergency.known.lock().take(entries, self.emergency.has_store);
+                self.obey();
+            }
+            Ok(Err(error)) => tracing::warn!(%error, "the folder of stops cannot be read"),
+            Err(_) => {}
+        }
+    }
+}
+
+impl Emergency {
+    fn journal_changed(&self) -> Option<std::time::SystemTime> {
+        self.journal.as_ref()?.changed()
+    }
+
+    fn take_stored(&self, revision: i64, stored: Vec<Stop>) {
+        let mut known = self.known.lock();
+        known.stored = stored;
+        // What the store has as of this revision, it says by itself.
+        known.own.retain(|_, own| own.stored.is_none_or(|of| revision < of));
+    }
+}
