@@ -5,6 +5,7 @@ pub mod address;
 pub mod byte_queue;
 mod call_id;
 pub mod collect;
+pub mod deadline;
 mod events;
 mod failure;
 pub mod fair;

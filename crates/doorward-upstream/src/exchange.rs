@@ -241,6 +241,14 @@ impl Exchange {
     }
 }
 
+/// The word that nobody waits for a request any more.
+pub(crate) fn cancellation(id: i64) -> bytes::Bytes {
+    let mut params = Object::new();
+    params.set("requestId", Value::number(id));
+    params.set("reason", "The client is no longer waiting");
+    message::notification(method::CANCELLED, &params)
+}
+
 impl Drop for Exchange {
     /// Tells the server that nobody waits any more. On modern HTTP the closed connection says it
     /// (spec 2026-07-28 basic/patterns/cancellation).
@@ -248,10 +256,7 @@ impl Drop for Exchange {
         if self.answered {
             return;
         }
-        let mut params = Object::new();
-        params.set("requestId", Value::number(self.id));
-        params.set("reason", "The client is no longer waiting");
-        let text = message::notification(method::CANCELLED, &params);
+        let text = cancellation(self.id);
         match &self.source {
             Source::Own(_) => {}
             Source::Shared { pipe, .. } => pipe.try_send(text),

@@ -14,7 +14,7 @@ use super::{Link, SendError, Session};
 use crate::answer::{Answer, NoAnswer};
 use crate::calls::Takes;
 use crate::deadline::Deadline;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, cancellation};
 use doorward_net::clients::Incoming;
 
 impl Session {
@@ -53,10 +53,12 @@ impl Session {
                 let mut headers = self.headers();
                 endpoint.tell(&mut headers, deadline);
                 let posting = self.post(endpoint, headers, text);
+                let posted = Posted(Some((self.clone(), id)));
                 let response = tokio::time::timeout_at(deadline.at(), posting)
                     .await
                     .map_err(|_| deadline.passed())??;
                 if is_answered_elsewhere(&response) {
+                    posted.is_answered();
                     self.deviations.note(Deviation::AnsweredElsewhere);
                     self.answers_elsewhere.store(true, Ordering::Relaxed);
                     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -64,7 +66,9 @@ impl Session {
                     }
                     return Ok(Exchange::elsewhere(self.clone(), place));
                 }
-                match Answer::open(response, endpoint.bounds()).await {
+                let opened = Answer::open(response, endpoint.bounds()).await;
+                posted.is_answered();
+                match opened {
                     Ok(answer) => Ok(Exchange::session(self.clone(), answer, place)),
                     Err(Ok(refusal)) => Err(self.refused(refusal)),
                     Err(Err(failure)) => {
@@ -134,6 +138,23 @@ impl Session {
                     exchange.respond(&id, Err(error)).await?;
                 }
             }
+        }
+    }
+}
+
+/// A request whose answer has not begun. Dropping it cancels it at the server.
+struct Posted(Option<(Arc<Session>, i64)>);
+
+impl Posted {
+    fn is_answered(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Posted {
+    fn drop(&mut self) {
+        if let Some((session, id)) = self.0.take() {
+            session.post_in_background(cancellation(id));
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::Kept;
+use super::stored::Kept;
 
 #[derive(Debug, Subcommand)]
 pub enum Stop {

@@ -43,6 +43,7 @@ mod server_life;
 mod shares;
 mod shown;
 mod sloppy;
+mod stops;
 mod streams;
 mod subscriptions;
 mod support;

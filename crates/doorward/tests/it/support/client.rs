@@ -220,26 +220,33 @@ pub fn send(
     headers: &[(&str, &str)],
     body: &[u8],
 ) -> std::io::Result<Answer> {
-    let mut stream = open(address, method, path, headers, body)?;
-    let length = stream.headers.iter().find(|(name, _)| name == "content-length");
-    let length = length.and_then(|(_, value)| value.parse::<usize>().ok());
-    let body = match length {
-        Some(length) => {
-            let mut body = vec![0; length];
-            stream.reader.read_exact(&mut body)?;
-            String::from_utf8_lossy(&body).into_owned()
-        }
-        None if stream.chunked => {
-            let mut body = String::new();
-            while let Some(line) = stream.line() {
-                body.push_str(&line);
-                body.push('\n');
+    open(address, method, path, headers, body)?.whole()
+}
+
+impl Stream {
+    /// The whole answer, once it has ended.
+    pub fn whole(mut self) -> std::io::Result<Answer> {
+        let stream = &mut self;
+        let length = stream.headers.iter().find(|(name, _)| name == "content-length");
+        let length = length.and_then(|(_, value)| value.parse::<usize>().ok());
+        let body = match length {
+            Some(length) => {
+                let mut body = vec![0; length];
+                stream.reader.read_exact(&mut body)?;
+                String::from_utf8_lossy(&body).into_owned()
             }
-            body
-        }
-        None => String::new(),
-    };
-    Ok(Answer { status: stream.status, headers: stream.headers, body })
+            None if stream.chunked => {
+                let mut body = String::new();
+                while let Some(line) = stream.line() {
+                    body.push_str(&line);
+                    body.push('\n');
+                }
+                body
+            }
+            None => String::new(),
+        };
+        Ok(Answer { status: self.status, headers: self.headers, body })
+    }
 }
 
 pub fn get(address: &str, path: &str) -> (u16, String) {
