@@ -30,6 +30,7 @@ mod sharing;
 mod stops;
 mod telemetry;
 mod tls;
+mod webhooks;
 
 pub use audit::{
     AuditSettings, CheckpointSettings, Durability, PayloadSettings, RecordClass, RetentionSettings,
@@ -74,3 +75,4 @@ pub use stops::StopSettings;
 pub use telemetry::{
     LogSettings, MetricSettings, Otlp, OtlpProtocol, TelemetrySettings, TraceSettings,
 };
+pub use webhooks::{EVENT_KINDS, EventSettings, WebhookSettings, Webhooks};

@@ -40,6 +40,9 @@ pub struct Settings {
     pub rate_limits: RateSettings,
     pub billing: BillingSettings,
     pub telemetry: TelemetrySettings,
+    /// Receivers of events such as stops, servers that are down, or proposals that wait, by name.
+    pub webhooks: Webhooks,
+    pub events: EventSettings,
     /// How arguments of all servers' tools are validated.
     pub arguments: ArgumentSettings,
     /// How results of all servers' tools are validated.
@@ -83,6 +86,8 @@ impl Default for Settings {
             rate_limits: RateSettings::default(),
             billing: BillingSettings::default(),
             telemetry: TelemetrySettings::default(),
+            webhooks: Webhooks::new(),
+            events: EventSettings::default(),
             arguments: ArgumentSettings::default(),
             results: ResultSettings::default(),
             cache: CacheSettings::default(),
@@ -165,6 +170,14 @@ impl Settings {
         }
         for (key, problem) in self.billing.problems(has_store) {
             wrong(&[&["billing"], key.as_slice()].concat(), problem);
+        }
+        if !has_store && !self.webhooks.is_empty() {
+            wrong(&["webhooks"], "require a 'store', where events wait to be sent".into());
+        }
+        for (name, webhook) in &self.webhooks {
+            for (key, problem) in webhook.problems() {
+                wrong(&["webhooks", name, key], problem);
+            }
         }
         for (key, problem) in self.rate_limits.problems() {
             let key = key.into_iter().filter(|part| !part.is_empty());
@@ -305,6 +318,9 @@ impl Settings {
             let at = ["audit", "exports", name, "http", "token"];
             let token = export.http.as_ref().and_then(|http| http.token.as_ref());
             all.extend(token.map(|token| (path(&at), token)));
+        }
+        for (name, webhook) in &self.webhooks {
+            all.push((path(&["webhooks", name, "secret"]), &webhook.secret));
         }
         for (name, server) in &self.servers {
             let secret = match &server.credential {

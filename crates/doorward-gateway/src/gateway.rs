@@ -170,6 +170,7 @@ impl Gateway {
         if gateway.kept.store().is_some() {
             gateway.shared.tasks.spawn(gateway.clone().follow_store());
             gateway.shared.tasks.spawn(gateway.clone().watch_credit());
+            gateway.shared.tasks.spawn(gateway.clone().send_webhooks());
         }
         if gateway.shared.memory.limit().is_some() {
             gateway.shared.tasks.spawn(gateway.clone().watch_memory());

@@ -20,5 +20,6 @@ pub mod record;
 pub mod stops;
 pub mod store_sync;
 mod trace;
+mod webhooks;
 
 pub use gateway::Gateway;

@@ -33,6 +33,7 @@ mod stops;
 mod usage;
 mod valkey;
 mod values;
+mod webhooks;
 
 pub use amount::Amount;
 pub use audit::*;
@@ -62,3 +63,4 @@ pub use terms::Claim;
 pub use stops::{MOST_STOPS, StopWatch};
 pub use usage::{Tally, Usage, UsageKey};
 pub use values::SharedValues;
+pub use webhooks::{Attempt, Delivery, MOST_WAITING, NewDelivery};

@@ -71,8 +71,8 @@ impl Stage for Record {
             Err(CallError::InvalidArguments(mismatches)) => {
                 tracing::debug!(server, ms, "invalid arguments: {mismatches}");
             }
-            // Told by the stage that denied it.
-            Err(CallError::Denied(_)) => {}
+            // Logged by the stage that denied it.
+            Err(CallError::Denied(_)) => gateway.shared.audit.feed.refused(),
             Err(CallError::Limited(limited)) => {
                 let principal = &*call.caller.principal.id;
                 tracing::debug!(server, principal, limit = &*limited.rule, "rate limited");

@@ -9,6 +9,10 @@ impl Members {
         Self(String::with_capacity(bytes))
     }
 
+    pub fn as_text(&self) -> &str {
+        &self.0
+    }
+
     pub fn into_text(self) -> String {
         self.0
     }

@@ -34,6 +34,7 @@ pub use self::queue::{Ended, Mark, Record, Waiting};
 use self::queue::{Entry, Queue};
 use self::recorder::{Recorder, Terms};
 use crate::metrics::Metrics;
+use crate::webhooks::{Feed, kind_of_event};
 use doorward_config::{AuditSettings, Durability, RecordClass, Settings, Unknown};
 use doorward_core::flood::Flood;
 use doorward_core::{CallId, Failure};
@@ -68,6 +69,8 @@ pub struct Audit {
     /// Exports that do not work.
     exports: Mutex<export::Broken>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// What webhooks may have to tell.
+    pub feed: Arc<Feed>,
 }
 
 impl Audit {
@@ -89,6 +92,7 @@ impl Audit {
             written: CancellationToken::new(),
             exports: Mutex::default(),
             tasks: Mutex::default(),
+            feed: Arc::default(),
         }
     }
 
@@ -174,6 +178,8 @@ impl Audit {
         metrics.audit_records.inc_by(self.recorded.swap(0, Ordering::AcqRel));
         metrics.audit_lost.inc_by(self.lost_unmeasured.swap(0, Ordering::AcqRel));
         metrics.refused.inc_by(self.refused.swap(0, Ordering::AcqRel));
+        metrics.webhooks_dropped.inc_by(self.feed.dropped.swap(0, Ordering::AcqRel));
+        metrics.webhooks_failed.inc_by(self.feed.failed.swap(0, Ordering::AcqRel));
     }
 
     fn is_in_a_hurry(&self) -> bool {
@@ -267,19 +273,27 @@ impl Audit {
 
     /// Records something that is no call: `session.open`, `server.lost`.
     pub fn event(&self, name: &str, tell: impl FnOnce(&mut Members)) {
-        if self.durability(RecordClass::Events) == Durability::Off {
+        let is_recorded = self.durability(RecordClass::Events) != Durability::Off;
+        let is_noticed = self.feed.is_on() && kind_of_event(name).is_some();
+        if !is_recorded && !is_noticed {
             return;
         }
         let mut members = Members::default();
         members.text("class", RecordClass::Events.as_str());
         members.text("at", &written_at(now_ms() * 1_000)).text("event", name);
         tell(&mut members);
-        self.record(Record::new("event", members));
+        if is_noticed {
+            self.feed.notice(name, members.as_text());
+        }
+        if is_recorded {
+            self.record(Record::new("event", members));
+        }
     }
 
     /// Records a caller who was refused before they made a call. Those of a flood are counted.
     pub fn refused(&self, tell: impl FnOnce(&mut Members)) {
         self.refused.fetch_add(1, Ordering::AcqRel);
+        self.feed.refused();
         let (is_told, untold) = self.refusals.count(Instant::now());
         if untold > 0 {
             let untold = i64::try_from(untold).unwrap_or(i64::MAX);

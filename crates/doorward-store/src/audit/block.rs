@@ -43,7 +43,7 @@ pub(super) fn pack(body: &str) -> Cow<'_, str> {
 }
 
 /// A body as it was written. What cannot be unpacked is a line that is no record.
-pub(super) fn unpack(kept: String) -> String {
+pub(crate) fn unpack(kept: String) -> String {
     let Some(packed) = kept.strip_prefix(PACKED_FORM) else { return kept };
     let unpacked = STANDARD_NO_PAD.decode(packed).ok().and_then(|packed| {
         // The length stands first.

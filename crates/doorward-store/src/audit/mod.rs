@@ -24,6 +24,7 @@ mod writer;
 
 pub use act::{ACTS, Act};
 pub use actor::Actor;
+pub(crate) use block::unpack;
 pub use block::{Block, Scan, Span};
 pub use checkpoint::id_of as key_id;
 pub(crate) use checkpoint::place as key_place;

@@ -104,6 +104,7 @@ async fn export(audit: Arc<Audit>, store: Store, name: String, settings: ExportS
         match round {
             Ok(()) => {
                 if std::mem::take(&mut failing) {
+                    audit.event("export.recovered", |members| _ = members.text("export", &name));
                     tracing::info!(export = name, "the audit export works again");
                 }
                 audit.exports.lock().remove(&name);
@@ -118,6 +119,9 @@ async fn export(audit: Arc<Audit>, store: Store, name: String, settings: ExportS
             }
             Err(why) => {
                 if !std::mem::replace(&mut failing, true) {
+                    audit.event("export.behind", |members| {
+                        members.text("export", &name).text("error", &why);
+                    });
                     tracing::error!(export = name, "the audit export failed: {why}");
                 }
                 audit.exports.lock().insert(name.clone(), why);

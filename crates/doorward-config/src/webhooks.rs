@@ -1,0 +1,186 @@
+//! Webhooks: where events are sent that people must hear of.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::{Period, Secret};
+use doorward_core::pattern::Pattern;
+
+/// Every kind of event, and what it tells.
+pub const EVENT_KINDS: [(&str, &str); 13] = [
+    ("stop.set", "something was stopped in an emergency"),
+    ("stop.lifted", "a stop was undone"),
+    ("server.proposed", "a proposal waits for its review"),
+    ("server.review_due", "the review date of a server has passed"),
+    ("server.quarantined", "a server is quarantined"),
+    ("definition.drifted", "a definition differs from its pin, and is quarantined"),
+    ("server.down", "a server cannot be reached"),
+    ("server.up", "a server that was down can be reached again"),
+    ("refusals.high", "more callers and calls are refused than `refusals_per_minute`"),
+    ("budget.near", "an account has used a percentage of its credit or budget"),
+    ("export.behind", "an audit export fails"),
+    ("export.recovered", "an audit export that failed works again"),
+    ("webhook.test", "sent on request, to try a webhook"),
+];
+
+/// Events, as far as they have settings of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventSettings {
+    /// Refused callers and denied calls of one gateway within a minute, from which on `refusals.high` is reported: at
+    /// most once in ten minutes. 0 reports none.
+    pub refusals_per_minute: u32,
+}
+
+impl Default for EventSettings {
+    fn default() -> Self {
+        Self { refusals_per_minute: 100 }
+    }
+}
+
+/// One receiver of events. Requests are signed as Standard Webhooks are (`webhook-id`, `webhook-timestamp`,
+/// `webhook-signature`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct WebhookSettings {
+    /// Where events are posted. Redirects are not followed.
+    pub url: Url,
+    /// Key of the signature: `whsec_` and 24 to 64 bytes in base64, or a text of at least 24 characters.
+    pub secret: Secret,
+    /// Kinds of events, as patterns such as `stop.*`. Default: all.
+    #[serde(default = "everything")]
+    pub kinds: Vec<Pattern>,
+    /// Only events of these tenants, as patterns, and events of no tenant. Default: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<Pattern>,
+    /// Only events of these servers, as patterns, and events of no server. Default: all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<Pattern>,
+    /// Pause after the first failed attempt. It doubles with each further one, up to an hour.
+    #[serde(default = "first_pause")]
+    pub retry_pause: Period,
+    /// How long an event is tried before it is given up.
+    #[serde(default = "a_day")]
+    pub retry_for: Period,
+}
+
+fn everything() -> Vec<Pattern> {
+    vec![Pattern("*".into())]
+}
+
+fn first_pause() -> Period {
+    Period(Duration::from_secs(5))
+}
+
+fn a_day() -> Period {
+    Period(Duration::from_secs(24 * 60 * 60))
+}
+
+impl WebhookSettings {
+    /// Whether it wants an event. What belongs to no tenant or server is for all.
+    pub fn wants(&self, kind: &str, tenant: Option<&str>, server: Option<&str>) -> bool {
+        let fits = |patterns: &[Pattern], name: Option<&str>| {
+            patterns.is_empty()
+                || name.is_none_or(|name| patterns.iter().any(|pattern| pattern.matches(name)))
+        };
+        self.kinds.iter().any(|pattern| pattern.matches(kind))
+            && fits(&self.tenants, tenant)
+            && fits(&self.servers, server)
+    }
+
+    /// The bytes of the key.
+    pub fn key(&self) -> Option<zeroize::Zeroizing<Vec<u8>>> {
+        let text = self.secret.expose();
+        let bytes = match text.strip_prefix("whsec_") {
+            Some(encoded) => STANDARD.decode(encoded).ok()?,
+            None => text.as_bytes().to_vec(),
+        };
+        let longest = if text.starts_with("whsec_") { 64 } else { 512 };
+        (24..=longest).contains(&bytes.len()).then(|| zeroize::Zeroizing::new(bytes))
+    }
+
+    /// Problems, by key.
+    pub fn problems(&self) -> Vec<(&'static str, String)> {
+        let mut problems = Vec::new();
+        if !matches!(self.url.scheme(), "http" | "https") || self.url.host().is_none() {
+            problems.push(("url", "expected an http:// or https:// URL".into()));
+        }
+        if !self.url.username().is_empty() || self.url.password().is_some() {
+            problems.push(("url", "must not contain a user or password".into()));
+        }
+        if self.key().is_none() {
+            let why = "expected 'whsec_' and 24 to 64 bytes in base64, or 24 to 512 characters";
+            problems.push(("secret", why.into()));
+        }
+        for pattern in &self.kinds {
+            if !EVENT_KINDS.iter().any(|(kind, _)| pattern.matches(kind)) {
+                let all: Vec<&str> = EVENT_KINDS.iter().map(|(kind, _)| *kind).collect();
+                let why = format!("'{pattern}' matches no kind of event: {}", all.join(", "));
+                problems.push(("kinds", why));
+            }
+        }
+        if self.retry_pause.0 < Duration::from_millis(10) {
+            problems.push(("retry_pause", "must be at least 10ms".into()));
+        }
+        if self.retry_for.0 > Duration::from_secs(30 * 24 * 60 * 60) {
+            problems.push(("retry_for", "must be at most 30d".into()));
+        }
+        problems
+    }
+}
+
+/// Receivers of events, by name.
+pub type Webhooks = BTreeMap<String, WebhookSettings>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn webhook(more: &str) -> WebhookSettings {
+        let text = format!(
+            r#"{{"url": "https://hooks.example/x", "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw" {more}}}"#
+        );
+        serde_json::from_str(&text).unwrap()
+    }
+
+    #[test]
+    fn events_are_chosen_by_kind_tenant_and_server() {
+        let all = webhook("");
+        assert!(all.wants("stop.set", None, Some("mail")) && all.problems().is_empty());
+        let some = webhook(
+            r#", "kinds": ["stop.*", "server.down"], "tenants": ["acme"], "servers": ["mail*"]"#,
+        );
+        for (kind, tenant, server, wants) in [
+            ("stop.set", None, None, true),
+            ("stop.lifted", Some("acme"), Some("mail-2"), true),
+            ("stop.set", Some("other"), None, false),
+            ("stop.set", None, Some("files"), false),
+            ("server.up", None, None, false),
+        ] {
+            assert_eq!(some.wants(kind, tenant, server), wants, "{kind} {tenant:?} {server:?}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_could_be_guessed_is_refused() {
+        for (secret, good) in [
+            ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", true),
+            ("a text of at least twenty-four characters", true),
+            ("short", false),
+            ("whsec_c2hvcnQ=", false),
+            ("whsec_!!!", false),
+        ] {
+            let one = WebhookSettings { secret: Secret(secret.into()), ..webhook("") };
+            assert_eq!(one.key().is_some(), good, "{secret}");
+        }
+        let wrong = webhook(r#", "kinds": ["stops"], "retry_pause": "1ms""#);
+        let keys: Vec<_> = wrong.problems().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["kinds", "retry_pause"]);
+    }
+}

@@ -1,0 +1,195 @@
+//! Webhooks: what people must hear of, sent to where they are.
+//!
+//! Acts are read from their chain in the store, whoever has done them; what a process has noticed comes from its
+//! [`Feed`]. Both are queued in the store, which survives restarts, and each event is sent by one gateway at a time until
+//! its receiver has taken it.
+
+mod events;
+mod feed;
+mod send;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use doorward_config::{Settings, Webhooks};
+use doorward_store::{Attempt, Delivery, Error, NewDelivery, Store, now_ms, written_at};
+use serde_json::json;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use self::events::kind_of_event;
+pub use self::feed::{Feed, Noticed};
+
+use self::events::{Event, state_of};
+use self::feed::REFUSALS_EVERY;
+
+/// How often the store is polled.
+const EVERY: Duration = Duration::from_millis(500);
+/// How long an attempt may take before another gateway may send the event: longer than any request.
+const CLAIM: i64 = 30_000;
+/// Events that are sent at a time.
+const AT_A_TIME: usize = 16;
+/// How often the log is pruned.
+const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// Sends events until it is told to end. `settings` are those in force whenever it asks.
+pub async fn run(
+    feed: Arc<Feed>,
+    store: Store,
+    settings: impl Fn() -> Arc<Settings>,
+    closing: CancellationToken,
+) {
+    let (pruned, sending) = (Instant::now(), JoinSet::new());
+    let mut sender = Sender { feed, store, acts: -1, pruned, sending, refusals: 0 };
+    let mut ticks = tokio::time::interval(EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut failing = false;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = sender.feed.some.notified() => {}
+            () = closing.cancelled() => break,
+        }
+        let settings = settings();
+        sender.feed.turn(!settings.webhooks.is_empty());
+        let failed = sender.round(&settings).await.err();
+        if let (Some(error), false) = (&failed, failing) {
+            tracing::warn!(%error, "events cannot be queued for webhooks");
+        }
+        failing = failed.is_some();
+    }
+    // What is on its way is sent again by whoever comes next, unless it arrives within a moment.
+    let ended = async { while sender.sending.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(Duration::from_secs(1), ended).await;
+}
+
+struct Sender {
+    feed: Arc<Feed>,
+    store: Store,
+    /// Up to which act events were made.
+    acts: i64,
+    pruned: Instant,
+    sending: JoinSet<()>,
+    /// When many refusals were reported last.
+    refusals: i64,
+}
+
+impl Sender {
+    async fn round(&mut self, settings: &Settings) -> Result<(), Error> {
+        let webhooks = &settings.webhooks;
+        if self.acts < 0 || self.store.last_act().await? > self.acts {
+            let events_of = |line: &str| match Event::of_act(line) {
+                Some(event) => event.deliveries(webhooks),
+                None => Vec::new(),
+            };
+            self.acts = self.store.queue_acts(events_of).await?;
+        }
+        if webhooks.is_empty() {
+            self.feed.done(usize::MAX);
+            return Ok(());
+        }
+        self.watch_refusals(settings);
+        self.queue_noticed(webhooks).await?;
+        self.send(webhooks).await?;
+        if self.pruned.elapsed() > PRUNE_EVERY {
+            self.pruned = Instant::now();
+            self.store.prune_deliveries().await?;
+        }
+        Ok(())
+    }
+
+    fn watch_refusals(&mut self, settings: &Settings) {
+        let most = u64::from(settings.events.refusals_per_minute);
+        let refused = self.feed.refusals();
+        if most == 0 || refused < most {
+            return;
+        }
+        let window = now_ms() / i64::try_from(REFUSALS_EVERY.as_millis()).unwrap_or(i64::MAX);
+        if std::mem::replace(&mut self.refusals, window) == window {
+            return;
+        }
+        let at = written_at(now_ms() * 1_000);
+        let members = json!({ "at": at, "refused": refused, "window": window.to_string() });
+        let members = members.to_string();
+        self.feed.notice("refusals.high", &members[1..members.len() - 1]);
+    }
+
+    /// Queues what was noticed here. What concerns a state is queued if the state is another than was reported last; a
+    /// server is not reported to be up that was never reported to be down.
+    async fn queue_noticed(&self, webhooks: &Webhooks) -> Result<(), Error> {
+        let noticed = self.feed.first(AT_A_TIME);
+        for one in &noticed {
+            if let Some(event) = Event::of_noticed(one) {
+                let deliveries = event.deliveries(webhooks);
+                match state_of(&event) {
+                    Some((name, value)) => {
+                        let well = matches!(event.kind, "server.up" | "export.recovered");
+                        self.store.report_state(&name, &value, well, &deliveries).await?;
+                    }
+                    None => self.queue(&deliveries).await?,
+                }
+            }
+            self.feed.done(1);
+        }
+        Ok(())
+    }
+
+    async fn queue(&self, deliveries: &[NewDelivery]) -> Result<(), Error> {
+        let dropped = self.store.queue_deliveries(deliveries).await?;
+        self.feed.dropped.fetch_add(dropped, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Sends what is due, several at a time.
+    async fn send(&mut self, webhooks: &Webhooks) -> Result<(), Error> {
+        while self.sending.try_join_next().is_some() {}
+        let room = AT_A_TIME.saturating_sub(self.sending.len());
+        if room == 0 {
+            return Ok(());
+        }
+        let most = i64::try_from(room).unwrap_or(0);
+        for delivery in self.store.claim_deliveries(now_ms() + CLAIM, most).await? {
+            let webhook = webhooks.get(&delivery.webhook).cloned();
+            let (store, feed) = (self.store.clone(), self.feed.clone());
+            self.sending.spawn(async move {
+                let attempt = match &webhook {
+                    Some(webhook) => send::attempt(webhook, &delivery).await,
+                    None => gone(),
+                };
+                feed.failed.fetch_add(u64::from(attempt.error.is_some()), Ordering::Relaxed);
+                tell(&delivery, &attempt);
+                // If this fails the event is sent again: its id says that it is the same.
+                if let Err(error) = store.end_attempt(&delivery.id, &attempt).await {
+                    tracing::warn!(id = delivery.id, %error, "the end of a delivery cannot be stored");
+                }
+            });
+        }
+        Ok(())
+    }
+}
+
+fn gone() -> Attempt {
+    let error = Some("the webhook is not in the configuration any more".to_owned());
+    Attempt { status: None, error, again: None }
+}
+
+fn tell(delivery: &Delivery, attempt: &Attempt) {
+    let Delivery { id, webhook, kind, attempts, .. } = delivery;
+    match (&attempt.error, attempt.again) {
+        (None, _) => tracing::debug!(id, webhook, kind, attempts, "an event was delivered"),
+        (Some(error), Some(_)) => {
+            tracing::info!(id, webhook, kind, attempts, "an event was not delivered yet: {error}");
+        }
+        (Some(error), None) => {
+            tracing::error!(id, webhook, kind, attempts, "an event was given up: {error}");
+        }
+    }
+}
+
+/// An event to try a webhook with.
+pub fn test_event(webhook: &str) -> NewDelivery {
+    let at = written_at(now_ms() * 1_000);
+    let body = json!({ "type": "webhook.test", "timestamp": at, "data": { "webhook": webhook } });
+    NewDelivery { webhook: webhook.into(), kind: "webhook.test".into(), body: body.to_string() }
+}

@@ -1,0 +1,108 @@
+//! One attempt to deliver an event, signed as Standard Webhooks are (<https://www.standardwebhooks.com>): receivers
+//! verify it with any library for these. The id stays the same however often it is sent, the timestamp is that of the
+//! attempt, so that a receiver can refuse what is replayed.
+
+use std::time::Duration;
+
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use doorward_store::{Attempt, Delivery, now_ms};
+use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use doorward_config::WebhookSettings;
+use doorward_net::outbound::{self, Author};
+
+/// Longest pause between two attempts.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
+
+const ID: HeaderName = HeaderName::from_static("webhook-id");
+const TIMESTAMP: HeaderName = HeaderName::from_static("webhook-timestamp");
+const SIGNATURE: HeaderName = HeaderName::from_static("webhook-signature");
+
+/// The value of `webhook-signature` for a body.
+fn signature(key: &[u8], id: &str, timestamp: i64, body: &str) -> String {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, key);
+    let signed = hmac::sign(&key, format!("{id}.{timestamp}.{body}").as_bytes());
+    format!("v1,{}", STANDARD.encode(signed))
+}
+
+/// Posts an event. Returns how that ended, and when it is to be tried again.
+pub async fn attempt(webhook: &WebhookSettings, delivery: &Delivery) -> Attempt {
+    let (status, error) = match post(webhook, delivery).await {
+        Ok(status) if status.is_success() => {
+            return Attempt { status: Some(status.as_u16()), error: None, again: None };
+        }
+        Ok(status) => (Some(status), format!("HTTP {}", status.as_u16())),
+        Err(why) => (None, why),
+    };
+    // Whoever is gone for good says so.
+    let over = status == Some(StatusCode::GONE) || {
+        let age = now_ms().saturating_sub(delivery.created);
+        u128::try_from(age).is_ok_and(|age| age >= webhook.retry_for.0.as_millis())
+    };
+    let pause = jittered(pause(webhook.retry_pause.0, delivery.attempts));
+    let pause = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+    let again = (!over).then(|| now_ms().saturating_add(pause));
+    Attempt { status: status.map(|status| status.as_u16()), error: Some(error), again }
+}
+
+async fn post(webhook: &WebhookSettings, delivery: &Delivery) -> Result<StatusCode, String> {
+    let key = webhook.key().ok_or("the secret cannot be used")?;
+    let timestamp = now_ms() / 1_000;
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(USER_AGENT, HeaderValue::from_static("doorward"));
+    headers.insert(TIMESTAMP, timestamp.into());
+    for (name, value) in [
+        (ID, delivery.id.clone()),
+        (SIGNATURE, signature(&key, &delivery.id, timestamp, &delivery.body)),
+    ] {
+        let value = HeaderValue::try_from(value).map_err(|_| "not a valid header value")?;
+        headers.insert(name, value);
+    }
+    let body = Bytes::from(delivery.body.clone());
+    // The operator wrote the URL: it may be in their own network.
+    let posted = outbound::post(&webhook.url, Author::OperatorsNetwork, headers, body).await;
+    posted.map(|answer| answer.status).map_err(|error| error.to_string())
+}
+
+/// The pause after so many attempts: it doubles.
+fn pause(first: Duration, attempts: i64) -> Duration {
+    let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
+    first.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
+}
+
+/// Half to three halves of it.
+fn jittered(pause: Duration) -> Duration {
+    let random = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
+    pause.mul_f64(0.5 + random)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_that_of_the_standard() {
+        // The example of the specification's reference libraries.
+        let key = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+        let signed = signature(
+            &key,
+            "msg_p5jXN8AQM9LWM0D4loKWxJek",
+            1_614_265_330,
+            r#"{"test": 2432232314}"#,
+        );
+        assert_eq!(signed, "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=");
+    }
+
+    #[test]
+    fn pauses_double_up_to_an_hour() {
+        let first = Duration::from_secs(5);
+        for (attempts, seconds) in [(1, 5), (2, 10), (5, 80), (30, 3_600), (i64::MAX, 3_600)] {
+            assert_eq!(pause(first, attempts).as_secs(), seconds, "{attempts}");
+        }
+    }
+}
