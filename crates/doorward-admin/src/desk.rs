@@ -102,6 +102,19 @@ impl Desk {
         }
     }
 
+    /// Who acts, as audit records have it.
+    pub fn actor(&self) -> Actor {
+        match (&self.who, &self.store) {
+            (_, Some(store)) => store.actor().clone(),
+            (Who::Caller(caller), None) => Actor {
+                via: "admin",
+                name: caller.principal.id.to_string(),
+                address: caller.address.map(|address| address.to_string()),
+            },
+            (Who::Machine, None) => Actor { via: "command", name: self.name(), address: None },
+        }
+    }
+
     pub fn store(&self) -> Result<&Store, Problem> {
         self.store.as_ref().ok_or_else(|| {
             let why = "the gateway runs with 'store: none': nothing can be created at run time";

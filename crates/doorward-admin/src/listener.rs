@@ -11,7 +11,7 @@ use axum::routing::on;
 use doorward_gateway::Gateway;
 use doorward_gateway::protocol::{challenge, guard};
 use doorward_gateway::record;
-use doorward_identity::identity::{Caller, Grant, Peer};
+use doorward_identity::identity::{Caller, Grant, Peer, Refused};
 use doorward_policy::Action;
 use http::{StatusCode, Uri, header};
 use hyper::body::Incoming;
@@ -62,6 +62,13 @@ impl Admin {
             gateway.identity.identify(&peer, request.headers(), request.uri(), None).await;
         let caller = match identified {
             Ok(caller) => caller,
+            Err(Refused::Stopped(stop)) => {
+                gateway.shared.audit.refused(|members| {
+                    members.text("address", &peer.address.to_string()).text("protocol", "admin");
+                    members.text("path", path).text("error", "stopped");
+                });
+                return Problem::new(Code::Forbidden, stop.message()).into_response();
+            }
             Err(refused) => {
                 gateway.shared.audit.refused(|members| {
                     members.text("address", &peer.address.to_string()).text("protocol", "admin");

@@ -68,6 +68,16 @@ impl Paging {
     }
 }
 
+impl<T> Page<T> {
+    /// A page of items that are in order already, one more than a page has if there are more.
+    pub fn cut(mut items: Vec<T>, count: usize, key: impl Fn(&T) -> String) -> Self {
+        let more = items.len() > count;
+        items.truncate(count);
+        let next_cursor = if more { items.last().map(|last| cursor(&key(last))) } else { None };
+        Self { items, next_cursor }
+    }
+}
+
 /// The cursor for what comes after a key.
 pub fn cursor(key: &str) -> String {
     URL_SAFE_NO_PAD.encode(key)

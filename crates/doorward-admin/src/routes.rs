@@ -65,7 +65,15 @@ pub fn all() -> Vec<Route> {
         sessions::TELEMETRY.route(),
         settings::SHOW.route(),
         settings::RELOAD.route(),
+        stops::LIST.route(),
+        stops::SHOW.route(),
+        stops::SET.route(),
+        stops::LIFT.route(),
         usage::REPORT.route(),
+        webhooks::LIST.route(),
+        webhooks::DELIVERIES.route(),
+        webhooks::TEST.route(),
+        webhooks::REDELIVER.route(),
     ]
 }
 

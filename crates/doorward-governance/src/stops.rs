@@ -17,6 +17,11 @@ pub use self::target::{InvalidTarget, StopKind, Target};
 /// Longest reason, in characters.
 pub const LONGEST_REASON: usize = 1_000;
 
+/// Whether a text can be a reason: something, and not too long.
+pub fn is_reason(why: &str) -> bool {
+    !why.trim().is_empty() && why.chars().count() <= LONGEST_REASON
+}
+
 /// What happens to calls that are in flight when something is stopped.
 #[derive(
     Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

@@ -8,6 +8,7 @@ mod policy;
 mod servers;
 mod stop;
 mod stored;
+mod webhooks;
 mod words;
 
 use std::convert::Infallible;
@@ -33,6 +34,7 @@ pub use self::stop::{How, Named, Stop};
 pub use self::stored::{
     Clients, CreateKey, Credentials, Grants, Kept, Keys, Owner, Principals, Sealing,
 };
+pub use self::webhooks::Webhooks;
 
 /// Gateway between AI agents and MCP servers
 #[derive(Debug, Parser)]
@@ -132,6 +134,9 @@ pub enum Command {
     /// Stop a server, tool, agent, user, key, credential, client or tenant in an emergency, and undo it
     #[command(subcommand)]
     Stop(Stop),
+    /// List webhooks and what was sent to them, and try them
+    #[command(subcommand)]
+    Webhooks(Webhooks),
     /// Show live calls, rates, errors and latency
     Top(Top),
     /// Manage credit: grant it, set budgets, list accounts, check the ledger

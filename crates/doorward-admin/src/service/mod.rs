@@ -14,7 +14,9 @@ pub mod principals;
 pub mod servers;
 pub mod sessions;
 pub mod settings;
+pub mod stops;
 pub mod usage;
+pub mod webhooks;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

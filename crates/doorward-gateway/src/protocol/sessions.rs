@@ -173,11 +173,6 @@ impl Sessions {
         self.shared.tasks.spawn(async move { shared.parking.end_session(&id).await });
     }
 
-    /// All that are open.
-    pub fn all(&self) -> Vec<Arc<Session>> {
-        self.open.lock().values().cloned().collect()
-    }
-
     /// Ends all sessions of a principal.
     pub fn end_all_of(&self, principal: &str) {
         let all: Vec<_> = {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use doorward_governance::stops::{LONGEST_REASON, Lifted, Stop, StopMode, Target};
+use doorward_governance::stops::{Lifted, Stop, StopMode, Target, is_reason};
 use doorward_store::{Actor, Error, MOST_STOPS, Store, random_id};
 
 use super::{Emergency, Entry, Hand, KnownBy, Own, StopError, StopOutcome};
@@ -195,8 +195,7 @@ impl Emergency {
 }
 
 fn check_reason(why: &str) -> Result<(), StopError> {
-    let plain = !why.trim().is_empty() && why.chars().count() <= LONGEST_REASON;
-    plain.then_some(()).ok_or(StopError::Reason)
+    is_reason(why).then_some(()).ok_or(StopError::Reason)
 }
 
 fn now_ms() -> i64 {

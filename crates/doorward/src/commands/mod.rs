@@ -21,6 +21,7 @@ pub mod stop;
 pub mod tools;
 pub mod top;
 pub mod usage;
+pub mod webhooks;
 
 use doorward_store::{Actor, Location, Store};
 

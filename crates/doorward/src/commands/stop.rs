@@ -1,65 +1,74 @@
 //! `doorward stop`: stops something in an emergency, lists what is stopped, and undoes it.
 
 use std::io::Write;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use doorward_governance::stops::{Lifted, Stop as Stopped, StopKind, StopMode, Target};
-use doorward_store::random_id;
+use doorward_admin::service::stops::{self, StopItem};
 
+use super::Failed;
 use super::keys::date;
-use super::{Exit, Failed, open};
+use crate::administer::place;
 use crate::cli::{How, Named, Stop};
 use crate::terminal::{self, one_line};
 
-/// Stops that are listed at most.
-const MOST: i64 = 10_000;
-
 pub async fn run(options: Stop) -> Result<(), Failed> {
     let (kind, name, how) = match options {
-        Stop::Server(Named { name, how }) => (StopKind::Server, name, how),
-        Stop::Tool { name, how } => (StopKind::Tool, name, how),
-        Stop::Agent(Named { name, how }) => (StopKind::Agent, name, how),
-        Stop::User(Named { name, how }) => (StopKind::User, name, how),
-        Stop::ServiceAccount(Named { name, how }) => (StopKind::ServiceAccount, name, how),
-        Stop::Key { id, how } => (StopKind::Key, id, how),
-        Stop::Credential { name, how } => (StopKind::Credential, name, how),
-        Stop::Client { id, how } => (StopKind::Client, id, how),
-        Stop::Tenant(Named { name, how }) => (StopKind::Tenant, name, how),
-        Stop::All { how } => (StopKind::All, String::new(), how),
+        Stop::Server(Named { name, how }) => ("server", name, how),
+        Stop::Tool { name, how } => ("tool", name, how),
+        Stop::Agent(Named { name, how }) => ("agent", name, how),
+        Stop::User(Named { name, how }) => ("user", name, how),
+        Stop::ServiceAccount(Named { name, how }) => ("service_account", name, how),
+        Stop::Key { id, how } => ("key", id, how),
+        Stop::Credential { name, how } => ("credential", name, how),
+        Stop::Client { id, how } => ("client", id, how),
+        Stop::Tenant(Named { name, how }) => ("tenant", name, how),
+        Stop::All { how } => ("all", String::new(), how),
         Stop::List { kept, all, json } => {
-            let stops = open(&kept).await?.stops(all, MOST).await?;
-            return list(&stops, json);
+            let wanted = stops::List { all, ..stops::List::default() };
+            return list(&place(&kept).await?.list(&stops::LIST, &wanted).await?, json);
         }
         Stop::Undo { kept, id, why } => {
-            let store = open(&kept).await?;
-            let lifted = Lifted { by: store.actor().name.clone(), why, at: now_ms() };
-            let (stop, _) = store.lift_stop(&id, &lifted).await?;
+            let wanted = stops::Lift { id, why };
+            let stop = place(&kept).await?.call(&stops::LIFT, wanted).await?;
             let mut out = std::io::stdout().lock();
-            writeln!(out, "{} is not stopped any more", one_line(&stop.target.to_string()))?;
+            writeln!(out, "{} is not stopped any more", about(&stop))?;
+            tell(&stop);
             return Ok(());
         }
     };
-    set(kind, &name, how).await
+    set(kind, name, how).await
 }
 
-async fn set(kind: StopKind, name: &str, how: How) -> Result<(), Failed> {
-    let invalid = |why: &dyn std::fmt::Display| Failed::new(Exit::Usage, why.to_string());
-    let target = Target::new(kind, name).map_err(|why| invalid(&why))?;
-    if how.why.trim().is_empty() {
-        return Err(invalid(&"a reason is required: --why"));
-    }
-    let mode = if how.let_end { StopMode::LetEnd } else { StopMode::Cancel };
-    let store = open(&how.kept).await?;
-    let id = random_id::<8>().map_err(|error| Failed::new(Exit::Failure, error.to_string()))?;
-    let (why, by) = (how.why, store.actor().name.clone());
-    let stop = Stopped { id, target, why, by, at: now_ms(), mode, lifted: None };
-    let (stop, _) = store.put_stop(&stop).await?;
+async fn set(kind: &str, name: String, how: How) -> Result<(), Failed> {
+    let How { kept, why, let_end } = how;
+    let wanted = stops::Set { kind: kind.into(), name, why, let_end };
+    let stop = place(&kept).await?.call(&stops::SET, wanted).await?;
     let mut out = std::io::stdout().lock();
-    writeln!(out, "stopped {} ({})", one_line(&stop.target.to_string()), stop.id)?;
+    writeln!(out, "stopped {} ({})", about(&stop), stop.id)?;
+    tell(&stop);
     Ok(())
 }
 
-fn list(stops: &[Stopped], json: bool) -> Result<(), Failed> {
+fn about(stop: &StopItem) -> String {
+    let kind = stop.kind.replace('_', " ");
+    match stop.name.as_str() {
+        "" => kind,
+        name => format!("{kind} {}", one_line(name)),
+    }
+}
+
+/// Says what is not as it should be.
+fn tell(stop: &StopItem) {
+    if stop.known_by.as_deref() == Some("this_gateway") {
+        terminal::complain(
+            "the database cannot be written: this gateway obeys now, the others when the database is back",
+        );
+    }
+    if stop.survives_restart == Some(false) {
+        terminal::complain("this is lost if the gateway is restarted before the database is back");
+    }
+}
+
+fn list(stops: &[StopItem], json: bool) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     if json {
         terminal::json(&mut out, &stops)?;
@@ -74,19 +83,14 @@ fn list(stops: &[Stopped], json: bool) -> Result<(), Failed> {
             .map(|lifted| format!("{} by {}: {}", date(lifted.at / 1_000), lifted.by, lifted.why));
         rows.push([
             stop.id.clone(),
-            one_line(&stop.target.to_string()),
+            about(stop),
             date(stop.at / 1_000),
             one_line(&stop.by),
-            stop.mode.as_str().into(),
+            stop.mode.replace('_', " "),
             one_line(&stop.why),
             one_line(&undone.unwrap_or_default()),
         ]);
     }
     terminal::table(&mut out, &rows)?;
     Ok(())
-}
-
-fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }

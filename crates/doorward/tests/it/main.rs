@@ -51,3 +51,4 @@ mod tasks;
 mod tls;
 mod tokens;
 mod vault;
+mod webhooks;

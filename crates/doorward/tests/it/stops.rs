@@ -9,6 +9,7 @@ use crate::support::client::{Answer, Handshake, JSON, Modern, read_head, send};
 use crate::support::login::World;
 use crate::support::services::postgres;
 use crate::support::{Gateway, python, told, wait_for};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 const STOPPED: i64 = -31022;
@@ -386,24 +387,127 @@ fn a_stopped_credential_is_presented_to_nobody() {
 }
 
 #[test]
-fn replicas_obey_within_a_second_on_postgresql_and_after_it_was_away() {
+fn replicas_obey_within_a_second_on_postgresql() {
+    let folder = crate::support::folder();
+    let (_database, url) = postgres(folder.path());
+    let config = format!("store: {url}\n{TWO}");
+    let (first, second) = (Gateway::start(&config), Gateway::start(&config));
+    let all = [&first, &second].map(|gateway| Modern::new(gateway, "/mcp"));
+    // By the machine, and by the admin API of the other.
+    let admin = format!("http://{}", second.admin);
+    for at in [vec![], vec!["--admin-url", &admin]] {
+        let set = [&["stop", "server", "mail", "--why", "a drill"], &at[..]].concat();
+        let said = told(&url, &set);
+        let since = Instant::now();
+        for client in &all {
+            wait_for("it is stopped", || is_stopped(&add(client, "mail")));
+        }
+        assert!(since.elapsed().as_millis() < 1_000, "{:?}", since.elapsed());
+        let id = said.rsplit('(').next().unwrap().trim_end_matches(')');
+        told(&url, &[&["stop", "undo", id, "--why", "over"], &at[..]].concat());
+        for client in &all {
+            wait_for("it is back", || add(client, "mail").json().get("result").is_some());
+        }
+    }
+}
+
+/// Asks the admin API of a gateway that lets everybody on this machine in.
+fn administer(gateway: &Gateway, path: &str, body: Value) -> Answer {
+    let headers = [JSON[0], ("doorward-admin", "1")];
+    send(&gateway.admin, "POST", path, &headers, body.to_string().as_bytes()).unwrap()
+}
+
+#[test]
+fn a_stop_is_obeyed_while_the_database_is_away_and_survives_a_kill() {
     let folder = crate::support::folder();
     let (database, url) = postgres(folder.path());
+    let stops = tempfile::tempdir().unwrap();
     let config = format!("store: {url}\n{TWO}");
-    let stops = folder.path().join("stops");
-    let first = Gateway::start(&format!("{config}stops: {{folder: {stops:?}}}\n"));
-    let second = Gateway::start(&config);
-    let all = [&first, &second].map(|gateway| Modern::new(gateway, "/mcp"));
-    let said = told(&url, &["stop", "server", "mail", "--why", "a drill"]);
-    let since = Instant::now();
-    for client in &all {
-        wait_for("it is stopped", || is_stopped(&add(client, "mail")));
+    let own = format!("{config}stops: {{folder: {:?}}}\n", stops.path());
+    let (first, second) = (Gateway::start(&own), Gateway::start(&config));
+    let clients = [&first, &second].map(|gateway| Modern::new(gateway, "/mcp"));
+    let hangs = |signal| {
+        database.signal_children(signal);
+        database.signal(signal);
+    };
+    hangs(Signal::SIGSTOP);
+    let wanted = json!({ "kind": "server", "name": "mail", "why": "no database" });
+    let stopped = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| administer(&first, "/admin/v1/stops", wanted));
+        let since = Instant::now();
+        // Before the answer, which waits for the database a moment.
+        wait_for("it is stopped here", || is_stopped(&add(&clients[0], "mail")));
+        assert!(since.elapsed().as_millis() < 1_000, "{:?}", since.elapsed());
+        asking.join().unwrap()
+    });
+    assert_eq!(stopped.status, 200, "{}", stopped.body);
+    let stop = stopped.json();
+    assert_eq!(
+        (&stop["known_by"], &stop["survives_restart"]),
+        (&json!("this_gateway"), &json!(true))
+    );
+    assert_eq!(add(&clients[1], "mail").text(), "5", "the other does not know yet");
+    assert_eq!(first.metric("doorward_stops_unwritten"), 1.0);
+    // Killed, and started again when the database is back: nothing is served before it is obeyed.
+    first.signal(Signal::SIGKILL);
+    hangs(Signal::SIGCONT);
+    let again = Gateway::start_unready(&own);
+    let client = Modern::new(&again, "/mcp");
+    assert!(is_stopped(&add(&client, "mail")));
+    wait_for("the other learns it", || is_stopped(&add(&clients[1], "mail")));
+    wait_for("it is written", || again.metric("doorward_stops_unwritten") == 0.0);
+    assert_eq!(std::fs::read_dir(stops.path()).unwrap().count(), 0, "its file is removed");
+    // It is undone in the same way.
+    hangs(Signal::SIGSTOP);
+    let path = format!("/admin/v1/stops/{}/lift", stop["id"].as_str().unwrap());
+    let lifted = administer(&again, &path, json!({ "why": "over" }));
+    assert_eq!(lifted.json()["known_by"], "this_gateway", "{}", lifted.body);
+    wait_for("it is back here", || add(&client, "mail").json().get("result").is_some());
+    assert!(is_stopped(&add(&clients[1], "mail")));
+    hangs(Signal::SIGCONT);
+    wait_for("it is back there", || add(&clients[1], "mail").json().get("result").is_some());
+    let acts = told(&url, &["audit", "search", "--json", "--class", "acts"]);
+    assert_eq!(acts.matches("\"stop.set\"").count(), 1, "{acts}");
+    assert_eq!(acts.matches("\"stop.lift\"").count(), 1, "{acts}");
+}
+
+#[test]
+fn a_gateway_without_a_store_keeps_its_stops_in_a_folder() {
+    let stops = tempfile::tempdir().unwrap();
+    let config = format!("store: none\nstops: {{folder: {:?}}}\n{TWO}", stops.path());
+    let gateway = Gateway::start(&config);
+    let wanted = json!({ "kind": "tool", "name": "mail/add", "why": "a drill", "let_end": true });
+    let stop = administer(&gateway, "/admin/v1/stops", wanted).json();
+    assert_eq!(stop["survives_restart"], true, "{stop}");
+    assert!(is_stopped(&add(&Modern::new(&gateway, "/mcp"), "mail")));
+    drop(gateway);
+    let gateway = Gateway::start(&config);
+    let client = Modern::new(&gateway, "/mcp");
+    assert!(is_stopped(&add(&client, "mail")));
+    let path = format!("/admin/v1/stops/{}/lift", stop["id"].as_str().unwrap());
+    assert_eq!(administer(&gateway, &path, json!({ "why": "over" })).status, 200);
+    assert_eq!(add(&client, "mail").text(), "5");
+    assert_eq!(administer(&gateway, &path, json!({ "why": "over" })).status, 404);
+    assert_eq!(std::fs::read_dir(stops.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_stop_needs_a_kind_a_name_and_a_reason() {
+    let gateway = Gateway::start(TWO);
+    for wanted in [
+        json!({ "kind": "server", "name": "mail" }),
+        json!({ "kind": "server", "name": "mail", "why": "  " }),
+        json!({ "kind": "server", "name": "", "why": "x" }),
+        json!({ "kind": "tool", "name": "mail", "why": "x" }),
+        json!({ "kind": "all", "name": "mail", "why": "x" }),
+        json!({ "kind": "team", "name": "mail", "why": "x" }),
+        json!({ "kind": "server", "name": "mail", "why": "x", "more": 1 }),
+    ] {
+        let answer = administer(&gateway, "/admin/v1/stops", wanted.clone());
+        assert_eq!(answer.status, 400, "{wanted}: {}", answer.body);
     }
-    assert!(since.elapsed().as_millis() < 1_000, "{:?}", since.elapsed());
-    let id = said.rsplit('(').next().unwrap().trim_end_matches(')');
-    told(&url, &["stop", "undo", id, "--why", "over"]);
-    for client in &all {
-        wait_for("it is back", || add(client, "mail").json().get("result").is_some());
-    }
-    drop(database);
+    let rehearsed = json!({ "kind": "server", "name": "mail", "why": "x" });
+    let answer = administer(&gateway, "/admin/v1/stops?dry_run=true", rehearsed);
+    assert_eq!((answer.status, answer.json()["id"].as_str()), (200, Some("")));
+    assert_eq!(add(&Modern::new(&gateway, "/mcp"), "mail").text(), "5");
 }

@@ -85,6 +85,15 @@ impl Gateway {
 
     /// With variables of the environment.
     pub fn start_in(config: &str, environment: &[(&str, &str)]) -> Self {
+        Self::begin(config, environment, "127.0.0.1:0")
+    }
+
+    /// At an address that is known before.
+    pub fn start_listening(config: &str, address: &str) -> Self {
+        Self::begin(config, &[], address)
+    }
+
+    fn begin(config: &str, environment: &[(&str, &str)], address: &str) -> Self {
         let folder = folder();
         let file = folder.path().join("doorward.yaml");
         std::fs::write(&file, config).unwrap();
@@ -94,7 +103,7 @@ impl Gateway {
         let own = store_in(folder.path());
         let named = config.lines().find_map(|line| line.strip_prefix("store: "));
         let mut child = doorward()
-            .args(["serve", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log", "debug"])
+            .args(["serve", "--listen", address, "--admin", "127.0.0.1:0", "--log", "debug"])
             .args(["--log-format", "json", "--config"])
             .arg(&file)
             .env("DOORWARD_STORE", named.unwrap_or(&own))
