@@ -29,12 +29,7 @@ pub enum Stop {
         how: How,
     },
     /// Stop presenting the credentials of a server, or the one that somebody has provided: mail/user:alice
-    Credential {
-        #[arg(value_name = "SERVER[/KIND:OWNER]")]
-        name: String,
-        #[command(flatten)]
-        how: How,
-    },
+    Credential(OfServer),
     /// Stop an OAuth client
     Client {
         #[arg(value_name = "ID")]
@@ -74,6 +69,15 @@ pub enum Stop {
 #[derive(Debug, Args)]
 pub struct Named {
     #[arg(value_name = "NAME")]
+    pub name: String,
+    #[command(flatten)]
+    pub how: How,
+}
+
+/// A credential; the variant must not have the name of what a command presents.
+#[derive(Debug, Args)]
+pub struct OfServer {
+    #[arg(value_name = "SERVER[/KIND:OWNER]")]
     pub name: String,
     #[command(flatten)]
     pub how: How,

@@ -7,7 +7,7 @@ use doorward_admin::service::stops::{self, StopItem};
 use super::Failed;
 use super::keys::date;
 use crate::administer::place;
-use crate::cli::{How, Named, Stop};
+use crate::cli::{How, Named, OfServer, Stop};
 use crate::terminal::{self, one_line};
 
 pub async fn run(options: Stop) -> Result<(), Failed> {
@@ -18,7 +18,7 @@ pub async fn run(options: Stop) -> Result<(), Failed> {
         Stop::User(Named { name, how }) => ("user", name, how),
         Stop::ServiceAccount(Named { name, how }) => ("service_account", name, how),
         Stop::Key { id, how } => ("key", id, how),
-        Stop::Credential { name, how } => ("credential", name, how),
+        Stop::Credential(OfServer { name, how }) => ("credential", name, how),
         Stop::Client { id, how } => ("client", id, how),
         Stop::Tenant(Named { name, how }) => ("tenant", name, how),
         Stop::All { how } => ("all", String::new(), how),
