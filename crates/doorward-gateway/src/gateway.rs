@@ -158,6 +158,8 @@ impl Gateway {
             }),
             closing: CancellationToken::new(),
         });
+        // Before anything can happen.
+        gateway.shared.audit.feed.turn(!settings.webhooks.is_empty());
         gateway.reload(settings);
         gateway.shared.tasks.spawn(gateway.clone().maintain());
         gateway.shared.tasks.spawn(gateway.clone().free_places());

@@ -28,8 +28,8 @@ mod rename;
 mod seal;
 mod servers;
 mod signing;
-mod terms;
 mod stops;
+mod terms;
 mod usage;
 mod valkey;
 mod values;
@@ -59,8 +59,8 @@ pub use servers::{
     Deprecation, ServerLook, ServerOrigin, ServerProposal, ServerStep, Stepping, StoredServer,
 };
 pub use signing::SigningKey;
-pub use terms::Claim;
 pub use stops::{MOST_STOPS, StopWatch};
+pub use terms::Claim;
 pub use usage::{Tally, Usage, UsageKey};
 pub use values::SharedValues;
 pub use webhooks::{Attempt, Delivery, MOST_WAITING, NewDelivery};

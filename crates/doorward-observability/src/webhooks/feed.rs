@@ -35,7 +35,8 @@ pub struct Feed {
 }
 
 impl Feed {
-    pub(super) fn turn(&self, on: bool) {
+    /// Turns it on if there is a webhook.
+    pub fn turn(&self, on: bool) {
         self.on.store(on, Ordering::Release);
     }
 

@@ -27,7 +27,7 @@ use self::feed::REFUSALS_EVERY;
 /// How often the store is polled.
 const EVERY: Duration = Duration::from_millis(500);
 /// How long an attempt may take before another gateway may send the event: longer than any request.
-const CLAIM: i64 = 30_000;
+const CLAIM: i64 = 10_000;
 /// Events that are sent at a time.
 const AT_A_TIME: usize = 16;
 /// How often the log is pruned.

@@ -106,7 +106,7 @@ fn a_stopped_caller_is_refused_at_every_listener_and_others_go_on() {
     let admin = || {
         let bearer = format!("Bearer {ann}");
         let headers = [JSON[0], ("authorization", bearer.as_str())];
-        send(&gateway.admin, "GET", "/servers", &headers, b"").unwrap()
+        send(&gateway.admin, "GET", "/admin/v1/servers/status", &headers, b"").unwrap()
     };
     assert_eq!(admin().status, 200);
     let id_of = |key: &str| key[4..16].to_owned();
