@@ -30,7 +30,7 @@ pub use self::servers::{
     ApproveServer, DeprecateServer, LookAtServer, ProposeServer, ReviewServer, ServerHistory,
     Servers, ServersAt, ServersCommand, StepServer,
 };
-pub use self::stop::{How, Named, Stop};
+
 pub use self::stop::{How, Named, OfServer, Stop};
 pub use self::stored::{
     Clients, CreateKey, Credentials, Grants, Kept, Keys, Owner, Principals, Sealing,

@@ -139,6 +139,7 @@ async fn see(server: &Server) -> Result<Look, String> {
         params: Object::new(),
         client: &client,
         principal: doorward_identity::identity::LOCAL,
+        caller: None,
         own: None,
         session: None,
         handshake_client: false,
