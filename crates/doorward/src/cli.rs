@@ -5,9 +5,11 @@ mod audit;
 mod credits;
 mod evidence;
 mod policy;
+mod reach;
 mod servers;
 mod stop;
 mod stored;
+mod using;
 mod webhooks;
 mod words;
 
@@ -17,7 +19,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
-use url::Url;
 
 use crate::terminal;
 
@@ -26,6 +27,7 @@ pub use self::audit::{Audit, ExportForm, Filter, Span, Trust};
 pub use self::credits::{By, Credits, Each, Usage, UsageForm, Whose};
 pub use self::evidence::Evidence;
 pub use self::policy::{Explain, Policy, Simulate};
+pub use self::reach::{Credential, Operator};
 pub use self::servers::{
     ApproveServer, DeprecateServer, LookAtServer, ProposeServer, ReviewServer, ServerHistory,
     Servers, ServersAt, ServersCommand, StepServer,
@@ -35,6 +37,7 @@ pub use self::stop::{How, Named, OfServer, Stop};
 pub use self::stored::{
     Clients, CreateKey, Credentials, Grants, Kept, Keys, Owner, Principals, Sealing,
 };
+pub use self::using::{Ask, Call, Connect, Portals, Tools};
 pub use self::webhooks::Webhooks;
 
 /// Gateway between AI agents and MCP servers
@@ -213,14 +216,6 @@ pub struct Top {
     pub rows: usize,
 }
 
-/// What a client command shows of itself.
-#[derive(Debug, Clone, Args)]
-pub struct Credential {
-    /// An API key, or a token
-    #[arg(long, value_name = "KEY", env = "DOORWARD_KEY", hide_env_values = true)]
-    pub key: Option<String>,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Admin {
     Off,
@@ -265,63 +260,6 @@ pub struct Import {
     pub force: bool,
 }
 
-/// How a client command reaches the gateway.
-#[derive(Debug, Clone, Args)]
-pub struct Target {
-    /// Endpoint: all servers at /mcp, one at /mcp/<server>
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "DOORWARD_URL",
-        default_value = "http://127.0.0.1:7300/mcp"
-    )]
-    pub url: Url,
-    /// Additional header, `Name: value`; repeatable
-    #[arg(long = "header", value_name = "HEADER", value_parser = parse_header)]
-    pub headers: Vec<(String, String)>,
-    #[command(flatten)]
-    pub credential: Credential,
-}
-
-fn parse_header(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once(':').ok_or("expected 'Name: value'")?;
-    let (name, value) = (name.trim(), value.trim());
-    if http::HeaderName::try_from(name).is_err() || http::HeaderValue::try_from(value).is_err() {
-        return Err("expected 'Name: value'".into());
-    }
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-#[derive(Debug, Args)]
-pub struct Connect {
-    /// Endpoint to connect to: all servers at /mcp, one at /mcp/<server>
-    #[arg(value_name = "URL", env = "DOORWARD_URL", default_value = "http://127.0.0.1:7300/mcp")]
-    pub url: Url,
-    /// Additional header, `Name: value`; repeatable
-    #[arg(long = "header", value_name = "HEADER", value_parser = parse_header)]
-    pub headers: Vec<(String, String)>,
-    #[command(flatten)]
-    pub credential: Credential,
-    /// What to log on standard error: a level, or directives
-    #[arg(long, value_name = "LEVEL", env = "DOORWARD_LOG", default_value = "warn")]
-    pub log: String,
-}
-
-/// How an operator's command reaches the gateway.
-#[derive(Debug, Clone, Args)]
-pub struct Operator {
-    /// URL of the gateway's admin listener
-    #[arg(
-        long,
-        value_name = "URL",
-        env = "DOORWARD_ADMIN_URL",
-        default_value = "http://127.0.0.1:7301"
-    )]
-    pub admin_url: Url,
-    #[command(flatten)]
-    pub credential: Credential,
-}
-
 #[derive(Debug, Subcommand)]
 pub enum OpenApi {
     /// Show which operations become tools, and why others cannot; sends no request
@@ -353,65 +291,6 @@ pub struct Inspect {
     /// Print the tools as JSON, with their schemas
     #[arg(long)]
     pub json: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct Portals {
-    /// Portal to connect to
-    #[arg(value_name = "NAME")]
-    pub name: Option<String>,
-    #[command(flatten)]
-    pub operator: Operator,
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct Tools {
-    #[command(flatten)]
-    pub target: Target,
-    /// Print the complete definitions as JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct Call {
-    /// The tool's name, as `doorward tools` lists it
-    pub name: String,
-    /// Arguments: `name=value` pairs, parsed by the tool's schema, or one JSON object
-    #[arg(value_name = "ARGUMENT")]
-    pub arguments: Vec<String>,
-    #[command(flatten)]
-    pub target: Target,
-    /// Print the complete result as JSON
-    #[arg(long)]
-    pub json: bool,
-    /// Whether to prompt for the server's elicitation and sampling requests
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub ask: Ask,
-    /// Folder to offer to the server as a root; repeatable
-    #[arg(long = "root", value_name = "FOLDER")]
-    pub roots: Vec<PathBuf>,
-    /// Show the server's log messages from this level on
-    #[arg(long, value_name = "LEVEL", value_parser = parse_level)]
-    pub log_level: Option<doorward_mcp::meta::LogLevel>,
-}
-
-fn parse_level(text: &str) -> Result<doorward_mcp::meta::LogLevel, String> {
-    doorward_mcp::meta::LogLevel::parse(text).ok_or_else(|| {
-        "expected debug, info, notice, warning, error, critical, alert or emergency".into()
-    })
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Ask {
-    /// When standard input is a terminal
-    Auto,
-    /// Always; answers are read from standard input, one per line
-    Always,
-    /// Never; the client declares no elicitation or sampling
-    Never,
 }
 
 #[derive(Debug, Clone, Args)]

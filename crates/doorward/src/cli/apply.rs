@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Kept;
+use super::stored::Kept;
 
 #[derive(Debug, Args)]
 pub struct Apply {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::Kept;
+use super::stored::Kept;
 use super::stored::parse_period;
 
 #[derive(Debug, Subcommand)]

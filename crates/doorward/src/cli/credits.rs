@@ -3,7 +3,8 @@
 use clap::{Args, Subcommand, ValueEnum};
 use doorward_store::Amount;
 
-use super::{Kept, Span};
+use super::audit::Span;
+use super::stored::Kept;
 
 #[derive(Debug, Subcommand)]
 pub enum Credits {

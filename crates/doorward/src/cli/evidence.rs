@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::Kept;
 use super::audit::{Trust, When, parse_when};
+use super::stored::Kept;
 
 #[derive(Debug, Args)]
 pub struct Evidence {

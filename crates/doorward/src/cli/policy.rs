@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Kept, Span};
+use super::audit::Span;
+use super::stored::Kept;
 
 #[derive(Debug, Subcommand)]
 pub enum Policy {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use url::Url;
 
-use super::Operator;
+use super::reach::Operator;
 
 /// Servers, and what is done to one.
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Subcommand};
 use url::Url;
 
-use super::{Credential, Operator};
+use super::reach::{Credential, Operator};
 
 /// Which database a command is about.
 #[derive(Debug, Clone, Args)]
