@@ -19,8 +19,11 @@ pub struct Settings {
     /// URL under which clients reach the gateway, without a path. It is the resource that tokens are issued for,
     /// and is announced to clients. Default: the address of `listen`.
     pub public_url: Option<url::Url>,
-    /// Address of the admin listener (health, metrics, admin API); `null` disables it.
+    /// Address of the admin listener (health, metrics, admin API); `null` disables it. An address that is not loopback
+    /// requires `admin_tls`.
     pub admin: Option<SocketAddr>,
+    /// TLS for the admin listener. Default: no TLS.
+    pub admin_tls: Option<TlsFiles>,
     /// TLS for clients. Default: no TLS.
     pub tls: Option<TlsFiles>,
     /// Host names, in addition to loopback ones, under which clients may address the gateway.
@@ -73,6 +76,7 @@ impl Default for Settings {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 7300)),
             admin: Some(SocketAddr::from(([127, 0, 0, 1], 7301))),
+            admin_tls: None,
             public_url: None,
             tls: None,
             allowed_hosts: Vec::new(),
@@ -233,6 +237,11 @@ impl Settings {
         }
         if self.admin.is_some_and(|admin| admin == self.listen && admin.port() != 0) {
             wrong(&["admin"], "must not be the address of 'listen'".into());
+        }
+        let is_far = |address: SocketAddr| !address.ip().is_loopback();
+        if self.admin.is_some_and(is_far) && self.admin_tls.is_none() {
+            let why = "an address that is not loopback requires 'admin_tls'";
+            wrong(&["admin"], why.into());
         }
         for (name, key) in [("state_key", &self.state_key), ("store_key", &self.store_key)] {
             if key.as_ref().is_some_and(|key| key.expose().len() < 32) {

@@ -210,6 +210,7 @@ impl Gateway {
             ("listen", settings.listen != current.listen),
             ("tls", settings.tls != current.tls),
             ("admin", settings.admin != current.admin),
+            ("admin_tls", settings.admin_tls != current.admin_tls),
             ("audit", !settings.audit.is_taken_over(&current.audit)),
             ("cache", settings.cache != current.cache),
             ("limits", settings.limits != current.limits),

@@ -124,7 +124,7 @@ fn overridden(mut settings: Settings, options: &Serve) -> Settings {
     // What the file names stands beside it.
     let folder = options.config.as_deref().and_then(Path::parent);
     if let Some(folder) = folder {
-        let tls = settings.tls.iter_mut();
+        let tls = settings.tls.iter_mut().chain(&mut settings.admin_tls);
         let files = tls.flat_map(|tls| {
             [Some(&mut tls.cert), Some(&mut tls.key), tls.client_ca.as_mut()].into_iter().flatten()
         });
@@ -159,9 +159,13 @@ async fn serve(options: Serve, read: Read, workers: Arc<[Handle]>) -> Result<(),
     };
     let tls = settings.tls.as_ref().map(Tls::start).transpose();
     let tls = tls.map_err(|why| Failed::new(Exit::Config, format!("tls: {why}")))?;
+    let admin_tls = settings.admin_tls.as_ref().map(Tls::start).transpose();
+    let admin_tls =
+        admin_tls.map_err(|why| Failed::new(Exit::Config, format!("admin_tls: {why}")))?;
     let gateway = guarded(&options, settings, main.local_addr()?).await?;
     let reloader = reload::Reloader::of(&gateway, &options);
-    let listeners = Listeners::open(&gateway, reloader, main, admin, tls, &workers)?;
+    let admin = admin.map(|admin| (admin, admin_tls));
+    let listeners = Listeners::open(&gateway, reloader, (main, tls), admin, &workers)?;
     welcome(&gateway, &listeners, options.config.is_none());
     let _policies = policies::follow(&gateway);
     let watched = reload::Watch::start(&gateway, &options, text, changeable);
@@ -274,6 +278,7 @@ struct Listeners {
     main: SocketAddr,
     admin: Option<SocketAddr>,
     tls: Option<Tls>,
+    admin_tls: Option<Tls>,
     closing: CancellationToken,
     admin_closing: CancellationToken,
     clients: TaskTracker,
@@ -285,15 +290,16 @@ impl Listeners {
     fn open(
         gateway: &Arc<Gateway>,
         reloader: Option<Arc<dyn Reload>>,
-        main: TcpListener,
-        admin: Option<TcpListener>,
-        tls: Option<Tls>,
+        (main, tls): (TcpListener, Option<Tls>),
+        admin: Option<(TcpListener, Option<Tls>)>,
         workers: &Arc<[Handle]>,
     ) -> Result<Self, Failed> {
+        let (admin, admin_tls) = admin.unzip();
         let listeners = Self {
             main: main.local_addr()?,
             admin: admin.as_ref().map(TcpListener::local_addr).transpose()?,
             tls,
+            admin_tls: admin_tls.flatten(),
             closing: CancellationToken::new(),
             admin_closing: CancellationToken::new(),
             clients: TaskTracker::new(),
@@ -320,7 +326,9 @@ impl Listeners {
         if let Some(admin) = admin {
             let api = doorward_admin::Admin::new(gateway.clone(), reloader);
             let handler = move |peer, request| api.clone().answer(peer, request);
-            let operators = listening(&listeners.admin_closing, &listeners.operators);
+            let tls = listeners.admin_tls.as_ref().map(|tls| tls.spoken.clone());
+            let operators =
+                Listening { tls, ..listening(&listeners.admin_closing, &listeners.operators) };
             listeners.accepting.spawn(listener::serve(admin, operators, handler));
         }
         Ok(listeners)
@@ -339,7 +347,10 @@ fn welcome(gateway: &Gateway, listeners: &Listeners, sample: bool) {
         bold(&url)
     );
     if let Some(admin) = admin {
-        text.push_str(&format!("  Admin         http://{admin}  (/healthz /readyz /metrics)\n"));
+        let scheme = if listeners.admin_tls.is_some() { "https" } else { "http" };
+        text.push_str(&format!(
+            "  Admin         {scheme}://{admin}  (/healthz /readyz /metrics)\n"
+        ));
     }
     text.push_str(&format!(
         "\nPaste this into the configuration of an MCP client:\n\n  {{ \"mcpServers\": {{ \"doorward\": \

@@ -11,6 +11,9 @@ use crate::support::login::World;
 use crate::support::{Gateway, doorward, store_in, wait_for};
 
 const APPROVING: &str = include_str!("../../../../docs/approving-servers.md");
+const ADMIN_API: &str = include_str!("../../../../docs/admin-api.md");
+const ADMINISTRATORS: &str = include_str!("../../../../docs/administrators.md");
+const APPLY: &str = include_str!("../../../../docs/apply.md");
 const ARGUMENTS: &str = include_str!("../../../../docs/arguments.md");
 const CACHING: &str = include_str!("../../../../docs/caching.md");
 const RELIABILITY: &str = include_str!("../../../../docs/reliability.md");
@@ -90,6 +93,11 @@ impl Reader {
         let mut ran = 0;
         for line in blocks(page, "sh").into_iter().flat_map(str::lines) {
             ran += 1;
+            if let Some(make) = line.strip_prefix("export DOORWARD_KEY=$(") {
+                self.key = self.run(make.trim_end_matches(')'));
+                self.show(&self.key);
+                continue;
+            }
             // What asks the gateway for the key it was just made must wait for it to be known.
             if let Some((_, rest)) = line.split_once("DOORWARD_KEY=$(") {
                 let (make, then) = rest.split_once(") ").unwrap();
@@ -115,6 +123,27 @@ impl Reader {
 fn the_page_on_keys_works() {
     let mut reader = Reader::new(SERVERS);
     assert_eq!(reader.read(KEYS), 18);
+}
+
+#[test]
+fn the_pages_on_administrators_the_admin_api_and_applying_work() {
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(ADMINISTRATORS), 8);
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(ADMIN_API), 7);
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(APPLY), 9);
+}
+
+#[test]
+fn the_folder_for_gitops_is_applied() {
+    let mut reader = Reader::new("servers: {sample: {sample: true}}");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/gitops/resources");
+    let words = format!("doorward apply -f {} --prune", folder.display());
+    let plan = reader.run(&format!("{words} --check || test $? -eq 2"));
+    assert!(plan.contains("+ portal support") && plan.contains("+ policies"), "{plan}");
+    reader.run(&format!("{words} --yes"));
+    assert_eq!(reader.run(&format!("{words} --check")), "nothing to change");
 }
 
 #[test]
@@ -241,7 +270,8 @@ fn the_examples_are_what_they_seem() {
     let file = folder.path().join("doorward.yaml");
     std::fs::write(folder.path().join("state.key"), "k".repeat(40)).unwrap();
     let mut configurations = 0;
-    let pages = [KEYS, OPENID, LOGIN, POLICIES, PORTALS, CREDENTIALS];
+    let pages =
+        [ADMIN_API, ADMINISTRATORS, APPLY, KEYS, OPENID, LOGIN, POLICIES, PORTALS, CREDENTIALS];
     for page in pages.into_iter().chain([
         APPROVING,
         AUDIT,

@@ -308,3 +308,29 @@ fn files_that_hold_no_certificate_are_said_at_the_start() {
         assert!(error.contains("tls: ") && error.contains(said), "{error}");
     }
 }
+
+#[test]
+fn the_admin_listener_speaks_tls_and_leaves_loopback_only_with_it() {
+    let folder = crate::support::folder();
+    put(folder.path(), "first");
+    let at = folder.path().display();
+    let gateway = Gateway::start_unready(&format!(
+        "admin_tls: {{cert: {at}/server.pem, key: {at}/server.key}}\nservers: {{sample: {{sample: true}}}}"
+    ));
+    let key = gateway.told(&["keys", "create", "--user", "root", "--admin"]);
+    let port = gateway.admin.rsplit_once(':').unwrap().1;
+    let servers = |scheme: &str| {
+        let mut command = crate::support::doorward();
+        command.args(["servers", "--admin-url", &format!("{scheme}://localhost:{port}")]);
+        command.env("SSL_CERT_FILE", made("ca.pem")).env("DOORWARD_KEY", &key);
+        command.output().unwrap()
+    };
+    crate::support::wait_for("it answers over TLS", || servers("https").status.success());
+    assert!(!servers("http").status.success());
+    // Without TLS it stays on loopback.
+    let file = folder.path().join("doorward.yaml");
+    std::fs::write(&file, "admin: 0.0.0.0:7301\nservers: {}\n").unwrap();
+    let checked = crate::support::doorward().arg("check").arg(&file).output().unwrap();
+    let said = String::from_utf8_lossy(&checked.stderr).into_owned();
+    assert!(!checked.status.success() && said.contains("admin_tls"), "{said}");
+}
