@@ -198,8 +198,8 @@ mod tests {
 
     const URL: &str = "https://tickets.example/mcp";
 
-    fn refused(spec: Value) -> String {
-        let problems = proposal(&spec).expect_err(&spec.to_string());
+    fn refused(spec: &Value) -> String {
+        let problems = proposal(spec).expect_err(&spec.to_string());
         problems.iter().map(|problem| problem.path.join(".")).collect::<Vec<_>>().join(" ")
     }
 
@@ -225,13 +225,13 @@ mod tests {
         let settings = serde_json::to_value(schemars::schema_for!(ServerSettings)).unwrap();
         for key in settings["properties"].as_object().unwrap().keys() {
             if !SERVER.contains(&key.as_str()) {
-                assert!(refused(json!({ "url": URL, key: null })).contains(key), "{key}");
+                assert!(refused(&json!({ "url": URL, key: null })).contains(key), "{key}");
             }
         }
         for key in
             ["command", "args", "env", "cwd", "package", "confine", "sample", "credential", "tls"]
         {
-            assert_eq!(refused(json!({ "url": URL, key: "x" })), key);
+            assert_eq!(refused(&json!({ "url": URL, key: "x" })), key);
         }
         for (spec, path) in [
             (json!({ "replicas": [{ "file": "/etc/passwd" }] }), "replicas.file"),
@@ -262,7 +262,7 @@ mod tests {
             (json!({}), "url"),
             (json!([]), ""),
         ] {
-            assert_eq!(refused(spec.clone()), path, "{spec}");
+            assert_eq!(refused(&spec), path, "{spec}");
         }
     }
 

@@ -83,10 +83,11 @@ fn allowed(from: State, step: Step) -> Option<To> {
         (Step::Propose, Proposed | InReview | Retired) => Proposed,
         (Step::Review, Proposed) => InReview,
         (Step::Approve, InReview) => Approved,
-        (Step::Reject, Proposed | InReview) => Retired,
         (Step::Activate, Approved | Deprecated) => Active,
         (Step::Deprecate, Active) => Deprecated,
-        (Step::Retire, Approved | Active | Deprecated) => Retired,
+        (Step::Reject, Proposed | InReview) | (Step::Retire, Approved | Active | Deprecated) => {
+            Retired
+        }
         (Step::Quarantine, Approved | Active | Deprecated | Retired) => Quarantined,
         (Step::Release, Quarantined) => return Some(To::Back),
         _ => return None,
