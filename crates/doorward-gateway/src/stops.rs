@@ -1,65 +1,28 @@
 //! Emergency stops at run time: what is known of them here, and where it is kept.
 //!
 //! The gateway that is asked obeys at once, in memory ([`enforce`]). It also writes the stop to a file of its own
-//! ([`journal`]) and to the store, from where all other replicas learn it ([`follow`]). Without the database the file
+//! ([`StopJournal`]) and to the store, from where all other replicas learn it ([`follow`]). Without the database the file
 //! keeps it until the store can be written. Nothing here looks at policies.
 
 pub mod admit;
 mod change;
 mod enforce;
 mod follow;
-mod journal;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use doorward_governance::stops::{LONGEST_REASON, Stop, Stopped, Stops};
-use doorward_store::{Error, MOST_STOPS, Store};
+use doorward_governance::stops::{MOST_STOPS, Stop, Stopped, Stops};
+use doorward_store::{Error, StopEntry, StopJournal, Store};
 use parking_lot::Mutex;
-use serde::Serialize;
-
-pub use self::journal::{Entry, Hand, Journal};
-
-/// A stop that was set or lifted, and who knows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct StopOutcome {
-    #[serde(flatten)]
-    pub stop: Stop,
-    pub known_by: KnownBy,
-    /// Whether a restart of this gateway changes nothing, with or without the database.
-    pub survives_restart: bool,
-}
-
-/// Who obeys a stop, or its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum KnownBy {
-    /// It is in the store: every replica obeys within a second.
-    AllReplicas,
-    /// The store cannot be written: this gateway obeys now, the others when the database is back.
-    ThisGateway,
-}
-
-/// Why a stop was not set or lifted.
-#[derive(Debug, thiserror::Error)]
-pub enum StopError {
-    #[error("a reason is required, of {LONGEST_REASON} characters at most")]
-    Reason,
-    #[error("there is no stop '{0}' in force")]
-    Absent(String),
-    #[error("{MOST_STOPS} stops are in force, the maximum: undo some first")]
-    TooMany,
-    #[error("the random number generator failed")]
-    Randomness,
-}
 
 /// What is stopped, where it is kept, and what is not written to the store yet.
 #[derive(Debug, Default)]
 pub struct Emergency {
     /// What is in force.
     pub stops: Arc<Stops>,
-    journal: Option<Journal>,
+    journal: Option<StopJournal>,
     has_store: bool,
     known: Mutex<Known>,
     /// Held while what is in force is replaced and obeyed.
@@ -76,7 +39,7 @@ struct Known {
 
 #[derive(Debug, Clone)]
 struct Own {
-    entry: Entry,
+    entry: StopEntry,
     /// The revision of the store's stops that has it; `None` until the store has.
     stored: Option<i64>,
 }
@@ -86,7 +49,7 @@ impl Emergency {
     /// database is away does not survive a restart.
     pub async fn open(folder: Option<&Path>, store: Option<&Store>) -> Result<Self, Error> {
         let journal = folder.and_then(|folder| {
-            Journal::open(folder)
+            StopJournal::open(folder)
                 .inspect_err(|error| {
                     let folder = folder.display();
                     tracing::warn!(%folder, %error, "stops cannot be kept in this folder: those set while the \
@@ -96,7 +59,7 @@ impl Emergency {
         });
         let mut known = Known::default();
         if let Some(store) = store {
-            known.stored = store.stops(false, 2 * MOST_STOPS).await?;
+            known.stored = store.stops(false, 2 * MOST_STOPS as i64).await?;
         }
         if let Some(journal) = &journal {
             let entries = journal.read().map_err(unreadable)?;
@@ -130,7 +93,7 @@ fn unreadable(error: std::io::Error) -> Error {
 
 impl Known {
     /// Takes what the journal holds. Without a store the journal alone says what is in force.
-    fn take(&mut self, entries: Vec<Entry>, has_store: bool) {
+    fn take(&mut self, entries: Vec<StopEntry>, has_store: bool) {
         if !has_store {
             self.own.clear();
         }

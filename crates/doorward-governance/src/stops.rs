@@ -4,6 +4,7 @@
 //! long as nothing is stopped, a question costs one atomic load.
 
 mod current;
+mod outcome;
 mod target;
 
 use std::collections::HashMap;
@@ -12,8 +13,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use self::current::Stops;
+pub use self::outcome::{KnownBy, StopError, StopOutcome};
 pub use self::target::{InvalidTarget, StopKind, Target};
 
+/// Stops that may be in force at a time.
+pub const MOST_STOPS: usize = 1_000;
 /// Longest reason, in characters.
 pub const LONGEST_REASON: usize = 1_000;
 

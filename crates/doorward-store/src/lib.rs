@@ -28,6 +28,7 @@ mod rename;
 mod seal;
 mod servers;
 mod signing;
+mod stop_journal;
 mod stops;
 mod terms;
 mod usage;
@@ -59,7 +60,8 @@ pub use servers::{
     Deprecation, ServerLook, ServerOrigin, ServerProposal, ServerStep, Stepping, StoredServer,
 };
 pub use signing::SigningKey;
-pub use stops::{MOST_STOPS, StopWatch};
+pub use stop_journal::{Hand, StopEntry, StopJournal};
+pub use stops::StopWatch;
 pub use terms::Claim;
 pub use usage::{Tally, Usage, UsageKey};
 pub use values::SharedValues;

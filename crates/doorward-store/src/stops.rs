@@ -3,14 +3,12 @@
 
 use std::time::Duration;
 
-use doorward_governance::stops::{Lifted, Stop, Target};
+use doorward_governance::stops::{Lifted, MOST_STOPS, Stop, Target};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
 use crate::{Act, Change, Error, Result, Store};
 
-/// Stops that may be in force at a time.
-pub const MOST_STOPS: i64 = 1_000;
 /// How long a poll may take before its connection is given up.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -63,7 +61,7 @@ impl Store {
         let row = sqlx::query("SELECT COUNT(*) FROM stops WHERE lifted_at IS NULL")
             .fetch_one(&mut *change)
             .await?;
-        if row.try_get::<i64, _>(0)? >= MOST_STOPS {
+        if row.try_get::<i64, _>(0)? >= MOST_STOPS as i64 {
             let why = format!("{MOST_STOPS} stops are in force, the maximum: undo some first");
             return Err(Error::Refused(why));
         }
@@ -183,7 +181,7 @@ impl StopWatch {
         // Whatever comes between the two is read again with the next revision.
         let query = format!("SELECT {COLUMNS} FROM stops WHERE lifted_at IS NULL LIMIT $1");
         let rows = sqlx::query(sqlx::AssertSqlSafe(query))
-            .bind(2 * MOST_STOPS)
+            .bind(2 * MOST_STOPS as i64)
             .fetch_all(&mut *connection)
             .await?;
         let stops = rows.iter().map(read).collect::<Result<_>>()?;

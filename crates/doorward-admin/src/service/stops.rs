@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-use doorward_gateway::stops::{KnownBy, StopError, StopOutcome};
-use doorward_governance::stops::{Lifted, Stop, StopKind, StopMode, Target as Stopped};
+use doorward_governance::stops::{
+    KnownBy, Lifted, Stop, StopError, StopKind, StopMode, StopOutcome, Target as Stopped,
+};
 use doorward_policy::{Action, Target};
 use doorward_store::{Kind, now_ms, random_id};
 use schemars::JsonSchema;

@@ -1,12 +1,14 @@
 //! Setting and lifting stops: obeyed here first, then kept, then told to the store.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use doorward_governance::stops::{Lifted, Stop, StopMode, Target, is_reason};
-use doorward_store::{Actor, Error, MOST_STOPS, Store, random_id};
+use doorward_governance::stops::{
+    KnownBy, Lifted, MOST_STOPS, Stop, StopError, StopMode, StopOutcome, Target, is_reason,
+};
+use doorward_store::{Actor, Error, Hand, StopEntry, Store, now_ms, random_id};
 
-use super::{Emergency, Entry, Hand, KnownBy, Own, StopError, StopOutcome};
+use super::{Emergency, Own};
 use crate::gateway::Gateway;
 
 /// How long whoever sets a stop waits for the store.
@@ -36,13 +38,13 @@ impl Gateway {
                 let stored = known.own.get(&stop.id).is_none_or(|own| own.stored.is_some());
                 return Ok(emergency.outcome(stop.clone(), stored, true));
             }
-            if in_force.len() >= usize::try_from(MOST_STOPS).unwrap_or(usize::MAX) {
+            if in_force.len() >= MOST_STOPS {
                 return Err(StopError::TooMany);
             }
             let id = random_id::<8>().map_err(|_| StopError::Randomness)?;
             let (why, by) = (why.to_owned(), actor.name.clone());
             let stop = Stop { id, target, why, by, at: now_ms(), mode, lifted: None };
-            let entry = Entry { stop: stop.clone(), set_by, lifted_by: None };
+            let entry = StopEntry { stop: stop.clone(), set_by, lifted_by: None };
             known.own.insert(stop.id.clone(), Own { entry, stored: None });
             stop
         };
@@ -71,7 +73,7 @@ impl Gateway {
             // Who has set one that came from the store is written there already.
             let set_by = known.own.get(id).map(|own| own.entry.set_by.clone());
             let set_by = set_by.unwrap_or_else(|| hand.clone());
-            let entry = Entry { stop: stop.clone(), set_by, lifted_by: Some(hand) };
+            let entry = StopEntry { stop: stop.clone(), set_by, lifted_by: Some(hand) };
             known.own.insert(id.to_owned(), Own { entry, stored: None });
             stop
         };
@@ -114,7 +116,7 @@ impl Emergency {
     }
 
     /// Writes an entry to its file. Returns whether it is there.
-    async fn keep(&self, entry: &Entry) -> bool {
+    async fn keep(&self, entry: &StopEntry) -> bool {
         let Some(journal) = self.journal.clone() else { return false };
         let entry = entry.clone();
         let id = entry.stop.id.clone();
@@ -152,7 +154,7 @@ impl Emergency {
     }
 
     /// Writes an entry to the store, and then forgets its file. Doing it twice changes nothing.
-    async fn write(&self, store: &Store, entry: &Entry) -> Result<Stop, Error> {
+    async fn write(&self, store: &Store, entry: &StopEntry) -> Result<Stop, Error> {
         let id = &entry.stop.id;
         let bare = Stop { lifted: None, ..entry.stop.clone() };
         let (mut stop, mut revision) = store.acting(entry.set_by.actor()).put_stop(&bare).await?;
@@ -175,7 +177,7 @@ impl Emergency {
 
     /// Writes to the store what it does not have yet. Returns whether anything was left to write.
     pub(super) async fn write_all(&self, store: &Store) -> bool {
-        let unwritten: Vec<Entry> = {
+        let unwritten: Vec<StopEntry> = {
             let known = self.known.lock();
             let own = known.own.values().filter(|own| own.stored.is_none());
             own.map(|own| own.entry.clone()).collect()
@@ -196,9 +198,4 @@ impl Emergency {
 
 fn check_reason(why: &str) -> Result<(), StopError> {
     is_reason(why).then_some(()).ok_or(StopError::Reason)
-}
-
-fn now_ms() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
 }

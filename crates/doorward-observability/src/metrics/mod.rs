@@ -4,6 +4,7 @@
 //! many names a peer makes up.
 
 mod labels;
+mod prometheus;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use self::labels::{CacheOutcome, Outcome};
+pub use self::prometheus::prometheus;
 
 use self::labels::{
     CacheLabels, CallLabels, DeviationLabels, LifecycleLabels, LimitLabels, OperationLabels,
@@ -336,38 +338,6 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
-}
-
-/// A text of the OpenMetrics form in that of Prometheus, version 0.0.4: counters have the name of their
-/// samples, and what only the former has is left out.
-pub fn prometheus(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 256);
-    let mut help: Option<(&str, &str)> = None;
-    for line in text.lines() {
-        if line == "# EOF" || line.starts_with("# UNIT ") {
-            continue;
-        }
-        if let Some(rest) = line.strip_prefix("# HELP ") {
-            help = rest.split_once(' ');
-            continue;
-        }
-        if let Some(rest) = line.strip_prefix("# TYPE ") {
-            let (name, kind) = rest.split_once(' ').unwrap_or((rest, "untyped"));
-            let (ending, kind) = match kind {
-                "counter" => ("_total", "counter"),
-                "info" => ("_info", "gauge"),
-                other => ("", other),
-            };
-            if let Some((_, words)) = help.take() {
-                out.push_str(&format!("# HELP {name}{ending} {words}\n"));
-            }
-            out.push_str(&format!("# TYPE {name}{ending} {kind}\n"));
-            continue;
-        }
-        out.push_str(line);
-        out.push('\n');
-    }
-    out
 }
 
 impl ServerMetrics {

@@ -162,7 +162,7 @@ fn a_stop_is_told_to_those_who_want_to_hear_of_it_once_and_signed() {
     assert_eq!(event["data"]["stop"], id.as_str());
     assert_eq!(event["data"]["name"], "mail");
     assert_eq!(event["data"]["why"], "a drill");
-    assert_eq!(event["data"]["actor"]["via"], "command");
+    assert_eq!(event["data"]["actor"]["via"], "machine");
     gateway.told(&["stop", "undo", &id, "--why", "over"]);
     assert_eq!(all.first("stop.lifted")["data"]["why"], "over");
     gateway.told(&["stop", "server", "files", "--why", "of another server"]);

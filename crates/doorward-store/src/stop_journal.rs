@@ -7,8 +7,11 @@ use std::time::SystemTime;
 use std::{fs, io};
 
 use doorward_governance::stops::Stop;
-use doorward_store::{Actor, files};
+
 use serde::{Deserialize, Serialize};
+
+use crate::audit::Actor;
+use crate::files;
 
 /// Longest file that is read.
 const LONGEST: u64 = 64 << 10;
@@ -17,7 +20,7 @@ const MOST: usize = 2_000;
 
 /// A stop, and who has set and lifted it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
+pub struct StopEntry {
     pub stop: Stop,
     pub set_by: Hand,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,7 +44,7 @@ impl Hand {
     pub fn actor(&self) -> Actor {
         let via = match self.via.as_str() {
             "admin" => "admin",
-            "command" => "command",
+            "machine" => "machine",
             _ => "gateway",
         };
         Actor { via, name: self.name.clone(), address: self.address.clone() }
@@ -50,9 +53,9 @@ impl Hand {
 
 /// A folder of entries, `ID.json` each.
 #[derive(Debug, Clone)]
-pub struct Journal(PathBuf);
+pub struct StopJournal(PathBuf);
 
-impl Journal {
+impl StopJournal {
     /// Opens the folder, and makes it where it is not there.
     pub fn open(folder: &Path) -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt;
@@ -72,7 +75,7 @@ impl Journal {
     }
 
     /// Writes an entry; it is on the disk when this returns.
-    pub fn write(&self, entry: &Entry) -> io::Result<()> {
+    pub fn write(&self, entry: &StopEntry) -> io::Result<()> {
         let path = self.path(&entry.stop.id).ok_or(io::ErrorKind::InvalidInput)?;
         let unfinished = path.with_extension(format!("{}.tmp", std::process::id()));
         let mut file = files::create(&unfinished)?;
@@ -92,7 +95,7 @@ impl Journal {
     }
 
     /// All entries. One that cannot be read is logged and left where it is.
-    pub fn read(&self) -> io::Result<Vec<Entry>> {
+    pub fn read(&self) -> io::Result<Vec<StopEntry>> {
         let mut entries = Vec::new();
         for found in fs::read_dir(&self.0)?.take(2 * MOST) {
             let path = found?.path();
@@ -116,7 +119,7 @@ impl Journal {
     }
 }
 
-fn read(path: &Path) -> io::Result<Entry> {
+fn read(path: &Path) -> io::Result<StopEntry> {
     if fs::metadata(path)?.len() > LONGEST {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is too long"));
     }
@@ -128,19 +131,19 @@ mod tests {
     use super::*;
     use doorward_governance::stops::{StopKind, StopMode, Target};
 
-    fn entry(id: &str) -> Entry {
+    fn entry(id: &str) -> StopEntry {
         let target = Target::new(StopKind::Server, "mail").unwrap();
         let (why, by) = ("why".into(), "me".into());
         let stop =
             Stop { id: id.into(), target, why, by, at: 1, mode: StopMode::Cancel, lifted: None };
         let set_by = Hand { via: "admin".into(), name: "me".into(), address: None };
-        Entry { stop, set_by, lifted_by: None }
+        StopEntry { stop, set_by, lifted_by: None }
     }
 
     #[test]
     fn an_entry_is_there_until_it_is_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(&folder.path().join("a/b")).unwrap();
+        let journal = StopJournal::open(&folder.path().join("a/b")).unwrap();
         assert!(journal.read().unwrap().is_empty());
         journal.write(&entry("ab12")).unwrap();
         journal.write(&entry("ab12")).unwrap();
@@ -153,7 +156,7 @@ mod tests {
     #[test]
     fn what_is_no_entry_is_passed_over() {
         let folder = tempfile::tempdir().unwrap();
-        let journal = Journal::open(folder.path()).unwrap();
+        let journal = StopJournal::open(folder.path()).unwrap();
         assert!(journal.write(&entry("../x")).is_err());
         fs::write(folder.path().join("bad.json"), "{").unwrap();
         fs::write(folder.path().join("ff.json"), vec![b' '; 70 << 10]).unwrap();

@@ -1,0 +1,33 @@
+//! The metrics in the form of Prometheus.
+
+/// A text of the OpenMetrics form in that of Prometheus, version 0.0.4: counters have the name of their
+/// samples, and what only the former has is left out.
+pub fn prometheus(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 256);
+    let mut help: Option<(&str, &str)> = None;
+    for line in text.lines() {
+        if line == "# EOF" || line.starts_with("# UNIT ") {
+            continue;
+        }
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest.split_once(' ');
+            continue;
+        }
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap_or((rest, "untyped"));
+            let (ending, kind) = match kind {
+                "counter" => ("_total", "counter"),
+                "info" => ("_info", "gauge"),
+                other => ("", other),
+            };
+            if let Some((_, words)) = help.take() {
+                out.push_str(&format!("# HELP {name}{ending} {words}\n"));
+            }
+            out.push_str(&format!("# TYPE {name}{ending} {kind}\n"));
+            continue;
+        }
+        out.push_str(line);
+        out.push('\n');
+    }
+    out
+}
