@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """What breaks, broken on purpose: the gateway is killed in the middle of its work, its disk is full or bad, its database and its
-shared counts stop and come back, its clock is set back and forth. Each experiment prints what was sent, acknowledged,
-recorded and charged, and fails if anything was lost, or doubled that must not be.
+shared counts stop and come back, its clock is set back and forth, and what it serves is stopped in an emergency. Each
+experiment prints what was sent, acknowledged, recorded and charged, and fails if anything was lost, or doubled that must
+not be.
 
     tests/experiments/run.py                    # as CI runs it, briefly
     tests/experiments/run.py --rounds 50        # the real thing
@@ -23,7 +24,8 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent)]
+sys.path[:0] = [str(HERE.parent), str(HERE)]
+import stops  # noqa: E402
 from peers import Missing, free_port, gateway_binary, need, run, until, wait_for_port  # noqa: E402
 
 KEY = "0123456789abcdef0123456789abcdef"
@@ -612,7 +614,13 @@ def lives(binary, folder, rounds):
     books.verify()
 
 
+def stop(binary, folder, rounds):
+    """What is stopped in an emergency is stopped at every gateway within a second: fifty times each, from 50 rounds on."""
+    stops.measure(sys.modules[__name__], binary, folder, rounds)
+
+
 EXPERIMENTS = {"kill": kill, "lives": lives, "disk": disk, "writes": writes, "database": database, "valkey": valkey, "clock": clock}
+EXPERIMENTS["stop"] = stop
 
 
 def main():

@@ -62,7 +62,7 @@ impl Emergency {
             known.stored = store.stops(false, 2 * MOST_STOPS as i64).await?;
         }
         if let Some(journal) = &journal {
-            let entries = journal.read().map_err(unreadable)?;
+            let entries = journal.read().map_err(|error| unreadable(&error))?;
             known.take(entries, store.is_some());
         }
         let stops = Stops::default();
@@ -87,7 +87,7 @@ impl Emergency {
     }
 }
 
-fn unreadable(error: std::io::Error) -> Error {
+fn unreadable(error: &std::io::Error) -> Error {
     Error::Refused(format!("the folder of stops cannot be read: {error}"))
 }
 

@@ -107,7 +107,7 @@ impl StopJournal {
                     entries.push(entry);
                 }
                 Ok(_) => {
-                    tracing::error!(file = %path.display(), "the file of a stop names another")
+                    tracing::error!(file = %path.display(), "the file of a stop names another");
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {

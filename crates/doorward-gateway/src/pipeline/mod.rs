@@ -141,9 +141,16 @@ async fn through_stages(
         }
     }
     // Nothing that was begun before a stop is let through after it, unless the stop lets it end.
-    if let Ok(answer) = &reply
-        && let Some(stop) = gateway.stop_since(&call, matches!(answer, Reply::Listening(_)))
-    {
+    let concerned = match &reply {
+        Ok(Reply::Result(_)) => gateway.stop_since(&call, false),
+        Ok(Reply::Listening(_)) => gateway.stop_since(&call, true),
+        // The server was taken out of service before it was called.
+        Err(CallError::Gateway(why)) if why.kind == Kind::Closing => {
+            gateway.stop_since(&call, true)
+        }
+        Err(_) => None,
+    };
+    if let Some(stop) = concerned {
         reply = Err(failure(&stop).into());
     }
     for stage in STAGES[..reached].iter().rev() {

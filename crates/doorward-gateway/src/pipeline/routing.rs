@@ -139,6 +139,11 @@ fn route<'a>(
         call.route = Some(Route::to(server));
         return Step::refuse(refused.unwrap_or_else(|| hidden(call)));
     }
+    // Another has come in its place meanwhile.
+    let server = match server.is_retired() {
+        true => gateway.server(&server.name).unwrap_or(server),
+        false => server,
+    };
     let era = call.revision.era();
     if let Some(server) = server.known_in(era) {
         call.route = Some(Route::to(server.clone()));

@@ -31,16 +31,28 @@ impl Gateway {
         if self.emergency.stops.current().map_or(stopped.is_empty(), |before| same(&before)) {
             return;
         }
+        // Servers are back before calls are let through to them.
+        let in_force = self.emergency.stops.current().unwrap_or_default();
+        self.put_servers_back(&in_force, &stopped);
         let before = self.emergency.stops.replace(stopped);
         let now = self.emergency.stops.current().unwrap_or_default();
         tell(&before, &now);
-        self.move_servers(&before, &now);
+        self.take_servers_out(&before, &now);
         self.end_calls(&now);
         self.end_listening(&before, &now);
     }
 
-    /// Takes servers out of service, and puts those back that are stopped no more.
-    fn move_servers(self: &Arc<Self>, before: &Stopped, now: &Stopped) {
+    fn put_servers_back(&self, before: &Stopped, now: &Stopped) {
+        for server in self.servers() {
+            let was_out = out_of_service(before, &server).is_some();
+            if was_out && out_of_service(now, &server).is_none() {
+                self.renew_server(&server);
+            }
+        }
+    }
+
+    /// Takes servers out of service that are stopped.
+    fn take_servers_out(self: &Arc<Self>, before: &Stopped, now: &Stopped) {
         for server in self.servers() {
             let was = out_of_service(before, &server).map(|stop| stop.mode);
             let is = out_of_service(now, &server).map(|stop| stop.mode);
@@ -52,7 +64,6 @@ impl Gateway {
                 (None, Some(StopMode::LetEnd)) => {
                     self.shared.tasks.spawn(server.drain());
                 }
-                (Some(_), None) => self.renew_server(&server),
                 _ => {}
             }
         }

@@ -58,7 +58,7 @@ impl Session {
                     .await
                     .map_err(|_| deadline.passed())??;
                 if is_answered_elsewhere(&response) {
-                    posted.is_answered();
+                    posted.done();
                     self.deviations.note(Deviation::AnsweredElsewhere);
                     self.answers_elsewhere.store(true, Ordering::Relaxed);
                     if let Ok(runtime) = tokio::runtime::Handle::try_current() {
@@ -67,7 +67,7 @@ impl Session {
                     return Ok(Exchange::elsewhere(self.clone(), place));
                 }
                 let opened = Answer::open(response, endpoint.bounds()).await;
-                posted.is_answered();
+                posted.done();
                 match opened {
                     Ok(answer) => Ok(Exchange::session(self.clone(), answer, place)),
                     Err(Ok(refusal)) => Err(self.refused(refusal)),
@@ -146,7 +146,7 @@ impl Session {
 struct Posted(Option<(Arc<Session>, i64)>);
 
 impl Posted {
-    fn is_answered(mut self) {
+    fn done(mut self) {
         self.0 = None;
     }
 }
