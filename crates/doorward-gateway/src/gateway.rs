@@ -6,7 +6,6 @@ mod listen;
 mod lists;
 pub mod looking;
 mod named;
-pub mod reviewing;
 mod serving;
 
 use std::collections::{BTreeMap, HashMap};

@@ -5,7 +5,6 @@
 
 use doorward_config::{ServerSettings, proposal};
 use doorward_gateway::gateway::looking::{Look, NoLook};
-use doorward_gateway::gateway::reviewing::Review;
 use doorward_governance::lifecycle::{State, Step};
 use doorward_mcp::names::is_server_name;
 use doorward_policy::Action;
@@ -15,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 mod found;
+mod review;
 
 pub use self::found::Server;
+pub use self::review::{Access, Names, PrincipalAccess, Review, ToolRisk};
 
 use self::found::{Found, about, find, gathered, shown, stored};
 use super::Named;
@@ -63,7 +64,7 @@ pub const REVIEW_OF: Operation<Named, Review> = Operation::new(
     (Verb::Get, "/admin/v1/servers/{name}/review"),
     "Show what a reviewer has to know: addresses, definitions, risk, and whom it would let do what",
     (Action::Review, On::Decides),
-    |desk, input| Box::pin(async move { review(&desk, &input.name).await }),
+    |desk, input| Box::pin(async move { review_of(&desk, &input.name).await }),
 );
 
 pub const HISTORY: Operation<Named, History> = Operation::new(
@@ -366,11 +367,11 @@ async fn look(desk: &Desk, name: &str) -> Result<Look, Problem> {
     gateway.look(store, &found.server.life.name).await.map_err(refused)
 }
 
-async fn review(desk: &Desk, name: &str) -> Result<Review, Problem> {
+async fn review_of(desk: &Desk, name: &str) -> Result<Review, Problem> {
     let found = find(desk, name, Action::Review).await?;
     let (gateway, store) = (desk.gateway()?, desk.store()?);
     let life = stored(desk, name).await?.unwrap_or(found.server.life);
-    gateway.review(store, life).await.map_err(refused)
+    review::of(gateway, store, life).await.map_err(refused)
 }
 
 async fn history(desk: &Desk, name: &str) -> Result<History, Problem> {

@@ -3,9 +3,9 @@
 use std::io::Write;
 
 use doorward_admin::Operation;
+use doorward_admin::service::life::{Names, Review};
 use doorward_admin::service::{Named, life};
 use doorward_gateway::gateway::looking::Look;
-use doorward_gateway::gateway::reviewing::{Names, Review};
 use doorward_governance::lifecycle::State;
 use serde_json::{Map, Value, json};
 

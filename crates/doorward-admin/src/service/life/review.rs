@@ -2,15 +2,14 @@
 //! let whom do.
 
 use doorward_config::ServerSettings;
-use doorward_policy::{Action, Principal, PrincipalKind, Target, TargetKind};
+use doorward_gateway::Gateway;
+use doorward_gateway::access::targets::{action_on, target_of};
+use doorward_gateway::gateway::looking::{Look, NoLook};
+use doorward_identity::identity::directory::{People, Said, declared_entries, kind_of};
+use doorward_policy::{Principal, PrincipalKind, TargetKind};
 use doorward_store::{Kind, Store, StoredServer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use super::Gateway;
-use super::looking::{Look, NoLook};
-use crate::access::targets::{action_on, target_of};
-use doorward_identity::identity::directory::{People, Said, declared_entries, kind_of};
 
 /// Principals and items that are decided on, decisions in all, and names that are listed for each principal.
 const MOST_PRINCIPALS: usize = 1_000;
@@ -92,129 +91,117 @@ impl Names {
     }
 }
 
-impl Gateway {
-    /// What there is to know of a server, of which `store` is read. Nothing is connected to.
-    pub async fn review(&self, store: &Store, server: StoredServer) -> Result<Review, NoLook> {
-        let settings = self.settings_of(&server)?;
-        let stored =
-            store.server_look(&server.name).await?.filter(|look| look.digest == server.digest);
-        let look: Option<Look> = stored
-            .as_ref()
-            .map(|look| serde_json::from_str(&look.found))
-            .transpose()
-            .map_err(doorward_store::Error::Row)?;
-        let none = Look::default();
-        let seen = look.as_ref().unwrap_or(&none);
-        Ok(Review {
-            connects: connects(&settings),
-            tools: seen.tools.iter().map(|tool| risk_of(&settings, tool)).collect(),
-            access: self.access_to(&server.name, &settings, seen).await,
-            settings: shown(&server, &settings),
-            looked_at: stored.map(|look| look.at),
-            look,
-            server,
-        })
-    }
+/// What there is to know of a server, of which `store` is read. Nothing is connected to.
+pub async fn of(gateway: &Gateway, store: &Store, server: StoredServer) -> Result<Review, NoLook> {
+    let settings = gateway.settings_of(&server)?;
+    let stored = store.server_look(&server.name).await?.filter(|look| look.digest == server.digest);
+    let look: Option<Look> = stored
+        .as_ref()
+        .map(|look| serde_json::from_str(&look.found))
+        .transpose()
+        .map_err(doorward_store::Error::Row)?;
+    let none = Look::default();
+    let seen = look.as_ref().unwrap_or(&none);
+    Ok(Review {
+        connects: connects(&settings),
+        tools: seen.tools.iter().map(|tool| risk_of(&settings, tool)).collect(),
+        access: access_to(gateway, &server.name, &settings, seen).await,
+        settings: shown(&server, &settings),
+        looked_at: stored.map(|look| look.at),
+        look,
+        server,
+    })
+}
 
-    /// Runs the present policies over the present principals.
-    async fn access_to(&self, name: &str, settings: &ServerSettings, look: &Look) -> Access {
-        let policies = self.policies().clone();
-        let mut notes = Vec::new();
-        if policies.set.is_none() {
-            notes.push(
-                "there are no policies: whoever has an API key that is not restricted, or anybody on this machine \
-                 while there is no authentication, could use all of it"
-                    .to_owned(),
-            );
-            return Access { policies: String::new(), principals: Vec::new(), examined: 0, notes };
+/// Runs the present policies over the present principals.
+async fn access_to(
+    gateway: &Gateway,
+    name: &str,
+    settings: &ServerSettings,
+    look: &Look,
+) -> Access {
+    let policies = gateway.policies().clone();
+    let mut notes = Vec::new();
+    if policies.set.is_none() {
+        notes.push(
+            "there are no policies: whoever has an API key that is not restricted, or anybody on this machine \
+             while there is no authentication, could use all of it"
+                .to_owned(),
+        );
+        return Access { policies: String::new(), principals: Vec::new(), examined: 0, notes };
+    }
+    notes.push("API keys may restrict their owners further".into());
+    let items = items(look, &mut notes);
+    let everybody = everybody(gateway, &mut notes);
+    let mut principals = Vec::new();
+    let (mut examined, mut decided) = (0, 0);
+    for who in everybody {
+        if decided + items.len() > MOST_DECISIONS {
+            notes.push(format!("only the first {examined} principals were examined"));
+            break;
         }
-        notes.push("API keys may restrict their owners further".into());
-        let items = items(look, &mut notes);
-        let everybody = self.everybody(&mut notes);
-        let mut principals = Vec::new();
-        let (mut examined, mut decided) = (0, 0);
-        for who in everybody {
-            if decided + items.len() > MOST_DECISIONS {
-                notes.push(format!("only the first {examined} principals were examined"));
-                break;
+        let mut access = PrincipalAccess {
+            kind: kind_of(who.kind).as_str().into(),
+            name: who.id.clone(),
+            tenant: who.tenant.clone(),
+            tools: Names::default(),
+            prompts: Names::default(),
+            resources: Names::default(),
+        };
+        for (kind, item, reads_only) in &items {
+            let target = target_of(name, settings, *kind, item, *reads_only);
+            decided += 1;
+            if decided % 64 == 0 {
+                tokio::task::yield_now().await;
             }
-            let mut access = PrincipalAccess {
-                kind: kind_of(who.kind).as_str().into(),
-                name: who.id.clone(),
-                tenant: who.tenant.clone(),
-                tools: Names::default(),
-                prompts: Names::default(),
-                resources: Names::default(),
+            let decision = gateway.decide_for(&who, action_on(*kind), &target, settings);
+            if !decision.is_none_or(|decision| decision.is_possible()) {
+                continue;
+            }
+            match kind {
+                TargetKind::Tool => access.tools.add(item),
+                TargetKind::Prompt => access.prompts.add(item),
+                _ => access.resources.add(item),
+            }
+        }
+        examined += 1;
+        if access.tools.count + access.prompts.count + access.resources.count > 0 {
+            principals.push(access);
+        }
+    }
+    Access { policies: policies.version.clone(), principals, examined, notes }
+}
+
+/// Users, agents and service accounts of the configuration and the store, as many as are examined.
+fn everybody(gateway: &Gateway, notes: &mut Vec<String>) -> Vec<Principal> {
+    let (settings, kept) = (gateway.settings(), gateway.kept.people());
+    let people = People::new(&settings.directory, &kept);
+    let mut names: Vec<_> = declared_entries(&settings.directory)
+        .into_iter()
+        .chain(kept)
+        .filter_map(|entry| {
+            let kind = match entry.kind {
+                Kind::User => PrincipalKind::User,
+                Kind::Agent => PrincipalKind::Agent,
+                Kind::ServiceAccount => PrincipalKind::ServiceAccount,
+                Kind::Team | Kind::Tenant => return None,
             };
-            for (kind, item, reads_only) in &items {
-                let target = target_of(name, settings, *kind, item, *reads_only);
-                decided += 1;
-                if decided % 64 == 0 {
-                    tokio::task::yield_now().await;
-                }
-                if !self.could(&who, action_on(*kind), &target, settings) {
-                    continue;
-                }
-                match kind {
-                    TargetKind::Tool => access.tools.add(item),
-                    TargetKind::Prompt => access.prompts.add(item),
-                    _ => access.resources.add(item),
-                }
-            }
-            examined += 1;
-            if access.tools.count + access.prompts.count + access.resources.count > 0 {
-                principals.push(access);
-            }
-        }
-        Access { policies: policies.version.clone(), principals, examined, notes }
+            Some((entry.kind, kind, entry.name))
+        })
+        .collect();
+    names.sort_by(|one, other| (one.0, &one.2).cmp(&(other.0, &other.2)));
+    names.dedup();
+    if names.len() > MOST_PRINCIPALS {
+        notes.push(format!(
+            "of {} principals, the first {MOST_PRINCIPALS} are examined",
+            names.len()
+        ));
+        names.truncate(MOST_PRINCIPALS);
     }
-
-    /// Users, agents and service accounts of the configuration and the store, as many as are examined.
-    fn everybody(&self, notes: &mut Vec<String>) -> Vec<Principal> {
-        let (settings, kept) = (self.settings(), self.kept.people());
-        let people = People::new(&settings.directory, &kept);
-        let mut names: Vec<_> = declared_entries(&settings.directory)
-            .into_iter()
-            .chain(kept)
-            .filter_map(|entry| {
-                let kind = match entry.kind {
-                    Kind::User => PrincipalKind::User,
-                    Kind::Agent => PrincipalKind::Agent,
-                    Kind::ServiceAccount => PrincipalKind::ServiceAccount,
-                    Kind::Team | Kind::Tenant => return None,
-                };
-                Some((entry.kind, kind, entry.name))
-            })
-            .collect();
-        names.sort_by(|one, other| (one.0, &one.2).cmp(&(other.0, &other.2)));
-        names.dedup();
-        if names.len() > MOST_PRINCIPALS {
-            notes.push(format!(
-                "of {} principals, the first {MOST_PRINCIPALS} are examined",
-                names.len()
-            ));
-            names.truncate(MOST_PRINCIPALS);
-        }
-        if !settings.identity.issuers.is_empty() {
-            notes
-                .push("users of identity providers that are in no directory are not listed".into());
-        }
-        names
-            .iter()
-            .filter_map(|(_, kind, name)| people.find(*kind, name, Said::default()))
-            .collect()
+    if !settings.identity.issuers.is_empty() {
+        notes.push("users of identity providers that are in no directory are not listed".into());
     }
-
-    /// Whether a principal could do this by the present policies, with some arguments, now.
-    fn could(
-        &self,
-        who: &Principal,
-        action: Action,
-        target: &Target,
-        settings: &ServerSettings,
-    ) -> bool {
-        self.decide_for(who, action, target, settings).is_none_or(|decision| decision.is_possible())
-    }
+    names.iter().filter_map(|(_, kind, name)| people.find(*kind, name, Said::default())).collect()
 }
 
 /// What a server offers, with whether it only reads.
