@@ -15,6 +15,13 @@ CALLERS = 4
 KINDS = ["server", "tool", "user", "agent", "service-account", "key", "credential", "tenant", "all"]
 
 
+def received(stream):
+    part = stream.recv(65536)
+    if not part:
+        raise ConnectionResetError
+    return part
+
+
 class Caller:
     """Calls at a steady rate over one connection, and notes when calls were let through and refused."""
 
@@ -32,19 +39,32 @@ class Caller:
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
 
-    def run(self):
+    def connect(self):
         stream = socket.create_connection(("127.0.0.1", self.gateway.port), timeout=20)
         stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        due = time.monotonic()
+        return stream
+
+    def ask(self, stream):
+        stream.sendall(self.request)
+        text = b""
+        while b"\r\n\r\n" not in text:
+            text += received(stream)
+        head, _, body = text.partition(b"\r\n\r\n")
+        length = int(next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))[15:])
+        while len(body) < length:
+            body += received(stream)
+        return body
+
+    def run(self):
+        stream, due = self.connect(), time.monotonic()
         while not self.ended.is_set():
-            stream.sendall(self.request)
-            text = b""
-            while b"\r\n\r\n" not in text:
-                text += stream.recv(65536)
-            head, _, body = text.partition(b"\r\n\r\n")
-            length = int(next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))[15:])
-            while len(body) < length:
-                body += stream.recv(65536)
+            try:
+                body = self.ask(stream)
+            except OSError:
+                # Who is refused before their body was read may find the connection closed.
+                stream.close()
+                stream = self.connect()
+                continue
             now = time.monotonic()
             self.count += 1
             if b'"result"' in body:

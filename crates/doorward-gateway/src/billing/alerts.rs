@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::gateway::Gateway;
 use doorward_config::AlertSettings;
 use doorward_net::outbound::{self, Author};
-use doorward_observability::audit::Audit;
+use doorward_upstream::Shared;
 
 const EVERY: Duration = Duration::from_secs(2);
 
@@ -48,14 +48,14 @@ impl Gateway {
             self.ledger.give_back(store).await;
             let settings = self.settings();
             let alerts = &settings.billing.alerts;
-            if let Err(error) = alert(store, alerts, &self.shared.audit).await {
+            if let Err(error) = alert(store, alerts, &self.shared).await {
                 tracing::debug!(%error, "the accounts cannot be read");
             }
         }
     }
 }
 
-async fn alert(store: &Store, settings: &AlertSettings, audit: &Audit) -> Result<(), Error> {
+async fn alert(store: &Store, settings: &AlertSettings, shared: &Shared) -> Result<(), Error> {
     for account in store.credit_accounts().await? {
         let Level { used, of, round } = level(&account);
         if of.0 <= 0 {
@@ -64,7 +64,8 @@ async fn alert(store: &Store, settings: &AlertSettings, audit: &Audit) -> Result
         let percent = i128::from(used.0) * 100 / i128::from(of.0);
         for at in settings.at.iter().copied().filter(|at| percent >= i128::from(*at)) {
             if store.note_alert(&account.id, &round, i64::from(at)).await? {
-                audit.event("credit.alert", |members| {
+                shared.metrics.credit_alerts.inc();
+                shared.audit.event("credit.alert", |members| {
                     members.text("account", &account.id).number("percent", i64::from(at));
                     members.text("used", &used.to_string()).text("of", &of.to_string());
                     members.maybe("tenant", account.id.strip_prefix("tenant/"));

@@ -29,6 +29,8 @@ const CREDENTIALS: &str = include_str!("../../../../docs/credentials.md");
 const LOGIN: &str = include_str!("../../../../docs/login.md");
 const OPENID: &str = include_str!("../../../../docs/openid.md");
 const POLICIES: &str = include_str!("../../../../docs/policies.md");
+const EMERGENCY: &str = include_str!("../../../../docs/emergency.md");
+const WEBHOOKS: &str = include_str!("../../../../docs/webhooks.md");
 const PORTALS: &str = include_str!("../../../../docs/portals.md");
 const SERVERS: &str = "servers: {tickets: {sample: true}, mail: {sample: true}}";
 
@@ -210,6 +212,33 @@ fn the_page_on_approving_servers_works() {
 }
 
 #[test]
+fn the_page_on_emergency_stops_works() {
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(EMERGENCY), 6);
+    let listed = reader.run("doorward stop list --all --json");
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    let stops = listed.as_array().unwrap();
+    let names: Vec<&str> = stops.iter().map(|stop| stop["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["tickets", "mail/echo", "importer"]);
+    assert_eq!(stops.iter().filter(|stop| stop["lifted"].is_object()).count(), 1);
+}
+
+#[test]
+fn the_page_on_webhooks_works() {
+    // Nobody receives anything here.
+    let mut reader = Reader::new(&format!(
+        "webhooks: {{oncall: {{url: 'http://127.0.0.1:9/', secret: {}, retry_for: 0s}}}}\n{SERVERS}",
+        "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    ));
+    reader.run("doorward webhooks test oncall --admin-url \"$DOORWARD_ADMIN_URL\"");
+    wait_for("it is given up", || {
+        let failed = ["webhooks", "deliveries", "--state", "failed"];
+        reader.gateway.told(&failed).contains("webhook.test")
+    });
+    assert_eq!(reader.read(WEBHOOKS), 4);
+}
+
+#[test]
 fn the_page_on_credentials_works() {
     let mut reader = Reader::new(SERVERS);
     assert_eq!(reader.read(CREDENTIALS), 7);
@@ -274,6 +303,8 @@ fn the_examples_are_what_they_seem() {
         [ADMIN_API, ADMINISTRATORS, APPLY, KEYS, OPENID, LOGIN, POLICIES, PORTALS, CREDENTIALS];
     for page in pages.into_iter().chain([
         APPROVING,
+        EMERGENCY,
+        WEBHOOKS,
         AUDIT,
         LIMITS,
         CREDITS,
