@@ -9,6 +9,12 @@ pub fn all() -> Vec<Route> {
     vec![
         apply::APPLY.route(),
         apply::EXPORT.route(),
+        audit::SEARCH.route(),
+        audit::SHOW.route(),
+        audit::VERIFY.route(),
+        audit::HOLDS.route(),
+        audit::HOLD.route(),
+        audit::RELEASE.route(),
         clients::LIST.route(),
         clients::REMOVE.route(),
         credentials::LIST.route(),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
+use doorward_admin::service::audit::records;
 
 use super::stored::Kept;
 use super::stored::parse_period;
@@ -207,4 +208,12 @@ pub struct Filter {
     /// Text anywhere in the record
     #[arg(long, value_name = "TEXT")]
     pub text: Option<String>,
+}
+
+impl Filter {
+    /// As the audit log is searched by it.
+    pub fn read(&self) -> records::Filter {
+        let Self { tenant, user, agent, key_id, server, tool, outcome, class, text } = self.clone();
+        records::Filter { tenant, user, agent, key: key_id, server, tool, outcome, class, text }
+    }
 }

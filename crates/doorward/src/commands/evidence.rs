@@ -9,13 +9,13 @@ use std::path::Path;
 use doorward_store::{Kind, Span, Store, files, now_ms, written_at};
 use serde_json::{Value, json};
 
-use super::audit::records::{Record, each, text};
 use super::audit::{verify, who};
 use super::keys::date;
 use super::{Exit, Failed, open};
 use crate::cli::Evidence;
 use crate::config;
 use crate::terminal::harmless_json;
+use doorward_admin::service::audit::records::{Record, each, text};
 
 /// A file of the pack, what it shows, and for which controls.
 struct Piece {

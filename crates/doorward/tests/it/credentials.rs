@@ -214,11 +214,7 @@ fn no_server_sees_a_callers_key_or_token_and_no_log_a_secret() {
     }
     outputs.push_str(&gateway.told(&["export"]));
     outputs.push_str(&gateway.told(&["keys", "list", "--all", "--json"]));
-    for file in std::fs::read_dir(gateway.folder.path()).unwrap().flatten() {
-        if file.path().to_string_lossy().contains(".db") {
-            outputs.push_str(&String::from_utf8_lossy(&std::fs::read(file.path()).unwrap()));
-        }
-    }
+    outputs.push_str(&stored(gateway.folder.path()));
     for planted in
         ["planted-header", "planted-password", "planted-secret", secret, signature, shown.as_str()]
     {
@@ -378,11 +374,7 @@ fn callers_bring_credentials_of_their_own_and_see_nobody_elses() {
     );
     // No secret stands in the log, nor in the files.
     let mut seen = gateway.log().join("");
-    for file in std::fs::read_dir(gateway.folder.path()).unwrap().flatten() {
-        if file.path().to_string_lossy().contains(".db") {
-            seen.push_str(&String::from_utf8_lossy(&std::fs::read(file.path()).unwrap()));
-        }
-    }
+    seen.push_str(&stored(gateway.folder.path()));
     for secret in [&alices[17..], &teams[17..], KEY, new] {
         assert!(!seen.contains(secret));
     }
@@ -428,4 +420,18 @@ fn a_teams_credential_is_not_for_another_issuers_team_of_that_name() {
     wait_for("the record says whose team it is", || {
         gateway.told(&["audit", "search", "--json"]).contains("partner:payments")
     });
+}
+
+/// Everything that a gateway has stored in its folder.
+fn stored(folder: &std::path::Path) -> String {
+    let mut texts = String::new();
+    for file in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = file.path();
+        if path.is_dir() {
+            texts.push_str(&stored(&path));
+        } else if path.to_string_lossy().contains(".db") {
+            texts.push_str(&String::from_utf8_lossy(&std::fs::read(path).unwrap()));
+        }
+    }
+    texts
 }

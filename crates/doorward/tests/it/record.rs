@@ -85,7 +85,7 @@ fn a_record_says_who_did_what_and_what_came_of_it() {
     assert_eq!(search(&gateway, &["--text", "sample__absent", "--outcome", "error"]).len(), 0);
     assert_eq!(search(&gateway, &["--text", "caller.refused"])[0]["protocol"], "mcp");
     let acts = search(&gateway, &["--class", "acts", "--text", "\"key.create\""]);
-    assert_eq!(acts[0]["actor"]["via"], "command");
+    assert_eq!(acts[0]["actor"]["via"], "machine");
     let id = record["id"].as_str().unwrap();
     let shown = gateway.told(&["audit", "show", id]);
     assert!(shown.contains("\"opened\"") && shown.contains("\"closed\""), "{shown}");

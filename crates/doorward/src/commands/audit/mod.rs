@@ -1,6 +1,5 @@
 //! `doorward audit`: read, search, verify, export and retain the audit log.
 
-pub mod records;
 pub mod verify;
 
 use std::io::{IsTerminal, Write};
@@ -11,12 +10,14 @@ use doorward_observability::audit::{ocsf, open_key, retention};
 use doorward_store::{Block, Scan, Store, files, now_ms};
 use serde_json::Value;
 
-use self::records::{Joining, Record, each, text};
 use super::keys::date;
 use super::{Exit, Failed, open};
-use crate::cli::{Audit, ExportForm, Filter, Kept, Span};
+use crate::administer::place;
+use crate::cli::{Audit, ExportForm, Kept, Span};
 use crate::config;
 use crate::terminal::{self, harmless_json, one_line};
+use doorward_admin::service::audit::records::{self, Joining, Record, each, text};
+use doorward_admin::service::{ById, audit};
 
 /// How far back the latest records are looked for first, in milliseconds.
 const FIRST_LOOK: i64 = 10 * 60 * 1_000;
@@ -27,13 +28,14 @@ pub async fn run(options: Audit) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     match options {
         Audit::Tail { kept, filter, number, follow, json } => {
-            tail(&open(&kept).await?, &filter, number, follow, json).await
+            tail(&open(&kept).await?, &filter.read(), number, follow, json).await
         }
         Audit::Search { kept, span, filter, limit, json } => {
+            let wanted = filter.read();
             let mut found = 0;
             let mut failed = Ok(());
             each(&open(&kept).await?, span.read(), |record| {
-                if filter.fits(&record) {
+                if wanted.fits(&record) {
                     found += 1;
                     failed = show(&mut out, &record, json);
                 }
@@ -53,14 +55,14 @@ pub async fn run(options: Audit) -> Result<(), Failed> {
             export(&open(&kept).await?, &span, form, output.as_deref()).await
         }
         Audit::Hold { kept, tenant, principal, reason } => {
-            let store = open(&kept).await?;
-            let hold = store.hold_audit(tenant.as_deref(), principal.as_deref(), &reason).await?;
+            let wanted = audit::Place { tenant, principal, reason };
+            let hold = place(&kept).await?.call(&audit::HOLD, wanted).await?;
             writeln!(out, "{}", hold.id)?;
             Ok(())
         }
         Audit::Holds { kept, all, json } => {
-            let mut holds = open(&kept).await?.audit_holds().await?;
-            holds.retain(|hold| all || hold.released.is_none());
+            let wanted = audit::Holds { all, ..audit::Holds::default() };
+            let holds = place(&kept).await?.list(&audit::HOLDS, &wanted).await?;
             if json {
                 return Ok(terminal::json(&mut out, &holds)?);
             }
@@ -82,7 +84,8 @@ pub async fn run(options: Audit) -> Result<(), Failed> {
             Ok(terminal::table(&mut out, &rows)?)
         }
         Audit::Release { kept, id } => {
-            open(&kept).await?.release_audit(&id).await?;
+            let wanted = ById { id: id.clone() };
+            place(&kept).await?.call(&audit::RELEASE, wanted).await?;
             writeln!(out, "released: {}", one_line(&id))?;
             Ok(())
         }
@@ -166,7 +169,7 @@ pub fn who(record: &Record) -> String {
 
 async fn tail(
     store: &Store,
-    filter: &Filter,
+    filter: &records::Filter,
     number: usize,
     follow: bool,
     json: bool,
@@ -208,7 +211,7 @@ async fn tail(
 async fn drain(
     scan: &mut Scan,
     joining: &mut Joining,
-    filter: &Filter,
+    filter: &records::Filter,
 ) -> Result<Vec<Record>, Failed> {
     let mut came = Vec::new();
     loop {
@@ -223,31 +226,9 @@ async fn drain(
 }
 
 async fn show_one(store: &Store, id: &str) -> Result<(), Failed> {
-    let mut found = Vec::new();
-    if let Some((writer, seq)) = id.split_once('/') {
-        let seq: i64 = seq
-            .parse()
-            .map_err(|_| Failed::new(Exit::Usage, "expected a call ID, or WRITER/NUMBER"))?;
-        // The block that has it may begin before.
-        let wanted = format!("\"seq\":{seq},");
-        found = lines_with(store, &[writer.to_owned()], &wanted).await?;
-    } else {
-        let wanted = format!("\"id\":\"{id}\"");
-        let run = id.get(..8).unwrap_or(id);
-        let (own, others): (Vec<_>, Vec<_>) = store
-            .audit_chains()
-            .await?
-            .into_iter()
-            .partition(|writer| writer.rsplit('-').next() == Some(run));
-        for writers in [own, others] {
-            // Who closed it, if its writer has died, is another.
-            found.extend(lines_with(store, &writers, &wanted).await?);
-            let done = found.iter().any(|line| !line.contains("\"kind\":\"opened\""));
-            if done {
-                break;
-            }
-        }
-    }
+    let found = audit::lines_of(store, id)
+        .await
+        .map_err(|problem| Failed::new(Exit::Usage, problem.detail))?;
     if found.is_empty() {
         return Err(Failed::new(Exit::Failure, format!("there is no record of '{id}'")));
     }
@@ -257,27 +238,6 @@ async fn show_one(store: &Store, id: &str) -> Result<(), Failed> {
         terminal::json(&mut out, &value)?;
     }
     Ok(())
-}
-
-async fn lines_with(
-    store: &Store,
-    writers: &[String],
-    wanted: &str,
-) -> Result<Vec<String>, Failed> {
-    let mut found = Vec::new();
-    for writer in writers {
-        let mut scan = store.audit_chain(writer, i64::MIN);
-        loop {
-            let blocks = scan.next().await?;
-            if blocks.is_empty() {
-                break;
-            }
-            let lines = blocks.iter().filter(|block| block.body.contains(wanted));
-            let lines = lines.flat_map(Block::lines);
-            found.extend(lines.filter(|line| line.contains(wanted)).map(str::to_owned));
-        }
-    }
-    Ok(found)
 }
 
 async fn export(

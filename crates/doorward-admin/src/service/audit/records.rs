@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use doorward_core::pattern;
 use doorward_store::{Result, Span, Store};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-
-use crate::cli::Filter;
 
 /// Openings that wait for the end of their call; beyond, the oldest are told as they are.
 const MOST_OPEN: usize = 100_000;
@@ -94,6 +94,21 @@ pub fn text<'a>(record: &'a Record, name: &str) -> &'a str {
     record.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
+/// Which records are wanted: those that match everything that is set.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Filter {
+    pub tenant: Option<String>,
+    pub user: Option<String>,
+    pub agent: Option<String>,
+    pub key: Option<String>,
+    pub server: Option<String>,
+    pub tool: Option<String>,
+    pub outcome: Option<String>,
+    pub class: Option<String>,
+    pub text: Option<String>,
+}
+
 impl Filter {
     pub fn fits(&self, record: &Record) -> bool {
         let is = |wanted: &Option<String>, name: &str| {
@@ -102,7 +117,7 @@ impl Filter {
         is(&self.tenant, "tenant")
             && is(&self.user, "user")
             && is(&self.agent, "agent")
-            && is(&self.key_id, "key")
+            && is(&self.key, "key")
             && is(&self.server, "server")
             && is(&self.outcome, "outcome")
             && is(&self.class, "class")

@@ -1,0 +1,382 @@
+//! The audit log: search, single records, verification, holds.
+
+pub mod records;
+
+use std::path::{Path, PathBuf};
+
+use doorward_policy::{Action, Target};
+use doorward_store::{AuditKey, Block, Hold, PublicKeys, Report, Span, Store, Verifier, now_ms};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use self::records::{Filter, Record, each, text};
+use super::ById;
+use super::credentials::master_key;
+use crate::desk::{self, Desk};
+use crate::openapi::Nothing;
+use crate::operation::{On, Operation, Verb};
+use crate::page::{Page, Paging, cursor};
+use crate::problem::{Code, Problem};
+
+pub const SEARCH: Operation<Search, Page<Record>> = Operation::new(
+    "audit.search",
+    (Verb::Get, "/admin/v1/audit"),
+    "Search audit records, the oldest first",
+    (Action::ReadAudit, On::Named(|_, search| desk::of_tenant(search.tenant.as_deref()))),
+    |desk, search| Box::pin(async move { search_records(&desk, search).await }),
+);
+
+pub const SHOW: Operation<ById, Found> = Operation::new(
+    "audit.show",
+    (Verb::Get, "/admin/v1/audit/records/{id}"),
+    "Show all records of one call",
+    (Action::ReadAudit, On::Decides),
+    |desk, input| Box::pin(async move { show(&desk, &input.id).await }),
+);
+
+pub const VERIFY: Operation<Nothing, Verified> = Operation::new(
+    "audit.verify",
+    (Verb::Get, "/admin/v1/audit/verification"),
+    "Verify that no record was changed, removed or truncated",
+    (Action::ReadAudit, On::Gateway),
+    |desk, _| Box::pin(async move { verify(&desk).await }),
+);
+
+pub const HOLDS: Operation<Holds, Page<Hold>> = Operation::new(
+    "audit.holds",
+    (Verb::Get, "/admin/v1/audit/holds"),
+    "List holds",
+    (Action::ReadAudit, On::Decides),
+    |desk, input| Box::pin(async move { holds(&desk, input).await }),
+);
+
+pub const HOLD: Operation<Place, Hold> = Operation::new(
+    "audit.hold",
+    (Verb::Post, "/admin/v1/audit/holds"),
+    "Place a hold: retention does not remove these records",
+    (Action::HoldAudit, On::Named(|_, place: &Place| desk::of_tenant(place.tenant.as_deref()))),
+    |desk, place| Box::pin(async move { hold(&desk, &place).await }),
+)
+.making();
+
+pub const RELEASE: Operation<ById, Hold> = Operation::new(
+    "audit.release",
+    (Verb::Delete, "/admin/v1/audit/holds/{id}"),
+    "Release a hold",
+    (Action::HoldAudit, On::Decides),
+    |desk, input| Box::pin(async move { release(&desk, &input.id).await }),
+);
+
+/// Which records are wanted: those that match everything that is set.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Search {
+    /// From this time on, in milliseconds since 1970. Default: a day ago.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<i64>,
+    /// Before this time, in milliseconds since 1970. Default: now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    /// A key's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+    /// A tool, prompt or resource; `*` matches any characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+    /// Such as `ok`, `tool_error`, `error`, `denied`, `failed`, `refused`, `cancelled`, `unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// `writes`, `reads`, `lists`, `events` or `acts`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class: Option<String>,
+    /// Text anywhere in the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// From `next_cursor` of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Items a page: 1 to 1000. Default: 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Found {
+    /// In the order in which they were written.
+    pub records: Vec<Record>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Verified {
+    pub intact: bool,
+    /// Keys of the database that are not trusted: whoever can write records can also write keys.
+    pub untrusted_keys: usize,
+    pub report: Report,
+}
+
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Holds {
+    /// Include released holds.
+    pub all: bool,
+    /// From `next_cursor` of the page before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cursor: Option<String>,
+    /// Items a page: 1 to 1000. Default: 100.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// All records of a tenant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// All records of a user, agent or service account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    pub reason: String,
+}
+
+/// How far a search looks back where nothing is said, in milliseconds.
+const A_DAY: i64 = 24 * 60 * 60 * 1_000;
+/// Records that one request looks at.
+const MOST_SEEN: usize = 1_000_000;
+
+/// Takes what only `read_payloads` permits to see out of a record: arguments and results, also those that policies look
+/// at. Before anything is searched, so that a search tells nothing of them.
+fn without_payloads(record: &mut Record) {
+    for part in ["arguments", "result"] {
+        if let Some(part) = record.get_mut(part).and_then(Value::as_object_mut) {
+            part.remove("payload");
+            part.remove("policy");
+        }
+    }
+}
+
+fn sees_payloads(desk: &Desk, tenant: &str) -> bool {
+    let own = (!tenant.is_empty()).then(|| desk::tenant(tenant));
+    desk.may(Action::ReadPayloads, &desk::gateway())
+        || own.is_some_and(|own| desk.may(Action::ReadPayloads, &own))
+}
+
+async fn search_records(desk: &Desk, search: Search) -> Result<Page<Record>, Problem> {
+    let paging = Paging::new(search.cursor, search.limit);
+    let count = paging.count()?;
+    // A cursor names the end of the time and how many records came before.
+    let (to, passed) = match paging.after()? {
+        None => (search.to.unwrap_or_else(now_ms), 0),
+        Some(key) => {
+            let parts = key.split_once('/');
+            let parts = parts.and_then(|(to, at)| Some((to.parse().ok()?, at.parse().ok()?)));
+            parts.ok_or_else(|| Problem::invalid("'cursor' must be the 'next_cursor' of a page"))?
+        }
+    };
+    let from = search.from.unwrap_or(to - A_DAY);
+    if from >= to {
+        return Err(Problem::invalid("'from' must be before 'to'"));
+    }
+    let filter = Filter {
+        tenant: search.tenant,
+        user: search.user,
+        agent: search.agent,
+        key: search.key,
+        server: search.server,
+        tool: search.tool,
+        outcome: search.outcome,
+        class: search.class,
+        text: search.text,
+    };
+    let (mut items, mut matched, mut seen): (Vec<Record>, usize, usize) = (Vec::new(), 0, 0);
+    let mut more = false;
+    each(desk.store()?, Span { from, to }, |mut record| {
+        seen += 1;
+        if !sees_payloads(desk, text(&record, "tenant")) {
+            without_payloads(&mut record);
+        }
+        if filter.fits(&record) {
+            matched += 1;
+            if matched > passed {
+                more = items.len() == count;
+                if !more {
+                    items.push(record);
+                }
+            }
+        }
+        !more && seen < MOST_SEEN
+    })
+    .await?;
+    if seen >= MOST_SEEN && !more {
+        let why = format!("more than {MOST_SEEN} records lie in this time: ask for a shorter one");
+        return Err(Problem::invalid(why));
+    }
+    let next = passed + items.len();
+    let next_cursor = more.then(|| cursor(&format!("{to}/{next}")));
+    Ok(Page { items, next_cursor })
+}
+
+async fn show(desk: &Desk, id: &str) -> Result<Found, Problem> {
+    let mut records = Vec::new();
+    let mut is_hidden = false;
+    for line in lines_of(desk.store()?, id).await? {
+        let Ok(mut record) = serde_json::from_str::<Record>(&line) else { continue };
+        let tenant = text(&record, "tenant").to_owned();
+        let about = desk::of_tenant((!tenant.is_empty()).then_some(tenant.as_str()));
+        let sees = desk.may(Action::ReadAudit, &desk::gateway());
+        if !sees && !desk.may(Action::ReadAudit, &about) {
+            is_hidden = true;
+            continue;
+        }
+        if !sees_payloads(desk, &tenant) {
+            without_payloads(&mut record);
+        }
+        records.push(record);
+    }
+    // Somebody else's is not there.
+    if records.is_empty() || is_hidden {
+        return Err(Problem::absent("record", id));
+    }
+    Ok(Found { records })
+}
+
+/// The lines of a call, or one line as `WRITER/NUMBER`.
+pub async fn lines_of(store: &Store, id: &str) -> Result<Vec<String>, Problem> {
+    let mut found = Vec::new();
+    if let Some((writer, seq)) = id.split_once('/') {
+        let wrong = |_| Problem::invalid("expected a call ID, or WRITER/NUMBER");
+        let seq: i64 = seq.parse().map_err(wrong)?;
+        // The block that has it may begin before.
+        let wanted = format!("\"seq\":{seq},");
+        return lines_with(store, &[writer.to_owned()], &wanted).await;
+    }
+    if !id.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+        return Ok(found);
+    }
+    let wanted = format!("\"id\":\"{id}\"");
+    let run = id.get(..8).unwrap_or(id);
+    let (own, others): (Vec<_>, Vec<_>) = store
+        .audit_chains()
+        .await?
+        .into_iter()
+        .partition(|writer| writer.rsplit('-').next() == Some(run));
+    for writers in [own, others] {
+        // If its writer has died, another has closed it.
+        found.extend(lines_with(store, &writers, &wanted).await?);
+        if found.iter().any(|line| !line.contains("\"kind\":\"opened\"")) {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+async fn lines_with(
+    store: &Store,
+    writers: &[String],
+    wanted: &str,
+) -> Result<Vec<String>, Problem> {
+    let mut found = Vec::new();
+    for writer in writers {
+        let mut scan = store.audit_chain(writer, i64::MIN);
+        loop {
+            let blocks = scan.next().await?;
+            if blocks.is_empty() {
+                break;
+            }
+            let lines = blocks.iter().filter(|block| block.body.contains(wanted));
+            let lines = lines.flat_map(Block::lines);
+            found.extend(lines.filter(|line| line.contains(wanted)).map(str::to_owned));
+        }
+    }
+    Ok(found)
+}
+
+/// With the keys that the gateway itself has, and its own anchor.
+async fn verify(desk: &Desk) -> Result<Verified, Problem> {
+    let store = desk.store()?;
+    let settings = desk.settings();
+    let audit = settings.as_ref().map(|settings| &settings.audit);
+    let named = audit.and_then(|audit| audit.key_file.clone());
+    let files: Vec<PathBuf> = named.into_iter().chain(store.location().audit_key_file()).collect();
+    let mut keys = PublicKeys::new();
+    for path in files.iter().filter(|path| path.exists()) {
+        let key = AuditKey::open(path)?;
+        keys.insert(key.id.clone(), key.public_bytes());
+    }
+    if let Ok(master) = master_key(desk) {
+        for key in store.open_audit_keys(&master).await? {
+            keys.insert(key.id.clone(), key.public_bytes());
+        }
+    }
+    let said = store.audit_public_keys().await?;
+    let untrusted_keys = said.keys().filter(|id| !keys.contains_key(*id)).count();
+    let mut verifier = Verifier::new(keys, true);
+    if let Some(anchor) = audit.and_then(|audit| audit.anchor.as_deref()) {
+        read_anchor(&mut verifier, anchor).await?;
+    }
+    let report = store.verify_audit(verifier).await?;
+    Ok(Verified { intact: report.is_good(), untrusted_keys, report })
+}
+
+async fn read_anchor(verifier: &mut Verifier, path: &Path) -> Result<(), Problem> {
+    let name = path.display().to_string();
+    let text = match tokio::fs::read_to_string(path).await {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            verifier.no_anchor(&name);
+            return Ok(());
+        }
+        Err(error) => return Err(Problem::new(Code::Internal, format!("{name}: {error}"))),
+    };
+    let (mut number, mut has_checkpoint) = (0, false);
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        number += 1;
+        has_checkpoint |= verifier.anchor(&name, number, line);
+    }
+    if !has_checkpoint {
+        verifier.no_anchor(&name);
+    }
+    Ok(())
+}
+
+fn about(hold: &Hold) -> Target {
+    desk::of_tenant(hold.tenant.as_deref())
+}
+
+async fn holds(desk: &Desk, input: Holds) -> Result<Page<Hold>, Problem> {
+    let mut all = match desk.maybe_store() {
+        Some(store) => store.audit_holds().await?,
+        None => Vec::new(),
+    };
+    all.retain(|hold| input.all || hold.released.is_none());
+    let all = desk.visible(Action::ReadAudit, all, about)?;
+    Paging::new(input.cursor, input.limit)
+        .of(all, |hold| format!("{:012}{}", hold.created, hold.id))
+}
+
+async fn hold(desk: &Desk, place: &Place) -> Result<Hold, Problem> {
+    if place.reason.trim().is_empty() {
+        return Err(Problem::invalid("'reason' must not be empty"));
+    }
+    let (tenant, principal) = (place.tenant.as_deref(), place.principal.as_deref());
+    Ok(desk.store()?.hold_audit(tenant, principal, &place.reason).await?)
+}
+
+async fn release(desk: &Desk, id: &str) -> Result<Hold, Problem> {
+    let found = desk.store()?.audit_holds().await?.into_iter().find(|hold| hold.id == id);
+    let target = found.as_ref().map_or_else(desk::gateway, about);
+    desk.require(Action::HoldAudit, &target).map_err(|problem| match problem.code {
+        Code::NotFound => Problem::absent("hold", id),
+        _ => problem,
+    })?;
+    Ok(desk.store()?.release_audit(id).await?)
+}
