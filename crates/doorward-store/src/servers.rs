@@ -174,9 +174,11 @@ impl Store {
         if stepping.four_eyes {
             allowed(check_eyes(step, &server.proposed_by, who))?;
         }
+        let mut seen = None;
         if step == Step::Approve {
             let look = look_of(&mut change, name).await?;
-            if look.is_none_or(|look| look.digest != server.digest) {
+            seen = look.filter(|look| look.digest == server.digest);
+            if seen.is_none() {
                 let why = format!(
                     "nobody has looked at what '{}' offers: let the gateway look at it first",
                     server.name
@@ -198,6 +200,10 @@ impl Store {
         let by = By { who, via: self.actor.via, why: &stepping.why };
         note(&mut change, &mut server, step, from, by).await?;
         let mut act = act(step, &server, from, &stepping.why);
+        if let Some(look) = seen {
+            // The definitions that are approved: those that this look has found, in this transaction.
+            act = act.with("found", sha256(&look.found));
+        }
         if stepping.allow_private.is_some() {
             act = act.with("allow_private", server.allow_private);
         }
@@ -231,11 +237,8 @@ impl Store {
         .await?;
         // Whoever decides on what an earlier look has found is told that there is another.
         server.write(&mut change).await?;
-        let found = crate::hex(
-            aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, found.as_bytes()).as_ref(),
-        );
         let act = Act::new("server.look", server.name);
-        change.commit(&act.with("digest", digest).with("found", found)).await
+        change.commit(&act.with("digest", digest).with("found", sha256(found))).await
     }
 
     pub async fn servers(&self) -> Result<Vec<StoredServer>> {
@@ -298,6 +301,11 @@ fn allowed<T>(
     step: std::result::Result<T, doorward_governance::lifecycle::NotAllowed>,
 ) -> Result<T> {
     step.map_err(|why| Error::Refused(why.to_string()))
+}
+
+fn sha256(text: &str) -> String {
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    crate::hex(digest.as_ref())
 }
 
 fn check_reason(why: &str) -> Result<()> {
