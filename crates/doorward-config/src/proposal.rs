@@ -9,14 +9,13 @@ use super::{Problem, ServerSettings};
 const MOST_DEPTH: usize = 64;
 
 /// What may be said of a server.
-const SERVER: [&str; 22] = [
+const SERVER: [&str; 21] = [
     "url",
     "replicas",
     "lost_session",
     "public_only",
     "headers",
     "personal",
-    "delegated",
     "openapi",
     "start",
     "affinity",
@@ -35,10 +34,9 @@ const SERVER: [&str; 22] = [
 ];
 
 /// What may be said of parts of it.
-const PARTS: [(&str, &[&str]); 4] = [
+const PARTS: [(&str, &[&str]); 3] = [
     ("replicas", &["url", "dns", "group"]),
     ("personal", &["header", "scheme", "required"]),
-    ("delegated", &["scopes"]),
     (
         "openapi",
         &[
@@ -109,7 +107,7 @@ pub fn proposal(spec: &Value) -> Result<ServerSettings, Vec<Problem>> {
         } else if name == "headers" {
             for header in parts.into_iter().flat_map(Map::keys) {
                 if CREDENTIALS.iter().any(|it| it.eq_ignore_ascii_case(header)) {
-                    let why = "carries a credential: callers provide theirs with 'personal' or 'delegated'";
+                    let why = "carries a credential: callers provide theirs with 'personal'";
                     wrong(&[name, header], why.into());
                 }
             }
@@ -119,6 +117,12 @@ pub fn proposal(spec: &Value) -> Result<ServerSettings, Vec<Problem>> {
         let why =
             "a proposed server is at public addresses only, unless its reviewer allows others";
         wrong(&["public_only"], why.into());
+    }
+    let from = members.get("openapi").and_then(|openapi| openapi.get("from")?.as_str());
+    if let Some(url) = from.and_then(|from| url::Url::parse(from).ok())
+        && let Some(why) = super::problem_of(&url, true)
+    {
+        wrong(&["openapi", "from"], why);
     }
     let mut path = Vec::new();
     references(spec, &mut path, &mut problems);
@@ -236,10 +240,11 @@ mod tests {
         for (spec, path) in [
             (json!({ "replicas": [{ "file": "/etc/passwd" }] }), "replicas.file"),
             (json!({ "url": URL, "openapi": { "security": { "k": "v" } } }), "openapi.security"),
-            (json!({ "url": URL, "delegated": { "same_host": true } }), "delegated.same_host"),
+            (json!({ "url": URL, "delegated": { "scopes": ["a"] } }), "delegated"),
+            (json!({ "url": URL, "assertion": {} }), "assertion"),
             (
-                json!({ "url": URL, "delegated": { "client_secret": "s" } }),
-                "delegated.client_secret",
+                json!({ "url": URL, "openapi": { "from": "https://10.1.2.3/openapi.json" } }),
+                "openapi.from",
             ),
             (json!({ "url": URL, "tools": { "x": { "write": false } } }), "tools.x.write"),
             (

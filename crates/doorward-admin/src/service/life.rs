@@ -279,9 +279,6 @@ async fn propose(desk: &Desk, input: Propose) -> Result<Server, Problem> {
             let why = format!("the configuration file has a {kind} '{taken}': choose another name");
             return Err(Problem::new(Code::DefinedInConfiguration, why));
         }
-        if wanted.delegated.is_some() && own.store_key.is_none() {
-            return Err(Problem::invalid("settings.delegated: the gateway has no 'store_key'"));
-        }
     }
     let store = desk.store()?;
     if store.portals().await?.iter().any(|portal| portal.name.eq_ignore_ascii_case(&name)) {

@@ -32,7 +32,9 @@ impl Server {
         let text: Arc<str> = match (&settings.description, &settings.from) {
             (Some(text), _) => text.clone(),
             (None, Some(from)) => {
-                let fetched = outbound::get_large(from, Author::Operator, PATIENCE, LARGEST).await;
+                let public = self.settings.public_only;
+                let author = if public { Author::Stranger } else { Author::Operator };
+                let fetched = outbound::get_large(from, author, PATIENCE, LARGEST).await;
                 let answer = fetched.map_err(|error| {
                     Failure::new(Kind::Unreachable, "The API's OpenAPI document cannot be fetched")
                         .because(error)

@@ -333,6 +333,15 @@ fn a_proposal_runs_nothing_and_connects_to_nothing() {
     assert!(look["problem"].as_str().unwrap().contains("public"), "{look}");
     assert!(!connected());
     world.step(&gateway, "carol", "reject", json!({}));
+    // The same holds for the description of an API (T12).
+    let port = listener.local_addr().unwrap().port();
+    let api = json!({ "url": "https://api.invalid/",
+        "openapi": { "from": format!("https://localhost:{port}/openapi.json") } });
+    let proposal = json!({ "name": "tickets", "settings": api });
+    assert_eq!(world.post(&gateway, "alice", "", proposal).status, 201);
+    world.step(&gateway, "bob", "review", json!({}));
+    let look = world.step(&gateway, "bob", "look", json!({}));
+    assert!(look["problem"].as_str().unwrap().contains("public"), "{look}");
     assert!(!connected());
 }
 
