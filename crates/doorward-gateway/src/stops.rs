@@ -35,6 +35,8 @@ struct Known {
     stored: Vec<Stop>,
     /// What was set or lifted here, or found in the journal, by the stop's id.
     own: BTreeMap<String, Own>,
+    /// The revision of the store's stops that `stored` is.
+    revision: i64,
 }
 
 #[derive(Debug, Clone)]

@@ -27,17 +27,17 @@ impl Gateway {
         check_reason(why)?;
         let emergency = &self.emergency;
         let set_by = Hand::of(actor);
-        let stop = {
+        let (stop, same) = {
             let mut known = emergency.known.lock();
             let in_force = known.in_force();
             let same = in_force.iter().find(|stop| {
                 let of = &stop.target;
                 of.kind == target.kind && of.key() == target.key() && stop.mode >= mode
             });
-            if let Some(stop) = same {
+            let same = same.map(|stop| {
                 let stored = known.own.get(&stop.id).is_none_or(|own| own.stored.is_some());
-                return Ok(emergency.outcome(stop.clone(), stored, true));
-            }
+                (stop.clone(), stored && emergency.has_store)
+            });
             if in_force.len() >= MOST_STOPS {
                 return Err(StopError::TooMany);
             }
@@ -46,13 +46,23 @@ impl Gateway {
             let stop = Stop { id, target, why, by, at: now_ms(), mode, lifted: None };
             let entry = StopEntry { stop: stop.clone(), set_by, lifted_by: None };
             known.own.insert(stop.id.clone(), Own { entry, stored: None });
-            stop
+            (stop, same)
         };
         self.obey();
-        Ok(self.keep_and_write(&stop.id).await.unwrap_or_else(|| {
+        let outcome = self.keep_and_write(&stop.id).await;
+        match (outcome, same) {
+            // The store has decided: what is in force here may have been undone elsewhere a moment ago.
+            (Some(outcome), _) if outcome.known_by == KnownBy::AllReplicas => Ok(outcome),
+            (_, Some((same, stored))) => {
+                emergency.known.lock().own.remove(&stop.id);
+                emergency.forget_file(&stop.id).await;
+                self.obey();
+                Ok(emergency.outcome(same, stored, true))
+            }
+            (Some(outcome), None) => Ok(outcome),
             // Lifted again meanwhile.
-            emergency.outcome(stop, false, true)
-        }))
+            (None, None) => Ok(emergency.outcome(stop, false, true)),
+        }
     }
 
     /// Undoes a stop, with a reason. What is undone already is said to be absent.
@@ -64,9 +74,10 @@ impl Gateway {
     ) -> Result<StopOutcome, StopError> {
         check_reason(why)?;
         let hand = Hand::of(actor);
+        let unknown = self.stored_stop(id).await;
         let stop = {
             let mut known = self.emergency.known.lock();
-            let stop = known.find(id).filter(|stop| stop.lifted.is_none());
+            let stop = known.find(id).or(unknown).filter(|stop| stop.lifted.is_none());
             let mut stop = stop.ok_or_else(|| StopError::Absent(id.to_owned()))?;
             let (by, why) = (actor.name.clone(), why.to_owned());
             stop.lifted = Some(Lifted { by, why, at: now_ms() });
@@ -82,6 +93,15 @@ impl Gateway {
             .keep_and_write(id)
             .await
             .unwrap_or_else(|| self.emergency.outcome(stop, false, true)))
+    }
+
+    /// A stop that the store has, and that was not learnt from it yet.
+    async fn stored_stop(&self, id: &str) -> Option<Stop> {
+        if self.emergency.known.lock().find(id).is_some() {
+            return None;
+        }
+        let asking = self.kept.store()?.stop(id);
+        tokio::time::timeout(PATIENCE, asking).await.ok()?.ok()?
     }
 
     /// Keeps an entry on the disk and writes it to the store, as far as either can be done now. `None` for one that
@@ -165,9 +185,17 @@ impl Emergency {
         }
         let done = {
             let mut known = self.known.lock();
-            let own = known.own.get_mut(id).filter(|own| own.entry == *entry);
+            let seen = known.revision;
             // It may have been lifted while it was written.
-            own.map(|own| own.stored = Some(revision)).is_some()
+            match known.own.get_mut(id).filter(|own| own.entry == *entry) {
+                // What the store says of it is known here: no later poll would say it again.
+                Some(_) if seen >= revision => known.own.remove(id).is_some(),
+                Some(own) => {
+                    own.stored = Some(revision);
+                    true
+                }
+                None => false,
+            }
         };
         if done {
             self.forget_file(id).await;
@@ -175,7 +203,7 @@ impl Emergency {
         Ok(stop)
     }
 
-    /// Writes to the store what it does not have yet. Returns whether anything was left to write.
+    /// Writes to the store what it does not have yet. Returns whether it took all of it.
     pub(super) async fn write_all(&self, store: &Store) -> bool {
         let unwritten: Vec<StopEntry> = {
             let known = self.known.lock();
@@ -187,12 +215,13 @@ impl Emergency {
                 Ok(Ok(_)) => {}
                 Ok(Err(Error::Refused(why))) => {
                     tracing::error!(stop = entry.stop.id, why, "a stop cannot be stored");
+                    return false;
                 }
                 // The next time.
-                Ok(Err(_)) | Err(_) => return true,
+                Ok(Err(_)) | Err(_) => return false,
             }
         }
-        !unwritten.is_empty()
+        true
     }
 }
 

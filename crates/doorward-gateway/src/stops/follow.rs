@@ -37,10 +37,12 @@ impl Gateway {
             }
             since_write += 1;
             if since_write >= AGAIN
+                && self.emergency.unwritten() > 0
                 && let Some(store) = self.kept.store()
             {
-                since_write = 0;
-                self.emergency.write_all(store).await;
+                // At once as long as that works.
+                since_write = if self.emergency.write_all(store).await { AGAIN } else { 0 };
+                self.obey();
             }
         }
     }
@@ -83,6 +85,7 @@ impl Emergency {
     fn take_stored(&self, revision: i64, stored: Vec<Stop>) {
         let mut known = self.known.lock();
         known.stored = stored;
+        known.revision = revision;
         // What the store has as of this revision, it says by itself.
         known.own.retain(|_, own| own.stored.is_none_or(|of| revision < of));
     }

@@ -411,6 +411,33 @@ fn replicas_obey_within_a_second_on_postgresql() {
     }
 }
 
+#[test]
+fn replicas_that_share_a_folder_agree_however_fast_it_is_stopped_and_undone() {
+    let folder = crate::support::folder();
+    let (_database, url) = postgres(folder.path());
+    let stops = tempfile::tempdir().unwrap();
+    let config = format!("store: {url}\nstops: {{folder: {:?}}}\n{TWO}", stops.path());
+    let all = [Gateway::start(&config), Gateway::start(&config)];
+    for number in 0..30 {
+        let wanted = json!({ "kind": "server", "name": "mail", "why": "a drill" });
+        let stop = administer(&all[number % 2], "/admin/v1/stops", wanted).json();
+        assert_eq!(stop["known_by"], "all_replicas", "{stop}");
+        if number % 3 == 0 {
+            let other = Modern::new(&all[(number + 1) % 2], "/mcp");
+            wait_for("the other knows it", || is_stopped(&add(&other, "mail")));
+        }
+        let path = format!("/admin/v1/stops/{}/lift", stop["id"].as_str().unwrap());
+        let lifted = administer(&all[number % 2], &path, json!({ "why": "over" }));
+        assert_eq!(lifted.status, 200, "{}", lifted.body);
+    }
+    for gateway in &all {
+        let client = Modern::new(gateway, "/mcp");
+        wait_for("it is back", || add(&client, "mail").json().get("result").is_some());
+        wait_for("nothing is left", || gateway.metric("doorward_stops_unwritten") == 0.0);
+    }
+    assert_eq!(std::fs::read_dir(stops.path()).unwrap().count(), 0);
+}
+
 /// Asks the admin API of a gateway that lets everybody on this machine in.
 fn administer(gateway: &Gateway, path: &str, body: Value) -> Answer {
     let headers = [JSON[0], ("doorward-admin", "1")];
