@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, Period};
+use super::{ByteSize, Period, VerifiedFolder};
 
 /// Sandbox of a program. It can read what programs need to run (`/usr`, `/lib`, `/etc/ssl` and the like) and the
 /// paths that are listed here; it can write only the listed paths. Uses Landlock and seccomp; if the kernel does
@@ -45,6 +45,10 @@ pub struct Confinement {
     pub file_size: ByteSize,
     /// Maximum output that is read in a second, for messages and log lines each. Beyond that, the program blocks.
     pub output: ByteSize,
+    /// The folder of the package that is started, which is verified first. Set by the gateway.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub package: Option<VerifiedFolder>,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -73,6 +77,7 @@ impl Default for Confinement {
             files: 1_024,
             file_size: ByteSize(1 << 30),
             output: ByteSize(16 << 20),
+            package: None,
         }
     }
 }

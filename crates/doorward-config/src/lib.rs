@@ -15,6 +15,7 @@ mod lifecycle;
 mod limits;
 mod names;
 mod openapi;
+mod package;
 mod policy;
 mod portal;
 pub mod proposal;
@@ -58,6 +59,9 @@ pub use lifecycle::{Lifecycle, ReviewSettings};
 pub use limits::{Limits, Timeouts};
 pub use names::{NameSettings, ServerNames, is_legal_name};
 pub use openapi::{OpenApiSettings, PageSettings};
+pub use package::{
+    Launch, PackageSettings, PackagesSettings, Program, UserValue, VerifiedFolder,
+};
 pub use policy::{Explain, PolicySettings};
 pub use portal::PortalSettings;
 pub use quantity::{ByteSize, Period};

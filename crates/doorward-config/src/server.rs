@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Affinity, ArgumentSettings, Assertion, CacheRule, ClientCapabilities, Confinement,
-    CredentialSettings, Delegation, Exchange, Lifecycle, LostSession, OpenApiSettings, Period,
-    Personal, ReliabilitySettings, ReplicaSettings, ResultSettings, Secret, ServerTls, Settings,
-    Start, problem_of,
+    CredentialSettings, Delegation, Exchange, Launch, Lifecycle, LostSession, OpenApiSettings,
+    PackageSettings, Period, Personal, ReliabilitySettings, ReplicaSettings, ResultSettings, Secret,
+    ServerTls, Settings, Start, problem_of,
 };
 use doorward_core::pattern::Pattern;
 
 const MAX_PRESTART: usize = 64;
 
-/// One server: a URL, replicas, or a command.
+/// One server: a URL, replicas, a command, or a package.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ServerSettings {
@@ -59,6 +59,13 @@ pub struct ServerSettings {
     /// Program to start; it communicates over standard input and output.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub command: Option<String>,
+    /// Package to run instead of a command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub package: Option<Box<PackageSettings>>,
+    /// How the package is run.
+    #[serde(skip)]
+    pub launch: Option<Launch>,
+    /// Arguments of the program.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<String>,
     /// Environment variables of the program. From the gateway's own environment, it receives only HOME, LANG,
@@ -71,7 +78,8 @@ pub struct ServerSettings {
     /// Number of programs to start in advance, so that new sessions need not wait for one.
     #[serde(skip_serializing_if = "is_default")]
     pub prestart: usize,
-    /// Sandbox of the program. Default: it has the same permissions as the gateway.
+    /// Sandbox of the program. Default: a command has the same permissions as the gateway; a package can read itself
+    /// and what programs need to run, and nothing else.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub confine: Option<Confinement>,
     /// The server is an HTTP API whose operations become tools.
@@ -230,14 +238,24 @@ impl ServerSettings {
     pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
         let has_replicas = !self.replicas.is_empty();
-        let kinds = [self.url.is_some() || has_replicas, self.command.is_some(), self.sample];
+        let (command, package) = (self.command.is_some(), self.package.is_some());
+        let kinds = [self.url.is_some() || has_replicas, command, package, self.sample];
         match kinds.iter().filter(|set| **set).count() {
             1 => {}
-            0 => problems.push(("url", "expected 'url', 'replicas' or 'command'".into())),
+            0 => problems.push(("url", "expected 'url', 'replicas', 'command' or 'package'".into())),
+            _ if package => {
+                let why = "takes the place of 'url', 'replicas', 'command' and 'sample'";
+                problems.push(("package", why.into()));
+            }
             _ if has_replicas => {
                 problems.push(("replicas", "expected one of 'replicas' and 'command'".into()));
             }
             _ => problems.push(("url", "expected one of 'url' and 'command', not both".into())),
+        }
+        let whys = self.package.iter().flat_map(|package| package.problems());
+        problems.extend(whys.map(|why| ("package", why)));
+        if package && !cfg!(target_os = "linux") {
+            problems.push(("package", "packages run sandboxed, which requires Linux".into()));
         }
         let whys = self.replicas.iter().filter_map(|replica| replica.problem(self.public_only));
         problems.extend(whys.map(|why| ("replicas", why)));
@@ -245,7 +263,7 @@ impl ServerSettings {
             let why = "'url' is required if all replicas are in files";
             problems.push(("url", why.into()));
         }
-        if self.lost_session != LostSession::default() && !kinds[0] && self.command.is_none() {
+        if self.lost_session != LostSession::default() && !kinds[0] && !self.is_program() {
             problems.push(("lost_session", "the built-in server has no sessions".into()));
         }
         let why = self.url.as_ref().and_then(|url| problem_of(url, self.public_only));
@@ -341,16 +359,21 @@ impl ServerSettings {
             }
         }
         if let Some(confine) = &self.confine {
-            if self.command.is_none() {
-                problems.push(("confine", "only servers with 'command' can be confined".into()));
+            if !self.is_program() {
+                let why = "only servers with 'command' or 'package' can be confined";
+                problems.push(("confine", why.into()));
+            }
+            if confine.package.is_some() {
+                problems.push(("confine", "'package' is set by the gateway itself".into()));
             }
             if !cfg!(target_os = "linux") {
                 problems.push(("confine", "programs can be confined on Linux only".into()));
             }
             problems.extend(confine.problems().into_iter().map(|why| ("confine", why)));
         }
-        if self.prestart > 0 && self.command.is_none() {
-            problems.push(("prestart", "only servers with 'command' can be prestarted".into()));
+        if self.prestart > 0 && !self.is_program() {
+            let why = "only servers with 'command' or 'package' can be prestarted";
+            problems.push(("prestart", why.into()));
         }
         if self.prestart > MAX_PRESTART {
             problems.push(("prestart", format!("must be at most {MAX_PRESTART}")));
@@ -384,44 +407,6 @@ pub(super) fn is_owned_header(name: &str) -> bool {
                 | "accept-encoding"
         )
 }
+
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_server_at_public_addresses_only_is_at_no_other() {
-        for (url, good) in [
-            ("https://93.184.216.34/mcp", true),
-            ("https://example.com/mcp", true),
-            ("http://127.0.0.1/mcp", false),
-            ("http://0x7f.1/mcp", false),
-            ("http://2130706433/mcp", false),
-            ("http://169.254.169.254/latest", false),
-            ("http://[::ffff:a9fe:a9fe]/", false),
-            ("http://[2002:a9fe:a9fe::]/", false),
-            ("http://[64:ff9b::a9fe:a9fe]/", false),
-            ("http://[fec0::1]/", false),
-        ] {
-            let url = Some(url.parse().unwrap());
-            let server = ServerSettings { url, public_only: true, ..Default::default() };
-            assert_eq!(server.problems().is_empty(), good, "{server:?}");
-        }
-    }
-
-    #[test]
-    fn a_server_is_an_url_or_a_command() {
-        let url = Some("http://127.0.0.1:1/mcp".parse().unwrap());
-        for (server, good) in [
-            (ServerSettings { url: url.clone(), ..Default::default() }, true),
-            (ServerSettings { command: Some("x".into()), ..Default::default() }, true),
-            (ServerSettings::default(), false),
-            (ServerSettings { url, command: Some("x".into()), ..Default::default() }, false),
-            (
-                ServerSettings { url: Some("ftp://a/b".parse().unwrap()), ..Default::default() },
-                false,
-            ),
-        ] {
-            assert_eq!(server.problems().is_empty(), good, "{server:?}");
-        }
-    }
-}
+mod tests;

@@ -64,6 +64,7 @@ pub struct Settings {
     pub names: NameSettings,
     /// Emergency stops.
     pub stops: StopSettings,
+    pub packages: PackagesSettings,
     pub limits: Limits,
     pub timeouts: Timeouts,
     /// A secret of at least 32 characters that encrypts `requestState`, so that a call can continue after a
@@ -102,6 +103,7 @@ impl Default for Settings {
             portals: BTreeMap::new(),
             names: NameSettings::default(),
             stops: StopSettings::default(),
+            packages: PackagesSettings::default(),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
             state_key: None,
@@ -168,6 +170,9 @@ impl Settings {
         }
         for (key, problem) in self.names.problems() {
             wrong(&["names", key], problem);
+        }
+        for (key, problem) in self.packages.problems() {
+            wrong(&["packages", key], problem);
         }
         for (key, problem) in self.telemetry.problems() {
             wrong(&["telemetry", key], problem);

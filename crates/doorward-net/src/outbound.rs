@@ -128,6 +128,17 @@ pub async fn get_large(
     send_within(Method::GET, url, author, headers, body, (patience, most)).await
 }
 
+/// The same with headers, of which `Accept` may be one.
+pub async fn get_within(
+    url: &Url,
+    author: Author,
+    headers: HeaderMap,
+    patience: Duration,
+    most: usize,
+) -> Result<Answer, Error> {
+    send_within(Method::GET, url, author, headers, Bytes::new(), (patience, most)).await
+}
+
 /// Posts a form.
 pub async fn post_form(
     url: &Url,
@@ -175,7 +186,8 @@ async fn send_within(
     (patience, most): (Duration, usize),
 ) -> Result<Answer, Error> {
     check(url, author)?;
-    headers.insert(ACCEPT, HeaderValue::from_static("application/json, */*;q=0.5"));
+    let accepted = HeaderValue::from_static("application/json, */*;q=0.5");
+    headers.entry(ACCEPT).or_insert(accepted);
     let mut request = Request::new(Full::new(body));
     *request.method_mut() = method;
     *request.uri_mut() = url.as_str().parse().map_err(|_| Error::Failed("no URL".into()))?;
