@@ -68,7 +68,7 @@ pub async fn file(url: &Url) -> Result<Bytes> {
                 let place = answer.headers.get(LOCATION).and_then(|place| place.to_str().ok());
                 let next = place.and_then(|place| at.join(place).ok());
                 let next = next.ok_or_else(|| unreachable(&at, "a redirect without location".into()))?;
-                author = author.of_what_is_named(&next, &at, false);
+                author = author.for_linked_url(&next, &at, false);
                 at = next;
             }
             status => return Err(unreachable(&at, format!("HTTP {status}"))),

@@ -24,7 +24,7 @@ use crate::{fetch, mcpb, oci, registry, tree};
 const AT_A_TIME: usize = 8;
 /// All archives of one package together.
 const MAX_DOWNLOADS: u64 = 1 << 30;
-/// Without it, Node and Python write the sandbox's errors about a folder that they do not have.
+/// The gateway's own is not theirs to read, which programs such as git take for an error; one that is not there is fine.
 const HOME: &str = "/nonexistent";
 
 /// Packages on this machine.
@@ -394,14 +394,15 @@ async fn download(
     registry: &Url,
     mut there: HashMap<Digest, Bytes>,
 ) -> Result<HashMap<Digest, Bytes>> {
-    let mut missing: Vec<&Artifact> =
-        artifacts.iter().filter(|archive| !there.contains_key(&archive.digest)).collect();
+    let mut missing: Vec<Artifact> =
+        artifacts.iter().filter(|archive| !there.contains_key(&archive.digest)).cloned().collect();
     missing.sort_by(|one, other| one.digest.cmp(&other.digest));
     missing.dedup_by(|one, other| one.digest == other.digest);
-    let fetching = missing.into_iter().map(|archive| async move {
+    let all = missing.into_iter().map(|archive| (archive, registry.clone()));
+    let fetching = all.map(|(archive, registry)| async move {
         let about = |error: Error| error.about(&archive.label());
         let url = Url::parse(&archive.url).map_err(|error| Error::refused(error.to_string()));
-        let bytes = fetch::artifact(&url.map_err(about)?, registry).await.map_err(about)?;
+        let bytes = fetch::artifact(&url.map_err(about)?, &registry).await.map_err(about)?;
         archive.digest.check(&bytes).map_err(about)?;
         Ok::<_, Error>((archive.digest.clone(), bytes))
     });

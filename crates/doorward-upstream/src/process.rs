@@ -109,7 +109,10 @@ pub fn start(
     inbound: Inbound,
     audit: Arc<Audit>,
 ) -> Result<Arc<Pipe>, Failure> {
-    let slot = count.take()?;
+    let launched = settings.launched().map_err(|why| {
+        Failure::new(Kind::Unreachable, "The server's package cannot be run").because(why)
+    })?;
+    let (settings, slot) = (&*launched, count.take()?);
     let program = settings.command.as_deref().unwrap_or_default();
     // A program that is confined is what the gateway's own turns into.
     let start = settings.confine.as_ref().map_or(program, |_| OWN);

@@ -4,6 +4,7 @@ mod apply;
 mod audit;
 mod credits;
 mod evidence;
+mod packages;
 mod policy;
 mod reach;
 mod servers;
@@ -26,6 +27,7 @@ pub use self::apply::{Apply, Export};
 pub use self::audit::{Audit, ExportForm, Filter, Span, Trust};
 pub use self::credits::{By, Credits, Each, Usage, UsageForm, Whose};
 pub use self::evidence::Evidence;
+pub use self::packages::LockPackages;
 pub use self::policy::{Explain, Policy, Simulate};
 pub use self::reach::{Credential, Operator};
 pub use self::servers::{

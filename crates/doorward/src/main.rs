@@ -10,6 +10,7 @@ mod config;
 mod confine;
 mod inherited;
 mod logging;
+mod packages;
 mod serve;
 mod terminal;
 

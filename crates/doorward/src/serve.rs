@@ -27,7 +27,7 @@ use self::tls::Tls;
 use crate::cli::{Admin, Serve};
 use crate::commands::{Exit, Failed};
 use crate::inherited::Inherited;
-use crate::{commands, config, logging, terminal};
+use crate::{commands, config, logging, packages, terminal};
 
 /// How long connections and streams may take to end once calls have ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -109,6 +109,12 @@ fn settings(options: &Serve) -> Result<Read, Failed> {
     if let Some(problem) = settings.problems().first() {
         return Err(Failed::new(Exit::Config, problem.to_string()));
     }
+    if let Err(problems) = packages::check_locked(&settings, options.config.as_deref()) {
+        for problem in &problems {
+            terminal::complain(problem);
+        }
+        return Err(Failed::silent(Exit::Config));
+    }
     Ok(Read { settings, text, changeable })
 }
 
@@ -149,7 +155,7 @@ fn overridden(mut settings: Settings, options: &Serve) -> Settings {
 }
 
 async fn serve(options: Serve, read: Read, workers: Arc<[Handle]>) -> Result<(), Failed> {
-    let Read { settings, text, changeable } = read;
+    let Read { mut settings, text, changeable } = read;
     let signals = Signals::new()?;
     raise_file_limit();
     let main = bind(settings.listen, "--listen").await?;
@@ -162,13 +168,14 @@ async fn serve(options: Serve, read: Read, workers: Arc<[Handle]>) -> Result<(),
     let admin_tls = settings.admin_tls.as_ref().map(Tls::start).transpose();
     let admin_tls =
         admin_tls.map_err(|why| Failed::new(Exit::Config, format!("admin_tls: {why}")))?;
+    let ready = packages::prepare(&mut settings, options.config.as_deref()).await;
     let gateway = guarded(&options, settings, main.local_addr()?).await?;
     let reloader = reload::Reloader::of(&gateway, &options);
     let admin = admin.map(|admin| (admin, admin_tls));
     let listeners = Listeners::open(&gateway, reloader, (main, tls), admin, &workers)?;
     welcome(&gateway, &listeners, options.config.is_none());
     let _policies = policies::follow(&gateway);
-    let watched = reload::Watch::start(&gateway, &options, text, changeable);
+    let watched = reload::Watch::start(&gateway, &options, text, changeable || !ready);
     signals.wait(&watched).await;
     drop(watched);
     shut_down(&gateway, listeners).await;

@@ -131,10 +131,6 @@ fn is_hidden(user: &str, found: &str, scope: &str, name: &str) -> bool {
 }
 
 impl Layout {
-    pub fn len(&self) -> usize {
-        self.placed.len()
-    }
-
     /// Finds what meets a need as Node would, and remembers it if it does.
     pub fn meet(&mut self, from: &str, need: &Need) -> Met {
         match self.find(from, &need.name) {
@@ -237,7 +233,7 @@ mod tests {
         assert_eq!(put(&mut layout, &d, "c", ">=1", "9.9.9"), "node_modules/c");
         assert_eq!(put(&mut layout, &c2, "c", "^1", "1.2.0"), format!("{c2}/node_modules/c"));
         layout.check().unwrap();
-        assert_eq!(layout.len(), 6);
+        assert_eq!(layout.placed.len(), 6);
     }
 
     #[test]

@@ -16,10 +16,10 @@ use crate::error::{Error, Result};
 use crate::lock::Artifact;
 use crate::unpack::{Unpacker, unpack_tar_gz};
 
-pub use layout::is_name;
+use layout::is_name;
 pub use node::Node;
-pub use resolve::{Machine, Resolved, resolve};
-pub use signature::{check_locked, keys};
+pub use resolve::resolve;
+pub use signature::check_locked;
 
 /// Largest `package.json`.
 const MAX_MANIFEST: u64 = 4 << 20;

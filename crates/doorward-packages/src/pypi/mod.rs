@@ -15,9 +15,9 @@ use crate::lock::Artifact;
 
 pub use interpreter::Interpreter;
 pub(crate) use interpreter::answer;
-pub use requirement::normalized;
-pub use resolve::{Resolved, Resolver};
-pub use wheel::{SITE, programs, unpack};
+pub use resolve::Resolver;
+use wheel::SITE;
+pub use wheel::{programs, unpack};
 
 /// Runs a console script: the modules of the package come after Python's own, and nothing else is there.
 const RUN: &str = "import sys; sys.path.append(sys.argv[1]); module, names = sys.argv[2:4]; \

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use url::Url;
 
+use super::packages::LockPackages;
 use super::reach::Operator;
 
 /// Servers, and what is done to one.
@@ -44,6 +45,8 @@ pub enum ServersCommand {
     Release(StepServer),
     /// Show the steps of a server's life: who, when, why
     History(ServerHistory),
+    /// Resolve the packages of servers with all dependencies, verify and download them, and write the lock file
+    Lock(LockPackages),
 }
 
 /// Where the servers are: at a running gateway, unless a database is named.

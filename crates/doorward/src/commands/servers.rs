@@ -1,6 +1,7 @@
 //! `doorward servers`: the status of the servers behind a running gateway, and the steps of their lives.
 
 mod life;
+mod lock;
 
 use std::io::Write;
 
@@ -59,6 +60,7 @@ struct LeftOut {
 pub async fn run(options: Servers) -> Result<(), Failed> {
     match options.command {
         None => status(options).await,
+        Some(ServersCommand::Lock(options)) => lock::run(options).await,
         Some(ServersCommand::Propose(options)) => life::propose(*options).await,
         Some(ServersCommand::Review(options)) => life::review(options).await,
         Some(ServersCommand::Look(options)) => life::look(options).await,

@@ -59,6 +59,12 @@ pub fn expand(
 ) -> Vec<Problem> {
     let mut problems = Vec::new();
     tree.each_text(&mut Vec::new(), &mut |path, text| {
+        if is_of_package(path) && text.contains("${") {
+            let problem = "references are accepted in 'args', 'env' and 'user_config' only: what a \
+                           package is must not depend on the environment";
+            problems.push(Problem { path: path.to_vec(), problem: problem.into() });
+            return;
+        }
         let mut resolve = |reference: &str| value(reference, dialect, around, sources);
         match replace(text, &mut resolve) {
             Ok(Some(expanded)) => *text = expanded,
@@ -67,6 +73,12 @@ pub fn expand(
         }
     });
     problems
+}
+
+/// Whether a text says which package a server is.
+fn is_of_package(path: &[String]) -> bool {
+    let path: Vec<&str> = path.iter().map(String::as_str).collect();
+    matches!(path[..], ["servers", _, "package", key, ..] if key != "user_config")
 }
 
 /// Writes a foreign file's references in this gateway's own form, so that the file that is made of

@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use doorward_config::{Confinement, Namespaces};
+use doorward_packages::{Digest, tree};
 use doorward_process::cgroup;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, PathBeneath, PathFd,
@@ -81,6 +82,10 @@ fn start(options: &Confine, allowed: &Confinement) -> Result<(), String> {
                     or run the gateway as another user"
                 .into(),
         );
+    }
+    if let Some(package) = &allowed.package {
+        let digest = package.digest.parse::<Digest>().map_err(|error| error.to_string())?;
+        tree::verify(&package.path, &digest).map_err(|error| error.to_string())?;
     }
     let watched = watch::Watched::new(options.parent)?;
     let groups = bound_together(allowed)?;

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use doorward_admin::{Reload, Reloading};
 use doorward_gateway::Gateway;
+use doorward_packages::Lock;
 use doorward_gateway::gateway::Changes;
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::cli::Serve;
-use crate::config;
+use crate::{config, packages};
 
 /// Editors write a file in several steps; what they do within this time is one change.
 const SETTLE: Duration = Duration::from_millis(50);
@@ -75,11 +76,14 @@ fn watch(path: &Path, wake: Arc<Notify>) -> Option<notify::RecommendedWatcher> {
     let path = std::path::absolute(path).ok()?;
     let folder = path.parent()?.to_owned();
     let name = path.file_name()?.to_owned();
+    let lock = Lock::beside(&path).file_name()?.to_owned();
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         // Others may write into the folder all the time. Configuration maps change the link `..data`,
         // which the file is a link through; what has changed is found out by reading.
         let concerns = |path: &PathBuf| {
-            path.file_name().is_none_or(|it| it == name || it.as_encoded_bytes().starts_with(b".."))
+            path.file_name().is_none_or(|it| {
+                it == name || it == lock || it.as_encoded_bytes().starts_with(b"..")
+            })
         };
         if event.is_ok_and(|event| {
             !event.kind.is_access() && (event.paths.is_empty() || event.paths.iter().any(concerns))
@@ -109,7 +113,8 @@ struct Follow {
 
 impl Follow {
     async fn run(self, text: String) {
-        let mut seen = Some(text.into_bytes());
+        let lock = tokio::fs::read(Lock::beside(&self.path)).await.unwrap_or_default();
+        let mut seen = Some((text.into_bytes(), lock));
         let mut changeable = self.changeable;
         loop {
             let looks = changeable && !self.options.no_watch;
@@ -144,8 +149,10 @@ impl Follow {
                 return;
             }
         };
-        if super::overridden(loaded.settings, &self.options) != **self.gateway.settings() {
-            tracing::info!("a file or secret of the configuration has changed");
+        let mut settings = super::overridden(loaded.settings, &self.options);
+        packages::prepare(&mut settings, Some(&self.path)).await;
+        if settings != **self.gateway.settings() {
+            tracing::info!("a file, secret or package of the configuration has changed");
             reload(&self.gateway, &self.path, &self.options).await;
         }
     }
@@ -155,15 +162,23 @@ impl Follow {
 async fn load(path: &Path) -> Result<config::Loaded, config::Report> {
     let own = path.to_owned();
     let loaded = tokio::task::spawn_blocking(move || config::load(&own)).await;
-    loaded.unwrap_or_else(|error| Err(config::Report::unreadable(path, error.to_string())))
+    let loaded =
+        loaded.unwrap_or_else(|error| Err(config::Report::unreadable(path, error.to_string())))?;
+    let locked = packages::check_locked(&loaded.settings, Some(path));
+    locked.map_err(|problems| config::Report::unreadable(path, problems.join("; ")))?;
+    Ok(loaded)
 }
 
-/// The file's text once nobody writes to it any more: half a file may look like a good one.
-async fn settled(path: &Path) -> Option<Vec<u8>> {
-    let mut last = tokio::fs::read(path).await.ok();
+/// The file's text, and that of its lock file, once nobody writes to them any more: half a file may look like a good one.
+async fn settled(path: &Path) -> Option<(Vec<u8>, Vec<u8>)> {
+    let read = async || {
+        let lock = tokio::fs::read(Lock::beside(path)).await.unwrap_or_default();
+        Some((tokio::fs::read(path).await.ok()?, lock))
+    };
+    let mut last = read().await;
     for _ in 0..20 {
         tokio::time::sleep(SETTLE).await;
-        let now = tokio::fs::read(path).await.ok();
+        let now = read().await;
         if now == last {
             break;
         }
@@ -200,7 +215,9 @@ async fn take(
     for notice in &loaded.notices {
         tracing::warn!(file, "{notice}");
     }
-    let changes = gateway.reload(super::overridden(loaded.settings, options));
+    let mut settings = super::overridden(loaded.settings, options);
+    let ready = packages::prepare(&mut settings, Some(path)).await;
+    let changes = gateway.reload(settings);
     if !changes.at_restart.is_empty() {
         tracing::warn!(file, keys = ?changes.at_restart, "these settings take effect after a \
             restart");
@@ -212,7 +229,7 @@ async fn take(
         removed = ?changes.removed,
         "configuration reloaded"
     );
-    Ok((changes, loaded.changeable))
+    Ok((changes, loaded.changeable || !ready))
 }
 
 /// Reloads the configuration for administrators.
