@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, Period, VerifiedFolder};
+use super::{ByteSize, Period};
 
 /// Sandbox of a program. It can read what programs need to run (`/usr`, `/lib`, `/etc/ssl` and the like) and the
 /// paths that are listed here; it can write only the listed paths. Uses Landlock and seccomp; if the kernel does
@@ -60,6 +60,15 @@ pub enum Namespaces {
     /// Required: if the system does not support them, the program is not started.
     Require,
     Never,
+}
+
+/// A folder that must not have changed when a program starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VerifiedFolder {
+    pub path: PathBuf,
+    /// The digest of all files below it: `sha256:…`.
+    pub digest: String,
 }
 
 impl Default for Confinement {

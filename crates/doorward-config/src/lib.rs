@@ -43,7 +43,7 @@ pub use authorization::{
 pub use billing::{AlertSettings, BillingSettings, PriceSettings, UnitPrice, Unknown};
 pub use cache::{CacheRule, CacheSettings};
 pub use checks::{ArgumentSettings, Check, ResultSettings, UnusableSchema};
-pub use confine::{Confinement, Namespaces};
+pub use confine::{Confinement, Namespaces, VerifiedFolder};
 pub use credential::{
     Assertion, Basic, ClientCredentials, CredentialSettings, Delegation, Exchange, Personal,
     ServerTls, TokenClient, signing_key,
@@ -59,9 +59,7 @@ pub use lifecycle::{Lifecycle, ReviewSettings};
 pub use limits::{Limits, Timeouts};
 pub use names::{NameSettings, ServerNames, is_legal_name};
 pub use openapi::{OpenApiSettings, PageSettings};
-pub use package::{
-    Launch, PackageSettings, PackagesSettings, Program, UserValue, VerifiedFolder,
-};
+pub use package::{Launch, PackageSettings, PackagesSettings, Program, UserValue};
 pub use policy::{Explain, PolicySettings};
 pub use portal::PortalSettings;
 pub use quantity::{ByteSize, Period};

@@ -1,13 +1,12 @@
 //! Packages as servers: what is run instead of a `command`, and where packages are stored.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Confinement, Secret, ServerSettings, is_trustworthy};
+use super::{Confinement, Secret, is_trustworthy};
 
 /// Longest name or location of a package.
 const MAX_NAME: usize = 2_048;
@@ -109,50 +108,11 @@ pub struct Program {
     pub confine: Option<Confinement>,
 }
 
-/// A folder that must not have changed when a program starts.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct VerifiedFolder {
-    pub path: PathBuf,
-    /// The digest of all files below it: `sha256:…`.
-    pub digest: String,
-}
-
-impl ServerSettings {
-    /// Whether the server is a local program: a command, or a package.
-    pub fn is_program(&self) -> bool {
-        self.command.is_some() || self.package.is_some()
-    }
-
-    /// The settings with the program that is to be started: for a package, that of its launch.
-    ///
-    /// # Errors
-    /// Why the package cannot be run.
-    pub fn launched(&self) -> Result<Cow<'_, Self>, String> {
-        if self.package.is_none() {
-            return Ok(Cow::Borrowed(self));
-        }
-        match &self.launch {
-            Some(Launch::Ready(program)) => {
-                let Program { command, args, env, confine } = (**program).clone();
-                let command = Some(command);
-                Ok(Cow::Owned(Self { command, args, env, confine, ..self.clone() }))
-            }
-            Some(Launch::Failed(why)) => Err(why.clone()),
-            None => Err("its package has not been prepared".into()),
-        }
-    }
-}
-
 impl PackageSettings {
     /// Its kind and its name or location.
     pub fn source(&self) -> Option<(&'static str, &str)> {
-        let all = [
-            ("npm", &self.npm),
-            ("pypi", &self.pypi),
-            ("oci", &self.oci),
-            ("mcpb", &self.mcpb),
-        ];
+        let all =
+            [("npm", &self.npm), ("pypi", &self.pypi), ("oci", &self.oci), ("mcpb", &self.mcpb)];
         all.into_iter().find_map(|(kind, name)| Some((kind, name.as_deref()?)))
     }
 
@@ -242,7 +202,9 @@ fn is_digest(digest: &str, kind: &str) -> bool {
             .is_some_and(|text| text.len() == 88 && text.bytes().all(base64));
     }
     let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-    digest.strip_prefix("sha256:").is_some_and(|text| text.len() == 64 && text.bytes().all(hexadecimal))
+    digest
+        .strip_prefix("sha256:")
+        .is_some_and(|text| text.len() == 64 && text.bytes().all(hexadecimal))
 }
 
 #[cfg(test)]
@@ -284,7 +246,10 @@ mod tests {
             (default.clone(), "exactly one"),
             (PackageSettings { pypi: Some("y".into()), ..npm("1.0.0") }, "exactly one"),
             (PackageSettings { npm: Some("x".into()), ..default.clone() }, "'version' is required"),
-            (PackageSettings { oci: Some("a/b".into()), ..default.clone() }, "'digest' is required"),
+            (
+                PackageSettings { oci: Some("a/b".into()), ..default.clone() },
+                "'digest' is required",
+            ),
             (
                 PackageSettings { mcpb: Some("x.mcpb".into()), version, ..default.clone() },
                 "'digest' is required",
@@ -299,7 +264,10 @@ mod tests {
             ),
             (PackageSettings { digest: Some(digest), ..npm("1.0.0") }, "npm's 'sha512-"),
             (
-                PackageSettings { registry: Some("http://a.example/".parse().unwrap()), ..npm("1.0.0") },
+                PackageSettings {
+                    registry: Some("http://a.example/".parse().unwrap()),
+                    ..npm("1.0.0")
+                },
                 "https://",
             ),
             (

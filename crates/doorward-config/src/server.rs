@@ -1,5 +1,6 @@
 //! The settings of a server and of its tools.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
@@ -9,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     Affinity, ArgumentSettings, Assertion, CacheRule, ClientCapabilities, Confinement,
     CredentialSettings, Delegation, Exchange, Launch, Lifecycle, LostSession, OpenApiSettings,
-    PackageSettings, Period, Personal, ReliabilitySettings, ReplicaSettings, ResultSettings, Secret,
-    ServerTls, Settings, Start, problem_of,
+    PackageSettings, Period, Personal, ReliabilitySettings, ReplicaSettings, ResultSettings,
+    Secret, ServerTls, Settings, Start, problem_of,
 };
 use doorward_core::pattern::Pattern;
 
@@ -183,6 +184,30 @@ pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 }
 
 impl ServerSettings {
+    /// Whether the server is a local program: a command, or a package.
+    pub fn is_program(&self) -> bool {
+        self.command.is_some() || self.package.is_some()
+    }
+
+    /// The settings with the program that is to be started: for a package, that of its launch.
+    ///
+    /// # Errors
+    /// Why the package cannot be run.
+    pub fn launched(&self) -> Result<Cow<'_, Self>, String> {
+        if self.package.is_none() {
+            return Ok(Cow::Borrowed(self));
+        }
+        match &self.launch {
+            Some(Launch::Ready(program)) => {
+                let super::Program { command, args, env, confine } = (**program).clone();
+                let command = Some(command);
+                Ok(Cow::Owned(Self { command, args, env, confine, ..self.clone() }))
+            }
+            Some(Launch::Failed(why)) => Err(why.clone()),
+            None => Err("its package has not been prepared".into()),
+        }
+    }
+
     pub fn sample() -> Self {
         Self { sample: true, ..Self::default() }
     }
@@ -242,7 +267,9 @@ impl ServerSettings {
         let kinds = [self.url.is_some() || has_replicas, command, package, self.sample];
         match kinds.iter().filter(|set| **set).count() {
             1 => {}
-            0 => problems.push(("url", "expected 'url', 'replicas', 'command' or 'package'".into())),
+            0 => {
+                problems.push(("url", "expected 'url', 'replicas', 'command' or 'package'".into()))
+            }
             _ if package => {
                 let why = "takes the place of 'url', 'replicas', 'command' and 'sample'";
                 problems.push(("package", why.into()));

@@ -97,8 +97,10 @@ impl std::str::FromStr for Digest {
             return Ok(Self::Sha512(value.try_into().map_err(|_| wrong())?));
         }
         let text = text.strip_prefix("sha256:").ok_or_else(wrong)?;
-        let digits: Option<Vec<u8>> =
-            text.chars().map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok())).collect();
+        let digits: Option<Vec<u8>> = text
+            .chars()
+            .map(|digit| digit.to_digit(16).and_then(|digit| u8::try_from(digit).ok()))
+            .collect();
         let digits = digits.filter(|digits| digits.len() == 64).ok_or_else(wrong)?;
         let mut value = [0; 32];
         for (byte, pair) in value.iter_mut().zip(digits.chunks(2)) {

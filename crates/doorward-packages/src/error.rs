@@ -43,7 +43,9 @@ impl Error {
         match self {
             Self::Unsupported(why) => Self::Unsupported(format!("{what}: {why}")),
             Self::Refused(why) => Self::Refused(format!("{what}: {why}")),
-            Self::Unreachable { url, why } => Self::Unreachable { url, why: format!("{why} ({what})") },
+            Self::Unreachable { url, why } => {
+                Self::Unreachable { url, why: format!("{why} ({what})") }
+            }
             other => other,
         }
     }

@@ -67,7 +67,8 @@ pub async fn file(url: &Url) -> Result<Bytes> {
             301 | 302 | 303 | 307 | 308 => {
                 let place = answer.headers.get(LOCATION).and_then(|place| place.to_str().ok());
                 let next = place.and_then(|place| at.join(place).ok());
-                let next = next.ok_or_else(|| unreachable(&at, "a redirect without location".into()))?;
+                let next =
+                    next.ok_or_else(|| unreachable(&at, "a redirect without location".into()))?;
                 author = author.for_linked_url(&next, &at, false);
                 at = next;
             }

@@ -16,6 +16,7 @@ mod packages;
 mod provenance;
 mod pypi;
 mod registry;
+pub mod servers;
 pub mod tree;
 mod unpack;
 

@@ -191,9 +191,10 @@ impl Lock {
     /// If nothing is locked for it, or another package.
     pub fn of(&self, server: &str, package: &PackageSettings) -> Result<&Locked> {
         let configured = reference(package);
-        let locked = self.servers.get(server).ok_or_else(|| {
-            Error::NotLocked(format!("'{configured}' is not in the lock file"))
-        })?;
+        let locked = self
+            .servers
+            .get(server)
+            .ok_or_else(|| Error::NotLocked(format!("'{configured}' is not in the lock file")))?;
         if locked.package != configured {
             let why = format!("'{configured}' is configured, but '{}' is locked", locked.package);
             return Err(Error::NotLocked(why));
@@ -201,7 +202,9 @@ impl Lock {
         if let Some(registry) = &package.registry
             && locked.registry.as_ref() != Some(registry)
         {
-            let why = format!("'{configured}' is configured for {registry}, and locked for another registry");
+            let why = format!(
+                "'{configured}' is configured for {registry}, and locked for another registry"
+            );
             return Err(Error::NotLocked(why));
         }
         if let Some(entry) = &package.entry
@@ -281,7 +284,10 @@ impl Locked {
             let names: Vec<&str> = self.programs.keys().map(String::as_str).collect();
             Error::unsupported(match names[..] {
                 [] => format!("'{package}' has no program"),
-                _ => format!("'{package}' has several programs, name one as 'entry': {}", names.join(", ")),
+                _ => format!(
+                    "'{package}' has several programs, name one as 'entry': {}",
+                    names.join(", ")
+                ),
             })
         })
     }

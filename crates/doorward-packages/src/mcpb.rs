@@ -182,9 +182,9 @@ impl Manifest {
                 texts.insert(name.clone(), Vec::new());
                 continue;
             };
-            let text = wanted.check(&value).map_err(|why| {
-                Error::unsupported(format!("'user_config.{name}': {why}"))
-            })?;
+            let text = wanted
+                .check(&value)
+                .map_err(|why| Error::unsupported(format!("'user_config.{name}': {why}")))?;
             texts.insert(name.clone(), text);
         }
         Ok(texts)
@@ -243,9 +243,9 @@ impl Fill<'_> {
         while let Some(at) = rest.find("${") {
             out.push_str(&rest[..at]);
             let inner = &rest[at + 2..];
-            let end = inner.find('}').ok_or_else(|| {
-                Error::unsupported(format!("'{text}' has a '${{' without '}}'"))
-            })?;
+            let end = inner
+                .find('}')
+                .ok_or_else(|| Error::unsupported(format!("'{text}' has a '${{' without '}}'")))?;
             let name = &inner[..end];
             match (name, name.strip_prefix("user_config.").and_then(|it| self.texts.get(it))) {
                 (_, Some(values)) => out.push_str(&values.join(",")),
@@ -281,7 +281,8 @@ mod tests {
     use serde_json::json;
 
     fn manifest(server: Value, user_config: Value) -> Manifest {
-        let whole = json!({"name": "x", "version": "1", "server": server, "user_config": user_config});
+        let whole =
+            json!({"name": "x", "version": "1", "server": server, "user_config": user_config});
         let read: Manifest = serde_json::from_value(whole).unwrap();
         // As it comes back from the lock file.
         Manifest::of_lock(&serde_json::to_value(read).unwrap()).unwrap()
@@ -342,7 +343,8 @@ mod tests {
             let started = manifest(server, json!({})).start(Path::new("/p"), &BTreeMap::new());
             assert_eq!(started.is_ok(), good, "{kind} {command}");
         }
-        let unknown = json!({"name": "x", "version": "1", "server": {"type": "uv", "mcp_config": {}}});
+        let unknown =
+            json!({"name": "x", "version": "1", "server": {"type": "uv", "mcp_config": {}}});
         assert!(serde_json::from_value::<Manifest>(unknown).is_err());
     }
 }

@@ -41,7 +41,8 @@ pub fn engine(configured: Option<&Path>) -> Result<PathBuf> {
 pub fn image(package: &PackageSettings) -> Result<(String, Digest)> {
     let name = package.oci.as_deref().unwrap_or_default();
     let digest: Digest = package.digest.as_deref().unwrap_or_default().parse()?;
-    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_./:".contains(&byte);
+    let plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_./:".contains(&byte);
     if name.is_empty() || name.starts_with('-') || !name.bytes().all(plain) {
         return Err(Error::unsupported(format!("'{name}' is not a name of an image")));
     }
@@ -123,7 +124,9 @@ pub fn program(
         for path in paths {
             let text = path.display().to_string();
             if text.contains([',', ':', '"', '\n']) {
-                return Err(Error::unsupported(format!("'{text}' cannot be mounted in a container")));
+                return Err(Error::unsupported(format!(
+                    "'{text}' cannot be mounted in a container"
+                )));
             }
             all.push(format!("--mount=type=bind,source={text},destination={text}{more}"));
         }
@@ -149,8 +152,11 @@ mod tests {
         let (image, _) = image(&package).unwrap();
         assert_eq!(image, format!("r.example:5000/a/b@sha256:{}", "a".repeat(64)));
         let env = [("KEY".to_owned(), Secret("k3y".into()))].into();
-        let closed = program(Path::new("podman"), &image, &["x".into()], &env, &Confinement::default()).unwrap();
-        for flag in ["--network=none", "--read-only", "--cap-drop=ALL", "--pull=never", "--env=KEY"] {
+        let closed =
+            program(Path::new("podman"), &image, &["x".into()], &env, &Confinement::default())
+                .unwrap();
+        for flag in ["--network=none", "--read-only", "--cap-drop=ALL", "--pull=never", "--env=KEY"]
+        {
             assert!(closed.args.iter().any(|arg| arg == flag), "{flag}: {:?}", closed.args);
         }
         assert!(closed.args.ends_with(&[image.clone(), "x".into()]));

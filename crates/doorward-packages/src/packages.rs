@@ -195,7 +195,12 @@ impl Packages {
     ///
     /// # Errors
     /// If it is not locked as it is configured, cannot be fetched, or is not what was locked.
-    pub async fn prepare(&self, name: &str, server: &ServerSettings, lock: &Lock) -> Result<Program> {
+    pub async fn prepare(
+        &self,
+        name: &str,
+        server: &ServerSettings,
+        lock: &Lock,
+    ) -> Result<Program> {
         let package = server.package.as_deref().ok_or_else(|| Error::unsupported("no package"))?;
         let locked = lock.of(name, package)?;
         let confine = server.confine.clone().unwrap_or_default();
@@ -225,7 +230,8 @@ impl Packages {
             }
             _ => {
                 let value = locked.manifest.as_ref();
-                let value = value.ok_or_else(|| Error::NotLocked("its manifest is not locked".into()))?;
+                let value =
+                    value.ok_or_else(|| Error::NotLocked("its manifest is not locked".into()))?;
                 let start = Manifest::of_lock(value)?.start(&folder, &package.user_config)?;
                 for (name, value) in start.env {
                     env.entry(name).or_insert(value);
@@ -297,7 +303,11 @@ impl Packages {
         fetching.await.map(|_| ()).map_err(|error| error.about(&reference))
     }
 
-    async fn unpack(&self, contents: Contents, expected: Option<Digest>) -> Result<(Digest, PathBuf)> {
+    async fn unpack(
+        &self,
+        contents: Contents,
+        expected: Option<Digest>,
+    ) -> Result<(Digest, PathBuf)> {
         let folder = self.folder.clone();
         let unpacking = tokio::task::spawn_blocking(move || {
             let staging = folder.stage()?;
@@ -306,9 +316,7 @@ impl Packages {
                 let bytes = contents.bytes.get(&archive.digest);
                 let bytes = bytes.ok_or_else(|| Error::refused("an archive is missing"))?;
                 let unpacked = match &contents.kind {
-                    ArchiveKind::Npm => {
-                        npm::unpack(&mut unpacker, staging.path(), archive, bytes)
-                    }
+                    ArchiveKind::Npm => npm::unpack(&mut unpacker, staging.path(), archive, bytes),
                     ArchiveKind::Pypi => pypi::unpack(&mut unpacker, archive, bytes),
                     ArchiveKind::Bundle(manifest) => mcpb::unpack(&mut unpacker, bytes, manifest),
                 };
@@ -411,7 +419,9 @@ async fn download(
     while let Some((digest, bytes)) = downloads.try_next().await? {
         sum += bytes.len() as u64;
         if sum > MAX_DOWNLOADS {
-            return Err(Error::refused(format!("its archives have more than {MAX_DOWNLOADS} bytes")));
+            return Err(Error::refused(format!(
+                "its archives have more than {MAX_DOWNLOADS} bytes"
+            )));
         }
         there.insert(digest, bytes);
     }

@@ -8,9 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sigstore_verify::crypto::SubjectAltName;
 use sigstore_verify::trust_root::{SIGSTORE_PRODUCTION_TRUSTED_ROOT, TrustedRoot};
-use sigstore_verify::types::{
-    Artifact, ArtifactDigest, Bundle, HashAlgorithm, SignatureContent,
-};
+use sigstore_verify::types::{Artifact, ArtifactDigest, Bundle, HashAlgorithm, SignatureContent};
 use sigstore_verify::{VerificationPolicy, Verifier};
 use url::Url;
 
@@ -50,7 +48,12 @@ struct NpmAttestation {
 ///
 /// # Errors
 /// If there is none, though the registry says so, or it is not valid for this archive.
-pub async fn of_npm(url: &Url, registry: &Url, subject: &str, digest: &Digest) -> Result<Provenance> {
+pub async fn of_npm(
+    url: &Url,
+    registry: &Url,
+    subject: &str,
+    digest: &Digest,
+) -> Result<Provenance> {
     let body = fetch::artifact(url, registry).await?;
     let found: NpmAttestations = serde_json::from_slice(&body)
         .map_err(|error| Error::refused(format!("its attestations are not valid: {error}")))?;
@@ -260,7 +263,8 @@ mod tests {
         let bundle: Value = serde_json::from_str(BUNDLE).unwrap();
         let material = &bundle["verificationMaterial"];
         let chain = &material["x509CertificateChain"]["certificates"][0]["rawBytes"];
-        let certificate = if chain.is_null() { &material["certificate"]["rawBytes"] } else { chain };
+        let certificate =
+            if chain.is_null() { &material["certificate"]["rawBytes"] } else { chain };
         let provenance = json!({"version": 1, "attestation_bundles": [{"publisher": {}, "attestations": [{
             "version": 1,
             "verification_material": {

@@ -10,7 +10,6 @@ mod config;
 mod confine;
 mod inherited;
 mod logging;
-mod packages;
 mod serve;
 mod terminal;
 

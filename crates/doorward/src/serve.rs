@@ -16,6 +16,7 @@ use doorward_config::{Secret, ServerSettings};
 use doorward_gateway::stops::Emergency;
 use doorward_gateway::{Gateway, protocol};
 use doorward_net::listener::{self, Listening};
+use doorward_packages::servers as packages;
 use doorward_store::{Location, Store};
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
@@ -27,7 +28,7 @@ use self::tls::Tls;
 use crate::cli::{Admin, Serve};
 use crate::commands::{Exit, Failed};
 use crate::inherited::Inherited;
-use crate::{commands, config, logging, packages, terminal};
+use crate::{commands, config, logging, terminal};
 
 /// How long connections and streams may take to end once calls have ended.
 const LAST_WORDS: Duration = Duration::from_secs(5);

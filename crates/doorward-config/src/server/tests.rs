@@ -28,10 +28,7 @@ fn a_server_is_an_url_or_a_command() {
         (ServerSettings { command: Some("x".into()), ..Default::default() }, true),
         (ServerSettings::default(), false),
         (ServerSettings { url, command: Some("x".into()), ..Default::default() }, false),
-        (
-            ServerSettings { url: Some("ftp://a/b".parse().unwrap()), ..Default::default() },
-            false,
-        ),
+        (ServerSettings { url: Some("ftp://a/b".parse().unwrap()), ..Default::default() }, false),
     ] {
         assert_eq!(server.problems().is_empty(), good, "{server:?}");
     }

@@ -258,7 +258,9 @@ impl Document {
             }
             second.get_or_insert(release);
         }
-        second.ok_or_else(|| Error::unsupported(format!("no version of '{}' is in '{range}'", self.name)))
+        second.ok_or_else(|| {
+            Error::unsupported(format!("no version of '{}' is in '{range}'", self.name))
+        })
     }
 }
 

@@ -97,7 +97,9 @@ pub fn is_name(name: &str) -> bool {
             && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.~!'()*".contains(&byte))
     };
     let whole = match name.strip_prefix('@') {
-        Some(scoped) => scoped.split_once('/').is_some_and(|(scope, name)| part(scope) && part(name)),
+        Some(scoped) => {
+            scoped.split_once('/').is_some_and(|(scope, name)| part(scope) && part(name))
+        }
         None => part(name),
     };
     whole && name.len() <= 214 && !name.contains(MODULES)
@@ -157,7 +159,8 @@ impl Layout {
         }
         let all = scopes(from);
         // What has the name already, and is another version, is found first unless this one is below it.
-        let taken = all.iter().position(|scope| self.placed.contains_key(&inside(scope, &need.name)));
+        let taken =
+            all.iter().position(|scope| self.placed.contains_key(&inside(scope, &need.name)));
         let free = &all[..taken.unwrap_or(all.len())];
         let placed = Placed { package: need.package.clone(), version: version.to_owned() };
         let scope = free.iter().rev().find(|scope| !self.would_hide(scope, &need.name, &placed));
@@ -226,7 +229,10 @@ mod tests {
         assert_eq!((a.as_str(), b.as_str()), ("node_modules/a", "node_modules/@s/b"));
         let c1 = put(&mut layout, &a, "c", "^1", "1.1.0");
         let c2 = put(&mut layout, &b, "c", "^2", "2.0.0");
-        assert_eq!((c1.as_str(), c2.as_str()), ("node_modules/c", "node_modules/@s/b/node_modules/c"));
+        assert_eq!(
+            (c1.as_str(), c2.as_str()),
+            ("node_modules/c", "node_modules/@s/b/node_modules/c")
+        );
         // What that one needs goes up again.
         let d = put(&mut layout, &c2, "d", "*", "3.0.0");
         assert_eq!(d, "node_modules/d");

@@ -44,7 +44,12 @@ enum Bin {
 ///
 /// # Errors
 /// If it is another one, or its archive is refused.
-pub fn unpack(unpacker: &mut Unpacker, root: &Path, archive: &Artifact, bytes: &[u8]) -> Result<()> {
+pub fn unpack(
+    unpacker: &mut Unpacker,
+    root: &Path,
+    archive: &Artifact,
+    bytes: &[u8],
+) -> Result<()> {
     unpack_tar_gz(unpacker, bytes, &format!("{}/", archive.path))?;
     let manifest = manifest(root, &archive.path)?;
     let version = manifest.version.trim_start_matches(['v', '=']);
@@ -92,7 +97,9 @@ pub fn programs(root: &Path, path: &str) -> Result<BTreeMap<String, String>> {
         };
         let first = text.lines().next().unwrap_or_default();
         if first.starts_with("#!") && !first.contains("node") {
-            return Err(Error::unsupported(format!("its program '{name}' is not run by Node: {first}")));
+            return Err(Error::unsupported(format!(
+                "its program '{name}' is not run by Node: {first}"
+            )));
         }
         programs.insert(name, format!("{path}/{file}"));
     }

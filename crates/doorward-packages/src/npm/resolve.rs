@@ -136,7 +136,8 @@ impl Resolver<'_> {
             let document = Document::fetch(registry, &name).await;
             Ok::<_, Error>((name, document))
         });
-        let fetched: Vec<_> = stream::iter(fetching).buffer_unordered(AT_A_TIME).try_collect().await?;
+        let fetched: Vec<_> =
+            stream::iter(fetching).buffer_unordered(AT_A_TIME).try_collect().await?;
         for (name, document) in fetched {
             match document {
                 Ok(document) => {
@@ -247,7 +248,9 @@ impl Resolver<'_> {
         let signature =
             signature::of_release(release, integrity, &self.keys, published.as_deref())?;
         if signature.is_none() && self.before.was_signed("npm", &release.name) {
-            return Err(Error::refused("it was signed by its registry before, and is not signed now"));
+            return Err(Error::refused(
+                "it was signed by its registry before, and is not signed now",
+            ));
         }
         let was = self.before.provenance_of("npm", &release.name);
         let attested = release.dist.attestations.as_ref().filter(|it| it.provenance.is_some());

@@ -53,7 +53,8 @@ pub fn of_release(
     let mut why = "the registry signs its packages, and this one has no signature".to_owned();
     for signature in &release.dist.signatures {
         let Some(key) = keys.iter().find(|key| key.keyid == signature.keyid) else {
-            why = format!("it is signed with '{}', which is no key of the registry", signature.keyid);
+            why =
+                format!("it is signed with '{}', which is no key of the registry", signature.keyid);
             continue;
         };
         if !is_valid(&message, signature, key) {

@@ -88,9 +88,8 @@ pub struct Wheels {
 pub async fn wheels(index: &Url, name: &str, target: &Target) -> Result<Wheels> {
     let url = fetch::below(index, &format!("{name}/"))?;
     let body = fetch::document(&url, ACCEPT).await?;
-    let body = body.ok_or_else(|| {
-        Error::unsupported(format!("the index {index} has no package '{name}'"))
-    })?;
+    let body = body
+        .ok_or_else(|| Error::unsupported(format!("the index {index} has no package '{name}'")))?;
     of_project(&url, name, &body, target)
 }
 
@@ -111,7 +110,9 @@ fn of_project(url: &Url, name: &str, body: &[u8], target: &Target) -> Result<Whe
             wheels.only_source.push(version);
             continue;
         }
-        let Some(parts) = Parts::of(&file.filename).filter(|parts| parts.name == name) else { continue };
+        let Some(parts) = Parts::of(&file.filename).filter(|parts| parts.name == name) else {
+            continue;
+        };
         wheels.only_source.retain(|version| *version != parts.version);
         let rank = target.rank(parts.python, parts.abi, parts.platform);
         let (Some(rank), true) = (rank, suits) else { continue };
@@ -124,7 +125,9 @@ fn of_project(url: &Url, name: &str, body: &[u8], target: &Target) -> Result<Whe
         };
         let wheel = Wheel {
             version: parts.version.clone(),
-            url: url.join(&file.url).map_err(|error| Error::refused(format!("{}: {error}", file.url)))?,
+            url: url
+                .join(&file.url)
+                .map_err(|error| Error::refused(format!("{}: {error}", file.url)))?,
             digest: Digest::of_hex(digest)?,
             is_yanked: !matches!(file.yanked, Yanked::Is(false)),
             provenance: file.provenance,
@@ -132,13 +135,15 @@ fn of_project(url: &Url, name: &str, body: &[u8], target: &Target) -> Result<Whe
             file: file.filename,
             rank,
         };
-        let best = wheels.by_version.get(&wheel.version).is_none_or(|other| wheel.rank < other.rank);
+        let best =
+            wheels.by_version.get(&wheel.version).is_none_or(|other| wheel.rank < other.rank);
         if best {
             wheels.by_version.insert(wheel.version.clone(), wheel);
         }
     }
     let has = |version: &Version| wheels.by_version.contains_key(version);
-    wheels.only_source = std::mem::take(&mut wheels.only_source).into_iter().filter(|it| !has(it)).collect();
+    wheels.only_source =
+        std::mem::take(&mut wheels.only_source).into_iter().filter(|it| !has(it)).collect();
     Ok(wheels)
 }
 
@@ -189,7 +194,9 @@ mod tests {
         };
         let file = |name: &str, more: &str| {
             let hash = "0".repeat(64);
-            format!(r#"{{"filename": "{name}", "url": "../f/{name}", "hashes": {{"sha256": "{hash}"}}{more}}}"#)
+            format!(
+                r#"{{"filename": "{name}", "url": "../f/{name}", "hashes": {{"sha256": "{hash}"}}{more}}}"#
+            )
         };
         let files = [
             file("a_b-1.0-py3-none-any.whl", ""),
@@ -206,7 +213,10 @@ mod tests {
         let url = Url::parse("https://i.example/simple/a-b/").unwrap();
         let found = of_project(&url, "a-b", body.as_bytes(), &target).unwrap();
         let names: Vec<&str> = found.by_version.values().map(|wheel| wheel.file.as_str()).collect();
-        assert_eq!(names, ["a_b-1.0-py3-none-any.whl", "a_b-1.1-cp311-cp311-manylinux_2_17_x86_64.whl"]);
+        assert_eq!(
+            names,
+            ["a_b-1.0-py3-none-any.whl", "a_b-1.1-cp311-cp311-manylinux_2_17_x86_64.whl"]
+        );
         assert!(found.by_version.values().next_back().unwrap().is_yanked);
         assert_eq!(found.only_source, ["1.3".parse().unwrap()]);
         let url = &found.by_version.values().next().unwrap().url;

@@ -64,7 +64,11 @@ impl Requirement {
         let mut extras = Vec::new();
         if let Some(inner) = rest.strip_prefix('[') {
             let (list, after) = inner.split_once(']').ok_or_else(wrong)?;
-            extras = list.split(',').map(|it| normalized(it.trim())).filter(|it| !it.is_empty()).collect();
+            extras = list
+                .split(',')
+                .map(|it| normalized(it.trim()))
+                .filter(|it| !it.is_empty())
+                .collect();
             rest = after.trim_start();
         }
         if rest.starts_with('@') {
@@ -76,7 +80,12 @@ impl Requirement {
         if !is_name(name) {
             return Err(wrong());
         }
-        Ok(Self { name: normalized(name), extras, versions: versions.map_err(|_| wrong())?, marker })
+        Ok(Self {
+            name: normalized(name),
+            extras,
+            versions: versions.map_err(|_| wrong())?,
+            marker,
+        })
     }
 
     /// Whether it applies on a machine, to a package that is used with an extra, or without (an empty text).
@@ -302,13 +311,21 @@ mod tests {
     fn requirements_are_read() {
         for (text, name, extras, good) in [
             ("mcp>=1.0.0", "mcp", &[][..], "1.2"),
-            ("Foo_Bar.baz [A_b, c] (>=1,<2) ; python_version < '4'", "foo-bar-baz", &["a-b", "c"], "1.5"),
+            (
+                "Foo_Bar.baz [A_b, c] (>=1,<2) ; python_version < '4'",
+                "foo-bar-baz",
+                &["a-b", "c"],
+                "1.5",
+            ),
             ("x", "x", &[], "0.1"),
             ("x ~= 1.4", "x", &[], "1.9"),
             ("x==1.*", "x", &[], "1.3.2"),
         ] {
             let found = Requirement::parse(text).unwrap();
-            assert_eq!((found.name.as_str(), &found.extras[..]), (name, &extras.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>()[..]));
+            assert_eq!(
+                (found.name.as_str(), &found.extras[..]),
+                (name, &extras.iter().map(|it| (*it).to_owned()).collect::<Vec<_>>()[..])
+            );
             assert!(found.versions.contains(&good.parse().unwrap()), "{text}");
         }
         for wrong in ["", "-x", "x @ https://a.example/x.whl", "x >", "x [a", "x y", "../x"] {
@@ -339,7 +356,16 @@ mod tests {
             assert_eq!(found.applies(&markers(), extra).unwrap(), holds, "{marker}");
         }
         let deep = format!("{}os_name == 'x'{}", "(".repeat(60), ")".repeat(60));
-        for wrong in ["", "os_name", "os_name ==", "os_name == 'x", "foo == 'x'", "'a' 'b'", "(os_name == 'x'", &deep] {
+        for wrong in [
+            "",
+            "os_name",
+            "os_name ==",
+            "os_name == 'x",
+            "foo == 'x'",
+            "'a' 'b'",
+            "(os_name == 'x'",
+            &deep,
+        ] {
             let found = Requirement::parse(&format!("x; {wrong}")).unwrap();
             assert!(found.applies(&markers(), "").is_err(), "{wrong}");
         }

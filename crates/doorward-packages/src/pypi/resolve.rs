@@ -91,7 +91,9 @@ impl<'a> Resolver<'a> {
                 let next = loop {
                     let Some(decision) = decisions.last_mut() else { return Err(why) };
                     match decision.others.next() {
-                        Some(wheel) => break (decision.before.clone(), decision.name.clone(), wheel),
+                        Some(wheel) => {
+                            break (decision.before.clone(), decision.name.clone(), wheel);
+                        }
                         None => decisions.pop(),
                     };
                 };
@@ -135,7 +137,8 @@ impl<'a> Resolver<'a> {
             all.filter(|wheel| accepted(&wheel.version) && (!wheel.is_yanked || exact))
         };
         let is_early = |wheel: &&Wheel| wheel.version.any_prerelease();
-        let mut found: Vec<&Wheel> = within().filter(|wheel| asked_early || !is_early(wheel)).collect();
+        let mut found: Vec<&Wheel> =
+            within().filter(|wheel| asked_early || !is_early(wheel)).collect();
         if found.is_empty() {
             found = within().collect();
         }
@@ -196,14 +199,20 @@ impl<'a> Resolver<'a> {
             let name = &need.name;
             if !state.wants.contains_key(name) {
                 if state.order.len() >= MAX_PACKAGES {
-                    return Err(Error::refused(format!("it has more than {MAX_PACKAGES} dependencies")));
+                    return Err(Error::refused(format!(
+                        "it has more than {MAX_PACKAGES} dependencies"
+                    )));
                 }
                 state.order.push(name.clone());
             }
             let want = state.wants.entry(name.clone()).or_default();
             want.versions.push((need.versions.clone(), user.clone()));
-            let new: BTreeSet<String> =
-                need.extras.iter().filter(|extra| want.extras.insert((*extra).clone())).cloned().collect();
+            let new: BTreeSet<String> = need
+                .extras
+                .iter()
+                .filter(|extra| want.extras.insert((*extra).clone()))
+                .cloned()
+                .collect();
             let Some(pinned) = state.pins.get(name).cloned() else { continue };
             if !need.versions.contains(&pinned.version) {
                 return Err(Error::unsupported(format!(

@@ -61,7 +61,9 @@ impl Target {
             }
         }
         if let Some((major, minor)) = self.musl {
-            all.extend((0..=minor).rev().map(|minor| format!("musllinux_{major}_{minor}_{machine}")));
+            all.extend(
+                (0..=minor).rev().map(|minor| format!("musllinux_{major}_{minor}_{machine}")),
+            );
         }
         all.push(format!("linux_{machine}"));
         all

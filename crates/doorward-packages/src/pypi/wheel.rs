@@ -47,14 +47,14 @@ impl Metadata {
     /// # Errors
     /// If it is another one, or none.
     pub fn of_wheel(file: &str, bytes: &[u8]) -> Result<Self> {
-        let parts = Parts::of(file).ok_or_else(|| {
-            Error::refused(format!("'{file}' is not a name of a wheel"))
-        })?;
+        let parts = Parts::of(file)
+            .ok_or_else(|| Error::refused(format!("'{file}' is not a name of a wheel")))?;
         let folder = dist_info(bytes, &parts)?;
         let text = read_from_zip(bytes, &format!("{folder}/METADATA"))?;
         let text = text.ok_or_else(|| Error::refused("it has no METADATA"))?;
         let metadata = Self::parse(&text)?;
-        let same = metadata.version.parse::<pep440_rs::Version>().is_ok_and(|it| it == parts.version);
+        let same =
+            metadata.version.parse::<pep440_rs::Version>().is_ok_and(|it| it == parts.version);
         if metadata.name != parts.name || !same {
             let (name, version) = (&metadata.name, &metadata.version);
             return Err(Error::refused(format!("its METADATA says {name} {version}")));
@@ -71,7 +71,9 @@ fn dist_info(bytes: &[u8], parts: &Parts<'_>) -> Result<String> {
         let Some(bare) = folder.strip_suffix(".dist-info") else { continue };
         let its = bare.split('-').next().unwrap_or_default();
         if normalized(its) != parts.name || found.as_deref().is_some_and(|one| one != folder) {
-            return Err(Error::refused(format!("it has the metadata of another package: {folder}")));
+            return Err(Error::refused(format!(
+                "it has the metadata of another package: {folder}"
+            )));
         }
         found = Some(folder.to_owned());
     }
@@ -107,7 +109,8 @@ pub fn unpack(unpacker: &mut Unpacker, archive: &Artifact, bytes: &[u8]) -> Resu
 /// # Errors
 /// If its list of them is not valid.
 pub fn programs(file: &str, bytes: &[u8]) -> Result<BTreeMap<String, String>> {
-    let parts = Parts::of(file).ok_or_else(|| Error::refused(format!("'{file}' is not a wheel")))?;
+    let parts =
+        Parts::of(file).ok_or_else(|| Error::refused(format!("'{file}' is not a wheel")))?;
     let folder = dist_info(bytes, &parts)?;
     let Some(text) = read_from_zip(bytes, &format!("{folder}/entry_points.txt"))? else {
         return Ok(BTreeMap::new());

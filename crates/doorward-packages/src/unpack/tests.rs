@@ -3,10 +3,10 @@
 use std::io::Write;
 use std::path::Path;
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
 use ::tar::{Builder, EntryType, Header};
 use ::zip::write::SimpleFileOptions;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 
 use super::*;
 
@@ -120,13 +120,9 @@ fn names_that_lead_elsewhere_are_refused() {
 
 #[test]
 fn links_and_devices_are_refused() {
-    for kind in [
-        EntryType::Symlink,
-        EntryType::Link,
-        EntryType::Char,
-        EntryType::Block,
-        EntryType::Fifo,
-    ] {
+    for kind in
+        [EntryType::Symlink, EntryType::Link, EntryType::Char, EntryType::Block, EntryType::Fifo]
+    {
         let (_folder, done) = untar(&tar_of(&[(kind, "package/x", b"")]), Bounds::default());
         let refused = done.unwrap_err().to_string();
         assert!(refused.contains("link") || refused.contains("regular file"), "{refused}");

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use doorward_admin::{Reload, Reloading};
 use doorward_gateway::Gateway;
-use doorward_packages::Lock;
 use doorward_gateway::gateway::Changes;
+use doorward_packages::{Lock, servers as packages};
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::cli::Serve;
-use crate::{config, packages};
+use crate::config;
 
 /// Editors write a file in several steps; what they do within this time is one change.
 const SETTLE: Duration = Duration::from_millis(50);

@@ -18,6 +18,7 @@ const ARGUMENTS: &str = include_str!("../../../../docs/arguments.md");
 const CACHING: &str = include_str!("../../../../docs/caching.md");
 const RELIABILITY: &str = include_str!("../../../../docs/reliability.md");
 const REPLICAS: &str = include_str!("../../../../docs/replicas.md");
+const PACKAGES: &str = include_str!("../../../../docs/packages.md");
 const CONFINING: &str = include_str!("../../../../docs/confining.md");
 const OPENAPI: &str = include_str!("../../../../docs/openapi.md");
 const AUDIT: &str = include_str!("../../../../docs/audit.md");
@@ -314,6 +315,7 @@ fn the_examples_are_what_they_seem() {
         RELIABILITY,
         REPLICAS,
         CONFINING,
+        PACKAGES,
         OPENAPI,
     ]) {
         for block in blocks(page, "yaml") {

@@ -29,6 +29,7 @@ mod limits;
 mod names;
 mod noise;
 mod openapi;
+mod packages;
 mod policy;
 mod portals;
 mod processes;

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use doorward_config::PackageSettings;
-use doorward_packages::{Error, Lock, Locked, Packages, reference};
+use doorward_packages::{Error, Lock, Locked, Packages, reference, servers as packages};
 use serde_json::{Value, json};
 
 use crate::cli::LockPackages;
 use crate::commands::{Exit, Failed};
+use crate::config;
 use crate::terminal::{self, one_line};
-use crate::{config, packages};
 
 pub async fn run(options: LockPackages) -> Result<(), Failed> {
     let loaded = config::load(&options.config).map_err(|report| Failed::report(&report))?;
@@ -49,10 +49,13 @@ pub async fn run(options: LockPackages) -> Result<(), Failed> {
                 lock.servers.insert((*name).clone(), new.locked);
                 lock.keys.extend(new.keys);
             }
-            Err(error) => problems.push(format!("{}: {}", terminal::name(name), one_line(&error.to_string()))),
+            Err(error) => {
+                problems.push(format!("{}: {}", terminal::name(name), one_line(&error.to_string())))
+            }
         }
     }
-    let registries: BTreeSet<_> = lock.servers.values().filter_map(|it| it.registry.clone()).collect();
+    let registries: BTreeSet<_> =
+        lock.servers.values().filter_map(|it| it.registry.clone()).collect();
     lock.keys.retain(|registry, _| registries.contains(registry));
     // What was locked is worth keeping, whatever became of the rest.
     if lock != before {

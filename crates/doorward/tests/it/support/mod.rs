@@ -93,8 +93,27 @@ impl Gateway {
         Self::begin(config, &[], address)
     }
 
-    fn begin(config: &str, environment: &[(&str, &str)], address: &str) -> Self {
+    /// With copies of files beside its configuration.
+    pub fn start_with(config: &str, files: &[(&str, &std::path::Path)]) -> Self {
         let folder = folder();
+        for (name, file) in files {
+            std::fs::copy(file, folder.path().join(name)).unwrap();
+        }
+        let gateway = Self::begin_in(folder, config, &[], "127.0.0.1:0");
+        wait_for("the gateway is ready", || gateway.get_admin("/readyz").0 == 200);
+        gateway
+    }
+
+    fn begin(config: &str, environment: &[(&str, &str)], address: &str) -> Self {
+        Self::begin_in(folder(), config, environment, address)
+    }
+
+    fn begin_in(
+        folder: tempfile::TempDir,
+        config: &str,
+        environment: &[(&str, &str)],
+        address: &str,
+    ) -> Self {
         let file = folder.path().join("doorward.yaml");
         std::fs::write(&file, config).unwrap();
         // For those who name it: everyone who is authenticated may use everything.

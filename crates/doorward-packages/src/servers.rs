@@ -1,10 +1,13 @@
-//! Packages of servers, for `doorward serve` and the commands: where they are stored, and how they become programs.
+//! Packages of all servers of a configuration: where they are stored, and how they become programs.
 
 use std::path::{Path, PathBuf};
 
 use doorward_config::{Launch, Settings};
-use doorward_packages::{Error, Lock, Packages, Result};
 use futures_util::future::join_all;
+
+use crate::error::{Error, Result};
+use crate::lock::Lock;
+use crate::packages::Packages;
 
 /// Where packages are stored unless the settings say otherwise: in the user's data folder; root's is nobody's to read,
 /// and packages run as other users.
@@ -23,6 +26,9 @@ fn default_folder() -> Result<PathBuf> {
 }
 
 /// The packages of a configuration file.
+///
+/// # Errors
+/// If the folder for packages cannot be created.
 pub fn open(settings: &Settings, config: &Path) -> Result<Packages> {
     let beside = config.parent().unwrap_or(Path::new(""));
     Packages::open(&settings.packages, beside, &default_folder()?)
@@ -39,9 +45,8 @@ fn has_packages(settings: &Settings) -> bool {
 pub fn check_locked(settings: &Settings, config: Option<&Path>) -> Result<(), Vec<String>> {
     let Some(config) = config.filter(|_| has_packages(settings)) else { return Ok(()) };
     let lock = Lock::read(&Lock::beside(config)).map_err(|error| vec![error.to_string()])?;
-    let packages = settings
-        .active()
-        .filter_map(|(name, server)| Some((name, server.package.as_deref()?)));
+    let packages =
+        settings.active().filter_map(|(name, server)| Some((name, server.package.as_deref()?)));
     let problems: Vec<String> = packages
         .filter_map(|(name, package)| Some((name, lock.of(name, package).err()?)))
         .map(|(name, error)| format!("servers.{name}.package: {error}"))
