@@ -24,7 +24,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use crate::terminal;
 
 pub use self::apply::{Apply, Export};
-pub use self::audit::{Audit, ExportForm, Filter, Span, Trust};
+pub use self::audit::{Audit, ExportForm, Span, Trust};
 pub use self::credits::{By, Credits, Each, Usage, UsageForm, Whose};
 pub use self::evidence::Evidence;
 pub use self::packages::LockPackages;
