@@ -2,6 +2,7 @@
 
 mod audit;
 mod credits;
+mod emergency;
 mod forged;
 mod servers;
 mod store;
