@@ -29,7 +29,9 @@ def configuration(packages, data, repository):
     """Packages, each with what it needs and nothing else."""
     system = Path("/usr/bin/python3")
     python = f", python: {system}" if system.exists() else ""
+    # Python compiles its modules at each start, on a machine that has other things to do.
     return f"""
+timeouts: {{probe: 60s}}
 packages: {{folder: '{packages}'{python}}}
 servers:
   files:
@@ -92,7 +94,7 @@ def check_tools(gateway, data, repository):
 def serving(binary, processes, folder, name, file):
     began = time.monotonic()
     gateway = Gateway(binary, processes, folder, name, file.read_text(), "--log-format", "json")
-    down = lambda: [s for s in json.loads(gateway.get("/servers")[1]) if s["state"] != "up"]
+    down = lambda: [s for s in json.loads(gateway.get("/admin/v1/servers/status")[1])["items"] if s["state"] != "up"]
     try:
         until("all servers are up", lambda: gateway.get("/readyz")[0] == 200 and not down(), patience=120)
     except AssertionError as error:

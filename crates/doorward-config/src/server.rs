@@ -268,7 +268,7 @@ impl ServerSettings {
         match kinds.iter().filter(|set| **set).count() {
             1 => {}
             0 => {
-                problems.push(("url", "expected 'url', 'replicas', 'command' or 'package'".into()))
+                problems.push(("url", "expected 'url', 'replicas', 'command' or 'package'".into()));
             }
             _ if package => {
                 let why = "takes the place of 'url', 'replicas', 'command' and 'sample'";
