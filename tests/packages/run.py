@@ -95,8 +95,16 @@ def serving(binary, processes, folder, name, file):
     began = time.monotonic()
     gateway = Gateway(binary, processes, folder, name, file.read_text(), "--log-format", "json")
     down = lambda: [s for s in json.loads(gateway.get("/admin/v1/servers/status")[1])["items"] if s["state"] != "up"]
+
+    def ready():
+        # It answers once its packages are prepared.
+        try:
+            return gateway.get("/readyz")[0] == 200 and not down()
+        except OSError:
+            return False
+
     try:
-        until("all servers are up", lambda: gateway.get("/readyz")[0] == 200 and not down(), patience=120)
+        until("all servers are up", ready, patience=120)
     except AssertionError as error:
         raise AssertionError(f"{error}: {down()}") from None
     print(f"  {name}: all servers are up after {time.monotonic() - began:.1f} s", flush=True)

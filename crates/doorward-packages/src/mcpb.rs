@@ -280,6 +280,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[allow(clippy::needless_pass_by_value)]
     fn manifest(server: Value, user_config: Value) -> Manifest {
         let whole =
             json!({"name": "x", "version": "1", "server": server, "user_config": user_config});

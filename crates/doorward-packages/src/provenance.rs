@@ -186,7 +186,6 @@ pub fn check_kept(was: Option<&Provenance>, now: Option<&Provenance>) -> Result<
     let workflow = |it: &Provenance| it.identity.split('@').next().unwrap_or_default().to_owned();
     let hint = "if that is right, remove its entry from the lock file";
     match (was, now) {
-        (None, _) => Ok(()),
         (Some(was), None) => Err(Error::refused(format!(
             "it had an attestation by {} before, and has none now; {hint}",
             was.identity

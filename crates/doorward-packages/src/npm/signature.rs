@@ -149,7 +149,8 @@ mod tests {
         let good = signed(sign("x@1.0.0:sha512-abc"));
         let keys = [key.clone()];
         assert_eq!(of_release(&release(&[]), "sha512-abc", &[], None).unwrap(), None);
-        let found = of_release(&release(&[good.clone()]), "sha512-abc", &keys, None).unwrap();
+        let found =
+            of_release(&release(std::slice::from_ref(&good)), "sha512-abc", &keys, None).unwrap();
         assert_eq!(found, Some(good.clone()));
         let other = Signature { keyid: "SHA256:two".into(), ..good.clone() };
         for (signatures, integrity, said) in [
@@ -163,7 +164,7 @@ mod tests {
             assert!(refused.to_string().contains(said), "{refused}");
         }
         let old = [RegistryKey { expires: Some("2025-01-29T00:00:00.000Z".into()), ..key }];
-        let one = release(&[good.clone()]);
+        let one = release(std::slice::from_ref(&good));
         assert!(needs_time(&one, &old));
         assert!(!needs_time(&one, &keys));
         for (published, fine) in [

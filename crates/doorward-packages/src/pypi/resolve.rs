@@ -131,7 +131,9 @@ impl<'a> Resolver<'a> {
         let exact = versions.iter().any(|(it, _)| {
             it.iter().any(|one| matches!(one.operator().to_string().as_str(), "==" | "==="))
         });
-        let asked_early = versions.iter().any(|(it, _)| it.iter().any(|one| one.any_prerelease()));
+        let asked_early = versions
+            .iter()
+            .any(|(it, _)| it.iter().any(pep440_rs::VersionSpecifier::any_prerelease));
         let within = || {
             let all = wheels.by_version.values().rev();
             all.filter(|wheel| accepted(&wheel.version) && (!wheel.is_yanked || exact))

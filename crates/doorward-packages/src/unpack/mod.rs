@@ -139,7 +139,7 @@ fn checked(name: &str) -> Result<String> {
     if path.starts_with('/') || path.contains('\\') || path.contains(':') {
         return wrong("is not relative to the package");
     }
-    if path.chars().any(|it| it.is_control()) {
+    if path.chars().any(char::is_control) {
         return wrong("has control characters");
     }
     let parts: Vec<&str> = path.split('/').collect();

@@ -62,7 +62,8 @@ pub fn unpack_zip(
 /// If it is broken.
 pub fn zip_names(bytes: &[u8]) -> Result<Vec<String>> {
     let archive = open(bytes)?;
-    let names = archive.file_names().map(|name| name.map(|name| name.into_owned()).map_err(broken));
+    let names =
+        archive.file_names().map(|name| name.map(std::borrow::Cow::into_owned).map_err(broken));
     names.collect()
 }
 

@@ -48,10 +48,13 @@ require('readline').createInterface({ input: process.stdin }).on('line', (line) 
 });
 "#;
 
+/// What a registry answers, by path: status and body.
+type Answers = HashMap<String, (u16, Vec<u8>)>;
+
 /// A registry of npm packages that does what a test wants of it.
 struct Registry {
     url: String,
-    answers: Arc<Mutex<HashMap<String, (u16, Vec<u8>)>>>,
+    answers: Arc<Mutex<Answers>>,
     asked: Arc<Mutex<Vec<String>>>,
     key: EcdsaKeyPair,
 }
@@ -60,7 +63,7 @@ impl Registry {
     fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
-        let answers = Arc::<Mutex<HashMap<String, (u16, Vec<u8>)>>>::default();
+        let answers = Arc::<Mutex<Answers>>::default();
         let asked = Arc::<Mutex<Vec<String>>>::default();
         let (known, seen) = (answers.clone(), asked.clone());
         std::thread::spawn(move || {
@@ -134,11 +137,7 @@ impl Registry {
     }
 }
 
-fn answer(
-    stream: TcpStream,
-    known: &Mutex<HashMap<String, (u16, Vec<u8>)>>,
-    seen: &Mutex<Vec<String>>,
-) {
+fn answer(stream: TcpStream, known: &Mutex<Answers>, seen: &Mutex<Vec<String>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut first = String::new();
     reader.read_line(&mut first).unwrap();
@@ -506,7 +505,7 @@ fn an_image_is_run_by_the_engine_closed_off() {
     let made = std::process::Command::new("/bin/sh")
         .args(["-c", "printf \"#!/bin/sh\\n$1\" > \"$0\" && chmod 755 \"$0\""])
         .arg(&engine)
-        .arg(script.replace('$', "$"))
+        .arg(&script)
         .status()
         .unwrap();
     assert!(made.success());

@@ -50,7 +50,11 @@ pub async fn run(options: LockPackages) -> Result<(), Failed> {
                 lock.keys.extend(new.keys);
             }
             Err(error) => {
-                problems.push(format!("{}: {}", terminal::name(name), one_line(&error.to_string())))
+                problems.push(format!(
+                    "{}: {}",
+                    terminal::name(name),
+                    one_line(&error.to_string())
+                ));
             }
         }
     }
@@ -128,7 +132,7 @@ fn tell(options: &LockPackages, rows: &[Value]) -> Result<(), Failed> {
         value => value.to_string(),
     };
     let keys = ["server", "package", "state", "archives", "signed", "attested"];
-    let mut table = vec![keys.map(|key| key.to_uppercase())];
+    let mut table = vec![keys.map(str::to_uppercase)];
     table.extend(rows.iter().map(|row| keys.map(|key| text(row, key))));
     terminal::table(&mut out, &table)?;
     for row in rows {
@@ -139,6 +143,7 @@ fn tell(options: &LockPackages, rows: &[Value]) -> Result<(), Failed> {
     Ok(())
 }
 
+#[allow(clippy::needless_pass_by_value)]
 fn failed(error: Error) -> Failed {
     Failed::new(Exit::Failure, error.to_string())
 }
