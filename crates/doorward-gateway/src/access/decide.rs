@@ -128,8 +128,9 @@ impl Gateway {
                 Grant::Key { scopes, .. } if scopes.admin || !action.is_administrative() => {
                     Decision::allowed()
                 }
-                Grant::Key { .. } => Decision::denied(Code::NotPermitted),
-                Grant::Token { .. } | Grant::Certificate => Decision::denied(Code::NotPermitted),
+                Grant::Key { .. } | Grant::Token { .. } | Grant::Certificate => {
+                    Decision::denied(Code::NotPermitted)
+                }
             };
         };
         let looks = set.looks();

@@ -58,7 +58,7 @@ pub fn state_of(event: &Event) -> Option<(String, String)> {
         "server.up" => (format!("server/{}", server()), "up".into()),
         "export.behind" => (format!("export/{}", text("export")), "behind".into()),
         "export.recovered" => (format!("export/{}", text("export")), "works".into()),
-        "server.review_due" => (format!("review/{}", text("server")), text("due").to_owned()),
+        "server.review_due" => (format!("review/{}", text("server")), text("review_by").to_owned()),
         "definition.drifted" => (
             format!("drift/{}/{}/{}", server(), text("type"), text("name")),
             text("digest").to_owned(),
