@@ -216,8 +216,14 @@ impl Gateway {
     }
 
     pub fn states(&self) -> serde_json::Value {
-        let text = self.get_admin("/admin/v1/servers/status").1;
-        serde_json::from_str::<serde_json::Value>(&text).unwrap()["items"].take()
+        loop {
+            let (status, text) = self.get_admin("/admin/v1/servers/status");
+            // Who looks again and again is told to slow down.
+            if status != 429 {
+                return serde_json::from_str::<serde_json::Value>(&text).unwrap()["items"].take();
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     pub fn log(&self) -> Vec<String> {
