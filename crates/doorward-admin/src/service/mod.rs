@@ -15,7 +15,9 @@ pub mod principals;
 pub mod servers;
 pub mod sessions;
 pub mod settings;
+pub mod simulate;
 pub mod stops;
+pub mod trying;
 pub mod usage;
 pub mod webhooks;
 

@@ -197,7 +197,8 @@ fn values(findings: &[Finding]) -> Vec<Value> {
     findings.iter().map(|finding| serde_json::to_value(finding).unwrap_or_default()).collect()
 }
 
-fn invalid(findings: &[Finding]) -> Problem {
+/// What is wrong with policies.
+pub fn invalid(findings: &[Finding]) -> Problem {
     let first = findings.first().map(ToString::to_string).unwrap_or_default();
     Problem::new(Code::InvalidPolicies, first).with("findings", values(findings))
 }

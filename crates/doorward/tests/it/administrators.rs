@@ -280,3 +280,72 @@ fn events_are_told_as_they_happen() {
     let call = until("tools/call");
     assert!(call.contains("\"outcome\":\"ok\"") && call.contains("alice"), "{call}");
 }
+
+#[test]
+fn policies_are_tried_before_they_are_applied() {
+    let gateway = governed();
+    let admin = gateway.key(&["--user", "root", "--admin"]);
+    let caller = gateway.key(&["--user", "alice"]);
+    let client = crate::support::client::Modern::new(&gateway, "/mcp");
+    client.bearing(&caller).call("sample__add", json!({ "a": 1, "b": 2 }));
+    let post = |path: &str, body: Value| {
+        ask(&gateway, &admin, "POST", &format!("/admin/v1/policies/{path}"), &body)
+    };
+    let none = json!({ "none.cedar": "forbid (principal, action, resource);" });
+    let case = json!({ "user": "alice", "tool": "sample/add", "expect": "allow" });
+    let (status, explained) = post("explain", json!({ "case": case }));
+    assert_eq!((status, &explained["allowed"]), (200, &json!(true)), "{explained}");
+    let (_, tested) = post("test", json!({ "files": none, "cases": [case] }));
+    assert_eq!((&tested["ran"], &tested["failed"][0]["name"]), (&json!(1), &json!("")), "{tested}");
+    wait_for("the call is recorded", || {
+        let (status, found) = post("simulate", json!({ "files": none }));
+        assert_eq!(status, 200, "{found}");
+        found["groups"][0]["turn"] == "refused" && found["groups"][0]["tool"] == "sample/add"
+    });
+    let (status, wrong) = post("explain", json!({ "case": { "tool": 1 } }));
+    assert_eq!((status, &wrong["code"]), (400, &json!("invalid_request")), "{wrong}");
+}
+
+#[test]
+fn the_audit_log_is_searched_verified_and_held_over_the_admin_api() {
+    let gateway = governed();
+    let auditor = gateway.key(&["--user", "ada", "--role", "auditor", "--administer"]);
+    let admin = gateway.key(&["--user", "root", "--admin"]);
+    let tom = ["--user", "tom", "--in-tenant", "acme", "--role", "tenant-admin", "--administer"];
+    let tom = gateway.key(&tom);
+    let member = gateway.key(&["--user", "mia", "--in-tenant", "acme"]);
+    for key in [&admin, &member] {
+        let client = crate::support::client::Modern::new(&gateway, "/mcp").bearing(key);
+        client.call("sample__add", json!({ "a": 1, "b": 2 }));
+    }
+    let get = |key: &str, path: &str| ask(&gateway, key, "GET", path, &Value::Null);
+    let calls = |key: &str, more: &str| get(key, &format!("/admin/v1/audit?tool=add{more}"));
+    wait_for("both calls are recorded", || {
+        calls(&auditor, "").1["items"].as_array().is_some_and(|items| items.len() == 2)
+    });
+    let (_, page) = calls(&auditor, "&limit=1");
+    let next = page["next_cursor"].as_str().unwrap();
+    let (_, rest) = calls(&auditor, &format!("&limit=1&cursor={next}"));
+    assert_ne!(page["items"], rest["items"]);
+    assert!(rest["next_cursor"].is_null(), "{rest}");
+    // An admin of a tenant sees its records, when they ask for them, and no others.
+    assert_eq!(calls(&tom, "").0, 403);
+    let (status, own) = calls(&tom, "&tenant=acme");
+    assert_eq!((status, own["items"].as_array().map(Vec::len)), (200, Some(1)), "{own}");
+    assert_eq!(calls(&tom, "&tenant=rival").0, 404);
+    let ids: Vec<String> = [&page, &rest]
+        .iter()
+        .map(|page| page["items"][0]["id"].as_str().unwrap().to_owned())
+        .collect();
+    let shown: Vec<u16> =
+        ids.iter().map(|id| get(&tom, &format!("/admin/v1/audit/records/{id}")).0).collect();
+    assert_eq!(shown, [404, 200], "the first is somebody else's");
+    let (_, verified) = get(&auditor, "/admin/v1/audit/verification");
+    assert_eq!(verified["intact"], true, "{verified}");
+    let hold = json!({ "tenant": "acme", "reason": "case 17" });
+    let (status, held) = ask(&gateway, &auditor, "POST", "/admin/v1/audit/holds", &hold);
+    assert_eq!(status, 201, "{held}");
+    let path = format!("/admin/v1/audit/holds/{}", held["id"].as_str().unwrap());
+    assert_eq!(ask(&gateway, &tom, "DELETE", &path, &json!({})).0, 404);
+    assert_eq!(ask(&gateway, &auditor, "DELETE", &path, &json!({})).0, 200);
+}
