@@ -1,1 +1,0 @@
-//! Names of servers and tools that differ only in case, confusable letters (UTS 39) or invisible characters.
