@@ -238,7 +238,7 @@ fn query(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
     let parts = uri.query().unwrap_or_default().split('&').filter(|part| !part.is_empty());
     let decoded = |text: &str| {
         let text = text.replace('+', " ");
-        let text = percent_decode_str(&text).decode_utf8().map(|text| text.into_owned());
+        let text = percent_decode_str(&text).decode_utf8().map(std::borrow::Cow::into_owned);
         text.map_err(|_| Problem::invalid("the query must be UTF-8"))
     };
     parts

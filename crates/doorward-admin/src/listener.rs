@@ -41,8 +41,8 @@ pub struct Admin {
 
 impl Admin {
     /// `reloader` reads the configuration file, where there is one.
-    pub fn new(gateway: Arc<Gateway>, reloader: Option<Arc<dyn Reload>>) -> Self {
-        Self { router: router(&gateway, reloader.as_ref()), gateway, rates: Arc::default() }
+    pub fn new(gateway: Arc<Gateway>, reloader: Option<&Arc<dyn Reload>>) -> Self {
+        Self { router: router(&gateway, reloader), gateway, rates: Arc::default() }
     }
 
     /// Answers one request. Other hosts and origins are refused (attack T10), and so is, once callers have to

@@ -139,7 +139,7 @@ async fn serve(options: Serve, read: Read, workers: Arc<[Handle]>) -> Result<(),
     let gateway = guarded(&options, settings, main.local_addr()?).await?;
     let reloader = reload::Reloader::of(&gateway, &options);
     let admin = admin.map(|admin| (admin, admin_tls));
-    let listeners = Listeners::open(&gateway, reloader, (main, tls), admin, &workers)?;
+    let listeners = Listeners::open(&gateway, reloader.as_ref(), (main, tls), admin, &workers)?;
     welcome(&gateway, &listeners, options.config.is_none());
     let _policies = policies::follow(&gateway);
     let watched = reload::Watch::start(&gateway, &options, text, changeable || !ready);
@@ -263,7 +263,7 @@ struct Listeners {
 impl Listeners {
     fn open(
         gateway: &Arc<Gateway>,
-        reloader: Option<Arc<dyn Reload>>,
+        reloader: Option<&Arc<dyn Reload>>,
         (main, tls): (TcpListener, Option<Tls>),
         admin: Option<(TcpListener, Option<Tls>)>,
         workers: &Arc<[Handle]>,

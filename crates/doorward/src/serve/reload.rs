@@ -249,7 +249,7 @@ impl Reloader {
 }
 
 fn all(report: &config::Report) -> String {
-    report.lines().map(|line| line.to_string()).collect::<Vec<_>>().join("\n")
+    report.lines().collect::<Vec<_>>().join("\n")
 }
 
 impl Reload for Reloader {

@@ -1,4 +1,5 @@
 //! `doorward apply` and `doorward export`, on the store and over the admin API.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 
