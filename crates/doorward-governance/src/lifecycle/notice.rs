@@ -56,6 +56,7 @@ impl Notice {
 mod tests {
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value)]
     fn marked(definition: serde_json::Value) -> serde_json::Value {
         let notice = Notice::new("tickets", "Moved.", Some("issues"), Some("2027-01-31"));
         let mut definition = Object::from_serde(&definition).unwrap();
