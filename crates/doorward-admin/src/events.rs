@@ -11,12 +11,12 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use doorward_gateway::Gateway;
-use doorward_gateway::in_flight::EndedCall;
+use doorward_gateway::in_flight::{EndedCall, Watch};
 use doorward_policy::Action;
 use futures_util::stream;
 use http::{HeaderValue, header};
 use serde_json::{Value, json};
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
@@ -71,7 +71,7 @@ async fn events(State(served): State<Served>, request: Request) -> Response {
 struct Stream {
     desk: Desk,
     gateway: Arc<Gateway>,
-    calls: Receiver<Arc<EndedCall>>,
+    watch: Watch,
     looks: Interval,
     quiet: u32,
     health: BTreeMap<String, &'static str>,
@@ -81,12 +81,12 @@ struct Stream {
 
 impl Stream {
     fn new(desk: Desk, gateway: Arc<Gateway>, place: OwnedSemaphorePermit) -> Self {
-        let calls = gateway.live.watch();
+        let watch = gateway.live.watch();
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             desk,
-            calls,
+            watch,
             looks,
             quiet: 0,
             health: BTreeMap::new(),
@@ -108,7 +108,7 @@ impl Stream {
             tokio::select! {
                 () = self.gateway.closing.cancelled() => return None,
                 () = lease.token().cancelled() => return None,
-                call = self.calls.recv() => match call {
+                call = self.watch.calls.recv() => match call {
                     Ok(call) => self.tell_call(&call),
                     Err(RecvError::Lagged(missed)) => {
                         self.waiting.push(event("missed", &json!({ "calls": missed })));

@@ -14,7 +14,6 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use crate::desk::Desk;
-use crate::input;
 use crate::operation::Route;
 use crate::problem::{Code, Problem};
 
@@ -62,7 +61,7 @@ impl Request {
             }
             self.route.kinds.put(&mut input, &name, &text)?;
         }
-        input::put_body(&mut input, &self.body)?;
+        self.route.kinds.put_body(&mut input, &self.body)?;
         if !self.route.changes() {
             let output = (self.route.call)(self.desk.clone(), Value::Object(input)).await?;
             return Ok(self.read(&output));

@@ -30,6 +30,15 @@ impl Kinds {
         Self(kinds.map(|(name, schema)| (name.clone(), kind_of(schema))).collect())
     }
 
+    fn of_member(&self, name: &str) -> Result<Kind, Problem> {
+        self.0.get(name).copied().ok_or_else(|| {
+            let known: Vec<&str> = self.0.keys().map(String::as_str).collect();
+            let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+            let why = format!("there is no parameter '{}'; known: {known}", name.escape_debug());
+            Problem::invalid(why)
+        })
+    }
+
     /// Takes a parameter of the path or query.
     pub fn put(
         &self,
@@ -37,12 +46,7 @@ impl Kinds {
         name: &str,
         text: &str,
     ) -> Result<(), Problem> {
-        let Some(kind) = self.0.get(name) else {
-            let known: Vec<&str> = self.0.keys().map(String::as_str).collect();
-            let known = if known.is_empty() { "none".into() } else { known.join(", ") };
-            let why = format!("there is no parameter '{}'; known: {known}", name.escape_debug());
-            return Err(Problem::invalid(why));
-        };
+        let kind = self.of_member(name)?;
         let wrong = |expected: &str| {
             let text = text.escape_debug();
             Problem::invalid(format!("'{name}' must be {expected}, not '{text}'"))
@@ -64,6 +68,25 @@ impl Kinds {
         }
         Ok(())
     }
+
+    /// Adds the members of a body. What the path says, the body cannot say otherwise.
+    pub fn put_body(&self, input: &mut Map<String, Value>, body: &[u8]) -> Result<(), Problem> {
+        if body.is_empty() {
+            return Ok(());
+        }
+        let members: Map<String, Value> = serde_json::from_slice(body).map_err(|error| {
+            Problem::invalid(format!("the body must be a JSON object: {error}"))
+        })?;
+        for (name, value) in members {
+            self.of_member(&name)?;
+            if input.get(&name).is_some_and(|said| *said != value) {
+                let why = format!("'{}' in the body differs from the path", name.escape_debug());
+                return Err(Problem::invalid(why));
+            }
+            input.insert(name, value);
+        }
+        Ok(())
+    }
 }
 
 fn kind_of(schema: &Value) -> Kind {
@@ -81,24 +104,6 @@ fn kind_of(schema: &Value) -> Kind {
     } else {
         Kind::Text
     }
-}
-
-/// Adds the members of a body. What the path says, the body cannot say otherwise.
-pub fn put_body(input: &mut Map<String, Value>, body: &[u8]) -> Result<(), Problem> {
-    if body.is_empty() {
-        return Ok(());
-    }
-    let members: Map<String, Value> = serde_json::from_slice(body)
-        .map_err(|error| Problem::invalid(format!("the body must be a JSON object: {error}")))?;
-    for (name, value) in members {
-        let differs = input.get(&name).is_some_and(|said| *said != value);
-        if differs {
-            let why = format!("'{}' in the body differs from the path", name.escape_debug());
-            return Err(Problem::invalid(why));
-        }
-        input.insert(name, value);
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -133,10 +138,12 @@ mod tests {
 
     #[test]
     fn a_body_does_not_contradict_the_path() {
+        let kinds = Kinds::of::<Input>();
         let mut input = Map::from_iter([("name".to_owned(), Value::from("a"))]);
-        assert!(put_body(&mut input.clone(), br#"{"name":"b"}"#).is_err());
-        assert!(put_body(&mut input.clone(), b"[1]").is_err());
-        put_body(&mut input, br#"{"name":"a","limit":1}"#).unwrap();
+        assert!(kinds.put_body(&mut input.clone(), br#"{"name":"b"}"#).is_err());
+        assert!(kinds.put_body(&mut input.clone(), br#"{"nope":1}"#).is_err());
+        assert!(kinds.put_body(&mut input.clone(), b"[1]").is_err());
+        kinds.put_body(&mut input, br#"{"name":"a","limit":1}"#).unwrap();
         assert_eq!(input.len(), 2);
     }
 }

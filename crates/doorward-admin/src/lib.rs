@@ -25,5 +25,5 @@ pub use desk::{Desk, Reload, Reloading, Who, gateway, of_tenant, portal, server_
 pub use http::SECRET;
 pub use listener::Admin;
 pub use operation::{On, Operation, Route, Running, Verb};
-pub use page::{Page, Paging};
+pub use page::{MOST as MOST_ITEMS, Page, Paging};
 pub use problem::{Code, Problem};

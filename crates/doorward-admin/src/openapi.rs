@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use crate::operation::Route;
@@ -146,8 +146,3 @@ fn header(name: &str, about: &str) -> Value {
 #[derive(Debug, Clone, Copy, Default, serde::Serialize, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
-
-/// A JSON value of any form.
-pub fn anything(_: &mut SchemaGenerator) -> Schema {
-    Schema::default()
-}

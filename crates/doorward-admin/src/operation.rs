@@ -47,6 +47,9 @@ pub enum On<I> {
     Named(fn(&Desk, &I) -> Target),
     /// The function itself decides: it filters a list ([`Desk::visible`]), or asks ([`Desk::require`]) once it knows.
     Decides,
+    /// The function itself decides, on what the input says of itself: what is proposed is not among what there is. Nobody is
+    /// refused before their input was read.
+    Proposed,
 }
 
 impl<I> Clone for On<I> {
@@ -108,7 +111,7 @@ where
         match self.on {
             On::Gateway => desk.require(self.action, &desk::gateway())?,
             On::Named(about) => desk.require(self.action, &about(&desk, &input))?,
-            On::Decides => {}
+            On::Decides | On::Proposed => {}
         }
         (self.run)(desk, input).await
     }
@@ -130,11 +133,13 @@ where
                 Box::pin(async move {
                     let input = serde_json::from_value(input)
                         .map_err(|error| Problem::invalid(format!("the request: {error}")));
-                    // A proposal is decided on what it says of itself, which is not among what there is. Everything else
-                    // before the request is read: who may not do it learns nothing of its form.
-                    let says_itself = self.action == Action::Propose && input.is_ok();
-                    let is_whole = matches!(self.on, On::Gateway);
-                    if is_whole || (!says_itself && !desk.administers(self.action)) {
+                    // Who may not do it to anything learns nothing of the request's form.
+                    let is_doubtful = match self.on {
+                        On::Gateway => true,
+                        On::Proposed if input.is_ok() => false,
+                        On::Named(_) | On::Decides | On::Proposed => !desk.administers(self.action),
+                    };
+                    if is_doubtful {
                         desk.require(self.action, &desk::gateway())?;
                     }
                     let input = input?;

@@ -21,9 +21,9 @@ pub struct Page<T> {
     pub next_cursor: Option<String>,
 }
 
-/// Which page is wanted.
+/// Which page is wanted: a part of the input of every list.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Paging {
     /// From `next_cursor` of the page before.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use parking_lot::Mutex;
@@ -18,12 +19,15 @@ const BEHIND: usize = 1_024;
 #[derive(Debug)]
 pub struct Live {
     shards: [Mutex<HashMap<u64, (Entry, CancellationToken)>>; SHARDS],
-    watchers: broadcast::Sender<Arc<EndedCall>>,
+    ended: broadcast::Sender<Arc<EndedCall>>,
+    /// Watchers, counted apart: the channel's own count is behind its lock, and every call asks.
+    watchers: Arc<AtomicUsize>,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { shards: Default::default(), watchers: broadcast::Sender::new(BEHIND) }
+        let ended = broadcast::Sender::new(BEHIND);
+        Self { shards: Default::default(), ended, watchers: Arc::default() }
     }
 }
 
@@ -101,14 +105,16 @@ impl Live {
     }
 
     /// Calls that end from now on.
-    pub fn watch(&self) -> broadcast::Receiver<Arc<EndedCall>> {
-        self.watchers.subscribe()
+    pub fn watch(&self) -> Watch {
+        let calls = self.ended.subscribe();
+        self.watchers.fetch_add(1, Ordering::Relaxed);
+        Watch { calls, watchers: self.watchers.clone() }
     }
 
     /// Tells watchers of a call that has ended. Without watchers, nothing is made.
     pub fn ended(&self, call: impl FnOnce() -> EndedCall) {
-        if self.watchers.receiver_count() > 0 {
-            let _ = self.watchers.send(Arc::new(call()));
+        if self.watchers.load(Ordering::Relaxed) > 0 {
+            let _ = self.ended.send(Arc::new(call()));
         }
     }
 
@@ -128,6 +134,19 @@ impl Live {
         all.sort_by_key(|call| std::cmp::Reverse(call.ms));
         all.truncate(most);
         all
+    }
+}
+
+/// Somebody who watches calls end.
+#[derive(Debug)]
+pub struct Watch {
+    pub calls: broadcast::Receiver<Arc<EndedCall>>,
+    watchers: Arc<AtomicUsize>,
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.watchers.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

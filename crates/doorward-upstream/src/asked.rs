@@ -8,8 +8,8 @@ use doorward_mcp::{Object, RpcError, meta, method};
 
 use super::calls::Takes;
 use super::catalog::ToolEntry;
-use super::deadline::Deadline;
 use super::http::Own;
+use doorward_core::deadline::Deadline;
 use doorward_identity::identity::Principal;
 
 /// One request to a server, in the modern form and with the server's own names.

@@ -6,8 +6,8 @@ use doorward_mcp::error::Kind;
 use doorward_mcp::{Object, method};
 
 use super::call_error::CallError;
-use super::deadline::Deadline;
 use super::{Asked, Link, Server, sample};
+use doorward_core::deadline::Deadline;
 use doorward_core::{Events, Failure};
 
 /// Counts a call while it lasts.

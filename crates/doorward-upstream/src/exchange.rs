@@ -9,9 +9,9 @@ use tokio::time::Instant;
 
 use super::answer::Answer;
 use super::calls::Place;
-pub use super::deadline::Deadline;
 use super::pipe::Pipe;
 use super::session::Session;
+pub use doorward_core::deadline::Deadline;
 use doorward_core::{Events, Failure};
 
 /// How long a stream that broke is left alone when the server does not say, and the bounds of what

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::deadline::jittered;
 use doorward_core::Failure;
+use doorward_core::deadline::jittered;
 
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(500);
 

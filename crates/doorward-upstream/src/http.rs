@@ -15,9 +15,9 @@ use http::{Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 
 use super::credential::Credential;
-use super::deadline::Deadline;
 use doorward_config::{Limits, ServerSettings};
 use doorward_core::Failure;
+use doorward_core::deadline::Deadline;
 use doorward_net::clients::{Clients, Incoming};
 use doorward_net::redirects::{self, Places};
 use doorward_observability::metrics::Deviations;

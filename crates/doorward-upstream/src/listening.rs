@@ -8,12 +8,12 @@ use doorward_mcp::filter::Filter;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Message, Object, method};
 
-use super::deadline::Deadline;
 use super::exchange::Exchange;
 use super::subscriptions::{ACKNOWLEDGE, Name, Said, Turns, fresh, names, without};
 use super::way::{Refused, Way};
 use super::{Contact, Server, jittered};
 use doorward_core::Failure;
+use doorward_core::deadline::Deadline;
 
 /// A listening stream has no end of its own.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);

@@ -12,7 +12,6 @@ use http::{HeaderName, HeaderValue};
 use super::answer::Answer;
 use super::asked::names_a_task;
 use super::calls::{Takes, of_progress};
-use super::deadline::Deadline;
 use super::exchange::Exchange;
 use super::http::mirrored_headers;
 use super::state::{State, refused};
@@ -20,6 +19,7 @@ use super::way::{Refused, Way};
 use super::{Asked, Server};
 use crate::call_error::{CallError, client_gone};
 use crate::catalog::TOOLS;
+use doorward_core::deadline::Deadline;
 use doorward_core::{Events, Failure};
 use doorward_observability::telemetry::context::TRACEPARENT;
 

@@ -12,12 +12,12 @@ use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::deadline::Deadline;
 use super::exchange::Exchange;
 use super::questions::Question;
 use super::session::Session;
 use super::task_store::{AsTask, CallOf, Errand};
 use doorward_core::Failure;
+use doorward_core::deadline::Deadline;
 use doorward_core::share::{Bounds, Held, Shares};
 
 /// A call that waits.

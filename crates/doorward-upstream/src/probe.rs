@@ -7,7 +7,6 @@ use doorward_mcp::error::{Kind, code};
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Era, Message, Object, Revision, RpcError, method};
 
-use super::deadline::Deadline;
 use super::http::{Endpoint, Own};
 use super::pipe::Pipe;
 use super::session::Session;
@@ -15,6 +14,7 @@ use super::session::open::OpenError;
 use super::way::{Refused, Way};
 use super::{Asked, Contact, Link, Server, Transport, event_stream};
 use doorward_core::Failure;
+use doorward_core::deadline::Deadline;
 use doorward_mcp::server_info::About;
 
 /// What the question came to.

@@ -8,13 +8,13 @@ use doorward_mcp::error::Kind;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, method};
 
-use super::deadline::Deadline;
 use super::health::FIRST_PAUSE;
 use super::session::Session;
 use super::way::Way;
 use super::{Asked, Contact, Link, Server, jittered};
 use doorward_config::Start;
 use doorward_core::Failure;
+use doorward_core::deadline::Deadline;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A verdict that a server knows only the handshake is asked again after this: the server may have

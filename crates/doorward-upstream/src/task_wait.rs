@@ -9,12 +9,12 @@ use doorward_mcp::interaction::{self, InputRequired, Retry};
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, RpcError, Value, capabilities, meta, method, tasks};
 
-use super::deadline::Deadline;
 use super::modern::{cannot_answer, check_questions, invalid};
 use super::state::State;
 use super::way::Way;
 use super::{Asked, Server};
 use crate::call_error::{CallError, client_gone};
+use doorward_core::deadline::Deadline;
 use doorward_core::{Events, Failure};
 
 /// Between two looks at a task when the server does not say, and the bounds of what it may say.

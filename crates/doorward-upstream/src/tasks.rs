@@ -16,13 +16,13 @@ use tokio::time::Instant;
 
 use super::asked::takes;
 use super::calls::Takes;
-use super::deadline::Deadline;
 use super::questions::{BREATH, MAX_QUESTIONS, question};
 use super::session::{SendError, Session};
 use super::task_store::{CallOf, Errand, Open, Task};
 use super::{Asked, Contact, Server};
 use crate::call_error::CallError;
 use doorward_core::Failure;
+use doorward_core::deadline::Deadline;
 use doorward_core::share::sharer;
 
 /// How long a task is kept that has no end of its own, and the bounds of what a server may say.

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use bytes::Bytes;
-use doorward_admin::{Code, Desk, Operation, Page, Problem, Verb};
+use doorward_admin::{Code, Desk, MOST_ITEMS, Operation, Page, Problem, Verb};
 use doorward_gateway::protocol::guard;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -54,32 +54,30 @@ impl Place {
         I: Serialize + DeserializeOwned + JsonSchema + Send + 'static,
         O: Serialize + DeserializeOwned + JsonSchema + Send + 'static,
     {
-        match self {
-            Self::Machine(desk) => {
-                operation.call(Desk::clone(desk), input).await.map_err(on_the_machine)
-            }
-            Self::Gateway(operator) => {
-                let input = serde_json::to_value(input).unwrap_or_default();
-                read(ask(operator, operation.verb, operation.path, input).await?)
-            }
-        }
+        self.try_out(operation, input, false).await
     }
 
-    /// Checks an operation without carrying it out.
-    pub async fn rehearse<I, O>(&self, operation: &Operation<I, O>, input: I) -> Result<O, Failed>
+    /// The same; a dry run checks everything and changes nothing.
+    pub async fn try_out<I, O>(
+        &self,
+        operation: &Operation<I, O>,
+        input: I,
+        dry_run: bool,
+    ) -> Result<O, Failed>
     where
         I: Serialize + DeserializeOwned + JsonSchema + Send + 'static,
         O: Serialize + DeserializeOwned + JsonSchema + Send + 'static,
     {
         match self {
             Self::Machine(desk) => {
-                let desk = Desk::clone(desk).rehearsing();
+                let desk = Desk::clone(desk);
+                let desk = if dry_run { desk.rehearsing() } else { desk };
                 operation.call(desk, input).await.map_err(on_the_machine)
             }
             Self::Gateway(operator) => {
                 let input = serde_json::to_value(input).unwrap_or_default();
-                let output = send(operator, (operation.verb, operation.path), input, true).await?;
-                read(output)
+                let place = (operation.verb, operation.path);
+                read(send(operator, place, input, dry_run).await?)
             }
         }
     }
@@ -94,36 +92,38 @@ impl Place {
         I: Serialize + DeserializeOwned + JsonSchema + Send + 'static,
         T: Serialize + DeserializeOwned + JsonSchema + Send + 'static,
     {
-        let mut input = serde_json::to_value(input).unwrap_or_default();
-        input["limit"] = 1_000.into();
-        let mut all = Vec::new();
-        for _ in 0..PAGES {
-            let wanted = serde_json::from_value(input.clone())
+        let input = serde_json::to_value(input).unwrap_or_default();
+        pages(input, async |wanted| {
+            let wanted = serde_json::from_value(wanted)
                 .map_err(|error| Failed::new(Exit::Failure, error.to_string()))?;
-            let page = self.call(operation, wanted).await?;
-            all.extend(page.items);
-            match page.next_cursor {
-                Some(cursor) => input["cursor"] = cursor.into(),
-                None => break,
-            }
-        }
-        Ok(all)
+            self.call(operation, wanted).await
+        })
+        .await
     }
 }
 
 /// All items of a list of a running gateway, page by page, as they are.
-pub async fn items(operator: &Operator, path: &str) -> Result<Value, Failed> {
+pub async fn items(operator: &Operator, path: &str) -> Result<Vec<Value>, Failed> {
+    let none = Value::Object(Map::new());
+    pages(none, async |wanted| read(ask(operator, Verb::Get, path, wanted).await?)).await
+}
+
+/// Fetches page after page.
+async fn pages<T>(
+    mut input: Value,
+    fetch: impl AsyncFn(Value) -> Result<Page<T>, Failed>,
+) -> Result<Vec<T>, Failed> {
+    input["limit"] = MOST_ITEMS.into();
     let mut all = Vec::new();
-    let mut wanted = serde_json::json!({ "limit": 1_000 });
     for _ in 0..PAGES {
-        let mut page = ask(operator, Verb::Get, path, wanted.clone()).await?;
-        all.extend(page["items"].as_array_mut().into_iter().flat_map(std::mem::take));
-        match page["next_cursor"].take() {
-            Value::String(cursor) => wanted["cursor"] = cursor.into(),
-            _ => break,
+        let page = fetch(input.clone()).await?;
+        all.extend(page.items);
+        match page.next_cursor {
+            Some(cursor) => input["cursor"] = cursor.into(),
+            None => break,
         }
     }
-    Ok(Value::Array(all))
+    Ok(all)
 }
 
 /// Sends a request of the admin API. Members of the input that the path does not have are sent as its query, or as its

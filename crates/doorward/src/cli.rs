@@ -25,14 +25,14 @@ use crate::terminal;
 
 pub use self::apply::{Apply, Export};
 pub use self::audit::{Audit, ExportForm, Span, Trust};
-pub use self::credits::{By, Credits, Each, Usage, UsageForm, Whose};
+pub use self::credits::{Credits, Each, Usage, UsageForm, Whose};
 pub use self::evidence::Evidence;
 pub use self::packages::LockPackages;
 pub use self::policy::{Explain, Policy, Simulate};
 pub use self::reach::{Credential, Operator};
 pub use self::servers::{
-    ApproveServer, DeprecateServer, LookAtServer, ProposeServer, ReviewServer, ServerHistory,
-    Servers, ServersAt, ServersCommand, StepServer,
+    ApproveServer, DeprecateServer, OneServer, ProposeServer, ReviewServer, Servers, ServersAt,
+    ServersCommand, StepServer,
 };
 
 pub use self::stop::{How, Named, OfServer, Stop};

@@ -71,8 +71,10 @@ async fn apply(desk: &Desk, wanted: &Wanted) -> Result<Applied, Problem> {
         let applied = store.applied().await?;
         let prunable = if wanted.prune { applied.clone() } else { BTreeSet::new() };
         let changes = plan::plan(&resources, &current, &prunable);
+        let people = People::read(desk).await?;
         for planned in &changes {
-            permit(desk, planned, resources.get(&(planned.kind, planned.name.clone()))).await?;
+            let key = (planned.kind, planned.name.clone());
+            permit(desk, &people, planned, resources.get(&key))?;
         }
         owners::check(desk, |holders| {
             for planned in &changes {
@@ -164,12 +166,12 @@ fn account(name: &str) -> Option<(Kind, &str)> {
 }
 
 /// Requires what a change alone would require.
-async fn permit(
+fn permit(
     desk: &Desk,
+    people: &People,
     planned: &Planned,
     resource: Option<&Resource>,
 ) -> Result<(), Problem> {
-    let people = People::read(desk).await?;
     let name = planned.name.as_str();
     if let Some(kind) = planned.kind.principal() {
         if people.find(kind, name).is_some() {

@@ -28,16 +28,12 @@ pub const REVOKE: Operation<ById, OAuthGrant> = Operation::new(
 );
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct List {
     /// Include revoked and expired grants.
     pub all: bool,
-    /// From `next_cursor` of the page before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
-    /// Items a page: 1 to 1000. Default: 100.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
+    #[serde(flatten)]
+    pub paging: Paging,
 }
 
 async fn list(desk: &Desk, input: List) -> Result<Page<OAuthGrant>, Problem> {
@@ -45,8 +41,7 @@ async fn list(desk: &Desk, input: List) -> Result<Page<OAuthGrant>, Problem> {
         Some(store) => store.grants(input.all).await?,
         None => Vec::new(),
     };
-    Paging::new(input.cursor, input.limit)
-        .of(grants, |grant| format!("{:012}{}", grant.created, grant.id))
+    input.paging.of(grants, |grant| format!("{:012}{}", grant.created, grant.id))
 }
 
 async fn revoke(desk: &Desk, id: &str) -> Result<OAuthGrant, Problem> {

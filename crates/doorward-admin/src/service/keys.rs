@@ -56,16 +56,12 @@ pub const REVOKE: Operation<ById, Key> = Operation::new(
 );
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct List {
     /// Include expired and revoked keys.
     pub all: bool,
-    /// From `next_cursor` of the page before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
-    /// Items a page: 1 to 1000. Default: 100.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
+    #[serde(flatten)]
+    pub paging: Paging,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -116,7 +112,7 @@ async fn list(desk: &Desk, input: List) -> Result<Page<Key>, Problem> {
     };
     keys.retain(|key| input.all || key.is_valid_at(now()));
     let keys = desk.visible(Action::View, keys, |key| about(&people, key))?;
-    Paging::new(input.cursor, input.limit).of(keys, |key| format!("{:012}{}", key.created, key.id))
+    input.paging.of(keys, |key| format!("{:012}{}", key.created, key.id))
 }
 
 /// A key that the administrator may see, to do something with.

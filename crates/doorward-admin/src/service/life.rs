@@ -46,7 +46,7 @@ pub const PROPOSE: Operation<Propose, Server> = Operation::new(
     "servers.propose",
     (Verb::Post, "/admin/v1/servers"),
     "Propose a server",
-    (Action::Propose, On::Decides),
+    (Action::Propose, On::Proposed),
     |desk, input| Box::pin(async move { propose(&desk, input).await }),
 )
 .making();
@@ -146,17 +146,13 @@ pub const RELEASE: Operation<Take, Server> = Operation::new(
 );
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct List {
     /// Only servers in this state.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<State>,
-    /// From `next_cursor` of the page before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
-    /// Items a page: 1 to 1000. Default: 100.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
+    #[serde(flatten)]
+    pub paging: Paging,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -247,8 +243,7 @@ async fn list(desk: &Desk, input: List) -> Result<Page<Server>, Problem> {
     all.retain(|found| input.state.is_none_or(|state| found.server.life.state == state));
     let all = desk.visible(Action::View, all, |found| found.target.clone())?;
     let all = all.into_iter().map(|found| found.server).collect();
-    Paging::new(input.cursor, input.limit)
-        .of(all, |server: &Server| server.life.name.to_lowercase())
+    input.paging.of(all, |server: &Server| server.life.name.to_lowercase())
 }
 
 async fn propose(desk: &Desk, input: Propose) -> Result<Server, Problem> {

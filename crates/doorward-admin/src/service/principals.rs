@@ -48,17 +48,13 @@ pub const REMOVE: Operation<Whom, Removed> = Operation::new(
 );
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct List {
     /// Only of this kind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<Kind>,
-    /// From `next_cursor` of the page before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
-    /// Items a page: 1 to 1000. Default: 100.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
+    #[serde(flatten)]
+    pub paging: Paging,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -113,8 +109,7 @@ async fn list(desk: &Desk, input: List) -> Result<Page<Listed>, Problem> {
     let all = all.map(|entry| listed(&people, entry)).collect();
     let all =
         desk.visible(Action::View, all, |it: &Listed| people.about(it.entry.kind, &it.entry.name))?;
-    Paging::new(input.cursor, input.limit)
-        .of(all, |it| format!("{} {}", it.entry.kind, it.entry.name))
+    input.paging.of(all, |it| format!("{} {}", it.entry.kind, it.entry.name))
 }
 
 /// Requires an action on somebody who may be there. Nobody learns from the refusal whether they are.

@@ -56,16 +56,12 @@ pub const LIFT: Operation<Lift, StopItem> = Operation::new(
 );
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct List {
     /// Include stops that were undone.
     pub all: bool,
-    /// From `next_cursor` of the page before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
-    /// Items a page: 1 to 1000. Default: 100.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
+    #[serde(flatten)]
+    pub paging: Paging,
 }
 
 /// What to stop.
@@ -225,7 +221,7 @@ async fn list(desk: &Desk, input: List) -> Result<Page<StopItem>, Problem> {
         true => desk.visible(Action::View, Vec::new(), |_: &StopItem| desk::gateway())?,
         false => visible,
     };
-    Paging::new(input.cursor, input.limit).of(visible, |stop| format!("{:014}{}", stop.at, stop.id))
+    input.paging.of(visible, |stop| format!("{:014}{}", stop.at, stop.id))
 }
 
 async fn find(desk: &Desk, id: &str, action: Action) -> Result<StopItem, Problem> {

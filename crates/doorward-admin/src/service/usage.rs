@@ -35,6 +35,64 @@ pub enum By {
     Month,
 }
 
+impl By {
+    pub const ALL: [Self; 9] = [
+        Self::Tenant,
+        Self::User,
+        Self::Agent,
+        Self::Key,
+        Self::Server,
+        Self::Tool,
+        Self::Hour,
+        Self::Day,
+        Self::Month,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tenant => "tenant",
+            Self::User => "user",
+            Self::Agent => "agent",
+            Self::Key => "key",
+            Self::Server => "server",
+            Self::Tool => "tool",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Month => "month",
+        }
+    }
+}
+
+/// Whose usage: of all, or of what is named.
+#[derive(Debug, Clone, Default)]
+pub struct Whose<'a> {
+    pub tenant: Option<&'a str>,
+    pub user: Option<&'a str>,
+    pub agent: Option<&'a str>,
+    pub server: Option<&'a str>,
+}
+
+/// Adds usage up by dimensions: the values of the dimensions, and what was used.
+pub fn sums(
+    by: &[By],
+    whose: &Whose<'_>,
+    all: &[(UsageKey, Usage)],
+) -> BTreeMap<Vec<String>, Usage> {
+    let is = |wanted: Option<&str>, said: &str| wanted.is_none_or(|it| it == said);
+    let mut sums: BTreeMap<Vec<String>, Usage> = BTreeMap::new();
+    for (key, usage) in all {
+        let fits = is(whose.tenant, &key.tenant)
+            && is(whose.user, &key.principal)
+            && is(whose.agent, &key.agent)
+            && is(whose.server, &key.server);
+        if fits {
+            let group = by.iter().map(|by| value(*by, key)).collect();
+            sums.entry(group).or_default().add(usage);
+        }
+    }
+    sums
+}
+
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Wanted {
@@ -94,18 +152,13 @@ async fn report(desk: &Desk, wanted: &Wanted) -> Result<Report, Problem> {
     }
     let by = if wanted.by.is_empty() { vec![By::Tenant] } else { wanted.by.clone() };
     let all = desk.store()?.usage(from, to).await?;
-    let is = |wanted: &Option<String>, said: &str| wanted.as_deref().is_none_or(|it| it == said);
-    let mut sums: BTreeMap<Vec<String>, Usage> = BTreeMap::new();
-    for (key, usage) in &all {
-        let fits = is(&wanted.tenant, &key.tenant)
-            && is(&wanted.user, &key.principal)
-            && is(&wanted.agent, &key.agent)
-            && is(&wanted.server, &key.server);
-        if fits {
-            let group = by.iter().map(|by| value(*by, key)).collect();
-            sums.entry(group).or_default().add(usage);
-        }
-    }
+    let whose = Whose {
+        tenant: wanted.tenant.as_deref(),
+        user: wanted.user.as_deref(),
+        agent: wanted.agent.as_deref(),
+        server: wanted.server.as_deref(),
+    };
+    let sums = sums(&by, &whose, &all);
     let truncated = sums.len() > MOST;
     let rows = sums.into_iter().take(MOST).map(|(group, usage)| Row {
         group,

@@ -60,7 +60,7 @@ pub struct Webhook {
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Deliveries {
     /// Only of this webhook.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,12 +68,8 @@ pub struct Deliveries {
     /// Only those `waiting`, `delivered` or `failed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
-    /// From `next_cursor` of the page before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
-    /// Items a page: 1 to 1000. Default: 100.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
+    #[serde(flatten)]
+    pub paging: Paging,
 }
 
 /// An event for a webhook. Times are milliseconds since 1970.
@@ -137,12 +133,11 @@ fn list(desk: &Desk, paging: &Paging) -> Result<Page<Webhook>, Problem> {
 }
 
 async fn deliveries(desk: &Desk, input: Deliveries) -> Result<Page<DeliveryItem>, Problem> {
-    let Deliveries { webhook, state, cursor, limit } = input;
+    let Deliveries { webhook, state, paging } = input;
     let states = ["waiting", "delivered", "failed"];
     if state.as_ref().is_some_and(|state| !states.contains(&state.as_str())) {
         return Err(Problem::invalid("'state' must be waiting, delivered or failed"));
     }
-    let paging = Paging::new(cursor, limit);
     let (count, after) = (paging.count()?, paging.after()?);
     let Some(store) = desk.maybe_store() else {
         return paging.of(Vec::new(), |it: &DeliveryItem| it.id.clone());

@@ -10,11 +10,11 @@ use url::Url;
 
 use super::credential::Shown;
 use crate::answer::{NoAnswer, read_whole};
-use crate::deadline::Deadline;
 use crate::http::Endpoint;
 use doorward_config::PageSettings;
 use doorward_core::Failure;
 use doorward_core::collect::Gathered;
+use doorward_core::deadline::Deadline;
 
 /// One answer, whole.
 #[derive(Debug)]

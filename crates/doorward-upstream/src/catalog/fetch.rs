@@ -13,8 +13,8 @@ use super::kinds::Kind;
 use super::learn;
 use super::view::{Item, List};
 use crate::call_error::CallError;
-use crate::deadline::Deadline;
 use crate::{Asked, Contact, Server};
+use doorward_core::deadline::Deadline;
 use doorward_core::{Events, Failure};
 
 /// How long a list is served when the server announces changes: only in case it forgets one.

@@ -14,7 +14,6 @@ use doorward_mcp::{Object, RpcError, capabilities, meta, method};
 
 use crate::asked::{names_a_task, takes};
 use crate::call_error::CallError;
-use crate::deadline::Deadline;
 use crate::exchange::Exchange;
 use crate::parking::Parked;
 use crate::replicas::choice::lost_session;
@@ -23,6 +22,7 @@ use crate::state::{State, refused};
 use crate::task_store::AsTask;
 use crate::{Asked, Contact, Server};
 use doorward_config::LostSession;
+use doorward_core::deadline::Deadline;
 use doorward_core::{Events, Failure};
 
 use self::run::{Ended, Run};

@@ -12,13 +12,13 @@ use crate::Server;
 use crate::asked::{Asked, takes};
 use crate::call_error::{CallError, client_gone};
 use crate::calls::{Takes, of_progress};
-use crate::deadline::Deadline;
 use crate::exchange::Exchange;
 use crate::parking::Parked;
 use crate::questions::{BREATH, MAX_QUESTIONS, Question, question};
 use crate::session::Session;
 use crate::task_store::{AsTask, CallOf, Errand};
 use crate::tasks::of_send;
+use doorward_core::deadline::Deadline;
 use doorward_core::{Events, Failure};
 
 /// One run of a call on an open exchange.

@@ -1,8 +1,8 @@
 //! The listening stream of a session, and streams that are resumed (spec 2025-11-25 basic/transports).
 
 use crate::answer::Answer;
-use crate::deadline::jittered;
 use doorward_core::Failure;
+use doorward_core::deadline::jittered;
 use doorward_mcp::headers;
 use http::HeaderValue;
 use std::sync::Arc;

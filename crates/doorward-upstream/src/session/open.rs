@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 use super::{Link, Session};
 use crate::answer::{Answer, NoAnswer};
 use crate::calls::Takes;
-use crate::deadline::Deadline;
 use crate::exchange::Exchange;
 use doorward_core::Failure;
+use doorward_core::deadline::Deadline;
 use doorward_mcp::server_info::About;
 use doorward_observability::metrics::Deviations;
 

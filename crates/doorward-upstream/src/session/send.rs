@@ -13,8 +13,8 @@ use tokio::time::Instant;
 use super::{Link, SendError, Session};
 use crate::answer::{Answer, NoAnswer};
 use crate::calls::Takes;
-use crate::deadline::Deadline;
 use crate::exchange::{Exchange, cancellation};
+use doorward_core::deadline::Deadline;
 use doorward_net::clients::Incoming;
 
 impl Session {

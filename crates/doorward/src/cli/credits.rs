@@ -1,6 +1,8 @@
 //! Commands for credit and usage.
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
+use doorward_admin::service::usage::By;
 use doorward_store::Amount;
 
 use super::audit::Span;
@@ -98,20 +100,6 @@ pub struct Whose {
     pub service_account: Option<String>,
 }
 
-/// By what usage is told apart.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum By {
-    Tenant,
-    User,
-    Agent,
-    Key,
-    Server,
-    Tool,
-    Hour,
-    Day,
-    Month,
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum UsageForm {
     Table,
@@ -126,7 +114,13 @@ pub struct Usage {
     #[command(flatten)]
     pub span: Span,
     /// Group by
-    #[arg(long, value_name = "DIMENSION", value_delimiter = ',', default_value = "tenant,tool")]
+    #[arg(
+        long,
+        value_name = "DIMENSION",
+        value_delimiter = ',',
+        default_value = "tenant,tool",
+        value_parser = dimensions()
+    )]
     pub by: Vec<By>,
     #[arg(long, value_name = "NAME")]
     pub tenant: Option<String>,
@@ -141,4 +135,12 @@ pub struct Usage {
     /// Invoice lines as CSV for a month such as 2026-11: what each tenant owes, by tool
     #[arg(long, value_name = "MONTH", conflicts_with_all = ["since", "until", "by", "format"])]
     pub invoice: Option<String>,
+}
+
+/// The dimensions of usage, by their names.
+fn dimensions() -> impl TypedValueParser<Value = By> {
+    PossibleValuesParser::new(By::ALL.map(By::as_str)).map(|name| {
+        // It is one of these names.
+        By::ALL.into_iter().find(|by| by.as_str() == name).unwrap_or(By::Tenant)
+    })
 }

@@ -28,7 +28,7 @@ pub enum ServersCommand {
     /// Show what a reviewer has to know of a server; of a proposed one, its review begins
     Review(ReviewServer),
     /// Let the gateway connect to a server under review, list what it offers, and disconnect
-    Look(LookAtServer),
+    Look(OneServer),
     /// Approve a server as the last look has seen it
     Approve(ApproveServer),
     /// Reject a proposed server
@@ -44,7 +44,7 @@ pub enum ServersCommand {
     /// Release a server from quarantine
     Release(StepServer),
     /// Show the steps of a server's life: who, when, why
-    History(ServerHistory),
+    History(OneServer),
     /// Resolve the packages of servers with all dependencies, verify and download them, and write the lock file
     Lock(LockPackages),
 }
@@ -140,7 +140,7 @@ pub struct ReviewServer {
 }
 
 #[derive(Debug, Args)]
-pub struct LookAtServer {
+pub struct OneServer {
     #[arg(value_name = "NAME")]
     pub name: String,
     #[command(flatten)]
@@ -194,16 +194,6 @@ pub struct DeprecateServer {
     pub retires: Option<String>,
     #[command(flatten)]
     pub reason: Reason,
-    #[command(flatten)]
-    pub at: ServersAt,
-    #[arg(long)]
-    pub json: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct ServerHistory {
-    #[arg(value_name = "NAME")]
-    pub name: String,
     #[command(flatten)]
     pub at: ServersAt,
     #[arg(long)]

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::policy;
 use super::{Exit, Failed};
-use crate::administer::{Place, place};
+use crate::administer::place;
 use crate::cli::Apply;
 use crate::terminal::{self, one_line};
 
@@ -31,7 +31,7 @@ pub async fn run(options: Apply) -> Result<(), Failed> {
     let resources = read(&options.files)?;
     let place = place(&options.kept).await?;
     let wanted = Wanted { resources, prune: options.prune, note: options.note.clone() };
-    let plan = rehearse(&place, wanted.clone()).await?;
+    let plan = place.try_out(&APPLY, wanted.clone(), true).await?;
     show(&plan, options.json)?;
     if options.check {
         return match plan.changes.is_empty() {
@@ -53,11 +53,6 @@ pub async fn run(options: Apply) -> Result<(), Failed> {
     let count = done.changes.len();
     eprintln!("applied {count} change{}", if count == 1 { "" } else { "s" });
     Ok(())
-}
-
-/// The plan, checked and not carried out.
-async fn rehearse(place: &Place, wanted: Wanted) -> Result<Applied, Failed> {
-    place.rehearse(&APPLY, wanted).await
 }
 
 fn confirmed() -> Result<bool, Failed> {

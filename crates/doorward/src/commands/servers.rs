@@ -78,8 +78,7 @@ pub async fn run(options: Servers) -> Result<(), Failed> {
 /// Servers that are not served: proposals, and what was taken out of use.
 async fn withheld(options: &Servers) -> Result<Vec<serde_json::Value>, Failed> {
     let all = administer::items(&options.operator, lives::LIST.path).await?;
-    let all = all.as_array().cloned().unwrap_or_default().into_iter();
-    let out = all.filter(|it| it["served"] == false && it["state"] != "retired");
+    let out = all.into_iter().filter(|it| it["served"] == false && it["state"] != "retired");
     let out = out.filter(|it| it["settings"]["disabled"] != true);
     let short = |it: serde_json::Value| serde_json::json!({ "name": it["name"], "state": it["state"], "problem": it["withheld"] });
     Ok(out.map(short).collect())
@@ -87,15 +86,13 @@ async fn withheld(options: &Servers) -> Result<Vec<serde_json::Value>, Failed> {
 
 async fn status(options: Servers) -> Result<(), Failed> {
     let mut states = administer::items(&options.operator, servers::STATUS.path).await?;
-    if let Some(states) = states.as_array_mut() {
-        states.extend(withheld(&options).await?);
-    }
+    states.extend(withheld(&options).await?);
     let mut out = std::io::stdout().lock();
     if options.json {
         terminal::json(&mut out, &states)?;
         return Ok(());
     }
-    let states: Vec<State> = serde_json::from_value(states).map_err(|error| {
+    let states: Vec<State> = serde_json::from_value(states.into()).map_err(|error| {
         Failed::new(Exit::Unreachable, format!("the gateway reported no servers: {error}"))
     })?;
     let mut rows = vec![

@@ -1,16 +1,15 @@
 //! `doorward usage`: usage by any dimension, and the lines of invoices.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 
+use doorward_admin::service::usage::{By, Whose, sums};
 use doorward_mcp::display::harmless_line;
 use doorward_store::{UsageKey, now};
-use jiff::Timestamp;
 use jiff::civil::Date;
 use serde_json::{Map, Value};
 
 use super::{Exit, Failed, open};
-use crate::cli::{By, Usage, UsageForm};
+use crate::cli::{Usage, UsageForm};
 use crate::terminal;
 
 pub async fn run(options: Usage) -> Result<(), Failed> {
@@ -40,20 +39,15 @@ fn write(
     all: &[(UsageKey, doorward_store::Usage)],
     form: UsageForm,
 ) -> Result<(), Failed> {
-    let is = |wanted: &Option<String>, said: &str| wanted.as_deref().is_none_or(|it| it == said);
-    let mut sums: BTreeMap<Vec<String>, doorward_store::Usage> = BTreeMap::new();
-    for (key, usage) in all {
-        let wanted = is(&options.tenant, &key.tenant)
-            && is(&options.user, &key.principal)
-            && is(&options.agent, &key.agent)
-            && is(&options.server, &key.server);
-        if wanted {
-            let group = by.iter().map(|by| value(*by, key)).collect();
-            sums.entry(group).or_default().add(usage);
-        }
-    }
+    let whose = Whose {
+        tenant: options.tenant.as_deref(),
+        user: options.user.as_deref(),
+        agent: options.agent.as_deref(),
+        server: options.server.as_deref(),
+    };
+    let sums = sums(by, &whose, all);
     let mut out = std::io::stdout().lock();
-    let names: Vec<&str> = by.iter().map(|by| name(*by)).collect();
+    let names: Vec<&str> = by.iter().map(|by| by.as_str()).collect();
     let numbers = ["calls", "failed", "own_key", "price", "bytes", "upstream_ms"];
     let told = |usage: &doorward_store::Usage| {
         [
@@ -115,38 +109,6 @@ fn columns(out: &mut impl Write, rows: &[Vec<String>]) -> std::io::Result<()> {
         writeln!(out, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
     }
     Ok(())
-}
-
-fn name(by: By) -> &'static str {
-    match by {
-        By::Tenant => "tenant",
-        By::User => "user",
-        By::Agent => "agent",
-        By::Key => "key",
-        By::Server => "server",
-        By::Tool => "tool",
-        By::Hour => "hour",
-        By::Day => "day",
-        By::Month => "month",
-    }
-}
-
-fn value(by: By, key: &UsageKey) -> String {
-    let time = |form: &str| {
-        let hour = Timestamp::from_second(key.hour).unwrap_or(Timestamp::UNIX_EPOCH);
-        hour.strftime(form).to_string()
-    };
-    match by {
-        By::Tenant => key.tenant.clone(),
-        By::User => key.principal.clone(),
-        By::Agent => key.agent.clone(),
-        By::Key => key.key.clone(),
-        By::Server => key.server.clone(),
-        By::Tool => key.tool.clone(),
-        By::Hour => time("%Y-%m-%dT%H:00Z"),
-        By::Day => time("%Y-%m-%d"),
-        By::Month => time("%Y-%m"),
-    }
 }
 
 /// A cell of CSV (RFC 4180), in one harmless line. What a spreadsheet would take for a formula is no formula.

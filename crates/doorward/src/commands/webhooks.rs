@@ -29,8 +29,8 @@ pub async fn run(options: Webhooks) -> Result<(), Failed> {
             terminal::table(&mut out, &rows)?;
         }
         Webhooks::Deliveries { kept, webhook, state, number, json } => {
-            let limit = Some(number);
-            let wanted = webhooks::Deliveries { webhook, state, cursor: None, limit };
+            let paging = Paging { limit: Some(number), ..Paging::default() };
+            let wanted = webhooks::Deliveries { webhook, state, paging };
             let page = place(&kept).await?.call(&webhooks::DELIVERIES, wanted).await?;
             show(&page.items, json)?;
         }

@@ -106,7 +106,7 @@ fn every_route_is_refused_to_every_wrong_role() {
 fn an_expired_and_a_revoked_key_administer_nothing() {
     let gateway = governed();
     let path = "/admin/v1/keys";
-    let brief = gateway.key(&["--user", "root", "--admin", "--expires", "1s"]);
+    let brief = gateway.key(&["--user", "root", "--admin", "--expires", "4s"]);
     wait_for("it expires", || ask(&gateway, &brief, "GET", path, &Value::Null).0 == 401);
     let revoked = gateway.key(&["--user", "root", "--admin"]);
     assert_eq!(ask(&gateway, &revoked, "GET", path, &Value::Null).0, 200);

@@ -23,7 +23,7 @@ pub const SEARCH: Operation<Search, Page<Record>> = Operation::new(
     "audit.search",
     (Verb::Get, "/admin/v1/audit"),
     "Search audit records, the oldest first",
-    (Action::ReadAudit, On::Named(|_, search| desk::of_tenant(search.tenant.as_deref()))),
+    (Action::ReadAudit, On::Named(|_, search| desk::of_tenant(search.filter.tenant.as_deref()))),
     |desk, search| Box::pin(async move { search_records(&desk, search).await }),
 );
 
@@ -70,7 +70,7 @@ pub const RELEASE: Operation<ById, Hold> = Operation::new(
 
 /// Which records are wanted: those that match everything that is set.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Search {
     /// From this time on, in milliseconds since 1970. Default: a day ago.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -78,35 +78,10 @@ pub struct Search {
     /// Before this time, in milliseconds since 1970. Default: now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tenant: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub agent: Option<String>,
-    /// A key's id.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub key: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub server: Option<String>,
-    /// A tool, prompt or resource; `*` matches any characters.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tool: Option<String>,
-    /// Such as `ok`, `tool_error`, `error`, `denied`, `failed`, `refused`, `cancelled`, `unknown`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<String>,
-    /// `writes`, `reads`, `lists`, `events` or `acts`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub class: Option<String>,
-    /// Text anywhere in the record.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub text: Option<String>,
-    /// From `next_cursor` of the page before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
-    /// Items a page: 1 to 1000. Default: 100.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
+    #[serde(flatten)]
+    pub filter: Filter,
+    #[serde(flatten)]
+    pub paging: Paging,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -124,16 +99,12 @@ pub struct Verified {
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Holds {
     /// Include released holds.
     pub all: bool,
-    /// From `next_cursor` of the page before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cursor: Option<String>,
-    /// Items a page: 1 to 1000. Default: 100.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
+    #[serde(flatten)]
+    pub paging: Paging,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -171,7 +142,7 @@ fn sees_payloads(desk: &Desk, tenant: &str) -> bool {
 }
 
 async fn search_records(desk: &Desk, search: Search) -> Result<Page<Record>, Problem> {
-    let paging = Paging::new(search.cursor, search.limit);
+    let paging = search.paging;
     let count = paging.count()?;
     // A cursor names the end of the time and how many records came before.
     let (to, passed) = match paging.after()? {
@@ -186,17 +157,7 @@ async fn search_records(desk: &Desk, search: Search) -> Result<Page<Record>, Pro
     if from >= to {
         return Err(Problem::invalid("'from' must be before 'to'"));
     }
-    let filter = Filter {
-        tenant: search.tenant,
-        user: search.user,
-        agent: search.agent,
-        key: search.key,
-        server: search.server,
-        tool: search.tool,
-        outcome: search.outcome,
-        class: search.class,
-        text: search.text,
-    };
+    let filter = search.filter;
     let (mut items, mut matched, mut seen): (Vec<Record>, usize, usize) = (Vec::new(), 0, 0);
     let mut more = false;
     each(desk.store()?, Span { from, to }, |mut record| {
@@ -359,8 +320,7 @@ async fn holds(desk: &Desk, input: Holds) -> Result<Page<Hold>, Problem> {
     };
     all.retain(|hold| input.all || hold.released.is_none());
     let all = desk.visible(Action::ReadAudit, all, about)?;
-    Paging::new(input.cursor, input.limit)
-        .of(all, |hold| format!("{:012}{}", hold.created, hold.id))
+    input.paging.of(all, |hold| format!("{:012}{}", hold.created, hold.id))
 }
 
 async fn hold(desk: &Desk, place: &Place) -> Result<Hold, Problem> {

@@ -98,14 +98,28 @@ pub fn text<'a>(record: &'a Record, name: &str) -> &'a str {
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Filter {
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
+    /// A key's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
+    /// A tool, prompt or resource; `*` matches any characters.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
+    /// Such as `ok`, `tool_error`, `error`, `denied`, `failed`, `refused`, `cancelled`, `unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
+    /// `writes`, `reads`, `lists`, `events` or `acts`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
+    /// Text anywhere in the record.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
 }
 

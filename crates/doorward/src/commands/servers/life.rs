@@ -11,8 +11,8 @@ use serde_json::{Map, Value, json};
 
 use crate::administer::{Place, place};
 use crate::cli::{
-    ApproveServer, DeprecateServer, Kept, LookAtServer, ProposeServer, ReviewServer, ServerHistory,
-    ServersAt, StepServer,
+    ApproveServer, DeprecateServer, Kept, OneServer, ProposeServer, ReviewServer, ServersAt,
+    StepServer,
 };
 use crate::commands::keys::date;
 use crate::commands::{Exit, Failed};
@@ -132,7 +132,7 @@ pub async fn review(options: ReviewServer) -> Result<(), Failed> {
     Ok(print(&mut out, &review)?)
 }
 
-pub async fn look(options: LookAtServer) -> Result<(), Failed> {
+pub async fn look(options: OneServer) -> Result<(), Failed> {
     let place = at(&options.at).await?;
     let look = place.call(&life::LOOK, Named { name: options.name }).await?;
     let mut out = std::io::stdout().lock();
@@ -179,7 +179,7 @@ pub async fn deprecate(options: DeprecateServer) -> Result<(), Failed> {
     told(&server, options.json)
 }
 
-pub async fn history(options: ServerHistory) -> Result<(), Failed> {
+pub async fn history(options: OneServer) -> Result<(), Failed> {
     let place = at(&options.at).await?;
     let history = place.call(&life::HISTORY, Named { name: options.name }).await?;
     let mut out = std::io::stdout().lock();

@@ -1,3 +1,0 @@
-//! How long a call may take.
-
-pub use doorward_core::deadline::{Deadline, jittered};
