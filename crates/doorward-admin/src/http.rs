@@ -8,7 +8,7 @@ use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use doorward_store::{Claim, Error, hex};
+use doorward_store::{Claim, Error, sha256_hex};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
@@ -229,7 +229,7 @@ fn lists(tags: &str, tag: &str) -> bool {
 
 fn digest_of(route: &Route, input: &Map<String, Value>) -> String {
     let text = format!("{} {} {}", route.method, route.path, Value::Object(input.clone()));
-    hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
+    sha256_hex(text.as_bytes())
 }
 
 /// The parameters of a query, decoded.

@@ -1,6 +1,5 @@
 //! Whether servers are reviewed before they are served, and what of a server is approved.
 
-use aws_lc_rs::digest::{SHA256, digest};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -54,7 +53,7 @@ impl ServerSettings {
             members.insert("env".into(), Value::Object(env.collect()));
         }
         let text = sorted(&shown).to_string();
-        digest(&SHA256, text.as_bytes()).as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+        doorward_store::sha256_hex(text.as_bytes())
     }
 
     pub(super) fn problems_of_life(&self) -> Vec<(&'static str, String)> {

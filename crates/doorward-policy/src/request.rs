@@ -82,27 +82,9 @@ impl Action {
         Self::Stop,
     ];
 
-    pub const ALL: [Self; 19] = [
-        Self::List,
-        Self::Call,
-        Self::Get,
-        Self::Read,
-        Self::Subscribe,
-        Self::Complete,
-        Self::View,
-        Self::Propose,
-        Self::Review,
-        Self::Approve,
-        Self::Operate,
-        Self::ManageIdentities,
-        Self::MintKeys,
-        Self::ChangePolicy,
-        Self::ReadAudit,
-        Self::ReadPayloads,
-        Self::HoldAudit,
-        Self::Bill,
-        Self::Stop,
-    ];
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::USE.into_iter().chain(Self::ADMINISTER)
+    }
 
     pub fn is_administrative(self) -> bool {
         !Self::USE.contains(&self)

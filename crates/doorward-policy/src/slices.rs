@@ -70,7 +70,7 @@ impl Slices {
     pub fn new(all: Vec<Compiled>) -> Self {
         let mut about: HashMap<Action, Places> = HashMap::new();
         for (at, one) in all.iter().enumerate() {
-            for action in Action::ALL.into_iter().filter(|action| concerns(one, *action)) {
+            for action in Action::all().filter(|action| concerns(one, *action)) {
                 let places = about.entry(action).or_default();
                 match one.policy.resource_constraint() {
                     ResourceConstraint::Any | ResourceConstraint::Is(_) => places.anything.push(at),

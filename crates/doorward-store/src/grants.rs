@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use aws_lc_rs::digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
@@ -11,7 +10,7 @@ use sqlx::any::AnyRow;
 use zeroize::Zeroizing;
 
 use crate::seal::{MasterKey, SealError};
-use crate::{Act, Change, Error, Result, Store, hex, now};
+use crate::{Act, Change, Error, Result, Store, now, sha256_hex};
 
 /// Grants that are over are remembered so long, so that what was issued last is over, too.
 const AFTERLIFE: i64 = 24 * 60 * 60;
@@ -139,7 +138,7 @@ fn granted(grant: &NewGrant<'_>) -> Act {
 
 /// How a secret with enough randomness of its own is kept.
 pub fn hash_of(secret: &str) -> String {
-    hex(digest::digest(&digest::SHA256, secret.as_bytes()).as_ref())
+    sha256_hex(secret.as_bytes())
 }
 
 impl Store {

@@ -1,5 +1,7 @@
 //! Bytes in hexadecimal.
 
+use aws_lc_rs::digest;
+
 /// Bytes as pairs of lower-case digits.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
@@ -10,6 +12,11 @@ pub fn hex(bytes: &[u8]) -> String {
     }
     // Digits are text.
     String::from_utf8(text).unwrap_or_default()
+}
+
+/// The SHA-256 of bytes, in hexadecimal.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    hex(digest::digest(&digest::SHA256, bytes).as_ref())
 }
 
 /// A name that nothing else has: as many random bytes.

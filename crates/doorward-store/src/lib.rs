@@ -49,7 +49,7 @@ pub use credits::{Account, Books, BudgetPeriod, Entry as CreditEntry};
 pub use delegated::Delegated;
 pub use error::{Error, Result};
 pub use grants::{NewGrant, NewTicket, OAuthGrant, Ticket, TicketKind, hash_of};
-pub use hex::{hex, random_id};
+pub use hex::{hex, random_id, sha256_hex};
 pub use keys::{Key, KeyId, NewKey, Presented, Scopes};
 pub use policies::{Activation, PolicyVersion};
 pub use portals::StoredPortal;

@@ -2,13 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use aws_lc_rs::digest;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use crate::{Act, Change, Error, Result, Store, hex, now};
+use crate::{Act, Change, Error, Result, Store, now, sha256_hex};
 
 /// A set of policies as it was taken.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -32,7 +31,7 @@ pub struct Activation {
 impl PolicyVersion {
     pub fn digest_of(files: &BTreeMap<String, String>) -> String {
         let text = serde_json::to_string(files).unwrap_or_default();
-        hex(digest::digest(&digest::SHA256, text.as_bytes()).as_ref())
+        sha256_hex(text.as_bytes())
     }
 
     fn read(row: &AnyRow) -> Result<Self> {

@@ -8,7 +8,7 @@ use doorward_governance::lifecycle::{State, Step, check_eyes};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
-use crate::{Act, Error, Result, Store, now};
+use crate::{Act, Error, Result, Store, now, sha256_hex};
 
 mod row;
 
@@ -202,7 +202,7 @@ impl Store {
         let mut act = act(step, &server, from, &stepping.why);
         if let Some(look) = seen {
             // The definitions that are approved: those that this look has found, in this transaction.
-            act = act.with("found", sha256(&look.found));
+            act = act.with("found", sha256_hex(look.found.as_bytes()));
         }
         if stepping.allow_private.is_some() {
             act = act.with("allow_private", server.allow_private);
@@ -238,7 +238,7 @@ impl Store {
         // Whoever decides on what an earlier look has found is told that there is another.
         server.write(&mut change).await?;
         let act = Act::new("server.look", server.name);
-        change.commit(&act.with("digest", digest).with("found", sha256(found))).await
+        change.commit(&act.with("digest", digest).with("found", sha256_hex(found.as_bytes()))).await
     }
 
     pub async fn servers(&self) -> Result<Vec<StoredServer>> {
@@ -301,11 +301,6 @@ fn allowed<T>(
     step: std::result::Result<T, doorward_governance::lifecycle::NotAllowed>,
 ) -> Result<T> {
     step.map_err(|why| Error::Refused(why.to_string()))
-}
-
-fn sha256(text: &str) -> String {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
-    crate::hex(digest.as_ref())
 }
 
 fn check_reason(why: &str) -> Result<()> {

@@ -153,7 +153,7 @@ impl Server {
     }
 
     /// A request of the gateway's own: it declares nothing, and belongs to local callers.
-    pub(super) fn own_request<'a>(&self, method: &'a str, client: &'a Client) -> Asked<'a> {
+    pub fn own_request<'a>(&self, method: &'a str, client: &'a Client) -> Asked<'a> {
         Asked {
             method,
             params: Object::new(),

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use doorward_config::{ServerSettings, Start};
 use doorward_mcp::meta::Client;
-use doorward_mcp::{Object, Value, method};
+use doorward_mcp::{Value, method};
 use doorward_store::{Error, Store, StoredServer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -134,22 +134,8 @@ fn found(look: &Look) -> Result<String, Error> {
 
 async fn see(server: &Server) -> Result<Look, String> {
     let client = Client::default();
-    let asked = Asked {
-        method: method::TOOLS_LIST,
-        params: Object::new(),
-        client: &client,
-        principal: doorward_identity::identity::LOCAL,
-        caller: None,
-        own: None,
-        session: None,
-        handshake_client: false,
-        retry: None,
-        refused: &[],
-        deadline: Deadline::within(LOOK),
-        traceparent: None,
-        tool: None,
-        param_headers: None,
-    };
+    let own = server.own_request(method::TOOLS_LIST, &client);
+    let asked = Asked { deadline: Deadline::within(LOOK), ..own };
     let contact = server.contact().await.map_err(|failure| in_words(&failure))?;
     let view = server.catalog.view(server, &asked).await.map_err(|error| match error {
         CallError::Gateway(failure) | CallError::Refused { failure, .. } => in_words(&failure),

@@ -308,6 +308,16 @@ fn whoever_is_disabled_is_out_at_once() {
     assert!(!works());
 }
 
+/// A path of a route, with something in the place of each parameter.
+fn filled(path: &str) -> String {
+    path.replace("{id}", "x")
+        .replace("{name}", "x")
+        .replace("{kind}", "user")
+        .replace("{owner}", "x")
+        .replace("{server}", "x")
+        .replace("{version}", "1")
+}
+
 #[test]
 fn the_admin_listener_is_for_operators() {
     let gateway = Gateway::start(SAMPLE);
@@ -331,13 +341,7 @@ fn the_admin_listener_is_for_operators() {
     // Every route there is (R3): what is not shown, wrong, or no operator's gets nothing from any of them.
     let open = ["/healthz", "/readyz"];
     for path in doorward_admin::routes::paths() {
-        let at = path
-            .replace("{id}", "x")
-            .replace("{name}", "x")
-            .replace("{kind}", "user")
-            .replace("{owner}", "x")
-            .replace("{server}", "x")
-            .replace("{version}", "1");
+        let at = filled(path);
         for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
             let bare = send(&gateway.admin, method, &at, &[JSON[0]], b"{}").unwrap().status;
             assert!(bare == 401 || open.contains(&path), "{method} {path}: {bare}");
@@ -463,13 +467,7 @@ fn no_web_page_changes_anything_or_makes_the_first_key() {
         }
     }
     for path in &routes {
-        let at = path
-            .replace("{id}", "x")
-            .replace("{name}", "x")
-            .replace("{kind}", "user")
-            .replace("{owner}", "x")
-            .replace("{server}", "x")
-            .replace("{version}", "1");
+        let at = filled(path);
         for method in ["GET", "POST", "PUT", "DELETE"] {
             let headers = [("origin", "http://localhost:3000"), JSON[0], header];
             assert_eq!(ask(method, &at, &headers, &json!({})), 403, "{method} {path}");
