@@ -5,5 +5,6 @@ mod credits;
 mod emergency;
 mod forged;
 mod servers;
+mod pins;
 mod store;
 mod support;
