@@ -16,6 +16,7 @@ mod limits;
 mod names;
 mod openapi;
 mod package;
+mod pins;
 mod policy;
 mod portal;
 pub mod proposal;
@@ -32,6 +33,7 @@ mod stops;
 mod telemetry;
 mod tls;
 mod webhooks;
+mod tool;
 
 pub use audit::{
     AuditSettings, CheckpointSettings, Durability, PayloadSettings, RecordClass, RetentionSettings,
@@ -60,6 +62,7 @@ pub use limits::{Limits, Timeouts};
 pub use names::{NameSettings, ServerNames, is_legal_name};
 pub use openapi::{OpenApiSettings, PageSettings};
 pub use package::{Launch, PackageSettings, PackagesSettings, Program, UserValue};
+pub use pins::{AllPinSettings, OnNew, PinMode, PinSettings};
 pub use policy::{Explain, PolicySettings};
 pub use portal::PortalSettings;
 pub use quantity::{ByteSize, Period};
@@ -70,7 +73,7 @@ pub use reliability::{
 };
 pub use replicas::{LostSession, ReplicaGroup, ReplicaSettings, problem_of};
 pub use secret::{Secret, redacted};
-pub use server::{ServerSettings, ToolSettings};
+pub use server::ServerSettings;
 pub use settings::{Problem, Settings, TlsFiles};
 pub use sharing::{Affinity, ClientCapabilities, Start};
 pub use stops::StopSettings;
@@ -78,3 +81,4 @@ pub use telemetry::{
     LogSettings, MetricSettings, Otlp, OtlpProtocol, TelemetrySettings, TraceSettings,
 };
 pub use webhooks::{EVENT_KINDS, EventSettings, WebhookSettings, Webhooks};
+pub use tool::ToolSettings;

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::{
     Affinity, ArgumentSettings, Assertion, CacheRule, ClientCapabilities, Confinement,
     CredentialSettings, Delegation, Exchange, Launch, Lifecycle, LostSession, OpenApiSettings,
-    PackageSettings, Period, Personal, ReliabilitySettings, ReplicaSettings, ResultSettings,
-    Secret, ServerTls, Settings, Start, problem_of,
+    PackageSettings, Period, Personal, PinSettings, ReliabilitySettings, ReplicaSettings,
+    ResultSettings, Secret, ServerTls, Settings, Start, ToolSettings, problem_of,
 };
 use doorward_core::pattern::Pattern;
 
@@ -121,6 +121,9 @@ pub struct ServerSettings {
     /// What to do when the server is slow or fails.
     #[serde(skip_serializing_if = "is_default")]
     pub reliability: ReliabilitySettings,
+    /// Pinning of the definitions of the server's tools, prompts and resource templates.
+    #[serde(skip_serializing_if = "is_default")]
+    pub pins: PinSettings,
     /// Attributes for policies: where the server runs, who owns it, how much harm it can do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
@@ -150,33 +153,6 @@ pub struct ServerSettings {
     /// the longest pattern takes precedence.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tools: BTreeMap<Pattern, ToolSettings>,
-}
-
-/// Settings of tools that override what the server declares.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ToolSettings {
-    /// Whether the tool can change something. Default: what its annotations say; without annotations, it can.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub write: Option<bool>,
-    /// Whether a failed call may be retried although the tool writes: calling it twice has the same effect as
-    /// calling it once.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub idempotent: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub risk: Option<String>,
-    /// In addition to those of the server.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub tags: BTreeSet<String>,
-    /// OAuth scopes that a token must have to use the tool, in addition to those of the server.
-    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
-    pub scopes: BTreeSet<String>,
-    #[serde(skip_serializing_if = "is_default")]
-    pub arguments: ArgumentSettings,
-    #[serde(skip_serializing_if = "is_default")]
-    pub results: ResultSettings,
-    #[serde(skip_serializing_if = "is_default")]
-    pub cache: CacheRule,
 }
 
 pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -218,6 +194,7 @@ impl ServerSettings {
             arguments: self.arguments.or(&of_all.arguments),
             results: self.results.or(&of_all.results),
             reliability: self.reliability.or(&of_all.reliability),
+            pins: self.pins.or(&of_all.pins),
             ..self.clone()
         }
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use doorward_governance::names;
 use doorward_mcp::names::{is_server_name, server_name_from};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,7 @@ pub struct Settings {
     pub cache: CacheSettings,
     /// What to do when a server is slow or fails, for all servers.
     pub reliability: ReliabilitySettings,
+    pub pins: AllPinSettings,
     /// The servers behind the gateway, by name. A name begins with a letter and has letters, digits, `-` and `.`.
     pub servers: BTreeMap<String, ServerSettings>,
     /// Whether servers of the configuration file are served at once (`trusted`), or only once somebody has approved and
@@ -97,6 +99,7 @@ impl Default for Settings {
             results: ResultSettings::default(),
             cache: CacheSettings::default(),
             reliability: ReliabilitySettings::default(),
+            pins: AllPinSettings::default(),
             servers: BTreeMap::new(),
             lifecycle: Lifecycle::default(),
             review: ReviewSettings::default(),
@@ -282,12 +285,16 @@ impl Settings {
                     ),
                 );
             }
-            if let Some(other) = seen.insert(name.to_ascii_lowercase(), name) {
-                wrong(&path, format!("differs from '{other}' only in case"));
+            seen.insert(name.to_ascii_lowercase(), name);
+            if let Some(why) = server.pins.or(&self.pins).problem(&self.pins, has_store) {
+                wrong(&["servers", name, "pins"], why.into());
             }
             for (key, problem) in server.problems() {
                 wrong(&["servers", name, key], problem);
             }
+        }
+        for (_, pair) in names::conflicts(self.servers.keys().map(String::as_str)) {
+            wrong(&["servers", &pair.name], format!("{pair}; use names that nobody confuses"));
         }
         for (name, portal) in &self.portals {
             let path = ["portals", name.as_str()];

@@ -90,8 +90,17 @@ fn how_alike(name: &str, other: &str) -> How {
     if seen(name) == seen(other) { How::Invisible } else { How::Case }
 }
 
+/// Those servers' names that could be taken for an earlier one, by their places.
+pub fn conflicts<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<(usize, Pair)> {
+    alike(names, true)
+}
+
 /// Those of one server's names that could be taken for an earlier one, by their places.
 pub fn twins<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<(usize, Pair)> {
+    alike(names, false)
+}
+
+fn alike<'a>(names: impl IntoIterator<Item = &'a str>, ascii_too: bool) -> Vec<(usize, Pair)> {
     let mut found = Vec::new();
     let mut folds: HashMap<String, &str> = HashMap::new();
     // By what they look like, and whether one of them is more than ASCII.
@@ -105,9 +114,9 @@ pub fn twins<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<(usize, Pair)>
             continue;
         }
         let looks = looks(name);
-        let alike = looks
-            .iter()
-            .find_map(|look| all.get(look).filter(|(_, foreign)| *foreign || !is_ascii));
+        let alike = looks.iter().find_map(|look| {
+            all.get(look).filter(|(_, foreign)| ascii_too || *foreign || !is_ascii)
+        });
         if let Some((other, _)) = alike {
             let (name, other) = (name.to_owned(), (*other).to_owned());
             found.push((at, Pair { name, other, how: How::Confusable }));

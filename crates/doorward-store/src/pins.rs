@@ -2,12 +2,16 @@
 //!
 //! Servers are named in lower case. The store knows neither eras nor hashes: it compares them as texts.
 
+mod rows;
+
 use std::collections::BTreeMap;
 
 use aws_lc_rs::digest;
-use serde::Serialize;
 use sqlx::Row;
 use sqlx::any::AnyRow;
+
+pub use self::rows::{DefinitionKey, StoredBook, StoredDefinition, StoredDrift, StoredPin};
+use self::rows::{definition_of, drift_of, key_of, quoted};
 
 use crate::{Act, Change, Error, Result, Store, hex, now};
 
@@ -15,87 +19,6 @@ use crate::{Act, Change, Error, Result, Store, hex, now};
 const MOST_WAITING: i64 = 20_000;
 /// So many decisions of one act are listed in its audit record; of more, their number and a digest.
 const MOST_LISTED: usize = 500;
-
-/// Which definition: in which era a server says it, of what kind, and by which of its own names.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-pub struct DefinitionKey {
-    pub era: String,
-    pub kind: String,
-    pub name: String,
-}
-
-/// A definition.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct StoredDefinition {
-    #[serde(flatten)]
-    pub key: DefinitionKey,
-    /// Of all of it, and of all but `_meta`.
-    pub hash: String,
-    pub core: String,
-    /// Canonical JSON.
-    pub definition: String,
-}
-
-/// A definition that was approved.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct StoredPin {
-    #[serde(flatten)]
-    pub said: StoredDefinition,
-    pub accepted_by: String,
-    /// In seconds since 1970.
-    pub accepted: i64,
-}
-
-/// A definition that is withheld.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct StoredDrift {
-    #[serde(flatten)]
-    pub said: StoredDefinition,
-    /// In seconds since 1970.
-    pub seen: i64,
-    pub refused_by: Option<String>,
-    pub refused: Option<i64>,
-}
-
-/// What is needed to judge what a server says.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct StoredBook {
-    /// Without the texts of what has a name.
-    pub pins: Vec<StoredDefinition>,
-    pub refused: Vec<(DefinitionKey, String)>,
-    pub kinds: Vec<String>,
-}
-
-fn quoted(name: &str) -> Result<String> {
-    Ok(serde_json::to_string(name)?)
-}
-
-fn key_of(row: &AnyRow) -> Result<DefinitionKey> {
-    let name: String = row.try_get("name")?;
-    Ok(DefinitionKey {
-        era: row.try_get("era")?,
-        kind: row.try_get("kind")?,
-        name: serde_json::from_str(&name)?,
-    })
-}
-
-fn definition_of(row: &AnyRow) -> Result<StoredDefinition> {
-    Ok(StoredDefinition {
-        key: key_of(row)?,
-        hash: row.try_get("hash")?,
-        core: row.try_get("core")?,
-        definition: row.try_get("definition")?,
-    })
-}
-
-fn drift_of(row: &AnyRow) -> Result<StoredDrift> {
-    Ok(StoredDrift {
-        said: definition_of(row)?,
-        seen: row.try_get("seen")?,
-        refused_by: row.try_get("refused_by")?,
-        refused: row.try_get("refused")?,
-    })
-}
 
 /// What was decided of which definitions, for the audit record.
 fn act(name: &'static str, server: &str, decided: &[(DefinitionKey, String)]) -> Act {

@@ -1,0 +1,36 @@
+//! The settings of single tools, prompts and resources.
+
+use std::collections::BTreeSet;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::server::is_default;
+use super::{ArgumentSettings, CacheRule, ResultSettings};
+
+/// Settings of tools that override what the server declares.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ToolSettings {
+    /// Whether the tool can change something. Default: what its annotations say; without annotations, it can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write: Option<bool>,
+    /// Whether a failed call may be retried although the tool writes: calling it twice has the same effect as
+    /// calling it once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idempotent: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub risk: Option<String>,
+    /// In addition to those of the server.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<String>,
+    /// OAuth scopes that a token must have to use the tool, in addition to those of the server.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub scopes: BTreeSet<String>,
+    #[serde(skip_serializing_if = "is_default")]
+    pub arguments: ArgumentSettings,
+    #[serde(skip_serializing_if = "is_default")]
+    pub results: ResultSettings,
+    #[serde(skip_serializing_if = "is_default")]
+    pub cache: CacheRule,
+}
