@@ -32,8 +32,8 @@ mod sharing;
 mod stops;
 mod telemetry;
 mod tls;
-mod webhooks;
 mod tool;
+mod webhooks;
 
 pub use audit::{
     AuditSettings, CheckpointSettings, Durability, PayloadSettings, RecordClass, RetentionSettings,
@@ -80,5 +80,5 @@ pub use stops::StopSettings;
 pub use telemetry::{
     LogSettings, MetricSettings, Otlp, OtlpProtocol, TelemetrySettings, TraceSettings,
 };
-pub use webhooks::{EVENT_KINDS, EventSettings, WebhookSettings, Webhooks};
 pub use tool::ToolSettings;
+pub use webhooks::{EVENT_KINDS, EventSettings, WebhookSettings, Webhooks};

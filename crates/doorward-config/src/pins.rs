@@ -1,7 +1,5 @@
 //! Which definitions of servers are pinned, and what happens to those that are not.
 
-use std::path::PathBuf;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,10 +16,6 @@ pub struct AllPinSettings {
     /// What happens to definitions that have no pin. Default: `hold`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_new: Option<OnNew>,
-    /// A file with all pins, for version control: it is used instead of the store, and `doorward servers pin` writes
-    /// it. It is reloaded when it changes. A relative path is relative to the configuration file's folder.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lock: Option<PathBuf>,
 }
 
 /// Pinning of what one server says.
@@ -58,14 +52,11 @@ impl PinSettings {
     }
 
     /// What is wrong with the settings that a server has in the end.
-    pub(super) fn problem(&self, of_all: &AllPinSettings, has_store: bool) -> Option<&'static str> {
-        let on_new = self.active()?;
-        match (of_all.lock.is_some(), has_store) {
-            (true, _) if on_new == OnNew::First => Some(
-                "'on_new: first' requires pins in the store; with 'pins.lock', write the first pins \
-                 with 'doorward servers pin'",
-            ),
-            (false, false) => Some("requires a 'store', or 'pins.lock' for a file with all pins"),
+    pub(super) fn problem(&self, has_replicas: bool, has_store: bool) -> Option<&'static str> {
+        self.active()?;
+        match (has_replicas, has_store) {
+            (true, _) => Some("cannot be on for a server with 'replicas'"),
+            (_, false) => Some("requires a 'store'"),
             _ => None,
         }
     }

@@ -286,7 +286,9 @@ impl Settings {
                 );
             }
             seen.insert(name.to_ascii_lowercase(), name);
-            if let Some(why) = server.pins.or(&self.pins).problem(&self.pins, has_store) {
+            if let Some(why) =
+                server.pins.or(&self.pins).problem(!server.replicas.is_empty(), has_store)
+            {
                 wrong(&["servers", name, "pins"], why.into());
             }
             for (key, problem) in server.problems() {

@@ -4,6 +4,7 @@
 pub mod address;
 pub mod byte_queue;
 mod call_id;
+pub mod capability_use;
 pub mod collect;
 pub mod deadline;
 mod events;

@@ -27,6 +27,7 @@ use crate::billing::Ledger;
 use crate::exchange::Behalf;
 use crate::in_flight::Live;
 use crate::life::Life;
+use crate::pins::Keeper;
 use crate::protocol::sessions::Sessions;
 use crate::protocol::unread::Unread;
 use crate::stops::Emergency;
@@ -87,6 +88,7 @@ pub struct Gateway {
     /// Which servers are served, and which not.
     pub life: Life,
     pub emergency: Emergency,
+    pub pins: Arc<Keeper>,
     policies: ArcSwap<Policies>,
     /// Cancelled when the gateway begins to shut down.
     pub closing: CancellationToken,
@@ -112,7 +114,10 @@ impl Gateway {
     ) -> Result<Arc<Self>, getrandom::Error> {
         let limits = settings.limits.clone();
         let timeouts = settings.timeouts.clone();
+        let audit = Arc::new(Audit::new(&settings.audit, store.is_some()));
+        let pins = Arc::new(Keeper::new(store.clone(), audit.clone()));
         let shared = Arc::new(Shared {
+            approval: pins.clone(),
             sealer: Sealer::new(settings.state_key.as_ref())?,
             parking: ParkingLot::new(limits.shared(limits.parked), timeouts.interaction.0),
             processes: ProcessCount::new(limits.processes),
@@ -123,7 +128,7 @@ impl Gateway {
             switchboard: Arc::default(),
             http: doorward_net::clients::Clients::new(timeouts.connect.0),
             cache: Cache::new(&settings.cache),
-            audit: Arc::new(Audit::new(&settings.audit, store.is_some())),
+            audit,
             delegations: Arc::new(Delegations::new(store.clone(), settings.store_key.as_ref())),
             metrics: Metrics::default(),
             info: Value::from_serde(&about_doorward()),
@@ -150,6 +155,7 @@ impl Gateway {
             life: Life::new(store.is_some()),
             kept: Kept::new(store),
             emergency,
+            pins,
             policies: ArcSwap::from_pointee(Policies::new(None, String::new(), &settings)),
             settings: ArcSwap::from_pointee(Settings {
                 servers: BTreeMap::new(),

@@ -14,6 +14,7 @@ pub mod exchange;
 pub mod gateway;
 pub mod in_flight;
 pub mod life;
+pub mod pins;
 pub mod pipeline;
 pub mod protocol;
 pub mod record;

@@ -2,6 +2,7 @@
 //! delegation, encryption and signing.
 
 pub mod delegation;
+pub mod exposed;
 pub mod identity;
 pub mod oauth;
 pub mod seal;

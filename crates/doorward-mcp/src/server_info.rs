@@ -16,6 +16,21 @@ pub struct About {
 }
 
 impl About {
+    /// The result of `server/discover` with what was approved, its capabilities, and nothing else.
+    pub fn with(&self, info: Option<Value>, instructions: Option<Value>) -> Object {
+        let mut result = Object::new();
+        result.set("capabilities", self.capabilities.clone());
+        if let Some(instructions) = instructions {
+            result.set("instructions", instructions);
+        }
+        if let Some(info) = info {
+            let mut meta = Object::new();
+            meta.set(crate::meta::SERVER_INFO, info);
+            result.set("_meta", meta);
+        }
+        result
+    }
+
     /// From the result of `initialize` (spec 2025-11-25 basic/lifecycle).
     pub fn from_initialize(result: &Object) -> Self {
         let declared = result.object("capabilities").unwrap_or_default();

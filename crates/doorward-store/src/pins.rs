@@ -2,6 +2,7 @@
 //!
 //! Servers are named in lower case. The store knows neither eras nor hashes: it compares them as texts.
 
+mod governed;
 mod rows;
 
 use std::collections::BTreeMap;

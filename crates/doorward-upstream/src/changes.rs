@@ -62,6 +62,10 @@ impl Server {
     /// A list of the server's has changed. However often it says so, everybody hears it a few times a second: what is said
     /// in between is told together.
     fn list_changed(&self, list: usize, name: &'static str) {
+        if self.is_pinned() {
+            // At once: no call reaches what was not compared with its pin.
+            self.catalog.invalidate(Some(name));
+        }
         let Some(wait) = self.notices.wait(list) else { return };
         if wait.is_zero() {
             return self.tell_list_changed(name);
@@ -81,6 +85,7 @@ impl Server {
         self.generation.fetch_add(1, Ordering::AcqRel);
         self.changed_soon();
         self.publish(name, &Object::new());
+        self.compare_soon();
     }
 
     /// The hands for a channel that several calls share.
@@ -105,6 +110,16 @@ impl Server {
 
     fn publish(&self, change: &str, params: &Object) {
         self.shared.switchboard.publish(&self.name, self.audience(), change, params);
+    }
+
+    /// What may be served of the server has changed: its lists are fetched anew, and everybody hears of it.
+    pub fn renew_lists(&self) {
+        self.catalog.forget();
+        self.announce();
+        self.compare_soon();
+        if let Some(twin) = self.known_twin() {
+            twin.renew_lists();
+        }
     }
 
     pub(crate) fn bump(&self) {

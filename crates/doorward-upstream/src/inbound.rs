@@ -7,7 +7,7 @@ use bytes::Bytes;
 use doorward_mcp::{Id, Message, Object, RpcError, message, method, tasks};
 
 use super::calls::{Attributed, Calls, of_progress, of_subscription};
-use super::capability_use::CapabilityUse;
+use doorward_core::capability_use::CapabilityUse;
 
 /// Told of notifications that belong to no call: list changes, resource updates.
 pub type Unsolicited = Arc<dyn Fn(&str, Object) + Send + Sync>;

@@ -5,11 +5,11 @@
 
 pub mod answer;
 mod api;
+pub mod approval;
 mod asked;
 pub mod call_error;
 mod calling;
 mod calls;
-mod capability_use;
 pub mod catalog;
 mod changes;
 mod contact;

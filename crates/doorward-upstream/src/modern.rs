@@ -61,6 +61,9 @@ impl Server {
                     let view = Box::pin(self.catalog.view_of(self, asked, TOOLS)).await?;
                     let name = asked.params.string("name").unwrap_or_default();
                     let tool = view.tool(&name).cloned();
+                    if tool.is_none() && self.is_pinned() {
+                        return Err(RpcError::invalid_params("Unknown tool").into());
+                    }
                     param_headers = self.param_headers(&Asked { tool, ..asked.clone() });
                 }
                 Err(CallError::Rpc(error))
@@ -207,7 +210,7 @@ impl Server {
         let name = asked.params.string("name").unwrap_or_default();
         let known = || {
             self.catalog
-                .known(self, &asked.client.capabilities)
+                .known(self, &asked.client.capabilities, TOOLS)
                 .and_then(|view| view.tool(&name).cloned())
         };
         let tool = asked.tool.clone().or_else(known);

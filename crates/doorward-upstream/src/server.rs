@@ -9,7 +9,6 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
-use super::capability_use::CapabilityUse;
 use super::catalog::Catalog;
 use super::contact::Contact;
 use super::health::Health;
@@ -24,6 +23,7 @@ use super::shared::Shared;
 use super::subscriptions::{Interest, WANTED_BYTES};
 use super::task_store::Held;
 use doorward_config::ServerSettings;
+use doorward_core::capability_use::CapabilityUse;
 use doorward_identity::seal;
 use doorward_observability::audit::members::Members;
 use doorward_observability::metrics::ServerMetrics;
@@ -124,6 +124,7 @@ impl Server {
     pub(super) fn build(parts: Parts<'_>) -> Arc<Self> {
         let Parts { name, settings, shared, .. } = parts;
         let interest = shared.limits.shared(WANTED_BYTES);
+        let settings_pinned = settings.pins.active().is_some();
         Arc::new_cyclic(|this| Self {
             handshake_only: parts.handshake_only,
             name: name.into(),
@@ -142,7 +143,11 @@ impl Server {
             lost: tokio::sync::Notify::new(),
             settings,
             shared,
-            catalog: parts.catalog,
+            catalog: {
+                let is_pinned = settings_pinned;
+                parts.catalog.is_pinned.store(is_pinned, Ordering::Relaxed);
+                parts.catalog
+            },
             this: this.clone(),
             notices: Notices::default(),
             contact: ArcSwapOption::empty(),

@@ -37,6 +37,7 @@ pub struct Shared {
     pub view_bytes: Arc<ViewBytes>,
     pub switchboard: Arc<Switchboard>,
     pub audit: Arc<Audit>,
+    pub approval: Arc<dyn super::approval::Approval>,
     pub cache: Cache,
     pub http: Arc<doorward_net::clients::Clients>,
     /// What users have let the gateway do for them.

@@ -144,7 +144,7 @@ impl Server {
     }
 
     /// Fetches the lists ahead, so that the first client need not wait.
-    async fn prefetch(&self) {
+    pub(crate) async fn prefetch(&self) {
         let client = Client::default();
         let asked = self.own_request(method::TOOLS_LIST, &client);
         if let Err(error) = self.catalog.view(self, &asked).await {
@@ -235,6 +235,7 @@ impl Server {
                     );
                     *self.base.lock() = Some(session);
                 }
+                self.judge_about(contact.era, &contact.about).await;
                 let contact = Arc::new(contact);
                 self.contact.store(Some(contact.clone()));
                 self.announce();

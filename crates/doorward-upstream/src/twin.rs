@@ -8,8 +8,8 @@ use doorward_mcp::Era;
 use doorward_mcp::error::Kind;
 
 use super::server::{Parts, Server};
-use crate::catalog::exposed::Digest;
 use doorward_core::Failure;
+use doorward_identity::exposed::Digest;
 
 impl Server {
     /// The server as clients of an era are to be answered by it, if that is known already.

@@ -9,6 +9,7 @@ pub mod grants;
 pub mod keys;
 pub mod life;
 pub mod owners;
+pub mod pins;
 pub mod policies;
 pub mod portals;
 pub mod principals;

@@ -23,7 +23,13 @@ impl Gateway {
                 let server =
                     self.server(name).ok_or_else(|| RpcError::invalid_request("Unknown server"))?;
                 let server = server.spoken_in(call.revision.era()).await;
-                about_server(&*server.contact().await?)
+                let contact = server.contact().await?;
+                if server.is_pinned() {
+                    let (info, instructions) = self.pins.about(&server, &contact);
+                    contact.about.with(info, instructions)
+                } else {
+                    about_server(&contact)
+                }
             }
             Portal::Merged | Portal::Named(_) => {
                 self.settle().await;
@@ -52,12 +58,10 @@ impl Gateway {
             found.unwrap_or(server)
         }))
         .await;
-        let contacts: Vec<_> = servers
-            .into_iter()
-            .filter_map(|server| Some((server.name.clone(), server.known()?)))
-            .collect();
+        let contacts: Vec<_> =
+            servers.into_iter().filter_map(|server| Some((server.known()?, server))).collect();
         let mut declared = capabilities::merge(
-            contacts.iter().map(|(_, contact)| contact.about.capabilities.clone()),
+            contacts.iter().map(|(contact, _)| contact.about.capabilities.clone()),
         );
         // The gateway itself announces servers that come and go.
         for group in ["tools", "prompts", "resources"] {
@@ -67,9 +71,9 @@ impl Gateway {
         }
         let instructions: Vec<String> = contacts
             .iter()
-            .filter_map(|(name, contact)| {
-                let text = contact.about.instructions.as_ref()?.as_str()?.into_owned();
-                (!text.trim().is_empty()).then(|| format!("## {name}\n\n{text}"))
+            .filter_map(|(contact, server)| {
+                let text = self.pins.about(server, contact).1?.as_str()?.into_owned();
+                (!text.trim().is_empty()).then(|| format!("## {}\n\n{text}", server.name))
             })
             .collect();
         let mut result = Object::new();

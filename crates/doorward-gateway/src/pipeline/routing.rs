@@ -249,7 +249,7 @@ fn find_tool<'a>(
     server: Arc<Server>,
     name: String,
 ) -> Step<'a> {
-    let view = server.catalog.known(&server, &call.client.capabilities);
+    let view = server.catalog.known(&server, &call.client.capabilities, TOOLS);
     if let Some(tool) = view.as_ref().and_then(|view| view.tool(&name).cloned()) {
         call.route = Some(Route::to_tool(server, &name, Some(tool)));
         return Step::CONTINUE;
@@ -277,7 +277,7 @@ fn find_prompt<'a>(
     server: Arc<Server>,
     name: String,
 ) -> Step<'a> {
-    let view = server.catalog.known(&server, &call.client.capabilities);
+    let view = server.catalog.known(&server, &call.client.capabilities, PROMPTS);
     if view.as_ref().is_some_and(|view| view.has_prompt(&name)) {
         return Step::CONTINUE;
     }

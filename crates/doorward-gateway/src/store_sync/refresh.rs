@@ -76,6 +76,7 @@ impl Gateway {
         self.take_policies(policies);
         *self.kept.keys.lock() = keys;
         self.take_identity();
+        self.take_pins(store).await?;
         self.signing.take_keys(store).await?;
         self.authorization.take_keys(&self.signing);
         self.identity.revoke(self.authorization.revoked(store).await?);

@@ -78,6 +78,11 @@ impl Definition {
         Self { hash, core, text: text.into() }
     }
 
+    /// Of anything that a server says.
+    pub fn said(said: &Value) -> Self {
+        said.as_object().map_or_else(|| Self::of_value(said), |object| Self::of(&object))
+    }
+
     /// Of a value that is no object, such as a server's instructions.
     pub fn of_value(value: &Value) -> Self {
         let text = canonical(&value.to_bytes());

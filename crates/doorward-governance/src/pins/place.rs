@@ -80,6 +80,17 @@ impl Place {
         Self { era, kind, name: name.into() }
     }
 
+    /// `modern` or `handshake`.
+    pub fn era_word(&self) -> &'static str {
+        if self.era == Era::Modern { "modern" } else { "handshake" }
+    }
+
+    /// From words; `None` of a kind that is not known.
+    pub fn read(era: &str, kind: &str, name: &str) -> Option<Self> {
+        let era = if era == "modern" { Era::Modern } else { Era::Handshake };
+        Some(Self::new(era, kind.parse().ok()?, name))
+    }
+
     /// The same in the other era.
     pub(super) fn twin(&self) -> Self {
         let era = match self.era {

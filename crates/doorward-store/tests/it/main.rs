@@ -4,7 +4,7 @@ mod audit;
 mod credits;
 mod emergency;
 mod forged;
-mod servers;
 mod pins;
+mod servers;
 mod store;
 mod support;

@@ -85,6 +85,10 @@ impl Cells {
         }
     }
 
+    pub fn clear(&self) {
+        self.0.lock().cells.clear();
+    }
+
     pub fn all(&self) -> Vec<Arc<Cell>> {
         self.0.lock().cells.values().cloned().collect()
     }
@@ -133,6 +137,9 @@ pub struct Cell {
     /// Held while the view is replaced by one that differs in a list.
     publishing: Mutex<()>,
     pub stale: [AtomicBool; 4],
+    /// How often changes were announced that calls wait for, and of those how many were looked at.
+    pub announced: [AtomicUsize; 4],
+    pub compared: [AtomicUsize; 4],
 }
 
 impl Cell {
@@ -144,6 +151,8 @@ impl Cell {
             view: ArcSwapOption::empty(),
             publishing: Mutex::default(),
             stale: Default::default(),
+            announced: Default::default(),
+            compared: Default::default(),
         }
     }
 
@@ -152,7 +161,19 @@ impl Cell {
     }
 
     pub fn is_stale(&self, view: &View, kind: usize) -> bool {
-        self.stale[kind].load(Ordering::Acquire) || Instant::now() >= view.lists[kind].fresh_until
+        self.stale[kind].load(Ordering::Acquire)
+            || !self.is_compared(kind)
+            || Instant::now() >= view.lists[kind].fresh_until
+    }
+
+    /// Whether there is nothing announced that was not looked at.
+    pub fn is_compared(&self, kind: usize) -> bool {
+        self.announced[kind].load(Ordering::Acquire) == self.compared[kind].load(Ordering::Acquire)
+    }
+
+    /// A fetch has ended that began when so much was announced.
+    pub fn has_compared(&self, kind: usize, announced: usize) {
+        self.compared[kind].fetch_max(announced, Ordering::AcqRel);
     }
 
     pub fn current(&self, kinds: &[usize]) -> Option<Arc<View>> {

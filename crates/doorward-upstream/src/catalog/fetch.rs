@@ -119,6 +119,7 @@ pub async fn list(
         first
     });
     let hints = hints.unwrap_or(CacheHints::NONE);
+    let (items, mut left_out) = server.approved(contact.era, kind, items).await;
     let learnt = match kind.method {
         method::TOOLS_LIST => learn::tools(server, contact.era, items).await?,
         _ => learn::Learnt { items, ..learn::Learnt::default() },
@@ -127,7 +128,10 @@ pub async fn list(
     Ok(List {
         items: Arc::new(learnt.items),
         hints,
-        left_out: Arc::new(learnt.left_out),
+        left_out: Arc::new({
+            left_out.extend(learnt.left_out);
+            left_out
+        }),
         tools: Arc::new(learnt.tools),
         bytes,
         fresh_until: now + lifetime(server, contact, kind, hints),

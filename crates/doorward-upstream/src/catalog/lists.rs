@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::cells::Cells;
-use super::exposed::Digest;
 use super::kinds::{KINDS, TOOLS};
 use super::view::{List, View};
+use doorward_identity::exposed::Digest;
 use doorward_schema::Checks;
 
 /// A server's lists, by what the caller declares: a handshake-era server may show other tools to
 /// other clients. A modern one shows the same to all (spec 2026-07-28 server/tools).
 #[derive(Debug, Default)]
 pub struct Catalog {
+    /// Calls wait until a change that was announced has been looked at.
+    pub(crate) is_pinned: std::sync::atomic::AtomicBool,
     /// Where what its schemas are held against is checked, if that takes long.
     pub checks: Checks,
     pub(super) cells: Cells,
@@ -40,10 +42,18 @@ impl Catalog {
         for cell in self.cells.all() {
             for (at, kind) in KINDS.iter().enumerate() {
                 if notification.is_none_or(|changed| changed == kind.changed) {
+                    if self.is_pinned.load(Ordering::Relaxed) {
+                        cell.announced[at].fetch_add(1, Ordering::AcqRel);
+                    }
                     cell.stale[at].store(true, Ordering::Release);
                 }
             }
         }
+    }
+
+    /// Forgets all lists: what may be served has changed.
+    pub fn forget(&self) {
+        self.cells.clear();
     }
 
     /// The server's own names of tools and prompts that a rewritten name may stand for.
@@ -89,8 +99,15 @@ impl Catalog {
     /// The tools of the view that was fetched last that are not shown, and why.
     pub fn left_out(&self) -> Vec<(String, String)> {
         let Some(latest) = self.latest() else { return Vec::new() };
-        let left_out = latest.lists[TOOLS].left_out.iter();
-        left_out.map(|(name, why)| (name.to_string(), why.clone())).collect()
+        let lists = KINDS.iter().zip(&latest.lists);
+        let left_out = lists.flat_map(|(kind, list)| {
+            let kind = (kind.method != KINDS[TOOLS].method).then_some(kind.member);
+            list.left_out.iter().map(move |(name, why)| match kind {
+                None => (name.to_string(), why.clone()),
+                Some(kind) => (format!("{kind}: {name}"), why.clone()),
+            })
+        });
+        left_out.collect()
     }
 
     /// The tools of that view of whose schemas something is not checked, and what.

@@ -1,8 +1,8 @@
 //! What one server offers: its four lists, fetched page by page within limits, cached, and fetched again when the
 //! server announces a change or they expire.
 
+mod approved;
 mod cells;
-pub mod exposed;
 mod fetch;
 mod kinds;
 mod learn;
@@ -18,3 +18,4 @@ pub use self::lists::Catalog;
 pub use self::snapshot::{Snapshot, Snapshots, Source, ViewKey, Viewer};
 pub use self::tool::{Schemas, ToolEntry};
 pub use self::view::{Item, List, View};
+pub use doorward_identity::exposed;

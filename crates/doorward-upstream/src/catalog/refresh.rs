@@ -108,12 +108,16 @@ impl Catalog {
         }
         let mut fetching = Fetching::begin(&cell.stale[kind]);
         let begun = Instant::now();
-        let list = fetch::list(asker, contact, &KINDS[kind], asked)
-            .await
-            .map_err(|error| (kind, error, begun.elapsed()))?;
+        let announced = cell.announced[kind].load(Ordering::Acquire);
+        let list = fetch::list(asker, contact, &KINDS[kind], asked).await.map_err(|error| {
+            // What was approved before is served.
+            cell.has_compared(kind, announced);
+            (kind, error, begun.elapsed())
+        })?;
         fetching.is_done = true;
         let (list, is_known) = self.shared(kind, list);
         let (_, changed) = cell.publish(&server.name, vec![(kind, list)]);
+        cell.has_compared(kind, announced);
         let list = server.shared.limits.list_bytes.0;
         let [of_server, of_all] = [LISTS_OF_SERVER, LISTS_OF_ALL].map(|n| list.saturating_mul(n));
         self.cells.make_room(cell, Most { of_server, of_all }, &server.shared.view_bytes);
@@ -142,9 +146,11 @@ impl Catalog {
         Some(if slow.is_empty() { view } else { cell.publish(&server.name, slow).0 })
     }
 
-    /// What is known of a tool now, without fetching anything.
-    pub fn known(&self, server: &Server, capabilities: &Object) -> Option<Arc<View>> {
-        self.find(server, capabilities)?.view.load_full()
+    /// What is known of a list now, without fetching anything; nothing while a change is known of that was not compared
+    /// with its pins.
+    pub fn known(&self, server: &Server, capabilities: &Object, kind: usize) -> Option<Arc<View>> {
+        let cell = self.find(server, capabilities)?;
+        cell.is_compared(kind).then(|| cell.view.load_full())?
     }
 
     /// Marks a view for fetching when it is older than a moment: for a caller who asks for what it

@@ -9,14 +9,15 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::{BufMut, Bytes, BytesMut};
+use doorward_identity::exposed;
 use doorward_mcp::names::Qualifier;
 use doorward_mcp::translate::{self, CacheHints};
 use doorward_mcp::{Era, Object, Revision, RpcError, Value, method, tasks};
 use parking_lot::Mutex;
 
+use super::fetch;
 use super::kinds::KINDS;
 use super::view::View;
-use super::{exposed, fetch};
 use crate::call_error::CallError;
 use crate::portals::Selection;
 use crate::{Server, declared};

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use doorward_mcp::Object;
 use doorward_mcp::translate::CacheHints;
 
-use super::exposed::Digest;
 use super::kinds::{PROMPTS, TOOLS};
 use super::tool::ToolEntry;
 use crate::call_error::CallError;
+use doorward_identity::exposed::Digest;
 
 /// How soon a list is tried again that could not be fetched; later where it took long to find out.
 const RETRY: Duration = Duration::from_secs(5);

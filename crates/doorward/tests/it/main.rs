@@ -30,6 +30,7 @@ mod names;
 mod noise;
 mod openapi;
 mod packages;
+mod pins;
 mod policy;
 mod portals;
 mod processes;

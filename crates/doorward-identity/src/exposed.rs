@@ -9,8 +9,8 @@ use std::borrow::Cow;
 use doorward_mcp::names::qualified_name;
 use doorward_store::hex;
 
+use crate::seal;
 use doorward_config::{NameSettings, ServerNames, is_legal_name};
-use doorward_identity::seal;
 
 /// Digits of a digest at the end of a name.
 const DIGITS: usize = 8;

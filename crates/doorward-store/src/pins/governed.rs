@@ -1,0 +1,51 @@
+//! Pins as governance judges by them, from and to what is stored.
+
+use doorward_governance::pins::{Book, Definition, Place};
+
+use super::{DefinitionKey, StoredBook, StoredDefinition};
+
+impl DefinitionKey {
+    pub fn of(place: &Place) -> Self {
+        Self {
+            era: place.era_word().into(),
+            kind: place.kind.as_str().into(),
+            name: place.name.to_string(),
+        }
+    }
+
+    /// The place; `None` of a kind that is not known.
+    pub fn place(&self) -> Option<Place> {
+        Place::read(&self.era, &self.kind, &self.name)
+    }
+}
+
+impl StoredDefinition {
+    pub fn of(place: &Place, said: &Definition) -> Self {
+        Self {
+            key: DefinitionKey::of(place),
+            hash: said.hash.to_string(),
+            core: said.core.to_string(),
+            definition: String::from_utf8_lossy(&said.text).into_owned(),
+        }
+    }
+}
+
+impl StoredBook {
+    /// What is judged by. What cannot be read is not pinned.
+    pub fn read(self) -> Book {
+        let mut book = Book::default();
+        for pin in self.pins {
+            let hashes = (pin.hash.parse(), pin.core.parse());
+            if let (Some(place), (Ok(hash), Ok(core))) = (pin.key.place(), hashes) {
+                book.pin(place, hash, core, Some(pin.definition.into()));
+            }
+        }
+        for (key, hash) in self.refused {
+            if let (Some(place), Ok(hash)) = (key.place(), hash.parse()) {
+                book.refuse(place, hash);
+            }
+        }
+        self.kinds.iter().filter_map(|kind| kind.parse().ok()).for_each(|kind| book.learnt(kind));
+        book
+    }
+}
