@@ -149,8 +149,7 @@ impl Keeper {
             match store.note_drifts(&key, &drifts).await {
                 Ok(new) => new.iter().for_each(|new| self.tell(server, new)),
                 Err(error) => {
-                    tracing::error!(server, %error, "withheld definitions \
-                    cannot be stored")
+                    tracing::error!(server, %error, "withheld definitions cannot be stored");
                 }
             }
         }
