@@ -13,8 +13,9 @@ use http::{Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::delegated;
+use crate::endpoint::is_endpoint;
 use crate::gateway::Gateway;
-use crate::protocol::{is_endpoint, read_body};
+use crate::web::body::read_within as read_body;
 
 impl Host for Gateway {
     fn authorization(&self) -> &Authorization {

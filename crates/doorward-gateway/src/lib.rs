@@ -1,8 +1,8 @@
 //! The gateway: one pipeline between every client and every server.
 //!
-//! A [`facade`] takes requests in and makes calls of them, the [`pipeline`] decides, an
-//! [`upstream`] brings the answer. Inside there is one protocol only, the stateless form of
-//! revision 2026-07-28; whatever speaks another form is adapted at the edge.
+//! A door (`doorward-doors`) takes requests in and makes [calls](call) of them, the [`pipeline`] decides, and an upstream
+//! (`doorward-upstream`) brings the answer. Inside there is one protocol only, the stateless form of revision 2026-07-28;
+//! whatever speaks another form is adapted at the edge.
 
 pub mod access;
 mod attempts;
@@ -10,17 +10,19 @@ mod authorization;
 pub mod billing;
 pub mod call;
 pub mod delegated;
+pub mod endpoint;
 pub mod exchange;
 pub mod gateway;
 pub mod in_flight;
 pub mod life;
 pub mod pins;
 pub mod pipeline;
-pub mod protocol;
 pub mod record;
+pub mod sessions;
 pub mod stops;
 pub mod store_sync;
 mod trace;
+pub mod web;
 mod webhooks;
 
 pub use gateway::Gateway;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use bytes::Bytes;
 use doorward_admin::{Code, Desk, MOST_ITEMS, Operation, Page, Problem, Verb};
-use doorward_gateway::protocol::guard;
+use doorward_gateway::web::guard;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Limited};

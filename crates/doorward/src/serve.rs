@@ -14,8 +14,8 @@ use std::time::Duration;
 use doorward_admin::Reload;
 use doorward_config::Settings;
 use doorward_config::{Secret, ServerSettings};
+use doorward_gateway::Gateway;
 use doorward_gateway::stops::Emergency;
-use doorward_gateway::{Gateway, protocol};
 use doorward_net::listener::{self, Listening};
 use doorward_packages::servers as packages;
 use doorward_store::{Location, Store};
@@ -291,7 +291,7 @@ impl Listeners {
         };
         let handler = {
             let gateway = gateway.clone();
-            move |peer, request| protocol::handle(gateway.clone(), peer, request)
+            move |peer, request| doorward_doors::handle(gateway.clone(), peer, request)
         };
         let spoken = listeners.tls.as_ref().map(|tls| tls.spoken.clone());
         let clients =

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::gateway::Gateway;
-use crate::protocol::read_body;
+use crate::web::body::read_within as read_body;
 use bytes::Bytes;
 use doorward_authorization::browser::{self, Browser};
 use doorward_authorization::form::Form;

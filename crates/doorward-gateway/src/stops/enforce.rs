@@ -9,7 +9,7 @@ use super::admit::{call_of, out_of_service};
 use crate::call::Portal;
 use crate::gateway::Gateway;
 use crate::in_flight::Entry;
-use crate::protocol::sessions::Session;
+use crate::sessions::Session;
 use doorward_upstream::Server;
 
 /// Sessions that were to end the last time, and had calls.

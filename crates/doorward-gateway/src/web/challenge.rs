@@ -7,7 +7,8 @@ use doorward_mcp::RpcError;
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
-use super::{Body, error_response};
+use super::Body;
+use super::response::error_response;
 use crate::stops::admit::stop_error;
 use doorward_identity::identity::{Hints, Refused};
 use doorward_identity::oauth;

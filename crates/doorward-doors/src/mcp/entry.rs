@@ -6,19 +6,20 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use doorward_authorization::page;
-use doorward_mcp::{Object, RpcError, method, names};
+use doorward_mcp::{Object, RpcError, method};
 use http::header::{ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::accept::Form;
-use super::challenge;
-use super::sessions::Session;
 use super::{Body, converse, error_response, json, not_allowed, route};
-use crate::access;
-use crate::call::{Call, Portal};
-use crate::gateway::Gateway;
-use crate::record;
+use doorward_gateway::access;
+use doorward_gateway::call::{Call, Portal, Protocol};
+use doorward_gateway::endpoint::{Endpoint, endpoint_at, token_endpoint};
+use doorward_gateway::gateway::Gateway;
+use doorward_gateway::record;
+use doorward_gateway::sessions::Session;
+use doorward_gateway::web::challenge;
 use doorward_identity::identity::{Caller, Grant, Peer, Refused};
 
 /// Who has come where, and in which form they take an answer.
@@ -26,65 +27,6 @@ pub struct Visit {
     pub caller: Caller,
     pub portal: Portal,
     pub form: Form,
-}
-
-/// What a path leads to.
-pub enum Endpoint {
-    Mcp(Portal),
-    /// The stream of HTTP+SSE.
-    Events(Portal),
-    /// Where HTTP+SSE clients post.
-    Messages,
-}
-
-impl Endpoint {
-    /// Its address: where a stream begins, for what is posted to it, too.
-    fn path(&self) -> String {
-        let at = |endpoint: &str, portal: &Portal| match portal {
-            Portal::Merged => format!("/{endpoint}"),
-            Portal::Named(name) | Portal::Server(name) => format!("/{endpoint}/{name}"),
-        };
-        match self {
-            Self::Mcp(portal) => at("mcp", portal),
-            Self::Events(portal) => at("sse", portal),
-            Self::Messages => "/sse".into(),
-        }
-    }
-}
-
-pub fn endpoint_at(gateway: &Gateway, path: &str) -> Option<Endpoint> {
-    // Whether there is such a portal is not told before it is known who asks.
-    let portal = |name: &str| {
-        let plain = || names::is_server_name(name).then(|| Portal::Server(name.into()));
-        gateway.portal_named(name).or_else(plain)
-    };
-    let path = path.strip_suffix('/').unwrap_or(path);
-    match path {
-        "/mcp" => Some(Endpoint::Mcp(Portal::Merged)),
-        "/sse" => Some(Endpoint::Events(Portal::Merged)),
-        "/messages" => Some(Endpoint::Messages),
-        _ => {
-            if let Some(name) = path.strip_prefix("/mcp/") {
-                return portal(name).map(Endpoint::Mcp);
-            }
-            path.strip_prefix("/sse/").and_then(portal).map(Endpoint::Events)
-        }
-    }
-}
-
-/// Whether a path is that of an endpoint, as clients name it: without a slash behind.
-pub fn is_endpoint(gateway: &Gateway, path: &str) -> bool {
-    !path.ends_with('/')
-        && matches!(endpoint_at(gateway, path), Some(Endpoint::Mcp(_) | Endpoint::Events(_)))
-}
-
-/// The endpoint whose tokens are good at a path, as its metadata names it.
-fn endpoint<'a>(gateway: &Gateway, path: &'a str) -> Option<&'a str> {
-    Some(match endpoint_at(gateway, path)? {
-        Endpoint::Mcp(_) | Endpoint::Events(_) => path.strip_suffix('/').unwrap_or(path),
-        // What is posted for a stream of HTTP+SSE goes elsewhere, with the same token.
-        Endpoint::Messages => "/sse",
-    })
 }
 
 /// Finds out who asks, and lets them in.
@@ -97,7 +39,7 @@ pub async fn enter(
     if is_page && request.uri().path() == "/" {
         return welcome(&gateway).map(Body::full);
     }
-    let endpoint = endpoint(&gateway, request.uri().path());
+    let endpoint = token_endpoint(&gateway, request.uri().path());
     let found = gateway.identity.identify(peer, request.headers(), request.uri(), endpoint).await;
     let caller = match found {
         Ok(caller) => caller,
@@ -213,10 +155,8 @@ pub fn admit(gateway: &Gateway, call: &Call) -> Result<(), Box<Response<Body>>> 
             .texts("needed", needed.iter().map(String::as_str));
     });
     let endpoint = match call.protocol {
-        crate::call::Protocol::Sse => Endpoint::Events(call.portal.clone()),
-        crate::call::Protocol::Mcp | crate::call::Protocol::Admin => {
-            Endpoint::Mcp(call.portal.clone())
-        }
+        Protocol::Sse => Endpoint::Events(call.portal.clone()),
+        Protocol::Mcp | Protocol::Admin => Endpoint::Mcp(call.portal.clone()),
     };
     let hints = gateway.identity.hints(&endpoint.path(), BTreeSet::new());
     Err(Box::new(challenge::response(&Refused::Scope(needed), &hints)))

@@ -12,12 +12,12 @@ use futures_util::Stream;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-use super::sessions::Session;
-use super::streams::Connection;
 use super::{Body, body, check_type, converse, empty, error_response, events, handshake, parse};
-use crate::call::{CallError, Events, Portal, Protocol};
-use crate::gateway::Gateway;
-use crate::pipeline::{Refusal, refusal};
+use doorward_gateway::call::{CallError, Events, Portal, Protocol};
+use doorward_gateway::gateway::Gateway;
+use doorward_gateway::pipeline::{Refusal, refusal};
+use doorward_gateway::sessions::Session;
+use doorward_gateway::sessions::streams::Connection;
 use doorward_identity::identity::Caller;
 
 /// Opens a stream, and with it a session.

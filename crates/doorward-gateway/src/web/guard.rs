@@ -151,7 +151,7 @@ fn is_loopback(name: &str) -> bool {
 
 /// The answer to a browser that asks what it may send.
 pub fn preflight(origin: Option<&HeaderValue>) -> Response<Body> {
-    let mut response = super::empty(StatusCode::NO_CONTENT);
+    let mut response = super::response::empty(StatusCode::NO_CONTENT);
     if origin.is_some() {
         let headers = response.headers_mut();
         headers.insert(

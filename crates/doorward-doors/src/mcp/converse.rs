@@ -12,12 +12,12 @@ use doorward_mcp::meta::LogLevel;
 use doorward_mcp::translate;
 use doorward_mcp::{Id, Object, RpcError, Value, message, method};
 
-use super::sessions::Session;
-use crate::access::targets::credential_mode;
-use crate::call::{Asks, Call, CallId, Events, Failure, Reply};
-use crate::gateway::Gateway;
-use crate::in_flight::Entry;
-use crate::pipeline::{self, Refusal};
+use doorward_gateway::access::targets::credential_mode;
+use doorward_gateway::call::{Asks, Call, CallId, Events, Failure, Reply};
+use doorward_gateway::gateway::Gateway;
+use doorward_gateway::in_flight::Entry;
+use doorward_gateway::pipeline::{self, Refusal};
+use doorward_gateway::sessions::Session;
 use doorward_identity::identity::Caller;
 
 /// Between two rounds in which the server asks nothing.

@@ -12,11 +12,11 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::accept::Form;
 use super::call_stream::{self, CallStream, First};
-use super::sessions::Session;
 use super::{Body, Visit, converse, empty, error_response, events, json};
-use crate::call::{Events, Protocol};
-use crate::gateway::Gateway;
-use crate::pipeline::{Refusal, refusal};
+use doorward_gateway::call::{Events, Protocol};
+use doorward_gateway::gateway::Gateway;
+use doorward_gateway::pipeline::{Refusal, refusal};
+use doorward_gateway::sessions::Session;
 use doorward_observability::telemetry::context;
 
 pub struct Request {

@@ -14,13 +14,13 @@ use tokio::sync::oneshot;
 
 use super::accept::Form;
 use super::call_stream;
-use super::sessions::{Begun, Session};
-use super::streams::OutStream;
 use super::{Body, Visit, converse, empty, error_response, events, json};
-use crate::call::{CallError, Events, Pauses, Portal, Protocol};
-use crate::gateway::Gateway;
-use crate::pipeline::{Refusal, refusal};
 use doorward_core::byte_queue;
+use doorward_gateway::call::{CallError, Events, Pauses, Portal, Protocol};
+use doorward_gateway::gateway::Gateway;
+use doorward_gateway::pipeline::{Refusal, refusal};
+use doorward_gateway::sessions::streams::OutStream;
+use doorward_gateway::sessions::{Begun, Session};
 use doorward_identity::identity::Caller;
 use doorward_observability::telemetry::context;
 
@@ -395,7 +395,7 @@ pub fn get(
     }
     match stream.connect(after, prime, keep_alive) {
         Ok(connection) => events(Body::endless(connection)),
-        Err(super::streams::Gap) => gone(),
+        Err(doorward_gateway::sessions::streams::Gap) => gone(),
     }
 }
 

@@ -1,5 +1,8 @@
 //! All sessions of handshake-era clients. A session belongs to one principal and one portal.
 
+mod session;
+pub mod streams;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -8,8 +11,8 @@ use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Revision, message};
 use parking_lot::Mutex;
 
-pub use super::session::{Begun, Session};
-use super::streams::Budget;
+pub use self::session::{Begun, Session};
+use self::streams::Budget;
 use crate::call::{CallError, Failure, Portal, Protocol};
 use crate::record::who;
 use doorward_core::share::{Full, Shares, sharer};

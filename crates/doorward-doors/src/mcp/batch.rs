@@ -8,7 +8,7 @@ use http::{HeaderMap, Response, StatusCode};
 
 use super::handshake::{Request, admit, run, session, take};
 use super::{Body, Visit, alone, empty, error_response};
-use crate::gateway::Gateway;
+use doorward_gateway::gateway::Gateway;
 
 /// A batch: in revision 2025-03-26 alone (spec 2025-03-26 basic/index; attack T16).
 pub async fn post(

@@ -4,21 +4,13 @@
 mod accept;
 mod alone;
 mod batch;
-mod body;
 mod call_stream;
-pub mod challenge;
 mod converse;
 mod entry;
-pub mod guard;
 mod handshake;
 mod legacy_sse;
 mod modern;
 mod names;
-mod response;
-mod session;
-pub mod sessions;
-mod streams;
-pub mod unread;
 
 use std::sync::Arc;
 
@@ -26,60 +18,24 @@ use bytes::Bytes;
 use doorward_mcp::error::Kind;
 use doorward_mcp::message::is_batch;
 use doorward_mcp::{Id, Message, Revision, RpcError, headers, meta, method};
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
-pub use body::{Body, read_within as read_body};
-pub use entry::is_endpoint;
+pub use self::entry::{enter, metadata, nothing_here};
 
 use self::accept::Form;
-use self::entry::{
-    Endpoint, Visit, admit, admit_session, endpoint_at, enter, metadata, nothing_here,
+use self::entry::{Visit, admit, admit_session};
+use doorward_gateway::endpoint::{Endpoint, endpoint_at};
+use doorward_gateway::web::response::{
+    ask_to_come_back, empty, error_response, events, json, not_allowed,
 };
-use self::response::{ask_to_come_back, empty, error_response, events, json, not_allowed};
+use doorward_gateway::web::{Body, body, is_json};
 
-use crate::call::{CallId, Failure, Portal};
-use crate::delegated;
-use crate::gateway::Gateway;
-use crate::pipeline::{Refusal, refusal};
-use doorward_identity::identity::{Caller, Peer, WELL_KNOWN};
-
-/// Answers one HTTP request.
-pub async fn handle(
-    gateway: Arc<Gateway>,
-    peer: Peer,
-    request: Request<Incoming>,
-) -> Response<Body> {
-    let settings = gateway.settings();
-    let cors = match guard::check(&settings, peer.local, &request) {
-        Ok(cors) => cors,
-        Err((status, why)) => {
-            return error_response(status, None, &RpcError::invalid_request(why));
-        }
-    };
-    let mut response = if request.method() == Method::OPTIONS {
-        guard::preflight(cors.as_ref())
-    } else if let Some(path) = request.uri().path().strip_prefix(WELL_KNOWN) {
-        metadata(&gateway, request.method(), path)
-    } else {
-        let mut request = Some(request);
-        let mut answered = delegated::answer(&gateway, &mut request).await;
-        if answered.is_none() {
-            answered = doorward_authorization::answer(&*gateway, &peer, &mut request).await;
-        }
-        match (answered, request) {
-            (None, Some(request)) => enter(gateway, &peer, request).await,
-            (answered, _) => {
-                answered.map_or_else(nothing_here, |answered| answered.map(Body::full))
-            }
-        }
-    };
-    if let Some(origin) = cors {
-        guard::allow(response.headers_mut(), origin);
-    }
-    response
-}
+use doorward_gateway::call::{CallId, Failure, Portal};
+use doorward_gateway::gateway::Gateway;
+use doorward_gateway::pipeline::{Refusal, refusal};
+use doorward_identity::identity::Caller;
 
 async fn route(
     gateway: Arc<Gateway>,
@@ -259,28 +215,4 @@ fn check_type(headers: &HeaderMap) -> Result<(), (StatusCode, RpcError)> {
     }
     let error = RpcError::invalid_request("'Content-Type' must be application/json");
     Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, error))
-}
-
-/// Whether the one type that is named is that of JSON.
-fn is_json(headers: &HeaderMap) -> bool {
-    let mut all = headers.get_all(CONTENT_TYPE).iter();
-    let (Some(value), None) = (all.next(), all.next()) else { return false };
-    value.to_str().is_ok_and(|text| {
-        let kind = text.split(';').next().unwrap_or_default().trim();
-        kind.eq_ignore_ascii_case("application/json")
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// It is copied into its place with every request: what is large and rare belongs in a box.
-    #[test]
-    fn answering_takes_little_room() {
-        fn room<G, P, R, F>(_: impl Fn(G, P, R) -> F) -> usize {
-            size_of::<F>()
-        }
-        assert!(room(handle) < 8 << 10, "{} bytes", room(handle));
-    }
 }

@@ -1,0 +1,67 @@
+//! The doors by which clients come in. Each takes requests in its own protocol and makes calls of them, which the
+//! gateway's pipeline decides and answers; nothing behind a door knows which one it was.
+//!
+//! [`mcp`] is MCP over HTTP in all its revisions.
+
+pub mod mcp;
+
+use std::sync::Arc;
+
+use doorward_gateway::delegated;
+use doorward_gateway::gateway::Gateway;
+use doorward_gateway::web::response::error_response;
+use doorward_gateway::web::{Body, guard};
+use doorward_identity::identity::{Peer, WELL_KNOWN};
+use doorward_mcp::RpcError;
+use http::{Method, Request, Response};
+use hyper::body::Incoming;
+
+/// Answers one HTTP request.
+pub async fn handle(
+    gateway: Arc<Gateway>,
+    peer: Peer,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let settings = gateway.settings();
+    let cors = match guard::check(&settings, peer.local, &request) {
+        Ok(cors) => cors,
+        Err((status, why)) => {
+            return error_response(status, None, &RpcError::invalid_request(why));
+        }
+    };
+    let mut response = if request.method() == Method::OPTIONS {
+        guard::preflight(cors.as_ref())
+    } else if let Some(path) = request.uri().path().strip_prefix(WELL_KNOWN) {
+        mcp::metadata(&gateway, request.method(), path)
+    } else {
+        let mut request = Some(request);
+        let mut answered = delegated::answer(&gateway, &mut request).await;
+        if answered.is_none() {
+            answered = doorward_authorization::answer(&*gateway, &peer, &mut request).await;
+        }
+        match (answered, request) {
+            (None, Some(request)) => mcp::enter(gateway, &peer, request).await,
+            (answered, _) => {
+                answered.map_or_else(mcp::nothing_here, |answered| answered.map(Body::full))
+            }
+        }
+    };
+    if let Some(origin) = cors {
+        guard::allow(response.headers_mut(), origin);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It is copied into its place with every request: what is large and rare belongs in a box.
+    #[test]
+    fn answering_takes_little_room() {
+        fn room<G, P, R, F>(_: impl Fn(G, P, R) -> F) -> usize {
+            size_of::<F>()
+        }
+        assert!(room(handle) < 8 << 10, "{} bytes", room(handle));
+    }
+}
