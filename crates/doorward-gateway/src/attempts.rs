@@ -5,8 +5,8 @@ use std::time::Instant;
 use doorward_mcp::{Object, method};
 
 use crate::call::{Call, CallError, Events};
+use doorward_transport::http::Own;
 use doorward_upstream::Server;
-use doorward_upstream::http::Own;
 use doorward_upstream::reliability::{self, Repeatable};
 
 /// Asks a server for a call, with what is shown for it; notes how long that took, and how often it was asked again.

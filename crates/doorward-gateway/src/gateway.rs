@@ -45,11 +45,11 @@ use doorward_limits::rates::Limiter;
 use doorward_observability::audit::Audit;
 use doorward_observability::metrics::{Metrics, ServerState};
 use doorward_observability::telemetry::Telemetry;
+use doorward_transport::process::ProcessCount;
 use doorward_upstream::catalog::Snapshots;
 use doorward_upstream::catalog::ViewKey;
 use doorward_upstream::parking::ParkingLot;
 use doorward_upstream::portals::Selections;
-use doorward_upstream::process::ProcessCount;
 use doorward_upstream::{Programs, Server, Shared, State};
 
 /// How long a list of all servers waits for one of them.

@@ -6,11 +6,11 @@ use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, RpcError, meta, method};
 
-use super::calls::Takes;
 use super::catalog::ToolEntry;
-use super::http::Own;
 use doorward_core::deadline::Deadline;
 use doorward_identity::identity::Principal;
+use doorward_transport::calls::Takes;
+use doorward_transport::http::Own;
 
 /// One request to a server, in the modern form and with the server's own names.
 #[derive(Debug, Clone)]

@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 use doorward_mcp::{Object, method};
 
 use super::Server;
-use super::inbound::Inbound;
+use doorward_transport::inbound::Inbound;
 
 impl Server {
     /// How much has been changed at the server.

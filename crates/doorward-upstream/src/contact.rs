@@ -6,10 +6,10 @@ use doorward_mcp::{Era, Revision};
 use tokio::sync::OnceCell;
 
 use super::api::Api;
-use super::http::Endpoint;
 use super::server::Server;
 use super::way::Way;
 use doorward_mcp::server_info::About;
+use doorward_transport::http::Endpoint;
 
 /// How a server is reached, once that is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

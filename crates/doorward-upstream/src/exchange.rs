@@ -7,12 +7,12 @@ use doorward_mcp::error::Kind;
 use doorward_mcp::{Id, Message, Object, RpcError, Value, message, method};
 use tokio::time::Instant;
 
-use super::answer::Answer;
-use super::calls::Place;
-use super::pipe::Pipe;
 use super::session::Session;
 pub use doorward_core::deadline::Deadline;
 use doorward_core::{Events, Failure};
+use doorward_transport::answer::Answer;
+use doorward_transport::calls::Place;
+use doorward_transport::pipe::Pipe;
 
 /// How long a stream that broke is left alone when the server does not say, and the bounds of what
 /// it may say.

@@ -1,37 +1,29 @@
 //! Servers: detected, connected and called.
 //!
 //! A [`Server`] takes a call in its modern form and returns a modern result, whatever the server behind it supports.
-//! Everything that differs between eras and transports is below here.
+//! Everything that differs between eras is below here, transports are in `doorward-transport`.
 
-pub mod answer;
 mod api;
 pub mod approval;
 mod asked;
 pub mod call_error;
 mod calling;
-mod calls;
 pub mod catalog;
 mod changes;
 mod contact;
-mod credential;
-mod event_stream;
 pub mod exchange;
 mod handshake;
 mod health;
 mod health_checks;
-pub mod http;
-mod inbound;
 mod listening;
 mod modern;
 mod notices;
 mod opening;
 pub mod parking;
-mod pipe;
 mod pool;
 pub mod portals;
 mod prestarted;
 mod probe;
-pub mod process;
 mod programs;
 mod questions;
 pub mod reliability;

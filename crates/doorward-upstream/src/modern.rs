@@ -9,11 +9,8 @@ use doorward_mcp::{
 };
 use http::{HeaderName, HeaderValue};
 
-use super::answer::Answer;
 use super::asked::names_a_task;
-use super::calls::{Takes, of_progress};
 use super::exchange::Exchange;
-use super::http::mirrored_headers;
 use super::state::{State, refused};
 use super::way::{Refused, Way};
 use super::{Asked, Server};
@@ -22,6 +19,9 @@ use crate::catalog::TOOLS;
 use doorward_core::deadline::Deadline;
 use doorward_core::{Events, Failure};
 use doorward_observability::telemetry::context::TRACEPARENT;
+use doorward_transport::answer::Answer;
+use doorward_transport::calls::{Takes, of_progress};
+use doorward_transport::http::mirrored_headers;
 
 impl Server {
     pub(super) async fn ask_modern(

@@ -10,17 +10,18 @@ use doorward_mcp::{Object, Revision, capabilities, method};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::DropGuard;
 
-use super::http::{Bounds, Own};
-use super::pipe::Pipe;
 use super::pool::{Common, Pool, Pooled, Slot, full};
 use super::prestarted::REST;
 use super::session::open::{OpenError, Opening};
 use super::session::{self, Session};
 use super::way::Way;
-use super::{Asked, Contact, Link, Server, probe, process};
+use super::{Asked, Contact, Link, Server, probe};
 use doorward_config::ClientCapabilities;
 use doorward_core::Failure;
 use doorward_core::share::{Full, Held, sharer};
+use doorward_transport::http::{Bounds, Own};
+use doorward_transport::pipe::Pipe;
+use doorward_transport::process;
 
 impl Server {
     pub(super) fn start_process(&self) -> Result<Arc<Pipe>, Failure> {

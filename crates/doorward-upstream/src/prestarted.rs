@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use doorward_mcp::error::Kind;
 use parking_lot::Mutex;
 
-use super::pipe::Pipe;
 use doorward_core::Failure;
+use doorward_transport::pipe::Pipe;
 
 /// A program that ends while nobody uses it is not started again for so long.
 pub(super) const REST: Duration = Duration::from_secs(30);

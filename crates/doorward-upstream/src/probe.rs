@@ -7,15 +7,16 @@ use doorward_mcp::error::{Kind, code};
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Era, Message, Object, Revision, RpcError, method};
 
-use super::http::{Endpoint, Own};
-use super::pipe::Pipe;
 use super::session::Session;
 use super::session::open::OpenError;
 use super::way::{Refused, Way};
-use super::{Asked, Contact, Link, Server, Transport, event_stream};
+use super::{Asked, Contact, Link, Server, Transport};
 use doorward_core::Failure;
 use doorward_core::deadline::Deadline;
 use doorward_mcp::server_info::About;
+use doorward_transport::event_stream;
+use doorward_transport::http::{Endpoint, Own};
+use doorward_transport::pipe::Pipe;
 
 /// What the question came to.
 pub(super) enum Verdict {

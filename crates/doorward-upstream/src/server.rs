@@ -12,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use super::catalog::Catalog;
 use super::contact::Contact;
 use super::health::Health;
-use super::http::Endpoint;
 use super::notices::Notices;
 use super::pool::Pool;
 use super::prestarted::Prestarted;
@@ -27,6 +26,7 @@ use doorward_core::capability_use::CapabilityUse;
 use doorward_identity::seal;
 use doorward_observability::audit::members::Members;
 use doorward_observability::metrics::ServerMetrics;
+use doorward_transport::http::Endpoint;
 
 /// One server behind the gateway.
 #[derive(Debug)]
@@ -106,7 +106,7 @@ impl Server {
         shared: Arc<Shared>,
         generation: Arc<AtomicU64>,
     ) -> Arc<Self> {
-        let endpoint = Endpoint::of(name, &shared, &settings);
+        let endpoint = shared.endpoint(name, &settings);
         Self::build(Parts {
             name,
             settings,
@@ -124,7 +124,7 @@ impl Server {
     pub(super) fn build(parts: Parts<'_>) -> Arc<Self> {
         let Parts { name, settings, shared, .. } = parts;
         let interest = shared.limits.shared(WANTED_BYTES);
-        let settings_pinned = settings.pins.active().is_some();
+        parts.catalog.is_pinned.store(settings.pins.active().is_some(), Ordering::Relaxed);
         Arc::new_cyclic(|this| Self {
             handshake_only: parts.handshake_only,
             name: name.into(),
@@ -143,11 +143,7 @@ impl Server {
             lost: tokio::sync::Notify::new(),
             settings,
             shared,
-            catalog: {
-                let is_pinned = settings_pinned;
-                parts.catalog.is_pinned.store(is_pinned, Ordering::Relaxed);
-                parts.catalog
-            },
+            catalog: parts.catalog,
             this: this.clone(),
             notices: Notices::default(),
             contact: ArcSwapOption::empty(),

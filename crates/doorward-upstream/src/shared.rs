@@ -6,10 +6,7 @@ use doorward_mcp::Value;
 use tokio_util::task::TaskTracker;
 
 use super::catalog::ViewBytes;
-use super::credential::Credential;
-use super::http::{Bounds, Endpoint};
 use super::parking::ParkingLot;
-use super::process::ProcessCount;
 use super::programs::Programs;
 use super::switchboard::Switchboard;
 use doorward_cache::Cache;
@@ -20,6 +17,9 @@ use doorward_identity::delegation::Delegations;
 use doorward_identity::seal::Sealer;
 use doorward_net::tls::tls_config;
 use doorward_observability::audit::Audit;
+use doorward_transport::credential::Credential;
+use doorward_transport::http::{Bounds, Endpoint};
+use doorward_transport::process::ProcessCount;
 
 /// What all servers of a gateway share.
 pub struct Shared {
@@ -55,23 +55,23 @@ impl std::fmt::Debug for Shared {
     }
 }
 
-impl Endpoint {
-    /// The endpoint of a server behind the gateway.
-    pub fn of(name: &str, shared: &Shared, settings: &ServerSettings) -> Option<Self> {
+impl Shared {
+    /// The endpoint of a server behind the gateway; `None` when its settings name no URL.
+    pub(crate) fn endpoint(&self, name: &str, settings: &ServerSettings) -> Option<Endpoint> {
         let given = settings.delegated.is_some()
             && settings.credential.is_none()
             && !settings.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"));
         // What was given to the gateway itself.
-        let given = given.then(|| Credential::delegated(name, settings, &shared.delegations));
+        let given = given.then(|| Credential::delegated(name, settings, &self.delegations));
         let clients = match &settings.tls {
-            None => shared.http.clone(),
-            Some(tls) => Arc::new(shared.http.with_tls(tls_config(tls).ok()?)),
+            None => self.http.clone(),
+            Some(tls) => Arc::new(self.http.with_tls(tls_config(tls).ok()?)),
         };
         let clients = match settings.public_only {
             true => Arc::new(clients.public_only()),
             false => clients,
         };
-        let bounds = Bounds::new(&shared.limits).counting(shared.metrics.deviations(name));
-        Self::build(clients, settings, bounds, given)
+        let bounds = Bounds::new(&self.limits).counting(self.metrics.deviations(name));
+        Endpoint::build(clients, settings, bounds, given)
     }
 }

@@ -15,7 +15,6 @@ use doorward_mcp::{Message, Object, RpcError, Value, capabilities, method, trans
 use tokio::time::Instant;
 
 use super::asked::takes;
-use super::calls::Takes;
 use super::questions::{BREATH, MAX_QUESTIONS, question};
 use super::session::{SendError, Session};
 use super::task_store::{CallOf, Errand, Open, Task};
@@ -24,6 +23,7 @@ use crate::call_error::CallError;
 use doorward_core::Failure;
 use doorward_core::deadline::Deadline;
 use doorward_core::share::sharer;
+use doorward_transport::calls::Takes;
 
 /// How long a task is kept that has no end of its own, and the bounds of what a server may say.
 const ENDLESS: Duration = Duration::from_secs(24 * 60 * 60);

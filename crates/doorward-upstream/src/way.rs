@@ -6,9 +6,9 @@ use std::sync::Arc;
 use doorward_mcp::RpcError;
 
 use super::call_error::CallError;
-use super::http::{Endpoint, Own};
-use super::pipe::Pipe;
 use doorward_core::Failure;
+use doorward_transport::http::{Endpoint, Own};
+use doorward_transport::pipe::Pipe;
 
 /// How a modern server is spoken to.
 #[derive(Debug, Clone)]

@@ -9,8 +9,8 @@ use doorward_mcp::error::Kind;
 use doorward_mcp::meta::{self, Client as Identity};
 use doorward_mcp::param_headers::{self, ParamHeader};
 use doorward_mcp::{Id, Message, Object, Revision, RpcError, Value, message, method};
-use doorward_upstream::answer::Answer;
-use doorward_upstream::http::{Endpoint, mirrored_headers};
+use doorward_transport::answer::Answer;
+use doorward_transport::http::{Endpoint, mirrored_headers};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 

@@ -17,7 +17,7 @@ use crate::gateway::Gateway;
 use doorward_identity::delegation::link::{LINK, Wanted};
 use doorward_identity::delegation::owner;
 use doorward_identity::seal::{self, fingerprint, meaning};
-use doorward_upstream::http::Own;
+use doorward_transport::http::Own;
 use doorward_upstream::{Server, state};
 
 /// How long a call waits for somebody who has opened the link; shorter than clients wait for a call.

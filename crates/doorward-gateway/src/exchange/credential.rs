@@ -13,8 +13,8 @@ use crate::gateway::Gateway;
 use doorward_config::{Assertion, Exchange};
 use doorward_identity::identity::{Caller, Shown};
 use doorward_identity::seal;
+use doorward_transport::http::Own;
 use doorward_upstream::Server;
-use doorward_upstream::http::Own;
 
 impl Gateway {
     /// What to show a server on behalf of a caller; `None` for what the gateway shows for all.

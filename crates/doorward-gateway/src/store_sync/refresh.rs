@@ -15,8 +15,8 @@ use crate::gateway::Gateway;
 use doorward_config::Settings;
 use doorward_identity::identity::directory::kind_of;
 use doorward_identity::identity::{LOCAL, Principal};
+use doorward_transport::http::Own;
 use doorward_upstream::Server;
-use doorward_upstream::http::Own;
 use doorward_upstream::portals::{Selection, Selections};
 
 use super::{EVERY, Given};

@@ -8,11 +8,11 @@ use doorward_mcp::{Era, Object, RpcError, method};
 
 use super::{Api, read};
 use crate::call_error::CallError;
-use crate::http::Endpoint;
 use crate::{Asked, Contact, Link, Server, Transport};
 use doorward_config::OpenApiSettings;
 use doorward_core::Failure;
 use doorward_net::outbound::{self, Author};
+use doorward_transport::http::Endpoint;
 
 /// How long a description may take to be fetched, and how large it may be.
 const PATIENCE: Duration = Duration::from_secs(30);

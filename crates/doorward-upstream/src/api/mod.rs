@@ -21,11 +21,11 @@ use self::answer::{object, refusal, result, wrong};
 use self::credential::Shown;
 use self::pages::{More, Page};
 use super::asked::Asked;
-use super::http::Endpoint;
 use crate::call_error::CallError;
 use doorward_config::{PageSettings, Secret};
 use doorward_core::Failure;
 use doorward_mcp::server_info::About;
+use doorward_transport::http::Endpoint;
 
 /// What is known of an API.
 #[derive(Debug)]

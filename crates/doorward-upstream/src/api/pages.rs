@@ -9,12 +9,12 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::credential::Shown;
-use crate::answer::{NoAnswer, read_whole};
-use crate::http::Endpoint;
 use doorward_config::PageSettings;
 use doorward_core::Failure;
 use doorward_core::collect::Gathered;
 use doorward_core::deadline::Deadline;
+use doorward_transport::answer::{NoAnswer, read_whole};
+use doorward_transport::http::Endpoint;
 
 /// One answer, whole.
 #[derive(Debug)]

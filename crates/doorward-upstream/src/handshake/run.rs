@@ -11,7 +11,6 @@ use tokio::time::Instant;
 use crate::Server;
 use crate::asked::{Asked, takes};
 use crate::call_error::{CallError, client_gone};
-use crate::calls::{Takes, of_progress};
 use crate::exchange::Exchange;
 use crate::parking::Parked;
 use crate::questions::{BREATH, MAX_QUESTIONS, Question, question};
@@ -20,6 +19,7 @@ use crate::task_store::{AsTask, CallOf, Errand};
 use crate::tasks::of_send;
 use doorward_core::deadline::Deadline;
 use doorward_core::{Events, Failure};
+use doorward_transport::calls::{Takes, of_progress};
 
 /// One run of a call on an open exchange.
 pub struct Run<'a> {

@@ -1,9 +1,9 @@
 //! The listening stream of a session, and streams that are resumed (spec 2025-11-25 basic/transports).
 
-use crate::answer::Answer;
 use doorward_core::Failure;
 use doorward_core::deadline::jittered;
 use doorward_mcp::headers;
+use doorward_transport::answer::Answer;
 use http::HeaderValue;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -20,13 +20,13 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::http::Endpoint;
-use crate::inbound::Inbound;
-use crate::pipe::Pipe;
 use doorward_core::Failure;
 use doorward_mcp::server_info::About;
 use doorward_net::clients::Incoming;
 use doorward_observability::metrics::Deviations;
+use doorward_transport::http::Endpoint;
+use doorward_transport::inbound::Inbound;
+use doorward_transport::pipe::Pipe;
 
 /// What carries a session.
 #[derive(Debug)]

@@ -14,13 +14,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Link, Session};
-use crate::answer::{Answer, NoAnswer};
-use crate::calls::Takes;
 use crate::exchange::Exchange;
 use doorward_core::Failure;
 use doorward_core::deadline::Deadline;
 use doorward_mcp::server_info::About;
 use doorward_observability::metrics::Deviations;
+use doorward_transport::answer::{Answer, NoAnswer};
+use doorward_transport::calls::Takes;
 
 /// How a session is opened.
 pub struct Opening<'a> {

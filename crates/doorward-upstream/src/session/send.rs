@@ -11,11 +11,11 @@ use http::{Response, StatusCode};
 use tokio::time::Instant;
 
 use super::{Link, SendError, Session};
-use crate::answer::{Answer, NoAnswer};
-use crate::calls::Takes;
 use crate::exchange::{Exchange, cancellation};
 use doorward_core::deadline::Deadline;
 use doorward_net::clients::Incoming;
+use doorward_transport::answer::{Answer, NoAnswer};
+use doorward_transport::calls::Takes;
 
 impl Session {
     /// Sends a request and returns the exchange that will bring its answer. The progress token, if

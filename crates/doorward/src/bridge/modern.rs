@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use doorward_mcp::error::{Kind, code};
 use doorward_mcp::{Id, Message, Object, RpcError, Value, message, meta, method};
-use doorward_upstream::answer::Answer;
-use doorward_upstream::http::mirrored_headers;
+use doorward_transport::answer::Answer;
+use doorward_transport::http::mirrored_headers;
 
 use super::Bridge;
 use doorward_gateway::call::Failure;

@@ -108,7 +108,7 @@ impl Endpoint {
         Self::build(clients, settings, Bounds::new(limits), None)
     }
 
-    pub(super) fn build(
+    pub fn build(
         clients: Arc<Clients>,
         settings: &ServerSettings,
         bounds: Bounds,

@@ -307,7 +307,7 @@ impl Answer {
 }
 
 /// Reads a body to its end, within a limit. May be interrupted and taken up again.
-pub(super) async fn read_whole(
+pub async fn read_whole(
     gathered: &mut Gathered,
     body: &mut Incoming,
     limit: usize,

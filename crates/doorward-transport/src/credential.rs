@@ -1,5 +1,5 @@
 //! The gateway's credential for a server: created here, from the operator's settings alone. A caller's own token never
-//! gets this far: a request to a server ([`super::Asked`]) has no place for one (attack T8).
+//! gets this far: a request to a server (`doorward_upstream::Asked`) has no place for one (attack T8).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
