@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Problem, ServerSettings};
+use super::{Lifecycle, Problem, ServerSettings};
 
 /// Deepest nesting of a proposal; documents of APIs have the most.
 const MOST_DEPTH: usize = 64;
@@ -139,7 +139,8 @@ pub fn proposal(spec: &Value) -> Result<ServerSettings, Vec<Problem>> {
 pub fn approved(spec: &str, allow_private: bool) -> Result<ServerSettings, Vec<Problem>> {
     let spec = serde_json::from_str(spec)
         .map_err(|error| vec![Problem { path: Vec::new(), problem: error.to_string() }])?;
-    Ok(ServerSettings { public_only: !allow_private, ..proposal(&spec)? })
+    let lifecycle = Some(Lifecycle::Reviewed);
+    Ok(ServerSettings { public_only: !allow_private, lifecycle, ..proposal(&spec)? })
 }
 
 fn read(spec: Value) -> Result<ServerSettings, Vec<Problem>> {

@@ -194,7 +194,7 @@ impl ServerSettings {
             arguments: self.arguments.or(&of_all.arguments),
             results: self.results.or(&of_all.results),
             reliability: self.reliability.or(&of_all.reliability),
-            pins: self.pins.or(&of_all.pins),
+            pins: self.pins.or(&of_all.pins, of_all.is_reviewed(self)),
             ..self.clone()
         }
     }

@@ -229,7 +229,7 @@ impl Settings {
                     "cannot be 'trusted' where 'lifecycle' of the gateway is 'reviewed'".into(),
                 );
             }
-            if !has_store && self.lifecycle_of(server) == Lifecycle::Reviewed {
+            if !has_store && self.is_reviewed(server) {
                 let at = if server.lifecycle.is_some() { &at[..] } else { &["lifecycle"] };
                 wrong(at, "'reviewed' needs a 'store', which has the approvals".into());
             }
@@ -286,9 +286,8 @@ impl Settings {
                 );
             }
             seen.insert(name.to_ascii_lowercase(), name);
-            if let Some(why) =
-                server.pins.or(&self.pins).problem(!server.replicas.is_empty(), has_store)
-            {
+            let pins = server.pins.or(&self.pins, self.is_reviewed(server));
+            if let Some(why) = self.pins.problem(&pins, has_store) {
                 wrong(&["servers", name, "pins"], why.into());
             }
             for (key, problem) in server.problems() {
@@ -367,9 +366,9 @@ impl Settings {
         addresses.into_iter().flatten().find(|address| !address.ip().is_loopback())
     }
 
-    /// Whether a server of the file is reviewed: a server can only be stricter than the gateway.
-    pub fn lifecycle_of(&self, server: &ServerSettings) -> Lifecycle {
-        server.lifecycle.unwrap_or_default().max(self.lifecycle)
+    /// Whether a server is reviewed before it is served: a server can only be stricter than the gateway.
+    pub fn is_reviewed(&self, server: &ServerSettings) -> bool {
+        server.lifecycle.unwrap_or_default().max(self.lifecycle) == Lifecycle::Reviewed
     }
 
     /// The servers in use.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use doorward_config::{Lifecycle, ServerSettings, Settings, proposal};
+use doorward_config::{ServerSettings, Settings, proposal};
 use doorward_governance::lifecycle::State;
 use doorward_governance::lifecycle::notice::{Notice, Notices};
 use doorward_mcp::names::is_server_name;
@@ -124,7 +124,7 @@ fn serves(settings: &Settings, rows: &[StoredServer]) -> Served {
     let row_of = |name: &str| rows.iter().find(|row| row.name.eq_ignore_ascii_case(name));
     for (name, wanted) in settings.active() {
         let row = row_of(name).filter(|row| row.origin == ServerOrigin::File);
-        let reviewed = settings.lifecycle_of(wanted) == Lifecycle::Reviewed;
+        let reviewed = settings.is_reviewed(wanted);
         let (state, why) = match row {
             Some(row) if reviewed && row.digest != wanted.approval_digest() => {
                 (State::Proposed, "it is another than the one that was proposed last")

@@ -1,25 +1,21 @@
-//! What may be served of servers with pins: copies of the store's decisions, and what is withheld now.
+//! What may be served of servers with pins: copies of the store's decisions or of a lock file, and what is withheld now.
 //!
 //! Until the store was read nothing of such a server is served. What is pinned at sight is in the store before it is served,
 //! so that no crash makes something new of it.
 
+mod judging;
+
 use std::collections::{BTreeMap, HashMap};
-use std::pin::Pin;
 use std::sync::Arc;
 
-use doorward_governance::pins::{Book, Definition, Hash, Judgement, Kind, OnNew, Place, Reason};
-use doorward_mcp::server_info::About;
-use doorward_mcp::{Era, Value};
+use doorward_governance::pins::{Book, Definition, Hash, Judgement, Kind, Lock, Place};
+use doorward_mcp::Value;
 use doorward_observability::audit::Audit;
-use doorward_store::{DefinitionKey, Store, StoredDefinition};
-use doorward_upstream::approval::{Approval, Approved};
-use doorward_upstream::catalog::Item;
+use doorward_store::{Store, StoredDefinition};
 use doorward_upstream::{Contact, Server};
 use parking_lot::RwLock;
 
 use crate::gateway::Gateway;
-
-const META: &str = "_meta";
 
 /// The pins of all servers.
 #[derive(Debug)]
@@ -29,35 +25,70 @@ pub struct Keeper {
     inner: RwLock<Inner>,
 }
 
+/// By server in lower case.
 #[derive(Debug, Default)]
 struct Inner {
     /// Whether the store was read.
     is_read: bool,
-    /// By server in lower case, as are all.
     books: HashMap<String, Arc<Book>>,
     /// How often each book had changed when it was read.
     seen: BTreeMap<String, i64>,
-    withheld: HashMap<String, BTreeMap<Place, Hash>>,
+    /// Of the lock file, which is there instead of the store for the servers that it names.
+    locked: HashMap<String, Arc<Book>>,
+    /// What is not served, by the replica that says it.
+    withheld: HashMap<String, BTreeMap<(Place, Box<str>), Hash>>,
 }
 
 impl Keeper {
     pub fn new(store: Option<Store>, audit: Arc<Audit>) -> Self {
-        Self { store, audit, inner: RwLock::default() }
+        let inner = Inner { is_read: store.is_none(), ..Inner::default() };
+        Self { store, audit, inner: RwLock::new(inner) }
     }
 
-    fn book(&self, server: &str) -> Option<Arc<Book>> {
+    /// What is pinned of a server; `None` until that is known.
+    fn book(&self, key: &str) -> Option<Arc<Book>> {
         let inner = self.inner.read();
-        inner.is_read.then(|| inner.books.get(server).cloned().unwrap_or_default())
+        if let Some(locked) = inner.locked.get(key) {
+            return Some(locked.clone());
+        }
+        inner.is_read.then(|| inner.books.get(key).cloned().unwrap_or_default())
     }
 
-    async fn read_book(&self, store: &Store, server: &str) -> doorward_store::Result<()> {
-        let book = Arc::new(store.pin_book(server).await?.read());
-        self.inner.write().books.insert(server.to_owned(), book);
+    /// The store, for a server whose pins are there.
+    fn store_of(&self, key: &str) -> Option<&Store> {
+        let is_locked = self.inner.read().locked.contains_key(key);
+        self.store.as_ref().filter(|_| !is_locked)
+    }
+
+    /// Whether the pins of a server are in the lock file.
+    pub fn is_locked(&self, server: &str) -> bool {
+        self.inner.read().locked.contains_key(&server.to_ascii_lowercase())
+    }
+
+    /// How many definitions are not served.
+    pub fn count_withheld(&self) -> usize {
+        let inner = self.inner.read();
+        let of_server = |all: &BTreeMap<(Place, Box<str>), Hash>| {
+            let mut places: Vec<&Place> = all.keys().map(|(place, _)| place).collect();
+            places.dedup();
+            places.len()
+        };
+        inner.withheld.values().map(of_server).sum()
+    }
+
+    /// Forgets what is withheld of servers that are not there any more.
+    fn retain(&self, is_there: impl Fn(&str) -> bool) {
+        self.inner.write().withheld.retain(|server, _| is_there(server));
+    }
+
+    async fn read_book(&self, store: &Store, key: &str) -> doorward_store::Result<()> {
+        let book = Arc::new(store.pin_book(key).await?.read());
+        self.inner.write().books.insert(key.to_owned(), book);
         Ok(())
     }
 
     /// Reads what has changed in the store. Returns the servers that it concerns; `None` for all, the first time.
-    pub async fn take(&self, store: &Store) -> doorward_store::Result<Option<Vec<String>>> {
+    async fn take(&self, store: &Store) -> doorward_store::Result<Option<Vec<String>>> {
         let books = store.pin_books().await?;
         let (first, seen) = {
             let inner = self.inner.read();
@@ -74,86 +105,15 @@ impl Keeper {
         Ok((!first).then_some(changed))
     }
 
-    /// Pins what is new, where settings say so, before it is served.
-    async fn pin_at_sight(
-        &self,
-        server: &str,
-        on_new: OnNew,
-        kind: Kind,
-        said: &[(Place, Definition)],
-    ) {
-        let key = server.to_ascii_lowercase();
-        let (Some(book), Some(store)) = (self.book(&key), &self.store) else { return };
-        if !book.pins_at_sight(kind, on_new) {
-            return;
-        }
-        let is_new = |(place, said): &&(Place, Definition)| {
-            book.judge(place, said) == Judgement::Withheld(Reason::New)
-        };
-        let new: Vec<_> = said
-            .iter()
-            .filter(is_new)
-            .map(|(place, said)| StoredDefinition::of(place, said))
-            .collect();
-        if new.is_empty() && book.has_learnt(kind) {
-            return;
-        }
-        let pinned = store.pin_new("definition.pin", &key, &new, &[kind.as_str()]).await;
-        let read = match pinned {
-            Ok(()) => self.read_book(store, &key).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = read {
-            tracing::error!(server, %error, "new definitions cannot be pinned and \
-                are not served");
-        }
-    }
-
-    /// Judges all that a server says of one kind, and remembers what is withheld.
-    async fn judge(
-        &self,
-        server: &str,
-        on_new: OnNew,
-        era: Era,
-        kind: Kind,
-        said: &[(Place, Definition)],
-    ) -> Vec<Judgement> {
-        self.pin_at_sight(server, on_new, kind, said).await;
-        let key = server.to_ascii_lowercase();
-        let Some(book) = self.book(&key) else {
-            return vec![Judgement::Withheld(Reason::New); said.len()];
-        };
-        let judged: Vec<_> = said.iter().map(|(place, said)| book.judge(place, said)).collect();
-        let drifts: Vec<_> =
-            said.iter().zip(&judged).filter(|(_, it)| **it != Judgement::Served).collect();
-        let gone = {
-            let mut inner = self.inner.write();
-            let withheld = inner.withheld.entry(key.clone()).or_default();
-            let before: Vec<_> = withheld
-                .extract_if(.., |place, _| place.era == era && place.kind == kind)
-                .collect();
-            withheld.extend(drifts.iter().map(|((place, said), _)| (place.clone(), said.hash)));
-            let gone = before.into_iter().filter(|(place, hash)| withheld.get(place) != Some(hash));
-            gone.map(|(place, hash)| (DefinitionKey::of(&place), hash.to_string()))
-                .collect::<Vec<_>>()
-        };
-        let Some(store) = &self.store else { return judged };
-        if !gone.is_empty()
-            && let Err(error) = store.forget_drifts(&key, &gone).await
-        {
-            tracing::warn!(server, %error, "cannot forget what waits no more");
-        }
-        let drifts: Vec<_> =
-            drifts.iter().map(|((place, said), _)| StoredDefinition::of(place, said)).collect();
-        if !drifts.is_empty() {
-            match store.note_drifts(&key, &drifts).await {
-                Ok(new) => new.iter().for_each(|new| self.tell(server, new)),
-                Err(error) => {
-                    tracing::error!(server, %error, "withheld definitions cannot be stored");
-                }
-            }
-        }
-        judged
+    /// Takes the pins of a lock file. Returns the servers that have others now.
+    fn lock(&self, lock: &Lock) -> Vec<String> {
+        let new: HashMap<String, Arc<Book>> =
+            lock.servers().map(|name| (name.to_owned(), Arc::new(lock.book(name)))).collect();
+        let mut inner = self.inner.write();
+        let old = std::mem::replace(&mut inner.locked, new);
+        let names = old.keys().chain(inner.locked.keys().filter(|name| !old.contains_key(*name)));
+        let differs = |name: &&String| old.get(*name) != inner.locked.get(*name);
+        names.filter(differs).cloned().collect()
     }
 
     /// Once for each definition that is withheld.
@@ -184,82 +144,38 @@ impl Keeper {
     }
 }
 
-impl Approval for Keeper {
-    fn list<'a>(
-        &'a self,
-        server: &'a str,
-        on_new: OnNew,
-        era: Era,
-        kind: Kind,
-        items: Vec<Item>,
-    ) -> Pin<Box<dyn Future<Output = Approved> + Send + 'a>> {
-        Box::pin(async move {
-            let names: Vec<Box<str>> = items.iter().map(|item| item.key.clone()).collect();
-            let hashing = tokio::task::spawn_blocking(move || {
-                let of = |item: &Item| {
-                    (Place::new(era, kind, &item.key), Definition::of(&item.definition))
-                };
-                let said: Vec<_> = items.iter().map(of).collect();
-                (items, said)
-            });
-            let Ok((items, said)) = hashing.await else {
-                let why = || "it cannot be compared with its pin".to_owned();
-                return (Vec::new(), names.into_iter().map(|name| (name, why())).collect());
-            };
-            let judged = self.judge(server, on_new, era, kind, &said).await;
-            let mut withheld = BTreeMap::new();
-            let mut served = Vec::with_capacity(items.len());
-            for (mut item, judged) in items.into_iter().zip(judged) {
-                match judged {
-                    Judgement::Served => served.push(item),
-                    Judgement::WithoutMeta => {
-                        item.definition.retain(|name| name != META.as_bytes());
-                        served.push(item);
-                    }
-                    Judgement::Withheld(why) => _ = withheld.insert(item.key, why.to_string()),
-                }
-            }
-            (served, withheld)
-        })
-    }
-
-    fn about<'a>(
-        &'a self,
-        server: &'a str,
-        on_new: OnNew,
-        era: Era,
-        about: &'a About,
-    ) -> Pin<Box<dyn Future<Output = ()> + Send + 'a>> {
-        Box::pin(async move {
-            for (kind, said) in
-                [(Kind::Identity, &about.info), (Kind::Instructions, &about.instructions)]
-            {
-                let said: Vec<_> = said
-                    .iter()
-                    .map(|said| (Place::new(era, kind, ""), Definition::said(said)))
-                    .collect();
-                self.judge(server, on_new, era, kind, &said).await;
-            }
-        })
-    }
-}
-
 impl Gateway {
+    /// Puts the pins of the lock file in force, for the servers that it names.
+    pub async fn declare_pins(&self, lock: &Lock) {
+        let changed = self.pins.lock(lock);
+        if !changed.is_empty() {
+            tracing::info!(servers = ?changed, "the pins of the lock file have changed");
+            self.judge_again(|server| changed.iter().any(|name| name == server)).await;
+        }
+    }
+
     /// Reads the pins that have changed; lists of the servers that they are of are fetched anew.
     pub(crate) async fn take_pins(&self, store: &Store) -> doorward_store::Result<()> {
         let changed = self.pins.take(store).await?;
+        self.pins.retain(|name| self.server(name).is_some_and(|server| server.is_pinned()));
+        let is_changed = |server: &str| match &changed {
+            Some(changed) => changed.iter().any(|name| name == server),
+            None => true,
+        };
+        self.judge_again(is_changed).await;
+        Ok(())
+    }
+
+    /// What waited may have been decided on without being said again.
+    async fn judge_again(&self, concerns: impl Fn(&str) -> bool) {
         for server in self.servers() {
-            let concerned =
-                changed.as_ref().is_none_or(|all| all.contains(&server.name.to_ascii_lowercase()));
-            if !(concerned && server.is_pinned()) {
+            if !server.is_pinned() || !concerns(&server.name.to_ascii_lowercase()) {
                 continue;
             }
-            // What waited may have been decided on without being said again.
             if let Some(contact) = server.known() {
                 server.judge_about(contact.era, &contact.about).await;
             }
             server.renew_lists();
         }
-        Ok(())
     }
 }

@@ -148,6 +148,32 @@ fn as_read(text: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(read)
 }
 
+/// Whether a URI may be an expansion of a template (RFC 6570), whatever its expressions stand for; a template is an
+/// expansion of itself. Takes time in proportion to both lengths at worst.
+pub fn may_expand(template: &str, uri: &str) -> bool {
+    let mut literals = Vec::new();
+    let mut rest = template;
+    while let Some((literal, after)) = rest.split_once('{') {
+        literals.push(literal);
+        match after.split_once('}') {
+            Some((_, after)) => rest = after,
+            // What is not closed is no template.
+            None => return template == uri,
+        }
+    }
+    let Some((first, between)) = literals.split_first() else { return template == uri };
+    let Some(mut left) = uri.strip_prefix(first).and_then(|left| left.strip_suffix(rest)) else {
+        return false;
+    };
+    between.iter().all(|literal| match left.split_once(literal) {
+        Some((_, after)) => {
+            left = after;
+            true
+        }
+        None => false,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -222,5 +248,25 @@ mod tests {
         }
         assert!(has_dot_segment_in_value("..%2Fadmin") && has_dot_segment_in_value(".."));
         assert!(!has_dot_segment_in_value("a..b") && !has_dot_segment_in_value(""));
+    }
+
+    #[test]
+    fn a_uri_is_told_from_what_a_template_cannot_make() {
+        for (template, uri, may) in [
+            ("file:///{path}", "file:///etc/passwd", true),
+            ("file:///{path}", "file:///", true),
+            ("file:///{path}", "https://a/", false),
+            ("a:{x}/b/{y}.md", "a:1/b/2.md", true),
+            ("a:{x}/b/{y}.md", "a:1/b/2.txt", false),
+            ("a:{x}/b/{y}.md", "a:1/c/2.md", false),
+            ("a:{x}/{y}/{z}", "a:1/2", false),
+            ("a:{+x}{?q,r}", "a:1?q=2", true),
+            ("a:1", "a:1", true),
+            ("a:1", "a:12", false),
+            ("a:{x", "a:1", false),
+            ("a:{x}aa", "a:a", false),
+        ] {
+            assert_eq!(may_expand(template, uri), may, "{template} {uri}");
+        }
     }
 }

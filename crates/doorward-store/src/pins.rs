@@ -57,6 +57,72 @@ async fn learn(change: &mut Change, server: &str, kind: &str) -> Result<()> {
     Ok(())
 }
 
+/// Pins a definition by what is stored of it, in the place of another where `replaces`. Returns whether it was pinned.
+async fn pin(
+    change: &mut Change,
+    server: &str,
+    said: &StoredDefinition,
+    who: &str,
+    replaces: bool,
+) -> Result<bool> {
+    let sql = match replaces {
+        true => {
+            "INSERT INTO pins (server, era, kind, name, hash, core, definition, accepted_by, \
+             accepted) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+             ON CONFLICT (server, era, kind, name) DO UPDATE SET hash = excluded.hash, \
+             core = excluded.core, definition = excluded.definition, \
+             accepted_by = excluded.accepted_by, accepted = excluded.accepted"
+        }
+        false => {
+            "INSERT INTO pins (server, era, kind, name, hash, core, definition, accepted_by, \
+             accepted) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
+             ON CONFLICT (server, era, kind, name) DO NOTHING"
+        }
+    };
+    let pinned = sqlx::query(sql)
+        .bind(server)
+        .bind(&said.key.era)
+        .bind(&said.key.kind)
+        .bind(quoted(&said.key.name)?)
+        .bind(&said.hash)
+        .bind(&said.core)
+        .bind(&said.definition)
+        .bind(who)
+        .bind(now())
+        .execute(&mut **change)
+        .await?;
+    Ok(pinned.rows_affected() > 0)
+}
+
+/// Deletes all pins and decisions of a server. Returns how many pins there were.
+async fn clear(change: &mut Change, server: &str) -> Result<u64> {
+    let mut deleted = 0;
+    for sql in [
+        "DELETE FROM pin_kinds WHERE server = $1",
+        "DELETE FROM drifts WHERE server = $1",
+        "DELETE FROM pins WHERE server = $1",
+    ] {
+        deleted = sqlx::query(sql).bind(server).execute(&mut **change).await?.rows_affected();
+    }
+    Ok(deleted)
+}
+
+/// Pins a server to what was approved of it, in the place of all that was decided before.
+pub(crate) async fn replace(
+    change: &mut Change,
+    server: &str,
+    approved: &[StoredDefinition],
+    who: &str,
+) -> Result<()> {
+    let server = server.to_ascii_lowercase();
+    clear(change, &server).await?;
+    for said in approved {
+        pin(change, &server, said, who, true).await?;
+        learn(change, &server, &said.key.kind).await?;
+    }
+    turn_page(change, &server).await
+}
+
 impl Store {
     /// Which servers have pins or decisions, and how often they were changed.
     pub async fn pin_books(&self) -> Result<BTreeMap<String, i64>> {
@@ -224,23 +290,7 @@ impl Store {
         let mut decided = Vec::new();
         for one in said {
             let name = quoted(&one.key.name)?;
-            let pinned = sqlx::query(
-                "INSERT INTO pins (server, era, kind, name, hash, core, definition, accepted_by, \
-                 accepted) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-                 ON CONFLICT (server, era, kind, name) DO NOTHING",
-            )
-            .bind(server)
-            .bind(&one.key.era)
-            .bind(&one.key.kind)
-            .bind(&name)
-            .bind(&one.hash)
-            .bind(&one.core)
-            .bind(&one.definition)
-            .bind(&self.actor.name)
-            .bind(now())
-            .execute(&mut *change)
-            .await?;
-            if pinned.rows_affected() > 0 {
+            if pin(&mut change, server, one, &self.actor.name, false).await? {
                 drop_drift(&mut change, server, &one.key, &name, &one.hash).await?;
                 decided.push((one.key.clone(), one.hash.clone()));
             }
@@ -275,24 +325,7 @@ impl Store {
             .fetch_optional(&mut *change)
             .await?;
             let said = drift_of(row.as_ref().ok_or_else(|| changed(server, key))?)?.said;
-            sqlx::query(
-                "INSERT INTO pins (server, era, kind, name, hash, core, definition, accepted_by, \
-                 accepted) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-                 ON CONFLICT (server, era, kind, name) DO UPDATE SET hash = excluded.hash, \
-                 core = excluded.core, definition = excluded.definition, \
-                 accepted_by = excluded.accepted_by, accepted = excluded.accepted",
-            )
-            .bind(server)
-            .bind(&key.era)
-            .bind(&key.kind)
-            .bind(&name)
-            .bind(&said.hash)
-            .bind(&said.core)
-            .bind(&said.definition)
-            .bind(&self.actor.name)
-            .bind(now())
-            .execute(&mut *change)
-            .await?;
+            pin(&mut change, server, &said, &self.actor.name, true).await?;
             drop_drift(&mut change, server, key, &name, hash).await?;
             learn(&mut change, server, &key.kind).await?;
         }
@@ -332,16 +365,7 @@ impl Store {
     /// Takes all pins and decisions of a server away: what it says next is new.
     pub async fn unpin(&self, server: &str) -> Result<()> {
         let mut change = self.change().await?;
-        let pins = sqlx::query("DELETE FROM pins WHERE server = $1")
-            .bind(server)
-            .execute(&mut *change)
-            .await?
-            .rows_affected();
-        for rest in
-            ["DELETE FROM pin_kinds WHERE server = $1", "DELETE FROM drifts WHERE server = $1"]
-        {
-            sqlx::query(rest).bind(server).execute(&mut *change).await?;
-        }
+        let pins = clear(&mut change, server).await?;
         turn_page(&mut change, server).await?;
         change.commit(&Act::new("definition.unpin", server).with("count", pins)).await
     }

@@ -8,6 +8,7 @@ use doorward_governance::lifecycle::{State, Step, check_eyes};
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use crate::pins::{self, StoredDefinition};
 use crate::{Act, Error, Result, Store, now, sha256_hex};
 
 mod row;
@@ -44,6 +45,8 @@ pub struct Stepping {
     pub allow_private: Option<bool>,
     /// For a deprecation.
     pub deprecation: Deprecation,
+    /// For an approval: the definitions that the look has found. They take the place of all pins of the server.
+    pub pins: Vec<StoredDefinition>,
 }
 
 impl Store {
@@ -202,7 +205,10 @@ impl Store {
         let mut act = act(step, &server, from, &stepping.why);
         if let Some(look) = seen {
             // The definitions that are approved: those that this look has found, in this transaction.
-            act = act.with("found", sha256_hex(look.found.as_bytes()));
+            pins::replace(&mut change, &server.name, &stepping.pins, who).await?;
+            act = act
+                .with("found", sha256_hex(look.found.as_bytes()))
+                .with("pins", stepping.pins.len());
         }
         if stepping.allow_private.is_some() {
             act = act.with("allow_private", server.allow_private);

@@ -65,6 +65,7 @@ impl Server {
         if self.is_pinned() {
             // At once: no call reaches what was not compared with its pin.
             self.catalog.invalidate(Some(name));
+            self.doubt_definitions();
         }
         let Some(wait) = self.notices.wait(list) else { return };
         if wait.is_zero() {
@@ -115,6 +116,10 @@ impl Server {
     /// What may be served of the server has changed: its lists are fetched anew, and everybody hears of it.
     pub fn renew_lists(&self) {
         self.catalog.forget();
+        for replica in self.members() {
+            replica.doubt_definitions();
+            replica.compare_soon();
+        }
         self.announce();
         self.compare_soon();
         if let Some(twin) = self.known_twin() {

@@ -237,7 +237,13 @@ impl Server {
                 }
                 self.judge_about(contact.era, &contact.about).await;
                 let contact = Arc::new(contact);
+                self.doubt_definitions();
                 self.contact.store(Some(contact.clone()));
+                if let Err(failure) = Box::pin(self.compare(&contact)).await {
+                    self.forget(&contact);
+                    self.is_down(&failure);
+                    return Err(failure);
+                }
                 self.announce();
                 Ok(contact)
             }
@@ -296,6 +302,7 @@ impl Server {
             return replicas.maintain(idle);
         }
         self.held.sweep();
+        self.compare_in_time();
         self.prestart();
         self.pool.sweep(idle, self.base.lock().as_ref());
         if let Some(twin) = self.known_twin() {

@@ -5,6 +5,7 @@ mod audit;
 mod credits;
 mod evidence;
 mod packages;
+mod pins;
 mod policy;
 mod reach;
 mod servers;
@@ -28,6 +29,7 @@ pub use self::audit::{Audit, ExportForm, Span, Trust};
 pub use self::credits::{Credits, Each, Usage, UsageForm, Whose};
 pub use self::evidence::Evidence;
 pub use self::packages::LockPackages;
+pub use self::pins::{DecideDefinitions, PinServers};
 pub use self::policy::{Explain, Policy, Simulate};
 pub use self::reach::{Credential, Operator};
 pub use self::servers::{

@@ -1,5 +1,6 @@
 //! `doorward serve`: starts the gateway, applies changes of its configuration, and stops it gracefully.
 
+pub mod pins;
 mod policies;
 mod reload;
 mod tls;
@@ -109,8 +110,8 @@ fn overridden(mut settings: Settings, options: &Serve) -> Settings {
         let audit = audit.key_file.iter_mut().chain(&mut audit.anchor).chain(exports);
         let replicas = settings.servers.values_mut().flat_map(|server| &mut server.replicas);
         let replicas = replicas.filter_map(|replica| replica.file.as_mut());
-        let stops = settings.stops.folder.iter_mut();
-        let more = audit.chain(replicas).chain(stops);
+        let more = settings.stops.folder.iter_mut().chain(&mut settings.pins.file);
+        let more = audit.chain(replicas).chain(more);
         for path in files.chain(&mut settings.policy.files).chain(more) {
             *path = folder.join(&*path);
         }
@@ -141,7 +142,7 @@ async fn serve(options: Serve, read: Read, workers: Arc<[Handle]>) -> Result<(),
     let admin = admin.map(|admin| (admin, admin_tls));
     let listeners = Listeners::open(&gateway, reloader.as_ref(), (main, tls), admin, &workers)?;
     welcome(&gateway, &listeners, options.config.is_none());
-    let _policies = policies::follow(&gateway);
+    let _followed = (policies::follow(&gateway), pins::follow(&gateway));
     let watched = reload::Watch::start(&gateway, &options, text, changeable || !ready);
     signals.wait(&watched).await;
     drop(watched);
@@ -161,6 +162,7 @@ async fn guarded(
         None => None,
     };
     let declared = policies::declared(&settings).map_err(|why| Failed::new(Exit::Config, why))?;
+    let lock = pins::declared(&settings).map_err(|why| Failed::new(Exit::Config, why))?;
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
     let own = settings.public_url.clone();
     let own = own.or_else(|| format!("{scheme}://{listens}").parse().ok());
@@ -186,6 +188,7 @@ async fn guarded(
         }
         return Err(Failed::silent(Exit::Config));
     }
+    gateway.declare_pins(&lock).await;
     gateway.look_at_store(true).await?;
     if let Some(store) = gateway.kept.store() {
         let settings = gateway.settings();

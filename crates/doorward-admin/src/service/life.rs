@@ -6,16 +6,21 @@
 use doorward_config::{ServerSettings, proposal};
 use doorward_gateway::gateway::looking::{Look, NoLook};
 use doorward_governance::lifecycle::{State, Step};
+use doorward_governance::names;
 use doorward_mcp::names::is_server_name;
 use doorward_policy::Action;
-use doorward_store::{Deprecation, ServerOrigin, ServerProposal, ServerStep, Stepping};
+use doorward_store::{
+    Deprecation, ServerOrigin, ServerProposal, ServerStep, Stepping, Store, StoredDefinition,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod drift;
 mod found;
 mod review;
 
+pub use self::drift::{ACCEPT, Compare, DIFF, Decided, Decision, REFUSE, Withheld};
 pub use self::found::Server;
 pub use self::review::{Access, Names, PrincipalAccess, Review, ToolRisk};
 
@@ -280,11 +285,29 @@ async fn propose(desk: &Desk, input: Propose) -> Result<Server, Problem> {
         let why = format!("'{name}' is the name of a portal: choose another");
         return Err(Problem::new(Code::Conflict, why));
     }
+    look_alike(desk, store, &name).await?;
     let (spec, digest) = (settings.to_string(), wanted.approval_digest());
     let proposal = ServerProposal { name: &name, spec: &spec, digest: &digest, why: &reason };
     let life = store.propose_server(&proposal).await?;
     desk.settle().await?;
     shown(desk, life)
+}
+
+/// Refuses a name that could be taken for another server's.
+async fn look_alike(desk: &Desk, store: &Store, name: &str) -> Result<(), Problem> {
+    let stored = store.servers().await?;
+    let stored = stored.iter().filter(|it| it.state != State::Retired).map(|it| it.name.as_str());
+    let settings = desk.settings();
+    let declared = settings.iter().flat_map(|settings| settings.servers.keys());
+    let others = stored.chain(declared.map(String::as_str));
+    let others = others.filter(|other| !other.eq_ignore_ascii_case(name));
+    match names::conflict(name, others) {
+        None => Ok(()),
+        Some(pair) => {
+            let why = format!("the name {pair}: choose one that nobody confuses");
+            Err(Problem::new(Code::Conflict, why))
+        }
+    }
 }
 
 fn plain(desk: Desk, input: Take, step: Step) -> Running<Server> {
@@ -316,12 +339,31 @@ async fn take(desk: &Desk, name: &str, step: Step, stepping: Stepping) -> Result
     let four_eyes = desk.settings().is_none_or(|settings| settings.review.four_eyes);
     // The store decides once more, on what is there then.
     let revision = stepping.revision.or(Some(found.server.life.revision));
-    let stepping = Stepping { four_eyes, revision, ..stepping };
     let name = &found.server.life.name;
     let store = desk.store()?;
+    let pins = match step {
+        Step::Approve => pins_of(store, name).await?,
+        _ => Vec::new(),
+    };
+    let stepping = Stepping { four_eyes, revision, pins, ..stepping };
     let life = store.step_server(name, step, &stepping, found.trusted.as_deref()).await?;
     desk.settle().await?;
     shown(desk, life)
+}
+
+/// What the last look has found, which an approval pins. Another look would be another revision.
+async fn pins_of(store: &Store, name: &str) -> Result<Vec<StoredDefinition>, Problem> {
+    let Some(look) = store.server_look(name).await? else { return Ok(Vec::new()) };
+    let found = tokio::task::spawn_blocking(move || {
+        let look: Look = serde_json::from_str(&look.found)?;
+        let found = look.definitions();
+        Ok::<_, serde_json::Error>(
+            found.iter().map(|(place, said)| StoredDefinition::of(place, said)).collect(),
+        )
+    });
+    let unreadable =
+        || Problem::new(Code::Internal, "what the last look has found cannot be read: look again");
+    found.await.map_err(|_| unreadable())?.map_err(|_| unreadable())
 }
 
 async fn deprecate(desk: &Desk, input: Deprecate) -> Result<Server, Problem> {

@@ -9,7 +9,6 @@ pub mod grants;
 pub mod keys;
 pub mod life;
 pub mod owners;
-pub mod pins;
 pub mod policies;
 pub mod portals;
 pub mod principals;

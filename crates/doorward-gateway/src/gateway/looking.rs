@@ -3,16 +3,17 @@
 
 use std::time::{Duration, Instant};
 
-use doorward_config::{ServerSettings, Start};
+use doorward_config::{PinSettings, ServerSettings, Start};
+use doorward_governance::pins::{Definition, Kind, Place};
 use doorward_mcp::meta::Client;
-use doorward_mcp::{Value, method};
+use doorward_mcp::{Era, Value, method};
 use doorward_store::{Error, Store, StoredServer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Gateway;
 use crate::call::{CallError, Failure};
-use doorward_upstream::catalog::{KINDS, PROMPTS, TOOLS, View};
+use doorward_upstream::catalog::{KINDS, PROMPTS, TEMPLATES, TOOLS, View};
 use doorward_upstream::{Asked, Deadline, Server};
 
 /// How long a look may take.
@@ -45,6 +46,31 @@ pub struct Look {
     /// checked.
     pub findings: Vec<String>,
     pub took_ms: u64,
+}
+
+impl Look {
+    /// What is pinned if the server is approved as it was seen. Hashes everything: for a thread that may block.
+    pub fn definitions(&self) -> Vec<(Place, Definition)> {
+        let era = if self.era == Era::Modern.to_string() { Era::Modern } else { Era::Handshake };
+        let lists = [
+            (Kind::Tool, &self.tools, KINDS[TOOLS].key),
+            (Kind::Prompt, &self.prompts, KINDS[PROMPTS].key),
+            (Kind::Template, &self.templates, KINDS[TEMPLATES].key),
+        ];
+        let named = lists.into_iter().flat_map(|(kind, items, key)| {
+            items.iter().filter_map(move |item| {
+                let place = Place::new(era, kind, item[key].as_str()?);
+                Some((place, Definition::read(&item.to_string().into())))
+            })
+        });
+        let identity = self.server.as_ref().map(|said| (Kind::Identity, said.to_string()));
+        let told = self.instructions.as_deref().map(serde_json::Value::from);
+        let told = told.map(|said| (Kind::Instructions, said.to_string()));
+        let whole = identity.into_iter().chain(told);
+        let whole =
+            whole.map(|(kind, said)| (Place::new(era, kind, ""), Definition::read(&said.into())));
+        named.chain(whole).collect()
+    }
 }
 
 /// Why there is no look, or review, of a server.
@@ -100,11 +126,12 @@ impl Gateway {
     }
 
     /// Connects to a server, lists what it offers, and disconnects.
-    async fn look_at(&self, name: &str, settings: ServerSettings) -> Look {
+    pub async fn look_at(&self, name: &str, settings: ServerSettings) -> Look {
         let begun = Instant::now();
         let settings = settings.with_defaults(&self.settings());
         // It is connected to by the request alone, and by nothing beside it.
-        let settings = ServerSettings { start: Start::Lazy, prestart: 0, ..settings };
+        let pins = PinSettings::off();
+        let settings = ServerSettings { start: Start::Lazy, prestart: 0, pins, ..settings };
         let several = !settings.replicas.is_empty();
         let server = Server::new(name, settings, self.shared.clone(), Default::default());
         if several {
@@ -179,7 +206,7 @@ async fn see(server: &Server) -> Result<Look, String> {
         tools: definitions(&view, TOOLS),
         prompts: definitions(&view, PROMPTS),
         resources: definitions(&view, PROMPTS + 1),
-        templates: definitions(&view, KINDS.len() - 1),
+        templates: definitions(&view, TEMPLATES),
         findings,
         took_ms: 0,
     })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use doorward_config::{Lifecycle, Settings};
+use doorward_config::Settings;
 use doorward_governance::lifecycle::State;
 use doorward_mcp::{Object, method};
 use doorward_store::{Error, Store};
@@ -81,9 +81,7 @@ impl Gateway {
     pub(crate) async fn take_servers(&self, store: &Store, anew: bool) -> Result<(), Error> {
         if self.life.begin_declaring() || anew {
             let settings = self.settings().clone();
-            let reviewed = settings
-                .active()
-                .filter(|(_, server)| settings.lifecycle_of(server) == Lifecycle::Reviewed);
+            let reviewed = settings.active().filter(|(_, server)| settings.is_reviewed(server));
             for (name, server) in reviewed {
                 let declared = store.declare_server(name, &server.approval_digest()).await;
                 if let Err(error) = declared {
@@ -124,6 +122,8 @@ impl Gateway {
         let metrics = &self.shared.metrics;
         let overdue = i64::try_from(self.overdue_reviews().len()).unwrap_or(i64::MAX);
         metrics.servers_review_overdue.set(overdue);
+        let withheld = i64::try_from(self.pins.count_withheld()).unwrap_or(i64::MAX);
+        metrics.definitions_withheld.set(withheld);
         let served = self.life.served();
         let count = |state: State| served.states.values().filter(|it| **it == state).count();
         metrics.note_lifecycle(State::ALL.into_iter().map(|state| (state.as_str(), count(state))));

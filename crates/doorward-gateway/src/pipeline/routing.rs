@@ -14,7 +14,7 @@ use crate::pipeline::{Stage, Step};
 use doorward_config::ServerNames;
 use doorward_upstream::Server;
 use doorward_upstream::catalog::exposed::Digest;
-use doorward_upstream::catalog::{PROMPTS, TOOLS, kind_of};
+use doorward_upstream::catalog::{PROMPTS, RESOURCES, TEMPLATES, TOOLS, kind_of};
 use doorward_upstream::state::names_a_task;
 
 pub struct Routing;
@@ -313,20 +313,34 @@ fn is_hidden(
 }
 
 /// Resources may be named that no list has, such as those that a template makes or a result links to; but only of a
-/// server that says that it has some.
+/// server that says that it has some, and not those of a template that is withheld.
 fn find_resources(call: &mut Call, server: Arc<Server>, uri: String) -> Step<'_> {
-    if let Some(contact) = server.known() {
-        return match contact.about.has("resources") {
-            true => Step::CONTINUE,
-            false => Step::refuse(unlisted(call, "resource", &uri)),
-        };
+    let known = server.known().map(|contact| contact.about.has("resources"));
+    let withheld = match server.is_pinned() {
+        false => Some(false),
+        true => server
+            .catalog
+            .known(&server, &call.client.capabilities, TEMPLATES)
+            .filter(|view| view.knows(TEMPLATES) && view.knows(RESOURCES))
+            .map(|view| view.withholds(&uri)),
+    };
+    match (known, withheld) {
+        (Some(false), _) | (_, Some(true)) => Step::refuse(unlisted(call, "resource", &uri)),
+        (Some(true), Some(false)) => Step::CONTINUE,
+        _ => Step::Later(Box::pin(async move {
+            if !server.contact().await?.about.has("resources") {
+                return Err(unlisted(call, "resource", &uri));
+            }
+            if server.is_pinned() {
+                let asked = call.asked(&server);
+                server.catalog.view_of(&server, &asked, RESOURCES).await?;
+                if server.catalog.view_of(&server, &asked, TEMPLATES).await?.withholds(&uri) {
+                    return Err(unlisted(call, "resource", &uri));
+                }
+            }
+            Ok(None)
+        })),
     }
-    Step::Later(Box::pin(async move {
-        match server.contact().await?.about.has("resources") {
-            true => Ok(None),
-            false => Err(unlisted(call, "resource", &uri)),
-        }
-    }))
 }
 
 fn unlisted(call: &Call, what: &str, name: &str) -> CallError {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use doorward_mcp::display;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use similar::{ChangeTag, TextDiff};
 use std::time::Duration;
@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_millis(100);
 const DEPTH: usize = 64;
 
 /// One member that differs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Change {
     /// Where: a JSON pointer (RFC 6901), such as `/inputSchema/properties/id/type`; empty for the whole.
     pub path: String,
@@ -27,7 +27,7 @@ pub struct Change {
 }
 
 /// A piece of a text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Piece {
     pub is: Side,
     /// Characters that are invisible or act on a terminal are written as `\u{200b}`.
@@ -35,7 +35,7 @@ pub struct Piece {
 }
 
 /// Which of two texts a piece is of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Side {
     Both,

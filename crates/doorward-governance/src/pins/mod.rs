@@ -14,5 +14,5 @@ mod place;
 
 pub use book::{Book, Judgement, OnNew, Reason};
 pub use definition::{Definition, Hash, NotAHash, hash_of};
-pub use lock::{Lock, LockError};
+pub use lock::{LONGEST, Lock, LockError};
 pub use place::{Kind, Place, UnknownKind};

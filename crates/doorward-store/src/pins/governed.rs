@@ -4,6 +4,9 @@ use doorward_governance::pins::{Book, Definition, Place};
 
 use super::{DefinitionKey, StoredBook, StoredDefinition};
 
+const MODERN: &str = "modern";
+const HANDSHAKE: &str = "handshake";
+
 impl DefinitionKey {
     pub fn of(place: &Place) -> Self {
         Self {
@@ -11,6 +14,12 @@ impl DefinitionKey {
             kind: place.kind.as_str().into(),
             name: place.name.to_string(),
         }
+    }
+
+    /// The same in the other era.
+    pub fn of_other_era(&self) -> Self {
+        let era = if self.era == MODERN { HANDSHAKE } else { MODERN };
+        Self { era: era.into(), ..self.clone() }
     }
 
     /// The place; `None` of a kind that is not known.

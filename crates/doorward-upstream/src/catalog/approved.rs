@@ -1,7 +1,5 @@
 //! What of a server's lists is served, and that changes of pinned definitions are looked at though nobody asks.
 
-use std::collections::BTreeMap;
-
 use doorward_governance::names;
 use doorward_governance::pins::Kind as Pinned;
 use doorward_mcp::Era;
@@ -10,7 +8,7 @@ use doorward_mcp::server_info::About;
 use super::kinds::{KINDS, Kind};
 use super::view::Item;
 use crate::Server;
-use crate::approval::Approved;
+use crate::approval::{Approved, Source, Withheld};
 
 impl Server {
     /// Whether only pinned definitions are served.
@@ -18,10 +16,16 @@ impl Server {
         self.settings.pins.active().is_some()
     }
 
+    /// Who the server is to those who judge what it says; `None` where it has no pins.
+    fn source(&self, era: Era) -> Option<Source<'_>> {
+        let on_new = self.settings.pins.active()?;
+        Some(Source { server: &self.name, replica: self.tag(), era, on_new })
+    }
+
     /// Judges what the server says of itself, where it has pins.
     pub async fn judge_about(&self, era: Era, about: &About) {
-        if let Some(on_new) = self.settings.pins.active() {
-            self.shared.approval.about(&self.name, on_new, era, about).await;
+        if let Some(source) = self.source(era) {
+            self.shared.approval.about(source, about).await;
         }
     }
 
@@ -34,28 +38,33 @@ impl Server {
             // A list of resources is data.
             _ => None,
         };
-        let (mut items, mut withheld) = match pinned.zip(self.settings.pins.active()) {
-            Some((kind, on_new)) => {
-                self.shared.approval.list(&self.name, on_new, era, kind, items).await
-            }
-            None => (items, BTreeMap::new()),
+        let mut approved = match pinned.zip(self.source(era)) {
+            Some((kind, source)) => self.shared.approval.list(source, kind, items).await,
+            None => Approved { items, ..Approved::default() },
         };
+        let Approved { items, withheld } = &mut approved;
         if matches!(pinned, Some(Pinned::Tool | Pinned::Prompt)) {
             let twins = names::twins(items.iter().map(|item| &*item.key));
             for (at, pair) in twins.into_iter().rev() {
-                withheld.insert(items.remove(at).key, format!("its name {pair}"));
+                let twin = Withheld { why: format!("its name {pair}"), is_changed: false };
+                withheld.insert(items.remove(at).key, twin);
             }
         }
-        for (name, why) in &withheld {
-            tracing::warn!(server = &*self.name, list = kind.method, name, "not listed: {why}");
+        for (name, Withheld { why, .. }) in withheld {
+            let (server, replica) = (&*self.name, self.place());
+            tracing::warn!(server, replica, list = kind.method, name, "not listed: {why}");
         }
-        (items, withheld)
+        approved
     }
 
     /// Fetches the lists of a server with pins as soon as they may have changed: a change is seen though nobody asks.
     pub(crate) fn compare_soon(&self) {
-        if let Some(this) = self.this.upgrade().filter(|_| self.is_pinned()) {
-            self.shared.tasks.spawn(async move { this.prefetch().await });
-        }
+        let Some(this) = self.this.upgrade().filter(|_| self.is_pinned()) else { return };
+        self.shared.tasks.spawn(async move {
+            match this.replica {
+                Some(_) => this.compare_again().await,
+                None => this.prefetch().await,
+            }
+        });
     }
 }

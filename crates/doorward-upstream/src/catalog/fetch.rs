@@ -12,6 +12,7 @@ use doorward_mcp::{Era, Value, method, uri};
 use super::kinds::Kind;
 use super::learn;
 use super::view::{Item, List};
+use crate::approval::Approved;
 use crate::call_error::CallError;
 use crate::{Asked, Contact, Server};
 use doorward_core::deadline::Deadline;
@@ -119,7 +120,7 @@ pub async fn list(
         first
     });
     let hints = hints.unwrap_or(CacheHints::NONE);
-    let (items, mut left_out) = server.approved(contact.era, kind, items).await;
+    let Approved { items, withheld } = server.approved(contact.era, kind, items).await;
     let learnt = match kind.method {
         method::TOOLS_LIST => learn::tools(server, contact.era, items).await?,
         _ => learn::Learnt { items, ..learn::Learnt::default() },
@@ -128,10 +129,10 @@ pub async fn list(
     Ok(List {
         items: Arc::new(learnt.items),
         hints,
-        left_out: Arc::new({
-            left_out.extend(learnt.left_out);
-            left_out
-        }),
+        changed: withheld.iter().filter(|it| it.1.is_changed).map(|it| it.0.clone()).collect(),
+        left_out: Arc::new(
+            withheld.into_iter().map(|(name, it)| (name, it.why)).chain(learnt.left_out).collect(),
+        ),
         tools: Arc::new(learnt.tools),
         bytes,
         fresh_until: now + lifetime(server, contact, kind, hints),

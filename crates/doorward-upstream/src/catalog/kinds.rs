@@ -47,9 +47,11 @@ pub const KINDS: [Kind; 4] = [
     },
 ];
 
-/// The places of two of them.
+/// The places of each.
 pub const TOOLS: usize = 0;
 pub const PROMPTS: usize = 1;
+pub const RESOURCES: usize = 2;
+pub const TEMPLATES: usize = 3;
 
 /// The place of a list among the four, by the method that fetches it.
 pub fn kind_of(list: &str) -> Option<usize> {

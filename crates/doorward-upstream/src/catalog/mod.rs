@@ -3,7 +3,7 @@
 
 mod approved;
 mod cells;
-mod fetch;
+pub(crate) mod fetch;
 mod kinds;
 mod learn;
 mod lists;
@@ -13,7 +13,7 @@ mod tool;
 mod view;
 
 pub use self::cells::ViewBytes;
-pub use self::kinds::{KINDS, Kind, PROMPTS, TOOLS, kind_of};
+pub use self::kinds::{KINDS, Kind, PROMPTS, RESOURCES, TEMPLATES, TOOLS, kind_of};
 pub use self::lists::Catalog;
 pub use self::snapshot::{Snapshot, Snapshots, Source, ViewKey, Viewer};
 pub use self::tool::{Schemas, ToolEntry};

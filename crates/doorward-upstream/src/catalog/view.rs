@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use doorward_mcp::Object;
 use doorward_mcp::translate::CacheHints;
+use doorward_mcp::uri::may_expand;
 
-use super::kinds::{PROMPTS, TOOLS};
+use super::kinds::{PROMPTS, RESOURCES, TEMPLATES, TOOLS};
 use super::tool::ToolEntry;
 use crate::call_error::CallError;
 use doorward_identity::exposed::Digest;
@@ -28,11 +29,13 @@ pub struct List {
     pub hints: CacheHints,
     /// What is not shown, and why.
     pub(super) left_out: Arc<BTreeMap<Box<str>, String>>,
+    /// Those of which something else was approved.
+    pub(crate) changed: Arc<[Box<str>]>,
     /// The tools, for those that are.
     pub(super) tools: Arc<HashMap<Box<str>, Arc<ToolEntry>>>,
     /// The size of what the server sent.
     pub(super) bytes: usize,
-    pub(super) fresh_until: Instant,
+    pub(crate) fresh_until: Instant,
     pub(super) fetched: Instant,
     /// It was fetched once: what it does not hold, the server does not offer.
     pub is_known: bool,
@@ -48,6 +51,7 @@ impl List {
             items: Arc::default(),
             hints: CacheHints::NONE,
             left_out: Arc::default(),
+            changed: Arc::default(),
             tools: Arc::default(),
             bytes: 0,
             fresh_until: now,
@@ -145,6 +149,16 @@ impl View {
 
     pub fn has_prompt(&self, name: &str) -> bool {
         self.prompts.contains(name)
+    }
+
+    /// Whether a resource can only be that of a template which is not served: it is in no list, and no template makes it
+    /// that is.
+    pub fn withholds(&self, uri: &str) -> bool {
+        let (templates, resources) = (&self.lists[TEMPLATES], &self.lists[RESOURCES]);
+        let mut withheld = templates.left_out.keys();
+        withheld.any(|template| may_expand(template, uri))
+            && !resources.items.iter().any(|item| &*item.key == uri)
+            && !templates.items.iter().any(|item| may_expand(&item.key, uri))
     }
 
     /// When the first of the lists must be fetched again.

@@ -47,6 +47,7 @@ impl Server {
 
     pub(crate) fn is_reachable(&self) -> bool {
         self.contact.load().as_ref().is_some_and(|contact| contact.is_usable())
+            && self.is_compared()
     }
 
     pub(super) fn is_ejected(&self, now: Duration) -> bool {
@@ -80,7 +81,9 @@ impl Server {
     pub(crate) fn has_others(&self, tried: &[Arc<Self>]) -> bool {
         let Some(replicas) = &self.replicas else { return false };
         let groups = replicas.groups.load_full();
-        groups.all().any(|member| member.is_reachable() && !is_among(member, tried))
+        groups
+            .all()
+            .any(|member| member.is_reachable() && !member.differs() && !is_among(member, tried))
     }
 
     /// The server that is asked, and its leave. Those that were `tried` are asked again only if there is no other.
@@ -96,8 +99,9 @@ impl Server {
             self.contact().await?;
         }
         let groups = replicas.groups.load_full();
+        let may = replicas.allowed(asked);
         let free = |tag: &str| {
-            let member = groups.tagged(tag).filter(|member| member.is_reachable());
+            let member = groups.tagged(tag).filter(|member| may(member));
             member.filter(|member| !is_among(member, tried)).cloned()
         };
         let owner = self.sticks().then(|| owner_of(self.settings.affinity, asked));
@@ -118,7 +122,7 @@ impl Server {
                 return Err(lost_session());
             }
         }
-        let (member, pass) = pick(&groups, replicas.now(), tried)?;
+        let (member, pass) = pick(&groups, replicas.now(), tried, &may)?;
         if let Some(owner) = owner {
             let most = self.shared.limits.server_sessions.saturating_mul(groups.len());
             replicas.bind(owner, member.tag(), most);
@@ -155,7 +159,12 @@ impl Server {
                 None => failure,
             });
         }
-        let waiting = members.iter().map(|member| Box::pin(member.contact()));
+        let waiting = members.iter().map(|member| {
+            Box::pin(async {
+                let contact = member.contact().await?;
+                member.compared().await.map(|()| contact)
+            })
+        });
         futures_util::future::select_ok(waiting).await.map(|(contact, _)| contact).map_err(
             |failure| Failure {
                 message: format!(
@@ -185,6 +194,7 @@ fn pick(
     groups: &Groups,
     now: Duration,
     tried: &[Arc<Server>],
+    may: &dyn Fn(&Server) -> bool,
 ) -> Result<(Arc<Server>, Pass), Failure> {
     let mut refused: Option<Failure> = None;
     for strict in [true, false] {
@@ -195,7 +205,7 @@ fn pick(
                     let member = &group[at];
                     let bad = strict && (member.is_ejected(now) || is_among(member, tried));
                     let replica = member.replica.as_ref()?;
-                    let may = !bad && member.is_reachable() && !closed.contains(&at);
+                    let may = !bad && may(member) && !closed.contains(&at);
                     may.then(|| Candidate { speed: &replica.speed, in_flight: member.in_flight() })
                 };
                 let Some(at) = choose(group.len(), chance(), now, usable) else { break None };

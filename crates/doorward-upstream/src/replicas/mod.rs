@@ -1,9 +1,10 @@
 //! A server with replicas: which one is called, which are out of rotation, and how replicas are added and removed.
 //!
 //! The server that callers see is in front; each replica is a server behind it, with the same name and catalogue, and
-//! with its own connection, sessions and circuit breaker.
+//! with its own connection, sessions and circuit breaker. Where definitions are pinned, each is compared with them.
 
 pub(crate) mod choice;
+mod compare;
 mod follow;
 mod report;
 mod sources;
@@ -16,6 +17,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use self::compare::Comparison;
 pub use self::sources::Place;
 use super::server::Server;
 use doorward_config::ServerSettings;
@@ -30,6 +32,7 @@ pub struct Replica {
     pub place: Place,
     speed: Speed,
     ejection: Ejection,
+    comparison: Comparison,
 }
 
 /// What stands in front of several.
@@ -76,8 +79,13 @@ impl Groups {
 
 impl Replica {
     pub fn new(place: Place) -> Self {
-        let (speed, ejection) = (Speed::default(), Ejection::default());
-        Self { tag: place.tag(), place, speed, ejection }
+        Self {
+            tag: place.tag(),
+            place,
+            speed: Speed::default(),
+            ejection: Ejection::default(),
+            comparison: Comparison::default(),
+        }
     }
 }
 

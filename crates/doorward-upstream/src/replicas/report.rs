@@ -34,13 +34,18 @@ impl Replicas {
                 replica: replica.place.label(),
                 group: replica.place.group,
                 state: match state.state {
+                    "up" if member.differs() => "differs",
                     "up" if member.is_ejected(now) => "ejected",
                     state => state,
                 },
                 circuit: state.circuit,
                 in_flight: member.in_flight(),
                 latency_ms: replica.speed.average().map(doorward_core::millis),
-                problem: state.problem,
+                problem: state.problem.or_else(|| {
+                    let changed = member.changed_definitions();
+                    let why = || format!("differs from what was approved: {}", changed.join(", "));
+                    (!changed.is_empty()).then(why)
+                }),
             })
         });
         whole.replicas = told.collect();

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 use url::Url;
 
 use super::packages::LockPackages;
+use super::pins::{DecideDefinitions, PinServers};
 use super::reach::Operator;
 
 /// Servers, and what is done to one.
@@ -45,6 +46,14 @@ pub enum ServersCommand {
     Release(StepServer),
     /// Show the steps of a server's life: who, when, why
     History(OneServer),
+    /// Show what a server says that nobody has approved, word by word
+    Diff(OneServer),
+    /// Accept withheld definitions of a server: they are pinned and served
+    Accept(DecideDefinitions),
+    /// Refuse withheld definitions of a server: they stay withheld
+    Refuse(DecideDefinitions),
+    /// Connect to the servers of a configuration and write what they say to the file with pins, doorward.lock
+    Pin(PinServers),
     /// Resolve the packages of servers with all dependencies, verify and download them, and write the lock file
     Lock(LockPackages),
 }

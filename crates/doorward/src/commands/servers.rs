@@ -2,6 +2,8 @@
 
 mod life;
 mod lock;
+mod pin;
+mod pins;
 
 use std::io::Write;
 
@@ -61,6 +63,10 @@ pub async fn run(options: Servers) -> Result<(), Failed> {
     match options.command {
         None => status(options).await,
         Some(ServersCommand::Lock(options)) => lock::run(options).await,
+        Some(ServersCommand::Diff(options)) => pins::diff(options).await,
+        Some(ServersCommand::Accept(options)) => pins::decide(options, &lives::ACCEPT).await,
+        Some(ServersCommand::Refuse(options)) => pins::decide(options, &lives::REFUSE).await,
+        Some(ServersCommand::Pin(options)) => pin::run(options).await,
         Some(ServersCommand::Propose(options)) => life::propose(*options).await,
         Some(ServersCommand::Review(options)) => life::review(options).await,
         Some(ServersCommand::Look(options)) => life::look(options).await,

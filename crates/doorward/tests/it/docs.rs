@@ -32,6 +32,7 @@ const OPENID: &str = include_str!("../../../../docs/openid.md");
 const POLICIES: &str = include_str!("../../../../docs/policies.md");
 const EMERGENCY: &str = include_str!("../../../../docs/emergency.md");
 const WEBHOOKS: &str = include_str!("../../../../docs/webhooks.md");
+const PINS: &str = include_str!("../../../../docs/pins.md");
 const PORTALS: &str = include_str!("../../../../docs/portals.md");
 const SERVERS: &str = "servers: {tickets: {sample: true}, mail: {sample: true}}";
 
@@ -213,6 +214,16 @@ fn the_page_on_approving_servers_works() {
 }
 
 #[test]
+fn the_page_on_pins_works() {
+    let mut reader = Reader::new(&format!("pins: {{mode: \"on\"}}\n{SERVERS}"));
+    reader.key = reader.gateway.key(&["--user", "root", "--admin"]);
+    let waits = "doorward servers diff tickets --json";
+    wait_for("the sample's tools wait", || reader.run(waits).contains("\"is_new\": true"));
+    assert_eq!(reader.read(PINS), 2);
+    assert_eq!(reader.run("doorward servers diff tickets"), "tickets: nothing is withheld");
+}
+
+#[test]
 fn the_page_on_emergency_stops_works() {
     let mut reader = Reader::new(SERVERS);
     assert_eq!(reader.read(EMERGENCY), 6);
@@ -305,6 +316,7 @@ fn the_examples_are_what_they_seem() {
     for page in pages.into_iter().chain([
         APPROVING,
         EMERGENCY,
+        PINS,
         WEBHOOKS,
         AUDIT,
         LIMITS,

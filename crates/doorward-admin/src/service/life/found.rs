@@ -1,6 +1,6 @@
 //! Servers as administrators find them: what the configuration file and the store know of them together.
 
-use doorward_config::{Lifecycle, ServerSettings, proposal};
+use doorward_config::{ServerSettings, proposal};
 use doorward_gateway::access::targets::target_of;
 use doorward_governance::lifecycle::State;
 use doorward_policy::{Action, Target, TargetKind};
@@ -47,12 +47,11 @@ pub(super) fn gathered(desk: &Desk, name: &str, stored: Option<StoredServer>) ->
     let declared = settings.as_ref().and_then(|settings| {
         let mut all = settings.servers.iter();
         let (name, wanted) = all.find(|(known, _)| known.eq_ignore_ascii_case(name))?;
-        Some((name.clone(), wanted.clone(), settings.lifecycle_of(wanted)))
+        Some((name.clone(), wanted.clone(), settings.is_reviewed(wanted)))
     });
     let (life, wanted, shown, reviewed) = match (declared, stored) {
-        (Some((name, wanted, lifecycle)), stored) => {
+        (Some((name, wanted, reviewed)), stored) => {
             let digest = wanted.approval_digest();
-            let reviewed = lifecycle == Lifecycle::Reviewed;
             let stored = stored.filter(|life| life.origin == ServerOrigin::File);
             let mut life = stored.unwrap_or_else(|| StoredServer::trusted(&name, &digest));
             if reviewed && (life.revision == 0 || life.digest != digest) {

@@ -23,7 +23,7 @@ use crate::terminal::{self, one_line};
 const MOST_DOCUMENT: u64 = 200 << 10;
 
 /// At a running gateway, unless a database is named.
-async fn at(at: &ServersAt) -> Result<Place, Failed> {
+pub async fn at(at: &ServersAt) -> Result<Place, Failed> {
     let ServersAt { operator, store, config } = at.clone();
     let of_gateway = store.is_none() && config.is_none();
     let credential = operator.credential;

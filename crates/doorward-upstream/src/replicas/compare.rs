@@ -1,0 +1,209 @@
+//! Replicas of a server with pins are compared with them one by one. One that says something else is out of rotation while
+//! another says what was approved, and what has changed in it is never called.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwapOption;
+use doorward_mcp::error::Kind;
+use doorward_mcp::meta::Client;
+use doorward_mcp::method;
+use tokio::sync::{Mutex, Notify};
+
+use super::Replicas;
+use crate::call_error::CallError;
+use crate::catalog::{KINDS, PROMPTS, TEMPLATES, TOOLS, fetch};
+use crate::{Asked, Contact, Server};
+use doorward_core::Failure;
+
+/// What is pinned of a replica: all lists but that of resources, which is data.
+const PINNED: [usize; 3] = [TOOLS, PROMPTS, TEMPLATES];
+/// A replica is compared again no sooner than this, unless it says that something has changed.
+const SOONEST: Duration = Duration::from_secs(60);
+
+/// What the comparison of one replica with the pins has found.
+#[derive(Debug, Default)]
+pub struct Comparison {
+    /// `None` until it was compared, and while it is compared anew.
+    found: ArcSwapOption<Found>,
+    /// How often it became doubtful: what was found out before that does not count.
+    doubts: parking_lot::Mutex<u64>,
+    comparing: Mutex<()>,
+    done: Notify,
+    is_due: AtomicBool,
+    /// What had changed when it was compared before.
+    last: parking_lot::Mutex<Vec<String>>,
+}
+
+#[derive(Debug)]
+struct Found {
+    /// Definitions of which something else was approved, by the list that they are in.
+    changed: Vec<(usize, Box<str>)>,
+    fresh_until: Instant,
+}
+
+impl Found {
+    fn concerns(&self, asked: &Asked<'_>) -> bool {
+        let (list, name) = match asked.method {
+            method::TOOLS_CALL => (TOOLS, asked.params.string("name")),
+            method::PROMPTS_GET => (PROMPTS, asked.params.string("name")),
+            // Which template it is of is the replica's to say.
+            method::RESOURCES_READ | method::COMPLETE => {
+                return self.changed.iter().any(|(list, _)| *list != TOOLS);
+            }
+            _ => return false,
+        };
+        name.is_some_and(|name| self.changed.iter().any(|it| it.0 == list && *it.1 == *name))
+    }
+}
+
+impl Server {
+    fn comparison(&self) -> Option<&Comparison> {
+        self.replica.as_ref().filter(|_| self.is_pinned()).map(|replica| &replica.comparison)
+    }
+
+    /// Whether it is known what this replica says. Of all other servers, the catalogue knows.
+    pub(super) fn is_compared(&self) -> bool {
+        self.comparison().is_none_or(|comparison| comparison.found.load().is_some())
+    }
+
+    /// Whether this replica says something else than what was approved.
+    pub(crate) fn differs(&self) -> bool {
+        let found = self.comparison().map(|comparison| comparison.found.load());
+        found.is_some_and(|found| found.as_ref().is_some_and(|found| !found.changed.is_empty()))
+    }
+
+    /// The names of what has changed in this replica.
+    pub(super) fn changed_definitions(&self) -> Vec<String> {
+        let found = self.comparison().and_then(|comparison| comparison.found.load_full());
+        let changed = found.iter().flat_map(|found| found.changed.iter());
+        changed.map(|(list, name)| format!("{} '{name}'", KINDS[*list].member)).collect()
+    }
+
+    /// Whether the request is for something that has changed in this replica.
+    fn differs_in(&self, asked: &Asked<'_>) -> bool {
+        let found = self.comparison().map(|comparison| comparison.found.load());
+        found.is_some_and(|found| found.as_ref().is_some_and(|found| found.concerns(asked)))
+    }
+
+    /// Waits until it is known what this replica says, be it that it cannot be found out.
+    pub(super) async fn compared(&self) -> Result<(), Failure> {
+        let Some(comparison) = self.comparison() else { return Ok(()) };
+        let waiting = async {
+            loop {
+                let mut done = std::pin::pin!(comparison.done.notified());
+                done.as_mut().enable();
+                if comparison.found.load().is_some() {
+                    return;
+                }
+                done.await;
+            }
+        };
+        let patience = self.shared.timeouts.own_request();
+        tokio::time::timeout(patience, waiting).await.map_err(|_| {
+            let why = "The replica's definitions could not be compared with their pins in time";
+            Failure::new(Kind::Timeout, why)
+        })
+    }
+
+    /// Compares what this replica says with the pins. Until that is done it is not called.
+    pub(crate) async fn compare(&self, contact: &Contact) -> Result<(), Failure> {
+        let Some(comparison) = self.comparison() else { return Ok(()) };
+        while comparison.found.load().is_none() {
+            // Whoever is at it sees that there are new doubts.
+            let Ok(_comparing) = comparison.comparing.try_lock() else { return Ok(()) };
+            comparison.is_due.store(false, Ordering::Release);
+            let doubts = *comparison.doubts.lock();
+            let found = self.find_changed(contact).await?;
+            let now = comparison.doubts.lock();
+            if *now == doubts {
+                comparison.found.store(Some(found.into()));
+            }
+        }
+        comparison.done.notify_waiters();
+        let changed = self.changed_definitions();
+        if std::mem::replace(&mut *comparison.last.lock(), changed.clone()) == changed {
+            return Ok(());
+        }
+        // Which replica the lists are fetched from may be another now.
+        self.announce();
+        if !changed.is_empty() {
+            let changed = changed.join(", ");
+            tracing::warn!(
+                server = &*self.name,
+                replica = self.place(),
+                changed,
+                "the replica says something else than what was approved"
+            );
+        }
+        Ok(())
+    }
+
+    async fn find_changed(&self, contact: &Contact) -> Result<Found, Failure> {
+        let client = Client::default();
+        let asked = self.own_request(method::TOOLS_LIST, &client);
+        let mut found = Found { changed: Vec::new(), fresh_until: Instant::now() + SOONEST };
+        let mut fresh_until = None;
+        for list in PINNED {
+            let fetched = fetch::list(self, contact, &KINDS[list], &asked).await;
+            let fetched = fetched.map_err(|error| match error {
+                CallError::Gateway(failure) | CallError::Refused { failure, .. } => failure,
+                error => {
+                    let why = "The replica's definitions cannot be compared with their pins";
+                    Failure::new(Kind::InvalidMessage, why).because(format!("{error:?}"))
+                }
+            })?;
+            found.changed.extend(fetched.changed.iter().map(|name| (list, name.clone())));
+            let sooner = fresh_until.map_or(fetched.fresh_until, |it| fetched.fresh_until.min(it));
+            fresh_until = Some(sooner);
+        }
+        found.fresh_until = fresh_until.map_or(found.fresh_until, |it| it.max(found.fresh_until));
+        Ok(found)
+    }
+
+    /// This replica may say something else now: it is not called until it was compared again.
+    pub(crate) fn doubt_definitions(&self) {
+        if let Some(comparison) = self.comparison() {
+            let mut doubts = comparison.doubts.lock();
+            *doubts += 1;
+            comparison.found.store(None);
+        }
+    }
+
+    /// Compares this replica again. One that cannot be compared is looked for anew.
+    pub(crate) async fn compare_again(&self) {
+        let Some(contact) = self.contact.load_full() else { return };
+        self.judge_about(contact.era, &contact.about).await;
+        if let Err(failure) = Box::pin(self.compare(&contact)).await {
+            tracing::warn!(server = &*self.name, replica = self.place(), "{failure}");
+            self.doubt_definitions();
+            self.forget(&contact);
+            self.wake();
+        }
+    }
+
+    /// Compares this replica again where that was long ago: not all servers say that something has changed.
+    pub(crate) fn compare_in_time(&self) {
+        let Some(comparison) = self.comparison() else { return };
+        let is_over = |found: &Found| Instant::now() >= found.fresh_until;
+        if comparison.found.load().as_ref().is_some_and(|found| is_over(found))
+            && !comparison.is_due.swap(true, Ordering::AcqRel)
+        {
+            self.doubt_definitions();
+            self.compare_soon();
+        }
+    }
+}
+
+impl Replicas {
+    /// Which replicas a request may go to: those that say what was approved, and where there is none, those in which what
+    /// is asked for has not changed.
+    pub(super) fn allowed<'a>(&self, asked: &'a Asked<'a>) -> impl Fn(&Server) -> bool + use<'a> {
+        let groups = self.groups.load();
+        let any_fits = groups.all().any(|member| member.is_reachable() && !member.differs());
+        move |member: &Server| {
+            member.is_reachable()
+                && if any_fits { !member.differs() } else { !member.differs_in(asked) }
+        }
+    }
+}
