@@ -1,61 +1,26 @@
 //! Replicas of a server with pins are compared with them one by one. One that says something else is out of rotation while
 //! another says what was approved, and what has changed in it is never called.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwapOption;
+use doorward_governance::pins::Kind as Pinned;
 use doorward_mcp::error::Kind;
 use doorward_mcp::meta::Client;
 use doorward_mcp::method;
-use tokio::sync::{Mutex, Notify};
 
 use super::Replicas;
+use super::comparison::{Comparison, Found};
 use crate::call_error::CallError;
 use crate::catalog::{KINDS, PROMPTS, TEMPLATES, TOOLS, fetch};
 use crate::{Asked, Contact, Server};
 use doorward_core::Failure;
 
 /// What is pinned of a replica: all lists but that of resources, which is data.
-const PINNED: [usize; 3] = [TOOLS, PROMPTS, TEMPLATES];
+const PINNED: [(usize, Pinned); 3] =
+    [(TOOLS, Pinned::Tool), (PROMPTS, Pinned::Prompt), (TEMPLATES, Pinned::Template)];
 /// A replica is compared again no sooner than this, unless it says that something has changed.
 const SOONEST: Duration = Duration::from_secs(60);
-
-/// What the comparison of one replica with the pins has found.
-#[derive(Debug, Default)]
-pub struct Comparison {
-    /// `None` until it was compared, and while it is compared anew.
-    found: ArcSwapOption<Found>,
-    /// How often it became doubtful: what was found out before that does not count.
-    doubts: parking_lot::Mutex<u64>,
-    comparing: Mutex<()>,
-    done: Notify,
-    is_due: AtomicBool,
-    /// What had changed when it was compared before.
-    last: parking_lot::Mutex<Vec<String>>,
-}
-
-#[derive(Debug)]
-struct Found {
-    /// Definitions of which something else was approved, by the list that they are in.
-    changed: Vec<(usize, Box<str>)>,
-    fresh_until: Instant,
-}
-
-impl Found {
-    fn concerns(&self, asked: &Asked<'_>) -> bool {
-        let (list, name) = match asked.method {
-            method::TOOLS_CALL => (TOOLS, asked.params.string("name")),
-            method::PROMPTS_GET => (PROMPTS, asked.params.string("name")),
-            // Which template it is of is the replica's to say.
-            method::RESOURCES_READ | method::COMPLETE => {
-                return self.changed.iter().any(|(list, _)| *list != TOOLS);
-            }
-            _ => return false,
-        };
-        name.is_some_and(|name| self.changed.iter().any(|it| it.0 == list && *it.1 == *name))
-    }
-}
 
 impl Server {
     fn comparison(&self) -> Option<&Comparison> {
@@ -77,7 +42,7 @@ impl Server {
     pub(super) fn changed_definitions(&self) -> Vec<String> {
         let found = self.comparison().and_then(|comparison| comparison.found.load_full());
         let changed = found.iter().flat_map(|found| found.changed.iter());
-        changed.map(|(list, name)| format!("{} '{name}'", KINDS[*list].member)).collect()
+        changed.map(|(kind, name)| format!("{kind} '{name}'")).collect()
     }
 
     /// Whether the request is for something that has changed in this replica.
@@ -144,7 +109,7 @@ impl Server {
         let asked = self.own_request(method::TOOLS_LIST, &client);
         let mut found = Found { changed: Vec::new(), fresh_until: Instant::now() + SOONEST };
         let mut fresh_until = None;
-        for list in PINNED {
+        for (list, kind) in PINNED {
             let fetched = fetch::list(self, contact, &KINDS[list], &asked).await;
             let fetched = fetched.map_err(|error| match error {
                 CallError::Gateway(failure) | CallError::Refused { failure, .. } => failure,
@@ -153,7 +118,7 @@ impl Server {
                     Failure::new(Kind::InvalidMessage, why).because(format!("{error:?}"))
                 }
             })?;
-            found.changed.extend(fetched.changed.iter().map(|name| (list, name.clone())));
+            found.changed.extend(fetched.changed.iter().map(|name| (kind, name.clone())));
             let sooner = fresh_until.map_or(fetched.fresh_until, |it| fetched.fresh_until.min(it));
             fresh_until = Some(sooner);
         }

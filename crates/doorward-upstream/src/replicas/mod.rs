@@ -5,6 +5,7 @@
 
 pub(crate) mod choice;
 mod compare;
+mod comparison;
 mod follow;
 mod report;
 mod sources;
@@ -17,7 +18,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use self::compare::Comparison;
+use self::comparison::Comparison;
 pub use self::sources::Place;
 use super::server::Server;
 use doorward_config::ServerSettings;
