@@ -1,4 +1,5 @@
-//! Events as they happen, as server-sent events: calls that end, and servers whose health changes.
+//! Events as they happen, as server-sent events: calls that end, servers whose health changes, and what waits for a
+//! decision.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -76,6 +77,7 @@ struct Stream {
     quiet: u32,
     health: BTreeMap<String, &'static str>,
     waiting: Vec<String>,
+    decisions: Value,
     _place: OwnedSemaphorePermit,
 }
 
@@ -91,6 +93,7 @@ impl Stream {
             quiet: 0,
             health: BTreeMap::new(),
             waiting: vec![": events\n\n".into()],
+            decisions: json!({ "proposals": [], "definitions": {} }),
             gateway,
             _place: place,
         }
@@ -148,10 +151,29 @@ impl Stream {
             self.waiting.push(event("health", &json!({ "server": gone, "state": "removed" })));
         }
         self.health = now;
+        let decisions = self.decisions();
+        if decisions != self.decisions {
+            self.waiting.push(event("waiting", &decisions));
+            self.decisions = decisions;
+        }
         self.quiet += 1;
         if self.quiet >= KEEP_ALIVE && self.waiting.is_empty() {
             self.waiting.push(": \n\n".into());
         }
+    }
+}
+
+impl Stream {
+    /// What waits for somebody: proposals by name, and how many definitions of which servers.
+    fn decisions(&self) -> Value {
+        let sees = |name: &str| self.desk.may(Action::View, &self.desk.server(name));
+        let served = self.gateway.life.served();
+        let proposals = served.withheld.iter().filter(|it| it.state.is_open() && sees(&it.name));
+        let proposals: Vec<_> =
+            proposals.map(|it| json!({ "server": it.name, "state": it.state })).collect();
+        let mut definitions = self.gateway.pins.withheld();
+        definitions.retain(|name, _| sees(name));
+        json!({ "proposals": proposals, "definitions": definitions })
     }
 }
 

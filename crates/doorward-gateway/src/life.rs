@@ -202,6 +202,7 @@ impl Served {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use doorward_config::Lifecycle;
 
     fn row(name: &str, origin: ServerOrigin, state: State, digest: &str) -> StoredServer {
         StoredServer {

@@ -65,15 +65,16 @@ impl Keeper {
         self.inner.read().locked.contains_key(&server.to_ascii_lowercase())
     }
 
-    /// How many definitions are not served.
-    pub fn count_withheld(&self) -> usize {
+    /// How many definitions are not served, by server in lower case.
+    pub fn withheld(&self) -> BTreeMap<String, usize> {
         let inner = self.inner.read();
         let of_server = |all: &BTreeMap<(Place, Box<str>), Hash>| {
             let mut places: Vec<&Place> = all.keys().map(|(place, _)| place).collect();
             places.dedup();
             places.len()
         };
-        inner.withheld.values().map(of_server).sum()
+        let counts = inner.withheld.iter().map(|(server, all)| (server.clone(), of_server(all)));
+        counts.filter(|(_, count)| *count > 0).collect()
     }
 
     /// Forgets what is withheld of servers that are not there any more.

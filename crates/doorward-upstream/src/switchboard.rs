@@ -7,6 +7,7 @@
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Weak};
+use std::time::Instant;
 
 use bytes::Bytes;
 use doorward_mcp::filter::Filter;
@@ -87,6 +88,7 @@ struct Entry {
     /// Keys of what waits, in order.
     inbox: mpsc::Sender<u64>,
     waiting: Arc<Mutex<Waiting>>,
+    since: Instant,
     _held: Holds,
 }
 
@@ -94,6 +96,17 @@ impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Entry").field("portal", &self.portal).finish_non_exhaustive()
     }
+}
+
+/// One who listens, as administrators see it.
+#[derive(Debug)]
+pub struct Stream {
+    pub id: u64,
+    pub portal: Portal,
+    pub era: Era,
+    pub caller: Arc<Principal>,
+    pub filter: Filter,
+    pub since: Instant,
 }
 
 /// What a listener holds at the servers, and of the caller's share.
@@ -158,6 +171,7 @@ impl Switchboard {
                 tasks: wish.tasks,
                 inbox: sender,
                 waiting: waiting.clone(),
+                since: Instant::now(),
                 _held: wish.held,
             },
         );
@@ -284,6 +298,26 @@ impl Switchboard {
     /// Ends all listening: the gateway shuts down.
     pub fn close(&self) {
         self.cut(|_| true);
+    }
+
+    /// All that listen.
+    pub fn streams(&self) -> Vec<Stream> {
+        let state = self.state.lock();
+        let stream = |(id, entry): (&u64, &Entry)| Stream {
+            id: *id,
+            portal: entry.portal.clone(),
+            era: entry.era,
+            caller: entry.caller.clone(),
+            filter: entry.filter.clone(),
+            since: entry.since,
+        };
+        state.listeners.iter().map(stream).collect()
+    }
+
+    /// Ends one listening.
+    pub fn end(&self, id: u64) {
+        let cut = self.state.lock().remove(id);
+        drop(cut);
     }
 
     fn cut(&self, which: impl Fn(&Entry) -> bool) {

@@ -24,6 +24,7 @@ mod doubt;
 mod forged;
 mod hostile_servers;
 mod http2;
+mod inventory;
 mod keys;
 mod limits;
 mod names;
