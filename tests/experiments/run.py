@@ -71,7 +71,7 @@ class Gateway:
     def __init__(self, binary, folder, config, store, env=None):
         self.binary, self.store = binary, store
         self.port, self.admin = free_port(), free_port()
-        file = folder / f"gateway-{self.port}.yaml"
+        self.file = file = folder / f"gateway-{self.port}.yaml"
         file.write_text(config)
         self.log = open(folder / f"gateway-{self.port}.log", "w")
         command = [binary, "serve", "--config", file, "--listen", f"127.0.0.1:{self.port}", "--log-format", "json"]
@@ -82,6 +82,18 @@ class Gateway:
         wait_for_port(self.port, self.process, "the gateway")
         until("it is ready", lambda: self.ready() == 200)
         self.took = time.monotonic() - self.began
+
+    def says(self, config):
+        """Takes another configuration."""
+        self.file.write_text(config)
+        self.process.send_signal(signal.SIGHUP)
+        until("the new configuration is in force", lambda: self.log_text().count("configuration reloaded") > self.reloads)
+        self.reloads += 1
+
+    def log_text(self):
+        return Path(self.log.name).read_text()
+
+    reloads = 0
 
     def ready(self):
         if self.process.poll() is not None:
@@ -452,8 +464,8 @@ STEPS = {
     "proposed": {"propose": "proposed", "review": "in_review", "reject": "retired"},
     "in_review": {"look": "in_review", "approve": "approved", "reject": "retired"},
     "approved": {"activate": "active", "retire": "retired", "quarantine": "quarantined"},
-    "active": {"deprecate": "deprecated", "retire": "retired", "quarantine": "quarantined"},
-    "deprecated": {"activate": "active", "retire": "retired", "quarantine": "quarantined"},
+    "active": {"deprecate": "deprecated", "accept": "active", "retire": "retired", "quarantine": "quarantined"},
+    "deprecated": {"activate": "active", "accept": "deprecated", "retire": "retired", "quarantine": "quarantined"},
     "retired": {"propose": "proposed", "quarantine": "quarantined"},
     "quarantined": {"release": None},
 }
@@ -489,12 +501,16 @@ class Lives:
         self.url, self.proposer, self.reviewer = url, proposer, reviewer
         self.state = {name: None for name in names}
         self.was, self.looked, self.open, self.done = {}, set(), {}, {}
+        # What the servers say now, and what was approved of each.
+        self.version, self.pinned = 0, {}
 
     def step(self, gateway):
         """One step of one server. Returns whether the gateway has answered."""
         name = random.choice(list(self.state))
         state = self.state[name]
         possible = [one for one in STEPS[state] if one != "approve" or name in self.looked]
+        if self.pinned.get(name) == self.version:
+            possible = [one for one in possible if one != "accept"]
         # Most of what can be done ends a server's use, or its review.
         weights = [1 if one in ("propose", "reject", "quarantine", "retire") else 6 for one in possible]
         step = random.choices(possible, weights)[0]
@@ -503,6 +519,16 @@ class Lives:
         if step == "propose":
             body = {"name": name, "settings": {"url": self.url}, "reason": "an experiment"}
             status, said = Desk(gateway, self.proposer).ask("POST", "", body)
+        elif step == "accept":
+            desk = Desk(gateway, self.reviewer)
+            status, waiting = desk.ask("GET", f"/{name}/drift")
+            hashes = [one["hash"] for one in waiting["items"]] if status == 200 else []
+            if status == 200 and not hashes:
+                # The gateway has not seen yet what the server says.
+                self.open = {}
+                return True
+            if status == 200:
+                status, said = desk.ask("POST", f"/{name}/drift/accept", {"hashes": hashes})
         else:
             body = {"review": {"allow_private": True}, "look": {}}.get(step, {"reason": "an experiment"})
             status, said = Desk(gateway, self.reviewer).ask("POST", f"/{name}/{step}", body)
@@ -519,6 +545,11 @@ class Lives:
             self.looked.discard(name)
         elif step == "look":
             self.looked.add(name)
+            self.seen[name] = self.version
+        elif step == "approve":
+            self.pinned[name] = self.seen[name]
+        elif step == "accept":
+            self.pinned[name] = self.version
         elif step == "quarantine":
             self.was[name] = state
         self.state[name] = after
@@ -526,6 +557,7 @@ class Lives:
     def check(self, gateway):
         """After a restart: what was acknowledged is there, what was under way is there or not, and nothing in between."""
         desk, settled, steps = Desk(gateway, self.reviewer), {}, {}
+        own_accept = self.open.get("name") if self.open.get("step") == "accept" else None
         for name in self.state:
             status, server = desk.ask("GET", f"/{name}")
             now = server["state"] if status == 200 else None
@@ -534,8 +566,11 @@ class Lives:
             assert now in {self.state[name], own.get("after", self.state[name])}, (name, now, self.state[name], own)
             assert [one["n"] for one in history] == list(range(1, len(history) + 1)), history
             assert now is None or history[-1]["to"] == now, (name, now, history)
+            review = desk.ask("GET", f"/{name}/review")[1] if now == "in_review" else {}
+            if review.get("look"):
+                self.seen[name] = version_of(review["look"]["tools"])
             if own and own["step"] == "look":
-                if desk.ask("GET", f"/{name}/review")[1].get("look"):
+                if review.get("look"):
                     self.looked.add(name)
             elif own and (now != own["before"] or (own["step"] == "propose" and now == "proposed")):
                 made = history[-1]["step"] == own["step"]
@@ -544,30 +579,54 @@ class Lives:
             settled[name], steps[name] = now, len(history)
         assert settled == self.state, (settled, self.state, self.open)
         self.steps, self.open = steps, {}
-        listed = served(gateway, self.reviewer)
-        wanted = {name for name, state in self.state.items() if state in SERVES}
-        assert listed <= wanted, (listed, wanted)
-        until("what is in use is served", lambda: served(gateway, self.reviewer) == wanted)
+        self.check_served(gateway, own_accept)
 
-    steps = {}
+    def check_served(self, gateway, unsure):
+        """What is in use is served, but for the tool of which something else was approved."""
+        wanted = {name for name, state in self.state.items() if state in SERVES}
+
+        def is_served():
+            listed = served(gateway, self.reviewer)
+            changing = {name for name, tools in listed.items() if any(tool.endswith("add") for tool in tools)}
+            assert set(listed) <= wanted, (listed, wanted)
+            for name in changing:
+                assert self.pinned[name] == self.version or name == unsure, (name, self.pinned, self.version)
+            approved = {name for name in wanted if self.pinned[name] == self.version}
+            if set(listed) != wanted or changing - {unsure} != approved - {unsure}:
+                return False
+            if unsure in changing:
+                self.pinned[unsure] = self.version
+            return True
+
+        until("what is in use is served", is_served)
+
+    steps, seen = {}, {}
 
 
 def served(gateway, key):
-    """The servers whose tools are listed."""
+    """The tools that are listed, by server."""
     meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}})
     headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
     headers |= {"mcp-protocol-version": "2026-07-28", "mcp-method": "tools/list", "authorization": f"Bearer {key}"}
     connection = http.client.HTTPConnection("127.0.0.1", gateway.port, timeout=20)
     connection.request("POST", "/mcp", body, headers)
-    tools = json.loads(connection.getresponse().read())["result"]["tools"]
-    return {tool["name"].split("__")[0] for tool in tools}
+    listed = {}
+    for tool in json.loads(connection.getresponse().read())["result"]["tools"]:
+        listed.setdefault(tool["name"].split("__")[0], set()).add(tool["name"])
+    return listed
+
+
+def version_of(tools):
+    """Which version of the changing tool a list has."""
+    return next(int(tool["description"].split()[-1]) for tool in tools if tool["name"].endswith("add"))
 
 
 def lives(binary, folder, rounds):
     """kill -9 while servers are proposed, reviewed, approved, put in use and taken out of it: after each restart every change
     is there or not, with its step and its audit record, and nothing is served that was not approved."""
-    upstream = Gateway(binary, folder, "servers: {sample: {sample: true}}", "none")
+    says = "servers: {{sample: {{sample: true}}}}\nportals: {{it: {{servers: [sample], describe: {{sample/add: Adds {}}}}}}}"
+    upstream = Gateway(binary, folder, says.format(0), "none")
     store = f"sqlite:{folder}/doorward.db"
     (folder / "open.cedar").write_text(PERMIT)
     books = Books(binary, store)
@@ -578,7 +637,7 @@ def lives(binary, folder, rounds):
         trap.bind(("127.0.0.1", 0))
         trap.listen()
         trap.settimeout(0)
-        url = f"http://localhost:{upstream.port}/mcp/sample"
+        url = f"http://localhost:{upstream.port}/mcp/it"
         names = [f"server{number}" for number in range(6)]
         running = Lives(names, url, proposer, reviewer)
         kills, slowest, lost = rounds * 4, 0, 0
@@ -596,6 +655,9 @@ def lives(binary, folder, rounds):
                 pass
             killer.join()
             lost += 1 if running.open else 0
+            if random.random() < 0.3:
+                running.version += 1
+                upstream.says(says.format(running.version))
         gateway = Gateway(binary, folder, config, store)
         running.check(gateway)
         try:

@@ -120,9 +120,9 @@ impl Keeper {
     /// Once for each definition that is withheld.
     fn tell(&self, server: &str, drift: &StoredDefinition) {
         self.audit.event("definition.drift", |members| {
-            members.text("server", server).text("kind", &drift.key.kind);
+            members.text("server", server).text("type", &drift.key.kind);
             members.text("name", &drift.key.name).text("era", &drift.key.era);
-            members.text("hash", &drift.hash);
+            members.text("digest", &drift.hash);
         });
     }
 

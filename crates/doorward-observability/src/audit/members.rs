@@ -1,5 +1,8 @@
 //! Writes the members of a record's object.
 
+/// What a record's line has around its members: its place in the chain, and what kind of record it is.
+const RESERVED: [&str; 5] = ["writer", "seq", "prev", "kind", "hash"];
+
 /// What stands between a record's number and its hash: `"kind":"call","at":…`.
 #[derive(Debug, Clone, Default)]
 pub struct Members(String);
@@ -18,6 +21,7 @@ impl Members {
     }
 
     fn name(&mut self, name: &str) {
+        debug_assert!(!RESERVED.contains(&name), "a record has a member '{name}' of its own");
         if !self.0.is_empty() {
             self.0.push(',');
         }

@@ -60,9 +60,7 @@ impl Catalog {
         if let Some(view) = cell.current(kinds) {
             return Ok(view);
         }
-        // All pages come from one of several replicas.
-        let asker = server.asker(asked).await?;
-        let fetch_one = |kind: usize| self.fetch_one(server, &asker, &contact, &cell, asked, kind);
+        let fetch_one = |kind: usize| self.fetch_one(server, &contact, &cell, asked, kind);
         let mut waiting = kinds.iter().copied();
         let mut running: FuturesUnordered<_> = waiting.next().map(fetch_one).into_iter().collect();
         let mut failed = Vec::new();
@@ -95,7 +93,6 @@ impl Catalog {
     async fn fetch_one(
         &self,
         server: &Server,
-        asker: &Server,
         contact: &Contact,
         cell: &Arc<Cell>,
         asked: &Asked<'_>,
@@ -109,7 +106,13 @@ impl Catalog {
         let mut fetching = Fetching::begin(&cell.stale[kind]);
         let begun = Instant::now();
         let announced = cell.announced[kind].load(Ordering::Acquire);
-        let list = fetch::list(asker, contact, &KINDS[kind], asked).await.map_err(|error| {
+        // All pages come from one of several replicas, one that may be asked now: others may have been compared with
+        // their pins while this waited.
+        let fetched = async {
+            let asker = server.asker(asked).await?;
+            fetch::list(&asker, contact, &KINDS[kind], asked).await
+        };
+        let list = fetched.await.map_err(|error| {
             // What was approved before is served.
             cell.has_compared(kind, announced);
             (kind, error, begun.elapsed())

@@ -86,11 +86,13 @@ impl Server {
             }
         }
         comparison.done.notify_waiters();
+        // While this one was not compared, lists may have been fetched from one that differs.
+        self.catalog.invalidate(None);
+        self.bump();
         let changed = self.changed_definitions();
         if std::mem::replace(&mut *comparison.last.lock(), changed.clone()) == changed {
             return Ok(());
         }
-        // Which replica the lists are fetched from may be another now.
         self.announce();
         if !changed.is_empty() {
             let changed = changed.join(", ");

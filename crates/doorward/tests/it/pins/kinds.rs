@@ -161,5 +161,6 @@ fn operators_are_told_what_is_withheld_and_decide_on_the_command_line() {
         assert_eq!(accepted, "s: 1 decided on, 0 withheld\n");
         wait_for("it is served", || gateway.tools() == ["get", "other"]);
         assert_eq!(run(&["servers", "diff", "s"]), "s: nothing is withheld\n");
+        told(&world.store, &["audit", "verify", "--trust-database"]);
     }
 }

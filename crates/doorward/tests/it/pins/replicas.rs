@@ -9,7 +9,7 @@ fn start(world: &World, replicas: &[&Changing]) -> Door {
     let urls: Vec<_> =
         replicas.iter().map(|it| format!("{{url: \"{}\"}}", it.server.url())).collect();
     world.start_with(&format!(
-        "pins: {{mode: \"on\"}}\nreliability: {{health: {{interval: 200ms}}}}\nservers:\n  s: {{replicas: [{}]}}",
+        "pins: {{mode: \"on\"}}\nservers:\n  s: {{replicas: [{}]}}",
         urls.join(", ")
     ))
 }
