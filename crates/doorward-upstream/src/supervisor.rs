@@ -83,7 +83,10 @@ impl Server {
 
     /// Stays with a server until the contact is lost. Returns why, if the server does not answer.
     async fn attend(self: &Arc<Self>, contact: &Arc<Contact>) -> Option<Failure> {
-        self.prefetch().await;
+        // Replicas share the lists: one that says something else than was approved leaves them to the others.
+        if !self.differs() {
+            self.prefetch().await;
+        }
         let lost = async {
             match &contact.link {
                 Link::Sample => crate::sample::tick(self).await,
