@@ -7,6 +7,7 @@
 //! in one place.
 
 pub mod apply;
+pub mod csv;
 mod desk;
 mod events;
 mod health;

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::desk::{Desk, Who};
 use crate::problem::Problem;
 
 /// Items of a page where the request names no number, and at most.
@@ -46,12 +47,19 @@ impl Paging {
         }
     }
 
+    /// The same; on the machine itself, where no peer waits for the page, it may be of any size.
+    pub fn count_at(&self, desk: &Desk) -> Result<usize, Problem> {
+        match (desk.who(), self.limit) {
+            (Who::Machine, Some(limit)) if limit > 0 => Ok(limit),
+            _ => self.count(),
+        }
+    }
+
     /// The key after which the page begins.
     pub fn after(&self) -> Result<Option<String>, Problem> {
         let Some(cursor) = &self.cursor else { return Ok(None) };
         let key = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|key| String::from_utf8(key).ok());
-        let wrong = || Problem::invalid("'cursor' must be the 'next_cursor' of a page");
-        key.map(Some).ok_or_else(wrong)
+        key.map(Some).ok_or_else(no_cursor)
     }
 
     /// The page of a whole list, in the order of its items' keys, which are unique.
@@ -76,6 +84,11 @@ impl<T> Page<T> {
         let next_cursor = if more { items.last().map(|last| cursor(&key(last))) } else { None };
         Self { items, next_cursor }
     }
+}
+
+/// The refusal of what is no cursor of the list.
+pub fn no_cursor() -> Problem {
+    Problem::invalid("'cursor' must be the 'next_cursor' of a page")
 }
 
 /// The cursor for what comes after a key.

@@ -11,7 +11,13 @@ pub fn all() -> Vec<Route> {
         apply::EXPORT.route(),
         audit::SEARCH.route(),
         audit::SHOW.route(),
+        audit::LINES.route(),
+        audit::EXPORT.route(),
+        audit::EXPORTS.route(),
         audit::VERIFY.route(),
+        audit::KEYS.route(),
+        audit::EVIDENCE.route(),
+        audit::RETAIN.route(),
         audit::HOLDS.route(),
         audit::HOLD.route(),
         audit::RELEASE.route(),
@@ -20,6 +26,7 @@ pub fn all() -> Vec<Route> {
         credentials::LIST.route(),
         credentials::PUT.route(),
         credentials::REMOVE.route(),
+        credentials::REKEY.route(),
         credentials::CONNECT.route(),
         credentials::DISCONNECT.route(),
         credits::LIST.route(),
@@ -52,6 +59,8 @@ pub fn all() -> Vec<Route> {
         life::DIFF.route(),
         life::ACCEPT.route(),
         life::REFUSE.route(),
+        limits::LIST.route(),
+        limits::USE.route(),
         policies::SHOW.route(),
         policies::CHECK.route(),
         policies::DIFF.route(),
@@ -66,12 +75,14 @@ pub fn all() -> Vec<Route> {
         portals::SHOW.route(),
         portals::PUT.route(),
         portals::REMOVE.route(),
+        prices::LIST.route(),
         principals::LIST.route(),
         principals::SHOW.route(),
         principals::PUT.route(),
         principals::REMOVE.route(),
         definitions::OF_SERVER.route(),
         definitions::TOOLS_OF_ALL.route(),
+        principals::RENAME.route(),
         servers::STATUS.route(),
         servers::STATUS_OF.route(),
         sessions::LIST.route(),
@@ -91,6 +102,15 @@ pub fn all() -> Vec<Route> {
         webhooks::TEST.route(),
         webhooks::REDELIVER.route(),
     ]
+}
+
+/// Whether a route reads what another one changes: the same path, or what an action is done to. Such changes can be made on
+/// a condition.
+pub fn reads(reader: &Route, changer: &Route) -> bool {
+    let parent = changer.path.rsplit_once('/').map(|(parent, _)| parent);
+    !reader.changes()
+        && reader.path_parameters().next().is_some()
+        && (reader.path == changer.path || parent == Some(reader.path))
 }
 
 /// The paths of the admin listener.

@@ -249,7 +249,7 @@ impl Store {
              own_key, bytes, upstream_us FROM usage WHERE hour >= $1 AND hour < $2 \
              ORDER BY hour, tenant, principal, agent, api_key, server, tool",
         )
-        .bind(from - from.rem_euclid(HOUR))
+        .bind(from.saturating_sub(from.rem_euclid(HOUR)))
         .bind(to)
         .fetch_all(&self.pool)
         .await?;

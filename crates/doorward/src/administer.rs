@@ -2,10 +2,12 @@
 //! same service functions on the store.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use bytes::Bytes;
 use doorward_admin::{Code, Desk, MOST_ITEMS, Operation, Page, Problem, Verb};
 use doorward_gateway::web::guard;
+use doorward_config::{Secret, Settings};
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Limited};
@@ -14,7 +16,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::cli::{Kept, Operator};
+use crate::cli::{Kept, Operator, Sealing};
 use crate::client::{Error, endpoint};
 use crate::commands::{Exit, Failed, open};
 use crate::config;
@@ -40,11 +42,31 @@ pub async fn place(kept: &Kept) -> Result<Place, Failed> {
             Operator { admin_url: admin_url.clone(), credential: kept.credential.clone() };
         return Ok(Place::Gateway(operator));
     }
-    let settings = match &kept.config {
-        Some(path) => Some(config::load(path).map_err(|report| Failed::report(&report))?.settings),
-        None => None,
-    };
+    let settings = settings(kept)?;
     Ok(Place::Machine(Box::new(Desk::of_machine(open(kept).await?, settings))))
+}
+
+/// The same. On this machine, secrets of the database are opened with the master key that is passed, if one is; a running
+/// gateway has its own.
+pub async fn place_with_key(kept: &Kept, sealing: &Sealing) -> Result<Place, Failed> {
+    let Some(key) = sealing.store_key.as_ref().filter(|_| kept.admin_url.is_none()) else {
+        return place(kept).await;
+    };
+    let store_key = Some(Secret(key.clone()));
+    let settings = Settings { store_key, ..settings(kept)?.unwrap_or_default() };
+    Ok(Place::Machine(Box::new(Desk::of_machine(open(kept).await?, Some(settings)))))
+}
+
+/// The settings of the configuration file, if one is named. What they name is beside it.
+fn settings(kept: &Kept) -> Result<Option<Settings>, Failed> {
+    let Some(path) = &kept.config else { return Ok(None) };
+    let mut settings = config::load(path).map_err(|report| Failed::report(&report))?.settings;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let audit = &mut settings.audit;
+    for file in audit.key_file.iter_mut().chain(&mut audit.anchor) {
+        *file = folder.join(&*file);
+    }
+    Ok(Some(settings))
 }
 
 impl Place {
@@ -82,6 +104,32 @@ impl Place {
         }
     }
 
+    /// The first items of a list, at most so many.
+    pub async fn first<I, T>(
+        &self,
+        operation: &Operation<I, Page<T>>,
+        input: &I,
+        most: usize,
+    ) -> Result<Vec<T>, Failed>
+    where
+        I: Serialize + DeserializeOwned + JsonSchema + Send + 'static,
+        T: Serialize + DeserializeOwned + JsonSchema + Send + 'static,
+    {
+        let input = serde_json::to_value(input).unwrap_or_default();
+        let size = if self.has_large_pages() { most.max(1) } else { MOST_ITEMS };
+        pages(input, (size, most), async |wanted| {
+            let wanted = serde_json::from_value(wanted)
+                .map_err(|error| Failed::new(Exit::Failure, error.to_string()))?;
+            self.call(operation, wanted).await
+        })
+        .await
+    }
+
+    /// Whether a page may be of any size, where the operation allows it.
+    fn has_large_pages(&self) -> bool {
+        matches!(self, Self::Machine(_))
+    }
+
     /// All items of a list, page by page.
     pub async fn list<I, T>(
         &self,
@@ -93,7 +141,7 @@ impl Place {
         T: Serialize + DeserializeOwned + JsonSchema + Send + 'static,
     {
         let input = serde_json::to_value(input).unwrap_or_default();
-        pages(input, async |wanted| {
+        pages(input, (MOST_ITEMS, usize::MAX), async |wanted| {
             let wanted = serde_json::from_value(wanted)
                 .map_err(|error| Failed::new(Exit::Failure, error.to_string()))?;
             self.call(operation, wanted).await
@@ -105,25 +153,29 @@ impl Place {
 /// All items of a list of a running gateway, page by page, as they are.
 pub async fn items(operator: &Operator, path: &str) -> Result<Vec<Value>, Failed> {
     let none = Value::Object(Map::new());
-    pages(none, async |wanted| read(ask(operator, Verb::Get, path, wanted).await?)).await
+    pages(none, (MOST_ITEMS, usize::MAX), async |wanted| {
+        read(ask(operator, Verb::Get, path, wanted).await?)
+    })
+    .await
 }
 
-/// Fetches page after page.
+/// Fetches page after page, of a size, until there are as many items as are wanted.
 async fn pages<T>(
     mut input: Value,
+    (size, most): (usize, usize),
     fetch: impl AsyncFn(Value) -> Result<Page<T>, Failed>,
 ) -> Result<Vec<T>, Failed> {
-    input["limit"] = MOST_ITEMS.into();
     let mut all = Vec::new();
     for _ in 0..PAGES {
+        input["limit"] = size.min(most - all.len()).into();
         let page = fetch(input.clone()).await?;
         all.extend(page.items);
         match page.next_cursor {
-            Some(cursor) => input["cursor"] = cursor.into(),
-            None => break,
+            Some(cursor) if all.len() < most => input["cursor"] = cursor.into(),
+            _ => return Ok(all),
         }
     }
-    Ok(all)
+    Err(Failed::new(Exit::Failure, "the list has too many pages"))
 }
 
 /// Sends a request of the admin API. Members of the input that the path does not have are sent as its query, or as its

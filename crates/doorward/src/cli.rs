@@ -4,6 +4,7 @@ mod apply;
 mod audit;
 mod credits;
 mod evidence;
+mod limits;
 mod packages;
 mod pins;
 mod policy;
@@ -28,6 +29,7 @@ pub use self::apply::{Apply, Export};
 pub use self::audit::{Audit, ExportForm, Span, Trust};
 pub use self::credits::{Credits, Each, Usage, UsageForm, Whose};
 pub use self::evidence::Evidence;
+pub use self::limits::{Limits, Prices};
 pub use self::packages::LockPackages;
 pub use self::pins::{DecideDefinitions, PinServers};
 pub use self::policy::{Explain, Policy, Simulate};
@@ -150,6 +152,11 @@ pub enum Command {
     /// Manage credit: grant it, set budgets, list accounts, check the ledger
     #[command(subcommand)]
     Credits(Credits),
+    /// List limits, and show what is used of them
+    #[command(subcommand)]
+    Limits(Limits),
+    /// List prices of tools
+    Prices(Prices),
     /// Report usage and cost by tenant, user, agent, server or tool
     Usage(Usage),
     /// Store credentials of users, agents, teams and tenants for servers

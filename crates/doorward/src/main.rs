@@ -60,6 +60,8 @@ fn run(cli: Cli, inherited: Result<Inherited, Failed>) -> Result<(), Failed> {
         Command::Evidence(options) => wait_for(commands::evidence::run(options)),
         Command::Top(options) => wait_for(commands::top::run(options)),
         Command::Credits(options) => wait_for(commands::credits::run(options)),
+        Command::Limits(options) => wait_for(commands::limits::run(options)),
+        Command::Prices(options) => wait_for(commands::limits::run_prices(options)),
         Command::Usage(options) => wait_for(commands::usage::run(options)),
         Command::Policy(options) => wait_for(commands::policy::run(options)),
         Command::Grants(options) => wait_for(commands::grants::run(options)),

@@ -7,7 +7,7 @@ use http::HeaderValue;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::directory::People;
+use super::directory::{People, is_owner};
 use super::{Named, Removed};
 use crate::desk::{self, Desk};
 use crate::operation::{On, Operation, Verb};
@@ -54,6 +54,28 @@ pub const DISCONNECT: Operation<Named, Removed> = Operation::new(
     |desk, input| Box::pin(async move { disconnect(&desk, &input.name).await }),
 );
 
+pub const REKEY: Operation<Rekey, Rekeyed> = Operation::new(
+    "credentials.rekey",
+    (Verb::Post, "/admin/v1/credentials/rekey"),
+    "Encrypt all secrets of the store with another master key; gateways must be started with it",
+    (Action::ManageIdentities, On::Gateway),
+    |desk, input| Box::pin(async move { rekey(&desk, &input.new_key).await }),
+);
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rekey {
+    /// The new master key, of at least 32 characters. Until gateways are started with it as `store_key`, they cannot
+    /// use what is encrypted.
+    pub new_key: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Rekeyed {
+    /// Secrets that were encrypted with the new key.
+    pub secrets: usize,
+}
+
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Whose {
@@ -97,6 +119,8 @@ pub struct Link {
     pub url: String,
 }
 
+/// Shortest master key, in characters.
+const SHORTEST_KEY: usize = 32;
 /// Longest secret, in bytes.
 const MOST: usize = 16 << 10;
 
@@ -132,6 +156,24 @@ pub fn master_key(desk: &Desk) -> Result<MasterKey, Problem> {
     };
     MasterKey::new(key.ok_or_else(none)?.expose())
         .map_err(|error| Problem::new(Code::Internal, error.to_string()))
+}
+
+/// Whoever changes the key can shut everybody out of the secrets: only owners do.
+async fn rekey(desk: &Desk, new: &str) -> Result<Rekeyed, Problem> {
+    if !is_owner(desk) {
+        let why = "only owners change the master key";
+        return Err(Problem::new(Code::Forbidden, why));
+    }
+    if new.chars().count() < SHORTEST_KEY {
+        let why = format!("'new_key' must have at least {SHORTEST_KEY} characters");
+        return Err(Problem::invalid(why));
+    }
+    let old = master_key(desk)?;
+    let new =
+        MasterKey::new(new).map_err(|error| Problem::new(Code::Internal, error.to_string()))?;
+    let secrets = desk.store()?.rekey(&old, &new).await?;
+    desk.settle().await?;
+    Ok(Rekeyed { secrets })
 }
 
 async fn put(desk: &Desk, input: Put) -> Result<Credential, Problem> {

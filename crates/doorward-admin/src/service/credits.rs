@@ -1,7 +1,7 @@
 //! Credit, budgets and the ledger.
 
 use doorward_policy::{Action, Target};
-use doorward_store::{Account, Amount, Books, BudgetPeriod, CreditEntry};
+use doorward_store::{Account, Amount, Books, BudgetPeriod, CreditEntry, Error};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use super::directory::People;
 use crate::desk::{self, Desk};
 use crate::openapi::Nothing;
 use crate::operation::{On, Operation, Verb};
-use crate::page::{Page, Paging};
+use crate::page::{Page, Paging, no_cursor};
 use crate::problem::Problem;
 
 pub const LIST: Operation<Paging, Page<Account>> = Operation::new(
@@ -36,7 +36,7 @@ pub const SHOW: Operation<Of, Account> = Operation::new(
 pub const ENTRIES: Operation<Entries, Page<CreditEntry>> = Operation::new(
     "credits.entries",
     (Verb::Get, "/admin/v1/credits/{kind}/{name}/entries"),
-    "List the latest entries of an account",
+    "List the entries of an account, the latest first",
     (Action::Bill, On::Decides),
     |desk, input| Box::pin(async move { entries(&desk, &input).await }),
 );
@@ -76,13 +76,11 @@ pub struct Of {
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
 pub struct Entries {
     pub kind: doorward_store::Kind,
     pub name: String,
-    /// The latest entries that are returned: 1 to 1000. Default: 100.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub limit: Option<usize>,
+    #[serde(flatten)]
+    pub paging: Paging,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -134,10 +132,19 @@ async fn list(desk: &Desk, paging: &Paging) -> Result<Page<Account>, Problem> {
 
 async fn entries(desk: &Desk, input: &Entries) -> Result<Page<CreditEntry>, Problem> {
     permitted(desk, &input.kind, &input.name).await?;
-    let count = Paging::new(None, input.limit).count()?;
-    let most = i64::try_from(count).unwrap_or(i64::MAX);
-    let items = desk.store()?.credit_entries(&id(&input.kind, &input.name), most).await?;
-    Ok(Page { items, next_cursor: None })
+    let count = input.paging.count_at(desk)?;
+    let after = match input.paging.after()? {
+        None => None,
+        Some(key) => Some(serde_json::from_str::<CreditEntry>(&key).map_err(|_| no_cursor())?),
+    };
+    let most = i64::try_from(count).unwrap_or(i64::MAX).saturating_add(1);
+    let account = id(&input.kind, &input.name);
+    let entries = desk.store()?.credit_entries(&account, after.as_ref(), most).await?;
+    // What was said of an entry is not needed to find the next one.
+    Ok(Page::cut(entries, count, |entry| {
+        let place = CreditEntry { note: String::new(), ..entry.clone() };
+        serde_json::to_string(&place).unwrap_or_default()
+    }))
 }
 
 async fn grant(desk: &Desk, input: &Grant) -> Result<Account, Problem> {
@@ -145,9 +152,33 @@ async fn grant(desk: &Desk, input: &Grant) -> Result<Account, Problem> {
         return Err(Problem::invalid("'amount' must not be zero"));
     }
     let account = id(&input.kind, &input.name);
-    let account = desk.store()?.grant_credit(&account, input.amount, &input.note).await?;
-    desk.settle().await?;
-    Ok(account)
+    let store = desk.store()?;
+    let granted = store.grant_credit(&account, input.amount, &input.note).await;
+    if !desk.is_rehearsal() {
+        let account = granted?;
+        desk.settle().await?;
+        return Ok(account);
+    }
+    // Nothing was granted: it is as it was, or not there yet.
+    match granted {
+        Ok(account) => Ok(Account { balance: account.balance.plus(input.amount), ..account }),
+        Err(Error::Absent { .. }) => Ok(Account { balance: input.amount, ..empty(account) }),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// An account in which nothing is.
+fn empty(id: String) -> Account {
+    let none = Amount(0);
+    Account {
+        id,
+        balance: none,
+        held: none,
+        spent: none,
+        allowance: None,
+        period: None,
+        current: None,
+    }
 }
 
 async fn budget(desk: &Desk, input: &SetBudget) -> Result<Account, Problem> {
@@ -165,16 +196,8 @@ async fn budget(desk: &Desk, input: &SetBudget) -> Result<Account, Problem> {
     store.set_budget(&account, input.amount.map(|amount| (amount, period))).await?;
     desk.settle().await?;
     if desk.is_rehearsal() {
-        let none = Amount(0);
-        return Ok(Account {
-            id: account,
-            balance: none,
-            held: none,
-            spent: none,
-            allowance: input.amount,
-            period: input.amount.map(|_| period),
-            current: None,
-        });
+        let (allowance, period) = (input.amount, input.amount.map(|_| period));
+        return Ok(Account { allowance, period, ..empty(account) });
     }
     Ok(store.credit_account(&account).await?)
 }

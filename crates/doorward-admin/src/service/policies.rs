@@ -140,6 +140,8 @@ pub struct Checked {
 pub struct Difference {
     /// Policies that would be added, changed or removed, by id.
     pub policies: Vec<Changed>,
+    /// The active policies no longer match the schema: they are compared as if there were none.
+    pub outdated: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -162,17 +164,25 @@ pub struct Version {
     /// Since when it is active, in seconds since 1970; absent if another version is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_since: Option<i64>,
+    /// When it was made active, the latest first, in seconds since 1970.
+    #[serde(default)]
+    pub activations: Vec<i64>,
 }
 
 fn policies_of(set: &PolicySet) -> Vec<Policy> {
-    let policies = set.policies().map(|(id, about)| Policy {
+    set.policies().map(|(id, _)| policy_of(set, id)).collect()
+}
+
+/// A policy of a set. What is not in it has no text.
+pub(super) fn policy_of(set: &PolicySet, id: &str) -> Policy {
+    let about = set.policy(id);
+    Policy {
         id: id.to_owned(),
-        file: about.file.clone(),
-        line: about.line,
-        reason: about.reason.clone(),
-        text: about.text.clone(),
-    });
-    policies.collect()
+        file: about.map(|it| it.file.clone()).unwrap_or_default(),
+        line: about.map(|it| it.line).unwrap_or_default(),
+        reason: about.and_then(|it| it.reason.clone()),
+        text: about.map(|it| it.text.clone()).unwrap_or_default(),
+    }
 }
 
 async fn show(desk: &Desk) -> Result<Active, Problem> {
@@ -212,7 +222,11 @@ fn check(files: &BTreeMap<String, String>) -> Checked {
 
 async fn diff(desk: &Desk, files: &BTreeMap<String, String>) -> Result<Difference, Problem> {
     let new = PolicySet::compile(files).map_err(|findings| invalid(&findings))?;
-    let old = show(desk).await?.policies;
+    let (old, outdated) = match show(desk).await {
+        Ok(active) => (active.policies, false),
+        Err(problem) if problem.code == Code::InvalidPolicies => (Vec::new(), true),
+        Err(problem) => return Err(problem),
+    };
     let before: BTreeMap<&str, &str> =
         old.iter().map(|policy| (policy.id.as_str(), policy.text.as_str())).collect();
     let after: BTreeMap<&str, &str> =
@@ -227,7 +241,7 @@ async fn diff(desk: &Desk, files: &BTreeMap<String, String>) -> Result<Differenc
         before: text(&before, id),
         after: text(&after, id),
     });
-    Ok(Difference { policies: policies.collect() })
+    Ok(Difference { policies: policies.collect(), outdated })
 }
 
 fn refuse_declared(desk: &Desk) -> Result<(), Problem> {
@@ -261,6 +275,11 @@ async fn versions(desk: &Desk, paging: &Paging) -> Result<Page<Version>, Problem
         active_since: active
             .filter(|active| active.version == version.version)
             .map(|active| active.since),
+        activations: activations
+            .iter()
+            .filter(|one| one.version == version.version)
+            .map(|one| one.since)
+            .collect(),
         version: version.version,
         digest: version.digest,
         note: version.note,

@@ -1,6 +1,7 @@
 //! Users, agents, service accounts, teams and tenants.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use doorward_policy::Action;
 use doorward_store::{Entry, Kind};
@@ -8,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Removed;
+use super::credentials::master_key;
 use super::directory::{People, refuse_escalation};
 use super::owners::{self, Holders};
 use crate::desk::{self, Desk};
@@ -46,6 +48,29 @@ pub const REMOVE: Operation<Whom, Removed> = Operation::new(
     (Action::ManageIdentities, On::Decides),
     |desk, input| Box::pin(async move { remove(&desk, &input).await }),
 );
+
+pub const RENAME: Operation<Rename, Renamed> = Operation::new(
+    "principals.rename",
+    (Verb::Post, "/admin/v1/principals/{kind}/{name}/rename"),
+    "Rename a team or tenant: its members, keys, credentials and credit follow",
+    (Action::ManageIdentities, On::Gateway),
+    |desk, input| Box::pin(async move { rename(&desk, input).await }),
+);
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rename {
+    /// `team` or `tenant`.
+    pub kind: Kind,
+    pub name: String,
+    pub to: String,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Renamed {
+    /// Entries, keys, credentials and accounts that were changed. Policies, limits and the configuration are not.
+    pub places: u64,
+}
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -180,4 +205,42 @@ async fn remove(desk: &Desk, whom: &Whom) -> Result<Removed, Problem> {
     owners::keeping(desk, effect, removing).await?;
     desk.settle().await?;
     Ok(Removed { removed: format!("{} {}", whom.kind, whom.name) })
+}
+
+/// What its members may do may change with the name: policies and the configuration name it. So what the new name gives
+/// must be the administrator's to give.
+async fn rename(desk: &Desk, input: Rename) -> Result<Renamed, Problem> {
+    let Rename { kind, name, to } = input;
+    let people = People::read(desk).await?;
+    for entry in people.all() {
+        let mut renamed = entry.clone();
+        match kind {
+            Kind::Tenant if entry.tenant.as_ref() == Some(&name) => {
+                renamed.tenant = Some(to.clone());
+            }
+            Kind::Team if renamed.teams.remove(&name) => _ = renamed.teams.insert(to.clone()),
+            _ => continue,
+        }
+        refuse_escalation(desk, &renamed)?;
+    }
+    let effect = |holders: &mut Holders| {
+        for entry in &mut holders.people.stored {
+            match kind {
+                Kind::Tenant if entry.tenant.as_ref() == Some(&name) => {
+                    entry.tenant = Some(to.clone());
+                }
+                Kind::Team if entry.teams.remove(&name) => _ = entry.teams.insert(to.clone()),
+                _ => {}
+            }
+        }
+    };
+    // Needed only where the group has credentials; the store says so.
+    let key = Arc::new(master_key(desk).ok());
+    let renaming = |store: doorward_store::Store| -> owners::Changing<u64> {
+        let (name, to, key) = (name.clone(), to.clone(), key.clone());
+        Box::pin(async move { store.rename_group(kind, &name, &to, Option::as_ref(&key)).await })
+    };
+    let places = owners::keeping(desk, effect, renaming).await?;
+    desk.settle().await?;
+    Ok(Renamed { places })
 }

@@ -10,9 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::policies::invalid;
+use super::policies::{Policy, invalid, policy_of};
 use super::simulate::{Group, Turn, simulate};
-use crate::desk::Desk;
+use crate::desk::{Desk, Who};
 use crate::operation::{On, Operation, Verb};
 use crate::problem::Problem;
 
@@ -81,6 +81,8 @@ pub struct Explained {
     pub request: Value,
     /// `verdict`, `code`, and the policies that decided.
     pub decision: Value,
+    /// The policies that decided, with their texts.
+    pub policies: Vec<Policy>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -94,14 +96,21 @@ pub struct Simulation {
     /// Before this time, in milliseconds since 1970. Default: now.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<i64>,
+    /// Time zone of the hour and day that policies see. Default: the configuration's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Simulated {
     /// Recorded calls that were evaluated.
     pub decided: u64,
+    /// Calls that would be refused, would be permitted, and of which it is unknown.
+    pub calls: BTreeMap<Turn, u64>,
     /// At most 10,000.
     pub groups: Vec<Turned>,
+    /// Groups that are left out.
+    pub more: usize,
 }
 
 /// Calls of one principal to one tool that would be decided differently.
@@ -165,23 +174,32 @@ async fn explain(desk: &Desk, input: &Question) -> Result<Explained, Problem> {
         reason: decision.reason(),
         request: serde_json::to_value(&request).unwrap_or_default(),
         decision: serde_json::to_value(&decision).unwrap_or_default(),
+        policies: decision.policies.iter().map(|one| policy_of(&set, &one.id)).collect(),
     })
 }
 
 async fn run(desk: &Desk, input: Simulation) -> Result<Simulated, Problem> {
     let set = compiled(desk, Some(&input.files)).await?;
-    let zone = desk.settings().map_or_else(|| "UTC".into(), |it| it.policy.zone.clone());
-    // The zone was checked with the settings.
-    let zone = TimeZone::get(&zone).unwrap_or(TimeZone::UTC);
+    let configured = || desk.settings().map_or_else(|| "UTC".into(), |it| it.policy.zone.clone());
+    let zone = input.zone.unwrap_or_else(configured);
+    let zone = TimeZone::get(&zone).map_err(|_| {
+        Problem::invalid(format!("there is no time zone '{}'", zone.escape_debug()))
+    })?;
     let to = input.to.unwrap_or_else(now_ms);
-    let from = input.from.unwrap_or(to - A_DAY);
+    let from = input.from.unwrap_or(to.saturating_sub(A_DAY));
     if from >= to {
         return Err(Problem::invalid("'from' must be before 'to'"));
     }
     let found = simulate(desk.store()?, set, &zone, Span { from, to }).await?;
-    let groups = found.groups.into_iter().take(MOST);
+    let mut calls = BTreeMap::new();
+    for ((turn, ..), group) in &found.groups {
+        *calls.entry(*turn).or_default() += group.count;
+    }
+    let most = if matches!(desk.who(), Who::Machine) { usize::MAX } else { MOST };
+    let more = found.groups.len().saturating_sub(most);
+    let groups = found.groups.into_iter().take(most);
     let groups = groups
         .map(|((turn, principal, tool), group)| Turned { turn, principal, tool, group })
         .collect();
-    Ok(Simulated { decided: found.decided, groups })
+    Ok(Simulated { decided: found.decided, calls, groups, more })
 }

@@ -1,6 +1,7 @@
 //! Usage and cost, by any dimension.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use doorward_policy::Action;
 use doorward_store::{Amount, Usage, UsageKey, now};
@@ -10,9 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::desk::{self, Desk};
 use crate::operation::{On, Operation, Verb};
+use crate::page::{Page, Paging, no_cursor};
 use crate::problem::Problem;
 
-pub const REPORT: Operation<Wanted, Report> = Operation::new(
+pub const REPORT: Operation<Wanted, Page<Row>> = Operation::new(
     "usage.report",
     (Verb::Get, "/admin/v1/usage"),
     "Report usage and cost by tenant, user, agent, server, tool or time",
@@ -63,28 +65,15 @@ impl By {
     }
 }
 
-/// Whose usage: of all, or of what is named.
-#[derive(Debug, Clone, Default)]
-pub struct Whose<'a> {
-    pub tenant: Option<&'a str>,
-    pub user: Option<&'a str>,
-    pub agent: Option<&'a str>,
-    pub server: Option<&'a str>,
-}
-
 /// Adds usage up by dimensions: the values of the dimensions, and what was used.
-pub fn sums(
-    by: &[By],
-    whose: &Whose<'_>,
-    all: &[(UsageKey, Usage)],
-) -> BTreeMap<Vec<String>, Usage> {
-    let is = |wanted: Option<&str>, said: &str| wanted.is_none_or(|it| it == said);
+fn sums(by: &[By], whose: &Wanted, all: &[(UsageKey, Usage)]) -> BTreeMap<Vec<String>, Usage> {
+    let is = |wanted: &Option<String>, said: &str| wanted.as_ref().is_none_or(|it| it == said);
     let mut sums: BTreeMap<Vec<String>, Usage> = BTreeMap::new();
     for (key, usage) in all {
-        let fits = is(whose.tenant, &key.tenant)
-            && is(whose.user, &key.principal)
-            && is(whose.agent, &key.agent)
-            && is(whose.server, &key.server);
+        let fits = is(&whose.tenant, &key.tenant)
+            && is(&whose.user, &key.principal)
+            && is(&whose.agent, &key.agent)
+            && is(&whose.server, &key.server);
         if fits {
             let group = by.iter().map(|by| value(*by, key)).collect();
             sums.entry(group).or_default().add(usage);
@@ -94,7 +83,7 @@ pub fn sums(
 }
 
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct Wanted {
     /// Dimensions to group by, in this order. Default: `tenant`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -113,16 +102,11 @@ pub struct Wanted {
     pub agent: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<String>,
+    #[serde(flatten)]
+    pub paging: Paging,
 }
 
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct Report {
-    /// Sorted by their groups; at most 10,000.
-    pub rows: Vec<Row>,
-    /// There were more rows: ask for a shorter time or fewer dimensions.
-    pub truncated: bool,
-}
-
+/// What was used by one group. Rows are sorted by their groups.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Row {
     /// The values of the dimensions, in the order of `by`. Empty where a call has none.
@@ -138,11 +122,10 @@ pub struct Row {
     pub upstream_ms: i64,
 }
 
-/// Rows of a report, and seconds that it looks back where nothing is said.
-const MOST: usize = 10_000;
+/// Seconds that a report looks back where nothing is said.
 const USUAL: i64 = 30 * 24 * 60 * 60;
 
-async fn report(desk: &Desk, wanted: &Wanted) -> Result<Report, Problem> {
+async fn report(desk: &Desk, wanted: &Wanted) -> Result<Page<Row>, Problem> {
     // Who sees no more than a tenant must name it.
     desk.require(Action::Bill, &desk::of_tenant(wanted.tenant.as_deref()))?;
     let to = wanted.to.unwrap_or_else(|| now().saturating_add(1));
@@ -151,25 +134,27 @@ async fn report(desk: &Desk, wanted: &Wanted) -> Result<Report, Problem> {
         return Err(Problem::invalid("'from' must be before 'to'"));
     }
     let by = if wanted.by.is_empty() { vec![By::Tenant] } else { wanted.by.clone() };
-    let all = desk.store()?.usage(from, to).await?;
-    let whose = Whose {
-        tenant: wanted.tenant.as_deref(),
-        user: wanted.user.as_deref(),
-        agent: wanted.agent.as_deref(),
-        server: wanted.server.as_deref(),
+    let count = wanted.paging.count_at(desk)?;
+    let after: Option<Vec<String>> = match wanted.paging.after()? {
+        None => None,
+        Some(key) => Some(serde_json::from_str(&key).map_err(|_| no_cursor())?),
     };
-    let sums = sums(&by, &whose, &all);
-    let truncated = sums.len() > MOST;
-    let rows = sums.into_iter().take(MOST).map(|(group, usage)| Row {
-        group,
-        calls: usage.calls,
-        failed: usage.failed,
-        own_key: usage.own_key,
-        price: usage.price,
-        bytes: usage.bytes,
-        upstream_ms: usage.upstream_us / 1_000,
-    });
-    Ok(Report { rows: rows.collect(), truncated })
+    let sums = sums(&by, wanted, &desk.store()?.usage(from, to).await?);
+    let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
+    let rows = sums.range((begin, Bound::Unbounded)).take(count.saturating_add(1)).map(
+        |(group, usage)| Row {
+            group: group.clone(),
+            calls: usage.calls,
+            failed: usage.failed,
+            own_key: usage.own_key,
+            price: usage.price,
+            bytes: usage.bytes,
+            upstream_ms: usage.upstream_us / 1_000,
+        },
+    );
+    Ok(Page::cut(rows.collect(), count, |row| {
+        serde_json::to_string(&row.group).unwrap_or_default()
+    }))
 }
 
 fn value(by: By, key: &UsageKey) -> String {

@@ -8,6 +8,7 @@ mod limited;
 pub mod measure;
 mod rule;
 mod shared;
+mod uses;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,6 +22,7 @@ use tokio::sync::Notify;
 
 pub use self::limited::{Limited, Nearest};
 pub use self::rule::Subject;
+pub use self::uses::{Measured, Use};
 
 use self::measure::{Measure, Moment};
 use self::rule::{Rule, renewed};

@@ -20,7 +20,7 @@ use doorward_core::address::network;
 const SHARDS: usize = 16;
 /// Maximum number of counters per shard. Beyond it, all new keys share one counter.
 const MOST: usize = 20_000;
-const OTHERS: &str = "*";
+pub const OTHERS: &str = "*";
 
 /// The keys under which a call is counted. There is more than one if the caller is in several teams.
 pub type Keys = SmallVec<[String; 1]>;
@@ -219,6 +219,10 @@ impl Rule {
                 !idle || leased
             });
         }
+    }
+
+    pub fn shards(&self) -> &[Mutex<HashMap<String, Entry>>] {
+        &self.shards
     }
 
     /// Whether name and settings are the same, so that the counts can be retained.

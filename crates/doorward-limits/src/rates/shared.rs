@@ -241,6 +241,27 @@ pub fn left(entry: &Entry, at: usize, now: Moment) -> Left {
     Left { remaining: lease.rest.saturating_add(lease.left).min(measure.limit()), reset }
 }
 
+/// What this process knows of a measure's counter in the store: what is left, and how long ago it was told. `None` where it
+/// was not told, or where what it was told of is over.
+pub fn known(entry: &Entry, at: usize, now: Moment) -> Option<(Left, Duration)> {
+    let (measure, lease) = (entry.measures[at], &entry.leases[at]);
+    let is_over = match measure {
+        Measure::Fixed { .. } => lease.until <= now.nanos,
+        _ => window(measure, now).is_some_and(|window| window != lease.window),
+    };
+    // Nothing was ever granted.
+    if is_over || (lease.until == 0 && lease.left == 0 && lease.rest == 0) {
+        return None;
+    }
+    let known_for = Duration::from_nanos(now.nanos.saturating_sub(lease.asked));
+    if measure.is_concurrent() {
+        let remaining = lease.rest + lease.left.saturating_sub(lease.running);
+        let remaining = remaining.min(measure.limit());
+        return Some((Left { remaining, reset: Duration::ZERO }, known_for));
+    }
+    Some((left(entry, at, now), known_for))
+}
+
 fn store_key(rule: &Rule, key: &str, measure: Measure, window: Option<u64>) -> String {
     match window {
         Some(window) => format!("{}:{}:{window}:{key}", rule.name, measure.word()),

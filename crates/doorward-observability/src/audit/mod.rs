@@ -12,6 +12,7 @@ mod recorder;
 mod retain;
 mod written;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -167,6 +168,11 @@ impl Audit {
 
     fn has_trouble(&self) -> bool {
         self.trouble.load().is_some()
+    }
+
+    /// Exports of this process whose last attempt failed, and why.
+    pub fn broken_exports(&self) -> BTreeMap<String, String> {
+        self.exports.lock().clone()
     }
 
     /// Tells how the record is doing.

@@ -120,8 +120,13 @@ pub struct Scan {
 impl Store {
     /// All blocks with records of a time, in the order in which they were written.
     pub fn audit_between(&self, span: Span) -> Scan {
-        let after = (span.from - 1, "~".to_owned(), i64::MAX);
+        let after = (span.from.saturating_sub(1), "~".to_owned(), i64::MAX);
         Scan { store: self.clone(), span, writer: None, after, page: PAGES.0 }
+    }
+
+    /// The same, after what another scan has read: its [`Scan::position`].
+    pub fn audit_between_after(&self, span: Span, position: (i64, String, i64)) -> Scan {
+        Scan { after: position, ..self.audit_between(span) }
     }
 
     /// When the latest record was written, in milliseconds since 1970.
@@ -146,6 +151,11 @@ impl Store {
 }
 
 impl Scan {
+    /// Where it is: after the last block that it has read.
+    pub fn position(&self) -> (i64, String, i64) {
+        self.after.clone()
+    }
+
     /// The next blocks; none at the end. Asked again then, it brings what has come since.
     pub async fn next(&mut self) -> Result<Vec<Block>> {
         let (columns, page) = (Block::COLUMNS, self.page);

@@ -30,6 +30,13 @@ impl Store {
         Ok(taken.rows_affected() == 1)
     }
 
+    /// Which process looks after which export.
+    pub async fn export_owners(&self) -> Result<BTreeMap<String, String>> {
+        let rows = sqlx::query("SELECT name, owner FROM audit_exports").fetch_all(&self.pool);
+        let rows = rows.await?;
+        rows.iter().map(|row| Ok((row.try_get("name")?, row.try_get("owner")?))).collect()
+    }
+
     /// The last record of each chain that an export has delivered.
     pub async fn export_positions(&self, name: &str) -> Result<BTreeMap<String, i64>> {
         let rows = sqlx::query("SELECT writer, seq FROM audit_export_positions WHERE name = $1")

@@ -135,14 +135,26 @@ impl Store {
         all.into_iter().find(|account| account.id == id).ok_or_else(|| Error::absent("account", id))
     }
 
-    /// The entries of an account, the latest first.
-    pub async fn credit_entries(&self, account: &str, most: i64) -> Result<Vec<Entry>> {
+    /// The entries of an account, the latest first; with `after`, those that follow it.
+    pub async fn credit_entries(
+        &self,
+        account: &str,
+        after: Option<&Entry>,
+        most: i64,
+    ) -> Result<Vec<Entry>> {
+        let (at, movement, of) =
+            after.map_or((i64::MAX, "", ""), |entry| (entry.at, &*entry.movement, &*entry.account));
         let rows = sqlx::query(
             "SELECT movement, account, amount, kind, note, at FROM credit_entries \
-             WHERE account = $1 OR account = $2 ORDER BY at DESC, movement LIMIT $3",
+             WHERE (account = $1 OR account = $2) \
+             AND (at < $3 OR (at = $3 AND (movement, account) > ($4, $5))) \
+             ORDER BY at DESC, movement, account LIMIT $6",
         )
         .bind(account)
         .bind(spent(account))
+        .bind(at)
+        .bind(movement)
+        .bind(of)
         .bind(most)
         .fetch_all(&self.pool)
         .await?;

@@ -112,6 +112,13 @@ pub enum Audit {
         #[arg(long)]
         sign_earlier: bool,
     },
+    /// Show exports: what each has delivered, how far it is behind, and why
+    Exports {
+        #[command(flatten)]
+        kept: Kept,
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the public keys that sign checkpoints
     Key {
         #[command(flatten)]

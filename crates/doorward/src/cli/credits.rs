@@ -61,7 +61,7 @@ pub enum Credits {
         whose: Whose,
         /// Maximum number
         #[arg(short, long, value_name = "COUNT", default_value_t = 100)]
-        limit: i64,
+        limit: usize,
         #[arg(long)]
         json: bool,
     },

@@ -2,16 +2,15 @@
 
 use std::io::{IsTerminal, Read, Write};
 
-use doorward_admin::service::{Named, credentials};
-use doorward_identity::delegation::GATEWAY;
-use doorward_store::{Error, MasterKey};
+use doorward_admin::Paging;
+use doorward_admin::service::Named;
+use doorward_admin::service::credentials::{self, CredentialKind};
 use zeroize::Zeroizing;
 
 use super::keys::{date, whom};
-use super::{Exit, Failed, open};
-use crate::administer::Place;
-use crate::cli::{Credentials, Kept, Sealing};
-use crate::config;
+use super::{Exit, Failed};
+use crate::administer::{Place, place, place_with_key};
+use crate::cli::Credentials;
 use crate::terminal::{self, one_line};
 
 /// Longest credential that is kept.
@@ -21,11 +20,12 @@ pub async fn run(options: Credentials) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     match options {
         Credentials::Set { kept, sealing, server, owner } => {
-            let key = master_key(&kept, &sealing)?;
+            let place = place_with_key(&kept, &sealing).await?;
             let (kind, name) = whom(&owner)?;
-            let secret = read_secret()?;
-            let store = open(&kept).await?;
-            store.put_credential(&key, &server, (kind, &name), &secret).await?;
+            let secret = read_secret()?.to_string();
+            let wanted =
+                credentials::Put { server: server.clone(), kind, owner: name.clone(), secret };
+            place.call(&credentials::PUT, wanted).await?;
             writeln!(
                 out,
                 "stored for {}: {kind} {}",
@@ -34,43 +34,25 @@ pub async fn run(options: Credentials) -> Result<(), Failed> {
             )?;
         }
         Credentials::List { kept, json } => {
-            let store = open(&kept).await?;
-            let (given, delegated) = (store.credentials().await?, store.all_delegated().await?);
+            let all = place(&kept).await?.list(&credentials::LIST, &Paging::default()).await?;
             if json {
-                let marked = |mut one: serde_json::Value, kind: &str| {
-                    one["kind"] = kind.into();
-                    one
-                };
-                let given = given.iter().map(|one| marked(serde_json::json!(one), "credential"));
-                let grants = delegated.iter().map(|one| marked(serde_json::json!(one), "grant"));
-                terminal::json(&mut out, &given.chain(grants).collect::<Vec<_>>())?;
-                return Ok(());
+                return Ok(terminal::json(&mut out, &all)?);
             }
             let mut rows = vec![["SERVER", "OWNER", "KIND", "CHANGED"].map(str::to_owned)];
-            for one in &given {
-                let owner = format!("{} {}", one.owner_kind, terminal::name(&one.owner));
-                rows.push([
-                    terminal::name(&one.server).into_owned(),
-                    owner,
-                    "credential".into(),
-                    date(one.changed),
-                ]);
-            }
-            for one in &delegated {
-                let (server, owner) =
-                    (terminal::name(&one.server).into_owned(), one_line(&one.owner));
-                rows.push([server, owner, "grant".into(), date(one.changed)]);
-            }
+            rows.extend(all.iter().map(|one| {
+                let kind = match one.kind {
+                    CredentialKind::Credential => "credential",
+                    CredentialKind::Grant => "grant",
+                };
+                let server = terminal::name(&one.server).into_owned();
+                [server, one_line(&one.owner), kind.into(), date(one.changed)]
+            }));
             terminal::table(&mut out, &rows)?;
         }
         Credentials::Remove { kept, server, owner } => {
             let (kind, name) = whom(&owner)?;
-            let store = open(&kept).await?;
-            let owner = format!("{kind} {name:?}");
-            match store.remove_credential(&server, kind, &name).await {
-                Err(Error::Absent { .. }) => store.remove_delegated(&server, &owner).await?,
-                removed => removed?,
-            }
+            let wanted = credentials::Whose { server: server.clone(), kind, owner: name.clone() };
+            place(&kept).await?.call(&credentials::REMOVE, wanted).await?;
             writeln!(
                 out,
                 "deleted for {}: {kind} {}",
@@ -88,38 +70,19 @@ pub async fn run(options: Credentials) -> Result<(), Failed> {
             writeln!(out, "{}", link.url)?;
         }
         Credentials::Disconnect { kept, server } => {
-            open(&kept).await?.remove_delegated(&server, GATEWAY).await?;
+            let wanted = Named { name: server.clone() };
+            place(&kept).await?.call(&credentials::DISCONNECT, wanted).await?;
             writeln!(out, "deleted for {}: the gateway's own grant", terminal::name(&server))?;
         }
         Credentials::Rekey { kept, sealing, new_key } => {
-            let old = master_key(&kept, &sealing)?;
-            let new = checked(&new_key)?;
-            let count = open(&kept).await?.rekey(&old, &new).await?;
+            let wanted = credentials::Rekey { new_key };
+            let place = place_with_key(&kept, &sealing).await?;
+            let done = place.call(&credentials::REKEY, wanted).await?;
+            let count = done.secrets;
             writeln!(out, "re-encrypted {count} secrets: start the gateway with the new key")?;
         }
     }
     Ok(())
-}
-
-pub fn master_key(kept: &Kept, sealing: &Sealing) -> Result<MasterKey, Failed> {
-    if let Some(key) = &sealing.store_key {
-        return checked(key);
-    }
-    let none = || {
-        let why = "there is no master key: set DOORWARD_STORE_KEY, or 'store_key' in the \
-            configuration";
-        Failed::new(Exit::Usage, why)
-    };
-    let path = kept.config.as_ref().ok_or_else(none)?;
-    let loaded = config::load(path).map_err(|report| Failed::report(&report))?;
-    checked(loaded.settings.store_key.as_ref().ok_or_else(none)?.expose())
-}
-
-fn checked(key: &str) -> Result<MasterKey, Failed> {
-    if key.len() < 32 {
-        return Err(Failed::new(Exit::Usage, "a master key must have at least 32 characters"));
-    }
-    MasterKey::new(key).map_err(|error| Failed::new(Exit::Failure, error.to_string()))
 }
 
 /// One line of standard input: what is on the command line, others can see.

@@ -89,9 +89,8 @@ pub async fn run(options: Credits) -> Result<(), Failed> {
         }
         Credits::Entries { kept, whose, limit, json } => {
             let (kind, name) = account(&whose);
-            let limit = usize::try_from(limit).ok();
-            let wanted = credits::Entries { kind, name, limit };
-            let entries = place(&kept).await?.call(&credits::ENTRIES, wanted).await?.items;
+            let wanted = credits::Entries { kind, name, paging: Paging::default() };
+            let entries = place(&kept).await?.first(&credits::ENTRIES, &wanted, limit).await?;
             if json {
                 return Ok(terminal::json(&mut out, &entries)?);
             }

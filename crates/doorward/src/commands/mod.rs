@@ -11,6 +11,7 @@ pub mod export;
 pub mod grants;
 pub mod import;
 pub mod keys;
+pub mod limits;
 pub mod openapi;
 pub mod policy;
 pub mod portals;
@@ -107,13 +108,8 @@ pub fn data_folder() -> Option<std::path::PathBuf> {
     Some(data?.join("doorward"))
 }
 
-/// Opens the database that a command is about, for commands that no gateway carries out.
+/// Opens the database that a command is about, where no gateway carries it out.
 pub async fn open(kept: &Kept) -> Result<Store, Failed> {
-    if kept.admin_url.is_some() {
-        let why = "this command works on the database: name it with --store or --config, instead of \
-            --admin-url";
-        return Err(Failed::new(Exit::Usage, why));
-    }
     let mut said = kept.store.clone();
     if let (None, Some(path)) = (&said, &kept.config) {
         let loaded = config::load(path).map_err(|report| Failed::report(&report))?;

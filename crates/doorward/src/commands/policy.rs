@@ -7,16 +7,16 @@ mod simulate;
 use std::io::Write;
 use std::path::Path;
 
+use doorward_admin::Paging;
 use doorward_admin::service::policies;
 use doorward_policy::{Finding, PolicySet, ready_made};
-use doorward_store::Store;
 
 pub use self::files::{Files, read, try_read};
 
 use super::keys::date;
-use super::{Exit, Failed, open};
+use super::{Exit, Failed};
 use crate::administer::place;
-use crate::cli::Policy;
+use crate::cli::{Kept, Policy};
 use crate::terminal::{self, one_line};
 
 pub async fn run(options: Policy) -> Result<(), Failed> {
@@ -25,7 +25,7 @@ pub async fn run(options: Policy) -> Result<(), Failed> {
         Policy::Test { paths } => test(&read(&paths)?, &mut std::io::stdout()),
         Policy::Explain(options) => explain::run(*options).await,
         Policy::Simulate(options) => simulate::run(*options).await,
-        Policy::Diff { kept, paths } => diff(&open(&kept).await?, &read(&paths)?).await,
+        Policy::Diff { kept, paths } => diff(&kept, &read(&paths)?).await,
         Policy::Apply { kept, paths, note } => {
             let files = read(&paths)?;
             warn(&compile(&files)?);
@@ -41,16 +41,21 @@ pub async fn run(options: Policy) -> Result<(), Failed> {
             writeln!(std::io::stdout().lock(), "version {} is active", applied.version)?;
             Ok(())
         }
-        Policy::Versions { kept, json } => versions(&open(&kept).await?, json).await,
+        Policy::Versions { kept, json } => versions(&kept, json).await,
         Policy::Show { kept, number } => {
-            let store = open(&kept).await?;
-            let shown = match number {
-                Some(version) => Some(store.policy_version(version).await?),
-                None => store.active_policies().await?,
+            let place = place(&kept).await?;
+            let version = match number {
+                Some(version) => version,
+                None => {
+                    let all = place.list(&policies::VERSIONS, &Paging::default()).await?;
+                    let active = all.into_iter().find(|version| version.active_since.is_some());
+                    let none = || Failed::new(Exit::Failure, "no policies have been applied");
+                    active.ok_or_else(none)?.version
+                }
             };
-            let none = || Failed::new(Exit::Failure, "no policies have been applied");
+            let shown = place.call(&policies::VERSION, policies::Number { version }).await?;
             let mut out = std::io::stdout().lock();
-            for (name, text) in &shown.ok_or_else(none)?.files {
+            for (name, text) in &shown.files {
                 writeln!(out, "// {}\n{}", one_line(name), terminal::harmless(text))?;
             }
             Ok(())
@@ -137,62 +142,46 @@ pub fn test(files: &Files, out: &mut dyn Write) -> Result<(), Failed> {
 }
 
 /// What differs between the policies in force and others, policy by policy.
-async fn diff(store: &Store, files: &Files) -> Result<(), Failed> {
-    let new = compile(files)?;
-    let active = store.active_policies().await?;
-    let in_force = active.as_ref().map(|active| active.files.clone()).unwrap_or_default();
-    let old = PolicySet::compile(&in_force).unwrap_or_else(|_| {
+async fn diff(kept: &Kept, files: &Files) -> Result<(), Failed> {
+    compile(files)?;
+    let wanted = policies::Files { files: files.policies.clone() };
+    let found = place(kept).await?.call(&policies::DIFF, wanted).await?;
+    if found.outdated {
         eprintln!("note: the active policies no longer match the schema");
-        PolicySet::compile(&Default::default())
-            .unwrap_or_else(|_| unreachable!("no policies match"))
-    });
+    }
     let mut out = std::io::stdout().lock();
     let color = terminal::color();
-    let mut same = true;
-    let mut ids: Vec<&str> = old.policies().chain(new.policies()).map(|(id, _)| id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    for id in ids {
-        let (before, after) = (old.policy(id), new.policy(id));
-        if before.map(|it| &it.text) == after.map(|it| &it.text) {
-            continue;
-        }
-        same = false;
-        writeln!(out, "{}", terminal::paint(&one_line(id), "1", color))?;
-        for (sign, code, about) in [("-", "31", before), ("+", "32", after)] {
-            for line in about.iter().flat_map(|about| about.text.lines()) {
+    for policy in &found.policies {
+        writeln!(out, "{}", terminal::paint(&one_line(&policy.id), "1", color))?;
+        for (sign, code, text) in [("-", "31", &policy.before), ("+", "32", &policy.after)] {
+            for line in text.iter().flat_map(|text| text.lines()) {
                 let line = format!("{sign} {}", terminal::harmless(line));
                 writeln!(out, "{}", terminal::paint(&line, code, color))?;
             }
         }
     }
-    if same {
+    if found.policies.is_empty() {
         writeln!(out, "nothing would change")?;
     }
     Ok(())
 }
 
-async fn versions(store: &Store, json: bool) -> Result<(), Failed> {
-    let versions = store.policy_versions().await?;
-    let activations = store.policy_activations().await?;
+async fn versions(kept: &Kept, json: bool) -> Result<(), Failed> {
+    let versions = place(kept).await?.list(&policies::VERSIONS, &Paging::default()).await?;
     let mut out = std::io::stdout().lock();
     if json {
-        let told = serde_json::json!({ "versions": versions, "activations": activations });
-        terminal::json(&mut out, &told)?;
-        return Ok(());
+        return Ok(terminal::json(&mut out, &versions)?);
     }
-    let in_force = activations.first().map(|latest| latest.version);
     let mut rows = vec![["VERSION", "MADE", "IN FORCE", "NOTE"].map(str::to_owned)];
-    for version in &versions {
-        let since = activations.iter().find(|one| one.version == version.version);
-        let since = since.filter(|_| in_force == Some(version.version));
-        rows.push([
+    rows.extend(versions.iter().map(|version| {
+        let since = version.active_since.map(|since| format!("since {}", date(since)));
+        [
             version.version.to_string(),
             date(version.created),
-            since.map_or_else(|| "-".into(), |since| format!("since {}", date(since.since))),
+            since.unwrap_or_else(|| "-".into()),
             one_line(&version.note),
-        ]);
-    }
+        ]
+    }));
     terminal::table(&mut out, &rows)?;
     Ok(())
 }

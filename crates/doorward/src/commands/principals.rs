@@ -5,9 +5,8 @@ use std::io::Write;
 use doorward_admin::service::principals;
 use doorward_store::Entry;
 
-use super::credentials::master_key;
-use super::{Failed, open};
-use crate::administer::place;
+use super::Failed;
+use crate::administer::{place, place_with_key};
 use crate::cli::Principals;
 use crate::terminal;
 
@@ -34,10 +33,9 @@ pub async fn run(options: Principals) -> Result<(), Failed> {
             writeln!(out, "deleted {kind} {}", terminal::name(&name))?;
         }
         Principals::Rename { kept, sealing, kind, old, new } => {
-            // Needed only where there are credentials; the store says so.
-            let key = master_key(&kept, &sealing).ok();
-            let store = open(&kept).await?;
-            let count = store.rename_group(kind, &old, &new, key.as_ref()).await?;
+            let wanted = principals::Rename { kind, name: old.clone(), to: new.clone() };
+            let place = place_with_key(&kept, &sealing).await?;
+            let count = place.call(&principals::RENAME, wanted).await?.places;
             let (old, new) = (terminal::name(&old), terminal::name(&new));
             writeln!(out, "renamed {kind} {old} to {new} in {count} places")?;
             eprintln!(

@@ -2,26 +2,45 @@
 
 use std::io::Write;
 
-use doorward_admin::service::usage::{By, Whose, sums};
-use doorward_mcp::display::harmless_line;
-use doorward_store::{UsageKey, now};
+use doorward_admin::Paging;
+use doorward_admin::csv::quoted;
+use doorward_admin::service::usage::{By, REPORT, Row, Wanted};
+use doorward_store::now;
 use jiff::civil::Date;
 use serde_json::{Map, Value};
 
-use super::{Exit, Failed, open};
+use super::{Exit, Failed};
+use crate::administer::place;
 use crate::cli::{Usage, UsageForm};
 use crate::terminal;
 
+/// Rows of a report.
+const MOST: usize = 10_000_000;
+
 pub async fn run(options: Usage) -> Result<(), Failed> {
-    let store = open(&options.kept).await?;
-    if let Some(month) = &options.invoice {
-        let (from, to) = month_of(month)?;
-        let by = [By::Tenant, By::Server, By::Tool];
-        return write(&options, &by, &store.usage(from, to).await?, UsageForm::Csv);
-    }
-    let span = options.span.read();
-    let to = if span.to == i64::MAX { now() + 1 } else { span.to / 1_000 };
-    write(&options, &options.by, &store.usage(span.from / 1_000, to).await?, options.format)
+    let (by, format, from, to) = match &options.invoice {
+        Some(month) => {
+            let (from, to) = month_of(month)?;
+            (vec![By::Tenant, By::Server, By::Tool], UsageForm::Csv, from, to)
+        }
+        None => {
+            let span = options.span.read();
+            let to = if span.to == i64::MAX { now() + 1 } else { span.to / 1_000 };
+            (options.by.clone(), options.format, span.from / 1_000, to)
+        }
+    };
+    let wanted = Wanted {
+        by: by.clone(),
+        from: Some(from),
+        to: Some(to),
+        tenant: options.tenant.clone(),
+        user: options.user.clone(),
+        agent: options.agent.clone(),
+        server: options.server.clone(),
+        paging: Paging::default(),
+    };
+    let rows = place(&options.kept).await?.first(&REPORT, &wanted, MOST).await?;
+    write(&by, &rows, format)
 }
 
 fn month_of(text: &str) -> Result<(i64, i64), Failed> {
@@ -33,37 +52,25 @@ fn month_of(text: &str) -> Result<(i64, i64), Failed> {
     Ok((begins(first).map_err(|_| wrong())?, begins(next).map_err(|_| wrong())?))
 }
 
-fn write(
-    options: &Usage,
-    by: &[By],
-    all: &[(UsageKey, doorward_store::Usage)],
-    form: UsageForm,
-) -> Result<(), Failed> {
-    let whose = Whose {
-        tenant: options.tenant.as_deref(),
-        user: options.user.as_deref(),
-        agent: options.agent.as_deref(),
-        server: options.server.as_deref(),
-    };
-    let sums = sums(by, &whose, all);
+fn write(by: &[By], all: &[Row], form: UsageForm) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     let names: Vec<&str> = by.iter().map(|by| by.as_str()).collect();
     let numbers = ["calls", "failed", "own_key", "price", "bytes", "upstream_ms"];
-    let told = |usage: &doorward_store::Usage| {
+    let told = |row: &Row| {
         [
-            usage.calls.to_string(),
-            usage.failed.to_string(),
-            usage.own_key.to_string(),
-            usage.price.to_string(),
-            usage.bytes.to_string(),
-            (usage.upstream_us / 1_000).to_string(),
+            row.calls.to_string(),
+            row.failed.to_string(),
+            row.own_key.to_string(),
+            row.price.to_string(),
+            row.bytes.to_string(),
+            row.upstream_ms.to_string(),
         ]
     };
     match form {
         UsageForm::Json => {
-            let rows = sums.iter().map(|(group, usage)| {
+            let rows = all.iter().map(|usage| {
                 let mut row = Map::new();
-                for (name, value) in names.iter().zip(group) {
+                for (name, value) in names.iter().zip(&usage.group) {
                     row.insert((*name).into(), value.as_str().into());
                 }
                 let text = |value: i64| Value::from(value);
@@ -72,7 +79,7 @@ fn write(
                 row.insert("own_key".into(), text(usage.own_key));
                 row.insert("price".into(), usage.price.to_string().into());
                 row.insert("bytes".into(), text(usage.bytes));
-                row.insert("upstream_ms".into(), text(usage.upstream_us / 1_000));
+                row.insert("upstream_ms".into(), text(usage.upstream_ms));
                 row
             });
             terminal::json(&mut out, &rows.collect::<Vec<_>>())?;
@@ -80,16 +87,17 @@ fn write(
         UsageForm::Csv => {
             let head: Vec<&str> = names.iter().copied().chain(numbers).collect();
             writeln!(out, "{}", head.join(","))?;
-            for (group, usage) in &sums {
-                let cells = group.iter().cloned().chain(told(usage)).map(|cell| quoted(&cell));
+            for usage in all {
+                let cells = usage.group.iter().cloned().chain(told(usage));
+                let cells = cells.map(|cell| quoted(&cell));
                 writeln!(out, "{}", cells.collect::<Vec<_>>().join(","))?;
             }
         }
         UsageForm::Table => {
             let head = names.iter().chain(&numbers).map(|name| name.to_uppercase());
             let mut rows = vec![head.collect::<Vec<_>>()];
-            for (group, usage) in &sums {
-                let group = group.iter().map(|cell| {
+            for usage in all {
+                let group = usage.group.iter().map(|cell| {
                     if cell.is_empty() { "-".into() } else { terminal::name(cell).into_owned() }
                 });
                 rows.push(group.chain(told(usage)).collect());
@@ -111,45 +119,9 @@ fn columns(out: &mut impl Write, rows: &[Vec<String>]) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A cell of CSV (RFC 4180), in one harmless line. What a spreadsheet would take for a formula is no formula.
-pub fn quoted(cell: &str) -> String {
-    let is_number = cell.parse::<f64>().is_ok();
-    let begins = cell.trim_start().chars().next();
-    let cell = harmless_line(cell);
-    let cell = match begins {
-        // Those of full width are taken for the others.
-        Some('=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠') if !is_number => {
-            format!("'{cell}")
-        }
-        _ => cell.into_owned(),
-    };
-    if cell.contains([',', '"']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_cell_is_a_cell_whatever_is_in_it() {
-        for (cell, written) in [
-            ("plain", "plain"),
-            ("a,b", "\"a,b\""),
-            ("say \"x\"", "\"say \"\"x\"\"\""),
-            ("=1+1", "'=1+1"),
-            ("-5", "-5"),
-            ("@cmd", "'@cmd"),
-            (" =cmd", "' =cmd"),
-            ("\n=cmd", "'\\n=cmd"),
-            ("\u{a0}+cmd", "'\u{a0}+cmd"),
-            ("＝cmd", "'＝cmd"),
-            ("＠x,y", "\"'＠x,y\""),
-            ("a\r\nb", "a\\u{d}\\nb"),
-            ("x\u{202e}\u{9b}\u{7f}\u{e0041}", "x\\u{202e}\\u{9b}\\u{7f}\\u{e0041}"),
-        ] {
-            assert_eq!(quoted(cell), written);
-        }
-    }
 
     #[test]
     fn a_month_is_all_of_its_days() {

@@ -30,6 +30,7 @@ mod limits;
 mod names;
 mod noise;
 mod openapi;
+mod operations;
 mod packages;
 mod pins;
 mod policy;

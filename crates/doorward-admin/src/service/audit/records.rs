@@ -21,9 +21,8 @@ pub struct Joining {
 }
 
 impl Joining {
-    /// Takes a line; returns what is whole now.
-    pub fn take(&mut self, line: &str) -> Option<Record> {
-        let record: Record = serde_json::from_str(line).ok()?;
+    /// Takes a record; returns what is whole now.
+    pub fn take(&mut self, record: Record) -> Option<Record> {
         if record.contains_key("removed") {
             return None;
         }
@@ -68,7 +67,8 @@ pub async fn each(store: &Store, span: Span, mut take: impl FnMut(Record) -> boo
             break;
         }
         for line in blocks.iter().flat_map(doorward_store::Block::lines) {
-            if let Some(record) = joining.take(line)
+            let read: Option<Record> = serde_json::from_str(line).ok();
+            if let Some(record) = read.and_then(|record| joining.take(record))
                 && is_within(&record, span)
                 && !take(record)
             {
@@ -92,6 +92,24 @@ fn is_within(record: &Record, span: Span) -> bool {
 
 pub fn text<'a>(record: &'a Record, name: &str) -> &'a str {
     record.get(name).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// Who did it, in a word.
+pub fn who(record: &Record) -> String {
+    if let Some(actor) = record.get("actor") {
+        return actor["name"].as_str().unwrap_or_default().to_owned();
+    }
+    let principal = ["user", "service_account"].map(|name| text(record, name));
+    let principal = principal.into_iter().find(|name| !name.is_empty());
+    let name = match (principal, text(record, "agent")) {
+        (Some(principal), "") => principal.to_owned(),
+        (Some(principal), agent) => format!("{principal} by {agent}"),
+        (None, agent) => agent.to_owned(),
+    };
+    match text(record, "tenant") {
+        "" => name,
+        tenant => format!("{name} ({tenant})"),
+    }
 }
 
 /// Which records are wanted: those that match everything that is set.

@@ -6,18 +6,18 @@ use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use doorward_observability::audit::{ocsf, open_key, retention};
-use doorward_store::{Block, Scan, Store, files, now_ms};
+use doorward_admin::Paging;
+use doorward_admin::service::audit::records::{self, Joining, Record, text};
+use doorward_admin::service::{ById, audit};
+use doorward_observability::audit::ocsf;
+use doorward_store::files;
 use serde_json::Value;
 
 use super::keys::date;
-use super::{Exit, Failed, open};
-use crate::administer::place;
-use crate::cli::{Audit, ExportForm, Kept, Span};
-use crate::config;
+use super::{Exit, Failed};
+use crate::administer::{Place, place};
+use crate::cli::{Audit, ExportForm, Span};
 use crate::terminal::{self, harmless_json, one_line};
-use doorward_admin::service::audit::records::{self, Joining, Record, each, text};
-use doorward_admin::service::{ById, audit};
 
 /// How far back the latest records are looked for first, in milliseconds.
 const FIRST_LOOK: i64 = 10 * 60 * 1_000;
@@ -28,31 +28,37 @@ pub async fn run(options: Audit) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     match options {
         Audit::Tail { kept, filter, number, follow, json } => {
-            tail(&open(&kept).await?, &filter.read(), number, follow, json).await
+            tail(&place(&kept).await?, &filter.read(), number, follow, json).await
         }
         Audit::Search { kept, span, filter, limit, json } => {
-            let wanted = filter.read();
-            let mut found = 0;
-            let mut failed = Ok(());
-            each(&open(&kept).await?, span.read(), |record| {
-                if wanted.fits(&record) {
-                    found += 1;
-                    failed = show(&mut out, &record, json);
-                }
-                failed.is_ok() && found < limit
-            })
-            .await?;
-            if found == limit {
+            let span = span.read();
+            let wanted = audit::Search {
+                from: Some(span.from),
+                to: Some(span.to),
+                filter: filter.read(),
+                ..audit::Search::default()
+            };
+            let found = place(&kept).await?.first(&audit::SEARCH, &wanted, limit).await?;
+            for record in &found {
+                show(&mut out, record, json)?;
+            }
+            if found.len() == limit {
                 eprintln!("note: there may be more; see --limit");
             }
-            Ok(failed?)
+            Ok(())
         }
-        Audit::Show { kept, id } => show_one(&open(&kept).await?, &id).await,
+        Audit::Show { kept, id } => {
+            let found = place(&kept).await?.call(&audit::SHOW, ById { id }).await?;
+            for record in &found.records {
+                terminal::json(&mut out, record)?;
+            }
+            Ok(())
+        }
         Audit::Verify { kept, files, trust, anchors, json } => {
             verify::run(&kept, &files, &trust, &anchors, json).await
         }
         Audit::Export { kept, span, form, output } => {
-            export(&open(&kept).await?, &span, form, output.as_deref()).await
+            export(&place(&kept).await?, &span, form, output.as_deref()).await
         }
         Audit::Hold { kept, tenant, principal, reason } => {
             let wanted = audit::Place { tenant, principal, reason };
@@ -89,19 +95,22 @@ pub async fn run(options: Audit) -> Result<(), Failed> {
             writeln!(out, "released: {}", one_line(&id))?;
             Ok(())
         }
-        Audit::Retain { kept, sign_earlier } => retain(&kept, sign_earlier).await,
+        Audit::Retain { kept, sign_earlier } => retain(&place(&kept).await?, sign_earlier).await,
         Audit::Key { kept, trust_database } => {
-            let keys = verify::own_keys(&kept, &open(&kept).await?, trust_database).await?;
-            if keys.is_empty() {
+            let wanted = audit::KeysOf { trust_database };
+            let found = place(&kept).await?.call(&audit::KEYS, wanted).await?;
+            verify::warn(&found.warnings);
+            if found.keys.is_empty() {
                 let why = "only the database knows a key, and it is not trusted: pass the \
                     configuration with --config";
                 return Err(Failed::new(Exit::Failure, why));
             }
-            for (id, public) in keys {
-                writeln!(out, "{} {id}", verify::encode(&public))?;
+            for key in found.keys {
+                writeln!(out, "{} {}", one_line(&key.key), one_line(&key.id))?;
             }
             Ok(())
         }
+        Audit::Exports { kept, json } => exports(&place(&kept).await?, json).await,
     }
 }
 
@@ -143,47 +152,28 @@ fn show(out: &mut impl Write, record: &Record, json: bool) -> std::io::Result<()
         "{at}  {:<16}  {:<10}  {:<24}  {} {why} {took}",
         text(record, "id"),
         outcome,
-        who(record),
+        one_line(&records::who(record)),
         what.trim()
     );
     writeln!(out, "{}", terminal::harmless(line.trim_end()))
 }
 
-/// Who did it, in a word.
-pub fn who(record: &Record) -> String {
-    if let Some(actor) = record.get("actor") {
-        return one_line(actor["name"].as_str().unwrap_or_default());
-    }
-    let principal = ["user", "service_account"].map(|name| text(record, name));
-    let principal = principal.into_iter().find(|name| !name.is_empty());
-    let name = match (principal, text(record, "agent")) {
-        (Some(principal), "") => principal.to_owned(),
-        (Some(principal), agent) => format!("{principal} by {agent}"),
-        (None, agent) => agent.to_owned(),
-    };
-    match text(record, "tenant") {
-        "" => name,
-        tenant => format!("{name} ({tenant})"),
-    }
-}
-
 async fn tail(
-    store: &Store,
+    place: &Place,
     filter: &records::Filter,
     number: usize,
     follow: bool,
     json: bool,
 ) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
-    let newest = store.audit_latest().await?;
-    let (mut scan, mut joining, mut came);
+    let newest = Following::new(place, i64::MAX).read().await?.latest;
+    let (mut following, mut joining, mut came);
     // Not all there is, if the last minutes have as many.
     let mut back = FIRST_LOOK;
     loop {
         let from = newest.saturating_sub(back).max(0);
-        let span = doorward_store::Span { from, ..doorward_store::Span::default() };
-        (scan, joining) = (store.audit_between(span), Joining::default());
-        came = drain(&mut scan, &mut joining, filter).await?;
+        (following, joining) = (Following::new(place, from), Joining::default());
+        came = following.drain(&mut joining, filter).await?;
         if came.len() >= number || from == 0 {
             break;
         }
@@ -203,45 +193,48 @@ async fn tail(
         }
         out.flush()?;
         tokio::time::sleep(LOOK).await;
-        came = drain(&mut scan, &mut joining, filter).await?;
+        came = following.drain(&mut joining, filter).await?;
     }
 }
 
-/// Everything that has come since.
-async fn drain(
-    scan: &mut Scan,
-    joining: &mut Joining,
-    filter: &records::Filter,
-) -> Result<Vec<Record>, Failed> {
-    let mut came = Vec::new();
-    loop {
-        let blocks = scan.next().await?;
-        if blocks.is_empty() {
-            return Ok(came);
-        }
-        for line in blocks.iter().flat_map(Block::lines) {
-            came.extend(joining.take(line).filter(|record| filter.fits(record)));
-        }
-    }
+/// The audit log as it is read on.
+struct Following<'a> {
+    place: &'a Place,
+    from: i64,
+    cursor: Option<String>,
 }
 
-async fn show_one(store: &Store, id: &str) -> Result<(), Failed> {
-    let found = audit::lines_of(store, id)
-        .await
-        .map_err(|problem| Failed::new(Exit::Usage, problem.detail))?;
-    if found.is_empty() {
-        return Err(Failed::new(Exit::Failure, format!("there is no record of '{id}'")));
+impl<'a> Following<'a> {
+    fn new(place: &'a Place, from: i64) -> Self {
+        Self { place, from, cursor: None }
     }
-    let mut out = std::io::stdout().lock();
-    for line in found {
-        let value: Value = serde_json::from_str(&line).unwrap_or_default();
-        terminal::json(&mut out, &value)?;
+
+    async fn read(&self) -> Result<audit::Recorded, Failed> {
+        let wanted = audit::Lines { from: Some(self.from), cursor: self.cursor.clone() };
+        self.place.call(&audit::LINES, wanted).await
     }
-    Ok(())
+
+    /// Everything that has come since.
+    async fn drain(
+        &mut self,
+        joining: &mut Joining,
+        filter: &records::Filter,
+    ) -> Result<Vec<Record>, Failed> {
+        let mut came = Vec::new();
+        loop {
+            let read = self.read().await?;
+            self.cursor = Some(read.position);
+            if read.records.is_empty() {
+                return Ok(came);
+            }
+            let whole = read.records.into_iter().filter_map(|record| joining.take(record));
+            came.extend(whole.filter(|record| filter.fits(record)));
+        }
+    }
 }
 
 async fn export(
-    store: &Store,
+    place: &Place,
     span: &Span,
     form: ExportForm,
     output: Option<&Path>,
@@ -257,77 +250,36 @@ async fn export(
         None => Box::new(std::io::BufWriter::new(std::io::stdout())),
     };
     let span = span.read();
-    // Chain by chain, whole blocks: what is verified must have no gaps.
-    for writer in store.audit_chains().await? {
-        let mut scan = store.audit_chain(&writer, begin_of(store, &writer, span).await?);
-        loop {
-            let blocks = scan.next().await?;
-            if blocks.is_empty() {
-                break;
-            }
-            for line in blocks.iter().filter(|it| it.first_at < span.to).flat_map(Block::lines) {
-                match form {
-                    ExportForm::Native if is_shown => writeln!(out, "{}", harmless_json(line))?,
-                    ExportForm::Native => writeln!(out, "{line}")?,
-                    ExportForm::Ocsf => {
-                        if let Some(event) = ocsf::event(line) {
-                            writeln!(out, "{}", harmless_json(&event.to_string()))?;
-                        }
+    let mut wanted =
+        audit::Chains { from: Some(span.from), to: Some(span.to), ..audit::Chains::default() };
+    loop {
+        let page = place.call(&audit::EXPORT, wanted.clone()).await?;
+        for line in &page.items {
+            match form {
+                ExportForm::Native if is_shown => writeln!(out, "{}", harmless_json(line))?,
+                ExportForm::Native => writeln!(out, "{line}")?,
+                ExportForm::Ocsf => {
+                    if let Some(event) = ocsf::event(line) {
+                        writeln!(out, "{}", harmless_json(&event.to_string()))?;
                     }
                 }
             }
+        }
+        match page.next_cursor {
+            Some(cursor) => wanted.cursor = Some(cursor),
+            None => break,
         }
     }
     out.flush()?;
     Ok(())
 }
 
-/// After which record a chain's part of a time begins: with the checkpoint before it, so that it can be verified.
-async fn begin_of(store: &Store, writer: &str, span: doorward_store::Span) -> Result<i64, Failed> {
-    let mut begin = i64::MIN;
-    if span.from <= 0 {
-        return Ok(begin);
-    }
-    let mut scan = store.audit_chain(writer, i64::MIN);
-    loop {
-        let blocks = scan.next().await?;
-        if blocks.is_empty() {
-            return Ok(i64::MAX);
-        }
-        for block in blocks {
-            if block.last_at >= span.from {
-                return Ok(if begin == i64::MIN { block.first - 1 } else { begin });
-            }
-            if block.body.contains("\"kind\":\"checkpoint\"") {
-                begin = block.first - 1;
-            }
-        }
-    }
-}
-
-async fn retain(kept: &Kept, sign_earlier: bool) -> Result<(), Failed> {
-    let Some(path) = &kept.config else {
-        let why = "'audit.retention' is unknown: pass the configuration with --config";
-        return Err(Failed::new(Exit::Usage, why));
-    };
-    let mut settings = config::load(path).map_err(|report| Failed::report(&report))?.settings;
-    if let Some(file) = &mut settings.audit.key_file {
-        *file = path.parent().unwrap_or(Path::new("")).join(&*file);
-    }
-    let rules = retention(&settings.audit.retention, now_ms());
-    let store = open(kept).await?;
-    let key = open_key(&store, &settings).await?.ok_or_else(|| {
-        let why = "there is no key to sign the removal of records: set 'store_key' or \
-            'audit.key_file'";
-        Failed::new(Exit::Failure, why)
-    })?;
+async fn retain(place: &Place, sign_earlier: bool) -> Result<(), Failed> {
+    let done = place.call(&audit::RETAIN, audit::Retain { sign_earlier }).await?;
     let mut out = std::io::stdout().lock();
     if sign_earlier {
-        let keys = verify::own_keys(kept, &store, false).await?;
-        let runs = store.sign_earlier_removals(&key, keys).await?;
-        writeln!(out, "signed {runs} ranges of removed records")?;
+        writeln!(out, "signed {} ranges of removed records", done.signed)?;
     }
-    let done = store.retain_audit(&rules, &key).await?;
     if done.unvouched > 0 {
         eprintln!(
             "note: {} records are retained until a checkpoint covers them; if this does not \
@@ -337,4 +289,26 @@ async fn retain(kept: &Kept, sign_earlier: bool) -> Result<(), Failed> {
     }
     writeln!(out, "{} records removed, {} on hold", done.removed, done.held)?;
     Ok(())
+}
+
+async fn exports(place: &Place, json: bool) -> Result<(), Failed> {
+    let exports = place.list(&audit::EXPORTS, &Paging::default()).await?;
+    let mut out = std::io::stdout().lock();
+    if json {
+        return Ok(terminal::json(&mut out, &exports)?);
+    }
+    let mut rows =
+        vec![["EXPORT", "TO", "DELIVERED", "BEHIND", "SINCE", "ERROR"].map(str::to_owned)];
+    rows.extend(exports.iter().map(|export| {
+        let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".into());
+        [
+            terminal::name(&export.name).into_owned(),
+            or_none(export.kind.as_deref().map(one_line)),
+            export.delivered.to_string(),
+            export.behind.to_string(),
+            or_none(export.oldest.map(|at| date(at / 1_000))),
+            or_none(export.error.as_deref().map(one_line)),
+        ]
+    }));
+    Ok(terminal::table(&mut out, &rows)?)
 }

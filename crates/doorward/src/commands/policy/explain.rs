@@ -2,46 +2,43 @@
 
 use std::io::Write;
 
-use doorward_policy::{Case, Decision, Effect, PolicySet, Verdict};
+use doorward_admin::service::trying::{EXPLAIN, Question};
+use doorward_policy::{Case, Decision, Effect, Verdict};
 use serde_json::Value;
 
 use super::read;
+use crate::administer::place;
 use crate::cli::Explain;
-use crate::commands::{Exit, Failed, open};
+use crate::commands::{Exit, Failed};
 use crate::terminal::{self, one_line};
 
 pub async fn run(options: Explain) -> Result<(), Failed> {
-    let set = if options.paths.is_empty() {
-        let active = open(&options.kept).await?.active_policies().await?;
-        let none = || {
-            let why = "no policies are active; pass files with --policies";
-            Failed::new(Exit::Failure, why)
-        };
-        let active = active.ok_or_else(none)?;
-        PolicySet::compile(&active.files).map_err(|findings| {
-            let findings: Vec<_> = findings.iter().map(ToString::to_string).collect();
-            Failed::new(Exit::Config, findings.join("\n"))
-        })?
-    } else {
-        super::compile(&read(&options.paths)?)?
+    let files = match options.paths.is_empty() {
+        true => None,
+        false => {
+            let files = read(&options.paths)?;
+            super::compile(&files)?;
+            Some(files.policies)
+        }
     };
-    let json = options.json;
-    let request = case(options)?.request().map_err(|why| Failed::new(Exit::Usage, why))?;
-    let decision = set.decide(&request);
+    let (place, json) = (place(&options.kept).await?, options.json);
+    let case = case(options)?;
+    let wrong = |error: serde_json::Error| Failed::new(Exit::Failure, error.to_string());
+    let case = serde_json::to_value(&case).map_err(wrong)?;
+    let found = place.call(&EXPLAIN, Question { files, case }).await?;
     let mut out = std::io::stdout().lock();
     if json {
-        let told = serde_json::json!({ "request": request, "decision": decision });
+        let told = serde_json::json!({ "request": found.request, "decision": found.decision });
         terminal::json(&mut out, &told)?;
     } else {
+        let decision = serde_json::from_value(found.decision).map_err(wrong)?;
         show(&mut out, &decision)?;
-        for policy in &decision.policies {
-            if let Some(about) = set.policy(&policy.id) {
-                writeln!(out, "\n// {}:{}", one_line(&about.file), about.line)?;
-                writeln!(out, "{}", terminal::harmless(&about.text))?;
-            }
+        for policy in &found.policies {
+            writeln!(out, "\n// {}:{}", one_line(&policy.file), policy.line)?;
+            writeln!(out, "{}", terminal::harmless(&policy.text))?;
         }
     }
-    if decision.is_allowed() { Ok(()) } else { Err(Failed::silent(Exit::Refused)) }
+    if found.allowed { Ok(()) } else { Err(Failed::silent(Exit::Refused)) }
 }
 
 /// A decision in words.

@@ -1,48 +1,40 @@
 //! `doorward policy simulate`: evaluates other policies on recorded calls, and reports which decisions would change.
 
 use std::io::Write;
-use std::sync::Arc;
 
-use doorward_admin::service::simulate::{Found, Turn, simulate};
-use jiff::tz::TimeZone;
+use doorward_admin::service::simulate::Turn;
+use doorward_admin::service::trying::{SIMULATE, Simulated, Simulation};
 
 use super::{compile, read};
+use crate::administer::place;
 use crate::cli::Simulate;
-use crate::commands::{Exit, Failed, open};
-use crate::config;
+use crate::commands::Failed;
 use crate::terminal::{self, one_line};
 
 pub async fn run(options: Simulate) -> Result<(), Failed> {
-    let set = Arc::new(compile(&read(&options.paths)?)?);
-    let zone = match (&options.zone, &options.kept.config) {
-        (Some(zone), _) => zone.clone(),
-        (None, Some(path)) => {
-            config::load(path).map_err(|report| Failed::report(&report))?.settings.policy.zone
-        }
-        (None, None) => "UTC".into(),
+    let files = read(&options.paths)?;
+    compile(&files)?;
+    let span = options.span.read();
+    let wanted = Simulation {
+        files: files.policies,
+        from: Some(span.from),
+        to: Some(span.to),
+        zone: options.zone.clone(),
     };
-    let unknown = |_| Failed::new(Exit::Usage, format!("there is no time zone '{zone}'"));
-    let zone = TimeZone::get(&zone).map_err(unknown)?;
-    let store = open(&options.kept).await?;
-    let found = simulate(&store, set, &zone, options.span.read()).await;
-    let found = found.map_err(|problem| Failed::new(Exit::Failure, problem.detail))?;
+    let found = place(&options.kept).await?.call(&SIMULATE, wanted).await?;
     tell(&found, options.json)
 }
 
-fn tell(found: &Found, json: bool) -> Result<(), Failed> {
+fn tell(found: &Simulated, json: bool) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
+    if found.more > 0 {
+        eprintln!("note: {} more groups are not shown; pass a shorter time", found.more);
+    }
     if json {
-        let groups = found.groups.iter().map(|((turn, who, tool), group)| {
-            serde_json::json!({ "turn": turn, "principal": who, "tool": tool, "group": group })
-        });
-        let told =
-            serde_json::json!({ "decided": found.decided, "groups": groups.collect::<Vec<_>>() });
+        let told = serde_json::json!({ "decided": found.decided, "groups": found.groups });
         return Ok(terminal::json(&mut out, &told)?);
     }
-    let count = |turn: Turn| -> u64 {
-        let fitting = found.groups.iter().filter(|((of, ..), _)| *of == turn);
-        fitting.map(|(_, group)| group.count).sum()
-    };
+    let count = |turn: Turn| found.calls.get(&turn).copied().unwrap_or_default();
     for (turn, heading) in [
         (Turn::Refused, "would be refused"),
         (Turn::Permitted, "would be permitted"),
@@ -53,8 +45,9 @@ fn tell(found: &Found, json: bool) -> Result<(), Failed> {
         }
         writeln!(out, "{} calls {heading}:", count(turn))?;
         let mut rows = vec![["PRINCIPAL", "TOOL", "CALLS", "LAST", "WHY"].map(str::to_owned)];
-        for ((of, who, tool), group) in &found.groups {
-            if *of == turn {
+        for turned in &found.groups {
+            let (who, tool, group) = (&turned.principal, &turned.tool, &turned.group);
+            if turned.turn == turn {
                 let why = if group.policies.is_empty() {
                     group.reason.clone()
                 } else {
