@@ -2,9 +2,11 @@
 
 mod plan;
 mod resources;
+mod servers;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use doorward_governance::lifecycle::State;
 use doorward_identity::identity::directory::declared_entries;
 use doorward_policy::{Action, PolicySet};
 use doorward_store::{Entry, Error, Kind, Store};
@@ -13,12 +15,13 @@ use serde::{Deserialize, Serialize};
 
 pub use self::plan::{Change, Difference, Planned};
 pub use self::resources::{Budget, Key, Resource, ResourceKind, Resources};
+pub use self::servers::AppliedServer;
 use crate::desk::{self, Desk};
 use crate::openapi::Nothing;
 use crate::operation::{On, Operation, Verb};
 use crate::problem::{Code, Problem};
 use crate::service::directory::{People, refuse_escalation};
-use crate::service::owners;
+use crate::service::{life, owners};
 
 pub const APPLY: Operation<Wanted, Applied> = Operation::new(
     "resources.apply",
@@ -42,23 +45,32 @@ pub struct Wanted {
     pub resources: Resources,
     /// Delete what was applied before and is not among the resources.
     pub prune: bool,
-    /// Why, for the versions of policies.
+    /// Why, for the versions of policies and the lives of servers.
     pub note: String,
+    /// Let servers that are put in use be at addresses that are not public.
+    pub allow_private: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Applied {
     /// What was changed, or would be with `dry_run`.
     pub changes: Vec<Planned>,
+    /// Where the servers that were created or updated are in their lives now. Empty with `dry_run`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<AppliedServer>,
 }
 
 /// How often it is tried again when something else was changed meanwhile.
 const ATTEMPTS: usize = 8;
 
 async fn apply(desk: &Desk, wanted: &Wanted) -> Result<Applied, Problem> {
+    wanted.resources.check_kinds()?;
     let resources = wanted.resources.by_key();
     for (key, resource) in &resources {
-        check(desk, key, resource)?;
+        match resource {
+            Resource::Server(spec) => _ = servers::check(desk, &key.1, spec).await?,
+            resource => check(desk, key, resource)?,
+        }
     }
     let store = desk.store()?;
     for _ in 0..ATTEMPTS {
@@ -70,10 +82,21 @@ async fn apply(desk: &Desk, wanted: &Wanted) -> Result<Applied, Problem> {
         let current = Resources::read(store).await?.by_key();
         let applied = store.applied().await?;
         let prunable = if wanted.prune { applied.clone() } else { BTreeSet::new() };
-        let changes = plan::plan(&resources, &current, &prunable);
+        check_case(&resources, &current)?;
+        let mut changes = plan::plan(&resources, &current, &prunable);
         let people = People::read(desk).await?;
-        for planned in &changes {
+        for planned in &mut changes {
             let key = (planned.kind, planned.name.clone());
+            if planned.kind == ResourceKind::Server {
+                let spec = match resources.get(&key) {
+                    Some(Resource::Server(spec)) => Some(spec),
+                    _ => None,
+                };
+                servers::permit(desk, &planned.name, spec).await?;
+                let approves = |spec| servers::approves(desk, &planned.name, spec);
+                planned.needs_review = spec.is_some_and(|spec| !approves(spec));
+                continue;
+            }
             permit(desk, &people, planned, resources.get(&key))?;
         }
         owners::check(desk, |holders| {
@@ -88,11 +111,12 @@ async fn apply(desk: &Desk, wanted: &Wanted) -> Result<Applied, Problem> {
             }
         })
         .await?;
+        let states = servers::states(store).await?;
         let batch = store.at_revision(revision).batch();
         let done = async {
             for planned in &changes {
                 let key = (planned.kind, planned.name.clone());
-                carry_out(&batch, planned, resources.get(&key), &wanted.note).await?;
+                carry_out(&batch, &states, planned, resources.get(&key), &wanted.note).await?;
             }
             for (kind, name) in resources.keys() {
                 if !applied.contains(&(kind.as_str().to_owned(), name.clone())) {
@@ -111,7 +135,11 @@ async fn apply(desk: &Desk, wanted: &Wanted) -> Result<Applied, Problem> {
             done => {
                 done?;
                 desk.settle().await?;
-                return Ok(Applied { changes });
+                let servers = match desk.is_rehearsal() {
+                    true => Vec::new(),
+                    false => continue_life(desk, &changes, &resources, wanted).await?,
+                };
+                return Ok(Applied { changes, servers });
             }
         }
     }
@@ -131,7 +159,7 @@ fn check(desk: &Desk, (kind, name): &Key, resource: &Resource) -> Result<(), Pro
             names.any(|other| other.eq_ignore_ascii_case(name))
         }
         Resource::Policies(_) => !settings.policy.files.is_empty(),
-        Resource::Budget(_) => false,
+        Resource::Budget(_) | Resource::Server(_) => false,
     });
     if is_declared {
         let why = format!("{} is defined in the configuration: change it there", named());
@@ -155,7 +183,7 @@ fn check(desk: &Desk, (kind, name): &Key, resource: &Resource) -> Result<(), Pro
                 Err(Problem::invalid(format!("{}: {why}", named())))
             }
         },
-        Resource::Principal(_) => Ok(()),
+        Resource::Principal(_) | Resource::Server(_) => Ok(()),
     }
 }
 
@@ -196,6 +224,7 @@ fn permit(
 
 async fn carry_out(
     store: &Store,
+    states: &BTreeMap<String, State>,
     planned: &Planned,
     resource: Option<&Resource>,
     note: &str,
@@ -209,15 +238,69 @@ async fn carry_out(
         Some(Resource::Portal(portal)) => {
             store.put_portal(name, &serde_json::to_string(portal)?).await
         }
+        Some(Resource::Server(spec)) => {
+            servers::carry_out(store, states, name, Some(spec), note).await
+        }
         Some(Resource::Policies(files)) => store.apply_policies(files, note).await.map(drop),
         None => {
             match (planned.kind, planned.kind.principal()) {
                 (_, Some(kind)) => store.remove_principal(kind, name).await?,
                 (ResourceKind::Portal, _) => store.remove_portal(name).await?,
                 (ResourceKind::Budget, _) => store.set_budget(name, None).await?,
+                (ResourceKind::Server, _) => {
+                    servers::carry_out(store, states, name, None, note).await?;
+                }
                 _ => {}
             }
             store.note_applied(planned.kind.as_str(), name, false).await
         }
     }
+}
+
+/// Refuses names that differ from one that is there by case alone: they are the same.
+fn check_case(
+    wanted: &BTreeMap<Key, Resource>,
+    current: &BTreeMap<Key, Resource>,
+) -> Result<(), Problem> {
+    let servers = |all: &BTreeMap<Key, Resource>| -> Vec<String> {
+        let all = all.keys().filter(|(kind, _)| *kind == ResourceKind::Server);
+        all.map(|(_, name)| name.clone()).collect()
+    };
+    let (wanted, mut known) = (servers(wanted), servers(current));
+    for name in wanted {
+        let same = |other: &&String| other.eq_ignore_ascii_case(&name) && **other != name;
+        if let Some(other) = known.iter().find(same) {
+            let why = format!("servers.{name}: its name is written '{other}'");
+            return Err(Problem::invalid(why));
+        }
+        known.push(name);
+    }
+    Ok(())
+}
+
+/// Reviews, approves and activates what was proposed, if the administrator may do so alone. What a look at a server finds
+/// depends on the server, so this is no part of the transaction: a server of which something fails waits for its review.
+async fn continue_life(
+    desk: &Desk,
+    changes: &[Planned],
+    resources: &BTreeMap<Key, Resource>,
+    wanted: &Wanted,
+) -> Result<Vec<AppliedServer>, Problem> {
+    let allow_private = wanted.allow_private.then_some(true);
+    let mut applied = Vec::new();
+    for planned in changes.iter().filter(|it| it.kind == ResourceKind::Server) {
+        let key = (planned.kind, planned.name.clone());
+        let Some(Resource::Server(spec)) = resources.get(&key) else { continue };
+        let name = &planned.name;
+        let why = match servers::approves(desk, name, spec) {
+            true => life::put_in_use(desk, name, &wanted.note, allow_private)
+                .await
+                .err()
+                .map(|problem| problem.detail),
+            false => Some("it waits for its review".to_owned()),
+        };
+        let state = desk.store()?.server(name).await?.state;
+        applied.push(AppliedServer { name: name.clone(), state, why });
+    }
+    Ok(applied)
 }

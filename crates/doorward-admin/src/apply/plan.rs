@@ -26,6 +26,9 @@ pub struct Planned {
     /// For an update: the members that differ, as JSON pointers, and their values before and after.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub differences: Vec<Difference>,
+    /// Of a server: somebody has to review it before it is in use.
+    #[serde(default)]
+    pub needs_review: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -58,7 +61,8 @@ pub fn plan(
                 (Change::Update, differences)
             }
         };
-        plan.push(Planned { change, kind: key.0, name: key.1.clone(), differences });
+        let (kind, name) = key.clone();
+        plan.push(Planned { change, kind, name, differences, needs_review: false });
     }
     // In the opposite order: what depends on others goes first.
     for (kind, name) in current.keys().rev() {
@@ -66,8 +70,13 @@ pub fn plan(
         let is_wanted = wanted.contains_key(&(*kind, name.clone()));
         if applied && !is_wanted && *kind != ResourceKind::Policies {
             let differences = Vec::new();
-            let name = name.clone();
-            plan.push(Planned { change: Change::Delete, kind: *kind, name, differences });
+            plan.push(Planned {
+                change: Change::Delete,
+                kind: *kind,
+                name: name.clone(),
+                differences,
+                needs_review: false,
+            });
         }
     }
     plan

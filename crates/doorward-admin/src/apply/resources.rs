@@ -2,18 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use doorward_config::{Directory, Group, Member, PortalSettings};
+use doorward_config::{Directory, Group, Member, PortalSettings, Settings};
 use doorward_store::{Amount, BudgetPeriod, Entry, Kind, Store};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::servers;
 use crate::problem::{Code, Problem};
 
 /// Resources by kind and name. A kind that is absent is not touched, and neither are resources that are not named, unless
 /// they are pruned.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
+#[schemars(deny_unknown_fields)]
 pub struct Resources {
     /// Portals, as in the configuration file.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -24,9 +26,17 @@ pub struct Resources {
     /// Budgets of teams, users, agents and service accounts: `team/support`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub budgets: BTreeMap<String, Budget>,
+    /// Servers, as in the configuration file, restricted to what may be proposed: each becomes a proposal. Whoever may
+    /// review, approve and operate the server, where the rule of four eyes is turned off, puts it in use with that.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub servers: BTreeMap<String, Value>,
     /// Names and texts of all policy files: they replace the active policies as a whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub policies: Option<BTreeMap<String, String>>,
+    /// What is no resource. It is refused by name.
+    #[schemars(skip)]
+    #[serde(flatten)]
+    pub others: BTreeMap<String, Value>,
 }
 
 /// How much may be spent in a period.
@@ -54,6 +64,7 @@ pub enum ResourceKind {
     Agent,
     ServiceAccount,
     Budget,
+    Server,
     Portal,
     Policies,
 }
@@ -67,6 +78,7 @@ impl ResourceKind {
             Self::Agent => "agent",
             Self::ServiceAccount => "service_account",
             Self::Budget => "budget",
+            Self::Server => "server",
             Self::Portal => "portal",
             Self::Policies => "policies",
         }
@@ -80,7 +92,7 @@ impl ResourceKind {
             Self::User => Some(Kind::User),
             Self::Agent => Some(Kind::Agent),
             Self::ServiceAccount => Some(Kind::ServiceAccount),
-            Self::Budget | Self::Portal | Self::Policies => None,
+            Self::Budget | Self::Server | Self::Portal | Self::Policies => None,
         }
     }
 
@@ -103,6 +115,8 @@ pub type Key = (ResourceKind, String);
 pub enum Resource {
     Principal(Entry),
     Budget(Budget),
+    /// Its settings.
+    Server(Value),
     Portal(Box<PortalSettings>),
     Policies(BTreeMap<String, String>),
 }
@@ -113,6 +127,7 @@ impl Resource {
         let value = match self {
             Self::Principal(entry) => serde_json::to_value(entry),
             Self::Budget(budget) => serde_json::to_value(budget),
+            Self::Server(spec) => return spec.clone(),
             Self::Portal(portal) => serde_json::to_value(portal),
             Self::Policies(files) => serde_json::to_value(files),
         };
@@ -133,6 +148,9 @@ impl Resources {
         }
         for (account, budget) in &self.budgets {
             all.insert((ResourceKind::Budget, account.clone()), Resource::Budget(budget.clone()));
+        }
+        for (name, spec) in &self.servers {
+            all.insert((ResourceKind::Server, name.clone()), Resource::Server(spec.clone()));
         }
         for (name, portal) in &self.portals {
             let portal = Resource::Portal(Box::new(portal.clone()));
@@ -163,8 +181,25 @@ impl Resources {
                 resources.budgets.insert(account.id, Budget { amount, period });
             }
         }
+        resources.servers = servers::read(store).await?;
         resources.policies = store.active_policies().await?.map(|active| active.files);
         Ok(resources)
+    }
+
+    /// Refuses what is no resource, and says where it belongs.
+    pub fn check_kinds(&self) -> Result<(), Problem> {
+        let Some(name) = self.others.keys().next() else { return Ok(()) };
+        let known = Settings::default().shown();
+        let name = name.escape_debug();
+        let why = match known.get(name.to_string()) {
+            Some(_) => format!(
+                "'{name}' is part of the configuration file alone: write it there, and reload the gateway"
+            ),
+            None => format!(
+                "there is no kind of resources '{name}'; known: portals, directory, budgets, servers, policies"
+            ),
+        };
+        Err(Problem::invalid(why))
     }
 
     /// The names of everything, for errors.

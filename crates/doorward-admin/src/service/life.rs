@@ -8,7 +8,7 @@ use doorward_gateway::gateway::looking::{Look, NoLook};
 use doorward_governance::lifecycle::{State, Step};
 use doorward_governance::names;
 use doorward_mcp::names::is_server_name;
-use doorward_policy::Action;
+use doorward_policy::{Action, Target};
 use doorward_store::{
     Deprecation, ServerOrigin, ServerProposal, ServerStep, Stepping, Store, StoredDefinition,
 };
@@ -24,7 +24,8 @@ pub use self::drift::{ACCEPT, Compare, DIFF, Decided, Decision, REFUSE, Withheld
 pub use self::found::Server;
 pub use self::review::{Access, Names, PrincipalAccess, Review, ToolRisk};
 
-use self::found::{Found, about, find, gathered, shown, stored};
+pub(crate) use self::found::about;
+use self::found::{Found, find, gathered, shown, stored};
 use super::Named;
 use crate::desk::Desk;
 use crate::operation::{On, Operation, Running, Verb};
@@ -257,11 +258,7 @@ async fn propose(desk: &Desk, input: Propose) -> Result<Server, Problem> {
     let wanted = proposal::proposal(&settings);
     let fallback = ServerSettings::default();
     desk.require(Action::Propose, &about(&name, wanted.as_ref().unwrap_or(&fallback)))?;
-    // The path of that name is that of the health of all servers.
-    if !is_server_name(&name) || name == "status" {
-        let why = "a server's name is 1 to 64 letters, digits, '-' and '.', a letter first";
-        return Err(Problem::invalid(format!("name: {why}")));
-    }
+    check_form(&name)?;
     let wanted = wanted.map_err(|problems| {
         let told: Vec<String> =
             problems.iter().map(|problem| format!("settings.{problem}")).collect();
@@ -271,8 +268,29 @@ async fn propose(desk: &Desk, input: Propose) -> Result<Server, Problem> {
     if let Some(old) = gathered(desk, &name, stored(desk, &name).await?) {
         desk.require(Action::Propose, &old.target)?;
     }
+    check_name(desk, &name).await?;
+    let store = desk.store()?;
+    let (spec, digest) = (settings.to_string(), wanted.approval_digest());
+    let proposal = ServerProposal { name: &name, spec: &spec, digest: &digest, why: &reason };
+    let life = store.propose_server(&proposal).await?;
+    desk.settle().await?;
+    shown(desk, life)
+}
+
+fn check_form(name: &str) -> Result<(), Problem> {
+    // The path of that name is that of the health of all servers.
+    if !is_server_name(name) || name == "status" {
+        let why = "a server's name is 1 to 64 letters, digits, '-' and '.', a letter first";
+        return Err(Problem::invalid(format!("name: {why}")));
+    }
+    Ok(())
+}
+
+/// Refuses names that no proposal can have, and those that are taken.
+pub(crate) async fn check_name(desk: &Desk, name: &str) -> Result<(), Problem> {
+    check_form(name)?;
     if let Some(own) = desk.settings() {
-        let same = |other: &&String| other.eq_ignore_ascii_case(&name);
+        let same = |other: &&String| other.eq_ignore_ascii_case(name);
         let taken = own.servers.keys().find(same).map(|it| ("server", it));
         let taken = taken.or_else(|| own.portals.keys().find(same).map(|it| ("portal", it)));
         if let Some((kind, taken)) = taken {
@@ -280,17 +298,38 @@ async fn propose(desk: &Desk, input: Propose) -> Result<Server, Problem> {
             return Err(Problem::new(Code::DefinedInConfiguration, why));
         }
     }
-    let store = desk.store()?;
-    if store.portals().await?.iter().any(|portal| portal.name.eq_ignore_ascii_case(&name)) {
+    let portals = desk.store()?.portals().await?;
+    if portals.iter().any(|portal| portal.name.eq_ignore_ascii_case(name)) {
         let why = format!("'{name}' is the name of a portal: choose another");
         return Err(Problem::new(Code::Conflict, why));
     }
-    look_alike(desk, store, &name).await?;
-    let (spec, digest) = (settings.to_string(), wanted.approval_digest());
-    let proposal = ServerProposal { name: &name, spec: &spec, digest: &digest, why: &reason };
-    let life = store.propose_server(&proposal).await?;
-    desk.settle().await?;
-    shown(desk, life)
+    look_alike(desk, store, name).await
+}
+
+/// A server that there is: as policies see it, and where it is in its life.
+pub(crate) async fn found_server(
+    desk: &Desk,
+    name: &str,
+) -> Result<Option<(Target, State)>, Problem> {
+    let found = gathered(desk, name, stored(desk, name).await?);
+    Ok(found.map(|found| (found.target, found.server.life.state)))
+}
+
+/// Takes a proposal into use: reviews it, looks at it, approves what the look has found, and activates it.
+pub(crate) async fn put_in_use(
+    desk: &Desk,
+    name: &str,
+    why: &str,
+    allow_private: Option<bool>,
+) -> Result<(), Problem> {
+    let stepping = || Stepping { why: why.to_owned(), ..none() };
+    take(desk, name, Step::Review, Stepping { allow_private, ..stepping() }).await?;
+    let look = look(desk, name).await?;
+    if let Some(problem) = look.problem {
+        return Err(Problem::new(Code::Conflict, problem));
+    }
+    take(desk, name, Step::Approve, stepping()).await?;
+    take(desk, name, Step::Activate, stepping()).await.map(drop)
 }
 
 /// Refuses a name that could be taken for another server's.

@@ -26,7 +26,7 @@ impl World {
     }
 
     async fn apply(&self, resources: &Resources, prune: bool) -> Applied {
-        let wanted = Wanted { resources: resources.clone(), prune, note: String::new() };
+        let wanted = Wanted { resources: resources.clone(), prune, ..Wanted::default() };
         let planned = APPLY.call(self.desk.clone().rehearsing(), wanted.clone()).await.unwrap();
         let before = self.export().await;
         let done = APPLY.call(self.desk.clone(), wanted).await.unwrap();
@@ -85,7 +85,7 @@ fn resources() -> impl Strategy<Value = Resources> {
     let files = prop::collection::btree_map("[a-c]\\.cedar", policy.prop_map(str::to_owned), 1..3);
     let policies = prop::option::of(files);
     (directory, portals, budgets, policies).prop_map(|(directory, portals, budgets, policies)| {
-        Resources { portals, directory, budgets, policies }
+        Resources { portals, directory, budgets, policies, ..Resources::default() }
     })
 }
 

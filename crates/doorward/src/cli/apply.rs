@@ -22,9 +22,12 @@ pub struct Apply {
     /// Apply without asking, on a terminal
     #[arg(short, long)]
     pub yes: bool,
-    /// Why, for the list of policy versions
+    /// Why, for the list of policy versions and the history of servers
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub note: String,
+    /// Let servers that are put in use be at addresses that are not public
+    #[arg(long)]
+    pub allow_private: bool,
     /// Print the plan as JSON
     #[arg(long)]
     pub json: bool,

@@ -30,7 +30,12 @@ struct File {
 pub async fn run(options: Apply) -> Result<(), Failed> {
     let resources = read(&options.files)?;
     let place = place(&options.kept).await?;
-    let wanted = Wanted { resources, prune: options.prune, note: options.note.clone() };
+    let wanted = Wanted {
+        resources,
+        prune: options.prune,
+        note: options.note.clone(),
+        allow_private: options.allow_private,
+    };
     let plan = place.try_out(&APPLY, wanted.clone(), true).await?;
     show(&plan, options.json)?;
     if options.check {
@@ -49,6 +54,13 @@ pub async fn run(options: Apply) -> Result<(), Failed> {
     if done.changes != plan.changes {
         eprintln!("note: something else was changed meanwhile; this was applied:");
         show(&done, options.json)?;
+    }
+    for server in &done.servers {
+        let (name, state) = (terminal::name(&server.name), server.state.as_str());
+        match &server.why {
+            Some(why) => eprintln!("server {name} is {state}: {}", one_line(why)),
+            None => eprintln!("server {name} is {state}"),
+        }
     }
     let count = done.changes.len();
     eprintln!("applied {count} change{}", if count == 1 { "" } else { "s" });
@@ -69,13 +81,14 @@ fn show(plan: &Applied, json: bool) -> Result<(), Failed> {
         return Ok(terminal::json(&mut out, plan)?);
     }
     for planned in &plan.changes {
-        let Planned { change, kind, name, differences } = planned;
+        let Planned { change, kind, name, differences, needs_review } = planned;
         let (sign, code) = match change {
             Change::Create => ("+", "32"),
             Change::Update => ("~", "33"),
             Change::Delete => ("-", "31"),
         };
-        let line = format!("{sign} {} {}", kind.as_str(), terminal::name(name));
+        let review = if *needs_review { " (waits for a review)" } else { "" };
+        let line = format!("{sign} {} {}{review}", kind.as_str(), terminal::name(name));
         writeln!(out, "{}", terminal::paint(&line, code, terminal::color()))?;
         for difference in differences {
             let text = |value: &serde_json::Value| match value {
@@ -164,6 +177,7 @@ fn parse(path: &Path, text: &str) -> Result<Resources, Failed> {
     let File { policy, rest } = serde_saphyr::from_str(text).map_err(|error| wrong(path, error))?;
     let read = serde_path_to_error::deserialize(serde_json::Value::Object(rest));
     let mut resources: Resources = read.map_err(|error| wrong(path, error))?;
+    resources.check_kinds().map_err(|problem| wrong(path, problem.detail))?;
     if let Some(policy) = policy {
         let folder = path.parent().unwrap_or(Path::new(""));
         let paths: Vec<PathBuf> = policy.files.iter().map(|file| folder.join(file)).collect();
@@ -188,6 +202,7 @@ fn merge(all: &mut Resources, more: Resources, path: &Path) -> Result<(), Failed
     }
     add(&mut all.portals, more.portals);
     add(&mut all.budgets, more.budgets);
+    add(&mut all.servers, more.servers);
     add(&mut all.directory.users, more.directory.users);
     add(&mut all.directory.agents, more.directory.agents);
     add(&mut all.directory.service_accounts, more.directory.service_accounts);

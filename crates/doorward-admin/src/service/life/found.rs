@@ -37,7 +37,7 @@ pub(super) struct Found {
     pub target: Target,
 }
 
-pub(super) fn about(name: &str, settings: &ServerSettings) -> Target {
+pub(crate) fn about(name: &str, settings: &ServerSettings) -> Target {
     Target { write: true, ..target_of(name, settings, TargetKind::Server, "", false) }
 }
 
