@@ -27,6 +27,9 @@ const PATIENCE: Duration = Duration::from_secs(10 * 60);
 const MOST_SEALED: usize = 3800;
 const MOST_STATE: usize = 1024;
 
+/// What a client reads that is stopped, or whose user is.
+pub const STOPPED: &str = "access is stopped by an administrator";
+
 /// A validated authorization request.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Wanted {
@@ -98,6 +101,9 @@ impl RequestContext<'_> {
             return error_page("The program's redirect URI is not registered ('redirect_uri')");
         }
         let state = query.get("state").filter(|state| state.len() <= MOST_STATE);
+        if self.server.is_stopped(self.host.stops(), &client.id, None) {
+            return self.tell(&client, uri, state, "access_denied", STOPPED);
+        }
         let wanted = match self.check(&client, uri, state, query) {
             Ok(wanted) => wanted,
             Err(ErrorForClient(word, why)) => {
@@ -259,6 +265,9 @@ impl RequestContext<'_> {
                 return back(self.server, &uri, state.as_deref(), "access_denied", why);
             }
             _ => return error_page("Choose 'Allow' or 'Cancel'"),
+        }
+        if self.server.is_stopped(self.host.stops(), &wanted.client, None) {
+            return back(self.server, &uri, state.as_deref(), "access_denied", STOPPED);
         }
         match self.send_to_provider(Purpose::Client(wanted)).await {
             Ok(response) => response,

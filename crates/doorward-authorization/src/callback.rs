@@ -4,7 +4,7 @@ use doorward_store::{Error, NewGrant, NewTicket, TicketKind, now};
 use http::{HeaderMap, Response, StatusCode};
 
 use super::RequestContext;
-use super::authorize::{Login, Purpose, Wanted, back, back_with};
+use super::authorize::{Login, Purpose, STOPPED, Wanted, back, back_with};
 use super::browser::{self, START_AGAIN};
 use super::form::Form;
 use super::page;
@@ -70,6 +70,10 @@ impl RequestContext<'_> {
             let why = "This link was created for another user";
             return page::problem(StatusCode::FORBIDDEN, why, "Nothing was connected.");
         }
+        let claims = serde_json::Value::Object(person.claims).to_string();
+        if self.server.is_stopped(self.host.stops(), "", Some((&person.subject, &claims))) {
+            return page::problem(StatusCode::FORBIDDEN, STOPPED, "Nothing was connected.");
+        }
         self.host.connect(wanted.clone()).await
     }
 
@@ -110,6 +114,10 @@ impl RequestContext<'_> {
         };
         let secret = serde_json::to_string(&person.secret).map(zeroize::Zeroizing::new).ok();
         let claims = serde_json::Value::Object(person.claims).to_string();
+        let user = Some((person.subject.as_str(), claims.as_str()));
+        if self.server.is_stopped(self.host.stops(), &wanted.client, user) {
+            return back("access_denied", STOPPED);
+        }
         let sessions = i64::try_from(self.server.settings.sessions.0.as_secs()).unwrap_or(0);
         let grant = NewGrant {
             id: &id,

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::RequestContext;
 use super::answer::OAuthError;
 use super::authenticate::authenticate;
+use super::authorize::STOPPED;
 use super::clients::{Authentication, Client};
 use super::form::Form;
 use super::provider::{ProviderError, Secrets};
@@ -133,8 +134,7 @@ impl RequestContext<'_> {
         if !self.server.is_stopped(self.host.stops(), &grant.client, user) {
             return Ok(());
         }
-        let why = "access is stopped by an administrator";
-        Err(OAuthError::with_status(StatusCode::FORBIDDEN, "access_denied", why))
+        Err(OAuthError::with_status(StatusCode::FORBIDDEN, "access_denied", STOPPED))
     }
 
     /// Checks with the provider whether the user is still valid, if possible.

@@ -223,6 +223,35 @@ impl Stopped {
         })
     }
 
+    /// The stop under which it falls that somebody connects a server: that of the server, its credential, or the owner of
+    /// the connection. `owner` is a kind and a quoted name, `user "alice"`, or `gateway`.
+    pub fn connection(
+        &self,
+        server: &str,
+        owner: &str,
+        tenant: Option<&str>,
+    ) -> Option<&Arc<Stop>> {
+        let is_owner = |stop: &&Arc<Stop>| {
+            let (kind, key) = (stop.target.kind, stop.target.key());
+            let name = match kind {
+                StopKind::User | StopKind::Agent | StopKind::ServiceAccount => {
+                    Some((kind.as_str(), key.as_str()))
+                }
+                StopKind::Credential => key
+                    .split_once('/')
+                    .filter(|(of, _)| of.eq_ignore_ascii_case(server))
+                    .and_then(|(_, owner)| owner.split_once(':')),
+                _ => None,
+            };
+            name.is_some_and(|(kind, name)| format!("{kind} {name:?}") == owner)
+        };
+        self.everything()
+            .or_else(|| self.server(server))
+            .or_else(|| self.credential(server, None))
+            .or_else(|| self.of(StopKind::Tenant).get(tenant?))
+            .or_else(|| self.iter().find(is_owner))
+    }
+
     /// All stops that are in force.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<Stop>> {
         self.by_kind.iter().flat_map(HashMap::values)

@@ -215,6 +215,7 @@ fn connect(desk: &Desk, name: &str) -> Result<Link, Problem> {
     let wanted = delegation::link::Wanted {
         server: server.name.to_string(),
         owner: GATEWAY.to_owned(),
+        tenant: None,
         more: Default::default(),
         told: None,
     };

@@ -70,7 +70,7 @@ pub async fn answer(
         ("/oauth/client.json", &Method::GET) => {
             doorward_authorization::public(&document(gateway.identity.resources.origin()))
         }
-        ("/oauth/connect", &Method::GET) => desk.ask(&head.headers, &query()),
+        ("/oauth/connect", &Method::GET) => desk.ask(&head.headers, &query()).unwrap_or_else(stays),
         ("/oauth/connect", &Method::POST) => {
             let Ok(text) = read_body(body, &gateway.shared, MOST).await else {
                 return Some(stays("The form cannot be read"));
@@ -107,28 +107,24 @@ impl Desk<'_> {
         self.gateway.identity.resources.origin()
     }
 
-    fn server(&self, wanted: &Wanted) -> Option<(Arc<Server>, Url)> {
-        let server = self.gateway.server(&wanted.server)?;
-        let url = server.settings.address()?.clone();
-        server.settings.delegated.is_some().then_some((server, url))
+    /// The server that is to be connected, unless it, or whose connection it would be, is stopped.
+    fn server(&self, wanted: &Wanted) -> Result<(Arc<Server>, Url), &'static str> {
+        if wanted.is_stopped(&self.gateway.emergency.stops) {
+            return Err("This is stopped by an administrator");
+        }
+        let server = self.gateway.server(&wanted.server);
+        let server = server.filter(|server| server.settings.delegated.is_some());
+        let url = server.as_ref().and_then(|server| server.settings.address().cloned());
+        server.zip(url).ok_or("The server no longer exists")
     }
 
     /// Tells the user who wants what.
-    fn ask(&self, headers: &http::HeaderMap, query: &Form) -> Response<Bytes> {
+    fn ask(&self, headers: &http::HeaderMap, query: &Form) -> Result<Response<Bytes>, &str> {
         let sealed = query.get("request").unwrap_or_default();
-        let Ok(wanted) = self.sealer.open::<Wanted>(sealed, "", PURPOSE) else {
-            return stays("This link has expired or is incomplete");
-        };
-        let Some((server, url)) = self.server(&wanted) else {
-            return stays("The server no longer exists");
-        };
-        let Ok(browser) = Browser::of(headers) else {
-            return page::problem(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "The random number generator failed",
-                "",
-            );
-        };
+        let wanted = self.sealer.open::<Wanted>(sealed, "", PURPOSE);
+        let wanted = wanted.map_err(|_| "This link has expired or is incomplete")?;
+        let (server, url) = self.server(&wanted)?;
+        let browser = Browser::of(headers).map_err(|_| "The random number generator failed")?;
         let sealed = self.sealer.seal(&wanted, &browser.id, HERE, Some(LINK));
         let scopes = oauth::joined(&wanted.more);
         let question = Connecting {
@@ -138,7 +134,7 @@ impl Desk<'_> {
             more: &scopes,
             sealed: &sealed,
         };
-        browser.remembered(question.page())
+        Ok(browser.remembered(question.page()))
     }
 
     /// The user has said yes.
@@ -161,8 +157,9 @@ impl Desk<'_> {
     }
 
     async fn away(&self, wanted: Wanted) -> Response<Bytes> {
-        let Some((server, url)) = self.server(&wanted) else {
-            return stays("The server no longer exists");
+        let (server, url) = match self.server(&wanted) {
+            Ok(found) => found,
+            Err(why) => return stays(why),
         };
         let name = server.name.clone();
         match self.depart(&server, &url, wanted).await {
@@ -270,7 +267,7 @@ impl Desk<'_> {
     }
 
     async fn redeem(&self, trip: &Trip, code: &str) -> Result<(), Error> {
-        let (server, _) = self.server(&trip.wanted).ok_or("the server no longer exists")?;
+        let (server, _) = self.server(&trip.wanted)?;
         let settings = server.settings.delegated.as_deref().ok_or("it does not use grants")?;
         let (store, master) = self.delegations.stored()?;
         let place = format!("{} {}", trip.issuer, self.origin());

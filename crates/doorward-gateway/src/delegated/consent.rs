@@ -143,7 +143,8 @@ fn wants_consent(
         && (!modern || method::may_ask_for_input(&call.method));
     let session = call.session.clone().filter(|_| can_be_asked);
     let told = session.map(|session| (session, id.clone()));
-    let wanted = Wanted { server: server.name.to_string(), owner, more, told };
+    let tenant = call.caller.principal.who.tenant.clone();
+    let wanted = Wanted { server: server.name.to_string(), owner, tenant, more, told };
     let origin = gateway.identity.resources.origin();
     let link = gateway.shared.delegations.link(origin, &wanted).map_err(|error| {
         let why = "The server requires your consent, and the gateway cannot request it from you";

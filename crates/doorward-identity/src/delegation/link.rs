@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use doorward_governance::stops::Stops;
 use serde::{Deserialize, Serialize};
 
 use super::{Delegations, Error};
@@ -20,12 +21,24 @@ pub struct Wanted {
     pub server: String,
     #[serde(rename = "o")]
     pub owner: String,
+    /// The owner's tenant.
+    #[serde(rename = "t", default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
     /// Additionally required scopes.
     #[serde(rename = "m", default, skip_serializing_if = "BTreeSet::is_empty")]
     pub more: BTreeSet<String>,
     /// The session to notify when it is complete, and the elicitation id (spec 2025-11-25 client/elicitation).
     #[serde(rename = "n", default, skip_serializing_if = "Option::is_none")]
     pub told: Option<(Arc<str>, String)>,
+}
+
+impl Wanted {
+    /// Whether an administrator has stopped the server, its credential, or whose connection it would be.
+    pub fn is_stopped(&self, stops: &Stops) -> bool {
+        let Self { server, owner, tenant, .. } = self;
+        let stopped = stops.current();
+        stopped.is_some_and(|it| it.connection(server, owner, tenant.as_deref()).is_some())
+    }
 }
 
 impl Delegations {

@@ -784,3 +784,42 @@ fn signing_keys_are_followed_by_others_and_old_codes_are_over() {
     assert_eq!(word(&world.refresh(&refresh, &[])), "invalid_grant");
     assert!(world.is_good(&access), "its last token lives out its minutes");
 }
+
+#[test]
+fn who_is_stopped_is_given_no_code() {
+    let world = World::new();
+    let gateway = &world.gateway;
+    let stop = |target: &[&str]| {
+        let said = gateway.told(&[&["stop"], target, &["--why", "a drill"]].concat());
+        said.rsplit('(').next().unwrap().trim_end_matches(')').to_owned()
+    };
+    let undo = |id: &str| gateway.told(&["stop", "undo", id, "--why", "over"]);
+    let asked = || Browser::default().get(gateway, &world.path(&[]));
+    let mut browser = Browser::default();
+    let page = browser.get(gateway, &world.path(&[]));
+    let fields = [("request", &*sealed(&page.body)), ("decision", "allow")];
+    for target in [&["client", "desk"][..], &["agent", "acme:desk"], &["all"]] {
+        let id = stop(target);
+        wait_for("the page is refused", || asked().status == 303);
+        assert_eq!(word_back(&asked()), "access_denied", "{target:?}");
+        // The page that was open before leads nowhere.
+        let origin = gateway.url("");
+        let answer = browser.post(gateway, "/oauth/consent", &fields, &[("origin", &origin)]);
+        assert_eq!(word_back(&answer), "access_denied", "{target:?}");
+        undo(&id);
+        wait_for("the page is back", || asked().status == 200);
+    }
+    // Who the user is turns out once they have signed in.
+    let (_, refresh) = world.tokens();
+    let mut browser = Browser::default();
+    let login = world.consent(&mut browser, &[]);
+    world.sign_in(&login, json!({}));
+    let id = stop(&["user", "acme:alice"]);
+    wait_for("they are out", || world.refresh(&refresh, &[]).status == 403);
+    assert_eq!(word_back(&browser.get(gateway, &world.callback(&login))), "access_denied");
+    let grants: Value = serde_json::from_str(&gateway.told(&["grants", "list", "--json"])).unwrap();
+    assert_eq!(grants.as_array().unwrap().len(), 1, "no other grant was made: {grants}");
+    undo(&id);
+    wait_for("they are back", || world.refresh(&refresh, &[]).status != 403);
+    world.code(&[]);
+}

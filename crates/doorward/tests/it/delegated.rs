@@ -543,3 +543,49 @@ fn nothing_at_another_port_of_the_servers_host_is_asked() {
         }
     }
 }
+
+#[test]
+fn what_is_stopped_is_connected_by_nobody() {
+    let pair = Pair::new();
+    let front = &pair.front;
+    let key = front.key(&["--user", "alice", "--in-tenant", "acme"]);
+    let alice = Modern::new(front, "/mcp").bearing(&key);
+    let alice = alice.with(json!({ "elicitation": { "url": {} } }));
+    let (link, _) = asked(&alice.call("b__add", sum()));
+    let path = &link[front.url("").len()..];
+    let mut browser = Browser::default();
+    let page = browser.get(front, path);
+    let fields = [("request", &*sealed(&page.body)), ("decision", "allow")];
+    // One that is away already, and has consented there.
+    let mut away = Browser::default();
+    let gone = leave(front, &mut away, &link);
+    let back = pair.consent(&gone, "alice");
+    let is_refused = |answer: &Answer| {
+        answer.status == 400 && answer.body.contains("stopped by an administrator")
+    };
+    for target in [
+        &["server", "b"][..],
+        &["user", "alice"],
+        &["tenant", "acme"],
+        &["credential", "b"],
+        &["credential", "b/user:alice"],
+        &["all"],
+    ] {
+        let said = front.told(&[&["stop"], target, &["--why", "a drill"]].concat());
+        let id = said.rsplit('(').next().unwrap().trim_end_matches(')').to_owned();
+        wait_for("the link is refused", || is_refused(&Browser::default().get(front, path)));
+        let origin = front.url("");
+        let answer = browser.post(front, "/oauth/connect", &fields, &[("origin", &origin)]);
+        assert!(is_refused(&answer), "{target:?}: {} {}", answer.status, answer.body);
+        let answer = away.clone().get(front, &back);
+        assert!(!answer.body.contains("is connected"), "{target:?}: {}", answer.body);
+        front.told(&["stop", "undo", &id, "--why", "over"]);
+        wait_for("the link is good again", || Browser::default().get(front, path).status == 200);
+    }
+    // Somebody else's stop is not theirs.
+    front.told(&["stop", "user", "bob", "--why", "a drill"]);
+    front.told(&["stop", "credential", "b/user:bob", "--why", "a drill"]);
+    let answer = away.get(front, &back);
+    assert!(answer.body.contains("b is connected"), "{}", answer.body);
+    assert_eq!(alice.call("b__add", sum()).text(), "23");
+}

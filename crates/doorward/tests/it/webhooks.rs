@@ -333,3 +333,46 @@ fn a_webhook_that_cannot_be_is_refused_with_the_reason() {
         assert!(!checked.status.success() && told.contains(why), "{told}");
     }
 }
+
+#[test]
+fn proposals_reviews_that_are_due_and_quarantines_are_told() {
+    let receiver = Receiver::start();
+    let config = format!(
+        "webhooks:\n{}servers:\n  mail: {{sample: true, owner: sam, review_by: '2020-01-31'}}\n  files: {{sample: true}}\n",
+        hook("all", &receiver.url(), ""),
+    );
+    let gateway = Gateway::start(&config);
+    let admin = gateway.key(&["--user", "root", "--admin"]);
+    let at = format!("http://{}", gateway.admin);
+    let servers = |words: &[&str]| {
+        let mut command = crate::support::doorward();
+        command.arg("servers").args(words).args(["--admin-url", &at, "--key", &admin]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    let event = receiver.first("server.review_due");
+    assert_eq!(
+        (&event["data"]["server"], &event["data"]["review_by"]),
+        (&json!("mail"), &json!("2020-01-31"))
+    );
+    let why = ["--reason", "for the help desk"];
+    servers(
+        &[&["propose", "tickets", "--url", "https://tickets.example.com/mcp"], &why[..]].concat(),
+    );
+    let event = receiver.first("server.proposed");
+    assert_eq!(event["data"]["subject"], "tickets");
+    assert_eq!(event["data"]["why"], "for the help desk");
+    assert_eq!(event["data"]["actor"]["name"], "user \"root\"");
+    servers(&["quarantine", "files", "--reason", "it lies"]);
+    let event = receiver.first("server.quarantined");
+    assert_eq!(
+        (&event["data"]["subject"], &event["data"]["why"]),
+        (&json!("files"), &json!("it lies"))
+    );
+    // Proposed once more is told once more; each of the others once.
+    servers(&["propose", "tickets", "--url", "https://other.example.com/mcp"]);
+    wait_for("that has come, too", || receiver.taken("server.proposed").len() == 2);
+    for kind in ["server.review_due", "server.quarantined"] {
+        assert_eq!(receiver.taken(kind).len(), 1, "{kind}");
+    }
+}
