@@ -130,7 +130,7 @@ impl Request {
         let stored = self
             .desk
             .store()?
-            .answer_claim(&actor, key, status.as_u16(), &without_secret.to_string())
+            .answer_claim(&claim(), status.as_u16(), &without_secret.to_string())
             .await;
         if let Err(error) = stored {
             tracing::warn!(%error, "the response to an idempotency key could not be stored");
@@ -169,10 +169,14 @@ impl Request {
             Some(claim) => desk.with_store(|store| store.claiming(claim())),
             None => desk,
         };
-        let Some(wanted) = self.headers.get(header::IF_MATCH) else {
+        let mut conditions = self.headers.get_all(header::IF_MATCH).iter();
+        let Some(wanted) = conditions.next() else {
             let desk = claimed(self.desk.clone());
             return (self.route.call)(desk, Value::Object(input.clone())).await;
         };
+        if conditions.next().is_some() {
+            return Err(Problem::invalid("'If-Match' must appear once"));
+        }
         let wanted = wanted.to_str().unwrap_or_default();
         let Some(reads) = &self.reads else {
             return Err(Problem::invalid("'If-Match' is not supported for this request"));

@@ -6,6 +6,7 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value};
 
 use crate::problem::Problem;
+use crate::strict;
 
 /// What a member of an input is, where it comes as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,7 +75,7 @@ impl Kinds {
         if body.is_empty() {
             return Ok(());
         }
-        let members: Map<String, Value> = serde_json::from_slice(body).map_err(|error| {
+        let members = strict::object(body).map_err(|error| {
             Problem::invalid(format!("the body must be a JSON object: {error}"))
         })?;
         for (name, value) in members {

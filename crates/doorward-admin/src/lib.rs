@@ -21,6 +21,7 @@ mod problem;
 mod rates;
 pub mod routes;
 pub mod service;
+mod strict;
 
 pub use desk::{Desk, Reload, Reloading, Who, gateway, of_tenant, portal, server_named, tenant};
 pub use http::SECRET;

@@ -161,7 +161,7 @@ fn router(gateway: &Arc<Gateway>, reloader: Option<&Arc<dyn Reload>>) -> Router 
     let all: Vec<Arc<Route>> = routes::all().into_iter().map(Arc::new).collect();
     let mut router = health::router(gateway.clone()).merge(crate::events::router(gateway.clone()));
     for route in &all {
-        let reads = all.iter().find(|other| reads(other, route)).cloned();
+        let reads = all.iter().find(|other| routes::reads(other, route)).cloned();
         let (gateway, reloader, served) = (gateway.clone(), reloader.cloned(), route.clone());
         let handler = move |path: RawPathParams, request: Request| {
             let (gateway, reloader) = (gateway.clone(), reloader.clone());
@@ -176,14 +176,6 @@ fn router(gateway: &Arc<Gateway>, reloader: Option<&Arc<dyn Reload>>) -> Router 
         .layer(DefaultBodyLimit::max(MOST))
 }
 
-/// Whether a route reads what another one changes: the same path, or what an action is done to.
-fn reads(reader: &Route, changer: &Route) -> bool {
-    let parent = changer.path.rsplit_once('/').map(|(parent, _)| parent);
-    !reader.changes()
-        && reader.path_parameters().next().is_some()
-        && (reader.path == changer.path || parent == Some(reader.path))
-}
-
 async fn answered(
     desk: Option<Desk>,
     route: Arc<Route>,
@@ -195,9 +187,16 @@ async fn answered(
     let Some(desk) = desk else {
         return Problem::new(Code::Unauthenticated, "there is no caller").into_response();
     };
-    let body = match axum::body::to_bytes(body, MOST).await {
-        Ok(body) => body,
-        Err(error) => {
+    let patience = desk.settings().map(|settings| settings.timeouts.body.0).unwrap_or_default();
+    let body = match tokio::time::timeout(patience, axum::body::to_bytes(body, MOST)).await {
+        Err(_) => {
+            let why = "the body was not received in time ('timeouts.body')";
+            let mut response = Problem::invalid(why).into_response();
+            *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
+            return response;
+        }
+        Ok(Ok(body)) => body,
+        Ok(Err(error)) => {
             let why =
                 format!("the body could not be read, or is larger than {MOST} bytes: {error}");
             return Problem::new(Code::TooLarge, why).into_response();

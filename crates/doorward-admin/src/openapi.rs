@@ -18,8 +18,10 @@ pub fn description() -> Value {
     let mut generator = settings.into_generator();
     let problem = generator.subschema_for::<problem::Body9457>();
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for route in routes::all() {
-        let operation = operation(&route, &mut generator);
+    let all = routes::all();
+    for route in &all {
+        let is_conditional = all.iter().any(|other| routes::reads(other, route));
+        let operation = operation(route, is_conditional, &mut generator);
         let path = paths.entry(route.path).or_default();
         path.insert(route.method.as_str().to_lowercase(), operation);
     }
@@ -60,7 +62,7 @@ pub fn description() -> Value {
     })
 }
 
-fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
+fn operation(route: &Route, is_conditional: bool, generator: &mut SchemaGenerator) -> Value {
     let input = (route.input)(generator);
     let in_path: Vec<&str> = route.path_parameters().collect();
     let has_body = route.changes() && route.method != http::Method::DELETE;
@@ -91,12 +93,12 @@ fn operation(route: &Route, generator: &mut SchemaGenerator) -> Value {
         let about = "Check everything, and change nothing.";
         let schema = json!({ "type": "boolean", "default": false, "description": about });
         parameters.push(parameter("dry_run", "query", false, schema));
+        let about = "A repeated request with the same key within a day changes nothing twice.";
+        parameters.push(header("Idempotency-Key", about));
+    }
+    if route.changes() && is_conditional {
         let about = "Carry the request out only if what it changes still has this entity tag.";
         parameters.push(header("If-Match", about));
-    }
-    if route.makes {
-        let about = "A repeated request with the same key within a day makes nothing twice.";
-        parameters.push(header("Idempotency-Key", about));
     }
     let mut made = json!({
         "operationId": route.id,

@@ -73,7 +73,7 @@ pub struct Operation<I, O> {
     pub action: Action,
     pub on: On<I>,
     pub run: fn(Desk, I) -> Running<O>,
-    /// It makes something: 201, and an `Idempotency-Key` is honoured.
+    /// It makes something: 201.
     pub makes: bool,
 }
 

@@ -72,21 +72,25 @@ impl Store {
         Ok(Some(Claimed { digest: row.try_get("digest")?, response }))
     }
 
-    /// Stores the response to a request whose key was taken. Secrets must not be in it.
-    pub async fn answer_claim(
-        &self,
-        actor: &str,
-        key: &str,
-        status: u16,
-        body: &str,
-    ) -> Result<()> {
-        sqlx::query("UPDATE idempotency SET status = $1, body = $2 WHERE actor = $3 AND name = $4")
-            .bind(i64::from(status))
-            .bind(body)
-            .bind(actor)
-            .bind(key)
-            .execute(&self.pool)
-            .await?;
-        Ok(())
+    /// Stores the response to a request. Secrets must not be in it. A request that has changed nothing in the store takes
+    /// its key now.
+    pub async fn answer_claim(&self, claim: &Claim, status: u16, body: &str) -> Result<()> {
+        let mut change = self.write().await?;
+        match insert(claim, &mut change).await {
+            Ok(()) | Err(Error::Claimed) => {}
+            Err(error) => return Err(error),
+        }
+        sqlx::query(
+            "UPDATE idempotency SET status = $1, body = $2 \
+             WHERE actor = $3 AND name = $4 AND digest = $5",
+        )
+        .bind(i64::from(status))
+        .bind(body)
+        .bind(&claim.actor)
+        .bind(&claim.key)
+        .bind(&claim.digest)
+        .execute(&mut *change)
+        .await?;
+        change.commit_bookkeeping().await
     }
 }

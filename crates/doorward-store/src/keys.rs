@@ -7,6 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use sqlx::AnyConnection;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
@@ -181,18 +182,14 @@ impl Store {
         .execute(&mut *change)
         .await?;
         insert(&mut change, &fresh, new).await?;
+        // In the change: rehearsed, it is not there afterwards.
+        let key = find(&mut change, &fresh.id).await?;
         change.commit(&created(&fresh.id, new)).await?;
-        Ok((self.key(&fresh.id).await?, fresh.text))
+        Ok((key, fresh.text))
     }
 
     pub async fn key(&self, id: &KeyId) -> Result<Key> {
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
-            "SELECT {COLUMNS} FROM api_keys WHERE id = $1"
-        )))
-        .bind(&id.0)
-        .fetch_optional(&self.pool)
-        .await?;
-        row.as_ref().map_or_else(|| Err(Error::absent("key", &id.0)), Key::read)
+        find(&mut *self.pool.acquire().await?, id).await
     }
 
     /// All keys, the newest first.
@@ -234,12 +231,13 @@ impl Store {
             return Err(Error::Refused(format!("the key '{id}' was replaced or revoked just now")));
         }
         insert(&mut change, &fresh, &new).await?;
+        let key = find(&mut change, &fresh.id).await?;
         change
             .commit(
                 &Act::new("key.rotate", &id.0).with("replaced_by", &fresh.id).with("until", until),
             )
             .await?;
-        Ok((self.key(&fresh.id).await?, fresh.text))
+        Ok((key, fresh.text))
     }
 
     /// Ends a key. Doing it twice changes nothing.
@@ -254,9 +252,17 @@ impl Store {
         if revoked.rows_affected() == 0 {
             return Err(Error::absent("key", &id.0));
         }
+        let key = find(&mut change, id).await?;
         change.commit(&Act::new("key.revoke", &id.0)).await?;
-        self.key(id).await
+        Ok(key)
     }
+}
+
+async fn find(connection: &mut AnyConnection, id: &KeyId) -> Result<Key> {
+    let query = format!("SELECT {COLUMNS} FROM api_keys WHERE id = $1");
+    let row =
+        sqlx::query(sqlx::AssertSqlSafe(query)).bind(&id.0).fetch_optional(connection).await?;
+    row.as_ref().map_or_else(|| Err(Error::absent("key", &id.0)), Key::read)
 }
 
 /// What is recorded of a key that was made.

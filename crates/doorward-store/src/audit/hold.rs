@@ -76,7 +76,7 @@ impl Store {
         if reason.trim().is_empty() {
             return Err(Error::Refused("a hold needs a reason".into()));
         }
-        let id = random_id::<6>()?;
+        let (id, created) = (random_id::<6>()?, now());
         let mut change = self.write().await?;
         sqlx::query(
             "INSERT INTO audit_holds (id, tenant, principal, reason, created) \
@@ -86,12 +86,13 @@ impl Store {
         .bind(tenant)
         .bind(principal)
         .bind(reason)
-        .bind(now())
+        .bind(created)
         .execute(&mut *change)
         .await?;
         let act = Act::new(HOLD, &id).with("tenant", tenant).with("principal", principal);
         change.commit(&act.with("reason", reason)).await?;
-        self.audit_hold(&id).await
+        let (tenant, principal) = (tenant.map(str::to_owned), principal.map(str::to_owned));
+        Ok(Hold { id, tenant, principal, reason: reason.to_owned(), created, released: None })
     }
 
     /// Ends a hold. Doing it twice changes nothing.
@@ -114,7 +115,9 @@ impl Store {
             let (reason, released) = (String::new(), Some(now()));
             return Ok(Hold { id: id.into(), tenant, principal, reason, created: 0, released });
         }
-        self.audit_hold(id).await
+        let hold = self.audit_hold(id).await?;
+        // Rehearsed, it is not.
+        Ok(Hold { released: hold.released.or_else(|| Some(now())), ..hold })
     }
 
     async fn audit_hold(&self, id: &str) -> Result<Hold> {

@@ -540,9 +540,37 @@ async fn an_idempotency_key_is_taken_with_the_change() {
         assert!(matches!(again, Err(Error::Claimed)));
         assert_eq!(store.portals().await.unwrap().len(), 1);
         assert_eq!(store.claimed("me", "k").await.unwrap().unwrap().response, None);
-        store.answer_claim("me", "k", 201, "{}").await.unwrap();
+        store.answer_claim(&claim(), 201, "{}").await.unwrap();
+        // Another request with the key does not replace the response.
+        let other = doorward_store::Claim::new("me".into(), "k".into(), "e".into());
+        store.answer_claim(&other, 200, "other").await.unwrap();
         let known = store.claimed("me", "k").await.unwrap().unwrap();
         assert_eq!((known.digest.as_str(), known.response), ("d", Some((201, "{}".into()))));
         assert_eq!(store.claimed("you", "k").await.unwrap(), None);
+        // What changes nothing here takes it with its response.
+        let reload = doorward_store::Claim::new("me".into(), "reload".into(), "d".into());
+        store.answer_claim(&reload, 200, "{}").await.unwrap();
+        let known = store.claimed("me", "reload").await.unwrap().unwrap();
+        assert_eq!(known.response, Some((200, "{}".into())));
+    }
+}
+
+#[tokio::test]
+async fn entries_of_an_account_come_page_by_page() {
+    for world in World::all() {
+        let store = world.open().await;
+        for amount in 1..=5 {
+            store.grant_credit("tenant/acme", doorward_store::Amount(amount), "x").await.unwrap();
+        }
+        let all = store.credit_entries("tenant/acme", None, 100).await.unwrap();
+        assert_eq!(all.len(), 5);
+        let (mut seen, mut after) = (Vec::new(), None);
+        loop {
+            let page = store.credit_entries("tenant/acme", after.as_ref(), 2).await.unwrap();
+            let Some(last) = page.last().cloned() else { break };
+            after = Some(last);
+            seen.extend(page);
+        }
+        assert_eq!(seen, all);
     }
 }

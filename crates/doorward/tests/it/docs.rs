@@ -134,7 +134,7 @@ fn the_pages_on_administrators_the_admin_api_and_applying_work() {
     let mut reader = Reader::new(SERVERS);
     assert_eq!(reader.read(ADMINISTRATORS), 8);
     let mut reader = Reader::new(SERVERS);
-    assert_eq!(reader.read(ADMIN_API), 7);
+    assert_eq!(reader.read(ADMIN_API), 10);
     let mut reader = Reader::new(SERVERS);
     assert_eq!(reader.read(APPLY), 9);
 }
@@ -148,6 +148,11 @@ fn the_folder_for_gitops_is_applied() {
     assert!(plan.contains("+ portal support") && plan.contains("+ policies"), "{plan}");
     reader.run(&format!("{words} --yes"));
     assert_eq!(reader.run(&format!("{words} --check")), "nothing to change");
+}
+
+#[test]
+fn the_page_on_limits_works() {
+    assert_eq!(Reader::new(SERVERS).read(LIMITS), 2);
 }
 
 #[test]
@@ -259,7 +264,7 @@ fn the_page_on_credentials_works() {
 #[test]
 fn the_page_on_the_record_works() {
     let mut reader = Reader::new(SERVERS);
-    assert_eq!(reader.read(AUDIT), 12);
+    assert_eq!(reader.read(AUDIT), 13);
     let folder = reader.gateway.folder.path().join("evidence");
     let about = std::fs::read_to_string(folder.join("README.md")).unwrap();
     for control in ["CC6.1", "CC6.6", "CC7.2", "A.9.", "A.12.4", "A.14.2"] {
@@ -272,7 +277,7 @@ fn the_page_on_the_record_works() {
 #[test]
 fn the_page_on_credit_works() {
     let mut reader = Reader::new(SERVERS);
-    assert_eq!(reader.read(CREDITS), 9);
+    assert_eq!(reader.read(CREDITS), 10);
 }
 
 #[test]

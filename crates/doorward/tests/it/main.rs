@@ -1,6 +1,7 @@
 //! End-to-end tests: each module starts the binary and talks to it over sockets. One executable, since linking all
 //! costs as much as linking one.
 
+mod admin_door;
 mod administrators;
 mod apply;
 mod arguments;
