@@ -303,7 +303,7 @@ pub(crate) async fn check_name(desk: &Desk, name: &str) -> Result<(), Problem> {
         let why = format!("'{name}' is the name of a portal: choose another");
         return Err(Problem::new(Code::Conflict, why));
     }
-    look_alike(desk, store, name).await
+    look_alike(desk, desk.store()?, name).await
 }
 
 /// A server that there is: as policies see it, and where it is in its life.
