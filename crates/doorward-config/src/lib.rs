@@ -23,6 +23,7 @@ pub mod proposal;
 mod quantity;
 mod rates;
 pub mod redirect_uri;
+mod registries;
 mod reliability;
 mod replicas;
 mod secret;
@@ -67,6 +68,7 @@ pub use policy::{Explain, PolicySettings};
 pub use portal::PortalSettings;
 pub use quantity::{ByteSize, Period};
 pub use rates::{Dimension, Measures, Only, Rate, RateSettings, RuleSettings, StoreAway};
+pub use registries::{OnDeleted, OwnRegistrySettings, Registries, RegistrySettings};
 pub use reliability::{
     BreakerSettings, BulkheadSettings, EjectionSettings, HealthSettings, ReliabilitySettings,
     RetrySettings,

@@ -61,6 +61,9 @@ pub struct Settings {
     /// activated them (`reviewed`). What is proposed at run time is always reviewed.
     pub lifecycle: Lifecycle,
     pub review: ReviewSettings,
+    pub registry: OwnRegistrySettings,
+    /// Registries whose entries are proposed as servers, by name.
+    pub registries: Registries,
     /// Portals, by name. Every server is also a portal of the same name.
     pub portals: BTreeMap<String, PortalSettings>,
     pub names: NameSettings,
@@ -103,6 +106,8 @@ impl Default for Settings {
             servers: BTreeMap::new(),
             lifecycle: Lifecycle::default(),
             review: ReviewSettings::default(),
+            registry: OwnRegistrySettings::default(),
+            registries: Registries::new(),
             portals: BTreeMap::new(),
             names: NameSettings::default(),
             stops: StopSettings::default(),
@@ -185,6 +190,19 @@ impl Settings {
         }
         if !has_store && !self.webhooks.is_empty() {
             wrong(&["webhooks"], "require a 'store', where events wait to be sent".into());
+        }
+        if !has_store && !self.registries.is_empty() {
+            wrong(&["registries"], "require a 'store', which has the proposals".into());
+        }
+        for (name, registry) in &self.registries {
+            if !is_server_name(name) {
+                let why =
+                    "a registry's name is 1 to 64 letters, digits, '-' and '.', a letter first";
+                wrong(&["registries", name], why.into());
+            }
+            for (key, problem) in registry.problems() {
+                wrong(&["registries", name, key], problem);
+            }
         }
         for (name, webhook) in &self.webhooks {
             for (key, problem) in webhook.problems() {

@@ -1,9 +1,10 @@
 //! The doors by which clients come in. Each takes requests in its own protocol and makes calls of them, which the
 //! gateway's pipeline decides and answers; nothing behind a door knows which one it was.
 //!
-//! [`mcp`] is MCP over HTTP in all its revisions.
+//! [`mcp`] is MCP over HTTP in all its revisions, [`registry`] the registry API.
 
 pub mod mcp;
+pub mod registry;
 
 use std::sync::Arc;
 
@@ -23,6 +24,9 @@ pub async fn handle(
     request: Request<Incoming>,
 ) -> Response<Body> {
     let settings = gateway.settings();
+    if registry::is_public(&settings, &peer, &request) {
+        return registry::answer_anybody(&gateway, &peer, &request);
+    }
     let cors = match guard::check(&settings, peer.local, &request) {
         Ok(cors) => cors,
         Err((status, why)) => {

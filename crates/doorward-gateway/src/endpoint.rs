@@ -12,6 +12,8 @@ pub enum Endpoint {
     Events(Portal),
     /// Where HTTP+SSE clients post.
     Messages,
+    /// The registry of what is served.
+    Registry,
 }
 
 impl Endpoint {
@@ -25,6 +27,7 @@ impl Endpoint {
             Self::Mcp(portal) => at("mcp", portal),
             Self::Events(portal) => at("sse", portal),
             Self::Messages => "/sse".into(),
+            Self::Registry => doorward_registry::serve::PREFIX.into(),
         }
     }
 }
@@ -40,6 +43,7 @@ pub fn endpoint_at(gateway: &Gateway, path: &str) -> Option<Endpoint> {
         "/mcp" => Some(Endpoint::Mcp(Portal::Merged)),
         "/sse" => Some(Endpoint::Events(Portal::Merged)),
         "/messages" => Some(Endpoint::Messages),
+        path if doorward_registry::serve::is_path(path) => Some(Endpoint::Registry),
         _ => {
             if let Some(name) = path.strip_prefix("/mcp/") {
                 return portal(name).map(Endpoint::Mcp);
@@ -61,5 +65,7 @@ pub fn token_endpoint<'a>(gateway: &Gateway, path: &'a str) -> Option<&'a str> {
         Endpoint::Mcp(_) | Endpoint::Events(_) => path.strip_suffix('/').unwrap_or(path),
         // What is posted for a stream of HTTP+SSE goes elsewhere, with the same token.
         Endpoint::Messages => "/sse",
+        // It is of the gateway as a whole.
+        Endpoint::Registry => return None,
     })
 }

@@ -87,6 +87,8 @@ pub struct Gateway {
     pub kept: Kept,
     /// Which servers are served, and which not.
     pub life: Life,
+    /// When the entries of the registry were published and updated.
+    pub published: doorward_registry::serve::Times,
     pub emergency: Emergency,
     pub pins: Arc<Keeper>,
     policies: ArcSwap<Policies>,
@@ -153,6 +155,7 @@ impl Gateway {
             telemetry: Telemetry::new(&settings.telemetry),
             live: Live::default(),
             life: Life::new(store.is_some()),
+            published: Default::default(),
             kept: Kept::new(store),
             emergency,
             pins,
@@ -178,6 +181,7 @@ impl Gateway {
             gateway.shared.tasks.spawn(gateway.clone().follow_store());
             gateway.shared.tasks.spawn(gateway.clone().watch_credit());
             gateway.shared.tasks.spawn(gateway.clone().send_webhooks());
+            gateway.shared.tasks.spawn(gateway.clone().read_registries());
         }
         if gateway.shared.memory.limit().is_some() {
             gateway.shared.tasks.spawn(gateway.clone().watch_memory());

@@ -18,6 +18,7 @@ pub mod life;
 pub mod pins;
 pub mod pipeline;
 pub mod record;
+mod registries;
 pub mod sessions;
 pub mod stops;
 pub mod store_sync;

@@ -79,6 +79,11 @@ impl Life {
         self.served.load().states.get(&name.to_ascii_lowercase()).copied()
     }
 
+    /// Servers as the store has them.
+    pub fn rows(&self) -> Option<Arc<Vec<StoredServer>>> {
+        self.rows.load_full()
+    }
+
     /// Lets the servers of the configuration file be proposed that have to be, soon.
     pub fn declare(&self) {
         self.undeclared.store(true, Ordering::Release);

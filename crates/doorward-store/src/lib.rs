@@ -25,6 +25,7 @@ mod policies;
 mod portals;
 mod principals;
 mod quotas;
+mod registries;
 mod rename;
 mod seal;
 mod servers;
@@ -57,9 +58,11 @@ pub use policies::{Activation, PolicyVersion};
 pub use portals::StoredPortal;
 pub use principals::{Entry, Kind, NotAName};
 pub use quotas::QuotaCount;
+pub use registries::{EntryState, MOST_ENTRIES, RegistryEntry, RegistryRead};
 pub use seal::{MasterKey, SealError};
 pub use servers::{
-    Deprecation, ServerLook, ServerOrigin, ServerProposal, ServerStep, Stepping, StoredServer,
+    Deprecation, MOST_SPEC, ServerLook, ServerOrigin, ServerProposal, ServerStep, Stepping,
+    StoredServer,
 };
 pub use signing::SigningKey;
 pub use stop_journal::{Hand, StopEntry, StopJournal};

@@ -9,6 +9,7 @@ mod packages;
 mod pins;
 mod policy;
 mod reach;
+mod registries;
 mod servers;
 mod stop;
 mod stored;
@@ -34,6 +35,7 @@ pub use self::packages::LockPackages;
 pub use self::pins::{DecideDefinitions, PinServers};
 pub use self::policy::{Explain, Policy, Simulate};
 pub use self::reach::{Credential, Operator};
+pub use self::registries::Registries;
 pub use self::servers::{
     ApproveServer, DeprecateServer, OneServer, ProposeServer, ReviewServer, Servers, ServersAt,
     ServersCommand, StepServer,
@@ -144,6 +146,9 @@ pub enum Command {
     /// Stop a server, tool, agent, user, key, credential, client or tenant in an emergency, and undo it
     #[command(subcommand)]
     Stop(Stop),
+    /// List other registries and what has become of their entries, and read them
+    #[command(subcommand)]
+    Registries(Registries),
     /// List webhooks and what was sent to them, and try them
     #[command(subcommand)]
     Webhooks(Webhooks),

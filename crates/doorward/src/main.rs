@@ -65,6 +65,7 @@ fn run(cli: Cli, inherited: Result<Inherited, Failed>) -> Result<(), Failed> {
         Command::Usage(options) => wait_for(commands::usage::run(options)),
         Command::Policy(options) => wait_for(commands::policy::run(options)),
         Command::Grants(options) => wait_for(commands::grants::run(options)),
+        Command::Registries(options) => wait_for(commands::registries::run(options)),
         Command::Webhooks(options) => wait_for(commands::webhooks::run(options)),
         Command::Stop(options) => wait_for(commands::stop::run(options)),
         Command::Clients(options) => wait_for(commands::grants::run_clients(options)),

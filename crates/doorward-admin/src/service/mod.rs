@@ -15,6 +15,7 @@ pub mod policies;
 pub mod portals;
 pub mod prices;
 pub mod principals;
+pub mod registries;
 pub mod servers;
 pub mod sessions;
 pub mod settings;

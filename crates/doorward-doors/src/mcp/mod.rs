@@ -32,6 +32,7 @@ use doorward_gateway::web::response::{
 };
 use doorward_gateway::web::{Body, body, is_json};
 
+use crate::registry;
 use doorward_gateway::call::{CallId, Failure, Portal};
 use doorward_gateway::gateway::Gateway;
 use doorward_gateway::pipeline::{Refusal, refusal};
@@ -79,6 +80,7 @@ async fn route(
         (Endpoint::Events(_), _) => not_allowed("GET"),
         (Endpoint::Messages, &Method::POST) => legacy_sse::post(gateway, caller, request).await,
         (Endpoint::Messages, _) => not_allowed("POST"),
+        (Endpoint::Registry, _) => registry::answer(&gateway, &caller, &request),
     }
 }
 

@@ -42,7 +42,7 @@ impl Gateway {
     }
 
     /// The servers of a portal that are not stopped.
-    pub(super) fn serving(&self, portal: &Portal) -> Vec<Arc<Server>> {
+    pub fn serving(&self, portal: &Portal) -> Vec<Arc<Server>> {
         let mut servers = self.portal_servers(portal);
         if self.emergency.stops.current().is_some() {
             servers.retain(|server| !self.is_out_of_service(server));
@@ -153,13 +153,15 @@ impl Gateway {
             Portal::Server(name) => {
                 self.server(name).is_some_and(|server| self.sees(call, &server))
             }
-            Portal::Named(name) => {
-                let portal = Target::new(TargetKind::Portal, "", name);
-                self.portal(name).is_some()
-                    && (self.may(&call.asking(), Action::List, &portal)
-                        || self.portal_servers(&call.portal).iter().any(|it| self.sees(call, it)))
-            }
+            Portal::Named(name) => self.sees_named(&call.asking(), name),
         }
+    }
+
+    fn sees_named(&self, asking: &Asking<'_>, name: &str) -> bool {
+        let portal = Target::new(TargetKind::Portal, "", name);
+        self.portal(name).is_some()
+            && (self.may(asking, Action::List, &portal)
+                || self.portal_servers(asking.portal).iter().any(|it| self.is_seen_by(asking, it)))
     }
 
     /// Whether a server is there for a caller: it is permitted to be listed, or something that it is
@@ -167,6 +169,15 @@ impl Gateway {
     /// would tell what is there from what is not.
     pub fn sees(&self, call: &Call, server: &Arc<Server>) -> bool {
         self.is_seen_by(&call.asking(), server)
+    }
+
+    /// Whether a portal is there for a caller, with a server that they see and that is not stopped.
+    pub fn is_listed(&self, asking: &Asking<'_>) -> bool {
+        let is_there = match asking.portal {
+            Portal::Merged | Portal::Server(_) => true,
+            Portal::Named(name) => self.sees_named(asking, name),
+        };
+        is_there && self.serving(asking.portal).iter().any(|server| self.is_seen_by(asking, server))
     }
 
     /// Refuses a caller for whom nothing at a portal is there: nothing is opened for them.

@@ -22,6 +22,16 @@ pub fn check<B>(
     local: SocketAddr,
     request: &Request<B>,
 ) -> Result<Option<HeaderValue>, (StatusCode, &'static str)> {
+    check_public(settings, local, request)?;
+    check_origin(settings, request.headers()).map_err(|why| (StatusCode::FORBIDDEN, why))
+}
+
+/// The same for what pages of all origins may read.
+pub fn check_public<B>(
+    settings: &Settings,
+    local: SocketAddr,
+    request: &Request<B>,
+) -> Result<(), (StatusCode, &'static str)> {
     if is_too_long(request, settings.limits.headers.0) {
         let why = "The headers are longer than 'limits.headers'";
         return Err((StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why));
@@ -30,7 +40,7 @@ pub fn check<B>(
     if request.version() == Version::HTTP_11 && !request.headers().contains_key(HOST) {
         return Err((StatusCode::BAD_REQUEST, "'Host' is missing"));
     }
-    check_names(settings, local, request.headers()).map_err(|why| (StatusCode::FORBIDDEN, why))
+    check_host(settings, local, request.headers()).map_err(|why| (StatusCode::FORBIDDEN, why))
 }
 
 /// Beside a bearer token, what no form and no `no-cors` fetch of a web page can send.
@@ -83,11 +93,11 @@ fn is_too_long<B>(request: &Request<B>, most: usize) -> bool {
     lengths.sum::<usize>() + target > most
 }
 
-fn check_names(
+fn check_host(
     settings: &Settings,
     local: SocketAddr,
     headers: &HeaderMap,
-) -> Result<Option<HeaderValue>, &'static str> {
+) -> Result<(), &'static str> {
     let mut hosts = headers.get_all(HOST).iter();
     if let Some(host) = hosts.next() {
         if hosts.next().is_some() {
@@ -107,6 +117,14 @@ fn check_names(
         // Of HTTP/1.0 too: without a name nothing can be said of it.
         return Err("'Host' is missing");
     }
+    Ok(())
+}
+
+/// The origin to allow, if the request has one.
+fn check_origin(
+    settings: &Settings,
+    headers: &HeaderMap,
+) -> Result<Option<HeaderValue>, &'static str> {
     let mut origins = headers.get_all(ORIGIN).iter();
     let Some(origin) = origins.next() else { return Ok(None) };
     if origins.next().is_some() {
@@ -177,6 +195,15 @@ pub fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn check_names(
+        settings: &Settings,
+        local: SocketAddr,
+        headers: &HeaderMap,
+    ) -> Result<Option<HeaderValue>, &'static str> {
+        check_host(settings, local, headers)?;
+        check_origin(settings, headers)
+    }
 
     #[test]
     fn only_known_hosts_and_origins_pass() {

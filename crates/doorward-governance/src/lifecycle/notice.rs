@@ -39,6 +39,11 @@ impl Notice {
         Self { line, meta: meta.into() }
     }
 
+    /// What users are told.
+    pub fn text(&self) -> &str {
+        self.line.strip_prefix("[Deprecated] ").unwrap_or(&self.line)
+    }
+
     /// Puts the notice into a definition of a tool, prompt, resource or template.
     pub fn mark(&self, definition: &mut Object) {
         let told = match definition.string("description").filter(|told| !told.is_empty()) {

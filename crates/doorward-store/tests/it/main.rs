@@ -5,6 +5,7 @@ mod credits;
 mod emergency;
 mod forged;
 mod pins;
+mod registries;
 mod servers;
 mod store;
 mod support;

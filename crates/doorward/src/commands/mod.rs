@@ -16,6 +16,7 @@ pub mod openapi;
 pub mod policy;
 pub mod portals;
 pub mod principals;
+pub mod registries;
 pub mod schema;
 pub mod servers;
 pub mod stop;
