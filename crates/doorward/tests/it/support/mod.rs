@@ -6,6 +6,7 @@ pub mod door;
 pub mod hostile;
 pub mod issuer;
 pub mod login;
+pub mod registry;
 pub mod services;
 
 use std::io::{BufRead, BufReader};
