@@ -5,9 +5,12 @@
 use std::path::Path;
 use std::process::Command;
 
+use serde_json::json;
+
 use crate::support::client::{Modern, send};
 use crate::support::issuer::Issuer;
 use crate::support::login::World;
+use crate::support::registry::{OFFICIAL, Registry, item, page, remote, state};
 use crate::support::{Gateway, doorward, store_in, wait_for};
 
 const APPROVING: &str = include_str!("../../../../docs/approving-servers.md");
@@ -34,6 +37,7 @@ const EMERGENCY: &str = include_str!("../../../../docs/emergency.md");
 const WEBHOOKS: &str = include_str!("../../../../docs/webhooks.md");
 const PINS: &str = include_str!("../../../../docs/pins.md");
 const PORTALS: &str = include_str!("../../../../docs/portals.md");
+const REGISTRY: &str = include_str!("../../../../docs/registry.md");
 const SERVERS: &str = "servers: {tickets: {sample: true}, mail: {sample: true}}";
 
 /// The blocks of a page in one language.
@@ -256,6 +260,31 @@ fn the_page_on_webhooks_works() {
 }
 
 #[test]
+fn the_page_on_the_registry_works() {
+    let body = page(&[item("a.b/weather", remote("https://a.example/mcp"), json!({}))], None);
+    let registry = Registry::start(move |_| body.clone());
+    let config = format!("{}{SERVERS}\nreview: {{four_eyes: false}}", registry.config(""));
+    let mut reader = Reader::new(&config);
+    let store = store_in(reader.gateway.folder.path());
+    wait_for("it is read", || state(&store)["states"]["proposed"] == 1);
+    assert_eq!(reader.read(REGISTRY), 7);
+    let listed = reader.run(blocks(REGISTRY, "sh")[0].lines().nth(1).unwrap());
+    let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    // What the page shows has the members of what is answered.
+    let shown: serde_json::Value = serde_json::from_str(blocks(REGISTRY, "json")[0]).unwrap();
+    let members = |it: &serde_json::Value| -> Vec<String> {
+        let entry = &it["servers"][0];
+        let official = &entry["_meta"][OFFICIAL];
+        let all = [&entry["server"], official].map(|it| it.as_object().unwrap().clone());
+        all.into_iter().flatten().map(|(name, _)| name).collect()
+    };
+    assert_eq!(members(&listed), members(&shown), "{listed}");
+    let found = reader.run("doorward registries entries public");
+    assert!(found.contains("a.b/weather") && found.contains("proposed"), "{found}");
+    assert!(reader.run("doorward servers history weather").contains("use the existing server"));
+}
+
+#[test]
 fn the_page_on_credentials_works() {
     let mut reader = Reader::new(SERVERS);
     assert_eq!(reader.read(CREDENTIALS), 7);
@@ -323,6 +352,7 @@ fn the_examples_are_what_they_seem() {
         EMERGENCY,
         PINS,
         WEBHOOKS,
+        REGISTRY,
         AUDIT,
         LIMITS,
         CREDITS,
