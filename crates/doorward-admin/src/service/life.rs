@@ -9,9 +9,7 @@ use doorward_governance::lifecycle::{State, Step};
 use doorward_governance::names;
 use doorward_mcp::names::is_server_name;
 use doorward_policy::{Action, Target};
-use doorward_store::{
-    Deprecation, ServerOrigin, ServerProposal, ServerStep, Stepping, Store, StoredDefinition,
-};
+use doorward_store::{Deprecation, ServerOrigin, ServerProposal, ServerStep, Stepping, Store};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -381,28 +379,13 @@ async fn take(desk: &Desk, name: &str, step: Step, stepping: Stepping) -> Result
     let name = &found.server.life.name;
     let store = desk.store()?;
     let pins = match step {
-        Step::Approve => pins_of(store, name).await?,
+        Step::Approve => drift::pins_of(store, name).await?,
         _ => Vec::new(),
     };
     let stepping = Stepping { four_eyes, revision, pins, ..stepping };
     let life = store.step_server(name, step, &stepping, found.trusted.as_deref()).await?;
     desk.settle().await?;
     shown(desk, life)
-}
-
-/// What the last look has found, which an approval pins. Another look would be another revision.
-async fn pins_of(store: &Store, name: &str) -> Result<Vec<StoredDefinition>, Problem> {
-    let Some(look) = store.server_look(name).await? else { return Ok(Vec::new()) };
-    let found = tokio::task::spawn_blocking(move || {
-        let look: Look = serde_json::from_str(&look.found)?;
-        let found = look.definitions();
-        Ok::<_, serde_json::Error>(
-            found.iter().map(|(place, said)| StoredDefinition::of(place, said)).collect(),
-        )
-    });
-    let unreadable =
-        || Problem::new(Code::Internal, "what the last look has found cannot be read: look again");
-    found.await.map_err(|_| unreadable())?.map_err(|_| unreadable())
 }
 
 async fn deprecate(desk: &Desk, input: Deprecate) -> Result<Server, Problem> {

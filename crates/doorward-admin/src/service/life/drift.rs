@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use doorward_gateway::gateway::looking::Look;
 use doorward_governance::pins::diff::{self, Change};
 use doorward_policy::Action;
-use doorward_store::{DefinitionKey, StoredDrift};
+use doorward_store::{DefinitionKey, Store, StoredDefinition, StoredDrift};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -104,6 +105,21 @@ async fn pinned(desk: &Desk, name: &str, action: Action) -> Result<(String, Stri
 fn order(drift: &StoredDrift) -> String {
     let DefinitionKey { era, kind, name } = &drift.said.key;
     format!("{kind}\0{name}\0{era}\0{}", drift.said.hash)
+}
+
+/// What the last look has found, which an approval pins. Another look would be another revision.
+pub(super) async fn pins_of(store: &Store, name: &str) -> Result<Vec<StoredDefinition>, Problem> {
+    let Some(look) = store.server_look(name).await? else { return Ok(Vec::new()) };
+    let found = tokio::task::spawn_blocking(move || {
+        let look: Look = serde_json::from_str(&look.found)?;
+        let found = look.definitions();
+        Ok::<_, serde_json::Error>(
+            found.iter().map(|(place, said)| StoredDefinition::of(place, said)).collect(),
+        )
+    });
+    let unreadable =
+        || Problem::new(Code::Internal, "what the last look has found cannot be read: look again");
+    found.await.map_err(|_| unreadable())?.map_err(|_| unreadable())
 }
 
 async fn compare(desk: &Desk, input: Compare) -> Result<Page<Withheld>, Problem> {
