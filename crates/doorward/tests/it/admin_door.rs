@@ -419,24 +419,26 @@ fn portals(name: &str) -> Value {
 
 /// What changes nothing that is stored, or needs somebody else: a server that is looked at, has drifted, or a user who
 /// consents.
-const APART: [&str; 18] = [
+const APART: [&str; 20] = [
     "audit.retain",
     "audit.verify",
     "clients.remove",
     "grants.revoke",
-    "pins.accept",
-    "pins.refuse",
     "policies.check",
     "policies.diff",
     "policies.explain",
     "policies.simulate",
     "policies.test",
+    "registries.read",
+    "servers.accept",
     "servers.approve",
     "servers.connect",
     "servers.disconnect",
     "servers.look",
+    "servers.refuse",
     "sessions.end",
     "settings.reload",
+    "streams.end",
     "webhooks.redeliver",
 ];
 

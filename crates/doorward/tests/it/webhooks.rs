@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::support::client::Modern;
 use crate::support::services::{free_port, postgres};
-use crate::support::{Gateway, told, wait_for};
+use crate::support::{Gateway, store_in, told, wait_for};
 
 const KEY: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const SAMPLE: &str = "servers: {mail: {sample: true}}\n";
@@ -375,4 +375,25 @@ fn proposals_reviews_that_are_due_and_quarantines_are_told() {
     for kind in ["server.review_due", "server.quarantined"] {
         assert_eq!(receiver.taken(kind).len(), 1, "{kind}");
     }
+}
+
+#[test]
+fn a_definition_that_is_withheld_is_told_once_for_all_replicas() {
+    let receiver = Receiver::start();
+    let hooks = hook("hook", &receiver.url(), ", kinds: ['definition.*']");
+    let config = format!("pins: {{mode: \"on\"}}\nwebhooks:\n{hooks}{SAMPLE}");
+    let gateway = Gateway::start_unready(&config);
+    let of_add = || {
+        let taken = receiver.taken("definition.drifted");
+        taken.into_iter().filter(|one| one.body["data"]["name"] == "add").collect::<Vec<_>>()
+    };
+    wait_for("it is told", || !of_add().is_empty());
+    let told = &of_add()[0].body["data"];
+    assert_eq!((&told["server"], &told["type"]), (&json!("mail"), &json!("tool")), "{told}");
+    assert!(told["digest"].as_str().unwrap().starts_with("sha256:"), "{told}");
+    // Another gateway on the same store sees the same, and has nothing new to tell.
+    let store = store_in(gateway.folder.path());
+    let other = Gateway::start_unready(&format!("store: {store}\n{config}"));
+    wait_for("it has seen it", || other.metric("doorward_definitions_withheld") > 0.0);
+    assert_eq!(of_add().len(), 1);
 }
