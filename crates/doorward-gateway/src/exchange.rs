@@ -123,7 +123,7 @@ impl Behalf {
 
     /// Where a caller's token for a server is; `None` for a caller who has none that could be exchanged.
     fn slot(&self, server: &Server, caller: &Caller) -> Result<Option<Arc<Slot>>, Failure> {
-        let mark = match (&caller.grant, &caller.shown) {
+        let mark = match (&caller.grant, &caller.credential) {
             // By the login, whatever the provider has said of it last.
             (Some(grant), _) => seal::sha256(grant.as_bytes()),
             (None, Some(shown)) => shown.mark(),

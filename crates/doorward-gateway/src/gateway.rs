@@ -346,7 +346,7 @@ impl Gateway {
             self.identity.sweep();
             self.behalf.sweep();
             if let Some(store) = self.kept.store() {
-                self.limiter.keep(store).await;
+                self.limiter.store_quotas(store).await;
             }
             self.limiter.maintain().await;
             self.shared.parking.sweep().await;

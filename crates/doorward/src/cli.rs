@@ -214,7 +214,7 @@ pub struct Serve {
     pub store: Option<String>,
     /// Allow listening on public addresses without authentication
     #[arg(long)]
-    pub dangerously_let_everybody_in: bool,
+    pub dangerously_allow_unauthenticated: bool,
 }
 
 #[derive(Debug, Args)]

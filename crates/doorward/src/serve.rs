@@ -199,8 +199,8 @@ async fn guarded(
     } else {
         tracing::warn!("no audit log: there is no store");
     }
-    if options.dangerously_let_everybody_in {
-        gateway.identity.let_everybody_in();
+    if options.dangerously_allow_unauthenticated {
+        gateway.identity.allow_unauthenticated();
     } else if let (Some(address), true) = (exposed, gateway.identity.is_open()) {
         let why = format!(
             "{address} is not a loopback address, and authentication is not configured: create a \
@@ -411,7 +411,7 @@ async fn shut_down(gateway: &Arc<Gateway>, listeners: Listeners) {
         tracing::warn!("some servers did not stop in time");
     }
     if let Some(store) = gateway.kept.store() {
-        gateway.limiter.keep(store).await;
+        gateway.limiter.store_quotas(store).await;
     }
     gateway.shared.audit.finish(LAST_WORDS).await;
     listeners.admin_closing.cancel();

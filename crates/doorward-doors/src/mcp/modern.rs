@@ -48,7 +48,7 @@ pub async fn post(
     }
     let timeouts = &gateway.shared.timeouts;
     let (keep_alive, stream_after) = (timeouts.keep_alive.0, timeouts.stream_after.0);
-    let nearest = gateway.limiter.tells().then(Arc::<OnceLock<Nearest>>::default);
+    let nearest = gateway.limiter.reports_remaining().then(Arc::<OnceLock<Nearest>>::default);
     call.notes.nearest.clone_from(&nearest);
     let (sender, mut receiver) = Events::channel(gateway.shared.limits.queue.min(32));
     let sender = sender.counted(gateway.unread.counter(&call.caller.principal));

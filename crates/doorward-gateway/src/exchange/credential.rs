@@ -45,7 +45,7 @@ impl Gateway {
             let store = self.kept.store()?;
             return self.authorization.signed_in(store, grant).await.map(Arc::new);
         }
-        caller.shown.clone()
+        caller.credential.clone()
     }
 
     async fn exchanged(

@@ -80,7 +80,7 @@ fn whose(gateway: &Gateway, call: &Call, server: &Server) -> Option<Vec<u8>> {
         whose.extend(given.unwrap_or_default());
     }
     if settings.exchange.is_some() {
-        match (&call.caller.grant, &call.caller.shown) {
+        match (&call.caller.grant, &call.caller.credential) {
             (Some(grant), _) => whose.extend(seal::sha256(grant.as_bytes())),
             (None, Some(shown)) => whose.extend(shown.mark()),
             (None, None) => return None,

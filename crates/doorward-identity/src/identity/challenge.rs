@@ -45,7 +45,7 @@ impl Refused {
     /// A stable reason for the operator.
     pub fn reason(&self) -> &'static str {
         match self {
-            Self::Missing => "nothing_shown",
+            Self::Missing => "no_credential",
             Self::Malformed(why) | Self::Token(why) => why,
             Self::Unavailable => "issuer_unavailable",
             Self::Stopped(_) => "stopped",

@@ -60,7 +60,7 @@ pub struct Caller {
     pub lease: Arc<Lease>,
     pub address: Option<IpAddr>,
     /// The credential, if it may have to be exchanged for another token.
-    pub shown: Option<Arc<Shown>>,
+    pub credential: Option<Arc<Shown>>,
     /// The grant of the gateway's own authorization server.
     pub grant: Option<Arc<str>>,
 }
@@ -70,13 +70,13 @@ pub struct Caller {
 struct Known {
     principal: Arc<Principal>,
     lease: Arc<Lease>,
-    shown: Option<Arc<Shown>>,
+    credential: Option<Arc<Shown>>,
     grant: Option<Arc<str>>,
 }
 
 impl Known {
     fn new(principal: Arc<Principal>, lease: Arc<Lease>) -> Self {
-        Self { principal, lease, shown: None, grant: None }
+        Self { principal, lease, credential: None, grant: None }
     }
 }
 
@@ -192,7 +192,7 @@ impl Identity {
     }
 
     /// Admits unauthenticated callers from any address, as long as no authentication is required.
-    pub fn let_everybody_in(&self) {
+    pub fn allow_unauthenticated(&self) {
         self.admits_all.store(true, Ordering::Release);
     }
 
@@ -215,11 +215,11 @@ impl Identity {
     ) -> Result<Caller, Refused> {
         let found = self.find(peer, headers, uri, endpoint).await;
         match found {
-            Ok(Known { principal, lease, shown, grant }) => {
+            Ok(Known { principal, lease, credential, grant }) => {
                 if let Some(stop) = self.stopped(&principal) {
                     return Err(Refused::Stopped(stop));
                 }
-                Ok(Caller { principal, lease, address: Some(peer.address), shown, grant })
+                Ok(Caller { principal, lease, address: Some(peer.address), credential, grant })
             }
             Err(refused) => {
                 if let Refused::Token(why) | Refused::Malformed(why) = &refused {
@@ -316,8 +316,8 @@ impl Identity {
         });
         // The token is retained only if it may have to be exchanged.
         let retains_tokens = self.retains_tokens.load(Ordering::Acquire) && grant.is_none();
-        let shown = retains_tokens.then(|| Arc::new(Shown::token(token)));
-        let caller = Known { principal, lease, shown, grant };
+        let credential = retains_tokens.then(|| Arc::new(Shown::token(token)));
+        let caller = Known { principal, lease, credential, grant };
         // Under the lock, so that a revocation either comes before or finds the entry.
         if caller.grant.as_ref().is_some_and(|grant| self.revoked.load().contains(&**grant)) {
             caller.lease.end();

@@ -217,7 +217,7 @@ impl Limiter {
     }
 
     /// Whether the remaining amount is reported in headers.
-    pub fn tells(&self) -> bool {
+    pub fn reports_remaining(&self) -> bool {
         self.settings.load().headers && !self.is_empty()
     }
 
@@ -283,7 +283,7 @@ impl Limiter {
     }
 
     /// Stores quotas that have changed, unless they are in a shared store.
-    pub async fn keep(&self, store: &Store) {
+    pub async fn store_quotas(&self, store: &Store) {
         if self.shared.load().is_some() {
             return;
         }
