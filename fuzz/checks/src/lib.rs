@@ -1,8 +1,11 @@
 //! What holds for any input, by target: fuzzing calls it on inputs that it makes up, and an ordinary test on those in
 //! `fuzz/corpus`.
 
+pub mod forms;
 pub mod headers;
 pub mod jsonrpc;
+pub mod redact;
+pub mod scan;
 pub mod sse;
 pub mod to_handshake;
 pub mod to_modern;
@@ -41,6 +44,21 @@ mod tests {
     #[test]
     fn the_corpus_of_jsonrpc_holds() {
         run("jsonrpc", super::jsonrpc::check);
+    }
+
+    #[test]
+    fn the_corpus_of_forms_holds() {
+        run("forms", super::forms::check);
+    }
+
+    #[test]
+    fn the_corpus_of_redact_holds() {
+        run("redact", super::redact::check);
+    }
+
+    #[test]
+    fn the_corpus_of_scan_holds() {
+        run("scan", super::scan::check);
     }
 
     #[test]

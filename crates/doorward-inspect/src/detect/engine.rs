@@ -1,0 +1,350 @@
+//! The detectors, compiled.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind};
+use aws_lc_rs::digest;
+
+use super::file::{DetectorFile, DetectorRule};
+use super::found::{BUILT_IN, Context, Match, is_word_byte};
+use super::rule::{MAX_REACH, Rule, compile};
+use super::{assigned, number};
+use crate::budget::Budget;
+
+/// The ready-made families of secrets.
+const READY_MADE: [&str; 2] =
+    [include_str!("../../rules/secrets.yaml"), include_str!("../../rules/secrets-more.yaml")];
+
+/// A detector is not valid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadDetector {
+    #[error("the detector file is not valid: {0}")]
+    Format(String),
+    #[error("detector {id}: {why}")]
+    Detector { id: String, why: String },
+}
+
+/// All detectors.
+#[derive(Debug)]
+pub struct Detectors {
+    /// Ids and classes, by number.
+    names: Vec<(String, String)>,
+    off: HashSet<usize>,
+    automaton: AhoCorasick,
+    /// By pattern of the automaton.
+    triggers: Vec<Vec<Trigger>>,
+    regexes: Vec<Rule>,
+    fields: Vec<(Vec<String>, usize)>,
+    hashes: Vec<Hashes>,
+    rules: Vec<DetectorRule>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Trigger {
+    /// A word of an operator's list.
+    Word(usize),
+    Rule(usize),
+    /// A keyword that secrets are assigned to.
+    Assigned,
+}
+
+#[derive(Debug)]
+struct Hashes {
+    detector: usize,
+    hashes: HashSet<Vec<u8>>,
+    lengths: (usize, usize),
+}
+
+impl DetectorFile {
+    /// Parses a detector file (YAML).
+    pub fn parse(yaml: &str) -> Result<Self, BadDetector> {
+        serde_saphyr::from_str(yaml).map_err(|error| BadDetector::Format(error.to_string()))
+    }
+}
+
+impl Detectors {
+    /// The ready-made detectors with files of the operator, which are applied in order.
+    pub fn with(files: &[DetectorFile]) -> Result<Self, BadDetector> {
+        let mut rules: Vec<DetectorRule> = Vec::new();
+        let ready =
+            READY_MADE.into_iter().map(DetectorFile::parse).collect::<Result<Vec<_>, _>>()?;
+        for rule in ready.iter().chain(files).flat_map(|file| &file.detectors) {
+            match rules.iter_mut().find(|other| other.id == rule.id) {
+                Some(other) => other.clone_from(rule),
+                None => rules.push(rule.clone()),
+            }
+        }
+        let mut names: Vec<(String, String)> =
+            BUILT_IN.iter().map(|(id, class)| ((*id).to_owned(), (*class).to_owned())).collect();
+        let mut off = HashSet::new();
+        let mut literals: Vec<(String, Trigger)> =
+            assigned::KEYWORDS.iter().map(|word| ((*word).to_owned(), Trigger::Assigned)).collect();
+        let (mut regexes, mut fields, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
+        for rule in &rules {
+            let bad = |why: String| BadDetector::Detector { id: rule.id.clone(), why };
+            let detector = names.len();
+            let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+            if rule.class.is_empty() || rule.class.len() > 32 || !rule.class.chars().all(is_name) {
+                return Err(bad(
+                    "a class is one to 32 lower-case letters, digits and underscores".into()
+                ));
+            }
+            if names.iter().any(|(id, _)| *id == rule.id) {
+                return Err(bad("there is a built-in detector with this id".into()));
+            }
+            names.push((rule.id.clone(), rule.class.clone()));
+            if rule.literals.iter().any(|literal| literal.len() < 2) {
+                return Err(bad("literals have two characters or more".into()));
+            }
+            if rule.reach > MAX_REACH {
+                return Err(bad(format!("a match has at most {MAX_REACH} bytes")));
+            }
+            let trigger = match &rule.regex {
+                Some(_) if rule.literals.is_empty() => {
+                    return Err(bad("a regular expression needs literals".into()));
+                }
+                Some(regex) => {
+                    let regex = compile(regex).map_err(&bad)?;
+                    regexes.push(Rule {
+                        detector,
+                        regex,
+                        position: rule.position,
+                        reach: rule.reach,
+                        entropy: rule.entropy,
+                    });
+                    Trigger::Rule(regexes.len() - 1)
+                }
+                None => Trigger::Word(detector),
+            };
+            literals.extend(
+                rule.literals.iter().map(|literal| (literal.to_ascii_lowercase(), trigger)),
+            );
+            for field in &rule.fields {
+                let pattern = field
+                    .strip_prefix('/')
+                    .ok_or_else(|| bad(format!("{field} is no JSON pointer")))?;
+                fields.push((pattern.split('/').map(str::to_owned).collect(), detector));
+            }
+            if !rule.hashes.is_empty() {
+                let parsed = rule.hashes.iter().map(|hash| digest_of(hash)).collect::<Option<_>>();
+                let hashed = parsed.ok_or_else(|| bad("a hash is 64 hexadecimal digits".into()))?;
+                hashes.push(Hashes { detector, hashes: hashed, lengths: rule.lengths });
+            }
+            if rule.regex.is_none()
+                && rule.literals.is_empty()
+                && rule.fields.is_empty()
+                && rule.hashes.is_empty()
+            {
+                return Err(bad("it has no literals, regular expression, fields or hashes".into()));
+            }
+        }
+        for id in files.iter().flat_map(|file| &file.off) {
+            let number = names.iter().position(|(other, _)| other == id);
+            off.insert(number.ok_or_else(|| BadDetector::Detector {
+                id: id.clone(),
+                why: "there is no such detector to turn off".into(),
+            })?);
+        }
+        let mut patterns: Vec<String> = Vec::new();
+        let mut triggers: Vec<Vec<Trigger>> = Vec::new();
+        literals.sort_by(|(one, _), (other, _)| one.cmp(other));
+        for (literal, trigger) in literals {
+            if patterns.last() == Some(&literal) {
+                triggers.last_mut().into_iter().for_each(|all| all.push(trigger));
+            } else {
+                patterns.push(literal);
+                triggers.push(vec![trigger]);
+            }
+        }
+        let automaton = AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .kind(Some(AhoCorasickKind::DFA))
+            .build(&patterns)
+            .map_err(|error| BadDetector::Format(error.to_string()))?;
+        Ok(Self { names, off, automaton, triggers, regexes, fields, hashes, rules })
+    }
+
+    /// The id of a detector.
+    pub fn id(&self, detector: usize) -> &str {
+        self.names.get(detector).map_or("", |(id, _)| id)
+    }
+
+    /// The class of what a detector finds.
+    pub fn class(&self, detector: usize) -> &str {
+        self.names.get(detector).map_or("", |(_, class)| class)
+    }
+
+    /// Ids and classes of all detectors, by number.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.names.iter().map(|(id, class)| (&**id, &**class))
+    }
+
+    /// The detector by field that a pointer matches, if any.
+    pub fn field(&self, pointer: &str) -> Option<usize> {
+        let parts = || pointer.strip_prefix('/').unwrap_or_default().split('/');
+        let matches = |pattern: &[String]| {
+            parts().count() == pattern.len()
+                && parts().zip(pattern).all(|(part, wanted)| wanted == "*" || wanted == part)
+        };
+        self.fields
+            .iter()
+            .find(|(pattern, detector)| !self.off.contains(detector) && matches(pattern))
+            .map(|(_, detector)| *detector)
+    }
+
+    /// Whether there are detectors by field.
+    pub fn has_fields(&self) -> bool {
+        !self.fields.is_empty()
+    }
+
+    /// What is found in a text, in order and without overlaps: of two that overlap, the longer one.
+    pub fn find(&self, text: &str, context: Context<'_>, budget: &mut Budget) -> Vec<Match> {
+        if !budget.take(text.len()) {
+            return Vec::new();
+        }
+        let mut found = Vec::new();
+        self.literals(text, budget, &mut found);
+        number::find(text, context, &mut found);
+        assigned::member(text, context, &mut found);
+        self.hashed(text, budget, &mut found);
+        found.retain(|found| !self.off.contains(&found.detector));
+        resolve(found)
+    }
+
+    fn literals(&self, text: &str, budget: &mut Budget, found: &mut Vec<Match>) {
+        // Up to where a rule has searched: literals in what it has searched are not searched again.
+        let mut searched: Vec<usize> = Vec::new();
+        for hit in self.automaton.find_overlapping_iter(text) {
+            for trigger in &self.triggers[hit.pattern().as_usize()] {
+                match trigger {
+                    Trigger::Word(detector) => {
+                        let bytes = text.as_bytes();
+                        let is_part =
+                            |byte: Option<&u8>| byte.is_some_and(|byte| is_word_byte(*byte));
+                        let before =
+                            hit.start().checked_sub(1).and_then(|before| bytes.get(before));
+                        let bounded =
+                            |edge: u8, next: Option<&u8>| !is_word_byte(edge) || !is_part(next);
+                        if bounded(bytes[hit.start()], before)
+                            && bounded(bytes[hit.end() - 1], bytes.get(hit.end()))
+                        {
+                            found.push(Match { detector: *detector, range: hit.range() });
+                        }
+                    }
+                    Trigger::Assigned => assigned::after(text, hit.range(), found),
+                    Trigger::Rule(number) => {
+                        searched.resize(self.regexes.len(), 0);
+                        let rule = &self.regexes[*number];
+                        if let Some(range) =
+                            rule.search(text, hit.range(), &mut searched[*number], budget)
+                        {
+                            found.push(Match { detector: rule.detector, range });
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn hashed(&self, text: &str, budget: &mut Budget, found: &mut Vec<Match>) {
+        for list in &self.hashes {
+            let (least, most) = list.lengths;
+            let mut check = |range: Range<usize>| {
+                if (least..=most).contains(&range.len()) && budget.take(range.len().max(64)) {
+                    let hash = digest::digest(&digest::SHA256, text[range.clone()].as_bytes());
+                    if list.hashes.contains(hash.as_ref()) {
+                        found.push(Match { detector: list.detector, range });
+                    }
+                }
+            };
+            check(0..text.len());
+            let mut at = 0;
+            for word in text.split_whitespace() {
+                let start = text[at..].find(word).map_or(at, |offset| at + offset);
+                at = start + word.len();
+                let trimmed = word.trim_matches(|c: char| {
+                    matches!(
+                        c,
+                        '"' | '\''
+                            | '`'
+                            | ','
+                            | ';'
+                            | '.'
+                            | ':'
+                            | '('
+                            | ')'
+                            | '['
+                            | ']'
+                            | '<'
+                            | '>'
+                    )
+                });
+                let from = start + word.find(trimmed).unwrap_or_default();
+                check(from..from + trimmed.len());
+            }
+        }
+    }
+
+    /// Checks the examples of every detector. Returns what is wrong, one sentence each.
+    pub fn check_examples(&self) -> Vec<String> {
+        let finds = |id: &str, text: &str| {
+            let found = self.find(text, Context::default(), &mut Budget::default());
+            found.iter().any(|found| self.id(found.detector) == id)
+        };
+        let mut wrong = Vec::new();
+        for rule in &self.rules {
+            wrong.extend(
+                rule.examples
+                    .hit
+                    .iter()
+                    .filter(|text| !finds(&rule.id, text))
+                    .map(|text| format!("{} does not find {text:?}", rule.id)),
+            );
+            wrong.extend(
+                rule.examples
+                    .miss
+                    .iter()
+                    .filter(|text| finds(&rule.id, text))
+                    .map(|text| format!("{} finds {text:?}", rule.id)),
+            );
+        }
+        wrong
+    }
+}
+
+/// Of matches that overlap, the longer one; of equally long ones, that of the earlier detector.
+fn resolve(mut found: Vec<Match>) -> Vec<Match> {
+    if found.len() > 1 {
+        found.sort_by_key(|found| {
+            (found.range.start, std::cmp::Reverse(found.range.end), found.detector)
+        });
+        let mut kept: Vec<Match> = Vec::with_capacity(found.len());
+        for next in found {
+            match kept.last_mut() {
+                Some(last) if next.range.start < last.range.end => {
+                    // What sticks out belongs to the earlier one: nothing of either is left over.
+                    if next.range.end > last.range.end {
+                        let range = last.range.start..next.range.end;
+                        if next.range.len() > last.range.len() {
+                            last.detector = next.detector;
+                        }
+                        last.range = range;
+                    }
+                }
+                _ => kept.push(next),
+            }
+        }
+        return kept;
+    }
+    found
+}
+
+fn digest_of(hex: &str) -> Option<Vec<u8>> {
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    let bytes = hex.as_bytes().chunks(2).map(|pair| match pair {
+        [high, low] => u8::try_from(digit(*high)? << 4 | digit(*low)?).ok(),
+        _ => None,
+    });
+    bytes.collect::<Option<Vec<u8>>>().filter(|bytes| bytes.len() == 32)
+}

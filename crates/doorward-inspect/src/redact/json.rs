@@ -1,0 +1,233 @@
+//! Redacts JSON texts.
+
+use std::collections::HashSet;
+use std::ops::Range;
+
+use super::plan::Action;
+use super::{Redactor, string};
+use crate::budget::Budget;
+use crate::detect::Context;
+use crate::json::{Edits, NotJson, Path, Visitor, unescape, walk};
+use crate::place::Place;
+
+/// Places that are reported of one message.
+const PLACES: usize = 1024;
+
+/// A value that was found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// The id of the detector.
+    pub detector: String,
+    pub class: String,
+    pub action: Action,
+    pub place: Place,
+    /// It is a number of a JSON text, and was replaced by null if the action replaces.
+    pub is_number: bool,
+}
+
+/// A text after redaction.
+#[derive(Debug, Clone, Default)]
+pub struct Redacted {
+    /// The redacted text; `None` if nothing was replaced.
+    pub text: Option<String>,
+    /// What was found. At most 1024 places.
+    pub found: Vec<Found>,
+    /// The plan refuses something that was found.
+    pub is_refused: bool,
+    /// A number was replaced by null. If the schema of the value allows no null there, the message should be refused.
+    pub has_nulls: bool,
+    /// Everything was inspected; if not, the budget was exceeded.
+    pub complete: bool,
+}
+
+pub(super) fn redact(
+    redactor: &Redactor<'_>,
+    text: &str,
+    budget: &mut Budget,
+) -> Result<Redacted, NotJson> {
+    let mut redacting = Redacting {
+        redactor,
+        text,
+        budget,
+        edits: Edits::default(),
+        names: Vec::new(),
+        out: Redacted::default(),
+        members: String::new(),
+    };
+    walk(text, &mut redacting)?;
+    let Redacting { edits, mut out, budget, .. } = redacting;
+    out.text = (!edits.is_empty()).then(|| edits.apply(text));
+    out.complete = !budget.is_exceeded();
+    Ok(out)
+}
+
+pub(super) fn redact_text(redactor: &Redactor<'_>, text: &str, budget: &mut Budget) -> Redacted {
+    let outcome = string::redact(redactor, text, Context::default(), budget);
+    let mut out = Redacted { text: outcome.text, ..Redacted::default() };
+    for found in outcome.found {
+        out.add(
+            redactor,
+            found.detector,
+            found.action,
+            || Place { range: found.range.clone(), ..Place::default() },
+            false,
+        );
+    }
+    out.complete = !budget.is_exceeded();
+    out
+}
+
+impl Redacted {
+    fn add(
+        &mut self,
+        redactor: &Redactor<'_>,
+        detector: usize,
+        action: Action,
+        place: impl FnOnce() -> Place,
+        is_number: bool,
+    ) {
+        self.is_refused |= action == Action::Refuse;
+        if self.found.len() < PLACES {
+            let (id, class) = (redactor.detectors.id(detector), redactor.detectors.class(detector));
+            self.found.push(Found {
+                detector: id.into(),
+                class: class.into(),
+                action,
+                place: place(),
+                is_number,
+            });
+        }
+    }
+}
+
+struct Redacting<'a> {
+    redactor: &'a Redactor<'a>,
+    text: &'a str,
+    budget: &'a mut Budget,
+    edits: Edits,
+    /// Names that are replaced, until the end of their object.
+    names: Vec<(Range<usize>, String)>,
+    out: Redacted,
+    /// The name of the current member, unescaped.
+    members: String,
+}
+
+impl Visitor for Redacting<'_> {
+    fn string(&mut self, path: &Path<'_>, range: Range<usize>, is_name: bool) {
+        if range.is_empty() {
+            return;
+        }
+        if !is_name && self.field(path, &range) {
+            return;
+        }
+        let value = unescape(self.text, range.clone());
+        self.name(path);
+        let context = Context {
+            member: (!is_name).then_some(&*self.members).filter(|member| !member.is_empty()),
+        };
+        let outcome = string::redact(self.redactor, &value.text, context, self.budget);
+        for found in outcome.found {
+            let place = || Place {
+                pointer: path.pointer(),
+                range: value.map.original(found.range.clone()),
+                in_name: is_name,
+            };
+            self.out.add(self.redactor, found.detector, found.action, place, false);
+        }
+        match outcome.text {
+            Some(text) if is_name => self.names.push((range, text)),
+            Some(text) => self.edits.string(range, &text),
+            None => {}
+        }
+    }
+
+    fn number(&mut self, path: &Path<'_>, range: Range<usize>) {
+        if self.field(path, &range) {
+            return;
+        }
+        // Shorter numbers are nobody's.
+        if range.len() < 7 {
+            return;
+        }
+        self.name(path);
+        let context = Context { member: Some(&*self.members).filter(|member| !member.is_empty()) };
+        for found in self.redactor.detectors.find(&self.text[range.clone()], context, self.budget) {
+            let action = self.redactor.action(found.detector);
+            let place = || Place { pointer: path.pointer(), range: range.clone(), in_name: false };
+            self.out.add(self.redactor, found.detector, action, place, true);
+            self.null(action, &range);
+        }
+    }
+
+    fn object_end(&mut self, names: &[Range<usize>]) {
+        if self.names.is_empty() {
+            return;
+        }
+        let own = names.first().map_or(usize::MAX, |first| first.start);
+        let replaced: Vec<_> = {
+            let at = self.names.partition_point(|(range, _)| range.start < own);
+            self.names.split_off(at)
+        };
+        if replaced.is_empty() {
+            return;
+        }
+        // Names stay different from each other.
+        let starts: HashSet<usize> = replaced.iter().map(|(range, _)| range.start).collect();
+        let is_replaced = |name: &Range<usize>| starts.contains(&name.start);
+        let mut taken: HashSet<String> = names
+            .iter()
+            .filter(|name| !is_replaced(name))
+            .map(|name| unescape(self.text, (*name).clone()).text.into_owned())
+            .collect();
+        for (range, text) in replaced {
+            let mut name = text.clone();
+            let mut number = 2;
+            while !taken.insert(name.clone()) {
+                name = format!("{text} ({number})");
+                number += 1;
+            }
+            self.edits.string(range, &name);
+        }
+    }
+}
+
+impl Redacting<'_> {
+    fn name(&mut self, path: &Path<'_>) {
+        self.members.clear();
+        self.members.push_str(path.member().unwrap_or_default());
+    }
+
+    /// Whether a detector by field applies to a value.
+    fn field(&mut self, path: &Path<'_>, range: &Range<usize>) -> bool {
+        if !self.redactor.detectors.has_fields() {
+            return false;
+        }
+        let Some(detector) = self.redactor.detectors.field(&path.pointer()) else { return false };
+        let action = self.redactor.action(detector);
+        let is_string = self.text.as_bytes()[range.start - usize::from(range.start > 0)] == b'"';
+        if is_string {
+            let value = unescape(self.text, range.clone()).text;
+            if string::is_replacement(self.redactor, &value) {
+                return true;
+            }
+            let place = || Place { pointer: path.pointer(), range: range.clone(), in_name: false };
+            self.out.add(self.redactor, detector, action, place, false);
+            if let Some(text) = self.redactor.replacement(detector, action, &value) {
+                self.edits.string(range.clone(), &text);
+            }
+        } else {
+            let place = || Place { pointer: path.pointer(), range: range.clone(), in_name: false };
+            self.out.add(self.redactor, detector, action, place, true);
+            self.null(action, range);
+        }
+        true
+    }
+
+    /// Replaces a number by null, if an action replaces it.
+    fn null(&mut self, action: Action, range: &Range<usize>) {
+        if !matches!(action, Action::Report | Action::Refuse) {
+            self.edits.raw(range.clone(), "null".into());
+            self.out.has_nulls = true;
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! Rewrites texts and JSON so that what [`Detectors`](crate::Detectors) find is masked, hashed, or replaced by tokens.
+//!
+//! Redacted JSON is JSON, and redacting it again changes nothing: what replaces a value is never found again, and if what is
+//! left of a string still contains something, the string is masked as a whole. Values are found in JSON escapes, percent
+//! encoding, base64 and hexadecimal, too; encoded text is redacted and encoded again.
+
+mod json;
+mod plan;
+mod stream;
+mod string;
+
+pub use json::{Found, Redacted};
+pub use plan::{Action, Plan, Pseudonyms, Replacement};
+pub use stream::TextStream;
+
+use crate::budget::Budget;
+use crate::detect::Detectors;
+use crate::json::NotJson;
+
+/// Redacts by a plan.
+#[derive(Clone, Copy)]
+pub struct Redactor<'a> {
+    detectors: &'a Detectors,
+    plan: &'a Plan,
+    pseudonyms: Option<&'a dyn Pseudonyms>,
+}
+
+impl<'a> Redactor<'a> {
+    /// Without `pseudonyms`, what the plan hashes or tokenizes is masked.
+    pub fn new(
+        detectors: &'a Detectors,
+        plan: &'a Plan,
+        pseudonyms: Option<&'a dyn Pseudonyms>,
+    ) -> Self {
+        Self { detectors, plan, pseudonyms }
+    }
+
+    /// Redacts all strings, names and numbers of a JSON text.
+    pub fn json(&self, text: &str, budget: &mut Budget) -> Result<Redacted, NotJson> {
+        json::redact(self, text, budget)
+    }
+
+    /// Redacts a plain text.
+    pub fn text(&self, text: &str, budget: &mut Budget) -> Redacted {
+        json::redact_text(self, text, budget)
+    }
+}
+
+impl std::fmt::Debug for Redactor<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Redactor").field("plan", &self.plan).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,207 @@
+use super::*;
+use crate::text::{Coding, encode_base64};
+use proptest::prelude::*;
+use std::sync::LazyLock;
+
+static DETECTORS: LazyLock<Detectors> = LazyLock::new(|| Detectors::with(&[]).unwrap());
+static MASK: LazyLock<Plan> = LazyLock::new(|| Plan::all(Action::Mask));
+
+fn redactor() -> Redactor<'static> {
+    Redactor::new(&DETECTORS, &MASK, None)
+}
+
+fn masked(json: &str) -> String {
+    redactor().json(json, &mut Budget::default()).unwrap().text.unwrap_or_else(|| json.to_owned())
+}
+
+#[test]
+fn values_are_masked_however_they_are_written() {
+    let base64 = encode_base64("write to dana@example.org today", Coding::Base64, true);
+    let base64_masked = encode_base64("write to [EMAIL] today", Coding::Base64, true);
+    for (json, expected) in [
+        (
+            r#"{"a":"mail dana@example.org now"}"#.to_owned(),
+            r#"{"a":"mail [EMAIL] now"}"#.to_owned(),
+        ),
+        (r#"["d\u0061na\u0040example.org"]"#.to_owned(), r#"["[EMAIL]"]"#.to_owned()),
+        (r#"["to=dana%40example.org&x"]"#.to_owned(), r#"["to=[EMAIL]&x"]"#.to_owned()),
+        (
+            r#"["{\"to\":\"dana\\u0040example.org\"}"]"#.to_owned(),
+            r#"["{\"to\":\"[EMAIL]\"}"]"#.to_owned(),
+        ),
+        (format!(r#"["data: {base64}"]"#), format!(r#"["data: {base64_masked}"]"#)),
+        (
+            r#"{"dana@example.org":1,"max@example.org":2,"[EMAIL]":3}"#.to_owned(),
+            r#"{"[EMAIL] (2)":1,"[EMAIL] (3)":2,"[EMAIL]":3}"#.to_owned(),
+        ),
+        (r#"{"card":4111111111111111,"n":12}"#.to_owned(), r#"{"card":null,"n":12}"#.to_owned()),
+        (
+            r#"{"password":"correct1horse","x":"y"}"#.to_owned(),
+            r#"{"password":"[SECRET]","x":"y"}"#.to_owned(),
+        ),
+    ] {
+        assert_eq!(masked(&json), expected, "{json}");
+        assert_eq!(masked(&expected), expected);
+    }
+}
+
+#[test]
+fn findings_have_places_and_numbers_are_reported() {
+    let json = r#"{"a":["x","d\u0061na@example.org"],"card":4111111111111111}"#;
+    let redacted = redactor().json(json, &mut Budget::default()).unwrap();
+    let places: Vec<_> = redacted
+        .found
+        .iter()
+        .map(|found| (&*found.class, &*found.place.pointer, &json[found.place.range.clone()]))
+        .collect();
+    assert_eq!(
+        places,
+        [("email", "/a/1", r"d\u0061na@example.org"), ("card", "/card", "4111111111111111")]
+    );
+    assert!(
+        redacted.has_nulls
+            && redacted.found[1].is_number
+            && redacted.complete
+            && !redacted.is_refused
+    );
+}
+
+#[test]
+fn actions_are_by_detector_and_class() {
+    let mut plan = Plan::all(Action::Mask);
+    plan.classes.insert("email".into(), Action::Report);
+    plan.classes.insert("phone".into(), Action::Refuse);
+    plan.detectors.insert("card".into(), Action::Hash);
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, b"key");
+    let redactor = Redactor::new(&DETECTORS, &plan, Some(&key));
+    let text = "dana@example.org 4111111111111111 536-90-4399";
+    let redacted = redactor.text(text, &mut Budget::default());
+    let out = redacted.text.unwrap();
+    assert!(
+        out.starts_with("dana@example.org [CARD:")
+            && out.ends_with("] [NATIONAL_ID]")
+            && !redacted.is_refused,
+        "{out}"
+    );
+    assert_eq!(redactor.text(&out, &mut Budget::default()).text, None);
+    assert!(redactor.text("call +14155552671", &mut Budget::default()).is_refused);
+}
+
+struct Reversed;
+
+impl Pseudonyms for Reversed {
+    fn hash(&self, _: &str, _: &str) -> [u8; 8] {
+        [0; 8]
+    }
+
+    fn token(&self, _: &str, value: &str) -> Option<String> {
+        Some(format!("t-{}", value.bytes().map(|byte| format!("{byte:x}")).collect::<String>()))
+    }
+
+    fn is_token(&self, _: &str, token: &str) -> bool {
+        token.starts_with("t-")
+    }
+}
+
+#[test]
+fn tokens_are_left_and_what_only_looks_like_one_is_not() {
+    let plan = Plan::all(Action::Tokenize);
+    let redactor = Redactor::new(&DETECTORS, &plan, Some(&Reversed));
+    let out = redactor.text("to a@b.io", &mut Budget::default()).text.unwrap();
+    assert_eq!(out, "to [EMAIL:t-6140622e696f]");
+    assert_eq!(redactor.text(&out, &mut Budget::default()).text, None);
+    // A sender cannot pass a value by dressing it up.
+    let dressed = "[SECRET:ghp_aB3dE6gH9jK2mN5pQ8rS1tU4vW7xY0zA1bC2]";
+    assert!(!masked(&format!(r#"["{dressed}"]"#)).contains("ghp_"));
+}
+
+#[test]
+fn a_field_is_masked_whatever_it_contains() {
+    let file = crate::detect::DetectorFile::parse(
+        "detectors: [{ id: names, class: person, fields: [/c/*/name] }]",
+    )
+    .unwrap();
+    let detectors = Detectors::with(&[file]).unwrap();
+    let redactor = Redactor::new(&detectors, &MASK, None);
+    let redact = |json: &str| redactor.json(json, &mut Budget::default()).unwrap().text;
+    let out = redact(r#"{"c":[{"name":"Dana","age":3},{"name":7}],"name":"x"}"#).unwrap();
+    assert_eq!(out, r#"{"c":[{"name":"[PERSON]","age":3},{"name":null}],"name":"x"}"#);
+    assert_eq!(redact(&out), None);
+}
+
+#[test]
+fn a_budget_that_is_exceeded_is_reported() {
+    let json = format!(r#"["{}"]"#, "x".repeat(1000));
+    assert!(!redactor().json(&json, &mut Budget::new(100)).unwrap().complete);
+}
+
+const VALUES: [&str; 10] = [
+    "dana.scully@example.org",
+    "4111 1111 1111 1111",
+    "ghp_aB3dE6gH9jK2mN5pQ8rS1tU4vW7xY0zA1bC2",
+    "DE89 3704 0044 0532 0130 00",
+    "+49 30 901820 5",
+    "password: hunter22!x",
+    "(415) 555-2671",
+    "203.0.113.77",
+    "Bearer abcDEF123456ghiJKL7890",
+    "postgres://app:s3cr3tpw@db",
+];
+
+/// Texts with values among other words.
+fn with_values() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        "[a-z]{1,8}",
+        "[ .,:;\n]{1,2}",
+        any::<String>(),
+        proptest::sample::select(VALUES.as_slice()).prop_map(str::to_owned),
+        "[0-9]{1,6}",
+        "[@\\[\\]%\\\\\"=&]",
+    ];
+    proptest::collection::vec(part, 0..12).prop_map(|parts| parts.join(" "))
+}
+
+/// Words and values, as people write them.
+fn prose() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        "[a-z]{2,8}",
+        "[A-Z][a-z]{1,6}[.,]",
+        proptest::sample::select(VALUES.as_slice()).prop_map(|value| format!("x; {value} ; y"))
+    ];
+    proptest::collection::vec(part, 0..12).prop_map(|parts| parts.join(" "))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn redacted_json_is_json_and_stays_as_it_is(texts in proptest::collection::vec((with_values(), with_values()), 0..4), number in any::<u64>()) {
+        let members: serde_json::Map<String, serde_json::Value> = texts.iter().map(|(name, text)| (name.clone(), text.clone().into())).collect();
+        let json = serde_json::json!({ "a": members, "n": [number] }).to_string();
+        let out = masked(&json);
+        let value: serde_json::Value = serde_json::from_str(&out).unwrap();
+        prop_assert_eq!(value["a"].as_object().unwrap().len(), members.len());
+        prop_assert_eq!(masked(&out), out.clone());
+        prop_assert!(out.len() <= 12 * json.len());
+        for value in VALUES {
+            if !value.contains(':') {
+                prop_assert!(!out.contains(value), "{}", out);
+            }
+        }
+    }
+
+    #[test]
+    fn a_text_in_parts_is_redacted_as_a_whole(text in prose(), cuts in proptest::collection::vec(0usize..400, 0..6)) {
+        let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut <= text.len() && text.is_char_boundary(*cut)).collect();
+        cuts.push(text.len());
+        cuts.sort_unstable();
+        let (mut stream, mut out, mut done) = (TextStream::new(), String::new(), 0);
+        for cut in cuts {
+            out += &stream.push(&redactor(), &text[done..cut], &mut Budget::default()).text.unwrap();
+            done = cut;
+        }
+        out += &stream.finish(&redactor(), &mut Budget::default()).text.unwrap();
+        let whole = redactor().text(&text, &mut Budget::default()).text.unwrap_or(text);
+        prop_assert_eq!(out, whole);
+    }
+}

@@ -1,0 +1,239 @@
+//! Encoded parts of a text, opened once: base64 and hexadecimal.
+
+use std::ops::Range;
+
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+
+/// How a part is encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Coding {
+    Base64,
+    /// base64 with `-` and `_`.
+    Base64Url,
+    Hex,
+}
+
+/// An encoded part that contains text.
+#[derive(Debug)]
+pub struct Opened {
+    /// In bytes of the text.
+    pub range: Range<usize>,
+    pub coding: Coding,
+    pub text: String,
+    /// The encoded part ends with padding.
+    pub padded: bool,
+}
+
+const CONFIG: GeneralPurposeConfig = GeneralPurposeConfig::new()
+    .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+    .with_decode_allow_trailing_bits(true);
+const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, CONFIG);
+const URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, CONFIG);
+
+/// Shortest encoded part that is opened, in bytes.
+const SHORTEST: usize = 16;
+
+/// How much is decoded before a part is taken for text, in bytes of the encoded form.
+const PROBE: usize = 24;
+
+fn is_base64(byte: u8) -> bool {
+    matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' | b'-' | b'_')
+}
+
+/// Encodes a text as it was encoded before.
+pub fn encode_base64(text: &str, coding: Coding, padded: bool) -> String {
+    let encoded = match coding {
+        Coding::Base64 => base64::prelude::BASE64_STANDARD.encode(text),
+        Coding::Base64Url => base64::prelude::BASE64_URL_SAFE.encode(text),
+        Coding::Hex => return text.bytes().map(|byte| format!("{byte:02x}")).collect(),
+    };
+    if padded { encoded } else { encoded.trim_end_matches('=').to_owned() }
+}
+
+/// The encoded parts of a text that contain mostly printable text. Lines of an encoded block that is broken at 60
+/// characters or more are one part.
+pub fn open(text: &str) -> Vec<Opened> {
+    let bytes = text.as_bytes();
+    let mut found = Vec::new();
+    let mut at = 0;
+    // Up to where pairs were read in vain.
+    let mut read = 0;
+    while at < bytes.len() {
+        if at >= read {
+            let (end, pairs) = hex_pairs(text, at);
+            read = end;
+            if let Some(pairs) = pairs {
+                at = end;
+                found.push(pairs);
+                continue;
+            }
+        }
+        if !is_base64(bytes[at]) {
+            at += 1;
+            continue;
+        }
+        let (end, is_broken) = run(bytes, at);
+        if end - at >= SHORTEST {
+            let part = &text[at..end];
+            found.extend(decode(part, is_broken, at));
+        }
+        at = end.max(at + 1);
+    }
+    found
+}
+
+/// The end of a run of base64 characters, with its padding, and whether it has line breaks.
+fn run(bytes: &[u8], from: usize) -> (usize, bool) {
+    let mut at = from;
+    let mut is_broken = false;
+    loop {
+        let line = bytes[at..].iter().take_while(|byte| is_base64(**byte)).count();
+        at += line;
+        let breaks =
+            bytes[at..].iter().take(2).take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
+        let goes_on = bytes.get(at + breaks).is_some_and(|byte| is_base64(*byte));
+        if breaks == 0 || line < 60 || !goes_on {
+            break;
+        }
+        is_broken = true;
+        at += breaks;
+    }
+    (at + bytes[at..].iter().take(2).take_while(|byte| **byte == b'=').count(), is_broken)
+}
+
+fn decode(part: &str, is_broken: bool, at: usize) -> Option<Opened> {
+    let range = at..at + part.len();
+    let joined;
+    let compact = if is_broken {
+        joined = part.replace(['\n', '\r'], "");
+        &joined
+    } else {
+        part
+    };
+    if compact.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        let text = hex(compact)?;
+        return Some(Opened { range, coding: Coding::Hex, text, padded: false });
+    }
+    let is_url = compact.bytes().any(|byte| matches!(byte, b'-' | b'_'));
+    let (engine, coding) =
+        if is_url { (&URL, Coding::Base64Url) } else { (&STANDARD, Coding::Base64) };
+    let probe = engine.decode(&compact[..PROBE.min(compact.len() / 4 * 4)]).ok()?;
+    if !is_text(&probe) {
+        return None;
+    }
+    let whole = engine.decode(compact).ok()?;
+    let text = String::from_utf8(whole).ok().filter(|text| is_text(text.as_bytes()))?;
+    Some(Opened { range, coding, text, padded: compact.ends_with('=') })
+}
+
+/// Hexadecimal in pairs with blanks, commas, colons, `0x` or `\x` between: at least eight that are text. Returns up to
+/// where it was read.
+fn hex_pairs(text: &str, from: usize) -> (usize, Option<Opened>) {
+    const SIGNS: [&[u8]; 9] = [b", 0x", b" 0x", b",0x", b"\\x", b", ", b" ", b",", b":", b"-"];
+    let bytes = text.as_bytes();
+    let nothing = (from, None);
+    // Most texts end here.
+    let Some([high, low, sign]) = bytes.get(from..from + 3) else { return nothing };
+    let is_separator = matches!(sign, b' ' | b',' | b':' | b'\\' | b'-');
+    let is_inside = || {
+        from.checked_sub(1)
+            .is_some_and(|before| bytes[before].is_ascii_alphanumeric() && bytes[before] != b'x')
+    };
+    if !is_separator || !high.is_ascii_hexdigit() || !low.is_ascii_hexdigit() || is_inside() {
+        return nothing;
+    }
+    let mut digits = String::new();
+    let mut end = from;
+    let mut at = Some(from);
+    while let Some([high, low]) = at.and_then(|at| bytes.get(at..at + 2)) {
+        if !high.is_ascii_hexdigit() || !low.is_ascii_hexdigit() {
+            break;
+        }
+        let start = at.unwrap_or(end);
+        if bytes.get(start + 2).is_some_and(u8::is_ascii_alphanumeric) {
+            break;
+        }
+        digits.push(char::from(*high));
+        digits.push(char::from(*low));
+        end = start + 2;
+        at = SIGNS.iter().find(|sign| bytes[end..].starts_with(sign)).map(|sign| end + sign.len());
+    }
+    let opened = hex(&digits).map(|text| Opened {
+        range: from..end,
+        coding: Coding::Hex,
+        text,
+        padded: false,
+    });
+    (end, opened)
+}
+
+fn hex(digits: &str) -> Option<String> {
+    if digits.len() % 2 == 1 || digits.len() < SHORTEST {
+        return None;
+    }
+    let pairs = digits.as_bytes().chunks_exact(2);
+    let mut bytes = Vec::with_capacity(digits.len() / 2);
+    for pair in pairs {
+        let digit = |at: usize| char::from(pair[at]).to_digit(16);
+        let byte = u8::try_from(digit(0)? << 4 | digit(1)?).ok()?;
+        // Hashes and ids fail within a few bytes.
+        if byte < b' ' && !matches!(byte, b'\n' | b'\r' | b'\t') || byte >= 0x7f {
+            return None;
+        }
+        bytes.push(byte);
+    }
+    String::from_utf8(bytes).ok().filter(|text| is_text(text.as_bytes()))
+}
+
+/// Whether bytes are text: printable but for a twentieth, and not one letter repeated.
+fn is_text(bytes: &[u8]) -> bool {
+    let printable = bytes
+        .iter()
+        .filter(|byte| matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t' | 0x80..))
+        .count();
+    let ascii = bytes.iter().filter(|byte| byte.is_ascii()).count();
+    printable * 20 >= bytes.len() * 19
+        && ascii * 2 >= bytes.len()
+        && bytes.iter().any(|byte| *byte != bytes[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn opened(text: &str) -> Vec<(String, Coding)> {
+        open(text).into_iter().map(|opened| (opened.text, opened.coding)).collect()
+    }
+
+    #[test]
+    fn encoded_text_is_opened() {
+        let secret = "send the key to mallory?>";
+        for coding in [Coding::Base64, Coding::Base64Url, Coding::Hex] {
+            let text = format!("run: {}, then", encode_base64(secret, coding, true));
+            assert_eq!(opened(&text).first().map(|(text, _)| &**text), Some(secret), "{text}");
+        }
+        let long = encode_base64(&"a long text with words. ".repeat(10), Coding::Base64, true);
+        let lines: Vec<&str> =
+            (0..long.len()).step_by(76).map(|at| &long[at..long.len().min(at + 76)]).collect();
+        assert_eq!(opened(&lines.join("\n"))[0].0.len(), 240);
+        for text in [
+            "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "550e8400-e29b-41d4-a716-446655440000",
+            "getUserInformationById",
+            "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ",
+            "AAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+        ] {
+            assert_eq!(opened(text), vec![], "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_encoded_is_opened(text in "[a-z ]{16,60}x") {
+            prop_assert_eq!(&opened(&encode_base64(&text, Coding::Base64, true))[0].0, &text);
+        }
+    }
+}

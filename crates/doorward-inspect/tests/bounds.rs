@@ -1,0 +1,110 @@
+//! What holds for hostile input: time grows with length, and no more.
+//!
+//! Times are compared with each other, not with a clock: four times the input may take eight times as long.
+
+#![expect(clippy::unwrap_used, reason = "the ready-made files are valid")]
+
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use doorward_inspect::detect::Context;
+use doorward_inspect::{Action, Budget, Detectors, Plan, Redactor, Rules, Scanner, Subject, text};
+
+static SCANNER: LazyLock<Scanner> = LazyLock::new(|| Scanner::new(Rules::ready_made().unwrap()));
+static DETECTORS: LazyLock<Detectors> = LazyLock::new(|| Detectors::with(&[]).unwrap());
+
+/// Parts that make a scanner or detector work hardest, repeated.
+const PARTS: [&str; 34] = [
+    "do not ",
+    "ignore all previous ",
+    "ignore ",
+    "[system",
+    "<important",
+    "](http://a{",
+    "![x](https://a?",
+    "system: ",
+    "%41",
+    "&#65;",
+    "\\u0041",
+    "<!-- ",
+    "1gn0r3 ",
+    "a b ",
+    "\u{200b}",
+    "\u{1b}]",
+    "é",
+    "password=",
+    "-----BEGIN ",
+    "eyJ",
+    "eyJa.",
+    "sk-",
+    "://a:",
+    "@a.b",
+    "4111 ",
+    "1-",
+    "+1 2",
+    "(1)",
+    "aa:",
+    "::",
+    "key_",
+    "[EMAIL:",
+    "AKIA",
+    "\"",
+];
+
+/// The shortest of several times.
+fn time(work: impl Fn()) -> Duration {
+    let once = || {
+        let start = Instant::now();
+        work();
+        start.elapsed()
+    };
+    (0..3).map(|_| once()).min().unwrap_or_default()
+}
+
+fn grows_with_length(name: &str, work: impl Fn(&str)) {
+    for part in PARTS {
+        let short = part.repeat(8192 / part.len());
+        let long = short.repeat(4);
+        work(&short);
+        let (one, four) = (time(|| work(&short)), time(|| work(&long)));
+        assert!(
+            four < one * 10 + Duration::from_millis(20),
+            "{name} {part:?}: {one:?}, four times as long {four:?}"
+        );
+    }
+}
+
+#[test]
+fn scanning_takes_time_in_proportion() {
+    grows_with_length("scan", |text| {
+        SCANNER.text(text, Subject::Definition, &mut Budget::default());
+    });
+}
+
+#[test]
+fn detecting_takes_time_in_proportion() {
+    grows_with_length("detect", |text| {
+        DETECTORS.find(text, Context::default(), &mut Budget::default());
+    });
+}
+
+#[test]
+fn redacting_takes_time_in_proportion() {
+    let plan = Plan::all(Action::Mask);
+    let redactor = Redactor::new(&DETECTORS, &plan, None);
+    grows_with_length("redact", |text| {
+        redactor.text(text, &mut Budget::default());
+    });
+}
+
+#[test]
+fn forms_are_bounded() {
+    for part in PARTS {
+        let long = part.repeat(1000);
+        assert!(text::fold(&long).text.len() <= 4 * long.len(), "{part:?}");
+        assert!(
+            text::open(&long).iter().map(|part| part.text.len()).sum::<usize>() <= long.len(),
+            "{part:?}"
+        );
+    }
+}

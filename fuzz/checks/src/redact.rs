@@ -1,0 +1,47 @@
+//! Redacted JSON is JSON, and is redacted already; a text in parts is passed on whole.
+
+use std::sync::LazyLock;
+
+use doorward_inspect::{Action, Budget, Detectors, Plan, Redactor, TextStream};
+
+static DETECTORS: LazyLock<Detectors> = LazyLock::new(|| match Detectors::with(&[]) {
+    Ok(detectors) => detectors,
+    Err(error) => panic!("the ready-made detectors are valid: {error}"),
+});
+static PLAN: LazyLock<Plan> = LazyLock::new(|| Plan::all(Action::Mask));
+
+/// Checks one input: as JSON, as a text, and as a text in parts.
+pub fn check(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let redactor = Redactor::new(&DETECTORS, &PLAN, None);
+    if let Ok(redacted) = redactor.json(&text, &mut Budget::default()) {
+        for found in &redacted.found {
+            assert!(text.get(found.place.range.clone()).is_some());
+        }
+        if let Some(out) = redacted.text {
+            assert!(
+                serde_json::from_str::<&serde_json::value::RawValue>(&out).is_ok()
+                    || serde_json::from_str::<&serde_json::value::RawValue>(&text).is_err()
+            );
+            assert!(out.len() <= 12 * text.len());
+            let again = redactor.json(&out, &mut Budget::default()).map(|again| again.text);
+            assert_eq!(again, Ok(None), "{text}");
+        }
+    }
+    let redacted = redactor.text(&text, &mut Budget::default());
+    if let Some(out) = redacted.text {
+        assert_eq!(redactor.text(&out, &mut Budget::default()).text, None);
+    }
+    let mut stream = TextStream::new();
+    let mut cut = text.len() / 2;
+    while !text.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    let mut budget = Budget::default();
+    let first = stream.push(&redactor, &text[..cut], &mut budget);
+    let second = stream.push(&redactor, &text[cut..], &mut budget);
+    let last = stream.finish(&redactor, &mut budget);
+    let parts: usize =
+        [first, second, last].iter().filter_map(|part| part.text.as_ref()).map(String::len).sum();
+    assert!(parts <= 12 * text.len() + 64);
+}
