@@ -20,6 +20,7 @@ mod page;
 mod problem;
 mod rates;
 pub mod routes;
+pub mod scan;
 pub mod service;
 mod strict;
 

@@ -10,6 +10,7 @@ mod pins;
 mod policy;
 mod reach;
 mod registries;
+mod scan;
 mod servers;
 mod stop;
 mod stored;
@@ -41,6 +42,7 @@ pub use self::servers::{
     ServersCommand, StepServer,
 };
 
+pub use self::scan::Scan;
 pub use self::stop::{How, Named, OfServer, Stop};
 pub use self::stored::{
     Clients, CreateKey, Credentials, Grants, Kept, Keys, Owner, Principals, Sealing,
@@ -124,6 +126,8 @@ pub enum Command {
     Servers(Servers),
     /// List the portals of a running gateway and how to connect clients to them
     Portals(Portals),
+    /// Scan definitions of servers for instructions to a model, before you install them
+    Scan(Scan),
     /// List the tools that a running gateway offers
     Tools(Tools),
     /// Call a tool through a running gateway

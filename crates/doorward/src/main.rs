@@ -52,6 +52,7 @@ fn run(cli: Cli, inherited: Result<Inherited, Failed>) -> Result<(), Failed> {
         Command::Servers(options) => wait_for(commands::servers::run(options)),
         Command::Tools(options) => wait_for(commands::tools::run(options)),
         Command::Call(options) => wait_for(commands::call::run(options)),
+        Command::Scan(options) => wait_for(commands::scan::run(options)),
         Command::Portals(options) => wait_for(commands::portals::run(options)),
         Command::Keys(options) => wait_for(commands::keys::run(options)),
         Command::Principals(options) => wait_for(commands::principals::run(options)),

@@ -17,6 +17,7 @@ pub mod policy;
 pub mod portals;
 pub mod principals;
 pub mod registries;
+pub mod scan;
 pub mod schema;
 pub mod servers;
 pub mod stop;

@@ -5,6 +5,8 @@ mod lock;
 mod pin;
 mod pins;
 
+pub use self::pin::alone;
+
 use std::io::Write;
 
 use serde::Deserialize;

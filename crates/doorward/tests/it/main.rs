@@ -47,6 +47,7 @@ mod registry_source;
 mod reliability;
 mod reload;
 mod replicas;
+mod scan;
 mod server_life;
 mod shares;
 mod shown;

@@ -11,6 +11,8 @@ use doorward_store::{Kind, Store, StoredServer};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::scan::{self, Suspicious};
+
 /// Principals and items that are decided on, decisions in all, and names that are listed for each principal.
 const MOST_PRINCIPALS: usize = 1_000;
 const MOST_ITEMS: usize = 2_000;
@@ -31,6 +33,9 @@ pub struct Review {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub looked_at: Option<i64>,
     pub tools: Vec<ToolRisk>,
+    /// Definitions that look as if they spoke to a model instead of describing something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub suspicious: Vec<Suspicious>,
     pub access: Access,
 }
 
@@ -100,10 +105,16 @@ pub async fn of(gateway: &Gateway, store: &Store, server: StoredServer) -> Resul
         .map(|look| serde_json::from_str(&look.found))
         .transpose()
         .map_err(doorward_store::Error::Row)?;
+    let scanned = look.clone();
+    let scanning = tokio::task::spawn_blocking(move || {
+        scanned.map(|look| scan::look(&look, None)).unwrap_or_default()
+    });
+    let suspicious = scanning.await.map_err(|error| NoLook::Settings(error.to_string()))?;
     let none = Look::default();
     let seen = look.as_ref().unwrap_or(&none);
     Ok(Review {
         connects: connects(&settings),
+        suspicious,
         tools: seen.tools.iter().map(|tool| risk_of(&settings, tool)).collect(),
         access: access_to(gateway, &server.name, &settings, seen).await,
         settings: shown(&server, &settings),

@@ -238,6 +238,7 @@ fn print(out: &mut impl Write, review: &Review) -> std::io::Result<()> {
         None => writeln!(out, "Nobody has looked at what it offers: doorward servers look {name}")?,
         Some(look) => {
             seen(out, look)?;
+            crate::commands::scan::list(out, &review.suspicious)?;
             for (tool, risk) in look.tools.iter().zip(&review.tools) {
                 let marks = [
                     (risk.writes, "writes"),

@@ -103,7 +103,7 @@ fn wanted(
 }
 
 /// A gateway without servers, clients and store, that looks at servers.
-async fn alone(settings: &Settings) -> Result<Arc<Gateway>, Failed> {
+pub async fn alone(settings: &Settings) -> Result<Arc<Gateway>, Failed> {
     let settings = Settings {
         servers: BTreeMap::new(),
         portals: BTreeMap::new(),
