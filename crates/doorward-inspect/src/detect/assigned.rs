@@ -237,10 +237,11 @@ fn is_secret(value: &[u8], name: &[u8], is_quoted: bool) -> bool {
 /// Whether what has the form of a secret is that of a documentation: `AKIA…EXAMPLE`, `user:password@`.
 pub(super) fn is_sample(value: &[u8]) -> bool {
     let is_url = value.last() == Some(&b'@');
-    let password = value
+    let end = value.len().saturating_sub(1);
+    let password = value[..end]
         .iter()
         .rposition(|byte| *byte == b':')
-        .map_or(&[][..], |at| &value[at + 1..value.len() - 1]);
+        .map_or(&[][..], |at| &value[at + 1..end]);
     let is_word = [&b"password"[..], b"pass", b"passwd", b"pwd", b"secret", b"token"]
         .iter()
         .any(|word| password.eq_ignore_ascii_case(word));

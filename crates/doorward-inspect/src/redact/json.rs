@@ -194,7 +194,9 @@ impl Visitor for Redacting<'_> {
 impl Redacting<'_> {
     fn name(&mut self, path: &Path<'_>) {
         self.members.clear();
-        self.members.push_str(path.member().unwrap_or_default());
+        // What was masked before names nothing.
+        self.members
+            .push_str(path.member().filter(|name| !name.starts_with('[')).unwrap_or_default());
     }
 
     /// Whether a detector by field applies to a value.
