@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::ops::Range;
 
-use super::plan::Action;
+use super::plan::{Action, Replacement};
 use super::{Redactor, string};
 use crate::budget::Budget;
 use crate::detect::Context;
@@ -194,9 +194,9 @@ impl Visitor for Redacting<'_> {
 impl Redacting<'_> {
     fn name(&mut self, path: &Path<'_>) {
         self.members.clear();
-        // What was masked before names nothing.
-        self.members
-            .push_str(path.member().filter(|name| !name.starts_with('[')).unwrap_or_default());
+        // What was masked before says nothing of the value.
+        let name = path.member().filter(|name| Replacement::find(name).next().is_none());
+        self.members.push_str(name.unwrap_or_default());
     }
 
     /// Whether a detector by field applies to a value.
