@@ -5,13 +5,14 @@ mod bridge;
 mod cli;
 mod client;
 mod commands;
-mod config;
 #[cfg(target_os = "linux")]
 mod confine;
 mod inherited;
 mod logging;
 mod serve;
 mod terminal;
+
+use doorward_files as config;
 
 use std::process::ExitCode;
 

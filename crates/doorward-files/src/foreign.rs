@@ -6,9 +6,9 @@ use std::path::Path;
 
 use doorward_mcp::names;
 
-use super::expand::Surroundings;
-use super::tree::{Content, Key, Node};
-use super::{Finding, registry};
+use crate::expand::Surroundings;
+use crate::tree::{Content, Key, Node};
+use crate::{Finding, registry};
 
 /// Keys of a server's entry that only the agent or editor itself acts upon.
 const WITHOUT_MEANING: [&str; 13] = [
@@ -212,8 +212,8 @@ fn read_env_file(node: &Node, around: &Surroundings) -> Result<Node, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tree::parse;
     use super::*;
+    use crate::tree::parse;
 
     fn translated(text: &str) -> Result<(serde_json::Value, Vec<String>), Vec<Finding>> {
         let around = Surroundings::of(Path::new("/nowhere/mcp.json"));

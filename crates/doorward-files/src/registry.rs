@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::Finding;
-use super::foreign::unused_name;
-use super::tree::{Content, Key, Node, Place};
+use crate::Finding;
+use crate::foreign::unused_name;
+use crate::tree::{Content, Key, Node, Place};
 
 /// Whether a file describes one server as the registry does.
 pub fn is_server(tree: &Node) -> bool {
@@ -226,8 +226,8 @@ fn texts(entries: Vec<(String, String)>, place: Place) -> Node {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tree::parse;
     use super::*;
+    use crate::tree::parse;
     use serde_json::json;
 
     fn translated(text: &str) -> Result<(serde_json::Value, Vec<String>), Vec<Finding>> {

@@ -4,8 +4,8 @@
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
-use super::Problem;
-use super::tree::Node;
+use crate::Problem;
+use crate::tree::Node;
 
 /// Largest file that `${file:PATH}` reads.
 const MAX_FILE: u64 = 64 << 20;
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn a_foreign_reference_becomes_one_of_our_own() {
-        let mut tree = super::super::tree::parse("{\"a\": \"${KEY:-x} $${b} ${env:C}\"}").unwrap();
+        let mut tree = crate::tree::parse("{\"a\": \"${KEY:-x} $${b} ${env:C}\"}").unwrap();
         assert!(rewrite(&mut tree, &Surroundings::of(Path::new("m.json"))).is_empty());
         let text = tree.get("a").and_then(Node::as_text);
         assert_eq!(text, Some("${env:KEY:-x} $${b} ${env:C}"));

@@ -8,7 +8,7 @@ use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use doorward_mcp::display::{harmless_line, is_harmful};
 use serde::Serialize;
 
-use super::tree::Place;
+use crate::tree::Place;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone)]
