@@ -194,7 +194,7 @@ def check_prometheus(binary, processes, folder):
         groups = json.loads(answer.read())["data"]["groups"]
     states = {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
     until("the rules are evaluated", lambda: True)
-    assert len(states) == 19 and set(states.values()) <= {"ok", "unknown"}, states
+    assert len(states) == 20 and set(states.values()) <= {"ok", "unknown"}, states
     print(f"Prometheus: {len(queries)} queries of the dashboard, {len(states)} rules")
 
 
