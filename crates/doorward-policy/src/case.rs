@@ -65,6 +65,8 @@ pub enum Expected {
     Allow,
     #[default]
     Deny,
+    /// Held until somebody has approved it.
+    Approval,
 }
 
 /// A test that did not come out as expected.
@@ -83,11 +85,14 @@ impl Case {
         let decision = policies.decide(&request);
         let came = match decision.verdict {
             Verdict::Allow | Verdict::Depends => Expected::Allow,
+            Verdict::Hold if self.listed => Expected::Allow,
+            Verdict::Hold => Expected::Approval,
             Verdict::Deny => Expected::Deny,
         };
         let word = |expected| match expected {
             Expected::Allow => "allow",
             Expected::Deny => "deny",
+            Expected::Approval => "approval",
         };
         if came != self.expect {
             let why = format!("expected {}, got {}", word(self.expect), word(came));

@@ -6,6 +6,7 @@ use cedar_policy::{Policy, PolicyId, PolicySet as Cedar, Schema, ValidationMode,
 use miette::Diagnostic;
 
 use crate::SCHEMA;
+use crate::approval::Hold;
 use crate::arguments::{self, Declared, Members, Unseen};
 use crate::decide::{Deciding, Effect};
 use crate::entities::Known;
@@ -46,6 +47,8 @@ pub(crate) struct Compiled {
     pub arguments: Members,
     pub deciding: Deciding,
     pub looks: Looks,
+    /// It holds calls instead of refusing them.
+    pub hold: Option<Hold>,
 }
 
 impl PolicySet {
@@ -173,13 +176,20 @@ fn read(
             cedar_policy::Effect::Permit => Effect::Permit,
             cedar_policy::Effect::Forbid => Effect::Forbid,
         };
+        let hold = match Hold::of(policy, effect, &id) {
+            Ok(hold) => hold,
+            Err(why) => {
+                findings.push(Finding::new(file, line, why));
+                continue;
+            }
+        };
         let reason = policy.annotation(REASON).filter(|text| !text.is_empty());
         let reason = reason.map(str::to_owned);
         let text = policy.to_string();
         let looks = Looks::of(policy);
         let deciding = Deciding { id: id.clone(), effect, reason: reason.clone() };
         let policy = policy.new_id(PolicyId::new(id.clone()));
-        compiled.push(Compiled { policy, arguments, deciding, looks });
+        compiled.push(Compiled { policy, arguments, deciding, looks, hold });
         about.insert(id, About { file: file.into(), line, reason, text });
     }
 }

@@ -6,6 +6,7 @@ use cedar_policy::{
 use doorward_mcp::uri::{self, Readings};
 use serde::{Deserialize, Serialize};
 
+use crate::approval::Hold;
 use crate::arguments::{self, Mismatch};
 use crate::compile::PolicySet;
 use crate::entities::{action_uid, context, principal_uid, target_uid};
@@ -19,6 +20,8 @@ pub enum Verdict {
     Deny,
     /// It depends on the arguments, which were not told ([`Arguments::Any`]).
     Depends,
+    /// It is permitted once people have approved it ([`Decision::holds`]).
+    Hold,
 }
 
 /// Why, in a word that stays the same.
@@ -39,6 +42,8 @@ pub enum Code {
     PolicyError,
     /// It depends on the arguments.
     Depends,
+    /// Policies hold it until people have approved it.
+    ApprovalRequired,
 }
 
 impl Code {
@@ -51,6 +56,7 @@ impl Code {
             Self::KeyScope => "key_scope",
             Self::PolicyError => "policy_error",
             Self::Depends => "depends",
+            Self::ApprovalRequired => "approval_required",
         }
     }
 }
@@ -81,6 +87,9 @@ pub struct Decision {
     /// What went wrong, for the operator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
+    /// What must be approved, by policy in the order of their ids: all of it. Empty unless the verdict is [`Verdict::Hold`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub holds: Vec<Hold>,
 }
 
 impl Decision {
@@ -90,17 +99,41 @@ impl Decision {
 
     /// For what is decided before policies are asked.
     pub fn denied(code: Code) -> Self {
-        Self { verdict: Verdict::Deny, code, policies: Vec::new(), errors: Vec::new() }
+        Self::of(Verdict::Deny, code)
     }
 
     pub fn allowed() -> Self {
-        let code = Code::Permitted;
-        Self { verdict: Verdict::Allow, code, policies: Vec::new(), errors: Vec::new() }
+        Self::of(Verdict::Allow, Code::Permitted)
+    }
+
+    fn of(verdict: Verdict, code: Code) -> Self {
+        Self { verdict, code, policies: Vec::new(), errors: Vec::new(), holds: Vec::new() }
     }
 
     /// Whether the call goes on.
     pub fn is_allowed(&self) -> bool {
         self.verdict == Verdict::Allow
+    }
+
+    /// Held by what either of two asks for.
+    fn held_by(mut self, other: Self) -> Self {
+        if other.verdict != Verdict::Hold || self.verdict == Verdict::Deny {
+            return self;
+        }
+        if self.verdict != Verdict::Hold {
+            return other;
+        }
+        for hold in other.holds {
+            if let Err(at) = self.holds.binary_search_by(|one| one.policy.cmp(&hold.policy)) {
+                self.holds.insert(at, hold);
+            }
+        }
+        for policy in other.policies {
+            if let Err(at) = self.policies.binary_search_by(|one| one.id.cmp(&policy.id)) {
+                self.policies.insert(at, policy);
+            }
+        }
+        self
     }
 
     /// Whether there is a call that would go on: what is listed.
@@ -112,7 +145,7 @@ impl Decision {
     pub fn reason(&self) -> String {
         let said: Vec<&str> =
             self.policies.iter().filter_map(|policy| policy.reason.as_deref()).collect();
-        if !said.is_empty() && self.verdict == Verdict::Deny {
+        if !said.is_empty() && matches!(self.verdict, Verdict::Deny | Verdict::Hold) {
             return said.join("; ");
         }
         match self.code {
@@ -128,6 +161,7 @@ impl Decision {
             Code::KeyScope => "The key does not allow it".into(),
             Code::PolicyError => "A policy could not be evaluated".into(),
             Code::Depends => "It depends on the arguments".into(),
+            Code::ApprovalRequired => "It requires approval".into(),
         }
     }
 }
@@ -136,7 +170,7 @@ impl PolicySet {
     /// Decides. What is not permitted is denied, a policy that forbids comes before all that permit,
     /// and what cannot be evaluated is denied. A URI is judged in every form that a server may read it in.
     pub fn decide(&self, request: &Request) -> Decision {
-        let decision = self.decide_as_written(request);
+        let mut decision = self.decide_as_written(request);
         if request.target.kind != TargetKind::Resource || !decision.is_possible() {
             return decision;
         }
@@ -150,6 +184,7 @@ impl PolicySet {
             if !judged.is_possible() && (is_hidden || judged.code != Code::NotPermitted) {
                 return judged;
             }
+            decision = decision.held_by(judged);
         }
         decision
     }
@@ -200,7 +235,11 @@ impl PolicySet {
             let decided = response.decision();
             let policies: Vec<_> =
                 response.must_be_determining().map(|policy| policy.id().clone()).collect();
-            return Self::decided(&slice, decided, &policies, &errored, Vec::new());
+            let whole = Self::decided(&slice, decided, &policies, &errored, Vec::new());
+            return Self::unless_held(&slice, whole, &policies, &errored, |others| {
+                let response = authorizer.is_authorized_partial(&question, others, &made.entities);
+                (response.decision(), response.definitely_errored().cloned().collect())
+            });
         }
         let response = authorizer.is_authorized(&question, &slice.policies, &made.entities);
         let policies: Vec<_> = response.diagnostics().reason().cloned().collect();
@@ -211,7 +250,51 @@ impl PolicySet {
             errored.push(error.policy_id().clone());
             errors.push(error.to_string());
         }
-        Self::decided(&slice, Some(response.decision()), &policies, &errored, errors)
+        let whole = Self::decided(&slice, Some(response.decision()), &policies, &errored, errors);
+        Self::unless_held(&slice, whole, &policies, &errored, |others| {
+            let response = authorizer.is_authorized(&question, others, &made.entities);
+            let errors = response.diagnostics().errors().map(|error| {
+                let cedar_policy::AuthorizationError::PolicyEvaluationError(error) = error;
+                error.policy_id().clone()
+            });
+            (Some(response.decision()), errors.collect())
+        })
+    }
+
+    /// What is denied by policies that hold, and by nothing else, is held. Nothing is evaluated a second time unless
+    /// policies that hold have denied it.
+    fn unless_held(
+        slice: &Slice,
+        whole: Decision,
+        policies: &[PolicyId],
+        errored: &[PolicyId],
+        ask: impl FnOnce(&cedar_policy::PolicySet) -> (Option<Cedar>, Vec<PolicyId>),
+    ) -> Decision {
+        let Some(holding) = slice.holding.as_ref().filter(|_| whole.code == Code::Forbidden) else {
+            return whole;
+        };
+        let Some(holds) = holding.all(policies.iter()) else {
+            // Whoever is refused is not told of an approval that would not help.
+            let others = policies.iter().filter(|id| !holding.holds(id));
+            return Decision { policies: slice.told(others), ..whole };
+        };
+        let (others, errored_then) = ask(&holding.others);
+        // One that cannot be evaluated might have refused it.
+        if errored.iter().chain(&errored_then).any(|id| slice.forbids(id)) {
+            return Decision { code: Code::PolicyError, ..whole };
+        }
+        match others {
+            Some(Cedar::Allow) => {
+                let (verdict, code) = (Verdict::Hold, Code::ApprovalRequired);
+                Decision { verdict, code, holds, ..whole }
+            }
+            Some(Cedar::Deny) => {
+                Decision { errors: whole.errors, ..Decision::denied(Code::NotPermitted) }
+            }
+            None => {
+                Decision { errors: whole.errors, ..Decision::of(Verdict::Depends, Code::Depends) }
+            }
+        }
     }
 
     fn decided(
@@ -224,7 +307,7 @@ impl PolicySet {
         // Cedar passes over a policy that fails; one that might have forbidden must not be.
         if decision != Some(Cedar::Deny) && errored.iter().any(|id| slice.forbids(id)) {
             let policies = slice.told(errored.iter());
-            return Decision { verdict: Verdict::Deny, code: Code::PolicyError, policies, errors };
+            return Decision { policies, errors, ..Decision::denied(Code::PolicyError) };
         }
         let policies = slice.told(policies.iter());
         let (verdict, code) = match decision {
@@ -233,6 +316,6 @@ impl PolicySet {
             Some(Cedar::Deny) if policies.is_empty() => (Verdict::Deny, Code::NotPermitted),
             Some(Cedar::Deny) => (Verdict::Deny, Code::Forbidden),
         };
-        Decision { verdict, code, policies, errors }
+        Decision { verdict, code, policies, errors, holds: Vec::new() }
     }
 }

@@ -4,6 +4,7 @@
 //! [`PolicySet`] is compiled from texts, all of which must match the schema; [`PolicySet::decide`] evaluates it.
 //! Nothing here reads a clock, a file or the network, so that a decision can be reproduced from the request alone.
 
+mod approval;
 mod arguments;
 mod case;
 mod compile;
@@ -17,6 +18,7 @@ mod slices;
 mod structured;
 mod warnings;
 
+pub use approval::{Approver, Hold, Remember};
 pub use case::{Case, Expected, Failed};
 pub use compile::PolicySet;
 pub use decide::{Code, Deciding, Decision, Effect, Verdict};

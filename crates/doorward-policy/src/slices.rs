@@ -7,6 +7,7 @@ use std::sync::Arc;
 use cedar_policy::{ActionConstraint, EntityUid, PolicyId, PolicySet as Cedar, ResourceConstraint};
 use parking_lot::RwLock;
 
+use crate::approval::Hold;
 use crate::arguments::{self, Members};
 use crate::compile::Compiled;
 use crate::decide::{Deciding, Effect};
@@ -51,6 +52,28 @@ pub(crate) struct Slice {
     pub looks: Looks,
     /// What is told of each when it decides.
     deciding: HashMap<PolicyId, Deciding>,
+    /// Policies that hold calls instead of refusing them, and all others. `None` if there are none that hold.
+    pub holding: Option<Holding>,
+}
+
+/// The policies of a slice, some of which hold calls.
+#[derive(Debug, Default)]
+pub(crate) struct Holding {
+    pub others: Cedar,
+    holds: HashMap<PolicyId, Hold>,
+}
+
+impl Holding {
+    /// What the policies ask for, in the order of their ids; `None` if one of them does not hold.
+    pub fn all<'a>(&self, ids: impl Iterator<Item = &'a PolicyId>) -> Option<Vec<Hold>> {
+        let mut holds = ids.map(|id| self.holds.get(id).cloned()).collect::<Option<Vec<_>>>()?;
+        holds.sort_by(|a, b| a.policy.cmp(&b.policy));
+        Some(holds).filter(|holds| !holds.is_empty())
+    }
+
+    pub fn holds(&self, id: &PolicyId) -> bool {
+        self.holds.contains_key(id)
+    }
 }
 
 impl Slice {
@@ -114,6 +137,7 @@ impl Slices {
             arguments: Members::new(),
             deciding: HashMap::new(),
             looks: Looks::default(),
+            holding: None,
         };
         let Some(places) = self.about.get(&key.action) else { return slice };
         let of = |uid: &Option<EntityUid>| uid.as_ref().and_then(|uid| places.one.get(uid));
@@ -123,8 +147,20 @@ impl Slices {
             .iter()
             .chain(of(&key.target).into_iter().flatten())
             .chain(both.into_iter().flatten());
-        for at in chosen {
-            let one = &self.all[*at];
+        let chosen: Vec<&Compiled> = chosen.map(|at| &self.all[*at]).collect();
+        // Completions and subscriptions cannot wait for anybody: what holds refuses them.
+        let waits = !matches!(key.action, Action::Complete | Action::Subscribe);
+        if waits && chosen.iter().any(|one| one.hold.is_some()) {
+            let mut holding = Holding::default();
+            for one in &chosen {
+                match &one.hold {
+                    Some(hold) => drop(holding.holds.insert(one.policy.id().clone(), hold.clone())),
+                    None => drop(holding.others.add(one.policy.clone())),
+                }
+            }
+            slice.holding = Some(holding);
+        }
+        for one in chosen {
             // Ids are unique and types agree: both were checked when the set was made.
             let _ = slice.policies.add(one.policy.clone());
             let _ = arguments::join(&mut slice.arguments, &one.arguments);

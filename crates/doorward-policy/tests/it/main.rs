@@ -1,3 +1,4 @@
 //! Policies, and their decisions.
 
+mod approval;
 mod policies;

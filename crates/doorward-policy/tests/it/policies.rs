@@ -345,6 +345,7 @@ proptest! {
             Verdict::Allow => prop_assert_eq!(callable, [true; 3]),
             Verdict::Deny => prop_assert_eq!(callable, [false; 3]),
             Verdict::Depends => prop_assert!(policies.iter().any(|text| text.contains("has n"))),
+            Verdict::Hold => prop_assert!(false, "no policy of these holds"),
         }
     }
 
