@@ -1,0 +1,262 @@
+//! A request for approval, from its first vote to its use.
+
+use std::collections::BTreeSet;
+use std::str::FromStr;
+
+use doorward_policy::{Hold, Principal, PrincipalKind};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Longest reason of a vote, in bytes.
+pub const MOST_REASON: usize = 1_000;
+
+/// Where a request stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Not yet decided.
+    Waiting,
+    /// The call runs when it is made again.
+    Approved,
+    /// Somebody has refused it.
+    Refused,
+    /// Nobody decided, or the approved call was not made, in time.
+    Expired,
+    /// The call was made.
+    Used,
+    /// What was approved has changed.
+    Ended,
+}
+
+impl State {
+    /// Every state.
+    pub const ALL: [Self; 6] =
+        [Self::Waiting, Self::Approved, Self::Refused, Self::Expired, Self::Used, Self::Ended];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Approved => "approved",
+            Self::Refused => "refused",
+            Self::Expired => "expired",
+            Self::Used => "used",
+            Self::Ended => "ended",
+        }
+    }
+}
+
+impl FromStr for State {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or(())
+    }
+}
+
+/// Who made the call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asker {
+    pub kind: PrincipalKind,
+    /// As policies name it; where an agent acts for a user, the user.
+    pub id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chain: Vec<String>,
+}
+
+/// What is to be approved, as people see it. It is not enforced by these texts, but by the digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Subject {
+    pub portal: String,
+    pub server: String,
+    /// The MCP method.
+    pub method: String,
+    /// The server's own name of the tool or prompt, or the URI.
+    pub name: String,
+    /// JSON, masked as in audit records.
+    pub arguments: String,
+    /// The hash of the definition, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definition: Option<String>,
+    /// The version of the policies.
+    pub policies: String,
+}
+
+/// Who votes.
+#[derive(Debug, Clone, Copy)]
+pub struct Voter<'a> {
+    pub who: &'a Principal,
+    /// An agent acts for them: only people decide.
+    pub is_acted_for: bool,
+}
+
+/// A vote.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Vote {
+    pub by: String,
+    pub approves: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Seconds since 1970.
+    pub at: i64,
+    /// IDs of the policies for which it counts.
+    pub policies: Vec<String>,
+}
+
+/// Why a vote does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// They may not decide this; told as if it did not exist.
+    #[error("there is no such approval")]
+    NotAllowed,
+    /// It is decided, or over.
+    #[error("the approval is no longer waiting: it is {}", .0.as_str())]
+    Over(State),
+    /// They have voted otherwise before.
+    #[error("you have already decided this")]
+    Already,
+}
+
+/// A request for approval.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    pub id: String,
+    /// What it is bound to, as text.
+    pub digest: String,
+    pub asker: Asker,
+    pub subject: Subject,
+    /// All of these must be satisfied.
+    pub holds: Vec<Hold>,
+    /// Under what an approval is remembered, by the policies' IDs.
+    pub memories: Vec<(String, String)>,
+    pub state: State,
+    pub created: i64,
+    /// Until when it waits; once approved, until when the call can be made.
+    pub expires: i64,
+    pub votes: Vec<Vote>,
+}
+
+impl Approval {
+    /// How long it waits, and how long an approved call can be made, in seconds.
+    pub fn ttl(&self) -> i64 {
+        self.holds.iter().map(|hold| hold.ttl).min().unwrap_or_default()
+    }
+
+    /// The state at a time.
+    pub fn state_at(&self, now: i64) -> State {
+        match self.state {
+            State::Waiting | State::Approved if now >= self.expires => State::Expired,
+            state => state,
+        }
+    }
+
+    /// The policies for which somebody may decide; none for whoever may not decide at all. Callers do not decide their
+    /// own calls, nor do users those that an agent makes for them, unless the policy says so. Members of other tenants do
+    /// not decide.
+    pub fn policies_of(&self, voter: Voter<'_>) -> Vec<&Hold> {
+        let Voter { who, is_acted_for } = voter;
+        if is_acted_for || who.kind != PrincipalKind::User {
+            return Vec::new();
+        }
+        if who.tenant.is_some() && who.tenant != self.asker.tenant {
+            return Vec::new();
+        }
+        let is_own = self.asker.kind == PrincipalKind::User && self.asker.id == who.id;
+        let may = |hold: &&Hold| {
+            (hold.by_self || !is_own) && hold.approvers.iter().any(|one| one.includes(who))
+        };
+        self.holds.iter().filter(may).collect()
+    }
+
+    /// Takes a vote. Whoever votes the same twice changes nothing (`false`).
+    pub fn vote(
+        &mut self,
+        voter: Voter<'_>,
+        approves: bool,
+        reason: Option<&str>,
+        now: i64,
+    ) -> Result<bool, Refused> {
+        let policies: Vec<String> =
+            self.policies_of(voter).into_iter().map(|hold| hold.policy.clone()).collect();
+        if policies.is_empty() {
+            return Err(Refused::NotAllowed);
+        }
+        if let Some(before) = self.votes.iter().find(|vote| vote.by == voter.who.id) {
+            return if before.approves == approves { Ok(false) } else { Err(Refused::Already) };
+        }
+        match self.state_at(now) {
+            State::Waiting => {}
+            over => return Err(Refused::Over(over)),
+        }
+        let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
+        let reason = reason.map(|text| text[..text.floor_char_boundary(MOST_REASON)].to_owned());
+        let by = voter.who.id.clone();
+        self.votes.push(Vote { by, approves, reason, at: now, policies });
+        if !approves {
+            self.state = State::Refused;
+        } else if self.missing().is_empty() {
+            self.state = State::Approved;
+            self.expires = now + self.ttl();
+        }
+        Ok(true)
+    }
+
+    /// What is still missing: policies, and how many people each lacks.
+    pub fn missing(&self) -> Vec<(&Hold, usize)> {
+        let lacks = |hold: &Hold| {
+            let voters: BTreeSet<&str> = self
+                .votes
+                .iter()
+                .filter(|vote| vote.approves && vote.policies.contains(&hold.policy))
+                .map(|vote| vote.by.as_str())
+                .collect();
+            usize::from(hold.people).saturating_sub(voters.len())
+        };
+        self.holds.iter().map(|hold| (hold, lacks(hold))).filter(|(_, lacks)| *lacks > 0).collect()
+    }
+
+    /// Whether the call may run now; it does so once.
+    pub fn take(&mut self, now: i64) -> bool {
+        let may = self.state_at(now) == State::Approved;
+        if may {
+            self.state = State::Used;
+        }
+        may
+    }
+
+    /// What is remembered now that it is approved: under what, for which policy, and until when.
+    pub fn remembered(&self, now: i64) -> Vec<(&str, &str, i64)> {
+        let until = |policy: &str| {
+            let hold = self.holds.iter().find(|hold| hold.policy == policy)?;
+            Some(now + hold.remember?.seconds())
+        };
+        self.memories
+            .iter()
+            .filter_map(|(policy, memory)| Some((&**memory, &**policy, until(policy)?)))
+            .collect()
+    }
+
+    /// Why it waits: what the policies say.
+    pub fn reason(&self) -> String {
+        let said: Vec<&str> =
+            self.holds.iter().filter_map(|hold| hold.reason.as_deref()).collect();
+        if said.is_empty() { "A policy requires approval".into() } else { said.join("; ") }
+    }
+
+    /// Who can approve, in words.
+    pub fn approvers(&self) -> String {
+        let each = self.holds.iter().map(|hold| {
+            let all: Vec<String> = hold.approvers.iter().map(ToString::to_string).collect();
+            match hold.people {
+                1 => all.join(", "),
+                people => format!("{people} of {}", all.join(", ")),
+            }
+        });
+        let mut all: Vec<String> = each.collect();
+        all.dedup();
+        all.join("; and ")
+    }
+}
