@@ -1,5 +1,6 @@
 //! The store on real databases.
 
+mod approvals;
 mod audit;
 mod credits;
 mod emergency;

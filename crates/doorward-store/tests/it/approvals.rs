@@ -1,0 +1,184 @@
+//! Approvals of calls, on both databases.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use doorward_governance::approvals::{Approval, Asker, Refused, State, Subject, Voter};
+use doorward_policy::{Approver, Hold, Principal, PrincipalKind, Remember};
+use doorward_store::{Asking, MOST_APPROVALS_OF_CALLER};
+
+use crate::support::World;
+
+fn waiting(id: &str, digest: &str, people: u8) -> Approval {
+    let hold = Hold {
+        policy: "p".into(),
+        reason: Some("Payments".into()),
+        approvers: vec![Approver::Role("lead".into())],
+        ttl: 100,
+        people,
+        remember: Some(Remember::Seconds(50)),
+        by_self: false,
+    };
+    Approval {
+        id: id.into(),
+        digest: digest.into(),
+        asker: Asker {
+            kind: PrincipalKind::User,
+            id: "ann".into(),
+            tenant: None,
+            agent: None,
+            chain: Vec::new(),
+        },
+        subject: Subject {
+            portal: String::new(),
+            server: "pay".into(),
+            method: "tools/call".into(),
+            name: "send".into(),
+            arguments: "{\"to\":\"bob\"}".into(),
+            definition: None,
+            policies: "v".into(),
+        },
+        holds: vec![hold],
+        memories: vec![("p".into(), format!("memory of {digest}"))],
+        state: State::Waiting,
+        created: 1_000,
+        expires: 1_100,
+        votes: Vec::new(),
+    }
+}
+
+fn lead(id: &str) -> Principal {
+    Principal {
+        kind: PrincipalKind::User,
+        id: id.into(),
+        tenant: None,
+        teams: BTreeSet::new(),
+        roles: BTreeSet::from(["lead".into()]),
+    }
+}
+
+fn voter(who: &Principal) -> Voter<'_> {
+    Voter { who, is_acted_for: false }
+}
+
+#[tokio::test]
+async fn a_call_is_requested_once_approved_once_and_taken_once() {
+    for world in World::all() {
+        let store = world.open().await;
+        let (dana, eve) = (lead("dana"), lead("eve"));
+        let asked = waiting("a", "d", 1);
+        assert_eq!(store.ask_approval("ann", &asked, 1_000).await.unwrap(), Asking::Created);
+        let again = waiting("b", "d", 1);
+        let found = Asking::Found(Box::new(asked.clone()));
+        assert_eq!(store.ask_approval("ann", &again, 1_001).await.unwrap(), found);
+        assert_eq!(store.waiting_approvals(1_002).await.unwrap(), 1);
+        assert!(!store.take_approval(&asked, "c1", 1_002).await.unwrap());
+        assert!(!store.is_remembered("memory of d", 1_002).await.unwrap());
+        let nobody = Principal { roles: BTreeSet::new(), ..lead("bob") };
+        let refused = store.vote_approval("a", voter(&nobody), true, None, 1_002).await.unwrap();
+        assert_eq!(refused, Err(Refused::NotAllowed));
+        let unknown = store.vote_approval("x", voter(&dana), true, None, 1_002).await.unwrap();
+        assert_eq!(unknown, Err(Refused::NotAllowed));
+        let voted = store.vote_approval("a", voter(&dana), true, Some("fine"), 1_010).await.unwrap();
+        let approved = voted.unwrap();
+        assert_eq!((approved.state, approved.expires), (State::Approved, 1_110));
+        // A double click, and somebody who comes late.
+        let again = store.vote_approval("a", voter(&dana), true, None, 1_011).await.unwrap();
+        assert_eq!(again.unwrap(), approved);
+        let late = store.vote_approval("a", voter(&eve), false, None, 1_011).await.unwrap();
+        assert_eq!(late, Err(Refused::Over(State::Approved)));
+        assert_eq!(store.approval("a").await.unwrap(), Some(approved.clone()));
+        assert_eq!(store.open_approval("d", 1_011).await.unwrap(), Some(approved.clone()));
+        assert!(store.is_remembered("memory of d", 1_059).await.unwrap());
+        assert!(!store.is_remembered("memory of d", 1_060).await.unwrap());
+        let tries = (0..8).map(|at| {
+            let (store, approved) = (store.clone(), approved.clone());
+            tokio::spawn(async move {
+                store.take_approval(&approved, &format!("c{at}"), 1_020).await.unwrap()
+            })
+        });
+        let mut taken = 0;
+        for one in tries.collect::<Vec<_>>() {
+            taken += usize::from(one.await.unwrap());
+        }
+        assert_eq!(taken, 1);
+        assert!(store.open_approval("d", 1_021).await.unwrap().is_none());
+        let used = store.approvals(Some(State::Used), 1_021, 10).await.unwrap();
+        assert_eq!((used.len(), used[0].votes.len()), (1, 1));
+        // The next one is asked for anew.
+        let next = waiting("b", "d", 1);
+        assert_eq!(store.ask_approval("ann", &next, 1_022).await.unwrap(), Asking::Created);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn of_two_who_approve_at_once_both_count() {
+    for world in World::all() {
+        let store = world.open().await;
+        for round in 0..10 {
+            let id = format!("a{round}");
+            let asked = waiting(&id, &id, 2);
+            store.ask_approval("ann", &asked, 1_000).await.unwrap();
+            let votes = ["dana", "eve"].map(|name| {
+                let (store, id) = (store.clone(), id.clone());
+                tokio::spawn(async move {
+                    let who = lead(name);
+                    store.vote_approval(&id, voter(&who), true, None, 1_001).await.unwrap()
+                })
+            });
+            for vote in votes {
+                vote.await.unwrap().unwrap();
+            }
+            let approval = store.approval(&id).await.unwrap().unwrap();
+            assert_eq!((approval.state, approval.votes.len()), (State::Approved, 2));
+        }
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_expired_or_ended_cannot_be_taken() {
+    for world in World::all() {
+        let store = world.open().await;
+        let dana = lead("dana");
+        for (id, approves) in [("a", false), ("b", true), ("c", true)] {
+            store.ask_approval("ann", &waiting(id, id, 1), 1_000).await.unwrap();
+            let voted = store.vote_approval(id, voter(&dana), approves, Some("no"), 1_001).await;
+            voted.unwrap().unwrap();
+        }
+        let refused = store.open_approval("a", 1_002).await.unwrap().unwrap();
+        assert_eq!(refused.votes[0].reason.as_deref(), Some("no"));
+        let other = store.vote_approval("a", voter(&dana), true, None, 1_002).await.unwrap();
+        assert_eq!(other, Err(Refused::Already));
+        assert!(!store.take_approval(&refused, "x", 1_002).await.unwrap());
+        let ended = store.approval("b").await.unwrap().unwrap();
+        assert!(store.end_approval(&ended, "the tool has changed").await.unwrap());
+        assert!(!store.end_approval(&ended, "the tool has changed").await.unwrap());
+        assert!(!store.take_approval(&ended, "x", 1_002).await.unwrap());
+        let late = store.approval("c").await.unwrap().unwrap();
+        assert!(!store.take_approval(&late, "x", 1_101).await.unwrap());
+        let expired = store.approvals(Some(State::Expired), 1_101, 10).await.unwrap();
+        assert_eq!(expired.len(), 1);
+        assert_eq!(store.approvals(None, 1_101, 10).await.unwrap().len(), 3);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn so_many_of_a_caller_may_wait() {
+    let world = World::all().remove(0);
+    let store = world.open().await;
+    for at in 0..MOST_APPROVALS_OF_CALLER {
+        let one = waiting(&format!("a{at}"), &format!("d{at}"), 1);
+        assert_eq!(store.ask_approval("ann", &one, 1_000).await.unwrap(), Asking::Created);
+    }
+    let more = waiting("more", "more", 1);
+    let full = store.ask_approval("ann", &more, 1_001).await.unwrap();
+    assert_eq!(full, Asking::TooMany(MOST_APPROVALS_OF_CALLER));
+    assert_eq!(store.ask_approval("eve", &more, 1_001).await.unwrap(), Asking::Created);
+    // What has expired takes no place.
+    let later = waiting("later", "later", 1);
+    assert_eq!(store.ask_approval("ann", &later, 1_200).await.unwrap(), Asking::Created);
+    store.close().await;
+}
