@@ -12,6 +12,7 @@ use doorward_policy::Decision;
 pub use doorward_upstream::call_error::CallError;
 
 use crate::access::targets::is_write;
+use crate::approvals::Approved;
 use crate::billing::Reserved;
 use crate::pipeline::cache_lookup::Looked;
 use crate::trace::Trace;
@@ -62,6 +63,8 @@ pub struct Notes {
     pub decision: Option<Box<Decision>>,
     /// The record, as long as it is open.
     pub opened: Option<Opened>,
+    /// What lets it go on, where a policy has held it.
+    pub approval: Option<Box<Approved>>,
     /// The trace that it belongs to, and what is traced of it.
     pub trace_id: Option<[u8; 16]>,
     pub trace: Option<Box<Trace>>,

@@ -5,6 +5,7 @@
 //! whatever speaks another form is adapted at the edge.
 
 pub mod access;
+pub mod approvals;
 mod attempts;
 mod authorization;
 pub mod billing;

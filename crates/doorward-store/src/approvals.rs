@@ -256,6 +256,30 @@ impl Store {
         Ok(true)
     }
 
+    /// Lets an approved call go on once, which its server has answered by asking for input: `hash` is of the call and of what
+    /// it continues from.
+    pub async fn continue_approval(
+        &self,
+        principal: &str,
+        approval: &str,
+        hash: &str,
+        expires: i64,
+    ) -> Result<()> {
+        let mut change = self.write().await?;
+        grant(&mut change, hash, principal, approval, "", expires).await?;
+        change.commit_bookkeeping().await
+    }
+
+    /// Takes what [`continue_approval`](Self::continue_approval) has left, once.
+    pub async fn take_continuation(&self, hash: &str, now: i64) -> Result<bool> {
+        let taken = sqlx::query("DELETE FROM approval_grants WHERE hash = $1 AND expires > $2")
+            .bind(hash)
+            .bind(now)
+            .execute(&self.pool)
+            .await?;
+        Ok(taken.rows_affected() == 1)
+    }
+
     /// Whether a decision is remembered.
     pub async fn is_remembered(&self, hash: &str, now: i64) -> Result<bool> {
         let query = "SELECT hash FROM approval_grants WHERE hash = $1 AND expires > $2";
@@ -264,11 +288,7 @@ impl Store {
     }
 }
 
-async fn open(
-    digest: &str,
-    now: i64,
-    connection: &mut AnyConnection,
-) -> Result<Option<Approval>> {
+async fn open(digest: &str, now: i64, connection: &mut AnyConnection) -> Result<Option<Approval>> {
     let query = format!(
         "SELECT {COLUMNS} FROM approvals WHERE digest = $1 AND expires > $2 \
          AND (state = 'waiting' OR state = 'approved' OR state = 'refused') \
@@ -301,26 +321,39 @@ async fn remember(approval: &Approval, now: i64, change: &mut Change) -> Result<
         .await?;
     let principal: String = row.try_get(0)?;
     for (hash, policy, expires) in approval.remembered(now) {
-        let own = "SELECT COUNT(*) FROM approval_grants WHERE principal = $1";
-        let all = "SELECT COUNT(*) FROM approval_grants WHERE hash <> $1";
-        if count(change, own, &principal).await? >= MOST_GRANTS_OF_CALLER
-            || count(change, all, "").await? >= MOST_GRANTS
-        {
-            return Ok(());
-        }
-        sqlx::query(
-            "INSERT INTO approval_grants (hash, principal, approval, policy, expires) \
-             VALUES ($1, $2, $3, $4, $5) ON CONFLICT (hash) DO UPDATE SET \
-             approval = excluded.approval, expires = excluded.expires",
-        )
-        .bind(hash)
-        .bind(&principal)
-        .bind(&approval.id)
-        .bind(policy)
-        .bind(expires)
-        .execute(&mut **change)
-        .await?;
+        grant(change, hash, &principal, &approval.id, policy, expires).await?;
     }
+    Ok(())
+}
+
+/// Keeps a decision, if there is room.
+async fn grant(
+    change: &mut Change,
+    hash: &str,
+    principal: &str,
+    approval: &str,
+    policy: &str,
+    expires: i64,
+) -> Result<()> {
+    let own = "SELECT COUNT(*) FROM approval_grants WHERE principal = $1";
+    let all = "SELECT COUNT(*) FROM approval_grants WHERE hash <> $1";
+    if count(change, own, principal).await? >= MOST_GRANTS_OF_CALLER
+        || count(change, all, "").await? >= MOST_GRANTS
+    {
+        return Ok(());
+    }
+    sqlx::query(
+        "INSERT INTO approval_grants (hash, principal, approval, policy, expires) \
+         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (hash) DO UPDATE SET \
+         approval = excluded.approval, expires = excluded.expires",
+    )
+    .bind(hash)
+    .bind(principal)
+    .bind(approval)
+    .bind(policy)
+    .bind(expires)
+    .execute(&mut **change)
+    .await?;
     Ok(())
 }
 
@@ -334,7 +367,10 @@ async fn sweep(change: &mut Change, now: i64) -> Result<()> {
                 .to_owned(),
             now,
         ),
-        (format!("DELETE FROM approvals WHERE {over} AND created < $1 AND expires < $1"), now - KEPT),
+        (
+            format!("DELETE FROM approvals WHERE {over} AND created < $1 AND expires < $1"),
+            now - KEPT,
+        ),
         (
             format!(
                 "DELETE FROM approvals WHERE {over} AND created < COALESCE((SELECT created FROM \

@@ -4,6 +4,7 @@
 //! out. To add one, write its file and add its line at the right place.
 
 mod accounting;
+mod approval;
 mod arguments;
 pub mod cache;
 mod cache_key;
@@ -49,6 +50,7 @@ const STAGES: &[&dyn Stage] = &[
     &policy::Policy,
     &limits::Limits,
     &arguments::Arguments,
+    &approval::Approval,
     &lists::Lists,
     &listening::Listening,
     &accounting::Accounting,

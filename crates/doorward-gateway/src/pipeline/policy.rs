@@ -7,7 +7,7 @@ use doorward_mcp::error::code;
 use doorward_mcp::names::qualified_uri;
 use doorward_mcp::translate::CacheHints;
 use doorward_mcp::{RpcError, method};
-use doorward_policy::{Action, Arguments, Decision, Target, TargetKind};
+use doorward_policy::{Action, Arguments, Decision, Target, TargetKind, Verdict};
 
 use crate::access::targets::target;
 use crate::call::{Call, CallError, Events, Reply, Route};
@@ -109,7 +109,8 @@ fn ask(
 ) -> Judged {
     let asking = call.asking();
     let decision = Box::new(gateway.decide(&asking, action, target, arguments));
-    if decision.is_allowed() {
+    // What is held goes on to the stage of approvals, with its arguments validated.
+    if decision.is_allowed() || decision.verdict == Verdict::Hold {
         return (Some(decision), Ok(()));
     }
     tell(call, action, target, &decision);

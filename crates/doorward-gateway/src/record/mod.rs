@@ -3,6 +3,7 @@
 
 use bytes::Bytes;
 use doorward_mcp::{Object, Value, method};
+use doorward_policy::Verdict;
 use doorward_store::{hex, written_at};
 
 use crate::access::targets;
@@ -202,7 +203,15 @@ fn decision(members: &mut Members, gateway: &Gateway, call: &Call) {
         // Nothing restricts the caller, or the call did not come as far.
         return;
     };
-    members.text("decision", if decision.is_allowed() { "allow" } else { "deny" });
+    let word = match decision.verdict {
+        Verdict::Hold => "hold",
+        _ if decision.is_allowed() => "allow",
+        _ => "deny",
+    };
+    members.text("decision", word);
+    if let Some(approved) = &call.notes.approval {
+        members.text("approval", approved.id());
+    }
     members.text("code", decision.code.as_str());
     let policies = gateway.policies();
     if policies.set.is_some() {

@@ -87,10 +87,24 @@ pub struct Subject {
 
 /// Who votes.
 #[derive(Debug, Clone, Copy)]
-pub struct Voter<'a> {
-    pub who: &'a Principal,
-    /// An agent acts for them: only people decide.
-    pub is_acted_for: bool,
+pub enum Voter<'a> {
+    Person {
+        who: &'a Principal,
+        /// An agent acts for them: only people decide.
+        is_acted_for: bool,
+    },
+    /// Whoever can open the store on the machine itself (break-glass): one of the people that each policy requires.
+    Machine(&'a str),
+}
+
+impl Voter<'_> {
+    /// The name under which the vote is kept.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Person { who, .. } => who.id.clone(),
+            Self::Machine(name) => format!("machine:{name}"),
+        }
+    }
 }
 
 /// A vote.
@@ -157,7 +171,10 @@ impl Approval {
     /// own calls, nor do users those that an agent makes for them, unless the policy says so. Members of other tenants do
     /// not decide.
     pub fn policies_of(&self, voter: Voter<'_>) -> Vec<&Hold> {
-        let Voter { who, is_acted_for } = voter;
+        let (who, is_acted_for) = match voter {
+            Voter::Person { who, is_acted_for } => (who, is_acted_for),
+            Voter::Machine(_) => return self.holds.iter().collect(),
+        };
         if is_acted_for || who.kind != PrincipalKind::User {
             return Vec::new();
         }
@@ -179,12 +196,13 @@ impl Approval {
         reason: Option<&str>,
         now: i64,
     ) -> Result<bool, Refused> {
+        let name = voter.name();
         let policies: Vec<String> =
             self.policies_of(voter).into_iter().map(|hold| hold.policy.clone()).collect();
         if policies.is_empty() {
             return Err(Refused::NotAllowed);
         }
-        if let Some(before) = self.votes.iter().find(|vote| vote.by == voter.who.id) {
+        if let Some(before) = self.votes.iter().find(|vote| vote.by == name) {
             return if before.approves == approves { Ok(false) } else { Err(Refused::Already) };
         }
         match self.state_at(now) {
@@ -193,8 +211,7 @@ impl Approval {
         }
         let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
         let reason = reason.map(|text| text[..text.floor_char_boundary(MOST_REASON)].to_owned());
-        let by = voter.who.id.clone();
-        self.votes.push(Vote { by, approves, reason, at: now, policies });
+        self.votes.push(Vote { by: name, approves, reason, at: now, policies });
         if !approves {
             self.state = State::Refused;
         } else if self.missing().is_empty() {
@@ -241,8 +258,7 @@ impl Approval {
 
     /// Why it waits: what the policies say.
     pub fn reason(&self) -> String {
-        let said: Vec<&str> =
-            self.holds.iter().filter_map(|hold| hold.reason.as_deref()).collect();
+        let said: Vec<&str> = self.holds.iter().filter_map(|hold| hold.reason.as_deref()).collect();
         if said.is_empty() { "A policy requires approval".into() } else { said.join("; ") }
     }
 

@@ -24,7 +24,7 @@ fn user(id: &str) -> Principal {
 }
 
 fn voter(who: &Principal) -> Voter<'_> {
-    Voter { who, is_acted_for: false }
+    Voter::Person { who, is_acted_for: false }
 }
 
 fn waiting(holds: Vec<Hold>) -> Approval {
@@ -61,7 +61,7 @@ fn only_people_who_are_named_and_did_not_ask_decide() {
     let mut approval = waiting(vec![hold("p", 1, false)]);
     approval.asker.tenant = Some("acme".into());
     let of = |who: &Principal, acted: bool| {
-        approval.policies_of(Voter { who, is_acted_for: acted }).len()
+        approval.policies_of(Voter::Person { who, is_acted_for: acted }).len()
     };
     assert_eq!(of(&user("dana"), false), 1);
     assert_eq!(of(&user("dana"), true), 0);
@@ -72,6 +72,7 @@ fn only_people_who_are_named_and_did_not_ask_decide() {
     assert_eq!(of(&Principal { tenant: Some("other".into()), ..user("dana") }, false), 0);
     let own = waiting(vec![hold("p", 1, true)]);
     assert_eq!(own.policies_of(voter(&user("0"))).len(), 1);
+    assert_eq!(own.policies_of(Voter::Machine("root")).len(), 1);
 }
 
 #[test]

@@ -58,7 +58,7 @@ fn lead(id: &str) -> Principal {
 }
 
 fn voter(who: &Principal) -> Voter<'_> {
-    Voter { who, is_acted_for: false }
+    Voter::Person { who, is_acted_for: false }
 }
 
 #[tokio::test]
@@ -79,7 +79,8 @@ async fn a_call_is_requested_once_approved_once_and_taken_once() {
         assert_eq!(refused, Err(Refused::NotAllowed));
         let unknown = store.vote_approval("x", voter(&dana), true, None, 1_002).await.unwrap();
         assert_eq!(unknown, Err(Refused::NotAllowed));
-        let voted = store.vote_approval("a", voter(&dana), true, Some("fine"), 1_010).await.unwrap();
+        let voted =
+            store.vote_approval("a", voter(&dana), true, Some("fine"), 1_010).await.unwrap();
         let approved = voted.unwrap();
         assert_eq!((approved.state, approved.expires), (State::Approved, 1_110));
         // A double click, and somebody who comes late.

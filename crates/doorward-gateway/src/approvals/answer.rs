@@ -1,0 +1,141 @@
+//! What clients are told about calls that wait for approval, in the form that they support (spec 2026-07-28
+//! client/elicitation, URL mode; spec 2025-11-25 client/elicitation, error -32042).
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use doorward_config::Explain;
+use doorward_governance::approvals::Approval;
+use doorward_identity::seal::{fingerprint, meaning};
+use doorward_mcp::error::{Kind, code};
+use doorward_mcp::interaction::{InputRequest, InputRequired};
+use doorward_mcp::{Object, Revision, RpcError, capabilities, method};
+use doorward_policy::Code;
+use doorward_store::now;
+use doorward_upstream::state;
+use jiff::Timestamp;
+use serde_json::json;
+
+use super::url;
+use crate::call::{Call, CallError, Failure, Reply};
+use crate::gateway::Gateway;
+use crate::record;
+
+/// What the question is called.
+const KEY: &str = "approval";
+
+/// A refusal for another reason than that nobody has decided yet.
+pub fn denied(call: &Call, why: &str) -> CallError {
+    let data = json!({
+        "kind": Kind::Denied.as_str(),
+        "code": Code::ApprovalRequired.as_str(),
+        "retryable": false,
+        "call": call.id.to_string(),
+    });
+    RpcError::new(Kind::Denied.code(), why).with_data(&data).into()
+}
+
+/// The store cannot be asked: nothing is let through.
+pub fn unavailable(error: impl Display) -> CallError {
+    let why = "It requires approval, and the database of approvals is unavailable";
+    let failure = Failure { retryable: true, ..Failure::new(Kind::Denied, why) }.because(error);
+    CallError::Refused { failure, status: 503 }
+}
+
+/// The refusal of somebody who was asked.
+pub fn refused(gateway: &Gateway, call: &Call, approval: &Approval) -> CallError {
+    let vote = approval.votes.iter().find(|vote| !vote.approves);
+    let reason = vote.and_then(|vote| vote.reason.as_deref());
+    match (gateway.explains(), reason) {
+        (Explain::Nothing, _) | (_, None) => denied(call, "An approver has refused this call"),
+        (_, Some(reason)) => denied(call, &format!("An approver has refused this call: {reason}")),
+    }
+}
+
+/// What the answer to the question is good for: this call, and no other.
+fn purpose(call: &Call) -> String {
+    let server = call.route.as_ref().map(|route| &*route.server.name).unwrap_or_default();
+    let params = meaning(&call.params);
+    fingerprint(&[b"approval", server.as_bytes(), call.method.as_bytes(), &params])
+}
+
+/// Takes the answer to the gateway's question out of a call: whether the client has opened the page, and the call waits.
+pub fn taken(gateway: &Gateway, call: &mut Call) -> Result<bool, CallError> {
+    let Some(state) = call.retry.as_ref().and_then(|retry| retry.state.as_ref()) else {
+        return Ok(false);
+    };
+    let principal = &call.caller.principal.id;
+    let opened = gateway.shared.sealer.open::<String>(state, principal, &purpose(call));
+    if opened.is_err() {
+        // A state that is neither of an approval nor of a call that was approved.
+        return Err(state::refused().into());
+    }
+    let retry = call.retry.take();
+    let action = retry.and_then(|retry| {
+        let answer = retry.responses.object(KEY)?;
+        answer.string("action").map(std::borrow::Cow::into_owned)
+    });
+    match action.as_deref() {
+        Some("accept") => Ok(true),
+        _ => Err(denied(call, "The call requires approval, and the request for it was declined")),
+    }
+}
+
+/// Tells who can approve, where, and until when.
+pub fn told(
+    gateway: &Gateway,
+    call: &Call,
+    approval: &Approval,
+) -> Result<Option<Reply>, CallError> {
+    let link = url(gateway, &approval.id);
+    let what = record::target(call).unwrap_or_default();
+    let until = Timestamp::from_second(approval.expires).unwrap_or_default();
+    let why = match gateway.explains() {
+        Explain::Nothing => String::new(),
+        Explain::Reason | Explain::Full => {
+            format!(" ({}). It can be approved by {}", approval.reason(), approval.approvers())
+        }
+    };
+    let message = format!("The call of '{what}' requires approval{why}");
+    let modern = call.revision.is_modern();
+    let can_be_asked = capabilities::elicits(&call.client.capabilities, "url")
+        && call.revision >= Revision::V2025_11_25
+        && (!modern || method::may_ask_for_input(&call.method));
+    if can_be_asked && modern {
+        let mut params = Object::new();
+        let message = format!("{message}, until {until}");
+        for (name, value) in [("mode", "url"), ("message", &*message), ("url", &*link)] {
+            params.set(name, value);
+        }
+        let request = InputRequest { key: KEY.into(), method: method::ELICIT.into(), params };
+        let left = u64::try_from(approval.expires - now()).unwrap_or_default();
+        let principal = &call.caller.principal.id;
+        let state = gateway.shared.sealer.seal(
+            &approval.id,
+            principal,
+            &purpose(call),
+            Some(Duration::from_secs(left.max(1))),
+        );
+        let required = InputRequired { requests: vec![request], state: Some(state) };
+        return Ok(Some(Reply::Result(required.to_result())));
+    }
+    if can_be_asked {
+        let elicitation =
+            json!({ "mode": "url", "elicitationId": approval.id, "url": link, "message": message });
+        let error = RpcError::new(code::URL_ELICITATION_REQUIRED, message);
+        return Err(error.with_data(&json!({ "elicitations": [elicitation] })).into());
+    }
+    let data = json!({
+        "kind": Kind::Denied.as_str(),
+        "code": Code::ApprovalRequired.as_str(),
+        "retryable": true,
+        "approval": approval.id,
+        "url": link,
+        "expires": until.to_string(),
+        "call": call.id.to_string(),
+    });
+    let message = format!(
+        "{message}. Ask them to open {link} before {until}, then make the same call again: it runs once it is approved"
+    );
+    Err(RpcError::new(Kind::Denied.code(), message).with_data(&data).into())
+}

@@ -1,0 +1,51 @@
+//! Decisions of people, at the page and at the admin API.
+
+use doorward_governance::approvals::{Approval, Refused, State, Voter};
+use doorward_store::{Store, now};
+
+use super::binding::current;
+use crate::gateway::Gateway;
+
+/// Why nothing was decided.
+#[derive(Debug, thiserror::Error)]
+pub enum Undecided {
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error("the store failed: {0}")]
+    Store(#[from] doorward_store::Error),
+}
+
+/// Takes the vote of somebody. `store` acts in their name. Where there is a gateway, an approval of what has changed since is
+/// ended instead.
+pub async fn decide(
+    gateway: Option<&Gateway>,
+    store: &Store,
+    voter: Voter<'_>,
+    id: &str,
+    approves: bool,
+    reason: Option<&str>,
+) -> Result<Approval, Undecided> {
+    let found = store.approval(id).await?.ok_or(Refused::NotAllowed)?;
+    // Whoever may not decide learns nothing, and changes nothing.
+    if found.policies_of(voter).is_empty() {
+        return Err(Refused::NotAllowed.into());
+    }
+    if let Some(why) = gateway.and_then(|gateway| changed(gateway, &found))
+        && matches!(found.state_at(now()), State::Waiting | State::Approved)
+    {
+        store.end_approval(&found, why).await?;
+        return Err(Refused::Over(State::Ended).into());
+    }
+    Ok(store.vote_approval(id, voter, approves, reason, now()).await??)
+}
+
+/// What has changed of what would be approved.
+pub fn changed(gateway: &Gateway, approval: &Approval) -> Option<&'static str> {
+    let subject = &approval.subject;
+    if gateway.policies().version != subject.policies {
+        return Some("the policies have changed");
+    }
+    let server = gateway.server(&subject.server)?;
+    let known = current(&server, &subject.method, &subject.name)?.to_string();
+    (subject.definition.as_ref() != Some(&known)).then_some("its definition has changed")
+}
