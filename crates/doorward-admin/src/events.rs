@@ -14,6 +14,7 @@ use axum::routing::get;
 use doorward_gateway::Gateway;
 use doorward_gateway::in_flight::{EndedCall, Watch};
 use doorward_policy::Action;
+use doorward_store::now;
 use futures_util::stream;
 use http::{HeaderValue, header};
 use serde_json::{Value, json};
@@ -78,6 +79,7 @@ struct Stream {
     health: BTreeMap<String, &'static str>,
     waiting: Vec<String>,
     decisions: Value,
+    approvals: i64,
     _place: OwnedSemaphorePermit,
 }
 
@@ -93,7 +95,8 @@ impl Stream {
             quiet: 0,
             health: BTreeMap::new(),
             waiting: vec![": events\n\n".into()],
-            decisions: json!({ "proposals": [], "definitions": {} }),
+            decisions: json!({ "proposals": [], "definitions": {}, "approvals": 0 }),
+            approvals: 0,
             gateway,
             _place: place,
         }
@@ -118,7 +121,10 @@ impl Stream {
                     }
                     Err(RecvError::Closed) => return None,
                 },
-                _ = self.looks.tick() => self.look(),
+                _ = self.looks.tick() => {
+                    self.count_approvals().await;
+                    self.look();
+                }
             }
         }
     }
@@ -173,7 +179,19 @@ impl Stream {
             proposals.map(|it| json!({ "server": it.name, "state": it.state })).collect();
         let mut definitions = self.gateway.pins.withheld();
         definitions.retain(|name, _| sees(name));
-        json!({ "proposals": proposals, "definitions": definitions })
+        json!({ "proposals": proposals, "definitions": definitions, "approvals": self.approvals })
+    }
+
+    /// How many calls wait for approval; what cannot be counted stays as it was.
+    async fn count_approvals(&mut self) {
+        if !self.desk.may(Action::View, &desk::gateway()) {
+            return;
+        }
+        if let Some(store) = self.desk.maybe_store()
+            && let Ok(waiting) = store.waiting_approvals(now()).await
+        {
+            self.approvals = waiting;
+        }
     }
 }
 

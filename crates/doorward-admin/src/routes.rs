@@ -9,6 +9,10 @@ pub fn all() -> Vec<Route> {
     vec![
         apply::APPLY.route(),
         apply::EXPORT.route(),
+        approvals::LIST.route(),
+        approvals::SHOW.route(),
+        approvals::APPROVE.route(),
+        approvals::REFUSE.route(),
         audit::SEARCH.route(),
         audit::SHOW.route(),
         audit::LINES.route(),

@@ -1,6 +1,7 @@
 //! The definition of the command line.
 
 mod apply;
+mod approvals;
 mod audit;
 mod credits;
 mod evidence;
@@ -28,6 +29,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use crate::terminal;
 
 pub use self::apply::{Apply, Export};
+pub use self::approvals::Approvals;
 pub use self::audit::{Audit, ExportForm, Span, Trust};
 pub use self::credits::{Credits, Each, Usage, UsageForm, Whose};
 pub use self::evidence::Evidence;
@@ -147,6 +149,9 @@ pub enum Command {
     /// Write an evidence pack: access reviews, changes, denied calls and the verification of the audit log, by the controls
     /// of SOC 2 and ISO 27001
     Evidence(Evidence),
+    /// List, show, approve and refuse calls that wait for approval
+    #[command(subcommand)]
+    Approvals(Approvals),
     /// Stop a server, tool, agent, user, key, credential, client or tenant in an emergency, and undo it
     #[command(subcommand)]
     Stop(Stop),

@@ -1,5 +1,6 @@
 //! Everything an operator can do, one file a noun.
 
+pub mod approvals;
 pub mod audit;
 pub mod clients;
 pub mod credentials;

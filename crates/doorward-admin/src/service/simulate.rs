@@ -72,8 +72,10 @@ struct Recorded {
 pub enum Turn {
     /// It was permitted, and would be refused.
     Refused,
-    /// It was refused, and would be permitted.
+    /// It was refused, or waited for approval, and would be permitted.
     Permitted,
+    /// It was permitted or refused, and would wait for approval.
+    Held,
     /// It depends on arguments that were not recorded.
     Unknown,
 }
@@ -268,11 +270,12 @@ fn decide(set: &PolicySet, zone: &TimeZone, record: &Record, found: &mut Found) 
     }
     let Some(request) = record.request(zone) else { return };
     found.decided += 1;
-    let was_allowed = record.decision.as_deref() != Some("deny");
     let decision = set.decide(&request);
-    let turn = match (decision.verdict, was_allowed) {
-        (Verdict::Deny, true) => Turn::Refused,
-        (Verdict::Allow, false) => Turn::Permitted,
+    let turn = match (decision.verdict, record.decision.as_deref()) {
+        (Verdict::Deny, Some("deny")) | (Verdict::Hold, Some("hold")) => return,
+        (Verdict::Deny, _) => Turn::Refused,
+        (Verdict::Allow, Some("deny" | "hold")) => Turn::Permitted,
+        (Verdict::Hold, _) => Turn::Held,
         (Verdict::Depends, _) => Turn::Unknown,
         _ => return,
     };

@@ -16,7 +16,7 @@ use doorward_store::{Asking, Store, now, random_id};
 use tokio::time::Instant;
 
 pub use self::approved::{Approved, continues_from};
-pub use self::decide::{Undecided, decide};
+pub use self::decide::{Undecided, changed, decide};
 
 use self::answer::{denied, told, unavailable};
 use self::binding::{Binding, arguments};

@@ -25,6 +25,9 @@ fn kind_of_act(act: &str) -> Option<&'static str> {
     Some(match act {
         "stop.set" => "stop.set",
         "stop.lift" => "stop.lifted",
+        "approval.request" => "approval.waiting",
+        // One of several who must approve decides nothing yet.
+        "approval.approve" | "approval.refuse" => "approval.decided",
         "server.propose" => "server.proposed",
         "server.review_due" => "server.review_due",
         "server.quarantine" => "server.quarantined",
@@ -80,6 +83,11 @@ impl Event {
         let text = |of: &Map<String, Value>, name: &str| {
             of.get(name).and_then(Value::as_str).map(str::to_owned)
         };
+        if kind == "approval.decided"
+            && details.get("state").and_then(Value::as_str) == Some("waiting")
+        {
+            return None;
+        }
         let subject = text(&act, "subject");
         let stopped = text(&details, "name").filter(|_| kind.starts_with("stop."));
         let server = match text(&details, "kind").as_deref() {

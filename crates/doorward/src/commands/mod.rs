@@ -1,6 +1,7 @@
 //! The commands, one file each, and their errors.
 
 pub mod apply;
+pub mod approvals;
 pub mod audit;
 pub mod call;
 pub mod check;

@@ -47,15 +47,24 @@ pub fn show(out: &mut (impl Write + ?Sized), decision: &Decision) -> std::io::Re
         Verdict::Allow => ("allowed", "32"),
         Verdict::Deny => ("denied", "31"),
         Verdict::Depends => ("depends on the arguments", "33"),
+        Verdict::Hold => ("waits for approval", "33"),
     };
     let word = terminal::paint(word, code, terminal::color());
     writeln!(out, "{word} ({}): {}", decision.code.as_str(), one_line(&decision.reason()))?;
     for policy in &decision.policies {
         let effect = match policy.effect {
             Effect::Permit => "permits",
+            Effect::Forbid if decision.verdict == Verdict::Hold => "holds",
             Effect::Forbid => "forbids",
         };
         writeln!(out, "  {} {effect}", one_line(&policy.id))?;
+    }
+    for hold in &decision.holds {
+        let approvers: Vec<String> = hold.approvers.iter().map(ToString::to_string).collect();
+        let (people, minutes) = (hold.people, (hold.ttl + 59) / 60);
+        let of = if people == 1 { String::new() } else { format!("{people} of ") };
+        let approvers = one_line(&approvers.join(", "));
+        writeln!(out, "  approval by {of}{approvers} within {minutes} minutes")?;
     }
     for error in &decision.errors {
         writeln!(out, "  {}", one_line(error))?;

@@ -38,6 +38,7 @@ fn tell(found: &Simulated, json: bool) -> Result<(), Failed> {
     for (turn, heading) in [
         (Turn::Refused, "would be refused"),
         (Turn::Permitted, "would be permitted"),
+        (Turn::Held, "would wait for approval"),
         (Turn::Unknown, "depend on arguments that were not recorded (see audit.policy_arguments)"),
     ] {
         if count(turn) == 0 {
@@ -66,7 +67,7 @@ fn tell(found: &Simulated, json: bool) -> Result<(), Failed> {
         terminal::table(&mut out, &rows)?;
         writeln!(out)?;
     }
-    let turned = count(Turn::Refused) + count(Turn::Permitted);
+    let turned = count(Turn::Refused) + count(Turn::Permitted) + count(Turn::Held);
     writeln!(
         out,
         "evaluated {} recorded calls; {turned} would be decided differently",

@@ -1,0 +1,234 @@
+//! Approvals of calls. Whoever may see the server or the caller's tenant sees them; those whom the policies name decide.
+
+use std::str::FromStr;
+
+use doorward_gateway::approvals::{Undecided, changed, decide, url};
+use doorward_governance::approvals::{Approval, Refused, State, Vote, Voter};
+use doorward_policy::{Action, PrincipalKind};
+use doorward_store::now;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::ById;
+use crate::desk::{self, Desk, Who};
+use crate::operation::{On, Operation, Verb};
+use crate::page::{Page, Paging};
+use crate::problem::{Code, Problem};
+
+/// Approvals that are listed.
+const MOST: i64 = 20_000;
+
+pub const LIST: Operation<List, Page<ApprovalItem>> = Operation::new(
+    "approvals.list",
+    (Verb::Get, "/admin/v1/approvals"),
+    "List approvals of calls",
+    (Action::View, On::Decides),
+    |desk, input| Box::pin(async move { list(&desk, input).await }),
+);
+
+pub const SHOW: Operation<ById, ApprovalItem> = Operation::new(
+    "approvals.show",
+    (Verb::Get, "/admin/v1/approvals/{id}"),
+    "Show an approval",
+    (Action::View, On::Decides),
+    |desk, input| Box::pin(async move { show(&desk, &input.id).await }),
+);
+
+pub const APPROVE: Operation<Decide, ApprovalItem> = Operation::new(
+    "approvals.approve",
+    (Verb::Post, "/admin/v1/approvals/{id}/approve"),
+    "Approve a call",
+    (Action::View, On::Decides),
+    |desk, input| Box::pin(async move { vote(&desk, input, true).await }),
+);
+
+pub const REFUSE: Operation<Decide, ApprovalItem> = Operation::new(
+    "approvals.refuse",
+    (Verb::Post, "/admin/v1/approvals/{id}/refuse"),
+    "Refuse a call",
+    (Action::View, On::Decides),
+    |desk, input| Box::pin(async move { vote(&desk, input, false).await }),
+);
+
+/// Which approvals to list.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct List {
+    /// `waiting` (the default), `approved`, `refused`, `expired`, `used`, `ended` or `all`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    #[serde(flatten)]
+    pub paging: Paging,
+}
+
+/// A decision.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Decide {
+    pub id: String,
+    /// For the caller and the audit log.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// An approval of a call. Times are seconds since 1970.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ApprovalItem {
+    pub id: String,
+    pub state: State,
+    /// Who made the call: `user`, `agent` or `service_account`, and the name.
+    pub caller_kind: String,
+    pub caller: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tenant: Option<String>,
+    /// The agent that acts for the caller.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent: Option<String>,
+    pub server: String,
+    /// The portal; empty at the merged endpoint.
+    pub portal: String,
+    /// The MCP method.
+    pub method: String,
+    /// The server's own name of the tool or prompt, or the URI.
+    pub name: String,
+    /// JSON, masked as in audit records; for whoever may decide, or read payloads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arguments: Option<String>,
+    /// Why it waits: what the policies say.
+    pub reason: String,
+    /// IDs of the policies.
+    pub policies: Vec<String>,
+    /// Who can approve.
+    pub approvers: String,
+    /// How many people must still approve.
+    pub missing: usize,
+    /// What has changed since, so that it cannot be approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed: Option<String>,
+    /// Whether you can decide.
+    pub can_decide: bool,
+    pub votes: Vec<Vote>,
+    pub created: i64,
+    /// Until when it waits; once approved, until when the call can be made.
+    pub expires: i64,
+    /// The page on which it is decided, where a gateway runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+}
+
+/// Somebody who might decide.
+fn with_voter<T>(desk: &Desk, run: impl FnOnce(Voter<'_>) -> T) -> T {
+    match desk.who() {
+        Who::Machine => run(Voter::Machine(&desk.name())),
+        Who::Caller(caller) => {
+            let principal = &caller.principal;
+            let is_acted_for = principal.agent.is_some() || !principal.chain.is_empty();
+            run(Voter::Person { who: &principal.who, is_acted_for })
+        }
+    }
+}
+
+fn can_decide(desk: &Desk, approval: &Approval) -> bool {
+    with_voter(desk, |voter| !approval.policies_of(voter).is_empty())
+}
+
+/// Whether the administrator may do this to the server or to the caller's tenant.
+fn may(desk: &Desk, action: Action, approval: &Approval) -> bool {
+    desk.may(action, &desk::gateway())
+        || desk.may(action, &desk::of_tenant(approval.asker.tenant.as_deref()))
+        || (action == Action::View && desk.may(action, &desk.server(&approval.subject.server)))
+}
+
+fn item(desk: &Desk, approval: Approval, with_arguments: bool) -> ApprovalItem {
+    let gateway = desk.maybe_gateway();
+    let state = approval.state_at(now());
+    let can_decide = can_decide(desk, &approval);
+    let shows = with_arguments && (can_decide || may(desk, Action::ReadPayloads, &approval));
+    let is_open = matches!(state, State::Waiting | State::Approved);
+    let changed = gateway.filter(|_| is_open).and_then(|gateway| changed(gateway, &approval));
+    let kind = match approval.asker.kind {
+        PrincipalKind::User => "user",
+        PrincipalKind::Agent => "agent",
+        PrincipalKind::ServiceAccount => "service_account",
+    };
+    ApprovalItem {
+        state,
+        caller_kind: kind.into(),
+        reason: approval.reason(),
+        policies: approval.holds.iter().map(|hold| hold.policy.clone()).collect(),
+        approvers: approval.approvers(),
+        missing: approval.missing().iter().map(|(_, lacks)| lacks).max().copied().unwrap_or(0),
+        changed: changed.map(str::to_owned),
+        can_decide: can_decide && state == State::Waiting,
+        url: gateway.map(|gateway| url(gateway, &approval.id)),
+        id: approval.id,
+        caller: approval.asker.id,
+        tenant: approval.asker.tenant,
+        agent: approval.asker.agent,
+        server: approval.subject.server,
+        portal: approval.subject.portal,
+        method: approval.subject.method,
+        name: approval.subject.name,
+        arguments: Some(approval.subject.arguments).filter(|_| shows),
+        votes: approval.votes,
+        created: approval.created,
+        expires: approval.expires,
+    }
+}
+
+async fn list(desk: &Desk, input: List) -> Result<Page<ApprovalItem>, Problem> {
+    let state = match input.state.as_deref() {
+        None => Some(State::Waiting),
+        Some("all") => None,
+        Some(word) => Some(State::from_str(word).map_err(|()| {
+            let all: Vec<&str> = State::ALL.into_iter().map(State::as_str).collect();
+            Problem::invalid(format!("'state' must be 'all' or one of {}", all.join(", ")))
+        })?),
+    };
+    let mut all = match desk.maybe_store() {
+        Some(store) => store.approvals(state, now(), MOST).await?,
+        None => Vec::new(),
+    };
+    all.retain(|one| may(desk, Action::View, one) || can_decide(desk, one));
+    // The newest first.
+    let key = |one: &Approval| format!("{:020}\0{}", i64::MAX - one.created, one.id);
+    let Page { items, next_cursor } = input.paging.of(all, key)?;
+    let items = items.into_iter().map(|one| item(desk, one, false)).collect();
+    Ok(Page { items, next_cursor })
+}
+
+async fn find(desk: &Desk, id: &str) -> Result<Approval, Problem> {
+    let found = desk.store()?.approval(id).await?;
+    let found = found.filter(|one| may(desk, Action::View, one) || can_decide(desk, one));
+    found.ok_or_else(|| Problem::absent("approval", id))
+}
+
+async fn show(desk: &Desk, id: &str) -> Result<ApprovalItem, Problem> {
+    Ok(item(desk, find(desk, id).await?, true))
+}
+
+async fn vote(desk: &Desk, input: Decide, approves: bool) -> Result<ApprovalItem, Problem> {
+    let Decide { id, reason } = input;
+    let found = find(desk, &id).await?;
+    if !can_decide(desk, &found) {
+        let why =
+            format!("it can be decided by {}, and not by whoever made the call", found.approvers());
+        return Err(Problem::new(Code::Forbidden, why));
+    }
+    let name = desk.name();
+    let voter = match desk.who() {
+        Who::Machine => Voter::Machine(&name),
+        Who::Caller(caller) => Voter::Person {
+            who: &caller.principal.who,
+            is_acted_for: caller.principal.agent.is_some() || !caller.principal.chain.is_empty(),
+        },
+    };
+    let gateway = desk.maybe_gateway().map(AsRef::as_ref);
+    let decided = decide(gateway, desk.store()?, voter, &id, approves, reason.as_deref()).await;
+    match decided {
+        Ok(approval) => Ok(item(desk, approval, true)),
+        Err(Undecided::Refused(Refused::NotAllowed)) => Err(Problem::absent("approval", &id)),
+        Err(Undecided::Refused(why)) => Err(Problem::new(Code::Conflict, why.to_string())),
+        Err(Undecided::Store(error)) => Err(error.into()),
+    }
+}
