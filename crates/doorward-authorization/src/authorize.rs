@@ -58,6 +58,9 @@ pub enum Purpose {
     /// The gateway acts on behalf of the user at a server: whoever opens the link must be that user.
     #[serde(rename = "s")]
     Connect(delegation::link::Wanted),
+    /// The user decides about the approval with this ID.
+    #[serde(rename = "a")]
+    Approve(String),
 }
 
 /// A login in progress: its purpose, and the values to verify the provider's response.

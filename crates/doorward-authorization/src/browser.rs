@@ -14,6 +14,8 @@ const BROWSER: &str = "__Host-doorward-browser";
 /// Stores a login between consent and callback. The first letters of its state are appended to the name.
 const LOGIN: &str = "__Host-doorward-login-";
 const LETTERS: usize = 8;
+/// Who has signed in to decide about calls.
+const APPROVER: &str = "__Host-doorward-approver";
 
 pub const START_AGAIN: &str = "Close this page, and start again from the program.";
 
@@ -72,6 +74,17 @@ pub fn login<'a>(headers: &'a HeaderMap, state: &str) -> Option<&'a str> {
 pub fn came_back(mut response: Response<Bytes>, state: &str) -> Response<Bytes> {
     set_cookie(&mut response, &login_cookie(state), "", Some(Duration::ZERO));
     response
+}
+
+/// The sealed credential of somebody who has signed in to decide about calls.
+pub fn approver(headers: &HeaderMap) -> Option<&str> {
+    cookie(headers, APPROVER)
+}
+
+/// Adds the cookie of somebody who has signed in to decide about calls; removes it if `sealed` is empty.
+pub fn set_approver(response: &mut Response<Bytes>, sealed: &str, time: Duration) {
+    let time = if sealed.is_empty() { Duration::ZERO } else { time };
+    set_cookie(response, APPROVER, sealed, Some(time));
 }
 
 /// The name of a login's cookie.

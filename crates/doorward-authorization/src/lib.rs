@@ -82,6 +82,8 @@ pub trait Host: Send + Sync {
     fn reread_store(&self) -> BoxFuture<'_, Result<(), Error>>;
     /// Continues with the connection to a server for a user who has signed in.
     fn connect(&self, wanted: delegation::link::Wanted) -> BoxFuture<'_, Response<Bytes>>;
+    /// Continues with the approval of a call for a user who has signed in; the token says who they are.
+    fn approver(&self, id: &str, headers: &HeaderMap, token: &str) -> Response<Bytes>;
 }
 
 /// The authorization server, if one is configured.
@@ -302,6 +304,20 @@ pub async fn sign_in_for(
         tracing::error!("users cannot sign in: {why}");
         let why = "The identity provider cannot be reached";
         page::problem(StatusCode::BAD_GATEWAY, why, browser::START_AGAIN)
+    }))
+}
+
+/// Sends a browser to the identity provider whose user decides about an approval; `None` if there is no provider.
+pub async fn sign_in_to_approve(host: &dyn Host, id: &str) -> Option<Response<Bytes>> {
+    let (server, store) = (host.authorization().server.load_full()?, host.store()?);
+    // No client is looked up for this request.
+    let address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+    let at = RequestContext { host, server: &server, store, address };
+    let sent = at.send_to_provider(authorize::Purpose::Approve(id.to_owned())).await;
+    Some(sent.unwrap_or_else(|why| {
+        tracing::error!("users cannot sign in: {why}");
+        let why = "The identity provider cannot be reached";
+        page::problem(StatusCode::BAD_GATEWAY, why, "Try again in a while.")
     }))
 }
 

@@ -26,6 +26,10 @@ form{display:flex;gap:.75rem;margin-top:1.75rem}\
 button{font:inherit;padding:.5rem 1.4rem;border:1px solid currentColor;border-radius:.4rem;\
 background:none;color:inherit;cursor:pointer}\
 button.yes{background:#1557c0;border-color:#1557c0;color:#fff}\
+pre{white-space:pre-wrap;overflow-wrap:anywhere;max-height:50vh;overflow:auto;\
+border:1px solid currentColor;border-radius:.4rem;padding:.75rem}\
+form.wide{flex-wrap:wrap}form.wide label{flex-basis:100%}\
+input{font:inherit;width:100%;box-sizing:border-box;padding:.4rem}\
 small{opacity:.7}";
 
 static POLICY: LazyLock<String> = LazyLock::new(|| {
@@ -167,7 +171,8 @@ pub fn problem(status: StatusCode, what: &str, then: &str) -> Response<Bytes> {
     page(status, if status.is_success() { "Done" } else { "Cannot continue" }, &body)
 }
 
-fn page(status: StatusCode, title: &str, body: &str) -> Response<Bytes> {
+/// A page of the gateway. `body` is HTML: external text in it must be [`escaped`].
+pub fn page(status: StatusCode, title: &str, body: &str) -> Response<Bytes> {
     let text = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title} · Doorward</title>\
@@ -196,7 +201,7 @@ pub fn protect(response: &mut Response<Bytes>) {
 
 /// Escapes a text for HTML. Invisible characters and those that change the text direction are removed, so that a
 /// text cannot imitate another.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for letter in text.chars() {
         match letter {

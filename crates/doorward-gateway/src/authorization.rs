@@ -9,9 +9,10 @@ use doorward_identity::delegation::link::Wanted;
 use doorward_identity::signing::Signing;
 use doorward_store::{Error, Store};
 use futures_util::future::BoxFuture;
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
 
+use crate::approvals;
 use crate::delegated;
 use crate::endpoint::is_endpoint;
 use crate::gateway::Gateway;
@@ -60,5 +61,9 @@ impl Host for Gateway {
 
     fn connect(&self, wanted: Wanted) -> BoxFuture<'_, Response<Bytes>> {
         Box::pin(delegated::depart(self, wanted))
+    }
+
+    fn approver(&self, id: &str, headers: &HeaderMap, token: &str) -> Response<Bytes> {
+        approvals::signed_in(self, id, headers, token)
     }
 }

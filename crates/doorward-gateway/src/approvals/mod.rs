@@ -5,6 +5,7 @@ mod answer;
 mod approved;
 mod binding;
 mod decide;
+mod page;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 
 pub use self::approved::{Approved, continues_from};
 pub use self::decide::{Undecided, changed, decide};
+pub use self::page::{answer, signed_in};
 
 use self::answer::{denied, told, unavailable};
 use self::binding::{Binding, arguments};

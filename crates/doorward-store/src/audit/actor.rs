@@ -6,7 +6,7 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Actor {
     /// Through what: `admin` (the admin API), `machine` (a command on the store, which needs no permission but that of the
-    /// operating system: break-glass), or `gateway`.
+    /// operating system: break-glass), `page` (the page for approvals), or `gateway`.
     pub via: &'static str,
     /// The principal, or the user of the operating system.
     pub name: String,

@@ -4,6 +4,7 @@
 mod admin_door;
 mod administrators;
 mod apply;
+mod approvals;
 mod arguments;
 mod attackers;
 mod authorization;

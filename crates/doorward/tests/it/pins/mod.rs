@@ -5,7 +5,7 @@ mod approval;
 mod file;
 mod kinds;
 mod replicas;
-mod world;
+pub mod world;
 
 use self::world::{Changing, FIRST, World, hashes};
 use crate::support::hostile::Era;

@@ -60,6 +60,8 @@ impl Said {
 /// A server whose definitions change as the test likes.
 pub struct Changing {
     pub server: Hostile,
+    /// The parameters of each call of a tool that it was sent.
+    pub called: Arc<Mutex<Vec<Value>>>,
     said: Arc<Mutex<Said>>,
     listeners: Arc<Mutex<Vec<(String, std::net::TcpStream)>>>,
 }
@@ -118,12 +120,17 @@ impl Changing {
         let said = Arc::new(Mutex::new(said));
         let listeners: Arc<Mutex<Vec<(String, std::net::TcpStream)>>> = Arc::default();
         let (spoken, kept) = (said.clone(), listeners.clone());
+        let called: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let calls = called.clone();
         let server = with_habit(era, move |asked, out| {
             let method = asked.message["method"].as_str().unwrap_or_default();
             let listens = match era {
                 Era::Modern => method == "subscriptions/listen",
                 Era::Handshake => asked.method == "GET",
             };
+            if method == "tools/call" {
+                calls.lock().unwrap().push(asked.message["params"].clone());
+            }
             if !listens {
                 let said = spoken.lock().unwrap().clone();
                 return says(era, &said, asked, out);
@@ -136,7 +143,7 @@ impl Changing {
             until_closed(out);
             true
         });
-        Self { server, said, listeners }
+        Self { server, called, said, listeners }
     }
 
     /// The first tool is another from now on.

@@ -1,0 +1,370 @@
+//! The page on which people decide about a call: `/approvals/{id}` of the gateway's listener. It works without the console
+//! and without scripts. Who may not decide is told the same as for an unknown ID.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use doorward_authorization::browser::{self, Browser};
+use doorward_authorization::form::Form;
+use doorward_authorization::page::{self, escaped};
+use doorward_authorization::{not_allowed, sign_in_to_approve};
+use doorward_governance::approvals::{Approval, State, Voter};
+use doorward_identity::identity::{Caller, Grant};
+use doorward_mcp::display::is_harmful;
+use doorward_net::peer::Peer;
+use doorward_store::{Actor, Store, now};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use jiff::Timestamp;
+
+use super::decide::{Undecided, changed, decide};
+use crate::gateway::Gateway;
+use crate::web::body::read_within;
+
+const PREFIX: &str = "/approvals/";
+/// Longest form, and longest ID.
+const MOST: usize = 8 << 10;
+const MOST_ID: usize = 64;
+/// How long a form can be sent, and how long somebody stays signed in.
+const FORM: Duration = Duration::from_secs(15 * 60);
+const SIGNED_IN: Duration = Duration::from_secs(3_600);
+/// What is sealed: a credential, and a form.
+const CREDENTIAL: &str = "approver";
+const HERE: &str = "approve here";
+
+/// Answers a request of a browser about an approval; `None` if it is not for here.
+pub async fn answer(
+    gateway: &Arc<Gateway>,
+    peer: &Peer,
+    request: &mut Option<Request<Incoming>>,
+) -> Option<Response<Bytes>> {
+    let id = request.as_ref()?.uri().path().strip_prefix(PREFIX)?;
+    let is_id = !id.is_empty() && id.len() <= MOST_ID && id.bytes().all(|b| b.is_ascii_hexdigit());
+    let store = gateway.kept.store().filter(|_| is_id)?;
+    let id = id.to_owned();
+    let (head, body) = request.take()?.into_parts();
+    let Ok(browser) = Browser::of(&head.headers) else {
+        let why = "The random number generator failed";
+        return Some(page::problem(StatusCode::SERVICE_UNAVAILABLE, why, ""));
+    };
+    let desk = Desk { gateway, store, peer, headers: &head.headers, browser: &browser, id: &id };
+    let response = match head.method {
+        Method::GET => desk.show().await,
+        Method::POST => match read_within(body, &gateway.shared, MOST).await {
+            Ok(text) => desk.take(&Form::read(&text)).await,
+            Err((status, why)) => page::problem(status, &why, ""),
+        },
+        _ => return Some(not_allowed("GET, POST")),
+    };
+    Some(browser.remembered(response))
+}
+
+/// Continues for a user who has signed in at the identity provider.
+pub fn signed_in(gateway: &Gateway, id: &str, headers: &HeaderMap, token: &str) -> Response<Bytes> {
+    match browser::known(headers) {
+        Some(browser) => with_credential(gateway, id, browser, token),
+        None => {
+            page::problem(StatusCode::BAD_REQUEST, "This page was opened in another browser", "")
+        }
+    }
+}
+
+/// Sends the browser to the page, with its credential: sealed for this browser, and checked with each request.
+fn with_credential(gateway: &Gateway, id: &str, browser: &str, token: &str) -> Response<Bytes> {
+    let mut response = browser::redirect(&format!("{PREFIX}{id}"));
+    let sealer = &gateway.shared.sealer;
+    let sealed = sealer.seal(&token.to_owned(), browser, CREDENTIAL, Some(SIGNED_IN));
+    browser::set_approver(&mut response, &sealed, SIGNED_IN);
+    response
+}
+
+struct Desk<'a> {
+    gateway: &'a Arc<Gateway>,
+    store: &'a Store,
+    peer: &'a Peer,
+    headers: &'a HeaderMap,
+    browser: &'a Browser,
+    id: &'a str,
+}
+
+impl Desk<'_> {
+    fn origin(&self) -> &str {
+        self.gateway.identity.resources.origin()
+    }
+
+    /// Who has signed in, as of now: by the cookie, or by a client certificate.
+    async fn caller(&self) -> Option<Caller> {
+        let sealer = &self.gateway.shared.sealer;
+        let sealed = browser::approver(self.headers).filter(|sealed| !sealed.is_empty());
+        let token = sealed
+            .and_then(|sealed| sealer.open::<String>(sealed, &self.browser.id, CREDENTIAL).ok());
+        match token {
+            Some(token) => self.caller_with(&token).await,
+            None if self.peer.certificate.is_some() => self.identify(&HeaderMap::new()).await,
+            None => None,
+        }
+    }
+
+    async fn caller_with(&self, token: &str) -> Option<Caller> {
+        let mut headers = HeaderMap::new();
+        let value = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+        headers.insert(AUTHORIZATION, value);
+        self.identify(&headers).await
+    }
+
+    async fn identify(&self, headers: &HeaderMap) -> Option<Caller> {
+        let uri = http::Uri::from_static("/approvals");
+        let found = self.gateway.identity.identify(self.peer, headers, &uri, None).await.ok()?;
+        (found.principal.grant != Grant::Open).then_some(found)
+    }
+
+    async fn show(&self) -> Response<Bytes> {
+        match self.caller().await {
+            Some(caller) => self.show_to(&caller).await,
+            None => match sign_in_to_approve(&**self.gateway, self.id).await {
+                Some(response) => response,
+                None => self.sign_in(StatusCode::OK, ""),
+            },
+        }
+    }
+
+    /// A form for an API key, where nobody can read it on its way.
+    fn sign_in(&self, status: StatusCode, note: &str) -> Response<Bytes> {
+        if !self.origin().starts_with("https://") && !self.peer.address.is_loopback() {
+            let why = "Signing in requires HTTPS";
+            let then = "Use HTTPS, or decide in the console or with 'doorward approvals'.";
+            return page::problem(StatusCode::FORBIDDEN, why, then);
+        }
+        let note = match note {
+            "" => String::new(),
+            note => format!("<p class=\"warn\">{}</p>", escaped(note)),
+        };
+        let body = format!(
+            "<h1>Sign in to decide about a call</h1>{note}\
+             <form class=\"wide\" method=\"post\" action=\"{PREFIX}{}\">\
+             <label>API key<input type=\"password\" name=\"key\" autocomplete=\"off\" required></label>\
+             <button class=\"yes\" name=\"decision\" value=\"sign_in\">Sign in</button></form>",
+            escaped(self.id)
+        );
+        page::page(status, "Sign in", &body)
+    }
+
+    fn absent(&self, caller: &Caller) -> Response<Bytes> {
+        let body = format!(
+            "<h1>There is nothing to decide here</h1><p>There is no such approval, or it is not yours to decide.</p>{}",
+            self.sign_out(caller)
+        );
+        page::page(StatusCode::NOT_FOUND, "Not found", &body)
+    }
+
+    fn sign_out(&self, caller: &Caller) -> String {
+        format!(
+            "<form method=\"post\" action=\"{PREFIX}{}\"><button name=\"decision\" value=\"sign_out\">Sign out</button>\
+             <small>Signed in as {}</small></form>",
+            escaped(self.id),
+            escaped(&caller.principal.who.id)
+        )
+    }
+
+    async fn show_to(&self, caller: &Caller) -> Response<Bytes> {
+        let found = match self.store.approval(self.id).await {
+            Ok(found) => found,
+            Err(error) => return unavailable(&error),
+        };
+        match found.filter(|one| !one.policies_of(voter(caller)).is_empty()) {
+            Some(approval) => self.page(caller, &approval),
+            None => self.absent(caller),
+        }
+    }
+
+    fn page(&self, caller: &Caller, approval: &Approval) -> Response<Bytes> {
+        let (asker, subject) = (&approval.asker, &approval.subject);
+        let state = approval.state_at(now());
+        let until = Timestamp::from_second(approval.expires).unwrap_or_default().to_string();
+        let who = match &asker.agent {
+            Some(agent) => format!("{agent}, on behalf of {}", asker.id),
+            None => asker.id.clone(),
+        };
+        let mut rows = vec![("Caller", who), ("Server", subject.server.clone())];
+        rows.push(match &*subject.method {
+            doorward_mcp::method::TOOLS_CALL => ("Tool", subject.name.clone()),
+            doorward_mcp::method::PROMPTS_GET => ("Prompt", subject.name.clone()),
+            _ => ("Resource", subject.name.clone()),
+        });
+        if !asker.chain.is_empty() {
+            rows.push(("Through", asker.chain.join(", ")));
+        }
+        rows.push(("Reason", approval.reason()));
+        rows.push(("Approvers", approval.approvers()));
+        rows.push(("Until", until));
+        for vote in &approval.votes {
+            let reason = vote.reason.as_deref().map(|reason| format!(": {reason}"));
+            let text = format!("{}{}", vote.by, reason.unwrap_or_default());
+            rows.push((if vote.approves { "Approved by" } else { "Refused by" }, text));
+        }
+        let rows: String = rows
+            .iter()
+            .map(|(name, text)| format!("<dt>{name}</dt><dd>{}</dd>", escaped(&visible(text))))
+            .collect();
+        let arguments = serde_json::from_str::<serde_json::Value>(&subject.arguments)
+            .and_then(|value| serde_json::to_string_pretty(&value))
+            .unwrap_or_else(|_| subject.arguments.clone());
+        let changed = changed(self.gateway, approval);
+        let voted = approval.votes.iter().any(|vote| vote.by == caller.principal.who.id);
+        let below = match (state, changed) {
+            (State::Waiting, Some(why)) => {
+                format!("<p class=\"warn\">This can no longer be approved: {}.</p>", escaped(why))
+            }
+            (State::Waiting, None) if !voted => self.form(),
+            (State::Waiting, None) => {
+                "<p>You have approved it. Others must approve it, too.</p>".into()
+            }
+            (state, _) => format!("<p>This call is {}.</p>", state.as_str()),
+        };
+        let body = format!(
+            "<h1>Approve this call?</h1><dl>{rows}</dl><p>Arguments</p><pre>{}</pre>{below}{}",
+            lines(&arguments),
+            self.sign_out(caller)
+        );
+        page::page(StatusCode::OK, "Approve a call", &body)
+    }
+
+    fn form(&self) -> String {
+        let sealer = &self.gateway.shared.sealer;
+        let sealed = sealer.seal(&self.id.to_owned(), &self.browser.id, HERE, Some(FORM));
+        format!(
+            "<form class=\"wide\" method=\"post\" action=\"{PREFIX}{}\">\
+             <input type=\"hidden\" name=\"request\" value=\"{}\">\
+             <label>Reason (optional)<input name=\"reason\" maxlength=\"500\" autocomplete=\"off\"></label>\
+             <button class=\"yes\" name=\"decision\" value=\"approve\">Approve</button>\
+             <button name=\"decision\" value=\"refuse\">Refuse</button></form>",
+            escaped(self.id),
+            escaped(&sealed)
+        )
+    }
+
+    async fn take(&self, form: &Form) -> Response<Bytes> {
+        if browser::is_foreign(self.headers, self.origin()) {
+            return browser::from_elsewhere();
+        }
+        let expired = || {
+            let why = "This page has expired, or was opened in another browser";
+            page::problem(StatusCode::BAD_REQUEST, why, "Open the link again.")
+        };
+        if browser::known(self.headers).is_none() || form.twice().is_some() {
+            return expired();
+        }
+        let approves = match form.get("decision") {
+            Some("sign_out") => {
+                let mut response = browser::redirect(&format!("{PREFIX}{}", self.id));
+                browser::set_approver(&mut response, "", Duration::ZERO);
+                return response;
+            }
+            Some("sign_in") => {
+                let key = form.get("key").unwrap_or_default().trim();
+                let safe = self.origin().starts_with("https://") || self.peer.address.is_loopback();
+                return match self.caller_with(key).await {
+                    Some(_) if safe => {
+                        with_credential(self.gateway, self.id, &self.browser.id, key)
+                    }
+                    _ => self.sign_in(StatusCode::FORBIDDEN, "The key is not valid"),
+                };
+            }
+            Some("approve") => true,
+            Some("refuse") => false,
+            _ => return expired(),
+        };
+        let sealed = form.get("request").unwrap_or_default();
+        let opened = self.gateway.shared.sealer.open::<String>(sealed, &self.browser.id, HERE);
+        if opened.ok().as_deref() != Some(self.id) {
+            return expired();
+        }
+        let Some(caller) = self.caller().await else { return expired() };
+        self.decide(&caller, approves, form.get("reason")).await
+    }
+
+    async fn decide(
+        &self,
+        caller: &Caller,
+        approves: bool,
+        reason: Option<&str>,
+    ) -> Response<Bytes> {
+        let store = self.store.acting(Actor {
+            via: "page",
+            name: caller.principal.id.to_string(),
+            address: caller.address.map(|address| address.to_string()),
+        });
+        let gateway = Some(self.gateway.as_ref());
+        match decide(gateway, &store, voter(caller), self.id, approves, reason).await {
+            Ok(approval) => {
+                let then = match approval.state {
+                    State::Waiting => "Others must approve it, too. You may close this page.",
+                    State::Approved => {
+                        "It runs when its caller makes it again. You may close this page."
+                    }
+                    _ => "You may close this page.",
+                };
+                let what = if approves {
+                    "You have approved the call"
+                } else {
+                    "You have refused the call"
+                };
+                page::note(StatusCode::OK, what, then)
+            }
+            Err(Undecided::Refused(doorward_governance::approvals::Refused::NotAllowed)) => {
+                self.absent(caller)
+            }
+            Err(Undecided::Refused(why)) => {
+                page::problem(StatusCode::CONFLICT, &why.to_string(), "You may close this page.")
+            }
+            Err(Undecided::Store(error)) => unavailable(&error),
+        }
+    }
+}
+
+fn voter(caller: &Caller) -> Voter<'_> {
+    let principal = &caller.principal;
+    let is_acted_for = principal.agent.is_some() || !principal.chain.is_empty();
+    Voter::Person { who: &principal.who, is_acted_for }
+}
+
+fn unavailable(error: &doorward_store::Error) -> Response<Bytes> {
+    tracing::error!(%error, "the store failed");
+    let why = "The database of approvals is unavailable";
+    page::problem(StatusCode::SERVICE_UNAVAILABLE, why, "Try again in a while.")
+}
+
+/// With what cannot be seen written out, so that nothing is approved unseen.
+fn visible(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        let hidden = letter == '\u{fe0f}' || (letter.is_control() && letter != '\n');
+        if hidden || is_harmful(letter) {
+            out.push_str(&letter.escape_unicode().to_string());
+        } else {
+            out.push(letter);
+        }
+    }
+    out
+}
+
+/// A text of several lines, escaped.
+fn lines(text: &str) -> String {
+    text.lines().map(|line| escaped(&visible(line))).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_approved_unseen() {
+        assert_eq!(
+            visible("a\u{200b}b\u{202e}c\u{7}\u{e0041}"),
+            "a\\u{200b}b\\u{202e}c\\u{7}\\u{e0041}"
+        );
+        assert_eq!(lines("<b>\n\"x\u{200b}\""), "&lt;b&gt;\n&quot;x\\u{200b}&quot;");
+    }
+}

@@ -1,0 +1,122 @@
+//! What clients are told, each in its own words.
+
+use super::world::{HOLD, World, id_of, url};
+use crate::support::client::{Answer, Modern, read_head};
+use crate::support::wait_for;
+use serde_json::{Value, json};
+
+/// The ID and the state of a result that asks for approval.
+fn asked(answer: &Answer) -> (String, String) {
+    let result = answer.result();
+    assert_eq!(result["resultType"], "input_required", "{result}");
+    let question = &result["inputRequests"]["approval"];
+    assert_eq!(question["method"], "elicitation/create");
+    assert_eq!(question["params"]["mode"], "url");
+    let link = question["params"]["url"].as_str().unwrap();
+    let id = link.rsplit('/').next().unwrap().to_owned();
+    (id, result["requestState"].as_str().unwrap().to_owned())
+}
+
+fn retry(arguments: Value, state: &str, action: &str) -> Value {
+    json!({ "name": "get", "arguments": arguments, "requestState": state,
+            "inputResponses": { "approval": { "action": action } } })
+}
+
+#[test]
+fn a_modern_client_opens_the_page_and_its_call_goes_on() {
+    let world = World::new(HOLD);
+    let gateway = world.start();
+    let dana = world.key(&["--user", "dana", "--role", "lead"]);
+    let ann = world.client(&gateway, &["--user", "ann"]);
+    let ann = ann.with(json!({ "elicitation": { "url": {} } }));
+    let (id, state) = asked(&ann.call("get", url("a")));
+    // It waits for the decision.
+    let body = ann.body("tools/call", retry(url("a"), &state, "accept"));
+    let waiting = ann.begin(&body);
+    wait_for("somebody waits", || gateway.logged("a call requires approval"));
+    assert!(world.called().is_empty());
+    world.decide(&gateway, &dana, &id, "approve", 200);
+    let answer = read_head(waiting).unwrap().whole().unwrap();
+    assert_eq!(answer.text(), "get", "{}", answer.body);
+    assert_eq!(world.called().len(), 1);
+    // The state is of this call, this caller, and this time.
+    let (_, state) = asked(&ann.call("get", url("a")));
+    let bob = world.client(&gateway, &["--user", "bob"]);
+    let edited = retry(url("b"), &state, "accept");
+    for answer in [
+        ann.ask("tools/call", edited),
+        bob.ask("tools/call", retry(url("a"), &state, "accept")),
+        ann.ask("tools/call", retry(url("a"), "forged", "accept")),
+    ] {
+        assert_eq!(answer.code(), -32602, "{}", answer.body);
+    }
+    for action in ["decline", "cancel"] {
+        let declined = ann.ask("tools/call", retry(url("a"), &state, action));
+        assert!(declined.body.contains("was declined"), "{}", declined.body);
+    }
+    assert_eq!(world.called().len(), 1);
+}
+
+#[test]
+fn a_waiting_call_is_told_of_a_refusal() {
+    let world = World::new(HOLD);
+    let gateway = world.start();
+    let dana = world.key(&["--user", "dana", "--role", "lead"]);
+    let ann = world.client(&gateway, &["--user", "ann"]);
+    let ann = ann.with(json!({ "elicitation": { "url": {} } }));
+    let (id, state) = asked(&ann.call("get", url("a")));
+    let waiting = ann.begin(&ann.body("tools/call", retry(url("a"), &state, "accept")));
+    world.decide(&gateway, &dana, &id, "refuse", 200);
+    let answer = read_head(waiting).unwrap().whole().unwrap();
+    assert!(answer.body.contains("has refused this call: because"), "{}", answer.body);
+    assert!(world.called().is_empty());
+}
+
+#[test]
+fn a_handshake_client_is_told_in_the_words_of_its_revision() {
+    let world = World::new(HOLD);
+    let gateway = world.start();
+    let dana = world.key(&["--user", "dana", "--role", "lead"]);
+    let key = world.known_key(&gateway, &["--user", "ann"]);
+    let session = world.session(&gateway, &key, json!({ "elicitation": { "url": {} } }));
+    let answer = session.call(1, "get", url("a"));
+    assert_eq!(answer.code(), -32042, "{}", answer.body);
+    let elicitation = answer.json()["error"]["data"]["elicitations"][0].clone();
+    assert_eq!(elicitation["mode"], "url");
+    let id = elicitation["elicitationId"].as_str().unwrap().to_owned();
+    assert_eq!(elicitation["url"], gateway.url(&format!("/approvals/{id}")));
+    world.decide(&gateway, &dana, &id, "approve", 200);
+    assert_eq!(session.call(2, "get", url("a")).text(), "get");
+    assert_eq!(session.call(3, "get", url("a")).code(), -32042);
+    // Forms are not asked for: the page is the gateway's.
+    for capabilities in [json!({}), json!({ "elicitation": {} })] {
+        id_of(&world.session(&gateway, &key, capabilities).call(1, "get", url("c")));
+    }
+    assert_eq!(world.called().len(), 1);
+}
+
+#[test]
+fn a_call_that_its_server_asks_something_about_needs_one_approval() {
+    let hold =
+        HOLD.replace("resource == Tool::\"s/get\"", "resource == Tool::\"sample/introduce\"");
+    let world = World::new(&hold);
+    let gateway = world.start_with("  sample: {sample: true}\n");
+    let dana = world.key(&["--user", "dana", "--role", "lead"]);
+    let key = world.known_key(&gateway, &["--user", "ann"]);
+    let ann = Modern::new(&gateway, "/mcp/sample").bearing(&key);
+    let ann = ann.with(json!({ "elicitation": { "form": {} } }));
+    wait_for("the server is known", || ann.ask("tools/list", json!({})).body.contains("introduce"));
+    let id = id_of(&ann.call("introduce", json!({})));
+    world.decide(&gateway, &dana, &id, "approve", 200);
+    let asked = ann.call("introduce", json!({})).result();
+    assert_eq!(asked["resultType"], "input_required", "{asked}");
+    let key = asked["inputRequests"].as_object().unwrap().keys().next().unwrap().clone();
+    let answered = json!({ "name": "introduce", "arguments": {}, "requestState": asked["requestState"],
+        "inputResponses": { key: { "action": "accept", "content": { "name": "Ann" } } } });
+    let done = ann.ask("tools/call", answered.clone());
+    assert!(done.text().contains("Ann"), "{}", done.body);
+    // Not a second time, be it with the same state.
+    let again = ann.ask("tools/call", answered);
+    assert!(again.json().get("result").is_none(), "{}", again.body);
+    id_of(&ann.call("introduce", json!({})));
+}
