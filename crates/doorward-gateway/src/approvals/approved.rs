@@ -45,10 +45,10 @@ impl Approved {
     }
 }
 
-/// The state in a result that asks for input.
+/// The state in a result that asks for input; empty where the server needs none.
 pub fn continues_from(result: &Object) -> Option<String> {
     if interaction::result_type(result) != "input_required" {
         return None;
     }
-    result.string("requestState").map(std::borrow::Cow::into_owned)
+    Some(result.string("requestState").unwrap_or_default().into_owned())
 }

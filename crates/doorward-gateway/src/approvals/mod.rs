@@ -51,9 +51,15 @@ pub async fn hold(gateway: &Arc<Gateway>, call: &mut Call) -> Result<Option<Repl
         return Ok(None);
     }
     let awaits = answer::taken(gateway, call)?;
+    let whole = binding.digest(&holds).to_string();
     let holds = not_remembered(store, call, &binding, holds).await?;
     let approved = |id: &str| Approved::new(store.clone(), id, &binding);
     if holds.is_empty() {
+        // The call itself may be what was approved: it is not left for another one.
+        let found = store.open_approval(&whole, now()).await.map_err(unavailable)?;
+        if let Some(own) = found.filter(|own| own.state == State::Approved) {
+            store.take_approval(&own, &call.id.to_string(), now()).await.map_err(unavailable)?;
+        }
         call.notes.approval = Some(Box::new(approved("remembered")));
         return Ok(None);
     }
@@ -101,9 +107,8 @@ async fn continued(
     call: &Call,
     binding: &Binding,
 ) -> Result<Option<Approved>, CallError> {
-    let Some(state) = call.retry.as_ref().and_then(|retry| retry.state.as_ref()) else {
-        return Ok(None);
-    };
+    let Some(retry) = &call.retry else { return Ok(None) };
+    let state = retry.state.as_deref().unwrap_or_default();
     let approved = Approved::new(store.clone(), "continued", binding);
     let hash = approved.continuation(state);
     let taken = store.take_continuation(&hash, now()).await.map_err(unavailable)?;

@@ -397,3 +397,48 @@ fn a_definition_that_is_withheld_is_told_once_for_all_replicas() {
     wait_for("it has seen it", || other.metric("doorward_definitions_withheld") > 0.0);
     assert_eq!(of_add().len(), 1);
 }
+
+#[test]
+fn calls_that_wait_for_approval_are_reported_and_so_are_decisions() {
+    let receiver = Receiver::start();
+    let config = format!(
+        "policy: {{files: [open.cedar]}}\nwebhooks:\n{}{SAMPLE}",
+        hook("all", &receiver.url(), ", kinds: ['approval.*']")
+    );
+    let gateway = Gateway::start(&config);
+    let policies = r#"permit (principal, action in Action::"use", resource);
+        @id("adding") @reason("Adding is serious") @approval("role:lead") @approval_by("2")
+        forbid (principal, action == Action::"call", resource == Tool::"mail/add");"#;
+    std::fs::write(gateway.folder.path().join("open.cedar"), policies).unwrap();
+    let client = Modern::new(&gateway, "/mcp").bearing(&gateway.key(&["--user", "ann"]));
+    let sum = json!({ "a": 1, "b": 2 });
+    wait_for("the policies are active", || {
+        client.call("mail__add", sum.clone()).body.contains("approval_required")
+    });
+    let event = receiver.first("approval.waiting");
+    let id = event["data"]["subject"].as_str().unwrap().to_owned();
+    for (member, value) in [
+        ("server", "mail"),
+        ("name", "add"),
+        ("asker", "ann"),
+        ("reason", "Adding is serious"),
+        ("approvers", "2 of role:lead"),
+    ] {
+        assert_eq!(event["data"][member], value, "{event}");
+    }
+    // One of two decides nothing.
+    gateway.told(&["approvals", "approve", &id]);
+    client.call("mail__add", sum.clone());
+    gateway.told(&["approvals", "approve", &id]);
+    assert!(receiver.taken("approval.decided").is_empty());
+    let other = client.call("mail__add", json!({ "a": 3, "b": 2 })).json();
+    let other = other["error"]["data"]["approval"].as_str().unwrap().to_owned();
+    gateway.told(&["approvals", "refuse", &other, "--reason", "no"]);
+    let decided = receiver.first("approval.decided");
+    assert_eq!(
+        (&decided["data"]["subject"], &decided["data"]["state"]),
+        (&json!(other), &json!("refused"))
+    );
+    assert_eq!(receiver.taken("approval.waiting").len(), 2);
+    assert_eq!(receiver.taken("approval.decided").len(), 1);
+}

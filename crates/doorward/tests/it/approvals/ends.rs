@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::world::{HOLD, World, id_of, url};
 use crate::support::client::Modern;
+use crate::support::issuer::Issuer;
 use crate::support::{Gateway, wait_for};
 
 /// A call that was approved, and not made again yet.
@@ -60,11 +61,14 @@ fn a_revoked_key_and_a_stop_end_it() {
     for stopped in [["stop", "tool", "s/get"], ["stop", "user", "ann"], ["stop", "server", "s"]] {
         let said = world.told(&[&stopped[..], &["--why", "a drill"]].concat());
         wait_for("it is stopped", || {
-            ann.call("get", url("a")).json().get("result").is_none() && gateway.logged(stopped[1])
-                || ann.call("get", url("a")).status == 403
+            let other = ann.call("other", json!({}));
+            let answer = if stopped[1] == "tool" { ann.call("get", url("b")) } else { other };
+            answer.kind() == "stopped" || answer.status == 403
         });
+        assert!(ann.call("get", url("a")).json().get("result").is_none(), "{stopped:?}");
+        let gets = || world.called().iter().filter(|one| one["name"] == "get").count();
+        assert_eq!(gets(), 0, "{stopped:?}");
         let stop = said.rsplit('(').next().unwrap().trim().trim_end_matches(')').to_owned();
-        assert!(world.called().is_empty(), "{stopped:?}");
         world.told(&["stop", "undo", &stop, "--why", "over"]);
     }
     let keys = world.told(&["keys", "list", "--json"]);
@@ -77,7 +81,7 @@ fn a_revoked_key_and_a_stop_end_it() {
     // Her next key has nothing of it.
     let next = world.client(&gateway, &["--user", "ann"]);
     assert_ne!(id_of(&next.call("get", url("a"))), id);
-    assert!(world.called().is_empty());
+    assert!(world.called().iter().all(|one| one["name"] != "get"));
 }
 
 #[test]
@@ -111,11 +115,19 @@ fn kills_between_the_steps_neither_lose_nor_double_it() {
 #[test]
 fn without_a_store_nothing_that_is_held_runs() {
     let world = World::new(HOLD);
+    let issuer = Issuer::start();
     let config = world.config("").replace(&format!("store: {}", world.store), "store: none");
-    let gateway = Gateway::start_unready(&format!("identity: {{anonymous: true}}\n{config}"));
-    let client = Modern::new(&gateway, "/mcp/s");
-    wait_for("the server is known", || client.ask("tools/list", json!({})).status != 0);
+    let gateway = Gateway::start_unready(&format!(
+        "{config}identity: {{issuers: {{test: {{issuer: '{}'}}}}}}\n",
+        issuer.url
+    ));
+    let token = issuer.token(&gateway.url("/mcp/s"));
+    let client = Modern::new(&gateway, "/mcp/s").bearing(&token);
+    wait_for("the server is known", || {
+        client.ask("tools/list", json!({})).json()["result"]["tools"].is_array()
+    });
+    assert_eq!(client.call("other", json!({})).text(), "other");
     let answer = client.call("get", url("a"));
-    assert!(answer.json().get("result").is_none(), "{}", answer.body);
-    assert!(world.called().is_empty());
+    assert!(answer.body.contains("has no store for approvals"), "{}", answer.body);
+    assert_eq!(world.called().len(), 1);
 }

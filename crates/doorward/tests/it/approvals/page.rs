@@ -79,8 +79,9 @@ fn it_takes_no_other_requests() {
         assert_eq!(answer.status, 405);
     }
     let mut browser = Browser::default();
-    assert_eq!(browser.get(&gateway, "/approvals/").status, 404);
-    assert_eq!(browser.get(&gateway, "/approvals/x%2f..").status, 404);
+    for nothing in ["/approvals/", "/approvals/x%2f..", "/approvals/0/1"] {
+        assert!(matches!(browser.get(&gateway, nothing).status, 401 | 404));
+    }
     assert_eq!(browser.get(&gateway, &path).status, 200);
     let wrong = [("key", "dw_wrong"), ("decision", "sign_in")];
     let refused = browser.post(&gateway, &path, &wrong, &[]);

@@ -17,6 +17,7 @@ fn sign_in(world: &World, browser: &mut Browser, path: &str, claims: Value) -> (
     assert_eq!(sent.status, 303, "{}", sent.body);
     let login = sent.header("location").unwrap().to_owned();
     assert!(login.starts_with(&world.provider.url), "{login}");
+    world.provider.knows(json!({ "sub": claims["sub"] }));
     world.sign_in(&login, claims);
     let back = browser.get(&world.gateway, &world.callback(&login));
     assert_eq!((back.status, back.header("location")), (303, Some(path)), "{}", back.body);
@@ -42,7 +43,7 @@ fn a_member_of_the_team_signs_in_and_approves() {
     assert_eq!(status, 404, "{body}");
     assert!(body.contains("acme:mallory"), "{body}");
     let mut alice = Browser::default();
-    let (status, body) = sign_in(&world, &mut alice, &path, json!({}));
+    let (status, body) = sign_in(&world, &mut alice, &path, json!({ "sub": "alice" }));
     assert_eq!(status, 200, "{body}");
     // The cookie of one browser is of no use in another.
     let mut thief = mallory.clone();
