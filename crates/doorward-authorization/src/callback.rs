@@ -2,7 +2,6 @@
 
 use doorward_store::{Error, NewGrant, NewTicket, TicketKind, now};
 use http::{HeaderMap, Response, StatusCode};
-use serde_json::json;
 
 use super::RequestContext;
 use super::authorize::{Login, Purpose, STOPPED, Wanted, back, back_with};
@@ -16,8 +15,6 @@ use doorward_identity::seal;
 
 /// Lifetime of an authorization code, in seconds.
 const CODE: i64 = 60;
-/// How long somebody stays signed in who decides about calls, in seconds.
-const APPROVER: i64 = 3_600;
 
 impl RequestContext<'_> {
     pub async fn callback(&self, headers: &HeaderMap, query: &Form) -> Response<Bytes> {
@@ -81,49 +78,11 @@ impl RequestContext<'_> {
         self.host.connect(wanted.clone()).await
     }
 
-    /// Continues for a user who decides about a call: with a token for the gateway itself, which does not leave it in
-    /// readable form.
-    async fn continue_approving(
+    pub(super) async fn signed_in(
         &self,
-        id: &str,
-        headers: &HeaderMap,
         login: &Login,
-        query: &Form,
-    ) -> Response<Bytes> {
-        let Some(code) = query.get("code") else {
-            let why = "You are not signed in";
-            return page::problem(StatusCode::BAD_REQUEST, why, "You may close this page.");
-        };
-        let person = match self.signed_in(login, code).await {
-            Ok(person) => person,
-            Err(error) => {
-                tracing::error!("a sign-in failed: {error}");
-                let why = "The identity provider's response cannot be used";
-                return page::problem(StatusCode::BAD_GATEWAY, why, START_AGAIN);
-            }
-        };
-        let mut claims = person.claims;
-        let origin = &self.server.issuer;
-        for (name, value) in [
-            ("iss", json!(origin)),
-            ("sub", json!(person.subject)),
-            ("aud", json!(origin)),
-            ("iat", json!(now())),
-            ("exp", json!(now() + APPROVER)),
-        ] {
-            claims.insert(name.into(), value);
-        }
-        let token = self.host.signing().keys().and_then(|keys| keys.sign("at+jwt", &claims));
-        match token {
-            Some(token) => self.host.approver(id, headers, &token),
-            None => {
-                let why = "There is no key to sign with";
-                page::problem(StatusCode::SERVICE_UNAVAILABLE, why, "Try again in a while.")
-            }
-        }
-    }
-
-    async fn signed_in(&self, login: &Login, code: &str) -> Result<Person, ProviderError> {
+        code: &str,
+    ) -> Result<Person, ProviderError> {
         let redirect_uri = self.server.endpoint("callback");
         let provider = &self.server.provider;
         provider.redeem(code, &login.verifier, &redirect_uri, &login.nonce).await

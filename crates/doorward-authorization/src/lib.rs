@@ -3,6 +3,7 @@
 //! gateway's own tokens; users sign in at the provider, whose tokens never leave the gateway.
 
 mod answer;
+pub mod approving;
 mod authenticate;
 mod authorize;
 pub mod browser;
@@ -304,20 +305,6 @@ pub async fn sign_in_for(
         tracing::error!("users cannot sign in: {why}");
         let why = "The identity provider cannot be reached";
         page::problem(StatusCode::BAD_GATEWAY, why, browser::START_AGAIN)
-    }))
-}
-
-/// Sends a browser to the identity provider whose user decides about an approval; `None` if there is no provider.
-pub async fn sign_in_to_approve(host: &dyn Host, id: &str) -> Option<Response<Bytes>> {
-    let (server, store) = (host.authorization().server.load_full()?, host.store()?);
-    // No client is looked up for this request.
-    let address = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-    let at = RequestContext { host, server: &server, store, address };
-    let sent = at.send_to_provider(authorize::Purpose::Approve(id.to_owned())).await;
-    Some(sent.unwrap_or_else(|why| {
-        tracing::error!("users cannot sign in: {why}");
-        let why = "The identity provider cannot be reached";
-        page::problem(StatusCode::BAD_GATEWAY, why, "Try again in a while.")
     }))
 }
 

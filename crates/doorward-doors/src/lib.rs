@@ -8,10 +8,11 @@ pub mod registry;
 
 use std::sync::Arc;
 
+use doorward_gateway::approvals::page;
+use doorward_gateway::delegated;
 use doorward_gateway::gateway::Gateway;
 use doorward_gateway::web::response::error_response;
 use doorward_gateway::web::{Body, guard};
-use doorward_gateway::{approvals, delegated};
 use doorward_identity::identity::{Peer, WELL_KNOWN};
 use doorward_mcp::RpcError;
 use http::{Method, Request, Response};
@@ -41,7 +42,7 @@ pub async fn handle(
         let mut request = Some(request);
         let mut answered = delegated::answer(&gateway, &mut request).await;
         if answered.is_none() {
-            answered = Box::pin(approvals::answer(&gateway, &peer, &mut request)).await;
+            answered = Box::pin(page::answer(&gateway, &peer, &mut request)).await;
         }
         if answered.is_none() {
             answered = doorward_authorization::answer(&*gateway, &peer, &mut request).await;

@@ -12,7 +12,7 @@ use doorward_policy::Decision;
 pub use doorward_upstream::call_error::CallError;
 
 use crate::access::targets::is_write;
-use crate::approvals::Approved;
+use crate::approvals::approved::Approved;
 use crate::billing::Reserved;
 use crate::pipeline::cache_lookup::Looked;
 use crate::trace::Trace;

@@ -3,7 +3,6 @@
 use cedar_policy::{ActionConstraint, Policy};
 use serde::{Deserialize, Serialize};
 
-use crate::decide::Effect;
 use crate::entities::{action_uid, group_of};
 use crate::request::{Action, Principal, PrincipalKind};
 
@@ -132,7 +131,7 @@ pub struct Hold {
 
 impl Hold {
     /// Reads the annotations of a policy; `None` if it has none. The error says what is wrong with them.
-    pub(crate) fn of(policy: &Policy, effect: Effect, id: &str) -> Result<Option<Self>, String> {
+    pub(crate) fn of(policy: &Policy, id: &str) -> Result<Option<Self>, String> {
         let annotation = |name| policy.annotation(name);
         let Some(approvers) = annotation(APPROVAL) else {
             let stray = [TTL, BY, REMEMBER, SELF].into_iter().find(|one| annotation(one).is_some());
@@ -141,7 +140,7 @@ impl Hold {
                 None => Ok(None),
             };
         };
-        if effect != Effect::Forbid {
+        if policy.effect() != cedar_policy::Effect::Forbid {
             let why = "only a 'forbid' can hold a call for approval";
             return Err(format!("'{id}' is a 'permit' with @{APPROVAL}: {why}"));
         }

@@ -176,7 +176,7 @@ fn read(
             cedar_policy::Effect::Permit => Effect::Permit,
             cedar_policy::Effect::Forbid => Effect::Forbid,
         };
-        let hold = match Hold::of(policy, effect, &id) {
+        let hold = match Hold::of(policy, &id) {
             Ok(hold) => hold,
             Err(why) => {
                 findings.push(Finding::new(file, line, why));

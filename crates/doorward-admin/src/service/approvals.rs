@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use doorward_gateway::approvals::{Undecided, changed, decide, url};
+use doorward_gateway::approvals::answer::url;
+use doorward_gateway::approvals::decide::{Undecided, changed, decide};
 use doorward_governance::approvals::{Approval, Refused, State, Vote, Voter};
 use doorward_policy::{Action, PrincipalKind};
 use doorward_store::now;

@@ -16,13 +16,17 @@ use doorward_upstream::state;
 use jiff::Timestamp;
 use serde_json::json;
 
-use super::url;
 use crate::call::{Call, CallError, Failure, Reply};
 use crate::gateway::Gateway;
 use crate::record;
 
 /// What the question is called.
 const KEY: &str = "approval";
+
+/// The page on which people decide.
+pub fn url(gateway: &Gateway, id: &str) -> String {
+    format!("{}/approvals/{id}", gateway.identity.resources.origin())
+}
 
 /// A refusal for another reason than that nobody has decided yet.
 pub fn denied(call: &Call, why: &str) -> CallError {

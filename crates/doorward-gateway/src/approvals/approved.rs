@@ -4,8 +4,6 @@ use doorward_identity::seal::fingerprint;
 use doorward_mcp::{Object, interaction};
 use doorward_store::{Store, now};
 
-use super::binding::Binding;
-
 /// How long input may take, in seconds.
 const PATIENCE: i64 = 3_600;
 
@@ -21,8 +19,8 @@ pub struct Approved {
 }
 
 impl Approved {
-    pub(super) fn new(store: Store, id: &str, binding: &Binding) -> Self {
-        let (digest, principal) = (binding.digest(&[]).to_string(), binding.bound().principal);
+    /// `digest` is of the call with its parameters.
+    pub(super) fn new(store: Store, id: &str, principal: &str, digest: String) -> Self {
         Self { store, id: id.into(), principal: principal.into(), digest }
     }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use doorward_authorization::approving::sign_in_to_approve;
 use doorward_authorization::browser::{self, Browser};
 use doorward_authorization::form::Form;
+use doorward_authorization::not_allowed;
 use doorward_authorization::page::{self, escaped};
-use doorward_authorization::{not_allowed, sign_in_to_approve};
 use doorward_governance::approvals::{Approval, State, Voter};
 use doorward_identity::identity::{Caller, Grant};
 use doorward_mcp::display::is_harmful;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use doorward_policy::Verdict;
 
-use crate::approvals;
+use crate::approvals::approved::continues_from;
+use crate::approvals::hold::hold;
 use crate::call::{Call, CallError, Events, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::{Settling, Stage, Step};
@@ -22,7 +23,7 @@ impl Stage for Approval {
             call.notes.decision.as_ref().is_some_and(|decision| decision.verdict == Verdict::Hold);
         match held {
             false => Step::CONTINUE,
-            true => Step::Later(Box::pin(approvals::hold(gateway, call))),
+            true => Step::Later(Box::pin(hold(gateway, call))),
         }
     }
 
@@ -34,7 +35,7 @@ impl Stage for Approval {
     ) -> Option<Settling<'a>> {
         let approved = call.notes.approval.as_deref()?;
         let Ok(Reply::Result(result)) = reply else { return None };
-        let state = approvals::continues_from(result)?;
+        let state = continues_from(result)?;
         Some(Box::pin(async move { approved.goes_on(&state).await }))
     }
 }

@@ -6,7 +6,6 @@
 //! system allows them (`spaces`), gives up files (Landlock), system calls (`calls`) and privileges, and then starts the
 //! program.
 
-mod calls;
 mod spaces;
 mod watch;
 
@@ -17,7 +16,7 @@ use std::process::{Command, Stdio};
 
 use doorward_config::{Confinement, Namespaces};
 use doorward_packages::{Digest, tree};
-use doorward_process::cgroup;
+use doorward_process::{calls, cgroup};
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, LandlockStatus, PathBeneath, PathFd,
     Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope, path_beneath_rules,

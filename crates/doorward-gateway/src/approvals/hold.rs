@@ -1,0 +1,205 @@
+//! A call that policies hold: let through if it was approved, answered otherwise.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_governance::approvals::{Approval, Asker, State, Subject};
+use doorward_mcp::error::Kind;
+use doorward_policy::Hold;
+use doorward_store::{Asking, Store, now, random_id};
+use tokio::time::Instant;
+
+use super::answer::{self, denied, told, unavailable};
+use super::approved::Approved;
+use super::binding::{Binding, arguments};
+use crate::call::{Call, CallError, Failure, Reply};
+use crate::gateway::Gateway;
+
+/// How long a call waits for its decision once its client has opened the page; shorter than clients wait for a call.
+const WAIT: Duration = Duration::from_secs(45);
+/// How often it looks meanwhile.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Lets an approved call through, once; answers any other.
+pub async fn hold(gateway: &Arc<Gateway>, call: &mut Call) -> Result<Option<Reply>, CallError> {
+    let Some(store) = gateway.kept.store() else {
+        return Err(denied(
+            call,
+            "It requires approval, and this gateway has no store for approvals",
+        ));
+    };
+    let holds = call.notes.decision.as_ref().map(|decision| decision.holds.clone());
+    let holds = holds.unwrap_or_default();
+    let binding = Binding::of(gateway, call);
+    if let Some(approved) = continued(store, call, &binding).await? {
+        call.notes.approval = Some(Box::new(approved));
+        return Ok(None);
+    }
+    let awaits = answer::taken(gateway, call)?;
+    let whole = binding.digest(&holds).to_string();
+    let holds = not_remembered(store, call, &binding, holds).await?;
+    let approved = |id: &str| let_through(store, id, &binding);
+    if holds.is_empty() {
+        // The call itself may be what was approved: it is not left for another one.
+        let found = store.open_approval(&whole, now()).await.map_err(unavailable)?;
+        if let Some(own) = found.filter(|own| own.state == State::Approved) {
+            store.take_approval(&own, &call.id.to_string(), now()).await.map_err(unavailable)?;
+        }
+        call.notes.approval = Some(Box::new(approved("remembered")));
+        return Ok(None);
+    }
+    let digest = binding.digest(&holds).to_string();
+    let end = Instant::now() + WAIT;
+    loop {
+        let found = store.open_approval(&digest, now()).await.map_err(unavailable)?;
+        let approval = match found {
+            Some(found) => found,
+            None => ask(gateway, store, call, &binding, &digest, &holds).await?,
+        };
+        match approval.state {
+            State::Approved => {
+                still_stands(gateway, call, &binding)?;
+                let id = call.id.to_string();
+                if store.take_approval(&approval, &id, now()).await.map_err(unavailable)? {
+                    tracing::info!(approval = approval.id, "an approved call goes on");
+                    call.notes.approval = Some(Box::new(approved(&approval.id)));
+                    return Ok(None);
+                }
+                // Another was faster, or its time has passed: this one asks anew, or finds out.
+                tokio::time::sleep(PAUSE).await;
+                if Instant::now() >= end {
+                    return Err(denied(call, "Its approval was used by another call"));
+                }
+            }
+            State::Refused => return Err(answer::refused(gateway, call, &approval)),
+            _ if awaits && Instant::now() < end => {
+                tokio::select! {
+                    () = tokio::time::sleep(PAUSE) => {}
+                    () = gateway.closing.cancelled() => {
+                        return Err(Failure::new(Kind::Closing, "The gateway is shutting down").into());
+                    }
+                    () = call.caller.lease.token().cancelled() => still_stands(gateway, call, &binding)?,
+                }
+            }
+            _ => return told(gateway, call, &approval),
+        }
+    }
+}
+
+fn let_through(store: &Store, id: &str, binding: &Binding) -> Approved {
+    let digest = binding.digest(&[]).to_string();
+    Approved::new(store.clone(), id, binding.bound().principal, digest)
+}
+
+/// A call that a server has asked for input for, which comes back with it.
+async fn continued(
+    store: &Store,
+    call: &Call,
+    binding: &Binding,
+) -> Result<Option<Approved>, CallError> {
+    let Some(retry) = &call.retry else { return Ok(None) };
+    let state = retry.state.as_deref().unwrap_or_default();
+    let approved = let_through(store, "continued", binding);
+    let hash = approved.continuation(state);
+    let taken = store.take_continuation(&hash, now()).await.map_err(unavailable)?;
+    Ok(taken.then_some(approved))
+}
+
+/// What must be approved that is not remembered.
+async fn not_remembered(
+    store: &Store,
+    call: &Call,
+    binding: &Binding,
+    holds: Vec<Hold>,
+) -> Result<Vec<Hold>, CallError> {
+    let mut open = Vec::new();
+    for hold in holds {
+        let memory = binding.bound().memory(&hold, call.session.as_deref());
+        let is_remembered = match memory {
+            None => false,
+            Some(hash) => {
+                store.is_remembered(&hash.to_string(), now()).await.map_err(unavailable)?
+            }
+        };
+        if !is_remembered {
+            open.push(hold);
+        }
+    }
+    Ok(open)
+}
+
+/// What was approved may have changed while the call has waited for its approval.
+fn still_stands(gateway: &Gateway, call: &Call, binding: &Binding) -> Result<(), CallError> {
+    if call.caller.lease.is_over() {
+        return Err(denied(call, "The caller's credential is no longer valid"));
+    }
+    if *binding != Binding::of(gateway, call) {
+        return Err(denied(call, "The tool or the policies have changed since the call was made"));
+    }
+    Ok(())
+}
+
+async fn ask(
+    gateway: &Gateway,
+    store: &Store,
+    call: &Call,
+    binding: &Binding,
+    digest: &str,
+    holds: &[Hold],
+) -> Result<Approval, CallError> {
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::new(Kind::Denied, "The approval cannot be requested").because(error)
+    };
+    let id = random_id::<16>().map_err(|error| failed(&error))?;
+    let principal = &call.caller.principal;
+    let arguments = arguments(gateway, call).ok_or_else(|| {
+        denied(call, "It requires approval, and its arguments are too long to show")
+    })?;
+    let bound = binding.bound();
+    let memories = holds.iter().filter_map(|hold| {
+        let memory = bound.memory(hold, call.session.as_deref())?;
+        Some((hold.policy.clone(), memory.to_string()))
+    });
+    let mut new = Approval {
+        id,
+        digest: digest.to_owned(),
+        asker: Asker {
+            kind: principal.who.kind,
+            id: principal.who.id.clone(),
+            tenant: principal.who.tenant.clone(),
+            agent: principal.agent.clone(),
+            chain: principal.chain.clone(),
+        },
+        subject: Subject {
+            portal: bound.portal.to_owned(),
+            server: bound.server.to_owned(),
+            method: bound.method.to_owned(),
+            name: bound.name.to_owned(),
+            arguments,
+            definition: bound.definition.map(|hash| hash.to_string()),
+            policies: bound.policies.to_owned(),
+        },
+        holds: holds.to_vec(),
+        memories: memories.collect(),
+        state: State::Waiting,
+        created: now(),
+        expires: 0,
+        votes: Vec::new(),
+    };
+    new.expires = new.created + new.ttl();
+    match store.ask_approval(&principal.id, &new, new.created).await.map_err(unavailable)? {
+        Asking::Created => {
+            tracing::info!(
+                approval = new.id,
+                principal = &*principal.id,
+                "a call requires approval"
+            );
+            Ok(new)
+        }
+        Asking::Found(found) => Ok(*found),
+        Asking::TooMany(most) => {
+            let why = format!("{most} calls are waiting for approval, the maximum");
+            Err(Failure::new(Kind::Overloaded, why).into())
+        }
+    }
+}
