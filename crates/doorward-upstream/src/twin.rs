@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use doorward_mcp::Era;
 use doorward_mcp::error::Kind;
+use doorward_mcp::{Era, Object};
 
 use super::server::{Parts, Server};
 use doorward_core::Failure;
@@ -81,6 +81,15 @@ impl Server {
             names.extend(twin.catalog.named_by(digest));
         }
         names
+    }
+
+    /// What it says of an item, in either era, to those for whom it was asked.
+    pub fn definitions(&self, kind: usize, name: &str) -> Vec<Object> {
+        let mut all = self.catalog.definitions(kind, name);
+        if let Some(twin) = self.known_twin() {
+            all.extend(twin.catalog.definitions(kind, name));
+        }
+        all
     }
 
     pub(super) fn known_twin(&self) -> Option<Arc<Self>> {

@@ -94,10 +94,11 @@ fn definition(items: &[doorward_upstream::catalog::Item], name: &str) -> Option<
     Some(Definition::of(&item.definition).core)
 }
 
-/// The hash of what a server says of a tool or prompt now; `None` if that is not known.
-pub fn current(server: &Server, of: &str, name: &str) -> Option<Hash> {
-    let view = server.catalog.latest()?;
-    definition(&view.lists[kind_of(of)?].items, name)
+/// The hashes of what a server says of a tool or prompt now, to those for whom it was asked.
+pub fn current(server: &Server, of: &str, name: &str) -> Vec<Hash> {
+    let Some(kind) = kind_of(of) else { return Vec::new() };
+    let all = server.definitions(kind, name);
+    all.iter().map(|definition| Definition::of(definition).core).collect()
 }
 
 /// The arguments as people see them, masked as in audit records; `None` if they are too long.

@@ -46,6 +46,9 @@ pub fn changed(gateway: &Gateway, approval: &Approval) -> Option<&'static str> {
         return Some("the policies have changed");
     }
     let server = gateway.server(&subject.server)?;
-    let known = current(&server, &subject.method, &subject.name)?.to_string();
-    (subject.definition.as_ref() != Some(&known)).then_some("its definition has changed")
+    let known = current(&server, &subject.method, &subject.name);
+    let is_other = |hash: &doorward_governance::pins::Hash| {
+        subject.definition.as_deref() != Some(&*hash.to_string())
+    };
+    (!known.is_empty() && known.iter().all(is_other)).then_some("its definition has changed")
 }

@@ -50,12 +50,19 @@ pub async fn hold(gateway: &Arc<Gateway>, call: &mut Call) -> Result<Option<Repl
     }
     let digest = binding.digest(&holds).to_string();
     let end = Instant::now() + WAIT;
+    let mut is_first = true;
     loop {
         let found = store.open_approval(&digest, now()).await.map_err(unavailable)?;
         let approval = match found {
             Some(found) => found,
-            None => ask(gateway, store, call, &binding, &digest, &holds).await?,
+            None => {
+                if !is_first {
+                    still_stands(gateway, call, &binding)?;
+                }
+                ask(gateway, store, call, &binding, &digest, &holds).await?
+            }
         };
+        is_first = false;
         match approval.state {
             State::Approved => {
                 still_stands(gateway, call, &binding)?;

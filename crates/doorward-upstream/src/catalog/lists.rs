@@ -8,6 +8,7 @@ use super::cells::Cells;
 use super::kinds::{KINDS, TOOLS};
 use super::view::{List, View};
 use doorward_identity::exposed::Digest;
+use doorward_mcp::Object;
 use doorward_schema::Checks;
 
 /// A server's lists, by what the caller declares: a handshake-era server may show other tools to
@@ -79,6 +80,13 @@ impl Catalog {
     /// Whether the server lists a tool or prompt of this name.
     pub fn has(&self, server: &str, name: &str) -> bool {
         self.named_by(Digest::of(server, name)).contains(name)
+    }
+
+    /// What the server says of an item to those for whom it was asked.
+    pub fn definitions(&self, kind: usize, name: &str) -> Vec<Object> {
+        let views = self.cells.views();
+        let items = views.iter().flat_map(|view| view.lists[kind].items.iter());
+        items.filter(|item| *item.key == *name).map(|item| item.definition.clone()).collect()
     }
 
     /// The view that was fetched last, for whomever.

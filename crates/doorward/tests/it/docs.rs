@@ -14,6 +14,7 @@ use crate::support::registry::{OFFICIAL, Registry, item, page, remote, state};
 use crate::support::{Gateway, doorward, store_in, wait_for};
 
 const APPROVING: &str = include_str!("../../../../docs/approving-servers.md");
+const APPROVALS: &str = include_str!("../../../../docs/approvals.md");
 const ADMIN_API: &str = include_str!("../../../../docs/admin-api.md");
 const ADMINISTRATORS: &str = include_str!("../../../../docs/administrators.md");
 const APPLY: &str = include_str!("../../../../docs/apply.md");
@@ -233,6 +234,26 @@ fn the_page_on_pins_works() {
 }
 
 #[test]
+fn the_page_on_approvals_works() {
+    let mut reader = Reader::new(&format!("policy: {{files: [open.cedar]}}\n{SERVERS}"));
+    let policies = "permit (principal, action in Action::\"use\", resource);
+        permit (principal == User::\"root\", action in Action::\"administer\", resource);
+        @approval(\"role:lead\")
+        forbid (principal, action == Action::\"call\", resource == Tool::\"mail/echo\");";
+    std::fs::write(reader.gateway.folder.path().join("open.cedar"), policies).unwrap();
+    let key = reader.gateway.key(&["--user", "alice"]);
+    let client = Modern::new(&reader.gateway, "/mcp").bearing(&key);
+    let call = |text: &str| client.call("mail__echo", serde_json::json!({ "text": text }));
+    wait_for("the policies are active", || call("one").body.contains("approval_required"));
+    call("two");
+    let waiting = call("one").json();
+    reader.id = waiting["error"]["data"]["approval"].as_str().unwrap().to_owned();
+    assert_eq!(reader.read(APPROVALS), 6);
+    assert_eq!(call("one").text(), "one");
+    assert!(call("two").body.contains("not on a Friday"));
+}
+
+#[test]
 fn the_page_on_emergency_stops_works() {
     let mut reader = Reader::new(SERVERS);
     assert_eq!(reader.read(EMERGENCY), 6);
@@ -348,6 +369,7 @@ fn the_examples_are_what_they_seem() {
     let pages =
         [ADMIN_API, ADMINISTRATORS, APPLY, KEYS, OPENID, LOGIN, POLICIES, PORTALS, CREDENTIALS];
     for page in pages.into_iter().chain([
+        APPROVALS,
         APPROVING,
         EMERGENCY,
         PINS,

@@ -120,3 +120,73 @@ fn a_call_that_its_server_asks_something_about_needs_one_approval() {
     assert!(again.json().get("result").is_none(), "{}", again.body);
     id_of(&ann.call("introduce", json!({})));
 }
+
+#[test]
+fn what_changes_while_a_call_waits_ends_it() {
+    let world = World::new(HOLD);
+    let gateway = world.start();
+    let dana = world.key(&["--user", "dana", "--role", "lead"]);
+    let ann = world.client(&gateway, &["--user", "ann"]);
+    let ann = ann.with(json!({ "elicitation": { "url": {} } }));
+    let wait = |letter: &str| {
+        let (id, state) = asked(&ann.call("get", url(letter)));
+        let waiting = ann.begin(&ann.body("tools/call", retry(url(letter), &state, "accept")));
+        (id, waiting)
+    };
+    let (id, waiting) = wait("a");
+    world.write(&format!("{HOLD}\n// Changed.\n"));
+    let count = || gateway.log().iter().filter(|it| it.contains("policies are active")).count();
+    wait_for("the policies are active", || count() > 1);
+    world.decide(&gateway, &dana, &id, "approve", 0);
+    world.told(&["approvals", "approve", &id]);
+    let ended = read_head(waiting).unwrap().whole().unwrap();
+    assert!(ended.body.contains("have changed since"), "{}", ended.body);
+    // A stop between the approval and the server.
+    let (id, waiting) = wait("b");
+    world.told(&["stop", "tool", "s/get", "--why", "a drill"]);
+    wait_for("it is stopped", || ann.call("get", url("c")).kind() == "stopped");
+    world.told(&["approvals", "approve", &id]);
+    let ended = read_head(waiting).unwrap().whole().unwrap();
+    assert_eq!(ended.kind(), "stopped", "{}", ended.body);
+    let stops: Value = serde_json::from_str(&world.told(&["stop", "list", "--json"])).unwrap();
+    world.told(&["stop", "undo", stops[0]["id"].as_str().unwrap(), "--why", "over"]);
+    wait_for("it is back", || ann.call("get", url("d")).json().get("result").is_some());
+    // A key that is revoked meanwhile.
+    let (id, waiting) = wait("e");
+    let keys: Value = serde_json::from_str(&world.told(&["keys", "list", "--json"])).unwrap();
+    let of_ann = keys.as_array().unwrap().iter().find(|key| key.to_string().contains("ann"));
+    world.told(&["keys", "revoke", of_ann.unwrap()["id"].as_str().unwrap()]);
+    let ended = read_head(waiting).and_then(crate::support::client::Stream::whole);
+    let ran = ended.is_ok_and(|answer| answer.status == 200 && answer.body.contains("\"content\""));
+    assert!(!ran);
+    world.told(&["approvals", "approve", &id]);
+    assert!(world.called().is_empty());
+}
+
+#[test]
+fn a_kill_while_a_call_waits_loses_nothing() {
+    let world = World::new(HOLD);
+    let mut gateway = world.start();
+    let key = world.known_key(&gateway, &["--user", "ann"]);
+    let client = |gateway: &crate::support::Gateway| {
+        let client = Modern::new(gateway, "/mcp/s").bearing(&key);
+        client.with(json!({ "elicitation": { "url": {} } }))
+    };
+    let ann = client(&gateway);
+    let (id, state) = asked(&ann.call("get", url("a")));
+    let waiting = ann.begin(&ann.body("tools/call", retry(url("a"), &state, "accept")));
+    gateway.signal(nix::sys::signal::Signal::SIGKILL);
+    gateway.wait();
+    drop(waiting);
+    world.told(&["approvals", "approve", &id]);
+    let gateway = world.start();
+    let ann = client(&gateway);
+    wait_for("the gateway is back", || {
+        ann.ask("tools/list", json!({})).json()["result"]["tools"].is_array()
+    });
+    // The client goes on with the state that it has.
+    let done = ann.ask("tools/call", retry(url("a"), &state, "accept"));
+    assert_eq!(done.text(), "get", "{}", done.body);
+    asked(&ann.call("get", url("a")));
+    assert_eq!(world.called().len(), 1);
+}
