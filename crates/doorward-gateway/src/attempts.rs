@@ -16,13 +16,30 @@ pub async fn ask(
     own: Option<Own>,
     events: &Events,
 ) -> Result<Object, CallError> {
+    let repeatable = repeatable(call);
+    note_sent(call, true);
     let mut asked = call.asked(server);
     asked.own = own;
     let began = Instant::now();
-    let (outcome, again) = reliability::ask(server, repeatable(call), &asked, events).await;
+    let (outcome, again) = reliability::ask(server, repeatable, &asked, events).await;
     call.notes.upstream += began.elapsed();
     call.notes.retries += again;
+    // What is only repeated unseen was seen at no attempt.
+    let once = again == 0 || repeatable == Repeatable::Unseen;
+    if let Err(CallError::Gateway(failure)) = &outcome
+        && once
+        && (failure.is_unseen() || failure.challenge.is_some())
+    {
+        note_sent(call, false);
+    }
     outcome
+}
+
+/// Notes for its approval whether the server may have executed the call.
+fn note_sent(call: &mut Call, is_sent: bool) {
+    if let Some(approved) = &mut call.notes.approval {
+        approved.note_sent(is_sent);
+    }
 }
 
 /// Whether a call may be made again.

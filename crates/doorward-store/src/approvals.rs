@@ -238,6 +238,29 @@ impl Store {
         Ok(true)
     }
 
+    /// Gives an approval back that a call has taken whose server was never asked. Nothing is given back that has expired, or
+    /// for which another has been requested.
+    pub async fn return_approval(&self, approval: &Approval, call: &str, now: i64) -> Result<bool> {
+        let mut change = self.write().await?;
+        let returned = sqlx::query(
+            "UPDATE approvals SET state = 'approved', used_by = NULL \
+             WHERE id = $1 AND state = 'used' AND used_by = $2 AND expires > $3 AND NOT EXISTS \
+             (SELECT 1 FROM approvals AS other WHERE other.digest = approvals.digest \
+             AND (other.state = 'waiting' OR other.state = 'approved'))",
+        )
+        .bind(&approval.id)
+        .bind(call)
+        .bind(now)
+        .execute(&mut *change)
+        .await?;
+        if returned.rows_affected() != 1 {
+            return Ok(false);
+        }
+        let open = Approval { state: State::Approved, ..approval.clone() };
+        change.commit(&act_of("approval.return", &open).with("call", call)).await?;
+        Ok(true)
+    }
+
     /// Ends an approval, because what would be approved has changed. Whether it was still open.
     pub async fn end_approval(&self, approval: &Approval, why: &str) -> Result<bool> {
         let mut change = self.write().await?;

@@ -10,7 +10,7 @@ use doorward_store::{Asking, Store, now, random_id};
 use tokio::time::Instant;
 
 use super::answer::{self, denied, told, unavailable};
-use super::approved::Approved;
+use super::approved::{Approved, Pass, continuation};
 use super::binding::{Binding, arguments};
 use crate::call::{Call, CallError, Failure, Reply};
 use crate::gateway::Gateway;
@@ -31,21 +31,25 @@ pub async fn hold(gateway: &Arc<Gateway>, call: &mut Call) -> Result<Option<Repl
     let holds = call.notes.decision.as_ref().map(|decision| decision.holds.clone());
     let holds = holds.unwrap_or_default();
     let binding = Binding::of(gateway, call);
-    if let Some(approved) = continued(store, call, &binding).await? {
-        call.notes.approval = Some(Box::new(approved));
+    let let_through = |pass: Pass| {
+        let (principal, digest) = (binding.bound().principal, binding.digest(&[]).to_string());
+        let tasks = gateway.shared.tasks.clone();
+        Some(Box::new(Approved::new(store.clone(), tasks, pass, principal, digest)))
+    };
+    if let Some(pass) = continued(store, call, &binding).await? {
+        call.notes.approval = let_through(pass);
         return Ok(None);
     }
     let awaits = answer::taken(gateway, call)?;
     let whole = binding.digest(&holds).to_string();
     let holds = not_remembered(store, call, &binding, holds).await?;
-    let approved = |id: &str| let_through(store, id, &binding);
     if holds.is_empty() {
         // The call itself may be what was approved: it is not left for another one.
         let found = store.open_approval(&whole, now()).await.map_err(unavailable)?;
         if let Some(own) = found.filter(|own| own.state == State::Approved) {
             store.take_approval(&own, &call.id.to_string(), now()).await.map_err(unavailable)?;
         }
-        call.notes.approval = Some(Box::new(approved("remembered")));
+        call.notes.approval = let_through(Pass::Remembered);
         return Ok(None);
     }
     let digest = binding.digest(&holds).to_string();
@@ -69,7 +73,7 @@ pub async fn hold(gateway: &Arc<Gateway>, call: &mut Call) -> Result<Option<Repl
                 let id = call.id.to_string();
                 if store.take_approval(&approval, &id, now()).await.map_err(unavailable)? {
                     tracing::info!(approval = approval.id, "an approved call goes on");
-                    call.notes.approval = Some(Box::new(approved(&approval.id)));
+                    call.notes.approval = let_through(Pass::Taken(Box::new(approval), id));
                     return Ok(None);
                 }
                 // Another was faster, or its time has passed: this one asks anew, or finds out.
@@ -93,23 +97,17 @@ pub async fn hold(gateway: &Arc<Gateway>, call: &mut Call) -> Result<Option<Repl
     }
 }
 
-fn let_through(store: &Store, id: &str, binding: &Binding) -> Approved {
-    let digest = binding.digest(&[]).to_string();
-    Approved::new(store.clone(), id, binding.bound().principal, digest)
-}
-
 /// A call that a server has asked for input for, which comes back with it.
 async fn continued(
     store: &Store,
     call: &Call,
     binding: &Binding,
-) -> Result<Option<Approved>, CallError> {
+) -> Result<Option<Pass>, CallError> {
     let Some(retry) = &call.retry else { return Ok(None) };
-    let state = retry.state.as_deref().unwrap_or_default();
-    let approved = let_through(store, "continued", binding);
-    let hash = approved.continuation(state);
+    let from = retry.state.as_deref().unwrap_or_default();
+    let hash = continuation(&binding.digest(&[]).to_string(), from);
     let taken = store.take_continuation(&hash, now()).await.map_err(unavailable)?;
-    Ok(taken.then_some(approved))
+    Ok(taken.then(|| Pass::Continued(from.to_owned())))
 }
 
 /// What must be approved that is not remembered.

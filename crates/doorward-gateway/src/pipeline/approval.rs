@@ -27,15 +27,23 @@ impl Stage for Approval {
         }
     }
 
-    /// A server that asks for input will be sent the same call again, which is let through once.
+    /// A server that asks for input will be sent the same call again, which is let through once. What was not sent gives
+    /// its approval back.
     fn settle<'a>(
         &self,
         call: &'a mut Call,
         reply: &'a mut Result<Reply, CallError>,
     ) -> Option<Settling<'a>> {
-        let approved = call.notes.approval.as_deref()?;
-        let Ok(Reply::Result(result)) = reply else { return None };
-        let state = continues_from(result)?;
-        Some(Box::pin(async move { approved.goes_on(&state).await }))
+        let approved = call.notes.approval.as_deref_mut()?;
+        let (from, is_answered) = match reply {
+            Ok(Reply::Result(result)) => (continues_from(result), true),
+            Ok(Reply::Listening(_)) => (None, true),
+            Err(_) => (None, false),
+        };
+        if is_answered {
+            // By the server, or from the cache.
+            approved.note_sent(true);
+        }
+        Some(Box::pin(async move { approved.settle(from.as_deref()).await }))
     }
 }

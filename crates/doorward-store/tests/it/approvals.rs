@@ -104,8 +104,20 @@ async fn a_call_is_requested_once_approved_once_and_taken_once() {
         }
         assert_eq!(taken, 1);
         assert!(store.open_approval("d", 1_021).await.unwrap().is_none());
+        // A call that never reached its server gives it back; nobody else does, and not when another has been requested.
+        let again = waiting("again", "e", 1);
+        store.ask_approval("ann", &again, 1_000).await.unwrap();
+        let again = store.vote_approval("again", voter(&dana), true, None, 1_001).await.unwrap();
+        let again = again.unwrap();
+        assert!(store.take_approval(&again, "c1", 1_002).await.unwrap());
+        assert!(!store.return_approval(&again, "c2", 1_003).await.unwrap());
+        assert!(store.return_approval(&again, "c1", 1_003).await.unwrap());
+        assert!(!store.return_approval(&again, "c1", 1_003).await.unwrap());
+        assert!(store.take_approval(&again, "c3", 1_004).await.unwrap());
+        store.ask_approval("ann", &waiting("third", "e", 1), 1_005).await.unwrap();
+        assert!(!store.return_approval(&again, "c3", 1_006).await.unwrap());
         let used = store.approvals(Some(State::Used), 1_021, 10).await.unwrap();
-        assert_eq!((used.len(), used[0].votes.len()), (1, 1));
+        assert_eq!((used.len(), used[0].votes.len()), (2, 1));
         // The next one is asked for anew.
         let next = waiting("b", "d", 1);
         assert_eq!(store.ask_approval("ann", &next, 1_022).await.unwrap(), Asking::Created);

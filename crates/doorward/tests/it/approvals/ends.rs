@@ -131,3 +131,21 @@ fn without_a_store_nothing_that_is_held_runs() {
     assert!(answer.body.contains("has no store for approvals"), "{}", answer.body);
     assert_eq!(world.called().len(), 1);
 }
+
+#[test]
+fn a_call_that_is_not_sent_keeps_its_approval() {
+    let world = World::new(HOLD);
+    let gateway = world.start_with("billing: {prices: {all: {tools: \"s/*\", call: 2}}}\n");
+    let (ann, id, _) = approved(&world, &gateway);
+    // After its approval, it cannot be paid for.
+    world.told(&["credits", "grant", "--user", "ann", "1"]);
+    wait_for("the account is known", || ann.call("other", json!({})).kind() == "out_of_credit");
+    world.changing.called.lock().unwrap().clear();
+    assert_eq!(ann.call("get", url("a")).kind(), "out_of_credit");
+    assert!(world.called().is_empty());
+    assert!(world.told(&["approvals", "show", &id]).contains("approved"));
+    world.told(&["credits", "grant", "--user", "ann", "9"]);
+    wait_for("it is paid for", || ann.call("get", url("a")).json().get("result").is_some());
+    assert_ne!(id_of(&ann.call("get", url("a"))), id);
+    assert_eq!(world.called().len(), 1);
+}
