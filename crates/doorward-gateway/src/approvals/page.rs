@@ -1,5 +1,6 @@
 //! The page on which people decide about a call: `/approvals/{id}` of the gateway's listener. It works without the console
-//! and without scripts. Who may not decide is told the same as for an unknown ID.
+//! and without scripts. Callers see the state of their own calls; whoever else may not decide is told the same as for an
+//! unknown ID.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -174,13 +175,17 @@ impl Desk<'_> {
             Ok(found) => found,
             Err(error) => return unavailable(&error),
         };
-        match found.filter(|one| !one.policies_of(voter(caller)).is_empty()) {
-            Some(approval) => self.page(caller, &approval),
-            None => self.absent(caller),
+        match found {
+            Some(one) if !one.policies_of(voter(caller)).is_empty() => {
+                self.page(caller, &one, true)
+            }
+            // Their client has sent them here.
+            Some(one) if is_asker(caller, &one) => self.page(caller, &one, false),
+            _ => self.absent(caller),
         }
     }
 
-    fn page(&self, caller: &Caller, approval: &Approval) -> Response<Bytes> {
+    fn page(&self, caller: &Caller, approval: &Approval, decides: bool) -> Response<Bytes> {
         let (asker, subject) = (&approval.asker, &approval.subject);
         let state = approval.state_at(now());
         let until = Timestamp::from_second(approval.expires).unwrap_or_default().to_string();
@@ -218,14 +223,18 @@ impl Desk<'_> {
             (State::Waiting, Some(why)) => {
                 format!("<p class=\"warn\">This can no longer be approved: {}.</p>", escaped(why))
             }
+            (State::Waiting, None) if !decides => {
+                "<p>This call waits for its approvers. Send them this link.</p>".into()
+            }
             (State::Waiting, None) if !voted => self.form(),
             (State::Waiting, None) => {
                 "<p>You have approved it. Others must approve it, too.</p>".into()
             }
             (state, _) => format!("<p>This call is {}.</p>", state.as_str()),
         };
+        let title = if decides { "Approve this call?" } else { "Your call requires approval" };
         let body = format!(
-            "<h1>Approve this call?</h1><dl>{rows}</dl><p>Arguments</p><pre>{}</pre>{below}{}",
+            "<h1>{title}</h1><dl>{rows}</dl><p>Arguments</p><pre>{}</pre>{below}{}",
             lines(&arguments),
             self.sign_out(caller)
         );
@@ -323,6 +332,12 @@ impl Desk<'_> {
             Err(Undecided::Store(error)) => unavailable(&error),
         }
     }
+}
+
+/// Whether somebody has made the call, or an agent on their behalf.
+fn is_asker(caller: &Caller, approval: &Approval) -> bool {
+    let who = &caller.principal.who;
+    who.kind == approval.asker.kind && who.id == approval.asker.id
 }
 
 fn voter(caller: &Caller) -> Voter<'_> {

@@ -190,3 +190,38 @@ fn a_kill_while_a_call_waits_loses_nothing() {
     asked(&ann.call("get", url("a")));
     assert_eq!(world.called().len(), 1);
 }
+
+#[test]
+fn prompts_and_resources_are_held_like_tools() {
+    let policies = r#"permit (principal, action in Action::"use", resource);
+        @approval("role:lead") forbid (principal, action in [Action::"get", Action::"read"], resource);"#;
+    let world = World::new(policies);
+    let gateway = world.start();
+    let ann = world.client(&gateway, &["--user", "ann"]);
+    assert_eq!(ann.call("other", json!({})).text(), "other");
+    for (method, params, member) in [
+        ("prompts/get", json!({ "name": "ask" }), "messages"),
+        ("resources/read", json!({ "uri": "page:home" }), "contents"),
+    ] {
+        let id = id_of(&ann.ask(method, params.clone()));
+        world.told(&["approvals", "approve", &id]);
+        let done = ann.ask(method, params.clone());
+        assert!(done.result()[member].is_array(), "{}", done.body);
+        assert_ne!(id_of(&ann.ask(method, params)), id);
+    }
+}
+
+#[test]
+fn who_approves_is_not_told_where_policies_are_not_explained() {
+    let world = World::new(HOLD);
+    let config = world.config("").replace("explain: full", "explain: nothing");
+    let gateway = crate::support::Gateway::start_unready(&config);
+    let ann = world.client(&gateway, &["--user", "ann"]);
+    let answer = ann.call("get", url("a"));
+    let id = id_of(&answer);
+    assert!(!answer.body.contains("lead") && answer.body.contains(&id), "{}", answer.body);
+    world.told(&["approvals", "refuse", &id, "--reason", "an inner reason"]);
+    let refused = ann.call("get", url("a"));
+    assert!(!refused.body.contains("inner reason"), "{}", refused.body);
+    assert!(world.called().is_empty());
+}

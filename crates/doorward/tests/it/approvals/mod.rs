@@ -66,7 +66,9 @@ fn two_people_must_approve_and_each_counts_once() {
     let eve = world.key(&["--user", "eve", "--role", "lead"]);
     let id = id_of(&ann.call("get", url("a")));
     // Whoever has made the call does not decide it.
-    world.decide(&gateway, &own, &id, "approve", 404);
+    let page = world.page(&gateway, &own, &id);
+    assert!(page.body.contains("waits for its approvers"), "{}", page.body);
+    world.decide(&gateway, &own, &id, "approve", 0);
     world.decide(&gateway, &dana, &id, "approve", 200);
     assert_eq!(id_of(&ann.call("get", url("a"))), id);
     // Another key of the same person is the same person; the page offers no second vote.

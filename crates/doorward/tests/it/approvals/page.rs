@@ -42,6 +42,12 @@ fn it_shows_what_is_approved_and_nothing_to_others() {
     let mut bob_browser = world.browser(&gateway, &bob, &id);
     assert_eq!(bob_browser.post(&gateway, &path, &fields, &[]).status, 400);
     assert_eq!(Browser::default().post(&gateway, &path, &fields, &[]).status, 400);
+    // The caller sees the state, and has no vote.
+    let own = world.key(&["--user", "ann", "--role", "lead"]);
+    let mut ann_browser = world.browser(&gateway, &own, &id);
+    let shown = ann_browser.get(&gateway, &path);
+    assert!(shown.body.contains("waits for its approvers"), "{}", shown.body);
+    assert_eq!(ann_browser.post(&gateway, &path, &fields, &[]).status, 400);
     // A form of another site, of another approval, or with its fields twice.
     let other = id_of(&ann.call("get", url("b")));
     for (path, more) in [
