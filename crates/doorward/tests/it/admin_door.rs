@@ -419,7 +419,9 @@ fn portals(name: &str) -> Value {
 
 /// What changes nothing that is stored, or needs somebody else: a server that is looked at, has drifted, or a user who
 /// consents.
-const APART: [&str; 20] = [
+const APART: [&str; 22] = [
+    "approvals.approve",
+    "approvals.refuse",
     "audit.retain",
     "audit.verify",
     "clients.remove",
