@@ -9,7 +9,6 @@ use http::{HeaderMap, Response, StatusCode};
 use serde_json::json;
 
 use super::authorize::{Login, Purpose};
-use super::browser::START_AGAIN;
 use super::form::Form;
 use super::page;
 use super::{Host, RequestContext};
@@ -41,17 +40,9 @@ impl RequestContext<'_> {
         login: &Login,
         query: &Form,
     ) -> Response<Bytes> {
-        let Some(code) = query.get("code") else {
-            let why = "You are not signed in";
-            return page::problem(StatusCode::BAD_REQUEST, why, "You may close this page.");
-        };
-        let person = match self.signed_in(login, code).await {
+        let person = match self.signed_in_for(None, login, query).await {
             Ok(person) => person,
-            Err(error) => {
-                tracing::error!("a sign-in failed: {error}");
-                let why = "The identity provider's response cannot be used";
-                return page::problem(StatusCode::BAD_GATEWAY, why, START_AGAIN);
-            }
+            Err(page) => return *page,
         };
         let mut claims = person.claims;
         let origin = &self.server.issuer;

@@ -48,17 +48,9 @@ impl RequestContext<'_> {
         login: &Login,
         query: &Form,
     ) -> Response<Bytes> {
-        let Some(code) = query.get("code") else {
-            let why = "You are not signed in";
-            return page::problem(StatusCode::BAD_REQUEST, why, "You may close this page.");
-        };
-        let person = match self.signed_in(login, code).await {
+        let person = match self.signed_in_for(Some(&wanted.server), login, query).await {
             Ok(person) => person,
-            Err(error) => {
-                tracing::error!(server = wanted.server, "a sign-in failed: {error}");
-                let why = "The identity provider's response cannot be used";
-                return page::problem(StatusCode::BAD_GATEWAY, why, START_AGAIN);
-            }
+            Err(page) => return *page,
         };
         if self.server.owner_of(&person.subject) != wanted.owner {
             let (user, owner) = (&person.subject, &wanted.owner);
@@ -78,11 +70,26 @@ impl RequestContext<'_> {
         self.host.connect(wanted.clone()).await
     }
 
-    pub(super) async fn signed_in(
+    /// Who has signed in, or the page for a person who has not. `server` is for the log.
+    pub(super) async fn signed_in_for(
         &self,
+        server: Option<&str>,
         login: &Login,
-        code: &str,
-    ) -> Result<Person, ProviderError> {
+        query: &Form,
+    ) -> Result<Person, Box<Response<Bytes>>> {
+        let Some(code) = query.get("code") else {
+            let why = "You are not signed in";
+            let page = page::problem(StatusCode::BAD_REQUEST, why, "You may close this page.");
+            return Err(Box::new(page));
+        };
+        self.signed_in(login, code).await.map_err(|error| {
+            tracing::error!(server, "a sign-in failed: {error}");
+            let why = "The identity provider's response cannot be used";
+            Box::new(page::problem(StatusCode::BAD_GATEWAY, why, START_AGAIN))
+        })
+    }
+
+    async fn signed_in(&self, login: &Login, code: &str) -> Result<Person, ProviderError> {
         let redirect_uri = self.server.endpoint("callback");
         let provider = &self.server.provider;
         provider.redeem(code, &login.verifier, &redirect_uri, &login.nonce).await
