@@ -5,16 +5,15 @@
 mod governed;
 mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use aws_lc_rs::digest;
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
 pub use self::rows::{DefinitionKey, StoredBook, StoredDefinition, StoredDrift, StoredPin};
 use self::rows::{definition_of, drift_of, key_of, quoted};
 
-use crate::{Act, Change, Error, Result, Store, hex, now};
+use crate::{Act, Change, Error, Result, Store, now, sha256_hex};
 
 /// So many definitions of one server wait for a decision. What comes beyond is withheld and not stored.
 const MOST_WAITING: i64 = 20_000;
@@ -31,7 +30,7 @@ fn act(name: &'static str, server: &str, decided: &[(DefinitionKey, String)]) ->
     if listed.len() <= MOST_LISTED {
         return act.with("definitions", listed);
     }
-    let whole = hex(digest::digest(&digest::SHA256, listed.join("\n").as_bytes()).as_ref());
+    let whole = sha256_hex(listed.join("\n").as_bytes());
     act.with("definitions", &listed[..MOST_LISTED]).with("digest", whole)
 }
 
@@ -54,6 +53,19 @@ async fn learn(change: &mut Change, server: &str, kind: &str) -> Result<()> {
     .bind(kind)
     .execute(&mut **change)
     .await?;
+    Ok(())
+}
+
+/// Marks the kinds of some definitions as learnt, each once.
+async fn learn_kinds<'a>(
+    change: &mut Change,
+    server: &str,
+    keys: impl Iterator<Item = &'a DefinitionKey>,
+) -> Result<()> {
+    let kinds: BTreeSet<&str> = keys.map(|key| key.kind.as_str()).collect();
+    for kind in kinds {
+        learn(change, server, kind).await?;
+    }
     Ok(())
 }
 
@@ -118,8 +130,8 @@ pub(crate) async fn replace(
     clear(change, &server).await?;
     for said in approved {
         pin(change, &server, said, who, true).await?;
-        learn(change, &server, &said.key.kind).await?;
     }
+    learn_kinds(change, &server, approved.iter().map(|said| &said.key)).await?;
     turn_page(change, &server).await
 }
 
@@ -327,8 +339,8 @@ impl Store {
             let said = drift_of(row.as_ref().ok_or_else(|| changed(server, key))?)?.said;
             pin(&mut change, server, &said, &self.actor.name, true).await?;
             drop_drift(&mut change, server, key, &name, hash).await?;
-            learn(&mut change, server, &key.kind).await?;
         }
+        learn_kinds(&mut change, server, accepted.iter().map(|(key, _)| key)).await?;
         turn_page(&mut change, server).await?;
         change.commit(&act("definition.accept", server, accepted)).await
     }

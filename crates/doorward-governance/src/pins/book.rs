@@ -1,6 +1,6 @@
 //! What was approved of one server, and what becomes of what it says now.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 
 use bytes::Bytes;
@@ -153,14 +153,6 @@ impl Book {
             OnNew::First => !self.learnt.contains(&kind),
             OnNew::Serve => true,
         }
-    }
-
-    /// Those of some places that are pinned and not among what the server says now.
-    pub fn gone<'a>(&'a self, said: &HashSet<&Place>) -> BTreeMap<&'a Place, Hash> {
-        let gone = self.pins.iter().filter(|(place, _)| {
-            !said.contains(place) && !said.iter().any(|said| said.twin() == **place)
-        });
-        gone.map(|(place, pin)| (place, pin.hash)).collect()
     }
 }
 
