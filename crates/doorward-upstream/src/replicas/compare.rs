@@ -1,7 +1,6 @@
 //! Replicas of a server with pins are compared with them one by one. One that says something else is out of rotation while
 //! another says what was approved, and what has changed in it is never called.
 
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use doorward_governance::pins::Kind as Pinned;
@@ -77,7 +76,6 @@ impl Server {
         while comparison.found.load().is_none() {
             // Whoever is at it sees that there are new doubts.
             let Ok(_comparing) = comparison.comparing.try_lock() else { return Ok(()) };
-            comparison.is_due.store(false, Ordering::Release);
             let doubts = *comparison.doubts.lock();
             let found = self.find_changed(contact).await?;
             let now = comparison.doubts.lock();
@@ -86,11 +84,11 @@ impl Server {
             }
         }
         comparison.done.notify_waiters();
-        // While this one was not compared, lists may have been fetched from one that differs.
-        self.catalog.invalidate(None);
-        self.bump();
         let changed = self.changed_definitions();
         if std::mem::replace(&mut *comparison.last.lock(), changed.clone()) == changed {
+            // While this one was not compared, lists may have been fetched from one that differs.
+            self.catalog.invalidate(None);
+            self.bump();
             return Ok(());
         }
         self.announce();
@@ -109,8 +107,8 @@ impl Server {
     async fn find_changed(&self, contact: &Contact) -> Result<Found, Failure> {
         let client = Client::default();
         let asked = self.own_request(method::TOOLS_LIST, &client);
-        let mut found = Found { changed: Vec::new(), fresh_until: Instant::now() + SOONEST };
-        let mut fresh_until = None;
+        let soonest = Instant::now() + SOONEST;
+        let (mut changed, mut fresh_until) = (Vec::new(), None::<Instant>);
         for (list, kind) in PINNED {
             let fetched = fetch::list(self, contact, &KINDS[list], &asked).await;
             let fetched = fetched.map_err(|error| match error {
@@ -120,12 +118,11 @@ impl Server {
                     Failure::new(Kind::InvalidMessage, why).because(format!("{error:?}"))
                 }
             })?;
-            found.changed.extend(fetched.changed.iter().map(|name| (kind, name.clone())));
-            let sooner = fresh_until.map_or(fetched.fresh_until, |it| fetched.fresh_until.min(it));
-            fresh_until = Some(sooner);
+            changed.extend(fetched.changed.iter().map(|name| (kind, name.clone())));
+            let until = fetched.fresh_until;
+            fresh_until = Some(fresh_until.map_or(until, |it| it.min(until)));
         }
-        found.fresh_until = fresh_until.map_or(found.fresh_until, |it| it.max(found.fresh_until));
-        Ok(found)
+        Ok(Found { changed, fresh_until: fresh_until.map_or(soonest, |it| it.max(soonest)) })
     }
 
     /// This replica may say something else now: it is not called until it was compared again.
@@ -153,9 +150,7 @@ impl Server {
     pub(crate) fn compare_in_time(&self) {
         let Some(comparison) = self.comparison() else { return };
         let is_over = |found: &Found| Instant::now() >= found.fresh_until;
-        if comparison.found.load().as_ref().is_some_and(|found| is_over(found))
-            && !comparison.is_due.swap(true, Ordering::AcqRel)
-        {
+        if comparison.found.load().as_ref().is_some_and(|found| is_over(found)) {
             self.doubt_definitions();
             self.compare_soon();
         }
@@ -167,10 +162,13 @@ impl Replicas {
     /// is asked for has not changed.
     pub(super) fn allowed<'a>(&self, asked: &'a Asked<'a>) -> impl Fn(&Server) -> bool + use<'a> {
         let groups = self.groups.load();
-        let any_fits = groups.all().any(|member| member.is_reachable() && !member.differs());
+        let any_differs = groups.all().any(|member| member.differs());
+        let any_fits =
+            any_differs && groups.all().any(|member| member.is_reachable() && !member.differs());
         move |member: &Server| {
             member.is_reachable()
-                && if any_fits { !member.differs() } else { !member.differs_in(asked) }
+                && (!any_differs
+                    || if any_fits { !member.differs() } else { !member.differs_in(asked) })
         }
     }
 }

@@ -1,6 +1,5 @@
 //! What is known of a replica whose definitions are pinned.
 
-use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
@@ -19,7 +18,6 @@ pub struct Comparison {
     pub doubts: parking_lot::Mutex<u64>,
     pub comparing: Mutex<()>,
     pub done: Notify,
-    pub is_due: AtomicBool,
     /// What had changed when it was compared before.
     pub last: parking_lot::Mutex<Vec<String>>,
 }
