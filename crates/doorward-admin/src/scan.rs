@@ -85,16 +85,16 @@ pub fn look(look: &Look, scanner: Option<&Scanner>) -> Vec<Suspicious> {
         ("template", &look.templates, "uriTemplate"),
     ];
     let named = lists.into_iter().flat_map(|(kind, items, key)| {
-        let name = move |item: &Value| item[key].as_str().unwrap_or_default().to_owned();
-        items.iter().map(move |item| (kind, name(item), item.clone()))
+        items.iter().filter_map(move |item| {
+            definition(kind, item[key].as_str().unwrap_or_default(), item, scanner)
+        })
     });
-    let identity = look.server.iter().map(|it| ("identity", String::new(), it.clone()));
-    let told = look.instructions.iter();
-    let told = told.map(|it| ("instructions", String::new(), Value::from(it.as_str())));
-    let all = named.chain(identity).chain(told);
-    all.filter_map(|(kind, name, json)| definition(kind, &name, &json, scanner))
-        .take(MOST)
-        .collect()
+    let identity = look.server.iter().filter_map(|said| definition("identity", "", said, scanner));
+    let told = look
+        .instructions
+        .iter()
+        .filter_map(|said| definition("instructions", "", &Value::from(said.as_str()), scanner));
+    named.chain(identity).chain(told).take(MOST).collect()
 }
 
 #[cfg(test)]

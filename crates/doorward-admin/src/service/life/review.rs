@@ -105,11 +105,11 @@ pub async fn of(gateway: &Gateway, store: &Store, server: StoredServer) -> Resul
         .map(|look| serde_json::from_str(&look.found))
         .transpose()
         .map_err(doorward_store::Error::Row)?;
-    let scanned = look.clone();
     let scanning = tokio::task::spawn_blocking(move || {
-        scanned.map(|look| scan::look(&look, None)).unwrap_or_default()
+        let suspicious = look.as_ref().map(|look| scan::look(look, None)).unwrap_or_default();
+        (look, suspicious)
     });
-    let suspicious = scanning.await.map_err(|error| NoLook::Settings(error.to_string()))?;
+    let (look, suspicious) = scanning.await.map_err(|error| NoLook::Settings(error.to_string()))?;
     let none = Look::default();
     let seen = look.as_ref().unwrap_or(&none);
     Ok(Review {
