@@ -22,5 +22,7 @@ mod unpack;
 
 pub use digest::Digest;
 pub use error::{Error, Result};
-pub use lock::{Artifact, Lock, Locked, Provenance, RegistryKey, Signature, reference};
+pub use lock::{
+    Artifact, Lock, Locked, Provenance, RegistryKey, Signature, reference, replace_file,
+};
 pub use packages::{NewlyLocked, Packages};

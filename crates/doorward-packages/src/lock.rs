@@ -129,6 +129,21 @@ pub fn reference(package: &PackageSettings) -> String {
     format!("{kind}:{name}{}{}", version.unwrap_or_default(), digest.unwrap_or_default())
 }
 
+/// Replaces a lock file, whole or not at all.
+///
+/// # Errors
+/// If it cannot be written.
+pub fn replace_file(path: &Path, text: &str) -> std::io::Result<()> {
+    let beside = path.with_extension(format!("lock.{}", std::process::id()));
+    let mut file = fs::File::create(&beside)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    let written = written.and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written
+}
+
 impl Lock {
     pub fn new() -> Self {
         Self { version: VERSION, ..Self::default() }
@@ -174,15 +189,7 @@ impl Lock {
     /// # Errors
     /// If it cannot be written.
     pub fn write(&self, path: &Path) -> Result<()> {
-        let failed = |error: std::io::Error| Error::io(path, &error);
-        let beside = path.with_extension(format!("lock.{}", std::process::id()));
-        let mut file = fs::File::create(&beside).map_err(failed)?;
-        let written = file.write_all(self.text().as_bytes()).and_then(|()| file.sync_all());
-        let written = written.and_then(|()| fs::rename(&beside, path));
-        if written.is_err() {
-            let _ = fs::remove_file(&beside);
-        }
-        written.map_err(failed)
+        replace_file(path, &self.text()).map_err(|error| Error::io(path, &error))
     }
 
     /// What is locked for a server, if it is the package that is configured.

@@ -137,12 +137,13 @@ async fn serve(options: Serve, read: Read, workers: Arc<[Handle]>) -> Result<(),
     let admin_tls =
         admin_tls.map_err(|why| Failed::new(Exit::Config, format!("admin_tls: {why}")))?;
     let ready = packages::prepare(&mut settings, options.config.as_deref()).await;
+    let pinned = pins::seen(&settings);
     let gateway = guarded(&options, settings, main.local_addr()?).await?;
     let reloader = reload::Reloader::of(&gateway, &options);
     let admin = admin.map(|admin| (admin, admin_tls));
     let listeners = Listeners::open(&gateway, reloader.as_ref(), (main, tls), admin, &workers)?;
     welcome(&gateway, &listeners, options.config.is_none());
-    let _followed = (policies::follow(&gateway), pins::follow(&gateway));
+    let _followed = (policies::follow(&gateway), pins::follow(&gateway, pinned));
     let watched = reload::Watch::start(&gateway, &options, text, changeable || !ready);
     signals.wait(&watched).await;
     drop(watched);

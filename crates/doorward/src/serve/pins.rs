@@ -1,7 +1,6 @@
 //! The file with pins, read again when it changes.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use doorward_config::Settings;
 use doorward_gateway::Gateway;
 use doorward_governance::pins::{LONGEST, Lock};
+use doorward_packages::replace_file;
 use tokio_util::task::AbortOnDropHandle;
 
 /// Where the pins are unless the configuration says otherwise: beside it.
@@ -39,15 +39,7 @@ pub fn read(path: &Path) -> Result<Option<Lock>, String> {
 
 /// Replaces the file, whole or not at all.
 pub fn write(path: &Path, lock: &Lock) -> Result<(), String> {
-    let failed = |error: std::io::Error| format!("{}: {error}", path.display());
-    let beside = path.with_extension(format!("lock.{}", std::process::id()));
-    let mut file = fs::File::create(&beside).map_err(failed)?;
-    let written = file.write_all(lock.write().as_bytes()).and_then(|()| file.sync_all());
-    let written = written.and_then(|()| fs::rename(&beside, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written.map_err(failed)
+    replace_file(path, &lock.write()).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// What the file of the settings pins: nothing where they name none.
@@ -59,19 +51,21 @@ pub fn declared(settings: &Settings) -> Result<Lock, String> {
     read(path)?.ok_or_else(missing)
 }
 
-/// By what a change of the file is noticed without reading it.
-fn seen(settings: &Settings) -> Option<(PathBuf, Option<(SystemTime, u64)>)> {
+/// By what a change of the file is noticed without reading it; `None` where settings name no file.
+pub type Seen = Option<(PathBuf, Option<(SystemTime, u64)>)>;
+
+/// What the file looks like now.
+pub fn seen(settings: &Settings) -> Seen {
     let path = settings.pins.file.clone()?;
     let metadata = fs::metadata(&path).ok();
     let stamp = metadata.and_then(|it| Some((it.modified().ok()?, it.len())));
     Some((path, stamp))
 }
 
-/// Follows the file while the handle lives. What cannot be read is refused, and told once; the pins before stay in force.
-pub fn follow(gateway: &Arc<Gateway>) -> AbortOnDropHandle<()> {
+/// Follows the file while the handle lives, from how it looked before it was read last. What cannot be read is refused, and told once; the pins before stay in force.
+pub fn follow(gateway: &Arc<Gateway>, mut last: Seen) -> AbortOnDropHandle<()> {
     let gateway = gateway.clone();
     AbortOnDropHandle::new(tokio::spawn(async move {
-        let mut last = None;
         loop {
             let now = seen(&gateway.settings());
             if now != last {
