@@ -20,14 +20,6 @@ fn governed() -> Gateway {
     gateway
 }
 
-fn ask(gateway: &Gateway, key: &str, method: &str, path: &str, body: &Value) -> (u16, Value) {
-    let bearer = format!("Bearer {key}");
-    let headers = [JSON[0], ("authorization", bearer.as_str())];
-    let body = body.to_string();
-    let answer = send(&gateway.admin, method, path, &headers, body.as_bytes()).unwrap();
-    (answer.status, serde_json::from_str(&answer.body).unwrap_or_default())
-}
-
 /// A role, what it may do to the gateway, and what to something that the gateway has. Whoever owns a server may see,
 /// propose, operate and stop it, so that each of these may be somebody's.
 fn roles() -> Vec<(&'static str, Vec<Action>, Vec<Action>)> {
@@ -82,7 +74,7 @@ fn every_route_is_refused_to_every_wrong_role() {
             .join("/");
         let method = route.method.as_str();
         for (key, whole, part) in &keys {
-            let (status, problem) = ask(&gateway, key, method, &path, &json!({}));
+            let (status, problem) = gateway.administer(key, method, &path, &json!({}));
             let what = format!("{method} {path} with {whole:?}: {status} {problem}");
             if whole.contains(&route.action) {
                 assert_ne!(status, 403, "{what}");
@@ -94,10 +86,10 @@ fn every_route_is_refused_to_every_wrong_role() {
             }
         }
         // The key of an owner that was not made for administration; none; and what is no credential.
-        assert_eq!(ask(&gateway, &plain, method, &path, &json!({})).0, 403, "{method} {path}");
+        assert_eq!(gateway.administer(&plain, method, &path, &json!({})).0, 403, "{method} {path}");
         let bare = send(&gateway.admin, method, &path, &[JSON[0]], b"{}").unwrap();
         assert_eq!(bare.status, 401, "{method} {path}");
-        assert_eq!(ask(&gateway, "dwk_nonsense", method, &path, &json!({})).0, 401);
+        assert_eq!(gateway.administer("dwk_nonsense", method, &path, &json!({})).0, 401);
     }
     assert!(refused > 100, "{refused}");
 }
@@ -107,11 +99,11 @@ fn an_expired_and_a_revoked_key_administer_nothing() {
     let gateway = governed();
     let path = "/admin/v1/keys";
     let brief = gateway.key(&["--user", "root", "--admin", "--expires", "4s"]);
-    wait_for("it expires", || ask(&gateway, &brief, "GET", path, &Value::Null).0 == 401);
+    wait_for("it expires", || gateway.administer(&brief, "GET", path, &Value::Null).0 == 401);
     let revoked = gateway.key(&["--user", "root", "--admin"]);
-    assert_eq!(ask(&gateway, &revoked, "GET", path, &Value::Null).0, 200);
+    assert_eq!(gateway.administer(&revoked, "GET", path, &Value::Null).0, 200);
     gateway.told(&["keys", "revoke", &revoked[4..16]]);
-    wait_for("it is revoked", || ask(&gateway, &revoked, "GET", path, &Value::Null).0 == 401);
+    wait_for("it is revoked", || gateway.administer(&revoked, "GET", path, &Value::Null).0 == 401);
 }
 
 #[test]
@@ -131,7 +123,7 @@ fn a_tenant_admin_sees_and_changes_their_tenant_alone() {
         "tenant-admin",
         "--administer",
     ]);
-    let get = |path: &str| ask(&gateway, &admin, "GET", path, &Value::Null);
+    let get = |path: &str| gateway.administer(&admin, "GET", path, &Value::Null);
     for path in ["/admin/v1/principals", "/admin/v1/keys"] {
         let (status, listed) = get(path);
         let text = listed.to_string();
@@ -139,7 +131,8 @@ fn a_tenant_admin_sees_and_changes_their_tenant_alone() {
         assert!(text.contains("acme") && !text.contains("rival"), "{path}: {text}");
     }
     // Somebody of another tenant, and nobody, are the same.
-    let ask = |method: &str, path: &str, body: Value| ask(&gateway, &admin, method, path, &body);
+    let ask =
+        |method: &str, path: &str, body: Value| gateway.administer(&admin, method, path, &body);
     for (method, path) in [
         ("GET", "/admin/v1/principals/user/user-of-rival"),
         ("DELETE", "/admin/v1/principals/user/user-of-rival"),
@@ -170,7 +163,8 @@ fn the_last_owner_stays() {
     let gateway = governed();
     let last = gateway.key(&["--user", "root", "--admin"]);
     let id = &last[4..16];
-    let ask = |method: &str, path: &str, body: Value| ask(&gateway, &last, method, path, &body);
+    let ask =
+        |method: &str, path: &str, body: Value| gateway.administer(&last, method, path, &body);
     let (status, problem) = ask("DELETE", &format!("/admin/v1/keys/{id}"), json!({}));
     assert_eq!((status, &problem["code"]), (409, &json!("last_owner")), "{problem}");
     let disabled = json!({ "disabled": true });
@@ -191,7 +185,7 @@ fn each_refusal_is_recorded_once() {
     let gateway = governed();
     let auditor = gateway.key(&["--user", "ada", "--role", "auditor", "--administer"]);
     for _ in 0..3 {
-        assert_eq!(ask(&gateway, &auditor, "POST", "/admin/v1/reload", &json!({})).0, 403);
+        assert_eq!(gateway.administer(&auditor, "POST", "/admin/v1/reload", &json!({})).0, 403);
     }
     let records = || gateway.told(&["audit", "search", "--text", "not_permitted", "--json"]);
     wait_for("they are recorded", || records().lines().count() == 3);
@@ -263,17 +257,7 @@ fn events_are_told_as_they_happen() {
     let gateway = governed();
     let admin = gateway.key(&["--user", "root", "--admin"]);
     let caller = gateway.key(&["--user", "alice"]);
-    use std::io::{BufRead, Write};
-    let mut stream = crate::support::client::connect(&gateway.admin);
-    write!(
-        stream,
-        "GET /admin/v1/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {admin}\r\n\r\n"
-    )
-    .unwrap();
-    let mut lines = std::io::BufReader::new(stream).lines();
-    let mut until = |wanted: &str| {
-        lines.by_ref().map(Result::unwrap).find(|line| line.contains(wanted)).unwrap()
-    };
+    let mut until = gateway.events(&admin);
     until("\"server\":\"sample\"");
     crate::support::client::Modern::new(&gateway, "/mcp")
         .bearing(&caller)
@@ -290,7 +274,7 @@ fn policies_are_tried_before_they_are_applied() {
     let client = crate::support::client::Modern::new(&gateway, "/mcp");
     client.bearing(&caller).call("sample__add", json!({ "a": 1, "b": 2 }));
     let post = |path: &str, body: Value| {
-        ask(&gateway, &admin, "POST", &format!("/admin/v1/policies/{path}"), &body)
+        gateway.administer(&admin, "POST", &format!("/admin/v1/policies/{path}"), &body)
     };
     let none = json!({ "none.cedar": "forbid (principal, action, resource);" });
     let case = json!({ "user": "alice", "tool": "sample/add", "expect": "allow" });
@@ -319,7 +303,7 @@ fn the_audit_log_is_searched_verified_and_held_over_the_admin_api() {
         let client = crate::support::client::Modern::new(&gateway, "/mcp").bearing(key);
         client.call("sample__add", json!({ "a": 1, "b": 2 }));
     }
-    let get = |key: &str, path: &str| ask(&gateway, key, "GET", path, &Value::Null);
+    let get = |key: &str, path: &str| gateway.administer(key, "GET", path, &Value::Null);
     let calls = |key: &str, more: &str| get(key, &format!("/admin/v1/audit?tool=add{more}"));
     wait_for("both calls are recorded", || {
         calls(&auditor, "").1["items"].as_array().is_some_and(|items| items.len() == 2)
@@ -342,12 +326,12 @@ fn the_audit_log_is_searched_verified_and_held_over_the_admin_api() {
         ids.iter().map(|id| get(&tom, &format!("/admin/v1/audit/records/{id}")).0).collect();
     assert_eq!(shown, [404, 200], "the first is somebody else's");
     let none = json!({});
-    let verified = ask(&gateway, &auditor, "POST", "/admin/v1/audit/verification", &none).1;
+    let verified = gateway.administer(&auditor, "POST", "/admin/v1/audit/verification", &none).1;
     assert_eq!(verified["intact"], true, "{verified}");
     let hold = json!({ "tenant": "acme", "reason": "case 17" });
-    let (status, held) = ask(&gateway, &auditor, "POST", "/admin/v1/audit/holds", &hold);
+    let (status, held) = gateway.administer(&auditor, "POST", "/admin/v1/audit/holds", &hold);
     assert_eq!(status, 201, "{held}");
     let path = format!("/admin/v1/audit/holds/{}", held["id"].as_str().unwrap());
-    assert_eq!(ask(&gateway, &tom, "DELETE", &path, &json!({})).0, 403);
-    assert_eq!(ask(&gateway, &auditor, "DELETE", &path, &json!({})).0, 200);
+    assert_eq!(gateway.administer(&tom, "DELETE", &path, &json!({})).0, 403);
+    assert_eq!(gateway.administer(&auditor, "DELETE", &path, &json!({})).0, 200);
 }

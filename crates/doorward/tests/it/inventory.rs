@@ -1,19 +1,13 @@
 //! What administrators see of a running gateway: what servers offer, who listens, and what waits for a decision.
 #![allow(clippy::unwrap_used)]
 
-use std::io::{BufRead, Write};
-
 use serde_json::{Value, json};
 
-use crate::support::client::{JSON, Modern, connect, send};
+use crate::support::client::Modern;
 use crate::support::{Gateway, wait_for};
 
 fn ask(gateway: &Gateway, key: &str, method: &str, path: &str) -> (u16, Value) {
-    let bearer = format!("Bearer {key}");
-    let headers = [JSON[0], ("authorization", bearer.as_str())];
-    let path = format!("/admin/v1/{path}");
-    let answer = send(&gateway.admin, method, &path, &headers, b"{}").unwrap();
-    (answer.status, serde_json::from_str(&answer.body).unwrap_or_default())
+    gateway.administer(key, method, &format!("/admin/v1/{path}"), &json!({}))
 }
 
 #[test]
@@ -91,24 +85,11 @@ fn a_stream_is_listed_and_ended() {
 fn what_waits_for_a_decision_is_told_as_it_happens() {
     let gateway = Gateway::start_unready("pins: {mode: \"on\"}\nservers: {sample: {sample: true}}");
     let admin = gateway.key(&["--user", "root", "--admin"]);
-    let mut stream = connect(&gateway.admin);
-    write!(
-        stream,
-        "GET /admin/v1/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {admin}\r\n\r\n"
-    )
-    .unwrap();
-    let mut lines = std::io::BufReader::new(stream).lines();
-    let mut until = |wanted: &str| {
-        lines.by_ref().map(Result::unwrap).find(|line| line.contains(wanted)).unwrap()
-    };
+    let mut until = gateway.events(&admin);
     until("\"definitions\":{\"sample\":");
     let body =
         json!({ "name": "tickets", "settings": { "url": "https://tickets.example.com/mcp" } });
-    let bearer = format!("Bearer {admin}");
-    let headers = [JSON[0], ("authorization", bearer.as_str())];
-    let made =
-        send(&gateway.admin, "POST", "/admin/v1/servers", &headers, body.to_string().as_bytes());
-    assert_eq!(made.unwrap().status, 201);
+    assert_eq!(gateway.administer(&admin, "POST", "/admin/v1/servers", &body).0, 201);
     let told = until("tickets");
     assert!(
         told.contains("\"proposals\":[{\"server\":\"tickets\",\"state\":\"proposed\"}]"),

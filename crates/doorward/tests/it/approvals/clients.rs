@@ -26,7 +26,7 @@ fn retry(arguments: Value, state: &str, action: &str) -> Value {
 fn a_modern_client_opens_the_page_and_its_call_goes_on() {
     let world = World::new(HOLD);
     let gateway = world.start();
-    let dana = world.key(&["--user", "dana", "--role", "lead"]);
+    let dana = world.lead();
     let ann = world.client(&gateway, &["--user", "ann"]);
     let ann = ann.with(json!({ "elicitation": { "url": {} } }));
     let (id, state) = asked(&ann.call("get", url("a")));
@@ -61,7 +61,7 @@ fn a_modern_client_opens_the_page_and_its_call_goes_on() {
 fn a_waiting_call_is_told_of_a_refusal() {
     let world = World::new(HOLD);
     let gateway = world.start();
-    let dana = world.key(&["--user", "dana", "--role", "lead"]);
+    let dana = world.lead();
     let ann = world.client(&gateway, &["--user", "ann"]);
     let ann = ann.with(json!({ "elicitation": { "url": {} } }));
     let (id, state) = asked(&ann.call("get", url("a")));
@@ -76,7 +76,7 @@ fn a_waiting_call_is_told_of_a_refusal() {
 fn a_handshake_client_is_told_in_the_words_of_its_revision() {
     let world = World::new(HOLD);
     let gateway = world.start();
-    let dana = world.key(&["--user", "dana", "--role", "lead"]);
+    let dana = world.lead();
     let key = world.known_key(&gateway, &["--user", "ann"]);
     let session = world.session(&gateway, &key, json!({ "elicitation": { "url": {} } }));
     let answer = session.call(1, "get", url("a"));
@@ -101,7 +101,7 @@ fn a_call_that_its_server_asks_something_about_needs_one_approval() {
         HOLD.replace("resource == Tool::\"s/get\"", "resource == Tool::\"sample/introduce\"");
     let world = World::new(&hold);
     let gateway = world.start_with("  sample: {sample: true}\n");
-    let dana = world.key(&["--user", "dana", "--role", "lead"]);
+    let dana = world.lead();
     let key = world.known_key(&gateway, &["--user", "ann"]);
     let ann = Modern::new(&gateway, "/mcp/sample").bearing(&key);
     let ann = ann.with(json!({ "elicitation": { "form": {} } }));
@@ -125,7 +125,7 @@ fn a_call_that_its_server_asks_something_about_needs_one_approval() {
 fn what_changes_while_a_call_waits_ends_it() {
     let world = World::new(HOLD);
     let gateway = world.start();
-    let dana = world.key(&["--user", "dana", "--role", "lead"]);
+    let dana = world.lead();
     let ann = world.client(&gateway, &["--user", "ann"]);
     let ann = ann.with(json!({ "elicitation": { "url": {} } }));
     let wait = |letter: &str| {

@@ -10,7 +10,7 @@ use crate::support::{Gateway, wait_for};
 
 /// A call that was approved, and not made again yet.
 fn approved(world: &World, gateway: &Gateway) -> (Modern, String, String) {
-    let dana = world.key(&["--user", "dana", "--role", "lead"]);
+    let dana = world.lead();
     let ann = world.client(gateway, &["--user", "ann"]);
     let id = id_of(&ann.call("get", url("a")));
     world.decide(gateway, &dana, &id, "approve", 200);
@@ -88,7 +88,7 @@ fn a_revoked_key_and_a_stop_end_it() {
 fn kills_between_the_steps_neither_lose_nor_double_it() {
     let world = World::new(HOLD);
     let mut gateway = world.start();
-    let dana = world.key(&["--user", "dana", "--role", "lead"]);
+    let dana = world.lead();
     let key = world.known_key(&gateway, &["--user", "ann"]);
     let again = |gateway: &mut Gateway| {
         gateway.signal(Signal::SIGKILL);

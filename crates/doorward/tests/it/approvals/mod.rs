@@ -18,7 +18,7 @@ fn a_call_runs_once_after_it_was_approved_and_only_with_its_arguments() {
     let world = World::new(HOLD);
     let gateway = world.start();
     let ann = world.client(&gateway, &["--user", "ann"]);
-    let dana = world.key(&["--user", "dana", "--role", "lead"]);
+    let dana = world.lead();
     // It is listed, and what nobody holds runs.
     let tools = ann.ask("tools/list", json!({})).result();
     assert_eq!(tools["tools"].as_array().unwrap().len(), 2, "{tools}");
@@ -62,7 +62,7 @@ fn two_people_must_approve_and_each_counts_once() {
     let gateway = world.start();
     let ann = world.client(&gateway, &["--user", "ann", "--role", "lead"]);
     let own = world.key(&["--user", "ann", "--role", "lead"]);
-    let dana = world.key(&["--user", "dana", "--role", "lead"]);
+    let dana = world.lead();
     let eve = world.key(&["--user", "eve", "--role", "lead"]);
     let id = id_of(&ann.call("get", url("a")));
     // Whoever has made the call does not decide it.
@@ -84,7 +84,7 @@ fn what_was_refused_is_not_asked_again_until_it_expires() {
     let world = World::new(&HOLD.replace("@id(\"hold\")", "@id(\"hold\") @approval_ttl(\"10s\")"));
     let gateway = world.start();
     let ann = world.client(&gateway, &["--user", "ann"]);
-    let dana = world.key(&["--user", "dana", "--role", "lead"]);
+    let dana = world.lead();
     let id = id_of(&ann.call("get", url("a")));
     world.decide(&gateway, &dana, &id, "refuse", 200);
     let refused = ann.call("get", url("a")).json();
@@ -101,7 +101,7 @@ fn an_approval_ends_by_time() {
     let world = World::new(&HOLD.replace("@id(\"hold\")", "@id(\"hold\") @approval_ttl(\"10s\")"));
     let gateway = world.start();
     let ann = world.client(&gateway, &["--user", "ann"]);
-    let dana = world.key(&["--user", "dana", "--role", "lead"]);
+    let dana = world.lead();
     let (id, kept) = (id_of(&ann.call("get", url("a"))), id_of(&ann.call("get", url("b"))));
     world.decide(&gateway, &dana, &id, "approve", 200);
     // The store's clock is that of the machine: what was written is made older instead of waiting.
@@ -119,7 +119,7 @@ fn what_policies_remember_is_not_asked_again() {
         let world = World::new(&HOLD.replace("@id(\"hold\")", &annotations));
         let gateway = world.start();
         let ann = world.client(&gateway, &["--user", "ann"]);
-        let dana = world.key(&["--user", "dana", "--role", "lead"]);
+        let dana = world.lead();
         let id = id_of(&ann.call("get", url("a")));
         world.decide(&gateway, &dana, &id, "approve", 200);
         assert_eq!(ann.call("get", url("a")).text(), "get");
@@ -146,7 +146,7 @@ fn a_decision_is_remembered_for_the_session() {
     let world = World::new(&HOLD.replace("@id(\"hold\")", annotations));
     let gateway = world.start();
     let key = world.known_key(&gateway, &["--user", "ann"]);
-    let dana = world.key(&["--user", "dana", "--role", "lead"]);
+    let dana = world.lead();
     let one = world.session(&gateway, &key, json!({}));
     let id = id_of(&one.call(1, "get", url("a")));
     world.decide(&gateway, &dana, &id, "approve", 200);

@@ -10,7 +10,7 @@ fn it_shows_what_is_approved_and_nothing_to_others() {
     let world = World::new(HOLD);
     let gateway = world.start();
     let ann = world.client(&gateway, &["--user", "ann"]);
-    let dana = world.key(&["--user", "dana", "--role", "lead"]);
+    let dana = world.lead();
     let bob = world.key(&["--user", "bob"]);
     let agent = world.key(&["--agent", "robot", "--role", "lead"]);
     let arguments = json!({ "url": "<script>\u{200b}\"x\"", "password": "hunter2" });
@@ -96,7 +96,7 @@ fn it_takes_no_other_requests() {
     let fields = [("key", &*long), ("decision", "sign_in")];
     assert_eq!(browser.post(&gateway, &path, &fields, &[]).status, 413);
     // A key in a header is for programs, and decides nothing here.
-    let key = world.key(&["--user", "dana", "--role", "lead"]);
+    let key = world.lead();
     let bearer = format!("Bearer {key}");
     let answer = send(&gateway.address, "GET", &path, &[("authorization", &bearer)], b"").unwrap();
     assert!(answer.body.contains("API key"), "{}", answer.body);

@@ -11,7 +11,7 @@ fn of_two_gateways_that_take_one_approval_one_calls_the_server() {
     let world = World::on(folder(), store, HOLD);
     let gateways = [world.start(), world.start()];
     let key = world.known_key(&gateways[0], &["--user", "ann"]);
-    let dana = world.key(&["--user", "dana", "--role", "lead"]);
+    let dana = world.lead();
     let clients = gateways.each_ref().map(|gateway| {
         let client = crate::support::client::Modern::new(gateway, "/mcp/s").bearing(&key);
         crate::support::wait_for("the key is known", || {

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::pins::world::{Changing, FIRST};
-use crate::support::client::{Answer, Handshake, Modern, send};
+use crate::support::client::{Answer, Handshake, Modern};
 use crate::support::hostile::Era;
 use crate::support::login::{Browser, sealed};
 use crate::support::{Gateway, folder, store_in, told, wait_for};
@@ -78,6 +78,11 @@ impl World {
 
     pub fn key(&self, who: &[&str]) -> String {
         self.told(&[&["keys", "create"], who].concat()).trim().to_owned()
+    }
+
+    /// The key of a lead, who approves.
+    pub fn lead(&self) -> String {
+        self.key(&["--user", "dana", "--role", "lead"])
     }
 
     /// A key that a gateway knows.
@@ -165,9 +170,6 @@ impl World {
 
     /// A request of the admin API.
     pub fn admin(&self, gateway: &Gateway, key: &str, verb: &str, path: &str) -> (u16, Value) {
-        let bearer = format!("Bearer {key}");
-        let headers = [("authorization", &*bearer), ("content-type", "application/json")];
-        let said = send(&gateway.admin, verb, path, &headers, b"{}").unwrap();
-        (said.status, serde_json::from_str(&said.body).unwrap_or_default())
+        gateway.administer(key, verb, path, &json!({}))
     }
 }

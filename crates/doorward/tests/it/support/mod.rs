@@ -9,7 +9,7 @@ pub mod login;
 pub mod registry;
 pub mod services;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -183,6 +183,33 @@ impl Gateway {
     /// Asks the admin listener, by hand: one request, one connection.
     pub fn get_admin(&self, path: &str) -> (u16, String) {
         client::get(&self.admin, path)
+    }
+
+    /// Asks the admin API by a key: the status, and the JSON that was answered.
+    pub fn administer(
+        &self,
+        key: &str,
+        method: &str,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> (u16, serde_json::Value) {
+        let bearer = format!("Bearer {key}");
+        let headers = [client::JSON[0], ("authorization", bearer.as_str())];
+        let body = body.to_string();
+        let answer = client::send(&self.admin, method, path, &headers, body.as_bytes()).unwrap();
+        (answer.status, serde_json::from_str(&answer.body).unwrap_or_default())
+    }
+
+    /// The stream of events of the admin API: waits for the next line that has some words.
+    pub fn events(&self, key: &str) -> impl FnMut(&str) -> String + use<> {
+        let mut stream = client::connect(&self.admin);
+        write!(
+            stream,
+            "GET /admin/v1/events HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {key}\r\n\r\n"
+        )
+        .unwrap();
+        let mut lines = BufReader::new(stream).lines();
+        move |wanted| lines.by_ref().map(Result::unwrap).find(|line| line.contains(wanted)).unwrap()
     }
 
     /// Runs a command on the gateway's own store.
