@@ -60,7 +60,14 @@ fn seen(gateway: &Gateway, caller: &Caller, origin: &str) -> Vec<Entry> {
     let mut entries = all(gateway, origin);
     entries.retain(|entry| {
         let portal = portal(entry);
-        gateway.is_listed(&Asking { caller, client: &client, revision, protocol, portal: &portal })
+        gateway.is_listed(&Asking {
+            caller,
+            client: &client,
+            revision,
+            protocol,
+            portal: &portal,
+            facts: None,
+        })
     });
     entries
 }

@@ -8,7 +8,7 @@ pub use doorward_core::{CallId, Challenge, Events, Failure, Gone, Pauses, Portal
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Revision, RpcError, Value, method};
-use doorward_policy::Decision;
+use doorward_policy::{Decision, Facts};
 pub use doorward_upstream::call_error::CallError;
 
 use crate::access::targets::is_write;
@@ -59,6 +59,8 @@ pub struct Call {
 /// What the stages have learnt of a call, for its record.
 #[derive(Debug, Default)]
 pub struct Notes {
+    /// What policies may ask beside the call itself, where something was learnt.
+    pub facts: Option<Box<Facts>>,
     /// Where policies were asked.
     pub decision: Option<Box<Decision>>,
     /// The record, as long as it is open.

@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use crate::compile::PolicySet;
 use crate::decide::{Decision, Verdict};
 use crate::request::{
-    Action, Arguments, Client, Context, Principal, PrincipalKind, Request, Target, TargetKind, Time,
+    Action, Arguments, Client, Context, Conversation, Facts, Principal, PrincipalKind, Request,
+    Target, TargetKind, Time,
 };
 
 /// One test.
@@ -54,6 +55,14 @@ pub struct Case {
     pub through: Option<String>,
     pub authentication: Option<String>,
     pub credential: Option<String>,
+    /// What the gateway has learnt: `findings`, `data`, `flow`, `conversation`.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub findings: BTreeSet<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub data: BTreeSet<String>,
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub flow: BTreeSet<String>,
+    pub conversation: Conversation,
     pub expect: Expected,
     /// The policies that must have decided, all of them.
     pub policies: Option<BTreeSet<String>>,
@@ -158,6 +167,12 @@ impl Case {
                 portal: or(&self.through, ""),
                 authentication: or(&self.authentication, "key"),
                 credential: or(&self.credential, "none"),
+                facts: Facts {
+                    findings: self.findings.clone(),
+                    data: self.data.clone(),
+                    flow: self.flow.clone(),
+                    conversation: self.conversation.clone(),
+                },
             },
         })
     }

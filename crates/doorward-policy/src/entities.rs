@@ -1,7 +1,7 @@
 //! A request's principal, target and context, as Cedar entities.
 
 use std::collections::hash_map::RandomState;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::BuildHasher;
 use std::str::FromStr;
 use std::sync::{Arc, LazyLock};
@@ -274,6 +274,22 @@ pub(crate) fn context(
     put(Member::Portal, &|| Some(text(&context.portal)))?;
     put(Member::Authentication, &|| Some(text(&context.authentication)))?;
     put(Member::Credential, &|| Some(text(&context.credential)))?;
+    let facts = &context.facts;
+    let set = |of: &BTreeSet<String>| Some(Value::new_set(of.iter().map(|one| text(one))));
+    put(Member::Findings, &|| set(&facts.findings))?;
+    put(Member::Data, &|| set(&facts.data))?;
+    put(Member::Flow, &|| set(&facts.flow))?;
+    put(Member::Conversation, &|| {
+        let counts = &facts.conversation;
+        let counts = [
+            ("calls", counts.calls),
+            ("repeated", counts.repeated),
+            ("depth", counts.depth),
+            ("cost", counts.cost),
+        ];
+        let counts = counts.map(|(name, count)| (name.to_owned(), Value::new_long(count)));
+        Value::new_record(counts).ok()
+    })?;
     if let Some(agent) = &context.agent {
         put(Member::Agent, &|| Some(Value::new_entity_uid(uid(&AGENT, agent))))?;
     }

@@ -25,7 +25,8 @@ pub use decide::{Code, Deciding, Decision, Effect, Verdict};
 pub use findings::Finding;
 pub use looks::{Looks, Member};
 pub use request::{
-    Action, Arguments, Client, Context, Principal, PrincipalKind, Request, Target, TargetKind, Time,
+    Action, Arguments, Client, Context, Conversation, Facts, Principal, PrincipalKind, Request,
+    Target, TargetKind, Time,
 };
 
 /// The schema without the arguments that policies name for themselves.

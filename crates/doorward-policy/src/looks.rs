@@ -19,10 +19,14 @@ pub enum Member {
     Portal,
     Authentication,
     Credential,
+    Findings,
+    Data,
+    Flow,
+    Conversation,
 }
 
 impl Member {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 15] = [
         Self::Arguments,
         Self::Time,
         Self::Agent,
@@ -34,6 +38,10 @@ impl Member {
         Self::Portal,
         Self::Authentication,
         Self::Credential,
+        Self::Findings,
+        Self::Data,
+        Self::Flow,
+        Self::Conversation,
     ];
 
     pub(crate) fn name(self) -> &'static str {
@@ -49,6 +57,10 @@ impl Member {
             Self::Portal => "portal",
             Self::Authentication => "authentication",
             Self::Credential => "credential",
+            Self::Findings => "findings",
+            Self::Data => "data",
+            Self::Flow => "flow",
+            Self::Conversation => "conversation",
         }
     }
 }
@@ -93,6 +105,13 @@ impl Looks {
 
     pub(crate) fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
+    }
+
+    /// Whether any of the policies looks at what the gateway has learnt of a call.
+    pub fn at_facts(self) -> bool {
+        [Member::Findings, Member::Data, Member::Flow, Member::Conversation]
+            .into_iter()
+            .any(|member| self.at(member))
     }
 
     /// Whether any of the policies looks at it.

@@ -222,6 +222,36 @@ impl Default for Time {
     }
 }
 
+/// What the gateway has learnt of a call before policies are asked: what its arguments contain, what its caller carries.
+/// Empty for lists, which show what could be called by somebody who carries nothing.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    /// Ids of the signals that were found in the arguments.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub findings: BTreeSet<String>,
+    /// Classes of the data that was found in the arguments, such as `email`.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub data: BTreeSet<String>,
+    /// Labels of what the caller has been told in this conversation.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub flow: BTreeSet<String>,
+    pub conversation: Conversation,
+}
+
+/// Counts of a conversation, this call included.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Conversation {
+    pub calls: i64,
+    /// Equal calls in a row.
+    pub repeated: i64,
+    /// How many agents act for each other on the way to here.
+    pub depth: i64,
+    /// What its calls have cost, in thousandths of a credit.
+    pub cost: i64,
+}
+
 /// What else a decision may depend on.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -241,4 +271,6 @@ pub struct Context {
     pub portal: String,
     pub authentication: String,
     pub credential: String,
+    #[serde(flatten)]
+    pub facts: Facts,
 }

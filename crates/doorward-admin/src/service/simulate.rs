@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use doorward_policy::{
-    Action, Arguments, Client, Context, PolicySet, Principal, PrincipalKind, Request, Target,
-    TargetKind, Time, Verdict,
+    Action, Arguments, Client, Context, Facts, PolicySet, Principal, PrincipalKind, Request,
+    Target, TargetKind, Time, Verdict,
 };
 use doorward_store::{Block, Span, Store};
 use jiff::Timestamp;
@@ -52,6 +52,8 @@ struct Record {
     tags: Vec<String>,
     write: Option<bool>,
     credential: String,
+    #[serde(flatten)]
+    facts: Facts,
     decision: Option<String>,
     code: String,
     arguments: Option<Recorded>,
@@ -155,6 +157,7 @@ impl Record {
                 portal: self.portal.clone(),
                 authentication: self.authentication.clone(),
                 credential: self.credential.clone(),
+                facts: self.facts.clone(),
             },
         })
     }

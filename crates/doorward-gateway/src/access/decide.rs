@@ -7,7 +7,7 @@ use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Revision, method};
 use doorward_policy::Principal as Who;
 use doorward_policy::{
-    Action, Arguments, Code, Context, Decision, Looks, Member, Request, Target, Time,
+    Action, Arguments, Code, Context, Decision, Facts, Looks, Member, Request, Target, Time,
 };
 use doorward_store::Scopes;
 
@@ -27,6 +27,8 @@ pub struct Asking<'a> {
     pub revision: Revision,
     pub protocol: Protocol,
     pub portal: &'a Portal,
+    /// What the gateway has learnt of the call.
+    pub facts: Option<&'a Facts>,
 }
 
 impl Call {
@@ -37,6 +39,7 @@ impl Call {
             revision: self.revision,
             protocol: self.protocol,
             portal: &self.portal,
+            facts: self.notes.facts.as_deref(),
         }
     }
 }
@@ -66,6 +69,7 @@ impl Asking<'_> {
             portal: text(Member::Portal, self.portal.name()),
             authentication: text(Member::Authentication, principal.grant.authentication()),
             credential: String::new(),
+            facts: self.facts.filter(|_| looks.at_facts()).cloned().unwrap_or_default(),
         }
     }
 
@@ -189,6 +193,7 @@ impl Gateway {
             revision: Revision::NEWEST,
             protocol: Protocol::Admin,
             portal: &Portal::Merged,
+            facts: None,
         };
         let decision = self.decide(&asking, action, target, Arguments::default());
         let by_key = matches!(&caller.principal.grant, Grant::Key { scopes, .. } if scopes.admin);

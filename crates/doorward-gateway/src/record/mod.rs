@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use doorward_mcp::{Object, Value, method};
-use doorward_policy::Verdict;
+use doorward_policy::{Conversation, Verdict};
 use doorward_store::{hex, written_at};
 
 use crate::access::targets;
@@ -170,7 +170,24 @@ fn describe(members: &mut Members, gateway: &Gateway, call: &Call, common: &str)
         members.object("reserved", &amounts);
     }
     decision(members, gateway, call);
+    facts(members, call);
     arguments(members, gateway, call);
+}
+
+/// What policies could ask beside the call itself.
+fn facts(members: &mut Members, call: &Call) {
+    let Some(facts) = &call.notes.facts else { return };
+    for (name, set) in [("findings", &facts.findings), ("data", &facts.data), ("flow", &facts.flow)]
+    {
+        members.texts(name, set.iter().map(String::as_str));
+    }
+    let counts = &facts.conversation;
+    if *counts != Conversation::default() {
+        let mut conversation = Members::default();
+        conversation.number("calls", counts.calls).number("repeated", counts.repeated);
+        conversation.number("depth", counts.depth).number("cost", counts.cost);
+        members.object("conversation", &conversation);
+    }
 }
 
 fn client(members: &mut Members, call: &Call) {

@@ -36,7 +36,7 @@ impl Session {
 
     fn asking<'a>(&'a self, caller: &'a Caller, client: &'a Client) -> Asking<'a> {
         let (revision, protocol, portal) = (self.revision(), self.protocol, &self.portal);
-        Asking { caller, client, revision, protocol, portal }
+        Asking { caller, client, revision, protocol, portal, facts: None }
     }
 
     pub async fn subscribe(
