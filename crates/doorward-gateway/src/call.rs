@@ -1,6 +1,7 @@
 //! A call on its way through the gateway, always in the modern form: the caller, the protocol, the request, and where
 //! its events are sent.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -61,6 +62,10 @@ pub struct Call {
 pub struct Notes {
     /// What policies may ask beside the call itself, where something was learnt.
     pub facts: Option<Box<Facts>>,
+    /// What inspection has found in what came back: findings and classes of data.
+    pub returned: Option<Box<Facts>>,
+    /// Labels that external checks have given to the call, which its caller carries from then on.
+    pub labels: BTreeSet<String>,
     /// Where policies were asked.
     pub decision: Option<Box<Decision>>,
     /// The record, as long as it is open.
