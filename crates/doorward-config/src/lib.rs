@@ -10,6 +10,7 @@ mod checks;
 mod confine;
 mod credential;
 mod export;
+mod external_checks;
 mod identity;
 mod lifecycle;
 mod limits;
@@ -53,6 +54,10 @@ pub use credential::{
 };
 pub use export::{
     ExportFormat, ExportSettings, FileExport, HttpExport, HttpExportType, OtlpExport, SyslogExport,
+};
+pub use external_checks::{
+    CheckApproval, CheckForm, CheckWhen, ExternalCheck, ExternalChecks, ModerationAction,
+    ModerationSettings, OnFailure, PresidioAction, PresidioSettings, SendPart, SendSettings,
 };
 pub use identity::{
     Algorithm, Claims, Directory, Group, IdentitySettings, Introspection, IssuerSettings, Member,

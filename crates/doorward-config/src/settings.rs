@@ -47,6 +47,8 @@ pub struct Settings {
     /// Receivers of events such as stops, servers that are down, or proposals that wait, by name.
     pub webhooks: Webhooks,
     pub events: EventSettings,
+    /// External checks of calls and of what servers answer, by name.
+    pub checks: ExternalChecks,
     /// How arguments of all servers' tools are validated.
     pub arguments: ArgumentSettings,
     /// How results of all servers' tools are validated.
@@ -98,6 +100,7 @@ impl Default for Settings {
             telemetry: TelemetrySettings::default(),
             webhooks: Webhooks::new(),
             events: EventSettings::default(),
+            checks: ExternalChecks::new(),
             arguments: ArgumentSettings::default(),
             results: ResultSettings::default(),
             cache: CacheSettings::default(),
@@ -208,6 +211,10 @@ impl Settings {
             for (key, problem) in webhook.problems() {
                 wrong(&["webhooks", name, key], problem);
             }
+        }
+        for (name, key, problem) in crate::external_checks::problems_of(&self.checks) {
+            let path = ["checks", name, key].into_iter().filter(|part| !part.is_empty());
+            wrong(&path.collect::<Vec<_>>(), problem);
         }
         for (key, problem) in self.rate_limits.problems() {
             let key = key.into_iter().filter(|part| !part.is_empty());
@@ -361,6 +368,10 @@ impl Settings {
         }
         for (name, webhook) in &self.webhooks {
             all.push((path(&["webhooks", name, "secret"]), &webhook.secret));
+        }
+        for (name, check) in &self.checks {
+            let secret = check.secret.as_ref();
+            all.extend(secret.map(|secret| (path(&["checks", name, "secret"]), secret)));
         }
         for (name, server) in &self.servers {
             let secret = match &server.credential {
