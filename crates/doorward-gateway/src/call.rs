@@ -9,7 +9,7 @@ pub use doorward_core::{CallId, Challenge, Events, Failure, Gone, Pauses, Portal
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Revision, RpcError, Value, method};
-use doorward_policy::{Decision, Facts};
+use doorward_policy::{Decision, Facts, Hold};
 pub use doorward_upstream::call_error::CallError;
 
 use crate::access::targets::is_write;
@@ -68,6 +68,8 @@ pub struct Notes {
     pub labels: BTreeSet<String>,
     /// Where policies were asked.
     pub decision: Option<Box<Decision>>,
+    /// Where a stage other than the policies wants people to approve it.
+    pub held: Option<Box<Held>>,
     /// The record, as long as it is open.
     pub opened: Option<Opened>,
     /// What lets it go on, where a policy has held it.
@@ -99,6 +101,18 @@ pub struct Notes {
     pub taken: Taken,
     /// Where the door wants to be told what is left of the nearest limit.
     pub nearest: Option<Arc<OnceLock<Nearest>>>,
+}
+
+/// That people must approve a call, because of what a stage has learnt of it. It runs only if the policies permit it, too;
+/// what they hold, their approvers must approve as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// Who approves, how many, and for how long. Its `policy` and `reason` are those below, whatever it says.
+    pub hold: Hold,
+    /// For approvers and the caller, in a sentence without secrets.
+    pub reason: String,
+    /// Who holds it: `inspection`, or `check:NAME`.
+    pub by: String,
 }
 
 /// What a door knows of a call.
