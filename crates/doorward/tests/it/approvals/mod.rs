@@ -7,7 +7,7 @@ mod ends;
 mod page;
 mod replicas;
 mod signing_in;
-mod world;
+pub mod world;
 
 use self::world::{HOLD, World, id_of, url};
 use crate::support::wait_for;
