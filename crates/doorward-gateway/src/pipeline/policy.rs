@@ -9,6 +9,7 @@ use doorward_mcp::translate::CacheHints;
 use doorward_mcp::{RpcError, method};
 use doorward_policy::{Action, Arguments, Decision, Target, TargetKind, Verdict};
 
+use crate::access::decide::Asking;
 use crate::access::targets::target;
 use crate::call::{Call, CallError, Events, Reply, Route};
 use crate::gateway::Gateway;
@@ -114,7 +115,9 @@ fn ask(
         return (Some(decision), Ok(()));
     }
     tell(call, action, target, &decision);
-    let visible = gateway.decide(&asking, action, target, Arguments::Any).is_possible();
+    // As lists do: what was learnt of this call says nothing of another.
+    let listing = Asking { facts: None, ..asking };
+    let visible = gateway.decide(&listing, action, target, Arguments::Any).is_possible();
     let error = if visible { CallError::Denied(decision.clone()) } else { absent() };
     (Some(decision), Err(error))
 }
