@@ -9,7 +9,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::server::is_default;
 use super::{BreakerSettings, ByteSize, Period, Secret, problem_of};
 
 /// External checks, by name.
@@ -209,6 +208,10 @@ pub struct ExternalCheck {
     pub presidio: Option<PresidioSettings>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moderation: Option<ModerationSettings>,
+}
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 fn before() -> BTreeSet<CheckWhen> {

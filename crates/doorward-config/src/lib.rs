@@ -11,6 +11,7 @@ mod confine;
 mod credential;
 mod export;
 mod external_checks;
+mod headers;
 mod identity;
 mod lifecycle;
 mod limits;

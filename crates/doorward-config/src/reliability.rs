@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Period;
-use super::server::is_owned_header;
+use super::headers::is_owned_header;
 
 /// Settings that are absent are inherited from the settings for all servers, or have their default.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

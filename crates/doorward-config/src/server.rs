@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::headers::is_owned_header;
 use super::{
     Affinity, ArgumentSettings, Assertion, CacheRule, ClientCapabilities, Confinement,
     CredentialSettings, Delegation, Exchange, Launch, Lifecycle, LostSession, OpenApiSettings,
@@ -232,44 +233,6 @@ impl ServerSettings {
         said.fold(CacheRule::default(), |rule, said| rule.or(&said.cache)).or(&self.cache)
     }
 
-    /// Whether the server, as one replica, may receive data of a class.
-    pub fn may_receive(&self, class: &str) -> bool {
-        let allowed = self.data_classes.as_ref();
-        allowed.is_none_or(|allowed| allowed.iter().any(|pattern| pattern.matches(class)))
-    }
-
-    /// Whether the server or one of its replicas may not receive every class of data.
-    pub fn restricts_data(&self) -> bool {
-        self.data_classes.is_some() || self.replicas.iter().any(|one| one.data_classes.is_some())
-    }
-
-    /// Classes of data that calls of a tool, prompt or resource carry, whatever is found in them.
-    pub fn data_of(&self, name: &str) -> BTreeSet<String> {
-        let own = self.said_of(name).into_iter().flat_map(|said| said.data.iter());
-        self.data.iter().chain(own).cloned().collect()
-    }
-
-    /// Where the server processes data: its own region, or the one that all its replicas are in.
-    pub fn region_of_all(&self) -> Option<&str> {
-        let mut regions =
-            self.replicas.iter().map(|one| one.region.as_ref().or(self.region.as_ref()));
-        let Some(first) = regions.next() else { return self.region.as_deref() };
-        regions.all(|region| region == first).then(|| first.map(String::as_str)).flatten()
-    }
-
-    /// The classes that may be sent to all of the server: its own, or those that all its replicas have; `None` for any.
-    pub fn data_classes_of_all(&self) -> Option<BTreeSet<String>> {
-        let named = |classes: &Option<BTreeSet<Pattern>>| -> Option<BTreeSet<String>> {
-            let classes = classes.as_ref().or(self.data_classes.as_ref())?;
-            Some(classes.iter().map(|pattern| pattern.0.clone()).collect())
-        };
-        if self.replicas.is_empty() {
-            return named(&None);
-        }
-        let all = self.replicas.iter().filter_map(|one| named(&one.data_classes));
-        all.reduce(|one, other| &one & &other)
-    }
-
     /// The server's URL; for one with replicas and no URL, the first URL of its replicas.
     pub fn address(&self) -> Option<&url::Url> {
         let of_replica =
@@ -441,24 +404,6 @@ impl ServerSettings {
     }
 }
 
-pub(super) fn is_owned_header(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    name.starts_with("mcp-")
-        || matches!(
-            name.as_str(),
-            "host"
-                | "content-length"
-                | "content-type"
-                | "accept"
-                | "connection"
-                | "transfer-encoding"
-                | "last-event-id"
-                | "upgrade"
-                | "te"
-                | "trailer"
-                | "accept-encoding"
-        )
-}
-
+mod data;
 #[cfg(test)]
 mod tests;

@@ -162,7 +162,7 @@ async fn ask_before(gateway: &Arc<Gateway>, call: &mut Call, events: &Events) ->
     let (outcome, body) = ask(call, &mut checked, Part::Arguments, body).await;
     call.notes.checks = Some(checked);
     if let Some(refused) = &outcome.refused {
-        return Err(refusal(refused, "call", false));
+        return Err(refusal(refused, false));
     }
     for held in outcome.held {
         hold(call, held)?;
@@ -239,19 +239,10 @@ fn hold(call: &mut Call, held: checks::Held) -> Result<(), CallError> {
 }
 
 /// The error of a call that a check does not let through.
-fn refusal(refused: &Refused, what: &str, was_called: bool) -> CallError {
-    let Refused { check, reason, failed } = refused;
-    let called = if was_called { "The server was called, but the" } else { "The" };
-    let kind = if *failed { Kind::CheckFailed } else { Kind::CheckRefused };
-    let mut message = match failed {
-        true => format!("{called} check '{check}' failed"),
-        false => format!("{called} check '{check}' refused the {what}"),
-    };
-    if !reason.is_empty() {
-        message = format!("{message}: {reason}");
-    }
-    let retryable = *failed && !was_called;
-    Failure { retryable, ..Failure::new(kind, message) }.into()
+fn refusal(refused: &Refused, was_called: bool) -> CallError {
+    let kind = if refused.failed { Kind::CheckFailed } else { Kind::CheckRefused };
+    let retryable = refused.failed && !was_called;
+    Failure { retryable, ..Failure::new(kind, refused.message(was_called)) }.into()
 }
 
 async fn ask_after(
@@ -265,7 +256,7 @@ async fn ask_after(
     let most = checked.shared.limits.message.0;
     call.notes.checks = Some(checked);
     if let Some(refused) = &outcome.refused {
-        *reply = Err(refusal(refused, "result", true));
+        *reply = Err(refusal(refused, true));
         return;
     }
     if !outcome.changed {
@@ -291,12 +282,8 @@ async fn fits(
     changed: &Object,
 ) -> Result<(), &'static str> {
     let Ok(Reply::Result(result)) = reply else { return Err("there is none") };
-    // Only a server asks for input, and only a server has tasks.
-    for member in ["resultType", "inputRequests", "requestState", "taskId", "status"] {
-        let bytes = |object: &Object| object.get(member).map(Value::to_bytes);
-        if bytes(result) != bytes(changed) {
-            return Err("it is another kind of result");
-        }
+    if !checks::is_same_kind(result, changed) {
+        return Err("it is another kind of result");
     }
     match call.notes.invalid_result || results::fits(call, changed).await {
         true => Ok(()),

@@ -123,7 +123,7 @@ pub fn outcome(
         members.flag("invalid_result", true);
     }
     if let Some(checked) = call.notes.checks.as_ref().filter(|it| !it.reports.is_empty()) {
-        members.raw("checks", &checked.told());
+        members.raw("checks", &doorward_guards::checks::told(&checked.reports));
     }
     priced(&mut members, &settled);
     let Settled { price, charges, own_key } = settled;

@@ -7,13 +7,13 @@
 mod ask;
 mod merge;
 mod readers;
+mod report;
 mod subject;
 mod texts;
 mod verdict;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use doorward_config::{CheckWhen, ExternalChecks, OnFailure};
 use doorward_mcp::Object;
@@ -23,6 +23,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 pub use self::ask::{Check, Failed};
+pub use self::report::{Refused, Report, is_same_kind, told};
 pub use self::subject::{Mask, Part, Subject};
 pub use self::verdict::{Action, Approval, Verdict};
 
@@ -35,32 +36,6 @@ const DEPTH: usize = 128;
 #[derive(Debug)]
 pub struct Checks {
     all: Vec<Arc<Check>>,
-}
-
-/// What one check said.
-#[derive(Debug, Clone)]
-pub struct Report {
-    pub check: Arc<str>,
-    pub when: CheckWhen,
-    /// `allow`, `refuse`, `change`, `hold`, or `failed`.
-    pub action: &'static str,
-    /// Empty where there is none.
-    pub reason: String,
-    /// Why it failed, in a word.
-    pub failure: Option<&'static str>,
-    pub labels: BTreeSet<String>,
-    pub took: Duration,
-    /// SHA-256 of what it was sent.
-    pub sent: Option<String>,
-}
-
-/// Why a call does not go on.
-#[derive(Debug, Clone)]
-pub struct Refused {
-    pub check: Arc<str>,
-    pub reason: String,
-    /// The check did not say so: it failed.
-    pub failed: bool,
 }
 
 /// That a call waits for its approval.
