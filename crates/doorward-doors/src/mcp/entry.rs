@@ -2,6 +2,7 @@
 //! decide access. All of it before anything of a body is used.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -60,7 +61,7 @@ pub async fn enter(
         return error_response(StatusCode::FORBIDDEN, None, &error);
     }
     let lease = (caller.principal.grant != Grant::Open).then(|| caller.lease.clone());
-    let response = route(gateway, caller, request).await;
+    let response = pin!(route(gateway, caller, request)).await;
     match lease {
         Some(lease) => response.map(|body| body.leased(&lease)),
         None => response,
