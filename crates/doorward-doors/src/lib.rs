@@ -12,10 +12,10 @@ use std::sync::Arc;
 use doorward_gateway::approvals::page;
 use doorward_gateway::delegated;
 use doorward_gateway::gateway::Gateway;
-use doorward_gateway::web::response::error_response;
-use doorward_gateway::web::{Body, guard};
 use doorward_identity::identity::{Peer, WELL_KNOWN};
 use doorward_mcp::RpcError;
+use doorward_web::response::error_response;
+use doorward_web::{Body, guard};
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 

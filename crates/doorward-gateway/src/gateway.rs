@@ -31,7 +31,6 @@ use crate::pins::Keeper;
 use crate::sessions::Sessions;
 use crate::stops::Emergency;
 use crate::store_sync::Kept;
-use crate::web::unread::Unread;
 use doorward_authorization::Authorization;
 use doorward_cache::Cache;
 use doorward_config::{Explain, Settings};
@@ -51,6 +50,7 @@ use doorward_upstream::catalog::ViewKey;
 use doorward_upstream::parking::ParkingLot;
 use doorward_upstream::portals::Selections;
 use doorward_upstream::{Programs, Server, Shared, State};
+use doorward_web::unread::Unread;
 
 /// How long a list of all servers waits for one of them.
 const SERVER_PATIENCE: Duration = Duration::from_secs(5);

@@ -20,8 +20,8 @@ use doorward_gateway::endpoint::{Endpoint, endpoint_at, token_endpoint};
 use doorward_gateway::gateway::Gateway;
 use doorward_gateway::record;
 use doorward_gateway::sessions::Session;
-use doorward_gateway::web::challenge;
 use doorward_identity::identity::{Caller, Grant, Peer, Refused};
+use doorward_web::challenge;
 
 /// Who has come where, and in which form they take an answer.
 pub struct Visit {

@@ -28,10 +28,8 @@ pub use self::entry::{enter, metadata, nothing_here};
 use self::accept::Form;
 use self::entry::{Visit, admit, admit_session};
 use doorward_gateway::endpoint::{Endpoint, endpoint_at};
-use doorward_gateway::web::response::{
-    ask_to_come_back, empty, error_response, events, json, not_allowed,
-};
-use doorward_gateway::web::{Body, body, is_json};
+use doorward_web::response::{ask_to_come_back, empty, error_response, events, json, not_allowed};
+use doorward_web::{Body, body, is_json};
 
 use crate::registry;
 use doorward_gateway::call::{CallId, Failure, Portal};
