@@ -11,6 +11,7 @@ mod confine;
 mod credential;
 mod export;
 mod identity;
+mod inspection;
 mod lifecycle;
 mod limits;
 mod names;
@@ -57,6 +58,10 @@ pub use export::{
 pub use identity::{
     Algorithm, Claims, Directory, Group, IdentitySettings, Introspection, IssuerSettings, Member,
     TrustedFor, is_trustworthy,
+};
+pub use inspection::{
+    DataAction, DataInspection, DefinitionInspection, InspectionApproval, InspectionException,
+    InspectionSettings, MessageInspection, OverBudget, SuspiciousAction, UnseenAction,
 };
 pub use lifecycle::{Lifecycle, ReviewSettings};
 pub use limits::{Limits, Timeouts};

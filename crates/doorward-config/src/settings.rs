@@ -55,6 +55,9 @@ pub struct Settings {
     /// What to do when a server is slow or fails, for all servers.
     pub reliability: ReliabilitySettings,
     pub pins: AllPinSettings,
+    /// Inspection of calls, of what servers return, and of definitions: unseen characters, suspicious texts, secrets and
+    /// personal data. Default: nothing is inspected.
+    pub inspection: Option<InspectionSettings>,
     /// The servers behind the gateway, by name. A name begins with a letter and has letters, digits, `-` and `.`.
     pub servers: BTreeMap<String, ServerSettings>,
     /// Whether servers of the configuration file are served at once (`trusted`), or only once somebody has approved and
@@ -103,6 +106,7 @@ impl Default for Settings {
             cache: CacheSettings::default(),
             reliability: ReliabilitySettings::default(),
             pins: AllPinSettings::default(),
+            inspection: None,
             servers: BTreeMap::new(),
             lifecycle: Lifecycle::default(),
             review: ReviewSettings::default(),
@@ -208,6 +212,10 @@ impl Settings {
             for (key, problem) in webhook.problems() {
                 wrong(&["webhooks", name, key], problem);
             }
+        }
+        for (path, problem) in self.inspection.iter().flat_map(|it| it.problems(has_store)) {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            wrong(&[&["inspection"], &path[..]].concat(), problem);
         }
         for (key, problem) in self.rate_limits.problems() {
             let key = key.into_iter().filter(|part| !part.is_empty());

@@ -112,6 +112,9 @@ fn overridden(mut settings: Settings, options: &Serve) -> Settings {
         let replicas = replicas.filter_map(|replica| replica.file.as_mut());
         let more = settings.stops.folder.iter_mut().chain(&mut settings.pins.file);
         let more = audit.chain(replicas).chain(more);
+        let inspection = settings.inspection.iter_mut();
+        let more =
+            more.chain(inspection.flat_map(|it| it.rules.iter_mut().chain(&mut it.detectors)));
         for path in files.chain(&mut settings.policy.files).chain(more) {
             *path = folder.join(&*path);
         }
