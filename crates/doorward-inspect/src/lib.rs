@@ -12,6 +12,7 @@
 mod budget;
 mod clean;
 pub mod detect;
+mod field;
 pub mod json;
 mod map;
 mod place;
@@ -23,6 +24,7 @@ pub mod text;
 pub use budget::Budget;
 pub use clean::{Cleaned, strip_json};
 pub use detect::{Detectors, Match};
+pub use field::{FieldPattern, Opaque};
 pub use map::Map;
 pub use place::Place;
 pub use redact::{Action, Plan, Redactor, TextStream};

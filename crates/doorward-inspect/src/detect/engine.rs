@@ -75,6 +75,8 @@ impl Detectors {
                 None => rules.push(rule.clone()),
             }
         }
+        let own: HashSet<&str> =
+            files.iter().flat_map(|file| &file.detectors).map(|rule| &*rule.id).collect();
         let mut names: Vec<(String, String)> =
             BUILT_IN.iter().map(|(id, class)| ((*id).to_owned(), (*class).to_owned())).collect();
         let mut off = HashSet::new();
@@ -112,6 +114,7 @@ impl Detectors {
                         position: rule.position,
                         reach: rule.reach,
                         entropy: rule.entropy,
+                        guards_short: !own.contains(&*rule.id),
                     });
                     Trigger::Rule(regexes.len() - 1)
                 }

@@ -27,6 +27,8 @@ pub(super) struct Rule {
     pub position: Position,
     pub reach: usize,
     pub entropy: f64,
+    /// What follows a literal of fewer than four bytes has to look like a token.
+    pub guards_short: bool,
 }
 
 impl Rule {
@@ -71,7 +73,8 @@ impl Rule {
                                 | b'@'
                         )
                 };
-                let is_short = hit.len() < 4
+                let is_short = self.guards_short
+                    && hit.len() < 4
                     && !bytes
                         .get(hit.end..hit.end + 8)
                         .is_some_and(|next| next.iter().all(is_token));

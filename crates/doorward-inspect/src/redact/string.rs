@@ -72,6 +72,9 @@ fn once(
             return;
         }
         let action = redactor.action(detector);
+        if action == Action::Ignore {
+            return;
+        }
         outcome.found.push(InString { detector, action, range: range.clone() });
         replacements
             .extend(redactor.replacement(detector, action, value).map(|text| (range, text)));
@@ -167,7 +170,9 @@ fn apply(text: &str, mut replacements: Vec<(Range<usize>, String)>) -> String {
 
 impl Redactor<'_> {
     pub(super) fn action(&self, detector: usize) -> Action {
-        self.plan.action(self.detectors.id(detector), self.detectors.class(detector))
+        self.field.unwrap_or_else(|| {
+            self.plan.action(self.detectors.id(detector), self.detectors.class(detector))
+        })
     }
 
     /// What replaces a value; `None` if it is left as it is.
@@ -180,7 +185,7 @@ impl Redactor<'_> {
         let class = self.detectors.class(detector);
         let mask = || Replacement::mask(class);
         match (action, self.pseudonyms) {
-            (Action::Report | Action::Refuse, _) => None,
+            (Action::Ignore | Action::Report | Action::Refuse, _) => None,
             (Action::Hash, Some(pseudonyms)) => {
                 Some(Replacement::hash(class, pseudonyms.hash(class, value)))
             }
