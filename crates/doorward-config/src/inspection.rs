@@ -11,8 +11,7 @@ use doorward_policy::Approver;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::server::is_default;
-use super::{ByteSize, Period};
+use super::quantity::{ByteSize, Period};
 
 /// Inspection of arguments, of what servers return, and of definitions. `inspection: {}` inspects everything, removes unseen
 /// characters from results and definitions, and reports the rest.
@@ -32,14 +31,14 @@ pub struct InspectionSettings {
     /// What happens to a message whose inspection exceeds the budget.
     pub over_budget: OverBudget,
     /// Arguments of tools and prompts, values to complete, and answers of users to requests of servers.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_unset")]
     pub arguments: MessageInspection,
     /// Everything that servers return or send: results, errors, prompts, resources, progress, log messages, elicitation and
     /// sampling requests.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_unset")]
     pub results: MessageInspection,
     /// Definitions of tools, prompts, resources and templates, and the instructions of servers.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_unset")]
     pub definitions: DefinitionInspection,
     /// Exceptions for some tools, prompts or resources. Each setting is taken from the first entry that applies and has it,
     /// otherwise from the settings above.
@@ -87,7 +86,9 @@ pub enum OverBudget {
 
 /// What happens to unseen characters: invisible, bidirectional, tag and control characters, variation selectors outside
 /// emoji, and terminal escapes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum UnseenAction {
     /// They are not looked for.
@@ -101,7 +102,9 @@ pub enum UnseenAction {
 }
 
 /// What happens to a text whose score reaches the threshold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum SuspiciousAction {
     /// Texts are not scanned.
@@ -115,7 +118,9 @@ pub enum SuspiciousAction {
 }
 
 /// What happens to secrets and personal data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum DataAction {
     /// It passes and is not reported.
@@ -146,7 +151,7 @@ pub struct MessageInspection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<u32>,
     /// Secrets and personal data.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_unset")]
     pub data: DataInspection,
 }
 
@@ -191,11 +196,11 @@ pub struct InspectionException {
     /// What it applies to, as `server/tool`, `server/prompt` or `server/uri`; `*` matches any characters. Everything of a
     /// server is `server/*`.
     pub only: BTreeSet<Pattern>,
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_unset")]
     pub arguments: MessageInspection,
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_unset")]
     pub results: MessageInspection,
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(skip_serializing_if = "is_unset")]
     pub definitions: DefinitionInspection,
 }
 
@@ -212,6 +217,10 @@ pub struct InspectionApproval {
     /// How many different people must approve, 1 to 5.
     #[serde(default = "one")]
     pub people: u8,
+}
+
+fn is_unset<T: Default + PartialEq>(settings: &T) -> bool {
+    *settings == T::default()
 }
 
 fn an_hour() -> Period {

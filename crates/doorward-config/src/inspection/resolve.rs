@@ -9,7 +9,7 @@ use super::{
     DataAction, DataInspection, DefinitionInspection, InspectionException, InspectionSettings,
     MessageInspection, SuspiciousAction, UnseenAction,
 };
-use crate::Period;
+use crate::quantity::Period;
 
 /// The longest time that a call is held, and that a token can be turned back.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -31,7 +31,61 @@ impl MessageInspection {
     }
 }
 
+impl InspectionException {
+    /// Whether it may apply to something of a server.
+    pub fn may_apply_to(&self, server: &str) -> bool {
+        let target = format!("{server}/");
+        let is_possible = |pattern: &str| {
+            let literal = pattern.split('*').next().unwrap_or_default();
+            literal.starts_with(&target)
+                || (literal.len() < pattern.len() && target.starts_with(literal))
+        };
+        self.only.iter().any(|only| is_possible(&only.0))
+    }
+}
+
+impl MessageInspection {
+    /// The stricter of each setting of these and, where they have it, others.
+    fn strictest(&self, others: &Self) -> Self {
+        Self {
+            unseen: self.unseen.max(others.unseen),
+            suspicious: Some(self.suspicious().max(others.or(self).suspicious())),
+            threshold: match (self.threshold, others.threshold) {
+                (Some(one), Some(other)) => Some(one.min(other)),
+                (one, other) => one.or(other),
+            },
+            data: self.data.strictest(&others.data),
+        }
+    }
+}
+
 impl DataInspection {
+    fn strictest(&self, others: &Self) -> Self {
+        let both = |of: fn(&Self) -> &BTreeMap<String, DataAction>| {
+            let mut all = of(self).clone();
+            for (key, action) in of(others) {
+                all.entry(key.clone())
+                    .and_modify(|own| *own = (*own).max(*action))
+                    .or_insert(*action);
+            }
+            all
+        };
+        let usual = |data: &Self| data.default.unwrap_or(DataAction::Report);
+        let default =
+            if others.default.is_some() { usual(self).max(usual(others)) } else { usual(self) };
+        let raise = |mut named: BTreeMap<String, DataAction>| {
+            // One of the two may leave to its default what the other names.
+            named.values_mut().for_each(|action| *action = (*action).max(default));
+            named
+        };
+        Self {
+            default: Some(default),
+            classes: raise(both(|data| &data.classes)),
+            detectors: raise(both(|data| &data.detectors)),
+            fields: raise(both(|data| &data.fields)),
+        }
+    }
+
     /// These settings, with absent ones taken from others.
     pub fn or(&self, others: &Self) -> Self {
         let both = |of: fn(&Self) -> &BTreeMap<String, DataAction>| {
@@ -82,12 +136,12 @@ impl DefinitionInspection {
 impl InspectionSettings {
     /// The settings for arguments of a target, as `server/tool`. Unseen characters have their default.
     pub fn arguments_of(&self, target: &str) -> MessageInspection {
-        self.message(target, |it| &it.arguments, &self.arguments, UnseenAction::Report)
+        self.message(target, |it| &it.arguments, &self.general_arguments())
     }
 
     /// The settings for what a target returns, as `server/tool`. Unseen characters have their default.
     pub fn results_of(&self, target: &str) -> MessageInspection {
-        self.message(target, |it| &it.results, &self.results, UnseenAction::Strip)
+        self.message(target, |it| &it.results, &self.general_results())
     }
 
     /// The settings for a definition, as `server/tool`.
@@ -97,19 +151,47 @@ impl InspectionSettings {
             .or(&self.definitions)
     }
 
+    /// The strictest settings for arguments of anything that a server has.
+    pub fn strictest_arguments_of(&self, server: &str) -> MessageInspection {
+        self.strictest(server, |it| &it.arguments, self.general_arguments())
+    }
+
+    /// The strictest settings for what anything of a server returns.
+    pub fn strictest_results_of(&self, server: &str) -> MessageInspection {
+        self.strictest(server, |it| &it.results, self.general_results())
+    }
+
+    /// The settings for arguments where no exception applies.
+    pub fn general_arguments(&self) -> MessageInspection {
+        let unseen = Some(self.arguments.unseen.unwrap_or(UnseenAction::Report));
+        MessageInspection { unseen, ..self.arguments.clone() }
+    }
+
+    /// The settings for results where no exception applies.
+    pub fn general_results(&self) -> MessageInspection {
+        let unseen = Some(self.results.unseen.unwrap_or(UnseenAction::Strip));
+        MessageInspection { unseen, ..self.results.clone() }
+    }
+
+    fn strictest(
+        &self,
+        server: &str,
+        of: fn(&InspectionException) -> &MessageInspection,
+        general: MessageInspection,
+    ) -> MessageInspection {
+        let possible = self.exceptions.iter().filter(|it| it.may_apply_to(server));
+        possible.fold(general, |strict, next| strict.strictest(of(next)))
+    }
+
     fn message(
         &self,
         target: &str,
         of: fn(&InspectionException) -> &MessageInspection,
         general: &MessageInspection,
-        unseen: UnseenAction,
     ) -> MessageInspection {
-        let mut own = self
-            .exceptions(target)
+        self.exceptions(target)
             .fold(MessageInspection::default(), |own, next| own.or(of(next)))
-            .or(general);
-        own.unseen.get_or_insert(unseen);
-        own
+            .or(general)
     }
 
     /// The exceptions that apply to a target, in order.
@@ -221,6 +303,25 @@ mod tests {
         assert_eq!(other.suspicious(), SuspiciousAction::Refuse);
         assert_eq!(other.data.classes["secret"], DataAction::Mask);
         assert_eq!(settings.arguments_of("mail/read").unseen, Some(UnseenAction::Report));
+    }
+
+    #[test]
+    fn what_may_be_of_any_tool_has_the_strictest_settings() {
+        let settings = settings(serde_json::json!({
+            "results": { "data": { "classes": { "ip": "ignore", "email": "mask" } } },
+            "exceptions": [
+                { "only": ["crm/export"], "results": { "unseen": "refuse", "data": { "classes": { "card": "refuse" } } } },
+                { "only": ["crm*"], "results": { "unseen": "ignore", "data": { "classes": { "email": "report" } } } },
+                { "only": ["mail/*"], "results": { "suspicious": "refuse" } },
+            ],
+        }));
+        let crm = settings.strictest_results_of("crm");
+        assert_eq!(crm.unseen, Some(UnseenAction::Refuse));
+        assert_eq!(crm.suspicious(), SuspiciousAction::Report);
+        assert_eq!(crm.data.classes["card"], DataAction::Refuse);
+        assert_eq!(crm.data.classes["email"], DataAction::Mask);
+        assert_eq!(settings.strictest_results_of("mail").suspicious(), SuspiciousAction::Refuse);
+        assert_eq!(settings.strictest_results_of("web").unseen, Some(UnseenAction::Strip));
     }
 
     #[test]
