@@ -6,10 +6,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use doorward_core::{CallId, Challenge, Events, Failure, Gone, Pauses, Portal, Protocol};
+use doorward_guards::inspection::Inspecting;
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Revision, RpcError, Value, method};
-use doorward_policy::{Decision, Facts};
+use doorward_policy::{Decision, Facts, Hold};
 pub use doorward_upstream::call_error::CallError;
 
 use crate::access::targets::is_write;
@@ -64,6 +65,10 @@ pub struct Notes {
     pub facts: Option<Box<Facts>>,
     /// What inspection has found in what came back: findings and classes of data.
     pub returned: Option<Box<Facts>>,
+    /// What inspects the call, where something does, and what it has found.
+    pub inspection: Option<Box<Inspecting>>,
+    /// Why the call is held, where something other than a policy holds it.
+    pub held: Option<Box<Held>>,
     /// Labels that external checks have given to the call, which its caller carries from then on.
     pub labels: BTreeSet<String>,
     /// Where policies were asked.
@@ -99,6 +104,17 @@ pub struct Notes {
     pub taken: Taken,
     /// Where the door wants to be told what is left of the nearest limit.
     pub nearest: Option<Arc<OnceLock<Nearest>>>,
+}
+
+/// A call that waits for a person, because something other than a policy holds it.
+#[derive(Debug, Clone)]
+pub struct Held {
+    /// Who approves, and for how long it waits.
+    pub hold: Hold,
+    /// What the approvers are told.
+    pub reason: String,
+    /// What holds it: `inspection`, or the name of a check.
+    pub by: String,
 }
 
 /// What a door knows of a call.

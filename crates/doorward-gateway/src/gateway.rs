@@ -36,6 +36,7 @@ use doorward_cache::Cache;
 use doorward_config::{Explain, Settings};
 use doorward_core::memory::{self, Memory};
 use doorward_core::share::Shares;
+use doorward_guards::inspection::Active as Inspections;
 use doorward_identity::delegation::Delegations;
 use doorward_identity::identity::Identity;
 use doorward_identity::seal::Sealer;
@@ -91,6 +92,8 @@ pub struct Gateway {
     pub published: doorward_registry::serve::Times,
     pub emergency: Emergency,
     pub pins: Arc<Keeper>,
+    /// What inspects calls.
+    pub inspection: Inspections,
     policies: ArcSwap<Policies>,
     /// Cancelled when the gateway begins to shut down.
     pub closing: CancellationToken,
@@ -159,6 +162,9 @@ impl Gateway {
             kept: Kept::new(store),
             emergency,
             pins,
+            inspection: Inspections::new(
+                settings.state_key.as_ref().or(settings.store_key.as_ref()),
+            )?,
             policies: ArcSwap::from_pointee(Policies::new(None, String::new(), &settings)),
             settings: ArcSwap::from_pointee(Settings {
                 servers: BTreeMap::new(),

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, stderr};
 
 use doorward_mcp::display::harmless_line;
+use doorward_observability::cleaned::Cleaned;
 use doorward_observability::telemetry::logs::Collecting;
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::FormatFields;
@@ -44,7 +45,7 @@ pub fn start(directives: &str, format: LogFormat) -> Result<(), Failed> {
         LogFormat::Pretty => true,
         LogFormat::Json => false,
     };
-    let log = tracing_subscriber::fmt::layer().with_writer(stderr);
+    let log = tracing_subscriber::fmt::layer().with_writer(|| Cleaned(stderr()));
     let log = if pretty {
         let colors = terminal && crate::terminal::wants_color();
         log.compact().with_target(false).with_ansi(colors).fmt_fields(fields()).boxed()

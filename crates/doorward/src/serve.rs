@@ -1,5 +1,6 @@
 //! `doorward serve`: starts the gateway, applies changes of its configuration, and stops it gracefully.
 
+mod inspection;
 pub mod pins;
 mod policies;
 mod reload;
@@ -146,7 +147,8 @@ async fn serve(options: Serve, read: Read, workers: Arc<[Handle]>) -> Result<(),
     let admin = admin.map(|admin| (admin, admin_tls));
     let listeners = Listeners::open(&gateway, reloader.as_ref(), (main, tls), admin, &workers)?;
     welcome(&gateway, &listeners, options.config.is_none());
-    let _followed = (policies::follow(&gateway), pins::follow(&gateway, pinned));
+    let _followed =
+        (policies::follow(&gateway), pins::follow(&gateway, pinned), inspection::follow(&gateway));
     let watched = reload::Watch::start(&gateway, &options, text, changeable || !ready);
     signals.wait(&watched).await;
     drop(watched);
@@ -193,6 +195,8 @@ async fn guarded(
         return Err(Failed::silent(Exit::Config));
     }
     gateway.declare_pins(&lock).await;
+    inspection::declare(&gateway, &gateway.settings())
+        .map_err(|why| Failed::new(Exit::Config, why))?;
     gateway.look_at_store(true).await?;
     if let Some(store) = gateway.kept.store() {
         let settings = gateway.settings();

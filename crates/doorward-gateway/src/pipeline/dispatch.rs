@@ -12,7 +12,7 @@ use crate::call::{Call, CallError, Challenge, Events, Failure, Reply};
 use crate::delegated;
 use crate::gateway::Gateway;
 use crate::in_flight::Entry;
-use crate::pipeline::{Stage, Step};
+use crate::pipeline::{Stage, Step, answers};
 use crate::record;
 use crate::stops::admit::failure;
 use doorward_upstream::Server;
@@ -50,6 +50,8 @@ impl Stage for Dispatch {
             }
             gateway.check_credential(call, &server)?;
             let change = Change::of(call, &server);
+            let inspected = answers::inspected(call, events);
+            let events = inspected.as_ref().unwrap_or(events);
             let answer = {
                 // Pinned here: it is large, and would be moved into what waits for both.
                 let answering = pin!(async {

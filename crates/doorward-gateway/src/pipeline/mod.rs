@@ -4,6 +4,7 @@
 //! out. To add one, write its file and add its line at the right place.
 
 mod accounting;
+mod answers;
 mod approval;
 mod arguments;
 pub mod cache;
@@ -11,6 +12,7 @@ mod cache_key;
 pub mod cache_lookup;
 mod coercion;
 mod dispatch;
+mod inspection;
 mod limits;
 mod listening;
 mod lists;
@@ -47,6 +49,7 @@ const STAGES: &[&dyn Stage] = &[
     &uris::Uris,
     &routing::Routing,
     &coercion::Coercion,
+    &inspection::Inspection,
     &policy::Policy,
     &limits::Limits,
     &arguments::Arguments,
@@ -54,6 +57,7 @@ const STAGES: &[&dyn Stage] = &[
     &lists::Lists,
     &listening::Listening,
     &accounting::Accounting,
+    &answers::Answers,
     &cache::Cache,
     &results::Results,
     &dispatch::Dispatch,

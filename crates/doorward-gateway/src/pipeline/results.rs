@@ -70,7 +70,8 @@ impl Stage for Results {
     }
 }
 
-fn check(tool: &ToolEntry, text: &Bytes, effort: Effort) -> Result<(), Mismatches> {
+/// Whether structured content matches the output schema of its tool.
+pub(super) fn check(tool: &ToolEntry, text: &Bytes, effort: Effort) -> Result<(), Mismatches> {
     let Some(schema) = &tool.schemas.output else { return Ok(()) };
     let value = serde_json::from_slice(text)
         .map_err(|error| Mismatches::one("", format!("cannot be validated: {error}")))?;

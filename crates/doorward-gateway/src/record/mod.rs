@@ -15,6 +15,7 @@ use doorward_identity::seal;
 use doorward_observability::audit::mask::{mask, masked};
 use doorward_observability::audit::members::Members;
 use doorward_observability::audit::{Common, Ended, Mark, Outcome, Record};
+use doorward_observability::cleaned;
 use doorward_upstream::catalog::kind_of;
 use doorward_upstream::state::names_a_task;
 
@@ -263,7 +264,10 @@ fn arguments(members: &mut Members, gateway: &Gateway, call: &Call) {
     {
         let mut known = serde_json::Value::Object(known);
         mask(&mut known, &settings.mask);
-        about.raw("policy", &known.to_string());
+        about.raw("policy", &cleaned::payload(known.to_string()));
+    }
+    if let Some(inspecting) = &call.notes.inspection {
+        outcome::inspected(&mut about, &inspecting.arguments);
     }
     members.object("arguments", &about);
 }

@@ -12,8 +12,10 @@ use crate::billing::Settled;
 use crate::call::{Call, CallError, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::INVALID_ARGUMENTS;
+use doorward_guards::inspection::Found;
 use doorward_observability::audit::Outcome;
 use doorward_observability::audit::members::Members;
+use doorward_observability::cleaned;
 
 /// Closes the record of a call, or writes the whole of one that no server was sent.
 pub fn close(gateway: &Gateway, call: &mut Call, reply: &Result<Reply, CallError>) {
@@ -29,6 +31,38 @@ pub fn close(gateway: &Gateway, call: &mut Call, reply: &Result<Reply, CallError
     if gateway.shared.audit.durability(class) != Durability::Off {
         let outcome = outcome(gateway, call, reply, settled);
         gateway.shared.audit.record(super::at_once(gateway, call, class, outcome));
+    }
+}
+
+fn refused_by_inspection(call: &Call) -> Option<&'static str> {
+    call.notes.inspection.as_ref()?.refused.as_ref().map(|refused| refused.code)
+}
+
+/// Adds what inspection has found in what came back, and what it has done with it.
+fn returned(members: &mut Members, call: &Call) {
+    let Some(inspecting) = &call.notes.inspection else { return };
+    let found = &inspecting.returned;
+    if found.is_empty() {
+        return;
+    }
+    let mut about = Members::default();
+    about.texts("findings", found.findings.iter().map(String::as_str));
+    about.texts("data", found.classes().iter().map(String::as_str));
+    inspected(&mut about, found);
+    members.object("returned", &about);
+}
+
+/// Adds how often inspection has done something with data, and whether it has removed characters.
+pub(super) fn inspected(members: &mut Members, found: &Found) {
+    let mut actions = Members::default();
+    for (action, count) in found.done() {
+        actions.number(action, i64::try_from(count).unwrap_or(i64::MAX));
+    }
+    if !actions.as_text().is_empty() {
+        members.object("actions", &actions);
+    }
+    if found.is_stripped {
+        members.flag("stripped", true);
     }
 }
 
@@ -72,6 +106,9 @@ pub fn outcome(
             }
         }
         Ok(Reply::Listening(_)) => _ = members.text("outcome", "listening"),
+        Err(CallError::Rpc(_)) if let Some(code) = refused_by_inspection(call) => {
+            members.text("outcome", "refused").text("error", code);
+        }
         Err(CallError::Rpc(error)) => {
             members.text("outcome", "error").number("error_code", error.code);
         }
@@ -87,11 +124,11 @@ pub fn outcome(
         }
         Err(CallError::Gateway(failure)) => {
             members.text("outcome", "failed").text("error", failure.kind.as_str());
-            members.text("message", &failure.message);
+            members.text("message", &cleaned::line(&failure.message));
         }
         Err(CallError::Refused { failure, .. }) => {
             members.text("outcome", "refused").text("error", failure.kind.as_str());
-            members.text("message", &failure.message);
+            members.text("message", &cleaned::line(&failure.message));
         }
     }
     if let Some(result) = told {
@@ -114,6 +151,7 @@ pub fn outcome(
         members.number("retries", call.notes.retries);
     }
     members.maybe("cache", call.notes.cached);
+    returned(&mut members, call);
     if call.notes.invalid_result {
         members.flag("invalid_result", true);
     }

@@ -77,7 +77,7 @@ fn is_secret(name: &str, names: &BTreeSet<Pattern>) -> bool {
 }
 
 /// A text without the secrets in it; `None` if there are none.
-fn masked_text(text: &str) -> Option<String> {
+pub(crate) fn masked_text(text: &str) -> Option<String> {
     if text.contains("-----BEGIN") && text.contains("PRIVATE KEY") {
         return Some(MASKED.into());
     }
@@ -117,7 +117,7 @@ pub fn masked(settings: &AuditSettings, object: &Object) -> Option<String> {
     }
     let mut value = object.to_serde();
     mask(&mut value, &settings.mask);
-    Some(value.to_string())
+    Some(crate::cleaned::payload(value.to_string()))
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Servers, tools and outcomes are labels; users only if it is configured. The number of series is bounded, however
 //! many names a peer makes up.
 
+mod inspection;
 mod labels;
 mod prometheus;
 
@@ -23,6 +24,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
+pub use self::inspection::InspectionMetrics;
 pub use self::labels::{CacheOutcome, Outcome};
 pub use self::prometheus::prometheus;
 
@@ -57,6 +59,7 @@ pub struct Metrics {
     pub cache_entries: Gauge,
     pub cache_bytes: Gauge,
     invalid_results: Family<ServerLabels, Counter>,
+    pub inspection: InspectionMetrics,
     pub refused: Counter,
     pub audit_records: Counter,
     pub audit_lost: Counter,
@@ -148,6 +151,7 @@ impl Default for Metrics {
             cache_entries: Gauge::default(),
             cache_bytes: Gauge::default(),
             invalid_results: Family::default(),
+            inspection: InspectionMetrics::default(),
             refused: Counter::default(),
             audit_records: Counter::default(),
             audit_lost: Counter::default(),
@@ -178,6 +182,7 @@ impl Default for Metrics {
         let registry = &mut metrics.registry;
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The running version", Info::new(version));
+        metrics.inspection.register(registry);
         registry.register("calls", "Calls by server, tool and outcome", metrics.calls.clone());
         let about = "Replicas of servers, by health";
         registry.register("replicas", about, metrics.replicas.clone());

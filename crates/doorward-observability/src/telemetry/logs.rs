@@ -11,6 +11,8 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
+use crate::cleaned::line;
+
 use super::messages::{AnyValue, KeyValue, LogRecord};
 
 /// Lines that wait to be sent.
@@ -80,6 +82,7 @@ impl Visit for Fields {
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = write!(text, "{value:?}");
+        let text = line(&text).into_owned();
         if field.name() == "message" {
             self.message = text;
         } else {
@@ -89,9 +92,9 @@ impl Visit for Fields {
 
     fn record_str(&mut self, field: &Field, value: &str) {
         if field.name() == "message" {
-            self.message = value.to_owned();
+            self.message = line(value).into_owned();
         } else {
-            self.attributes.push(KeyValue::new(field.name(), value));
+            self.attributes.push(KeyValue::new(field.name(), &*line(value)));
         }
     }
 
