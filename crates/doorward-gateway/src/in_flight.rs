@@ -10,6 +10,7 @@ use serde::Serialize;
 use tokio::sync::{broadcast, oneshot};
 
 use doorward_identity::identity::Principal;
+use doorward_inspect::written::{self, Keep};
 
 const SHARDS: usize = 16;
 /// Ended calls that a watcher may be behind; beyond, it misses some.
@@ -131,8 +132,8 @@ impl Live {
                 call: format!("{call:016x}"),
                 principal: entry.principal.id.to_string(),
                 server: entry.server.to_string(),
-                method: entry.method.to_string(),
-                target: entry.target.clone(),
+                method: written::text(&entry.method, Keep::Nothing).into_owned(),
+                target: written::text(&entry.target, Keep::Nothing).into_owned(),
                 ms: u64::try_from(entry.began.elapsed().as_millis()).unwrap_or(u64::MAX),
             }));
         }

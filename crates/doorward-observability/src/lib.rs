@@ -1,7 +1,6 @@
 //! Observability: the audit log and its exports, metrics, OpenTelemetry, and webhooks.
 
 pub mod audit;
-pub mod cleaned;
 pub mod metrics;
 pub mod telemetry;
 pub mod webhooks;

@@ -39,6 +39,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 pub fn run(options: Serve, inherited: Inherited) -> Result<(), Failed> {
     logging::start(&options.log, options.log_format)?;
+    // No call shall wait for it.
+    doorward_inspect::written::prepare();
     let read = settings(&options)?;
     // Not before: the configuration may be one of them.
     inherited.close();

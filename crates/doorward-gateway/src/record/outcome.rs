@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use doorward_config::Durability;
+use doorward_inspect::written::{self, Keep};
 use doorward_mcp::error::Kind;
 use doorward_mcp::interaction;
 use doorward_store::{Amount, Usage};
@@ -15,7 +16,6 @@ use crate::pipeline::INVALID_ARGUMENTS;
 use doorward_guards::inspection::Found;
 use doorward_observability::audit::Outcome;
 use doorward_observability::audit::members::Members;
-use doorward_observability::cleaned;
 
 /// Closes the record of a call, or writes the whole of one that no server was sent.
 pub fn close(gateway: &Gateway, call: &mut Call, reply: &Result<Reply, CallError>) {
@@ -115,8 +115,10 @@ pub fn outcome(
         Err(CallError::Denied(_)) => _ = members.text("outcome", "denied"),
         Err(CallError::InvalidArguments(mismatches)) => {
             members.text("outcome", "refused").text("error", INVALID_ARGUMENTS);
-            members
-                .texts("invalid", mismatches.failures.iter().map(|failure| failure.path.as_str()));
+            // Names of members are the caller's.
+            let paths = mismatches.failures.iter();
+            let paths: Vec<_> = paths.map(|one| written::text(&one.path, Keep::Nothing)).collect();
+            members.texts("invalid", paths.iter().map(|path| &**path));
         }
         Err(CallError::Limited(limited)) => {
             members.text("outcome", "refused").text("error", Kind::RateLimited.as_str());
@@ -124,11 +126,11 @@ pub fn outcome(
         }
         Err(CallError::Gateway(failure)) => {
             members.text("outcome", "failed").text("error", failure.kind.as_str());
-            members.text("message", &cleaned::line(&failure.message));
+            members.text("message", &written::text(&failure.message, Keep::Addresses));
         }
         Err(CallError::Refused { failure, .. }) => {
             members.text("outcome", "refused").text("error", failure.kind.as_str());
-            members.text("message", &cleaned::line(&failure.message));
+            members.text("message", &written::text(&failure.message, Keep::Addresses));
         }
     }
     if let Some(result) = told {

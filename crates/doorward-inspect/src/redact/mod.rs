@@ -7,7 +7,7 @@
 mod json;
 mod plan;
 mod stream;
-mod string;
+pub(crate) mod string;
 
 pub use json::{Found, Redacted};
 pub use plan::{Action, Plan, Pseudonyms, Replacement};

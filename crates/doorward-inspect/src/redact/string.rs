@@ -16,7 +16,7 @@ const AROUND: usize = 512;
 
 /// Something found in a string.
 #[derive(Debug, Clone)]
-pub(super) struct InString {
+pub(crate) struct InString {
     pub detector: usize,
     pub action: Action,
     pub range: Range<usize>,
@@ -24,14 +24,14 @@ pub(super) struct InString {
 
 /// A string after redaction.
 #[derive(Debug, Default)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// `None` if nothing was replaced.
     pub text: Option<String>,
     pub found: Vec<InString>,
 }
 
 /// Redacts a string, until nothing that is to be replaced is left in it.
-pub(super) fn redact(
+pub(crate) fn redact(
     redactor: &Redactor<'_>,
     text: &str,
     context: Context<'_>,

@@ -8,7 +8,6 @@ use std::time::Duration;
 use doorward_config::Settings;
 use doorward_gateway::Gateway;
 use doorward_guards::inspection::Files;
-use doorward_observability::cleaned;
 use tokio_util::task::AbortOnDropHandle;
 
 /// How often the files are checked.
@@ -25,12 +24,7 @@ pub fn declare(gateway: &Gateway, settings: &Settings) -> Result<bool, String> {
         files.rules = read(&inspection.rules)?;
         files.detectors = read(&inspection.detectors)?;
     }
-    let changed = gateway.inspection.declare(inspection, files);
-    let changed = changed.map_err(|error| error.to_string())?;
-    if changed {
-        cleaned::use_detectors(gateway.inspection.detectors());
-    }
-    Ok(changed)
+    gateway.inspection.declare(inspection, files).map_err(|error| error.to_string())
 }
 
 /// Follows settings and files while the handle lives. What is not valid is refused, and logged once.
