@@ -107,7 +107,8 @@ fn keep(field: &str) -> Option<Keep> {
     match field {
         "timestamp" | "level" | "target" | "call" | "id" | "digest" | "sha256" => None,
         "principal" | "user" | "agent" | "tenant" | "key" => Some(Keep::Personal),
-        "stderr" => Some(Keep::Nothing),
+        // What callers and servers have said, and nothing else.
+        "stderr" | "method" | "name" | "tool" | "prompt" | "uri" => Some(Keep::Nothing),
         _ => Some(Keep::Addresses),
     }
 }

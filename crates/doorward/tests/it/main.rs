@@ -30,6 +30,7 @@ mod http2;
 mod inspection;
 mod inventory;
 mod keys;
+mod leaks;
 mod limits;
 mod names;
 mod noise;
