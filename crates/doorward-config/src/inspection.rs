@@ -187,6 +187,10 @@ pub struct DefinitionInspection {
     /// The score from which a definition is suspicious. Default: that of the rules.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<u32>,
+    /// Digests of suspicious definitions that are served nevertheless, as `sha256:` and 64 hexadecimal digits. The log and
+    /// `doorward servers` show them. Definitions of servers with pins are accepted by `doorward servers accept` instead.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub accepted: BTreeSet<String>,
 }
 
 /// Settings for some tools, prompts or resources.

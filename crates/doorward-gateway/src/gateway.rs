@@ -179,6 +179,7 @@ impl Gateway {
         gateway.shared.tasks.spawn(gateway.clone().free_places());
         gateway.shared.tasks.spawn(gateway.clone().watch_reviews());
         gateway.shared.tasks.spawn(gateway.clone().follow_stops());
+        gateway.shared.tasks.spawn(gateway.clone().follow_names());
         let told = gateway.clone();
         gateway.shared.tasks.spawn(async move {
             told.telemetry.run(told.closing.clone(), || told.metrics()).await;
@@ -220,6 +221,7 @@ impl Gateway {
     pub fn reload(&self, settings: Settings) -> Changes {
         let serving = self.life.serving.lock();
         let mut changes = self.serve(&settings);
+        self.declare_definitions(&settings);
         let current = self.settings.load();
         for (key, differs) in [
             ("listen", settings.listen != current.listen),

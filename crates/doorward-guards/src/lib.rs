@@ -2,3 +2,4 @@
 //! detectors are in `doorward-inspect`; the stages that ask these guards are in `doorward-gateway`.
 
 pub mod inspection;
+pub mod definitions;

@@ -119,6 +119,7 @@ impl DefinitionInspection {
             unseen: self.unseen.or(others.unseen),
             suspicious: self.suspicious.or(others.suspicious),
             threshold: self.threshold.or(others.threshold),
+            accepted: self.accepted.union(&others.accepted).cloned().collect(),
         }
     }
 

@@ -20,7 +20,7 @@ fn what_is_written_holds_no_secrets_and_no_personal_data() {
         ("?t=sk-a1b2c3d4e5f6", Some("?t=[SECRET]")),
         ("the sk-learn-contribution", None),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQ", Some("[SECRET]")),
-        ("password=hunter2x", Some("password=[SECRET]")),
+        ("password=hunter2x", Some("[SECRET]")),
         ("dwk_aaaaaaaaaaa1_bbbbbbbbbbbbbbbbbbbbbbbbbbbbb", Some("[SECRET]")),
     ] {
         let clean = text(given, Keep::Addresses);

@@ -19,6 +19,7 @@ mod confusion;
 mod credentials;
 mod crowd;
 mod data;
+mod definitions;
 mod delegated;
 mod deviations;
 mod docs;
