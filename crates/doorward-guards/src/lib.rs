@@ -1,5 +1,5 @@
 //! What passes through the gateway: guards of calls and of what comes back, as the gateway's settings want them. The pure
 //! detectors are in `doorward-inspect`; the stages that ask these guards are in `doorward-gateway`.
 
-pub mod inspection;
 pub mod definitions;
+pub mod inspection;

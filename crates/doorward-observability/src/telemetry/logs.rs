@@ -13,7 +13,6 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
-
 use super::messages::{AnyValue, KeyValue, LogRecord};
 
 /// Lines that wait to be sent.
