@@ -73,6 +73,8 @@ pub struct Notes {
     pub labels: BTreeSet<String>,
     /// Where policies were asked.
     pub decision: Option<Box<Decision>>,
+    /// Where a stage other than the policies wants people to approve it.
+    pub held: Option<Box<Held>>,
     /// The record, as long as it is open.
     pub opened: Option<Opened>,
     /// What lets it go on, where a policy has held it.
@@ -106,14 +108,15 @@ pub struct Notes {
     pub nearest: Option<Arc<OnceLock<Nearest>>>,
 }
 
-/// A call that waits for a person, because something other than a policy holds it.
-#[derive(Debug, Clone)]
+/// That people must approve a call, because of what a stage has learnt of it. It runs only if the policies permit it, too;
+/// what they hold, their approvers must approve as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
-    /// Who approves, and for how long it waits.
+    /// Who approves, how many, and for how long. Its `policy` and `reason` are those below, whatever it says.
     pub hold: Hold,
-    /// What the approvers are told.
+    /// For approvers and the caller, in a sentence without secrets.
     pub reason: String,
-    /// What holds it: `inspection`, or the name of a check.
+    /// Who holds it: `inspection`, or `check:NAME`.
     pub by: String,
 }
 

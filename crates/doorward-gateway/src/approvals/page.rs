@@ -203,6 +203,12 @@ impl Desk<'_> {
             rows.push(("Through", asker.chain.join(", ")));
         }
         rows.push(("Reason", approval.reason()));
+        rows.push(("Held by", approval.held_by()));
+        for (title, name) in [("Findings", "findings"), ("Data", "data"), ("Flow", "flow")] {
+            if let Some(items) = subject.facts.get(name) {
+                rows.push((title, items.join(", ")));
+            }
+        }
         rows.push(("Approvers", approval.approvers()));
         rows.push(("Until", until));
         for vote in &approval.votes {

@@ -1,4 +1,4 @@
-//! Stage: calls that policies hold until people have approved them. It comes after validation, so that what is shown to
+//! Stage: calls that policies or other stages hold until people have approved them. It comes after validation, so that what is shown to
 //! them is what a server would be sent, and before anything is charged or recorded as begun.
 
 use std::sync::Arc;
@@ -19,9 +19,9 @@ impl Stage for Approval {
     }
 
     fn enter<'a>(&self, gateway: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
-        let held =
-            call.notes.decision.as_ref().is_some_and(|decision| decision.verdict == Verdict::Hold);
-        match held {
+        let by_policies =
+            call.notes.decision.as_ref().is_some_and(|it| it.verdict == Verdict::Hold);
+        match by_policies || call.notes.held.is_some() {
             false => Step::CONTINUE,
             true => Step::Later(Box::pin(hold(gateway, call))),
         }

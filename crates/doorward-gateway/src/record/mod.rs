@@ -220,19 +220,24 @@ fn risk(members: &mut Members, call: &Call) {
 }
 
 fn decision(members: &mut Members, gateway: &Gateway, call: &Call) {
-    let Some(decision) = &call.notes.decision else {
+    let held = call.notes.held.as_deref();
+    let decision = call.notes.decision.as_deref();
+    if decision.is_none() && held.is_none() {
         // Nothing restricts the caller, or the call did not come as far.
         return;
-    };
-    let word = match decision.verdict {
-        Verdict::Hold => "hold",
-        _ if decision.is_allowed() => "allow",
-        _ => "deny",
+    }
+    let word = match decision.map(|decision| (decision.verdict, decision.is_allowed())) {
+        Some((Verdict::Hold, _)) => "hold",
+        Some((_, false)) => "deny",
+        Some((_, true)) | None if held.is_some() => "hold",
+        Some((_, true)) | None => "allow",
     };
     members.text("decision", word);
     if let Some(approved) = &call.notes.approval {
         members.text("approval", approved.id());
     }
+    members.maybe("held_by", held.map(|held| &*held.by));
+    let Some(decision) = decision else { return };
     members.text("code", decision.code.as_str());
     let policies = gateway.policies();
     if policies.set.is_some() {

@@ -27,12 +27,19 @@ pub struct Bound<'a> {
 }
 
 impl Bound<'_> {
-    /// The digest of a call with these parameters (in canonical JSON) that these policies hold.
+    /// The digest of a call with these parameters (in canonical JSON) that is held for these: by what, why, and who decides.
     pub fn digest(&self, params: &[u8], holds: &[Hold]) -> Hash {
         let mut context = self.context("approval");
         put(&mut context, params);
         for hold in holds {
-            put(&mut context, hold.policy.as_bytes());
+            for part in [&hold.policy, &hold.reason.clone().unwrap_or_default()] {
+                put(&mut context, part.as_bytes());
+            }
+            context.update(&(hold.approvers.len() as u64).to_be_bytes());
+            for approver in &hold.approvers {
+                put(&mut context, approver.to_string().as_bytes());
+            }
+            context.update(&[hold.people, u8::from(hold.by_self)]);
         }
         finish(context)
     }

@@ -1,6 +1,6 @@
 //! A request for approval, from its first vote to its use.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 use doorward_policy::{Hold, Principal, PrincipalKind};
@@ -83,6 +83,10 @@ pub struct Subject {
     pub definition: Option<String>,
     /// The version of the policies.
     pub policies: String,
+    /// What the gateway has learnt of the call: `findings`, `data` and `flow`, with their items. It may be another when the
+    /// call is made again; what comes of it is in the digest.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, Vec<String>>,
 }
 
 /// Who votes.
@@ -260,6 +264,12 @@ impl Approval {
     pub fn reason(&self) -> String {
         let said: Vec<&str> = self.holds.iter().filter_map(|hold| hold.reason.as_deref()).collect();
         if said.is_empty() { "A policy requires approval".into() } else { said.join("; ") }
+    }
+
+    /// What holds it: IDs of policies, `inspection`, or `check:NAME`.
+    pub fn held_by(&self) -> String {
+        let all: Vec<&str> = self.holds.iter().map(|hold| &*hold.policy).collect();
+        all.join(", ")
     }
 
     /// Who can approve, in words.

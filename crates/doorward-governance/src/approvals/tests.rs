@@ -1,6 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use doorward_policy::{Approver, Hold, Principal, PrincipalKind, Remember};
 use proptest::prelude::*;
@@ -46,6 +46,7 @@ fn waiting(holds: Vec<Hold>) -> Approval {
             arguments: "{}".into(),
             definition: None,
             policies: "v".into(),
+            facts: BTreeMap::new(),
         },
         holds,
         memories: Vec::new(),
@@ -111,7 +112,18 @@ fn every_part_is_bound() {
         digests.insert(other.digest(b"{}", &holds));
         memories.insert(other.memory(&holds[0], Some("1")).unwrap());
     }
-    assert_eq!((digests.len(), memories.len()), (13, 12));
+    // By what it is held, why, and who decides.
+    for other in [
+        Hold { policy: "inspection".into(), ..holds[0].clone() },
+        Hold { reason: Some("a finding".into()), ..holds[0].clone() },
+        Hold { approvers: vec![Approver::User("lead".into())], ..holds[0].clone() },
+        Hold { people: 2, ..holds[0].clone() },
+        Hold { by_self: true, ..holds[0].clone() },
+    ] {
+        digests.insert(bound.digest(b"{}", &[other.clone()]));
+        digests.insert(bound.digest(b"{}", &[holds[0].clone(), other]));
+    }
+    assert_eq!((digests.len(), memories.len()), (23, 12));
     assert_eq!(bound.memory(&holds[0], None), None);
     assert_eq!(bound.memory(&hold("p", 1, false), Some("1")), None);
 }

@@ -1,7 +1,7 @@
 //! Approvals of calls, on both databases.
 #![allow(clippy::unwrap_used)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use doorward_governance::approvals::{Approval, Asker, Refused, State, Subject, Voter};
 use doorward_policy::{Approver, Hold, Principal, PrincipalKind, Remember};
@@ -37,6 +37,7 @@ fn waiting(id: &str, digest: &str, people: u8) -> Approval {
             arguments: "{\"to\":\"bob\"}".into(),
             definition: None,
             policies: "v".into(),
+            facts: BTreeMap::new(),
         },
         holds: vec![hold],
         memories: vec![("p".into(), format!("memory of {digest}"))],
