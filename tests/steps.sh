@@ -10,9 +10,10 @@ else
 fi
 outputs=$(mktemp -d)
 current="" current_began=0
-# What runs side by side, by its process: its name, and when it began.
-declare -A beside_name=() beside_began=()
-beside_failed=false
+# What runs side by side, by its process: its name, its command, and when it began.
+declare -A beside_name=() beside_command=() beside_began=()
+# What has failed beside another: names and commands.
+again_name=() again_command=()
 
 now() { printf '%s' "${EPOCHREALTIME/[.,]/}"; }
 
@@ -52,6 +53,7 @@ beside() {
     set +m
     mv "$outputs/output" "$outputs/$!"
     beside_name[$!]=$name
+    beside_command[$!]=$(printf '%q ' "$@")
     beside_began[$!]=$(now)
 }
 
@@ -64,17 +66,26 @@ await_one() {
         sleep 0.1
     done
     wait "$running" || code=$?
-    [ "$code" = 0 ] || outcome=", FAILED ($code)" beside_failed=true
+    if [ "$code" != 0 ]; then
+        outcome=", FAILED ($code)"
+        again_name+=("${beside_name[$running]}") again_command+=("${beside_command[$running]}")
+    fi
     record "${beside_name[$running]}" "${beside_began[$running]}" "$outcome"
     printf '\n== %s%s\n' "${beside_name[$running]}" "$outcome"
     cat "$outputs/$running"
-    unset "beside_name[$running]" "beside_began[$running]"
+    unset "beside_name[$running]" "beside_command[$running]" "beside_began[$running]"
 }
 
-# Waits for all that was started side by side; fails if one of them has.
+# Waits for all that was started side by side. What has failed there is run once more, alone: what passes then depends on
+# chance or on the machine's load, is listed as such, and wants to be mended. Fails if one fails twice.
 settle() {
     while [ "${#beside_name[@]}" -gt 0 ]; do await_one; done
-    if [ "$beside_failed" = true ]; then return 1; fi
+    local at
+    for at in "${!again_name[@]}"; do
+        step "${again_name[$at]}: a second attempt"
+        eval "${again_command[$at]}"
+    done
+    step ""
 }
 
 finish() {

@@ -28,8 +28,14 @@ pub async fn all(program: &Path, folder: &Path, server: &str) -> Result<Vec<Stag
         "billing: {prices: {all: {tools: '*', call: 0.000001, kb: 0.000001}}, alerts: {at: []}}\n";
     let traces =
         format!("telemetry: {{otlp: {{endpoint: '{collector}'}}, traces: {{sample: 0.05}}}}\n");
-    let parts: [(&'static str, &str); 4] =
-        [("+ record", ""), ("+ limits", limits), ("+ prices", prices), ("+ traces 5%", &traces)];
+    let inspection = "inspection: {results: {data: {default: mask}}}\n";
+    let parts: [(&'static str, &str); 5] = [
+        ("+ record", ""),
+        ("+ limits", limits),
+        ("+ prices", prices),
+        ("+ traces 5%", &traces),
+        ("+ inspection", inspection),
+    ];
     let mut stages = vec![Stage { name: "nothing", config: servers.clone(), store: None }];
     let mut config = servers;
     for (number, (name, part)) in parts.into_iter().enumerate() {

@@ -13,6 +13,7 @@ mod export;
 mod external_checks;
 mod headers;
 mod identity;
+mod inspection;
 mod lifecycle;
 mod limits;
 mod names;
@@ -63,6 +64,10 @@ pub use external_checks::{
 pub use identity::{
     Algorithm, Claims, Directory, Group, IdentitySettings, Introspection, IssuerSettings, Member,
     TrustedFor, is_trustworthy,
+};
+pub use inspection::{
+    DataAction, DataInspection, DefinitionInspection, InspectionApproval, InspectionException,
+    InspectionSettings, MessageInspection, OverBudget, SuspiciousAction, UnseenAction,
 };
 pub use lifecycle::{Lifecycle, ReviewSettings};
 pub use limits::{Limits, Timeouts};

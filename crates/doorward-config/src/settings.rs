@@ -57,6 +57,9 @@ pub struct Settings {
     /// What to do when a server is slow or fails, for all servers.
     pub reliability: ReliabilitySettings,
     pub pins: AllPinSettings,
+    /// Inspection of calls, of what servers return, and of definitions: unseen characters, suspicious texts, secrets and
+    /// personal data. Default: nothing is inspected.
+    pub inspection: Option<InspectionSettings>,
     /// The servers behind the gateway, by name. A name begins with a letter and has letters, digits, `-` and `.`.
     pub servers: BTreeMap<String, ServerSettings>,
     /// Whether servers of the configuration file are served at once (`trusted`), or only once somebody has approved and
@@ -106,6 +109,7 @@ impl Default for Settings {
             cache: CacheSettings::default(),
             reliability: ReliabilitySettings::default(),
             pins: AllPinSettings::default(),
+            inspection: None,
             servers: BTreeMap::new(),
             lifecycle: Lifecycle::default(),
             review: ReviewSettings::default(),
@@ -215,6 +219,10 @@ impl Settings {
         for (name, key, problem) in crate::external_checks::problems_of(&self.checks) {
             let path = ["checks", name, key].into_iter().filter(|part| !part.is_empty());
             wrong(&path.collect::<Vec<_>>(), problem);
+        }
+        for (path, problem) in self.inspection.iter().flat_map(|it| it.problems(has_store)) {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            wrong(&[&["inspection"], &path[..]].concat(), problem);
         }
         for (key, problem) in self.rate_limits.problems() {
             let key = key.into_iter().filter(|part| !part.is_empty());

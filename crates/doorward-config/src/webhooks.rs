@@ -13,13 +13,17 @@ use super::{Period, Secret};
 use doorward_core::pattern::Pattern;
 
 /// Every kind of event, and what it tells.
-pub const EVENT_KINDS: [(&str, &str); 15] = [
+pub const EVENT_KINDS: [(&str, &str); 16] = [
     ("stop.set", "something was stopped in an emergency"),
     ("stop.lifted", "a stop was undone"),
     ("server.proposed", "a proposal waits for its review"),
     ("server.review_due", "the review date of a server has passed"),
     ("server.quarantined", "a server is quarantined"),
     ("definition.drifted", "a definition differs from its pin, and is quarantined"),
+    (
+        "definition.suspicious",
+        "a definition has unseen characters, or looks like instructions to a model",
+    ),
     ("approval.waiting", "a call waits for approval"),
     ("approval.decided", "a call was approved or refused"),
     ("server.down", "a server cannot be reached"),

@@ -16,6 +16,16 @@ pub struct Events {
     messages: byte_queue::Sender<Bytes>,
     poll: Option<Poll>,
     one_way: bool,
+    filter: Option<Arc<dyn Filter>>,
+}
+
+/// Decides what of a call's notifications is sent.
+pub trait Filter: std::fmt::Debug + Send + Sync {
+    /// Whether [`pass`](Self::pass) takes so long for these parameters that it runs on a thread for such work.
+    fn is_slow(&self, params: &Object) -> bool;
+
+    /// The parameters as they are sent; `None` if the notification is not sent.
+    fn pass(&self, method: &str, params: Object) -> Option<Object>;
 }
 
 /// Tells a polling client to reconnect later, and reports when it is back.
@@ -41,7 +51,7 @@ pub struct Gone;
 impl Events {
     pub fn channel(capacity: usize) -> (Self, byte_queue::Receiver<Bytes>) {
         let (messages, receiver) = byte_queue::channel(capacity);
-        (Self { messages, poll: None, one_way: false }, receiver)
+        (Self { messages, poll: None, one_way: false, filter: None }, receiver)
     }
 
     /// Counts queued messages towards the reader's share.
@@ -61,6 +71,11 @@ impl Events {
     /// For a client that cannot receive requests during a call, because there is no stream or session.
     pub fn one_way(self) -> Self {
         Self { one_way: true, ..self }
+    }
+
+    /// Lets notifications through a filter.
+    pub fn filtered(self, filter: Arc<dyn Filter>) -> Self {
+        Self { filter: Some(filter), ..self }
     }
 
     pub fn is_one_way(&self) -> bool {
@@ -92,6 +107,20 @@ impl Events {
 
     /// Sends a notification. Waits until the stream has room; fails if it is closed.
     pub async fn notify(&self, method: &str, params: &Object) -> Result<(), Gone> {
-        self.send(message::notification(method, params)).await
+        let Some(filter) = &self.filter else {
+            return self.send(message::notification(method, params)).await;
+        };
+        let passed = if filter.is_slow(params) {
+            let (filter, of, params) = (filter.clone(), method.to_owned(), params.clone());
+            let passing = tokio::task::spawn_blocking(move || filter.pass(&of, params));
+            // What could not be looked at is not sent.
+            passing.await.ok().flatten()
+        } else {
+            filter.pass(method, params.clone())
+        };
+        match passed {
+            Some(params) => self.send(message::notification(method, &params)).await,
+            None => Ok(()),
+        }
     }
 }

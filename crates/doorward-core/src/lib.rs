@@ -19,7 +19,7 @@ mod scope;
 pub mod share;
 
 pub use call_id::CallId;
-pub use events::{Events, Gone, Pauses};
+pub use events::{Events, Filter, Gone, Pauses};
 pub use failure::{Challenge, Failure};
 pub use millis::millis;
 pub use scope::{Portal, Protocol};

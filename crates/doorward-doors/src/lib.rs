@@ -6,15 +6,16 @@
 pub mod mcp;
 pub mod registry;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use doorward_gateway::approvals::page;
 use doorward_gateway::delegated;
 use doorward_gateway::gateway::Gateway;
-use doorward_gateway::web::response::error_response;
-use doorward_gateway::web::{Body, guard};
 use doorward_identity::identity::{Peer, WELL_KNOWN};
 use doorward_mcp::RpcError;
+use doorward_web::response::error_response;
+use doorward_web::{Body, guard};
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
 
@@ -38,26 +39,39 @@ pub async fn handle(
         guard::preflight(cors.as_ref())
     } else if let Some(path) = request.uri().path().strip_prefix(WELL_KNOWN) {
         mcp::metadata(&gateway, request.method(), path)
+    } else if mcp::is_path(request.uri().path()) {
+        // Pinned where it is made, here and further on: it is large, and awaiting it would move it level by level.
+        pin!(mcp::enter(gateway, &peer, request)).await
     } else {
-        let mut request = Some(request);
-        let mut answered = delegated::answer(&gateway, &mut request).await;
-        if answered.is_none() {
-            answered = Box::pin(page::answer(&gateway, &peer, &mut request)).await;
-        }
-        if answered.is_none() {
-            answered = doorward_authorization::answer(&*gateway, &peer, &mut request).await;
-        }
-        match (answered, request) {
-            (None, Some(request)) => mcp::enter(gateway, &peer, request).await,
-            (answered, _) => {
-                answered.map_or_else(mcp::nothing_here, |answered| answered.map(Body::full))
-            }
-        }
+        Box::pin(answer_browser(gateway, &peer, request)).await
     };
     if let Some(origin) = cors {
         guard::allow(response.headers_mut(), origin);
     }
     response
+}
+
+/// Answers what is no call: people who connect accounts, decide about calls and log in, and clients that ask for tokens.
+/// It is rare, and large.
+async fn answer_browser(
+    gateway: Arc<Gateway>,
+    peer: &Peer,
+    request: Request<Incoming>,
+) -> Response<Body> {
+    let mut request = Some(request);
+    let mut answered = delegated::answer(&gateway, &mut request).await;
+    if answered.is_none() {
+        answered = page::answer(&gateway, peer, &mut request).await;
+    }
+    if answered.is_none() {
+        answered = doorward_authorization::answer(&*gateway, peer, &mut request).await;
+    }
+    match (answered, request) {
+        (None, Some(request)) => mcp::enter(gateway, peer, request).await,
+        (answered, _) => {
+            answered.map_or_else(mcp::nothing_here, |answered| answered.map(Body::full))
+        }
+    }
 }
 
 #[cfg(test)]

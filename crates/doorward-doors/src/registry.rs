@@ -11,9 +11,9 @@ use jiff::Timestamp;
 use doorward_gateway::access::decide::Asking;
 use doorward_gateway::call::{Portal, Protocol};
 use doorward_gateway::gateway::Gateway;
-use doorward_gateway::web::response::{empty, error_response};
-use doorward_gateway::web::{Body, guard};
 use doorward_identity::identity::{Caller, Peer};
+use doorward_web::response::{empty, error_response};
+use doorward_web::{Body, guard};
 
 /// Answers a request of the registry API.
 pub fn answer<B>(gateway: &Gateway, caller: &Caller, request: &Request<B>) -> Response<Body> {

@@ -1,5 +1,6 @@
 //! Sends a call to a server, with as many attempts as are allowed and needed.
 
+use std::pin::pin;
 use std::time::Instant;
 
 use doorward_mcp::{Object, method};
@@ -21,7 +22,7 @@ pub async fn ask(
     let mut asked = call.asked(server);
     asked.own = own;
     let began = Instant::now();
-    let (outcome, again) = reliability::ask(server, repeatable, &asked, events).await;
+    let (outcome, again) = pin!(reliability::ask(server, repeatable, &asked, events)).await;
     call.notes.upstream += began.elapsed();
     call.notes.retries += again;
     // What is only repeated unseen was seen at no attempt.

@@ -16,7 +16,7 @@ use crate::approvals::page;
 use crate::delegated;
 use crate::endpoint::is_endpoint;
 use crate::gateway::Gateway;
-use crate::web::body::read_within as read_body;
+use doorward_web::body::read_within as read_body;
 
 impl Host for Gateway {
     fn authorization(&self) -> &Authorization {

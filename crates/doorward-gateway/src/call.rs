@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use doorward_core::{CallId, Challenge, Events, Failure, Gone, Pauses, Portal, Protocol};
+use doorward_guards::inspection::Inspecting;
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, Revision, RpcError, Value, method};
@@ -65,6 +66,10 @@ pub struct Notes {
     pub facts: Option<Box<Facts>>,
     /// What inspection has found in what came back: findings and classes of data.
     pub returned: Option<Box<Facts>>,
+    /// What inspects the call, where something does, and what it has found.
+    pub inspection: Option<Box<Inspecting>>,
+    /// Why the call is held, where something other than a policy holds it.
+    pub held: Option<Box<Held>>,
     /// Labels that external checks have given to the call, which its caller carries from then on.
     pub labels: BTreeSet<String>,
     /// What external checks have said, where any concerns it.

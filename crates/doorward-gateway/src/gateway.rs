@@ -31,13 +31,13 @@ use crate::pins::Keeper;
 use crate::sessions::Sessions;
 use crate::stops::Emergency;
 use crate::store_sync::Kept;
-use crate::web::unread::Unread;
 use doorward_authorization::Authorization;
 use doorward_cache::Cache;
 use doorward_config::{Explain, Settings};
 use doorward_core::memory::{self, Memory};
 use doorward_core::share::Shares;
 use doorward_guards::checks::Checks;
+use doorward_guards::inspection::Active as Inspections;
 use doorward_identity::delegation::Delegations;
 use doorward_identity::identity::Identity;
 use doorward_identity::seal::Sealer;
@@ -52,6 +52,7 @@ use doorward_upstream::catalog::ViewKey;
 use doorward_upstream::parking::ParkingLot;
 use doorward_upstream::portals::Selections;
 use doorward_upstream::{Programs, Server, Shared, State};
+use doorward_web::unread::Unread;
 
 /// How long a list of all servers waits for one of them.
 const SERVER_PATIENCE: Duration = Duration::from_secs(5);
@@ -92,6 +93,8 @@ pub struct Gateway {
     pub published: doorward_registry::serve::Times,
     pub emergency: Emergency,
     pub pins: Arc<Keeper>,
+    /// What inspects calls.
+    pub inspection: Inspections,
     policies: ArcSwap<Policies>,
     /// External checks; `None` where there are none.
     pub checks: ArcSwapOption<Checks>,
@@ -163,6 +166,9 @@ impl Gateway {
             emergency,
             pins,
             checks: ArcSwapOption::empty(),
+            inspection: Inspections::new(
+                settings.state_key.as_ref().or(settings.store_key.as_ref()),
+            )?,
             policies: ArcSwap::from_pointee(Policies::new(None, String::new(), &settings)),
             settings: ArcSwap::from_pointee(Settings {
                 servers: BTreeMap::new(),
@@ -177,6 +183,7 @@ impl Gateway {
         gateway.shared.tasks.spawn(gateway.clone().free_places());
         gateway.shared.tasks.spawn(gateway.clone().watch_reviews());
         gateway.shared.tasks.spawn(gateway.clone().follow_stops());
+        gateway.shared.tasks.spawn(gateway.clone().follow_names());
         let told = gateway.clone();
         gateway.shared.tasks.spawn(async move {
             told.telemetry.run(told.closing.clone(), || told.metrics()).await;
@@ -218,6 +225,7 @@ impl Gateway {
     pub fn reload(&self, settings: Settings) -> Changes {
         let serving = self.life.serving.lock();
         let mut changes = self.serve(&settings);
+        self.declare_definitions(&settings);
         let current = self.settings.load();
         for (key, differs) in [
             ("listen", settings.listen != current.listen),

@@ -7,18 +7,21 @@ use std::time::Instant;
 
 use parking_lot::Mutex;
 use serde::Serialize;
-use tokio::sync::broadcast;
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{broadcast, oneshot};
 
 use doorward_identity::identity::Principal;
+use doorward_inspect::written::{self, Keep};
 
 const SHARDS: usize = 16;
 /// Ended calls that a watcher may be behind; beyond, it misses some.
 const BEHIND: usize = 1_024;
 
+/// Calls by ID, and what cancels each; `None` once it has.
+type Shard = Mutex<HashMap<u64, (Entry, Option<oneshot::Sender<()>>)>>;
+
 #[derive(Debug)]
 pub struct Live {
-    shards: [Mutex<HashMap<u64, (Entry, CancellationToken)>>; SHARDS],
+    shards: [Shard; SHARDS],
     ended: broadcast::Sender<Arc<EndedCall>>,
     /// Watchers, counted apart: the channel's own count is behind its lock, and every call asks.
     watchers: Arc<AtomicUsize>,
@@ -74,33 +77,36 @@ pub struct LiveCall {
 pub struct Lives<'a> {
     live: &'a Live,
     call: u64,
-    cancelled: CancellationToken,
+    cancelled: oneshot::Receiver<()>,
 }
 
 impl Lives<'_> {
-    /// Returns when the call is cancelled by a stop.
-    pub async fn cancelled(&self) {
-        self.cancelled.cancelled().await;
+    /// Returns when the call is cancelled by a stop. Not to be awaited once it has returned.
+    pub async fn cancelled(&mut self) {
+        // The other end is held until the call has ended.
+        let _ = (&mut self.cancelled).await;
     }
 }
 
 impl Live {
-    fn shard(&self, call: u64) -> &Mutex<HashMap<u64, (Entry, CancellationToken)>> {
+    fn shard(&self, call: u64) -> &Shard {
         &self.shards[usize::try_from(call % SHARDS as u64).unwrap_or(0)]
     }
 
     pub fn enter(&self, call: u64, entry: Entry) -> Lives<'_> {
-        let cancelled = CancellationToken::new();
-        self.shard(call).lock().insert(call, (entry, cancelled.clone()));
+        let (cancel, cancelled) = oneshot::channel();
+        self.shard(call).lock().insert(call, (entry, Some(cancel)));
         Lives { live: self, call, cancelled }
     }
 
     /// Cancels those that are stopped.
     pub fn cancel(&self, are_stopped: impl Fn(&Entry) -> bool) {
         for shard in &self.shards {
-            let shard = shard.lock();
-            let stopped = shard.values().filter(|(entry, _)| are_stopped(entry));
-            stopped.for_each(|(_, cancelled)| cancelled.cancel());
+            let mut shard = shard.lock();
+            let stopped = shard.values_mut().filter(|(entry, _)| are_stopped(entry));
+            for cancel in stopped.filter_map(|(_, cancel)| cancel.take()) {
+                let _ = cancel.send(());
+            }
         }
     }
 
@@ -126,8 +132,8 @@ impl Live {
                 call: format!("{call:016x}"),
                 principal: entry.principal.id.to_string(),
                 server: entry.server.to_string(),
-                method: entry.method.to_string(),
-                target: entry.target.clone(),
+                method: written::text(&entry.method, Keep::Nothing).into_owned(),
+                target: written::text(&entry.target, Keep::Nothing).into_owned(),
                 ms: u64::try_from(entry.began.elapsed().as_millis()).unwrap_or(u64::MAX),
             }));
         }

@@ -24,7 +24,6 @@ pub mod sessions;
 pub mod stops;
 pub mod store_sync;
 mod trace;
-pub mod web;
 mod webhooks;
 
 pub use gateway::Gateway;

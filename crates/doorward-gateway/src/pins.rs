@@ -3,12 +3,14 @@
 //! Until the store was read nothing of such a server is served. What is pinned at sight is in the store before it is served,
 //! so that no crash makes something new of it.
 
+mod inspecting;
 mod judging;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use doorward_governance::pins::{Book, Definition, Hash, Judgement, Kind, Lock, Place};
+use doorward_guards::definitions::Definitions;
 use doorward_mcp::Value;
 use doorward_observability::audit::Audit;
 use doorward_store::{Store, StoredDefinition};
@@ -22,6 +24,7 @@ use crate::gateway::Gateway;
 pub struct Keeper {
     store: Option<Store>,
     audit: Arc<Audit>,
+    pub definitions: Arc<Definitions>,
     inner: RwLock<Inner>,
 }
 
@@ -37,12 +40,14 @@ struct Inner {
     locked: HashMap<String, Arc<Book>>,
     /// What is not served, by the replica that says it.
     withheld: HashMap<String, BTreeMap<(Place, Box<str>), Hash>>,
+    /// How many are withheld for what they say, by list, of those that no pin decides on.
+    refused: HashMap<String, BTreeMap<&'static str, usize>>,
 }
 
 impl Keeper {
     pub fn new(store: Option<Store>, audit: Arc<Audit>) -> Self {
         let inner = Inner { is_read: store.is_none(), ..Inner::default() };
-        Self { store, audit, inner: RwLock::new(inner) }
+        Self { store, audit, definitions: Arc::default(), inner: RwLock::new(inner) }
     }
 
     /// What is pinned of a server; `None` until that is known.
@@ -75,6 +80,16 @@ impl Keeper {
         };
         let counts = inner.withheld.iter().map(|(server, all)| (server.clone(), of_server(all)));
         counts.filter(|(_, count)| *count > 0).collect()
+    }
+
+    /// How many definitions are not served for what they say, beside those that wait for a decision.
+    pub fn refused(&self) -> usize {
+        self.inner.read().refused.values().flat_map(BTreeMap::values).sum()
+    }
+
+    /// The same of servers that are not there any more is forgotten.
+    fn forget_refused(&self, is_there: impl Fn(&str) -> bool) {
+        self.inner.write().refused.retain(|server, _| is_there(server));
     }
 
     /// Forgets what is withheld of servers that are not there any more.
@@ -126,20 +141,28 @@ impl Keeper {
         });
     }
 
-    /// What the server says of itself, so far as it was approved: never new instructions.
+    /// What the server says of itself, so far as it may be served: never new instructions of a server with pins, and none
+    /// that is withheld for what it says.
     pub fn about(&self, server: &Server, contact: &Contact) -> (Option<Value>, Option<Value>) {
         let about = &contact.about;
         if !server.is_pinned() {
-            return (about.info.clone(), about.instructions.clone());
+            let shown = |kind, said: &Option<Value>| {
+                said.as_ref().and_then(|said| self.inspected_about(server, kind, said, false))
+            };
+            return (
+                shown(Kind::Identity, &about.info),
+                shown(Kind::Instructions, &about.instructions),
+            );
         }
         let Some(book) = self.book(&server.name.to_ascii_lowercase()) else { return (None, None) };
         let shown = |kind, said: &Option<Value>| {
             let place = Place::new(contact.era, kind, "");
             let said = said.as_ref()?;
             if book.judge(&place, &Definition::said(said)) == Judgement::Served {
-                return Some(said.clone());
+                return self.inspected_about(server, kind, said, true);
             }
-            book.text(&place).map(|text| Value::Raw(text.clone()))
+            let pinned = Value::Raw(book.text(&place)?.clone());
+            self.inspected_about(server, kind, &pinned, true)
         };
         (shown(Kind::Identity, &about.info), shown(Kind::Instructions, &about.instructions))
     }

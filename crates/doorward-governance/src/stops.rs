@@ -10,6 +10,8 @@ mod target;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use doorward_mcp::RpcError;
+use doorward_mcp::error::Kind;
 use serde::{Deserialize, Serialize};
 
 pub use self::current::Stops;
@@ -101,6 +103,15 @@ impl Stop {
             }
             kind => format!("This {} is stopped by an administrator", kind.words()),
         }
+    }
+
+    /// The error for a request that is no call.
+    pub fn error(&self) -> RpcError {
+        let server = match self.target.kind {
+            StopKind::Server => self.target.name.as_str(),
+            _ => "",
+        };
+        RpcError::gateway(Kind::Stopped, &self.message(), server, false, "")
     }
 }
 

@@ -2,3 +2,5 @@
 //! detectors are in `doorward-inspect`; the stages that ask these guards are in `doorward-gateway`.
 
 pub mod checks;
+pub mod definitions;
+pub mod inspection;

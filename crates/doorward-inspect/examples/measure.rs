@@ -1,7 +1,7 @@
 //! Runs the scanner or the detectors over a set and prints one JSON line for each item, then the time.
 //!
-//! `measure definitions|content|values|redact FILE [RULES…]` reads JSON lines: definitions as they are, `{"text": …}` for content and
-//! values; `redact` prints the lines with all values masked. `tests/detection/run.py` makes the figures of `docs/detection.md` of it.
+//! `measure definitions|content|values|redact|written FILE [RULES…]` reads JSON lines: definitions as they are, `{"text": …}` for content and
+//! values; `redact` prints the lines with all values masked, and `written` cleans each text as a line of the log. `tests/detection/run.py` makes the figures of `docs/detection.md` of it.
 
 use std::time::Instant;
 
@@ -25,6 +25,17 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let redacted = redactor.json(line, &mut Budget::default())?;
             times.push((start.elapsed(), line.len()));
             println!("{}", redacted.text.as_deref().unwrap_or(line));
+        }
+    } else if kind == "written" {
+        doorward_inspect::written::prepare();
+        for line in lines.lines() {
+            let item: serde_json::Value = serde_json::from_str(line)?;
+            let text = item["text"].as_str().unwrap_or_default();
+            let start = Instant::now();
+            let clean =
+                doorward_inspect::written::text(text, doorward_inspect::written::Keep::Addresses);
+            times.push((start.elapsed(), text.len()));
+            println!("{clean}");
         }
     } else if kind == "values" {
         let files =

@@ -4,14 +4,16 @@
 //! - [`strip_json`] removes characters that are not seen.
 //! - [`Detectors`] finds secrets and personal data; [`Redactor`] masks, hashes or tokenizes them in JSON and text, and
 //!   [`TextStream`] in a text that arrives in parts.
+//! - [`written`] cleans what is written to audit records, logs and spans, by the built-in detectors.
 //!
-//! No I/O, no clock, no global state. All work is linear in the length of the input, and what a [`Budget`] does not cover is
+//! No I/O, no clock, no state but the built-in detectors, compiled once. All work is linear in the length of the input, and what a [`Budget`] does not cover is
 //! reported as not inspected. Findings are a measured signal, not a promise (`docs/detection.md`); that stripped text
 //! contains no unseen characters, and that redacted JSON is JSON, is a promise.
 
 mod budget;
 mod clean;
 pub mod detect;
+mod field;
 pub mod json;
 mod map;
 mod place;
@@ -19,10 +21,12 @@ pub mod redact;
 pub mod rules;
 pub mod scan;
 pub mod text;
+pub mod written;
 
 pub use budget::Budget;
 pub use clean::{Cleaned, strip_json};
 pub use detect::{Detectors, Match};
+pub use field::{FieldPattern, Opaque};
 pub use map::Map;
 pub use place::Place;
 pub use redact::{Action, Plan, Redactor, TextStream};

@@ -2,6 +2,7 @@
 //! update, so that the call runs once, on whichever replica.
 
 use doorward_governance::approvals::{Approval, Refused, State, Vote, Voter};
+use doorward_inspect::written::{self, Keep};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
@@ -190,7 +191,8 @@ impl Store {
         let Some(mut approval) = one(id, &mut change).await? else {
             return Ok(Err(Refused::NotAllowed));
         };
-        match approval.vote(voter, approves, reason, now) {
+        let reason = reason.map(|reason| written::text(reason, Keep::Addresses));
+        match approval.vote(voter, approves, reason.as_deref(), now) {
             Err(refused) => return Ok(Err(refused)),
             Ok(false) => return Ok(Ok(approval)),
             Ok(true) => {}

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -184,7 +185,7 @@ impl Endpoint {
     }
 
     pub async fn post(&self, extra: HeaderMap, body: Bytes) -> Result<Response<Incoming>, Failure> {
-        self.send(Method::POST, "application/json, text/event-stream", extra, body).await
+        pin!(self.send(Method::POST, "application/json, text/event-stream", extra, body)).await
     }
 
     /// Opens a stream of events.
@@ -217,7 +218,7 @@ impl Endpoint {
         let mut at = self.place(&method);
         for hop in 0..=redirects::MOST {
             let (extra, body) = (extra.clone(), body.clone());
-            let response = self.send_to(&at, method.clone(), accept, extra, body).await?;
+            let response = pin!(self.send_to(&at, method.clone(), accept, extra, body)).await?;
             if !redirects::is_one(&method, response.status()) {
                 if hop > 0 {
                     tracing::debug!(from = %self.uri, to = %at, "the server redirects requests");
@@ -243,7 +244,7 @@ impl Endpoint {
             return Box::pin(self.send_with(credential, at, method, accept, extra, body)).await;
         }
         let request = self.request(at, method, accept, extra, body);
-        self.target.clients.send(request).await
+        pin!(self.target.clients.send(request)).await
     }
 
     /// Sends a request with a credential that may have to be fetched first, or anew.

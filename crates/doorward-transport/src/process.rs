@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use doorward_inspect::written::{self, Keep};
 use doorward_mcp::display::harmless_line;
 use doorward_mcp::error::Kind;
 use doorward_mcp::lenient::{self, Deviation};
@@ -369,11 +370,14 @@ async fn log_lines(
     last: Arc<Mutex<LastLines>>,
 ) {
     let mut lines = Lines::new(stderr);
+    let mut cleaning = written::Lines::default();
     loop {
         match lines.next(LOG_LINE).await {
             Ok(Some(line)) => {
                 flow.passed(line.len()).await;
                 let text = String::from_utf8_lossy(&line);
+                // Before anything is cut off: a part of a secret is not recognized.
+                let text = cleaning.clean(&text, Keep::Nothing);
                 let said = harmless_line(&text);
                 last.lock().add(&said);
                 tracing::info!(server = &*server, stderr = &*said,);

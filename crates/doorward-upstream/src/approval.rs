@@ -1,11 +1,11 @@
-//! Which definitions of a server may be served: decided by the gateway, asked once for each list that was fetched.
+//! Which definitions of a server may be served, and how: decided by the gateway, asked once for each list that was fetched.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 
 use doorward_governance::pins::{Kind, OnNew};
-use doorward_mcp::Era;
 use doorward_mcp::server_info::About;
+use doorward_mcp::{Era, Object};
 use futures_util::future::BoxFuture;
 
 use crate::catalog::Item;
@@ -29,6 +29,27 @@ pub struct Approved {
     pub withheld: BTreeMap<Box<str>, Withheld>,
 }
 
+impl Approved {
+    /// Withholds what findings hold or refuse, and puts what is served in the place of others.
+    pub(crate) fn apply(&mut self, mut findings: Findings) {
+        if findings.is_empty() {
+            return;
+        }
+        for mut item in std::mem::take(&mut self.items) {
+            let finding = findings.remove(&item.key).unwrap_or_default();
+            let Finding { stripped, hold, refuse } = finding;
+            if let Some(why) = refuse.or(hold) {
+                self.withheld.insert(item.key, Withheld { why, is_changed: false });
+                continue;
+            }
+            if let Some(stripped) = stripped {
+                item.definition = stripped;
+            }
+            self.items.push(item);
+        }
+    }
+}
+
 /// Why a definition is not served.
 #[derive(Debug, Clone)]
 pub struct Withheld {
@@ -37,14 +58,42 @@ pub struct Withheld {
     pub is_changed: bool,
 }
 
-/// Decides what may be served of what a server with pins says.
+/// What was found in a definition, for which it is not served as it is.
+#[derive(Debug, Clone, Default)]
+pub struct Finding {
+    /// What is served in its place.
+    pub stripped: Option<Object>,
+    /// Why it is withheld until somebody accepts it.
+    pub hold: Option<String>,
+    /// Why it is not served at all.
+    pub refuse: Option<String>,
+}
+
+/// Findings in a list, by name.
+pub type Findings = HashMap<Box<str>, Finding>;
+
+/// Decides what may be served of what servers say.
 pub trait Approval: Debug + Send + Sync {
-    /// Judges a whole list.
+    /// Whether resources and templates may be withheld of servers without pins.
+    fn withholds(&self) -> bool;
+
+    /// Inspects a whole list. `list` is the member of the result that holds the items, and `has_pins` says whether people
+    /// accept what is held by pinning it.
+    fn inspect<'a>(
+        &'a self,
+        server: &'a str,
+        list: &'static str,
+        has_pins: bool,
+        items: Vec<Item>,
+    ) -> BoxFuture<'a, (Vec<Item>, Findings)>;
+
+    /// Judges a whole list of a server with pins. What `findings` hold is pinned by people alone.
     fn list<'a>(
         &'a self,
         source: Source<'a>,
         kind: Kind,
         items: Vec<Item>,
+        findings: &'a Findings,
     ) -> BoxFuture<'a, Approved>;
 
     /// Judges what the server says of itself, as soon as it is known.

@@ -1,5 +1,6 @@
 //! Calls a server, in whatever way it is to be spoken to.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use doorward_mcp::error::Kind;
@@ -64,10 +65,10 @@ impl Server {
                 Link::Sample => sample::ask(asked, events).await,
                 Link::Api(api) => self.ask_api(api, asked).await,
                 Link::Modern(way) => {
-                    self.ask_modern(&way.shown(asked.own.as_ref()), asked, events).await
+                    pin!(self.ask_modern(&way.shown(asked.own.as_ref()), asked, events)).await
                 }
                 Link::Http(_) | Link::EventStream(_) | Link::Process => {
-                    self.ask_handshake(&contact, asked, events).await
+                    pin!(self.ask_handshake(&contact, asked, events)).await
                 }
             };
             match outcome {

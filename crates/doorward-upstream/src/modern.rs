@@ -1,6 +1,8 @@
 //! The adapter for modern servers: almost nothing to translate. `_meta`, the mirrored headers and the ids are replaced,
 //! `requestState` and task ids are encrypted, and everything else is passed on.
 
+use std::pin::pin;
+
 use doorward_mcp::error::{Kind, code};
 use doorward_mcp::interaction::{self, InputRequired};
 use doorward_mcp::meta::LogLevel;
@@ -48,7 +50,7 @@ impl Server {
         }
         let mut param_headers = self.param_headers(asked);
         for attempt in 0..2 {
-            let outcome = self.once(way, asked, params.clone(), param_headers, events).await;
+            let outcome = pin!(self.once(way, asked, params.clone(), param_headers, events)).await;
             match outcome {
                 // The headers did not fit: the tool has changed. Nothing was done; once more with
                 // what it says now (spec 2026-07-28 basic/transports/streamable-http).
@@ -92,7 +94,8 @@ impl Server {
         events: &Events,
     ) -> Result<Object, CallError> {
         let mut deadline = asked.deadline;
-        let mut exchange = self.open_modern(way, asked, params, param_headers, &deadline).await?;
+        let mut exchange =
+            pin!(self.open_modern(way, asked, params, param_headers, &deadline)).await?;
         let token = match way {
             Way::Http(_) => None,
             Way::Pipe(_) => meta::progress_token(&asked.params),

@@ -7,7 +7,7 @@ use std::path::Path;
 use bytes::Bytes;
 use doorward_admin::{Code, Desk, MOST_ITEMS, Operation, Page, Problem, Verb};
 use doorward_config::{Secret, Settings};
-use doorward_gateway::web::guard;
+use doorward_web::guard;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body_util::{BodyExt, Limited};

@@ -1,9 +1,9 @@
 //! The log, on standard error: pretty for people at a terminal, JSON for everything else.
 
-use std::io::{IsTerminal, stderr};
+use std::io::{IsTerminal, Write, stderr};
 
 use doorward_mcp::display::harmless_line;
-use doorward_observability::telemetry::logs::Collecting;
+use doorward_observability::telemetry::logs::{Collecting, clean, clean_json};
 use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::fmt::FormatFields;
 use tracing_subscriber::fmt::format::debug_fn;
@@ -14,10 +14,11 @@ use tracing_subscriber::{EnvFilter, Layer};
 use crate::cli::LogFormat;
 use crate::commands::{Exit, Failed};
 
-/// Fields as people read them, with nothing in them that somebody else could act on the terminal with.
+/// Fields as people read them, with no secrets and nothing in them that somebody else could act on the terminal with.
 fn fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
     debug_fn(|writer, field, value| {
         let text = format!("{value:?}");
+        let text = clean(field.name(), &text);
         let text = harmless_line(&text);
         match field.name() {
             "message" => write!(writer, "{text}"),
@@ -28,6 +29,22 @@ fn fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
         }
     })
     .delimited(" ")
+}
+
+/// Cleans lines in JSON, each of which comes in one piece.
+struct Cleaning<W>(W);
+
+impl<W: Write> Write for Cleaning<W> {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let line = String::from_utf8_lossy(bytes);
+        let clean = clean_json(&line).unwrap_or_else(|| clean("message", &line));
+        self.0.write_all(clean.as_bytes())?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// Starts logging. Fails when the directives cannot be read.
@@ -49,7 +66,8 @@ pub fn start(directives: &str, format: LogFormat) -> Result<(), Failed> {
         let colors = terminal && crate::terminal::wants_color();
         log.compact().with_target(false).with_ansi(colors).fmt_fields(fields()).boxed()
     } else {
-        log.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
+        let log = log.json().flatten_event(true).with_current_span(true).with_span_list(false);
+        log.with_writer(|| Cleaning(stderr())).boxed()
     };
     let started = tracing_subscriber::registry().with(filter).with(log).with(Collecting).try_init();
     started.map_err(|error| Failed::new(Exit::Failure, format!("cannot start logging: {error}")))

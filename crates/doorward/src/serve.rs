@@ -1,5 +1,6 @@
 //! `doorward serve`: starts the gateway, applies changes of its configuration, and stops it gracefully.
 
+mod inspection;
 pub mod pins;
 mod policies;
 mod reload;
@@ -38,6 +39,8 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 pub fn run(options: Serve, inherited: Inherited) -> Result<(), Failed> {
     logging::start(&options.log, options.log_format)?;
+    // No call shall wait for it.
+    doorward_inspect::written::prepare();
     let read = settings(&options)?;
     // Not before: the configuration may be one of them.
     inherited.close();
@@ -112,6 +115,9 @@ fn overridden(mut settings: Settings, options: &Serve) -> Settings {
         let replicas = replicas.filter_map(|replica| replica.file.as_mut());
         let more = settings.stops.folder.iter_mut().chain(&mut settings.pins.file);
         let more = audit.chain(replicas).chain(more);
+        let inspection = settings.inspection.iter_mut();
+        let more =
+            more.chain(inspection.flat_map(|it| it.rules.iter_mut().chain(&mut it.detectors)));
         for path in files.chain(&mut settings.policy.files).chain(more) {
             *path = folder.join(&*path);
         }
@@ -143,7 +149,8 @@ async fn serve(options: Serve, read: Read, workers: Arc<[Handle]>) -> Result<(),
     let admin = admin.map(|admin| (admin, admin_tls));
     let listeners = Listeners::open(&gateway, reloader.as_ref(), (main, tls), admin, &workers)?;
     welcome(&gateway, &listeners, options.config.is_none());
-    let _followed = (policies::follow(&gateway), pins::follow(&gateway, pinned));
+    let _followed =
+        (policies::follow(&gateway), pins::follow(&gateway, pinned), inspection::follow(&gateway));
     let watched = reload::Watch::start(&gateway, &options, text, changeable || !ready);
     signals.wait(&watched).await;
     drop(watched);
@@ -190,6 +197,8 @@ async fn guarded(
         return Err(Failed::silent(Exit::Config));
     }
     gateway.declare_pins(&lock).await;
+    inspection::declare(&gateway, &gateway.settings())
+        .map_err(|why| Failed::new(Exit::Config, why))?;
     gateway.look_at_store(true).await?;
     if let Some(store) = gateway.kept.store() {
         let settings = gateway.settings();

@@ -135,9 +135,9 @@ async fn call(
             tokio::time::sleep(EMPTY_ROUND).await;
         }
         let entry = waiting_entry(gateway, session, caller, method, &params);
-        let lives = entry.map(|entry| gateway.live.enter(CallId::next().number(), entry));
+        let mut lives = entry.map(|entry| gateway.live.enter(CallId::next().number(), entry));
         let cancelled = async {
-            match &lives {
+            match &mut lives {
                 Some(lives) => lives.cancelled().await,
                 None => std::future::pending().await,
             }

@@ -2,6 +2,7 @@
 //! decide access. All of it before anything of a body is used.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,8 +20,8 @@ use doorward_gateway::endpoint::{Endpoint, endpoint_at, token_endpoint};
 use doorward_gateway::gateway::Gateway;
 use doorward_gateway::record;
 use doorward_gateway::sessions::Session;
-use doorward_gateway::web::challenge;
 use doorward_identity::identity::{Caller, Grant, Peer, Refused};
+use doorward_web::challenge;
 
 /// Who has come where, and in which form they take an answer.
 pub struct Visit {
@@ -60,7 +61,7 @@ pub async fn enter(
         return error_response(StatusCode::FORBIDDEN, None, &error);
     }
     let lease = (caller.principal.grant != Grant::Open).then(|| caller.lease.clone());
-    let response = route(gateway, caller, request).await;
+    let response = pin!(route(gateway, caller, request)).await;
     match lease {
         Some(lease) => response.map(|body| body.leased(&lease)),
         None => response,

@@ -12,6 +12,7 @@ mod legacy_sse;
 mod modern;
 mod names;
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -27,16 +28,20 @@ pub use self::entry::{enter, metadata, nothing_here};
 use self::accept::Form;
 use self::entry::{Visit, admit, admit_session};
 use doorward_gateway::endpoint::{Endpoint, endpoint_at};
-use doorward_gateway::web::response::{
-    ask_to_come_back, empty, error_response, events, json, not_allowed,
-};
-use doorward_gateway::web::{Body, body, is_json};
+use doorward_web::response::{ask_to_come_back, empty, error_response, events, json, not_allowed};
+use doorward_web::{Body, body, is_json};
 
 use crate::registry;
 use doorward_gateway::call::{CallId, Failure, Portal};
 use doorward_gateway::gateway::Gateway;
 use doorward_gateway::pipeline::{Refusal, refusal};
 use doorward_identity::identity::Caller;
+
+/// Whether a path can only be one of MCP's.
+pub fn is_path(path: &str) -> bool {
+    let path = path.strip_prefix("/mcp").or_else(|| path.strip_prefix("/sse"));
+    path.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
 
 async fn route(
     gateway: Arc<Gateway>,
@@ -63,7 +68,9 @@ async fn route(
         return short_of_memory(None);
     }
     match (endpoint, request.method()) {
-        (Endpoint::Mcp(portal), &Method::POST) => post(gateway, caller, portal, request).await,
+        (Endpoint::Mcp(portal), &Method::POST) => {
+            pin!(post(gateway, caller, portal, request)).await
+        }
         (Endpoint::Mcp(portal), &Method::GET) => {
             let stream = handshake::get(&gateway, &caller, &portal, request.headers());
             gateway.unread.count(caller.principal, None, stream).await
@@ -120,7 +127,8 @@ async fn post(
         Message::Request { id, .. } => Some(id.clone()),
         _ => None,
     };
-    let answer = answer(gateway, Visit { caller, portal, form }, &head.headers, message).await;
+    let visit = Visit { caller, portal, form };
+    let answer = pin!(answer(gateway, visit, &head.headers, message)).await;
     unread.count(principal, id, answer).await
 }
 
@@ -137,14 +145,15 @@ async fn answer(
     match message {
         Message::Request { id, method, params } => {
             if let Some(said) = meta::protocol_version(&params) {
-                return modern::post(gateway, visit, sent, id, method, params, &said).await;
+                let answer = modern::post(gateway, visit, sent, id, method, params, &said);
+                return pin!(answer).await;
             }
             if *method == *method::INITIALIZE {
                 return handshake::initialize(&gateway, visit, &id, &params);
             }
             if sent.contains_key(&names::SESSION_ID) && !names_modern {
                 let message = Message::Request { id, method, params };
-                return handshake::post(gateway, visit, sent, message).await;
+                return pin!(handshake::post(gateway, visit, sent, message)).await;
             }
             if let Some(revision) = alone::revision(sent) {
                 let request = alone::Request { id, method, params, revision };

@@ -5,7 +5,7 @@ use doorward_governance::pins::{Definition, Hash};
 use doorward_identity::identity::Grant;
 use doorward_identity::seal::meaning;
 use doorward_mcp::method;
-use doorward_observability::audit::mask::mask;
+use doorward_observability::audit::mask::masked_value;
 use doorward_policy::Hold;
 use doorward_upstream::Server;
 use doorward_upstream::catalog::{PROMPTS, TOOLS};
@@ -107,7 +107,6 @@ pub fn arguments(gateway: &Gateway, call: &Call) -> Option<String> {
     if arguments.size_hint() > MOST_SHOWN {
         return None;
     }
-    let mut value = arguments.to_serde();
-    mask(&mut value, &gateway.shared.audit.settings().mask);
-    Some(value.to_string()).filter(|text| text.len() <= MOST_SHOWN)
+    let masked = masked_value(&gateway.shared.audit.settings(), arguments.to_serde());
+    masked.filter(|text| text.len() <= MOST_SHOWN)
 }

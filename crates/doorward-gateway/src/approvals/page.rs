@@ -23,7 +23,7 @@ use jiff::Timestamp;
 
 use super::decide::{Undecided, changed, decide};
 use crate::gateway::Gateway;
-use crate::web::body::read_within;
+use doorward_web::body::read_within;
 
 const PREFIX: &str = "/approvals/";
 /// Longest form, and longest ID.

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::gateway::Gateway;
-use crate::web::body::read_within as read_body;
 use bytes::Bytes;
 use doorward_authorization::browser::{self, Browser};
 use doorward_authorization::form::Form;
@@ -25,6 +24,7 @@ use doorward_identity::oauth::{self, Client, Pkce, TokenError};
 use doorward_identity::seal::{self, Sealer};
 use doorward_net::outbound::Author;
 use doorward_upstream::Server;
+use doorward_web::body::read_within as read_body;
 
 const HERE: &str = "connect here";
 const AWAY: &str = "connect away";

@@ -24,11 +24,17 @@ impl Gateway {
                     self.server(name).ok_or_else(|| RpcError::invalid_request("Unknown server"))?;
                 let server = server.spoken_in(call.revision.era()).await;
                 let contact = server.contact().await?;
-                if server.is_pinned() {
-                    let (info, instructions) = self.pins.about(&server, &contact);
-                    contact.about.with(info, instructions)
-                } else {
-                    about_server(&contact)
+                let (info, instructions) = self.pins.about(&server, &contact);
+                let about = &contact.about;
+                let is_same = |one: &Option<Value>, other: &Option<Value>| {
+                    one.as_ref().map(Value::to_bytes) == other.as_ref().map(Value::to_bytes)
+                };
+                let is_whole = !server.is_pinned()
+                    && is_same(&info, &about.info)
+                    && is_same(&instructions, &about.instructions);
+                match is_whole {
+                    true => about_server(&contact),
+                    false => about.with(info, instructions),
                 }
             }
             Portal::Merged | Portal::Named(_) => {

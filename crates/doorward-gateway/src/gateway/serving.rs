@@ -122,9 +122,8 @@ impl Gateway {
         let metrics = &self.shared.metrics;
         let overdue = i64::try_from(self.overdue_reviews().len()).unwrap_or(i64::MAX);
         metrics.servers_review_overdue.set(overdue);
-        let withheld =
-            i64::try_from(self.pins.withheld().values().sum::<usize>()).unwrap_or(i64::MAX);
-        metrics.definitions_withheld.set(withheld);
+        let withheld = self.pins.withheld().values().sum::<usize>() + self.pins.refused();
+        metrics.definitions_withheld.set(i64::try_from(withheld).unwrap_or(i64::MAX));
         let served = self.life.served();
         let count = |state: State| served.states.values().filter(|it| **it == state).count();
         metrics.note_lifecycle(State::ALL.into_iter().map(|state| (state.as_str(), count(state))));

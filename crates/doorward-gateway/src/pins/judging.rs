@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use doorward_governance::pins::{Definition, Hash, Judgement, Kind, Place, Reason};
 use doorward_mcp::server_info::About;
 use doorward_store::{DefinitionKey, Store, StoredDefinition};
-use doorward_upstream::approval::{Approval, Approved, Source, Withheld};
+use doorward_upstream::approval::{Approval, Approved, Findings, Source, Withheld};
 use doorward_upstream::catalog::Item;
 use futures_util::future::BoxFuture;
 
@@ -29,7 +29,13 @@ fn is_withheld(all: &BTreeMap<(Place, Box<str>), Hash>, place: &Place, hash: Has
 
 impl Keeper {
     /// Pins what is new, where settings say so, before it is served.
-    async fn pin_at_sight(&self, source: Source<'_>, kind: Kind, said: &[(Place, Definition)]) {
+    async fn pin_at_sight(
+        &self,
+        source: Source<'_>,
+        kind: Kind,
+        said: &[(Place, Definition)],
+        is_held: &(dyn Fn(&str) -> bool + Sync),
+    ) {
         let server = source.server;
         let key = server.to_ascii_lowercase();
         let (Some(book), Some(store)) = (self.book(&key), self.store_of(&key)) else { return };
@@ -37,7 +43,7 @@ impl Keeper {
             return;
         }
         let is_new = |(place, said): &&(Place, Definition)| {
-            book.judge(place, said) == Judgement::Withheld(Reason::New)
+            book.judge(place, said) == Judgement::Withheld(Reason::New) && !is_held(&place.name)
         };
         let new: Vec<_> = said
             .iter()
@@ -57,14 +63,16 @@ impl Keeper {
         }
     }
 
-    /// Judges all that a server says of one kind, and remembers what is withheld.
+    /// Judges all that a server says of one kind, and remembers what is withheld. What is held for what it says is pinned by
+    /// people alone.
     async fn judge(
         &self,
         source: Source<'_>,
         kind: Kind,
         said: &[(Place, Definition)],
+        is_held: &(dyn Fn(&str) -> bool + Sync),
     ) -> Vec<Judgement> {
-        self.pin_at_sight(source, kind, said).await;
+        self.pin_at_sight(source, kind, said, is_held).await;
         let key = source.server.to_ascii_lowercase();
         let Some(book) = self.book(&key) else {
             return vec![Judgement::Withheld(Reason::New); said.len()];
@@ -144,11 +152,26 @@ impl Keeper {
 }
 
 impl Approval for Keeper {
+    fn withholds(&self) -> bool {
+        self.definitions.withholds()
+    }
+
+    fn inspect<'a>(
+        &'a self,
+        server: &'a str,
+        list: &'static str,
+        has_pins: bool,
+        items: Vec<Item>,
+    ) -> BoxFuture<'a, (Vec<Item>, Findings)> {
+        Box::pin(self.inspect_list(server, list, has_pins, items))
+    }
+
     fn list<'a>(
         &'a self,
         source: Source<'a>,
         kind: Kind,
         items: Vec<Item>,
+        findings: &'a Findings,
     ) -> BoxFuture<'a, Approved> {
         Box::pin(async move {
             let names: Vec<Box<str>> = items.iter().map(|item| item.key.clone()).collect();
@@ -167,7 +190,9 @@ impl Approval for Keeper {
                 approved.withheld = names.into_iter().map(|it| (it, withheld.clone())).collect();
                 return approved;
             };
-            let judged = self.judge(source, kind, &said).await;
+            let is_held =
+                |name: &str| findings.get(name).is_some_and(|finding| finding.hold.is_some());
+            let judged = self.judge(source, kind, &said, &is_held).await;
             let book = self.book(&source.server.to_ascii_lowercase()).unwrap_or_default();
             for ((mut item, (place, _)), judged) in items.into_iter().zip(&said).zip(judged) {
                 match judged {
@@ -192,11 +217,13 @@ impl Approval for Keeper {
             for (kind, said) in
                 [(Kind::Identity, &about.info), (Kind::Instructions, &about.instructions)]
             {
+                let is_held =
+                    said.as_ref().is_some_and(|said| self.is_held_about(source.server, kind, said));
                 let said: Vec<_> = said
                     .iter()
                     .map(|said| (Place::new(source.era, kind, ""), Definition::said(said)))
                     .collect();
-                self.judge(source, kind, &said).await;
+                self.judge(source, kind, &said, &|_| is_held).await;
             }
         })
     }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::call::{Call, CallError, Events, Route};
 use crate::gateway::Gateway;
-use crate::pipeline::{Stage, Step};
+use crate::pipeline::{Stage, Step, inspection};
 use doorward_config::{ArgumentSettings, Check};
 use doorward_schema::{Effort, Mismatches, NoTurn};
 
@@ -27,6 +27,10 @@ impl Stage for Arguments {
     }
 
     fn enter<'a>(&self, _: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
+        // Only now: a caller who may not see the tool is not told more of it than that it does not exist.
+        if let Some(refused) = inspection::refused(call) {
+            return Step::refuse(refused);
+        }
         if *call.method != *method::TOOLS_CALL {
             return Step::CONTINUE;
         }
@@ -55,7 +59,8 @@ impl Stage for Arguments {
     }
 }
 
-fn headers_agree(call: &Call) -> Result<(), CallError> {
+/// Whether the headers that mirror arguments match them.
+pub(super) fn headers_agree(call: &Call) -> Result<(), CallError> {
     let tool = call.route.as_ref().and_then(|route| route.tool.as_ref());
     let (Some(tool), Some(sent)) = (tool, &call.param_headers) else { return Ok(()) };
     if tool.param_headers.is_empty() {

@@ -164,9 +164,6 @@ async fn ask_before(gateway: &Arc<Gateway>, call: &mut Call, events: &Events) ->
     if let Some(refused) = &outcome.refused {
         return Err(refusal(refused, false));
     }
-    for held in outcome.held {
-        hold(call, held)?;
-    }
     if outcome.changed {
         if !has_arguments {
             return Err(Failure::new(
@@ -180,10 +177,12 @@ async fn ask_before(gateway: &Arc<Gateway>, call: &mut Call, events: &Events) ->
         call.param_headers = None;
     }
     let finds = call.notes.facts.as_ref().map(|facts| facts.data.len()) != before;
-    match outcome.changed || finds {
-        true => again(gateway, call, events).await,
-        false => Ok(None),
+    if (outcome.changed || finds)
+        && let Some(reply) = again(gateway, call, events).await?
+    {
+        return Ok(Some(reply));
     }
+    outcome.held.into_iter().try_for_each(|held| hold(call, held)).map(|()| None)
 }
 
 /// An object with one member of another.

@@ -1,5 +1,6 @@
 //! Stage: sends the call to the server.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use doorward_mcp::error::Kind;
@@ -11,7 +12,7 @@ use crate::call::{Call, CallError, Challenge, Events, Failure, Reply};
 use crate::delegated;
 use crate::gateway::Gateway;
 use crate::in_flight::Entry;
-use crate::pipeline::{Stage, Step};
+use crate::pipeline::{Stage, Step, answers};
 use crate::record;
 use crate::stops::admit::failure;
 use doorward_upstream::Server;
@@ -42,27 +43,33 @@ impl Stage for Dispatch {
                 target: record::target(call).unwrap_or_default().into_owned(),
                 presents: credential_mode(&server.settings) != "none",
             };
-            let lives = gateway.live.enter(call.id.number(), entry);
+            let mut lives = gateway.live.enter(call.id.number(), entry);
             // Once it can be cancelled: a stop either finds it there, or is found here.
             if let Some(stop) = gateway.stop_since(call, true) {
                 return Err(failure(&stop).into());
             }
             gateway.check_credential(call, &server)?;
             let change = Change::of(call, &server);
-            let answering = async {
-                if server.settings.delegated.is_some() {
-                    return delegated::ask(gateway, call, &server, events).await;
+            let inspected = answers::inspected(call, events);
+            let events = inspected.as_ref().unwrap_or(events);
+            let answer = {
+                // Pinned here: it is large, and would be moved into what waits for both.
+                let answering = pin!(async {
+                    if server.settings.delegated.is_some() {
+                        return Box::pin(delegated::ask(gateway, call, &server, events)).await;
+                    }
+                    let result = pin!(ask(gateway, call, &server, events)).await?;
+                    Ok(Some(Reply::Result(result)))
+                });
+                tokio::select! {
+                    answer = answering => Some(answer),
+                    () = lives.cancelled() => None,
                 }
-                let result = ask(gateway, call, &server, events).await?;
-                Ok(Some(Reply::Result(result)))
             };
-            let answer = tokio::select! {
-                answer = answering => answer,
-                () = lives.cancelled() => {
-                    let stop = gateway.stop_of(call);
-                    let why = || Failure::new(Kind::Stopped, "The call was stopped");
-                    return Err(stop.map_or_else(why, |stop| failure(&stop)).into());
-                }
+            let Some(answer) = answer else {
+                let stop = gateway.stop_of(call);
+                let why = || Failure::new(Kind::Stopped, "The call was stopped");
+                return Err(stop.map_or_else(why, |stop| failure(&stop)).into());
             };
             if let Some(change) = change {
                 change.done().await;
@@ -109,7 +116,8 @@ async fn ask(
     let mut tried = false;
     loop {
         let own = gateway.behalf(call, server).await?;
-        match attempts::ask(call, server, own, events).await {
+        let outcome = pin!(attempts::ask(call, server, own, events)).await;
+        match outcome {
             // Nothing was done: it is asked once more, if something else can be shown.
             Err(CallError::Gateway(failure))
                 if !tried

@@ -4,6 +4,7 @@
 //! out. To add one, write its file and add its line at the right place.
 
 mod accounting;
+mod answers;
 mod approval;
 mod arguments;
 pub mod cache;
@@ -13,6 +14,7 @@ pub mod checked;
 mod checks;
 mod coercion;
 mod dispatch;
+mod inspection;
 mod limits;
 mod listening;
 mod lists;
@@ -49,6 +51,7 @@ const STAGES: &[&dyn Stage] = &[
     &uris::Uris,
     &routing::Routing,
     &coercion::Coercion,
+    &inspection::Inspection,
     &policy::Policy,
     &limits::Limits,
     &arguments::Arguments,
@@ -57,13 +60,14 @@ const STAGES: &[&dyn Stage] = &[
     &lists::Lists,
     &listening::Listening,
     &accounting::Accounting,
+    &answers::Answers,
     &cache::Cache,
     &results::Results,
     &dispatch::Dispatch,
 ];
 
 /// What a call passes once more, after a check has changed its arguments or has learnt what they contain.
-const CHANGED: &[&dyn Stage] = &[&policy::Policy, &arguments::Arguments];
+const CHANGED: &[&dyn Stage] = &[&inspection::Inspection, &policy::Policy, &arguments::Arguments];
 
 /// Takes a changed call through the stages that decide about its arguments, once.
 async fn again(gateway: &Arc<Gateway>, call: &mut Call, events: &Events) -> Decision {

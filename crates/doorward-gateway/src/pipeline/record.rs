@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use doorward_inspect::written::{self, Keep};
 use doorward_mcp::error::Kind;
 use doorward_mcp::method;
 
@@ -59,8 +60,8 @@ impl Stage for Record {
             principal: call.caller.principal.id.to_string(),
             tenant: call.caller.principal.who.tenant.clone(),
             server: server.to_owned(),
-            method: call.method.to_string(),
-            target: record::target(call).map(|target| target.to_string()).unwrap_or_default(),
+            method: clean((&*call.method).into()),
+            target: record::target(call).map(clean).unwrap_or_default(),
             outcome: name_of(outcome),
             ms: doorward_core::millis(elapsed),
         });
@@ -96,6 +97,11 @@ impl Stage for Record {
 /// Whether a failure is a decision about the call: nothing has failed.
 fn is_denial(kind: Kind) -> bool {
     matches!(kind, Kind::CheckRefused | Kind::DataNotPermitted)
+}
+
+/// What a caller has said, for watchers.
+fn clean(text: std::borrow::Cow<'_, str>) -> String {
+    written::text(&text, Keep::Nothing).into_owned()
 }
 
 fn name_of(outcome: Outcome) -> &'static str {

@@ -85,7 +85,8 @@ pub(super) async fn fits(call: &Call, result: &doorward_mcp::Object) -> bool {
     matches!(checked, Ok(Some(Ok(()))))
 }
 
-fn check(tool: &ToolEntry, text: &Bytes, effort: Effort) -> Result<(), Mismatches> {
+/// Whether structured content matches the output schema of its tool.
+pub(super) fn check(tool: &ToolEntry, text: &Bytes, effort: Effort) -> Result<(), Mismatches> {
     let Some(schema) = &tool.schemas.output else { return Ok(()) };
     let value = serde_json::from_slice(text)
         .map_err(|error| Mismatches::one("", format!("cannot be validated: {error}")))?;

@@ -316,7 +316,8 @@ fn is_hidden(
 /// server that says that it has some, and not those of a template that is withheld.
 fn find_resources(call: &mut Call, server: Arc<Server>, uri: String) -> Step<'_> {
     let known = server.known().map(|contact| contact.about.has("resources"));
-    let withheld = match server.is_pinned() {
+    let may_withhold = server.is_pinned() || server.shared.approval.withholds();
+    let withheld = match may_withhold {
         false => Some(false),
         true => server
             .catalog
@@ -331,7 +332,7 @@ fn find_resources(call: &mut Call, server: Arc<Server>, uri: String) -> Step<'_>
             if !server.contact().await?.about.has("resources") {
                 return Err(unlisted(call, "resource", &uri));
             }
-            if server.is_pinned() {
+            if may_withhold {
                 let asked = call.asked(&server);
                 server.catalog.view_of(&server, &asked, RESOURCES).await?;
                 if server.catalog.view_of(&server, &asked, TEMPLATES).await?.withholds(&uri) {

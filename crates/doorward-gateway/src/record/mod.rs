@@ -12,7 +12,7 @@ use crate::gateway::Gateway;
 use doorward_config::{AuditSettings, PayloadSettings, RecordClass, ToolSettings};
 use doorward_identity::identity::Principal;
 use doorward_identity::seal;
-use doorward_observability::audit::mask::{mask, masked};
+use doorward_observability::audit::mask::{masked, masked_value};
 use doorward_observability::audit::members::Members;
 use doorward_observability::audit::{Common, Ended, Mark, Outcome, Record};
 use doorward_upstream::catalog::kind_of;
@@ -97,7 +97,9 @@ pub fn common(call: &Call, class: RecordClass) -> Common {
     members.and(whose);
     members.maybe("server", call.route.as_ref().map(|route| &*route.server.name));
     let target = target(call).filter(|target| !target.is_empty());
-    members.maybe("target", target.as_deref());
+    if let Some(target) = &target {
+        members.clean("target", target);
+    }
     let counted = target.is_some() && matches!(class, RecordClass::Reads | RecordClass::Writes);
     Common { text: members.into_text(), counted }
 }
@@ -151,7 +153,7 @@ fn describe(members: &mut Members, gateway: &Gateway, call: &Call, common: &str)
     if let Some(trace) = call.notes.trace_id {
         members.text("trace", &hex(&trace));
     }
-    members.text("revision", call.revision.as_str()).text("method", &call.method);
+    members.text("revision", call.revision.as_str()).clean("method", &call.method);
     if let Some(route) = &call.route {
         let settings = &route.server.settings;
         members.maybe("environment", settings.environment.as_deref());
@@ -198,7 +200,9 @@ fn client(members: &mut Members, call: &Call) {
     let Some(info) = info else { return };
     let mut about = Members::default();
     for name in ["name", "version"] {
-        about.maybe(name, info.string(name).as_deref());
+        if let Some(text) = info.string(name).filter(|text| !text.is_empty()) {
+            about.clean(name, &text);
+        }
     }
     members.object("client", &about);
 }
@@ -269,9 +273,13 @@ fn arguments(members: &mut Members, gateway: &Gateway, call: &Call) {
         && let doorward_policy::Arguments::Known(known) = gateway.arguments(&call.params)
         && !known.is_empty()
     {
-        let mut known = serde_json::Value::Object(known);
-        mask(&mut known, &settings.mask);
-        about.raw("policy", &known.to_string());
+        match masked_value(&settings, serde_json::Value::Object(known)) {
+            Some(text) => about.raw("policy", &text),
+            None => about.flag("too_long", true),
+        };
+    }
+    if let Some(inspecting) = &call.notes.inspection {
+        outcome::inspected(&mut about, &inspecting.arguments);
     }
     members.object("arguments", &about);
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use doorward_config::Durability;
+use doorward_inspect::written::{self, Keep};
 use doorward_mcp::error::Kind;
 use doorward_mcp::interaction;
 use doorward_store::{Amount, Usage};
@@ -12,6 +13,7 @@ use crate::billing::Settled;
 use crate::call::{Call, CallError, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::INVALID_ARGUMENTS;
+use doorward_guards::inspection::Found;
 use doorward_observability::audit::Outcome;
 use doorward_observability::audit::members::Members;
 
@@ -29,6 +31,38 @@ pub fn close(gateway: &Gateway, call: &mut Call, reply: &Result<Reply, CallError
     if gateway.shared.audit.durability(class) != Durability::Off {
         let outcome = outcome(gateway, call, reply, settled);
         gateway.shared.audit.record(super::at_once(gateway, call, class, outcome));
+    }
+}
+
+fn refused_by_inspection(call: &Call) -> Option<&'static str> {
+    call.notes.inspection.as_ref()?.refused.as_ref().map(|refused| refused.code)
+}
+
+/// Adds what inspection has found in what came back, and what it has done with it.
+fn returned(members: &mut Members, call: &Call) {
+    let Some(inspecting) = &call.notes.inspection else { return };
+    let found = &inspecting.returned;
+    if found.is_empty() {
+        return;
+    }
+    let mut about = Members::default();
+    about.texts("findings", found.findings.iter().map(String::as_str));
+    about.texts("data", found.classes().iter().map(String::as_str));
+    inspected(&mut about, found);
+    members.object("returned", &about);
+}
+
+/// Adds how often inspection has done something with data, and whether it has removed characters.
+pub(super) fn inspected(members: &mut Members, found: &Found) {
+    let mut actions = Members::default();
+    for (action, count) in found.done() {
+        actions.number(action, i64::try_from(count).unwrap_or(i64::MAX));
+    }
+    if !actions.as_text().is_empty() {
+        members.object("actions", &actions);
+    }
+    if found.is_stripped {
+        members.flag("stripped", true);
     }
 }
 
@@ -72,14 +106,19 @@ pub fn outcome(
             }
         }
         Ok(Reply::Listening(_)) => _ = members.text("outcome", "listening"),
+        Err(CallError::Rpc(_)) if let Some(code) = refused_by_inspection(call) => {
+            members.text("outcome", "refused").text("error", code);
+        }
         Err(CallError::Rpc(error)) => {
             members.text("outcome", "error").number("error_code", error.code);
         }
         Err(CallError::Denied(_)) => _ = members.text("outcome", "denied"),
         Err(CallError::InvalidArguments(mismatches)) => {
             members.text("outcome", "refused").text("error", INVALID_ARGUMENTS);
-            members
-                .texts("invalid", mismatches.failures.iter().map(|failure| failure.path.as_str()));
+            // Names of members are the caller's.
+            let paths = mismatches.failures.iter();
+            let paths: Vec<_> = paths.map(|one| written::text(&one.path, Keep::Nothing)).collect();
+            members.texts("invalid", paths.iter().map(|path| &**path));
         }
         Err(CallError::Limited(limited)) => {
             members.text("outcome", "refused").text("error", Kind::RateLimited.as_str());
@@ -92,11 +131,11 @@ pub fn outcome(
             );
             let word = if refused { "refused" } else { "failed" };
             members.text("outcome", word).text("error", failure.kind.as_str());
-            members.text("message", &failure.message);
+            members.text("message", &written::text(&failure.message, Keep::Addresses));
         }
         Err(CallError::Refused { failure, .. }) => {
             members.text("outcome", "refused").text("error", failure.kind.as_str());
-            members.text("message", &failure.message);
+            members.text("message", &written::text(&failure.message, Keep::Addresses));
         }
     }
     if let Some(result) = told {
@@ -119,6 +158,7 @@ pub fn outcome(
         members.number("retries", call.notes.retries);
     }
     members.maybe("cache", call.notes.cached);
+    returned(&mut members, call);
     if call.notes.invalid_result {
         members.flag("invalid_result", true);
     }

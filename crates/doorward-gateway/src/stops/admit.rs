@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use doorward_governance::stops::{Stop, StopKind, StopMode, Stopped};
+use doorward_governance::stops::{Stop, StopMode, Stopped};
 use doorward_mcp::error::Kind;
 use doorward_mcp::{RpcError, method};
 use doorward_policy::TargetKind;
@@ -124,19 +124,10 @@ impl Gateway {
     pub fn check_everything(&self) -> Result<(), RpcError> {
         let stopped = self.emergency.stops.current();
         match stopped.as_ref().and_then(|stopped| stopped.everything()) {
-            Some(stop) => Err(stop_error(stop)),
+            Some(stop) => Err(stop.error()),
             None => Ok(()),
         }
     }
-}
-
-/// The error of what belongs to no call.
-pub fn stop_error(stop: &Stop) -> RpcError {
-    let server = match stop.target.kind {
-        StopKind::Server => stop.target.name.as_str(),
-        _ => "",
-    };
-    RpcError::gateway(Kind::Stopped, &stop.message(), server, false, "")
 }
 
 fn stop_of_target<'a>(stopped: &'a Stopped, server: &Server, call: &Call) -> Option<&'a Arc<Stop>> {

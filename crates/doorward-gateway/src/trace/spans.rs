@@ -137,7 +137,7 @@ pub fn end(gateway: &Gateway, call: &mut Call, reply: &Result<Reply, CallError>)
     let text = |object: &Object| record::payload_text(gateway, object);
     let payloads: Option<&dyn Fn(&Object) -> String> =
         if gateway.telemetry.shows_payloads() { Some(&text) } else { None };
-    gateway.telemetry.take_spans(&trace.end(call, reply, payloads));
+    gateway.telemetry.take_spans(trace.end(call, reply, payloads));
 }
 
 /// The tool or prompt a call is about, under its attribute's name.

@@ -8,7 +8,7 @@ use std::ops::Range;
 use super::found::{ASSIGNED, Context, Match, entropy, is_word_byte};
 
 /// Words of which a name of a secret contains one.
-pub(super) const KEYWORDS: [&str; 36] = [
+pub(crate) const KEYWORDS: [&str; 36] = [
     "_key",
     "-key",
     "password",

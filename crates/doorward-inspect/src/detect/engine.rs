@@ -8,7 +8,7 @@ use aws_lc_rs::digest;
 
 use super::file::{DetectorFile, DetectorRule};
 use super::found::{BUILT_IN, Context, Match, is_word_byte};
-use super::rule::{MAX_REACH, Rule, compile};
+use super::rule::{Lazy, MAX_REACH, Rule};
 use super::{assigned, number};
 use crate::budget::Budget;
 
@@ -67,21 +67,31 @@ impl Detectors {
     /// The ready-made detectors with files of the operator, which are applied in order.
     pub fn with(files: &[DetectorFile]) -> Result<Self, BadDetector> {
         let mut rules: Vec<DetectorRule> = Vec::new();
-        let ready =
-            READY_MADE.into_iter().map(DetectorFile::parse).collect::<Result<Vec<_>, _>>()?;
-        for rule in ready.iter().chain(files).flat_map(|file| &file.detectors) {
-            match rules.iter_mut().find(|other| other.id == rule.id) {
-                Some(other) => other.clone_from(rule),
-                None => rules.push(rule.clone()),
+        for file in READY_MADE {
+            rules.extend(DetectorFile::parse(file)?.detectors);
+        }
+        let mut is_ready_made = vec![true; rules.len()];
+        for rule in files.iter().flat_map(|file| &file.detectors) {
+            match rules.iter().position(|other| other.id == rule.id) {
+                Some(at) => {
+                    rules[at].clone_from(rule);
+                    is_ready_made[at] = false;
+                }
+                None => {
+                    rules.push(rule.clone());
+                    is_ready_made.push(false);
+                }
             }
         }
+        let own: HashSet<&str> =
+            files.iter().flat_map(|file| &file.detectors).map(|rule| &*rule.id).collect();
         let mut names: Vec<(String, String)> =
             BUILT_IN.iter().map(|(id, class)| ((*id).to_owned(), (*class).to_owned())).collect();
         let mut off = HashSet::new();
         let mut literals: Vec<(String, Trigger)> =
             assigned::KEYWORDS.iter().map(|word| ((*word).to_owned(), Trigger::Assigned)).collect();
         let (mut regexes, mut fields, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
-        for rule in &rules {
+        for (rule, is_ready_made) in rules.iter().zip(is_ready_made) {
             let bad = |why: String| BadDetector::Detector { id: rule.id.clone(), why };
             let detector = names.len();
             let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
@@ -105,13 +115,17 @@ impl Detectors {
                     return Err(bad("a regular expression needs literals".into()));
                 }
                 Some(regex) => {
-                    let regex = compile(regex).map_err(&bad)?;
+                    let regex = match is_ready_made {
+                        true => Lazy::later(regex),
+                        false => Lazy::now(regex).map_err(&bad)?,
+                    };
                     regexes.push(Rule {
                         detector,
                         regex,
                         position: rule.position,
                         reach: rule.reach,
                         entropy: rule.entropy,
+                        guards_short: !own.contains(&*rule.id),
                     });
                     Trigger::Rule(regexes.len() - 1)
                 }
@@ -198,6 +212,12 @@ impl Detectors {
         !self.fields.is_empty()
     }
 
+    /// The texts in which the ready-made detectors are tested to find something.
+    #[cfg(test)]
+    pub(crate) fn examples(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().flat_map(|rule| &rule.examples.hit).map(String::as_str)
+    }
+
     /// What is found in a text, in order and without overlaps: of two that overlap, the longer one.
     pub fn find(&self, text: &str, context: Context<'_>, budget: &mut Budget) -> Vec<Match> {
         if !budget.take(text.len()) {
@@ -209,7 +229,7 @@ impl Detectors {
         assigned::member(text, context, &mut found);
         self.hashed(text, budget, &mut found);
         found.retain(|found| !self.off.contains(&found.detector));
-        resolve(found)
+        resolve(found, |detector| self.class(detector) == "secret")
     }
 
     fn literals(&self, text: &str, budget: &mut Budget, found: &mut Vec<Match>) {
@@ -313,8 +333,8 @@ impl Detectors {
     }
 }
 
-/// Of matches that overlap, the longer one; of equally long ones, that of the earlier detector.
-fn resolve(mut found: Vec<Match>) -> Vec<Match> {
+/// Of matches that overlap, the longer one; of equally long ones, that of the earlier detector. What is partly a secret is one.
+fn resolve(mut found: Vec<Match>, is_secret: impl Fn(usize) -> bool) -> Vec<Match> {
     if found.len() > 1 {
         found.sort_by_key(|found| {
             (found.range.start, std::cmp::Reverse(found.range.end), found.detector)
@@ -326,7 +346,8 @@ fn resolve(mut found: Vec<Match>) -> Vec<Match> {
                     // What sticks out belongs to the earlier one: nothing of either is left over.
                     if next.range.end > last.range.end {
                         let range = last.range.start..next.range.end;
-                        if next.range.len() > last.range.len() {
+                        let (one, other) = (is_secret(last.detector), is_secret(next.detector));
+                        if other && !one || one == other && next.range.len() > last.range.len() {
                             last.detector = next.detector;
                         }
                         last.range = range;

@@ -18,6 +18,7 @@ mod rule;
 mod run;
 mod token;
 
+pub(crate) use assigned::KEYWORDS;
 pub use engine::{BadDetector, Detectors};
 pub use file::{DetectorFile, DetectorRule, Position};
 pub use found::{Context, Match};

@@ -1,6 +1,7 @@
 //! Regular expressions that run on a window around a literal.
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use regex_automata::meta::Regex;
 use regex_automata::util::syntax;
@@ -23,10 +24,39 @@ const BEHIND: usize = 128;
 #[derive(Debug)]
 pub(super) struct Rule {
     pub detector: usize,
-    pub regex: Regex,
+    pub regex: Lazy,
     pub position: Position,
     pub reach: usize,
     pub entropy: f64,
+    /// What follows a literal of fewer than four bytes has to look like a token.
+    pub guards_short: bool,
+}
+
+/// A regular expression that is compiled when it is first used: few of the ready-made ones ever are.
+#[derive(Debug)]
+pub(super) struct Lazy {
+    pattern: String,
+    /// `None` inside: it is not valid.
+    compiled: OnceLock<Option<Regex>>,
+}
+
+impl Lazy {
+    /// One that is known to be valid.
+    pub fn later(pattern: &str) -> Self {
+        Self { pattern: pattern.to_owned(), compiled: OnceLock::new() }
+    }
+
+    /// One that may not be valid.
+    pub fn now(pattern: &str) -> Result<Self, String> {
+        let lazy = Self::later(pattern);
+        // It was not set before.
+        let _ = lazy.compiled.set(Some(compile(pattern)?));
+        Ok(lazy)
+    }
+
+    fn get(&self) -> Option<&Regex> {
+        self.compiled.get_or_init(|| compile(&self.pattern).ok()).as_ref()
+    }
 }
 
 impl Rule {
@@ -71,7 +101,8 @@ impl Rule {
                                 | b'@'
                         )
                 };
-                let is_short = hit.len() < 4
+                let is_short = self.guards_short
+                    && hit.len() < 4
                     && !bytes
                         .get(hit.end..hit.end + 8)
                         .is_some_and(|next| next.iter().all(is_token));
@@ -99,7 +130,7 @@ impl Rule {
             return None;
         }
         let input = Input::new(bytes).range(from..to).anchored(anchored);
-        let found = self.regex.search(&input)?.range();
+        let found = self.regex.get()?.search(&input)?.range();
         let is_before = matches!(self.position, Position::Before | Position::Near);
         if is_before && found.start > hit.end + DISTANCE
             || self.position == Position::Before && !is_assigned(&bytes[hit.end..found.start])
@@ -128,7 +159,7 @@ fn is_assigned(between: &[u8]) -> bool {
             .any(|word| sign.to_ascii_lowercase().ends_with(word))
 }
 
-pub(super) fn compile(regex: &str) -> Result<Regex, String> {
+fn compile(regex: &str) -> Result<Regex, String> {
     Regex::builder()
         .configure(Regex::config().nfa_size_limit(Some(4 << 20)).hybrid_cache_capacity(1 << 20))
         .syntax(syntax::Config::new().unicode(false).utf8(false))

@@ -7,6 +7,7 @@ use super::plan::{Action, Replacement};
 use super::{Redactor, string};
 use crate::budget::Budget;
 use crate::detect::Context;
+use crate::field::Opaque;
 use crate::json::{Edits, NotJson, Path, Visitor, unescape, walk};
 use crate::place::Place;
 
@@ -43,11 +44,13 @@ pub struct Redacted {
 pub(super) fn redact(
     redactor: &Redactor<'_>,
     text: &str,
+    opaque: &Opaque,
     budget: &mut Budget,
 ) -> Result<Redacted, NotJson> {
     let mut redacting = Redacting {
-        redactor,
+        redactor: *redactor,
         text,
+        opaque,
         budget,
         edits: Edits::default(),
         names: Vec::new(),
@@ -101,8 +104,9 @@ impl Redacted {
 }
 
 struct Redacting<'a> {
-    redactor: &'a Redactor<'a>,
+    redactor: Redactor<'a>,
     text: &'a str,
+    opaque: &'a Opaque,
     budget: &'a mut Budget,
     edits: Edits,
     /// Names that are replaced, until the end of their object.
@@ -114,10 +118,11 @@ struct Redacting<'a> {
 
 impl Visitor for Redacting<'_> {
     fn string(&mut self, path: &Path<'_>, range: Range<usize>, is_name: bool) {
-        if range.is_empty() {
+        if range.is_empty() || self.opaque.covers(path, is_name) {
             return;
         }
-        if !is_name && self.field(path, &range) {
+        let redactor = self.redactor.at(path);
+        if !is_name && self.field(&redactor, path, &range) {
             return;
         }
         let value = unescape(self.text, range.clone());
@@ -125,14 +130,14 @@ impl Visitor for Redacting<'_> {
         let context = Context {
             member: (!is_name).then_some(&*self.members).filter(|member| !member.is_empty()),
         };
-        let outcome = string::redact(self.redactor, &value.text, context, self.budget);
+        let outcome = string::redact(&redactor, &value.text, context, self.budget);
         for found in outcome.found {
             let place = || Place {
                 pointer: path.pointer(),
                 range: value.map.original(found.range.clone()),
                 in_name: is_name,
             };
-            self.out.add(self.redactor, found.detector, found.action, place, false);
+            self.out.add(&redactor, found.detector, found.action, place, false);
         }
         match outcome.text {
             Some(text) if is_name => self.names.push((range, text)),
@@ -142,7 +147,8 @@ impl Visitor for Redacting<'_> {
     }
 
     fn number(&mut self, path: &Path<'_>, range: Range<usize>) {
-        if self.field(path, &range) {
+        let redactor = self.redactor.at(path);
+        if self.field(&redactor, path, &range) {
             return;
         }
         // Shorter numbers are nobody's.
@@ -151,10 +157,13 @@ impl Visitor for Redacting<'_> {
         }
         self.name(path);
         let context = Context { member: Some(&*self.members).filter(|member| !member.is_empty()) };
-        for found in self.redactor.detectors.find(&self.text[range.clone()], context, self.budget) {
-            let action = self.redactor.action(found.detector);
+        for found in redactor.detectors.find(&self.text[range.clone()], context, self.budget) {
+            let action = redactor.action(found.detector);
+            if action == Action::Ignore {
+                continue;
+            }
             let place = || Place { pointer: path.pointer(), range: range.clone(), in_name: false };
-            self.out.add(self.redactor, found.detector, action, place, true);
+            self.out.add(&redactor, found.detector, action, place, true);
             self.null(action, &range);
         }
     }
@@ -200,26 +209,29 @@ impl Redacting<'_> {
     }
 
     /// Whether a detector by field applies to a value.
-    fn field(&mut self, path: &Path<'_>, range: &Range<usize>) -> bool {
-        if !self.redactor.detectors.has_fields() {
+    fn field(&mut self, redactor: &Redactor<'_>, path: &Path<'_>, range: &Range<usize>) -> bool {
+        if !redactor.detectors.has_fields() {
             return false;
         }
-        let Some(detector) = self.redactor.detectors.field(&path.pointer()) else { return false };
-        let action = self.redactor.action(detector);
+        let Some(detector) = redactor.detectors.field(&path.pointer()) else { return false };
+        let action = redactor.action(detector);
+        if action == Action::Ignore {
+            return true;
+        }
         let is_string = self.text.as_bytes()[range.start - usize::from(range.start > 0)] == b'"';
         if is_string {
             let value = unescape(self.text, range.clone()).text;
-            if string::is_replacement(self.redactor, &value) {
+            if string::is_replacement(redactor, &value) {
                 return true;
             }
             let place = || Place { pointer: path.pointer(), range: range.clone(), in_name: false };
-            self.out.add(self.redactor, detector, action, place, false);
-            if let Some(text) = self.redactor.replacement(detector, action, &value) {
+            self.out.add(redactor, detector, action, place, false);
+            if let Some(text) = redactor.replacement(detector, action, &value) {
                 self.edits.string(range.clone(), &text);
             }
         } else {
             let place = || Place { pointer: path.pointer(), range: range.clone(), in_name: false };
-            self.out.add(self.redactor, detector, action, place, true);
+            self.out.add(redactor, detector, action, place, true);
             self.null(action, range);
         }
         true
@@ -227,7 +239,7 @@ impl Redacting<'_> {
 
     /// Replaces a number by null, if an action replaces it.
     fn null(&mut self, action: Action, range: &Range<usize>) {
-        if !matches!(action, Action::Report | Action::Refuse) {
+        if action.replaces() {
             self.edits.raw(range.clone(), "null".into());
             self.out.has_nulls = true;
         }

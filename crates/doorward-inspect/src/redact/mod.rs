@@ -7,7 +7,7 @@
 mod json;
 mod plan;
 mod stream;
-mod string;
+pub(crate) mod string;
 
 pub use json::{Found, Redacted};
 pub use plan::{Action, Plan, Pseudonyms, Replacement};
@@ -15,7 +15,8 @@ pub use stream::TextStream;
 
 use crate::budget::Budget;
 use crate::detect::Detectors;
-use crate::json::NotJson;
+use crate::field::Opaque;
+use crate::json::{NotJson, Path};
 
 /// Redacts by a plan.
 #[derive(Clone, Copy)]
@@ -23,6 +24,8 @@ pub struct Redactor<'a> {
     detectors: &'a Detectors,
     plan: &'a Plan,
     pseudonyms: Option<&'a dyn Pseudonyms>,
+    /// What is done with everything in the current field.
+    field: Option<Action>,
 }
 
 impl<'a> Redactor<'a> {
@@ -32,12 +35,32 @@ impl<'a> Redactor<'a> {
         plan: &'a Plan,
         pseudonyms: Option<&'a dyn Pseudonyms>,
     ) -> Self {
-        Self { detectors, plan, pseudonyms }
+        Self { detectors, plan, pseudonyms, field: None }
     }
 
     /// Redacts all strings, names and numbers of a JSON text.
     pub fn json(&self, text: &str, budget: &mut Budget) -> Result<Redacted, NotJson> {
-        json::redact(self, text, budget)
+        json::redact(self, text, &Opaque::default(), budget)
+    }
+
+    /// Redacts all strings, names and numbers of a JSON text but those that are opaque.
+    pub fn json_but(
+        &self,
+        text: &str,
+        opaque: &Opaque,
+        budget: &mut Budget,
+    ) -> Result<Redacted, NotJson> {
+        json::redact(self, text, opaque, budget)
+    }
+
+    /// The redactor for the value at a place.
+    fn at(&self, path: &Path<'_>) -> Self {
+        if self.plan.fields.is_empty() {
+            return *self;
+        }
+        let pointer = path.pointer();
+        let field = self.plan.fields.iter().find(|(pattern, _)| pattern.matches(&pointer));
+        Self { field: field.map(|(_, action)| *action), ..*self }
     }
 
     /// Redacts a plain text.

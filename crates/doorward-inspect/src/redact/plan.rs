@@ -5,10 +5,14 @@ use std::collections::HashMap;
 use aws_lc_rs::hmac;
 use serde::Deserialize;
 
+use crate::field::FieldPattern;
+
 /// What is done with a value that was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
+    /// The value is left as it is, and not reported.
+    Ignore,
     /// The value is left as it is.
     #[default]
     Report,
@@ -22,9 +26,18 @@ pub enum Action {
     Refuse,
 }
 
-/// What is done by detector, class, and otherwise.
+impl Action {
+    /// Whether the value is replaced.
+    pub fn replaces(self) -> bool {
+        matches!(self, Self::Mask | Self::Hash | Self::Tokenize)
+    }
+}
+
+/// What is done by field, detector, class, and otherwise.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
+    /// By the place of the value, before everything else. The first that matches applies.
+    pub fields: Vec<(FieldPattern, Action)>,
     pub default: Action,
     /// By class, such as `email`.
     pub classes: HashMap<String, Action>,

@@ -54,8 +54,7 @@ impl TextStream {
         let part = &self.tail[self.passed..to];
         let is_found = |start: usize, end: usize| self.passed < end && start < to;
         let is_touched = out.found.iter().any(|found| {
-            is_found(found.place.range.start, found.place.range.end)
-                && !matches!(found.action, Action::Report | Action::Refuse)
+            is_found(found.place.range.start, found.place.range.end) && found.action.replaces()
         });
         let text = match is_touched {
             false => part.to_owned(),

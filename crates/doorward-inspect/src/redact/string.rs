@@ -16,7 +16,7 @@ const AROUND: usize = 512;
 
 /// Something found in a string.
 #[derive(Debug, Clone)]
-pub(super) struct InString {
+pub(crate) struct InString {
     pub detector: usize,
     pub action: Action,
     pub range: Range<usize>,
@@ -24,14 +24,14 @@ pub(super) struct InString {
 
 /// A string after redaction.
 #[derive(Debug, Default)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// `None` if nothing was replaced.
     pub text: Option<String>,
     pub found: Vec<InString>,
 }
 
 /// Redacts a string, until nothing that is to be replaced is left in it.
-pub(super) fn redact(
+pub(crate) fn redact(
     redactor: &Redactor<'_>,
     text: &str,
     context: Context<'_>,
@@ -72,6 +72,9 @@ fn once(
             return;
         }
         let action = redactor.action(detector);
+        if action == Action::Ignore {
+            return;
+        }
         outcome.found.push(InString { detector, action, range: range.clone() });
         replacements
             .extend(redactor.replacement(detector, action, value).map(|text| (range, text)));
@@ -167,7 +170,9 @@ fn apply(text: &str, mut replacements: Vec<(Range<usize>, String)>) -> String {
 
 impl Redactor<'_> {
     pub(super) fn action(&self, detector: usize) -> Action {
-        self.plan.action(self.detectors.id(detector), self.detectors.class(detector))
+        self.field.unwrap_or_else(|| {
+            self.plan.action(self.detectors.id(detector), self.detectors.class(detector))
+        })
     }
 
     /// What replaces a value; `None` if it is left as it is.
@@ -180,7 +185,7 @@ impl Redactor<'_> {
         let class = self.detectors.class(detector);
         let mask = || Replacement::mask(class);
         match (action, self.pseudonyms) {
-            (Action::Report | Action::Refuse, _) => None,
+            (Action::Ignore | Action::Report | Action::Refuse, _) => None,
             (Action::Hash, Some(pseudonyms)) => {
                 Some(Replacement::hash(class, pseudonyms.hash(class, value)))
             }

@@ -205,3 +205,33 @@ proptest! {
         prop_assert_eq!(out, whole);
     }
 }
+
+#[test]
+fn fields_decide_before_everything_else() {
+    let field = |pattern: &str, action| (crate::FieldPattern::parse(pattern).unwrap(), action);
+    let mut plan = Plan::all(Action::Mask);
+    plan.fields = vec![field("/own", Action::Ignore), field("/all/*/mail", Action::Report)];
+    plan.classes.insert("phone".into(), Action::Ignore);
+    let key = "ghp_9f8Kd72mQx4LpZ0vTb6RnYc3WsHaEj1UoGiX";
+    let coded = "dGhlIGtleSBpcyBnaHBfOWY4S2Q3Mm1ReDRMcFowdlRiNlJuWWMzV3NIYUVqMVVvR2lYIHRvZGF5";
+    let json = format!(
+        r#"{{"card":"4111 1111 1111 1111","number":4111111111111111,"own":"4111 1111 1111 1111","percent":"dana%40example.com","base64":"{coded}","all":[{{"mail":"dana@example.com"}}],"{key}":"name"}}"#
+    );
+    let redactor = Redactor::new(&DETECTORS, &plan, None);
+    let out = redactor.json(&json, &mut Budget::default()).unwrap();
+    let text = out.text.unwrap();
+    let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(read["own"], "4111 1111 1111 1111");
+    assert_eq!(read["all"][0]["mail"], "dana@example.com");
+    assert_eq!(
+        (&read["card"], &read["number"], &read["percent"]),
+        (&"[CARD]".into(), &serde_json::Value::Null, &"[EMAIL]".into())
+    );
+    assert_eq!(read["[SECRET]"], "name");
+    assert!(!text.contains(coded), "{text}");
+    assert!(out.found.iter().all(|found| found.place.pointer != "/own"));
+    let mut opaque = crate::Opaque::default();
+    opaque.value("/card");
+    let out = redactor.json_but(&json, &opaque, &mut Budget::default()).unwrap();
+    assert!(out.text.unwrap().contains(r#""card":"4111"#));
+}

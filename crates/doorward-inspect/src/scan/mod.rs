@@ -15,6 +15,7 @@ pub use report::{Finding, Form, Report};
 pub use crate::rules::Subject;
 
 use crate::budget::Budget;
+use crate::field::Opaque;
 use crate::json::{NotJson, Path, Visitor, unescape, walk};
 use crate::map::Map;
 use crate::rules::{Builtin, Field, Rules};
@@ -47,7 +48,7 @@ impl Scanner {
         mentions: Option<&Mentions>,
         budget: &mut Budget,
     ) -> Result<Report, NotJson> {
-        self.json(json, Subject::Definition, mentions, budget)
+        self.json(json, Subject::Definition, mentions, &Opaque::default(), budget)
     }
 
     /// Scans all strings of a JSON text, such as a result.
@@ -57,7 +58,18 @@ impl Scanner {
         subject: Subject,
         budget: &mut Budget,
     ) -> Result<Report, NotJson> {
-        self.json(json, subject, None, budget)
+        self.json(json, subject, None, &Opaque::default(), budget)
+    }
+
+    /// Scans all strings of a JSON text but those that are opaque.
+    pub fn value_but(
+        &self,
+        json: &str,
+        subject: Subject,
+        opaque: &Opaque,
+        budget: &mut Budget,
+    ) -> Result<Report, NotJson> {
+        self.json(json, subject, None, opaque, budget)
     }
 
     /// Scans a plain text.
@@ -73,9 +85,11 @@ impl Scanner {
         json: &str,
         subject: Subject,
         mentions: Option<&Mentions>,
+        opaque: &Opaque,
         budget: &mut Budget,
     ) -> Result<Report, NotJson> {
         let mut scan = Scan::new(self, json, subject, mentions, budget);
+        scan.opaque = Some(opaque);
         walk(json, &mut scan)?;
         Ok(scan.finish())
     }
@@ -88,6 +102,7 @@ struct Scan<'a> {
     subject: Subject,
     mentions: Option<&'a Mentions>,
     budget: &'a mut Budget,
+    opaque: Option<&'a Opaque>,
     found: Collected,
 }
 
@@ -99,7 +114,15 @@ impl<'a> Scan<'a> {
         mentions: Option<&'a Mentions>,
         budget: &'a mut Budget,
     ) -> Self {
-        Self { rules: &scanner.rules, json, subject, mentions, budget, found: Collected::default() }
+        Self {
+            rules: &scanner.rules,
+            json,
+            subject,
+            mentions,
+            budget,
+            opaque: None,
+            found: Collected::default(),
+        }
     }
 
     fn finish(self) -> Report {
@@ -209,7 +232,7 @@ impl Visitor for Scan<'_> {
             Subject::Content | Subject::Request => Some(Field::Description),
         };
         let Some(field) = field else { return };
-        if range.is_empty() {
+        if range.is_empty() || self.opaque.is_some_and(|opaque| opaque.covers(path, is_name)) {
             return;
         }
         let value = unescape(self.json, range);

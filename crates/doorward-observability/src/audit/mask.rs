@@ -1,7 +1,9 @@
-//! Masks secrets in the arguments and results that are recorded.
+//! Masks secrets and personal data in the arguments and results that are recorded: what is under the name of a secret, and
+//! what the built-in detectors find.
 
 use std::collections::BTreeSet;
 
+use doorward_inspect::written;
 use doorward_mcp::Object;
 use doorward_mcp::json::fold;
 use serde_json::Value;
@@ -9,7 +11,7 @@ use serde_json::Value;
 use doorward_config::AuditSettings;
 use doorward_core::pattern::Pattern;
 
-/// What stands in the place of what was masked.
+/// What stands in the place of what was masked by its name.
 const MASKED: &str = "[masked]";
 
 /// Parts of the names of members that hold secrets.
@@ -28,43 +30,20 @@ const NAMES: [&str; 12] = [
     "privatekey",
 ];
 
-/// How secrets begin that are recognised wherever they stand.
-const BEGINNINGS: [&str; 14] = [
-    "sk-",
-    "sk_live_",
-    "rk_live_",
-    "ghp_",
-    "gho_",
-    "ghs_",
-    "github_pat_",
-    "glpat-",
-    "xoxb-",
-    "xoxp-",
-    "AKIA",
-    "ASIA",
-    "AIza",
-    "dwk_",
-];
-
-/// Masks a value, `names` beside what is masked anyway.
-pub fn mask(value: &mut Value, names: &BTreeSet<Pattern>) {
+/// Masks what is under the name of a secret, and under `names`.
+fn by_name(value: &mut Value, names: &BTreeSet<Pattern>) {
     match value {
         Value::Object(members) => {
             for (name, value) in members {
                 if is_secret(name, names) {
                     *value = MASKED.into();
                 } else {
-                    mask(value, names);
+                    by_name(value, names);
                 }
             }
         }
-        Value::Array(items) => items.iter_mut().for_each(|item| mask(item, names)),
-        Value::String(text) => {
-            if let Some(masked) = masked_text(text) {
-                *text = masked;
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        Value::Array(items) => items.iter_mut().for_each(|item| by_name(item, names)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
@@ -76,48 +55,20 @@ fn is_secret(name: &str, names: &BTreeSet<Pattern>) -> bool {
         || names.iter().any(|pattern| pattern.matches(name))
 }
 
-/// A text without the secrets in it; `None` if there are none.
-fn masked_text(text: &str) -> Option<String> {
-    if text.contains("-----BEGIN") && text.contains("PRIVATE KEY") {
-        return Some(MASKED.into());
-    }
-    let is_edge =
-        |c: char| !(c.is_alphanumeric() || matches!(c, '-' | '_' | '.' | '+' | '/' | '='));
-    let mut out = String::new();
-    let mut copied = 0;
-    let mut after_scheme = false;
-    for word in text.split(is_edge).filter(|word| !word.is_empty()) {
-        let secret = looks_secret(word) || (after_scheme && word.len() >= 8);
-        after_scheme = word.eq_ignore_ascii_case("bearer") || word.eq_ignore_ascii_case("basic");
-        if secret {
-            // The words are slices of the text.
-            let at = word.as_ptr() as usize - text.as_ptr() as usize;
-            out.push_str(&text[copied..at]);
-            out.push_str(MASKED);
-            copied = at + word.len();
-        }
-    }
-    if copied == 0 {
-        return None;
-    }
-    out.push_str(&text[copied..]);
-    Some(out)
+/// A value as JSON, masked; `None` if it is too long to be inspected.
+pub fn masked_value(settings: &AuditSettings, mut value: Value) -> Option<String> {
+    by_name(&mut value, &settings.mask);
+    let text = value.to_string();
+    // What was made of a value is JSON.
+    written::json(&text).ok()?.map(std::borrow::Cow::into_owned)
 }
 
-fn looks_secret(word: &str) -> bool {
-    let long = word.len() >= 16;
-    let is_jwt = || word.starts_with("eyJ") && word.len() >= 40 && word.matches('.').count() >= 2;
-    long && (BEGINNINGS.iter().any(|beginning| word.starts_with(beginning)) || is_jwt())
-}
-
-/// An object as text, masked; `None` if it is longer than what is recorded of one.
+/// An object as JSON, masked; `None` if it is longer than what is recorded of one.
 pub fn masked(settings: &AuditSettings, object: &Object) -> Option<String> {
     if object.size_hint() > settings.payload_limit.0 {
         return None;
     }
-    let mut value = object.to_serde();
-    mask(&mut value, &settings.mask);
-    Some(value.to_string())
+    masked_value(settings, object.to_serde())
 }
 
 #[cfg(test)]
@@ -127,18 +78,20 @@ mod tests {
 
     #[test]
     fn secrets_are_masked_by_their_names_and_by_their_looks() {
-        let mut value = json!({
+        let value = json!({
             "user": "alice", "Password": "hunter2", "pa\u{17f}\u{17f}word": 1, "nested": [{ "apiKey": 17, "access_token": {"a": 1} }],
-            "card": "4111", "note": "use ghp_0123456789abcdefABCD, or Bearer abcdefgh12345 (not skate)",
-            "pem": "-----BEGIN RSA PRIVATE KEY-----\nabc",
+            "pin": "4711", "note": "use ghp_0123456789abcdefABCD, or Bearer abcdefgh12345 (not skate)",
+            "pem": "-----BEGIN RSA PRIVATE KEY-----\nabc", "mail": "ann.lee@acme.example", "card": 4_111_111_111_111_111_u64,
             "jwt": "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
         });
-        mask(&mut value, &[Pattern("card".into())].into());
+        let settings = AuditSettings { mask: [Pattern("pin".into())].into(), ..Default::default() };
+        let masked: Value = serde_json::from_str(&masked_value(&settings, value).unwrap()).unwrap();
         assert_eq!(
-            value,
+            masked,
             json!({
                 "user": "alice", "Password": MASKED, "pa\u{17f}\u{17f}word": MASKED, "nested": [{ "apiKey": MASKED, "access_token": MASKED }],
-                "card": MASKED, "note": "use [masked], or Bearer [masked] (not skate)", "pem": MASKED, "jwt": MASKED
+                "pin": MASKED, "note": "use [SECRET], or Bearer [SECRET] (not skate)", "pem": "[SECRET]", "mail": "[EMAIL]",
+                "card": null, "jwt": "[SECRET]"
             })
         );
     }

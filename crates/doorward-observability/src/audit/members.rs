@@ -1,4 +1,9 @@
-//! Writes the members of a record's object.
+//! Writes the members of a record's object. Names of people, agents and servers are written as they are; what callers and
+//! servers say is cleaned ([`Members::clean`]).
+
+use std::borrow::Cow;
+
+use doorward_inspect::written::{self, Keep};
 
 /// What a record's line has around its members: its place in the chain, and what kind of record it is.
 const RESERVED: [&str; 5] = ["writer", "seq", "prev", "kind", "hash"];
@@ -37,6 +42,11 @@ impl Members {
         self
     }
 
+    /// What a caller or server says, without secrets and personal data.
+    pub fn clean(&mut self, name: &str, value: &str) -> &mut Self {
+        self.text(name, &written::text(value, Keep::Nothing))
+    }
+
     /// Left out where there is nothing.
     pub fn maybe(&mut self, name: &str, value: Option<&str>) -> &mut Self {
         match value {
@@ -53,6 +63,18 @@ impl Members {
 
     pub fn flag(&mut self, name: &str, value: bool) -> &mut Self {
         self.raw(name, if value { "true" } else { "false" })
+    }
+
+    /// The same, with the values of members cleaned by their names.
+    #[must_use]
+    pub fn cleaned(self, keep: impl Fn(&str) -> Option<Keep>) -> Self {
+        let object = format!("{{{}}}", self.0);
+        match written::members(&object, keep) {
+            Ok(Cow::Borrowed(_)) => self,
+            Ok(Cow::Owned(clean)) => Self(clean[1..clean.len() - 1].to_owned()),
+            // Nested deeper than anything of the gateway's own.
+            Err(_) => Self("\"inspected\":false".to_owned()),
+        }
     }
 
     /// A value that is JSON already.

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
+use doorward_inspect::written::Keep;
 use doorward_mcp::error::Kind;
 use doorward_store::{
     AuditKey, Error, KeyPlace, MasterKey, Store, WriterId, files, now_ms, written_at,
@@ -288,6 +289,7 @@ impl Audit {
         members.text("class", RecordClass::Events.as_str());
         members.text("at", &written_at(now_ms() * 1_000)).text("event", name);
         tell(&mut members);
+        let members = members.cleaned(keep_in_event);
         if is_noticed {
             self.feed.notice(name, members.as_text());
         }
@@ -308,6 +310,21 @@ impl Audit {
         if is_told {
             self.event("caller.refused", tell);
         }
+    }
+}
+
+/// What is kept in a member of an event. Names of people, agents and keys are left as they are.
+fn keep_in_event(name: &str) -> Option<Keep> {
+    let is_own = matches!(
+        name,
+        "class" | "at" | "event" | "session" | "digest" | "address" | "replica" | "key" | "grant"
+    );
+    let is_name =
+        matches!(name, "user" | "agent" | "service_account" | "tenant" | "issuer" | "account");
+    match name {
+        _ if is_own => None,
+        _ if is_name => Some(Keep::Personal),
+        _ => Some(Keep::Addresses),
     }
 }
 

@@ -4,6 +4,8 @@
 //! many names a peer makes up.
 
 mod checks;
+mod deviations;
+mod inspection;
 mod labels;
 mod prometheus;
 
@@ -13,7 +15,6 @@ use std::sync::atomic::AtomicU64;
 
 use doorward_limits::Observer;
 use doorward_mcp::display::harmless_line;
-use doorward_mcp::lenient::Deviation;
 use doorward_mcp::method;
 use parking_lot::RwLock;
 use prometheus_client::encoding::text::encode;
@@ -25,6 +26,8 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 
 pub use self::checks::CheckMetrics;
+pub use self::deviations::Deviations;
+pub use self::inspection::InspectionMetrics;
 pub use self::labels::{CacheOutcome, Outcome};
 pub use self::prometheus::prometheus;
 
@@ -60,6 +63,7 @@ pub struct Metrics {
     pub cache_entries: Gauge,
     pub cache_bytes: Gauge,
     invalid_results: Family<ServerLabels, Counter>,
+    pub inspection: InspectionMetrics,
     pub refused: Counter,
     pub audit_records: Counter,
     pub audit_lost: Counter,
@@ -111,20 +115,6 @@ fn label(name: &str) -> String {
     harmless_line(name).into_owned()
 }
 
-/// What a server does in its own way, and how often.
-#[derive(Debug)]
-pub struct Deviations {
-    server: String,
-    counted: Family<DeviationLabels, Counter>,
-}
-
-impl Deviations {
-    pub fn note(&self, deviation: Deviation) {
-        let labels = DeviationLabels { server: self.server.clone(), deviation: deviation.as_str() };
-        self.counted.get_or_create(&labels).inc();
-    }
-}
-
 fn durations() -> Histogram {
     Histogram::new([
         0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -152,6 +142,7 @@ impl Default for Metrics {
             cache_entries: Gauge::default(),
             cache_bytes: Gauge::default(),
             invalid_results: Family::default(),
+            inspection: InspectionMetrics::default(),
             refused: Counter::default(),
             audit_records: Counter::default(),
             audit_lost: Counter::default(),
@@ -182,6 +173,7 @@ impl Default for Metrics {
         let registry = &mut metrics.registry;
         let version = vec![("version", env!("CARGO_PKG_VERSION"))];
         registry.register("build", "The running version", Info::new(version));
+        metrics.inspection.register(registry);
         registry.register("calls", "Calls by server, tool and outcome", metrics.calls.clone());
         let about = "Replicas of servers, by health";
         registry.register("replicas", about, metrics.replicas.clone());

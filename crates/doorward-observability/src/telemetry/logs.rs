@@ -1,10 +1,12 @@
 //! The log as OTLP log records: an additional layer beside the one that writes it. The number of waiting records is
 //! bounded.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use doorward_inspect::written::{self, Keep};
 use parking_lot::Mutex;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
@@ -75,24 +77,51 @@ struct Fields {
     attributes: Vec<KeyValue>,
 }
 
+impl Fields {
+    fn text(&mut self, name: &str, value: &str) {
+        let value = clean(name, value);
+        if name == "message" {
+            self.message = value.into_owned();
+        } else {
+            self.attributes.push(KeyValue::new(name, &*value));
+        }
+    }
+}
+
+/// The value of a field of the log as it may be written: without secrets and personal data. Names of people and agents, and
+/// addresses of machines, are left as they are; what a server's program says is cleaned of them, too.
+pub fn clean<'a>(field: &str, value: &'a str) -> Cow<'a, str> {
+    match keep(field) {
+        Some(keep) => written::text(value, keep),
+        None => Cow::Borrowed(value),
+    }
+}
+
+/// A line of the log in JSON, cleaned in the same way. `None` if it is no JSON.
+pub fn clean_json(line: &str) -> Option<Cow<'_, str>> {
+    written::members(line, keep).ok()
+}
+
+fn keep(field: &str) -> Option<Keep> {
+    match field {
+        "timestamp" | "level" | "target" | "call" | "id" | "digest" | "sha256" => None,
+        "principal" | "user" | "agent" | "tenant" | "key" => Some(Keep::Personal),
+        // What callers and servers have said, and nothing else.
+        "stderr" | "method" | "name" | "tool" | "prompt" | "uri" => Some(Keep::Nothing),
+        _ => Some(Keep::Addresses),
+    }
+}
+
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
         let mut text = String::new();
         // Writing to a string does not fail.
         let _ = write!(text, "{value:?}");
-        if field.name() == "message" {
-            self.message = text;
-        } else {
-            self.attributes.push(KeyValue::new(field.name(), text));
-        }
+        self.text(field.name(), &text);
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        if field.name() == "message" {
-            self.message = value.to_owned();
-        } else {
-            self.attributes.push(KeyValue::new(field.name(), value));
-        }
+        self.text(field.name(), value);
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {

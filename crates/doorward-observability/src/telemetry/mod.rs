@@ -1,6 +1,7 @@
 //! OpenTelemetry: traces, metrics and logs by OTLP. Queues are bounded; what exceeds them is dropped and counted, and
 //! never delays a call.
 
+mod clean;
 pub mod context;
 pub mod logs;
 pub mod messages;
@@ -94,8 +95,9 @@ impl Telemetry {
     }
 
     /// Takes the spans of a call that has ended.
-    pub fn take_spans(&self, spans: &[Span]) {
-        if !self.spans.add(spans) {
+    pub fn take_spans(&self, mut spans: Vec<Span>) {
+        spans.iter_mut().for_each(clean::span);
+        if !self.spans.add(&spans) {
             self.dropped.fetch_add(spans.len() as u64, Ordering::Relaxed);
         }
     }

@@ -32,6 +32,7 @@ fn kind_of_act(act: &str) -> Option<&'static str> {
         "server.review_due" => "server.review_due",
         "server.quarantine" => "server.quarantined",
         "definition.drift" | "definition.quarantine" => "definition.drifted",
+        "definition.suspicious" => "definition.suspicious",
         _ => return None,
     })
 }
@@ -42,6 +43,7 @@ pub fn kind_of_event(name: &str) -> Option<&'static str> {
         "server.review_due" => "server.review_due",
         "server.quarantined" | "server.quarantine" => "server.quarantined",
         "definition.drift" | "definition.quarantine" => "definition.drifted",
+        "definition.suspicious" => "definition.suspicious",
         "server.down" => "server.down",
         "server.up" => "server.up",
         "refusals.high" => "refusals.high",
@@ -65,6 +67,10 @@ pub fn state_of(event: &Event) -> Option<(String, String)> {
         "definition.drifted" => (
             format!("drift/{}/{}/{}", server(), text("type"), text("name")),
             text("digest").to_owned(),
+        ),
+        "definition.suspicious" => (
+            format!("suspicious/{}/{}/{}", text("server"), text("type"), text("name")),
+            format!("{} {}", text("action"), text("digest")),
         ),
         "refusals.high" => ("refusals".into(), text("window").to_owned()),
         _ => return None,

@@ -1,6 +1,7 @@
 //! Administrative actions, in one chain that all processes share: each record is in the transaction of the change
 //! itself, so that there is neither a change without its record nor a record without its change.
 
+use doorward_inspect::written::{self, Keep};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use sqlx::{AnyConnection, Row};
@@ -13,6 +14,16 @@ use crate::Result;
 
 /// The chain of acts.
 pub const ACTS: &str = "acts";
+
+/// What is kept in a member of an act: what people write, such as reasons, is cleaned of secrets and personal data, names of
+/// people and things of secrets alone.
+fn keep(name: &str) -> Option<Keep> {
+    match name {
+        "kind" | "class" | "at" | "act" | "via" | "digest" | "address" | "public" => None,
+        "why" | "reason" | "note" | "label" | "proof" => Some(Keep::Addresses),
+        _ => Some(Keep::Personal),
+    }
+}
 
 /// One thing that was done, in words that stay the same: `key.create`.
 #[derive(Debug, Clone)]
@@ -86,6 +97,8 @@ impl Act {
             details: &self.details,
         };
         let text = serde_json::to_string(&members)?;
-        Ok(text[1..text.len() - 1].to_owned())
+        let clean = written::members(&text, keep)
+            .map_err(|error| crate::Error::Refused(format!("an act is not recorded: {error}")))?;
+        Ok(clean[1..clean.len() - 1].to_owned())
     }
 }

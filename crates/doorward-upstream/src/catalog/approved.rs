@@ -38,10 +38,26 @@ impl Server {
             // A list of resources is data.
             _ => None,
         };
-        let mut approved = match pinned.zip(self.source(era)) {
-            Some((kind, source)) => self.shared.approval.list(source, kind, items).await,
+        let approval = &self.shared.approval;
+        let pins = pinned.zip(self.source(era));
+        let inspected = approval.inspect(&self.name, kind.member, pins.is_some(), items).await;
+        let (items, mut findings) = inspected;
+        let mut approved = match pins {
+            Some((kind, source)) => {
+                let mut approved = approval.list(source, kind, items, &findings).await;
+                for (name, withheld) in &mut approved.withheld {
+                    let finding = findings.get_mut(name);
+                    if let Some(why) = finding.and_then(|finding| finding.hold.take()) {
+                        withheld.why = why;
+                    }
+                }
+                // What is pinned in spite of them, somebody has accepted.
+                findings.values_mut().for_each(|finding| finding.hold = None);
+                approved
+            }
             None => Approved { items, ..Approved::default() },
         };
+        approved.apply(findings);
         let Approved { items, withheld } = &mut approved;
         if matches!(pinned, Some(Pinned::Tool | Pinned::Prompt)) {
             let twins = names::twins(items.iter().map(|item| &*item.key));

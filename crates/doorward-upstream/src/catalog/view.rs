@@ -151,10 +151,13 @@ impl View {
         self.prompts.contains(name)
     }
 
-    /// Whether a resource can only be that of a template which is not served: it is in no list, and no template makes it
-    /// that is.
+    /// Whether a resource is withheld itself, or can only be that of a template which is not served: it is in no list, and no
+    /// template makes it that is.
     pub fn withholds(&self, uri: &str) -> bool {
         let (templates, resources) = (&self.lists[TEMPLATES], &self.lists[RESOURCES]);
+        if resources.left_out.contains_key(uri) {
+            return true;
+        }
         let mut withheld = templates.left_out.keys();
         withheld.any(|template| may_expand(template, uri))
             && !resources.items.iter().any(|item| &*item.key == uri)

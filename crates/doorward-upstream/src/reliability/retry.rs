@@ -1,5 +1,6 @@
 //! Calls a server, and calls it again where that can do no harm.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -99,7 +100,7 @@ pub async fn ask(
         // Whoever may not ask again waits for the answer as long as there is time.
         let attempt = guard.attempt.filter(|_| repeatable == Repeatable::Yes && may_go_on);
         let once = Asked { deadline: asked.deadline.for_attempt(attempt), ..asked.clone() };
-        let outcome = attempt_at(&member, repeatable, &once, events).await;
+        let outcome = pin!(attempt_at(&member, repeatable, &once, events)).await;
         let took = began.elapsed();
         let ended = match ended(&outcome) {
             Ended::Well if member.guard.breaker.is_slow(took) => Ended::Slow,
@@ -152,7 +153,7 @@ async fn attempt_at(
     asked: &Asked<'_>,
     events: &Events,
 ) -> Result<Object, CallError> {
-    let asking = member.ask(asked, events);
+    let asking = pin!(member.ask(asked, events));
     if repeatable != Repeatable::Yes || !matches!(member, Chosen::Replica(_)) {
         return asking.await;
     }

@@ -218,6 +218,12 @@ async fn take(
     let mut settings = super::overridden(loaded.settings, options);
     let ready = packages::prepare(&mut settings, Some(path)).await;
     let changes = gateway.reload(settings);
+    if let Err(why) = super::inspection::declare(gateway, &gateway.settings()) {
+        tracing::error!(
+            file,
+            "the new settings of inspection are invalid; the previous ones stay active: {why}"
+        );
+    }
     if !changes.at_restart.is_empty() {
         tracing::warn!(file, keys = ?changes.at_restart, "these settings take effect after a \
             restart");

@@ -36,6 +36,7 @@ const OPENID: &str = include_str!("../../../../docs/openid.md");
 const POLICIES: &str = include_str!("../../../../docs/policies.md");
 const EMERGENCY: &str = include_str!("../../../../docs/emergency.md");
 const WEBHOOKS: &str = include_str!("../../../../docs/webhooks.md");
+const INSPECTION: &str = include_str!("../../../../docs/inspection.md");
 const PINS: &str = include_str!("../../../../docs/pins.md");
 const PORTALS: &str = include_str!("../../../../docs/portals.md");
 const REGISTRY: &str = include_str!("../../../../docs/registry.md");
@@ -224,6 +225,16 @@ fn the_page_on_approving_servers_works() {
 }
 
 #[test]
+fn the_page_on_inspection_works() {
+    let mut reader = Reader::new("inspection: {}\nservers: {sample: {sample: true}}");
+    assert_eq!(reader.read(INSPECTION), 3);
+    let file =
+        doorward_inspect::detect::DetectorFile::parse(blocks(INSPECTION, "yaml-detectors")[0]);
+    let detectors = doorward_inspect::Detectors::with(&[file.unwrap()]).unwrap();
+    assert_eq!(detectors.check_examples(), Vec::<String>::new());
+}
+
+#[test]
 fn the_page_on_pins_works() {
     let mut reader = Reader::new(&format!("pins: {{mode: \"on\"}}\n{SERVERS}"));
     reader.key = reader.gateway.key(&["--user", "root", "--admin"]);
@@ -372,6 +383,7 @@ fn the_examples_are_what_they_seem() {
         APPROVALS,
         APPROVING,
         EMERGENCY,
+        INSPECTION,
         PINS,
         WEBHOOKS,
         REGISTRY,

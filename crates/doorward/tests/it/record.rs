@@ -80,7 +80,7 @@ fn a_record_says_who_did_what_and_what_came_of_it() {
     for secret in ["ghp_0123", "4711", "hunter2"] {
         assert!(!told.contains(secret), "{told}");
     }
-    assert!(told.contains("mine is [masked]"), "{told}");
+    assert!(told.contains("mine is [SECRET]"), "{told}");
     // What did not come as far is on the record, too.
     assert_eq!(search(&gateway, &["--text", "sample__absent", "--outcome", "error"]).len(), 0);
     assert_eq!(search(&gateway, &["--text", "caller.refused"])[0]["protocol"], "mcp");

@@ -21,6 +21,7 @@ pub struct Said {
     pub tools: String,
     pub prompts: String,
     pub templates: String,
+    pub resources: String,
     pub instructions: String,
     /// Whether changes are announced.
     pub announces: bool,
@@ -33,6 +34,7 @@ impl Said {
             prompts: r#"[{"name":"ask","description":"Asks."}]"#.into(),
             templates: r#"[{"name":"page","uriTemplate":"page:{name}","description":"A page."}]"#
                 .into(),
+            resources: r#"[{"name":"home","uri":"page:home"}]"#.into(),
             instructions: "Be kind.".into(),
             announces: true,
         }
@@ -43,7 +45,7 @@ impl Said {
             "tools/list" => ("tools", self.tools.as_str()),
             "prompts/list" => ("prompts", self.prompts.as_str()),
             "resources/templates/list" => ("resourceTemplates", self.templates.as_str()),
-            "resources/list" => ("resources", r#"[{"name":"home","uri":"page:home"}]"#),
+            "resources/list" => ("resources", self.resources.as_str()),
             _ => return None,
         };
         Some(format!(

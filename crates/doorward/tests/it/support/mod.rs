@@ -5,6 +5,7 @@ pub mod client;
 pub mod door;
 pub mod hostile;
 pub mod issuer;
+pub mod leaky;
 pub mod login;
 pub mod registry;
 pub mod services;

@@ -11,7 +11,7 @@ use http::uri::Authority;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use url::{Host, Url};
 
-use super::Body;
+use crate::Body;
 use doorward_config::Settings;
 
 /// Refuses a foreign origin, and on a loopback listener a foreign host; the gateway's own, which are those
@@ -71,7 +71,7 @@ pub fn check_operator<B>(
         }
     }
     let bare = request.method().is_safe() || request.method() == Method::DELETE;
-    if !bare && !super::is_json(headers) {
+    if !bare && !crate::is_json(headers) {
         let why = "'Content-Type' must be application/json";
         return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, why));
     }
@@ -169,7 +169,7 @@ fn is_loopback(name: &str) -> bool {
 
 /// The answer to a browser that asks what it may send.
 pub fn preflight(origin: Option<&HeaderValue>) -> Response<Body> {
-    let mut response = super::response::empty(StatusCode::NO_CONTENT);
+    let mut response = crate::response::empty(StatusCode::NO_CONTENT);
     if origin.is_some() {
         let headers = response.headers_mut();
         headers.insert(

@@ -7,9 +7,8 @@ use doorward_mcp::RpcError;
 use http::header::{RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderValue, Response, StatusCode};
 
-use super::Body;
-use super::response::error_response;
-use crate::stops::admit::stop_error;
+use crate::Body;
+use crate::response::error_response;
 use doorward_identity::identity::{Hints, Refused};
 use doorward_identity::oauth;
 
@@ -18,7 +17,7 @@ pub fn response(refused: &Refused, hints: &Hints) -> Response<Body> {
     let (status, error, words) = match refused {
         // Nothing that the client could present would help: it is not asked to log in.
         Refused::Stopped(stop) => {
-            return error_response(StatusCode::FORBIDDEN, None, &stop_error(stop));
+            return error_response(StatusCode::FORBIDDEN, None, &stop.error());
         }
         Refused::Missing => (StatusCode::UNAUTHORIZED, None, "Authentication is required"),
         Refused::Malformed(why) => (StatusCode::BAD_REQUEST, Some("invalid_request"), *why),

@@ -12,11 +12,10 @@ use doorward_mcp::{Id, RpcError, message, sse};
 use futures_util::Stream;
 use http::{Response, StatusCode};
 
-use super::body::Body;
-use super::response::{ask_to_come_back, error_response};
-use crate::call::{CallId, Failure};
-use crate::pipeline::refusal::refusal;
+use crate::body::Body;
+use crate::response::{ask_to_come_back, error_response};
 use doorward_core::share::{Bounds, Counter, Full, Held, Shares};
+use doorward_core::{CallId, Failure};
 use doorward_identity::identity::Principal;
 
 /// What is no larger is not counted: most answers take no lock.
@@ -101,8 +100,8 @@ fn error(full: Full) -> (StatusCode, RpcError) {
         "The response was dropped: {whose} too many unread responses ('limits.unread_bytes', \
             'limits.caller_share')"
     );
-    let failure = Failure::new(Kind::Overloaded, message);
-    (status, refusal(failure.into(), "", &CallId::next().to_string()).error)
+    let Failure { kind, message, retryable, .. } = Failure::new(Kind::Overloaded, message);
+    (status, RpcError::gateway(kind, &message, "", retryable, &CallId::next().to_string()))
 }
 
 fn refused(full: Full, id: Option<&Id>) -> Response<Body> {

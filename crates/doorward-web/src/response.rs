@@ -5,7 +5,7 @@ use doorward_mcp::{Id, RpcError, message};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 
-use super::body::Body;
+use crate::body::Body;
 
 pub fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());

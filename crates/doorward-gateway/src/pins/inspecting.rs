@@ -1,0 +1,194 @@
+//! Inspects what servers say of themselves and of what they offer, and reports what is suspicious, each once.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use doorward_config::Settings;
+use doorward_governance::pins::{Definition, Kind as Pinned};
+use doorward_guards::definitions::{Judged, Kind, Withheld};
+use doorward_mcp::{Object, Value, method};
+use doorward_observability::audit::Audit;
+use doorward_upstream::Server;
+use doorward_upstream::approval::{Finding, Findings};
+use doorward_upstream::catalog::Item;
+
+use super::Keeper;
+use crate::gateway::Gateway;
+
+impl Keeper {
+    /// Inspects a list, away from the threads that calls are on. A list that cannot be inspected is withheld.
+    pub(super) async fn inspect_list(
+        &self,
+        server: &str,
+        list: &'static str,
+        has_pins: bool,
+        items: Vec<Item>,
+    ) -> (Vec<Item>, Findings) {
+        let kind = match list {
+            "tools" => Kind::Tool,
+            "prompts" => Kind::Prompt,
+            "resources" => Kind::Resource,
+            _ => Kind::Template,
+        };
+        if kind == Kind::Tool {
+            self.definitions.names().note(server, items.iter().map(|item| &*item.key));
+        }
+        let (definitions, audit) = (self.definitions.clone(), self.audit.clone());
+        let of = server.to_owned();
+        let inspecting = tokio::task::spawn_blocking(move || {
+            let others = definitions.others(&of);
+            let mut findings = HashMap::new();
+            for item in &items {
+                let bytes = item.definition.to_bytes();
+                let json = String::from_utf8_lossy(&bytes);
+                let digest = || Definition::of(&item.definition).core.to_string();
+                let judged =
+                    definitions.judge(&of, kind, &item.key, &json, others.as_ref(), &digest);
+                report(&audit, (&of, kind, &item.key), &judged, digest);
+                if let Some(finding) = finding(judged) {
+                    findings.insert(item.key.clone(), finding);
+                }
+            }
+            (items, findings)
+        });
+        let Ok((items, findings)) = inspecting.await else {
+            tracing::error!(server, list, "a list could not be inspected and is not served");
+            return Default::default();
+        };
+        let is_withheld =
+            |finding: &&Finding| finding.refuse.is_some() || finding.hold.is_some() && !has_pins;
+        let withheld = findings.values().filter(is_withheld).count();
+        let key = server.to_ascii_lowercase();
+        if withheld > 0 || self.inner.read().refused.contains_key(&key) {
+            self.inner.write().refused.entry(key).or_default().insert(list, withheld);
+        }
+        (items, findings)
+    }
+
+    fn judge_about(&self, server: &str, kind: Pinned, said: &Value) -> Judged {
+        let kind = match kind {
+            Pinned::Instructions => Kind::Instructions,
+            _ => Kind::Identity,
+        };
+        let bytes = said.to_bytes();
+        let json = String::from_utf8_lossy(&bytes);
+        let digest = || Definition::said(said).core.to_string();
+        let judged = self.definitions.judge(server, kind, "", &json, None, &digest);
+        report(&self.audit, (server, kind, ""), &judged, digest);
+        judged
+    }
+
+    /// Whether what a server says of itself is withheld until somebody accepts it.
+    pub(super) fn is_held_about(&self, server: &str, kind: Pinned, said: &Value) -> bool {
+        matches!(self.judge_about(server, kind, said).withheld, Some(Withheld::Hold(_)))
+    }
+
+    /// What a server says of itself, as it may be served. What is pinned, somebody has accepted.
+    pub(super) fn inspected_about(
+        &self,
+        server: &Server,
+        kind: Pinned,
+        said: &Value,
+        is_pinned: bool,
+    ) -> Option<Value> {
+        let judged = self.judge_about(&server.name, kind, said);
+        match judged.withheld {
+            Some(Withheld::Hold(_)) if is_pinned => {}
+            Some(_) => return None,
+            None => {}
+        }
+        match judged.stripped {
+            Some(stripped) => Some(Value::Raw(stripped.into())),
+            None => Some(said.clone()),
+        }
+    }
+}
+
+impl Gateway {
+    /// Takes the settings for definitions, and the rules of the operator.
+    pub(crate) fn declare_definitions(&self, settings: &Settings) {
+        let definitions = &self.pins.definitions;
+        definitions.names().retain(|name| self.server(name).is_some());
+        self.pins.forget_refused(|name| self.server(name).is_some());
+        if definitions.declare(settings.inspection.as_ref(), None) {
+            self.servers().iter().for_each(|server| server.renew_lists());
+        }
+    }
+
+    /// Inspects lists again when others' tools have other names: one may name them, or look like them.
+    pub(crate) async fn follow_names(self: Arc<Self>) {
+        let names = self.pins.definitions.names();
+        while let Some(changed) = self.closing.run_until_cancelled(names.changed()).await {
+            let concerns = |server: &Server| {
+                changed.len() > 1 || !changed.contains(&server.name.to_ascii_lowercase())
+            };
+            for server in self.servers().iter().filter(|server| concerns(server)) {
+                server.catalog.invalidate(Some(method::TOOLS_CHANGED));
+            }
+            self.lists_changed();
+        }
+    }
+}
+
+fn finding(judged: Judged) -> Option<Finding> {
+    let mut finding = Finding::default();
+    match judged.withheld {
+        Some(Withheld::Hold(why)) => finding.hold = Some(why),
+        Some(Withheld::Refuse(why)) => finding.refuse = Some(why),
+        None => {}
+    }
+    if let Some(stripped) = judged.stripped {
+        match Object::parse(&stripped.into()) {
+            Some(stripped) => finding.stripped = Some(stripped),
+            None => finding.refuse = Some("characters cannot be removed from it".to_owned()),
+        }
+    }
+    (finding.stripped.is_some() || finding.hold.is_some() || finding.refuse.is_some())
+        .then_some(finding)
+}
+
+/// Reports a definition that is suspicious or has unseen characters, the first time that it is inspected.
+fn report(
+    audit: &Audit,
+    (server, kind, name): (&str, Kind, &str),
+    judged: &Judged,
+    digest: impl Fn() -> String,
+) {
+    let is_suspicious = judged.suspicious.is_some() || judged.has_unseen;
+    if !judged.is_new || !is_suspicious {
+        return;
+    }
+    let kind = kind.as_str();
+    let action = match &judged.withheld {
+        Some(withheld) => withheld.action(),
+        None if judged.stripped.is_some() => "strip",
+        None => "report",
+    };
+    let (score, threshold) =
+        judged.suspicious.as_ref().map_or((0, 0), |found| (found.score, found.threshold));
+    let mut signals: Vec<&str> = Vec::new();
+    for signal in judged.suspicious.iter().flat_map(|found| &found.signals) {
+        if !signals.contains(&&*signal.id) {
+            signals.push(&signal.id);
+        }
+    }
+    if signals.is_empty() {
+        signals.push("unseen");
+    }
+    tracing::warn!(
+        server,
+        kind,
+        name,
+        action,
+        score,
+        threshold,
+        signals = signals.join(","),
+        digest = digest(),
+        "a definition is suspicious"
+    );
+    audit.event("definition.suspicious", |members| {
+        members.text("server", server).text("type", kind).clean("name", name);
+        members.text("action", action).number("score", score).number("threshold", threshold);
+        members.texts("signals", signals.iter().copied()).text("digest", &digest());
+    });
+}

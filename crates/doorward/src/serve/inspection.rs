@@ -1,0 +1,86 @@
+//! The rule and detector files of inspection, reloaded when they change.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use doorward_config::Settings;
+use doorward_gateway::Gateway;
+use doorward_guards::inspection::Files;
+use tokio_util::task::AbortOnDropHandle;
+
+/// How often the files are checked.
+const EVERY: Duration = Duration::from_millis(500);
+/// Longest file, in bytes, and most files of a folder.
+const LONGEST: u64 = 4 << 20;
+const MOST: usize = 256;
+
+/// Puts what settings say of inspection in force, with the files that they name.
+pub fn declare(gateway: &Gateway, settings: &Settings) -> Result<bool, String> {
+    let inspection = settings.inspection.as_ref();
+    let mut files = Files::default();
+    if let Some(inspection) = inspection {
+        files.rules = read(&inspection.rules)?;
+        files.detectors = read(&inspection.detectors)?;
+    }
+    gateway.inspection.declare(inspection, files).map_err(|error| error.to_string())
+}
+
+/// Follows settings and files while the handle lives. What is not valid is refused, and logged once.
+pub fn follow(gateway: &Arc<Gateway>) -> AbortOnDropHandle<()> {
+    let gateway = gateway.clone();
+    AbortOnDropHandle::new(tokio::spawn(async move {
+        let mut logged = String::new();
+        loop {
+            tokio::time::sleep(EVERY).await;
+            let of = gateway.clone();
+            let declaring = move || declare(&of, &of.settings());
+            let refused = match tokio::task::spawn_blocking(declaring).await {
+                Ok(Ok(false)) => String::new(),
+                Ok(Ok(true)) => {
+                    tracing::info!("inspection reloaded");
+                    String::new()
+                }
+                Ok(Err(why)) => why,
+                Err(_) => continue,
+            };
+            if refused != logged && !refused.is_empty() {
+                tracing::error!(
+                    "the new settings of inspection are invalid; the previous ones stay active: \
+                        {refused}"
+                );
+            }
+            logged = refused;
+        }
+    }))
+}
+
+/// The texts of files, and of the `*.yaml` files of folders.
+fn read(paths: &[PathBuf]) -> Result<BTreeMap<String, String>, String> {
+    let mut texts = BTreeMap::new();
+    for path in paths {
+        let wrong = |error: std::io::Error| format!("{}: {error}", path.display());
+        if !path.is_dir() {
+            texts.insert(path.display().to_string(), text(path)?);
+            continue;
+        }
+        for entry in path.read_dir().map_err(wrong)?.take(MOST * 4) {
+            let file = entry.map_err(wrong)?.path();
+            let is_yaml = file.extension().is_some_and(|it| it == "yaml" || it == "yml");
+            if is_yaml && texts.len() < MOST {
+                texts.insert(file.display().to_string(), text(&file)?);
+            }
+        }
+    }
+    Ok(texts)
+}
+
+fn text(path: &Path) -> Result<String, String> {
+    let wrong = |why: String| format!("{}: {why}", path.display());
+    let length = path.metadata().map_err(|error| wrong(error.to_string()))?.len();
+    if length > LONGEST {
+        return Err(wrong(format!("it is longer than {LONGEST} bytes")));
+    }
+    std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))
+}
