@@ -3,7 +3,9 @@
 
 mod clients;
 mod commands;
+mod editing;
 mod ends;
+mod lost;
 mod page;
 mod replicas;
 mod signing_in;
