@@ -6,6 +6,7 @@ mod commands;
 mod editing;
 mod ends;
 mod lost;
+mod notices;
 mod page;
 mod replicas;
 mod signing_in;
