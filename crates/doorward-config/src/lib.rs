@@ -9,6 +9,7 @@ mod cache;
 mod checks;
 mod confine;
 mod credential;
+mod email;
 mod export;
 mod external_checks;
 mod headers;
@@ -54,6 +55,7 @@ pub use credential::{
     Assertion, Basic, ClientCredentials, CredentialSettings, Delegation, Exchange, Personal,
     ServerTls, TokenClient, signing_key,
 };
+pub use email::{EmailSettings, EmailTls, MAIL_PATIENCE};
 pub use export::{
     ExportFormat, ExportSettings, FileExport, HttpExport, HttpExportType, OtlpExport, SyslogExport,
 };
@@ -94,4 +96,4 @@ pub use telemetry::{
     LogSettings, MetricSettings, Otlp, OtlpProtocol, TelemetrySettings, TraceSettings,
 };
 pub use tool::ToolSettings;
-pub use webhooks::{EVENT_KINDS, EventSettings, WebhookSettings, Webhooks};
+pub use webhooks::{EVENT_KINDS, EventSettings, WebhookFormat, WebhookSettings, Webhooks};

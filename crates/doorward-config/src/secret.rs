@@ -21,6 +21,11 @@ impl Serialize for Secret {
     }
 }
 
+/// Whether what is written is shown to people.
+pub(crate) fn is_redacting() -> bool {
+    REDACTING.get()
+}
+
 /// Replaces a secret in output.
 const HIDDEN: &str = "[secret]";
 

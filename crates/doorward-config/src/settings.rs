@@ -46,6 +46,8 @@ pub struct Settings {
     pub telemetry: TelemetrySettings,
     /// Receivers of events such as stops, servers that are down, or proposals that wait, by name.
     pub webhooks: Webhooks,
+    /// Events by e-mail.
+    pub email: Option<EmailSettings>,
     pub events: EventSettings,
     /// External checks of calls and of what servers answer, by name.
     pub checks: ExternalChecks,
@@ -102,6 +104,7 @@ impl Default for Settings {
             billing: BillingSettings::default(),
             telemetry: TelemetrySettings::default(),
             webhooks: Webhooks::new(),
+            email: None,
             events: EventSettings::default(),
             checks: ExternalChecks::new(),
             arguments: ArgumentSettings::default(),
@@ -198,6 +201,9 @@ impl Settings {
         if !has_store && !self.webhooks.is_empty() {
             wrong(&["webhooks"], "require a 'store', where events wait to be sent".into());
         }
+        if !has_store && self.email.is_some() {
+            wrong(&["email"], "requires a 'store', where mails wait to be sent".into());
+        }
         if !has_store && !self.registries.is_empty() {
             wrong(&["registries"], "require a 'store', which has the proposals".into());
         }
@@ -212,6 +218,9 @@ impl Settings {
             }
         }
         for (name, webhook) in &self.webhooks {
+            if name.contains(':') {
+                wrong(&["webhooks", name], "a webhook's name has no ':'".into());
+            }
             for (key, problem) in webhook.problems() {
                 wrong(&["webhooks", name, key], problem);
             }
@@ -223,6 +232,9 @@ impl Settings {
         for (path, problem) in self.inspection.iter().flat_map(|it| it.problems(has_store)) {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
             wrong(&[&["inspection"], &path[..]].concat(), problem);
+        }
+        for (key, problem) in self.email.iter().flat_map(EmailSettings::problems) {
+            wrong(&["email", key], problem);
         }
         for (key, problem) in self.rate_limits.problems() {
             let key = key.into_iter().filter(|part| !part.is_empty());
@@ -375,12 +387,15 @@ impl Settings {
             all.extend(token.map(|token| (path(&at), token)));
         }
         for (name, webhook) in &self.webhooks {
-            all.push((path(&["webhooks", name, "secret"]), &webhook.secret));
+            let at = ["webhooks", name, "secret"];
+            all.extend(webhook.secret.iter().map(|secret| (path(&at), secret)));
         }
         for (name, check) in &self.checks {
             let secret = check.secret.as_ref();
             all.extend(secret.map(|secret| (path(&["checks", name, "secret"]), secret)));
         }
+        let password = self.email.as_ref().and_then(|email| email.password.as_ref());
+        all.extend(password.map(|password| (path(&["email", "password"]), password)));
         for (name, server) in &self.servers {
             let secret = match &server.credential {
                 Some(CredentialSettings::Basic(basic)) => Some(&basic.password),

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{Period, Secret};
+use crate::secret::is_redacting;
 use doorward_core::pattern::Pattern;
 
 /// Every kind of event, and what it tells.
@@ -50,15 +51,55 @@ impl Default for EventSettings {
     }
 }
 
+/// What a webhook is posted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WebhookFormat {
+    /// The event as JSON, signed.
+    #[default]
+    Json,
+    /// A message for an incoming webhook of Slack.
+    Slack,
+    /// A message for a workflow of Microsoft Teams that is started by a webhook.
+    Teams,
+}
+
+impl WebhookFormat {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Slack => "slack",
+            Self::Teams => "teams",
+        }
+    }
+}
+
+/// A URL whose path may be a secret, as those of Slack and Teams are.
+fn shown_url<S: serde::Serializer>(url: &Url, serializer: S) -> Result<S::Ok, S::Error> {
+    let shown = if is_redacting() { without_path(url) } else { url.to_string() };
+    serializer.serialize_str(&shown)
+}
+
+/// A URL without what may be secret.
+fn without_path(url: &Url) -> String {
+    format!("{}/…", url.origin().ascii_serialization())
+}
+
 /// One receiver of events. Requests are signed as Standard Webhooks are (`webhook-id`, `webhook-timestamp`,
 /// `webhook-signature`).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookSettings {
     /// Where events are posted. Redirects are not followed.
+    #[serde(serialize_with = "shown_url")]
     pub url: Url,
-    /// Key of the signature: `whsec_` and 24 to 64 bytes in base64, or a text of at least 24 characters.
-    pub secret: Secret,
+    /// What is posted: the event as JSON, or a message for people.
+    #[serde(default)]
+    pub format: WebhookFormat,
+    /// Key of the signature: `whsec_` and 24 to 64 bytes in base64, or a text of at least 24 characters. Required for events
+    /// as JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<Secret>,
     /// Kinds of events, as patterns such as `stop.*`. Default: all.
     #[serde(default = "everything")]
     pub kinds: Vec<Pattern>,
@@ -80,11 +121,29 @@ fn everything() -> Vec<Pattern> {
     vec![Pattern("*".into())]
 }
 
-fn first_pause() -> Period {
+/// Whether a name fits one of the patterns. No patterns fit all, and no name fits all patterns.
+pub(super) fn fits(patterns: &[Pattern], name: Option<&str>) -> bool {
+    patterns.is_empty()
+        || name.is_none_or(|name| patterns.iter().any(|pattern| pattern.matches(name)))
+}
+
+/// Problems of how often something is tried.
+pub(super) fn retry_problems(pause: Period, most: Period) -> Vec<(&'static str, String)> {
+    let mut problems = Vec::new();
+    if pause.0 < Duration::from_millis(10) {
+        problems.push(("retry_pause", "must be at least 10ms".into()));
+    }
+    if most.0 > Duration::from_secs(30 * 24 * 60 * 60) {
+        problems.push(("retry_for", "must be at most 30d".into()));
+    }
+    problems
+}
+
+pub(super) fn first_pause() -> Period {
     Period(Duration::from_secs(5))
 }
 
-fn a_day() -> Period {
+pub(super) fn a_day() -> Period {
     Period(Duration::from_secs(24 * 60 * 60))
 }
 
@@ -105,18 +164,22 @@ pub(super) fn key_of(secret: &Secret) -> Option<zeroize::Zeroizing<Vec<u8>>> {
 impl WebhookSettings {
     /// Whether it wants an event. What belongs to no tenant or server is for all.
     pub fn wants(&self, kind: &str, tenant: Option<&str>, server: Option<&str>) -> bool {
-        let fits = |patterns: &[Pattern], name: Option<&str>| {
-            patterns.is_empty()
-                || name.is_none_or(|name| patterns.iter().any(|pattern| pattern.matches(name)))
-        };
         self.kinds.iter().any(|pattern| pattern.matches(kind))
             && fits(&self.tenants, tenant)
             && fits(&self.servers, server)
     }
 
+    /// The URL as administrators see it: its path may be a secret unless the events are signed.
+    pub fn shown_url(&self) -> String {
+        match self.format {
+            WebhookFormat::Json => self.url.to_string(),
+            WebhookFormat::Slack | WebhookFormat::Teams => without_path(&self.url),
+        }
+    }
+
     /// The bytes of the key.
     pub fn key(&self) -> Option<zeroize::Zeroizing<Vec<u8>>> {
-        key_of(&self.secret)
+        key_of(self.secret.as_ref()?)
     }
 
     /// Problems, by key.
@@ -128,7 +191,12 @@ impl WebhookSettings {
         if !self.url.username().is_empty() || self.url.password().is_some() {
             problems.push(("url", "must not contain a user or password".into()));
         }
-        if self.key().is_none() {
+        let is_message = self.format != WebhookFormat::Json;
+        if is_message && self.secret.is_some() {
+            let why = format!("messages in the format '{}' are not signed", self.format.as_str());
+            problems.push(("secret", why));
+        }
+        if !is_message && self.key().is_none() {
             problems.push(("secret", KEY_EXPECTED.into()));
         }
         for pattern in &self.kinds {
@@ -138,12 +206,7 @@ impl WebhookSettings {
                 problems.push(("kinds", why));
             }
         }
-        if self.retry_pause.0 < Duration::from_millis(10) {
-            problems.push(("retry_pause", "must be at least 10ms".into()));
-        }
-        if self.retry_for.0 > Duration::from_secs(30 * 24 * 60 * 60) {
-            problems.push(("retry_for", "must be at most 30d".into()));
-        }
+        problems.extend(retry_problems(self.retry_pause, self.retry_for));
         problems
     }
 }
@@ -189,11 +252,26 @@ mod tests {
             ("whsec_c2hvcnQ=", false),
             ("whsec_!!!", false),
         ] {
-            let one = WebhookSettings { secret: Secret(secret.into()), ..webhook("") };
+            let one = WebhookSettings { secret: Some(Secret(secret.into())), ..webhook("") };
             assert_eq!(one.key().is_some(), good, "{secret}");
         }
         let wrong = webhook(r#", "kinds": ["stops"], "retry_pause": "1ms""#);
         let keys: Vec<_> = wrong.problems().into_iter().map(|(key, _)| key).collect();
         assert_eq!(keys, ["kinds", "retry_pause"]);
+    }
+
+    #[test]
+    fn the_address_of_a_message_is_a_secret() {
+        let text = r#"{"url": "https://hooks.slack.com/services/T0/B0/x", "format": "slack"}"#;
+        let slack: WebhookSettings = serde_json::from_str(text).unwrap();
+        assert!(slack.problems().is_empty());
+        assert_eq!(slack.shown_url(), "https://hooks.slack.com/…");
+        let shown = crate::secret::redacted(&slack).to_string();
+        assert!(!shown.contains("services") && shown.contains("hooks.slack.com"), "{shown}");
+        assert!(serde_json::to_string(&slack).unwrap().contains("/services/T0/B0/x"));
+        let signed = WebhookSettings { secret: webhook("").secret, ..slack.clone() };
+        assert_eq!(signed.problems()[0].0, "secret");
+        let json = WebhookSettings { format: WebhookFormat::Json, ..slack };
+        assert_eq!(json.problems()[0].0, "secret");
     }
 }

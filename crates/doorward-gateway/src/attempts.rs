@@ -18,7 +18,10 @@ pub async fn ask(
     events: &Events,
 ) -> Result<Object, CallError> {
     let repeatable = repeatable(call);
-    note_sent(call, true);
+    if let Some(approved) = &mut call.notes.approval {
+        // It is rare, and would be copied with every call.
+        Box::pin(approved.send()).await?;
+    }
     let mut asked = call.asked(server);
     asked.own = own;
     let began = Instant::now();
@@ -30,17 +33,11 @@ pub async fn ask(
     if let Err(CallError::Gateway(failure)) = &outcome
         && once
         && (failure.is_unseen() || failure.challenge.is_some())
+        && let Some(approved) = &mut call.notes.approval
     {
-        note_sent(call, false);
+        approved.note_unseen();
     }
     outcome
-}
-
-/// Notes for its approval whether the server may have executed the call.
-fn note_sent(call: &mut Call, is_sent: bool) {
-    if let Some(approved) = &mut call.notes.approval {
-        approved.note_sent(is_sent);
-    }
 }
 
 /// Whether a call may be made again.

@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use doorward_core::{CallId, Challenge, Events, Failure, Gone, Pauses, Portal, Protocol};
+use doorward_governance::approvals::Edits;
 use doorward_guards::inspection::Inspecting;
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::Client;
@@ -68,8 +69,6 @@ pub struct Notes {
     pub returned: Option<Box<Facts>>,
     /// What inspects the call, where something does, and what it has found.
     pub inspection: Option<Box<Inspecting>>,
-    /// Why the call is held, where something other than a policy holds it.
-    pub held: Option<Box<Held>>,
     /// Labels that external checks have given to the call, which its caller carries from then on.
     pub labels: BTreeSet<String>,
     /// What external checks have said, where any concerns it.
@@ -78,6 +77,8 @@ pub struct Notes {
     pub decision: Option<Box<Decision>>,
     /// Where a stage other than the policies wants people to approve it.
     pub held: Option<Box<Held>>,
+    /// Arguments that an approver has set, which have replaced the caller's.
+    pub edited: Option<Box<Edits>>,
     /// The record, as long as it is open.
     pub opened: Option<Opened>,
     /// What lets it go on, where a policy has held it.

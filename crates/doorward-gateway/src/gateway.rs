@@ -23,6 +23,7 @@ use tokio_util::task::TaskTracker;
 pub use self::about::about_doorward;
 
 use crate::access::Policies;
+use crate::approvals::news::News;
 use crate::billing::Ledger;
 use crate::exchange::Behalf;
 use crate::in_flight::Live;
@@ -92,6 +93,8 @@ pub struct Gateway {
     /// When the entries of the registry were published and updated.
     pub published: doorward_registry::serve::Times,
     pub emergency: Emergency,
+    /// What happens to approvals here.
+    pub approvals: News,
     pub pins: Arc<Keeper>,
     /// What inspects calls.
     pub inspection: Inspections,
@@ -164,6 +167,7 @@ impl Gateway {
             published: Default::default(),
             kept: Kept::new(store),
             emergency,
+            approvals: News::default(),
             pins,
             checks: ArcSwapOption::empty(),
             inspection: Inspections::new(

@@ -10,6 +10,7 @@ impl Gateway {
     pub(crate) async fn send_webhooks(self: Arc<Self>) {
         let Some(store) = self.kept.store().cloned() else { return };
         let (feed, closing) = (self.shared.audit.feed.clone(), self.closing.clone());
-        webhooks::run(feed, store, || Arc::clone(&self.settings()), closing).await;
+        let origin = || self.identity.resources.origin().to_owned();
+        webhooks::run(feed, store, || Arc::clone(&self.settings()), origin, closing).await;
     }
 }

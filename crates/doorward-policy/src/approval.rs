@@ -11,6 +11,7 @@ const TTL: &str = "approval_ttl";
 const BY: &str = "approval_by";
 const REMEMBER: &str = "approval_remember";
 const SELF: &str = "approval_self";
+const EDIT: &str = "approval_edit";
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 60 * MINUTE;
@@ -23,6 +24,8 @@ const LONGEST: i64 = 7 * DAY;
 const MOST_APPROVERS: usize = 20;
 const MOST_PEOPLE: u8 = 5;
 const LONGEST_NAME: usize = 200;
+/// Most arguments that a policy lets approvers edit.
+const MOST_EDITED: usize = 20;
 
 /// Who may approve: an item of `@approval`, written as `role:lead`, `team:ops` or `user:dana`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -127,6 +130,9 @@ pub struct Hold {
     /// Whoever made the call may approve it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_self: bool,
+    /// Arguments that whoever approves may set to other values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edit: Vec<String>,
 }
 
 impl Hold {
@@ -134,7 +140,8 @@ impl Hold {
     pub(crate) fn of(policy: &Policy, id: &str) -> Result<Option<Self>, String> {
         let annotation = |name| policy.annotation(name);
         let Some(approvers) = annotation(APPROVAL) else {
-            let stray = [TTL, BY, REMEMBER, SELF].into_iter().find(|one| annotation(one).is_some());
+            let stray =
+                [TTL, BY, REMEMBER, SELF, EDIT].into_iter().find(|one| annotation(one).is_some());
             return match stray {
                 Some(stray) => Err(format!("'{id}' has @{stray} without @{APPROVAL}")),
                 None => Ok(None),
@@ -192,9 +199,36 @@ impl Hold {
                 return Err(wrong(SELF, format!("'{text}': expected 'true' or 'false'")));
             }
         };
+        let edit = match annotation(EDIT) {
+            None => Vec::new(),
+            Some(_) if people > 1 => {
+                let why = format!("only one approver can edit arguments, and @{BY} wants {people}");
+                return Err(wrong(EDIT, why));
+            }
+            Some(_) if remember.is_some() => {
+                let why = format!("an edited call says nothing of others: leave out @{REMEMBER}");
+                return Err(wrong(EDIT, why));
+            }
+            Some(text) => names(text).map_err(|why| wrong(EDIT, why))?,
+        };
         let reason = policy.annotation("reason").filter(|text| !text.is_empty());
         let (policy, reason) = (id.to_owned(), reason.map(str::to_owned));
-        Ok(Some(Self { policy, reason, approvers, ttl, people, remember, by_self }))
+        Ok(Some(Self { policy, reason, approvers, ttl, people, remember, by_self, edit }))
+    }
+}
+
+/// Names of arguments, separated by commas.
+fn names(text: &str) -> Result<Vec<String>, String> {
+    let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
+    if names.len() > MOST_EDITED {
+        return Err(format!("at most {MOST_EDITED} arguments"));
+    }
+    let wrong = |name: &&String| {
+        name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control)
+    };
+    match names.iter().find(wrong) {
+        Some(name) => Err(format!("'{name}': expected names of arguments, separated by commas")),
+        None => Ok(names),
     }
 }
 

@@ -1,22 +1,27 @@
 //! Calls that wait for approval by a person, votes, and remembered decisions. What is approved is taken by one conditional
 //! update, so that the call runs once, on whichever replica.
 
-use doorward_governance::approvals::{Approval, Refused, State, Vote, Voter};
+use doorward_governance::approvals::{Approval, Ballot, Refused, State, Vote, Voter};
 use doorward_inspect::written::{self, Keep};
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
 
+use self::grants::{count, remember};
 use crate::{Act, Change, Error, Result, Store};
+
+mod grants;
 
 /// Requests that may wait, of one caller and in all.
 pub const MOST_APPROVALS_OF_CALLER: i64 = 20;
 pub const MOST_APPROVALS: i64 = 1_000;
-/// Decisions that are remembered, of one caller and in all; further ones are not.
-const MOST_GRANTS_OF_CALLER: i64 = 200;
-const MOST_GRANTS: i64 = 10_000;
 /// Requests that are kept once they are over, and for how many seconds.
 const MOST_OVER: i64 = 10_000;
 const KEPT: i64 = 30 * 24 * 3_600;
+
+/// How long a call may take from its approval until it is sent, in seconds; then its gateway has ended.
+pub const LEASE: i64 = 20;
+/// Approvals that are given back in one go.
+const MOST_GIVEN_BACK: i64 = 100;
 
 const COLUMNS: &str = "id, state, expires, request";
 
@@ -52,11 +57,6 @@ async fn with_votes(approval: &mut Approval, connection: &mut AnyConnection) -> 
     Ok(())
 }
 
-async fn count(connection: &mut AnyConnection, query: &'static str, of: &str) -> Result<i64> {
-    let row = sqlx::query(query).bind(of).fetch_one(connection).await?;
-    Ok(row.try_get(0)?)
-}
-
 fn act_of(name: &'static str, approval: &Approval) -> Act {
     let asker = &approval.asker;
     let act = Act::new(name, &approval.id)
@@ -67,7 +67,8 @@ fn act_of(name: &'static str, approval: &Approval) -> Act {
         .with("state", approval.state)
         .with("expires", approval.expires)
         .with("reason", approval.reason())
-        .with("approvers", approval.approvers());
+        .with("approvers", approval.approvers())
+        .with("may_approve", approval.may_approve());
     let act = match &asker.agent {
         Some(agent) => act.with("agent", agent),
         None => act,
@@ -82,6 +83,7 @@ impl Store {
     /// Requests approval of a call, unless that has been done: a request that waits, is approved, or was refused and has not
     /// expired, is returned.
     pub async fn ask_approval(&self, principal: &str, new: &Approval, now: i64) -> Result<Asking> {
+        self.give_back_unsent(now).await?;
         let mut change = self.write().await?;
         sweep(&mut change, now).await?;
         if let Some(found) = open(&new.digest, now, &mut change).await? {
@@ -122,9 +124,14 @@ impl Store {
         Ok(Asking::Created)
     }
 
-    /// The newest request for a call that waits, is approved, or was refused, unless it has expired.
+    /// The newest request for a call that waits, is approved or taken, or was refused, unless it has expired.
     pub async fn open_approval(&self, digest: &str, now: i64) -> Result<Option<Approval>> {
-        open(digest, now, &mut *self.pool.acquire().await?).await
+        let found = open(digest, now, &mut *self.pool.acquire().await?).await?;
+        let is_taken = found.as_ref().is_some_and(|found| found.state == State::Taken);
+        if is_taken && self.give_back_unsent(now).await? > 0 {
+            return open(digest, now, &mut *self.pool.acquire().await?).await;
+        }
+        Ok(found)
     }
 
     /// One approval with its votes.
@@ -179,8 +186,7 @@ impl Store {
         &self,
         id: &str,
         voter: Voter<'_>,
-        approves: bool,
-        reason: Option<&str>,
+        ballot: &Ballot<'_>,
         now: i64,
     ) -> Result<std::result::Result<Approval, Refused>> {
         let mut change = self.write().await?;
@@ -191,8 +197,9 @@ impl Store {
         let Some(mut approval) = one(id, &mut change).await? else {
             return Ok(Err(Refused::NotAllowed));
         };
-        let reason = reason.map(|reason| written::text(reason, Keep::Addresses));
-        match approval.vote(voter, approves, reason.as_deref(), now) {
+        let reason = ballot.reason.map(|reason| written::text(reason, Keep::Addresses));
+        let ballot = Ballot { reason: reason.as_deref(), edits: ballot.edits.clone(), ..*ballot };
+        match approval.vote(voter, &ballot, now) {
             Err(refused) => return Ok(Err(refused)),
             Ok(false) => return Ok(Ok(approval)),
             Ok(true) => {}
@@ -213,20 +220,33 @@ impl Store {
         if approval.state == State::Approved {
             remember(&approval, now, &mut change).await?;
         }
-        let name = if approves { "approval.approve" } else { "approval.refuse" };
+        let name = if vote.approves { "approval.approve" } else { "approval.refuse" };
         let act = act_of(name, &approval).with("by", &vote.by).with("why", &vote.reason);
+        // Their values are in the record of the call, as far as arguments are.
+        let act = match vote.edits.is_empty() {
+            true => act,
+            false => act.with("edited", vote.edits.keys().collect::<Vec<_>>()),
+        };
         change.commit(&act).await?;
         Ok(Ok(approval))
     }
 
-    /// Takes an approval for a call: of all who try, one gets it.
-    pub async fn take_approval(&self, approval: &Approval, call: &str, now: i64) -> Result<bool> {
+    /// Takes an approval for a call: of all who try, one gets it. It has to be [sent](Self::send_approval) within its lease.
+    /// `edited` is the digest of the call with edited arguments.
+    pub async fn take_approval(
+        &self,
+        approval: &Approval,
+        call: &str,
+        edited: Option<&str>,
+        now: i64,
+    ) -> Result<bool> {
         let mut change = self.write().await?;
         let taken = sqlx::query(
-            "UPDATE approvals SET state = 'used', used_by = $1 \
-             WHERE id = $2 AND digest = $3 AND state = 'approved' AND expires > $4",
+            "UPDATE approvals SET state = 'taken', used_by = $1, lease = $2 \
+             WHERE id = $3 AND digest = $4 AND state = 'approved' AND expires > $5",
         )
         .bind(call)
+        .bind(now + LEASE)
         .bind(&approval.id)
         .bind(&approval.digest)
         .bind(now)
@@ -235,9 +255,30 @@ impl Store {
         if taken.rows_affected() != 1 {
             return Ok(false);
         }
-        let used = Approval { state: State::Used, ..approval.clone() };
-        change.commit(&act_of("approval.use", &used).with("call", call)).await?;
+        let taken = Approval { state: State::Taken, ..approval.clone() };
+        let act = act_of("approval.use", &taken).with("call", call);
+        let act = act.with("digest", &approval.digest);
+        let act = match edited {
+            Some(edited) => act.with("edited_digest", edited),
+            None => act,
+        };
+        change.commit(&act).await?;
         Ok(true)
+    }
+
+    /// Notes that a call is about to be sent that has taken an approval. Nothing may be sent unless it still has it.
+    pub async fn send_approval(&self, approval: &str, call: &str) -> Result<bool> {
+        let mut change = self.write().await?;
+        let sent = sqlx::query(
+            "UPDATE approvals SET state = 'used', lease = NULL \
+             WHERE id = $1 AND state = 'taken' AND used_by = $2",
+        )
+        .bind(approval)
+        .bind(call)
+        .execute(&mut *change)
+        .await?;
+        change.commit_bookkeeping().await?;
+        Ok(sent.rows_affected() == 1)
     }
 
     /// Gives an approval back that a call has taken whose server was never asked. Nothing is given back that has expired, or
@@ -245,10 +286,10 @@ impl Store {
     pub async fn return_approval(&self, approval: &Approval, call: &str, now: i64) -> Result<bool> {
         let mut change = self.write().await?;
         let returned = sqlx::query(
-            "UPDATE approvals SET state = 'approved', used_by = NULL \
-             WHERE id = $1 AND state = 'used' AND used_by = $2 AND expires > $3 AND NOT EXISTS \
-             (SELECT 1 FROM approvals AS other WHERE other.digest = approvals.digest \
-             AND (other.state = 'waiting' OR other.state = 'approved'))",
+            "UPDATE approvals SET state = 'approved', used_by = NULL, lease = NULL \
+             WHERE id = $1 AND used_by = $2 AND (state = 'taken' OR (state = 'used' AND expires > $3 \
+             AND NOT EXISTS (SELECT 1 FROM approvals AS other WHERE other.digest = approvals.digest \
+             AND (other.state = 'waiting' OR other.state = 'approved' OR other.state = 'taken'))))",
         )
         .bind(&approval.id)
         .bind(call)
@@ -261,6 +302,38 @@ impl Store {
         let open = Approval { state: State::Approved, ..approval.clone() };
         change.commit(&act_of("approval.return", &open).with("call", call)).await?;
         Ok(true)
+    }
+
+    /// Gives back what calls have taken and not sent within their lease: their gateway has ended. Returns how many.
+    pub async fn give_back_unsent(&self, now: i64) -> Result<u64> {
+        let query = format!(
+            "SELECT {COLUMNS} FROM approvals WHERE state = 'taken' AND lease <= $1 LIMIT $2"
+        );
+        let rows = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(now)
+            .bind(MOST_GIVEN_BACK)
+            .fetch_all(&self.pool)
+            .await?;
+        let mut count = 0;
+        for row in &rows {
+            let approval = read(row)?;
+            let mut change = self.write().await?;
+            let returned = sqlx::query(
+                "UPDATE approvals SET state = 'approved', used_by = NULL, lease = NULL \
+                 WHERE id = $1 AND state = 'taken' AND lease <= $2",
+            )
+            .bind(&approval.id)
+            .bind(now)
+            .execute(&mut *change)
+            .await?;
+            if returned.rows_affected() == 1 {
+                let open = Approval { state: State::Approved, ..approval };
+                let act = act_of("approval.return", &open);
+                change.commit(&act.with("why", "its gateway has not sent it in time")).await?;
+                count += 1;
+            }
+        }
+        Ok(count)
     }
 
     /// Ends an approval, because what would be approved has changed. Whether it was still open.
@@ -280,43 +353,12 @@ impl Store {
         change.commit(&act_of("approval.end", &ended).with("why", why)).await?;
         Ok(true)
     }
-
-    /// Lets an approved call go on once, which its server has answered by asking for input: `hash` is of the call and of what
-    /// it continues from.
-    pub async fn continue_approval(
-        &self,
-        principal: &str,
-        approval: &str,
-        hash: &str,
-        expires: i64,
-    ) -> Result<()> {
-        let mut change = self.write().await?;
-        grant(&mut change, hash, principal, approval, "", expires).await?;
-        change.commit_bookkeeping().await
-    }
-
-    /// Takes what [`continue_approval`](Self::continue_approval) has left, once.
-    pub async fn take_continuation(&self, hash: &str, now: i64) -> Result<bool> {
-        let taken = sqlx::query("DELETE FROM approval_grants WHERE hash = $1 AND expires > $2")
-            .bind(hash)
-            .bind(now)
-            .execute(&self.pool)
-            .await?;
-        Ok(taken.rows_affected() == 1)
-    }
-
-    /// Whether a decision is remembered.
-    pub async fn is_remembered(&self, hash: &str, now: i64) -> Result<bool> {
-        let query = "SELECT hash FROM approval_grants WHERE hash = $1 AND expires > $2";
-        let row = sqlx::query(query).bind(hash).bind(now).fetch_optional(&self.pool).await?;
-        Ok(row.is_some())
-    }
 }
 
 async fn open(digest: &str, now: i64, connection: &mut AnyConnection) -> Result<Option<Approval>> {
     let query = format!(
-        "SELECT {COLUMNS} FROM approvals WHERE digest = $1 AND expires > $2 \
-         AND (state = 'waiting' OR state = 'approved' OR state = 'refused') \
+        "SELECT {COLUMNS} FROM approvals WHERE digest = $1 AND ((expires > $2 AND \
+         (state = 'waiting' OR state = 'approved' OR state = 'refused')) OR state = 'taken') \
          ORDER BY created DESC, CASE WHEN state = 'refused' THEN 1 ELSE 0 END LIMIT 1"
     );
     let row = sqlx::query(sqlx::AssertSqlSafe(query))
@@ -339,52 +381,9 @@ async fn one(id: &str, connection: &mut AnyConnection) -> Result<Option<Approval
     Ok(Some(approval))
 }
 
-async fn remember(approval: &Approval, now: i64, change: &mut Change) -> Result<()> {
-    let row = sqlx::query("SELECT principal FROM approvals WHERE id = $1")
-        .bind(&approval.id)
-        .fetch_one(&mut **change)
-        .await?;
-    let principal: String = row.try_get(0)?;
-    for (hash, policy, expires) in approval.remembered(now) {
-        grant(change, hash, &principal, &approval.id, policy, expires).await?;
-    }
-    Ok(())
-}
-
-/// Keeps a decision, if there is room.
-async fn grant(
-    change: &mut Change,
-    hash: &str,
-    principal: &str,
-    approval: &str,
-    policy: &str,
-    expires: i64,
-) -> Result<()> {
-    let own = "SELECT COUNT(*) FROM approval_grants WHERE principal = $1";
-    let all = "SELECT COUNT(*) FROM approval_grants WHERE hash <> $1";
-    if count(change, own, principal).await? >= MOST_GRANTS_OF_CALLER
-        || count(change, all, "").await? >= MOST_GRANTS
-    {
-        return Ok(());
-    }
-    sqlx::query(
-        "INSERT INTO approval_grants (hash, principal, approval, policy, expires) \
-         VALUES ($1, $2, $3, $4, $5) ON CONFLICT (hash) DO UPDATE SET \
-         approval = excluded.approval, expires = excluded.expires",
-    )
-    .bind(hash)
-    .bind(principal)
-    .bind(approval)
-    .bind(policy)
-    .bind(expires)
-    .execute(&mut **change)
-    .await?;
-    Ok(())
-}
-
 /// Removes what is over, and marks what has expired.
 async fn sweep(change: &mut Change, now: i64) -> Result<()> {
-    let over = "state <> 'waiting' AND state <> 'approved'";
+    let over = "state <> 'waiting' AND state <> 'approved' AND state <> 'taken'";
     for (query, at) in [
         (
             "UPDATE approvals SET state = 'expired' \

@@ -40,7 +40,7 @@ mod values;
 mod webhooks;
 
 pub use amount::Amount;
-pub use approvals::{Asking, MOST_APPROVALS, MOST_APPROVALS_OF_CALLER};
+pub use approvals::{Asking, LEASE, MOST_APPROVALS, MOST_APPROVALS_OF_CALLER};
 pub use audit::*;
 pub use backend::{Location, OpenError, Store};
 pub(crate) use change::Change;

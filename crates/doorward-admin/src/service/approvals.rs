@@ -1,10 +1,11 @@
 //! Approvals of calls. Whoever may see the server or the caller's tenant sees them; those whom the policies name decide.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use doorward_gateway::approvals::answer::url;
 use doorward_gateway::approvals::decide::{Undecided, changed, decide};
-use doorward_governance::approvals::{Approval, Refused, State, Vote, Voter};
+use doorward_governance::approvals::{Approval, Ballot, Edits, Refused, State, Vote, Voter};
 use doorward_policy::{Action, PrincipalKind};
 use doorward_store::now;
 use schemars::JsonSchema;
@@ -55,7 +56,7 @@ pub const REFUSE: Operation<Decide, ApprovalItem> = Operation::new(
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct List {
-    /// `waiting` (the default), `approved`, `refused`, `expired`, `used`, `ended` or `all`.
+    /// `waiting` (the default), `approved`, `refused`, `expired`, `taken`, `used`, `ended` or `all`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
     #[serde(flatten)]
@@ -70,6 +71,9 @@ pub struct Decide {
     /// For the caller and the audit log.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Arguments that the call is to run with instead of its own, by name: those that are `editable`.
+    #[serde(default, skip_serializing_if = "Edits::is_empty")]
+    pub edits: Edits,
 }
 
 /// An approval of a call. Times are seconds since 1970.
@@ -99,6 +103,12 @@ pub struct ApprovalItem {
     pub reason: String,
     /// IDs of the policies.
     pub policies: Vec<String>,
+    /// Arguments that whoever approves may edit.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub editable: Vec<String>,
+    /// Findings, classes of data and labels of the caller's flow that were known when the call was made.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub facts: BTreeMap<String, Vec<String>>,
     /// Who can approve.
     pub approvers: String,
     /// How many people must still approve.
@@ -140,11 +150,14 @@ fn may(desk: &Desk, action: Action, approval: &Approval) -> bool {
         || (action == Action::View && desk.may(action, &desk.server(&approval.subject.server)))
 }
 
-fn item(desk: &Desk, approval: Approval, with_arguments: bool) -> ApprovalItem {
+fn item(desk: &Desk, mut approval: Approval, with_arguments: bool) -> ApprovalItem {
     let gateway = desk.maybe_gateway();
     let state = approval.state_at(now());
     let can_decide = can_decide(desk, &approval);
     let shows = with_arguments && (can_decide || may(desk, Action::ReadPayloads, &approval));
+    if !shows {
+        approval.votes.iter_mut().for_each(|vote| vote.edits.clear());
+    }
     let is_open = matches!(state, State::Waiting | State::Approved);
     let changed = gateway.filter(|_| is_open).and_then(|gateway| changed(gateway, &approval));
     let kind = match approval.asker.kind {
@@ -157,6 +170,8 @@ fn item(desk: &Desk, approval: Approval, with_arguments: bool) -> ApprovalItem {
         caller_kind: kind.into(),
         reason: approval.reason(),
         policies: approval.holds.iter().map(|hold| hold.policy.clone()).collect(),
+        editable: approval.editable().into_iter().map(str::to_owned).collect(),
+        facts: approval.subject.facts.clone(),
         approvers: approval.approvers(),
         missing: approval.missing().iter().map(|(_, lacks)| lacks).max().copied().unwrap_or(0),
         changed: changed.map(str::to_owned),
@@ -209,7 +224,7 @@ async fn show(desk: &Desk, id: &str) -> Result<ApprovalItem, Problem> {
 }
 
 async fn vote(desk: &Desk, input: Decide, approves: bool) -> Result<ApprovalItem, Problem> {
-    let Decide { id, reason } = input;
+    let Decide { id, reason, edits } = input;
     let found = find(desk, &id).await?;
     if !can_decide(desk, &found) {
         let why =
@@ -225,10 +240,12 @@ async fn vote(desk: &Desk, input: Decide, approves: bool) -> Result<ApprovalItem
         },
     };
     let gateway = desk.maybe_gateway().map(AsRef::as_ref);
-    let decided = decide(gateway, desk.store()?, voter, &id, approves, reason.as_deref()).await;
+    let ballot = Ballot { approves, reason: reason.as_deref(), edits };
+    let decided = decide(gateway, desk.store()?, voter, &id, &ballot).await;
     match decided {
         Ok(approval) => Ok(item(desk, approval, true)),
         Err(Undecided::Refused(Refused::NotAllowed)) => Err(Problem::absent("approval", &id)),
+        Err(Undecided::Invalid(why)) => Err(Problem::invalid(format!("the edited argument {why}"))),
         Err(Undecided::Refused(why)) => Err(Problem::new(Code::Conflict, why.to_string())),
         Err(Undecided::Store(error)) => Err(error.into()),
     }

@@ -1,6 +1,6 @@
 //! Webhooks: the log of deliveries, test events, and sending an event again.
 
-use doorward_config::EVENT_KINDS;
+use doorward_config::{EVENT_KINDS, WebhookFormat};
 use doorward_observability::webhooks::test_event;
 use doorward_policy::Action;
 use doorward_store::Delivery;
@@ -50,7 +50,10 @@ pub const REDELIVER: Operation<ById, DeliveryItem> = Operation::new(
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Webhook {
     pub name: String,
+    /// Without its path, where that is a secret.
     pub url: String,
+    /// What it is posted.
+    pub format: WebhookFormat,
     /// The kinds of events that it is sent.
     pub kinds: Vec<String>,
     /// Patterns; empty for all.
@@ -123,7 +126,8 @@ fn list(desk: &Desk, paging: &Paging) -> Result<Page<Webhook>, Problem> {
         let kinds = kinds.filter(|kind| it.kinds.iter().any(|pattern| pattern.matches(kind)));
         Webhook {
             name: name.clone(),
-            url: it.url.to_string(),
+            url: it.shown_url(),
+            format: it.format,
             kinds: kinds.map(str::to_owned).collect(),
             tenants: it.tenants.iter().map(ToString::to_string).collect(),
             servers: it.servers.iter().map(ToString::to_string).collect(),

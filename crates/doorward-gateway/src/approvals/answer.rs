@@ -1,7 +1,6 @@
 //! What clients are told about calls that wait for approval, in the form that they support (spec 2026-07-28
 //! client/elicitation, URL mode; spec 2025-11-25 client/elicitation, error -32042).
 
-use std::fmt::Display;
 use std::time::Duration;
 
 use doorward_config::Explain;
@@ -16,7 +15,7 @@ use doorward_upstream::state;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::call::{Call, CallError, Failure, Reply};
+use crate::call::{Call, CallError, Reply};
 use crate::gateway::Gateway;
 use crate::record;
 
@@ -37,13 +36,6 @@ pub fn denied(call: &Call, why: &str) -> CallError {
         "call": call.id.to_string(),
     });
     RpcError::new(Kind::Denied.code(), why).with_data(&data).into()
-}
-
-/// The store cannot be asked: nothing is let through.
-pub fn unavailable(error: impl Display) -> CallError {
-    let why = "It requires approval, and the database of approvals is unavailable";
-    let failure = Failure { retryable: true, ..Failure::new(Kind::Denied, why) }.because(error);
-    CallError::Refused { failure, status: 503 }
 }
 
 /// The refusal of somebody who was asked.

@@ -1,11 +1,18 @@
 //! A held call that was let through: it gives its approval back if its server was never asked, and may continue when its
 //! server asks for input.
 
+use std::fmt::Display;
+
+use doorward_core::Failure;
 use doorward_governance::approvals::Approval;
 use doorward_identity::seal::fingerprint;
+use doorward_mcp::error::Kind;
 use doorward_mcp::{Object, interaction};
 use doorward_store::{Store, now};
+use doorward_upstream::call_error::CallError;
 use tokio_util::task::TaskTracker;
+
+use super::news::News;
 
 /// How long input may take, in seconds.
 const PATIENCE: i64 = 3_600;
@@ -17,8 +24,9 @@ pub enum Pass {
     Taken(Box<Approval>, String),
     /// A decision that is remembered.
     Remembered,
-    /// It continues from a state that its server has given it; empty where the server needs none.
-    Continued(String),
+    /// It continues from a state that its server has given it, empty where the server needs none; with the ID of the
+    /// approval that it has begun with, if it has one.
+    Continued(String, String),
 }
 
 /// What lets a held call go on.
@@ -26,6 +34,9 @@ pub enum Pass {
 pub struct Approved {
     state: State,
     tasks: TaskTracker,
+    news: News,
+    /// The store knows that it is sent.
+    is_marked: bool,
     /// The server may have executed the call.
     is_sent: bool,
     is_settled: bool,
@@ -45,12 +56,13 @@ impl Approved {
     pub(super) fn new(
         store: Store,
         tasks: TaskTracker,
+        news: News,
         pass: Pass,
         principal: &str,
         digest: String,
     ) -> Self {
         let state = State { store, pass, principal: principal.into(), digest };
-        Self { state, tasks, is_sent: false, is_settled: false }
+        Self { state, tasks, news, is_marked: false, is_sent: false, is_settled: false }
     }
 
     /// The ID of the approval; `remembered` or `continued` for what needs none of its own.
@@ -58,13 +70,51 @@ impl Approved {
         match &self.state.pass {
             Pass::Taken(approval, _) => &approval.id,
             Pass::Remembered => "remembered",
-            Pass::Continued(_) => "continued",
+            Pass::Continued(..) => "continued",
         }
     }
 
-    /// Notes whether the server may have executed the call.
-    pub fn note_sent(&mut self, is_sent: bool) {
-        self.is_sent = is_sent;
+    /// Notes in the store that the call is about to be sent, before its first byte is. It must not be sent if that fails:
+    /// the approval may have been given back, and another may have it.
+    pub async fn send(&mut self) -> Result<(), CallError> {
+        if let (Pass::Taken(approval, call), false) = (&self.state.pass, self.is_marked) {
+            let sent = self.state.store.send_approval(&approval.id, call).await;
+            if !sent.map_err(unavailable)? {
+                let why = "The call took too long after its approval. Make it again";
+                return Err(Failure { retryable: true, ..Failure::new(Kind::Denied, why) }.into());
+            }
+            self.is_marked = true;
+            self.news.tell(&approval.id);
+        }
+        self.is_sent = true;
+        Ok(())
+    }
+
+    /// Notes that the server has not executed the call, although it was sent.
+    pub fn note_unseen(&mut self) {
+        self.is_sent = false;
+    }
+
+    /// Notes that the call has its answer, from the server or from the cache.
+    pub async fn note_answered(&mut self) {
+        if self.send().await.is_err() {
+            tracing::warn!(approval = self.id(), "an approval is answered that is no longer taken");
+            self.is_sent = true;
+        }
+    }
+
+    /// Ends the approval, which cannot be used: the call would not be permitted as it was edited.
+    pub async fn end(&mut self, why: &str) {
+        let Pass::Taken(approval, call) = &self.state.pass else { return };
+        let store = &self.state.store;
+        let ended = async {
+            store.return_approval(approval, call, now()).await?;
+            store.end_approval(approval, why).await
+        };
+        if let Err(error) = ended.await {
+            tracing::warn!(%error, approval = approval.id, "an approval cannot be ended");
+        }
+        self.is_settled = true;
     }
 
     /// The call has ended: it may continue from a state, or gives back what it has not used.
@@ -72,9 +122,14 @@ impl Approved {
         self.is_settled = true;
         match continues_from {
             Some(from) => self.state.goes_on(from).await,
-            None if !self.is_sent => self.state.give_back().await,
+            None if !self.is_sent => self.give_back().await,
             None => {}
         }
+    }
+
+    async fn give_back(&self) {
+        self.state.give_back().await;
+        self.news.tell(self.id());
     }
 }
 
@@ -84,8 +139,11 @@ impl Drop for Approved {
         if self.is_settled || self.is_sent || tokio::runtime::Handle::try_current().is_err() {
             return;
         }
-        let state = self.state.clone();
-        self.tasks.spawn(async move { state.give_back().await });
+        let (state, news, id) = (self.state.clone(), self.news.clone(), self.id().to_owned());
+        self.tasks.spawn(async move {
+            state.give_back().await;
+            news.tell(&id);
+        });
     }
 }
 
@@ -93,7 +151,8 @@ impl State {
     async fn goes_on(&self, from: &str) {
         let id = match &self.pass {
             Pass::Taken(approval, _) => &*approval.id,
-            Pass::Remembered | Pass::Continued(_) => "",
+            Pass::Continued(_, approval) => approval,
+            Pass::Remembered => "",
         };
         let hash = continuation(&self.digest, from);
         let kept = self.store.continue_approval(&self.principal, id, &hash, now() + PATIENCE).await;
@@ -109,7 +168,7 @@ impl State {
                     tracing::warn!(%error, approval = approval.id, "an unused approval is lost");
                 }
             }
-            Pass::Continued(from) => self.goes_on(from).await,
+            Pass::Continued(from, _) => self.goes_on(from).await,
             Pass::Remembered => {}
         }
     }
@@ -126,4 +185,11 @@ pub fn continues_from(result: &Object) -> Option<String> {
         return None;
     }
     Some(result.string("requestState").unwrap_or_default().into_owned())
+}
+
+/// The store cannot be asked: nothing is let through.
+pub(super) fn unavailable(error: impl Display) -> CallError {
+    let why = "It requires approval, and the database of approvals is unavailable";
+    let failure = Failure { retryable: true, ..Failure::new(Kind::Denied, why) }.because(error);
+    CallError::Refused { failure, status: 503 }
 }

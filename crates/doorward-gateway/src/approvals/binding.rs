@@ -1,6 +1,6 @@
 //! What the approval of a call is bound to.
 
-use doorward_governance::approvals::Bound;
+use doorward_governance::approvals::{Bound, Edits};
 use doorward_governance::pins::{Definition, Hash};
 use doorward_identity::identity::Grant;
 use doorward_identity::seal::meaning;
@@ -10,6 +10,7 @@ use doorward_policy::Hold;
 use doorward_upstream::Server;
 use doorward_upstream::catalog::{PROMPTS, TOOLS};
 
+use super::editing;
 use crate::call::Call;
 use crate::gateway::Gateway;
 use crate::record;
@@ -78,6 +79,13 @@ impl Binding {
 
     pub fn digest(&self, holds: &[Hold]) -> Hash {
         self.bound().digest(&self.params, holds)
+    }
+
+    /// The digest of a call with edited arguments.
+    pub fn edited(&self, call: &Call, edits: &Edits, holds: &[Hold]) -> Hash {
+        let mut params = call.params.clone();
+        editing::apply(&mut params, edits);
+        self.bound().digest(&meaning(&params), holds)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Decisions of people, at the page and at the admin API.
 
-use doorward_governance::approvals::{Approval, Refused, State, Voter};
+use doorward_governance::approvals::{Approval, Ballot, Refused, State, Voter};
 use doorward_store::{Store, now};
 
 use super::binding::current;
+use super::editing;
 use crate::gateway::Gateway;
 
 /// Why nothing was decided.
@@ -13,6 +14,9 @@ pub enum Undecided {
     Refused(#[from] Refused),
     #[error("the store failed: {0}")]
     Store(#[from] doorward_store::Error),
+    /// Edited arguments do not fit the tool; says which, and why.
+    #[error("the edited argument {0}")]
+    Invalid(String),
 }
 
 /// Takes the vote of somebody. `store` acts in their name. Where there is a gateway, an approval of what has changed since is
@@ -22,8 +26,7 @@ pub async fn decide(
     store: &Store,
     voter: Voter<'_>,
     id: &str,
-    approves: bool,
-    reason: Option<&str>,
+    ballot: &Ballot<'_>,
 ) -> Result<Approval, Undecided> {
     let found = store.approval(id).await?.ok_or(Refused::NotAllowed)?;
     // Whoever may not decide learns nothing, and changes nothing.
@@ -36,7 +39,14 @@ pub async fn decide(
         store.end_approval(&found, why).await?;
         return Err(Refused::Over(State::Ended).into());
     }
-    Ok(store.vote_approval(id, voter, approves, reason, now()).await??)
+    if let Some(gateway) = gateway {
+        editing::check(gateway, &found, &ballot.edits).map_err(Undecided::Invalid)?;
+    }
+    let decided = store.vote_approval(id, voter, ballot, now()).await??;
+    if let Some(gateway) = gateway {
+        gateway.approvals.tell(id);
+    }
+    Ok(decided)
 }
 
 /// What has changed of what would be approved.

@@ -4,22 +4,23 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorward_governance::approvals::{Approval, Asker, State, Subject};
+use doorward_governance::approvals::{Approval, Asker, Edits, State, Subject};
 use doorward_mcp::error::Kind;
 use doorward_policy::{Decision, Facts, Hold, Verdict};
 use doorward_store::{Asking, Store, now, random_id};
 use tokio::time::Instant;
 
-use super::answer::{self, denied, told, unavailable};
-use super::approved::{Approved, Pass, continuation};
+use super::answer::{self, denied, told};
+use super::approved::{Approved, Pass, continuation, unavailable};
 use super::binding::{Binding, arguments};
+use super::editing;
 use crate::call::{Call, CallError, Failure, Held, Reply};
 use crate::gateway::Gateway;
 
 /// How long a call waits for its decision once its client has opened the page; shorter than clients wait for a call.
 const WAIT: Duration = Duration::from_secs(45);
-/// How often it looks meanwhile.
-const PAUSE: Duration = Duration::from_millis(300);
+/// How often it looks meanwhile what others have decided, on other replicas or on the machine.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Facts that are shown of each kind, and their longest text in bytes.
 const MOST_FACTS: usize = 32;
@@ -37,11 +38,14 @@ pub async fn hold(gateway: &Arc<Gateway>, call: &mut Call) -> Result<Option<Repl
     let binding = Binding::of(gateway, call);
     let let_through = |pass: Pass| {
         let (principal, digest) = (binding.bound().principal, binding.digest(&[]).to_string());
-        let tasks = gateway.shared.tasks.clone();
-        Some(Box::new(Approved::new(store.clone(), tasks, pass, principal, digest)))
+        let (tasks, news) = (gateway.shared.tasks.clone(), gateway.approvals.clone());
+        Some(Box::new(Approved::new(store.clone(), tasks, news, pass, principal, digest)))
     };
-    if let Some(pass) = continued(store, call, &binding).await? {
+    if let Some((pass, edits)) = continued(store, call, &binding).await? {
         call.notes.approval = let_through(pass);
+        if let Some(edits) = edits {
+            editing::put(call, &edits);
+        }
         return Ok(None);
     }
     let awaits = answer::taken(gateway, call)?;
@@ -51,7 +55,10 @@ pub async fn hold(gateway: &Arc<Gateway>, call: &mut Call) -> Result<Option<Repl
         // The call itself may be what was approved: it is not left for another one.
         let found = store.open_approval(&whole, now()).await.map_err(unavailable)?;
         if let Some(own) = found.filter(|own| own.state == State::Approved) {
-            store.take_approval(&own, &call.id.to_string(), now()).await.map_err(unavailable)?;
+            let id = call.id.to_string();
+            if store.take_approval(&own, &id, None, now()).await.map_err(unavailable)? {
+                store.send_approval(&own.id, &id).await.map_err(unavailable)?;
+            }
         }
         call.notes.approval = let_through(Pass::Remembered);
         return Ok(None);
@@ -59,6 +66,7 @@ pub async fn hold(gateway: &Arc<Gateway>, call: &mut Call) -> Result<Option<Repl
     let digest = binding.digest(&holds).to_string();
     let end = Instant::now() + WAIT;
     let mut is_first = true;
+    let mut news = gateway.approvals.follow();
     loop {
         let found = store.open_approval(&digest, now()).await.map_err(unavailable)?;
         let approval = match found {
@@ -75,21 +83,30 @@ pub async fn hold(gateway: &Arc<Gateway>, call: &mut Call) -> Result<Option<Repl
             State::Approved => {
                 still_stands(gateway, call, &binding)?;
                 let id = call.id.to_string();
-                if store.take_approval(&approval, &id, now()).await.map_err(unavailable)? {
+                let edits = approval.edits().cloned();
+                let edited = edits.as_ref().map(|edits| binding.edited(call, edits, &holds));
+                let edited = edited.map(|digest| digest.to_string());
+                let taking = store.take_approval(&approval, &id, edited.as_deref(), now());
+                if taking.await.map_err(unavailable)? {
                     tracing::info!(approval = approval.id, "an approved call goes on");
                     call.notes.approval = let_through(Pass::Taken(Box::new(approval), id));
+                    if let Some(edits) = edits {
+                        editing::put(call, &edits);
+                    }
                     return Ok(None);
                 }
-                // Another was faster, or its time has passed: this one asks anew, or finds out.
-                tokio::time::sleep(PAUSE).await;
+                // Another was faster, or its time has passed: this one finds out.
                 if Instant::now() >= end {
                     return Err(denied(call, "Its approval was used by another call"));
                 }
             }
+            // Another has it, and may give it back; it is sent or given back within its lease.
+            State::Taken if Instant::now() < end => news.wait(&approval.id, PAUSE).await,
+            State::Taken => return Err(denied(call, "Its approval was used by another call")),
             State::Refused => return Err(answer::refused(gateway, call, &approval)),
             _ if awaits && Instant::now() < end => {
                 tokio::select! {
-                    () = tokio::time::sleep(PAUSE) => {}
+                    () = news.wait(&approval.id, PAUSE) => {}
                     () = gateway.closing.cancelled() => {
                         return Err(Failure::new(Kind::Closing, "The gateway is shutting down").into());
                     }
@@ -120,12 +137,18 @@ async fn continued(
     store: &Store,
     call: &Call,
     binding: &Binding,
-) -> Result<Option<Pass>, CallError> {
+) -> Result<Option<(Pass, Option<Edits>)>, CallError> {
     let Some(retry) = &call.retry else { return Ok(None) };
     let from = retry.state.as_deref().unwrap_or_default();
     let hash = continuation(&binding.digest(&[]).to_string(), from);
     let taken = store.take_continuation(&hash, now()).await.map_err(unavailable)?;
-    Ok(taken.then(|| Pass::Continued(from.to_owned())))
+    let Some(id) = taken else { return Ok(None) };
+    let approval = match &*id {
+        "" => None,
+        id => store.approval(id).await.map_err(unavailable)?,
+    };
+    let edits = approval.and_then(|approval| approval.edits().cloned());
+    Ok(Some((Pass::Continued(from.to_owned(), id), edits)))
 }
 
 /// What must be approved that is not remembered.
@@ -257,6 +280,7 @@ mod tests {
             people: 1,
             remember: None,
             by_self: false,
+            edit: Vec::new(),
         }
     }
 

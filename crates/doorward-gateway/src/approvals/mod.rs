@@ -5,5 +5,7 @@ pub mod answer;
 pub mod approved;
 mod binding;
 pub mod decide;
+pub mod editing;
 pub mod hold;
+pub mod news;
 pub mod page;

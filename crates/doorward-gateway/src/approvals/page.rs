@@ -11,9 +11,8 @@ use doorward_authorization::browser::{self, Browser};
 use doorward_authorization::form::Form;
 use doorward_authorization::not_allowed;
 use doorward_authorization::page::{self, escaped};
-use doorward_governance::approvals::{Approval, State, Voter};
+use doorward_governance::approvals::{Approval, Ballot, State, Voter};
 use doorward_identity::identity::{Caller, Grant};
-use doorward_mcp::display::is_harmful;
 use doorward_net::peer::Peer;
 use doorward_store::{Actor, Store, now};
 use http::header::AUTHORIZATION;
@@ -22,6 +21,7 @@ use hyper::body::Incoming;
 use jiff::Timestamp;
 
 use super::decide::{Undecided, changed, decide};
+use super::editing::{self, visible};
 use crate::gateway::Gateway;
 use doorward_web::body::read_within;
 
@@ -215,6 +215,9 @@ impl Desk<'_> {
             let reason = vote.reason.as_deref().map(|reason| format!(": {reason}"));
             let text = format!("{}{}", vote.by, reason.unwrap_or_default());
             rows.push((if vote.approves { "Approved by" } else { "Refused by" }, text));
+            if !vote.edits.is_empty() {
+                rows.push(("Edited", editing::in_words(&vote.edits)));
+            }
         }
         let rows: String = rows
             .iter()
@@ -232,10 +235,11 @@ impl Desk<'_> {
             (State::Waiting, None) if !decides => {
                 "<p>This call waits for its approvers. Send them this link.</p>".into()
             }
-            (State::Waiting, None) if !voted => self.form(),
+            (State::Waiting, None) if !voted => self.form(approval),
             (State::Waiting, None) => {
                 "<p>You have approved it. Others must approve it, too.</p>".into()
             }
+            (State::Taken, _) => "<p>This call is being made.</p>".into(),
             (state, _) => format!("<p>This call is {}.</p>", state.as_str()),
         };
         let title = if decides { "Approve this call?" } else { "Your call requires approval" };
@@ -247,17 +251,18 @@ impl Desk<'_> {
         page::page(StatusCode::OK, "Approve a call", &body)
     }
 
-    fn form(&self) -> String {
+    fn form(&self, approval: &Approval) -> String {
         let sealer = &self.gateway.shared.sealer;
         let sealed = sealer.seal(&self.id.to_owned(), &self.browser.id, HERE, Some(FORM));
         format!(
             "<form class=\"wide\" method=\"post\" action=\"{PREFIX}{}\">\
-             <input type=\"hidden\" name=\"request\" value=\"{}\">\
+             <input type=\"hidden\" name=\"request\" value=\"{}\">{}\
              <label>Reason (optional)<input name=\"reason\" maxlength=\"500\" autocomplete=\"off\"></label>\
              <button class=\"yes\" name=\"decision\" value=\"approve\">Approve</button>\
              <button name=\"decision\" value=\"refuse\">Refuse</button></form>",
             escaped(self.id),
-            escaped(&sealed)
+            escaped(&sealed),
+            editing::fields(approval)
         )
     }
 
@@ -298,22 +303,31 @@ impl Desk<'_> {
             return expired();
         }
         let Some(caller) = self.caller().await else { return expired() };
-        self.decide(&caller, approves, form.get("reason")).await
+        let mut ballot = Ballot::new(approves, form.get("reason"));
+        if approves {
+            let found = match self.store.approval(self.id).await {
+                Ok(Some(found)) => found,
+                Ok(None) => return self.absent(&caller),
+                Err(error) => return unavailable(&error),
+            };
+            match editing::read(form, &found) {
+                Ok(edits) => ballot.edits = edits,
+                Err(why) => {
+                    return page::problem(StatusCode::BAD_REQUEST, &why, "Open the link again.");
+                }
+            }
+        }
+        self.decide(&caller, &ballot).await
     }
 
-    async fn decide(
-        &self,
-        caller: &Caller,
-        approves: bool,
-        reason: Option<&str>,
-    ) -> Response<Bytes> {
+    async fn decide(&self, caller: &Caller, ballot: &Ballot<'_>) -> Response<Bytes> {
         let store = self.store.acting(Actor {
             via: "page",
             name: caller.principal.id.to_string(),
             address: caller.address.map(|address| address.to_string()),
         });
         let gateway = Some(self.gateway.as_ref());
-        match decide(gateway, &store, voter(caller), self.id, approves, reason).await {
+        match decide(gateway, &store, voter(caller), self.id, ballot).await {
             Ok(approval) => {
                 let then = match approval.state {
                     State::Waiting => "Others must approve it, too. You may close this page.",
@@ -322,7 +336,7 @@ impl Desk<'_> {
                     }
                     _ => "You may close this page.",
                 };
-                let what = if approves {
+                let what = if ballot.approves {
                     "You have approved the call"
                 } else {
                     "You have refused the call"
@@ -334,6 +348,9 @@ impl Desk<'_> {
             }
             Err(Undecided::Refused(why)) => {
                 page::problem(StatusCode::CONFLICT, &why.to_string(), "You may close this page.")
+            }
+            Err(why @ Undecided::Invalid(_)) => {
+                page::problem(StatusCode::BAD_REQUEST, &why.to_string(), "Open the link again.")
             }
             Err(Undecided::Store(error)) => unavailable(&error),
         }
@@ -356,20 +373,6 @@ fn unavailable(error: &doorward_store::Error) -> Response<Bytes> {
     tracing::error!(%error, "the store failed");
     let why = "The database of approvals is unavailable";
     page::problem(StatusCode::SERVICE_UNAVAILABLE, why, "Try again in a while.")
-}
-
-/// With what cannot be seen written out, so that nothing is approved unseen.
-fn visible(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for letter in text.chars() {
-        let hidden = letter == '\u{fe0f}' || (letter.is_control() && letter != '\n');
-        if hidden || is_harmful(letter) {
-            out.push_str(&letter.escape_unicode().to_string());
-        } else {
-            out.push(letter);
-        }
-    }
-    out
 }
 
 /// A text of several lines, escaped.

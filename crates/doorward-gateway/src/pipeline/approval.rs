@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use doorward_policy::Verdict;
 
+use super::arguments::Arguments;
+use super::policy;
 use crate::approvals::approved::continues_from;
+use crate::approvals::editing;
 use crate::approvals::hold::hold;
 use crate::call::{Call, CallError, Events, Reply};
 use crate::gateway::Gateway;
@@ -18,12 +21,23 @@ impl Stage for Approval {
         "approval"
     }
 
-    fn enter<'a>(&self, gateway: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
+    fn enter<'a>(
+        &self,
+        gateway: &'a Arc<Gateway>,
+        call: &'a mut Call,
+        events: &'a Events,
+    ) -> Step<'a> {
         let by_policies =
             call.notes.decision.as_ref().is_some_and(|it| it.verdict == Verdict::Hold);
         match by_policies || call.notes.held.is_some() {
             false => Step::CONTINUE,
-            true => Step::Later(Box::pin(hold(gateway, call))),
+            true => Step::Later(Box::pin(async move {
+                let reply = hold(gateway, call).await?;
+                if call.notes.edited.is_some() {
+                    recheck(gateway, call, events).await?;
+                }
+                Ok(reply)
+            })),
         }
     }
 
@@ -34,16 +48,45 @@ impl Stage for Approval {
         call: &'a mut Call,
         reply: &'a mut Result<Reply, CallError>,
     ) -> Option<Settling<'a>> {
+        if let Some(edits) = call.notes.edited.take() {
+            editing::tell(call, &edits, reply);
+            call.notes.edited = Some(edits);
+        }
         let approved = call.notes.approval.as_deref_mut()?;
         let (from, is_answered) = match reply {
             Ok(Reply::Result(result)) => (continues_from(result), true),
             Ok(Reply::Listening(_)) => (None, true),
             Err(_) => (None, false),
         };
-        if is_answered {
-            // By the server, or from the cache.
-            approved.note_sent(true);
-        }
-        Some(Box::pin(async move { approved.settle(from.as_deref()).await }))
+        Some(Box::pin(async move {
+            if is_answered {
+                // By the server, or from the cache.
+                approved.note_answered().await;
+            }
+            approved.settle(from.as_deref()).await;
+        }))
     }
+}
+
+/// A call that an approver has edited: the policies must permit it as it is now, holding it for nothing that was not approved,
+/// and its arguments must fit the tool. If not, its approval ends.
+async fn recheck(
+    gateway: &Arc<Gateway>,
+    call: &mut Call,
+    events: &Events,
+) -> Result<(), CallError> {
+    let policies = policy::judge_again(gateway, call);
+    let checked = match policies {
+        Ok(()) => match Arguments.enter(gateway, call, events) {
+            Step::Now(checked) => checked,
+            Step::Later(checked) => checked.await,
+        },
+        Err(error) => Err(error),
+    };
+    let Err(error) = checked else { return Ok(()) };
+    if let Some(approved) = &mut call.notes.approval {
+        approved.end("the call is not permitted, or not valid, as it was edited").await;
+    }
+    call.notes.approval = None;
+    Err(error)
 }

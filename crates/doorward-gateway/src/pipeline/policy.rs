@@ -3,15 +3,15 @@
 
 use std::sync::Arc;
 
-use doorward_mcp::error::code;
+use doorward_mcp::error::{Kind, code};
 use doorward_mcp::names::qualified_uri;
 use doorward_mcp::translate::CacheHints;
 use doorward_mcp::{RpcError, method};
-use doorward_policy::{Action, Arguments, Decision, Target, TargetKind, Verdict};
+use doorward_policy::{Action, Arguments, Decision, Hold, Target, TargetKind, Verdict};
 
 use crate::access::decide::Asking;
 use crate::access::targets::target;
-use crate::call::{Call, CallError, Events, Reply, Route};
+use crate::call::{Call, CallError, Events, Failure, Reply, Route};
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
 use doorward_identity::identity::Grant;
@@ -49,6 +49,28 @@ impl Stage for Policy {
             CacheHints { public: false, ..hints }.put(result);
         }
     }
+}
+
+/// Asks again for a call that an approver has edited: nothing may hold it that has not held it before.
+pub fn judge_again(gateway: &Gateway, call: &mut Call) -> Result<(), CallError> {
+    let Some(route) = &call.route else { return Ok(()) };
+    if gateway.is_unrestricted(&call.caller.principal, &call.portal) {
+        return Ok(());
+    }
+    let (decision, judged) = judge(gateway, call, route);
+    let before = call.notes.decision.take();
+    let approved = before.as_ref().map(|before| &before.holds[..]).unwrap_or_default();
+    let is_new = |hold: &Hold| !approved.contains(hold);
+    let held_anew = decision.as_ref().is_some_and(|now| now.holds.iter().any(is_new));
+    // What it was held for stays in its record.
+    if judged.is_ok() && !held_anew {
+        call.notes.decision = before;
+        return Ok(());
+    }
+    call.notes.decision = decision;
+    judged?;
+    let why = "As it was edited, the call requires another approval";
+    Err(Failure::new(Kind::Denied, why).into())
 }
 
 /// A decision, where one had to be taken, and what comes of it.

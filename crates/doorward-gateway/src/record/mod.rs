@@ -240,6 +240,8 @@ fn decision(members: &mut Members, gateway: &Gateway, call: &Call) {
         members.text("approval", approved.id());
     }
     members.maybe("held_by", held.map(|held| &*held.by));
+    let edited = call.notes.edited.as_deref();
+    members.texts("edited", edited.into_iter().flat_map(|edits| edits.keys().map(String::as_str)));
     let Some(decision) = decision else { return };
     members.text("code", decision.code.as_str());
     let policies = gateway.policies();

@@ -7,4 +7,6 @@ mod request;
 mod tests;
 
 pub use self::bound::Bound;
-pub use self::request::{Approval, Asker, MOST_REASON, Refused, State, Subject, Vote, Voter};
+pub use self::request::{
+    Approval, Asker, Ballot, Edits, MOST_EDITED, MOST_REASON, Refused, State, Subject, Vote, Voter,
+};

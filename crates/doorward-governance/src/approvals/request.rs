@@ -6,9 +6,15 @@ use std::str::FromStr;
 use doorward_policy::{Hold, Principal, PrincipalKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// Longest reason of a vote, in bytes.
 pub const MOST_REASON: usize = 1_000;
+/// Longest edited arguments of a call together, in bytes of JSON.
+pub const MOST_EDITED: usize = 16 << 10;
+
+/// Arguments that an approver has set, by name.
+pub type Edits = BTreeMap<String, Value>;
 
 /// Where a request stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -22,7 +28,9 @@ pub enum State {
     Refused,
     /// Nobody decided, or the approved call was not made, in time.
     Expired,
-    /// The call was made.
+    /// A call has it that was not sent yet.
+    Taken,
+    /// The call was sent.
     Used,
     /// What was approved has changed.
     Ended,
@@ -30,8 +38,15 @@ pub enum State {
 
 impl State {
     /// Every state.
-    pub const ALL: [Self; 6] =
-        [Self::Waiting, Self::Approved, Self::Refused, Self::Expired, Self::Used, Self::Ended];
+    pub const ALL: [Self; 7] = [
+        Self::Waiting,
+        Self::Approved,
+        Self::Refused,
+        Self::Expired,
+        Self::Taken,
+        Self::Used,
+        Self::Ended,
+    ];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,6 +54,7 @@ impl State {
             Self::Approved => "approved",
             Self::Refused => "refused",
             Self::Expired => "expired",
+            Self::Taken => "taken",
             Self::Used => "used",
             Self::Ended => "ended",
         }
@@ -122,6 +138,24 @@ pub struct Vote {
     pub at: i64,
     /// IDs of the policies for which it counts.
     pub policies: Vec<String>,
+    /// Arguments that the call runs with instead of its own.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub edits: Edits,
+}
+
+/// What somebody votes.
+#[derive(Debug, Clone, Default)]
+pub struct Ballot<'a> {
+    pub approves: bool,
+    pub reason: Option<&'a str>,
+    /// Arguments that the call is to run with instead of its own.
+    pub edits: Edits,
+}
+
+impl<'a> Ballot<'a> {
+    pub fn new(approves: bool, reason: Option<&'a str>) -> Self {
+        Self { approves, reason, edits: Edits::new() }
+    }
 }
 
 /// Why a vote does not count.
@@ -136,6 +170,14 @@ pub enum Refused {
     /// They have voted otherwise before.
     #[error("you have already decided this")]
     Already,
+    /// An argument that was edited is none of those that every policy lets approvers edit.
+    #[error("these arguments cannot be edited: the policy does not name them in @approval_edit")]
+    NotEditable,
+    /// What one approver edits, the others have not seen.
+    #[error("arguments cannot be edited where several people must approve")]
+    SeveralDecide,
+    #[error("the edited arguments are too long")]
+    TooLong,
 }
 
 /// A request for approval.
@@ -196,10 +238,11 @@ impl Approval {
     pub fn vote(
         &mut self,
         voter: Voter<'_>,
-        approves: bool,
-        reason: Option<&str>,
+        ballot: &Ballot<'_>,
         now: i64,
     ) -> Result<bool, Refused> {
+        let Ballot { approves, reason, edits } = ballot;
+        let approves = *approves;
         let name = voter.name();
         let policies: Vec<String> =
             self.policies_of(voter).into_iter().map(|hold| hold.policy.clone()).collect();
@@ -207,7 +250,8 @@ impl Approval {
             return Err(Refused::NotAllowed);
         }
         if let Some(before) = self.votes.iter().find(|vote| vote.by == name) {
-            return if before.approves == approves { Ok(false) } else { Err(Refused::Already) };
+            let same = before.approves == approves && before.edits == *edits;
+            return if same { Ok(false) } else { Err(Refused::Already) };
         }
         match self.state_at(now) {
             State::Waiting => {}
@@ -215,7 +259,15 @@ impl Approval {
         }
         let reason = reason.map(str::trim).filter(|reason| !reason.is_empty());
         let reason = reason.map(|text| text[..text.floor_char_boundary(MOST_REASON)].to_owned());
-        self.votes.push(Vote { by: name, approves, reason, at: now, policies });
+        let before = self.votes.len();
+        let edits = edits.clone();
+        self.check_edits(&edits, approves)?;
+        self.votes.push(Vote { by: name, approves, reason, at: now, policies, edits });
+        let edited = self.votes.last().is_some_and(|vote| !vote.edits.is_empty());
+        if edited && !self.missing().is_empty() {
+            self.votes.truncate(before);
+            return Err(Refused::SeveralDecide);
+        }
         if !approves {
             self.state = State::Refused;
         } else if self.missing().is_empty() {
@@ -223,6 +275,34 @@ impl Approval {
             self.expires = now + self.ttl();
         }
         Ok(true)
+    }
+
+    /// Whether these arguments may be edited by this vote.
+    fn check_edits(&self, edits: &Edits, approves: bool) -> Result<(), Refused> {
+        if edits.is_empty() {
+            return Ok(());
+        }
+        let editable = self.editable();
+        if !approves || edits.keys().any(|name| !editable.contains(&&**name)) {
+            return Err(Refused::NotEditable);
+        }
+        if !self.votes.is_empty() {
+            return Err(Refused::SeveralDecide);
+        }
+        let length = serde_json::to_string(edits).map_or(usize::MAX, |text| text.len());
+        if length > MOST_EDITED { Err(Refused::TooLong) } else { Ok(()) }
+    }
+
+    /// Arguments that may be edited: those that each of the policies names.
+    pub fn editable(&self) -> Vec<&str> {
+        let Some((first, others)) = self.holds.split_first() else { return Vec::new() };
+        let all = |name: &&String| others.iter().all(|hold| hold.edit.contains(name));
+        first.edit.iter().filter(all).map(String::as_str).collect()
+    }
+
+    /// What the call runs with instead of its own arguments.
+    pub fn edits(&self) -> Option<&Edits> {
+        self.votes.iter().map(|vote| &vote.edits).find(|edits| !edits.is_empty())
     }
 
     /// What is still missing: policies, and how many people each lacks.
@@ -270,6 +350,12 @@ impl Approval {
     pub fn held_by(&self) -> String {
         let all: Vec<&str> = self.holds.iter().map(|hold| &*hold.policy).collect();
         all.join(", ")
+    }
+
+    /// Who can approve, as policies name them.
+    pub fn may_approve(&self) -> BTreeSet<String> {
+        let all = self.holds.iter().flat_map(|hold| &hold.approvers);
+        all.map(ToString::to_string).collect()
     }
 
     /// Who can approve, in words.

@@ -10,7 +10,16 @@ use crate::pins::Hash;
 
 fn hold(policy: &str, people: u8, by_self: bool) -> Hold {
     let (approvers, reason) = (vec![Approver::Role("lead".into())], None);
-    Hold { policy: policy.into(), reason, approvers, ttl: 100, people, remember: None, by_self }
+    Hold {
+        policy: policy.into(),
+        reason,
+        approvers,
+        ttl: 100,
+        people,
+        remember: None,
+        by_self,
+        edit: Vec::new(),
+    }
 }
 
 fn user(id: &str) -> Principal {
@@ -174,7 +183,7 @@ proptest! {
                     let open = !refused && complete.is_none() && now < 100;
                     let may = who != 0 || holds.iter().any(|hold| hold.by_self);
                     let person = user(&who.to_string());
-                    let counts = approval.vote(voter(&person), approves, None, now) == Ok(true);
+                    let counts = approval.vote(voter(&person), &Ballot::new(approves, None), now) == Ok(true);
                     prop_assert_eq!(counts, open && may && !voted.contains(&who));
                     if counts {
                         refused |= !approves;

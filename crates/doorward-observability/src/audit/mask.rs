@@ -11,8 +11,8 @@ use serde_json::Value;
 use doorward_config::AuditSettings;
 use doorward_core::pattern::Pattern;
 
-/// What stands in the place of what was masked by its name.
-const MASKED: &str = "[masked]";
+/// Replaces a value that is masked because of its name.
+pub const MASKED: &str = "[masked]";
 
 /// Parts of the names of members that hold secrets.
 const NAMES: [&str; 12] = [

@@ -1,10 +1,12 @@
 //! From acts and events of the audit log to what webhooks are sent.
 
-use doorward_config::Webhooks;
+use doorward_config::Settings;
 use doorward_store::NewDelivery;
 use serde_json::{Map, Value, json};
 
+use super::EMAIL;
 use super::feed::Noticed;
+use super::message::approvers;
 
 /// Longest body that is sent; what is longer is sent without its details.
 const LONGEST: usize = 32 << 10;
@@ -157,17 +159,22 @@ impl Event {
         of(&short)
     }
 
-    /// The event for each webhook that wants it.
-    pub fn deliveries(&self, webhooks: &Webhooks) -> Vec<NewDelivery> {
+    /// The event for each webhook that wants it, and for each address.
+    pub fn deliveries(&self, settings: &Settings) -> Vec<NewDelivery> {
         let (tenant, server) = (self.tenant.as_deref(), self.server.as_deref());
         let wanting =
-            webhooks.iter().filter(|(_, webhook)| webhook.wants(self.kind, tenant, server));
-        let to = |(name, _): (&String, _)| NewDelivery {
-            webhook: name.clone(),
-            kind: self.kind.into(),
-            body: self.body(),
-        };
-        wanting.map(to).collect()
+            settings.webhooks.iter().filter(|(_, it)| it.wants(self.kind, tenant, server));
+        let mut receivers: Vec<String> = wanting.map(|(name, _)| name.clone()).collect();
+        if let Some(email) =
+            settings.email.as_ref().filter(|it| it.wants(self.kind, tenant, server))
+        {
+            let approvers = approvers(self.kind, &self.data);
+            let approvers: Vec<&str> = approvers.iter().map(String::as_str).collect();
+            let addresses = email.receivers(&approvers);
+            receivers.extend(addresses.iter().map(|address| format!("{EMAIL}{address}")));
+        }
+        let to = |webhook| NewDelivery { webhook, kind: self.kind.into(), body: self.body() };
+        receivers.into_iter().map(to).collect()
     }
 }
 

@@ -6,13 +6,15 @@
 
 mod events;
 mod feed;
+mod mail;
+mod message;
 mod send;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use doorward_config::{Settings, Webhooks};
+use doorward_config::Settings;
 use doorward_store::{Attempt, Delivery, Error, NewDelivery, Store, now_ms, written_at};
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -24,6 +26,8 @@ pub use self::feed::{Feed, Noticed};
 use self::events::{Event, state_of};
 use self::feed::REFUSALS_EVERY;
 
+/// What the receiver of a mail begins with, among the names of webhooks.
+pub const EMAIL: &str = "email:";
 /// How often the store is polled.
 const EVERY: Duration = Duration::from_millis(500);
 /// How long an attempt may take before another gateway may send the event: longer than any request.
@@ -33,11 +37,13 @@ const AT_A_TIME: usize = 16;
 /// How often the log is pruned.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
-/// Sends events until it is told to end. `settings` are those in force whenever it asks.
+/// Sends events until it is told to end. `settings` are those in force whenever it asks, `origin` is where browsers reach the
+/// gateway.
 pub async fn run(
     feed: Arc<Feed>,
     store: Store,
     settings: impl Fn() -> Arc<Settings>,
+    origin: impl Fn() -> String,
     closing: CancellationToken,
 ) {
     let (pruned, sending) = (Instant::now(), JoinSet::new());
@@ -52,8 +58,8 @@ pub async fn run(
             () = closing.cancelled() => break,
         }
         let settings = settings();
-        sender.feed.turn(!settings.webhooks.is_empty());
-        let failed = sender.round(&settings).await.err();
+        sender.feed.turn(has_receivers(&settings));
+        let failed = sender.round(&settings, &origin).await.err();
         if let (Some(error), false) = (&failed, failing) {
             tracing::warn!(%error, "events cannot be queued for webhooks");
         }
@@ -76,22 +82,25 @@ struct Sender {
 }
 
 impl Sender {
-    async fn round(&mut self, settings: &Settings) -> Result<(), Error> {
-        let webhooks = &settings.webhooks;
+    async fn round(
+        &mut self,
+        settings: &Arc<Settings>,
+        origin: &impl Fn() -> String,
+    ) -> Result<(), Error> {
         if self.acts < 0 || self.store.last_act().await? > self.acts {
             let events_of = |line: &str| match Event::of_act(line) {
-                Some(event) => event.deliveries(webhooks),
+                Some(event) => event.deliveries(settings),
                 None => Vec::new(),
             };
             self.acts = self.store.queue_acts(events_of).await?;
         }
-        if webhooks.is_empty() {
+        if !has_receivers(settings) {
             self.feed.done(usize::MAX);
             return Ok(());
         }
         self.watch_refusals(settings);
-        self.queue_noticed(webhooks).await?;
-        self.send(webhooks).await?;
+        self.queue_noticed(settings).await?;
+        self.send(settings, origin).await?;
         if self.pruned.elapsed() > PRUNE_EVERY {
             self.pruned = Instant::now();
             self.store.prune_deliveries().await?;
@@ -117,11 +126,11 @@ impl Sender {
 
     /// Queues what was noticed here. What concerns a state is queued if the state is another than was reported last; a
     /// server is not reported to be up that was never reported to be down.
-    async fn queue_noticed(&self, webhooks: &Webhooks) -> Result<(), Error> {
+    async fn queue_noticed(&self, settings: &Settings) -> Result<(), Error> {
         let noticed = self.feed.first(AT_A_TIME);
         for one in &noticed {
             if let Some(event) = Event::of_noticed(one) {
-                let deliveries = event.deliveries(webhooks);
+                let deliveries = event.deliveries(settings);
                 match state_of(&event) {
                     Some((name, value)) => {
                         let well = matches!(event.kind, "server.up" | "export.recovered");
@@ -142,7 +151,11 @@ impl Sender {
     }
 
     /// Sends what is due, several at a time.
-    async fn send(&mut self, webhooks: &Webhooks) -> Result<(), Error> {
+    async fn send(
+        &mut self,
+        settings: &Arc<Settings>,
+        origin: &impl Fn() -> String,
+    ) -> Result<(), Error> {
         while self.sending.try_join_next().is_some() {}
         let room = AT_A_TIME.saturating_sub(self.sending.len());
         if room == 0 {
@@ -150,13 +163,10 @@ impl Sender {
         }
         let most = i64::try_from(room).unwrap_or(0);
         for delivery in self.store.claim_deliveries(now_ms() + CLAIM, most).await? {
-            let webhook = webhooks.get(&delivery.webhook).cloned();
+            let (settings, origin) = (settings.clone(), origin());
             let (store, feed) = (self.store.clone(), self.feed.clone());
             self.sending.spawn(async move {
-                let attempt = match &webhook {
-                    Some(webhook) => send::attempt(webhook, &delivery).await,
-                    None => gone(),
-                };
+                let attempt = send::attempt(&settings, &delivery, &origin).await;
                 feed.failed.fetch_add(u64::from(attempt.error.is_some()), Ordering::Relaxed);
                 tell(&delivery, &attempt);
                 // If this fails the event is sent again: its id says that it is the same.
@@ -169,9 +179,8 @@ impl Sender {
     }
 }
 
-fn gone() -> Attempt {
-    let error = Some("the webhook is not in the configuration any more".to_owned());
-    Attempt { status: None, error, again: None }
+fn has_receivers(settings: &Settings) -> bool {
+    !settings.webhooks.is_empty() || settings.email.is_some()
 }
 
 fn tell(delivery: &Delivery, attempt: &Attempt) {

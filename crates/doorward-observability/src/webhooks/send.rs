@@ -9,45 +9,84 @@ use doorward_store::{Attempt, Delivery, now_ms};
 use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use doorward_config::WebhookSettings;
+use doorward_config::{Period, Settings, WebhookFormat, WebhookSettings};
 use doorward_net::outbound::{self, Author};
 use doorward_net::signature::sign;
+
+use super::message::Message;
+use super::{EMAIL, mail};
 
 /// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// Posts an event. Returns how that ended, and when it is to be tried again.
-pub async fn attempt(webhook: &WebhookSettings, delivery: &Delivery) -> Attempt {
-    let (status, error) = match post(webhook, delivery).await {
-        Ok(status) if status.is_success() => {
-            return Attempt { status: Some(status.as_u16()), error: None, again: None };
+/// Sends an event to its webhook or its address. Returns how that ended, and when it is to be tried again. `origin` is where
+/// browsers reach the gateway.
+pub async fn attempt(settings: &Settings, delivery: &Delivery, origin: &str) -> Attempt {
+    if let Some(webhook) = settings.webhooks.get(&delivery.webhook) {
+        let (status, error) = match post(webhook, delivery, origin).await {
+            Ok(status) if status.is_success() => {
+                return Attempt { status: Some(status.as_u16()), error: None, again: None };
+            }
+            Ok(status) => (Some(status), format!("HTTP {}", status.as_u16())),
+            Err(why) => (None, why),
+        };
+        return failed(status, error, delivery, webhook.retry_pause, webhook.retry_for);
+    }
+    match (delivery.webhook.strip_prefix(EMAIL), &settings.email) {
+        (Some(address), Some(email)) => match mail::send(email, address, delivery, origin).await {
+            Ok(()) => Attempt { status: None, error: None, again: None },
+            Err(why) => failed(None, why, delivery, email.retry_pause, email.retry_for),
+        },
+        _ => {
+            let error = "the webhook is not in the configuration any more".to_owned();
+            Attempt { status: None, error: Some(error), again: None }
         }
-        Ok(status) => (Some(status), format!("HTTP {}", status.as_u16())),
-        Err(why) => (None, why),
-    };
+    }
+}
+
+fn failed(
+    status: Option<StatusCode>,
+    error: String,
+    delivery: &Delivery,
+    retry_pause: Period,
+    retry_for: Period,
+) -> Attempt {
     // Whoever is gone for good says so.
     let over = status == Some(StatusCode::GONE) || {
         let age = now_ms().saturating_sub(delivery.created);
-        u128::try_from(age).is_ok_and(|age| age >= webhook.retry_for.0.as_millis())
+        u128::try_from(age).is_ok_and(|age| age >= retry_for.0.as_millis())
     };
-    let pause = jittered(pause(webhook.retry_pause.0, delivery.attempts));
+    let pause = jittered(pause(retry_pause.0, delivery.attempts));
     let pause = i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
     let again = (!over).then(|| now_ms().saturating_add(pause));
     Attempt { status: status.map(|status| status.as_u16()), error: Some(error), again }
 }
 
-async fn post(webhook: &WebhookSettings, delivery: &Delivery) -> Result<StatusCode, String> {
-    let key = webhook.key().ok_or("the secret cannot be used")?;
-    let timestamp = now_ms() / 1_000;
+async fn post(
+    webhook: &WebhookSettings,
+    delivery: &Delivery,
+    origin: &str,
+) -> Result<StatusCode, String> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(USER_AGENT, HeaderValue::from_static("doorward"));
-    sign(&mut headers, &key, &delivery.id, timestamp, delivery.body.as_bytes())
-        .ok_or("not a valid header value")?;
-    let body = Bytes::from(delivery.body.clone());
+    let message = || Message::of(&delivery.kind, &delivery.body, origin);
+    let body = match webhook.format {
+        WebhookFormat::Json => {
+            let key = webhook.key().ok_or("the secret cannot be used")?;
+            let (timestamp, body) = (now_ms() / 1_000, delivery.body.as_bytes());
+            sign(&mut headers, &key, &delivery.id, timestamp, body)
+                .ok_or("not a valid header value")?;
+            delivery.body.clone()
+        }
+        WebhookFormat::Slack => message().slack().to_string(),
+        WebhookFormat::Teams => message().teams().to_string(),
+    };
+    let body = Bytes::from(body);
     // The operator wrote the URL: it may be in their own network.
     let posted = outbound::post(&webhook.url, Author::OperatorsNetwork, headers, body).await;
     posted.map(|answer| answer.status).map_err(|error| error.to_string())
+}
 }
 
 /// The pause after so many attempts: it doubles.

@@ -24,7 +24,7 @@ fn what_the_annotations_say_is_read() {
     let policies = compile(&format!(
         "{OPEN}@id(\"a\") @reason(\"Payments need a lead\") @approval(\"role:lead, user:https://idp:dana,team:ops\") \
          @approval_ttl(\"30m\") @approval_by(\"2\") @approval_remember(\"2h\") @approval_self(\"true\") forbid {CALL};\n\
-         @id(\"b\") @approval(\"role:lead\") forbid {CALL};"
+         @id(\"b\") @approval(\"role:lead\") @approval_edit(\"to, note\") forbid {CALL};"
     ))
     .unwrap();
     let decision = decide(&policies, json!({"user": "ann", "tool": "pay/send"}));
@@ -41,6 +41,7 @@ fn what_the_annotations_say_is_read() {
     assert_eq!((a.ttl, a.people, a.remember), (1_800, 2, Some(Remember::Seconds(7_200))));
     assert!(a.by_self);
     assert_eq!((&*b.policy, b.ttl, b.people, b.remember, b.by_self), ("b", 3_600, 1, None, false));
+    assert_eq!((&*a.edit, &*b.edit), (&[][..], &["to".to_owned(), "note".to_owned()][..]));
     let read: Decision = serde_json::from_str(&serde_json::to_string(&decision).unwrap()).unwrap();
     assert_eq!(read, decision);
 }
@@ -64,6 +65,14 @@ fn malformed_annotations_are_refused_with_their_line() {
         ("@approval(\"role:a\") @approval_remember(\"always\")", "forbid", "or 'session'"),
         ("@approval(\"role:a\") @approval_self(\"yes\")", "forbid", "'true' or 'false'"),
         ("@approval_ttl(\"1h\")", "forbid", "without @approval"),
+        ("@approval_edit(\"to\")", "forbid", "without @approval"),
+        ("@approval(\"role:a\") @approval_edit(\"to,\")", "forbid", "names of arguments"),
+        ("@approval(\"role:a\") @approval_edit(\"to\") @approval_by(\"2\")", "forbid", "only one"),
+        (
+            "@approval(\"role:a\") @approval_edit(\"to\") @approval_remember(\"1h\")",
+            "forbid",
+            "leave out",
+        ),
     ] {
         let text = format!("{OPEN}\n{annotations}\n{policy} {CALL};");
         let findings = compile(&text).unwrap_err().join("\n");

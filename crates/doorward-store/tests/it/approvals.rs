@@ -3,13 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use doorward_governance::approvals::{Approval, Asker, Refused, State, Subject, Voter};
+use doorward_governance::approvals::{Approval, Asker, Ballot, Refused, State, Subject, Voter};
 use doorward_policy::{Approver, Hold, Principal, PrincipalKind, Remember};
 use doorward_store::{Asking, MOST_APPROVALS_OF_CALLER};
 
 use crate::support::World;
 
-fn waiting(id: &str, digest: &str, people: u8) -> Approval {
+pub fn waiting(id: &str, digest: &str, people: u8) -> Approval {
     let hold = Hold {
         policy: "p".into(),
         reason: Some("Payments".into()),
@@ -18,6 +18,7 @@ fn waiting(id: &str, digest: &str, people: u8) -> Approval {
         people,
         remember: Some(Remember::Seconds(50)),
         by_self: false,
+        edit: Vec::new(),
     };
     Approval {
         id: id.into(),
@@ -48,7 +49,7 @@ fn waiting(id: &str, digest: &str, people: u8) -> Approval {
     }
 }
 
-fn lead(id: &str) -> Principal {
+pub fn lead(id: &str) -> Principal {
     Principal {
         kind: PrincipalKind::User,
         id: id.into(),
@@ -58,7 +59,7 @@ fn lead(id: &str) -> Principal {
     }
 }
 
-fn voter(who: &Principal) -> Voter<'_> {
+pub fn voter(who: &Principal) -> Voter<'_> {
     Voter::Person { who, is_acted_for: false }
 }
 
@@ -73,21 +74,29 @@ async fn a_call_is_requested_once_approved_once_and_taken_once() {
         let found = Asking::Found(Box::new(asked.clone()));
         assert_eq!(store.ask_approval("ann", &again, 1_001).await.unwrap(), found);
         assert_eq!(store.waiting_approvals(1_002).await.unwrap(), 1);
-        assert!(!store.take_approval(&asked, "c1", 1_002).await.unwrap());
+        assert!(!store.take_approval(&asked, "c1", None, 1_002).await.unwrap());
         assert!(!store.is_remembered("memory of d", 1_002).await.unwrap());
         let nobody = Principal { roles: BTreeSet::new(), ..lead("bob") };
-        let refused = store.vote_approval("a", voter(&nobody), true, None, 1_002).await.unwrap();
+        let refused = store
+            .vote_approval("a", voter(&nobody), &Ballot::new(true, None), 1_002)
+            .await
+            .unwrap();
         assert_eq!(refused, Err(Refused::NotAllowed));
-        let unknown = store.vote_approval("x", voter(&dana), true, None, 1_002).await.unwrap();
+        let unknown =
+            store.vote_approval("x", voter(&dana), &Ballot::new(true, None), 1_002).await.unwrap();
         assert_eq!(unknown, Err(Refused::NotAllowed));
-        let voted =
-            store.vote_approval("a", voter(&dana), true, Some("fine"), 1_010).await.unwrap();
+        let voted = store
+            .vote_approval("a", voter(&dana), &Ballot::new(true, Some("fine")), 1_010)
+            .await
+            .unwrap();
         let approved = voted.unwrap();
         assert_eq!((approved.state, approved.expires), (State::Approved, 1_110));
         // A double click, and somebody who comes late.
-        let again = store.vote_approval("a", voter(&dana), true, None, 1_011).await.unwrap();
+        let again =
+            store.vote_approval("a", voter(&dana), &Ballot::new(true, None), 1_011).await.unwrap();
         assert_eq!(again.unwrap(), approved);
-        let late = store.vote_approval("a", voter(&eve), false, None, 1_011).await.unwrap();
+        let late =
+            store.vote_approval("a", voter(&eve), &Ballot::new(false, None), 1_011).await.unwrap();
         assert_eq!(late, Err(Refused::Over(State::Approved)));
         assert_eq!(store.approval("a").await.unwrap(), Some(approved.clone()));
         assert_eq!(store.open_approval("d", 1_011).await.unwrap(), Some(approved.clone()));
@@ -96,7 +105,7 @@ async fn a_call_is_requested_once_approved_once_and_taken_once() {
         let tries = (0..8).map(|at| {
             let (store, approved) = (store.clone(), approved.clone());
             tokio::spawn(async move {
-                store.take_approval(&approved, &format!("c{at}"), 1_020).await.unwrap()
+                store.take_approval(&approved, &format!("c{at}"), None, 1_020).await.unwrap()
             })
         });
         let mut taken = 0;
@@ -104,17 +113,28 @@ async fn a_call_is_requested_once_approved_once_and_taken_once() {
             taken += usize::from(one.await.unwrap());
         }
         assert_eq!(taken, 1);
+        let taken = store.approval("a").await.unwrap().unwrap();
+        assert_eq!(taken.state, State::Taken);
+        let mut sent = 0;
+        for at in 0..8 {
+            sent += usize::from(store.send_approval("a", &format!("c{at}")).await.unwrap());
+        }
+        assert_eq!(sent, 1);
         assert!(store.open_approval("d", 1_021).await.unwrap().is_none());
         // A call that never reached its server gives it back; nobody else does, and not when another has been requested.
         let again = waiting("again", "e", 1);
         store.ask_approval("ann", &again, 1_000).await.unwrap();
-        let again = store.vote_approval("again", voter(&dana), true, None, 1_001).await.unwrap();
+        let again = store
+            .vote_approval("again", voter(&dana), &Ballot::new(true, None), 1_001)
+            .await
+            .unwrap();
         let again = again.unwrap();
-        assert!(store.take_approval(&again, "c1", 1_002).await.unwrap());
+        assert!(store.take_approval(&again, "c1", None, 1_002).await.unwrap());
         assert!(!store.return_approval(&again, "c2", 1_003).await.unwrap());
         assert!(store.return_approval(&again, "c1", 1_003).await.unwrap());
         assert!(!store.return_approval(&again, "c1", 1_003).await.unwrap());
-        assert!(store.take_approval(&again, "c3", 1_004).await.unwrap());
+        assert!(store.take_approval(&again, "c3", None, 1_004).await.unwrap());
+        assert!(store.send_approval("again", "c3").await.unwrap());
         store.ask_approval("ann", &waiting("third", "e", 1), 1_005).await.unwrap();
         assert!(!store.return_approval(&again, "c3", 1_006).await.unwrap());
         let used = store.approvals(Some(State::Used), 1_021, 10).await.unwrap();
@@ -138,7 +158,10 @@ async fn of_two_who_approve_at_once_both_count() {
                 let (store, id) = (store.clone(), id.clone());
                 tokio::spawn(async move {
                     let who = lead(name);
-                    store.vote_approval(&id, voter(&who), true, None, 1_001).await.unwrap()
+                    store
+                        .vote_approval(&id, voter(&who), &Ballot::new(true, None), 1_001)
+                        .await
+                        .unwrap()
                 })
             });
             for vote in votes {
@@ -158,20 +181,23 @@ async fn what_is_refused_expired_or_ended_cannot_be_taken() {
         let dana = lead("dana");
         for (id, approves) in [("a", false), ("b", true), ("c", true)] {
             store.ask_approval("ann", &waiting(id, id, 1), 1_000).await.unwrap();
-            let voted = store.vote_approval(id, voter(&dana), approves, Some("no"), 1_001).await;
+            let voted = store
+                .vote_approval(id, voter(&dana), &Ballot::new(approves, Some("no")), 1_001)
+                .await;
             voted.unwrap().unwrap();
         }
         let refused = store.open_approval("a", 1_002).await.unwrap().unwrap();
         assert_eq!(refused.votes[0].reason.as_deref(), Some("no"));
-        let other = store.vote_approval("a", voter(&dana), true, None, 1_002).await.unwrap();
+        let other =
+            store.vote_approval("a", voter(&dana), &Ballot::new(true, None), 1_002).await.unwrap();
         assert_eq!(other, Err(Refused::Already));
-        assert!(!store.take_approval(&refused, "x", 1_002).await.unwrap());
+        assert!(!store.take_approval(&refused, "x", None, 1_002).await.unwrap());
         let ended = store.approval("b").await.unwrap().unwrap();
         assert!(store.end_approval(&ended, "the tool has changed").await.unwrap());
         assert!(!store.end_approval(&ended, "the tool has changed").await.unwrap());
-        assert!(!store.take_approval(&ended, "x", 1_002).await.unwrap());
+        assert!(!store.take_approval(&ended, "x", None, 1_002).await.unwrap());
         let late = store.approval("c").await.unwrap().unwrap();
-        assert!(!store.take_approval(&late, "x", 1_101).await.unwrap());
+        assert!(!store.take_approval(&late, "x", None, 1_101).await.unwrap());
         let expired = store.approvals(Some(State::Expired), 1_101, 10).await.unwrap();
         assert_eq!(expired.len(), 1);
         assert_eq!(store.approvals(None, 1_101, 10).await.unwrap().len(), 3);
@@ -195,4 +221,81 @@ async fn so_many_of_a_caller_may_wait() {
     let later = waiting("later", "later", 1);
     assert_eq!(store.ask_approval("ann", &later, 1_200).await.unwrap(), Asking::Created);
     store.close().await;
+}
+
+#[tokio::test]
+async fn what_was_taken_and_not_sent_is_given_back_after_its_lease() {
+    for world in World::all() {
+        let store = world.open().await;
+        let dana = lead("dana");
+        let asked = waiting("a", "d", 1);
+        store.ask_approval("ann", &asked, 1_000).await.unwrap();
+        let ballot = Ballot::new(true, None);
+        let approved = store.vote_approval("a", voter(&dana), &ballot, 1_001).await.unwrap();
+        let approved = approved.unwrap();
+        assert!(store.take_approval(&approved, "c1", None, 1_002).await.unwrap());
+        // Whoever makes the same call meanwhile finds that it is taken, and requests nothing anew.
+        let found = store.open_approval("d", 1_003).await.unwrap().unwrap();
+        assert_eq!((&*found.id, found.state), ("a", State::Taken));
+        let again = store.ask_approval("ann", &waiting("b", "d", 1), 1_003).await.unwrap();
+        assert!(matches!(again, Asking::Found(found) if found.state == State::Taken));
+        // Its gateway has ended.
+        let later = 1_002 + doorward_store::LEASE;
+        assert_eq!(store.open_approval("d", later - 1).await.unwrap().unwrap().state, State::Taken);
+        let back = store.open_approval("d", later).await.unwrap().unwrap();
+        assert_eq!((&*back.id, back.state), ("a", State::Approved));
+        // Of two who were in between, whoever has it now sends it.
+        assert!(store.take_approval(&back, "c2", None, later).await.unwrap());
+        assert!(!store.send_approval("a", "c1").await.unwrap());
+        assert!(!store.return_approval(&back, "c1", later).await.unwrap());
+        assert!(store.send_approval("a", "c2").await.unwrap());
+        assert!(!store.send_approval("a", "c2").await.unwrap());
+        assert!(store.open_approval("d", later + 1_000).await.unwrap().is_none());
+        assert_eq!(store.give_back_unsent(later + 1_000).await.unwrap(), 0);
+        assert_eq!(store.approval("a").await.unwrap().unwrap().state, State::Used);
+        store.close().await;
+    }
+}
+
+#[tokio::test]
+async fn arguments_are_edited_where_every_policy_lets_the_only_approver() {
+    for world in World::all() {
+        let store = world.open().await;
+        let dana = lead("dana");
+        let edits = |name: &str| Ballot {
+            edits: [(name.to_owned(), serde_json::json!("eve"))].into(),
+            ..Ballot::new(true, None)
+        };
+        for (id, people, edit, name, expected) in [
+            ("a", 1, &["to", "note"][..], "to", Ok(())),
+            ("b", 1, &["note"][..], "to", Err(Refused::NotEditable)),
+            ("c", 1, &[][..], "to", Err(Refused::NotEditable)),
+            ("d", 2, &["to"][..], "to", Err(Refused::SeveralDecide)),
+        ] {
+            let mut asked = waiting(id, id, people);
+            asked.holds[0].edit = edit.iter().map(|name| (*name).to_owned()).collect();
+            store.ask_approval("ann", &asked, 1_000).await.unwrap();
+            let voted = store.vote_approval(id, voter(&dana), &edits(name), 1_001).await.unwrap();
+            assert_eq!(voted.as_ref().map(|_| ()), expected.as_ref().map(|()| ()), "{id}");
+            let stored = store.approval(id).await.unwrap().unwrap();
+            assert_eq!(stored.edits().is_some(), expected.is_ok(), "{id}");
+        }
+        let refusing = Ballot { approves: false, ..edits("to") };
+        let mut asked = waiting("e", "e", 1);
+        asked.holds[0].edit = vec!["to".into()];
+        store.ask_approval("ann", &asked, 1_000).await.unwrap();
+        let voted = store.vote_approval("e", voter(&dana), &refusing, 1_001).await.unwrap();
+        assert_eq!(voted, Err(Refused::NotEditable));
+        let mut long = edits("to");
+        long.edits.insert("to".into(), "x".repeat(20_000).into());
+        let voted = store.vote_approval("e", voter(&dana), &long, 1_001).await.unwrap();
+        assert_eq!(voted, Err(Refused::TooLong));
+        // Two policies: what both name.
+        let mut both = waiting("f", "f", 1);
+        both.holds.push(both.holds[0].clone());
+        both.holds[0].edit = vec!["to".into(), "note".into()];
+        both.holds[1].edit = vec!["note".into()];
+        assert_eq!(both.editable(), ["note"]);
+        store.close().await;
+    }
 }

@@ -1,6 +1,7 @@
 //! The store on real databases.
 
 mod approvals;
+mod approvals_model;
 mod audit;
 mod credits;
 mod emergency;

@@ -10,7 +10,7 @@ pub enum Approvals {
     List {
         #[command(flatten)]
         kept: Kept,
-        /// waiting, approved, refused, expired, used, ended or all
+        /// waiting, approved, refused, expired, taken, used, ended or all
         #[arg(long, value_name = "STATE", default_value = "waiting")]
         state: String,
         #[arg(long)]
@@ -31,6 +31,9 @@ pub enum Approvals {
         kept: Kept,
         #[arg(value_name = "ID")]
         id: String,
+        /// Run the call with another argument, as NAME=JSON; the policy says which can be edited
+        #[arg(long = "set", value_name = "NAME=JSON", value_parser = edit)]
+        edits: Vec<(String, serde_json::Value)>,
         /// Reason, for the audit log
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
@@ -45,4 +48,12 @@ pub enum Approvals {
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
     },
+}
+
+/// An edited argument.
+fn edit(text: &str) -> Result<(String, serde_json::Value), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=JSON")?;
+    let value = serde_json::from_str(value)
+        .map_err(|_| format!("'{value}' is not JSON; write a text as '\"{value}\"'"))?;
+    Ok((name.to_owned(), value))
 }

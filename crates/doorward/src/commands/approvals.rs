@@ -1,5 +1,6 @@
 //! `doorward approvals`: calls that wait for a person.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 
 use doorward_admin::service::ById;
@@ -21,12 +22,12 @@ pub async fn run(options: Approvals) -> Result<(), Failed> {
             let found = place(&kept).await?.call(&approvals::SHOW, ById { id }).await?;
             show(&found, json)
         }
-        Approvals::Approve { kept, id, reason } => {
-            let wanted = Decide { id, reason };
+        Approvals::Approve { kept, id, edits, reason } => {
+            let wanted = Decide { id, reason, edits: edits.into_iter().collect() };
             told(&place(&kept).await?.call(&approvals::APPROVE, wanted).await?)
         }
         Approvals::Refuse { kept, id, reason } => {
-            let wanted = Decide { id, reason };
+            let wanted = Decide { id, reason, edits: BTreeMap::new() };
             told(&place(&kept).await?.call(&approvals::REFUSE, wanted).await?)
         }
     }
@@ -77,10 +78,15 @@ fn show(one: &ApprovalItem, json: bool) -> Result<(), Failed> {
         ["Name".to_owned(), one_line(&one.name)],
         ["Arguments".to_owned(), one_line(one.arguments.as_deref().unwrap_or("(not shown)"))],
         ["Reason".to_owned(), one_line(&one.reason)],
+        ["Editable".to_owned(), one_line(&one.editable.join(", "))],
         ["Approvers".to_owned(), one_line(&one.approvers)],
         ["Missing".to_owned(), one.missing.to_string()],
         ["Expires".to_owned(), date(one.expires)],
     ];
+    rows.retain(|[name, text]| name != "Editable" || !text.is_empty());
+    for (name, items) in &one.facts {
+        rows.push([name.clone(), one_line(&items.join(", "))]);
+    }
     if let Some(changed) = &one.changed {
         rows.push(["Changed".to_owned(), one_line(changed)]);
     }
@@ -89,6 +95,9 @@ fn show(one: &ApprovalItem, json: bool) -> Result<(), Failed> {
         let reason = vote.reason.as_deref().map(|reason| format!(": {reason}"));
         let text = format!("by {}, {}{}", vote.by, date(vote.at), reason.unwrap_or_default());
         rows.push([word.to_owned(), one_line(&text)]);
+        for (name, value) in &vote.edits {
+            rows.push(["Edited".to_owned(), one_line(&format!("{name} = {value}"))]);
+        }
     }
     terminal::table(&mut out, &rows)?;
     Ok(())

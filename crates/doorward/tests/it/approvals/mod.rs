@@ -3,7 +3,10 @@
 
 mod clients;
 mod commands;
+mod editing;
 mod ends;
+mod lost;
+mod notices;
 mod page;
 mod replicas;
 mod signing_in;

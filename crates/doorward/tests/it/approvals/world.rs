@@ -149,7 +149,7 @@ impl World {
         let path = self.store.strip_prefix("sqlite:").unwrap();
         let change = format!(
             "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], timeout=10); \
-             c.execute('UPDATE approvals SET created = created - {seconds}, expires = expires - {seconds}'); \
+             c.execute('UPDATE approvals SET created = created - {seconds}, expires = expires - {seconds}, lease = lease - {seconds}'); \
              c.execute('UPDATE approval_grants SET expires = expires - {seconds}'); c.commit()"
         );
         let python = crate::support::python();

@@ -81,10 +81,15 @@ pub fn redis(port: u16) -> Service {
     Service::start(&mut command, port)
 }
 
+/// Where PostgreSQL's programs are.
+pub fn postgres_programs() -> std::path::PathBuf {
+    let programs = std::fs::read_dir("/usr/lib/postgresql").unwrap().flatten();
+    programs.map(|version| version.path().join("bin")).max().unwrap()
+}
+
 /// A PostgreSQL server in a folder. Returns the URL of its database, too.
 pub fn postgres(folder: &Path) -> (Service, String) {
-    let programs = std::fs::read_dir("/usr/lib/postgresql").unwrap().flatten();
-    let programs = programs.map(|version| version.path().join("bin")).max().unwrap();
+    let programs = postgres_programs();
     let data = folder.join("data");
     // It refuses to run as root.
     let is_root = nix::unistd::getuid().is_root();
