@@ -87,7 +87,6 @@ async fn post(
     let posted = outbound::post(&webhook.url, Author::OperatorsNetwork, headers, body).await;
     posted.map(|answer| answer.status).map_err(|error| error.to_string())
 }
-}
 
 /// The pause after so many attempts: it doubles.
 fn pause(first: Duration, attempts: i64) -> Duration {
