@@ -19,6 +19,7 @@ const ADMIN_API: &str = include_str!("../../../../docs/admin-api.md");
 const ADMINISTRATORS: &str = include_str!("../../../../docs/administrators.md");
 const APPLY: &str = include_str!("../../../../docs/apply.md");
 const ARGUMENTS: &str = include_str!("../../../../docs/arguments.md");
+const CHECKS: &str = include_str!("../../../../docs/checks.md");
 const CACHING: &str = include_str!("../../../../docs/caching.md");
 const RELIABILITY: &str = include_str!("../../../../docs/reliability.md");
 const REPLICAS: &str = include_str!("../../../../docs/replicas.md");
@@ -393,6 +394,7 @@ fn the_examples_are_what_they_seem() {
         OBSERVABILITY,
         ARGUMENTS,
         CACHING,
+        CHECKS,
         RELIABILITY,
         REPLICAS,
         CONFINING,
