@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::approvals::world::{World, id_of, url};
 use crate::support::client::{Answer, Modern};
-use crate::support::hostile::{Era, Hostile, said, scripted};
+use crate::support::hostile::{self, Era, Hostile, said, scripted};
 use crate::support::{Gateway, wait_for};
 
 /// One request as a check receives it.
@@ -131,7 +131,6 @@ fn server() -> Hostile {
             "properties": { "to": { "type": "string", "maxLength": 20 }, "text": { "type": "string" } } } },
         { "name": "read", "inputSchema": { "type": "object" }, "annotations": { "readOnlyHint": true },
           "outputSchema": { "type": "object", "required": ["n"], "properties": { "n": { "type": "integer" }, "who": { "type": "string" } } } },
-        { "name": "fail", "inputSchema": { "type": "object" } },
     ]);
     scripted(Era::Modern, move |asked| match asked.message["method"].as_str()? {
         "tools/list" => Some(json!({ "tools": tools, "ttlMs": 600_000, "cacheScope": "public" })),
@@ -142,7 +141,6 @@ fn server() -> Hostile {
                     json!({ "content": [{ "type": "text", "text": content.to_string() }], "structuredContent": content }),
                 )
             }
-            "fail" => Some(json!({ "httpStatus": 500 })),
             _ => Some(said(&asked.message["params"]["arguments"].to_string())),
         },
         _ => None,
@@ -605,4 +603,34 @@ fn checks_are_taken_over_with_the_configuration() {
     std::fs::write(&gateway.config, config).unwrap();
     gateway.signal(nix::sys::signal::Signal::SIGHUP);
     wait_for("the check is asked", || send(&client, "dana").kind() == "check_refused");
+}
+
+#[test]
+fn what_a_server_says_in_an_error_is_checked_too() {
+    let server = hostile::start(Era::Modern, |asked, stream| {
+        let error = json!({ "code": -32000, "message": "no such customer: dana@example.org", "data": { "n": 1 } });
+        let body = format!("{{\"jsonrpc\":\"2.0\",\"id\":{},\"error\":{error}}}", asked.id());
+        hostile::answer(stream, 200, "application/json", body.as_bytes());
+    });
+    let says = Arc::new(Mutex::new(
+        json!({ "action": "change", "patch": { "message": "no such customer" } }),
+    ));
+    let said = says.clone();
+    let checker = Checker::saying(move |_| said.lock().unwrap().clone());
+    let gateway =
+        gateway(&server, &json!({ "c": checker.check(&json!({ "when": ["after"] })) }), "");
+    let client = Modern::new(&gateway, "/mcp/s");
+    let changed = client.call("bad", json!({}));
+    assert_eq!((message(&changed).as_str(), changed.code()), ("no such customer", -32000));
+    assert_eq!(checker.asked()[0].json()["error"]["message"], "no such customer: dana@example.org");
+    *says.lock().unwrap() = json!({ "action": "refuse", "reason": "an address" });
+    let refused = client.call("bad", json!({}));
+    assert_eq!(refused.kind(), "check_refused", "{}", refused.body);
+    assert!(!refused.body.contains("dana"));
+    *says.lock().unwrap() = json!({ "action": "change", "patch": { "code": null } });
+    assert_eq!(client.call("bad", json!({})).kind(), "check_failed");
+    // Errors of the gateway are its own words.
+    let asked = checker.asked().len();
+    assert!(client.call("nothing", json!({})).body.contains("Unknown tool"));
+    assert_eq!(checker.asked().len(), asked);
 }
