@@ -10,7 +10,7 @@ use doorward_config::CheckWhen;
 use doorward_guards::checks::{self, Part, Refused, Subject};
 use doorward_mcp::error::Kind;
 use doorward_mcp::{Object, RpcError, Value, interaction, method};
-use doorward_observability::audit::mask::mask;
+use doorward_observability::audit::mask::masked_value;
 use doorward_policy::{Approver, Hold};
 use doorward_upstream::state::names_a_task;
 use serde_json::json;
@@ -115,8 +115,8 @@ async fn ask(
     part: Part,
     body: Object,
 ) -> (checks::Outcome, Object) {
-    let masked = checked.shared.audit.settings().mask.clone();
-    let mask = |value: &mut serde_json::Value| mask(value, &masked);
+    let settings = checked.shared.audit.settings().clone();
+    let mask = |value: serde_json::Value| masked_value(&settings, value);
     let id = call.id.to_string();
     let name = record::target(call).filter(|_| !names_a_task(&call.method));
     let facts = match part {
@@ -230,6 +230,7 @@ fn hold(call: &mut Call, held: checks::Held) -> Result<(), CallError> {
                 people,
                 remember: None,
                 by_self: false,
+                edit: Vec::new(),
             };
             call.notes.held = Some(Box::new(Held { hold, reason, by }));
         }

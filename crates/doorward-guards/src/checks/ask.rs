@@ -19,7 +19,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::sync::Semaphore;
 
 use super::readers::{ask_moderation, ask_presidio, read_moderation, read_presidio};
-use super::subject::Subject;
+use super::subject::{Subject, TooLong};
 use super::texts::{Text, texts};
 use super::verdict::{Action, Approval, Verdict, read, read_opa};
 
@@ -43,6 +43,12 @@ impl Failed {
             "request_too_large" => Ended::Unsaid,
             _ => Ended::Failed,
         }
+    }
+}
+
+impl From<TooLong> for Failed {
+    fn from(TooLong: TooLong) -> Self {
+        Self::new("request_too_large", "it is too long to be masked")
     }
 }
 
@@ -131,11 +137,11 @@ impl Check {
         let send = self.settings.sends(subject.when());
         let request = match self.settings.form {
             CheckForm::Doorward => {
-                Prepared { body: subject.request(send).to_bytes(), texts: Vec::new() }
+                Prepared { body: subject.request(send)?.to_bytes(), texts: Vec::new() }
             }
             CheckForm::Opa => {
                 let mut request = doorward_mcp::Object::new();
-                request.set("input", doorward_mcp::Value::Object(subject.request(send)));
+                request.set("input", doorward_mcp::Value::Object(subject.request(send)?));
                 Prepared { body: request.to_bytes(), texts: Vec::new() }
             }
             form => {
@@ -165,7 +171,7 @@ impl Check {
     }
 
     fn texts(&self, subject: &Subject<'_>, send: SendPart) -> Result<Vec<Text>, Failed> {
-        let value = subject.part(send).unwrap_or_default();
+        let value = subject.part(send)?.unwrap_or_default();
         texts(&value).map_err(|_| Failed::new("request_too_large", "there are too many texts"))
     }
 

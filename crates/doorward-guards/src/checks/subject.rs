@@ -25,8 +25,12 @@ impl Part {
     }
 }
 
-/// Masks secrets in a value.
-pub type Mask<'a> = &'a (dyn Fn(&mut serde_json::Value) + Send + Sync);
+/// A value without its secrets, as JSON; `None` if it is too long to be inspected.
+pub type Mask<'a> = &'a (dyn Fn(serde_json::Value) -> Option<String> + Send + Sync);
+
+/// A value is too long to be masked.
+#[derive(Debug)]
+pub struct TooLong;
 
 /// A call, or the answer to one, and what is known of it.
 pub struct Subject<'a> {
@@ -56,20 +60,19 @@ impl Subject<'_> {
     }
 
     /// The arguments or the answer as a check may see them; `None` where it may not.
-    pub(super) fn part(&self, send: SendPart) -> Option<serde_json::Value> {
+    pub(super) fn part(&self, send: SendPart) -> Result<Option<serde_json::Value>, TooLong> {
         match send {
-            SendPart::None => None,
-            SendPart::Whole => Some(self.body.to_serde()),
+            SendPart::None => Ok(None),
+            SendPart::Whole => Ok(Some(self.body.to_serde())),
             SendPart::Masked => {
-                let mut value = self.body.to_serde();
-                (self.mask)(&mut value);
-                Some(value)
+                let text = (self.mask)(self.body.to_serde()).ok_or(TooLong)?;
+                serde_json::from_str(&text).map(Some).map_err(|_| TooLong)
             }
         }
     }
 
     /// The request in Doorward's own form.
-    pub(super) fn request(&self, send: SendPart) -> Object {
+    pub(super) fn request(&self, send: SendPart) -> Result<Object, TooLong> {
         let mut request = Object::from_serde(&self.about).unwrap_or_default();
         request.set("version", Value::number(1));
         let when = match self.when() {
@@ -91,12 +94,12 @@ impl Subject<'_> {
             // Numbers stay as they are written.
             SendPart::Whole => request.set(self.part.as_str(), Value::Object(self.body.clone())),
             send => {
-                if let Some(value) = self.part(send) {
+                if let Some(value) = self.part(send)? {
                     request.set(self.part.as_str(), Value::from_serde(&value));
                 }
             }
         }
-        request
+        Ok(request)
     }
 }
 

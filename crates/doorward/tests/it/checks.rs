@@ -202,7 +202,11 @@ fn a_check_is_told_the_call_and_its_request_is_signed() {
         assert_eq!(body[name], value, "{name}: {body}");
     }
     assert_eq!(body["arguments"]["to"], "dana");
-    assert_eq!(body["arguments"]["text"], "use [masked] now");
+    let text = body["arguments"]["text"].as_str().unwrap();
+    assert!(
+        text.starts_with("use [") && text.ends_with("] now") && !text.contains("ghp_"),
+        "{text}"
+    );
     assert!(body["principal"]["id"].is_string() && body["call"].is_string(), "{body}");
     let key = STANDARD.decode(KEY.strip_prefix("whsec_").unwrap()).unwrap();
     let signed = format!(
@@ -617,8 +621,11 @@ fn what_a_server_says_in_an_error_is_checked_too() {
     ));
     let said = says.clone();
     let checker = Checker::saying(move |_| said.lock().unwrap().clone());
-    let gateway =
-        gateway(&server, &json!({ "c": checker.check(&json!({ "when": ["after"] })) }), "");
+    let gateway = gateway(
+        &server,
+        &json!({ "c": checker.check(&json!({ "when": ["after"], "send": { "result": "whole" } })) }),
+        "",
+    );
     let client = Modern::new(&gateway, "/mcp/s");
     let changed = client.call("bad", json!({}));
     assert_eq!((message(&changed).as_str(), changed.code()), ("no such customer", -32000));
