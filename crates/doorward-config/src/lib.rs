@@ -11,6 +11,7 @@ mod confine;
 mod credential;
 mod email;
 mod export;
+mod external_checks;
 mod identity;
 mod inspection;
 mod lifecycle;
@@ -56,6 +57,10 @@ pub use credential::{
 pub use email::{EmailSettings, EmailTls, MAIL_PATIENCE};
 pub use export::{
     ExportFormat, ExportSettings, FileExport, HttpExport, HttpExportType, OtlpExport, SyslogExport,
+};
+pub use external_checks::{
+    CheckApproval, CheckForm, CheckWhen, ExternalCheck, ExternalChecks, ModerationAction,
+    ModerationSettings, OnFailure, PresidioAction, PresidioSettings, SendPart, SendSettings,
 };
 pub use identity::{
     Algorithm, Claims, Directory, Group, IdentitySettings, Introspection, IssuerSettings, Member,

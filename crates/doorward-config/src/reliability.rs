@@ -105,6 +105,23 @@ impl Default for BreakerSettings {
     }
 }
 
+impl BreakerSettings {
+    pub(super) fn problems(&self) -> Vec<&'static str> {
+        let mut problems = Vec::new();
+        let shares = [self.failures, self.slow];
+        if shares.iter().any(|share| *share == 0 || *share > 100) {
+            problems.push("'failures' and 'slow' must be percentages from 1 to 100");
+        }
+        if self.window.0 < Duration::from_secs(1) || self.open.0.is_zero() {
+            problems.push("'window' must be at least 1s, and 'open' must not be 0");
+        }
+        if self.min_calls == 0 || self.probes == 0 {
+            problems.push("'min_calls' and 'probes' must be at least 1");
+        }
+        problems
+    }
+}
+
 /// Bulkhead: how many concurrent calls a server receives, and what happens to those beyond.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -209,17 +226,8 @@ impl ReliabilitySettings {
                 wrong("retries", "'budget' must be a percentage from 0 to 100");
             }
         }
-        if let Some(breaker) = &self.breaker {
-            let shares = [breaker.failures, breaker.slow];
-            if shares.iter().any(|share| *share == 0 || *share > 100) {
-                wrong("breaker", "'failures' and 'slow' must be percentages from 1 to 100");
-            }
-            if breaker.window.0 < Duration::from_secs(1) || breaker.open.0.is_zero() {
-                wrong("breaker", "'window' must be at least 1s, and 'open' must not be 0");
-            }
-            if breaker.min_calls == 0 || breaker.probes == 0 {
-                wrong("breaker", "'min_calls' and 'probes' must be at least 1");
-            }
+        for why in self.breaker.iter().flat_map(BreakerSettings::problems) {
+            wrong("breaker", why);
         }
         if self.bulkhead.as_ref().is_some_and(|bulkhead| bulkhead.concurrency == 0) {
             wrong("bulkhead", "'concurrency' must be at least 1");

@@ -49,6 +49,8 @@ pub struct Settings {
     /// Events by e-mail.
     pub email: Option<EmailSettings>,
     pub events: EventSettings,
+    /// External checks of calls and of what servers answer, by name.
+    pub checks: ExternalChecks,
     /// How arguments of all servers' tools are validated.
     pub arguments: ArgumentSettings,
     /// How results of all servers' tools are validated.
@@ -104,6 +106,7 @@ impl Default for Settings {
             webhooks: Webhooks::new(),
             email: None,
             events: EventSettings::default(),
+            checks: ExternalChecks::new(),
             arguments: ArgumentSettings::default(),
             results: ResultSettings::default(),
             cache: CacheSettings::default(),
@@ -228,6 +231,10 @@ impl Settings {
         }
         for (key, problem) in self.email.iter().flat_map(EmailSettings::problems) {
             wrong(&["email", key], problem);
+        }
+        for (name, key, problem) in crate::external_checks::problems_of(&self.checks) {
+            let path = ["checks", name, key].into_iter().filter(|part| !part.is_empty());
+            wrong(&path.collect::<Vec<_>>(), problem);
         }
         for (key, problem) in self.rate_limits.problems() {
             let key = key.into_iter().filter(|part| !part.is_empty());
@@ -385,6 +392,10 @@ impl Settings {
         }
         let password = self.email.as_ref().and_then(|email| email.password.as_ref());
         all.extend(password.map(|password| (path(&["email", "password"]), password)));
+        for (name, check) in &self.checks {
+            let secret = check.secret.as_ref();
+            all.extend(secret.map(|secret| (path(&["checks", name, "secret"]), secret)));
+        }
         for (name, server) in &self.servers {
             let secret = match &server.credential {
                 Some(CredentialSettings::Basic(basic)) => Some(&basic.password),

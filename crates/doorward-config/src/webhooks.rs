@@ -147,6 +147,20 @@ pub(super) fn a_day() -> Period {
     Period(Duration::from_secs(24 * 60 * 60))
 }
 
+pub(super) const KEY_EXPECTED: &str =
+    "expected 'whsec_' and 24 to 64 bytes in base64, or 24 to 512 characters";
+
+/// The bytes of a key that signs requests; `None` if it could be guessed.
+pub(super) fn key_of(secret: &Secret) -> Option<zeroize::Zeroizing<Vec<u8>>> {
+    let text = secret.expose();
+    let bytes = match text.strip_prefix("whsec_") {
+        Some(encoded) => STANDARD.decode(encoded).ok()?,
+        None => text.as_bytes().to_vec(),
+    };
+    let longest = if text.starts_with("whsec_") { 64 } else { 512 };
+    (24..=longest).contains(&bytes.len()).then(|| zeroize::Zeroizing::new(bytes))
+}
+
 impl WebhookSettings {
     /// Whether it wants an event. What belongs to no tenant or server is for all.
     pub fn wants(&self, kind: &str, tenant: Option<&str>, server: Option<&str>) -> bool {
@@ -165,13 +179,7 @@ impl WebhookSettings {
 
     /// The bytes of the key.
     pub fn key(&self) -> Option<zeroize::Zeroizing<Vec<u8>>> {
-        let text = self.secret.as_ref()?.expose();
-        let bytes = match text.strip_prefix("whsec_") {
-            Some(encoded) => STANDARD.decode(encoded).ok()?,
-            None => text.as_bytes().to_vec(),
-        };
-        let longest = if text.starts_with("whsec_") { 64 } else { 512 };
-        (24..=longest).contains(&bytes.len()).then(|| zeroize::Zeroizing::new(bytes))
+        key_of(self.secret.as_ref()?)
     }
 
     /// Problems, by key.
@@ -189,8 +197,7 @@ impl WebhookSettings {
             problems.push(("secret", why));
         }
         if !is_message && self.key().is_none() {
-            let why = "expected 'whsec_' and 24 to 64 bytes in base64, or 24 to 512 characters";
-            problems.push(("secret", why.into()));
+            problems.push(("secret", KEY_EXPECTED.into()));
         }
         for pattern in &self.kinds {
             if !EVENT_KINDS.iter().any(|(kind, _)| pattern.matches(kind)) {

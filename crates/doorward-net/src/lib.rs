@@ -9,4 +9,5 @@ pub mod outbound;
 pub mod peer;
 pub mod redirects;
 pub mod resolver;
+pub mod signature;
 pub mod tls;

@@ -1,0 +1,269 @@
+//! External checks: services of the operator's that are asked about calls and their answers, and that may refuse, change,
+//! hold or label them.
+//!
+//! [`Checks::ask`] asks those that concern a call, in their order, those of one order at the same time. It changes the
+//! subject as they say, and returns what each said; what that means for the call is the gateway's to carry out.
+
+mod ask;
+mod merge;
+mod readers;
+mod subject;
+mod texts;
+mod verdict;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use doorward_config::{CheckWhen, ExternalChecks, OnFailure};
+use doorward_mcp::Object;
+use doorward_mcp::json::{Limits, scan_object};
+use doorward_net::clients::Clients;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+
+pub use self::ask::{Check, Failed};
+pub use self::subject::{Mask, Part, Subject};
+pub use self::verdict::{Action, Approval, Verdict};
+
+use self::verdict::Change;
+
+/// Depth of what a check may make of arguments or an answer.
+const DEPTH: usize = 128;
+
+/// All checks, in the order in which they are asked.
+#[derive(Debug)]
+pub struct Checks {
+    all: Vec<Arc<Check>>,
+}
+
+/// What one check said.
+#[derive(Debug, Clone)]
+pub struct Report {
+    pub check: Arc<str>,
+    pub when: CheckWhen,
+    /// `allow`, `refuse`, `change`, `hold`, or `failed`.
+    pub action: &'static str,
+    /// Empty where there is none.
+    pub reason: String,
+    /// Why it failed, in a word.
+    pub failure: Option<&'static str>,
+    pub labels: BTreeSet<String>,
+    pub took: Duration,
+    /// SHA-256 of what it was sent.
+    pub sent: Option<String>,
+}
+
+/// Why a call does not go on.
+#[derive(Debug, Clone)]
+pub struct Refused {
+    pub check: Arc<str>,
+    pub reason: String,
+    /// The check did not say so: it failed.
+    pub failed: bool,
+}
+
+/// That a call waits for its approval.
+#[derive(Debug, Clone)]
+pub struct Held {
+    pub check: Arc<str>,
+    pub reason: String,
+    pub approval: Approval,
+}
+
+/// What has come of asking.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    pub reports: Vec<Report>,
+    pub refused: Option<Refused>,
+    /// The body of the subject is not what it was.
+    pub changed: bool,
+    pub held: Vec<Held>,
+}
+
+impl Checks {
+    /// The checks of these settings; `None` if there are none. Those that are as they were before go on with their
+    /// breakers.
+    pub fn new(
+        settings: &ExternalChecks,
+        http: &Arc<Clients>,
+        before: Option<&Self>,
+    ) -> Option<Arc<Self>> {
+        let known = |name: &str| before?.all.iter().find(|check| *check.name == *name);
+        let mut all: Vec<Arc<Check>> = settings
+            .iter()
+            .filter_map(|(name, settings)| match known(name) {
+                Some(check) if check.settings == *settings => Some(check.clone()),
+                _ => Check::new(name, settings, http).map(Arc::new),
+            })
+            .collect();
+        all.sort_by(|one, other| {
+            (one.settings.order, &one.name).cmp(&(other.settings.order, &other.name))
+        });
+        (!all.is_empty()).then(|| Arc::new(Self { all }))
+    }
+
+    /// Whether any check is asked about this; without a name, about anything of the server.
+    pub fn concern(&self, when: CheckWhen, server: &str, name: Option<&str>) -> bool {
+        self.all.iter().any(|check| concerns(check, when, server, name))
+    }
+
+    /// Asks the checks that a subject concerns.
+    pub async fn ask(&self, subject: &mut Subject<'_>) -> Outcome {
+        let mut outcome = Outcome::default();
+        for group in self.all.chunk_by(|one, other| one.settings.order == other.settings.order) {
+            let when = subject.when();
+            let group: Vec<&Arc<Check>> = group
+                .iter()
+                .filter(|check| concerns(check, when, subject.server, subject.name))
+                .collect();
+            if group.is_empty() {
+                continue;
+            }
+            let mut answers = of_group(&group, subject).await;
+            // Whoever was faster does not count.
+            answers.sort_by_key(|answer| answer.at);
+            for answer in answers {
+                apply(&group[answer.at].settings, answer, subject, &mut outcome);
+                if outcome.refused.is_some() {
+                    return outcome;
+                }
+            }
+        }
+        outcome
+    }
+}
+
+fn concerns(check: &Check, when: CheckWhen, server: &str, name: Option<&str>) -> bool {
+    check.settings.when.contains(&when)
+        && match name {
+            Some(name) => check.settings.concerns(server, name),
+            None => check.settings.concerns_any_of(server),
+        }
+}
+
+/// What one check of a group said.
+struct Answer {
+    at: usize,
+    report: Report,
+    verdict: Result<Verdict, Failed>,
+}
+
+/// Asks the checks of one order at the same time. Once one refuses, the others are not waited for.
+async fn of_group(group: &[&Arc<Check>], subject: &Subject<'_>) -> Vec<Answer> {
+    let mut asking: FuturesUnordered<_> = group
+        .iter()
+        .enumerate()
+        .map(|(at, check)| async move {
+            let began = Instant::now();
+            let (sent, verdict) = check.ask(subject).await;
+            let (action, reason) = match &verdict {
+                Ok(verdict) => (verdict.action.as_str(), verdict.reason.clone()),
+                Err(_) => ("failed", String::new()),
+            };
+            let report = Report {
+                check: check.name.clone(),
+                when: subject.when(),
+                action,
+                reason,
+                failure: verdict.as_ref().err().map(|failed| failed.kind),
+                labels: verdict.as_ref().map(|it| it.labels.clone()).unwrap_or_default(),
+                took: began.elapsed(),
+                sent,
+            };
+            Answer { at, report, verdict }
+        })
+        .collect();
+    let mut answers = Vec::with_capacity(group.len());
+    while let Some(answer) = asking.next().await {
+        let ends = match &answer.verdict {
+            Ok(verdict) => verdict.action == Action::Refuse,
+            Err(_) => group[answer.at].settings.on_failure == OnFailure::Refuse,
+        };
+        answers.push(answer);
+        if ends {
+            break;
+        }
+    }
+    answers
+}
+
+/// Does what a check said.
+fn apply(
+    settings: &doorward_config::ExternalCheck,
+    answer: Answer,
+    subject: &mut Subject<'_>,
+    outcome: &mut Outcome,
+) {
+    let Answer { report, verdict, .. } = answer;
+    let check = report.check.clone();
+    let name = &*check;
+    match verdict {
+        Err(failed) => {
+            let allows = settings.on_failure == OnFailure::Allow;
+            tracing::warn!(
+                check = name,
+                call = subject.call,
+                kind = failed.kind,
+                "the check failed, and the call {}: {}",
+                if allows { "goes on" } else { "is refused" },
+                failed.cause
+            );
+            if !allows {
+                let reason = failed.kind.to_owned();
+                outcome.refused = Some(Refused { check, reason, failed: true });
+            }
+        }
+        Ok(verdict) => {
+            subject.data.extend(verdict.data);
+            subject.labels.extend(verdict.labels);
+            match verdict.action {
+                Action::Allow => {}
+                Action::Refuse => {
+                    let reason = verdict.reason;
+                    outcome.refused = Some(Refused { check, reason, failed: false });
+                }
+                Action::Hold => {
+                    if let Some(approval) = verdict.approval {
+                        outcome.held.push(Held { check, reason: verdict.reason, approval });
+                    }
+                }
+                Action::Change => match verdict.change.map(|it| changed(&subject.body, it)) {
+                    None => {}
+                    Some(Ok(body)) => {
+                        subject.body = body;
+                        outcome.changed = true;
+                    }
+                    Some(Err(reason)) => {
+                        let reason = reason.to_owned();
+                        outcome.refused = Some(Refused { check, reason, failed: true });
+                    }
+                },
+            }
+        }
+    }
+    outcome.reports.push(report);
+}
+
+/// A body as a check wants it. It is scanned again like what comes from a client.
+fn changed(body: &Object, change: Change) -> Result<Object, &'static str> {
+    let mut body = body.clone();
+    match change {
+        Change::Patch(patch) => merge::merge(&mut body, &patch),
+        Change::Texts(edits) => {
+            let conflict = "another check has changed the same value";
+            texts::apply(&mut body, edits).map_err(|_| conflict)?;
+        }
+    }
+    // As a member, so that names which are the protocol's in an envelope are not taken for these.
+    let mut whole = Object::new();
+    whole.set("body", doorward_mcp::Value::Object(body));
+    let limits = Limits { depth: DEPTH, ..Limits::default() };
+    let whole = scan_object(&whole.to_bytes(), limits)
+        .map_err(|_| "what it makes of it could be read in two ways")?;
+    let body = whole.object("body").map(std::borrow::Cow::into_owned);
+    body.ok_or("what it makes of it is no object")
+}
+
+#[cfg(test)]
+mod tests;

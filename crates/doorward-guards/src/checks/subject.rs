@@ -1,0 +1,107 @@
+//! What a check is asked about: a call with its arguments, or the answer to one.
+
+use std::collections::BTreeSet;
+
+use doorward_config::{CheckWhen, SendPart};
+use doorward_mcp::{Object, Value};
+use serde_json::json;
+
+/// Which part of a call `body` is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    Arguments,
+    Result,
+    /// The server's error: `code`, `message`, `data`.
+    Error,
+}
+
+impl Part {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Arguments => "arguments",
+            Self::Result => "result",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// Masks secrets in a value.
+pub type Mask<'a> = &'a (dyn Fn(&mut serde_json::Value) + Send + Sync);
+
+/// A call, or the answer to one, and what is known of it.
+pub struct Subject<'a> {
+    /// The id of the call.
+    pub call: &'a str,
+    pub server: &'a str,
+    pub method: &'a str,
+    /// The tool, prompt or resource by the server's own name; `None` for a task.
+    pub name: Option<&'a str>,
+    /// What else checks receive, such as `principal`: an object.
+    pub about: serde_json::Value,
+    pub mask: Mask<'a>,
+    pub part: Part,
+    /// The arguments, or the answer; what checks change.
+    pub body: Object,
+    /// Classes of data that were found in it, and labels; both grow with what checks say.
+    pub data: BTreeSet<String>,
+    pub labels: BTreeSet<String>,
+}
+
+impl Subject<'_> {
+    pub fn when(&self) -> CheckWhen {
+        match self.part {
+            Part::Arguments => CheckWhen::Before,
+            Part::Result | Part::Error => CheckWhen::After,
+        }
+    }
+
+    /// The arguments or the answer as a check may see them; `None` where it may not.
+    pub(super) fn part(&self, send: SendPart) -> Option<serde_json::Value> {
+        match send {
+            SendPart::None => None,
+            SendPart::Whole => Some(self.body.to_serde()),
+            SendPart::Masked => {
+                let mut value = self.body.to_serde();
+                (self.mask)(&mut value);
+                Some(value)
+            }
+        }
+    }
+
+    /// The request in Doorward's own form.
+    pub(super) fn request(&self, send: SendPart) -> Object {
+        let mut request = Object::from_serde(&self.about).unwrap_or_default();
+        request.set("version", Value::number(1));
+        let when = match self.when() {
+            CheckWhen::Before => "before",
+            CheckWhen::After => "after",
+        };
+        for (name, value) in
+            [("when", when), ("call", self.call), ("server", self.server), ("method", self.method)]
+        {
+            request.set(name, value);
+        }
+        if let Some(name) = self.name {
+            request.set("name", name);
+        }
+        for (name, set) in [("data", &self.data), ("labels", &self.labels)] {
+            request.set(name, Value::from_serde(&json!(set)));
+        }
+        match send {
+            // Numbers stay as they are written.
+            SendPart::Whole => request.set(self.part.as_str(), Value::Object(self.body.clone())),
+            send => {
+                if let Some(value) = self.part(send) {
+                    request.set(self.part.as_str(), Value::from_serde(&value));
+                }
+            }
+        }
+        request
+    }
+}
+
+impl std::fmt::Debug for Subject<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Subject").field("call", &self.call).finish_non_exhaustive()
+    }
+}
