@@ -341,8 +341,7 @@ impl ExternalCheck {
             if reads_texts && sends == SendPart::None {
                 wrong("send", "the check reads texts: expected 'whole' or 'masked'");
             }
-            let masks =
-                self.form == CheckForm::Presidio && presidio.action == PresidioAction::Mask;
+            let masks = self.form == CheckForm::Presidio && presidio.action == PresidioAction::Mask;
             if masks && sends == SendPart::Masked {
                 wrong("send", "'mask' of Presidio requires 'whole'");
             }

@@ -18,6 +18,7 @@ use crate::access::targets::is_write;
 use crate::approvals::approved::Approved;
 use crate::billing::Reserved;
 use crate::pipeline::cache_lookup::Looked;
+use crate::pipeline::checked::Checked;
 use crate::trace::Trace;
 use doorward_cache::Lead;
 use doorward_identity::identity::Caller;
@@ -70,6 +71,8 @@ pub struct Notes {
     pub inspection: Option<Box<Inspecting>>,
     /// Labels that external checks have given to the call, which its caller carries from then on.
     pub labels: BTreeSet<String>,
+    /// What external checks have said, where any concerns it.
+    pub checks: Option<Box<Checked>>,
     /// Where policies were asked.
     pub decision: Option<Box<Decision>>,
     /// Where a stage other than the policies wants people to approve it.

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use doorward_mcp::Value;
 use doorward_store::Store;
 use parking_lot::Mutex;
@@ -38,6 +38,7 @@ use doorward_config::{Explain, Settings};
 use doorward_core::memory::{self, Memory};
 use doorward_core::share::Shares;
 use doorward_guards::inspection::Active as Inspections;
+use doorward_guards::checks::Checks;
 use doorward_identity::delegation::Delegations;
 use doorward_identity::identity::Identity;
 use doorward_identity::seal::Sealer;
@@ -98,6 +99,8 @@ pub struct Gateway {
     /// What inspects calls.
     pub inspection: Inspections,
     policies: ArcSwap<Policies>,
+    /// External checks; `None` where there are none.
+    pub checks: ArcSwapOption<Checks>,
     /// Cancelled when the gateway begins to shut down.
     pub closing: CancellationToken,
 }
@@ -169,6 +172,7 @@ impl Gateway {
             inspection: Inspections::new(
                 settings.state_key.as_ref().or(settings.store_key.as_ref()),
             )?,
+            checks: ArcSwapOption::empty(),
             policies: ArcSwap::from_pointee(Policies::new(None, String::new(), &settings)),
             settings: ArcSwap::from_pointee(Settings {
                 servers: BTreeMap::new(),
@@ -250,6 +254,9 @@ impl Gateway {
         self.shared.audit.take(&settings);
         self.limiter.take(&settings);
         self.telemetry.take(&settings.telemetry);
+        let before = self.checks.load_full();
+        let checks = Checks::new(&settings.checks, &self.shared.http, before.as_deref());
+        self.checks.store(checks);
         self.settings.store(Arc::new(settings));
         drop(serving);
         self.life.declare();

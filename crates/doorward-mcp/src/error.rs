@@ -70,10 +70,16 @@ pub enum Kind {
     CreditUnavailable,
     /// An administrator has stopped the server, the tool, the caller or everything.
     Stopped,
+    /// An external check refuses the call or its result.
+    CheckRefused,
+    /// An external check that must pass could not be made.
+    CheckFailed,
+    /// Neither the server nor one of its replicas may receive the data of the call.
+    DataNotPermitted,
 }
 
 impl Kind {
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 25] = [
         Self::Unreachable,
         Self::HttpStatus,
         Self::Timeout,
@@ -96,6 +102,9 @@ impl Kind {
         Self::CircuitOpen,
         Self::CreditUnavailable,
         Self::Stopped,
+        Self::CheckRefused,
+        Self::CheckFailed,
+        Self::DataNotPermitted,
     ];
 
     /// The numeric error code. It never changes once released.
@@ -123,6 +132,9 @@ impl Kind {
             Self::CircuitOpen => -31020,
             Self::CreditUnavailable => -31021,
             Self::Stopped => -31022,
+            Self::CheckRefused => -31026,
+            Self::CheckFailed => -31027,
+            Self::DataNotPermitted => -31028,
         }
     }
 
@@ -151,6 +163,9 @@ impl Kind {
             Self::CircuitOpen => "circuit_open",
             Self::CreditUnavailable => "credit_unavailable",
             Self::Stopped => "stopped",
+            Self::CheckRefused => "check_refused",
+            Self::CheckFailed => "check_failed",
+            Self::DataNotPermitted => "data_not_permitted",
         }
     }
 }

@@ -10,6 +10,8 @@ mod arguments;
 pub mod cache;
 mod cache_key;
 pub mod cache_lookup;
+pub mod checked;
+mod checks;
 mod coercion;
 mod dispatch;
 mod inspection;
@@ -53,6 +55,7 @@ const STAGES: &[&dyn Stage] = &[
     &policy::Policy,
     &limits::Limits,
     &arguments::Arguments,
+    &checks::Checks,
     &approval::Approval,
     &lists::Lists,
     &listening::Listening,
@@ -62,6 +65,23 @@ const STAGES: &[&dyn Stage] = &[
     &results::Results,
     &dispatch::Dispatch,
 ];
+
+/// What a call passes once more, after a check has changed its arguments or has learnt what they contain.
+const CHANGED: &[&dyn Stage] = &[&policy::Policy, &arguments::Arguments];
+
+/// Takes a changed call through the stages that decide about its arguments, once.
+async fn again(gateway: &Arc<Gateway>, call: &mut Call, events: &Events) -> Decision {
+    for stage in CHANGED {
+        let decision = match stage.enter(gateway, call, events) {
+            Step::Now(decision) => decision,
+            Step::Later(decision) => decision.await,
+        };
+        if let Some(reply) = decision? {
+            return Ok(Some(reply));
+        }
+    }
+    Ok(None)
+}
 
 /// What a stage decides: go on (`None`), or the reply.
 pub type Decision = Result<Option<Reply>, CallError>;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use doorward_inspect::written::{self, Keep};
+use doorward_mcp::error::Kind;
 use doorward_mcp::method;
 
 use crate::call::{Call, CallError, Events, Reply};
@@ -32,6 +33,9 @@ impl Stage for Record {
             Ok(_) => Outcome::ok,
             Err(CallError::Rpc(_) | CallError::InvalidArguments(_)) => Outcome::error,
             Err(CallError::Denied(_)) => Outcome::denied,
+            Err(CallError::Refused { failure, .. }) if failure.kind == Kind::CheckRefused => {
+                Outcome::denied
+            }
             Err(CallError::Limited(_)) => Outcome::rate_limited,
             Err(CallError::Gateway(_) | CallError::Refused { .. }) => Outcome::failure,
         };

@@ -70,6 +70,21 @@ impl Stage for Results {
     }
 }
 
+/// Whether a result that somebody has changed still matches the tool's output schema; whatever the settings say of those
+/// that do not.
+pub(super) async fn fits(call: &Call, result: &doorward_mcp::Object) -> bool {
+    let Some(route) = &call.route else { return false };
+    let tool = route.tool.clone().filter(|_| *call.method == *method::TOOLS_CALL);
+    let Some(tool) = tool.filter(|tool| tool.schemas.output.is_some() && is_final(result)) else {
+        return true;
+    };
+    let Some(content) = result.get("structuredContent") else { return false };
+    let text = content.to_bytes();
+    let checking = move || check(&tool, &text, Effort::Full);
+    let checked = route.server.catalog.checks.run(&call.caller.principal.id, checking).await;
+    matches!(checked, Ok(Some(Ok(()))))
+}
+
 /// Whether structured content matches the output schema of its tool.
 pub(super) fn check(tool: &ToolEntry, text: &Bytes, effort: Effort) -> Result<(), Mismatches> {
     let Some(schema) = &tool.schemas.output else { return Ok(()) };

@@ -157,6 +157,9 @@ pub fn outcome(
     if call.notes.invalid_result {
         members.flag("invalid_result", true);
     }
+    if let Some(checked) = call.notes.checks.as_ref().filter(|it| !it.reports.is_empty()) {
+        members.raw("checks", &checked.told());
+    }
     priced(&mut members, &settled);
     let Settled { price, charges, own_key } = settled;
     let own_key = i64::from(own_key);

@@ -245,7 +245,8 @@ impl Check {
         }
         if verdict.approval.is_none() {
             let settings = self.settings.approval.as_ref();
-            let settings = settings.ok_or("'hold' without 'approvers', and no 'approval' is set")?;
+            let settings =
+                settings.ok_or("'hold' without 'approvers', and no 'approval' is set")?;
             verdict.approval = Some(Approval {
                 approvers: settings.approvers.clone(),
                 ttl: i64::try_from(settings.ttl.0.as_secs()).unwrap_or(i64::MAX),

@@ -16,8 +16,7 @@ pub fn merge(target: &mut Object, patch: &Object) {
             target.set(name, member.value.clone());
             continue;
         };
-        let mut merged =
-            target.object(name).map(std::borrow::Cow::into_owned).unwrap_or_default();
+        let mut merged = target.object(name).map(std::borrow::Cow::into_owned).unwrap_or_default();
         merge(&mut merged, &inner);
         target.set(name, Value::Object(merged));
     }
@@ -55,9 +54,14 @@ mod tests {
 
     #[test]
     fn what_a_patch_does_not_name_stays_as_it_was_written() {
-        let text = bytes::Bytes::from_static(br#"{"n": 12345678901234567890123, "a": {"x": 1.00, "y": 2}}"#);
+        let text = bytes::Bytes::from_static(
+            br#"{"n": 12345678901234567890123, "a": {"x": 1.00, "y": 2}}"#,
+        );
         let mut object = Object::parse(&text).unwrap();
         merge(&mut object, &Object::from_serde(&json!({"a": {"y": 3}})).unwrap());
-        assert_eq!(&object.to_bytes()[..], br#"{"n":12345678901234567890123,"a":{"x":1.00,"y":3}}"#);
+        assert_eq!(
+            &object.to_bytes()[..],
+            br#"{"n":12345678901234567890123,"a":{"x":1.00,"y":3}}"#
+        );
     }
 }

@@ -46,7 +46,7 @@ const SAME: [(&str, &str); 8] = [
     ("ip_address", "ip"),
     ("mac_address", "mac"),
     ("us_ssn", "national_id"),
-    ("date_of_birth", "birth"),
+    ("date_of_birth", "birth_date"),
 ];
 
 fn class_of(entity: &str) -> String {
@@ -254,7 +254,9 @@ mod tests {
     fn flagged_categories_are_those_that_count() {
         let texts = texts(&["x", "y"]);
         let result = |flagged: bool, violence: bool, hate: bool| json!({"flagged": flagged, "categories": {"violence/graphic": violence, "hate": hate, "new": null}, "category_scores": {}});
-        let one = answer(json!({"id": "m", "model": "m", "results": [result(false, false, false), result(true, true, true)]}));
+        let one = answer(
+            json!({"id": "m", "model": "m", "results": [result(false, false, false), result(true, true, true)]}),
+        );
         let all = ModerationSettings::default();
         let verdict = read_moderation(&all, &texts, &one).unwrap();
         assert_eq!(verdict.action, Action::Refuse);
@@ -265,7 +267,8 @@ mod tests {
         let labelled = read_moderation(&label, &texts, &one).unwrap();
         assert_eq!(labelled.action, Action::Allow);
         assert!(labelled.labels.contains("moderation.violence/graphic"));
-        let unnamed = answer(json!({"results": [result(false, false, false), result(true, false, false)]}));
+        let unnamed =
+            answer(json!({"results": [result(false, false, false), result(true, false, false)]}));
         assert_eq!(read_moderation(&some, &texts, &unnamed).unwrap().action, Action::Refuse);
         for wrong in [json!({}), json!({"results": []}), json!({"results": [1, 2]})] {
             assert!(read_moderation(&all, &texts, &answer(wrong.clone())).is_err(), "{wrong}");

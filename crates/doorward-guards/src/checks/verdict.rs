@@ -239,16 +239,30 @@ mod tests {
     #[test]
     fn answers_that_could_be_read_in_two_ways_are_none() {
         for text in [
-            "", "[]", "null", "true", "\"allow\"", "{}", "{\"action\":\"allow\"} x",
+            "",
+            "[]",
+            "null",
+            "true",
+            "\"allow\"",
+            "{}",
+            "{\"action\":\"allow\"} x",
             r#"{"action":"allow","action":"refuse"}"#,
-            r#"{"action":"maybe"}"#, r#"{"Action":"allow"}"#, r#"{"action":true}"#,
-            r#"{"action":"change"}"#, r#"{"action":"change","patch":[]}"#,
-            r#"{"action":"allow","patch":{}}"#, r#"{"action":"allow","labels":"x"}"#,
-            r#"{"action":"allow","labels":["a b"]}"#, r#"{"action":"allow","labels":[""]}"#,
-            r#"{"action":"allow","reason":1}"#, r#"{"action":"allow","approvers":["role:x"]}"#,
-            r#"{"action":"hold","approvers":["lead"]}"#, r#"{"action":"hold","approvers":[]}"#,
+            r#"{"action":"maybe"}"#,
+            r#"{"Action":"allow"}"#,
+            r#"{"action":true}"#,
+            r#"{"action":"change"}"#,
+            r#"{"action":"change","patch":[]}"#,
+            r#"{"action":"allow","patch":{}}"#,
+            r#"{"action":"allow","labels":"x"}"#,
+            r#"{"action":"allow","labels":["a b"]}"#,
+            r#"{"action":"allow","labels":[""]}"#,
+            r#"{"action":"allow","reason":1}"#,
+            r#"{"action":"allow","approvers":["role:x"]}"#,
+            r#"{"action":"hold","approvers":["lead"]}"#,
+            r#"{"action":"hold","approvers":[]}"#,
             r#"{"action":"hold","approvers":["role:a"],"people":9}"#,
-            r#"{"action":"hold","approvers":["role:a"],"ttl":"1s"}"#, r#"{"action":"hold","ttl":"1h"}"#,
+            r#"{"action":"hold","approvers":["role:a"],"ttl":"1s"}"#,
+            r#"{"action":"hold","ttl":"1h"}"#,
         ] {
             assert!(own(text).is_err(), "{text}");
         }
@@ -285,8 +299,12 @@ mod tests {
             assert_eq!(opa(text).unwrap().action, action, "{text}");
         }
         for text in [
-            r#"{"result":"yes"}"#, r#"{"result":null}"#, r#"{"result":[]}"#, r#"{"result":{}}"#,
-            r#"{"result":{"allow":"true"}}"#, r#"{"result":{"allow":true,"action":"allow"}}"#,
+            r#"{"result":"yes"}"#,
+            r#"{"result":null}"#,
+            r#"{"result":[]}"#,
+            r#"{"result":{}}"#,
+            r#"{"result":{"allow":"true"}}"#,
+            r#"{"result":{"allow":true,"action":"allow"}}"#,
         ] {
             assert!(opa(text).is_err(), "{text}");
         }

@@ -29,8 +29,8 @@ pub use self::labels::{CacheOutcome, Outcome};
 pub use self::prometheus::prometheus;
 
 use self::labels::{
-    CacheLabels, CallLabels, DeviationLabels, LifecycleLabels, LimitLabels, OperationLabels,
-    ReplicaLabels, ServerLabels, UserLabels,
+    CacheLabels, CallLabels, CheckAnswerLabels, CheckFailureLabels, CheckLabels, DeviationLabels,
+    LifecycleLabels, LimitLabels, OperationLabels, ReplicaLabels, ServerLabels, UserLabels,
 };
 
 /// Tools of one server, and users of all, that are told apart; the others are one.
@@ -56,6 +56,9 @@ pub struct Metrics {
     retries: Family<ServerLabels, Counter>,
     shed: Family<ServerLabels, Counter>,
     cache: Family<CacheLabels, Counter>,
+    check_seconds: Family<CheckLabels, Histogram, fn() -> Histogram>,
+    check_answers: Family<CheckAnswerLabels, Counter>,
+    check_failures: Family<CheckFailureLabels, Counter>,
     pub cache_entries: Gauge,
     pub cache_bytes: Gauge,
     invalid_results: Family<ServerLabels, Counter>,
@@ -148,6 +151,9 @@ impl Default for Metrics {
             retries: Family::default(),
             shed: Family::default(),
             cache: Family::default(),
+            check_seconds: Family::new_with_constructor(durations as fn() -> Histogram),
+            check_answers: Family::default(),
+            check_failures: Family::default(),
             cache_entries: Gauge::default(),
             cache_bytes: Gauge::default(),
             invalid_results: Family::default(),
@@ -200,6 +206,12 @@ impl Default for Metrics {
         registry.register("server_deviations", about, metrics.deviations.clone());
         let about = "Cacheable calls, by cache status";
         registry.register("cache_lookups", about, metrics.cache.clone());
+        let about = "Duration of requests to external checks";
+        registry.register("check_seconds", about, metrics.check_seconds.clone());
+        let about = "Answers of external checks, by action";
+        registry.register("check_answers", about, metrics.check_answers.clone());
+        let about = "External checks that could not be made";
+        registry.register("check_failures", about, metrics.check_failures.clone());
         for (name, help, family) in [
             ("retries", "Retried calls", &metrics.retries),
             ("shed_calls", "Calls rejected because a server had no capacity", &metrics.shed),
@@ -335,6 +347,24 @@ impl Metrics {
     /// Where the deviations of a server are counted.
     pub fn deviations(&self, server: &str) -> Arc<Deviations> {
         Arc::new(Deviations { server: server.to_owned(), counted: self.deviations.clone() })
+    }
+
+    /// Counts what an external check has answered, or why it has failed.
+    pub fn check(
+        &self,
+        check: &str,
+        action: &'static str,
+        failure: Option<&'static str>,
+        seconds: f64,
+    ) {
+        let check = check.to_owned();
+        self.check_seconds.get_or_create(&CheckLabels { check: check.clone() }).observe(seconds);
+        match failure {
+            None => self.check_answers.get_or_create(&CheckAnswerLabels { check, action }).inc(),
+            Some(kind) => {
+                self.check_failures.get_or_create(&CheckFailureLabels { check, kind }).inc()
+            }
+        };
     }
 
     /// Counts a call by its user, where the operator wants to know.

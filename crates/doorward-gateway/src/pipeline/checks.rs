@@ -1,0 +1,306 @@
+//! Stage: external checks. Before the call, they come after validation, so that they are asked about what a server would be
+//! sent; what they change is validated and decided by the policies once more. After it, they are asked about whatever is
+//! returned, cached results among it, for each caller.
+//!
+//! Elicitation and sampling requests, progress and log messages pass unchecked.
+
+use std::sync::Arc;
+
+use doorward_config::CheckWhen;
+use doorward_guards::checks::{self, Part, Refused, Subject};
+use doorward_mcp::error::Kind;
+use doorward_mcp::{Object, RpcError, Value, interaction, method};
+use doorward_observability::audit::mask::mask;
+use doorward_policy::{Approver, Hold};
+use doorward_upstream::state::names_a_task;
+use serde_json::json;
+
+use super::checked::Checked;
+use super::results;
+use crate::call::{Call, CallError, Events, Failure, Held, Reply};
+use crate::gateway::Gateway;
+use crate::pipeline::{Decision, Settling, Stage, Step, again};
+use crate::record;
+
+pub struct Checks;
+
+impl Stage for Checks {
+    fn name(&self) -> &'static str {
+        "checks"
+    }
+
+    fn enter<'a>(
+        &self,
+        gateway: &'a Arc<Gateway>,
+        call: &'a mut Call,
+        events: &'a Events,
+    ) -> Step<'a> {
+        let Some(checks) = gateway.checks.load_full() else { return Step::CONTINUE };
+        let Some(route) = &call.route else { return Step::CONTINUE };
+        let is_task = names_a_task(&call.method);
+        let name = record::target(call).filter(|_| !is_task);
+        if name.is_none() && !is_task {
+            return Step::CONTINUE;
+        }
+        let concern = |when| checks.concern(when, &route.server.name, name.as_deref());
+        let before = !is_task && concern(CheckWhen::Before);
+        if !before && !concern(CheckWhen::After) {
+            return Step::CONTINUE;
+        }
+        let (shared, reports) = (gateway.shared.clone(), Vec::new());
+        let about = about(call);
+        call.notes.checks = Some(Box::new(Checked { checks, shared, about, reports }));
+        match before {
+            true => Step::Later(Box::pin(ask_before(gateway, call, events))),
+            false => Step::CONTINUE,
+        }
+    }
+
+    fn settle<'a>(
+        &self,
+        call: &'a mut Call,
+        reply: &'a mut Result<Reply, CallError>,
+    ) -> Option<Settling<'a>> {
+        let checked = call.notes.checks.as_ref()?;
+        let (part, body) = answer_of(call, reply)?;
+        let server = &call.route.as_ref()?.server.name;
+        let name = record::target(call).filter(|_| !names_a_task(&call.method));
+        let concern = checked.checks.concern(CheckWhen::After, server, name.as_deref());
+        concern.then(|| -> Settling<'a> { Box::pin(ask_after(call, reply, part, body)) })
+    }
+}
+
+/// The answer of a server, where it has one that is shown to the client as it is.
+fn answer_of(call: &Call, reply: &Result<Reply, CallError>) -> Option<(Part, Object)> {
+    match reply {
+        Ok(Reply::Result(result)) => {
+            let is_final = match names_a_task(&call.method) {
+                true => result.contains("result") || result.contains("error"),
+                false => interaction::result_type(result) == "complete",
+            };
+            is_final.then(|| (Part::Result, result.clone()))
+        }
+        // Errors of the gateway are its own words.
+        Err(CallError::Rpc(error)) if !call.notes.upstream.is_zero() => {
+            Some((Part::Error, Object::parse(&error.to_bytes())?))
+        }
+        _ => None,
+    }
+}
+
+/// What checks are told of a call beside its arguments or answer.
+fn about(call: &Call) -> serde_json::Value {
+    let principal = &call.caller.principal;
+    let who = &principal.who;
+    let facts = call.notes.facts.as_deref().cloned().unwrap_or_default();
+    let settings = call.route.as_ref().map(|route| &route.server.settings);
+    json!({
+        "principal": {
+            "kind": who.kind, "id": who.id, "tenant": who.tenant, "teams": who.teams, "roles": who.roles,
+            "agent": principal.agent, "chain": principal.chain,
+        },
+        "protocol": call.protocol.as_str(),
+        "portal": call.portal.name(),
+        "write": record::is_write(call),
+        "environment": settings.and_then(|settings| settings.environment.as_deref()),
+        "findings": facts.findings,
+        "flow": facts.flow,
+    })
+}
+
+/// Asks about a part of a call, and notes what was said.
+async fn ask(
+    call: &mut Call,
+    checked: &mut Checked,
+    part: Part,
+    body: Object,
+) -> (checks::Outcome, Object) {
+    let masked = checked.shared.audit.settings().mask.clone();
+    let mask = |value: &mut serde_json::Value| mask(value, &masked);
+    let id = call.id.to_string();
+    let name = record::target(call).filter(|_| !names_a_task(&call.method));
+    let facts = match part {
+        Part::Arguments => &call.notes.facts,
+        Part::Result | Part::Error => &call.notes.returned,
+    };
+    let data = facts.as_ref().map(|facts| facts.data.clone()).unwrap_or_default();
+    let mut subject = Subject {
+        call: &id,
+        server: call.route.as_ref().map_or("", |route| &*route.server.name),
+        method: &call.method,
+        name: name.as_deref(),
+        about: checked.about.clone(),
+        mask: &mask,
+        part,
+        body,
+        data,
+        labels: call.notes.labels.clone(),
+    };
+    let mut outcome = checked.checks.clone().ask(&mut subject).await;
+    let Subject { body, data, labels, .. } = subject;
+    drop(name);
+    checked.note(std::mem::take(&mut outcome.reports));
+    call.notes.labels = labels;
+    if !data.is_empty() {
+        let facts = match part {
+            Part::Arguments => &mut call.notes.facts,
+            Part::Result | Part::Error => &mut call.notes.returned,
+        };
+        facts.get_or_insert_default().data = data;
+    }
+    (outcome, body)
+}
+
+async fn ask_before(gateway: &Arc<Gateway>, call: &mut Call, events: &Events) -> Decision {
+    let has_arguments = matches!(&*call.method, method::TOOLS_CALL | method::PROMPTS_GET);
+    let body = match has_arguments {
+        true => call.params.object("arguments").unwrap_or_default().into_owned(),
+        false => only(&call.params, "uri"),
+    };
+    let Some(mut checked) = call.notes.checks.take() else { return Ok(None) };
+    let before = call.notes.facts.as_ref().map(|facts| facts.data.len());
+    let (outcome, body) = ask(call, &mut checked, Part::Arguments, body).await;
+    call.notes.checks = Some(checked);
+    if let Some(refused) = &outcome.refused {
+        return Err(refusal(refused, "call", false));
+    }
+    for held in outcome.held {
+        hold(call, held)?;
+    }
+    if outcome.changed {
+        if !has_arguments {
+            return Err(Failure::new(
+                Kind::CheckRefused,
+                "A check changes the URI, which is not possible",
+            )
+            .into());
+        }
+        call.params.set("arguments", Value::Object(body));
+        // They mirror what the client has sent; the server is sent those of the new arguments.
+        call.param_headers = None;
+    }
+    let finds = call.notes.facts.as_ref().map(|facts| facts.data.len()) != before;
+    match outcome.changed || finds {
+        true => again(gateway, call, events).await,
+        false => Ok(None),
+    }
+}
+
+/// An object with one member of another.
+fn only(params: &Object, member: &str) -> Object {
+    let mut object = Object::new();
+    if let Some(value) = params.get(member) {
+        object.set(member, value.clone());
+    }
+    object
+}
+
+/// Lets people decide about the call. What two parts of the gateway hold for different people is refused: nobody could
+/// approve it.
+fn hold(call: &mut Call, held: checks::Held) -> Result<(), CallError> {
+    let approvers: Result<Vec<Approver>, String> =
+        held.approval.approvers.into_iter().map(Approver::try_from).collect();
+    let check = &held.check;
+    let cannot = |why: &str| {
+        let message = format!("The check '{check}' holds the call for approval: {why}");
+        CallError::from(Failure::new(Kind::CheckRefused, message))
+    };
+    let approvers = approvers.map_err(|_| cannot("its approvers cannot be used"))?;
+    let by = format!("check:{check}");
+    let (ttl, people) = (held.approval.ttl, held.approval.people);
+    let reason = match held.reason.is_empty() {
+        true => format!("The check '{check}' requires approval"),
+        false => held.reason,
+    };
+    match &mut call.notes.held {
+        Some(other) if other.hold.approvers != approvers => {
+            return Err(cannot(&format!("so does {}, for other approvers", other.by)));
+        }
+        Some(other) => {
+            other.hold.ttl = other.hold.ttl.min(ttl);
+            other.hold.people = other.hold.people.max(people);
+            other.reason = format!("{}; {reason}", other.reason);
+            other.by = format!("{}, {by}", other.by);
+        }
+        None => {
+            let hold = Hold {
+                policy: by.clone(),
+                reason: Some(reason.clone()),
+                approvers,
+                ttl,
+                people,
+                remember: None,
+                by_self: false,
+            };
+            call.notes.held = Some(Box::new(Held { hold, reason, by }));
+        }
+    }
+    Ok(())
+}
+
+/// The error of a call that a check does not let through.
+fn refusal(refused: &Refused, what: &str, was_called: bool) -> CallError {
+    let Refused { check, reason, failed } = refused;
+    let called = if was_called { "The server was called, but the" } else { "The" };
+    let kind = if *failed { Kind::CheckFailed } else { Kind::CheckRefused };
+    let mut message = match failed {
+        true => format!("{called} check '{check}' failed"),
+        false => format!("{called} check '{check}' refused the {what}"),
+    };
+    if !reason.is_empty() {
+        message = format!("{message}: {reason}");
+    }
+    let retryable = *failed && !was_called;
+    let failure = Failure { retryable, ..Failure::new(kind, message) };
+    CallError::Refused { failure, status: if *failed { 503 } else { 403 } }
+}
+
+async fn ask_after(
+    call: &mut Call,
+    reply: &mut Result<Reply, CallError>,
+    part: Part,
+    body: Object,
+) {
+    let Some(mut checked) = call.notes.checks.take() else { return };
+    let (outcome, body) = ask(call, &mut checked, part, body).await;
+    let most = checked.shared.limits.message.0;
+    call.notes.checks = Some(checked);
+    if let Some(refused) = &outcome.refused {
+        *reply = Err(refusal(refused, "result", true));
+        return;
+    }
+    if !outcome.changed {
+        return;
+    }
+    let changed = match part {
+        _ if body.size_hint() > most => Err("it made the result larger than the limit"),
+        Part::Error => {
+            RpcError::read(&body).map(|error| Err(error.into())).ok_or("it made no error of it")
+        }
+        _ => fits(call, reply, &body).await.map(|()| Ok(Reply::Result(body))),
+    };
+    *reply = changed.unwrap_or_else(|why| {
+        let message = format!("The server was called, but a check changed its result: {why}");
+        Err(CallError::Refused { failure: Failure::new(Kind::CheckFailed, message), status: 503 })
+    });
+}
+
+/// Whether a changed result can be returned in the place of the server's.
+async fn fits(
+    call: &Call,
+    reply: &Result<Reply, CallError>,
+    changed: &Object,
+) -> Result<(), &'static str> {
+    let Ok(Reply::Result(result)) = reply else { return Err("there is none") };
+    // Only a server asks for input, and only a server has tasks.
+    for member in ["resultType", "inputRequests", "requestState", "taskId", "status"] {
+        let bytes = |object: &Object| object.get(member).map(Value::to_bytes);
+        if bytes(result) != bytes(changed) {
+            return Err("it is another kind of result");
+        }
+    }
+    match call.notes.invalid_result || results::fits(call, changed).await {
+        true => Ok(()),
+        false => Err("it does not match the tool's output schema"),
+    }
+}
