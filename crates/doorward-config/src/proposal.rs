@@ -9,7 +9,7 @@ use super::{Lifecycle, Problem, ServerSettings};
 const MOST_DEPTH: usize = 64;
 
 /// What may be said of a server.
-const SERVER: [&str; 21] = [
+const SERVER: [&str; 24] = [
     "url",
     "replicas",
     "lost_session",
@@ -23,6 +23,9 @@ const SERVER: [&str; 21] = [
     "timeout",
     "list_ttl",
     "environment",
+    "region",
+    "data_classes",
+    "data",
     "owner",
     "contact",
     "risk",
@@ -35,7 +38,7 @@ const SERVER: [&str; 21] = [
 
 /// What may be said of parts of it.
 const PARTS: [(&str, &[&str]); 3] = [
-    ("replicas", &["url", "dns", "group"]),
+    ("replicas", &["url", "dns", "group", "region", "data_classes"]),
     ("personal", &["header", "scheme", "required"]),
     (
         "openapi",
@@ -56,7 +59,7 @@ const PARTS: [(&str, &[&str]); 3] = [
 ];
 
 /// Of a tool, only what makes policies stricter: that it does not write is its own word, or the operator's.
-const TOOL: [&str; 3] = ["risk", "tags", "scopes"];
+const TOOL: [&str; 4] = ["risk", "tags", "data", "scopes"];
 
 /// Headers that carry credentials. Callers' own are stored encrypted (`personal`).
 const CREDENTIALS: [&str; 6] =

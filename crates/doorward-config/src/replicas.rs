@@ -1,7 +1,9 @@
 //! The replicas of a server, and what happens to sessions when one is lost.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use doorward_core::pattern::Pattern;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -22,6 +24,12 @@ pub struct ReplicaSettings {
     pub file: Option<PathBuf>,
     #[serde(skip_serializing_if = "super::server::is_default")]
     pub group: ReplicaGroup,
+    /// Where these replicas process data, such as `eu`. Default: the server's region.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Classes of data that may be sent to these replicas. Default: those of the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_classes: Option<BTreeSet<Pattern>>,
 }
 
 /// Priority of these replicas.

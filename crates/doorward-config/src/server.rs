@@ -127,6 +127,16 @@ pub struct ServerSettings {
     /// Attributes for policies: where the server runs, who owns it, how much harm it can do.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// Where the server processes data, such as `eu`: an attribute for policies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Classes of data that may be sent to the server, as patterns such as `public` or `email`. A call with any other class
+    /// is refused. Default: any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_classes: Option<BTreeSet<Pattern>>,
+    /// Classes of data that calls of the server carry, whatever is found in them.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub data: BTreeSet<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -220,6 +230,44 @@ impl ServerSettings {
     pub fn cache_of(&self, name: &str) -> CacheRule {
         let said = self.said_of(name).into_iter();
         said.fold(CacheRule::default(), |rule, said| rule.or(&said.cache)).or(&self.cache)
+    }
+
+    /// Whether the server, as one replica, may receive data of a class.
+    pub fn may_receive(&self, class: &str) -> bool {
+        let allowed = self.data_classes.as_ref();
+        allowed.is_none_or(|allowed| allowed.iter().any(|pattern| pattern.matches(class)))
+    }
+
+    /// Whether the server or one of its replicas may not receive every class of data.
+    pub fn restricts_data(&self) -> bool {
+        self.data_classes.is_some() || self.replicas.iter().any(|one| one.data_classes.is_some())
+    }
+
+    /// Classes of data that calls of a tool, prompt or resource carry, whatever is found in them.
+    pub fn data_of(&self, name: &str) -> BTreeSet<String> {
+        let own = self.said_of(name).into_iter().flat_map(|said| said.data.iter());
+        self.data.iter().chain(own).cloned().collect()
+    }
+
+    /// Where the server processes data: its own region, or the one that all its replicas are in.
+    pub fn region_of_all(&self) -> Option<&str> {
+        let mut regions =
+            self.replicas.iter().map(|one| one.region.as_ref().or(self.region.as_ref()));
+        let Some(first) = regions.next() else { return self.region.as_deref() };
+        regions.all(|region| region == first).then(|| first.map(String::as_str)).flatten()
+    }
+
+    /// The classes that may be sent to all of the server: its own, or those that all its replicas have; `None` for any.
+    pub fn data_classes_of_all(&self) -> Option<BTreeSet<String>> {
+        let named = |classes: &Option<BTreeSet<Pattern>>| -> Option<BTreeSet<String>> {
+            let classes = classes.as_ref().or(self.data_classes.as_ref())?;
+            Some(classes.iter().map(|pattern| pattern.0.clone()).collect())
+        };
+        if self.replicas.is_empty() {
+            return named(&None);
+        }
+        let all = self.replicas.iter().filter_map(|one| named(&one.data_classes));
+        all.reduce(|one, other| &one & &other)
     }
 
     /// The server's URL; for one with replicas and no URL, the first URL of its replicas.

@@ -24,6 +24,9 @@ pub struct ToolSettings {
     /// In addition to those of the server.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub tags: BTreeSet<String>,
+    /// Classes of data that calls of the tool carry, in addition to those of the server.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub data: BTreeSet<String>,
     /// OAuth scopes that a token must have to use the tool, in addition to those of the server.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub scopes: BTreeSet<String>,

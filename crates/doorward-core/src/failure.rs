@@ -65,7 +65,7 @@ impl Failure {
     /// retry.
     pub fn is_unseen(&self) -> bool {
         match self.kind {
-            Kind::Unreachable => true,
+            Kind::Unreachable | Kind::DataNotPermitted => true,
             Kind::HttpStatus => {
                 matches!(self.status, Some(429 | 503)) && self.retry_after.is_some()
             }

@@ -176,6 +176,22 @@ impl Call {
         server.deadline(&self.method, &self.params)
     }
 
+    /// The classes of data in the call, where not every replica of the server may receive all: what was found in it, what
+    /// the settings say of the tool, and the labels that its caller carries. A label with a dot, such as
+    /// `moderation.violence`, and `untrusted` say something else of a text.
+    fn classes(&self, server: &Server) -> Option<Arc<BTreeSet<String>>> {
+        if !server.restricts_data {
+            return None;
+        }
+        let name = self.params.string("name").or_else(|| self.params.string("uri"));
+        let mut classes = server.settings.data_of(&name.unwrap_or_default());
+        let labels = self.notes.facts.iter().flat_map(|facts| facts.flow.iter());
+        let labels = labels.chain(&self.notes.labels);
+        classes.extend(labels.filter(|it| *it != "untrusted" && !it.contains('.')).cloned());
+        classes.extend(self.notes.facts.iter().flat_map(|facts| facts.data.iter().cloned()));
+        (!classes.is_empty()).then(|| Arc::new(classes))
+    }
+
     /// The call as a server is asked it.
     pub fn asked<'a>(&'a self, server: &Server) -> Asked<'a> {
         Asked {
@@ -189,6 +205,7 @@ impl Call {
             session: self.session.clone(),
             handshake_client: !self.revision.is_modern(),
             retry: self.retry.as_ref(),
+            classes: self.classes(server),
             refused: &self.refused,
             deadline: self.notes.deadline.unwrap_or_else(|| self.deadline_at(server)),
             traceparent: self.notes.trace.as_ref().map(|trace| trace.onward().to_string()),

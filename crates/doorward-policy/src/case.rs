@@ -40,6 +40,10 @@ pub struct Case {
     pub gateway: bool,
     pub write: Option<bool>,
     pub environment: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub data_classes: Option<BTreeSet<String>>,
     pub owner: Option<String>,
     pub risk: Option<String>,
     pub tags: BTreeSet<String>,
@@ -211,6 +215,8 @@ impl Case {
         Ok(Target {
             write: self.write.unwrap_or(true),
             environment: self.environment.clone(),
+            region: self.region.clone(),
+            data_classes: self.data_classes.clone(),
             owner: self.owner.clone(),
             risk: self.risk.clone(),
             tags: self.tags.clone(),

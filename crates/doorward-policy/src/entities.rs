@@ -193,12 +193,20 @@ fn principal(principal: &Principal, all: &mut Vec<Entity>) {
 fn target(target: &Target, all: &mut Vec<Entity>) -> Option<()> {
     let text = |text: &str| Value::new_string(text.to_owned());
     let mut attributes: HashMap<String, Value> = HashMap::new();
-    let optional =
-        [("environment", &target.environment), ("owner", &target.owner), ("risk", &target.risk)];
+    let optional = [
+        ("environment", &target.environment),
+        ("region", &target.region),
+        ("owner", &target.owner),
+        ("risk", &target.risk),
+    ];
     for (name, value) in optional {
         if let Some(value) = value {
             attributes.insert(name.into(), text(value));
         }
+    }
+    if let Some(classes) = &target.data_classes {
+        let classes = Value::new_set(classes.iter().map(|class| text(class)));
+        attributes.insert("data_classes".into(), classes);
     }
     let tags = target.tags.iter().map(|tag| text(tag));
     attributes.insert("tags".into(), Value::new_set(tags));

@@ -139,6 +139,12 @@ pub struct Target {
     pub name: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<String>,
+    /// Where it processes data, where that is one place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    /// Classes of data that it may receive; `None` for any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data_classes: Option<BTreeSet<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -161,6 +167,8 @@ impl Target {
             server: server.into(),
             name: name.into(),
             environment: None,
+            region: None,
+            data_classes: None,
             owner: None,
             risk: None,
             write: true,

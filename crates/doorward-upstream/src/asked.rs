@@ -1,5 +1,6 @@
 //! One request to a server, as it goes through the layers of this crate.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use doorward_mcp::interaction::Retry;
@@ -28,6 +29,8 @@ pub struct Asked<'a> {
     /// The client is of the handshake era, which does not know the tasks extension.
     pub handshake_client: bool,
     pub retry: Option<&'a Retry>,
+    /// Classes of data in it, where not every server or replica may receive all; they choose who is asked.
+    pub classes: Option<Arc<BTreeSet<String>>>,
     /// Questions a handshake-era client answered with an error.
     pub refused: &'a [(String, RpcError)],
     pub deadline: Deadline,

@@ -70,6 +70,8 @@ pub struct Server {
     pub(super) replica: Option<Replica>,
     /// It is several.
     pub(super) replicas: Option<Replicas>,
+    /// Not all of it may receive every class of data.
+    pub restricts_data: bool,
     /// Woken when it seems to be gone, so that somebody looks; and when it is.
     pub(super) doubted: tokio::sync::Notify,
     pub(super) lost: tokio::sync::Notify,
@@ -139,6 +141,7 @@ impl Server {
             answers_elsewhere: Arc::default(),
             replica: parts.replica,
             replicas: Replicas::of(&settings),
+            restricts_data: settings.restricts_data(),
             doubted: tokio::sync::Notify::new(),
             lost: tokio::sync::Notify::new(),
             settings,

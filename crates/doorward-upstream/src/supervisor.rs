@@ -167,6 +167,7 @@ impl Server {
             session: None,
             handshake_client: false,
             retry: None,
+            classes: None,
             refused: &[],
             tool: None,
             traceparent: None,

@@ -1,6 +1,6 @@
 //! Evaluates other policies on recorded calls, and finds which decisions would change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use doorward_policy::{
@@ -47,6 +47,8 @@ struct Record {
     server: Option<String>,
     target: Option<String>,
     environment: Option<String>,
+    region: Option<String>,
+    data_classes: Option<BTreeSet<String>>,
     owner: Option<String>,
     risk: Option<String>,
     tags: Vec<String>,
@@ -116,6 +118,8 @@ impl Record {
         };
         let mut target = Target::new(kind, self.server.as_deref()?, self.target.as_deref()?);
         target.environment = self.environment.clone();
+        target.region = self.region.clone();
+        target.data_classes = self.data_classes.clone();
         target.owner = self.owner.clone();
         target.risk = self.risk.clone();
         target.tags = self.tags.iter().cloned().collect();

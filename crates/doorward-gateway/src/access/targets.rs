@@ -48,6 +48,8 @@ pub fn target_of(
 ) -> Target {
     let mut target = Target {
         environment: settings.environment.clone(),
+        region: settings.region_of_all().map(str::to_owned),
+        data_classes: settings.data_classes_of_all(),
         owner: settings.owner.clone(),
         risk: settings.risk.clone(),
         tags: settings.tags.clone(),

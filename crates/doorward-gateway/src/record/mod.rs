@@ -157,6 +157,9 @@ fn describe(members: &mut Members, gateway: &Gateway, call: &Call, common: &str)
     if let Some(route) = &call.route {
         let settings = &route.server.settings;
         members.maybe("environment", settings.environment.as_deref());
+        members.maybe("region", settings.region_of_all());
+        let classes = settings.data_classes_of_all();
+        members.texts("data_classes", classes.iter().flatten().map(String::as_str));
         members.maybe("owner", settings.owner.as_deref());
         members.text("credential", targets::credential_mode(settings));
     }

@@ -121,7 +121,7 @@ pub async fn ask(
         if let Chosen::Replica(member) = member {
             tried.push(member);
         }
-        let elsewhere = server.has_others(&tried);
+        let elsewhere = server.has_others(asked, &tried);
         if unreachable && elsewhere {
             // It costs the server nothing.
             attempts -= 1;

@@ -77,13 +77,22 @@ impl Server {
         self.lost.notified().await;
     }
 
+    /// Whether the server, as one replica, may receive the data of a request.
+    pub(super) fn may_receive(&self, asked: &Asked<'_>) -> bool {
+        let classes = asked.classes.as_ref();
+        classes.is_none_or(|classes| classes.iter().all(|class| self.settings.may_receive(class)))
+    }
+
     /// Whether a call that one replica could not take may go to another.
-    pub(crate) fn has_others(&self, tried: &[Arc<Self>]) -> bool {
+    pub(crate) fn has_others(&self, asked: &Asked<'_>, tried: &[Arc<Self>]) -> bool {
         let Some(replicas) = &self.replicas else { return false };
         let groups = replicas.groups.load_full();
-        groups
-            .all()
-            .any(|member| member.is_reachable() && !member.differs() && !is_among(member, tried))
+        groups.all().any(|member| {
+            member.is_reachable()
+                && !member.differs()
+                && member.may_receive(asked)
+                && !is_among(member, tried)
+        })
     }
 
     /// The server that is asked, and its leave. Those that were `tried` are asked again only if there is no other.
@@ -93,12 +102,16 @@ impl Server {
         tried: &[Arc<Self>],
     ) -> Result<(Chosen<'_>, Pass), Failure> {
         let Some(replicas) = &self.replicas else {
+            if !self.may_receive(asked) {
+                return Err(not_permitted(asked, "The server"));
+            }
             return Ok((Chosen::Itself(self), self.guard.enter()?));
         };
         if replicas.reachable().is_none() {
             self.contact().await?;
         }
         let groups = replicas.groups.load_full();
+        permitted(&groups, asked)?;
         let may = replicas.allowed(asked);
         let free = |tag: &str| {
             let member = groups.tagged(tag).filter(|member| may(member));
@@ -180,6 +193,37 @@ impl Server {
 
 fn is_among(member: &Arc<Server>, tried: &[Arc<Server>]) -> bool {
     tried.iter().any(|tried| Arc::ptr_eq(tried, member))
+}
+
+/// Whether there is a replica that may receive the data of a request, and one of those can be reached. No other is called
+/// in its place.
+fn permitted(groups: &Groups, asked: &Asked<'_>) -> Result<(), Failure> {
+    if asked.classes.is_none() {
+        return Ok(());
+    }
+    let mut permitted = groups.all().filter(|member| member.may_receive(asked)).peekable();
+    if permitted.peek().is_none() {
+        return Err(not_permitted(asked, "None of the server's replicas"));
+    }
+    match permitted.any(|member| member.is_reachable()) {
+        true => Ok(()),
+        false => {
+            let why = "None of the server's replicas that may receive this data is available";
+            let retryable = true;
+            Err(Failure { retryable, ..Failure::new(Kind::DataNotPermitted, why) })
+        }
+    }
+}
+
+fn not_permitted(asked: &Asked<'_>, who: &str) -> Failure {
+    let classes = asked.classes.as_deref().into_iter().flatten();
+    let classes = classes.map(String::as_str).collect::<Vec<_>>().join(", ");
+    let message = format!("{who} may receive data of all these classes: {classes}");
+    let message = match who {
+        "The server" => format!("{who} may not receive data of one of these classes: {classes}"),
+        _ => message,
+    };
+    Failure::new(Kind::DataNotPermitted, message)
 }
 
 pub fn lost_session() -> Failure {

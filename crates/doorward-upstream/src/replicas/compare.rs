@@ -158,7 +158,7 @@ impl Server {
 }
 
 impl Replicas {
-    /// Which replicas a request may go to: those that say what was approved, and where there is none, those in which what
+    /// Which replicas a request may go to, of those that may receive its data: those that say what was approved, and where there is none, those in which what
     /// is asked for has not changed.
     pub(super) fn allowed<'a>(&self, asked: &'a Asked<'a>) -> impl Fn(&Server) -> bool + use<'a> {
         let groups = self.groups.load();
@@ -167,6 +167,7 @@ impl Replicas {
             any_differs && groups.all().any(|member| member.is_reachable() && !member.differs());
         move |member: &Server| {
             member.is_reachable()
+                && member.may_receive(asked)
                 && (!any_differs
                     || if any_fits { !member.differs() } else { !member.differs_in(asked) })
         }

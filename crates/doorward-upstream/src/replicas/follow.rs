@@ -106,6 +106,8 @@ impl Server {
         let settings = ServerSettings {
             url: Some(place.url.clone()),
             replicas: Vec::new(),
+            region: place.region.clone().or_else(|| self.settings.region.clone()),
+            data_classes: place.data_classes.clone().or_else(|| self.settings.data_classes.clone()),
             ..self.settings.clone()
         };
         Some(Self::build(Parts {

@@ -1,5 +1,6 @@
 //! Sources of replicas: the configuration, DNS, or a file.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -7,6 +8,7 @@ use url::Url;
 
 use doorward_config::{ReplicaGroup, ReplicaSettings, problem_of};
 use doorward_core::address::is_public;
+use doorward_core::pattern::Pattern;
 use doorward_identity::seal;
 use doorward_net::resolver;
 
@@ -21,9 +23,18 @@ pub struct Place {
     /// The address, where it is one of those that the URL's host has.
     pub address: Option<IpAddr>,
     pub group: ReplicaGroup,
+    pub region: Option<String>,
+    /// Classes of data that it may receive; `None` for those of the server.
+    pub data_classes: Option<BTreeSet<Pattern>>,
 }
 
 impl Place {
+    /// A place of a source.
+    fn of(source: &ReplicaSettings, url: Url, address: Option<IpAddr>) -> Self {
+        let ReplicaSettings { group, region, data_classes, .. } = source.clone();
+        Self { url, address, group, region, data_classes }
+    }
+
     /// What it is called.
     pub fn label(&self) -> String {
         match self.address {
@@ -42,25 +53,24 @@ impl Place {
 /// Those of one source that are known without asking anybody.
 pub fn said(source: &ReplicaSettings) -> Option<Place> {
     let url = source.url.clone()?;
-    Some(Place { url, address: None, group: source.group })
+    Some(Place::of(source, url, None))
 }
 
 /// Finds the replicas of one source. The error says why they are not known.
 pub async fn find(source: &ReplicaSettings, public_only: bool) -> Result<Vec<Place>, String> {
-    let group = source.group;
     let places: Vec<Place> = if let Some(url) = &source.url {
-        vec![Place { url: url.clone(), address: None, group }]
+        vec![Place::of(source, url.clone(), None)]
     } else if let Some(url) = &source.dns {
         let host = url.host_str().unwrap_or_default();
         let found = resolver::addresses(host).await;
         let found = found.map_err(|error| format!("'{host}' cannot be resolved: {error}"))?;
         let allowed = found.into_iter().filter(|address| !public_only || is_public(*address));
-        allowed.map(|address| Place { url: url.clone(), address: Some(address), group }).collect()
+        allowed.map(|address| Place::of(source, url.clone(), Some(address))).collect()
     } else if let Some(file) = &source.file {
         let text = read(file).await.map_err(|why| format!("'{}': {why}", file.display()))?;
         let urls = listed(&text, public_only);
         let urls = urls.map_err(|why| format!("'{}': {why}", file.display()))?;
-        urls.into_iter().map(|url| Place { url, address: None, group }).collect()
+        urls.into_iter().map(|url| Place::of(source, url, None)).collect()
     } else {
         Vec::new()
     };
@@ -122,6 +132,8 @@ mod tests {
             url: url.parse().unwrap(),
             address: address.map(|address| address.parse().unwrap()),
             group: ReplicaGroup::Primary,
+            region: None,
+            data_classes: None,
         };
         let one = place("http://a/mcp", Some("10.0.0.1"));
         assert_eq!(one.tag(), place("http://a/mcp", Some("10.0.0.1")).tag());

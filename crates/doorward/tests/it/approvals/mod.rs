@@ -10,7 +10,7 @@ mod notices;
 mod page;
 mod replicas;
 mod signing_in;
-mod world;
+pub mod world;
 
 use self::world::{HOLD, World, id_of, url};
 use crate::support::wait_for;
