@@ -251,8 +251,7 @@ fn refusal(refused: &Refused, what: &str, was_called: bool) -> CallError {
         message = format!("{message}: {reason}");
     }
     let retryable = *failed && !was_called;
-    let failure = Failure { retryable, ..Failure::new(kind, message) };
-    CallError::Refused { failure, status: if *failed { 503 } else { 403 } }
+    Failure { retryable, ..Failure::new(kind, message) }.into()
 }
 
 async fn ask_after(
@@ -281,7 +280,7 @@ async fn ask_after(
     };
     *reply = changed.unwrap_or_else(|why| {
         let message = format!("The server was called, but a check changed its result: {why}");
-        Err(CallError::Refused { failure: Failure::new(Kind::CheckFailed, message), status: 503 })
+        Err(Failure::new(Kind::CheckFailed, message).into())
     });
 }
 

@@ -33,9 +33,7 @@ impl Stage for Record {
             Ok(_) => Outcome::ok,
             Err(CallError::Rpc(_) | CallError::InvalidArguments(_)) => Outcome::error,
             Err(CallError::Denied(_)) => Outcome::denied,
-            Err(CallError::Refused { failure, .. }) if failure.kind == Kind::CheckRefused => {
-                Outcome::denied
-            }
+            Err(CallError::Gateway(failure)) if is_denial(failure.kind) => Outcome::denied,
             Err(CallError::Limited(_)) => Outcome::rate_limited,
             Err(CallError::Gateway(_) | CallError::Refused { .. }) => Outcome::failure,
         };
@@ -99,6 +97,11 @@ impl Stage for Record {
 /// What a caller has said, for watchers.
 fn clean(text: std::borrow::Cow<'_, str>) -> String {
     written::text(&text, Keep::Nothing).into_owned()
+}
+
+/// Whether a failure is a decision about the call: nothing has failed.
+fn is_denial(kind: Kind) -> bool {
+    matches!(kind, Kind::CheckRefused | Kind::DataNotPermitted)
 }
 
 fn name_of(outcome: Outcome) -> &'static str {

@@ -125,7 +125,12 @@ pub fn outcome(
             members.text("limit", &limited.rule);
         }
         Err(CallError::Gateway(failure)) => {
-            members.text("outcome", "failed").text("error", failure.kind.as_str());
+            let refused = matches!(
+                failure.kind,
+                Kind::CheckRefused | Kind::CheckFailed | Kind::DataNotPermitted
+            );
+            let word = if refused { "refused" } else { "failed" };
+            members.text("outcome", word).text("error", failure.kind.as_str());
             members.text("message", &written::text(&failure.message, Keep::Addresses));
         }
         Err(CallError::Refused { failure, .. }) => {

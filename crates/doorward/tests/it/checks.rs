@@ -254,7 +254,7 @@ fn a_check_refuses_or_changes_a_call_before_the_server_sees_it() {
         "The check 'crm' refused the call: eve is\\n\\u{1b}[31m not a customer"
     );
     assert_eq!(refused.json()["error"]["data"]["retryable"], false);
-    assert_eq!(send(&client, "bob").text(), "{\"text\":\"checked\",\"to\":\"bob2\"}");
+    assert_eq!(send(&client, "bob").text(), "{\"to\":\"bob2\",\"text\":\"checked\"}");
     let before = server.calls();
     // What it makes of a call passes validation like what a client sends.
     for to in ["long", "none"] {
@@ -271,7 +271,7 @@ fn a_check_refuses_or_changes_a_call_before_the_server_sees_it() {
 fn a_changed_call_is_decided_by_the_policies_once_more() {
     let world = World::new(
         r#"permit (principal, action in Action::"use", resource);
-@id("evil") @reason("not there") @arguments("url")
+@id("evil") @reason("not there") @arguments("url?: String")
 forbid (principal, action == Action::"call", resource) when { context.arguments has url && context.arguments.url == "evil" };
 @id("cards") @reason("no cards") forbid (principal, action == Action::"call", resource) when { context.data.contains("card") };
 "#,
@@ -339,7 +339,7 @@ fn misbehaviours() -> Vec<(&'static str, &'static str, Arc<Behaviour>)> {
     });
     let slow: Arc<Behaviour> = Arc::new(|_, stream| {
         let head =
-            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n";
+            "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 1000\r\n\r\n";
         let _ = stream.write_all(head.as_bytes());
         while stream.write_all(b" ").is_ok() {
             std::thread::sleep(Duration::from_millis(50));
@@ -404,8 +404,6 @@ fn a_check_that_does_not_answer_as_it_should_lets_nothing_through_unless_it_may_
     // It goes on as soon as the check does.
     closed.behave(|_, stream| answer(stream, &allow()));
     assert_eq!(send(&client, "dana").text(), "{\"to\":\"dana\"}");
-    // Nobody is there.
-    drop(closed);
 }
 
 #[test]
@@ -505,7 +503,7 @@ fn checks_of_one_order_are_asked_at_the_same_time_and_later_ones_see_what_they_h
     });
     let gateway = gateway(&server, &checks, "");
     let client = Modern::new(&gateway, "/mcp/s");
-    assert_eq!(send(&client, "dana").text(), "{\"text\":\"two\",\"to\":\"one\"}");
+    assert_eq!(send(&client, "dana").text(), "{\"to\":\"one\",\"text\":\"two\"}");
     assert_eq!(last.asked()[0].json()["arguments"], json!({ "to": "one", "text": "two" }));
     assert_eq!(one.asked()[0].json()["arguments"], json!({ "to": "dana" }));
     // Who refuses is not kept waiting by others, and later ones are not asked.
