@@ -62,6 +62,8 @@ pub struct Settings {
     /// Inspection of calls, of what servers return, and of definitions: unseen characters, suspicious texts, secrets and
     /// personal data. Default: nothing is inspected.
     pub inspection: Option<InspectionSettings>,
+    pub flow: FlowSettings,
+    pub conversations: ConversationSettings,
     /// The servers behind the gateway, by name. A name begins with a letter and has letters, digits, `-` and `.`.
     pub servers: BTreeMap<String, ServerSettings>,
     /// Whether servers of the configuration file are served at once (`trusted`), or only once somebody has approved and
@@ -113,6 +115,8 @@ impl Default for Settings {
             reliability: ReliabilitySettings::default(),
             pins: AllPinSettings::default(),
             inspection: None,
+            flow: FlowSettings::default(),
+            conversations: ConversationSettings::default(),
             servers: BTreeMap::new(),
             lifecycle: Lifecycle::default(),
             review: ReviewSettings::default(),
@@ -185,6 +189,15 @@ impl Settings {
         }
         for (key, problem) in self.cache.problems(self.state_key.is_some()) {
             wrong(&["cache", key], problem);
+        }
+        for (key, problem) in self.flow.problems() {
+            wrong(&["flow", key], problem);
+        }
+        if let Some(why) = self.problem_of_labels() {
+            wrong(&["flow", "labels"], why);
+        }
+        for (key, problem) in self.conversations.problems() {
+            wrong(&["conversations", key], problem);
         }
         for (key, problem) in self.names.problems() {
             wrong(&["names", key], problem);

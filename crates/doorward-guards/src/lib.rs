@@ -4,3 +4,8 @@
 pub mod definitions;
 pub mod inspection;
 pub mod checks;
+pub mod conversations;
+mod conversing;
+pub mod flow;
+
+pub use self::conversing::Conversing;
