@@ -39,6 +39,8 @@ use doorward_core::memory::{self, Memory};
 use doorward_core::share::Shares;
 use doorward_guards::inspection::Active as Inspections;
 use doorward_guards::checks::Checks;
+use doorward_guards::conversations::Conversations;
+use doorward_guards::flow::Flow;
 use doorward_identity::delegation::Delegations;
 use doorward_identity::identity::Identity;
 use doorward_identity::seal::Sealer;
@@ -85,6 +87,9 @@ pub struct Gateway {
     pub behalf: Behalf,
     pub limiter: Limiter,
     pub ledger: Ledger,
+    /// What callers carry of what they were returned.
+    pub flow: Arc<Flow>,
+    pub conversations: Arc<Conversations>,
     pub telemetry: Telemetry,
     pub live: Live,
     pub kept: Kept,
@@ -161,6 +166,8 @@ impl Gateway {
             behalf: Behalf::default(),
             limiter: Limiter::new(&settings),
             ledger: Ledger::default(),
+            flow: Arc::new(Flow::new(&settings)),
+            conversations: Arc::new(Conversations::new(&settings)),
             telemetry: Telemetry::new(&settings.telemetry),
             live: Live::default(),
             life: Life::new(store.is_some()),
@@ -238,6 +245,8 @@ impl Gateway {
             ("admin_tls", settings.admin_tls != current.admin_tls),
             ("audit", !settings.audit.is_taken_over(&current.audit)),
             ("cache", settings.cache != current.cache),
+            ("flow.shared", settings.flow.is_elsewhere(&current.flow)),
+            ("conversations.shared", settings.conversations.is_elsewhere(&current.conversations)),
             ("limits", settings.limits != current.limits),
             ("timeouts", settings.timeouts != current.timeouts),
             ("state_key", settings.state_key != current.state_key),
@@ -253,6 +262,7 @@ impl Gateway {
         drop(current);
         self.shared.audit.take(&settings);
         self.limiter.take(&settings);
+        self.conversations.take(&settings);
         self.telemetry.take(&settings.telemetry);
         let before = self.checks.load_full();
         let checks = Checks::new(&settings.checks, &self.shared.http, before.as_deref());
@@ -370,6 +380,7 @@ impl Gateway {
             self.limiter.maintain().await;
             self.shared.parking.sweep().await;
             self.sessions.sweep();
+            self.flow.maintain(|session| self.sessions.is_open(session));
             for server in self.servers() {
                 server.maintain();
             }

@@ -15,6 +15,7 @@ mod checks;
 mod coercion;
 mod dispatch;
 mod inspection;
+mod flow;
 mod limits;
 mod listening;
 mod lists;
@@ -52,11 +53,13 @@ const STAGES: &[&dyn Stage] = &[
     &routing::Routing,
     &coercion::Coercion,
     &inspection::Inspection,
+    &flow::Flow,
     &policy::Policy,
     &limits::Limits,
     &arguments::Arguments,
     &checks::Checks,
     &approval::Approval,
+    &flow::Marks,
     &lists::Lists,
     &listening::Listening,
     &accounting::Accounting,
