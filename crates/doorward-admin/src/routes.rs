@@ -39,6 +39,8 @@ pub fn all() -> Vec<Route> {
         credits::GRANT.route(),
         credits::BUDGET.route(),
         credits::CHECK.route(),
+        flow::LIST.route(),
+        flow::CLEAR.route(),
         grants::LIST.route(),
         grants::REVOKE.route(),
         keys::LIST.route(),

@@ -371,20 +371,22 @@ impl CheckApproval {
     }
 }
 
-/// Problems of all checks: the check, the key, and what is wrong.
-pub(super) fn problems_of(checks: &ExternalChecks) -> Vec<(&str, &'static str, String)> {
+/// Problems of all checks, by path.
+pub(super) fn problems_of(checks: &ExternalChecks) -> Vec<(Vec<&str>, String)> {
     let mut problems = Vec::new();
     if checks.len() > MOST {
-        problems.push(("", "", format!("there are {}; the maximum is {MOST}", checks.len())));
+        let why = format!("there are {}; the maximum is {MOST}", checks.len());
+        problems.push((vec!["checks"], why));
     }
     for (name, check) in checks {
         let valid = (1..=64).contains(&name.len())
             && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         if !valid {
             let why = "a check's name is 1 to 64 letters, digits, '-', '_' and '.'";
-            problems.push((name, "", why.into()));
+            problems.push((vec!["checks", name], why.into()));
         }
-        problems.extend(check.problems().into_iter().map(|(key, why)| (name.as_str(), key, why)));
+        let of_check = check.problems().into_iter();
+        problems.extend(of_check.map(|(key, why)| (vec!["checks", name.as_str(), key], why)));
     }
     problems
 }

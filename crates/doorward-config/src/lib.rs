@@ -8,13 +8,16 @@ mod billing;
 mod cache;
 mod checks;
 mod confine;
+mod conversations;
 mod credential;
 mod email;
 mod export;
 mod external_checks;
+mod flow;
 mod headers;
 mod identity;
 mod inspection;
+pub mod labels;
 mod lifecycle;
 mod limits;
 mod names;
@@ -51,6 +54,7 @@ pub use billing::{AlertSettings, BillingSettings, PriceSettings, UnitPrice, Unkn
 pub use cache::{CacheRule, CacheSettings};
 pub use checks::{ArgumentSettings, Check, ResultSettings, UnusableSchema};
 pub use confine::{Confinement, Namespaces, VerifiedFolder};
+pub use conversations::{ConversationSettings, CountBy};
 pub use credential::{
     Assertion, Basic, ClientCredentials, CredentialSettings, Delegation, Exchange, Personal,
     ServerTls, TokenClient, signing_key,
@@ -62,6 +66,9 @@ pub use export::{
 pub use external_checks::{
     CheckApproval, CheckForm, CheckWhen, ExternalCheck, ExternalChecks, ModerationAction,
     ModerationSettings, OnFailure, PresidioAction, PresidioSettings, SendPart, SendSettings,
+};
+pub use flow::{
+    AfterStart, FlowDefaults, FlowLabels, FlowSettings, Separation, Sinks, UNTRUSTED, Untrusted,
 };
 pub use identity::{
     Algorithm, Claims, Directory, Group, IdentitySettings, Introspection, IssuerSettings, Member,

@@ -53,10 +53,13 @@ pub struct Limits {
     pub server_sessions: usize,
     /// Tasks stored of one server of the handshake era, until they expire.
     pub tasks: usize,
+    /// Conversations whose labels are stored (`flow`). Beyond, callers carry every label.
+    /// Conversations whose calls are counted (`conversations`). Beyond, the counts unused for longest are dropped.
+    pub conversations: usize,
     /// Processes of all servers.
     pub processes: usize,
     /// Share of each global limit that one caller may use, as one part in this number: sessions, streams, waiting
-    /// calls, tasks, sessions with a server, processes, and buffered bytes. With 1, one caller may use
+    /// calls, tasks, conversations, sessions with a server, processes, and buffered bytes. With 1, one caller may use
     /// everything.
     pub caller_share: usize,
     /// Bytes of one list of a server, all its pages together.
@@ -121,6 +124,7 @@ impl Default for Limits {
             page_size: 1_000,
             server_sessions: 64,
             tasks: 1000,
+            conversations: 100_000,
             processes: 64,
             caller_share: 8,
             list_bytes: ByteSize(32 << 20),

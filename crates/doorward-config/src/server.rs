@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::headers::is_owned_header;
 use super::{
     Affinity, ArgumentSettings, Assertion, CacheRule, ClientCapabilities, Confinement,
-    CredentialSettings, Delegation, Exchange, Launch, Lifecycle, LostSession, OpenApiSettings,
-    PackageSettings, Period, Personal, PinSettings, ReliabilitySettings, ReplicaSettings,
-    ResultSettings, Secret, ServerTls, Settings, Start, ToolSettings, problem_of,
+    CredentialSettings, Delegation, Exchange, FlowDefaults, Launch, Lifecycle, LostSession,
+    OpenApiSettings, PackageSettings, Period, Personal, PinSettings, ReliabilitySettings,
+    ReplicaSettings, ResultSettings, Secret, ServerTls, Settings, Start, ToolSettings, problem_of,
 };
 use doorward_core::pattern::Pattern;
 
@@ -144,6 +144,20 @@ pub struct ServerSettings {
     pub risk: Option<String>,
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub tags: BTreeSet<String>,
+    /// Labels of what tools, prompts and resources of the server return, such as `untrusted` or `pii`.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub brings: BTreeSet<String>,
+    /// Labels of the server's definitions and instructions, which clients read in lists.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub lists_bring: BTreeSet<String>,
+    /// Whether its tools send, write, pay or publish.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sink: Option<bool>,
+    /// Whether it interacts with systems of others. Default: what its tools say of themselves (`openWorldHint`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_world: Option<bool>,
+    #[serde(skip)]
+    pub flow_defaults: FlowDefaults,
     /// Whom to ask about the server, such as an e-mail address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub contact: Option<String>,
@@ -206,6 +220,10 @@ impl ServerSettings {
             results: self.results.or(&of_all.results),
             reliability: self.reliability.or(&of_all.reliability),
             pins: self.pins.or(&of_all.pins, of_all.is_reviewed(self)),
+            flow_defaults: FlowDefaults {
+                untrusted: of_all.flow.untrusted,
+                sinks: of_all.flow.sinks,
+            },
             ..self.clone()
         }
     }

@@ -62,6 +62,8 @@ pub struct Settings {
     /// Inspection of calls, of what servers return, and of definitions: unseen characters, suspicious texts, secrets and
     /// personal data. Default: nothing is inspected.
     pub inspection: Option<InspectionSettings>,
+    pub flow: FlowSettings,
+    pub conversations: ConversationSettings,
     /// The servers behind the gateway, by name. A name begins with a letter and has letters, digits, `-` and `.`.
     pub servers: BTreeMap<String, ServerSettings>,
     /// Whether servers of the configuration file are served at once (`trusted`), or only once somebody has approved and
@@ -113,6 +115,8 @@ impl Default for Settings {
             reliability: ReliabilitySettings::default(),
             pins: AllPinSettings::default(),
             inspection: None,
+            flow: FlowSettings::default(),
+            conversations: ConversationSettings::default(),
             servers: BTreeMap::new(),
             lifecycle: Lifecycle::default(),
             review: ReviewSettings::default(),
@@ -186,6 +190,15 @@ impl Settings {
         for (key, problem) in self.cache.problems(self.state_key.is_some()) {
             wrong(&["cache", key], problem);
         }
+        for (key, problem) in self.flow.problems() {
+            wrong(&["flow", key], problem);
+        }
+        if let Some(why) = self.problem_of_labels() {
+            wrong(&["flow", "labels"], why);
+        }
+        for (key, problem) in self.conversations.problems() {
+            wrong(&["conversations", key], problem);
+        }
         for (key, problem) in self.names.problems() {
             wrong(&["names", key], problem);
         }
@@ -225,9 +238,8 @@ impl Settings {
                 wrong(&["webhooks", name, key], problem);
             }
         }
-        for (name, key, problem) in crate::external_checks::problems_of(&self.checks) {
-            let path = ["checks", name, key].into_iter().filter(|part| !part.is_empty());
-            wrong(&path.collect::<Vec<_>>(), problem);
+        for (path, problem) in crate::external_checks::problems_of(&self.checks) {
+            wrong(&path, problem);
         }
         for (path, problem) in self.inspection.iter().flat_map(|it| it.problems(has_store)) {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -235,6 +247,9 @@ impl Settings {
         }
         for (key, problem) in self.email.iter().flat_map(EmailSettings::problems) {
             wrong(&["email", key], problem);
+        }
+        for (path, problem) in crate::external_checks::problems_of(&self.checks) {
+            wrong(&path, problem);
         }
         for (key, problem) in self.rate_limits.problems() {
             let key = key.into_iter().filter(|part| !part.is_empty());
@@ -396,6 +411,10 @@ impl Settings {
         }
         let password = self.email.as_ref().and_then(|email| email.password.as_ref());
         all.extend(password.map(|password| (path(&["email", "password"]), password)));
+        for (name, check) in &self.checks {
+            let secret = check.secret.as_ref();
+            all.extend(secret.map(|secret| (path(&["checks", name, "secret"]), secret)));
+        }
         for (name, server) in &self.servers {
             let secret = match &server.credential {
                 Some(CredentialSettings::Basic(basic)) => Some(&basic.password),

@@ -27,6 +27,15 @@ pub struct ToolSettings {
     /// Classes of data that calls of the tool carry, in addition to those of the server.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub data: BTreeSet<String>,
+    /// Labels of what the tool returns, instead of those of the server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub brings: Option<BTreeSet<String>>,
+    /// Whether the tool sends, writes, pays or publishes. Default: that of the server, else what `flow.sinks` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sink: Option<bool>,
+    /// Whether the tool interacts with systems of others. Default: what it says of itself (`openWorldHint`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_world: Option<bool>,
     /// OAuth scopes that a token must have to use the tool, in addition to those of the server.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub scopes: BTreeSet<String>,

@@ -21,6 +21,7 @@ use crate::pipeline::cache_lookup::Looked;
 use crate::pipeline::checked::Checked;
 use crate::trace::Trace;
 use doorward_cache::Lead;
+use doorward_guards::Conversing;
 use doorward_identity::identity::Caller;
 use doorward_limits::rates::{Nearest, Taken};
 use doorward_observability::audit::Opened;
@@ -41,6 +42,8 @@ pub struct Call {
     pub client: Arc<Client>,
     /// The client's session, where it has one.
     pub session: Option<Arc<str>>,
+    /// The conversation that a client without a session says that the call belongs to.
+    pub conversation: Option<Box<str>>,
     pub method: Box<str>,
     /// Without what `client` and `retry` hold.
     pub params: Object,
@@ -73,6 +76,8 @@ pub struct Notes {
     pub labels: BTreeSet<String>,
     /// What external checks have said, where any concerns it.
     pub checks: Option<Box<Checked>>,
+    /// Whose labels and counts it belongs to, where there are flow rules or bounds of conversations.
+    pub conversing: Option<Box<Conversing>>,
     /// Where policies were asked.
     pub decision: Option<Box<Decision>>,
     /// Where a stage other than the policies wants people to approve it.
@@ -133,6 +138,7 @@ pub struct Asks {
     pub revision: Revision,
     pub client: Arc<Client>,
     pub session: Option<Arc<str>>,
+    pub conversation: Option<Box<str>>,
     pub retry: Option<Retry>,
     pub param_headers: Option<http::HeaderMap>,
 }
@@ -140,8 +146,8 @@ pub struct Asks {
 impl Call {
     /// A call that has just come. It is large, and goes through many hands.
     pub fn new(asks: Asks, method: &str, params: Object) -> Box<Self> {
-        let Asks { caller, protocol, portal, revision, client, session, retry, param_headers } =
-            asks;
+        let Asks { caller, protocol, portal, revision, client, .. } = asks;
+        let Asks { session, conversation, retry, param_headers, .. } = asks;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut params = params;
         // Several SDKs write absent arguments as null, and servers expect an object.
@@ -158,6 +164,7 @@ impl Call {
             revision,
             client,
             session,
+            conversation,
             method: method.into(),
             params,
             retry,

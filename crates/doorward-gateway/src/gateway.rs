@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use doorward_mcp::Value;
 use doorward_store::Store;
 use parking_lot::Mutex;
@@ -37,7 +37,8 @@ use doorward_cache::Cache;
 use doorward_config::{Explain, Settings};
 use doorward_core::memory::{self, Memory};
 use doorward_core::share::Shares;
-use doorward_guards::checks::Checks;
+use doorward_guards::conversations::Conversations;
+use doorward_guards::flow::Flow;
 use doorward_guards::inspection::Active as Inspections;
 use doorward_identity::delegation::Delegations;
 use doorward_identity::identity::Identity;
@@ -85,6 +86,9 @@ pub struct Gateway {
     pub behalf: Behalf,
     pub limiter: Limiter,
     pub ledger: Ledger,
+    /// What callers carry of what they were returned.
+    pub flow: Arc<Flow>,
+    pub conversations: Arc<Conversations>,
     pub telemetry: Telemetry,
     pub live: Live,
     pub kept: Kept,
@@ -100,7 +104,7 @@ pub struct Gateway {
     pub inspection: Inspections,
     policies: ArcSwap<Policies>,
     /// External checks; `None` where there are none.
-    pub checks: ArcSwapOption<Checks>,
+    pub checks: doorward_guards::checks::Active,
     /// Cancelled when the gateway begins to shut down.
     pub closing: CancellationToken,
 }
@@ -161,6 +165,8 @@ impl Gateway {
             behalf: Behalf::default(),
             limiter: Limiter::new(&settings),
             ledger: Ledger::default(),
+            flow: Arc::new(Flow::new(&settings)),
+            conversations: Arc::new(Conversations::new(&settings)),
             telemetry: Telemetry::new(&settings.telemetry),
             live: Live::default(),
             life: Life::new(store.is_some()),
@@ -169,10 +175,11 @@ impl Gateway {
             emergency,
             approvals: News::default(),
             pins,
-            checks: ArcSwapOption::empty(),
+            checks: Default::default(),
             inspection: Inspections::new(
                 settings.state_key.as_ref().or(settings.store_key.as_ref()),
             )?,
+            checks: Default::default(),
             policies: ArcSwap::from_pointee(Policies::new(None, String::new(), &settings)),
             settings: ArcSwap::from_pointee(Settings {
                 servers: BTreeMap::new(),
@@ -238,6 +245,8 @@ impl Gateway {
             ("admin_tls", settings.admin_tls != current.admin_tls),
             ("audit", !settings.audit.is_taken_over(&current.audit)),
             ("cache", settings.cache != current.cache),
+            ("flow.shared", settings.flow.is_elsewhere(&current.flow)),
+            ("conversations.shared", settings.conversations.is_elsewhere(&current.conversations)),
             ("limits", settings.limits != current.limits),
             ("timeouts", settings.timeouts != current.timeouts),
             ("state_key", settings.state_key != current.state_key),
@@ -253,10 +262,9 @@ impl Gateway {
         drop(current);
         self.shared.audit.take(&settings);
         self.limiter.take(&settings);
+        self.conversations.take(&settings);
         self.telemetry.take(&settings.telemetry);
-        let before = self.checks.load_full();
-        let checks = Checks::new(&settings.checks, &self.shared.http, before.as_deref());
-        self.checks.store(checks);
+        self.checks.take(&settings.checks, &self.shared.http);
         self.settings.store(Arc::new(settings));
         drop(serving);
         self.life.declare();
@@ -370,6 +378,7 @@ impl Gateway {
             self.limiter.maintain().await;
             self.shared.parking.sweep().await;
             self.sessions.sweep();
+            self.flow.maintain(|session| self.sessions.is_open(session));
             for server in self.servers() {
                 server.maintain();
             }

@@ -2,5 +2,11 @@
 //! detectors are in `doorward-inspect`; the stages that ask these guards are in `doorward-gateway`.
 
 pub mod checks;
+pub mod checks;
+pub mod conversations;
+mod conversing;
 pub mod definitions;
+pub mod flow;
 pub mod inspection;
+
+pub use self::conversing::Conversing;

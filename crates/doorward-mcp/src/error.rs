@@ -76,10 +76,14 @@ pub enum Kind {
     CheckFailed,
     /// Neither the server nor one of its replicas may receive the data of the call.
     DataNotPermitted,
+    /// The conversation has reached one of its bounds: calls, cost, equal calls in a row, agents.
+    ConversationLimit,
+    /// The labels of what the call returns cannot be stored, so it is not made.
+    FlowUnavailable,
 }
 
 impl Kind {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::Unreachable,
         Self::HttpStatus,
         Self::Timeout,
@@ -105,6 +109,8 @@ impl Kind {
         Self::CheckRefused,
         Self::CheckFailed,
         Self::DataNotPermitted,
+        Self::ConversationLimit,
+        Self::FlowUnavailable,
     ];
 
     /// The numeric error code. It never changes once released.
@@ -135,6 +141,8 @@ impl Kind {
             Self::CheckRefused => -31026,
             Self::CheckFailed => -31027,
             Self::DataNotPermitted => -31028,
+            Self::ConversationLimit => -31029,
+            Self::FlowUnavailable => -31030,
         }
     }
 
@@ -166,6 +174,8 @@ impl Kind {
             Self::CheckRefused => "check_refused",
             Self::CheckFailed => "check_failed",
             Self::DataNotPermitted => "data_not_permitted",
+            Self::ConversationLimit => "conversation_limit",
+            Self::FlowUnavailable => "flow_unavailable",
         }
     }
 }

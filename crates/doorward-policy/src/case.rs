@@ -47,6 +47,14 @@ pub struct Case {
     pub owner: Option<String>,
     pub risk: Option<String>,
     pub tags: BTreeSet<String>,
+    /// Flow rules of the target: the labels of what it returns, whether it is a sink (default: no), and whether it interacts
+    /// with systems of others (default: yes).
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub brings: BTreeSet<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sink: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub open_world: Option<bool>,
     pub arguments: Map<String, Value>,
     /// Only whether it is listed.
     pub listed: bool,
@@ -220,6 +228,9 @@ impl Case {
             owner: self.owner.clone(),
             risk: self.risk.clone(),
             tags: self.tags.clone(),
+            brings: self.brings.clone(),
+            sink: self.sink.unwrap_or(false),
+            open_world: self.open_world.unwrap_or(true),
             ..target
         })
     }

@@ -215,6 +215,10 @@ fn target(target: &Target, all: &mut Vec<Entity>) -> Option<()> {
             let server = server_uid(target)?;
             all.push(Entity::with_uid(server.clone()));
             attributes.insert("server".into(), text(&target.server));
+            let brings = target.brings.iter().map(|label| text(label));
+            attributes.insert("brings".into(), Value::new_set(brings));
+            attributes.insert("sink".into(), Value::new_bool(target.sink));
+            attributes.insert("open_world".into(), Value::new_bool(target.open_world));
             let name = if target.kind == TargetKind::Resource { "uri" } else { "name" };
             attributes.insert(name.into(), text(&target.name));
             HashSet::from([server])

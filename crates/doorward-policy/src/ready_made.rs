@@ -23,12 +23,15 @@ macro_rules! set {
     };
 }
 
-pub const ALL: [ReadyMade; 7] = [
+pub const ALL: [ReadyMade; 10] = [
     set!("open", false, "everyone who is authenticated may use everything"),
     set!("read-only-agents", false, "users may use everything, agents only read-only tools"),
     set!("read-write", false, "separate roles for reading and writing"),
     set!("office-hours", true, "no changes outside office hours"),
     set!("argument-limits", true, "limits on the values of arguments"),
+    set!("untrusted-sinks", true, "sinks require approval once untrusted content was read"),
+    set!("secrets-inside", true, "whoever has read secrets uses no tools of an open world"),
+    set!("pii-in-region", true, "whoever has read personal data uses tools of region eu only"),
     set!("team-portals", false, "each team uses its own portal"),
     set!(
         "administrators",

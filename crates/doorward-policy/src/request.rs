@@ -154,6 +154,15 @@ pub struct Target {
     pub write: bool,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub tags: BTreeSet<String>,
+    /// Labels of what it returns.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub brings: BTreeSet<String>,
+    /// It has effects outside: it sends, writes, pays or publishes.
+    #[serde(default)]
+    pub sink: bool,
+    /// It interacts with systems of others. What does not say is taken to.
+    #[serde(default = "yes")]
+    pub open_world: bool,
 }
 
 fn yes() -> bool {
@@ -173,6 +182,9 @@ impl Target {
             risk: None,
             write: true,
             tags: BTreeSet::new(),
+            brings: BTreeSet::new(),
+            sink: false,
+            open_world: true,
         }
     }
 

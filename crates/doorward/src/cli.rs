@@ -5,6 +5,7 @@ mod approvals;
 mod audit;
 mod credits;
 mod evidence;
+mod flow;
 mod limits;
 mod packages;
 mod pins;
@@ -33,6 +34,7 @@ pub use self::approvals::Approvals;
 pub use self::audit::{Audit, ExportForm, Span, Trust};
 pub use self::credits::{Credits, Each, Usage, UsageForm, Whose};
 pub use self::evidence::Evidence;
+pub use self::flow::{Flow, FlowOf};
 pub use self::limits::{Limits, Prices};
 pub use self::packages::LockPackages;
 pub use self::pins::{DecideDefinitions, PinServers};
@@ -152,6 +154,9 @@ pub enum Command {
     /// List, show, approve and refuse calls that wait for approval
     #[command(subcommand)]
     Approvals(Approvals),
+    /// Show and clear the labels that callers carry of what they have read
+    #[command(subcommand)]
+    Flow(Flow),
     /// Stop a server, tool, agent, user, key, credential, client or tenant in an emergency, and undo it
     #[command(subcommand)]
     Stop(Stop),

@@ -70,6 +70,7 @@ fn run(cli: Cli, inherited: Result<Inherited, Failed>) -> Result<(), Failed> {
         Command::Registries(options) => wait_for(commands::registries::run(options)),
         Command::Webhooks(options) => wait_for(commands::webhooks::run(options)),
         Command::Approvals(options) => wait_for(commands::approvals::run(options)),
+        Command::Flow(options) => wait_for(commands::flow::run(options)),
         Command::Stop(options) => wait_for(commands::stop::run(options)),
         Command::Clients(options) => wait_for(commands::grants::run_clients(options)),
         Command::Apply(options) => wait_for(commands::apply::run(options)),

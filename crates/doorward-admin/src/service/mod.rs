@@ -7,6 +7,7 @@ pub mod credentials;
 pub mod credits;
 pub mod definitions;
 pub mod directory;
+pub mod flow;
 pub mod grants;
 pub mod keys;
 pub mod life;

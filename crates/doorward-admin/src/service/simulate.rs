@@ -52,6 +52,9 @@ struct Record {
     owner: Option<String>,
     risk: Option<String>,
     tags: Vec<String>,
+    brings: Vec<String>,
+    sink: bool,
+    open_world: Option<bool>,
     write: Option<bool>,
     credential: String,
     #[serde(flatten)]
@@ -124,6 +127,9 @@ impl Record {
         target.risk = self.risk.clone();
         target.tags = self.tags.iter().cloned().collect();
         target.write = self.write.unwrap_or(false);
+        target.brings = self.brings.iter().cloned().collect();
+        target.sink = self.sink;
+        target.open_world = self.open_world.unwrap_or(true);
         let named = [
             (PrincipalKind::User, &self.user),
             (PrincipalKind::ServiceAccount, &self.service_account),

@@ -88,6 +88,7 @@ pub fn new_call(session: &Session, caller: &Caller, method: &str, params: Object
         revision: session.revision(),
         client: session.client(),
         session: Some(session.id.clone()),
+        conversation: None,
         retry: None,
         param_headers: None,
     };

@@ -23,6 +23,10 @@ use doorward_limits::rates::Nearest;
 use doorward_observability::telemetry::context;
 use doorward_upstream::switchboard::Listener;
 
+/// How a client names the conversation that a request belongs to.
+const CONVERSATION: &str = "doorward-conversation";
+const CONVERSATION_META: &str = "doorward/conversation";
+
 pub async fn post(
     gateway: Arc<Gateway>,
     visit: Visit,
@@ -125,6 +129,7 @@ fn read(
         headers::check(headers::NAME, values(&names::NAME), &name).map_err(bad)?;
     }
     let client = meta::take_client(&mut params).map_err(bad)?;
+    let conversation = conversation(sent, &mut params).map_err(bad)?;
     if method::is_handshake_only(method) {
         return Err(bad(RpcError::method_not_found(method)));
     }
@@ -146,10 +151,37 @@ fn read(
         revision: Revision::NEWEST,
         client: Arc::new(client),
         session: None,
+        conversation,
         retry,
         param_headers: Some(param_headers),
     };
     Ok(Call::new(asks, method, params))
+}
+
+/// The conversation that a client says that a request belongs to, in a header or in `_meta`.
+fn conversation(sent: &HeaderMap, params: &mut Object) -> Result<Option<Box<str>>, RpcError> {
+    let taken = params.object_mut("_meta").and_then(|meta| meta.remove(CONVERSATION_META));
+    meta::drop_empty(params);
+    let header = match sent.get(CONVERSATION) {
+        None => None,
+        Some(value) => {
+            let text = value.to_str().ok().filter(|text| !text.is_empty());
+            let wrong =
+                || RpcError::invalid_request(format!("'{CONVERSATION}' must be ASCII text"));
+            Some(Box::<str>::from(text.ok_or_else(wrong)?))
+        }
+    };
+    let wrong = || RpcError::invalid_params(format!("'{CONVERSATION_META}' must be a string"));
+    let member = match taken.filter(|value| !value.is_null()) {
+        None => None,
+        Some(value) => Some(Box::<str>::from(&*value.as_str().ok_or_else(wrong)?)),
+    };
+    match (header, member) {
+        (Some(header), Some(member)) if header != member => Err(RpcError::header_mismatch(
+            format!("'{CONVERSATION}' and '{CONVERSATION_META}' are not the same"),
+        )),
+        (header, member) => Ok(header.or(member)),
+    }
 }
 
 /// The answer to a call that had nothing to tell before it.

@@ -2,7 +2,7 @@
 
 use doorward_policy::{Action, Target, TargetKind};
 
-use doorward_config::{CredentialSettings, ServerSettings};
+use doorward_config::{CredentialSettings, FlowLabels, ServerSettings};
 use doorward_upstream::Server;
 use doorward_upstream::catalog::ToolEntry;
 
@@ -35,7 +35,16 @@ pub fn is_write(server: &Server, name: &str, tool: Option<&ToolEntry>) -> bool {
 
 /// What a server offers, as policies see it.
 pub fn target(server: &Server, kind: TargetKind, name: &str, tool: Option<&ToolEntry>) -> Target {
-    target_of(&server.name, &server.settings, kind, name, tool.is_some_and(|tool| tool.reads_only))
+    let reads_only = tool.is_some_and(|tool| tool.reads_only);
+    let hint = tool.is_none_or(|tool| tool.open_world);
+    labelled(target_of(&server.name, &server.settings, kind, name, reads_only), server, hint)
+}
+
+/// With what flow rules say of it.
+fn labelled(target: Target, server: &Server, hint: bool) -> Target {
+    let FlowLabels { brings, sink, open_world } =
+        server.settings.flow_of(&target.name, target.write, hint);
+    Target { brings, sink, open_world, ..target }
 }
 
 /// The same of a server that need not be there.

@@ -54,6 +54,8 @@ impl Gateway {
             .map(|(key, server)| (!servers.contains_key(key), server.clone()))
             .collect();
         self.servers.store(Arc::new(servers));
+        let servers = self.servers();
+        self.flow.take(settings, servers.iter().map(|server| &server.settings));
         let noticed = self.life.put(served);
         self.snapshots.changed();
         for (removed, server) in retired {

@@ -232,6 +232,7 @@ fn refresh(gateway: &Arc<Gateway>, call: &Call, lead: Lead) {
         revision: call.revision,
         client: call.client.clone(),
         session: call.session.clone(),
+        conversation: call.conversation.clone(),
         retry: None,
         param_headers: call.param_headers.clone(),
     };

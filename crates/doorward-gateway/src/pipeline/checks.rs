@@ -35,7 +35,7 @@ impl Stage for Checks {
         call: &'a mut Call,
         events: &'a Events,
     ) -> Step<'a> {
-        let Some(checks) = gateway.checks.load_full() else { return Step::CONTINUE };
+        let Some(checks) = gateway.checks.load() else { return Step::CONTINUE };
         let Some(route) = &call.route else { return Step::CONTINUE };
         let is_task = names_a_task(&call.method);
         let name = record::target(call).filter(|_| !is_task);

@@ -91,6 +91,7 @@ fn apply(gateway: &Gateway, call: &mut Call, inspected: InspectedParts) {
                     people: approval.people,
                     remember: None,
                     by_self: false,
+                    edit: Vec::new(),
                 };
                 Box::new(Held { hold, reason, by: "inspection".into() })
             });

@@ -14,6 +14,7 @@ pub mod checked;
 mod checks;
 mod coercion;
 mod dispatch;
+mod flow;
 mod inspection;
 mod limits;
 mod listening;
@@ -52,11 +53,13 @@ const STAGES: &[&dyn Stage] = &[
     &routing::Routing,
     &coercion::Coercion,
     &inspection::Inspection,
+    &flow::Flow,
     &policy::Policy,
     &limits::Limits,
     &arguments::Arguments,
     &checks::Checks,
     &approval::Approval,
+    &flow::Marks,
     &lists::Lists,
     &listening::Listening,
     &accounting::Accounting,

@@ -212,7 +212,10 @@ fn risk(members: &mut Members, call: &Call) {
     let Some(route) = &call.route else { return };
     let settings = &route.server.settings;
     let tells = |known: &ToolSettings| known.risk.is_some() || !known.tags.is_empty();
-    if settings.risk.is_none() && settings.tags.is_empty() && !settings.tools.values().any(tells) {
+    let has_risk =
+        settings.risk.is_some() || !settings.tags.is_empty() || settings.tools.values().any(tells);
+    let has_flow = call.notes.conversing.is_some();
+    if !has_risk && !has_flow {
         return;
     }
     let name = call.params.string("name").unwrap_or_default();
@@ -220,6 +223,10 @@ fn risk(members: &mut Members, call: &Call) {
     let target = targets::target(&route.server, kind, &name, route.tool.as_deref());
     members.maybe("risk", target.risk.as_deref());
     members.texts("tags", target.tags.iter().map(String::as_str));
+    if has_flow {
+        members.texts("brings", target.brings.iter().map(String::as_str));
+        members.flag("sink", target.sink).flag("open_world", target.open_world);
+    }
 }
 
 fn decision(members: &mut Members, gateway: &Gateway, call: &Call) {

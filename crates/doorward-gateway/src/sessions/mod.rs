@@ -45,6 +45,11 @@ impl Sessions {
         self.open.lock().len()
     }
 
+    /// Whether a session is open, so that later calls can continue it.
+    pub fn is_open(&self, id: &str) -> bool {
+        self.open.lock().contains_key(id)
+    }
+
     /// All that are open.
     pub fn all(&self) -> Vec<Arc<Session>> {
         self.open.lock().values().cloned().collect()

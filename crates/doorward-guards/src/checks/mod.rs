@@ -15,6 +15,7 @@ mod verdict;
 use std::sync::Arc;
 use std::time::Instant;
 
+use arc_swap::ArcSwapOption;
 use doorward_config::{CheckWhen, ExternalChecks, OnFailure};
 use doorward_mcp::Object;
 use doorward_mcp::json::{Limits, scan_object};
@@ -31,6 +32,22 @@ use self::verdict::Change;
 
 /// Depth of what a check may make of arguments or an answer.
 const DEPTH: usize = 128;
+
+/// The checks in force, as far as there are any.
+#[derive(Debug, Default)]
+pub struct Active(ArcSwapOption<Checks>);
+
+impl Active {
+    pub fn load(&self) -> Option<Arc<Checks>> {
+        self.0.load_full()
+    }
+
+    /// Takes new settings.
+    pub fn take(&self, settings: &ExternalChecks, http: &Arc<Clients>) {
+        let before = self.load();
+        self.0.store(Checks::new(settings, http, before.as_deref()));
+    }
+}
 
 /// All checks, in the order in which they are asked.
 #[derive(Debug)]

@@ -74,10 +74,10 @@ async fn post(
     let body = match webhook.format {
         WebhookFormat::Json => {
             let key = webhook.key().ok_or("the secret cannot be used")?;
-            let (timestamp, body) = (now_ms() / 1_000, delivery.body.as_bytes());
-            sign(&mut headers, &key, &delivery.id, timestamp, body)
+            let (id, body) = (&delivery.id, &delivery.body);
+            sign(&mut headers, &key, id, now_ms() / 1_000, body.as_bytes())
                 .ok_or("not a valid header value")?;
-            delivery.body.clone()
+            body.clone()
         }
         WebhookFormat::Slack => message().slack().to_string(),
         WebhookFormat::Teams => message().teams().to_string(),

@@ -77,10 +77,9 @@ fn entry(
         return Err(why.clone());
     }
     let annotations = tool.object("annotations");
-    let says = |hint: &str| {
-        let said = annotations.as_ref().and_then(|annotations| annotations.get(hint)?.as_bool());
-        said == Some(true)
-    };
+    let said =
+        |hint: &str| annotations.as_ref().and_then(|annotations| annotations.get(hint)?.as_bool());
+    let says = |hint: &str| said(hint) == Some(true);
     Ok(ToolEntry {
         name: item.key.clone(),
         schemas,
@@ -90,6 +89,7 @@ fn entry(
         param_headers: headers_of(tool).map_err(|bad| bad.to_string())?,
         task: tasks::Support::of(tool),
         reads_only: says("readOnlyHint"),
+        open_world: said("openWorldHint").unwrap_or(true),
         is_idempotent: says("idempotentHint"),
     })
 }

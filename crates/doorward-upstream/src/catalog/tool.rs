@@ -23,6 +23,8 @@ pub struct ToolEntry {
     pub task: tasks::Support,
     /// It says of itself that it changes nothing.
     pub reads_only: bool,
+    /// It does not say of itself that it interacts with a closed domain only.
+    pub open_world: bool,
     /// It says of itself that to be called twice is as once.
     pub is_idempotent: bool,
 }

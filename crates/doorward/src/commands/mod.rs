@@ -9,6 +9,7 @@ pub mod credentials;
 pub mod credits;
 pub mod evidence;
 pub mod export;
+pub mod flow;
 pub mod grants;
 pub mod import;
 pub mod keys;

@@ -419,12 +419,13 @@ fn portals(name: &str) -> Value {
 
 /// What changes nothing that is stored, or needs somebody else: a server that is looked at, has drifted, or a user who
 /// consents.
-const APART: [&str; 22] = [
+const APART: [&str; 23] = [
     "approvals.approve",
     "approvals.refuse",
     "audit.retain",
     "audit.verify",
     "clients.remove",
+    "flow.clear",
     "grants.revoke",
     "policies.check",
     "policies.diff",

@@ -38,6 +38,7 @@ const POLICIES: &str = include_str!("../../../../docs/policies.md");
 const EMERGENCY: &str = include_str!("../../../../docs/emergency.md");
 const WEBHOOKS: &str = include_str!("../../../../docs/webhooks.md");
 const INSPECTION: &str = include_str!("../../../../docs/inspection.md");
+const FLOW: &str = include_str!("../../../../docs/flow.md");
 const PINS: &str = include_str!("../../../../docs/pins.md");
 const PORTALS: &str = include_str!("../../../../docs/portals.md");
 const REGISTRY: &str = include_str!("../../../../docs/registry.md");
@@ -266,6 +267,21 @@ fn the_page_on_approvals_works() {
 }
 
 #[test]
+fn the_page_on_flow_rules_works() {
+    let mut reader = Reader::new(
+        "flow: {after_start: clean}\nservers: {mail: {sample: true, brings: [untrusted]}}",
+    );
+    reader.key = reader.gateway.key(&["--user", "root", "--admin"]);
+    let key = reader.gateway.key(&["--user", "alice"]);
+    let client = Modern::new(&reader.gateway, "/mcp").bearing(&key);
+    assert_eq!(client.call("mail__echo", serde_json::json!({ "text": "one" })).text(), "one");
+    let show = "doorward flow show --admin-url \"$DOORWARD_ADMIN_URL\"";
+    assert!(reader.run(show).contains("mail/echo"));
+    assert_eq!(reader.read(FLOW), 5);
+    assert!(reader.run(show).contains("(cleared)"));
+}
+
+#[test]
 fn the_page_on_emergency_stops_works() {
     let mut reader = Reader::new(SERVERS);
     assert_eq!(reader.read(EMERGENCY), 6);
@@ -382,6 +398,7 @@ fn the_examples_are_what_they_seem() {
         [ADMIN_API, ADMINISTRATORS, APPLY, KEYS, OPENID, LOGIN, POLICIES, PORTALS, CREDENTIALS];
     for page in pages.into_iter().chain([
         APPROVALS,
+        FLOW,
         APPROVING,
         EMERGENCY,
         INSPECTION,

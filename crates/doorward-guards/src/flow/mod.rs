@@ -1,0 +1,348 @@
+//! Flow rules: which labels a conversation carries, because of what it was returned.
+//!
+//! The stages of calls and the admin API use [`Flow`]. A mark is set before the content that it is for reaches the client,
+//! and is never lost before its time: what is not known counts as marked with every label.
+
+mod carrier;
+mod marks;
+mod rules;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+use doorward_config::{Secret, ServerSettings, Settings};
+use doorward_core::share::Bounds;
+use doorward_store::SharedMarks;
+use parking_lot::RwLock;
+
+pub use self::carrier::{About, Caller, Carrier, Key, Kind};
+pub use self::marks::Origin;
+use self::marks::{Known, Marks};
+use self::rules::Rules;
+
+/// How often ended marks are dropped.
+const SWEEP: Duration = Duration::from_secs(10);
+
+/// What a conversation carries.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Carried {
+    pub labels: BTreeSet<String>,
+    /// It is not known what it carries, which counts as every label.
+    pub unknown: bool,
+}
+
+/// The shared store is unavailable, and labels must not be lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unavailable(pub String);
+
+/// A label of a conversation, as it is reported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReportedMark {
+    pub label: String,
+    pub origin: Option<Origin>,
+    /// How long it still holds; `None`: as long as the session.
+    pub left: Option<Duration>,
+}
+
+/// A conversation, as it is reported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    pub about: About,
+    pub marks: Vec<ReportedMark>,
+    /// It counts as carrying every label.
+    pub unknown: bool,
+    pub cleared: bool,
+}
+
+/// What conversations carry, at this gateway or at all that share a store.
+#[derive(Debug)]
+pub struct Flow {
+    rules: ArcSwap<Rules>,
+    marks: RwLock<Marks>,
+    bounds: Bounds,
+    shared: Option<SharedMarks>,
+    is_away: AtomicBool,
+    /// Since when marks are kept here.
+    began: Instant,
+    swept: RwLock<Instant>,
+}
+
+impl Flow {
+    /// Must be called within the runtime that connections shall live on.
+    pub fn new(settings: &Settings) -> Self {
+        let bounds = settings.limits.shared(settings.limits.conversations);
+        let shared = settings.flow.shared.as_ref();
+        let (began, namespace) = (Instant::now(), settings.flow.namespace.as_deref());
+        Self {
+            rules: ArcSwap::from_pointee(Rules::of(settings, settings.servers.values())),
+            marks: RwLock::new(Marks::new(bounds)),
+            bounds,
+            shared: shared.and_then(|url| open(url, namespace)),
+            is_away: AtomicBool::new(false),
+            began,
+            swept: RwLock::new(began),
+        }
+    }
+
+    /// Takes other settings, with the servers in use. The shared store stays the one of the start.
+    pub fn take<'a>(
+        &self,
+        settings: &Settings,
+        servers: impl Iterator<Item = &'a ServerSettings> + Clone,
+    ) {
+        self.rules.store(Arc::new(Rules::of(settings, servers)));
+    }
+
+    /// Whether there are flow rules.
+    pub fn is_on(&self) -> bool {
+        self.rules.load().is_on()
+    }
+
+    /// Whether reading a list may bring a label.
+    pub fn lists_bring(&self) -> bool {
+        self.rules.load().lists_bring
+    }
+
+    /// The conversation of a caller.
+    pub fn carrier(&self, caller: &Caller<'_>) -> Carrier {
+        Carrier::of(caller, self.rules.load().separation())
+    }
+
+    /// What a conversation carries, where that is known without asking the shared store.
+    pub fn carried_now(&self, carrier: &Carrier) -> Option<Carried> {
+        if self.shared.is_some() && carrier.kind != Kind::Session {
+            return None;
+        }
+        let (rules, now) = (self.rules.load(), Instant::now());
+        let known = self.marks.read().of(carrier, now);
+        let is_young = carrier.kind != Kind::Session && now < self.began + rules.lasts();
+        Some(carried(&rules, known, is_young))
+    }
+
+    /// The same, wherever it is stored.
+    pub async fn carried(&self, carrier: &Carrier) -> Carried {
+        let shared = match (&self.shared, self.carried_now(carrier)) {
+            (_, Some(carried)) => return carried,
+            (None, None) => return Carried::default(),
+            (Some(shared), None) => shared,
+        };
+        let read = shared.read(&carrier.key.name(), &carrier.whole.name()).await;
+        self.note(read.as_ref().err());
+        let (rules, now) = (self.rules.load(), Instant::now());
+        // Marks that were set while the store was away.
+        let mut known = self.marks.read().of(carrier, now);
+        match read {
+            Ok(stored) => {
+                known.labels.extend(stored.marks.into_iter().map(|(label, ..)| label));
+                known.exceeded |= stored.exceeded;
+                known.cleared |= stored.cleared;
+                carried(&rules, known, stored.age < rules.lasts())
+            }
+            Err(_) if rules.is_closed_when_away() => {
+                Carried { labels: rules.known.clone(), unknown: true }
+            }
+            Err(_) => carried(&rules, known, now < self.began + rules.lasts()),
+        }
+    }
+
+    /// Marks a conversation with labels, where the shared store need not be asked. Returns whether that is done.
+    pub fn bring_now(&self, carrier: &Carrier, labels: &BTreeSet<String>, origin: &Origin) -> bool {
+        if labels.is_empty() {
+            return true;
+        }
+        if self.shared.is_some() && carrier.kind != Kind::Session {
+            return false;
+        }
+        self.bring_here(carrier, labels, origin);
+        true
+    }
+
+    /// Marks a conversation with labels, before it is returned what they are for.
+    ///
+    /// # Errors
+    /// The shared store does not answer: then nothing may be returned, unless settings allow it.
+    pub async fn bring(
+        &self,
+        carrier: &Carrier,
+        labels: &BTreeSet<String>,
+        origin: &Origin,
+    ) -> Result<(), Unavailable> {
+        if self.bring_now(carrier, labels, origin) {
+            return Ok(());
+        }
+        let Some(shared) = &self.shared else { return Ok(()) };
+        let lasts = self.rules.load().lasts();
+        let about = serde_json::to_string(&carrier.about()).unwrap_or_default();
+        let text = serde_json::to_string(&origin.clone().bounded()).unwrap_or_default();
+        let pairs: Vec<(&str, &str)> = labels.iter().map(|label| (&**label, &*text)).collect();
+        let (own, whole) = (carrier.key.name(), carrier.whole.name());
+        let most = self.bounds.share;
+        let done = shared.bring((&own, &whole), &about, lasts, most, &pairs).await;
+        self.note(done.as_ref().err());
+        match done {
+            Ok(()) => Ok(()),
+            Err(why) if self.rules.load().is_closed_when_away() => Err(Unavailable(why)),
+            Err(_) => {
+                self.bring_here(carrier, labels, origin);
+                Ok(())
+            }
+        }
+    }
+
+    fn bring_here(&self, carrier: &Carrier, labels: &BTreeSet<String>, origin: &Origin) {
+        let lasts = self.rules.load().lasts();
+        let mut marks = self.marks.write();
+        marks.bring(carrier, labels, origin.clone(), lasts, Instant::now());
+    }
+
+    /// Whether what inspection finds in results has labels.
+    pub fn reads_results(&self) -> bool {
+        self.rules.load().reads_results()
+    }
+
+    /// The labels of what inspection has found in a result.
+    pub fn labels_of(
+        &self,
+        findings: &BTreeSet<String>,
+        data: &BTreeSet<String>,
+    ) -> BTreeSet<String> {
+        self.rules.load().labels_of(findings, data)
+    }
+
+    /// Everything that is stored, by caller.
+    ///
+    /// # Errors
+    /// The shared store does not answer.
+    pub async fn report(&self) -> Result<Vec<Report>, Unavailable> {
+        let now = Instant::now();
+        let mut all: Vec<Report> = self
+            .marks
+            .read()
+            .list(now)
+            .into_iter()
+            .map(|one| {
+                let marks = one.marks.into_iter().map(|mark| ReportedMark {
+                    label: mark.label.into(),
+                    origin: Some((*mark.origin).clone()),
+                    left: mark.until.map(|until| until.saturating_duration_since(now)),
+                });
+                let (unknown, cleared) = (one.exceeded, one.cleared);
+                Report { about: (*one.about).clone(), marks: marks.collect(), unknown, cleared }
+            })
+            .collect();
+        if let Some(shared) = &self.shared {
+            let stored = shared.list().await;
+            self.note(stored.as_ref().err());
+            for (_, stored) in stored.map_err(Unavailable)? {
+                let Ok(about) = serde_json::from_str::<About>(&stored.about) else { continue };
+                let marks = stored.marks.into_iter().map(|(label, origin, left)| ReportedMark {
+                    label,
+                    origin: serde_json::from_str(&origin).ok(),
+                    left: Some(left),
+                });
+                let (marks, unknown) = (marks.collect(), stored.exceeded);
+                all.push(Report { about, marks, unknown, cleared: stored.cleared });
+            }
+        }
+        let key = |one: &Report| (one.about.principal.clone(), one.about.name.clone());
+        all.sort_by_key(key);
+        Ok(all)
+    }
+
+    /// Clears the conversations that are meant, and the callers without a session that are named, whose labels may not be
+    /// known. Returns what was cleared, with the labels that it had.
+    ///
+    /// # Errors
+    /// The shared store does not answer.
+    pub async fn clear(
+        &self,
+        is_meant: impl Fn(&About) -> bool,
+        callers: &[(Arc<str>, Option<String>)],
+    ) -> Result<Vec<(About, Vec<String>)>, Unavailable> {
+        let (keeps, now) = (self.rules.load().lasts(), Instant::now());
+        let mut done: Vec<(About, Vec<String>)> = {
+            let mut marks = self.marks.write();
+            let cleared = marks.clear_those(keeps, now, &is_meant);
+            cleared.into_iter().map(|(about, had)| ((*about).clone(), had)).collect()
+        };
+        if let Some(shared) = &self.shared {
+            let stored = shared.list().await;
+            self.note(stored.as_ref().err());
+            for (key, stored) in stored.map_err(Unavailable)? {
+                let Ok(about) = serde_json::from_str::<About>(&stored.about) else { continue };
+                if is_meant(&about) {
+                    shared.clear(&key, &stored.about, keeps).await.map_err(Unavailable)?;
+                    done.push((about, stored.marks.into_iter().map(|(label, ..)| label).collect()));
+                }
+            }
+        }
+        for (principal, tenant) in callers {
+            let whole = Carrier::whole_of(principal, tenant.as_deref());
+            let about = whole.about();
+            if done.iter().any(|(known, _)| *known == about) {
+                continue;
+            }
+            match &self.shared {
+                Some(shared) => {
+                    let text = serde_json::to_string(&about).unwrap_or_default();
+                    shared.clear(&whole.key.name(), &text, keeps).await.map_err(Unavailable)?;
+                }
+                None => drop(self.marks.write().clear(&whole, keeps, now)),
+            }
+            done.push((about, Vec::new()));
+        }
+        Ok(done)
+    }
+
+    /// Drops what has ended, from time to time. Labels of sessions end with them.
+    pub fn maintain(&self, is_open: impl Fn(&str) -> bool) {
+        let now = Instant::now();
+        if now.saturating_duration_since(*self.swept.read()) < SWEEP {
+            return;
+        }
+        *self.swept.write() = now;
+        if !self.marks.read().is_empty() {
+            self.marks.write().sweep(now, is_open);
+        }
+    }
+
+    /// Logs once when the shared store is away, and when it is back.
+    fn note(&self, trouble: Option<&String>) {
+        match trouble {
+            Some(why) if !self.is_away.swap(true, Ordering::AcqRel) => {
+                tracing::error!("the shared store of flow labels is unavailable: {why}");
+            }
+            None if self.is_away.swap(false, Ordering::AcqRel) => {
+                tracing::info!("the shared store of flow labels is available again");
+            }
+            _ => {}
+        }
+    }
+}
+
+fn open(url: &Secret, namespace: Option<&str>) -> Option<SharedMarks> {
+    match SharedMarks::open(url.expose(), namespace.unwrap_or("doorward")) {
+        Ok(shared) => Some(shared),
+        // The URL was checked with the settings.
+        Err(why) => {
+            tracing::error!("the shared store of flow labels cannot be used: {why}");
+            None
+        }
+    }
+}
+
+/// What is known, and whether it is all.
+fn carried(rules: &Rules, known: Known, is_young: bool) -> Carried {
+    let unknown = known.exceeded || (is_young && !known.cleared && !rules.assumes_clean());
+    let mut labels = known.labels;
+    if unknown {
+        labels.extend(rules.known.iter().cloned());
+    }
+    Carried { labels, unknown }
+}
+
+#[cfg(test)]
+mod tests;
