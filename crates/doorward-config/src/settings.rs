@@ -248,9 +248,6 @@ impl Settings {
         for (key, problem) in self.email.iter().flat_map(EmailSettings::problems) {
             wrong(&["email", key], problem);
         }
-        for (path, problem) in crate::external_checks::problems_of(&self.checks) {
-            wrong(&path, problem);
-        }
         for (key, problem) in self.rate_limits.problems() {
             let key = key.into_iter().filter(|part| !part.is_empty());
             wrong(&["rate_limits"].into_iter().chain(key).collect::<Vec<_>>(), problem);
@@ -411,10 +408,6 @@ impl Settings {
         }
         let password = self.email.as_ref().and_then(|email| email.password.as_ref());
         all.extend(password.map(|password| (path(&["email", "password"]), password)));
-        for (name, check) in &self.checks {
-            let secret = check.secret.as_ref();
-            all.extend(secret.map(|secret| (path(&["checks", name, "secret"]), secret)));
-        }
         for (name, server) in &self.servers {
             let secret = match &server.credential {
                 Some(CredentialSettings::Basic(basic)) => Some(&basic.password),

@@ -179,7 +179,6 @@ impl Gateway {
             inspection: Inspections::new(
                 settings.state_key.as_ref().or(settings.store_key.as_ref()),
             )?,
-            checks: Default::default(),
             policies: ArcSwap::from_pointee(Policies::new(None, String::new(), &settings)),
             settings: ArcSwap::from_pointee(Settings {
                 servers: BTreeMap::new(),

@@ -2,7 +2,6 @@
 //! detectors are in `doorward-inspect`; the stages that ask these guards are in `doorward-gateway`.
 
 pub mod checks;
-pub mod checks;
 pub mod conversations;
 mod conversing;
 pub mod definitions;

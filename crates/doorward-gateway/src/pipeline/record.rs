@@ -104,11 +104,6 @@ fn clean(text: std::borrow::Cow<'_, str>) -> String {
     written::text(&text, Keep::Nothing).into_owned()
 }
 
-/// Whether a failure is a decision about the call: nothing has failed.
-fn is_denial(kind: Kind) -> bool {
-    matches!(kind, Kind::CheckRefused | Kind::DataNotPermitted)
-}
-
 fn name_of(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::ok => "ok",
