@@ -6,12 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
+use doorward_config::labels::is_label;
 use doorward_config::{ModerationAction, ModerationSettings, PresidioAction, PresidioSettings};
 use serde::Deserialize;
 use serde_json::json;
 
 use super::texts::{Edit, Text};
-use super::verdict::{Action, Change, Verdict, is_label};
+use super::verdict::{Action, Change, Verdict};
 
 /// The request to Presidio's analyzer.
 pub fn ask_presidio(settings: &PresidioSettings, texts: &[Text], call: &str) -> serde_json::Value {
@@ -177,7 +178,7 @@ pub fn read_moderation(
         unnamed |= of.is_empty();
         categories.extend(of.into_iter().filter(|name| counts(name)).cloned());
     }
-    if categories.iter().any(|category| !is_label(&format!("moderation.{category}"))) {
+    if categories.iter().any(|category| !is_label(&label_of(category))) {
         return Err("the name of a category is no label".into());
     }
     if unnamed {
@@ -192,8 +193,13 @@ pub fn read_moderation(
         ModerationAction::Refuse => Action::Refuse,
         ModerationAction::Hold => Action::Hold,
     });
-    verdict.labels = categories.iter().map(|category| format!("moderation.{category}")).collect();
+    verdict.labels = categories.iter().map(|category| label_of(category)).collect();
     Ok(verdict.because(&format!("it was flagged: {listed}")))
+}
+
+/// The label of a category: `moderation.violence:graphic` for `violence/graphic`.
+fn label_of(category: &str) -> String {
+    format!("moderation.{}", category.replace('/', ":"))
 }
 
 #[cfg(test)]
@@ -266,7 +272,7 @@ mod tests {
         let label = ModerationSettings { action: ModerationAction::Label, ..all.clone() };
         let labelled = read_moderation(&label, &texts, &one).unwrap();
         assert_eq!(labelled.action, Action::Allow);
-        assert!(labelled.labels.contains("moderation.violence/graphic"));
+        assert!(labelled.labels.contains("moderation.violence:graphic"));
         let unnamed =
             answer(json!({"results": [result(false, false, false), result(true, false, false)]}));
         assert_eq!(read_moderation(&some, &texts, &unnamed).unwrap().action, Action::Refuse);

@@ -4,17 +4,17 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use doorward_config::Period;
+use doorward_config::labels::is_label;
 use doorward_mcp::display::harmless_line;
 use doorward_mcp::json::{Limits, Names, scan_object};
 use doorward_mcp::{Object, Value};
 
 use super::texts::Edit;
 
-/// Bounds of an answer: depth of its JSON, characters of a reason, labels, and characters of a label.
+/// Bounds of an answer: depth of its JSON, characters of a reason, and labels.
 const DEPTH: usize = 64;
 const LONGEST_REASON: usize = 300;
 const MOST_LABELS: usize = 20;
-const LONGEST_LABEL: usize = 64;
 const MOST_APPROVERS: usize = 20;
 const LONGEST_APPROVER: usize = 200;
 
@@ -176,12 +176,6 @@ fn words(answer: &Object, name: &str) -> Result<BTreeSet<String>, String> {
             .ok_or_else(|| format!("an item of '{name}' is not a valid label"))
     };
     list.iter().map(word).collect()
-}
-
-/// Whether a text can be a label: 1 to 64 letters, digits and `-_.:/`.
-pub fn is_label(text: &str) -> bool {
-    (1..=LONGEST_LABEL).contains(&text.len())
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:/".contains(&byte))
 }
 
 fn approval(answer: &Object) -> Result<Option<Approval>, String> {
