@@ -53,7 +53,8 @@ fn an_agent_that_obeys_everything_reaches_no_sink() {
 
 #[test]
 fn definitions_that_nobody_has_approved_are_content_where_settings_say_so() {
-    let world = World { lists_bring: true, ..World::new() };
+    let mut world = World::new();
+    world.lists_bring = true;
     obey(&world, &[DESCRIPTION]);
 }
 
