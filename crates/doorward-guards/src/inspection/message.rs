@@ -16,10 +16,9 @@ const NAMED: usize = 5;
 const LONGEST_PLACE: usize = 200;
 
 impl Guard {
-    /// Inspects arguments: a JSON text. Tokens are turned back where the settings say so.
-    pub fn arguments(&self, text: &str) -> Inspected {
-        let mut inspected =
-            self.message(&self.plans.arguments, text, &Opaque::default(), Subject::Content);
+    /// Inspects arguments: a JSON text, but for what is opaque in it. Tokens are turned back where the settings say so.
+    pub fn arguments(&self, text: &str, opaque: &Opaque) -> Inspected {
+        let mut inspected = self.message(&self.plans.arguments, text, opaque, Subject::Content);
         if self.inspection.settings.turns_back(&self.target) {
             let text = inspected.text.as_deref().unwrap_or(text);
             if let Some(turned) = self.of_tenant().turn_back(text, &mut inspected.found) {

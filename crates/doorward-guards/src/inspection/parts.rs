@@ -1,8 +1,9 @@
 //! The parts of a call that come from its caller.
 
 use bytes::Bytes;
+use doorward_inspect::Opaque;
 use doorward_mcp::error::Kind;
-use doorward_mcp::interaction::Retry;
+use doorward_mcp::interaction::{INPUT_RESPONSES, Retry};
 use doorward_mcp::{Object, RpcError, Value, method};
 
 use super::Guard;
@@ -29,13 +30,13 @@ enum Part {
 }
 
 impl Parts {
-    /// The parts of a call. `about_task`: it is about a task, and has only answers of the user.
+    /// The parts of a call. `about_task`: it is about a task, and has at most answers of the user.
     pub fn of(of: &str, params: &Object, retry: Option<&Retry>, about_task: bool) -> Self {
         let members: &[Part] = match of {
             method::TOOLS_CALL | method::PROMPTS_GET => &[Part::Member("arguments")],
             method::RESOURCES_READ => &[Part::Uri],
             method::COMPLETE => &[Part::Member("argument"), Part::Member("context")],
-            _ if about_task => &[],
+            _ if about_task => &[Part::Member(INPUT_RESPONSES)],
             _ => &[Part::Params],
         };
         let text = |part: &Part| match part {
@@ -60,8 +61,13 @@ impl Parts {
 
     pub fn inspect(self, guard: &Guard) -> InspectedParts {
         let one = |(part, text): (Part, Bytes)| {
+            let mut opaque = Opaque::default();
+            if matches!(part, Part::Responses | Part::Member(INPUT_RESPONSES)) {
+                // The keys that the server has chosen.
+                opaque.names("");
+            }
             // A text that was scanned as JSON is UTF-8.
-            Some((part, guard.arguments(std::str::from_utf8(&text).ok()?)))
+            Some((part, guard.arguments(std::str::from_utf8(&text).ok()?, &opaque)))
         };
         InspectedParts(self.0.into_iter().filter_map(one).collect())
     }

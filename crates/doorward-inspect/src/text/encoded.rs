@@ -125,7 +125,7 @@ fn decode(part: &str, is_broken: bool, at: usize) -> Option<Opened> {
     }
     let whole = engine.decode(compact).ok()?;
     let text = String::from_utf8(whole).ok().filter(|text| is_text(text.as_bytes()))?;
-    Some(Opened { range, coding, text, padded: compact.ends_with('=') })
+    Some(Opened { range, coding, text, padded: compact.ends_with('=') || compact.len() % 4 == 0 })
 }
 
 /// Hexadecimal in pairs with blanks, commas, colons, `0x` or `\x` between: at least eight that are text. Returns up to
