@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::defaults::is_default;
 use super::{BreakerSettings, ByteSize, Period, Secret, problem_of};
 
 /// External checks, by name.

@@ -11,6 +11,7 @@ use doorward_policy::Approver;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::defaults::is_default;
 use super::quantity::{ByteSize, Period};
 
 /// Inspection of arguments, of what servers return, and of definitions. `inspection: {}` inspects everything, removes unseen
@@ -31,14 +32,14 @@ pub struct InspectionSettings {
     /// What happens to a message whose inspection exceeds the budget.
     pub over_budget: OverBudget,
     /// Arguments of tools and prompts, values to complete, and answers of users to requests of servers.
-    #[serde(skip_serializing_if = "is_unset")]
+    #[serde(skip_serializing_if = "is_default")]
     pub arguments: MessageInspection,
     /// Everything that servers return or send: results, errors, prompts, resources, progress, log messages, elicitation and
     /// sampling requests.
-    #[serde(skip_serializing_if = "is_unset")]
+    #[serde(skip_serializing_if = "is_default")]
     pub results: MessageInspection,
     /// Definitions of tools, prompts, resources and templates, and the instructions of servers.
-    #[serde(skip_serializing_if = "is_unset")]
+    #[serde(skip_serializing_if = "is_default")]
     pub definitions: DefinitionInspection,
     /// Exceptions for some tools, prompts or resources. Each setting is taken from the first entry that applies and has it,
     /// otherwise from the settings above.
@@ -151,7 +152,7 @@ pub struct MessageInspection {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threshold: Option<u32>,
     /// Secrets and personal data.
-    #[serde(skip_serializing_if = "is_unset")]
+    #[serde(skip_serializing_if = "is_default")]
     pub data: DataInspection,
 }
 
@@ -200,11 +201,11 @@ pub struct InspectionException {
     /// What it applies to, as `server/tool`, `server/prompt` or `server/uri`; `*` matches any characters. Everything of a
     /// server is `server/*`.
     pub only: BTreeSet<Pattern>,
-    #[serde(skip_serializing_if = "is_unset")]
+    #[serde(skip_serializing_if = "is_default")]
     pub arguments: MessageInspection,
-    #[serde(skip_serializing_if = "is_unset")]
+    #[serde(skip_serializing_if = "is_default")]
     pub results: MessageInspection,
-    #[serde(skip_serializing_if = "is_unset")]
+    #[serde(skip_serializing_if = "is_default")]
     pub definitions: DefinitionInspection,
 }
 
@@ -221,10 +222,6 @@ pub struct InspectionApproval {
     /// How many different people must approve, 1 to 5.
     #[serde(default = "one")]
     pub people: u8,
-}
-
-fn is_unset<T: Default + PartialEq>(settings: &T) -> bool {
-    *settings == T::default()
 }
 
 fn an_hour() -> Period {

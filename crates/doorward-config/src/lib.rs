@@ -10,6 +10,7 @@ mod checks;
 mod confine;
 mod conversations;
 mod credential;
+mod defaults;
 mod email;
 mod export;
 mod external_checks;

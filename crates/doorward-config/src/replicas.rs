@@ -22,7 +22,7 @@ pub struct ReplicaSettings {
     /// changes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub file: Option<PathBuf>,
-    #[serde(skip_serializing_if = "super::server::is_default")]
+    #[serde(skip_serializing_if = "super::defaults::is_default")]
     pub group: ReplicaGroup,
     /// Where these replicas process data, such as `eu`. Default: the server's region.
     #[serde(skip_serializing_if = "Option::is_none")]

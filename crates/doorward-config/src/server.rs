@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::headers::is_owned_header;
+use super::defaults::is_default;
 use super::{
     Affinity, ArgumentSettings, Assertion, CacheRule, ClientCapabilities, Confinement,
     CredentialSettings, Delegation, Exchange, FlowDefaults, Launch, Lifecycle, LostSession,
@@ -178,10 +179,6 @@ pub struct ServerSettings {
     /// the longest pattern takes precedence.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub tools: BTreeMap<Pattern, ToolSettings>,
-}
-
-pub(super) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
 }
 
 impl ServerSettings {

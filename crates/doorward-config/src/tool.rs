@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::server::is_default;
-use super::{ArgumentSettings, CacheRule, ResultSettings};
+use super::cache::CacheRule;
+use super::checks::{ArgumentSettings, ResultSettings};
+use super::defaults::is_default;
 
 /// Settings of tools that override what the server declares.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
