@@ -211,9 +211,6 @@ pub struct ExternalCheck {
     pub moderation: Option<ModerationSettings>,
 }
 
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
 
 fn before() -> BTreeSet<CheckWhen> {
     [CheckWhen::Before].into()

@@ -8,6 +8,7 @@ mod deviations;
 mod inspection;
 mod labels;
 mod prometheus;
+mod server;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +16,6 @@ use std::sync::atomic::AtomicU64;
 
 use doorward_limits::Observer;
 use doorward_mcp::display::harmless_line;
-use doorward_mcp::method;
 use parking_lot::RwLock;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -348,48 +348,6 @@ impl Metrics {
         // Writing to a string does not fail.
         let _ = encode(&mut text, &self.registry);
         text
-    }
-}
-
-impl ServerMetrics {
-    /// Counts a call: of which method and tool, how it ended, how long it took, and the server of that.
-    pub fn record(&self, method: &str, tool: &str, outcome: Outcome, seconds: f64, upstream: f64) {
-        self.count(tool, outcome);
-        // Extensions have methods of their own, and callers make names up.
-        let method = if method::is_known(method) { method } else { OTHERS };
-        if let Some((all, server)) = self.methods.read().get(method) {
-            all.observe(seconds);
-            if upstream > 0.0 {
-                server.observe(upstream);
-            }
-            return;
-        }
-        let labels = OperationLabels { server: self.server.clone(), method: method.to_owned() };
-        let all = self.durations.get_or_create(&labels).clone();
-        let server = self.upstream.get_or_create(&labels).clone();
-        all.observe(seconds);
-        if upstream > 0.0 {
-            server.observe(upstream);
-        }
-        self.methods.write().insert(method.to_owned(), (all, server));
-    }
-
-    pub fn cache(&self, outcome: CacheOutcome) {
-        self.cache[outcome as usize].inc();
-    }
-
-    fn count(&self, tool: &str, outcome: Outcome) {
-        if let Some(counters) = self.tools.read().get(tool) {
-            counters[outcome as usize].inc();
-            return;
-        }
-        let tool = if self.tools.read().len() < MOST_TOOLS { tool } else { OTHERS };
-        let counters = Outcome::ALL.map(|outcome| {
-            let labels = CallLabels { server: self.server.clone(), tool: label(tool), outcome };
-            self.calls.get_or_create(&labels).clone()
-        });
-        counters[outcome as usize].inc();
-        self.tools.write().insert(tool.to_owned(), counters);
     }
 }
 
