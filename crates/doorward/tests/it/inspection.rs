@@ -1,6 +1,7 @@
 //! Inspection of what passes: unseen characters, suspicious texts, budgets, and changes while the gateway runs.
 #![allow(clippy::unwrap_used)]
 
+use crate::approvals::world::{World, id_of, url};
 use crate::support::client::{Handshake, Modern};
 use crate::support::hostile::Era;
 use crate::support::{Gateway, leaky, wait_for};
@@ -149,4 +150,24 @@ fn a_gateway_does_not_start_with_settings_that_mask_nothing() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && said.contains("no detector finds 'emial'"), "{said}");
+}
+
+#[test]
+fn suspicious_arguments_wait_for_a_person_and_run_once() {
+    let world = World::new("permit (principal, action in Action::\"use\", resource);");
+    let gateway = world.start_with(
+        "inspection: {arguments: {suspicious: hold}, approval: {approvers: ['role:lead']}}\n",
+    );
+    let ann = world.client(&gateway, &["--user", "ann"]);
+    let dana = world.lead();
+    assert_eq!(ann.call("get", url("a")).text(), "get");
+    let answer = ann.call("get", url(INJECTED));
+    let id = id_of(&answer);
+    assert!(answer.body.contains("gives instructions to a model"), "{}", answer.body);
+    assert_eq!(world.called().len(), 1);
+    world.decide(&gateway, &dana, &id, "approve", 200);
+    assert_eq!(ann.call("get", url(INJECTED)).text(), "get");
+    assert_eq!(world.called()[1]["arguments"], url(INJECTED));
+    assert_ne!(id_of(&ann.call("get", url(INJECTED))), id);
+    assert_eq!(world.called().len(), 2);
 }
