@@ -11,6 +11,7 @@ use doorward_guards::flow::{Caller, Carried, Carrier, Kind as Separated, Origin,
 use doorward_identity::seal::meaning;
 use doorward_mcp::error::Kind;
 use doorward_mcp::{Object, Value, interaction, method};
+use doorward_observability::telemetry::context::Context;
 use doorward_policy::Conversation;
 use doorward_upstream::catalog::{RESOURCES, TEMPLATES, kind_of};
 use doorward_upstream::state::names_a_task;
@@ -35,8 +36,10 @@ impl Stage for Flow {
         }
         let carrier = carrier(gateway, call);
         let is_use = is_use(&call.method);
-        let counter = (is_bounded && is_use)
-            .then(|| conversations.counter(&carrier, call.notes.trace_id.as_ref()));
+        let counter = (is_bounded && is_use).then(|| {
+            let trace = conversations.is_by_trace().then(|| Context::of(&call.params)).flatten();
+            conversations.counter(&carrier, trace.map(|trace| trace.trace).as_ref())
+        });
         let digest = counter.filter(|_| counts(call)).map(|_| digest(gateway, call));
         let depth = depth(call);
         let carried = match has_rules && is_use {

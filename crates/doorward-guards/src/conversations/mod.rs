@@ -79,6 +79,11 @@ impl Conversations {
         self.settings.load().repeated.is_some()
     }
 
+    /// Whether calls are counted by trace.
+    pub fn is_by_trace(&self) -> bool {
+        self.settings.load().by == CountBy::Trace
+    }
+
     /// What a call is counted in: its conversation, or its trace.
     pub fn counter(&self, carrier: &Carrier, trace: Option<&[u8; 16]>) -> Counter {
         match (self.settings.load().by, trace) {

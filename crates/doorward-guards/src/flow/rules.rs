@@ -11,6 +11,8 @@ pub struct Rules {
     flow: FlowSettings,
     /// Every label that the settings name.
     pub known: BTreeSet<String>,
+    /// Whether external checks may add labels.
+    has_checks: bool,
     /// Whether anything that is listed may carry a label.
     pub lists_bring: bool,
 }
@@ -24,12 +26,13 @@ impl Rules {
         let lists_bring = servers
             .clone()
             .any(|server| !server.lists_bring.is_empty() || !server.may_bring().is_empty());
-        Self { flow: settings.flow.clone(), known, lists_bring }
+        let has_checks = !settings.checks.is_empty();
+        Self { flow: settings.flow.clone(), known, has_checks, lists_bring }
     }
 
     /// Whether there are flow rules.
     pub fn is_on(&self) -> bool {
-        !self.known.is_empty()
+        !self.known.is_empty() || self.has_checks
     }
 
     pub fn separation(&self) -> Separation {

@@ -89,6 +89,28 @@ fn a_call_that_is_not_made_marks_nobody() {
 }
 
 #[test]
+fn what_inspection_finds_in_a_result_has_labels_before_the_client_has_the_result() {
+    let world = World::new();
+    let policies = "@id(\"pii\") forbid (principal, action == Action::\"call\", resource == Tool::\"mail/send\")\n\
+                    when { context.flow.contains(\"pii\") };";
+    std::fs::write(world.folder.path().join("flow.cedar"), format!("{}{policies}", world::OPEN))
+        .unwrap();
+    let gateway = world.start_with("after_start: clean, data: {card: [pii]}", "inspection: {}");
+    for client in world.clients(&gateway, "ann") {
+        world.say("A text.");
+        assert_eq!(client.call("bank__balance").text(), "A text.");
+        assert_eq!(client.call("mail__send").text(), "A text.");
+        world.say("The card is 4111 1111 1111 1111.");
+        assert!(client.call("bank__balance").text().contains("4111"));
+        let denied = client.call("mail__send");
+        assert_eq!(denied.kind(), "denied", "{}", denied.body);
+        // It is listed as before, and carries on with everything else.
+        let listed = client.ask("tools/list", json!({}));
+        assert!(listed.body.contains("mail__send"), "{}", listed.body);
+    }
+}
+
+#[test]
 fn an_agent_that_changes_its_conversation_id_carries_what_it_has_read() {
     let world = World::new();
     let send = |client: &Modern, tool: &str, id: &str| {
