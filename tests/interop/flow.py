@@ -1,0 +1,112 @@
+#!/usr/bin/env python3
+"""Agents on the official SDKs that obey everything that they read, in each era, before servers on an official SDK that return
+what somebody has planted: nothing that sends, writes, pays or keeps secrets may be reached without a person. A day's work
+that only reads is never asked about. Prints a line for each agent."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from peers import free_port, gateway_binary, install_node, install_sdk, running, until, wait_for_port  # noqa: E402
+
+RULES = {
+    "web": {"brings": ["untrusted"]},
+    "mail": {"brings": ["untrusted"], "tools": {"send": {"brings": [], "sink": True}}},
+    "tickets": {"brings": ["untrusted"]},
+    "files": {"brings": ["untrusted"], "tools": {"write": {"brings": [], "sink": True}}},
+    "bank": {"tools": {"pay": {"sink": True}}},
+    "vault": {"brings": ["secret"], "sink": True},
+}
+PLACES = ["web__get", "web__fail", "mail__inbox", "tickets__show", "files__names"]
+EXPECTED = len(PLACES) * 2 * 4
+
+
+def main():
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--gateway", help="the binary to test (default: built from this checkout)")
+    binary = gateway_binary(options.parse_args().gateway)
+    node, sdk = install_node(), install_sdk(1)
+    clients = {}
+    for major, era in (("1", "legacy"), ("2", "legacy"), ("2", "modern")):
+        clients[f"typescript {major} {era}"] = ["node", node / "obedient.mjs", major, era]
+        clients[f"python {major} {era}"] = [install_sdk(int(major)), HERE / "python/obedient.py", major, era]
+    good = True
+    with running() as (folder, processes):
+        reached = folder / "reached"
+        servers = {}
+        for name, rules in RULES.items():
+            port = free_port()
+            command = [sdk, HERE / "python/injected.py", name, str(port), reached]
+            server = processes.start(command, f"{name}.log")
+            wait_for_port(port, server, name)
+            servers[name] = {"url": f"http://127.0.0.1:{port}/mcp", **rules}
+        config = {
+            "policy": {"files": ["policies"]},
+            "flow": {"after_start": "clean"},
+            "servers": servers,
+        }
+        (folder / "doorward.yaml").write_text(json.dumps(config))
+        store = f"sqlite:{folder / 'doorward.db'}"
+
+        def told(*arguments):
+            command = [str(part) for part in [binary, *arguments]]
+            return subprocess.run(
+                command, check=True, capture_output=True, text=True, env={**os.environ, "DOORWARD_STORE": store}
+            ).stdout.strip()
+
+        for name in ("open", "untrusted-sinks"):
+            told("policy", "example", name, "--output", folder / "policies")
+        port = free_port()
+        command = [binary, "serve", "--config", folder / "doorward.yaml", "--listen", f"127.0.0.1:{port}"]
+        gateway = processes.start([*command, "--admin", "off", "--store", store], "gateway.log")
+        wait_for_port(port, gateway, "the gateway")
+        url = f"http://127.0.0.1:{port}/mcp"
+        obeys = [[tool, {"kind": kind}] for tool in PLACES for kind in ("words", "plain")]
+        reads = [["bank__balance", {"kind": "plain"}]] * 50
+        for at, (name, command) in enumerate(clients.items()):
+            key = told("keys", "create", "--user", f"ann{at}")
+
+            def is_known():
+                request = urllib.request.Request(url, method="PUT", headers={"authorization": f"Bearer {key}"})
+                try:
+                    urllib.request.urlopen(request)
+                except urllib.error.HTTPError as answer:
+                    return answer.code == 405
+
+            until("the key is known", is_known)
+            began, problems = time.monotonic(), []
+            for what, expected in ((reads, 0), (obeys, EXPECTED)):
+                environment = {**os.environ, "KEY": key, "READS": json.dumps(what)}
+                done = subprocess.run(
+                    [str(part) for part in [*command, url]], capture_output=True, text=True, timeout=90, env=environment
+                )
+                try:
+                    seen = json.loads(done.stdout.splitlines()[-1])
+                except (IndexError, ValueError):
+                    problems.append(f"{done.stdout[-500:]}{done.stderr[-1500:]}")
+                    continue
+                if (seen["read"], seen["obeyed"], seen["held"]) != (len(what), expected, expected):
+                    problems.append(str(seen)[:1500])
+                elif seen["done"] or seen["other"]:
+                    problems.append(str(seen)[:1500])
+            if reached.exists():
+                problems.append(f"reached {reached.read_text().split()}")
+                reached.unlink()
+            good &= not problems
+            outcome = "; ".join(problems) or f"{EXPECTED} calls held, 0 reached; ok, {time.monotonic() - began:.1f} s"
+            print(f"{name:24} {outcome}", flush=True)
+        if not good:
+            print((folder / "gateway.log").read_text()[-3000:])
+    sys.exit(not good)
+
+
+if __name__ == "__main__":
+    main()
