@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use doorward_inspect::written::{self, Keep};
 use doorward_mcp::display::{harmless_line, is_harmful};
 use serde::Serialize;
 
@@ -46,6 +47,10 @@ struct JsonFinding<'a> {
 impl Report {
     pub fn new(path: &Path, text: &str, mut findings: Vec<Finding>) -> Self {
         findings.sort_by_key(|finding| (finding.place.line, finding.place.column));
+        for finding in &mut findings {
+            // It may quote the value.
+            finding.problem = written::text(&finding.problem, Keep::Personal).into_owned();
+        }
         // As many characters as before, for places are counted in them. Of line ends the renderer knows.
         let text = text.replace(|c| is_harmful(c) && c != '\r', "\u{fffd}");
         Self { path: path.to_owned(), text, findings }
@@ -73,7 +78,7 @@ impl Report {
         })
     }
 
-    /// With the lines of the file that are meant.
+    /// With the lines of the file that are meant, without secrets.
     pub fn render(&self, color: Color) -> String {
         let renderer = match color {
             Color::Yes => Renderer::styled(),
@@ -94,7 +99,8 @@ impl Report {
                 ),
                 None => primary.element(annotate_snippets::Origin::path(&*path)),
             };
-            out.push_str(&renderer.render(&[group]));
+            // The line that is meant may hold a secret.
+            out.push_str(&written::text(&renderer.render(&[group]), Keep::Personal));
             out.push_str("\n\n");
         }
         out
@@ -202,5 +208,18 @@ mod tests {
             report.lines().collect::<Vec<_>>(),
             ["doorward.yaml:3:5: servers.x.ulr: no such key"]
         );
+    }
+
+    #[test]
+    fn a_report_shows_no_secret() {
+        let token = "ghp_Kd82jdkfiwo3lskdfjweoiru2938rjskdfhw";
+        let place = Place { line: 2, column: 3 };
+        let problem = format!("wrong type: string \"{token}\", expected a map");
+        let finding = Finding { key: "servers.x".into(), problem, place };
+        let text = format!("servers:\n  x: {token}\n");
+        let report = Report::new(Path::new("doorward.yaml"), &text, vec![finding]);
+        let all = report.render(Color::No) + &report.render(Color::Yes);
+        let all = all + &report.to_json().to_string() + &report.lines().collect::<String>();
+        assert!(all.contains("[SECRET]") && !all.contains("ghp_"), "{all}");
     }
 }

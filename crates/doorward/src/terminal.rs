@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::io::{IsTerminal, Write, stderr, stdout};
 
+use doorward_inspect::written::{self, Keep};
 pub use doorward_mcp::display::{harmless, harmless_json};
 use doorward_mcp::display::{is_unseen, quoted};
 use serde::Serialize;
@@ -33,9 +34,10 @@ pub fn paint<'a>(text: &'a str, code: &str, color: Color) -> Cow<'a, str> {
     }
 }
 
-/// Says on standard error what went wrong.
+/// Says on standard error what went wrong, without secrets.
 pub fn complain(message: &str) {
-    eprintln!("{}: {}", paint("error", "1;31", error_color()), harmless(message));
+    let message = written::text(message, Keep::Personal);
+    eprintln!("{}: {}", paint("error", "1;31", error_color()), harmless(&message));
 }
 
 /// As [`harmless`], in one line.
