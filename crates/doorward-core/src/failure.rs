@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use doorward_inspect::written::{self, Keep};
 use doorward_mcp::error::Kind;
 
 /// A failure between the gateway and a server.
@@ -73,8 +74,11 @@ impl Failure {
         }
     }
 
+    /// Adds the cause, without secrets and personal data.
     pub fn because(mut self, cause: impl fmt::Display) -> Self {
-        self.cause = Some(cause.to_string());
+        // It may quote what a server has said.
+        let cause = cause.to_string();
+        self.cause = Some(written::text(&cause, Keep::Addresses).into_owned());
         self
     }
 }

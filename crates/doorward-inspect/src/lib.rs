@@ -6,7 +6,7 @@
 //!   [`TextStream`] in a text that arrives in parts.
 //! - [`written`] cleans what is written to audit records, logs and spans, by the built-in detectors.
 //!
-//! No I/O, no clock, no state but the built-in detectors, compiled once. All work is linear in the length of the input, and what a [`Budget`] does not cover is
+//! No I/O, no clock, no state but the detectors of [`written`]. All work is linear in the length of the input, and what a [`Budget`] does not cover is
 //! reported as not inspected. Findings are a measured signal, not a promise (`docs/detection.md`); that stripped text
 //! contains no unseen characters, and that redacted JSON is JSON, is a promise.
 

@@ -45,7 +45,7 @@ impl Keeper {
                 let judged =
                     definitions.judge(&of, kind, &item.key, &json, others.as_ref(), &digest);
                 report(&audit, (&of, kind, &item.key), &judged, digest);
-                if let Some(finding) = finding(judged) {
+                if let Some(finding) = finding(kind, &item.key, judged) {
                     findings.insert(item.key.clone(), finding);
                 }
             }
@@ -105,12 +105,12 @@ impl Keeper {
 }
 
 impl Gateway {
-    /// Takes the settings for definitions, and the rules of the operator.
-    pub(crate) fn declare_definitions(&self, settings: &Settings) {
+    /// Takes the settings for definitions, and the rules in force. Lists that were learnt by others are inspected again.
+    pub fn declare_definitions(&self, settings: &Settings) {
         let definitions = &self.pins.definitions;
         definitions.names().retain(|name| self.server(name).is_some());
         self.pins.forget_refused(|name| self.server(name).is_some());
-        if definitions.declare(settings.inspection.as_ref(), None) {
+        if definitions.declare(settings.inspection.as_ref(), self.inspection.scanner()) {
             self.servers().iter().for_each(|server| server.renew_lists());
         }
     }
@@ -130,7 +130,7 @@ impl Gateway {
     }
 }
 
-fn finding(judged: Judged) -> Option<Finding> {
+fn finding(kind: Kind, key: &str, judged: Judged) -> Option<Finding> {
     let mut finding = Finding::default();
     match judged.withheld {
         Some(Withheld::Hold(why)) => finding.hold = Some(why),
@@ -139,7 +139,16 @@ fn finding(judged: Judged) -> Option<Finding> {
     }
     if let Some(stripped) = judged.stripped {
         match Object::parse(&stripped.into()) {
-            Some(stripped) => finding.stripped = Some(stripped),
+            Some(mut stripped) => {
+                // By its name, the server is asked for it.
+                let member = match kind {
+                    Kind::Resource => "uri",
+                    Kind::Template => "uriTemplate",
+                    _ => "name",
+                };
+                stripped.set(member, key);
+                finding.stripped = Some(stripped);
+            }
             None => finding.refuse = Some("characters cannot be removed from it".to_owned()),
         }
     }

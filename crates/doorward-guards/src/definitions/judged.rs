@@ -56,7 +56,7 @@ impl Withheld {
 /// What is done with a definition.
 #[derive(Debug, Clone, Default)]
 pub struct Judged {
-    /// What is served in its place: the same without unseen characters.
+    /// What is served in its place: the same without unseen characters. Its name may have had some, too.
     pub stripped: Option<String>,
     pub withheld: Option<Withheld>,
     /// What looks like instructions to a model.
@@ -71,7 +71,7 @@ pub(super) fn judge(
     settings: &DefinitionInspection,
     found: &Found,
     (kind, name): (Kind, &str),
-    is_new: bool,
+    (is_new, keeps_names): (bool, bool),
     digest: impl FnOnce() -> String,
 ) -> Judged {
     let unseen = settings.unseen();
@@ -81,7 +81,7 @@ pub(super) fn judge(
         let refused = match unseen {
             UnseenAction::Refuse => Some("it has characters that are not seen"),
             // Without them it would be something else: another name, or one member instead of two.
-            UnseenAction::Strip if text::strip(name).is_some() => {
+            UnseenAction::Strip if !keeps_names && text::strip(name).is_some() => {
                 Some("its name has characters that are not seen")
             }
             UnseenAction::Strip if found.collides => {

@@ -169,7 +169,9 @@ impl Definitions {
         }
         let scans = action != SuspiciousAction::Ignore;
         let (found, is_new) = self.find(&terms, (server, kind, name), json, others, scans);
-        judged::judge(&settings, &found, (kind, name), is_new, digest)
+        // Without settings, odd names are served as they are.
+        let keeps_names = terms.settings.is_none();
+        judged::judge(&settings, &found, (kind, name), (is_new, keeps_names), digest)
     }
 
     fn find(

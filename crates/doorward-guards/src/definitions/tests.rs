@@ -34,8 +34,10 @@ fn without_settings_unseen_characters_are_removed_and_nothing_is_scanned() {
     assert_eq!(judged.stripped.unwrap(), tool("add", "Adds two"));
     assert!(judged.withheld.is_none() && judged.suspicious.is_none());
     assert!(judge(&definitions, "add", POISON).suspicious.is_none());
-    // Without it, the name would be another one.
     let judged = judge(&definitions, "ad\u{200b}d", "Adds");
+    assert!(judged.withheld.is_none() && judged.stripped.is_some());
+    // With settings it is refused: without the character, the name would be another one.
+    let judged = judge(&with(json!({})), "ad\u{200b}d", "Adds");
     assert!(matches!(judged.withheld, Some(Withheld::Refuse(_))) && judged.stripped.is_none());
 }
 

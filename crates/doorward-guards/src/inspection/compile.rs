@@ -53,7 +53,7 @@ impl Inspection {
         let rules = files.rule_files()?;
         let rules = Rules::with(&rules)
             .map_err(|error| BadInspection(format!("inspection.rules: {error}")))?;
-        let scanner = Scanner::new(rules);
+        let scanner = Arc::new(Scanner::new(rules));
         let detectors = files.detector_files()?;
         let detectors = Detectors::with(&detectors)
             .map_err(|error| BadInspection(format!("inspection.detectors: {error}")))?;

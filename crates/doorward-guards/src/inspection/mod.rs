@@ -50,7 +50,7 @@ pub struct Active {
 pub struct Inspection {
     settings: InspectionSettings,
     files: Files,
-    scanner: Scanner,
+    scanner: Arc<Scanner>,
     detectors: Arc<Detectors>,
     keys: Arc<Keys>,
     /// What applies where no exception does.
@@ -119,6 +119,11 @@ impl Active {
     /// The detectors in force, those of the operator among them.
     pub fn detectors(&self) -> Option<Arc<Detectors>> {
         self.current.load().as_ref().map(|inspection| inspection.detectors.clone())
+    }
+
+    /// The scanner in force, with the rules of the operator.
+    pub fn scanner(&self) -> Option<Arc<Scanner>> {
+        self.current.load().as_ref().map(|inspection| inspection.scanner.clone())
     }
 
     /// Puts settings and the files that they name in force; `None` turns inspection off. What is not valid changes nothing.

@@ -212,6 +212,11 @@ impl Detectors {
         !self.fields.is_empty()
     }
 
+    /// Whether a text has a literal of a detector, or may have a value that is known by its hash.
+    pub(crate) fn may_find(&self, text: &str) -> bool {
+        !self.hashes.is_empty() || self.automaton.is_match(text)
+    }
+
     /// The texts in which the ready-made detectors are tested to find something.
     #[cfg(test)]
     pub(crate) fn examples(&self) -> impl Iterator<Item = &str> {

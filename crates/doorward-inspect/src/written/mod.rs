@@ -1,5 +1,5 @@
 //! Cleans what is written: audit records, logs, spans, error texts. Secrets and personal data that the built-in detectors
-//! find are masked, whatever the settings of the operator say of what passes.
+//! find are masked, whatever the settings of the operator say of what passes; what the operator's own detectors find, too.
 //!
 //! Whose text it is decides what is masked ([`Keep`]). The detectors are compiled once, at the first use ([`prepare`]).
 
@@ -9,9 +9,10 @@ mod members;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use aho_corasick::AhoCorasick;
+use arc_swap::ArcSwapOption;
 
 pub use lines::Lines;
 pub use members::members;
@@ -75,14 +76,17 @@ fn built_in() -> (Detectors, AhoCorasick) {
     (detectors, keywords.expect("the keywords are few"))
 }
 
+/// The detectors of the operator with the built-in ones, while there are any.
+static OWN: ArcSwapOption<Detectors> = ArcSwapOption::const_empty();
+
 impl BuiltIn {
-    fn redactor(&self, keep: Keep) -> Redactor<'_> {
+    fn redactor<'a>(&'a self, own: Option<&'a Detectors>, keep: Keep) -> Redactor<'a> {
         let plan = match keep {
             Keep::Nothing => &self.all,
             Keep::Addresses => &self.but_addresses,
             Keep::Personal => &self.secrets,
         };
-        Redactor::new(&self.detectors, plan, None)
+        Redactor::new(own.unwrap_or(&self.detectors), plan, None)
     }
 }
 
@@ -91,14 +95,21 @@ pub fn prepare() {
     LazyLock::force(&BUILT_IN);
 }
 
+/// Uses detectors of the operator beside the built-in ones; `None` uses the built-in ones alone.
+pub fn use_detectors(detectors: Option<Arc<Detectors>>) {
+    OWN.store(detectors);
+}
+
 /// A text as it may be written.
 pub fn text(text: &str, keep: Keep) -> Cow<'_, str> {
-    if !may_contain(text) {
+    let own = OWN.load();
+    if !may_contain(text) && !own.as_ref().is_some_and(|own| own.may_find(text)) {
         return Cow::Borrowed(text);
     }
     let built_in = &*BUILT_IN;
+    let redactor = built_in.redactor(own.as_deref(), keep);
     let mut budget = Budget::default();
-    let outcome = string::redact(&built_in.redactor(keep), text, Context::default(), &mut budget);
+    let outcome = string::redact(&redactor, text, Context::default(), &mut budget);
     if budget.is_exceeded() {
         return Cow::Borrowed(TOO_LONG);
     }
@@ -109,7 +120,9 @@ pub fn text(text: &str, keep: Keep) -> Cow<'_, str> {
 /// A JSON text of a caller or server as it may be written. Numbers that are masked become null. `None` if it is too long to
 /// be inspected.
 pub fn json(json: &str) -> Result<Option<Cow<'_, str>>, NotJson> {
-    let redacted = BUILT_IN.redactor(Keep::Nothing).json(json, &mut Budget::default())?;
+    let own = OWN.load();
+    let redactor = BUILT_IN.redactor(own.as_deref(), Keep::Nothing);
+    let redacted = redactor.json(json, &mut Budget::default())?;
     if !redacted.complete {
         return Ok(None);
     }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use doorward_inspect::written::{self, Keep};
 use doorward_mcp::Object;
 use doorward_mcp::translate::CacheHints;
 use doorward_mcp::uri::may_expand;
@@ -64,7 +65,10 @@ impl List {
     /// Why it could not be fetched, with the cause, in words for an operator.
     pub(super) fn failure(&self) -> Option<String> {
         Some(match self.problem.as_ref()? {
-            CallError::Rpc(error) => format!("{} (code {})", error.message, error.code),
+            CallError::Rpc(error) => {
+                let message = written::text(&error.message, Keep::Nothing);
+                format!("{message} (code {})", error.code)
+            }
             CallError::Gateway(failure) | CallError::Refused { failure, .. } => {
                 match &failure.cause {
                     Some(cause) => format!("{failure} ({cause})"),

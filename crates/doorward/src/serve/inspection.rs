@@ -8,6 +8,7 @@ use std::time::Duration;
 use doorward_config::Settings;
 use doorward_gateway::Gateway;
 use doorward_guards::inspection::Files;
+use doorward_inspect::written;
 use tokio_util::task::AbortOnDropHandle;
 
 /// How often the files are checked.
@@ -24,7 +25,13 @@ pub fn declare(gateway: &Gateway, settings: &Settings) -> Result<bool, String> {
         files.rules = read(&inspection.rules)?;
         files.detectors = read(&inspection.detectors)?;
     }
-    gateway.inspection.declare(inspection, files).map_err(|error| error.to_string())
+    let changed = gateway.inspection.declare(inspection, files);
+    let changed = changed.map_err(|error| error.to_string())?;
+    if changed {
+        written::use_detectors(gateway.inspection.detectors());
+        gateway.declare_definitions(settings);
+    }
+    Ok(changed)
 }
 
 /// Follows settings and files while the handle lives. What is not valid is refused, and logged once.

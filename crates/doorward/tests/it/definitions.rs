@@ -253,7 +253,7 @@ fn a_tool_that_looks_like_another_servers_is_held() {
 fn a_name_with_unseen_characters_is_not_listed() {
     let changing =
         saying(Era::Modern, &FIRST.replace("\"name\":\"get\"", "\"name\":\"g\\u200bet\""));
-    let gateway = Gateway::start(&config(&changing, ""));
+    let gateway = Gateway::start(&config(&changing, "inspection: {}"));
     let client = Modern::new(&gateway, "/mcp/s");
     assert_eq!(names(&client), ["other"]);
     assert!(left_out(&gateway).join("").contains("its name has characters that are not seen"));

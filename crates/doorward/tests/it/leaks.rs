@@ -88,6 +88,24 @@ fn server(plants: &[Plant]) -> Hostile {
     })
 }
 
+/// A server that is greeted, and answers every list with an error; or one that speaks no MCP at all.
+fn broken(plants: &[Plant], greets: bool) -> Hostile {
+    let plants = plants.to_vec();
+    with_habit(Era::Modern, move |asked, out| {
+        let (all, text) = (object(&plants), lines(&plants));
+        if greets && asked.message["method"] == "server/discover" {
+            says(&plants, asked, out);
+        } else if greets {
+            let error = json!({ "code": -32_000, "message": text, "data": all });
+            let body = json!({ "jsonrpc": "2.0", "id": asked.message["id"], "error": error });
+            answer(out, 200, "application/json", body.to_string().as_bytes());
+        } else {
+            answer(out, 200, "application/json", text.as_bytes());
+        }
+        true
+    })
+}
+
 fn says(plants: &[Plant], asked: &Asked, out: &mut std::net::TcpStream) {
     let (all, text) = (object(plants), lines(plants));
     let params = &asked.message["params"];
@@ -272,6 +290,7 @@ fn outputs(
     dump: impl Fn() -> Option<Vec<u8>>,
 ) -> Vec<(String, Vec<u8>)> {
     let hostile = server(plants);
+    let (lists, strange) = (broken(plants, true), broken(plants, false));
     let (otlp, taken) = collector();
     let scripts = folder();
     let (script, said) = (scripts.path().join("leaky.py"), scripts.path().join("said.txt"));
@@ -285,15 +304,20 @@ fn outputs(
         "store: {store}\naudit:\n  payloads: {{\"*\": {{arguments: true, result: true}}}}\n  payload_limit: 1MiB\n  \
          policy_arguments: true\n  exports: {{archive: {{file: {{path: \"{}\"}}, every: 1s}}}}\ntelemetry:\n  otlp: {{endpoint: \"{otlp}\"}}\n  \
          traces: {{sample: 1.0, payloads: true}}\n  logs: {{otlp: true}}\n  metrics: {{otlp: true, every: 1s}}\n\
-         servers:\n  s: {{url: \"{}\"}}\n  leaky: {{command: {}, args: [\"{}\", \"{}\"]}}\n",
+         servers:\n  s: {{url: \"{}\"}}\n  lists: {{url: \"{}\"}}\n  strange: {{url: \"{}\"}}\n  leaky: {{command: {}, args: [\"{}\", \"{}\"]}}\n",
         exported.display(),
         hostile.url(),
+        lists.url(),
+        strange.url(),
         python(),
         script.display(),
         said.display(),
     );
     let gateway = Gateway::start_unready(&config);
     call_everything(&gateway, plants);
+    for server in ["lists", "strange"] {
+        Modern::new(&gateway, &format!("/mcp/{server}")).ask("tools/list", json!({}));
+    }
     wait_for("the program has ended", || gateway.logged("exit status: 3"));
     let records =
         || crate::support::told(store, &["audit", "search", "--json", "--limit", "100000"]);
