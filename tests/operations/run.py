@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What operators connect to the gateway, for real: an OTLP receiver built from the official protobuf package, over HTTP
-and gRPC; Prometheus with the rules and the dashboard of `deploy/`; rsyslog over TCP and TLS; and what takes records over
-HTTP. Needs Python, openssl, and Debian's prometheus and rsyslog; installs all else."""
+and gRPC; Prometheus with the rules and the dashboard of `deploy/`; rsyslog over TCP and TLS; what takes records over
+HTTP; and a mail server. Needs Python, openssl, and Debian's prometheus and rsyslog; installs all else."""
 
 import argparse
 import gzip
@@ -343,13 +343,58 @@ audit:
     assert calls == sum(1 for one in native if one.get("target") == "add" and one["kind"] in ("opened", "call")), calls
 
 
+def check_mail(binary, processes, folder, python):
+    """Approvers are sent mails by a server that wants TLS and a login, also after it was away; and none without them."""
+    key, cert = certificate(folder)
+    port, out = free_port(), folder / "mails.jsonl"
+    command = [python, HERE / "mailserver.py", port, cert, key, out]
+    (folder / "hold.cedar").write_text(
+        """permit (principal, action in Action::"use", resource);
+@reason("Adding needs a lead") @approval("role:lead")
+forbid (principal, action == Action::"call", resource == Tool::"sample/add");
+"""
+    )
+    settings = {"server": "localhost", "port": port, "user": "doorward", "password": "a-password-0123456789"}
+    settings |= {"from": "doorward@example.com", "to": ["ops@example.com"], "retry_pause": "100ms"}
+    settings["approvers"] = {"role:lead": ["dana@example.com"]}
+    config = {"servers": {"sample": {"sample": True}}, "policy": {"files": ["hold.cedar"]}, "email": settings}
+    os.environ["SSL_CERT_FILE"] = str(folder / "ca.crt")
+    try:
+        gateway = Recording(binary, processes, folder, "mail", json.dumps(config))
+    finally:
+        del os.environ["SSL_CERT_FILE"]
+    key = gateway.told("keys", "create", "--user", "ann").strip()
+
+    def call():
+        return gateway.ask("tools/call", {"name": "add", "arguments": {"a": 1, "b": 2}}, "/mcp/sample", [("authorization", f"Bearer {key}")])
+
+    def held():
+        try:
+            return call()["error"]["data"].get("approval")
+        except urllib.error.HTTPError as answer:
+            return json.load(answer).get("error", {}).get("data", {}).get("approval") if answer.code != 401 else None
+
+    approval = until("the call waits", held)
+    # The mail server is away at first.
+    until("it was tried", lambda: '"attempts":2' in gateway.told("webhooks", "deliveries", "--json").replace(" ", ""))
+    wait_for_port(port, processes.start(command, "mailserver.log"), "the mail server")
+    mails = until("the mail has come", lambda: out.exists() and read_lines(out))
+    assert mails[0]["to"] == ["dana@example.com"] and mails[0]["tls"] and mails[0]["user"] == "doorward", mails
+    assert f"/approvals/{approval}" in mails[0]["text"] and "Adding needs a lead" in mails[0]["text"], mails
+    gateway.told("approvals", "approve", approval)
+    mails = until("the decision has come", lambda: len(read_lines(out)) == 2 and read_lines(out))
+    assert mails[1]["to"] == ["ops@example.com"] and "approved" in mails[1]["subject"], mails
+    print(f"mails: {len(mails)} over TLS with a login, none lost while the server was away")
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--gateway", help="a gateway's binary; when absent, it is built")
-    options.add_argument("--only", choices=["telemetry", "prometheus", "exports"])
+    options.add_argument("--only", choices=["telemetry", "prometheus", "exports", "mail"])
     options = options.parse_args()
     checks = {
         "telemetry": lambda *world: check_telemetry(*world, install_python("operations", HERE / "requirements.txt")),
+        "mail": lambda *world: check_mail(*world, install_python("operations", HERE / "requirements.txt")),
         "prometheus": check_prometheus,
         "exports": check_exports,
     }

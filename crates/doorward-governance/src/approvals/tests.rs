@@ -129,7 +129,7 @@ fn every_part_is_bound() {
         Hold { people: 2, ..holds[0].clone() },
         Hold { by_self: true, ..holds[0].clone() },
     ] {
-        digests.insert(bound.digest(b"{}", &[other.clone()]));
+        digests.insert(bound.digest(b"{}", std::slice::from_ref(&other)));
         digests.insert(bound.digest(b"{}", &[holds[0].clone(), other]));
     }
     assert_eq!((digests.len(), memories.len()), (23, 12));
