@@ -9,6 +9,7 @@ mod authorize;
 pub mod browser;
 mod callback;
 mod clients;
+pub mod editing;
 pub mod form;
 pub mod page;
 mod provider;

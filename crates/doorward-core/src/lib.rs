@@ -13,6 +13,7 @@ pub mod fair;
 pub mod flood;
 pub mod memory;
 mod millis;
+pub mod news;
 pub mod pattern;
 pub mod random;
 mod scope;

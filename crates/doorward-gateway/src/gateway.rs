@@ -23,7 +23,6 @@ use tokio_util::task::TaskTracker;
 pub use self::about::about_doorward;
 
 use crate::access::Policies;
-use crate::approvals::news::News;
 use crate::billing::Ledger;
 use crate::exchange::Behalf;
 use crate::in_flight::Live;
@@ -36,6 +35,7 @@ use doorward_authorization::Authorization;
 use doorward_cache::Cache;
 use doorward_config::{Explain, Settings};
 use doorward_core::memory::{self, Memory};
+use doorward_core::news::News;
 use doorward_core::share::Shares;
 use doorward_guards::conversations::Conversations;
 use doorward_guards::flow::Flow;

@@ -4,6 +4,7 @@
 use std::fmt::Display;
 
 use doorward_core::Failure;
+use doorward_core::news::News;
 use doorward_governance::approvals::Approval;
 use doorward_identity::seal::fingerprint;
 use doorward_mcp::error::Kind;
@@ -11,8 +12,6 @@ use doorward_mcp::{Object, interaction};
 use doorward_store::{Store, now};
 use doorward_upstream::call_error::CallError;
 use tokio_util::task::TaskTracker;
-
-use super::news::News;
 
 /// How long input may take, in seconds.
 const PATIENCE: i64 = 3_600;

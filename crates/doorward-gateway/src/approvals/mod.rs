@@ -7,5 +7,4 @@ mod binding;
 pub mod decide;
 pub mod editing;
 pub mod hold;
-pub mod news;
 pub mod page;

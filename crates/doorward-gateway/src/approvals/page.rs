@@ -8,12 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use doorward_authorization::approving::sign_in_to_approve;
 use doorward_authorization::browser::{self, Browser};
+use doorward_authorization::editing::{fields, read, visible};
 use doorward_authorization::form::Form;
 use doorward_authorization::not_allowed;
 use doorward_authorization::page::{self, escaped};
 use doorward_governance::approvals::{Approval, Ballot, State, Voter};
 use doorward_identity::identity::{Caller, Grant};
 use doorward_net::peer::Peer;
+use doorward_observability::audit::mask::MASKED;
 use doorward_store::{Actor, Store, now};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
@@ -21,7 +23,7 @@ use hyper::body::Incoming;
 use jiff::Timestamp;
 
 use super::decide::{Undecided, changed, decide};
-use super::editing::{self, visible};
+use super::editing;
 use crate::gateway::Gateway;
 use doorward_web::body::read_within;
 
@@ -262,7 +264,7 @@ impl Desk<'_> {
              <button name=\"decision\" value=\"refuse\">Refuse</button></form>",
             escaped(self.id),
             escaped(&sealed),
-            editing::fields(approval)
+            fields(approval, MASKED)
         )
     }
 
@@ -310,7 +312,7 @@ impl Desk<'_> {
                 Ok(None) => return self.absent(&caller),
                 Err(error) => return unavailable(&error),
             };
-            match editing::read(form, &found) {
+            match read(form, &found, MASKED) {
                 Ok(edits) => ballot.edits = edits,
                 Err(why) => {
                     return page::problem(StatusCode::BAD_REQUEST, &why, "Open the link again.");
