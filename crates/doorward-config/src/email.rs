@@ -115,6 +115,11 @@ impl EmailSettings {
         all
     }
 
+    /// Whether an address is sent any event.
+    pub fn knows(&self, address: &str) -> bool {
+        self.to.iter().chain(self.approvers.values().flatten()).any(|known| known == address)
+    }
+
     /// Problems, by key.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
@@ -189,6 +194,7 @@ mod tests {
         assert_eq!(it.receivers(&["role:lead", "user:dana"]), ["a@x.org", "b@x.org"]);
         assert_eq!(it.receivers(&["role:other"]), ["ops@example.com"]);
         assert_eq!(it.receivers(&[]), ["ops@example.com"]);
+        assert!(it.knows("b@x.org") && it.knows("ops@example.com") && !it.knows("c@x.org"));
         assert!(it.wants("approval.waiting", None, None) && !it.wants("stop.set", None, None));
         assert_eq!((it.port(), email(r#", "tls": "implicit""#).port()), (587, 465));
     }

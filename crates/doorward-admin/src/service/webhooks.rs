@@ -1,7 +1,7 @@
 //! Webhooks: the log of deliveries, test events, and sending an event again.
 
 use doorward_config::{EVENT_KINDS, WebhookFormat};
-use doorward_observability::webhooks::test_event;
+use doorward_observability::webhooks::{EMAIL, test_event};
 use doorward_policy::Action;
 use doorward_store::Delivery;
 use schemars::JsonSchema;
@@ -33,7 +33,7 @@ pub const DELIVERIES: Operation<Deliveries, Page<DeliveryItem>> = Operation::new
 pub const TEST: Operation<Named, Queued> = Operation::new(
     "webhooks.test",
     (Verb::Post, "/admin/v1/webhooks/{name}/test"),
-    "Send a test event to a webhook",
+    "Send a test event to a webhook, or to an address as `email:ADDRESS`",
     (Action::Operate, On::Gateway),
     |desk, input| Box::pin(async move { test(&desk, &input.name).await }),
 );
@@ -160,7 +160,9 @@ async fn test(desk: &Desk, name: &str) -> Result<Queued, Problem> {
             "pass --config or --admin-url: webhooks are configured there",
         )
     })?;
-    if !settings.webhooks.contains_key(name) {
+    let email = settings.email.as_ref().zip(name.strip_prefix(EMAIL));
+    let is_address = email.is_some_and(|(email, address)| email.knows(address));
+    if !settings.webhooks.contains_key(name) && !is_address {
         return Err(Problem::absent("webhook", name));
     }
     let store = desk.store()?;

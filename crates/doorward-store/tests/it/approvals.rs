@@ -276,7 +276,7 @@ async fn arguments_are_edited_where_every_policy_lets_the_only_approver() {
             asked.holds[0].edit = edit.iter().map(|name| (*name).to_owned()).collect();
             store.ask_approval("ann", &asked, 1_000).await.unwrap();
             let voted = store.vote_approval(id, voter(&dana), &edits(name), 1_001).await.unwrap();
-            assert_eq!(voted.as_ref().map(|_| ()), expected.as_ref().map(|()| ()), "{id}");
+            assert_eq!(voted.map(|_| ()), expected, "{id}");
             let stored = store.approval(id).await.unwrap().unwrap();
             assert_eq!(stored.edits().is_some(), expected.is_ok(), "{id}");
         }

@@ -270,6 +270,21 @@ fn approvers_are_sent_a_mail_over_a_verified_connection_until_it_is_taken() {
             (&json!("email:dana@example.com"), &json!("delivered"), &json!(3)),
             "{log}"
         );
+        // An address can be tried like a webhook.
+        let admin = world.known_key(&gateway, &["--user", "root", "--admin"]);
+        let tried = |address: &str| {
+            world.admin(
+                &gateway,
+                &admin,
+                "POST",
+                &format!("/admin/v1/webhooks/email:{address}/test"),
+            )
+        };
+        assert_eq!(tried("nobody@example.com").0, 404);
+        let (status, queued) = tried("eve@example.com");
+        assert!(matches!(status, 200..=202), "{status} {queued}");
+        wait_for("the test has come", || smtp.mails.lock().unwrap().len() == 3);
+        assert!(smtp.mails.lock().unwrap()[2].to.contains("<eve@example.com>"));
         assert!(!gateway.log().join("\n").contains("hunter22"));
     }
 }
