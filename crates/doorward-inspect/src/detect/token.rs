@@ -54,15 +54,22 @@ fn iban_at(bytes: &[u8], at: usize) -> Option<usize> {
 
 /// Ids in one token whose form and check character few other tokens have.
 fn is_id(token: &[u8]) -> bool {
-    let shape: Vec<u8> =
-        token.iter().map(|byte| if byte.is_ascii_digit() { b'9' } else { b'A' }).collect();
-    let upper: Vec<u8> = token.to_ascii_uppercase();
+    // Most tokens end here.
+    if !matches!(token.len(), 8..=10 | 16 | 18) {
+        return false;
+    }
+    let (mut shape, mut upper) = ([0; 18], [0; 18]);
+    for (at, byte) in token.iter().enumerate() {
+        shape[at] = if byte.is_ascii_digit() { b'9' } else { b'A' };
+        upper[at] = byte.to_ascii_uppercase();
+    }
+    let (shape, upper) = (&shape[..token.len()], &upper[..token.len()]);
     // Written with capitals, but for the last letter.
     if upper[..upper.len() - 1] != token[..token.len() - 1] {
         return false;
     }
     const SPANISH: &[u8] = b"TRWAGMYFPDXBNJZSQVHLCKE";
-    match &shape[..] {
+    match shape {
         // Spain: DNI and NIE.
         b"99999999A" => SPANISH[number(&upper[..8]) as usize % 23] == upper[8],
         b"A9999999A" if matches!(upper[0], b'X'..=b'Z') => {
@@ -79,13 +86,13 @@ fn is_id(token: &[u8]) -> bool {
             letters[sum as usize % 11] == upper[8]
         }
         // The United Kingdom: national insurance.
-        b"AA999999A" => is_nino(&upper),
+        b"AA999999A" => is_nino(upper),
         // India: permanent account number.
         b"AAAAA9999A" => b"PCHABGJLFT".contains(&upper[3]),
         // Italy.
-        b"AAAAAA99A99A999A" => is_fiscal_code(&upper),
+        b"AAAAAA99A99A999A" => is_fiscal_code(upper),
         // China.
-        b"99999999999999999A" => upper[17] == b'X' && is_chinese(&upper),
+        b"99999999999999999A" => upper[17] == b'X' && is_chinese(upper),
         // Mexico.
         b"AAAA999999AAAAAA99" | b"AAAA999999AAAAAAA9" => {
             matches!(upper[10], b'H' | b'M' | b'X') && is_dated(&upper[4..10])
@@ -144,6 +151,9 @@ fn is_named_id(text: &str, range: Range<usize>, context: Context<'_>) -> bool {
 /// The end of an id in groups that begins with letters: `AB 12 34 56 C`, and of Finland's, Chile's and Denmark's forms.
 fn grouped(bytes: &[u8], at: usize) -> Option<usize> {
     let part = bytes.get(at..at + 13)?;
+    if part[2] != b' ' || part[5] != b' ' {
+        return None;
+    }
     let compact: Vec<u8> = part.iter().copied().filter(|byte| *byte != b' ').collect();
     let shape: Vec<u8> = part
         .iter()
@@ -183,9 +193,11 @@ pub(super) fn lettered(text: &str, run: &Run, group: usize) -> Option<Range<usiz
     if spanish.is_some() && ends(10) {
         return Some(start..start + 10);
     }
+    // Groups of three behind dots.
+    let is_dotted = |at: usize| bytes.get(start + at) == Some(&b'.');
     let mut end = start;
     let mut digits = Vec::new();
-    while digits.len() < 8 {
+    while (is_dotted(1) || is_dotted(2)) && digits.len() < 8 {
         match bytes.get(end)? {
             digit if digit.is_ascii_digit() => digits.push(*digit),
             b'.' if !digits.is_empty() => {}
@@ -208,10 +220,11 @@ pub(super) fn lettered(text: &str, run: &Run, group: usize) -> Option<Range<usiz
         return (bytes.get(end + 1)?.to_ascii_uppercase() == check).then_some(start..end + 2);
     }
     let argentine = bytes.get(start..start + 13)?;
+    if argentine[2] != b'-' || argentine[11] != b'-' {
+        return None;
+    }
     let compact: Vec<u8> = argentine.iter().copied().filter(u8::is_ascii_digit).collect();
     let is_cuit = compact.len() == 11
-        && argentine[2] == b'-'
-        && argentine[11] == b'-'
         && check_11(&compact, &[5, 4, 3, 2, 7, 6, 5, 4, 3, 2]) == u32::from(compact[10] - b'0');
     (is_cuit && ends(13)).then_some(start..start + 13)
 }

@@ -6,13 +6,16 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use regex_automata::meta::Regex;
 use regex_automata::util::syntax;
 
-use super::file::{Builtin, RuleFile, Signal, Thresholds};
+use super::file::{Builtin, RuleFile, Sequence, Signal, Thresholds};
 use crate::text::fold_word;
 
 /// The ready-made rules, in order.
-const READY_MADE: [&str; 4] = [
+const READY_MADE: [&str; 7] = [
     include_str!("../../rules/concepts.yaml"),
+    include_str!("../../rules/concepts-intent.yaml"),
     include_str!("../../rules/definitions.yaml"),
+    include_str!("../../rules/intent.yaml"),
+    include_str!("../../rules/commands.yaml"),
     include_str!("../../rules/content.yaml"),
     include_str!("../../rules/characters.yaml"),
 ];
@@ -70,6 +73,8 @@ pub(crate) struct Chain {
     pub length: usize,
     pub gap: usize,
     pub across: bool,
+    /// Not in the first sentence.
+    pub later: bool,
     /// The steps that have to be at the start of a sentence.
     pub leading: Vec<bool>,
 }
@@ -180,7 +185,7 @@ impl Compiler {
             }
             for sequence in &signal.sequences {
                 for steps in orders(&sequence.steps, sequence.any_order).map_err(&bad)? {
-                    self.chain(at, &steps, sequence.gap, sequence.across).map_err(&bad)?;
+                    self.chain(at, &steps, sequence).map_err(&bad)?;
                 }
             }
             for pattern in &signal.patterns {
@@ -242,9 +247,9 @@ impl Compiler {
         &mut self,
         signal: usize,
         steps: &[String],
-        gap: usize,
-        across: bool,
+        sequence: &Sequence,
     ) -> Result<(), String> {
+        let Sequence { gap, across, later, .. } = *sequence;
         if steps.is_empty() || steps.len() > 6 || gap > 400 {
             return Err("a sequence has one to six steps, and gaps of at most 400 bytes".into());
         }
@@ -261,7 +266,7 @@ impl Compiler {
                 self.by_concept[concept].push((chain, step));
             }
         }
-        self.chains.push(Chain { signal, length: steps.len(), gap, across, leading });
+        self.chains.push(Chain { signal, length: steps.len(), gap, across, later, leading });
         Ok(())
     }
 

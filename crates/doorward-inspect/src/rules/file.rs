@@ -65,6 +65,9 @@ pub struct Sequence {
     /// The steps may be in different sentences.
     #[serde(default)]
     pub across: bool,
+    /// Only behind the first sentence that has words: what a description says there is what a tool does.
+    #[serde(default)]
+    pub later: bool,
     /// The steps may be in any order. At most three steps.
     #[serde(default)]
     pub any_order: bool,
@@ -131,6 +134,8 @@ pub enum Field {
     Parameter,
     /// The description of a parameter, or another text of a schema.
     ParameterDescription,
+    /// A text of the schema of what is returned. Signals for `parameter_description` apply, too.
+    Output,
     /// `default`, `enum`, `const`, `examples`, `pattern`.
     Value,
     /// `$comment`, and members that no schema defines.
@@ -165,6 +170,7 @@ pub enum Builtin {
     FarPadding,
     /// The name of another server's tool.
     OtherTool,
-    /// Seven words or more; in a name, nine.
+    /// More words than texts of the field usually have: in a name eight, in a value five, in a comment six, in a title
+    /// thirteen, or four and a full stop.
     Prose,
 }

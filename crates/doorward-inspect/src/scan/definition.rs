@@ -31,6 +31,9 @@ pub(super) fn field(path: &Path<'_>, is_name: bool) -> Option<Field> {
         "type" | "$schema" | "$ref" | "$id" | "format" | "contentEncoding" | "contentMediaType"
         | "mimeType" => return None,
         "default" | "enum" | "const" | "examples" | "example" | "pattern" => Field::Value,
+        "title" | "description" if path.members().any(|member| member == "outputSchema") => {
+            Field::Output
+        }
         "title" => Field::Title,
         "description" | "instructions" if !in_schema => Field::Description,
         "description" | "desc" | "summary" | "label" | "hint" => Field::ParameterDescription,

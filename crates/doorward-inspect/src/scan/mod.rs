@@ -172,7 +172,7 @@ impl<'a> Scan<'a> {
         if folded.escaped.0 >= 6 {
             sink.builtin(Builtin::EncodedText, folded.escaped.1.clone(), Form::Raw);
         }
-        if let Some(range) = sweep::prose(&folded.text, if is_name { 9 } else { 7 }) {
+        if let Some(range) = sweep::prose(&folded.text, least_of_prose(field, text)) {
             sink.builtin(Builtin::Prose, folded.map.original(range), Form::Folded);
         }
         let (rotated, reversed) = sink.sweep(&folded, Form::Folded);
@@ -197,6 +197,18 @@ impl<'a> Scan<'a> {
             inner.map = moved(&inner.text, opened.range.clone());
             sink.opened(&inner, opened.range);
         }
+    }
+}
+
+/// How many words make a text of a field a sentence, where usually there are none.
+fn least_of_prose(field: Field, text: &str) -> usize {
+    match field {
+        Field::Name | Field::Parameter => 8,
+        Field::Value => 5,
+        Field::Comment => 6,
+        Field::Title if text.trim_end().ends_with(['.', '!']) => 4,
+        Field::Title => 13,
+        Field::Description | Field::ParameterDescription | Field::Output => 7,
     }
 }
 
@@ -258,7 +270,9 @@ impl Sink<'_> {
         (signal.subjects.is_empty() || signal.subjects.contains(&self.subject))
             && (signal.fields.is_empty()
                 || self.subject != Subject::Definition
-                || signal.fields.contains(&self.field))
+                || signal.fields.contains(&self.field)
+                || self.field == Field::Output
+                    && signal.fields.contains(&Field::ParameterDescription))
     }
 
     /// Adds a signal at a range of the string.

@@ -113,7 +113,15 @@ fn is_word(text: &str, hit: &Hit, is_prefix: bool) -> bool {
 
 fn chains(compiled: &Compiled, text: &str, hits: &[Hit], found: &mut Vec<(usize, Range<usize>)>) {
     let mut progress: Vec<[Option<Progress>; 6]> = vec![[None; 6]; compiled.chains.len()];
-    let mut sentences = Sentences { text, at: 0, number: 0, lead: 0, read: 0, has_words: false };
+    let mut sentences = Sentences {
+        text,
+        at: 0,
+        number: 0,
+        has_begun: false,
+        lead: 0,
+        read: 0,
+        has_words: false,
+    };
     for hit in hits {
         sentences.advance(hit.start);
         let is_leading = sentences.is_leading(hit.start);
@@ -127,6 +135,7 @@ fn chains(compiled: &Compiled, text: &str, hits: &[Hit], found: &mut Vec<(usize,
                 continue;
             }
             let start = match step.checked_sub(1) {
+                None if chain.later && sentences.number == 0 => continue,
                 None => hit.start,
                 Some(before) => {
                     let Some(last) = progress[*number][before] else { continue };
@@ -152,7 +161,9 @@ fn chains(compiled: &Compiled, text: &str, hits: &[Hit], found: &mut Vec<(usize,
 struct Sentences<'a> {
     text: &'a str,
     at: usize,
+    /// Of the current sentence. Those before the first one that has words are not counted.
     number: usize,
+    has_begun: bool,
     /// Up to where the current sentence has only words that may precede a command.
     lead: usize,
     /// Up to where the text behind `lead` was read, and whether there are words in it.
@@ -171,11 +182,12 @@ impl Sentences<'_> {
                 }
                 _ => false,
             };
+            self.has_begun |= bytes[self.at].is_ascii_alphanumeric();
             self.at += 1;
             if ends {
                 // A colon or bracket starts a command, but does not end what a sequence spans.
-                self.number +=
-                    usize::from(matches!(bytes[self.at - 1], b'.' | b'!' | b'?' | b'\n'));
+                let is_end = matches!(bytes[self.at - 1], b'.' | b'!' | b'?' | b'\n');
+                self.number += usize::from(is_end && self.has_begun);
                 self.lead_to(self.at);
             }
         }

@@ -61,7 +61,7 @@ pub fn open(text: &str) -> Vec<Opened> {
     // Up to where pairs were read in vain.
     let mut read = 0;
     while at < bytes.len() {
-        if at >= read {
+        if at >= read && may_be_pair(bytes, at) {
             let (end, pairs) = hex_pairs(text, at);
             read = end;
             if let Some(pairs) = pairs {
@@ -128,20 +128,29 @@ fn decode(part: &str, is_broken: bool, at: usize) -> Option<Opened> {
     Some(Opened { range, coding, text, padded: compact.ends_with('=') || compact.len() % 4 == 0 })
 }
 
+/// Whether two hexadecimal digits and a separator are at a place: most texts end here.
+fn may_be_pair(bytes: &[u8], at: usize) -> bool {
+    match bytes.get(at..at + 3) {
+        Some([high, low, sign]) => {
+            matches!(sign, b' ' | b',' | b':' | b'\\' | b'-')
+                && high.is_ascii_hexdigit()
+                && low.is_ascii_hexdigit()
+        }
+        _ => false,
+    }
+}
+
 /// Hexadecimal in pairs with blanks, commas, colons, `0x` or `\x` between: at least eight that are text. Returns up to
 /// where it was read.
 fn hex_pairs(text: &str, from: usize) -> (usize, Option<Opened>) {
     const SIGNS: [&[u8]; 9] = [b", 0x", b" 0x", b",0x", b"\\x", b", ", b" ", b",", b":", b"-"];
     let bytes = text.as_bytes();
     let nothing = (from, None);
-    // Most texts end here.
-    let Some([high, low, sign]) = bytes.get(from..from + 3) else { return nothing };
-    let is_separator = matches!(sign, b' ' | b',' | b':' | b'\\' | b'-');
     let is_inside = || {
         from.checked_sub(1)
             .is_some_and(|before| bytes[before].is_ascii_alphanumeric() && bytes[before] != b'x')
     };
-    if !is_separator || !high.is_ascii_hexdigit() || !low.is_ascii_hexdigit() || is_inside() {
+    if is_inside() {
         return nothing;
     }
     let mut digits = String::new();
