@@ -1,6 +1,6 @@
 """Texts of our own that the scanner and the detectors are measured with: nothing of anybody else's is in here.
 
-Instructions in several lists: rules were made with all in view but the last ones (`LAST`, `CONTENT_LAST`). Values are generated with
+Instructions in several lists: rules were made with all in view but `CONTENT_LAST` and the last ones of `sentences.py`. Values are generated with
 a fixed seed, so that the figures are the same each time.
 """
 
@@ -10,6 +10,8 @@ import json
 import random
 import string
 import uuid
+
+import sentences
 
 random.seed(20)
 A = string.ascii_letters + string.digits
@@ -253,15 +255,17 @@ def splice(c, p):
 def sets(clean):
     """All sets: name -> (what they are run as, whether they are harmless, items with their kinds)."""
     clean = clean or BENIGN
-    seen, rest = DEV + HELD + THIRD + UNSEEN, LAST
+    seen, plain, evasive = DEV + HELD + THIRD + UNSEEN + LAST + sentences.SECOND, sentences.PLAIN, sentences.EVASIVE
     pick = lambda: random.choice(clean)
     forms = ["param", "pdesc", "title", "enum", "default", "const", "example", "comment", "key", "unknown", "annot", "out", "path"]
     content = lambda texts: [{"text": random.choice(CONTENT_CLEAN) + "\n" + t, "kind": "content"} for t in texts for _ in range(3)]
     return {
         "spliced, rules made in view": ("definitions", False, [{**splice(pick(), p), "kind": "spliced"} for p in seen for _ in range(3)]),
-        "spliced, unseen": ("definitions", False, [{**splice(pick(), p), "kind": "spliced"} for p in rest for _ in range(3)]),
-        "obfuscated, unseen": ("definitions", False, [{**splice(pick(), f(p)), "kind": k} for k, f in OBF.items() for p in rest]),
-        "schema, unseen": ("definitions", False, [{**schema(pick(), k, p), "kind": k} for k in forms for p in rest]),
+        "spliced, unseen": ("definitions", False, [{**splice(pick(), p), "kind": "spliced"} for p in plain for _ in range(3)]),
+        "spliced, unseen and evasive": ("definitions", False, [{**splice(pick(), p), "kind": "spliced"} for p in evasive for _ in range(3)]),
+        "obfuscated, unseen": ("definitions", False, [{**splice(pick(), f(p)), "kind": k} for k, f in OBF.items() for p in plain[:20]]),
+        "schema, unseen": ("definitions", False, [{**schema(pick(), k, p), "kind": k} for k in forms for p in plain]),
+        "schema, unseen and evasive": ("definitions", False, [{**schema(pick(), k, p), "kind": k} for k in forms for p in evasive]),
         "results, rules made in view": ("content", False, content(CONTENT_BAD + CONTENT_UNSEEN)),
         "results, unseen": ("content", False, content(CONTENT_LAST)),
         "definitions, harmless": ("definitions", True, [{**c, "kind": "own"} for c in BENIGN]),

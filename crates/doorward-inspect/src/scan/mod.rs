@@ -308,6 +308,9 @@ impl Sink<'_> {
         let mut first = None;
         let swept = sweep::sweep(&self.rules.compiled, &plain.text);
         for (signal, range) in swept.found {
+            if !self.applies(signal) {
+                continue;
+            }
             let words = plain.text[range.clone()].split_whitespace().count();
             let after = plain.changed.partition_point(|word| word.end <= range.start);
             let changed =
