@@ -211,7 +211,6 @@ pub struct ExternalCheck {
     pub moderation: Option<ModerationSettings>,
 }
 
-
 fn before() -> BTreeSet<CheckWhen> {
     [CheckWhen::Before].into()
 }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::headers::is_owned_header;
 use super::defaults::is_default;
+use super::headers::is_owned_header;
 use super::{
     Affinity, ArgumentSettings, Assertion, CacheRule, ClientCapabilities, Confinement,
     CredentialSettings, Delegation, Exchange, FlowDefaults, Launch, Lifecycle, LostSession,

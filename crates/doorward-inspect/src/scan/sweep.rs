@@ -113,15 +113,8 @@ fn is_word(text: &str, hit: &Hit, is_prefix: bool) -> bool {
 
 fn chains(compiled: &Compiled, text: &str, hits: &[Hit], found: &mut Vec<(usize, Range<usize>)>) {
     let mut progress: Vec<[Option<Progress>; 6]> = vec![[None; 6]; compiled.chains.len()];
-    let mut sentences = Sentences {
-        text,
-        at: 0,
-        number: 0,
-        has_begun: false,
-        lead: 0,
-        read: 0,
-        has_words: false,
-    };
+    let mut sentences =
+        Sentences { text, at: 0, number: 0, has_begun: false, lead: 0, read: 0, has_words: false };
     for hit in hits {
         sentences.advance(hit.start);
         let is_leading = sentences.is_leading(hit.start);
