@@ -12,7 +12,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use doorward_gateway::Gateway;
-use doorward_gateway::in_flight::{EndedCall, Watch};
+use doorward_observability::in_flight::{EndedCall, Watch};
 use doorward_policy::Action;
 use doorward_store::now;
 use futures_util::stream;

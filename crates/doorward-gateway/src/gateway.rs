@@ -25,7 +25,7 @@ pub use self::about::about_doorward;
 use crate::access::Policies;
 use crate::billing::Ledger;
 use crate::exchange::Behalf;
-use crate::in_flight::Live;
+use doorward_observability::in_flight::Live;
 use crate::life::Life;
 use crate::pins::Keeper;
 use crate::sessions::Sessions;

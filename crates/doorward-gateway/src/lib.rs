@@ -14,7 +14,6 @@ pub mod delegated;
 pub mod endpoint;
 pub mod exchange;
 pub mod gateway;
-pub mod in_flight;
 pub mod life;
 pub mod pins;
 pub mod pipeline;

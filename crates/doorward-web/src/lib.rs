@@ -5,6 +5,7 @@ pub mod body;
 pub mod challenge;
 pub mod guard;
 pub mod response;
+pub mod streams;
 pub mod unread;
 
 use http::HeaderMap;

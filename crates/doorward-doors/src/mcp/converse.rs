@@ -15,7 +15,7 @@ use doorward_mcp::{Id, Object, RpcError, Value, message, method};
 use doorward_gateway::access::targets::credential_mode;
 use doorward_gateway::call::{Asks, Call, CallId, Events, Failure, Reply};
 use doorward_gateway::gateway::Gateway;
-use doorward_gateway::in_flight::Entry;
+use doorward_observability::in_flight::Entry;
 use doorward_gateway::pipeline::{self, Refusal};
 use doorward_gateway::sessions::Session;
 use doorward_identity::identity::Caller;

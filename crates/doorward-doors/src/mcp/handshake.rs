@@ -19,7 +19,7 @@ use doorward_core::byte_queue;
 use doorward_gateway::call::{CallError, Events, Pauses, Portal, Protocol};
 use doorward_gateway::gateway::Gateway;
 use doorward_gateway::pipeline::{Refusal, refusal};
-use doorward_gateway::sessions::streams::OutStream;
+use doorward_web::streams::OutStream;
 use doorward_gateway::sessions::{Begun, Session};
 use doorward_identity::identity::Caller;
 use doorward_observability::telemetry::context;
@@ -395,7 +395,7 @@ pub fn get(
     }
     match stream.connect(after, prime, keep_alive) {
         Ok(connection) => events(Body::endless(connection)),
-        Err(doorward_gateway::sessions::streams::Gap) => gone(),
+        Err(doorward_web::streams::Gap) => gone(),
     }
 }
 

@@ -17,7 +17,7 @@ use doorward_gateway::call::{CallError, Events, Portal, Protocol};
 use doorward_gateway::gateway::Gateway;
 use doorward_gateway::pipeline::{Refusal, refusal};
 use doorward_gateway::sessions::Session;
-use doorward_gateway::sessions::streams::Connection;
+use doorward_web::streams::Connection;
 use doorward_identity::identity::Caller;
 
 /// Opens a stream, and with it a session.

@@ -11,7 +11,7 @@ use crate::attempts;
 use crate::call::{Call, CallError, Challenge, Events, Failure, Reply};
 use crate::delegated;
 use crate::gateway::Gateway;
-use crate::in_flight::Entry;
+use doorward_observability::in_flight::Entry;
 use crate::pipeline::{Stage, Step, answers};
 use crate::record;
 use crate::stops::admit::failure;

@@ -1,7 +1,6 @@
 //! All sessions of handshake-era clients. A session belongs to one principal and one portal.
 
 mod session;
-pub mod streams;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,7 +11,7 @@ use doorward_mcp::{Object, Revision, message};
 use parking_lot::Mutex;
 
 pub use self::session::{Begun, Session};
-use self::streams::Budget;
+use doorward_web::streams::Budget;
 use crate::call::{CallError, Failure, Portal, Protocol};
 use crate::record::who;
 use doorward_core::share::{Full, Shares, sharer};

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use super::streams::{Budget, OutStream};
+use doorward_web::streams::{Budget, OutStream};
 use crate::call::{Portal, Protocol};
 use crate::record::session_name;
 use doorward_core::share::Held;

@@ -8,7 +8,7 @@ use doorward_governance::stops::{Stop, StopMode, Stopped};
 use super::admit::{call_of, out_of_service};
 use crate::call::Portal;
 use crate::gateway::Gateway;
-use crate::in_flight::Entry;
+use doorward_observability::in_flight::Entry;
 use crate::sessions::Session;
 use doorward_upstream::Server;
 

@@ -10,6 +10,10 @@ use crate::rules::Field;
 /// The field of a definition that a string is; `None` for keywords of schemas and what no model reads.
 pub(super) fn field(path: &Path<'_>, is_name: bool) -> Option<Field> {
     let mut members = path.members();
+    // A bare text, such as a server's instructions.
+    if path.members().next().is_none() && !is_name {
+        return Some(Field::Description);
+    }
     let innermost = members.next().unwrap_or_default();
     let outer = members.next().unwrap_or_default();
     if is_name {
