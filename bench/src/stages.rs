@@ -29,12 +29,16 @@ pub async fn all(program: &Path, folder: &Path, server: &str) -> Result<Vec<Stag
     let traces =
         format!("telemetry: {{otlp: {{endpoint: '{collector}'}}, traces: {{sample: 0.05}}}}\n");
     let inspection = "inspection: {results: {data: {default: mask}}}\n";
-    let parts: [(&'static str, &str); 5] = [
+    let flow = "flow: {after_start: clean, labels: [untrusted]}\n";
+    let conversations = "conversations: {calls: 4000000000, repeated: 4000000000}\n";
+    let parts: [(&'static str, &str); 7] = [
         ("+ record", ""),
         ("+ limits", limits),
         ("+ prices", prices),
         ("+ traces 5%", &traces),
         ("+ inspection", inspection),
+        ("+ flow rules", flow),
+        ("+ conversations", conversations),
     ];
     let mut stages = vec![Stage { name: "nothing", config: servers.clone(), store: None }];
     let mut config = servers;
