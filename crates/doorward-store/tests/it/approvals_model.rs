@@ -31,10 +31,12 @@ enum Deed {
     Wait(i64),
     /// The call is made again, by so many clients at once, and one of them has it.
     Take(usize),
-    /// Whoever has it sends it.
-    Send,
-    /// Whoever has it could not send it.
-    Return,
+    /// It is approved, and whoever has it does not send it within its lease: another has it then.
+    Late,
+    /// One who has it, or had it, sends it.
+    Send(usize),
+    /// One who has it, or had it, could not send it.
+    Return(usize),
     /// The gateway is killed, and begins again.
     Kill,
     /// The tool or the policies change.
@@ -49,8 +51,9 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
         1 => Just(Deed::VoteBoth),
         2 => (1..60i64).prop_map(Deed::Wait),
         5 => (1..4usize).prop_map(Deed::Take),
-        3 => Just(Deed::Send),
-        2 => Just(Deed::Return),
+        2 => Just(Deed::Late),
+        3 => (0..4usize).prop_map(Deed::Send),
+        2 => (0..4usize).prop_map(Deed::Return),
         2 => Just(Deed::Kill),
         1 => Just(Deed::Change),
     ];
@@ -72,17 +75,21 @@ struct Model {
 }
 
 impl Model {
-    fn at(&mut self, now: i64) -> State {
+    /// Whoever makes the call, or asks for it, gives back what was not sent.
+    fn give_back(&mut self, now: i64) {
         if self.taken.as_ref().is_some_and(|(_, lease)| *lease <= now) {
             (self.taken, self.state) = (None, State::Approved);
         }
+    }
+
+    fn at(&self, now: i64) -> State {
         match self.state {
             State::Waiting | State::Approved if now >= self.expires => State::Expired,
             state => state,
         }
     }
 
-    fn is_open(&mut self, now: i64) -> bool {
+    fn is_open(&self, now: i64) -> bool {
         match self.at(now) {
             State::Waiting | State::Approved | State::Taken => true,
             State::Refused => now < self.expires,
@@ -103,8 +110,8 @@ struct Play<'a> {
     calls: usize,
     all: Vec<Model>,
     current: Option<usize>,
-    /// The call that has an approval, as long as its gateway lives.
-    holder: Option<(Approval, String)>,
+    /// Calls that have an approval, or have had it, as long as their gateway lives.
+    holders: Vec<(Approval, String)>,
 }
 
 impl Play<'_> {
@@ -122,6 +129,7 @@ impl Play<'_> {
 
     async fn ask(&mut self) {
         let now = self.now;
+        self.all.iter_mut().for_each(|model| model.give_back(now));
         let is_open = self.model().is_some_and(|model| model.is_open(now));
         self.count += 1;
         let id = format!("{} {}", self.caller, self.count);
@@ -216,6 +224,9 @@ impl Play<'_> {
     async fn take(&mut self, at_once: usize) {
         let now = self.now;
         let found = self.found().await;
+        if self.model().is_some_and(|model| model.taken.is_some()) {
+            self.all.iter_mut().for_each(|model| model.give_back(now));
+        }
         let expected = self.model().map(|model| (model.is_open(now), model.at(now)));
         let expected = expected.filter(|(is_open, _)| *is_open).map(|(_, state)| state);
         // What was approved and has not run is there; nothing else is.
@@ -245,11 +256,16 @@ impl Play<'_> {
         assert!(model.voted.len() >= usize::from(model.people) && model.state == State::Approved);
         assert_eq!(found.edits().is_some(), model.edited);
         (model.state, model.taken) = (State::Taken, Some((call.clone(), now + LEASE)));
-        self.holder = Some((found, call));
+        self.holders.push((found, call));
     }
 
-    async fn send(&mut self) {
-        let Some((approval, call)) = self.holder.take() else { return };
+    fn holder(&mut self, at: usize) -> Option<(Approval, String)> {
+        let count = self.holders.len();
+        (count > 0).then(|| self.holders.remove(at % count))
+    }
+
+    async fn send(&mut self, at: usize) {
+        let Some((approval, call)) = self.holder(at) else { return };
         let sent = self.store.send_approval(&approval.id, &call).await.unwrap();
         let model = self.all.iter_mut().find(|model| model.id == approval.id).unwrap();
         // Unless another has it meanwhile.
@@ -261,8 +277,8 @@ impl Play<'_> {
         }
     }
 
-    async fn give_back(&mut self) {
-        let Some((approval, call)) = self.holder.take() else { return };
+    async fn give_back(&mut self, at: usize) {
+        let Some((approval, call)) = self.holder(at) else { return };
         let back = self.store.return_approval(&approval, &call, self.now).await.unwrap();
         let model = self.all.iter_mut().find(|model| model.id == approval.id).unwrap();
         let has = model.taken.as_ref().is_some_and(|(taker, _)| *taker == call);
@@ -273,7 +289,7 @@ impl Play<'_> {
     }
 
     async fn kill(&mut self) {
-        self.holder = None;
+        self.holders.clear();
         self.store.close().await;
         self.store = self.world.open().await;
     }
@@ -286,8 +302,17 @@ impl Play<'_> {
                 Deed::VoteBoth => self.vote_both().await,
                 Deed::Wait(seconds) => self.now += seconds,
                 Deed::Take(at_once) => self.take(at_once).await,
-                Deed::Send => self.send().await,
-                Deed::Return => self.give_back().await,
+                Deed::Late => {
+                    for who in [0, 1] {
+                        self.vote(who, true, false).await;
+                    }
+                    for _ in 0..2 {
+                        self.take(1).await;
+                        self.now += LEASE;
+                    }
+                }
+                Deed::Send(at) => self.send(at).await,
+                Deed::Return(at) => self.give_back(at).await,
                 Deed::Kill => self.kill().await,
                 Deed::Change => {
                     self.version += 1;
@@ -304,8 +329,8 @@ impl Play<'_> {
         if stands && later < model.expires {
             self.now = later;
             self.take(2).await;
-            assert!(self.holder.is_some(), "{model:?}");
-            self.send().await;
+            assert_eq!(self.holders.len(), 1, "{model:?}");
+            self.send(0).await;
         }
         assert!(self.all.iter().all(|model| model.runs <= 1), "{:?}", self.all);
     }
@@ -343,7 +368,7 @@ fn it_runs_once_with_its_approvals_and_what_was_approved_is_not_lost() {
                 calls: 0,
                 all: Vec::new(),
                 current: None,
-                holder: None,
+                holders: Vec::new(),
             };
             let run = std::panic::AssertUnwindSafe(|| runtime.block_on(play.run(deeds)));
             if let Err(panic) = std::panic::catch_unwind(run) {
