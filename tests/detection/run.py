@@ -25,9 +25,12 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
 # Least recall, or most false alarms for what is harmless, in percent.
 FLOORS = {
-    "spliced, rules made in view": 90,
+    "spliced, rules made in view": 85,
+    "spliced, unseen": 55,
+    "spliced, unseen and evasive": 25,
     "obfuscated, unseen": 95,
-    "schema, unseen": 80,
+    "schema, unseen": 93,
+    "schema, unseen and evasive": 78,
     "results, rules made in view": 85,
     "definitions, harmless": 0,
     "results, harmless": 0,
