@@ -204,6 +204,8 @@ impl<'a> Scan<'a> {
 fn least_of_prose(field: Field, text: &str) -> usize {
     match field {
         Field::Name | Field::Parameter => 8,
+        // A name, such as `get_run_logs_url`.
+        Field::Value | Field::Comment if !text.contains(char::is_whitespace) => 7,
         Field::Value => 5,
         Field::Comment => 6,
         Field::Title if text.trim_end().ends_with(['.', '!']) => 4,
