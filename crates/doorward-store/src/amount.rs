@@ -16,7 +16,7 @@ pub struct Amount(pub i64);
 impl Amount {
     pub const ZERO: Self = Self(0);
 
-    /// So many times, or so many thousandths of it; what is left over counts as a millionth.
+    /// Multiplies by a count, or by a number of thousandths; remainders are rounded up to one millionth.
     pub fn times(self, number: u64, per: u64) -> Self {
         let whole = i128::from(self.0) * i128::from(number);
         let per = i128::from(per.max(1));
@@ -73,7 +73,7 @@ impl Serialize for Amount {
 }
 
 impl<'de> Deserialize<'de> for Amount {
-    /// As a text, or as a number as it is written.
+    /// Accepts a string or a number, and parses the number from its text.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Visitor;
         impl de::Visitor<'_> for Visitor {
@@ -96,7 +96,7 @@ impl<'de> Deserialize<'de> for Amount {
             }
 
             fn visit_f64<E: de::Error>(self, number: f64) -> Result<Amount, E> {
-                // The shortest text that means the number is what was written.
+                // The shortest text that parses to this number is the text that was written.
                 format!("{number}").parse().map_err(E::custom)
             }
         }

@@ -1,4 +1,4 @@
-//! What `doorward apply` has made, so that pruning removes nothing else.
+//! Objects created by `doorward apply`, so that pruning removes nothing else.
 
 use std::collections::BTreeSet;
 
@@ -7,13 +7,13 @@ use sqlx::Row;
 use crate::{Result, Store, now};
 
 impl Store {
-    /// Kinds and names of what was applied and is not removed yet.
+    /// Kinds and names of applied objects that have not been removed.
     pub async fn applied(&self) -> Result<BTreeSet<(String, String)>> {
         let rows = sqlx::query("SELECT kind, name FROM applied").fetch_all(&self.pool).await?;
         rows.iter().map(|row| Ok((row.try_get("kind")?, row.try_get("name")?))).collect()
     }
 
-    /// Notes that something was applied, or is removed; without a record of its own, for the change itself has one.
+    /// Stores that an object was applied or removed. Writes no audit record, because the change itself has one.
     pub async fn note_applied(&self, kind: &str, name: &str, is_there: bool) -> Result<()> {
         let mut change = self.write().await?;
         let text = if is_there {

@@ -16,19 +16,19 @@ use crate::{Error, Result, files};
 
 static MIGRATIONS: Migrator = sqlx::migrate!();
 
-/// How long a connection is waited for, and a lock of SQLite's.
+/// Timeout for a connection from the pool, and for SQLite's lock.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// Connections to PostgreSQL; of SQLite's, each of which is a thread with buffers of its own, two are enough.
+/// Maximum PostgreSQL connections. SQLite uses two, since each is a thread with separate buffers.
 const CONNECTIONS: u32 = 4;
 const FILE_CONNECTIONS: u32 = 2;
-/// Two that start together may both want to bring the same file up to date.
+/// Two processes that start together may both try to migrate the same file.
 const ATTEMPTS: usize = 5;
 
 /// A database: `sqlite:PATH` or `postgres://…`.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Location {
     Sqlite(PathBuf),
-    /// The URL may hold a password, and is never shown.
+    /// The URL may contain a password and is never displayed.
     Postgres(String),
 }
 
@@ -51,16 +51,16 @@ impl FromStr for Location {
 }
 
 impl Location {
-    /// How a transaction begins that writes.
+    /// The statement that begins a write transaction.
     pub(crate) fn begin(&self) -> &'static str {
         match self {
-            // Else two that have both read fail when both want to write.
+            // Otherwise two transactions that have both read fail when both try to write.
             Self::Sqlite(_) => "BEGIN IMMEDIATE",
             Self::Postgres(_) => "BEGIN",
         }
     }
 
-    /// Where the key that signs the record is when nobody says: beside the SQLite file.
+    /// The default location of the key that signs the audit log: beside the SQLite file.
     pub fn audit_key_file(&self) -> Option<PathBuf> {
         let Self::Sqlite(path) = self else { return None };
         let mut name = path.clone().into_os_string();
@@ -101,20 +101,20 @@ pub enum OpenError {
     Migration { location: Location, cause: String },
 }
 
-/// An open database, up to date.
+/// An open database with all migrations applied.
 #[derive(Debug, Clone)]
 pub struct Store {
     pub(crate) pool: AnyPool,
     pub(crate) location: Location,
     options: Arc<AnyConnectOptions>,
-    /// Who does what is done by this handle.
+    /// The actor that audit records name for changes through this handle.
     pub(crate) actor: Arc<Actor>,
-    /// On what terms.
+    /// The conditions under which this handle makes changes.
     pub(crate) terms: Terms,
 }
 
 impl Store {
-    /// Opens a database, makes it where it is a file that is not there, and brings it up to date.
+    /// Opens a database and applies migrations. A file that does not exist is created.
     pub async fn open(location: &Location) -> std::result::Result<Self, OpenError> {
         sqlx::any::install_default_drivers();
         let unreachable = |cause: &dyn fmt::Display| OpenError::Unreachable {
@@ -128,11 +128,11 @@ impl Store {
             }
             Location::Postgres(url) => (url.clone(), false),
         };
-        // Statements are looked at a few times a second, and would drown what is worth reading.
+        // Polling runs statements several times a second; logging them would drown out everything else.
         let options = AnyConnectOptions::from_str(&url)
             .map_err(|error| unreachable(&Plain(&error)))?
             .disable_statement_logging();
-        // By itself first, for a pool tries again and again and then knows no reason.
+        // Connect once without the pool first: a pool retries until its timeout and then loses the reason.
         let first = async {
             let mut connection = AnyConnection::connect_with(&options).await?;
             settle(&mut connection, is_sqlite).await?;
@@ -148,7 +148,7 @@ impl Store {
             .acquire_timeout(PATIENCE)
             .idle_timeout(Duration::from_secs(60))
             .after_connect(move |connection, _| Box::pin(settle(connection, is_sqlite)))
-            // One whose transaction could be neither ended nor undone, as on a bad disk, is of no more use.
+            // A connection whose transaction can be neither committed nor rolled back (bad disk) is discarded.
             .before_acquire(|connection, _| {
                 let is_usable = !connection.is_in_transaction();
                 Box::pin(async move { Ok(is_usable) })
@@ -185,29 +185,29 @@ impl Store {
         &self.location
     }
 
-    /// Counts the changes of everything that is kept here.
+    /// Returns the store's revision, which counts all changes.
     pub async fn revision(&self) -> Result<i64> {
         let row = sqlx::query("SELECT n FROM revision").fetch_one(&self.pool).await?;
         Ok(row.try_get(0)?)
     }
 
-    /// The same store in somebody's hands: what is changed by it is recorded as done by them.
+    /// Returns a handle whose changes are audited under this actor.
     pub fn acting(&self, actor: Actor) -> Self {
         Self { actor: Arc::new(actor), ..self.clone() }
     }
 
-    /// Who changes are recorded to be made by.
+    /// The actor that audit records name for changes.
     pub fn actor(&self) -> &Actor {
         &self.actor
     }
 
-    /// A connection that belongs to nobody else.
+    /// Opens a connection outside the pool.
     pub(crate) async fn connect_apart(&self) -> Result<AnyConnection> {
         let mut connection = AnyConnection::connect_with(&self.options).await?;
         let is_sqlite = matches!(self.location, Location::Sqlite(_));
         settle(&mut connection, is_sqlite).await?;
         if is_sqlite {
-            // Who writes much moves it into the database in large steps.
+            // Large checkpoints of the write-ahead log suit frequent writers.
             connection.execute("PRAGMA wal_autocheckpoint = 4000;").await?;
         }
         Ok(connection)
@@ -218,7 +218,7 @@ impl Store {
     }
 }
 
-/// What every connection begins with.
+/// Statements that each connection runs first.
 async fn settle(connection: &mut AnyConnection, is_sqlite: bool) -> sqlx::Result<()> {
     if is_sqlite {
         let pragmas = "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; \
@@ -228,7 +228,7 @@ async fn settle(connection: &mut AnyConnection, is_sqlite: bool) -> sqlx::Result
     Ok(())
 }
 
-/// A database's error without the URL that some of them repeat.
+/// Removes the URL from a database's error, since some errors repeat it.
 struct Plain<'a>(&'a sqlx::Error);
 
 impl fmt::Display for Plain<'_> {
@@ -241,14 +241,14 @@ impl fmt::Display for Plain<'_> {
     }
 }
 
-/// The file is its owner's alone, from the first byte on.
+/// Only the owner can read the file, from its first byte on.
 fn prepare(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::DirBuilderExt;
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
     files::append(path)?;
-    // What SQLite keeps beside it, which a copy of the folder may have made wider.
+    // SQLite's companion files: copying the folder may have widened their permissions.
     for behind in ["-wal", "-shm"] {
         let mut name = path.as_os_str().to_owned();
         name.push(behind);

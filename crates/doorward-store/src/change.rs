@@ -12,28 +12,28 @@ use crate::terms::{Batch, Claim};
 use crate::{Error, Result, Store};
 
 impl Store {
-    /// The same store, whose changes are checked and rolled back.
+    /// Returns a handle whose changes are checked and then rolled back.
     pub fn rehearsing(&self) -> Self {
         let mut store = self.clone();
         store.terms.rehearsal = true;
         store
     }
 
-    /// The same store, changed only if nothing else has changed since a revision ([`Error::Moved`]).
+    /// Returns a handle that makes changes only at this revision; otherwise [`Error::Moved`].
     pub fn at_revision(&self, revision: i64) -> Self {
         let mut store = self.clone();
         store.terms.revision = Some(revision);
         store
     }
 
-    /// The same store, whose changes are made together by [`commit_batch`](Self::commit_batch), or not at all.
+    /// Returns a handle whose changes [`commit_batch`](Self::commit_batch) commits together, or not at all.
     pub fn batch(&self) -> Self {
         let mut store = self.clone();
         store.terms.batch = Some(Arc::default());
         store
     }
 
-    /// Commits the changes of a [`batch`](Self::batch). If one of them has failed, nothing is changed.
+    /// Commits the changes of a [`batch`](Self::batch). If one of them failed, nothing is changed.
     pub async fn commit_batch(self) -> Result<()> {
         let Some(batch) = &self.terms.batch else { return Ok(()) };
         let (transaction, has_begun) = {
@@ -47,12 +47,12 @@ impl Store {
         }
     }
 
-    /// The revision at which alone this handle changes the store.
+    /// The only revision at which this handle makes changes.
     pub fn pinned(&self) -> Option<i64> {
         self.terms.revision
     }
 
-    /// The same store, whose first change takes an idempotency key with it ([`Error::Claimed`] if it is taken).
+    /// Returns a handle whose first change claims an idempotency key; [`Error::Claimed`] if it is in use.
     pub fn claiming(&self, claim: Claim) -> Self {
         let mut store = self.clone();
         store.terms.claim = Some(Arc::new(claim));

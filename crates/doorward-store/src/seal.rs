@@ -11,14 +11,14 @@ use zeroize::Zeroizing;
 
 use crate::hex;
 
-/// The first word of everything that is sealed in this way.
+/// The prefix of all values that are sealed this way.
 const FORM: &str = "v1";
 const NONCE: usize = 12;
 
-/// Seals and opens the keys of secrets.
+/// Encrypts and decrypts the keys of secrets.
 pub struct MasterKey {
     key: RandomizedNonceKey,
-    /// Names the key, so that a wrong one is told from a broken secret; says nothing of it.
+    /// Identifies the key, so that a wrong key can be distinguished from a damaged secret. Reveals nothing about it.
     id: String,
 }
 
@@ -40,7 +40,7 @@ pub enum SealError {
 }
 
 impl MasterKey {
-    /// From the operator's secret, which has 32 characters at least.
+    /// Derives the key from the operator's secret, which must have at least 32 characters.
     pub fn new(secret: &str) -> Result<Self, SealError> {
         let derive = |purpose: &str| {
             let text = Zeroizing::new(format!("doorward store {purpose}\n{secret}"));
@@ -52,7 +52,7 @@ impl MasterKey {
         Ok(Self { key: key.map_err(|_| SealError::NoRandomness)?, id })
     }
 
-    /// Seals a secret for a place: it opens nowhere else.
+    /// Encrypts a secret, bound to a place: it cannot be decrypted for any other.
     pub fn seal(&self, secret: &str, place: &str) -> Result<String, SealError> {
         let mut own = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *own).map_err(|_| SealError::NoRandomness)?;
@@ -69,14 +69,14 @@ impl MasterKey {
         String::from_utf8(secret.to_vec()).map(Zeroizing::new).map_err(|_| SealError::Broken)
     }
 
-    /// The same secret for the same place, under another master key.
+    /// Re-encrypts the secret's key for the same place under another master key.
     pub fn hand_over(&self, to: &Self, sealed: &str, place: &str) -> Result<String, SealError> {
         let (own, secret) = self.unwrap(sealed, place)?;
         let wrapped = close(&to.key, &own, &format!("key {place}"))?;
         Ok(format!("{FORM}.{}.{wrapped}.{secret}", to.id))
     }
 
-    /// The secret's own key, and the secret as it is sealed with it.
+    /// The secret's data key, and the secret encrypted with it.
     fn unwrap<'a>(
         &self,
         sealed: &'a str,

@@ -1,8 +1,8 @@
 //! The life of servers: proposals at run time, and the states of servers in the configuration file. The gateway parses
 //! their settings.
 //!
-//! A step is one transaction with its audit record. Steps come one after the other, and one that was decided on an older
-//! revision is refused.
+//! Each step is one transaction with its audit record. Steps are serialized; a step that was decided on an older
+//! revision is rejected.
 
 use doorward_governance::lifecycle::{State, Step, check_eyes};
 use sqlx::Row;
@@ -17,13 +17,13 @@ pub use self::row::{Deprecation, ServerLook, ServerOrigin, ServerStep, StoredSer
 
 use self::row::{By, check_open, check_room, find, forget_look, look_of, note};
 
-/// Longest settings, in bytes of JSON, and longest reason.
+/// Maximum size of settings (bytes of JSON), and of a reason.
 pub const MOST_SPEC: usize = 256 << 10;
 pub const MOST_REASON: usize = 4 << 10;
-/// Largest outcome of a look, in bytes of JSON.
+/// Maximum size of an inspection result, in bytes of JSON.
 pub const MOST_LOOK: usize = 8 << 20;
 
-/// A server that somebody proposes.
+/// A proposed server.
 #[derive(Debug, Clone)]
 pub struct ServerProposal<'a> {
     pub name: &'a str,
@@ -33,24 +33,24 @@ pub struct ServerProposal<'a> {
     pub why: &'a str,
 }
 
-/// What belongs to a step.
+/// Parameters of a step.
 #[derive(Debug, Clone, Default)]
 pub struct Stepping {
     pub why: String,
-    /// The revision on which the step was decided; `None` for whatever it is.
+    /// The revision on which the step was decided; `None` for any.
     pub revision: Option<i64>,
     /// Whether the proposer may not approve.
     pub four_eyes: bool,
-    /// For a review or an approval: lets the server be at addresses that are not public, or not any more.
+    /// For a review or an approval: allows or forbids addresses that are not public.
     pub allow_private: Option<bool>,
     /// For a deprecation.
     pub deprecation: Deprecation,
-    /// For an approval: the definitions that the look has found. They take the place of all pins of the server.
+    /// For an approval: the definitions that the inspection found. They replace all pins of the server.
     pub pins: Vec<StoredDefinition>,
 }
 
 impl Store {
-    /// Takes a proposal: of a new server, in the place of one that waits for its review, or of one that was retired.
+    /// Stores a proposal: for a new server, replacing one that awaits review, or for a retired one.
     pub async fn propose_server(&self, proposal: &ServerProposal<'_>) -> Result<StoredServer> {
         if proposal.spec.len() > MOST_SPEC {
             return Err(Error::Refused(format!("a proposal has at most {MOST_SPEC} bytes")));
@@ -95,8 +95,8 @@ impl Store {
         Ok(server)
     }
 
-    /// Notes a server of the configuration file that is reviewed: it is proposed when it is new, and again when it is
-    /// another than the one that was approved. Returns whether anything changed.
+    /// Stores a server from the configuration file that needs review: it is proposed when new, and again when it
+    /// differs from the approved one. Returns whether anything changed.
     pub async fn declare_server(&self, name: &str, digest: &str) -> Result<bool> {
         if find(&mut *self.pool.acquire().await?, name)
             .await?
@@ -106,7 +106,7 @@ impl Store {
         }
         let mut change = self.change().await?;
         let old = find(&mut change, name).await?;
-        // Another replica may have been here meanwhile.
+        // Another replica may have stored it in the meantime.
         if old.as_ref().is_some_and(|old| old.origin == ServerOrigin::File && old.digest == digest)
         {
             return Ok(false);
@@ -137,8 +137,8 @@ impl Store {
         Ok(true)
     }
 
-    /// Makes a step. `trusted` is the digest of a server of the configuration file that is served without a review: it is
-    /// active as long as nothing else was decided.
+    /// Makes a step. `trusted` is the digest of a server from the configuration file that needs no review: it is
+    /// active unless decided otherwise.
     pub async fn step_server(
         &self,
         name: &str,
@@ -150,7 +150,7 @@ impl Store {
         let mut change = self.change().await?;
         let who = self.actor.name.as_str();
         let mut server = match (find(&mut change, name).await?, trusted) {
-            // Whatever its review came to, it is served.
+            // It is served regardless of its review.
             (Some(server), Some(digest))
                 if server.state.is_open() || server.state == State::Approved =>
             {
@@ -204,7 +204,7 @@ impl Store {
         note(&mut change, &mut server, step, from, by).await?;
         let mut act = act(step, &server, from, &stepping.why);
         if let Some(look) = seen {
-            // The definitions that are approved: those that this look has found, in this transaction.
+            // Pin the approved definitions, those that this inspection found, in this transaction.
             pins::replace(&mut change, &server.name, &stepping.pins, who).await?;
             act = act
                 .with("found", sha256_hex(look.found.as_bytes()))
@@ -217,7 +217,7 @@ impl Store {
         Ok(server)
     }
 
-    /// Keeps what a look has found. The server must be as it was when the look began.
+    /// Stores an inspection result. The server must be unchanged since the inspection began.
     pub async fn keep_look(&self, name: &str, digest: &str, found: &str) -> Result<()> {
         if found.len() > MOST_LOOK {
             let why = format!("what '{name}' offers has more than {MOST_LOOK} bytes");
@@ -241,7 +241,7 @@ impl Store {
         .bind(now())
         .execute(&mut *change)
         .await?;
-        // Whoever decides on what an earlier look has found is told that there is another.
+        // A decision based on an earlier inspection is then rejected, because the revision has changed.
         server.write(&mut change).await?;
         let act = Act::new("server.look", server.name);
         change.commit(&act.with("digest", digest).with("found", sha256_hex(found.as_bytes()))).await
@@ -256,7 +256,7 @@ impl Store {
         found.ok_or_else(|| Error::absent("server", name))
     }
 
-    /// The steps of a server, the first one first.
+    /// The steps of a server, oldest first.
     pub async fn server_steps(&self, name: &str) -> Result<Vec<ServerStep>> {
         let rows = sqlx::query(
             "SELECT n, step, from_state, to_state, who, via, why, at FROM server_steps \
@@ -282,12 +282,12 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    /// What the last look at a server has found; `None` if nobody has looked since it was proposed.
+    /// The last inspection result of a server; `None` if it was not inspected since it was proposed.
     pub async fn server_look(&self, name: &str) -> Result<Option<ServerLook>> {
         look_of(&mut *self.pool.acquire().await?, name).await
     }
 
-    /// Notes that the review of a server is reported as due on a day. Returns whether it was not before, by no replica.
+    /// Stores that a server's review was reported as due on a day. Returns false if any replica reported it before.
     pub async fn note_review_due(&self, name: &str, day: &str) -> Result<bool> {
         let mut change = self.write().await?;
         let noted = sqlx::query(

@@ -14,19 +14,19 @@ pub struct SigningKey {
 }
 
 impl SigningKey {
-    /// The private key, as it was given.
+    /// The private key, as passed in.
     pub fn open(&self, key: &MasterKey) -> std::result::Result<Zeroizing<String>, SealError> {
         key.open(&self.sealed, &place(&self.id))
     }
 }
 
-/// What a private key is bound to.
+/// The place to which a sealed private key is bound.
 pub(crate) fn place(id: &str) -> String {
     format!("signing key {id:?}")
 }
 
 impl Store {
-    /// Keeps a key, unless another replica has made one after a time. Returns whether it was kept.
+    /// Stores a key, unless another replica has created one after this time. Returns whether it was stored.
     pub async fn put_signing_key(
         &self,
         master: &MasterKey,
@@ -53,7 +53,7 @@ impl Store {
         Ok(true)
     }
 
-    /// All keys, the newest first.
+    /// All keys, newest first.
     pub async fn signing_keys(&self) -> Result<Vec<SigningKey>> {
         let rows =
             sqlx::query("SELECT id, sealed, created FROM signing_keys ORDER BY created DESC, id")

@@ -1,5 +1,5 @@
-//! Stops that the store does not have yet, each in a file of its own: they survive a restart while the database is
-//! away. Gateways on one machine that use one store share the folder.
+//! Stops that are not in the store yet, one file each: they survive a restart while the database is
+//! unavailable. Gateways on one machine that use one store share the folder.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,12 @@ use serde::{Deserialize, Serialize};
 use crate::audit::Actor;
 use crate::files;
 
-/// Longest file that is read.
+/// Maximum size of a file that is read.
 const LONGEST: u64 = 64 << 10;
-/// Most files that are read.
+/// Maximum number of files that are read.
 const MOST: usize = 2_000;
 
-/// A stop, and who has set and lifted it.
+/// A stop, and the actors that set and lifted it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StopEntry {
     pub stop: Stop,
@@ -27,7 +27,7 @@ pub struct StopEntry {
     pub lifted_by: Option<Hand>,
 }
 
-/// Who has done something, as audit records name them.
+/// An actor, as audit records name it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Hand {
     pub via: String,
@@ -56,25 +56,25 @@ impl Hand {
 pub struct StopJournal(PathBuf);
 
 impl StopJournal {
-    /// Opens the folder, and makes it where it is not there.
+    /// Opens the folder, creating it if necessary.
     pub fn open(folder: &Path) -> io::Result<Self> {
         use std::os::unix::fs::DirBuilderExt;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         Ok(Self(folder.to_owned()))
     }
 
-    /// When something came or went last.
+    /// When an entry was last added or removed.
     pub fn changed(&self) -> Option<SystemTime> {
         fs::metadata(&self.0).ok()?.modified().ok()
     }
 
     fn path(&self, id: &str) -> Option<PathBuf> {
-        // A name that leads elsewhere is no id.
+        // A name that is a path is not an id.
         let plain = !id.is_empty() && id.len() <= 64 && id.bytes().all(|it| it.is_ascii_hexdigit());
         plain.then(|| self.0.join(format!("{id}.json")))
     }
 
-    /// Writes an entry; it is on the disk when this returns.
+    /// Writes an entry and syncs it to disk.
     pub fn write(&self, entry: &StopEntry) -> io::Result<()> {
         let path = self.path(&entry.stop.id).ok_or(io::ErrorKind::InvalidInput)?;
         let unfinished = path.with_extension(format!("{}.tmp", std::process::id()));
@@ -85,7 +85,7 @@ impl StopJournal {
         fs::File::open(&self.0)?.sync_all()
     }
 
-    /// Removes an entry. One that is not there is removed.
+    /// Removes an entry. Succeeds if there is none.
     pub fn remove(&self, id: &str) -> io::Result<()> {
         let Some(path) = self.path(id) else { return Ok(()) };
         match fs::remove_file(path) {
@@ -94,7 +94,7 @@ impl StopJournal {
         }
     }
 
-    /// All entries. One that cannot be read is logged and left where it is.
+    /// All entries. An unreadable one is logged and left in place.
     pub fn read(&self) -> io::Result<Vec<StopEntry>> {
         let mut entries = Vec::new();
         for found in fs::read_dir(&self.0)?.take(2 * MOST) {

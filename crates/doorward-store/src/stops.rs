@@ -1,4 +1,4 @@
-//! Emergency stops. They have a revision of their own, which replicas poll through a connection of their own
+//! Emergency stops. They have a separate revision, which replicas poll through a dedicated connection
 //! ([`StopWatch`]): neither a busy pool nor a change of anything else delays them.
 
 use std::time::Duration;
@@ -9,7 +9,7 @@ use sqlx::{AnyConnection, Row};
 
 use crate::{Act, Change, Error, Result, Store};
 
-/// How long a poll may take before its connection is given up.
+/// Timeout of a poll; its connection is then closed.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 const COLUMNS: &str = "id, kind, name, why, set_by, set_at, mode, lifted_by, lifted_why, lifted_at";
@@ -89,7 +89,7 @@ impl Store {
         Ok((stop.clone(), revision))
     }
 
-    /// Undoes a stop. Doing it twice changes nothing.
+    /// Lifts a stop. Idempotent.
     pub async fn lift_stop(&self, id: &str, lifted: &Lifted) -> Result<(Stop, i64)> {
         let (mut change, revision) = self.begin_stop().await?;
         let query = format!("SELECT {COLUMNS} FROM stops WHERE id = $1");
@@ -118,7 +118,7 @@ impl Store {
         Ok((stop, revision))
     }
 
-    /// A change of the stops; changes come one after the other.
+    /// Changes the stops; changes are serialized.
     async fn begin_stop(&self) -> Result<(Change, i64)> {
         let mut change = self.write().await?;
         sqlx::query("UPDATE stops_revision SET n = n + 1").execute(&mut *change).await?;
@@ -134,7 +134,7 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
-    /// Stops, the newest first: those in force, or all, up to a number.
+    /// Stops, newest first: those in force, or all, up to a limit.
     pub async fn stops(&self, with_lifted: bool, most: i64) -> Result<Vec<Stop>> {
         let only = if with_lifted { "" } else { "WHERE lifted_at IS NULL" };
         let query = format!("SELECT {COLUMNS} FROM stops {only} ORDER BY set_at DESC, id LIMIT $1");
@@ -148,7 +148,7 @@ impl Store {
     }
 }
 
-/// Reads the stops that are in force whenever they have changed.
+/// Polls for changes and reads the stops in force.
 #[derive(Debug)]
 pub struct StopWatch {
     store: Store,
@@ -178,7 +178,7 @@ impl StopWatch {
         if self.seen == Some(revision) {
             return Ok(None);
         }
-        // Whatever comes between the two is read again with the next revision.
+        // A change between the two reads is picked up with the next revision.
         let query = format!("SELECT {COLUMNS} FROM stops WHERE lifted_at IS NULL LIMIT $1");
         let rows = sqlx::query(sqlx::AssertSqlSafe(query))
             .bind(2 * MOST_STOPS as i64)

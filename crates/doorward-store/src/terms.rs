@@ -1,4 +1,4 @@
-//! The terms on which a handle of the store changes it.
+//! The conditions under which a store handle makes changes.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -6,20 +6,20 @@ use std::sync::atomic::AtomicBool;
 use parking_lot::Mutex;
 use sqlx::{Any, Transaction};
 
-/// The terms on which a handle of the store changes it.
+/// The conditions under which a store handle makes changes.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Terms {
-    /// Everything is done and checked, and then rolled back.
+    /// Dry run: everything is executed and checked, and then rolled back.
     pub rehearsal: bool,
     /// Only while the store is at this revision.
     pub revision: Option<i64>,
-    /// Once, under this idempotency key.
+    /// Only once under this idempotency key.
     pub claim: Option<Arc<Claim>>,
     /// All changes in one transaction.
     pub batch: Option<Arc<Mutex<Batch>>>,
 }
 
-/// A transaction that several changes share, one after the other.
+/// A transaction that several changes share in sequence.
 #[derive(Debug, Default)]
 pub(crate) struct Batch {
     /// Absent before the first change, during each, and after one has failed.
@@ -28,7 +28,7 @@ pub(crate) struct Batch {
     pub is_counted: bool,
 }
 
-/// A key, and the request that it was sent with.
+/// An idempotency key and the request that carried it.
 #[derive(Debug)]
 pub struct Claim {
     pub actor: String,

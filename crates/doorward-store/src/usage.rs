@@ -1,4 +1,4 @@
-//! Usage by the hour: added up from the records themselves, in the same transaction.
+//! Hourly usage, summed from audit records in the same transaction.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,7 +12,7 @@ use crate::{Result, Store};
 
 const HOUR: i64 = 60 * 60;
 
-/// By what usage is told apart.
+/// The dimensions of usage.
 #[derive(
     Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
@@ -33,7 +33,7 @@ pub struct Usage {
     pub calls: i64,
     pub failed: i64,
     pub price: Amount,
-    /// Calls with a credential of the caller's own, which cost nothing.
+    /// Calls with a user-provided credential, which cost nothing.
     pub own_key: i64,
     /// Of results.
     pub bytes: i64,
@@ -41,7 +41,7 @@ pub struct Usage {
 }
 
 impl Usage {
-    /// How many have failed of one call with this outcome.
+    /// The number of failures, 0 or 1, that a call with this outcome adds.
     pub fn failed(outcome: &str) -> i64 {
         i64::from(!matches!(outcome, "ok" | "input_required" | "task"))
     }
@@ -56,17 +56,17 @@ impl Usage {
     }
 }
 
-/// Usage that is being added up, by the hour and by the part of the records that says whose it is: it is read
-/// once for all that are alike.
+/// Usage by hour and by the part of the record that identifies the caller: that part is parsed
+/// once for all equal ones.
 #[derive(Debug, Clone, Default)]
 pub struct Tally(BTreeMap<i64, HashMap<Box<str>, Usage>>);
 
-/// What is told apart in one hour; beyond, what a caller does at a server is counted together.
+/// Maximum number of rows per hour; beyond it, a caller's targets at a server share one row.
 const MOST_TOLD_APART: usize = 5_000;
-/// What stands before the name of what was used.
+/// The text before the target's name.
 const TARGET: &str = "\"target\":\"";
 
-/// What a record says of whose call it was.
+/// The members of a record that identify the caller.
 #[derive(Deserialize)]
 #[serde(default)]
 struct Whose {
@@ -96,7 +96,7 @@ impl Default for Whose {
     }
 }
 
-/// What it says of how it ended.
+/// The members of a record that describe the outcome.
 #[derive(Deserialize)]
 struct Ended<'a> {
     outcome: &'a str,
@@ -116,15 +116,15 @@ struct ResultAbout {
     bytes: i64,
 }
 
-/// Where the parts of a line stand: its time up to the hour, whose it is, and how it ended. Names within a
-/// record cannot look like these: their quotes are escaped.
+/// Positions of the parts of a line: its time up to the hour, the caller, and the outcome. Names within a
+/// record cannot match these: their quotes are escaped.
 fn parts(line: &str) -> Option<(&str, &str, &str)> {
     let find = |from: usize, what: &str| {
         Some(from + memmem::find(&line.as_bytes()[from..], what.as_bytes())?)
     };
     let at = find(0, "\"at\":\"")? + 6;
     let begins = find(at, "\"class\":\"")?;
-    // A call without a tool is none that is counted.
+    // Calls without a tool are not counted.
     let target = find(begins, "\"target\":\"")? + 10;
     let mut ends = target;
     let bytes = line.as_bytes();
@@ -140,7 +140,7 @@ impl Tally {
         self.0.is_empty()
     }
 
-    /// Adds what a record says of a call that has ended; others say nothing.
+    /// Adds the record of a completed call; other records are ignored.
     pub fn add(&mut self, line: &str) {
         let Some((hour, whose, ended)) = parts(line) else { return };
         let is_call =
@@ -163,14 +163,14 @@ impl Tally {
         self.count(hour.as_second(), whose, &usage);
     }
 
-    /// Adds what is known of a call that has ended: when, in seconds since 1970, and whose it was, in the words
+    /// Adds a completed call: its time in seconds since 1970, and its caller in the words
     /// of its record from the class to the target.
     pub fn count(&mut self, at: i64, whose: &str, usage: &Usage) {
         let hour = self.0.entry(at - at.rem_euclid(HOUR)).or_default();
         if let Some(all) = hour.get_mut(whose) {
             return all.add(usage);
         }
-        // Whoever names many things, such as resources that a template makes, has one row for all of them.
+        // A caller with many targets, such as resources of a template, has one row for all of them.
         let named = whose.rfind(TARGET).filter(|_| hour.len() >= MOST_TOLD_APART);
         match named.map(|at| format!("{}{TARGET}other\"", &whose[..at])) {
             Some(others) => hour.entry(others.into()).or_default().add(usage),
@@ -178,14 +178,14 @@ impl Tally {
         }
     }
 
-    /// Adds what another has.
+    /// Adds another tally.
     pub fn merge(&mut self, other: &Self) {
         for (hour, all) in &other.0 {
             all.iter().for_each(|(whose, usage)| self.count(*hour, whose, usage));
         }
     }
 
-    /// By whose it is, as it is kept.
+    /// Parses the key under which usage is stored.
     pub fn by_key(&self) -> BTreeMap<UsageKey, Usage> {
         let mut all: BTreeMap<UsageKey, Usage> = BTreeMap::new();
         let each = self.0.iter().flat_map(|(hour, all)| all.iter().map(move |one| (*hour, one)));
@@ -242,7 +242,7 @@ impl Tally {
 }
 
 impl Store {
-    /// What was used between two times, in seconds since 1970, hour by hour.
+    /// Usage per hour between two times, in seconds since 1970.
     pub async fn usage(&self, from: i64, to: i64) -> Result<Vec<(UsageKey, Usage)>> {
         let rows = sqlx::query(
             "SELECT hour, tenant, principal, agent, api_key, server, tool, calls, failed, price, \

@@ -5,10 +5,10 @@ use std::time::Duration;
 use redis::Client;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 
-/// How long the store may take.
+/// Timeout of a request to the store.
 pub const PATIENCE: Duration = Duration::from_millis(250);
 
-/// Says what is wrong with an URL.
+/// Validates a URL; the error is for users.
 pub fn check(url: &str) -> Result<(), String> {
     let known = ["redis://", "rediss://"].iter().any(|scheme| url.starts_with(scheme));
     if known && Client::open(url).is_ok() {
@@ -17,10 +17,10 @@ pub fn check(url: &str) -> Result<(), String> {
     Err("expected redis://HOST:PORT or rediss://HOST:PORT".into())
 }
 
-/// Prepares to use a store, which need not be there yet. Must be called within the runtime that the
-/// connection shall live on.
+/// Prepares a connection to a store, which may be unreachable for now. Must be called within the runtime that the
+/// connection will use.
 pub fn connect(url: &str) -> Result<ConnectionManager, String> {
-    // What the error says may repeat the URL, and with it the password.
+    // The error's text may repeat the URL and its password.
     let client = Client::open(url).map_err(|_| "the URL cannot be read".to_owned())?;
     let config = ConnectionManagerConfig::new()
         .set_connection_timeout(Some(PATIENCE))
@@ -31,7 +31,7 @@ pub fn connect(url: &str) -> Result<ConnectionManager, String> {
         .map_err(|error| error.category().to_owned())
 }
 
-/// What an answer comes to, in time. The error is in words.
+/// Awaits a response with the timeout. The error is for users.
 pub async fn in_time<T>(
     asked: impl Future<Output = Result<T, redis::RedisError>>,
 ) -> Result<T, String> {

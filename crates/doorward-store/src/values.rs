@@ -21,13 +21,13 @@ impl std::fmt::Debug for SharedValues {
 }
 
 impl SharedValues {
-    /// Says what is wrong with an URL.
+    /// Validates a URL; the error is for users.
     pub fn check(url: &str) -> Result<(), String> {
         crate::valkey::check(url)
     }
 
-    /// Prepares to use a store, which need not be there yet. Must be called within the runtime that the
-    /// connection shall live on.
+    /// Prepares a connection to a store, which may be unreachable for now. Must be called within the runtime that the
+    /// connection will use.
     pub fn open(url: &str, namespace: &str) -> Result<Self, String> {
         Ok(Self { manager: connect(url)?, namespace: namespace.to_owned() })
     }
@@ -37,7 +37,7 @@ impl SharedValues {
         format!("{{{}}}:{kind}:{name}", self.namespace)
     }
 
-    /// The mark of a group, and values by their names.
+    /// Returns a group's mark, and values by name.
     pub async fn get(
         &self,
         group: &str,
@@ -69,7 +69,7 @@ impl SharedValues {
         in_time(command.query_async::<()>(&mut connection)).await
     }
 
-    /// Gives a group another mark: no value that was put there before is good any more.
+    /// Replaces a group's mark, which invalidates all its values.
     pub async fn changed(&self, group: &str) -> Result<(), String> {
         self.mark(group, false).await
     }

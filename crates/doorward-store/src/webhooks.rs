@@ -1,5 +1,5 @@
-//! Events on their way to webhooks. An event is queued in the transaction that advances what it was made of, and sent by
-//! one gateway at a time: whoever moves its due time has it until then.
+//! The queue of webhook events. An event is queued in the transaction that advances its source's position, and sent by
+//! one gateway at a time: the one that moves its due time owns it until then.
 
 use serde::Serialize;
 use sqlx::Row;
@@ -8,13 +8,13 @@ use sqlx::any::AnyRow;
 use crate::audit::{ACTS, now_ms};
 use crate::{Act, Change, Error, Result, Store, random_id};
 
-/// Events of one webhook that may wait; further ones are dropped.
+/// Maximum number of queued events per webhook; further ones are dropped.
 pub const MOST_WAITING: i64 = 10_000;
-/// Deliveries that are kept in the log once they have ended.
+/// Completed deliveries that the log retains.
 const MOST_ENDED: i64 = 10_000;
-/// Acts that are read in one go.
+/// Maximum number of acts per read.
 const MOST_ACTS: i64 = 200;
-/// Longest error that is kept, in characters.
+/// Maximum length of a stored error, in characters.
 const LONGEST_ERROR: usize = 500;
 
 /// An event for a webhook.
@@ -22,11 +22,11 @@ const LONGEST_ERROR: usize = 500;
 pub struct NewDelivery {
     pub webhook: String,
     pub kind: String,
-    /// What is posted, to the letter.
+    /// The request body, byte for byte.
     pub body: String,
 }
 
-/// An event for a webhook, on its way or not any more.
+/// An event for a webhook, pending or completed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Delivery {
     /// Sent as `webhook-id`.
@@ -39,7 +39,7 @@ pub struct Delivery {
     /// `waiting`, `delivered` or `failed`.
     pub state: String,
     pub attempts: i64,
-    /// When it is sent next, as long as it waits.
+    /// When it is sent next, while it is waiting.
     pub due: i64,
     /// The HTTP status of the last attempt that was answered.
     pub status: Option<i64>,
@@ -48,12 +48,12 @@ pub struct Delivery {
     pub ended: Option<i64>,
 }
 
-/// How an attempt ended.
+/// The outcome of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
     pub status: Option<u16>,
     pub error: Option<String>,
-    /// When to try again; `None` for one that was delivered, or is given up.
+    /// When to retry; `None` if it was delivered or has failed for good.
     pub again: Option<i64>,
 }
 
@@ -90,8 +90,8 @@ impl Store {
         Ok(dropped)
     }
 
-    /// Queues events that tell of a state, if it is another than was reported last. Of many gateways that see the same
-    /// change, one queues it. What is well to begin with (`quiet_at_first`) is no news.
+    /// Queues events about a state if it differs from the last reported one. If many gateways see the same
+    /// change, one queues it. With `quiet_at_first`, an initial state is not reported.
     pub async fn report_state(
         &self,
         name: &str,
@@ -120,7 +120,7 @@ impl Store {
         Ok(is_news)
     }
 
-    /// The last act there is.
+    /// The number of the latest act.
     pub async fn last_act(&self) -> Result<i64> {
         let row = sqlx::query("SELECT seq FROM audit_writers WHERE id = $1")
             .bind(ACTS)
@@ -129,12 +129,12 @@ impl Store {
         row.map_or(Ok(0), |row| Ok(row.try_get(0)?))
     }
 
-    /// Queues what `events_of` makes of each act that was not looked at yet, a line of JSON each. The first time, nothing
-    /// is made of the acts before. Returns up to which act it came.
+    /// Queues what `events_of` returns for each unprocessed act, a line of JSON each. The first call skips
+    /// all earlier acts. Returns the number of the last processed act.
     pub async fn queue_acts(&self, events_of: impl Fn(&str) -> Vec<NewDelivery>) -> Result<i64> {
         let last = self.last_act().await?;
         let mut change = self.write().await?;
-        // Whoever comes next waits here.
+        // Other transactions wait here.
         sqlx::query("UPDATE webhook_position SET acts = acts").execute(&mut *change).await?;
         let row = sqlx::query("SELECT acts FROM webhook_position").fetch_one(&mut *change).await?;
         let position: i64 = row.try_get(0)?;
@@ -158,7 +158,7 @@ impl Store {
                 }
                 reached = row.try_get("last_seq")?;
             }
-            // Removed by retention before anybody looked.
+            // Removed by retention before it was processed.
             if rows.is_empty() {
                 reached = reached.max(last);
             }
@@ -173,7 +173,7 @@ impl Store {
         Ok(reached)
     }
 
-    /// Takes over events that are due, for whoever sends them until a time: nobody else gets them before.
+    /// Claims due events for their sender until a time: no one else gets them before then.
     pub async fn claim_deliveries(&self, until: i64, most: i64) -> Result<Vec<Delivery>> {
         let query = format!(
             "SELECT {COLUMNS} FROM webhook_deliveries WHERE state = 'waiting' AND due <= $1 \
@@ -206,7 +206,7 @@ impl Store {
         Ok(claimed)
     }
 
-    /// Notes how an attempt ended.
+    /// Stores the outcome of an attempt.
     pub async fn end_attempt(&self, id: &str, attempt: &Attempt) -> Result<()> {
         let (state, ended) = match (&attempt.again, &attempt.error) {
             (Some(_), _) => ("waiting", None),
@@ -231,7 +231,7 @@ impl Store {
         change.commit_bookkeeping().await
     }
 
-    /// The log of deliveries, the newest first: of one webhook or all, in one state or all, before one of them.
+    /// The delivery log, newest first, filtered by webhook and state, and paged by `before`.
     pub async fn deliveries(
         &self,
         webhook: Option<&str>,
@@ -269,7 +269,7 @@ impl Store {
         (delivery.due, delivery.created) = (now_ms(), now_ms());
         delivery.state = "waiting".into();
         delivery.attempts = 0;
-        // It is given up as long after this as it was after the first time.
+        // Retries last as long as after the first attempt.
         sqlx::query(
             "UPDATE webhook_deliveries SET state = 'waiting', due = $1, created = $1, attempts = 0, \
              ended = NULL WHERE id = $2",
@@ -304,7 +304,7 @@ impl Store {
     }
 }
 
-/// Adds events as far as there is room. Returns how many were dropped.
+/// Adds events up to the limit. Returns how many were dropped.
 async fn insert(change: &mut Change, events: &[NewDelivery]) -> Result<u64> {
     let mut dropped = 0;
     for event in events {

@@ -29,7 +29,7 @@ fn keep(name: &str) -> Option<Keep> {
 #[derive(Debug, Clone)]
 pub struct Act {
     name: &'static str,
-    /// What it was done to.
+    /// The object of the action.
     subject: String,
     details: Map<String, Value>,
 }
@@ -39,7 +39,7 @@ impl Act {
         Self { name, subject: subject.into(), details: Map::new() }
     }
 
-    /// Adds something to know about it; never a secret.
+    /// Adds a detail; never a secret.
     pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
         let value = serde_json::to_value(value).unwrap_or_default();
         self.details.insert(name.into(), value);
@@ -48,7 +48,7 @@ impl Act {
 
     /// Writes the act as the next record of its chain.
     pub(crate) async fn record(&self, actor: &Actor, connection: &mut AnyConnection) -> Result<()> {
-        // Whoever comes next waits here until this transaction has ended.
+        // Other transactions wait here until this one has ended.
         sqlx::query("UPDATE audit_writers SET beats = beats + 1 WHERE id = $1")
             .bind(ACTS)
             .execute(&mut *connection)

@@ -1,8 +1,8 @@
-//! Who makes a change of the store.
+//! The actor of a change.
 
 use serde::Serialize;
 
-/// Who changes something that is stored.
+/// The actor of a change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Actor {
     /// Through what: `admin` (the admin API), `machine` (a command on the store, which needs no permission but that of the

@@ -1,5 +1,5 @@
-//! Blocks of records that were written together, and reading them. Long ones are compressed (LZ4, in base64): records
-//! are much alike, and a third of the bytes takes a third of the time to write.
+//! Blocks of records that were written together. Long ones are compressed (LZ4, in base64): records
+//! are similar, and a third of the bytes takes a third of the time to write.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use sqlx::any::AnyRow;
 
 use crate::{Result, Store};
 
-/// Blocks that are read in one go: as many as hold about as much as is wanted.
+/// Blocks per read: as many as hold about [`WANTED_BYTES`].
 const PAGES: (i64, i64) = (8, 1_024);
 const WANTED_BYTES: usize = 2 << 20;
 
@@ -20,20 +20,20 @@ pub struct Block {
     pub writer: String,
     pub first: i64,
     pub last: i64,
-    /// Between which times they were written, in milliseconds since 1970.
+    /// The times of the first and the last record, in milliseconds since 1970.
     pub first_at: i64,
     pub last_at: i64,
     /// A line each.
     pub body: String,
 }
 
-/// What is shorter is kept as it is, for whoever looks into the database.
+/// Shorter bodies are stored uncompressed, so that they can be read in the database.
 const PACKED: usize = 8 << 10;
 const PACKED_FORM: &str = "lz4:";
-/// Longest text that is unpacked: what is written is shorter.
+/// Maximum size of a decompressed body: written ones are shorter.
 const MOST_UNPACKED: usize = 64 << 20;
 
-/// A body as it is kept. The same body always makes the same text.
+/// Encodes a body for storage. The encoding is deterministic.
 pub(super) fn pack(body: &str) -> Cow<'_, str> {
     if body.len() < PACKED {
         return body.into();
@@ -42,11 +42,11 @@ pub(super) fn pack(body: &str) -> Cow<'_, str> {
     format!("{PACKED_FORM}{}", STANDARD_NO_PAD.encode(packed)).into()
 }
 
-/// A body as it was written. What cannot be unpacked is a line that is no record.
+/// Decodes a stored body. One that cannot be decoded yields a line that is not a record.
 pub(crate) fn unpack(kept: String) -> String {
     let Some(packed) = kept.strip_prefix(PACKED_FORM) else { return kept };
     let unpacked = STANDARD_NO_PAD.decode(packed).ok().and_then(|packed| {
-        // The length stands first.
+        // The length comes first.
         let length: [u8; 4] = packed.get(..4)?.try_into().ok()?;
         if u32::from_le_bytes(length) as usize > MOST_UNPACKED {
             return None;
@@ -92,7 +92,7 @@ impl Block {
     }
 }
 
-/// Times between which records are looked for, in milliseconds since 1970; the end is not part of it.
+/// A half-open time range for searches, in milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     pub from: i64,
@@ -105,26 +105,26 @@ impl Default for Span {
     }
 }
 
-/// Reads blocks one page after the other.
+/// Reads blocks page by page.
 #[derive(Debug)]
 pub struct Scan {
     store: Store,
     span: Span,
     /// One chain, or all.
     writer: Option<String>,
-    /// What was read last: by time, or within one chain by number.
+    /// The last block read: by time, or within one chain by number.
     after: (i64, String, i64),
     page: i64,
 }
 
 impl Store {
-    /// All blocks with records of a time, in the order in which they were written.
+    /// All blocks with records in a time range, in the order in which they were written.
     pub fn audit_between(&self, span: Span) -> Scan {
         let after = (span.from.saturating_sub(1), "~".to_owned(), i64::MAX);
         Scan { store: self.clone(), span, writer: None, after, page: PAGES.0 }
     }
 
-    /// The same, after what another scan has read: its [`Scan::position`].
+    /// The same, resuming after the [`Scan::position`] of another scan.
     pub fn audit_between_after(&self, span: Span, position: (i64, String, i64)) -> Scan {
         Scan { after: position, ..self.audit_between(span) }
     }
@@ -151,12 +151,12 @@ impl Store {
 }
 
 impl Scan {
-    /// Where it is: after the last block that it has read.
+    /// The position after the last block read.
     pub fn position(&self) -> (i64, String, i64) {
         self.after.clone()
     }
 
-    /// The next blocks; none at the end. Asked again then, it brings what has come since.
+    /// Returns the next blocks, none at the end. Later calls return blocks written since.
     pub async fn next(&mut self) -> Result<Vec<Block>> {
         let (columns, page) = (Block::COLUMNS, self.page);
         let rows = match &self.writer {

@@ -12,7 +12,7 @@ use super::verify::Verifier;
 use super::writer::WriterRow;
 use crate::{Error, Result, Store, random_id};
 
-/// Runs that one act signs.
+/// Maximum number of removed runs that one act signs.
 const RUNS: usize = 10_000;
 /// Milliseconds between a record's time and its block's: the clock is read for each.
 const APART: i64 = 60_000;
@@ -45,14 +45,14 @@ impl Verifier {
 }
 
 impl Store {
-    /// Checks everything that is kept here. Somebody may go on writing meanwhile.
+    /// Verifies all stored records. Concurrent writes are allowed.
     pub async fn verify_audit(&self, mut verifier: Verifier) -> Result<Report> {
         self.go_through(&mut verifier).await?;
         Ok(verifier.finish())
     }
 
-    /// Signs what versions that did not sign it have taken away, if nothing else is wrong. Returns how many runs of
-    /// records that were.
+    /// Signs removals made by versions that did not sign them, if nothing else is wrong. Returns how many runs of
+    /// records it signed.
     pub async fn sign_earlier_removals(&self, key: &AuditKey, keys: PublicKeys) -> Result<usize> {
         let mut verifier = Verifier::new(keys, true).trusting_database(true);
         self.go_through(&mut verifier).await?;

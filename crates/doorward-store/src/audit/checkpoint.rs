@@ -16,7 +16,7 @@ use super::line::Chain;
 use crate::seal::{MasterKey, SealError};
 use crate::{Error, Result, Store, files, hex, now};
 
-/// What stands before the signature in a checkpoint's line.
+/// The text before the signature in a checkpoint's line.
 const BEFORE: &str = ",\"signature\":\"";
 
 /// The last records of other chains: their numbers and hashes.
@@ -25,23 +25,23 @@ pub type Heads = BTreeMap<String, (i64, String)>;
 /// Keys by their ids.
 pub type PublicKeys = BTreeMap<String, Vec<u8>>;
 
-/// The key with which this gateway signs.
+/// The signing key of this gateway.
 #[derive(Debug)]
 pub struct AuditKey {
     pub id: String,
     pair: Ed25519KeyPair,
 }
 
-/// Where the private half of the key is.
+/// The location of the private key.
 #[derive(Debug)]
 pub enum KeyPlace<'a> {
     /// In the store, sealed.
     Sealed(&'a MasterKey),
-    /// In a file that its owner alone can read.
+    /// In a file that only its owner can read.
     File(PathBuf),
 }
 
-/// What a sealed key is bound to.
+/// The place to which a sealed key is bound.
 pub(crate) fn place(id: &str) -> String {
     format!("audit key {id:?}")
 }
@@ -55,7 +55,7 @@ impl AuditKey {
         Ok(Self { id, pair })
     }
 
-    /// The key of a file that is there; nothing is made, and nothing written.
+    /// Reads the key from an existing file. Creates and writes nothing.
     pub fn open(path: &std::path::Path) -> Result<Self> {
         let failed =
             |error: &dyn std::fmt::Display| Error::Refused(format!("{}: {error}", path.display()));
@@ -65,12 +65,12 @@ impl AuditKey {
         Self::read(&pkcs8).map_err(|error| failed(&error))
     }
 
-    /// Signs a text that begins with what it is for.
+    /// Signs a text, which must begin with its purpose.
     pub(super) fn sign(&self, text: &str) -> String {
         URL_SAFE_NO_PAD.encode(self.pair.sign(text.as_bytes()))
     }
 
-    /// The public half, in base64url.
+    /// The public key, in base64url.
     pub fn public(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.pair.public_key())
     }
@@ -89,7 +89,7 @@ pub(super) fn is_signed(text: &str, signature: &str, key: &[u8]) -> bool {
 /// Names a public key.
 pub fn id_of(public: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, public);
-    // Not in base64url, of which one in 64 would begin with a hyphen.
+    // Not in base64url: one id in 64 would begin with a hyphen.
     hex(&digest.as_ref()[..9])
 }
 
@@ -117,7 +117,7 @@ pub fn checkpoint(
     chain.end(begin, out);
 }
 
-/// What a checkpoint says.
+/// A parsed checkpoint.
 #[derive(Debug, Deserialize)]
 pub(super) struct Said {
     pub writer: String,
@@ -129,7 +129,7 @@ pub(super) struct Said {
 }
 
 impl Said {
-    /// Reads a checkpoint; the error is in words.
+    /// Parses a checkpoint; the error is for users.
     pub fn read(line: &str, keys: &PublicKeys) -> std::result::Result<Self, String> {
         let said: Self = serde_json::from_str(line).map_err(|error| error.to_string())?;
         let key = keys.get(&said.key).ok_or_else(|| {
@@ -145,7 +145,7 @@ impl Said {
 }
 
 impl Store {
-    /// The key that signs: the one that is there, or a new one.
+    /// Returns the signing key, creating it if there is none.
     pub async fn audit_key(&self, place: &KeyPlace<'_>) -> Result<AuditKey> {
         let key = match place {
             KeyPlace::File(path) => from_file(path)?,
@@ -163,12 +163,12 @@ impl Store {
         let key = AuditKey::read(&pkcs8)?;
         let sealed = master.seal(&URL_SAFE_NO_PAD.encode(&*pkcs8), &self::place(&key.id))?;
         self.publish_key(&key, Some(sealed)).await?;
-        // Another replica may have made one at the same time; the oldest is everybody's.
+        // Another replica may have created one at the same time; all use the oldest.
         let mut all = self.open_audit_keys(master).await?;
         all.pop().ok_or_else(|| Error::Refused("the audit key was not stored".into()))
     }
 
-    /// All sealed keys that the master key opens, the oldest last.
+    /// All sealed keys that the master key decrypts, oldest last.
     pub async fn open_audit_keys(&self, master: &MasterKey) -> Result<Vec<AuditKey>> {
         let rows = sqlx::query(
             "SELECT id, sealed FROM audit_keys WHERE sealed IS NOT NULL ORDER BY created DESC, id DESC",
@@ -207,7 +207,7 @@ impl Store {
         change.commit(&Act::new("audit_key.create", &key.id).with("public", key.public())).await
     }
 
-    /// The keys as the database has them: who can change records can change these, too.
+    /// The public keys stored in the database. Anyone who can change records can change these, too.
     pub async fn audit_public_keys(&self) -> Result<PublicKeys> {
         let rows = sqlx::query("SELECT public FROM audit_keys").fetch_all(&self.pool).await?;
         let mut keys = PublicKeys::new();
@@ -229,7 +229,7 @@ fn made() -> Result<Zeroizing<Vec<u8>>> {
     Ok(Zeroizing::new(document.as_ref().to_vec()))
 }
 
-/// The key of a file, which is made if it is not there.
+/// Reads the key from a file, creating it if necessary.
 fn from_file(path: &std::path::Path) -> Result<AuditKey> {
     use std::io::Write;
     use std::os::unix::fs::OpenOptionsExt;
@@ -244,7 +244,7 @@ fn from_file(path: &std::path::Path) -> Result<AuditKey> {
             Err(error) => return Err(failed(error)),
         }
         let text = Zeroizing::new(URL_SAFE_NO_PAD.encode(&*made()?));
-        // Whole under its name or not there at all, and never in the place of another's.
+        // Create the file atomically, and never overwrite another one.
         let fresh = path.with_extension(format!("new-{}", std::process::id()));
         let mut options = std::fs::OpenOptions::new();
         let mut file = options

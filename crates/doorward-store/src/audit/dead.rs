@@ -1,4 +1,4 @@
-//! Processes that stopped unexpectedly: which they are, their open calls, and their usage.
+//! Processes that stopped unexpectedly: detection, their open calls, and their usage.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -12,8 +12,8 @@ use super::writer::{AuditLog, WriterRow};
 use crate::{Result, Tally};
 
 impl AuditLog {
-    /// Processes that have died without ending their chains: those of this machine at once, others when
-    /// they have not moved for `patience`, by `seen` of the looks before.
+    /// Processes that died without ending their chains: those on this machine at once, others when
+    /// they showed no activity for `patience`, compared with `seen` from earlier checks.
     pub async fn dead(
         &mut self,
         seen: &mut BTreeMap<String, (i64, Instant)>,
@@ -44,7 +44,7 @@ impl AuditLog {
         Ok(dead)
     }
 
-    /// What was used, by the records of a process that were not counted yet.
+    /// Usage from a process's records that were not counted yet.
     pub async fn uncounted(&mut self, writer: &str) -> Result<Tally> {
         let connection = self.connect().await?;
         let mut tally = Tally::default();
@@ -62,7 +62,7 @@ impl AuditLog {
         }
     }
 
-    /// What a dead process has begun and not ended, as its records say it.
+    /// Calls that a dead process began and did not end, according to its records.
     pub async fn left_open(&mut self, dead: &str) -> Result<Vec<LeftOpen>> {
         let connection = self.connect().await?;
         let mut open: BTreeMap<String, LeftOpen> = BTreeMap::new();
@@ -98,7 +98,7 @@ impl AuditLog {
     }
 }
 
-/// The next few blocks of a chain, beyond a place in it and in an order.
+/// The next few blocks of a chain after a position, in either direction.
 pub(super) async fn some_blocks(
     connection: &mut AnyConnection,
     writer: &str,
@@ -126,7 +126,7 @@ pub struct LeftOpen {
     pub key: Option<String>,
     pub server: Option<String>,
     pub target: Option<String>,
-    /// What it may cost, in millionths, by account.
+    /// Maximum cost by account, in millionths.
     pub reserved: BTreeMap<String, i64>,
     /// Of a checkpoint: the first record that was still open.
     open: Option<i64>,

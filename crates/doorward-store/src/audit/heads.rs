@@ -10,12 +10,12 @@ use super::line::{Head, Line};
 use super::writer::AuditLog;
 use crate::Result;
 
-/// Chains that are looked at for one checkpoint; the others' turn comes with the next.
+/// Maximum number of chains per checkpoint; the others follow with the next.
 const MOST: usize = 256;
 
 impl AuditLog {
-    /// The last records of other chains that have grown since they were looked at last. Of a chain that its own
-    /// gateway never signed, or whose last records do not follow one another, nothing is said.
+    /// The last records of other chains that have grown since the last check. Omits a chain that its own
+    /// gateway never signed, or whose last records are not linked.
     pub async fn heads(&mut self, known: &Heads, key: &AuditKey) -> Result<Heads> {
         let id = self.id().0.clone();
         let mut keys = self.store.audit_public_keys().await?;
@@ -34,7 +34,7 @@ impl AuditLog {
                 grown.push((id, head));
             }
         }
-        // The latest first, what administrators did before all.
+        // Newest first, the chain of administrative actions before all others.
         grown.sort_by(|(one, _), (other, _)| (other == ACTS, other).cmp(&(one == ACTS, one)));
         grown.truncate(MOST);
         let mut heads = Heads::new();
@@ -81,7 +81,7 @@ async fn may_sign(
                     return Ok(true);
                 }
                 if line.removed.is_some() {
-                    // Vouched for by the retention that removed it; what was before it cannot be told.
+                    // Vouched for by the retention that removed it; nothing earlier can be checked.
                     return Ok(writer == ACTS);
                 }
                 if !line.is_intact(text) {

@@ -16,7 +16,7 @@ use crate::{Error, Result, Store, now, random_id};
 pub(super) const HOLD: &str = "audit.hold";
 pub(super) const RELEASE: &str = "audit.release";
 
-/// Keeps all records of a tenant's, of one principal's, or all there are.
+/// Retains all records of a tenant, of a principal, or all records.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Hold {
     pub id: String,
@@ -31,7 +31,7 @@ pub struct Hold {
     pub released: Option<i64>,
 }
 
-/// An act, as far as holds are concerned.
+/// The members of an act that concern holds.
 #[derive(Deserialize)]
 struct Acted {
     act: String,
@@ -95,7 +95,7 @@ impl Store {
         Ok(Hold { id, tenant, principal, reason: reason.to_owned(), created, released: None })
     }
 
-    /// Ends a hold. Doing it twice changes nothing.
+    /// Ends a hold. Idempotent.
     pub async fn release_audit(&self, id: &str) -> Result<Hold> {
         let acted = self.holds_by_acts().await.unwrap_or_default().remove(id);
         let mut change = self.write().await?;
@@ -110,13 +110,13 @@ impl Store {
             return Err(Error::absent("hold", id));
         }
         change.commit(&Act::new(RELEASE, id)).await?;
-        // One that somebody has taken away from the table.
+        // The row may have been deleted from the table.
         if let Some((tenant, principal)) = acted.filter(|_| !is_there) {
             let (reason, released) = (String::new(), Some(now()));
             return Ok(Hold { id: id.into(), tenant, principal, reason, created: 0, released });
         }
         let hold = self.audit_hold(id).await?;
-        // Rehearsed, it is not.
+        // In a dry run it remains.
         Ok(Hold { released: hold.released.or_else(|| Some(now())), ..hold })
     }
 
@@ -125,8 +125,8 @@ impl Store {
         all.into_iter().find(|hold| hold.id == id).ok_or_else(|| Error::absent("hold", id))
     }
 
-    /// The holds in force. An error where the acts tell of others: whoever can write the database could end a hold
-    /// by taking away its row.
+    /// The holds in force. An error if the acts report others: anyone who can write to the database could end a hold
+    /// by deleting its row.
     pub(super) async fn proven_holds(&self) -> Result<Vec<Hold>> {
         let acted = self.holds_by_acts().await?;
         let mut holds = self.audit_holds().await?;
@@ -146,7 +146,7 @@ impl Store {
         Ok(holds)
     }
 
-    /// Tenants and principals of holds that were begun and not released, by their ids, as the acts have it.
+    /// Tenants and principals of active holds by id, according to the acts.
     async fn holds_by_acts(&self) -> Result<BTreeMap<String, (Option<String>, Option<String>)>> {
         let mut holds = BTreeMap::new();
         let (mut walk, keys) = (Walk::default(), PublicKeys::new());
@@ -175,7 +175,7 @@ impl Store {
         }
     }
 
-    /// All holds, the newest first.
+    /// All holds, newest first.
     pub async fn audit_holds(&self) -> Result<Vec<Hold>> {
         let rows = sqlx::query(
             "SELECT id, tenant, principal, reason, created, released FROM audit_holds \

@@ -20,7 +20,7 @@ pub struct Head {
     pub hash: String,
 }
 
-/// A chain that grows.
+/// A chain being appended to.
 #[derive(Debug, Clone)]
 pub struct Chain {
     writer: String,
@@ -71,7 +71,7 @@ fn hash_of(text: &str) -> String {
     URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, text.as_bytes()))
 }
 
-/// What all records have, as far as chains are concerned.
+/// The members of a record that concern its chain.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Line {
     pub writer: String,
@@ -81,15 +81,15 @@ pub struct Line {
     pub hash: String,
     #[serde(default)]
     pub kind: String,
-    /// When (RFC 3339), where the record says so.
+    /// The time (RFC 3339), if the record has one.
     #[serde(default)]
     pub at: String,
-    /// Where records were taken away in due time: the last of them, and what says so.
+    /// For a run that retention removed: its last record, and the act that reports it.
     pub to: Option<i64>,
     pub removed: Option<String>,
 }
 
-/// The place of records that retention has taken away.
+/// Stands for a run of records that retention removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removed<'a> {
     pub writer: &'a str,
@@ -97,7 +97,7 @@ pub struct Removed<'a> {
     pub last: i64,
     /// The hash of the last of them.
     pub hash: &'a str,
-    /// The id of the record that says why.
+    /// The id of the record that states the reason.
     pub by: &'a str,
 }
 
@@ -111,12 +111,12 @@ impl Removed<'_> {
 }
 
 impl Line {
-    /// Reads a line; `None` if it is none.
+    /// Parses a line; `None` if it is not a record.
     pub fn read(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
     }
 
-    /// Whether the hash is that of the text.
+    /// Whether the hash matches the text.
     pub fn is_intact(&self, text: &str) -> bool {
         let body = text.len().checked_sub(BEFORE_HASH.len() + HASH + AFTER_HASH.len());
         let parts = body.and_then(|at| text.split_at_checked(at));

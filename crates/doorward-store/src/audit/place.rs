@@ -1,8 +1,8 @@
-//! Where a process runs, and whether it is still running.
+//! The location of a process, and whether it is still running.
 
 use serde::{Deserialize, Serialize};
 
-/// Where a process runs, so that another on the same machine can tell whether it still does.
+/// The location of a process, so that others on the same machine can tell whether it is still running.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Place {
@@ -10,7 +10,7 @@ pub struct Place {
     boot: String,
     namespace: String,
     pid: u32,
-    /// When the process began, in ticks since the machine did.
+    /// Start time of the process, in ticks since boot.
     began: u64,
     pub version: String,
 }
@@ -30,7 +30,7 @@ impl Place {
         }
     }
 
-    /// Whether a process is certainly gone, as far as that can be told from here.
+    /// Whether a process has certainly ended, as far as this machine can tell.
     pub(super) fn knows_gone(&self, other: &Self) -> bool {
         !self.boot.is_empty()
             && (&self.boot, &self.namespace) == (&other.boot, &other.namespace)
@@ -38,12 +38,12 @@ impl Place {
     }
 }
 
-/// The name of this machine; empty where it has none.
+/// The host name; empty if there is none.
 pub fn hostname() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned()
 }
 
-/// When a process began (`/proc/PID/stat`, field 22).
+/// The start time of a process (`/proc/PID/stat`, field 22).
 fn began(pid: u32) -> Option<u64> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()

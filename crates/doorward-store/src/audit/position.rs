@@ -8,7 +8,7 @@ use super::writer::WriterId;
 use crate::{Result, Store};
 
 impl Store {
-    /// Takes an export over, if nobody that lives looks after it. Returns whether it is this writer's.
+    /// Claims an export unless a live process owns it. Returns whether this writer owns it.
     pub async fn own_export(&self, name: &str, writer: &WriterId) -> Result<bool> {
         let mut change = self.write().await?;
         sqlx::query(
@@ -30,7 +30,7 @@ impl Store {
         Ok(taken.rows_affected() == 1)
     }
 
-    /// Which process looks after which export.
+    /// The owners of all exports.
     pub async fn export_owners(&self) -> Result<BTreeMap<String, String>> {
         let rows = sqlx::query("SELECT name, owner FROM audit_exports").fetch_all(&self.pool);
         let rows = rows.await?;

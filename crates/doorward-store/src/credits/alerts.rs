@@ -5,7 +5,7 @@ use sqlx::Row;
 use crate::{Result, Store, now};
 
 impl Store {
-    /// Notes that an account has come to a part of its credit; `false` if that was noted before.
+    /// Stores that an account has reached a percentage of its credit; `false` if it was stored before.
     pub async fn note_alert(&self, account: &str, round: &str, percent: i64) -> Result<bool> {
         let mut change = self.write().await?;
         let noted = sqlx::query(
@@ -22,7 +22,7 @@ impl Store {
         Ok(noted.rows_affected() == 1)
     }
 
-    /// Alerts that nobody was told of yet: account, round, percent, and when they were noted.
+    /// Alerts that were not sent yet: account, round, percent, and when they were stored.
     pub async fn unsent_alerts(&self) -> Result<Vec<(String, String, i64, i64)>> {
         let rows = sqlx::query(
             "SELECT account, round, percent, at FROM credit_alerts WHERE sent IS NULL ORDER BY at LIMIT 100",

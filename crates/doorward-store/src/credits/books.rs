@@ -10,7 +10,7 @@ use super::spent;
 use crate::amount::Amount;
 use crate::{Error, Result, Store};
 
-/// How often a budget is filled again.
+/// The period after which a budget is refilled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum BudgetPeriod {
@@ -36,13 +36,13 @@ impl BudgetPeriod {
     }
 }
 
-/// An account as it stands.
+/// The current state of an account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Account {
     pub id: String,
-    /// What is free: neither spent nor held by a gateway.
+    /// Available credit: neither spent nor held by a gateway.
     pub balance: Amount,
-    /// What gateways have taken ahead.
+    /// Credit that gateways have reserved.
     pub held: Amount,
     pub spent: Amount,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -65,13 +65,13 @@ pub struct Entry {
     pub at: i64,
 }
 
-/// What checking the books has shown.
+/// The result of a consistency check.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Books {
     pub entries: i64,
-    /// Of all entries: zero.
+    /// The sum of all entries, which must be zero.
     pub sum: Amount,
-    /// Movements that give something else than they take.
+    /// Movements whose entries do not add up to zero.
     pub unbalanced: Vec<String>,
     /// Accounts whose balance is not the sum of their entries.
     pub wrong: Vec<String>,
@@ -135,7 +135,7 @@ impl Store {
         all.into_iter().find(|account| account.id == id).ok_or_else(|| Error::absent("account", id))
     }
 
-    /// The entries of an account, the latest first; with `after`, those that follow it.
+    /// The entries of an account, newest first; with `after`, those that follow it.
     pub async fn credit_entries(
         &self,
         account: &str,
@@ -171,9 +171,9 @@ impl Store {
         rows.iter().map(read).collect()
     }
 
-    /// Checks the books.
+    /// Checks the consistency of the ledger.
     pub async fn check_books(&self) -> Result<Books> {
-        // One look at everything, whoever writes meanwhile.
+        // One snapshot of everything, despite concurrent writes.
         let mut change = self.write().await?;
         if matches!(self.location(), crate::Location::Postgres(_)) {
             sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")

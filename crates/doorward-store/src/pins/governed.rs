@@ -1,4 +1,4 @@
-//! Pins as governance judges by them, from and to what is stored.
+//! Converts pins between governance's types and the stored ones.
 
 use doorward_governance::pins::{Book, Definition, Place};
 
@@ -40,7 +40,7 @@ impl StoredDefinition {
 }
 
 impl StoredBook {
-    /// What is judged by. What cannot be read is not pinned.
+    /// Converts the stored pins. An unreadable one counts as not pinned.
     pub fn read(self) -> Book {
         let mut book = Book::default();
         for pin in self.pins {

@@ -1,4 +1,4 @@
-//! Pins and drifts as they stand in the tables.
+//! Pins and drifts as rows of the database.
 
 use serde::Serialize;
 use sqlx::Row;
@@ -6,7 +6,7 @@ use sqlx::any::AnyRow;
 
 use crate::Result;
 
-/// Which definition: in which era a server says it, of what kind, and by which of its own names.
+/// Identifies a definition: the era in which the server presents it, its kind, and its name at the server.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct DefinitionKey {
     pub era: String,
@@ -19,7 +19,7 @@ pub struct DefinitionKey {
 pub struct StoredDefinition {
     #[serde(flatten)]
     pub key: DefinitionKey,
-    /// Of all of it, and of all but `_meta`.
+    /// Hashes of the whole definition, and of all members but `_meta`.
     pub hash: String,
     pub core: String,
     /// Canonical JSON.
@@ -47,7 +47,7 @@ pub struct StoredDrift {
     pub refused: Option<i64>,
 }
 
-/// What is needed to judge what a server says.
+/// The data needed to judge a server's definitions.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StoredBook {
     /// Without the texts of what has a name.

@@ -8,15 +8,15 @@ use sqlx::any::AnyRow;
 
 use crate::{Change, Error, Result, now};
 
-/// Proposals that wait for their review: of one proposer, and of all.
+/// Maximum number of proposals awaiting review: per proposer, and in total.
 const MOST_OPEN_OF_ONE: i64 = 20;
 const MOST_OPEN: i64 = 200;
-/// Servers that were proposed at run time, in whatever state.
+/// Maximum number of servers proposed at run time, in any state.
 const MOST_SERVERS: i64 = 2_000;
-/// Steps that are kept for each server; the audit log has all.
+/// Steps retained per server; the audit log has all of them.
 const MOST_STEPS: i64 = 1_000;
 
-/// Where a server comes from.
+/// The origin of a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ServerOrigin {
@@ -35,7 +35,7 @@ impl ServerOrigin {
     }
 }
 
-/// What clients of a deprecated server are told.
+/// The deprecation notice that clients of a server receive.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Deprecation {
@@ -50,7 +50,7 @@ pub struct Deprecation {
     pub retires: Option<String>,
 }
 
-/// A server and where it is in its life.
+/// A server and its state.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoredServer {
     pub name: String,
@@ -61,7 +61,7 @@ pub struct StoredServer {
     /// As JSON; empty for a server of the configuration file.
     #[serde(skip)]
     pub spec: String,
-    /// SHA-256 of what is approved, in hexadecimal.
+    /// SHA-256 of the approved settings, in hexadecimal.
     pub digest: String,
     /// Whether it may be at addresses that are not public.
     pub allow_private: bool,
@@ -84,16 +84,16 @@ pub struct ServerStep {
     pub from: State,
     pub to: State,
     pub who: String,
-    /// Through what: `command`, `admin`, `gateway`.
+    /// The channel: `command`, `admin`, `gateway`.
     pub via: String,
     pub why: String,
     pub at: i64,
 }
 
-/// What a look at a server has found.
+/// The result of an inspection of a server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerLook {
-    /// Of the settings that were looked at.
+    /// Digest of the inspected settings.
     pub digest: String,
     /// As JSON.
     pub found: String,
@@ -126,7 +126,7 @@ impl StoredServer {
         })
     }
 
-    /// A server of the configuration file that is served without a review, and of which nothing else was decided.
+    /// A server from the configuration file that needs no review and has no stored decision.
     pub fn trusted(name: &str, digest: &str) -> Self {
         let by = "the configuration file";
         let server = Self::new(name, ServerOrigin::File, State::Active, by);
@@ -187,7 +187,7 @@ impl StoredServer {
     }
 }
 
-/// Who makes a step, as it is written down and compared.
+/// The actor of a step, as it is stored and compared.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct By<'a> {
     pub who: &'a str,
@@ -246,7 +246,7 @@ pub(super) async fn forget_look(change: &mut Change, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// One more server fits in.
+/// Checks that one more server fits.
 pub(super) async fn check_room(change: &mut Change) -> Result<()> {
     let all = sqlx::query("SELECT COUNT(*) FROM servers WHERE origin = 'run_time'")
         .fetch_one(&mut **change)
@@ -259,7 +259,7 @@ pub(super) async fn check_room(change: &mut Change) -> Result<()> {
     Ok(())
 }
 
-/// One more open proposal fits in.
+/// Checks that one more open proposal fits.
 pub(super) async fn check_open(change: &mut Change, who: &str) -> Result<()> {
     let open = sqlx::query(
         "SELECT COUNT(*), COALESCE(SUM(CASE WHEN proposed_by = $1 THEN 1 ELSE 0 END), 0) \
@@ -280,7 +280,7 @@ pub(super) async fn check_open(change: &mut Change, who: &str) -> Result<()> {
     Ok(())
 }
 
-/// Writes a server, and the step that made it so.
+/// Stores a server and the step that led to its state.
 pub(super) async fn note(
     change: &mut Change,
     server: &mut StoredServer,
