@@ -10,18 +10,18 @@ use futures_util::future::BoxFuture;
 
 use crate::catalog::Item;
 
-/// Who says something: a server with pins.
+/// The source of definitions: a server with pins.
 #[derive(Debug, Clone, Copy)]
 pub struct Source<'a> {
     pub server: &'a str,
-    /// Which of its replicas; empty where there are none.
+    /// The replica; empty if the server has none.
     pub replica: &'a str,
     pub era: Era,
-    /// What happens to what has no pin.
+    /// The rule for definitions without a pin.
     pub on_new: OnNew,
 }
 
-/// What may be served of a list, and what may not.
+/// The definitions of a list that may be served, and those that may not.
 #[derive(Debug, Default)]
 pub struct Approved {
     pub items: Vec<Item>,
@@ -54,7 +54,7 @@ impl Approved {
 #[derive(Debug, Clone)]
 pub struct Withheld {
     pub why: String,
-    /// Something else was approved under its name.
+    /// A different definition was approved under its name.
     pub is_changed: bool,
 }
 
@@ -96,6 +96,6 @@ pub trait Approval: Debug + Send + Sync {
         findings: &'a Findings,
     ) -> BoxFuture<'a, Approved>;
 
-    /// Judges what the server says of itself, as soon as it is known.
+    /// Judges the server's description of itself, once it is known.
     fn about<'a>(&'a self, source: Source<'a>, about: &'a About) -> BoxFuture<'a, ()>;
 }

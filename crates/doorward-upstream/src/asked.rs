@@ -1,4 +1,4 @@
-//! One request to a server, as it goes through the layers of this crate.
+//! One request to a server, as it passes through the layers of this crate.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,18 +13,18 @@ use doorward_identity::identity::Principal;
 use doorward_transport::calls::Takes;
 use doorward_transport::http::Own;
 
-/// One request to a server, in the modern form and with the server's own names.
+/// One request to a server, in the modern form and with the server's names.
 #[derive(Debug, Clone)]
 pub struct Asked<'a> {
     pub method: &'a str,
     pub params: Object,
     pub client: &'a Client,
     pub principal: &'a str,
-    /// Whose call it is; `None` for the gateway's own.
+    /// The principal that calls; `None` for the gateway itself.
     pub caller: Option<&'a Arc<Principal>>,
-    /// What the caller has given for this server.
+    /// The credential that the caller provided for this server.
     pub own: Option<Own>,
-    /// The client's session, where it has one.
+    /// The client's session, if any.
     pub session: Option<Arc<str>>,
     /// The client is of the handshake era, which does not know the tasks extension.
     pub handshake_client: bool,
@@ -34,11 +34,11 @@ pub struct Asked<'a> {
     /// Questions a handshake-era client answered with an error.
     pub refused: &'a [(String, RpcError)],
     pub deadline: Deadline,
-    /// The trace that the call belongs to, for servers over HTTP (W3C Trace Context).
+    /// The trace of the call, for servers over HTTP (W3C Trace Context).
     pub traceparent: Option<String>,
-    /// For `tools/call`: what routing found in the catalogue.
+    /// For `tools/call`: the tool that routing found in the catalogue.
     pub tool: Option<Arc<ToolEntry>>,
-    /// `Mcp-Param-*` headers the client sent, for a tool of which nothing is known here.
+    /// `Mcp-Param-*` headers that the client sent, for a tool that is not in the catalogue.
     pub param_headers: Option<&'a ::http::HeaderMap>,
 }
 
@@ -47,13 +47,13 @@ pub fn names_a_task(of: &str) -> bool {
     matches!(of, method::TASKS_GET | method::TASKS_UPDATE | method::TASKS_CANCEL)
 }
 
-/// What a call can take beside its answer.
+/// The messages that a call can receive besides its response.
 pub(crate) fn takes(asked: &Asked<'_>) -> Takes {
     Takes {
-        // Also of a client that cannot be asked: in a session of several, its call's request must not become another's.
+        // Also if the client cannot be asked: in a shared session its request must not reach another client.
         interactive: method::may_ask_for_input(asked.method),
         logs: asked.client.log_level.is_some(),
-        // Of what may take long, always: a sign of progress is a sign of life (`Run::notified`).
+        // Always for requests that may take long: progress shows that the server is alive (`Run::notified`).
         progress: method::may_ask_for_input(asked.method)
             || meta::progress_token(&asked.params).is_some(),
         owner: asked.principal.into(),

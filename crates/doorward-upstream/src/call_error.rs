@@ -10,17 +10,17 @@ use doorward_schema::Mismatches;
 /// Why a call ended without a result.
 #[derive(Debug, Clone)]
 pub enum CallError {
-    /// An error in the words of the specification: the server's own, or for bad input.
+    /// An error defined by the specification: from the server, or for bad input.
     Rpc(RpcError),
-    /// The gateway's own: between it and a server something failed.
+    /// The gateway's error: something failed between it and a server.
     Gateway(Failure),
-    /// Too much of something, with the HTTP status that says so.
+    /// A limit on size or number is exceeded, with its HTTP status.
     Refused { failure: Failure, status: u16 },
-    /// A policy does not let this caller do this, though it may know that it is there.
+    /// A policy denies this to the caller, who may know that the target exists.
     Denied(Box<Decision>),
-    /// The arguments do not fit the tool.
+    /// The arguments do not match the tool's schema.
     InvalidArguments(Box<Mismatches>),
-    /// A limit is used up.
+    /// A rate, quota or budget is exhausted.
     Limited(Box<Limited>),
 }
 
@@ -36,7 +36,7 @@ impl From<RpcError> for CallError {
     }
 }
 
-/// The call ended because nobody waits for its result.
+/// The call was cancelled because nobody waits for its result.
 pub(crate) fn client_gone() -> CallError {
     Failure::new(Kind::Closing, "The client is no longer waiting").into()
 }

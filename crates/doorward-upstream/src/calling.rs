@@ -1,4 +1,4 @@
-//! Calls a server, in whatever way it is to be spoken to.
+//! Calls a server in the era and over the transport that it supports.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -28,7 +28,7 @@ impl Drop for InFlight<'_> {
 }
 
 impl Server {
-    /// How long a request may take; a tool's own timeout comes before the server's.
+    /// Timeout of a request; a tool's timeout takes precedence over the server's.
     pub fn deadline(&self, method: &str, params: &Object) -> Deadline {
         let tool = (method == method::TOOLS_CALL && !self.settings.tool_timeouts.is_empty())
             .then(|| self.settings.tool_timeouts.get(params.string("name")?.as_ref()))
@@ -51,7 +51,7 @@ impl Server {
             .set_by(idle_setting, longest_setting)
     }
 
-    /// Asks the server. The events of the run go to `events`, with the client's back-pressure;
+    /// Sends the request to the server. Events of the run go to `events`, with the client's back-pressure;
     /// dropping the future cancels the request at the server.
     pub async fn ask(&self, asked: &Asked<'_>, events: &Events) -> Result<Object, CallError> {
         if self.replicas.is_some() {
@@ -72,7 +72,7 @@ impl Server {
                 }
             };
             match outcome {
-                // What is remembered of the server proved wrong, and nothing was done.
+                // The stored era of the server was wrong, and the call had no effect.
                 Err(CallError::Gateway(failure)) if failure.era_in_doubt && attempt == 0 => {
                     tracing::info!(
                         server = &*self.name,

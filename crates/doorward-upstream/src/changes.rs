@@ -9,12 +9,12 @@ use super::Server;
 use doorward_transport::inbound::Inbound;
 
 impl Server {
-    /// How much has been changed at the server.
+    /// The scope of a change at the server.
     pub fn epoch(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
     }
 
-    /// Something may have been changed there: what is kept of it is not good any more.
+    /// Invalidates cached results, because the server may have changed.
     pub async fn changed(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);
         if let Some(shared) = self.shared.cache.shared() {
@@ -22,7 +22,7 @@ impl Server {
         }
     }
 
-    /// The same, where nobody waits for it.
+    /// The same, in the background.
     pub fn changed_soon(&self) {
         self.changes.fetch_add(1, Ordering::AcqRel);
         if let Some(shared) = self.shared.cache.shared() {
@@ -39,7 +39,7 @@ impl Server {
         self.hints.load(Ordering::Acquire)
     }
 
-    /// Takes a notification that belongs to no call. `false` when it is none of those known.
+    /// Handles a notification that belongs to no call. Returns `false` if it is unknown.
     pub(crate) fn unsolicited(&self, name: &str, params: &Object) -> bool {
         match name {
             method::TOOLS_CHANGED => self.list_changed(0, method::TOOLS_CHANGED),
@@ -47,7 +47,7 @@ impl Server {
             method::RESOURCES_CHANGED => self.list_changed(2, method::RESOURCES_CHANGED),
             method::RESOURCE_UPDATED => self.changed_soon(),
             method::TASK_CHANGED => {}
-            // The outcome of an URL elicitation is learnt by asking again.
+            // The outcome of a URL elicitation is learnt by retrying the request.
             "notifications/elicitation/complete"
             | "notifications/tasks/status"
             | method::ACKNOWLEDGED => return true,
@@ -59,11 +59,11 @@ impl Server {
         true
     }
 
-    /// A list of the server's has changed. However often it says so, everybody hears it a few times a second: what is said
-    /// in between is told together.
+    /// A list of the server has changed. Listeners are notified at most a few times a second, however often the server
+    /// reports it: changes in between are combined.
     fn list_changed(&self, list: usize, name: &'static str) {
         if self.is_pinned() {
-            // At once: no call reaches what was not compared with its pin.
+            // Immediately: no call may reach a definition that was not compared with its pin.
             self.catalog.invalidate(Some(name));
             self.doubt_definitions();
         }
@@ -89,7 +89,7 @@ impl Server {
         self.compare_soon();
     }
 
-    /// The hands for a channel that several calls share.
+    /// The handlers for a channel that several calls share.
     pub(super) fn inbound(&self) -> Inbound {
         let this = self.this.clone();
         let unsolicited = Arc::new(move |name: &str, params: Object| {
@@ -100,7 +100,7 @@ impl Server {
         Inbound::new(unsolicited, self.asks.clone(), self.capability_use.clone())
     }
 
-    /// Everything about the server's lists may have changed.
+    /// All lists of the server may have changed.
     pub(super) fn announce(&self) {
         self.catalog.invalidate(None);
         self.generation.fetch_add(1, Ordering::AcqRel);
@@ -113,7 +113,7 @@ impl Server {
         self.shared.switchboard.publish(&self.name, self.audience(), change, params);
     }
 
-    /// What may be served of the server has changed: its lists are fetched anew, and everybody hears of it.
+    /// The definitions that may be served have changed: fetches the lists again and notifies all listeners.
     pub fn renew_lists(&self) {
         self.catalog.forget();
         for replica in self.members() {

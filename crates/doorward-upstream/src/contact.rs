@@ -1,4 +1,4 @@
-//! What is known of a server once it was detected: its era and its transport.
+//! The era and transport of a detected server.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::way::Way;
 use doorward_mcp::server_info::About;
 use doorward_transport::http::Endpoint;
 
-/// How a server is reached, once that is known.
+/// How a detected server is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transport {
     StreamableHttp,
@@ -33,19 +33,19 @@ impl Transport {
     }
 }
 
-/// What requests go over.
+/// The transport for requests.
 #[derive(Debug)]
 pub enum Link {
     Sample,
     Api(Arc<Api>),
     Modern(Way),
-    /// Handshake era: each session makes its own connection.
+    /// Handshake era: one connection per session.
     Http(Endpoint),
     EventStream(Endpoint),
     Process,
 }
 
-/// What was found out about a server.
+/// The result of detecting a server.
 #[derive(Debug)]
 pub struct Contact {
     pub era: Era,
@@ -77,7 +77,7 @@ impl Contact {
     }
 }
 
-/// What is known of the other era of a modern server: found out when the first client of that era
-/// comes.
+/// The other era of a modern server, detected when the first client of that era
+/// connects.
 #[derive(Debug, Default)]
 pub struct Twin(pub(super) OnceCell<Option<Arc<Server>>>);

@@ -14,52 +14,52 @@ use doorward_transport::answer::Answer;
 use doorward_transport::calls::Place;
 use doorward_transport::pipe::Pipe;
 
-/// How long a stream that broke is left alone when the server does not say, and the bounds of what
-/// it may say.
+/// Delay before a broken stream is resumed if the server names none, and the bounds of the delay that
+/// it may name.
 const UNASKED: Duration = Duration::from_millis(100);
 const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(30);
-/// Answers to something else that one exchange may bring.
+/// Maximum number of responses with other ids in one exchange.
 const MOST_STRAYS: usize = 1000;
-/// How long an answer waits for log messages that it may have overtaken.
+/// Time that a response waits for log messages that it may have overtaken.
 const LAG: Duration = Duration::from_millis(25);
 
-/// A request that was sent and not yet answered. Dropping it cancels it at the server.
+/// A request in flight. Dropping it cancels it at the server.
 #[derive(Debug)]
 pub struct Exchange {
     id: i64,
     source: Source,
     answered: bool,
     skipped: Skipped,
-    /// Told when the server closes the stream for a while.
+    /// Notified when the server closes the stream temporarily.
     watcher: Option<Events>,
 }
 
 #[derive(Debug)]
 enum Source {
-    /// Modern HTTP: the answer's body is the whole exchange, and dropping it is the cancellation.
+    /// Modern HTTP: the response body is the whole exchange, and dropping it cancels the request.
     Own(Box<Answer>),
     /// A channel shared with other calls.
     Shared { pipe: Arc<Pipe>, place: Place },
-    /// Handshake-era HTTP where all comes on the session's listening stream.
+    /// Handshake-era HTTP if all messages arrive on the session's listening stream.
     Elsewhere { session: Arc<Session>, place: Place },
-    /// Handshake-era HTTP: an own stream, and what the session's listening stream brings for it.
+    /// Handshake-era HTTP: a dedicated stream, and this request's messages on the session's listening stream.
     Session {
         session: Arc<Session>,
         answer: Box<Answer>,
         place: Place,
-        /// The answer, while what it may have overtaken is waited for, and until when.
+        /// The response while messages that it may have overtaken are awaited, and the deadline for them.
         held: Option<(Box<Message>, Instant)>,
     },
 }
 
-/// What came in an exchange and does not answer it.
+/// Responses in an exchange that do not match its request.
 #[derive(Debug, Default)]
 struct Skipped {
     count: usize,
-    /// The first answer to something else.
+    /// The first response with another id.
     stray: Option<Failure>,
-    /// The first error without an id: the answer, if nothing else comes.
+    /// The first error without an id: taken as the response if no other arrives.
     nameless: Option<RpcError>,
 }
 
@@ -86,13 +86,13 @@ impl Exchange {
         Self::new(place.id, Source::Elsewhere { session, place })
     }
 
-    /// Tells a client's stream when the server closes its own for a while.
+    /// Notifies a client's stream when the server closes its stream temporarily.
     pub fn tell_pauses(&mut self, events: &Events) {
         self.watcher = Some(events.clone());
     }
 
-    /// The next message of this exchange: notifications and requests as they come, last the answer.
-    /// Safe to cancel.
+    /// The next message of this exchange: notifications and requests as they arrive, and finally the response.
+    /// Cancel-safe.
     pub async fn next(&mut self, deadline: &Deadline) -> Result<Message, Failure> {
         loop {
             let received = tokio::time::timeout_at(deadline.at(), self.receive()).await;
@@ -126,7 +126,7 @@ impl Exchange {
         }
     }
 
-    /// Counts what answers something else.
+    /// Counts responses with other ids.
     fn skip(&mut self) -> Result<(), Failure> {
         self.skipped.count += 1;
         if self.skipped.count <= MOST_STRAYS {
@@ -136,7 +136,7 @@ impl Exchange {
         Err(self.skipped.stray.take().unwrap_or_else(|| Failure::new(Kind::WrongId, message)))
     }
 
-    /// Nothing more comes: what was skipped may say why.
+    /// The stream has ended: a skipped response may explain why.
     fn end(&mut self, failure: Failure) -> Result<Message, Failure> {
         let is_over = failure.kind == Kind::StreamEnded;
         match self.skipped.nameless.take() {
@@ -197,7 +197,7 @@ impl Exchange {
                             }
                             return Ok(message);
                         }
-                        // It cannot be resumed.
+                        // The stream cannot be resumed.
                         None if answer.last_event_id.is_none() => {
                             let unread = answer.unread.take();
                             return Err(place.cut_off().or(unread).unwrap_or_else(ended));
@@ -241,7 +241,7 @@ impl Exchange {
     }
 }
 
-/// The word that nobody waits for a request any more.
+/// The notification that a request is cancelled.
 pub(crate) fn cancellation(id: i64) -> bytes::Bytes {
     let mut params = Object::new();
     params.set("requestId", Value::number(id));
@@ -250,7 +250,7 @@ pub(crate) fn cancellation(id: i64) -> bytes::Bytes {
 }
 
 impl Drop for Exchange {
-    /// Tells the server that nobody waits any more. On modern HTTP the closed connection says it
+    /// Cancels the request at the server. On modern HTTP the closed connection does so
     /// (spec 2026-07-28 basic/patterns/cancellation).
     fn drop(&mut self) {
         if self.answered {

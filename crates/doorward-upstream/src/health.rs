@@ -1,4 +1,4 @@
-//! Whether a server could be reached when that was last tried, and when it is tried again.
+//! Whether the last attempt to reach a server succeeded, and when the next one is due.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use doorward_core::deadline::jittered;
 
 pub(super) const FIRST_PAUSE: Duration = Duration::from_millis(500);
 
-/// How a server is doing.
+/// The health of a server.
 #[derive(Debug, Default)]
 pub struct Health {
     pub(super) failures: u32,
@@ -18,7 +18,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// Fails while the pause after a failure lasts, so that a dead server costs its callers
+    /// Fails during the pause after a failure, so that a dead server costs its callers
     /// nothing but an error.
     pub fn check(&self) -> Result<(), Failure> {
         match (&self.last, self.retry_at) {
@@ -35,7 +35,7 @@ impl Health {
         self.last = Some(failure.clone());
     }
 
-    /// Something has changed: it is worth looking again at once.
+    /// Ends the pause, because something has changed and a retry may succeed.
     pub(super) fn renewed(&mut self) {
         (self.failures, self.retry_at) = (0, None);
     }

@@ -11,23 +11,23 @@ use super::{Contact, Link, Server, jittered};
 use doorward_config::HealthSettings;
 use doorward_core::Failure;
 
-/// How soon somebody looks again whose question was not answered: this part of the usual pause.
+/// After an unanswered check the next one follows sooner: after this fraction of the interval.
 const SOONER: u32 = 10;
 
 impl Server {
-    /// Lets somebody look whether the server is still there.
+    /// Requests a check of whether the server can still be reached.
     pub(crate) fn doubt(&self) {
         self.doubted.notify_one();
     }
 
-    /// How it is asked, if it is.
+    /// How the server is checked, if it is.
     pub(super) fn health_settings(&self) -> Option<HealthSettings> {
         let said = self.settings.reliability.health.clone();
         let settings = said.or_else(|| self.replica.as_ref().map(|_| HealthSettings::default()))?;
         (!settings.off).then_some(settings)
     }
 
-    /// Ends when the server did not answer too often; says how.
+    /// Runs until too many checks have failed; returns the last failure.
     pub(super) async fn watch_health(&self, contact: &Contact) -> Failure {
         let Some(settings) = self.health_settings() else { return std::future::pending().await };
         let mut failures = 0;
@@ -53,14 +53,14 @@ impl Server {
                         return failure;
                     }
                     pause = settings.interval.0 / SOONER;
-                    // Those who doubted meanwhile have their answer.
+                    // This also answers checks that were requested in the meantime.
                     tokio::time::sleep(pause.min(Duration::from_millis(100))).await;
                 }
             }
         }
     }
 
-    /// Asks once. Whatever the server says, it is there; what fails is that it cannot.
+    /// Checks once. Any response shows that the server is up; only a missing one is a failure.
     async fn ask_health(&self, contact: &Contact) -> Result<(), Failure> {
         let answer = match &contact.link {
             Link::Modern(way) => match self.discover(way).await {
@@ -81,7 +81,7 @@ impl Server {
                     )),
                 }
             }
-            // Of an API nothing is known that could be asked.
+            // An API has no request that is known to be safe as a check.
             Link::Sample | Link::Api(_) => Ok(()),
         };
         match answer {

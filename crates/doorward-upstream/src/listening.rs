@@ -15,9 +15,9 @@ use super::{Contact, Server, jittered};
 use doorward_core::Failure;
 use doorward_core::deadline::Deadline;
 
-/// A listening stream has no end of its own.
+/// A listening stream has no time limit.
 const FOREVER: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// Until a stream that could not be opened is opened again, at first and at most.
+/// First and maximum delay before opening a stream is retried.
 const PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -40,13 +40,13 @@ impl Server {
         listening.abort();
     }
 
-    /// Listens to a modern server until contact is lost. When the wishes change, the new stream is
-    /// opened before the old one is closed, so that nothing is missed in between. A wish that the server refuses is
-    /// left out, and harms nobody else: they keep the stream that there is.
+    /// Listens to a modern server until contact is lost. When the subscriptions change, the new stream is
+    /// opened before the old one is closed, so that nothing is missed in between. A subscription that the server refuses
+    /// is omitted and does not affect others, which keep the existing stream.
     pub(super) async fn listen_modern(self: &Arc<Self>, way: &Way, contact: &Contact) {
         let mut pause = PAUSE;
         let mut current: Option<Current> = None;
-        // How many wishes are added at a time: fewer after a refusal, until it is found out what is refused.
+        // Subscriptions added at a time: fewer after a refusal, until the refused one is found.
         let mut most = usize::MAX;
         let mut turns = Turns::default();
         let forever = Deadline::new(FOREVER, FOREVER);
@@ -80,7 +80,7 @@ impl Server {
                     }
                 };
                 if ended {
-                    // What happened meanwhile is not known: look again.
+                    // Changes in the meantime were missed: fetch the lists again.
                     (current, most) = (None, usize::MAX);
                     self.interest.ask_again();
                     tokio::select! {
@@ -129,7 +129,7 @@ impl Server {
             let waiting = async {
                 tokio::select! {
                     () = tokio::time::sleep(jittered(pause)) => false,
-                    // Who is left may want nothing that cannot be had.
+                    // The remaining subscriptions may all be accepted.
                     () = self.interest.changed.notified(), if has_stream => false,
                     () = closed(way) => true,
                 }
@@ -141,7 +141,7 @@ impl Server {
         }
     }
 
-    /// Waits for something, and hears meanwhile what the stream says that is open.
+    /// Waits for a future while processing messages of the open stream.
     async fn meanwhile<T>(
         &self,
         current: &mut Option<Current>,
@@ -163,7 +163,7 @@ impl Server {
         awaited.await
     }
 
-    /// Takes what a listening stream brings; `false` at its end.
+    /// Handles a message of a listening stream; returns `false` at its end.
     fn hear(&self, message: Result<Message, Failure>) -> bool {
         match message {
             Ok(Message::Notification { method, params }) => self.heard(&method, &params),
@@ -173,8 +173,8 @@ impl Server {
         true
     }
 
-    /// Opens a stream; `None` when meanwhile somebody wants no more what is new in it. In the place of another stream it is
-    /// opened as long as somebody waits for it.
+    /// Opens a stream; `None` if its new subscriptions end in the meantime. A stream that replaces another one is
+    /// opened only while somebody waits for it.
     async fn begin_in_time(
         &self,
         way: &Way,
@@ -198,7 +198,7 @@ impl Server {
         }
     }
 
-    /// Opens a stream, and reads it up to what the server says to the wishes.
+    /// Opens a stream and reads it up to the server's response to the subscriptions.
     async fn begin_listening(&self, way: &Way, filter: &Filter) -> Result<Exchange, Refused> {
         let mut stream = self.open_listening(way, filter).await?;
         let forever = Deadline::new(FOREVER, FOREVER);
@@ -252,7 +252,7 @@ impl Server {
     }
 }
 
-/// The stream that is open, and what it was opened for.
+/// The open stream and its subscriptions.
 struct Current {
     stream: Exchange,
     filter: Filter,

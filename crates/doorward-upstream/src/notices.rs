@@ -1,19 +1,19 @@
-//! When changes of a server's lists were announced to listeners, so that a server that repeats itself is told of a few
-//! times a second.
+//! When changes of a server's lists were announced to listeners. Limits announcements to a few a second if a server
+//! repeats itself.
 
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
-/// Between two notices of one list's change.
+/// Minimum time between two notices of changes to one list.
 const PAUSE: Duration = Duration::from_millis(250);
 
-/// When the changes of each list were told last, and whether one waits to be told.
+/// When changes of each list were last announced, and whether a notice is pending.
 #[derive(Debug, Default)]
 pub(super) struct Notices(Mutex<[(Option<Instant>, bool); 3]>);
 
 impl Notices {
-    /// How long the notice of a change has to wait; `None` if another waits already.
+    /// The delay of a notice; `None` if one is pending already.
     pub(super) fn wait(&self, list: usize) -> Option<Duration> {
         let (last, waits) = &mut self.0.lock()[list];
         if *waits {

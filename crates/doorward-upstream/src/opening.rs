@@ -1,4 +1,4 @@
-//! Opens sessions with a handshake-era server where the pool has none, and starts the programs behind some of them.
+//! Opens sessions with a handshake-era server if the pool has none, and starts the programs behind some of them.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -48,7 +48,7 @@ impl Server {
         match opened.await {
             Ok(session) => {
                 self.stateful.fetch_or(session.is_stateful(), Ordering::AcqRel);
-                // Servers may ask outside any request's stream; then somebody must listen.
+                // Servers may send requests outside any request's stream, which needs a listening stream.
                 if capabilities::is_interactive(client_capabilities)
                     || self.answers_elsewhere.load(Ordering::Relaxed)
                 {
@@ -59,7 +59,7 @@ impl Server {
             Err(error) => {
                 let doubt = matches!(error, OpenError::NotSpoken(_) | OpenError::Rpc(_));
                 let failure = Failure { era_in_doubt: doubt, ..probe::open_failure(error) };
-                // A caller's own credential that is refused says nothing of the server.
+                // A rejected user-provided credential says nothing about the server's health.
                 if own.is_none() || failure.kind != Kind::Unauthorized {
                     self.health.lock().failed(&failure, self.longest_pause());
                 }
@@ -74,7 +74,7 @@ impl Server {
         client_capabilities: &Object,
         client: &Client,
     ) -> Result<Arc<Session>, OpenError> {
-        // Of a session that does not come to be, no program or stream is left.
+        // If the session cannot be opened, leave no program or stream behind.
         let unused = match &link {
             session::Link::Pipe(pipe) => Some(pipe.stop.clone().drop_guard()),
             session::Link::Http { .. } => None,
@@ -120,7 +120,7 @@ impl Server {
         }
     }
 
-    /// A program for a session: one that runs already, or a new one.
+    /// Returns a program for a session: a prestarted one, or a new one.
     pub(super) fn program(&self) -> Result<Arc<Pipe>, Failure> {
         let taken = self.prestarted.take();
         let program = taken.map_or_else(|| self.start_process(), Ok);
@@ -128,7 +128,7 @@ impl Server {
         program
     }
 
-    /// Starts what is missing, once it is known that the program works.
+    /// Starts missing programs, once the program has been shown to work.
     pub(super) fn prestart(&self) {
         let wanted = self.settings.prestart;
         if wanted == 0 || self.stop.is_cancelled() {
@@ -166,7 +166,7 @@ impl Pool {
         asked: &Asked<'_>,
     ) -> Result<(Arc<Session>, Option<OwnedSemaphorePermit>), Failure> {
         let slot = server.slot(self, asked);
-        // In a session of different clients a request may be any call's, be it of one that cannot be asked.
+        // In a shared session a request may belong to any call, even of a client that cannot be asked.
         let leased = server.needs_lease()
             && method::may_ask_for_input(asked.method)
             && (slot.is_common || capabilities::is_interactive(&asked.client.capabilities));
@@ -188,7 +188,7 @@ impl Pool {
                 }
             };
             let shared = &server.shared;
-            // Programs that are not for anybody's session count among the processes, too.
+            // Programs without a session count towards the limit of processes, too.
             if place.is_some()
                 && shared.processes.is_full()
                 && shared.programs.give_way(Full::Whole, asked.principal)

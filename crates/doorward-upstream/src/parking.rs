@@ -20,7 +20,7 @@ use doorward_core::Failure;
 use doorward_core::deadline::Deadline;
 use doorward_core::share::{Bounds, Held, Shares};
 
-/// A call that waits.
+/// A waiting call.
 #[derive(Debug)]
 pub struct Parked {
     pub exchange: Exchange,
@@ -28,20 +28,20 @@ pub struct Parked {
     pub lease: Option<OwnedSemaphorePermit>,
     pub deadline: Deadline,
     pub questions: Vec<Question>,
-    /// What becomes of a task that the call may still turn into.
+    /// How a task is handled if the call turns into one.
     pub as_task: AsTask,
     /// The task whose result the exchange waits for.
     pub errand: Option<Errand>,
-    /// Whose session it belongs to, to end with it.
+    /// The client session with which it ends.
     pub client_session: Option<Arc<str>>,
-    /// Whose call of which server's tool it is.
+    /// The principal, server and tool of the call.
     pub call: CallOf,
-    /// Its place among all that wait.
+    /// Its slot among all waiting calls.
     pub held: Option<Held>,
 }
 
 impl Parked {
-    /// What the client is asked.
+    /// The requests for the client.
     pub fn input_required(&self, state: String) -> InputRequired {
         InputRequired {
             requests: self.questions.iter().map(|question| question.request.clone()).collect(),
@@ -49,7 +49,7 @@ impl Parked {
         }
     }
 
-    /// Nobody came back: the server is told, and the exchange cancelled.
+    /// The client did not come back: the server is notified and the exchange cancelled.
     async fn abandon(mut self) {
         self.held = None;
         for question in &self.questions {
@@ -81,7 +81,7 @@ impl ParkingLot {
         self.len() == 0
     }
 
-    /// How long a place is kept.
+    /// Maximum time that a call waits.
     pub fn patience(&self) -> Duration {
         self.patience
     }
@@ -109,7 +109,7 @@ impl ParkingLot {
         Ok(place)
     }
 
-    /// Takes the call out of its place that somebody has had waiting for longest.
+    /// Removes a principal's longest-waiting call.
     fn oldest(&self, whose: &str) -> Option<Parked> {
         let mut places = self.places.lock();
         let theirs = places.iter().filter(|(_, (_, parked))| {
@@ -119,28 +119,28 @@ impl ParkingLot {
         places.remove(&oldest).map(|(_, parked)| parked)
     }
 
-    /// Takes a call out of its place: once.
+    /// Removes a call; succeeds once.
     pub fn take(&self, place: u64) -> Option<Parked> {
         self.places.lock().remove(&place).map(|(_, parked)| parked)
     }
 
-    /// Gives up calls whose time is over.
+    /// Cancels calls that have timed out.
     pub async fn sweep(&self) {
         let now = Instant::now();
         self.abandon(|expires, _| expires <= now).await;
     }
 
-    /// Gives up the calls of a client session that ended.
+    /// Cancels the calls of a client session that ended.
     pub async fn end_session(&self, session: &str) {
         self.abandon(|_, parked| parked.client_session.as_deref() == Some(session)).await;
     }
 
-    /// Gives up the calls that are stopped.
+    /// Cancels the calls that an emergency stop covers.
     pub async fn end_calls(&self, are_stopped: impl Fn(&CallOf) -> bool) {
         self.abandon(|_, parked| are_stopped(&parked.call)).await;
     }
 
-    /// Gives up all.
+    /// Cancels all calls.
     pub async fn clear(&self) {
         self.abandon(|_, _| true).await;
     }

@@ -1,5 +1,5 @@
 //! Sessions with one handshake-era server, shared by calls with the same owner (by the server's affinity) and the same
-//! declared capabilities, or others where that makes no difference to the server.
+//! declared capabilities, or other capabilities if that makes no difference to the server.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -19,7 +19,7 @@ use doorward_config::Affinity;
 use doorward_core::Failure;
 use doorward_identity::seal::{fingerprint, sha256};
 
-/// Of the time that a session may be unused, the part for one that has served nothing but lists.
+/// The fraction of the idle timeout for sessions that have served only lists.
 const LISTS_ONLY: u32 = 5;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -31,27 +31,27 @@ struct Key {
 #[derive(Debug, Default)]
 pub struct Pool {
     slots: Mutex<HashMap<Key, Arc<Slot>>>,
-    /// Slots of sessions that declare more than these clients do, and serve them as well.
+    /// Slots of sessions that declare more than these clients do and can serve them as well.
     serving: Mutex<HashMap<Key, Weak<Slot>>>,
 }
 
 #[derive(Debug)]
 pub(super) struct Slot {
-    /// What its sessions declare.
+    /// The capabilities that its sessions declare.
     pub(super) declares: Object,
-    /// They serve clients that declare different things.
+    /// They serve clients with different capabilities.
     pub(super) is_common: bool,
-    /// Held while a session is opened, so that callers who come together open one.
+    /// Locked while a session is opened, so that concurrent callers open only one.
     pub(super) opening: tokio::sync::Mutex<()>,
     pub(super) sessions: Mutex<Vec<Pooled>>,
 }
 
-/// A session, and for whom it was opened.
+/// A session and the principal for whom it was opened.
 #[derive(Debug)]
 pub(super) struct Pooled {
     pub(super) session: Arc<Session>,
     pub(super) opener: Box<str>,
-    /// Its program's place among all that were started for somebody.
+    /// Its program's slot among all that were started for callers.
     pub(super) _program: Option<Arc<Program>>,
 }
 
@@ -65,7 +65,7 @@ impl Slot {
         self.sessions.lock().iter().any(|one| one.session.is_open())
     }
 
-    /// An open session; with `leased` one that nobody else holds.
+    /// An open session; with `leased`, one that no other call has leased.
     pub(super) fn free(
         &self,
         leased: bool,
@@ -83,7 +83,7 @@ impl Slot {
 }
 
 impl Pool {
-    /// How many sessions there are, by for whom they were opened.
+    /// The number of sessions by principal.
     pub(super) fn opened_by(&self) -> HashMap<Box<str>, usize> {
         let slots: Vec<_> = self.slots.lock().values().cloned().collect();
         let mut counts = HashMap::new();
@@ -96,7 +96,7 @@ impl Pool {
         counts
     }
 
-    /// Closes the session of somebody's that has been idle for longest, if one is.
+    /// Closes a principal's longest-idle session, if any.
     pub(super) fn close_idle(&self, whose: &str) {
         let slots: Vec<_> = self.slots.lock().values().cloned().collect();
         let mut idle: Vec<Arc<Session>> = Vec::new();
@@ -111,13 +111,13 @@ impl Pool {
         }
     }
 
-    /// Takes in a session that was opened while the server was looked for.
+    /// Adds a session that was opened while the server was detected.
     pub fn adopt(&self, affinity: Affinity, asked: &Asked<'_>, session: Arc<Session>) {
         let adopted = Pooled { session, opener: Box::default(), _program: None };
         self.slot(affinity, asked, &Common::No).sessions.lock().push(adopted);
     }
 
-    /// The sessions for a call: those that declare just what its client does, or, where that makes no difference, those
+    /// The sessions for a call: those that declare just its client's capabilities, or, if that makes no difference, those
     /// that declare more.
     pub(super) fn slot(
         &self,
@@ -128,7 +128,7 @@ impl Pool {
         let client = &asked.client.capabilities;
         let key = Key { owner: owner_of(affinity, asked), capabilities: declared(client) };
         let mut slots = self.slots.lock();
-        // Such as the session that the gateway has for itself.
+        // Such as the gateway's own session.
         let own = slots.get(&key).filter(|slot| slot.has_open());
         let declares = match (common, own) {
             (Common::All(_) | Common::Of(_), Some(own)) => return own.clone(),
@@ -197,7 +197,7 @@ impl Pool {
         session.close();
     }
 
-    /// Closes sessions that nothing used for a while, and drops slots that are empty. Those that have served nothing but
+    /// Closes idle sessions and drops empty slots. Those that have served nothing but
     /// lists go first: the server holds nothing for them.
     pub fn sweep(&self, idle: Duration, keep: Option<&Arc<Session>>) {
         self.retain(|session| {
@@ -221,23 +221,23 @@ impl Pool {
                 }
                 kept
             });
-            // A slot that somebody is about to fill is referred to from there.
+            // A slot that is about to be filled has another reference.
             !sessions.is_empty() || Arc::strong_count(slot) > 1
         });
     }
 }
 
-/// Whether clients that declare different things may share sessions.
+/// Whether clients with different capabilities may share sessions.
 pub(super) enum Common<'a> {
     /// They may not.
     No,
-    /// All share those that declare this.
+    /// All share sessions that declare this.
     All(&'static Object),
     /// With what such a session declares, where it would serve a client that declares something.
     Of(&'a dyn Fn(&Object) -> Option<Object>),
 }
 
-/// There is no room, and nothing is idle that could make some.
+/// There is no room, and no idle session to close.
 pub(super) fn full(what: &str, limit: &str) -> Failure {
     let message = format!(
         "The limit of {what} is reached, in total or for one caller ('limits.{limit}', \
@@ -246,14 +246,14 @@ pub(super) fn full(what: &str, limit: &str) -> Failure {
     Failure::new(Kind::Overloaded, message)
 }
 
-/// Who shares sessions with the caller of a request.
+/// The owner of the sessions that a request may use.
 pub fn owner_of(affinity: Affinity, asked: &Asked<'_>) -> Box<str> {
     let owner: Box<str> = match (affinity, &asked.session) {
         (Affinity::Shared, _) => Box::default(),
         (Affinity::Session, Some(session)) => format!("{}\n{session}", asked.principal).into(),
         (Affinity::Principal | Affinity::Session, _) => asked.principal.into(),
     };
-    // What a caller has given is shown in a session of theirs alone, and another in another.
+    // Each user-provided credential is presented only in a session of its user, one session per credential.
     match &asked.own {
         Some(own) => {
             let mark = fingerprint(&[own.value.as_bytes()]);
@@ -263,8 +263,8 @@ pub fn owner_of(affinity: Affinity, asked: &Asked<'_>) -> Box<str> {
     }
 }
 
-/// The key of what a session declares. Clients say the same again and again, so what was made of the
-/// latest is kept.
+/// The key of the capabilities that a session declares. Clients repeat themselves, so the result for the
+/// latest is cached.
 pub fn declared(client: &Object) -> Bytes {
     const MOST: usize = 64;
     thread_local! {
@@ -273,7 +273,7 @@ pub fn declared(client: &Object) -> Bytes {
     if client.is_empty() {
         return Bytes::from_static(b"{}");
     }
-    // By their digest, for what clients say may be long.
+    // By digest, because capabilities may be long.
     let said = sha256(&client.to_bytes());
     MADE.with_borrow_mut(|made| {
         if let Some(key) = made.get(&said) {

@@ -10,13 +10,13 @@ use doorward_policy::{Target, TargetKind};
 use doorward_config::PortalSettings;
 use doorward_core::pattern::Pattern;
 
-/// A portal, with its names the other way round, too.
+/// A portal, indexed by its names in both directions.
 #[derive(Debug)]
 pub struct Selection {
     pub settings: PortalSettings,
     /// From the configuration rather than from the store.
     pub declared: bool,
-    /// Server and own name, by the name that is shown.
+    /// Server and original name, by the name in the portal.
     renamed: BTreeMap<String, (String, String)>,
 }
 
@@ -33,7 +33,7 @@ impl Selection {
         Arc::new(Self { settings, declared, renamed })
     }
 
-    /// Whether something is in the portal; a URI in every form that a server may read it in.
+    /// Whether a target is in the portal; a URI in every form in which a server may read it.
     pub fn has(&self, target: &Target) -> bool {
         let settings = &self.settings;
         let listed = match target.kind {
@@ -65,7 +65,7 @@ impl Selection {
         })
     }
 
-    /// Whether a target is there at all, for those who may use it.
+    /// Whether a target exists, for callers who may use it.
     pub fn offers(&self, target: &Target) -> bool {
         match target.kind {
             TargetKind::Server => self.may_use(&target.server),
@@ -74,7 +74,7 @@ impl Selection {
         }
     }
 
-    /// Whether a server may have something in the portal.
+    /// Whether a server may have targets in the portal.
     pub fn may_use(&self, server: &str) -> bool {
         let settings = &self.settings;
         let of = |pattern: &doorward_core::pattern::Pattern| {
@@ -88,7 +88,7 @@ impl Selection {
                 .any(|patterns| patterns.iter().any(of))
     }
 
-    /// Server and own name of a tool or prompt that has a name of the portal's.
+    /// Server and original name of a tool or prompt that the portal renames.
     pub fn renamed(&self, shown: &str) -> Option<(&str, &str)> {
         self.renamed.get(shown).map(|(server, own)| (&**server, &**own))
     }
@@ -99,7 +99,7 @@ impl Selection {
         self.settings.rename.contains_key(&format!("{server}/{own}"))
     }
 
-    /// Puts the portal's words into an item of a list.
+    /// Applies the portal's texts to an item of a list.
     pub fn dress(&self, server: &str, own: &str, item: &mut Object) {
         let id = format!("{server}/{own}");
         let settings = &self.settings;

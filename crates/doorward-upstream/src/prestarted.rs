@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use doorward_core::Failure;
 use doorward_transport::pipe::Pipe;
 
-/// A program that ends while nobody uses it is not started again for so long.
+/// Delay before a program that ended unused is started again.
 pub(super) const REST: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Default)]
@@ -23,7 +23,7 @@ impl Prestarted {
         self.idle.lock().len()
     }
 
-    /// One that runs, the oldest first.
+    /// Returns a running program, oldest first.
     pub(super) fn take(&self) -> Option<Arc<Pipe>> {
         self.drop_ended();
         let mut idle = self.idle.lock();

@@ -18,16 +18,16 @@ use doorward_transport::event_stream;
 use doorward_transport::http::{Endpoint, Own};
 use doorward_transport::pipe::Pipe;
 
-/// What the question came to.
+/// The outcome of a probe.
 pub(super) enum Verdict {
     Modern(Box<About>),
     Handshake,
-    /// There was no answer to it: the server may be down, or trip over what it does not know.
+    /// No response: the server may be down, or fail on an unknown method.
     Unclear(Failure),
 }
 
 impl Server {
-    /// Finds the server and returns how to speak to it; with a session, where it keeps sessions.
+    /// Detects the server and returns its contact; with a session, if the server uses sessions.
     pub(super) async fn find(&self) -> Result<(Contact, Option<Arc<Session>>), Failure> {
         if self.settings.sample {
             return Ok((crate::sample::contact(), None));
@@ -57,7 +57,7 @@ impl Server {
                 let contact = Contact::new(Era::Modern, Transport::StreamableHttp, *about, link);
                 return Ok((contact, None));
             }
-            // Where nobody listens, nobody trips either.
+            // If nothing listens there, an unknown method was not the cause.
             Verdict::Unclear(failure) if failure.kind == Kind::Unreachable => return Err(failure),
             Verdict::Unclear(failure) => Some(failure),
             Verdict::Handshake => None,
@@ -76,7 +76,7 @@ impl Server {
             Err(OpenError::NotSpoken(refusal))
                 if matches!(refusal.status.as_u16(), 400 | 404 | 405 | 406 | 415) =>
             {
-                // Neither: perhaps the two endpoints of 2024-11-05.
+                // Neither: try the two endpoints of 2024-11-05.
                 let failure = refusal.failure();
                 let link = Link::EventStream(endpoint.clone());
                 match self.shake_hands(&link).await {
@@ -91,7 +91,7 @@ impl Server {
     async fn find_process(&self) -> Result<(Contact, Option<Arc<Session>>), Failure> {
         if self.handshake_only || self.trips_over_discover.load(Ordering::Relaxed) {
             let session = self.shake_hands(&Link::Process).await.map_err(|error| {
-                // Perhaps it is another program by now.
+                // The program may have been replaced.
                 self.trips_over_discover.store(false, Ordering::Relaxed);
                 open_failure(error)
             })?;
@@ -106,7 +106,7 @@ impl Server {
             Ok(verdict @ (Verdict::Handshake | Verdict::Unclear(_))) => {
                 let (session, is_fresh) =
                     self.shake_hands_with_program(pipe).await.map_err(open_failure)?;
-                // A program that has refused the question may end a little later, and must not be asked again.
+                // A program that rejected the probe may exit a little later, and must not be probed again.
                 let refused = matches!(verdict, Verdict::Handshake);
                 self.trips_over_discover.store(is_fresh || refused, Ordering::Relaxed);
                 Ok(handshake(Transport::Stdio, Link::Process, session))
@@ -182,8 +182,8 @@ impl Server {
             Ok(result) => verdict_of(&result),
             Err(Refused::Rpc(error)) => verdict_of_error(&error),
             Err(Refused::NotModern(_)) => Ok(Verdict::Handshake),
-            // An answer that cannot be read is no modern one; only an outage gives no verdict, and it may be that of this
-            // one question.
+            // An unreadable response is not a modern one; only an outage gives no verdict, and it may concern this
+            // one request.
             Err(Refused::Failed(failure))
                 if matches!(
                     failure.kind,
@@ -205,8 +205,8 @@ impl Server {
     }
 }
 
-/// What an answer to `server/discover` says. One that names no versions at all comes from a server
-/// that answers anything with something, and is no verdict for the modern era.
+/// Interprets a response to `server/discover`. One that names no versions comes from a server
+/// that responds to anything, and does not prove the modern era.
 fn verdict_of(result: &Object) -> Result<Verdict, Failure> {
     let versions =
         result.get("supportedVersions").and_then(doorward_mcp::Value::as_array).unwrap_or_default();
@@ -268,7 +268,7 @@ pub(super) fn open_failure(error: OpenError) -> Failure {
 }
 
 impl Server {
-    /// Makes the connection that a new session goes over.
+    /// Opens the connection of a new session.
     pub(super) async fn connect(
         &self,
         link: &Link,
@@ -313,7 +313,7 @@ mod tests {
             (r#"{"supportedVersions":["2025-11-25"]}"#, "handshake"),
             (r#"{"supportedVersions":["2099-01-01"]}"#, "none"),
             (r#"{"supportedVersions":["2099-01-01","2025-11-25"]}"#, "handshake"),
-            // From servers that answer anything with something.
+            // From servers that respond to anything.
             (r"{}", "handshake"),
             (r#"{"supportedVersions":[]}"#, "handshake"),
             (r#"{"supportedVersions":"2026-07-28"}"#, "handshake"),

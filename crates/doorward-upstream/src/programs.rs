@@ -17,7 +17,7 @@ pub struct Programs {
     running: Mutex<Vec<Weak<Program>>>,
 }
 
-/// A program's place among all. Free again when dropped, or when it was made to give way.
+/// A program's slot. Released when dropped, or when the program was stopped to make room.
 #[derive(Debug)]
 pub struct Program {
     place: Mutex<Option<Held>>,
@@ -36,12 +36,12 @@ impl Programs {
         Arc::new(Self { shares: Shares::new(bounds), running: Mutex::default() })
     }
 
-    /// A place for a program that is about to be started for a principal.
+    /// Reserves a slot for a program that is about to be started for a principal.
     pub fn take(&self, principal: &str) -> Result<Held, Full> {
         self.shares.take(principal, 1)
     }
 
-    /// The program is up, with a session.
+    /// Marks the program as started, with its session.
     pub fn started(&self, place: Held, session: &Arc<Session>) -> Arc<Program> {
         let sharer = place.sharer().into();
         let place = Mutex::new(Some(place));

@@ -14,23 +14,23 @@ use super::exchange::Exchange;
 use doorward_core::Failure;
 use doorward_core::share::{Held, Shares};
 
-/// Bytes one question may have.
+/// Maximum size of a request, in bytes.
 const QUESTION_BYTES: usize = 1 << 20;
-/// Questions that a server asks in one breath go to the client together.
+/// Requests that a server sends within this time go to the client together.
 pub(crate) const BREATH: Duration = Duration::from_millis(5);
-/// Questions one round may hold.
+/// Maximum number of requests per round.
 pub(crate) const MAX_QUESTIONS: usize = 32;
 
-/// A server's question, and the id under which it waits for the answer.
+/// A server's request, and the id under which it awaits the response.
 #[derive(Debug)]
 pub struct Question {
     pub id: Id,
     pub request: InputRequest,
-    /// Its bytes, of the caller's share of what is held for clients.
+    /// Its bytes, charged to the caller's share of memory for clients.
     pub held: Held,
 }
 
-/// Counts a question to the share of whoever is asked, as it waits for them for minutes.
+/// Charges a request to the share of the user who must answer it, because it may wait for minutes.
 fn hold_question(shares: &Arc<Shares>, principal: &str, bytes: usize) -> Result<Held, Failure> {
     if bytes > QUESTION_BYTES {
         let why = format!(
@@ -44,7 +44,7 @@ fn hold_question(shares: &Arc<Shares>, principal: &str, bytes: usize) -> Result<
     })
 }
 
-/// A request of the server's: answered here when the client cannot be asked, else a question.
+/// Handles a server's request: answers it if the client cannot be asked, else returns it for the client.
 pub(crate) async fn question(
     shares: &Arc<Shares>,
     exchange: &Exchange,
@@ -83,7 +83,7 @@ pub(crate) async fn question(
     if held.is_err() {
         let error =
             RpcError::invalid_params("The request for input cannot be stored for the client");
-        // What the caller learns is why, whatever the server says to it.
+        // The caller receives the reason, regardless of the server's response.
         let _ = exchange.respond(&id, Err(error)).await;
     }
     let held = held?;

@@ -1,4 +1,4 @@
-//! The built-in sample server: a little of everything in the protocol, to call before a server is configured. It
+//! The built-in sample server: a sample of each protocol feature, to call before a server is configured. It
 //! implements the modern form, without a connection.
 
 use std::time::Duration;
@@ -15,7 +15,7 @@ use doorward_core::Events;
 use doorward_mcp::server_info::About;
 
 const CLOCK: &str = "sample://clock";
-/// How often the clock tells those who subscribed.
+/// The interval at which the clock notifies subscribers.
 pub const TICK: Duration = Duration::from_secs(2);
 
 pub fn contact() -> Contact {
@@ -41,7 +41,7 @@ fn object(value: serde_json::Value) -> Object {
     Object::from_serde(&value).unwrap_or_default()
 }
 
-/// Tells subscribers that the clock has moved on, for as long as the gateway runs.
+/// Notifies subscribers of the clock's updates while the gateway runs.
 pub async fn tick(server: &Server) {
     loop {
         tokio::time::sleep(TICK).await;

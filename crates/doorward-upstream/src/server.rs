@@ -1,6 +1,6 @@
-//! One server behind the gateway: all that is known of it, and what it shares with the others.
+//! One server behind the gateway: its state, and what it shares with other servers.
 //!
-//! What a server does is in other files, each of which adds methods for one purpose.
+//! Its behaviour is in other files, each of which adds methods for one purpose.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -37,12 +37,12 @@ pub struct Server {
     pub catalog: Arc<Catalog>,
     pub metrics: ServerMetrics,
     pub(super) endpoint: Option<Endpoint>,
-    /// The server is spoken to in the handshake era's words only, for clients of that era.
+    /// Use only the handshake era with this server, for clients of that era.
     pub(super) handshake_only: bool,
     pub(super) this: Weak<Self>,
     pub(super) notices: Notices,
     pub(super) contact: ArcSwapOption<Contact>,
-    /// Held while the server is being looked for.
+    /// Locked while the server is being detected.
     pub(super) finding: tokio::sync::Mutex<()>,
     pub(super) health: Mutex<Health>,
     pub(super) pool: Pool,
@@ -56,38 +56,38 @@ pub struct Server {
     pub guard: Guard,
     /// What it is reached by and shown, in a few bytes.
     pub fingerprint: [u8; 32],
-    /// Counts what was changed at it.
+    /// Counts changes at the server.
     pub(super) changes: Arc<AtomicU64>,
-    /// Its results say for how long they are good.
+    /// Its results state their time to live.
     pub(super) hints: Arc<AtomicBool>,
-    /// Its program trips over `server/discover`, which is unknown to it: it is greeted by `initialize`.
+    /// Its program fails on `server/discover`, which it does not know: start with `initialize`.
     pub(super) trips_over_discover: AtomicBool,
-    /// It keeps something in sessions.
+    /// It stores state in sessions.
     pub(super) stateful: Arc<AtomicBool>,
-    /// It answers requests on the stream on which a session listens.
+    /// It responds to requests on the session's listening stream.
     pub(super) answers_elsewhere: Arc<AtomicBool>,
-    /// It is one of several.
+    /// It is a replica.
     pub(super) replica: Option<Replica>,
-    /// It is several.
+    /// It has replicas.
     pub(super) replicas: Option<Replicas>,
     /// Not all of it may receive every class of data.
     pub restricts_data: bool,
     /// Woken when it seems to be gone, so that somebody looks; and when it is.
     pub(super) doubted: tokio::sync::Notify,
     pub(super) lost: tokio::sync::Notify,
-    /// The server sends requests of its own that name no call.
+    /// The server sends requests that name no call.
     pub(super) asks: Arc<AtomicBool>,
-    /// Whether it makes a difference to it what clients can do.
+    /// Whether its behaviour depends on client capabilities.
     pub(super) capability_use: Arc<CapabilityUse>,
     /// Counts changes of the catalogue, over all servers.
     pub(super) generation: Arc<AtomicU64>,
-    /// Woken at the first use of a server that starts lazily.
+    /// Notified at the first use of a lazily started server.
     pub(super) wanted: tokio::sync::Notify,
     pub(super) stop: CancellationToken,
     pub(super) in_flight: AtomicUsize,
 }
 
-/// What a server is made of.
+/// The parts from which a server is built.
 pub struct Parts<'a> {
     pub name: &'a str,
     pub settings: ServerSettings,
@@ -167,7 +167,7 @@ impl Server {
         })
     }
 
-    /// What is known of the server now, without looking for it.
+    /// The current contact, without detecting the server.
     pub fn known(&self) -> Option<Arc<Contact>> {
         match &self.replicas {
             None => self.contact.load_full(),
@@ -175,7 +175,7 @@ impl Server {
         }
     }
 
-    /// Lets a server that starts at its first use start now, and waits for nothing.
+    /// Triggers the start of a lazily started server, without waiting.
     pub fn wake(&self) {
         self.wanted.notify_one();
         self.members().iter().for_each(|member| member.wake());
@@ -206,13 +206,13 @@ impl Server {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Whether the server's own requests were seen to name no call, so that calls which can be
-    /// interrupted must come one at a time.
+    /// Whether the server's requests were seen to name no call, so that calls that can be
+    /// interrupted must run one at a time.
     pub(super) fn needs_lease(&self) -> bool {
         self.asks.load(Ordering::Relaxed)
     }
 
-    /// Records what has happened to the server; of a replica, to which.
+    /// Writes an audit event of the server, with the replica if it is one.
     pub(crate) fn event(&self, name: &str, more: impl FnOnce(&mut Members)) {
         self.shared.audit.event(name, |members| {
             members.text("server", &self.name);

@@ -1,4 +1,4 @@
-//! What all servers of a gateway share.
+//! State that all servers of a gateway share.
 
 use std::sync::Arc;
 
@@ -21,17 +21,17 @@ use doorward_transport::credential::Credential;
 use doorward_transport::http::{Bounds, Endpoint};
 use doorward_transport::process::ProcessCount;
 
-/// What all servers of a gateway share.
+/// State that all servers of a gateway share.
 pub struct Shared {
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub sealer: Sealer,
     pub parking: ParkingLot,
     pub processes: Arc<ProcessCount>,
-    /// Programs that were started for somebody's sessions.
+    /// Programs that were started for callers' sessions.
     pub programs: Arc<Programs>,
     pub memory: Memory,
-    /// Bytes that are held for clients: what they subscribe to, and questions that wait for them.
+    /// Memory used for clients, in bytes: their subscriptions, and requests that await their response.
     pub held: Arc<Shares>,
     /// Bytes of the lists of all servers.
     pub view_bytes: Arc<ViewBytes>,
@@ -40,12 +40,12 @@ pub struct Shared {
     pub approval: Arc<dyn super::approval::Approval>,
     pub cache: Cache,
     pub http: Arc<doorward_net::clients::Clients>,
-    /// What users have let the gateway do for them.
+    /// Delegations that users have granted to the gateway.
     pub delegations: Arc<Delegations>,
     pub metrics: doorward_observability::metrics::Metrics,
     /// The gateway as a client: `{name, version}`.
     pub info: Value,
-    /// Tasks that outlive a call; waited for at shutdown.
+    /// Background tasks that outlive a call; shutdown waits for them.
     pub tasks: TaskTracker,
 }
 
@@ -61,7 +61,7 @@ impl Shared {
         let given = settings.delegated.is_some()
             && settings.credential.is_none()
             && !settings.headers.keys().any(|name| name.eq_ignore_ascii_case("authorization"));
-        // What was given to the gateway itself.
+        // The gateway's own credential.
         let given = given.then(|| Credential::delegated(name, settings, &self.delegations));
         let clients = match &settings.tls {
             None => self.http.clone(),

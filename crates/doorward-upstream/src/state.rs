@@ -1,4 +1,4 @@
-//! What the gateway encrypts in `requestState`: bound to the principal, the server and the request, and valid for a
+//! The content that the gateway encrypts in `requestState`: bound to the principal, the server and the request, valid for a
 //! limited time (attack T23).
 
 use std::sync::Arc;
@@ -14,21 +14,21 @@ use doorward_identity::seal::{fingerprint, meaning};
 
 #[derive(Debug, Serialize, Deserialize)]
 pub enum State {
-    /// The place of a parked exchange with a handshake-era server.
+    /// The slot of a parked exchange with a handshake-era server.
     #[serde(rename = "p")]
     Parked(u64),
-    /// A modern server's own state, to the letter.
+    /// A modern server's state, unchanged.
     #[serde(rename = "w")]
     Wrapped(String),
     /// A task of a modern server's that is waited for, and the questions of its that are answered.
     #[serde(rename = "t")]
     Task { id: String, answered: Vec<String> },
-    /// Nothing but the wish to ask again (error -32042 of 2025-11-25).
+    /// No state, only a retry (error -32042 of 2025-11-25).
     #[serde(rename = "a")]
     Again,
 }
 
-/// What the sealed state is good for: this server, method and parameters, and no other.
+/// The scope of sealed state: this server, method and parameters only.
 fn purpose(server: &str, asked: &Asked<'_>) -> String {
     fingerprint(&[server.as_bytes(), asked.method.as_bytes(), &meaning(&asked.params)])
 }
@@ -64,14 +64,14 @@ impl Server {
     }
 }
 
-/// The one answer to any `requestState` that does not fit: which check failed is not told.
+/// The error for any invalid `requestState`: it does not reveal which check failed.
 pub fn refused() -> RpcError {
     RpcError::invalid_params("'requestState' is not valid for this request, or has expired")
 }
 
-/// Task ids name their server and owner, so that they find both again.
+/// Task ids contain their server and owner, which identifies both on later requests.
 impl Server {
-    /// `task` is the server's own id, or with a handshake-era server the place where it is kept.
+    /// `task` is the server's id, or for a handshake-era server the slot where the task is stored.
     pub fn seal_task(&self, principal: &str, task: &str) -> String {
         let purpose = task_purpose(&self.name);
         self.shared.sealer.seal(&(self.tag(), task), principal, &purpose, None)
@@ -86,7 +86,7 @@ impl Server {
         self.opened_task(principal, sealed).map(|(_, task)| task)
     }
 
-    /// The replica that has a task; the server itself where it is none, or is gone.
+    /// The replica that has a task; the server itself if there is none or it is gone.
     pub fn home_of_task(self: &Arc<Self>, principal: &str, sealed: &str) -> Arc<Self> {
         let home = self.opened_task(principal, sealed).map(|(home, _)| home).unwrap_or_default();
         let mut members = self.members().into_iter();

@@ -8,10 +8,10 @@ use serde::Serialize;
 use super::Server;
 use doorward_config::{ReplicaGroup, Start};
 
-/// Tools that are not shown, of which a state tells.
+/// Maximum number of hidden tools in a status.
 const MOST_LEFT_OUT: usize = 100;
 
-/// A tool that is not shown.
+/// A tool that is hidden.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct LeftOut {
     pub tool: String,
@@ -25,31 +25,31 @@ pub struct FailedList {
     pub why: String,
 }
 
-/// A server's state as it is told to people and machines.
+/// A server's status, for people and programs.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct State {
     pub name: String,
     /// `up`, `down`, `starting` or `idle` (not used yet).
     pub state: &'static str,
-    /// `modern`, `handshake`, or `both`: each client is answered in its own.
+    /// `modern`, `handshake`, or `both`: each client is served in its era.
     pub era: Option<String>,
     pub revision: Option<String>,
     pub transport: Option<&'static str>,
-    /// `closed`; `open` while it is left alone for its failures, `half_open` while it is tried again.
+    /// State of the circuit breaker: `closed`, `open` after failures, `half_open` while it is retried.
     pub circuit: &'static str,
-    /// How many calls it may have at a time now, where that is found out.
+    /// The current concurrency limit, if it is adaptive.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrency: Option<usize>,
-    /// How long the last first contact took.
+    /// Duration of the last detection.
     pub latency_ms: Option<f64>,
     pub tools: Option<usize>,
-    /// Tools that are not shown, and why.
+    /// Hidden tools, with reasons.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOut>,
-    /// Tools of whose schemas something is not checked, and what.
+    /// Tools whose schemas are not fully checked, with reasons.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub unchecked: Vec<LeftOut>,
-    /// Lists that could not be fetched, and why: they are as they were before, or empty.
+    /// Lists that could not be fetched, with reasons: they are unchanged, or empty.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub failed_lists: Vec<FailedList>,
     pub prompts: Option<usize>,
@@ -58,20 +58,20 @@ pub struct State {
     /// Programs that wait for a session.
     #[serde(skip_serializing_if = "is_none")]
     pub prestarted: usize,
-    /// Why it is down.
+    /// The reason why it is down.
     pub problem: Option<String>,
     pub retry_in_ms: Option<u64>,
-    /// Where it is several times, each.
+    /// The status of each replica.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub replicas: Vec<ReplicaState>,
 }
 
-/// How one replica is doing.
+/// The status of one replica.
 #[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct ReplicaState {
     pub replica: String,
     pub group: ReplicaGroup,
-    /// As of a server; `ejected` while it is passed over though it can be reached.
+    /// As for a server; `ejected` while it is out of rotation though it can be reached.
     pub state: &'static str,
     pub circuit: &'static str,
     pub in_flight: usize,

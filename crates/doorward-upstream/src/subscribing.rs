@@ -15,7 +15,7 @@ use doorward_core::Failure;
 use doorward_core::share::sharer;
 
 impl Server {
-    /// Wants updates of a resource, for as long as what is returned lives. Returns when the server has agreed.
+    /// Subscribes to a resource until the returned value is dropped. Returns when the server has agreed.
     pub async fn subscribe(
         self: &Arc<Self>,
         uri: &str,
@@ -48,7 +48,7 @@ impl Server {
         Ok(held)
     }
 
-    /// Counts a wish, and returns what the server has said to it so far.
+    /// Adds a subscription and returns the server's response to it so far.
     fn want(
         self: &Arc<Self>,
         what: What,
@@ -65,7 +65,7 @@ impl Server {
         Ok((Subscription::new(leave), said))
     }
 
-    /// Takes a wish back, at all replicas.
+    /// Removes a subscription at all replicas.
     fn leave(&self, what: What, name: &str, principal: &str) {
         if !self.interest.subtract(what, name, principal) {
             return;
@@ -80,8 +80,8 @@ impl Server {
         }
     }
 
-    /// Wants updates of all replicas: each may be the one that learns of something. Those that cannot be reached
-    /// now are told when they can.
+    /// Subscribes at all replicas, because any of them may see the update. Those that cannot be reached
+    /// now follow once they can.
     async fn subscribe_everywhere(&self, uri: &str, principal: &str) -> Result<(), CallError> {
         let members = self.members();
         let asking = members.iter().map(|member| async move {
@@ -115,7 +115,7 @@ impl Server {
         }))
     }
 
-    /// The last who wanted something has left.
+    /// The last subscriber has left.
     fn wants_no_more(&self, what: What, name: &str) {
         match self.known().as_deref() {
             Some(Contact { link: Link::Modern(_), .. }) => self.interest.changed.notify_one(),
@@ -178,7 +178,7 @@ impl Server {
         }
     }
 
-    /// The URIs somebody listens to.
+    /// The URIs that are subscribed to.
     pub fn subscribed(&self) -> BTreeSet<String> {
         self.interest.uris()
     }

@@ -11,7 +11,7 @@ use tokio::sync::{Notify, watch};
 use doorward_core::fair::FairQueue;
 use doorward_core::share::{Bounds, Full, Held, Shares, sharer};
 
-/// How long a subscription may take until the server has acknowledged it.
+/// Timeout for the server's acknowledgement of a subscription.
 pub(super) const ACKNOWLEDGE: Duration = Duration::from_secs(5);
 /// Bytes of the URIs and tasks that one server is asked for at a time, of which each caller has a share: they are sent
 /// together, and a server has a bound of its own for what it reads.
@@ -27,7 +27,7 @@ pub(super) enum What {
 
 pub(super) type Name = (What, Box<str>);
 
-/// What the server has said to a wish.
+/// The server's response to a subscription.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Said {
     Nothing,
@@ -38,20 +38,20 @@ pub(super) enum Said {
 #[derive(Debug)]
 struct Want {
     said: Said,
-    /// Refused though it was agreed to before: worth another attempt.
+    /// Refused after it was accepted before: worth a retry.
     was_agreed: bool,
-    /// Who wants it, how often, and what that takes of their share.
+    /// Subscribers, their counts, and the bytes charged to their shares.
     by: HashMap<Box<str>, (usize, Held)>,
 }
 
-/// All that is wanted of one server.
+/// All subscriptions at one server.
 #[derive(Debug)]
 pub struct Interest {
     wanted: Mutex<HashMap<Name, Want>>,
     bytes: Arc<Shares>,
-    /// Woken when something else is wanted.
+    /// Notified when the subscriptions change.
     pub(super) changed: Notify,
-    /// Changed when the server has said something to a wish.
+    /// Changed when the server has responded to a subscription.
     told: watch::Sender<()>,
 }
 
@@ -65,16 +65,16 @@ impl Interest {
         }
     }
 
-    /// Tells a replica that has come what is wanted of all. It is not being listened to yet.
+    /// Adds all subscriptions to a new replica, which has no listening stream yet.
     pub fn pass_on(&self, to: &Self) {
         let names: Vec<Name> = self.wanted.lock().keys().cloned().collect();
         for (what, name) in names.iter().filter(|(what, _)| *what == What::Resource) {
-            // Within the bounds here, so within those there.
+            // These fit the limits here, and therefore those of the replica.
             let _ = to.add(*what, name, "");
         }
     }
 
-    /// Counts a principal's wish, and returns what the server has said to it. What it has refused is asked for anew.
+    /// Adds a principal's subscription and returns the server's response. A refused one is requested again.
     pub(super) fn add(&self, what: What, name: &str, principal: &str) -> Result<Said, Full> {
         let mut wanted = self.wanted.lock();
         let key = (what, name.into());
@@ -94,7 +94,7 @@ impl Interest {
         Ok(want.said)
     }
 
-    /// Takes back a wish; whether it was the last of its kind.
+    /// Removes a subscription; returns whether it was the last of its kind.
     pub(super) fn subtract(&self, what: What, name: &str, principal: &str) -> bool {
         let mut wanted = self.wanted.lock();
         let key = (what, name.into());
@@ -112,12 +112,12 @@ impl Interest {
         last
     }
 
-    /// Takes back all wishes of a kind; whether there was one.
+    /// Removes all subscriptions of a kind; returns whether there was one.
     pub(super) fn remove(&self, what: What, name: &str) -> bool {
         self.wanted.lock().remove(&(what, name.into())).is_some()
     }
 
-    /// Notes what the server has said to some of the wishes.
+    /// Stores the server's response to some subscriptions.
     pub(super) fn settle<'a>(&self, names: impl IntoIterator<Item = &'a Name>, said: Said) {
         let mut wanted = self.wanted.lock();
         for name in names {
@@ -130,7 +130,7 @@ impl Interest {
         self.told.send_replace(());
     }
 
-    /// What was agreed to once and then refused may be agreed to again; whether there is any.
+    /// Makes subscriptions that were accepted once and then refused eligible again; returns whether there are any.
     pub(super) fn ask_again(&self) -> bool {
         let mut wanted = self.wanted.lock();
         let again =
@@ -138,7 +138,7 @@ impl Interest {
         again.map(|want| want.said = Said::Nothing).count() > 0
     }
 
-    /// Waits until the server has agreed to a wish, or has not.
+    /// Waits until the server has accepted or refused a subscription.
     pub(super) async fn is_agreed(&self, what: What, name: &str) -> bool {
         let key = (what, name.into());
         let mut told = self.told.subscribe();
@@ -157,7 +157,7 @@ impl Interest {
         tokio::time::timeout(ACKNOWLEDGE, waiting).await.unwrap_or(false)
     }
 
-    /// What is to be asked of the server: all but what it has refused.
+    /// The subscriptions to request from the server: all but the refused ones.
     pub(super) fn filter(&self) -> Filter {
         let mut filter = Filter::lists();
         let wanted = self.wanted.lock();
@@ -170,7 +170,7 @@ impl Interest {
         filter
     }
 
-    /// Of who wants it, the first.
+    /// The first subscriber.
     pub(super) fn whose(&self, name: &Name) -> Box<str> {
         let wanted = self.wanted.lock();
         let by = wanted.get(name).and_then(|want| want.by.keys().min());
@@ -194,13 +194,13 @@ pub(super) fn names(filter: &Filter) -> BTreeSet<Name> {
     uris.chain(filter.tasks.iter().map(|task| (What::Task, task.as_str().into()))).collect()
 }
 
-/// What of a filter has not been agreed to.
+/// The entries of a filter that were not accepted.
 pub(super) fn fresh(wanted: &Filter, agreed: Option<&Filter>) -> BTreeSet<Name> {
     let known = agreed.map(names).unwrap_or_default();
     names(wanted).difference(&known).cloned().collect()
 }
 
-/// What to ask for next: all that is wanted but what comes later.
+/// The next request: all subscriptions but those that come later.
 pub(super) fn without(mut wanted: Filter, later: &[Name]) -> Filter {
     for (what, name) in later {
         match what {
@@ -219,7 +219,7 @@ pub(super) struct Turns {
 }
 
 impl Turns {
-    /// So many wishes, and those that come later.
+    /// This many subscriptions, and those that come later.
     pub(super) fn next(
         &mut self,
         fresh: BTreeSet<Name>,
@@ -244,9 +244,9 @@ impl Turns {
     }
 }
 
-/// Something that is wanted of a server for as long as this lives. Whoever leaves, at whatever moment, wants it no more.
+/// A subscription at a server. Dropping it unsubscribes, at any moment.
 pub struct Subscription {
-    /// `None` where it is counted elsewhere.
+    /// `None` if it is counted elsewhere.
     leave: Option<Box<dyn FnOnce() + Send + Sync>>,
 }
 
@@ -257,12 +257,12 @@ impl std::fmt::Debug for Subscription {
 }
 
 impl Subscription {
-    /// `leave` takes the wish back.
+    /// `leave` removes the subscription.
     pub(super) fn new(leave: impl FnOnce() + Send + Sync + 'static) -> Self {
         Self { leave: Some(Box::new(leave)) }
     }
 
-    /// The wish of one replica, which ends with that of all.
+    /// The subscription at one replica, which ends with the overall one.
     pub(super) fn leave_counted(mut self) {
         self.leave = None;
     }

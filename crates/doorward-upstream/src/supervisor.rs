@@ -61,7 +61,7 @@ impl Server {
         self.close();
     }
 
-    /// Looks for the server now, for there is something new to show it.
+    /// Reconnects now, because what is presented to the server has changed, such as a credential.
     pub fn look_now(&self) {
         self.members().iter().for_each(|member| member.look_now());
         self.health.lock().renewed();
