@@ -127,7 +127,7 @@ pub struct Hold {
     pub people: u8,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remember: Option<Remember>,
-    /// Whoever made the call may approve it.
+    /// The caller may approve the call.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub by_self: bool,
     /// Arguments that whoever approves may set to other values.
@@ -136,7 +136,7 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Reads the annotations of a policy; `None` if it has none. The error says what is wrong with them.
+    /// Parses the annotations of a policy; `None` if it has none. The error describes what is wrong with them.
     pub(crate) fn of(policy: &Policy, id: &str) -> Result<Option<Self>, String> {
         let annotation = |name| policy.annotation(name);
         let Some(approvers) = annotation(APPROVAL) else {

@@ -22,13 +22,13 @@ pub enum Type {
     Decimal,
     Set(Box<Type>),
     Record(Members),
-    /// Addresses of mail: a record of their parts.
+    /// E-mail addresses: a record of their parts.
     Emails,
     /// A URL: a record of its parts.
     Url,
 }
 
-/// Arguments, or the members of one, by name. None of them must be there.
+/// Arguments, or the members of one, by name. All are optional.
 pub type Members = BTreeMap<String, Type>;
 
 impl Type {
@@ -70,7 +70,7 @@ impl fmt::Display for Declared<'_> {
     }
 }
 
-/// A type in the schema's own words.
+/// A type in the schema's syntax.
 struct Shape<'a>(&'a Type);
 
 impl fmt::Display for Shape<'_> {
@@ -181,10 +181,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Why what a policy looks at cannot be what its author means.
+/// Why a policy's use of arguments cannot be what its author means.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unseen {
-    /// An argument that is not declared, and so is never there.
+    /// An argument that is not declared, and is therefore always absent.
     Undeclared(String),
     /// The context, its arguments, or a record among them as a whole: what is looked at in it cannot be followed, and
     /// might not be declared.
@@ -236,7 +236,7 @@ fn check_path(path: &[&str], is_value: bool, declared: &Members) -> Result<(), U
     Ok(())
 }
 
-/// The names that lead from the context to what is looked at, as Cedar's JSON form has them.
+/// The path from the context to an attribute, as in Cedar's JSON form.
 pub(crate) fn path_of(look: &Value) -> Option<Vec<&str>> {
     let left = look.get("left")?;
     let mut path = match left.get("Var") {
@@ -263,7 +263,7 @@ fn is_declared(names: &[&str], declared: &Members) -> bool {
     }
 }
 
-/// Whether names lead to something that has members.
+/// Whether a path leads to a value that has members.
 fn is_record(names: &[&str], declared: &Members) -> bool {
     let Some((first, rest)) = names.split_first() else { return true };
     match declared.get(*first) {
@@ -290,7 +290,7 @@ pub fn join(all: &mut Members, more: &Members) -> Result<(), String> {
     Ok(())
 }
 
-/// An argument that is not what policies take it for.
+/// An argument whose type differs from the one that policies declare.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mismatch {
     /// Such as `address.city`.
@@ -298,7 +298,7 @@ pub struct Mismatch {
     pub expected: String,
 }
 
-/// The arguments that are declared, as values of policies.
+/// The declared arguments, as policy values.
 pub fn values(
     declared: &Members,
     arguments: &Map<String, Value>,

@@ -15,12 +15,12 @@ use crate::looks::Looks;
 use crate::slices::Slices;
 use crate::warnings;
 
-/// Annotations that mean something here; others are kept for whoever reads them.
+/// Annotations with a meaning here; others are preserved for readers.
 const ID: &str = "id";
 const REASON: &str = "reason";
 const ARGUMENTS: &str = "arguments";
 
-/// Policies that fit the schema, ready to be asked.
+/// Compiled policies that match the schema.
 #[derive(Debug)]
 pub struct PolicySet {
     pub(crate) slices: Slices,
@@ -31,7 +31,7 @@ pub struct PolicySet {
     warnings: Vec<Finding>,
 }
 
-/// What a policy says of itself.
+/// The metadata of a policy.
 #[derive(Debug, Clone)]
 pub struct About {
     pub file: String,
@@ -40,14 +40,14 @@ pub struct About {
     pub text: String,
 }
 
-/// A policy, and the arguments it looks at.
+/// A policy, and the arguments that it uses.
 #[derive(Debug, Clone)]
 pub(crate) struct Compiled {
     pub policy: Policy,
     pub arguments: Members,
     pub deciding: Deciding,
     pub looks: Looks,
-    /// It holds calls instead of refusing them.
+    /// The policy holds calls instead of denying them.
     pub hold: Option<Hold>,
 }
 
@@ -91,12 +91,12 @@ impl PolicySet {
         })
     }
 
-    /// What is allowed, and hardly meant.
+    /// Warnings: permitted, but probably not intended.
     pub fn warnings(&self) -> &[Finding] {
         &self.warnings
     }
 
-    /// How many policies there are.
+    /// The number of policies.
     pub fn len(&self) -> usize {
         self.policies.len()
     }
@@ -114,18 +114,18 @@ impl PolicySet {
         self.policies.get(id)
     }
 
-    /// Names of the arguments that any policy looks at.
+    /// Names of the arguments that any policy uses.
     pub fn arguments(&self) -> &BTreeSet<String> {
         &self.arguments
     }
 
-    /// What the policies look at in the context: nothing else of it bears on a decision.
+    /// The context attributes that the policies use: no others affect a decision.
     pub fn looks(&self) -> Looks {
         self.looks
     }
 }
 
-/// Takes the policies of one file.
+/// Adds the policies of one file.
 fn read(
     file: &str,
     text: &str,

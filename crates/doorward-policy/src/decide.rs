@@ -18,13 +18,13 @@ use crate::slices::Slice;
 pub enum Verdict {
     Allow,
     Deny,
-    /// It depends on the arguments, which were not told ([`Arguments::Any`]).
+    /// It depends on the arguments, which are unknown ([`Arguments::Any`]).
     Depends,
     /// It is permitted once people have approved it ([`Decision::holds`]).
     Hold,
 }
 
-/// Why, in a word that stays the same.
+/// The reason, as a stable code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Code {
@@ -34,9 +34,9 @@ pub enum Code {
     Forbidden,
     /// No policy permits it.
     NotPermitted,
-    /// An argument is not what policies take it for.
+    /// An argument's type differs from the one that policies declare.
     ArgumentType,
-    /// The API key is not good for it.
+    /// The API key's scopes do not cover it.
     KeyScope,
     /// A policy could not be evaluated, and might have forbidden it.
     PolicyError,
@@ -87,7 +87,7 @@ pub struct Decision {
     /// What went wrong, for the operator.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
-    /// What must be approved, by policy in the order of their ids: all of it. Empty unless the verdict is [`Verdict::Hold`].
+    /// The approvals required, all of them, by policy in the order of ids. Empty unless the verdict is [`Verdict::Hold`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holds: Vec<Hold>,
 }
@@ -97,7 +97,7 @@ impl Decision {
         Self { errors: vec![error], ..Self::denied(code) }
     }
 
-    /// For what is decided before policies are asked.
+    /// A decision made before policies are evaluated.
     pub fn denied(code: Code) -> Self {
         Self::of(Verdict::Deny, code)
     }
@@ -110,12 +110,12 @@ impl Decision {
         Self { verdict, code, policies: Vec::new(), errors: Vec::new(), holds: Vec::new() }
     }
 
-    /// Whether the call goes on.
+    /// Whether the call may proceed.
     pub fn is_allowed(&self) -> bool {
         self.verdict == Verdict::Allow
     }
 
-    /// Held by what either of two asks for.
+    /// Combines the approvals that two decisions require.
     fn held_by(mut self, other: Self) -> Self {
         if other.verdict != Verdict::Hold || self.verdict == Verdict::Deny {
             return self;
@@ -136,12 +136,12 @@ impl Decision {
         self
     }
 
-    /// Whether there is a call that would go on: what is listed.
+    /// Whether some call could proceed: only then is the target listed.
     pub fn is_possible(&self) -> bool {
         self.verdict != Verdict::Deny
     }
 
-    /// The reason for the caller: what the deciding policies say, or the code in words.
+    /// The reason for the caller: the deciding policies' reasons, or the code as text.
     pub fn reason(&self) -> String {
         let said: Vec<&str> =
             self.policies.iter().filter_map(|policy| policy.reason.as_deref()).collect();
@@ -195,7 +195,7 @@ impl PolicySet {
             Arguments::Any if !slice.arguments.is_empty() => {
                 Ok(RestrictedExpression::new_unknown("arguments"))
             }
-            // No policy that bears on this looks at an argument.
+            // No applicable policy uses an argument.
             Arguments::Any => arguments::values(&slice.arguments, &serde_json::Map::new()),
             Arguments::Known(known) => arguments::values(&slice.arguments, known),
         };
@@ -261,7 +261,7 @@ impl PolicySet {
         })
     }
 
-    /// What is denied by policies that hold, and by nothing else, is held. Nothing is evaluated a second time unless
+    /// A call that only holding policies deny is held. Nothing is evaluated a second time unless
     /// policies that hold have denied it.
     fn unless_held(
         slice: &Slice,
@@ -274,12 +274,12 @@ impl PolicySet {
             return whole;
         };
         let Some(holds) = holding.all(policies.iter()) else {
-            // Whoever is refused is not told of an approval that would not help.
+            // A denied caller is not offered an approval that would not help.
             let others = policies.iter().filter(|id| !holding.holds(id));
             return Decision { policies: slice.told(others), ..whole };
         };
         let (others, errored_then) = ask(&holding.others);
-        // One that cannot be evaluated might have refused it.
+        // A policy that cannot be evaluated might have denied it.
         if errored.iter().chain(&errored_then).any(|id| slice.forbids(id)) {
             return Decision { code: Code::PolicyError, ..whole };
         }
@@ -304,7 +304,7 @@ impl PolicySet {
         errored: &[PolicyId],
         errors: Vec<String>,
     ) -> Decision {
-        // Cedar passes over a policy that fails; one that might have forbidden must not be.
+        // Cedar skips a policy that fails; one that might have forbidden the call must not be skipped.
         if decision != Some(Cedar::Deny) && errored.iter().any(|id| slice.forbids(id)) {
             let policies = slice.told(errored.iter());
             return Decision { policies, errors, ..Decision::denied(Code::PolicyError) };

@@ -4,14 +4,14 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// One thing that is wrong.
+/// One problem.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
     pub file: String,
-    /// From 1; 0 where no line is to blame.
+    /// From 1; 0 if the problem has no line.
     pub line: usize,
     pub problem: String,
-    /// The policies are taken all the same.
+    /// A warning: the policies are accepted.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub warning: bool,
 }
@@ -21,12 +21,12 @@ impl Finding {
         Self { file: file.into(), line, problem: problem.into(), warning: false }
     }
 
-    /// Something that is allowed, and hardly meant.
+    /// Creates a warning: permitted, but probably not intended.
     pub(crate) fn warning(file: &str, line: usize, problem: impl Into<String>) -> Self {
         Self { warning: true, ..Self::new(file, line, problem) }
     }
 
-    /// With the line in which a byte of the text stands.
+    /// Sets the line from a byte offset into the text.
     pub(crate) fn at(file: &str, text: &str, offset: usize, problem: impl Into<String>) -> Self {
         let before = text.as_bytes().get(..offset.min(text.len())).unwrap_or_default();
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;

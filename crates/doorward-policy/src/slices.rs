@@ -15,14 +15,14 @@ use crate::entities::{action_uid, administer, group_of, server_uid, target_uid};
 use crate::looks::Looks;
 use crate::request::{Action, Target};
 
-/// Slices that are kept once they were made.
+/// Maximum number of cached slices.
 const MOST: usize = 4096;
 
 /// All policies, and slices of them.
 #[derive(Debug)]
 pub(crate) struct Slices {
     all: Vec<Compiled>,
-    /// Places in `all`, by action and by what they are about.
+    /// Indexes into `all`, by action and target.
     about: HashMap<Action, Places>,
     made: RwLock<HashMap<Key, Arc<Slice>>>,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Slice {
     pub arguments: Members,
     /// The members of the context these look at.
     pub looks: Looks,
-    /// What is told of each when it decides.
+    /// The metadata that is reported for each deciding policy.
     deciding: HashMap<PolicyId, Deciding>,
     /// Policies that hold calls instead of refusing them, and all others. `None` if there are none that hold.
     pub holding: Option<Holding>,
@@ -64,7 +64,7 @@ pub(crate) struct Holding {
 }
 
 impl Holding {
-    /// What the policies ask for, in the order of their ids; `None` if one of them does not hold.
+    /// The approvals that the policies require, in the order of ids; `None` if one of them does not hold.
     pub fn all<'a>(&self, ids: impl Iterator<Item = &'a PolicyId>) -> Option<Vec<Hold>> {
         let mut holds = ids.map(|id| self.holds.get(id).cloned()).collect::<Option<Vec<_>>>()?;
         holds.sort_by(|a, b| a.policy.cmp(&b.policy));
@@ -148,7 +148,7 @@ impl Slices {
             .chain(of(&key.target).into_iter().flatten())
             .chain(both.into_iter().flatten());
         let chosen: Vec<&Compiled> = chosen.map(|at| &self.all[*at]).collect();
-        // Completions and subscriptions cannot wait for anybody: what holds refuses them.
+        // Completions and subscriptions cannot wait for approval: holding policies deny them.
         let waits = !matches!(key.action, Action::Complete | Action::Subscribe);
         if waits && chosen.iter().any(|one| one.hold.is_some()) {
             let mut holding = Holding::default();

@@ -7,7 +7,7 @@ use doorward_mcp::uri;
 use serde_json::Value;
 use url::{Host, Url};
 
-/// Addresses of mail, as policies compare them.
+/// E-mail addresses, as policies compare them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Emails {
     /// `alice@example.com`; the domain in lower case.
@@ -15,7 +15,7 @@ pub struct Emails {
     pub domains: BTreeSet<String>,
 }
 
-/// How addresses are declared, and what policies find in them.
+/// The type declaration of addresses, and their attributes.
 pub const EMAILS: &str = "Emails";
 pub const EMAILS_PARTS: &[(&str, &str)] =
     &[("addresses", "Set<String>"), ("domains", "Set<String>")];
@@ -65,7 +65,7 @@ fn mailbox(text: &str) -> Option<(&str, &str)> {
         }
     };
     let (local, domain) = address.split_once('@')?;
-    // No `%` and no `!`, by which old mail servers were told to send on.
+    // No `%` and no `!`, which old mail servers used for relaying.
     let is_atom = |c: u8| c.is_ascii_alphanumeric() || b"&'+-=_~".contains(&c);
     let dotted = |text: &str, part: &dyn Fn(&str) -> bool| text.split('.').all(part);
     let fits = text.len() <= 320
@@ -90,11 +90,11 @@ pub struct Address {
     pub scheme: String,
     /// In lower case; of an IPv6 address without its brackets.
     pub host: String,
-    /// The scheme's own where none is written.
+    /// The scheme's default if none is written.
     pub port: u16,
-    /// As it is written; `/` where there is none.
+    /// As written; `/` if there is none.
     pub path: String,
-    /// Without the question mark; empty where there is none.
+    /// Without the question mark; empty if there is none.
     pub query: String,
 }
 
@@ -117,7 +117,7 @@ impl Address {
         let plain =
             text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\\"<>^`{|}".contains(&byte));
         let url = Url::parse(text).ok().filter(|_| plain)?;
-        // A `//` after the scheme, and a host that stands there as it was read.
+        // A `//` after the scheme, followed by the host exactly as it was parsed.
         let (scheme, rest) = text.split_once("://")?;
         let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
         let host = url.host_str()?;

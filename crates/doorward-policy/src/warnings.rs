@@ -10,7 +10,7 @@ use crate::entities::{action_uid, administer};
 use crate::findings::Finding;
 use crate::request::Action;
 
-/// Looks at each policy by itself.
+/// Checks each policy separately.
 pub(crate) fn of(all: &[Compiled], about: &BTreeMap<String, About>) -> Vec<Finding> {
     let mut found = Vec::new();
     for one in all.iter().filter(|one| one.deciding.effect == Effect::Permit) {
