@@ -10,11 +10,11 @@ use super::opened::Common;
 use super::queue::{Ended, Record};
 use super::recorder::{Recorder, happened, now};
 
-/// How long another process may not have moved before it is taken for dead.
+/// Time without activity after which another process counts as dead.
 const PATIENCE: Duration = Duration::from_secs(45);
 
 impl Recorder {
-    /// Closes what processes that have died left open: how it ended is not known.
+    /// Closes the open calls of dead processes, with an unknown outcome.
     pub(super) async fn bury_the_dead(&mut self) -> Result<(), Error> {
         for dead in self.log.dead(&mut self.seen, PATIENCE).await? {
             let left = self.log.left_open(&dead.id).await?;
@@ -26,7 +26,7 @@ impl Recorder {
                 .text("event", "writer.died")
                 .text("died", &dead.id)
                 .text("host", &dead.place.host);
-            // What comes after it was not written by that gateway.
+            // Later records were not written by that gateway.
             members.number("last", dead.head.seq).text("last_hash", &dead.head.hash);
             members.number("open", i64::try_from(left.len()).unwrap_or(i64::MAX));
             records.push(Record::new("event", members));
@@ -34,7 +34,7 @@ impl Recorder {
             let (writer, beats) = (WriterId(dead.id.clone()), dead.beats);
             let ends = Some(Buried { writer, beats, charges, usage });
             if self.write_now(records, ends).await? == Committed::Written {
-                // Until it is signed, who has died may be anybody's word.
+                // Until it is signed, anyone could have claimed that the process died.
                 self.since_checkpoint += 1;
                 tracing::warn!(
                     writer = dead.id,
@@ -46,7 +46,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// The record that closes a call of which it is not known how it ended.
+    /// The record that closes a call with an unknown outcome.
     fn unknown(
         &self,
         opened: &LeftOpen,

@@ -8,7 +8,7 @@ use doorward_inspect::written::{self, Keep};
 /// What a record's line has around its members: its place in the chain, and what kind of record it is.
 const RESERVED: [&str; 5] = ["writer", "seq", "prev", "kind", "hash"];
 
-/// What stands between a record's number and its hash: `"kind":"call","at":…`.
+/// The text between a record's number and its hash: `"kind":"call","at":…`.
 #[derive(Debug, Clone, Default)]
 pub struct Members(String);
 
@@ -30,7 +30,7 @@ impl Members {
         if !self.0.is_empty() {
             self.0.push(',');
         }
-        // The gateway's own names have nothing to escape.
+        // The gateway's member names need no escaping.
         self.0.push('"');
         self.0.push_str(name);
         self.0.push_str("\":");
@@ -84,7 +84,7 @@ impl Members {
         self
     }
 
-    /// Left out where there are none.
+    /// Omitted if empty.
     pub fn texts<'a>(
         &mut self,
         name: &str,
@@ -106,7 +106,7 @@ impl Members {
         self
     }
 
-    /// An object, left out where it has no members.
+    /// An object, omitted if it has no members.
     pub fn object(&mut self, name: &str, members: &Self) -> &mut Self {
         if members.0.is_empty() {
             return self;
@@ -132,7 +132,7 @@ impl Members {
 fn quote(out: &mut String, text: &str) {
     let is_plain = |byte: &u8| *byte >= 0x20 && *byte != b'"' && *byte != b'\\';
     out.push('"');
-    // Looked at all at once: next to no text has anything to escape.
+    // Check the whole text first: almost none needs escaping.
     if text.as_bytes().iter().fold(true, |plain, byte| plain & is_plain(byte)) {
         out.push_str(text);
         out.push('"');

@@ -43,21 +43,21 @@ use doorward_core::{CallId, Failure};
 
 /// Refused callers that are recorded within a second, each by itself; the others are counted.
 const REFUSALS: usize = 100;
-/// So many records are written without waiting for more.
+/// Number of queued records at which a write starts without waiting for more.
 const MUCH: usize = 1_000;
 
-/// The record, as the gateway uses it.
+/// The audit log, as the gateway uses it.
 #[derive(Debug)]
 pub struct Audit {
     queue: Queue,
     settings: ArcSwap<AuditSettings>,
-    /// Whether anything is recorded at all: there is a store.
+    /// Whether audit records are written, which needs a store.
     on: bool,
     /// Why nothing can be written at the moment.
     trouble: ArcSwapOption<String>,
     hurry: AtomicBool,
     charges_unknown: AtomicBool,
-    /// Records for which there was no room.
+    /// Records dropped because the queue was full.
     lost: AtomicU64,
     /// What was not measured yet.
     recorded: AtomicU64,
@@ -68,10 +68,10 @@ pub struct Audit {
     ending: CancellationToken,
     /// Cancelled when the last record is written.
     written: CancellationToken,
-    /// Exports that do not work.
+    /// Failing exports.
     exports: Mutex<export::Broken>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
-    /// What webhooks may have to tell.
+    /// Events for webhooks.
     pub feed: Arc<Feed>,
 }
 
@@ -130,7 +130,7 @@ impl Audit {
         self.writer.store(Some(Arc::new(writer.clone())));
     }
 
-    /// The chain that is written now.
+    /// The current chain.
     pub fn writer(&self) -> Option<Arc<WriterId>> {
         self.writer.load_full()
     }
@@ -162,7 +162,7 @@ impl Audit {
         }
     }
 
-    /// Why the record cannot be written; `None` if it can.
+    /// Why the audit log cannot be written; `None` if it can.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.load().as_ref().map(ToString::to_string)
     }
@@ -176,7 +176,7 @@ impl Audit {
         self.exports.lock().clone()
     }
 
-    /// Tells how the record is doing.
+    /// Reports the health of the audit log.
     pub fn measure(&self, metrics: &Metrics) {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         metrics.audit_waiting.set(count(self.queue.len()));
@@ -270,7 +270,7 @@ impl Audit {
         self.settings.load()
     }
 
-    /// Records something that nobody waits for. Where there is no room, it is counted.
+    /// Writes a record in the background. If the queue is full, the record is dropped and counted.
     pub fn record(&self, record: Record) {
         if self.queue.push(Entry::Ready(Box::new(record))).is_err() {
             self.lost.fetch_add(1, Ordering::AcqRel);
@@ -278,7 +278,7 @@ impl Audit {
         }
     }
 
-    /// Records something that is no call: `session.open`, `server.lost`.
+    /// Records an event that is not a call: `session.open`, `server.lost`.
     pub fn event(&self, name: &str, tell: impl FnOnce(&mut Members)) {
         let is_recorded = self.durability(RecordClass::Events) != Durability::Off;
         let is_noticed = self.feed.is_on() && kind_of_event(name).is_some();
@@ -336,7 +336,7 @@ fn unavailable() -> Failure {
     )
 }
 
-/// The key that signs the log, made where there is none yet; `None` where it has no place.
+/// The key that signs the audit log, created if there is none; `None` if no location is configured.
 pub async fn open_key(store: &Store, settings: &Settings) -> Result<Option<AuditKey>, Error> {
     if let Some(path) = &settings.audit.key_file {
         return store.audit_key(&KeyPlace::File(path.clone())).await.map(Some);

@@ -53,7 +53,7 @@ impl Opened {
         Self { audit, call, common, waiting, closed }
     }
 
-    /// Closes the record with what has come of the call.
+    /// Closes the record with the outcome of the call.
     pub fn close(mut self, outcome: Outcome) {
         self.end(outcome);
     }

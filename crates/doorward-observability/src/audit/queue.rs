@@ -52,7 +52,7 @@ pub enum Mark {
 #[derive(Debug)]
 pub enum Entry {
     Ready(Box<Record>),
-    /// Somebody waits until it is on disk.
+    /// A caller waits until it is on disk.
     Urgent(Box<Record>, oneshot::Sender<()>),
     /// A call that goes on; if it ends before it is written, both are one record.
     Open(Arc<Waiting>),
@@ -83,7 +83,7 @@ impl Waiting {
     }
 }
 
-/// There is no room.
+/// The queue is full.
 #[derive(Debug, Clone, Copy)]
 pub struct Full;
 
@@ -95,7 +95,7 @@ pub struct Queue {
     pub some: Notify,
     /// Something waits for which somebody waits, or there is much.
     pub hurry: Notify,
-    /// There is room again.
+    /// Notified when the queue has room again.
     room: Notify,
     much: usize,
 }

@@ -24,9 +24,9 @@ const MOST: usize = 4_000;
 const MOST_BYTES: usize = 1 << 20;
 /// So many are taken from the queue at once.
 const PART: usize = 128;
-/// How often a process shows that it lives, and looks whether others do.
+/// Interval at which a process updates its heartbeat and checks those of others.
 const BEAT: Duration = Duration::from_secs(5);
-/// How often usage is added up.
+/// Interval at which usage is aggregated.
 pub(super) const COUNT: Duration = Duration::from_secs(1);
 
 /// What the recorder is told at its start.
@@ -64,7 +64,7 @@ pub struct Recorder {
     pub(super) seen: BTreeMap<String, (i64, Instant)>,
 }
 
-/// Records on their way, with those who wait for them.
+/// Records in flight, with their waiters.
 struct Batch {
     records: Vec<Record>,
     waiting: Vec<oneshot::Sender<()>>,
@@ -226,7 +226,7 @@ impl Recorder {
                     && self.last_checkpoint.elapsed() >= self.terms.checkpoint_every))
     }
 
-    /// Signs how far this chain has come, and all others.
+    /// Signs the current ends of this chain and all others.
     async fn checkpoint(&mut self) {
         let Some(key) = &self.key else { return };
         let heads = self.log.heads(&self.heads, key);
@@ -301,7 +301,7 @@ impl Recorder {
         }
     }
 
-    /// `false` if this process was taken for dead.
+    /// `false` if another process declared this one dead.
     async fn look_around(&mut self) -> Result<bool, Error> {
         self.settle_doubt().await.map_err(Error::Refused)?;
         let alive = self.log.beat().await?;

@@ -9,7 +9,7 @@ use doorward_store::{Amount, AuditLog, Block, Chain, Commit, Committed, Ended, E
 use super::queue::{Mark, Record};
 use super::recorder::{COUNT, Recorder, fresh_id, here};
 
-/// Between two attempts to write.
+/// Delay between two attempts to write.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 /// How a call ended that somebody else had closed as `unknown` before. It is neither charged nor counted again.
 const LATE: &str = "late";
@@ -59,7 +59,7 @@ impl Recorder {
         }
     }
 
-    /// Writes at once, or says why not.
+    /// Writes immediately, or returns the error.
     pub(super) async fn write_now(
         &mut self,
         records: Vec<Record>,
@@ -70,7 +70,7 @@ impl Recorder {
         self.write(prepared).await.map_err(Error::Refused)
     }
 
-    /// Makes sure that the block tried last is written, or will never be.
+    /// Ensures that the last attempted block is written, or will never be.
     pub(super) async fn settle_doubt(&mut self) -> Result<(), String> {
         self.try_doubt().await.map(drop)
     }

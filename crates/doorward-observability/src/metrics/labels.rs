@@ -75,14 +75,14 @@ pub struct CacheLabels {
     pub outcome: CacheOutcome,
 }
 
-/// What came of looking for an answer in memory.
+/// The outcome of a cache lookup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, EncodeLabelValue)]
 #[allow(non_camel_case_types)] // The labels' own spelling.
 pub enum CacheOutcome {
     hit,
-    /// The answer was old, and told while another was fetched, or because none could be.
+    /// A stale response was served while a new one was fetched, or because none could be fetched.
     stale,
-    /// Somebody else was asking already.
+    /// Joined an identical request in flight.
     joined,
     miss,
 }
@@ -105,13 +105,13 @@ impl CacheOutcome {
 #[allow(non_camel_case_types)] // The labels' own spelling.
 pub enum Outcome {
     ok,
-    /// The server's own error, or bad input.
+    /// The server's error, or bad input.
     error,
-    /// A policy refused it.
+    /// A policy denied it.
     denied,
-    /// A limit was used up.
+    /// A limit was reached.
     rate_limited,
-    /// The server could not be reached, understood or waited for.
+    /// The server was unreachable, sent an invalid response or timed out.
     failure,
 }
 

@@ -36,10 +36,10 @@ use self::labels::{
     ReplicaLabels, ServerLabels, UserLabels,
 };
 
-/// Tools of one server, and users of all, that are told apart; the others are one.
+/// Maximum number of distinct labels for tools per server, and for users; the others share one.
 const MOST_TOOLS: usize = 2_000;
 const MOST_USERS: usize = 10_000;
-/// The label of all that are not told apart.
+/// The label that the others share.
 pub const OTHERS: &str = "other";
 
 type Durations = Family<OperationLabels, Histogram, fn() -> Histogram>;
@@ -110,7 +110,7 @@ pub struct ServerMetrics {
     methods: RwLock<HashMap<String, (Histogram, Histogram)>>,
 }
 
-/// A name as a label: whoever looks at the text does so at a terminal.
+/// Sanitizes a name for a label, because people read metrics at a terminal.
 fn label(name: &str) -> String {
     harmless_line(name).into_owned()
 }
@@ -269,18 +269,18 @@ impl Default for Metrics {
     }
 }
 
-/// A server, as far as it is measured when somebody asks.
+/// A server's state, sampled at each scrape.
 #[derive(Debug)]
 pub struct ServerState<'a> {
     pub name: &'a str,
-    /// How many calls at a time it takes, where that is found out.
+    /// The concurrency limit, if it is adaptive.
     pub concurrency: Option<usize>,
     /// The state of each of its replicas.
     pub replicas: Vec<&'static str>,
 }
 
 impl Metrics {
-    /// Takes the states of all servers: those that are gone are dropped.
+    /// Sets the states of all servers; removed servers are dropped.
     pub fn note_servers<'a>(&self, servers: impl Iterator<Item = ServerState<'a>>) {
         self.replicas.clear();
         self.concurrency.clear();
@@ -296,7 +296,7 @@ impl Metrics {
         }
     }
 
-    /// Takes how many servers are in which state of their life.
+    /// Sets the number of servers in each lifecycle state.
     pub fn note_lifecycle(&self, states: impl Iterator<Item = (&'static str, usize)>) {
         for (state, count) in states {
             let count = i64::try_from(count).unwrap_or(i64::MAX);
@@ -324,12 +324,12 @@ impl Metrics {
         }
     }
 
-    /// Where the deviations of a server are counted.
+    /// The counters of a server's deviations.
     pub fn deviations(&self, server: &str) -> Arc<Deviations> {
         Arc::new(Deviations { server: server.to_owned(), counted: self.deviations.clone() })
     }
 
-    /// Counts a call by its user, where the operator wants to know.
+    /// Counts a call by user, if the operator enabled it.
     pub fn user(&self, tenant: Option<&str>, user: &str, outcome: Outcome) {
         let tenant = tenant.unwrap_or_default();
         let name = format!("{tenant}/{user}");

@@ -1,4 +1,4 @@
-//! The metrics in the form of Prometheus.
+//! Metrics in the Prometheus format.
 
 /// A text of the OpenMetrics form in that of Prometheus, version 0.0.4: counters have the name of their
 /// samples, and what only the former has is left out.

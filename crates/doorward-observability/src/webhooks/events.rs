@@ -1,4 +1,4 @@
-//! From acts and events of the audit log to what webhooks are sent.
+//! Converts acts and events of the audit log to webhook events.
 
 use doorward_config::Settings;
 use doorward_store::NewDelivery;
@@ -8,10 +8,10 @@ use super::EMAIL;
 use super::feed::Noticed;
 use super::message::approvers;
 
-/// Longest body that is sent; what is longer is sent without its details.
+/// Maximum size of a body; longer ones are sent without details.
 const LONGEST: usize = 32 << 10;
 
-/// An event, before it is known who wants it.
+/// An event, before it is matched to webhooks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     pub kind: &'static str,
@@ -127,7 +127,7 @@ impl Event {
         Some(Self { kind, at, tenant, server, data })
     }
 
-    /// From what this process has noticed.
+    /// From an event of this process.
     pub fn of_noticed(noticed: &Noticed) -> Option<Self> {
         let kind = kind_of_event(&noticed.name)?;
         let members = format!("{{{}}}", noticed.members);
@@ -143,7 +143,7 @@ impl Event {
         Some(Self { kind, at, tenant: text("tenant"), server: text("server"), data })
     }
 
-    /// What is posted, to the letter.
+    /// The request body, byte for byte.
     pub fn body(&self) -> String {
         let of = |data: &Map<String, Value>| {
             json!({ "type": self.kind, "timestamp": self.at, "data": data }).to_string()

@@ -1,4 +1,4 @@
-//! What this process has noticed and people may have to hear of, until it is queued in the store.
+//! Events of this process that webhooks may report, until they are queued in the store.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -23,12 +23,12 @@ pub struct Noticed {
 /// Events of this process, bounded.
 #[derive(Debug, Default)]
 pub struct Feed {
-    /// Whether anybody wants to hear of anything.
+    /// Whether any webhook is configured.
     on: AtomicBool,
     waiting: Mutex<VecDeque<Noticed>>,
     pub(super) some: Notify,
     refusals: Mutex<Refusals>,
-    /// Events that were not queued, for there was no room.
+    /// Events dropped because the queue was full.
     pub dropped: AtomicU64,
     /// Attempts to deliver that failed.
     pub failed: AtomicU64,
@@ -44,7 +44,7 @@ impl Feed {
         self.on.load(Ordering::Acquire)
     }
 
-    /// Takes note of an event.
+    /// Adds an event.
     pub fn notice(&self, name: &str, members: impl Into<String>) {
         let mut waiting = self.waiting.lock();
         if waiting.len() >= MOST {

@@ -1,4 +1,4 @@
-//! Webhooks: what people must hear of, sent to where they are.
+//! Webhooks: sends events to the endpoints that operators configure.
 //!
 //! Acts are read from their chain in the store, whoever has done them; what a process has noticed comes from its
 //! [`Feed`]. Both are queued in the store, which survives restarts, and each event is sent by one gateway at a time until
@@ -32,7 +32,7 @@ pub const EMAIL: &str = "email:";
 const EVERY: Duration = Duration::from_millis(500);
 /// How long an attempt may take before another gateway may send the event: longer than any request.
 const CLAIM: i64 = 10_000;
-/// Events that are sent at a time.
+/// Maximum number of concurrent deliveries.
 const AT_A_TIME: usize = 16;
 /// How often the log is pruned.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
@@ -73,11 +73,11 @@ pub async fn run(
 struct Sender {
     feed: Arc<Feed>,
     store: Store,
-    /// Up to which act events were made.
+    /// The last act that was converted to events.
     acts: i64,
     pruned: Instant,
     sending: JoinSet<()>,
-    /// When many refusals were reported last.
+    /// When a burst of refusals was last reported.
     refusals: i64,
 }
 
@@ -169,7 +169,7 @@ impl Sender {
                 let attempt = send::attempt(&settings, &delivery, &origin).await;
                 feed.failed.fetch_add(u64::from(attempt.error.is_some()), Ordering::Relaxed);
                 tell(&delivery, &attempt);
-                // If this fails the event is sent again: its id says that it is the same.
+                // If this fails the event is sent again, under the same id.
                 if let Err(error) = store.end_attempt(&delivery.id, &attempt).await {
                     tracing::warn!(id = delivery.id, %error, "the end of a delivery cannot be stored");
                 }
@@ -196,7 +196,7 @@ fn tell(delivery: &Delivery, attempt: &Attempt) {
     }
 }
 
-/// An event to try a webhook with.
+/// A test event for a webhook.
 pub fn test_event(webhook: &str) -> NewDelivery {
     let at = written_at(now_ms() * 1_000);
     let body = json!({ "type": "webhook.test", "timestamp": at, "data": { "webhook": webhook } });

@@ -16,7 +16,7 @@ use doorward_net::signature::sign;
 use super::message::Message;
 use super::{EMAIL, mail};
 
-/// Longest pause between two attempts.
+/// Maximum delay between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
 /// Sends an event to its webhook or its address. Returns how that ended, and when it is to be tried again. `origin` is where
@@ -88,13 +88,13 @@ async fn post(
     posted.map(|answer| answer.status).map_err(|error| error.to_string())
 }
 
-/// The pause after so many attempts: it doubles.
+/// The delay after this many attempts; doubles each time.
 fn pause(first: Duration, attempts: i64) -> Duration {
     let doublings = u32::try_from(attempts.saturating_sub(1)).unwrap_or(u32::MAX).min(20);
     first.saturating_mul(1 << doublings).min(LONGEST_PAUSE)
 }
 
-/// Half to three halves of it.
+/// Jitter: half to three halves of the delay.
 fn jittered(pause: Duration) -> Duration {
     let random = getrandom::u32().map_or(0.5, |random| f64::from(random) / f64::from(u32::MAX));
     pause.mul_f64(0.5 + random)

@@ -63,7 +63,7 @@ fn is_full(file: &File, settings: &FileExport) -> io::Result<bool> {
     Ok(about.len() > 0 && (about.len() >= settings.rotate_at.0 as u64 || old))
 }
 
-/// Gives the file the name of its time, compresses it, and takes away those that are too many.
+/// Renames the file by its time, compresses it, and deletes files beyond the limit.
 fn rotate(settings: &FileExport) -> io::Result<()> {
     let path = &settings.path;
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S%.6fZ").to_string();

@@ -20,10 +20,10 @@ use self::syslog::SyslogSink;
 use super::{Audit, ocsf};
 use doorward_config::{ExportFormat, ExportSettings};
 
-/// Between two attempts to deliver.
+/// Delay between two attempts to deliver.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
 
-/// A record on its way out.
+/// A record to export.
 #[derive(Debug, Clone)]
 pub struct Outgoing {
     /// `WRITER/NUMBER`: the same however often it is sent.
@@ -32,7 +32,7 @@ pub struct Outgoing {
     pub at: i64,
     /// Denied or failed.
     pub bad: bool,
-    /// In the form that is wanted.
+    /// In the configured format.
     pub text: String,
 }
 
@@ -58,7 +58,7 @@ impl Sink {
         otlp.as_ref().map(|otlp| Self::Otlp(Box::new(OtlpSink::new(otlp))))
     }
 
-    /// Returns once all records are where they should be. The error is in words.
+    /// Returns once all records are delivered. The error is for operators.
     async fn deliver(&mut self, records: Vec<Outgoing>) -> Result<(), String> {
         match self {
             Self::File(sink) => sink.deliver(records).await,
@@ -69,7 +69,7 @@ impl Sink {
     }
 }
 
-/// Looks after all exports, also when the configuration changes.
+/// Runs all exports, and restarts them when the configuration changes.
 pub(super) async fn run(audit: Arc<Audit>, store: Store) {
     loop {
         let exports = audit.settings.load().exports.clone();
@@ -233,5 +233,5 @@ fn outgoing(line: &str, format: ExportFormat) -> Option<Outgoing> {
     })
 }
 
-/// Exports that do not work, and why.
+/// Failing exports, with reasons.
 pub(super) type Broken = BTreeMap<String, String>;
