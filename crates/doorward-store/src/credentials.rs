@@ -11,7 +11,7 @@ use crate::principals::subject;
 use crate::seal::{MasterKey, SealError};
 use crate::{Error, Kind, NotAName, Result, Store, delegated, grants, now, signing};
 
-/// A credential as it is kept: whose it is, and for which server.
+/// A stored credential: its owner and server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Credential {
     pub server: String,
@@ -42,7 +42,7 @@ impl Credential {
     }
 }
 
-/// What a secret is bound to. Quoted, so that no two places are written alike.
+/// The place to which a secret is bound. Quoted, so that places are unambiguous.
 pub(crate) fn place(server: &str, kind: Kind, owner: &str) -> String {
     format!("credential {server:?} {kind} {owner:?}")
 }
@@ -60,7 +60,7 @@ const SEALED: [(&str, Place); 5] = [
 ];
 
 impl Store {
-    /// Keeps a credential, in the place of one that was there.
+    /// Stores a credential, replacing an existing one.
     pub async fn put_credential(
         &self,
         key: &MasterKey,

@@ -13,7 +13,7 @@ pub use self::books::{Account, Books, BudgetPeriod, Entry};
 use crate::amount::Amount;
 use crate::{Act, Error, NotAName, Result, Store, WriterId, now, random_id};
 
-/// Where granted credit, and budgets, come from.
+/// The source account of granted credit and of budgets.
 const GRANTED: &str = "granted";
 const ALLOWANCE: &str = "allowance";
 
@@ -80,7 +80,7 @@ fn spent(account: &str) -> String {
     format!("spent/{account}")
 }
 
-/// Makes an account, if there is none.
+/// Creates an account if there is none.
 async fn open_account(connection: &mut AnyConnection, account: &str) -> Result<()> {
     sqlx::query(
         "INSERT INTO credit_accounts (id, balance, created) VALUES ($1, 0, $2) \
@@ -103,7 +103,7 @@ pub(crate) async fn settle(
     for (account, amount) in charges {
         let movement = Movement { id: format!("{id}/{account}"), kind: "settle", note: "" };
         let from = held(writer, account);
-        // What cost more than was expected is owed.
+        // Costs beyond the reserved amount are owed.
         movement.move_credit(connection, &from, &spent(account), *amount, true).await?;
     }
     Ok(())
@@ -119,7 +119,7 @@ pub(crate) async fn bury(
     free_all(connection, dead).await
 }
 
-/// Gives back all that a gateway holds which has ended.
+/// Releases all credit that an ended gateway still holds.
 pub(crate) async fn free_all(connection: &mut AnyConnection, ended: &str) -> Result<()> {
     let prefix = held(ended, "");
     let rows = sqlx::query(
@@ -168,7 +168,7 @@ impl Store {
         let movement = Movement { id: random_id::<8>()?, kind, note };
         let (from, to) = if amount.0 < 0 { (account, GRANTED) } else { (GRANTED, account) };
         open_account(&mut change, account).await?;
-        // What is taken back may be spent already: then it is owed.
+        // Credit that is taken back may be spent already: then it is owed.
         movement.move_credit(&mut change, from, to, Amount(amount.0.abs()), true).await?;
         let act = Act::new("credit.grant", account).with("amount", amount).with("note", note);
         change.commit(&act.with("movement", &movement.id)).await?;
@@ -241,7 +241,7 @@ impl Store {
         if let (Some(period), Some(allowance)) = (period, allowance) {
             let today = BudgetPeriod::read(&period).of(date);
             let current: Option<String> = row.try_get("current")?;
-            // A clock that is set back brings no new day.
+            // A clock that is set back does not start a new day.
             if current.as_deref().is_none_or(|current| *current < *today) {
                 let movement =
                     Movement { id: format!("{account}/{today}"), kind: "renew", note: "" };
@@ -269,7 +269,7 @@ impl Store {
                 balance = allowance;
             }
         }
-        // Others want some of what is left, too.
+        // Leave some of the remaining credit to others.
         let more = more.0.min((balance - needed.0) / 8).max(0);
         let amount = Amount(needed.0 + more);
         let movement = Movement { id: random_id::<8>()?, kind: "hold", note: "" };
@@ -281,7 +281,7 @@ impl Store {
         Ok(Some(amount))
     }
 
-    /// Gives back what was taken ahead.
+    /// Releases reserved credit.
     pub async fn free_credit(
         &self,
         writer: &WriterId,

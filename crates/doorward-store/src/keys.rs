@@ -14,13 +14,13 @@ use sqlx::any::AnyRow;
 use crate::principals::subject;
 use crate::{Act, Change, Entry, Error, Kind, NotAName, Result, Store, now};
 
-/// What a key begins with, so that scanners of secrets find it.
+/// The prefix of keys, by which secret scanners find them.
 const PREFIX: &str = "dwk_";
 /// Characters of an id, and bytes of a secret.
 const ID: usize = 12;
 const SECRET: usize = 32;
 
-/// Finds a key; says nothing of its secret.
+/// Identifies a key; reveals nothing about its secret.
 #[derive(
     Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -46,7 +46,7 @@ pub struct Scopes {
     /// Tools as `server/tool`; `*` stands for any run of characters.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tools: Vec<String>,
-    /// Nothing that can change something: only tools that are known to read.
+    /// Read-only: only tools that are known to change nothing.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
     /// Everything at the admin API, unless a policy forbids it.
@@ -65,7 +65,7 @@ pub struct Presented<'a> {
 }
 
 impl<'a> Presented<'a> {
-    /// Reads a text that has the form of a key. Whether there is such a key is another question.
+    /// Parses a key's text. Does not check whether the key exists.
     pub fn read(text: &'a str) -> Option<Self> {
         let (id, secret) = text.strip_prefix(PREFIX)?.split_at_checked(ID)?;
         let secret = secret.strip_prefix('_')?;
@@ -82,7 +82,7 @@ fn hash(secret: &str) -> [u8; 32] {
     hash
 }
 
-/// A key as it is kept.
+/// A stored key.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Key {
     pub id: KeyId,
@@ -99,12 +99,12 @@ pub struct Key {
 }
 
 impl Key {
-    /// Whether a presented key is this one; takes as long whichever byte differs.
+    /// Whether a presented key is this one; compares in constant time.
     pub fn is(&self, presented: &Presented<'_>) -> bool {
         constant_time::verify_slices_are_equal(&self.hash, &presented.hash).is_ok()
     }
 
-    /// Whether it may be used at a time, in seconds since 1970.
+    /// Whether the key is valid at a time, in seconds since 1970.
     pub fn is_valid_at(&self, now: i64) -> bool {
         self.revoked.is_none() && self.expires.is_none_or(|expires| now < expires)
     }
@@ -130,18 +130,18 @@ impl Key {
     }
 }
 
-/// A key that is to be made.
+/// The parameters of a new key.
 #[derive(Debug, Clone)]
 pub struct NewKey {
     pub label: String,
-    /// Who it stands for; entered in the directory where it is not yet there.
+    /// The owner; added to the directory if missing.
     pub owner: Entry,
     pub scopes: Scopes,
     /// Seconds since 1970.
     pub expires: Option<i64>,
 }
 
-/// A fresh key: what is kept of it, and what is shown once.
+/// A new key: the stored part, and the text that is displayed once.
 struct Fresh {
     id: KeyId,
     hash: String,
@@ -163,7 +163,7 @@ const COLUMNS: &str =
     "id, hash, label, owner_kind, owner, scopes, created, expires, revoked, replaced_by";
 
 impl Store {
-    /// Makes a key. Its text is returned and kept nowhere.
+    /// Creates a key. Its text is returned and not stored.
     pub async fn create_key(&self, new: &NewKey) -> Result<(Key, String)> {
         NotAName::check(&new.owner.name)
             .map_err(|error| Error::Refused(format!("the owner's name: {error}")))?;
@@ -182,7 +182,7 @@ impl Store {
         .execute(&mut *change)
         .await?;
         insert(&mut change, &fresh, new).await?;
-        // In the change: rehearsed, it is not there afterwards.
+        // Within the transaction: a dry run rolls it back.
         let key = find(&mut change, &fresh.id).await?;
         change.commit(&created(&fresh.id, new)).await?;
         Ok((key, fresh.text))
@@ -192,14 +192,14 @@ impl Store {
         find(&mut *self.pool.acquire().await?, id).await
     }
 
-    /// All keys, the newest first.
+    /// All keys, newest first.
     pub async fn keys(&self) -> Result<Vec<Key>> {
         let all = format!("SELECT {COLUMNS} FROM api_keys ORDER BY created DESC, id");
         let rows = sqlx::query(sqlx::AssertSqlSafe(all)).fetch_all(&self.pool).await?;
         rows.iter().map(Key::read).collect()
     }
 
-    /// Makes a key that takes the place of another, which stays good for `overlap` seconds.
+    /// Creates a key that replaces another one, which stays valid for `overlap` seconds.
     pub async fn rotate_key(&self, id: &KeyId, overlap: i64) -> Result<(Key, String)> {
         let old = self.key(id).await?;
         if !old.is_valid_at(now()) || old.replaced_by.is_some() {
@@ -240,7 +240,7 @@ impl Store {
         Ok((key, fresh.text))
     }
 
-    /// Ends a key. Doing it twice changes nothing.
+    /// Revokes a key. Idempotent.
     pub async fn revoke_key(&self, id: &KeyId) -> Result<Key> {
         let mut change = self.change().await?;
         let revoked =
@@ -265,7 +265,7 @@ async fn find(connection: &mut AnyConnection, id: &KeyId) -> Result<Key> {
     row.as_ref().map_or_else(|| Err(Error::absent("key", &id.0)), Key::read)
 }
 
-/// What is recorded of a key that was made.
+/// The audit record of a new key.
 fn created(id: &KeyId, new: &NewKey) -> Act {
     Act::new("key.create", &id.0)
         .with("owner", subject(new.owner.kind, &new.owner.name))

@@ -12,7 +12,7 @@ use super::line::{Head, Line};
 use super::removal::{Gone, Told, gone, told};
 use super::report::{Fault, Finding, Found, Report};
 
-/// Findings that are kept; the others are counted.
+/// Maximum number of findings stored; further ones are counted.
 const MOST: usize = 100;
 
 #[derive(Debug)]
@@ -23,7 +23,7 @@ pub struct Verifier {
     /// The hashes that records are said to have. All must be right: no word, signed or not, takes the place of
     /// another.
     claims: BTreeMap<String, BTreeMap<i64, Vec<String>>>,
-    /// What nobody can prove is taken on the database's word.
+    /// Unproven claims of the database are accepted.
     trusts_database: bool,
     /// What was taken away, by a signed record.
     removed: BTreeSet<Gone>,
@@ -31,11 +31,11 @@ pub struct Verifier {
     retained: BTreeMap<String, Vec<(String, i64, i64)>>,
     /// What was taken away by the word of such a record.
     pub(super) unsigned: Vec<Gone>,
-    /// Versions that signed nothing of it have taken records away.
+    /// Versions that did not sign removals have removed records.
     removed_earlier: bool,
     /// Up to where checkpoints, signed retention and signed deaths vouch for each chain.
     vouched: BTreeMap<String, i64>,
-    /// Chains of which their own gateway has signed something.
+    /// Chains with something signed by their own gateway.
     signs: BTreeSet<String>,
     /// The records with which chains have ended themselves.
     ends: BTreeMap<String, i64>,
@@ -43,16 +43,16 @@ pub struct Verifier {
     deaths: BTreeMap<String, Vec<Death>>,
     /// The last records of chains whose deaths are signed.
     died: BTreeMap<String, i64>,
-    /// The first pass is over, and what it brought was weighed.
+    /// The first pass is complete and its claims were evaluated.
     weighed: bool,
-    /// Chains that have ended, by the database's word.
+    /// Chains that have ended, according to the database.
     pub(super) closed: BTreeSet<String>,
     /// The first act is there: nothing is left out that began earlier.
     from_start: bool,
     report: Report,
 }
 
-/// How it was recorded that a process has died.
+/// A record of the death of a process.
 #[derive(Debug, PartialEq, Eq)]
 struct Death {
     /// The chain and the record that say it.
@@ -145,7 +145,7 @@ impl Verifier {
         self.found(anchor, 0, Fault::NoAnchor, String::new());
     }
 
-    /// The first pass: what a record says of others.
+    /// The first pass: collects a record's claims about others.
     pub fn gather(&mut self, text: &str) {
         if text.contains("\"kind\":\"checkpoint\"") {
             // One that is not signed as it should be claims nothing, and is told of in its place.
@@ -321,7 +321,7 @@ impl Verifier {
         if let Some(claims) = self.claims.get_mut(&line.writer) {
             let mut claimed = claims.split_off(&first);
             claims.append(&mut claimed.split_off(&(last + 1)));
-            // Of what was taken away, the last hash alone is known.
+            // Of removed records only the last hash is known.
             if claimed.get(&last).is_some_and(|all| all.iter().any(|hash| *hash != line.hash)) {
                 fault = fault.or(Some((last, Fault::Replaced, String::new())));
             }

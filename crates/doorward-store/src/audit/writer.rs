@@ -15,7 +15,7 @@ use super::line::{Chain, Head};
 use super::place::Place;
 use crate::{Amount, Error, Result, Store, Tally, credits, now};
 
-/// Names a process that writes, and its chain.
+/// The id of a writing process, and of its chain.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct WriterId(pub String);
@@ -32,13 +32,13 @@ impl WriterId {
         Self(format!("{:08x}-{run:08x}", now()))
     }
 
-    /// The part of the ids of its calls that they share.
+    /// The common prefix of its calls' ids.
     pub fn run(&self) -> &str {
         self.0.rsplit('-').next().unwrap_or_default()
     }
 }
 
-/// A process as it stands in the database.
+/// A process as stored in the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriterRow {
     pub id: String,
@@ -64,7 +64,7 @@ impl WriterRow {
 }
 
 impl Store {
-    /// Everybody who ever wrote a chain that is still there, the oldest first.
+    /// All writers of chains that still exist, oldest first.
     pub async fn audit_writers(&self) -> Result<Vec<WriterRow>> {
         let rows = sqlx::query(
             "SELECT id, place, started, beats, ended, seq, hash FROM audit_writers ORDER BY started, id",
@@ -75,7 +75,7 @@ impl Store {
     }
 }
 
-/// Records that are to be written together, with what they bring about.
+/// Records to write in one transaction, with their effects.
 #[derive(Debug, Clone)]
 pub struct Commit {
     pub block: Block,
@@ -89,7 +89,7 @@ pub struct Commit {
     pub ends: Option<Ended>,
 }
 
-/// What a dead process leaves.
+/// The remains of a dead process.
 #[derive(Debug, Clone)]
 pub struct Ended {
     pub writer: WriterId,
@@ -110,7 +110,7 @@ pub enum Committed {
     Fenced,
 }
 
-/// The chain of this process. It has a connection of its own, that nothing else waits for.
+/// The chain of this process, with a dedicated connection.
 #[derive(Debug)]
 pub struct AuditLog {
     pub(super) store: Store,
@@ -233,12 +233,12 @@ impl AuditLog {
         Ok(outcome)
     }
 
-    /// Gives up the connection: it may hang.
+    /// Drops the connection: it may hang.
     pub fn disconnect(&mut self) {
         self.connection = None;
     }
 
-    /// Shows that the process lives. `false` if another has taken it for dead.
+    /// Updates the heartbeat. `false` if another process declared this one dead.
     pub async fn beat(&mut self) -> Result<bool> {
         let id = self.id.0.clone();
         let beat = sqlx::query(
