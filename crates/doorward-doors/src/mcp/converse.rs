@@ -15,10 +15,10 @@ use doorward_mcp::{Id, Object, RpcError, Value, message, method};
 use doorward_gateway::access::targets::credential_mode;
 use doorward_gateway::call::{Asks, Call, CallId, Events, Failure, Reply};
 use doorward_gateway::gateway::Gateway;
-use doorward_observability::in_flight::Entry;
 use doorward_gateway::pipeline::{self, Refusal};
 use doorward_gateway::sessions::Session;
 use doorward_identity::identity::Caller;
+use doorward_observability::in_flight::Entry;
 
 /// Between two rounds in which the server asks nothing.
 const EMPTY_ROUND: Duration = Duration::from_millis(250);

@@ -19,10 +19,10 @@ use doorward_core::byte_queue;
 use doorward_gateway::call::{CallError, Events, Pauses, Portal, Protocol};
 use doorward_gateway::gateway::Gateway;
 use doorward_gateway::pipeline::{Refusal, refusal};
-use doorward_web::streams::OutStream;
 use doorward_gateway::sessions::{Begun, Session};
 use doorward_identity::identity::Caller;
 use doorward_observability::telemetry::context;
+use doorward_web::streams::OutStream;
 
 /// Opens a session and answers `initialize`.
 pub fn initialize(

@@ -17,8 +17,8 @@ use doorward_gateway::call::{CallError, Events, Portal, Protocol};
 use doorward_gateway::gateway::Gateway;
 use doorward_gateway::pipeline::{Refusal, refusal};
 use doorward_gateway::sessions::Session;
-use doorward_web::streams::Connection;
 use doorward_identity::identity::Caller;
+use doorward_web::streams::Connection;
 
 /// Opens a stream, and with it a session.
 pub async fn open(gateway: Arc<Gateway>, caller: Caller, portal: Portal) -> Response<Body> {

@@ -11,10 +11,10 @@ use crate::attempts;
 use crate::call::{Call, CallError, Challenge, Events, Failure, Reply};
 use crate::delegated;
 use crate::gateway::Gateway;
-use doorward_observability::in_flight::Entry;
 use crate::pipeline::{Stage, Step, answers};
 use crate::record;
 use crate::stops::admit::failure;
+use doorward_observability::in_flight::Entry;
 use doorward_upstream::Server;
 
 pub struct Dispatch;

@@ -9,9 +9,9 @@ use doorward_mcp::method;
 
 use crate::call::{Call, CallError, Events, Reply};
 use crate::gateway::Gateway;
-use doorward_observability::in_flight::EndedCall;
 use crate::pipeline::{Stage, Step};
 use crate::record;
+use doorward_observability::in_flight::EndedCall;
 use doorward_observability::metrics::{OTHERS, Outcome};
 
 pub struct Record;

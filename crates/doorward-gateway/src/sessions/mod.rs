@@ -11,13 +11,13 @@ use doorward_mcp::{Object, Revision, message};
 use parking_lot::Mutex;
 
 pub use self::session::{Begun, Session};
-use doorward_web::streams::Budget;
 use crate::call::{CallError, Failure, Portal, Protocol};
 use crate::record::who;
 use doorward_core::share::{Full, Shares, sharer};
 use doorward_identity::identity::{Caller, Principal};
 use doorward_identity::seal;
 use doorward_upstream::Shared;
+use doorward_web::streams::Budget;
 
 /// All client sessions of a gateway.
 #[derive(Debug)]

@@ -12,13 +12,13 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use doorward_web::streams::{Budget, OutStream};
 use crate::call::{Portal, Protocol};
 use crate::record::session_name;
 use doorward_core::share::Held;
 use doorward_identity::identity::Caller;
 use doorward_upstream::Shared;
 use doorward_upstream::switchboard::Listener;
+use doorward_web::streams::{Budget, OutStream};
 
 mod listening;
 

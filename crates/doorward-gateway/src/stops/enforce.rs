@@ -8,8 +8,8 @@ use doorward_governance::stops::{Stop, StopMode, Stopped};
 use super::admit::{call_of, out_of_service};
 use crate::call::Portal;
 use crate::gateway::Gateway;
-use doorward_observability::in_flight::Entry;
 use crate::sessions::Session;
+use doorward_observability::in_flight::Entry;
 use doorward_upstream::Server;
 
 /// Sessions that were to end the last time, and had calls.
