@@ -200,7 +200,7 @@ fn approval(answer: &Object) -> Result<Option<Approval>, String> {
             i64::try_from(ttl.0.as_secs()).unwrap_or(i64::MAX)
         }
     };
-    let people = answer.get("people").map_or(Some(1), |people| people.as_u64());
+    let people = answer.get("people").map_or(Some(1), doorward_mcp::Value::as_u64);
     let people = people.and_then(|people| u8::try_from(people).ok());
     let people = people.filter(|people| (1..=5).contains(people));
     let people = people.ok_or("'people' must be 1 to 5")?;

@@ -147,7 +147,7 @@ impl Marks {
         &mut self,
         carrier: &Carrier,
         labels: &BTreeSet<String>,
-        origin: Origin,
+        origin: &Origin,
         lasts: Duration,
         now: Instant,
     ) {
@@ -308,8 +308,8 @@ mod tests {
     fn a_label_holds_for_its_time_after_the_last_call_and_names_the_first() {
         let mut marks = Marks::new(Bounds::new(8, 1));
         let (one, start) = (carrier("user \"a\"", "1"), Instant::now());
-        marks.bring(&one, &set(&["untrusted"]), origin("first"), HOUR, start);
-        marks.bring(&one, &set(&["untrusted", "pii"]), origin("second"), HOUR, start + HOUR / 2);
+        marks.bring(&one, &set(&["untrusted"]), &origin("first"), HOUR, start);
+        marks.bring(&one, &set(&["untrusted", "pii"]), &origin("second"), HOUR, start + HOUR / 2);
         let listed = marks.list(start + HOUR);
         let named: Vec<_> =
             listed[0].marks.iter().map(|mark| (&*mark.label, &*mark.origin.call)).collect();
@@ -324,7 +324,7 @@ mod tests {
     fn labels_of_a_session_end_with_it_and_not_by_time() {
         let mut marks = Marks::new(Bounds::new(8, 1));
         let (one, start) = (session("user \"a\"", "1"), Instant::now());
-        marks.bring(&one, &set(&["untrusted"]), origin("first"), HOUR, start);
+        marks.bring(&one, &set(&["untrusted"]), &origin("first"), HOUR, start);
         let later = start + 10 * HOUR;
         marks.sweep(later, |_| true);
         assert_eq!(marks.of(&one, later).labels, set(&["untrusted"]));
@@ -337,7 +337,7 @@ mod tests {
         let mut marks = Marks::new(Bounds::new(8, 4));
         let start = Instant::now();
         for id in ["1", "2", "3"] {
-            marks.bring(&carrier("user \"a\"", id), &set(&["pii"]), origin("c"), HOUR, start);
+            marks.bring(&carrier("user \"a\"", id), &set(&["pii"]), &origin("c"), HOUR, start);
         }
         for (principal, id, exceeded) in [
             ("user \"a\"", "1", false),
@@ -358,7 +358,7 @@ mod tests {
         let mut marks = Marks::new(Bounds::new(2, 2));
         let start = Instant::now();
         for principal in ["a", "b", "c", "d", "e", "f"] {
-            marks.bring(&carrier(principal, "1"), &set(&["pii"]), origin("c"), HOUR, start);
+            marks.bring(&carrier(principal, "1"), &set(&["pii"]), &origin("c"), HOUR, start);
         }
         assert_eq!(marks.len(), 2);
         assert!(marks.of(&carrier("never seen", "1"), start).exceeded);
@@ -370,7 +370,7 @@ mod tests {
         let mut marks = Marks::new(Bounds::new(8, 1));
         let (one, start) = (carrier("a", "1"), Instant::now());
         let many: BTreeSet<String> = (0..100).map(|number| format!("label-{number}")).collect();
-        marks.bring(&one, &many, origin("c"), HOUR, start);
+        marks.bring(&one, &many, &origin("c"), HOUR, start);
         let known = marks.of(&one, start);
         assert!(known.exceeded && known.labels.len() == MOST_LABELS);
     }
@@ -379,11 +379,11 @@ mod tests {
     fn what_is_cleared_is_known_to_carry_nothing_until_something_is_returned_again() {
         let mut marks = Marks::new(Bounds::new(8, 1));
         let (one, start) = (carrier("a", "1"), Instant::now());
-        marks.bring(&one, &set(&["pii"]), origin("c"), HOUR, start);
+        marks.bring(&one, &set(&["pii"]), &origin("c"), HOUR, start);
         assert_eq!(marks.clear(&one, HOUR, start), ["pii"]);
         let known = marks.of(&one, start);
         assert!(known.cleared && known.labels.is_empty());
-        marks.bring(&one, &set(&["secret"]), origin("d"), HOUR, start);
+        marks.bring(&one, &set(&["secret"]), &origin("d"), HOUR, start);
         assert_eq!(marks.of(&one, start).labels, set(&["secret"]));
         let cleared = marks.clear_those(HOUR, start, |about| about.principal == "a");
         assert_eq!(cleared[0].1, ["secret"]);

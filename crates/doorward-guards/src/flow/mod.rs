@@ -195,7 +195,7 @@ impl Flow {
     fn bring_here(&self, carrier: &Carrier, labels: &BTreeSet<String>, origin: &Origin) {
         let lasts = self.rules.load().lasts();
         let mut marks = self.marks.write();
-        marks.bring(carrier, labels, origin.clone(), lasts, Instant::now());
+        marks.bring(carrier, labels, origin, lasts, Instant::now());
     }
 
     /// Whether what inspection finds in results has labels.

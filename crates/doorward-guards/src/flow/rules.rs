@@ -23,9 +23,9 @@ impl Rules {
         servers: impl Iterator<Item = &'a ServerSettings> + Clone,
     ) -> Self {
         let known = doorward_config::labels::labels(&settings.flow, servers.clone());
-        let lists_bring = servers
-            .clone()
-            .any(|server| !server.lists_bring.is_empty() || !server.may_bring().is_empty());
+        let mut servers = servers;
+        let lists_bring =
+            servers.any(|server| !server.lists_bring.is_empty() || !server.may_bring().is_empty());
         let has_checks = !settings.checks.is_empty();
         Self { flow: settings.flow.clone(), known, has_checks, lists_bring }
     }
