@@ -1,7 +1,7 @@
 """Sentences to a model, of our own, for `texts.py`.
 
 `SECOND` was in view when rules were made. The others were not: `EVASIVE` is a random half of a list that avoids what usually
-gives an instruction away (the other half is in `SECOND`), and `PLAIN` was written when the rules were finished.
+gives an instruction away (the other half is in `SECOND`), and `PLAIN` was written when the rules were nearly finished: a few were added afterwards, from the half that was looked at.
 """
 
 SECOND = [

@@ -43,7 +43,7 @@ impl Keeper {
                 let json = String::from_utf8_lossy(&bytes);
                 let digest = || Definition::of(&item.definition).core.to_string();
                 let judged =
-                    definitions.judge(&of, kind, &item.key, &json, others.as_ref(), &digest);
+                    definitions.judge(&of, kind, &item.key, &json, others.as_ref(), digest);
                 report(&audit, (&of, kind, &item.key), &judged, digest);
                 if let Some(finding) = finding(kind, &item.key, judged) {
                     findings.insert(item.key.clone(), finding);
@@ -73,7 +73,7 @@ impl Keeper {
         let bytes = said.to_bytes();
         let json = String::from_utf8_lossy(&bytes);
         let digest = || Definition::said(said).core.to_string();
-        let judged = self.definitions.judge(server, kind, "", &json, None, &digest);
+        let judged = self.definitions.judge(server, kind, "", &json, None, digest);
         report(&self.audit, (server, kind, ""), &judged, digest);
         judged
     }

@@ -60,8 +60,8 @@ impl Stage for Record {
             principal: call.caller.principal.id.to_string(),
             tenant: call.caller.principal.who.tenant.clone(),
             server: server.to_owned(),
-            method: clean((&*call.method).into()),
-            target: record::target(call).map(clean).unwrap_or_default(),
+            method: clean(&call.method),
+            target: clean(&record::target(call).unwrap_or_default()),
             outcome: name_of(outcome),
             ms: doorward_core::millis(elapsed),
         });
@@ -100,8 +100,8 @@ fn is_denial(kind: Kind) -> bool {
 }
 
 /// What a caller has said, for watchers.
-fn clean(text: std::borrow::Cow<'_, str>) -> String {
-    written::text(&text, Keep::Nothing).into_owned()
+fn clean(text: &str) -> String {
+    written::text(text, Keep::Nothing).into_owned()
 }
 
 fn name_of(outcome: Outcome) -> &'static str {
