@@ -80,10 +80,17 @@ impl Catalog {
             return Err(error.clone());
         }
         let lists = failed.into_iter().map(|(kind, error, took)| {
-            let list = KINDS[kind].method;
-            tracing::warn!(server = &*server.name, list, ?error, "a list could not be fetched");
+            let (method, list) = (KINDS[kind].method, view.lists[kind].failed(error, took));
+            // In its words: the server's own may hold anything.
+            let error = list.failure();
+            tracing::warn!(
+                server = &*server.name,
+                list = method,
+                error,
+                "a list could not be fetched"
+            );
             cell.stale[kind].store(false, Ordering::Release);
-            (kind, view.lists[kind].failed(error, took))
+            (kind, list)
         });
         let lists: Vec<_> = lists.collect();
         Ok(if lists.is_empty() { view } else { cell.publish(&server.name, lists).0 })
