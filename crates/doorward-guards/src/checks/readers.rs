@@ -216,6 +216,7 @@ mod tests {
         all.iter().enumerate().map(text).collect()
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "it takes what `json!` makes")]
     fn answer(value: serde_json::Value) -> Bytes {
         Bytes::from(value.to_string())
     }

@@ -17,7 +17,7 @@ fn add(client: &Modern, a: i64) -> Answer {
 /// The note of the gateway in a result, if there is one.
 fn note(answer: &Answer) -> Option<String> {
     let result = answer.result();
-    let content = result["content"].as_array().unwrap().clone();
+    let content = result["content"].as_array().expect("it is there").clone();
     let mut notes = content.iter().filter_map(|block| block["text"].as_str());
     notes.find(|text| text.starts_with("Note from the gateway")).map(str::to_owned)
 }

@@ -180,11 +180,14 @@ fn says(plants: &[Plant], asked: &Asked, out: &mut std::net::TcpStream) {
     answer(out, 200, "application/json", result_text(asked, &result).as_bytes());
 }
 
+/// What a collector has received, by path.
+type Received = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
+
 /// Receives what a collector is sent.
-fn collector() -> (String, Arc<Mutex<BTreeMap<String, Vec<u8>>>>) {
+fn collector() -> (String, Received) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
-    let taken: Arc<Mutex<BTreeMap<String, Vec<u8>>>> = Arc::default();
+    let taken = Received::default();
     let kept = taken.clone();
     std::thread::spawn(move || {
         for mut stream in listener.incoming().map_while(Result::ok) {

@@ -212,7 +212,7 @@ fn told_events(store: &str) -> String {
         .args(["audit", "search", "--json", "--text", "flow.clear"])
         .env("DOORWARD_STORE", store)
         .output()
-        .unwrap();
+        .expect("it succeeds");
     String::from_utf8_lossy(&found.stdout).into_owned()
 }
 

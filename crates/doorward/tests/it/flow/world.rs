@@ -64,13 +64,15 @@ fn says(
     asked: &Asked,
     out: &mut std::net::TcpStream,
 ) -> bool {
-    let text = said.text.lock().unwrap().clone();
+    let text = said.text.lock().expect("it succeeds").clone();
     let fresh = |member: &str, items: Value| json!({ "resultType": "complete", "ttlMs": 0, "cacheScope": "private", member: items });
     let result = match asked.message["method"].as_str().unwrap_or_default() {
         "server/discover" => json!({ "supportedVersions": ["2026-07-28"], "resultType": "complete",
             "capabilities": { "tools": {}, "prompts": {}, "resources": {} },
             "ttlMs": 60_000, "cacheScope": "public" }),
-        "tools/list" => fresh("tools", tools(server, names, &said.described.lock().unwrap())),
+        "tools/list" => {
+            fresh("tools", tools(server, names, &said.described.lock().expect("it succeeds")))
+        }
         "prompts/list" => fresh("prompts", json!([{ "name": "ask" }])),
         "resources/list" => fresh("resources", json!([{ "name": text, "uri": "page:a" }])),
         "resources/templates/list" => fresh("resourceTemplates", json!([])),
@@ -80,9 +82,9 @@ fn says(
             "contents": [{ "uri": "page:a", "text": text }] }),
         "tools/call" => {
             let name = asked.message["params"]["name"].as_str().unwrap_or_default();
-            said.called.lock().unwrap().push(format!("{server}__{name}"));
+            said.called.lock().expect("it succeeds").push(format!("{server}__{name}"));
             if name == "slow" {
-                wait_for("the call is released", || *said.released.lock().unwrap());
+                wait_for("the call is released", || *said.released.lock().expect("it succeeds"));
             }
             json!({ "resultType": "complete", "content": [{ "type": "text", "text": text }],
                 "isError": name == "fail" })
@@ -98,8 +100,8 @@ impl World {
         let folder = folder();
         let store = store_in(folder.path());
         let said = Arc::new(Said::default());
-        *said.text.lock().unwrap() = "A text.".into();
-        *said.described.lock().unwrap() = "Shows a ticket.".into();
+        *said.text.lock().expect("it succeeds") = "A text.".into();
+        *said.described.lock().expect("it succeeds") = "Shows a ticket.".into();
         let servers = SERVERS.map(|(name, names)| {
             let said = said.clone();
             let habit = move |asked: &Asked, out: &mut std::net::TcpStream| {
@@ -113,15 +115,18 @@ impl World {
     }
 
     pub fn write_policies(&self, sets: &[&str]) {
-        let sets = sets.iter().map(|set| doorward_policy::ready_made::find(set).unwrap().policies);
+        let sets = sets
+            .iter()
+            .map(|set| doorward_policy::ready_made::find(set).expect("it is there").policies);
         let all: String = std::iter::once(OPEN).chain(sets).collect();
-        std::fs::write(self.folder.path().join("flow.cedar"), all).unwrap();
+        std::fs::write(self.folder.path().join("flow.cedar"), all).expect("it succeeds");
     }
 
     /// The settings, with some of the flow rules and others beside them.
     pub fn config(&self, flow: &str, more: &str) -> String {
-        let url =
-            |name: &str| self.servers.iter().find(|(server, _)| *server == name).unwrap().1.url();
+        let url = |name: &str| {
+            self.servers.iter().find(|(server, _)| *server == name).expect("it is there").1.url()
+        };
         format!(
             "store: {}\nstate_key: 0123456789abcdef0123456789abcdef\n\
              policy: {{files: [{}], explain: full}}\nflow: {{{flow}}}\n{more}\nservers:\n  \
@@ -155,20 +160,20 @@ impl World {
 
     /// What all servers say from now on.
     pub fn say(&self, text: &str) {
-        text.clone_into(&mut self.said.text.lock().unwrap());
+        text.clone_into(&mut self.said.text.lock().expect("it succeeds"));
     }
 
     /// What a ticket server says of its tool from now on.
     pub fn describe(&self, text: &str) {
-        text.clone_into(&mut self.said.described.lock().unwrap());
+        text.clone_into(&mut self.said.described.lock().expect("it succeeds"));
     }
 
     pub fn release(&self) {
-        *self.said.released.lock().unwrap() = true;
+        *self.said.released.lock().expect("it succeeds") = true;
     }
 
     pub fn called(&self) -> Vec<String> {
-        self.said.called.lock().unwrap().clone()
+        self.said.called.lock().expect("it succeeds").clone()
     }
 
     pub fn has_called(&self, tool: &str) -> bool {
