@@ -1,16 +1,18 @@
-//! Stage: calls that policies or other stages hold until people have approved them. It comes after validation, so that what is shown to
-//! them is what a server would be sent, and before anything is charged or recorded as begun.
+//! Stage: calls that policies or other stages hold until people have approved them. It comes after validation, so that what
+//! is shown to them is what a server would be sent, and before anything is charged or recorded as begun.
 
 use std::sync::Arc;
 
+use doorward_mcp::error::Kind;
 use doorward_policy::Verdict;
 
 use super::arguments::Arguments;
-use super::policy;
+use super::inspection::Inspection;
+use super::policy::{self, EDITED_IS_HELD};
 use crate::approvals::approved::continues_from;
 use crate::approvals::editing;
 use crate::approvals::hold::hold;
-use crate::call::{Call, CallError, Events, Reply};
+use crate::call::{Call, CallError, Events, Failure, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::{Settling, Stage, Step};
 
@@ -68,25 +70,33 @@ impl Stage for Approval {
     }
 }
 
-/// A call that an approver has edited: the policies must permit it as it is now, holding it for nothing that was not approved,
-/// and its arguments must fit the tool. If not, its approval ends.
+/// Ends the approval of a call that an approver has edited if it is not permitted, or not valid, as it is now.
 async fn recheck(
     gateway: &Arc<Gateway>,
     call: &mut Call,
     events: &Events,
 ) -> Result<(), CallError> {
-    let policies = policy::judge_again(gateway, call);
-    let checked = match policies {
-        Ok(()) => match Arguments.enter(gateway, call, events) {
-            Step::Now(checked) => checked,
-            Step::Later(checked) => checked.await,
-        },
-        Err(error) => Err(error),
-    };
-    let Err(error) = checked else { return Ok(()) };
+    let Err(error) = check_edited(gateway, call, events).await else { return Ok(()) };
     if let Some(approved) = &mut call.notes.approval {
         approved.end("the call is not permitted, or not valid, as it was edited").await;
     }
     call.notes.approval = None;
     Err(error)
+}
+
+/// Takes edited arguments through inspection, policies and validation. They may be held for nothing that was not approved.
+async fn check_edited(
+    gateway: &Arc<Gateway>,
+    call: &mut Call,
+    events: &Events,
+) -> Result<(), CallError> {
+    let approved = call.notes.held.take();
+    let inspected = Inspection.enter(gateway, call, events).decision().await;
+    let held = std::mem::replace(&mut call.notes.held, approved);
+    inspected?;
+    if held.is_some() && held != call.notes.held {
+        return Err(Failure::new(Kind::Denied, EDITED_IS_HELD).into());
+    }
+    policy::judge_again(gateway, call)?;
+    Arguments.enter(gateway, call, events).decision().await.map(|_| ())
 }

@@ -177,12 +177,23 @@ async fn ask_before(gateway: &Arc<Gateway>, call: &mut Call, events: &Events) ->
         call.param_headers = None;
     }
     let finds = call.notes.facts.as_ref().map(|facts| facts.data.len()) != before;
-    if (outcome.changed || finds)
+    if (outcome.changed || finds || carries_more(call))
         && let Some(reply) = again(gateway, call, events).await?
     {
         return Ok(Some(reply));
     }
     outcome.held.into_iter().try_for_each(|held| hold(call, held)).map(|()| None)
+}
+
+/// Adds the labels that checks have given the call to those that its caller carries, for the policies.
+fn carries_more(call: &mut Call) -> bool {
+    if call.notes.labels.is_empty() {
+        return false;
+    }
+    let flow = &mut call.notes.facts.get_or_insert_default().flow;
+    let before = flow.len();
+    flow.extend(call.notes.labels.iter().cloned());
+    flow.len() > before
 }
 
 /// An object with one member of another.

@@ -75,11 +75,7 @@ const CHANGED: &[&dyn Stage] = &[&inspection::Inspection, &policy::Policy, &argu
 /// Takes a changed call through the stages that decide about its arguments, once.
 async fn again(gateway: &Arc<Gateway>, call: &mut Call, events: &Events) -> Decision {
     for stage in CHANGED {
-        let decision = match stage.enter(gateway, call, events) {
-            Step::Now(decision) => decision,
-            Step::Later(decision) => decision.await,
-        };
-        if let Some(reply) = decision? {
+        if let Some(reply) = stage.enter(gateway, call, events).decision().await? {
             return Ok(Some(reply));
         }
     }
@@ -100,6 +96,13 @@ impl Step<'_> {
 
     fn refuse(error: impl Into<CallError>) -> Self {
         Self::Now(Err(error.into()))
+    }
+
+    async fn decision(self) -> Decision {
+        match self {
+            Self::Now(decision) => decision,
+            Self::Later(decision) => decision.await,
+        }
     }
 }
 

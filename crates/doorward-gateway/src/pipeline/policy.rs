@@ -51,6 +51,9 @@ impl Stage for Policy {
     }
 }
 
+/// Why a call does not run that an approver has edited.
+pub(super) const EDITED_IS_HELD: &str = "As it was edited, the call requires another approval";
+
 /// Asks again for a call that an approver has edited: nothing may hold it that has not held it before.
 pub fn judge_again(gateway: &Gateway, call: &mut Call) -> Result<(), CallError> {
     let Some(route) = &call.route else { return Ok(()) };
@@ -69,8 +72,7 @@ pub fn judge_again(gateway: &Gateway, call: &mut Call) -> Result<(), CallError> 
     }
     call.notes.decision = decision;
     judged?;
-    let why = "As it was edited, the call requires another approval";
-    Err(Failure::new(Kind::Denied, why).into())
+    Err(Failure::new(Kind::Denied, EDITED_IS_HELD).into())
 }
 
 /// A decision, where one had to be taken, and what comes of it.

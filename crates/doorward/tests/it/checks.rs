@@ -641,3 +641,24 @@ fn what_a_server_says_in_an_error_is_checked_too() {
     assert!(client.call("nothing", json!({})).body.contains("Unknown tool"));
     assert_eq!(checker.asked().len(), asked);
 }
+
+#[test]
+fn labels_of_a_check_count_for_the_call_itself() {
+    let world = World::new(
+        "permit (principal, action, resource);\n\
+         @id(\"flow\") forbid (principal, action == Action::\"call\", resource)\n\
+         when { context.flow.contains(\"finance\") };\n",
+    );
+    let checker = Checker::saying(|request| {
+        let labels =
+            if request.to_string().contains("pay") { json!(["finance"]) } else { json!([]) };
+        json!({ "action": "allow", "labels": labels })
+    });
+    let checks = json!({ "label": checker.check(&json!({})) });
+    let gateway = world.start_with(&format!("checks: {checks}\nflow: {{after_start: clean}}\n"));
+    let ann = world.client(&gateway, &["--user", "ann"]);
+    assert_eq!(ann.call("get", url("a")).text(), "get");
+    let denied = ann.call("get", url("pay"));
+    assert!(denied.json().get("result").is_none(), "{}", denied.body);
+    assert_eq!(world.called().len(), 1);
+}

@@ -103,3 +103,23 @@ fn what_is_edited_is_held_against_the_tool_and_the_policies_again() {
     assert_eq!(ann.call("get", url("a")).text(), "get");
     assert_eq!(world.called()[0]["arguments"], json!({ "url": "c", "note": { "x": 1 } }));
 }
+
+#[test]
+fn what_is_edited_is_inspected_again() {
+    let world = World::new(&format!(
+        "{}@id(\"mail\") forbid (principal, action == Action::\"call\", resource)\n\
+         when {{ context.data.contains(\"email\") }};\n",
+        policies()
+    ));
+    let gateway = world.start_with("inspection: {arguments: {data: {classes: {card: refuse}}}}\n");
+    let ann = world.client(&gateway, &["--user", "ann"]);
+    // The policies ask what the edited arguments contain, and what is not to pass does not.
+    for edited in ["ann.lee@acme.example", "4111 1111 1111 1111"] {
+        let id = id_of(&ann.call("get", url("a")));
+        world.told(&["approvals", "approve", &id, "--set", &format!("url=\"{edited}\"")]);
+        let refused = ann.call("get", url("a"));
+        assert!(refused.json().get("result").is_none(), "{edited}: {}", refused.body);
+        assert!(world.told(&["approvals", "show", &id]).contains("ended"), "{edited}");
+    }
+    assert!(world.called().is_empty());
+}
