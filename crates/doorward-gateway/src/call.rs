@@ -78,6 +78,8 @@ pub struct Notes {
     pub checks: Option<Box<Checked>>,
     /// Whose labels and counts it belongs to, where there are flow rules or bounds of conversations.
     pub conversing: Option<Box<Conversing>>,
+    /// That the conversation has reached a bound. Told only to those who may see what is called.
+    pub over_bound: Option<Box<Failure>>,
     /// Where policies were asked.
     pub decision: Option<Box<Decision>>,
     /// Where a stage other than the policies wants people to approve it.

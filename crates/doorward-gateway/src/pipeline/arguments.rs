@@ -28,6 +28,9 @@ impl Stage for Arguments {
 
     fn enter<'a>(&self, _: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
         // Only now: a caller who may not see the tool is not told more of it than that it does not exist.
+        if let Some(failure) = call.notes.over_bound.take() {
+            return Step::refuse(CallError::Refused { failure: *failure, status: 200 });
+        }
         if let Some(refused) = inspection::refused(call) {
             return Step::refuse(refused);
         }

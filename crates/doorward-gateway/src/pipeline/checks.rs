@@ -16,6 +16,7 @@ use doorward_upstream::state::names_a_task;
 use serde_json::json;
 
 use super::checked::Checked;
+use super::policy::Policy;
 use super::results;
 use crate::call::{Call, CallError, Events, Failure, Held, Reply};
 use crate::gateway::Gateway;
@@ -177,10 +178,15 @@ async fn ask_before(gateway: &Arc<Gateway>, call: &mut Call, events: &Events) ->
         call.param_headers = None;
     }
     let finds = call.notes.facts.as_ref().map(|facts| facts.data.len()) != before;
-    if (outcome.changed || finds || carries_more(call))
-        && let Some(reply) = again(gateway, call, events).await?
-    {
-        return Ok(Some(reply));
+    let learns = carries_more(call) || finds;
+    let reply = match (outcome.changed, learns) {
+        (true, _) => again(gateway, call, events).await?,
+        // The arguments are the same: they are not inspected again, which would undo what was turned back in them.
+        (false, true) => Policy.enter(gateway, call, events).decision().await?,
+        (false, false) => None,
+    };
+    if reply.is_some() {
+        return Ok(reply);
     }
     outcome.held.into_iter().try_for_each(|held| hold(call, held)).map(|()| None)
 }

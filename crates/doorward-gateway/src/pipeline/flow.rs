@@ -206,19 +206,13 @@ fn learn(
     let (flow, conversations) = (gateway.flow.clone(), gateway.conversations.clone());
     let conversing = Conversing { carrier, origin, counted, flow, conversations };
     call.notes.conversing = Some(Box::new(conversing));
-    match refused {
-        None => Ok(None),
-        Some(why) => {
-            let principal = &*call.caller.principal.id;
-            tracing::info!(
-                principal,
-                bound = why.bound.as_str(),
-                "a conversation has reached a bound"
-            );
-            let failure = Failure::new(Kind::ConversationLimit, why.message);
-            Err(CallError::Refused { failure, status: 200 })
-        }
+    if let Some(why) = refused {
+        let (principal, bound) = (&*call.caller.principal.id, why.bound.as_str());
+        tracing::info!(principal, bound, "a conversation has reached a bound");
+        let failure = Failure::new(Kind::ConversationLimit, why.message);
+        call.notes.over_bound = Some(Box::new(failure));
     }
+    Ok(None)
 }
 
 /// The labels of what a call returns, as settings say.

@@ -13,6 +13,7 @@ mod texts;
 mod verdict;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
@@ -35,17 +36,27 @@ const DEPTH: usize = 128;
 
 /// The checks in force, as far as there are any.
 #[derive(Debug, Default)]
-pub struct Active(ArcSwapOption<Checks>);
+pub struct Active {
+    current: ArcSwapOption<Checks>,
+    /// Apart from the settings, which cost more to look at: every call asks.
+    is_on: AtomicBool,
+}
 
 impl Active {
     pub fn load(&self) -> Option<Arc<Checks>> {
-        self.0.load_full()
+        if !self.is_on.load(Ordering::Acquire) {
+            return None;
+        }
+        self.current.load_full()
     }
 
     /// Takes new settings.
     pub fn take(&self, settings: &ExternalChecks, http: &Arc<Clients>) {
         let before = self.load();
-        self.0.store(Checks::new(settings, http, before.as_deref()));
+        let checks = Checks::new(settings, http, before.as_deref());
+        let is_on = checks.is_some();
+        self.current.store(checks);
+        self.is_on.store(is_on, Ordering::Release);
     }
 }
 

@@ -39,6 +39,8 @@ pub struct Counter(Key);
 #[derive(Debug)]
 pub struct Conversations {
     settings: ArcSwap<ConversationSettings>,
+    /// Apart from the settings, which cost more to look at: every call asks.
+    is_on: AtomicBool,
     tallies: Cache<Key, Arc<Mutex<Tally>>>,
     shared: Option<SharedMarks>,
     is_away: AtomicBool,
@@ -58,6 +60,7 @@ impl Conversations {
         let shared = shared.and_then(|url| open(url, own.namespace.as_deref()));
         Self {
             settings: ArcSwap::from_pointee(own.clone()),
+            is_on: AtomicBool::new(own.is_on()),
             tallies,
             shared,
             is_away: AtomicBool::new(false),
@@ -66,12 +69,15 @@ impl Conversations {
 
     /// Takes other bounds. The shared store and the time that counts are kept stay those of the start.
     pub fn take(&self, settings: &Settings) {
-        self.settings.store(Arc::new(settings.conversations.clone()));
+        let own = settings.conversations.clone();
+        let is_on = own.is_on();
+        self.settings.store(Arc::new(own));
+        self.is_on.store(is_on, Ordering::Release);
     }
 
     /// Whether anything is bounded.
     pub fn is_on(&self) -> bool {
-        self.settings.load().is_on()
+        self.is_on.load(Ordering::Acquire)
     }
 
     /// Whether it matters which call is repeated, so that its digest is needed.

@@ -61,6 +61,8 @@ pub struct Report {
 #[derive(Debug)]
 pub struct Flow {
     rules: ArcSwap<Rules>,
+    /// Apart from the settings, which cost more to look at: every call asks.
+    is_on: AtomicBool,
     marks: RwLock<Marks>,
     bounds: Bounds,
     shared: Option<SharedMarks>,
@@ -76,8 +78,10 @@ impl Flow {
         let bounds = settings.limits.shared(settings.limits.conversations);
         let shared = settings.flow.shared.as_ref();
         let (began, namespace) = (Instant::now(), settings.flow.namespace.as_deref());
+        let rules = Rules::of(settings, settings.servers.values());
         Self {
-            rules: ArcSwap::from_pointee(Rules::of(settings, settings.servers.values())),
+            is_on: AtomicBool::new(rules.is_on()),
+            rules: ArcSwap::from_pointee(rules),
             marks: RwLock::new(Marks::new(bounds)),
             bounds,
             shared: shared.and_then(|url| open(url, namespace)),
@@ -93,12 +97,15 @@ impl Flow {
         settings: &Settings,
         servers: impl Iterator<Item = &'a ServerSettings> + Clone,
     ) {
-        self.rules.store(Arc::new(Rules::of(settings, servers)));
+        let rules = Rules::of(settings, servers);
+        let is_on = rules.is_on();
+        self.rules.store(Arc::new(rules));
+        self.is_on.store(is_on, Ordering::Release);
     }
 
     /// Whether there are flow rules.
     pub fn is_on(&self) -> bool {
-        self.rules.load().is_on()
+        self.is_on.load(Ordering::Acquire)
     }
 
     /// Whether reading a list may bring a label.

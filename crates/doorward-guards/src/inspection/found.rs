@@ -84,7 +84,7 @@ impl Found {
         self.replaced += other.replaced;
     }
 
-    pub(super) fn note(&mut self, class: &str, action: Action) {
+    pub(super) fn note(&mut self, class: &str, action: Action, count: u64) {
         let word = match action {
             Action::Ignore => return,
             Action::Report => "report",
@@ -93,8 +93,10 @@ impl Found {
             Action::Tokenize => "tokenize",
             Action::Refuse => "refuse",
         };
-        *self.data.entry((class.to_owned(), word)).or_default() += 1;
-        self.replaced += u64::from(action.replaces());
+        *self.data.entry((class.to_owned(), word)).or_default() += count;
+        if action.replaces() {
+            self.replaced += count;
+        }
     }
 
     /// A value of a class was turned back from its token.

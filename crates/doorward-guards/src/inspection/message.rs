@@ -74,11 +74,11 @@ impl Guard {
                 &mut budget,
             ) {
                 Ok(found) => {
-                    for one in &found.found {
-                        out.found.note(&one.class, one.action);
-                        if one.action == doorward_inspect::Action::Refuse {
-                            out.judge(refuse(codes::DATA, data_of(&one.class), &one.place));
-                        }
+                    for (class, action, count) in &found.counts {
+                        out.found.note(class, *action, *count);
+                    }
+                    if let Some((class, place)) = &found.refused {
+                        out.judge(refuse(codes::DATA, data_of(class), place));
                     }
                     redacted = found.text;
                 }

@@ -17,6 +17,7 @@ mod watch;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use doorward_config::{InspectionApproval, InspectionSettings, Secret};
@@ -43,6 +44,8 @@ const MOST_PLANS: usize = 1024;
 pub struct Active {
     keys: Arc<Keys>,
     current: ArcSwapOption<Inspection>,
+    /// Apart from the settings, which cost more to look at: every call asks.
+    is_on: AtomicBool,
 }
 
 /// Compiled settings.
@@ -108,12 +111,16 @@ impl Active {
     /// Nothing is inspected. The key makes hashes and tokens; without one, they are good for this process only. Fails when
     /// the system has no randomness.
     pub fn new(key: Option<&Secret>) -> Result<Self, getrandom::Error> {
-        Ok(Self { keys: Arc::new(Keys::new(key)?), current: ArcSwapOption::empty() })
+        Ok(Self {
+            keys: Arc::new(Keys::new(key)?),
+            current: ArcSwapOption::empty(),
+            is_on: AtomicBool::new(false),
+        })
     }
 
     /// Whether anything is inspected.
     pub fn is_on(&self) -> bool {
-        self.current.load().is_some()
+        self.is_on.load(Ordering::Acquire)
     }
 
     /// The detectors in force, those of the operator among them.
@@ -147,7 +154,9 @@ impl Active {
         let next = settings
             .map(|settings| Inspection::compile(settings.clone(), files, self.keys.clone()))
             .transpose()?;
+        let is_on = next.is_some();
         self.current.store(next.map(Arc::new));
+        self.is_on.store(is_on, Ordering::Release);
         Ok(true)
     }
 

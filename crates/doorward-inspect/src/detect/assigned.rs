@@ -132,7 +132,7 @@ pub(super) fn after(text: &str, keyword: Range<usize>, found: &mut Vec<Match>) {
 pub(super) fn member(text: &str, context: Context<'_>, found: &mut Vec<Match>) {
     let Some(member) = context.member else { return };
     let name = member.as_bytes();
-    if text.len() > LONGEST || text.is_empty() || is_other(name) || !names_secret(name) {
+    if text.len() > LONGEST || text.is_empty() || !names_secret(name) || is_other(name) {
         return;
     }
     let value = text.trim();

@@ -30,6 +30,8 @@ pub enum BadDetector {
 pub struct Detectors {
     /// Ids and classes, by number.
     names: Vec<(String, String)>,
+    /// In lower case.
+    classes: HashSet<String>,
     off: HashSet<usize>,
     automaton: AhoCorasick,
     /// By pattern of the automaton.
@@ -176,7 +178,8 @@ impl Detectors {
             .kind(Some(AhoCorasickKind::DFA))
             .build(&patterns)
             .map_err(|error| BadDetector::Format(error.to_string()))?;
-        Ok(Self { names, off, automaton, triggers, regexes, fields, hashes, rules })
+        let classes = names.iter().map(|(_, class)| class.to_ascii_lowercase()).collect();
+        Ok(Self { names, classes, off, automaton, triggers, regexes, fields, hashes, rules })
     }
 
     /// The id of a detector.
@@ -187,6 +190,11 @@ impl Detectors {
     /// The class of what a detector finds.
     pub fn class(&self, detector: usize) -> &str {
         self.names.get(detector).map_or("", |(_, class)| class)
+    }
+
+    /// Whether anything that is found has this class, in lower case.
+    pub fn has_class(&self, class: &str) -> bool {
+        self.classes.contains(class)
     }
 
     /// Ids and classes of all detectors, by number.

@@ -25,6 +25,9 @@ enum Level {
     Array(usize),
 }
 
+/// Longest pointer that is complete, in bytes.
+const LONGEST_POINTER: usize = 1024;
+
 /// Where in the text a value is.
 #[derive(Debug)]
 pub struct Path<'a> {
@@ -35,25 +38,47 @@ pub struct Path<'a> {
 }
 
 impl<'a> Path<'a> {
-    /// The JSON pointer of the current value (RFC 6901). For a member name, that of its value.
+    /// The JSON pointer of the current value (RFC 6901). For a member name, that of its value. Of what is longer than a
+    /// kibibyte or so, the beginning and `…`: every finding has a pointer.
     pub fn pointer(&self) -> String {
         let mut pointer = String::new();
         for level in &self.levels {
+            if pointer.len() > LONGEST_POINTER {
+                pointer.push('…');
+                break;
+            }
             pointer.push('/');
             match level {
                 Level::Array(index) => pointer.push_str(&index.to_string()),
                 Level::Object { name, .. } => {
-                    for c in unescape(self.text, name.clone()).text.chars() {
+                    let shown = self.beginning(name);
+                    for c in unescape(self.text, shown.clone()).text.chars() {
                         match c {
                             '~' => pointer.push_str("~0"),
                             '/' => pointer.push_str("~1"),
                             c => pointer.push(c),
+                        }
+                        if shown.len() < name.len() {
+                            pointer.push('…');
                         }
                     }
                 }
             }
         }
         pointer
+    }
+
+    /// As much of a name as a pointer shows of it.
+    fn beginning(&self, name: &Range<usize>) -> Range<usize> {
+        if name.len() <= LONGEST_POINTER {
+            return name.clone();
+        }
+        let raw = &self.text[name.clone()];
+        let most = raw.floor_char_boundary(LONGEST_POINTER);
+        // Not within an escape, the longest of which is a pair of surrogates.
+        let from = raw.floor_char_boundary(most - 12);
+        let end = raw[from..most].find('\\').map_or(most, |at| from + at);
+        name.start..name.start + end
     }
 
     /// The raw name of the innermost member around the current value. Items of an array have that of the array.

@@ -1,6 +1,6 @@
 //! Redacts JSON texts.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
 use super::plan::{Action, Replacement};
@@ -10,6 +10,9 @@ use crate::detect::Context;
 use crate::field::Opaque;
 use crate::json::{Edits, NotJson, Path, Visitor, unescape, walk};
 use crate::place::Place;
+
+/// Longest name of a member that says something of its value, in bytes.
+const LONGEST_NAME: usize = 256;
 
 /// Places that are reported of one message.
 const PLACES: usize = 1024;
@@ -33,8 +36,10 @@ pub struct Redacted {
     pub text: Option<String>,
     /// What was found. At most 1024 places.
     pub found: Vec<Found>,
-    /// The plan refuses something that was found.
-    pub is_refused: bool,
+    /// How often each class was found, and what was done: all of it.
+    pub counts: Vec<(String, Action, u64)>,
+    /// The first that the plan refuses: its class and place.
+    pub refused: Option<(String, Place)>,
     /// A number was replaced by null. If the schema of the value allows no null there, the message should be refused.
     pub has_nulls: bool,
     /// Everything was inspected; if not, the budget was exceeded.
@@ -81,6 +86,16 @@ pub(super) fn redact_text(redactor: &Redactor<'_>, text: &str, budget: &mut Budg
 }
 
 impl Redacted {
+    /// Counts what is in `found`, after some of it was taken out.
+    pub(super) fn recount(&mut self) {
+        self.counts.clear();
+        for found in &self.found {
+            count(&mut self.counts, &found.class, found.action);
+        }
+        let refused = self.found.iter().find(|found| found.action == Action::Refuse);
+        self.refused = refused.map(|found| (found.class.clone(), found.place.clone()));
+    }
+
     fn add(
         &mut self,
         redactor: &Redactor<'_>,
@@ -89,17 +104,32 @@ impl Redacted {
         place: impl FnOnce() -> Place,
         is_number: bool,
     ) {
-        self.is_refused |= action == Action::Refuse;
+        let (id, class) = (redactor.detectors.id(detector), redactor.detectors.class(detector));
+        count(&mut self.counts, class, action);
+        let refuses = action == Action::Refuse && self.refused.is_none();
+        if self.found.len() >= PLACES && !refuses {
+            return;
+        }
+        let place = place();
+        if refuses {
+            self.refused = Some((class.into(), place.clone()));
+        }
         if self.found.len() < PLACES {
-            let (id, class) = (redactor.detectors.id(detector), redactor.detectors.class(detector));
             self.found.push(Found {
                 detector: id.into(),
                 class: class.into(),
                 action,
-                place: place(),
+                place,
                 is_number,
             });
         }
+    }
+}
+
+fn count(counts: &mut Vec<(String, Action, u64)>, class: &str, action: Action) {
+    match counts.iter_mut().find(|(of, done, _)| of == class && *done == action) {
+        Some((.., count)) => *count += 1,
+        None => counts.push((class.to_owned(), action, 1)),
     }
 }
 
@@ -188,12 +218,13 @@ impl Visitor for Redacting<'_> {
             .filter(|name| !is_replaced(name))
             .map(|name| unescape(self.text, (*name).clone()).text.into_owned())
             .collect();
+        let mut next: HashMap<String, usize> = HashMap::new();
         for (range, text) in replaced {
             let mut name = text.clone();
-            let mut number = 2;
+            let number = next.entry(text.clone()).or_insert(2);
             while !taken.insert(name.clone()) {
                 name = format!("{text} ({number})");
-                number += 1;
+                *number += 1;
             }
             self.edits.string(range, &name);
         }
@@ -204,7 +235,9 @@ impl Redacting<'_> {
     fn name(&mut self, path: &Path<'_>) {
         self.members.clear();
         // What was masked before says nothing of the value.
-        let name = path.member().filter(|name| Replacement::find(name).next().is_none());
+        let name = path
+            .member()
+            .filter(|name| name.len() <= LONGEST_NAME && Replacement::find(name).next().is_none());
         self.members.push_str(name.unwrap_or_default());
     }
 

@@ -106,7 +106,19 @@ impl Replacement {
 
     /// A replacement with a hash.
     pub fn hash(class: &str, hash: [u8; 8]) -> String {
-        format!("[{}:{:016x}]", class.to_ascii_uppercase(), u64::from_be_bytes(hash))
+        let mut text = format!("{:016x}", u64::from_be_bytes(hash));
+        // One that is a number could be mistaken for one, such as that of a card.
+        if !Self::is_hash(&text) {
+            text.replace_range(..1, "a");
+        }
+        format!("[{}:{text}]", class.to_ascii_uppercase())
+    }
+
+    /// Whether a text has the form of a hash: 16 hexadecimal digits, not all of them decimal.
+    pub fn is_hash(text: &str) -> bool {
+        text.len() == 16
+            && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            && text.bytes().any(|byte| byte.is_ascii_lowercase())
     }
 
     /// A replacement with a token.

@@ -1,7 +1,7 @@
 //! Redacts a text that arrives in parts, such as the deltas of a completion.
 
+use super::Redactor;
 use super::json::Redacted;
-use super::{Action, Redactor};
 use crate::budget::Budget;
 
 /// What a value may span, in bytes: nothing longer is held back, but for private keys.
@@ -75,7 +75,7 @@ impl TextStream {
             found.place.range = found.place.range.start.saturating_sub(self.passed)
                 ..found.place.range.end - self.passed;
         }
-        out.is_refused = out.found.iter().any(|found| found.action == Action::Refuse);
+        out.recount();
         let mut keep = to.saturating_sub(BEFORE);
         while !self.tail.is_char_boundary(keep) {
             keep += 1;

@@ -132,14 +132,14 @@ fn first_behind(ranges: &[Range<usize>], at: usize) -> Option<&Range<usize>> {
 /// What was replaced before: masks, hashes, and tokens that the caller recognizes. Anything else in brackets is text.
 fn made_before(redactor: &Redactor<'_>, text: &str) -> Vec<Range<usize>> {
     let is_ours = |class: &str, token: &str| {
-        let is_hash = token.len() == 16
-            && token.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        token.is_empty()
-            || is_hash
-            || redactor.pseudonyms.is_some_and(|pseudonyms| pseudonyms.is_token(class, token))
+        redactor.pseudonyms.is_some_and(|pseudonyms| pseudonyms.is_token(class, token))
+            || Replacement::is_hash(token)
     };
     Replacement::find(text)
-        .filter(|(_, class, token)| is_ours(class, token))
+        .filter(|(range, class, token)| {
+            let is_mask = range.len() == class.len() + "[]".len();
+            redactor.detectors.has_class(class) && (is_mask || is_ours(class, token))
+        })
         .map(|(range, ..)| range)
         .collect()
 }

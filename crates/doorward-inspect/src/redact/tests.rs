@@ -62,7 +62,7 @@ fn findings_have_places_and_numbers_are_reported() {
         redacted.has_nulls
             && redacted.found[1].is_number
             && redacted.complete
-            && !redacted.is_refused
+            && redacted.refused.is_none()
     );
 }
 
@@ -80,11 +80,11 @@ fn actions_are_by_detector_and_class() {
     assert!(
         out.starts_with("dana@example.org [CARD:")
             && out.ends_with("] [NATIONAL_ID]")
-            && !redacted.is_refused,
+            && redacted.refused.is_none(),
         "{out}"
     );
     assert_eq!(redactor.text(&out, &mut Budget::default()).text, None);
-    assert!(redactor.text("call +14155552671", &mut Budget::default()).is_refused);
+    assert!(redactor.text("call +14155552671", &mut Budget::default()).refused.is_some());
 }
 
 struct Reversed;
@@ -234,4 +234,62 @@ fn fields_decide_before_everything_else() {
     opaque.value("/card");
     let out = redactor.json_but(&json, &opaque, &mut Budget::default()).unwrap();
     assert!(out.text.unwrap().contains(r#""card":"4111"#));
+}
+
+#[test]
+fn brackets_hide_nothing() {
+    // In the form of a replacement, with a value for a class or a hash.
+    for text in [
+        r#"["[CARD:4111111111111111]"]"#,
+        "[[4111111111111111]]",
+        r#"["{\"cards\":[4111111111111111]}"]"#,
+        r#"["[AKIAZQ3DRSTUVWXY2345]"]"#,
+    ] {
+        let out = masked(text);
+        assert!(!out.contains("41111111") && !out.contains("AKIAZQ3D"), "{text}: {out}");
+        assert_eq!(masked(&out), out, "{text}");
+    }
+    let hash = Replacement::hash("card", 0x4111_1111_1111_1111_u64.to_be_bytes());
+    assert_eq!(hash, "[CARD:a111111111111111]");
+    assert_eq!(masked(&format!("[\"{hash}\"]")), format!("[\"{hash}\"]"));
+}
+
+#[test]
+fn what_is_refused_is_found_behind_many_others() {
+    let mut plan = Plan::all(Action::Report);
+    plan.classes.insert("secret".into(), Action::Refuse);
+    let many: Vec<String> =
+        (0..1_100).map(|n| format!("\"10.1.{}.{}\"", n / 250, n % 250)).collect();
+    let json = format!(r#"[{},"ghp_9f8Kd72mQx4LpZ0vTb6RnYc3WsHaEj1UoGiX"]"#, many.join(","));
+    let out = Redactor::new(&DETECTORS, &plan, None).json(&json, &mut Budget::default()).unwrap();
+    assert_eq!(
+        out.refused.map(|(class, place)| (class, place.pointer)),
+        Some(("secret".into(), "/1100".into()))
+    );
+    assert!(out.counts.contains(&("ip".into(), Action::Report, 1_100)), "{:?}", out.counts);
+}
+
+#[test]
+fn long_names_and_many_equal_ones_cost_no_more_than_their_length() {
+    let name = "n".repeat(11_500);
+    let values = vec![r#""a""#; 3_400].join(",");
+    let nested = format!(r#"{{"{name}":[{values}]}}"#);
+    let names: Vec<String> = (0..20_000).map(|n| format!(r#""u{n}@example.org":{n}"#)).collect();
+    let names = format!("{{{}}}", names.join(","));
+    let began = std::time::Instant::now();
+    assert_eq!(masked(&nested), nested);
+    assert!(masked(&names).contains(r#""[EMAIL] (20000)":19999"#));
+    assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+}
+
+#[test]
+fn places_do_not_hold_long_names() {
+    let json =
+        format!(r#"{{"{}\u0061":["a\u200bb","dana@example.org"]}}"#, "n\\u00e9".repeat(2_000));
+    let out = redactor().json(&json, &mut Budget::default()).unwrap();
+    let cleaned = crate::strip_json(&json).unwrap().unwrap();
+    for place in [&out.found[0].place, &cleaned.removed[0].1] {
+        assert!(place.pointer.len() < 1_100 && place.pointer.contains('…'), "{}", place.pointer);
+        assert!(place.pointer.starts_with("/nénéné"), "{}", place.pointer);
+    }
 }

@@ -1,8 +1,8 @@
 //! Bounds of conversations: a model is warned, and then refused.
 
-use crate::support::Gateway;
 use crate::support::client::{Answer, Handshake, Modern};
 use crate::support::services::{free_port, redis};
+use crate::support::{Gateway, wait_for};
 use serde_json::{Value, json};
 
 fn start(conversations: &str, more: &str) -> Gateway {
@@ -139,4 +139,16 @@ fn gateways_count_together_and_apart_while_the_store_is_away() {
     let values: Vec<Value> = (0..4).map(|a| add(&clients[0], a).result()).collect();
     assert_eq!(values.len(), 4);
     assert!(is_refused(&add(&clients[0], 9)));
+}
+
+#[test]
+fn a_bound_reveals_no_hidden_tool() {
+    let gateway = start("calls: 1", "policy: {files: [only.cedar]}\n");
+    let only = "permit (principal, action == Action::\"call\", resource == Tool::\"sample/echo\");";
+    std::fs::write(gateway.folder.path().join("only.cedar"), only).unwrap();
+    let client = Modern::new(&gateway, "/mcp").bearing(&gateway.key(&["--user", "ann"]));
+    let call = |name: &str| client.call(name, json!({ "a": 1, "b": 2, "text": "x" }));
+    wait_for("the bound is reached", || is_refused(&call("sample__echo")));
+    let (hidden, missing) = (call("sample__add"), call("sample__none"));
+    assert_eq!(hidden.body.replace("sample__add", ""), missing.body.replace("sample__none", ""));
 }
