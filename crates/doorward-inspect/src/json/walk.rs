@@ -58,9 +58,9 @@ impl<'a> Path<'a> {
                             '/' => pointer.push_str("~1"),
                             c => pointer.push(c),
                         }
-                        if shown.len() < name.len() {
-                            pointer.push('…');
-                        }
+                    }
+                    if shown.len() < name.len() {
+                        pointer.push('…');
                     }
                 }
             }

@@ -1,8 +1,8 @@
 //! Bounds of conversations: a model is warned, and then refused.
 
+use crate::support::Gateway;
 use crate::support::client::{Answer, Handshake, Modern};
 use crate::support::services::{free_port, redis};
-use crate::support::{Gateway, wait_for};
 use serde_json::{Value, json};
 
 fn start(conversations: &str, more: &str) -> Gateway {
@@ -143,12 +143,16 @@ fn gateways_count_together_and_apart_while_the_store_is_away() {
 
 #[test]
 fn a_bound_reveals_no_hidden_tool() {
-    let gateway = start("calls: 1", "policy: {files: [only.cedar]}\n");
-    let only = "permit (principal, action == Action::\"call\", resource == Tool::\"sample/echo\");";
-    std::fs::write(gateway.folder.path().join("only.cedar"), only).unwrap();
-    let client = Modern::new(&gateway, "/mcp").bearing(&gateway.key(&["--user", "ann"]));
-    let call = |name: &str| client.call(name, json!({ "a": 1, "b": 2, "text": "x" }));
-    wait_for("the bound is reached", || is_refused(&call("sample__echo")));
-    let (hidden, missing) = (call("sample__add"), call("sample__none"));
-    assert_eq!(hidden.body.replace("sample__add", ""), missing.body.replace("sample__none", ""));
+    let folder = crate::support::folder();
+    let policy = folder.path().join("add.cedar");
+    let text = "permit (principal, action == Action::\"call\", resource == Tool::\"sample/add\");";
+    std::fs::write(&policy, text).unwrap();
+    let gateway = start("calls: 2", &format!("policy: {{files: [{}]}}", policy.display()));
+    let client = Modern::new(&gateway, "/mcp/sample").bearing(&gateway.key(&["--user", "ann"]));
+    add(&client, 1);
+    add(&client, 2);
+    assert!(is_refused(&add(&client, 3)));
+    let (hidden, missing) = (client.call("slow", json!({})), client.call("none", json!({})));
+    assert_eq!(hidden.json()["error"]["message"], "Unknown tool: slow", "{}", hidden.body);
+    assert_eq!(missing.json()["error"]["message"], "Unknown tool: none", "{}", missing.body);
 }
