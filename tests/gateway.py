@@ -5,7 +5,7 @@ import time
 import urllib.error
 import urllib.request
 
-from peers import free_port, run, wait_for_port
+from peers import free_port, run, until, wait_for_port
 
 REVISION = "2026-07-28"
 OWN = {
@@ -56,3 +56,19 @@ class Gateway:
     def told(self, *arguments):
         """What a command prints that looks into its store."""
         return run(self.binary, *arguments, "--store", self.store)
+
+    def key(self, *whose):
+        """A new API key, once the gateway knows it."""
+        key = self.told("keys", "create", *whose).strip()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/mcp", method="PUT", headers={"authorization": f"Bearer {key}"}
+        )
+
+        def is_known():
+            try:
+                urllib.request.urlopen(request, timeout=5)
+            except urllib.error.HTTPError as answer:
+                return answer.code == 405
+
+        until("the key is known", is_known)
+        return key

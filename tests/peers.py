@@ -6,6 +6,7 @@ The peers are pinned by lock files beside the tests that use them, and installed
 import contextlib
 import fcntl
 import functools
+import json
 import os
 import random
 import shutil
@@ -49,6 +50,27 @@ def until(what, holds, patience=60):
             raise AssertionError(f"waited in vain until {what}")
         time.sleep(0.05)
     return found
+
+
+def of_each_era(node, program):
+    """A program of the interop suite, on each official SDK in each era: its name, and its command."""
+    programs = {}
+    for major, era in (("1", "legacy"), ("2", "legacy"), ("2", "modern")):
+        programs[f"typescript {major} {era}"] = ["node", node / f"{program}.mjs", major, era]
+        programs[f"python {major} {era}"] = [install_sdk(int(major)), INTEROP / f"python/{program}.py", major, era]
+    return programs
+
+
+def printed(command, **environment):
+    """The last line that a program prints, as JSON, or None; and all that it printed."""
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, timeout=90, env={**os.environ, **environment}
+    )
+    said = f"{done.stdout[-500:]}{done.stderr[-1500:]}"
+    try:
+        return json.loads(done.stdout.splitlines()[-1]), said
+    except (IndexError, ValueError):
+        return None, said
 
 
 def up_to_date(folder, *locks):

@@ -7,8 +7,6 @@ import html.parser
 import http.cookiejar
 import http.server
 import json
-import os
-import subprocess
 import sys
 import threading
 import time
@@ -19,7 +17,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from peers import free_port, gateway_binary, install_node, install_sdk, running, until, wait_for_port  # noqa: E402
+from gateway import Gateway  # noqa: E402
+from peers import gateway_binary, install_node, of_each_era, printed, running  # noqa: E402
 
 POLICIES = """permit (principal, action in Action::"use", resource);
 @id("sums") @reason("Adding needs a lead") @approval("role:lead")
@@ -94,57 +93,30 @@ def main():
     options.add_argument("--gateway", help="the binary to test (default: built from this checkout)")
     binary = gateway_binary(options.parse_args().gateway)
     node = install_node()
-    clients = {}
-    for major, era in (("1", "legacy"), ("2", "legacy"), ("2", "modern")):
-        clients[f"typescript {major} {era}"] = ["node", node / "approval.mjs", major, era]
-        clients[f"python {major} {era}"] = [install_sdk(int(major)), HERE / "python/approval.py", major, era]
+    clients = of_each_era(node, "approval")
     good = True
     with running() as (folder, processes):
         (folder / "hold.cedar").write_text(POLICIES)
         config = {"policy": {"files": ["hold.cedar"]}, "servers": {"sample": {"sample": True}}}
-        (folder / "doorward.yaml").write_text(json.dumps(config))
-        store = f"sqlite:{folder / 'doorward.db'}"
-        port = free_port()
-        command = [binary, "serve", "--config", folder / "doorward.yaml", "--listen", f"127.0.0.1:{port}"]
-        gateway = processes.start([*command, "--admin", "off", "--store", store], "gateway.log")
-        wait_for_port(port, gateway, "the gateway")
-
-        def told(*arguments):
-            command = [str(part) for part in [binary, *arguments]]
-            return subprocess.run(
-                command, check=True, capture_output=True, text=True, env={**os.environ, "DOORWARD_STORE": store}
-            ).stdout.strip()
-
-        person = Person(told("keys", "create", "--user", "dana", "--role", "lead"))
-        url = f"http://127.0.0.1:{port}/mcp/sample"
+        gateway = Gateway(binary, processes, folder, "gateway", json.dumps(config))
+        person = Person(gateway.key("--user", "dana", "--role", "lead"))
+        url = f"http://127.0.0.1:{gateway.port}/mcp/sample"
         for at, (name, command) in enumerate(clients.items()):
-            key = told("keys", "create", "--user", f"ann{at}")
-
-            def is_known():
-                request = urllib.request.Request(url, method="PUT", headers={"authorization": f"Bearer {key}"})
-                try:
-                    urllib.request.urlopen(request)
-                except urllib.error.HTTPError as answer:
-                    return answer.code == 405
-
-            until("the key is known", is_known)
-            environment = {**os.environ, "KEY": key, "PERSON": person.url}
+            key = gateway.key("--user", f"ann{at}")
             began, problems = time.monotonic(), []
-            done = subprocess.run(
-                [str(part) for part in [*command, url]], capture_output=True, text=True, timeout=90, env=environment
-            )
-            try:
-                seen = json.loads(done.stdout.splitlines()[-1])
-            except (IndexError, ValueError):
+            seen, said = printed([*command, url], KEY=key, PERSON=person.url)
+            if seen is None:
                 seen = {"opened": [], "calls": 0, "sum": None}
-                problems.append(f"{done.stdout[-500:]}{done.stderr[-1500:]}")
+                problems.append(said)
             if seen["sum"] != "23":
                 problems.append(f"sum {seen['sum']}")
             if len(seen["opened"]) != 1 or seen["opened"] != person.decided[-1:]:
                 problems.append(f"opened {seen['opened']}, decided {person.decided[-1:]}")
             if seen["calls"] != (1 if command[-1] == "modern" else 2):
                 problems.append(f"{seen['calls']} calls")
-            approval = json.loads(told("approvals", "show", seen["opened"][0].rsplit("/", 1)[1], "--json")) if seen["opened"] else {}
+            approval = {}
+            if seen["opened"]:
+                approval = json.loads(gateway.told("approvals", "show", seen["opened"][0].rsplit("/", 1)[1], "--json"))
             if approval.get("state") != "used" or approval.get("caller") != f"ann{at}":
                 problems.append(f"approval {approval}")
             problems += person.failed

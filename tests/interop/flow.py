@@ -5,17 +5,16 @@ that only reads is never asked about. Prints a line for each agent."""
 
 import argparse
 import json
-import os
-import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
-from peers import free_port, gateway_binary, install_node, install_sdk, running, until, wait_for_port  # noqa: E402
+from gateway import Gateway  # noqa: E402
+from peers import (  # noqa: E402
+    free_port, gateway_binary, install_node, install_sdk, of_each_era, printed, run, running, wait_for_port,
+)
 
 RULES = {
     "web": {"brings": ["untrusted"]},
@@ -34,10 +33,7 @@ def main():
     options.add_argument("--gateway", help="the binary to test (default: built from this checkout)")
     binary = gateway_binary(options.parse_args().gateway)
     node, sdk = install_node(), install_sdk(1)
-    clients = {}
-    for major, era in (("1", "legacy"), ("2", "legacy"), ("2", "modern")):
-        clients[f"typescript {major} {era}"] = ["node", node / "obedient.mjs", major, era]
-        clients[f"python {major} {era}"] = [install_sdk(int(major)), HERE / "python/obedient.py", major, era]
+    clients = of_each_era(node, "obedient")
     good = True
     with running() as (folder, processes):
         reached = folder / "reached"
@@ -53,45 +49,19 @@ def main():
             "flow": {"after_start": "clean"},
             "servers": servers,
         }
-        (folder / "doorward.yaml").write_text(json.dumps(config))
-        store = f"sqlite:{folder / 'doorward.db'}"
-
-        def told(*arguments):
-            command = [str(part) for part in [binary, *arguments]]
-            return subprocess.run(
-                command, check=True, capture_output=True, text=True, env={**os.environ, "DOORWARD_STORE": store}
-            ).stdout.strip()
-
         for name in ("open", "untrusted-sinks"):
-            told("policy", "example", name, "--output", folder / "policies")
-        port = free_port()
-        command = [binary, "serve", "--config", folder / "doorward.yaml", "--listen", f"127.0.0.1:{port}"]
-        gateway = processes.start([*command, "--admin", "off", "--store", store], "gateway.log")
-        wait_for_port(port, gateway, "the gateway")
-        url = f"http://127.0.0.1:{port}/mcp"
+            run(binary, "policy", "example", name, "--output", folder / "policies")
+        gateway = Gateway(binary, processes, folder, "gateway", json.dumps(config))
+        url = f"http://127.0.0.1:{gateway.port}/mcp"
         obeys = [[tool, {"kind": kind}] for tool in PLACES for kind in ("words", "plain")]
         reads = [["bank__balance", {"kind": "plain"}]] * 50
         for at, (name, command) in enumerate(clients.items()):
-            key = told("keys", "create", "--user", f"ann{at}")
-
-            def is_known():
-                request = urllib.request.Request(url, method="PUT", headers={"authorization": f"Bearer {key}"})
-                try:
-                    urllib.request.urlopen(request)
-                except urllib.error.HTTPError as answer:
-                    return answer.code == 405
-
-            until("the key is known", is_known)
+            key = gateway.key("--user", f"ann{at}")
             began, problems = time.monotonic(), []
             for what, expected in ((reads, 0), (obeys, EXPECTED)):
-                environment = {**os.environ, "KEY": key, "READS": json.dumps(what)}
-                done = subprocess.run(
-                    [str(part) for part in [*command, url]], capture_output=True, text=True, timeout=90, env=environment
-                )
-                try:
-                    seen = json.loads(done.stdout.splitlines()[-1])
-                except (IndexError, ValueError):
-                    problems.append(f"{done.stdout[-500:]}{done.stderr[-1500:]}")
+                seen, said = printed([*command, url], KEY=key, READS=json.dumps(what))
+                if seen is None:
+                    problems.append(said)
                     continue
                 if (seen["read"], seen["obeyed"], seen["held"]) != (len(what), expected, expected):
                     problems.append(str(seen)[:1500])
