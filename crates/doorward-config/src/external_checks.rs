@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::defaults::is_default;
+use super::defaults::{an_hour, is_default, one};
 use super::{BreakerSettings, ByteSize, Period, Secret, problem_of};
 
 /// External checks, by name.
@@ -87,14 +87,6 @@ pub struct CheckApproval {
     /// How many different people must approve.
     #[serde(default = "one")]
     pub people: u8,
-}
-
-fn an_hour() -> Period {
-    Period(Duration::from_secs(60 * 60))
-}
-
-fn one() -> u8 {
-    1
 }
 
 /// What is done about what Presidio finds.

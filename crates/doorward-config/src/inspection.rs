@@ -11,7 +11,7 @@ use doorward_policy::Approver;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::defaults::is_default;
+use super::defaults::{an_hour, is_default, one};
 use super::quantity::{ByteSize, Period};
 
 /// Inspection of arguments, of what servers return, and of definitions. `inspection: {}` inspects everything, removes unseen
@@ -222,12 +222,4 @@ pub struct InspectionApproval {
     /// How many different people must approve, 1 to 5.
     #[serde(default = "one")]
     pub people: u8,
-}
-
-fn an_hour() -> Period {
-    Period(Duration::from_secs(60 * 60))
-}
-
-fn one() -> u8 {
-    1
 }

@@ -7,5 +7,6 @@ mod conversing;
 pub mod definitions;
 pub mod flow;
 pub mod inspection;
+mod shared;
 
 pub use self::conversing::Conversing;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
-use doorward_config::{ConversationSettings, CountBy, Secret, Settings};
+use doorward_config::{ConversationSettings, CountBy, Settings};
 use doorward_store::SharedMarks;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
@@ -17,6 +17,11 @@ use parking_lot::Mutex;
 
 pub use self::counts::{Bound, Counts, Exceeded};
 use crate::flow::{Carrier, Key};
+use crate::shared::{self, Away};
+
+/// What the shared store holds, and what comes of its absence, for the log.
+const WHAT: &str = "conversations";
+const SO: &str = "; gateways count separately";
 
 /// Millionths of a credit in the unit of counts, which are thousandths.
 const THOUSANDTH: i64 = 1_000;
@@ -43,7 +48,7 @@ pub struct Conversations {
     is_on: AtomicBool,
     tallies: Cache<Key, Arc<Mutex<Tally>>>,
     shared: Option<SharedMarks>,
-    is_away: AtomicBool,
+    away: Away,
 }
 
 impl Conversations {
@@ -57,13 +62,13 @@ impl Conversations {
             .time_to_idle(own.lasts.0)
             .build();
         let shared = own.shared.as_ref().filter(|_| own.is_on());
-        let shared = shared.and_then(|url| open(url, own.namespace.as_deref()));
+        let shared = shared.and_then(|url| shared::open(url, own.namespace.as_deref(), WHAT));
         Self {
             settings: ArcSwap::from_pointee(own.clone()),
             is_on: AtomicBool::new(own.is_on()),
             tallies,
             shared,
-            is_away: AtomicBool::new(false),
+            away: Away::new(WHAT, SO),
         }
     }
 
@@ -113,7 +118,7 @@ impl Conversations {
         let (name, digest) = (counter.0.name(), call.map(|call| call.name()));
         let lasts = self.settings.load().lasts.0;
         let counted = shared.count(&name, lasts, digest.as_deref(), 0).await;
-        self.note(counted.as_ref().err());
+        self.away.note(counted.as_ref().err());
         match counted {
             Ok(stored) => Counts {
                 calls: stored.calls,
@@ -159,7 +164,7 @@ impl Conversations {
             let Some(shared) = &this.shared else { return };
             let lasts = this.settings.load().lasts.0;
             let added = shared.count(&counter.0.name(), lasts, None, cost).await;
-            this.note(added.as_ref().err());
+            this.away.note(added.as_ref().err());
             if added.is_err() {
                 this.add_cost_here(&counter, cost);
             }
@@ -181,20 +186,6 @@ impl Conversations {
     pub fn warning(&self, counts: &Counts) -> Option<String> {
         counts::warning(&self.settings.load(), counts)
     }
-
-    fn note(&self, trouble: Option<&String>) {
-        match trouble {
-            Some(why) if !self.is_away.swap(true, Ordering::AcqRel) => {
-                tracing::error!(
-                    "the shared store of conversations is unavailable; gateways count separately: {why}"
-                );
-            }
-            None if self.is_away.swap(false, Ordering::AcqRel) => {
-                tracing::info!("the shared store of conversations is available again");
-            }
-            _ => {}
-        }
-    }
 }
 
 /// The digest of a call: what it is equal to.
@@ -204,17 +195,6 @@ pub fn digest_of(server: &str, method: &str, name: &str, arguments: &[u8]) -> Ke
 
 fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
-}
-
-fn open(url: &Secret, namespace: Option<&str>) -> Option<SharedMarks> {
-    match SharedMarks::open(url.expose(), namespace.unwrap_or("doorward")) {
-        Ok(shared) => Some(shared),
-        // The URL was checked with the settings.
-        Err(why) => {
-            tracing::error!("the shared store of conversations cannot be used: {why}");
-            None
-        }
-    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use doorward_config::{Secret, ServerSettings, Settings};
+use doorward_config::{ServerSettings, Settings};
 use doorward_core::share::Bounds;
 use doorward_store::SharedMarks;
 use parking_lot::RwLock;
@@ -22,6 +22,11 @@ pub use self::carrier::{About, Caller, Carrier, Key, Kind};
 pub use self::marks::Origin;
 use self::marks::{Known, Marks};
 use self::rules::Rules;
+use crate::shared::{self, Away};
+
+/// What the shared store holds, and what comes of its absence, for the log.
+const WHAT: &str = "flow labels";
+const SO: &str = "";
 
 /// How often ended marks are dropped.
 const SWEEP: Duration = Duration::from_secs(10);
@@ -66,7 +71,7 @@ pub struct Flow {
     marks: RwLock<Marks>,
     bounds: Bounds,
     shared: Option<SharedMarks>,
-    is_away: AtomicBool,
+    away: Away,
     /// Since when marks are kept here.
     began: Instant,
     swept: RwLock<Instant>,
@@ -84,8 +89,8 @@ impl Flow {
             rules: ArcSwap::from_pointee(rules),
             marks: RwLock::new(Marks::new(bounds)),
             bounds,
-            shared: shared.and_then(|url| open(url, namespace)),
-            is_away: AtomicBool::new(false),
+            shared: shared.and_then(|url| shared::open(url, namespace, WHAT)),
+            away: Away::new(WHAT, SO),
             began,
             swept: RwLock::new(began),
         }
@@ -137,7 +142,7 @@ impl Flow {
             (Some(shared), None) => shared,
         };
         let read = shared.read(&carrier.key.name(), &carrier.whole.name()).await;
-        self.note(read.as_ref().err());
+        self.away.note(read.as_ref().err());
         let (rules, now) = (self.rules.load(), Instant::now());
         // Marks that were set while the store was away.
         let mut known = self.marks.read().of(carrier, now);
@@ -188,7 +193,7 @@ impl Flow {
         let (own, whole) = (carrier.key.name(), carrier.whole.name());
         let most = self.bounds.share;
         let done = shared.bring((&own, &whole), &about, lasts, most, &pairs).await;
-        self.note(done.as_ref().err());
+        self.away.note(done.as_ref().err());
         match done {
             Ok(()) => Ok(()),
             Err(why) if self.rules.load().is_closed_when_away() => Err(Unavailable(why)),
@@ -242,7 +247,7 @@ impl Flow {
             .collect();
         if let Some(shared) = &self.shared {
             let stored = shared.list().await;
-            self.note(stored.as_ref().err());
+            self.away.note(stored.as_ref().err());
             for (_, stored) in stored.map_err(Unavailable)? {
                 let Ok(about) = serde_json::from_str::<About>(&stored.about) else { continue };
                 let marks = stored.marks.into_iter().map(|(label, origin, left)| ReportedMark {
@@ -277,7 +282,7 @@ impl Flow {
         };
         if let Some(shared) = &self.shared {
             let stored = shared.list().await;
-            self.note(stored.as_ref().err());
+            self.away.note(stored.as_ref().err());
             for (key, stored) in stored.map_err(Unavailable)? {
                 let Ok(about) = serde_json::from_str::<About>(&stored.about) else { continue };
                 if is_meant(&about) {
@@ -313,30 +318,6 @@ impl Flow {
         *self.swept.write() = now;
         if !self.marks.read().is_empty() {
             self.marks.write().sweep(now, is_open);
-        }
-    }
-
-    /// Logs once when the shared store is away, and when it is back.
-    fn note(&self, trouble: Option<&String>) {
-        match trouble {
-            Some(why) if !self.is_away.swap(true, Ordering::AcqRel) => {
-                tracing::error!("the shared store of flow labels is unavailable: {why}");
-            }
-            None if self.is_away.swap(false, Ordering::AcqRel) => {
-                tracing::info!("the shared store of flow labels is available again");
-            }
-            _ => {}
-        }
-    }
-}
-
-fn open(url: &Secret, namespace: Option<&str>) -> Option<SharedMarks> {
-    match SharedMarks::open(url.expose(), namespace.unwrap_or("doorward")) {
-        Ok(shared) => Some(shared),
-        // The URL was checked with the settings.
-        Err(why) => {
-            tracing::error!("the shared store of flow labels cannot be used: {why}");
-            None
         }
     }
 }
