@@ -7,7 +7,7 @@ use sqlx::any::AnyRow;
 
 use crate::{Act, Error, Result, Store, hash_of, now};
 
-/// A client as it is kept.
+/// A stored client.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoredClient {
     pub id: String,
@@ -33,8 +33,9 @@ fn read(row: &AnyRow) -> Result<StoredClient> {
 }
 
 impl Store {
-    /// Keeps a client that has registered itself from a network. Where there are `most` already, one makes room that
-    /// the user did not consent to: the oldest of the network that has most of these. Returns `false` where there is none.
+    /// Stores a client that registered dynamically from a network. When `most` clients are stored,
+    /// deletes one that no user has consented to: the oldest of the network with the most of these.
+    /// Returns `false` if there is none.
     pub async fn put_client(
         &self,
         id: &str,
@@ -79,14 +80,14 @@ impl Store {
         row.as_ref().map(read).transpose()
     }
 
-    /// All of them, the newest first.
+    /// All clients, newest first.
     pub async fn clients(&self) -> Result<Vec<StoredClient>> {
         let query = format!("SELECT {COLUMNS} FROM oauth_clients ORDER BY created DESC, id");
         let rows = sqlx::query(sqlx::AssertSqlSafe(query)).fetch_all(&self.pool).await?;
         rows.iter().map(read).collect()
     }
 
-    /// Forgets a client, and ends every grant that was given to it.
+    /// Deletes a client, and revokes all its grants.
     pub async fn remove_client(&self, id: &str) -> Result<()> {
         let mut change = self.change().await?;
         let removed = sqlx::query("DELETE FROM oauth_clients WHERE id = $1")

@@ -1,4 +1,5 @@
-//! Grants of users at the authorization servers of servers, and the gateway's registrations there.
+//! Users' grants at the authorization servers of upstream servers, and the gateway's client
+//! registrations there.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -9,14 +10,14 @@ use zeroize::Zeroizing;
 use crate::seal::{MasterKey, SealError};
 use crate::{Act, Change, Error, Result, Store, now};
 
-/// For so long, in seconds, others leave it to one replica to renew a token.
+/// Seconds for which other replicas wait for one replica to refresh a token.
 const RENEWING: i64 = 20;
 
-/// Tokens of one owner for one server, as they are kept.
+/// Stored tokens of one owner for one server.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Delegated {
     pub server: String,
-    /// Whose they are, in words: a kind and a quoted name, or the gateway itself.
+    /// The owner: a kind and a quoted name, or the gateway itself.
     pub owner: String,
     pub changed: i64,
     #[serde(skip)]
@@ -38,7 +39,7 @@ impl Delegated {
     }
 }
 
-/// Quoted, so that no two places are written alike; servers' names differ in more than case.
+/// Quoted, so that ids are unambiguous; names of servers never differ in case alone.
 fn id(server: &str, owner: &str) -> String {
     format!("{:?} {owner:?}", server.to_ascii_lowercase())
 }
@@ -52,8 +53,8 @@ pub(crate) fn client_place(id: &str) -> String {
 }
 
 impl Store {
-    /// Keeps the tokens that somebody has consented to, in the place of those that were there. Replicas
-    /// that hold them go on with them.
+    /// Stores newly consented tokens, replacing earlier ones. Replicas that have the earlier ones
+    /// cached continue with the new ones.
     pub async fn put_delegated(
         &self,
         key: &MasterKey,
@@ -66,7 +67,7 @@ impl Store {
         change.commit(&act).await
     }
 
-    /// Keeps the tokens that were given for those that were there.
+    /// Stores refreshed tokens in place of those they were issued for.
     pub async fn renew_delegated(
         &self,
         key: &MasterKey,
@@ -117,7 +118,7 @@ impl Store {
         rows.iter().map(Delegated::read).collect()
     }
 
-    /// Whether it is this replica's turn to renew tokens that have not changed since.
+    /// Claims the refresh of tokens for this replica, unless they have changed since.
     pub async fn may_renew(&self, known: &Delegated) -> Result<bool> {
         let mut change = self.write().await?;
         let claimed = sqlx::query(
@@ -134,7 +135,7 @@ impl Store {
         Ok(claimed.rows_affected() == 1)
     }
 
-    /// Forgets tokens, on every replica.
+    /// Deletes tokens, on every replica.
     pub async fn remove_delegated(&self, server: &str, owner: &str) -> Result<()> {
         let mut change = self.change().await?;
         let removed = sqlx::query("DELETE FROM delegated WHERE id = $1")
@@ -148,7 +149,7 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps what the gateway is known as at an authorization server.
+    /// Stores the gateway's client registration at an authorization server.
     pub async fn put_upstream_client(&self, key: &MasterKey, id: &str, secret: &str) -> Result<()> {
         let sealed = key.seal(secret, &client_place(id))?;
         let mut change = self.write().await?;

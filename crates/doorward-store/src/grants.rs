@@ -1,5 +1,5 @@
-//! Consent of users (grants), and the codes and refresh tokens issued for it. Of codes and tokens, only a hash is
-//! stored; each is used once.
+//! Users' consent (grants), and the codes and refresh tokens issued for it. Codes and tokens are
+//! stored as hashes; each is used once.
 
 use std::collections::BTreeSet;
 
@@ -12,18 +12,18 @@ use zeroize::Zeroizing;
 use crate::seal::{MasterKey, SealError};
 use crate::{Act, Change, Error, Result, Store, now, sha256_hex};
 
-/// Grants that are over are remembered so long, so that what was issued last is over, too.
+/// Seconds for which ended grants are retained: until then, everything issued for them has expired.
 const AFTERLIFE: i64 = 24 * 60 * 60;
 
-/// One login of a user's with one client.
+/// A user's consent to one client, given at login.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OAuthGrant {
     pub id: String,
     pub client: String,
     pub client_name: String,
-    /// The user, as the identity provider names them.
+    /// The user's subject at the identity provider.
     pub subject: String,
-    /// What else the provider said of them, as JSON.
+    /// Further claims of the provider, as JSON.
     #[serde(skip)]
     pub claims: String,
     pub resource: String,
@@ -35,7 +35,7 @@ pub struct OAuthGrant {
     sealed: Option<String>,
 }
 
-/// A grant that is to be made.
+/// A grant to be stored.
 #[derive(Debug)]
 pub struct NewGrant<'a> {
     pub id: &'a str,
@@ -45,12 +45,12 @@ pub struct NewGrant<'a> {
     pub claims: &'a str,
     pub resource: &'a str,
     pub scopes: &'a BTreeSet<String>,
-    /// What the identity provider gave for the user.
+    /// Tokens that the identity provider issued for the user.
     pub secret: Option<&'a str>,
     pub expires: i64,
 }
 
-/// A code or refresh token that is to be made.
+/// A code or refresh token to be stored.
 #[derive(Debug)]
 pub struct NewTicket<'a> {
     pub kind: TicketKind,
@@ -75,7 +75,7 @@ impl TicketKind {
     }
 }
 
-/// A code or refresh token as it is kept, with its grant.
+/// A stored code or refresh token, with its grant.
 #[derive(Debug)]
 pub struct Ticket {
     pub grant: OAuthGrant,
@@ -90,7 +90,7 @@ const COLUMNS: &str = "g.id, g.client, g.client_name, g.subject, g.claims, g.res
                        g.sealed, g.created, g.expires, g.revoked";
 
 impl OAuthGrant {
-    /// What the identity provider gave for the user.
+    /// Tokens that the identity provider issued for the user.
     pub fn secret(
         &self,
         key: &MasterKey,
@@ -121,12 +121,12 @@ impl OAuthGrant {
     }
 }
 
-/// What a grant's secret is bound to.
+/// The context that a grant's secret is bound to.
 pub(crate) fn place(id: &str) -> String {
     format!("grant {id:?}")
 }
 
-/// What is recorded of a grant.
+/// The audit record of a grant.
 fn granted(grant: &NewGrant<'_>) -> Act {
     Act::new("grant.create", grant.id)
         .with("client", grant.client)
@@ -136,13 +136,13 @@ fn granted(grant: &NewGrant<'_>) -> Act {
         .with("expires", grant.expires)
 }
 
-/// How a secret with enough randomness of its own is kept.
+/// The stored hash of a secret. The secret has enough entropy that it needs no salt.
 pub fn hash_of(secret: &str) -> String {
     sha256_hex(secret.as_bytes())
 }
 
 impl Store {
-    /// Keeps a grant and its code, once for a login.
+    /// Stores a grant and its code, once per login.
     pub async fn put_grant(
         &self,
         key: &MasterKey,
@@ -188,7 +188,7 @@ impl Store {
         Ok(())
     }
 
-    /// What a code or refresh token stands for, be it used or over.
+    /// Finds a code or refresh token, even if used or expired.
     pub async fn ticket(&self, kind: TicketKind, secret: &str) -> Result<Option<Ticket>> {
         let query = format!(
             "SELECT {COLUMNS}, t.redirect_uri, t.challenge, t.expires AS ends, t.used \
@@ -210,7 +210,7 @@ impl Store {
         }))
     }
 
-    /// Uses a code or refresh token. Of all who try, one is told that it was the first.
+    /// Uses a code or refresh token. Of concurrent callers, only one gets `true`.
     pub async fn use_ticket(&self, secret: &str) -> Result<bool> {
         let mut change = self.write().await?;
         let used =
@@ -223,7 +223,7 @@ impl Store {
         Ok(used.rows_affected() == 1)
     }
 
-    /// All grants that are not over, the newest first; with those that were revoked, if wanted.
+    /// All active grants, newest first; with `with_revoked`, also those that were revoked.
     pub async fn grants(&self, with_revoked: bool) -> Result<Vec<OAuthGrant>> {
         let only = if with_revoked { "" } else { "AND g.revoked IS NULL" };
         let query = format!(
@@ -242,7 +242,7 @@ impl Store {
         row.as_ref().map(OAuthGrant::read).transpose()
     }
 
-    /// Ends a grant, and every code and token that came of it. Doing it twice changes nothing.
+    /// Revokes a grant with its codes and tokens. Idempotent.
     pub async fn revoke_grant(&self, id: &str) -> Result<OAuthGrant> {
         let mut change = self.change().await?;
         let revoked =
@@ -258,7 +258,7 @@ impl Store {
         self.grant(id).await?.ok_or_else(|| Error::absent("grant", id))
     }
 
-    /// Ids of grants that were revoked since a time: what was issued for them may not be over yet.
+    /// Ids of grants revoked since a time: tokens issued for them may not have expired yet.
     pub async fn revoked_grants(&self, since: i64) -> Result<Vec<String>> {
         let rows = sqlx::query("SELECT id FROM oauth_grants WHERE revoked >= $1")
             .bind(since)
@@ -267,7 +267,7 @@ impl Store {
         rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
     }
 
-    /// Keeps what the provider said and gave when it was asked again.
+    /// Stores the claims and tokens that the provider returned on refresh.
     pub async fn renew_grant(
         &self,
         key: &MasterKey,
@@ -287,7 +287,8 @@ impl Store {
         Ok(())
     }
 
-    /// Whether something comes for the first time, until a time in seconds since 1970.
+    /// Whether an id is seen for the first time. It is remembered until `until`, in seconds since
+    /// 1970.
     pub async fn is_first(&self, id: &str, until: i64) -> Result<bool> {
         let mut change = self.write().await?;
         let first = once(&mut change, id, until).await?;
@@ -295,7 +296,7 @@ impl Store {
         Ok(first)
     }
 
-    /// Forgets what is over.
+    /// Deletes what has expired.
     pub async fn prune_grants(&self) -> Result<()> {
         let mut change = self.write().await?;
         for (query, before) in [

@@ -1,4 +1,4 @@
-//! Sets of policies, every version that was ever applied, and which of them is active.
+//! Policy sets: every version that was ever applied, and which one is active.
 
 use std::collections::BTreeMap;
 
@@ -9,19 +9,19 @@ use sqlx::any::AnyRow;
 
 use crate::{Act, Change, Error, Result, Store, now, sha256_hex};
 
-/// A set of policies as it was taken.
+/// A stored policy set.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct PolicyVersion {
     pub version: i64,
     /// SHA-256 of names and texts, in hexadecimal.
     pub digest: String,
-    /// Names and texts.
+    /// Policy texts by file name.
     pub files: BTreeMap<String, String>,
     pub note: String,
     pub created: i64,
 }
 
-/// A version that was put in force.
+/// An activation of a version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Activation {
     pub version: i64,
@@ -47,7 +47,7 @@ impl PolicyVersion {
 }
 
 impl Store {
-    /// Takes a set of policies, which was checked before, and puts it in force.
+    /// Stores and activates a policy set, which the caller has validated.
     pub async fn apply_policies(
         &self,
         files: &BTreeMap<String, String>,
@@ -80,7 +80,7 @@ impl Store {
         Ok(version)
     }
 
-    /// Puts an earlier version in force again: the one named, or the one that was in force before.
+    /// Activates an earlier version: the one named, or the one that was active before.
     pub async fn roll_back_policies(&self, to: Option<i64>) -> Result<i64> {
         let mut change = self.change().await?;
         let version = match to {
@@ -109,7 +109,7 @@ impl Store {
         Ok(version)
     }
 
-    /// The policies in force; `None` as long as none were ever taken.
+    /// The active policies; `None` if none were ever applied.
     pub async fn active_policies(&self) -> Result<Option<PolicyVersion>> {
         let row = sqlx::query(
             "SELECT version, digest, files, note, created FROM policy_versions WHERE version = \
@@ -131,7 +131,7 @@ impl Store {
         PolicyVersion::read(row.as_ref().ok_or_else(absent)?)
     }
 
-    /// All versions, the newest first.
+    /// All versions, newest first.
     pub async fn policy_versions(&self) -> Result<Vec<PolicyVersion>> {
         let rows = sqlx::query(
             "SELECT version, digest, files, note, created FROM policy_versions \
@@ -142,7 +142,7 @@ impl Store {
         rows.iter().map(PolicyVersion::read).collect()
     }
 
-    /// What was in force when, the latest first.
+    /// All activations, latest first.
     pub async fn policy_activations(&self) -> Result<Vec<Activation>> {
         let rows = sqlx::query("SELECT version, since FROM policy_activations ORDER BY n DESC")
             .fetch_all(&self.pool)

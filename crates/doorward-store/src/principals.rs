@@ -11,7 +11,7 @@ use sqlx::any::AnyRow;
 
 use crate::{Act, Error, Result, Store, now};
 
-/// Longest name of anybody or anything.
+/// Maximum length of names.
 const MAX_NAME: usize = 256;
 
 #[derive(
@@ -59,13 +59,13 @@ impl FromStr for Kind {
     }
 }
 
-/// A name that cannot be one.
+/// Why a name is invalid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a name must have 1 to 256 characters, all of them visible")]
 pub struct NotAName;
 
 impl NotAName {
-    /// Names come from people and providers: any script, but nothing that cannot be seen.
+    /// Names come from people and providers: any script is allowed, but no invisible characters.
     pub fn check(name: &str) -> std::result::Result<(), Self> {
         let visible = name.trim() == name
             && name.chars().all(|c| !c.is_control() && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}'));
@@ -73,12 +73,12 @@ impl NotAName {
     }
 }
 
-/// Who something is about, as records name them: `user alice`.
+/// The subject of an audit record: `user alice`.
 pub(crate) fn subject(kind: Kind, name: &str) -> String {
     format!("{kind} {name}")
 }
 
-/// One of the directory.
+/// A directory entry.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Entry {
     pub kind: Kind,
@@ -90,7 +90,7 @@ pub struct Entry {
     pub teams: BTreeSet<String>,
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub roles: BTreeSet<String>,
-    /// Nothing of its may be used.
+    /// Whether the principal is disabled: all its credentials are refused.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub disabled: bool,
 }
@@ -123,7 +123,7 @@ impl Entry {
 }
 
 impl Store {
-    /// Writes an entry, new or changed as a whole.
+    /// Creates an entry, or replaces it as a whole.
     pub async fn put_principal(&self, entry: &Entry) -> Result<()> {
         let names = [Some(&entry.name), entry.tenant.as_ref()];
         for name in names.into_iter().flatten().chain(&entry.teams).chain(&entry.roles) {

@@ -1,5 +1,5 @@
-//! Other registries: when each was read, and what has become of its entries. Proposals themselves are servers
-//! ([`Store::propose_server`]).
+//! External registries: when each was read, and the state of its entries. Proposals themselves are
+//! servers ([`Store::propose_server`]).
 
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
@@ -7,16 +7,16 @@ use sqlx::any::AnyRow;
 
 use crate::{Act, Error, Result, Store, now};
 
-/// Entries of one registry that are remembered.
+/// Maximum number of stored entries per registry.
 pub const MOST_ENTRIES: i64 = 5_000;
 
-/// What became of an entry of a registry.
+/// The state of a registry entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EntryState {
-    /// It is proposed once there is room for its proposal.
+    /// Will be proposed once there is room for another proposal.
     Waiting,
-    /// A server was proposed for it. What became of that is the state of the server.
+    /// A server was proposed for it. The server's state says how that was decided.
     Proposed,
     /// It cannot be proposed.
     Skipped,
@@ -45,11 +45,11 @@ pub struct RegistryEntry {
     pub entry: String,
     pub version: String,
     pub state: EntryState,
-    /// Why it is skipped or waits, or what else is to be known; may be empty.
+    /// Why it is skipped or waits, or other remarks; may be empty.
     pub reason: String,
     /// The server that was proposed for it; empty if none was.
     pub server: String,
-    /// The version that it was proposed for; empty if none was.
+    /// The proposed version; empty if none was.
     pub proposed: String,
     /// While the entry waits, the settings to propose, as JSON; else empty.
     pub spec: String,
@@ -59,29 +59,29 @@ pub struct RegistryEntry {
     pub updated: i64,
 }
 
-/// How far a registry was read.
+/// The state of reading a registry.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RegistryRead {
     pub registry: String,
     /// When it is read next, in seconds since 1970.
     pub due: i64,
-    /// Until when a gateway may be reading it, in seconds since 1970. The reading itself is known by it.
+    /// Until when a gateway may be reading it, in seconds since 1970. Also identifies the read.
     pub busy: i64,
-    /// The settings that it was read with.
+    /// The settings of the last read.
     pub settings: String,
-    /// Entries that were updated since then are read next; empty for all.
+    /// The next read requests entries updated since then; empty for all.
     pub since: String,
-    /// When it was last read as a whole, in seconds since 1970; 0 for never.
+    /// When it was last read in full, in seconds since 1970; 0 for never.
     pub whole: i64,
-    /// When it was last read to its end, in seconds since 1970.
+    /// When a read last completed, in seconds since 1970.
     pub done: Option<i64>,
-    /// Why the last reading did not come to its end; empty if it did.
+    /// Why the last read did not complete; empty if it did.
     pub problem: String,
     /// As JSON.
     pub counts: String,
 }
 
-/// A row for a registry that has none, due at once.
+/// Inserts the row of a registry that has none, due at once.
 const INSERT: &str = "INSERT INTO registry_reads \
      (registry, due, busy, settings, since, whole, problem, counts) \
      VALUES ($1, 0, 0, '', '', 0, '', '') ON CONFLICT (registry) DO NOTHING";
@@ -131,8 +131,9 @@ impl RegistryRead {
 }
 
 impl Store {
-    /// Claims the reading of a registry that is due and that nobody is reading: of many gateways, one gets it. It is due
-    /// next at `next`; until `busy`, or until [`Store::end_registry`], nobody else gets it.
+    /// Claims the read of a registry that is due and that nobody is reading: one of all gateways
+    /// gets it. It is due next at `next`; nobody else gets it until `busy`, or until
+    /// [`Store::end_registry`].
     pub async fn claim_registry(
         &self,
         registry: &str,
@@ -171,14 +172,14 @@ impl Store {
         change.commit(&Act::new("registry.read", registry)).await
     }
 
-    /// How far registries were read, and when they are read next.
+    /// When registries were read, and when they are due.
     pub async fn registry_reads(&self) -> Result<Vec<RegistryRead>> {
         let query = "SELECT * FROM registry_reads ORDER BY registry";
         let rows = sqlx::query(query).fetch_all(&self.pool).await?;
         rows.iter().map(RegistryRead::read).collect()
     }
 
-    /// Stores how a reading has ended, unless it has taken longer than it was claimed for and another has begun.
+    /// Stores the result of a read, unless its claim has expired and another read has begun.
     pub async fn end_registry(&self, read: &RegistryRead) -> Result<()> {
         let mut change = self.write().await?;
         sqlx::query(
@@ -198,7 +199,7 @@ impl Store {
         change.commit_bookkeeping().await
     }
 
-    /// Entries of a registry after one of them, in the order of their names.
+    /// The entries of a registry after a given one, by name.
     pub async fn registry_entries(
         &self,
         registry: &str,
@@ -236,7 +237,8 @@ impl Store {
         Ok(counts)
     }
 
-    /// Stores what has become of an entry. Refused for a new one where a registry already has [`MOST_ENTRIES`].
+    /// Stores the state of an entry. A new entry is refused if the registry already has
+    /// [`MOST_ENTRIES`].
     pub async fn put_registry_entry(&self, entry: &RegistryEntry) -> Result<()> {
         let mut change = self.write().await?;
         let known = sqlx::query(

@@ -1,5 +1,5 @@
-//! Administrative actions, in one chain that all processes share: each record is in the transaction of the change
-//! itself, so that there is neither a change without its record nor a record without its change.
+//! Administrative actions, in one chain that all processes share. Each record is written in the
+//! transaction of the change itself, so a change and its record are stored together or not at all.
 
 use doorward_inspect::written::{self, Keep};
 use serde::Serialize;
@@ -12,11 +12,11 @@ use super::line::{Chain, Head};
 use super::writer::{now_ms, written_at};
 use crate::Result;
 
-/// The chain of acts.
+/// The chain of administrative actions.
 pub const ACTS: &str = "acts";
 
-/// What is kept in a member of an act: what people write, such as reasons, is cleaned of secrets and personal data, names of
-/// people and things of secrets alone.
+/// How a member of an act is redacted: free text, such as reasons, is cleaned of secrets and
+/// personal data; names of people and things, of secrets only.
 fn keep(name: &str) -> Option<Keep> {
     match name {
         "kind" | "class" | "at" | "act" | "via" | "digest" | "address" | "public" => None,
@@ -25,7 +25,7 @@ fn keep(name: &str) -> Option<Keep> {
     }
 }
 
-/// One thing that was done, in words that stay the same: `key.create`.
+/// One administrative action, under a stable name: `key.create`.
 #[derive(Debug, Clone)]
 pub struct Act {
     name: &'static str,
@@ -46,9 +46,9 @@ impl Act {
         self
     }
 
-    /// Writes the act as the next record of its chain.
+    /// Appends the act to its chain.
     pub(crate) async fn record(&self, actor: &Actor, connection: &mut AnyConnection) -> Result<()> {
-        // Other transactions wait here until this one has ended.
+        // Locks the chain: other transactions wait here until this one ends.
         sqlx::query("UPDATE audit_writers SET beats = beats + 1 WHERE id = $1")
             .bind(ACTS)
             .execute(&mut *connection)

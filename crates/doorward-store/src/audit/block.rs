@@ -23,14 +23,14 @@ pub struct Block {
     /// The times of the first and the last record, in milliseconds since 1970.
     pub first_at: i64,
     pub last_at: i64,
-    /// A line each.
+    /// One record per line.
     pub body: String,
 }
 
 /// Shorter bodies are stored uncompressed, so that they can be read in the database.
 const PACKED: usize = 8 << 10;
 const PACKED_FORM: &str = "lz4:";
-/// Maximum size of a decompressed body: written ones are shorter.
+/// Maximum size of a decompressed body. Bodies are written shorter than this.
 const MOST_UNPACKED: usize = 64 << 20;
 
 /// Encodes a body for storage. The encoding is deterministic.

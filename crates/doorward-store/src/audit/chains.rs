@@ -1,5 +1,6 @@
-//! Verifies all chains of a database: their records, and the tables about them that no hash covers. Searches use the
-//! numbers and times of blocks, and exports the list of chains: wrong ones would hide records.
+//! Verifies all chains of a database: their records, and the tables about them that no hash covers.
+//! Searches rely on the numbers and times of blocks, and exports on the list of chains: wrong
+//! values there would hide records.
 
 use sqlx::Row;
 
@@ -14,11 +15,13 @@ use crate::{Error, Result, Store, random_id};
 
 /// Maximum number of removed runs that one act signs.
 const RUNS: usize = 10_000;
-/// Milliseconds between a record's time and its block's: the clock is read for each.
+/// Allowed difference, in milliseconds, between the times of a record and of its block: each is
+/// read from the clock separately.
 const APART: i64 = 60_000;
 
 impl Verifier {
-    /// The second pass, with the numbers and times under which records are stored.
+    /// The second pass for a block, including the numbers and times under which its records are
+    /// stored.
     fn check_block(&mut self, block: &Block) {
         let (mut numbers, mut times) = (None::<(i64, i64)>, None::<(i64, i64)>);
         let (mut is_own, mut has_removed) = (true, false);
@@ -34,7 +37,7 @@ impl Verifier {
         }
         let is_timed = times.is_none_or(|(from, to)| {
             let (early, late) = (from - block.first_at, block.last_at - to);
-            // What was removed from a block was earlier, or later.
+            // Records removed from a block may have been earlier or later than the rest.
             let most = if has_removed { i64::MAX } else { APART };
             (-APART..=most).contains(&early) && (-APART..=most).contains(&late)
         });
@@ -103,15 +106,16 @@ impl Store {
         Ok(())
     }
 
-    /// The names of all chains: those whose processes are entered, the oldest first, and others that have records.
+    /// The names of all chains: those of registered processes, oldest first, then others that have
+    /// records.
     pub async fn audit_chains(&self) -> Result<Vec<String>> {
         let (writers, unlisted) = self.writers_and_unlisted().await?;
         Ok(names(writers, unlisted))
     }
 
-    /// The processes that are entered, and the chains with records that belong to none of these.
+    /// The registered processes, and the chains with records that belong to none of them.
     async fn writers_and_unlisted(&self) -> Result<(Vec<WriterRow>, Vec<String>)> {
-        // A gateway enters its chain before it writes records.
+        // A gateway registers its chain before it writes records.
         let mut unlisted = self.chains_with_records().await?;
         let writers = self.audit_writers().await?;
         unlisted.retain(|name| !writers.iter().any(|writer| writer.id == *name));

@@ -16,7 +16,7 @@ use super::line::Chain;
 use crate::seal::{MasterKey, SealError};
 use crate::{Error, Result, Store, files, hex, now};
 
-/// The text before the signature in a checkpoint's line.
+/// Precedes the signature in a checkpoint's line.
 const BEFORE: &str = ",\"signature\":\"";
 
 /// The last records of other chains: their numbers and hashes.
@@ -32,7 +32,7 @@ pub struct AuditKey {
     pair: Ed25519KeyPair,
 }
 
-/// The location of the private key.
+/// Where the private key is stored.
 #[derive(Debug)]
 pub enum KeyPlace<'a> {
     /// In the store, sealed.
@@ -41,7 +41,7 @@ pub enum KeyPlace<'a> {
     File(PathBuf),
 }
 
-/// The place to which a sealed key is bound.
+/// The context that a sealed key is bound to.
 pub(crate) fn place(id: &str) -> String {
     format!("audit key {id:?}")
 }
@@ -86,15 +86,15 @@ pub(super) fn is_signed(text: &str, signature: &str, key: &[u8]) -> bool {
     UnparsedPublicKey::new(&ED25519, key).verify(text.as_bytes(), &signature).is_ok()
 }
 
-/// Names a public key.
+/// The id of a public key.
 pub fn id_of(public: &[u8]) -> String {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, public);
     // Not in base64url: one id in 64 would begin with a hyphen.
     hex(&digest.as_ref()[..9])
 }
 
-/// Writes a signed checkpoint as the next record of a chain. `open` is the number of its first record
-/// that is not closed yet.
+/// Appends a signed checkpoint to a chain. `open` is the number of the first record whose call has
+/// not ended.
 pub fn checkpoint(
     chain: &mut Chain,
     key: &AuditKey,
@@ -220,7 +220,7 @@ impl Store {
     }
 }
 
-/// A new private key (PKCS #8).
+/// Generates a private key (PKCS #8).
 fn made() -> Result<Zeroizing<Vec<u8>>> {
     let no_randomness =
         |_| Error::Refused("a key cannot be created: the random number generator failed".into());

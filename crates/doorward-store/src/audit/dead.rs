@@ -12,8 +12,8 @@ use super::writer::{AuditLog, WriterRow};
 use crate::{Result, Tally};
 
 impl AuditLog {
-    /// Processes that died without ending their chains: those on this machine at once, others when
-    /// they showed no activity for `patience`, compared with `seen` from earlier checks.
+    /// Processes that died without ending their chains: those on this machine at once, others after
+    /// `patience` without a heartbeat, compared with `seen` from earlier checks.
     pub async fn dead(
         &mut self,
         seen: &mut BTreeMap<String, (i64, Instant)>,
@@ -44,7 +44,7 @@ impl AuditLog {
         Ok(dead)
     }
 
-    /// Usage from a process's records that were not counted yet.
+    /// Usage in a process's records that was not counted yet.
     pub async fn uncounted(&mut self, writer: &str) -> Result<Tally> {
         let connection = self.connect().await?;
         let mut tally = Tally::default();
@@ -68,7 +68,7 @@ impl AuditLog {
         let mut open: BTreeMap<String, LeftOpen> = BTreeMap::new();
         let mut closed = std::collections::BTreeSet::new();
         let mut before = i64::MAX;
-        // Backwards, as far as the last checkpoint says that something was open.
+        // Reads backwards, to the last checkpoint, which states the first open record.
         let mut until = None;
         loop {
             let backwards = "first_seq < $2 ORDER BY first_seq DESC";
@@ -112,7 +112,7 @@ pub(super) async fn some_blocks(
     query.fetch_all(connection).await?.iter().map(Block::read).collect()
 }
 
-/// As much of an opening record as is needed to close it.
+/// The members of an opening record that are needed to close it.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 pub struct LeftOpen {
@@ -128,6 +128,6 @@ pub struct LeftOpen {
     pub target: Option<String>,
     /// Maximum cost by account, in millionths.
     pub reserved: BTreeMap<String, i64>,
-    /// Of a checkpoint: the first record that was still open.
+    /// In a checkpoint: the first record that was still open.
     open: Option<i64>,
 }

@@ -57,7 +57,8 @@ impl AuditLog {
     }
 }
 
-/// Whether a chain follows to its head from what its own gateway has signed, or from what is known of it.
+/// Whether the head of a chain is linked to a record that its own gateway has signed, or to a head
+/// that is already known.
 async fn may_sign(
     connection: &mut AnyConnection,
     writer: &str,
@@ -81,7 +82,8 @@ async fn may_sign(
                     return Ok(true);
                 }
                 if line.removed.is_some() {
-                    // Vouched for by the retention that removed it; nothing earlier can be checked.
+                    // The retention act that removed the records covers them; nothing earlier can
+                    // be checked.
                     return Ok(writer == ACTS);
                 }
                 if !line.is_intact(text) {
@@ -93,7 +95,8 @@ async fn may_sign(
                 wanted = Head { seq: line.seq - 1, hash: line.prev };
             }
         }
-        // Acts are signed by others alone, and may be many: the last ones must do.
+        // Acts are signed by other chains only, and there may be many: checking the last ones
+        // suffices.
         if blocks.is_empty() || writer == ACTS {
             return Ok(writer == ACTS);
         }

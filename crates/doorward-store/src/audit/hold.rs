@@ -22,7 +22,7 @@ pub struct Hold {
     pub id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tenant: Option<String>,
-    /// A user's, agent's or service account's name.
+    /// The name of a user, agent or service account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<String>,
     pub reason: String,
@@ -58,7 +58,7 @@ impl Hold {
         })
     }
 
-    /// Whether a record of these is held.
+    /// Whether the hold covers records of this tenant and principal.
     pub fn covers(&self, tenant: Option<&str>, principals: &[Option<&str>]) -> bool {
         self.released.is_none()
             && self.tenant.as_deref().is_none_or(|held| tenant == Some(held))
@@ -116,7 +116,7 @@ impl Store {
             return Ok(Hold { id: id.into(), tenant, principal, reason, created: 0, released });
         }
         let hold = self.audit_hold(id).await?;
-        // In a dry run it remains.
+        // A dry run does not end it.
         Ok(Hold { released: hold.released.or_else(|| Some(now())), ..hold })
     }
 
@@ -125,8 +125,8 @@ impl Store {
         all.into_iter().find(|hold| hold.id == id).ok_or_else(|| Error::absent("hold", id))
     }
 
-    /// The holds in force. An error if the acts report others: anyone who can write to the database could end a hold
-    /// by deleting its row.
+    /// The active holds. Fails if the acts contradict the table: otherwise anyone who can write to
+    /// the database could end a hold by deleting its row.
     pub(super) async fn proven_holds(&self) -> Result<Vec<Hold>> {
         let acted = self.holds_by_acts().await?;
         let mut holds = self.audit_holds().await?;

@@ -8,7 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
-/// Characters of a hash.
+/// Length of a hash in characters.
 const HASH: usize = 43;
 const BEFORE_HASH: &str = ",\"hash\":\"";
 const AFTER_HASH: &str = "\"}";
@@ -54,7 +54,7 @@ impl Chain {
         let begin = out.len();
         self.head.seq += 1;
         let Head { seq, hash } = &self.head;
-        // A writer's name has nothing that must be escaped.
+        // A writer's name contains no characters that need escaping.
         let _ = write!(out, "{{\"writer\":\"{}\",\"seq\":{seq},\"prev\":\"{hash}\",", self.writer);
         begin
     }
@@ -84,18 +84,18 @@ pub struct Line {
     /// The time (RFC 3339), if the record has one.
     #[serde(default)]
     pub at: String,
-    /// For a run that retention removed: its last record, and the act that reports it.
+    /// For a removed range: its last record, and the act that reports the removal.
     pub to: Option<i64>,
     pub removed: Option<String>,
 }
 
-/// Stands for a run of records that retention removed.
+/// Stands for a range of records that retention removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Removed<'a> {
     pub writer: &'a str,
     pub first: i64,
     pub last: i64,
-    /// The hash of the last of them.
+    /// The hash of the range's last record.
     pub hash: &'a str,
     /// The id of the record that states the reason.
     pub by: &'a str,

@@ -46,7 +46,7 @@ impl Store {
         rows.iter().map(|row| Ok((row.try_get("writer")?, row.try_get("seq")?))).collect()
     }
 
-    /// Remembers that an export has delivered a chain up to a record.
+    /// Stores up to which record of a chain an export has delivered.
     pub async fn exported(&self, name: &str, writer: &str, seq: i64) -> Result<()> {
         let mut change = self.write().await?;
         sqlx::query(

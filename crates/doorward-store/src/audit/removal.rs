@@ -9,16 +9,17 @@ use super::line::Line;
 /// The act's name.
 pub(super) const RETENTION: &str = "audit.retention";
 
-/// A run of records of one chain: the chain, the first, the last, and the hash of the last.
+/// A range of removed records: the chain, the first number, the last number, and the hash of the
+/// last record.
 pub(super) type Gone = (String, i64, i64, String);
 
-/// The run that a line stands for, where it stands for what was removed.
+/// The removed range that a line stands for, if it does.
 pub(super) fn gone(line: &Line) -> Option<Gone> {
     line.removed.as_ref()?;
     Some((line.writer.clone(), line.seq, line.last(), line.hash.clone()))
 }
 
-/// The members of an act that make it a proof.
+/// The signed members of a retention act.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Proof {
     key: String,
@@ -47,7 +48,7 @@ struct Act {
 struct Details {
     removed: Removed,
     proof: Option<Proof>,
-    /// Another version had taken it away, without a signature.
+    /// Removed by an earlier version without a signature, and signed afterwards.
     #[serde(default)]
     earlier: bool,
 }
@@ -56,21 +57,20 @@ struct Details {
 #[serde(untagged)]
 enum Removed {
     Signed(Vec<Gone>),
-    /// As versions before 1.0 wrote it: without hashes, and signed by nobody.
+    /// Written by versions before 1.0: without hashes or signature.
     Unsigned(Vec<(String, i64, i64)>),
 }
 
-/// What an act says of removed records.
-pub(super) enum Told {
-    /// With a signature that is trusted.
-    /// With whether it was signed afterwards only.
+/// The removals that a retention act reports.
+pub(super) enum RemovalAct {
+    /// With a trusted signature. The flag says whether it was signed only afterwards.
     Signed(Vec<Gone>, bool),
-    /// By the database's word alone: the act's id, and the runs.
+    /// Unsigned: the act's id, and the ranges.
     Unsigned(String, Vec<(String, i64, i64)>),
 }
 
-/// Reads an act of retention; `None` for all else.
-pub(super) fn told(text: &str, keys: &PublicKeys) -> Option<Told> {
+/// Parses a retention act; `None` for any other record.
+pub(super) fn read_removal(text: &str, keys: &PublicKeys) -> Option<RemovalAct> {
     if !text.contains(RETENTION) {
         return None;
     }
@@ -80,15 +80,15 @@ pub(super) fn told(text: &str, keys: &PublicKeys) -> Option<Told> {
     }
     let runs = match act.details.removed {
         Removed::Signed(runs) => runs,
-        Removed::Unsigned(runs) => return Some(Told::Unsigned(act.subject, runs)),
+        Removed::Unsigned(runs) => return Some(RemovalAct::Unsigned(act.subject, runs)),
     };
     let is_proven = act.details.proof.as_ref().is_some_and(|proof| {
         let signed = signed_text(&act.subject, &runs);
         keys.get(&proof.key).is_some_and(|key| is_signed(&signed, &proof.signature, key))
     });
     if is_proven {
-        return Some(Told::Signed(runs, act.details.earlier));
+        return Some(RemovalAct::Signed(runs, act.details.earlier));
     }
     let runs = runs.into_iter().map(|(writer, first, last, _)| (writer, first, last));
-    Some(Told::Unsigned(act.subject, runs.collect()))
+    Some(RemovalAct::Unsigned(act.subject, runs.collect()))
 }

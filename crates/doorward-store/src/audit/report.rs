@@ -10,47 +10,47 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
-    /// It cannot be read.
+    /// The line cannot be parsed.
     Unreadable,
-    /// Its text is not that of its hash.
+    /// The hash does not match the text.
     Changed,
-    /// It does not follow the record before it.
+    /// The record does not link to the one before it.
     Unlinked,
-    /// Records between it and the one before are not there.
+    /// Records between it and the previous one are missing.
     Missing,
-    /// It comes once more, or after one that it comes before.
+    /// The record is duplicated or out of order.
     Misplaced,
-    /// Its signature is not one of the gateway's.
+    /// The signature was not made with one of the gateway's keys.
     BadCheckpoint,
-    /// A checkpoint has seen another record in its place.
+    /// A checkpoint saw another record in this place.
     Replaced,
-    /// A checkpoint has seen records after it, which are not there.
+    /// A checkpoint saw later records, which are missing.
     CutOff,
-    /// It was taken away, and no record says that it was to be.
+    /// The record was removed, and no retention act reports it.
     Unjustified,
-    /// It was taken away, and nobody has signed the record that says so.
+    /// The record was removed, and the act that reports it is not signed.
     UnsignedRemoval,
-    /// It comes after the end of its chain.
+    /// The record comes after the end of its chain.
     AfterEnd,
-    /// Its chain has ended, and no record says how.
+    /// The chain has ended, and no record says how.
     NoEnd,
-    /// Its chain has ended, and no checkpoint vouches for it.
+    /// The chain has ended, and no checkpoint covers its end.
     Unsigned,
-    /// There is no key with which any checkpoint could be trusted.
+    /// No key is available to verify any checkpoint.
     NoKey,
-    /// The gateway that wrote its chain has signed nothing of it.
+    /// The gateway that wrote the chain has signed none of it.
     NeverSigned,
-    /// The database does not list its chain.
+    /// The database does not list the chain.
     Unlisted,
-    /// Its row gives other numbers or times than its records.
+    /// The row's numbers or times differ from those of its records.
     Misfiled,
-    /// Another record tells of the same process's death.
+    /// A second record reports the same process's death.
     SecondDeath,
-    /// Exported files have no checkpoint that could be trusted.
+    /// The exported files contain no trusted checkpoint.
     NoCheckpoint,
-    /// The anchor is not there, or has no checkpoint.
+    /// The anchor is missing, or has no checkpoint.
     NoAnchor,
-    /// A checkpoint in the anchor cannot be trusted.
+    /// A checkpoint in the anchor is not trusted.
     BadAnchor,
 }
 
@@ -105,26 +105,26 @@ impl fmt::Display for Finding {
     }
 }
 
-/// One chain as it was found.
+/// The result for one chain.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Found {
     pub first: i64,
     pub last: i64,
     pub hash: String,
-    /// Up to where a checkpoint vouches for it.
+    /// The last record that a checkpoint covers.
     pub checkpointed: i64,
 }
 
-/// What checking has brought to light.
+/// The result of a verification.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
     pub records: u64,
     pub removed: u64,
     pub checkpoints: u64,
     pub chains: BTreeMap<String, Found>,
-    /// The first of each chain's first, in the order of the chains.
+    /// The first findings of each chain, in the order of the chains.
     pub findings: Vec<Finding>,
-    /// Further ones, which are not told.
+    /// The number of further findings, which are not listed.
     pub more: u64,
 }
 

@@ -15,32 +15,31 @@ use super::line::{Line, Removed};
 use super::removal::{Gone, Proof, RETENTION, gone};
 use crate::{Result, Store, random_id};
 
-/// Blocks that are looked at in one transaction.
+/// Blocks processed per transaction.
 const BATCH: i64 = 64;
 
-/// Until when records are kept.
+/// How long records are retained.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rule {
-    /// `None` for all that no other rule names.
+    /// `None` for all classes without a rule.
     pub class: Option<String>,
     pub tenant: Option<String>,
-    /// Records from before go: milliseconds since 1970.
+    /// Earlier records are removed: milliseconds since 1970.
     pub before: i64,
 }
 
-/// All rules. The one that names tenant and class decides, then the one that names the tenant, then
-/// the one that names the class.
+/// All rules. The most specific one applies: tenant and class, then tenant, then class.
 #[derive(Debug, Clone, Default)]
 pub struct Retention {
     pub rules: Vec<Rule>,
 }
 
-/// What was taken away.
+/// The outcome of a retention run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Retained {
     pub removed: u64,
     pub held: u64,
-    /// Over, but no checkpoint vouches for it yet, or its chain is not whole: it stays.
+    /// Expired but retained, because no checkpoint covers them yet or their chain is broken.
     pub unvouched: u64,
 }
 
@@ -65,7 +64,8 @@ struct Record<'a> {
 }
 
 impl Record<'_> {
-    /// What says of other records that they were removed or held, or of a chain that it has ended, stays.
+    /// Whether the record proves something about other records or chains (removals, holds, the end
+    /// of a chain), and is therefore retained.
     fn vouches(&self) -> bool {
         match &*self.kind {
             "act" => matches!(&*self.act, RETENTION | HOLD | RELEASE),
@@ -77,9 +77,9 @@ impl Record<'_> {
 }
 
 impl Retention {
-    /// Until when a record is kept; `None` for always.
+    /// Until when a record is retained; `None` for forever.
     fn until(&self, class: &str, tenant: Option<&str>) -> Option<i64> {
-        // What vouches for others stays as long as the longest of them.
+        // Checkpoints are retained as long as the longest-lived records they cover.
         if class == "checkpoints" {
             let always = self.rules.iter().all(|rule| rule.class.is_some());
             return if always { None } else { self.rules.iter().map(|rule| rule.before).min() };
@@ -98,7 +98,7 @@ impl Retention {
 }
 
 impl Store {
-    /// Takes away what is over, batch by batch, and signs what it took.
+    /// Removes expired records batch by batch, and signs each removal.
     pub async fn retain_audit(&self, retention: &Retention, key: &AuditKey) -> Result<Retained> {
         let mut all = Retained::default();
         if retention.rules.is_empty() {
@@ -131,7 +131,7 @@ impl Store {
         Ok(all)
     }
 
-    /// One batch of one chain. Returns the first number of the last block that was looked at.
+    /// Processes one batch of one chain. Returns the first number of the last block processed.
     async fn retain_batch(
         &self,
         writer: &str,
@@ -155,7 +155,7 @@ impl Store {
         let (retention, holds) = (pass.retention, pass.holds);
         let mut changed = Vec::new();
         for block in &blocks {
-            // How far checkpoints vouch is looked up once something is over.
+            // The covered range is computed only once something has expired.
             let mut upto = pass.vouched.unwrap_or(i64::MAX);
             let mut tried = Retained::default();
             let kept = pass.last_checkpoint;
@@ -191,7 +191,7 @@ impl Store {
             .execute(&mut *change)
             .await?;
             if put.rows_affected() == 0 {
-                // Somebody else is at it.
+                // Another process is removing records of this chain.
                 return Ok((last, Retained::default()));
             }
         }
@@ -206,7 +206,7 @@ impl Store {
         Ok((last, done))
     }
 
-    /// The number of the last checkpoint of a chain: it vouches for what is left of it, and stays.
+    /// The number of a chain's last checkpoint: it covers the remaining records, and is retained.
     async fn last_checkpoint(&self, writer: &str) -> Result<Option<i64>> {
         let row = sqlx::query(
             "SELECT first_seq FROM audit_blocks WHERE writer = $1 AND first_seq = last_seq \
@@ -220,21 +220,21 @@ impl Store {
     }
 }
 
-/// What one pass through all chains goes by.
+/// The state of one pass over all chains.
 struct Pass<'a> {
     retention: &'a Retention,
     holds: &'a [Hold],
     key: &'a AuditKey,
     keys: PublicKeys,
-    /// What checkpoints have seen of other chains, once that was needed.
+    /// The heads that checkpoints have seen of other chains, once they were needed.
     heads: Option<Heads>,
-    /// Up to where checkpoints vouch for the chain at hand, once that was needed.
+    /// The last record of the current chain that checkpoints cover, once it was needed.
     vouched: Option<i64>,
-    /// The last checkpoint of the chain at hand, looked up with it.
+    /// The current chain's last checkpoint, looked up at the same time.
     last_checkpoint: Option<i64>,
 }
 
-/// The runs that an act has removed, as they stand in the blocks now.
+/// The ranges that an act has removed, as they now appear in the blocks.
 fn removed(id: &str, changed: &[(&Block, String)], joined: Vec<Gone>) -> Vec<Gone> {
     let lines = changed.iter().flat_map(|(_, body)| body.lines()).filter_map(Line::read);
     let mut removed: Vec<Gone> = lines
@@ -249,14 +249,15 @@ fn removed(id: &str, changed: &[(&Block, String)], joined: Vec<Gone>) -> Vec<Gon
     removed
 }
 
-/// A line of a block as it will be.
+/// A line of a block after removal.
 enum Thinned<'a> {
     Kept(&'a str),
-    /// From one number to another, with the hash of the last.
+    /// The first and last number of a removed range, and the hash of the last record.
     Gone(i64, i64, String),
 }
 
-/// A block without what is over up to a record, but for one that is kept: its new text, if anything was taken away.
+/// Removes expired records up to a number from a block, except the given one. Returns the new text
+/// if anything was removed.
 fn thin(
     block: &Block,
     id: &str,
@@ -307,7 +308,7 @@ fn thin(
     Some(texts.collect::<Vec<_>>().join("\n"))
 }
 
-/// Makes one block of those that follow one another and have nothing left. Returns the runs it made.
+/// Merges consecutive blocks that have no records left. Returns the resulting ranges.
 async fn join_empty(
     change: &mut sqlx::AnyConnection,
     writer: &str,

@@ -1,6 +1,6 @@
-//! Verifies chains: that no record was changed, removed, inserted, moved or truncated. In two passes over all records,
-//! those of one chain in order: the first gathers claims about them ([`Verifier::gather`]), the second checks each
-//! ([`Verifier::check`]).
+//! Verifies chains: that no record was changed, removed, inserted, moved or truncated. In two
+//! passes over all records, those of one chain in order: the first collects claims about them
+//! ([`Verifier::gather`]), the second checks each ([`Verifier::check`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::act::ACTS;
 use super::checkpoint::{PublicKeys, Said};
 use super::line::{Head, Line};
-use super::removal::{Gone, Told, gone, told};
+use super::removal::{Gone, RemovalAct, gone, read_removal};
 use super::report::{Fault, Finding, Found, Report};
 
 /// Maximum number of findings stored; further ones are counted.
@@ -18,36 +18,36 @@ const MOST: usize = 100;
 #[derive(Debug)]
 pub struct Verifier {
     keys: PublicKeys,
-    /// All records are there from each chain's first on, not only those of a time.
+    /// All records from each chain's first one on are present, not only those of a time range.
     whole: bool,
-    /// The hashes that records are said to have. All must be right: no word, signed or not, takes the place of
-    /// another.
+    /// The hashes that records claim for other records. All must match: no claim, signed or not,
+    /// overrides another.
     claims: BTreeMap<String, BTreeMap<i64, Vec<String>>>,
-    /// Unproven claims of the database are accepted.
+    /// Accept unsigned claims of the database.
     trusts_database: bool,
-    /// What was taken away, by a signed record.
+    /// Ranges removed by a signed act.
     removed: BTreeSet<Gone>,
-    /// What was to be taken away by records that nobody signed, by their ids.
+    /// Ranges removed by unsigned acts, by the act's id.
     retained: BTreeMap<String, Vec<(String, i64, i64)>>,
-    /// What was taken away by the word of such a record.
+    /// Ranges found removed that only an unsigned act reports.
     pub(super) unsigned: Vec<Gone>,
-    /// Versions that did not sign removals have removed records.
+    /// A version that did not sign removals has removed records.
     removed_earlier: bool,
-    /// Up to where checkpoints, signed retention and signed deaths vouch for each chain.
+    /// The last record of each chain that checkpoints, signed retention or signed deaths cover.
     vouched: BTreeMap<String, i64>,
     /// Chains with something signed by their own gateway.
     signs: BTreeSet<String>,
-    /// The records with which chains have ended themselves.
+    /// The records with which processes ended their own chains.
     ends: BTreeMap<String, i64>,
-    /// Chains whose processes were found dead, by who says so.
+    /// Records of the death of a chain's process.
     deaths: BTreeMap<String, Vec<Death>>,
     /// The last records of chains whose deaths are signed.
     died: BTreeMap<String, i64>,
-    /// The first pass is complete and its claims were evaluated.
+    /// Whether the first pass is complete and its claims were evaluated.
     weighed: bool,
     /// Chains that have ended, according to the database.
     pub(super) closed: BTreeSet<String>,
-    /// The first act is there: nothing is left out that began earlier.
+    /// The first act is present: no earlier act is missing.
     from_start: bool,
     report: Report,
 }
@@ -55,10 +55,10 @@ pub struct Verifier {
 /// A record of the death of a process.
 #[derive(Debug, PartialEq, Eq)]
 struct Death {
-    /// The chain and the record that say it.
+    /// The chain and the record that report the death.
     heir: String,
     seq: i64,
-    /// The last record of the dead process, where the version that wrote it said so.
+    /// The dead process's last record. Early versions did not write it.
     last: Option<i64>,
     hash: String,
 }
@@ -77,8 +77,8 @@ struct Died {
 }
 
 impl Verifier {
-    /// Trusts checkpoints that are signed with these keys. `whole` demands that each chain begins with
-    /// its first record.
+    /// Trusts checkpoints that are signed with these keys. `whole` requires each chain to begin
+    /// with its first record.
     pub fn new(keys: PublicKeys, whole: bool) -> Self {
         Self {
             keys,
@@ -101,7 +101,8 @@ impl Verifier {
         }
     }
 
-    /// Takes on the database's word what nobody has signed: who can write it is not found out then.
+    /// Accepts unsigned claims of the database. Changes by someone who can write to it go
+    /// undetected then.
     pub fn trusting_database(mut self, trusts: bool) -> Self {
         self.trusts_database = trusts;
         self
@@ -112,7 +113,7 @@ impl Verifier {
         *upto = (*upto).max(seq);
     }
 
-    /// Takes somebody's word on the last record of a chain.
+    /// Adds a claim about the last record of a chain.
     pub fn claim(&mut self, writer: &str, head: &Head) {
         if head.seq > 0 {
             let claims = self.claims.entry(writer.into()).or_default().entry(head.seq).or_default();
@@ -122,7 +123,8 @@ impl Verifier {
         }
     }
 
-    /// A line of an anchor: a file of checkpoints that others cannot write. Returns whether it is a checkpoint.
+    /// Adds a line of an anchor: a file of checkpoints that others cannot write. Returns whether it
+    /// is a checkpoint.
     pub fn anchor(&mut self, anchor: &str, number: i64, text: &str) -> bool {
         let Some(line) = Line::read(text).filter(|line| line.kind == "checkpoint") else {
             self.gather(text);
@@ -140,7 +142,7 @@ impl Verifier {
         true
     }
 
-    /// The anchor is not there, or has no checkpoint.
+    /// Reports that the anchor is missing or has no checkpoint.
     pub fn no_anchor(&mut self, anchor: &str) {
         self.found(anchor, 0, Fault::NoAnchor, String::new());
     }
@@ -148,7 +150,7 @@ impl Verifier {
     /// The first pass: collects a record's claims about others.
     pub fn gather(&mut self, text: &str) {
         if text.contains("\"kind\":\"checkpoint\"") {
-            // One that is not signed as it should be claims nothing, and is told of in its place.
+            // A record with an invalid signature makes no claim. The second pass reports it.
             let Ok(said) = Said::read(text, &self.keys) else { return };
             for (writer, (seq, hash)) in said.heads {
                 self.vouch(&writer, seq);
@@ -159,18 +161,20 @@ impl Verifier {
             self.signs.insert(said.writer);
             return;
         }
-        match told(text, &self.keys) {
-            Some(Told::Signed(runs, earlier)) => {
+        match read_removal(text, &self.keys) {
+            Some(RemovalAct::Signed(runs, earlier)) => {
                 self.removed_earlier |= earlier;
                 for (writer, _, last, hash) in &runs {
                     self.claim(writer, &Head { seq: *last, hash: hash.clone() });
                     self.vouch(writer, *last);
-                    // The gateway removes nothing that no checkpoint vouches for.
+                    // The gateway removes only records that a checkpoint covers.
                     self.signs.insert(writer.clone());
                 }
                 self.removed.extend(runs);
             }
-            Some(Told::Unsigned(id, runs)) => self.retained.entry(id).or_default().extend(runs),
+            Some(RemovalAct::Unsigned(id, runs)) => {
+                self.retained.entry(id).or_default().extend(runs);
+            }
             None => self.gather_death(text),
         }
     }
@@ -179,12 +183,12 @@ impl Verifier {
         if !text.contains("\"writer.died\"") {
             return;
         }
-        let Ok(told) = serde_json::from_str::<Died>(text) else { return };
-        let is_gateways = told.writer != ACTS && told.died != ACTS && told.died != told.writer;
-        if told.event != "writer.died" || !is_gateways {
+        let Ok(death) = serde_json::from_str::<Died>(text) else { return };
+        let is_gateways = death.writer != ACTS && death.died != ACTS && death.died != death.writer;
+        if death.event != "writer.died" || !is_gateways {
             return;
         }
-        let Died { writer: heir, seq, died, last, last_hash: hash, .. } = told;
+        let Died { writer: heir, seq, died, last, last_hash: hash, .. } = death;
         if let Some(last) = last {
             self.claim(&died, &Head { seq: last, hash: hash.clone() });
         }
@@ -195,8 +199,9 @@ impl Verifier {
         }
     }
 
-    /// After the first pass: deaths count where they are signed, by a checkpoint behind them or by the death of
-    /// who reported them. The earliest end of a chain is its end.
+    /// Evaluates the claims after the first pass. A death counts if it is signed: by a later
+    /// checkpoint, or by the death record of the process that reported it. A chain ends at its
+    /// earliest end.
     fn weigh(&mut self) {
         if std::mem::replace(&mut self.weighed, true) {
             return;
@@ -219,9 +224,10 @@ impl Verifier {
                 break;
             }
             for (died, death) in signed {
-                // A version that did not say where: all there is.
+                // Written by a version that did not store the last record: covers all records.
                 let last = death.last.unwrap_or(i64::MAX);
-                // What its own gateway never signed is not proven by who found it dead.
+                // If a chain was never signed by its own gateway, the process that reported its
+                // death cannot prove it.
                 if death.last.is_some() && self.signs.contains(&died) {
                     self.vouch(&died, last);
                 }
@@ -237,21 +243,21 @@ impl Verifier {
         }
     }
 
-    /// A chain has records, and the database does not list it.
+    /// Reports a chain that has records but that the database does not list.
     pub(super) fn unlisted(&mut self, writer: &str) {
         self.found(writer, 1, Fault::Unlisted, String::new());
     }
 
-    /// The second pass: whether a record is what it should be.
+    /// The second pass: checks a record.
     pub fn check(&mut self, text: &str) {
         self.checked(text);
     }
 
-    /// The same; returns what was read.
+    /// The same; returns the parsed line.
     pub(super) fn checked(&mut self, text: &str) -> Option<Line> {
         self.weigh();
         let Some(line) = Line::read(text) else {
-            // Whose it was cannot be told; the chain that lacks it will.
+            // The chain it belongs to is unknown; the missing record is reported there.
             let start: String = text.chars().take(80).collect();
             self.found("?", 0, Fault::Unreadable, start);
             return None;
@@ -321,7 +327,7 @@ impl Verifier {
         if let Some(claims) = self.claims.get_mut(&line.writer) {
             let mut claimed = claims.split_off(&first);
             claims.append(&mut claimed.split_off(&(last + 1)));
-            // Of removed records only the last hash is known.
+            // For removed records, only the last hash is known.
             if claimed.get(&last).is_some_and(|all| all.iter().any(|hash| *hash != line.hash)) {
                 fault = fault.or(Some((last, Fault::Replaced, String::new())));
             }
@@ -329,7 +335,7 @@ impl Verifier {
         if let Some((seq, fault, detail)) = fault {
             self.found(&line.writer, seq, fault, detail);
         }
-        // One that is out of place says nothing of those that follow.
+        // A misplaced record does not affect the checks of later ones.
         if begins || last > chain.last {
             (chain.last, chain.hash) = (last, line.hash.clone());
         }
@@ -358,7 +364,7 @@ impl Verifier {
         self.report.findings.push(Finding { writer: writer.into(), seq, fault, detail });
     }
 
-    /// Where chains, above all those that have ended, are not what the gateway leaves.
+    /// Checks the ends of chains, above all of those that have ended.
     fn check_ends(&mut self) {
         let chains: Vec<(String, Found)> = self
             .report
@@ -381,13 +387,13 @@ impl Verifier {
         for (writer, Found { first, last, checkpointed, .. }) in chains {
             let (is_closed, has_end) =
                 (self.closed.contains(&writer), self.ends.contains_key(&writer));
-            // Versions that did not sign retention took such records away, too.
+            // Versions that did not sign retention removed such records, too.
             let has_death = self.deaths.contains_key(&writer);
             if is_closed && !has_end && !has_death && !self.removed_earlier {
                 self.found(&writer, last, Fault::NoEnd, String::new());
             }
-            // A gateway signs its chain in the transaction that begins it. What others say of a chain that never did
-            // so, they say of what anybody may have put there.
+            // A gateway signs its chain in the transaction that begins it. If it has not, other
+            // chains' claims about it prove nothing: anyone may have inserted it.
             let is_proven = checkpointed >= first && self.signs.contains(&writer);
             let must_be_signed = (is_closed && has_end) || self.died.contains_key(&writer);
             if must_sign && !is_proven {
@@ -398,7 +404,7 @@ impl Verifier {
         }
     }
 
-    /// What was found. Claims that nothing fulfilled are findings, too.
+    /// Returns the report. Claims that no record matches are findings, too.
     pub fn finish(mut self) -> Report {
         self.weigh();
         for (writer, chain) in &mut self.report.chains {
@@ -418,7 +424,7 @@ impl Verifier {
                     let detail = format!("all of its {seq} records");
                     self.found(&writer, 1, Fault::CutOff, detail);
                 }
-                // Before what is looked at, or in a gap that was told of.
+                // Before the verified range, or in a gap that was already reported.
                 Some(_) | None => {}
             }
         }

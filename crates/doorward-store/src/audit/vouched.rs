@@ -8,13 +8,14 @@ use super::checkpoint::{Heads, PublicKeys, Said};
 use super::line::Line;
 use crate::{Result, Store};
 
-/// Checkpoints that are read in one go.
+/// Checkpoints per read.
 const PAGE: i64 = 256;
 
 impl Store {
-    /// The number of the last record of a chain after `after` for which checkpoints vouch: all up to it follow one
-    /// another. Looks no further than the first checkpoint behind `horizon` (milliseconds since 1970). `heads` is what
-    /// other chains' checkpoints have seen, read when it is first needed.
+    /// The number of the last record of a chain after `after` that checkpoints cover; all records
+    /// up to it are linked. Reads no further than the first checkpoint after `horizon`
+    /// (milliseconds since 1970). `heads` are the heads seen by other chains' checkpoints, read
+    /// when first needed.
     pub(super) async fn vouched(
         &self,
         writer: &str,
@@ -39,7 +40,7 @@ impl Store {
         Ok(walk.vouched)
     }
 
-    /// Returns whether a checkpoint behind the horizon was seen.
+    /// Returns whether a checkpoint after the horizon was found.
     async fn walk(
         &self,
         walk: &mut Walk,
@@ -69,12 +70,12 @@ impl Store {
         }
     }
 
-    /// What valid checkpoints have seen of chains, the latest of each.
+    /// The latest head of each chain in valid checkpoints.
     async fn signed_heads(&self, keys: &PublicKeys) -> Result<Heads> {
         let mut heads = Heads::new();
         let mut after = (String::new(), i64::MIN);
         loop {
-            // A checkpoint is a block by itself; a long one is packed.
+            // A checkpoint is a block of its own; a long one is compressed.
             let query = format!(
                 "SELECT {} FROM audit_blocks WHERE (writer, first_seq) > ($1, $2) AND first_seq = last_seq \
                  AND (body LIKE '%\"kind\":\"checkpoint\"%' OR body LIKE 'lz4:%') \
@@ -101,7 +102,7 @@ impl Store {
     }
 }
 
-/// A chain as it is walked along.
+/// The state of reading one chain.
 #[derive(Default)]
 pub(super) struct Walk {
     pub(super) last: Option<Line>,
@@ -109,7 +110,7 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// Takes the next line; `false` where it does not follow the one before.
+    /// Takes the next line; `false` if it does not link to the previous one.
     pub(super) fn take(
         &mut self,
         text: &str,

@@ -27,7 +27,7 @@ impl fmt::Display for WriterId {
 }
 
 impl WriterId {
-    /// For a process whose calls begin with `run`.
+    /// For a process whose call ids begin with `run`.
     pub fn new(run: u32) -> Self {
         Self(format!("{:08x}-{run:08x}", now()))
     }
@@ -79,13 +79,13 @@ impl Store {
 #[derive(Debug, Clone)]
 pub struct Commit {
     pub block: Block,
-    /// The chain's last record then.
+    /// The chain's last record after the commit.
     pub head: Head,
-    /// What the calls that they close have cost, by account.
+    /// The costs of the calls that the records close, by account.
     pub charges: BTreeMap<String, Amount>,
-    /// What was used, of all records that were not counted before.
+    /// Usage from all records that were not counted before.
     pub usage: Option<Tally>,
-    /// The dead process whose open calls the records close, and which pays for them.
+    /// The dead process whose open calls these records close; their costs are charged to it.
     pub ends: Option<Ended>,
 }
 
@@ -93,20 +93,21 @@ pub struct Commit {
 #[derive(Debug, Clone)]
 pub struct Ended {
     pub writer: WriterId,
-    /// How often it had shown that it lives when it was found dead: once it does so again, it is not.
+    /// Its heartbeat count when it was found dead. If the count has changed since, the process
+    /// lives.
     pub beats: i64,
-    /// What its open calls cost, by account.
+    /// The costs of its open calls, by account.
     pub charges: BTreeMap<String, Amount>,
-    /// What was used, of its records that were not counted yet.
+    /// Usage from its records that was not counted yet.
     pub usage: Tally,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Committed {
     Written,
-    /// Nothing was written: another process has ended the dead one before, or it lives.
+    /// Nothing was written: another process has already ended the dead one, or it lives.
     TooLate,
-    /// It was not written, nor will be: another process took this one for dead.
+    /// Nothing was or will be written: another process declared this one dead.
     Fenced,
 }
 
@@ -117,13 +118,13 @@ pub struct AuditLog {
     id: WriterId,
     pub(super) place: Place,
     chain: Chain,
-    /// Heads of other chains that are not to be signed.
+    /// Heads of other chains that must not be signed.
     pub(super) unsigned: Heads,
     connection: Option<AnyConnection>,
 }
 
 impl AuditLog {
-    /// Enters a new writer. Its chain is empty.
+    /// Registers a new writer with an empty chain.
     pub async fn open(store: &Store, id: WriterId, place: Place) -> Result<Self> {
         let chain = Chain::new(&id.0, Head::default());
         let mut log = Self {
@@ -155,7 +156,7 @@ impl AuditLog {
         &self.chain
     }
 
-    /// The chain as it is once a commit is written.
+    /// Advances to the chain's state after a commit.
     pub fn advance(&mut self, chain: Chain) {
         self.chain = chain;
     }
@@ -167,12 +168,12 @@ impl AuditLog {
         self.connection.as_mut().ok_or_else(|| Error::Refused("there is no connection".into()))
     }
 
-    /// Writes a commit, whole or not at all. To be tried again after an error or when it was given up:
-    /// it is written once, however often.
+    /// Writes a commit atomically. May be retried after an error or a cancellation: it is written
+    /// at most once.
     pub async fn write(&mut self, commit: &Commit) -> Result<Committed> {
         let id = self.id.0.clone();
         let begin = self.store.location().begin();
-        // Given back once all has gone well: what was given up in the middle is not used again.
+        // Returned to the pool after success only: a connection cancelled in between is not reused.
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
             None => self.store.connect_apart().await?,
@@ -189,7 +190,7 @@ impl AuditLog {
         .await?;
         let mut outcome = Committed::Written;
         if alive.rows_affected() == 0 {
-            // It may have been written just before.
+            // An earlier attempt may have written it.
             if !is_written(&mut change, commit).await? {
                 outcome = Committed::Fenced;
             }
@@ -222,7 +223,7 @@ impl AuditLog {
                     .await?;
             }
         } else {
-            // What else it brings about was written with it, when it was tried before.
+            // The effects were written with it in that attempt.
             is_written(&mut change, commit).await?;
         }
         match outcome {
@@ -233,7 +234,7 @@ impl AuditLog {
         Ok(outcome)
     }
 
-    /// Drops the connection: it may hang.
+    /// Drops the connection, which may hang.
     pub fn disconnect(&mut self) {
         self.connection = None;
     }
@@ -248,7 +249,7 @@ impl AuditLog {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Says that nothing more will come, and gives back the credit that is still held.
+    /// Ends the chain, and releases reserved credit.
     pub async fn end(&mut self) -> Result<()> {
         let id = self.id.0.clone();
         let begin = self.store.location().begin();
@@ -266,7 +267,7 @@ impl AuditLog {
     }
 }
 
-/// Whether a block stands in the database. An error if another does at its place.
+/// Whether a block is stored. Fails if its place holds another block.
 async fn is_written(connection: &mut AnyConnection, commit: &Commit) -> Result<bool> {
     let Block { writer, first, body, .. } = &commit.block;
     let row = sqlx::query("SELECT body FROM audit_blocks WHERE writer = $1 AND first_seq = $2")
@@ -288,10 +289,10 @@ pub fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A time as records have it (RFC 3339), from microseconds since 1970.
+/// A time in the records' format (RFC 3339), from microseconds since 1970.
 pub fn written_at(micros: i64) -> String {
     thread_local! {
-        /// The last second, as it is written: most records are of the same one.
+        /// The last formatted second: most records share it with the one before.
         static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
     }
     let (second, rest) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
