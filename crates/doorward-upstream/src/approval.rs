@@ -1,4 +1,5 @@
-//! Which definitions of a server may be served, and how: decided by the gateway, asked once for each list that was fetched.
+//! Decides which definitions of a server may be served, and in which form. Asked once for each
+//! fetched list; the gateway implements it.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
@@ -30,7 +31,8 @@ pub struct Approved {
 }
 
 impl Approved {
-    /// Withholds what findings hold or refuse, and puts what is served in the place of others.
+    /// Withholds definitions that findings hold or refuse, and serves stripped ones in place of the
+    /// originals.
     pub(crate) fn apply(&mut self, mut findings: Findings) {
         if findings.is_empty() {
             return;
@@ -58,27 +60,27 @@ pub struct Withheld {
     pub is_changed: bool,
 }
 
-/// What was found in a definition, for which it is not served as it is.
+/// What was found in a definition, because of which it is not served unchanged.
 #[derive(Debug, Clone, Default)]
 pub struct Finding {
-    /// What is served in its place.
+    /// The definition that is served in its place.
     pub stripped: Option<Object>,
     /// Why it is withheld until somebody accepts it.
     pub hold: Option<String>,
-    /// Why it is not served at all.
+    /// Why it is never served.
     pub refuse: Option<String>,
 }
 
 /// Findings in a list, by name.
 pub type Findings = HashMap<Box<str>, Finding>;
 
-/// Decides what may be served of what servers say.
+/// Decides which of a server's definitions may be served.
 pub trait Approval: Debug + Send + Sync {
-    /// Whether resources and templates may be withheld of servers without pins.
+    /// Whether resources and templates of servers without pins may be withheld.
     fn withholds(&self) -> bool;
 
-    /// Inspects a whole list. `list` is the member of the result that holds the items, and `has_pins` says whether people
-    /// accept what is held by pinning it.
+    /// Inspects a whole list. `list` is the member of the result that holds the items. `has_pins`
+    /// says whether a held definition can be accepted by pinning it.
     fn inspect<'a>(
         &'a self,
         server: &'a str,
@@ -87,7 +89,8 @@ pub trait Approval: Debug + Send + Sync {
         items: Vec<Item>,
     ) -> BoxFuture<'a, (Vec<Item>, Findings)>;
 
-    /// Judges a whole list of a server with pins. What `findings` hold is pinned by people alone.
+    /// Checks a whole list of a server with pins. Definitions that `findings` hold are pinned by
+    /// people only.
     fn list<'a>(
         &'a self,
         source: Source<'a>,
@@ -96,6 +99,6 @@ pub trait Approval: Debug + Send + Sync {
         findings: &'a Findings,
     ) -> BoxFuture<'a, Approved>;
 
-    /// Judges the server's description of itself, once it is known.
+    /// Checks the server's description of itself, once it is known.
     fn about<'a>(&'a self, source: Source<'a>, about: &'a About) -> BoxFuture<'a, ()>;
 }

@@ -20,18 +20,19 @@ pub struct Asked<'a> {
     pub params: Object,
     pub client: &'a Client,
     pub principal: &'a str,
-    /// The principal that calls; `None` for the gateway itself.
+    /// The calling principal; `None` for the gateway itself.
     pub caller: Option<&'a Arc<Principal>>,
     /// The credential that the caller provided for this server.
     pub own: Option<Own>,
     /// The client's session, if any.
     pub session: Option<Arc<str>>,
-    /// The client is of the handshake era, which does not know the tasks extension.
+    /// The client is of the handshake era, which has no tasks extension.
     pub handshake_client: bool,
     pub retry: Option<&'a Retry>,
-    /// Classes of data in it, where not every server or replica may receive all; they choose who is asked.
+    /// Classes of data in the request, if not every server or replica may receive all of them; they
+    /// restrict the choice.
     pub classes: Option<Arc<BTreeSet<String>>>,
-    /// Questions a handshake-era client answered with an error.
+    /// Elicitation and sampling requests that a handshake-era client answered with an error.
     pub refused: &'a [(String, RpcError)],
     pub deadline: Deadline,
     /// The trace of the call, for servers over HTTP (W3C Trace Context).
@@ -50,10 +51,12 @@ pub fn names_a_task(of: &str) -> bool {
 /// The messages that a call can receive besides its response.
 pub(crate) fn takes(asked: &Asked<'_>) -> Takes {
     Takes {
-        // Also if the client cannot be asked: in a shared session its request must not reach another client.
+        // Also if the client cannot answer: in a shared session, the server's request must not
+        // reach another client.
         interactive: method::may_ask_for_input(asked.method),
         logs: asked.client.log_level.is_some(),
-        // Always for requests that may take long: progress shows that the server is alive (`Run::notified`).
+        // Always for requests that may take long: progress shows that the server is alive
+        // (`Run::notified`).
         progress: method::may_ask_for_input(asked.method)
             || meta::progress_token(&asked.params).is_some(),
         owner: asked.principal.into(),

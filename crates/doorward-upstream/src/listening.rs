@@ -258,8 +258,8 @@ struct Current {
     filter: Filter,
 }
 
-/// Whether a server that refuses to be listened to may mean what is wanted of it: it has answered. Where it was not
-/// listened to before, an answer that is none of the protocol's may mean anything.
+/// Whether a refused listening request may be about its subscriptions: the server has responded.
+/// Before the first successful stream, only a response of the protocol counts.
 fn is_about_the_wish(refused: &Refused, has_stream: bool) -> bool {
     match refused {
         Refused::Rpc(_) => true,
@@ -269,7 +269,7 @@ fn is_about_the_wish(refused: &Refused, has_stream: bool) -> bool {
     }
 }
 
-/// Ends when the way to the server does: a program's end; HTTP has none.
+/// Completes when the connection ends: when a program exits; never for HTTP.
 async fn closed(way: &Way) {
     match way {
         Way::Http(_) => std::future::pending().await,

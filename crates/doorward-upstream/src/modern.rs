@@ -1,5 +1,5 @@
-//! The adapter for modern servers: almost nothing to translate. `_meta`, the mirrored headers and the ids are replaced,
-//! `requestState` and task ids are encrypted, and everything else is passed on.
+//! The adapter for modern servers, with almost nothing to translate: `_meta`, the mirrored headers
+//! and the ids are replaced, and `requestState` and task ids are encrypted.
 
 use std::pin::pin;
 
@@ -52,8 +52,9 @@ impl Server {
         for attempt in 0..2 {
             let outcome = pin!(self.once(way, asked, params.clone(), param_headers, events)).await;
             match outcome {
-                // The headers did not fit: the tool has changed. Nothing was done; once more with
-                // what it says now (spec 2026-07-28 basic/transports/streamable-http).
+                // The headers did not match because the tool has changed. The call had no effect:
+                // retry it once with the current definition (spec 2026-07-28
+                // basic/transports/streamable-http).
                 Err(CallError::Rpc(error))
                     if error.code == code::HEADER_MISMATCH
                         && attempt == 0
@@ -142,7 +143,7 @@ impl Server {
         }
     }
 
-    /// Sends one modern request, with its headers where there are headers.
+    /// Sends one modern request, over HTTP with its headers.
     pub(super) async fn open_modern(
         &self,
         way: &Way,
@@ -223,14 +224,14 @@ impl Server {
             let value = header.value(arguments.as_deref()).ok().flatten()?;
             Some((HeaderName::try_from(&header.header).ok()?, HeaderValue::try_from(value).ok()?))
         });
-        // What mirrors no argument of a tool that is known says nothing that anybody has checked; of other tools the
-        // server may know more than is known here.
+        // For a known tool, headers that mirror no argument are dropped, since nobody has validated
+        // them. For an unknown tool, the server may know more than the gateway.
         let is_known = tool.is_some();
         let unknown = asked.param_headers.into_iter().flatten().filter(|_| !is_known);
         computed.chain(unknown.map(|(name, value)| (name.clone(), value.clone()))).collect()
     }
 
-    /// Puts the server's own task id in the place of the sealed one. Returns the sealed one.
+    /// Replaces the sealed task id by the server's. Returns the sealed one.
     fn uncover_task(
         &self,
         asked: &Asked<'_>,
@@ -278,7 +279,7 @@ impl Server {
                 }
                 self.cover_task(asked.principal, &mut result);
             }
-            // An extension's: whoever declared one knows what it means.
+            // Defined by an extension, which the client has declared.
             _ if asked.client.capabilities.contains("extensions") => {}
             unknown => return Err(invalid(&format!("its type '{unknown}' is not known"))),
         }
@@ -286,7 +287,7 @@ impl Server {
     }
 }
 
-/// A client is asked nothing that it did not declare.
+/// Rejects requests for input that the client has not declared.
 pub(super) fn check_questions(asked: &Asked<'_>, required: &InputRequired) -> Result<(), RpcError> {
     let declared = &asked.client.capabilities;
     let mut requests = required.requests.iter();
@@ -299,7 +300,7 @@ pub(super) fn invalid(why: &str) -> CallError {
     Failure::new(Kind::InvalidMessage, "The server's result is not valid").because(why).into()
 }
 
-/// A handshake-era client answered a question with an error, for which the modern era has no form.
+/// A handshake-era client answered a request with an error, which the modern era cannot express.
 pub(super) fn cannot_answer(error: &RpcError) -> CallError {
     Failure::new(
         Kind::Interaction,

@@ -208,9 +208,9 @@ impl Pool {
         in_time.await.map_err(|_| asked.deadline.passed())?
     }
 
-    /// Makes sure that there is room for another session of a caller's, and for its program. Where they have their
-    /// share, or there is no room for anybody, one gives way that is idle: of the sessions with this server, or of the
-    /// programs of all servers.
+    /// Makes room for another session of a caller, and for its program. If the caller's share or
+    /// the overall limit is reached, an idle one is closed: among the sessions with this server, or
+    /// among the programs of all servers.
     fn make_room(
         &self,
         server: &Server,

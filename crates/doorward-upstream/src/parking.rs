@@ -49,7 +49,7 @@ impl Parked {
         }
     }
 
-    /// The client did not come back: the server is notified and the exchange cancelled.
+    /// The client did not return: the server is notified and the exchange cancelled.
     async fn abandon(mut self) {
         self.held = None;
         for question in &self.questions {
@@ -86,8 +86,9 @@ impl ParkingLot {
         self.patience
     }
 
-    /// Parks a principal's call. The number names its place. Where they have their share, or everything is taken, the
-    /// call gives way that has waited for longest: their own, or of whoever has most.
+    /// Parks a principal's call. Returns the number of its slot. If the principal's share or the
+    /// overall limit is reached, the longest-waiting call is removed: the principal's own, or of
+    /// the principal with the most.
     pub async fn park(&self, mut parked: Parked, principal: &str) -> Result<u64, Failure> {
         let place = getrandom::u64()
             .map_err(|error| Failure::new(Kind::Overloaded, "No randomness").because(error))?;

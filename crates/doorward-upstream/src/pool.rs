@@ -197,8 +197,8 @@ impl Pool {
         session.close();
     }
 
-    /// Closes idle sessions and drops empty slots. Those that have served nothing but
-    /// lists go first: the server holds nothing for them.
+    /// Closes idle sessions and drops empty slots. Sessions that have served only lists are closed
+    /// sooner, because the server holds no state for them.
     pub fn sweep(&self, idle: Duration, keep: Option<&Arc<Session>>) {
         self.retain(|session| {
             let idle = if session.serves_calls() { idle } else { idle / LISTS_ONLY };
@@ -233,7 +233,8 @@ pub(super) enum Common<'a> {
     No,
     /// All share sessions that declare this.
     All(&'static Object),
-    /// With what such a session declares, where it would serve a client that declares something.
+    /// Sessions may serve other capabilities as well: returns what such a session declares to serve
+    /// a client with the given ones.
     Of(&'a dyn Fn(&Object) -> Option<Object>),
 }
 

@@ -93,8 +93,8 @@ impl Selection {
         self.renamed.get(shown).map(|(server, own)| (&**server, &**own))
     }
 
-    /// Whether the portal has a name of its own for a tool or prompt, which is not there under its
-    /// other one.
+    /// Whether the portal renames a tool or prompt, which is then unavailable under its original
+    /// name.
     pub fn renames(&self, server: &str, own: &str) -> bool {
         self.settings.rename.contains_key(&format!("{server}/{own}"))
     }

@@ -118,9 +118,9 @@ impl Server {
         }
     }
 
-    /// Shakes hands with a program that was asked `server/discover`. Some take nothing after an unknown first message:
-    /// then with a fresh one, and where there is but silence with both, for the first may only be slow to start.
-    /// Returns whether it was the fresh one.
+    /// Initializes a program that received `server/discover` before. Some programs fail after an
+    /// unknown first message: retried with a fresh process. If both are silent, waits for both,
+    /// since the first may only be slow to start. Returns whether the fresh one answered.
     async fn shake_hands_with_program(
         &self,
         pipe: Arc<Pipe>,
@@ -159,7 +159,7 @@ impl Server {
         self.open_over(over, &Object::new(), &client).await
     }
 
-    /// Asks `server/discover`, which has no side effect.
+    /// Sends `server/discover`, which has no side effect.
     pub(super) async fn discover(&self, way: &Way) -> Result<Verdict, Failure> {
         let client = Client { info: Some(self.shared.info.clone()), ..Client::default() };
         let probe = self.shared.timeouts.probe.0;

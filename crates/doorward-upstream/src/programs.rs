@@ -52,9 +52,9 @@ impl Programs {
         program
     }
 
-    /// Ends a program that is idle, so that another can run for a principal: where they have their share, one of their
-    /// own; else of whoever has most, but not of anybody who has fewer than they. Of these, the one that has been idle
-    /// for longest. Returns whether there was one.
+    /// Stops an idle program to make room for a principal: the principal's own if their share is
+    /// reached, else one of the principal with the most, but never of one with fewer. Of these, the
+    /// one that has been idle longest. Returns whether there was one.
     pub fn give_way(&self, full: Full, principal: &str) -> bool {
         let running: Vec<_> = self.running.lock().iter().filter_map(Weak::upgrade).collect();
         let mut counts: HashMap<&str, usize> = HashMap::new();

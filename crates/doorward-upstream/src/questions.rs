@@ -1,5 +1,5 @@
-//! Requests of a server for input during a call: answered here where the client cannot be asked, else stored until the
-//! client answers.
+//! Requests of a server for input during a call: answered here if the client cannot answer, else
+//! stored until the client responds.
 
 use std::sync::Arc;
 use std::time::Duration;

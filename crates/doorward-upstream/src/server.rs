@@ -54,7 +54,8 @@ pub struct Server {
     pub(super) interest: Interest,
     pub(super) ids: Arc<AtomicI64>,
     pub guard: Guard,
-    /// What it is reached by and shown, in a few bytes.
+    /// A digest of the settings that determine how the server is reached, and with which
+    /// credential.
     pub fingerprint: [u8; 32],
     /// Counts changes at the server.
     pub(super) changes: Arc<AtomicU64>,
@@ -70,9 +71,9 @@ pub struct Server {
     pub(super) replica: Option<Replica>,
     /// It has replicas.
     pub(super) replicas: Option<Replicas>,
-    /// Not all of it may receive every class of data.
+    /// Whether some replicas must not receive every class of data.
     pub restricts_data: bool,
-    /// Woken when it seems to be gone, so that somebody looks; and when it is.
+    /// Notified when the server seems to be down, which triggers a check, and when it is.
     pub(super) doubted: tokio::sync::Notify,
     pub(super) lost: tokio::sync::Notify,
     /// The server sends requests that name no call.

@@ -20,7 +20,7 @@ pub enum State {
     /// A modern server's state, unchanged.
     #[serde(rename = "w")]
     Wrapped(String),
-    /// A task of a modern server's that is waited for, and the questions of its that are answered.
+    /// A modern server's task that is awaited, and its requests that were answered.
     #[serde(rename = "t")]
     Task { id: String, answered: Vec<String> },
     /// No state, only a retry (error -32042 of 2025-11-25).
@@ -51,7 +51,7 @@ impl Server {
         opened.map(|(_, state): (String, State)| Some(state)).map_err(|_| refused())
     }
 
-    /// The replica that a request goes on with, if it goes on with something: only there is it known.
+    /// The replica that holds the state which a request continues, if any.
     pub(super) fn home_of(&self, asked: &Asked<'_>) -> Option<String> {
         if names_a_task(asked.method) {
             let (home, _) = self.opened_task(asked.principal, &asked.params.string("taskId")?)?;

@@ -132,8 +132,8 @@ impl Server {
         }
     }
 
-    /// Wants the state of a task told (tasks extension), for as long as what is returned lives. `None` where the server
-    /// does not agree.
+    /// Subscribes to the state of a task (tasks extension) until the returned value is dropped.
+    /// `None` if the server does not agree.
     pub async fn subscribe_task(
         self: &Arc<Self>,
         task: &str,
@@ -170,7 +170,7 @@ impl Server {
                 Err(error.into())
             }
             Err(SendError::Failed(failure)) => Err(failure.into()),
-            // The keeper opens another session, and subscribes there.
+            // The supervisor opens another session, and subscribes there.
             Err(SendError::Lost) => {
                 self.pool.forget(&session);
                 Ok(())

@@ -13,8 +13,8 @@ use doorward_core::share::{Bounds, Full, Held, Shares, sharer};
 
 /// Timeout for the server's acknowledgement of a subscription.
 pub(super) const ACKNOWLEDGE: Duration = Duration::from_secs(5);
-/// Bytes of the URIs and tasks that one server is asked for at a time, of which each caller has a share: they are sent
-/// together, and a server has a bound of its own for what it reads.
+/// Maximum bytes of the URIs and tasks subscribed to at one server, shared by callers: they are
+/// sent in one request, and servers limit the size of requests.
 pub(super) const WANTED_BYTES: usize = 2 << 20;
 
 /// What can be subscribed to.
@@ -211,8 +211,8 @@ pub(super) fn without(mut wanted: Filter, later: &[Name]) -> Filter {
     wanted
 }
 
-/// Wishes in the order in which they are tried: callers take turns, beginning with who comes after the one whose turn it
-/// was last. However many wishes of one caller's the server refuses, the next is somebody else's.
+/// The order in which subscriptions are tried: callers take turns, beginning after the one whose
+/// turn was last. A caller whose subscriptions are all refused delays no one else.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     last: Box<str>,
@@ -351,7 +351,7 @@ mod tests {
         let now: Vec<String> = texts(&now);
         assert_eq!(now, ["z:1", "m:1"], "who was last comes last");
         assert_eq!(without(all.clone(), &later), of(&["m:1", "m:2", "z:1"]));
-        // One at a time, of which the first are refused.
+        // One at a time; the first ones are refused.
         let mut left = fresh(&all, None);
         let mut order: Vec<String> = Vec::new();
         while !left.is_empty() {

@@ -1,4 +1,5 @@
-//! Keeps a server connected: detects it, listens to it, and reconnects with growing pauses when it is down.
+//! Keeps a server connected: detects it, listens to it, and reconnects with growing delays when it
+//! is down.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -17,12 +18,12 @@ use doorward_core::Failure;
 use doorward_core::deadline::Deadline;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// A verdict that a server knows only the handshake is asked again after this: the server may have
-/// been renewed.
+/// A server that was detected as handshake-only is detected again after this time, because it may
+/// have been upgraded.
 const VERDICT_AGE: Duration = Duration::from_secs(60 * 60);
 
 impl Server {
-    /// Starts keeping the server in contact.
+    /// Starts the server's supervision.
     pub fn keep(self: &Arc<Self>) {
         if self.replicas.is_some() {
             return self.keep_replicas();
@@ -61,7 +62,8 @@ impl Server {
         self.close();
     }
 
-    /// Reconnects now, because what is presented to the server has changed, such as a credential.
+    /// Reconnects now, because something has changed, such as the credential presented to the
+    /// server.
     pub fn look_now(&self) {
         self.members().iter().for_each(|member| member.look_now());
         self.health.lock().renewed();
@@ -69,7 +71,8 @@ impl Server {
         self.announce();
     }
 
-    /// How long a server that is gone is left alone: a replica no longer than until it would be asked how it is.
+    /// The maximum delay between reconnects to a server that is down: for a replica, at most the
+    /// interval of its health checks.
     pub(super) fn longest_pause(&self) -> Duration {
         let settings = self.health_settings().filter(|_| self.replica.is_some());
         settings.map_or(LONGEST_PAUSE, |settings| settings.interval.0.max(FIRST_PAUSE))
@@ -81,16 +84,17 @@ impl Server {
             .max(Duration::from_millis(50))
     }
 
-    /// Stays with a server until the contact is lost. Returns why, if the server does not answer.
+    /// Serves a contact until it is lost. Returns why, if the server does not respond.
     async fn attend(self: &Arc<Self>, contact: &Arc<Contact>) -> Option<Failure> {
-        // Replicas share the lists: one that says something else than was approved leaves them to the others.
+        // Replicas share the lists: one that differs from the approved definitions must not fill
+        // them.
         if !self.differs() {
             self.prefetch().await;
         }
         let lost = async {
             match &contact.link {
                 Link::Sample => crate::sample::tick(self).await,
-                // An API says nothing by itself.
+                // An API sends no messages on its own.
                 Link::Api(_) => std::future::pending().await,
                 Link::Modern(way) => self.listen_modern(way, contact).await,
                 Link::Http(_) | Link::EventStream(_) | Link::Process => {
@@ -107,7 +111,7 @@ impl Server {
         None
     }
 
-    /// The server is not there: calls that wait for it and may be made elsewhere are.
+    /// The server is down: calls that wait for it fail, or go to another replica if they may.
     fn is_down(&self, failure: &Failure) {
         let (first, pause) = {
             let mut health = self.health.lock();
@@ -117,7 +121,7 @@ impl Server {
         };
         self.lost.notify_waiters();
         let cause = failure.cause.as_deref().unwrap_or_default();
-        // Once, however often it is looked for.
+        // Log once, however often the server is tried.
         if !first {
             tracing::debug!(
                 server = &*self.name,
@@ -146,7 +150,7 @@ impl Server {
         tokio::time::sleep(jittered(VERDICT_AGE)).await;
     }
 
-    /// Fetches the lists ahead, so that the first client need not wait.
+    /// Fetches the lists in advance, so that the first client need not wait.
     pub(crate) async fn prefetch(&self) {
         let client = Client::default();
         let asked = self.own_request(method::TOOLS_LIST, &client);
@@ -155,7 +159,7 @@ impl Server {
         }
     }
 
-    /// A request of the gateway's own: it declares nothing, and belongs to local callers.
+    /// A request of the gateway's own, without client capabilities and as the local principal.
     pub fn own_request<'a>(&self, method: &'a str, client: &'a Client) -> Asked<'a> {
         Asked {
             method,
@@ -176,7 +180,7 @@ impl Server {
         }
     }
 
-    /// How to speak to the server: remembered, or found out now.
+    /// The server's contact: the current one, or detected now.
     pub async fn contact(&self) -> Result<Arc<Contact>, Failure> {
         if let Some(replicas) = &self.replicas {
             return match replicas.reachable() {
@@ -192,7 +196,7 @@ impl Server {
         self.look().await
     }
 
-    /// The same for the keeper itself, which need not be woken.
+    /// The same for the supervisor, which needs no wake-up.
     async fn look(&self) -> Result<Arc<Contact>, Failure> {
         let _finding = self.finding.lock().await;
         if let Some(contact) = self.contact.load_full().filter(|contact| contact.is_usable()) {
@@ -204,7 +208,8 @@ impl Server {
         self.health.lock().check()?;
         let start = Instant::now();
         let patience = self.shared.timeouts.connect.0 + self.shared.timeouts.probe.0 * 6;
-        // Boxed, as is all that happens once in a while and is large: each call would keep room for it.
+        // Boxed, as is everything large and rare: otherwise each call's future would reserve room
+        // for it.
         let finding = Box::pin(self.find());
         let found = tokio::time::timeout(patience, finding).await.unwrap_or_else(|_| {
             Err(Failure::new(
@@ -254,7 +259,7 @@ impl Server {
             Err(failure) => {
                 if self.handshake_only {
                     self.health.lock().failed(&failure, LONGEST_PAUSE);
-                    // Most modern servers know no handshake; nothing is wrong with that.
+                    // Most modern servers do not support the handshake era, which is no error.
                     tracing::debug!(
                         server = &*self.name,
                         "the server does not support the handshake: {failure}"
@@ -267,7 +272,7 @@ impl Server {
         }
     }
 
-    /// Drops what is remembered, if it still is this.
+    /// Drops the contact, if it is still the current one.
     pub(super) fn forget(&self, contact: &Arc<Contact>) {
         let current = self.contact.load_full();
         if current.is_some_and(|current| Arc::ptr_eq(&current, contact)) {
@@ -291,7 +296,7 @@ impl Server {
         self.base.lock().clone()
     }
 
-    /// Whether the first attempt to reach the server has ended, well or not.
+    /// Whether the first attempt to reach the server has ended, successfully or not.
     pub fn was_tried(&self) -> bool {
         if let Some(replicas) = &self.replicas {
             return replicas.were_tried();
@@ -299,7 +304,7 @@ impl Server {
         self.settings.start == Start::Lazy || self.health.lock().tried
     }
 
-    /// Closes sessions that nobody uses any more, and forgets tasks whose time is over.
+    /// Closes idle sessions, and drops expired tasks.
     pub fn maintain(&self) {
         let idle = self.shared.timeouts.server_session.0;
         if let Some(replicas) = &self.replicas {
@@ -319,13 +324,13 @@ impl Server {
         self.stop.is_cancelled()
     }
 
-    /// Takes the server out of service. Calls in flight go on; new ones are refused.
+    /// Takes the server out of service. Calls in flight continue; new ones are refused.
     pub fn retire(&self) {
         self.stop.cancel();
         self.members().iter().for_each(|member| member.retire());
     }
 
-    /// The same once its calls have ended, or have had time to.
+    /// Closes the server once its calls have ended, or the time for that has passed.
     pub async fn drain(self: Arc<Self>) {
         let end = tokio::time::Instant::now() + self.shared.timeouts.drain.0;
         while self.is_busy() && tokio::time::Instant::now() < end {
@@ -334,7 +339,7 @@ impl Server {
         self.retire();
     }
 
-    /// Ends what is open to the server, for one that nobody keeps in contact.
+    /// Closes all connections, for a server without supervision.
     pub fn close(&self) {
         if let Some(contact) = self.contact.swap(None) {
             if let Some(twin) = contact.known_twin() {

@@ -1,8 +1,8 @@
-//! Change notifications of all servers, delivered to those who subscribed to them.
+//! Delivers change notifications of all servers to their subscribers.
 //!
-//! Of notifications that are already waiting for a listener, only the latest is delivered, once, so that a server that
-//! repeats itself delays nobody. A listener that is still too slow, in number or in bytes, is disconnected: it
-//! reconnects and reads again, and nobody else is delayed.
+//! Notifications about the same object that wait for a listener are combined: only the latest is
+//! delivered, so that a server that repeats itself delays nobody. A listener that is too slow, by
+//! number or bytes, is disconnected: it reconnects and reads again, and nobody else is delayed.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
@@ -22,25 +22,25 @@ use doorward_core::share::{Held, sharer};
 use doorward_identity::identity::Principal;
 use doorward_mcp::uri;
 
-/// One change, as the listener's portal names it.
+/// One change, with names as in the listener's portal.
 #[derive(Debug)]
 pub struct Notice {
     pub method: Box<str>,
     pub params: Object,
-    /// The same for notices of the same.
+    /// Equal for notices about the same object.
     key: u64,
     bytes: usize,
 }
 
-/// Bytes of notices that may wait for one listener; something larger waits alone.
+/// Maximum bytes of notices that wait for one listener; a larger one waits alone.
 const WAITING_BYTES: usize = 1 << 20;
-/// Bytes of a notice of a resource's change; of one that is larger its URI alone is told.
+/// Maximum bytes of a notice about a resource; a larger one is reduced to its URI.
 const UPDATE_BYTES: usize = 16 << 10;
 
 #[derive(Debug, Default)]
 pub struct Switchboard {
     state: Mutex<State>,
-    /// Of a seed of its own, so that nobody makes up two notices that are taken for one.
+    /// Randomly seeded, so that collisions cannot be constructed.
     keys: RandomState,
 }
 
@@ -52,7 +52,8 @@ struct Waiting {
 }
 
 impl Waiting {
-    /// Takes in a notice, in the place of one of the same; `None` when there is no room, else whether it is the only one.
+    /// Adds a notice, replacing one about the same object. `None` if there is no room, else whether
+    /// it is the only one.
     fn put(&mut self, notice: Arc<Notice>) -> Option<bool> {
         let before = self.by_key.get(&notice.key).map_or(0, |before| before.bytes);
         let others = self.bytes - before;
@@ -85,7 +86,7 @@ struct Entry {
     filter: Filter,
     /// The client's sealed ids of tasks, by the server's own.
     tasks: HashMap<String, String>,
-    /// Keys of what waits, in order.
+    /// Keys of the waiting notices, in order.
     inbox: mpsc::Sender<u64>,
     waiting: Arc<Mutex<Waiting>>,
     since: Instant,
@@ -98,7 +99,7 @@ impl std::fmt::Debug for Entry {
     }
 }
 
-/// One who listens, as administrators see it.
+/// A listener, as administrators see it.
 #[derive(Debug)]
 pub struct Stream {
     pub id: u64,
@@ -109,43 +110,43 @@ pub struct Stream {
     pub since: Instant,
 }
 
-/// What a listener holds at the servers, and of the caller's share.
+/// A listener's subscriptions at the servers, and its part of the caller's share.
 pub type Holds = (Vec<Subscription>, Held);
 
-/// One who listens. Dropping it ends the listening.
+/// A listener. Dropping it ends its stream.
 #[derive(Debug)]
 pub struct Listener {
     id: u64,
     board: Weak<Switchboard>,
     inbox: mpsc::Receiver<u64>,
     waiting: Arc<Mutex<Waiting>>,
-    /// What was granted, as the client named it.
+    /// The granted subscriptions, as the client named them.
     pub honoured: Filter,
 }
 
-/// The principal has as many streams as it may.
+/// The principal has reached the limit of streams.
 #[derive(Debug, Clone, Copy)]
 pub struct TooMany;
 
-/// What a listener asks for.
+/// What a listener requests.
 pub struct Wish {
     pub portal: Portal,
-    /// The servers that may have something at the portal; all when absent.
+    /// The servers with targets in the portal; `None` for all.
     pub servers: Option<HashSet<Arc<str>>>,
-    /// What the listener speaks.
+    /// The listener's protocol era.
     pub era: Era,
     pub caller: Arc<Principal>,
     pub filter: Filter,
     /// The client's sealed ids of tasks, by the server's own.
     pub tasks: HashMap<String, String>,
     pub queue: usize,
-    /// Streams this principal may have.
+    /// Maximum number of streams of this principal.
     pub limit: usize,
     pub held: Holds,
 }
 
 impl Switchboard {
-    /// Counts a stream of a principal's, up to the limit.
+    /// Counts a stream of a principal, up to the limit.
     pub fn listen(self: &Arc<Self>, wish: Wish) -> Result<Listener, TooMany> {
         let (sender, inbox) = mpsc::channel(wish.queue.max(1));
         let waiting: Arc<Mutex<Waiting>> = Arc::default();
@@ -178,7 +179,7 @@ impl Switchboard {
         Ok(Listener { id, board: Arc::downgrade(self), inbox, waiting, honoured })
     }
 
-    /// Of the same server's same resource or task, and of the same list of whichever, one waits at a time.
+    /// One notice waits per resource or task of a server, and per kind of list.
     fn notice(&self, server: &str, method: &str, params: Object) -> Arc<Notice> {
         let about = params.string(if method == method::TASK_CHANGED { "taskId" } else { "uri" });
         let server = if about.is_some() { server } else { "" };
@@ -186,13 +187,13 @@ impl Switchboard {
         drop(about);
         let text = params.to_bytes();
         let bytes = text.len().max(1);
-        // A copy, which does not hold all that the server sent with it.
+        // A copy, which does not keep the server's whole message in memory.
         let params = Object::parse(&Bytes::copy_from_slice(&text)).unwrap_or(params);
         Arc::new(Notice { method: method.into(), params, key, bytes })
     }
 
-    /// Hands a change of one server's to all who asked for it; `audience` where it is for the
-    /// listeners of one era only.
+    /// Delivers a change at a server to its subscribers; with `audience`, only to listeners of one
+    /// era.
     pub fn publish(&self, server: &str, audience: Option<Era>, name: &str, params: &Object) {
         let short;
         let params = match name {
@@ -216,7 +217,7 @@ impl Switchboard {
                 Portal::Server(only) if **only == *server => false,
                 Portal::Server(_) => continue,
             };
-            // What concerns all servers concerns every portal.
+            // Changes of all servers concern every portal.
             let elsewhere =
                 |servers: &HashSet<Arc<str>>| !server.is_empty() && !servers.contains(server);
             if entry.servers.as_ref().is_some_and(elsewhere) {
@@ -251,16 +252,16 @@ impl Switchboard {
         }
     }
 
-    /// Tells listeners at the merged portal that servers came or went.
+    /// Notifies listeners at the merged portal that servers were added or removed.
     pub fn publish_merged(&self) {
         for change in [method::TOOLS_CHANGED, method::PROMPTS_CHANGED, method::RESOURCES_CHANGED] {
-            // No server has the empty name, so that only the merged portal hears it.
+            // No server has an empty name, so only the merged portal matches.
             self.publish("", None, change, &Object::new());
         }
     }
 
-    /// What anybody may see has changed: whoever was promised something in particular asks again, and
-    /// all others look again.
+    /// Permissions have changed: streams with specific subscriptions are closed so that they are
+    /// requested again; all others are told to read their lists again.
     pub fn renew(&self) {
         self.cut(|entry| !entry.filter.uris.is_empty() || !entry.tasks.is_empty());
         let mut state = self.state.lock();
@@ -283,24 +284,24 @@ impl Switchboard {
         drop(cut);
     }
 
-    /// Ends the listening of those at a portal that is gone.
+    /// Closes the streams at a removed portal.
     pub fn close_portal(&self, name: &str) {
         self.cut(|entry| {
             matches!(&entry.portal, Portal::Server(only) | Portal::Named(only) if **only == *name)
         });
     }
 
-    /// Ends the listening of some callers.
+    /// Closes the streams of some callers.
     pub fn close_callers(&self, are_out: impl Fn(&Principal) -> bool) {
         self.cut(|entry| are_out(&entry.caller));
     }
 
-    /// Ends all listening: the gateway shuts down.
+    /// Closes all streams at shutdown.
     pub fn close(&self) {
         self.cut(|_| true);
     }
 
-    /// All that listen.
+    /// All open streams.
     pub fn streams(&self) -> Vec<Stream> {
         let state = self.state.lock();
         let stream = |(id, entry): (&u64, &Entry)| Stream {
@@ -314,7 +315,7 @@ impl Switchboard {
         state.listeners.iter().map(stream).collect()
     }
 
-    /// Ends one listening.
+    /// Closes one stream.
     pub fn end(&self, id: u64) {
         let cut = self.state.lock().remove(id);
         drop(cut);
@@ -367,7 +368,7 @@ impl Entry {
         self.filter.wants(name, params)
     }
 
-    /// A task is told under the id by which its owner knows it.
+    /// Replaces the server's task id by the one its owner knows.
     fn task_params(&self, name: &str, params: &Object) -> Option<Object> {
         if name != method::TASK_CHANGED {
             return None;
@@ -378,7 +379,7 @@ impl Entry {
         Some(params)
     }
 
-    /// Hands over a notice; `false` when there is no room.
+    /// Adds a notice; `false` if there is no room.
     fn tell(&self, notice: Arc<Notice>) -> bool {
         let key = notice.key;
         let mut waiting = self.waiting.lock();
@@ -397,7 +398,7 @@ impl Entry {
 }
 
 impl Listener {
-    /// The next change; `None` when the gateway ends the listening. Safe to cancel.
+    /// The next change; `None` when the gateway closes the stream. Cancel-safe.
     pub async fn next(&mut self) -> Option<Arc<Notice>> {
         let key = self.inbox.recv().await;
         self.taken(key)
@@ -410,7 +411,7 @@ impl Listener {
         self.inbox.poll_recv(context).map(|key| self.taken(key))
     }
 
-    /// From now on the same is news again.
+    /// A later notice about the same object counts as new.
     fn taken(&self, key: Option<u64>) -> Option<Arc<Notice>> {
         self.waiting.lock().take(key?)
     }
@@ -419,7 +420,7 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         let Some(board) = self.board.upgrade() else { return };
-        // What it holds is given up when the lock is.
+        // The entry's contents are dropped after the lock is released.
         let entry = board.state.lock().remove(self.id);
         drop(entry);
     }

@@ -1,4 +1,4 @@
-//! Tasks of handshake-era servers that are stored for their clients, or waited for.
+//! Tasks of handshake-era servers that are stored for their clients, or whose results are awaited.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -22,14 +22,15 @@ use doorward_identity::identity::Principal;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AsTask {
     Never,
-    /// The client knows tasks, and is told of it.
+    /// The client supports tasks, and receives it.
     Told,
-    /// The tool runs in no other way, and the client, who does not know tasks, waits for the result.
+    /// The tool runs only as a task, which the client does not support: the gateway waits for its
+    /// result.
     WaitedFor,
 }
 
 impl AsTask {
-    /// `server` is what the server declares.
+    /// `server` are the server's capabilities.
     pub fn of(server: &Object, asked: &Asked<'_>) -> Self {
         let support = asked.tool.as_ref().map_or(Support::Forbidden, |tool| tool.task);
         if asked.method != method::TOOLS_CALL || !capabilities::has_tasks(server) {
@@ -44,7 +45,7 @@ impl AsTask {
     }
 }
 
-/// Whose call of which server's tool something belongs to.
+/// The principal, server and tool of a call.
 #[derive(Debug, Clone)]
 pub struct CallOf {
     pub server: Arc<str>,
@@ -60,7 +61,7 @@ impl CallOf {
     }
 }
 
-/// A task whose result somebody waits for. Dropping it cancels the task at the server.
+/// A task whose result is awaited. Dropping it cancels the task at the server.
 #[derive(Debug)]
 pub struct Errand {
     session: Arc<Session>,
@@ -99,7 +100,7 @@ fn id_of(task: &Object) -> Result<Box<str>, Failure> {
     })
 }
 
-/// All tasks of a server that are kept.
+/// All stored tasks of a server.
 #[derive(Debug, Default)]
 pub struct Held(pub(super) Mutex<HashMap<u64, Arc<Task>>>);
 
@@ -110,7 +111,7 @@ pub struct Task {
     pub call: CallOf,
     pub session: Arc<Session>,
     pub until: Instant,
-    /// The open request for the result, which brings the server's questions.
+    /// The open request for the result, over which the server also sends its requests for input.
     pub result: tokio::sync::Mutex<Option<Open>>,
 }
 
@@ -128,13 +129,13 @@ impl Drop for Task {
 }
 
 impl Held {
-    /// Forgets tasks whose time is over, or whose session is.
+    /// Drops tasks that have expired, or whose session has ended.
     pub fn sweep(&self) {
         let now = Instant::now();
         self.0.lock().retain(|_, task| task.until > now && task.session.is_open());
     }
 
-    /// Cancels tasks at their server, and forgets them.
+    /// Cancels tasks at their server, and drops them.
     pub fn end_calls(&self, are_stopped: impl Fn(&CallOf) -> bool) {
         self.0.lock().retain(|_, task| {
             let ends = are_stopped(&task.call);

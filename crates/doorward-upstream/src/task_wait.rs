@@ -17,18 +17,18 @@ use crate::call_error::{CallError, client_gone};
 use doorward_core::deadline::Deadline;
 use doorward_core::{Events, Failure};
 
-/// Between two looks at a task when the server does not say, and the bounds of what it may say.
+/// Polling interval if the server states none, and the bounds for the interval it states.
 const UNASKED: Duration = Duration::from_secs(1);
 const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// A task that somebody waits for. Dropping it cancels the task.
+/// A task whose result is awaited. Dropping it cancels the task.
 struct Awaited {
     server: Arc<Server>,
     way: Way,
     client: Arc<Client>,
     principal: Arc<str>,
-    /// Sealed, as a client would name it.
+    /// The sealed id, as a client would name it.
     task: String,
     open: bool,
 }
@@ -69,7 +69,7 @@ impl Drop for Awaited {
 }
 
 impl Server {
-    /// Makes a call once more, as one who knows tasks, and stays until it is done.
+    /// Sends a call again with the tasks extension, and waits until its task is complete.
     pub(super) async fn ask_as_task(
         &self,
         way: &Way,
@@ -86,7 +86,7 @@ impl Server {
         self.follow(self.awaited(way, asked, task)?, asked, Vec::new(), events).await
     }
 
-    /// Goes on with a task whose questions the client has answered.
+    /// Continues a task whose requests the client has answered.
     pub(super) async fn answer_task(
         &self,
         way: &Way,
@@ -121,7 +121,7 @@ impl Server {
         })
     }
 
-    /// Looks at the task until it is over, or asks something that was not answered yet.
+    /// Polls the task until it is complete, or has an unanswered request for input.
     async fn follow(
         &self,
         mut awaited: Awaited,
@@ -157,14 +157,14 @@ impl Server {
     }
 }
 
-/// The client, as one who knows tasks.
+/// The client, with the tasks extension declared.
 fn knowing(client: &Client) -> Client {
     let mut client = client.clone();
     capabilities::put_tasks(&mut client.capabilities);
     client
 }
 
-/// What became of a task.
+/// The result of a task that has ended.
 fn ended(status: &str, state: &Object) -> Result<Object, CallError> {
     match status {
         "completed" => {
@@ -179,14 +179,14 @@ fn ended(status: &str, state: &Object) -> Result<Object, CallError> {
     }
 }
 
-/// The questions of a task that were not answered yet; `None` when there are none.
+/// The requests of a task that were not answered yet; `None` if there are none.
 fn open_questions(state: &Object, answered: &[String]) -> Result<Option<InputRequired>, CallError> {
     let mut required = InputRequired::read(state).map_err(invalid)?;
     required.requests.retain(|request| !answered.contains(&request.key));
     Ok((!required.requests.is_empty()).then_some(required))
 }
 
-/// What a task says of itself, told as progress where the client wants progress.
+/// Reports a task's status message as progress if the client wants progress.
 #[derive(Default)]
 struct Told {
     last: Option<String>,

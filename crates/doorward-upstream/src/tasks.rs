@@ -25,21 +25,21 @@ use doorward_core::deadline::Deadline;
 use doorward_core::share::sharer;
 use doorward_transport::calls::Takes;
 
-/// How long a task is kept that has no end of its own, and the bounds of what a server may say.
+/// Lifetime of a task without a time to live, and the bounds for what a server states.
 const ENDLESS: Duration = Duration::from_secs(24 * 60 * 60);
 const SHORTEST: Duration = Duration::from_secs(60);
-/// How long a server that says it needs input may take to say which.
+/// How long to wait for the requests of a server whose task states that it needs input.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Server {
-    /// Keeps a task that a call has become, and tells the client of it under a name of its own.
+    /// Stores a task that a call has become, and returns it to the client under a new id.
     pub(super) fn hold(
         &self,
         asked: &Asked<'_>,
         session: &Arc<Session>,
         mut task: Object,
     ) -> Result<Object, CallError> {
-        // Until it is kept, nobody but this call knows of it.
+        // Cancels the task at the server unless it is stored.
         let errand = Errand::new(session, &task)?;
         let told = task.get("ttlMs").and_then(Value::as_u64).map(Duration::from_millis);
         session.tasks.fetch_add(1, Ordering::Relaxed);
@@ -57,7 +57,7 @@ impl Server {
         Ok(task)
     }
 
-    /// Ends the tasks of calls that are stopped.
+    /// Ends the tasks of stopped calls.
     pub fn end_tasks(&self, are_stopped: &dyn Fn(&CallOf) -> bool) {
         self.held.end_calls(are_stopped);
         self.members().iter().for_each(|member| member.end_tasks(are_stopped));
@@ -91,7 +91,7 @@ impl Server {
         }
     }
 
-    /// The task as it is now.
+    /// The current state of the task.
     async fn state_of(&self, task: &Task, asked: &Asked<'_>) -> Result<Object, CallError> {
         let mut state = fetch(task, asked.deadline).await?;
         let status = state.string("status").unwrap_or_default().into_owned();
@@ -100,8 +100,7 @@ impl Server {
         state.set("resultType", "complete");
         let mut open = task.result.lock().await;
         match status.as_str() {
-            // Which of the two it is, the result tells: in the extension a tool that fails with a
-            // result is completed.
+            // The result decides: in the extension, a tool that fails with a result is `completed`.
             "completed" | "failed" => match self.result_of(task, asked, &mut open).await? {
                 Ok(mut result) => {
                     tasks::drop_related(&mut result);
@@ -115,8 +114,8 @@ impl Server {
                 }
             },
             "cancelled" => {}
-            // What a server says of its state may lag behind what it asks: an open question counts,
-            // and where none is open yet, or any more, there is nothing to do but to wait.
+            // A server's state may lag behind its requests: an open request counts. If there is
+            // none, the task is working.
             of if of == "input_required" || open.is_some() => {
                 let open = self.ask_for_questions(task, asked, &mut open).await?;
                 if open.questions.is_empty() {
@@ -130,13 +129,13 @@ impl Server {
             _ => {}
         }
         if open.as_ref().is_some_and(|open| open.outcome.is_some()) {
-            // A result that comes before the state says so is not held either.
+            // A result that arrives before the state says so is not stored either.
             *open = None;
         }
         Ok(state)
     }
 
-    /// The result of a task that is over.
+    /// The result of a completed task.
     async fn result_of(
         &self,
         task: &Task,
@@ -145,14 +144,14 @@ impl Server {
     ) -> Result<Result<Object, RpcError>, CallError> {
         for attempt in 0..2 {
             match self.read_on(task, asked, open, asked.deadline.at()).await {
-                // Not held: whoever asks again has it from the server again.
+                // Not stored: the next request fetches it from the server again.
                 Ok(Open { outcome: Some(_), .. }) => {
                     if let Some(outcome) = open.take().and_then(|open| open.outcome) {
                         return Ok(outcome);
                     }
                 }
                 Ok(_) => return Err(asked.deadline.passed().into()),
-                // The stream that was open since the questions may have ended meanwhile.
+                // The stream that delivered the requests may have ended in the meantime.
                 Err(error) if attempt == 1 => return Err(error),
                 Err(_) => *open = None,
             }
@@ -160,20 +159,20 @@ impl Server {
         Err(unknown().into())
     }
 
-    /// Reads up to the questions of a task that needs input.
+    /// Reads up to the requests of a task that needs input.
     async fn ask_for_questions<'a>(
         &self,
         task: &Task,
         asked: &Asked<'_>,
         open: &'a mut Option<Open>,
     ) -> Result<&'a Open, CallError> {
-        // One who has listened for a while already hears of more as it comes.
+        // If the request has been open for a while, further messages arrive immediately.
         let patience = if open.is_some() { BREATH } else { PATIENCE };
         self.read_on(task, asked, open, Instant::now() + patience).await
     }
 
-    /// Reads the open request for the result, opened if it is not, up to the result or for a while;
-    /// when a question comes, no longer than a breath.
+    /// Reads the request for the result, opening it if necessary, up to the result or for a limited
+    /// time. Once a request for input arrives, only briefly.
     async fn read_on<'a>(
         &self,
         task: &Task,
@@ -222,7 +221,7 @@ impl Server {
         slot.as_ref().ok_or_else(|| unknown().into())
     }
 
-    /// Hands the client's answers to the server; answers to nothing that is asked are ignored.
+    /// Sends the client's responses to the server; responses to unknown requests are ignored.
     async fn update(&self, task: &Task, asked: &Asked<'_>) -> Result<Object, CallError> {
         let answers = asked.params.object(interaction::INPUT_RESPONSES);
         let answers = answers
@@ -244,7 +243,7 @@ impl Server {
         Ok(acknowledged())
     }
 
-    /// Cancels a task. One that is over already stays as it is.
+    /// Cancels a task. A completed one does not change.
     async fn cancel(&self, task: &Task, asked: &Asked<'_>) -> Result<Object, CallError> {
         let params = tasks::named(&task.id);
         match task.session.ask(method::TASKS_CANCEL, params, asked.deadline.left()).await {
@@ -255,7 +254,7 @@ impl Server {
     }
 }
 
-/// The task as the server tells it.
+/// Fetches the task's state from the server.
 async fn fetch(task: &Task, deadline: Deadline) -> Result<Object, CallError> {
     match task.session.ask(method::TASKS_GET, tasks::named(&task.id), deadline.left()).await {
         Ok(state) => Ok(state),
@@ -274,7 +273,7 @@ fn unknown() -> RpcError {
     RpcError::invalid_params("Unknown task")
 }
 
-/// Why a request in a session that was at hand a moment ago could not be sent.
+/// Why a request could not be sent in a session that was open a moment ago.
 pub(crate) fn of_send(error: SendError) -> CallError {
     match error {
         SendError::Rpc(error) => error.into(),

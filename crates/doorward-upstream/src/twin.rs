@@ -1,5 +1,6 @@
-//! Servers that support both eras: a client is served in its own era, so that nothing is translated needlessly. For
-//! handshake-era clients, such a server exists a second time, as one that supports only the handshake.
+//! Servers that support both eras: a client is served in its own era, so that nothing is translated
+//! needlessly. For handshake-era clients, such a server has a second `Server` that uses only the
+//! handshake.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,9 +13,9 @@ use doorward_core::Failure;
 use doorward_identity::exposed::Digest;
 
 impl Server {
-    /// The server as clients of an era are to be answered by it, if that is known already.
+    /// The server for clients of an era, if it was detected already.
     pub fn known_in(self: &Arc<Self>, era: Era) -> Option<Arc<Self>> {
-        // Replicas may be of either era: each is asked in its own.
+        // Replicas may differ in their eras: each is detected separately.
         if era == Era::Modern || self.handshake_only || self.replicas.is_some() {
             return Some(self.clone());
         }
@@ -26,7 +27,7 @@ impl Server {
         Some(twin.as_ref().unwrap_or(self).clone())
     }
 
-    /// The same, found out where it is not known. A server that cannot be reached is itself.
+    /// The same, detected if necessary. A server that cannot be reached stands for itself.
     pub async fn spoken_in(self: &Arc<Self>, era: Era) -> Arc<Self> {
         if let Some(known) = self.known_in(era) {
             return known;
@@ -42,14 +43,14 @@ impl Server {
         }
     }
 
-    /// Asks a modern server to shake hands. Fails when that cannot be found out now.
+    /// Tries the handshake with a modern server. Fails if this cannot be determined now.
     async fn find_twin(&self) -> Result<Option<Arc<Self>>, Failure> {
         let twin = Self::build(Parts {
             name: &self.name,
             settings: self.settings.clone(),
             shared: self.shared.clone(),
             generation: self.generation.clone(),
-            // The same, with the same credential.
+            // The same endpoint, with the same credential.
             endpoint: self.endpoint.clone(),
             handshake_only: true,
             catalog: Arc::default(),
@@ -74,7 +75,7 @@ impl Server {
         }
     }
 
-    /// Its own names of tools and prompts, in either era, that a rewritten name may stand for.
+    /// The original names of tools and prompts, in either era, that a rewritten name may stand for.
     pub fn named_by(&self, digest: Digest) -> BTreeSet<String> {
         let mut names = self.catalog.named_by(digest);
         if let Some(twin) = self.known_twin() {
@@ -83,7 +84,7 @@ impl Server {
         names
     }
 
-    /// What it says of an item, in either era, to those for whom it was asked.
+    /// The definitions of an item, in either era, as returned to different callers.
     pub fn definitions(&self, kind: usize, name: &str) -> Vec<Object> {
         let mut all = self.catalog.definitions(kind, name);
         if let Some(twin) = self.known_twin() {
@@ -96,7 +97,8 @@ impl Server {
         self.known()?.known_twin().cloned()
     }
 
-    /// Whose listeners are told of this server's changes: those who are answered by it.
+    /// The era of the listeners that receive this server's notifications: that of the clients it
+    /// serves.
     pub(super) fn audience(&self) -> Option<Era> {
         if self.handshake_only {
             return Some(Era::Handshake);

@@ -10,7 +10,7 @@ use doorward_core::Failure;
 use doorward_transport::http::{Endpoint, Own};
 use doorward_transport::pipe::Pipe;
 
-/// How a modern server is spoken to.
+/// How requests to a modern server are sent.
 #[derive(Debug, Clone)]
 pub enum Way {
     Http(Endpoint),
@@ -18,7 +18,7 @@ pub enum Way {
 }
 
 impl Way {
-    /// The same, shown what a caller has given for it.
+    /// The same with a caller's own credential.
     pub fn shown(&self, own: Option<&Own>) -> Cow<'_, Self> {
         match (self, own) {
             (Self::Http(endpoint), Some(own)) => Cow::Owned(Self::Http(endpoint.with(Some(own)))),
@@ -32,7 +32,7 @@ impl Way {
 pub enum Refused {
     Rpc(RpcError),
     Failed(Failure),
-    /// The answer does not look like one of a modern server's at all.
+    /// The response is not one of a modern server.
     NotModern(Failure),
 }
 

@@ -1,4 +1,4 @@
-//! The response of an API, as the result of a tool.
+//! Converts the response of an API into the result of a tool.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,11 +12,11 @@ use serde_json::json;
 
 use super::pages::Page;
 
-/// How much is told of an answer that is an error.
+/// Maximum number of characters of an error response that are returned.
 const MOST_TOLD: usize = 4_000;
 
-/// A good answer: its JSON as structured content and as text, both as it was written, so that no number changes; else
-/// what it is.
+/// The result of a successful response: JSON as structured content and as text, both unchanged byte
+/// by byte, so that no number changes; other content according to its media type.
 pub(super) fn result(tool: &Tool, page: &Page) -> Object {
     let Page { status, kind, body, .. } = page;
     let written = page.is_json().then(|| written(body)).flatten();
@@ -49,7 +49,7 @@ pub(super) fn result(tool: &Tool, page: &Page) -> Object {
     result
 }
 
-/// JSON as it was written. What readers may read differently (a name that stands twice) is written anew.
+/// JSON as the API wrote it. Ambiguous JSON, such as a duplicate member, is serialized again.
 fn written(body: &Bytes) -> Option<Bytes> {
     let limits = Limits { names: Names::StrictEnvelope, ..Limits::default() };
     let alone = Bytes::from([b"[", &body[..], b"]"].concat());
@@ -71,7 +71,7 @@ fn is_text(kind: &str) -> bool {
         || kind == "application/javascript"
 }
 
-/// What the API refuses, in its own words: problem details (RFC 9457), or what its body says.
+/// The error in the API's words: problem details (RFC 9457), or the response body.
 pub(super) fn refusal(status: StatusCode, body: &[u8]) -> Object {
     let parsed: Option<serde_json::Value> = serde_json::from_slice(body).ok();
     let said = |name: &str| parsed.as_ref()?.get(name)?.as_str().map(str::to_owned);

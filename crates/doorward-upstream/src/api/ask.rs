@@ -1,4 +1,4 @@
-//! Reads the description of an API, and answers requests to it.
+//! Reads the description of an API, and sends requests to it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use doorward_core::Failure;
 use doorward_net::outbound::{self, Author};
 use doorward_transport::http::Endpoint;
 
-/// How long a description may take to be fetched, and how large it may be.
+/// Timeout and maximum size of a description.
 const PATIENCE: Duration = Duration::from_secs(30);
 const LARGEST: usize = 64 << 20;
 
 impl Server {
-    /// Reads the description. The API itself is asked nothing.
+    /// Reads the description. Sends no request to the API itself.
     pub(crate) async fn find_api(
         &self,
         settings: &OpenApiSettings,

@@ -9,10 +9,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use doorward_config::Secret;
 use doorward_net::outbound::{self, form_encoded};
 
-/// By the schemes' names: how, and what.
+/// By the schemes' names: the scheme and its secret.
 pub type Credentials = BTreeMap<String, (Scheme, Secret)>;
 
-/// What the calls of one tool are shown.
+/// The credentials presented by calls of one tool.
 #[derive(Debug, Default)]
 pub struct Shown {
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -20,7 +20,8 @@ pub struct Shown {
     query: Vec<(String, Secret)>,
 }
 
-/// Finds the schemes that something was given for. The error names one that cannot be used.
+/// Matches the configured credentials with security schemes. The error names one that cannot be
+/// used.
 pub fn credentials(
     description: &Description,
     given: &BTreeMap<String, Secret>,
@@ -36,7 +37,7 @@ pub fn credentials(
     given.iter().map(of).collect()
 }
 
-/// The header that a credential makes; an empty one where it goes elsewhere. `None` if it cannot be written.
+/// The header of a credential; empty if it is sent elsewhere. `None` if it is not a valid header.
 fn header_of(scheme: &Scheme, secret: &Secret) -> Option<(HeaderName, HeaderValue)> {
     let text = secret.expose();
     match scheme {
@@ -58,7 +59,7 @@ fn header_of(scheme: &Scheme, secret: &Secret) -> Option<(HeaderName, HeaderValu
 }
 
 impl Shown {
-    /// Of the ways that an operation may be shown who calls, the first that everything is given for.
+    /// The first of an operation's alternatives for which all credentials are configured.
     pub fn of(tool: &Tool, credentials: &Credentials) -> Self {
         let given = tool
             .security
@@ -81,8 +82,8 @@ impl Shown {
         shown
     }
 
-    /// The credential that a member of a body could be taken for, by a server that reads what it is sent in the query and
-    /// in the body alike.
+    /// The credential that a member of a body could be mistaken for, by a server that treats query
+    /// and body parameters alike.
     pub fn taken_by(&self, member: &str) -> bool {
         self.query.iter().any(|(name, _)| is_same_slot(member, name))
     }
@@ -110,8 +111,8 @@ impl Shown {
         }
     }
 
-    /// Writes what belongs in the query. What arguments have put under the same name, or one that a server could take
-    /// for it, gives way.
+    /// Adds credentials to the query. They replace arguments of the same name, or of a name that a
+    /// server could mistake for it.
     pub fn put_query(&self, path_and_query: &mut String) {
         for (name, secret) in &self.query {
             let (path, query) = match path_and_query.split_once('?') {
@@ -126,7 +127,7 @@ impl Shown {
     }
 }
 
-/// The name of a pair, without its encoding.
+/// The decoded name of a query parameter.
 fn name_of(pair: &str) -> String {
     let name = pair.split('=').next().unwrap_or_default().replace('+', " ");
     percent_encoding::percent_decode_str(&name).decode_utf8_lossy().into_owned()

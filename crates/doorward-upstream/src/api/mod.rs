@@ -1,6 +1,6 @@
-//! The adapter for APIs: tools are built from an OpenAPI document, and a call of one is a request.
+//! The adapter for APIs: tools are built from an OpenAPI document, and a call is an HTTP request.
 //!
-//! Only the configured URL is ever called: neither what the document names nor what a response refers to.
+//! Only the configured URL is ever called, never a URL that the document or a response names.
 
 mod answer;
 mod ask;
@@ -27,7 +27,7 @@ use doorward_core::Failure;
 use doorward_mcp::server_info::About;
 use doorward_transport::http::Endpoint;
 
-/// What is known of an API.
+/// The parsed description of an API.
 #[derive(Debug)]
 pub struct Api {
     tools: HashMap<String, Ready>,
@@ -36,7 +36,7 @@ pub struct Api {
     pages: Option<PageSettings>,
 }
 
-/// A tool, and what is shown when it is called.
+/// A tool, and the credentials that its calls present.
 #[derive(Debug)]
 struct Ready {
     tool: Tool,
@@ -138,7 +138,7 @@ impl Api {
         Ok(result)
     }
 
-    /// A place of the API's.
+    /// A URL of the API.
     fn at(&self, path_and_query: &str) -> Result<Endpoint, Failure> {
         let mut parts = self.endpoint.uri().clone().into_parts();
         let base = parts.path_and_query.as_ref().map_or("", |base| base.path());

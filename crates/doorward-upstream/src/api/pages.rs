@@ -16,18 +16,19 @@ use doorward_core::deadline::Deadline;
 use doorward_transport::answer::{NoAnswer, read_whole};
 use doorward_transport::http::Endpoint;
 
-/// One answer, whole.
+/// A complete response.
 #[derive(Debug)]
 pub struct Page {
     pub status: StatusCode,
-    /// Its media type, in small letters and without parameters.
+    /// The media type, in lower case and without parameters.
     pub kind: String,
     pub headers: HeaderMap,
     pub body: Bytes,
 }
 
 impl Page {
-    /// Sends a request. What says that the API cannot, or does not let the gateway, is a failure.
+    /// Sends a request. A response that means that the API is unavailable or refuses the gateway is
+    /// a failure.
     pub async fn fetch(
         endpoint: &Endpoint,
         method: Method,
@@ -64,7 +65,7 @@ impl Page {
 /// How further pages are found.
 pub struct More<'a> {
     pub settings: &'a PageSettings,
-    /// Where the API is.
+    /// The API's base URL.
     pub base: &'a Uri,
     pub headers: HeaderMap,
     pub shown: &'a Shown,
@@ -72,8 +73,8 @@ pub struct More<'a> {
 }
 
 impl More<'_> {
-    /// Puts the pages after the first to it. Tells how many there were, and whether there are more, where there are
-    /// pages at all.
+    /// Appends the following pages to the first. For a paginated response, returns how many pages
+    /// were read and whether there are more.
     pub async fn follow(
         &self,
         first_at: &Endpoint,
@@ -128,7 +129,7 @@ impl More<'_> {
             {
                 all.extend(items);
             }
-            // What the first said of the next is said by the last.
+            // The last page's statement about the next page replaces the first page's.
             if let Some(pointer) = &self.settings.next
                 && let Some(said) = whole.pointer_mut(pointer)
             {
@@ -152,7 +153,7 @@ impl More<'_> {
         Ok((Page { body, ..first }, told))
     }
 
-    /// The next page, as an answer tells it.
+    /// The URL of the next page according to a response.
     fn next(&self, at: Option<&Url>, headers: &HeaderMap, body: &Value) -> Option<Next> {
         let at = at?;
         let url = match &self.settings.next {
@@ -172,7 +173,7 @@ impl More<'_> {
         Some(if self.is_here(&url) { Next::At(url) } else { Next::Elsewhere })
     }
 
-    /// Whether an URL is a place of the API's.
+    /// Whether a URL belongs to the API.
     fn is_here(&self, url: &Url) -> bool {
         let Ok(base) = Url::parse(&self.base.to_string()) else { return false };
         let path = base.path().trim_end_matches('/');

@@ -1,4 +1,5 @@
-//! What of a server's lists is served, and that changes of pinned definitions are looked at though nobody asks.
+//! Which items of a server's lists are served. Changes of pinned definitions are detected even if
+//! no client requests the lists.
 
 use doorward_governance::names;
 use doorward_governance::pins::Kind as Pinned;
@@ -16,26 +17,27 @@ impl Server {
         self.settings.pins.active().is_some()
     }
 
-    /// Who the server is to those who judge what it says; `None` where it has no pins.
+    /// Identifies the server for the checks of its definitions; `None` if it has no pins.
     fn source(&self, era: Era) -> Option<Source<'_>> {
         let on_new = self.settings.pins.active()?;
         Some(Source { server: &self.name, replica: self.tag(), era, on_new })
     }
 
-    /// Judges what the server says of itself, where it has pins.
+    /// Checks the server's description of itself, if it has pins.
     pub async fn judge_about(&self, era: Era, about: &About) {
         if let Some(source) = self.source(era) {
             self.shared.approval.about(source, about).await;
         }
     }
 
-    /// What may be served of a list: what is approved, and of names that look alike the first.
+    /// The items of a list that may be served: approved ones, and of names that look alike the
+    /// first.
     pub(crate) async fn approved(&self, era: Era, kind: &Kind, items: Vec<Item>) -> Approved {
         let pinned = match KINDS.iter().position(|known| known == kind) {
             Some(0) => Some(Pinned::Tool),
             Some(1) => Some(Pinned::Prompt),
             Some(3) => Some(Pinned::Template),
-            // A list of resources is data.
+            // The list of resources is data.
             _ => None,
         };
         let approval = &self.shared.approval;
@@ -51,7 +53,7 @@ impl Server {
                         withheld.why = why;
                     }
                 }
-                // What is pinned in spite of them, somebody has accepted.
+                // Definitions that are pinned despite findings were accepted by somebody.
                 findings.values_mut().for_each(|finding| finding.hold = None);
                 approved
             }
@@ -73,7 +75,8 @@ impl Server {
         approved
     }
 
-    /// Fetches the lists of a server with pins as soon as they may have changed: a change is seen though nobody asks.
+    /// Fetches the lists of a server with pins as soon as they may have changed, so that changes
+    /// are detected without a request.
     pub(crate) fn compare_soon(&self) {
         let Some(this) = self.this.upgrade().filter(|_| self.is_pinned()) else { return };
         self.shared.tasks.spawn(async move {

@@ -13,14 +13,14 @@ use parking_lot::Mutex;
 use super::view::{List, View};
 use doorward_core::share::sharer;
 
-/// Views of one server that are kept: one per set of declared capabilities.
+/// Cached views per server: one per set of declared capabilities.
 const MAX_VIEWS: usize = 16;
 
 /// Bytes of the views of all servers.
 #[derive(Debug, Default)]
 pub struct ViewBytes(AtomicUsize);
 
-/// How many bytes views may have.
+/// Maximum bytes of views.
 #[derive(Debug, Clone, Copy)]
 pub struct Most {
     pub of_server: usize,
@@ -33,7 +33,7 @@ pub struct Cells(Mutex<Inside>);
 #[derive(Debug, Default)]
 struct Inside {
     cells: HashMap<Bytes, Arc<Cell>>,
-    /// What of the bytes of all is counted for these.
+    /// The part of the total that these views account for.
     counted: usize,
     all: Option<Arc<ViewBytes>>,
 }
@@ -53,7 +53,7 @@ impl Cells {
         Some(cell)
     }
 
-    /// The cell of a key, made for a principal where there is none.
+    /// The cell of a key, created for a principal if there is none.
     pub fn find_or_make(&self, key: Bytes, principal: &str) -> Arc<Cell> {
         if let Some(cell) = self.find(&key) {
             return cell;
@@ -65,8 +65,8 @@ impl Cells {
         cells.entry(key).or_insert_with(|| Arc::new(Cell::of(principal))).clone()
     }
 
-    /// Takes views away until those that are left have no more than so many bytes together, here and at all servers,
-    /// or only the newest is left.
+    /// Drops views until the rest is within both limits, of this server and of all servers, or only
+    /// the newest is left.
     pub fn make_room(&self, newest: &Arc<Cell>, most: Most, all: &Arc<ViewBytes>) {
         let mut inside = self.0.lock();
         let Inside { cells, counted, all: known } = &mut *inside;
@@ -106,7 +106,8 @@ fn bytes_of(cells: &HashMap<Bytes, Arc<Cell>>) -> usize {
     unique.values().sum()
 }
 
-/// Takes away what was used least lately of whoever has most. Returns whether there was anything to take.
+/// Drops the least recently used view of the principal with the most bytes. Returns whether there
+/// was one.
 fn give_way(
     cells: &mut HashMap<Bytes, Arc<Cell>>,
     stays: Option<&Arc<Cell>>,
@@ -129,15 +130,16 @@ fn give_way(
 /// One view, and how it is fetched.
 #[derive(Debug)]
 pub struct Cell {
-    /// Who it was made for.
+    /// The principal for whom it was created.
     sharer: Box<str>,
     used: Mutex<Instant>,
     pub fetching: [tokio::sync::Mutex<()>; 4],
     pub view: ArcSwapOption<View>,
-    /// Held while the view is replaced by one that differs in a list.
+    /// Held while the view is replaced by one with a different list.
     publishing: Mutex<()>,
     pub stale: [AtomicBool; 4],
-    /// How often changes were announced that calls wait for, and of those how many were looked at.
+    /// By list: the number of announced changes that calls wait for, and how many of them were
+    /// checked.
     pub announced: [AtomicUsize; 4],
     pub compared: [AtomicUsize; 4],
 }
@@ -166,12 +168,12 @@ impl Cell {
             || Instant::now() >= view.lists[kind].fresh_until
     }
 
-    /// Whether there is nothing announced that was not looked at.
+    /// Whether all announced changes were checked.
     pub fn is_compared(&self, kind: usize) -> bool {
         self.announced[kind].load(Ordering::Acquire) == self.compared[kind].load(Ordering::Acquire)
     }
 
-    /// A fetch has ended that began when so much was announced.
+    /// A fetch that began at this number of announcements has ended.
     pub fn has_compared(&self, kind: usize, announced: usize) {
         self.compared[kind].fetch_max(announced, Ordering::AcqRel);
     }
@@ -181,7 +183,7 @@ impl Cell {
         kinds.iter().all(|kind| !self.is_stale(&view, *kind)).then_some(view)
     }
 
-    /// Puts lists in the place of those that are there. Returns the view, and whether any shows something else now.
+    /// Publishes fetched lists. Returns the view, and whether its content has changed.
     pub fn publish(&self, server: &str, lists: Vec<(usize, List)>) -> (Arc<View>, bool) {
         let _publishing = self.publishing.lock();
         let old = self.view.load_full().unwrap_or_else(View::unknown);
@@ -197,14 +199,14 @@ impl Cell {
     }
 }
 
-/// A list on its way. One that does not arrive is as stale as before, be it that nobody waits for it any more.
+/// A list being fetched. If the fetch fails or is cancelled, the list is marked stale again.
 pub struct Fetching<'a> {
     stale: &'a AtomicBool,
     pub is_done: bool,
 }
 
 impl<'a> Fetching<'a> {
-    /// What changes from now on makes what is fetched stale.
+    /// Changes from now on make the fetched list stale.
     pub fn begin(stale: &'a AtomicBool) -> Self {
         stale.store(false, Ordering::Release);
         Self { stale, is_done: false }
@@ -267,7 +269,7 @@ mod tests {
                 fill(cells, number, "User::\"mallory\"", &all);
             }
         }
-        // Each server shows what it has, to whoever asked last.
+        // Each server retains the views of the latest caller.
         assert!(servers.iter().all(|cells| cells.find(&key(1)).is_some()));
         assert!(servers.iter().all(|cells| cells.all().len() == 1));
         drop(servers);

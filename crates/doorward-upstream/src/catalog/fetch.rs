@@ -18,11 +18,11 @@ use crate::{Asked, Contact, Server};
 use doorward_core::deadline::Deadline;
 use doorward_core::{Events, Failure};
 
-/// How long a list is served when the server announces changes: only in case it forgets one.
+/// Lifetime of a list if the server announces changes: a safeguard in case it misses one.
 const WATCHED: Duration = Duration::from_secs(15 * 60);
-/// How long when nothing at all is known.
+/// Lifetime if the server gives no hint.
 const UNKNOWN: Duration = Duration::from_secs(60);
-/// Never longer, whatever a server says.
+/// Maximum lifetime, whatever the server states.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub async fn list(
@@ -58,7 +58,7 @@ pub async fn list(
         }
         let result = match Box::pin(server.ask(&asked, &Events::ignored())).await {
             Ok(result) => result,
-            // Some servers announce a group and know only some of its methods.
+            // Some servers declare a capability but implement only some of its methods.
             Err(CallError::Rpc(error)) if error.code == code::METHOD_NOT_FOUND && page == 0 => {
                 break;
             }
@@ -72,7 +72,7 @@ pub async fn list(
                 public: first.public && told.public,
             },
         });
-        // Servers that leave out no empty member write null for a list that is empty.
+        // Servers that serialize empty members write null for an empty list.
         let page_items = match result.get(kind.member).filter(|items| !items.is_null()) {
             None => Vec::new(),
             Some(items) => items.as_array().ok_or_else(|| {
@@ -93,7 +93,7 @@ pub async fn list(
         match result.get("nextCursor").filter(|next| goes_on(next)) {
             None => break,
             Some(next) => {
-                // What was read is a list, and more of it is never seen.
+                // Stop at a repeated cursor: the pages read so far are the list.
                 if !cursors.insert(next.to_bytes()) {
                     tracing::warn!(
                         server = &*server.name,
@@ -142,12 +142,13 @@ pub async fn list(
     })
 }
 
-/// Whether a cursor leads to another page: who leaves out no empty member writes an empty one, or null.
+/// Whether a cursor leads to another page: servers that serialize empty members write an empty one,
+/// or null.
 pub(super) fn goes_on(cursor: &Value) -> bool {
     !cursor.is_null() && cursor.as_str().is_none_or(|text| !text.is_empty())
 }
 
-/// How long a list may be served from memory.
+/// How long a list may be cached.
 fn lifetime(server: &Server, contact: &Contact, kind: &Kind, hints: CacheHints) -> Duration {
     if !contact.about.has(kind.group) {
         return LONGEST;
@@ -158,7 +159,7 @@ fn lifetime(server: &Server, contact: &Contact, kind: &Kind, hints: CacheHints) 
     } else if let Some(ttl) = server.settings.list_ttl {
         ttl.0
     } else if contact.era == Era::Modern {
-        // Zero means: ask every time (spec 2026-07-28 server/utilities/caching).
+        // Zero means that the list must not be cached (spec 2026-07-28 server/utilities/caching).
         Duration::ZERO
     } else {
         UNKNOWN

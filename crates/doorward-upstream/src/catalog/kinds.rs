@@ -1,4 +1,4 @@
-//! The four lists of a server: how each is fetched, and how a change of it is announced.
+//! The four lists of a server: how each is fetched, and how its changes are announced.
 
 use doorward_mcp::method;
 
@@ -10,7 +10,7 @@ pub struct Kind {
     pub member: &'static str,
     /// The member that names an item.
     pub key: &'static str,
-    /// The capability that announces the list.
+    /// The capability that declares the list.
     pub group: &'static str,
     /// The notification of a change.
     pub changed: &'static str,
@@ -47,13 +47,13 @@ pub const KINDS: [Kind; 4] = [
     },
 ];
 
-/// The places of each.
+/// The index of each list.
 pub const TOOLS: usize = 0;
 pub const PROMPTS: usize = 1;
 pub const RESOURCES: usize = 2;
 pub const TEMPLATES: usize = 3;
 
-/// The place of a list among the four, by the method that fetches it.
+/// The index of a list, by the method that fetches it.
 pub fn kind_of(list: &str) -> Option<usize> {
     KINDS.iter().position(|kind| kind.method == list)
 }

@@ -14,7 +14,7 @@ use crate::Server;
 use doorward_config::{Check, ServerSettings};
 use doorward_core::Failure;
 
-/// How long all schemas of a server may take to be compiled. Those that are left then are left out.
+/// Time limit for compiling all schemas of a server. Remaining tools are skipped then.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Default)]
@@ -24,10 +24,10 @@ pub struct Learnt {
     pub left_out: BTreeMap<Box<str>, String>,
 }
 
-/// Learns tools, away from the threads that calls are on.
+/// Parses tools, on a thread that serves no calls.
 pub async fn tools(server: &Server, era: Era, items: Vec<Item>) -> Result<Learnt, Failure> {
     let settings = server.settings.clone();
-    // What is known of a tool goes on, as long as its schemas are the same.
+    // A known tool is reused as long as its schemas are the same.
     let known = server.catalog.latest();
     let learning = tokio::task::spawn_blocking(move || {
         let end = Instant::now() + PATIENCE;
@@ -96,8 +96,8 @@ fn entry(
 
 const ANNOTATION: &str = "x-mcp-header";
 
-/// The text of a tool's input schema if it may say which arguments are mirrored in headers. Most say nothing: one look at
-/// the bytes saves building the schema.
+/// The text of a tool's input schema if it may declare arguments that are mirrored in headers. Most
+/// do not: a scan of the bytes avoids parsing the schema.
 fn annotated(tool: &Object) -> Option<serde_json::Value> {
     let text = tool.get("inputSchema")?.to_bytes();
     let named = text.windows(ANNOTATION.len()).any(|window| window == ANNOTATION.as_bytes());
@@ -110,15 +110,15 @@ fn headers_of(
     annotated(tool).map_or_else(|| Ok(Vec::new()), |schema| param_headers::read(&schema))
 }
 
-/// Takes annotations of headers away. The handshake era does not know them; one that is wrong there is meant for somebody
-/// else, and would have clients of the modern era reject the tool (spec 2026-07-28 server/tools).
+/// Removes header annotations. The handshake era does not define them, and an invalid one would
+/// have clients of the modern era reject the tool (spec 2026-07-28 server/tools).
 fn without_headers(tool: &mut Object) {
     fn take(value: &mut serde_json::Value, depth: usize) -> bool {
         use serde_json::Value::{Array, Object};
         let Some(depth) = depth.checked_sub(1) else { return false };
         match value {
             Object(members) => {
-                // A property may have the name, whose schema is an object.
+                // A property may have the same name, but its schema is an object.
                 let is_said = |value: &serde_json::Value| !value.is_object();
                 let mut taken = members.get(ANNOTATION).is_some_and(is_said);
                 if taken {

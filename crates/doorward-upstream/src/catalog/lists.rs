@@ -1,4 +1,4 @@
-//! The lists of one server as they are cached, by what callers declare.
+//! The cached lists of one server, by the capabilities that callers declare.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,20 +11,20 @@ use doorward_identity::exposed::Digest;
 use doorward_mcp::Object;
 use doorward_schema::Checks;
 
-/// A server's lists, by what the caller declares: a handshake-era server may show other tools to
-/// other clients. A modern one shows the same to all (spec 2026-07-28 server/tools).
+/// A server's lists, by declared capabilities: a handshake-era server may return different lists to
+/// different clients. A modern one returns the same to all (spec 2026-07-28 server/tools).
 #[derive(Debug, Default)]
 pub struct Catalog {
-    /// Calls wait until a change that was announced has been looked at.
+    /// Calls wait until an announced change was checked.
     pub(crate) is_pinned: std::sync::atomic::AtomicBool,
-    /// Where what its schemas are held against is checked, if that takes long.
+    /// Runs schema validation that takes long.
     pub checks: Checks,
     pub(super) cells: Cells,
 }
 
 impl Catalog {
-    /// The same list in the place of an equal one that is kept for callers with other capabilities, so that it is in memory
-    /// once; and whether there is one.
+    /// The cached list that equals this one, if callers with other capabilities have one, so that
+    /// it is in memory once; and whether there is one.
     pub(super) fn shared(&self, kind: usize, list: List) -> (List, bool) {
         let views = self.cells.views();
         let equal = views.iter().map(|view| &view.lists[kind]).find(|other| other.is_equal(&list));
@@ -38,7 +38,7 @@ impl Catalog {
         }
     }
 
-    /// Marks lists for fetching: those that a notification names, or all.
+    /// Marks lists as stale: those that a notification names, or all.
     pub fn invalidate(&self, notification: Option<&str>) {
         for cell in self.cells.all() {
             for (at, kind) in KINDS.iter().enumerate() {
@@ -52,19 +52,20 @@ impl Catalog {
         }
     }
 
-    /// Forgets all lists: what may be served has changed.
+    /// Drops all lists, because what may be served has changed.
     pub fn forget(&self) {
         self.cells.clear();
     }
 
-    /// The server's own names of tools and prompts that a rewritten name may stand for.
+    /// The server's original names of tools and prompts that a rewritten name may stand for.
     pub fn named_by(&self, digest: Digest) -> BTreeSet<String> {
         let views = self.cells.views();
         let names = views.iter().flat_map(|view| view.digests.find(view, digest));
         names.map(str::to_owned).collect()
     }
 
-    /// Whether the server has listed the same to all for whom it was asked, and to more than one.
+    /// Whether the server has returned the same lists to all callers, of whom there was more than
+    /// one.
     pub fn lists_agree(&self) -> bool {
         let views: Vec<_> = self.cells.views().into_iter().filter(|v| v.knows(TOOLS)).collect();
         let Some((first, others)) = views.split_first() else { return false };
@@ -82,14 +83,14 @@ impl Catalog {
         self.named_by(Digest::of(server, name)).contains(name)
     }
 
-    /// What the server says of an item to those for whom it was asked.
+    /// The definitions of an item as returned to different callers.
     pub fn definitions(&self, kind: usize, name: &str) -> Vec<Object> {
         let views = self.cells.views();
         let items = views.iter().flat_map(|view| view.lists[kind].items.iter());
         items.filter(|item| *item.key == *name).map(|item| item.definition.clone()).collect()
     }
 
-    /// The view that was fetched last, for whomever.
+    /// The most recently fetched view, for any caller.
     pub fn latest(&self) -> Option<Arc<View>> {
         self.cells
             .views()
@@ -97,14 +98,14 @@ impl Catalog {
             .max_by_key(|view| (view.knows(TOOLS), view.lists[TOOLS].fetched))
     }
 
-    /// The lists of the view that was fetched last that could not be fetched, and why.
+    /// The lists that could not be fetched for that view, and why.
     pub fn failed(&self) -> Vec<(&'static str, String)> {
         let Some(latest) = self.latest() else { return Vec::new() };
         let lists = KINDS.iter().zip(&latest.lists);
         lists.filter_map(|(kind, list)| Some((kind.method, list.failure()?))).collect()
     }
 
-    /// The tools of the view that was fetched last that are not shown, and why.
+    /// The tools that are hidden from that view, and why.
     pub fn left_out(&self) -> Vec<(String, String)> {
         let Some(latest) = self.latest() else { return Vec::new() };
         let lists = KINDS.iter().zip(&latest.lists);
@@ -118,7 +119,7 @@ impl Catalog {
         left_out.collect()
     }
 
-    /// The tools of that view of whose schemas something is not checked, and what.
+    /// The tools in that view whose schemas are not fully checked, and why.
     pub fn unchecked(&self) -> Vec<(String, String)> {
         let Some(latest) = self.latest() else { return Vec::new() };
         let tools = latest.lists[TOOLS].tools.values();
@@ -128,7 +129,7 @@ impl Catalog {
         notes
     }
 
-    /// Items per list of the view that was fetched last.
+    /// Items per list in that view.
     pub fn counts(&self) -> Option<[usize; 4]> {
         let latest = self.latest()?;
         Some([0, 1, 2, 3].map(|at| latest.lists[at].items.len()))

@@ -1,4 +1,4 @@
-//! Fetches the lists of a server that are not cached or not fresh any more.
+//! Fetches a server's lists that are not cached or have expired.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,11 +19,11 @@ use crate::call_error::CallError;
 use crate::{Asked, Contact, Server, declared};
 use doorward_core::Failure;
 
-/// What the views of one server may have together, and those of all, in times of what one list may have. One view of
-/// each server is there in any case.
+/// Size limits for the views of one server and of all servers, as multiples of the limit for one
+/// list. The latest view of each server is always retained.
 const LISTS_OF_SERVER: usize = 8;
 const LISTS_OF_ALL: usize = 16;
-/// How long a list is waited for before the next is asked for beside it.
+/// How long to wait for a list before the next one is requested in parallel.
 const PATIENCE: Duration = Duration::from_secs(1);
 
 impl Catalog {
@@ -31,13 +31,13 @@ impl Catalog {
         self.cells.find(&key(server.known().as_deref(), capabilities))
     }
 
-    /// The lists, fetched if they are not at hand or not fresh. Callers who come together wait for
-    /// one fetch. A list that cannot be fetched stays as it was, or is empty; it is an error if that becomes of all.
+    /// The lists, fetched if missing or stale. Concurrent callers wait for one fetch. A list that
+    /// cannot be fetched stays unchanged, or is empty; fails if all lists fail.
     pub async fn view(&self, server: &Server, asked: &Asked<'_>) -> Result<Arc<View>, CallError> {
         self.fetch(server, asked, &[0, 1, 2, 3]).await
     }
 
-    /// The same for who needs one list alone: the others may be old or empty.
+    /// The same for a caller that needs one list only: the others may be stale or empty.
     pub async fn view_of(
         &self,
         server: &Server,
@@ -64,7 +64,7 @@ impl Catalog {
         let mut waiting = kinds.iter().copied();
         let mut running: FuturesUnordered<_> = waiting.next().map(fetch_one).into_iter().collect();
         let mut failed = Vec::new();
-        // One at a time, but none waits for one that is slow.
+        // One at a time, but a slow one does not delay the others.
         while !running.is_empty() {
             let fetched = tokio::time::timeout(PATIENCE, running.next()).await;
             if let Ok(Some(Err(failure))) = fetched {
@@ -81,7 +81,8 @@ impl Catalog {
         }
         let lists = failed.into_iter().map(|(kind, error, took)| {
             let (method, list) = (KINDS[kind].method, view.lists[kind].failed(error, took));
-            // In its words: the server's own may hold anything.
+            // The gateway's description of the failure: the server's own message may contain
+            // anything.
             let error = list.failure();
             tracing::warn!(
                 server = &*server.name,
@@ -96,7 +97,7 @@ impl Catalog {
         Ok(if lists.is_empty() { view } else { cell.publish(&server.name, lists).0 })
     }
 
-    /// Fetches one list if it is not fresh. Who waits for no more than a while has it from then on.
+    /// Fetches one list if it is stale. A caller that stops waiting gets it with a later request.
     async fn fetch_one(
         &self,
         server: &Server,
@@ -113,14 +114,14 @@ impl Catalog {
         let mut fetching = Fetching::begin(&cell.stale[kind]);
         let begun = Instant::now();
         let announced = cell.announced[kind].load(Ordering::Acquire);
-        // All pages come from one of several replicas, one that may be asked now: others may have been compared with
-        // their pins while this waited.
+        // All pages come from one replica, and from one that may be called now: another may have
+        // been compared with the pins in the meantime.
         let fetched = async {
             let asker = server.asker(asked).await?;
             fetch::list(&asker, contact, &KINDS[kind], asked).await
         };
         let list = fetched.await.map_err(|error| {
-            // What was approved before is served.
+            // The list approved before is served.
             cell.has_compared(kind, announced);
             (kind, error, begun.elapsed())
         })?;
@@ -131,14 +132,15 @@ impl Catalog {
         let list = server.shared.limits.list_bytes.0;
         let [of_server, of_all] = [LISTS_OF_SERVER, LISTS_OF_ALL].map(|n| list.saturating_mul(n));
         self.cells.make_room(cell, Most { of_server, of_all }, &server.shared.view_bytes);
-        // Others were told the same before.
+        // Clients have received the earlier list.
         if changed && (old.knows(kind) || !is_known) {
             server.bump();
         }
         Ok(())
     }
 
-    /// What there is of the lists for who cannot wait longer for the rest, which counts as failed for a while.
+    /// The available lists, for a caller that cannot wait for the others. Those count as failed for
+    /// a while.
     pub fn overdue(
         &self,
         server: &Server,
@@ -156,15 +158,15 @@ impl Catalog {
         Some(if slow.is_empty() { view } else { cell.publish(&server.name, slow).0 })
     }
 
-    /// What is known of a list now, without fetching anything; nothing while a change is known of that was not compared
-    /// with its pins.
+    /// A cached list, without fetching; `None` while an announced change was not compared with the
+    /// pins yet.
     pub fn known(&self, server: &Server, capabilities: &Object, kind: usize) -> Option<Arc<View>> {
         let cell = self.find(server, capabilities)?;
         cell.is_compared(kind).then(|| cell.view.load_full())?
     }
 
-    /// Marks a view for fetching when it is older than a moment: for a caller who asks for what it
-    /// does not show.
+    /// Marks a view as stale if it is older than a given time: for a caller that requests an item
+    /// it does not contain.
     pub fn doubt(&self, server: &Server, capabilities: &Object, kind: usize) {
         let Some(cell) = self.find(server, capabilities) else { return };
         let old = cell

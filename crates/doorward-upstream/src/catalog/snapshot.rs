@@ -1,5 +1,5 @@
-//! The lists as clients see them: of all servers in one deterministic order with qualified names, or of one server as
-//! it is; built once and served from memory until something changes.
+//! The lists as clients see them: of all servers in one deterministic order with qualified names,
+//! or of one server unchanged. Built once and cached until something changes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use doorward_core::Portal;
 use doorward_governance::lifecycle::notice::Notices;
 use doorward_identity::seal;
 
-/// Identifies all that a view depends on, in a few bytes however much a caller says of itself.
+/// A short digest of everything that a view depends on, however long a caller's declarations are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ViewKey([u8; 32]);
 
@@ -35,15 +35,15 @@ impl ViewKey {
         Self(seal::sha256(all))
     }
 
-    /// With something more that it depends on.
+    /// Adds another dependency.
     pub fn and(&self, more: &[u8]) -> Self {
         Self::of(&[&self.0, more].concat())
     }
 }
 
-/// Snapshots that are kept: by portal, declared capabilities and era of the client.
+/// Maximum number of cached snapshots: by portal, declared capabilities and era of the client.
 const MAX_SNAPSHOTS: usize = 128;
-/// The same as single callers see them, and how long they are kept.
+/// Maximum number of snapshots filtered for single callers, and their lifetime.
 const MAX_FILTERED: usize = 1024;
 const MAX_FILTERED_BYTES: usize = 128 << 20;
 const FILTERED: Duration = Duration::from_secs(60);
@@ -62,20 +62,21 @@ pub struct Snapshot {
 struct Listing {
     items: Vec<Told>,
     hints: CacheHints,
-    /// The first page, written.
+    /// The first page, serialized.
     first: Bytes,
 }
 
-/// An item as it is told.
+/// A serialized item.
 #[derive(Debug, Clone)]
 struct Told {
     name: Box<str>,
     definition: Bytes,
-    /// Where it comes from: the place of its server among the sources, and its own in the list.
+    /// Its origin: the indexes of its server among the sources, and of the item in the server's
+    /// list.
     place: (usize, usize),
 }
 
-/// A server and what it offers.
+/// A server and its lists.
 pub type Source = (Arc<Server>, Arc<View>);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -88,7 +89,8 @@ struct Key {
 #[derive(Debug, Default)]
 pub struct Snapshots {
     kept: Mutex<HashMap<Key, Arc<Snapshot>>>,
-    /// What single callers see of them, by who they are in full; the whole it was made of, and when.
+    /// Snapshots filtered for single callers, by the complete identity of the caller; with the
+    /// unfiltered snapshot, and the time of creation.
     filtered: Mutex<HashMap<ViewKey, Filtered>>,
     /// Counts changes of any server's lists.
     pub generation: Arc<AtomicU64>,
@@ -101,14 +103,14 @@ struct Filtered {
     made: Instant,
 }
 
-/// Who looks at the lists.
+/// Who requests the lists.
 #[derive(Debug, Clone, Copy)]
 pub struct Viewer<'a> {
     pub portal: &'a Portal,
-    /// For a portal whose items were chosen.
+    /// For a portal with selected items.
     pub selection: Option<&'a Selection>,
     pub names: &'a NameSettings,
-    /// What is said of servers that are deprecated.
+    /// Notices about deprecated servers.
     pub notices: &'a Notices,
     pub capabilities: &'a Object,
     pub revision: Revision,
@@ -129,12 +131,12 @@ impl Snapshots {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// Servers came or went.
+    /// Servers were added or removed.
     pub fn changed(&self) {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// A snapshot that still holds.
+    /// A cached snapshot that is still valid.
     pub fn fresh(&self, viewer: &Viewer<'_>) -> Option<Arc<Snapshot>> {
         let kept = self.kept.lock();
         let snapshot = kept.get(&viewer.key())?;
@@ -142,8 +144,8 @@ impl Snapshots {
             .then(|| snapshot.clone())
     }
 
-    /// Builds a snapshot of views that were just fetched, and keeps it. `generation` is the count
-    /// from before they were fetched: a change meanwhile makes it stale at once.
+    /// Builds and caches a snapshot of views that were just fetched. `generation` is the count from
+    /// before the fetch: a change in the meantime makes the snapshot stale at once.
     pub fn build(
         &self,
         viewer: &Viewer<'_>,
@@ -168,7 +170,7 @@ impl Snapshots {
         snapshot
     }
 
-    /// A snapshot of the same views, that was made for other capabilities.
+    /// A snapshot of the same views that was built for other capabilities.
     fn same(
         &self,
         viewer: &Viewer<'_>,
@@ -202,7 +204,7 @@ impl Snapshots {
         kept.insert(viewer.key(), snapshot);
     }
 
-    /// What a caller was seen to see of a snapshot.
+    /// The cached items of a snapshot that a caller may see.
     pub fn seen(&self, caller: &ViewKey, whole: &Arc<Snapshot>) -> Option<Arc<Snapshot>> {
         let filtered = self.filtered.lock();
         let kept = filtered.get(caller)?;
@@ -214,7 +216,7 @@ impl Snapshots {
         let mut filtered = self.filtered.lock();
         let bytes_of = |kept: &Filtered| kept.seen.own_bytes();
         let mut bytes: usize = filtered.values().map(bytes_of).sum();
-        // The oldest give way, one by one.
+        // Evict the oldest entries.
         while filtered.len() >= MAX_FILTERED || bytes + seen.own_bytes() > MAX_FILTERED_BYTES {
             let oldest = filtered.iter().min_by_key(|(_, kept)| kept.made);
             let Some(oldest) = oldest.map(|(key, _)| *key) else { break };
@@ -274,7 +276,7 @@ fn listing(viewer: &Viewer<'_>, sources: &[Source], kind: usize, page: usize) ->
             listing.items.push(Told { name, definition, place: (at, number) });
         }
     }
-    // What several servers say together is nobody's to share.
+    // The combined lists of several servers are not shared.
     let single = matches!(viewer.portal, Portal::Server(_));
     let hints = hints.unwrap_or(CacheHints::NONE);
     listing.hints = CacheHints { public: hints.public && single, ..hints };
@@ -297,13 +299,13 @@ fn write(items: &[Told]) -> Bytes {
 }
 
 impl Snapshot {
-    /// What is written for it alone; items are shared with the lists that they come from.
+    /// The bytes held by this snapshot alone; items are shared with the lists they come from.
     fn own_bytes(&self) -> usize {
         self.lists.iter().map(|list| list.first.len() + list.items.len() * size_of::<Told>()).sum()
     }
 
-    /// One page of a list, as the result of the list's request. A cursor names the last item of the
-    /// page before, so that a page follows even when the list has changed in between.
+    /// One page of a list, as the result of the list request. A cursor names the last item of the
+    /// previous page, so that paging continues even if the list has changed.
     pub fn page(
         &self,
         kind: usize,
@@ -311,7 +313,7 @@ impl Snapshot {
         size: usize,
     ) -> Result<Object, RpcError> {
         let listing = &self.lists[kind];
-        // Clients that leave out no empty member write null, or an empty cursor, for the first page.
+        // Clients that serialize empty members send null, or an empty cursor, for the first page.
         let cursor = cursor.filter(|cursor| fetch::goes_on(cursor));
         let (items, end) = match cursor {
             None => (listing.first.clone(), listing.items.len().min(size)),
@@ -342,7 +344,7 @@ impl Snapshot {
         Ok(result)
     }
 
-    /// Where each item of a list comes from: the server, its view, and the server's own name for it.
+    /// The origin of each item of a list: the server, its view, and the original name.
     pub fn origins(&self, kind: usize) -> impl Iterator<Item = (&Source, &str)> {
         self.lists[kind].items.iter().map(move |told| {
             let (source, number) = told.place;
@@ -351,8 +353,8 @@ impl Snapshot {
         })
     }
 
-    /// Why one list is not there, where all are one server's, and that one was never told. Of several servers, those that
-    /// have it are listed.
+    /// Why a list is missing, if it belongs to a single server and was never fetched. With several
+    /// servers, the available lists are returned.
     pub fn problem(&self, kind: usize) -> Option<&CallError> {
         match &self.sources[..] {
             [(_, view)] => view.problem(kind),
@@ -360,7 +362,7 @@ impl Snapshot {
         }
     }
 
-    /// The same with those items alone that are marked, for one caller.
+    /// The snapshot reduced to the marked items, for one caller.
     pub fn only(&self, marked: &[Vec<bool>; 4], page: usize) -> Self {
         let lists = [0, 1, 2, 3].map(|kind| {
             let whole = &self.lists[kind];

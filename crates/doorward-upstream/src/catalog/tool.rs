@@ -1,4 +1,4 @@
-//! What the gateway knows of a tool: its schemas, and what it says of itself.
+//! Properties of a tool: its schemas and annotations.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use doorward_mcp::{Object, Value, tasks};
 use doorward_config::{ArgumentSettings, CacheRule, ResultSettings};
 use doorward_schema::{Schema, Unusable};
 
-/// What the gateway must know of a tool, beyond its definition.
+/// The parsed properties of a tool, beyond its definition.
 #[derive(Debug)]
 pub struct ToolEntry {
     pub name: Box<str>,
@@ -19,26 +19,26 @@ pub struct ToolEntry {
     pub results: ResultSettings,
     pub cache: CacheRule,
     pub param_headers: Vec<ParamHeader>,
-    /// Whether a server of 2025-11-25 runs it as a task.
+    /// Whether a server of revision 2025-11-25 runs it as a task.
     pub task: tasks::Support,
-    /// It says of itself that it changes nothing.
+    /// Annotated as read-only.
     pub reads_only: bool,
-    /// It does not say of itself that it interacts with a closed domain only.
+    /// Not annotated as limited to a closed domain.
     pub open_world: bool,
-    /// It says of itself that to be called twice is as once.
+    /// Annotated as idempotent.
     pub is_idempotent: bool,
 }
 
-/// A tool's schemas, and the texts they were made of.
+/// A tool's schemas, and the texts they were parsed from.
 #[derive(Debug, Default)]
 pub struct Schemas {
     pub(super) texts: [Option<Bytes>; 2],
     pub(super) checked: [bool; 2],
     pub input: Option<Schema>,
     pub output: Option<Schema>,
-    /// What is shown in the place of the server's own, where that was put right.
+    /// Corrected schemas that replace the server's.
     shown: Shown,
-    /// What was put right, and what cannot be used.
+    /// What was corrected, and what cannot be used.
     notes: Vec<String>,
     pub(super) unusable: Option<String>,
 }
@@ -46,12 +46,12 @@ pub struct Schemas {
 #[derive(Debug, Default)]
 struct Shown {
     input: Option<Value>,
-    /// Nothing if it is left out.
+    /// `None` if it is omitted.
     output: Option<Option<Value>>,
 }
 
 impl Schemas {
-    /// What of them is not as the server has written it, or not checked, in words for an operator.
+    /// Which parts of the schemas were corrected or are not checked, for an operator.
     pub fn note(&self) -> Option<String> {
         let of = |name: &str, schema: &Option<Schema>| {
             schema.as_ref()?.note().map(|note| format!("of its {name}, {note}"))
@@ -97,7 +97,7 @@ impl Schemas {
         made
     }
 
-    /// A schema of so many bytes, as it was read and put right, if it can be checked.
+    /// A schema of this size after parsing and correction, if it can be checked.
     fn compiled(
         &mut self,
         name: &str,
@@ -122,7 +122,7 @@ impl Schemas {
         }
     }
 
-    /// Puts what was put right into a tool's definition.
+    /// Inserts the corrected schemas into a tool's definition.
     pub(super) fn put(&self, tool: &mut Object) {
         if let Some(input) = &self.shown.input {
             tool.set("inputSchema", input.clone());

@@ -14,7 +14,7 @@ use super::tool::ToolEntry;
 use crate::call_error::CallError;
 use doorward_identity::exposed::Digest;
 
-/// How soon a list is tried again that could not be fetched; later where it took long to find out.
+/// Delay before fetching a failed list is retried; longer if the failure took long.
 const RETRY: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone)]
@@ -23,29 +23,29 @@ pub struct Item {
     pub definition: Object,
 }
 
-/// One list, as it was fetched.
+/// One fetched list.
 #[derive(Debug, Clone)]
 pub struct List {
     pub items: Arc<Vec<Item>>,
     pub hints: CacheHints,
-    /// What is not shown, and why.
+    /// Hidden items, and why.
     pub(super) left_out: Arc<BTreeMap<Box<str>, String>>,
-    /// Those of which something else was approved.
+    /// Items that differ from their approved definitions.
     pub(crate) changed: Arc<[Box<str>]>,
-    /// The tools, for those that are.
+    /// For the list of tools: their properties.
     pub(super) tools: Arc<HashMap<Box<str>, Arc<ToolEntry>>>,
-    /// The size of what the server sent.
+    /// The size of the server's response.
     pub(super) bytes: usize,
     pub(crate) fresh_until: Instant,
     pub(super) fetched: Instant,
-    /// It was fetched once: what it does not hold, the server does not offer.
+    /// It was fetched at least once: the server does not offer anything that it does not contain.
     pub is_known: bool,
-    /// Why it could not be fetched when that was last tried.
+    /// Why the last fetch failed.
     pub problem: Option<CallError>,
 }
 
 impl List {
-    /// One that was not fetched yet.
+    /// A list that was not fetched yet.
     fn unknown() -> Self {
         let now = Instant::now();
         Self {
@@ -62,7 +62,7 @@ impl List {
         }
     }
 
-    /// Why it could not be fetched, with the cause, in words for an operator.
+    /// Why it could not be fetched, with the cause, for an operator.
     pub(super) fn failure(&self) -> Option<String> {
         Some(match self.problem.as_ref()? {
             CallError::Rpc(error) => {
@@ -81,13 +81,13 @@ impl List {
         })
     }
 
-    /// The same after it could not be fetched, which took so long to find out.
+    /// The list after a failed fetch that took this long.
     pub(super) fn failed(&self, problem: CallError, took: Duration) -> Self {
         let fresh_until = Instant::now() + RETRY.max(took * 4);
         Self { problem: Some(problem), fresh_until, ..self.clone() }
     }
 
-    /// Whether both tell the same, to the byte.
+    /// Whether both are equal byte by byte.
     pub(super) fn is_equal(&self, other: &Self) -> bool {
         let same = |(one, other): (&Item, &Item)| {
             one.key == other.key && one.definition.to_bytes() == other.definition.to_bytes()
@@ -103,18 +103,18 @@ impl List {
 pub struct View {
     pub lists: [List; 4],
     prompts: Arc<HashSet<Box<str>>>,
-    /// By which rewritten names are led back.
+    /// For mapping rewritten names to the original ones.
     pub(super) digests: Arc<Digests>,
 }
 
 impl View {
-    /// One of which no list was fetched yet.
+    /// A view whose lists were not fetched yet.
     pub(super) fn unknown() -> Arc<Self> {
         let lists = [(); 4].map(|()| List::unknown());
         Arc::new(Self { lists, prompts: Arc::default(), digests: Arc::default() })
     }
 
-    /// The same with other lists. What was made of those that stay is not made again.
+    /// The view with other lists. Data derived from unchanged lists is reused.
     pub(super) fn with(&self, server: &str, lists: [List; 4]) -> Self {
         let stays = |kind: usize| Arc::ptr_eq(&self.lists[kind].items, &lists[kind].items);
         let (tools_stay, prompts_stay) = (stays(TOOLS), stays(PROMPTS));
@@ -134,13 +134,13 @@ impl View {
         self.lists[TOOLS].tools.get(name)
     }
 
-    /// Whether both tell the very same, in one place in memory.
+    /// Whether both share the same lists in memory.
     pub fn shares_lists_with(&self, other: &Self) -> bool {
         let same = |(one, other): (&List, &List)| Arc::ptr_eq(&one.items, &other.items);
         self.lists.iter().zip(&other.lists).all(same)
     }
 
-    /// Whether it shows all that a server lists of a kind.
+    /// Whether it contains all of the server's items of a kind.
     pub fn knows(&self, kind: usize) -> bool {
         self.lists[kind].is_known
     }
@@ -155,8 +155,8 @@ impl View {
         self.prompts.contains(name)
     }
 
-    /// Whether a resource is withheld itself, or can only be that of a template which is not served: it is in no list, and no
-    /// template makes it that is.
+    /// Whether a resource is withheld itself, or can only belong to a template that is not served:
+    /// it is in no list, and no served template matches it.
     pub fn withholds(&self, uri: &str) -> bool {
         let (templates, resources) = (&self.lists[TEMPLATES], &self.lists[RESOURCES]);
         if resources.left_out.contains_key(uri) {
@@ -168,18 +168,18 @@ impl View {
             && !templates.items.iter().any(|item| may_expand(&item.key, uri))
     }
 
-    /// When the first of the lists must be fetched again.
+    /// When the first of the lists expires.
     pub fn fresh_until(&self) -> Instant {
         self.lists.iter().map(|list| list.fresh_until).min().unwrap_or_else(Instant::now)
     }
 }
 
-/// A view's tools and prompts, by the digests that their names would end with.
+/// A view's tools and prompts, by the digests that end their rewritten names.
 #[derive(Debug, Default)]
 pub struct Digests(Vec<(Digest, u8, u32)>);
 
 impl Digests {
-    /// Of the lists of tools and of prompts.
+    /// For the lists of tools and prompts.
     pub fn of(server: &str, view: &View) -> Self {
         let mut all: Vec<_> = (0..2u8)
             .flat_map(|list| {
@@ -191,7 +191,7 @@ impl Digests {
         Self(all)
     }
 
-    /// The servers' own names that a digest may stand for.
+    /// The original names that a digest may stand for.
     pub fn find<'a>(&'a self, view: &'a View, digest: Digest) -> impl Iterator<Item = &'a str> {
         let start = self.0.partition_point(|(of, ..)| *of < digest);
         let fitting = self.0[start..].iter().take_while(move |(of, ..)| *of == digest);

@@ -1,5 +1,6 @@
-//! The adapter for handshake-era servers: a modern call goes in, a session carries it, and requests of the server
-//! during the call come out as `input_required`. Tasks are in [`super::tasks`].
+//! The adapter for handshake-era servers. It takes a modern call, sends it in a session, and
+//! returns the server's requests during the call as `input_required`. For tasks see
+//! [`super::tasks`].
 
 mod run;
 
@@ -42,8 +43,9 @@ impl Server {
                 Some(State::Parked(place)) => {
                     return Box::pin(self.unpark(place, asked, retry, events)).await;
                 }
-                // Answers without a state belong to no call that waits: the server is asked anew, and
-                // asks again for what it misses (spec 2026-07-28 basic/patterns/mrtr).
+                // Responses without a state belong to no waiting call: the request is sent again,
+                // and the server asks again for what it needs (spec 2026-07-28
+                // basic/patterns/mrtr).
                 Some(State::Again) | None => {}
                 Some(State::Wrapped(_) | State::Task { .. }) => return Err(refused().into()),
             }
@@ -76,14 +78,15 @@ impl Server {
                 Err(SendError::Failed(failure)) => return Err(failure.into()),
                 Err(SendError::Lost) => None,
             };
-            // The server did not know the session, so it did nothing: once more, in a new one.
+            // The server did not know the session, so the request had no effect: retry it once in a
+            // new session.
             self.pool.forget(&session);
             if self.settings.lost_session == LostSession::Error {
                 return Err(lost_session().into());
             }
             if attempt == 1 {
                 match lost {
-                    // In the same words for a session that is new: it is about something else.
+                    // The same error in a new session has another cause.
                     Some(error) => return self.error_to_modern(asked, error),
                     None => break,
                 }
@@ -109,7 +112,7 @@ impl Server {
             self.set_level(&session, level).await?;
         }
         let mut params = asked.params.clone();
-        // Of the handshake era, and the gateway's to say: a modern client's means nothing.
+        // Reserved for the gateway in the handshake era; a modern client's member has no meaning.
         params.remove("task");
         if as_task != AsTask::Never {
             params.set("task", Object::new());
@@ -118,7 +121,7 @@ impl Server {
         Ok((exchange, deadline))
     }
 
-    /// Sets the session's level where it differs (spec 2025-11-25 server/utilities/logging).
+    /// Sets the session's log level if it differs (spec 2025-11-25 server/utilities/logging).
     async fn set_level(
         &self,
         session: &Arc<Session>,
@@ -137,7 +140,7 @@ impl Server {
         Ok(())
     }
 
-    /// Goes on with a parked call: hands the client's answers to the server and reads on.
+    /// Resumes a parked call: sends the client's responses to the server and reads on.
     async fn unpark(
         &self,
         place: u64,
@@ -153,7 +156,7 @@ impl Server {
             let answer = match (refusal, retry.responses.object(key)) {
                 (Some((_, error)), _) => Err(error.clone()),
                 (None, Some(result)) => Ok(result.into_owned()),
-                // Not answered: asked again (spec 2026-07-28 basic/patterns/mrtr).
+                // Not answered yet: requested again (spec 2026-07-28 basic/patterns/mrtr).
                 (None, None) => {
                     open.push(question);
                     continue;
@@ -181,7 +184,7 @@ impl Server {
         match run.follow().await {
             Ok(result) => Ok(result),
             Err(Ended::Call(error)) => Err(error),
-            // The rest of the call cannot be done in another.
+            // The rest of the call cannot continue in another session.
             Err(Ended::Lost(error)) => self.error_to_modern(asked, error),
         }
     }

@@ -1,4 +1,4 @@
-//! One run of a call on an open exchange, to its result or to a request of the server for input.
+//! One run of a call on an open exchange, up to its result or to a request of the server for input.
 
 use std::sync::Arc;
 
@@ -33,14 +33,14 @@ pub struct Run<'a> {
     /// The client's own progress token.
     pub token: Option<Value>,
     pub as_task: AsTask,
-    /// The task that the call has become, where the client waits for its result.
+    /// The task that the call has become, while its result is awaited.
     pub errand: Option<Errand>,
 }
 
 /// How a run ends without a result.
 pub enum Ended {
     Call(CallError),
-    /// The server did not know this run's session, and so has done nothing.
+    /// The server did not know this run's session, so the request had no effect.
     Lost(RpcError),
 }
 
@@ -51,7 +51,7 @@ impl<E: Into<CallError>> From<E> for Ended {
 }
 
 impl Run<'_> {
-    /// Reads the exchange to its answer, or to the first questions.
+    /// Reads the exchange up to the response, or to the first requests for input.
     pub async fn follow(mut self) -> Result<Object, Ended> {
         self.exchange.tell_pauses(self.events);
         let mut heard = false;
@@ -116,7 +116,7 @@ impl Run<'_> {
         }
     }
 
-    /// The call has become a task that the client cannot know of: it waits for the task's result.
+    /// The call has become a task, which the client cannot know about: awaits the task's result.
     async fn wait_for(&mut self, task: &Object) -> Result<(), CallError> {
         let errand = Errand::new(&self.session, task)?;
         let takes = Takes { task: Some(errand.task().into()), ..takes(self.asked) };
@@ -152,7 +152,7 @@ impl Run<'_> {
         self.server.park(self.asked, parked).await
     }
 
-    /// A notification on the call's own stream.
+    /// Handles a notification on the call's own stream.
     async fn notified(&mut self, name: &str, mut params: Object) -> Result<(), CallError> {
         match name {
             method::PROGRESS => {

@@ -1,4 +1,4 @@
-//! What one server may take: concurrent calls, failures in a row, and attempts in all.
+//! Limits for one server: concurrent calls, consecutive failures, and attempts in total.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use doorward_config::{ReliabilitySettings, RetrySettings};
 use doorward_core::Failure;
 use doorward_observability::metrics::ServerMetrics;
 
-/// Guards one server.
+/// The limits of one server.
 #[derive(Debug)]
 pub struct Guard {
     pub(super) breaker: Arc<Breaker>,
@@ -35,7 +35,7 @@ impl Guard {
         }
     }
 
-    /// Whether a tool is called again that only says itself that this does no harm.
+    /// Whether tools are retried that are only annotated as idempotent.
     pub fn trusts_idempotent(&self) -> bool {
         self.retries.trust_idempotent
     }
@@ -45,12 +45,12 @@ impl Guard {
         self.breaker.phase()
     }
 
-    /// How many calls at a time there may be now, where that is found out.
+    /// The current concurrency limit, if it is adaptive.
     pub fn found_limit(&self) -> Option<usize> {
         self.bulkhead.found_limit()
     }
 
-    /// Lets a call through; or says why not.
+    /// Admits a call, or says why not.
     pub fn enter(&self) -> Result<Pass, Failure> {
         self.breaker.enter().map_err(|wait| {
             let why = "The server has failed too often: circuit open";
@@ -58,7 +58,7 @@ impl Guard {
         })
     }
 
-    /// Waits for a place among the concurrent calls. What is refused is counted.
+    /// Waits for a concurrency slot. Rejections are counted.
     pub(super) async fn place(
         &self,
         metrics: &ServerMetrics,

@@ -1,5 +1,5 @@
-//! Protects calls from a server that is slow, fails or is overloaded: a bulkhead, a circuit breaker, and retries that
-//! can do no harm.
+//! Protects calls from a server that is slow, failing or overloaded: a bulkhead, a circuit breaker,
+//! and safe retries.
 
 mod guard;
 mod retry;

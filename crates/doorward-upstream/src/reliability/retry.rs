@@ -1,4 +1,4 @@
-//! Calls a server, and calls it again where that can do no harm.
+//! Calls a server, and retries where that is safe.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -13,19 +13,19 @@ use crate::{Asked, Chosen, End, Server};
 use doorward_config::RetrySettings;
 use doorward_core::{Events, Failure};
 
-/// Whether a call may be sent a second time.
+/// Whether a call may be retried.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Repeatable {
-    /// It changes nothing, or the same once or twice.
+    /// It has no effect, or is idempotent.
     Yes,
-    /// Only if the server cannot have seen it, or has said to come again.
+    /// Only if the server cannot have seen it, or has asked for a retry.
     Unseen,
-    /// Not at all: it goes on with something that may be gone.
+    /// Never: it continues something that may be gone.
     No,
 }
 
 impl Repeatable {
-    /// Whether a call that failed may be made again.
+    /// Whether a failed call may be retried.
     fn allows(self, failure: &Failure) -> bool {
         match self {
             Self::No => false,
@@ -44,7 +44,7 @@ impl Repeatable {
     }
 }
 
-/// What failed says of the server.
+/// What the outcome of a call says about the server's health.
 fn ended(outcome: &Result<Object, CallError>) -> Ended {
     let Err(error) = outcome else { return Ended::Well };
     match error {
@@ -59,13 +59,13 @@ fn ended(outcome: &Result<Object, CallError>) -> Ended {
             Kind::HttpStatus if failure.status.is_none_or(|status| status >= 500) => Ended::Failed,
             _ => Ended::Unsaid,
         },
-        // The server's own words.
+        // The server has responded.
         CallError::Rpc(_) => Ended::Well,
         _ => Ended::Unsaid,
     }
 }
 
-/// Asks a server, as often as it may and has to. Returns how often it was asked again, too.
+/// Calls a server, with retries. Returns the number of retries, too.
 pub async fn ask(
     server: &Server,
     repeatable: Repeatable,
@@ -79,9 +79,9 @@ pub async fn ask(
     };
     guard.budget.earn();
     let mut again = 0;
-    // Attempts that the server may have seen: those beyond are moves from a replica that cannot be reached.
+    // Attempts that the server may have seen. Failovers from an unreachable replica do not count.
     let mut attempts = 0;
-    // How the attempt before has ended, and whom it was made of.
+    // The outcome and the replica of the previous attempt.
     let mut before: Option<CallError> = None;
     let mut tried: Vec<Arc<Server>> = Vec::new();
     loop {
@@ -89,7 +89,8 @@ pub async fn ask(
             Ok(chosen) => chosen,
             Err(failure) => {
                 let again = again - u32::from(before.is_some());
-                // A session that is gone with its replica is more than that this cannot be reached.
+                // A session lost with its replica is a more specific error than the replica being
+                // unreachable.
                 before = before.filter(|_| failure.kind != Kind::SessionLost);
                 return (Err(before.unwrap_or_else(|| failure.into())), again);
             }
@@ -97,7 +98,7 @@ pub async fn ask(
         attempts += 1;
         let began = Instant::now();
         let may_go_on = attempts < guard.retries.attempts;
-        // Whoever may not ask again waits for the answer as long as there is time.
+        // A call that must not be retried waits for its response until the deadline.
         let attempt = guard.attempt.filter(|_| repeatable == Repeatable::Yes && may_go_on);
         let once = Asked { deadline: asked.deadline.for_attempt(attempt), ..asked.clone() };
         let outcome = pin!(attempt_at(&member, repeatable, &once, events)).await;
@@ -123,7 +124,7 @@ pub async fn ask(
         }
         let elsewhere = server.has_others(asked, &tried);
         if unreachable && elsewhere {
-            // It costs the server nothing.
+            // It did not reach the server.
             attempts -= 1;
         } else {
             if !may_go_on {
@@ -146,7 +147,8 @@ pub async fn ask(
     }
 }
 
-/// Asks once; of a replica that is found to be gone meanwhile nothing is waited for that may be asked elsewhere.
+/// Makes one attempt. If its replica turns out to be down, stops waiting if the call may go to
+/// another replica.
 async fn attempt_at(
     member: &Chosen<'_>,
     repeatable: Repeatable,
@@ -166,7 +168,7 @@ async fn attempt_at(
     }
 }
 
-/// How long to wait before the next attempt; `None` if the server wants more time than there is.
+/// The delay before the next attempt; `None` if the server asks for more time than is left.
 fn backoff(settings: &RetrySettings, again: u32, asked: Option<Duration>) -> Option<Duration> {
     let max = settings.max_backoff.0;
     if asked.is_some_and(|asked| asked > max) {

@@ -14,10 +14,10 @@ use doorward_core::Failure;
 use doorward_limits::balance::{Candidate, chance, choose};
 use doorward_limits::breaker::Pass;
 
-/// How long somebody waits for the first look at where replicas are.
+/// How long callers wait for the first resolution of replicas.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Who answers one attempt.
+/// The target of one attempt.
 pub enum Chosen<'a> {
     Itself(&'a Server),
     Replica(Arc<Server>),
@@ -35,12 +35,12 @@ impl std::ops::Deref for Chosen<'_> {
 }
 
 impl Server {
-    /// What tells it from the other replicas of the same server; empty for one that is none.
+    /// Identifies the replica among those of the server; empty for a server without replicas.
     pub fn tag(&self) -> &str {
         self.replica.as_ref().map_or("", |replica| &replica.tag)
     }
 
-    /// Where it is, for one that is a replica.
+    /// The replica's address.
     pub fn place(&self) -> Option<String> {
         self.replica.as_ref().map(|replica| replica.place.label())
     }
@@ -54,7 +54,7 @@ impl Server {
         self.replica.as_ref().is_some_and(|replica| replica.ejection.is_out(now))
     }
 
-    /// A call has ended at one of the replicas.
+    /// Handles the end of a call at one of the replicas.
     pub(crate) fn ended(&self, member: &Self, asked: &Asked<'_>, end: &End) {
         if let Some(replicas) = &self.replicas {
             if self.sticks() && !end.unreachable {
@@ -64,7 +64,7 @@ impl Server {
         }
     }
 
-    /// It is there anew: nothing of what was learnt of it before holds.
+    /// The replica is back: resets what was observed before.
     pub(crate) fn is_back(&self) {
         if let Some(replica) = &self.replica {
             replica.speed.forget();
@@ -72,12 +72,12 @@ impl Server {
         }
     }
 
-    /// Ends when the server is found to be gone.
+    /// Completes when the server is found to be down.
     pub(crate) async fn is_lost(&self) {
         self.lost.notified().await;
     }
 
-    /// Whether the server, as one replica, may receive the data of a request.
+    /// Whether this replica may receive the data of a request.
     pub(super) fn may_receive(&self, asked: &Asked<'_>) -> bool {
         let classes = asked.classes.as_ref();
         classes.is_none_or(|classes| classes.iter().all(|class| self.settings.may_receive(class)))
@@ -95,7 +95,8 @@ impl Server {
         })
     }
 
-    /// The server that is asked, and its leave. Those that were `tried` are asked again only if there is no other.
+    /// Chooses a replica, and takes a slot of its limits. Replicas in `tried` are chosen only if
+    /// there is no other.
     pub(crate) async fn choose(
         &self,
         asked: &Asked<'_>,
@@ -143,12 +144,12 @@ impl Server {
         Ok((Chosen::Replica(member), pass))
     }
 
-    /// Whether callers' calls must go where their sessions are.
+    /// Whether a caller's calls must go to the replica with their sessions.
     fn sticks(&self) -> bool {
         self.settings.affinity != Affinity::Shared && self.stateful.load(Ordering::Acquire)
     }
 
-    /// The server itself, or one replica that several requests can go to, one after the other.
+    /// The server itself, or one replica for several consecutive requests.
     pub(crate) async fn asker(&self, asked: &Asked<'_>) -> Result<Chosen<'_>, Failure> {
         match &self.replicas {
             None => Ok(Chosen::Itself(self)),
@@ -156,7 +157,7 @@ impl Server {
         }
     }
 
-    /// The contact with one of the replicas, waited for if there is none yet.
+    /// The contact of one of the replicas; waits if there is none yet.
     pub(crate) async fn contact_of_any(
         &self,
         replicas: &Replicas,
@@ -195,8 +196,8 @@ fn is_among(member: &Arc<Server>, tried: &[Arc<Server>]) -> bool {
     tried.iter().any(|tried| Arc::ptr_eq(tried, member))
 }
 
-/// Whether there is a replica that may receive the data of a request, and one of those can be reached. No other is called
-/// in its place.
+/// Whether some replica may receive the data of a request, and one of those can be reached. No
+/// other is called instead.
 fn permitted(groups: &Groups, asked: &Asked<'_>) -> Result<(), Failure> {
     if asked.classes.is_none() {
         return Ok(());
@@ -233,7 +234,7 @@ pub fn lost_session() -> Failure {
     )
 }
 
-/// One of all that can be asked: of the primaries if there is any, and rather one that does not fail.
+/// One of the available replicas: a primary if there is any, and preferably one that is healthy.
 fn pick(
     groups: &Groups,
     now: Duration,

@@ -1,5 +1,5 @@
-//! Replicas of a server with pins are compared with them one by one. One that says something else is out of rotation while
-//! another says what was approved, and what has changed in it is never called.
+//! Compares each replica of a server with the pinned definitions. A replica that differs is out of
+//! rotation while another one matches, and its changed definitions are never called.
 
 use std::time::{Duration, Instant};
 
@@ -15,10 +15,10 @@ use crate::catalog::{KINDS, PROMPTS, TEMPLATES, TOOLS, fetch};
 use crate::{Asked, Contact, Server};
 use doorward_core::Failure;
 
-/// What is pinned of a replica: all lists but that of resources, which is data.
+/// The pinned lists: all but resources, which are data.
 const PINNED: [(usize, Pinned); 3] =
     [(TOOLS, Pinned::Tool), (PROMPTS, Pinned::Prompt), (TEMPLATES, Pinned::Template)];
-/// A replica is compared again no sooner than this, unless it says that something has changed.
+/// Minimum time between comparisons of a replica, unless it announces a change.
 const SOONEST: Duration = Duration::from_secs(60);
 
 impl Server {
@@ -26,31 +26,32 @@ impl Server {
         self.replica.as_ref().filter(|_| self.is_pinned()).map(|replica| &replica.comparison)
     }
 
-    /// Whether it is known what this replica says. Of all other servers, the catalogue knows.
+    /// Whether this replica was compared. For servers without replicas, the catalogue has the
+    /// result.
     pub(super) fn is_compared(&self) -> bool {
         self.comparison().is_none_or(|comparison| comparison.found.load().is_some())
     }
 
-    /// Whether this replica says something else than what was approved.
+    /// Whether this replica differs from the approved definitions.
     pub(crate) fn differs(&self) -> bool {
         let found = self.comparison().map(|comparison| comparison.found.load());
         found.is_some_and(|found| found.as_ref().is_some_and(|found| !found.changed.is_empty()))
     }
 
-    /// The names of what has changed in this replica.
+    /// The names of this replica's changed definitions.
     pub(super) fn changed_definitions(&self) -> Vec<String> {
         let found = self.comparison().and_then(|comparison| comparison.found.load_full());
         let changed = found.iter().flat_map(|found| found.changed.iter());
         changed.map(|(kind, name)| format!("{kind} '{name}'")).collect()
     }
 
-    /// Whether the request is for something that has changed in this replica.
+    /// Whether the request is for a changed definition of this replica.
     fn differs_in(&self, asked: &Asked<'_>) -> bool {
         let found = self.comparison().map(|comparison| comparison.found.load());
         found.is_some_and(|found| found.as_ref().is_some_and(|found| found.concerns(asked)))
     }
 
-    /// Waits until it is known what this replica says, be it that it cannot be found out.
+    /// Waits until this replica was compared, successfully or not.
     pub(super) async fn compared(&self) -> Result<(), Failure> {
         let Some(comparison) = self.comparison() else { return Ok(()) };
         let waiting = async {
@@ -70,11 +71,11 @@ impl Server {
         })
     }
 
-    /// Compares what this replica says with the pins. Until that is done it is not called.
+    /// Compares this replica with the pins. It is not called before that.
     pub(crate) async fn compare(&self, contact: &Contact) -> Result<(), Failure> {
         let Some(comparison) = self.comparison() else { return Ok(()) };
         while comparison.found.load().is_none() {
-            // Whoever is at it sees that there are new doubts.
+            // The running comparison notices the new doubt.
             let Ok(_comparing) = comparison.comparing.try_lock() else { return Ok(()) };
             let doubts = *comparison.doubts.lock();
             let found = self.find_changed(contact).await?;
@@ -86,7 +87,8 @@ impl Server {
         comparison.done.notify_waiters();
         let changed = self.changed_definitions();
         if std::mem::replace(&mut *comparison.last.lock(), changed.clone()) == changed {
-            // While this one was not compared, lists may have been fetched from one that differs.
+            // Lists may have been fetched from a replica that differs while this one was not
+            // compared.
             self.catalog.invalidate(None);
             self.bump();
             return Ok(());
@@ -125,7 +127,8 @@ impl Server {
         Ok(Found { changed, fresh_until: fresh_until.map_or(soonest, |it| it.max(soonest)) })
     }
 
-    /// This replica may say something else now: it is not called until it was compared again.
+    /// Suspends calls to this replica until it was compared again, because its definitions may have
+    /// changed.
     pub(crate) fn doubt_definitions(&self) {
         if let Some(comparison) = self.comparison() {
             let mut doubts = comparison.doubts.lock();
@@ -134,7 +137,7 @@ impl Server {
         }
     }
 
-    /// Compares this replica again. One that cannot be compared is looked for anew.
+    /// Compares this replica again. If that fails, the replica is detected anew.
     pub(crate) async fn compare_again(&self) {
         let Some(contact) = self.contact.load_full() else { return };
         self.judge_about(contact.era, &contact.about).await;
@@ -146,7 +149,7 @@ impl Server {
         }
     }
 
-    /// Compares this replica again where that was long ago: not all servers say that something has changed.
+    /// Compares this replica again if the last comparison is old: not all servers announce changes.
     pub(crate) fn compare_in_time(&self) {
         let Some(comparison) = self.comparison() else { return };
         let is_over = |found: &Found| Instant::now() >= found.fresh_until;
@@ -158,8 +161,8 @@ impl Server {
 }
 
 impl Replicas {
-    /// Which replicas a request may go to, of those that may receive its data: those that say what was approved, and where there is none, those in which what
-    /// is asked for has not changed.
+    /// The replicas that a request may go to, of those that may receive its data: those that match
+    /// the pins, or if there are none, those in which the requested definition is unchanged.
     pub(super) fn allowed<'a>(&self, asked: &'a Asked<'a>) -> impl Fn(&Server) -> bool + use<'a> {
         let groups = self.groups.load();
         let any_differs = groups.all().any(|member| member.differs());

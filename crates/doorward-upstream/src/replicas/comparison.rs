@@ -1,4 +1,4 @@
-//! What is known of a replica whose definitions are pinned.
+//! The result of comparing a replica with the pinned definitions.
 
 use std::time::Instant;
 
@@ -9,22 +9,22 @@ use tokio::sync::{Mutex, Notify};
 
 use crate::Asked;
 
-/// What the comparison of one replica with the pins has found.
+/// The state of one replica's comparison.
 #[derive(Debug, Default)]
 pub struct Comparison {
-    /// `None` until it was compared, and while it is compared anew.
+    /// `None` until the comparison is complete.
     pub found: ArcSwapOption<Found>,
-    /// How often it became doubtful: what was found out before that does not count.
+    /// Counts reasons for a new comparison: results from before the latest do not count.
     pub doubts: parking_lot::Mutex<u64>,
     pub comparing: Mutex<()>,
     pub done: Notify,
-    /// What had changed when it was compared before.
+    /// The changed definitions of the previous comparison.
     pub last: parking_lot::Mutex<Vec<String>>,
 }
 
 #[derive(Debug)]
 pub struct Found {
-    /// Definitions of which something else was approved, by what they are.
+    /// Definitions that differ from the approved ones, by kind and name.
     pub changed: Vec<(Pinned, Box<str>)>,
     pub fresh_until: Instant,
 }
@@ -35,7 +35,7 @@ impl Found {
         let (list, name) = match asked.method {
             method::TOOLS_CALL => (Pinned::Tool, asked.params.string("name")),
             method::PROMPTS_GET => (Pinned::Prompt, asked.params.string("name")),
-            // Which template it is of is the replica's to say.
+            // The replica decides which template a resource belongs to.
             method::RESOURCES_READ | method::COMPLETE => {
                 return self.changed.iter().any(|(list, _)| *list != Pinned::Tool);
             }

@@ -1,4 +1,5 @@
-//! Follows changes of replicas: names are resolved and files read again, and replicas are added and removed.
+//! Follows changes of replicas: names are resolved and files read periodically, and replicas are
+//! added and removed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +9,11 @@ use crate::jittered;
 use crate::server::{Parts, Server};
 use doorward_config::{ReplicaGroup, ServerSettings};
 
-/// How often names are looked up and files are read again.
+/// The interval at which names are resolved and files are read.
 const EVERY: Duration = Duration::from_secs(5);
 
 impl Server {
-    /// Begins to follow the replicas.
+    /// Starts following the replicas.
     pub(crate) fn keep_replicas(self: &Arc<Self>) {
         let Some(replicas) = &self.replicas else { return };
         let said = self.settings.replicas.iter().filter_map(sources::said).collect();
@@ -26,7 +27,7 @@ impl Server {
 
     async fn follow_sources(self: Arc<Self>) {
         let Some(replicas) = &self.replicas else { return };
-        // Of a source that cannot be read now, what it said before.
+        // For a source that cannot be read now, its last result.
         let mut found: Vec<Vec<Place>> = vec![Vec::new(); self.settings.replicas.len()];
         loop {
             let mut troubles = Vec::new();
@@ -52,8 +53,8 @@ impl Server {
         }
     }
 
-    /// Takes the replicas that there are now. Those that were there before stay as they are; those that are not any
-    /// more end their calls first.
+    /// Updates the set of replicas. Existing ones continue; removed ones complete their calls
+    /// first.
     fn take(&self, places: Vec<Place>) {
         let Some(replicas) = &self.replicas else { return };
         let old = replicas.groups.load_full();

@@ -1,7 +1,9 @@
-//! A server with replicas: which one is called, which are out of rotation, and how replicas are added and removed.
+//! A server with replicas: which one is called, which are out of rotation, and how replicas are
+//! added and removed.
 //!
-//! The server that callers see is in front; each replica is a server behind it, with the same name and catalogue, and
-//! with its own connection, sessions and circuit breaker. Where definitions are pinned, each is compared with them.
+//! Callers see the front server; each replica is a server behind it, with the same name and
+//! catalogue, and with its own connection, sessions and circuit breaker. If definitions are pinned,
+//! each replica is compared with them.
 
 pub(crate) mod choice;
 mod compare;
@@ -26,7 +28,7 @@ use doorward_limits::balance::Speed;
 use doorward_limits::breaker::Ended;
 use doorward_limits::ejection::Ejection;
 
-/// What a server knows of itself that is one of several.
+/// What a replica knows of its place among the others.
 #[derive(Debug)]
 pub struct Replica {
     pub tag: Box<str>,
@@ -36,28 +38,28 @@ pub struct Replica {
     comparison: Comparison,
 }
 
-/// What stands in front of several.
+/// The front server's state.
 #[derive(Debug)]
 pub struct Replicas {
     groups: ArcSwap<Groups>,
-    /// Whose sessions are where.
+    /// Which replica has whose sessions.
     bound: Mutex<HashMap<Box<str>, Bound>>,
-    /// Whether all sources were looked at, and what was wrong with the last look.
+    /// Whether all sources were resolved, and the errors of the last attempt.
     looked: watch::Sender<bool>,
     trouble: Mutex<Option<String>>,
     began: Instant,
 }
 
-/// Where somebody's sessions are.
+/// The replica with a caller's sessions.
 #[derive(Debug)]
 struct Bound {
     tag: Box<str>,
     used: Instant,
-    /// A call has reached it: something may be there.
+    /// A call has reached it, so it may hold state.
     held: bool,
 }
 
-/// All replicas there are.
+/// All current replicas.
 #[derive(Debug, Default)]
 struct Groups {
     primary: Vec<Arc<Server>>,
@@ -91,7 +93,7 @@ impl Replica {
 }
 
 impl Replicas {
-    /// `None` for a server that is there once.
+    /// `None` for a server without replicas.
     pub fn of(settings: &ServerSettings) -> Option<Self> {
         (!settings.replicas.is_empty()).then(|| Self {
             groups: ArcSwap::default(),
@@ -110,17 +112,17 @@ impl Replicas {
         self.began.elapsed()
     }
 
-    /// One that can be asked, primaries first.
+    /// A reachable replica, primaries first.
     pub fn reachable(&self) -> Option<Arc<Server>> {
         self.groups.load().all().find(|member| member.is_reachable()).cloned()
     }
 
-    /// Whether there was a first attempt to reach each.
+    /// Whether a first attempt was made to reach each replica.
     pub fn were_tried(&self) -> bool {
         *self.looked.borrow() && self.groups.load().all().all(|member| member.was_tried())
     }
 
-    /// Forgets whose sessions have ended meanwhile.
+    /// Drops bindings whose sessions have ended.
     pub fn maintain(&self, idle: Duration) {
         self.bound.lock().retain(|_, bound| bound.used.elapsed() <= idle);
         for member in self.groups.load().all() {
@@ -128,7 +130,7 @@ impl Replicas {
         }
     }
 
-    /// A call has ended at a replica.
+    /// Handles the end of a call at a replica.
     fn ended(&self, front: &Server, member: &Server, end: &End) {
         let Some(replica) = &member.replica else { return };
         let (failed, now) = (end.ended == Ended::Failed, self.now());
@@ -139,7 +141,7 @@ impl Replicas {
         if failed {
             member.doubt();
         }
-        // Whether it is there at all, its health tells better.
+        // For an outage, the health checks are the better indicator.
         if end.unreachable && member.health_settings().is_some() {
             return;
         }
@@ -150,7 +152,7 @@ impl Replicas {
             (out + 1) * 100 <= usize::from(settings.max_percent) * groups.len()
         };
         let Some(period) = replica.ejection.ended(&settings, failed, now, may) else { return };
-        // When it is back, nothing is held against it.
+        // Measurements from before the outage no longer apply.
         replica.speed.forget();
         tracing::warn!(
             server = &*member.name,
@@ -161,7 +163,7 @@ impl Replicas {
         member.event("server.replica_ejected", |_| ());
     }
 
-    /// Where somebody's sessions are, and whether there are any.
+    /// The replica with an owner's sessions, and whether there are any.
     fn bound_to(&self, owner: &str) -> Option<(Box<str>, bool)> {
         let mut bound = self.bound.lock();
         let bound = bound.get_mut(owner)?;
@@ -176,7 +178,7 @@ impl Replicas {
         }
     }
 
-    /// Something may be there now.
+    /// Marks that the replica may hold state for an owner.
     fn hold(&self, owner: &str) {
         if let Some(bound) = self.bound.lock().get_mut(owner) {
             bound.held = true;
@@ -184,11 +186,11 @@ impl Replicas {
     }
 }
 
-/// How a call has ended at a replica.
+/// How a call at a replica has ended.
 #[derive(Debug, Clone, Copy)]
 pub struct End {
     pub ended: Ended,
     pub took: Duration,
-    /// Nothing was sent, for nobody was there.
+    /// Nothing was sent, because the replica could not be reached.
     pub unreachable: bool,
 }

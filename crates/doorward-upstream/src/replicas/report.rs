@@ -7,7 +7,7 @@ use crate::Server;
 use crate::status::{ReplicaState, State};
 
 impl Replicas {
-    /// What is told of the server: up while one of them is.
+    /// The status of the server: up while one replica is up.
     pub fn state(&self, front: &Server, own: State) -> State {
         let now = self.now();
         let members = self.members();

@@ -12,30 +12,30 @@ use doorward_core::pattern::Pattern;
 use doorward_identity::seal;
 use doorward_net::resolver;
 
-/// How many replicas a server may have, and how long a file that lists them may be.
+/// Maximum number of replicas per server, and maximum size of a file that lists them.
 const MOST: usize = 1_000;
 const LONGEST: u64 = 1 << 20;
 
-/// Where one replica is.
+/// The location of one replica.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Place {
     pub url: Url,
-    /// The address, where it is one of those that the URL's host has.
+    /// The IP address, if it is one of several that the URL's host resolves to.
     pub address: Option<IpAddr>,
     pub group: ReplicaGroup,
     pub region: Option<String>,
-    /// Classes of data that it may receive; `None` for those of the server.
+    /// Classes of data that it may receive; `None` for the server's.
     pub data_classes: Option<BTreeSet<Pattern>>,
 }
 
 impl Place {
-    /// A place of a source.
+    /// A location from a source.
     fn of(source: &ReplicaSettings, url: Url, address: Option<IpAddr>) -> Self {
         let ReplicaSettings { group, region, data_classes, .. } = source.clone();
         Self { url, address, group, region, data_classes }
     }
 
-    /// What it is called.
+    /// The displayed name.
     pub fn label(&self) -> String {
         match self.address {
             Some(address) => format!("{} at {address}", self.url),
@@ -43,20 +43,20 @@ impl Place {
         }
     }
 
-    /// The same at every gateway and after every start.
+    /// A stable id: the same at every gateway and after every restart.
     pub fn tag(&self) -> Box<str> {
         let whole = seal::fingerprint(&[self.label().as_bytes()]);
         whole.chars().take(12).collect::<String>().into()
     }
 }
 
-/// Those of one source that are known without asking anybody.
+/// The replicas of a source that are known without resolving anything.
 pub fn said(source: &ReplicaSettings) -> Option<Place> {
     let url = source.url.clone()?;
     Some(Place::of(source, url, None))
 }
 
-/// Finds the replicas of one source. The error says why they are not known.
+/// Resolves the replicas of one source. The error says why they are unknown.
 pub async fn find(source: &ReplicaSettings, public_only: bool) -> Result<Vec<Place>, String> {
     let places: Vec<Place> = if let Some(url) = &source.url {
         vec![Place::of(source, url.clone(), None)]

@@ -12,8 +12,8 @@ use std::time::Duration;
 use super::{Link, Session};
 
 impl Session {
-    /// Takes up a stream that broke before the answer, where the server numbers its events
-    /// (spec 2025-11-25 basic/transports). `None` when it cannot be resumed.
+    /// Resumes a stream that broke before the response, if the server numbers its events (spec
+    /// 2025-11-25 basic/transports). `None` if it cannot be resumed.
     pub async fn resume(&self, broken: &Answer) -> Result<Option<Answer>, Failure> {
         let (Link::Http { endpoint, .. }, Some(last)) = (&self.link, &broken.last_event_id) else {
             return Ok(None);
@@ -33,8 +33,8 @@ impl Session {
         }
     }
 
-    /// Reads the session's listening stream for as long as the session lives (HTTP only). Servers
-    /// that have none say 405.
+    /// Reads the session's listening stream until the session ends (HTTP only). Servers without one
+    /// respond with 405.
     pub async fn listen(self: Arc<Self>) {
         let Link::Http { endpoint, inbound } = &self.link else { return };
         if self.listens.swap(true, Ordering::AcqRel) {

@@ -1,5 +1,5 @@
-//! An open session with a handshake-era server, over HTTP or over a pipe: its state, its messages that nobody answers, and
-//! its end.
+//! An open session with a handshake-era server, over HTTP or over a pipe: its state, its messages
+//! without a response, and its end.
 
 mod listening;
 pub mod open;
@@ -28,7 +28,7 @@ use doorward_transport::http::Endpoint;
 use doorward_transport::inbound::Inbound;
 use doorward_transport::pipe::Pipe;
 
-/// What carries a session.
+/// The transport of a session.
 #[derive(Debug)]
 pub enum Link {
     Http { endpoint: Endpoint, inbound: Box<Inbound> },
@@ -41,22 +41,22 @@ pub struct Session {
     link: Link,
     pub revision: Revision,
     pub about: About,
-    /// Sent with every HTTP request: the session's id, and the revision from 2025-06-18 on.
+    /// Sent with every HTTP request: the session's id, and from 2025-06-18 on the revision.
     headers: Mutex<HeaderMap>,
     pub level: Mutex<Option<LogLevel>>,
-    /// One interactive call at a time, where the server's requests name no call.
+    /// One interactive call at a time, if the server's requests name no call.
     pub lease: Arc<Semaphore>,
     pub used: Mutex<Instant>,
-    /// Tasks that live in the session, for as long as they are kept.
+    /// Stored tasks that live in the session.
     pub tasks: AtomicUsize,
     lost: AtomicBool,
-    /// It has served a call, so that the server may hold something for it; not only lists.
+    /// Whether it has served a call other than lists, so that the server may hold state for it.
     serves_calls: AtomicBool,
-    /// It has begun to listen.
+    /// Whether it has started to listen.
     listens: AtomicBool,
-    /// The server does not let it listen.
+    /// Cancelled when the server refuses listening.
     deaf: CancellationToken,
-    /// For all sessions with the server: it answers requests on the stream on which they listen.
+    /// Shared by all sessions with the server: it responds to requests on their listening streams.
     answers_elsewhere: Arc<AtomicBool>,
     deviations: Arc<Deviations>,
     ids: Arc<AtomicI64>,
@@ -67,7 +67,7 @@ pub struct Session {
 /// Why a request could not be sent in a session.
 #[derive(Debug)]
 pub enum SendError {
-    /// The server does not know the session any more, and so has not acted on the request.
+    /// The server no longer knows the session, so the request had no effect.
     Lost,
     Rpc(RpcError),
     Failed(Failure),
@@ -88,7 +88,8 @@ impl Session {
         self.headers.lock().contains_key(headers::SESSION_ID)
     }
 
-    /// Posts within the session. Some servers name it late, or anew with each answer.
+    /// Posts within the session. Some servers assign the session id late, or change it with a
+    /// response.
     async fn post(
         &self,
         endpoint: &Endpoint,
@@ -107,7 +108,8 @@ impl Session {
         Ok(response)
     }
 
-    /// Takes note of an answer that answers nothing: the next call is made in another session.
+    /// Marks the session as doubtful after an unusable response: the next call is made in another
+    /// session.
     pub fn doubted_by(&self, failure: &Failure) {
         let is_none = matches!(failure.kind, Kind::InvalidJson | Kind::InvalidMessage);
         if is_none && self.has_id() {
@@ -136,12 +138,12 @@ impl Session {
             }
     }
 
-    /// Whether the server can tell the session from others, and so may keep something in it.
+    /// Whether the server can identify the session, and so may hold state in it.
     pub fn is_stateful(&self) -> bool {
         self.has_id() || matches!(self.link, Link::Pipe(_))
     }
 
-    /// Ends when nothing more can come on the stream on which the session listens.
+    /// Completes when nothing more can arrive on the session's listening stream.
     pub async fn hears_no_more(&self) {
         tokio::select! {
             () = self.closed() => {}
@@ -149,7 +151,7 @@ impl Session {
         }
     }
 
-    /// Ends when the session does: at once for HTTP, whose sessions end only when told so.
+    /// Completes when the connection ends; never for HTTP, whose sessions end on request only.
     pub async fn closed(&self) {
         match &self.link {
             Link::Http { .. } => self.stop.cancelled().await,
@@ -160,7 +162,7 @@ impl Session {
         }
     }
 
-    /// Whether the server may hold something for it.
+    /// Whether the server may hold state for it.
     pub fn serves_calls(&self) -> bool {
         self.serves_calls.load(Ordering::Relaxed)
     }
@@ -171,7 +173,8 @@ impl Session {
             && self.used.lock().elapsed() > idle
     }
 
-    /// Takes note if a server's answer says that it does not know the session any more, and returns how it is told.
+    /// Marks the session as lost if a server's error means that it no longer knows the session, and
+    /// returns whether it does.
     pub fn is_lost_by(&self, error: &RpcError) -> Option<session_loss::Told> {
         let told = session_loss::told_by(error).filter(|_| self.has_id())?;
         self.deviations.note(Deviation::LostSession);

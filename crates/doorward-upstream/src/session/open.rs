@@ -22,7 +22,7 @@ use doorward_observability::metrics::Deviations;
 use doorward_transport::answer::{Answer, NoAnswer};
 use doorward_transport::calls::Takes;
 
-/// How a session is opened.
+/// The parameters for opening a session.
 pub struct Opening<'a> {
     pub link: Link,
     pub capabilities: &'a Object,
@@ -37,7 +37,7 @@ pub struct Opening<'a> {
 /// Why a session could not be opened.
 #[derive(Debug)]
 pub enum OpenError {
-    /// The server answered, but not as one that knows this handshake over this transport.
+    /// The response is not one of a server that supports this handshake over this transport.
     NotSpoken(NoAnswer),
     /// The server answered `initialize` with an error.
     Rpc(RpcError),
@@ -51,7 +51,7 @@ impl From<Failure> for OpenError {
 }
 
 impl Session {
-    /// Shakes hands (spec 2025-11-25 basic/lifecycle).
+    /// Performs the handshake (spec 2025-11-25 basic/lifecycle).
     pub async fn open(opening: Opening<'_>) -> Result<Arc<Self>, OpenError> {
         let deadline = Deadline::new(opening.within, opening.within);
         let mut params = Object::new();
@@ -92,7 +92,7 @@ impl Session {
         drop(exchange);
         let spoken = result.string("protocolVersion").unwrap_or_default();
         let revision: Revision = match &*spoken {
-            // The draft of 2024-11-05, which says the same.
+            // The draft of 2024-11-05, with the same content.
             "2024-10-07" => {
                 opening.deviations.note(Deviation::DraftRevision);
                 Revision::V2024_11_05
@@ -127,7 +127,8 @@ impl Session {
         let initialized = message::notification(method::INITIALIZED, &Object::new());
         let ready = session.post_one_way(initialized);
         match tokio::time::timeout_at(deadline.at(), ready).await.map_err(|_| deadline.passed())? {
-            // Servers that take no notifications take requests: the first of them decides.
+            // Some servers accept requests but no notifications: ignore the refusal; the first
+            // request decides.
             Err(failure) if failure.kind == Kind::HttpStatus => {
                 tracing::debug!("the server rejects 'notifications/initialized': {failure}");
             }

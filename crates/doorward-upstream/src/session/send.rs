@@ -1,4 +1,4 @@
-//! Requests in a session, and the exchanges that bring their answers.
+//! Requests in a session, and the exchanges that receive their responses.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,8 +18,8 @@ use doorward_transport::answer::{Answer, NoAnswer};
 use doorward_transport::calls::Takes;
 
 impl Session {
-    /// Sends a request and returns the exchange that will bring its answer. The progress token, if
-    /// the client wants progress, is the request's own id.
+    /// Sends a request and returns the exchange that will receive its response. If the client wants
+    /// progress, the progress token is the request's own id.
     pub async fn send(
         self: &Arc<Self>,
         method: &str,
@@ -81,7 +81,8 @@ impl Session {
     }
 
     fn refused(&self, refusal: NoAnswer) -> SendError {
-        // Servers say 404 for a session they do not know; some older ones say 400, and others what they like.
+        // Servers respond with 404 for a session they do not know; some older ones with 400, and
+        // others with anything.
         let has_id = self.has_id();
         let unknown_session = has_id
             && (matches!(refusal.status, StatusCode::NOT_FOUND | StatusCode::GONE)
@@ -96,8 +97,8 @@ impl Session {
             self.lost.store(true, Ordering::Relaxed);
             return SendError::Lost;
         }
-        // Neither an answer nor a word of the session: the next call is made in another, unless it is the server, or what
-        // stands before it, that has no time.
+        // Neither a response nor a session error: the next call is made in another session, unless
+        // the server or its proxy is temporarily unavailable.
         let passes = matches!(refusal.status.as_u16(), 403 | 429 | 502 | 503 | 504);
         if has_id && refusal.error.is_none() && !passes {
             self.lost.store(true, Ordering::Relaxed);
@@ -110,7 +111,7 @@ impl Session {
         }
     }
 
-    /// Asks and waits for the answer, for requests of the gateway's own.
+    /// Sends a request of the gateway's own and waits for the response.
     pub async fn ask(
         self: &Arc<Self>,
         method: &str,
@@ -142,7 +143,7 @@ impl Session {
     }
 }
 
-/// A request whose answer has not begun. Dropping it cancels it at the server.
+/// A request whose response has not begun. Dropping it cancels it at the server.
 struct Posted(Option<(Arc<Session>, i64)>);
 
 impl Posted {
@@ -159,8 +160,8 @@ impl Drop for Posted {
     }
 }
 
-/// Whether a request was only accepted, as a notification would be: the answer comes on the stream on which the session
-/// listens. Servers that are made for a single connection do so, and the SDKs take it.
+/// Whether a request was only accepted, as a notification would be, so that the response arrives on
+/// the listening stream. Servers that assume a single connection do so, and the SDKs support it.
 fn is_answered_elsewhere(response: &Response<Incoming>) -> bool {
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
     let says_something = kind.is_some_and(|kind| {
