@@ -13,17 +13,18 @@ use doorward_identity::identity::Principal;
 use doorward_inspect::written::{self, Keep};
 
 const SHARDS: usize = 16;
-/// Ended calls that a watcher may be behind; beyond, it misses some.
+/// Maximum number of ended calls buffered per watcher; a slower watcher misses some.
 const BEHIND: usize = 1_024;
 
-/// Calls by ID, and what cancels each; `None` once it has.
+/// Calls by id, and what cancels each; `None` once cancelled.
 type Shard = Mutex<HashMap<u64, (Entry, Option<oneshot::Sender<()>>)>>;
 
 #[derive(Debug)]
 pub struct Live {
     shards: [Shard; SHARDS],
     ended: broadcast::Sender<Arc<EndedCall>>,
-    /// Watchers, counted apart: the channel's own count is behind its lock, and every call asks.
+    /// The number of watchers, counted separately: the channel's count is behind its lock, and
+    /// every call reads it.
     watchers: Arc<AtomicUsize>,
 }
 
@@ -57,11 +58,11 @@ pub struct Entry {
     pub server: Arc<str>,
     pub method: Box<str>,
     pub target: String,
-    /// A credential is presented to the server for it.
+    /// Whether the server receives a credential with it.
     pub presents: bool,
 }
 
-/// One of them, as it is told.
+/// A call as it is reported.
 #[derive(Debug, Serialize)]
 pub struct LiveCall {
     pub call: String,
@@ -72,7 +73,7 @@ pub struct LiveCall {
     pub ms: u64,
 }
 
-/// A call is among them as long as this lives.
+/// Registers a call for as long as this value lives.
 #[derive(Debug)]
 pub struct Lives<'a> {
     live: &'a Live,
@@ -83,7 +84,7 @@ pub struct Lives<'a> {
 impl Lives<'_> {
     /// Returns when the call is cancelled by a stop. Not to be awaited once it has returned.
     pub async fn cancelled(&mut self) {
-        // The other end is held until the call has ended.
+        // The sender is held until the call has ended.
         let _ = (&mut self.cancelled).await;
     }
 }
@@ -99,7 +100,7 @@ impl Live {
         Lives { live: self, call, cancelled }
     }
 
-    /// Cancels those that are stopped.
+    /// Cancels stopped calls.
     pub fn cancel(&self, are_stopped: impl Fn(&Entry) -> bool) {
         for shard in &self.shards {
             let mut shard = shard.lock();
@@ -110,21 +111,21 @@ impl Live {
         }
     }
 
-    /// Calls that end from now on.
+    /// Watches calls that end from now on.
     pub fn watch(&self) -> Watch {
         let calls = self.ended.subscribe();
         self.watchers.fetch_add(1, Ordering::Relaxed);
         Watch { calls, watchers: self.watchers.clone() }
     }
 
-    /// Tells watchers of a call that has ended. Without watchers, nothing is made.
+    /// Reports a call that has ended. Without watchers, nothing is built.
     pub fn ended(&self, call: impl FnOnce() -> EndedCall) {
         if self.watchers.load(Ordering::Relaxed) > 0 {
             let _ = self.ended.send(Arc::new(call()));
         }
     }
 
-    /// Those that have lasted longest, first.
+    /// The longest-running calls first.
     pub fn list(&self, most: usize) -> Vec<LiveCall> {
         let mut all: Vec<LiveCall> = Vec::new();
         for shard in &self.shards {
@@ -143,7 +144,7 @@ impl Live {
     }
 }
 
-/// Somebody who watches calls end.
+/// A watcher of ended calls.
 #[derive(Debug)]
 pub struct Watch {
     pub calls: broadcast::Receiver<Arc<EndedCall>>,

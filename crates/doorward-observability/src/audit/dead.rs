@@ -53,7 +53,7 @@ impl Recorder {
         dead: &str,
         charges: &mut BTreeMap<String, Amount>,
     ) -> Record {
-        // In the order of all others.
+        // The members follow the order of other records.
         let mut common = Members::default();
         common.text("class", &opened.class);
         for (name, value) in [
@@ -83,7 +83,7 @@ impl Recorder {
                 *all = all.plus(Amount(*amount));
             }
         }
-        // What it costs is paid by what the dead process held, not by what this one does.
+        // Its cost is charged to what the dead process had reserved, not to this one.
         let ended = Ended { common, usage, charges: Vec::new() };
         Record { ended: Some(ended), ..Record::new("closed", members) }
     }

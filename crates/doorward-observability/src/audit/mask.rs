@@ -1,5 +1,5 @@
-//! Masks secrets and personal data in the arguments and results that are recorded: what is under the name of a secret, and
-//! what the built-in detectors find.
+//! Masks secrets and personal data in recorded arguments and results: values of members with a
+//! secret's name, and what the built-in detectors find.
 
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ const NAMES: [&str; 12] = [
     "privatekey",
 ];
 
-/// Masks what is under the name of a secret, and under `names`.
+/// Masks the values of members with a secret's name, and of `names`.
 fn by_name(value: &mut Value, names: &BTreeSet<Pattern>) {
     match value {
         Value::Object(members) => {
@@ -55,15 +55,15 @@ fn is_secret(name: &str, names: &BTreeSet<Pattern>) -> bool {
         || names.iter().any(|pattern| pattern.matches(name))
 }
 
-/// A value as JSON, masked; `None` if it is too long to be inspected.
+/// A value as masked JSON; `None` if it is too long to be inspected.
 pub fn masked_value(settings: &AuditSettings, mut value: Value) -> Option<String> {
     by_name(&mut value, &settings.mask);
     let text = value.to_string();
-    // What was made of a value is JSON.
+    // The masked value is JSON.
     written::json(&text).ok()?.map(std::borrow::Cow::into_owned)
 }
 
-/// An object as JSON, masked; `None` if it is longer than what is recorded of one.
+/// An object as masked JSON; `None` if it exceeds the size limit of records.
 pub fn masked(settings: &AuditSettings, object: &Object) -> Option<String> {
     if object.size_hint() > settings.payload_limit.0 {
         return None;

@@ -1,11 +1,11 @@
-//! Writes the members of a record's object. Names of people, agents and servers are written as they are; what callers and
-//! servers say is cleaned ([`Members::clean`]).
+//! Writes the members of a record's object. Names of people, agents and servers are written
+//! unchanged; text from callers and servers is cleaned ([`Members::clean`]).
 
 use std::borrow::Cow;
 
 use doorward_inspect::written::{self, Keep};
 
-/// What a record's line has around its members: its place in the chain, and what kind of record it is.
+/// The members around those of the record: its place in the chain, and its kind.
 const RESERVED: [&str; 5] = ["writer", "seq", "prev", "kind", "hash"];
 
 /// The text between a record's number and its hash: `"kind":"call","at":…`.
@@ -42,12 +42,12 @@ impl Members {
         self
     }
 
-    /// What a caller or server says, without secrets and personal data.
+    /// A text of a caller or server, without secrets and personal data.
     pub fn clean(&mut self, name: &str, value: &str) -> &mut Self {
         self.text(name, &written::text(value, Keep::Nothing))
     }
 
-    /// Left out where there is nothing.
+    /// Omitted if `None`.
     pub fn maybe(&mut self, name: &str, value: Option<&str>) -> &mut Self {
         match value {
             Some(value) if !value.is_empty() => self.text(name, value),
@@ -72,12 +72,12 @@ impl Members {
         match written::members(&object, keep) {
             Ok(Cow::Borrowed(_)) => self,
             Ok(Cow::Owned(clean)) => Self(clean[1..clean.len() - 1].to_owned()),
-            // Nested deeper than anything of the gateway's own.
+            // Nested deeper than any of the gateway's own.
             Err(_) => Self("\"inspected\":false".to_owned()),
         }
     }
 
-    /// A value that is JSON already.
+    /// A value that is already JSON.
     pub fn raw(&mut self, name: &str, value: &str) -> &mut Self {
         self.name(name);
         self.0.push_str(value);
@@ -118,7 +118,7 @@ impl Members {
         self
     }
 
-    /// The members of another.
+    /// Appends the members of another object.
     pub fn and(&mut self, members: &str) -> &mut Self {
         if !self.0.is_empty() && !members.is_empty() {
             self.0.push(',');

@@ -1,5 +1,5 @@
-//! The audit log: a record is opened before a server is called and closed after, and never written by the task that
-//! answers the call. Calls that need their record on disk first wait for one write together.
+//! The audit log. A record is opened before a server is called and closed after, and never written
+//! by the task that answers the call. Calls whose record must be on disk first share one write.
 
 mod dead;
 mod export;
@@ -41,12 +41,12 @@ use doorward_config::{AuditSettings, Durability, RecordClass, Settings, Unknown}
 use doorward_core::flood::Flood;
 use doorward_core::{CallId, Failure};
 
-/// Refused callers that are recorded within a second, each by itself; the others are counted.
+/// Refused callers recorded individually per second; further ones are counted.
 const REFUSALS: usize = 100;
 /// Number of queued records at which a write starts without waiting for more.
 const MUCH: usize = 1_000;
 
-/// The audit log, as the gateway uses it.
+/// The gateway's interface to the audit log.
 #[derive(Debug)]
 pub struct Audit {
     queue: Queue,
@@ -59,14 +59,14 @@ pub struct Audit {
     charges_unknown: AtomicBool,
     /// Records dropped because the queue was full.
     lost: AtomicU64,
-    /// What was not measured yet.
+    /// Records that the metrics have not counted yet.
     recorded: AtomicU64,
     lost_unmeasured: AtomicU64,
     refused: AtomicU64,
     refusals: Flood<REFUSALS>,
     writer: ArcSwapOption<WriterId>,
     ending: CancellationToken,
-    /// Cancelled when the last record is written.
+    /// Cancelled once the last record is written.
     written: CancellationToken,
     /// Failing exports.
     exports: Mutex<export::Broken>,
@@ -98,7 +98,7 @@ impl Audit {
         }
     }
 
-    /// Begins to write. Until then nothing that must be on disk first can be done.
+    /// Starts writing. Calls whose record must be on disk first are refused until then.
     pub async fn start(self: &Arc<Self>, store: &Store, settings: &Settings) -> Result<(), Error> {
         let own = &settings.audit;
         let key = open_key(store, settings).await?.map(Arc::new);
@@ -135,19 +135,19 @@ impl Audit {
         self.writer.load_full()
     }
 
-    /// Takes new settings. Where the key and the anchor are holds from the next start on.
+    /// Applies new settings. The locations of the key and the anchor take effect at the next start.
     pub fn take(&self, settings: &Settings) {
         let charges = settings.billing.unknown == Unknown::Charge;
         self.charges_unknown.store(charges, Ordering::Release);
         self.settings.store(Arc::new(settings.audit.clone()));
     }
 
-    /// Whether a call of which it is not known how it ended is charged.
+    /// Whether a call with an unknown outcome is charged.
     fn charges_unknown(&self) -> bool {
         self.charges_unknown.load(Ordering::Acquire)
     }
 
-    /// Writes what waits, and ends.
+    /// Writes the queued records, and ends the chain.
     pub async fn finish(&self, within: Duration) {
         self.ending.cancel();
         self.queue.some.notify_one();
@@ -201,13 +201,13 @@ impl Audit {
         i64::try_from(self.lost.swap(0, Ordering::AcqRel)).unwrap_or(i64::MAX)
     }
 
-    /// When records of a class are on disk.
+    /// When records of a class must be on disk.
     pub fn durability(&self, class: RecordClass) -> Durability {
         if self.on { self.settings.load().durability(class) } else { Durability::Off }
     }
 
-    /// Opens the record of a call whose record may come a moment later.
-    /// `Err` with what is to be waited for where there is no room at the moment.
+    /// Opens the record of a call that may be written a moment later. If the queue is full, returns
+    /// the record to wait for room with.
     pub fn open_soon(
         self: &Arc<Self>,
         call: CallId,
@@ -221,8 +221,8 @@ impl Audit {
         }
     }
 
-    /// The same once there is room. Whoever presses harder than can be written is slowed down; what takes
-    /// too long, or cannot be written at all, is refused.
+    /// The same once there is room. This slows callers down to the rate of writes. Refused if it
+    /// takes too long, or if nothing can be written.
     pub async fn open_when_there_is_room(
         self: &Arc<Self>,
         call: CallId,
@@ -239,8 +239,8 @@ impl Audit {
         }
     }
 
-    /// Opens the record of a call, on disk. What was opened is to be closed, also where the call is refused
-    /// for it was not on disk in time.
+    /// Opens the record of a call on disk. The record must be closed even if the call is refused
+    /// because the write timed out.
     pub async fn open_now(
         self: &Arc<Self>,
         call: CallId,
@@ -256,7 +256,7 @@ impl Audit {
         if self.queue.push(Entry::Urgent(Box::new(record), sender)).is_err() {
             return Err(unavailable());
         }
-        // From here on, whatever happens, what was opened is closed.
+        // From here on, the record is closed whatever happens.
         *opened = Some(Opened::now(self.clone(), call, common));
         let patience = self.settings.load().write_timeout.0;
         match tokio::time::timeout(patience, written).await {
@@ -265,7 +265,7 @@ impl Audit {
         }
     }
 
-    /// What is recorded, and how.
+    /// The settings of the audit log.
     pub fn settings(&self) -> Guard<Arc<AuditSettings>> {
         self.settings.load()
     }
@@ -298,7 +298,7 @@ impl Audit {
         }
     }
 
-    /// Records a caller who was refused before they made a call. Those of a flood are counted.
+    /// Records a caller refused before making a call. During a flood, most are only counted.
     pub fn refused(&self, tell: impl FnOnce(&mut Members)) {
         self.refused.fetch_add(1, Ordering::AcqRel);
         self.feed.refused();
@@ -313,7 +313,7 @@ impl Audit {
     }
 }
 
-/// What is kept in a member of an event. Names of people, agents and keys are left as they are.
+/// How a member of an event is redacted. Names of people, agents and keys are unchanged.
 fn keep_in_event(name: &str) -> Option<Keep> {
     let is_own = matches!(
         name,
@@ -328,7 +328,7 @@ fn keep_in_event(name: &str) -> Option<Keep> {
     }
 }
 
-/// What a caller is told when nothing can be recorded.
+/// The caller's error if nothing can be recorded.
 fn unavailable() -> Failure {
     Failure::new(
         Kind::AuditUnavailable,

@@ -13,14 +13,14 @@ const AUTHENTICATION: (i64, i64) = (3002, 3);
 const ENTITY_MANAGEMENT: (i64, i64) = (3004, 3);
 const APPLICATION_LIFECYCLE: (i64, i64) = (6002, 6);
 
-/// Activities, by the numbers they have in the classes above.
+/// Activities, by their numbers in the classes above.
 const CREATE: i64 = 1;
 const READ: i64 = 2;
 const UPDATE: i64 = 3;
 const DELETE: i64 = 4;
 const OTHER: i64 = 99;
 
-/// The event of a record; `None` for what is about the record itself.
+/// The event of a record; `None` for records about the audit log itself.
 pub fn event(line: &str) -> Option<Value> {
     let record: Map<String, Value> = serde_json::from_str(line).ok()?;
     let text = |name: &str| record.get(name).and_then(Value::as_str).unwrap_or_default();

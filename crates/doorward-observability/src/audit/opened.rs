@@ -9,15 +9,15 @@ use super::members::Members;
 use super::queue::{Ended, Entry, Mark, Record, Waiting};
 use doorward_core::CallId;
 
-/// What both records of a call say: whose it is, and of what.
+/// The members that both records of a call share: the caller and the target.
 #[derive(Debug, Default)]
 pub struct Common {
     pub text: String,
-    /// Whether it is added up: it uses something of a server's.
+    /// Whether it counts as usage: it uses a server's tools or data.
     pub counted: bool,
 }
 
-/// What has come of a call: members of its record, and what is added up.
+/// The outcome of a call: members of its record, and its usage.
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub text: String,
@@ -29,20 +29,20 @@ pub struct Outcome {
 pub struct Opened {
     audit: Arc<Audit>,
     call: CallId,
-    /// What both records of a call say, so that the second can be judged by itself.
+    /// The members of both records of a call, so that the second is complete on its own.
     common: Common,
     waiting: Option<Arc<Waiting>>,
     closed: bool,
 }
 
 impl Opened {
-    /// One that is on disk, or on its way there.
+    /// Opened on disk, or about to be.
     pub(super) fn now(audit: Arc<Audit>, call: CallId, common: Common) -> Self {
         let (call, waiting, closed) = (call, None, false);
         Self { audit, call, common, waiting, closed }
     }
 
-    /// One that is written a moment later.
+    /// Opened in the queue, to be written a moment later.
     pub(super) fn soon(
         audit: Arc<Audit>,
         call: CallId,

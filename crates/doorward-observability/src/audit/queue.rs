@@ -1,4 +1,4 @@
-//! Records that wait to be written, in the order of their chain.
+//! Queued records, in the order of their chain.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use super::members::Members;
 use super::opened::Common;
 
-/// A record, as far as it does not depend on its place in the chain.
+/// A record without its place in the chain.
 #[derive(Debug)]
 pub struct Record {
     /// `opened`, `call`, `closed`, `event` …
@@ -19,20 +19,20 @@ pub struct Record {
     pub members: String,
     /// When, in milliseconds since 1970.
     pub at: i64,
-    /// Calls that are opened or closed by it: what is open is known by these.
+    /// The calls that it opens or closes, which tracks what is open.
     pub mark: Mark,
-    /// What the call has come to that ends with it.
+    /// The outcome of the call that it closes.
     pub ended: Option<Ended>,
 }
 
 impl Record {
-    /// Of something that happens now, and is no call.
+    /// An event that happens now and is not a call.
     pub fn new(kind: &'static str, members: Members) -> Self {
         Self { kind, members: members.into_text(), at: now_ms(), mark: Mark::None, ended: None }
     }
 }
 
-/// What is added up of a call that has ended.
+/// The usage of a call that has ended.
 #[derive(Debug)]
 pub struct Ended {
     pub common: Common,
@@ -40,7 +40,7 @@ pub struct Ended {
     pub charges: Vec<(Arc<str>, Amount)>,
 }
 
-/// What a record does to the list of open calls.
+/// How a record changes the list of open calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mark {
     None,
@@ -48,17 +48,17 @@ pub enum Mark {
     Closes(u64),
 }
 
-/// One that waits.
+/// A queue entry.
 #[derive(Debug)]
 pub enum Entry {
     Ready(Box<Record>),
     /// A caller waits until it is on disk.
     Urgent(Box<Record>, oneshot::Sender<()>),
-    /// A call that goes on; if it ends before it is written, both are one record.
+    /// A call in progress; if it ends before this is written, both become one record.
     Open(Arc<Waiting>),
 }
 
-/// The opening of a call, as long as it is not written.
+/// The opening record of a call, until it is written.
 #[derive(Debug)]
 pub struct Waiting(Mutex<Option<Record>>);
 
@@ -67,7 +67,8 @@ impl Waiting {
         Arc::new(Self(Mutex::new(Some(record))))
     }
 
-    /// Makes it the record of a whole call, if it is not written yet; else gives back what has come of it.
+    /// Turns it into the record of a whole call, if it is not written yet; else returns the
+    /// outcome.
     pub fn complete(&self, outcome: &str, ended: Ended) -> Result<(), Ended> {
         let mut record = self.0.lock();
         let Some(record) = &mut *record else { return Err(ended) };
@@ -77,7 +78,7 @@ impl Waiting {
         Ok(())
     }
 
-    /// What is to be written.
+    /// Takes the record to write.
     pub fn take(&self) -> Option<Record> {
         self.0.lock().take()
     }
@@ -91,9 +92,9 @@ pub struct Full;
 pub struct Queue {
     entries: Mutex<VecDeque<Entry>>,
     most: usize,
-    /// Something waits that did not before.
+    /// Notified when the queue is no longer empty.
     pub some: Notify,
-    /// Something waits for which somebody waits, or there is much.
+    /// Notified when someone waits for a record, or the queue is long.
     pub hurry: Notify,
     /// Notified when the queue has room again.
     room: Notify,
@@ -126,7 +127,8 @@ impl Queue {
         }
     }
 
-    /// Adds what ends something that was begun: for it there is always room, for as much was begun at most.
+    /// Adds a closing record. There is always room for it, because the number of open records is
+    /// bounded.
     pub fn push_ending(&self, entry: Entry) {
         let _ = self.put(entry, usize::MAX);
     }

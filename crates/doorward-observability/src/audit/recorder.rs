@@ -19,17 +19,17 @@ use super::queue::{Entry, Record};
 use super::written::Prepared;
 use doorward_config::RecordClass;
 
-/// Most records, and about most bytes, that are written together.
+/// Maximum number, and approximate maximum bytes, of records written together.
 const MOST: usize = 4_000;
 const MOST_BYTES: usize = 1 << 20;
-/// So many are taken from the queue at once.
+/// Entries taken from the queue at once.
 const PART: usize = 128;
 /// Interval at which a process updates its heartbeat and checks those of others.
 const BEAT: Duration = Duration::from_secs(5);
 /// Interval at which usage is aggregated.
 pub(super) const COUNT: Duration = Duration::from_secs(1);
 
-/// What the recorder is told at its start.
+/// The parameters of the recorder.
 #[derive(Debug)]
 pub struct Terms {
     pub write_timeout: Duration,
@@ -46,21 +46,21 @@ pub struct Recorder {
     pub(super) log: AuditLog,
     key: Option<Arc<AuditKey>>,
     pub(super) terms: Terms,
-    /// Calls that are open on disk, by the numbers of their records.
+    /// Calls whose opening records are on disk, with the numbers of these.
     pub(super) open: HashMap<u64, i64>,
-    /// Calls that another process has closed as `unknown`, for it took this one for dead.
+    /// Calls that another process closed as `unknown`, because it declared this one dead.
     pub(super) overtaken: HashSet<u64>,
-    /// What is being written, or was tried and may have been written though nobody said so.
+    /// The records being written, or whose last write had no known result.
     pub(super) doubt: Option<Prepared>,
     heads: Heads,
-    /// What was used, by records that are written and not counted yet.
+    /// Usage from written records that was not counted yet.
     pub(super) tally: Tally,
     pub(super) last_count: Instant,
     pub(super) since_checkpoint: u64,
     last_checkpoint: Instant,
-    /// Where the next block is put together: room for a megabyte is not asked for each time.
+    /// The buffer for the next block, reused to avoid allocating a megabyte each time.
     pub(super) spare: String,
-    /// Other processes, as they were seen.
+    /// Other processes, as last seen.
     pub(super) seen: BTreeMap<String, (i64, Instant)>,
 }
 
@@ -71,7 +71,7 @@ struct Batch {
 }
 
 impl Recorder {
-    /// Enters the process, and closes what dead ones have left open.
+    /// Registers the process, and closes the open calls of dead ones.
     pub async fn start(
         audit: Arc<Audit>,
         store: Store,
@@ -108,7 +108,8 @@ impl Recorder {
         self.log.id()
     }
 
-    /// Begins a chain with a checkpoint of its own, in one transaction: what has none was not written by a gateway.
+    /// Begins a chain with its own checkpoint, in one transaction: a chain without one was not
+    /// written by a gateway.
     pub(super) async fn begin_chain(&mut self) -> Result<(), Error> {
         self.settle_doubt().await.map_err(Error::Refused)?;
         let mut members = happened();
@@ -133,7 +134,7 @@ impl Recorder {
         Ok(())
     }
 
-    /// Writes until there is nothing left and the gateway has ended.
+    /// Writes until the queue is empty and the gateway has ended.
     pub async fn run(mut self) {
         let mut beats = tokio::time::interval(BEAT);
         beats.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -214,7 +215,7 @@ impl Recorder {
         self.since_checkpoint += count;
         self.audit.recorded.fetch_add(count, Ordering::AcqRel);
         for waiting in batch.waiting {
-            // Who does not wait any more has been refused.
+            // A caller that no longer waits was refused.
             let _ = waiting.send(());
         }
     }
@@ -256,7 +257,7 @@ impl Recorder {
                 self.since_checkpoint = 0;
                 self.last_checkpoint = Instant::now();
             }
-            // What is written next finds it out, too.
+            // The next write detects it, too.
             Ok(_) => {}
             Err(why) => self.audit.fails(&why),
         }
@@ -267,7 +268,7 @@ impl Recorder {
         use std::io::Write;
         use std::os::unix::fs::OpenOptionsExt;
         let Some(path) = &self.terms.anchor else { return };
-        // Who else may read it is the operator's to say.
+        // The operator decides who else may read it.
         let mut options = std::fs::OpenOptions::new();
         let file = options.create(true).append(true).mode(0o600).open(path);
         let written = file.and_then(|mut file| {
@@ -279,7 +280,8 @@ impl Recorder {
         }
     }
 
-    /// Shows that this process lives, looks whether others do, and signs what has come to rest.
+    /// Updates the heartbeat, checks those of other processes, and signs the records written since
+    /// the last checkpoint.
     async fn beat(&mut self) {
         let patience = self.terms.write_timeout;
         match tokio::time::timeout(patience, self.look_around()).await {
@@ -288,7 +290,8 @@ impl Recorder {
             Ok(Err(error)) => return self.failed(&error.to_string()),
             Err(_) => return self.failed("the database does not answer"),
         }
-        // What was used is counted with a record; when none comes, with one that says so.
+        // Usage is counted with the next record; if there is none, with one written for this
+        // purpose.
         if !self.tally.is_empty() && self.key.is_some() {
             return self.checkpoint().await;
         }
@@ -331,12 +334,12 @@ impl Recorder {
     }
 
     async fn write_last(&mut self, record: Record) -> Result<(), Error> {
-        // All that was used is counted with it.
+        // Counts all usage with it.
         self.last_count = Instant::now().checked_sub(COUNT).unwrap_or(self.last_count);
         let last = self.write_now(vec![record], None).await?;
         self.since_checkpoint += 1;
         self.checkpoint().await;
-        // Where its end could not be signed, who comes next finds it dead, and signs it.
+        // If its end could not be signed, the next process finds it dead, and signs that.
         if self.key.is_some() && last == Committed::Written && self.since_checkpoint > 0 {
             return Err(Error::Refused("the last checkpoint was not written".into()));
         }
@@ -344,7 +347,7 @@ impl Recorder {
     }
 }
 
-/// The members of a record of something that has happened now, and is no call.
+/// The members of a record about an event that happens now and is not a call.
 pub(super) fn happened() -> Members {
     let mut members = Members::default();
     members.text("class", RecordClass::Events.as_str()).text("at", &now());

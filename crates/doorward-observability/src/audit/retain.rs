@@ -9,7 +9,7 @@ use super::Audit;
 use doorward_config::{Period, RecordClass, RetentionSettings};
 
 const EVERY: Duration = Duration::from_secs(60 * 60);
-/// After the start, so that a gateway that is started again and again does it, too.
+/// Time after start, so that a gateway that restarts often removes records, too.
 const FIRST: Duration = Duration::from_secs(60);
 
 pub(super) async fn run(audit: Arc<Audit>, store: Store, key: Option<Arc<AuditKey>>) {
@@ -25,7 +25,7 @@ pub(super) async fn run(audit: Arc<Audit>, store: Store, key: Option<Arc<AuditKe
             continue;
         }
         let Some(key) = &key else {
-            // What is removed without a signature looks like what an intruder has removed.
+            // An unsigned removal could not be told from an intruder's.
             tracing::error!(
                 "old audit records are not removed, because there is no key to sign their \
                     removal: set 'store_key' or 'audit.key_file'"
@@ -46,7 +46,7 @@ pub(super) async fn run(audit: Arc<Audit>, store: Store, key: Option<Arc<AuditKe
     }
 }
 
-/// The configuration's word on how long records are kept, at a time in milliseconds since 1970.
+/// Converts the configured retention to points in time. `now` is in milliseconds since 1970.
 pub fn retention(settings: &RetentionSettings, now: i64) -> Retention {
     let before = |period: &Period| {
         now.saturating_sub(i64::try_from(period.0.as_millis()).unwrap_or(i64::MAX))

@@ -1,5 +1,5 @@
-//! Writes blocks of the chain. Each is written once, whatever the database answers: a block for which it is unknown
-//! whether it was written is tried again before any other.
+//! Writes blocks of the chain. Each is written once, whatever the database answers: a block whose
+//! write had no known result is retried before any other.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,24 +11,25 @@ use super::recorder::{COUNT, Recorder, fresh_id, here};
 
 /// Delay between two attempts to write.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
-/// How a call ended that somebody else had closed as `unknown` before. It is neither charged nor counted again.
+/// The outcome of a call that another process had already closed as `unknown`. It is neither
+/// charged nor counted again.
 const LATE: &str = "late";
 
-/// Records as they will stand in the chain, and what will be remembered of them.
+/// Records with their place in the chain, and the state after they are written.
 #[derive(Debug)]
 pub(super) struct Prepared {
     pub commit: Commit,
     pub chain: Chain,
     pub marks: Vec<(Mark, i64)>,
-    /// What was used, by these records.
+    /// The usage of these records.
     pub tally: Tally,
 }
 
 impl Recorder {
-    /// Tries until the records are written, with nothing lost and nothing twice.
+    /// Retries until the records are written, without loss or duplicates.
     pub(super) async fn until_written(&mut self, records: Vec<Record>) {
         let (mut pause, longest) = PAUSES;
-        // Whether these records are what is in doubt.
+        // Whether the write of these records has been attempted.
         let mut tried = false;
         loop {
             let outcome = if tried {
@@ -45,7 +46,8 @@ impl Recorder {
             };
             match outcome {
                 Ok(Committed::Written | Committed::TooLate) => return self.audit.works(),
-                // Somebody has closed what was open here; what follows is another chain.
+                // Another process has closed the open calls; the following records go to a new
+                // chain.
                 Ok(Committed::Fenced) => {
                     tried = false;
                     if self.open_another_chain().await {
@@ -75,18 +77,19 @@ impl Recorder {
         self.try_doubt().await.map(drop)
     }
 
-    /// Writes a block. Nothing else must be in doubt.
+    /// Writes a block. No earlier write may be pending.
     pub(super) async fn write(&mut self, prepared: Prepared) -> Result<Committed, String> {
         self.doubt = Some(prepared);
         let began = Instant::now();
         match self.try_doubt().await {
-            // A connection that has ended meanwhile is replaced at once; what fails on a new one, or hangs, is trouble.
+            // A connection that was closed is replaced at once; an error or a timeout on a new
+            // connection counts.
             Err(_) if began.elapsed() < self.terms.write_timeout / 2 => self.try_doubt().await,
             outcome => outcome,
         }
     }
 
-    /// Tries to write what is in doubt. It stays so when this is given up on its way.
+    /// Retries the pending block. It stays pending if this is cancelled.
     async fn try_doubt(&mut self) -> Result<Committed, String> {
         let Some(doubt) = &self.doubt else { return Ok(Committed::Written) };
         let why =
@@ -116,10 +119,10 @@ impl Recorder {
                 self.audit.event("writer.fenced", |members| _ = members.text("left", &left.0));
                 self.log = log;
                 self.overtaken.extend(self.open.drain().map(|(call, _)| call));
-                // What was not counted yet, whoever closed the other chain has counted.
+                // The process that closed the other chain has counted its usage.
                 self.tally = Tally::default();
                 self.audit.wrote_as(self.log.id());
-                // Where it is not written at once, it is in doubt, and comes before all else.
+                // If it is not written at once, it is pending, and is written before anything else.
                 if let Err(error) = self.begin_chain().await {
                     self.audit.fails(&error.to_string());
                 }
@@ -132,7 +135,7 @@ impl Recorder {
         }
     }
 
-    /// Records as they will stand in the chain.
+    /// Assigns the records their places in the chain.
     pub(super) fn prepare(&mut self, records: &[Record], ends: Option<Ended>) -> Prepared {
         let mut chain = self.log.chain().clone();
         let first = chain.head().seq + 1;
@@ -191,7 +194,7 @@ impl Recorder {
         Commit { block, head, charges: BTreeMap::new(), usage: None, ends: None }
     }
 
-    /// What was prepared is written.
+    /// Applies the state after a successful write.
     fn advance(&mut self, prepared: Prepared) {
         let Prepared { commit, chain, marks, tally } = prepared;
         self.log.advance(chain);

@@ -23,7 +23,7 @@ struct CheckFailureLabels {
     kind: &'static str,
 }
 
-/// How long checks take, what they answer, and how they fail.
+/// Durations, results and failures of checks.
 #[derive(Debug)]
 pub struct CheckMetrics {
     seconds: Family<CheckLabels, Histogram, fn() -> Histogram>,
@@ -51,7 +51,7 @@ impl CheckMetrics {
         registry.register("check_failures", about, self.failures.clone());
     }
 
-    /// Counts what a check has answered, or why it has failed.
+    /// Counts the result or failure of a check.
     pub fn note(
         &self,
         check: &str,

@@ -6,7 +6,7 @@ use prometheus_client::metrics::family::Family;
 
 use super::labels::DeviationLabels;
 
-/// What a server does in its own way, and how often.
+/// Counters of one server's deviations.
 #[derive(Debug)]
 pub struct Deviations {
     pub(super) server: String,

@@ -1,4 +1,4 @@
-//! What inspection of calls has found and done.
+//! Metrics of call inspection: findings and actions.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -24,19 +24,19 @@ impl InspectionMetrics {
         registry.register("inspection_refused", about, self.refused.clone());
     }
 
-    /// A message had a signal.
+    /// Counts a signal in a message.
     pub fn finding(&self, direction: &'static str, signal: &str) {
         let labels = FindingLabels { direction, signal: super::label(signal) };
         self.findings.get_or_create(&labels).inc();
     }
 
-    /// Data of a class was found, a number of times.
+    /// Counts occurrences of a class of data.
     pub fn data(&self, direction: &'static str, class: &str, action: &'static str, count: u64) {
         let labels = DataLabels { direction, class: super::label(class), action };
         self.data.get_or_create(&labels).inc_by(count);
     }
 
-    /// A message was refused.
+    /// Counts a refused message.
     pub fn refused(&self, direction: &'static str, code: &'static str) {
         self.refused.get_or_create(&RefusedLabels { direction, code }).inc();
     }

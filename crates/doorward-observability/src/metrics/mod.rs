@@ -1,7 +1,7 @@
 //! Metrics, in the OpenMetrics and the Prometheus format.
 //!
-//! Servers, tools and outcomes are labels; users only if it is configured. The number of series is bounded, however
-//! many names a peer makes up.
+//! Servers, tools and outcomes are labels; users only if enabled. The number of series is bounded,
+//! however many names a peer makes up.
 
 mod checks;
 mod deviations;
@@ -44,7 +44,7 @@ pub const OTHERS: &str = "other";
 
 type Durations = Family<OperationLabels, Histogram, fn() -> Histogram>;
 
-/// The measures of one gateway.
+/// The metrics of one gateway.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -92,7 +92,7 @@ pub struct Metrics {
     pub resident: Gauge,
 }
 
-/// The measures of one server, looked up once.
+/// The metrics of one server, looked up once.
 #[derive(Debug)]
 pub struct ServerMetrics {
     server: String,
@@ -106,7 +106,7 @@ pub struct ServerMetrics {
     cache: [Counter; 4],
     /// By tool or prompt.
     tools: RwLock<HashMap<String, [Counter; 5]>>,
-    /// By method: all of a call, and the server's part.
+    /// By method: the duration of the whole call, and of the server's part.
     methods: RwLock<HashMap<String, (Histogram, Histogram)>>,
 }
 
@@ -342,7 +342,7 @@ impl Metrics {
         self.users.get_or_create(&UserLabels { tenant, user, outcome }).inc();
     }
 
-    /// In the OpenMetrics form, version 1.0.
+    /// The text in the OpenMetrics format, version 1.0.
     pub fn text(&self) -> String {
         let mut text = String::new();
         // Writing to a string does not fail.
@@ -351,7 +351,7 @@ impl Metrics {
     }
 }
 
-/// Adds to a counter what another has more than was seen of it before.
+/// Adds to a counter the increase of another since it was last read.
 pub fn catch_up(counter: &Counter, seen: &AtomicU64, now: u64) {
     let before = seen.swap(now, std::sync::atomic::Ordering::AcqRel);
     counter.inc_by(now.saturating_sub(before));

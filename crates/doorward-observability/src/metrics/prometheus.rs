@@ -1,7 +1,7 @@
 //! Metrics in the Prometheus format.
 
-/// A text of the OpenMetrics form in that of Prometheus, version 0.0.4: counters have the name of their
-/// samples, and what only the former has is left out.
+/// Converts OpenMetrics text to the Prometheus text format 0.0.4: counters take the name of their
+/// samples, and features of OpenMetrics alone are omitted.
 pub fn prometheus(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 256);
     let mut help: Option<(&str, &str)> = None;

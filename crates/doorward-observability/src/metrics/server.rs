@@ -1,4 +1,4 @@
-//! What is measured of the calls of one server.
+//! Metrics of the calls of one server.
 
 use doorward_mcp::method;
 
@@ -6,10 +6,11 @@ use super::labels::{CallLabels, OperationLabels};
 use super::{CacheOutcome, MOST_TOOLS, OTHERS, Outcome, ServerMetrics, label};
 
 impl ServerMetrics {
-    /// Counts a call: of which method and tool, how it ended, how long it took, and the server of that.
+    /// Counts a call: its method and tool, its outcome, its duration, and the server's part of
+    /// that.
     pub fn record(&self, method: &str, tool: &str, outcome: Outcome, seconds: f64, upstream: f64) {
         self.count(tool, outcome);
-        // Extensions have methods of their own, and callers make names up.
+        // Extensions define further methods, and callers may send any name.
         let method = if method::is_known(method) { method } else { OTHERS };
         if let Some((all, server)) = self.methods.read().get(method) {
             all.observe(seconds);

@@ -1,4 +1,4 @@
-//! Cleans spans: what callers and servers say is masked as in audit records.
+//! Cleans spans: text from callers and servers is masked as in audit records.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use doorward_inspect::written::{self, Keep};
 
 use super::messages::{AnyValueKind, Span};
 
-/// Attributes whose values are the gateway's own, or were cleaned before.
+/// Attributes whose values come from the gateway, or were already cleaned.
 const OWN: [&str; 13] = [
     "client.address",
     "doorward.call.id",
@@ -29,7 +29,7 @@ pub(super) fn span(span: &mut Span) {
     if let Some(status) = &mut span.status {
         mask(&mut status.message, Keep::Addresses);
     }
-    // Changed, it would mean something else to its vendor.
+    // A cleaned value would mean something else to its vendor, so it is dropped.
     if matches!(written::text(&span.trace_state, Keep::Personal), Cow::Owned(_)) {
         span.trace_state.clear();
     }

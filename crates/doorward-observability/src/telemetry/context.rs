@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName};
 
 pub const TRACEPARENT: &str = "traceparent";
 
-/// Where a call stands in a trace.
+/// The trace context of a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Context {
     pub trace: [u8; 16],
@@ -17,13 +17,13 @@ pub struct Context {
 }
 
 impl Context {
-    /// Reads a `traceparent`. One that is not as the standard has it is none.
+    /// Parses a `traceparent`. An invalid one is ignored.
     pub fn read(text: &str) -> Option<Self> {
         let mut parts = text.split('-');
         let (version, trace, span, flags) =
             (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
         let version: [u8; 1] = unhex(version)?;
-        // Later versions may have more behind.
+        // Later versions may append fields.
         if version == [0xff] || (version == [0] && parts.next().is_some()) {
             return None;
         }
@@ -35,10 +35,10 @@ impl Context {
         Some(Self { trace, span, sampled: flags & 1 == 1 })
     }
 
-    /// What a request says: in its message, or else in the header that came with it.
+    /// The context of a request: from its message, or else from the HTTP header.
     pub fn of(params: &Object) -> Option<Self> {
         let meta = params.get("_meta")?;
-        // Most have none, which is seen without reading them.
+        // Most messages have none, which is checked without parsing them.
         if let doorward_mcp::Value::Raw(text) = meta
             && memchr::memmem::find(text, TRACEPARENT.as_bytes()).is_none()
         {
@@ -55,11 +55,11 @@ impl fmt::Display for Context {
     }
 }
 
-/// Puts the context of the headers into a message that has none of its own.
+/// Copies the headers' context into a message without one.
 pub fn adopt(params: &mut Object, headers: &HeaderMap) {
     static NAME: HeaderName = HeaderName::from_static(TRACEPARENT);
     let mut all = headers.get_all(&NAME).iter();
-    // Two of them contradict each other.
+    // Two headers contradict each other.
     let (Some(value), None) = (all.next(), all.next()) else { return };
     let Some(text) = value.to_str().ok().filter(|text| Context::read(text).is_some()) else {
         return;
@@ -74,7 +74,7 @@ pub fn adopt(params: &mut Object, headers: &HeaderMap) {
     }
 }
 
-/// Small hexadecimal digits, as many as there must be.
+/// Parses lower-case hexadecimal digits of the expected length.
 fn unhex<const N: usize>(text: &str) -> Option<[u8; N]> {
     if text.len() != N * 2 {
         return None;

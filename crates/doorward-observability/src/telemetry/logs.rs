@@ -15,13 +15,13 @@ use tracing_subscriber::layer::Context;
 
 use super::messages::{AnyValue, KeyValue, LogRecord};
 
-/// Lines that wait to be sent.
+/// Maximum number of queued lines.
 const MOST: usize = 5_000;
 
 static WANTED: AtomicBool = AtomicBool::new(false);
 static WAITING: Mutex<Vec<LogRecord>> = Mutex::new(Vec::new());
 
-/// Says whether anybody takes the log.
+/// Enables or disables the export of logs.
 pub fn want(wanted: bool) {
     WANTED.store(wanted, Ordering::Release);
     if !wanted {
@@ -29,12 +29,12 @@ pub fn want(wanted: bool) {
     }
 }
 
-/// What waits to be sent.
+/// Takes the queued lines.
 pub fn take() -> Vec<LogRecord> {
     std::mem::take(&mut *WAITING.lock())
 }
 
-/// Keeps what is logged for the collector.
+/// The layer that queues log lines for the collector.
 #[derive(Debug)]
 pub struct Collecting;
 
@@ -88,8 +88,9 @@ impl Fields {
     }
 }
 
-/// The value of a field of the log as it may be written: without secrets and personal data. Names of people and agents, and
-/// addresses of machines, are left as they are; what a server's program says is cleaned of them, too.
+/// The cleaned value of a log field: without secrets and personal data. Names of people and agents,
+/// and addresses of machines, are unchanged; the output of a server's program is cleaned of them,
+/// too.
 pub fn clean<'a>(field: &str, value: &'a str) -> Cow<'a, str> {
     match keep(field) {
         Some(keep) => written::text(value, keep),
@@ -97,7 +98,7 @@ pub fn clean<'a>(field: &str, value: &'a str) -> Cow<'a, str> {
     }
 }
 
-/// A line of the log in JSON, cleaned in the same way. `None` if it is no JSON.
+/// A JSON log line, cleaned in the same way. `None` if it is not JSON.
 pub fn clean_json(line: &str) -> Option<Cow<'_, str>> {
     written::members(line, keep).ok()
 }
@@ -106,7 +107,7 @@ fn keep(field: &str) -> Option<Keep> {
     match field {
         "timestamp" | "level" | "target" | "call" | "id" | "digest" | "sha256" => None,
         "principal" | "user" | "agent" | "tenant" | "key" => Some(Keep::Personal),
-        // What callers and servers have said, and nothing else.
+        // Fields with text from callers and servers only.
         "stderr" | "method" | "name" | "tool" | "prompt" | "uri" => Some(Keep::Nothing),
         _ => Some(Keep::Addresses),
     }

@@ -293,7 +293,7 @@ pub struct HistogramPoint {
     pub attributes: Vec<KeyValue>,
 }
 
-/// What says it all: the gateway.
+/// The resource that all signals belong to: the gateway.
 pub fn resource(instance: &str) -> Resource {
     Resource {
         attributes: vec![

@@ -1,5 +1,5 @@
-//! The metrics in OTLP. They are parsed from the text of `/metrics`, so that both agree; metrics that OpenTelemetry's
-//! conventions for MCP define have their name.
+//! Exports metrics by OTLP. They are parsed from the text of `/metrics`, so that both agree;
+//! metrics that OpenTelemetry's conventions for MCP define are renamed accordingly.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -10,7 +10,7 @@ use super::messages::{
     ResourceMetrics, ScopeMetrics, Sum, resource, scope,
 };
 
-/// Since when it is counted.
+/// The start time of cumulative metrics.
 static BEGAN: LazyLock<u64> = LazyLock::new(now);
 
 const CUMULATIVE: i32 = 2;
@@ -26,7 +26,7 @@ fn now() -> u64 {
     u64::try_from(since.as_nanos()).unwrap_or_default()
 }
 
-/// One family, as the text has it.
+/// One metric family of the text.
 #[derive(Default)]
 struct Family<'a> {
     help: &'a str,
@@ -34,7 +34,7 @@ struct Family<'a> {
     samples: Vec<(&'a str, &'a str, f64)>,
 }
 
-/// The measures of a text in the OpenMetrics form.
+/// Converts OpenMetrics text to OTLP metrics.
 pub fn of(text: &str, instance: &str) -> ResourceMetrics {
     let (start, time) = (*BEGAN, now());
     let metrics = read(text).into_iter().map(|(name, family)| family.metric(name, start, time));
@@ -43,7 +43,7 @@ pub fn of(text: &str, instance: &str) -> ResourceMetrics {
     ResourceMetrics { resource: Some(resource(instance)), scope_metrics }
 }
 
-/// The measures of a text as JSON: families, each with its samples.
+/// Converts OpenMetrics text to JSON: families, each with its samples.
 pub fn as_json(text: &str) -> serde_json::Value {
     let families = read(text).into_iter().map(|(name, family)| {
         let samples = family.samples.iter().map(|(name, own, value)| {
@@ -135,7 +135,7 @@ impl Family<'_> {
             });
             let count = *value as u64;
             if name.ends_with("_bucket") {
-                // Each bucket of theirs has those of all before it, too.
+                // OpenMetrics buckets are cumulative, those of OTLP are not.
                 point.bucket_counts.push(count.saturating_sub(*before));
                 *before = count;
                 point.explicit_bounds.extend(
@@ -151,7 +151,7 @@ impl Family<'_> {
     }
 }
 
-/// Labels are the gateway's own words and names; quotes within them are escaped.
+/// Labels come from the gateway; quotes within them are escaped.
 fn labels(text: &str) -> Vec<(&str, String)> {
     let mut all = Vec::new();
     let mut rest = text;

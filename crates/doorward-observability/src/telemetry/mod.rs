@@ -30,12 +30,12 @@ const EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Telemetry {
     settings: ArcSwap<TelemetrySettings>,
-    /// Traces are wanted: somebody takes them.
+    /// Whether traces are exported.
     traces: AtomicBool,
     users: AtomicBool,
     spans: Spans,
     pub dropped: AtomicU64,
-    /// Of 2^64, so many begin a trace.
+    /// The fraction of calls that begin a trace, of 2^64.
     share: AtomicU64,
     chance: AtomicU64,
 }
@@ -55,7 +55,7 @@ impl Telemetry {
         telemetry
     }
 
-    /// Takes new settings.
+    /// Applies new settings.
     pub fn take(&self, settings: &TelemetrySettings) {
         self.traces.store(settings.otlp.is_some(), Ordering::Release);
         self.share.store((settings.traces.sample * u64::MAX as f64) as u64, Ordering::Release);
@@ -69,12 +69,12 @@ impl Telemetry {
         self.users.load(Ordering::Acquire)
     }
 
-    /// Whether anybody takes traces.
+    /// Whether traces are exported.
     pub fn takes_traces(&self) -> bool {
         self.traces.load(Ordering::Acquire)
     }
 
-    /// Whether a call that comes with this context is traced, where anybody takes traces.
+    /// Whether a call with this context is traced, if traces are exported.
     pub fn traces(&self, context: Option<&Context>) -> bool {
         let follows = self.settings.load().traces.follow_clients;
         match context.filter(|_| follows) {
@@ -83,18 +83,18 @@ impl Telemetry {
         }
     }
 
-    /// Whether spans show arguments and results.
+    /// Whether spans contain arguments and results.
     pub fn shows_payloads(&self) -> bool {
         self.settings.load().traces.payloads
     }
 
-    /// One of so many, without asking the system for randomness each time.
+    /// Samples pseudo-randomly, without a system call each time.
     fn is_chosen(&self) -> bool {
         let share = self.share.load(Ordering::Acquire);
         scattered(self.chance.fetch_add(STEP, Ordering::Relaxed)) < share || share == u64::MAX
     }
 
-    /// Takes the spans of a call that has ended.
+    /// Queues the spans of a call that has ended.
     pub fn take_spans(&self, mut spans: Vec<Span>) {
         spans.iter_mut().for_each(clean::span);
         if !self.spans.add(&spans) {
@@ -102,7 +102,8 @@ impl Telemetry {
         }
     }
 
-    /// Sends what waits to the collector, until `end` is cancelled. `measure` returns the metrics as text.
+    /// Sends queued telemetry to the collector until `end` is cancelled. `measure` returns the
+    /// metrics as text.
     pub async fn run(&self, end: CancellationToken, measure: impl Fn() -> String) {
         let instance = format!("{:08x}", CallId::run());
         let mut current: Option<(TelemetrySettings, Collector)> = None;

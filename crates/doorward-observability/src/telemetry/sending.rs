@@ -19,7 +19,7 @@ use doorward_net::tls::{cause_chain, trusted};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What is sent, by the last part of its path.
+/// The kind of signal, by the last part of its path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Signal {
     Traces,
@@ -45,7 +45,7 @@ impl Signal {
     }
 }
 
-/// The way to a collector.
+/// The connection to a collector.
 #[derive(Debug, Clone)]
 pub struct Collector {
     endpoint: Url,
@@ -61,7 +61,7 @@ impl Collector {
         Self { endpoint: endpoint.clone(), headers, grpc: grpc.then(grpc_client) }
     }
 
-    /// Sends a request, encoded as its message is. The error is in words.
+    /// Sends an encoded request. The error is for operators.
     pub async fn send(&self, signal: Signal, request: Vec<u8>) -> Result<(), String> {
         match &self.grpc {
             Some(client) => self.call(client, signal, &request).await,
@@ -89,7 +89,7 @@ impl Collector {
         let mut url = self.endpoint.clone();
         url.set_path(signal.service());
         let mut body = BytesMut::with_capacity(request.len() + 5);
-        // Not compressed, and as long as it is.
+        // The gRPC frame: uncompressed, and its length.
         body.put_u8(0);
         body.put_u32(u32::try_from(request.len()).map_err(|_| "the message is too long")?);
         body.put_slice(request);
@@ -113,7 +113,7 @@ impl Collector {
                     trailers = Some(last);
                 }
             }
-            // An answer of trailers alone has them as its headers.
+            // A response with trailers only sends them as headers.
             let status = trailers.as_ref().and_then(|last| last.get("grpc-status"));
             match status.or_else(|| head.headers.get("grpc-status")).map(HeaderValue::as_bytes) {
                 Some(b"0") => Ok(()),
@@ -127,7 +127,7 @@ impl Collector {
     }
 }
 
-/// What the operator wants to be sent along; names were checked with the settings.
+/// The operator's additional headers. Their names were validated with the settings.
 pub fn headers_of(settings: &BTreeMap<String, Secret>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in settings {

@@ -1,5 +1,5 @@
-//! Spans that wait to be sent. They are stored encoded, since many small values that live for a second would cost all
-//! others their places in memory.
+//! Queued spans. They are stored encoded, since many small short-lived values would evict others
+//! from the processor's caches.
 
 use std::collections::VecDeque;
 
@@ -9,15 +9,15 @@ use prost::encoding::{WireType, encode_key, encode_varint, message};
 
 use super::messages::{ResourceSpans, ScopeSpans, Span, resource, scope};
 
-/// Spans that wait at most, and their bytes.
+/// Maximum number and bytes of queued spans.
 const MOST: usize = 20_000;
 const MOST_BYTES: usize = 32 << 20;
-/// So many, or so many bytes of them, are sent together.
+/// Maximum number and bytes of spans sent together.
 const BATCH: usize = 2_000;
 const BATCH_BYTES: usize = 2 << 20;
 const FIRST_BYTES: usize = 256 << 10;
 
-/// Where spans stand in `ScopeSpans`, it in `ResourceSpans`, and this in the request.
+/// Field numbers of spans in `ScopeSpans`, of that in `ResourceSpans`, and of that in the request.
 const SPANS: u32 = 2;
 const SCOPES: u32 = 2;
 const RESOURCES: u32 = 1;
@@ -36,7 +36,7 @@ struct Waiting {
 #[derive(Debug, Default)]
 pub struct Batch {
     pub count: usize,
-    /// Each as a member of `ScopeSpans`.
+    /// Each as a field of `ScopeSpans`.
     encoded: Vec<u8>,
 }
 
@@ -56,7 +56,7 @@ impl Spans {
                 batch.count += spans.len();
                 batch.encoded.extend_from_slice(&encoded);
             }
-            // The next ones shall not have to be moved with each that comes.
+            // Reserve room, so that later additions need not move the data.
             _ => {
                 encoded.reserve(FIRST_BYTES);
                 waiting.batches.push_back(Batch { count: spans.len(), encoded });
@@ -65,7 +65,7 @@ impl Spans {
         true
     }
 
-    /// The oldest, as many as are sent together.
+    /// Takes the oldest batch.
     pub fn take(&self) -> Option<Batch> {
         let mut waiting = self.0.lock();
         let batch = waiting.batches.pop_front()?;
@@ -76,7 +76,7 @@ impl Spans {
 }
 
 impl Batch {
-    /// The request that tells a collector of them.
+    /// The export request for the batch.
     pub fn request(&self, instance: &str) -> Vec<u8> {
         let mut scoped = ScopeSpans { scope: Some(scope()), spans: Vec::new() }.encode_to_vec();
         scoped.extend_from_slice(&self.encoded);
@@ -89,7 +89,7 @@ impl Batch {
     }
 }
 
-/// Adds a message that is encoded already to another.
+/// Appends an already encoded message as a field of another.
 fn append(tag: u32, encoded: &[u8], out: &mut Vec<u8>) {
     encode_key(tag, WireType::LengthDelimited, out);
     encode_varint(encoded.len() as u64, out);

@@ -28,7 +28,7 @@ fn kind_of_act(act: &str) -> Option<&'static str> {
         "stop.set" => "stop.set",
         "stop.lift" => "stop.lifted",
         "approval.request" => "approval.waiting",
-        // One of several who must approve decides nothing yet.
+        // One vote of several required ones decides nothing yet.
         "approval.approve" | "approval.refuse" => "approval.decided",
         "server.propose" => "server.proposed",
         "server.review_due" => "server.review_due",
@@ -39,7 +39,7 @@ fn kind_of_act(act: &str) -> Option<&'static str> {
     })
 }
 
-/// The kind of event that something is reported as that a process has noticed.
+/// The kind of webhook event for an event that a process has noticed.
 pub fn kind_of_event(name: &str) -> Option<&'static str> {
     Some(match name {
         "server.review_due" => "server.review_due",
@@ -56,7 +56,8 @@ pub fn kind_of_event(name: &str) -> Option<&'static str> {
     })
 }
 
-/// The state that an event is about, and its value: many gateways notice the same, and it is reported once.
+/// The state that an event is about, and its value: many gateways notice the same change, which is
+/// reported once.
 pub fn state_of(event: &Event) -> Option<(String, String)> {
     let text = |name: &str| event.data.get(name).and_then(Value::as_str).unwrap_or_default();
     let server = || format!("{}/{}", text("server"), text("replica"));

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 /// Events that wait for the store; further ones are dropped and counted.
 const MOST: usize = 1_000;
-/// Seconds over which refusals are added up.
+/// Seconds over which refusals are counted.
 const WINDOW: usize = 60;
 
 /// An event of this process: its name in the audit log, and the members of its record.
@@ -30,7 +30,7 @@ pub struct Feed {
     refusals: Mutex<Refusals>,
     /// Events dropped because the queue was full.
     pub dropped: AtomicU64,
-    /// Attempts to deliver that failed.
+    /// Failed delivery attempts.
     pub failed: AtomicU64,
 }
 
@@ -63,12 +63,12 @@ impl Feed {
         }
     }
 
-    /// How many were refused within the last minute.
+    /// The number of refusals within the last minute.
     pub(super) fn refusals(&self) -> u64 {
         self.refusals.lock().sum(Instant::now())
     }
 
-    /// The first events that wait. They stay until they are [done](Self::done).
+    /// The first queued events. They stay queued until they are [done](Self::done).
     pub(super) fn first(&self, most: usize) -> Vec<Noticed> {
         self.waiting.lock().iter().take(most).cloned().collect()
     }
@@ -84,7 +84,7 @@ impl Feed {
 #[derive(Debug)]
 struct Refusals {
     began: Instant,
-    /// The second that was counted last.
+    /// The latest counted second.
     last: u64,
     counts: [u64; WINDOW],
 }
@@ -120,7 +120,7 @@ impl Refusals {
     }
 }
 
-/// How often many refusals are reported.
+/// Minimum time between two reports of many refusals.
 pub(super) const REFUSALS_EVERY: Duration = Duration::from_secs(10 * 60);
 
 #[cfg(test)]

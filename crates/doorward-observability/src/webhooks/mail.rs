@@ -1,4 +1,5 @@
-//! One attempt to send an event as a mail (RFC 5321), over TLS that is verified against the system's certificate authorities.
+//! One attempt to send an event as an email (RFC 5321), over TLS verified against the system's
+//! certificate authorities.
 
 use doorward_config::{EmailSettings, EmailTls, MAIL_PATIENCE};
 use doorward_net::tls::cause_chain;
@@ -11,7 +12,7 @@ use lettre::{Address, AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 
 use super::message::Message;
 
-/// Sends a mail to one address. The error says what has failed, without the password.
+/// Sends an email to one address. The error says what has failed, without the password.
 pub async fn send(
     settings: &EmailSettings,
     address: &str,
@@ -55,12 +56,12 @@ fn mail(settings: &EmailSettings, to: &str, id: &str, message: &Message) -> Resu
         .from(Mailbox::new(Some("Doorward".into()), from))
         .to(Mailbox::new(None, parse(to)?))
         .subject(message.title.clone())
-        // The same at every attempt: whoever receives it twice can tell.
+        // The same for every attempt, so that duplicates can be recognized.
         .message_id(Some(format!("<{id}@{host}>")))
         .header(ContentType::TEXT_PLAIN)
         .body(message.text())
         .map_err(|error| cause_chain(&error))?;
-    // No vacation notice answers it (RFC 3834).
+    // Suppresses automatic replies (RFC 3834).
     let name = HeaderName::new_from_ascii_str("Auto-Submitted");
     mail.headers_mut().insert_raw(HeaderValue::new(name, "auto-generated".into()));
     Ok(mail)

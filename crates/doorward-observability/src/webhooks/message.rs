@@ -1,28 +1,29 @@
-//! Events as messages for people: for Slack, for Microsoft Teams, and as plain text for mails. What they tell comes from
-//! callers and servers, too, so none of it is ever read as markup.
+//! Events as messages for people: for Slack, for Microsoft Teams, and as plain text for email. They
+//! contain text from callers and servers, so none of it is ever interpreted as markup.
 
 use doorward_config::EVENT_KINDS;
 use doorward_mcp::display::is_harmful;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-/// Most facts of a message, longest text of one, and longest title, in characters. Slack shows ten fields of a section, of
-/// 2,000 characters each, and a header of 150.
+/// Maximum number of facts in a message, and maximum length of a text and of the title, in
+/// characters. Slack displays ten fields of a section, of 2,000 characters each, and a header of
+/// 150.
 const MOST_FACTS: usize = 10;
 const LONGEST_FACT: usize = 500;
 const LONGEST_TITLE: usize = 140;
 
-/// What an event tells people.
+/// The content of a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     pub title: String,
     /// Names and texts, without line ends.
     pub facts: Vec<(String, String)>,
-    /// Where to go: a text and a URL of the gateway.
+    /// A link: its text and a URL of the gateway.
     pub link: Option<(&'static str, String)>,
 }
 
-/// One line of at most so many characters, in which everything can be seen.
+/// One line of limited length, with invisible characters escaped.
 fn line(text: &str, most: usize) -> String {
     let mut out = String::new();
     for (at, letter) in text.chars().enumerate() {
@@ -41,7 +42,7 @@ fn line(text: &str, most: usize) -> String {
     out
 }
 
-/// A value in words; nothing for what has none.
+/// A value as text; `None` if it has no readable form.
 fn in_words(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
@@ -59,7 +60,8 @@ fn in_words(value: &Value) -> Option<String> {
 }
 
 impl Message {
-    /// Of the body of an event. `origin` is where browsers reach the gateway, such as `https://mcp.example.com`.
+    /// Builds the message for an event's body. `origin` is the gateway's URL for browsers, such as
+    /// `https://mcp.example.com`.
     pub fn of(kind: &str, body: &str, origin: &str) -> Self {
         let body: Value = serde_json::from_str(body).unwrap_or_default();
         let data = body["data"].as_object().cloned().unwrap_or_default();
@@ -136,7 +138,7 @@ impl Message {
     }
 }
 
-/// What Slack reads as markup.
+/// Escapes Slack's markup.
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
@@ -175,13 +177,13 @@ fn approval(kind: &str, data: &Map<String, Value>, origin: &str) -> Parts {
     (facts, link, title)
 }
 
-/// The data of any other event, as they are.
+/// The data of any other event, unchanged.
 fn facts_of(data: &Map<String, Value>) -> Vec<(String, String)> {
     let all = data.iter().filter_map(|(name, value)| Some((name.clone(), in_words(value)?)));
     all.collect()
 }
 
-/// Those who may decide an approval, as policies name them: of an event that a call waits for them.
+/// The approvers, as policies name them, for an event about a call that waits for approval.
 pub fn approvers(kind: &str, data: &Map<String, Value>) -> Vec<String> {
     if kind != "approval.waiting" {
         return Vec::new();

@@ -1,8 +1,8 @@
 //! Webhooks: sends events to the endpoints that operators configure.
 //!
-//! Acts are read from their chain in the store, whoever has done them; what a process has noticed comes from its
-//! [`Feed`]. Both are queued in the store, which survives restarts, and each event is sent by one gateway at a time until
-//! its receiver has taken it.
+//! Acts of all actors are read from their chain in the store; events noticed by a process come from
+//! its [`Feed`]. Both are queued in the store, which survives restarts. Each event is sent by one
+//! gateway at a time until its receiver has accepted it.
 
 mod events;
 mod feed;
@@ -26,7 +26,7 @@ pub use self::feed::{Feed, Noticed};
 use self::events::{Event, state_of};
 use self::feed::REFUSALS_EVERY;
 
-/// What the receiver of a mail begins with, among the names of webhooks.
+/// The prefix of email receivers, among the names of webhooks.
 pub const EMAIL: &str = "email:";
 /// How often the store is polled.
 const EVERY: Duration = Duration::from_millis(500);
@@ -37,8 +37,8 @@ const AT_A_TIME: usize = 16;
 /// How often the log is pruned.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
-/// Sends events until it is told to end. `settings` are those in force whenever it asks, `origin` is where browsers reach the
-/// gateway.
+/// Sends events until cancelled. `settings` returns the current settings, `origin` is the gateway's
+/// URL for browsers.
 pub async fn run(
     feed: Arc<Feed>,
     store: Store,
@@ -65,7 +65,7 @@ pub async fn run(
         }
         failing = failed.is_some();
     }
-    // What is on its way is sent again by whoever comes next, unless it arrives within a moment.
+    // Pending deliveries that do not complete within a moment are sent again by the next gateway.
     let ended = async { while sender.sending.join_next().await.is_some() {} };
     let _ = tokio::time::timeout(Duration::from_secs(1), ended).await;
 }
@@ -124,8 +124,8 @@ impl Sender {
         self.feed.notice("refusals.high", &members[1..members.len() - 1]);
     }
 
-    /// Queues what was noticed here. What concerns a state is queued if the state is another than was reported last; a
-    /// server is not reported to be up that was never reported to be down.
+    /// Queues noticed events. A state is reported if it differs from the last reported one; a
+    /// server is reported up only if it was reported down before.
     async fn queue_noticed(&self, settings: &Settings) -> Result<(), Error> {
         let noticed = self.feed.first(AT_A_TIME);
         for one in &noticed {
@@ -150,7 +150,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Sends what is due, several at a time.
+    /// Sends due events concurrently.
     async fn send(
         &mut self,
         settings: &Arc<Settings>,

@@ -1,6 +1,7 @@
-//! One attempt to deliver an event, signed as Standard Webhooks are (<https://www.standardwebhooks.com>): receivers
-//! verify it with any library for these. The id stays the same however often it is sent, the timestamp is that of the
-//! attempt, so that a receiver can refuse what is replayed.
+//! One attempt to deliver an event, signed according to Standard Webhooks
+//! (<https://www.standardwebhooks.com>), so that receivers can verify it with existing libraries.
+//! The id is the same for every attempt; the timestamp is that of the attempt, so that receivers
+//! can reject replays.
 
 use std::time::Duration;
 
@@ -19,8 +20,8 @@ use super::{EMAIL, mail};
 /// Maximum delay between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60 * 60);
 
-/// Sends an event to its webhook or its address. Returns how that ended, and when it is to be tried again. `origin` is where
-/// browsers reach the gateway.
+/// Sends an event to its webhook or address. Returns the outcome and the time of the next attempt.
+/// `origin` is the gateway's URL for browsers.
 pub async fn attempt(settings: &Settings, delivery: &Delivery, origin: &str) -> Attempt {
     if let Some(webhook) = settings.webhooks.get(&delivery.webhook) {
         let (status, error) = match post(webhook, delivery, origin).await {
@@ -51,7 +52,7 @@ fn failed(
     retry_pause: Period,
     retry_for: Period,
 ) -> Attempt {
-    // Whoever is gone for good says so.
+    // HTTP 410 Gone ends the deliveries.
     let over = status == Some(StatusCode::GONE) || {
         let age = now_ms().saturating_sub(delivery.created);
         u128::try_from(age).is_ok_and(|age| age >= retry_for.0.as_millis())

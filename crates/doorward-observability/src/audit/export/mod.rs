@@ -84,7 +84,7 @@ pub(super) async fn run(audit: Arc<Audit>, store: Store) {
         };
         tokio::select! {
             () = changed => running.shutdown().await,
-            // Each sends what is left once the last record is written.
+            // Each delivers the remaining records once the last one is written.
             () = audit.written.cancelled() => {
                 while running.join_next().await.is_some() {}
                 return;
@@ -138,7 +138,8 @@ async fn export(audit: Arc<Audit>, store: Store, name: String, settings: ExportS
     }
 }
 
-/// Sends all there is. The process that ends sends its own last records, whoever looks after the rest.
+/// Delivers all available records. An ending process delivers its own last records, whichever
+/// process owns the export.
 async fn round(
     store: &Store,
     name: &str,
@@ -222,7 +223,7 @@ fn outgoing(line: &str, format: ExportFormat) -> Option<Outgoing> {
     let about: About<'_> = serde_json::from_str(line).ok()?;
     let text = match format {
         ExportFormat::Native => line.to_owned(),
-        // What has no place there is of no use there.
+        // Records that OCSF does not cover are omitted.
         ExportFormat::Ocsf => ocsf::event(line)?.to_string(),
     };
     Some(Outgoing {

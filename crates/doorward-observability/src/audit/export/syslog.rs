@@ -17,7 +17,7 @@ use doorward_config::SyslogExport;
 use doorward_net::tls::trusted;
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long it is waited whether the other side hangs up after it was written to.
+/// How long to wait, after writing, for the peer to close the connection.
 const MOMENT: Duration = Duration::from_millis(20);
 
 trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
@@ -27,7 +27,7 @@ pub struct SyslogSink {
     settings: SyslogExport,
     host: String,
     stream: Option<Box<dyn Stream>>,
-    /// What was written last, which may not have arrived.
+    /// The latest records, which may not have arrived.
     last: Vec<Outgoing>,
 }
 
@@ -113,7 +113,7 @@ impl SyslogSink {
             let severity = if record.bad { 4 } else { 6 };
             let priority = u32::from(self.settings.facility) * 8 + severity;
             let at = jiff::Timestamp::from_millisecond(record.at).unwrap_or_default();
-            // No structured data: the message is JSON, ids and all.
+            // No structured data: the message is JSON and contains the ids.
             let text = format!(
                 "<{priority}>1 {at:.3} {} {} {} audit - \u{feff}{}",
                 self.host,
@@ -128,7 +128,7 @@ impl SyslogSink {
     }
 }
 
-/// Whether the other side has hung up. It has nothing to say otherwise.
+/// Whether the peer has closed the connection. It sends nothing otherwise.
 async fn has_ended(stream: &mut (impl AsyncRead + Unpin)) -> bool {
     let mut byte = [0];
     !matches!(tokio::time::timeout(MOMENT, stream.read(&mut byte)).await, Err(_) | Ok(Ok(1)))
