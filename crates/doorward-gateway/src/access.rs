@@ -1,5 +1,5 @@
-//! Access decisions: what a caller's credential allows, and what policies decide. Lists, calls, subscriptions and
-//! endpoints all use them, so that they cannot disagree (attack T27).
+//! Access decisions: what a caller's credential allows, and what policies decide. Lists, calls,
+//! subscriptions and endpoints all use them, so that they always agree (attack T27).
 
 pub mod decide;
 mod scopes;
@@ -17,12 +17,12 @@ pub use self::scopes::has_scopes;
 
 use doorward_config::{Explain, Settings};
 
-/// The policies in force, and how they are asked.
+/// The active policies, and the settings for evaluating them.
 #[derive(Debug)]
 pub struct Policies {
-    /// `None` as long as there are none.
+    /// `None` if there are no policies.
     pub set: Option<Arc<PolicySet>>,
-    /// Names the set in logs and records.
+    /// Identifies the set in logs and audit records.
     pub version: String,
     zone: TimeZone,
     pub zone_name: String,
@@ -31,18 +31,18 @@ pub struct Policies {
 
 impl Policies {
     pub fn new(set: Option<Arc<PolicySet>>, version: String, settings: &Settings) -> Self {
-        // The zone was checked with the settings.
+        // The time zone was validated with the settings.
         let zone = TimeZone::get(&settings.policy.zone).unwrap_or(TimeZone::UTC);
         let zone_name = settings.policy.zone.clone();
         Self { set, version, zone, zone_name, explain: settings.policy.explain }
     }
 
-    /// Whether nothing but the set would be another with these settings.
+    /// Whether these settings differ at most in the policy set.
     pub fn are_asked_as(&self, settings: &Settings) -> bool {
         self.zone_name == settings.policy.zone && self.explain == settings.policy.explain
     }
 
-    /// Today, in the zone of policies.
+    /// Today, in the time zone of policies.
     pub fn today(&self) -> jiff::civil::Date {
         Timestamp::now().to_zoned(self.zone.clone()).date()
     }

@@ -1,4 +1,4 @@
-//! Sends a call to a server, with as many attempts as are allowed and needed.
+//! Sends a call to a server, with retries as far as they are allowed.
 
 use std::pin::pin;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use doorward_transport::http::Own;
 use doorward_upstream::Server;
 use doorward_upstream::reliability::{self, Repeatable};
 
-/// Asks a server for a call, with what is shown for it; notes how long that took, and how often it was asked again.
+/// Sends a call with its credential. Records the duration, and the number of retries.
 pub async fn ask(
     call: &mut Call,
     server: &Server,
@@ -19,7 +19,7 @@ pub async fn ask(
 ) -> Result<Object, CallError> {
     let repeatable = repeatable(call);
     if let Some(approved) = &mut call.notes.approval {
-        // It is rare, and would be copied with every call.
+        // Boxed because it is rare, and would otherwise enlarge every call's future.
         Box::pin(approved.send()).await?;
     }
     let mut asked = call.asked(server);
@@ -28,7 +28,7 @@ pub async fn ask(
     let (outcome, again) = pin!(reliability::ask(server, repeatable, &asked, events)).await;
     call.notes.upstream += began.elapsed();
     call.notes.retries += again;
-    // What is only repeated unseen was seen at no attempt.
+    // A call that is only retried if unseen was seen by no earlier attempt.
     let once = again == 0 || repeatable == Repeatable::Unseen;
     if let Err(CallError::Gateway(failure)) = &outcome
         && once
@@ -40,7 +40,7 @@ pub async fn ask(
     outcome
 }
 
-/// Whether a call may be made again.
+/// Whether a call may be retried.
 fn repeatable(call: &Call) -> Repeatable {
     if call.retry.is_some() {
         return Repeatable::No;
@@ -67,7 +67,7 @@ fn repeatable(call: &Call) -> Repeatable {
 mod tests {
     use super::*;
 
-    /// It is copied into its place with every call: what is large and rare belongs in a box.
+    /// The value is moved with every call, so large and rare members must be boxed.
     #[test]
     fn asking_takes_little_room() {
         fn room<'a, F>(

@@ -1,4 +1,4 @@
-//! Implements what the built-in authorization server needs of the gateway.
+//! Implements the traits through which the built-in authorization server uses the gateway.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! A call on its way through the gateway, always in the modern form: the caller, the protocol, the request, and where
-//! its events are sent.
+//! A call in progress, always in the modern form: the caller, the protocol, the request, and the
+//! destination of its events.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
@@ -30,108 +30,110 @@ use doorward_upstream::exchange::Deadline;
 use doorward_upstream::switchboard::Listener;
 use doorward_upstream::{Asked, Server};
 
-/// One request, in the words of 2026-07-28 whatever the client speaks.
+/// One request, in the form of 2026-07-28 whatever the client's revision.
 #[derive(Debug)]
 pub struct Call {
     pub id: CallId,
     pub caller: Caller,
     pub protocol: Protocol,
     pub portal: Portal,
-    /// What the client speaks.
+    /// The client's protocol revision.
     pub revision: Revision,
     pub client: Arc<Client>,
-    /// The client's session, where it has one.
+    /// The client's session, if any.
     pub session: Option<Arc<str>>,
-    /// The conversation that a client without a session says that the call belongs to.
+    /// The conversation that a client without sessions assigns the call to.
     pub conversation: Option<Box<str>>,
     pub method: Box<str>,
-    /// Without what `client` and `retry` hold.
+    /// Without the members held in `client` and `retry`.
     pub params: Object,
     pub retry: Option<Retry>,
-    /// Questions that a handshake-era client answered with an error, by key.
+    /// Requests for input that a handshake-era client answered with an error, by key.
     pub refused: Vec<(String, RpcError)>,
-    /// The `Mcp-Param-*` headers that came with the request; `None` when it did not come over
-    /// modern HTTP, where none are expected.
+    /// The `Mcp-Param-*` headers of the request; `None` unless it came over modern HTTP, the only
+    /// transport that requires them.
     pub param_headers: Option<http::HeaderMap>,
     pub started: Instant,
     /// Set by routing.
     pub route: Option<Route>,
-    /// What the client called it, where routing has put the server's own name in its place.
+    /// The name that the client used, if routing has replaced it by the server's original name.
     pub shown_name: Option<Box<str>>,
-    /// When it came, in microseconds since 1970.
+    /// The time of arrival, in microseconds since 1970.
     pub began: i64,
     pub notes: Notes,
 }
 
-/// What the stages have learnt of a call, for its record.
+/// What the stages have found out about a call, for its audit record.
 #[derive(Debug, Default)]
 pub struct Notes {
-    /// What policies may ask beside the call itself, where something was learnt.
+    /// Facts for policies beyond the call itself.
     pub facts: Option<Box<Facts>>,
-    /// What inspection has found in what came back: findings and classes of data.
+    /// What inspection has found in the result: findings and classes of data.
     pub returned: Option<Box<Facts>>,
-    /// What inspects the call, where something does, and what it has found.
+    /// The running inspection of the call, and its findings.
     pub inspection: Option<Box<Inspecting>>,
-    /// Labels that external checks have given to the call, which its caller carries from then on.
+    /// Labels that external checks have given to the call, and that its caller carries from then
+    /// on.
     pub labels: BTreeSet<String>,
-    /// What external checks have said, where any concerns it.
+    /// The results of external checks.
     pub checks: Option<Box<Checked>>,
-    /// Whose labels and counts it belongs to, where there are flow rules or bounds of conversations.
+    /// The conversation whose labels and counts apply, if there are flow rules or bounds.
     pub conversing: Option<Box<Conversing>>,
-    /// That the conversation has reached a bound. Told only to those who may see what is called.
+    /// The conversation has exceeded a bound. Reported only to callers who may see the target.
     pub over_bound: Option<Box<Failure>>,
-    /// Where policies were asked.
+    /// The policies' decision.
     pub decision: Option<Box<Decision>>,
-    /// Where a stage other than the policies wants people to approve it.
+    /// Another stage requires approval by people.
     pub held: Option<Box<Held>>,
-    /// Arguments that an approver has set, which have replaced the caller's.
+    /// Arguments edited by an approver, which have replaced the caller's.
     pub edited: Option<Box<Edits>>,
-    /// The record, as long as it is open.
+    /// The audit record, while it is open.
     pub opened: Option<Opened>,
-    /// What lets it go on, where a policy has held it.
+    /// The approval with which it continues, if a policy held it.
     pub approval: Option<Box<Approved>>,
-    /// The trace that it belongs to, and what is traced of it.
+    /// The trace that it belongs to, and its spans.
     pub trace_id: Option<[u8; 16]>,
     pub trace: Option<Box<Trace>>,
-    /// How long the server took.
+    /// The duration of the server's part.
     pub upstream: Duration,
-    /// How often the server was asked again.
+    /// The number of retries.
     pub retries: u32,
-    /// Until when it is to be answered, if it has waited for another.
+    /// The deadline of its response, if it has waited for another call.
     pub deadline: Option<Deadline>,
-    /// How it was answered from memory, if it was.
+    /// The cache status, if it was answered from the cache.
     pub cached: Option<&'static str>,
-    /// What the cache knows of it, while it is being made.
+    /// The state of its cache lookup, until it ends.
     pub looked: Option<Box<Looked>>,
-    /// It is made so that there is a fresh answer for others.
+    /// It refreshes a cached result for others.
     pub refreshes: Option<Lead>,
-    /// Its arguments were put into the tool's form.
+    /// Its arguments were converted to the types of the tool's schema.
     pub coerced: bool,
-    /// What the tool has answered does not fit its output schema.
+    /// The tool's result does not match its output schema.
     pub invalid_result: bool,
     /// The generation of the stops that it was checked against.
     pub stops_seen: u64,
-    /// What is set aside for it.
+    /// The credit reserved for it.
     pub reserved: Option<Reserved>,
-    /// What it counts for, as long as it lasts.
+    /// Its slots and counts in limits, for as long as it lasts.
     pub taken: Taken,
-    /// Where the door wants to be told what is left of the nearest limit.
+    /// Receives what is left of the nearest limit, for protocols that report it.
     pub nearest: Option<Arc<OnceLock<Nearest>>>,
 }
 
-/// That people must approve a call, because of what a stage has learnt of it. It runs only if the policies permit it, too;
-/// what they hold, their approvers must approve as well.
+/// A stage other than the policies requires approval of a call. The call runs only if policies
+/// permit it, too; if they also hold it, their approvers must approve as well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
-    /// Who approves, how many, and for how long. Its `policy` and `reason` are those below, whatever it says.
+    /// Who approves, how many, and for how long. Its `policy` and `reason` are replaced by the
+    /// members below.
     pub hold: Hold,
     /// For approvers and the caller, in a sentence without secrets.
     pub reason: String,
-    /// Who holds it: `inspection`, or `check:NAME`.
+    /// The source: `inspection`, or `check:NAME`.
     pub by: String,
 }
 
-/// What a door knows of a call.
+/// What a protocol adapter knows of a call.
 #[derive(Debug)]
 pub struct Asks {
     pub caller: Caller,
@@ -146,7 +148,7 @@ pub struct Asks {
 }
 
 impl Call {
-    /// A call that has just come. It is large, and goes through many hands.
+    /// A new call. Boxed, because it is large and moved often.
     pub fn new(asks: Asks, method: &str, params: Object) -> Box<Self> {
         let Asks { caller, protocol, portal, revision, client, .. } = asks;
         let Asks { session, conversation, retry, param_headers, .. } = asks;
@@ -180,14 +182,15 @@ impl Call {
         })
     }
 
-    /// Until when a server has to answer it, from now.
+    /// The deadline of a server's response, from now.
     pub fn deadline_at(&self, server: &Server) -> Deadline {
         server.deadline(&self.method, &self.params)
     }
 
-    /// The classes of data in the call, where not every replica of the server may receive all: what was found in it, what
-    /// the settings say of the tool, and the labels that its caller carries. A label with a dot, such as
-    /// `moderation.violence`, and `untrusted` say something else of a text.
+    /// The classes of data in the call, if not every replica of the server may receive all: those
+    /// found in it, those configured for the tool, and the labels that its caller carries.
+    /// `untrusted` and labels with a dot, such as `moderation.violence`, do not denote data and are
+    /// excluded.
     fn classes(&self, server: &Server) -> Option<Arc<BTreeSet<String>>> {
         if !server.restricts_data {
             return None;
@@ -201,7 +204,7 @@ impl Call {
         (!classes.is_empty()).then(|| Arc::new(classes))
     }
 
-    /// The call as a server is asked it.
+    /// The request to the server.
     pub fn asked<'a>(&'a self, server: &Server) -> Asked<'a> {
         Asked {
             method: &self.method,
@@ -209,7 +212,8 @@ impl Call {
             client: &self.client,
             principal: &self.caller.principal.id,
             caller: Some(&self.caller.principal),
-            // Set where the server is asked on the caller's behalf; lists are the gateway's own to fetch.
+            // Set when the server is called on behalf of the caller; lists are fetched by the
+            // gateway itself.
             own: None,
             session: self.session.clone(),
             handshake_client: !self.revision.is_modern(),
@@ -224,13 +228,13 @@ impl Call {
     }
 }
 
-/// Where a call goes.
+/// The destination of a call.
 #[derive(Debug, Clone)]
 pub struct Route {
     pub server: Arc<Server>,
-    /// For `tools/call`: what the catalogue knows of the tool.
+    /// For `tools/call`: the tool's properties from the catalogue.
     pub tool: Option<Arc<ToolEntry>>,
-    /// For `tools/call`: whether the tool may change something, once it was looked for.
+    /// For `tools/call`: whether the tool may have side effects, once determined.
     pub writes: Option<bool>,
 }
 
@@ -239,18 +243,18 @@ impl Route {
         Self { server, tool: None, writes: None }
     }
 
-    /// To a tool, be it known or not.
+    /// To a tool, which may be unknown.
     pub fn to_tool(server: Arc<Server>, name: &str, tool: Option<Arc<ToolEntry>>) -> Self {
         let writes = Some(is_write(&server, name, tool.as_deref()));
         Self { server, tool, writes }
     }
 }
 
-/// What a call comes to.
+/// The reply to a call.
 #[derive(Debug)]
 pub enum Reply {
     /// A complete result, or one that asks for input.
     Result(Object),
-    /// `subscriptions/listen`: goes on until one side ends it.
+    /// `subscriptions/listen`: continues until one side ends it.
     Listening(Listener),
 }

@@ -1,23 +1,23 @@
-//! What the paths of the gateway lead to.
+//! The endpoints of the gateway, by path.
 
 use doorward_mcp::names;
 
 use crate::call::Portal;
 use crate::gateway::Gateway;
 
-/// What a path leads to.
+/// The endpoint that a path leads to.
 pub enum Endpoint {
     Mcp(Portal),
     /// The stream of HTTP+SSE.
     Events(Portal),
     /// Where HTTP+SSE clients post.
     Messages,
-    /// The registry of what is served.
+    /// The registry of served servers.
     Registry,
 }
 
 impl Endpoint {
-    /// Its address: where a stream begins, for what is posted to it, too.
+    /// Its path; for posted messages, the path at which their stream begins.
     pub fn path(&self) -> String {
         let at = |endpoint: &str, portal: &Portal| match portal {
             Portal::Merged => format!("/{endpoint}"),
@@ -33,7 +33,7 @@ impl Endpoint {
 }
 
 pub fn endpoint_at(gateway: &Gateway, path: &str) -> Option<Endpoint> {
-    // Whether there is such a portal is not told before it is known who asks.
+    // Whether such a portal exists is not revealed before the caller is known.
     let portal = |name: &str| {
         let plain = || names::is_server_name(name).then(|| Portal::Server(name.into()));
         gateway.portal_named(name).or_else(plain)
@@ -53,19 +53,19 @@ pub fn endpoint_at(gateway: &Gateway, path: &str) -> Option<Endpoint> {
     }
 }
 
-/// Whether a path is that of an endpoint, as clients name it: without a slash behind.
+/// Whether a path is an endpoint as clients write it, without a trailing slash.
 pub fn is_endpoint(gateway: &Gateway, path: &str) -> bool {
     !path.ends_with('/')
         && matches!(endpoint_at(gateway, path), Some(Endpoint::Mcp(_) | Endpoint::Events(_)))
 }
 
-/// The endpoint whose tokens are good at a path, as its metadata names it.
+/// The endpoint whose tokens are valid at a path, as its metadata names it.
 pub fn token_endpoint<'a>(gateway: &Gateway, path: &'a str) -> Option<&'a str> {
     Some(match endpoint_at(gateway, path)? {
         Endpoint::Mcp(_) | Endpoint::Events(_) => path.strip_suffix('/').unwrap_or(path),
-        // What is posted for a stream of HTTP+SSE goes elsewhere, with the same token.
+        // Messages for an HTTP+SSE stream are posted elsewhere, with the same token.
         Endpoint::Messages => "/sse",
-        // It is of the gateway as a whole.
+        // It belongs to the gateway as a whole.
         Endpoint::Registry => return None,
     })
 }

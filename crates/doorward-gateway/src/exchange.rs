@@ -1,5 +1,6 @@
-//! The credential for a server on behalf of a caller: a user-provided one, a token that was exchanged for the caller's,
-//! or an assertion that the gateway signs. Each is sent only to its server, and stored only for its caller.
+//! The credential for a server on behalf of a caller: a user-provided one, a token exchanged for
+//! the caller's, or an assertion signed by the gateway. Each is sent only to its server, and cached
+//! only for its caller.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,27 +20,27 @@ use doorward_upstream::Server;
 
 mod credential;
 
-/// Tokens that are kept until their time is nearly over.
+/// Maximum number of cached tokens.
 const MOST: usize = 10_000;
-/// How long a token is used that does not say when it expires.
+/// Lifetime of a token without an expiry.
 const UNSAID: Duration = Duration::from_secs(5 * 60);
-/// An identity assertion (draft-ietf-oauth-identity-assertion-authz-grant), as a type of token.
+/// The token type of an identity assertion (draft-ietf-oauth-identity-assertion-authz-grant).
 const ID_JAG: &str = "id-jag";
 
-/// Whose tokens, for which server, and made of what.
+/// The caller, the server, and a digest of the token's source.
 type Place = (Arc<str>, Arc<str>, [u8; 32]);
 
-/// Tokens that were made of callers' own.
+/// Tokens obtained for callers.
 #[derive(Debug, Default)]
 pub struct Behalf {
     slots: Mutex<HashMap<Place, Arc<Slot>>>,
     exchangers: Mutex<HashMap<Arc<str>, Arc<Exchanger>>>,
 }
 
-/// One caller's token for one server; held while it is fetched, for all who wait.
+/// One caller's token for one server; locked while it is fetched, so that others wait.
 type Slot = tokio::sync::Mutex<Option<(HeaderValue, Instant)>>;
 
-/// Where tokens for a server are made.
+/// Where a server's tokens are exchanged.
 #[derive(Debug)]
 struct Exchanger {
     settings: Exchange,
@@ -56,7 +57,7 @@ impl Exchanger {
         Some(Self { settings: settings.clone(), at: TokenEndpoint::new(&settings.at)?, grant })
     }
 
-    /// Makes a token for a server of what a caller has shown.
+    /// Exchanges a caller's token for one for a server.
     async fn exchange(
         &self,
         shown: &Shown,
@@ -100,7 +101,7 @@ impl Exchanger {
 }
 
 impl Behalf {
-    /// Forgets what is over.
+    /// Drops expired tokens.
     pub fn sweep(&self) {
         let now = Instant::now();
         self.slots.lock().retain(|_, slot| {
@@ -121,10 +122,10 @@ impl Behalf {
         Some(made)
     }
 
-    /// Where a caller's token for a server is; `None` for a caller who has none that could be exchanged.
+    /// The slot of a caller's token for a server; `None` if the caller has no token to exchange.
     fn slot(&self, server: &Server, caller: &Caller) -> Result<Option<Arc<Slot>>, Failure> {
         let mark = match (&caller.grant, &caller.credential) {
-            // By the login, whatever the provider has said of it last.
+            // By the login, whichever claims the provider returned last.
             (Some(grant), _) => seal::sha256(grant.as_bytes()),
             (None, Some(shown)) => shown.mark(),
             (None, None) => return Ok(None),

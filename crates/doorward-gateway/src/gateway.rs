@@ -1,4 +1,4 @@
-//! The gateway: its servers, what they offer together, and how both change at run time.
+//! The gateway: its servers, their combined lists, and how both change at run time.
 
 mod about;
 mod discover;
@@ -56,14 +56,15 @@ use doorward_upstream::portals::Selections;
 use doorward_upstream::{Programs, Server, Shared, State};
 use doorward_web::unread::Unread;
 
-/// How long a list of all servers waits for one of them.
+/// How long a merged list waits for one server.
 const SERVER_PATIENCE: Duration = Duration::from_secs(5);
-/// How often logins and signing keys are looked after.
+/// The interval of maintenance for logins and signing keys.
 const SELDOM: Duration = Duration::from_secs(10 * 60);
 
 type Servers = BTreeMap<String, Arc<Server>>;
 
-/// Whether a server is there for whoever has a view, and as of which generation of the lists.
+/// Whether a server is visible to callers with a view key, and the generation of the lists for
+/// which that was computed.
 type SeenServers = HashMap<(ViewKey, Arc<str>), (bool, u64)>;
 
 /// One running gateway.
@@ -71,14 +72,15 @@ type SeenServers = HashMap<(ViewKey, Arc<str>), (bool, u64)>;
 pub struct Gateway {
     pub shared: Arc<Shared>,
     pub sessions: Sessions,
-    /// Answers that clients have not read yet.
+    /// Responses that clients have not read yet.
     pub unread: Arc<Unread>,
-    /// By name in lower case: the scheme of an URI has no case.
+    /// By name in lower case: the scheme of a URI is case-insensitive.
     servers: ArcSwap<Servers>,
     snapshots: Snapshots,
     settings: ArcSwap<Settings>,
     portals: ArcSwap<Selections>,
-    /// Who sees which server, by all that it depends on but the catalogue, whose count it has.
+    /// Visible servers, by everything that this depends on but the lists, whose generation is
+    /// stored.
     seen_servers: Mutex<SeenServers>,
     pub identity: Identity,
     pub authorization: Authorization,
@@ -86,24 +88,24 @@ pub struct Gateway {
     pub behalf: Behalf,
     pub limiter: Limiter,
     pub ledger: Ledger,
-    /// What callers carry of what they were returned.
+    /// The labels that callers carry.
     pub flow: Arc<Flow>,
     pub conversations: Arc<Conversations>,
     pub telemetry: Telemetry,
     pub live: Live,
     pub kept: Kept,
-    /// Which servers are served, and which not.
+    /// Which servers are served, and which are withheld.
     pub life: Life,
     /// When the entries of the registry were published and updated.
     pub published: doorward_registry::serve::Times,
     pub emergency: Emergency,
-    /// What happens to approvals here.
+    /// News about approvals.
     pub approvals: News,
     pub pins: Arc<Keeper>,
-    /// What inspects calls.
+    /// The inspection of calls.
     pub inspection: Inspections,
     policies: ArcSwap<Policies>,
-    /// External checks; `None` where there are none.
+    /// External checks; `None` if none are configured.
     pub checks: doorward_guards::checks::Active,
     /// Cancelled when the gateway begins to shut down.
     pub closing: CancellationToken,
@@ -120,8 +122,8 @@ pub struct Changes {
 }
 
 impl Gateway {
-    /// Builds a gateway and starts to look for its servers, but for those that are stopped. Fails when the system has no
-    /// randomness.
+    /// Builds a gateway and starts detecting its servers, except stopped ones. Fails if the system
+    /// has no randomness.
     pub fn start(
         settings: Settings,
         store: Option<Store>,
@@ -186,7 +188,7 @@ impl Gateway {
             }),
             closing: CancellationToken::new(),
         });
-        // Before anything can happen.
+        // Set before the first event.
         gateway.shared.audit.feed.turn(!settings.webhooks.is_empty());
         gateway.reload(settings);
         gateway.shared.tasks.spawn(gateway.clone().maintain());
@@ -218,20 +220,20 @@ impl Gateway {
         self.policies.load()
     }
 
-    /// How much callers are told of a refusal.
+    /// How detailed refusals are for callers.
     pub fn explains(&self) -> Explain {
         self.policies().explain
     }
 
-    /// Puts other policies in force. Whoever listens to single resources asks again, and all others
-    /// are told that lists may have changed.
+    /// Activates other policies. Subscribers to single resources must subscribe again, and all
+    /// others are notified that lists may have changed.
     pub fn set_policies(&self, policies: Policies) {
         self.policies.store(Arc::new(policies));
         self.shared.switchboard.renew();
     }
 
-    /// Takes new settings, which were checked before: servers are added, changed and removed, and
-    /// calls in flight go on with the server they were sent to.
+    /// Applies validated settings: servers are added, changed and removed. Calls in flight stay
+    /// with the server they were sent to.
     pub fn reload(&self, settings: Settings) -> Changes {
         let serving = self.life.serving.lock();
         let mut changes = self.serve(&settings);
@@ -271,13 +273,13 @@ impl Gateway {
         self.shared.audit.event("configuration.loaded", |members| {
             members.texts("added", changes.added.iter().map(String::as_str));
             members.texts("changed", changes.changed.iter().map(String::as_str));
-            // `removed` stands for records that retention has taken away.
+            // `removed` is reserved for records that retention has removed.
             members.texts("deleted", changes.removed.iter().map(String::as_str));
         });
         changes
     }
 
-    /// Puts a server in the place of the one of its name.
+    /// Replaces the server of the same name.
     pub(crate) fn replace_server(&self, server: &Arc<Server>) {
         let mut servers = Servers::clone(&self.servers.load());
         servers.insert(server.name.to_ascii_lowercase(), server.clone());
@@ -285,12 +287,12 @@ impl Gateway {
         self.lists_changed();
     }
 
-    /// What callers see of the servers has changed.
+    /// The lists that callers see have changed.
     pub(crate) fn lists_changed(&self) {
         self.snapshots.changed();
     }
 
-    /// Counts the changes of what the servers offer.
+    /// Counts changes of the servers' lists.
     pub(crate) fn lists_generation(&self) -> Arc<AtomicU64> {
         self.snapshots.generation.clone()
     }
@@ -312,13 +314,13 @@ impl Gateway {
         self.servers().iter().map(|server| server.state()).collect()
     }
 
-    /// Whether every server that should be there was looked for at least once.
+    /// Whether each served server was tried at least once.
     pub fn is_ready(&self) -> bool {
         !self.closing.is_cancelled()
             && self.servers.load().values().all(|server| server.was_tried() || server.is_retired())
     }
 
-    /// Waits, for a moment, for servers that are only just being started.
+    /// Waits briefly for servers that are being started.
     async fn settle(&self) {
         let end = tokio::time::Instant::now() + SERVER_PATIENCE;
         while !self.is_ready() && !self.closing.is_cancelled() {
@@ -349,10 +351,10 @@ impl Gateway {
         }
     }
 
-    /// Looks after everything that has a time.
+    /// Runs periodic maintenance.
     async fn maintain(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(Duration::from_secs(1));
-        // At the start the store is read anyway.
+        // The store is read at start anyway.
         let mut seldom = tokio::time::interval_at(tokio::time::Instant::now() + SELDOM, SELDOM);
         loop {
             tokio::select! {
@@ -384,7 +386,7 @@ impl Gateway {
         }
     }
 
-    /// The measures, as text in the OpenMetrics form.
+    /// The metrics as OpenMetrics text.
     pub fn metrics(&self) -> String {
         let metrics = &self.shared.metrics;
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
@@ -419,16 +421,17 @@ impl Gateway {
         metrics.text()
     }
 
-    /// Ends the streams on which clients only listen, gracefully, so that they go elsewhere; calls
-    /// go on. To be repeated while calls end: a stream that also carries answers ends with the last.
+    /// Gracefully ends the streams on which clients only listen, so that they reconnect elsewhere;
+    /// calls continue. To be repeated while calls end: a stream that also carries responses ends
+    /// with the last one.
     pub fn close_streams(&self) {
         self.closing.cancel();
         self.shared.switchboard.close();
         self.sessions.close_streams();
     }
 
-    /// Ends the gateway once its doors are closed: streams end gracefully, waiting calls are given
-    /// up, programs are stopped. Returns whether everything ended in time.
+    /// Shuts the gateway down once its listeners are closed: streams end gracefully, waiting calls
+    /// are cancelled, programs are stopped. Returns whether everything ended in time.
     pub async fn stop(&self, within: Duration) -> bool {
         self.closing.cancel();
         self.shared.switchboard.close();

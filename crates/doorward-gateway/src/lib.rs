@@ -1,8 +1,9 @@
 //! The gateway: one pipeline between every client and every server.
 //!
-//! A door (`doorward-doors`) takes requests in and makes [calls](call) of them, the [`pipeline`] decides, and an upstream
-//! (`doorward-upstream`) brings the answer. Inside there is one protocol only, the stateless form of revision 2026-07-28;
-//! whatever speaks another form is adapted at the edge.
+//! A protocol adapter (`doorward-doors`) converts requests to [calls](call), the [`pipeline`]
+//! decides, and an upstream server (`doorward-upstream`) provides the result. Internally there is
+//! one protocol only, the stateless form of revision 2026-07-28; other forms are converted at the
+//! edge.
 
 pub mod access;
 pub mod approvals;

@@ -1,5 +1,6 @@
-//! Which servers are served: those of the configuration file, where they need no review or have passed it, and those that
-//! were proposed at run time and are active. What cannot be read is not served.
+//! Decides which servers are served: those of the configuration file that need no review or have
+//! passed it, and active ones that were proposed at run time. A server with unreadable settings is
+//! not served.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,28 +15,28 @@ use doorward_store::{ServerOrigin, StoredServer};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-/// What is known of the lives of all servers.
+/// The lifecycle states of all servers.
 #[derive(Debug)]
 pub struct Life {
     has_store: bool,
-    /// As the store has them; `None` until they were read.
+    /// The stored servers; `None` until they were read.
     rows: ArcSwapOption<Vec<StoredServer>>,
-    /// Servers of the configuration file may have to be proposed.
+    /// Servers from the configuration file may have to be proposed.
     undeclared: AtomicBool,
-    /// Held while it is worked out what is served.
+    /// Held while the set of served servers is computed.
     pub(crate) serving: Mutex<()>,
     served: ArcSwap<Served>,
     notices: ArcSwap<Notices>,
-    /// On which day the review of a server was last reported as due, where no store has it.
+    /// The day on which a server's review was last reported as due, if there is no store.
     pub(crate) due: Mutex<BTreeMap<String, String>>,
 }
 
-/// What is served, and what is not.
+/// The served and the withheld servers.
 #[derive(Debug, Default)]
 pub struct Served {
     /// By name.
     pub servers: BTreeMap<String, ServerSettings>,
-    /// The state of each server that is served, and of each that is withheld, by name in lower case.
+    /// The states of served and withheld servers, by name in lower case.
     pub states: BTreeMap<String, State>,
     pub withheld: Vec<Withheld>,
     pub(crate) notices: Notices,
@@ -47,7 +48,7 @@ pub struct Withheld {
     pub name: String,
     pub state: State,
     pub why: String,
-    /// Its settings, where they can be read: for decisions about it.
+    /// Its settings, if they can be read, for access decisions.
     #[serde(skip)]
     pub settings: Option<Box<ServerSettings>>,
 }
@@ -65,7 +66,7 @@ impl Life {
         }
     }
 
-    /// What clients of deprecated servers are told.
+    /// The notices for clients of deprecated servers.
     pub fn notices(&self) -> Arc<Notices> {
         self.notices.load_full()
     }
@@ -74,17 +75,17 @@ impl Life {
         self.served.load_full()
     }
 
-    /// The state of a server that is served or withheld.
+    /// The state of a served or withheld server.
     pub fn state_of(&self, name: &str) -> Option<State> {
         self.served.load().states.get(&name.to_ascii_lowercase()).copied()
     }
 
-    /// Servers as the store has them.
+    /// The stored servers.
     pub fn rows(&self) -> Option<Arc<Vec<StoredServer>>> {
         self.rows.load_full()
     }
 
-    /// Lets the servers of the configuration file be proposed that have to be, soon.
+    /// Requests that servers from the configuration file are proposed if necessary.
     pub fn declare(&self) {
         self.undeclared.store(true, Ordering::Release);
     }
@@ -101,17 +102,18 @@ impl Life {
         self.rows.store(Some(Arc::new(rows)));
     }
 
-    /// Works out what is served by some settings. The caller holds `serving`.
+    /// Computes what is served with these settings. The caller holds `serving`.
     pub(crate) fn work_out(&self, settings: &Settings) -> Served {
         let rows = self.rows.load_full();
-        // Until it is known what was taken out of use, nothing is served.
+        // Nothing is served until the stored states are known: a server may have been taken out of
+        // use.
         if self.has_store && rows.is_none() {
             return Served::default();
         }
         serves(settings, rows.as_deref().map_or(&[][..], Vec::as_slice))
     }
 
-    /// Puts in force what was worked out. Returns the servers of which clients are now told something else.
+    /// Applies the computed result. Returns the servers whose notices to clients have changed.
     pub(crate) fn put(&self, served: Served) -> Vec<String> {
         let old = self.notices.load_full();
         let new = Arc::new(served.notices.clone());
@@ -123,7 +125,8 @@ impl Life {
     }
 }
 
-/// What is served of the configuration file and of the store. The file takes precedence where both have a name.
+/// Computes what is served from the configuration file and the store. The file takes precedence for
+/// equal names.
 fn serves(settings: &Settings, rows: &[StoredServer]) -> Served {
     let mut served = Served::default();
     let row_of = |name: &str| rows.iter().find(|row| row.name.eq_ignore_ascii_case(name));
@@ -245,7 +248,7 @@ mod tests {
             assert_eq!(reviewed.withheld.is_empty(), state.serves());
             let notice = reviewed.notices.contains_key("files");
             assert_eq!(notice, state == State::Deprecated);
-            // Another server by the same name is not what was approved.
+            // Another server of the same name is not the approved one.
             let rows = [row("files", ServerOrigin::File, state, "another")];
             assert!(serves(&settings(Lifecycle::Reviewed), &rows).servers.is_empty());
         }
@@ -265,7 +268,7 @@ mod tests {
         let served = serves(&settings(Lifecycle::Trusted), &rows);
         assert!(served.servers["files"].sample && served.servers.len() == 1);
         assert!(served.withheld[0].why.contains("configuration file"));
-        // Not even where the file's is not served.
+        // Not even if the file's is not served.
         let served = serves(&settings(Lifecycle::Reviewed), &rows);
         assert!(served.servers.is_empty());
     }
@@ -278,7 +281,7 @@ mod tests {
             let served = serves(&Settings::default(), &rows);
             assert!(served.servers.is_empty() && served.withheld.len() == 1, "{spec}");
         }
-        // Nor is anything before the store was read.
+        // Nothing is served before the store was read.
         let life = Life::new(true);
         assert!(life.work_out(&settings(Lifecycle::Trusted)).servers.is_empty());
         life.take(Vec::new());

@@ -1,7 +1,8 @@
-//! What may be served of servers with pins: copies of the store's decisions or of a lock file, and what is withheld now.
+//! Which definitions of servers with pins may be served: copies of the store's decisions or of a
+//! lock file, and what is currently withheld.
 //!
-//! Until the store was read nothing of such a server is served. What is pinned at sight is in the store before it is served,
-//! so that no crash makes something new of it.
+//! Until the store was read, nothing of such a server is served. A definition that is pinned on
+//! first use is stored before it is served, so that it does not count as new again after a crash.
 
 mod inspecting;
 mod judging;
@@ -34,13 +35,13 @@ struct Inner {
     /// Whether the store was read.
     is_read: bool,
     books: HashMap<String, Arc<Book>>,
-    /// How often each book had changed when it was read.
+    /// The change count of each book when it was read.
     seen: BTreeMap<String, i64>,
-    /// Of the lock file, which is there instead of the store for the servers that it names.
+    /// From the lock file, which replaces the store for the servers that it names.
     locked: HashMap<String, Arc<Book>>,
-    /// What is not served, by the replica that says it.
+    /// Withheld definitions, by the replica that returned them.
     withheld: HashMap<String, BTreeMap<(Place, Box<str>), Hash>>,
-    /// How many are withheld for what they say, by list, of those that no pin decides on.
+    /// Definitions withheld because of their content, by list, for those without a decision.
     refused: HashMap<String, BTreeMap<&'static str, usize>>,
 }
 
@@ -50,7 +51,7 @@ impl Keeper {
         Self { store, audit, definitions: Arc::default(), inner: RwLock::new(inner) }
     }
 
-    /// What is pinned of a server; `None` until that is known.
+    /// A server's pins; `None` until they are known.
     fn book(&self, key: &str) -> Option<Arc<Book>> {
         let inner = self.inner.read();
         if let Some(locked) = inner.locked.get(key) {
@@ -59,18 +60,18 @@ impl Keeper {
         inner.is_read.then(|| inner.books.get(key).cloned().unwrap_or_default())
     }
 
-    /// The store, for a server whose pins are there.
+    /// The store, if it holds this server's pins.
     fn store_of(&self, key: &str) -> Option<&Store> {
         let is_locked = self.inner.read().locked.contains_key(key);
         self.store.as_ref().filter(|_| !is_locked)
     }
 
-    /// Whether the pins of a server are in the lock file.
+    /// Whether the lock file has a server's pins.
     pub fn is_locked(&self, server: &str) -> bool {
         self.inner.read().locked.contains_key(&server.to_ascii_lowercase())
     }
 
-    /// How many definitions are not served, by server in lower case.
+    /// The number of withheld definitions, by server in lower case.
     pub fn withheld(&self) -> BTreeMap<String, usize> {
         let inner = self.inner.read();
         let of_server = |all: &BTreeMap<(Place, Box<str>), Hash>| {
@@ -82,17 +83,18 @@ impl Keeper {
         counts.filter(|(_, count)| *count > 0).collect()
     }
 
-    /// How many definitions are not served for what they say, beside those that wait for a decision.
+    /// The number of definitions withheld because of their content, besides those that await a
+    /// decision.
     pub fn refused(&self) -> usize {
         self.inner.read().refused.values().flat_map(BTreeMap::values).sum()
     }
 
-    /// The same of servers that are not there any more is forgotten.
+    /// Drops entries of servers that no longer exist.
     fn forget_refused(&self, is_there: impl Fn(&str) -> bool) {
         self.inner.write().refused.retain(|server, _| is_there(server));
     }
 
-    /// Forgets what is withheld of servers that are not there any more.
+    /// Drops withheld definitions of servers that no longer exist.
     fn retain(&self, is_there: impl Fn(&str) -> bool) {
         self.inner.write().withheld.retain(|server, _| is_there(server));
     }
@@ -103,7 +105,8 @@ impl Keeper {
         Ok(())
     }
 
-    /// Reads what has changed in the store. Returns the servers that it concerns; `None` for all, the first time.
+    /// Reads changes from the store. Returns the affected servers; `None` for all, on the first
+    /// read.
     async fn take(&self, store: &Store) -> doorward_store::Result<Option<Vec<String>>> {
         let books = store.pin_books().await?;
         let (first, seen) = {
@@ -121,7 +124,7 @@ impl Keeper {
         Ok((!first).then_some(changed))
     }
 
-    /// Takes the pins of a lock file. Returns the servers that have others now.
+    /// Applies the pins of a lock file. Returns the servers whose pins have changed.
     fn lock(&self, lock: &Lock) -> Vec<String> {
         let new: HashMap<String, Arc<Book>> =
             lock.servers().map(|name| (name.to_owned(), Arc::new(lock.book(name)))).collect();
@@ -132,7 +135,7 @@ impl Keeper {
         names.filter(differs).cloned().collect()
     }
 
-    /// Once for each definition that is withheld.
+    /// Logged once per withheld definition.
     fn tell(&self, server: &str, drift: &StoredDefinition) {
         self.audit.event("definition.drift", |members| {
             members.text("server", server).text("type", &drift.key.kind);
@@ -141,8 +144,8 @@ impl Keeper {
         });
     }
 
-    /// What the server says of itself, so far as it may be served: never new instructions of a server with pins, and none
-    /// that is withheld for what it says.
+    /// The server's description of itself, as far as it may be served: for a server with pins never
+    /// unapproved instructions, and none withheld because of their content.
     pub fn about(&self, server: &Server, contact: &Contact) -> (Option<Value>, Option<Value>) {
         let about = &contact.about;
         if !server.is_pinned() {
@@ -169,7 +172,7 @@ impl Keeper {
 }
 
 impl Gateway {
-    /// Puts the pins of the lock file in force, for the servers that it names.
+    /// Applies the pins of the lock file to the servers that it names.
     pub async fn declare_pins(&self, lock: &Lock) {
         let changed = self.pins.lock(lock);
         if !changed.is_empty() {
@@ -178,7 +181,7 @@ impl Gateway {
         }
     }
 
-    /// Reads the pins that have changed; lists of the servers that they are of are fetched anew.
+    /// Reads changed pins, and refreshes the lists of their servers.
     pub(crate) async fn take_pins(&self, store: &Store) -> doorward_store::Result<()> {
         let changed = self.pins.take(store).await?;
         self.pins.retain(|name| self.server(name).is_some_and(|server| server.is_pinned()));
@@ -190,7 +193,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// What waited may have been decided on without being said again.
+    /// An undecided definition may have been decided without being fetched again.
     async fn judge_again(&self, concerns: impl Fn(&str) -> bool) {
         for server in self.servers() {
             if !server.is_pinned() || !concerns(&server.name.to_ascii_lowercase()) {

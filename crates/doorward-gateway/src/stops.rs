@@ -1,8 +1,9 @@
-//! Emergency stops at run time: what is known of them here, and where it is kept.
+//! Emergency stops at run time: their state and storage.
 //!
-//! The gateway that is asked obeys at once, in memory ([`enforce`]). It also writes the stop to a file of its own
-//! ([`StopJournal`]) and to the store, from where all other replicas learn it ([`follow`]). Without the database the file
-//! keeps it until the store can be written. Nothing here looks at policies.
+//! The gateway that receives a stop applies it at once, in memory ([`enforce`]). It also writes the
+//! stop to its journal ([`StopJournal`]) and to the store, from where all other replicas learn it
+//! ([`follow`]). While the database is unavailable, the journal keeps it until it can be stored.
+//! Policies play no role here.
 
 pub mod admit;
 mod change;
@@ -17,38 +18,38 @@ use doorward_governance::stops::{MOST_STOPS, Stop, Stopped, Stops};
 use doorward_store::{Error, StopEntry, StopJournal, Store};
 use parking_lot::Mutex;
 
-/// What is stopped, where it is kept, and what is not written to the store yet.
+/// The known stops, and those that are not in the store yet.
 #[derive(Debug, Default)]
 pub struct Emergency {
-    /// What is in force.
+    /// The active stops.
     pub stops: Arc<Stops>,
     journal: Option<StopJournal>,
     has_store: bool,
     known: Mutex<Known>,
-    /// Held while what is in force is replaced and obeyed.
+    /// Held while the active stops are replaced and applied.
     pub(crate) changing: Mutex<()>,
 }
 
 #[derive(Debug, Default)]
 struct Known {
-    /// What the store says is in force.
+    /// The active stops according to the store.
     stored: Vec<Stop>,
-    /// What was set or lifted here, or found in the journal, by the stop's id.
+    /// Stops that were set or lifted here, or found in the journal, by id.
     own: BTreeMap<String, Own>,
-    /// The revision of the store's stops that `stored` is.
+    /// The revision of `stored`.
     revision: i64,
 }
 
 #[derive(Debug, Clone)]
 struct Own {
     entry: StopEntry,
-    /// The revision of the store's stops that has it; `None` until the store has.
+    /// The revision of the store that contains it; `None` until it is stored.
     stored: Option<i64>,
 }
 
 impl Emergency {
-    /// Reads the stops that are in force, before anything is served. Without a folder, what is stopped while the
-    /// database is away does not survive a restart.
+    /// Reads the active stops before anything is served. Without a folder, stops set while the
+    /// database is unavailable do not survive a restart.
     pub async fn open(folder: Option<&Path>, store: Option<&Store>) -> Result<Self, Error> {
         let journal = folder.and_then(|folder| {
             StopJournal::open(folder)
@@ -76,14 +77,14 @@ impl Emergency {
         Ok(Self { stops, journal, has_store, known: Mutex::new(known), changing: Mutex::default() })
     }
 
-    /// All stops that are in force here, the newest first.
+    /// All active stops, newest first.
     pub fn in_force(&self) -> Vec<Stop> {
         let mut stops = self.known.lock().in_force();
         stops.sort_by_key(|stop| std::cmp::Reverse(stop.at));
         stops
     }
 
-    /// How many changes the store does not have yet.
+    /// The number of changes that are not in the store yet.
     pub fn unwritten(&self) -> usize {
         self.known.lock().own.values().filter(|own| own.stored.is_none()).count()
     }
@@ -94,7 +95,7 @@ fn unreadable(error: &std::io::Error) -> Error {
 }
 
 impl Known {
-    /// Takes what the journal holds. Without a store the journal alone says what is in force.
+    /// Applies the journal's entries. Without a store, the journal alone defines what is active.
     fn take(&mut self, entries: Vec<StopEntry>, has_store: bool) {
         if !has_store {
             self.own.clear();

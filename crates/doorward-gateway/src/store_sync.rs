@@ -12,12 +12,12 @@ use parking_lot::Mutex;
 
 mod refresh;
 
-/// How often the store is looked at: a revoked key fails within a second.
+/// How often the store is polled: a revoked key fails within a second.
 const EVERY: Duration = Duration::from_millis(250);
 
 type Given = HashMap<(String, Kind, String), HeaderValue>;
 
-/// A copy of what is in the store.
+/// A copy of the store's contents.
 #[derive(Debug, Default)]
 pub struct Kept {
     store: Option<Store>,
@@ -25,11 +25,11 @@ pub struct Kept {
     people: Mutex<Vec<Entry>>,
     keys: Mutex<Vec<Key>>,
     portals: Mutex<Vec<StoredPortal>>,
-    /// What callers have given for servers, by server in lower case and owner.
+    /// Credentials provided for servers, by server in lower case and owner.
     given: ArcSwap<Given>,
-    /// The store could not be read the last time.
+    /// The store could not be read last time.
     unreadable: AtomicBool,
-    /// Policies of the configuration's, which come before those of the store.
+    /// Policies from the configuration, which take precedence over those of the store.
     declared: Mutex<Option<BTreeMap<String, String>>>,
 }
 
@@ -42,7 +42,7 @@ impl Kept {
         self.store.as_ref()
     }
 
-    /// Principals of the store.
+    /// The store's principals.
     pub fn people(&self) -> Vec<Entry> {
         self.people.lock().clone()
     }

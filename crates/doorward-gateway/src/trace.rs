@@ -15,13 +15,13 @@ const SERVER: i32 = 2;
 const CLIENT: i32 = 3;
 const ERROR: i32 = 2;
 
-/// What is traced of a call while it lasts.
+/// The trace of a call in progress.
 #[derive(Debug)]
 pub struct Trace {
     trace: [u8; 16],
     /// The client's span.
     parent: Option<[u8; 8]>,
-    /// The gateway's own, and that of the server's call.
+    /// The gateway's span, and that of the request to the server.
     span: [u8; 8],
     upstream: [u8; 8],
     ids: Ids,
@@ -30,12 +30,12 @@ pub struct Trace {
     stages: Vec<(&'static str, Instant, Instant)>,
 }
 
-/// Random once; the spans of a call are told apart by what is mixed in.
+/// One random number; the span ids of a call are derived from it.
 #[derive(Debug, Clone, Copy)]
 struct Ids(u64);
 
 impl Ids {
-    /// The next id; none is zero, which would be invalid.
+    /// The next id; never zero, which would be invalid.
     fn next(&mut self) -> [u8; 8] {
         self.0 = self.0.wrapping_add(STEP);
         scattered(self.0).max(1).to_be_bytes()
@@ -43,7 +43,7 @@ impl Ids {
 }
 
 impl Trace {
-    /// Begins a trace, or joins the client's, and tells the server of it.
+    /// Begins a trace, or joins the client's, and propagates it to the server.
     pub fn begin(context: Option<Context>, params: &mut Object) -> Option<Box<Self>> {
         let state =
             params.object("_meta").and_then(|meta| Some(meta.string("tracestate")?.into_owned()));
@@ -71,7 +71,7 @@ impl Trace {
         Some(Box::new(trace))
     }
 
-    /// Where the server's call stands in the trace.
+    /// The context that the server receives.
     pub fn onward(&self) -> Context {
         Context { trace: self.trace, span: self.upstream, sampled: true }
     }

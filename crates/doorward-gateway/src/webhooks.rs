@@ -1,4 +1,4 @@
-//! Sends events to webhooks, as long as the gateway runs.
+//! Sends events to webhooks while the gateway runs.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::gateway::Gateway;
 use doorward_observability::webhooks;
 
 impl Gateway {
-    /// Queues and sends events, until the gateway closes.
+    /// Queues and sends events until the gateway closes.
     pub(crate) async fn send_webhooks(self: Arc<Self>) {
         let Some(store) = self.kept.store().cloned() else { return };
         let (feed, closing) = (self.shared.audit.feed.clone(), self.closing.clone());

@@ -1,4 +1,4 @@
-//! Decisions: who asks for what, and whether they may.
+//! Access decisions about a caller and a target.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ use crate::gateway::Gateway;
 use doorward_config::ServerSettings;
 use doorward_identity::identity::{Caller, Grant, Principal};
 
-/// Who asks, and how: all of a decision but what is asked for.
+/// The caller and the circumstances of a request: everything in a decision but the target.
 #[derive(Debug, Clone, Copy)]
 pub struct Asking<'a> {
     pub caller: &'a Caller,
@@ -27,7 +27,7 @@ pub struct Asking<'a> {
     pub revision: Revision,
     pub protocol: Protocol,
     pub portal: &'a Portal,
-    /// What the gateway has learnt of the call.
+    /// Facts that earlier stages have established about the call.
     pub facts: Option<&'a Facts>,
 }
 
@@ -45,7 +45,7 @@ impl Call {
 }
 
 impl Asking<'_> {
-    /// The context, as far as the policies look at it.
+    /// The context of the request, as far as policies use it.
     pub(super) fn context(
         &self,
         policies: &Policies,
@@ -73,7 +73,7 @@ impl Asking<'_> {
         }
     }
 
-    /// What the client says that it is.
+    /// The client's self-description.
     fn told_client(&self) -> doorward_policy::Client {
         let info = self.client.info.as_ref().and_then(doorward_mcp::Value::as_object);
         let said = |member: &str| {
@@ -88,7 +88,7 @@ impl Asking<'_> {
 }
 
 impl Gateway {
-    /// Whether this caller may do whatever there is at a portal, so that nothing need be asked.
+    /// Whether the caller may use everything at a portal, so that no decision is needed.
     pub fn is_unrestricted(&self, principal: &Principal, portal: &Portal) -> bool {
         !matches!(portal, Portal::Named(_)) && self.is_trusted(principal)
     }
@@ -106,7 +106,7 @@ impl Gateway {
             }
     }
 
-    /// Decides. A pure function of the request that it makes, the key's scopes and the policies.
+    /// Decides. A pure function of the request, the key's scopes and the policies.
     pub fn decide(
         &self,
         asking: &Asking<'_>,
@@ -126,7 +126,7 @@ impl Gateway {
         }
         let policies = self.policies();
         let Some(set) = &policies.set else {
-            // Without any policy the operator's word is the key; whoever logs in elsewhere has none.
+            // Without policies, a key of the operator grants access; a login elsewhere does not.
             return match &asking.caller.principal.grant {
                 Grant::Open => Decision::allowed(),
                 Grant::Key { scopes, .. } if scopes.admin || !action.is_administrative() => {
@@ -152,8 +152,8 @@ impl Gateway {
         })
     }
 
-    /// Decides for a principal who does not ask: with an API key, at the merged endpoint, now, with some arguments. `None`
-    /// while there are no policies.
+    /// Decides for a principal without a request: with an API key, at the merged endpoint, now,
+    /// with the given arguments. `None` if there are no policies.
     pub fn decide_for(
         &self,
         who: &Who,
@@ -177,14 +177,14 @@ impl Gateway {
         Some(set.decide(&Request { principal, action, target, context }))
     }
 
-    /// Whether there is a way in which this caller may do this.
+    /// Whether some arguments exist with which the caller may do this.
     pub fn may(&self, asking: &Asking<'_>, action: Action, target: &Target) -> bool {
         self.is_unrestricted(&asking.caller.principal, asking.portal)
             || self.decide(asking, action, target, Arguments::Any).is_possible()
     }
 
-    /// Whether a caller may do something at the admin API. A key with the scope `admin` is enough where no policy
-    /// forbids it.
+    /// Whether a caller may perform an operation of the admin API. A key with the scope `admin`
+    /// suffices unless a policy forbids it.
     pub fn may_administer(&self, caller: &Caller, action: Action, target: &Target) -> bool {
         let client = Client::default();
         let asking = Asking {
@@ -200,7 +200,7 @@ impl Gateway {
         decision.is_allowed() || (by_key && decision.code == Code::NotPermitted)
     }
 
-    /// Whether policies permit somebody who is not here to administer something.
+    /// Whether policies permit an absent principal to administer something.
     pub fn would_administer(
         &self,
         who: &doorward_policy::Principal,
@@ -220,7 +220,7 @@ impl Gateway {
         set.decide(&request).is_allowed()
     }
 
-    /// The arguments of a call, as far as policies look at them.
+    /// The arguments of a call, as far as policies use them.
     pub fn arguments(&self, params: &Object) -> Arguments {
         let policies = self.policies();
         let mut known = serde_json::Map::new();
@@ -229,7 +229,7 @@ impl Gateway {
             && let Some(arguments) = params.object("arguments")
         {
             for member in arguments.members() {
-                // Names that a server may read as one of these are told, too: policies refuse them.
+                // Includes names that a server may mistake for one of these: policies refuse them.
                 let name = String::from_utf8_lossy(&member.name);
                 if set
                     .arguments()
@@ -237,7 +237,7 @@ impl Gateway {
                     .any(|wanted| may_be_read_as(&member.name, wanted.as_bytes()))
                 {
                     let text = member.value.to_bytes();
-                    // A number too large to be one is no absent argument.
+                    // A number out of range is not an absent argument.
                     let value = serde_json::from_slice(&text)
                         .unwrap_or_else(|_| String::from_utf8_lossy(&text).into_owned().into());
                     known.insert(name.into_owned(), value);
@@ -249,8 +249,8 @@ impl Gateway {
 }
 
 impl Gateway {
-    /// The OAuth scopes that a call needs, which its token must have. Of what its caller does not see,
-    /// nothing is said.
+    /// The OAuth scopes that a call requires of its token. Empty if the target is invisible to the
+    /// caller.
     pub fn needed_scopes(&self, call: &Call) -> BTreeSet<String> {
         let mut needed = self.first_scopes(&call.portal);
         let member = match &*call.method {
@@ -274,13 +274,14 @@ impl Gateway {
         needed
     }
 
-    /// The scopes that a client is told to ask for when it logs in: the same everywhere, for what a server or portal
-    /// needs beside them would tell that it is there. Who may know it is told with the first refusal.
+    /// The scopes that a client should request at login. The same everywhere, because further
+    /// scopes of a server or portal would reveal that it exists; those are named with the first
+    /// refusal, to callers who may know.
     pub fn asked_scopes(&self) -> BTreeSet<String> {
         self.settings().identity.scopes.clone()
     }
 
-    /// Every scope that is of any use here.
+    /// All scopes in use.
     pub fn every_scope(&self) -> BTreeSet<String> {
         let settings = self.settings();
         let mut scopes = settings.identity.scopes.clone();
@@ -294,7 +295,7 @@ impl Gateway {
         scopes
     }
 
-    /// The scopes without which nothing can be done at a portal.
+    /// The scopes that are required for everything at a portal.
     pub fn first_scopes(&self, portal: &Portal) -> BTreeSet<String> {
         match portal {
             Portal::Merged => BTreeSet::new(),

@@ -8,7 +8,7 @@ use doorward_store::Scopes;
 use crate::call::Portal;
 use doorward_core::pattern::matches;
 
-/// Whether a key is good for this.
+/// Whether a key's scopes cover this.
 pub fn in_scope(scopes: &Scopes, portal: &Portal, action: Action, target: &Target) -> bool {
     let listed = |list: &[String], name: &str| {
         list.is_empty() || list.iter().any(|pattern| matches(pattern, name))
@@ -27,7 +27,7 @@ pub fn in_scope(scopes: &Scopes, portal: &Portal, action: Action, target: &Targe
         let good = !(scopes.read_only && target.write);
         return good && listed(&scopes.tools, &target.id());
     }
-    // A key for certain tools is a key for nothing else, but for seeing that their server is there.
+    // A key restricted to tools covers nothing else, except listing their server.
     scopes.tools.is_empty()
         || (target.kind == TargetKind::Server
             && scopes.tools.iter().any(|tool| {
@@ -36,8 +36,8 @@ pub fn in_scope(scopes: &Scopes, portal: &Portal, action: Action, target: &Targe
         || target.kind == TargetKind::Portal
 }
 
-/// Whether a token's scopes have what is needed. A scope implies those below it: `files` is enough
-/// where `files:read` is needed (spec 2026-07-28 basic/authorization, scope hierarchies).
+/// Whether a token has the required scopes. A scope implies those below it: `files` suffices where
+/// `files:read` is required (spec 2026-07-28 basic/authorization, scope hierarchies).
 pub fn has_scopes(granted: &BTreeSet<String>, needed: &BTreeSet<String>) -> bool {
     needed.iter().all(|needed| {
         let mut scope = needed.as_str();

@@ -1,4 +1,4 @@
-//! What policies are asked about: what a server offers, and what may be done with it.
+//! The targets of access decisions: what a server offers, and the actions on it.
 
 use doorward_policy::{Action, Target, TargetKind};
 
@@ -6,7 +6,7 @@ use doorward_config::{CredentialSettings, FlowLabels, ServerSettings};
 use doorward_upstream::Server;
 use doorward_upstream::catalog::ToolEntry;
 
-/// What a server is shown, in a word.
+/// The kind of credential that a server receives.
 pub fn credential_mode(settings: &ServerSettings) -> &'static str {
     if settings.personal.is_some() {
         return "personal";
@@ -27,27 +27,27 @@ pub fn credential_mode(settings: &ServerSettings) -> &'static str {
     }
 }
 
-/// Whether a tool may change something: by the operator's word, or its own.
+/// Whether a tool may have side effects, according to the operator or its annotations.
 pub fn is_write(server: &Server, name: &str, tool: Option<&ToolEntry>) -> bool {
     let said = server.settings.said_of(name).into_iter().find_map(|said| said.write);
     said.unwrap_or_else(|| !tool.is_some_and(|tool| tool.reads_only))
 }
 
-/// What a server offers, as policies see it.
+/// A server's target, as policies see it.
 pub fn target(server: &Server, kind: TargetKind, name: &str, tool: Option<&ToolEntry>) -> Target {
     let reads_only = tool.is_some_and(|tool| tool.reads_only);
     let hint = tool.is_none_or(|tool| tool.open_world);
     labelled(target_of(&server.name, &server.settings, kind, name, reads_only), server, hint)
 }
 
-/// With what flow rules say of it.
+/// Adds the labels of flow rules.
 fn labelled(target: Target, server: &Server, hint: bool) -> Target {
     let FlowLabels { brings, sink, open_world } =
         server.settings.flow_of(&target.name, target.write, hint);
     Target { brings, sink, open_world, ..target }
 }
 
-/// The same of a server that need not be there.
+/// The same for a server that may not exist.
 pub fn target_of(
     server: &str,
     settings: &ServerSettings,
@@ -65,7 +65,7 @@ pub fn target_of(
         ..Target::new(kind, server, name)
     };
     target.write = kind == TargetKind::Tool && !reads_only;
-    // What is said most specially has the last word.
+    // The most specific settings come last and win.
     for known in settings.said_of(name).into_iter().rev() {
         target.write = known.write.unwrap_or(target.write);
         target.risk = known.risk.clone().or(target.risk);
@@ -74,7 +74,7 @@ pub fn target_of(
     target
 }
 
-/// What one does with something of a kind.
+/// The action on a kind of target.
 pub fn action_on(kind: TargetKind) -> Action {
     match kind {
         TargetKind::Tool => Action::Call,

@@ -1,4 +1,4 @@
-//! What a caller's lists depend on beside the servers, in a few bytes.
+//! A short digest of everything that a caller's lists depend on, other than the servers.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -13,10 +13,10 @@ use crate::gateway::Gateway;
 use doorward_identity::identity::{Grant, Principal};
 use doorward_upstream::catalog::ViewKey;
 
-/// So many keys are remembered by each thread: as many callers as are likely to be at work at a time.
+/// Keys cached per thread: about as many as there are concurrently active callers.
 const MOST: usize = 16;
 
-/// A key, and all that it was made of: it is as good as made anew.
+/// A key, and everything that it was derived from.
 struct Made {
     principal: Weak<Principal>,
     policies: Weak<Policies>,
@@ -26,13 +26,13 @@ struct Made {
 }
 
 thread_local! {
-    /// The last ones, the latest first.
+    /// The most recent keys, latest first.
     static MADE: RefCell<VecDeque<Made>> = const { RefCell::new(VecDeque::new()) };
 }
 
 impl Made {
-    /// Nothing of a principal or of policies changes as long as they are there, and a place in memory is given to no
-    /// others as long as it is known here.
+    /// Compares by address. That is safe: principals and policies are immutable, and the references
+    /// held here keep their addresses from being reused.
     fn is_of(&self, asking: &Asking<'_>, policies: &Arc<Policies>, context: &Context) -> bool {
         std::ptr::eq(self.principal.as_ptr(), Arc::as_ptr(&asking.caller.principal))
             && std::ptr::eq(self.policies.as_ptr(), Arc::as_ptr(policies))
@@ -42,15 +42,15 @@ impl Made {
 }
 
 impl Gateway {
-    /// What identifies everything that a list depends on beside the servers: `None` where it depends
-    /// on nothing.
+    /// Identifies everything that a list depends on, other than the servers: `None` if it depends
+    /// on nothing else.
     pub fn view_key(&self, asking: &Asking<'_>) -> Option<ViewKey> {
         let principal = &asking.caller.principal;
         if self.is_unrestricted(principal, asking.portal) {
             return None;
         }
         if self.is_trusted(principal) {
-            // Whoever they are, they see all of the portal.
+            // All callers see the whole portal.
             return Some(ViewKey::of(asking.portal.name().as_bytes()));
         }
         let policies = self.policies();

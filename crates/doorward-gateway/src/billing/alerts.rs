@@ -1,4 +1,4 @@
-//! Alerts when credit is running out: each account at each percentage once, until there is new credit.
+//! Alerts when credit is running out: once per account and percentage, until new credit is granted.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use doorward_upstream::Shared;
 
 const EVERY: Duration = Duration::from_secs(2);
 
-/// How much of an account is used, of how much, and in which round.
+/// An account's usage, its total, and the round of credit.
 struct Level {
     used: Amount,
     of: Amount,
@@ -36,7 +36,7 @@ fn level(account: &Account) -> Level {
 }
 
 impl Gateway {
-    /// Looks at the accounts now and then, until the gateway closes; gives back credit that is not used.
+    /// Checks the accounts periodically until the gateway closes, and releases unused credit.
     pub(crate) async fn watch_credit(self: Arc<Self>) {
         let Some(store) = self.kept.store() else { return };
         let mut ticks = tokio::time::interval(EVERY);

@@ -1,4 +1,4 @@
-//! Reserves what a call may cost, and finds what it has cost.
+//! Reserves the possible cost of a call, and determines its actual cost.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use crate::record;
 use doorward_config::PriceSettings;
 
 impl Gateway {
-    /// Whether anything has a price.
+    /// Whether any prices are configured.
     pub fn has_prices(&self) -> bool {
         !self.settings().billing.prices.is_empty()
     }
@@ -31,7 +31,7 @@ impl Gateway {
         price_of(&settings.billing, &tool, || self.policies().today()).cloned()
     }
 
-    /// Sets aside what a call may cost, of what is held here.
+    /// Reserves the possible cost of a call from this gateway's credit.
     pub fn reserve(&self, call: &Call) -> Result<Reserving, CallError> {
         let Some(price) = self.price_of_call(call) else { return Ok(Reserving::Done(None)) };
         let own_key = call.route.as_ref().is_some_and(|route| {
@@ -67,7 +67,7 @@ impl Gateway {
         })
     }
 
-    /// Sets aside the rest of what a call may cost, with credit from the database.
+    /// Reserves the rest of the possible cost, with credit from the database.
     pub async fn reserve_rest(
         &self,
         mut reserved: Reserved,
@@ -86,7 +86,8 @@ impl Gateway {
         Ok(reserved)
     }
 
-    /// The accounts that pay for a caller: the tenant's, and the budgets of teams, user and agent.
+    /// The accounts that are charged for a caller: the tenant's, and the budgets of teams, user and
+    /// agent.
     fn purses(&self, call: &Call) -> Vec<Arc<Purse>> {
         let accounts = self.ledger.accounts.load();
         if accounts.is_empty() {
@@ -112,7 +113,7 @@ impl Gateway {
         purses.collect()
     }
 
-    /// Takes credit ahead, and sets aside what is needed of it.
+    /// Fetches credit in advance, and reserves the needed amount.
     async fn fetch(
         &self,
         store: &Store,
@@ -122,11 +123,11 @@ impl Gateway {
         overdraft: bool,
     ) -> Result<(), CallError> {
         let _asking = purse.asking.lock().await;
-        // Somebody else may have brought enough meanwhile.
+        // Another call may have fetched enough in the meantime.
         if purse.set_aside(writer, amount) {
             return Ok(());
         }
-        // What is there is a part of it.
+        // The available amount is part of it.
         let (had, more) = {
             let mut held = purse.held.lock();
             let had = held.free.min(amount.0);
@@ -161,7 +162,7 @@ impl Gateway {
         }
     }
 
-    /// What a call has cost: nothing where it failed.
+    /// The cost of a call: nothing if it failed.
     pub fn cost(
         &self,
         reserved: &Reserved,
@@ -172,12 +173,12 @@ impl Gateway {
             return Amount::ZERO;
         }
         let Ok(Reply::Result(result)) = reply else { return Amount::ZERO };
-        // What is asked again costs when it is answered.
+        // A request for input costs nothing; the call is charged when it completes.
         let charged = interaction::result_type(result) == "complete"
             && (self.settings().billing.charge_errors || !interaction::is_tool_error(result));
         match (charged, call.notes.cached, reserved.price.hit) {
             (false, ..) => Amount::ZERO,
-            // What was asked nobody may cost less.
+            // A cached response costs nobody less than its price for cache hits.
             (true, Some(_), Some(hit)) => hit,
             (true, ..) => price::cost(&reserved.price, result, call.notes.upstream),
         }

@@ -21,34 +21,34 @@ use doorward_config::PriceSettings;
 
 pub use self::price::price_of;
 
-/// Credit that was not used for so long is given back.
+/// Credit unused for this long is returned.
 const IDLE: Duration = Duration::from_secs(2);
-/// So many calls' worth is taken ahead at first, and so many at most.
+/// The number of calls to fetch credit for: initially, and at most.
 const FIRST: i64 = 16;
 const MOST: i64 = 4_096;
-/// How long the database may take.
+/// Timeout of the database.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Accounts by their names, as far as this gateway holds something of them.
+/// Accounts by name, of those for which this gateway holds credit.
 #[derive(Debug, Default)]
 pub struct Ledger {
     accounts: ArcSwap<HashMap<String, Arc<Purse>>>,
 }
 
-/// What this gateway holds of one account.
+/// This gateway's credit of one account.
 #[derive(Debug)]
 pub struct Purse {
     pub id: Arc<str>,
     held: Mutex<Held>,
-    /// One asks the database at a time; the others find what it has brought.
+    /// One request to the database at a time; waiting calls use the credit it fetches.
     asking: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
 struct Held {
-    /// Whose it is in the books.
+    /// The writer to which the ledger assigns the held credit.
     writer: Option<Arc<WriterId>>,
-    /// Neither set aside for a call nor spent.
+    /// Neither reserved for a call nor spent.
     free: i64,
     used: Instant,
     asked: Instant,
@@ -66,7 +66,7 @@ impl Purse {
         })
     }
 
-    /// Sets an amount aside, if there is as much.
+    /// Reserves an amount, if available.
     fn set_aside(&self, writer: &Arc<WriterId>, amount: Amount) -> bool {
         let mut held = self.held.lock();
         held.belongs_to(writer);
@@ -80,7 +80,7 @@ impl Purse {
 
     fn put_back(&self, writer: &Arc<WriterId>, amount: i64) {
         let mut held = self.held.lock();
-        // What another process was told to free is not ours any more.
+        // Credit that another process may have released is no longer held.
         if held.writer.as_ref() == Some(writer) {
             held.free += amount;
         }
@@ -88,7 +88,7 @@ impl Purse {
 }
 
 impl Held {
-    /// Where the record goes on in another chain, what was held before is not held any more.
+    /// When the audit log continues in another chain, credit held before is no longer held.
     fn belongs_to(&mut self, writer: &Arc<WriterId>) {
         if self.writer.as_ref() != Some(writer) {
             (self.writer, self.free) = (Some(writer.clone()), 0);
@@ -96,7 +96,7 @@ impl Held {
     }
 }
 
-/// What is set aside for a call. Dropped, it is free again.
+/// Credit reserved for a call. Released when dropped.
 #[derive(Debug)]
 pub struct Reserved {
     price: PriceSettings,
@@ -107,7 +107,7 @@ pub struct Reserved {
 }
 
 impl Reserved {
-    /// What is set aside, by account.
+    /// The reserved amounts, by account.
     pub fn accounts(&self) -> impl Iterator<Item = (&str, Amount)> {
         self.purses.iter().map(|purse| (&*purse.id, self.amount))
     }
@@ -124,7 +124,7 @@ impl Reserved {
     }
 }
 
-/// What a call has cost, and what is charged to whom.
+/// The cost of a call, and the amounts charged by account.
 #[derive(Debug, Default)]
 pub struct Settled {
     pub price: Amount,
@@ -132,12 +132,12 @@ pub struct Settled {
     pub own_key: bool,
 }
 
-/// What comes of an attempt to set credit aside.
+/// The result of an attempt to reserve credit.
 #[derive(Debug)]
 pub enum Reserving {
-    /// `None` for what has no price.
+    /// `None` if the call has no price.
     Done(Option<Reserved>),
-    /// The database must be asked for the credit of these.
+    /// More credit must be fetched from the database for these accounts.
     Asks(Reserved, Vec<Arc<Purse>>),
 }
 
@@ -152,7 +152,7 @@ impl Drop for Reserved {
 }
 
 impl Ledger {
-    /// Takes the accounts that there are; what is held of them stays.
+    /// Updates the accounts; held credit remains.
     pub fn take(&self, accounts: &[Account]) {
         let old = self.accounts.load();
         let kept = |account: &Account| {
@@ -162,7 +162,8 @@ impl Ledger {
         self.accounts.store(Arc::new(accounts.iter().map(kept).collect()));
     }
 
-    /// Gives back what nobody has used for a while. At the end all is given back with the end of the record.
+    /// Returns credit that was unused for a while. At shutdown, all is returned with the end of the
+    /// chain.
     pub async fn give_back(&self, store: &Store) {
         for purse in self.accounts.load_full().values() {
             let (writer, amount) = {
@@ -178,8 +179,8 @@ impl Ledger {
             let freed =
                 tokio::time::timeout(PATIENCE, store.free_credit(&writer, &purse.id, amount)).await;
             if !matches!(freed, Ok(Ok(()))) {
-                // It may be freed all the same: then more is held in the books than here, and freed
-                // when this process has ended.
+                // It may have been released all the same. Then the ledger holds more for this
+                // gateway than it knows, and releases it when this process has ended.
                 tracing::warn!(account = &*purse.id, "reserved credit was not released");
             }
         }

@@ -9,13 +9,13 @@ use jiff::civil::Date;
 
 use doorward_config::{BillingSettings, PriceSettings};
 
-/// The price that holds for a tool, as `server/tool`, on a day.
+/// The applicable price of a tool, as `server/tool`, on a day.
 pub fn price_of<'a>(
     settings: &'a BillingSettings,
     tool: &str,
     today: impl FnOnce() -> Date,
 ) -> Option<&'a PriceSettings> {
-    // Most have no date to be compared with.
+    // Computed lazily: most prices have no dates.
     let today = LazyCell::new(today);
     let fitting = settings.prices.values().filter(|price| {
         price.tools.matches(tool) && price.begins().is_none_or(|from| from <= *today)
@@ -23,13 +23,13 @@ pub fn price_of<'a>(
     fitting.max_by_key(|price| (price.tools.0.len(), price.begins()))
 }
 
-/// What is set aside before it is known what a call costs.
+/// The amount to reserve before the actual cost is known.
 pub fn estimate(price: &PriceSettings) -> Amount {
     let unit = price.unit.as_ref().map_or(Amount::ZERO, |unit| unit.price);
     price.reserve.unwrap_or_else(|| price.call.unwrap_or_default().plus(unit))
 }
 
-/// What a call has cost.
+/// The actual cost of a call.
 pub fn cost(price: &PriceSettings, result: &Object, took: Duration) -> Amount {
     let mut all = price.call.unwrap_or_default();
     if let Some(unit) = &price.unit {
@@ -45,7 +45,7 @@ pub fn cost(price: &PriceSettings, result: &Object, took: Duration) -> Amount {
     all
 }
 
-/// The number in a result, or the length of the list; 0 where there is none.
+/// The number in a result, or the length of the list; 0 if absent.
 fn units(result: &Object, field: &str) -> u64 {
     let mut names = field.split('.');
     let Some(first) = names.next() else { return 0 };
@@ -59,7 +59,7 @@ fn units(result: &Object, field: &str) -> u64 {
     }
     let text = value.to_bytes();
     let number = std::str::from_utf8(&text).ok().and_then(|text| text.parse::<f64>().ok());
-    // A begun unit is one; what is no number, or less than none, is none.
+    // Rounded up; not a number or negative counts as 0.
     number.filter(|number| *number > 0.0).map_or(0, |number| number.ceil() as u64)
 }
 

@@ -1,5 +1,6 @@
-//! The consent flow in the browser: a page shows the user which server they authorize and for whom, redirects to the
-//! server's authorization server, and receives the code. Nothing is sent before the user has agreed.
+//! The consent flow in the browser: a page tells the user which server they authorize and for whom,
+//! redirects to the server's authorization server, and receives the code. Nothing is sent before
+//! the user has agreed.
 
 use std::sync::Arc;
 
@@ -29,26 +30,26 @@ use doorward_web::body::read_within as read_body;
 const HERE: &str = "connect here";
 const AWAY: &str = "connect away";
 const AGAIN: &str = "Close this page, and call the tool again for another link.";
-/// Longest form.
+/// Maximum size of a form.
 const MOST: usize = 8 << 10;
 
-/// What a browser carries while its user is away.
+/// State in a cookie while the user is at the authorization server.
 #[derive(Serialize, Deserialize)]
 struct Trip {
     wanted: Wanted,
     verifier: String,
     issuer: String,
-    /// Its answers name it (RFC 9207).
+    /// Its responses contain the issuer (RFC 9207).
     names_itself: bool,
     token_endpoint: Url,
     stranger: bool,
     scopes: String,
     resource: String,
-    /// What the gateway is known as there, unless the operator has written it.
+    /// The gateway's client id there, unless configured by the operator.
     client: Option<String>,
 }
 
-/// Answers a request of a browser's that connects a server; `None` if it is not for here.
+/// Answers a browser's request to connect a server; `None` for other paths.
 pub async fn answer(
     gateway: &Arc<Gateway>,
     request: &mut Option<Request<Incoming>>,
@@ -58,7 +59,7 @@ pub async fn answer(
         return None;
     }
     let delegations = gateway.shared.delegations.clone();
-    // Where no server is to be connected, there is nothing here.
+    // Without delegations there are no such pages.
     let sealer = delegations.sealer()?;
     if !gateway.servers().iter().any(|server| server.settings.delegated.is_some()) {
         return None;
@@ -83,7 +84,7 @@ pub async fn answer(
     })
 }
 
-/// Sends a browser to a server's authorization server, once it is known whose it is.
+/// Redirects a browser to a server's authorization server, once the user is known.
 pub async fn depart(gateway: &Gateway, wanted: Wanted) -> Response<Bytes> {
     let delegations = gateway.shared.delegations.clone();
     match delegations.sealer() {
@@ -107,7 +108,7 @@ impl Desk<'_> {
         self.gateway.identity.resources.origin()
     }
 
-    /// The server that is to be connected, unless it, or whose connection it would be, is stopped.
+    /// The server to connect, unless a stop covers it or the user.
     fn server(&self, wanted: &Wanted) -> Result<(Arc<Server>, Url), &'static str> {
         if wanted.is_stopped(&self.gateway.emergency.stops) {
             return Err("This is stopped by an administrator");
@@ -118,7 +119,7 @@ impl Desk<'_> {
         server.zip(url).ok_or("The server no longer exists")
     }
 
-    /// Tells the user who wants what.
+    /// Asks the user for consent.
     fn ask(&self, headers: &http::HeaderMap, query: &Form) -> Result<Response<Bytes>, &str> {
         let sealed = query.get("request").unwrap_or_default();
         let wanted = self.sealer.open::<Wanted>(sealed, "", PURPOSE);
@@ -137,7 +138,7 @@ impl Desk<'_> {
         Ok(browser.remembered(question.page()))
     }
 
-    /// The user has said yes.
+    /// The user has agreed: redirects to the authorization server.
     async fn send_away(&self, headers: &http::HeaderMap, form: &Form) -> Response<Bytes> {
         if browser::is_foreign(headers, self.origin()) {
             return browser::from_elsewhere();
@@ -149,7 +150,7 @@ impl Desk<'_> {
         let Some(wanted) = opened.filter(|_| form.get("decision") == Some("allow")) else {
             return stays("This page has expired, or was opened in another browser");
         };
-        // Where it can be found out, it must be they for whom the link was made.
+        // If users can be identified, it must be the user for whom the link was created.
         match doorward_authorization::sign_in_for(self.gateway, &wanted).await {
             Some(response) => response,
             None => self.away(wanted).await,
@@ -219,7 +220,7 @@ impl Desk<'_> {
         Ok(browser::sent_away(to.as_str(), &state, &sealed, LINK))
     }
 
-    /// The user comes back.
+    /// The user returns from the authorization server.
     async fn welcome(&self, headers: &http::HeaderMap, query: &Form) -> Response<Bytes> {
         if query.twice().is_some() {
             return stays("The authorization server's response is invalid");
@@ -232,7 +233,8 @@ impl Desk<'_> {
                 "This authorization has expired, is already complete, or was started in another browser",
             );
         };
-        // Before anything else that the answer says: it may be another's (RFC 9207 section 2.4).
+        // Check the issuer before anything else: the response may come from another server (RFC
+        // 9207 section 2.4).
         let right = match query.get("iss") {
             Some(said) => said == trip.issuer,
             None => !trip.names_itself,

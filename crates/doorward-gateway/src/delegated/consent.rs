@@ -20,11 +20,11 @@ use doorward_identity::seal::{self, fingerprint, meaning};
 use doorward_transport::http::Own;
 use doorward_upstream::{Server, state};
 
-/// How long a call waits for somebody who has opened the link; shorter than clients wait for a call.
+/// How long a call waits for a user who has opened the link; shorter than clients' timeouts.
 const WAIT: Duration = Duration::from_secs(45);
-/// What the question is called.
+/// The key of the elicitation request.
 const KEY: &str = "consent";
-/// Asks a server on behalf of somebody who lets the gateway act for them there.
+/// Calls a server on behalf of a user who has authorized the gateway there.
 pub async fn ask(
     gateway: &Arc<Gateway>,
     call: &mut Call,
@@ -50,7 +50,7 @@ pub async fn ask(
             return wants_consent(gateway, call, server, owner, BTreeSet::new());
         };
         let known = delegations.scopes(&server.name, &owner).unwrap_or_default();
-        // They are away to give more than they had given before.
+        // The user is granting further scopes.
         let waits = awaited.as_ref().is_some_and(|awaited| !awaited.is_subset(&known));
         if waits && tokio::time::Instant::now() < end {
             delegations.news().await;
@@ -64,21 +64,22 @@ pub async fn ask(
             Err(CallError::Gateway(failure)) if !tried => {
                 tried = true;
                 match &failure.challenge {
-                    // Nothing was done: it is asked again with another token, or consent.
+                    // The server rejected the call, so it had no effect: retried with another
+                    // token, or after consent.
                     Some(Challenge::Token) => delegations.refused(&server.name, &owner, &shown),
-                    // Who has all of it and is refused will not get in by asking again.
+                    // If all required scopes were already granted, asking again does not help.
                     Some(Challenge::Scopes(scopes)) if scopes.is_subset(&known) => {
                         return Err(failure.into());
                     }
                     Some(Challenge::Scopes(scopes)) => {
-                        // It may have been given on another replica, meanwhile.
+                        // Consent may have been given on another replica.
                         delegations.reread(&server.name, &owner);
                         let _ = delegations.token(&server.name, &server.settings, &owner).await;
                         let now = delegations.scopes(&server.name, &owner).unwrap_or_default();
                         if scopes.is_subset(&now) {
                             continue;
                         }
-                        // With what was given before: else it would be lost.
+                        // Includes the scopes granted before, which would otherwise be lost.
                         let more = scopes.union(&now).cloned().collect();
                         return wants_consent(gateway, call, server, owner, more);
                     }
@@ -90,14 +91,14 @@ pub async fn ask(
     }
 }
 
-/// What a question's answer is good for: this call, and no other.
+/// Binds the response of the elicitation to this call.
 fn purpose(server: &Server, call: &Call) -> String {
     let params = meaning(&call.params);
     fingerprint(&[b"consent", server.name.as_bytes(), call.method.as_bytes(), &params])
 }
 
-/// Takes the answer to the gateway's question out of a call. If the caller has opened the link, returns the
-/// scopes that they were asked for.
+/// Removes the response to the gateway's elicitation from a call. If the caller has opened the
+/// link, returns the scopes that were requested.
 fn take_consent(
     gateway: &Gateway,
     call: &mut Call,
@@ -107,7 +108,7 @@ fn take_consent(
     let Some(state) = &retry.state else { return Ok(None) };
     let principal = &call.caller.principal.id;
     let opened = gateway.shared.sealer.open(state, principal, &purpose(server, call));
-    // Any other is the server's own.
+    // Any other state is the server's.
     let Ok(asked) = opened else { return Ok(None) };
     let action = retry
         .responses
@@ -129,7 +130,7 @@ fn wants_consent(
     owner: String,
     more: BTreeSet<String>,
 ) -> Result<Option<Reply>, CallError> {
-    // An answer to somebody else's question, or to one of a call that was let in before.
+    // A response to another caller's request, or a call that was authorized before.
     if call.retry.as_ref().is_some_and(|retry| retry.state.is_some()) {
         return Err(state::refused().into());
     }

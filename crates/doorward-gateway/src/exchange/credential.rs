@@ -1,4 +1,4 @@
-//! Chooses the credential for a server on behalf of a caller, and makes it.
+//! Chooses and obtains the credential for a server on behalf of a caller.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +17,7 @@ use doorward_transport::http::Own;
 use doorward_upstream::Server;
 
 impl Gateway {
-    /// What to show a server on behalf of a caller; `None` for what the gateway shows for all.
+    /// The credential for a server on behalf of a caller; `None` if the gateway's own applies.
     pub async fn behalf(&self, call: &Call, server: &Server) -> Result<Option<Own>, Failure> {
         if let Some(exchange) = &server.settings.exchange {
             return self.exchanged(&call.caller, server, exchange).await.map(Some);
@@ -28,7 +28,7 @@ impl Gateway {
         self.given_for(server, &call.caller.principal)
     }
 
-    /// The server does not take what it was shown: it is made anew the next time.
+    /// The server rejected the credential: a new one is obtained next time.
     pub async fn behalf_refused(&self, call: &Call, server: &Server) -> bool {
         if server.settings.exchange.is_none() {
             return false;
@@ -39,7 +39,7 @@ impl Gateway {
         }
     }
 
-    /// What a caller has shown, or what their provider has said of them.
+    /// The token that the caller has presented, or the provider's token for them.
     async fn shown(&self, caller: &Caller) -> Option<Arc<Shown>> {
         if let Some(grant) = &caller.grant {
             let store = self.kept.store()?;
@@ -80,7 +80,8 @@ impl Gateway {
         Ok(Own { name, value })
     }
 
-    /// The gateway's own word for who calls (RFC 7519), good for one server and a short time.
+    /// A signed assertion of the caller's identity (JWT, RFC 7519), valid for one server and a
+    /// short time.
     fn asserted(
         &self,
         caller: &Caller,
@@ -120,7 +121,7 @@ impl Gateway {
                 claims.insert(name.into(), json!(all));
             }
         }
-        // Who acts for the user, the nearest outermost (RFC 8693 section 4.1).
+        // The agents that act for the user, the most recent one outermost (RFC 8693 section 4.1).
         let agents: Vec<&String> = match principal.chain.is_empty() {
             true => principal.agent.iter().collect(),
             false => principal.chain.iter().collect(),

@@ -1,4 +1,4 @@
-//! What the gateway says of itself.
+//! The gateway's self-description.
 
 /// The gateway as it introduces itself to clients and servers.
 pub fn about_doorward() -> serde_json::Value {

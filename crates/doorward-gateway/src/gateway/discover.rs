@@ -1,4 +1,4 @@
-//! What the gateway announces at a portal.
+//! The capabilities that the gateway declares at a portal.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use super::{Gateway, SERVER_PATIENCE};
 use crate::call::{Call, CallError, Portal};
 use doorward_upstream::Contact;
 
-/// How long what the gateway says of itself may be kept.
+/// How long clients may cache the response.
 const DISCOVER_TTL_MS: u64 = 60_000;
 
 impl Gateway {
-    /// What the gateway says of itself at a portal, in the form of 2026-07-28. It never fails
-    /// because one of several servers is down.
+    /// The response to `server/discover` at a portal, in the form of 2026-07-28. It does not fail
+    /// if one of several servers is down.
     pub async fn discover(&self, call: &Call) -> Result<Object, CallError> {
         let mut result = match &call.portal {
             Portal::Server(name) => {
@@ -69,7 +69,7 @@ impl Gateway {
         let mut declared = capabilities::merge(
             contacts.iter().map(|(contact, _)| contact.about.capabilities.clone()),
         );
-        // The gateway itself announces servers that come and go.
+        // The gateway itself announces servers that are added or removed.
         for group in ["tools", "prompts", "resources"] {
             if let Some(group) = declared.object_mut(group) {
                 group.set("listChanged", Value::bool(true));

@@ -1,4 +1,4 @@
-//! Subscribes a listener at a portal, to as much as can be honoured of what it requested.
+//! Subscribes a listener at a portal, as far as its request can be granted.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -15,11 +15,11 @@ use crate::call::{CallError, Failure, Portal};
 use doorward_upstream::switchboard::{Listener, TooMany, Wish};
 use doorward_upstream::{Server, Subscription};
 
-/// How many subscriptions of one listener are asked for at once.
+/// Concurrent subscription requests per listener.
 const AT_A_TIME: usize = 8;
 
 impl Gateway {
-    /// Joins the listeners at a portal.
+    /// Adds a listener at a portal.
     pub async fn listen(&self, asking: &Asking<'_>, wanted: Filter) -> Result<Listener, CallError> {
         let (portal, principal) = (asking.portal, &asking.caller.principal);
         let era = asking.revision.era();
@@ -45,8 +45,8 @@ impl Gateway {
                 let server =
                     self.server(name).ok_or_else(|| RpcError::invalid_request("Unknown server"))?;
                 let contact = server.spoken_in(era).await.contact().await?;
-                // Sessions are told whatever the server tells, declared or not; a modern listener
-                // what it was promised.
+                // Sessions receive all list changes, declared or not; a modern listener, those it
+                // was granted.
                 let lists = match era {
                     Era::Handshake => wanted.clone(),
                     Era::Modern => wanted.honoured_by(&contact.about.capabilities),
@@ -81,8 +81,8 @@ impl Gateway {
             .map_err(|TooMany| too_many(format!("The limit of {streams} open streams is reached")))
     }
 
-    /// Subscribes to those resources that are the caller's to listen to, several at a time: one server
-    /// that does not answer must not keep the others waiting. Returns which were granted.
+    /// Subscribes to the resources that the caller may read, several at a time, so that one
+    /// unresponsive server does not delay the others. Returns those granted.
     async fn subscribe_all(
         &self,
         asking: &Asking<'_>,
@@ -108,8 +108,8 @@ impl Gateway {
         server.subscribe(&own, &asking.caller.principal.id).await.ok()
     }
 
-    /// The same for tasks. Returns the servers' own names of those granted, with the names that the
-    /// caller knows them by.
+    /// The same for tasks. Returns the servers' task ids of those granted, with the ids that the
+    /// caller uses.
     async fn subscribe_tasks(
         &self,
         asking: &Asking<'_>,
@@ -142,7 +142,7 @@ impl Gateway {
     }
 }
 
-/// What is granted, and what holds it, of requests that are made several at a time.
+/// Runs requests concurrently, and collects what was granted with the subscriptions.
 async fn side_by_side<G: Default + Extend<T>, T>(
     requests: impl Iterator<Item = impl Future<Output = Option<(T, Subscription)>>>,
 ) -> (G, Vec<Subscription>) {

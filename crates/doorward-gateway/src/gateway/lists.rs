@@ -19,10 +19,10 @@ use doorward_upstream::catalog::{Snapshot, View, Viewer};
 use doorward_upstream::portals::Selection;
 use doorward_upstream::{Server, declared};
 
-/// Who sees which server: so many are remembered.
+/// Maximum number of cached visibility results.
 const MOST_SEEN: usize = 4096;
 
-/// What the items of the four lists are.
+/// The target kinds of the four lists.
 const TARGETS: [TargetKind; 4] =
     [TargetKind::Tool, TargetKind::Prompt, TargetKind::Resource, TargetKind::Resource];
 
@@ -50,7 +50,7 @@ impl Gateway {
         servers
     }
 
-    /// A snapshot of the caller's lists that still holds.
+    /// A cached snapshot of the caller's lists that is still valid.
     pub fn fresh_snapshot(&self, call: &Call) -> Option<Arc<Snapshot>> {
         let (names, notices) = (&self.settings().names, self.life.notices());
         let whole = self.snapshots.fresh(&viewer(call, None, names, &notices))?;
@@ -60,8 +60,8 @@ impl Gateway {
         }
     }
 
-    /// The caller's lists, fetched where needed. At the merged portal a server that is down, or
-    /// that takes too long, is left out until it is back.
+    /// The caller's lists, fetched if necessary. At the merged portal, servers that are down or
+    /// slow are omitted until they are back.
     pub async fn snapshot(&self, call: &Call) -> Result<Arc<Snapshot>, CallError> {
         let merged = call.portal.is_merged();
         if merged {
@@ -80,7 +80,7 @@ impl Gateway {
             let mut fetching = Box::pin(server.catalog.view(&server, &asked));
             let view = match tokio::time::timeout(SERVER_PATIENCE, &mut fetching).await {
                 Ok(view) => view,
-                // One slow list keeps nobody from the others.
+                // One slow list does not prevent the others.
                 Err(_) => {
                     let capabilities = &asked.client.capabilities;
                     match server.catalog.overdue(&server, capabilities, SERVER_PATIENCE) {
@@ -122,7 +122,8 @@ impl Gateway {
         Ok(self.seen(call, whole).await)
     }
 
-    /// What a caller sees of a portal's lists: what there is a call for that would be permitted.
+    /// The part of a portal's lists that a caller sees: items for which some call would be
+    /// permitted.
     async fn seen(&self, call: &Call, whole: Arc<Snapshot>) -> Arc<Snapshot> {
         let Some(key) = self.lists_key(call) else { return whole };
         let asking = call.asking();
@@ -135,7 +136,7 @@ impl Gateway {
                 let is_there = !self.is_tool_stopped(server, of, name)
                     && self.may_use(&asking, server, view, of, name);
                 marked[kind].push(is_there);
-                // Others wait meanwhile.
+                // Lets other tasks run.
                 if number % 32 == 31 {
                     tokio::task::yield_now().await;
                 }
@@ -146,7 +147,7 @@ impl Gateway {
         seen
     }
 
-    /// Whether a portal is there for a caller.
+    /// Whether a portal is visible to a caller.
     pub fn sees_portal(&self, call: &Call) -> bool {
         match &call.portal {
             Portal::Merged => true,
@@ -164,14 +165,14 @@ impl Gateway {
                 || self.portal_servers(asking.portal).iter().any(|it| self.is_seen_by(asking, it)))
     }
 
-    /// Whether a server is there for a caller: it is permitted to be listed, or something that it is
-    /// known to offer is permitted to be used. Nothing is fetched to find out, for the time that takes
-    /// would tell what is there from what is not.
+    /// Whether a server is visible to a caller: listing it is permitted, or using some known item
+    /// of it. Nothing is fetched for this, because the delay would reveal whether the server
+    /// exists.
     pub fn sees(&self, call: &Call, server: &Arc<Server>) -> bool {
         self.is_seen_by(&call.asking(), server)
     }
 
-    /// Whether a portal is there for a caller, with a server that they see and that is not stopped.
+    /// Whether a portal is listed for a caller: a server in it is visible and not stopped.
     pub fn is_listed(&self, asking: &Asking<'_>) -> bool {
         let is_there = match asking.portal {
             Portal::Merged | Portal::Server(_) => true,
@@ -180,7 +181,7 @@ impl Gateway {
         is_there && self.serving(asking.portal).iter().any(|server| self.is_seen_by(asking, server))
     }
 
-    /// Refuses a caller for whom nothing at a portal is there: nothing is opened for them.
+    /// Refuses a caller to whom nothing at a portal is visible, before anything is opened for them.
     pub fn check_sees_any(&self, asking: &Asking<'_>) -> Result<(), RpcError> {
         if self.sees_nothing(asking) {
             let why = "This key or token does not give access to anything here";
@@ -189,7 +190,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// Whether nothing at a portal is there for a caller, as far as it is known what there is.
+    /// Whether nothing at a portal is visible to a caller, as far as its lists are known.
     fn sees_nothing(&self, asking: &Asking<'_>) -> bool {
         if self.is_unrestricted(&asking.caller.principal, asking.portal) {
             return false;
@@ -250,13 +251,13 @@ impl Gateway {
         self.may(asking, action_on(kind), &target)
     }
 
-    /// What a caller's lists depend on; `None` for somebody who sees all of them.
+    /// What a caller's lists depend on; `None` for a caller who sees everything.
     fn lists_key(&self, call: &Call) -> Option<ViewKey> {
         let key = self.view_key(&call.asking());
         let stopped = self.emergency.stops.current().filter(|stopped| stopped.has_tools());
         let key = match (key, stopped) {
             (key, None) => key?,
-            // They see all but the tools that are stopped now.
+            // They see everything but the tools that are currently stopped.
             (key, Some(_)) => {
                 let generation = self.emergency.stops.generation().to_le_bytes();
                 key.unwrap_or_else(|| ViewKey::of(call.portal.name().as_bytes())).and(&generation)

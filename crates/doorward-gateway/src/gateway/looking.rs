@@ -1,5 +1,5 @@
-//! A look at a server that is under review: connect, list, disconnect. It declares no capabilities, so that nothing the
-//! server asks for is answered, and ends after a time, whatever the server does.
+//! Inspects a server under review: connects, lists, disconnects. It declares no capabilities, so
+//! that no request of the server is answered, and it is limited in time.
 
 use std::time::{Duration, Instant};
 
@@ -16,40 +16,41 @@ use crate::call::{CallError, Failure};
 use doorward_upstream::catalog::{KINDS, PROMPTS, TEMPLATES, TOOLS, View};
 use doorward_upstream::{Asked, Deadline, Server};
 
-/// How long a look may take.
+/// Time limit of an inspection.
 const LOOK: Duration = Duration::from_secs(30);
-/// The lists are no larger together, in bytes.
+/// Maximum size of all lists together, in bytes.
 const MOST_BYTES: usize = 6 << 20;
 
-/// What a look has found.
+/// The result of an inspection.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Look {
-    /// Why the server was not reached, or its lists were not fetched.
+    /// Why the server could not be reached, or its lists could not be fetched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
     pub era: String,
     pub revision: String,
     pub transport: String,
-    /// `{name, version, …}`, as the server says.
+    /// `{name, version, …}`, as stated by the server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<serde_json::Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub instructions: Option<String>,
     pub capabilities: serde_json::Value,
-    /// Whole definitions.
+    /// Complete definitions.
     pub tools: Vec<serde_json::Value>,
     pub prompts: Vec<serde_json::Value>,
     pub resources: Vec<serde_json::Value>,
     pub templates: Vec<serde_json::Value>,
-    /// What a reviewer should know: lists that could not be fetched, tools that cannot be served, schemas that cannot be
-    /// checked.
+    /// Remarks for the reviewer: lists that could not be fetched, tools that cannot be served,
+    /// schemas that cannot be checked.
     pub findings: Vec<String>,
     pub took_ms: u64,
 }
 
 impl Look {
-    /// What is pinned if the server is approved as it was seen. Hashes everything: for a thread that may block.
+    /// The definitions to pin if the server is approved as inspected. Hashes everything: run it on
+    /// a thread that may block.
     pub fn definitions(&self) -> Vec<(Place, Definition)> {
         let era = if self.era == Era::Modern.to_string() { Era::Modern } else { Era::Handshake };
         let lists = [
@@ -73,12 +74,12 @@ impl Look {
     }
 }
 
-/// Why there is no look, or review, of a server.
+/// Why a server cannot be inspected or reviewed.
 #[derive(Debug, thiserror::Error)]
 pub enum NoLook {
     #[error(transparent)]
     Store(#[from] Error),
-    /// Nobody has begun to review it.
+    /// The review has not begun.
     #[error("nothing connects to '{0}' before its review has begun")]
     NotReviewed(String),
     #[error("{0}")]
@@ -86,8 +87,8 @@ pub enum NoLook {
 }
 
 impl Gateway {
-    /// The settings of a server in whatever state: of a server of the configuration file the file's, of one that was
-    /// proposed at run time those that its reviewer has allowed.
+    /// The settings of a server in any state: from the configuration file, or for a server proposed
+    /// at run time, those that its reviewer has allowed.
     pub fn settings_of(&self, server: &StoredServer) -> Result<ServerSettings, NoLook> {
         if server.origin == doorward_store::ServerOrigin::File {
             let settings = self.settings();
@@ -105,8 +106,8 @@ impl Gateway {
         )
     }
 
-    /// Looks at a server under review, and keeps what was found for whoever decides. `store` is the store in the hands of
-    /// the reviewer.
+    /// Inspects a server under review, and stores the result for the decision. `store` acts as the
+    /// reviewer.
     pub async fn look(&self, store: &Store, name: &str) -> Result<Look, NoLook> {
         let server = store.server(name).await?;
         if server.state == doorward_governance::lifecycle::State::Proposed {
@@ -125,11 +126,11 @@ impl Gateway {
         Ok(look)
     }
 
-    /// Connects to a server, lists what it offers, and disconnects.
+    /// Connects to a server, fetches its lists, and disconnects.
     pub async fn look_at(&self, name: &str, settings: ServerSettings) -> Look {
         let begun = Instant::now();
         let settings = settings.with_defaults(&self.settings());
-        // It is connected to by the request alone, and by nothing beside it.
+        // Only this request connects to it.
         let pins = PinSettings::off();
         let settings = ServerSettings { start: Start::Lazy, prestart: 0, pins, ..settings };
         let several = !settings.replicas.is_empty();

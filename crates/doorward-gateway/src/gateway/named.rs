@@ -1,4 +1,5 @@
-//! Name resolution: from a path to a portal, and at a portal from a name to a server and its own name.
+//! Name resolution: from a path to a portal, and at a portal from a name to a server and its
+//! original name.
 
 use std::sync::Arc;
 
@@ -13,8 +14,8 @@ use doorward_upstream::catalog::{PROMPTS, TOOLS};
 use doorward_upstream::portals::{Selection, Selections};
 
 impl Gateway {
-    /// The server that a name or URI at a portal is about, and its own name for it. For a server's
-    /// portal, the server whatever the name.
+    /// The server that a name or URI at a portal refers to, and the original name. At a server's
+    /// portal, always that server.
     pub fn named(
         &self,
         portal: &Portal,
@@ -43,8 +44,8 @@ impl Gateway {
         }
     }
 
-    /// The same for a tool's or prompt's name where several servers are shown. What a tool would be
-    /// called if models' APIs took it is not its name.
+    /// The same for the name of a tool or prompt at a portal with several servers. Names rewritten
+    /// for models' APIs are resolved separately.
     fn exposed(&self, portal: &Portal, name: &str) -> Option<(Arc<Server>, String)> {
         if Digest::read(name).is_some() {
             return self.rewritten(portal, name);
@@ -54,8 +55,8 @@ impl Gateway {
             .then(|| Some((self.server(server)?, own.to_owned())))?
     }
 
-    /// What a name that was rewritten stands for, so far as it is known. Of what stands for two, neither is
-    /// meant.
+    /// The original of a rewritten name, as far as it is known. An ambiguous one resolves to
+    /// nothing.
     fn rewritten(&self, portal: &Portal, name: &str) -> Option<(Arc<Server>, String)> {
         let digest = Digest::read(name)?;
         let settings = self.settings();
@@ -81,7 +82,7 @@ impl Gateway {
         found
     }
 
-    /// The servers of a portal that a rewritten name may be of.
+    /// The servers of a portal to which a rewritten name may belong.
     fn candidates(&self, portal: &Portal, name: &str) -> Vec<Arc<Server>> {
         let single = matches!(portal, Portal::Server(_));
         let mut servers = self.portal_servers(portal);
@@ -89,8 +90,8 @@ impl Gateway {
         servers
     }
 
-    /// Fetches what is needed to know what a name stands for: a client may have learnt it before the
-    /// gateway was started anew, or from another gateway.
+    /// Fetches the lists needed to resolve a name: a client may have received it before the gateway
+    /// restarted, or from another gateway.
     pub async fn look_for_name(&self, call: &Call, name: &str) {
         if Digest::read(name).is_none() {
             return;
@@ -108,17 +109,18 @@ impl Gateway {
         let _ = tokio::time::timeout(SERVER_PATIENCE, looking).await;
     }
 
-    /// A portal that was made of a selection.
+    /// A portal with selected items, by name.
     pub fn portal(&self, name: &str) -> Option<Arc<Selection>> {
         self.portals.load().get(&name.to_ascii_lowercase()).map(|(_, portal)| portal.clone())
     }
 
-    /// All of them, with their names.
+    /// All such portals, by name.
     pub fn portals(&self) -> Arc<Selections> {
         self.portals.load_full()
     }
 
-    /// Takes portals anew; listeners at those that are gone are sent away, and all others look again.
+    /// Replaces the portals; listeners at removed ones are disconnected, and all others read their
+    /// lists again.
     pub(crate) fn set_portals(&self, portals: Selections) {
         let old = self.portals.swap(Arc::new(portals));
         let now = self.portals.load();
@@ -136,7 +138,7 @@ impl Gateway {
         self.snapshots.changed();
     }
 
-    /// What a path names: a portal or server, by its own spelling.
+    /// The portal or server named in a path, in its own spelling.
     pub fn portal_named(&self, name: &str) -> Option<Portal> {
         if let Some((shown, _)) = self.portals.load().get(&name.to_ascii_lowercase()) {
             return Some(Portal::Named(shown.clone()));

@@ -1,5 +1,5 @@
-//! Puts in force which servers are served, when the configuration or the store has changed, and reports reviews that are
-//! due.
+//! Updates the set of served servers when the configuration or the store has changed, and reports
+//! reviews that are due.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,15 +14,15 @@ use doorward_store::{Error, Store};
 use super::{Changes, Gateway, Servers};
 use doorward_upstream::Server;
 
-/// How often it is looked whether a review is due.
+/// How often due reviews are checked.
 const LOOK: Duration = Duration::from_secs(60);
 const FIRST: Duration = Duration::from_secs(1);
 
 impl Gateway {
-    /// Starts, changes and removes servers so that those are served that should be by these settings. The caller holds
-    /// `life.serving`.
+    /// Starts, changes and removes servers so that exactly those are served that these settings
+    /// require. The caller holds `life.serving`.
     pub(super) fn serve(&self, settings: &Settings) -> Changes {
-        // Nothing is stopped between the look at what is stopped and the new servers.
+        // No stop may be set between reading the stops and publishing the new servers.
         let _changing = self.emergency.changing.lock();
         let served = self.life.work_out(settings);
         let old = self.servers.load_full();
@@ -78,8 +78,8 @@ impl Gateway {
         changes
     }
 
-    /// Reads the lives of servers from the store, and puts them in force. Servers of the configuration file that have to be
-    /// reviewed are proposed: at the start, and when the configuration has changed.
+    /// Reads the lifecycle states from the store, and applies them. Servers from the configuration
+    /// file that need review are proposed: at start, and when the configuration has changed.
     pub(crate) async fn take_servers(&self, store: &Store, anew: bool) -> Result<(), Error> {
         if self.life.begin_declaring() || anew {
             let settings = self.settings().clone();
@@ -87,7 +87,7 @@ impl Gateway {
             for (name, server) in reviewed {
                 let declared = store.declare_server(name, &server.approval_digest()).await;
                 if let Err(error) = declared {
-                    // Tried again at the next look.
+                    // Retried at the next poll.
                     self.life.declare();
                     return Err(error);
                 }
@@ -131,9 +131,9 @@ impl Gateway {
         metrics.note_lifecycle(State::ALL.into_iter().map(|state| (state.as_str(), count(state))));
     }
 
-    /// Reports reviews that are due, each once a day by one replica.
+    /// Reports due reviews, each once a day by one replica.
     pub(super) async fn watch_reviews(self: Arc<Self>) {
-        // Not at once, when the store was not read yet.
+        // Delayed, because the store was not read yet.
         let mut looks = tokio::time::interval_at(tokio::time::Instant::now() + FIRST, LOOK);
         looks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while self.closing.run_until_cancelled(looks.tick()).await.is_some() {

@@ -1,4 +1,5 @@
-//! Inspects what servers say of themselves and of what they offer, and reports what is suspicious, each once.
+//! Inspects servers' definitions and their descriptions of themselves, and reports suspicious ones,
+//! each once.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use super::Keeper;
 use crate::gateway::Gateway;
 
 impl Keeper {
-    /// Inspects a list, away from the threads that calls are on. A list that cannot be inspected is withheld.
+    /// Inspects a list, on a thread that serves no calls. A list that cannot be inspected is
+    /// withheld.
     pub(super) async fn inspect_list(
         &self,
         server: &str,
@@ -78,12 +80,13 @@ impl Keeper {
         judged
     }
 
-    /// Whether what a server says of itself is withheld until somebody accepts it.
+    /// Whether a server's description of itself is withheld until somebody accepts it.
     pub(super) fn is_held_about(&self, server: &str, kind: Pinned, said: &Value) -> bool {
         matches!(self.judge_about(server, kind, said).withheld, Some(Withheld::Hold(_)))
     }
 
-    /// What a server says of itself, as it may be served. What is pinned, somebody has accepted.
+    /// A server's description of itself, as it may be served. A pinned one was accepted by
+    /// somebody.
     pub(super) fn inspected_about(
         &self,
         server: &Server,
@@ -105,7 +108,8 @@ impl Keeper {
 }
 
 impl Gateway {
-    /// Takes the settings for definitions, and the rules in force. Lists that were learnt by others are inspected again.
+    /// Applies the settings for definitions, and the active rules. Lists inspected under earlier
+    /// ones are inspected again.
     pub fn declare_definitions(&self, settings: &Settings) {
         let definitions = &self.pins.definitions;
         definitions.names().retain(|name| self.server(name).is_some());
@@ -115,7 +119,8 @@ impl Gateway {
         }
     }
 
-    /// Inspects lists again when others' tools have other names: one may name them, or look like them.
+    /// Inspects lists again when other servers' tools are renamed: a definition may mention them,
+    /// or resemble them.
     pub(crate) async fn follow_names(self: Arc<Self>) {
         let names = self.pins.definitions.names();
         while let Some(changed) = self.closing.run_until_cancelled(names.changed()).await {
@@ -140,7 +145,7 @@ fn finding(kind: Kind, key: &str, judged: Judged) -> Option<Finding> {
     if let Some(stripped) = judged.stripped {
         match Object::parse(&stripped.into()) {
             Some(mut stripped) => {
-                // By its name, the server is asked for it.
+                // The member that names the item in requests.
                 let member = match kind {
                     Kind::Resource => "uri",
                     Kind::Template => "uriTemplate",
@@ -156,7 +161,7 @@ fn finding(kind: Kind, key: &str, judged: Judged) -> Option<Finding> {
         .then_some(finding)
 }
 
-/// Reports a definition that is suspicious or has unseen characters, the first time that it is inspected.
+/// Reports a definition that is suspicious or has invisible characters, on its first inspection.
 fn report(
     audit: &Audit,
     (server, kind, name): (&str, Kind, &str),

@@ -1,4 +1,4 @@
-//! Judges what servers say by their pins, and keeps what waits for a decision.
+//! Compares servers' definitions with their pins, and stores those that await a decision.
 
 use std::collections::BTreeMap;
 
@@ -13,11 +13,11 @@ use super::Keeper;
 
 const META: &str = "_meta";
 
-/// How what is withheld has changed.
+/// The changes in what is withheld.
 struct Remembered<'a> {
-    /// What is withheld no more.
+    /// No longer withheld.
     gone: Vec<(DefinitionKey, String)>,
-    /// What was not withheld before.
+    /// Newly withheld.
     new: Vec<&'a (Place, Definition)>,
 }
 
@@ -28,7 +28,7 @@ fn is_withheld(all: &BTreeMap<(Place, Box<str>), Hash>, place: &Place, hash: Has
 }
 
 impl Keeper {
-    /// Pins what is new, where settings say so, before it is served.
+    /// Pins new definitions before they are served, if the settings say so.
     async fn pin_at_sight(
         &self,
         source: Source<'_>,
@@ -63,8 +63,8 @@ impl Keeper {
         }
     }
 
-    /// Judges all that a server says of one kind, and remembers what is withheld. What is held for what it says is pinned by
-    /// people alone.
+    /// Compares all of a server's definitions of one kind, and remembers which are withheld. Those
+    /// held because of their content are pinned by people only.
     async fn judge(
         &self,
         source: Source<'_>,
@@ -95,7 +95,7 @@ impl Keeper {
         judged
     }
 
-    /// Remembers what is withheld of what one replica says of one kind.
+    /// Remembers the withheld definitions of one replica and kind.
     fn remember<'a>(
         &self,
         key: &str,
@@ -118,14 +118,14 @@ impl Keeper {
         withheld.extend(
             drifts.iter().map(|(place, said)| ((place.clone(), source.replica.into()), said.hash)),
         );
-        // What another replica still says waits on.
+        // Definitions that another replica still returns remain.
         let gone =
             before.into_iter().filter(|((place, _), hash)| !is_withheld(withheld, place, *hash));
         let gone = gone.map(|((place, _), hash)| (DefinitionKey::of(&place), hash.to_string()));
         Remembered { gone: gone.collect(), new }
     }
 
-    /// Keeps in the store what waits for a decision, and tells of what was not known before.
+    /// Stores definitions that await a decision, and reports new ones.
     async fn keep(
         &self,
         store: &Store,

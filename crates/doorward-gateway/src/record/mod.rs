@@ -25,10 +25,10 @@ pub use outcome::close;
 pub use who::{caller, session_name};
 
 use self::who::{authentication, key, whose, write_address};
-/// About as long as the record of a call is.
+/// The usual size of a call's record.
 const USUAL: usize = 1_100;
 
-/// An administrator was refused: one event of the audit log.
+/// Records a refused administrator as an event of the audit log.
 pub fn administration_refused(
     gateway: &Gateway,
     asker: &doorward_identity::identity::Caller,
@@ -42,7 +42,7 @@ pub fn administration_refused(
     });
 }
 
-/// By which rules a call is recorded.
+/// The class of records that a call belongs to.
 pub fn class_of(call: &Call) -> RecordClass {
     match &*call.method {
         method::DISCOVER | method::LISTEN => RecordClass::Lists,
@@ -52,14 +52,14 @@ pub fn class_of(call: &Call) -> RecordClass {
     }
 }
 
-/// Whether a call may change something; what is not known may.
+/// Whether a call may have side effects; unknown tools may.
 pub fn is_write(call: &Call) -> bool {
     match (&*call.method, &call.route) {
         (method::TOOLS_CALL, Some(route)) => route.writes.unwrap_or_else(|| {
             let name = call.params.string("name").unwrap_or_default();
             targets::is_write(&route.server, &name, route.tool.as_deref())
         }),
-        // A tool's call without a route names no tool there is.
+        // A tool call without a route names no existing tool.
         (
             method::TOOLS_CALL
             | method::PROMPTS_GET
@@ -74,7 +74,7 @@ pub fn is_write(call: &Call) -> bool {
     }
 }
 
-/// The tool, prompt or resource, by the server's own name for it.
+/// The tool, prompt or resource, by the server's original name.
 pub fn target(call: &Call) -> Option<std::borrow::Cow<'_, str>> {
     match &*call.method {
         method::TOOLS_CALL | method::PROMPTS_GET => call.params.string("name"),
@@ -104,7 +104,7 @@ pub fn common(call: &Call, class: RecordClass) -> Common {
     Common { text: members.into_text(), counted }
 }
 
-/// What else is known of a principal.
+/// Further members about a principal.
 fn more_of(principal: &Principal) -> &str {
     principal.told.more.get_or_init(|| {
         let mut members = Members::default();
@@ -116,7 +116,7 @@ fn more_of(principal: &Principal) -> &str {
     })
 }
 
-/// The record of a call that begins.
+/// The opening record of a call.
 pub fn opened(gateway: &Gateway, call: &Call, common: &Common) -> Record {
     let mut members = Members::with_capacity(USUAL);
     describe(&mut members, gateway, call, &common.text);
@@ -124,7 +124,7 @@ pub fn opened(gateway: &Gateway, call: &Call, common: &Common) -> Record {
     Record { kind: "opened", members, at, mark: Mark::Opens(call.id.number()), ended: None }
 }
 
-/// The record of a call that was not sent to a server: it is denied, refused, or answered from memory.
+/// The record of a call that was not sent to a server: denied, refused, or answered from the cache.
 pub fn at_once(gateway: &Gateway, call: &Call, class: RecordClass, outcome: Outcome) -> Record {
     let Outcome { text, usage, charges } = outcome;
     let ended = Ended { common: common(call, class), usage, charges };
@@ -144,7 +144,7 @@ fn describe(members: &mut Members, gateway: &Gateway, call: &Call, common: &str)
         write_address(members, address);
     }
     if let Some(session) = &call.session {
-        // Who reads the record shall not be able to go on with the session.
+        // Not the session id, which would let a reader of the record use the session.
         members.text("session", &session_name(session));
     }
     members.text("protocol", call.protocol.as_str());
@@ -179,7 +179,7 @@ fn describe(members: &mut Members, gateway: &Gateway, call: &Call, common: &str)
     arguments(members, gateway, call);
 }
 
-/// What policies could ask beside the call itself.
+/// The facts for policies beyond the call itself.
 fn facts(members: &mut Members, call: &Call) {
     let Some(facts) = &call.notes.facts else { return };
     for (name, set) in [("findings", &facts.findings), ("data", &facts.data), ("flow", &facts.flow)]
@@ -207,7 +207,7 @@ fn client(members: &mut Members, call: &Call) {
     members.object("client", &about);
 }
 
-/// What else of a tool policies look at.
+/// Further properties of a tool that policies use.
 fn risk(members: &mut Members, call: &Call) {
     let Some(route) = &call.route else { return };
     let settings = &route.server.settings;
@@ -233,7 +233,7 @@ fn decision(members: &mut Members, gateway: &Gateway, call: &Call) {
     let held = call.notes.held.as_deref();
     let decision = call.notes.decision.as_deref();
     if decision.is_none() && held.is_none() {
-        // Nothing restricts the caller, or the call did not come as far.
+        // Nothing restricts the caller, or the call did not reach the policies.
         return;
     }
     let word = match decision.map(|decision| (decision.verdict, decision.is_allowed())) {
@@ -253,7 +253,7 @@ fn decision(members: &mut Members, gateway: &Gateway, call: &Call) {
     members.text("code", decision.code.as_str());
     let policies = gateway.policies();
     if policies.set.is_some() {
-        // The number of the version, and enough of its hash.
+        // The version's number, and enough of its hash.
         let version: String = policies.version.chars().take(24).collect();
         members.text("policy_version", &version);
     }
@@ -293,11 +293,11 @@ fn arguments(members: &mut Members, gateway: &Gateway, call: &Call) {
     members.object("arguments", &about);
 }
 
-/// Hash and size of a value; returns the size.
+/// Adds the hash and size of a value; returns the size.
 fn digest(members: &mut Members, text: &[u8]) -> i64 {
     match doorward_mcp::json::canonical(text) {
         Ok(canonical) => _ = members.text("sha256", &hex(&seal::sha256(&canonical))),
-        // Such as a number that no other would read alike.
+        // For example a number without a canonical form.
         Err(_) => {
             members.text("sha256", &hex(&seal::sha256(text))).flag("canonical", false);
         }
@@ -307,7 +307,7 @@ fn digest(members: &mut Members, text: &[u8]) -> i64 {
     bytes
 }
 
-/// What of this call is recorded as it is.
+/// The recorded payload of this call.
 fn payload_of(settings: &AuditSettings, call: &Call) -> Option<PayloadSettings> {
     if settings.payloads.is_empty() {
         return None;
@@ -318,7 +318,7 @@ fn payload_of(settings: &AuditSettings, call: &Call) -> Option<PayloadSettings> 
     fitting.max_by_key(|(pattern, _)| pattern.0.len()).map(|(_, payload)| *payload)
 }
 
-/// An object as it may be told, masked; no longer than what is recorded.
+/// An object as masked text, limited to the size of recorded payloads.
 pub fn payload_text(gateway: &Gateway, object: &Object) -> String {
     let settings = gateway.shared.audit.settings();
     masked(&settings, object).unwrap_or_else(|| "[too long]".into())

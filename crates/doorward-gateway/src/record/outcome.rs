@@ -1,4 +1,4 @@
-//! The outcome of a call, as it is recorded when it has ended.
+//! The outcome of a call in its audit record.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use doorward_guards::inspection::Found;
 use doorward_observability::audit::Outcome;
 use doorward_observability::audit::members::Members;
 
-/// Closes the record of a call, or writes the whole of one that no server was sent.
+/// Closes the record of a call, or writes the whole record if it was not sent to a server.
 pub fn close(gateway: &Gateway, call: &mut Call, reply: &Result<Reply, CallError>) {
     let settled = call.notes.reserved.take().map(|reserved| {
         let cost = gateway.cost(&reserved, call, reply);
@@ -38,7 +38,7 @@ fn refused_by_inspection(call: &Call) -> Option<&'static str> {
     call.notes.inspection.as_ref()?.refused.as_ref().map(|refused| refused.code)
 }
 
-/// Adds what inspection has found in what came back, and what it has done with it.
+/// Adds what inspection found in the result, and the actions taken.
 fn returned(members: &mut Members, call: &Call) {
     let Some(inspecting) = &call.notes.inspection else { return };
     let found = &inspecting.returned;
@@ -52,7 +52,7 @@ fn returned(members: &mut Members, call: &Call) {
     members.object("returned", &about);
 }
 
-/// Adds how often inspection has done something with data, and whether it has removed characters.
+/// Adds the counts of inspection's actions on data, and whether it removed characters.
 pub(super) fn inspected(members: &mut Members, found: &Found) {
     let mut actions = Members::default();
     for (action, count) in found.done() {
@@ -66,7 +66,7 @@ pub(super) fn inspected(members: &mut Members, found: &Found) {
     }
 }
 
-/// Adds what a call has cost, in millionths of a credit, and who pays.
+/// Adds the cost of a call, in millionths of a credit, and the accounts charged.
 fn priced(members: &mut Members, settled: &Settled) {
     let Settled { price, charges, own_key } = settled;
     if *price == Amount::ZERO && !own_key {
@@ -79,7 +79,7 @@ fn priced(members: &mut Members, settled: &Settled) {
     }
 }
 
-/// What has come of a call.
+/// The outcome of a call.
 pub fn outcome(
     gateway: &Gateway,
     call: &Call,
@@ -88,7 +88,7 @@ pub fn outcome(
 ) -> Outcome {
     let mut members = Members::with_capacity(320);
     let mut told = None;
-    // More than these have failed.
+    // At least one more than these has failed.
     let mut failed = 1;
     let mut bytes = 0;
     match reply {
@@ -100,7 +100,7 @@ pub fn outcome(
             };
             failed = Usage::failed(&outcome);
             members.text("outcome", &outcome);
-            // Lists are the gateway's own words.
+            // Lists are built by the gateway.
             if call.route.is_some() {
                 told = Some(result);
             }
@@ -115,7 +115,7 @@ pub fn outcome(
         Err(CallError::Denied(_)) => _ = members.text("outcome", "denied"),
         Err(CallError::InvalidArguments(mismatches)) => {
             members.text("outcome", "refused").text("error", INVALID_ARGUMENTS);
-            // Names of members are the caller's.
+            // The names of members come from the caller.
             let paths = mismatches.failures.iter();
             let paths: Vec<_> = paths.map(|one| written::text(&one.path, Keep::Nothing)).collect();
             members.texts("invalid", paths.iter().map(|path| &**path));

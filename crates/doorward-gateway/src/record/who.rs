@@ -1,4 +1,4 @@
-//! Who somebody is, as audit records name them.
+//! Callers, as audit records name them.
 
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -10,7 +10,7 @@ use doorward_identity::identity::{Caller, Grant, Principal};
 use doorward_identity::seal;
 use doorward_observability::audit::members::Members;
 
-/// Who somebody is, and where they are.
+/// Adds the caller's identity and address.
 pub fn caller(members: &mut Members, caller: &Caller) {
     whose(members, &caller.principal);
     credential(members, caller);
@@ -19,7 +19,7 @@ pub fn caller(members: &mut Members, caller: &Caller) {
     }
 }
 
-/// What somebody has shown.
+/// Adds how the caller authenticated.
 pub(super) fn credential(members: &mut Members, caller: &Caller) {
     key(members, &caller.principal);
     authentication(members, &caller.principal);
@@ -53,14 +53,14 @@ pub(super) fn whose(members: &mut Members, principal: &Principal) {
     }
 }
 
-/// A session, so that its calls can be found together.
+/// A session's name in records, by which its calls can be found.
 pub fn session_name(session: &str) -> String {
     hex(&seal::sha256(session.as_bytes())[..8])
 }
 
 pub(super) fn write_address(members: &mut Members, address: IpAddr) {
     thread_local! {
-        /// The last one, as it is written: most calls of a connection follow each other.
+        /// The last formatted address: most calls of a connection follow each other.
         static LAST: RefCell<Option<(IpAddr, String)>> = const { RefCell::new(None) };
     }
     LAST.with_borrow_mut(|last| {

@@ -24,7 +24,7 @@ use doorward_web::streams::Budget;
 pub struct Sessions {
     shared: Arc<Shared>,
     places: Arc<Shares>,
-    /// Bytes of events that are kept for clients that come back.
+    /// Bytes of events stored for clients that reconnect.
     kept: Arc<Shares>,
     open: Mutex<HashMap<Arc<str>, Arc<Session>>>,
 }
@@ -49,7 +49,7 @@ impl Sessions {
         self.open.lock().contains_key(id)
     }
 
-    /// All that are open.
+    /// All open sessions.
     pub fn all(&self) -> Vec<Arc<Session>> {
         self.open.lock().values().cloned().collect()
     }
@@ -58,8 +58,8 @@ impl Sessions {
         self.len() == 0
     }
 
-    /// Opens a session that was prepared. Where its opener has their share, or everything is taken and they have most,
-    /// the session gives way that nothing has used for longest.
+    /// Opens a prepared session. If the opener's share is reached, or the overall limit while they
+    /// have the most, their longest-idle session is closed.
     pub fn open(&self, session: &Arc<Session>) -> Result<(), CallError> {
         let principal = &session.opener.principal.id;
         let held = match self.places.take(principal, 1) {
@@ -97,7 +97,7 @@ impl Sessions {
         }
     }
 
-    /// Of somebody's sessions that nothing uses at the moment, the one that has been so for longest.
+    /// The longest-idle session of a principal.
     fn longest_idle(&self, whose: &str) -> Option<Arc<Session>> {
         let open = self.open.lock();
         let theirs = open.values().filter(|session| sharer(&session.opener.principal.id) == whose);
@@ -105,9 +105,9 @@ impl Sessions {
         idle.min_by_key(|session| session.used_at()).cloned()
     }
 
-    /// A session that nobody can come back to until it is [opened](Self::open): for whoever has to be let in first, and
-    /// for requests of the handshake era without a session, as scripts for servers without sessions send them. The
-    /// streams of HTTP+SSE cannot be taken up again; all others can.
+    /// A session that cannot be continued until it is [opened](Self::open): for callers who must be
+    /// authorized first, and for handshake-era requests without a session, as sent by scripts for
+    /// servers without sessions. All streams but those of HTTP+SSE can be resumed.
     pub fn prepare(
         &self,
         opener: Caller,
@@ -140,8 +140,7 @@ impl Sessions {
         });
     }
 
-    /// A session of this principal's at this portal. Another's is not found, as if it were not
-    /// there (attack T9).
+    /// A principal's session at this portal. Another principal's is treated as absent (attack T9).
     pub fn find(
         &self,
         id: &str,
@@ -158,7 +157,7 @@ impl Sessions {
         })
     }
 
-    /// Tells a session something on the stream on which it only listens, if it is open here.
+    /// Sends a notification on a session's listening stream, if the session is open here.
     pub fn tell(&self, id: &str, method: &str, params: &Object) {
         let Some(session) = self.open.lock().get(id).cloned() else { return };
         let text = message::notification(method, params);
@@ -170,7 +169,7 @@ impl Sessions {
         });
     }
 
-    /// Ends a session: its calls, its waiting questions, its streams.
+    /// Ends a session: its calls, its parked calls, its streams.
     pub fn end(&self, session: &Arc<Session>) {
         if self.open.lock().remove(&session.id).is_some() {
             self.tell_audit("session.end", session);
@@ -194,7 +193,7 @@ impl Sessions {
         }
     }
 
-    /// Ends sessions that nothing used for too long.
+    /// Ends sessions that were idle for too long.
     pub fn sweep(&self) {
         let patience = self.shared.timeouts.session.0;
         let idle: Vec<_> = {
@@ -207,11 +206,11 @@ impl Sessions {
         }
     }
 
-    /// Ends the streams on which nothing but changes is told: the gateway shuts down.
+    /// Ends the listening streams at shutdown.
     pub fn close_streams(&self) {
         let all: Vec<_> = self.open.lock().values().cloned().collect();
         for session in all {
-            // The one stream of HTTP+SSE carries the answers, too.
+            // The single stream of HTTP+SSE carries the responses, too.
             if session.main.is_numbered() || !session.has_calls() {
                 session.main.end();
             }

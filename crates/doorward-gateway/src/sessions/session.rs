@@ -22,23 +22,23 @@ use doorward_web::streams::{Budget, OutStream};
 
 mod listening;
 
-/// Ended streams of calls that are kept for a client that comes back.
+/// Maximum number of ended call streams stored for a client that reconnects.
 const KEPT_STREAMS: usize = 32;
-/// Bytes of their events.
+/// Maximum bytes of their events.
 const KEPT_BYTES: usize = 4 << 20;
-/// The stream of what belongs to no call.
+/// The stream for messages that belong to no call.
 const MAIN: u64 = 0;
 
 /// One client's session.
 #[derive(Debug)]
 pub struct Session {
     pub id: Arc<str>,
-    /// Who opened it. Whatever is sent in it is judged by what is shown with it.
+    /// The caller who opened it. Each request in it is authorized by its own credential.
     pub opener: Caller,
     pub protocol: Protocol,
     pub portal: Portal,
     shared: Arc<Shared>,
-    /// What `initialize` said; over HTTP+SSE the session is there before it.
+    /// From `initialize`; over HTTP+SSE, the session exists before it.
     introduced: Mutex<(Revision, Arc<Client>)>,
     pub main: Arc<OutStream>,
     budget: Budget,
@@ -48,13 +48,13 @@ pub struct Session {
     questions: Mutex<HashMap<i64, oneshot::Sender<Result<Object, RpcError>>>>,
     calls: Mutex<HashMap<Id, CancellationToken>>,
     subscribed: Mutex<BTreeSet<String>>,
-    /// Cancelled to renew the listening with other wishes.
+    /// Cancelled to listen again with other subscriptions.
     listening: Mutex<Option<CancellationToken>>,
-    /// Held while the listening is renewed: the later of two renewals knows all wishes.
+    /// Held while the listening is renewed: the later of two renewals has all subscriptions.
     renewing: tokio::sync::Mutex<()>,
     used: Mutex<Instant>,
     pub closed: CancellationToken,
-    /// Its place among all sessions, for as long as it is open.
+    /// Its slot among all sessions, while it is open.
     place: Mutex<Option<Held>>,
 }
 
@@ -95,7 +95,7 @@ impl Session {
         }
     }
 
-    /// Takes its place among all sessions.
+    /// Stores its slot among all sessions.
     pub(super) fn take(&self, place: Held) {
         *self.place.lock() = Some(place);
     }
@@ -104,7 +104,7 @@ impl Session {
         *self.used.lock() = Instant::now();
     }
 
-    /// As audit records name it: what the client shows to use it does not appear there.
+    /// Its name in audit records, which is not the id that the client presents.
     pub fn name(&self) -> String {
         session_name(&self.id)
     }
@@ -153,7 +153,7 @@ impl Session {
         introduced.1 = Arc::new(client);
     }
 
-    /// A stream for the events of one call, kept for a while after its end.
+    /// A stream for the events of one call, stored for a while after its end.
     pub fn new_stream(&self) -> Arc<OutStream> {
         let limits = &self.shared.limits;
         let id = self.next_stream.fetch_add(1, Ordering::Relaxed);
@@ -163,7 +163,7 @@ impl Session {
         let stream = Arc::new(stream);
         let mut streams = self.streams.lock();
         while streams.len() >= KEPT_STREAMS || kept_bytes(&streams) > KEPT_BYTES {
-            // The oldest that has ended; calls in flight keep theirs.
+            // Drop the oldest ended one; calls in flight keep theirs.
             let Some(at) = streams.iter().position(|stream| stream.is_ended()) else { break };
             streams.remove(at);
         }
@@ -182,7 +182,7 @@ impl Session {
         self.streams.lock().iter().find(|stream| stream.id == id).cloned()
     }
 
-    /// Asks the client something: the request to send it, and where the answer will be.
+    /// Sends the client a request: the request's id, and the receiver of the response.
     pub fn question(&self) -> (i64, oneshot::Receiver<Result<Object, RpcError>>) {
         let id = self.next_question.fetch_add(1, Ordering::Relaxed).cast_signed();
         let (sender, receiver) = oneshot::channel();
@@ -194,7 +194,7 @@ impl Session {
         self.questions.lock().remove(&id);
     }
 
-    /// Takes the client's answer to a question. Answers to nothing are dropped.
+    /// Handles the client's response to a request. Responses to unknown requests are dropped.
     pub fn answer(&self, id: &Id, answer: Result<Object, RpcError>) {
         let Id::Number(id) = id else { return };
         if let Some(waiting) = self.questions.lock().remove(id) {
@@ -202,7 +202,7 @@ impl Session {
         }
     }
 
-    /// Registers a call for cancellation. Fails when its id is in use.
+    /// Registers a call for cancellation. Fails if its id is in use.
     pub fn begin(self: &Arc<Self>, id: &Id) -> Result<Begun, RpcError> {
         let mut calls = self.calls.lock();
         if calls.contains_key(id) {
@@ -237,7 +237,7 @@ impl Session {
                 () = ended.cancelled() => return,
             }
         }
-        // Cut off, or the gateway closes: the client sees its stream end and comes back.
+        // Disconnected, or the gateway is closing: the client's stream ends, and it reconnects.
         let mut listening = self.listening.lock();
         if !ended.is_cancelled() {
             *listening = None;

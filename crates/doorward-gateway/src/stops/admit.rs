@@ -1,4 +1,4 @@
-//! Whether a call, a list or a session is stopped.
+//! Checks whether a call, a list or a session is stopped.
 
 use std::sync::Arc;
 
@@ -13,17 +13,18 @@ use crate::gateway::Gateway;
 use doorward_config::ServerSettings;
 use doorward_upstream::{CallOf, Server};
 
-/// The error of a call that is stopped: nothing is retried by itself.
+/// The error of a stopped call, which is not retried automatically.
 pub fn failure(stop: &Stop) -> Failure {
     Failure { retryable: false, ..Failure::new(Kind::Stopped, stop.message()) }
 }
 
-/// Whether the gateway presents something to a server by itself, with whatever it asks.
+/// Whether the gateway presents its own credential to a server with every request.
 fn presents_own(settings: &ServerSettings) -> bool {
     settings.credential.is_some() || !settings.headers.is_empty() || settings.delegated.is_some()
 }
 
-/// The stop by which a server is out of service: its own, or that of the credential without which it is not asked.
+/// The stop that takes a server out of service: of the server, or of the credential that all its
+/// requests need.
 pub fn out_of_service<'a>(stopped: &'a Stopped, server: &Server) -> Option<&'a Arc<Stop>> {
     let name = &server.name;
     stopped.server(name).or_else(|| {
@@ -31,7 +32,7 @@ pub fn out_of_service<'a>(stopped: &'a Stopped, server: &Server) -> Option<&'a A
     })
 }
 
-/// The stop that a call falls under which was made for somebody, be it parked or a task.
+/// The stop that covers a parked call or a task.
 pub fn call_of<'a>(stopped: &'a Stopped, call: &CallOf) -> Option<&'a Arc<Stop>> {
     let of_all = stopped.everything();
     let of_tool = || match &call.tool {
@@ -43,7 +44,7 @@ pub fn call_of<'a>(stopped: &'a Stopped, call: &CallOf) -> Option<&'a Arc<Stop>>
 }
 
 impl Gateway {
-    /// The stop that a call falls under, by its caller or by what it is for.
+    /// The stop that covers a call, by its caller or its target.
     pub fn stop_of(&self, call: &Call) -> Option<Arc<Stop>> {
         let stopped = self.emergency.stops.current()?;
         let found = stopped
@@ -56,8 +57,8 @@ impl Gateway {
         found.cloned()
     }
 
-    /// The same, if anything was stopped since the call began. A call that may end is not concerned, unless it has
-    /// not begun (`begins`).
+    /// The same, if anything was stopped since the call began. Calls that may complete are not
+    /// covered, except before they begin (`begins`).
     pub fn stop_since(&self, call: &Call, begins: bool) -> Option<Arc<Stop>> {
         if self.emergency.stops.generation() == call.notes.stops_seen {
             return None;
@@ -65,8 +66,8 @@ impl Gateway {
         self.stop_of(call).filter(|stop| begins || stop.mode == StopMode::Cancel)
     }
 
-    /// Whether a call may go to a server. A caller who could not use what is stopped is answered as if it were not
-    /// there (attack T27): `Some(None)`.
+    /// Whether a call to a server is refused. For a caller who could not use the stopped target
+    /// anyway, the response is as if it did not exist (attack T27): `Some(None)`.
     pub fn refuses(&self, call: &Call, server: &Arc<Server>) -> Option<Option<CallError>> {
         let stopped = self.emergency.stops.current()?;
         let stop = stop_of_target(&stopped, server, call)?;
@@ -84,8 +85,8 @@ impl Gateway {
         self.may(&call.asking(), action_on(kind), &target(server, kind, &name, None))
     }
 
-    /// Refuses a call for which a stopped credential would be presented. Those that somebody has provided are looked
-    /// at where they are found.
+    /// Refuses a call that would present a stopped credential. User-provided credentials are
+    /// checked where they are looked up.
     pub fn check_credential(&self, call: &Call, server: &Server) -> Result<(), Failure> {
         let Some(stopped) = self.emergency.stops.current() else { return Ok(()) };
         let mode = credential_mode(&server.settings);
@@ -100,7 +101,7 @@ impl Gateway {
         }
     }
 
-    /// The same for what somebody has provided.
+    /// The same for user-provided credentials.
     pub fn check_provided(&self, server: &Server, kind: &str, owner: &str) -> Result<(), Failure> {
         let Some(stopped) = self.emergency.stops.current() else { return Ok(()) };
         match stopped.credential(&server.name, Some((kind, owner))) {
@@ -109,18 +110,18 @@ impl Gateway {
         }
     }
 
-    /// The stop by which a server is out of service.
+    /// The stop that takes a server out of service.
     pub fn stop_of_server(&self, server: &Server) -> Option<Arc<Stop>> {
         let stopped = self.emergency.stops.current()?;
         out_of_service(&stopped, server).cloned()
     }
 
-    /// Whether a server is out of service by a stop.
+    /// Whether a stop takes a server out of service.
     pub fn is_out_of_service(&self, server: &Server) -> bool {
         self.stop_of_server(server).is_some()
     }
 
-    /// The stop of everything, as an answer.
+    /// An error if everything is stopped.
     pub fn check_everything(&self) -> Result<(), RpcError> {
         let stopped = self.emergency.stops.current();
         match stopped.as_ref().and_then(|stopped| stopped.everything()) {

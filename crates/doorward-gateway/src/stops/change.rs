@@ -1,4 +1,4 @@
-//! Setting and lifting stops: obeyed here first, then kept, then told to the store.
+//! Sets and lifts stops: applied here first, then written to the journal, then to the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use doorward_store::{Actor, Error, Hand, StopEntry, Store, now_ms, random_id};
 use super::{Emergency, Own};
 use crate::gateway::Gateway;
 
-/// How long whoever sets a stop waits for the store.
+/// How long setting a stop waits for the store.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 impl Gateway {
-    /// Stops something, at once here and within a second on every replica. What is stopped already, at least as
-    /// strictly, stays as it is.
+    /// Stops something, at once here and within a second on every replica. If it is already stopped
+    /// at least as strictly, that stop remains.
     pub async fn set_stop(
         self: &Arc<Self>,
         target: Target,
@@ -51,7 +51,7 @@ impl Gateway {
         self.obey();
         let outcome = self.keep_and_write(&stop.id).await;
         match (outcome, same) {
-            // The store has decided: what is in force here may have been undone elsewhere a moment ago.
+            // The store has decided: the local stop may have been lifted elsewhere a moment ago.
             (Some(outcome), _) if outcome.known_by == KnownBy::AllReplicas => Ok(outcome),
             (_, Some((same, stored))) => {
                 emergency.known.lock().own.remove(&stop.id);
@@ -60,12 +60,12 @@ impl Gateway {
                 Ok(emergency.outcome(same, stored, true))
             }
             (Some(outcome), None) => Ok(outcome),
-            // Lifted again meanwhile.
+            // Lifted in the meantime.
             (None, None) => Ok(emergency.outcome(stop, false, true)),
         }
     }
 
-    /// Undoes a stop, with a reason. What is undone already is said to be absent.
+    /// Lifts a stop, with a reason. Fails with "absent" if it was already lifted.
     pub async fn lift_stop(
         self: &Arc<Self>,
         id: &str,
@@ -81,7 +81,7 @@ impl Gateway {
             let mut stop = stop.ok_or_else(|| StopError::Absent(id.to_owned()))?;
             let (by, why) = (actor.name.clone(), why.to_owned());
             stop.lifted = Some(Lifted { by, why, at: now_ms() });
-            // Who has set one that came from the store is written there already.
+            // A stop from the store already names who set it.
             let set_by = known.own.get(id).map(|own| own.entry.set_by.clone());
             let set_by = set_by.unwrap_or_else(|| hand.clone());
             let entry = StopEntry { stop: stop.clone(), set_by, lifted_by: Some(hand) };
@@ -95,7 +95,7 @@ impl Gateway {
             .unwrap_or_else(|| self.emergency.outcome(stop, false, true)))
     }
 
-    /// A stop that the store has, and that was not learnt from it yet.
+    /// A stop that is in the store, but was not read from there yet.
     async fn stored_stop(&self, id: &str) -> Option<Stop> {
         if self.emergency.known.lock().find(id).is_some() {
             return None;
@@ -104,8 +104,8 @@ impl Gateway {
         tokio::time::timeout(PATIENCE, asking).await.ok()?.ok()?
     }
 
-    /// Keeps an entry on the disk and writes it to the store, as far as either can be done now. `None` for one that
-    /// is gone.
+    /// Writes an entry to the journal and to the store, as far as each is possible now. `None` if
+    /// the entry is gone.
     async fn keep_and_write(&self, id: &str) -> Option<StopOutcome> {
         let entry = self.emergency.known.lock().own.get(id)?.entry.clone();
         let journaled = self.emergency.keep(&entry).await;
@@ -135,7 +135,7 @@ impl Emergency {
         StopOutcome { stop, known_by, survives_restart }
     }
 
-    /// Writes an entry to its file. Returns whether it is there.
+    /// Writes an entry to the journal. Returns whether it is there.
     async fn keep(&self, entry: &StopEntry) -> bool {
         let Some(journal) = self.journal.clone() else { return false };
         let entry = entry.clone();
@@ -147,13 +147,13 @@ impl Emergency {
         });
         let written = matches!(written.await, Ok(Ok(())));
         if written && self.store_less_lift(&id) {
-            // Nothing else knows of it: the file is what keeps a stop in force.
+            // The journal is the only place that keeps such a stop in force.
             self.forget_file(&id).await;
         }
         written
     }
 
-    /// Whether an entry is of a stop that was lifted where there is no store.
+    /// Whether an entry is a stop that was lifted without a store.
     fn store_less_lift(&self, id: &str) -> bool {
         let mut known = self.known.lock();
         let lifted = known.own.get(id).is_some_and(|own| own.entry.stop.lifted.is_some());
@@ -173,7 +173,7 @@ impl Emergency {
         }
     }
 
-    /// Writes an entry to the store, and then forgets its file. Doing it twice changes nothing.
+    /// Writes an entry to the store, and then deletes its file. Idempotent.
     async fn write(&self, store: &Store, entry: &StopEntry) -> Result<Stop, Error> {
         let id = &entry.stop.id;
         let bare = Stop { lifted: None, ..entry.stop.clone() };
@@ -188,7 +188,7 @@ impl Emergency {
             let seen = known.revision;
             // It may have been lifted while it was written.
             match known.own.get_mut(id).filter(|own| own.entry == *entry) {
-                // What the store says of it is known here: no later poll would say it again.
+                // The store's revision was already read: no later poll would report it again.
                 Some(_) if seen >= revision => known.own.remove(id).is_some(),
                 Some(own) => {
                     own.stored = Some(revision);
@@ -203,7 +203,7 @@ impl Emergency {
         Ok(stop)
     }
 
-    /// Writes to the store what it does not have yet. Returns whether it took all of it.
+    /// Writes missing entries to the store. Returns whether all were accepted.
     pub(super) async fn write_all(&self, store: &Store) -> bool {
         let unwritten: Vec<StopEntry> = {
             let known = self.known.lock();
@@ -217,7 +217,7 @@ impl Emergency {
                     tracing::error!(stop = entry.stop.id, why, "a stop cannot be stored");
                     return false;
                 }
-                // The next time.
+                // Retried next time.
                 Ok(Err(_)) | Err(_) => return false,
             }
         }

@@ -1,4 +1,4 @@
-//! Puts stops in force: what is in flight ends, and nothing new begins.
+//! Applies stops: calls in flight are cancelled, and new ones refused.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::sessions::Session;
 use doorward_observability::in_flight::Entry;
 use doorward_upstream::Server;
 
-/// Sessions that were to end the last time, and had calls.
+/// Stopped sessions that still had calls when last checked.
 #[derive(Debug, Default)]
 pub struct Ending {
     generation: u64,
@@ -20,7 +20,7 @@ pub struct Ending {
 }
 
 impl Gateway {
-    /// Puts in force what is known now.
+    /// Applies the stops that are known now.
     pub(crate) fn obey(self: &Arc<Self>) {
         let _changing = self.emergency.changing.lock();
         let stopped = self.emergency.known.lock().compiled();
@@ -31,7 +31,7 @@ impl Gateway {
         if self.emergency.stops.current().map_or(stopped.is_empty(), |before| same(&before)) {
             return;
         }
-        // Servers are back before calls are let through to them.
+        // Servers are restored before calls to them are admitted.
         let in_force = self.emergency.stops.current().unwrap_or_default();
         self.put_servers_back(&in_force, &stopped);
         let before = self.emergency.stops.replace(stopped);
@@ -51,7 +51,7 @@ impl Gateway {
         }
     }
 
-    /// Takes servers out of service that are stopped.
+    /// Takes stopped servers out of service.
     fn take_servers_out(self: &Arc<Self>, before: &Stopped, now: &Stopped) {
         for server in self.servers() {
             let was = out_of_service(before, &server).map(|stop| stop.mode);
@@ -77,7 +77,7 @@ impl Gateway {
         for server in self.servers() {
             server.end_tasks(&|call| call_of(now, call).is_some_and(cancels));
         }
-        // A call that waits for its client would go on with a new request, and that is refused.
+        // A call that waits for its client would continue with a new request, which is refused.
         let gateway = self.clone();
         self.shared.tasks.spawn(async move {
             let Some(stopped) = gateway.emergency.stops.current() else { return };
@@ -105,8 +105,8 @@ impl Gateway {
         }
     }
 
-    /// Ends the sessions of what is stopped: those without calls at once, others when their calls have ended or have
-    /// been told that they are cancelled.
+    /// Ends stopped sessions: those without calls at once, others when their calls have ended or
+    /// were reported as cancelled.
     pub(super) fn end_what_is_stopped(&self, ending: &mut Ending) {
         let Some(stopped) = self.emergency.stops.current() else {
             ending.waiting.clear();
@@ -143,7 +143,7 @@ impl Gateway {
         stopped.everything().or(of_caller).or_else(of_portal)
     }
 
-    /// A server as it is set up, in the place of one that was out of service.
+    /// Replaces a server that was out of service by a newly started one.
     fn renew_server(&self, old: &Arc<Server>) {
         let generation = self.lists_generation();
         let new = Server::new(&old.name, old.settings.clone(), self.shared.clone(), generation);
@@ -157,7 +157,7 @@ fn cancels(stop: &Arc<Stop>) -> bool {
     stop.mode == StopMode::Cancel
 }
 
-/// The stop that a call in flight falls under.
+/// The stop that covers a call in flight.
 fn concerns<'a>(stopped: &'a Stopped, entry: &Entry) -> Option<&'a Arc<Stop>> {
     let of_target = || match &*entry.method {
         doorward_mcp::method::TOOLS_CALL => stopped.tool(&entry.server, &entry.target),
@@ -172,7 +172,7 @@ fn concerns<'a>(stopped: &'a Stopped, entry: &Entry) -> Option<&'a Arc<Stop>> {
         .or_else(|| stopped.credential(&entry.server, owner).filter(|_| entry.presents))
 }
 
-/// What has changed, for the operator.
+/// Logs the changes for operators.
 fn tell(before: &Stopped, now: &Stopped) {
     let ids = |of: &Stopped| of.iter().map(|stop| stop.id.clone()).collect::<HashSet<_>>();
     let (old, new) = (ids(before), ids(now));

@@ -1,4 +1,4 @@
-//! Learns what other replicas have stopped, and writes to the store what it does not have yet.
+//! Reads stops set by other replicas, and writes local ones to the store.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use crate::gateway::Gateway;
 
 /// How often the stops are polled.
 const EVERY: Duration = Duration::from_millis(100);
-/// How often the store is tried again that could not be written.
+/// How many polls to wait before a failed write to the store is retried.
 const AGAIN: u32 = 5;
 
 impl Gateway {
-    /// Follows what is stopped, until the gateway closes.
+    /// Follows the stops until the gateway closes.
     pub(crate) async fn follow_stops(self: Arc<Self>) {
         let mut watch = self.kept.store().map(doorward_store::Store::watch_stops);
         let mut ticks = tokio::time::interval(EVERY);
@@ -40,14 +40,14 @@ impl Gateway {
                 && self.emergency.unwritten() > 0
                 && let Some(store) = self.kept.store()
             {
-                // At once as long as that works.
+                // Immediately, as long as writes succeed.
                 since_write = if self.emergency.write_all(store).await { AGAIN } else { 0 };
                 self.obey();
             }
         }
     }
 
-    /// Reads the stops of the store if they have changed. Returns whether the store answered.
+    /// Reads the store's stops if they have changed. Returns whether the store responded.
     async fn poll_stops(self: &Arc<Self>, watch: &mut StopWatch) -> bool {
         match watch.poll().await {
             Ok(None) => true,
@@ -56,7 +56,7 @@ impl Gateway {
                 self.obey();
                 true
             }
-            // That the store cannot be read is logged by whoever reads all of it.
+            // An unreadable store is logged by the task that reads all of it.
             Err(error) => {
                 tracing::debug!(%error, "the stops cannot be read: those known stay in force");
                 false
@@ -86,7 +86,7 @@ impl Emergency {
         let mut known = self.known.lock();
         known.stored = stored;
         known.revision = revision;
-        // What the store has as of this revision, it says by itself.
+        // Entries contained in this revision need not be tracked locally.
         known.own.retain(|_, own| own.stored.is_none_or(|of| revision < of));
     }
 }

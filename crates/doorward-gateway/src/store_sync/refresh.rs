@@ -1,4 +1,4 @@
-//! Reads the store when it has changed, and puts into force what it says.
+//! Reads the store when it has changed, and applies its contents.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use doorward_upstream::portals::{Selection, Selections};
 use super::{EVERY, Given};
 
 impl Gateway {
-    /// Puts the configuration's policies in force; `None` for those of the store. Policies that do not
-    /// fit are refused, and those in force stay.
+    /// Activates the configuration's policies; `None` for those of the store. Invalid policies are
+    /// refused, and the active ones remain.
     pub async fn declare_policies(
         &self,
         declared: Option<BTreeMap<String, String>>,
@@ -49,7 +49,7 @@ impl Gateway {
         Ok(())
     }
 
-    /// Reads the store, if it has changed. The first time it must be readable.
+    /// Reads the store if it has changed. The first read must succeed.
     pub async fn look_at_store(&self, anew: bool) -> Result<(), Error> {
         let Some(store) = &self.kept.store else {
             if anew {
@@ -102,7 +102,7 @@ impl Gateway {
         }
         match PolicySet::compile(&kept.files) {
             Ok(set) => self.activate(set, version, &settings),
-            // They were checked before they were kept, by a doorward with another schema.
+            // They were validated when they were stored, by a version with another schema.
             Err(findings) => {
                 for finding in &findings {
                     tracing::error!(version, "the policies are invalid: {finding}");
@@ -137,13 +137,14 @@ impl Gateway {
         let own = self.authorization.issuer();
         let (people, keys) = (self.kept.people.lock(), self.kept.keys.lock());
         if self.identity.take(&settings, own, &people, &keys, closed) {
-            // What was opened while nobody had to authenticate does not stay open.
+            // Sessions opened without authentication are closed.
             self.sessions.end_all_of(LOCAL);
             self.shared.switchboard.close_callers(|caller| *caller.id == *LOCAL);
         }
     }
 
-    /// Opens what callers have given. What cannot be opened is as if it had not been given, and told.
+    /// Decrypts the provided credentials. One that cannot be decrypted is treated as absent, and
+    /// logged.
     fn take_given(&self, kept: &[Credential]) {
         let settings = self.settings();
         let key = settings.store_key.as_ref().map(|key| MasterKey::new(key.expose()));
@@ -175,7 +176,8 @@ impl Gateway {
         self.kept.given.store(Arc::new(given));
     }
 
-    /// What a caller, or their agent, team or tenant, has given for a server: the nearest to them.
+    /// The credential for a server that the caller, or their agent, team or tenant, has provided:
+    /// the most specific one.
     pub fn given_for(
         &self,
         server: &Server,
@@ -207,7 +209,7 @@ impl Gateway {
             }
             None => Some(found.clone()),
         };
-        // Both halves were checked; a name that is none was refused with the settings.
+        // Both parts were validated; an invalid name was refused with the settings.
         let (Some(mut value), Ok(name)) = (value, HeaderName::try_from(&personal.header)) else {
             return Err(Failure::new(Unauthorized, "The credential cannot be used"));
         };
@@ -215,7 +217,7 @@ impl Gateway {
         Ok(Some(Own { name, value }))
     }
 
-    /// The portals of the store, and before them those of the configuration.
+    /// The portals of the configuration, and those of the store.
     fn take_portals(&self) {
         let settings = self.settings();
         let mut all = Selections::new();
@@ -232,18 +234,18 @@ impl Gateway {
             let portal = Selection::new(portal.clone(), true);
             all.insert(name.to_ascii_lowercase(), (name.as_str().into(), portal));
         }
-        // Where a server has come by the same name, it is the server that is meant.
+        // A server takes precedence over a portal of the same name.
         all.retain(|name, _| self.server(name).is_none());
         self.set_portals(all);
     }
 
-    /// Takes the identity part of new settings.
+    /// Applies the identity part of new settings.
     pub(crate) fn settings_changed(&self) {
         self.take_portals();
         self.take_identity();
     }
 
-    /// Looks at the store again and again, until the gateway closes.
+    /// Polls the store until the gateway closes.
     pub(crate) async fn follow_store(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! The spans of a call, when it has ended.
+//! The spans of a completed call.
 
 use std::borrow::Cow;
 use std::time::Instant;
@@ -118,7 +118,7 @@ impl Trace {
     }
 }
 
-/// Begins to trace a call, if it is one that is traced.
+/// Begins the trace of a call, if it is sampled.
 pub fn begin(gateway: &Gateway, call: &mut Call) {
     if !gateway.telemetry.takes_traces() {
         return;
@@ -131,7 +131,7 @@ pub fn begin(gateway: &Gateway, call: &mut Call) {
     }
 }
 
-/// Gives away the spans of a call that has ended.
+/// Exports the spans of a completed call.
 pub fn end(gateway: &Gateway, call: &mut Call, reply: &Result<Reply, CallError>) {
     let Some(trace) = call.notes.trace.take() else { return };
     let text = |object: &Object| record::payload_text(gateway, object);
@@ -140,7 +140,7 @@ pub fn end(gateway: &Gateway, call: &mut Call, reply: &Result<Reply, CallError>)
     gateway.telemetry.take_spans(trace.end(call, reply, payloads));
 }
 
-/// The tool or prompt a call is about, under its attribute's name.
+/// The tool or prompt of a call, under its attribute's name.
 fn target(call: &Call) -> Option<(&'static str, Cow<'_, str>)> {
     let name = match &*call.method {
         method::TOOLS_CALL => "gen_ai.tool.name",
@@ -173,7 +173,7 @@ fn common(
     attributes
 }
 
-/// What went wrong, in a word or a code, and the status of the span.
+/// The error type or code, and the status of the span.
 fn outcome(reply: &Result<Reply, CallError>) -> (Option<String>, Option<Status>) {
     let (error, message) = match reply {
         Ok(Reply::Result(result)) => {
@@ -184,7 +184,7 @@ fn outcome(reply: &Result<Reply, CallError>) -> (Option<String>, Option<Status>)
             ("tool_error".to_owned(), String::new())
         }
         Ok(Reply::Listening(_)) => return (None, None),
-        // The server's words may hold anything.
+        // The server's message may contain anything.
         Err(CallError::Rpc(error)) => (error.code.to_string(), String::new()),
         Err(CallError::Denied(_)) => ("denied".to_owned(), String::new()),
         Err(CallError::InvalidArguments(_)) => (INVALID_ARGUMENTS.to_owned(), String::new()),

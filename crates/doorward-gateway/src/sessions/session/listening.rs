@@ -1,4 +1,4 @@
-//! What a session of the handshake era listens to, and subscribes to.
+//! The subscriptions of a handshake-era session.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use crate::stops::admit::failure;
 use doorward_identity::identity::Caller;
 
 impl Session {
-    /// Starts to listen for changes, as the session's capabilities promise them, or renews it after
-    /// the wishes have changed.
+    /// Starts listening for changes as declared in the session's capabilities, or renews it after
+    /// the subscriptions have changed.
     pub async fn listen(self: &Arc<Self>, gateway: &Gateway) -> Result<(), CallError> {
         let _renewing = self.renewing.lock().await;
         let wanted = Filter { uris: self.subscribed.lock().clone(), ..Filter::lists() };
@@ -26,7 +26,7 @@ impl Session {
         let asking = self.asking(&self.opener, &client);
         let listener = gateway.listen(&asking, wanted).await?;
         let token = self.closed.child_token();
-        // The new one listens before the old one ends.
+        // The new listener starts before the old one ends.
         if let Some(old) = self.listening.lock().replace(token.clone()) {
             old.cancel();
         }
@@ -65,7 +65,7 @@ impl Session {
             return Err(failure(&stop).into());
         }
         let server = server.spoken_in(Era::Handshake).await;
-        // Held twice for a moment, so that the server's refusal can be told.
+        // Subscribed twice for a moment, so that a refusal of the server can be returned.
         let held = server.subscribe(&own, &self.opener.principal.id).await?;
         let is_new = self.subscribed.lock().insert(uri.to_owned());
         let listening = self.listen(gateway).await;
