@@ -1,5 +1,5 @@
-//! Administration from the command line: over the admin API of a running gateway where `--admin-url` names one, else by the
-//! same service functions on the store.
+//! Administration from the command line: through the admin API of a running gateway if
+//! `--admin-url` is given, else by the same service functions on the store.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -21,21 +21,21 @@ use crate::client::{Error, endpoint};
 use crate::commands::{Exit, Failed, open};
 use crate::config;
 
-/// Longest response of an admin API.
+/// Maximum size of an admin API response.
 const MOST: usize = 64 << 20;
-/// Pages of a list that are read.
+/// Maximum number of pages read of a list.
 const PAGES: usize = 10_000;
 
-/// Where a command administers.
+/// Where a command is executed.
 #[derive(Debug)]
 pub enum Place {
     /// On this machine, on the store.
     Machine(Box<Desk>),
-    /// At a running gateway.
+    /// By a running gateway.
     Gateway(Operator),
 }
 
-/// Where `--admin-url`, `--config` and `--store` say.
+/// Chosen by `--admin-url`, `--config` and `--store`.
 pub async fn place(kept: &Kept) -> Result<Place, Failed> {
     if let Some(admin_url) = &kept.admin_url {
         let operator =
@@ -46,8 +46,8 @@ pub async fn place(kept: &Kept) -> Result<Place, Failed> {
     Ok(Place::Machine(Box::new(Desk::of_machine(open(kept).await?, settings))))
 }
 
-/// The same. On this machine, secrets of the database are opened with the master key that is passed, if one is; a running
-/// gateway has its own.
+/// The same. On this machine, secrets in the database are decrypted with the given master key; a
+/// running gateway uses its own.
 pub async fn place_with_key(kept: &Kept, sealing: &Sealing) -> Result<Place, Failed> {
     let Some(key) = sealing.store_key.as_ref().filter(|_| kept.admin_url.is_none()) else {
         return place(kept).await;
@@ -57,7 +57,7 @@ pub async fn place_with_key(kept: &Kept, sealing: &Sealing) -> Result<Place, Fai
     Ok(Place::Machine(Box::new(Desk::of_machine(open(kept).await?, Some(settings)))))
 }
 
-/// The settings of the configuration file, if one is named. What they name is beside it.
+/// The settings of the configuration file, if given. Paths in it are relative to its folder.
 fn settings(kept: &Kept) -> Result<Option<Settings>, Failed> {
     let Some(path) = &kept.config else { return Ok(None) };
     let mut settings = config::load(path).map_err(|report| Failed::report(&report))?.settings;
@@ -70,7 +70,7 @@ fn settings(kept: &Kept) -> Result<Option<Settings>, Failed> {
 }
 
 impl Place {
-    /// Carries an operation out.
+    /// Executes an operation.
     pub async fn call<I, O>(&self, operation: &Operation<I, O>, input: I) -> Result<O, Failed>
     where
         I: Serialize + DeserializeOwned + JsonSchema + Send + 'static,
@@ -104,7 +104,7 @@ impl Place {
         }
     }
 
-    /// The first items of a list, at most so many.
+    /// The first items of a list, up to a limit.
     pub async fn first<I, T>(
         &self,
         operation: &Operation<I, Page<T>>,
@@ -125,7 +125,7 @@ impl Place {
         .await
     }
 
-    /// Whether a page may be of any size, where the operation allows it.
+    /// Whether pages may have any size the operation allows.
     fn has_large_pages(&self) -> bool {
         matches!(self, Self::Machine(_))
     }
@@ -150,7 +150,7 @@ impl Place {
     }
 }
 
-/// All items of a list of a running gateway, page by page, as they are.
+/// All items of a running gateway's list, page by page, as JSON.
 pub async fn items(operator: &Operator, path: &str) -> Result<Vec<Value>, Failed> {
     let none = Value::Object(Map::new());
     pages(none, (MOST_ITEMS, usize::MAX), async |wanted| {
@@ -159,7 +159,7 @@ pub async fn items(operator: &Operator, path: &str) -> Result<Vec<Value>, Failed
     .await
 }
 
-/// Fetches page after page, of a size, until there are as many items as are wanted.
+/// Fetches pages of a given size until enough items are there.
 async fn pages<T>(
     mut input: Value,
     (size, most): (usize, usize),
@@ -178,8 +178,8 @@ async fn pages<T>(
     Err(Failed::new(Exit::Failure, "the list has too many pages"))
 }
 
-/// Sends a request of the admin API. Members of the input that the path does not have are sent as its query, or as its
-/// body where it changes something.
+/// Sends a request to the admin API. Members of the input that are not in the path are sent in the
+/// query, or in the body if the operation changes something.
 pub async fn ask(
     operator: &Operator,
     verb: Verb,

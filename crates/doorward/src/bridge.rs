@@ -34,13 +34,13 @@ use crate::client::{self, Mirrors};
 use crate::commands::Failed;
 use crate::logging;
 
-/// Requests in progress at a time; more wait on standard input.
+/// Maximum number of requests in progress; further ones wait on standard input.
 const MAX_REQUESTS: usize = 256;
-/// Messages that wait to be read by the client.
+/// Maximum number of messages waiting for the client.
 const QUEUE: usize = 64;
-/// How long answers are waited for when the client has said all it has to say.
+/// How long to wait for responses after the client has closed its input.
 const LAST_ANSWERS: Duration = Duration::from_secs(30);
-/// How long a gateway that is just being started is waited for.
+/// How long to wait for a gateway that is being started.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub async fn run(options: Connect) -> Result<(), Failed> {
@@ -72,12 +72,12 @@ pub async fn run(options: Connect) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Everything of one client.
+/// The state for the client.
 struct Bridge {
     endpoint: Endpoint,
     out: mpsc::Sender<Bytes>,
     mirrors: Mutex<Mirrors>,
-    /// Modern requests in progress, to be cancelled.
+    /// Modern requests in progress, which can be cancelled.
     running: Mutex<HashMap<Id, Running>>,
     session: Session,
     places: Arc<Semaphore>,
@@ -88,12 +88,12 @@ struct Bridge {
 /// A modern request in progress.
 struct Running {
     cancel: CancellationToken,
-    /// It goes on until somebody ends it.
+    /// It continues until one side ends it.
     listens: bool,
 }
 
 impl Bridge {
-    /// Takes the client's messages until there are no more.
+    /// Handles the client's messages until the input ends.
     async fn follow(self: Arc<Self>, mut lines: Lines<impl tokio::io::AsyncRead + Unpin>) {
         let limit = Limits::default().message.0;
         loop {
@@ -108,7 +108,7 @@ impl Bridge {
                 }
             }
         }
-        // What was asked before the end is still answered; nobody listens any more.
+        // Earlier requests are still answered; listening streams end.
         self.tasks.close();
         self.session.stop_listening();
         self.running.lock().values().filter(|one| one.listens).for_each(|one| one.cancel.cancel());
@@ -130,7 +130,7 @@ impl Bridge {
                 let id = params.get("requestId").and_then(Id::read);
                 let running = id.and_then(|id| self.running.lock().remove(&id));
                 match running {
-                    // Closing the stream is how a modern request is cancelled.
+                    // A modern request is cancelled by closing its stream.
                     Some(running) => running.cancel.cancel(),
                     None => self.post_in_session(&line).await,
                 }
@@ -166,7 +166,7 @@ impl Bridge {
             return self.run(work).await;
         }
         if *method == *method::INITIALIZE {
-            // Nothing can be sent before the session is there.
+            // Nothing can be sent before the session is open.
             return self.initialize(id, params).await;
         }
         self.run(async move { bridge.ask_in_session(&id, &method, params).await }).await;
@@ -184,7 +184,7 @@ impl Bridge {
         });
     }
 
-    /// Gives the client a message.
+    /// Sends the client a message.
     async fn say(&self, text: Bytes) {
         let _ = self.out.send(text).await;
     }
@@ -196,7 +196,7 @@ impl Bridge {
         self.say(message::error_response(Some(id), &error)).await;
     }
 
-    /// Posts a message, waiting a little for a gateway that is not there yet.
+    /// Posts a message, with a short wait for a gateway that is not reachable yet.
     async fn post(
         &self,
         headers: &HeaderMap,
@@ -215,7 +215,7 @@ impl Bridge {
         }
     }
 
-    /// Hands on everything of an answer. Returns whether the response to `id` was in it.
+    /// Forwards all messages of a response. Returns whether the response to `id` was among them.
     async fn relay(&self, id: &Id, answer: &mut Answer) -> Result<bool, Failure> {
         while let Some(message) = answer.next().await? {
             let is_answer = match &message {

@@ -63,7 +63,7 @@ pub struct Cli {
 }
 
 impl Cli {
-    /// The command line of this process, or the end of the process with what is wrong with it.
+    /// Parses the command line, or exits with an error message.
     pub fn read() -> Self {
         Self::of(std::env::args_os()).unwrap_or_else(|error| error.exit())
     }
@@ -76,7 +76,8 @@ impl Cli {
     }
 }
 
-/// Arguments that are names, by what help calls them. They are taken in the form that they are printed in, too.
+/// Arguments that are names, by their placeholders in the help. They are also accepted in their
+/// printed form.
 const NAMES: [&str; 10] =
     ["NAME", "SERVER", "TENANT", "TEAM", "ROLE", "OLD", "NEW", "TOOL", "PROMPT", "PORTAL"];
 
@@ -154,16 +155,16 @@ pub enum Command {
     /// List, show, approve and refuse calls that wait for approval
     #[command(subcommand)]
     Approvals(Approvals),
-    /// Show and clear the labels that callers carry of what they have read
+    /// Show and clear the labels that callers carry because of data they have read
     #[command(subcommand)]
     Flow(Flow),
     /// Stop a server, tool, agent, user, key, credential, client or tenant in an emergency, and undo it
     #[command(subcommand)]
     Stop(Stop),
-    /// List other registries and what has become of their entries, and read them
+    /// List external registries and the state of their entries, and read them
     #[command(subcommand)]
     Registries(Registries),
-    /// List webhooks and what was sent to them, and try them
+    /// List webhooks and their deliveries, and test them
     #[command(subcommand)]
     Webhooks(Webhooks),
     /// Show live calls, rates, errors and latency
@@ -171,7 +172,7 @@ pub enum Command {
     /// Manage credit: grant it, set budgets, list accounts, check the ledger
     #[command(subcommand)]
     Credits(Credits),
-    /// List limits, and show what is used of them
+    /// List limits, and show their usage
     #[command(subcommand)]
     Limits(Limits),
     /// List prices of tools
@@ -187,7 +188,7 @@ pub enum Command {
     /// List and remove OAuth clients that registered themselves
     #[command(subcommand)]
     Clients(Clients),
-    /// Create, update and delete what is created at run time, as files say, with a plan first
+    /// Create, update and delete what is created at run time from files, after showing a plan
     Apply(Apply),
     /// Export what was created at run time, in the form that `apply` takes
     Export(Export),
@@ -336,7 +337,7 @@ pub struct Confine {
     pub program: Vec<OsString>,
 }
 
-/// What `confine` starts itself for.
+/// The internal steps that `confine` starts itself for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum ConfineStep {
     Try,

@@ -17,13 +17,13 @@ use url::Url;
 use crate::cli::Credential;
 use crate::commands::{Exit, Failed};
 
-/// Pages that are fetched of one list.
+/// Maximum number of pages fetched of a list.
 const MAX_PAGES: usize = 1_000;
 
 /// Why a request has no result.
 #[derive(Debug)]
 pub enum Error {
-    /// The gateway cannot be reached, or does not answer as one.
+    /// The gateway cannot be reached, or the response is not a gateway's.
     Unreachable(Failure),
     Rpc(RpcError),
 }
@@ -54,7 +54,7 @@ impl From<Error> for Failed {
     }
 }
 
-/// An error's words, code and data.
+/// An error's message, code and data.
 fn describe(error: &RpcError) -> String {
     let data = error
         .data
@@ -63,7 +63,7 @@ fn describe(error: &RpcError) -> String {
     format!("{} (code {}){}", error.message, error.code, data.unwrap_or_default())
 }
 
-/// An endpoint to send to, with the headers that the user asked for.
+/// An endpoint with the headers that the user has given.
 pub fn endpoint(
     url: &Url,
     headers: &[(String, String)],
@@ -93,12 +93,12 @@ pub fn endpoint(
     .ok_or_else(|| Failed::new(Exit::Usage, format!("{url} cannot be used")))
 }
 
-/// The arguments that each tool wants mirrored in headers.
+/// The arguments that each tool requires in headers.
 #[derive(Debug, Default)]
 pub struct Mirrors(HashMap<String, Vec<ParamHeader>>);
 
 impl Mirrors {
-    /// Learns from the tools of a page of `tools/list`.
+    /// Reads a page of `tools/list`.
     pub fn learn(&mut self, result: &Object) {
         let tools = result.get("tools").and_then(Value::as_array).unwrap_or_default();
         for tool in tools.iter().filter_map(Value::as_object) {
@@ -112,7 +112,7 @@ impl Mirrors {
         }
     }
 
-    /// Adds the headers of a call to a tool that is known.
+    /// Adds the headers for a call of a known tool.
     pub fn add(&self, params: &Object, sent: &mut HeaderMap) {
         let Some(mirrors) = params.string("name").and_then(|name| self.0.get(name.as_ref())) else {
             return;
@@ -129,7 +129,7 @@ impl Mirrors {
     }
 }
 
-/// A client that knows who it is.
+/// A client with its identity.
 #[derive(Debug)]
 pub struct Client {
     endpoint: Endpoint,
@@ -150,7 +150,7 @@ impl Client {
         Self { endpoint, identity, next_id: 0, mirrors: Mirrors::default() }
     }
 
-    /// Sends a request; what is told before its answer goes to `notice`.
+    /// Sends a request; notifications before the response go to `notice`.
     pub async fn request(
         &mut self,
         method: &str,

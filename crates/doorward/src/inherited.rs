@@ -1,4 +1,4 @@
-//! Open files that this process inherited: programs that it starts do not receive them.
+//! File descriptors that this process inherited: programs that it starts do not receive them.
 
 use std::fs;
 use std::os::fd::RawFd;
@@ -7,11 +7,11 @@ use crate::commands::{Exit, Failed};
 
 const OPEN: &str = if cfg!(target_os = "linux") { "/proc/self/fd" } else { "/dev/fd" };
 
-/// Files that are open beside standard input, output and error.
+/// File descriptors other than standard input, output and error.
 pub struct Inherited(Vec<RawFd>);
 
 impl Inherited {
-    /// Finds them; before this process has opened any of its own.
+    /// Lists them. Must run before this process opens any of its own.
     pub fn list() -> Result<Self, Failed> {
         let failed = |error| {
             let why = format!("cannot list inherited open files: {OPEN}: {error}");
@@ -22,7 +22,7 @@ impl Inherited {
             let name = entry.map_err(failed)?.file_name();
             found.extend(name.to_str().and_then(|name| name.parse::<RawFd>().ok()));
         }
-        // Without the one by which they were listed, which is closed by now.
+        // Without the one used for listing, which is closed by now.
         found.retain(|number| {
             *number > 2 && fs::symlink_metadata(format!("{OPEN}/{number}")).is_ok()
         });

@@ -14,7 +14,8 @@ use tracing_subscriber::{EnvFilter, Layer};
 use crate::cli::LogFormat;
 use crate::commands::{Exit, Failed};
 
-/// Fields as people read them, with no secrets and nothing in them that somebody else could act on the terminal with.
+/// Formats fields for people, without secrets, and without characters that could control the
+/// terminal.
 fn fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
     debug_fn(|writer, field, value| {
         let text = format!("{value:?}");
@@ -31,7 +32,7 @@ fn fields() -> impl for<'writer> FormatFields<'writer> + Send + Sync + 'static {
     .delimited(" ")
 }
 
-/// Cleans lines in JSON, each of which comes in one piece.
+/// Cleans JSON lines. Each is written in one piece.
 struct Cleaning<W>(W);
 
 impl<W: Write> Write for Cleaning<W> {
@@ -47,7 +48,7 @@ impl<W: Write> Write for Cleaning<W> {
     }
 }
 
-/// Starts logging. Fails when the directives cannot be read.
+/// Starts logging. Fails if the directives are invalid.
 pub fn start(directives: &str, format: LogFormat) -> Result<(), Failed> {
     let filter = EnvFilter::try_new(directives).map_err(|error| {
         Failed::new(

@@ -39,10 +39,10 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 pub fn run(options: Serve, inherited: Inherited) -> Result<(), Failed> {
     logging::start(&options.log, options.log_format)?;
-    // No call shall wait for it.
+    // Initialized in advance, so that no call waits for it.
     doorward_inspect::written::prepare();
     let read = settings(&options)?;
-    // Not before: the configuration may be one of them.
+    // Not earlier: the configuration may be one of them.
     inherited.close();
     let workers = Workers::start()?;
     let runtime =
@@ -53,15 +53,15 @@ pub fn run(options: Serve, inherited: Inherited) -> Result<(), Failed> {
     done
 }
 
-/// What the gateway starts with.
+/// The settings at start.
 struct Read {
     settings: Settings,
-    /// The file's text, and whether it refers to what may change.
+    /// The file's text, and whether it refers to values that may change.
     text: String,
     changeable: bool,
 }
 
-/// What the file says, or the sample server, with what the command line says on top.
+/// The settings of the file, or of the sample server, with those of the command line on top.
 fn settings(options: &Serve) -> Result<Read, Failed> {
     let (settings, text, changeable) = match &options.config {
         None => {
@@ -98,7 +98,7 @@ fn overridden(mut settings: Settings, options: &Serve) -> Settings {
         Some(Admin::Off) => settings.admin = None,
         Some(Admin::At(address)) => settings.admin = Some(address),
     }
-    // What the file names stands beside it.
+    // Paths in the file are relative to its folder.
     let folder = options.config.as_deref().and_then(Path::parent);
     if let Some(folder) = folder {
         let tls = settings.tls.iter_mut().chain(&mut settings.admin_tls);
@@ -158,7 +158,7 @@ async fn serve(options: Serve, read: Read, workers: Arc<[Handle]>) -> Result<(),
     Ok(())
 }
 
-/// A gateway that knows whom to let in, before anybody can connect.
+/// Sets up authentication before anybody can connect.
 async fn guarded(
     options: &Serve,
     settings: Settings,
@@ -175,7 +175,7 @@ async fn guarded(
     let own = settings.public_url.clone();
     let own = own.or_else(|| format!("{scheme}://{listens}").parse().ok());
     let exposed = settings.exposed();
-    // A file that may not grow is an error of its write, and not the end of the gateway.
+    // Exceeding the file size limit must be a write error, and must not end the gateway.
     #[cfg(target_os = "linux")]
     let _grown = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::from_raw(
         nix::sys::signal::Signal::SIGXFSZ as i32,
@@ -221,8 +221,8 @@ async fn guarded(
     Ok(gateway)
 }
 
-/// Where stops are kept that the store does not have: as configured, beside the SQLite file, or in the data folder
-/// of the user, apart for each store.
+/// The folder for stops that are not in the store: as configured, beside the SQLite file, or in the
+/// user's data folder, separate for each store.
 fn stops_folder(settings: &Settings, store: Option<&Store>) -> Option<PathBuf> {
     if let Some(folder) = &settings.stops.folder {
         return Some(folder.clone());
@@ -241,8 +241,7 @@ fn stops_folder(settings: &Settings, store: Option<&Store>) -> Option<PathBuf> {
     }
 }
 
-/// Connections are files: as many as the system allows, not as many as it suggests. Server programs
-/// are given the same, as by any other parent.
+/// Each connection is a file: raise the soft limit to the hard limit. Server programs inherit it.
 fn raise_file_limit() {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
@@ -260,7 +259,7 @@ async fn bind(address: SocketAddr, flag: &str) -> Result<TcpListener, Failed> {
     })
 }
 
-/// The open listeners, and what closes them.
+/// The open listeners, and the token that closes them.
 struct Listeners {
     main: SocketAddr,
     admin: Option<SocketAddr>,
@@ -322,7 +321,7 @@ impl Listeners {
     }
 }
 
-/// Where the gateway is and how to use it, on standard output. Nobody need be reading it.
+/// Prints where the gateway is and how to use it. Nobody may be reading standard output.
 fn welcome(gateway: &Gateway, listeners: &Listeners, sample: bool) {
     let bold = |text: &str| terminal::paint(text, "1", terminal::color()).into_owned();
     let Listeners { main, admin, .. } = listeners;
@@ -359,7 +358,7 @@ fn welcome(gateway: &Gateway, listeners: &Listeners, sample: bool) {
     tracing::info!(listen = %main, admin = admin.map(tracing::field::display), "ready");
 }
 
-/// The signals a gateway minds.
+/// The signals that the gateway handles.
 struct Signals {
     hang_up: Signal,
     terminate: Signal,
@@ -375,7 +374,7 @@ impl Signals {
         })
     }
 
-    /// Returns when the gateway shall end; reads the configuration again when told to.
+    /// Returns when the gateway should end; reloads the configuration when signalled.
     async fn wait(mut self, watched: &reload::Watch) {
         loop {
             tokio::select! {
@@ -385,7 +384,7 @@ impl Signals {
             }
         }
         tracing::info!("shutting down");
-        // Who asks again does not want to wait.
+        // A second signal ends the process immediately.
         tokio::spawn(async move {
             tokio::select! {
                 _ = self.terminate.recv() => {}
@@ -397,7 +396,8 @@ impl Signals {
     }
 }
 
-/// Accepts nothing new, lets calls end, ends streams, stops programs; each for a bounded time.
+/// Stops accepting connections, lets calls end, ends streams, and stops programs; each for a
+/// limited time.
 async fn shut_down(gateway: &Arc<Gateway>, listeners: Listeners) {
     let drain = gateway.settings().timeouts.drain.0;
     listeners.closing.cancel();

@@ -17,7 +17,7 @@ pub fn wants_color() -> bool {
         && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
 }
 
-/// Whether standard output takes colours.
+/// Whether standard output supports colours.
 pub fn color() -> Color {
     if stdout().is_terminal() && wants_color() { Color::Yes } else { Color::No }
 }
@@ -34,19 +34,19 @@ pub fn paint<'a>(text: &'a str, code: &str, color: Color) -> Cow<'a, str> {
     }
 }
 
-/// Says on standard error what went wrong, without secrets.
+/// Prints an error on standard error, without secrets.
 pub fn complain(message: &str) {
     let message = written::text(message, Keep::Personal);
     eprintln!("{}: {}", paint("error", "1;31", error_color()), harmless(&message));
 }
 
-/// As [`harmless`], in one line.
+/// Like [`harmless`], in one line.
 pub fn one_line(text: &str) -> String {
     harmless(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// A name in a form that [`read_name`] takes: as it is, or as a JSON string where something of it would not be seen, or
-/// look like something else.
+/// A name in a form that [`read_name`] accepts: unchanged, or as a JSON string if it has invisible
+/// or misleading characters.
 pub fn name(name: &str) -> Cow<'_, str> {
     let is_odd = name.is_empty()
         || name.starts_with(['"', '-', ' '])
@@ -56,7 +56,7 @@ pub fn name(name: &str) -> Cow<'_, str> {
     if is_odd { quoted(name).into() } else { name.into() }
 }
 
-/// A name as it was typed, or as it was printed.
+/// A name as entered, or as printed.
 pub fn read_name(text: &str) -> String {
     let printed = serde_json::from_str(text).ok().filter(|read: &String| name(read) == text);
     printed.unwrap_or_else(|| text.to_owned())
@@ -64,7 +64,7 @@ pub fn read_name(text: &str) -> String {
 
 /// Writes a value as JSON, for programs.
 pub fn json(out: &mut impl Write, value: &impl Serialize) -> std::io::Result<()> {
-    // As a value first: its members are in order then.
+    // Converted to a value first, which sorts its members.
     let text = format!("{:#}", serde_json::to_value(value).unwrap_or_default());
     writeln!(out, "{}", harmless_json(&text))
 }
@@ -117,7 +117,7 @@ mod tests {
             assert_eq!(name(whole), printed);
             assert_eq!(read_name(printed), whole);
         }
-        // What no name is printed as is typed.
+        // Strings that are never printed for a name are taken literally.
         for typed in [r#""alice""#, r#""a b"#, "-rm", "x\\u202ey", "\"\\u0061  b\""] {
             assert_eq!(read_name(typed), typed);
         }

@@ -7,7 +7,7 @@ use doorward_process::lines::{self, Broken, one_line};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 
-/// Reads messages up to a size.
+/// Reads messages up to a maximum size.
 pub struct Lines<R>(lines::Lines<R>);
 
 impl<R: AsyncRead + Unpin> Lines<R> {
@@ -15,8 +15,8 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         Self(lines::Lines::new(from))
     }
 
-    /// The next line that is not blank, without its end; `None` at the end of the input, whose last
-    /// line needs none.
+    /// The next non-blank line, without its line end; `None` at the end of the input. The last line
+    /// needs no line end.
     pub async fn next(&mut self, limit: usize) -> io::Result<Option<Bytes>> {
         loop {
             let (line, ended) = match self.0.next(limit).await {

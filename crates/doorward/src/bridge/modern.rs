@@ -9,7 +9,7 @@ use doorward_transport::http::mirrored_headers;
 use super::Bridge;
 use doorward_gateway::call::Failure;
 
-/// Pages of tools that are looked through for the arguments that headers mirror.
+/// Maximum number of pages of tools that are searched for arguments to mirror in headers.
 const MAX_PAGES: usize = 100;
 
 impl Bridge {
@@ -32,7 +32,7 @@ impl Bridge {
                     let Some(Message::Error { error, .. }) = none.error else {
                         return self.say_failed(id, &none.failure()).await;
                     };
-                    // The tool wants arguments mirrored that are not known of yet.
+                    // The tool requires mirrored arguments that are not known yet.
                     if error.code == code::HEADER_MISMATCH
                         && method == method::TOOLS_CALL
                         && !std::mem::replace(&mut asked_again, true)
@@ -53,7 +53,7 @@ impl Bridge {
         }
     }
 
-    /// Looks through the tools, in the name of the client that called one.
+    /// Reads the lists of tools, as the client that called one.
     async fn learn_mirrors(&self, call: &Object) -> Result<(), Failure> {
         let mut cursor: Option<Value> = None;
         for _ in 0..MAX_PAGES {

@@ -1,5 +1,5 @@
-//! The session of a handshake-era client: stored for it, resumed when a stream breaks, and reopened when the gateway no
-//! longer knows it (spec 2025-11-25 basic/transports).
+//! The session of a handshake-era client: kept for the client, resumed when a stream breaks, and
+//! reopened when the gateway no longer knows it (spec 2025-11-25 basic/transports).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Bridge;
 
-/// Times that a broken stream is taken up again without anything new on it.
+/// How often a broken stream is resumed without new messages.
 const MAX_RESUMPTIONS: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -24,13 +24,13 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 #[derive(Default)]
 pub struct Session {
     state: Mutex<State>,
-    /// Held while a lost session is opened anew.
+    /// Held while a lost session is reopened.
     opening: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct State {
-    /// What the client said in `initialize`.
+    /// The parameters of the client's `initialize`.
     introduction: Option<Object>,
     id: Option<HeaderValue>,
     revision: Option<HeaderValue>,
@@ -62,7 +62,7 @@ impl Session {
         state.revision = revision.and_then(|text| HeaderValue::try_from(&*text).ok());
     }
 
-    /// Listens to what the gateway says of its own accord.
+    /// Listens to messages of the gateway that belong to no request.
     pub fn listen(&self, bridge: &Arc<Bridge>) {
         let token = bridge.stop.child_token();
         if let Some(old) = self.state.lock().listening.replace(token.clone()) {
@@ -83,7 +83,7 @@ impl Session {
         }
     }
 
-    /// Says good-bye, if there was a session.
+    /// Ends the session, if there is one.
     pub async fn close(&self, endpoint: &Endpoint) {
         self.stop_listening();
         if self.state.lock().id.is_some() {
@@ -94,7 +94,7 @@ impl Session {
 }
 
 impl Bridge {
-    /// `initialize`: opens a session and remembers how.
+    /// `initialize`: opens a session, and stores the parameters for reopening it.
     pub(super) async fn initialize(&self, id: Id, params: Object) {
         match self.open(&id, &params).await {
             Ok(result) => {
@@ -145,7 +145,7 @@ impl Bridge {
             let headers = self.session.headers();
             let response = self.post(&headers, body).await?;
             if response.status() == StatusCode::NOT_FOUND && attempt == 0 {
-                // The gateway has forgotten the session; it has not looked at the request.
+                // The gateway no longer knows the session, and has not processed the request.
                 self.reopen(&headers).await?;
                 continue;
             }
@@ -158,7 +158,7 @@ impl Bridge {
         Err(ended().into())
     }
 
-    /// Takes up a stream that broke before the answer came.
+    /// Resumes a stream that broke before the response.
     async fn resume(&self, id: &Id, mut answer: Answer) -> Result<(), Refused> {
         let mut last = answer.last_event_id.clone();
         let mut pause = FIRST_PAUSE;
@@ -192,7 +192,7 @@ impl Bridge {
         headers
     }
 
-    /// Opens a session like the one that was lost, unless somebody did meanwhile.
+    /// Reopens a lost session, unless another task already has.
     async fn reopen(&self, lost: &HeaderMap) -> Result<(), Refused> {
         let _opening = self.session.opening.lock().await;
         if self.session.headers() != *lost {
@@ -207,7 +207,7 @@ impl Bridge {
         Ok(())
     }
 
-    /// A notification or an answer of the client's, in the order in which it says them.
+    /// Sends the client's notifications and responses in order.
     pub(super) async fn post_in_session(&self, body: &Bytes) {
         if !self.session.is_open() {
             return;
@@ -221,7 +221,7 @@ impl Bridge {
         }
     }
 
-    /// A batch of 2025-03-26: the answers come as one array.
+    /// A batch of 2025-03-26: the responses arrive as one array.
     pub(super) async fn post_batch(&self, body: Bytes) {
         let answer = match self.post(&self.session.headers(), &body).await {
             Ok(response) => opened(Answer::open(response, self.endpoint.bounds()).await),
@@ -243,7 +243,7 @@ impl Bridge {
         self.say(message::error_response(None, &error)).await;
     }
 
-    /// Reads the session's own stream, and comes back to it when it ends.
+    /// Reads the session's listening stream, and reconnects when it ends.
     async fn listen(&self) {
         let mut last: Option<String> = None;
         let mut pause = FIRST_PAUSE;
@@ -263,9 +263,9 @@ impl Bridge {
                             last = answer.last_event_id;
                         }
                     }
-                    // No such stream is offered.
+                    // The gateway offers no such stream.
                     Err(Ok(none)) if none.status == StatusCode::METHOD_NOT_ALLOWED => return,
-                    // The session is gone, or the place in its stream: begin anew.
+                    // The session is gone, or its position in the stream: start over.
                     Err(_) => last = None,
                 }
             }
@@ -275,7 +275,7 @@ impl Bridge {
     }
 }
 
-/// Why a request was not answered with a result.
+/// Why a request has no result.
 enum Refused {
     Rpc(RpcError),
     Failed(Failure),

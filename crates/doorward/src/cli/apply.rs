@@ -13,7 +13,7 @@ pub struct Apply {
     /// Resources: a folder with YAML, JSON and Cedar files, a file, or `-` for standard input; repeatable
     #[arg(short, long = "file", required = true, value_name = "PATH")]
     pub files: Vec<PathBuf>,
-    /// Delete what was applied before and is not in the files any more
+    /// Delete what was applied before and is no longer in the files
     #[arg(long)]
     pub prune: bool,
     /// Print the plan and change nothing; exits with status 2 if something would change
@@ -22,10 +22,10 @@ pub struct Apply {
     /// Apply without asking, on a terminal
     #[arg(short, long)]
     pub yes: bool,
-    /// Why, for the list of policy versions and the history of servers
+    /// Reason, for the list of policy versions and the history of servers
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub note: String,
-    /// Let servers that are put in use be at addresses that are not public
+    /// Let servers that are put in use have addresses that are not public
     #[arg(long)]
     pub allow_private: bool,
     /// Print the plan as JSON

@@ -129,7 +129,7 @@ pub enum Audit {
     },
 }
 
-/// Whose signatures are trusted.
+/// Which signatures are trusted.
 #[derive(Debug, Clone, Args)]
 pub struct Trust {
     /// Keys whose signatures are trusted, as `doorward audit key` prints them [default: those of the
@@ -150,7 +150,7 @@ pub enum ExportForm {
     Ocsf,
 }
 
-/// From when to when.
+/// A time range.
 #[derive(Debug, Clone, Args)]
 pub struct Span {
     /// Start: a time such as 2026-11-21T10:00:00Z or 2026-11-21, or an age such as 7d
@@ -189,7 +189,7 @@ pub fn parse_when(text: &str) -> Result<When, String> {
     day.map(|day| When(day.timestamp().as_millisecond())).ok_or_else(|| wrong.into())
 }
 
-/// Which records are wanted: all that fit everything that is said.
+/// Filters for records; all given ones must match.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Filter {
     #[arg(long, value_name = "TENANT")]
@@ -218,7 +218,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// As the audit log is searched by it.
+    /// Converts to a search filter.
     pub fn read(&self) -> records::Filter {
         let Self { tenant, user, agent, key_id, server, tool, outcome, class, text } = self.clone();
         records::Filter { tenant, user, agent, key: key_id, server, tool, outcome, class, text }

@@ -84,7 +84,7 @@ pub enum Each {
     Month,
 }
 
-/// Whose account it is.
+/// The owner of an account.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct Whose {
@@ -140,7 +140,7 @@ pub struct Usage {
 /// The dimensions of usage, by their names.
 fn dimensions() -> impl TypedValueParser<Value = By> {
     PossibleValuesParser::new(By::ALL.map(By::as_str)).map(|name| {
-        // It is one of these names.
+        // The parser accepts these names only.
         By::ALL.into_iter().find(|by| by.as_str() == name).unwrap_or(By::Tenant)
     })
 }

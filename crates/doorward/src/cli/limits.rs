@@ -13,17 +13,17 @@ pub enum Limits {
         #[arg(long)]
         json: bool,
     },
-    /// Show what is used of limits, and when it is reset; without a gateway, only quotas
+    /// Show the usage of limits, and when they are reset; without a gateway, only quotas
     Use {
         #[command(flatten)]
         kept: Kept,
-        /// Only of this limit
+        /// Only this limit
         #[arg(value_name = "NAME")]
         name: Option<String>,
         /// Only of limits that count this tenant separately
         #[arg(long, value_name = "TENANT")]
         tenant: Option<String>,
-        /// Only where at least so many percent are used
+        /// Only limits of which at least this percentage is used
         #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
         percent: Option<u8>,
         #[arg(long)]
@@ -35,7 +35,7 @@ pub enum Limits {
 pub struct Prices {
     #[command(flatten)]
     pub kept: Kept,
-    /// Only the price that calls of this tool cost today, as server/tool
+    /// Only the current price of this tool, as server/tool
     #[arg(long, value_name = "TOOL")]
     pub tool: Option<String>,
     #[arg(long)]

@@ -15,7 +15,7 @@ pub struct LockPackages {
         default_value = "doorward.yaml"
     )]
     pub config: PathBuf,
-    /// Resolve the dependencies of this server's package again, although it is locked; repeatable
+    /// Resolve the dependencies of this server's package again even if it is locked; repeatable
     #[arg(long, value_name = "SERVER", conflicts_with = "check")]
     pub update: Vec<String>,
     /// Change and download nothing; fail if the lock file does not match the configuration, or a downloaded package has

@@ -1,4 +1,5 @@
-//! Commands for what servers say: the difference to what was approved, decisions about it, and the file with pins.
+//! Commands for servers' definitions: differences from the approved ones, decisions about them, and
+//! the lock file.
 
 use std::path::PathBuf;
 
@@ -13,7 +14,7 @@ pub struct DecideDefinitions {
     /// Hashes as 'doorward servers diff' shows them; their first 8 digits or more are enough
     #[arg(value_name = "HASH", required_unless_present = "all")]
     pub hashes: Vec<String>,
-    /// Everything that is withheld and was not refused
+    /// All withheld definitions that were not refused
     #[arg(long, conflicts_with = "hashes")]
     pub all: bool,
     #[command(flatten)]
@@ -24,7 +25,7 @@ pub struct DecideDefinitions {
 
 #[derive(Debug, Args)]
 pub struct PinServers {
-    /// Servers to pin; all that are in use unless named
+    /// Servers to pin [default: all that are in use]
     #[arg(value_name = "NAME")]
     pub names: Vec<String>,
     /// Configuration whose servers are connected to

@@ -138,7 +138,7 @@ pub struct Explain {
     /// When, as `mon 09:30` [default: now]
     #[arg(long, value_name = "TIME")]
     pub time: Option<String>,
-    /// Arguments: name=value, the value as JSON where it is JSON
+    /// Arguments: name=value; the value is parsed as JSON if it is valid JSON
     #[arg(value_name = "ARGUMENT")]
     pub arguments: Vec<String>,
     #[arg(long)]

@@ -1,9 +1,9 @@
-//! How a command reaches a gateway.
+//! Options for reaching a gateway.
 
 use clap::Args;
 use url::Url;
 
-/// What a client command shows of itself.
+/// The credential that a client command presents.
 #[derive(Debug, Clone, Args)]
 pub struct Credential {
     /// An API key, or a token

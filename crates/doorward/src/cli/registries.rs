@@ -1,4 +1,4 @@
-//! Commands for other registries.
+//! Commands for external registries.
 
 use clap::Subcommand;
 
@@ -13,7 +13,7 @@ pub enum Registries {
         #[arg(long)]
         json: bool,
     },
-    /// List what has become of the entries of a registry
+    /// List the entries of a registry with their states
     Entries {
         #[command(flatten)]
         kept: Kept,
@@ -22,7 +22,7 @@ pub enum Registries {
         #[arg(long)]
         json: bool,
     },
-    /// Read a registry now instead of at its next time
+    /// Read a registry now instead of when it is next due
     Read {
         #[command(flatten)]
         kept: Kept,

@@ -1,4 +1,4 @@
-//! Commands for servers: their health, and their lives.
+//! Commands for servers: their health and their lifecycle.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::packages::LockPackages;
 use super::pins::{DecideDefinitions, PinServers};
 use super::reach::Operator;
 
-/// Servers, and what is done to one.
+/// Options and subcommands for servers.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub struct Servers {
@@ -26,11 +26,11 @@ pub struct Servers {
 pub enum ServersCommand {
     /// Propose a server: somebody else reviews and approves it before it is used
     Propose(Box<ProposeServer>),
-    /// Show what a reviewer has to know of a server; of a proposed one, its review begins
+    /// Show a server for review; for a proposed one, its review begins
     Review(ReviewServer),
     /// Let the gateway connect to a server under review, list what it offers, and disconnect
     Look(OneServer),
-    /// Approve a server as the last look has seen it
+    /// Approve a server as inspected last
     Approve(ApproveServer),
     /// Reject a proposed server
     Reject(StepServer),
@@ -38,21 +38,22 @@ pub enum ServersCommand {
     Activate(StepServer),
     /// Tell clients to stop using a server
     Deprecate(DeprecateServer),
-    /// Retire a server: it is not used any more
+    /// Retire a server: it is no longer used
     Retire(StepServer),
     /// Take a server out of use until it is released
     Quarantine(StepServer),
     /// Release a server from quarantine
     Release(StepServer),
-    /// Show the steps of a server's life: who, when, why
+    /// Show the history of a server: who did what, when, and why
     History(OneServer),
-    /// Show what a server says that nobody has approved, word by word
+    /// Show how a server's definitions differ from the approved ones, word by word
     Diff(OneServer),
     /// Accept withheld definitions of a server: they are pinned and served
     Accept(DecideDefinitions),
     /// Refuse withheld definitions of a server: they stay withheld
     Refuse(DecideDefinitions),
-    /// Connect to the servers of a configuration and write what they say to the file with pins, doorward.lock
+    /// Connect to the servers of a configuration and write their definitions to the lock file,
+    /// doorward.lock
     Pin(PinServers),
     /// Resolve the packages of servers with all dependencies, verify and download them, and write the lock file
     Lock(LockPackages),
@@ -80,21 +81,21 @@ pub struct ProposeServer {
     /// URL of the server; with --openapi, of the API
     #[arg(long, value_name = "URL")]
     pub url: Option<Url>,
-    /// Who owns it: a team or a user
+    /// Owner: a team or a user
     #[arg(long, value_name = "NAME")]
     pub owner: Option<String>,
-    /// Whom to ask about it
+    /// Contact for questions
     #[arg(long, value_name = "TEXT")]
     pub contact: Option<String>,
     #[arg(long, value_name = "TEXT")]
     pub environment: Option<String>,
-    /// How much harm it can do, such as high
+    /// Risk level, such as high
     #[arg(long, value_name = "TEXT")]
     pub risk: Option<String>,
     /// Repeatable
     #[arg(long = "tag", value_name = "TAG")]
     pub tags: Vec<String>,
-    /// Day on which it is to be reviewed again, such as 2027-01-31
+    /// Day of the next review, such as 2027-01-31
     #[arg(long, value_name = "DAY")]
     pub review_by: Option<String>,
     /// Notes for reviewers
@@ -108,24 +109,24 @@ pub struct ProposeServer {
     pub json: bool,
 }
 
-/// What is proposed, where it is not a URL alone.
+/// What to propose, other than a URL.
 #[derive(Debug, Args)]
 #[group(multiple = false)]
 pub struct ProposedFrom {
     /// An OpenAPI document: a file, or a URL that the gateway fetches
     #[arg(long, value_name = "FILE|URL")]
     pub openapi: Option<String>,
-    /// A server.json of the MCP registry, of which a remote is taken
+    /// A server.json of the MCP registry; one of its remotes is used
     #[arg(long, value_name = "FILE")]
     pub registry_entry: Option<PathBuf>,
-    /// The file of an MCP client, of which the entry NAME is taken
+    /// The configuration file of an MCP client; its entry NAME is used
     #[arg(long, value_name = "FILE")]
     pub client_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Args)]
 pub struct Reason {
-    /// Why, for the audit log
+    /// Reason, for the audit log
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub reason: String,
 }
@@ -134,7 +135,7 @@ pub struct Reason {
 pub struct ReviewServer {
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Let the gateway look at the server first
+    /// Let the gateway inspect the server first
     #[arg(long)]
     pub look: bool,
     /// Allow addresses that are not public
@@ -162,7 +163,7 @@ pub struct OneServer {
 pub struct ApproveServer {
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// The revision that was reviewed; if the server has changed since, it is not approved
+    /// The reviewed revision; the approval fails if the server has changed since
     #[arg(long, value_name = "NUMBER")]
     pub revision: Option<i64>,
     /// Allow addresses that are not public
@@ -192,7 +193,7 @@ pub struct StepServer {
 pub struct DeprecateServer {
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// What clients are told
+    /// The notice for clients
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub note: String,
     /// The server to use instead

@@ -8,14 +8,14 @@ use super::stored::Kept;
 pub enum Stop {
     /// Stop a server: its lists, calls, sessions and streams
     Server(Named),
-    /// Stop one tool, by its server and own name
+    /// Stop one tool, by its server and original name
     Tool {
         #[arg(value_name = "SERVER/TOOL")]
         name: String,
         #[command(flatten)]
         how: How,
     },
-    /// Stop an agent, whoever it acts for
+    /// Stop an agent, for all users it acts for
     Agent(Named),
     /// Stop a user
     User(Named),
@@ -28,7 +28,7 @@ pub enum Stop {
         #[command(flatten)]
         how: How,
     },
-    /// Stop presenting the credentials of a server, or the one that somebody has provided: mail/user:alice
+    /// Stop presenting the credentials of a server, or a provided one: mail/user:alice
     Credential(OfServer),
     /// Stop an OAuth client
     Client {
@@ -37,9 +37,9 @@ pub enum Stop {
         #[command(flatten)]
         how: How,
     },
-    /// Stop everybody of a tenant
+    /// Stop everybody in a tenant
     Tenant(Named),
-    /// Stop all calls of everybody
+    /// Stop all calls of all callers
     All {
         #[command(flatten)]
         how: How,
@@ -74,7 +74,7 @@ pub struct Named {
     pub how: How,
 }
 
-/// A credential; the variant must not have the name of what a command presents.
+/// A credential. Its name must differ from that of the credential that a command presents.
 #[derive(Debug, Args)]
 pub struct OfServer {
     #[arg(value_name = "SERVER[/KIND:OWNER]")]
@@ -83,7 +83,7 @@ pub struct OfServer {
     pub how: How,
 }
 
-/// How something is stopped.
+/// The mode of a stop.
 #[derive(Debug, Args)]
 pub struct How {
     #[command(flatten)]

@@ -1,4 +1,4 @@
-//! Commands for what the database contains: keys, principals, credentials, grants.
+//! Commands for the database's contents: keys, principals, credentials, grants.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use url::Url;
 
 use super::reach::{Credential, Operator};
 
-/// Which database a command is about.
+/// The database that a command uses.
 #[derive(Debug, Clone, Args)]
 pub struct Kept {
     /// Database: sqlite:PATH or postgres://… [default: from the configuration, else a file in
@@ -128,10 +128,10 @@ pub struct CreateKey {
     /// Restrict to read-only tools
     #[arg(long)]
     pub read_only: bool,
-    /// Also for everything at the admin API
+    /// Grant full access to the admin API
     #[arg(long)]
     pub admin: bool,
-    /// Also for what policies permit its owner at the admin API
+    /// Grant access to the admin API as far as policies permit the owner
     #[arg(long, conflicts_with = "admin")]
     pub administer: bool,
     /// Lifetime, such as 30d
@@ -141,7 +141,7 @@ pub struct CreateKey {
     pub json: bool,
 }
 
-/// Whom a key stands for.
+/// The owner of a key.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub struct Owner {
@@ -161,7 +161,7 @@ pub fn parse_period(text: &str) -> Result<Duration, String> {
     text.parse::<doorward_config::Period>().map(|period| period.0)
 }
 
-/// What seals secrets in the database.
+/// The master key that encrypts secrets in the database.
 #[derive(Debug, Clone, Args)]
 pub struct Sealing {
     /// Master key [default: `store_key` of the configuration]

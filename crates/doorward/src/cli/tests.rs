@@ -2,7 +2,7 @@ use clap::error::ErrorKind;
 
 use super::*;
 
-/// Every command below one, with the words that lead to it.
+/// Every subcommand of a command, with the words that lead to it.
 fn all(command: &clap::Command, words: &[String]) -> Vec<(Vec<String>, clap::Command)> {
     let mut found = vec![(words.to_vec(), command.clone())];
     for below in command.get_subcommands() {
@@ -12,14 +12,15 @@ fn all(command: &clap::Command, words: &[String]) -> Vec<(Vec<String>, clap::Com
     found
 }
 
-/// All commands that are no mere groups, but for the one whose words after `--` are another program's.
+/// All commands that do something, except the one whose arguments after `--` belong to another
+/// program.
 fn leaves() -> Vec<(Vec<String>, clap::Command)> {
     let mut found = all(&command(), &["doorward".to_owned()]);
     found.retain(|(words, below)| !below.has_subcommands() && words[1] != "confine");
     found
 }
 
-/// What arranges the words of a line for the parser, all commands built once.
+/// Reorders the words of a line for the parser; builds all commands once.
 fn arranging() -> impl FnMut(&[String]) -> Result<Vec<String>, clap::Error> {
     let mut command = command();
     command.build();
@@ -37,7 +38,7 @@ fn read(words: &[&str]) -> Result<Cli, clap::Error> {
     Cli::of(words.iter().map(OsString::from))
 }
 
-/// What names, ids and keys may look like.
+/// Possible forms of names, ids and keys.
 const HYPHENED: [&str; 5] =
     ["-1d5kT72gHJyjyaPrU0GUCt9nXjjKW50aLHjCYTiuHQ", "-5", "-rm", "--no-such-option", "-x=5"];
 
@@ -75,7 +76,7 @@ fn what_has_no_option_s_name_may_begin_with_a_hyphen() {
                 let expected = line(&words, &[options, &["--", value]].concat());
                 assert_eq!(arranged(&typed).unwrap(), expected);
             }
-            // Whatever else is missing or wrong, it is not taken for an option.
+            // Whatever else is missing or wrong, it is not parsed as an option.
             if let Err(error) = Cli::of(line(&words, &[value]).iter().map(OsString::from)) {
                 assert_ne!(error.kind(), ErrorKind::UnknownArgument, "{words:?} {first} {error}");
             }
@@ -117,7 +118,7 @@ fn options_and_other_words_may_stand_in_any_order() {
     };
     assert_eq!((call.name.as_str(), call.json, call.ask), ("-rm", true, Ask::Never));
     assert_eq!(call.arguments, ["a=-1", "-b=2", "--json"]);
-    // Only what there is a place for: a misspelt option is called one.
+    // Only if the command takes a value: a misspelt option is reported as one.
     for (words, said) in [
         (&["doorward", "principals", "remove", "user", "bob", "--jsn"][..], "unexpected argument"),
         (&["doorward", "servers", "--jsn"], "'--json'"),

@@ -9,7 +9,8 @@ use std::ffi::{OsStr, OsString};
 use clap::error::ErrorKind;
 use clap::{Arg, Command, Error};
 
-/// Options of the last command first, each with its value in one word; then `--` and the other words. `command` is built.
+/// Options of the innermost command first, each with its value in one word; then `--` and the other
+/// words. `command` must be built.
 pub fn arranged(
     command: &mut Command,
     words: impl IntoIterator<Item = OsString>,
@@ -26,7 +27,7 @@ pub fn arranged(
             None => return Ok(out.into_iter().chain(words).collect()),
         }
     }
-    // What follows `--` is another thing there than what stands before.
+    // Words after `--` have a different meaning than those before it.
     if below.get_positionals().any(Arg::is_last_set) {
         return Ok(out.into_iter().chain(words).collect());
     }
@@ -45,7 +46,7 @@ pub fn arranged(
                 if !matches!(Word::of(below, &value), Word::Value) && !is_attached(&value) {
                     return Err(forgotten(below, &word, &value));
                 }
-                // By its long name: a short one would take the `=` of a value for its own.
+                // By the long name: a short one would include the `=` in the value.
                 let mut whole =
                     option.get_long().map_or(word, |long| OsString::from(format!("--{long}")));
                 whole.push("=");
@@ -53,7 +54,7 @@ pub fn arranged(
                 out.push(whole);
             }
             Word::Option(_) | Word::Whole => out.push(word),
-            // One too many is most likely an option that was misspelt, and is called so.
+            // An excess word is most likely a misspelt option, and is reported as one.
             Word::Value if is_hyphened(&word) && rest.len() >= most => out.push(word),
             Word::Value => rest.push(word),
         }
@@ -65,18 +66,18 @@ pub fn arranged(
     Ok(out)
 }
 
-/// What a word is to a command.
+/// The role of a word for a command.
 enum Word<'a> {
-    /// One of its options, whose value, if it takes any, comes next.
+    /// One of its options; if it takes a value, that comes next.
     Option(&'a Arg),
-    /// An option with its value, or several without.
+    /// An option with its value, or several flags.
     Whole,
     Value,
 }
 
 impl<'a> Word<'a> {
     fn of(command: &'a Command, word: &OsStr) -> Self {
-        // What is no UTF-8 names no option, but may be the value of one.
+        // An option's name is always UTF-8; its value need not be.
         let text = word.to_string_lossy();
         if let Some(long) = text.strip_prefix("--") {
             let (name, value) = long.split_once('=').map_or((long, None), |(n, v)| (n, Some(v)));
@@ -107,7 +108,7 @@ impl<'a> Word<'a> {
     }
 }
 
-/// Several letters behind one hyphen: a key or an id may look so.
+/// Several letters after one hyphen: a key or an id may look like this.
 fn is_attached(word: &OsStr) -> bool {
     let text = word.as_encoded_bytes();
     text.len() > 2 && !text.starts_with(b"--")

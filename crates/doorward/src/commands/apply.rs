@@ -1,4 +1,5 @@
-//! `doorward apply`: makes what is created at run time be as files say, with a plan first.
+//! `doorward apply`: creates, updates and deletes objects so that they match files, after showing a
+//! plan.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, IsTerminal, Read, Write};
@@ -14,11 +15,11 @@ use crate::administer::place;
 use crate::cli::Apply;
 use crate::terminal::{self, one_line};
 
-/// Largest file of resources, in bytes, and most of them.
+/// Maximum size in bytes of a file of resources, and maximum number of files.
 const MOST: u64 = 4 << 20;
 const MOST_FILES: usize = 1_000;
 
-/// A file of resources. Beside the resources themselves, it may name policy files as the configuration file does.
+/// A file of resources. It may also name policy files, as the configuration file does.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct File {
@@ -105,7 +106,7 @@ fn show(plan: &Applied, json: bool) -> Result<(), Failed> {
     Ok(())
 }
 
-/// All resources of files and folders. What two of them define is a mistake.
+/// All resources of files and folders. Duplicates are an error.
 fn read(paths: &[PathBuf]) -> Result<Resources, Failed> {
     let mut all = Resources::default();
     let mut cedar = Vec::new();
@@ -144,7 +145,7 @@ fn wrong(path: &Path, why: impl std::fmt::Display) -> Failed {
     Failed::new(Exit::Config, format!("{}: {why}", path.display()))
 }
 
-/// A file itself, or the files of a folder that are resources, in the order of their names.
+/// The file itself, or a folder's files of resources, by name.
 fn files_of(path: &Path) -> Result<Vec<PathBuf>, Failed> {
     let metadata = std::fs::metadata(path).map_err(|error| wrong(path, error))?;
     if !metadata.is_dir() {
@@ -190,7 +191,7 @@ fn parse(path: &Path, text: &str) -> Result<Resources, Failed> {
     Ok(resources)
 }
 
-/// Adds the resources of a file to those of others.
+/// Merges the resources of a file into those of others.
 fn merge(all: &mut Resources, more: Resources, path: &Path) -> Result<(), Failed> {
     let known = all.names();
     if let Some((kind, name)) = more.names().into_iter().find(|key| known.contains(key)) {

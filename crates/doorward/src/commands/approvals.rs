@@ -1,4 +1,4 @@
-//! `doorward approvals`: calls that wait for a person.
+//! `doorward approvals`: calls that wait for approval.
 
 use std::collections::BTreeMap;
 use std::io::Write;

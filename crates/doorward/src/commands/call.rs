@@ -18,7 +18,7 @@ use crate::cli::{Ask, Call};
 use crate::client::{self, Client};
 use crate::terminal;
 
-/// Rounds of questions that are answered before something must be wrong.
+/// Maximum number of rounds of requests for input.
 const MAX_ROUNDS: usize = 32;
 
 pub async fn run(options: Call) -> Result<(), Failed> {
@@ -51,7 +51,7 @@ pub async fn run(options: Call) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What this client can do is what its user can be asked for.
+/// The client declares the capabilities that its user can serve.
 fn capabilities(asks: bool, roots: bool) -> Object {
     let mut capabilities = json!({});
     if asks {
@@ -64,7 +64,7 @@ fn capabilities(asks: bool, roots: bool) -> Object {
     Object::from_serde(&capabilities).unwrap_or_default()
 }
 
-/// Calls, answers questions, and calls again, until the result is complete.
+/// Calls, answers requests for input, and calls again until the result is complete.
 async fn converse(
     client: &mut Client,
     params: Object,

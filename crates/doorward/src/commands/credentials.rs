@@ -13,7 +13,7 @@ use crate::administer::{Place, place, place_with_key};
 use crate::cli::Credentials;
 use crate::terminal::{self, one_line};
 
-/// Longest credential that is kept.
+/// Maximum size of a stored credential.
 const MOST: u64 = 16 << 10;
 
 pub async fn run(options: Credentials) -> Result<(), Failed> {
@@ -85,7 +85,7 @@ pub async fn run(options: Credentials) -> Result<(), Failed> {
     Ok(())
 }
 
-/// One line of standard input: what is on the command line, others can see.
+/// Reads one line of standard input: other users can see the command line.
 fn read_secret() -> Result<Zeroizing<String>, Failed> {
     if std::io::stdin().is_terminal() {
         eprintln!("Enter the credential, then press Ctrl-D:");

@@ -1,4 +1,4 @@
-//! `doorward credits`: accounts, what is granted, and whether the ledger is consistent.
+//! `doorward credits`: accounts, grants of credit, and the consistency of the ledger.
 
 use std::io::Write;
 
@@ -146,7 +146,7 @@ pub async fn run(options: Credits) -> Result<(), Failed> {
     Ok(())
 }
 
-/// An account as it is shown, with its owner's name as options take it.
+/// An account, with its owner's name in the form that options accept.
 fn named(account: &str) -> String {
     match account.split_once('/') {
         Some((kind, name)) => format!("{}/{}", one_line(kind), terminal::name(name)),
@@ -154,7 +154,7 @@ fn named(account: &str) -> String {
     }
 }
 
-/// Whose account: a kind and a name.
+/// The account's owner: a kind and a name.
 fn account(whose: &Whose) -> (Kind, String) {
     let all = [
         (Kind::Tenant, &whose.tenant),
@@ -164,6 +164,6 @@ fn account(whose: &Whose) -> (Kind, String) {
         (Kind::ServiceAccount, &whose.service_account),
     ];
     let named = all.into_iter().find_map(|(kind, name)| Some((kind, name.clone()?)));
-    // The command line demands one of them.
+    // The command line requires one of them.
     named.unwrap_or((Kind::Tenant, String::new()))
 }

@@ -36,7 +36,7 @@ pub async fn run(options: Evidence) -> Result<(), Failed> {
     verify::warn(&pack.warnings);
     verify::note_untrusted(pack.untrusted_keys);
     for (name, text) in &pack.files {
-        // The names are the gateway's: nothing is written outside of the folder.
+        // The gateway chooses the names: nothing may be written outside of the folder.
         let name = Path::new(name).file_name().unwrap_or_default();
         files::write(&folder.join(name), text)?;
     }

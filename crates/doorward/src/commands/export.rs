@@ -19,7 +19,7 @@ pub async fn run(options: Export) -> Result<(), Failed> {
     if let (Some(folder), Some(policies)) = (&options.policies, &resources.policies) {
         std::fs::create_dir_all(folder)?;
         for (name, text) in policies {
-            // Names were those of files; folders that they may name are not created here.
+            // Names may be paths of files; such folders are not created here.
             let name = Path::new(name).file_name().unwrap_or_default();
             doorward_store::files::write(&folder.join(name), text)?;
         }

@@ -1,4 +1,5 @@
-//! `doorward flow`: which labels callers carry. A running gateway knows it, so both commands need `--admin-url`.
+//! `doorward flow`: the labels that callers carry. Only a running gateway knows them, so both
+//! commands need `--admin-url`.
 
 use std::io::Write;
 

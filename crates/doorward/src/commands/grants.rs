@@ -1,4 +1,4 @@
-//! `doorward grants` and `doorward clients`: which clients act on behalf of which users.
+//! `doorward grants` and `doorward clients`: which clients may act on behalf of which users.
 
 use std::io::Write;
 

@@ -44,7 +44,7 @@ pub fn run(options: &Import) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Adds a server; one that is there already, alike, is not added twice.
+/// Adds a server, unless an identical one is already there.
 fn merge(
     servers: &mut BTreeMap<String, ServerSettings>,
     name: String,
@@ -84,8 +84,7 @@ fn written(servers: &BTreeMap<String, ServerSettings>) -> Result<String, Failed>
     ))
 }
 
-/// The file may hold credentials, so only its owner may read it; and it is there whole or not at
-/// all.
+/// Writes atomically, and readable only by the owner, because the file may contain credentials.
 fn write_private(path: &Path, text: &str) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
     let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -107,7 +107,7 @@ fn owner(key: &Key) -> String {
     format!("{} {}", key.owner_kind, terminal::name(&key.owner))
 }
 
-/// A time as a day and an hour, in UTC.
+/// A time as date and time of day, in UTC.
 pub fn date(seconds: i64) -> String {
     jiff::Timestamp::from_second(seconds)
         .map_or_else(|_| "never".into(), |time| time.strftime("%Y-%m-%d %H:%M").to_string())

@@ -1,4 +1,4 @@
-//! `doorward limits` and `doorward prices`: what is permitted, what is used of it, and what calls cost.
+//! `doorward limits` and `doorward prices`: limits, their usage, and the prices of calls.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ pub async fn run(options: Limits) -> Result<(), Failed> {
     Ok(())
 }
 
-/// A value of the configuration, as it is written there.
+/// A configuration value as it is written in the file.
 fn word(value: &impl serde::Serialize) -> String {
     let value = serde_json::to_value(value).unwrap_or_default();
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)

@@ -34,7 +34,7 @@ use crate::cli::Kept;
 use crate::config::{self, Report};
 use crate::terminal;
 
-/// Exit codes, as `doorward --help` tells them.
+/// Exit codes, as documented in `doorward --help`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
@@ -46,11 +46,11 @@ pub enum Exit {
     ToolError = 6,
 }
 
-/// Why a command did not do what it should: for a person, and for a script.
+/// Why a command failed: for people, and for scripts.
 #[derive(Debug)]
 pub struct Failed {
     pub exit: Exit,
-    /// Empty when everything was said already.
+    /// Empty if everything was already printed.
     pub message: String,
 }
 
@@ -59,12 +59,12 @@ impl Failed {
         Self { exit, message: message.into() }
     }
 
-    /// Everything was said already.
+    /// Everything was already printed.
     pub fn silent(exit: Exit) -> Self {
         Self::new(exit, "")
     }
 
-    /// Shows what is wrong with a configuration.
+    /// Reports problems of a configuration.
     pub fn report(report: &Report) -> Self {
         eprint!("{}", report.render(terminal::error_color()));
         Self::silent(Exit::Config)
@@ -83,8 +83,8 @@ impl From<doorward_store::OpenError> for Failed {
     }
 }
 
-/// Where things are kept: as the command line says, or the configuration, or in a file of the user's.
-/// `None` for nowhere.
+/// The location of the store: from the command line, the configuration, or a file in the user's
+/// data folder. `None` for no store.
 pub fn location(said: Option<&str>) -> Result<Option<Location>, Failed> {
     match said {
         Some("none") => Ok(None),
@@ -103,7 +103,7 @@ pub fn location(said: Option<&str>) -> Result<Option<Location>, Failed> {
     }
 }
 
-/// The folder of the current user's for what doorward keeps; `None` where there is no `HOME`.
+/// The current user's data folder for doorward; `None` without `HOME`.
 pub fn data_folder() -> Option<std::path::PathBuf> {
     let data = std::env::var_os("XDG_DATA_HOME").filter(|path| !path.is_empty());
     let data = data
@@ -112,7 +112,7 @@ pub fn data_folder() -> Option<std::path::PathBuf> {
     Some(data?.join("doorward"))
 }
 
-/// Opens the database that a command is about, where no gateway carries it out.
+/// Opens the database for a command that no gateway executes.
 pub async fn open(kept: &Kept) -> Result<Store, Failed> {
     let mut said = kept.store.clone();
     if let (None, Some(path)) = (&said, &kept.config) {
@@ -125,7 +125,7 @@ pub async fn open(kept: &Kept) -> Result<Store, Failed> {
     Ok(store.acting(Actor { via: "machine", name: whoever(), address: None }))
 }
 
-/// The user who types the command, by the system's word.
+/// The operating system's name of the current user.
 fn whoever() -> String {
     let uid = nix::unistd::getuid();
     let user = nix::unistd::User::from_uid(uid).ok().flatten();
@@ -134,7 +134,7 @@ fn whoever() -> String {
 
 impl From<std::io::Error> for Failed {
     fn from(error: std::io::Error) -> Self {
-        // Whoever read the output has read enough: nothing to complain of.
+        // The reader of the output has closed it, which is no error.
         let enough = error.kind() == std::io::ErrorKind::BrokenPipe;
         Self::new(Exit::Failure, if enough { String::new() } else { error.to_string() })
     }

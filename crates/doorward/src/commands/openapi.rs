@@ -88,7 +88,7 @@ fn show(
     )
 }
 
-/// Names of arguments, those that must be there first and with a star.
+/// Names of arguments: required ones first, marked with an asterisk.
 fn arguments(tool: &Tool) -> String {
     let required = tool.input["required"].as_array().cloned().unwrap_or_default();
     let names = tool.input["properties"].as_object().into_iter().flatten().map(|(name, _)| name);

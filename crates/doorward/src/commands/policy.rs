@@ -73,7 +73,7 @@ pub async fn run(options: Policy) -> Result<(), Failed> {
     }
 }
 
-/// Compiles, or says all that is wrong.
+/// Compiles the policies, or reports all errors.
 fn compile(files: &Files) -> Result<PolicySet, Failed> {
     PolicySet::compile(&files.policies).map_err(|findings| {
         for finding in &findings {
@@ -83,7 +83,7 @@ fn compile(files: &Files) -> Result<PolicySet, Failed> {
     })
 }
 
-/// Says what is allowed, and hardly meant.
+/// Reports statements that are valid but probably mistakes.
 fn warn(set: &PolicySet) {
     for finding in set.warnings() {
         eprintln!("{}", terminal::harmless(&finding.to_string()));
@@ -114,7 +114,7 @@ fn check(files: &Files, json: bool) -> Result<(), Failed> {
     Ok(())
 }
 
-/// Runs the tests of policies, and says how they came out.
+/// Runs policy tests, and reports their results.
 pub fn test(files: &Files, out: &mut dyn Write) -> Result<(), Failed> {
     let set = compile(files)?;
     let mut failed = 0;
@@ -141,7 +141,7 @@ pub fn test(files: &Files, out: &mut dyn Write) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What differs between the policies in force and others, policy by policy.
+/// The differences between the active policies and others, policy by policy.
 async fn diff(kept: &Kept, files: &Files) -> Result<(), Failed> {
     compile(files)?;
     let wanted = policies::Files { files: files.policies.clone() };

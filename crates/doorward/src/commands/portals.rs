@@ -1,4 +1,4 @@
-//! `doorward portals`: what clients can connect to, and how.
+//! `doorward portals`: the available endpoints, and how clients connect to them.
 
 use std::io::Write;
 
@@ -57,7 +57,7 @@ pub async fn run(options: Portals) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What goes into which file of which client.
+/// The entries for the configuration files of clients.
 fn files(name: &str, url: &str) -> [(&'static str, &'static str, Value); 4] {
     [
         (

@@ -1,4 +1,4 @@
-//! `doorward registries`: which there are, what has become of their entries, and reading them now.
+//! `doorward registries`: external registries, the states of their entries, and immediate reads.
 
 use std::io::Write;
 

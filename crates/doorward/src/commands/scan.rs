@@ -1,6 +1,7 @@
-//! `doorward scan`: definitions of servers that somebody is about to install, scanned for instructions to a model.
+//! `doorward scan`: scans definitions of servers before they are installed for instructions to a
+//! model.
 //!
-//! Servers are connected to only by URL. Programs are not started.
+//! Connects to servers by URL only. Programs are not started.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -19,11 +20,11 @@ use crate::cli::Scan;
 use crate::config;
 use crate::terminal::{self, one_line};
 
-/// Largest file that is scanned, in bytes.
+/// Maximum size of a scanned file, in bytes.
 const MOST: u64 = 64 << 20;
 const SARIF_SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";
 
-/// What was found in one file, or in what one server says.
+/// The findings in one file, or in one server's definitions.
 #[derive(Debug, Serialize)]
 struct Scanned {
     /// The file or URL.
@@ -77,7 +78,7 @@ pub async fn run(options: Scan) -> Result<(), Failed> {
     }
 }
 
-/// The ready-made rules, and those of files.
+/// The built-in rules, and those from files.
 fn scanner(files: &[std::path::PathBuf]) -> Result<Scanner, Failed> {
     let wrong =
         |path: &Path, why: String| Failed::new(Exit::Config, format!("{}: {why}", path.display()));
@@ -124,7 +125,8 @@ async fn file(
     look(target, servers.collect(), scanner, true, all, problems).await
 }
 
-/// The definitions of a file: a list of tools, the result of `tools/list` and its like, or a whole response.
+/// The definitions in a file: a list of tools, the result of `tools/list` or a similar method, or a
+/// whole response.
 fn definitions(json: &Value) -> Option<Vec<(&'static str, &Vec<Value>)>> {
     let json = json.get("result").unwrap_or(json);
     if let Some(tools) = json.as_array() {
@@ -143,7 +145,7 @@ fn definitions(json: &Value) -> Option<Vec<(&'static str, &Vec<Value>)>> {
     (!found.is_empty()).then_some(found)
 }
 
-/// Connects to servers, lists what they offer, disconnects, and scans it.
+/// Connects to servers, fetches their lists, disconnects, and scans the lists.
 async fn look(
     target: &str,
     servers: Vec<(String, ServerSettings)>,
@@ -180,7 +182,7 @@ fn count(look: &Look) -> usize {
     lists.into_iter().map(Vec::len).sum::<usize>() + usize::from(look.instructions.is_some())
 }
 
-/// Writes suspicious definitions, with their places and the words.
+/// Prints suspicious definitions, with the places and the words.
 pub fn list(out: &mut impl Write, all: &[Suspicious]) -> io::Result<()> {
     for one in all {
         let name = if one.name.is_empty() {
@@ -202,7 +204,7 @@ pub fn list(out: &mut impl Write, all: &[Suspicious]) -> io::Result<()> {
     Ok(())
 }
 
-/// As SARIF 2.1.0 (OASIS), for code scanning.
+/// SARIF 2.1.0 (OASIS), for code scanning.
 fn sarif(all: &[Scanned]) -> Value {
     let mut rules: Vec<Value> = Vec::new();
     let mut results = Vec::new();

@@ -10,7 +10,7 @@ pub fn run() -> Result<(), Failed> {
     Ok(std::io::stdout().write_all(text().as_bytes())?)
 }
 
-/// The schema, as it is published in `docs/doorward.schema.json`.
+/// The schema, as published in `docs/doorward.schema.json`.
 pub fn text() -> String {
     let mut schema = schemars::schema_for!(Settings);
     schema.insert("title".into(), "The configuration of Doorward, doorward.yaml".into());

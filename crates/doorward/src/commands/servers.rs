@@ -1,4 +1,4 @@
-//! `doorward servers`: the status of the servers behind a running gateway, and the steps of their lives.
+//! `doorward servers`: the status of the servers behind a running gateway, and their lifecycle.
 
 mod life;
 mod lock;
@@ -18,7 +18,7 @@ use crate::administer;
 use crate::cli::{Servers, ServersCommand};
 use crate::terminal::{self, one_line};
 
-/// What the admin listener tells of a server, as far as the table shows it.
+/// A server's status from the admin listener, as far as the table displays it.
 #[derive(Debug, Deserialize)]
 struct State {
     name: String,
@@ -83,7 +83,7 @@ pub async fn run(options: Servers) -> Result<(), Failed> {
     }
 }
 
-/// Servers that are not served: proposals, and what was taken out of use.
+/// Servers that are not served: proposals, and servers taken out of use.
 async fn withheld(options: &Servers) -> Result<Vec<serde_json::Value>, Failed> {
     let all = administer::items(&options.operator, lives::LIST.path).await?;
     let out = all.into_iter().filter(|it| it["served"] == false && it["state"] != "retired");

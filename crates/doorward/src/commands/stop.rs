@@ -1,4 +1,4 @@
-//! `doorward stop`: stops something in an emergency, lists what is stopped, and undoes it.
+//! `doorward stop`: sets, lists and lifts emergency stops.
 
 use std::io::Write;
 
@@ -56,7 +56,7 @@ fn about(stop: &StopItem) -> String {
     }
 }
 
-/// Says what is not as it should be.
+/// Reports what a stop does not cover yet.
 fn tell(stop: &StopItem) {
     if stop.known_by.as_deref() == Some("this_gateway") {
         terminal::complain(

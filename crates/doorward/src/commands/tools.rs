@@ -1,4 +1,4 @@
-//! `doorward tools`: what a running gateway offers.
+//! `doorward tools`: the tools of a running gateway.
 
 use std::io::Write;
 
@@ -37,7 +37,7 @@ pub async fn run(options: Tools) -> Result<(), Failed> {
     Ok(())
 }
 
-/// The arguments as they would be typed; optional ones in brackets.
+/// The arguments as they are entered; optional ones in brackets.
 fn arguments(tool: &Object) -> String {
     let schema = tool.get("inputSchema").map(doorward_mcp::Value::to_bytes).unwrap_or_default();
     let schema: serde_json::Value = serde_json::from_slice(&schema).unwrap_or_default();

@@ -14,7 +14,7 @@ use crate::administer;
 use crate::cli::Top;
 use crate::terminal::{self, one_line};
 
-/// Live calls that are shown.
+/// Maximum number of live calls displayed.
 const LIVE: usize = 10;
 
 #[derive(Debug, Deserialize)]
@@ -58,7 +58,7 @@ pub async fn run(options: Top) -> Result<(), Failed> {
         let text = screen(&before, &now, options.interval, options.rows);
         let mut out = stdout().lock();
         if live {
-            // From the top of the screen, what was there before is gone.
+            // Clears the screen.
             write!(out, "\x1b[H\x1b[2J")?;
         }
         write!(out, "{text}")?;
@@ -91,7 +91,7 @@ impl Now {
     }
 }
 
-/// What has been added to each series since.
+/// The increase of each series since the last sample.
 fn grown<'a>(before: &Now, now: &'a Now, family: &str) -> Vec<(&'a Sample, f64)> {
     let known: BTreeMap<_, _> = before
         .samples(family)
@@ -105,7 +105,7 @@ fn grown<'a>(before: &Now, now: &'a Now, family: &str) -> Vec<(&'a Sample, f64)>
     grown.collect()
 }
 
-/// The time within which a part of the calls was answered, from what was added to each bucket.
+/// A quantile of the duration, from the increase of each bucket.
 fn quantile(part: f64, buckets: &BTreeMap<u64, f64>) -> Option<f64> {
     let all = buckets.values().copied().fold(0.0, f64::max);
     if all == 0.0 {

@@ -1,4 +1,4 @@
-//! `doorward usage`: usage by any dimension, and the lines of invoices.
+//! `doorward usage`: usage by any dimension, and invoice lines.
 
 use std::io::Write;
 
@@ -14,7 +14,7 @@ use crate::administer::place;
 use crate::cli::{Usage, UsageForm};
 use crate::terminal;
 
-/// Rows of a report.
+/// Maximum number of rows in a report.
 const MOST: usize = 10_000_000;
 
 pub async fn run(options: Usage) -> Result<(), Failed> {

@@ -1,4 +1,4 @@
-//! `doorward webhooks`: which there are, what was sent, and sending something again.
+//! `doorward webhooks`: lists webhooks and deliveries, and redelivers events.
 
 use std::io::Write;
 

@@ -1,10 +1,10 @@
-//! `doorward confine`: gives up everything that a server's program must not have, and then runs it. The gateway starts
-//! confined programs with it.
+//! `doorward confine`: drops everything that a server's program must not have, and then runs it.
+//! The gateway starts confined programs with it.
 //!
-//! It does so in two steps. The first process stays and watches (`watch`): it ends everything that is left of the
-//! program when the program or the gateway ends. The second, which the first starts in separate namespaces if the
-//! system allows them (`spaces`), gives up files (Landlock), system calls (`calls`) and privileges, and then starts the
-//! program.
+//! It has two steps. The first process stays and watches (`watch`): when the program or the gateway
+//! ends, it ends all remaining processes of the program. It starts the second one, in separate
+//! namespaces if the system allows them (`spaces`), which gives up files (Landlock), system calls
+//! (`calls`) and privileges, and then starts the program.
 
 mod spaces;
 mod watch;
@@ -29,7 +29,7 @@ use crate::commands::{Exit, Failed};
 use spaces::Spaces;
 
 const OWN: &str = "/proc/self/exe";
-/// What programs need to run at all: none of it is anybody's secret.
+/// Files that programs need in order to run; none of them is secret.
 const SYSTEM: [&str; 23] = [
     "/usr",
     "/lib",
@@ -51,14 +51,14 @@ const SYSTEM: [&str; 23] = [
     "/etc/pki",
     "/etc/resolv.conf",
     "/etc/ssl/certs",
-    // What cannot be read ends Node.
+    // Node exits if it cannot read this.
     "/etc/ssl/openssl.cnf",
     "/proc/cpuinfo",
     "/proc/meminfo",
 ];
 const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
-/// Runs the program, and returns when it has ended, or if it could not be confined.
+/// Runs the program. Returns when it has ended, or if it could not be confined.
 pub fn run(options: &Confine) -> Result<(), Failed> {
     let wrong = |why: String| Failed::new(Exit::Config, format!("cannot start the sandbox: {why}"));
     let allowed: Confinement =
@@ -69,7 +69,7 @@ pub fn run(options: &Confine) -> Result<(), Failed> {
     }
 }
 
-/// The first step: finds out what there is, starts the second, and watches it.
+/// The first step: determines what the system supports, starts the second step, and watches it.
 fn start(options: &Confine, allowed: &Confinement) -> Result<(), String> {
     for path in allowed.read.iter().chain(&allowed.write) {
         path.metadata().map_err(|error| format!("{}: {error}", path.display()))?;
@@ -106,7 +106,7 @@ fn start(options: &Confine, allowed: &Confinement) -> Result<(), String> {
     watched.attend(&child, spaces != Spaces::None)
 }
 
-/// The allocator reserves address space, of which a program that is bounded may have little.
+/// The allocator reserves address space, of which a limited program may have little.
 const RESERVE: &str = "MIMALLOC_ARENA_RESERVE";
 
 fn second(options: &Confine, step: ConfineStep) -> Command {
@@ -118,7 +118,7 @@ fn second(options: &Confine, step: ConfineStep) -> Command {
     command
 }
 
-/// Makes name spaces as for the program, in processes that end at once; an attempt cannot be taken back.
+/// Tries to create the namespaces in short-lived processes, because an attempt cannot be undone.
 fn try_spaces(options: &Confine) -> Result<Spaces, String> {
     let spaces = spaces::kind();
     let step = match spaces {
@@ -138,7 +138,7 @@ fn try_spaces(options: &Confine) -> Result<Spaces, String> {
     Err(if said.is_empty() { output.status.to_string() } else { said })
 }
 
-/// What the second step begins in.
+/// Creates the namespaces for the second step.
 fn unshare(allowed: &Confinement, spaces: Spaces) -> Result<(), String> {
     if spaces == Spaces::User {
         become_user(allowed)?;
@@ -146,7 +146,7 @@ fn unshare(allowed: &Confinement, spaces: Spaces) -> Result<(), String> {
     spaces::unshare(spaces)
 }
 
-/// The second step: gives up what is not allowed, and starts the program, or becomes it.
+/// The second step: gives up what is not allowed, and starts the program, or replaces itself by it.
 fn enter(options: &Confine, allowed: &Confinement, step: ConfineStep) -> Result<(), String> {
     if let ConfineStep::Try | ConfineStep::TryUser = step {
         let spaces = if step == ConfineStep::Try { Spaces::Whole } else { Spaces::User };
@@ -171,7 +171,7 @@ fn enter(options: &Confine, allowed: &Confinement, step: ConfineStep) -> Result<
     spaces::drop_bounding()?;
     become_user(allowed)?;
     spaces::drop_capabilities()?;
-    // After the user has changed, which forgets it.
+    // After changing the user, which resets it.
     parent.end_with()?;
     let abi = close_files(allowed, &found, is_inside)?;
     let open = calls::Open {
@@ -187,15 +187,15 @@ fn enter(options: &Confine, allowed: &Confinement, step: ConfineStep) -> Result<
         let failed = command.exec();
         return Err(format!("{}: {failed}", found.display()));
     }
-    // The first process of its name space, which takes in orphans.
+    // The first process of its PID namespace, which adopts orphans.
     let child = command.spawn().map_err(|error| format!("{}: {error}", found.display()))?;
     watch::leave_streams()?;
     let status = watch::take_in(&child)?;
-    // As shells tell of signals: this process cannot end by one.
+    // The exit code that shells use for signals: this process cannot end by one.
     std::process::exit(status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or(0)));
 }
 
-/// Says what is in force, and what is not.
+/// Reports which restrictions are in force, and which are not.
 fn report(allowed: &Confinement, spaces: Spaces, groups: &[&str], why_not: Option<&str>) {
     let user = allowed.user.clone().unwrap_or_else(|| Uid::effective().to_string());
     let spaces = match spaces {
@@ -216,7 +216,7 @@ fn report(allowed: &Confinement, spaces: Spaces, groups: &[&str], why_not: Optio
     }
 }
 
-/// A program by its name, as a shell finds it.
+/// Finds a program by its name in `PATH`, as shells do.
 fn find(name: &OsStr) -> Option<PathBuf> {
     if Path::new(name).components().count() > 1 {
         return Path::new(name).canonicalize().ok();
@@ -234,7 +234,7 @@ fn bound(allowed: &Confinement) -> nix::Result<()> {
         (Resource::RLIMIT_NPROC, Some(allowed.processes)),
         (Resource::RLIMIT_NOFILE, Some(allowed.files)),
         (Resource::RLIMIT_FSIZE, Some(allowed.file_size.0 as u64)),
-        // What it knew when it died is nobody's to read.
+        // No core dump: memory may contain secrets.
         (Resource::RLIMIT_CORE, Some(0)),
     ] {
         if let Some(most) = most {
@@ -244,7 +244,7 @@ fn bound(allowed: &Confinement) -> nix::Result<()> {
     Ok(())
 }
 
-/// What all processes of the program have together, where there are control groups.
+/// Limits for all processes of the program together, if control groups are available.
 fn bound_together(allowed: &Confinement) -> Result<Vec<&'static str>, String> {
     let bounded = cgroup::enter(allowed).map_err(|error| format!("its control group: {error}"))?;
     match allowed.memory_in_all {
@@ -271,9 +271,10 @@ fn become_user(allowed: &Confinement) -> Result<(), String> {
         .map_err(|error| format!("it cannot run as '{name}': {error}"))
 }
 
-/// Landlock: what is not named here cannot be opened, connected to or signalled any more.
+/// Landlock: everything not listed here can no longer be opened, connected to or signalled.
 fn close_files(allowed: &Confinement, program: &Path, is_inside: bool) -> Result<ABI, String> {
-    // Known since Linux 6.12; what an older kernel does not know of it is left out, but files are closed.
+    // Available since Linux 6.12. An older kernel omits what it does not support, but files are
+    // always restricted.
     let abi = ABI::V6;
     let failed = |error: &dyn std::fmt::Display| format!("its files: {error}");
     let restricted = || -> Result<_, String> {
@@ -286,7 +287,7 @@ fn close_files(allowed: &Confinement, program: &Path, is_inside: bool) -> Result
                 rules.handle_access(AccessNet::from_all(abi)).map_err(|error| failed(&error))?;
         }
         let rules = rules.scope(Scope::from_all(abi)).map_err(|error| failed(&error))?;
-        // Where no other process is seen, all of its own are its own to see.
+        // In a separate PID namespace, all visible processes are the program's own.
         let own = if is_inside { "/proc" } else { "/proc/self" };
         let mut rules = rules
             .create()

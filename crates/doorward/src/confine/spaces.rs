@@ -13,20 +13,20 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spaces {
     None,
-    /// Made by the privilege that the gateway has.
+    /// Created with the gateway's privileges.
     Whole,
-    /// In a name space of users, where everybody may make others.
+    /// In a user namespace, in which unprivileged users may create others.
     User,
 }
 
-/// Which can be tried.
+/// The kind of namespaces to try.
 pub fn kind() -> Spaces {
     let has = rustix::thread::capabilities(None)
         .is_ok_and(|sets| sets.effective.contains(CapabilitySet::SYS_ADMIN));
     if has { Spaces::Whole } else { Spaces::User }
 }
 
-/// The next process that is started is the first one of its own name space.
+/// The next child process is the first one of the new PID namespace.
 pub fn unshare(spaces: Spaces) -> Result<(), String> {
     let some = CloneFlags::CLONE_NEWNS | CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC;
     let flags = match spaces {
@@ -37,7 +37,7 @@ pub fn unshare(spaces: Spaces) -> Result<(), String> {
     let (user, group) = (Uid::effective(), Gid::effective());
     let failed = |what: &'static str| move |error| format!("{what}: {error}");
     if spaces == Spaces::User {
-        // Who has changed its user may else not write its own maps.
+        // After a change of user, a process may otherwise not write its own id maps.
         nix::sys::prctl::set_dumpable(true).map_err(|error| error.to_string())?;
     }
     nix::sched::unshare(flags).map_err(|error| format!("unshare: {error}"))?;
@@ -49,20 +49,20 @@ pub fn unshare(spaces: Spaces) -> Result<(), String> {
         ] {
             fs::write(file, text).map_err(failed(file))?;
         }
-        // For the one that makes mounts; it gives it up.
+        // For the process that mounts, which drops it afterwards.
         let admin = CapabilitySet::SYS_ADMIN;
         let given = |error: rustix::io::Errno| format!("capabilities: {error}");
         let mut sets = rustix::thread::capabilities(None).map_err(given)?;
         sets.inheritable = admin;
         rustix::thread::set_capabilities(None, sets).map_err(given)?;
         rustix::thread::configure_capability_in_ambient_set(admin, true).map_err(given)?;
-        // Of the rest nothing comes back by a program's file.
+        // No other capability can be regained by executing a file.
         drop_bounding()?;
     }
     Ok(())
 }
 
-/// Makes all read-only that is not to be written, and shows the processes of this name space alone.
+/// Makes everything read-only that must not be written, and mounts a `/proc` of this PID namespace.
 pub fn close(write: &[PathBuf]) -> Result<(), String> {
     const NONE: Option<&str> = None;
     let folder = std::env::current_dir();
@@ -88,19 +88,20 @@ pub fn close(write: &[PathBuf]) -> Result<(), String> {
         }
         flags |= MsFlags::MS_NOSUID | MsFlags::MS_REMOUNT | MsFlags::MS_BIND;
         match mount(NONE, &path, NONE, flags, NONE) {
-            // What lies below another mount, or where nobody of this user may go, is out of reach.
+            // Mounts that are hidden by another one, or inaccessible to this user, cannot be
+            // reached anyway.
             Ok(()) | Err(Errno::EINVAL | Errno::ENOENT | Errno::EACCES | Errno::ENOTDIR) => {}
             Err(error) => return Err(failed(&path, error)),
         }
     }
-    // Into what was mounted there, if something was.
+    // Enter what was mounted there, if anything.
     if let Ok(folder) = folder {
         let _ = std::env::set_current_dir(folder);
     }
     Ok(())
 }
 
-/// A mount of `/proc/self/mountinfo`: where, and how.
+/// Parses a line of `/proc/self/mountinfo`: the mount point and its flags.
 fn mounted(line: &str) -> Option<(PathBuf, MsFlags)> {
     let mut parts = line.split(' ').skip(4);
     let (path, options) = (parts.next()?, parts.next()?);
@@ -124,7 +125,7 @@ fn mounted(line: &str) -> Option<(PathBuf, MsFlags)> {
     Some((path.into(), flags.collect()))
 }
 
-/// No program that is started gets a capability any more, whoever it runs as and whatever its file says.
+/// No executed program gains a capability, whatever its user and file.
 pub fn drop_bounding() -> Result<(), String> {
     let may = rustix::thread::capabilities(None).map_err(|error| error.to_string())?;
     if !may.effective.contains(CapabilitySet::SETPCAP) {
@@ -132,7 +133,7 @@ pub fn drop_bounding() -> Result<(), String> {
     }
     for bit in 0..64 {
         let one = CapabilitySet::from_bits_retain(1 << bit);
-        // One that the kernel does not know ends the list.
+        // The first unknown capability ends the list.
         if rustix::thread::remove_capability_from_bounding_set(one).is_err() {
             break;
         }

@@ -16,16 +16,17 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{Pid, getppid};
 use rustix::process::{PidfdFlags, pidfd_open};
 
-/// How long a program may take to end when this process is asked to: less than the gateway waits before it makes it.
+/// How long a program may take to end after this process is asked to end: less than the gateway
+/// waits before it kills it.
 const GRACE: Duration = Duration::from_millis(1_500);
-/// How often it is looked whether the parent is there, where the kernel does not say.
+/// How often the parent is checked for, if the kernel does not report its end.
 const LOOK: Duration = Duration::from_secs(1);
 
 fn said(error: Errno) -> String {
     format!("watching it: {error}")
 }
 
-/// This process, while it watches: orphans of the program's become its children.
+/// This process, while it watches: it adopts orphans of the program.
 pub struct Watched {
     parent: Pid,
     signals: SignalFd,
@@ -48,7 +49,8 @@ impl Watched {
         Ok(Self { parent, signals })
     }
 
-    /// Waits for the program's end, or the parent's, ends what is left, and ends as the program did.
+    /// Waits for the end of the program or the parent, ends the remaining processes, and exits as
+    /// the program did.
     pub fn attend(&self, child: &Child, is_told_by_code: bool) -> Result<(), String> {
         let program = Pid::from_raw(child.id().cast_signed());
         let parent = rustix::process::Pid::from_raw(self.parent.as_raw())
@@ -82,8 +84,8 @@ impl Watched {
             }
         };
         if status.is_none() {
-            // Where it has a view of processes of its own, what is left of it is not seen from here, and ends
-            // with its first process.
+            // In a separate PID namespace, the remaining processes are not visible from here, and
+            // end with its first process.
             let _ = kill(program, Signal::SIGKILL);
         }
         end_all()?;
@@ -91,7 +93,7 @@ impl Watched {
     }
 }
 
-/// Takes in all children that have ended; says how the one that is asked for did.
+/// Reaps all ended children; returns the status of the given one.
 fn reap(program: Pid) -> Result<Option<ExitStatus>, String> {
     let mut found = None;
     loop {
@@ -116,7 +118,7 @@ fn ended(status: WaitStatus) -> Option<ExitStatus> {
     }
 }
 
-/// Ends all children, those that become this process's meanwhile too, until there are none.
+/// Ends all children, including newly adopted ones, until there are none.
 fn end_all() -> Result<(), String> {
     loop {
         for child in children() {
@@ -138,7 +140,7 @@ fn children() -> HashSet<Pid> {
             continue;
         };
         let stat = fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
-        // `pid (name) state parent …`, and a name may have anything in it.
+        // `pid (name) state parent …`; the name may contain any characters.
         let parent = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(1));
         if parent == Some(own.as_str()) {
             found.insert(Pid::from_raw(pid));
@@ -159,7 +161,7 @@ fn end_as(status: Option<ExitStatus>, is_told_by_code: bool) -> ! {
     std::process::exit(status.and_then(|status| status.code()).unwrap_or(1));
 }
 
-/// Waits for the program as the first process of its name space; with this one all others of it end.
+/// Waits for the program as the first process of its PID namespace: all others end with it.
 pub fn take_in(child: &Child) -> Result<ExitStatus, String> {
     let program = Pid::from_raw(child.id().cast_signed());
     loop {
@@ -175,7 +177,7 @@ pub fn take_in(child: &Child) -> Result<ExitStatus, String> {
     }
 }
 
-/// The process that started this one, seen from where it is, which this one may leave.
+/// The parent process, identified before this process enters another PID namespace.
 pub struct Parent {
     expected: Option<i32>,
     status: File,
@@ -187,7 +189,7 @@ impl Parent {
         Ok(Self { expected, status })
     }
 
-    /// From now on, this process ends with its parent; if that has ended before, it fails.
+    /// From now on, this process ends with its parent. Fails if the parent has already ended.
     pub fn end_with(mut self) -> Result<(), String> {
         nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(said)?;
         let mut text = String::new();
@@ -202,7 +204,7 @@ impl Parent {
     }
 }
 
-/// The program has the streams; their ends must not be held open here.
+/// The program has the streams; they must not be held open here.
 pub fn leave_streams() -> Result<(), String> {
     let null = File::options().read(true).write(true).open("/dev/null");
     let null = null.map_err(|error| format!("/dev/null: {error}"))?;
@@ -212,7 +214,7 @@ pub fn leave_streams() -> Result<(), String> {
         .map_err(|error| error.to_string())
 }
 
-/// Signals are the program's own to block.
+/// The program decides which signals to block.
 pub fn unblock() -> Result<(), String> {
     SigSet::empty().thread_set_mask().map_err(said)
 }

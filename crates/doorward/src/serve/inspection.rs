@@ -13,11 +13,11 @@ use tokio_util::task::AbortOnDropHandle;
 
 /// How often the files are checked.
 const EVERY: Duration = Duration::from_millis(500);
-/// Longest file, in bytes, and most files of a folder.
+/// Maximum size of a file in bytes, and maximum number of files in a folder.
 const LONGEST: u64 = 4 << 20;
 const MOST: usize = 256;
 
-/// Puts what settings say of inspection in force, with the files that they name.
+/// Applies the settings of inspection, with the files that they name.
 pub fn declare(gateway: &Gateway, settings: &Settings) -> Result<bool, String> {
     let inspection = settings.inspection.as_ref();
     let mut files = Files::default();
@@ -34,7 +34,7 @@ pub fn declare(gateway: &Gateway, settings: &Settings) -> Result<bool, String> {
     Ok(changed)
 }
 
-/// Follows settings and files while the handle lives. What is not valid is refused, and logged once.
+/// Follows settings and files while the handle lives. Invalid ones are refused, and logged once.
 pub fn follow(gateway: &Arc<Gateway>) -> AbortOnDropHandle<()> {
     let gateway = gateway.clone();
     AbortOnDropHandle::new(tokio::spawn(async move {

@@ -1,4 +1,4 @@
-//! The file with pins, read again when it changes.
+//! The lock file with pins, reloaded when it changes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,18 +11,18 @@ use doorward_governance::pins::{LONGEST, Lock};
 use doorward_packages::replace_file;
 use tokio_util::task::AbortOnDropHandle;
 
-/// Where the pins are unless the configuration says otherwise: beside it.
+/// The default location: beside the configuration.
 const FILE: &str = "doorward.lock";
-/// How often it is looked whether the file has changed.
+/// How often the file is checked for changes.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// Where a configuration that was just read has its pins.
+/// The lock file of a configuration that was just read.
 pub fn path(settings: &Settings, config: &Path) -> PathBuf {
     let folder = config.parent().unwrap_or_else(|| Path::new(""));
     folder.join(settings.pins.file.as_deref().unwrap_or_else(|| Path::new(FILE)))
 }
 
-/// What a file pins; `None` if there is no file.
+/// Reads a lock file; `None` if there is none.
 pub fn read(path: &Path) -> Result<Option<Lock>, String> {
     let wrong = |why: String| format!("{}: {why}", path.display());
     let length = match fs::metadata(path) {
@@ -37,12 +37,12 @@ pub fn read(path: &Path) -> Result<Option<Lock>, String> {
     Lock::read(&text).map(Some).map_err(|error| wrong(error.to_string()))
 }
 
-/// Replaces the file, whole or not at all.
+/// Replaces the file atomically.
 pub fn write(path: &Path, lock: &Lock) -> Result<(), String> {
     replace_file(path, &lock.write()).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// What the file of the settings pins: nothing where they name none.
+/// The pins of the settings' lock file; none if they name no file.
 pub fn declared(settings: &Settings) -> Result<Lock, String> {
     let Some(path) = &settings.pins.file else { return Ok(Lock::default()) };
     let missing = || {
@@ -51,10 +51,10 @@ pub fn declared(settings: &Settings) -> Result<Lock, String> {
     read(path)?.ok_or_else(missing)
 }
 
-/// By what a change of the file is noticed without reading it; `None` where settings name no file.
+/// Detects changes of the file without reading it; `None` if the settings name none.
 pub type Seen = Option<(PathBuf, Option<(SystemTime, u64)>)>;
 
-/// What the file looks like now.
+/// The current state of the file.
 pub fn seen(settings: &Settings) -> Seen {
     let path = settings.pins.file.clone()?;
     let metadata = fs::metadata(&path).ok();
@@ -62,7 +62,8 @@ pub fn seen(settings: &Settings) -> Seen {
     Some((path, stamp))
 }
 
-/// Follows the file while the handle lives, from how it looked before it was read last. What cannot be read is refused, and told once; the pins before stay in force.
+/// Follows the file while the handle lives, beginning with the state before it was last read. An
+/// unreadable file is refused and logged once; the previous pins stay in force.
 pub fn follow(gateway: &Arc<Gateway>, mut last: Seen) -> AbortOnDropHandle<()> {
     let gateway = gateway.clone();
     AbortOnDropHandle::new(tokio::spawn(async move {

@@ -10,10 +10,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::commands::policy::try_read;
 
-/// How often the files are looked at.
+/// How often the files are checked for changes.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// The policies that settings name; `None` when they name none.
+/// The policies that the settings name; `None` if they name none.
 pub fn declared(settings: &Settings) -> Result<Option<BTreeMap<String, String>>, String> {
     if settings.policy.files.is_empty() {
         return Ok(None);
@@ -21,7 +21,7 @@ pub fn declared(settings: &Settings) -> Result<Option<BTreeMap<String, String>>,
     try_read(&settings.policy.files).map(|files| Some(files.policies))
 }
 
-/// Follows the files while the handle lives. What does not fit is refused, and told once.
+/// Follows the files while the handle lives. Invalid ones are refused, and logged once.
 pub fn follow(gateway: &Arc<Gateway>) -> AbortOnDropHandle<()> {
     let gateway = gateway.clone();
     AbortOnDropHandle::new(tokio::spawn(async move {

@@ -17,15 +17,16 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::cli::Serve;
 use crate::config;
 
-/// Editors write a file in several steps; what they do within this time is one change.
+/// Editors write a file in several steps; steps within this time count as one change.
 const SETTLE: Duration = Duration::from_millis(50);
-/// How often it is looked whether something that the file refers to has changed: other files, or secrets in a vault.
+/// How often other values that the file refers to are checked for changes: files, or secrets in a
+/// vault.
 const LOOK: Duration = Duration::from_secs(10);
 
 /// Watches a configuration file while it lives.
 pub struct Watch {
     wake: Arc<Notify>,
-    /// Told to by a signal: then the file is read even if it seems unchanged.
+    /// Requested by a signal: the file is then read even if it seems unchanged.
     asked: Arc<AtomicBool>,
     /// Both end when dropped.
     _watcher: Option<notify::RecommendedWatcher>,
@@ -33,7 +34,8 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// `text` is what the running configuration was read from; `changeable` says whether it refers to what may change.
+    /// `text` is the text of the running configuration; `changeable` says whether it refers to
+    /// values that may change.
     pub fn start(gateway: &Arc<Gateway>, options: &Serve, text: String, changeable: bool) -> Self {
         let wake = Arc::new(Notify::new());
         let asked = Arc::new(AtomicBool::new(false));
@@ -71,15 +73,16 @@ async fn nothing_to_read(wake: Arc<Notify>) {
     }
 }
 
-/// Watches the folder: editors and configuration maps replace the file rather than write into it.
+/// Watches the folder: editors and Kubernetes config maps replace the file rather than write into
+/// it.
 fn watch(path: &Path, wake: Arc<Notify>) -> Option<notify::RecommendedWatcher> {
     let path = std::path::absolute(path).ok()?;
     let folder = path.parent()?.to_owned();
     let name = path.file_name()?.to_owned();
     let lock = Lock::beside(&path).file_name()?.to_owned();
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        // Others may write into the folder all the time. Configuration maps change the link `..data`,
-        // which the file is a link through; what has changed is found out by reading.
+        // The folder may change constantly. Config maps change the link `..data`, through which the
+        // file is linked; reading the file shows whether it has changed.
         let concerns = |path: &PathBuf| {
             path.file_name().is_none_or(|it| {
                 it == name || it == lock || it.as_encoded_bytes().starts_with(b"..")
@@ -138,7 +141,7 @@ impl Follow {
         }
     }
 
-    /// Takes the configuration again if what it refers to is something else by now.
+    /// Reloads the configuration if values that it refers to have changed.
     async fn look(&self) {
         let loaded = match load(&self.path).await {
             Ok(loaded) => loaded,
@@ -158,7 +161,7 @@ impl Follow {
     }
 }
 
-/// Reads a configuration, apart from all that waits for other things: a vault may take its time.
+/// Reads a configuration on a separate thread: a vault may take a while.
 async fn load(path: &Path) -> Result<config::Loaded, config::Report> {
     let own = path.to_owned();
     let loaded = tokio::task::spawn_blocking(move || config::load(&own)).await;
@@ -169,7 +172,8 @@ async fn load(path: &Path) -> Result<config::Loaded, config::Report> {
     Ok(loaded)
 }
 
-/// The file's text, and that of its lock file, once nobody writes to them any more: half a file may look like a good one.
+/// The text of the file and of its lock file, once both have stopped changing: half a file may look
+/// valid.
 async fn settled(path: &Path) -> Option<(Vec<u8>, Vec<u8>)> {
     let read = async || {
         let lock = tokio::fs::read(Lock::beside(path)).await.unwrap_or_default();
@@ -187,7 +191,8 @@ async fn settled(path: &Path) -> Option<(Vec<u8>, Vec<u8>)> {
     last
 }
 
-/// Returns whether the new configuration refers to what may change; `None` if it was refused.
+/// Returns whether the new configuration refers to values that may change; `None` if it was
+/// refused.
 async fn reload(gateway: &Gateway, path: &Path, options: &Serve) -> Option<bool> {
     let file = path.display().to_string();
     match take(gateway, path, options).await {
@@ -204,7 +209,7 @@ async fn reload(gateway: &Gateway, path: &Path, options: &Serve) -> Option<bool>
     }
 }
 
-/// Takes what the file says by now.
+/// Applies the current file.
 async fn take(
     gateway: &Gateway,
     path: &Path,
@@ -247,7 +252,7 @@ pub struct Reloader {
 }
 
 impl Reloader {
-    /// `None` where there is no file to read.
+    /// `None` if there is no file to read.
     pub fn of(gateway: &Arc<Gateway>, options: &Serve) -> Option<Arc<dyn Reload>> {
         let path = options.config.clone()?;
         Some(Arc::new(Self { gateway: gateway.clone(), path, options: options.clone() }))

@@ -16,11 +16,11 @@ use rustls::sign::CertifiedKey;
 use rustls::{RootCertStore, ServerConfig};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How often the files are looked at. They are often links that are changed as a whole, which no
-/// watcher sees.
+/// How often the files are checked. They are often links that are replaced, which watchers do not
+/// report.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// The certificate that is shown to who connects next.
+/// The certificate for new connections.
 #[derive(Debug)]
 struct Shown(ArcSwap<CertifiedKey>);
 
@@ -30,14 +30,14 @@ impl ResolvesServerCert for Shown {
     }
 }
 
-/// TLS as it is spoken, and what keeps its certificate fresh for as long as it lives.
+/// The TLS configuration, and the task that keeps its certificate current while this lives.
 pub struct Tls {
     pub spoken: Spoken,
     _following: AbortOnDropHandle<()>,
 }
 
 impl Tls {
-    /// Fails with a reason when the files hold no certificate and its key.
+    /// Fails with a reason if the files contain no certificate with its key.
     pub fn start(files: &TlsFiles) -> Result<Self, String> {
         let stamp = stamp(files);
         let shown = Arc::new(Shown(ArcSwap::from_pointee(read(files)?)));
@@ -54,7 +54,7 @@ impl Tls {
     }
 }
 
-/// Checks certificates of clients, who may well show none and authenticate otherwise.
+/// Verifies certificates of clients, which are optional: clients may authenticate otherwise.
 fn verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, String> {
     let unreadable = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
     let mut roots = RootCertStore::empty();
@@ -70,16 +70,16 @@ fn verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, String> {
     builder.build().map(|verifier| verifier as _).map_err(|error| unreadable(&error))
 }
 
-/// What is read in a client's certificate: its alternative names, URIs, such as SPIFFE ids, before host names; and when it
-/// expires.
+/// The identities in a client's certificate: its alternative names, URIs such as SPIFFE ids before
+/// host names; and its expiry.
 fn certificate(shown: &CertificateDer<'_>) -> Option<Certificate> {
     let read = webpki::EndEntityCert::try_from(shown).ok()?;
     let names = read.valid_uri_names().chain(read.valid_dns_names()).map(str::to_owned).collect();
     Some(Certificate { names, expires: not_after(shown)? })
 }
 
-/// The end of a certificate's validity in seconds since 1970, which the library that checks it does not tell (RFC 5280
-/// sections 4.1 and 4.1.2.5).
+/// The end of a certificate's validity in seconds since 1970, which the verifying library does not
+/// return (RFC 5280 sections 4.1 and 4.1.2.5).
 fn not_after(certificate: &[u8]) -> Option<i64> {
     const SEQUENCE: u8 = 0x30;
     const VERSION: u8 = 0xa0;
@@ -90,7 +90,7 @@ fn not_after(certificate: &[u8]) -> Option<i64> {
     if rest.first() == Some(&VERSION) {
         rest = element(rest)?.2;
     }
-    // Its number, algorithm and issuer.
+    // Serial number, algorithm and issuer.
     for _ in 0..3 {
         rest = element(rest)?.2;
     }
@@ -99,7 +99,7 @@ fn not_after(certificate: &[u8]) -> Option<i64> {
     let (kind, text, _) = element(end).filter(|_| tag == SEQUENCE)?;
     let text = std::str::from_utf8(text).ok()?;
     let text = match kind {
-        // Two digits of the year: from 1950 to 2049.
+        // Two digits of the year: 1950 to 2049.
         UTC_TIME if text.get(..2)? < "50" => format!("20{text}"),
         UTC_TIME => format!("19{text}"),
         GENERALIZED_TIME => text.to_owned(),
@@ -112,7 +112,7 @@ fn not_after(certificate: &[u8]) -> Option<i64> {
     Some(time.duration_since(jiff::civil::date(1970, 1, 1).at(0, 0, 0, 0)).as_secs())
 }
 
-/// An element of DER: its tag, what it holds, and what stands behind it (X.690 section 8.1).
+/// A DER element: its tag, its content, and the rest (X.690 section 8.1).
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (tag, rest) = der.split_first()?;
     let (first, rest) = rest.split_first()?;
@@ -143,7 +143,7 @@ async fn follow(shown: Arc<Shown>, files: TlsFiles, mut seen: Stamp) {
                 shown.0.store(Arc::new(key));
                 tracing::info!(file = %files.cert.display(), "certificate reloaded");
             }
-            // One of the two may not be there yet: looked at again, and told once.
+            // One of the two may not be there yet: tried again, and logged once.
             Err(why) => {
                 if now != stamp(&files) {
                     continue;
@@ -157,7 +157,7 @@ async fn follow(shown: Arc<Shown>, files: TlsFiles, mut seen: Stamp) {
     }
 }
 
-/// What changes when a file is written or replaced: when, and how long it is.
+/// Changes when a file is written or replaced: the time and the length.
 type Stamp = [Option<(SystemTime, u64)>; 2];
 
 fn stamp(files: &TlsFiles) -> Stamp {
@@ -193,7 +193,7 @@ mod tests {
         let made = CertificateDer::from_pem_file(made).unwrap();
         assert_eq!(not_after(&made), Some(4_948_878_639));
         assert!(certificate(&made).unwrap().names[0].starts_with("spiffe://"));
-        // Whatever stands there: never a panic, and never an end that was not read.
+        // Any input: no panic, and no wrong expiry.
         for end in 0..made.len() {
             let _ = not_after(&made[..end]);
         }

@@ -1,4 +1,4 @@
-//! The threads on which connections live.
+//! The threads that serve connections.
 
 use std::sync::Arc;
 
@@ -7,9 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::commands::Failed;
 
-/// A thread per core, each with a runtime of its own. A connection stays with one of them, and so do
-/// its calls and the connections to servers that they use: no call is handed from thread to thread.
-/// What belongs to no call runs on the main runtime.
+/// One thread per core, each with its own runtime. A connection stays on one thread, with its calls
+/// and their connections to servers, so no call moves between threads. Work that belongs to no call
+/// runs on the main runtime.
 pub struct Workers {
     pub handles: Arc<[Handle]>,
     stop: CancellationToken,

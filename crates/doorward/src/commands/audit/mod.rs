@@ -19,9 +19,9 @@ use crate::administer::{Place, place};
 use crate::cli::{Audit, ExportForm, Span};
 use crate::terminal::{self, harmless_json, one_line};
 
-/// How far back the latest records are looked for first, in milliseconds.
+/// How far back the first search for the latest records goes, in milliseconds.
 const FIRST_LOOK: i64 = 10 * 60 * 1_000;
-/// How often it is looked for new records.
+/// The interval at which new records are read.
 const LOOK: Duration = Duration::from_millis(300);
 
 pub async fn run(options: Audit) -> Result<(), Failed> {
@@ -114,7 +114,7 @@ pub async fn run(options: Audit) -> Result<(), Failed> {
     }
 }
 
-/// One record, in one line or as JSON.
+/// Writes one record, in one line or as JSON.
 fn show(out: &mut impl Write, record: &Record, json: bool) -> std::io::Result<()> {
     if json {
         return writeln!(out, "{}", harmless_json(&Value::Object(record.clone()).to_string()));
@@ -124,7 +124,7 @@ fn show(out: &mut impl Write, record: &Record, json: bool) -> std::io::Result<()
         kind @ ("call" | "opened" | "closed" | "late") => {
             let of = ["server", "target"].map(|name| text(record, name));
             let of: Vec<&str> = of.into_iter().filter(|part| !part.is_empty()).collect();
-            // How it ended in truth, after it had been closed as unknown.
+            // The actual outcome of a call that had been closed as unknown.
             let method = if kind == "late" { kind } else { text(record, "method") };
             format!("{method} {}", of.join("/"))
         }
@@ -168,7 +168,7 @@ async fn tail(
     let mut out = std::io::stdout().lock();
     let newest = Following::new(place, i64::MAX).read().await?.latest;
     let (mut following, mut joining, mut came);
-    // Not all there is, if the last minutes have as many.
+    // Search further back only if the last minutes have too few.
     let mut back = FIRST_LOOK;
     loop {
         let from = newest.saturating_sub(back).max(0);
@@ -197,7 +197,7 @@ async fn tail(
     }
 }
 
-/// The audit log as it is read on.
+/// The state of following the audit log.
 struct Following<'a> {
     place: &'a Place,
     from: i64,
@@ -214,7 +214,7 @@ impl<'a> Following<'a> {
         self.place.call(&audit::LINES, wanted).await
     }
 
-    /// Everything that has come since.
+    /// Writes all records since the last read.
     async fn drain(
         &mut self,
         joining: &mut Joining,
@@ -240,7 +240,7 @@ async fn export(
     output: Option<&Path>,
 ) -> Result<(), Failed> {
     let output = output.filter(|path| *path != Path::new("-"));
-    // What is verified is not changed by a byte, but nobody verifies what stands on a terminal.
+    // Output to be verified must not change by a byte; output on a terminal is not verified.
     let is_shown = output.is_none() && std::io::stdout().is_terminal();
     let mut out: Box<dyn Write> = match output {
         Some(path) => {

@@ -40,7 +40,7 @@ pub async fn run(
     if report.is_good() { Ok(()) } else { Err(Failed::silent(Exit::Failure)) }
 }
 
-/// The keys that are named, one a line.
+/// The named public keys, one per line.
 pub fn keys_of(trust: &Trust) -> Vec<String> {
     let lines = trust.keys.iter().flat_map(|text| text.lines());
     lines.filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
@@ -52,7 +52,7 @@ pub fn warn(warnings: &[String]) {
     }
 }
 
-/// Says that keys are not trusted, and what to do.
+/// Reports that keys are not trusted, and how to trust them.
 pub fn note_untrusted(count: usize) {
     if count > 0 {
         eprintln!(
@@ -63,7 +63,7 @@ pub fn note_untrusted(count: usize) {
     }
 }
 
-/// Verifies exported files, which no gateway has to do with.
+/// Verifies exported files, without a gateway.
 fn of_files(files: &[PathBuf], trust: &Trust, anchors: &[PathBuf]) -> Result<Report, Failed> {
     let read = keys_of(trust).into_iter().map(|text| read_key(&text));
     let trusted: Result<PublicKeys, String> = read.collect();
@@ -99,7 +99,7 @@ fn read_anchor(verifier: &mut Verifier, path: &Path) -> Result<(), Failed> {
     Ok(())
 }
 
-/// What others can write proves nothing.
+/// Warns that a file that others can write proves nothing.
 fn warn_of_others(path: &Path) {
     if let Some(is) = files::open_to_others(path, 0o022) {
         let path = path.display();

@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-/// Reads the arguments as the tool's schema says; what it does not say is JSON where it is valid
-/// JSON, and text otherwise.
+/// Parses the arguments by the tool's schema. A value without a type is JSON if it is valid JSON,
+/// else text.
 pub fn read(words: &[String], schema: &Value) -> Result<Value, String> {
     if let [word] = words
         && word.trim_start().starts_with('{')
@@ -26,7 +26,7 @@ pub fn read(words: &[String], schema: &Value) -> Result<Value, String> {
     Ok(Value::Object(arguments))
 }
 
-/// One value. Fails with what was expected.
+/// Parses one value. The error says what was expected.
 pub fn value(text: &str, schema: &Value) -> Result<Value, String> {
     let kinds: Vec<&str> = match &schema["type"] {
         Value::String(kind) => vec![kind],

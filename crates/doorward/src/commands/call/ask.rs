@@ -12,13 +12,13 @@ use super::arguments;
 use crate::commands::{Exit, Failed};
 use crate::terminal::{harmless, one_line};
 
-/// Wrong answers to one question before the whole is cancelled.
+/// Maximum number of invalid answers to one prompt before the request is cancelled.
 const MAX_TRIES: usize = 5;
 
-/// What the user says to a question.
+/// The user's answer to a prompt.
 enum Said {
     Value(Value),
-    /// Leave it out.
+    /// Omit the value.
     Nothing,
     Decline,
     /// Standard input has ended.
@@ -29,7 +29,7 @@ pub struct Asker {
     roots: Vec<Value>,
 }
 
-/// The roots as the protocol writes them.
+/// The roots in the protocol's form.
 pub fn roots(folders: &[PathBuf]) -> Result<Vec<Value>, Failed> {
     folders
         .iter()
@@ -51,7 +51,7 @@ impl Asker {
         Self { roots }
     }
 
-    /// Answers all questions of a round.
+    /// Answers all requests of a round.
     pub async fn answer(&mut self, required: &InputRequired) -> Result<Object, Failed> {
         let mut responses = Object::new();
         for InputRequest { key, method, params } in &required.requests {
@@ -104,7 +104,7 @@ impl Asker {
         Ok(json!({ "action": "accept", "content": content }))
     }
 
-    /// Asks for one property until the answer fits.
+    /// Prompts for one property until the answer is valid.
     async fn property(&mut self, name: &str, property: &Value, must: bool) -> Result<Said, Failed> {
         let title = property["title"].as_str().unwrap_or(name);
         if let Some(description) = property["description"].as_str() {
@@ -173,7 +173,7 @@ impl Asker {
         }))
     }
 
-    /// One line of the user's; `None` when there are no more.
+    /// Reads a line; `None` at the end of the input.
     async fn question(&mut self, prompt: &str) -> Result<Option<String>, Failed> {
         tell(prompt);
         tell(" ");
@@ -191,7 +191,7 @@ fn tell(text: &str) {
     let _ = stderr().flush();
 }
 
-/// The values one may choose from, each with its label (spec 2025-11-25 client/elicitation).
+/// The choices of an enum, each with its label (spec 2025-11-25 client/elicitation).
 fn choices(property: &Value) -> Vec<(String, String)> {
     let source = if property["type"] == "array" { &property["items"] } else { property };
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
@@ -211,7 +211,7 @@ fn choices(property: &Value) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Reads an answer. Fails with what was expected.
+/// Parses an answer. The error says what was expected.
 fn read(line: &str, property: &Value, choices: &[(String, String)]) -> Result<Value, String> {
     if choices.is_empty() {
         let value = match (property["type"].as_str(), line.to_lowercase().as_str()) {
@@ -237,7 +237,7 @@ fn read(line: &str, property: &Value, choices: &[(String, String)]) -> Result<Va
     choose(line)
 }
 
-/// The bounds that the few kinds of an elicitation's properties may have.
+/// Checks the constraints that properties of an elicitation may have.
 fn within(value: &Value, property: &Value) -> Result<(), String> {
     let bound = |name: &str| property[name].as_f64();
     let (number, what) = match value {

@@ -10,10 +10,11 @@ use crate::terminal::{self, harmless, one_line};
 
 const BAR: usize = 24;
 
-/// Where lines stay, so often at most.
+/// Minimum time between lines of progress if they are not overwritten.
 const EVERY: Duration = Duration::from_secs(5);
 
-/// The progress of a call: one line that is written over on a terminal; elsewhere, a line every few seconds.
+/// The progress of a call: one line that is overwritten on a terminal; elsewhere, a line every few
+/// seconds.
 #[derive(Debug, Default)]
 pub struct Progress {
     shown: bool,
@@ -63,7 +64,7 @@ pub fn log(params: &Object) {
     eprintln!("{}: {}", one_line(&level), harmless(&text));
 }
 
-/// The result on standard output; a tool's own error on standard error.
+/// Prints the result on standard output; a tool's error on standard error.
 pub fn result(result: &Object, json: bool) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     if json {
@@ -93,7 +94,7 @@ pub fn result(result: &Object, json: bool) -> Result<(), Failed> {
     Ok(())
 }
 
-/// One block of content.
+/// Formats one content block.
 fn one(block: &Object) -> String {
     let said =
         |name: &str| block.string(name).map(std::borrow::Cow::into_owned).unwrap_or_default();

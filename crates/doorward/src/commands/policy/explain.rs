@@ -41,7 +41,7 @@ pub async fn run(options: Explain) -> Result<(), Failed> {
     if found.allowed { Ok(()) } else { Err(Failed::silent(Exit::Refused)) }
 }
 
-/// A decision in words.
+/// Prints a decision with its reasons.
 pub fn show(out: &mut (impl Write + ?Sized), decision: &Decision) -> std::io::Result<()> {
     let (word, code) = match decision.verdict {
         Verdict::Allow => ("allowed", "32"),

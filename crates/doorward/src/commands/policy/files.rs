@@ -1,4 +1,4 @@
-//! Files of policies and their tests.
+//! Policy files and their tests.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,20 +7,20 @@ use doorward_policy::Case;
 
 use crate::commands::{Exit, Failed};
 
-/// Largest file of policies or tests.
+/// Maximum size of a file of policies or tests.
 const MAX_FILE: u64 = 4 << 20;
 const POLICIES: &str = ".cedar";
 const TESTS: [&str; 2] = [".test.yaml", ".test.yml"];
 
-/// Names and texts.
+/// Texts by file name.
 #[derive(Debug, Default)]
 pub struct Files {
     pub policies: BTreeMap<String, String>,
     tests: BTreeMap<String, String>,
 }
 
-/// Reads files, and of folders those whose names say what they are. A path that is not there, and
-/// one that leads to no policy, is a mistake.
+/// Reads files, and the files of folders that have the right extension. A missing path, or one
+/// without policies, is an error.
 pub fn read(paths: &[PathBuf]) -> Result<Files, Failed> {
     try_read(paths).map_err(|why| Failed::new(Exit::Config, why))
 }
@@ -72,7 +72,7 @@ impl Files {
         Ok(())
     }
 
-    /// The tests, file by file.
+    /// The tests, by file.
     pub fn cases(&self) -> Result<Vec<(String, Vec<Case>)>, Failed> {
         let read = |(name, text): (&String, &String)| {
             let wrong =

@@ -1,4 +1,4 @@
-//! `doorward servers propose` and the other steps of a server's life.
+//! `doorward servers propose` and the other lifecycle steps.
 
 use std::io::Write;
 
@@ -19,10 +19,10 @@ use crate::commands::{Exit, Failed};
 use crate::config;
 use crate::terminal::{self, one_line};
 
-/// Largest OpenAPI document that is sent with a proposal.
+/// Maximum size of an OpenAPI document in a proposal.
 const MOST_DOCUMENT: u64 = 200 << 10;
 
-/// At a running gateway, unless a database is named.
+/// Uses a running gateway, unless a database is named.
 pub async fn at(at: &ServersAt) -> Result<Place, Failed> {
     let ServersAt { operator, store, config } = at.clone();
     let of_gateway = store.is_none() && config.is_none();
@@ -39,7 +39,7 @@ pub async fn propose(options: ProposeServer) -> Result<(), Failed> {
     told(&server, options.json)
 }
 
-/// The settings that the command line says, before anybody has checked them.
+/// The settings from the command line, not validated yet.
 fn proposed(options: &ProposeServer) -> Result<Value, Failed> {
     let from = &options.from;
     let mut settings = match from.registry_entry.as_ref().or(from.client_file.as_ref()) {
@@ -202,7 +202,7 @@ pub async fn history(options: OneServer) -> Result<(), Failed> {
     Ok(terminal::table(&mut out, &rows)?)
 }
 
-/// What has become of a server.
+/// Prints a server's new state.
 fn told(server: &life::Server, json: bool) -> Result<(), Failed> {
     let mut out = std::io::stdout().lock();
     if json {

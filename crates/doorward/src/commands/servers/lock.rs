@@ -1,4 +1,4 @@
-//! `doorward servers lock`: resolves the packages of servers, and writes what they are to the lock file.
+//! `doorward servers lock`: resolves the packages of servers, and writes the lock file.
 
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -61,7 +61,7 @@ pub async fn run(options: LockPackages) -> Result<(), Failed> {
     let registries: BTreeSet<_> =
         lock.servers.values().filter_map(|it| it.registry.clone()).collect();
     lock.keys.retain(|registry, _| registries.contains(registry));
-    // What was locked is worth keeping, whatever became of the rest.
+    // Write what was locked even if the rest failed.
     if lock != before {
         lock.write(&path).map_err(failed)?;
     }
@@ -72,7 +72,7 @@ pub async fn run(options: LockPackages) -> Result<(), Failed> {
     if problems.is_empty() { Ok(()) } else { Err(Failed::silent(Exit::Failure)) }
 }
 
-/// Compares the lock file with the configuration, and what is downloaded with the lock file.
+/// Compares the lock file with the configuration, and the downloaded packages with the lock file.
 fn check(
     options: &LockPackages,
     packages: &Packages,

@@ -1,4 +1,4 @@
-//! `doorward servers pin`: connects to servers, and writes what they say to the file with pins.
+//! `doorward servers pin`: connects to servers, and writes their definitions to the lock file.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -19,7 +19,7 @@ use crate::config;
 use crate::serve::pins as file;
 use crate::terminal::{self, one_line};
 
-/// One definition that is not what the file has.
+/// A definition that differs from the lock file.
 struct Difference {
     place: Place,
     old: Option<Bytes>,
@@ -102,7 +102,7 @@ fn wanted(
     options.names.iter().map(find).collect()
 }
 
-/// A gateway without servers, clients and store, that looks at servers.
+/// A gateway without clients and store, for inspecting servers only.
 pub async fn alone(settings: &Settings) -> Result<Arc<Gateway>, Failed> {
     let settings = Settings {
         servers: BTreeMap::new(),
@@ -151,7 +151,7 @@ fn report(
             _ => "differs",
         };
         writeln!(out, "{} ({}) {what}", one_line(&place.to_string()), place.era_word())?;
-        // What is new or gone is shown by its name: the file has all of it.
+        // New and removed definitions are listed by name only: the lock file has their content.
         if let (Some(old), Some(new)) = (old, new) {
             changes(out, &diff::between(Some(old), Some(new)))?;
         }

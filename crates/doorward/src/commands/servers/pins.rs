@@ -1,4 +1,4 @@
-//! `doorward servers diff`, `accept` and `refuse`: what servers say and nobody has approved.
+//! `doorward servers diff`, `accept` and `refuse`: servers' definitions without approval.
 
 use std::io::{self, Write};
 
@@ -11,7 +11,7 @@ use crate::cli::{DecideDefinitions, OneServer};
 use crate::commands::{Exit, Failed};
 use crate::terminal::{self, one_line};
 
-/// So many digits of a hash are shown, and at least so many must be given.
+/// Digits of a hash that are printed, and the minimum to enter.
 const SHOWN: usize = 16;
 const FEWEST: usize = 8;
 const PREFIX: &str = "sha256:";
@@ -53,7 +53,7 @@ fn print(out: &mut impl Write, one: &Withheld) -> io::Result<()> {
     changes(out, &one.changes)
 }
 
-/// Writes changes as `[-old-]` and `{+new+}` within the text that both have.
+/// Prints changes as `[-old-]` and `{+new+}` within the common text.
 pub fn changes(out: &mut impl Write, all: &[Change]) -> io::Result<()> {
     let color = terminal::color();
     for Change { path, pieces } in all {
@@ -111,7 +111,7 @@ pub async fn decide(
     Ok(())
 }
 
-/// The hash that begins with some digits.
+/// The hash with a given prefix.
 fn whole(wanted: &str, withheld: &[Withheld]) -> Result<String, Failed> {
     let digits_of = digits(wanted);
     if digits_of.len() < FEWEST {
