@@ -1,5 +1,4 @@
-//! A call in progress, always in the modern form: the caller, the protocol, the request, and the
-//! destination of its events.
+//! A call in progress, in the modern form: caller, protocol, request, and event destination.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
@@ -50,8 +49,7 @@ pub struct Call {
     pub retry: Option<Retry>,
     /// Requests for input that a handshake-era client answered with an error, by key.
     pub refused: Vec<(String, RpcError)>,
-    /// The `Mcp-Param-*` headers of the request; `None` unless it came over modern HTTP, the only
-    /// transport that requires them.
+    /// The `Mcp-Param-*` headers of a request over modern HTTP; `None` for other transports.
     pub param_headers: Option<http::HeaderMap>,
     pub started: Instant,
     /// Set by routing.
@@ -72,8 +70,7 @@ pub struct Notes {
     pub returned: Option<Box<Facts>>,
     /// The running inspection of the call, and its findings.
     pub inspection: Option<Box<Inspecting>>,
-    /// Labels that external checks have given to the call, and that its caller carries from then
-    /// on.
+    /// Labels that external checks have given to the call, which its caller then carries.
     pub labels: BTreeSet<String>,
     /// The results of external checks.
     pub checks: Option<Box<Checked>>,
@@ -124,8 +121,7 @@ pub struct Notes {
 /// permit it, too; if they also hold it, their approvers must approve as well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Held {
-    /// Who approves, how many, and for how long. Its `policy` and `reason` are replaced by the
-    /// members below.
+    /// Who approves, how many, and for how long. `policy` and `reason` are replaced below.
     pub hold: Hold,
     /// For approvers and the caller, in a sentence without secrets.
     pub reason: String,
@@ -212,8 +208,7 @@ impl Call {
             client: &self.client,
             principal: &self.caller.principal.id,
             caller: Some(&self.caller.principal),
-            // Set when the server is called on behalf of the caller; lists are fetched by the
-            // gateway itself.
+            // Set when called on behalf of the caller; the gateway itself fetches lists.
             own: None,
             session: self.session.clone(),
             handshake_client: !self.revision.is_modern(),

@@ -63,8 +63,7 @@ const SELDOM: Duration = Duration::from_secs(10 * 60);
 
 type Servers = BTreeMap<String, Arc<Server>>;
 
-/// Whether a server is visible to callers with a view key, and the generation of the lists for
-/// which that was computed.
+/// Whether a server is visible, by view key, and the generation of the lists it was computed for.
 type SeenServers = HashMap<(ViewKey, Arc<str>), (bool, u64)>;
 
 /// One running gateway.
@@ -79,8 +78,7 @@ pub struct Gateway {
     snapshots: Snapshots,
     settings: ArcSwap<Settings>,
     portals: ArcSwap<Selections>,
-    /// Visible servers, by everything that this depends on but the lists, whose generation is
-    /// stored.
+    /// Visible servers, by all that this depends on; the generation of the lists is in the value.
     seen_servers: Mutex<SeenServers>,
     pub identity: Identity,
     pub authorization: Authorization,
@@ -122,8 +120,7 @@ pub struct Changes {
 }
 
 impl Gateway {
-    /// Builds a gateway and starts detecting its servers, except stopped ones. Fails if the system
-    /// has no randomness.
+    /// Builds a gateway and starts detecting its servers. Fails if the system has no randomness.
     pub fn start(
         settings: Settings,
         store: Option<Store>,

@@ -105,8 +105,7 @@ impl Life {
     /// Computes what is served with these settings. The caller holds `serving`.
     pub(crate) fn work_out(&self, settings: &Settings) -> Served {
         let rows = self.rows.load_full();
-        // Nothing is served until the stored states are known: a server may have been taken out of
-        // use.
+        // Nothing is served before the stored states are known: a server may be out of use.
         if self.has_store && rows.is_none() {
             return Served::default();
         }

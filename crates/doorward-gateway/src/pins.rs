@@ -83,8 +83,7 @@ impl Keeper {
         counts.filter(|(_, count)| *count > 0).collect()
     }
 
-    /// The number of definitions withheld because of their content, besides those that await a
-    /// decision.
+    /// Definitions withheld because of their content, besides those that await a decision.
     pub fn refused(&self) -> usize {
         self.inner.read().refused.values().flat_map(BTreeMap::values).sum()
     }
@@ -105,8 +104,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Reads changes from the store. Returns the affected servers; `None` for all, on the first
-    /// read.
+    /// Reads changes from the store. Returns the affected servers; `None` for all, at first.
     async fn take(&self, store: &Store) -> doorward_store::Result<Option<Vec<String>>> {
         let books = store.pin_books().await?;
         let (first, seen) = {

@@ -42,8 +42,7 @@ impl Made {
 }
 
 impl Gateway {
-    /// Identifies everything that a list depends on, other than the servers: `None` if it depends
-    /// on nothing else.
+    /// Identifies everything that a list depends on other than the servers; `None` for nothing.
     pub fn view_key(&self, asking: &Asking<'_>) -> Option<ViewKey> {
         let principal = &asking.caller.principal;
         if self.is_unrestricted(principal, asking.portal) {

@@ -86,8 +86,7 @@ impl Gateway {
         Ok(reserved)
     }
 
-    /// The accounts that are charged for a caller: the tenant's, and the budgets of teams, user and
-    /// agent.
+    /// The accounts charged for a caller: the tenant's, and budgets of teams, user and agent.
     fn purses(&self, call: &Call) -> Vec<Arc<Purse>> {
         let accounts = self.ledger.accounts.load();
         if accounts.is_empty() {

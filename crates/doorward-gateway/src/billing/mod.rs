@@ -162,8 +162,7 @@ impl Ledger {
         self.accounts.store(Arc::new(accounts.iter().map(kept).collect()));
     }
 
-    /// Returns credit that was unused for a while. At shutdown, all is returned with the end of the
-    /// chain.
+    /// Returns credit that was unused for a while. The end of the chain returns all of it.
     pub async fn give_back(&self, store: &Store) {
         for purse in self.accounts.load_full().values() {
             let (writer, amount) = {

@@ -233,8 +233,7 @@ impl Desk<'_> {
                 "This authorization has expired, is already complete, or was started in another browser",
             );
         };
-        // Check the issuer before anything else: the response may come from another server (RFC
-        // 9207 section 2.4).
+        // Check the issuer first: the response may be another server's (RFC 9207 section 2.4).
         let right = match query.get("iss") {
             Some(said) => said == trip.issuer,
             None => !trip.names_itself,

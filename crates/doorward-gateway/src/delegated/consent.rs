@@ -64,8 +64,8 @@ pub async fn ask(
             Err(CallError::Gateway(failure)) if !tried => {
                 tried = true;
                 match &failure.challenge {
-                    // The server rejected the call, so it had no effect: retried with another
-                    // token, or after consent.
+                    // The server rejected the call, so it had no effect: retried after a new token
+                    // or consent.
                     Some(Challenge::Token) => delegations.refused(&server.name, &owner, &shown),
                     // If all required scopes were already granted, asking again does not help.
                     Some(Challenge::Scopes(scopes)) if scopes.is_subset(&known) => {

@@ -80,8 +80,7 @@ impl Gateway {
         Ok(Own { name, value })
     }
 
-    /// A signed assertion of the caller's identity (JWT, RFC 7519), valid for one server and a
-    /// short time.
+    /// A signed assertion of the caller's identity (JWT, RFC 7519), short-lived and for one server.
     fn asserted(
         &self,
         caller: &Caller,

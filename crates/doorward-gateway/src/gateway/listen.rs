@@ -45,8 +45,7 @@ impl Gateway {
                 let server =
                     self.server(name).ok_or_else(|| RpcError::invalid_request("Unknown server"))?;
                 let contact = server.spoken_in(era).await.contact().await?;
-                // Sessions receive all list changes, declared or not; a modern listener, those it
-                // was granted.
+                // Sessions receive all list changes; a modern listener, those it was granted.
                 let lists = match era {
                     Era::Handshake => wanted.clone(),
                     Era::Modern => wanted.honoured_by(&contact.about.capabilities),
@@ -108,8 +107,7 @@ impl Gateway {
         server.subscribe(&own, &asking.caller.principal.id).await.ok()
     }
 
-    /// The same for tasks. Returns the servers' task ids of those granted, with the ids that the
-    /// caller uses.
+    /// The same for tasks. Returns the servers' ids of those granted, with the caller's ids.
     async fn subscribe_tasks(
         &self,
         asking: &Asking<'_>,

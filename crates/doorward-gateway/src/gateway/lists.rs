@@ -122,8 +122,7 @@ impl Gateway {
         Ok(self.seen(call, whole).await)
     }
 
-    /// The part of a portal's lists that a caller sees: items for which some call would be
-    /// permitted.
+    /// The items of a portal's lists for which some call of the caller would be permitted.
     async fn seen(&self, call: &Call, whole: Arc<Snapshot>) -> Arc<Snapshot> {
         let Some(key) = self.lists_key(call) else { return whole };
         let asking = call.asking();

@@ -106,8 +106,7 @@ impl Gateway {
         )
     }
 
-    /// Inspects a server under review, and stores the result for the decision. `store` acts as the
-    /// reviewer.
+    /// Inspects a server under review, and stores the result. `store` acts as the reviewer.
     pub async fn look(&self, store: &Store, name: &str) -> Result<Look, NoLook> {
         let server = store.server(name).await?;
         if server.state == doorward_governance::lifecycle::State::Proposed {

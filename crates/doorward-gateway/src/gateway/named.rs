@@ -1,5 +1,4 @@
-//! Name resolution: from a path to a portal, and at a portal from a name to a server and its
-//! original name.
+//! Name resolution: from a path to a portal, and from a name to a server and its original name.
 
 use std::sync::Arc;
 
@@ -55,8 +54,7 @@ impl Gateway {
             .then(|| Some((self.server(server)?, own.to_owned())))?
     }
 
-    /// The original of a rewritten name, as far as it is known. An ambiguous one resolves to
-    /// nothing.
+    /// The original of a rewritten name, if known. An ambiguous one resolves to nothing.
     fn rewritten(&self, portal: &Portal, name: &str) -> Option<(Arc<Server>, String)> {
         let digest = Digest::read(name)?;
         let settings = self.settings();
@@ -119,8 +117,7 @@ impl Gateway {
         self.portals.load_full()
     }
 
-    /// Replaces the portals; listeners at removed ones are disconnected, and all others read their
-    /// lists again.
+    /// Replaces the portals. Listeners at removed ones are disconnected; others read lists again.
     pub(crate) fn set_portals(&self, portals: Selections) {
         let old = self.portals.swap(Arc::new(portals));
         let now = self.portals.load();

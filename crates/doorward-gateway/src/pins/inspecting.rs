@@ -17,8 +17,7 @@ use super::Keeper;
 use crate::gateway::Gateway;
 
 impl Keeper {
-    /// Inspects a list, on a thread that serves no calls. A list that cannot be inspected is
-    /// withheld.
+    /// Inspects a list, off the threads that serve calls. If this fails, the list is withheld.
     pub(super) async fn inspect_list(
         &self,
         server: &str,
@@ -85,8 +84,7 @@ impl Keeper {
         matches!(self.judge_about(server, kind, said).withheld, Some(Withheld::Hold(_)))
     }
 
-    /// A server's description of itself, as it may be served. A pinned one was accepted by
-    /// somebody.
+    /// A server's description of itself, as it may be served. A pinned one was accepted.
     pub(super) fn inspected_about(
         &self,
         server: &Server,

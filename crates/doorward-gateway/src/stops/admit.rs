@@ -23,8 +23,7 @@ fn presents_own(settings: &ServerSettings) -> bool {
     settings.credential.is_some() || !settings.headers.is_empty() || settings.delegated.is_some()
 }
 
-/// The stop that takes a server out of service: of the server, or of the credential that all its
-/// requests need.
+/// The stop of a server, or of the credential that all requests to it need.
 pub fn out_of_service<'a>(stopped: &'a Stopped, server: &Server) -> Option<&'a Arc<Stop>> {
     let name = &server.name;
     stopped.server(name).or_else(|| {

@@ -104,8 +104,7 @@ impl Gateway {
         tokio::time::timeout(PATIENCE, asking).await.ok()?.ok()?
     }
 
-    /// Writes an entry to the journal and to the store, as far as each is possible now. `None` if
-    /// the entry is gone.
+    /// Writes an entry to the journal and the store, as far as possible now. `None` if it is gone.
     async fn keep_and_write(&self, id: &str) -> Option<StopOutcome> {
         let entry = self.emergency.known.lock().own.get(id)?.entry.clone();
         let journaled = self.emergency.keep(&entry).await;

@@ -143,8 +143,7 @@ impl Gateway {
         }
     }
 
-    /// Decrypts the provided credentials. One that cannot be decrypted is treated as absent, and
-    /// logged.
+    /// Decrypts the provided credentials. A failing one is logged, and treated as absent.
     fn take_given(&self, kept: &[Credential]) {
         let settings = self.settings();
         let key = settings.store_key.as_ref().map(|key| MasterKey::new(key.expose()));
