@@ -1,15 +1,16 @@
 //! The doors by which clients come in. Each takes requests in its own protocol and makes calls of them, which the
 //! gateway's pipeline decides and answers; nothing behind a door knows which one it was.
 //!
-//! [`mcp`] is MCP over HTTP in all its revisions, [`registry`] the registry API.
+//! [`mcp`] is MCP over HTTP in all its revisions, [`registry`] the registry API, [`approvals`] the page for people who decide
+//! about calls.
 
+pub mod approvals;
 pub mod mcp;
 pub mod registry;
 
 use std::pin::pin;
 use std::sync::Arc;
 
-use doorward_gateway::approvals::page;
 use doorward_gateway::delegated;
 use doorward_gateway::gateway::Gateway;
 use doorward_identity::identity::{Peer, WELL_KNOWN};
@@ -61,7 +62,7 @@ async fn answer_browser(
     let mut request = Some(request);
     let mut answered = delegated::answer(&gateway, &mut request).await;
     if answered.is_none() {
-        answered = page::answer(&gateway, peer, &mut request).await;
+        answered = approvals::answer(&gateway, peer, &mut request).await;
     }
     if answered.is_none() {
         answered = doorward_authorization::answer(&*gateway, peer, &mut request).await;

@@ -12,7 +12,7 @@ use futures_util::future::BoxFuture;
 use http::{HeaderMap, Response, StatusCode};
 use hyper::body::Incoming;
 
-use crate::approvals::page;
+use crate::approvals::signing_in::signed_in;
 use crate::delegated;
 use crate::endpoint::is_endpoint;
 use crate::gateway::Gateway;
@@ -64,6 +64,6 @@ impl Host for Gateway {
     }
 
     fn approver(&self, id: &str, headers: &HeaderMap, token: &str) -> Response<Bytes> {
-        page::signed_in(self, id, headers, token)
+        signed_in(self, id, headers, token)
     }
 }

@@ -14,7 +14,7 @@ use doorward_policy::{Decision, Facts, Hold};
 pub use doorward_upstream::call_error::CallError;
 
 use crate::access::targets::is_write;
-use crate::approvals::approved::Approved;
+use crate::approvals::approved::{Answered, Approved};
 use crate::billing::Reserved;
 use crate::pipeline::cache_lookup::Looked;
 use crate::pipeline::checked::Checked;
@@ -26,6 +26,7 @@ use doorward_limits::rates::{Nearest, Taken};
 use doorward_observability::audit::Opened;
 use doorward_upstream::catalog::ToolEntry;
 use doorward_upstream::exchange::Deadline;
+use doorward_upstream::state::TaskOf;
 use doorward_upstream::switchboard::Listener;
 use doorward_upstream::{Asked, Server};
 
@@ -82,6 +83,12 @@ pub struct Notes {
     pub decision: Option<Box<Decision>>,
     /// Another stage requires approval by people.
     pub held: Option<Box<Held>>,
+    /// The client's answer to the gateway's own request for approval.
+    pub answered: Option<Box<Answered>>,
+    /// What the client has sent for its server to continue with, before inspection.
+    pub continues: Option<Box<Retry>>,
+    /// The task that it is about, if any.
+    pub task: Option<Box<AboutTask>>,
     /// Arguments edited by an approver, which have replaced the caller's.
     pub edited: Option<Box<Edits>>,
     /// The audit record, while it is open.
@@ -127,6 +134,14 @@ pub struct Held {
     pub reason: String,
     /// The source: `inspection`, or `check:NAME`.
     pub by: String,
+}
+
+/// The call that has created a task, which another is about.
+#[derive(Debug)]
+pub struct AboutTask {
+    pub of: TaskOf,
+    /// What the catalogue knows of the tool.
+    pub tool: Option<Arc<ToolEntry>>,
 }
 
 /// What a protocol adapter knows of a call.

@@ -277,7 +277,7 @@ impl Server {
                 if !capabilities::has_tasks(&asked.client.capabilities) {
                     return Err(invalid("a task was not requested"));
                 }
-                self.cover_task(asked.principal, &mut result);
+                self.cover_task(asked, &mut result);
             }
             // Defined by an extension, which the client has declared.
             _ if asked.client.capabilities.contains("extensions") => {}

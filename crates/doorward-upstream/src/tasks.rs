@@ -53,7 +53,7 @@ impl Server {
         };
         let place = self.held.add(kept, self.shared.limits.shared(self.shared.limits.tasks))?;
         errand.done();
-        task.set("taskId", self.seal_task(asked.principal, &format!("{place:x}")).as_str());
+        task.set("taskId", self.seal_task(asked, &format!("{place:x}")).as_str());
         Ok(task)
     }
 

@@ -99,6 +99,9 @@ pub struct ApprovalItem {
     /// JSON, masked as in audit records; for whoever may decide, or read payloads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arguments: Option<String>,
+    /// What the client answers to the server, where the call continues with that. Likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<String>,
     /// Why it waits: what the policies say.
     pub reason: String,
     /// IDs of the policies.
@@ -186,6 +189,7 @@ fn item(desk: &Desk, mut approval: Approval, with_arguments: bool) -> ApprovalIt
         method: approval.subject.method,
         name: approval.subject.name,
         arguments: Some(approval.subject.arguments).filter(|_| shows),
+        answers: approval.subject.answers.filter(|_| shows),
         votes: approval.votes,
         created: approval.created,
         expires: approval.expires,

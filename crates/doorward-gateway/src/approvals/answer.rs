@@ -7,14 +7,16 @@ use doorward_config::Explain;
 use doorward_governance::approvals::Approval;
 use doorward_identity::seal::{fingerprint, meaning};
 use doorward_mcp::error::{Kind, code};
-use doorward_mcp::interaction::{InputRequest, InputRequired};
+use doorward_mcp::interaction::{InputRequest, InputRequired, Retry};
 use doorward_mcp::{Object, Revision, RpcError, capabilities, method};
 use doorward_policy::Code;
 use doorward_store::now;
 use doorward_upstream::state;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::approved::Answered;
 use crate::call::{Call, CallError, Reply};
 use crate::gateway::Gateway;
 use crate::record;
@@ -48,6 +50,20 @@ pub fn refused(gateway: &Gateway, call: &Call, approval: &Approval) -> CallError
     }
 }
 
+/// What the state in the question is sealed for.
+const STATE: &str = "approval";
+
+/// The state in the question.
+#[derive(Debug, Serialize, Deserialize)]
+struct State {
+    /// The call that it is about.
+    #[serde(rename = "c")]
+    call: String,
+    /// What the client had answered to the server, as JSON, and the server's state.
+    #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
+    continues: Option<(String, Option<String>)>,
+}
+
 /// What the answer to the question is good for: this call, and no other.
 fn purpose(call: &Call) -> String {
     let server = call.route.as_ref().map(|route| &*route.server.name).unwrap_or_default();
@@ -55,25 +71,42 @@ fn purpose(call: &Call) -> String {
     fingerprint(&[b"approval", server.as_bytes(), call.method.as_bytes(), &params])
 }
 
-/// Takes the answer to the gateway's question out of a call: whether the client has opened the page, and the call waits.
-pub fn taken(gateway: &Gateway, call: &mut Call) -> Result<bool, CallError> {
-    let Some(state) = call.retry.as_ref().and_then(|retry| retry.state.as_ref()) else {
-        return Ok(false);
-    };
+/// Takes the answer to the gateway's question out of a retry, and puts what the client had answered to its server in its
+/// place.
+pub fn open(gateway: &Gateway, call: &mut Call) {
+    let Some(retry) = &call.retry else { return };
     let principal = &call.caller.principal.id;
-    let opened = gateway.shared.sealer.open::<String>(state, principal, &purpose(call));
-    if opened.is_err() {
-        // A state that is neither of an approval nor of a call that was approved.
+    let opened = retry.state.as_ref().map(|sealed| {
+        let sealer = &gateway.shared.sealer;
+        sealer.open::<State>(sealed, principal, STATE)
+    });
+    // Any other state is the server's.
+    if let Some(Ok(State { call: of, continues })) = opened {
+        let answer = retry.responses.object(KEY).unwrap_or_default();
+        let accepts = answer.string("action").as_deref() == Some("accept");
+        call.notes.answered = Some(Box::new(Answered { call: of, accepts }));
+        call.retry = continues.map(|(responses, state)| Retry {
+            responses: Object::parse(&responses.into()).unwrap_or_default(),
+            state,
+        });
+    }
+    let continues = call.retry.as_ref();
+    call.notes.continues = continues.map(|Retry { responses, state }| {
+        Box::new(Retry { responses: responses.clone(), state: state.clone() })
+    });
+}
+
+/// Whether the client has opened the page, and the call waits.
+pub fn taken(call: &mut Call) -> Result<bool, CallError> {
+    let Some(answered) = call.notes.answered.take() else { return Ok(false) };
+    if answered.call != purpose(call) {
         return Err(state::refused().into());
     }
-    let retry = call.retry.take();
-    let action = retry.and_then(|retry| {
-        let answer = retry.responses.object(KEY)?;
-        answer.string("action").map(std::borrow::Cow::into_owned)
-    });
-    match action.as_deref() {
-        Some("accept") => Ok(true),
-        _ => Err(denied(call, "The call requires approval, and the request for it was declined")),
+    match answered.accepts {
+        true => Ok(true),
+        false => {
+            Err(denied(call, "The call requires approval, and the request for it was declined"))
+        }
     }
 }
 
@@ -106,12 +139,13 @@ pub fn told(
         let request = InputRequest { key: KEY.into(), method: method::ELICIT.into(), params };
         let left = u64::try_from(approval.expires - now()).unwrap_or_default();
         let principal = &call.caller.principal.id;
-        let state = gateway.shared.sealer.seal(
-            &approval.id,
-            principal,
-            &purpose(call),
-            Some(Duration::from_secs(left.max(1))),
-        );
+        let continues = call.notes.continues.as_ref().map(|retry| {
+            let responses = retry.responses.to_bytes();
+            (String::from_utf8_lossy(&responses).into_owned(), retry.state.clone())
+        });
+        let state = State { call: purpose(call), continues };
+        let lifetime = Some(Duration::from_secs(left.max(1)));
+        let state = gateway.shared.sealer.seal(&state, principal, STATE, lifetime);
         let required = InputRequired { requests: vec![request], state: Some(state) };
         return Ok(Some(Reply::Result(required.to_result())));
     }

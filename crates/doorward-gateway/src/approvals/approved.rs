@@ -28,6 +28,15 @@ pub enum Pass {
     Continued(String, String),
 }
 
+/// The client's answer to the gateway's own request for approval.
+#[derive(Debug)]
+pub struct Answered {
+    /// The call that it is about.
+    pub(super) call: String,
+    /// Whether the client has opened the page.
+    pub(super) accepts: bool,
+}
+
 /// What lets a held call go on.
 #[derive(Debug)]
 pub struct Approved {

@@ -1,10 +1,13 @@
 //! What the approval of a call is bound to.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use doorward_governance::approvals::{Bound, Edits};
 use doorward_governance::pins::{Definition, Hash};
 use doorward_identity::identity::Grant;
 use doorward_identity::seal::meaning;
-use doorward_mcp::method;
+use doorward_mcp::{Object, interaction, method};
 use doorward_observability::audit::mask::masked_value;
 use doorward_policy::Hold;
 use doorward_upstream::Server;
@@ -32,13 +35,17 @@ pub struct Binding {
     definition: Option<Hash>,
     policies: String,
     params: Vec<u8>,
+    /// What the call continues with: the client's answers, and the server's state.
+    continues: Vec<u8>,
+    /// The labels that the caller carries, and those that the call will bring.
+    labels: BTreeSet<String>,
 }
 
 impl Binding {
-    pub fn of(gateway: &Gateway, call: &Call) -> Self {
+    pub fn of(gateway: &Gateway, call: &Call, labels: BTreeSet<String>) -> Self {
         let principal = &call.caller.principal;
         let server = call.route.as_ref().map(|route| &route.server);
-        let name = record::target(call).unwrap_or_default().into_owned();
+        let name = record::subject(call).unwrap_or_default().into_owned();
         let view = server.and_then(|server| {
             let kind = kind_of(&call.method)?;
             server.catalog.known(server, &call.client.capabilities, kind).map(|view| (view, kind))
@@ -59,6 +66,8 @@ impl Binding {
             definition,
             policies: gateway.policies().version.clone(),
             params: meaning(&call.params),
+            continues: continues(call),
+            labels,
         }
     }
 
@@ -74,24 +83,39 @@ impl Binding {
             name: &self.name,
             definition: self.definition,
             policies: &self.policies,
+            labels: &self.labels,
         }
     }
 
     pub fn digest(&self, holds: &[Hold]) -> Hash {
-        self.bound().digest(&self.params, holds)
+        self.bound().digest(&self.params, &self.continues, holds)
+    }
+
+    /// The digest of the call, whatever holds it and whatever it continues with.
+    pub fn continuation(&self) -> Hash {
+        self.bound().digest(&self.params, b"", &[])
+    }
+
+    /// Whether the caller carries labels that are not bound.
+    pub fn lacks(&self, labels: &BTreeSet<String>) -> bool {
+        !labels.is_subset(&self.labels)
+    }
+
+    pub fn labels(&self) -> &BTreeSet<String> {
+        &self.labels
     }
 
     /// The digest of a call with edited arguments.
     pub fn edited(&self, call: &Call, edits: &Edits, holds: &[Hold]) -> Hash {
         let mut params = call.params.clone();
         editing::apply(&mut params, edits);
-        self.bound().digest(&meaning(&params), holds)
+        self.bound().digest(&meaning(&params), &self.continues, holds)
     }
 }
 
 fn kind_of(of: &str) -> Option<usize> {
     match of {
-        method::TOOLS_CALL => Some(TOOLS),
+        method::TOOLS_CALL | method::TASKS_UPDATE => Some(TOOLS),
         method::PROMPTS_GET => Some(PROMPTS),
         _ => None,
     }
@@ -109,12 +133,43 @@ pub fn current(server: &Server, of: &str, name: &str) -> Vec<Hash> {
     all.iter().map(|definition| Definition::of(definition).core).collect()
 }
 
+/// What a call continues with. A client of the handshake era makes its call again from the beginning: what is approved is the
+/// call.
+fn continues(call: &Call) -> Vec<u8> {
+    let Some(retry) = call.retry.as_ref().filter(|_| call.revision.is_modern()) else {
+        return Vec::new();
+    };
+    let mut params = Object::new();
+    retry.put(&mut params);
+    meaning(&params)
+}
+
 /// The arguments as people see them, masked as in audit records; `None` if they are too long.
 pub fn arguments(gateway: &Gateway, call: &Call) -> Option<String> {
-    let arguments = call.params.object("arguments").unwrap_or_default();
-    if arguments.size_hint() > MOST_SHOWN {
+    match &call.notes.task {
+        Some(task) => match &task.of.arguments {
+            Some(arguments) => shown(gateway, arguments),
+            None => Some("{}".into()),
+        },
+        None => shown(gateway, &call.params.object("arguments").unwrap_or_default()),
+    }
+}
+
+/// What the client answers to the server, likewise: an empty text if it answers nothing.
+pub fn answers(gateway: &Gateway, call: &Call) -> Option<String> {
+    let of_task = call.params.object(interaction::INPUT_RESPONSES);
+    let of_task = of_task.filter(|_| *call.method == *method::TASKS_UPDATE);
+    let of_call = call.retry.as_ref().map(|retry| Cow::Borrowed(&retry.responses));
+    match of_task.or(of_call).filter(|answers| !answers.is_empty()) {
+        Some(answers) => shown(gateway, &answers),
+        None => Some(String::new()),
+    }
+}
+
+fn shown(gateway: &Gateway, object: &Object) -> Option<String> {
+    if object.size_hint() > MOST_SHOWN {
         return None;
     }
-    let masked = masked_value(&gateway.shared.audit.settings(), arguments.to_serde());
+    let masked = masked_value(&gateway.shared.audit.settings(), object.to_serde());
     masked.filter(|text| text.len() <= MOST_SHOWN)
 }

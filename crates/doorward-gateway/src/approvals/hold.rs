@@ -1,6 +1,6 @@
 //! A call that policies hold: let through if it was approved, answered otherwise.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,10 +12,12 @@ use tokio::time::Instant;
 
 use super::answer::{self, denied, told};
 use super::approved::{Approved, Pass, continuation, unavailable};
-use super::binding::{Binding, arguments};
+use super::binding::{Binding, answers, arguments};
 use super::editing;
 use crate::call::{Call, CallError, Failure, Held, Reply};
+use crate::delegated::is_consent;
 use crate::gateway::Gateway;
+use doorward_upstream::state;
 
 /// How long a call waits for its decision once its client has opened the page; shorter than clients wait for a call.
 const WAIT: Duration = Duration::from_secs(45);
@@ -26,8 +28,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 const MOST_FACTS: usize = 32;
 const LONGEST_FACT: usize = 200;
 
-/// Lets an approved call through, once; answers any other.
-pub async fn hold(gateway: &Arc<Gateway>, call: &mut Call) -> Result<Option<Reply>, CallError> {
+/// Lets an approved call through, once; answers any other. It brings these labels when it is sent.
+pub async fn hold(
+    gateway: &Arc<Gateway>,
+    call: &mut Call,
+    brings: BTreeSet<String>,
+) -> Result<Option<Reply>, CallError> {
     let Some(store) = gateway.kept.store() else {
         return Err(denied(
             call,
@@ -35,9 +41,12 @@ pub async fn hold(gateway: &Arc<Gateway>, call: &mut Call) -> Result<Option<Repl
         ));
     };
     let holds = holds_of(call.notes.decision.as_deref(), call.notes.held.as_deref());
-    let binding = Binding::of(gateway, call);
+    // With those that the call itself brings: what was not sent may be sent again.
+    let mut labels = brings;
+    labels.extend(call.notes.facts.iter().flat_map(|facts| facts.flow.iter().cloned()));
+    let binding = Binding::of(gateway, call, labels);
     let let_through = |pass: Pass| {
-        let (principal, digest) = (binding.bound().principal, binding.digest(&[]).to_string());
+        let (principal, digest) = (binding.bound().principal, binding.continuation().to_string());
         let (tasks, news) = (gateway.shared.tasks.clone(), gateway.approvals.clone());
         Some(Box::new(Approved::new(store.clone(), tasks, news, pass, principal, digest)))
     };
@@ -48,7 +57,8 @@ pub async fn hold(gateway: &Arc<Gateway>, call: &mut Call) -> Result<Option<Repl
         }
         return Ok(None);
     }
-    let awaits = answer::taken(gateway, call)?;
+    let awaits = answer::taken(call)?;
+    check_state(gateway, call)?;
     let whole = binding.digest(&holds).to_string();
     let holds = not_remembered(store, call, &binding, holds).await?;
     if holds.is_empty() {
@@ -82,6 +92,7 @@ pub async fn hold(gateway: &Arc<Gateway>, call: &mut Call) -> Result<Option<Repl
         match approval.state {
             State::Approved => {
                 still_stands(gateway, call, &binding)?;
+                carries_no_more(gateway, call, &binding).await?;
                 let id = call.id.to_string();
                 let edits = approval.edits().cloned();
                 let edited = edits.as_ref().map(|edits| binding.edited(call, edits, &holds));
@@ -140,7 +151,7 @@ async fn continued(
 ) -> Result<Option<(Pass, Option<Edits>)>, CallError> {
     let Some(retry) = &call.retry else { return Ok(None) };
     let from = retry.state.as_deref().unwrap_or_default();
-    let hash = continuation(&binding.digest(&[]).to_string(), from);
+    let hash = continuation(&binding.continuation().to_string(), from);
     let taken = store.take_continuation(&hash, now()).await.map_err(unavailable)?;
     let Some(id) = taken else { return Ok(None) };
     let approval = match &*id {
@@ -179,8 +190,35 @@ fn still_stands(gateway: &Gateway, call: &Call, binding: &Binding) -> Result<(),
     if call.caller.lease.is_over() {
         return Err(denied(call, "The caller's credential is no longer valid"));
     }
-    if *binding != Binding::of(gateway, call) {
+    if *binding != Binding::of(gateway, call, binding.labels().clone()) {
         return Err(denied(call, "The tool or the policies have changed since the call was made"));
+    }
+    Ok(())
+}
+
+/// Nobody decides about a call that continues from a state that nobody has given it.
+fn check_state(gateway: &Gateway, call: &Call) -> Result<(), CallError> {
+    let (Some(route), Some(_)) = (&call.route, &call.retry) else { return Ok(()) };
+    let server = &route.server;
+    match server.knows_state(&call.asked(server)) || is_consent(gateway, call, server) {
+        true => Ok(()),
+        false => Err(state::refused().into()),
+    }
+}
+
+/// The caller may have learnt something while the call has waited, which its approvers have not seen.
+async fn carries_no_more(
+    gateway: &Gateway,
+    call: &Call,
+    binding: &Binding,
+) -> Result<(), CallError> {
+    let Some(conversing) = call.notes.conversing.as_ref().filter(|_| gateway.flow.is_on()) else {
+        return Ok(());
+    };
+    let carried = gateway.flow.carried(&conversing.carrier).await;
+    if binding.lacks(&carried.labels) {
+        let why = "The caller has learnt something since the call was made. Make it again";
+        return Err(Failure { retryable: true, ..Failure::new(Kind::Denied, why) }.into());
     }
     Ok(())
 }
@@ -213,9 +251,9 @@ async fn ask(
     };
     let id = random_id::<16>().map_err(|error| failed(&error))?;
     let principal = &call.caller.principal;
-    let arguments = arguments(gateway, call).ok_or_else(|| {
-        denied(call, "It requires approval, and its arguments are too long to show")
-    })?;
+    let too_long = || denied(call, "It requires approval, and its arguments are too long to show");
+    let arguments = arguments(gateway, call).ok_or_else(too_long)?;
+    let answers = answers(gateway, call).ok_or_else(too_long)?;
     let bound = binding.bound();
     let memories = holds.iter().filter_map(|hold| {
         let memory = bound.memory(hold, call.session.as_deref())?;
@@ -237,6 +275,7 @@ async fn ask(
             method: bound.method.to_owned(),
             name: bound.name.to_owned(),
             arguments,
+            answers: Some(answers).filter(|answers| !answers.is_empty()),
             definition: bound.definition.map(|hash| hash.to_string()),
             policies: bound.policies.to_owned(),
             facts: call.notes.facts.as_deref().map(facts_shown).unwrap_or_default(),

@@ -7,4 +7,4 @@ mod binding;
 pub mod decide;
 pub mod editing;
 pub mod hold;
-pub mod page;
+pub mod signing_in;

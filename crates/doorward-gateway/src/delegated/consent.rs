@@ -97,6 +97,15 @@ fn purpose(server: &Server, call: &Call) -> String {
     fingerprint(&[b"consent", server.name.as_bytes(), call.method.as_bytes(), &params])
 }
 
+/// Whether a retry answers the gateway's request for consent.
+pub fn is_consent(gateway: &Gateway, call: &Call, server: &Server) -> bool {
+    let state = call.retry.as_ref().and_then(|retry| retry.state.as_ref());
+    state.is_some_and(|state| {
+        let (sealer, principal) = (&gateway.shared.sealer, &call.caller.principal.id);
+        sealer.open::<BTreeSet<String>>(state, principal, &purpose(server, call)).is_ok()
+    })
+}
+
 /// Removes the response to the gateway's elicitation from a call. If the caller has opened the
 /// link, returns the scopes that were requested.
 fn take_consent(

@@ -5,4 +5,4 @@ mod connect;
 mod consent;
 
 pub use connect::{answer, depart};
-pub use consent::ask;
+pub use consent::{ask, is_consent};

@@ -1,14 +1,17 @@
 //! Stage: calls that policies or other stages hold until people have approved them. It comes after validation, so that what
 //! is shown to them is what a server would be sent, and before anything is charged or recorded as begun.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use doorward_mcp::error::Kind;
 use doorward_policy::Verdict;
 
 use super::arguments::Arguments;
+use super::flow;
 use super::inspection::Inspection;
 use super::policy::{self, EDITED_IS_HELD};
+use crate::approvals::answer;
 use crate::approvals::approved::continues_from;
 use crate::approvals::editing;
 use crate::approvals::hold::hold;
@@ -32,9 +35,14 @@ impl Stage for Approval {
         let by_policies =
             call.notes.decision.as_ref().is_some_and(|it| it.verdict == Verdict::Hold);
         match by_policies || call.notes.held.is_some() {
-            false => Step::CONTINUE,
+            // What the user has declined is not done, be it that it needs no approval any more.
+            false => answer::taken(call).map_or_else(Step::refuse, |_| Step::CONTINUE),
             true => Step::Later(Box::pin(async move {
-                let reply = hold(gateway, call).await?;
+                let brings = match gateway.flow.is_on() {
+                    true => flow::brought(gateway, call),
+                    false => BTreeSet::new(),
+                };
+                let reply = hold(gateway, call, brings).await?;
                 if call.notes.edited.is_some() {
                     recheck(gateway, call, events).await?;
                 }

@@ -39,7 +39,7 @@ impl Stage for Checks {
         let Some(checks) = gateway.checks.load() else { return Step::CONTINUE };
         let Some(route) = &call.route else { return Step::CONTINUE };
         let is_task = names_a_task(&call.method);
-        let name = record::target(call).filter(|_| !is_task);
+        let name = record::subject(call);
         if name.is_none() && !is_task {
             return Step::CONTINUE;
         }
@@ -65,7 +65,7 @@ impl Stage for Checks {
         let checked = call.notes.checks.as_ref()?;
         let (part, body) = answer_of(call, reply)?;
         let server = &call.route.as_ref()?.server.name;
-        let name = record::target(call).filter(|_| !names_a_task(&call.method));
+        let name = record::subject(call);
         let concern = checked.checks.concern(CheckWhen::After, server, name.as_deref());
         concern.then(|| -> Settling<'a> { Box::pin(ask_after(call, reply, part, body)) })
     }
@@ -119,7 +119,7 @@ async fn ask(
     let settings = checked.shared.audit.settings().clone();
     let mask = |value: serde_json::Value| masked_value(&settings, value);
     let id = call.id.to_string();
-    let name = record::target(call).filter(|_| !names_a_task(&call.method));
+    let name = record::subject(call);
     let facts = match part {
         Part::Arguments => &call.notes.facts,
         Part::Result | Part::Error => &call.notes.returned,

@@ -14,9 +14,10 @@ use doorward_mcp::{Object, Value, interaction, method};
 use doorward_observability::telemetry::context::Context;
 use doorward_policy::Conversation;
 use doorward_upstream::catalog::{RESOURCES, TEMPLATES, kind_of};
-use doorward_upstream::state::names_a_task;
+use doorward_upstream::state::{TaskOf, names_a_task};
 
-use crate::call::{Call, CallError, Events, Failure, Reply};
+use crate::access::targets::is_write;
+use crate::call::{AboutTask, Call, CallError, Events, Failure, Portal, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::{Decision, Settling, Stage, Step};
 use crate::record;
@@ -146,17 +147,23 @@ fn carrier(gateway: &Gateway, call: &Call) -> Carrier {
     })
 }
 
-/// Whether a call uses something that a server offers.
+/// Whether a call uses something that a server offers, or continues to.
 fn is_use(of: &str) -> bool {
     matches!(
         of,
-        method::TOOLS_CALL | method::PROMPTS_GET | method::RESOURCES_READ | method::COMPLETE
+        method::TOOLS_CALL
+            | method::PROMPTS_GET
+            | method::RESOURCES_READ
+            | method::COMPLETE
+            | method::TASKS_UPDATE
     )
 }
 
 /// Whether a call counts: one that goes on with an earlier one, or refreshes a cached result, is not another.
 fn counts(call: &Call) -> bool {
-    call.retry.is_none() && call.notes.refreshes.is_none() && *call.method != *method::COMPLETE
+    let continues = call.retry.is_some() || call.notes.answered.is_some();
+    let counts = !matches!(&*call.method, method::COMPLETE | method::TASKS_UPDATE);
+    counts && !continues && call.notes.refreshes.is_none()
 }
 
 fn digest(gateway: &Gateway, call: &Call) -> doorward_guards::flow::Key {
@@ -216,7 +223,10 @@ fn learn(
 }
 
 /// The labels of what a call returns, as settings say.
-fn brought(gateway: &Gateway, call: &Call) -> BTreeSet<String> {
+pub(super) fn brought(gateway: &Gateway, call: &Call) -> BTreeSet<String> {
+    if *call.method == *method::LISTEN {
+        return of_tasks(gateway, call);
+    }
     let Some(route) = &call.route else {
         return listed(gateway, call, true);
     };
@@ -235,9 +245,27 @@ fn brought(gateway: &Gateway, call: &Call) -> BTreeSet<String> {
             let name = reference.string("uri").or_else(|| reference.string("name"));
             of(&name.unwrap_or_default(), false, true)
         }
-        of if names_a_task(of) => settings.may_bring(),
+        method if names_a_task(method) => match call.notes.task.as_deref() {
+            Some(AboutTask { of: TaskOf { tool, .. }, tool: known }) => {
+                let write = is_write(&route.server, tool, known.as_deref());
+                of(tool, write, known.as_ref().is_none_or(|tool| tool.open_world))
+            }
+            None => settings.may_bring(),
+        },
         _ => listed(gateway, call, true),
     }
+}
+
+/// The labels of the tasks that a call listens to: their results are pushed, too.
+fn of_tasks(gateway: &Gateway, call: &Call) -> BTreeSet<String> {
+    let filter = call.params.object("notifications").unwrap_or_default();
+    let tasks = filter.get("taskIds").and_then(Value::as_array).unwrap_or_default();
+    let server = |task: &Value| match &call.portal {
+        Portal::Server(name) => gateway.server(name),
+        Portal::Merged | Portal::Named(_) => gateway.server(task.as_str()?.rsplit_once('.')?.0),
+    };
+    let servers = tasks.iter().filter_map(server);
+    servers.flat_map(|server| server.settings.may_bring()).collect()
 }
 
 /// The labels of the lists of a portal, as far as the caller sees its servers: of definitions and instructions, and of

@@ -16,6 +16,7 @@ use super::arguments::headers_agree;
 use crate::call::{Call, CallError, Events, Held};
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
+use crate::record;
 
 pub struct Inspection;
 
@@ -60,6 +61,7 @@ fn guard(gateway: &Gateway, call: &Call) -> Option<Guard> {
             reference = call.params.object("ref").unwrap_or_default();
             reference.string("name").or_else(|| reference.string("uri"))
         }
+        of if names_a_task(of) => record::subject(call),
         // Lists are definitions.
         of if of == method::DISCOVER || of == method::LISTEN || kind_of(of).is_some() => {
             return None;

@@ -23,6 +23,7 @@ mod policy;
 mod record;
 pub mod refusal;
 mod results;
+mod resumption;
 mod routing;
 mod stops;
 mod uris;
@@ -51,6 +52,7 @@ const STAGES: &[&dyn Stage] = &[
     &stops::Stops,
     &uris::Uris,
     &routing::Routing,
+    &resumption::Resumption,
     &coercion::Coercion,
     &inspection::Inspection,
     &flow::Flow,

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use doorward_mcp::error::{Kind, code};
 use doorward_mcp::names::qualified_uri;
 use doorward_mcp::translate::CacheHints;
-use doorward_mcp::{RpcError, method};
+use doorward_mcp::{Object, RpcError, method};
 use doorward_policy::{Action, Arguments, Decision, Hold, Target, TargetKind, Verdict};
 
 use crate::access::decide::Asking;
 use crate::access::targets::target;
-use crate::call::{Call, CallError, Events, Failure, Reply, Route};
+use crate::call::{AboutTask, Call, CallError, Events, Failure, Reply, Route};
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
 use doorward_identity::identity::Grant;
@@ -113,6 +113,23 @@ fn judge(gateway: &Gateway, call: &Call, route: &Route) -> Judged {
                 || RpcError::invalid_params("'ref' does not name a known prompt or resource");
             ask(gateway, call, Action::Complete, &target, Arguments::default(), || unknown().into())
         }
+        // What its server asks for in the midst of a task is another part of the call that has created it.
+        method::TASKS_UPDATE => {
+            // Of an unknown task, the server says so.
+            let Some(AboutTask { of, tool }) = call.notes.task.as_deref() else {
+                return (None, Ok(()));
+            };
+            let target = target(server, TargetKind::Tool, &of.tool, tool.as_deref());
+            let arguments = match &of.arguments {
+                None => Arguments::Any,
+                Some(arguments) => {
+                    let mut params = Object::new();
+                    params.set("arguments", arguments.clone());
+                    gateway.arguments(&params)
+                }
+            };
+            ask(gateway, call, Action::Call, &target, arguments, || unknown_task().into())
+        }
         // A task belongs to who started it, which its sealed id shows.
         of if names_a_task(of) => (None, Ok(())),
         // What is told in lists is filtered there.
@@ -175,6 +192,10 @@ pub fn absent(call: &Call, what: &str, name: &str) -> CallError {
         return unknown_resource(&name).into();
     }
     RpcError::invalid_params(format!("Unknown {what}: {name}")).into()
+}
+
+pub fn unknown_task() -> RpcError {
+    RpcError::invalid_params("Unknown task")
 }
 
 pub fn unknown_resource(uri: &str) -> RpcError {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use doorward_mcp::names::Qualifier;
 use doorward_mcp::{Era, Object, RpcError, capabilities, method};
 
-use crate::call::{Call, CallError, Events, Portal, Reply, Route};
+use crate::call::{AboutTask, Call, CallError, Events, Portal, Reply, Route};
 use crate::gateway::Gateway;
-use crate::pipeline::policy::{absent, unknown_resource};
+use crate::pipeline::policy::{absent, unknown_resource, unknown_task};
 use crate::pipeline::{Stage, Step};
 use doorward_config::ServerNames;
 use doorward_upstream::Server;
@@ -174,6 +174,7 @@ fn find_listed<'a>(gateway: &'a Arc<Gateway>, call: &'a mut Call, server: Arc<Se
                 (Err(error), Err(_)) => Err(error),
             }
         }
+        of if names_a_task(of) => return find_task(call, server),
         _ => Ok(Step::CONTINUE),
     };
     found.unwrap_or_else(Step::refuse)
@@ -208,7 +209,7 @@ fn merged(gateway: &Gateway, call: &mut Call) -> Result<Option<Arc<Server>>, Rpc
             let found = id.rsplit_once('.');
             let found = found.and_then(|(server, own)| Some((gateway.server(server)?, own)));
             let Some((server, own)) = found else {
-                return Err(RpcError::invalid_params("Unknown task"));
+                return Err(unknown_task());
             };
             call.params.set("taskId", own);
             Ok(Some(server))
@@ -266,6 +267,27 @@ fn find_tool<'a>(
         };
         let tool = tool.ok_or_else(|| absent(call, "tool", &name))?;
         call.route = Some(Route::to_tool(server, &name, Some(tool)));
+        Ok(None)
+    }))
+}
+
+/// The tool whose call has created a task. Input for it is sent only while the server lists the tool.
+fn find_task(call: &mut Call, server: Arc<Server>) -> Step<'_> {
+    let sealed = call.params.string("taskId").unwrap_or_default();
+    let Some(of) = server.call_of_task(&call.caller.principal.id, &sealed) else {
+        return Step::CONTINUE;
+    };
+    let view = server.catalog.known(&server, &call.client.capabilities, TOOLS);
+    let tool = view.and_then(|view| view.tool(&of.tool).cloned());
+    if tool.is_some() || *call.method != *method::TASKS_UPDATE {
+        call.notes.task = Some(Box::new(AboutTask { of, tool }));
+        return Step::CONTINUE;
+    }
+    Step::Later(Box::pin(async move {
+        let asked = call.asked(&server);
+        let tool = server.catalog.view_of(&server, &asked, TOOLS).await?.tool(&of.tool).cloned();
+        let tool = Some(tool.ok_or_else(unknown_task)?);
+        call.notes.task = Some(Box::new(AboutTask { of, tool }));
         Ok(None)
     }))
 }

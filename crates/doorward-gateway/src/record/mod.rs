@@ -84,6 +84,14 @@ pub fn target(call: &Call) -> Option<std::borrow::Cow<'_, str>> {
     }
 }
 
+/// The same, but of a request about a task, the tool that has created it, as far as that is known.
+pub fn subject(call: &Call) -> Option<std::borrow::Cow<'_, str>> {
+    match names_a_task(&call.method) {
+        true => call.notes.task.as_ref().map(|task| (&*task.of.tool).into()),
+        false => target(call),
+    }
+}
+
 pub fn common(call: &Call, class: RecordClass) -> Common {
     let mut members = Members::with_capacity(200);
     members.text("class", class.as_str());

@@ -1,5 +1,7 @@
 //! What an approval is bound to: anything else asks again.
 
+use std::collections::BTreeSet;
+
 use aws_lc_rs::digest::{Context, SHA256};
 use doorward_policy::{Hold, Remember};
 
@@ -24,13 +26,21 @@ pub struct Bound<'a> {
     pub definition: Option<Hash>,
     /// The version of the policies.
     pub policies: &'a str,
+    /// The labels that the caller carries, as people see them.
+    pub labels: &'a BTreeSet<String>,
 }
 
 impl Bound<'_> {
-    /// The digest of a call with these parameters (in canonical JSON) that is held for these: by what, why, and who decides.
-    pub fn digest(&self, params: &[u8], holds: &[Hold]) -> Hash {
+    /// The digest of a call with these parameters (in canonical JSON), and what it continues with, that is held for these: by
+    /// what, why, and who decides.
+    pub fn digest(&self, params: &[u8], continues: &[u8], holds: &[Hold]) -> Hash {
         let mut context = self.context("approval");
         put(&mut context, params);
+        put(&mut context, continues);
+        context.update(&(self.labels.len() as u64).to_be_bytes());
+        for label in self.labels {
+            put(&mut context, label.as_bytes());
+        }
         for hold in holds {
             for part in [&hold.policy, &hold.reason.clone().unwrap_or_default()] {
                 put(&mut context, part.as_bytes());
@@ -45,7 +55,7 @@ impl Bound<'_> {
     }
 
     /// Under what a decision is remembered for a policy. `None` if it is not: the policy does not say so, or the client has
-    /// no session to remember it for.
+    /// no session to remember it for. A decision is remembered whatever the caller carries.
     pub fn memory(&self, hold: &Hold, session: Option<&str>) -> Option<Hash> {
         let (word, session) = match (hold.remember?, session) {
             (Remember::Session, None) => return None,

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
+use doorward_mcp::method;
 use doorward_policy::{Hold, Principal, PrincipalKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -94,13 +95,16 @@ pub struct Subject {
     pub name: String,
     /// JSON, masked as in audit records.
     pub arguments: String,
+    /// What the client has answered to the server, where the call continues with that. Likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<String>,
     /// The hash of the definition, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub definition: Option<String>,
     /// The version of the policies.
     pub policies: String,
     /// What the gateway has learnt of the call: `findings`, `data` and `flow`, with their items. It may be another when the
-    /// call is made again; what comes of it is in the digest.
+    /// call is made again; the flow, and what comes of the rest, is in the digest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub facts: BTreeMap<String, Vec<String>>,
 }
@@ -296,6 +300,10 @@ impl Approval {
     /// Arguments that may be edited: those that each of the policies names.
     pub fn editable(&self) -> Vec<&str> {
         let Some((first, others)) = self.holds.split_first() else { return Vec::new() };
+        // Input for a task has no arguments.
+        if self.subject.method == method::TASKS_UPDATE {
+            return Vec::new();
+        }
         let all = |name: &&String| others.iter().all(|hold| hold.edit.contains(name));
         first.edit.iter().filter(all).map(String::as_str).collect()
     }

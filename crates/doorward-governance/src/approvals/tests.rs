@@ -56,6 +56,7 @@ fn waiting(holds: Vec<Hold>) -> Approval {
             definition: None,
             policies: "v".into(),
             facts: BTreeMap::new(),
+            answers: None,
         },
         holds,
         memories: Vec::new(),
@@ -99,7 +100,9 @@ fn every_part_is_bound() {
         name: "t",
         definition: Some(Hash([1; 32])),
         policies: "v",
+        labels: &BTreeSet::new(),
     };
+    let (one, two) = (["pii".to_owned()].into(), ["pi".to_owned(), "i".to_owned()].into());
     let holds = [Hold { remember: Some(Remember::Session), ..hold("p", 1, false) }];
     let others = [
         Bound { principal: "q", ..bound },
@@ -113,12 +116,22 @@ fn every_part_is_bound() {
         Bound { definition: None, ..bound },
         Bound { policies: "w", ..bound },
     ];
-    let mut digests = BTreeSet::from([bound.digest(b"{}", &holds), bound.digest(b"{ }", &holds)]);
-    digests.insert(bound.digest(b"{}", &[]));
+    let mut digests = BTreeSet::from([
+        bound.digest(b"{}", b"", &holds),
+        bound.digest(b"{ }", b"", &holds),
+        bound.digest(b"", b"{}", &holds),
+        bound.digest(b"{}", b"{}", &holds),
+    ]);
+    digests.insert(bound.digest(b"{}", b"", &[]));
+    for labels in [&one, &two] {
+        let other = Bound { labels, ..bound };
+        digests.insert(other.digest(b"{}", b"", &holds));
+        assert_eq!(other.memory(&holds[0], Some("1")), bound.memory(&holds[0], Some("1")));
+    }
     let mut memories = BTreeSet::from([bound.memory(&holds[0], Some("1")).unwrap()]);
     memories.insert(bound.memory(&holds[0], Some("2")).unwrap());
     for other in others {
-        digests.insert(other.digest(b"{}", &holds));
+        digests.insert(other.digest(b"{}", b"", &holds));
         memories.insert(other.memory(&holds[0], Some("1")).unwrap());
     }
     // By what it is held, why, and who decides.
@@ -129,10 +142,10 @@ fn every_part_is_bound() {
         Hold { people: 2, ..holds[0].clone() },
         Hold { by_self: true, ..holds[0].clone() },
     ] {
-        digests.insert(bound.digest(b"{}", std::slice::from_ref(&other)));
-        digests.insert(bound.digest(b"{}", &[holds[0].clone(), other]));
+        digests.insert(bound.digest(b"{}", b"", std::slice::from_ref(&other)));
+        digests.insert(bound.digest(b"{}", b"", &[holds[0].clone(), other]));
     }
-    assert_eq!((digests.len(), memories.len()), (23, 12));
+    assert_eq!((digests.len(), memories.len()), (27, 12));
     assert_eq!(bound.memory(&holds[0], None), None);
     assert_eq!(bound.memory(&hold("p", 1, false), Some("1")), None);
 }

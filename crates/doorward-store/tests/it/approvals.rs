@@ -39,6 +39,7 @@ pub fn waiting(id: &str, digest: &str, people: u8) -> Approval {
             definition: None,
             policies: "v".into(),
             facts: BTreeMap::new(),
+            answers: None,
         },
         holds: vec![hold],
         memories: vec![("p".into(), format!("memory of {digest}"))],

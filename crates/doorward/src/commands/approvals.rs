@@ -83,6 +83,9 @@ fn show(one: &ApprovalItem, json: bool) -> Result<(), Failed> {
         ["Missing".to_owned(), one.missing.to_string()],
         ["Expires".to_owned(), date(one.expires)],
     ];
+    if let Some(answers) = &one.answers {
+        rows.insert(6, ["Answers".to_owned(), one_line(answers)]);
+    }
     rows.retain(|[name, text]| name != "Editable" || !text.is_empty());
     for (name, items) in &one.facts {
         rows.push([name.clone(), one_line(&items.join(", "))]);

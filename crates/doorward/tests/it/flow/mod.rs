@@ -1,6 +1,7 @@
 //! Flow rules: whoever has read what strangers have written reaches nothing that sends, writes, pays or keeps secrets,
 //! without a person.
 
+mod continued;
 mod injected;
 mod shared;
 mod world;

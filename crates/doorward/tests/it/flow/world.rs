@@ -82,10 +82,25 @@ fn says(
             "contents": [{ "uri": "page:a", "text": text }] }),
         "tools/call" => {
             let name = asked.message["params"]["name"].as_str().unwrap_or_default();
+            let (arguments, input) =
+                (&asked.message["params"]["arguments"], &asked.message["params"]["inputResponses"]);
+            let asks = arguments["ask"].is_boolean();
+            if asks && input.is_null() {
+                let question = json!({ "mode": "form", "message": "To whom?",
+                    "requestedSchema": { "type": "object", "properties": { "to": { "type": "string" } } } });
+                let asking = json!({ "resultType": "input_required", "requestState": "the server's state",
+                    "inputRequests": { "to": { "method": "elicitation/create", "params": question } } });
+                answer(out, 200, "application/json", result_text(asked, &asking).as_bytes());
+                return true;
+            }
             said.called.lock().expect("it succeeds").push(format!("{server}__{name}"));
             if name == "slow" {
                 wait_for("the call is released", || *said.released.lock().expect("it succeeds"));
             }
+            let text = match asks {
+                true => format!("{} {input}", asked.message["params"]["requestState"]),
+                false => text,
+            };
             json!({ "resultType": "complete", "content": [{ "type": "text", "text": text }],
                 "isError": name == "fail" })
         }

@@ -14,6 +14,7 @@ use doorward_authorization::not_allowed;
 use doorward_authorization::page::{self, escaped};
 use doorward_governance::approvals::{Approval, Ballot, State, Voter};
 use doorward_identity::identity::{Caller, Grant};
+use doorward_mcp::method::{PROMPTS_GET, TASKS_UPDATE, TOOLS_CALL};
 use doorward_net::peer::Peer;
 use doorward_observability::audit::mask::MASKED;
 use doorward_store::{Actor, Store, now};
@@ -22,20 +23,18 @@ use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use jiff::Timestamp;
 
-use super::decide::{Undecided, changed, decide};
-use super::editing;
-use crate::gateway::Gateway;
+use doorward_gateway::approvals::decide::{Undecided, changed, decide};
+use doorward_gateway::approvals::editing;
+use doorward_gateway::approvals::signing_in::{CREDENTIAL, PREFIX, with_credential};
+use doorward_gateway::gateway::Gateway;
 use doorward_web::body::read_within;
 
-const PREFIX: &str = "/approvals/";
 /// Longest form, and longest ID.
 const MOST: usize = 8 << 10;
 const MOST_ID: usize = 64;
-/// How long a form can be sent, and how long somebody stays signed in.
+/// How long a form can be sent.
 const FORM: Duration = Duration::from_secs(15 * 60);
-const SIGNED_IN: Duration = Duration::from_secs(3_600);
-/// What is sealed: a credential, and a form.
-const CREDENTIAL: &str = "approver";
+/// What a form is sealed for.
 const HERE: &str = "approve here";
 
 /// Answers a request of a browser about an approval; `None` if it is not for here.
@@ -63,25 +62,6 @@ pub async fn answer(
         _ => return Some(not_allowed("GET, POST")),
     };
     Some(browser.remembered(response))
-}
-
-/// Continues for a user who has signed in at the identity provider.
-pub fn signed_in(gateway: &Gateway, id: &str, headers: &HeaderMap, token: &str) -> Response<Bytes> {
-    match browser::known(headers) {
-        Some(browser) => with_credential(gateway, id, browser, token),
-        None => {
-            page::problem(StatusCode::BAD_REQUEST, "This page was opened in another browser", "")
-        }
-    }
-}
-
-/// Sends the browser to the page, with its credential: sealed for this browser, and checked with each request.
-fn with_credential(gateway: &Gateway, id: &str, browser: &str, token: &str) -> Response<Bytes> {
-    let mut response = browser::redirect(&format!("{PREFIX}{id}"));
-    let sealer = &gateway.shared.sealer;
-    let sealed = sealer.seal(&token.to_owned(), browser, CREDENTIAL, Some(SIGNED_IN));
-    browser::set_approver(&mut response, &sealed, SIGNED_IN);
-    response
 }
 
 struct Desk<'a> {
@@ -197,8 +177,8 @@ impl Desk<'_> {
         };
         let mut rows = vec![("Caller", who), ("Server", subject.server.clone())];
         rows.push(match &*subject.method {
-            doorward_mcp::method::TOOLS_CALL => ("Tool", subject.name.clone()),
-            doorward_mcp::method::PROMPTS_GET => ("Prompt", subject.name.clone()),
+            TOOLS_CALL | TASKS_UPDATE => ("Tool", subject.name.clone()),
+            PROMPTS_GET => ("Prompt", subject.name.clone()),
             _ => ("Resource", subject.name.clone()),
         });
         if !asker.chain.is_empty() {
@@ -225,9 +205,9 @@ impl Desk<'_> {
             .iter()
             .map(|(name, text)| format!("<dt>{name}</dt><dd>{}</dd>", escaped(&visible(text))))
             .collect();
-        let arguments = serde_json::from_str::<serde_json::Value>(&subject.arguments)
-            .and_then(|value| serde_json::to_string_pretty(&value))
-            .unwrap_or_else(|_| subject.arguments.clone());
+        let answers = subject.answers.as_deref().map(|answers| {
+            format!("<p>Answers to the server</p><pre>{}</pre>", lines(&pretty(answers)))
+        });
         let changed = changed(self.gateway, approval);
         let voted = approval.votes.iter().any(|vote| vote.by == caller.principal.who.id);
         let below = match (state, changed) {
@@ -246,8 +226,9 @@ impl Desk<'_> {
         };
         let title = if decides { "Approve this call?" } else { "Your call requires approval" };
         let body = format!(
-            "<h1>{title}</h1><dl>{rows}</dl><p>Arguments</p><pre>{}</pre>{below}{}",
-            lines(&arguments),
+            "<h1>{title}</h1><dl>{rows}</dl><p>Arguments</p><pre>{}</pre>{}{below}{}",
+            lines(&pretty(&subject.arguments)),
+            answers.unwrap_or_default(),
             self.sign_out(caller)
         );
         page::page(StatusCode::OK, "Approve a call", &body)
@@ -375,6 +356,13 @@ fn unavailable(error: &doorward_store::Error) -> Response<Bytes> {
     tracing::error!(%error, "the store failed");
     let why = "The database of approvals is unavailable";
     page::problem(StatusCode::SERVICE_UNAVAILABLE, why, "Try again in a while.")
+}
+
+/// JSON as people read it.
+fn pretty(json: &str) -> String {
+    let value = serde_json::from_str::<serde_json::Value>(json);
+    let text = value.and_then(|value| serde_json::to_string_pretty(&value));
+    text.unwrap_or_else(|_| json.to_owned())
 }
 
 /// A text of several lines, escaped.
