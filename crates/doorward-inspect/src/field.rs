@@ -57,7 +57,9 @@ impl Opaque {
     /// Whether a string is one of them.
     pub(crate) fn covers(&self, path: &Path<'_>, is_name: bool) -> bool {
         let places = if is_name { &self.names } else { &self.values };
-        if places.is_empty() {
+        // Pointers of all strings would cost more than what is looked for in these.
+        let depth = path.depth() - usize::from(is_name && path.depth() > 0);
+        if !places.iter().any(|place| place.bytes().filter(|byte| *byte == b'/').count() == depth) {
             return false;
         }
         let mut pointer = path.pointer();

@@ -114,13 +114,15 @@ pub(super) fn after(text: &str, keyword: Range<usize>, found: &mut Vec<Match>) {
     let name = &bytes[name_start..name_end];
     // Names of a key end so, and are not that alone.
     let is_key = matches!(bytes[keyword.start], b'_' | b'-');
-    if is_other(name) || is_key && (name_end != keyword.end || keyword.start == name_start) {
+    if is_key && (name_end != keyword.end || keyword.start == name_start) {
         return;
     }
     let is_bearer = bytes[keyword.clone()].eq_ignore_ascii_case(b"bearer");
     let Some((from, is_quoted)) = value_start(bytes, name_end, is_bearer) else { return };
     let Some(range) = value(bytes, from, is_quoted) else { return };
+    // The name last: it costs most, and few words of a text have a value.
     if is_secret(&bytes[range.clone()], name, is_quoted)
+        && !is_other(name)
         && text.is_char_boundary(range.start)
         && text.is_char_boundary(range.end)
     {
@@ -132,7 +134,8 @@ pub(super) fn after(text: &str, keyword: Range<usize>, found: &mut Vec<Match>) {
 pub(super) fn member(text: &str, context: Context<'_>, found: &mut Vec<Match>) {
     let Some(member) = context.member else { return };
     let name = member.as_bytes();
-    if text.len() > LONGEST || text.is_empty() || !names_secret(name) || is_other(name) {
+    // No secret is shorter than six bytes.
+    if !(6..=LONGEST).contains(&text.len()) || !names_secret(name) || is_other(name) {
         return;
     }
     let value = text.trim();
@@ -146,8 +149,34 @@ fn contains(name: &[u8], word: &str) -> bool {
     name.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word.as_bytes()))
 }
 
+/// What every keyword contains one of.
+const STEMS: [&str; 10] = [
+    "key",
+    "passw",
+    "passp",
+    "passc",
+    "pwd",
+    "secret",
+    "token",
+    "bearer",
+    "credential",
+    "authorization",
+];
+
+/// Whether a name has a stem: most have none, and cost no more than this.
+fn has_stem(name: &[u8]) -> bool {
+    (0..name.len()).any(|at| {
+        matches!(name[at] | 0x20, b'k' | b'p' | b's' | b't' | b'b' | b'c' | b'a')
+            && STEMS.iter().any(|stem| {
+                let part = name.get(at..at + stem.len());
+                part.is_some_and(|part| part.eq_ignore_ascii_case(stem.as_bytes()))
+            })
+    })
+}
+
 fn names_secret(name: &[u8]) -> bool {
     name.len() <= 64
+        && has_stem(name)
         && KEYWORDS.iter().any(|word| match word.starts_with(['_', '-']) {
             true => name.len() > word.len() && name.to_ascii_lowercase().ends_with(word.as_bytes()),
             false => contains(name, word),
@@ -337,4 +366,18 @@ fn is_placeholder(value: &[u8]) -> bool {
         || value.starts_with(b"http://")
         || value.starts_with(b"https://")
         || value.starts_with(b"/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_keyword_has_a_stem() {
+        for word in KEYWORDS {
+            assert!(has_stem(word.as_bytes()), "{word}");
+            assert!(has_stem(format!("My{}2", word.to_ascii_uppercase()).as_bytes()), "{word}");
+        }
+        assert!(!has_stem(b"description") && !has_stem(b"id"));
+    }
 }

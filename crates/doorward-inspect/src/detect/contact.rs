@@ -37,6 +37,19 @@ const EXTENSIONS: [&str; 16] = [
     "md", "py", "mjs",
 ];
 
+/// Whether what is before a name says that it is an account on a machine: `ssh://git@host`, `postgres://app@db`. On the web
+/// nobody is named so, and nothing else stands before a host there but what looks like an address; in `mailto://` and
+/// behind `//` alone, it is one.
+fn is_account(before: &[u8]) -> bool {
+    const OF_PEOPLE: [&[u8]; 9] =
+        [b"mailto", b"http", b"https", b"ftp", b"sip", b"sips", b"xmpp", b"im", b"acct"];
+    let Some(before) = before.strip_suffix(b"://") else { return false };
+    let is_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
+    let length = before.iter().rev().take(32).take_while(|byte| is_scheme(byte)).count();
+    let scheme = &before[before.len() - length..];
+    length > 0 && !OF_PEOPLE.iter().any(|known| scheme.eq_ignore_ascii_case(known))
+}
+
 /// The address around an `@`, if it is one.
 pub(super) fn email(text: &str, at: usize, found: &mut Vec<Match>) {
     let bytes = text.as_bytes();
@@ -77,8 +90,7 @@ pub(super) fn email(text: &str, at: usize, found: &mut Vec<Match>) {
     {
         start += 1;
     }
-    let is_url = start >= 2 && bytes[..start].ends_with(b"//");
-    if start == at || is_url || bytes[at - 1] == b'.' {
+    if start == at || bytes[at - 1] == b'.' || is_account(&bytes[..start]) {
         return;
     }
     let is_domain =
@@ -203,14 +215,21 @@ pub(super) fn national(
     group: usize,
     context: Context<'_>,
 ) -> Option<(usize, usize)> {
-    let left = (run.groups.len() - group).min(6);
+    const MOST: usize = 6;
+    let left = (run.groups.len() - group).min(MOST);
     let named = |at: usize| is_near(text, at, context, &PHONE_WORDS);
     for groups in (1..=left).rev() {
         let range = group..group + groups;
         let (digits, place) = run.part(range.clone());
-        let lengths: Vec<usize> = run.lengths(range.clone()).collect();
+        // No number has fewer.
+        if digits.len() < 7 {
+            break;
+        }
+        let mut lengths = [0; MOST];
+        lengths.iter_mut().zip(run.lengths(range.clone())).for_each(|(to, length)| *to = length);
+        let lengths = &lengths[..groups];
         let is_separated = matches!(run.separator(text, range.clone()), Some(" " | "-" | "."));
-        let american = match &lengths[..] {
+        let american = match lengths {
             [3, 3, 4] if is_separated => is_american(digits),
             [1, 3, 3, 4] => digits[0] == b'1' && is_american(&digits[1..]),
             _ => false,
@@ -219,7 +238,7 @@ pub(super) fn national(
         let trunk = is_separated
             && digits[0] == b'0'
             && digits[1] != b'0'
-            && match &lengths[..] {
+            && match lengths {
                 [2, 2, 2, 2, 2] | [5, 6] | [5 | 4, 3, 3] | [4, 3, 4] | [3 | 2, 4, 4] => true,
                 [4, 6..=8] | [3, 7..=8] | [2, 4, 3..=4] => named(place.start),
                 _ => false,
@@ -228,7 +247,7 @@ pub(super) fn national(
             && groups <= 5
             && (digits.len() >= 9 || groups > 1 || digits.len() == 7)
             && named(place.start)
-            && !is_date_like(&lengths);
+            && !is_date_like(lengths);
         let abroad =
             digits.starts_with(b"00") && is_international(&digits[2..]) && named(place.start);
         if american || trunk || written || abroad {

@@ -9,12 +9,8 @@ use aws_lc_rs::digest;
 use super::file::{DetectorFile, DetectorRule};
 use super::found::{BUILT_IN, Context, Match, is_word_byte};
 use super::rule::{Lazy, MAX_REACH, Rule};
-use super::{assigned, number};
+use super::{assigned, families, number};
 use crate::budget::Budget;
-
-/// The ready-made families of secrets.
-const READY_MADE: [&str; 2] =
-    [include_str!("../../rules/secrets.yaml"), include_str!("../../rules/secrets-more.yaml")];
 
 /// A detector is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -39,7 +35,8 @@ pub struct Detectors {
     regexes: Vec<Rule>,
     fields: Vec<(Vec<String>, usize)>,
     hashes: Vec<Hashes>,
-    rules: Vec<DetectorRule>,
+    /// Those of the operator, for their examples.
+    own: Vec<DetectorRule>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -68,10 +65,7 @@ impl DetectorFile {
 impl Detectors {
     /// The ready-made detectors with files of the operator, which are applied in order.
     pub fn with(files: &[DetectorFile]) -> Result<Self, BadDetector> {
-        let mut rules: Vec<DetectorRule> = Vec::new();
-        for file in READY_MADE {
-            rules.extend(DetectorFile::parse(file)?.detectors);
-        }
+        let mut rules = families::all()?;
         let mut is_ready_made = vec![true; rules.len()];
         for rule in files.iter().flat_map(|file| &file.detectors) {
             match rules.iter().position(|other| other.id == rule.id) {
@@ -85,8 +79,9 @@ impl Detectors {
                 }
             }
         }
-        let own: HashSet<&str> =
-            files.iter().flat_map(|file| &file.detectors).map(|rule| &*rule.id).collect();
+        let is_own =
+            |(rule, is_ready_made): (&DetectorRule, &bool)| (!is_ready_made).then(|| rule.clone());
+        let own = rules.iter().zip(&is_ready_made).filter_map(is_own).collect();
         let mut names: Vec<(String, String)> =
             BUILT_IN.iter().map(|(id, class)| ((*id).to_owned(), (*class).to_owned())).collect();
         let mut off = HashSet::new();
@@ -127,7 +122,7 @@ impl Detectors {
                         position: rule.position,
                         reach: rule.reach,
                         entropy: rule.entropy,
-                        guards_short: !own.contains(&*rule.id),
+                        guards_short: is_ready_made,
                     });
                     Trigger::Rule(regexes.len() - 1)
                 }
@@ -179,7 +174,7 @@ impl Detectors {
             .build(&patterns)
             .map_err(|error| BadDetector::Format(error.to_string()))?;
         let classes = names.iter().map(|(_, class)| class.to_ascii_lowercase()).collect();
-        Ok(Self { names, classes, off, automaton, triggers, regexes, fields, hashes, rules })
+        Ok(Self { names, classes, off, automaton, triggers, regexes, fields, hashes, own })
     }
 
     /// The id of a detector.
@@ -223,12 +218,6 @@ impl Detectors {
     /// Whether a text has a literal of a detector, or may have a value that is known by its hash.
     pub(crate) fn may_find(&self, text: &str) -> bool {
         !self.hashes.is_empty() || self.automaton.is_match(text)
-    }
-
-    /// The texts in which the ready-made detectors are tested to find something.
-    #[cfg(test)]
-    pub(crate) fn examples(&self) -> impl Iterator<Item = &str> {
-        self.rules.iter().flat_map(|rule| &rule.examples.hit).map(String::as_str)
     }
 
     /// What is found in a text, in order and without overlaps: of two that overlap, the longer one.
@@ -319,14 +308,14 @@ impl Detectors {
         }
     }
 
-    /// Checks the examples of every detector. Returns what is wrong, one sentence each.
+    /// Checks the examples of every detector of the operator's. Returns what is wrong, one sentence each.
     pub fn check_examples(&self) -> Vec<String> {
         let finds = |id: &str, text: &str| {
             let found = self.find(text, Context::default(), &mut Budget::default());
             found.iter().any(|found| self.id(found.detector) == id)
         };
         let mut wrong = Vec::new();
-        for rule in &self.rules {
+        for rule in &self.own {
             wrong.extend(
                 rule.examples
                     .hit

@@ -48,11 +48,11 @@ pub struct DetectorRule {
     pub examples: Examples,
 }
 
-fn default_reach() -> usize {
+pub(super) fn default_reach() -> usize {
     256
 }
 
-fn default_lengths() -> (usize, usize) {
+pub(super) fn default_lengths() -> (usize, usize) {
     (6, 128)
 }
 

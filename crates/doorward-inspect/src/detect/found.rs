@@ -24,10 +24,24 @@ const NEAR: usize = 48;
 /// Whether one of some lower-case words is in the member's name or shortly before a place.
 pub(super) fn is_near(text: &str, at: usize, context: Context<'_>, words: &[&str]) -> bool {
     let before = &text.as_bytes()[at.saturating_sub(NEAR)..at];
-    words.iter().any(|word| {
-        has_word(before, word)
-            || context.member.is_some_and(|member| has_word(member.as_bytes(), word))
-    })
+    let any_in = |text: &[u8]| {
+        let letters = letters(text);
+        words.iter().any(|word| {
+            let first =
+                letters_of(word.as_bytes()[0]) | letters_of(word.as_bytes()[word.len() - 1]);
+            letters & first == first && has_word(text, word)
+        })
+    };
+    any_in(before) || context.member.is_some_and(|member| any_in(member.as_bytes()))
+}
+
+/// Which letters a text has, in any case, and some other bytes: most words are not in it for want of their first and last.
+fn letters(text: &[u8]) -> u32 {
+    text.iter().fold(0, |all, byte| all | letters_of(*byte))
+}
+
+fn letters_of(byte: u8) -> u32 {
+    1 << (byte & 0x1f)
 }
 
 /// Whether a text contains a lower-case word in any case. Words of four letters or fewer have to be whole. What was masked

@@ -8,6 +8,7 @@ mod assigned;
 mod checks;
 mod contact;
 mod engine;
+mod families;
 mod file;
 mod found;
 mod national;

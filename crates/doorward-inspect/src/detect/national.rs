@@ -34,9 +34,15 @@ pub(super) fn card(
         }
         let range = group..group + groups;
         let (digits, place) = run.part(range.clone());
-        let lengths: Vec<usize> = run.lengths(range.clone()).collect();
-        let is_formed =
-            matches!(&lengths[..], [13..=19] | [4, 6, 4 | 5] | [4, 4, 4, 4] | [4, 4, 4, 4, 1..=3]);
+        if !(13..=19).contains(&digits.len()) {
+            continue;
+        }
+        let mut lengths = [0; 5];
+        lengths.iter_mut().zip(run.lengths(range.clone())).for_each(|(to, length)| *to = length);
+        let is_formed = matches!(
+            lengths[..groups],
+            [13..=19] | [4, 6, 4 | 5] | [4, 4, 4, 4] | [4, 4, 4, 4, 1..=3]
+        );
         let separated = matches!(run.separator(text, range), Some("" | " " | "-"));
         if is_formed
             && separated
@@ -82,9 +88,14 @@ pub(super) fn formatted(
     group: usize,
     context: Context<'_>,
 ) -> Option<(usize, usize)> {
+    let first = run.groups[group].1.clone();
+    // No form has fewer digits.
+    if run.digits.len() - first.start < 9 {
+        return None;
+    }
     for form in &FORMS {
         let groups = form.lengths.len();
-        if group + groups > run.groups.len() {
+        if form.lengths[0] != first.len() || group + groups > run.groups.len() {
             continue;
         }
         let range = group..group + groups;

@@ -32,11 +32,12 @@ pub(super) fn birth_date(
 ) -> Option<(usize, usize)> {
     let groups = if group + 3 <= run.groups.len() { 3 } else { 1 };
     let range = group..group + groups;
-    let lengths: Vec<usize> = run.lengths(range.clone()).collect();
+    let mut lengths = [0; 3];
+    lengths.iter_mut().zip(run.lengths(range.clone())).for_each(|(to, length)| *to = length);
     let (digits, place) = run.part(range.clone());
     let same = matches!(run.separator(text, range), Some("-" | "." | "/" | " " | ""));
     let value = |from: usize, to: usize| number(&digits[from..to]);
-    let is_plausible = match lengths[..] {
+    let is_plausible = match lengths[..groups] {
         [4, month @ 1..=2, 1..=2] => {
             year(value(0, 4)) && is_date(0, value(4, 4 + month), value(4 + month, digits.len()))
         }

@@ -5,6 +5,15 @@ use std::ops::Range;
 /// Most bytes of a run of digits and separators.
 pub(super) const LONGEST: usize = 48;
 
+/// The length of the separator behind a group of digits, if another group follows; 0 if not.
+pub(super) fn goes_on(bytes: &[u8], at: usize) -> usize {
+    let is_separator = |byte: &&u8| matches!(byte, b' ' | b'-' | b'.' | b'/');
+    let length = bytes[at..].iter().take(3).take_while(is_separator).count();
+    let separates = length == 1 || &bytes[at..at + length] == b" - ";
+    let follows = bytes.get(at + length).is_some_and(u8::is_ascii_digit);
+    if separates && follows { length } else { 0 }
+}
+
 /// Digits in groups, as they stand in a text.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -41,8 +50,12 @@ impl Run {
     /// The run of digits and single separators that begins at a digit.
     pub fn read(text: &str, from: usize) -> Self {
         let bytes = text.as_bytes();
-        let mut run =
-            Self { digits: Vec::new(), groups: Vec::new(), separators: Vec::new(), end: from };
+        let mut run = Self {
+            digits: Vec::with_capacity(LONGEST),
+            groups: Vec::with_capacity(8),
+            separators: Vec::new(),
+            end: from,
+        };
         let mut at = from;
         loop {
             let length = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -63,16 +76,8 @@ impl Run {
             run.groups.push((at..at + length, before..before + length));
             at += length;
             run.end = at;
-            let separators = bytes[at..]
-                .iter()
-                .take(3)
-                .take_while(|byte| matches!(byte, b' ' | b'-' | b'.' | b'/'))
-                .count();
-            let goes_on = (1..=1).contains(&separators) || &bytes[at..at + separators] == b" - ";
-            if !goes_on
-                || at + separators - from > LONGEST
-                || !bytes.get(at + separators).is_some_and(u8::is_ascii_digit)
-            {
+            let separators = goes_on(bytes, at);
+            if separators == 0 || at + separators - from > LONGEST {
                 break;
             }
             run.separators.push(at..at + separators);

@@ -151,7 +151,7 @@ fn is_named_id(text: &str, range: Range<usize>, context: Context<'_>) -> bool {
 /// The end of an id in groups that begins with letters: `AB 12 34 56 C`, and of Finland's, Chile's and Denmark's forms.
 fn grouped(bytes: &[u8], at: usize) -> Option<usize> {
     let part = bytes.get(at..at + 13)?;
-    if part[2] != b' ' || part[5] != b' ' {
+    if part[2] != b' ' || part[5] != b' ' || !part[3].is_ascii_digit() {
         return None;
     }
     let compact: Vec<u8> = part.iter().copied().filter(|byte| *byte != b' ').collect();

@@ -1,5 +1,6 @@
 //! Encoded parts of a text, opened once: base64 and hexadecimal.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use base64::Engine;
@@ -38,8 +39,21 @@ const SHORTEST: usize = 16;
 /// How much is decoded before a part is taken for text, in bytes of the encoded form.
 const PROBE: usize = 24;
 
+/// Whether a byte is one of base64, of either alphabet.
+static BASE64: [bool; 256] = {
+    let mut all = [false; 256];
+    let mut at = 0;
+    while at < 256 {
+        #[expect(clippy::cast_possible_truncation, reason = "it is below 256")]
+        let byte = at as u8;
+        all[at] = byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
+        at += 1;
+    }
+    all
+};
+
 fn is_base64(byte: u8) -> bool {
-    matches!(byte, b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' | b'-' | b'_')
+    BASE64[usize::from(byte)]
 }
 
 /// Encodes a text as it was encoded before.
@@ -60,7 +74,12 @@ pub fn open(text: &str) -> Vec<Opened> {
     let mut at = 0;
     // Up to where pairs were read in vain.
     let mut read = 0;
-    while at < bytes.len() {
+    loop {
+        // Pairs begin with a hexadecimal digit, which is one of base64, too.
+        at += bytes[at..].iter().take_while(|byte| !is_base64(**byte)).count();
+        if at == bytes.len() {
+            return found;
+        }
         if at >= read && may_be_pair(bytes, at) {
             let (end, pairs) = hex_pairs(text, at);
             read = end;
@@ -70,18 +89,13 @@ pub fn open(text: &str) -> Vec<Opened> {
                 continue;
             }
         }
-        if !is_base64(bytes[at]) {
-            at += 1;
-            continue;
-        }
         let (end, is_broken) = run(bytes, at);
         if end - at >= SHORTEST {
             let part = &text[at..end];
             found.extend(decode(part, is_broken, at));
         }
-        at = end.max(at + 1);
+        at = end;
     }
-    found
 }
 
 /// The end of a run of base64 characters, with its padding, and whether it has line breaks.
@@ -105,25 +119,30 @@ fn run(bytes: &[u8], from: usize) -> (usize, bool) {
 
 fn decode(part: &str, is_broken: bool, at: usize) -> Option<Opened> {
     let range = at..at + part.len();
-    let joined;
-    let compact = if is_broken {
-        joined = part.replace(['\n', '\r'], "");
-        &joined
-    } else {
-        part
+    let bytes = part.as_bytes();
+    // Lines of a block are longer than what is probed.
+    let first = &bytes[..PROBE.min(bytes.len() / 4 * 4)];
+    let compact = || match is_broken {
+        true => Cow::Owned(part.replace(['\n', '\r'], "")),
+        false => Cow::Borrowed(part),
     };
-    if compact.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        let text = hex(compact)?;
-        return Some(Opened { range, coding: Coding::Hex, text, padded: false });
+    if first.iter().all(u8::is_ascii_hexdigit) {
+        let compact = compact();
+        if compact.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            let text = hex(&compact)?;
+            return Some(Opened { range, coding: Coding::Hex, text, padded: false });
+        }
     }
-    let is_url = compact.bytes().any(|byte| matches!(byte, b'-' | b'_'));
+    let is_url = memchr::memchr2(b'-', b'_', bytes).is_some();
     let (engine, coding) =
         if is_url { (&URL, Coding::Base64Url) } else { (&STANDARD, Coding::Base64) };
-    let probe = engine.decode(&compact[..PROBE.min(compact.len() / 4 * 4)]).ok()?;
-    if !is_text(&probe) {
+    let mut probe = [0; PROBE];
+    let length = engine.decode_slice(first, &mut probe).ok()?;
+    if !is_text(&probe[..length]) {
         return None;
     }
-    let whole = engine.decode(compact).ok()?;
+    let compact = compact();
+    let whole = engine.decode(&*compact).ok()?;
     let text = String::from_utf8(whole).ok().filter(|text| is_text(text.as_bytes()))?;
     Some(Opened { range, coding, text, padded: compact.ends_with('=') || compact.len() % 4 == 0 })
 }
